@@ -1,0 +1,88 @@
+# Every target does its own set-up. Installing happens again only when pyproject.toml or constraints.txt changed.
+
+PYTHON ?= python3
+VENV := .venv
+EXTRAS := .venv-extras
+NEEDS := pyproject.toml constraints.txt
+# No question, no version banner, no list of packages: pip speaks up when something is wrong.
+PIP := -m pip --disable-pip-version-check install -q --no-input -c constraints.txt
+
+.DEFAULT_GOAL := help
+# Two installs at once would write to one environment.
+.NOTPARALLEL:
+# A stamp whose recipe failed must not look done.
+.DELETE_ON_ERROR:
+.PHONY: help demo test check extras clean
+
+help: ## This list
+	@echo "logpose: keypoint regression by maximum likelihood"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Another Python:   make test PYTHON=python3.12"
+	@echo "No GPU? PyTorch's CPU build is 3 GB smaller:"
+	@echo "  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo"
+
+demo: $(VENV)/.installed ## Install, train on synthetic people, write runs/demo/report.html
+	@echo "==> logpose demo"
+	@$(VENV)/bin/logpose demo $(ARGS)
+
+test: $(VENV)/.installed-test ## Install with the test extras, run the tests (ARGS="-m slow" for the slow ones)
+	@echo "==> pytest"
+	@$(VENV)/bin/python -m pytest -q -n 2 $(ARGS)
+
+check: $(VENV)/.installed-dev ## Lint, format and types: ruff and mypy
+	@echo "==> ruff check"
+	@$(VENV)/bin/ruff check
+	@echo "==> ruff format --check"
+	@$(VENV)/bin/ruff format --check
+	@echo "==> mypy"
+	@$(VENV)/bin/mypy
+
+extras: $(EXTRAS)/.installed ## Install each optional extra in a room of its own (.venv-extras) and try it
+	@echo "==> pytest, with timm"
+	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py
+
+clean: ## Remove the environments, builds and caches (runs/ stays)
+	rm -rf $(VENV) $(EXTRAS) build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks docs examples -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# $(call create,DIR): a new virtual environment, or one sentence that says why there is none.
+define create
+@command -v "$(PYTHON)" >/dev/null || { echo "logpose: there is no '$(PYTHON)'; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3." >&2; exit 1; }
+@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "logpose: Python 3.11 or newer is needed, but '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1); name a newer one: make PYTHON=python3.12." >&2; exit 1; }
+@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "logpose: '$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu: sudo apt install python3-venv." >&2; exit 1; }
+@echo "==> creating $(1) with $$("$(PYTHON)" --version)"
+@rm -rf $(1)
+@"$(PYTHON)" -m venv $(1)
+@# Git, ruff and others then pass it by, whatever it is called.
+@echo '*' > $(1)/.gitignore
+@touch $(1)/.created
+endef
+
+# The interpreter is a link to a file as old as the system, so the stamp is a file of its own.
+$(VENV)/.created:
+	$(call create,$(VENV))
+
+$(EXTRAS)/.created:
+	$(call create,$(EXTRAS))
+
+$(VENV)/.installed: $(VENV)/.created $(NEEDS)
+	@echo "==> installing logpose (minutes the first time)"
+	@$(VENV)/bin/python $(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.created $(NEEDS)
+	@echo "==> installing logpose and what its tests need (minutes the first time)"
+	@$(VENV)/bin/python $(PIP) -e ".[test]"
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.created $(NEEDS)
+	@echo "==> installing logpose and its developer tools (minutes the first time)"
+	@$(VENV)/bin/python $(PIP) -e ".[dev]"
+	@touch $@
+
+$(EXTRAS)/.installed: $(EXTRAS)/.created $(NEEDS)
+	@echo "==> installing logpose with timm (minutes the first time)"
+	@$(EXTRAS)/bin/python $(PIP) -e ".[timm,test]"
+	@touch $@

@@ -1,0 +1,105 @@
+"""Checkpoints: a trained model in one file that can be read safely, without the code that trained it.
+
+The file is one of Lightning's (so that training can resume from it) with one entry more, `logpose`: plain values from
+which model and loss are built again. It is read with `weights_only=True`; nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from logpose.flows import RealNVP
+from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, RLELoss
+from logpose.models import PoseModel, RegressionModel, create_backbone
+from logpose.models.backbones import Backbone
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError
+
+__all__ = ["describe", "load", "load_model"]
+
+FORMAT = 1
+"""Version of the `logpose` entry; raised when an older reader could not make sense of a newer file."""
+
+FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
+
+
+def describe(model: PoseModel, loss: LikelihoodLoss) -> dict[str, Any]:
+    """The `logpose` entry of a checkpoint."""
+    return {"format": FORMAT, "model": model.config(), "loss": {"kind": type(loss).__name__, **loss.config()}}
+
+
+def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> PoseModel:
+    """The model that `PoseModel.config` described, with random weights."""
+    if config["kind"] != "regression":
+        raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
+    size = (int(config["size"][0]), int(config["size"][1]))
+    if backbone is None:
+        if config["backbone"] is None:
+            raise InputError("the model has a backbone of its author's own; pass it to load_model(path, backbone=…)")
+        backbone = create_backbone(str(config["backbone"]), size)
+    skeleton = Skeleton.from_dict(config["skeleton"])
+    return RegressionModel(backbone, skeleton, size, int(config["dim"]), bool(config["predicts_sigma"]))
+
+
+def build_loss(config: dict[str, Any]) -> LikelihoodLoss | None:
+    """The loss that `LikelihoodLoss.config` described; None if it, or its flow, is its author's own."""
+    settings = dict(config)
+    kind = settings.pop("kind")
+    if kind in FIXED:
+        return FIXED[kind](**settings)
+    if kind != RLELoss.__name__ or settings["flow"] is None:
+        return None
+    flow = dict(settings.pop("flow"))
+    return RLELoss(RealNVP(**{**flow, "hidden": tuple(flow["hidden"])}), **settings)
+
+
+def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
+    """Model and loss of a checkpoint, on the CPU, in evaluation mode.
+
+    Args:
+        path: a `.ckpt` file that `logpose train` wrote.
+        backbone: for a model whose backbone `create_backbone` does not know.
+
+    Raises:
+        InputError: if the file is missing, is not such a checkpoint, or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path}: not a checkpoint, or damaged ({_first_line(error)})") from error
+    entry = content.get("logpose") if isinstance(content, dict) else None
+    if not isinstance(entry, dict) or "state_dict" not in content:
+        raise InputError(f"{path}: a torch file, but not a checkpoint of logpose")
+    if entry.get("format") != FORMAT:
+        raise InputError(f"{path}: checkpoint format {entry.get('format')}, this logpose reads format {FORMAT}")
+    try:
+        model, loss = build_model(entry["model"], backbone), build_loss(entry["loss"])
+        _fill(model, "model.", content["state_dict"])
+        if loss is not None:
+            _fill(loss, "loss.", content["state_dict"])
+            loss.eval()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise InputError(f"{path}: damaged checkpoint ({_first_line(error)})") from error
+    return model.eval(), loss
+
+
+def load_model(path: Path | str, backbone: Backbone | None = None) -> PoseModel:
+    """The model of a checkpoint, on the CPU, in evaluation mode; see `load` for arguments and errors."""
+    return load(path, backbone)[0]
+
+
+def _fill(module: nn.Module, prefix: str, state: dict[str, Any]) -> None:
+    module.load_state_dict({key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)})
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

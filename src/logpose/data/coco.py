@@ -1,0 +1,281 @@
+"""COCO keypoint files: anyone's labelled people, with any skeleton, checked row by row before anything is learned.
+
+The format is that of https://cocodataset.org (`images`, `annotations`, `categories`; keypoints as x, y, v triplets).
+Which rows are people to learn from is decided as the paper's released code does (see `_box`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from logpose.data.images import check_image
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError, Sample
+
+__all__ = ["CocoKeypoints", "Problem", "annotation_files", "read_json"]
+
+HOLD_OUT = 10
+"""Where a data set has no validation part, every tenth image is held out."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A row that cannot be learned from, and why."""
+
+    where: str
+    """File and row: "annotations.json: annotation 12 (id 345)"."""
+    kind: str
+    """What is wrong, the same words for every such row."""
+    detail: str = ""
+    """What is wrong with this one."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.kind}{f' ({self.detail})' if self.detail else ''}"
+
+
+class CocoKeypoints:
+    """The people of a COCO keypoint file who have labels to learn from.
+
+    Crowds and people without a single labelled joint are passed over, as everywhere; rows that are wrong are listed in
+    `problems` and left out.
+
+    Args:
+        file: the JSON file.
+        images: the folder with its pictures; when None, the usual places beside the file are tried.
+        strict: refuse the file if any row is wrong.
+        part: of the images, those "train" or "val" when one file has to serve as both; None takes all.
+
+    Attributes:
+        skeleton: from the file's `categories`.
+        problems: rows that were left out.
+        counts: how many images, annotations, crowds, … the file holds.
+
+    Raises:
+        InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row.
+    """
+
+    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+        self.file, self.content = file, _coco_content(file)
+        self.category, self.skeleton = _category(file, self.content["categories"])
+        self.image_folder = images or _image_folder(file, self.content["images"])
+        self.problems: list[Problem] = []
+        self.counts: Counter[str] = Counter()
+        self.images = self._checked_images(part)
+        self.samples = self._checked_people()
+        if strict and self.problems:
+            raise InputError(f"{self.problems[0]} (and {len(self.problems) - 1} more wrong rows)")
+        if not self.samples:
+            first = f"; the first of {len(self.problems)} wrong rows: {self.problems[0]}" if self.problems else ""
+            raise InputError(f"{file}: no labelled {self.skeleton.name} to learn from{first}")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def ground_truth(self) -> dict[str, Any]:
+        """The file's content as the COCO evaluation wants it: sound rows of this part's images, crowds included."""
+        wrong = {problem.where for problem in self.problems}
+        rows = [
+            row
+            for i, row in enumerate(self.content["annotations"])
+            if row.get("image_id") in self.images and self._where(i, row) not in wrong
+        ]
+        images = [row for row in self.content["images"] if row.get("id") in self.images]
+        return {"images": images, "annotations": rows, "categories": self.content["categories"]}
+
+    def _checked_images(self, part: str | None) -> dict[int, Path]:
+        """Files of the images that can be used, by id; others become problems if somebody is labelled in them."""
+        wanted = {row.get("image_id") for row in self.content["annotations"] if isinstance(row, dict)}
+        found: dict[int, Path] = {}
+        self.counts["images"] = len(self.content["images"])
+        for i, row in enumerate(self.content["images"]):
+            where = f"{self.file}: image {i}"
+            if not isinstance(row, dict) or not isinstance(row.get("file_name"), str) or "id" not in row:
+                self.problems.append(Problem(where, "image rows need an id and a file_name"))
+                continue
+            held_out = i % HOLD_OUT == HOLD_OUT - 1
+            if row["id"] not in wanted or (part is not None and held_out != (part == "val")):
+                continue
+            path = self.image_folder / row["file_name"]
+            fault = check_image(path)
+            if fault is None:
+                found[row["id"]] = path
+            else:
+                self.problems.append(Problem(f"{where} (id {row['id']})", fault, str(path)))
+        self.counts["images used"] = len(found)
+        return found
+
+    def _checked_people(self) -> list[Sample]:
+        sizes = {r["id"]: (r.get("width"), r.get("height")) for r in self.content["images"] if isinstance(r, dict)}
+        people = []
+        self.counts["annotations"] = len(self.content["annotations"])
+        for i, row in enumerate(self.content["annotations"]):
+            if not isinstance(row, dict):
+                self.problems.append(Problem(f"{self.file}: annotation {i}", "not an annotation"))
+                continue
+            if row.get("category_id") != self.category:
+                self.counts["of other categories"] += 1
+                continue
+            if row.get("iscrowd"):
+                self.counts["crowds"] += 1
+                continue
+            if row.get("image_id") not in sizes:
+                self.problems.append(
+                    Problem(self._where(i, row), "its image is not in the file", f"image_id {row.get('image_id')}")
+                )
+                continue
+            if row["image_id"] not in self.images:
+                continue  # the image is of the other part, or among the problems already
+            sample = self._person(i, row, sizes[row["image_id"]])
+            if isinstance(sample, Problem):
+                self.problems.append(sample)
+            elif not (sample.visible > 0).any():
+                self.counts["without labelled joints"] += 1
+            else:
+                people.append(sample)
+        self.counts["people"] = len(people)
+        return people
+
+    def _person(self, i: int, row: dict[str, Any], size: tuple[Any, Any]) -> Sample | Problem:
+        where, wanted = self._where(i, row), 3 * len(self.skeleton)
+        triplets = row.get("keypoints")
+        if not isinstance(triplets, list):
+            return Problem(where, "no keypoints")
+        if len(triplets) != wanted:
+            return Problem(where, "wrong number of keypoint values", f"{len(triplets)} instead of {wanted}")
+        try:
+            numbers = np.array(triplets, dtype=np.float64).reshape(-1, 3)
+            box = np.array(row.get("bbox"), dtype=np.float64)
+        except (TypeError, ValueError):
+            return Problem(where, "keypoints or bbox are not numbers")
+        visible = numbers[:, 2]
+        if not np.isfinite(numbers[(visible != 0)]).all():
+            return Problem(where, "keypoints are not finite")
+        if not np.isin(visible, (0, 1, 2)).all():
+            return Problem(where, "visibility flags must be 0, 1 or 2", f"got {sorted(set(visible) - {0, 1, 2})[0]:g}")
+        if box.shape != (4,) or not np.isfinite(box).all():
+            return Problem(where, "bbox must be four finite numbers x, y, width, height")
+        if box[2] <= 0 or box[3] <= 0:
+            return Problem(where, "box of no area", f"bbox {[round(float(v), 2) for v in box]}")
+        cleaned = _box(box, size)
+        if cleaned is None:
+            return Problem(where, "box outside the image", f"bbox {[round(float(v), 2) for v in box]}")
+        area = row.get("area", box[2] * box[3])
+        if not isinstance(area, int | float) or not math.isfinite(area) or area <= 0:
+            return Problem(where, "area must be a positive number", f"got {area}")
+        return Sample(
+            image=self.images[row["image_id"]],
+            box=cleaned,
+            keypoints=np.where(visible[:, None] > 0, numbers[:, :2], 0),
+            visible=visible.astype(np.int64),
+            area=float(area),
+            image_id=row["image_id"],
+            id=row.get("id", i),
+        )
+
+    def _where(self, i: int, row: Any) -> str:
+        return f"{self.file}: annotation {i}" + (f" (id {row['id']})" if isinstance(row, dict) and "id" in row else "")
+
+
+def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray, "4"] | None:
+    """The box clipped to its image; None if nothing is left. Its far corner is x + w - 1, as in the released code.
+
+    Args:
+        box: x, y, width, height in pixels.
+        size: (width, height) of the image as the file says; None where it does not.
+    """
+    x, y = max(0.0, box[0]), max(0.0, box[1])
+    right, bottom = box[0] + max(box[2] - 1, 0), box[1] + max(box[3] - 1, 0)
+    if all(isinstance(side, int | float) and side > 0 for side in size):
+        right, bottom = min(size[0] - 1, right), min(size[1] - 1, bottom)
+    return np.array([x, y, right - x, bottom - y]) if right > x and bottom > y else None
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: if it is missing, empty, or not JSON; the message says where it stops being JSON.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    text = path.read_bytes()
+    if not text.strip():
+        raise InputError(f"{path}: the file is empty")
+    try:
+        return json.loads(text)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not JSON (not even text: {error.reason})") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+
+
+def _coco_content(path: Path) -> dict[str, list[Any]]:
+    content = read_json(path)
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise InputError(f"{path}: not a COCO annotation file, it has no list {key!r}")
+    rows = content["annotations"]
+    if rows and not any(isinstance(row, dict) and "keypoints" in row for row in rows):
+        raise InputError(f"{path}: none of its {len(rows)} annotations has keypoints")
+    return content  # type: ignore[no-any-return]
+
+
+def _category(path: Path, categories: Sequence[Any]) -> tuple[int, Skeleton]:
+    """Id and skeleton of the one category that has keypoints."""
+    named = [row for row in categories if isinstance(row, dict) and row.get("keypoints")]
+    if len(named) != 1:
+        names = ", ".join(str(row.get("name")) for row in named)
+        raise InputError(
+            f"{path}: one category must name keypoints, " + (f"{len(named)} do ({names})" if named else "none does")
+        )
+    try:
+        return int(named[0]["id"]), Skeleton.from_category(named[0])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _image_folder(file: Path, rows: Sequence[Any]) -> Path:
+    """The folder beside a COCO file that has its first picture."""
+    name = next((row["file_name"] for row in rows if isinstance(row, dict) and "file_name" in row), "")
+    split = file.stem.rsplit("_", maxsplit=1)[-1]
+    root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    places = [root / split, root / "images" / split, root / "images", root, file.parent]
+    return next((place for place in places if (place / str(name)).is_file()), places[0])
+
+
+def annotation_files(data: Path) -> dict[str, Path]:
+    """The annotation file of each part ("train", "val") of a data set; the same file twice if it has but one.
+
+    Args:
+        data: a JSON file, or a folder with one or more of them in it or in its `annotations`.
+
+    Raises:
+        InputError: if there is none, or several that nothing tells apart.
+    """
+    if not data.exists():
+        raise InputError(f"{data}: no such file or folder")
+    if data.is_file():
+        return {"train": data, "val": data}
+    folder = data / "annotations" if (data / "annotations").is_dir() else data
+    files = sorted(folder.glob("*.json"))
+    files = [file for file in files if file.name.startswith("person_keypoints")] or files
+    if len(files) == 1:
+        return {"train": files[0], "val": files[0]}
+    parts = {part: [file for file in files if part in file.stem] for part in ("train", "val")}
+    for part, found in parts.items():
+        if len(found) != 1:
+            listed = ", ".join(file.name for file in found or files) or "no .json file"
+            raise InputError(f"{folder}: needs one annotation file with {part!r} in its name, has {listed}")
+    return {part: found[0] for part, found in parts.items()}

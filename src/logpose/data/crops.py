@@ -1,0 +1,150 @@
+"""Labelled people as batches of crops: a data set, a sampler and a loader in PyTorch's sense.
+
+Randomness travels with the index. The sampler hands out (epoch, row) and every crop is varied by a generator of its
+own, seeded by (seed, epoch, row). So a crop does not depend on which worker cuts it, two workers never repeat each
+other, every epoch differs from the last, and a run can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import distributed
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from logpose.data.transforms import CropTransform
+from logpose.skeletons import Skeleton
+from logpose.structures import Batch, Sample
+
+__all__ = ["Crops", "EpochSampler", "InMemory", "People", "collate", "crop_loader"]
+
+
+class People(Protocol):
+    """A data set of labelled people (or hands, faces, animals): what a new one has to offer."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints that are labelled."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of people."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Sample:
+        """One of them."""
+        ...
+
+
+class InMemory:
+    """People read or drawn once and kept, for data that fit into memory and are gone through many times."""
+
+    def __init__(self, people: People, indices: Sequence[int] | None = None) -> None:
+        self.skeleton = people.skeleton
+        self.samples = [people[i] for i in (range(len(people)) if indices is None else indices)]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+
+class Crops(Dataset[Batch]):
+    """The crop of each person, as batches of one.
+
+    Args:
+        people: whom to cut out.
+        transform: how.
+        seed: of the augmentation.
+    """
+
+    def __init__(self, people: People, transform: CropTransform, seed: int = 0) -> None:
+        self.people, self.transform, self.seed = people, transform, seed
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, index = key
+        rng = np.random.default_rng((self.seed, epoch, index))
+        return self.transform(self.people[index], index, rng)
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, row) of every person: shuffled anew each epoch, or in order; each process its share.
+
+    Args:
+        count: number of people.
+        shuffle: whether to mix them.
+        seed: of the mixing.
+        even: with several processes, leave out the last few rows so that all have as many (gradients are exchanged in
+            step); for evaluation every row is seen exactly once.
+    """
+
+    def __init__(self, count: int, shuffle: bool, seed: int = 0, even: bool = True) -> None:
+        self.count, self.shuffle, self.seed, self.even = count, shuffle, seed, even
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch the next pass is (Lightning calls this)."""
+        self.epoch = epoch
+
+    def _mine(self) -> tuple[int, int]:
+        ready = distributed.is_available() and distributed.is_initialized()
+        return (distributed.get_rank(), distributed.get_world_size()) if ready else (0, 1)
+
+    def __len__(self) -> int:
+        rank, world = self._mine()
+        return self.count // world if self.even else len(range(rank, self.count, world))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        rank, world = self._mine()
+        order = np.arange(self.count)
+        if self.shuffle:
+            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
+        for row in order[rank::world][: len(self)]:
+            yield self.epoch, int(row)
+
+
+def collate(batches: list[Batch]) -> Batch:
+    """Small batches joined into one."""
+    return Batch(**{f.name: torch.cat([getattr(batch, f.name) for batch in batches]) for f in fields(Batch)})
+
+
+def crop_loader(
+    crops: Crops, batch_size: int, *, training: bool, workers: int = 0, seed: int = 0, pin: bool = False
+) -> DataLoader[Batch]:
+    """Batches of crops: shuffled and of equal size for training, every person once and in order otherwise.
+
+    Args:
+        crops: what to go through.
+        batch_size: people in a batch (the last batch of a training epoch is left out if it is smaller, unless it is
+            the only one).
+        training: see above.
+        workers: processes that cut crops; 0 cuts them in this one.
+        seed: of the order.
+        pin: whether batches go to page-locked memory, for a GPU.
+    """
+    return DataLoader(
+        crops,
+        batch_size=batch_size,
+        sampler=EpochSampler(len(crops), shuffle=training, seed=seed, even=training),
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        drop_last=training and len(crops) >= batch_size,
+        persistent_workers=workers > 0,
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(_: int) -> None:
+    """Workers are as many as there are cores to spare: OpenCV must not start threads of its own in each."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,383 @@
+"""People worth learning from, as many as one likes, with errors of a known law in their labels.
+
+A scene is a camera in front of a cluttered place in which posed, dressed bodies (`figures`) stand, sit, run or lie,
+some behind others, behind things, or half out of the picture. Everything about them is known: where each joint is in
+space and in the picture, whether it is seen, which pixels show whom. On request the labels carry an error whose
+density is known too (`LabelNoise`), so what a model learns about its own errors can be held against the truth.
+
+Scene `index` of seed `seed` is a function of these two numbers: not of the order of access, nor of the process.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from logpose.data.figures import Actor, Figure, figure, paint_face
+from logpose.data.painting import Camera, Canvas, Parts, paint
+from logpose.data.scenery import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
+from logpose.skeletons import COCO, Skeleton
+from logpose.structures import Image, InputError, Sample
+
+__all__ = ["LabelNoise", "Person", "Scene", "SyntheticPeople", "write_coco"]
+
+Points = Float[np.ndarray, "K 2"]
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """The law of a label's error: Student's t, independent per joint and axis, of a standard deviation that is known.
+
+    With e the error in pixels along one axis, nu = `dof`, and s = `std`, the density is
+
+        p(e) = Gamma((nu + 1) / 2) / (Gamma(nu / 2) sqrt(pi nu) tau) · (1 + e² / (nu tau²))^(-(nu + 1) / 2),
+        tau = s sqrt((nu - 2) / nu),
+
+    the Gaussian N(0, s²) in the limit nu = inf. The spread is that of careful labels, times what one asks for:
+
+        s = scale · (OKS sigma of the joint) · sqrt(area of the person) · (hidden_factor if the joint is hidden).
+
+    A label may thus fall outside the picture: cutting it off there would change the law.
+
+    Attributes:
+        scale: 1 is as careful as COCO's annotators were.
+        dof: degrees of freedom, above 2 (else there is no standard deviation); infinity for a Gaussian.
+        hidden_factor: how much less exactly a hidden joint is labelled.
+    """
+
+    scale: float = 1.0
+    dof: float = 4.0
+    hidden_factor: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not self.dof > 2:
+            raise ValueError(f"dof must exceed 2, or the error has no standard deviation; got {self.dof}")
+        if not (0 < self.scale < math.inf and 0 < self.hidden_factor < math.inf):
+            raise ValueError(f"scale and hidden_factor must be positive, got {self.scale}, {self.hidden_factor}")
+
+    def std(self, area: float, visible: Int[np.ndarray, "K"], skeleton: Skeleton = COCO) -> Points:
+        """Standard deviation of each joint's label along x and y, in pixels.
+
+        Args:
+            area: of the person, square pixels.
+            visible: COCO's flag; 1 is hidden.
+            skeleton: whose OKS sigmas count.
+        """
+        per_joint = self.scale * math.sqrt(area) * np.array(skeleton.sigmas)
+        per_joint = per_joint * np.where(visible == 1, self.hidden_factor, 1.0)
+        return np.repeat(per_joint[:, None], 2, axis=1)
+
+    def sample(self, rng: np.random.Generator, std: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
+        """Errors in pixels, one for each standard deviation."""
+        if math.isinf(self.dof):
+            return std * rng.standard_normal(std.shape)
+        return std * math.sqrt((self.dof - 2) / self.dof) * rng.standard_t(self.dof, std.shape)
+
+    def log_prob(self, error: Float[np.ndarray, "*N"], std: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
+        """Log density of each error along its axis, per pixel; the joint's own is the sum over its axes."""
+        if math.isinf(self.dof):
+            gaussian: np.ndarray = -0.5 * (error / std) ** 2 - np.log(std) - 0.5 * math.log(2 * math.pi)
+            return gaussian
+        nu = self.dof
+        tau = std * math.sqrt((nu - 2) / nu)
+        constant = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(math.pi * nu)
+        return constant - np.log(tau) - (nu + 1) / 2 * np.log1p((error / tau) ** 2 / nu)
+
+
+@dataclass(frozen=True)
+class Person:
+    """One labelled person of a scene, and the truth about it."""
+
+    keypoints: Points
+    """The label: true position plus label noise, image coordinates; 0 where `visible` is 0."""
+    truth: Points
+    """Where the joints are, image coordinates, also outside the picture."""
+    std: Points
+    """Standard deviation of the label's error, pixels; 0 without label noise."""
+    visible: Int[np.ndarray, "K"]
+    """0: outside the picture; 1: hidden by the own body, somebody else or something; 2: seen."""
+    joints: Float[np.ndarray, "K 3"]
+    """Camera frame (x right, y down, z away), metres."""
+    box: Float[np.ndarray, "4"]
+    """x, y, width, height around the pixels that show this person."""
+    area: float
+    """Number of these pixels."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture, and everybody in it."""
+
+    image: Image
+    people: tuple[Person, ...]
+    """The main person comes first."""
+    owner: UInt8[np.ndarray, "H W"]
+    """Which person each pixel shows: 1 for the first; 0 for none."""
+    focal: float
+    """Focal length in pixels (square pixels)."""
+    centre: tuple[float, float]
+    """Principal point (x, y): `truth` is joints[:, :2] / joints[:, 2:] * focal + centre."""
+
+
+class SyntheticPeople:
+    """A data set of drawn people: item `index` is the main person of scene `index`."""
+
+    skeleton: Skeleton = COCO
+
+    def __init__(
+        self,
+        count: int,
+        seed: int = 0,
+        size: tuple[int, int] = (160, 120),
+        noise: LabelNoise | None = None,
+        people: tuple[int, int] = (1, 3),
+    ) -> None:
+        """Describe the data set; nothing is drawn yet.
+
+        Args:
+            count: number of scenes.
+            seed: not negative; another seed, other scenes.
+            size: (H, W) of the pictures.
+            noise: law of the labels' errors; None for true labels. Pictures and truth do not depend on it.
+            people: fewest and most people that a scene is composed of (some may end up hidden or outside).
+
+        Raises:
+            ValueError: if one of these is out of range.
+        """
+        if count < 0 or seed < 0:
+            raise ValueError(f"count and seed must not be negative, got {count} and {seed}")
+        if min(size) < 32:
+            raise ValueError(f"nobody can be told in a picture smaller than 32 pixels, got {size}")
+        if not 1 <= people[0] <= people[1] <= 100:
+            raise ValueError(f"people must be (fewest, most) with 1 <= fewest <= most <= 100, got {people}")
+        self.count, self.seed, self.size, self.noise, self.people = count, seed, size, noise, people
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        scene = self.scene(index)
+        person, number = scene.people[0], index % self.count
+        return Sample(
+            image=scene.image,
+            box=person.box,
+            keypoints=person.keypoints,
+            visible=person.visible,
+            area=person.area,
+            image_id=number + 1,
+            id=number * self.people[1] + 1,
+        )
+
+    def scene(self, index: int) -> Scene:
+        """The whole scene of an index: picture, people, and who is where.
+
+        Raises:
+            IndexError: if there is no such index.
+        """
+        if not -self.count <= index < self.count:
+            raise IndexError(f"no scene {index}: there are {self.count}")
+        index = int(index) % self.count
+        scene = _compose(np.random.default_rng((self.seed, index)), self.size, self.people)
+        if self.noise is None:
+            return scene
+        # A stream of its own, so that the noise cannot change what is drawn.
+        rng = np.random.default_rng((self.seed, index, 1))
+        return replace(scene, people=tuple(_mislabelled(person, self.noise, rng) for person in scene.people))
+
+    def truth(self, index: int) -> tuple[Points, Points]:
+        """True positions of the main person's joints and the standard deviation of their labels, both in pixels."""
+        person = self.scene(index).people[0]
+        return person.truth, person.std
+
+
+def write_coco(
+    data: SyntheticPeople | Mapping[str, SyntheticPeople],
+    folder: Path | str,
+    split: str = "train2017",
+    quality: int = 92,
+) -> Path:
+    """Write scenes as a COCO folder: annotations/person_keypoints_<split>.json, and <split>/000000000001.jpg ….
+
+    Everybody in a scene is annotated. An annotation's "synthetic" entry holds what COCO does not know: the true
+    positions and the label's standard deviation (pixels), and the joints in space (camera frame, metres). The folder
+    appears when it is complete, or not at all.
+
+    Args:
+        data: the data set of one split, or one for each split's name.
+        folder: is made; may exist if it is empty.
+        split: name of the split, where only one data set is given.
+        quality: of the JPEG files, 1 … 100.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: if there is something at `folder` already, or a split's name is not that of a folder.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not an empty folder; nothing was written")
+    splits = data if isinstance(data, Mapping) else {split: data}
+    for name in splits:
+        if name in ("", ".", "..", "annotations") or Path(name).name != name:
+            raise InputError(f"a split cannot be called {name!r}: its pictures lie in a folder of that name")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.parent / f".{folder.name}.unfinished-{os.getpid()}"
+    try:
+        (unfinished / "annotations").mkdir(parents=True)
+        for name, people in splits.items():
+            (unfinished / name).mkdir()
+            content = _write_split(people, unfinished / name, quality)
+            with (unfinished / "annotations" / f"person_keypoints_{name}.json").open("w") as file:
+                json.dump(content, file)
+        if folder.exists():
+            folder.rmdir()
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _write_split(data: SyntheticPeople, folder: Path, quality: int) -> dict[str, Any]:
+    """Write the pictures of a split; returns its annotations."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for index in range(len(data)):
+        scene, image_id = data.scene(index), index + 1
+        name = f"{image_id:012d}.jpg"
+        if not cv2.imwrite(str(folder / name), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]):
+            raise OSError(f"cannot write {folder / name}")
+        images.append({"id": image_id, "file_name": name, "width": data.size[1], "height": data.size[0]})
+        for place, person in enumerate(scene.people):
+            annotation = _annotation(person, scene.owner == place + 1)
+            annotations.append({"id": index * data.people[1] + place + 1, "image_id": image_id, **annotation})
+    category = {
+        **{"id": 1, "name": "person", "supercategory": "person", "keypoints": list(COCO.joints)},
+        "skeleton": [[a + 1, b + 1] for a, b in COCO.bones],
+    }
+    info = {"description": "logpose synthetic people", "seed": data.seed}
+    return {"info": info, "images": images, "annotations": annotations, "categories": [category]}
+
+
+def _annotation(person: Person, mask: Bool[np.ndarray, "H W"]) -> dict[str, Any]:
+    """COCO's entry for somebody; coordinates to a thousandth of a pixel."""
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    polygons = [outline.ravel().tolist() for outline in outlines if len(outline) > 2]
+    x, y, w, h = person.box.tolist()
+    triplets = np.concatenate([person.keypoints, person.visible[:, None]], axis=1)
+    return {
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": person.box.tolist(),
+        "area": person.area,
+        "num_keypoints": int((person.visible > 0).sum()),
+        "keypoints": [int(v) if v.is_integer() else v for v in triplets.round(3).ravel().tolist()],
+        "segmentation": polygons or [[x, y, x + w, y, x + w, y + h, x, y + h]],  # the box, if there are but specks
+        "synthetic": {
+            "truth": person.truth.round(3).tolist(),
+            "std": person.std.round(4).tolist(),
+            "joints": person.joints.round(4).tolist(),
+        },
+    }
+
+
+def _mislabelled(person: Person, noise: LabelNoise, rng: np.random.Generator) -> Person:
+    """The person with an error drawn into each label."""
+    std = noise.std(person.area, person.visible)
+    labels = person.truth + noise.sample(rng, std)
+    return replace(person, std=std, keypoints=np.where(person.visible[:, None] > 0, labels, 0.0))
+
+
+# --- Scenes --------------------------------------------------------------------------------------------------------
+_PLAIN_AFTER = 4
+"""After this many unusable tries, nothing stands in front of the main person, who is then wholly in the picture."""
+_FEWEST_SEEN = 5
+"""The main person shows at least this many joints …"""
+_SMALLEST_BOX = 0.04
+"""… in a box of at least this share of the picture."""
+_SMALLEST_AREA = 12.0
+"""Other people who show fewer pixels are not annotated."""
+
+
+def _compose(rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int]) -> Scene:
+    """Draw scenes until one shows its main person well enough."""
+    for attempt in itertools.count():
+        scene = _try_scene(rng, size, people, plain=attempt >= _PLAIN_AFTER)
+        if scene is not None:
+            return scene
+    raise AssertionError("unreachable")
+
+
+def _try_scene(rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], plain: bool) -> Scene | None:
+    """One scene, or None if its main person is hardly to be seen."""
+    height, width = size
+    camera = Camera.random(rng, size)
+    actor = Actor.random(rng, camera)
+    shift = main_place(rng, camera, actor, size, plain)
+    main = actor.points + shift
+    if inside(camera.project(main[:17]), size).sum() < _FEWEST_SEEN + 2:
+        return None
+    cast = [(actor, shift)]
+    for _ in range(int(rng.integers(people[0], people[1] + 1)) - 1):
+        other = Actor.random(rng, camera)
+        place = other_place(rng, camera, [place for _, place in cast], width, plain)
+        if (other.points[:, 2] + place[2]).min() > 0.3:  # metres: nobody stands in the lens
+            cast.append((other, place))
+    light = camera.turn @ _unit(np.array([rng.normal(0, 0.7), rng.uniform(0.2, 1.2), rng.normal(0.5, 0.6)]))
+    ambient = float(rng.uniform(0.35, 0.7))
+    canvas = Canvas(backdrop(rng, camera, size), np.full(size, np.inf, np.float32), np.zeros(size, np.uint8))
+    figures = [figure(rng, who, place, i + 1) for i, (who, place) in enumerate(cast)]
+    farthest = max(float(who.joints[:, 2].max()) for who in figures)
+    everything = Parts.joined([clutter(rng, camera, size, 1.5 * farthest), *(who.parts for who in figures)])
+    paint(canvas, camera, everything, light, ambient)
+    for i, who in enumerate(figures):
+        paint_face(canvas, camera, who, i + 1)
+    if not plain:
+        occlude(rng, canvas, bounds(canvas.owner == 1))
+    labelled = [_label(canvas, camera, who, i + 1) for i, who in enumerate(figures)]
+    first = labelled[0]
+    if first is None or (first.visible == 2).sum() < _FEWEST_SEEN:
+        return None
+    if first.box[2] * first.box[3] < _SMALLEST_BOX * height * width:
+        return None
+    kept = [i for i, person in enumerate(labelled) if person is not None]
+    number = np.zeros(len(cast) + 1, dtype=np.uint8)
+    number[[i + 1 for i in kept]] = range(1, len(kept) + 1)
+    return Scene(
+        image=photograph(rng, canvas.image),
+        people=tuple(person for person in labelled if person is not None),
+        owner=number[canvas.owner],
+        focal=camera.focal,
+        centre=camera.centre,
+    )
+
+
+def _unit(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    unit: np.ndarray = vector / np.linalg.norm(vector)
+    return unit
+
+
+def _label(canvas: Canvas, camera: Camera, who: Figure, owner: int) -> Person | None:
+    """The truth about somebody as the finished canvas shows it; None if it hardly shows anything."""
+    mask = canvas.owner == owner
+    area = float(np.count_nonzero(mask))
+    if area < _SMALLEST_AREA:
+        return None
+    truth = camera.project(who.joints)
+    within = inside(truth, canvas.depth.shape)
+    columns, rows = (np.rint(truth).astype(int) * within[:, None]).T
+    seen = mask[rows, columns] & (canvas.depth[rows, columns] >= who.joints[:, 2] - who.reach)
+    visible = np.where(within, np.where(seen, 2, 1), 0)
+    labels = np.where(within[:, None], truth, 0.0)
+    return Person(labels, truth, np.zeros_like(truth), visible, who.joints, bounds(mask), area)

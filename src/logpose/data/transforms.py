@@ -1,0 +1,148 @@
+"""From a labelled person in a photograph to a crop that a network can learn from: one affine map, one warp.
+
+The augmentations and their order are those of the paper's released code (half body, scale, rotation, flip); all of
+them are folded into the matrix of the crop, so pixels are interpolated once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from logpose import geometry
+from logpose.data.images import read_image
+from logpose.skeletons import Skeleton
+from logpose.structures import Batch, Sample
+
+__all__ = ["Augmentation", "CropTransform", "cut"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training crops are varied. The defaults are those of the released COCO configuration.
+
+    Attributes:
+        scale: the region's extent is multiplied by a uniform draw from 1 ± scale.
+        rotation: turned by a uniform draw from ± rotation degrees …
+        rotation_probability: … this often.
+        half_body_probability: how often a person with enough labelled joints is cropped to one half of the body.
+        flip_probability: how often the picture is mirrored.
+    """
+
+    scale: float = 0.25
+    rotation: float = 45.0
+    rotation_probability: float = 0.5
+    half_body_probability: float = 0.3
+    flip_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        shares = (self.rotation_probability, self.half_body_probability, self.flip_probability)
+        if not (0 <= self.scale < 1 and self.rotation >= 0 and all(0 <= share <= 1 for share in shares)):
+            raise ValueError(f"scale must lie in [0, 1), rotation be >= 0 and probabilities lie in [0, 1]: {self}")
+
+
+# Half-body crops, as in the released code (utils/presets/simple_transform.py).
+HALF_BODY_MORE_THAN = 3  # labelled joints that a person must exceed
+HALF_BODY_UPPER = 0.69  # share of upper halves: the code asks whether a normal draw is below 0.5
+HALF_BODY_PADDING = 1.5
+HALF_BODY_LEAST = 2  # joints that make a half
+
+
+class CropTransform:
+    """Cuts the crop of a person and expresses its labels in crop coordinates.
+
+    Args:
+        skeleton: the joints; tells which change places in a mirror and which belong to the upper body.
+        size: (H, W) of the crop.
+        augmentation: how to vary it; None for evaluation.
+        outside: what becomes of labelled joints that fall outside the crop. "supervise" keeps them: the network learns
+            to extrapolate, on which the paper's robustness to truncation rests. "mask" gives them no weight.
+        padding: how much larger than the box the region is.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        size: tuple[int, int],
+        augmentation: Augmentation | None = None,
+        outside: Literal["supervise", "mask"] = "supervise",
+        padding: float = 1.25,
+    ) -> None:
+        self.skeleton, self.size, self.augmentation = skeleton, size, augmentation
+        self.outside, self.padding = outside, padding
+
+    def __call__(self, sample: Sample, index: int, rng: np.random.Generator) -> Batch:
+        """The crop of one person, as a batch of one.
+
+        Args:
+            sample: the person.
+            index: its row in the data set, kept with the crop.
+            rng: source of all randomness.
+
+        Raises:
+            InputError: if the picture cannot be read.
+        """
+        image = read_image(sample.image)
+        centre, extent = geometry.box_to_region(sample.box, self.size, self.padding)
+        rotation, mirror = 0.0, False
+        if (aug := self.augmentation) is not None:
+            if rng.random() < aug.half_body_probability:
+                centre, extent = self._half_body(sample, rng) or (centre, extent)
+            extent = extent * rng.uniform(1 - aug.scale, 1 + aug.scale)
+            if rng.random() < aug.rotation_probability:
+                rotation = rng.uniform(-aug.rotation, aug.rotation)
+            mirror = rng.random() < aug.flip_probability
+        keypoints, visible = sample.keypoints, sample.visible
+        if mirror:
+            # The picture is mirrored, x -> width - 1 - x, then cropped; left and right joints change places.
+            flip = geometry.mirror_matrix(image.shape[1])
+            centre = geometry.apply_affine(flip, centre)
+            to_crop = geometry.compose(geometry.crop_matrix(centre, extent, self.size, rotation), flip)
+            order = list(self.skeleton.flip_index)
+            keypoints, visible = keypoints[order], visible[order]
+        else:
+            to_crop = geometry.crop_matrix(centre, extent, self.size, rotation)
+        placed = geometry.to_crop(geometry.apply_affine(to_crop, keypoints[:, :2]), self.size)
+        weight = (visible > 0).astype(np.float32)
+        if self.outside == "mask":
+            weight *= (np.abs(placed) <= 0.5).all(axis=1)
+        placed[weight == 0] = 0
+        target = np.concatenate([placed, keypoints[:, 2:]], axis=1)
+        return Batch(
+            images=torch.from_numpy(cut(image, to_crop, self.size)).permute(2, 0, 1)[None],
+            target=torch.from_numpy(target.astype(np.float32))[None],
+            weight=torch.from_numpy(weight)[None],
+            to_image=torch.from_numpy(geometry.invert_affine(to_crop).astype(np.float32))[None],
+            index=torch.tensor([index]),
+        )
+
+    def _half_body(
+        self, sample: Sample, rng: np.random.Generator
+    ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]] | None:
+        """Region around the labelled joints of the upper or the lower body; None where there are too few."""
+        labelled = np.flatnonzero(sample.visible > 0)
+        if len(labelled) <= HALF_BODY_MORE_THAN or not self.skeleton.upper_body:
+            return None
+        is_upper = np.isin(labelled, self.skeleton.upper_body)
+        upper, lower = labelled[is_upper], labelled[~is_upper]
+        wants_upper = rng.random() < HALF_BODY_UPPER and len(upper) > HALF_BODY_LEAST
+        chosen = lower if not wants_upper and len(lower) > HALF_BODY_LEAST else upper
+        if len(chosen) < HALF_BODY_LEAST:
+            return None
+        points = sample.keypoints[chosen, :2]
+        low, high = points.min(axis=0), points.max(axis=0)
+        if not (high > low).any():
+            return None
+        box = np.array([*low, *(high - low)], dtype=np.float64)
+        _, extent = geometry.box_to_region(box, self.size, HALF_BODY_PADDING)
+        return points.mean(axis=0).astype(np.float64), extent
+
+
+def cut(image: np.ndarray, to_crop: Float[np.ndarray, "2 3"], size: tuple[int, int]) -> np.ndarray:
+    """The crop (H, W, 3) that an affine map cuts from an image; black outside the image, bilinear inside."""
+    return cv2.warpAffine(image, to_crop, (size[1], size[0]), flags=cv2.INTER_LINEAR)

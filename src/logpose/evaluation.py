@@ -1,0 +1,205 @@
+"""How good a model is on a data set: every figure that training watches and `logpose eval` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import distributed
+
+from logpose import geometry
+from logpose.data.crops import Crops, People, crop_loader
+from logpose.data.transforms import CropTransform
+from logpose.losses import LikelihoodLoss
+from logpose.metrics import calibration
+from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
+from logpose.metrics.pck import distances, pck
+from logpose.models import PoseModel
+from logpose.structures import Batch, Prediction
+
+__all__ = ["Evaluation", "evaluate", "predict_batch"]
+
+PCK_THRESHOLDS = (0.05, 0.1, 0.2)
+COVERAGE_LEVELS = (0.5, 0.9, 0.95)
+OKS_NMS_THRESHOLD = 0.9
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is kept of one crop."""
+
+    index: int
+    keypoints: Float[np.ndarray, "K D"]
+    std: Float[np.ndarray, "K D"]
+    confidence: Float[np.ndarray, "K"]
+    nll: Float[np.ndarray, "K"]
+
+
+def predict_batch(model: PoseModel, batch: Batch, flip_test: bool) -> Prediction:
+    """Prediction on a batch, averaged with that on its mirror image if `flip_test`; the density's mean folded in."""
+    prediction: Prediction = model(batch.images).float()
+    if not flip_test:
+        return prediction.folded()
+    mirrored = model(batch.images.flip(-1)).float()
+    return geometry.flip_average(prediction, mirrored, model.skeleton, model.size[1])
+
+
+class Evaluation:
+    """Collects predictions, batch by batch, and measures them.
+
+    Args:
+        people: the data set that the batches are cut from.
+        model: tells size and skeleton.
+        loss: for the likelihood; None leaves it out.
+        nms: whether one person may have been found in several boxes, of which the best is to be kept.
+    """
+
+    def __init__(self, people: People, model: PoseModel, loss: LikelihoodLoss | None = None, nms: bool = False) -> None:
+        self.people, self.model, self.loss, self.nms = people, model, loss, nms
+        self.found: dict[int, _Found] = {}
+
+    @torch.no_grad()
+    def update(self, batch: Batch, prediction: Prediction) -> None:
+        """Take in the prediction on one batch."""
+        nll = torch.full_like(prediction.confidence, float("nan"))
+        if self.loss is not None:
+            # The density is centred on mu; what is reported is its mean.
+            mu = prediction.mu - prediction.sigma * self.model.law.mean
+            labelled = batch.weight > 0
+            target = torch.where(labelled[..., None], batch.target, mu)
+            nll = torch.where(labelled, -self.loss.log_prob(mu, prediction.sigma, target), float("nan"))
+        keypoints = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
+        std = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
+        columns = (keypoints, std, prediction.confidence, nll)
+        arrays = (column.double().cpu().numpy() for column in columns)
+        for index, *row in zip(batch.index.tolist(), *arrays, strict=True):
+            self.found[index] = _Found(index, *row)
+
+    def gather(self) -> None:
+        """Bring together what the processes of a distributed run have collected."""
+        if distributed.is_available() and distributed.is_initialized():
+            parts: list[Any] = [None] * distributed.get_world_size()
+            distributed.all_gather_object(parts, self.found)
+            self.found = {index: row for part in parts for index, row in part.items()}
+
+    def results(self, category_id: int = 1) -> list[dict[str, Any]]:
+        """The people found, as entries of a COCO results file."""
+        sigmas = self.model.skeleton.sigmas
+        by_image: dict[int, list[_Found]] = {}
+        for row in self.found.values():
+            by_image.setdefault(self.people[row.index].image_id, []).append(row)
+        results = []
+        for image_id, rows in by_image.items():
+            scores = np.array([self.people[row.index].score + _score(row.confidence) for row in rows])
+            boxes = [geometry.box_to_region(self.people[row.index].box, self.model.size)[1] for row in rows]
+            keypoints = np.stack([row.keypoints[:, :2] for row in rows])
+            # The area is that of the padded region, as in the released code.
+            area = np.prod(boxes, axis=1)
+            kept = oks_nms(keypoints, scores, area, sigmas, OKS_NMS_THRESHOLD) if self.nms else range(len(rows))
+            for i in kept:
+                triplets = np.column_stack([keypoints[i], rows[i].confidence])
+                results.append(
+                    {
+                        "image_id": image_id,
+                        "category_id": category_id,
+                        "keypoints": [round(float(value), 3) for value in triplets.ravel()],
+                        "score": float(scores[i]),
+                    }
+                )
+        return results
+
+    def compute(self, average_precision: bool = True) -> dict[str, float]:
+        """Every figure, by name.
+
+        Lengths are in pixels of the original images; `nme` and `pck@t` are relative to the longer side of a person's
+        box; `nll` is in nats per labelled joint, in crop coordinates; `coverage@l` is the share of labels in the
+        ellipse that should hold the share l; `sigma_rank` is Spearman's correlation of predicted and true distance;
+        `confidence_oks` is Pearson's of a person's confidence and OKS.
+        """
+        rows = [self.found[index] for index in sorted(self.found)]
+        samples = [self.people[row.index] for row in rows]
+        visible = np.stack([sample.visible for sample in samples])
+        truth = np.stack([sample.keypoints for sample in samples])[..., :2]
+        boxes = np.stack([sample.box for sample in samples])
+        area = np.array([sample.area for sample in samples])
+        predicted = np.stack([row.keypoints for row in rows])[..., :2]
+        std = np.stack([row.std for row in rows])[..., :2]
+        confidence = np.stack([row.confidence for row in rows])
+        labelled = visible > 0
+        figures: dict[str, float] = {"people": len(rows), "joints": int(labelled.sum())}
+        if labelled.any():
+            apart = distances(predicted, truth, visible)
+            side = boxes[:, 2:].max(axis=1)
+            similarity = oks(predicted, truth, visible, area, self.model.skeleton.sigmas)
+            has_label = labelled.any(axis=1)
+            figures["error_px"] = float(np.nanmean(apart))
+            figures["nme"] = float(np.nanmean(apart / side[:, None]))
+            figures |= {f"pck@{t:g}": pck(apart, side, t) for t in PCK_THRESHOLDS}
+            figures["oks"] = float(similarity[has_label].mean())
+            if self.loss is not None:
+                figures["nll"] = float(np.nanmean([row.nll for row in rows]))
+            if np.isfinite(std).all():
+                radius = calibration.scaled_radius(predicted[labelled], std[labelled], truth[labelled])
+                limits = [self.model.law.radius_at(level) for level in COVERAGE_LEVELS]
+                shares = calibration.coverage(radius, limits)
+                figures |= {f"coverage@{level:g}": s for level, s in zip(COVERAGE_LEVELS, shares, strict=True)}
+                spread = np.sqrt((std**2).sum(axis=-1))
+                figures["std_px"] = float(spread[labelled].mean())
+                if self.loss is None or self.loss.learns_sigma:
+                    figures["sigma_rank"] = calibration.rank_correlation(spread[labelled], apart[labelled])
+                    mean_confidence = confidence.mean(axis=1)
+                    figures["confidence_oks"] = calibration.pearson(mean_confidence[has_label], similarity[has_label])
+        if average_precision:
+            figures |= self._average_precision(truth, visible, boxes, area, [sample.image_id for sample in samples])
+        return figures
+
+    def _average_precision(
+        self, truth: np.ndarray, visible: np.ndarray, boxes: np.ndarray, area: np.ndarray, image_ids: list[int]
+    ) -> dict[str, float]:
+        if hasattr(self.people, "ground_truth"):
+            content = self.people.ground_truth()
+        else:
+            content = coco_ground_truth(truth, visible, boxes, area, image_ids)
+        category = getattr(self.people, "category", 1)
+        return coco_ap(content, self.results(category), self.model.skeleton.sigmas)
+
+
+def _score(confidence: Float[np.ndarray, "K"]) -> float:
+    """What a person's joints add to the score of the box: their mean and their maximum (the paper's released code)."""
+    return float(confidence.mean() + confidence.max())
+
+
+def evaluate(
+    model: PoseModel,
+    people: People,
+    loss: LikelihoodLoss | None = None,
+    *,
+    flip_test: bool = True,
+    nms: bool = False,
+    batch_size: int = 64,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> Evaluation:
+    """Predict every person of a data set.
+
+    Args:
+        model: put on `device` and into evaluation mode.
+        people: with the model's skeleton.
+        loss: for the likelihood; None leaves it out.
+        flip_test: whether to average with the prediction on mirrored crops.
+        nms: whether one person may have been found in several boxes, of which the best is to be kept.
+        batch_size: crops at a time.
+        workers: processes that cut crops.
+        device: where to predict.
+    """
+    model = model.to(device).eval()
+    evaluation = Evaluation(people, model, None if loss is None else loss.to(device).eval(), nms)
+    crops = Crops(people, CropTransform(model.skeleton, model.size))
+    with torch.inference_mode():
+        for batch in crop_loader(crops, batch_size, training=False, workers=workers):
+            on_device = batch.to(device)
+            evaluation.update(on_device, predict_batch(model, on_device, flip_test))
+    return evaluation

@@ -1,0 +1,6 @@
+"""Densities on R^D that can be learned: each has `log_prob` and `sample`."""
+
+from logpose.flows.density import Density
+from logpose.flows.realnvp import RealNVP
+
+__all__ = ["Density", "RealNVP"]

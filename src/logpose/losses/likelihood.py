@@ -1,0 +1,217 @@
+"""What all losses have in common: error -> standardise by (mu, sigma) -> minus the log-density of what is left.
+
+A loss claims that a label lies at mu + sigma * e, where e, the *standardised error*, has a density P that does not
+depend on the picture. So the label's density is P((label - mu) / sigma) / sigma, and the loss is minus its logarithm:
+
+    L = sum_d log sigma_d - log P((label - mu) / sigma)
+
+Subclasses say what P is. The value is a log-density, so it can be negative: a density above one is nothing strange.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from logpose.structures import LEVELS, ErrorLaw
+
+__all__ = ["Distribution", "LikelihoodLoss", "weighted_mean", "weighted_quantile"]
+
+LAW_DRAWS = 65_536
+"""Errors drawn to measure a density's moments and radii: a relative error of about 0.5 % in each."""
+
+
+class LikelihoodLoss(nn.Module, ABC):
+    """Base of the losses: negative log-likelihood of labels, averaged over labelled joints.
+
+    Attributes:
+        dim: D of the joints that the loss is for.
+        learns_sigma: whether sigma matters to the loss; where not, the claim has one constant scale.
+    """
+
+    learns_sigma: ClassVar[bool] = True
+
+    def __init__(self, dim: int = 2) -> None:
+        super().__init__()
+        if dim < 1:
+            raise ValueError(f"dim must be at least 1, got {dim}")
+        self.dim = dim
+
+    @abstractmethod
+    def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
+        """log P: normalised log-density of standardised errors, in nats."""
+
+    @abstractmethod
+    def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
+        """Points and weights (summing to 1) that stand for P: a weighted sample, as importance sampling gives."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the loss keeps its parameters and buffers."""
+        return next((t.device for t in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this loss again."""
+        return {"dim": self.dim}
+
+    def scale(self, sigma: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
+        """What errors are divided by: sigma, or 1 where the loss does not learn it."""
+        return sigma if self.learns_sigma else torch.ones_like(sigma)
+
+    def forward(
+        self,
+        mu: Float[Tensor, "B K D"],
+        sigma: Float[Tensor, "B K D"],
+        target: Float[Tensor, "B K D"],
+        weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Mean over labelled joints, by weight, of what the loss charges; 0 when nothing is labelled.
+
+        Args:
+            mu: predicted positions.
+            sigma: predicted scales, > 0, in the units of mu.
+            target: labels; where they are not finite, or their weight is 0, they are never looked at.
+            weight: how much each joint counts; of a weight per dimension the least is taken, since a density of a
+                joint speaks of all of its dimensions at once.
+        """
+        # Likelihoods are differences of large logarithms: half precision is not for them.
+        with torch.autocast(device_type=mu.device.type, enabled=False):
+            mu, sigma, target = (t if t.dtype == torch.float64 else t.float() for t in (mu, sigma, target))
+            weight = joint_weight(target, weight).to(mu.dtype)
+            # Unlabelled joints get the prediction as label: NaN times a weight of 0 would still be NaN.
+            target = torch.where((weight > 0)[..., None], target, mu.detach())
+            return self._reduce(mu, sigma, target, weight)
+
+    def _reduce(self, mu: Tensor, sigma: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        return weighted_mean(-self.log_prob(mu, sigma, target), weight)
+
+    def log_prob(
+        self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"]
+    ) -> Float[Tensor, "B K"]:
+        """Log-density, in nats, of each joint lying at `x`."""
+        scale = self.scale(sigma)
+        error = ((x - mu) / scale).flatten(0, 1)
+        return self.error_log_prob(error).view(x.shape[:2]) - scale.log().sum(dim=-1)
+
+    def distribution(self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"]) -> Distribution:
+        """The distribution that was claimed for each joint."""
+        return Distribution(mu, self.scale(sigma), self)
+
+    @torch.no_grad()
+    def law(self) -> ErrorLaw:
+        """Moments and radii of P, measured on a fixed weighted sample: all that inference needs of the loss.
+
+        Unknown (NaN) for a loss under which errors have no density of their own (`basic` mode).
+        """
+        try:
+            with fixed_randomness(self.device):
+                error, weight = self.error_draws(LAW_DRAWS)
+        except NotImplementedError:
+            return ErrorLaw.unknown(self.dim).to(self.device)
+        mean = (weight[:, None] * error).sum(dim=0)
+        std = (weight[:, None] * (error - mean).square()).sum(dim=0).sqrt()
+        radius = ((error - mean) / std).square().sum(dim=-1).sqrt()
+        return ErrorLaw(mean, std, weighted_quantile(radius, weight, LEVELS))
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What a loss claims of every joint of a batch: independent joints at mu + scale * e, e of the learned density."""
+
+    mu: Float[Tensor, "B K D"]
+    scale: Float[Tensor, "B K D"]
+    loss: LikelihoodLoss
+
+    def log_prob(self, x: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
+        """Log-density, in nats, of each joint lying at `x`."""
+        return self.loss.log_prob(self.mu, self.scale, x)
+
+    @torch.no_grad()
+    def sample(self, count: int) -> Float[Tensor, "S B K D"]:
+        """`count` positions of every joint."""
+        wanted = count * self.mu[..., 0].numel()
+        error, weight = self.loss.error_draws(max(LAW_DRAWS, 4 * wanted))
+        # Resampling by weight turns a weighted sample into a plain one.
+        chosen = torch.multinomial(weight, wanted, replacement=wanted > len(weight) // 4)
+        return self.mu + self.scale * error[chosen].view(count, *self.mu.shape)
+
+    @property
+    def mean(self) -> Float[Tensor, "B K D"]:
+        """Expected position of every joint."""
+        return self.mu + self.scale * self.loss.law().mean
+
+    @property
+    def std(self) -> Float[Tensor, "B K D"]:
+        """Standard deviation of every joint's position."""
+        return self.scale * self.loss.law().std
+
+    @torch.no_grad()
+    def region(self, level: float) -> Region:
+        """The smallest region that holds the share `level` of the probability.
+
+        Raises:
+            ValueError: if `level` is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must lie between 0 and 1, got {level:g}")
+        with fixed_randomness(self.loss.device):
+            error, weight = self.loss.error_draws(LAW_DRAWS)
+            threshold = weighted_quantile(self.loss.error_log_prob(error), weight, (1 - level,))
+        return Region(self, float(threshold))
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where a joint's density is above a threshold: the highest-density region of one level."""
+
+    distribution: Distribution
+    threshold: float
+    """Least log-density of the standardised error inside the region."""
+
+    @torch.no_grad()
+    def contains(self, x: Float[Tensor, "B K D"]) -> Bool[Tensor, "B K"]:
+        """Whether each joint's position `x` lies in the region."""
+        claimed = self.distribution
+        error = ((x - claimed.mu) / claimed.scale).flatten(0, 1)
+        return (claimed.loss.error_log_prob(error) >= self.threshold).view(x.shape[:2])
+
+
+def joint_weight(
+    target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None
+) -> Float[Tensor, "B K"]:
+    """Weight of each joint: the least of its dimensions', and 0 where the label is not finite."""
+    if weight is None:
+        weight = target.new_ones(target.shape[:2])
+    if weight.ndim == target.ndim:
+        weight = weight.amin(dim=-1)
+    return torch.where(target.isfinite().all(dim=-1), weight, 0)
+
+
+def weighted_mean(values: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
+    """Mean by weight; 0, with a gradient of 0, where all weights are."""
+    return (values * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+def weighted_quantile(
+    values: Float[Tensor, "N"], weight: Float[Tensor, "N"], levels: tuple[float, ...]
+) -> Float[Tensor, "L"]:
+    """The values below which the given shares of the total weight lie."""
+    order = values.argsort()
+    below = weight[order].cumsum(0)
+    wanted = torch.tensor(levels, device=below.device, dtype=below.dtype) * below[-1]
+    return values[order][torch.searchsorted(below, wanted).clamp_max(len(values) - 1)]
+
+
+@contextmanager
+def fixed_randomness(device: torch.device) -> Iterator[None]:
+    """Draws inside it are the same every time; those outside go on as if nothing had been drawn."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        yield

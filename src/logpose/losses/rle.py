@@ -1,0 +1,150 @@
+"""Residual log-likelihood estimation: the density of the error is learned while the network learns mu and sigma.
+
+The standardised error e = (label - mu) / sigma is claimed to have the density P(e) = s Q(e) G(e) (Eq. 7): Q a simple
+density that is right in the rough (Laplace or Gaussian), G a normalizing flow that learns what Q misses, and s the
+constant that makes the product a density (Eq. 15). The loss is minus the log-density of the label (Eq. 8):
+
+    L = sum_d log sigma_d - log Q(e) - log G(e) - log s
+
+log Q reaches mu and sigma without passing through the flow: the paper's "gradient shortcut".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from logpose.flows import Density, RealNVP
+from logpose.losses.conventions import EQUIVALENT_WIDTH, code_loss
+from logpose.losses.fixed import gaussian_log_prob, laplace_like, laplace_log_prob
+from logpose.losses.likelihood import LikelihoodLoss, fixed_randomness, weighted_mean
+
+__all__ = ["RLELoss"]
+
+DRAWS, FINE_DRAWS = 1024, 131_072  # points at which s is estimated: at every training step, and once for evaluation
+REACH = 1e4  # sigmas beyond which G stays constant and only Q falls, so that any label's loss and gradient are finite
+
+
+class RLELoss(LikelihoodLoss):
+    """The paper's loss, in its three modes and in the forms that are in use.
+
+    Args:
+        flow: the density G; anything with `log_prob((N, D)) -> (N,)` and `sample(N) -> (N, D)`. A RealNVP when None.
+        dim: D of the joints.
+        base: Q, of unit scale in the conventions of our own.
+        convention: which formula exactly.
+            `normalized`: a proper density. s by importance sampling, afresh at every step (fixed points would let the
+            flow hide mass between them); G made symmetric, ½ (G(e) + G(-e)), so that mu is the expected position.
+            `paper`: Eq. 8 without s and without symmetry, as the paper trains.
+            `released`, `mmpose`: what those codes compute, see `losses.conventions`.
+        mode: `rle` (Eq. 8), `dle` (Eq. 5: P = G alone) or `basic` (Eq. 4: the flow acts on positions, not on errors).
+
+    Raises:
+        ValueError: if the flow is of another dimension, or the convention never had such a base or mode.
+    """
+
+    def __init__(
+        self,
+        flow: Density | None = None,
+        dim: int = 2,
+        base: Literal["laplace", "gaussian"] = "laplace",
+        convention: Literal["normalized", "paper", "released", "mmpose"] = "normalized",
+        mode: Literal["rle", "dle", "basic"] = "rle",
+    ) -> None:
+        super().__init__(dim)
+        self.flow: Density = flow if flow is not None else RealNVP(dim)
+        self.base, self.convention, self.mode = base, convention, mode
+        self.copies = convention in ("released", "mmpose")
+        if getattr(self.flow, "dim", dim) != dim or (mode == "basic" and not isinstance(self.flow, RealNVP)):
+            raise ValueError(f"{mode} mode in {dim} dimensions cannot use this flow: {self.flow}")
+        if self.copies and (dim != 2 or mode == "basic" or (convention, base) not in EQUIVALENT_WIDTH):
+            raise ValueError(f"the {convention} code has no {mode} mode with a {base} base in {dim} dimensions")
+        self.width = EQUIVALENT_WIDTH.get((convention, base), 1.0)
+        self._settled: tuple[tuple[int, ...], Tensor] | None = None
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this loss again, the flow's under "flow" (None if it cannot tell them)."""
+        flow = self.flow.config() if isinstance(self.flow, RealNVP) else None
+        names = ("dim", "base", "convention", "mode")
+        return {**{name: getattr(self, name) for name in names}, "flow": flow}
+
+    def _log_q(self, error: Tensor) -> Tensor:
+        density = laplace_log_prob if self.base == "laplace" else gaussian_log_prob
+        return density(error, self.width).sum(dim=-1)
+
+    def _log_g(self, error: Tensor) -> Tensor:
+        error = error.clamp(-REACH, REACH)
+        if self.copies:
+            return self.flow.log_prob(-error)
+        if self.convention == "paper" or self.mode == "dle":
+            return self.flow.log_prob(error)
+        both = self.flow.log_prob(torch.cat([error, -error])).view(2, -1)
+        return both.logsumexp(dim=0) - math.log(2)
+
+    def _proposal(self, count: int) -> tuple[Tensor, Tensor]:
+        """Points from ½ (Q + G), and the log of their importance weights Q G / ½ (Q + G).
+
+        Half of the points come from each factor, so the weights stay bounded whichever of the two is the narrower.
+        """
+        with torch.no_grad():
+            of_flow = self.flow.sample(count // 2)
+            sign = -1.0 if self.copies else 1.0
+            of_q = laplace_like(count - count // 2, self.dim, of_flow)
+            if self.base == "gaussian":
+                of_q = torch.randn_like(of_q)
+            points = torch.cat([of_q * self.width, sign * of_flow])
+            if not self.copies and self.convention == "normalized":
+                points[len(of_q) :: 2] *= -1
+        log_q, log_g = self._log_q(points), self._log_g(points)
+        return points, log_q + log_g - (torch.logaddexp(log_q, log_g) - math.log(2)).detach()
+
+    def log_s(self, count: int = FINE_DRAWS) -> Float[Tensor, ""]:
+        """log s = -log of the integral of Q G (Eq. 15), estimated on `count` random points; differentiable."""
+        return math.log(count) - self._proposal(count)[1].logsumexp(dim=0)
+
+    def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
+        """log P(e): of Q G s, or of G alone in `dle` mode; normalised in every convention."""
+        if self.mode == "dle":
+            return self._log_g(error)
+        fresh = self.training and self.convention == "normalized"
+        return self._log_q(error) + self._log_g(error) + (self.log_s(DRAWS) if fresh else self._settled_log_s())
+
+    def _settled_log_s(self) -> Tensor:
+        """log s on many fixed points, kept until a parameter changes."""
+        state = tuple(p._version for p in self.parameters())
+        if self._settled is None or self._settled[0] != state:
+            with torch.no_grad(), fixed_randomness(self.device):
+                self._settled = (state, self.log_s())
+        return self._settled[1]
+
+    def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
+        """Points with importance weights; in `dle` mode plain draws of the flow; in `basic` mode there is no P."""
+        if self.mode == "basic":
+            raise NotImplementedError("in basic mode the flow acts on positions: errors have no density of their own")
+        if self.mode == "dle":
+            points = self.flow.sample(count) * (-1.0 if self.copies else 1.0)
+            return points, points.new_full((count,), 1 / count)
+        points, log_weight = self._proposal(count)
+        return points, log_weight.softmax(dim=0)
+
+    def log_prob(self, mu: Tensor, sigma: Tensor, x: Tensor) -> Float[Tensor, "B K"]:
+        """Log-density, in nats, of each joint lying at `x`; Eq. 4 in `basic` mode."""
+        if self.mode != "basic":
+            return super().log_prob(mu, sigma, x)
+        assert isinstance(self.flow, RealNVP)
+        z, log_det = self.flow.inverse(x.flatten(0, 1))
+        log_z = gaussian_log_prob((z.view_as(mu) - mu) / sigma) - sigma.log()
+        return log_z.sum(dim=-1) + log_det.view(x.shape[:2])
+
+    def _reduce(self, mu: Tensor, sigma: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        if self.copies:
+            return code_loss(self.convention, self.base, self.mode, self._log_g, mu, sigma, target, weight)
+        if self.convention == "normalized" or self.mode != "rle":
+            return super()._reduce(mu, sigma, target, weight)
+        error = ((target - mu) / sigma).flatten(0, 1)
+        log_p = (self._log_q(error) + self._log_g(error)).view(weight.shape) - sigma.log().sum(dim=-1)
+        return weighted_mean(-log_p, weight)

@@ -1,0 +1,43 @@
+"""Whether a model's uncertainty means what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+__all__ = ["coverage", "pearson", "rank_correlation", "scaled_radius"]
+
+
+def scaled_radius(
+    predicted: Float[np.ndarray, "N D"], std: Float[np.ndarray, "N D"], truth: Float[np.ndarray, "N D"]
+) -> Float[np.ndarray, "N"]:
+    """Distance of each label from its prediction in units of the predicted standard deviations."""
+    radius: Float[np.ndarray, "N"] = np.sqrt((((truth - predicted) / std) ** 2).sum(axis=-1))
+    return radius
+
+
+def coverage(radius: Float[np.ndarray, "N"], limits: Sequence[float]) -> list[float]:
+    """Share of labels that lie within each limit of `scaled_radius`; NaN of no labels."""
+    if not len(radius):
+        return [float("nan")] * len(limits)
+    return [float((radius <= limit).mean()) for limit in limits]
+
+
+def pearson(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:
+    """Pearson's correlation coefficient; NaN where one of the two is constant or there are fewer than two."""
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def rank_correlation(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:
+    """Spearman's rank correlation: Pearson's of the ranks, ties sharing their mean rank."""
+    return pearson(_ranks(a), _ranks(b))
+
+
+def _ranks(values: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    return (last - (count - 1) / 2)[place].astype(np.float64)

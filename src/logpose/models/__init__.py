@@ -1,0 +1,8 @@
+"""Networks that say where joints are; none of them knows a loss."""
+
+from logpose.models.backbones import create_backbone, load_backbone_weights
+from logpose.models.pose_model import PoseModel
+from logpose.models.regression import RegressionModel
+from logpose.models.resnet import ResNet
+
+__all__ = ["PoseModel", "RegressionModel", "ResNet", "create_backbone", "load_backbone_weights"]

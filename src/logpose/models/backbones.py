@@ -1,0 +1,166 @@
+"""Where features come from: our own backbones by name, any timm model by name, and pretrained weights for them.
+
+A backbone is an `nn.Module` that takes normalised images (B, 3, H, W) to features (B, C, h, w), has `channels` (C) and
+a `name` from which `create_backbone` makes it again. A module of one's own needs only the first two.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+from urllib.error import URLError
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from logpose.compat import mend_torchvision
+from logpose.models.resnet import ResNet
+from logpose.structures import InputError
+
+__all__ = ["Backbone", "TimmBackbone", "create_backbone", "load_backbone_weights"]
+
+# The ImageNet weights ("V1", those of the papers) that torchvision publishes; the hash is part of the file's name.
+IMAGENET_URLS = {
+    "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+    "resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
+    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+    "resnet101": "https://download.pytorch.org/models/resnet101-63fe2227.pth",
+    "resnet152": "https://download.pytorch.org/models/resnet152-394f9c45.pth",
+}
+TIMM = "timm/"
+
+
+class Backbone(Protocol):
+    """What models ask of a feature extractor."""
+
+    channels: int
+
+    def __call__(self, x: Float[Tensor, "B 3 H W"], /) -> Float[Tensor, "B C h w"]:
+        """Features of normalised images."""
+        ...
+
+
+class TimmBackbone(nn.Module):
+    """Any classification model of timm, without its classifier.
+
+    Args:
+        name: timm's name of the model ("mobilenetv4_conv_small", "vit_small_patch16_224").
+        size: (H, W) of the images it will see; transformers are built for it.
+
+    Raises:
+        InputError: if timm is not installed or has no such model.
+    """
+
+    def __init__(self, name: str, size: tuple[int, int]) -> None:
+        super().__init__()
+        mend_torchvision()
+        try:
+            import timm
+        except ImportError as error:
+            raise InputError(f"backbone {TIMM}{name} needs timm: pip install 'logpose[timm]'") from error
+        if not timm.is_model(name):
+            near = timm.list_models(f"*{name.split('_', maxsplit=1)[0]}*")[:5]
+            raise InputError(f"timm has no model {name!r}" + (f"; it has {', '.join(near)} …" if near else ""))
+        settings = {"num_classes": 0, "global_pool": ""}
+        try:
+            self.model = timm.create_model(name, img_size=size, **settings)
+        except TypeError:  # convolutional models take images of any size and have no such argument
+            self.model = timm.create_model(name, **settings)
+        self.name, self.channels = TIMM + name, int(self.model.num_features)
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Features; the tokens of a transformer in one row (h = 1), its class token left out."""
+        features = self.model.forward_features(x)
+        if features.ndim == 3:  # B tokens C
+            features = features[:, getattr(self.model, "num_prefix_tokens", 0) :].transpose(1, 2)[:, :, None]
+        elif features.shape[1] != self.channels and features.shape[-1] == self.channels:  # B h w C
+            features = features.permute(0, 3, 1, 2)
+        return features  # type: ignore[no-any-return]
+
+
+def create_backbone(name: str, size: tuple[int, int]) -> ResNet | TimmBackbone:
+    """A backbone with random weights.
+
+    Args:
+        name: "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", or "timm/NAME".
+        size: (H, W) of the images it will see.
+
+    Raises:
+        InputError: if there is no backbone of that name.
+    """
+    if name.startswith(TIMM):
+        return TimmBackbone(name.removeprefix(TIMM), size)
+    if name not in IMAGENET_URLS:
+        raise InputError(f"there is no backbone {name!r}; there are {', '.join(IMAGENET_URLS)} and timm/NAME")
+    return ResNet(int(name.removeprefix("resnet")))
+
+
+def load_backbone_weights(backbone: nn.Module, source: str) -> None:
+    """Fill a backbone with pretrained weights, in place.
+
+    Args:
+        backbone: as `create_backbone` makes it.
+        source: "random" (leave it as it is), "imagenet" (download, or find in torch's cache), or a file: a state
+            dict of torchvision or timm, in torch's format or safetensors. A classifier (`fc.*`) in it is left out.
+
+    Raises:
+        InputError: if the weights cannot be had, or do not fit.
+    """
+    if source == "random":
+        return
+    name = str(getattr(backbone, "name", type(backbone).__name__))
+    state = _imagenet(name) if source == "imagenet" else read_state_dict(Path(source))
+    module = backbone.model if isinstance(backbone, TimmBackbone) else backbone
+    state = {key: value for key, value in state.items() if not key.startswith(("fc.", "head.", "classifier."))}
+    wanted = module.state_dict()
+    wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
+    wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
+    if wrong:
+        raise InputError(
+            f"{source}: not weights of {name}; {len(wrong)} tensors are missing or of another shape, "
+            f"the first is {wrong[0]}"
+        )
+    module.load_state_dict({key: state[key] for key in wanted if key in state}, strict=False)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file, by name. No code in the file is run.
+
+    Raises:
+        InputError: if the file is missing or is not a dictionary of tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file (give a file, 'imagenet' or 'random')")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path}: not a weights file that can be read safely ({error!s:.120})") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path}: holds no dictionary of tensors")
+    return state
+
+
+def _imagenet(name: str) -> dict[str, Tensor]:
+    """ImageNet weights, from torch's or timm's cache or the network."""
+    try:
+        if name.startswith(TIMM):
+            import timm
+
+            model = timm.create_model(name.removeprefix(TIMM), pretrained=True)
+            return dict(model.state_dict())
+        if name in IMAGENET_URLS:
+            url = IMAGENET_URLS[name]
+            return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise InputError(
+            f"ImageNet weights of {name} could not be downloaded ({error!s:.120}); give a file with --weights FILE, "
+            "or start from nothing with --weights random"
+        ) from error
+    raise InputError(f"no ImageNet weights are known for {name}; give --weights FILE or --weights random")

@@ -1,0 +1,79 @@
+"""What every model carries: the skeleton, the crop size, the pixel normalisation, and the law of its errors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from logpose.skeletons import Skeleton
+from logpose.structures import ErrorLaw, Prediction
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "PoseModel"]
+
+# Channel statistics of ImageNet, RGB in [0, 1]: what torchvision's and timm's weights were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class PoseModel(nn.Module, ABC):
+    """Base of the models: crops in, `Prediction` out.
+
+    Args:
+        skeleton: the joints that are predicted.
+        size: (H, W) of the crops it is made for.
+        dim: D.
+        pixel_mean: subtracted from each channel (RGB in [0, 1]).
+        pixel_std: what the difference is divided by.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+    law_mean: Tensor
+    law_std: Tensor
+    law_radius: Tensor
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        size: tuple[int, int],
+        dim: int = 2,
+        pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
+        pixel_std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        self.skeleton, self.size, self.dim = skeleton, size, dim
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1))
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1))
+        law = ErrorLaw.unknown(dim)
+        self.register_buffer("law_mean", law.mean)
+        self.register_buffer("law_std", law.std)
+        self.register_buffer("law_radius", law.radius)
+
+    @property
+    def law(self) -> ErrorLaw:
+        """The density of standardised errors that the model was trained with, summarised."""
+        return ErrorLaw(self.law_mean, self.law_std, self.law_radius)
+
+    @torch.no_grad()
+    def set_law(self, law: ErrorLaw) -> None:
+        """Keep what the loss has learned of the errors, so that the loss itself can be dropped."""
+        self.law_mean.copy_(law.mean)
+        self.law_std.copy_(law.std)
+        self.law_radius.copy_(law.radius)
+
+    def normalised(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+        """Pixels as the backbone wants them, from 8-bit values or floats in [0, 1]."""
+        pixels = images.float() / 255 if images.dtype == torch.uint8 else images
+        return (pixels - self.pixel_mean) / self.pixel_std
+
+    @abstractmethod
+    def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
+        """Predict every joint of every crop."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Plain values from which `checkpoint.build_model` makes the model again."""

@@ -1,0 +1,120 @@
+"""ResNet-18 … 152 (He et al. 2016) as feature extractors, with torchvision's parameter names.
+
+The stride of a bottleneck sits in its 3×3 convolution, as in torchvision (the "v1.5" that everyone's weights are for).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["ResNet"]
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut (ResNet-18 and 34)."""
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(channels, width * self.expansion, stride)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
+        """Features of the next depth."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        return self.relu(x + shortcut)  # type: ignore[no-any-return]
+
+
+class Bottleneck(nn.Module):
+    """A 3×3 convolution between two 1×1, beside a shortcut (ResNet-50, 101 and 152)."""
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width * self.expansion)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(channels, width * self.expansion, stride)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
+        """Features of the next depth."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(x))
+        return self.relu(x + shortcut)  # type: ignore[no-any-return]
+
+
+def _shortcut(channels: int, out: int, stride: int) -> nn.Sequential | None:
+    """A 1×1 projection where a block changes the shape of its input, else nothing."""
+    if stride == 1 and channels == out:
+        return None
+    return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+
+
+class ResNet(nn.Module):
+    """ResNet without its classifier: an image to features at 1/32 of its resolution.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+
+    Attributes:
+        channels: number of feature channels (512, or 2048 from depth 50 on).
+        name: "resnet18" … "resnet152".
+
+    Raises:
+        ValueError: for any other depth.
+    """
+
+    # Blocks in each of the four stages (He et al. 2016, Table 1).
+    STAGES: ClassVar[dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]]] = {
+        18: (BasicBlock, (2, 2, 2, 2)),
+        34: (BasicBlock, (3, 4, 6, 3)),
+        50: (Bottleneck, (3, 4, 6, 3)),
+        101: (Bottleneck, (3, 4, 23, 3)),
+        152: (Bottleneck, (3, 8, 36, 3)),
+    }
+
+    def __init__(self, depth: int = 50) -> None:
+        super().__init__()
+        if depth not in self.STAGES:
+            raise ValueError(f"there is no ResNet-{depth}; depths are {', '.join(map(str, self.STAGES))}")
+        block, counts = self.STAGES[depth]
+        self.name = f"resnet{depth}"
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.channels = 64
+        for stage, count in enumerate(counts):
+            setattr(self, f"layer{stage + 1}", self._stage(block, 64 * 2**stage, count, 1 if stage == 0 else 2))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def _stage(self, block: type[BasicBlock | Bottleneck], width: int, count: int, stride: int) -> nn.Sequential:
+        blocks = []
+        for i in range(count):
+            blocks.append(block(self.channels, width, stride if i == 0 else 1))
+            self.channels = width * block.expansion
+        return nn.Sequential(*blocks)
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Features (h = H / 32, w = W / 32, rounded up) of normalised images."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))  # type: ignore[operator, no-any-return]

@@ -1,0 +1,331 @@
+"""Training: a `Recipe` says everything that one run needs, `fit` carries it out on Lightning.
+
+A recipe holds two kinds of fields. Plain values (`epochs`, `lr`, `size`, …) are each a flag of `logpose train` and are
+saved with the run. The others say what is built from them (`people`, `model`, `loss`); they are functions, called once
+the seed is set, so that a run is the same each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from logpose.checkpoint import describe
+from logpose.compat import mend_torchvision
+from logpose.data import Augmentation, Crops, CropTransform, People, crop_loader
+from logpose.evaluation import Evaluation, predict_batch
+from logpose.losses import LikelihoodLoss, RLELoss
+from logpose.models import PoseModel, RegressionModel, create_backbone, load_backbone_weights
+from logpose.skeletons import Skeleton
+from logpose.structures import Batch, InputError
+
+mend_torchvision()
+import lightning as L  # noqa: E402  (imports torchvision where it is installed)
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar  # noqa: E402
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger  # noqa: E402
+
+__all__ = ["PoseModule", "Recipe", "Run", "fit", "plain_fields", "regression"]
+
+log = logging.getLogger("logpose")
+
+Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1"]
+
+
+def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
+    """The paper's network on the recipe's backbone and weights; what `Recipe.model` is unless said otherwise."""
+    backbone = create_backbone(recipe.backbone, recipe.size)
+    load_backbone_weights(backbone, recipe.weights)
+    return RegressionModel(backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma)
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """Everything that one training run needs."""
+
+    people: Callable[[Recipe, str], People]
+    """Called with the recipe and "train" or "val": the data set of that part."""
+    loss: Callable[[], LikelihoodLoss] = RLELoss
+    """Makes the loss."""
+    model: Callable[[Recipe, Skeleton, bool], PoseModel] = regression
+    """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
+
+    data: Path | None = None
+    """Annotation file, or a folder with annotations and images."""
+    val_data: Path | None = None
+    """The same for validation; unless given, the validation part of `data`, or every tenth image held out."""
+    images: Path | None = None
+    """Folder of the images of `data`, where it is not in the usual place beside it."""
+    strict: bool = False
+    """Refuse data with wrong rows instead of leaving those out."""
+    backbone: str = "resnet50"
+    """resnet18, 34, 50, 101 or 152, or timm/NAME."""
+    weights: str = "imagenet"
+    """What the backbone starts from: imagenet, random, or a file."""
+    size: tuple[int, int] = (256, 192)
+    """Height and width of the crops, in pixels."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    """How training crops are varied."""
+    outside: Literal["supervise", "mask"] = "supervise"
+    """Joints outside the crop: learn to extrapolate to them, or leave them out."""
+    epochs: int = 210
+    """Times that the data are gone through."""
+    batch_size: int = 32
+    """Crops in a batch, on each device."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """Adam, or Adam with decoupled weight decay."""
+    lr: float = 1e-3
+    """Highest learning rate."""
+    weight_decay: float = 0.0
+    """Of the weights (not of biases and normalisation)."""
+    schedule: Literal["step", "cosine", "one_cycle", "constant"] = "step"
+    """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0."""
+    milestones: tuple[int, ...] = (170, 200)
+    """Epochs after which `step` lowers the learning rate."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises to its height."""
+    gradient_clip: float = 1.0
+    """Largest norm of a step's gradient; 0 clips nothing."""
+    flip_test: bool = True
+    """Average with the prediction on mirrored crops in validation."""
+    watch: Watch = "ap"
+    """The validation figure that decides which checkpoint is the best."""
+    validate_every: int = 1
+    """Epochs between validations."""
+    seed: int = 0
+    """Of weights, order and augmentation."""
+    workers: int = 2
+    """Processes that cut crops; 0 does it in the main one."""
+    precision: str = "auto"
+    """Lightning's precision (32-true, bf16-mixed, 16-mixed, …); auto takes bf16-mixed where the hardware has it."""
+    accelerator: str = "auto"
+    """Lightning's accelerator: cpu, gpu, mps, …"""
+    devices: str = "auto"
+    """Lightning's devices: a number, a list, or auto."""
+    num_nodes: int = 1
+    """Machines that train together."""
+    loggers: tuple[Literal["csv", "tensorboard"], ...] = ("csv", "tensorboard")
+    """Where figures are written while training, in the run's folder."""
+
+
+OBJECTS = ("people", "loss", "model")
+"""Fields of a recipe that say what is built; all others are plain values."""
+
+
+def plain_fields(recipe: Recipe) -> dict[str, Any]:
+    """The plain values of a recipe, by name."""
+    return {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in OBJECTS}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run leaves behind."""
+
+    folder: Path
+    best: Path
+    """The checkpoint with the best watched figure."""
+    figures: dict[str, float]
+    """The validation figures of that checkpoint."""
+    interrupted: bool = False
+    """Whether it was stopped by hand."""
+
+
+class PoseModule(L.LightningModule):
+    """Model and loss as Lightning trains them; what it saves can be read by `checkpoint.load`.
+
+    Args:
+        model: the network.
+        loss: learned together with it.
+        recipe: optimiser, schedule and validation.
+        people: the validation data, for its labels.
+    """
+
+    def __init__(self, model: PoseModel, loss: LikelihoodLoss, recipe: Recipe, people: People) -> None:
+        super().__init__()
+        self.model, self.loss, self.recipe, self.people = model, loss, recipe, people
+        self.figures: dict[str, float] = {}
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The loss of one batch."""
+        prediction = self.model(batch.images)
+        loss: Tensor = self.loss(prediction.mu, prediction.sigma, batch.target, batch.weight)
+        apart = (prediction.mu.detach() - batch.target) * batch.target.new_tensor(self.model.size[::-1])
+        error = (apart.norm(dim=-1) * batch.weight).sum() / batch.weight.sum().clamp_min(1)
+        self.log("train/loss", loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch.images))
+        self.log(
+            "train/error_crop_px", error, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch.images)
+        )
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Hand the law of the errors, as the loss now knows it, to the model."""
+        self.model.set_law(self.loss.law())
+        self.evaluation = Evaluation(self.people, self.model, self.loss)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Predict one batch."""
+        self.evaluation.update(batch, predict_batch(self.model, batch, self.recipe.flip_test))
+
+    def on_validation_epoch_end(self) -> None:
+        """Measure the predictions."""
+        self.evaluation.gather()
+        self.figures = self.evaluation.compute(average_precision=self.recipe.watch == "ap" or self._is_last())
+        # A figure that there is nothing to compute from must not stop the run: it is worse than any other.
+        worst = -math.inf if _higher_is_better(self.recipe.watch) else math.inf
+        watched = self.figures.get(self.recipe.watch, math.nan)
+        figures = {**self.figures, self.recipe.watch: worst if math.isnan(watched) else watched}
+        self.log_dict({f"val/{name}": value for name, value in figures.items()}, rank_zero_only=True)
+        for name in {self.recipe.watch, "error_px"} & figures.keys():
+            self.log(name, figures[name], prog_bar=True, logger=False, rank_zero_only=True)
+
+    def _is_last(self) -> bool:
+        return self.current_epoch + self.recipe.validate_every >= self.recipe.epochs
+
+    def configure_optimizers(self) -> Any:
+        """The recipe's optimiser and schedule."""
+        recipe = self.recipe
+        weights = [p for p in self.parameters() if p.ndim > 1]
+        others = [p for p in self.parameters() if p.ndim <= 1]
+        groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(groups, lr=recipe.lr)
+        steps = int(self.trainer.estimated_stepping_batches)
+        rate = learning_rate(recipe, steps)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is needed to build model and loss again."""
+        checkpoint["logpose"] = describe(self.model, self.loss)
+        checkpoint["logpose"]["figures"] = self.figures
+
+
+def learning_rate(recipe: Recipe, steps: int) -> Callable[[int], float]:
+    """The learning rate of every step, as a share of the highest.
+
+    Args:
+        recipe: names the schedule.
+        steps: how many there will be in all.
+    """
+    milestones = [milestone * steps / recipe.epochs for milestone in recipe.milestones]
+    rise = recipe.warmup_steps or (steps // 10 if recipe.schedule == "one_cycle" else 0)
+
+    def share(step: int) -> float:
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        if recipe.schedule == "step":
+            return float(0.1 ** sum(step >= milestone for milestone in milestones))
+        if recipe.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+
+    return share
+
+
+def fit(recipe: Recipe, folder: Path, resume: Path | None = None, callbacks: tuple[Callback, ...] = ()) -> Run:
+    """Train as a recipe says.
+
+    Args:
+        recipe: the recipe.
+        folder: where checkpoints (`best.ckpt`, `last.ckpt`), logs and the recipe's plain values go.
+        resume: a `last.ckpt` to go on from.
+        callbacks: further ones of Lightning's.
+
+    Raises:
+        InputError: if the data, the weights or the checkpoint to resume from cannot be used.
+    """
+    quiet_lightning()
+    L.seed_everything(recipe.seed, workers=True, verbose=False)
+    train, val = recipe.people(recipe, "train"), recipe.people(recipe, "val")
+    if train.skeleton.joints != val.skeleton.joints:
+        raise InputError("training and validation data have different skeletons")
+    loss = recipe.loss()
+    model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
+    module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
+    folder.mkdir(parents=True, exist_ok=True)
+    best = ModelCheckpoint(
+        folder,
+        filename="best",
+        monitor=f"val/{recipe.watch}",
+        mode="max" if _higher_is_better(recipe.watch) else "min",
+        save_last=True,
+        enable_version_counter=False,
+    )
+    trainer = L.Trainer(
+        accelerator=recipe.accelerator,
+        devices=recipe.devices,
+        num_nodes=recipe.num_nodes,
+        precision=_precision(recipe),  # type: ignore[arg-type]
+        max_epochs=recipe.epochs,
+        gradient_clip_val=recipe.gradient_clip or None,
+        check_val_every_n_epoch=min(recipe.validate_every, recipe.epochs),
+        callbacks=[
+            best,
+            LearningRateMonitor("step"),
+            *([] if callbacks else [RichProgressBar(leave=False)]),
+            *callbacks,
+        ],
+        logger=[LOGGERS[name](folder) for name in recipe.loggers],
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+    augmented = CropTransform(train.skeleton, recipe.size, recipe.augmentation, recipe.outside)
+    plain = CropTransform(val.skeleton, recipe.size)
+    pin = trainer.accelerator.__class__.__name__ == "CUDAAccelerator"
+    loader = partial(crop_loader, batch_size=recipe.batch_size, workers=recipe.workers, seed=recipe.seed, pin=pin)
+    train_loader = loader(Crops(train, augmented, recipe.seed), training=True)
+    val_loader = loader(Crops(val, plain, recipe.seed), training=False)
+    interrupted = False
+    try:
+        # Our checkpoints hold plain values and tensors only, so they can be read without running anything in them.
+        trainer.fit(module, train_loader, val_loader, ckpt_path=resume, weights_only=True)
+    except KeyboardInterrupt:
+        interrupted = True
+    interrupted = interrupted or trainer.interrupted
+    figures = dict(module.figures)
+    if Path(best.best_model_path).is_file():
+        figures = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["logpose"]["figures"]
+    return Run(folder, Path(best.best_model_path or folder / "last.ckpt"), figures, interrupted)
+
+
+LOGGERS: dict[str, Callable[[Path], Any]] = {
+    "csv": lambda folder: CSVLogger(folder, name="", version="", flush_logs_every_n_steps=10),
+    "tensorboard": lambda folder: TensorBoardLogger(folder, name="", version="tensorboard"),
+}
+
+
+def _higher_is_better(figure: str) -> bool:
+    return figure.startswith(("ap", "pck"))
+
+
+def _precision(recipe: Recipe) -> str:
+    """The recipe's precision; for "auto" bf16 where it is fast, which on a CPU takes instructions of its own."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    if recipe.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    fast = recipe.accelerator in ("auto", "cpu") and torch.cpu._is_avx512_bf16_supported()
+    return "bf16-mixed" if fast else "32-true"
+
+
+def quiet_lightning() -> None:
+    """Leave out Lightning's hints that do not apply: they would bury what a person has to read."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory .* exists.*",
+        ".*is smaller than the logging interval.*",
+    ):
+        warnings.filterwarnings("ignore", message)

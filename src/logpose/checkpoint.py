@@ -87,7 +87,7 @@ def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel,
             loss.eval()
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (LookupError, ArithmeticError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise InputError(f"{path}: damaged checkpoint ({_first_line(error)})") from error
     return model.eval(), loss
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import distributed
 
 from logpose import geometry
@@ -20,7 +20,7 @@ from logpose.metrics.pck import distances, pck
 from logpose.models import PoseModel
 from logpose.structures import Batch, Prediction
 
-__all__ = ["Evaluation", "evaluate", "predict_batch"]
+__all__ = ["Evaluation", "Found", "evaluate", "predict_batch"]
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 COVERAGE_LEVELS = (0.5, 0.9, 0.95)
@@ -36,6 +36,27 @@ class _Found:
     std: Float[np.ndarray, "K D"]
     confidence: Float[np.ndarray, "K"]
     nll: Float[np.ndarray, "K"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Predictions beside labels: N people, K joints, lengths in pixels of the original images."""
+
+    predicted: Float[np.ndarray, "N K 2"]
+    std: Float[np.ndarray, "N K 2"]
+    confidence: Float[np.ndarray, "N K"]
+    nll: Float[np.ndarray, "N K"]
+    """Nats, in crop coordinates; NaN where there is no label or no loss."""
+    truth: Float[np.ndarray, "N K 2"]
+    visible: Int[np.ndarray, "N K"]
+    boxes: Float[np.ndarray, "N 4"]
+    area: Float[np.ndarray, "N"]
+    image_ids: list[int]
+
+    def radius(self) -> Float[np.ndarray, "M"]:
+        """Distance of each label from its prediction, in predicted standard deviations."""
+        labelled = self.visible > 0
+        return calibration.scaled_radius(self.predicted[labelled], self.std[labelled], self.truth[labelled])
 
 
 def predict_batch(model: PoseModel, batch: Batch, flip_test: bool) -> Prediction:
@@ -111,6 +132,22 @@ class Evaluation:
                 )
         return results
 
+    def arrays(self) -> Found:
+        """Predictions and labels of all people, in the order of the data set."""
+        rows = [self.found[index] for index in sorted(self.found)]
+        samples = [self.people[row.index] for row in rows]
+        return Found(
+            predicted=np.stack([row.keypoints for row in rows])[..., :2],
+            std=np.stack([row.std for row in rows])[..., :2],
+            confidence=np.stack([row.confidence for row in rows]),
+            nll=np.stack([row.nll for row in rows]),
+            truth=np.stack([sample.keypoints for sample in samples])[..., :2],
+            visible=np.stack([sample.visible for sample in samples]),
+            boxes=np.stack([sample.box for sample in samples]),
+            area=np.array([sample.area for sample in samples]),
+            image_ids=[sample.image_id for sample in samples],
+        )
+
     def compute(self, average_precision: bool = True) -> dict[str, float]:
         """Every figure, by name.
 
@@ -119,50 +156,40 @@ class Evaluation:
         ellipse that should hold the share l; `sigma_rank` is Spearman's correlation of predicted and true distance;
         `confidence_oks` is Pearson's of a person's confidence and OKS.
         """
-        rows = [self.found[index] for index in sorted(self.found)]
-        samples = [self.people[row.index] for row in rows]
-        visible = np.stack([sample.visible for sample in samples])
-        truth = np.stack([sample.keypoints for sample in samples])[..., :2]
-        boxes = np.stack([sample.box for sample in samples])
-        area = np.array([sample.area for sample in samples])
-        predicted = np.stack([row.keypoints for row in rows])[..., :2]
-        std = np.stack([row.std for row in rows])[..., :2]
-        confidence = np.stack([row.confidence for row in rows])
-        labelled = visible > 0
-        figures: dict[str, float] = {"people": len(rows), "joints": int(labelled.sum())}
+        at = self.arrays()
+        labelled = at.visible > 0
+        figures: dict[str, float] = {"people": len(at.nll), "joints": int(labelled.sum())}
         if labelled.any():
-            apart = distances(predicted, truth, visible)
-            side = boxes[:, 2:].max(axis=1)
-            similarity = oks(predicted, truth, visible, area, self.model.skeleton.sigmas)
+            apart = distances(at.predicted, at.truth, at.visible)
+            side = at.boxes[:, 2:].max(axis=1)
+            similarity = oks(at.predicted, at.truth, at.visible, at.area, self.model.skeleton.sigmas)
             has_label = labelled.any(axis=1)
             figures["error_px"] = float(np.nanmean(apart))
             figures["nme"] = float(np.nanmean(apart / side[:, None]))
             figures |= {f"pck@{t:g}": pck(apart, side, t) for t in PCK_THRESHOLDS}
             figures["oks"] = float(similarity[has_label].mean())
             if self.loss is not None:
-                figures["nll"] = float(np.nanmean([row.nll for row in rows]))
-            if np.isfinite(std).all():
-                radius = calibration.scaled_radius(predicted[labelled], std[labelled], truth[labelled])
+                figures["nll"] = float(np.nanmean(at.nll))
+            if np.isfinite(at.std).all():
+                radius = at.radius()
                 limits = [self.model.law.radius_at(level) for level in COVERAGE_LEVELS]
                 shares = calibration.coverage(radius, limits)
                 figures |= {f"coverage@{level:g}": s for level, s in zip(COVERAGE_LEVELS, shares, strict=True)}
-                spread = np.sqrt((std**2).sum(axis=-1))
+                spread = np.sqrt((at.std**2).sum(axis=-1))
                 figures["std_px"] = float(spread[labelled].mean())
                 if self.loss is None or self.loss.learns_sigma:
                     figures["sigma_rank"] = calibration.rank_correlation(spread[labelled], apart[labelled])
-                    mean_confidence = confidence.mean(axis=1)
+                    mean_confidence = at.confidence.mean(axis=1)
                     figures["confidence_oks"] = calibration.pearson(mean_confidence[has_label], similarity[has_label])
         if average_precision:
-            figures |= self._average_precision(truth, visible, boxes, area, [sample.image_id for sample in samples])
+            figures |= self._average_precision(at)
         return figures
 
-    def _average_precision(
-        self, truth: np.ndarray, visible: np.ndarray, boxes: np.ndarray, area: np.ndarray, image_ids: list[int]
-    ) -> dict[str, float]:
+    def _average_precision(self, at: Found) -> dict[str, float]:
         if hasattr(self.people, "ground_truth"):
             content = self.people.ground_truth()
         else:
-            content = coco_ground_truth(truth, visible, boxes, area, image_ids)
+            content = coco_ground_truth(at.truth, at.visible, at.boxes, at.area, at.image_ids)
         category = getattr(self.people, "category", 1)
         return coco_ap(content, self.results(category), self.model.skeleton.sigmas)
 

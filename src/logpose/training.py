@@ -7,16 +7,19 @@ the seed is set, so that a run is the same each time.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
 from logpose.checkpoint import describe
@@ -247,10 +250,18 @@ def fit(recipe: Recipe, folder: Path, resume: Path | None = None, callbacks: tup
     train, val = recipe.people(recipe, "train"), recipe.people(recipe, "val")
     if train.skeleton.joints != val.skeleton.joints:
         raise InputError("training and validation data have different skeletons")
+    for part, people in (("training", train), ("validation", val)):
+        say_problems(people, f"{part} data: ")
     loss = recipe.loss()
     model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
     module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
     folder.mkdir(parents=True, exist_ok=True)
+    save_config(recipe, folder)
+    if resume is None:
+        for old in folder.glob("metrics*.csv"):
+            old.unlink()
+    elif (folder / "metrics.csv").exists():  # the logger would begin it anew
+        (folder / "metrics.csv").rename(folder / f"metrics-{len(list(folder.glob('metrics*.csv')))}.csv")
     best = ModelCheckpoint(
         folder,
         filename="best",
@@ -290,13 +301,29 @@ def fit(recipe: Recipe, folder: Path, resume: Path | None = None, callbacks: tup
     try:
         # Our checkpoints hold plain values and tensors only, so they can be read without running anything in them.
         trainer.fit(module, train_loader, val_loader, ckpt_path=resume, weights_only=True)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Lightning ends the process on Ctrl-C; the caller has more to say
+        if not trainer.interrupted:
+            raise
         interrupted = True
-    interrupted = interrupted or trainer.interrupted
     figures = dict(module.figures)
     if Path(best.best_model_path).is_file():
         figures = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["logpose"]["figures"]
     return Run(folder, Path(best.best_model_path or folder / "last.ckpt"), figures, interrupted)
+
+
+def save_config(recipe: Recipe, folder: Path) -> None:
+    """Write the recipe's plain values as `config.yaml`, which `logpose train --config` reads."""
+    plain = json.loads(json.dumps({**plain_fields(recipe), "augmentation": asdict(recipe.augmentation)}, default=str))
+    (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+
+
+def say_problems(people: People, prefix: str = "") -> None:
+    """Tell, once, how many rows of each kind a data set left out, and the first of each."""
+    problems = getattr(people, "problems", ())
+    for kind, count in Counter(problem.kind for problem in problems).items():
+        first = next(problem for problem in problems if problem.kind == kind)
+        rows = "1 row" if count == 1 else f"{count} rows"
+        log.warning("%s%s left out, %s; the first: %s", prefix, rows, kind, first)
 
 
 LOGGERS: dict[str, Callable[[Path], Any]] = {

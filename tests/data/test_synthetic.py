@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,17 +11,17 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from pycocotools.coco import COCO as CocoFile
+from pycocotools import coco
 from scipy import stats
 
+from logpose.data import synthetic
 from logpose.data.synthetic import LabelNoise, Person, Scene, SyntheticPeople, write_coco
 from logpose.skeletons import COCO
 from logpose.structures import InputError, Sample
 
 SIZE = (128, 96)
-COUNT = 400
+COUNT = 240
 NOISE = LabelNoise(scale=1.5, dof=5.0, hidden_factor=2.5)
-EYES_FRONT = {"nose": 0, "left_eye": 1, "right_eye": 2}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def same(a: Scene, b: Scene) -> bool:
 
 
 def test_order_of_access_does_not_matter(data: SyntheticPeople, scenes: list[Scene]) -> None:
-    for index in (11, 3, 250, 3):
+    for index in (11, 3, 200, 3):
         assert same(data.scene(index), scenes[index])
     assert same(SyntheticPeople(20, seed=7, size=SIZE).scene(11), scenes[11])  # nor the count
 
@@ -63,8 +64,6 @@ def test_another_process_draws_the_same(scenes: list[Scene]) -> None:
         "print(hashlib.sha256(s.image.tobytes() + s.people[0].truth.tobytes()).hexdigest())"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    import hashlib
-
     here = hashlib.sha256(scenes[5].image.tobytes() + scenes[5].people[0].truth.tobytes()).hexdigest()
     assert there == here
 
@@ -196,18 +195,6 @@ def test_poses_vary(people: list[Person]) -> None:
     assert (height < 0.4).mean() > 0.05  # lying, squatting, upside down
 
 
-def test_left_and_right_are_alike_in_distribution() -> None:
-    from logpose.data.figures import mirrored, random_pose
-
-    rng = np.random.default_rng(0)
-    poses = np.array([random_pose(rng) for _ in range(3000)])
-    for i in range(9):
-        assert stats.ks_2samp(poses[:, i], poses[:, 9 + i]).pvalue > 1e-4
-    antisymmetric = poses[:, [19, 20, 22, 23, 25]]
-    assert (np.abs(antisymmetric.mean(axis=0)) < 5 * antisymmetric.std(axis=0) / 3000**0.5).all()
-    np.testing.assert_array_equal(mirrored(mirrored(poses[0])), poses[0])
-
-
 def test_sides_in_the_picture_are_balanced(people: list[Person]) -> None:
     nearer = np.array([p.joints[6, 2] - p.joints[5, 2] > 0 for p in people])
     assert abs(nearer.mean() - 0.5) < 4 * 0.5 / len(people) ** 0.5
@@ -249,9 +236,10 @@ def test_seen_joints_lie_on_the_person(scenes: list[Scene]) -> None:
                 assert scene.owner[y, x] == number
 
 
-def test_every_joint_lies_within_the_drawn_body() -> None:
+def test_every_joint_lies_within_the_drawn_body(monkeypatch: pytest.MonkeyPatch) -> None:
     # Alone and with nothing in front, also a joint behind the own body is on the silhouette.
-    data = SyntheticPeople(150, seed=3, size=SIZE, people=(1, 1))
+    monkeypatch.setattr(synthetic, "occlude", lambda *_: None)
+    data = SyntheticPeople(100, seed=3, size=SIZE, people=(1, 1))
     shares = []
     for i in range(len(data)):
         scene = data.scene(i)
@@ -260,17 +248,20 @@ def test_every_joint_lies_within_the_drawn_body() -> None:
             continue
         columns, rows = np.rint(person.truth).astype(int).T
         shares.append((scene.owner[rows, columns] == 1).mean())
-    assert len(shares) > 60
-    assert np.median(shares) == 1.0
-    assert np.mean(np.array(shares) == 1) > 0.6  # the others stand behind something
+    assert len(shares) > 40
+    assert np.mean(shares) > 0.99  # a nose or an eye may stand out of the head by less than a pixel
+    assert min(shares) >= 14 / 17
 
 
 def test_faces_are_seen_from_the_front_only(people: list[Person]) -> None:
-    # A nose that points away from the camera is hidden; one that points at it is mostly seen.
-    toward = np.array([p.joints[3:5, 2].mean() - p.joints[0, 2] for p in people])
-    nose = np.array([p.visible[0] for p in people])
-    assert (nose[toward < -0.06] != 2).mean() > 0.97
-    assert (nose[(toward > 0.06) & (nose > 0)] == 2).mean() > 0.75
+    # What a head shows when it looks away from the camera, and when it looks at it.
+    ahead = np.array([p.joints[0] - p.joints[3:5].mean(axis=0) for p in people])
+    away = ahead[:, 2] / np.linalg.norm(ahead, axis=1)
+    face = np.array([p.visible[:3] for p in people])
+    behind, front = face[away > 0.85], face[away < -0.7]
+    assert len(behind) > 15
+    assert (behind != 2).all()
+    assert (front[front > 0] == 2).mean() > 0.7
 
 
 def test_the_nearer_hides_the_farther(scenes: list[Scene]) -> None:
@@ -363,7 +354,9 @@ def test_noise_is_deterministic(noisy: list[Scene]) -> None:
     other = SyntheticPeople(COUNT, seed=7, size=SIZE, noise=replace(NOISE, scale=3.0))
     truth, std = other.truth(3)
     np.testing.assert_allclose(std, 2 * data.truth(3)[1])
-    np.testing.assert_allclose(other[3].keypoints - truth, 2 * (data[3].keypoints - truth), where=std > 0, atol=1e9)
+    labelled = data[3].visible > 0
+    twice = 2 * (data[3].keypoints - truth)[labelled]
+    np.testing.assert_allclose((other[3].keypoints - truth)[labelled], twice)
 
 
 def test_errors_follow_the_law(noisy: list[Scene]) -> None:
@@ -422,12 +415,13 @@ def test_std_is_the_standard_deviation(dof: float) -> None:
 # --- COCO folders --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
 def test_coco_folder_round_trips(tmp_path, capsys) -> None:
     data = SyntheticPeople(6, seed=2, size=SIZE, noise=NOISE)
     folder = write_coco({"train2017": data, "val2017": SyntheticPeople(2, seed=3, size=SIZE)}, tmp_path / "made" / "up")
     assert sorted(p.name for p in folder.iterdir()) == ["annotations", "train2017", "val2017"]
     assert [p.name for p in folder.parent.iterdir()] == ["up"]
-    file = CocoFile(str(folder / "annotations" / "person_keypoints_train2017.json"))
+    file = coco.COCO(str(folder / "annotations" / "person_keypoints_train2017.json"))
     capsys.readouterr()
     assert len(file.imgs) == 6
     category = file.cats[1]

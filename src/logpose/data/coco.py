@@ -87,37 +87,62 @@ class CocoKeypoints:
         """The file's content as the COCO evaluation wants it: sound rows of this part's images, crowds included."""
         wrong = {problem.where for problem in self.problems}
         rows = [
-            row
+            self._complete(i, row)
             for i, row in enumerate(self.content["annotations"])
-            if row.get("image_id") in self.images and self._where(i, row) not in wrong
+            if isinstance(row, dict)
+            and row.get("category_id") == self.category
+            and _whole(row.get("image_id")) in self.images
+            and self._where(i, row) not in wrong
         ]
-        images = [row for row in self.content["images"] if row.get("id") in self.images]
-        return {"images": images, "annotations": rows, "categories": self.content["categories"]}
+        images = [{"id": image, "file_name": path.name} for image, path in self.images.items()]
+        return {"images": images, "annotations": rows, "categories": [{"id": self.category, "name": "object"}]}
+
+    def _complete(self, i: int, row: dict[str, Any]) -> dict[str, Any]:
+        """A sound row or a crowd, with the entries that the evaluation reads and files may do without."""
+        box, keypoints = _numbers(row.get("bbox"), 4), _numbers(row.get("keypoints"), 3 * len(self.skeleton))
+        box = np.zeros(4) if box is None else box
+        keypoints = np.zeros(3 * len(self.skeleton)) if keypoints is None else np.nan_to_num(keypoints)
+        area = _numbers([row.get("area")], 1)
+        return {
+            "id": i + 1,
+            "image_id": row["image_id"],
+            "category_id": self.category,
+            "iscrowd": int(bool(row.get("iscrowd"))),
+            "keypoints": keypoints.tolist(),
+            "num_keypoints": int((keypoints[2::3] > 0).sum()),
+            "bbox": box.tolist(),
+            "area": float(box[2] * box[3] if area is None else area[0]),
+        }
 
     def _checked_images(self, part: str | None) -> dict[int, Path]:
         """Files of the images that can be used, by id; others become problems if somebody is labelled in them."""
-        wanted = {row.get("image_id") for row in self.content["annotations"] if isinstance(row, dict)}
+        wanted = {_whole(row.get("image_id")) for row in self.content["annotations"] if isinstance(row, dict)}
         found: dict[int, Path] = {}
+        self.sizes: dict[int, tuple[Any, Any]] = {}  # (width, height) as the file says, of every image in it
         self.counts["images"] = len(self.content["images"])
         for i, row in enumerate(self.content["images"]):
             where = f"{self.file}: image {i}"
-            if not isinstance(row, dict) or not isinstance(row.get("file_name"), str) or "id" not in row:
-                self.problems.append(Problem(where, "image rows need an id and a file_name"))
+            number = _whole(row.get("id")) if isinstance(row, dict) else None
+            if number is None or not isinstance(row.get("file_name"), str):
+                self.problems.append(Problem(where, "image rows need a whole number as id, and a file_name"))
                 continue
+            if number in self.sizes:
+                self.problems.append(Problem(where, "another image has the same id", f"id {number}"))
+                continue
+            self.sizes[number] = row.get("width"), row.get("height")
             held_out = i % HOLD_OUT == HOLD_OUT - 1
-            if row["id"] not in wanted or (part is not None and held_out != (part == "val")):
+            if number not in wanted or (part is not None and held_out != (part == "val")):
                 continue
             path = self.image_folder / row["file_name"]
             fault = check_image(path)
             if fault is None:
-                found[row["id"]] = path
+                found[number] = path
             else:
-                self.problems.append(Problem(f"{where} (id {row['id']})", fault, str(path)))
+                self.problems.append(Problem(f"{where} (id {number})", fault, str(path)))
         self.counts["images used"] = len(found)
         return found
 
     def _checked_people(self) -> list[Sample]:
-        sizes = {r["id"]: (r.get("width"), r.get("height")) for r in self.content["images"] if isinstance(r, dict)}
         people = []
         self.counts["annotations"] = len(self.content["annotations"])
         for i, row in enumerate(self.content["annotations"]):
@@ -130,14 +155,15 @@ class CocoKeypoints:
             if row.get("iscrowd"):
                 self.counts["crowds"] += 1
                 continue
-            if row.get("image_id") not in sizes:
+            image = _whole(row.get("image_id"))
+            if image not in self.sizes:
                 self.problems.append(
                     Problem(self._where(i, row), "its image is not in the file", f"image_id {row.get('image_id')}")
                 )
                 continue
-            if row["image_id"] not in self.images:
+            if image not in self.images:
                 continue  # the image is of the other part, or among the problems already
-            sample = self._person(i, row, sizes[row["image_id"]])
+            sample = self._person(i, row, self.sizes[image])
             if isinstance(sample, Problem):
                 self.problems.append(sample)
             elif not (sample.visible > 0).any():
@@ -154,38 +180,54 @@ class CocoKeypoints:
             return Problem(where, "no keypoints")
         if len(triplets) != wanted:
             return Problem(where, "wrong number of keypoint values", f"{len(triplets)} instead of {wanted}")
-        try:
-            numbers = np.array(triplets, dtype=np.float64).reshape(-1, 3)
-            box = np.array(row.get("bbox"), dtype=np.float64)
-        except (TypeError, ValueError):
-            return Problem(where, "keypoints or bbox are not numbers")
+        values, box = _numbers(triplets, wanted), _numbers(row.get("bbox"), 4)
+        if values is None:
+            return Problem(where, "keypoints are not numbers")
+        numbers = values.reshape(-1, 3)
         visible = numbers[:, 2]
         if not np.isfinite(numbers[(visible != 0)]).all():
             return Problem(where, "keypoints are not finite")
         if not np.isin(visible, (0, 1, 2)).all():
             return Problem(where, "visibility flags must be 0, 1 or 2", f"got {sorted(set(visible) - {0, 1, 2})[0]:g}")
-        if box.shape != (4,) or not np.isfinite(box).all():
+        if box is None or not np.isfinite(box).all():
             return Problem(where, "bbox must be four finite numbers x, y, width, height")
         if box[2] <= 0 or box[3] <= 0:
             return Problem(where, "box of no area", f"bbox {[round(float(v), 2) for v in box]}")
         cleaned = _box(box, size)
         if cleaned is None:
             return Problem(where, "box outside the image", f"bbox {[round(float(v), 2) for v in box]}")
-        area = row.get("area", box[2] * box[3])
-        if not isinstance(area, int | float) or not math.isfinite(area) or area <= 0:
-            return Problem(where, "area must be a positive number", f"got {area}")
+        area = _numbers([row.get("area", float(box[2] * box[3]))], 1)
+        if area is None or not 0 < area[0] < math.inf:
+            return Problem(where, "area must be a positive number", f"got {row.get('area')!r:.40}")
         return Sample(
             image=self.images[row["image_id"]],
             box=cleaned,
             keypoints=np.where(visible[:, None] > 0, numbers[:, :2], 0),
             visible=visible.astype(np.int64),
-            area=float(area),
+            area=float(area[0]),
             image_id=row["image_id"],
-            id=row.get("id", i),
+            id=i if (number := _whole(row.get("id"))) is None else number,
         )
 
     def _where(self, i: int, row: Any) -> str:
         return f"{self.file}: annotation {i}" + (f" (id {row['id']})" if isinstance(row, dict) and "id" in row else "")
+
+
+def _whole(value: Any) -> int | None:
+    """An id: the value if it is a whole number, else None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _numbers(values: Any, count: int) -> Float[np.ndarray, "N"] | None:
+    """So many numbers of a JSON list as an array; None if it holds another number of values, or anything else."""
+    if not isinstance(values, list) or len(values) != count:
+        return None
+    if not all(isinstance(value, int | float) for value in values):
+        return None
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
 
 
 def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray, "4"] | None:
@@ -219,6 +261,8 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not JSON (not even text: {error.reason})") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise InputError(f"{path}: JSON that cannot be read ({error})") from error
 
 
 def _coco_content(path: Path) -> dict[str, list[Any]]:

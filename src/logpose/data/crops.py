@@ -7,9 +7,10 @@ other, every epoch differs from the last, and a run can be repeated.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from logpose.structures import Batch, Sample
 __all__ = ["Crops", "EpochSampler", "InMemory", "People", "collate", "crop_loader"]
 
 
+@runtime_checkable
 class People(Protocol):
     """A data set of labelled people (or hands, faces, animals): what a new one has to offer."""
 
@@ -131,20 +133,22 @@ def crop_loader(
         seed: of the order.
         pin: whether batches go to page-locked memory, for a GPU.
     """
+    sampler = EpochSampler(len(crops), shuffle=training, seed=seed, even=training)
     return DataLoader(
         crops,
         batch_size=batch_size,
-        sampler=EpochSampler(len(crops), shuffle=training, seed=seed, even=training),
+        sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
-        drop_last=training and len(crops) >= batch_size,
+        drop_last=training and len(sampler) >= batch_size,
         persistent_workers=workers > 0,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_settle_worker,
     )
 
 
-def _one_thread(_: int) -> None:
-    """Workers are as many as there are cores to spare: OpenCV must not start threads of its own in each."""
+def _settle_worker(_: int) -> None:
+    """One thread each, for there are as many workers as cores to spare; Ctrl-C is the main process's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -63,6 +63,9 @@ _STANCES = (
     (0.7, (30, 4, 0, 45, 20), (12, 6, 0, 25, 20), (8, 4, 0, 5, 5, 0, 0, 86)),  # on a side
     (0.3, (3, 8, 0, 6, 30), (-3, 12, 0, 12, 30), (-4, 0, 0, -25, 0, 0, 180, 0)),  # on the hands
 )
+_ARM_CHANCES, _STANCE_CHANCES = (np.cumsum([row[0] for row in rows]) for rows in (_ARMS, _STANCES))
+_ARM_CHANCES /= _ARM_CHANCES[-1]
+_STANCE_CHANCES /= _STANCE_CHANCES[-1]
 _GAITS = (0.16, 0.28)  # shares of poses: up to the first walking, up to the second running
 _ARMS_SWING = 0.75  # share of walkers and runners whose arms swing with the legs
 
@@ -70,9 +73,7 @@ _ARMS_SWING = 0.75  # share of walkers and runners whose arms swing with the leg
 def random_pose(rng: np.random.Generator) -> Pose:
     """A pose, drawn from the families above: angles in degrees, within limits, mirror-symmetric in distribution."""
     gait = rng.random()
-    arms = np.array([arm for _, arm in _ARMS])
-    chance = np.cumsum([often for often, _ in _ARMS])
-    left, right = arms[np.searchsorted(chance / chance[-1], rng.random(2), side="right")]
+    left, right = (_ARMS[i][1] for i in np.searchsorted(_ARM_CHANCES, rng.random(2), side="right"))
     if gait < _GAITS[1]:
         running = gait >= _GAITS[0]
         stride, fold, rest = (40, 85, 22) if running else (24, 42, 6)
@@ -84,8 +85,7 @@ def random_pose(rng: np.random.Generator) -> Pose:
         if rng.random() < _ARMS_SWING:
             left, right = ((-stride * s, 9, -12, 88 if running else 22) for s in (swing, -swing))
     else:
-        chance = np.cumsum([stance[0] for stance in _STANCES])
-        _, one, other, axis = _STANCES[int(np.searchsorted(chance / chance[-1], rng.random(), side="right"))]
+        _, one, other, axis = _STANCES[int(np.searchsorted(_STANCE_CHANCES, rng.random(), side="right"))]
         legs = [one, other]
         if abs(axis[6]) > 90:  # standing on the hands
             left = right = (172, 8, 0, 6)
@@ -158,18 +158,16 @@ class Body:
         frames[2] = frames[1] @ local[3]
         # Upper arms hang from the chest and thighs from the hips; the rest follows what it is attached to.
         for parent, child in ((1, 3), (3, 4), (0, 5), (5, 6), (6, 7)):
-            frames[[child, child + 5]] = (
-                frames[[parent, parent if parent < 3 else parent + 5]] @ local[[child + 1, child + 6]]
-            )
+            above = frames[parent] if parent < 3 else frames[parent::5]
+            frames[child::5] = above @ local[child + 1 :: 5]  # left and right are 5 apart
         points[_WAIST] = frames[0] @ (0, 0.11 * tall, 0)
         points[_NECK] = points[_WAIST] + frames[1] @ (0, 0.178 * tall, 0)
         points[_HEAD] = points[_NECK] + frames[1] @ (0, 0.04 * tall, 0) + frames[2] @ (0, 0.072 * wide, 0.014 * wide)
         face = np.array(
-            [(0, -0.015, 0.064), (0.02, 0.004, 0.052), (-0.02, 0.004, 0.052), (0.044, 0, 0), (-0.044, 0, 0)]
+            [(0, -0.015, 0.062), (0.02, 0.004, 0.046), (-0.02, 0.004, 0.046), (0.041, 0, 0), (-0.041, 0, 0)]
         )
         points[:5] = points[_HEAD] + wide * face @ frames[2].T
         down, ahead = -frames[:, :, 1] * tall, frames[:, :, 2] * tall
-        both = np.arange(2)  # left, right
         outward = np.array([[1.0], [-1.0]]) * tall
         points[11:13] = outward * (0.055 * self.hips) * frames[0, :, 0]
         # A raised arm lifts its shoulder.
@@ -183,10 +181,9 @@ class Body:
             (5, 11, 13, 0.243 * self.leg),
             (6, 13, 15, 0.240 * self.leg),
         ):
-            points[end + both] = points[start + both] + down[frame + 5 * both] * length
-        feet = 7 + 5 * both
-        points[_TOES + both] = points[15 + both] + 0.028 * down[feet] + 0.085 * ahead[feet]
-        points[_HEEL + both] = points[15 + both] + 0.022 * down[feet] - 0.012 * ahead[feet]
+            points[end : end + 2] = points[start : start + 2] + down[frame::5] * length
+        points[_TOES : _TOES + 2] = points[15:17] + 0.028 * down[7::5] + 0.085 * ahead[7::5]
+        points[_HEEL : _HEEL + 2] = points[15:17] + 0.022 * down[7::5] - 0.012 * ahead[7::5]
         points[:, 1] -= points[:, 1].min() - 0.02 * tall
         return points, frames
 
@@ -252,7 +249,7 @@ class Figure:
 
 # Nose, eyes, ears; shoulders, elbows, wrists; hips, knees, ankles: shares of the stature at girth 1.
 _REACH = np.array(
-    [0.016] + [0.012] * 2 + [0.016] * 2 + [0.045] * 2 + [0.038] * 2 + [0.03] * 2 + [0.072] * 2 + [0.045] * 4
+    [0.016] + [0.012] * 2 + [0.02] * 2 + [0.045] * 2 + [0.038] * 2 + [0.03] * 2 + [0.072] * 2 + [0.045] * 4
 )
 _SKINS = ((255, 219, 190), (238, 192, 156), (212, 158, 118), (170, 116, 80), (122, 80, 54), (84, 54, 40))
 _HAIRS = ((24, 20, 18), (52, 36, 26), (92, 62, 38), (150, 108, 62), (196, 164, 108), (128, 126, 124), (122, 58, 30))
@@ -315,7 +312,7 @@ def figure(rng: np.random.Generator, actor: Actor, place: Float[np.ndarray, "3"]
         b[_HAIR] = b[_HAIR] - frame_of[_HAIR] @ (0.0, rng.uniform(0.03, 0.11) * head, 0.02 * head)
     owners = np.full(len(taper), owner, dtype=np.uint8)
     parts = Parts(a, b, frame_of * sizes[:, None, :], taper, [*axial, (skin, skin, 2.0), *side, *side], owners)
-    mouth = points[_HEAD] + np.array([(0.012, -0.034, 0.052), (-0.012, -0.034, 0.052)]) @ frames[2].T * head
+    mouth = points[_HEAD] + np.array([(0.012, -0.034, 0.045), (-0.012, -0.034, 0.045)]) @ frames[2].T * head
     reach = _REACH * body.stature * body.girth**0.75 + 0.015
     return Figure(points[:17], reach, parts, skin, head, mouth, frames[2][:, 1])
 

@@ -14,7 +14,8 @@ __all__ = ["SUFFIXES", "check_image", "read_image"]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Names that a folder of pictures is searched for."""
 
-TAIL = 4096  # bytes at a file's end among which its end marker is looked for first
+JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # what such files begin with
+TAIL = 4096  # bytes at a file's end that are looked at first
 
 
 def read_image(source: Path | Image) -> Image:
@@ -28,26 +29,43 @@ def read_image(source: Path | Image) -> Image:
     data = _bytes(source)
     if fault := _fault(data):
         raise InputError(f"{source}: {fault}")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:  # a header that claims more pixels than OpenCV takes
+        raise InputError(f"{source}: not a picture that can be read ({error.err})") from error
     if image is None:
         raise InputError(f"{source}: not a picture that can be read")
     return image
 
 
 def check_image(path: Path) -> str | None:
-    """What is wrong with a picture's file, found without decoding it; None if nothing is."""
+    """What is wrong with a picture's file, None if nothing is; decodes it only where its end leaves doubt."""
     try:
         with path.open("rb") as file:
             head = file.read(8)
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
             tail = file.read()
-    except OSError:
-        return "no such image file" if not path.exists() else "the image file cannot be read"
-    if not size:
-        return "the image file is empty"
-    complete = _end_marker(head) in tail if _end_marker(head) else True
-    return None if complete else _fault(_bytes(path))
+    except FileNotFoundError:
+        return "no such image file"
+    except (OSError, ValueError):  # a folder, no permission; a name that no file can have
+        return "the image file cannot be read"
+    if _ends_well(head, tail, size):
+        return None
+    try:
+        read_image(path)
+    except InputError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return None
+
+
+def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
+    """Whether a file plainly ends as its format says: by an end marker, or where its header says."""
+    if head.startswith(JPEG):
+        return tail.rstrip(b"\0").endswith(b"\xff\xd9")
+    if head.startswith(PNG):
+        return tail[-8:-4] == b"IEND"  # a checksum follows it
+    return head.startswith(b"RIFF") and int.from_bytes(head[4:8], "little") + 8 <= size  # WebP
 
 
 def _bytes(path: Path) -> bytes:
@@ -59,17 +77,12 @@ def _bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _end_marker(head: bytes) -> bytes:
-    """What the last bytes of a file with this beginning hold (JPEG's EOI, PNG's IEND); empty for other formats."""
-    return b"\xff\xd9" if head.startswith(b"\xff\xd8") else b"IEND" if head.startswith(b"\x89PNG") else b""
-
-
 def _fault(data: bytes) -> str | None:
     """Why these bytes are not a whole picture; decoders fill what is missing with grey and say nothing."""
     if not data:
         return "the image file is empty"
-    marker = _end_marker(data[:8])
-    # A JPEG's thumbnail has an end marker of its own; the picture's comes after its last start of scan.
-    if marker and data.rfind(marker) < data.rfind(b"\xff\xda" if marker == b"\xff\xd9" else b"IDAT"):
-        return "the image file breaks off before its end"
+    for head, start, end in ((JPEG, b"\xff\xda", b"\xff\xd9"), (PNG, b"IDAT", b"IEND")):
+        # A JPEG's thumbnail has an end marker of its own; the picture's comes after its last start of scan.
+        if data.startswith(head) and data.rfind(end) <= data.rfind(start):
+            return "the image file breaks off before its end"
     return None

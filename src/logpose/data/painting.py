@@ -157,15 +157,16 @@ def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray,
     table, low, span = table[:, order], low[order], span[order]
     counts = span[:, 0] * span[:, 1]
     ends = np.cumsum(counts)
-    which = np.repeat(np.arange(len(order)), counts)
-    place = np.arange(ends[-1]) - (ends - counts)[which]
-    y, x = np.divmod(place, span[which, 0])
-    columns, rows = (x + low[which, 0]).astype(np.float32), (y + low[which, 1]).astype(np.float32)
+    place = np.arange(ends[-1], dtype=np.int32) - np.repeat((ends - counts).astype(np.int32), counts)
+    across = np.repeat(span[:, 0].astype(np.int32), counts)
+    y = place // across
+    columns = (place - y * across + np.repeat(low[:, 0], counts)).astype(np.float32)
+    rows = (y + np.repeat(low[:, 1], counts)).astype(np.float32)
     of_part = iter(table)
 
     def each() -> Float[np.ndarray, "N"]:
         """The next number of the table, for each pixel's part."""
-        number: np.ndarray = next(of_part)[which]
+        number: np.ndarray = np.repeat(next(of_part), counts)
         return number
 
     run = columns * each() + rows * each() + each()
@@ -182,18 +183,18 @@ def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray,
     lit = run * each() + side * each() - front * float(light[2])
     # Surfaces that turn away also darken, so that a limb stands out from the trunk behind it.
     shade = (ambient + (1 - ambient) * np.maximum(lit, 0)) * (0.6 + 0.4 * front)
-    wide = each()
-    colour = _colours(parts.looks, order, which, shade, share, share * each() + run * wide, side * wide)
+    thick = each()
+    colour = _colours([parts.looks[p] for p in order], counts, shade, share, share * each() + run * thick, side * thick)
     for p, owner in enumerate(parts.owner[order].tolist()):
-        (left, top), (across, down) = low[p].tolist(), span[p].tolist()
-        window = (slice(top, top + down), slice(left, left + across))
+        (left, top), (wide, tall) = low[p].tolist(), span[p].tolist()
+        window = (slice(top, top + tall), slice(left, left + wide))
         own = slice(int(ends[p] - counts[p]), int(ends[p]))
-        reach, patch = depth[own].reshape(down, across), canvas.image[window]
-        cover = alpha[own].reshape(down, across) * (reach < canvas.depth[window])
-        patch[...] = cv2.blendLinear(colour[own].reshape(down, across, 3), patch, cover, 1 - cover)
+        reach, patch = depth[own].reshape(tall, wide), canvas.image[window]
+        cover = alpha[own].reshape(tall, wide) * (reach < canvas.depth[window])
+        patch[...] = cv2.blendLinear(colour[own].reshape(tall, wide, 3), patch, cover, 1 - cover)
         solid = cover > 0.5
-        canvas.depth[window][solid] = reach[solid]
-        canvas.owner[window][solid] = owner
+        np.copyto(canvas.depth[window], reach, where=solid)
+        np.copyto(canvas.owner[window], np.uint8(owner), where=solid)
 
 
 def _geometry(
@@ -237,25 +238,24 @@ def _geometry(
 
 def _colours(
     looks: Sequence[tuple[Material, Material, float]],
-    order: Int[np.ndarray, "P"],
-    which: Int[np.ndarray, "N"],
+    counts: Int[np.ndarray, "P"],
     shade: Float[np.ndarray, "N"],
     share: Float[np.ndarray, "N"],
     down: Float[np.ndarray, "N"],
     across: Float[np.ndarray, "N"],
 ) -> UInt8[np.ndarray, "N 3"]:
-    """Colours of pixels: whose part (`which` of `order`), how lit, and where on it (share of its length; metres)."""
+    """Colours of pixels: how many each part has, how lit they are, and where on it (share of its length; metres)."""
     materials = {id(material): material for look in looks for material in look[:2]}
     rows = {key: row for row, key in enumerate(materials)}
-    pairs = np.array([(rows[id(first)], rows[id(second)]) for first, second, _ in looks])[order]
-    border = np.array([begins for *_, begins in looks], dtype=np.float32)[order]
-    of = np.where(share < border[which], pairs[which, 0], pairs[which, 1])
-    base = np.array([m.base for m in materials.values()], dtype=np.float32)
-    change = np.array([m.other for m in materials.values()], dtype=np.float32) - base
+    first, second = (np.repeat([rows[id(look[i])] for look in looks], counts) for i in (0, 1))
+    border = np.repeat(np.array([begins for *_, begins in looks], dtype=np.float32), counts)
+    of = np.where(share < border, first, second)
+    base = np.array([m.base for m in materials.values()], dtype=np.float32).T.copy()
+    change = np.array([m.other for m in materials.values()], dtype=np.float32).T - base
     grain = np.array([m.grain for m in materials.values()], dtype=np.float32)[of]
     cells = np.array([m.texture << 12 for m in materials.values()], dtype=np.int32)[of]
     cells += ((down * grain).astype(np.int32) & 63) << 6
     cells += (across * grain).astype(np.int32) & 63
     mix = textures().take(cells) * np.float32(1 / 255)
-    planes = [np.minimum(shade * (base[of, c] + mix * change[of, c]), 255) for c in range(3)]
+    planes = [np.minimum(shade * (base[c][of] + mix * change[c][of]), 255) for c in range(3)]
     return np.stack(planes, axis=1).astype(np.uint8)

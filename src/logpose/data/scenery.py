@@ -67,9 +67,9 @@ def bounds(mask: Bool[np.ndarray, "H W"] | UInt8[np.ndarray, "H W"]) -> Float[np
     return np.array([left, top, right - left, bottom - top], dtype=np.float64)
 
 
-def _colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
-    """Any colour, greyish ones more often than bright ones."""
-    return np.clip(rng.uniform(20, 230) + rng.normal(0, 28, 3), 0, 255)
+def _colours(rng: np.random.Generator, count: int) -> Float[np.ndarray, "{count} 3"]:
+    """Any colours, greyish ones more often than bright ones."""
+    return np.minimum(np.maximum(rng.uniform(20, 230, (count, 1)) + rng.normal(0, 28, (count, 3)), 0), 255)
 
 
 @cache
@@ -103,20 +103,23 @@ def _painted(pattern: UInt8[np.ndarray, "H W"], dark: Colour, bright: Colour) ->
     return colours
 
 
-def _quad(rng: np.random.Generator, size: Size, thin: bool) -> Float[np.ndarray, "4 2"]:
-    """Corners of a bar or a box somewhere in the picture, rarely far from upright."""
-    longest = max(size)
-    extent = np.array([rng.uniform(0.02, 0.1), rng.uniform(0.3, 1.5)] if thin else rng.uniform(0.08, 0.5, 2)) * longest
-    angle = rng.normal(0, 0.12) + (np.pi / 2 if rng.random() < 0.4 else 0.0)
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * extent / 2 * rng.uniform(0.85, 1.15, (4, 1))
-    spin = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    placed: np.ndarray = corners @ spin.T + rng.uniform(0, 1, 2) * size[::-1]
+def _quads(rng: np.random.Generator, size: Size, thin: Bool[np.ndarray, "N"]) -> Float[np.ndarray, "N 4 2"]:
+    """Corners of bars (thin) and boxes somewhere in the picture, rarely far from upright."""
+    count = len(thin)
+    low, high = np.where(thin, 0.02, 0.08), np.where(thin, 0.1, 0.5)
+    long = np.where(thin, 1.5, 0.5) * rng.uniform(0.2, 1.0, count)
+    extent = np.stack([rng.uniform(low, high), long], axis=1) * max(size) / 2
+    angle = rng.normal(0, 0.12, count) + np.where(rng.random(count) < 0.4, np.pi / 2, 0.0)
+    cos, sin = np.cos(angle), np.sin(angle)
+    spin = np.array([[cos, sin], [-sin, cos]]).transpose(2, 0, 1)
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * extent[:, None] * rng.uniform(0.85, 1.15, (count, 4, 1))
+    placed: np.ndarray = corners @ spin + (rng.random((count, 2)) * size[::-1])[:, None]
     return placed
 
 
 def _fixed(points: Float[np.ndarray, "*N 2"]) -> np.ndarray:
     """OpenCV's fixed-point coordinates, 4 bits after the comma."""
-    fixed: np.ndarray = np.rint(points * 16).astype(np.int32)
+    fixed: np.ndarray = np.rint(points * 16).astype(np.int32, order="C")
     return fixed
 
 
@@ -125,28 +128,33 @@ def backdrop(rng: np.random.Generator, camera: Camera, size: Size) -> Image:
     height, width = size
     cells = (*rng.integers(2, 9, 2).tolist(), 3)
     # Light varies more than colour does.
-    blurs = _colour(rng) + rng.uniform(5, 45) * (rng.normal(0, 1, (*cells[:2], 1)) + rng.normal(0, 0.35, cells))
-    wall = cv2.resize(blurs.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    blurs = _colours(rng, 1) + rng.uniform(5, 45) * (rng.normal(0, 1, (*cells[:2], 1)) + rng.normal(0, 0.35, cells))
+    # Twice: smooth where it matters, then cheap.
+    coarse = cv2.resize(blurs.astype(np.float32), (width // 4, height // 4), interpolation=cv2.INTER_CUBIC)
+    wall = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     texture = (_pattern(rng, size) - np.float32(128)) * np.float32(rng.uniform(0, 0.3))
     image = cv2.add(wall, cv2.merge([texture] * 3), dtype=cv2.CV_8U)
-    for _ in range(int(rng.integers(0, 7))):
-        quad, colour = _quad(rng, size, rng.random() < 0.4), _colour(rng)
-        cv2.fillConvexPoly(image, _fixed(quad), colour.tolist(), cv2.LINE_AA, 4)
-        # A second face in another light makes a box of it.
-        side = np.stack([quad[1], quad[2], quad[2], quad[1]]) + np.outer((0, 0, 1, 1), rng.normal(0, 0.06, 2) * height)
-        cv2.fillConvexPoly(image, _fixed(side), (colour * 0.7).tolist(), cv2.LINE_AA, 4)
+    count = int(rng.integers(0, 7))
+    quads, colours = _quads(rng, size, rng.random(count) < 0.4), _colours(rng, count)
+    # A second face in another light makes a box of each.
+    sides = quads[:, [1, 2, 2, 1]]
+    sides[:, 2:] += rng.normal(0, 0.06, (count, 1, 2)) * height
+    for quad, side, colour in zip(_fixed(quads), _fixed(sides), colours, strict=True):
+        cv2.fillConvexPoly(image, quad, colour.tolist(), cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(image, side, (colour * 0.7).tolist(), cv2.LINE_AA, 4)
     if rng.random() < 0.7:
         # Directions to the far left and right of the level ground give the horizon.
         ends = camera.project((camera.turn @ np.array([(-1.0, 1.0), (-0.05, -0.05), (-1.0, -1.0)])).T)
         below = np.array([ends[0], ends[1], ends[1] + (0, 4 * height), ends[0] + (0, 4 * height)])
         mask = np.zeros(size, np.uint8)
         cv2.fillConvexPoly(mask, _fixed(below), 255, cv2.LINE_AA, 4)
-        colour = _colour(rng)
-        floor = _painted(_pattern(rng, size), colour, colour + rng.normal(0, 25) + rng.normal(0, 8, 3))
+        dark = _colours(rng, 1)[0]
+        floor = _painted(_pattern(rng, size), dark, dark + rng.normal(0, 25) + rng.normal(0, 8, 3))
         cv2.copyTo(floor, mask, image)
-    for _ in range(int(rng.integers(0, 6))):
-        a, b = _fixed(rng.uniform(-0.2, 1.2, (2, 2)) * size[::-1]).tolist()
-        cv2.line(image, a, b, _colour(rng).tolist(), int(rng.integers(1, 4)), cv2.LINE_AA, 4)
+    count = int(rng.integers(0, 6))
+    ends = _fixed(rng.uniform(-0.2, 1.2, (count, 2, 2)) * size[::-1])
+    for (a, b), colour in zip(ends.tolist(), _colours(rng, count).tolist(), strict=True):
+        cv2.line(image, a, b, colour, int(rng.integers(1, 4)), cv2.LINE_AA, 4)
     return image
 
 
@@ -159,8 +167,8 @@ def clutter(rng: np.random.Generator, camera: Camera, size: Size, distance: floa
     axes = np.eye(3) * rng.uniform(0.005, 0.035, (count, 1, 3)) * distance
     things = []
     for _ in range(count):
-        one, other = (tuple(_colour(rng).tolist()) for _ in range(2))
-        thing = Material(one, other, int(rng.integers(len(textures()))))
+        (r, g, b), (r2, g2, b2) = _colours(rng, 2).tolist()
+        thing = Material((r, g, b), (r2, g2, b2), int(rng.integers(len(textures()))))
         things.append((thing, thing, 2.0))
     nobody = np.zeros(count, dtype=np.uint8)
     return Parts(middle - arm, middle + arm, axes, rng.uniform(0.5, 1.3, count), things, nobody)
@@ -173,7 +181,7 @@ def occlude(rng: np.random.Generator, canvas: Canvas, box: Float[np.ndarray, "4"
         mask = np.zeros(size, np.uint8)
         kind, spot = rng.random(), box[:2] + box[2:] * rng.uniform(-0.1, 1.1, 2)
         if kind < 0.75:
-            quad = _quad(rng, size, thin=kind < 0.4)
+            quad = _quads(rng, size, np.array([kind < 0.4]))[0]
             cv2.fillConvexPoly(mask, _fixed(quad - quad.mean(axis=0) + spot), 255, cv2.LINE_AA, 4)
         else:
             radii = _fixed(rng.uniform(0.04, 0.2, 2) * max(size))
@@ -184,7 +192,7 @@ def occlude(rng: np.random.Generator, canvas: Canvas, box: Float[np.ndarray, "4"
         if not wide:
             continue
         window = (slice(y, y + tall), slice(x, x + wide))
-        base, other = _colour(rng), _colour(rng)
+        base, other = _colours(rng, 2)
         surface = _painted(_pattern(rng, (tall, wide)), base, base + (other - base) * rng.uniform(0, 0.6))
         alpha = mask[window] / np.float32(255)
         canvas.image[window] = cv2.blendLinear(surface, canvas.image[window], alpha, 1 - alpha)

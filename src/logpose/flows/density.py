@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 __all__ = ["Density"]
 
 
+@runtime_checkable
 class Density(Protocol):
     """A density on R^D. Give an `nn.Module` if its parameters are to be learned."""
 

@@ -11,7 +11,7 @@ compute from the kept ones. So its inverse is as cheap as itself, and its log-de
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -35,7 +35,7 @@ class RealNVP(nn.Module):
         activation: between the linear layers, by its name in `torch.nn.functional`.
 
     Raises:
-        ValueError: if there are too few dimensions, layers or hidden units.
+        ValueError: if there are too few dimensions, layers or hidden units, or no such activation.
     """
 
     mask: Tensor
@@ -52,6 +52,8 @@ class RealNVP(nn.Module):
         super().__init__()
         if dim < 2 or layers < 1 or any(width < 1 for width in hidden):
             raise ValueError(f"RealNVP needs dim >= 2, layers >= 1 and hidden >= 1, got {dim}, {layers}, {hidden}")
+        if activation not in get_args(Activation):  # it may come from a file
+            raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}, got {activation!r}")
         self.dim, self.layers, self.hidden, self.activation = dim, layers, tuple(hidden), activation
         # 1 keeps a dimension, 0 moves it. Layer 0 keeps the last D // 2, as the paper's code does in 2-D and 3-D.
         keep_last = (torch.arange(dim) >= (dim + 1) // 2).float()

@@ -26,6 +26,8 @@ __all__ = ["Distribution", "LikelihoodLoss", "weighted_mean", "weighted_quantile
 
 LAW_DRAWS = 65_536
 """Errors drawn to measure a density's moments and radii: a relative error of about 0.5 % in each."""
+FARTHEST = 1e6
+"""Labels farther from the origin count as this far (a million crops away): the squares of any stay finite."""
 
 
 class LikelihoodLoss(nn.Module, ABC):
@@ -86,7 +88,7 @@ class LikelihoodLoss(nn.Module, ABC):
             mu, sigma, target = (t if t.dtype == torch.float64 else t.float() for t in (mu, sigma, target))
             weight = joint_weight(target, weight).to(mu.dtype)
             # Unlabelled joints get the prediction as label: NaN times a weight of 0 would still be NaN.
-            target = torch.where((weight > 0)[..., None], target, mu.detach())
+            target = torch.where((weight > 0)[..., None], target.clamp(-FARTHEST, FARTHEST), mu.detach())
             return self._reduce(mu, sigma, target, weight)
 
     def _reduce(self, mu: Tensor, sigma: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -138,8 +140,9 @@ class Distribution:
         """`count` positions of every joint."""
         wanted = count * self.mu[..., 0].numel()
         error, weight = self.loss.error_draws(max(LAW_DRAWS, 4 * wanted))
-        # Resampling by weight turns a weighted sample into a plain one.
-        chosen = torch.multinomial(weight, wanted, replacement=wanted > len(weight) // 4)
+        # Resampling by weight turns a weighted sample into a plain one. With replacement: what has been drawn must
+        # not make way for the less likely, or the sample spreads too far.
+        chosen = torch.multinomial(weight, wanted, replacement=True)
         return self.mu + self.scale * error[chosen].view(count, *self.mu.shape)
 
     @property

@@ -7,7 +7,7 @@ a `name` from which `create_backbone` makes it again. A module of one's own need
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.error import URLError
 
 import torch
@@ -31,6 +31,7 @@ IMAGENET_URLS = {
 TIMM = "timm/"
 
 
+@runtime_checkable
 class Backbone(Protocol):
     """What models ask of a feature extractor."""
 
@@ -102,7 +103,8 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     Args:
         backbone: as `create_backbone` makes it.
         source: "random" (leave it as it is), "imagenet" (download, or find in torch's cache), or a file: a state
-            dict of torchvision or timm, in torch's format or safetensors. A classifier (`fc.*`) in it is left out.
+            dict of torchvision or timm, in torch's format or safetensors. What the backbone has no place for, such as
+            a classifier, is left out.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.
@@ -112,7 +114,6 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     name = str(getattr(backbone, "name", type(backbone).__name__))
     state = _imagenet(name) if source == "imagenet" else read_state_dict(Path(source))
     module = backbone.model if isinstance(backbone, TimmBackbone) else backbone
-    state = {key: value for key, value in state.items() if not key.startswith(("fc.", "head.", "classifier."))}
     wanted = module.state_dict()
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
     wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]

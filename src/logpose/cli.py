@@ -1,0 +1,358 @@
+"""The command `logpose`: one subcommand for each thing a person wants to do.
+
+Results go to stdout or files, everything else to stderr. Bad input ends in one sentence and exit code 2.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionYesNo, ArgumentParser, Namespace
+
+from logpose import __version__
+from logpose.structures import InputError
+
+__all__ = ["main"]
+
+log = logging.getLogger("logpose")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments without the program's name; those of the process when None.
+
+    Returns:
+        exit code: 0 done, 2 bad input, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    _log_to_stderr()
+    try:
+        if words[:1] == ["train"]:
+            return _train(words[1:])
+        arguments = [_with_dashes(word) for word in words]
+        parser, commands = _parser()
+        if not arguments:
+            parser.print_help(sys.stderr)
+            return 2
+        parsed = parser.parse_args(arguments)
+        return commands[parsed.command](parsed[parsed.command])
+    except InputError as error:
+        print(f"logpose: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("logpose: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], int]]]:
+    parser = ArgumentParser(prog="logpose", description="Keypoints with a confidence that can be trusted.")
+    parser.add_argument("--version", action="version", version=f"logpose {__version__}")
+    subcommands = parser.add_subcommands(dest="command", title="commands", metavar="COMMAND")
+
+    demo = ArgumentParser(description="Train on built-in synthetic people by RLE and by L1, and show what was learned.")
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for checkpoint, pictures, report")
+    demo.add_argument("--seed", type=int, default=0, help="of both runs")
+    demo.add_argument("--epochs", type=int | None, default=None, help="instead of the recipe's")
+    demo.add_argument("--people", type=int | None, default=None, help="to learn from, instead of the recipe's number")
+    subcommands.add_subcommand("demo", demo, help="train on synthetic people and show what was learned, in minutes")
+
+    train = ArgumentParser()
+    subcommands.add_subcommand("train", train, help="train a recipe on your data; `logpose train RECIPE --help`")
+
+    evaluate = ArgumentParser(description="Measure a checkpoint on a data set: AP/AR, PCK, error in pixels, NLL.")
+    evaluate.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
+    evaluate.add_argument("--data", type=Path, required=True, help="annotation file, or a folder: its validation part")
+    evaluate.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
+    evaluate.add_argument("--boxes", type=Path | None, default=None, help="detected boxes (a COCO detections file)")
+    evaluate.add_argument(
+        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=True, help="average with the mirrored crop"
+    )
+    evaluate.add_argument("--batch-size", type=int, default=64, help="crops at a time")
+    evaluate.add_argument("--workers", type=int, default=0, help="processes that cut crops")
+    evaluate.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
+    evaluate.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file")
+    evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
+    subcommands.add_subcommand("eval", evaluate, help="measure a checkpoint on a data set")
+
+    predict = ArgumentParser(description="Find joints in photographs: positions, sigma in pixels, confidence.")
+    predict.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
+    predict.add_argument("images", type=Path, nargs="+", help="pictures and folders of pictures")
+    predict.add_argument(
+        "--boxes", type=Path | None, default=None, help="boxes of people; without, an image is one person"
+    )
+    predict.add_argument("--box-score", type=float, default=0.0, help="least score of a box")
+    predict.add_argument("--box-category", type=int | None, default=None, help="category_id of the boxes to take")
+    predict.add_argument(
+        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=False, help="average with the mirrored crop"
+    )
+    predict.add_argument("--batch-size", type=int, default=64, help="crops at a time")
+    predict.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
+    predict.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file, with sigma")
+    predict.add_argument(
+        "--save-images", type=Path | None, default=None, help="folder for pictures with the poses drawn in"
+    )
+    predict.add_argument("--json", action="store_true", help="print the people as JSON")
+    subcommands.add_subcommand("predict", predict, help="find joints in photographs")
+
+    recipes = ArgumentParser(description="The recipes that come with logpose.")
+    subcommands.add_subcommand("recipes", recipes, help="list the recipes that `train` knows")
+
+    inspect = ArgumentParser(
+        description="Counts, skeleton, label problems and a contact sheet of a COCO keypoint data set."
+    )
+    inspect.add_argument("data", type=Path, help="annotation file, or a folder with annotations and images")
+    inspect.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
+    inspect.add_argument("--out", type=Path, default=Path("runs/inspect"), help="folder for contact sheets")
+    inspect.add_argument("--json", action="store_true", help="print what was found as JSON")
+    subcommands.add_subcommand("inspect", inspect, help="look at a data set before learning from it")
+
+    synth = ArgumentParser(description="Write synthetic people as a COCO keypoint data set.")
+    synth.add_argument("out", type=Path, help="folder to make")
+    synth.add_argument("--train", type=int, default=2000, help="images of the training part")
+    synth.add_argument("--val", type=int, default=200, help="images of the validation part")
+    synth.add_argument("--size", type=tuple[int, int], default=(240, 180), help="height and width of the images")
+    synth.add_argument("--people", type=tuple[int, int], default=(1, 3), help="fewest and most people in an image")
+    synth.add_argument(
+        "--noise", action=ActionYesNo(no_prefix="no-"), default=False, help="noise on the labels of the training part"
+    )
+    synth.add_argument("--seed", type=int, default=0, help="of the people")
+    subcommands.add_subcommand("synth", synth, help="write synthetic people as a COCO data set")
+
+    commands = {
+        "demo": _demo, "eval": _eval, "predict": _predict, "recipes": _recipes, "inspect": _inspect, "synth": _synth,
+    }  # fmt: skip
+    return parser, commands
+
+
+# Each command imports what it needs: `logpose --help` answers at once.
+
+
+def _demo(given: Namespace) -> int:
+    from logpose.demo import run_demo
+
+    run_demo(given.out, given.seed, given.epochs, given.people)
+    return 0
+
+
+def _train(arguments: list[str]) -> int:
+    """`logpose train RECIPE [--FIELD VALUE …]`: the flags are the recipe's plain fields."""
+    wants_help = arguments[:1] in (["--help"], ["-h"])
+    if not arguments or arguments[0].startswith("-"):
+        print(TRAIN_USAGE, file=sys.stdout if wants_help else sys.stderr)
+        return 0 if wants_help else 2
+    from logpose.recipe_flags import parse_recipe
+    from logpose.recipes import find
+    from logpose.training import fit
+
+    name = arguments[0]
+    recipe, out, resume = parse_recipe(name, find(name)(), arguments[1:])
+    if resume is None and out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: is not empty; choose another folder, or go on from it with --resume {out}")
+    run = fit(recipe, out, resume)
+    if run.interrupted:
+        last = run.folder / "last.ckpt"
+        again = f"go on with: logpose train {name} --resume {run.folder}" if last.exists() else "no epoch was finished"
+        print(f"logpose: interrupted; {again}", file=sys.stderr)
+        return 130
+    _print_figures(run.figures)
+    print(f"best checkpoint: {run.best}", file=sys.stderr)
+    return 0
+
+
+TRAIN_USAGE = """usage: logpose train RECIPE [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD …]
+
+RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
+`logpose train RECIPE --help` lists the recipe's fields: what they mean and what they are."""
+
+
+def _eval(given: Namespace) -> int:
+    from logpose.checkpoint import load
+    from logpose.data.coco import CocoKeypoints, annotation_files
+    from logpose.data.detections import DetectedBoxes
+    from logpose.evaluation import evaluate
+
+    model, loss = load(given.checkpoint)
+    people = CocoKeypoints(annotation_files(given.data)["val"], given.images)
+    _say_problems(people)
+    if people.skeleton.joints != model.skeleton.joints:
+        raise InputError(
+            f"{given.checkpoint}: made for the {len(model.skeleton)} joints {', '.join(model.skeleton.joints[:3])} …, "
+            f"{people.file} has {len(people.skeleton)}: {', '.join(people.skeleton.joints[:3])} …"
+        )
+    detected = DetectedBoxes(people, given.boxes) if given.boxes else None
+    evaluation = evaluate(
+        model,
+        detected or people,
+        loss,
+        flip_test=given.flip_test,
+        nms=detected is not None,
+        batch_size=given.batch_size,
+        workers=given.workers,
+        device=_device(given.device),
+    )
+    figures = evaluation.compute()
+    if given.save_json:
+        _write_json(given.save_json, evaluation.results(people.category))
+    _print_figures(figures, as_json=given.json)
+    return 0
+
+
+def _predict(given: Namespace) -> int:
+    from rich.progress import Progress
+
+    from logpose.data.images import read_image
+    from logpose.predict import Predictor, coco_results, find_images, image_id, read_boxes
+    from logpose.report import overlay, save_picture
+
+    predictor = Predictor(given.checkpoint, _device(given.device), given.flip_test, given.batch_size)
+    images = find_images(given.images)
+    boxes = read_boxes(given.boxes, images, given.box_score, given.box_category) if given.boxes else {}
+    places = _places(images, given.save_images) if given.save_images else {}
+    rows: list[dict[str, Any]] = []
+    with Progress(console=_stderr(), transient=True) as progress:
+        task = progress.add_task("predicting", total=len(images))
+        for image, poses in zip(images, predictor.many((i, boxes.get(i)) for i in images), strict=True):
+            rows += coco_results(poses, image_id(image))
+            if places:
+                save_picture(overlay(read_image(image), poses), places[image])
+            progress.advance(task)
+    if given.save_json:
+        _write_json(given.save_json, rows)
+    if given.json:
+        print(json.dumps(rows))
+    elif not given.save_json and not given.save_images:
+        _print_people(rows, predictor.model.skeleton.joints)
+    for saved in filter(None, (given.save_json, given.save_images)):
+        print(f"wrote {saved}", file=sys.stderr)
+    return 0
+
+
+def _recipes(_: Namespace) -> int:
+    from logpose.recipes import available
+
+    recipes = available()
+    width = max(map(len, recipes))
+    for name, make in recipes.items():
+        print(f"{name:{width}}  {(make.__doc__ or '').strip().splitlines()[0]}")
+    return 0
+
+
+def _inspect(given: Namespace) -> int:
+    from logpose.inspection import inspect_data, tell
+
+    found = inspect_data(given.data, given.images, given.out)
+    print(json.dumps(found, indent=2) if given.json else tell(found))
+    return 0
+
+
+def _synth(given: Namespace) -> int:
+    from logpose.data.synthetic import LabelNoise, SyntheticPeople, write_coco
+
+    if min(given.train, given.val) < 1 or not 1 <= given.people[0] <= given.people[1] or min(given.size) < 32:
+        raise InputError("synth needs at least one image in each part, one person in an image, and 32 pixels a side")
+    parts = {
+        part: SyntheticPeople(
+            count, seed=2 * given.seed + i, size=given.size, people=given.people,
+            noise=LabelNoise() if given.noise and part == "train" else None,
+        )
+        for i, (part, count) in enumerate((("train", given.train), ("val", given.val)))
+    }  # fmt: skip
+    write_coco(parts, given.out)
+    print(f"wrote {given.out}; look at it with: logpose inspect {given.out}", file=sys.stderr)
+    return 0
+
+
+def _places(images: list[Path], folder: Path) -> dict[Path, Path]:
+    """Where each picture's overlay goes: its own name, or with a number where two images have the same."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file, not a folder for pictures")
+    places: dict[Path, Path] = {}
+    taken: set[str] = set()
+    for image in images:
+        name, number = f"{image.stem}.jpg", 1
+        while name in taken:
+            number += 1
+            name = f"{image.stem}-{number}.jpg"
+        taken.add(name)
+        places[image] = folder / name
+    return places
+
+
+def _print_people(rows: list[dict[str, Any]], joints: Sequence[str]) -> None:
+    """People as text: a line for each, and one for each joint."""
+    for row in rows:
+        print(f"{row['file_name']}  score {row['score']:.3f}")
+        for i, joint in enumerate(joints):
+            x, y, confidence = row["keypoints"][3 * i : 3 * i + 3]
+            sigma = "" if row["sigma"] is None else "  ± {:6.1f} {:6.1f}".format(*row["sigma"][2 * i : 2 * i + 2])
+            print(f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}  confidence {confidence:.3f}")
+
+
+def _print_figures(figures: dict[str, float], as_json: bool = False) -> None:
+    if as_json:
+        print(json.dumps({k: None if math.isnan(v) else v for k, v in figures.items()}, indent=2))
+        return
+    for name, value in figures.items():
+        print(f"{name:16} {value:.4f}" if isinstance(value, float) else f"{name:16} {value}")
+
+
+def _say_problems(people: Any) -> None:
+    from logpose.training import say_problems
+
+    say_problems(people)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    """A JSON file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content) + "\n")
+    part.replace(path)
+
+
+def _device(name: str) -> str:
+    """The device of a --device flag; of "auto", a GPU if there is one."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
+    return name
+
+
+def _stderr() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _log_to_stderr() -> None:
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("logpose: %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+
+
+def _with_dashes(word: str) -> str:
+    """A flag as the commands spell it: --save_json is --save-json."""
+    flag, equals, value = word.partition("=")
+    return flag.replace("_", "-") + equals + value if flag.startswith("--") else word
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""Poses drawn on pictures: bones, joints, and around each joint the ellipse that should hold it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from logpose.skeletons import Skeleton
+from logpose.structures import Image
+
+__all__ = ["CENTRE", "LEFT", "RIGHT", "contact_sheet", "draw_pose", "enlarged"]
+
+# The person's own left and right; apart from each other for eyes that do not tell red from green (Okabe and Ito).
+LEFT, RIGHT, CENTRE = (86, 180, 233), (230, 159, 0), (240, 240, 240)
+OUTLINE = (20, 20, 20)
+FRACTION = 4  # binary digits of sub-pixel precision that OpenCV's drawing takes
+
+
+def enlarged(image: Image, least_side: int = 384) -> tuple[Image, float]:
+    """A picture scaled up, where it is smaller, so that its longer side has `least_side` pixels; and the factor."""
+    factor = max(1.0, least_side / max(image.shape[:2]))
+    if factor == 1:
+        return image.copy(), 1.0
+    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), factor
+
+
+def draw_pose(
+    image: Image,
+    skeleton: Skeleton,
+    keypoints: Float[np.ndarray, "K 2"],
+    spread: Float[np.ndarray, "K 2"] | None = None,
+    shown: np.ndarray | None = None,
+) -> None:
+    """Draw one person into a picture, in place.
+
+    Args:
+        image: RGB, changed.
+        skeleton: joints and bones.
+        keypoints: pixels of the picture.
+        spread: half axes, in pixels along x and y, of the ellipse around each joint; None draws none.
+        shown: which joints to draw; None draws all.
+    """
+    thickness = max(1, round(max(image.shape[:2]) / 250))
+    everywhere = np.isfinite(keypoints).all(axis=1)
+    shown = everywhere if shown is None else everywhere & shown
+    colours = [_colour(skeleton, joint) for joint in range(len(skeleton))]
+    for width, plain in ((thickness + 2, True), (thickness, False)):
+        for a, b in skeleton.bones:
+            if shown[a] and shown[b]:
+                colour = OUTLINE if plain else _mixed(colours[a], colours[b])
+                cv2.line(image, _point(keypoints[a]), _point(keypoints[b]), colour, width, cv2.LINE_AA, FRACTION)
+    if spread is not None:
+        veil = image.copy()
+        ellipses = [j for j in np.flatnonzero(shown) if np.isfinite(spread[j]).all()]
+        for joint in ellipses:
+            axes = _point(np.minimum(spread[joint], 4 * max(image.shape[:2])))
+            cv2.ellipse(veil, _point(keypoints[joint]), axes, 0, 0, 360, colours[joint], -1, cv2.LINE_AA, FRACTION)
+        cv2.addWeighted(veil, 0.25, image, 0.75, 0, dst=image)
+        for joint in ellipses:
+            axes = _point(np.minimum(spread[joint], 4 * max(image.shape[:2])))
+            cv2.ellipse(image, _point(keypoints[joint]), axes, 0, 0, 360, colours[joint], 1, cv2.LINE_AA, FRACTION)
+    for joint in np.flatnonzero(shown):
+        for radius, colour in ((thickness + 2, OUTLINE), (thickness + 1, colours[joint])):
+            cv2.circle(image, _point(keypoints[joint]), radius << FRACTION, colour, -1, cv2.LINE_AA, FRACTION)
+
+
+def contact_sheet(pictures: list[Image], columns: int, tile: tuple[int, int]) -> Image:
+    """Pictures side by side, each fitted into a tile of (H, W) pixels with its shape kept."""
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * tile[0], columns * tile[1], 3), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        factor = min((tile[0] - 4) / picture.shape[0], (tile[1] - 4) / picture.shape[1])
+        size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
+        fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+        y, x = i // columns * tile[0], i % columns * tile[1]
+        y, x = y + (tile[0] - size[1]) // 2, x + (tile[1] - size[0]) // 2
+        sheet[y : y + size[1], x : x + size[0]] = fitted
+    return sheet
+
+
+def _colour(skeleton: Skeleton, joint: int) -> tuple[int, int, int]:
+    """Of a joint: left, right, or in the middle."""
+    partner = skeleton.flip_index[joint]
+    if partner == joint:
+        return CENTRE
+    name, other = skeleton.joints[joint].lower(), skeleton.joints[partner].lower()
+    # The two names differ in their side word only: "l…" sorts before "r…".
+    return LEFT if name < other else RIGHT
+
+
+def _mixed(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Of a bone: its joints' colour, or the middle's where they differ."""
+    return a if a == b else b if a == CENTRE else a if b == CENTRE else CENTRE
+
+
+def _point(xy: Float[np.ndarray, "2"]) -> tuple[int, int]:
+    x, y = np.clip(np.round(np.asarray(xy) * 2**FRACTION), -(2**24), 2**24).astype(int)
+    return int(x), int(y)

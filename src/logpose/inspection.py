@@ -1,0 +1,142 @@
+"""`logpose inspect`: what is in a data set, and what is wrong with it, before anything is learned from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from logpose.data.coco import CocoKeypoints, annotation_files
+from logpose.data.images import read_image
+from logpose.data.transforms import cut
+from logpose.drawing import contact_sheet, draw_pose, enlarged
+from logpose.geometry import apply_affine, box_to_region, crop_matrix
+from logpose.report import save_picture
+from logpose.skeletons import Skeleton
+from logpose.structures import Image, Sample
+
+__all__ = ["inspect_data", "tell"]
+
+SHOWN = 30  # people on a contact sheet
+TILE = 220  # pixels of each
+LISTED = 20  # wrong rows told one by one
+
+
+def inspect_data(data: Path, images: Path | None, out: Path) -> dict[str, dict[str, Any]]:
+    """Counts, skeleton, label problems and a contact sheet of every part of a data set.
+
+    Args:
+        data: annotation file, or a folder as `logpose train` takes it.
+        images: folder of the images, where it is not in the usual place.
+        out: folder that the contact sheets go to.
+
+    Returns:
+        for each annotation file, what was found, in plain values.
+
+    Raises:
+        InputError: if the data cannot be read at all.
+    """
+    found = {}
+    for file in dict.fromkeys(annotation_files(data).values()):
+        people = CocoKeypoints(file, images)
+        sheet = out / f"{file.stem}.jpg"
+        save_picture(_sheet(people), sheet)
+        found[str(file)] = {
+            **_summary(people),
+            "contact_sheet": str(sheet),
+        }
+    return found
+
+
+def _summary(people: CocoKeypoints) -> dict[str, Any]:
+    skeleton = people.skeleton
+    visible = np.stack([sample.visible for sample in people.samples])
+    sizes = np.array([sample.box[2:].max() for sample in people.samples])
+    kinds = Counter(problem.kind for problem in people.problems)
+    return {
+        "counts": dict(people.counts),
+        "skeleton": {
+            "name": skeleton.name,
+            "joints": list(skeleton.joints),
+            "bones": len(skeleton.bones),
+            "mirror pairs": [[skeleton.joints[a], skeleton.joints[b]] for a, b in skeleton.pairs],
+            "oks sigmas": _origin(skeleton),
+        },
+        "labelled": {joint: int((visible[:, i] > 0).sum()) for i, joint in enumerate(skeleton.joints)},
+        "hidden": {joint: int((visible[:, i] == 1).sum()) for i, joint in enumerate(skeleton.joints)},
+        "longer side of boxes, px": {
+            name: round(float(np.quantile(sizes, q)), 1) for name, q in (("5 %", 0.05), ("50 %", 0.5), ("95 %", 0.95))
+        },
+        "problems": {"by kind": dict(kinds), "rows": [str(problem) for problem in people.problems[:LISTED]]},
+        "hints": _hints(people, visible),
+    }
+
+
+def _origin(skeleton: Skeleton) -> str:
+    if skeleton.oks_sigmas is None:
+        return f"{skeleton.sigmas[0]:g} for every joint (the default: the file gives none)"
+    return "as given, or COCO's own"
+
+
+def _hints(people: CocoKeypoints, visible: np.ndarray) -> list[str]:
+    """What is no error but deserves a look."""
+    hints = []
+    if not people.skeleton.pairs and len(people.skeleton) > 1:
+        hints.append("no left-right pairs could be told from the joints' names: mirroring would not swap any")
+    never = np.flatnonzero((visible > 0).sum(axis=0) == 0)
+    hints += [f"nobody has a label of {people.skeleton.joints[joint]!r}" for joint in never]
+    outside = sum(_labels_outside(sample) for sample in people.samples)
+    if outside:
+        hints.append(f"{outside} of {len(people)} people have labelled joints far outside their box")
+    for count, times in Counter(sample.keypoints.tobytes() for sample in people.samples).most_common(1):
+        if times > 1 and count:
+            hints.append(f"{times} people have exactly the same keypoints")
+    return hints
+
+
+def _labels_outside(sample: Sample) -> bool:
+    """Whether a labelled joint lies more than half a box away from the box."""
+    points = sample.keypoints[sample.visible > 0, :2]
+    low, high = sample.box[:2] - sample.box[2:] / 2, sample.box[:2] + 1.5 * sample.box[2:]
+    return bool(((points < low) | (points > high)).any())
+
+
+def _sheet(people: CocoKeypoints) -> Image:
+    """Some people, evenly spread over the data set, with their labels."""
+    rows = np.unique(np.linspace(0, len(people) - 1, min(SHOWN, len(people))).round().astype(int))
+    tiles = []
+    for row in rows:
+        sample = people[int(row)]
+        centre, extent = box_to_region(sample.box, (TILE, TILE))
+        matrix = crop_matrix(centre, extent, (TILE, TILE))
+        tile = enlarged(cut(read_image(sample.image), matrix, (TILE, TILE)), TILE)[0]
+        draw_pose(tile, people.skeleton, apply_affine(matrix, sample.keypoints[:, :2]), shown=sample.visible > 0)
+        tiles.append(tile)
+    return contact_sheet(tiles, columns=min(6, len(tiles)), tile=(TILE + 4, TILE + 4))
+
+
+def tell(found: dict[str, dict[str, Any]]) -> str:
+    """What `inspect_data` found, for a person to read."""
+    lines = []
+    for file, facts in found.items():
+        lines += [file, "  " + ", ".join(f"{count} {what}" for what, count in facts["counts"].items())]
+        skeleton = facts["skeleton"]
+        pairs = ", ".join(f"{a}/{b}" for a, b in skeleton["mirror pairs"]) or "none"
+        lines += [
+            f"  {skeleton['name']}: {len(skeleton['joints'])} joints, {skeleton['bones']} bones",
+            f"  mirror pairs: {pairs}",
+            f"  OKS sigmas: {skeleton['oks sigmas']}",
+            "  longer side of boxes: "
+            + ", ".join(f"{q} below {px:g} px" for q, px in facts["longer side of boxes, px"].items()),
+            "  joint             labelled  of these hidden",
+        ]
+        lines += [f"  {j:16} {n:9} {facts['hidden'][j]:9}" for j, n in facts["labelled"].items()]
+        kinds = facts["problems"]["by kind"]
+        lines.append(f"  wrong rows, which training leaves out: {sum(kinds.values()) or 'none'}")
+        lines += [f"    {count} × {kind}" for kind, count in kinds.items()]
+        lines += [f"    {row}" for row in facts["problems"]["rows"]]
+        lines += [f"  worth a look: {hint}" for hint in facts["hints"]]
+        lines.append(f"  contact sheet: {facts['contact_sheet']}")
+    return "\n".join(lines)

@@ -1,0 +1,281 @@
+"""From a photograph to poses: crops of many people and images are computed together, results come back in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from logpose import geometry
+from logpose.checkpoint import load_model
+from logpose.data.coco import read_json
+from logpose.data.images import SUFFIXES, read_image
+from logpose.data.transforms import cut
+from logpose.evaluation import predict_batch
+from logpose.models import PoseModel
+from logpose.skeletons import Skeleton
+from logpose.structures import Batch, Image, InputError
+
+__all__ = ["Poses", "Predictor", "coco_results", "find_images", "read_boxes"]
+
+SHOWN_LEVEL = 0.9
+"""Share of the probability that the regions of `Poses.radius` hold."""
+
+Boxes = Float[np.ndarray, "N 5"]
+
+
+@dataclass(frozen=True)
+class Poses:
+    """The people found in one image. Lengths are in pixels of that image; N people, K joints."""
+
+    skeleton: Skeleton
+    boxes: Float[np.ndarray, "N 4"]
+    """x, y, width, height of the box each person was looked for in."""
+    keypoints: Float[np.ndarray, "N K 2"]
+    """Expected position of every joint, also of unsure ones and of those outside the image."""
+    sigma: Float[np.ndarray, "N K 2"]
+    """Standard deviation of every joint along x and y; NaN from a model that was trained without a likelihood."""
+    confidence: Float[np.ndarray, "N K"]
+    """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
+    scores: Float[np.ndarray, "N"]
+    """Of every person, in [0, 1]: the box's score times the mean confidence."""
+    radius: float
+    """The ellipse of `radius` standard deviations around a joint holds it with a probability of 90 %."""
+    path: Path | None = None
+    """The image's file, if it came from one."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class Predictor:
+    """A trained model that takes whole images.
+
+    Args:
+        model: a checkpoint's path, or a model.
+        device: where to compute; a GPU if there is one when None.
+        flip_test: average with the prediction on the mirrored crop: a little better, half as fast.
+        batch_size: crops at a time.
+
+    Raises:
+        InputError: if the checkpoint cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: PoseModel | Path | str,
+        device: torch.device | str | None = None,
+        flip_test: bool = False,
+        batch_size: int = 64,
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        loaded = model if isinstance(model, PoseModel) else load_model(model)
+        self.model = loaded.to(self.device).eval()
+        self.flip_test, self.batch_size = flip_test, batch_size
+
+    def __call__(self, image: Image | Path | str, boxes: Boxes | Sequence[Sequence[float]] | None = None) -> Poses:
+        """The people of one image.
+
+        Args:
+            image: RGB array, or a file.
+            boxes: x, y, width, height and, if known, a score of each person; without them the whole image is one.
+
+        Raises:
+            InputError: if the image cannot be read or a box is none.
+        """
+        source = Path(image) if isinstance(image, str) else image
+        return next(self.many([(source, boxes)]))
+
+    def many(self, images: Iterable[tuple[Image | Path, Boxes | Sequence[Sequence[float]] | None]]) -> Iterator[Poses]:
+        """The people of many images, one `Poses` for each image, in order; crops of several are computed together.
+
+        Args:
+            images: pairs of an image and its boxes, as `__call__` takes them.
+
+        Raises:
+            InputError: as `__call__`.
+        """
+        waiting: list[tuple[Path | None, Boxes]] = []
+        crops: list[Batch] = []
+        for source, boxes in images:
+            image = read_image(source)
+            path = source if isinstance(source, Path) else None
+            rows = _checked_boxes(boxes, image.shape[:2], path)
+            waiting.append((path, rows))
+            crops.extend(self._crop(image, row) for row in rows)
+            if len(crops) >= self.batch_size:
+                yield from self._poses(waiting, crops)
+                waiting, crops = [], []
+        yield from self._poses(waiting, crops)
+
+    def _crop(self, image: Image, row: Float[np.ndarray, "5"]) -> Batch:
+        centre, extent = geometry.box_to_region(row[:4], self.model.size)
+        to_crop = geometry.crop_matrix(centre, extent, self.model.size)
+        pixels = torch.from_numpy(cut(image, to_crop, self.model.size)).permute(2, 0, 1)[None]
+        count, dim = len(self.model.skeleton), self.model.dim
+        to_image = torch.from_numpy(geometry.invert_affine(to_crop).astype(np.float32))[None]
+        return Batch(pixels, torch.zeros(1, count, dim), torch.zeros(1, count), to_image, torch.zeros(1).long())
+
+    @torch.inference_mode()
+    def _poses(self, waiting: list[tuple[Path | None, Boxes]], crops: list[Batch]) -> Iterator[Poses]:
+        count = len(self.model.skeleton)
+        keypoints, sigma, confidence = np.empty((0, count, 2)), np.empty((0, count, 2)), np.empty((0, count))
+        for start in range(0, len(crops), self.batch_size):
+            part = crops[start : start + self.batch_size]
+            batch = Batch(
+                *(torch.cat([getattr(crop, name) for crop in part]) for name in Batch.__dataclass_fields__)
+            ).to(self.device)
+            prediction = predict_batch(self.model, batch, self.flip_test)
+            placed = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
+            spread = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
+            keypoints = np.concatenate([keypoints, placed[..., :2].double().cpu().numpy()])
+            sigma = np.concatenate([sigma, spread[..., :2].double().cpu().numpy()])
+            confidence = np.concatenate([confidence, prediction.confidence.double().cpu().numpy()])
+        radius = self.model.law.radius_at(SHOWN_LEVEL)
+        start = 0
+        for path, boxes in waiting:
+            rows = slice(start, start + len(boxes))
+            start += len(boxes)
+            scores = boxes[:, 4] * confidence[rows].mean(axis=1)
+            yield Poses(
+                self.model.skeleton, boxes[:, :4], keypoints[rows], sigma[rows], confidence[rows], scores, radius, path
+            )
+
+
+def _checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[int, int], path: Path | None) -> Boxes:
+    """Boxes with scores; of none, the whole image."""
+    if boxes is None:
+        return np.array([[0, 0, size[1], size[0], 1]], dtype=np.float64)
+    where = f"{path}: " if path else ""
+    rows = np.empty((len(boxes), 5))
+    for i, box in enumerate(boxes):
+        values = np.asarray(box, dtype=np.float64)
+        if values.shape not in ((4,), (5,)) or not np.isfinite(values).all() or (values[2:4] <= 0).any():
+            raise InputError(f"{where}box {i} is not x, y, width > 0, height > 0 and perhaps a score: {list(box)}")
+        if values[0] >= size[1] or values[1] >= size[0] or values[0] + values[2] <= 0 or values[1] + values[3] <= 0:
+            raise InputError(f"{where}box {i} lies outside the image of {size[1]}×{size[0]} pixels: {list(box)}")
+        rows[i] = values if len(values) == 5 else (*values, 1)
+    return rows
+
+
+def find_images(paths: Sequence[Path]) -> list[Path]:
+    """The pictures among files and folders (searched to the bottom), in order.
+
+    Raises:
+        InputError: if a path does not exist, or a folder holds no picture.
+    """
+    found = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise InputError(f"{path}: no picture in this folder ({', '.join(SUFFIXES)})")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"{path}: no such file or folder")
+    return found
+
+
+def read_boxes(
+    file: Path, images: Sequence[Path], least_score: float = 0.0, category: int | None = None
+) -> dict[Path, Boxes]:
+    """The boxes of each image, from a file.
+
+    The file is either a COCO detections file, a list of {image_id, bbox, score}, where an image's id is its name
+    without suffix, as a number or as it stands (or `file_name` says it), or a mapping of file names to lists of
+    x, y, width, height[, score].
+
+    Args:
+        file: JSON.
+        images: those wanted; one that the file does not name has no boxes.
+        least_score: boxes below it are left out.
+        category: `category_id` of the boxes to take, where the file has several.
+
+    Raises:
+        InputError: if the file is no such file, a row of it is malformed, or it is about other images.
+    """
+    content = read_json(file)
+    rows: list[tuple[str, Any, str]] = []
+    if isinstance(content, Mapping):
+        for name, boxes in content.items():
+            if not isinstance(boxes, list):
+                raise InputError(f"{file}: the boxes of {name!r} are not a list")
+            rows += [(str(name), box, f"{file}: box {i} of {name!r}") for i, box in enumerate(boxes)]
+    elif isinstance(content, list):
+        categories = {row.get("category_id") for row in content if isinstance(row, Mapping)}
+        if category is None and len(categories) > 1:
+            listed = ", ".join(sorted(map(str, categories)))
+            raise InputError(f"{file}: boxes of several categories ({listed}); say which with --box_category")
+        for i, row in enumerate(content):
+            where = f"{file}: row {i}"
+            if not isinstance(row, Mapping) or "bbox" not in row or not {"image_id", "file_name"} & row.keys():
+                raise InputError(f"{where} has no bbox and image_id")
+            if category is None or row.get("category_id") == category:
+                box = row["bbox"]
+                scored = [*box, row.get("score", 1.0)] if isinstance(box, list) else box
+                rows.append((str(row.get("file_name", row.get("image_id"))), scored, where))
+    else:
+        raise InputError(f"{file}: neither a list of detections nor a mapping of file names to boxes")
+    names = {name: image for image in images for name in _names(image)}
+    found: dict[Path, list[list[float]]] = {image: [] for image in images}
+    matched = False
+    for name, box, where in rows:
+        image = names.get(name) or names.get(Path(name).name)
+        matched = matched or image is not None
+        try:
+            values = [float(value) for value in box]
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{where} is not four or five numbers: {box}") from error
+        if len(values) not in (4, 5) or not np.isfinite(values).all() or min(values[2:4]) <= 0:
+            raise InputError(f"{where} is not x, y, width > 0, height > 0 and perhaps a score: {box}")
+        if image is not None and (len(values) == 4 or values[4] >= least_score):
+            found[image].append(values if len(values) == 5 else [*values, 1.0])
+    if rows and not matched:
+        raise InputError(
+            f"{file}: boxes for other images; it names {rows[0][0]!r}, the first image is {images[0].name}"
+        )
+    return {image: np.array(boxes, dtype=np.float64).reshape(-1, 5) for image, boxes in found.items()}
+
+
+def _names(image: Path) -> set[str]:
+    """What a box file may call an image."""
+    stem = image.stem
+    return {str(image), image.name, stem} | ({str(int(stem))} if stem.isdecimal() else set())
+
+
+def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
+    """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
+
+    Args:
+        poses: the people.
+        image_id: the image's.
+        category_id: of the people.
+    """
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_id,
+            "keypoints": _rounded(np.column_stack([poses.keypoints[i], poses.confidence[i]])),
+            "sigma": _rounded(poses.sigma[i]) if np.isfinite(poses.sigma[i]).all() else None,
+            "bbox": _rounded(poses.boxes[i]),
+            "score": round(float(poses.scores[i]), 6),
+            **({"file_name": poses.path.name} if poses.path else {}),
+        }
+        for i in range(len(poses))
+    ]
+
+
+def image_id(path: Path) -> int | str:
+    """The id that COCO files give an image: its name without suffix, as a number if it is one."""
+    return int(path.stem) if path.stem.isdecimal() else path.stem
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 3) for value in values.ravel()]

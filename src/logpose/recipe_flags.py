@@ -1,0 +1,72 @@
+"""The flags of `logpose train RECIPE`: each plain field of the recipe is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+from logpose.structures import InputError
+from logpose.training import OBJECTS, Recipe, plain_fields
+
+__all__ = ["parse_recipe"]
+
+
+def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recipe, Path, Path | None]:
+    """Read the flags of `logpose train RECIPE`. Wrong ones end the process with a sentence and exit code 2.
+
+    Args:
+        name: the recipe's, as it was given.
+        recipe: what it makes.
+        flags: the arguments after its name.
+
+    Returns:
+        the recipe with its plain fields as the flags say; the run's folder; the checkpoint to go on from, if any.
+
+    Raises:
+        InputError: if `--resume` names no run.
+    """
+    flags = [_with_underscores(flag) for flag in flags]
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog=f"logpose train {name}", description="Train a recipe; its fields are flags.")
+    parser.add_argument("--config", action="config", help="YAML file with fields, as --print_config writes it")
+    parser.add_argument(
+        "--out", type=Path | None, default=None, help="the run's folder; a new one in runs/ if not given"
+    )
+    parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to go on with")
+    parser.add_class_arguments(type(recipe), None, skip=set(OBJECTS), fail_untyped=False)
+    parser.set_defaults({key: _plain(value) for key, value in plain_fields(recipe).items()})
+    resumed = parser.parse_args(flags).resume
+    if resumed is not None:
+        folder = resumed if resumed.is_dir() else resumed.parent
+        checkpoint, config = folder / "last.ckpt", folder / "config.yaml"
+        if not checkpoint.is_file() or not config.is_file():
+            raise InputError(f"{resumed}: no run to go on with (it needs last.ckpt and config.yaml)")
+        # The run's own settings first; what is given now goes before them.
+        given = parser.parse_args(["--config", str(config), *flags])
+        out, resume = folder, checkpoint
+    else:
+        given = parser.parse_args(flags)
+        out, resume = given.out or Path("runs") / f"{_slug(name)}-{datetime.now():%Y%m%d-%H%M%S}", None
+    built = parser.instantiate_classes(given)
+    values = {key: built[key] for key in plain_fields(recipe)}
+    return replace(recipe, **values), out, resume
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _slug(name: str) -> str:
+    """A recipe's name as part of a folder's: "my_recipes.py:my_run" becomes "my_run"."""
+    return name.rpartition(":")[2]
+
+
+def _with_underscores(word: str) -> str:
+    """A flag as fields of a recipe are spelled: --batch-size is --batch_size."""
+    flag, equals, value = word.partition("=")
+    return "--" + flag[2:].replace("-", "_") + equals + value if flag.startswith("--") else word

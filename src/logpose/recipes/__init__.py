@@ -1,0 +1,65 @@
+"""Ready-made runs. A recipe is a function without arguments that returns a `Recipe`; its first line says what it is.
+
+There is no registry: `available` lists the functions of this folder's modules, `find` also takes one from a file of the
+user's own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from logpose.recipes import coco, synthetic
+from logpose.structures import InputError
+from logpose.training import Recipe
+
+__all__ = ["available", "find"]
+
+
+def available() -> dict[str, Callable[[], Recipe]]:
+    """The recipes that come with logpose, by name."""
+    return {name: getattr(module, name) for module in (coco, synthetic) for name in module.__all__}
+
+
+def find(name: str) -> Callable[[], Recipe]:
+    """The recipe of a name, or of a file of one's own.
+
+    Args:
+        name: one of `available`, or `path/to/file.py:function`. Such a file is Python and is run.
+
+    Raises:
+        InputError: if there is none; the message suggests the nearest name.
+    """
+    path, colon, function = name.rpartition(":")
+    if colon and path.endswith(".py"):
+        return _from_file(Path(path), function)
+    recipes = available()
+    if name not in recipes:
+        near = difflib.get_close_matches(name, recipes, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"there is no recipe {name!r}{hint} (`logpose recipes` lists them)")
+    return recipes[name]
+
+
+def _from_file(path: Path, function: str) -> Callable[[], Recipe]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of recipes")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # so that worker processes can find what is defined in it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
+    made = {n: f for n, f in inspect.getmembers(module, inspect.isfunction) if f.__module__ == path.stem}
+    if function not in made:
+        near = difflib.get_close_matches(function, made, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"{path}: defines no function {function!r}{hint}")
+    return made[function]

@@ -1,0 +1,53 @@
+"""Recipes for COCO keypoint files: the paper's rows on COCO, and the same for anyone's own labels."""
+
+from __future__ import annotations
+
+from logpose.data.coco import CocoKeypoints, annotation_files
+from logpose.losses import L1Loss, RLELoss
+from logpose.structures import InputError
+from logpose.training import Recipe
+
+__all__ = ["coco_resnet18_rle", "coco_resnet50_l1", "coco_resnet50_rle"]
+
+
+def coco_people(recipe: Recipe, part: str) -> CocoKeypoints:
+    """The labelled people of a COCO keypoint file: `recipe.data`, or for validation `recipe.val_data`.
+
+    Raises:
+        InputError: if there is no such file, or it cannot be learned from.
+    """
+    if recipe.data is None:
+        raise InputError("this recipe learns from a COCO keypoint file: say which with --data FILE_OR_FOLDER")
+    if part == "val" and recipe.val_data is not None:
+        return CocoKeypoints(annotation_files(recipe.val_data)["val"], strict=recipe.strict)
+    files = annotation_files(recipe.data)
+    # One file has to serve for both parts only where no other is named.
+    split = part if files["train"] == files["val"] and recipe.val_data is None else None
+    return CocoKeypoints(files[part], recipe.images, recipe.strict, split)
+
+
+def coco_resnet50_rle() -> Recipe:
+    """ResNet-50 at 256×192 by RLE, from ImageNet weights (Table 1: 70.5 AP on COCO val2017)."""
+    # The released configuration: Adam 1e-3, × 0.1 at epochs 170 and 200.
+    return Recipe(people=coco_people, loss=RLELoss, epochs=270)
+
+
+def coco_resnet50_l1() -> Recipe:
+    """ResNet-50 at 256×192 by L1, direct regression (Table 1: 58.1 AP on COCO val2017)."""
+    return Recipe(people=coco_people, loss=L1Loss, epochs=270)
+
+
+def coco_resnet18_rle() -> Recipe:
+    """ResNet-18 at 128×128 by RLE from random weights: for small data sets of one's own, learned on a CPU."""
+    return Recipe(
+        people=coco_people,
+        loss=RLELoss,
+        backbone="resnet18",
+        weights="random",
+        size=(128, 128),
+        epochs=100,
+        optimizer="adamw",
+        lr=2e-3,
+        weight_decay=0.05,
+        schedule="one_cycle",
+    )

@@ -48,3 +48,37 @@ def data_root() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is not a folder (set LOGPOSE_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def coco_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small COCO keypoint folder of synthetic people: 24 images to learn from, 8 for validation."""
+    from logpose.data.synthetic import SyntheticPeople, write_coco
+
+    parts = {"train": SyntheticPeople(24, seed=5, people=(1, 2)), "val": SyntheticPeople(8, seed=6, people=(1, 2))}
+    return write_coco(parts, tmp_path_factory.mktemp("coco") / "data")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(coco_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run: a ResNet-18 on 64×48 crops of `coco_folder`, two epochs."""
+    from logpose.training import fit
+
+    fit(tiny_recipe(coco_folder), folder := tmp_path_factory.mktemp("run"))
+    return folder
+
+
+def tiny_recipe(data: Path, **changes: object):
+    """The recipe of `tiny_run`."""
+    from dataclasses import replace
+
+    from logpose.recipes.coco import coco_resnet18_rle
+
+    small = {"data": data, "size": (64, 48), "epochs": 2, "batch_size": 8, "workers": 0, "precision": "32-true"}
+    return replace(coco_resnet18_rle(), **{**small, **changes})
+
+
+@pytest.fixture
+def make_recipe(coco_folder: Path):
+    """`tiny_recipe` on `coco_folder`, with fields changed as its caller says."""
+    return lambda **changes: tiny_recipe(changes.pop("data", coco_folder), **changes)

@@ -62,13 +62,14 @@ def run_demo(
         raise InputError(f"{folder}: is not empty and not a demo's; choose another folder with --out")
     shutil.rmtree(folder, ignore_errors=True)
     started = time.monotonic()
-    say.print(f"Drawing {people or synthetic.TRAIN} people to learn from and {synthetic.VAL} to be measured by …")
-    train = InMemory(SyntheticPeople(people or synthetic.TRAIN, seed=1, noise=LabelNoise()))
+    count = people or synthetic.TRAIN
+    say.print(f"Drawing {count} people to learn from and {synthetic.VAL} to be measured by …")
+    train = InMemory(SyntheticPeople(count, seed=1, people=synthetic.PEOPLE, noise=LabelNoise()))
     parts: dict[str, People] = {
         "train": train,
-        "val": InMemory(SyntheticPeople(synthetic.VAL, seed=2, noise=LabelNoise())),
+        "val": synthetic.synthetic_people(synthetic.synthetic_resnet18_rle(), "val"),
     }
-    truth = InMemory(SyntheticPeople(synthetic.VAL, seed=2))
+    truth = synthetic.clean_people()
     figures: dict[str, dict[str, float]] = {}
     runs: dict[str, Run] = {}
     measured: dict[str, Evaluation] = {}

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from logpose import geometry
 from logpose.checkpoint import load_model
 from logpose.data.coco import read_json
+from logpose.data.crops import collate
 from logpose.data.images import SUFFIXES, read_image
 from logpose.data.transforms import cut
 from logpose.evaluation import predict_batch
@@ -26,7 +27,8 @@ __all__ = ["Poses", "Predictor", "coco_results", "find_images", "read_boxes"]
 SHOWN_LEVEL = 0.9
 """Share of the probability that the regions of `Poses.radius` hold."""
 
-Boxes = Float[np.ndarray, "N 5"]
+Boxes = Float[np.ndarray, "_ 5"]
+"""x, y, width, height, score of each person in one image."""
 
 
 @dataclass(frozen=True)
@@ -121,21 +123,14 @@ class Predictor:
         to_image = torch.from_numpy(geometry.invert_affine(to_crop).astype(np.float32))[None]
         return Batch(pixels, torch.zeros(1, count, dim), torch.zeros(1, count), to_image, torch.zeros(1).long())
 
-    @torch.inference_mode()
     def _poses(self, waiting: list[tuple[Path | None, Boxes]], crops: list[Batch]) -> Iterator[Poses]:
+        """The crops' predictions, dealt out to the images that they were cut from."""
+        found = [
+            self._predicted(collate(crops[i : i + self.batch_size])) for i in range(0, len(crops), self.batch_size)
+        ]
         count = len(self.model.skeleton)
-        keypoints, sigma, confidence = np.empty((0, count, 2)), np.empty((0, count, 2)), np.empty((0, count))
-        for start in range(0, len(crops), self.batch_size):
-            part = crops[start : start + self.batch_size]
-            batch = Batch(
-                *(torch.cat([getattr(crop, name) for crop in part]) for name in Batch.__dataclass_fields__)
-            ).to(self.device)
-            prediction = predict_batch(self.model, batch, self.flip_test)
-            placed = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
-            spread = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
-            keypoints = np.concatenate([keypoints, placed[..., :2].double().cpu().numpy()])
-            sigma = np.concatenate([sigma, spread[..., :2].double().cpu().numpy()])
-            confidence = np.concatenate([confidence, prediction.confidence.double().cpu().numpy()])
+        nobody = (np.empty((0, count, 2)), np.empty((0, count, 2)), np.empty((0, count)))
+        keypoints, sigma, confidence = (np.concatenate(parts) for parts in zip(nobody, *found, strict=True))
         radius = self.model.law.radius_at(SHOWN_LEVEL)
         start = 0
         for path, boxes in waiting:
@@ -145,6 +140,17 @@ class Predictor:
             yield Poses(
                 self.model.skeleton, boxes[:, :4], keypoints[rows], sigma[rows], confidence[rows], scores, radius, path
             )
+
+    @torch.inference_mode()
+    def _predicted(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Position, spread and confidence of every joint of some crops, in pixels of their images."""
+        batch = batch.to(self.device)
+        prediction = predict_batch(self.model, batch, self.flip_test)
+        placed = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
+        spread = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
+        columns = (placed[..., :2], spread[..., :2], prediction.confidence)
+        position, std, confidence = (column.double().cpu().numpy() for column in columns)
+        return position, std, confidence
 
 
 def _checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[int, int], path: Path | None) -> Boxes:
@@ -219,8 +225,9 @@ def read_boxes(
                 raise InputError(f"{where} has no bbox and image_id")
             if category is None or row.get("category_id") == category:
                 box = row["bbox"]
-                scored = [*box, row.get("score", 1.0)] if isinstance(box, list) else box
-                rows.append((str(row.get("file_name", row.get("image_id"))), scored, where))
+                if not isinstance(box, list) or len(box) != 4:
+                    raise InputError(f"{where}: bbox is not x, y, width, height: {box}")
+                rows.append((str(row.get("file_name", row.get("image_id"))), [*box, row.get("score", 1.0)], where))
     else:
         raise InputError(f"{file}: neither a list of detections nor a mapping of file names to boxes")
     names = {name: image for image in images for name in _names(image)}

@@ -52,7 +52,7 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
     else:
         given = parser.parse_args(flags)
         out, resume = given.out or Path("runs") / f"{_slug(name)}-{datetime.now():%Y%m%d-%H%M%S}", None
-    built = parser.instantiate_classes(given)
+    built = parser.instantiate(given)
     values = {key: built[key] for key in plain_fields(recipe)}
     return replace(recipe, **values), out, resume
 

@@ -119,15 +119,15 @@ def plot_calibration(at: Found, radii: Float[np.ndarray, "L"], path: Path) -> No
 
 def read_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """What a run's CSV logger wrote: for each figure, (epoch from 1, value) in order."""
-    curves: dict[str, list[tuple[int, float]]] = {}
-    # A run that was resumed has an older file for each stretch: metrics-1.csv, …, then metrics.csv.
-    for path in (*sorted(folder.glob("metrics-*.csv")), folder / "metrics.csv"):
+    curves: dict[str, dict[int, float]] = {}
+    # The epoch that a run was resumed from is validated once more; the later figure counts.
+    for path in sorted(folder.glob("csv-*/metrics.csv"), key=lambda path: int(path.parent.name.removeprefix("csv-"))):
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 for name, value in row.items():
                     if value and row["epoch"] and name not in ("epoch", "step"):
-                        curves.setdefault(name, []).append((int(row["epoch"]) + 1, float(value)))
-    return curves
+                        curves.setdefault(name, {})[int(row["epoch"]) + 1] = float(value)
+    return {name: sorted(points.items()) for name, points in curves.items()}
 
 
 def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: Path) -> None:

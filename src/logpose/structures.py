@@ -25,8 +25,8 @@ from torch import Tensor
 
 __all__ = ["LEVELS", "Batch", "ErrorLaw", "Image", "InputError", "Prediction", "Sample"]
 
-Image = UInt8[np.ndarray, "H W 3"]
-"""A decoded picture: RGB, 8 bits a channel."""
+Image = UInt8[np.ndarray, "_ _ 3"]
+"""A decoded picture, (H, W, 3): RGB, 8 bits a channel. Pictures of one call may differ in size."""
 
 LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
 """The probabilities at which an `ErrorLaw` keeps the radius of its region."""

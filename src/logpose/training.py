@@ -257,11 +257,6 @@ def fit(recipe: Recipe, folder: Path, resume: Path | None = None, callbacks: tup
     module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(recipe, folder)
-    if resume is None:
-        for old in folder.glob("metrics*.csv"):
-            old.unlink()
-    elif (folder / "metrics.csv").exists():  # the logger would begin it anew
-        (folder / "metrics.csv").rename(folder / f"metrics-{len(list(folder.glob('metrics*.csv')))}.csv")
     best = ModelCheckpoint(
         folder,
         filename="best",
@@ -327,7 +322,8 @@ def say_problems(people: People, prefix: str = "") -> None:
 
 
 LOGGERS: dict[str, Callable[[Path], Any]] = {
-    "csv": lambda folder: CSVLogger(folder, name="", version="", flush_logs_every_n_steps=10),
+    # A resumed run gets a further folder: csv-1, csv-2, …; `report.read_curves` joins them.
+    "csv": lambda folder: CSVLogger(folder, name="", version=f"csv-{len(list(folder.glob('csv-*'))) + 1}"),
     "tensorboard": lambda folder: TensorBoardLogger(folder, name="", version="tensorboard"),
 }
 
@@ -352,6 +348,7 @@ def quiet_lightning() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in (
         ".*does not have many workers.*",
+        ".*isinstance.treespec, LeafSpec.*",
         ".*Checkpoint directory .* exists.*",
         ".*is smaller than the logging interval.*",
     ):

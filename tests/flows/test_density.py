@@ -17,7 +17,9 @@ class WideGaussian:
     scale = 3.0
 
     def log_prob(self, x: Tensor, /) -> Tensor:
-        return -0.5 * (x / self.scale).square().sum(dim=-1) - x.shape[-1] * math.log(self.scale * math.sqrt(2 * math.pi))
+        return -0.5 * (x / self.scale).square().sum(dim=-1) - x.shape[-1] * math.log(
+            self.scale * math.sqrt(2 * math.pi)
+        )
 
     def sample(self, count: int, /) -> Tensor:
         return self.scale * torch.randn(count, 2)

@@ -53,9 +53,7 @@ def test_the_inverse_undoes(dim: int, layers: int, hidden: tuple[int, ...], acti
 
 
 @shapes
-def test_the_log_determinant_is_the_jacobians(
-    dim: int, layers: int, hidden: tuple[int, ...], activation: str
-) -> None:
+def test_the_log_determinant_is_the_jacobians(dim: int, layers: int, hidden: tuple[int, ...], activation: str) -> None:
     flow = disturb(RealNVP(dim, layers, hidden, activation)).double()
     x = points(10, dim)
     log_det = flow.inverse(x)[1]
@@ -278,9 +276,7 @@ def test_a_flow_learns_a_banana() -> None:
 
 
 @shapes
-def test_config_and_state_dict_make_it_again(
-    dim: int, layers: int, hidden: tuple[int, ...], activation: str
-) -> None:
+def test_config_and_state_dict_make_it_again(dim: int, layers: int, hidden: tuple[int, ...], activation: str) -> None:
     flow = disturb(RealNVP(dim, layers, hidden, activation))
     config = flow.config()
     again = RealNVP(config["dim"], config["layers"], tuple(config["hidden"]), config["activation"])

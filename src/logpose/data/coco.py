@@ -265,7 +265,7 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: JSON that cannot be read ({error})") from error
 
 
-def _coco_content(path: Path) -> dict[str, list[Any]]:
+def _coco_content(path: Path) -> dict[str, Any]:
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):

@@ -19,12 +19,12 @@ __all__ = ["Gaussian", "L1Loss", "L2Loss", "Laplace", "gaussian_log_prob", "lapl
 
 def laplace_log_prob(error: Float[Tensor, "*N D"], scale: Tensor | float = 1.0) -> Float[Tensor, "*N D"]:
     """Log-density of a Laplace distribution around 0: exp(-|e| / b) / 2b, in each dimension."""
-    return -error.abs() / scale - torch.as_tensor(2 * scale).log()
+    return -error.abs() / scale - torch.as_tensor(2 * scale, dtype=error.dtype).log()
 
 
 def gaussian_log_prob(error: Float[Tensor, "*N D"], scale: Tensor | float = 1.0) -> Float[Tensor, "*N D"]:
     """Log-density of a Gaussian around 0 with standard deviation `scale`, in each dimension."""
-    return -0.5 * (error / scale).square() - torch.as_tensor(scale * math.sqrt(2 * math.pi)).log()
+    return -0.5 * (error / scale).square() - torch.as_tensor(scale * math.sqrt(2 * math.pi), dtype=error.dtype).log()
 
 
 def laplace_like(count: int, dim: int, like: Tensor) -> Float[Tensor, "N D"]:

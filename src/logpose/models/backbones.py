@@ -7,7 +7,7 @@ a `name` from which `create_backbone` makes it again. A module of one's own need
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 from urllib.error import URLError
 
 import torch
@@ -63,12 +63,19 @@ class TimmBackbone(nn.Module):
         if not timm.is_model(name):
             near = timm.list_models(f"*{name.split('_', maxsplit=1)[0]}*")[:5]
             raise InputError(f"timm has no model {name!r}" + (f"; it has {', '.join(near)} …" if near else ""))
-        settings = {"num_classes": 0, "global_pool": ""}
-        try:
-            self.model = timm.create_model(name, img_size=size, **settings)
-        except TypeError:  # convolutional models take images of any size and have no such argument
-            self.model = timm.create_model(name, **settings)
+        self.size = size
+        self.model = self.create(name)
         self.name, self.channels = TIMM + name, int(self.model.num_features)
+
+    def create(self, name: str, pretrained: bool = False) -> Any:
+        """timm's model; pretrained position embeddings are resampled to the size."""
+        import timm
+
+        settings = {"num_classes": 0, "global_pool": "", "pretrained": pretrained}
+        try:
+            return timm.create_model(name, img_size=self.size, **settings)
+        except TypeError:  # convolutional models take images of any size and have no such argument
+            return timm.create_model(name, **settings)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """Features; the tokens of a transformer in one row (h = 1), its class token left out."""
@@ -112,7 +119,7 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     if source == "random":
         return
     name = str(getattr(backbone, "name", type(backbone).__name__))
-    state = _imagenet(name) if source == "imagenet" else read_state_dict(Path(source))
+    state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(Path(source))
     module = backbone.model if isinstance(backbone, TimmBackbone) else backbone
     wanted = module.state_dict()
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
@@ -143,19 +150,18 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: not a weights file that can be read safely ({error!s:.120})") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise InputError(f"{path}: holds no dictionary of tensors")
     return state
 
 
-def _imagenet(name: str) -> dict[str, Tensor]:
+def _imagenet(backbone: nn.Module, name: str) -> dict[str, Tensor]:
     """ImageNet weights, from torch's or timm's cache or the network."""
     try:
-        if name.startswith(TIMM):
-            import timm
-
-            model = timm.create_model(name.removeprefix(TIMM), pretrained=True)
-            return dict(model.state_dict())
+        if isinstance(backbone, TimmBackbone):
+            return dict(backbone.create(name.removeprefix(TIMM), pretrained=True).state_dict())
         if name in IMAGENET_URLS:
             url = IMAGENET_URLS[name]
             return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)

@@ -10,13 +10,18 @@ from logpose.training import Recipe
 __all__ = ["synthetic_resnet18_l1", "synthetic_resnet18_rle"]
 
 TRAIN, VAL = 3000, 500  # people
+PEOPLE = (1, 1)  # fewest and most in a picture
 
 
 def synthetic_people(_: Recipe, part: str) -> InMemory:
-    """Synthetic people, drawn once: labels with noise to learn from, without noise to be measured by."""
-    if part == "train":
-        return InMemory(SyntheticPeople(TRAIN, seed=1, noise=LabelNoise()))
-    return InMemory(SyntheticPeople(VAL, seed=2))
+    """Synthetic people with noisy labels, drawn once and kept; those of "val" are others than those of "train"."""
+    count, seed = (TRAIN, 1) if part == "train" else (VAL, 2)
+    return InMemory(SyntheticPeople(count, seed, people=PEOPLE, noise=LabelNoise()))
+
+
+def clean_people() -> InMemory:
+    """The people of "val" with their true joints for labels."""
+    return InMemory(SyntheticPeople(VAL, seed=2, people=PEOPLE))
 
 
 def synthetic_resnet18_rle() -> Recipe:

@@ -1,0 +1,532 @@
+"""Anyone's COCO file: every wrong row is named and left out, every sound one is read as it stands."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logpose.data.coco import CocoKeypoints, Problem, _box, annotation_files, read_json
+from logpose.metrics.oks import coco_ap
+from logpose.skeletons import COCO
+from logpose.structures import InputError
+
+JOINTS = ["left_ear", "right_ear", "tail"]
+ROW = {
+    "id": 10,
+    "image_id": 1,
+    "category_id": 3,
+    "iscrowd": 0,
+    "bbox": [10, 20, 30, 16],
+    "area": 200.5,
+    "keypoints": [12, 22, 2, 30.5, 25, 1, 0, 0, 0],
+    "num_keypoints": 2,
+}
+
+
+def write(folder: Path, content: Any, name: str = "annotations.json") -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return file
+
+
+def content(*rows: Any, images: int = 1, **more: Any) -> dict[str, Any]:
+    return {
+        "images": [{"id": i + 1, "file_name": f"{i + 1}.png", "width": 64, "height": 48} for i in range(images)],
+        "annotations": list(rows) or [ROW],
+        "categories": [{"id": 3, "name": "cat", "keypoints": JOINTS, "skeleton": [[1, 3], [2, 3]]}],
+        **more,
+    }
+
+
+def draw(folder: Path, count: int = 1) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        assert cv2.imwrite(str(folder / f"{i + 1}.png"), np.full((48, 64, 3), 7 * i, np.uint8))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    draw(tmp_path / "images", 3)
+    return tmp_path
+
+
+# What is right
+
+
+def test_a_sound_row(folder: Path) -> None:
+    people = CocoKeypoints(write(folder, content()))
+    assert len(people) == 1
+    person = people[0]
+    assert person.image == folder / "images" / "1.png"
+    assert person.box.tolist() == [10, 20, 29, 15]  # the far corner is x + w - 1
+    assert person.keypoints.tolist() == [[12, 22], [30.5, 25], [0, 0]]
+    assert person.visible.tolist() == [2, 1, 0]
+    assert (person.area, person.image_id, person.id, person.score) == (200.5, 1, 10, 1.0)
+    assert people.problems == []
+    assert people.category == 3
+    assert dict(people.counts) == {"images": 1, "images used": 1, "annotations": 1, "people": 1}
+
+
+def test_any_skeleton(folder: Path) -> None:
+    skeleton = CocoKeypoints(write(folder, content())).skeleton
+    assert skeleton.name == "cat"
+    assert skeleton.joints == tuple(JOINTS)
+    assert skeleton.bones == ((0, 2), (1, 2))
+    assert skeleton.pairs == ((0, 1),)
+    assert skeleton.sigmas == (0.05,) * 3
+    of_coco = content({**ROW, "keypoints": [30, 30, 2] * 17})
+    of_coco["categories"][0]["keypoints"] = list(COCO.joints)
+    assert CocoKeypoints(write(folder, of_coco)).skeleton.sigmas == COCO.sigmas
+
+
+def test_what_may_be_left_out(folder: Path) -> None:
+    bare = {key: ROW[key] for key in ("image_id", "category_id", "bbox", "keypoints")}
+    file = content(bare, {**bare, "keypoints": [math.nan, math.nan, 0, 30, 25, 2, 12, 22, 1]})
+    del file["images"][0]["width"], file["images"][0]["height"]
+    people = CocoKeypoints(write(folder, file))
+    assert people.problems == []
+    assert people[0].area == 30 * 16
+    assert [person.id for person in people] == [0, 1]
+    assert np.isfinite(people[1].keypoints).all()
+    # And such a file can be evaluated.
+    results = [
+        {"image_id": 1, "category_id": 3, "keypoints": [12, 22, 1, 30.5, 25, 1, 0, 0, 1], "score": 0.9},
+        {"image_id": 1, "category_id": 3, "keypoints": [0, 0, 1, 30, 25, 1, 12, 22, 1], "score": 0.8},
+    ]
+    assert coco_ap(people.ground_truth(), results, people.skeleton.sigmas)["ap"] == pytest.approx(1)
+
+
+def test_crowds_other_categories_and_people_without_joints_are_passed_over(folder: Path) -> None:
+    rows = [
+        ROW,
+        {**ROW, "id": 11, "iscrowd": 1, "keypoints": [0] * 9},
+        {**ROW, "id": 12, "keypoints": [5, 5, 0] * 3, "num_keypoints": 0},
+        {**ROW, "id": 13, "category_id": 9},
+    ]
+    people = CocoKeypoints(write(folder, content(*rows)), strict=True)
+    assert [person.id for person in people] == [10]
+    assert people.problems == []
+    assert people.counts["crowds"] == 1
+    assert people.counts["without labelled joints"] == 1
+    assert people.counts["of other categories"] == 1
+    # The evaluation wants to know of the crowd, and of whoever has no joints, but not of dogs.
+    truth = people.ground_truth()
+    assert [row["iscrowd"] for row in truth["annotations"]] == [0, 1, 0]
+    assert [row["num_keypoints"] for row in truth["annotations"]] == [2, 0, 0]
+    assert len({row["id"] for row in truth["annotations"]}) == 3
+    assert 0 not in {row["id"] for row in truth["annotations"]}
+    assert [row["id"] for row in truth["categories"]] == [3]
+
+
+@pytest.mark.parametrize(
+    ("box", "size", "expected"),
+    [
+        ([10, 20, 30, 16], (64, 48), [10, 20, 29, 15]),
+        ([-5, -7, 30, 30], (64, 48), [0, 0, 24, 22]),
+        ([50, 40, 100, 100], (64, 48), [50, 40, 13, 7]),
+        ([50, 40, 100, 100], (None, None), [50, 40, 99, 99]),
+        ([50, 40, 100, 100], ("64", 0), [50, 40, 99, 99]),
+        ([-10, -10, 200, 200], (64, 48), [0, 0, 63, 47]),
+        ([70, 10, 20, 20], (64, 48), None),
+        ([-30, 10, 20, 20], (64, 48), None),
+        ([63, 10, 20, 20], (64, 48), None),
+        ([10, 10, 1, 5], (64, 48), None),
+        ([10, 10, 0.5, 5], (64, 48), None),
+    ],
+)
+def test_boxes_are_clipped_as_in_the_released_code(box: list, size: tuple, expected: list | None) -> None:
+    found = _box(np.array(box, dtype=np.float64), size)
+    assert (found is None) == (expected is None)
+    if expected is not None:
+        assert found.tolist() == expected
+
+
+@given(st.tuples(*(st.floats(-100, 100) for _ in range(2)), *(st.floats(0.1, 200) for _ in range(2))))
+def test_a_clipped_box_lies_in_the_box_and_in_the_image(box: tuple[float, ...]) -> None:
+    found = _box(np.array(box), (64, 48))
+    if found is None:
+        return
+    x, y, w, h = found
+    assert 0 <= x < x + w <= 63 + 1e-9
+    assert 0 <= y < y + h <= 47 + 1e-9
+    assert x >= box[0]
+    assert y >= box[1]
+    assert x + w <= box[0] + max(box[2] - 1, 0) + 1e-9
+
+
+# What is wrong with a row
+
+BAD_ROWS: dict[str, tuple[Any, str]] = {
+    "no keypoints": ({key: value for key, value in ROW.items() if key != "keypoints"}, "no keypoints"),
+    "keypoints are null": ({**ROW, "keypoints": None}, "no keypoints"),
+    "keypoints are an object": ({**ROW, "keypoints": {"x": 1}}, "no keypoints"),
+    "wrong number": ({**ROW, "keypoints": [1, 2, 2]}, "wrong number of keypoint values (3 instead of 9)"),
+    "one too many": ({**ROW, "keypoints": [*ROW["keypoints"], 1]}, "(10 instead of 9)"),
+    "nan": ({**ROW, "keypoints": [math.nan, 22, 2, *[0] * 6]}, "keypoints are not finite"),
+    "infinite": ({**ROW, "keypoints": [12, -math.inf, 1, *[0] * 6]}, "keypoints are not finite"),
+    "flag is nan": ({**ROW, "keypoints": [12, 22, math.nan, *[0] * 6]}, "keypoints are not finite"),
+    "flag 3": ({**ROW, "keypoints": [12, 22, 3, *[0] * 6]}, "visibility flags must be 0, 1 or 2 (got 3)"),
+    "flag -1": ({**ROW, "keypoints": [12, 22, -1, *[0] * 6]}, "visibility flags must be 0, 1 or 2 (got -1)"),
+    "flag .5": ({**ROW, "keypoints": [12, 22, 0.5, *[0] * 6]}, "visibility flags must be 0, 1 or 2 (got 0.5)"),
+    "words": ({**ROW, "keypoints": ["a", 22, 2, *[0] * 6]}, "keypoints are not numbers"),
+    "numbers as words": ({**ROW, "keypoints": ["12", "22", "2", *["0"] * 6]}, "keypoints are not numbers"),
+    "nested": ({**ROW, "keypoints": [[12, 22, 2]] * 9}, "keypoints are not numbers"),
+    "nulls": ({**ROW, "keypoints": [None] * 9}, "keypoints are not numbers"),
+    "endless integer": ({**ROW, "keypoints": [10**400, 22, 2, *[0] * 6]}, "keypoints are not numbers"),
+    "no box": ({key: value for key, value in ROW.items() if key != "bbox"}, "bbox must be four finite numbers"),
+    "box of three": ({**ROW, "bbox": [1, 2, 3]}, "bbox must be four finite numbers"),
+    "box of words": ({**ROW, "bbox": ["1", "2", "30", "16"]}, "bbox must be four finite numbers"),
+    "box with nan": ({**ROW, "bbox": [1, math.nan, 30, 16]}, "bbox must be four finite numbers"),
+    "box of no area": ({**ROW, "bbox": [10, 20, 0, 16]}, "box of no area (bbox [10.0, 20.0, 0.0, 16.0])"),
+    "negative box": ({**ROW, "bbox": [10, 20, -30, 16]}, "box of no area"),
+    "outside": ({**ROW, "bbox": [70, 20, 30, 16]}, "box outside the image (bbox [70.0, 20.0, 30.0, 16.0])"),
+    "no area": ({**ROW, "area": 0}, "area must be a positive number (got 0)"),
+    "negative area": ({**ROW, "area": -3.5}, "area must be a positive number (got -3.5)"),
+    "area is a word": ({**ROW, "area": "200"}, "area must be a positive number (got '200')"),
+    "area is null": ({**ROW, "area": None}, "area must be a positive number (got None)"),
+    "area is infinite": ({**ROW, "area": math.inf}, "area must be a positive number (got inf)"),
+    "unknown image": ({**ROW, "image_id": 77}, "its image is not in the file (image_id 77)"),
+    "image id is a word": ({**ROW, "image_id": "1"}, "its image is not in the file (image_id 1)"),
+    "image id is a list": ({**ROW, "image_id": [1]}, "its image is not in the file"),
+    "no image id": ({key: value for key, value in ROW.items() if key != "image_id"}, "its image is not in the file"),
+}
+
+
+@pytest.mark.parametrize(("row", "message"), BAD_ROWS.values(), ids=BAD_ROWS.keys())
+def test_bad_rows_are_listed_and_left_out(folder: Path, row: dict[str, Any], message: str) -> None:
+    row = {**row, "id": 345}
+    file = write(folder, content(ROW, row, {**ROW, "id": 12}))
+    people = CocoKeypoints(file)
+    assert [person.id for person in people] == [10, 12]
+    (problem,) = people.problems
+    assert str(problem).startswith(f"{file}: annotation 1 (id 345): ")
+    assert message in str(problem)
+    assert "\n" not in str(problem)
+    assert people.counts["people"] == 2
+    # Nor does it come back in the evaluation.
+    truth = people.ground_truth()
+    assert len(truth["annotations"]) == 2
+    results = [
+        {"image_id": 1, "category_id": 3, "keypoints": [12, 22, 1, 30.5, 25, 1, 0, 0, 1], "score": score}
+        for score in (0.9, 0.8)
+    ]
+    assert coco_ap(truth, results, people.skeleton.sigmas)["ap"] == pytest.approx(1)
+    with pytest.raises(InputError) as caught:
+        CocoKeypoints(file, strict=True)
+    assert str(caught.value) == f"{problem} (and 0 more wrong rows)"
+
+
+@pytest.mark.parametrize("row", [None, 5, "row", [1]])
+def test_rows_that_are_no_rows(folder: Path, row: Any) -> None:
+    people = CocoKeypoints(write(folder, content(ROW, row)))
+    assert [str(problem).rsplit(": ", 2)[-2:] for problem in people.problems] == [["annotation 1", "not an annotation"]]
+    assert len(people.ground_truth()["annotations"]) == 1
+
+
+@pytest.mark.parametrize("number", ["x", None, 1.5, [2]])
+def test_an_annotations_own_number_does_not_matter(folder: Path, number: Any) -> None:
+    people = CocoKeypoints(write(folder, content(ROW, {**ROW, "id": number})), strict=True)
+    assert [person.id for person in people] == [10, 1]
+
+
+def test_all_problems_are_listed(folder: Path) -> None:
+    rows = [{**row, "id": 100 + i} for i, (row, _) in enumerate(BAD_ROWS.values())]
+    file = write(folder, content(ROW, *rows))
+    people = CocoKeypoints(file)
+    assert len(people) == 1
+    assert len(people.problems) == len(BAD_ROWS)
+    assert len({problem.where for problem in people.problems}) == len(BAD_ROWS)
+    with pytest.raises(InputError, match=rf"and {len(BAD_ROWS) - 1} more wrong rows"):
+        CocoKeypoints(file, strict=True)
+
+
+def test_nobody_left_names_the_first_fault(folder: Path) -> None:
+    file = write(folder, content({**ROW, "bbox": [10, 20, 0, 0]}, {**ROW, "area": -1}))
+    with pytest.raises(
+        InputError,
+        match=r"no labelled cat to learn from; the first of 2 wrong rows: .*annotation 0 \(id 10\): box of no area",
+    ):
+        CocoKeypoints(file)
+    with pytest.raises(InputError, match=r"no labelled cat to learn from$"):
+        CocoKeypoints(write(folder, content({**ROW, "iscrowd": 1})))
+
+
+# What is wrong with an image
+
+
+def two_images(folder: Path) -> dict[str, Any]:
+    return content(ROW, {**ROW, "id": 11, "image_id": 2}, images=2)
+
+
+def broken(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    data = cv2.imencode(".png", noise)[1].tobytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (Path.unlink, "no such image file"),
+        (lambda path: path.write_bytes(b""), "the image file is empty"),
+        (broken, "the image file breaks off before its end"),
+        (lambda path: path.write_text("<html>"), "not a picture that can be read"),
+    ],
+    ids=["missing", "empty", "truncated", "a web page"],
+)
+def test_bad_images_are_listed_once_and_their_people_left_out(
+    folder: Path, spoil: Callable[[Path], None], message: str
+) -> None:
+    spoil(folder / "images" / "2.png")
+    rows = two_images(folder)
+    rows["annotations"].append({**ROW, "id": 12, "image_id": 2})
+    file = write(folder, rows)
+    people = CocoKeypoints(file)
+    assert [person.id for person in people] == [10]
+    (problem,) = people.problems
+    assert str(problem) == f"{file}: image 1 (id 2): {message} ({folder / 'images' / '2.png'})"
+    assert problem == Problem(f"{file}: image 1 (id 2)", message, str(folder / "images" / "2.png"))
+    assert [row["id"] for row in people.ground_truth()["images"]] == [1]
+    with pytest.raises(InputError, match="image 1"):
+        CocoKeypoints(file, strict=True)
+
+
+def test_images_that_nobody_is_in_are_not_looked_at(folder: Path) -> None:
+    file = write(
+        folder, content(images=3) | {"images": [*content(images=1)["images"], {"id": 9, "file_name": "gone.png"}]}
+    )
+    people = CocoKeypoints(file, strict=True)
+    assert people.counts["images"] == 2
+    assert people.counts["images used"] == 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        3,
+        {"id": 2},
+        {"file_name": "2.png"},
+        {"id": 2, "file_name": 7},
+        {"id": "2", "file_name": "2.png"},
+        {"id": [2], "file_name": "2.png"},
+    ],
+)
+def test_bad_image_rows(folder: Path, row: Any) -> None:
+    rows = two_images(folder)
+    rows["images"][1] = row
+    people = CocoKeypoints(write(folder, rows))
+    assert [person.id for person in people] == [10]
+    assert [problem.kind for problem in people.problems] == [
+        "image rows need a whole number as id, and a file_name",
+        "its image is not in the file",
+    ]
+
+
+def test_two_images_of_one_number(folder: Path) -> None:
+    rows = content(images=2)
+    rows["images"][1]["id"] = 1
+    people = CocoKeypoints(write(folder, rows))
+    assert people[0].image.name == "1.png"
+    assert [problem.kind for problem in people.problems] == ["another image has the same id"]
+
+
+# What is wrong with a file
+
+FILES = {
+    "empty": ("", r"the file is empty"),
+    "blank": ("  \n\n", r"the file is empty"),
+    "not JSON": ('{"images": [],\n "annotations": oops}', r"not JSON: .* at line 2, column 17"),
+    "breaks off": ('{"images": [\n\n{"id": 1', r"not JSON: .* at line 3"),
+    "a list": ("[]", r"not a COCO annotation file, it has no list 'images'"),
+    "no annotations": ('{"images": []}', r"not a COCO annotation file, it has no list 'annotations'"),
+    "annotations are an object": (
+        '{"images": [], "annotations": {}, "categories": []}',
+        r"not a COCO annotation file, it has no list 'annotations'",
+    ),
+    "no categories": ('{"images": [], "annotations": []}', r"not a COCO annotation file, it has no list 'categories'"),
+    "thousands of brackets": ("[" * 100_000, r"JSON that cannot be read"),
+    "a number of thousands of digits": ("1" * 5000, r"JSON that cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), FILES.values(), ids=FILES.keys())
+def test_files_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(InputError, match=rf"annotations\.json: {message}") as caught:
+        CocoKeypoints(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_binary_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.json: no such file"):
+        CocoKeypoints(tmp_path / "gone.json")
+    (tmp_path / "x.json").write_bytes(b"\x89PNG\xff\xfe\x00\x80")
+    with pytest.raises(InputError, match=r"x\.json: not JSON"):
+        CocoKeypoints(tmp_path / "x.json")
+    assert read_json(write(tmp_path, {"a": [1, "ü"]})) == {"a": [1, "ü"]}
+
+
+def test_a_detection_file_has_no_keypoints(folder: Path) -> None:
+    boxes_only = {key: value for key, value in ROW.items() if key != "keypoints"}
+    with pytest.raises(InputError, match="none of its 2 annotations has keypoints"):
+        CocoKeypoints(write(folder, content(boxes_only, boxes_only)))
+
+
+@pytest.mark.parametrize(
+    ("categories", "message"),
+    [
+        ([], "one category must name keypoints, none does"),
+        ([{"id": 1, "name": "dog"}], "none does"),
+        ([{"id": i, "name": n, "keypoints": ["a"]} for i, n in ((1, "dog"), (2, "cat"))], r"2 do \(dog, cat\)"),
+        ([{"name": "cat", "keypoints": JOINTS}], "'id'"),
+        ([{"id": "three", "name": "cat", "keypoints": JOINTS}], "three"),
+        ([{"id": 3, "name": "cat", "keypoints": ["a", "a", "b"]}], "joints with names of their own"),
+        ([{"id": 3, "name": "cat", "keypoints": JOINTS, "skeleton": [[1, 9]]}], "names a joint outside"),
+    ],
+)
+def test_one_category_names_the_joints(folder: Path, categories: list[Any], message: str) -> None:
+    with pytest.raises(InputError, match=rf"annotations\.json: .*{message}"):
+        CocoKeypoints(write(folder, content(categories=categories)))
+
+
+def test_further_categories_without_joints_do_no_harm(folder: Path) -> None:
+    rows = content()
+    rows["categories"].append({"id": 1, "name": "dog"})
+    assert CocoKeypoints(write(folder, rows)).skeleton.name == "cat"
+
+
+# Parts
+
+
+@pytest.mark.parametrize("count", [10, 23])
+def test_hold_out_is_disjoint_and_complete(tmp_path: Path, count: int) -> None:
+    draw(tmp_path / "images", count)
+    rows = [{**ROW, "id": i, "image_id": 1 + i % count} for i in range(2 * count)]
+    file = write(tmp_path, content(*rows, images=count))
+    train, val, whole = (CocoKeypoints(file, part=part) for part in ("train", "val", None))
+    ids = [{person.id for person in people} for people in (train, val, whole)]
+    assert ids[0] | ids[1] == ids[2] == set(range(2 * count))
+    assert not ids[0] & ids[1]
+    assert {person.image_id for person in val} == {i for i in range(1, count + 1) if i % 10 == 0}
+    assert not {p.image_id for p in train} & {p.image_id for p in val}, "nobody is seen in training and validation"
+    assert {row["image_id"] for row in val.ground_truth()["annotations"]} == {person.image_id for person in val}
+    assert train.problems == val.problems == []
+
+
+def test_a_bad_image_is_a_problem_of_its_own_part_only(tmp_path: Path) -> None:
+    draw(tmp_path / "images", 10)
+    (tmp_path / "images" / "10.png").unlink()
+    (tmp_path / "images" / "2.png").unlink()
+    file = write(tmp_path, content(*({**ROW, "id": i, "image_id": i + 1} for i in range(10)), images=10))
+    assert [problem.where[-6:] for problem in CocoKeypoints(file, part="train").problems] == ["(id 2)"]
+    with pytest.raises(InputError, match=r"id 10"):
+        CocoKeypoints(file, part="val")
+
+
+LAYOUTS = {
+    "COCO's own": (
+        {"train": "annotations/person_keypoints_train2017.json", "val": "annotations/person_keypoints_val2017.json"},
+        ["annotations/instances_train2017.json", "annotations/captions_val2017.json"],
+    ),
+    "plain": ({"train": "train.json", "val": "val.json"}, []),
+    "in a folder": ({"train": "annotations/train.json", "val": "annotations/val.json"}, ["notes.json"]),
+    "one": ({"train": "all.json", "val": "all.json"}, []),
+}
+
+
+@pytest.mark.parametrize(("files", "others"), LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_annotation_files_are_found(tmp_path: Path, files: dict[str, str], others: list[str]) -> None:
+    for name in (*files.values(), *others):
+        write(tmp_path, "{}", name)
+    assert annotation_files(tmp_path) == {part: tmp_path / name for part, name in files.items()}
+
+
+def test_a_file_is_both_parts(tmp_path: Path) -> None:
+    file = write(tmp_path, "{}", "mine.json")
+    assert annotation_files(file) == {"train": file, "val": file}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], r"'train' in its name, has no \.json file"),
+        (["a.json", "b.json"], r"'train' in its name, has a\.json, b\.json"),
+        (["train.json", "train_2.json", "val.json"], r"'train' in its name, has train\.json, train_2\.json"),
+        (["train.json", "test.json"], r"'val' in its name, has test\.json, train\.json"),
+    ],
+)
+def test_annotation_files_that_nothing_tells_apart(tmp_path: Path, names: list[str], message: str) -> None:
+    for name in names:
+        write(tmp_path, "{}", name)
+    with pytest.raises(InputError, match=message):
+        annotation_files(tmp_path)
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone: no such file or folder"):
+        annotation_files(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("file", "images"),
+    [
+        ("annotations/person_keypoints_train2017.json", "train2017"),
+        ("annotations/train.json", "images/train"),
+        ("annotations/train.json", "images"),
+        ("annotations/train.json", "."),
+        ("train.json", "train"),
+        ("train.json", "images"),
+        ("train.json", "."),
+        ("annotations/train.json", "annotations"),
+    ],
+)
+def test_pictures_are_found_in_the_usual_places(tmp_path: Path, file: str, images: str) -> None:
+    draw(tmp_path / images)
+    people = CocoKeypoints(write(tmp_path, content(), file), strict=True)
+    assert people[0].image.resolve() == (tmp_path / images / "1.png").resolve()
+
+
+def test_or_where_one_says(tmp_path: Path) -> None:
+    draw(tmp_path / "images", 1)
+    draw(tmp_path / "elsewhere" / "deep", 1)
+    people = CocoKeypoints(write(tmp_path, content()), images=tmp_path / "elsewhere" / "deep")
+    assert people[0].image == tmp_path / "elsewhere" / "deep" / "1.png"
+
+
+# COCO itself
+
+
+@pytest.mark.parametrize(
+    ("part", "images", "people", "labelled", "crowds"), [("train", 32, 147, 86, 5), ("val", 36, 93, 68, 1)]
+)
+def test_a_subset_of_coco(data_root: Path, part: str, images: int, people: int, labelled: int, crowds: int) -> None:
+    if not (data_root / "coco_mini").is_dir():
+        pytest.skip(f"no coco_mini in {data_root}")
+    file = annotation_files(data_root / "coco_mini")[part]
+    found = CocoKeypoints(file, strict=True)
+    assert found.counts["images"] == images
+    assert found.counts["annotations"] == people
+    assert found.counts["crowds"] == crowds
+    assert len(found) == found.counts["people"] == labelled
+    assert found.counts["without labelled joints"] == people - labelled - crowds
+    assert found.skeleton.joints == COCO.joints
+    assert found.skeleton.sigmas == COCO.sigmas
+    before = copy.deepcopy(found.content)
+    truth = found.ground_truth()
+    assert len(truth["annotations"]) == people
+    assert sum(row["num_keypoints"] for row in truth["annotations"]) == sum(
+        row["num_keypoints"] for row in before["annotations"]
+    )
+    assert found.content == before

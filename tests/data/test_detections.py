@@ -1,0 +1,67 @@
+"""Detected boxes over a labelled data set."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from logpose.data.coco import CocoKeypoints, annotation_files
+from logpose.data.detections import DetectedBoxes
+from logpose.structures import InputError
+
+
+@pytest.fixture
+def labels(coco_folder):
+    return CocoKeypoints(annotation_files(coco_folder)["val"])
+
+
+def written(tmp_path, rows):
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps(rows))
+    return file
+
+
+def test_boxes_are_taken_as_they_are_with_their_scores(labels, tmp_path):
+    image = next(iter(labels.images))
+    rows = [
+        {"image_id": image, "category_id": 1, "bbox": [-5, 2, 30, 40], "score": 0.75},
+        {"image_id": image, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.9},
+        {"image_id": -1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9},
+    ]
+    boxes = DetectedBoxes(labels, written(tmp_path, rows))
+    assert len(boxes) == 1
+    assert boxes[0].box.tolist() == [-5, 2, 30, 40]
+    assert (boxes[0].score, boxes[0].image_id) == (0.75, image)
+    assert not boxes[0].visible.any()
+    assert np.isfinite(boxes[0].keypoints).all()
+    assert boxes.ground_truth() == labels.ground_truth()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bbox": [1, 2, 0, 4]}, r"row 1: bbox must be x, y, width > 0"),
+        ({"bbox": [1, 2, 3]}, r"row 1: bbox must be x, y, width > 0"),
+        ({"bbox": "wide"}, r"row 1: bbox and score must be numbers"),
+        ({"score": None}, r"row 1: bbox and score must be numbers"),
+    ],
+)
+def test_a_malformed_row_is_named(labels, tmp_path, change, message):
+    good = {"image_id": next(iter(labels.images)), "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
+    with pytest.raises(InputError, match=message):
+        DetectedBoxes(labels, written(tmp_path, [good, good | change]))
+
+
+def test_boxes_of_other_images_are_refused(labels, tmp_path):
+    rows = [{"image_id": -7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]
+    with pytest.raises(InputError, match=r"none of its 1 boxes is on an image of"):
+        DetectedBoxes(labels, written(tmp_path, rows))
+
+
+def test_a_row_without_its_entries_and_a_file_that_is_no_list(labels, tmp_path):
+    with pytest.raises(InputError, match=r"row 0 needs image_id, bbox and score"):
+        DetectedBoxes(labels, written(tmp_path, [{"image_id": 1}]))
+    with pytest.raises(InputError, match=r"not a COCO detections file"):
+        DetectedBoxes(labels, written(tmp_path, {}))

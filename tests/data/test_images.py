@@ -1,0 +1,178 @@
+"""Pictures from files: whole and upright, or refused with a reason."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from logpose.data.images import SUFFIXES, check_image, read_image
+from logpose.structures import InputError
+
+pytestmark = pytest.mark.usefixtures("_quiet")
+
+
+@pytest.fixture
+def _quiet() -> None:
+    """OpenCV's own messages about broken files do not matter here."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    yield
+    cv2.utils.logging.setLogLevel(level)
+
+
+def picture(height: int = 48, width: int = 64) -> np.ndarray:
+    """Noise over three plain halves: red above, blue at the lower left, green at the lower right."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, :, 0] = 200
+    image[height // 2 :, : width // 2, 2] = 200
+    image[height // 2 :, width // 2 :, 1] = 200
+    return image + np.random.default_rng(0).integers(0, 40, image.shape, dtype=np.uint8)
+
+
+def encoded(suffix: str, image: np.ndarray | None = None) -> bytes:
+    image = picture() if image is None else image
+    done, data = cv2.imencode(suffix, image[..., ::-1] if image.ndim == 3 else image)
+    assert done
+    return data.tobytes()
+
+
+def refused(path: Path) -> str:
+    """The reason for which a file is refused, by the reader and by the check alike."""
+    with pytest.raises(InputError) as caught:
+        read_image(path)
+    reason = check_image(path)
+    assert reason is not None
+    assert str(caught.value) == f"{path}: {reason}"
+    return reason
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_good_file_is_read_as_rgb(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(encoded(suffix))
+    assert check_image(path) is None
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    assert image.shape == (48, 64, 3)
+    assert np.abs(image.astype(int) - picture()).mean() < 12  # what JPEG loses
+    if suffix in (".png", ".bmp"):
+        np.testing.assert_array_equal(image, picture())
+
+
+def test_an_array_is_passed_through() -> None:
+    image = picture()
+    assert read_image(image) is image
+
+
+@pytest.mark.parametrize("kind", ["grey", "with alpha", "16 bits"])
+def test_other_depths_become_rgb(tmp_path: Path, kind: str) -> None:
+    grey = picture()[..., 0]
+    image = {"grey": grey, "with alpha": np.dstack([picture(), grey]), "16 bits": grey.astype(np.uint16) * 257}[kind]
+    (tmp_path / "x.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    read = read_image(tmp_path / "x.png")
+    assert read.dtype == np.uint8
+    assert read.shape == (48, 64, 3)
+    if kind != "with alpha":
+        np.testing.assert_array_equal(read, np.dstack([grey] * 3))
+
+
+@pytest.mark.parametrize(("orientation", "turn"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_photographs_are_turned_upright(tmp_path: Path, orientation: int, turn: int) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    exif = pillow.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    pillow.fromarray(picture()).save(out, "jpeg", exif=exif, quality=95)
+    (tmp_path / "x.jpg").write_bytes(out.getvalue())
+    upright = np.rot90(picture(), turn)
+    image = read_image(tmp_path / "x.jpg")
+    assert image.shape == upright.shape
+    assert np.abs(image.astype(int) - upright).mean() < 12
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    assert refused(tmp_path / "gone.jpg") == "no such image file"
+    (tmp_path / "folder.jpg").mkdir()
+    assert check_image(tmp_path / "folder.jpg") == "the image file cannot be read"
+    with pytest.raises(InputError, match=r"folder\.jpg"):
+        read_image(tmp_path / "folder.jpg")
+    # Names that no file can have.
+    assert check_image(tmp_path / ("x" * 5000)) == "the image file cannot be read"
+    assert check_image(tmp_path / "x\0y.jpg") == "the image file cannot be read"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_empty_file(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"x{suffix}").write_bytes(b"")
+    assert refused(tmp_path / f"x{suffix}") == "the image file is empty"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("size", [(48, 64), (240, 320)])
+def test_a_file_that_breaks_off(tmp_path: Path, suffix: str, share: float, size: tuple[int, int]) -> None:
+    data = encoded(suffix, picture(*size))
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(data[: int(share * len(data))])
+    reason = refused(path)
+    if suffix in (".jpg", ".jpeg", ".png") and share > 0.01:
+        assert reason == "the image file breaks off before its end"
+
+
+def with_thumbnail(quality: int = 95) -> bytes:
+    """A JPEG with a whole small JPEG in its header, as cameras write them."""
+    thumbnail = encoded(".jpg", picture(24, 32))
+    note = b"Exif\0\0" + thumbnail
+    whole = encoded(".jpg")
+    return whole[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + whole[2:]
+
+
+def test_a_thumbnails_end_is_not_the_pictures(tmp_path: Path) -> None:
+    data = with_thumbnail()
+    path = tmp_path / "x.jpg"
+    path.write_bytes(data)
+    assert check_image(path) is None
+    assert read_image(path).shape == (48, 64, 3)
+    path.write_bytes(data[:-200])
+    assert b"\xff\xd9" in data[-4096:-200], "the thumbnail's end marker is among the last bytes"
+    assert refused(path) == "the image file breaks off before its end"
+
+
+def test_bytes_after_the_end_do_no_harm(tmp_path: Path) -> None:
+    for i, rest in enumerate((b"\0" * 5000, b"a phone's own data" * 500)):
+        path = tmp_path / f"{i}.jpg"
+        path.write_bytes(encoded(".jpg") + rest)
+        assert check_image(path) is None
+        assert read_image(path).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", b"<html><body>404</body></html>", b"\0" * 100, b"\xff\xd8", b"BM" + b"x" * 90]
+)
+def test_files_that_are_no_pictures(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.jpg").write_bytes(content)
+    refused(tmp_path / "x.jpg")
+
+
+def test_a_picture_that_claims_to_be_huge(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(b"0" * 100)), chunk(b"IEND", b"")
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    with pytest.raises(InputError, match=r"x\.png: not a picture that can be read"):
+        read_image(tmp_path / "x.png")
+
+
+def test_the_check_does_not_decode_a_sound_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for suffix in (".jpg", ".png", ".webp"):
+        (tmp_path / f"x{suffix}").write_bytes(encoded(suffix))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    assert [check_image(path) for path in tmp_path.iterdir()] == [None] * 3

@@ -1,0 +1,181 @@
+"""L1, L2, Laplace and Gaussian against SciPy's densities."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from torch import Tensor
+
+from logpose.losses.fixed import Gaussian, L1Loss, L2Loss, Laplace, gaussian_log_prob, laplace_like, laplace_log_prob
+from logpose.structures import LEVELS
+
+LAWS = {Laplace: stats.laplace, Gaussian: stats.norm, L1Loss: stats.laplace, L2Loss: stats.norm}
+learned = pytest.mark.parametrize("kind", [Laplace, Gaussian])
+constant = pytest.mark.parametrize("kind", [L1Loss, L2Loss])
+
+
+def case(dim: int = 2, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """mu, sigma and labels of 3 images with 5 joints each."""
+    generator = torch.Generator().manual_seed(seed)
+    mu, target, raw = torch.randn(3, 3, 5, dim, generator=generator, dtype=torch.float64)
+    return mu, raw.sigmoid(), target
+
+
+@given(st.floats(-500, 500), st.floats(1e-3, 1e3), st.booleans())
+def test_densities_are_scipys(sigmas: float, scale: float, tensor: bool) -> None:
+    error = sigmas * scale
+    e, b = torch.tensor([error], dtype=torch.float64), torch.tensor(scale, dtype=torch.float64) if tensor else scale
+    for ours, theirs in ((laplace_log_prob, stats.laplace), (gaussian_log_prob, stats.norm)):
+        assert float(ours(e, b)) == pytest.approx(theirs.logpdf(error, scale=scale), abs=1e-9, rel=1e-9)
+
+
+def test_draws_of_a_laplace_distribution() -> None:
+    torch.manual_seed(0)
+    drawn = laplace_like(20_000, 2, torch.zeros((), dtype=torch.float64))
+    assert drawn.dtype == torch.float64
+    for column in drawn.T.numpy():
+        assert stats.kstest(column, "laplace").pvalue > 1e-3
+    assert abs(np.corrcoef(drawn.T.numpy())[0, 1]) < 0.03
+
+
+# Learned scale
+
+
+@learned
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_the_loss_is_the_mean_negative_log_density(kind: type, dim: int) -> None:
+    mu, sigma, target = case(dim)
+    expected = -LAWS[kind].logpdf(target, loc=mu, scale=sigma).sum(axis=-1).mean()
+    assert float(kind(dim)(mu, sigma, target)) == pytest.approx(expected, rel=1e-9)
+    each = kind(dim).log_prob(mu, sigma, target)
+    np.testing.assert_allclose(each, LAWS[kind].logpdf(target, loc=mu, scale=sigma).sum(axis=-1), rtol=1e-9)
+
+
+def test_the_loss_by_hand() -> None:
+    mu, sigma, target = torch.zeros(1, 1, 2), torch.tensor([[[0.5, 2.0]]]), torch.tensor([[[1.0, -3.0]]])
+    # log(2 σ) + |d| / σ: log 1 + 2 and log 4 + 1.5
+    assert float(Laplace()(mu, sigma, target)) == pytest.approx(math.log(4) + 3.5)
+    # log(√(2π) σ) + d² / 2σ²: 2 and 1.125, and log 1 for σ = 0.5 × 2
+    assert float(Gaussian()(mu, sigma, target)) == pytest.approx(math.log(2 * math.pi) + 3.125)
+
+
+@learned
+def test_the_best_sigma_is_the_scale_of_the_errors(kind: type) -> None:
+    _, _, target = case(seed=1)
+    zero = torch.zeros_like(target)
+    scale = LAWS[kind].fit(target.numpy().ravel(), floc=0)[1]
+    sigma = torch.full_like(target, float(scale)).requires_grad_()
+    (gradient,) = torch.autograd.grad(kind()(zero, sigma, target), sigma)
+    assert float(gradient.sum()) == pytest.approx(0, abs=1e-9)
+    assert gradient.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", LAWS)
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_draws_and_law_of_the_errors(kind: type, dim: int) -> None:
+    loss = kind(dim)
+    scales = torch.linspace(0.5, 2.0, dim)
+    if not loss.learns_sigma:
+        loss.moment.copy_(scales if kind is L1Loss else scales**2)
+    scales = np.ones(dim) if loss.learns_sigma else scales.numpy()
+    torch.manual_seed(0)
+    drawn, weight = loss.error_draws(20_000)
+    assert float(weight.sum()) == pytest.approx(1, abs=1e-4)
+    for column, scale in zip(drawn.T.numpy(), scales, strict=True):
+        assert stats.kstest(column / scale, LAWS[kind].cdf).pvalue > 1e-3
+    law = loss.law()
+    std = scales * LAWS[kind].std()
+    np.testing.assert_allclose(law.std, std, rtol=0.015)
+    np.testing.assert_allclose(law.mean, 0, atol=0.02 * std.max())
+    if LAWS[kind] is stats.norm:  # the radius of a Gaussian is chi-distributed
+        np.testing.assert_allclose(law.radius, stats.chi(dim).ppf(LEVELS), rtol=0.03)
+    elif dim == 1:
+        np.testing.assert_allclose(law.radius, stats.laplace.ppf(0.5 + np.array(LEVELS) / 2) / math.sqrt(2), rtol=0.05)
+
+
+# Constant scale
+
+
+@constant
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_what_is_minimised_is_the_distance(kind: type, dim: int) -> None:
+    mu, sigma, target = case(dim)
+    apart = np.abs((target - mu).numpy())
+    expected = (apart if kind is L1Loss else apart**2).sum(axis=-1).mean()
+    loss = kind(dim)
+    assert float(loss(mu, sigma, target)) == pytest.approx(expected)
+    assert float(loss(mu, 7 * sigma, target)) == pytest.approx(expected), "sigma says nothing here"
+    assert not loss.learns_sigma
+
+
+@constant
+def test_weights_choose_whose_distance(kind: type) -> None:
+    mu, sigma, target = case()
+    weight = torch.tensor([[1, 0, 0, 0.5, 0]] * 3).double()
+    apart = (target - mu).abs()
+    each = (apart if kind is L1Loss else apart**2).sum(dim=-1)
+    expected = (each[:, 0].sum() + 0.5 * each[:, 3].sum()) / 4.5
+    assert float(kind()(mu, sigma, target, weight)) == pytest.approx(float(expected))
+
+
+@constant
+def test_the_moment_is_a_running_mean(kind: type) -> None:
+    loss = kind().train()
+    expected = None
+    for seed in range(4):
+        mu, sigma, target = case(seed=seed)
+        apart = (target - mu).abs().numpy()
+        new = (apart if kind is L1Loss else apart**2).mean(axis=(0, 1))
+        expected = new if expected is None else 0.98 * expected + 0.02 * new
+        loss(mu, sigma, target)
+        np.testing.assert_allclose(loss.moment, expected, rtol=1e-5)
+    # Nothing is learned of a batch without labels, nor in evaluation.
+    loss(mu, sigma, target, torch.zeros(3, 5))
+    loss(mu, sigma, torch.full_like(target, math.nan))
+    loss(mu[:0], sigma[:0], target[:0])
+    loss.eval()(mu + 9, sigma, target)
+    np.testing.assert_allclose(loss.moment, expected, rtol=1e-5)
+
+
+@constant
+def test_a_first_batch_without_labels_does_not_set_the_moment(kind: type) -> None:
+    loss = kind().train()
+    mu, sigma, target = case()
+    loss(mu, sigma, target, torch.zeros(3, 5))
+    assert not loss.moment.any()
+    loss(mu, sigma, target)
+    apart = (target - mu).abs()
+    np.testing.assert_allclose(loss.moment, (apart if kind is L1Loss else apart**2).mean(dim=(0, 1)), rtol=1e-5)
+
+
+@constant
+def test_after_training_it_claims_the_density_that_it_saw(kind: type) -> None:
+    torch.manual_seed(0)
+    loss, scales = kind().train(), np.array([0.05, 0.2])
+    for _ in range(400):
+        errors = LAWS[kind].rvs(scale=scales, size=(8, 17, 2), random_state=int(torch.randint(2**31, ())))
+        zero = torch.zeros(8, 17, 2)
+        loss(zero, torch.ones_like(zero), torch.from_numpy(errors).float())
+    claimed = loss.moment if kind is L1Loss else loss.moment.sqrt()
+    np.testing.assert_allclose(claimed, scales, rtol=0.06)
+    mu, sigma, target = case(seed=3)
+    expected = LAWS[kind].logpdf(target, loc=mu, scale=claimed).sum(axis=-1)
+    np.testing.assert_allclose(loss.eval().log_prob(mu, sigma, target), expected, rtol=1e-5)
+    # And what it says of sigma, mean and spread follows.
+    distribution = loss.distribution(mu.float(), sigma.float())
+    np.testing.assert_allclose(distribution.std, np.broadcast_to(claimed * LAWS[kind].std(), (3, 5, 2)), rtol=0.02)
+
+
+@constant
+def test_the_moment_is_kept_with_the_loss(kind: type) -> None:
+    loss = kind(3)
+    loss.moment.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    again = kind(**loss.config())
+    again.load_state_dict(loss.state_dict())
+    assert again.moment.tolist() == [1, 2, 3]

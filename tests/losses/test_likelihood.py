@@ -1,0 +1,342 @@
+"""What every loss promises: labels that are not there are not looked at, and a claim that can be questioned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from torch import Tensor
+
+from logpose.flows import RealNVP
+from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, RLELoss
+from logpose.losses.likelihood import fixed_randomness, joint_weight, weighted_mean, weighted_quantile
+from logpose.structures import LEVELS
+
+B, K = 4, 6
+
+
+def disturbed() -> RealNVP:
+    """A flow far from the identity, the same each time."""
+    with fixed_randomness(torch.device("cpu")), torch.no_grad():
+        flow = RealNVP(2, 4, (8, 8))
+        for parameter in flow.parameters():
+            parameter.add_(0.25 * torch.randn_like(parameter))
+    return flow
+
+
+def rle(**options: str) -> Callable[[], LikelihoodLoss]:
+    return lambda: RLELoss(disturbed(), **options)
+
+
+LOSSES: dict[str, Callable[[], LikelihoodLoss]] = {
+    **{kind.__name__: kind for kind in (L1Loss, L2Loss, Laplace, Gaussian)},
+    "normalized": rle(),
+    "normalized, gaussian": rle(base="gaussian"),
+    "paper": rle(convention="paper"),
+    "released": rle(convention="released"),
+    "mmpose": rle(convention="mmpose"),
+    "mmpose, gaussian": rle(convention="mmpose", base="gaussian"),
+    "dle": rle(mode="dle"),
+    "basic": rle(mode="basic"),
+}
+every_loss = pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES.keys())
+# Those with a density of standardised errors of their own, as soon as they are made.
+DENSITIES = {name: make for name, make in LOSSES.items() if name not in ("L1Loss", "L2Loss", "basic")}
+every_density = pytest.mark.parametrize("make", DENSITIES.values(), ids=DENSITIES.keys())
+
+
+def case(seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    mu, target, raw = torch.randn(3, B, K, 2, generator=generator, dtype=dtype)
+    return 0.3 * mu, raw.sigmoid(), 0.3 * target
+
+
+def outcome(loss: LikelihoodLoss, mu: Tensor, sigma: Tensor, *labels: Tensor) -> tuple[Tensor, ...]:
+    """Value, and gradients of mu, sigma and every parameter."""
+    mu, sigma = mu.clone().requires_grad_(), sigma.clone().requires_grad_()
+    torch.manual_seed(0)  # s is estimated from fresh draws
+    value = loss(mu, sigma, *labels)
+    inputs = [mu, sigma, *loss.parameters()]
+    gradients = torch.autograd.grad(value, inputs, allow_unused=True)
+    return value.detach(), *(torch.zeros_like(x) if g is None else g for x, g in zip(inputs, gradients, strict=True))
+
+
+# Labels that are not there
+
+
+@every_loss
+@pytest.mark.parametrize("garbage", [math.nan, -math.inf, 1e30])
+@pytest.mark.parametrize("told", ["by weight", "by weight per dimension", "by the label"])
+def test_unlabelled_joints_are_never_looked_at(make: Callable, garbage: float, told: str) -> None:
+    if told == "by the label" and math.isfinite(garbage):
+        pytest.skip("a finite label is a label")
+    mu, sigma, target = case()
+    mask = torch.rand(B, K, generator=torch.Generator().manual_seed(5)) < 0.6
+    assert 0 < mask.sum() < B * K
+    value, *gradients = outcome(make(), mu, sigma, target, mask.float())
+    spoilt = torch.where(mask[..., None], target, garbage)
+    spoilt[..., 0] = torch.where(mask, spoilt[..., 0], target[..., 0])  # one bad number is enough
+    weight = {"by weight": mask.float(), "by weight per dimension": torch.stack([mask, torch.ones_like(mask)], -1)}
+    arguments = (spoilt,) if told == "by the label" else (spoilt, weight[told].float())
+    again, *spoilt_gradients = outcome(make(), mu, sigma, *arguments)
+    assert value.isfinite()
+    torch.testing.assert_close(again, value)
+    for a, b in zip(spoilt_gradients, gradients, strict=True):
+        assert a.isfinite().all()
+        torch.testing.assert_close(a, b)
+    assert not gradients[0][~mask].any()
+    assert not gradients[1][~mask].any()
+    assert gradients[0][mask].any(dim=-1).all()
+
+
+@every_loss
+def test_without_labels_it_is_zero_and_so_are_gradients(make: Callable) -> None:
+    mu, sigma, target = case()
+    for arguments in ((target, torch.zeros(B, K)), (torch.full_like(target, math.nan),)):
+        value, *gradients = outcome(make(), mu, sigma, *arguments)
+        assert float(value) == 0
+        assert all(not g.any() for g in gradients)
+
+
+@every_loss
+def test_an_empty_batch_is_zero(make: Callable) -> None:
+    none = torch.zeros(0, K, 2)
+    value, *gradients = outcome(make(), none, none, none)
+    assert float(value) == 0
+    assert all(g.isfinite().all() for g in gradients)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("released", "mmpose", "mmpose, gaussian")])
+def test_it_is_a_mean_by_weight(name: str) -> None:
+    mu, sigma, target = case()
+    loss = LOSSES[name]().eval()
+    weight = torch.rand(B, K, generator=torch.Generator().manual_seed(2)) * (torch.rand(B, K) < 0.7)
+    each = torch.tensor(
+        [
+            [float(loss(*(t[i : i + 1, k : k + 1] for t in (mu, sigma, target))).detach()) for k in range(K)]
+            for i in range(B)
+        ]
+    )
+    whole = float(loss(mu, sigma, target, weight).detach())
+    assert whole == pytest.approx(float((each * weight).sum() / weight.sum()), rel=1e-4, abs=1e-5)
+    assert float(loss(mu, sigma, target, 3 * weight).detach()) == pytest.approx(whole, rel=1e-5)
+    assert float(loss(mu, sigma, target).detach()) == pytest.approx(float(each.mean()), rel=1e-4, abs=1e-5)
+
+
+def test_of_a_weight_per_dimension_the_least_counts() -> None:
+    target = torch.tensor([[[0.0, 1.0], [math.nan, 0.0], [2.0, 3.0], [1.0, math.inf]]])
+    weight = torch.tensor([[[1.0, 0.5], [1.0, 1.0], [1.0, 0.0], [1.0, 1.0]]])
+    assert joint_weight(target, weight).tolist() == [[0.5, 0, 0, 0]]
+    assert joint_weight(target, None).tolist() == [[1, 0, 1, 0]]
+    assert joint_weight(target, torch.full((1, 4), 2.0)).tolist() == [[2, 0, 2, 0]]
+
+
+# Numbers at their ends
+
+
+@every_loss
+@pytest.mark.parametrize("scale", [1e-6, 0.1, 1.0])
+@pytest.mark.parametrize("away", ["1e4 sigmas", "1e30", "3e38"])
+def test_labels_far_off_stay_finite(make: Callable, scale: float, away: str) -> None:
+    mu, _, target = case()
+    target[1, 2] = torch.tensor([1.0, -1.0]) * (1e4 * scale if away == "1e4 sigmas" else float(away))
+    value, *gradients = outcome(make(), mu, torch.full_like(mu, scale), target)
+    assert value.isfinite()
+    assert all(g.isfinite().all() for g in gradients)
+
+
+@every_loss
+def test_a_label_exactly_at_mu(make: Callable) -> None:
+    mu, sigma, _ = case()
+    value, *gradients = outcome(make(), mu, sigma, mu)
+    assert value.isfinite()
+    assert all(g.isfinite().all() for g in gradients)
+
+
+@every_loss
+def test_half_precision_is_not_for_likelihoods(make: Callable) -> None:
+    mu, sigma, target = (t.bfloat16() for t in case())
+    plain, *gradients = outcome(make(), mu.float(), sigma.float(), target.float())
+    loss, inputs = make(), (mu.clone().requires_grad_(), sigma.clone().requires_grad_())
+    torch.manual_seed(0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = loss(*inputs, target)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value.detach(), plain)
+    value.backward()
+    torch.testing.assert_close(inputs[0].grad, gradients[0].bfloat16())
+    for parameter, gradient in zip(loss.parameters(), gradients[2:], strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+@every_loss
+def test_double_precision_stays(make: Callable) -> None:
+    mu, sigma, target = case(dtype=torch.float64)
+    loss = make().double()
+    torch.manual_seed(0)
+    value = loss(mu, sigma, target)
+    assert value.dtype == torch.float64
+    torch.manual_seed(0)
+    single = make()(mu.float(), sigma.float(), target.float())
+    assert float(value.detach()) == pytest.approx(float(single.detach()), rel=0.05)
+
+
+def test_a_density_of_no_dimension() -> None:
+    with pytest.raises(ValueError, match="dim must be at least 1"):
+        Laplace(0)
+
+
+# The claim
+
+
+@every_density
+def test_distribution_agrees_with_itself(make: Callable) -> None:
+    loss = make().eval()
+    mu, sigma, target = (t[:1, :2] for t in case())
+    claim = loss.distribution(mu, sigma)
+    torch.testing.assert_close(claim.log_prob(target), loss.log_prob(mu, sigma, target))
+    torch.manual_seed(0)
+    drawn = claim.sample(10_000)
+    assert drawn.shape == (10_000, 1, 2, 2)
+    torch.testing.assert_close((drawn.std(dim=0) / claim.std), torch.ones(1, 2, 2), atol=0.03, rtol=0)
+    torch.testing.assert_close((drawn.mean(dim=0) - claim.mean) / claim.std, torch.zeros(1, 2, 2), atol=0.04, rtol=0)
+    wide = loss.distribution(*(t.repeat(10_000, 1, 1) for t in (mu, sigma)))
+    for level in (0.05, 0.5, 0.9):
+        inside = wide.region(level).contains(drawn[:, 0]).float().mean()
+        assert float(inside) == pytest.approx(level, abs=0.02)
+
+
+@every_density
+def test_the_law_against_numeric_integration(make: Callable) -> None:
+    loss = make().eval()
+    axis = torch.linspace(-12, 12, 321)
+    grid = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        mass = loss.error_log_prob(grid).exp() * (axis[1] - axis[0]) ** 2
+    assert float(mass.sum()) == pytest.approx(1, abs=0.012)
+    mass = mass / mass.sum()
+    mean = mass @ grid
+    std = (mass @ (grid - mean) ** 2).sqrt()
+    law = loss.law()
+    torch.testing.assert_close(law.std, std, rtol=0.015, atol=0)
+    torch.testing.assert_close(law.mean / std, mean / std, rtol=0, atol=0.015)
+    radius = ((grid - mean) / std).square().sum(dim=-1).sqrt()
+    for level, limit in zip(LEVELS, law.radius.tolist(), strict=True):
+        assert float(mass[radius <= limit].sum()) == pytest.approx(level, abs=0.02)
+
+
+@every_density
+def test_regions_are_the_smallest_of_their_level(make: Callable) -> None:
+    # Mass in order of density is what a highest-density region takes in.
+    loss = make().eval()
+    axis = torch.linspace(-10, 10, 201)
+    grid = torch.cartesian_prod(axis, axis)
+    claim = loss.distribution(torch.zeros(1, len(grid), 2), torch.ones(1, len(grid), 2))
+    density = claim.log_prob(grid[None])[0].detach().exp()
+    for level in (0.5, 0.9):
+        inside = claim.region(level).contains(grid[None])[0]
+        assert density[inside].min() >= density[~inside].max()
+        assert float(density[inside].sum() / density.sum()) == pytest.approx(level, abs=0.02)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.5, 95.0])
+def test_levels_are_probabilities(level: float) -> None:
+    claim = Laplace().distribution(torch.zeros(1, 1, 2), torch.ones(1, 1, 2))
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        claim.region(level)
+
+
+def test_a_constant_scale_is_claimed_whatever_sigma_says() -> None:
+    loss = L2Loss()
+    loss.moment.copy_(torch.tensor([0.04, 0.25]))
+    mu, sigma, target = case()
+    claim = loss.eval().distribution(mu, sigma)
+    expected = stats.norm.logpdf(target, loc=mu, scale=np.sqrt([0.04, 0.25])).sum(axis=-1)
+    np.testing.assert_allclose(claim.log_prob(target), expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        claim.sample(2000).std(dim=(0, 1, 2), correction=0),
+        (mu.std(dim=(0, 1), correction=0) ** 2 + torch.tensor([0.04, 0.25])).sqrt(),
+        rtol=0.03,
+    )
+
+
+@every_density
+def test_asking_leaves_the_random_numbers_alone(make: Callable) -> None:
+    loss = make().eval()
+    mu, sigma, target = case()
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    first = loss.law()
+    loss.log_prob(mu, sigma, target)
+    loss.distribution(mu, sigma).region(0.5)
+    assert torch.equal(torch.rand(4), expected)
+    torch.manual_seed(4)
+    second = loss.law()
+    assert torch.equal(first.std, second.std)
+    assert torch.equal(first.radius, second.radius)
+
+
+def test_draws_of_many_joints_are_not_the_same_draws() -> None:
+    claim = Laplace().distribution(torch.zeros(2, 3, 2), torch.ones(2, 3, 2))
+    torch.manual_seed(0)
+    drawn = claim.sample(4000).flatten(1).T.numpy()
+    correlation = np.corrcoef(drawn) - np.eye(12)
+    assert np.abs(correlation).max() < 0.08
+    assert claim.sample(1).shape == (1, 2, 3, 2)
+
+
+# The small tools
+
+
+weights = st.lists(st.floats(1e-6, 10) | st.just(0.0), min_size=1, max_size=12)
+
+
+@given(st.data(), weights)
+def test_weighted_mean_is_numpys(data: st.DataObject, weight: list[float]) -> None:
+    values = data.draw(st.lists(st.floats(-100, 100), min_size=len(weight), max_size=len(weight)))
+    ours = float(
+        weighted_mean(torch.tensor([values], dtype=torch.float64), torch.tensor([weight], dtype=torch.float64))
+    )
+    expected = np.average(values, weights=weight) if any(weight) else 0
+    assert ours == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 5)), min_size=1, max_size=20), st.floats(0.01, 0.99))
+def test_weighted_quantile_is_that_of_repeated_values(rows: list[tuple[int, int]], level: float) -> None:
+    repeated = sorted(value for value, times in rows for _ in range(times))
+    if not repeated:
+        return
+    # The smallest value with at least the wanted share at or below it.
+    place = math.ceil(round(level * len(repeated), 9)) - 1
+    if abs(level * len(repeated) - round(level * len(repeated))) < 1e-6:
+        return  # on the step itself rounding decides
+    values, weight = torch.tensor(rows, dtype=torch.float64).T
+    assert float(weighted_quantile(values, weight, (level,))[0]) == repeated[place]
+
+
+def test_weighted_quantiles_of_a_gaussian() -> None:
+    values = torch.linspace(-6, 6, 20_001)
+    weight = torch.from_numpy(stats.norm.pdf(values.numpy())).float()
+    levels = (0.025, 0.5, 0.9, 0.975)
+    found = weighted_quantile(values, weight, levels)
+    np.testing.assert_allclose(found, stats.norm.ppf(levels), atol=2e-3)
+
+
+def test_fixed_randomness_is_fixed_and_local() -> None:
+    torch.manual_seed(1)
+    plain = torch.rand(2), torch.rand(2)
+    torch.manual_seed(1)
+    first = torch.rand(2)
+    with fixed_randomness(torch.device("cpu")):
+        inside = torch.rand(2)
+    assert torch.equal(first, plain[0])
+    assert torch.equal(torch.rand(2), plain[1])
+    with fixed_randomness(torch.device("cpu")):
+        assert torch.equal(torch.rand(2), inside)

@@ -1,0 +1,334 @@
+"""Eq. 7 and 8: a density that integrates to one, its constant s, the three modes, and that it learns."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from logpose.flows import RealNVP
+from logpose.losses import RLELoss
+
+BASES = {"laplace": stats.laplace, "gaussian": stats.norm}
+bases = pytest.mark.parametrize("base", BASES)
+
+
+def disturbed(seed: int = 0, amount: float = 0.25, dim: int = 2) -> RealNVP:
+    """A flow that is no longer the identity, as training leaves it."""
+    torch.manual_seed(seed)
+    flow = RealNVP(dim, 4, (8, 8))
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(amount * torch.randn_like(parameter))
+    return flow
+
+
+def identity(dim: int = 2) -> RealNVP:
+    flow = RealNVP(dim, hidden=(4,))
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.zero_()
+    return flow
+
+
+def case(dim: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    mu, target, raw = 0.3 * torch.randn(3, 4, 6, dim, generator=generator, dtype=torch.float64)
+    return mu, (3 * raw).sigmoid(), target
+
+
+def plane(reach: float = 14.0, count: int = 281) -> tuple[Tensor, float]:
+    """Points of a square and the area of each; 0 is among them, where a Laplace density has its tip."""
+    axis = torch.linspace(-reach, reach, count, dtype=torch.float64)
+    return torch.cartesian_prod(axis, axis), float(axis[1] - axis[0]) ** 2
+
+
+def log_product(flow: RealNVP, base: str, error: Tensor, width: float = 1.0, symmetric: bool = False) -> np.ndarray:
+    """log Q + log G of points, in float64, without the code under test but for the flow itself."""
+    with torch.no_grad():
+        g = flow.log_prob(error).numpy()
+        if symmetric:
+            g = np.logaddexp(g, flow.log_prob(-error).numpy()) - math.log(2)
+    return BASES[base].logpdf(error.numpy(), scale=width).sum(axis=-1) + g
+
+
+# The formulas
+
+
+@bases
+@pytest.mark.parametrize("dim", [2, 3])
+def test_paper_is_equation_8_without_s(base: str, dim: int) -> None:
+    mu, sigma, target = case(dim)
+    flow = disturbed(dim=dim).double()
+    error = ((target - mu) / sigma).reshape(-1, dim)
+    weight = torch.tensor([[1.0, 0, 1, 0.5, 1, 1]] * 4)
+    each = sigma.log().sum(dim=-1).numpy() - log_product(flow, base, error).reshape(4, 6)
+    loss = RLELoss(flow, dim, base, "paper")
+    assert float(loss(mu, sigma, target, weight).detach()) == pytest.approx(np.average(each, weights=weight), rel=1e-9)
+    for training in (True, False):
+        assert float(loss.train(training)(mu, sigma, target).detach()) == pytest.approx(each.mean(), rel=1e-9)
+
+
+@bases
+def test_normalized_is_equation_8_with_s_and_a_symmetric_flow(base: str) -> None:
+    mu, sigma, target = case()
+    flow = disturbed().double()
+    points, area = plane()
+    log_s = -math.log(np.exp(log_product(flow, base, points, symmetric=True)).sum() * area)
+    error = ((target - mu) / sigma).reshape(-1, 2)
+    each = sigma.log().sum(dim=-1).numpy() - log_product(flow, base, error, symmetric=True).reshape(4, 6) - log_s
+    loss = RLELoss(flow, base=base)
+    assert float(loss.eval()(mu, sigma, target).detach()) == pytest.approx(each.mean(), abs=0.01)
+    # In training s is another estimate each time, around the same.
+    torch.manual_seed(0)
+    found = torch.stack([loss.train()(mu, sigma, target).detach() for _ in range(50)])
+    assert found.std() > 1e-3
+    assert float(found.mean()) == pytest.approx(each.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("convention", ["normalized", "paper"])
+def test_dle_is_equation_5(convention: str) -> None:
+    mu, sigma, target = case()
+    flow = disturbed().double()
+    with torch.no_grad():
+        log_g = flow.log_prob(((target - mu) / sigma).reshape(-1, 2)).reshape(4, 6)
+    expected = (sigma.log().sum(dim=-1) - log_g).mean()
+    loss = RLELoss(flow, convention=convention, mode="dle")
+    torch.testing.assert_close(loss(mu, sigma, target).detach(), expected)
+
+
+def test_basic_is_equation_4() -> None:
+    mu, sigma, target = case()
+    flow = disturbed().double()
+    with torch.no_grad():
+        z, log_det = flow.inverse(target.reshape(-1, 2))
+    log_p = stats.norm.logpdf(z.reshape(4, 6, 2), mu, sigma).sum(axis=-1) + log_det.numpy().reshape(4, 6)
+    loss = RLELoss(flow, mode="basic")
+    assert float(loss(mu, sigma, target).detach()) == pytest.approx(-log_p.mean())
+
+
+# A density
+
+
+@bases
+@pytest.mark.parametrize(("seed", "amount"), [(0, 0.0), (1, 0.2), (2, 0.35)])
+def test_it_integrates_to_one_is_symmetric_and_centred(base: str, seed: int, amount: float) -> None:
+    loss = RLELoss(disturbed(seed, amount), base=base).eval()
+    points, area = plane()
+    points = points.float()
+    with torch.no_grad():
+        log_p = loss.error_log_prob(points)
+        mass = log_p.double().exp() * area
+        torch.testing.assert_close(loss.error_log_prob(-points), log_p)
+    assert float(mass.sum()) == pytest.approx(1, abs=0.015)
+    assert (mass @ points.double()).abs().max() < 1e-3
+    assert loss.law().mean.abs().max() < 0.02 * loss.law().std.max()
+
+
+@pytest.mark.parametrize("convention", ["paper", "released", "mmpose"])
+def test_so_does_what_the_other_conventions_claim(convention: str) -> None:
+    loss = RLELoss(disturbed(), convention=convention).eval()
+    points, area = plane()
+    with torch.no_grad():
+        assert float(loss.error_log_prob(points.float()).exp().sum() * area) == pytest.approx(1, abs=0.015)
+
+
+def test_a_position_too_is_certain_to_be_somewhere() -> None:
+    loss = RLELoss(disturbed()).eval()
+    axis = torch.linspace(-1.5, 1.5, 301)
+    x = torch.cartesian_prod(axis, axis)[None]
+    mu = torch.tensor([0.1, -0.2]).expand_as(x)
+    sigma = torch.tensor([0.05, 0.2]).expand_as(x)
+    with torch.no_grad():
+        mass = loss.log_prob(mu, sigma, x)[0].exp() * (axis[1] - axis[0]) ** 2
+    assert float(mass.sum()) == pytest.approx(1, abs=0.02)
+    torch.testing.assert_close(mass @ x[0], torch.tensor([0.1, -0.2]), atol=4e-3, rtol=0)
+
+
+def test_basic_integrates_to_one_over_positions() -> None:
+    loss = RLELoss(disturbed(amount=0.3), mode="basic").eval()
+    axis = torch.linspace(-6, 6, 301)
+    x = torch.cartesian_prod(axis, axis)[None]
+    with torch.no_grad():
+        log_p = loss.log_prob(torch.full_like(x, 0.3), torch.full_like(x, 0.5), x)
+    assert float(log_p.exp().sum() * (axis[1] - axis[0]) ** 2) == pytest.approx(1, abs=0.01)
+
+
+def test_in_basic_mode_errors_have_no_density() -> None:
+    loss = RLELoss(mode="basic").eval()
+    law = loss.law()
+    assert law.std.isnan().all()
+    assert law.radius.isnan().all()
+    with pytest.raises(NotImplementedError, match="basic mode"):
+        loss.error_draws(10)
+
+
+# s
+
+
+@pytest.mark.parametrize("convention", ["normalized", "paper"])
+@pytest.mark.parametrize(("base", "s"), [("laplace", 14.61493), ("gaussian", 4 * math.pi)])
+def test_s_of_the_identity(convention: str, base: str, s: float) -> None:
+    torch.manual_seed(0)
+    loss = RLELoss(identity(), base=base, convention=convention)
+    assert float(loss.log_s().detach().exp()) == pytest.approx(s, rel=0.01)
+    # 1 / s is what is estimated without bias, however few the points.
+    few = torch.stack([loss.log_s(64).detach() for _ in range(500)])
+    assert float((-few).exp().mean()) == pytest.approx(1 / s, rel=0.015)
+
+
+@pytest.mark.parametrize(
+    ("convention", "base", "width"),
+    [("released", "laplace", 2 * math.sqrt(2)), ("mmpose", "laplace", 2.0), ("mmpose", "gaussian", math.sqrt(2))],
+)
+def test_s_of_the_other_conventions(convention: str, base: str, width: float) -> None:
+    flow = disturbed(3).double()
+    points, area = plane()
+    # Both codes ask the flow for minus the error.
+    integral = np.exp(log_product(flow, base, -points, width)).sum() * area
+    torch.manual_seed(0)
+    loss = RLELoss(flow, base=base, convention=convention)
+    assert float(loss.log_s().detach()) == pytest.approx(-math.log(integral), abs=0.015)
+
+
+class Scaled(nn.Module):
+    """G = N(0, tau² I): with a Gaussian Q everything about s is known."""
+
+    def __init__(self, tau: float) -> None:
+        super().__init__()
+        self.log_tau = nn.Parameter(torch.tensor(math.log(tau)))
+
+    def log_prob(self, x: Tensor, /) -> Tensor:
+        z = x / self.log_tau.exp()
+        return -0.5 * z.square().sum(dim=-1) - x.shape[-1] * (self.log_tau + 0.5 * math.log(2 * math.pi))
+
+    def sample(self, count: int, /) -> Tensor:
+        return self.log_tau.exp() * torch.randn(count, 2)
+
+
+@pytest.mark.parametrize("tau", [0.2, 1.0, 3.0])
+def test_s_and_its_gradient_against_the_closed_form(tau: float) -> None:
+    # ∫ N(x; 0, 1) N(x; 0, tau²) dx = 1 / sqrt(2 pi (1 + tau²)) in each of two dimensions.
+    torch.manual_seed(0)
+    loss = RLELoss(Scaled(tau), base="gaussian")
+    log_s = loss.log_s()
+    assert float(log_s.detach()) == pytest.approx(math.log(2 * math.pi * (1 + tau**2)), abs=0.01)
+    (gradient,) = torch.autograd.grad(log_s, loss.flow.log_tau)
+    assert float(gradient) == pytest.approx(2 * tau**2 / (1 + tau**2), abs=0.02)
+
+
+def test_in_evaluation_s_is_settled_until_a_parameter_changes() -> None:
+    loss = RLELoss(disturbed()).eval()
+    error = torch.randn(5, 2)
+    first = loss.error_log_prob(error)
+    assert torch.equal(loss.error_log_prob(error), first)
+    with torch.inference_mode():
+        assert torch.equal(loss.error_log_prob(error), first)
+    before = loss._settled
+    with torch.no_grad():
+        loss.flow.biases[-1].add_(0.5)
+    moved = loss.error_log_prob(error)
+    assert loss._settled is not before
+    fresh = RLELoss(disturbed()).eval()
+    with torch.inference_mode():
+        fresh.error_log_prob(error)  # settles on the old weights, in another mode
+    fresh.load_state_dict(loss.state_dict())
+    torch.testing.assert_close(fresh.error_log_prob(error), moved)
+    moved.sum().backward()
+    assert loss.flow.biases[0].grad is not None
+
+
+def test_in_training_s_is_drawn_afresh() -> None:
+    loss = RLELoss(disturbed()).train()
+    error = torch.randn(5, 2)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        first, second = loss.error_log_prob(error), loss.error_log_prob(error)
+        torch.manual_seed(0)
+        assert torch.equal(loss.error_log_prob(error), first)
+    # One s for all of a step, and another at the next.
+    torch.testing.assert_close(first - second, (first - second)[:1].expand(5), atol=1e-5, rtol=0)
+    assert (first - second).abs().max() > 1e-5
+
+
+# What it is made of
+
+
+def test_defaults_are_the_papers_flow_and_a_proper_density() -> None:
+    loss = RLELoss()
+    assert isinstance(loss.flow, RealNVP)
+    assert sum(p.numel() for p in loss.parameters()) == 53_784
+    assert loss.config() == {
+        "dim": 2,
+        "base": "laplace",
+        "convention": "normalized",
+        "mode": "rle",
+        "flow": {"dim": 2, "layers": 6, "hidden": [64, 64], "activation": "leaky_relu"},
+    }
+    assert sum(p.numel() for p in RLELoss(dim=3).parameters()) == 55_332
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flow": RealNVP(3)}, "rle mode in 2 dimensions"),
+        ({"flow": RealNVP(2), "dim": 3}, "in 3 dimensions"),
+        ({"dim": 3, "convention": "released"}, "released code has no"),
+        ({"dim": 3, "convention": "mmpose"}, "mmpose code has no"),
+        ({"convention": "released", "base": "gaussian"}, "gaussian base"),
+        ({"convention": "released", "mode": "basic"}, "no basic mode"),
+        ({"convention": "mmpose", "mode": "basic"}, "no basic mode"),
+    ],
+)
+def test_what_never_was(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RLELoss(**options)
+
+
+def test_the_gradient_shortcut() -> None:
+    # Near the start G is N(0, I) and the gradient of -log Q does not pass through the flow: d|e|/db = sign / sigma.
+    mu, sigma, target = (
+        torch.zeros(1, 1, 2, requires_grad=True),
+        torch.full((1, 1, 2), 0.5),
+        torch.tensor([[[1.0, -2.0]]]),
+    )
+    RLELoss(identity(), convention="paper")(mu, sigma, target).backward()
+    error = (target / sigma)[0, 0]
+    expected = -(error.sign() + error) / 0.5  # of |e| and of e² / 2
+    torch.testing.assert_close(mu.grad[0, 0], expected)
+
+
+# Learning
+
+
+def test_a_short_training_recovers_a_known_laplace_scale() -> None:
+    # Errors of two kinds of joints, one a Laplace density of scales .02 and .06, the other four times as wide.
+    torch.manual_seed(0)
+    scales = torch.tensor([[0.02, 0.06], [0.08, 0.24]])
+    mu, raw = nn.Parameter(torch.full((2, 2), 0.1)), nn.Parameter(torch.full((2, 2), -2.0))
+    loss = RLELoss(RealNVP(2, 4, (8, 8)))
+    optimizer = torch.optim.Adam([{"params": [mu, raw], "lr": 3e-2}, {"params": loss.parameters(), "lr": 3e-3}])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [3e-2, 1e-2], 400)
+    laplace = torch.distributions.Laplace(torch.zeros(2, 2), scales)
+    for _ in range(400):
+        target = 0.25 + laplace.sample((128,))
+        optimizer.zero_grad()
+        loss(mu.expand_as(target), raw.sigmoid().expand_as(target), target).backward()
+        optimizer.step()
+        schedule.step()
+    loss.eval()
+    held_out = 0.25 + laplace.sample((4000,))
+    with torch.no_grad():
+        claim = loss.distribution(mu.expand_as(held_out), raw.sigmoid().expand_as(held_out))
+        nll = -claim.log_prob(held_out).mean()
+        torch.testing.assert_close(claim.std[0] / (math.sqrt(2) * scales), torch.ones(2, 2), atol=0.12, rtol=0)
+        torch.testing.assert_close((claim.mean[0] - 0.25) / scales, torch.zeros(2, 2), atol=0.2, rtol=0)
+        truth = -laplace.log_prob(held_out - 0.25).sum(dim=-1).mean()
+        assert float(truth) - 0.01 < float(nll) < float(truth) + 0.1
+        for level in (0.5, 0.9):
+            held = claim.region(level).contains(held_out).float().mean()
+            assert float(held) == pytest.approx(level, abs=0.04)

@@ -1,0 +1,221 @@
+"""OKS and average precision against pycocotools, which everybody's numbers come from."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import coco as reference
+from pycocotools.cocoeval import COCOeval
+
+from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
+from logpose.skeletons import COCO
+
+NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
+SIGMAS = COCO.sigmas
+
+
+def pycocotools(truth: dict[str, Any], results: list[dict[str, Any]], sigmas: tuple[float, ...]) -> COCOeval:
+    """An evaluation by the reference implementation."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        file = reference.COCO()
+        file.dataset = copy.deepcopy(truth)
+        file.createIndex()
+        evaluation = COCOeval(file, file.loadRes(copy.deepcopy(results)), "keypoints")
+        evaluation.params.kpt_oks_sigmas = np.array(sigmas)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+def people(seed: int, count: int = 40, joints: int = 17) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Joints, flags, boxes and areas, of all three of COCO's sizes."""
+    rng = np.random.default_rng(seed)
+    boxes = np.column_stack([rng.uniform(0, 300, (count, 2)), rng.uniform(15, 250, (count, 2))])
+    joints_at = boxes[:, None, :2] + rng.uniform(0, 1, (count, joints, 2)) * boxes[:, None, 2:]
+    visible = rng.choice([0, 1, 2], (count, joints), p=[0.3, 0.2, 0.5])
+    visible[3] = 0
+    return joints_at, visible, boxes, boxes[:, 2] * boxes[:, 3] * rng.uniform(0.3, 0.8, count)
+
+
+def found(
+    truth: np.ndarray, area: np.ndarray, image_ids: list[int], seed: int, category: int = 1
+) -> list[dict[str, Any]]:
+    """Results near the labels, some good, some bad, some invented."""
+    rng = np.random.default_rng(seed)
+    spread = np.sqrt(area)[:, None, None] * rng.choice([0.01, 0.05, 0.15], (len(truth), 1, 1))
+    keypoints = np.where(np.isfinite(truth), truth, 0) + spread * rng.standard_normal(truth.shape)
+    rows = [
+        {
+            "image_id": image_ids[i],
+            "category_id": category,
+            "keypoints": np.column_stack([keypoints[i], np.ones(truth.shape[1])]).ravel().tolist(),
+            "score": float(rng.uniform()),
+        }
+        for i in range(len(truth))
+    ]
+    return [row for i, row in enumerate(rows) if i % 7 != 1] + [rows[0] | {"score": 0.01}]
+
+
+# OKS
+
+
+def test_oks_by_hand() -> None:
+    predicted = np.array([[[3.0, 4.0], [0.0, 0.0], [9.0, 9.0]]])
+    truth = np.array([[[0.0, 0.0], [0.0, 0.0], [math.nan, math.nan]]])
+    visible, area = np.array([[1, 2, 0]]), np.array([100.0])
+    # d² = 25; 2 · area · (2 · 0.25)² = 50
+    assert oks(predicted, truth, visible, area, (0.25, 0.1, 0.1))[0] == pytest.approx((math.exp(-0.5) + 1) / 2)
+
+
+def test_nobody_labelled_is_not_a_number() -> None:
+    similarity = oks(np.zeros((2, 1, 2)), np.zeros((2, 1, 2)), np.array([[0], [1]]), np.ones(2), (0.1,))
+    assert math.isnan(similarity[0])
+    assert similarity[1] == 1
+
+
+def test_oks_is_pycocotools(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, visible, boxes, area = people(0)
+    ids = list(range(1, 41))
+    content = coco_ground_truth(truth, visible, boxes, area, ids)
+    results = [row for row in found(truth, area, ids, 1) if row["score"] > 0.01]
+    evaluation = pycocotools(content, results, SIGMAS)
+    compared = 0
+    for row in results:
+        i = row["image_id"] - 1
+        predicted = np.array(row["keypoints"]).reshape(1, 17, 3)[..., :2]
+        ours = oks(predicted, truth[i : i + 1], visible[i : i + 1], area[i : i + 1], SIGMAS)[0]
+        theirs = evaluation.computeOks(i + 1, 1)
+        if visible[i].any():
+            assert ours == pytest.approx(theirs.item(), abs=1e-6)
+            compared += 1
+    assert compared > 20
+
+
+@given(st.integers(0, 2**31))
+def test_oks_is_one_only_at_the_truth_and_falls_with_distance(seed: int) -> None:
+    truth, visible, _, area = people(seed % 1000, 5)
+    visible[:] = 2
+    away = np.random.default_rng(seed).standard_normal(truth.shape)
+    near, far = (oks(truth + s * away, truth, visible, area, SIGMAS) for s in (1.0, 2.0))
+    assert np.all(oks(truth, truth, visible, area, SIGMAS) == 1)
+    assert np.all((far < near) & (near < 1))
+
+
+# Average precision
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("joints", "sigmas"), [(17, SIGMAS), (5, (0.03, 0.05, 0.1, 0.02, 0.08))])
+def test_ap_is_pycocotools_on_made_up_people(seed: int, joints: int, sigmas: tuple[float, ...]) -> None:
+    truth, visible, boxes, area = people(seed, joints=joints)
+    ids = [100 + i // 4 for i in range(len(truth))]
+    truth[visible == 0] = math.nan
+    content = coco_ground_truth(truth, visible, boxes, area, ids)
+    results = found(truth, area, ids, seed + 10)
+    ours = coco_ap(content, results, sigmas)
+    theirs = pycocotools(content, results, sigmas).stats
+    assert tuple(ours) == NAMES
+    np.testing.assert_allclose(list(ours.values()), theirs, atol=1e-6)
+    assert 0.1 < ours["ap"] < 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ap_is_pycocotools_on_coco(data_root: Path, seed: int) -> None:
+    file = data_root / "coco_mini" / "annotations" / "person_keypoints_val2017.json"
+    if not file.is_file():
+        pytest.skip(f"no {file}")
+    content = json.loads(file.read_text())
+    rows = [row for row in content["annotations"] if row["num_keypoints"]]
+    truth = np.array([row["keypoints"] for row in rows], dtype=float).reshape(-1, 17, 3)[..., :2]
+    area = np.array([row["area"] for row in rows])
+    results = found(truth, area, [row["image_id"] for row in rows], seed)
+    before = copy.deepcopy((content, results))
+    ours = coco_ap(content, results, SIGMAS)
+    np.testing.assert_allclose(list(ours.values()), pycocotools(content, results, SIGMAS).stats, atol=1e-6)
+    assert 0.1 < ours["ap"] < 0.9
+    assert (content, results) == before, "what is given is left alone"
+
+
+def test_the_truth_is_perfect_and_sizes_that_nobody_has_are_not_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    truth, visible, boxes, _ = people(1)
+    visible[3] = 2
+    area = np.full(40, 50.0**2)  # medium
+    ids = list(range(40))
+    results = [
+        {
+            "image_id": i,
+            "category_id": 1,
+            "keypoints": np.column_stack([truth[i], np.ones(17)]).ravel().tolist(),
+            "score": 1.0,
+        }
+        for i in ids
+    ]
+    figures = coco_ap(coco_ground_truth(truth, visible, boxes, area, ids), results, SIGMAS)
+    for name in ("ap", "ap50", "ap75", "ap_medium", "ar"):
+        assert figures[name] == pytest.approx(1)
+    assert math.isnan(figures["ap_large"])
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_found() -> None:
+    truth, visible, boxes, area = people(1)
+    figures = coco_ap(coco_ground_truth(truth, visible, boxes, area, list(range(40))), [], SIGMAS)
+    assert figures == dict.fromkeys(NAMES, 0.0)
+
+
+def test_ground_truth_is_a_coco_file() -> None:
+    truth, visible, boxes, area = people(2, 4)
+    truth[visible == 0] = math.nan
+    content = coco_ground_truth(truth, visible, boxes, area, [7, 7, 9, 7])
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert content["images"] == [{"id": 7}, {"id": 9}]
+    assert [row["id"] for row in content["annotations"]] == [1, 2, 3, 4], "COCO's evaluation takes 0 for no match"
+    row = content["annotations"][2]
+    assert row["image_id"] == 9
+    assert row["num_keypoints"] == int((visible[2] > 0).sum())
+    triplets = np.array(row["keypoints"]).reshape(17, 3)
+    np.testing.assert_array_equal(triplets[:, 2], visible[2])
+    np.testing.assert_array_equal(triplets[visible[2] > 0, :2], truth[2][visible[2] > 0])
+
+
+# People found more than once
+
+
+@given(st.integers(0, 2**31), st.integers(0, 9), st.floats(0.2, 0.99))
+def test_oks_nms_is_the_naive_loop(seed: int, count: int, threshold: float) -> None:
+    rng = np.random.default_rng(seed)
+    keypoints = rng.integers(0, 3, (count, 1, 1)) * 40 + rng.normal(0, 3, (count, 3, 2))
+    scores, area = rng.integers(0, 5, count) / 4, rng.uniform(400, 4000, count)
+    sigmas = (0.05, 0.1, 0.07)
+
+    def similarity(i: int, j: int) -> float:
+        squared = ((keypoints[i] - keypoints[j]) ** 2).sum(axis=1)
+        each = [
+            math.exp(-d / (2 * (area[i] + area[j]) / 2 * (2 * s) ** 2)) for d, s in zip(squared, sigmas, strict=True)
+        ]
+        return sum(each) / 3
+
+    kept: list[int] = []
+    for i in sorted(range(count), key=lambda i: -scores[i]):
+        if all(similarity(i, j) <= threshold for j in kept):
+            kept.append(i)
+    assert oks_nms(keypoints, scores, area, sigmas, threshold) == kept
+
+
+def test_oks_nms_keeps_the_best_of_each() -> None:
+    one, other = np.zeros((3, 2)), np.full((3, 2), 500.0)
+    keypoints = np.stack([one, other, one + 0.1, other + 0.1, one + 0.2])
+    scores, area = np.array([0.5, 0.6, 0.9, 0.1, 0.2]), np.full(5, 1e4)
+    assert oks_nms(keypoints, scores, area, (0.1, 0.1, 0.1)) == [2, 1]
+    assert oks_nms(keypoints[:0], scores[:0], area[:0], (0.1, 0.1, 0.1)) == []

@@ -1,0 +1,301 @@
+"""Backbones by name, weights from files that may be anything, and timm where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from logpose.compat import mend_torchvision
+from logpose.models import ResNet, create_backbone, load_backbone_weights
+from logpose.models.backbones import IMAGENET_URLS
+from logpose.structures import InputError
+
+SIZE = (64, 48)
+
+
+def torchvision_state(depth: int = 18) -> dict[str, Tensor]:
+    """A state dict as torchvision publishes: with a classifier, every value its own."""
+    torch.manual_seed(3)
+    state = {
+        name: torch.rand_like(t) if t.is_floating_point() else t + 7 for name, t in ResNet(depth).state_dict().items()
+    }
+    return state | {"fc.weight": torch.rand(1000, 512), "fc.bias": torch.rand(1000)}
+
+
+def is_filled(backbone: nn.Module, state: dict[str, Tensor]) -> bool:
+    return all(torch.equal(value, state[name]) for name, value in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def test_resnets_by_name(depth: int) -> None:
+    with torch.device("meta"):
+        backbone = create_backbone(f"resnet{depth}", SIZE)
+    assert isinstance(backbone, ResNet)
+    assert backbone.name == f"resnet{depth}"
+
+
+@pytest.mark.parametrize("name", ["resnet19", "ResNet50", "", "resnet", "hrnet_w32", "../resnet18"])
+def test_unknown_names_list_the_known(name: str) -> None:
+    with pytest.raises(InputError, match=r"no backbone .*resnet18, .*timm/NAME"):
+        create_backbone(name, SIZE)
+
+
+# Weights from files
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_weights_of_torchvisions_file(tmp_path: Path, wrapped: bool) -> None:
+    state = torchvision_state()
+    file = tmp_path / "weights.pth"
+    torch.save({"state_dict": state, "epoch": 3} if wrapped else state, file)
+    backbone = create_backbone("resnet18", SIZE)
+    assert not is_filled(backbone, state)
+    load_backbone_weights(backbone, str(file))
+    assert is_filled(backbone, state)
+
+
+def test_old_files_do_not_count_batches(tmp_path: Path) -> None:
+    state = {name: value for name, value in torchvision_state().items() if "num_batches" not in name}
+    torch.save(state, tmp_path / "old.pth")
+    backbone = create_backbone("resnet18", SIZE)
+    load_backbone_weights(backbone, str(tmp_path / "old.pth"))
+    assert torch.equal(backbone.conv1.weight, state["conv1.weight"])
+
+
+def test_weights_in_safetensors(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
+    state = torchvision_state()
+    safetensors.save_file(state, tmp_path / "weights.safetensors")
+    backbone = create_backbone("resnet18", SIZE)
+    load_backbone_weights(backbone, str(tmp_path / "weights.safetensors"))
+    assert is_filled(backbone, state)
+    (tmp_path / "bad.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{not json")
+    with pytest.raises(InputError, match=r"bad\.safetensors: not a weights file"):
+        load_backbone_weights(backbone, str(tmp_path / "bad.safetensors"))
+
+
+class Own(nn.Module):
+    """A backbone of one's own with a part that is called like a classifier."""
+
+    channels = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x)
+
+
+def test_a_part_called_head_is_filled_too(tmp_path: Path) -> None:
+    state = {**Own().state_dict(), "classifier.weight": torch.zeros(3)}
+    torch.save(state, tmp_path / "own.pth")
+    own = Own()
+    load_backbone_weights(own, str(tmp_path / "own.pth"))
+    assert is_filled(own, state)
+
+
+def test_random_weights_are_left_as_they_are() -> None:
+    backbone = create_backbone("resnet18", SIZE)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    load_backbone_weights(backbone, "random")
+    assert is_filled(backbone, before)
+
+
+class Bomb:
+    """Runs code where a pickle is trusted."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return os.mkdir, (str(self.target),)
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": Bomb(tmp_path / "boom")}, tmp_path / "evil.pth")
+    backbone = create_backbone("resnet18", SIZE)
+    with pytest.raises(InputError, match=r"evil\.pth: not a weights file that can be read safely"):
+        load_backbone_weights(backbone, str(tmp_path / "evil.pth"))
+    assert not (tmp_path / "boom").exists()
+    # The bomb is real: whoever trusts the file runs it.
+    torch.load(tmp_path / "evil.pth", weights_only=False)
+    assert (tmp_path / "boom").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", bytes(range(256)) * 20, b"PK\x03\x04" + b"\0" * 50])
+def test_files_that_are_no_weights(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.pth: not a weights file"):
+        load_backbone_weights(create_backbone("resnet18", SIZE), str(tmp_path / "x.pth"))
+
+
+@pytest.mark.parametrize(
+    "content", [[torch.zeros(2)], {"a": 1}, {"state_dict": {"a": "b"}}, torch.zeros(3), {1: torch.zeros(2)}]
+)
+def test_files_without_a_dictionary_of_tensors(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(InputError, match=r"x\.pth: holds no dictionary of tensors"):
+        load_backbone_weights(create_backbone("resnet18", SIZE), str(tmp_path / "x.pth"))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.pth: no such weights file \(give a file, 'imagenet' or 'random'\)"):
+        load_backbone_weights(create_backbone("resnet18", SIZE), str(tmp_path / "gone.pth"))
+    with pytest.raises(InputError, match="no such weights file"):
+        load_backbone_weights(create_backbone("resnet18", SIZE), str(tmp_path))
+
+
+def test_weights_of_another_network_change_nothing(tmp_path: Path) -> None:
+    state = torchvision_state()
+    backbone = create_backbone("resnet18", SIZE)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    state["layer4.1.bn2.bias"] = torch.zeros(3)
+    del state["layer1.0.conv1.weight"]
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(
+        InputError, match=r"not weights of resnet18; 2 tensors .* the first is layer1\.0\.conv1\.weight"
+    ):
+        load_backbone_weights(backbone, str(tmp_path / "x.pth"))
+    assert is_filled(backbone, before)
+
+
+# Weights from the network
+
+
+def test_imagenet_weights_are_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, asked = torchvision_state(), {}
+
+    def download(url: str, **options: object) -> dict[str, Tensor]:
+        asked.update(options, url=url)
+        return state
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
+    backbone = create_backbone("resnet18", SIZE)
+    load_backbone_weights(backbone, "imagenet")
+    assert is_filled(backbone, state)
+    assert asked["url"] == IMAGENET_URLS["resnet18"]
+    assert asked["weights_only"] is True
+    assert asked["check_hash"] is True
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        URLError("name resolution"),
+        HTTPError("https://x", 503, "unavailable", None, None),  # type: ignore[arg-type]
+        TimeoutError("timed out"),
+        ConnectionResetError("reset"),
+        RuntimeError("invalid hash value"),
+    ],
+)
+def test_without_a_network_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def download(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
+    with pytest.raises(InputError, match=r"resnet18 could not be downloaded .*--weights FILE.*--weights random"):
+        load_backbone_weights(create_backbone("resnet18", SIZE), "imagenet")
+
+
+def test_there_are_no_imagenet_weights_of_ones_own_backbone() -> None:
+    with pytest.raises(InputError, match="no ImageNet weights are known for Own"):
+        load_backbone_weights(Own(), "imagenet")
+
+
+# timm
+
+if importlib.util.find_spec("timm") is None:
+    timm_only = pytest.mark.skip(reason="timm is not installed: pip install 'logpose[timm]'")
+else:
+    mend_torchvision()
+    # timm's own dependencies warn of each other now and then.
+    timm_only = pytest.mark.filterwarnings("default")
+
+FAMILIES = {
+    "mobilenetv3_small_050": (2, 3),
+    "resnet18": (2, 3),
+    "convnext_atto": (2, 3),
+    "hrnet_w18_small": (2, 3),
+    "vit_tiny_patch16_224": (1, 4 * 6),  # a row of tokens
+    "swin_tiny_patch4_window7_224": (2, 3),
+}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
+def test_without_timm_it_says_how_to_get_it() -> None:
+    with pytest.raises(InputError, match=r"needs timm: pip install 'logpose\[timm\]'"):
+        create_backbone("timm/resnet18", SIZE)
+
+
+@timm_only
+@pytest.mark.parametrize("name", FAMILIES)
+def test_timm_models_are_backbones(name: str, tmp_path: Path) -> None:
+    size = (64, 96)
+    backbone = create_backbone(f"timm/{name}", size).eval()
+    assert backbone.name == f"timm/{name}"
+    with torch.no_grad():
+        features = backbone(torch.randn(2, 3, *size))
+    assert features.shape == (2, backbone.channels, *FAMILIES[name])
+    assert features.isfinite().all()
+    # A file of timm's, with its classifier, fills all of it.
+    import timm
+
+    torch.manual_seed(1)
+    options = {"img_size": size} if name.startswith(("vit", "swin")) else {}
+    whole = timm.create_model(name, **options).eval()
+    torch.save(whole.state_dict(), tmp_path / "timm.pth")
+    load_backbone_weights(backbone, str(tmp_path / "timm.pth"))
+    x = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        expected = whole.forward_features(x)
+        found = backbone(x)
+    torch.testing.assert_close(found.mean(), _patches(whole, expected).mean(), atol=1e-5, rtol=1e-4)
+
+
+def _patches(model: nn.Module, features: Tensor) -> Tensor:
+    return features[:, getattr(model, "num_prefix_tokens", 0) :] if features.ndim == 3 else features
+
+
+@timm_only
+def test_timm_has_no_such_model() -> None:
+    with pytest.raises(InputError, match=r"timm has no model 'resnet_of_mine'; it has .*resnet"):
+        create_backbone("timm/resnet_of_mine", SIZE)
+
+
+@timm_only
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18"])
+def test_pretrained_weights_of_timm_are_made_for_the_crops_size(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    import timm
+
+    backbone = create_backbone(f"timm/{name}", (64, 96))
+    create, made = timm.create_model, []
+
+    def download(name: str, pretrained: bool = False, **options: object) -> nn.Module:
+        assert pretrained
+        made.append(create(name, **options))
+        return made[-1]
+
+    monkeypatch.setattr(timm, "create_model", download)
+    load_backbone_weights(backbone, "imagenet")
+    assert is_filled(backbone.model, made[-1].state_dict())
+
+
+@timm_only
+def test_timm_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    backbone = create_backbone("timm/resnet18", SIZE)
+
+    def download(*_: object, **__: object) -> None:
+        raise FileNotFoundError("no file in the cache, and the hub cannot be reached")
+
+    monkeypatch.setattr(timm, "create_model", download)
+    with pytest.raises(InputError, match=r"timm/resnet18 could not be downloaded .*--weights random"):
+        load_backbone_weights(backbone, "imagenet")

@@ -1,0 +1,46 @@
+"""Finding a recipe: by name, in a file of one's own, and what a typo gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from logpose.recipes import available, find
+from logpose.structures import InputError
+from logpose.training import Recipe
+
+MINE = """
+from logpose.recipes.coco import coco_people
+from logpose.training import Recipe
+
+def my_run() -> Recipe:
+    '''Mine.'''
+    return Recipe(people=coco_people, epochs=3)
+"""
+
+
+def test_every_recipe_is_found_and_makes_one():
+    for name, make in available().items():
+        assert find(name) is make
+        assert isinstance(make(), Recipe)
+
+
+def test_a_typo_gets_the_nearest_name():
+    with pytest.raises(InputError, match="did you mean coco_resnet50_rle"):
+        find("coco_resnet5_rle")
+
+
+def test_a_recipe_of_one_s_own(tmp_path):
+    file = tmp_path / "my_recipes.py"
+    file.write_text(MINE)
+    assert find(f"{file}:my_run")().epochs == 3
+    with pytest.raises(InputError, match=r"my_recipes\.py: defines no function 'my_rum'; did you mean my_run"):
+        find(f"{file}:my_rum")
+
+
+def test_a_file_that_is_missing_or_broken_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.py: no such file"):
+        find(f"{tmp_path}/nowhere.py:run")
+    file = tmp_path / "broken.py"
+    file.write_text("def run(:\n")
+    with pytest.raises(InputError, match=r"broken\.py: cannot be run: SyntaxError"):
+        find(f"{file}:run")

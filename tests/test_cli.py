@@ -1,0 +1,216 @@
+"""The command line: what a newcomer types, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from logpose.cli import main
+
+
+def run(capsys, *words):
+    """Exit code, stdout and stderr of `logpose WORDS`."""
+    try:
+        code = main([str(word) for word in words])
+    except SystemExit as ended:
+        code = ended.code or 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for command in ("demo", "train", "eval", "predict", "recipes", "inspect", "synth"):
+        assert command in out
+
+
+@pytest.mark.parametrize("command", ["demo", "train", "eval", "predict", "recipes", "inspect", "synth"])
+def test_every_command_has_help(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert "usage: logpose" in out
+
+
+def test_without_a_command_or_with_a_typo_it_says_what_there_is(capsys):
+    for words in ((), ("trian",), ("train",), ("eval",)):
+        code, out, err = run(capsys, *words)
+        assert code == 2
+        assert not out
+        assert err
+
+
+def test_recipes_are_listed_one_a_line(capsys):
+    code, out, _ = run(capsys, "recipes")
+    assert code == 0
+    assert any(line.startswith("coco_resnet50_rle ") and "ResNet-50" in line for line in out.splitlines())
+
+
+def test_from_people_to_predictions(capsys, tmp_path, monkeypatch):
+    """synth, inspect, train, eval, predict: each takes what the one before it wrote."""
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "synth", "data", "--train", 12, "--val", 4, "--size", "[96,72]")[0] == 0
+    code, out, _ = run(capsys, "inspect", "data")
+    assert code == 0
+    assert "17 joints" in out
+    small = ("--size", "[64,48]", "--epochs", 1, "--batch-size", 8, "--workers", 0, "--out", "runs/one")
+    code, out, err = run(capsys, "train", "coco_resnet18_rle", "--data", "data", *small)
+    assert code == 0
+    assert "error_px" in out
+    assert "best.ckpt" in err
+    code, out, _ = run(capsys, "eval", "runs/one/best.ckpt", "--data", "data", "--json", "--save-json", "found.json")
+    assert code == 0
+    figures = json.loads(out)
+    assert {"ap", "ar", "pck@0.1", "error_px", "nll", "coverage@0.9"} <= figures.keys()
+    assert len(json.loads((tmp_path / "found.json").read_text())) == figures["people"]
+    boxes = [{**row, "bbox": [0, 0, 50, 90]} for row in json.loads((tmp_path / "found.json").read_text())]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    code, out, _ = run(capsys, "eval", "runs/one/best.ckpt", "--data", "data", "--boxes", "boxes.json", "--json")
+    assert code == 0
+    assert "ap" in json.loads(out)
+    words = ("--save-json", "out.json", "--save-images", "out")
+    code, out, err = run(capsys, "predict", "runs/one/best.ckpt", "data/val", *words)
+    assert (code, out) == (0, "")
+    rows = json.loads((tmp_path / "out.json").read_text())
+    assert len(rows) == 4
+    assert len(rows[0]["sigma"]) == 34
+    assert len(list((tmp_path / "out").glob("*.jpg"))) == 4
+    code, out, _ = run(capsys, "predict", "runs/one/best.ckpt", next((tmp_path / "data/val").iterdir()))
+    assert code == 0
+    assert "left_wrist" in out
+    assert run(capsys, "train", "coco_resnet18_rle", "--data", "data", *small)[0] == 2  # nothing is written over
+    code, _, _ = run(capsys, "train", "coco_resnet18_rle", "--resume", "runs/one", "--epochs", 2)
+    assert code == 0
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run a command that must end in one sentence on stderr, exit code 2 and nothing on stdout; returns it."""
+
+    def refuse(*words):
+        code, out, err = run(capsys, *words)
+        assert (code, out) == (2, "")
+        lines = [line for line in err.splitlines() if line.startswith("logpose: ")]
+        assert len(lines) == 1
+        assert "Traceback" not in err
+        return lines[0]
+
+    return refuse
+
+
+def spoil(folder, tmp_path, change):
+    """A copy of a COCO folder whose training file went through `change`."""
+    data = shutil.copytree(folder, tmp_path / "spoiled")
+    file = data / "annotations" / "person_keypoints_train.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    return data
+
+
+def test_bad_data_files_are_refused_by_name(refused, coco_folder, tmp_path):
+    assert "nowhere: no such file or folder" in refused("inspect", tmp_path / "nowhere")
+    for name, text, told in (
+        ("empty.json", "", "the file is empty"),
+        ("broken.json", '{"images": [}', "not JSON"),
+        ("list.json", "[]", "not a COCO annotation file"),
+    ):
+        (tmp_path / name).write_text(text)
+        sentence = refused("inspect", tmp_path / name)
+        assert name in sentence
+        assert told in sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda row: row.pop("keypoints"), "no keypoints"),
+        (lambda row: row["keypoints"].pop(), "wrong number of keypoint values"),
+        (lambda row: row["keypoints"].__setitem__(slice(0, 3), [float("nan"), 1, 2]), "keypoints are not finite"),
+        (lambda row: row.__setitem__("bbox", [3, 3, 0, 4]), "box of no area"),
+        (lambda row: row.__setitem__("bbox", [9000, 9000, 4, 4]), "box outside the image"),
+        (lambda row: row.__setitem__("image_id", 9999), "its image is not in the file"),
+    ],
+)
+def test_a_bad_row_is_refused_in_strict_training_by_file_and_row(refused, coco_folder, tmp_path, change, told):
+    data = spoil(coco_folder, tmp_path, lambda content: change(content["annotations"][4]))
+    sentence = refused("train", "coco_resnet18_rle", "--data", data, "--strict", "true", "--out", tmp_path / "run")
+    assert told in sentence
+    assert "person_keypoints_train.json: annotation 4" in sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_and_truncated_images_are_named(refused, coco_folder, tmp_path):
+    data = shutil.copytree(coco_folder, tmp_path / "data")
+    first, second = sorted((data / "train").iterdir())[:2]
+    second.write_bytes(second.read_bytes()[:-200])
+    words = ("train", "coco_resnet18_rle", "--data", data, "--strict", "true", "--out", tmp_path / "run")
+    assert second.name in (sentence := refused(*words))
+    assert "breaks off before its end" in sentence
+    second.unlink()
+    assert "no such image file" in refused(*words)
+    assert first.exists()
+
+
+def test_checkpoints_that_are_none_are_refused(refused, coco_folder, tiny_run, tmp_path):
+    photo = next((coco_folder / "val").iterdir())
+    assert "no such checkpoint" in refused("predict", tmp_path / "no.ckpt", photo)
+    (tmp_path / "text.ckpt").write_text("hello")
+    assert "not a checkpoint" in refused("predict", tmp_path / "text.ckpt", photo)
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "other.ckpt")
+    assert "not a checkpoint of logpose" in refused("predict", tmp_path / "other.ckpt", photo)
+
+
+def test_a_checkpoint_for_another_skeleton_is_refused(refused, coco_folder, tiny_run, tmp_path):
+    data = shutil.copytree(coco_folder, tmp_path / "data")
+    for file in (data / "annotations").iterdir():
+        content = json.loads(file.read_text())
+        content["categories"][0]["keypoints"][0] = "snout"
+        file.write_text(json.dumps(content))
+    assert "snout" in refused("eval", tiny_run / "best.ckpt", "--data", data)
+
+
+def test_unknown_recipes_get_the_nearest_name(refused):
+    assert "did you mean coco_resnet50_rle" in refused("train", "coco_resnet50_rel", "--data", "x")
+
+
+def test_pictures_and_boxes_that_are_none_are_refused(refused, coco_folder, tiny_run, tmp_path):
+    checkpoint = tiny_run / "best.ckpt"
+    (tmp_path / "text.jpg").write_text("not a picture")
+    assert "text.jpg: not a picture that can be read" in refused("predict", checkpoint, tmp_path / "text.jpg")
+    cv2.imwrite(str(tmp_path / "cut.png"), np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    assert "breaks off" in refused("predict", checkpoint, tmp_path / "cut.png", "--save-json", tmp_path / "o.json")
+    assert not (tmp_path / "o.json").exists()
+    (tmp_path / "boxes.json").write_text('{"elsewhere.jpg": [[1, 2, 3, 4]]}')
+    photo = next((coco_folder / "val").iterdir())
+    assert "boxes for other images" in refused("predict", checkpoint, photo, "--boxes", tmp_path / "boxes.json")
+
+
+def test_synth_does_not_write_over_anything(refused, tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    refused("synth", tmp_path, "--train", 1, "--val", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert "at least one image" in refused("synth", tmp_path / "new", "--train", 0)
+
+
+def test_an_unknown_device_is_refused(refused, coco_folder, tiny_run):
+    photo = next((coco_folder / "val").iterdir())
+    assert "--device warp" in refused("predict", tiny_run / "best.ckpt", photo, "--device", "warp")
+
+
+def test_the_installed_module_runs_and_bad_input_leaves_no_traceback():
+    ran = subprocess.run(
+        [sys.executable, "-m", "logpose.cli", "inspect", "nowhere"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert ran.stderr == "logpose: nowhere: no such file or folder\n"
+    assert ran.stdout == ""

@@ -1,0 +1,81 @@
+"""Drawing: marks are where they should be, in the right colours, and nothing breaks at the edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from logpose.drawing import CENTRE, LEFT, RIGHT, contact_sheet, draw_pose, enlarged
+from logpose.skeletons import COCO, Skeleton
+
+PAIR = Skeleton("bar", ("left_end", "right_end", "middle"), bones=((0, 2), (2, 1)))
+
+
+def canvas(height=100, width=120):
+    return np.zeros((height, width, 3), np.uint8)
+
+
+def test_joints_have_the_colour_of_their_side():
+    image = canvas()
+    draw_pose(image, PAIR, np.array([[20.0, 50], [100, 50], [60, 50]]))
+    assert tuple(image[50, 20]) == LEFT
+    assert tuple(image[50, 100]) == RIGHT
+    assert tuple(image[50, 60]) == CENTRE
+    assert image[50, 40].any()
+    assert not image[20].any()
+
+
+def test_sides_are_told_in_every_spelling():
+    for names in (("right_00", "left_00"), ("RWrist", "LWrist"), ("r_hip", "l_hip"), ("ankle_r", "ankle_l")):
+        image = canvas()
+        draw_pose(image, Skeleton("s", names), np.array([[20.0, 50], [100, 50]]))
+        assert tuple(image[50, 20]) == RIGHT
+        assert tuple(image[50, 100]) == LEFT
+
+
+def test_the_ellipse_reaches_as_far_as_it_is_told():
+    image = canvas()
+    draw_pose(image, Skeleton("s", ("a",)), np.array([[60.0, 50]]), np.array([[40.0, 20]]))
+    lit = np.argwhere(image.any(axis=2))
+    assert lit[:, 1].min() == pytest.approx(20, abs=1.5)
+    assert lit[:, 1].max() == pytest.approx(100, abs=1.5)
+    assert lit[:, 0].min() == pytest.approx(30, abs=1.5)
+    assert lit[:, 0].max() == pytest.approx(70, abs=1.5)
+
+
+def test_only_shown_and_finite_joints_are_drawn():
+    image = canvas()
+    points = np.array([[20.0, 50], [100, 50], [np.nan, 50]])
+    draw_pose(image, PAIR, points, shown=np.array([True, False, True]))
+    assert image[50, 20].any()
+    assert not image[50, 100].any()
+    assert not image[50, 60].any()
+
+
+def test_far_and_huge_marks_do_not_break():
+    image = canvas()
+    far = np.full((17, 2), 1e9)
+    draw_pose(image, COCO, far, np.full((17, 2), 1e9))
+    draw_pose(image, COCO, -far, np.full((17, 2), np.nan))
+
+
+def test_small_pictures_are_enlarged_and_large_ones_copied():
+    small, factor = enlarged(canvas(50, 100), 300)
+    assert small.shape == (150, 300, 3)
+    assert factor == 3
+    large = canvas(500, 700)
+    same, factor = enlarged(large, 300)
+    assert factor == 1
+    assert same is not large
+    assert same.shape == large.shape
+
+
+def test_a_contact_sheet_keeps_shapes_and_order():
+    red, green = np.full((50, 100, 3), (255, 0, 0), np.uint8), np.full((100, 50, 3), (0, 255, 0), np.uint8)
+    sheet = contact_sheet([red, green, red], columns=2, tile=(64, 64))
+    assert sheet.shape == (128, 128, 3)
+    assert tuple(sheet[32, 32]) == (255, 0, 0)
+    assert tuple(sheet[32, 96]) == (0, 255, 0)
+    assert tuple(sheet[96, 32]) == (255, 0, 0)
+    assert tuple(sheet[96, 96]) == (255, 255, 255)
+    assert (sheet[:64, :64] == (255, 0, 0)).all(axis=2).sum() == 60 * 30

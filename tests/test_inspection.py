@@ -1,0 +1,53 @@
+"""Inspecting a data set: what is counted, what is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import pytest
+
+from logpose.inspection import inspect_data, tell
+
+
+@pytest.fixture
+def spoiled(coco_folder, tmp_path):
+    """The folder with two wrong rows, a joint that nobody has, and a person twice."""
+    data = shutil.copytree(coco_folder, tmp_path / "data")
+    file = data / "annotations" / "person_keypoints_train.json"
+    content = json.loads(file.read_text())
+    rows = content["annotations"]
+    for row in rows:
+        row["keypoints"][0:3] = [0, 0, 0]
+    rows[1]["bbox"] = [0, 0, 5, 0]
+    rows[2]["keypoints"] = rows[2]["keypoints"][:-1]
+    rows.append({**rows[0], "id": 10_000})
+    file.write_text(json.dumps(content))
+    return data, file, len(rows)
+
+
+def test_counts_problems_and_hints(spoiled, tmp_path):
+    data, file, count = spoiled
+    found = inspect_data(data, None, tmp_path / "out")
+    assert len(found) == 2
+    facts = found[str(file)]
+    assert facts["counts"]["annotations"] == count
+    assert facts["counts"]["people"] == count - 2
+    assert facts["problems"]["by kind"] == {"box of no area": 1, "wrong number of keypoint values": 1}
+    assert "annotation 1" in facts["problems"]["rows"][0]
+    assert facts["labelled"]["nose"] == 0
+    assert "nobody has a label of 'nose'" in facts["hints"]
+    assert any("exactly the same keypoints" in hint for hint in facts["hints"])
+    assert ["left_eye", "right_eye"] in facts["skeleton"]["mirror pairs"]
+    assert cv2.imread(facts["contact_sheet"]) is not None
+    json.dumps(found)
+
+
+def test_it_is_told_in_words(spoiled, tmp_path):
+    data, file, _ = spoiled
+    text = tell(inspect_data(data, None, tmp_path / "out"))
+    assert str(file) in text
+    assert "1 × box of no area" in text
+    assert "wrong rows, which training leaves out: 2" in text
+    assert "wrong rows, which training leaves out: none" in text

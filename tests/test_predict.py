@@ -1,0 +1,188 @@
+"""Prediction on whole images: places in pixels, boxes and their files, results."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from logpose.geometry import box_to_region
+from logpose.metrics.oks import coco_ap, coco_ground_truth
+from logpose.models import PoseModel
+from logpose.predict import Predictor, coco_results, find_images, image_id, read_boxes
+from logpose.skeletons import COCO
+from logpose.structures import LEVELS, ErrorLaw, InputError, Prediction
+
+MU = torch.linspace(-0.6, 0.4, 34).view(17, 2)
+
+
+class Steady(PoseModel):
+    """Says the same of every crop: joints at `MU`, sigma 0.02 along x and 0.04 along y."""
+
+    def __init__(self):
+        super().__init__(COCO, (64, 48))
+        self.set_law(ErrorLaw(torch.zeros(2), torch.tensor([2.0, 3.0]), torch.tensor(LEVELS) * 4))
+        self.crops = 0
+
+    def forward(self, images):
+        count = len(images)
+        self.crops += count
+        sigma = torch.tensor([0.02, 0.04]).expand(count, 17, 2)
+        return Prediction(MU.expand(count, 17, 2), sigma, 1 - sigma.mean(dim=-1), self.law)
+
+    def config(self):
+        return {}
+
+
+@pytest.fixture
+def predictor():
+    return Predictor(Steady(), device="cpu", batch_size=4)
+
+
+def placed(box, size=(64, 48)):
+    """Where crop coordinates `MU` lie in the image: the region's centre, plus its extent times them."""
+    centre, extent = box_to_region(np.asarray(box, float), size)
+    return centre + MU.double().numpy() * extent, extent
+
+
+def test_positions_and_sigma_are_in_pixels_of_the_image(predictor):
+    box = [30, 20, 60, 100]
+    poses = predictor(np.zeros((200, 300, 3), np.uint8), [box])
+    expected, extent = placed(box)
+    np.testing.assert_allclose(poses.keypoints[0], expected, atol=1e-3)
+    np.testing.assert_allclose(poses.sigma[0], np.tile([0.02 * 2, 0.04 * 3] * extent, (17, 1)), rtol=1e-4)
+    np.testing.assert_allclose(poses.confidence, 0.97, rtol=1e-5)
+    assert poses.radius == pytest.approx(0.9 * 4, rel=1e-3)
+
+
+def test_without_boxes_the_whole_image_is_one_person(predictor):
+    poses = predictor(np.zeros((50, 80, 3), np.uint8))
+    assert poses.boxes.tolist() == [[0, 0, 80, 50]]
+    np.testing.assert_allclose(poses.keypoints[0], placed([0, 0, 80, 50])[0], atol=1e-3)
+
+
+def test_joints_outside_the_image_keep_their_places(predictor):
+    poses = predictor(np.zeros((50, 50, 3), np.uint8), [[0, 0, 10, 10]])
+    assert (poses.keypoints < 0).any()
+
+
+def test_crops_of_many_images_are_computed_together_and_come_back_in_order(predictor):
+    image = np.zeros((40, 40, 3), np.uint8)
+    boxes = [[[i, j, 10, 20] for j in range(count)] for i, count in enumerate((3, 0, 2, 7, 1))]
+    poses = list(predictor.many((image, rows) for rows in boxes))
+    assert [len(p) for p in poses] == [3, 0, 2, 7, 1]
+    for found, rows in zip(poses, boxes, strict=True):
+        for i, box in enumerate(rows):
+            np.testing.assert_allclose(found.keypoints[i], placed(box)[0], atol=1e-3)
+    assert predictor.model.crops == 13
+
+
+def test_the_score_is_the_box_s_times_the_mean_confidence(predictor):
+    poses = predictor(np.zeros((40, 40, 3), np.uint8), [[0, 0, 10, 20, 0.5]])
+    assert poses.scores[0] == pytest.approx(0.5 * 0.97)
+
+
+@pytest.mark.parametrize(
+    "box", [[0, 0, 0, 5], [0, 0, 5, -1], [0, 0, 5], [0, 0, float("nan"), 5], [90, 0, 5, 5], [-9, 0, 5, 5]]
+)
+def test_boxes_that_are_none_are_named(predictor, box):
+    with pytest.raises(InputError, match="box 1"):
+        predictor(np.zeros((40, 40, 3), np.uint8), [[0, 0, 10, 10], box])
+
+
+def test_a_trained_checkpoint_predicts_the_files_it_was_given(tiny_run, coco_folder):
+    files = find_images([coco_folder / "val"])
+    poses = list(Predictor(tiny_run / "best.ckpt", device="cpu").many((file, None) for file in files))
+    assert [found.path for found in poses] == files
+    assert all(np.isfinite(found.keypoints).all() and (found.sigma > 0).all() for found in poses)
+
+
+def test_flip_test_of_a_model_that_ignores_its_image_is_symmetric():
+    poses = Predictor(Steady(), device="cpu", flip_test=True)(np.zeros((64, 48, 3), np.uint8), [[0, 0, 48, 64]])
+    centre, extent = box_to_region(np.array([0.0, 0, 48, 64]), (64, 48))
+    # Crop column x of the mirror image is column W - 1 - x: the mirror's axis lies half a column left of the centre.
+    axis = centre[0] - extent[0] / 48 / 2
+    for a, b in COCO.pairs:
+        assert poses.keypoints[0, a, 0] + poses.keypoints[0, b, 0] == pytest.approx(2 * axis, abs=1e-3)
+        assert poses.keypoints[0, a, 1] == pytest.approx(poses.keypoints[0, b, 1], abs=1e-3)
+
+
+def test_results_are_a_coco_results_file(predictor):
+    box = [10, 20, 60, 80]
+    poses = predictor(np.zeros((200, 200, 3), np.uint8), [box])
+    rows = json.loads(json.dumps(coco_results(poses, 7)))
+    assert rows[0]["image_id"] == 7
+    assert len(rows[0]["sigma"]) == 34
+    truth = placed(box)[0][None]
+    content = coco_ground_truth(truth, np.full((1, 17), 2), np.array([box], float), np.array([4800.0]), [7])
+    assert coco_ap(content, rows, COCO.sigmas)["ap"] == pytest.approx(1)
+
+
+def test_find_images_searches_folders_and_names_what_is_missing(coco_folder, tmp_path):
+    inside = find_images([coco_folder / "val"])
+    assert len(inside) == 8
+    assert find_images([inside[3], coco_folder / "val"]) == [inside[3], *inside]
+    with pytest.raises(InputError, match=r"nowhere: no such file or folder"):
+        find_images([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match="no picture in this folder"):
+        find_images([tmp_path])
+
+
+class TestBoxFiles:
+    @pytest.fixture
+    def images(self, tmp_path):
+        return [tmp_path / "000000000012.jpg", tmp_path / "b.png"]
+
+    def read(self, tmp_path, content, images, **options):
+        file = tmp_path / "boxes.json"
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return read_boxes(file, images, **options)
+
+    def test_a_detections_file_by_number_name_or_stem(self, tmp_path, images):
+        rows = [
+            {"image_id": 12, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5},
+            {"image_id": "b", "category_id": 1, "bbox": [5, 6, 7, 8], "score": 0.1},
+            {"image_id": 9, "file_name": "b.png", "category_id": 1, "bbox": [9, 9, 9, 9]},
+        ]
+        found = self.read(tmp_path, rows, images)
+        assert found[images[0]].tolist() == [[1, 2, 3, 4, 0.5]]
+        assert found[images[1]].tolist() == [[5, 6, 7, 8, 0.1], [9, 9, 9, 9, 1]]
+        assert self.read(tmp_path, rows, images, least_score=0.4)[images[1]].tolist() == [[9, 9, 9, 9, 1]]
+
+    def test_a_mapping_of_names(self, tmp_path, images):
+        found = self.read(tmp_path, {"b.png": [[1, 2, 3, 4], [5, 6, 7, 8, 0.5]]}, images)
+        assert found[images[0]].shape == (0, 5)
+        assert found[images[1]].tolist() == [[1, 2, 3, 4, 1], [5, 6, 7, 8, 0.5]]
+
+    def test_several_categories_have_to_be_chosen_from(self, tmp_path, images):
+        rows = [{"image_id": 12, "category_id": c, "bbox": [c, 2, 3, 4], "score": 1} for c in (1, 3)]
+        with pytest.raises(InputError, match=r"several categories \(1, 3\)"):
+            self.read(tmp_path, rows, images)
+        assert self.read(tmp_path, rows, images, category=3)[images[0]].tolist() == [[3, 2, 3, 4, 1]]
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("", "the file is empty"),
+            ("{", "not JSON: .* line 1"),
+            ("3", "neither a list of detections nor a mapping"),
+            ([{"image_id": 12}], "row 0 has no bbox and image_id"),
+            ([{"image_id": 12, "bbox": [1, 2, 3], "score": 1}], "row 0: bbox is not x, y, width, height"),
+            ([{"image_id": 12, "bbox": [1, 2, -3, 4], "score": 1}], "row 0 is not x, y, width > 0"),
+            ([{"image_id": 12, "bbox": [1, 2, "w", 4]}], "row 0 is not four or five numbers"),
+            ({"b.png": [[1, 2, 3, 4], [1, 2, -3, 4]]}, "box 1 of 'b.png' is not x, y, width > 0"),
+            ({"b.png": 5}, "the boxes of 'b.png' are not a list"),
+            ({"other.png": [[1, 2, 3, 4]]}, "boxes for other images; it names 'other.png'"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path, images, content, message):
+        with pytest.raises(InputError, match=message) as refused:
+            self.read(tmp_path, content, images)
+        assert "boxes.json" in str(refused.value)
+
+
+def test_image_ids(tmp_path):
+    assert image_id(tmp_path / "000000000012.jpg") == 12
+    assert image_id(tmp_path / "walk_3.jpg") == "walk_3"

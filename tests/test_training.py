@@ -1,0 +1,158 @@
+"""Training: schedules, checkpoints, resuming, what a run leaves behind, and that it learns."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback
+
+from logpose.checkpoint import load
+from logpose.data import InMemory
+from logpose.data.synthetic import SyntheticPeople
+from logpose.evaluation import evaluate
+from logpose.losses import L1Loss, Laplace, RLELoss
+from logpose.report import read_curves
+from logpose.structures import InputError
+from logpose.training import fit, learning_rate, plain_fields
+
+
+def test_step_schedule_falls_tenfold_at_each_milestone(make_recipe):
+    recipe = make_recipe(schedule="step", epochs=270, milestones=(170, 200))
+    share = learning_rate(recipe, 2700)
+    assert [share(step) for step in (0, 1699, 1700, 1999, 2000, 2699)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_warm_up_rises_in_equal_steps_to_its_height(make_recipe):
+    share = learning_rate(make_recipe(schedule="constant", warmup_steps=4), 100)
+    assert [share(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+
+
+@pytest.mark.parametrize(("schedule", "top"), [("cosine", 0), ("one_cycle", 10)])
+def test_cosine_ends_at_zero(make_recipe, schedule, top):
+    share = learning_rate(make_recipe(schedule=schedule), 100)
+    assert share(top) == pytest.approx(1)
+    assert share(100) == pytest.approx(0, abs=1e-12)
+    assert all(share(step) >= share(step + 1) for step in range(top, 100))
+    middle = top + (100 - top) / 2
+    assert share(int(middle)) == pytest.approx(0.5)
+
+
+def test_a_run_leaves_checkpoints_settings_and_curves(tiny_run):
+    assert {path.name for path in tiny_run.iterdir()} >= {"best.ckpt", "last.ckpt", "config.yaml", "csv-1"}
+    settings = yaml.safe_load((tiny_run / "config.yaml").read_text())
+    assert settings["size"] == [64, 48]
+    assert settings["augmentation"]["rotation"] == 45
+    curves = read_curves(tiny_run)
+    assert [epoch for epoch, _ in curves["val/error_px"]] == [1, 2]
+    assert [epoch for epoch, _ in curves["train/loss"]] == [1, 2]
+    assert list((tiny_run / "tensorboard").glob("events*"))
+
+
+def test_the_checkpoint_holds_the_law_that_the_loss_learned(tiny_run):
+    model, loss = load(tiny_run / "last.ckpt")
+    law = loss.law()
+    assert torch.allclose(model.law.std, law.std)
+    assert torch.allclose(model.law.radius, law.radius)
+    assert model.law.mean.abs().max() < 0.02
+
+
+def test_a_run_can_be_repeated(make_recipe, tiny_run, tmp_path):
+    fit(make_recipe(), tmp_path)
+    first, second = (load(folder / "last.ckpt")[0].state_dict() for folder in (tiny_run, tmp_path))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_another_seed_gives_another_run(make_recipe, tiny_run, tmp_path):
+    fit(make_recipe(seed=1, epochs=1), tmp_path)
+    first, second = (load(folder / "last.ckpt")[0].state_dict() for folder in (tiny_run, tmp_path))
+    assert not torch.equal(first["fc_mu.weight"], second["fc_mu.weight"])
+
+
+def test_resuming_goes_on_where_the_run_stopped(make_recipe, tmp_path):
+    """Two epochs, or one and one more: the same weights, for schedule, moments and order go on too.
+
+    By L1, since RLE draws fresh points at every step, others after a pause.
+    """
+
+    class StopAfterOne(Callback):
+        def on_train_epoch_end(self, trainer, module):
+            trainer.should_stop = True
+
+    whole = fit(make_recipe(loss=L1Loss), tmp_path / "whole").folder
+    half = fit(make_recipe(loss=L1Loss), tmp_path / "half", callbacks=(StopAfterOne(),)).folder
+    fit(make_recipe(loss=L1Loss), half, resume=half / "last.ckpt")
+    first, second = (load(folder / "last.ckpt")[0].state_dict() for folder in (whole, half))
+    assert all(torch.allclose(first[name].float(), second[name].float(), atol=1e-5) for name in first)
+    assert [epoch for epoch, _ in read_curves(half)["val/error_px"]] == [1, 2]
+
+
+def test_ctrl_c_keeps_the_last_checkpoint(make_recipe, tmp_path):
+    class Interrupt(Callback):
+        def on_train_epoch_start(self, trainer, module):
+            if trainer.current_epoch == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+                threading.Event().wait(0.2)
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        run = fit(make_recipe(), tmp_path, callbacks=(Interrupt(),))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert run.interrupted
+    assert load(run.folder / "last.ckpt")[0].size == (64, 48)
+
+
+@pytest.mark.parametrize("loss", [L1Loss, Laplace, lambda: RLELoss(mode="dle"), lambda: RLELoss(mode="basic")])
+def test_every_loss_goes_through(make_recipe, tmp_path, loss):
+    run = fit(make_recipe(loss=loss, epochs=1), tmp_path)
+    assert math.isfinite(run.figures["error_px"])
+    model, restored = load(run.best)
+    assert type(restored) is type(loss())
+    assert (model.fc_sigma is None) == (not restored.learns_sigma)
+
+
+def test_wrong_rows_are_told_once_with_their_count(make_recipe, coco_folder, tmp_path, caplog):
+    import json
+    import shutil
+
+    data = shutil.copytree(coco_folder, tmp_path / "data")
+    file = data / "annotations" / "person_keypoints_train.json"
+    content = json.loads(file.read_text())
+    for row in content["annotations"][:3]:
+        row["bbox"] = [0, 0, 0, 0]
+    file.write_text(json.dumps(content))
+    fit(make_recipe(data=data, epochs=1), tmp_path / "run")
+    told = [record.message for record in caplog.records if "left out" in record.message]
+    assert len(told) == 1
+    assert "3 rows left out, box of no area" in told[0]
+    assert "annotation 0" in told[0]
+    with pytest.raises(InputError, match="annotation 0"):
+        fit(make_recipe(data=data, epochs=1, strict=True), tmp_path / "strict")
+    assert not (tmp_path / "strict").exists()
+
+
+def test_plain_fields_are_all_but_the_objects(make_recipe):
+    assert not {"people", "loss", "model"} & plain_fields(make_recipe()).keys()
+    assert plain_fields(make_recipe())["epochs"] == 2
+
+
+def test_it_learns_a_few_people_by_heart(make_recipe, tmp_path):
+    """Eight people, seen 60 times without augmentation: the pixel error falls far below that of guessing the middle."""
+    from logpose.data import Augmentation
+
+    people = InMemory(SyntheticPeople(8, seed=3, people=(1, 1)))
+    still = Augmentation(0, 0, 0, 0, 0)
+    recipe = make_recipe(
+        people=lambda *_: people, epochs=60, augmentation=still, watch="error_px", validate_every=60, flip_test=False
+    )
+    run = fit(recipe, tmp_path)
+    model, loss = load(run.best)
+    figures = evaluate(model, people, loss, flip_test=False).compute()
+    assert figures["nme"] < 0.05
+    assert figures["nll"] < -3

@@ -262,9 +262,10 @@ def fit(recipe: Recipe, folder: Path, resume: Path | None = None, callbacks: tup
         filename="best",
         monitor=f"val/{recipe.watch}",
         mode="max" if _higher_is_better(recipe.watch) else "min",
-        save_last=True,
         enable_version_counter=False,
     )
+    # `save_last` of the one above would follow the best only; a run is to be resumed from its last epoch.
+    last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     trainer = L.Trainer(
         accelerator=recipe.accelerator,
         devices=recipe.devices,
@@ -275,8 +276,9 @@ def fit(recipe: Recipe, folder: Path, resume: Path | None = None, callbacks: tup
         check_val_every_n_epoch=min(recipe.validate_every, recipe.epochs),
         callbacks=[
             best,
+            last,
             LearningRateMonitor("step"),
-            *([] if callbacks else [RichProgressBar(leave=False)]),
+            RichProgressBar(leave=False),
             *callbacks,
         ],
         logger=[LOGGERS[name](folder) for name in recipe.loggers],

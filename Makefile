@@ -20,8 +20,8 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Another Python:   make test PYTHON=python3.12"
-	@echo "No GPU? PyTorch's CPU build is 3 GB smaller:"
-	@echo "  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo"
+	@echo "No GPU? PyTorch's CPU build is 3 GB smaller: point pip's extra index at it, as PyTorch's"
+	@echo "installation page says (PIP_EXTRA_INDEX_URL=… make demo)."
 
 demo: $(VENV)/.installed ## Install, train on synthetic people, write runs/demo/report.html
 	@echo "==> logpose demo"

@@ -1,3 +1,16 @@
-"""Keypoint regression by maximum likelihood: where each joint is, and how sure the network is."""
+"""Keypoint regression by maximum likelihood: where each joint is, and how sure the network is.
+
+>>> from logpose import Predictor
+>>> poses = Predictor("best.ckpt")("photo.jpg")  # .keypoints and .sigma in pixels, .scores
+"""
+
+from logpose.checkpoint import load_model
+from logpose.flows import RealNVP
+from logpose.losses import RLELoss
+from logpose.predict import Predictor
+from logpose.skeletons import Skeleton
+from logpose.structures import Prediction
+
+__all__ = ["Prediction", "Predictor", "RLELoss", "RealNVP", "Skeleton", "load_model"]
 
 __version__ = "0.1.0"

@@ -3,7 +3,7 @@
     python benchmarks/overfit_coco.py COCO_FOLDER --out runs/overfit
 
 Uses `annotations/person_keypoints_train2017.json` of a folder in COCO's layout (a true subset with some dozens of
-images is meant), and the commands that a user has. Writes `figures.json` and pictures. A model that cannot reach an AP of
+images is meant), and the commands that a user has. Writes `figures.json` and pictures. A model that cannot reach AP
 0.9 on the very people it learned from has a fault somewhere between file and figure.
 """
 

@@ -21,7 +21,7 @@ from logpose.evaluation import evaluate
 from logpose.recipes import synthetic
 from logpose.training import Recipe, fit
 
-SHOWN = ("true_error_px", "true_pck@0.1", "nll", "coverage@0.9", "sigma_rank", "minutes")
+SHOWN = ("true_error_px", "true_pck@0.1", "true_oks", "nll", "coverage@0.9", "sigma_rank", "minutes")
 
 
 def main() -> None:

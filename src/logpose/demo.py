@@ -28,7 +28,7 @@ SHOWN = 12  # people in the picture of predictions
 FIGURES = (
     ("error to the true joints (px)", "true_error_px", "{:.2f}"),
     ("PCK@0.1 to the true joints", "true_pck@0.1", "{:.3f}"),
-    ("AP (OKS) to the true joints", "true_ap", "{:.3f}"),
+    ("mean OKS to the true joints", "true_oks", "{:.3f}"),
     ("NLL of held-out labels (nats/joint)", "nll", "{:.2f}"),
     ("labels inside the 90 % region", "coverage@0.9", "{:.3f}"),
     ("rank correlation of sigma and error", "sigma_rank", "{:.2f}"),

@@ -33,6 +33,11 @@ def laplace_like(count: int, dim: int, like: Tensor) -> Float[Tensor, "N D"]:
     return pairs[0] - pairs[1]
 
 
+def gaussian_like(count: int, dim: int, like: Tensor) -> Float[Tensor, "N D"]:
+    """Draws of a standard Gaussian."""
+    return torch.randn(count, dim, device=like.device, dtype=like.dtype)
+
+
 class _Fixed(LikelihoodLoss):
     """A density without parameters of its own."""
 
@@ -65,7 +70,7 @@ class Gaussian(_Fixed):
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Independent standard Gaussian errors, equally weighted."""
-        error = torch.randn(count, self.dim, device=self.anchor.device, dtype=self.anchor.dtype)
+        error = gaussian_like(count, self.dim, self.anchor)
         return error, error.new_full((count,), 1 / count)
 
 
@@ -129,5 +134,5 @@ class L2Loss(_ConstantScale):
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Independent Gaussian errors, equally weighted."""
-        error = torch.randn(count, self.dim, device=self.moment.device, dtype=self.moment.dtype)
-        return error * self.moment.sqrt(), error.new_full((count,), 1 / count)
+        error = gaussian_like(count, self.dim, self.moment) * self.moment.sqrt()
+        return error, error.new_full((count,), 1 / count)

@@ -20,13 +20,12 @@ from torch import Tensor
 
 from logpose.flows import Density, RealNVP
 from logpose.losses.conventions import EQUIVALENT_WIDTH, code_loss
-from logpose.losses.fixed import gaussian_log_prob, laplace_like, laplace_log_prob
+from logpose.losses.fixed import gaussian_like, gaussian_log_prob, laplace_like, laplace_log_prob
 from logpose.losses.likelihood import LikelihoodLoss, fixed_randomness, weighted_mean
 
 __all__ = ["RLELoss"]
 
-DRAWS, FINE_DRAWS = 1024, 32_768  # points at which s is estimated: at every training step, and once for evaluation
-REACH = 1e4  # sigmas beyond which G stays constant and only Q falls, so that any label's loss and gradient are finite
+DRAWS, FINE_DRAWS = 256, 32_768  # points at which s is estimated: at every training step, and once for evaluation
 
 
 class RLELoss(LikelihoodLoss):
@@ -35,7 +34,7 @@ class RLELoss(LikelihoodLoss):
     Args:
         flow: the density G; anything with `log_prob((N, D)) -> (N,)` and `sample(N) -> (N, D)`. A RealNVP when None.
         dim: D of the joints.
-        base: Q, of unit scale in the conventions of our own.
+        base: Q, of unit scale in our own conventions.
         convention: which formula exactly.
             `normalized`: a proper density. s by importance sampling, afresh at every step (fixed points would let the
             flow hide mass between them); G made symmetric, ½ (G(e) + G(-e)), so that mu is the expected position.
@@ -64,7 +63,7 @@ class RLELoss(LikelihoodLoss):
         if self.copies and (dim != 2 or mode == "basic" or (convention, base) not in EQUIVALENT_WIDTH):
             raise ValueError(f"the {convention} code has no {mode} mode with a {base} base in {dim} dimensions")
         self.width = EQUIVALENT_WIDTH.get((convention, base), 1.0)
-        self._settled: tuple[tuple[int, ...], Tensor] | None = None
+        self._settled = ((-1,), torch.zeros(()))  # the parameters' versions, and log s with them
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this loss again, the flow's under "flow" (None if it cannot tell them)."""
@@ -76,7 +75,7 @@ class RLELoss(LikelihoodLoss):
         return density(error, self.width).sum(dim=-1)
 
     def _log_g(self, error: Tensor) -> Tensor:
-        error = error.clamp(-REACH, REACH)
+        error = error.clamp(-1e4, 1e4)  # farther out G stays constant and only Q falls: all labels' losses are finite
         if self.copies:
             return self.flow.log_prob(-error)
         if self.convention == "paper" or self.mode == "dle":
@@ -84,51 +83,53 @@ class RLELoss(LikelihoodLoss):
         both = self.flow.log_prob(torch.cat([error, -error])).view(2, -1)
         return both.logsumexp(dim=0) - math.log(2)
 
-    def _proposal(self, count: int) -> tuple[Tensor, Tensor]:
-        """Points from ½ (Q + G), and the log of their importance weights Q G / ½ (Q + G).
+    @torch.no_grad()
+    def _proposal(self, count: int) -> Tensor:
+        """Points from ½ (Q + G), half from each factor: whichever is the narrower, importance weights stay bounded."""
+        of_flow = self.flow.sample(count // 2) * (-1.0 if self.copies else 1.0)
+        if self.convention == "normalized":
+            of_flow[::2] *= -1
+        draw = laplace_like if self.base == "laplace" else gaussian_like
+        return torch.cat([draw(count - count // 2, self.dim, of_flow) * self.width, of_flow])
 
-        Half of the points come from each factor, so the weights stay bounded whichever of the two is the narrower.
-        """
-        with torch.no_grad():
-            of_flow = self.flow.sample(count // 2)
-            sign = -1.0 if self.copies else 1.0
-            of_q = laplace_like(count - count // 2, self.dim, of_flow)
-            if self.base == "gaussian":
-                of_q = torch.randn_like(of_q)
-            points = torch.cat([of_q * self.width, sign * of_flow])
-            if not self.copies and self.convention == "normalized":
-                points[len(of_q) :: 2] *= -1
-        log_q, log_g = self._log_q(points), self._log_g(points)
-        return points, log_q + log_g - (torch.logaddexp(log_q, log_g) - math.log(2)).detach()
+    def _densities(self, error: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """log Q G of the errors, and the log importance weights Q G / ½ (Q + G) of the points: one pass of the flow."""
+        both = torch.cat([error, points])
+        log_q, log_g = self._log_q(both), self._log_g(both)
+        log_proposal = torch.logaddexp(log_q, log_g).detach() - math.log(2)
+        return (log_q + log_g)[: len(error)], (log_q + log_g - log_proposal)[len(error) :]
 
     def log_s(self, count: int = FINE_DRAWS) -> Float[Tensor, ""]:
         """log s = -log of the integral of Q G (Eq. 15), estimated on `count` random points; differentiable."""
-        return math.log(count) - self._proposal(count)[1].logsumexp(dim=0)
+        points = self._proposal(count)
+        return math.log(count) - self._densities(points[:0], points)[1].logsumexp(dim=0)
 
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """log P(e): of Q G s, or of G alone in `dle` mode; normalised in every convention."""
         if self.mode == "dle":
             return self._log_g(error)
-        fresh = self.training and self.convention == "normalized"
-        return self._log_q(error) + self._log_g(error) + (self.log_s(DRAWS) if fresh else self._settled_log_s())
+        if self.training and self.convention == "normalized":
+            log_qg, log_weight = self._densities(error, self._proposal(DRAWS))
+            return log_qg + math.log(DRAWS) - log_weight.logsumexp(dim=0)
+        return self._log_q(error) + self._log_g(error) + self._settled_log_s()
 
     def _settled_log_s(self) -> Tensor:
         """log s on many fixed points, kept until a parameter changes."""
         state = tuple(p._version for p in self.parameters())
-        if self._settled is None or self._settled[0] != state:
+        if self._settled[0] != state:
             with torch.no_grad(), fixed_randomness(self.device):
                 self._settled = (state, self.log_s())
         return self._settled[1]
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
-        """Points with importance weights; in `dle` mode plain draws of the flow; in `basic` mode there is no P."""
+        """Points with importance weights; in `dle` mode plain draws of the flow."""
         if self.mode == "basic":
             raise NotImplementedError("in basic mode the flow acts on positions: errors have no density of their own")
         if self.mode == "dle":
             points = self.flow.sample(count) * (-1.0 if self.copies else 1.0)
-            return points, points.new_full((count,), 1 / count)
-        points, log_weight = self._proposal(count)
-        return points, log_weight.softmax(dim=0)
+            return points, torch.full_like(points[:, 0], 1 / count)
+        points = self._proposal(count)
+        return points, self._densities(points[:0], points)[1].softmax(dim=0)
 
     def _log_prob(self, mu: Tensor, sigma: Tensor, x: Tensor) -> Tensor:
         if self.mode != "basic":
@@ -144,5 +145,5 @@ class RLELoss(LikelihoodLoss):
         if self.convention == "normalized" or self.mode != "rle":
             return super()._reduce(mu, sigma, target, weight)
         error = ((target - mu) / sigma).flatten(0, 1)
-        log_p = (self._log_q(error) + self._log_g(error)).view(weight.shape) - sigma.log().sum(dim=-1)
-        return weighted_mean(-log_p, weight)
+        log_qg = (self._log_q(error) + self._log_g(error)).view(weight.shape)
+        return weighted_mean(sigma.log().sum(dim=-1) - log_qg, weight)

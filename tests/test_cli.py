@@ -199,7 +199,7 @@ def test_synth_does_not_write_over_anything(refused, tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     refused("synth", tmp_path, "--train", 1, "--val", 1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    assert "at least one image" in refused("synth", tmp_path / "new", "--train", 0)
+    assert "an image or more" in refused("synth", tmp_path / "new", "--train", 0)
 
 
 def test_an_unknown_device_is_refused(refused, coco_folder, tiny_run):

@@ -40,7 +40,10 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Pos
     if backbone is None:
         if config["backbone"] is None:
             raise InputError("the model has a backbone of its author's own; pass it to load_model(path, backbone=…)")
-        backbone = create_backbone(str(config["backbone"]), size)
+        try:
+            backbone = create_backbone(str(config["backbone"]), size)
+        except InputError as error:
+            raise InputError(f"{error}; a backbone of your own is passed as load_model(path, backbone=…)") from error
     skeleton = Skeleton.from_dict(config["skeleton"])
     return RegressionModel(backbone, skeleton, size, int(config["dim"]), bool(config["predicts_sigma"]))
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
@@ -47,12 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"logpose: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("logpose: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
         return 0
+    except OSError as error:  # an output that cannot be written, a folder where a file is wanted, …
+        print(f"logpose: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("logpose: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], int]]]:
@@ -73,6 +77,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], int]]]:
     evaluate = ArgumentParser(description="Measure a checkpoint on a data set: AP/AR, PCK, error in pixels, NLL.")
     evaluate.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
     evaluate.add_argument("--data", type=Path, required=True, help="annotation file, or a folder: its validation part")
+    evaluate.add_argument("--part", type=Literal["val", "train", "all"], default="all", help=PART_HELP)
     evaluate.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
     evaluate.add_argument("--boxes", type=Path | None, default=None, help="detected boxes (a COCO detections file)")
     evaluate.add_argument(
@@ -135,6 +140,9 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], int]]]:
     return parser, commands
 
 
+PART_HELP = "of a folder: its validation (all, val) or training file; of one file: all, or what training held out (val)"
+
+
 # Each command imports what it needs: `logpose --help` answers at once.
 
 
@@ -157,7 +165,11 @@ def _train(arguments: list[str]) -> int:
 
     name = arguments[0]
     recipe, out, resume = parse_recipe(name, find(name)(), arguments[1:])
-    if resume is None and out.exists() and any(out.iterdir()):
+    # Lightning starts the further processes of a run with the same words; the first one has made the folder by then.
+    first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
+    if out.is_file():
+        raise InputError(f"{out}: is a file, not a folder for a run")
+    if first and resume is None and out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: is not empty; choose another folder, or go on from it with --resume {out}")
     run = fit(recipe, out, resume)
     if run.interrupted:
@@ -182,8 +194,12 @@ def _eval(given: Namespace) -> int:
     from logpose.data.detections import DetectedBoxes
     from logpose.evaluation import evaluate
 
+    if given.batch_size < 1 or given.workers < 0:
+        raise InputError("--batch-size must be at least 1, --workers at least 0")
     model, loss = load(given.checkpoint)
-    people = CocoKeypoints(annotation_files(given.data)["val"], given.images)
+    files = annotation_files(given.data)
+    part = given.part if files["train"] == files["val"] and given.part != "all" else None
+    people = CocoKeypoints(files["train" if given.part == "train" else "val"], given.images, part=part)
     _say_problems(people)
     if people.skeleton.joints != model.skeleton.joints:
         raise InputError(
@@ -191,9 +207,14 @@ def _eval(given: Namespace) -> int:
             f"{people.file} has {len(people.skeleton)}: {', '.join(people.skeleton.joints[:3])} …"
         )
     detected = DetectedBoxes(people, given.boxes) if given.boxes else None
+    if detected is not None and detected.passed_over:
+        log.warning(
+            "%s: %d boxes on other images or of other categories were passed over", given.boxes, detected.passed_over
+        )
+    log.info("measuring %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
     evaluation = evaluate(
         model,
-        detected or people,
+        people if detected is None else detected,
         loss,
         flip_test=given.flip_test,
         nms=detected is not None,
@@ -211,14 +232,21 @@ def _eval(given: Namespace) -> int:
 def _predict(given: Namespace) -> int:
     from rich.progress import Progress
 
-    from logpose.data.images import read_image
+    from logpose.data.images import check_image, read_image
     from logpose.predict import Predictor, coco_results, find_images, image_id, read_boxes
     from logpose.report import overlay, save_picture
 
+    if given.batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {given.batch_size}")
     predictor = Predictor(given.checkpoint, _device(given.device), given.flip_test, given.batch_size)
     images = find_images(given.images)
     boxes = read_boxes(given.boxes, images, given.box_score, given.box_category) if given.boxes else {}
     places = _places(images, given.save_images) if given.save_images else {}
+    for image in images:  # one bad picture is told before the first result is written
+        if fault := check_image(image):
+            raise InputError(f"{image}: {fault}")
+    if given.save_json and given.save_json.is_dir():
+        raise InputError(f"{given.save_json}: is a folder, not a file for results")
     rows: list[dict[str, Any]] = []
     with Progress(console=_stderr(), transient=True) as progress:
         task = progress.add_task("predicting", total=len(images))
@@ -259,8 +287,11 @@ def _inspect(given: Namespace) -> int:
 def _synth(given: Namespace) -> int:
     from logpose.data.synthetic import LabelNoise, SyntheticPeople, write_coco
 
-    if min(given.train, given.val) < 1 or not 1 <= given.people[0] <= given.people[1] or min(given.size) < 32:
-        raise InputError("synth needs at least one image in each part, one person in an image, and 32 pixels a side")
+    fewest, most = given.people
+    if min(given.train, given.val) < 1 or not 1 <= fewest <= most <= 20 or min(given.size) < 32 or given.seed < 0:
+        raise InputError(
+            "synth needs an image or more in each part, 1 to 20 people in one, 32 pixels a side, seed >= 0"
+        )
     parts = {
         part: SyntheticPeople(
             count, seed=2 * given.seed + i, size=given.size, people=given.people,
@@ -274,16 +305,17 @@ def _synth(given: Namespace) -> int:
 
 
 def _places(images: list[Path], folder: Path) -> dict[Path, Path]:
-    """Where each picture's overlay goes: its own name, or with a number where two images have the same."""
+    """Where each picture's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file, not a folder for pictures")
+    originals = {image.resolve() for image in images}
     places: dict[Path, Path] = {}
     taken: set[str] = set()
     for image in images:
-        name, number = f"{image.stem}.jpg", 1
-        while name in taken:
+        name, number = f"{image.stem}-poses.jpg", 1
+        while name in taken or (folder / name).resolve() in originals:
             number += 1
-            name = f"{image.stem}-{number}.jpg"
+            name = f"{image.stem}-poses-{number}.jpg"
         taken.add(name)
         places[image] = folder / name
     return places

@@ -24,6 +24,7 @@ from logpose.training import Run, fit
 __all__ = ["run_demo"]
 
 SHOWN = 12  # people in the picture of predictions
+MARK = ".logpose-demo"  # a file that tells a demo's folder from one of the user's own
 
 FIGURES = (
     ("error to the true joints (px)", "true_error_px", "{:.2f}"),
@@ -41,7 +42,8 @@ def run_demo(
     """Train by RLE and by L1 on the same data with the same budget; measure, draw and explain both.
 
     Args:
-        folder: receives the best checkpoint, `metrics.json`, pictures and `report.html`; replaced if it is a demo's.
+        folder: receives the best checkpoint, `metrics.json`, pictures and `report.html`. What an earlier demo wrote
+            into it is written anew; a folder with anything else in it is refused.
         seed: of both runs.
         epochs: instead of the recipe's.
         people: to train on, instead of the recipe's number.
@@ -50,17 +52,16 @@ def run_demo(
         the figures of "RLE" and "L1", by name.
 
     Raises:
-        InputError: if the folder holds something else, or a run is interrupted.
+        InputError: if the folder holds something else.
+        KeyboardInterrupt: if a run is interrupted; it has to be started anew.
     """
     say = Console(stderr=True)
-    if (
-        folder.exists()
-        and any(folder.iterdir())
-        and not (folder / "metrics.json").exists()
-        and not (folder / "rle").exists()
-    ):
-        raise InputError(f"{folder}: is not empty and not a demo's; choose another folder with --out")
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists()):
+        raise InputError(f"{folder}: is no empty folder and not a demo's; choose another with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+    for name in ("rle", "l1"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     started = time.monotonic()
     count = people or synthetic.TRAIN
     say.print(f"Drawing {count} people to learn from and {synthetic.VAL} to be measured by …")
@@ -81,7 +82,7 @@ def run_demo(
         )
         runs[name] = fit(recipe, folder / name.lower())
         if runs[name].interrupted:
-            raise InputError("the demo was interrupted; run it again to start anew")
+            raise KeyboardInterrupt
         model, loss = load(runs[name].best)
         measured[name] = evaluate(model, parts["val"], loss)
         clean = evaluate(model, truth).compute()
@@ -90,7 +91,7 @@ def run_demo(
     (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     _draw(folder, runs, measured, truth)
     rows = _rows(figures)
-    write_report(folder, rows)
+    write_report(folder, rows, count)
     table = Table(*rows[0], title=f"{synthetic.VAL} held-out people")
     for row in rows[1:]:
         table.add_row(*row)
@@ -124,18 +125,19 @@ def _draw(folder: Path, runs: dict[str, Run], measured: dict[str, Evaluation], t
     report.plot_curves({name: report.read_curves(run.folder) for name, run in runs.items()}, folder / "curves.png")
 
 
-def write_report(folder: Path, rows: list[list[str]]) -> None:
+def write_report(folder: Path, rows: list[list[str]], count: int) -> None:
     """`report.html`: the table, the pictures and what they mean.
 
     Args:
         folder: the demo's, with its pictures.
         rows: of the table, the first being its head.
+        count: of people learned from.
     """
     sections = [
         report.Section(
             "What was done",
             [
-                f"A ResNet-18 learned to find 17 joints in {synthetic.TRAIN} drawn people, twice from the same random "
+                f"A ResNet-18 learned to find 17 joints in {count} drawn people, twice from the same random "
                 "weights with the same budget: once by <b>RLE</b> (residual log-likelihood estimation) and once by "
                 "plain <b>L1</b> regression. Both were then asked about people they had not seen.",
                 "The labels they learned from are noisy on purpose, more so on hidden joints, as a person's would be. "

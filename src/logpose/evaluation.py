@@ -156,6 +156,9 @@ class Evaluation:
         ellipse that should hold the share l; `sigma_rank` is Spearman's correlation of predicted and true distance;
         `confidence_oks` is Pearson's of a person's confidence and OKS.
         """
+        if not self.found:  # a detector that found nobody
+            nobody = coco_ap(self.people.ground_truth(), [], ()) if hasattr(self.people, "ground_truth") else {}
+            return {"people": 0, "joints": 0, **nobody}
         at = self.arrays()
         labelled = at.visible > 0
         figures: dict[str, float] = {"people": len(at.nll), "joints": int(labelled.sum())}

@@ -27,6 +27,9 @@ __all__ = ["Poses", "Predictor", "coco_results", "find_images", "read_boxes"]
 SHOWN_LEVEL = 0.9
 """Share of the probability that the regions of `Poses.radius` hold."""
 
+FARTHEST = 1e6
+"""Pixels: no side or place of a box is larger, and float32 still tells tenths of them apart."""
+
 Boxes = Float[np.ndarray, "_ 5"]
 """x, y, width, height, score of each person in one image."""
 
@@ -161,10 +164,13 @@ def _checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[
     rows = np.empty((len(boxes), 5))
     for i, box in enumerate(boxes):
         values = np.asarray(box, dtype=np.float64)
+        told = values.tolist()
         if values.shape not in ((4,), (5,)) or not np.isfinite(values).all() or (values[2:4] <= 0).any():
-            raise InputError(f"{where}box {i} is not x, y, width > 0, height > 0 and perhaps a score: {list(box)}")
+            raise InputError(f"{where}box {i} is not x, y, width > 0, height > 0 and perhaps a score: {told}")
+        if np.abs(values[:4]).max() > FARTHEST:
+            raise InputError(f"{where}box {i} lies {FARTHEST:g} pixels off or more: {told}")
         if values[0] >= size[1] or values[1] >= size[0] or values[0] + values[2] <= 0 or values[1] + values[3] <= 0:
-            raise InputError(f"{where}box {i} lies outside the image of {size[1]}×{size[0]} pixels: {list(box)}")
+            raise InputError(f"{where}box {i} lies outside the image of {size[1]}×{size[0]} pixels: {told}")
         rows[i] = values if len(values) == 5 else (*values, 1)
     return rows
 
@@ -186,7 +192,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
             found.append(path)
         else:
             raise InputError(f"{path}: no such file or folder")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def read_boxes(
@@ -215,9 +221,9 @@ def read_boxes(
                 raise InputError(f"{file}: the boxes of {name!r} are not a list")
             rows += [(str(name), box, f"{file}: box {i} of {name!r}") for i, box in enumerate(boxes)]
     elif isinstance(content, list):
-        categories = {row.get("category_id") for row in content if isinstance(row, Mapping)}
+        categories = {str(row.get("category_id")) for row in content if isinstance(row, Mapping)}
         if category is None and len(categories) > 1:
-            listed = ", ".join(sorted(map(str, categories)))
+            listed = ", ".join(sorted(categories))
             raise InputError(f"{file}: boxes of several categories ({listed}); say which with --box_category")
         for i, row in enumerate(content):
             where = f"{file}: row {i}"
@@ -230,20 +236,27 @@ def read_boxes(
                 rows.append((str(row.get("file_name", row.get("image_id"))), [*box, row.get("score", 1.0)], where))
     else:
         raise InputError(f"{file}: neither a list of detections nor a mapping of file names to boxes")
-    names = {name: image for image in images for name in _names(image)}
+    names: dict[str, set[Path]] = {}
+    for image in images:
+        for name in _names(image):
+            names.setdefault(name, set()).add(image)
     found: dict[Path, list[list[float]]] = {image: [] for image in images}
     matched = False
     for name, box, where in rows:
-        image = names.get(name) or names.get(Path(name).name)
-        matched = matched or image is not None
+        meant = names.get(name) or names.get(Path(name).name) or set()
+        if len(meant) > 1:
+            raise InputError(f"{where}: several of the images are called {name!r}; say which by its whole path")
+        matched = matched or bool(meant)
         try:
             values = [float(value) for value in box]
         except (TypeError, ValueError) as error:
             raise InputError(f"{where} is not four or five numbers: {box}") from error
         if len(values) not in (4, 5) or not np.isfinite(values).all() or min(values[2:4]) <= 0:
             raise InputError(f"{where} is not x, y, width > 0, height > 0 and perhaps a score: {box}")
-        if image is not None and (len(values) == 4 or values[4] >= least_score):
-            found[image].append(values if len(values) == 5 else [*values, 1.0])
+        if max(map(abs, values[:4])) > FARTHEST:
+            raise InputError(f"{where} lies {FARTHEST:g} pixels off or more: {box}")
+        if meant and (len(values) == 4 or values[4] >= least_score):
+            found[next(iter(meant))].append(values if len(values) == 5 else [*values, 1.0])
     if rows and not matched:
         raise InputError(
             f"{file}: boxes for other images; it names {rows[0][0]!r}, the first image is {images[0].name}"

@@ -30,7 +30,15 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
     Raises:
         InputError: if `--resume` names no run.
     """
+    switches = {f"--{key}" for key, value in plain_fields(recipe).items() if isinstance(value, bool)}
     flags = [_with_underscores(flag) for flag in flags]
+    # A switch may stand alone: --strict means --strict true.
+    flags = [
+        f"{flag}=true"
+        if flag in switches and flags[i + 1 : i + 2] in ([], [n for n in flags[i + 1 : i + 2] if n[:2] == "--"])
+        else flag
+        for i, flag in enumerate(flags)
+    ]
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(prog=f"logpose train {name}", description="Train a recipe; its fields are flags.")
     parser.add_argument("--config", action="config", help="YAML file with fields, as --print_config writes it")

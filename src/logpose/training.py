@@ -22,7 +22,7 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from logpose.checkpoint import describe
+from logpose.checkpoint import describe, load
 from logpose.compat import mend_torchvision
 from logpose.data import Augmentation, Crops, CropTransform, People, crop_loader
 from logpose.evaluation import Evaluation, predict_batch
@@ -33,8 +33,9 @@ from logpose.structures import Batch, InputError
 
 mend_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
+from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar  # noqa: E402
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger  # noqa: E402
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402
 
 __all__ = ["PoseModule", "Recipe", "Run", "fit", "plain_fields", "regression"]
 
@@ -88,7 +89,7 @@ class Recipe:
     lr: float = 1e-3
     """Highest learning rate."""
     weight_decay: float = 0.0
-    """Of the weights (not of biases and normalisation)."""
+    """Of the network's weights (not of biases, normalisation and the flow)."""
     schedule: Literal["step", "cosine", "one_cycle", "constant"] = "step"
     """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0."""
     milestones: tuple[int, ...] = (170, 200)
@@ -117,6 +118,15 @@ class Recipe:
     """Machines that train together."""
     loggers: tuple[Literal["csv", "tensorboard"], ...] = ("csv", "tensorboard")
     """Where figures are written while training, in the run's folder."""
+
+    def __post_init__(self) -> None:
+        least = {"epochs": 1, "batch_size": 1, "validate_every": 1, "num_nodes": 1, "workers": 0, "seed": 0}
+        least |= {"warmup_steps": 0, "gradient_clip": 0, "weight_decay": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise InputError(f"{name} must be at least {bound}, got {getattr(self, name)}")
+        if not self.lr > 0 or min(self.size) < 32:
+            raise InputError(f"lr must be above 0 and size 32 pixels or more, got {self.lr:g} and {self.size}")
 
 
 OBJECTS = ("people", "loss", "model")
@@ -160,13 +170,17 @@ class PoseModule(L.LightningModule):
         """The loss of one batch."""
         prediction = self.model(batch.images)
         loss: Tensor = self.loss(prediction.mu, prediction.sigma, batch.target, batch.weight)
-        apart = (prediction.mu.detach() - batch.target) * batch.target.new_tensor(self.model.size[::-1])
-        error = (apart.norm(dim=-1) * batch.weight).sum() / batch.weight.sum().clamp_min(1)
+        apart = (prediction.mu.detach() - batch.target)[..., :2] * batch.target.new_tensor(self.model.size[::-1])
+        error = (apart.norm(dim=-1) * batch.weight).nansum() / batch.weight.sum().clamp_min(1)
         self.log("train/loss", loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch.images))
         self.log(
             "train/error_crop_px", error, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch.images)
         )
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Hand the law of the errors, as the loss now knows it, to the model that is about to be saved."""
+        self.model.set_law(self.loss.law())
 
     def on_validation_epoch_start(self) -> None:
         """Hand the law of the errors, as the loss now knows it, to the model."""
@@ -195,8 +209,8 @@ class PoseModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser and schedule."""
         recipe = self.recipe
-        weights = [p for p in self.parameters() if p.ndim > 1]
-        others = [p for p in self.parameters() if p.ndim <= 1]
+        weights = [p for p in self.model.parameters() if p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.ndim <= 1] + list(self.loss.parameters())
         groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
         kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind(groups, lr=recipe.lr)
@@ -233,7 +247,13 @@ def learning_rate(recipe: Recipe, steps: int) -> Callable[[int], float]:
     return share
 
 
-def fit(recipe: Recipe, folder: Path, resume: Path | None = None, callbacks: tuple[Callback, ...] = ()) -> Run:
+def fit(
+    recipe: Recipe,
+    folder: Path,
+    resume: Path | None = None,
+    callbacks: tuple[Callback, ...] = (),
+    loggers: tuple[Logger, ...] = (),
+) -> Run:
     """Train as a recipe says.
 
     Args:
@@ -241,6 +261,7 @@ def fit(recipe: Recipe, folder: Path, resume: Path | None = None, callbacks: tup
         folder: where checkpoints (`best.ckpt`, `last.ckpt`), logs and the recipe's plain values go.
         resume: a `last.ckpt` to go on from.
         callbacks: further ones of Lightning's.
+        loggers: further ones of Lightning's (Weights & Biases, MLflow, …).
 
     Raises:
         InputError: if the data, the weights or the checkpoint to resume from cannot be used.
@@ -255,44 +276,51 @@ def fit(recipe: Recipe, folder: Path, resume: Path | None = None, callbacks: tup
     loss = recipe.loss()
     model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
     module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_config(recipe, folder)
+    if resume is not None:
+        _check_resumable(resume, describe(model, loss))
     best = ModelCheckpoint(
         folder,
         filename="best",
         monitor=f"val/{recipe.watch}",
         mode="max" if _higher_is_better(recipe.watch) else "min",
         enable_version_counter=False,
+        save_weights_only=True,
     )
     # `save_last` of the one above would follow the best only; a run is to be resumed from its last epoch.
     last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-    trainer = L.Trainer(
-        accelerator=recipe.accelerator,
-        devices=recipe.devices,
-        num_nodes=recipe.num_nodes,
-        precision=_precision(recipe),  # type: ignore[arg-type]
-        max_epochs=recipe.epochs,
-        gradient_clip_val=recipe.gradient_clip or None,
-        check_val_every_n_epoch=min(recipe.validate_every, recipe.epochs),
-        callbacks=[
-            best,
-            last,
-            LearningRateMonitor("step"),
-            RichProgressBar(leave=False),
-            *callbacks,
-        ],
-        logger=[LOGGERS[name](folder) for name in recipe.loggers],
-        log_every_n_steps=10,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-    )
+    try:
+        trainer = L.Trainer(
+            accelerator=recipe.accelerator,
+            devices=recipe.devices,
+            num_nodes=recipe.num_nodes,
+            precision=_precision(recipe),  # type: ignore[arg-type]
+            max_epochs=recipe.epochs,
+            gradient_clip_val=recipe.gradient_clip or None,
+            check_val_every_n_epoch=min(recipe.validate_every, recipe.epochs),
+            callbacks=[
+                best,
+                last,
+                *([LearningRateMonitor("step")] if recipe.loggers or loggers else []),
+                RichProgressBar(leave=False, console_kwargs={"stderr": True}),
+                *callbacks,
+            ],
+            logger=[*(LOGGERS[name](folder) for name in recipe.loggers), *loggers],
+            log_every_n_steps=10,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"these settings cannot be trained with: {str(error).splitlines()[0]}") from error
+    if trainer.is_global_zero:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_config(recipe, folder)
     augmented = CropTransform(train.skeleton, recipe.size, recipe.augmentation, recipe.outside)
     plain = CropTransform(val.skeleton, recipe.size)
     pin = trainer.accelerator.__class__.__name__ == "CUDAAccelerator"
     loader = partial(crop_loader, batch_size=recipe.batch_size, workers=recipe.workers, seed=recipe.seed, pin=pin)
-    train_loader = loader(Crops(train, augmented, recipe.seed), training=True)
+    train_loader = loader(Crops(train, augmented, recipe.seed), training=True, processes=trainer.world_size)
     val_loader = loader(Crops(val, plain, recipe.seed), training=False)
     interrupted = False
     try:
@@ -306,6 +334,16 @@ def fit(recipe: Recipe, folder: Path, resume: Path | None = None, callbacks: tup
     if Path(best.best_model_path).is_file():
         figures = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["logpose"]["figures"]
     return Run(folder, Path(best.best_model_path or folder / "last.ckpt"), figures, interrupted)
+
+
+def _check_resumable(path: Path, wanted: dict[str, Any]) -> None:
+    """Refuse to go on from a checkpoint of another model or loss, before anything is written."""
+    load(path)  # raises if it is none
+    found = torch.load(path, map_location="cpu", weights_only=True)["logpose"]
+    for part in ("model", "loss"):
+        if found[part] != wanted[part]:
+            keys = [key for key in wanted[part] if found[part].get(key) != wanted[part][key]]
+            raise InputError(f"{path}: is of another {part} than this recipe's ({', '.join(keys)} differ)")
 
 
 def save_config(recipe: Recipe, folder: Path) -> None:

@@ -75,7 +75,8 @@ class CocoKeypoints:
             raise InputError(f"{self.problems[0]} (and {len(self.problems) - 1} more wrong rows)")
         if not self.samples:
             first = f"; the first of {len(self.problems)} wrong rows: {self.problems[0]}" if self.problems else ""
-            raise InputError(f"{file}: no labelled {self.skeleton.name} to learn from{first}")
+            held_out = f" in the part {part!r} (every tenth image is held out; --val_data names another file)"
+            raise InputError(f"{file}: no labelled {self.skeleton.name}{held_out if part else ''}{first}")
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -94,7 +95,8 @@ class CocoKeypoints:
             and _whole(row.get("image_id")) in self.images
             and self._where(i, row) not in wrong
         ]
-        images = [{"id": image, "file_name": path.name} for image, path in self.images.items()]
+        every = {**self.images, **self.unlabelled}  # what is found where nobody is labelled counts as false
+        images = [{"id": image, "file_name": path.name} for image, path in every.items()]
         return {"images": images, "annotations": rows, "categories": [{"id": self.category, "name": "object"}]}
 
     def _complete(self, i: int, row: dict[str, Any]) -> dict[str, Any]:
@@ -118,6 +120,7 @@ class CocoKeypoints:
         """Files of the images that can be used, by id; others become problems if somebody is labelled in them."""
         wanted = {_whole(row.get("image_id")) for row in self.content["annotations"] if isinstance(row, dict)}
         found: dict[int, Path] = {}
+        self.unlabelled: dict[int, Path] = {}  # images of this part without an annotation; their files are not checked
         self.sizes: dict[int, tuple[Any, Any]] = {}  # (width, height) as the file says, of every image in it
         self.counts["images"] = len(self.content["images"])
         for i, row in enumerate(self.content["images"]):
@@ -131,9 +134,12 @@ class CocoKeypoints:
                 continue
             self.sizes[number] = row.get("width"), row.get("height")
             held_out = i % HOLD_OUT == HOLD_OUT - 1
-            if number not in wanted or (part is not None and held_out != (part == "val")):
+            if part is not None and held_out != (part == "val"):
                 continue
             path = self.image_folder / row["file_name"]
+            if number not in wanted:
+                self.unlabelled[number] = path
+                continue
             fault = check_image(path)
             if fault is None:
                 found[number] = path

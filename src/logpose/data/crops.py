@@ -120,7 +120,14 @@ def collate(batches: list[Batch]) -> Batch:
 
 
 def crop_loader(
-    crops: Crops, batch_size: int, *, training: bool, workers: int = 0, seed: int = 0, pin: bool = False
+    crops: Crops,
+    batch_size: int,
+    *,
+    training: bool,
+    workers: int = 0,
+    seed: int = 0,
+    pin: bool = False,
+    processes: int = 1,
 ) -> DataLoader[Batch]:
     """Batches of crops: shuffled and of equal size for training, every person once and in order otherwise.
 
@@ -132,6 +139,7 @@ def crop_loader(
         workers: processes that cut crops; 0 cuts them in this one.
         seed: of the order.
         pin: whether batches go to page-locked memory, for a GPU.
+        processes: how many share the people of a training epoch.
     """
     sampler = EpochSampler(len(crops), shuffle=training, seed=seed, even=training)
     return DataLoader(
@@ -141,7 +149,7 @@ def crop_loader(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
-        drop_last=training and len(sampler) >= batch_size,
+        drop_last=training and len(crops) // processes >= batch_size,
         persistent_workers=workers > 0,
         worker_init_fn=_settle_worker,
     )

@@ -23,6 +23,9 @@ class DetectedBoxes:
         labels: the data set.
         file: list of {image_id, category_id, bbox, score}.
 
+    Attributes:
+        passed_over: how many boxes are of other categories, or on images that the data set does not have.
+
     Raises:
         InputError: if the file is no such list, a row of it is malformed, or it is about other images.
     """
@@ -34,6 +37,7 @@ class DetectedBoxes:
             raise InputError(f"{file}: not a COCO detections file, which is a list")
         samples = (self._sample(i, row, file) for i, row in enumerate(content))
         self.samples = [sample for sample in samples if sample is not None]
+        self.passed_over = len(content) - len(self.samples)
         if content and not self.samples:
             raise InputError(f"{file}: none of its {len(content)} boxes is on an image of {labels.file}")
 
@@ -50,7 +54,11 @@ class DetectedBoxes:
     def _sample(self, i: int, row: Any, file: Path) -> Sample | None:
         if not isinstance(row, dict) or not {"image_id", "bbox", "score"} <= row.keys():
             raise InputError(f"{file}: row {i} needs image_id, bbox and score")
-        if row.get("category_id", self.category) != self.category or row["image_id"] not in self.labels.images:
+        image = row["image_id"]
+        if row.get("category_id", self.category) != self.category or not isinstance(image, int):
+            return None
+        path = self.labels.images.get(image, self.labels.unlabelled.get(image))
+        if path is None:
             return None
         try:
             box, score = np.array(row["bbox"], dtype=np.float64), float(row["score"])
@@ -60,12 +68,12 @@ class DetectedBoxes:
             raise InputError(f"{file}: row {i}: bbox must be x, y, width > 0, height > 0, got {row['bbox']}")
         count = len(self.skeleton)
         return Sample(
-            image=self.labels.images[row["image_id"]],
+            image=path,
             box=box,
             keypoints=np.zeros((count, 2)),
             visible=np.zeros(count, dtype=np.int64),
             area=float(box[2] * box[3]),
-            image_id=row["image_id"],
+            image_id=image,
             id=i,
             score=score,
         )

@@ -81,8 +81,19 @@ def _fault(data: bytes) -> str | None:
     """Why these bytes are not a whole picture; decoders fill what is missing with grey and say nothing."""
     if not data:
         return "the image file is empty"
-    for head, start, end in ((JPEG, b"\xff\xda", b"\xff\xd9"), (PNG, b"IDAT", b"IEND")):
-        # A JPEG's thumbnail has an end marker of its own; the picture's comes after its last start of scan.
-        if data.startswith(head) and data.rfind(end) <= data.rfind(start):
-            return "the image file breaks off before its end"
-    return None
+    cut_jpeg = data.startswith(JPEG) and not _jpeg_ends(data)
+    cut_png = data.startswith(PNG) and data.rfind(b"IEND") <= data.rfind(b"IDAT")
+    return "the image file breaks off before its end" if cut_jpeg or cut_png else None
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether a JPEG's own end marker is there: after its header with its thumbnail, before what cameras append."""
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
+        marker = data[at + 1]
+        if marker == 0xD9:
+            return True
+        # Stuffed bytes, restart markers and fill bytes are part of the scan; all others begin a segment with a length.
+        alone = marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8
+        at += (1 if marker == 0xFF else 2) if alone else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False

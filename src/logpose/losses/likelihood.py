@@ -36,9 +36,11 @@ class LikelihoodLoss(nn.Module, ABC):
     Attributes:
         dim: D of the joints that the loss is for.
         learns_sigma: whether sigma matters to the loss; where not, the claim has one constant scale.
+        symmetric: whether an error and its opposite are equally likely, so that mu is the expected position.
     """
 
     learns_sigma: ClassVar[bool] = True
+    symmetric: bool = True
 
     def __init__(self, dim: int = 2) -> None:
         super().__init__()
@@ -120,6 +122,8 @@ class LikelihoodLoss(nn.Module, ABC):
                 error, weight = self.error_draws(LAW_DRAWS)
         except NotImplementedError:
             return ErrorLaw.unknown(self.dim).to(self.device)
+        if self.symmetric:  # what the draws have of a mean is chance
+            error, weight = torch.cat([error, -error]), torch.cat([weight, weight]) / 2
         mean = (weight[:, None] * error).sum(dim=0)
         std = (weight[:, None] * (error - mean).square()).sum(dim=0).sqrt()
         radius = ((error - mean) / std).square().sum(dim=-1).sqrt()

@@ -58,12 +58,13 @@ class RLELoss(LikelihoodLoss):
         self.flow: Density = flow if flow is not None else RealNVP(dim)
         self.base, self.convention, self.mode = base, convention, mode
         self.copies = convention in ("released", "mmpose")
+        self.symmetric = convention == "normalized" and mode == "rle"
         if getattr(self.flow, "dim", dim) != dim or (mode == "basic" and not isinstance(self.flow, RealNVP)):
             raise ValueError(f"{mode} mode in {dim} dimensions cannot use this flow: {self.flow}")
         if self.copies and (dim != 2 or mode == "basic" or (convention, base) not in EQUIVALENT_WIDTH):
             raise ValueError(f"the {convention} code has no {mode} mode with a {base} base in {dim} dimensions")
         self.width = EQUIVALENT_WIDTH.get((convention, base), 1.0)
-        self._settled = ((-1,), torch.zeros(()))  # the parameters' versions, and log s with them
+        self._settled: tuple[tuple[int, ...], Tensor] = ((-1,), torch.zeros(()))  # parameters' versions, log s
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this loss again, the flow's under "flow" (None if it cannot tell them)."""
@@ -78,7 +79,7 @@ class RLELoss(LikelihoodLoss):
         error = error.clamp(-1e4, 1e4)  # farther out G stays constant and only Q falls: all labels' losses are finite
         if self.copies:
             return self.flow.log_prob(-error)
-        if self.convention == "paper" or self.mode == "dle":
+        if not self.symmetric:
             return self.flow.log_prob(error)
         both = self.flow.log_prob(torch.cat([error, -error])).view(2, -1)
         return both.logsumexp(dim=0) - math.log(2)
@@ -115,8 +116,7 @@ class RLELoss(LikelihoodLoss):
 
     def _settled_log_s(self) -> Tensor:
         """log s on many fixed points, kept until a parameter changes."""
-        state = tuple(p._version for p in self.parameters())
-        if self._settled[0] != state:
+        if (state := tuple(p._version for p in self.parameters())) != self._settled[0]:
             with torch.no_grad(), fixed_randomness(self.device):
                 self._settled = (state, self.log_s())
         return self._settled[1]

@@ -26,8 +26,8 @@ def coverage(radius: Float[np.ndarray, "N"], limits: Sequence[float]) -> list[fl
 
 
 def pearson(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:
-    """Pearson's correlation coefficient; NaN where one of the two is constant or there are fewer than two."""
-    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+    """Pearson's correlation coefficient; NaN where one of the two is constant (to rounding) or has fewer than two."""
+    if len(a) < 2 or any(np.ptp(v) <= 1e-12 * np.abs(v).max() for v in (a, b)):
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])
 

@@ -53,13 +53,16 @@ class RegressionModel(PoseModel):
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop, in crop coordinates."""
-        features = self.backbone(self.normalised(images)).mean(dim=(2, 3))
+        features = self.backbone(self.normalised(images))
         shape = (len(images), len(self.skeleton), self.dim)
-        mu = self.fc_mu(features).float().view(shape)
-        if self.fc_sigma is None:
-            sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma, sigma.mean(dim=-1), self.law)
-        sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * self.fc_sigma(features).float().sigmoid().view(shape)
+        # In half precision positions would come in steps of half a pixel.
+        with torch.autocast(features.device.type, enabled=False):
+            pooled = features.to(self.fc_mu.weight.dtype).mean(dim=(2, 3))
+            mu = self.fc_mu(pooled).view(shape)
+            if self.fc_sigma is None:
+                sigma = torch.ones_like(mu)
+                return Prediction(mu, sigma, sigma.mean(dim=-1), self.law)
+            sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * self.fc_sigma(pooled).sigmoid().view(shape)
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
 
     def config(self) -> dict[str, Any]:

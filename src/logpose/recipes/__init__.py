@@ -45,14 +45,20 @@ def find(name: str) -> Callable[[], Recipe]:
     return recipes[name]
 
 
+_from_files: set[str] = set()  # modules of users' own that were loaded by path
+
+
 def _from_file(path: Path, function: str) -> Callable[[], Recipe]:
     if not path.is_file():
         raise InputError(f"{path}: no such file of recipes")
+    if path.stem in sys.stdlib_module_names or (path.stem in sys.modules and path.stem not in _from_files):
+        raise InputError(f"{path}: give the file another name, {path.stem!r} is that of a library")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # so that worker processes can find what is defined in it
+    _from_files.add(path.stem)
     try:
         spec.loader.exec_module(module)
     except Exception as error:

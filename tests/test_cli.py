@@ -214,3 +214,75 @@ def test_the_installed_module_runs_and_bad_input_leaves_no_traceback():
     assert ran.returncode == 2
     assert ran.stderr == "logpose: nowhere: no such file or folder\n"
     assert ran.stdout == ""
+
+
+def test_a_photo_is_never_written_over(capsys, coco_folder, tiny_run, tmp_path):
+    photos = [shutil.copy(path, tmp_path / path.name) for path in sorted((coco_folder / "val").iterdir())[:2]]
+    before = [path.read_bytes() for path in photos]
+    words = ("predict", tiny_run / "best.ckpt", *photos, photos[0], "--save-images", tmp_path)
+    assert run(capsys, *words)[0] == 0
+    assert [path.read_bytes() for path in photos] == before
+    assert sorted(path.name for path in tmp_path.glob("*-poses.jpg")) == [f"{path.stem}-poses.jpg" for path in photos]
+
+
+def test_one_bad_picture_among_many_leaves_nothing_behind(refused, coco_folder, tiny_run, tmp_path):
+    good = next((coco_folder / "val").iterdir())
+    (tmp_path / "bad.jpg").write_text("no")
+    refused("predict", tiny_run / "best.ckpt", good, tmp_path / "bad.jpg", "--save-images", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--epochs", 0),
+        ("--batch_size", 0),
+        ("--size", "[0,64]"),
+        ("--precision", "half"),
+        ("--lr", 0),
+        ("--accelerator", "gpu"),
+    ],
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="one of the settings is wrong only without a GPU")
+def test_settings_that_cannot_be_are_refused_before_anything_is_written(refused, coco_folder, tmp_path, flags):
+    words = ("--data", coco_folder, "--weights", "random", "--workers", 0, "--out", tmp_path / "run")
+    refused("train", "coco_resnet18_rle", *words, *flags)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_with_another_recipe_is_refused_and_changes_nothing(refused, tiny_run, tmp_path):
+    run_folder = shutil.copytree(tiny_run, tmp_path / "run")
+    before = (run_folder / "config.yaml").read_bytes()
+    told = refused("train", "coco_resnet50_l1", "--resume", run_folder, "--weights", "random")
+    assert "is of another model" in told or "is of another loss" in told
+    (run_folder / "last.ckpt").write_bytes((run_folder / "last.ckpt").read_bytes()[:1000])
+    assert "damaged" in refused("train", "coco_resnet18_rle", "--resume", run_folder)
+    assert (run_folder / "config.yaml").read_bytes() == before
+
+
+def test_outputs_that_cannot_be_written_are_named(refused, coco_folder, tiny_run, tmp_path):
+    (tmp_path / "file").write_text("")
+    photo = next((coco_folder / "val").iterdir())
+    assert "is a file" in refused("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "file")
+    assert "file" in refused("inspect", coco_folder, "--out", tmp_path / "file" / "below")
+    assert "is a folder" in refused("predict", tiny_run / "best.ckpt", photo, "--save-json", tmp_path)
+
+
+def test_an_empty_detections_file_finds_nobody(capsys, coco_folder, tiny_run, tmp_path):
+    (tmp_path / "none.json").write_text("[]")
+    words = ("eval", tiny_run / "best.ckpt", "--data", coco_folder, "--boxes", tmp_path / "none.json", "--json")
+    code, out, _ = run(capsys, *words)
+    assert code == 0
+    figures = json.loads(out)
+    assert (figures["people"], figures["ap"]) == (0, 0)
+
+
+def test_the_held_out_part_of_a_single_file_can_be_measured(capsys, coco_folder, tiny_run):
+    file = coco_folder / "annotations" / "person_keypoints_train.json"
+    people = {}
+    for part in ("all", "train", "val"):
+        code, out, _ = run(capsys, "eval", tiny_run / "best.ckpt", "--data", file, "--part", part, "--json")
+        assert code == 0
+        people[part] = json.loads(out)["people"]
+    assert people["all"] == people["train"] + people["val"]
+    assert people["val"] > 0

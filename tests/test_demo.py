@@ -32,6 +32,12 @@ def test_it_writes_everything_and_names_the_next_command(tmp_path, monkeypatch, 
 
 def test_it_leaves_folders_of_others_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(InputError, match="not empty"):
+    with pytest.raises(InputError, match="no empty folder"):
+        run_demo(tmp_path)
+    (tmp_path / "metrics.json").write_text("{}")  # a name that a demo also writes makes it no demo's folder
+    (tmp_path / "rle").mkdir()
+    with pytest.raises(InputError, match="no empty folder"):
         run_demo(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "precious"
+    with pytest.raises(InputError, match="no empty folder"):
+        run_demo(tmp_path / "mine.txt")

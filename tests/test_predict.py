@@ -186,3 +186,21 @@ class TestBoxFiles:
 def test_image_ids(tmp_path):
     assert image_id(tmp_path / "000000000012.jpg") == 12
     assert image_id(tmp_path / "walk_3.jpg") == "walk_3"
+
+
+def test_a_name_that_two_images_share_has_to_be_told_apart(tmp_path):
+    images = [tmp_path / "a" / "p.jpg", tmp_path / "b" / "p.jpg"]
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps({"p.jpg": [[1, 2, 3, 4]]}))
+    with pytest.raises(InputError, match=r"several of the images are called 'p\.jpg'"):
+        read_boxes(file, images)
+    file.write_text(json.dumps({str(images[1]): [[1, 2, 3, 4]]}))
+    assert [len(rows) for rows in read_boxes(file, images).values()] == [0, 1]
+
+
+def test_boxes_far_off_are_refused(predictor, tmp_path):
+    with pytest.raises(InputError, match="pixels off"):
+        predictor(np.zeros((40, 40, 3), np.uint8), [[0, 0, 1e9, 10]])
+    (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": [[0, 0, 1e30, 10]]}))
+    with pytest.raises(InputError, match=r"boxes\.json: box 0 of 'a\.jpg' lies"):
+        read_boxes(tmp_path / "boxes.json", [tmp_path / "a.jpg"])

@@ -65,3 +65,9 @@ def test_resume_takes_the_run_s_own_settings(tiny_run):
 def test_resume_of_nothing_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no run to go on with"):
         parsed("--resume", str(tmp_path))
+
+
+def test_a_switch_may_stand_alone():
+    assert parsed("--strict")[0].strict
+    assert parsed("--strict", "--epochs", "3")[0].strict
+    assert not parsed("--strict", "false")[0].strict

@@ -76,7 +76,7 @@ def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel,
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"{path}: not a checkpoint, or damaged ({_first_line(error)})") from error
+        raise InputError(f"{path}: not a checkpoint, or damaged") from error
     entry = content.get("logpose") if isinstance(content, dict) else None
     if not isinstance(entry, dict) or "state_dict" not in content:
         raise InputError(f"{path}: a torch file, but not a checkpoint of logpose")

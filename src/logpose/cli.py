@@ -143,7 +143,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], int]]]:
 PART_HELP = "of a folder: its validation (all, val) or training file; of one file: all, or what training held out (val)"
 
 
-# Each command imports what it needs: `logpose --help` answers at once.
+# Each command imports what it needs, so that the others do not wait for it.
 
 
 def _demo(given: Namespace) -> int:

@@ -65,3 +65,29 @@ def test_a_row_without_its_entries_and_a_file_that_is_no_list(labels, tmp_path):
         DetectedBoxes(labels, written(tmp_path, [{"image_id": 1}]))
     with pytest.raises(InputError, match=r"not a COCO detections file"):
         DetectedBoxes(labels, written(tmp_path, {}))
+
+
+def test_what_is_found_where_nobody_is_labelled_counts_against_precision(coco_folder, tmp_path):
+    """One person labelled and found exactly; a surer find on an image without annotations halves the precision."""
+    import shutil
+
+    from logpose.metrics.oks import coco_ap
+
+    data = shutil.copytree(coco_folder, tmp_path / "data")
+    file = data / "annotations" / "person_keypoints_val.json"
+    content = json.loads(file.read_text())
+    kept = max(content["annotations"], key=lambda row: row["area"])
+    content["annotations"] = [kept]
+    file.write_text(json.dumps(content))
+    labels = CocoKeypoints(file)
+    empty = next(row["id"] for row in content["images"] if row["id"] != kept["image_id"])
+    box = {"category_id": 1, "bbox": [1, 2, 30, 40]}
+    boxes = [{**box, "image_id": kept["image_id"], "score": 0.5}, {**box, "image_id": empty, "score": 0.9}]
+    found = DetectedBoxes(labels, written(tmp_path, boxes))
+    assert [sample.image_id for sample in found.samples] == [kept["image_id"], empty]
+    results = [
+        {"image_id": row["image_id"], "category_id": 1, "keypoints": kept["keypoints"], "score": row["score"]}
+        for row in boxes
+    ]
+    # COCO's detections are matched image by image; the false one comes first in the ranking.
+    assert coco_ap(found.ground_truth(), results, labels.skeleton.sigmas)["ap50"] == pytest.approx(0.5, abs=0.01)

@@ -176,3 +176,17 @@ def test_the_check_does_not_decode_a_sound_file(tmp_path: Path, monkeypatch: pyt
         (tmp_path / f"x{suffix}").write_bytes(encoded(suffix))
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     assert [check_image(path) for path in tmp_path.iterdir()] == [None] * 3
+
+
+def test_what_cameras_append_does_not_make_a_picture_broken(tmp_path):
+    """A motion photo is a JPEG with a film behind it, whose bytes may look like any marker."""
+    import cv2
+
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    path = tmp_path / "motion.jpg"
+    path.write_bytes(data + b"film \xff\xda\x00\x08 and more" * 5)
+    assert check_image(path) is None
+    assert read_image(path).shape == (40, 60, 3)
+    path.write_bytes(data[: len(data) // 2] + b"film" * 5)
+    assert check_image(path) == "the image file breaks off before its end"

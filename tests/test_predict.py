@@ -123,7 +123,8 @@ def test_results_are_a_coco_results_file(predictor):
 def test_find_images_searches_folders_and_names_what_is_missing(coco_folder, tmp_path):
     inside = find_images([coco_folder / "val"])
     assert len(inside) == 8
-    assert find_images([inside[3], coco_folder / "val"]) == [inside[3], *inside]
+    # An image that is named twice is found once, where it was named first.
+    assert find_images([inside[3], coco_folder / "val"]) == [inside[3], *inside[:3], *inside[4:]]
     with pytest.raises(InputError, match=r"nowhere: no such file or folder"):
         find_images([tmp_path / "nowhere"])
     with pytest.raises(InputError, match="no picture in this folder"):

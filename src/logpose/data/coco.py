@@ -76,7 +76,7 @@ class CocoKeypoints:
         if not self.samples:
             first = f"; the first of {len(self.problems)} wrong rows: {self.problems[0]}" if self.problems else ""
             held_out = f" in the part {part!r} (every tenth image is held out; --val_data names another file)"
-            raise InputError(f"{file}: no labelled {self.skeleton.name}{held_out if part else ''}{first}")
+            raise InputError(f"{file}: no labelled {self.skeleton.name} to learn from{held_out if part else ''}{first}")
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -149,7 +149,7 @@ def crop_loader(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
-        drop_last=training and len(crops) // processes >= batch_size,
+        drop_last=training and min(len(sampler), len(crops) // processes) >= batch_size,
         persistent_workers=workers > 0,
         worker_init_fn=_settle_worker,
     )

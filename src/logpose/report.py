@@ -178,7 +178,8 @@ def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
 def save_picture(picture: Image, path: Path) -> None:
     """Write an RGB picture in the format that the file's name says."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise ValueError(f"{path}: a picture cannot be written in this format")
     path.write_bytes(data.tobytes())

@@ -71,3 +71,14 @@ def test_a_switch_may_stand_alone():
     assert parsed("--strict")[0].strict
     assert parsed("--strict", "--epochs", "3")[0].strict
     assert not parsed("--strict", "false")[0].strict
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--size", "64", "48"), ("--size", "64x48"), ("--size", "[64, 48]"), ("--size=[64,48]",), ("--size=64x48",)],
+)
+def test_lists_may_be_words(words):
+    assert parsed(*words, "--epochs", "3")[0].size == (64, 48)
+    assert parsed("--milestones", "3", "5", "8", *words)[0].milestones == (3, 5, 8)
+    assert parsed("--loggers", "csv", "tensorboard", *words)[0].loggers == ("csv", "tensorboard")
+    assert parsed("--loggers", "csv")[0].loggers == ("csv",)

@@ -30,17 +30,12 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
     Raises:
         InputError: if `--resume` names no run.
     """
-    switches = {f"--{key}" for key, value in plain_fields(recipe).items() if isinstance(value, bool)}
-    flags = [_with_underscores(flag) for flag in flags]
-    # A switch may stand alone: --strict means --strict true.
-    flags = [
-        f"{flag}=true"
-        if flag in switches and flags[i + 1 : i + 2] in ([], [n for n in flags[i + 1 : i + 2] if n[:2] == "--"])
-        else flag
-        for i, flag in enumerate(flags)
-    ]
+    flags = _as_parsed(flags, plain_fields(recipe))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(prog=f"logpose train {name}", description="Train a recipe; its fields are flags.")
+    usage = f"logpose train {name} [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD VALUE …]"
+    parser = ArgumentParser(
+        prog=f"logpose train {name}", usage=usage, description="Train a recipe; its fields are flags."
+    )
     parser.add_argument("--config", action="config", help="YAML file with fields, as --print_config writes it")
     parser.add_argument(
         "--out", type=Path | None, default=None, help="the run's folder; a new one in runs/ if not given"
@@ -72,6 +67,34 @@ def _plain(value: Any) -> Any:
 def _slug(name: str) -> str:
     """A recipe's name as part of a folder's: "my_recipes.py:my_run" becomes "my_run"."""
     return name.rpartition(":")[2]
+
+
+def _as_parsed(words: Sequence[str], values: dict[str, Any]) -> list[str]:
+    """Flags in the spelling that the parser takes, from the spellings that people use.
+
+    --batch-size is --batch_size; a switch may stand alone (--strict); a list may be words (--size 256 192) or a size
+    (--size 256x192) instead of "[256, 192]", which shells want quoted.
+    """
+    flags: list[str] = []
+    for word in map(_with_underscores, words):
+        name, equals, value = (word if word.startswith("--") else flags[-1] if flags else "").partition("=")
+        if isinstance(values.get(name[2:]), tuple) and (equals or not word.startswith("--")):
+            items = value.strip("[]").split(",") if value else []
+            items += [] if word.startswith("--") else word.strip("[]").split(",")
+            flags = flags if word.startswith("--") else flags[:-1]
+            flags.append(f"{name}=[{','.join(_sides(item) for item in items)}]")
+        else:
+            flags.append(word)
+    alone = [i + 1 == len(flags) or flags[i + 1].startswith("--") for i in range(len(flags))]
+    return [
+        f"{flag}=true" if isinstance(values.get(flag[2:]), bool) and last else flag
+        for flag, last in zip(flags, alone, strict=True)
+    ]
+
+
+def _sides(item: str) -> str:
+    """256x192 as two numbers; anything else as it is."""
+    return item.replace("x", ",") if item.replace("x", "").isdigit() else item
 
 
 def _with_underscores(word: str) -> str:

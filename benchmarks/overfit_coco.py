@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder in COCO's layout")
     parser.add_argument("--out", type=Path, default=Path("runs/overfit"), help="folder of the run")
-    parser.add_argument("--epochs", type=int, default=400)
+    parser.add_argument("--epochs", type=int, default=300)
     given = parser.parse_args()
     file = given.data / "annotations" / "person_keypoints_train2017.json"
     still = [f"--augmentation.{name}=0" for name in ("scale", "rotation", "half_body_probability", "flip_probability")]

@@ -25,7 +25,7 @@ def clean_people() -> InMemory:
 
 
 def synthetic_resnet18_rle() -> Recipe:
-    """ResNet-18 at 64×48 by RLE on synthetic people, from random weights, in two minutes on two cores."""
+    """ResNet-18 at 64×48 by RLE on synthetic people, from random weights, in some minutes on two cores."""
     return Recipe(
         people=synthetic_people,
         loss=RLELoss,

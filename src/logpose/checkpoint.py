@@ -19,7 +19,7 @@ from logpose.models.backbones import Backbone
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["describe", "load", "load_model"]
+__all__ = ["describe", "load", "load_model", "read"]
 
 FORMAT = 1
 """Version of the `logpose` entry; raised when an older reader could not make sense of a newer file."""
@@ -60,17 +60,12 @@ def build_loss(config: dict[str, Any]) -> LikelihoodLoss | None:
     return RLELoss(RealNVP(**{**flow, "hidden": tuple(flow["hidden"])}), **settings)
 
 
-def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
-    """Model and loss of a checkpoint, on the CPU, in evaluation mode.
-
-    Args:
-        path: a `.ckpt` file that `logpose train` wrote.
-        backbone: for a model whose backbone `create_backbone` does not know.
+def read(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, with its `logpose` entry checked and nothing built from it.
 
     Raises:
-        InputError: if the file is missing, is not such a checkpoint, or is damaged.
+        InputError: if the file is missing, or is not such a checkpoint.
     """
-    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
@@ -82,6 +77,22 @@ def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel,
         raise InputError(f"{path}: a torch file, but not a checkpoint of logpose")
     if entry.get("format") != FORMAT:
         raise InputError(f"{path}: checkpoint format {entry.get('format')}, this logpose reads format {FORMAT}")
+    return content  # type: ignore[no-any-return]
+
+
+def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
+    """Model and loss of a checkpoint, on the CPU, in evaluation mode.
+
+    Args:
+        path: a `.ckpt` file that `logpose train` wrote.
+        backbone: for a model whose backbone `create_backbone` does not know.
+
+    Raises:
+        InputError: if the file is missing, is not such a checkpoint, or is damaged.
+    """
+    path = Path(path)
+    content = read(path)
+    entry = content["logpose"]
     try:
         model, loss = build_model(entry["model"], backbone), build_loss(entry["loss"])
         _fill(model, "model.", content["state_dict"])

@@ -193,6 +193,7 @@ def _eval(given: Namespace) -> int:
     from logpose.data.coco import CocoKeypoints, annotation_files
     from logpose.data.detections import DetectedBoxes
     from logpose.evaluation import evaluate
+    from logpose.training import say_problems
 
     if given.batch_size < 1 or given.workers < 0:
         raise InputError("--batch-size must be at least 1, --workers at least 0")
@@ -200,7 +201,7 @@ def _eval(given: Namespace) -> int:
     files = annotation_files(given.data)
     part = given.part if files["train"] == files["val"] and given.part != "all" else None
     people = CocoKeypoints(files["train" if given.part == "train" else "val"], given.images, part=part)
-    _say_problems(people)
+    say_problems(people)
     if people.skeleton.joints != model.skeleton.joints:
         raise InputError(
             f"{given.checkpoint}: made for the {len(model.skeleton)} joints {', '.join(model.skeleton.joints[:3])} …, "
@@ -230,6 +231,7 @@ def _eval(given: Namespace) -> int:
 
 
 def _predict(given: Namespace) -> int:
+    from rich.console import Console
     from rich.progress import Progress
 
     from logpose.data.images import check_image, read_image
@@ -248,7 +250,7 @@ def _predict(given: Namespace) -> int:
     if given.save_json and given.save_json.is_dir():
         raise InputError(f"{given.save_json}: is a folder, not a file for results")
     rows: list[dict[str, Any]] = []
-    with Progress(console=_stderr(), transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("predicting", total=len(images))
         for image, poses in zip(images, predictor.many((i, boxes.get(i)) for i in images), strict=True):
             rows += coco_results(poses, image_id(image))
@@ -339,12 +341,6 @@ def _print_figures(figures: dict[str, float], as_json: bool = False) -> None:
         print(f"{name:16} {value:.4f}" if isinstance(value, float) else f"{name:16} {value}")
 
 
-def _say_problems(people: Any) -> None:
-    from logpose.training import say_problems
-
-    say_problems(people)
-
-
 def _write_json(path: Path, content: Any) -> None:
     """A JSON file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -364,12 +360,6 @@ def _device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
     return name
-
-
-def _stderr() -> Any:
-    from rich.console import Console
-
-    return Console(stderr=True)
 
 
 def _log_to_stderr() -> None:

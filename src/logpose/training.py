@@ -22,7 +22,7 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from logpose.checkpoint import describe, load
+from logpose.checkpoint import describe, read
 from logpose.compat import mend_torchvision
 from logpose.data import Augmentation, Crops, CropTransform, People, crop_loader
 from logpose.evaluation import Evaluation, predict_batch
@@ -332,14 +332,13 @@ def fit(
         interrupted = True
     figures = dict(module.figures)
     if Path(best.best_model_path).is_file():
-        figures = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["logpose"]["figures"]
+        figures = read(Path(best.best_model_path))["logpose"]["figures"]
     return Run(folder, Path(best.best_model_path or folder / "last.ckpt"), figures, interrupted)
 
 
 def _check_resumable(path: Path, wanted: dict[str, Any]) -> None:
     """Refuse to go on from a checkpoint of another model or loss, before anything is written."""
-    load(path)  # raises if it is none
-    found = torch.load(path, map_location="cpu", weights_only=True)["logpose"]
+    found = read(path)["logpose"]
     for part in ("model", "loss"):
         if found[part] != wanted[part]:
             keys = [key for key in wanted[part] if found[part].get(key) != wanted[part][key]]

@@ -18,8 +18,9 @@ from pathlib import Path
 from logpose.checkpoint import load
 from logpose.data import InMemory
 from logpose.evaluation import evaluate
+from logpose.recipe import Recipe
 from logpose.recipes import synthetic
-from logpose.training import Recipe, fit
+from logpose.training import fit
 
 SHOWN = ("true_error_px", "true_pck@0.1", "true_oks", "nll", "coverage@0.9", "sigma_rank", "minutes")
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from logpose.checkpoint import describe, load, load_model
 from logpose.flows import RealNVP
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, RLELoss
+from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
 from logpose.models import PoseModel, RegressionModel, ResNet
 from logpose.skeletons import COCO, Skeleton
 from logpose.structures import LEVELS, ErrorLaw, InputError
@@ -69,6 +69,7 @@ LOSSES: dict[str, Callable[[], LikelihoodLoss]] = {
     "small flow": lambda: RLELoss(RealNVP(2, 3, (8, 8, 8), "silu"), base="gaussian", convention="paper"),
     "released": lambda: RLELoss(convention="released", mode="dle"),
     "basic": lambda: RLELoss(mode="basic"),
+    "mixed": lambda: MixedRLELoss(RLELoss(RealNVP(3, 2, (8,)), dim=3), RLELoss(RealNVP(2, 2, (8,)))),
     "3-D": lambda: RLELoss(RealNVP(3, 2, (8,)), dim=3),
 }
 
@@ -78,7 +79,7 @@ def test_round_trip(tmp_path: Path, make: Callable[[], LikelihoodLoss]) -> None:
     torch.manual_seed(0)
     loss = make()
     model = RegressionModel(
-        ResNet(18), FACE, SIZE, loss.dim, predicts_sigma=loss.learns_sigma, pixel_mean=(0.1, 0.2, 0.3)
+        ResNet(18), FACE, SIZE, loss.dim, predicts_sigma=loss.learns_sigma, padding=1.4, pixel_mean=(0.1, 0.2, 0.3)
     )
     disturbed(model).eval()
     disturbed(loss).eval()
@@ -95,7 +96,7 @@ def test_round_trip(tmp_path: Path, make: Callable[[], LikelihoodLoss]) -> None:
             assert torch.equal(getattr(found, name), getattr(expected, name))
         x = torch.randn(2, 3, loss.dim)
         assert torch.equal(loss_again.log_prob(found.mu, found.sigma, x), loss.log_prob(found.mu, found.sigma, x))
-    assert (again.skeleton, again.size, again.dim) == (FACE_READ, SIZE, loss.dim)
+    assert (again.skeleton, again.size, again.dim, again.padding) == (FACE_READ, SIZE, loss.dim, 1.4)
     assert torch.equal(again.law.radius, model.law.radius)
     assert describe(again, loss_again) == describe(model, loss)
     assert torch.equal(load_model(str(tmp_path / "model.ckpt"))(images).mu, found.mu)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose.compat import _nms, mend_torchvision
+from logpose.compat import _nms, keep_freed_memory, mend_torchvision
 
 boxes = st.lists(
     st.tuples(*(st.integers(0, 20) for _ in range(2)), *(st.integers(1, 12) for _ in range(2)), st.integers(0, 9)),
@@ -79,3 +80,40 @@ def test_a_library_that_does_not_load_is_stood_in_for_once(tmp_path: Path) -> No
     said, kept = done.stdout.splitlines()
     assert "torchvision's compiled operators do not fit this torch" in said
     assert kept == "[1, 2]"
+
+
+PAGES = """
+import resource
+import torch
+from logpose.compat import keep_freed_memory
+
+def faults(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        torch.ones(4 << 20)  # 16 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+fresh = faults(20)
+assert keep_freed_memory()
+faults(2)
+print(fresh, faults(20))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc's allocator")
+def test_freed_memory_is_used_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PAGES],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "PATH": "", "OMP_NUM_THREADS": "1"},
+    )
+    fresh, kept = map(int, done.stdout.split())
+    assert kept < fresh / 10
+
+
+def test_elsewhere_than_on_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert not keep_freed_memory()

@@ -24,7 +24,7 @@ ROOMS = (
     {"geometry"},
     {"flows", "data", "metrics"},
     {"losses", "models"},
-    {"checkpoint"},
+    {"checkpoint", "recipe"},
     {"interop"},
     {"evaluation"},
     {"training"},

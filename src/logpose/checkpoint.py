@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from logpose.flows import RealNVP
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, RLELoss
+from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
 from logpose.models import PoseModel, RegressionModel, create_backbone
 from logpose.models.backbones import Backbone
 from logpose.skeletons import Skeleton
@@ -45,7 +45,9 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Pos
         except InputError as error:
             raise InputError(f"{error}; a backbone of your own is passed as load_model(path, backbone=…)") from error
     skeleton = Skeleton.from_dict(config["skeleton"])
-    return RegressionModel(backbone, skeleton, size, int(config["dim"]), bool(config["predicts_sigma"]))
+    return RegressionModel(
+        backbone, skeleton, size, int(config["dim"]), bool(config["predicts_sigma"]), float(config["padding"])
+    )
 
 
 def build_loss(config: dict[str, Any]) -> LikelihoodLoss | None:
@@ -54,6 +56,10 @@ def build_loss(config: dict[str, Any]) -> LikelihoodLoss | None:
     kind = settings.pop("kind")
     if kind in FIXED:
         return FIXED[kind](**settings)
+    if kind == MixedRLELoss.__name__:
+        parts = [build_loss({"kind": RLELoss.__name__, **settings[part]}) for part in ("space", "plane")]
+        space, plane = (part if isinstance(part, RLELoss) else None for part in parts)
+        return MixedRLELoss(space, plane) if space and plane else None
     if kind != RLELoss.__name__ or settings["flow"] is None:
         return None
     flow = dict(settings.pop("flow"))

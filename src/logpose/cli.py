@@ -222,6 +222,7 @@ def _eval(given: Namespace) -> int:
         batch_size=given.batch_size,
         workers=given.workers,
         device=_device(given.device),
+        show_progress=True,
     )
     figures = evaluation.compute()
     if given.save_json:

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import logging
+import platform
 
 import torch
 from torch import Tensor
 
-__all__ = ["mend_torchvision"]
+__all__ = ["keep_freed_memory", "mend_torchvision"]
 
 log = logging.getLogger("logpose")
+
+
+# glibc's `mallopt`: names of the settings (malloc.h), and values. Blocks of up to 32 MiB, the most that it takes, come
+# from the heap; the heap's end goes back to the system only when more than 2 GiB of it are free.
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
+ALLOCATOR = ((MMAP_THRESHOLD, 32 << 20), (TRIM_THRESHOLD, (2 << 30) - 1), (TOP_PAD, 64 << 20))
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory of freed tensors for the next ones; returns whether it could be set.
+
+    glibc gives large blocks back to the system at once and gets them anew, page by page, for the next step: on a CPU
+    that is a good part of a training step. Elsewhere than on glibc nothing is done.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return all(mallopt(name, value) for name, value in ALLOCATOR)
 
 
 def mend_torchvision() -> None:

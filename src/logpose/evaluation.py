@@ -61,10 +61,10 @@ class Found:
 
 def predict_batch(model: PoseModel, batch: Batch, flip_test: bool) -> Prediction:
     """Prediction on a batch, averaged with that on its mirror image if `flip_test`; the density's mean folded in."""
-    prediction: Prediction = model(batch.images).float()
+    prediction: Prediction = model(batch.images)
     if not flip_test:
         return prediction.folded()
-    mirrored = model(batch.images.flip(-1)).float()
+    mirrored = model(batch.images.flip(-1))
     return geometry.flip_average(prediction, mirrored, model.skeleton, model.size[1])
 
 
@@ -115,7 +115,7 @@ class Evaluation:
         results = []
         for image_id, rows in by_image.items():
             scores = np.array([self.people[row.index].score + _score(row.confidence) for row in rows])
-            boxes = [geometry.box_to_region(self.people[row.index].box, self.model.size)[1] for row in rows]
+            boxes = [self._extent(row.index) for row in rows]
             keypoints = np.stack([row.keypoints[:, :2] for row in rows])
             # The area is that of the padded region, as in the released code.
             area = np.prod(boxes, axis=1)
@@ -131,6 +131,10 @@ class Evaluation:
                     }
                 )
         return results
+
+    def _extent(self, index: int) -> Float[np.ndarray, "2"]:
+        """Width and height of the region that a person's crop shows, in pixels."""
+        return geometry.box_to_region(self.people[index].box, self.model.size, self.model.padding)[1]
 
     def arrays(self) -> Found:
         """Predictions and labels of all people, in the order of the data set."""
@@ -212,6 +216,7 @@ def evaluate(
     batch_size: int = 64,
     workers: int = 0,
     device: torch.device | str = "cpu",
+    show_progress: bool = False,
 ) -> Evaluation:
     """Predict every person of a data set.
 
@@ -224,12 +229,18 @@ def evaluate(
         batch_size: crops at a time.
         workers: processes that cut crops.
         device: where to predict.
+        show_progress: whether to draw a bar on stderr.
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     model = model.to(device).eval()
     evaluation = Evaluation(people, model, None if loss is None else loss.to(device).eval(), nms)
-    crops = Crops(people, CropTransform(model.skeleton, model.size))
-    with torch.inference_mode():
-        for batch in crop_loader(crops, batch_size, training=False, workers=workers):
+    crops = Crops(people, CropTransform(model.skeleton, model.size, padding=model.padding))
+    batches = crop_loader(crops, batch_size, training=False, workers=workers)
+    bar = Progress(console=Console(stderr=True), transient=True, disable=not show_progress)
+    with torch.inference_mode(), bar:
+        for batch in bar.track(batches, description="measuring"):
             on_device = batch.to(device)
             evaluation.update(on_device, predict_batch(model, on_device, flip_test))
     return evaluation

@@ -17,6 +17,7 @@ from logpose.skeletons import Skeleton
 from logpose.structures import Prediction
 
 __all__ = [
+    "PADDING",
     "apply_affine",
     "box_to_region",
     "compose",
@@ -30,19 +31,22 @@ __all__ = [
     "to_crop",
 ]
 
+PADDING = 1.25
+"""How much larger than a person's box the region is that a crop shows, in the paper's systems."""
+
 Matrix = Float[np.ndarray, "2 3"]
 Points = Float[np.ndarray, "*N 2"]
 
 
 def box_to_region(
-    box: Float[np.ndarray, "4"], size: tuple[int, int], padding: float = 1.25
+    box: Float[np.ndarray, "4"], size: tuple[int, int], padding: float = PADDING
 ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
     """The region of the image that a crop of `size` shows for a box: grown to the crop's shape, then padded.
 
     Args:
         box: x, y, width, height in image coordinates.
         size: (H, W) of the crop.
-        padding: how much larger than the box the region is (1.25 in the paper's systems).
+        padding: how much larger than the box the region is.
 
     Returns:
         centre (x, y) and extent (width, height) of the region, in image coordinates.

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from logpose.data.coco import CocoKeypoints, annotation_files
-from logpose.data.images import read_image
-from logpose.data.transforms import cut
+from logpose.data.transforms import CropTransform
 from logpose.drawing import contact_sheet, draw_pose, enlarged
-from logpose.geometry import apply_affine, box_to_region, crop_matrix
 from logpose.report import save_picture
 from logpose.skeletons import Skeleton
 from logpose.structures import Image, Sample
@@ -109,10 +107,10 @@ def _sheet(people: CocoKeypoints) -> Image:
     tiles = []
     for row in rows:
         sample = people[int(row)]
-        centre, extent = box_to_region(sample.box, (TILE, TILE))
-        matrix = crop_matrix(centre, extent, (TILE, TILE))
-        tile = enlarged(cut(read_image(sample.image), matrix, (TILE, TILE)), TILE)[0]
-        draw_pose(tile, people.skeleton, apply_affine(matrix, sample.keypoints[:, :2]), shown=sample.visible > 0)
+        crop = CropTransform(people.skeleton, (TILE, TILE))(sample)
+        tile = enlarged(crop.images[0].permute(1, 2, 0).numpy(), TILE)[0]
+        points = (crop.target[0, :, :2].double().numpy() + 0.5) * TILE
+        draw_pose(tile, people.skeleton, points, shown=sample.visible > 0)
         tiles.append(tile)
     return contact_sheet(tiles, columns=min(6, len(tiles)), tile=(TILE + 4, TILE + 4))
 

@@ -16,11 +16,11 @@ from logpose.checkpoint import load_model
 from logpose.data.coco import read_json
 from logpose.data.crops import collate
 from logpose.data.images import SUFFIXES, read_image
-from logpose.data.transforms import cut
+from logpose.data.transforms import CropTransform
 from logpose.evaluation import predict_batch
 from logpose.models import PoseModel
 from logpose.skeletons import Skeleton
-from logpose.structures import Batch, Image, InputError
+from logpose.structures import Batch, Image, InputError, Sample
 
 __all__ = ["Poses", "Predictor", "coco_results", "find_images", "read_boxes"]
 
@@ -82,6 +82,7 @@ class Predictor:
         loaded = model if isinstance(model, PoseModel) else load_model(model)
         self.model = loaded.to(self.device).eval()
         self.flip_test, self.batch_size = flip_test, batch_size
+        self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
 
     def __call__(self, image: Image | Path | str, boxes: Boxes | Sequence[Sequence[float]] | None = None) -> Poses:
         """The people of one image.
@@ -119,12 +120,9 @@ class Predictor:
         yield from self._poses(waiting, crops)
 
     def _crop(self, image: Image, row: Float[np.ndarray, "5"]) -> Batch:
-        centre, extent = geometry.box_to_region(row[:4], self.model.size)
-        to_crop = geometry.crop_matrix(centre, extent, self.model.size)
-        pixels = torch.from_numpy(cut(image, to_crop, self.model.size)).permute(2, 0, 1)[None]
-        count, dim = len(self.model.skeleton), self.model.dim
-        to_image = torch.from_numpy(geometry.invert_affine(to_crop).astype(np.float32))[None]
-        return Batch(pixels, torch.zeros(1, count, dim), torch.zeros(1, count), to_image, torch.zeros(1).long())
+        unlabelled = np.zeros(len(self.model.skeleton), dtype=np.int64)
+        keypoints = np.zeros((len(unlabelled), self.model.dim))
+        return self.transform(Sample(image, row[:4], keypoints, unlabelled, area=1.0, image_id=0, id=0))
 
     def _poses(self, waiting: list[tuple[Path | None, Boxes]], crops: list[Batch]) -> Iterator[Poses]:
         """The crops' predictions, dealt out to the images that they were cut from."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
+from logpose.recipe import OBJECTS, Recipe, plain_fields
 from logpose.structures import InputError
-from logpose.training import OBJECTS, Recipe, plain_fields
 
 __all__ = ["parse_recipe"]
 

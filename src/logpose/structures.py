@@ -144,7 +144,3 @@ class Prediction:
     def folded(self) -> Prediction:
         """The same claim with the density's mean moved into mu, so that `mu` is where the joint is expected."""
         return replace(self, mu=self.mean, law=replace(self.law, mean=torch.zeros_like(self.law.mean)))
-
-    def float(self) -> Prediction:
-        """The same in float32 (half precision cannot hold pixel coordinates of a large image)."""
-        return replace(self, mu=self.mu.float(), sigma=self.sigma.float(), confidence=self.confidence.float())

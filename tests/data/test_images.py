@@ -9,9 +9,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
-from logpose.data.images import SUFFIXES, check_image, read_image
+from logpose.data.images import SUFFIXES, check_image, image_size, read_image
 from logpose.structures import InputError
 
 pytestmark = pytest.mark.usefixtures("_quiet")
@@ -84,16 +85,16 @@ def test_other_depths_become_rgb(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize(("orientation", "turn"), [(1, 0), (3, 2), (6, -1), (8, 1)])
 def test_photographs_are_turned_upright(tmp_path: Path, orientation: int, turn: int) -> None:
-    pillow = pytest.importorskip("PIL.Image")
-    exif = pillow.Exif()
+    exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     out = io.BytesIO()
-    pillow.fromarray(picture()).save(out, "jpeg", exif=exif, quality=95)
+    PIL.Image.fromarray(picture()).save(out, "jpeg", exif=exif, quality=95)
     (tmp_path / "x.jpg").write_bytes(out.getvalue())
     upright = np.rot90(picture(), turn)
     image = read_image(tmp_path / "x.jpg")
     assert image.shape == upright.shape
     assert np.abs(image.astype(int) - upright).mean() < 12
+    assert image_size(tmp_path / "x.jpg") == upright.shape[1::-1]
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

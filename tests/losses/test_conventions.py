@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from logpose.flows import RealNVP
-from logpose.losses import RLELoss
-from logpose.losses.conventions import EQUIVALENT_WIDTH, code_loss
+from logpose.losses import MixedRLELoss, RLELoss
+from logpose.losses.conventions import code_charge, equivalent_width
 
 B, K = 5, 17
 
@@ -114,7 +114,7 @@ def test_it_is_twice_equation_8(flow: RealNVP, convention: str, width: float, co
     loss = RLELoss(flow, convention=convention)(mu, sigma, target, weight)
     expected = (2 * eq8(flow, mu, sigma, target, width) + constant).mean()
     torch.testing.assert_close(loss, expected, rtol=1e-7, atol=1e-6)
-    assert EQUIVALENT_WIDTH[convention, "laplace"] == pytest.approx(width)
+    assert equivalent_width(convention, "laplace", 2) == pytest.approx(width)
 
 
 def test_it_is_divided_by_images_not_by_joints(flow: RealNVP) -> None:
@@ -131,5 +131,69 @@ def test_it_is_divided_by_images_not_by_joints(flow: RealNVP) -> None:
 
 def test_an_empty_batch_costs_nothing(flow: RealNVP) -> None:
     none = torch.zeros(0, K, 2, dtype=torch.float64)
-    value = code_loss("released", "laplace", "rle", flow.log_prob, none, none, none, none[..., 0])
+    assert code_charge("released", "laplace", "rle", flow.log_prob, none, none, none).shape == (0, K)
+    value = RLELoss(flow, convention="released")(none, none, none)
     assert float(value.detach()) == 0
+
+
+# In space
+
+
+def disturbed(dim: int) -> RealNVP:
+    torch.manual_seed(dim)
+    flow = RealNVP(dim)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return flow.double()
+
+
+def released_3d(flow2d: RealNVP, flow3d: RealNVP, mu: Tensor, sigma: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """`RegressFlow3D` and `RLELoss3D` of the released code, joint by joint: weight (B, K, 3), 0 or 1."""
+    total = mu.new_zeros(())
+    for b in range(len(mu)):
+        for k in range(mu.shape[1]):
+            bar_mu = (mu[b, k] - target[b, k]) / sigma[b, k]
+            log_phi = flow3d.log_prob(bar_mu[None]) if weight[b, k, 2] > 0 else flow2d.log_prob(bar_mu[None, :2])
+            nf = (torch.log(sigma[b, k]) - log_phi) * weight[b, k]
+            q = torch.log(sigma[b, k] * math.sqrt(2 * math.pi)) + bar_mu.abs() / math.sqrt(2)
+            total = total + (nf + q * weight[b, k]).sum()
+    return total / len(mu)
+
+
+def case_3d() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A batch of which a third has depth, a third a place in the picture, a third nothing."""
+    generator = torch.Generator().manual_seed(4)
+    mu, target, raw = 0.3 * torch.randn(3, B, K, 3, generator=generator, dtype=torch.float64)
+    weight = torch.tensor([(1.0, 1, 1), (1, 1, 0), (0, 0, 0)]).double()
+    weight = weight[torch.randint(0, 3, (B, K), generator=generator)]
+    return mu, (3 * raw).sigmoid(), target, weight
+
+
+def test_released_in_space() -> None:
+    mu, sigma, target, weight = case_3d()
+    flow2d, flow3d = disturbed(2), disturbed(3)
+    expected = released_3d(flow2d, flow3d, mu, sigma, target, weight)
+    space = RLELoss(flow3d, dim=3, convention="released")
+    loss = MixedRLELoss(space, RLELoss(flow2d, convention="released"))
+    nowhere = torch.where(weight > 0, target, float("nan"))
+    for labels in (target, nowhere):
+        torch.testing.assert_close(loss(mu, sigma, labels, weight), expected, rtol=1e-7, atol=1e-6)
+    # Where all joints have depth, the loss in space is enough.
+    everywhere = torch.ones_like(weight)
+    expected = released_3d(flow2d, flow3d, mu, sigma, target, everywhere)
+    torch.testing.assert_close(space(mu, sigma, target, everywhere), expected, rtol=1e-7, atol=1e-6)
+
+
+def test_in_space_log_sigma_is_short_of_a_likelihoods() -> None:
+    """Three times Eq. 8 with the equivalent width would have 3 log sigma per dimension; the code has 2."""
+    mu, sigma, target, _ = case_3d()
+    flow = disturbed(3)
+    error = (target - mu) / sigma
+    width = equivalent_width("released", "laplace", 3)
+    log_g = flow.log_prob(-error.reshape(-1, 3)).reshape(B, K)
+    eq_8 = (sigma.log().sum(-1) + error.abs().sum(-1) / width - log_g).sum(dim=1)
+    constant = 3 * K * math.log(math.sqrt(2 * math.pi))
+    expected = (3 * eq_8 - sigma.log().sum((1, 2)) + constant).mean()
+    loss = RLELoss(flow, dim=3, convention="released")(mu, sigma, target)
+    torch.testing.assert_close(loss, expected, rtol=1e-7, atol=1e-6)

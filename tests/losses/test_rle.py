@@ -277,7 +277,7 @@ def test_defaults_are_the_papers_flow_and_a_proper_density() -> None:
     [
         ({"flow": RealNVP(3)}, "rle mode in 2 dimensions"),
         ({"flow": RealNVP(2), "dim": 3}, "in 3 dimensions"),
-        ({"dim": 3, "convention": "released"}, "released code has no"),
+        ({"dim": 4, "convention": "released"}, "released code has no"),
         ({"dim": 3, "convention": "mmpose"}, "mmpose code has no"),
         ({"convention": "released", "base": "gaussian"}, "gaussian base"),
         ({"convention": "released", "mode": "basic"}, "no basic mode"),

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from types import ModuleType
 from urllib.error import HTTPError, URLError
 
 import pytest
@@ -146,7 +152,7 @@ def test_files_without_a_dictionary_of_tensors(tmp_path: Path, content: object) 
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone\.pth: no such weights file \(give a file, 'imagenet' or 'random'\)"):
+    with pytest.raises(InputError, match=r"gone\.pth: no such weights file \(give a file, an address, "):
         load_backbone_weights(create_backbone("resnet18", SIZE), str(tmp_path / "gone.pth"))
     with pytest.raises(InputError, match="no such weights file"):
         load_backbone_weights(create_backbone("resnet18", SIZE), str(tmp_path))
@@ -202,6 +208,53 @@ def test_without_a_network_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, e
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
     with pytest.raises(InputError, match=r"resnet18 could not be downloaded .*--weights FILE.*--weights random"):
         load_backbone_weights(create_backbone("resnet18", SIZE), "imagenet")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a web server that offers weights.pth; torch's cache is an empty folder."""
+    (tmp_path / "www").mkdir()
+    torch.save(torchvision_state(), tmp_path / "www" / "weights.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "www"))) as http:
+        Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+
+
+def test_weights_from_an_address_are_downloaded_once(server: str, tmp_path: Path) -> None:
+    for _ in range(2):  # the second time from the cache
+        backbone = create_backbone("resnet18", SIZE)
+        load_backbone_weights(backbone, f"{server}/weights.pth?download=true")
+        assert is_filled(backbone, torchvision_state())
+        (tmp_path / "www" / "weights.pth").unlink(missing_ok=True)
+
+
+def test_an_address_without_weights(server: str) -> None:
+    with pytest.raises(InputError, match=r"gone\.pth: cannot be downloaded \(.*404.*give a file instead"):
+        load_backbone_weights(create_backbone("resnet18", SIZE), f"{server}/gone.pth")
+
+
+def test_weights_from_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    torch.save(torchvision_state(), tmp_path / "weights.pth")
+    hub = ModuleType("huggingface_hub")
+    asked: list[tuple[str, str]] = []
+    hub.hf_hub_download = lambda *words: asked.append(words) or str(tmp_path / "weights.pth")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    backbone = create_backbone("resnet18", SIZE)
+    load_backbone_weights(backbone, "hf://someone/pose/deep/weights.pth")
+    assert asked == [("someone/pose", "deep/weights.pth")]
+    assert is_filled(backbone, torchvision_state())
+    with pytest.raises(InputError, match="hf://someone: not of the form hf://OWNER/NAME/FILE"):
+        load_backbone_weights(backbone, "hf://someone")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InputError, match=r"pip install 'logpose\[hub\]'"):
+        load_backbone_weights(backbone, "hf://someone/pose/weights.pth")
 
 
 def test_there_are_no_imagenet_weights_of_ones_own_backbone() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from logpose.losses import L1Loss, RLELoss
@@ -46,3 +48,15 @@ def test_the_same_file_named_for_both_is_taken_whole(make_recipe, coco_folder):
     file = coco_folder / "annotations" / "person_keypoints_train.json"
     recipe = make_recipe(data=file, val_data=file)
     assert len(coco.coco_people(recipe, "train")) == len(coco.coco_people(recipe, "val"))
+
+
+def test_each_part_has_its_own_folder_of_images(make_recipe, coco_folder, tmp_path):
+    moved = {}
+    for part in ("train", "val"):
+        moved[part] = (tmp_path / "annotations" / part).with_suffix(".json")
+        moved[part].parent.mkdir(exist_ok=True)
+        shutil.copy(coco_folder / "annotations" / f"person_keypoints_{part}.json", moved[part])
+    folders = {"images": coco_folder / "train", "val_images": coco_folder / "val"}
+    for data in ({"data": moved["train"], "val_data": moved["val"]}, {"data": tmp_path}):
+        train, val = (coco.coco_people(make_recipe(**data, **folders), part) for part in ("train", "val"))
+        assert (len(train.images), len(val.images)) == (24, 8)

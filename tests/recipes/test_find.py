@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from logpose.recipe import Recipe
 from logpose.recipes import available, find
 from logpose.structures import InputError
-from logpose.training import Recipe
 
 MINE = """
 from logpose.recipes.coco import coco_people
-from logpose.training import Recipe
+from logpose.recipe import Recipe
 
 def my_run() -> Recipe:
     '''Mine.'''
@@ -27,6 +27,8 @@ def test_every_recipe_is_found_and_makes_one():
 def test_a_typo_gets_the_nearest_name():
     with pytest.raises(InputError, match="did you mean coco_resnet50_rle"):
         find("coco_resnet5_rle")
+    with pytest.raises(InputError, match=r"did you mean (coco_resnet50_rle or coco_resnet50_l1|.*_l1 or .*_rle)\?"):
+        find("coco_resnet50")
 
 
 def test_a_recipe_of_one_s_own(tmp_path):
@@ -35,6 +37,11 @@ def test_a_recipe_of_one_s_own(tmp_path):
     assert find(f"{file}:my_run")().epochs == 3
     with pytest.raises(InputError, match=r"my_recipes\.py: defines no function 'my_rum'; did you mean my_run"):
         find(f"{file}:my_rum")
+
+
+def test_a_file_without_a_function():
+    with pytest.raises(InputError, match=r"my_recipes\.py: say which .*, as my_recipes\.py:FUNCTION"):
+        find("my_recipes.py")
 
 
 def test_a_file_that_is_missing_or_broken_is_named(tmp_path):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.images import check_image
+from logpose.data.images import check_image, image_size
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Sample
 
@@ -64,13 +64,14 @@ class CocoKeypoints:
     """
 
     def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
-        self.file, self.content = file, _coco_content(file)
-        self.category, self.skeleton = _category(file, self.content["categories"])
-        self.image_folder = images or _image_folder(file, self.content["images"])
+        content = _coco_content(file)  # not kept: that of COCO's training part fills more than a gigabyte
+        self.file = file
+        self.category, self.skeleton = _category(file, content["categories"])
+        self.image_folder = images or _image_folder(file, content["images"])
         self.problems: list[Problem] = []
         self.counts: Counter[str] = Counter()
-        self.images = self._checked_images(part)
-        self.samples = self._checked_people()
+        self.images = self._checked_images(content, part)
+        self.samples, self.passed_over = self._checked_people(content["annotations"])
         if strict and self.problems:
             raise InputError(f"{self.problems[0]} (and {len(self.problems) - 1} more wrong rows)")
         if not self.samples:
@@ -85,45 +86,54 @@ class CocoKeypoints:
         return self.samples[index]
 
     def ground_truth(self) -> dict[str, Any]:
-        """The file's content as the COCO evaluation wants it: sound rows of this part's images, crowds included."""
-        wrong = {problem.where for problem in self.problems}
-        rows = [
-            self._complete(i, row)
-            for i, row in enumerate(self.content["annotations"])
-            if isinstance(row, dict)
-            and row.get("category_id") == self.category
-            and _whole(row.get("image_id")) in self.images
-            and self._where(i, row) not in wrong
-        ]
+        """This part's images and people as the COCO evaluation wants them, crowds and the unlabelled included."""
+        rows = [self._truth(s.image_id, np.column_stack([s.keypoints, s.visible]), s.box, s.area) for s in self.samples]
+        rows = [{"id": i, **row} for i, row in enumerate([*rows, *self.passed_over], start=1)]
         every = {**self.images, **self.unlabelled}  # what is found where nobody is labelled counts as false
         images = [{"id": image, "file_name": path.name} for image, path in every.items()]
         return {"images": images, "annotations": rows, "categories": [{"id": self.category, "name": "object"}]}
 
-    def _complete(self, i: int, row: dict[str, Any]) -> dict[str, Any]:
-        """A sound row or a crowd, with the entries that the evaluation reads and files may do without."""
+    def _truth(
+        self,
+        image: int,
+        triplets: Float[np.ndarray, "K 3"],
+        box: Float[np.ndarray, "4"],
+        area: float,
+        crowd: bool = False,
+    ) -> dict[str, Any]:
+        """What the evaluation reads of an annotation."""
+        return {
+            "image_id": image,
+            "category_id": self.category,
+            "iscrowd": int(crowd),
+            "keypoints": triplets.ravel().tolist(),
+            "num_keypoints": int((triplets[:, 2] > 0).sum()),
+            "bbox": box.tolist(),
+            "area": area,
+        }
+
+    def _passed_over(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The same of a crowd, or of somebody without labelled joints: finding them is neither right nor wrong."""
         box, keypoints = _numbers(row.get("bbox"), 4), _numbers(row.get("keypoints"), 3 * len(self.skeleton))
         box = np.zeros(4) if box is None else box
         keypoints = np.zeros(3 * len(self.skeleton)) if keypoints is None else np.nan_to_num(keypoints)
         area = _numbers([row.get("area")], 1)
-        return {
-            "id": i + 1,
-            "image_id": row["image_id"],
-            "category_id": self.category,
-            "iscrowd": int(bool(row.get("iscrowd"))),
-            "keypoints": keypoints.tolist(),
-            "num_keypoints": int((keypoints[2::3] > 0).sum()),
-            "bbox": box.tolist(),
-            "area": float(box[2] * box[3] if area is None else area[0]),
-        }
+        return self._truth(
+            row["image_id"],
+            keypoints.reshape(-1, 3),
+            box,
+            float(box[2] * box[3] if area is None else area[0]),
+            bool(row.get("iscrowd")),
+        )
 
-    def _checked_images(self, part: str | None) -> dict[int, Path]:
+    def _checked_images(self, content: dict[str, Any], part: str | None) -> dict[int, Path]:
         """Files of the images that can be used, by id; others become problems if somebody is labelled in them."""
-        wanted = {_whole(row.get("image_id")) for row in self.content["annotations"] if isinstance(row, dict)}
+        wanted = {_whole(row.get("image_id")) for row in content["annotations"] if isinstance(row, dict)}
         found: dict[int, Path] = {}
         self.unlabelled: dict[int, Path] = {}  # images of this part without an annotation; their files are not checked
         self.sizes: dict[int, tuple[Any, Any]] = {}  # (width, height) as the file says, of every image in it
-        self.counts["images"] = len(self.content["images"])
-        for i, row in enumerate(self.content["images"]):
+        self.counts["images"] = len(content["images"])
+        for i, row in enumerate(content["images"]):
             where = f"{self.file}: image {i}"
             number = _whole(row.get("id")) if isinstance(row, dict) else None
             if number is None or not isinstance(row.get("file_name"), str):
@@ -141,17 +151,21 @@ class CocoKeypoints:
                 self.unlabelled[number] = path
                 continue
             fault = check_image(path)
-            if fault is None:
-                found[number] = path
-            else:
+            if fault is not None:
                 self.problems.append(Problem(f"{where} (id {number})", fault, str(path)))
+            elif fault := _size_fault(path, self.sizes[number]):
+                self.problems.append(Problem(f"{where} (id {number})", "another size than its picture's", fault))
+            else:
+                found[number] = path
         self.counts["images used"] = len(found)
         return found
 
-    def _checked_people(self) -> list[Sample]:
-        people = []
-        self.counts["annotations"] = len(self.content["annotations"])
-        for i, row in enumerate(self.content["annotations"]):
+    def _checked_people(self, rows: list[Any]) -> tuple[list[Sample], list[dict[str, Any]]]:
+        """The people to learn from, and the crowds and people without labels on images of this part."""
+        people: list[Sample] = []
+        passed_over: list[dict[str, Any]] = []
+        self.counts["annotations"] = len(rows)
+        for i, row in enumerate(rows):
             if not isinstance(row, dict):
                 self.problems.append(Problem(f"{self.file}: annotation {i}", "not an annotation"))
                 continue
@@ -160,6 +174,8 @@ class CocoKeypoints:
                 continue
             if row.get("iscrowd"):
                 self.counts["crowds"] += 1
+                if _whole(row.get("image_id")) in self.images:
+                    passed_over.append(self._passed_over(row))
                 continue
             image = _whole(row.get("image_id"))
             if image not in self.sizes:
@@ -174,10 +190,11 @@ class CocoKeypoints:
                 self.problems.append(sample)
             elif not (sample.visible > 0).any():
                 self.counts["without labelled joints"] += 1
+                passed_over.append(self._passed_over(row))
             else:
                 people.append(sample)
         self.counts["people"] = len(people)
-        return people
+        return people, passed_over
 
     def _person(self, i: int, row: dict[str, Any], size: tuple[Any, Any]) -> Sample | Problem:
         where, wanted = self._where(i, row), 3 * len(self.skeleton)
@@ -248,6 +265,15 @@ def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray
     if all(isinstance(side, int | float) and side > 0 for side in size):
         right, bottom = min(size[0] - 1, right), min(size[1] - 1, bottom)
     return np.array([x, y, right - x, bottom - y]) if right > x and bottom > y else None
+
+
+def _size_fault(path: Path, told: tuple[Any, Any]) -> str | None:
+    """How a picture, seen upright, differs from the (width, height) that the file says; None if it does not."""
+    size = image_size(path)
+    if told == size or not all(isinstance(side, int | float) and side > 0 for side in told):
+        return None
+    turned = "; its EXIF data turn it, so labels made before turning do not fit" if told == size[::-1] else ""
+    return f"{path} is {size[0]}×{size[1]}, the file says {told[0]:g}×{told[1]:g}{turned}"
 
 
 def read_json(path: Path) -> Any:

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image as Pictures
 
 from logpose.structures import Image, InputError
 
-__all__ = ["SUFFIXES", "check_image", "read_image"]
+__all__ = ["SUFFIXES", "check_image", "image_size", "read_image"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Names that a folder of pictures is searched for."""
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # what such files begin with
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for a picture that lies on its side
 TAIL = 4096  # bytes at a file's end that are looked at first
 
 
@@ -57,6 +59,21 @@ def check_image(path: Path) -> str | None:
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
     return None
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a picture as `read_image` returns it, read from the file's header.
+
+    Raises:
+        InputError: if the file is no picture.
+    """
+    try:
+        with Pictures.open(path) as picture:
+            turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
+            return picture.size[::-1] if turned else picture.size
+    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError):
+        height, width = read_image(path).shape[:2]
+        return width, height
 
 
 def _ends_well(head: bytes, tail: bytes, size: int) -> bool:

@@ -71,18 +71,18 @@ class CropTransform:
         size: tuple[int, int],
         augmentation: Augmentation | None = None,
         outside: Literal["supervise", "mask"] = "supervise",
-        padding: float = 1.25,
+        padding: float = geometry.PADDING,
     ) -> None:
         self.skeleton, self.size, self.augmentation = skeleton, size, augmentation
         self.outside, self.padding = outside, padding
 
-    def __call__(self, sample: Sample, index: int, rng: np.random.Generator) -> Batch:
+    def __call__(self, sample: Sample, index: int = 0, rng: np.random.Generator | None = None) -> Batch:
         """The crop of one person, as a batch of one.
 
         Args:
             sample: the person.
             index: its row in the data set, kept with the crop.
-            rng: source of all randomness.
+            rng: source of all randomness; needed for augmentation only.
 
         Raises:
             InputError: if the picture cannot be read.
@@ -91,6 +91,7 @@ class CropTransform:
         centre, extent = geometry.box_to_region(sample.box, self.size, self.padding)
         rotation, mirror = 0.0, False
         if (aug := self.augmentation) is not None:
+            assert rng is not None
             if rng.random() < aug.half_body_probability:
                 centre, extent = self._half_body(sample, rng) or (centre, extent)
             extent = extent * rng.uniform(1 - aug.scale, 1 + aug.scale)

@@ -2,6 +2,7 @@
 
 from logpose.losses.fixed import Gaussian, L1Loss, L2Loss, Laplace
 from logpose.losses.likelihood import Distribution, LikelihoodLoss
+from logpose.losses.mixed import MixedRLELoss
 from logpose.losses.rle import RLELoss
 
-__all__ = ["Distribution", "Gaussian", "L1Loss", "L2Loss", "Laplace", "LikelihoodLoss", "RLELoss"]
+__all__ = ["Distribution", "Gaussian", "L1Loss", "L2Loss", "Laplace", "LikelihoodLoss", "MixedRLELoss", "RLELoss"]

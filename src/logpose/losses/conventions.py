@@ -1,7 +1,8 @@
 """The formulas of the codes in use, term by term, for whoever fine-tunes their checkpoints or compares with them.
 
 Both count log G once per dimension and log sigma twice, sum over joints and dimensions, and divide by the number of
-images. In two dimensions the two peculiarities cancel: each is twice Eq. 8 with a wider Q, plus a constant.
+images. In D dimensions that is D times Eq. 8 with a wider Q, plus a constant, but for log sigma, which counts 2 / D as
+much as a likelihood's would: fully in two dimensions, too little in three, where sigma is pushed upwards.
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ from torch import Tensor
 
 from logpose.losses.fixed import gaussian_log_prob, laplace_log_prob
 
-__all__ = ["EQUIVALENT_WIDTH", "code_loss"]
+__all__ = ["DIMENSIONS", "code_charge", "equivalent_width"]
 
-EQUIVALENT_WIDTH = {
-    ("released", "laplace"): 2 * math.sqrt(2),
-    ("mmpose", "laplace"): 2.0,
-    ("mmpose", "gaussian"): math.sqrt(2),
-}
-"""Scale of Q, in units of sigma, with which (convention, base) is twice Eq. 8 in two dimensions."""
+DIMENSIONS = {("released", "laplace"): (2, 3), ("mmpose", "laplace"): (2,), ("mmpose", "gaussian"): (2,)}
+"""(convention, base) that there are, and the D that each code was written for."""
 
 
-def code_loss(
+def equivalent_width(convention: str, base: str, dim: int) -> float:
+    """Scale of Q, in units of sigma, with which a code's formula is D times Eq. 8 (log sigma's share apart)."""
+    if base == "gaussian":
+        return math.sqrt(dim)
+    return dim * math.sqrt(2) if convention == "released" else float(dim)
+
+
+def code_charge(
     convention: str,
     base: str,
     mode: str,
@@ -32,9 +36,8 @@ def code_loss(
     mu: Float[Tensor, "B K D"],
     sigma: Float[Tensor, "B K D"],
     target: Float[Tensor, "B K D"],
-    weight: Float[Tensor, "B K"],
-) -> Float[Tensor, ""]:
-    """The loss of a batch, number for number what the code computes.
+) -> Float[Tensor, "B K"]:
+    """What each joint is charged, number for number as the code does; its loss is their sum, divided by B.
 
     Args:
         convention: whose code, `released` or `mmpose`.
@@ -44,15 +47,14 @@ def code_loss(
         mu: predicted positions.
         sigma: predicted scales.
         target: labels, finite everywhere.
-        weight: of each joint.
     """
     error = (target - mu) / (sigma + 1e-9)
     log_sigma = sigma.log()
-    charge = log_sigma - log_g(error.flatten(0, 1)).view(weight.shape)[..., None]  # log G once per dimension
+    charge = log_sigma - log_g(error.flatten(0, 1)).view(mu.shape[:2])[..., None]  # log G once per dimension
     if mode == "rle" and convention == "released":
         # log(sigma sqrt(2 pi)) + |d| / (sqrt(2) sigma): a Laplace exponent under a Gaussian's constant.
         charge = charge + log_sigma + 0.5 * math.log(2 * math.pi) + error.abs() / math.sqrt(2)
     elif mode == "rle":
         density = laplace_log_prob if base == "laplace" else gaussian_log_prob
         charge = charge + log_sigma - density(error)
-    return (charge * weight[..., None]).sum() / max(len(mu), 1)
+    return charge.sum(dim=-1)

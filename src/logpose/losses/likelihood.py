@@ -86,20 +86,32 @@ class LikelihoodLoss(nn.Module, ABC):
                 joint speaks of all of its dimensions at once.
         """
         with exact(mu.device):
-            mu, sigma, target = (t if t.dtype == torch.float64 else t.float() for t in (mu, sigma, target))
+            mu, sigma, target = self.widened(mu, sigma, target)
             weight = joint_weight(target, weight).to(mu.dtype)
-            # Unlabelled joints get the prediction as label: NaN times a weight of 0 would still be NaN.
-            target = torch.where((weight > 0)[..., None], target.clamp(-FARTHEST, FARTHEST), mu.detach())
-            return self._reduce(mu, sigma, target, weight)
+            return self._reduce(mu, sigma, settled(target, weight, mu), weight)
 
     def _reduce(self, mu: Tensor, sigma: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        return weighted_mean(-self._log_prob(mu, sigma, target), weight)
+        return self._mean(self._charge(mu, sigma, target), weight)
+
+    def _charge(self, mu: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
+        """What each joint (B, K) is charged."""
+        return -self._log_prob(mu, sigma, target)
+
+    def _mean(self, charge: Tensor, weight: Tensor) -> Tensor:
+        """The loss of a batch from what its joints are charged."""
+        return weighted_mean(charge, weight)
+
+    def widened(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Tensors in the precision that the loss computes in: its parameters', and at least float32."""
+        own = next((p.dtype for p in self.parameters()), tensors[0].dtype)
+        return tuple(t.to(torch.promote_types(own, torch.float32)) for t in tensors)
 
     def log_prob(
         self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"]
     ) -> Float[Tensor, "B K"]:
         """Log-density, in nats, of each joint lying at `x`."""
         with exact(mu.device):
+            mu, sigma, x = self.widened(mu, sigma, x)
             return self._log_prob(mu, sigma, x)
 
     def _log_prob(self, mu: Tensor, sigma: Tensor, x: Tensor) -> Tensor:
@@ -204,6 +216,13 @@ def joint_weight(
     if weight.ndim == target.ndim:
         weight = weight.amin(dim=-1)
     return torch.where(target.isfinite().all(dim=-1), weight, 0)
+
+
+def settled(
+    target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"], mu: Float[Tensor, "B K D"]
+) -> Float[Tensor, "B K D"]:
+    """Labels that a density can be asked of: where nothing counts, the prediction (NaN times 0 would still be NaN)."""
+    return torch.where((weight > 0)[..., None], target.clamp(-FARTHEST, FARTHEST), mu.detach())
 
 
 def weighted_mean(values: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:

@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from logpose.flows import Density, RealNVP
-from logpose.losses.conventions import EQUIVALENT_WIDTH, code_loss
+from logpose.flows import Density, RealNVP, as_density
+from logpose.losses.conventions import DIMENSIONS, code_charge, equivalent_width
 from logpose.losses.fixed import gaussian_like, gaussian_log_prob, laplace_like, laplace_log_prob
-from logpose.losses.likelihood import LikelihoodLoss, fixed_randomness, weighted_mean
+from logpose.losses.likelihood import LikelihoodLoss, fixed_randomness
 
 __all__ = ["RLELoss"]
 
@@ -32,7 +32,7 @@ class RLELoss(LikelihoodLoss):
     """The paper's loss, in its three modes and in the forms that are in use.
 
     Args:
-        flow: the density G; anything with `log_prob((N, D)) -> (N,)` and `sample(N) -> (N, D)`. A RealNVP when None.
+        flow: the density G, whatever `flows.as_density` takes; a RealNVP when None.
         dim: D of the joints.
         base: Q, of unit scale in our own conventions.
         convention: which formula exactly.
@@ -48,22 +48,22 @@ class RLELoss(LikelihoodLoss):
 
     def __init__(
         self,
-        flow: Density | None = None,
+        flow: Density | nn.Module | torch.distributions.Distribution | None = None,
         dim: int = 2,
         base: Literal["laplace", "gaussian"] = "laplace",
         convention: Literal["normalized", "paper", "released", "mmpose"] = "normalized",
         mode: Literal["rle", "dle", "basic"] = "rle",
     ) -> None:
         super().__init__(dim)
-        self.flow: Density = flow if flow is not None else RealNVP(dim)
+        self.flow = RealNVP(dim) if flow is None else as_density(flow)
         self.base, self.convention, self.mode = base, convention, mode
         self.copies = convention in ("released", "mmpose")
         self.symmetric = convention == "normalized" and mode == "rle"
         if getattr(self.flow, "dim", dim) != dim or (mode == "basic" and not isinstance(self.flow, RealNVP)):
             raise ValueError(f"{mode} mode in {dim} dimensions cannot use this flow: {self.flow}")
-        if self.copies and (dim != 2 or mode == "basic" or (convention, base) not in EQUIVALENT_WIDTH):
+        if self.copies and (dim not in DIMENSIONS.get((convention, base), ()) or mode == "basic"):
             raise ValueError(f"the {convention} code has no {mode} mode with a {base} base in {dim} dimensions")
-        self.width = EQUIVALENT_WIDTH.get((convention, base), 1.0)
+        self.width = equivalent_width(convention, base, dim) if self.copies else 1.0
         self._settled: tuple[tuple[int, ...], Tensor] = ((-1,), torch.zeros(()))  # parameters' versions, log s
 
     def config(self) -> dict[str, Any]:
@@ -139,11 +139,13 @@ class RLELoss(LikelihoodLoss):
         log_z = gaussian_log_prob((z.view_as(mu) - mu) / sigma) - sigma.log()
         return log_z.sum(dim=-1) + log_det.view(x.shape[:2])
 
-    def _reduce(self, mu: Tensor, sigma: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def _charge(self, mu: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
         if self.copies:
-            return code_loss(self.convention, self.base, self.mode, self._log_g, mu, sigma, target, weight)
+            return code_charge(self.convention, self.base, self.mode, self._log_g, mu, sigma, target)
         if self.convention == "normalized" or self.mode != "rle":
-            return super()._reduce(mu, sigma, target, weight)
+            return super()._charge(mu, sigma, target)
         error = ((target - mu) / sigma).flatten(0, 1)
-        log_qg = (self._log_q(error) + self._log_g(error)).view(weight.shape)
-        return weighted_mean(sigma.log().sum(dim=-1) - log_qg, weight)
+        return sigma.log().sum(dim=-1) - (self._log_q(error) + self._log_g(error)).view(mu.shape[:2])
+
+    def _mean(self, charge: Tensor, weight: Tensor) -> Tensor:
+        return (charge * weight).sum() / max(len(charge), 1) if self.copies else super()._mean(charge, weight)

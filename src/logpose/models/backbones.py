@@ -6,9 +6,11 @@ a `name` from which `create_backbone` makes it again. A module of one's own need
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.error import URLError
+from urllib.parse import urlsplit
 
 import torch
 from jaxtyping import Float
@@ -29,6 +31,7 @@ IMAGENET_URLS = {
     "resnet152": "https://download.pytorch.org/models/resnet152-394f9c45.pth",
 }
 TIMM = "timm/"
+HUB = "hf://"
 
 
 @runtime_checkable
@@ -109,9 +112,10 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
 
     Args:
         backbone: as `create_backbone` makes it.
-        source: "random" (leave it as it is), "imagenet" (download, or find in torch's cache), or a file: a state
-            dict of torchvision or timm, in torch's format or safetensors. What the backbone has no place for, such as
-            a classifier, is left out.
+        source: "random" (leave it as it is), "imagenet" (download, or find in torch's cache), or a state dict of
+            torchvision or timm, in torch's format or safetensors: a file, an http(s) address, or
+            "hf://OWNER/NAME/FILE" on the Hugging Face Hub. What the backbone has no place for, such as a classifier,
+            is left out.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.
@@ -119,7 +123,7 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     if source == "random":
         return
     name = str(getattr(backbone, "name", type(backbone).__name__))
-    state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(Path(source))
+    state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(_fetched(source))
     module = backbone.model if isinstance(backbone, TimmBackbone) else backbone
     wanted = module.state_dict()
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
@@ -139,7 +143,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         InputError: if the file is missing or is not a dictionary of tensors.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such weights file (give a file, 'imagenet' or 'random')")
+        raise InputError(f"{path}: no such weights file (give a file, an address, 'imagenet' or 'random')")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -155,6 +159,31 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     ):
         raise InputError(f"{path}: holds no dictionary of tensors")
     return state
+
+
+def _fetched(source: str) -> Path:
+    """The file that a source of weights names: itself, or its copy in torch's or the Hub's cache."""
+    try:
+        if source.startswith(HUB):
+            owner, name, inner = source.removeprefix(HUB).split("/", maxsplit=2)
+            from huggingface_hub import hf_hub_download
+
+            return Path(hf_hub_download(f"{owner}/{name}", inner))
+        if source.startswith(("https://", "http://")):
+            # The same file name may stand at several addresses.
+            folder = Path(torch.hub.get_dir()) / "checkpoints" / hashlib.sha256(source.encode()).hexdigest()[:12]
+            file = folder / (Path(urlsplit(source).path).name or "weights")
+            if not file.is_file():
+                folder.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(source, str(file), progress=False)
+            return file
+    except ImportError as error:
+        raise InputError(f"{source}: the Hub needs huggingface_hub: pip install 'logpose[hub]'") from error
+    except ValueError as error:
+        raise InputError(f"{source}: not of the form {HUB}OWNER/NAME/FILE ({error!s:.120})") from error
+    except OSError as error:  # no network, no such address, no such repository or file
+        raise InputError(f"{source}: cannot be downloaded ({error!s:.120}); give a file instead") from error
+    return Path(source)
 
 
 def _imagenet(backbone: nn.Module, name: str) -> dict[str, Tensor]:

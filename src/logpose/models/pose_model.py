@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from logpose.geometry import PADDING
 from logpose.skeletons import Skeleton
 from logpose.structures import ErrorLaw, Prediction
 
@@ -26,6 +27,7 @@ class PoseModel(nn.Module, ABC):
         skeleton: the joints that are predicted.
         size: (H, W) of the crops it is made for.
         dim: D.
+        padding: how much larger than a person's box the region is that its crops show.
         pixel_mean: subtracted from each channel (RGB in [0, 1]).
         pixel_std: what the difference is divided by.
     """
@@ -41,11 +43,12 @@ class PoseModel(nn.Module, ABC):
         skeleton: Skeleton,
         size: tuple[int, int],
         dim: int = 2,
+        padding: float = PADDING,
         pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
-        self.skeleton, self.size, self.dim = skeleton, size, dim
+        self.skeleton, self.size, self.dim, self.padding = skeleton, size, dim, padding
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1))
         law = ErrorLaw.unknown(dim)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from logpose.geometry import PADDING
 from logpose.models.backbones import Backbone
 from logpose.models.pose_model import IMAGENET_MEAN, IMAGENET_STD, PoseModel
 from logpose.skeletons import Skeleton
@@ -28,6 +29,7 @@ class RegressionModel(PoseModel):
         size: (H, W) of the crops it is made for.
         dim: D.
         predicts_sigma: whether sigma is predicted; where not (L1 and L2 regression), it is 1 everywhere.
+        padding: how much larger than a person's box the region is that its crops show.
         pixel_mean: subtracted from each channel (RGB in [0, 1]).
         pixel_std: what the difference is divided by.
     """
@@ -39,10 +41,11 @@ class RegressionModel(PoseModel):
         size: tuple[int, int],
         dim: int = 2,
         predicts_sigma: bool = True,
+        padding: float = PADDING,
         pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
-        super().__init__(skeleton, size, dim, pixel_mean, pixel_std)
+        super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
         self.backbone = backbone
         self.fc_mu = nn.Linear(backbone.channels, len(skeleton) * dim)
         self.fc_sigma = nn.Linear(backbone.channels, len(skeleton) * dim) if predicts_sigma else None
@@ -74,4 +77,5 @@ class RegressionModel(PoseModel):
             "size": list(self.size),
             "dim": self.dim,
             "predicts_sigma": self.fc_sigma is not None,
+            "padding": self.padding,
         }

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from logpose.recipe import Recipe
 from logpose.recipes import coco, synthetic
 from logpose.structures import InputError
-from logpose.training import Recipe
 
 __all__ = ["available", "find"]
 
@@ -37,10 +37,12 @@ def find(name: str) -> Callable[[], Recipe]:
     path, colon, function = name.rpartition(":")
     if colon and path.endswith(".py"):
         return _from_file(Path(path), function)
+    if name.endswith(".py"):
+        raise InputError(f"{name}: say which of its functions is the recipe, as {name}:FUNCTION")
     recipes = available()
     if name not in recipes:
-        near = difflib.get_close_matches(name, recipes, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = difflib.get_close_matches(name, recipes, n=2, cutoff=0.4)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise InputError(f"there is no recipe {name!r}{hint} (`logpose recipes` lists them)")
     return recipes[name]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from logpose.data.coco import CocoKeypoints, annotation_files
 from logpose.losses import L1Loss, RLELoss
+from logpose.recipe import Recipe
 from logpose.structures import InputError
-from logpose.training import Recipe
 
 __all__ = ["coco_resnet18_rle", "coco_resnet50_l1", "coco_resnet50_rle"]
 
@@ -19,11 +19,12 @@ def coco_people(recipe: Recipe, part: str) -> CocoKeypoints:
     if recipe.data is None:
         raise InputError("this recipe learns from a COCO keypoint file: say which with --data FILE_OR_FOLDER")
     if part == "val" and recipe.val_data is not None:
-        return CocoKeypoints(annotation_files(recipe.val_data)["val"], strict=recipe.strict)
+        return CocoKeypoints(annotation_files(recipe.val_data)["val"], recipe.val_images, recipe.strict)
     files = annotation_files(recipe.data)
     # One file has to serve for both parts only where no other is named.
     split = part if files["train"] == files["val"] and recipe.val_data is None else None
-    return CocoKeypoints(files[part], recipe.images, recipe.strict, split)
+    images = recipe.images if part == "train" or split else recipe.val_images
+    return CocoKeypoints(files[part], images, recipe.strict, split)
 
 
 def coco_resnet50_rle() -> Recipe:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from logpose.data import Augmentation, InMemory
 from logpose.data.synthetic import LabelNoise, SyntheticPeople
 from logpose.losses import L1Loss, RLELoss
-from logpose.training import Recipe
+from logpose.recipe import Recipe
+from logpose.structures import InputError
 
 __all__ = ["synthetic_resnet18_l1", "synthetic_resnet18_rle"]
 
@@ -13,8 +14,14 @@ TRAIN, VAL = 2500, 400  # people
 PEOPLE = (1, 1)  # fewest and most in a picture
 
 
-def synthetic_people(_: Recipe, part: str) -> InMemory:
-    """Synthetic people with noisy labels, drawn once and kept; those of "val" are others than those of "train"."""
+def synthetic_people(recipe: Recipe, part: str) -> InMemory:
+    """Synthetic people with noisy labels, drawn once and kept; those of "val" are others than those of "train".
+
+    Raises:
+        InputError: if data are given: there is no use for them here.
+    """
+    if recipe.data or recipe.val_data:
+        raise InputError("this recipe draws its people itself; to learn from --data take a coco recipe")
     count, seed = (TRAIN, 1) if part == "train" else (VAL, 2)
     return InMemory(SyntheticPeople(count, seed, people=PEOPLE, noise=LabelNoise()))
 

@@ -1,0 +1,70 @@
+"""RLE in space, learned from joints of which some have no depth: photographs labelled in 2-D beside motion capture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from logpose.losses.likelihood import LikelihoodLoss, exact, joint_weight, settled
+from logpose.losses.rle import RLELoss
+
+__all__ = ["MixedRLELoss"]
+
+
+class MixedRLELoss(LikelihoodLoss):
+    """For each joint the labelled dimensions decide which density speaks (the paper's 3-D system; its `RLELoss3D`).
+
+    A joint whose three dimensions have weight is charged by the loss in `space`; one of which only x and y have, by the
+    loss in the `plane`, which never sees its depth. What is claimed of a prediction is what `space` claims.
+
+    Args:
+        space: of three dimensions.
+        plane: of two, in the same convention.
+
+    Raises:
+        ValueError: if the dimensions are others, or the conventions differ.
+    """
+
+    def __init__(self, space: RLELoss | None = None, plane: RLELoss | None = None) -> None:
+        super().__init__(dim=3)
+        self.space = RLELoss(dim=3) if space is None else space
+        self.plane = RLELoss(dim=2, convention=self.space.convention) if plane is None else plane
+        if (self.space.dim, self.plane.dim) != (3, 2) or self.space.convention != self.plane.convention:
+            raise ValueError("the losses must be of 3 and 2 dimensions and of one convention")
+        self.symmetric = self.space.symmetric
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this loss again."""
+        return {"space": self.space.config(), "plane": self.plane.config()}
+
+    def error_log_prob(self, error: Float[Tensor, "N 3"]) -> Float[Tensor, "N"]:
+        """Log-density of errors in space."""
+        return self.space.error_log_prob(error)
+
+    def error_draws(self, count: int) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
+        """Points and weights that stand for the density in space."""
+        return self.space.error_draws(count)
+
+    def forward(
+        self,
+        mu: Float[Tensor, "B K 3"],
+        sigma: Float[Tensor, "B K 3"],
+        target: Float[Tensor, "B K 3"],
+        weight: Float[Tensor, "B K"] | Float[Tensor, "B K 3"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Mean over joints with a label in the plane or in space, by weight; see `LikelihoodLoss.forward`.
+
+        A dimension counts as labelled where its weight is above 0 and its label is finite.
+        """
+        with exact(mu.device):
+            mu, sigma, target = self.widened(mu, sigma, target)
+            whole = joint_weight(target, weight).to(mu.dtype)
+            flat = weight if weight is None or weight.ndim == 2 else weight[..., :2]
+            flat = joint_weight(target[..., :2], flat).to(mu.dtype) * (whole == 0)
+            in_space = self.space._charge(mu, sigma, settled(target, whole, mu))
+            shown, spread = mu[..., :2], sigma[..., :2]
+            in_plane = self.plane._charge(shown, spread, settled(target[..., :2], flat, shown))
+            return self.space._mean(torch.where(whole > 0, in_space, in_plane), whole + flat)

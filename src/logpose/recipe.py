@@ -1,0 +1,125 @@
+"""A `Recipe` says everything that one training run needs.
+
+It holds two kinds of fields. Plain values (`epochs`, `lr`, `size`, …) are each a flag of `logpose train` and are saved
+with the run. The others say what is built from them (`people`, `model`, `loss`); they are functions, called once the
+seed is set, so that a run is the same each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from logpose.data import Augmentation, People
+from logpose.geometry import PADDING
+from logpose.losses import LikelihoodLoss, RLELoss
+from logpose.models import PoseModel, RegressionModel, create_backbone, load_backbone_weights
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError
+
+__all__ = ["OBJECTS", "Recipe", "plain_fields", "regression"]
+
+Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1"]
+
+
+def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
+    """The paper's network on the recipe's backbone and weights; what `Recipe.model` is unless said otherwise."""
+    backbone = create_backbone(recipe.backbone, recipe.size)
+    load_backbone_weights(backbone, recipe.weights)
+    return RegressionModel(backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma, padding=recipe.padding)
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """Everything that one training run needs."""
+
+    people: Callable[[Recipe, str], People]
+    """Called with the recipe and "train" or "val": the data set of that part."""
+    loss: Callable[[], LikelihoodLoss] = RLELoss
+    """Makes the loss."""
+    model: Callable[[Recipe, Skeleton, bool], PoseModel] = regression
+    """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
+
+    data: Path | None = None
+    """Annotation file, or a folder with annotations and images."""
+    val_data: Path | None = None
+    """The same for validation; unless given, the validation part of `data`, or every tenth image held out."""
+    images: Path | None = None
+    """Folder of the images of `data`, where it is not in the usual place beside it."""
+    val_images: Path | None = None
+    """The same for the validation data, where they are in a file of their own."""
+    strict: bool = False
+    """Refuse data with wrong rows instead of leaving those out."""
+    backbone: str = "resnet50"
+    """resnet18, 34, 50, 101 or 152, or timm/NAME."""
+    weights: str = "imagenet"
+    """What the backbone starts from: imagenet, random, a file, an http(s) address, or hf://OWNER/NAME/FILE."""
+    size: tuple[int, int] = (256, 192)
+    """Height and width of the crops, in pixels."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    """How training crops are varied."""
+    padding: float = PADDING
+    """How much larger than a person's box the region is that a crop shows."""
+    outside: Literal["supervise", "mask"] = "supervise"
+    """Joints outside the crop: learn to extrapolate to them, or leave them out."""
+    epochs: int = 210
+    """Times that the data are gone through."""
+    batch_size: int = 32
+    """Crops in a batch, on each device."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """Adam, or Adam with decoupled weight decay."""
+    lr: float = 1e-3
+    """Highest learning rate."""
+    weight_decay: float = 0.0
+    """Of the network's weights (not of biases, normalisation and the flow)."""
+    schedule: Literal["step", "cosine", "one_cycle", "constant"] = "step"
+    """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0."""
+    milestones: tuple[int, ...] = (170, 200)
+    """Epochs after which `step` lowers the learning rate."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises to its height."""
+    gradient_clip: float = 1.0
+    """Largest norm of a step's gradient; 0 clips nothing."""
+    flip_test: bool = True
+    """Average with the prediction on mirrored crops in validation."""
+    watch: Watch = "ap"
+    """The validation figure that decides which checkpoint is the best."""
+    validate_every: int = 1
+    """Epochs between validations."""
+    seed: int = 0
+    """Of weights, order and augmentation."""
+    workers: int = 2
+    """Processes that cut crops; 0 does it in the main one."""
+    precision: str = "auto"
+    """Lightning's precision (32-true, bf16-mixed, 16-mixed, …); auto takes bf16-mixed where the hardware has it."""
+    accelerator: str = "auto"
+    """Lightning's accelerator: cpu, gpu, mps, …"""
+    devices: str = "auto"
+    """Lightning's devices: a number, a list, or auto."""
+    num_nodes: int = 1
+    """Machines that train together."""
+    loggers: tuple[Literal["csv", "tensorboard"], ...] = ("csv", "tensorboard")
+    """Where figures are written while training, in the run's folder."""
+
+    def __post_init__(self) -> None:
+        least = {"epochs": 1, "batch_size": 1, "validate_every": 1, "num_nodes": 1, "workers": 0, "seed": 0}
+        least |= {"warmup_steps": 0, "gradient_clip": 0, "weight_decay": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise InputError(f"{name} must be at least {bound}, got {getattr(self, name)}")
+        if not (self.lr > 0 and self.padding > 0 and min(self.size) >= 32):
+            raise InputError(
+                f"lr and padding must be above 0 and size 32 pixels or more, got {self.lr:g}, {self.padding:g} and "
+                f"{self.size}"
+            )
+
+
+OBJECTS = ("people", "loss", "model")
+"""Fields of a recipe that say what is built; all others are plain values."""
+
+
+def plain_fields(recipe: Recipe) -> dict[str, Any]:
+    """The plain values of a recipe, by name."""
+    return {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in OBJECTS}

@@ -1,0 +1,105 @@
+"""Densities from elsewhere: what is taken, what is refused, and that each learns as a part of RLE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import zuko
+from torch import Tensor, nn
+from torch.distributions import Independent, MultivariateNormal, Normal
+
+from logpose.flows import Density, DistributionDensity, RealNVP, as_density
+from logpose.losses import RLELoss
+
+ZUKO: dict[str, Callable[[], nn.Module]] = {
+    "MAF": lambda: zuko.flows.MAF(2, transforms=2, hidden_features=(16, 16)),
+    "NSF": lambda: zuko.flows.NSF(2, transforms=2, hidden_features=(16, 16)),
+    "Gaussianization": lambda: zuko.flows.GF(2, transforms=2),
+    "neural autoregressive": lambda: zuko.flows.NAF(
+        2, signal=4, transforms=1, hidden_features=(8, 8), network={"hidden_features": (8, 8)}
+    ),
+}
+
+
+class Own:
+    """The least that a density is."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return -0.5 * (x.square().sum(-1) + x.shape[-1] * math.log(2 * math.pi))
+
+    def sample(self, count: int) -> Tensor:
+        return torch.randn(count, 2)
+
+
+def test_what_is_a_density_already_is_left_as_it_is() -> None:
+    for density in (RealNVP(2), Own()):
+        assert as_density(density) is density
+
+
+def test_a_distribution_of_torch() -> None:
+    source = MultivariateNormal(torch.tensor([1.0, 0]), torch.tensor([[2.0, 0.5], [0.5, 1]]))
+    density = as_density(source)
+    x = torch.randn(5, 2)
+    torch.testing.assert_close(density.log_prob(x), source.log_prob(x))
+    drawn = density.sample(20_000)
+    assert drawn.shape == (20_000, 2)
+    torch.testing.assert_close(drawn.T.cov(), source.covariance_matrix, atol=0.1, rtol=0)
+    assert as_density(Independent(Normal(torch.zeros(3), torch.ones(3)), 1)).sample(4).shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [Normal(0.0, 1.0), Normal(torch.zeros(2), 1.0), nn.Identity, 3, None, zuko.flows.MAF],
+    ids=["a number", "two numbers, each by itself", "a class", "3", "None", "a class of flows"],
+)
+def test_what_is_no_density(source: object) -> None:
+    with pytest.raises(TypeError, match="density"):
+        as_density(source)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", ZUKO.values(), ids=ZUKO.keys())
+def test_flows_of_zuko_learn_as_g(make: Callable[[], nn.Module]) -> None:
+    """Errors of a Student t law: what is learned is normalised, and likelier for held-out errors than before."""
+    torch.manual_seed(0)
+    loss = RLELoss(make())
+    assert isinstance(loss.flow, DistributionDensity)
+    assert isinstance(loss.flow, Density)
+    law = torch.distributions.StudentT(3.0)
+    held_out = law.sample((2000, 2))
+    unit = torch.ones(1, 1, 2)
+
+    def nll() -> float:
+        loss.eval()
+        with torch.no_grad():
+            return float(-loss.error_log_prob(held_out).mean())
+
+    before = nll()
+    optimizer = torch.optim.Adam(loss.parameters(), 5e-3)
+    loss.train()
+    for _ in range(60):
+        optimizer.zero_grad()
+        error = law.sample((1, 256, 2))
+        value = loss(torch.zeros_like(error), unit.expand_as(error), error)
+        value.backward()
+        assert value.isfinite()
+        optimizer.step()
+    assert nll() < before - 0.05
+    grid = torch.cartesian_prod(*[torch.linspace(-12, 12, 161)] * 2)
+    with torch.no_grad():
+        mass = loss.error_log_prob(grid).exp().sum() * (24 / 160) ** 2
+    assert float(mass) == pytest.approx(1, abs=0.03)
+    assert loss.law().std.isfinite().all()
+
+
+@pytest.mark.parametrize("source", [MultivariateNormal(torch.zeros(2), torch.eye(2)), Own()], ids=["torch", "own"])
+def test_a_density_without_parameters_will_do(source: object) -> None:
+    loss = RLELoss(source)  # type: ignore[arg-type]
+    mu, sigma = torch.zeros(3, 4, 2, requires_grad=True), torch.full((3, 4, 2), 0.5, requires_grad=True)
+    value = loss(mu, sigma, torch.randn(3, 4, 2))
+    value.backward()
+    assert value.isfinite()
+    assert mu.grad is not None
+    assert mu.grad.isfinite().all()

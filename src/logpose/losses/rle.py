@@ -77,10 +77,8 @@ class RLELoss(LikelihoodLoss):
 
     def _log_g(self, error: Tensor) -> Tensor:
         error = error.clamp(-1e4, 1e4)  # farther out G stays constant and only Q falls: all labels' losses are finite
-        if self.copies:
-            return self.flow.log_prob(-error)
         if not self.symmetric:
-            return self.flow.log_prob(error)
+            return self.flow.log_prob(-error if self.copies else error)
         both = self.flow.log_prob(torch.cat([error, -error])).view(2, -1)
         return both.logsumexp(dim=0) - math.log(2)
 

@@ -9,6 +9,7 @@ import cv2
 import pytest
 
 from logpose.inspection import inspect_data, tell
+from logpose.structures import InputError
 
 
 @pytest.fixture
@@ -51,3 +52,34 @@ def test_it_is_told_in_words(spoiled, tmp_path):
     assert "1 × box of no area" in text
     assert "wrong rows, which training leaves out: 2" in text
     assert "wrong rows, which training leaves out: none" in text
+
+
+def test_a_model_names_the_labels_it_finds_unlikely(coco_folder, tiny_run, tmp_path):
+    data = shutil.copytree(coco_folder, tmp_path / "data")
+    file = data / "annotations" / "person_keypoints_val.json"
+    content = json.loads(file.read_text())
+    row = next(row for row in content["annotations"] if row["keypoints"][3 * 9 + 2] > 0)
+    row["keypoints"][3 * 9 : 3 * 9 + 2] = [90_000, 90_000]  # a left wrist far outside the picture
+    file.write_text(json.dumps(content))
+    found = inspect_data(data, None, tmp_path / "out", tiny_run / "best.ckpt")
+    facts = found[str(file)]
+    worst, *others = facts["unlikely labels"]
+    assert (worst["annotation"], worst["joint"]) == (row["id"], "left_wrist")
+    assert worst["px off"] > 50_000
+    assert worst["px off"] > 5 * worst["px expected"]
+    assert worst["minus log density"] > others[0]["minus log density"] >= others[-1]["minus log density"]
+    assert len({other["annotation"] for other in facts["unlikely labels"]}) == len(facts["unlikely labels"])
+    assert cv2.imread(facts["unlikely_sheet"]) is not None
+    text = tell(found)
+    assert f"annotation {row['id']}, left_wrist: {worst['px off']:g} px off" in text
+    json.dumps(found)
+
+
+def test_a_model_of_other_joints_or_without_a_density_is_refused(coco_folder, tiny_run, tmp_path):
+    data = shutil.copytree(coco_folder, tmp_path / "data")
+    for file in (data / "annotations").glob("*.json"):
+        content = json.loads(file.read_text())
+        content["categories"][0]["keypoints"][0] = "beak"
+        file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"best\.ckpt: made for the 17 joints nose"):
+        inspect_data(data, None, tmp_path / "out", tiny_run / "best.ckpt")

@@ -118,6 +118,10 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], int]]]:
     )
     inspect.add_argument("data", type=Path, help="annotation file, or a folder with annotations and images")
     inspect.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
+    inspect.add_argument(
+        "--model", type=Path | None, default=None, help="checkpoint: name the labels it finds unlikely"
+    )
+    inspect.add_argument("--device", type=str, default="auto", help="of --model: cpu, cuda, cuda:1, mps, auto")
     inspect.add_argument("--out", type=Path, default=Path("runs/inspect"), help="folder for contact sheets")
     inspect.add_argument("--json", action="store_true", help="print what was found as JSON")
     subcommands.add_subcommand("inspect", inspect, help="look at a data set before learning from it")
@@ -131,6 +135,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], int]]]:
     synth.add_argument(
         "--noise", action=ActionYesNo(no_prefix="no-"), default=False, help="noise on the labels of the training part"
     )
+    synth.add_argument("--easy", action="store_true", help="all stand, walk or run, face the camera, are seen whole")
     synth.add_argument("--seed", type=int, default=0, help="of the people")
     subcommands.add_subcommand("synth", synth, help="write synthetic people as a COCO data set")
 
@@ -192,7 +197,7 @@ def _eval(given: Namespace) -> int:
     from logpose.checkpoint import load
     from logpose.data.coco import CocoKeypoints, annotation_files
     from logpose.data.detections import DetectedBoxes
-    from logpose.evaluation import evaluate
+    from logpose.evaluation import check_skeletons, evaluate
     from logpose.training import say_problems
 
     if given.batch_size < 1 or given.workers < 0:
@@ -202,11 +207,7 @@ def _eval(given: Namespace) -> int:
     part = given.part if files["train"] == files["val"] and given.part != "all" else None
     people = CocoKeypoints(files["train" if given.part == "train" else "val"], given.images, part=part)
     say_problems(people)
-    if people.skeleton.joints != model.skeleton.joints:
-        raise InputError(
-            f"{given.checkpoint}: made for the {len(model.skeleton)} joints {', '.join(model.skeleton.joints[:3])} …, "
-            f"{people.file} has {len(people.skeleton)}: {', '.join(people.skeleton.joints[:3])} …"
-        )
+    check_skeletons(given.checkpoint, model, people)
     detected = DetectedBoxes(people, given.boxes) if given.boxes else None
     if detected is not None and detected.passed_over:
         log.warning(
@@ -282,7 +283,7 @@ def _recipes(_: Namespace) -> int:
 def _inspect(given: Namespace) -> int:
     from logpose.inspection import inspect_data, tell
 
-    found = inspect_data(given.data, given.images, given.out)
+    found = inspect_data(given.data, given.images, given.out, given.model, _device(given.device))
     print(json.dumps(found, indent=2) if given.json else tell(found))
     return 0
 
@@ -297,7 +298,7 @@ def _synth(given: Namespace) -> int:
         )
     parts = {
         part: SyntheticPeople(
-            count, seed=2 * given.seed + i, size=given.size, people=given.people,
+            count, seed=2 * given.seed + i, size=given.size, people=given.people, easy=given.easy,
             noise=LabelNoise() if given.noise and part == "train" else None,
         )
         for i, (part, count) in enumerate((("train", given.train), ("val", given.val)))

@@ -14,7 +14,7 @@ from rich.table import Table
 from logpose import report
 from logpose.checkpoint import load
 from logpose.data import InMemory, People
-from logpose.data.synthetic import LabelNoise, SyntheticPeople
+from logpose.data.synthetic import LabelNoise
 from logpose.evaluation import Evaluation, evaluate
 from logpose.predict import Predictor
 from logpose.recipes import synthetic
@@ -65,7 +65,7 @@ def run_demo(
     started = time.monotonic()
     count = people or synthetic.TRAIN
     say.print(f"Drawing {count} people to learn from and {synthetic.VAL} to be measured by …")
-    train = InMemory(SyntheticPeople(count, seed=1, people=synthetic.PEOPLE, noise=LabelNoise()))
+    train = synthetic.drawn_people(count, seed=1, noise=LabelNoise())
     parts: dict[str, People] = {
         "train": train,
         "val": synthetic.synthetic_people(synthetic.synthetic_resnet18_rle(), "val"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from logpose.metrics import calibration
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
 from logpose.metrics.pck import distances, pck
 from logpose.models import PoseModel
-from logpose.structures import Batch, Prediction
+from logpose.structures import Batch, InputError, Prediction
 
-__all__ = ["Evaluation", "Found", "evaluate", "predict_batch"]
+__all__ = ["Evaluation", "Found", "check_skeletons", "evaluate", "predict_batch"]
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 COVERAGE_LEVELS = (0.5, 0.9, 0.95)
@@ -36,6 +37,7 @@ class _Found:
     std: Float[np.ndarray, "K D"]
     confidence: Float[np.ndarray, "K"]
     nll: Float[np.ndarray, "K"]
+    surprise: Float[np.ndarray, "K"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Found:
     confidence: Float[np.ndarray, "N K"]
     nll: Float[np.ndarray, "N K"]
     """Nats, in crop coordinates; NaN where there is no label or no loss."""
+    surprise: Float[np.ndarray, "N K"]
+    """The same of the standardised error alone, -log P(e): how unlikely the label is, given how sure the model was."""
     truth: Float[np.ndarray, "N K 2"]
     visible: Int[np.ndarray, "N K"]
     boxes: Float[np.ndarray, "N 4"]
@@ -85,16 +89,17 @@ class Evaluation:
     @torch.no_grad()
     def update(self, batch: Batch, prediction: Prediction) -> None:
         """Take in the prediction on one batch."""
-        nll = torch.full_like(prediction.confidence, float("nan"))
+        nll = surprise = torch.full_like(prediction.confidence, float("nan"))
         if self.loss is not None:
             # The density is centred on mu; what is reported is its mean.
             mu = prediction.mu - prediction.sigma * self.model.law.mean
             labelled = batch.weight > 0
             target = torch.where(labelled[..., None], batch.target, mu)
             nll = torch.where(labelled, -self.loss.log_prob(mu, prediction.sigma, target), float("nan"))
+            surprise = nll - self.loss.scale(prediction.sigma).log().sum(dim=-1)
         keypoints = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
         std = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
-        columns = (keypoints, std, prediction.confidence, nll)
+        columns = (keypoints, std, prediction.confidence, nll, surprise)
         arrays = (column.double().cpu().numpy() for column in columns)
         for index, *row in zip(batch.index.tolist(), *arrays, strict=True):
             self.found[index] = _Found(index, *row)
@@ -145,6 +150,7 @@ class Evaluation:
             std=np.stack([row.std for row in rows])[..., :2],
             confidence=np.stack([row.confidence for row in rows]),
             nll=np.stack([row.nll for row in rows]),
+            surprise=np.stack([row.surprise for row in rows]),
             truth=np.stack([sample.keypoints for sample in samples])[..., :2],
             visible=np.stack([sample.visible for sample in samples]),
             boxes=np.stack([sample.box for sample in samples]),
@@ -199,6 +205,20 @@ class Evaluation:
             content = coco_ground_truth(at.truth, at.visible, at.boxes, at.area, at.image_ids)
         category = getattr(self.people, "category", 1)
         return coco_ap(content, self.results(category), self.model.skeleton.sigmas)
+
+
+def check_skeletons(checkpoint: Path, model: PoseModel, people: People) -> None:
+    """Refuse to hold a model against labels of other joints.
+
+    Raises:
+        InputError: if the joints' names differ.
+    """
+    ours, theirs = model.skeleton.joints, people.skeleton.joints
+    if ours != theirs:
+        raise InputError(
+            f"{checkpoint}: made for the {len(ours)} joints {', '.join(ours[:3])} …, "
+            f"{getattr(people, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …"
+        )
 
 
 def _score(confidence: Float[np.ndarray, "K"]) -> float:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from logpose.checkpoint import load
 from logpose.data.coco import CocoKeypoints, annotation_files
 from logpose.data.transforms import CropTransform
 from logpose.drawing import contact_sheet, draw_pose, enlarged
+from logpose.evaluation import check_skeletons, evaluate
 from logpose.report import save_picture
 from logpose.skeletons import Skeleton
-from logpose.structures import Image, Sample
+from logpose.structures import Image, InputError, Sample
 
 __all__ = ["inspect_data", "tell"]
 
@@ -22,13 +24,17 @@ TILE = 220  # pixels of each
 LISTED = 20  # wrong rows told one by one
 
 
-def inspect_data(data: Path, images: Path | None, out: Path) -> dict[str, dict[str, Any]]:
+def inspect_data(
+    data: Path, images: Path | None, out: Path, model: Path | None = None, device: str = "cpu"
+) -> dict[str, dict[str, Any]]:
     """Counts, skeleton, label problems and a contact sheet of every part of a data set.
 
     Args:
         data: annotation file, or a folder as `logpose train` takes it.
         images: folder of the images, where it is not in the usual place.
         out: folder that the contact sheets go to.
+        model: a checkpoint; with it, the labels that its density finds least likely are listed and shown.
+        device: where the model predicts.
 
     Returns:
         for each annotation file, what was found, in plain values.
@@ -45,7 +51,37 @@ def inspect_data(data: Path, images: Path | None, out: Path) -> dict[str, dict[s
             **_summary(people),
             "contact_sheet": str(sheet),
         }
+        if model is not None:
+            unlikely, rows = _unlikely(people, model, device)
+            sheet = out / f"{file.stem}-unlikely.jpg"
+            save_picture(_sheet(people, rows), sheet)
+            found[str(file)] |= {"unlikely labels": unlikely, "unlikely_sheet": str(sheet)}
     return found
+
+
+def _unlikely(people: CocoKeypoints, checkpoint: Path, device: str) -> tuple[list[dict[str, Any]], list[int]]:
+    """The least likely label of each of the people in whom it is least likely; and their rows in the data set."""
+    model, loss = load(checkpoint)
+    if loss is None:
+        raise InputError(f"{checkpoint}: holds no density of errors (its loss is its author's own)")
+    check_skeletons(checkpoint, model, people)
+    found = evaluate(model, people, loss, device=device, show_progress=True).arrays()
+    surprise = np.nan_to_num(found.surprise, nan=-np.inf)
+    worst = surprise.argmax(axis=1)
+    rows = np.argsort(-surprise.max(axis=1), kind="stable")[:LISTED].tolist()
+    apart = np.linalg.norm(found.predicted - found.truth, axis=-1)
+    usual = np.sqrt((found.std**2).sum(axis=-1))
+    return [
+        {
+            "image": str(people[row].image),
+            "annotation": people[row].id,
+            "joint": people.skeleton.joints[worst[row]],
+            "px off": round(float(apart[row, worst[row]]), 1),
+            "px expected": round(float(usual[row, worst[row]]), 1),
+            "minus log density": round(float(surprise[row, worst[row]]), 2),
+        }
+        for row in rows
+    ], rows
 
 
 def _summary(people: CocoKeypoints) -> dict[str, Any]:
@@ -101,12 +137,13 @@ def _labels_outside(sample: Sample) -> bool:
     return bool(((points < low) | (points > high)).any())
 
 
-def _sheet(people: CocoKeypoints) -> Image:
-    """Some people, evenly spread over the data set, with their labels."""
-    rows = np.unique(np.linspace(0, len(people) - 1, min(SHOWN, len(people))).round().astype(int))
+def _sheet(people: CocoKeypoints, rows: list[int] | None = None) -> Image:
+    """People with their labels: those of some rows, or some evenly spread over the data set."""
+    if rows is None:
+        rows = np.unique(np.linspace(0, len(people) - 1, min(SHOWN, len(people))).round().astype(int)).tolist()
     tiles = []
     for row in rows:
-        sample = people[int(row)]
+        sample = people[row]
         crop = CropTransform(people.skeleton, (TILE, TILE))(sample)
         tile = enlarged(crop.images[0].permute(1, 2, 0).numpy(), TILE)[0]
         points = (crop.target[0, :, :2].double().numpy() + 0.5) * TILE
@@ -137,4 +174,12 @@ def tell(found: dict[str, dict[str, Any]]) -> str:
         lines += [f"    {row}" for row in facts["problems"]["rows"]]
         lines += [f"  worth a look: {hint}" for hint in facts["hints"]]
         lines.append(f"  contact sheet: {facts['contact_sheet']}")
+        if "unlikely labels" in facts:
+            lines.append("  labels that the model finds least likely (each person's worst; wrong ones come first):")
+            lines += [
+                f"    {row['image']}: annotation {row['annotation']}, {row['joint']}: {row['px off']:g} px off, "
+                f"{row['px expected']:g} px expected"
+                for row in facts["unlikely labels"]
+            ]
+            lines.append(f"  their pictures: {facts['unlikely_sheet']}")
     return "\n".join(lines)

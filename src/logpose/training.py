@@ -98,7 +98,8 @@ class PoseModule(L.LightningModule):
         worst = -math.inf if _higher_is_better(self.recipe.watch) else math.inf
         watched = self.figures.get(self.recipe.watch, math.nan)
         figures = {**self.figures, self.recipe.watch: worst if math.isnan(watched) else watched}
-        self.log_dict({f"val/{name}": value for name, value in figures.items()}, rank_zero_only=True)
+        known = {f"val/{name}": value for name, value in figures.items() if not math.isnan(value)}
+        self.log_dict(known, rank_zero_only=True)
         for name in {self.recipe.watch, "error_px"} & figures.keys():
             self.log(name, figures[name], prog_bar=True, logger=False, rank_zero_only=True)
 
@@ -122,6 +123,13 @@ class PoseModule(L.LightningModule):
         """Add what is needed to build model and loss again."""
         checkpoint["logpose"] = describe(self.model, self.loss)
         checkpoint["logpose"]["figures"] = self.figures
+
+
+class _Progress(RichProgressBar):
+    """Lightning's bar without the "version number", which is a logger's folder here."""
+
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 def learning_rate(recipe: Recipe, steps: int) -> Callable[[int], float]:
@@ -201,7 +209,7 @@ def fit(
                 best,
                 last,
                 *([LearningRateMonitor("step")] if recipe.loggers or loggers else []),
-                RichProgressBar(leave=False, console_kwargs={"stderr": True}),
+                _Progress(leave=False, console_kwargs={"stderr": True}),
                 *callbacks,
             ],
             logger=[*(LOGGERS[name](folder) for name in recipe.loggers), *loggers],

@@ -92,3 +92,14 @@ def test_a_face_is_on_the_front(heading: float, changes: bool) -> None:
     changed = np.abs(canvas.image - before).sum(axis=2)
     eyes = np.rint(AHEAD.project(who.joints[1:3])).astype(int)
     assert all((changed[y, x] > 60) == changes for x, y in eyes)
+
+
+def test_upright_people_stand_and_face_the_camera() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        actor = Actor.random(rng, AHEAD, upright=True)
+        trunk = actor.points[5:7].mean(axis=0) - actor.points[11:13].mean(axis=0)
+        assert -trunk[1] / np.linalg.norm(trunk) > 0.7  # upwards; y points down
+        assert actor.points[:5, 1].max() < actor.points[15:17, 1].min()  # head above feet
+        heading = actor.frames[0][:, 2]  # where the hips look
+        assert -heading[2] > -0.2  # not away from the camera

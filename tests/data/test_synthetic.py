@@ -319,6 +319,17 @@ def test_people_stand_out_of_the_picture(scenes: list[Scene]) -> None:
     assert np.median(contrast) > 25
 
 
+def test_easy_people_are_seen_whole() -> None:
+    easy = SyntheticPeople(60, seed=7, size=SIZE, people=(1, 1), easy=True)
+    people = [easy.scene(i).people[0] for i in range(60)]
+    assert all((person.visible > 0).all() for person in people)
+    # What hides a joint is the own body only.
+    varied = [SyntheticPeople(60, seed=7, size=SIZE, people=(1, 1)).scene(i).people[0] for i in range(60)]
+    share = np.mean([(person.visible == 2).mean() for person in people])
+    assert share > np.mean([(person.visible == 2).mean() for person in varied]) + 0.1
+    assert all(person.truth[:5, 1].max() < person.truth[15:, 1].min() for person in people)  # head above feet
+
+
 def test_number_of_people() -> None:
     counts = [len(SyntheticPeople(20, size=SIZE, people=(3, 3)).scene(i).people) for i in range(20)]
     assert max(counts) == 3

@@ -32,13 +32,13 @@ def case() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def log_p(loss: RLELoss, error: Tensor) -> Tensor:
-    """Eq. 7 with a symmetrised G, written out for one error at a time; s as the loss has settled it."""
+    """Eq. 7 with a symmetrised G and a little of Q in it, for one error at a time; s as the loss has settled it."""
     flow = loss.flow
     values = []
     for e in error.reshape(-1, error.shape[-1]):
         g = 0.5 * (flow.log_prob(e[None]).exp() + flow.log_prob(-e[None]).exp())
         q = (0.5 * torch.exp(-e.abs())).prod()
-        values.append((q * g).log() + loss._settled_log_s())
+        values.append((q * (15 / 16 * g + 1 / 16 * q)).log() + loss.kept("log_s", loss.log_s))
     return torch.cat(values).view(error.shape[:-1])
 
 

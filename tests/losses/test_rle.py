@@ -47,13 +47,18 @@ def plane(reach: float = 14.0, count: int = 281) -> tuple[Tensor, float]:
     return torch.cartesian_prod(axis, axis), float(axis[1] - axis[0]) ** 2
 
 
-def log_product(flow: RealNVP, base: str, error: Tensor, width: float = 1.0, symmetric: bool = False) -> np.ndarray:
-    """log Q + log G of points, in float64, without the code under test but for the flow itself."""
+def log_product(flow: RealNVP, base: str, error: Tensor, width: float = 1.0, normalized: bool = False) -> np.ndarray:
+    """log Q + log G of points, in float64, without the code under test but for the flow itself.
+
+    The G of `normalized` is 15 parts of the flow made symmetric, and one of Q.
+    """
+    q = BASES[base].logpdf(error.numpy(), scale=width).sum(axis=-1)
     with torch.no_grad():
         g = flow.log_prob(error).numpy()
-        if symmetric:
+        if normalized:
             g = np.logaddexp(g, flow.log_prob(-error).numpy()) - math.log(2)
-    return BASES[base].logpdf(error.numpy(), scale=width).sum(axis=-1) + g
+            g = np.logaddexp(g + math.log(15 / 16), q + math.log(1 / 16))
+    return q + g
 
 
 # The formulas
@@ -78,9 +83,9 @@ def test_normalized_is_equation_8_with_s_and_a_symmetric_flow(base: str) -> None
     mu, sigma, target = case()
     flow = disturbed().double()
     points, area = plane()
-    log_s = -math.log(np.exp(log_product(flow, base, points, symmetric=True)).sum() * area)
+    log_s = -math.log(np.exp(log_product(flow, base, points, normalized=True)).sum() * area)
     error = ((target - mu) / sigma).reshape(-1, 2)
-    each = sigma.log().sum(dim=-1).numpy() - log_product(flow, base, error, symmetric=True).reshape(4, 6) - log_s
+    each = sigma.log().sum(dim=-1).numpy() - log_product(flow, base, error, normalized=True).reshape(4, 6) - log_s
     loss = RLELoss(flow, base=base)
     assert float(loss.eval()(mu, sigma, target).detach()) == pytest.approx(each.mean(), abs=0.01)
     # In training s is another estimate each time, around the same.
@@ -129,6 +134,17 @@ def test_it_integrates_to_one_is_symmetric_and_centred(base: str, seed: int, amo
     assert loss.law().mean.abs().max() < 0.02 * loss.law().std.max()
 
 
+def test_a_skewed_density_is_one_too_and_reported_at_its_mean() -> None:
+    loss = RLELoss(disturbed(4, 0.35), symmetric=False).eval()
+    points, area = plane()
+    with torch.no_grad():
+        mass = loss.error_log_prob(points.float()).double().exp() * area
+    assert float(mass.sum()) == pytest.approx(1, abs=0.015)
+    mean = mass @ points
+    assert mean.abs().max() > 0.1
+    torch.testing.assert_close(loss.law().mean.double(), mean, atol=0.03, rtol=0)
+
+
 @pytest.mark.parametrize("convention", ["paper", "released", "mmpose"])
 def test_so_does_what_the_other_conventions_claim(convention: str) -> None:
     loss = RLELoss(disturbed(), convention=convention).eval()
@@ -171,8 +187,13 @@ def test_in_basic_mode_errors_have_no_density() -> None:
 
 
 @pytest.mark.parametrize("convention", ["normalized", "paper"])
-@pytest.mark.parametrize(("base", "s"), [("laplace", 14.61493), ("gaussian", 4 * math.pi)])
-def test_s_of_the_identity(convention: str, base: str, s: float) -> None:
+@pytest.mark.parametrize(
+    ("base", "s", "square"), [("laplace", 14.61493, 1 / 16), ("gaussian", 4 * math.pi, 0.25 / math.pi)]
+)
+def test_s_of_the_identity(convention: str, base: str, s: float, square: float) -> None:
+    """`square` is the integral of Q², which has a part in the G of `normalized`."""
+    if convention == "normalized":
+        s = 1 / (15 / 16 / s + square / 16)
     torch.manual_seed(0)
     loss = RLELoss(identity(), base=base, convention=convention)
     assert float(loss.log_s().detach().exp()) == pytest.approx(s, rel=0.01)
@@ -214,7 +235,7 @@ class Scaled(nn.Module):
 def test_s_and_its_gradient_against_the_closed_form(tau: float) -> None:
     # ∫ N(x; 0, 1) N(x; 0, tau²) dx = 1 / sqrt(2 pi (1 + tau²)) in each of two dimensions.
     torch.manual_seed(0)
-    loss = RLELoss(Scaled(tau), base="gaussian")
+    loss = RLELoss(Scaled(tau), base="gaussian", convention="paper")
     log_s = loss.log_s()
     assert float(log_s.detach()) == pytest.approx(math.log(2 * math.pi * (1 + tau**2)), abs=0.01)
     (gradient,) = torch.autograd.grad(log_s, loss.flow.log_tau)
@@ -228,11 +249,11 @@ def test_in_evaluation_s_is_settled_until_a_parameter_changes() -> None:
     assert torch.equal(loss.error_log_prob(error), first)
     with torch.inference_mode():
         assert torch.equal(loss.error_log_prob(error), first)
-    before = loss._settled
+    before = loss._kept["log_s"][1]
     with torch.no_grad():
         loss.flow.biases[-1].add_(0.5)
     moved = loss.error_log_prob(error)
-    assert loss._settled is not before
+    assert loss._kept["log_s"][1] is not before
     fresh = RLELoss(disturbed()).eval()
     with torch.inference_mode():
         fresh.error_log_prob(error)  # settles on the old weights, in another mode
@@ -267,6 +288,8 @@ def test_defaults_are_the_papers_flow_and_a_proper_density() -> None:
         "base": "laplace",
         "convention": "normalized",
         "mode": "rle",
+        "balance": 1.0,
+        "symmetric": True,
         "flow": {"dim": 2, "layers": 6, "hidden": [64, 64], "activation": "leaky_relu"},
     }
     assert sum(p.numel() for p in RLELoss(dim=3).parameters()) == 55_332
@@ -300,6 +323,25 @@ def test_the_gradient_shortcut() -> None:
     error = (target / sigma)[0, 0]
     expected = -(error.sign() + error) / 0.5  # of |e| and of e² / 2
     torch.testing.assert_close(mu.grad[0, 0], expected)
+
+
+def test_mu_s_gradient_is_freed_of_sigma() -> None:
+    """Two joints are ten times as sure as two others: under a likelihood they pull ten times as hard."""
+    sigma = torch.tensor([0.02, 0.02, 0.2, 0.2])[None, :, None].expand(1, 4, 2)
+    target = sigma * torch.tensor([[[2.0, -1.0]]])  # the same standardised error
+    found = {}
+    for balance in (0.0, 0.5, 1.0):
+        loss = RLELoss(disturbed(), balance=balance).eval()
+        mu, scale = torch.zeros(1, 4, 2, requires_grad=True), sigma.clone().requires_grad_()
+        value = loss(mu, scale, target)
+        found[balance] = value.detach(), *torch.autograd.grad(value, (mu, scale, *loss.parameters()))
+    # Only the gradient of mu differs; times sigma to the power, over the geometric mean of sigmas to that power.
+    for balance, (value, of_mu, *others) in found.items():
+        factor = (sigma / math.sqrt(0.02 * 0.2)) ** balance
+        torch.testing.assert_close(of_mu, found[0.0][1] * factor)
+        torch.testing.assert_close([value, *others], [found[0.0][0], *found[0.0][2:]])
+    balanced = found[1.0][1][0]
+    torch.testing.assert_close(balanced[0], balanced[3])
 
 
 # Learning

@@ -10,6 +10,7 @@ y down, z away from the camera. Metres; angles in degrees.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -63,15 +64,29 @@ _STANCES = (
     (0.7, (30, 4, 0, 45, 20), (12, 6, 0, 25, 20), (8, 4, 0, 5, 5, 0, 0, 86)),  # on a side
     (0.3, (3, 8, 0, 6, 30), (-3, 12, 0, 12, 30), (-4, 0, 0, -25, 0, 0, 180, 0)),  # on the hands
 )
-_ARM_CHANCES, _STANCE_CHANCES = (np.cumsum([row[0] for row in rows]) for rows in (_ARMS, _STANCES))
-_ARM_CHANCES /= _ARM_CHANCES[-1]
-_STANCE_CHANCES /= _STANCE_CHANCES[-1]
+_UPRIGHT = [i for i, (_, _, _, axis) in enumerate(_STANCES) if i not in (2, 3, 4) and abs(axis[6]) + abs(axis[7]) < 10]
+"""Rows of the stances on one's feet, with the body upright."""
+
+
+def _chances(weights: Sequence[float]) -> Float[np.ndarray, "N"]:
+    """Sums of the first shares, for `searchsorted` to draw by."""
+    return np.cumsum(weights) / sum(weights)
+
+
+_ARM_CHANCES = _chances([row[0] for row in _ARMS])
+_STANCE_CHANCES = _chances([row[0] for row in _STANCES])
+_UPRIGHT_CHANCES = _chances([_STANCES[i][0] for i in _UPRIGHT])
 _GAITS = (0.16, 0.28)  # shares of poses: up to the first walking, up to the second running
 _ARMS_SWING = 0.75  # share of walkers and runners whose arms swing with the legs
 
 
-def random_pose(rng: np.random.Generator) -> Pose:
-    """A pose, drawn from the families above: angles in degrees, within limits, mirror-symmetric in distribution."""
+def random_pose(rng: np.random.Generator, upright: bool = False) -> Pose:
+    """A pose, drawn from the families above: angles in degrees, within limits, mirror-symmetric in distribution.
+
+    Args:
+        rng: source of all randomness.
+        upright: only people who stand, walk or run.
+    """
     gait = rng.random()
     left, right = (_ARMS[i][1] for i in np.searchsorted(_ARM_CHANCES, rng.random(2), side="right"))
     if gait < _GAITS[1]:
@@ -85,7 +100,8 @@ def random_pose(rng: np.random.Generator) -> Pose:
         if rng.random() < _ARMS_SWING:
             left, right = ((-stride * s, 9, -12, 88 if running else 22) for s in (swing, -swing))
     else:
-        _, one, other, axis = _STANCES[int(np.searchsorted(_STANCE_CHANCES, rng.random(), side="right"))]
+        drawn = int(np.searchsorted(_UPRIGHT_CHANCES if upright else _STANCE_CHANCES, rng.random(), side="right"))
+        _, one, other, axis = _STANCES[_UPRIGHT[drawn] if upright else drawn]
         legs = [one, other]
         if abs(axis[6]) > 90:  # standing on the hands
             left = right = (172, 8, 0, 6)
@@ -222,11 +238,18 @@ class Actor:
     frames: Frames
 
     @staticmethod
-    def random(rng: np.random.Generator, camera: Camera) -> Actor:
-        """Somebody in some pose, turned any way, though towards the camera more often than not."""
-        heading = rng.normal(0, 45) if rng.random() < 0.35 else rng.uniform(-180, 180)
+    def random(rng: np.random.Generator, camera: Camera, upright: bool = False) -> Actor:
+        """Somebody in some pose, turned any way, though towards the camera more often than not.
+
+        Args:
+            rng: source of all randomness.
+            camera: who looks.
+            upright: somebody who stands, walks or runs, and roughly faces the camera.
+        """
+        faces_us = upright or rng.random() < 0.35
+        heading = rng.normal(0, 30 if upright else 45) if faces_us else rng.uniform(-180, 180)
         body = Body.random(rng)
-        points, frames = body.place(random_pose(rng), float(heading))
+        points, frames = body.place(random_pose(rng, upright), float(heading))
         return Actor(body, points @ camera.turn.T, camera.turn @ frames)
 
 

@@ -142,6 +142,7 @@ class SyntheticPeople:
         size: tuple[int, int] = (160, 120),
         noise: LabelNoise | None = None,
         people: tuple[int, int] = (1, 3),
+        easy: bool = False,
     ) -> None:
         """Describe the data set; nothing is drawn yet.
 
@@ -151,6 +152,8 @@ class SyntheticPeople:
             size: (H, W) of the pictures.
             noise: law of the labels' errors; None for true labels. Pictures and truth do not depend on it.
             people: fewest and most people that a scene is composed of (some may end up hidden or outside).
+            easy: everybody stands, walks or runs and roughly faces the camera, and the main person is wholly in the
+                picture with nothing put in front.
 
         Raises:
             ValueError: if one of these is out of range.
@@ -161,7 +164,8 @@ class SyntheticPeople:
             raise ValueError(f"nobody can be told in a picture smaller than 32 pixels, got {size}")
         if not 1 <= people[0] <= people[1] <= 100:
             raise ValueError(f"people must be (fewest, most) with 1 <= fewest <= most <= 100, got {people}")
-        self.count, self.seed, self.size, self.noise, self.people = count, seed, size, noise, people
+        self.count, self.seed, self.size, self.noise = count, seed, size, noise
+        self.people, self.easy = people, easy
 
     def __len__(self) -> int:
         return self.count
@@ -188,7 +192,7 @@ class SyntheticPeople:
         if not -self.count <= index < self.count:
             raise IndexError(f"no scene {index}: there are {self.count}")
         index = int(index) % self.count
-        scene = _compose(np.random.default_rng((self.seed, index)), self.size, self.people)
+        scene = _compose(np.random.default_rng((self.seed, index)), self.size, self.people, self.easy)
         if self.noise is None:
             return scene
         # A stream of its own, so that the noise cannot change what is drawn.
@@ -310,27 +314,29 @@ _SMALLEST_AREA = 12.0
 """Other people who show fewer pixels are not annotated."""
 
 
-def _compose(rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int]) -> Scene:
+def _compose(rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], easy: bool) -> Scene:
     """Draw scenes until one shows its main person well enough."""
     for attempt in itertools.count():
-        scene = _try_scene(rng, size, people, plain=attempt >= _PLAIN_AFTER)
+        scene = _try_scene(rng, size, people, easy, plain=easy or attempt >= _PLAIN_AFTER)
         if scene is not None:
             return scene
     raise AssertionError("unreachable")
 
 
-def _try_scene(rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], plain: bool) -> Scene | None:
+def _try_scene(
+    rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], easy: bool, plain: bool
+) -> Scene | None:
     """One scene, or None if its main person is hardly to be seen."""
     height, width = size
     camera = Camera.random(rng, size)
-    actor = Actor.random(rng, camera)
+    actor = Actor.random(rng, camera, upright=easy)
     shift = main_place(rng, camera, actor, size, plain)
     main = actor.points + shift
     if inside(camera.project(main[:17]), size).sum() < _FEWEST_SEEN + 2:
         return None
     cast = [(actor, shift)]
     for _ in range(int(rng.integers(people[0], people[1] + 1)) - 1):
-        other = Actor.random(rng, camera)
+        other = Actor.random(rng, camera, upright=easy)
         place = other_place(rng, camera, [place for _, place in cast], width, plain)
         if (other.points[:, 2] + place[2]).min() > 0.3:  # metres: nobody stands in the lens
             cast.append((other, place))

@@ -38,6 +38,10 @@ def gaussian_like(count: int, dim: int, like: Tensor) -> Float[Tensor, "N D"]:
     return torch.randn(count, dim, device=like.device, dtype=like.dtype)
 
 
+BASES = {"laplace": (laplace_log_prob, laplace_like), "gaussian": (gaussian_log_prob, gaussian_like)}
+"""Log-density and draws of each density that can be Q."""
+
+
 class _Fixed(LikelihoodLoss):
     """A density without parameters of its own."""
 

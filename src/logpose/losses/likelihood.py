@@ -11,10 +11,10 @@ Subclasses say what P is. The value is a log-density, so it can be negative: a d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,8 +24,12 @@ from logpose.structures import LEVELS, ErrorLaw
 
 __all__ = ["Distribution", "LikelihoodLoss", "weighted_mean", "weighted_quantile"]
 
+T = TypeVar("T")
+
 LAW_DRAWS = 32_768
 """Errors drawn to measure a density's moments and radii: a relative error of about 0.7 % in each."""
+LEAST_SIGMA = 1e-6
+"""Smaller scales count as this: their logarithm and their inverse stay finite where a sigmoid has come to 0."""
 FARTHEST = 1e6
 """Labels farther from the origin count as this far (a million crops away): the squares of any stay finite."""
 
@@ -37,16 +41,19 @@ class LikelihoodLoss(nn.Module, ABC):
         dim: D of the joints that the loss is for.
         learns_sigma: whether sigma matters to the loss; where not, the claim has one constant scale.
         symmetric: whether an error and its opposite are equally likely, so that mu is the expected position.
+        balance: with what power of sigma the gradient of mu is multiplied, see `balanced`; 0 leaves it as it is.
     """
 
     learns_sigma: ClassVar[bool] = True
     symmetric: bool = True
+    balance: float = 0.0
 
     def __init__(self, dim: int = 2) -> None:
         super().__init__()
         if dim < 1:
             raise ValueError(f"dim must be at least 1, got {dim}")
         self.dim = dim
+        self._kept: dict[str, tuple[Any, Any]] = {}  # of each name: the parameters' state, and what came out
 
     @abstractmethod
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
@@ -80,18 +87,18 @@ class LikelihoodLoss(nn.Module, ABC):
 
         Args:
             mu: predicted positions.
-            sigma: predicted scales, > 0, in the units of mu.
+            sigma: predicted scales, > 0 (smaller ones than 1e-6 count as that), in the units of mu.
             target: labels; where they are not finite, or their weight is 0, they are never looked at.
             weight: how much each joint counts; of a weight per dimension the least is taken, since a density of a
                 joint speaks of all of its dimensions at once.
         """
         with exact(mu.device):
-            mu, sigma, target = self.widened(mu, sigma, target)
+            mu, sigma, target = self.widened(mu, sigma.clamp_min(LEAST_SIGMA), target)
             weight = joint_weight(target, weight).to(mu.dtype)
             return self._reduce(mu, sigma, settled(target, weight, mu), weight)
 
     def _reduce(self, mu: Tensor, sigma: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        return self._mean(self._charge(mu, sigma, target), weight)
+        return self._mean(self._charge(balanced(mu, sigma, weight, self.balance), sigma, target), weight)
 
     def _charge(self, mu: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
         """What each joint (B, K) is charged."""
@@ -104,7 +111,8 @@ class LikelihoodLoss(nn.Module, ABC):
     def widened(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Tensors in the precision that the loss computes in: its parameters', and at least float32."""
         own = next((p.dtype for p in self.parameters()), tensors[0].dtype)
-        return tuple(t.to(torch.promote_types(own, torch.float32)) for t in tensors)
+        wide = torch.promote_types(own, torch.float32)
+        return tuple(_from_half(t) if t.dtype == torch.float16 else t.to(wide) for t in tensors)
 
     def log_prob(
         self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"]
@@ -124,14 +132,25 @@ class LikelihoodLoss(nn.Module, ABC):
         return Distribution(mu, self.scale(sigma), self)
 
     @torch.no_grad()
+    def kept(self, name: str, compute: Callable[[], T]) -> T:
+        """What `compute` gives with fixed random numbers and without autocast, until a parameter or buffer changes."""
+        state = [(t._version, t.device, t.dtype) for t in (*self.parameters(), *self.buffers())]
+        if name not in self._kept or self._kept[name][0] != state:
+            with exact(self.device), fixed_randomness(self.device):
+                self._kept[name] = state, compute()
+        value: T = self._kept[name][1]
+        return value
+
     def law(self) -> ErrorLaw:
         """Moments and radii of P, measured on a fixed weighted sample: all that inference needs of the loss.
 
         Unknown (NaN) for a loss under which errors have no density of their own (`basic` mode).
         """
+        return self.kept("law", self._law)
+
+    def _law(self) -> ErrorLaw:
         try:
-            with exact(self.device), fixed_randomness(self.device):
-                error, weight = self.error_draws(LAW_DRAWS)
+            error, weight = self.error_draws(LAW_DRAWS)
         except NotImplementedError:
             return ErrorLaw.unknown(self.dim).to(self.device)
         if self.symmetric:  # what the draws have of a mean is chance
@@ -210,12 +229,21 @@ class Region:
 def joint_weight(
     target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None
 ) -> Float[Tensor, "B K"]:
-    """Weight of each joint: the least of its dimensions', and 0 where the label is not finite."""
+    """Weight of each joint: the least of its dimensions'; 0 where that is below 0 or the label is not finite."""
     if weight is None:
         weight = target.new_ones(target.shape[:2])
     if weight.ndim == target.ndim:
         weight = weight.amin(dim=-1)
-    return torch.where(target.isfinite().all(dim=-1), weight, 0)
+    return torch.where(target.isfinite().all(dim=-1) & (weight > 0), weight, 0)
+
+
+def _from_half(tensor: Tensor) -> Tensor:
+    """In float32, with a gradient that float16 can hold when it flows back: that of 1 / sigma may be larger."""
+    wide = tensor.float()
+    if wide.requires_grad:
+        largest = torch.finfo(torch.float16).max
+        wide.register_hook(lambda g: g.clamp(-largest, largest))  # type: ignore[no-untyped-call]
+    return wide
 
 
 def settled(
@@ -223,6 +251,23 @@ def settled(
 ) -> Float[Tensor, "B K D"]:
     """Labels that a density can be asked of: where nothing counts, the prediction (NaN times 0 would still be NaN)."""
     return torch.where((weight > 0)[..., None], target.clamp(-FARTHEST, FARTHEST), mu.detach())
+
+
+def balanced(
+    mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"], power: float
+) -> Float[Tensor, "B K D"]:
+    """The same mu, whose gradient gets multiplied by (sigma / typical sigma) ** power on its way back.
+
+    A likelihood's gradient with respect to mu goes with 1 / sigma: joints that are well known already pull hardest, and
+    those that are not yet are left behind (Seitzer et al. 2022). With a power of 1 all joints pull alike, as under L1.
+    The loss, and what it says of sigma and of the density, stay exact; so do the positions at which it is least, since
+    only the length of mu's step changes. Typical is the batch's geometric mean: the gradient keeps its size as a whole.
+    """
+    if not power:
+        return mu
+    sigma = sigma.detach()
+    typical = weighted_mean(sigma.log().mean(dim=-1), weight).exp()
+    return mu.detach() + (mu - mu.detach()) * (sigma / typical) ** power
 
 
 def weighted_mean(values: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:

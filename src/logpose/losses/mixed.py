@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from logpose.losses.likelihood import LikelihoodLoss, exact, joint_weight, settled
+from logpose.losses.likelihood import LEAST_SIGMA, LikelihoodLoss, balanced, exact, joint_weight, settled
 from logpose.losses.rle import RLELoss
 
 __all__ = ["MixedRLELoss"]
@@ -60,10 +60,11 @@ class MixedRLELoss(LikelihoodLoss):
         A dimension counts as labelled where its weight is above 0 and its label is finite.
         """
         with exact(mu.device):
-            mu, sigma, target = self.widened(mu, sigma, target)
+            mu, sigma, target = self.widened(mu, sigma.clamp_min(LEAST_SIGMA), target)
             whole = joint_weight(target, weight).to(mu.dtype)
             flat = weight if weight is None or weight.ndim == 2 else weight[..., :2]
             flat = joint_weight(target[..., :2], flat).to(mu.dtype) * (whole == 0)
+            mu = balanced(mu, sigma, whole + flat, self.space.balance)
             in_space = self.space._charge(mu, sigma, settled(target, whole, mu))
             shown, spread = mu[..., :2], sigma[..., :2]
             in_plane = self.plane._charge(shown, spread, settled(target[..., :2], flat, shown))

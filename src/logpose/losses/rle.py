@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from logpose.flows import Density, RealNVP, as_density
 from logpose.losses.conventions import DIMENSIONS, code_charge, equivalent_width
-from logpose.losses.fixed import gaussian_like, gaussian_log_prob, laplace_like, laplace_log_prob
-from logpose.losses.likelihood import LikelihoodLoss, fixed_randomness
+from logpose.losses.fixed import BASES, gaussian_log_prob
+from logpose.losses.likelihood import LikelihoodLoss
 
 __all__ = ["RLELoss"]
 
 DRAWS, FINE_DRAWS = 256, 32_768  # points at which s is estimated: at every training step, and once for evaluation
+FLOOR = 1 / 16  # share of Q in the normalized G: without it garbage labels drive G to where Q is nothing, and s is lost
 
 
 class RLELoss(LikelihoodLoss):
@@ -37,10 +38,12 @@ class RLELoss(LikelihoodLoss):
         base: Q, of unit scale in our own conventions.
         convention: which formula exactly.
             `normalized`: a proper density. s by importance sampling, afresh at every step (fixed points would let the
-            flow hide mass between them); G made symmetric, ½ (G(e) + G(-e)), so that mu is the expected position.
-            `paper`: Eq. 8 without s and without symmetry, as the paper trains.
-            `released`, `mmpose`: what those codes compute, see `losses.conventions`.
+            flow hide mass between them); G the flow made symmetric, ½ (G(e) + G(-e)), so that mu is the expected
+            position, with a little of Q mixed in.
+            `paper`: Eq. 8 without s or symmetry. `released`, `mmpose`: what those codes compute (`losses.conventions`).
         mode: `rle` (Eq. 8), `dle` (Eq. 5: P = G alone) or `basic` (Eq. 4: the flow acts on positions, not on errors).
+        balance: `normalized` multiplies mu's gradient by this power of sigma (`likelihood.balanced`); 0 does not.
+        symmetric: whether `normalized` makes G so. False suits skewed errors: their mean is then reported, not mu.
 
     Raises:
         ValueError: if the flow is of another dimension, or the convention never had such a base or mode.
@@ -53,43 +56,47 @@ class RLELoss(LikelihoodLoss):
         base: Literal["laplace", "gaussian"] = "laplace",
         convention: Literal["normalized", "paper", "released", "mmpose"] = "normalized",
         mode: Literal["rle", "dle", "basic"] = "rle",
+        balance: float = 1.0,
+        symmetric: bool = True,
     ) -> None:
         super().__init__(dim)
         self.flow = RealNVP(dim) if flow is None else as_density(flow)
         self.base, self.convention, self.mode = base, convention, mode
+        self.balance = balance if convention == "normalized" else 0.0
         self.copies = convention in ("released", "mmpose")
-        self.symmetric = convention == "normalized" and mode == "rle"
+        normalized = convention == "normalized" and mode == "rle"
+        self.symmetric, self.floor = symmetric and normalized, FLOOR * normalized
         if getattr(self.flow, "dim", dim) != dim or (mode == "basic" and not isinstance(self.flow, RealNVP)):
             raise ValueError(f"{mode} mode in {dim} dimensions cannot use this flow: {self.flow}")
         if self.copies and (dim not in DIMENSIONS.get((convention, base), ()) or mode == "basic"):
             raise ValueError(f"the {convention} code has no {mode} mode with a {base} base in {dim} dimensions")
         self.width = equivalent_width(convention, base, dim) if self.copies else 1.0
-        self._settled: tuple[tuple[int, ...], Tensor] = ((-1,), torch.zeros(()))  # parameters' versions, log s
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this loss again, the flow's under "flow" (None if it cannot tell them)."""
-        flow = self.flow.config() if isinstance(self.flow, RealNVP) else None
-        return {"dim": self.dim, "base": self.base, "convention": self.convention, "mode": self.mode, "flow": flow}
+        plain = {name: getattr(self, name) for name in ("dim", "base", "convention", "mode", "balance", "symmetric")}
+        return {**plain, "flow": self.flow.config() if isinstance(self.flow, RealNVP) else None}
 
     def _log_q(self, error: Tensor) -> Tensor:
-        density = laplace_log_prob if self.base == "laplace" else gaussian_log_prob
-        return density(error, self.width).sum(dim=-1)
+        return BASES[self.base][0](error, self.width).sum(dim=-1)
 
     def _log_g(self, error: Tensor) -> Tensor:
         error = error.clamp(-1e4, 1e4)  # farther out G stays constant and only Q falls: all labels' losses are finite
-        if not self.symmetric:
-            return self.flow.log_prob(-error if self.copies else error)
-        both = self.flow.log_prob(torch.cat([error, -error])).view(2, -1)
-        return both.logsumexp(dim=0) - math.log(2)
+        if self.symmetric:
+            log_g = self.flow.log_prob(torch.cat([error, -error])).view(2, -1).logsumexp(dim=0) - math.log(2)
+        else:
+            log_g = self.flow.log_prob(-error if self.copies else error)
+        if not self.floor:
+            return log_g
+        return torch.logaddexp(log_g + math.log1p(-self.floor), self._log_q(error) + math.log(self.floor))
 
     @torch.no_grad()
     def _proposal(self, count: int) -> Tensor:
         """Points from ½ (Q + G), half from each factor: whichever is the narrower, importance weights stay bounded."""
-        of_flow = self.flow.sample(count // 2) * (-1.0 if self.copies else 1.0)
-        if self.convention == "normalized":
+        of_flow = self.flow.sample(round(count / 2 * (1 - self.floor))) * (-1.0 if self.copies else 1.0)
+        if self.symmetric:
             of_flow[::2] *= -1
-        draw = laplace_like if self.base == "laplace" else gaussian_like
-        return torch.cat([draw(count - count // 2, self.dim, of_flow) * self.width, of_flow])
+        return torch.cat([BASES[self.base][1](count - len(of_flow), self.dim, of_flow) * self.width, of_flow])
 
     def _densities(self, error: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """log Q G of the errors, and the log importance weights Q G / ½ (Q + G) of the points: one pass of the flow."""
@@ -110,14 +117,7 @@ class RLELoss(LikelihoodLoss):
         if self.training and self.convention == "normalized":
             log_qg, log_weight = self._densities(error, self._proposal(DRAWS))
             return log_qg + math.log(DRAWS) - log_weight.logsumexp(dim=0)
-        return self._log_q(error) + self._log_g(error) + self._settled_log_s()
-
-    def _settled_log_s(self) -> Tensor:
-        """log s on many fixed points, kept until a parameter changes."""
-        if (state := tuple(p._version for p in self.parameters())) != self._settled[0]:
-            with torch.no_grad(), fixed_randomness(self.device):
-                self._settled = (state, self.log_s())
-        return self._settled[1]
+        return self._log_q(error) + self._log_g(error) + self.kept("log_s", self.log_s)
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Points with importance weights; in `dle` mode plain draws of the flow."""
@@ -134,8 +134,8 @@ class RLELoss(LikelihoodLoss):
             return super()._log_prob(mu, sigma, x)
         assert isinstance(self.flow, RealNVP)
         z, log_det = self.flow.inverse(x.flatten(0, 1))
-        log_z = gaussian_log_prob((z.view_as(mu) - mu) / sigma) - sigma.log()
-        return log_z.sum(dim=-1) + log_det.view(x.shape[:2])
+        log_z = gaussian_log_prob((z.view_as(mu) - mu) / sigma).sum(dim=-1) - sigma.log().sum(dim=-1)
+        return log_z + log_det.view(x.shape[:2])
 
     def _charge(self, mu: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
         if self.copies:

@@ -1,0 +1,225 @@
+"""What each loss learns of errors whose law is known: calibration, spread, likelihood, and the error of mu.
+
+    python benchmarks/known_laws.py --out runs/known_laws
+
+Inputs x are four uniform numbers. A label is m(x) + c(x) · e: m a sine, c a scale that varies by a factor of 10, e a
+draw of the law (of standard deviation 1 in every dimension). Both are simple, so that what is left is the loss's doing:
+a small network learns mu(x) and sigma(x) from fresh labels, and is asked about 40,000 held-out ones. Runs are kept in
+`figures.json` as they come; a run that is there is not made again. `table.md` and a picture are written from it.
+
+    nll - truth    held-out negative log-likelihood above the true density's, nats per joint
+    region L       share of held-out labels in the smallest region that claims the share L
+    worst tenth    largest distance of that share from L in a tenth of the labels by true scale, over 50, 90 and 95 %
+    spread / true  reported standard deviation over the true one, median over inputs
+    mu             mean distance of the reported position from the expected one, in true standard deviations
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from logpose.losses import Gaussian, Laplace, LikelihoodLoss, RLELoss
+
+LEVELS = (0.5, 0.9, 0.95)
+STEPS, BATCH, JOINTS, HELD_OUT = 2000, 128, 4, 40_000
+INPUTS = 4
+
+
+@dataclass(frozen=True)
+class Law:
+    """A density of errors of mean 0 and standard deviation 1 in each dimension."""
+
+    sample: Callable[[np.random.Generator, int, int], np.ndarray]
+    """Generator, number of draws, D: (N, D)."""
+    log_prob: Callable[[np.ndarray], np.ndarray]
+    """(N, D) to (N,)."""
+    dims: tuple[int, ...]
+
+
+def independent(law: stats.rv_continuous, dims: tuple[int, ...]) -> Law:
+    """The same law in each dimension, scaled to unit variance."""
+    std = float(law.std())
+    return Law(
+        lambda rng, n, d: law.rvs((n, d), random_state=rng) / std,
+        lambda e: (law.logpdf(e * std) + math.log(std)).sum(axis=1),
+        dims,
+    )
+
+
+# Two Gaussians, one narrow and frequent, one wide and off to a side: mean 0 and variance 1 after scaling.
+SHARE, PLACES, WIDTHS = np.array([0.75, 0.25]), np.array([-0.5, 1.5]), np.array([0.4, 1.2])
+SKEW_STD = math.sqrt(float(SHARE @ (PLACES**2 + WIDTHS**2) - (SHARE @ PLACES) ** 2))
+
+
+def skewed_sample(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+    which = rng.choice(2, (n, d), p=SHARE)
+    return (PLACES[which] + WIDTHS[which] * rng.standard_normal((n, d)) - SHARE @ PLACES) / SKEW_STD
+
+
+def skewed_log_prob(e: np.ndarray) -> np.ndarray:
+    x = e[..., None] * SKEW_STD + SHARE @ PLACES
+    return (np.log((SHARE * stats.norm.pdf(x, PLACES, WIDTHS)).sum(axis=-1)) + math.log(SKEW_STD)).sum(axis=1)
+
+
+CORRELATION = np.array([[1.0, 0.8], [0.8, 1.0]])
+
+LAWS = {
+    "Laplace": independent(stats.laplace(), (2, 3, 8)),
+    "Gaussian": independent(stats.norm(), (2, 3, 8)),
+    "Student t, 3": independent(stats.t(3), (2, 3, 8)),
+    "skewed mixture": Law(skewed_sample, skewed_log_prob, (2,)),
+    "correlated Gaussian": Law(
+        lambda rng, n, _: rng.multivariate_normal(np.zeros(2), CORRELATION, n),
+        lambda e: stats.multivariate_normal(np.zeros(2), CORRELATION).logpdf(e),
+        (2,),
+    ),
+}
+LOSSES: dict[str, Callable[[int], LikelihoodLoss]] = {
+    "normalized": lambda dim: RLELoss(dim=dim),
+    "normalized, not symmetric": lambda dim: RLELoss(dim=dim, symmetric=False),
+    "normalized, plain gradient": lambda dim: RLELoss(dim=dim, balance=0.0),
+    "paper": lambda dim: RLELoss(dim=dim, convention="paper"),
+    "released": lambda dim: RLELoss(dim=dim, convention="released"),
+    "dle": lambda dim: RLELoss(dim=dim, mode="dle"),
+    "Laplace": Laplace,
+    "Gaussian": Gaussian,
+}
+
+
+def truth(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """m(x) and c(x) of every joint: (B, K, D) each; c from 0.01 to 0.1 of the crop."""
+    joint = torch.arange(JOINTS)[:, None] + torch.arange(dim) / dim
+    place = 0.1 * torch.sin(x[:, None, :1] + joint)
+    share = 0.5 + 0.25 * (x[:, None, 1:2] * torch.cos(joint) + x[:, None, 2:3] * torch.sin(joint)) * math.sqrt(2)
+    return place, 0.01 * 10 ** share.clamp(0, 1)
+
+
+class Net(nn.Module):
+    """x to mu and sigma of every joint."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Linear(INPUTS, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
+        self.mu, self.raw = nn.Linear(64, JOINTS * dim), nn.Linear(64, JOINTS * dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (B, 4) to (B, K, D) each."""
+        h = self.trunk(x)
+        return self.mu(h).view(len(x), JOINTS, -1), self.raw(h).sigmoid().view(len(x), JOINTS, -1)
+
+
+def labels(law: Law, dim: int, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """x, label, m, c, and the log-density of each label."""
+    x = torch.from_numpy(rng.uniform(-1, 1, (count, INPUTS))).float()
+    place, scale = truth(x, dim)
+    error = law.sample(rng, count * JOINTS, dim)
+    log_p = torch.from_numpy(law.log_prob(error)).view(count, JOINTS) - scale.double().log().sum(dim=-1)
+    return x, place + scale * torch.from_numpy(error).float().view(place.shape), place, scale, log_p
+
+
+def run(law: Law, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) -> dict[str, float]:
+    """Train and measure."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    net, loss = Net(dim), make(dim)
+    optimizer = torch.optim.Adam([*net.parameters(), *loss.parameters()], lr=3e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    pool = labels(law, dim, STEPS * BATCH, rng)
+    for step in range(STEPS):
+        rows = slice(step * BATCH, (step + 1) * BATCH)
+        mu, sigma = net(pool[0][rows])
+        optimizer.zero_grad()
+        loss(mu, sigma, pool[1][rows]).backward()
+        optimizer.step()
+        schedule.step()
+    net.eval(), loss.eval()
+    x, label, place, scale, log_p = labels(law, dim, HELD_OUT // JOINTS, np.random.default_rng((seed, 1)))
+    with torch.no_grad():
+        claim = loss.distribution(*net(x))
+        figures = {"nll - truth": float((log_p - claim.log_prob(label)).mean())}
+        held = {level: claim.region(level).contains(label) for level in LEVELS}
+        figures |= {f"region {level:.0%}": float(inside.float().mean()) for level, inside in held.items()}
+        tenth = scale.mean(dim=-1).flatten().argsort().chunk(10)
+        apart = [
+            abs(float(inside.flatten()[rows].float().mean()) - level)
+            for level, inside in held.items()
+            for rows in tenth
+        ]
+        figures["worst tenth"] = max(apart)
+        figures["spread / true"] = float((claim.std / scale).median())
+        figures["mu"] = float(((claim.mean - place) / scale).norm(dim=-1).mean())
+        spread = (claim.std.mean(dim=-1).flatten()[::50], scale.mean(dim=-1).flatten()[::50])
+    figures["_spread"], figures["_true"] = (t.tolist() for t in spread)
+    return figures
+
+
+SHOWN = ("nll - truth", "region 50%", "region 90%", "region 95%", "worst tenth", "spread / true", "mu")
+
+
+def table(figures: dict[str, dict[str, float]], seeds: int) -> str:
+    """Mean and, behind ±, standard deviation over seeds, of every law, dimension and loss."""
+    lines = ["| law | D | loss | " + " | ".join(SHOWN) + " |", "|" + "---|" * (3 + len(SHOWN))]
+    for law, dim, loss in sorted({tuple(json.loads(key)[:3]) for key in figures}, key=str):
+        rows = [figures[key] for s in range(seeds) if (key := json.dumps([law, dim, loss, s])) in figures]
+        cells = []
+        for name in SHOWN:
+            values = [row[name] for row in rows]
+            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}")
+        lines.append(f"| {law} | {dim} | {loss} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def picture(figures: dict[str, dict[str, float]], path: Path) -> None:
+    """Reported spread against the true scale, of each law in two dimensions, by the default loss."""
+    figure, panels = plt.subplots(1, len(LAWS), figsize=(3.2 * len(LAWS), 3.2), sharey=True, layout="constrained")
+    for panel, law in zip(panels, LAWS, strict=True):
+        row = figures.get(json.dumps([law, 2, "normalized", 0]))
+        if row:
+            panel.loglog(row["_true"], row["_spread"], ".", ms=3, alpha=0.4)
+        panel.loglog([0.01, 0.1], [0.01, 0.1], "k--", lw=1)
+        panel.set(title=law, xlabel="true standard deviation")
+    panels[0].set_ylabel("reported")
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/known_laws"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--laws", nargs="+", default=list(LAWS))
+    parser.add_argument("--losses", nargs="+", default=list(LOSSES))
+    parser.add_argument("--dims", nargs="+", type=int, default=[2, 3, 8])
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    kept = given.out / "figures.json"
+    figures = json.loads(kept.read_text()) if kept.exists() else {}
+    for seed in range(given.seeds):
+        for law in given.laws:
+            for dim in sorted(set(given.dims) & set(LAWS[law].dims)):
+                for loss in given.losses:
+                    key = json.dumps([law, dim, loss, seed])
+                    if key in figures or (loss == "released" and dim == 8):
+                        continue
+                    figures[key] = run(LAWS[law], LOSSES[loss], dim, seed)
+                    kept.write_text(json.dumps(figures) + "\n")
+                    print(key, {name: round(figures[key][name], 3) for name in SHOWN}, flush=True)
+    (given.out / "table.md").write_text((told := table(figures, given.seeds)) + "\n")
+    picture(figures, given.out / "spread.png")
+    print(told)
+
+
+if __name__ == "__main__":
+    main()

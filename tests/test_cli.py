@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 from logpose.cli import main
+from logpose.data.coco import CocoKeypoints
 
 
 def run(capsys, *words):
@@ -286,3 +289,22 @@ def test_the_held_out_part_of_a_single_file_can_be_measured(capsys, coco_folder,
         people[part] = json.loads(out)["people"]
     assert people["all"] == people["train"] + people["val"]
     assert people["val"] > 0
+
+
+def test_two_processes_train_one_run(coco_folder, tmp_path):
+    """Lightning starts the second process with the same words; between them they measure everybody once."""
+    small = "--size 64x48 --epochs 1 --batch-size 4 --workers 0 --precision 32-true --accelerator cpu --devices 2"
+    words = ("train", "coco_resnet18_rle", "--data", coco_folder, *small.split())
+    done = subprocess.run(
+        [sys.executable, "-m", "logpose.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src"), "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (folder,) = (tmp_path / "runs").iterdir()  # one folder, though it is named after the time
+    assert {"best.ckpt", "last.ckpt", "config.yaml"} <= {path.name for path in folder.iterdir()}
+    people = len(CocoKeypoints(coco_folder / "annotations" / "person_keypoints_val.json"))
+    assert [line.split() for line in done.stdout.splitlines() if line.startswith("people")] == [["people", str(people)]]

@@ -182,8 +182,9 @@ def _train(arguments: list[str]) -> int:
         again = f"go on with: logpose train {name} --resume {run.folder}" if last.exists() else "no epoch was finished"
         print(f"logpose: interrupted; {again}", file=sys.stderr)
         return 130
-    _print_figures(run.figures)
-    print(f"best checkpoint: {run.best}", file=sys.stderr)
+    if first:
+        _print_figures(run.figures)
+        print(f"best checkpoint: {run.best}", file=sys.stderr)
     return 0
 
 

@@ -17,10 +17,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 __all__ = ["RealNVP"]
 
 Activation = Literal["leaky_relu", "relu", "silu", "gelu", "tanh"]
+# In place where the derivative can be told from the result: half of what is kept for the backward pass is not needed.
+ACTIVATIONS = {
+    "leaky_relu": F.leaky_relu_, "relu": F.relu_, "tanh": torch.tanh_, "silu": F.silu, "gelu": F.gelu
+}  # fmt: skip
+CHUNK = 4096
+"""Points that go through the flow at once where gradients are wanted; of more, activations are computed twice."""
 
 
 class RealNVP(nn.Module):
@@ -88,7 +95,7 @@ class RealNVP(nn.Module):
         h = (x * self.mask[layer]).expand(2, *x.shape)
         for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if depth:
-                h = getattr(F, self.activation)(h)
+                h = ACTIVATIONS[self.activation](h)
             h = torch.baddbmm(bias[layer], h, weight[layer].transpose(1, 2))
         moved = 1 - self.mask[layer]
         return h[0].tanh() * moved, h[1] * moved
@@ -111,6 +118,15 @@ class RealNVP(nn.Module):
 
     def log_prob(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """Log-density log G(x), in nats."""
+        if len(x) <= CHUNK or not torch.is_grad_enabled():
+            return self._log_prob(x)
+        # A chunk's activations stay in the processor's cache, and only one chunk's are held at a time.
+        parts = [
+            checkpoint(self._log_prob, part, use_reentrant=False, preserve_rng_state=False) for part in x.split(CHUNK)
+        ]
+        return torch.cat(parts)
+
+    def _log_prob(self, x: Tensor) -> Tensor:
         z, log_det = self.inverse(x)
         return log_det - 0.5 * (z.square().sum(dim=-1) + self.dim * math.log(2 * math.pi))
 

@@ -22,7 +22,7 @@ from logpose.recipe import Recipe
 from logpose.recipes import synthetic
 from logpose.training import fit
 
-SHOWN = ("true_error_px", "true_pck@0.1", "true_oks", "nll", "coverage@0.9", "sigma_rank", "minutes")
+SHOWN = ("true_error_px", "true_pck@0.1", "true_ap", "nll", "coverage@0.9", "sigma_rank", "minutes")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ MARK = ".logpose-demo"  # a file that tells a demo's folder from one of the user
 FIGURES = (
     ("error to the true joints (px)", "true_error_px", "{:.2f}"),
     ("PCK@0.1 to the true joints", "true_pck@0.1", "{:.3f}"),
-    ("mean OKS to the true joints", "true_oks", "{:.3f}"),
+    ("AP to the true joints", "true_ap", "{:.3f}"),
     ("NLL of held-out labels (nats/joint)", "nll", "{:.2f}"),
     ("labels inside the 90 % region", "coverage@0.9", "{:.3f}"),
     ("rank correlation of sigma and error", "sigma_rank", "{:.2f}"),

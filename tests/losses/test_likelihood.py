@@ -226,7 +226,10 @@ def test_never_nan(name: str, dtype: torch.dtype, images: int, joints: int, data
         assert tensor.grad is None or tensor.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("convention", ["normalized", "paper", "released", "mmpose"])
+@pytest.mark.parametrize(
+    "convention",
+    ["normalized", *(pytest.param(name, marks=pytest.mark.slow) for name in ("paper", "released", "mmpose"))],
+)
 def test_it_recovers_from_garbage_and_too_large_steps(convention: str) -> None:
     """A fifth of the labels wrong, steps ten times too large 2,000 times over; then training as it should be."""
     torch.manual_seed(0)

@@ -46,21 +46,21 @@ def draw_pose(
     everywhere = np.isfinite(keypoints).all(axis=1)
     shown = everywhere if shown is None else everywhere & shown
     colours = [_colour(skeleton, joint) for joint in range(len(skeleton))]
-    for width, plain in ((thickness + 2, True), (thickness, False)):
-        for a, b in skeleton.bones:
-            if shown[a] and shown[b]:
-                colour = OUTLINE if plain else _mixed(colours[a], colours[b])
-                cv2.line(image, _point(keypoints[a]), _point(keypoints[b]), colour, width, cv2.LINE_AA, FRACTION)
     if spread is not None:
         veil = image.copy()
         ellipses = [j for j in np.flatnonzero(shown) if np.isfinite(spread[j]).all()]
         for joint in ellipses:
             axes = _point(np.minimum(spread[joint], 4 * max(image.shape[:2])))
             cv2.ellipse(veil, _point(keypoints[joint]), axes, 0, 0, 360, colours[joint], -1, cv2.LINE_AA, FRACTION)
-        cv2.addWeighted(veil, 0.25, image, 0.75, 0, dst=image)
+        cv2.addWeighted(veil, 0.15, image, 0.85, 0, dst=image)
         for joint in ellipses:
             axes = _point(np.minimum(spread[joint], 4 * max(image.shape[:2])))
             cv2.ellipse(image, _point(keypoints[joint]), axes, 0, 0, 360, colours[joint], 1, cv2.LINE_AA, FRACTION)
+    for width, plain in ((thickness + 2, True), (thickness, False)):
+        for a, b in skeleton.bones:
+            if shown[a] and shown[b]:
+                colour = OUTLINE if plain else _mixed(colours[a], colours[b])
+                cv2.line(image, _point(keypoints[a]), _point(keypoints[b]), colour, width, cv2.LINE_AA, FRACTION)
     for joint in np.flatnonzero(shown):
         for radius, colour in ((thickness + 2, OUTLINE), (thickness + 1, colours[joint])):
             cv2.circle(image, _point(keypoints[joint]), radius << FRACTION, colour, -1, cv2.LINE_AA, FRACTION)

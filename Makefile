@@ -29,7 +29,7 @@ demo: $(VENV)/.installed ## Install, train on synthetic people, write runs/demo/
 
 test: $(VENV)/.installed-test ## Install with the test extras, run the tests (ARGS="-m slow" for the slow ones)
 	@echo "==> pytest"
-	@$(VENV)/bin/python -m pytest -q -n 2 $(ARGS)
+	@$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 check: $(VENV)/.installed-dev ## Lint, format and types: ruff and mypy
 	@echo "==> ruff check"

@@ -54,7 +54,7 @@ def test_positions_and_sigma_are_in_pixels_of_the_image(predictor):
     np.testing.assert_allclose(poses.keypoints[0], expected, atol=1e-3)
     np.testing.assert_allclose(poses.sigma[0], np.tile([0.02 * 2, 0.04 * 3] * extent, (17, 1)), rtol=1e-4)
     np.testing.assert_allclose(poses.confidence, 0.97, rtol=1e-5)
-    assert poses.radius == pytest.approx(0.9 * 4, rel=1e-3)
+    assert poses.radius == pytest.approx(0.5 * 4, rel=1e-3)
 
 
 def test_without_boxes_the_whole_image_is_one_person(predictor):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logpose.models import RegressionModel
+from logpose.recipe import plain_fields
 from logpose.skeletons import COCO
 from logpose.structures import InputError
 

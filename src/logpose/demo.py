@@ -150,7 +150,7 @@ def write_report(folder: Path, rows: list[list[str]], count: int) -> None:
             "What it sees",
             [
                 "Held-out people with predictions. Blue is the person's left, orange the right. Around each joint lies "
-                "the ellipse that should hold it with a probability of 90 %: small where the network is sure, large "
+                "the ellipse that holds it with a probability of 50 %: small where the network is sure, large "
                 "where a joint is hidden or could be either of two limbs. An L1 network says nothing of the kind.",
             ],
             folder / "predictions.png",

@@ -24,8 +24,8 @@ from logpose.structures import Batch, Image, InputError, Sample
 
 __all__ = ["Poses", "Predictor", "coco_results", "find_images", "read_boxes"]
 
-SHOWN_LEVEL = 0.9
-"""Share of the probability that the regions of `Poses.radius` hold."""
+SHOWN_LEVEL = 0.5
+"""Share of the probability that the regions of `Poses.radius` hold: as likely inside as outside."""
 
 FARTHEST = 1e6
 """Pixels: no side or place of a box is larger, and float32 still tells tenths of them apart."""
@@ -50,7 +50,7 @@ class Poses:
     scores: Float[np.ndarray, "N"]
     """Of every person, in [0, 1]: the box's score times the mean confidence."""
     radius: float
-    """The ellipse of `radius` standard deviations around a joint holds it with a probability of 90 %."""
+    """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %."""
     path: Path | None = None
     """The image's file, if it came from one."""
 

@@ -152,7 +152,7 @@ def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: Pa
 
 
 def plot_poses(pictures: Sequence[tuple[Image, Poses]], path: Path, columns: int = 6, side: int = 300) -> None:
-    """People on their pictures, each joint with the ellipse that should hold it with 90 % probability.
+    """People on their pictures, each joint with the ellipse that is as likely to hold it as not (50 %).
 
     Args:
         pictures: image and the people found in it.

@@ -247,13 +247,13 @@ def fit(
 def _check_resumable(path: Path, wanted: dict[str, Any], epochs: int) -> None:
     """Refuse to go on from a checkpoint of another model or loss or of a finished run, before anything is written."""
     content = read(path)
-    if content.get("epoch", -1) + 1 >= epochs:
-        raise InputError(f"{path}: all {epochs} epochs are done; --epochs with a larger number goes on")
     found = content["logpose"]
     for part in ("model", "loss"):
         if found[part] != wanted[part]:
             keys = [key for key in wanted[part] if found[part].get(key) != wanted[part][key]]
             raise InputError(f"{path}: is of another {part} than this recipe's ({', '.join(keys)} differ)")
+    if content.get("epoch", -1) + 1 >= epochs:
+        raise InputError(f"{path}: all {epochs} epochs are done; --epochs with a larger number goes on")
 
 
 def save_config(recipe: Recipe, folder: Path) -> None:

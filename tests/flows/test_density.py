@@ -56,7 +56,7 @@ def test_a_plain_object_is_a_density(convention: str, mode: str) -> None:
 
 def test_of_two_gaussians_the_product_is_the_one_that_everyone_knows() -> None:
     # Precisions add: N(0, 1) N(0, 9) is proportional to N(0, 1 / (1 + 1/9)).
-    loss = RLELoss(WideGaussian(), base="gaussian").eval()
+    loss = RLELoss(WideGaussian(), base="gaussian", convention="paper").eval()
     x = torch.randn(1, 50, 2)
     std = math.sqrt(1 / (1 + 1 / 9))
     expected = torch.distributions.Normal(0, std).log_prob(x).sum(dim=-1)

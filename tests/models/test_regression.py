@@ -143,5 +143,6 @@ def test_config_is_plain() -> None:
         "size": [64, 48],
         "dim": 3,
         "predicts_sigma": False,
+        "padding": 1.25,
     }
     assert RegressionModel(Tiny(), COCO, SIZE).config()["backbone"] is None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -422,3 +425,32 @@ def test_fixed_randomness_is_fixed_and_local() -> None:
     assert torch.equal(torch.rand(2), plain[1])
     with fixed_randomness(torch.device("cpu")):
         assert torch.equal(torch.rand(2), inside)
+
+
+COMPILED = """
+import torch
+from logpose.losses import L1Loss, MixedRLELoss, RLELoss
+
+torch.set_num_threads(1)
+for loss in (RLELoss(), RLELoss(convention="released"), L1Loss(), MixedRLELoss()):
+    shape = (4, 6, loss.dim)
+    mu, raw, target = torch.randn(3, *shape)
+    weight = (torch.rand(shape[:2]) < 0.7).float()
+    mu.requires_grad_(), raw.requires_grad_()
+    values = []
+    plain = lambda: loss(mu, raw.sigmoid(), target, weight)
+    for call in (plain, torch.compile(plain, fullgraph=True, backend="aot_eager")):
+        torch.manual_seed(0)
+        value = call()
+        values.append([value.detach(), *torch.autograd.grad(value, (mu, raw), allow_unused=True)])
+    torch.testing.assert_close(*values)
+print("alike")
+"""
+
+
+@pytest.mark.slow
+def test_it_compiles_without_a_graph_break() -> None:
+    """In a process of its own: the types that are checked in tests cannot be compiled."""
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2] / "src"), "PATH": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, env=environment)
+    assert done.stdout == "alike\n", done.stderr[-3000:]

@@ -38,7 +38,7 @@ def log_p(loss: RLELoss, error: Tensor) -> Tensor:
     for e in error.reshape(-1, error.shape[-1]):
         g = 0.5 * (flow.log_prob(e[None]).exp() + flow.log_prob(-e[None]).exp())
         q = (0.5 * torch.exp(-e.abs())).prod()
-        values.append((q * (15 / 16 * g + 1 / 16 * q)).log() + loss.kept("log_s", loss.log_s))
+        values.append((q * (1023 / 1024 * g + 1 / 1024 * q)).log() + loss.kept("log_s", loss.log_s))
     return torch.cat(values).view(error.shape[:-1])
 
 

@@ -50,14 +50,14 @@ def plane(reach: float = 14.0, count: int = 281) -> tuple[Tensor, float]:
 def log_product(flow: RealNVP, base: str, error: Tensor, width: float = 1.0, normalized: bool = False) -> np.ndarray:
     """log Q + log G of points, in float64, without the code under test but for the flow itself.
 
-    The G of `normalized` is 15 parts of the flow made symmetric, and one of Q.
+    The G of `normalized` is 1023 parts of the flow made symmetric, and one of Q.
     """
     q = BASES[base].logpdf(error.numpy(), scale=width).sum(axis=-1)
     with torch.no_grad():
         g = flow.log_prob(error).numpy()
         if normalized:
             g = np.logaddexp(g, flow.log_prob(-error).numpy()) - math.log(2)
-            g = np.logaddexp(g + math.log(15 / 16), q + math.log(1 / 16))
+            g = np.logaddexp(g + math.log(1023 / 1024), q + math.log(1 / 1024))
     return q + g
 
 
@@ -193,7 +193,7 @@ def test_in_basic_mode_errors_have_no_density() -> None:
 def test_s_of_the_identity(convention: str, base: str, s: float, square: float) -> None:
     """`square` is the integral of Q², which has a part in the G of `normalized`."""
     if convention == "normalized":
-        s = 1 / (15 / 16 / s + square / 16)
+        s = 1 / (1023 / 1024 / s + square / 1024)
     torch.manual_seed(0)
     loss = RLELoss(identity(), base=base, convention=convention)
     assert float(loss.log_s().detach().exp()) == pytest.approx(s, rel=0.01)

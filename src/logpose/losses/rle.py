@@ -26,7 +26,9 @@ from logpose.losses.likelihood import LikelihoodLoss
 __all__ = ["RLELoss"]
 
 DRAWS, FINE_DRAWS = 256, 32_768  # points at which s is estimated: at every training step, and once for evaluation
-FLOOR = 1 / 16  # share of Q in the normalized G: without it garbage labels drive G to where Q is nothing, and s is lost
+FLOOR = (
+    1 / 1024
+)  # share of Q in the normalized G: without it garbage labels drive G to where Q is nothing, and s is lost
 
 
 class RLELoss(LikelihoodLoss):

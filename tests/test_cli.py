@@ -308,3 +308,42 @@ def test_two_processes_train_one_run(coco_folder, tmp_path):
     assert {"best.ckpt", "last.ckpt", "config.yaml"} <= {path.name for path in folder.iterdir()}
     people = len(CocoKeypoints(coco_folder / "annotations" / "person_keypoints_val.json"))
     assert [line.split() for line in done.stdout.splitlines() if line.startswith("people")] == [["people", str(people)]]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("demo", "--epochs", 0), "epochs must be at least 1"),
+        (("demo", "--people", 0), "needs 32 people"),
+        (("demo", "--seed", -1), "seed must be at least 0"),
+    ],
+)
+def test_a_demo_that_cannot_be_leaves_nothing(refused, tmp_path, words, told):
+    assert told in refused(*words, "--out", tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()
+
+
+def test_flags_that_contradict_or_cannot_be(refused, coco_folder, tiny_run, tmp_path):
+    train = ("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "run")
+    assert "scale must lie in" in refused(*train, "--augmentation.scale", 5)
+    assert "rotation in" in refused(*train, "--augmentation.rotation", -3)
+    assert "leave --out away" in refused("train", "coco_resnet18_rle", "--resume", tiny_run, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    best = tiny_run / "best.ckpt"
+    assert "is a folder" in refused("eval", best, "--data", coco_folder, "--save-json", tmp_path)
+    photo = next((coco_folder / "val").iterdir())
+    assert "--boxes" in refused("predict", best, photo, "--box-score", 0.5)
+
+
+def test_sizes_are_spelled_alike_everywhere(capsys, tmp_path):
+    words = ("--train", 1, "--val", 1, "--people", 1, 1, "--easy")
+    for name, size in (("a", ("64x48",)), ("b", (64, 48)), ("c", ("[64, 48]",))):
+        assert run(capsys, "synth", tmp_path / name, "--size", *size, *words)[0] == 0
+        assert cv2.imread(str(next((tmp_path / name / "train").iterdir()))).shape == (64, 48, 3)
+
+
+def test_training_that_diverges_says_so(refused, coco_folder, tmp_path):
+    small = "--size 64x48 --epochs 2 --batch-size 8 --workers 0 --precision 32-true --optimizer adam --lr 1e20"
+    told = refused("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "run", *small.split())
+    assert "no longer finite in epoch 1: start with a lower --lr" in told
+    assert not (tmp_path / "run" / "best.ckpt").exists()

@@ -38,6 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["train"]:
             return _train(words[1:])
+        if words[:1] == ["synth"]:
+            from logpose.recipe_flags import as_parsed
+
+            words = as_parsed(words, {"size": (), "people": ()})
         arguments = [_with_dashes(word) for word in words]
         parser, commands = _parser()
         if not arguments:
@@ -46,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = parser.parse_args(arguments)
         return commands[parsed.command](parsed[parsed.command])
     except InputError as error:
-        print(f"logpose: {error}", file=sys.stderr)
+        # One from a loader's process carries that process's traceback before what it says.
+        said = str(error).splitlines()[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
+        print(f"logpose: {said}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
@@ -189,7 +195,6 @@ def _train(arguments: list[str]) -> int:
 
 
 TRAIN_USAGE = """usage: logpose train RECIPE [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD …]
-
 RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
 `logpose train RECIPE --help` lists the recipe's fields: what they mean and what they are."""
 
@@ -203,6 +208,7 @@ def _eval(given: Namespace) -> int:
 
     if given.batch_size < 1 or given.workers < 0:
         raise InputError("--batch-size must be at least 1, --workers at least 0")
+    _check_output(given.save_json)
     model, loss = load(given.checkpoint)
     files = annotation_files(given.data)
     part = given.part if files["train"] == files["val"] and given.part != "all" else None
@@ -243,6 +249,9 @@ def _predict(given: Namespace) -> int:
 
     if given.batch_size < 1:
         raise InputError(f"--batch-size must be at least 1, got {given.batch_size}")
+    if given.boxes is None and (given.box_score or given.box_category is not None):
+        raise InputError("--box-score and --box-category are about a file of --boxes")
+    _check_output(given.save_json)
     predictor = Predictor(given.checkpoint, _device(given.device), given.flip_test, given.batch_size)
     images = find_images(given.images)
     boxes = read_boxes(given.boxes, images, given.box_score, given.box_category) if given.boxes else {}
@@ -250,8 +259,8 @@ def _predict(given: Namespace) -> int:
     for image in images:  # one bad picture is told before the first result is written
         if fault := check_image(image):
             raise InputError(f"{image}: {fault}")
-    if given.save_json and given.save_json.is_dir():
-        raise InputError(f"{given.save_json}: is a folder, not a file for results")
+    if boxes and (empty := sum(not len(rows) for rows in boxes.values())):
+        log.warning("%s: no box for %d of %d pictures; nobody is looked for in them", given.boxes, empty, len(boxes))
     rows: list[dict[str, Any]] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("predicting", total=len(images))
@@ -344,12 +353,20 @@ def _print_figures(figures: dict[str, float], as_json: bool = False) -> None:
         print(f"{name:16} {value:.4f}" if isinstance(value, float) else f"{name:16} {value}")
 
 
+def _check_output(path: Path | None) -> None:
+    if path is not None and path.is_dir():
+        raise InputError(f"{path}: is a folder, not a file for results")
+
+
 def _write_json(path: Path, content: Any) -> None:
     """A JSON file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content) + "\n")
-    part.replace(path)
+    try:
+        part.write_text(json.dumps(content) + "\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _device(name: str) -> str:

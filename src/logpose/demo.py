@@ -52,10 +52,19 @@ def run_demo(
         the figures of "RLE" and "L1", by name.
 
     Raises:
-        InputError: if the folder holds something else.
+        InputError: if the folder holds something else, or a number cannot be trained with.
         KeyboardInterrupt: if a run is interrupted; it has to be started anew.
     """
     say = Console(stderr=True)
+    base = synthetic.synthetic_resnet18_rle()
+    count = synthetic.TRAIN if people is None else people
+    if count < base.batch_size:
+        raise InputError(f"the demo needs {base.batch_size} people or more to learn from, got {count}")
+    epochs = base.epochs if epochs is None else epochs
+    recipes = {
+        "RLE": replace(base, seed=seed, epochs=epochs),
+        "L1": replace(synthetic.synthetic_resnet18_l1(), seed=seed, epochs=epochs),
+    }
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists()):
         raise InputError(f"{folder}: is no empty folder and not a demo's; choose another with --out")
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +72,6 @@ def run_demo(
     for name in ("rle", "l1"):
         shutil.rmtree(folder / name, ignore_errors=True)
     started = time.monotonic()
-    count = people or synthetic.TRAIN
     say.print(f"Drawing {count} people to learn from and {synthetic.VAL} to be measured by …")
     train = synthetic.drawn_people(count, seed=1, noise=LabelNoise())
     parts: dict[str, People] = {
@@ -74,9 +82,8 @@ def run_demo(
     figures: dict[str, dict[str, float]] = {}
     runs: dict[str, Run] = {}
     measured: dict[str, Evaluation] = {}
-    for name, make in (("RLE", synthetic.synthetic_resnet18_rle), ("L1", synthetic.synthetic_resnet18_l1)):
-        recipe = replace(make(), people=lambda _, part: parts[part], seed=seed)
-        recipe = replace(recipe, epochs=epochs or recipe.epochs)
+    for name, recipe in recipes.items():
+        recipe = replace(recipe, people=lambda _, part: parts[part])
         say.print(
             f"Training {recipe.backbone} at {recipe.size[0]}×{recipe.size[1]} by {name}, {recipe.epochs} epochs …"
         )

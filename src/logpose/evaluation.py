@@ -116,6 +116,8 @@ class Evaluation:
         sigmas = self.model.skeleton.sigmas
         by_image: dict[int, list[_Found]] = {}
         for row in self.found.values():
+            if not (np.isfinite(row.keypoints).all() and np.isfinite(row.confidence).all()):
+                continue  # of a model that has diverged: nobody is found there
             by_image.setdefault(self.people[row.index].image_id, []).append(row)
         results = []
         for image_id, rows in by_image.items():
@@ -167,7 +169,8 @@ class Evaluation:
         `confidence_oks` is Pearson's of a person's confidence and OKS.
         """
         if not self.found:  # a detector that found nobody
-            nobody = coco_ap(self.people.ground_truth(), [], ()) if hasattr(self.people, "ground_truth") else {}
+            ground_truth = getattr(self.people, "ground_truth", None)
+            nobody = coco_ap(ground_truth(), [], self.model.skeleton.sigmas) if ground_truth else {}
             return {"people": 0, "joints": 0, **nobody}
         at = self.arrays()
         labelled = at.visible > 0

@@ -13,6 +13,8 @@ from logpose.data.coco import CocoKeypoints, annotation_files
 from logpose.data.transforms import CropTransform
 from logpose.drawing import contact_sheet, draw_pose, enlarged
 from logpose.evaluation import check_skeletons, evaluate
+from logpose.losses import LikelihoodLoss
+from logpose.models import PoseModel
 from logpose.report import save_picture
 from logpose.skeletons import Skeleton
 from logpose.structures import Image, InputError, Sample
@@ -43,28 +45,32 @@ def inspect_data(
         InputError: if the data cannot be read at all.
     """
     found = {}
-    for file in dict.fromkeys(annotation_files(data).values()):
-        people = CocoKeypoints(file, images)
+    parts = {file: CocoKeypoints(file, images) for file in dict.fromkeys(annotation_files(data).values())}
+    trained, loss = (None, None) if model is None else load(model)
+    if model is not None and trained is not None:  # whatever is wrong with it is said before anything is written
+        if loss is None:
+            raise InputError(f"{model}: holds no density of errors (its loss is its author's own)")
+        for people in parts.values():
+            check_skeletons(model, trained, people)
+    for file, people in parts.items():
         sheet = out / f"{file.stem}.jpg"
         save_picture(_sheet(people), sheet)
         found[str(file)] = {
             **_summary(people),
             "contact_sheet": str(sheet),
         }
-        if model is not None:
-            unlikely, rows = _unlikely(people, model, device)
+        if trained is not None and loss is not None:
+            unlikely, rows = _unlikely(people, trained, loss, device)
             sheet = out / f"{file.stem}-unlikely.jpg"
             save_picture(_sheet(people, rows), sheet)
             found[str(file)] |= {"unlikely labels": unlikely, "unlikely_sheet": str(sheet)}
     return found
 
 
-def _unlikely(people: CocoKeypoints, checkpoint: Path, device: str) -> tuple[list[dict[str, Any]], list[int]]:
+def _unlikely(
+    people: CocoKeypoints, model: PoseModel, loss: LikelihoodLoss, device: str
+) -> tuple[list[dict[str, Any]], list[int]]:
     """The least likely label of each of the people in whom it is least likely; and their rows in the data set."""
-    model, loss = load(checkpoint)
-    if loss is None:
-        raise InputError(f"{checkpoint}: holds no density of errors (its loss is its author's own)")
-    check_skeletons(checkpoint, model, people)
     found = evaluate(model, people, loss, device=device, show_progress=True).arrays()
     surprise = np.nan_to_num(found.surprise, nan=-np.inf)
     worst = surprise.argmax(axis=1)
@@ -74,10 +80,10 @@ def _unlikely(people: CocoKeypoints, checkpoint: Path, device: str) -> tuple[lis
     return [
         {
             "image": str(people[row].image),
-            "annotation": people[row].id,
+            "id": people[row].id,
             "joint": people.skeleton.joints[worst[row]],
             "px off": round(float(apart[row, worst[row]]), 1),
-            "px expected": round(float(usual[row, worst[row]]), 1),
+            "px expected": None if np.isnan(usual[row, worst[row]]) else round(float(usual[row, worst[row]]), 1),
             "minus log density": round(float(surprise[row, worst[row]]), 2),
         }
         for row in rows
@@ -175,10 +181,10 @@ def tell(found: dict[str, dict[str, Any]]) -> str:
         lines += [f"  worth a look: {hint}" for hint in facts["hints"]]
         lines.append(f"  contact sheet: {facts['contact_sheet']}")
         if "unlikely labels" in facts:
-            lines.append("  labels that the model finds least likely (each person's worst; wrong ones come first):")
+            lines.append("  labels that the model finds least likely, each person's worst:")
             lines += [
-                f"    {row['image']}: annotation {row['annotation']}, {row['joint']}: {row['px off']:g} px off, "
-                f"{row['px expected']:g} px expected"
+                f"    {row['image']}: annotation of id {row['id']}, {row['joint']}: {row['px off']:g} px off, "
+                f"{row['px expected']} px expected"
                 for row in facts["unlikely labels"]
             ]
             lines.append(f"  their pictures: {facts['unlikely_sheet']}")

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from logpose import geometry
 from logpose.checkpoint import load_model
-from logpose.data.coco import read_json
+from logpose.data.coco import FARTHEST, read_json
 from logpose.data.crops import collate
 from logpose.data.images import SUFFIXES, read_image
 from logpose.data.transforms import CropTransform
@@ -26,9 +26,6 @@ __all__ = ["Poses", "Predictor", "coco_results", "find_images", "read_boxes"]
 
 SHOWN_LEVEL = 0.5
 """Share of the probability that the regions of `Poses.radius` hold: as likely inside as outside."""
-
-FARTHEST = 1e6
-"""Pixels: no side or place of a box is larger, and float32 still tells tenths of them apart."""
 
 Boxes = Float[np.ndarray, "_ 5"]
 """x, y, width, height, score of each person in one image."""

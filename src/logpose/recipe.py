@@ -28,7 +28,11 @@ def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> Pose
     """The paper's network on the recipe's backbone and weights; what `Recipe.model` is unless said otherwise."""
     backbone = create_backbone(recipe.backbone, recipe.size)
     load_backbone_weights(backbone, recipe.weights)
-    return RegressionModel(backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma, padding=recipe.padding)
+    # A backbone whose weights were made with other channel statistics than ImageNet's says so.
+    pixels = {name: getattr(backbone, name) for name in ("pixel_mean", "pixel_std") if hasattr(backbone, name)}
+    return RegressionModel(
+        backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma, padding=recipe.padding, **pixels
+    )
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass, replace
 from datetime import datetime
@@ -13,7 +14,7 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 from logpose.recipe import OBJECTS, Recipe, plain_fields
 from logpose.structures import InputError
 
-__all__ = ["parse_recipe"]
+__all__ = ["as_parsed", "parse_recipe"]
 
 
 def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recipe, Path, Path | None]:
@@ -30,7 +31,7 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
     Raises:
         InputError: if `--resume` names no run.
     """
-    flags = _as_parsed(flags, plain_fields(recipe))
+    flags = as_parsed(flags, plain_fields(recipe))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     usage = f"logpose train {name} [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD VALUE …]"
     parser = ArgumentParser(
@@ -45,6 +46,8 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
     parser.set_defaults({key: _plain(value) for key, value in plain_fields(recipe).items()})
     resumed = parser.parse_args(flags).resume
     if resumed is not None:
+        if parser.parse_args(flags).out is not None:
+            raise InputError("--resume goes on in the run's own folder: leave --out away")
         folder = resumed if resumed.is_dir() else resumed.parent
         checkpoint, config = folder / "last.ckpt", folder / "config.yaml"
         if not checkpoint.is_file() or not config.is_file():
@@ -69,7 +72,7 @@ def _slug(name: str) -> str:
     return name.rpartition(":")[2]
 
 
-def _as_parsed(words: Sequence[str], values: dict[str, Any]) -> list[str]:
+def as_parsed(words: Sequence[str], values: dict[str, Any]) -> list[str]:
     """Flags in the spelling that the parser takes, from the spellings that people use.
 
     --batch-size is --batch_size; a switch may stand alone (--strict); a list may be words (--size 256 192) or a size
@@ -94,7 +97,7 @@ def _as_parsed(words: Sequence[str], values: dict[str, Any]) -> list[str]:
 
 def _sides(item: str) -> str:
     """256x192 as two numbers; anything else as it is."""
-    return item.replace("x", ",") if item.replace("x", "").isdigit() else item
+    return item.replace("x", ",") if re.fullmatch(r"\d+x\d+", item) else item
 
 
 def _with_underscores(word: str) -> str:

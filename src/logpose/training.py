@@ -79,10 +79,16 @@ class PoseModule(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Hand the law of the errors, as the loss now knows it, to the model that is about to be saved."""
+        self._check_weights()  # before anything is saved
         self.model.set_law(self.loss.law())
+
+    def _check_weights(self) -> None:
+        if not all(bool(p.isfinite().all()) for p in self.parameters()):
+            raise InputError(f"weights are no longer finite in epoch {self.current_epoch + 1}: start with a lower --lr")
 
     def on_validation_epoch_start(self) -> None:
         """Hand the law of the errors, as the loss now knows it, to the model."""
+        self._check_weights()
         self.model.set_law(self.loss.law())
         self.evaluation = Evaluation(self.people, self.model, self.loss)
 
@@ -238,6 +244,12 @@ def fit(
         if not trainer.interrupted:
             raise
         interrupted = True
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            "batch normalisation has nothing to average over: it takes more people, a larger --batch_size or --size"
+        ) from error
     figures = dict(module.figures)
     if Path(best.best_model_path).is_file():
         figures = read(Path(best.best_model_path))["logpose"]["figures"]
@@ -258,7 +270,8 @@ def _check_resumable(path: Path, wanted: dict[str, Any], epochs: int) -> None:
 
 def save_config(recipe: Recipe, folder: Path) -> None:
     """Write the recipe's plain values as `config.yaml`, which `logpose train --config` reads."""
-    plain = json.loads(json.dumps({**plain_fields(recipe), "augmentation": asdict(recipe.augmentation)}, default=str))
+    fields = {**plain_fields(recipe), "augmentation": asdict(recipe.augmentation)}
+    plain = json.loads(json.dumps(fields, default=lambda path: str(Path(path).absolute())))  # resumed from anywhere
     (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
 
 

@@ -303,6 +303,37 @@ def test_bad_images_are_listed_once_and_their_people_left_out(
         CocoKeypoints(file, strict=True)
 
 
+def test_a_picture_with_a_hole_is_a_problem_of_its_own(folder: Path) -> None:
+    picture = folder / "images" / "2.png"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:20] + b"?" * 8 + whole[-12:])  # its end is as it should be
+    people = CocoKeypoints(write(folder, two_images(folder)))
+    assert [person.id for person in people] == [10]
+    assert [problem.kind for problem in people.problems] == ["not a picture that can be read"]
+
+
+@pytest.mark.parametrize("number", ["x", [1], 1.5, math.inf, None, True])
+def test_a_category_needs_a_number(folder: Path, number: Any) -> None:
+    rows = content()
+    rows["categories"][0]["id"] = number
+    with pytest.raises(InputError, match="the category's id must be a whole number"):
+        CocoKeypoints(write(folder, rows))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": [1e300, 22, 2, 30.5, 25, 1, 0, 0, 0]}, "keypoints 1e+06 pixels off or more"),
+        ({"bbox": [0.1, 0.2, 0.5, 0.6]}, "box of a pixel or less (relative coordinates? they must be pixels)"),
+        ({"bbox": [5, 5, 1, 1]}, "box of a pixel or less"),
+        ({"bbox": [1e308, 5, 1e308, 10]}, "bbox must be four finite numbers x, y, width, height"),
+    ],
+)
+def test_numbers_that_cannot_be_pixels(folder: Path, change: dict[str, Any], message: str) -> None:
+    people = CocoKeypoints(write(folder, content(ROW, {**ROW, "id": 11, **change})))
+    assert [problem.kind for problem in people.problems] == [message]
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_labels_made_on_a_picture_of_another_size_or_before_turning_it(folder: Path, orientation: int) -> None:
     picture = folder / "images" / "2.jpg"
@@ -414,7 +445,7 @@ def test_a_detection_file_has_no_keypoints(folder: Path) -> None:
         ([], "one category must name keypoints, none does"),
         ([{"id": 1, "name": "dog"}], "none does"),
         ([{"id": i, "name": n, "keypoints": ["a"]} for i, n in ((1, "dog"), (2, "cat"))], r"2 do \(dog, cat\)"),
-        ([{"name": "cat", "keypoints": JOINTS}], "'id'"),
+        ([{"name": "cat", "keypoints": JOINTS}], "id must be a whole number, got None"),
         ([{"id": "three", "name": "cat", "keypoints": JOINTS}], "three"),
         ([{"id": 3, "name": "cat", "keypoints": ["a", "a", "b"]}], "joints with names of their own"),
         ([{"id": 3, "name": "cat", "keypoints": JOINTS, "skeleton": [[1, 9]]}], "names a joint outside"),

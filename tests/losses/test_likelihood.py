@@ -454,3 +454,24 @@ def test_it_compiles_without_a_graph_break() -> None:
     environment = {"PYTHONPATH": str(Path(__file__).parents[2] / "src"), "PATH": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, env=environment)
     assert done.stdout == "alike\n", done.stderr[-3000:]
+
+
+def test_a_large_sample_is_drawn_in_parts() -> None:
+    torch.manual_seed(0)
+    claim = Laplace().distribution(torch.zeros(1, 2, 2), torch.full((1, 2, 2), 0.5))
+    drawn = claim.sample(300_000)
+    assert drawn.shape == (300_000, 1, 2, 2)
+    torch.testing.assert_close(drawn.std(dim=(0, 1, 2)), torch.full((2,), 0.5 * math.sqrt(2)), rtol=0.01, atol=0)
+    assert claim.sample(0).shape == (0, 1, 2, 2)
+
+
+def test_what_is_kept_follows_the_parameters() -> None:
+    loss = RLELoss(disturbed()).eval()
+    before = loss.law().std
+    assert loss.law().std is before
+    with torch.no_grad():
+        loss.flow.biases[-1].add_(0.3)
+    moved = loss.law().std
+    assert not torch.equal(moved, before)
+    loss.flow.biases[-1].data.sub_(0.3)  # behind autograd's back
+    torch.testing.assert_close(loss.eval().law().std, before, rtol=1e-4, atol=1e-5)

@@ -21,8 +21,10 @@ from logpose.data.images import check_image, image_size
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Sample
 
-__all__ = ["CocoKeypoints", "Problem", "annotation_files", "read_json"]
+__all__ = ["FARTHEST", "CocoKeypoints", "Problem", "annotation_files", "read_json"]
 
+FARTHEST = 1e6
+"""Pixels: no place or side is larger, and float32 still tells tenths of them apart."""
 HOLD_OUT = 10
 """Where a data set has no validation part, every tenth image is held out."""
 
@@ -150,8 +152,7 @@ class CocoKeypoints:
             if number not in wanted:
                 self.unlabelled[number] = path
                 continue
-            fault = check_image(path)
-            if fault is not None:
+            if fault := check_image(path):
                 self.problems.append(Problem(f"{where} (id {number})", fault, str(path)))
             elif fault := _size_fault(path, self.sizes[number]):
                 self.problems.append(Problem(f"{where} (id {number})", "another size than its picture's", fault))
@@ -210,15 +211,19 @@ class CocoKeypoints:
         visible = numbers[:, 2]
         if not np.isfinite(numbers[(visible != 0)]).all():
             return Problem(where, "keypoints are not finite")
+        if np.abs(numbers[visible != 0]).max(initial=0) > FARTHEST:
+            return Problem(where, f"keypoints {FARTHEST:g} pixels off or more")
         if not np.isin(visible, (0, 1, 2)).all():
             return Problem(where, "visibility flags must be 0, 1 or 2", f"got {sorted(set(visible) - {0, 1, 2})[0]:g}")
-        if box is None or not np.isfinite(box).all():
+        if box is None or not np.isfinite(box).all() or np.abs(box).max() > FARTHEST:
             return Problem(where, "bbox must be four finite numbers x, y, width, height")
         if box[2] <= 0 or box[3] <= 0:
             return Problem(where, "box of no area", f"bbox {[round(float(v), 2) for v in box]}")
         cleaned = _box(box, size)
         if cleaned is None:
-            return Problem(where, "box outside the image", f"bbox {[round(float(v), 2) for v in box]}")
+            kind = "box of a pixel or less" if max(box[2:]) <= 2 else "box outside the image"
+            hint = " (relative coordinates? they must be pixels)" if np.abs(box).max() <= 1 else ""
+            return Problem(where, kind + hint, f"bbox {[round(float(v), 2) for v in box]}")
         area = _numbers([row.get("area", float(box[2] * box[3]))], 1)
         if area is None or not 0 < area[0] < math.inf:
             return Problem(where, "area must be a positive number", f"got {row.get('area')!r:.40}")
@@ -316,8 +321,10 @@ def _category(path: Path, categories: Sequence[Any]) -> tuple[int, Skeleton]:
         raise InputError(
             f"{path}: one category must name keypoints, " + (f"{len(named)} do ({names})" if named else "none does")
         )
+    if _whole(named[0].get("id")) is None:
+        raise InputError(f"{path}: the category's id must be a whole number, got {named[0].get('id')!r:.40}")
     try:
-        return int(named[0]["id"]), Skeleton.from_category(named[0])
+        return named[0]["id"], Skeleton.from_category(named[0])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from logpose.data.coco import CocoKeypoints, read_json
+from logpose.data.coco import FARTHEST, CocoKeypoints, read_json
 from logpose.structures import InputError, Sample
 
 __all__ = ["DetectedBoxes"]
@@ -55,7 +55,11 @@ class DetectedBoxes:
         if not isinstance(row, dict) or not {"image_id", "bbox", "score"} <= row.keys():
             raise InputError(f"{file}: row {i} needs image_id, bbox and score")
         image = row["image_id"]
-        if row.get("category_id", self.category) != self.category or not isinstance(image, int):
+        if (
+            row.get("category_id", self.category) != self.category
+            or isinstance(image, bool)
+            or not isinstance(image, int)
+        ):
             return None
         path = self.labels.images.get(image, self.labels.unlabelled.get(image))
         if path is None:
@@ -64,7 +68,7 @@ class DetectedBoxes:
             box, score = np.array(row["bbox"], dtype=np.float64), float(row["score"])
         except (TypeError, ValueError) as error:
             raise InputError(f"{file}: row {i}: bbox and score must be numbers") from error
-        if box.shape != (4,) or not np.isfinite([*box, score]).all() or box[2] <= 0 or box[3] <= 0:
+        if box.shape != (4,) or not np.isfinite([*box, score]).all() or min(box[2:]) <= 0 or abs(box).max() > FARTHEST:
             raise InputError(f"{file}: row {i}: bbox must be x, y, width > 0, height > 0, got {row['bbox']}")
         count = len(self.skeleton)
         return Sample(

@@ -31,10 +31,13 @@ def read_image(source: Path | Image) -> Image:
     data = _bytes(source)
     if fault := _fault(data):
         raise InputError(f"{source}: {fault}")
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is said below, once
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:  # a header that claims more pixels than OpenCV takes
         raise InputError(f"{source}: not a picture that can be read ({error.err})") from error
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise InputError(f"{source}: not a picture that can be read")
     return image
@@ -52,10 +55,11 @@ def check_image(path: Path) -> str | None:
         return "no such image file"
     except (OSError, ValueError):  # a folder, no permission; a name that no file can have
         return "the image file cannot be read"
-    if _ends_well(head, tail, size):
-        return None
     try:
-        read_image(path)
+        if _ends_well(head, tail, size):
+            image_size(path)
+        else:
+            read_image(path)
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
     return None

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from logpose import geometry
 from logpose.data.images import read_image
 from logpose.skeletons import Skeleton
-from logpose.structures import Batch, Sample
+from logpose.structures import Batch, InputError, Sample
 
 __all__ = ["Augmentation", "CropTransform", "cut"]
 
@@ -42,8 +42,8 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         shares = (self.rotation_probability, self.half_body_probability, self.flip_probability)
-        if not (0 <= self.scale < 1 and self.rotation >= 0 and all(0 <= share <= 1 for share in shares)):
-            raise ValueError(f"scale must lie in [0, 1), rotation be >= 0 and probabilities lie in [0, 1]: {self}")
+        if not (0 <= self.scale < 1 and 0 <= self.rotation <= 180 and all(0 <= share <= 1 for share in shares)):
+            raise InputError(f"scale must lie in [0, 1), rotation in [0, 180] and probabilities lie in [0, 1]: {self}")
 
 
 # Half-body crops, as in the released code (utils/presets/simple_transform.py).

@@ -122,7 +122,8 @@ class RealNVP(nn.Module):
             return self._log_prob(x)
         # A chunk's activations stay in the processor's cache, and only one chunk's are held at a time.
         parts = [
-            checkpoint(self._log_prob, part, use_reentrant=False, preserve_rng_state=False) for part in x.split(CHUNK)
+            checkpoint(self._log_prob, part, use_reentrant=False, preserve_rng_state=False)
+            for part in torch.split(x, CHUNK)
         ]
         return torch.cat(parts)
 

@@ -42,7 +42,7 @@ def code_charge(
     Args:
         convention: whose code, `released` or `mmpose`.
         base: Q, `laplace` or `gaussian`.
-        mode: with Q (`rle`) or without (`dle`; log sigma then has half the weight of a likelihood, as in those codes).
+        mode: with Q (`rle`) or without (`dle`; log sigma then has 1 / D of a likelihood's weight, as in those codes).
         log_g: log-density of the flow at minus the error, which is how both codes ask it.
         mu: predicted positions.
         sigma: predicted scales.

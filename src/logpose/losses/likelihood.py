@@ -30,6 +30,8 @@ LAW_DRAWS = 32_768
 """Errors drawn to measure a density's moments and radii: a relative error of about 0.7 % in each."""
 LEAST_SIGMA = 1e-6
 """Smaller scales count as this: their logarithm and their inverse stay finite where a sigmoid has come to 0."""
+SAMPLE_CHUNK = 2**18
+"""Positions drawn at once: the memory that a large sample takes is its own, and little more."""
 FARTHEST = 1e6
 """Labels farther from the origin count as this far (a million crops away): the squares of any stay finite."""
 
@@ -62,6 +64,11 @@ class LikelihoodLoss(nn.Module, ABC):
     @abstractmethod
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Points and weights (summing to 1) that stand for P: a weighted sample, as importance sampling gives."""
+
+    def train(self, mode: bool = True) -> LikelihoodLoss:
+        """As of every module; forgets what was `kept`."""
+        self._kept.clear()
+        return super().train(mode)
 
     @property
     def device(self) -> torch.device:
@@ -133,7 +140,10 @@ class LikelihoodLoss(nn.Module, ABC):
 
     @torch.no_grad()
     def kept(self, name: str, compute: Callable[[], T]) -> T:
-        """What `compute` gives with fixed random numbers and without autocast, until a parameter or buffer changes."""
+        """What `compute` gives with fixed random numbers and without autocast, until a parameter or buffer changes.
+
+        A change made behind autograd's back (`parameter.data.copy_(…)`) is noticed at the next `train()` or `eval()`.
+        """
         state = [(t._version, t.device, t.dtype) for t in (*self.parameters(), *self.buffers())]
         if name not in self._kept or self._kept[name][0] != state:
             with exact(self.device), fixed_randomness(self.device):
@@ -177,12 +187,16 @@ class Distribution:
     def sample(self, count: int) -> Float[Tensor, "S B K D"]:
         """`count` positions of every joint."""
         wanted = count * self.mu[..., 0].numel()
-        with exact(self.mu.device):
-            error, weight = self.loss.error_draws(max(LAW_DRAWS, 4 * wanted))
-        # Resampling by weight turns a weighted sample into a plain one. With replacement: what has been drawn must
-        # not make way for the less likely, or the sample spreads too far.
-        chosen = torch.multinomial(weight, wanted, replacement=True)
-        return self.mu + self.scale * error[chosen].view(count, *self.mu.shape)
+        parts = []
+        for start in range(0, wanted, SAMPLE_CHUNK):
+            size = min(SAMPLE_CHUNK, wanted - start)
+            with exact(self.mu.device):
+                error, weight = self.loss.error_draws(max(LAW_DRAWS, 4 * size))
+            # Resampling by weight turns a weighted sample into a plain one. With replacement: what has been drawn must
+            # not make way for the less likely, or the sample spreads too far.
+            parts.append(error[torch.multinomial(weight, size, replacement=True)])
+        drawn = torch.cat(parts) if parts else self.mu.new_empty(0)
+        return self.mu + self.scale * drawn.view(count, *self.mu.shape)
 
     @property
     def mean(self) -> Float[Tensor, "B K D"]:
@@ -260,8 +274,9 @@ def balanced(
 
     A likelihood's gradient with respect to mu goes with 1 / sigma: joints that are well known already pull hardest, and
     those that are not yet are left behind (Seitzer et al. 2022). With a power of 1 all joints pull alike, as under L1.
-    The loss, and what it says of sigma and of the density, stay exact; so do the positions at which it is least, since
-    only the length of mu's step changes. Typical is the batch's geometric mean: the gradient keeps its size as a whole.
+    The loss, and what it says of sigma and of the density, stay exact; so does the position at which a joint taken
+    alone is best placed. Where joints share weights and cannot all be met, the compromise is another: the one under
+    L1's weights. Typical is the batch's geometric mean, so that the gradient keeps its size as a whole.
     """
     if not power:
         return mu

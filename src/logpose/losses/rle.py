@@ -46,9 +46,7 @@ class RLELoss(LikelihoodLoss):
         mode: `rle` (Eq. 8), `dle` (Eq. 5: P = G alone) or `basic` (Eq. 4: the flow acts on positions, not on errors).
         balance: `normalized` multiplies mu's gradient by this power of sigma (`likelihood.balanced`); 0 does not.
         symmetric: whether `normalized` makes G so. False suits skewed errors: their mean is then reported, not mu.
-
-    Raises:
-        ValueError: if the flow is of another dimension, or the convention never had such a base or mode.
+    Raises ValueError if the flow is of another dimension, or the convention never had such a base or mode.
     """
 
     def __init__(
@@ -66,8 +64,8 @@ class RLELoss(LikelihoodLoss):
         self.base, self.convention, self.mode = base, convention, mode
         self.balance = balance if convention == "normalized" else 0.0
         self.copies = convention in ("released", "mmpose")
-        normalized = convention == "normalized" and mode == "rle"
-        self.symmetric, self.floor = symmetric and normalized, FLOOR * normalized
+        self.floor = FLOOR if convention == "normalized" and mode == "rle" else 0.0
+        self.symmetric = symmetric and self.floor > 0
         if getattr(self.flow, "dim", dim) != dim or (mode == "basic" and not isinstance(self.flow, RealNVP)):
             raise ValueError(f"{mode} mode in {dim} dimensions cannot use this flow: {self.flow}")
         if self.copies and (dim not in DIMENSIONS.get((convention, base), ()) or mode == "basic"):

@@ -30,6 +30,9 @@ IMAGENET_URLS = {
     "resnet101": "https://download.pytorch.org/models/resnet101-63fe2227.pth",
     "resnet152": "https://download.pytorch.org/models/resnet152-394f9c45.pth",
 }
+# Channel statistics of ImageNet, RGB in [0, 1]: what torchvision's weights and most of timm's were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 TIMM = "timm/"
 HUB = "hf://"
 
@@ -69,6 +72,9 @@ class TimmBackbone(nn.Module):
         self.size = size
         self.model = self.create(name)
         self.name, self.channels = TIMM + name, int(self.model.num_features)
+        # The channel statistics that its pretrained weights were made with.
+        self.pixel_mean = tuple(self.model.pretrained_cfg.get("mean", IMAGENET_MEAN))
+        self.pixel_std = tuple(self.model.pretrained_cfg.get("std", IMAGENET_STD))
 
     def create(self, name: str, pretrained: bool = False) -> Any:
         """timm's model; pretrained position embeddings are resampled to the size."""

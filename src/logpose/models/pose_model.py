@@ -10,14 +10,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from logpose.geometry import PADDING
+from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from logpose.skeletons import Skeleton
 from logpose.structures import ErrorLaw, Prediction
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "PoseModel"]
-
-# Channel statistics of ImageNet, RGB in [0, 1]: what torchvision's and timm's weights were trained with.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+__all__ = ["PoseModel"]
 
 
 class PoseModel(nn.Module, ABC):

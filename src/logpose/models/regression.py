@@ -9,8 +9,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from logpose.geometry import PADDING
-from logpose.models.backbones import Backbone
-from logpose.models.pose_model import IMAGENET_MEAN, IMAGENET_STD, PoseModel
+from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from logpose.models.pose_model import PoseModel
 from logpose.skeletons import Skeleton
 from logpose.structures import Prediction
 

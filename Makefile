@@ -40,8 +40,8 @@ check: $(VENV)/.installed-dev ## Lint, format and types: ruff and mypy
 	@$(VENV)/bin/mypy
 
 extras: $(EXTRAS)/.installed ## Install each optional extra in a room of its own (.venv-extras) and try it
-	@echo "==> pytest, with timm"
-	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py
+	@echo "==> pytest, with what the extras bring"
+	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/flows/test_adapters.py
 
 clean: ## Remove the environments, builds and caches (runs/ stays)
 	rm -rf $(VENV) $(EXTRAS) build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -83,6 +83,6 @@ $(VENV)/.installed-dev: $(VENV)/.created $(NEEDS)
 	@touch $@
 
 $(EXTRAS)/.installed: $(EXTRAS)/.created $(NEEDS)
-	@echo "==> installing logpose with timm (minutes the first time)"
-	@$(EXTRAS)/bin/python $(PIP) -e ".[timm,test]"
+	@echo "==> installing logpose with its extras (minutes the first time)"
+	@$(EXTRAS)/bin/python $(PIP) -e ".[flows,hub,timm,test]"
 	@touch $@

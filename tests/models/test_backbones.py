@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from logpose.compat import mend_torchvision
 from logpose.models import ResNet, create_backbone, load_backbone_weights
-from logpose.models.backbones import IMAGENET_URLS
+from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_URLS
+from logpose.recipe import Recipe
+from logpose.skeletons import COCO
 from logpose.structures import InputError
 
 SIZE = (64, 48)
@@ -314,6 +316,15 @@ def test_timm_models_are_backbones(name: str, tmp_path: Path) -> None:
 
 def _patches(model: nn.Module, features: Tensor) -> Tensor:
     return features[:, getattr(model, "num_prefix_tokens", 0) :] if features.ndim == 3 else features
+
+
+@timm_only
+@pytest.mark.parametrize(("name", "mean"), [("vit_small_patch16_224", (0.5, 0.5, 0.5)), ("resnet18", IMAGENET_MEAN)])
+def test_pixels_are_normalised_as_the_weights_want_them(name: str, mean: tuple[float, ...]) -> None:
+    backbone = create_backbone(f"timm/{name}", (64, 96))
+    assert backbone.pixel_mean == mean
+    recipe = Recipe(people=lambda *_: None, backbone=f"timm/{name}", weights="random", size=(64, 96))
+    assert recipe.model(recipe, COCO, True).pixel_mean.flatten().tolist() == pytest.approx(mean)
 
 
 @timm_only

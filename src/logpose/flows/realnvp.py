@@ -26,7 +26,7 @@ Activation = Literal["leaky_relu", "relu", "silu", "gelu", "tanh"]
 ACTIVATIONS = {
     "leaky_relu": F.leaky_relu_, "relu": F.relu_, "tanh": torch.tanh_, "silu": F.silu, "gelu": F.gelu
 }  # fmt: skip
-CHUNK = 4096
+CHUNK = 8192
 """Points that go through the flow at once where gradients are wanted; of more, activations are computed twice."""
 
 

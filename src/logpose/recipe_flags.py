@@ -44,9 +44,10 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
     parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to go on with")
     parser.add_class_arguments(type(recipe), None, skip=set(OBJECTS), fail_untyped=False)
     parser.set_defaults({key: _plain(value) for key, value in plain_fields(recipe).items()})
-    resumed = parser.parse_args(flags).resume
+    given = parser.parse_args(flags)
+    resumed = given.resume
     if resumed is not None:
-        if parser.parse_args(flags).out is not None:
+        if given.out is not None:
             raise InputError("--resume goes on in the run's own folder: leave --out away")
         folder = resumed if resumed.is_dir() else resumed.parent
         checkpoint, config = folder / "last.ckpt", folder / "config.yaml"
@@ -56,7 +57,6 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
         given = parser.parse_args(["--config", str(config), *flags])
         out, resume = folder, checkpoint
     else:
-        given = parser.parse_args(flags)
         out, resume = given.out or Path("runs") / f"{_slug(name)}-{datetime.now():%Y%m%d-%H%M%S}", None
     built = parser.instantiate(given)
     values = {key: built[key] for key in plain_fields(recipe)}

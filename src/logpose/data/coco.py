@@ -21,7 +21,7 @@ from logpose.data.images import check_image, image_size
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Sample
 
-__all__ = ["FARTHEST", "CocoKeypoints", "Problem", "annotation_files", "read_json"]
+__all__ = ["FARTHEST", "CocoKeypoints", "Problem", "annotation_files", "read_json", "whole"]
 
 FARTHEST = 1e6
 """Pixels: no place or side is larger, and float32 still tells tenths of them apart."""
@@ -130,14 +130,14 @@ class CocoKeypoints:
 
     def _checked_images(self, content: dict[str, Any], part: str | None) -> dict[int, Path]:
         """Files of the images that can be used, by id; others become problems if somebody is labelled in them."""
-        wanted = {_whole(row.get("image_id")) for row in content["annotations"] if isinstance(row, dict)}
+        wanted = {whole(row.get("image_id")) for row in content["annotations"] if isinstance(row, dict)}
         found: dict[int, Path] = {}
         self.unlabelled: dict[int, Path] = {}  # images of this part without an annotation; their files are not checked
         self.sizes: dict[int, tuple[Any, Any]] = {}  # (width, height) as the file says, of every image in it
         self.counts["images"] = len(content["images"])
         for i, row in enumerate(content["images"]):
             where = f"{self.file}: image {i}"
-            number = _whole(row.get("id")) if isinstance(row, dict) else None
+            number = whole(row.get("id")) if isinstance(row, dict) else None
             if number is None or not isinstance(row.get("file_name"), str):
                 self.problems.append(Problem(where, "image rows need a whole number as id, and a file_name"))
                 continue
@@ -175,10 +175,10 @@ class CocoKeypoints:
                 continue
             if row.get("iscrowd"):
                 self.counts["crowds"] += 1
-                if _whole(row.get("image_id")) in self.images:
+                if whole(row.get("image_id")) in self.images:
                     passed_over.append(self._passed_over(row))
                 continue
-            image = _whole(row.get("image_id"))
+            image = whole(row.get("image_id"))
             if image not in self.sizes:
                 self.problems.append(
                     Problem(self._where(i, row), "its image is not in the file", f"image_id {row.get('image_id')}")
@@ -234,14 +234,14 @@ class CocoKeypoints:
             visible=visible.astype(np.int64),
             area=float(area[0]),
             image_id=row["image_id"],
-            id=i if (number := _whole(row.get("id"))) is None else number,
+            id=i if (number := whole(row.get("id"))) is None else number,
         )
 
     def _where(self, i: int, row: Any) -> str:
         return f"{self.file}: annotation {i}" + (f" (id {row['id']})" if isinstance(row, dict) and "id" in row else "")
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
     """An id: the value if it is a whole number, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -321,7 +321,7 @@ def _category(path: Path, categories: Sequence[Any]) -> tuple[int, Skeleton]:
         raise InputError(
             f"{path}: one category must name keypoints, " + (f"{len(named)} do ({names})" if named else "none does")
         )
-    if _whole(named[0].get("id")) is None:
+    if whole(named[0].get("id")) is None:
         raise InputError(f"{path}: the category's id must be a whole number, got {named[0].get('id')!r:.40}")
     try:
         return named[0]["id"], Skeleton.from_category(named[0])

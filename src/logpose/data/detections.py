@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from logpose.data.coco import FARTHEST, CocoKeypoints, read_json
+from logpose.data.coco import FARTHEST, CocoKeypoints, read_json, whole
 from logpose.structures import InputError, Sample
 
 __all__ = ["DetectedBoxes"]
@@ -54,12 +54,8 @@ class DetectedBoxes:
     def _sample(self, i: int, row: Any, file: Path) -> Sample | None:
         if not isinstance(row, dict) or not {"image_id", "bbox", "score"} <= row.keys():
             raise InputError(f"{file}: row {i} needs image_id, bbox and score")
-        image = row["image_id"]
-        if (
-            row.get("category_id", self.category) != self.category
-            or isinstance(image, bool)
-            or not isinstance(image, int)
-        ):
+        image = whole(row["image_id"])
+        if row.get("category_id", self.category) != self.category or image is None:
             return None
         path = self.labels.images.get(image, self.labels.unlabelled.get(image))
         if path is None:

@@ -26,9 +26,7 @@ from logpose.losses.likelihood import LikelihoodLoss
 __all__ = ["RLELoss"]
 
 DRAWS, FINE_DRAWS = 256, 32_768  # points at which s is estimated: at every training step, and once for evaluation
-FLOOR = (
-    1 / 1024
-)  # share of Q in the normalized G: without it garbage labels drive G to where Q is nothing, and s is lost
+FLOOR = 1 / 1024  # share of Q in the normalized G: else garbage labels drive G to where Q is nothing, and s is lost
 
 
 class RLELoss(LikelihoodLoss):
@@ -46,7 +44,9 @@ class RLELoss(LikelihoodLoss):
         mode: `rle` (Eq. 8), `dle` (Eq. 5: P = G alone) or `basic` (Eq. 4: the flow acts on positions, not on errors).
         balance: `normalized` multiplies mu's gradient by this power of sigma (`likelihood.balanced`); 0 does not.
         symmetric: whether `normalized` makes G so. False suits skewed errors: their mean is then reported, not mu.
-    Raises ValueError if the flow is of another dimension, or the convention never had such a base or mode.
+
+    Raises:
+        ValueError: if the flow is of another dimension, or the convention never had such a base or mode.
     """
 
     def __init__(

@@ -5,7 +5,8 @@
 Inputs x are four uniform numbers. A label is m(x) + c(x) · e: m a sine, c a scale that varies by a factor of 10, e a
 draw of the law (of standard deviation 1 in every dimension). Both are simple, so that what is left is the loss's doing:
 a small network learns mu(x) and sigma(x) from fresh labels, and is asked about 40,000 held-out ones. Runs are kept in
-`figures.json` as they come; a run that is there is not made again. `table.md` and a picture are written from it.
+`figures.json` as they come; a run that is there is not made again. `table.md` and a picture are written from it: the
+density that was learned in two dimensions over the true one, how much claimed regions hold, and spread against truth.
 
     nll - truth    held-out negative log-likelihood above the true density's, nats per joint
     region L       share of held-out labels in the smallest region that claims the share L
@@ -23,6 +24,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,7 +35,8 @@ from torch import Tensor, nn
 from logpose.losses import Gaussian, Laplace, LikelihoodLoss, RLELoss
 
 LEVELS = (0.5, 0.9, 0.95)
-STEPS, BATCH, JOINTS, HELD_OUT = 2000, 128, 4, 40_000
+CURVE = tuple(round(0.05 * i, 2) for i in range(1, 20))
+STEPS, BATCH, JOINTS, HELD_OUT = 4000, 128, 4, 40_000
 INPUTS = 4
 
 
@@ -92,6 +95,7 @@ LOSSES: dict[str, Callable[[int], LikelihoodLoss]] = {
     "normalized, plain gradient": lambda dim: RLELoss(dim=dim, balance=0.0),
     "paper": lambda dim: RLELoss(dim=dim, convention="paper"),
     "released": lambda dim: RLELoss(dim=dim, convention="released"),
+    "mmpose": lambda dim: RLELoss(dim=dim, convention="mmpose"),
     "dle": lambda dim: RLELoss(dim=dim, mode="dle"),
     "Laplace": Laplace,
     "Gaussian": Gaussian,
@@ -129,7 +133,7 @@ def labels(law: Law, dim: int, count: int, rng: np.random.Generator) -> tuple[Te
     return x, place + scale * torch.from_numpy(error).float().view(place.shape), place, scale, log_p
 
 
-def run(law: Law, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) -> dict[str, float]:
+def run(law: Law, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) -> dict[str, Any]:
     """Train and measure."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -151,6 +155,9 @@ def run(law: Law, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) ->
         figures = {"nll - truth": float((log_p - claim.log_prob(label)).mean())}
         held = {level: claim.region(level).contains(label) for level in LEVELS}
         figures |= {f"region {level:.0%}": float(inside.float().mean()) for level, inside in held.items()}
+        figures["_curve"] = [float(claim.region(level).contains(label).float().mean()) for level in CURVE]
+        if dim == 2:
+            figures["_density"] = learned(loss).tolist()
         tenth = scale.mean(dim=-1).flatten().argsort().chunk(10)
         apart = [
             abs(float(inside.flatten()[rows].float().mean()) - level)
@@ -165,10 +172,22 @@ def run(law: Law, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) ->
     return figures
 
 
+def grid() -> np.ndarray:
+    """Points of a square, in standard deviations: (N, 2)."""
+    axis = np.linspace(-3, 3, 61)
+    return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+
+
+def learned(loss: LikelihoodLoss) -> Tensor:
+    """The log-density of errors that was learned, brought to mean 0 and variance 1, on the grid."""
+    law = loss.law()
+    return loss.error_log_prob(law.mean + law.std * torch.from_numpy(grid()).float()) + law.std.log().sum()
+
+
 SHOWN = ("nll - truth", "region 50%", "region 90%", "region 95%", "worst tenth", "spread / true", "mu")
 
 
-def table(figures: dict[str, dict[str, float]], seeds: int) -> str:
+def table(figures: dict[str, dict[str, Any]], seeds: int) -> str:
     """Mean and, behind ±, standard deviation over seeds, of every law, dimension and loss."""
     lines = ["| law | D | loss | " + " | ".join(SHOWN) + " |", "|" + "---|" * (3 + len(SHOWN))]
     for law, dim, loss in sorted({tuple(json.loads(key)[:3]) for key in figures}, key=str):
@@ -182,17 +201,43 @@ def table(figures: dict[str, dict[str, float]], seeds: int) -> str:
     return "\n".join(lines)
 
 
-def picture(figures: dict[str, dict[str, float]], path: Path) -> None:
-    """Reported spread against the true scale, of each law in two dimensions, by the default loss."""
-    figure, panels = plt.subplots(1, len(LAWS), figsize=(3.2 * len(LAWS), 3.2), sharey=True, layout="constrained")
-    for panel, law in zip(panels, LAWS, strict=True):
-        row = figures.get(json.dumps([law, 2, "normalized", 0]))
-        if row:
-            panel.loglog(row["_true"], row["_spread"], ".", ms=3, alpha=0.4)
-        panel.loglog([0.01, 0.1], [0.01, 0.1], "k--", lw=1)
-        panel.set(title=law, xlabel="true standard deviation")
-    panels[0].set_ylabel("reported")
-    figure.savefig(path, dpi=110)
+def levels(log_density: np.ndarray) -> list[float]:
+    """The log-densities around which half and 90 % of the probability lie, lowest first."""
+    ordered = np.sort(log_density)[::-1]
+    share = np.exp(ordered).cumsum() * 0.1**2
+    return [float(ordered[min(np.searchsorted(share, level), len(ordered) - 1)]) for level in (0.9, 0.5)]
+
+
+def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
+    """Of each law in two dimensions, first seed: the learned density, what regions hold, and the reported spread."""
+    shown = {"normalized": "tab:blue", "normalized, not symmetric": "tab:orange", "Laplace": "tab:gray"}
+    figure, panels = plt.subplots(3, len(LAWS), figsize=(3 * len(LAWS), 9), layout="constrained")
+    for (top, middle, bottom), (name, law) in zip(panels.T, LAWS.items(), strict=True):
+        points = grid()
+        side = math.isqrt(len(points))
+        axes = points[:, 0].reshape(side, side), points[:, 1].reshape(side, side)
+        true = law.log_prob(points)
+        top.contour(*axes, true.reshape(side, side), levels(true), colors="k", linestyles="--", linewidths=1)
+        for loss, colour in shown.items():
+            row = figures.get(json.dumps([name, 2, loss, 0]))
+            if row is None:
+                continue
+            claimed = np.array(row["_density"])
+            top.contour(*axes, claimed.reshape(side, side), levels(claimed), colors=colour, linewidths=1.2)
+            middle.plot([0, *CURVE, 1], [0, *row["_curve"], 1], color=colour, label=loss)
+            bottom.loglog(row["_true"], row["_spread"], ".", color=colour, ms=3, alpha=0.3)
+        top.set(title=name, xlabel="error, standard deviations", aspect="equal")
+        middle.plot([0, 1], [0, 1], "k--", lw=1)
+        middle.set(xlabel="share a region claims", aspect="equal")
+        bottom.plot([0.01, 0.1], [0.01, 0.1], "k--", lw=1)
+        bottom.set(xlabel="true standard deviation", xlim=(0.008, 0.13), ylim=(0.008, 0.13), aspect="equal")
+    panels[0, 0].set_ylabel("50 and 90 % regions")
+    panels[1, 0].set_ylabel("share it holds")
+    panels[2, 0].set_ylabel("reported standard deviation")
+    handles = [plt.Line2D([], [], color=colour, label=loss) for loss, colour in shown.items()]
+    handles.append(plt.Line2D([], [], color="k", ls="--", label="truth"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
+    figure.savefig(path, dpi=100)
 
 
 def main() -> None:
@@ -211,13 +256,13 @@ def main() -> None:
             for dim in sorted(set(given.dims) & set(LAWS[law].dims)):
                 for loss in given.losses:
                     key = json.dumps([law, dim, loss, seed])
-                    if key in figures or (loss == "released" and dim == 8):
+                    if key in figures or (loss in ("released", "mmpose") and dim != 2):
                         continue
                     figures[key] = run(LAWS[law], LOSSES[loss], dim, seed)
                     kept.write_text(json.dumps(figures) + "\n")
                     print(key, {name: round(figures[key][name], 3) for name in SHOWN}, flush=True)
     (given.out / "table.md").write_text((told := table(figures, given.seeds)) + "\n")
-    picture(figures, given.out / "spread.png")
+    picture(figures, given.out / "known_laws.png")
     print(told)
 
 

@@ -47,16 +47,19 @@ def plane(reach: float = 14.0, count: int = 281) -> tuple[Tensor, float]:
     return torch.cartesian_prod(axis, axis), float(axis[1] - axis[0]) ** 2
 
 
-def log_product(flow: RealNVP, base: str, error: Tensor, width: float = 1.0, normalized: bool = False) -> np.ndarray:
+def log_product(
+    flow: RealNVP, base: str, error: Tensor, width: float = 1.0, normalized: bool = False, one_sided: bool = False
+) -> np.ndarray:
     """log Q + log G of points, in float64, without the code under test but for the flow itself.
 
-    The G of `normalized` is 1023 parts of the flow made symmetric, and one of Q.
+    The G of `normalized` is 1023 parts of the flow made symmetric (in training of one side of it), and one of Q.
     """
     q = BASES[base].logpdf(error.numpy(), scale=width).sum(axis=-1)
     with torch.no_grad():
         g = flow.log_prob(error).numpy()
         if normalized:
             g = np.logaddexp(g, flow.log_prob(-error).numpy()) - math.log(2)
+        if normalized or one_sided:
             g = np.logaddexp(g + math.log(1023 / 1024), q + math.log(1 / 1024))
     return q + g
 
@@ -88,11 +91,14 @@ def test_normalized_is_equation_8_with_s_and_a_symmetric_flow(base: str) -> None
     each = sigma.log().sum(dim=-1).numpy() - log_product(flow, base, error, normalized=True).reshape(4, 6) - log_s
     loss = RLELoss(flow, base=base)
     assert float(loss.eval()(mu, sigma, target).detach()) == pytest.approx(each.mean(), abs=0.01)
-    # In training s is another estimate each time, around the same.
+    # In training s is another estimate each time, and so is the side of each error that the flow is shown.
+    sides = np.stack([log_product(flow, base, side, one_sided=True).reshape(4, 6) for side in (error, -error)])
+    expected = (sigma.log().sum(dim=-1).numpy() - sides.mean(axis=0) - log_s).mean()
     torch.manual_seed(0)
-    found = torch.stack([loss.train()(mu, sigma, target).detach() for _ in range(50)])
+    found = torch.stack([loss.train()(mu, sigma, target).detach() for _ in range(400)])
     assert found.std() > 1e-3
-    assert float(found.mean()) == pytest.approx(each.mean(), abs=0.01)
+    assert float(found.mean()) == pytest.approx(expected, abs=0.01)
+    assert expected > each.mean() + 0.02, "the two sides are alike: the test would not tell them from their mean"
 
 
 @pytest.mark.parametrize("convention", ["normalized", "paper"])
@@ -271,9 +277,12 @@ def test_in_training_s_is_drawn_afresh() -> None:
         first, second = loss.error_log_prob(error), loss.error_log_prob(error)
         torch.manual_seed(0)
         assert torch.equal(loss.error_log_prob(error), first)
+        plain = RLELoss(disturbed(), symmetric=False).train()
+        apart = plain.error_log_prob(error) - plain.error_log_prob(error)
+    assert not torch.equal(first, second)
     # One s for all of a step, and another at the next.
-    torch.testing.assert_close(first - second, (first - second)[:1].expand(5), atol=1e-5, rtol=0)
-    assert (first - second).abs().max() > 1e-5
+    torch.testing.assert_close(apart, apart[:1].expand(5), atol=1e-5, rtol=0)
+    assert apart.abs().max() > 1e-5
 
 
 # What it is made of

@@ -26,6 +26,7 @@ Activation = Literal["leaky_relu", "relu", "silu", "gelu", "tanh"]
 ACTIVATIONS = {
     "leaky_relu": F.leaky_relu_, "relu": F.relu_, "tanh": torch.tanh_, "silu": F.silu, "gelu": F.gelu
 }  # fmt: skip
+Layer = tuple[tuple[Tensor, Tensor], ...]  # of each depth, the weights and biases of the two networks
 CHUNK = 8192
 """Points that go through the flow at once where gradients are wanted; of more, activations are computed twice."""
 
@@ -37,7 +38,7 @@ class RealNVP(nn.Module):
 
     Args:
         dim: D, at least 2 (a coupling layer needs something to keep and something to move).
-        layers: number of coupling layers; which half is kept alternates.
+        layers: how many coupling layers; in turn they move the first ⌈D / 2⌉ dimensions, as the paper's do, and the rest.
         hidden: widths of the hidden layers of the scale and shift networks.
         activation: between the linear layers, by its name in `torch.nn.functional`.
 
@@ -45,7 +46,6 @@ class RealNVP(nn.Module):
         ValueError: if there are too few dimensions, layers or hidden units, or no such activation.
     """
 
-    mask: Tensor
     weights: nn.ParameterList
     biases: nn.ParameterList
 
@@ -62,16 +62,11 @@ class RealNVP(nn.Module):
         if activation not in get_args(Activation):  # it may come from a file
             raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}, got {activation!r}")
         self.dim, self.layers, self.hidden, self.activation = dim, layers, tuple(hidden), activation
-        # 1 keeps a dimension, 0 moves it. Layer 0 keeps the last D // 2, as the paper's code does in 2-D and 3-D.
-        keep_last = (torch.arange(dim) >= (dim + 1) // 2).float()
-        masks = torch.stack([keep_last if i % 2 == 0 else 1 - keep_last for i in range(layers)])
-        self.register_buffer("mask", masks)
-        # One stack of weights per depth: (coupling layer, scale or shift network, out, in). The scale and shift
-        # networks of a layer then run as one batched product.
+        # One stack per depth: (coupling layer, scale or shift network, out, in). Both networks of a layer run at once.
         widths = (dim, *self.hidden, dim)
         sizes = list(zip(widths[1:], widths[:-1], strict=True))
         self.weights = nn.ParameterList(torch.empty(layers, 2, out, width) for out, width in sizes)
-        self.biases = nn.ParameterList(torch.zeros(layers, 2, 1, out) for out, _ in sizes)
+        self.biases = nn.ParameterList(torch.zeros(layers, 2, out, 1) for out, _ in sizes)
         for weight in self.weights:
             # Xavier-uniform with a small gain, so that the flow starts close to the identity and G to N(0, I).
             bound = 0.01 * math.sqrt(6 / (weight.shape[-1] + weight.shape[-2]))
@@ -90,31 +85,49 @@ class RealNVP(nn.Module):
             "activation": self.activation,
         }
 
-    def _scale_and_shift(self, layer: int, x: Float[Tensor, "N D"]) -> tuple[Tensor, Tensor]:
-        """Log-scale (within ±1, by Tanh) and shift of one layer; both zero in the dimensions that it keeps."""
-        h = (x * self.mask[layer]).expand(2, *x.shape)
-        for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            if depth:
-                h = ACTIVATIONS[self.activation](h)
-            h = torch.baddbmm(bias[layer], h, weight[layer].transpose(1, 2))
-        moved = 1 - self.mask[layer]
-        return h[0].tanh() * moved, h[1] * moved
+    def _halves(self, x: Float[Tensor, "N D"]) -> list[Tensor]:
+        """The larger half of the dimensions, and the rest. Points are columns: products are faster so."""
+        first = (self.dim + 1) // 2
+        return list(x.t().tensor_split([first]))
+
+    def _networks(self) -> list[Layer]:
+        """Of every layer. What would read the half that it moves, or write to the one that it keeps, is left out."""
+        first = (self.dim + 1) // 2
+        halves = slice(None, first), slice(first, None)
+        found: list[Layer] = [()] * self.layers
+        for moves in (0, 1):
+            stacks = [(w[moves::2], b[moves::2]) for w, b in zip(self.weights, self.biases, strict=True)]
+            stacks[-1] = stacks[-1][0][:, :, halves[moves]], stacks[-1][1][:, :, halves[moves]]
+            stacks[0] = stacks[0][0][..., halves[1 - moves]].flatten(1, 2), stacks[0][1].flatten(1, 2)
+            found[moves::2] = zip(*(zip(w.unbind(), b.unbind(), strict=True) for w, b in stacks), strict=True)
+        return found
+
+    def _scale_and_shift(self, kept: Float[Tensor, "M N"], networks: Layer) -> tuple[Tensor, Tensor]:
+        """Log-scale (within ±1, by Tanh) and shift of the half that a layer moves."""
+        (weight, bias), *rest = networks
+        h = torch.addmm(bias, weight, kept)  # both networks read the same rows
+        for weight, bias in rest:
+            h = ACTIVATIONS[self.activation](h).view(2, weight.shape[-1], kept.shape[1])
+            h = torch.baddbmm(bias, weight, h)
+        scale, shift = h.flatten(0, -2).chunk(2)
+        return scale.tanh(), shift
 
     def forward(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
         """Noise to point, x = f(z)."""
-        for layer in range(self.layers):
-            scale, shift = self._scale_and_shift(layer, z)
-            z = z * scale.exp() + shift
-        return z
+        halves = self._halves(z)
+        for layer, networks in enumerate(self._networks()):
+            scale, shift = self._scale_and_shift(halves[1 - layer % 2], networks)
+            halves[layer % 2] = halves[layer % 2] * scale.exp() + shift
+        return torch.cat(halves).t()
 
     def inverse(self, x: Float[Tensor, "N D"]) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Point to noise: z = f^-1(x), and log |det df^-1/dx|."""
-        log_det = x.new_zeros(len(x))
-        for layer in reversed(range(self.layers)):
-            scale, shift = self._scale_and_shift(layer, x)
-            x = (x - shift) * (-scale).exp()
-            log_det = log_det - scale.sum(dim=-1)
-        return x, log_det
+        halves, scales = self._halves(x), []
+        for layer, networks in reversed(list(enumerate(self._networks()))):
+            scale, shift = self._scale_and_shift(halves[1 - layer % 2], networks)
+            halves[layer % 2] = (halves[layer % 2] - shift) * (-scale).exp()
+            scales.append(scale)
+        return torch.cat(halves).t(), -torch.cat(scales).sum(dim=0)
 
     def log_prob(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """Log-density log G(x), in nats."""
@@ -133,4 +146,4 @@ class RealNVP(nn.Module):
 
     def sample(self, count: int) -> Float[Tensor, "N D"]:
         """`count` points drawn from G."""
-        return self.forward(torch.randn(count, self.dim, device=self.mask.device, dtype=self.weights[0].dtype))
+        return self.forward(torch.randn(count, self.dim, device=self.weights[0].device, dtype=self.weights[0].dtype))

@@ -1,8 +1,8 @@
 """Residual log-likelihood estimation: the density of the error is learned while the network learns mu and sigma.
 
-The standardised error e = (label - mu) / sigma is claimed to have the density P(e) = s Q(e) G(e) (Eq. 7): Q a simple
-density that is right in the rough (Laplace or Gaussian), G a normalizing flow that learns what Q misses, and s the
-constant that makes the product a density (Eq. 15). The loss is minus the log-density of the label (Eq. 8):
+The standardised error e = (label - mu) / sigma is claimed to have the density P(e) = s Q(e) G(e) (Eq. 7): Q simple and
+right in the rough (Laplace or Gaussian), G a normalizing flow that learns what Q misses, and s the constant that makes
+the product a density (Eq. 15). The loss is minus the log-density of the label (Eq. 8):
 
     L = sum_d log sigma_d - log Q(e) - log G(e) - log s
 
@@ -25,7 +25,7 @@ from logpose.losses.likelihood import LikelihoodLoss
 
 __all__ = ["RLELoss"]
 
-DRAWS, FINE_DRAWS = 256, 32_768  # points at which s is estimated: at every training step, and once for evaluation
+DRAWS, FINE_DRAWS = 512, 32_768  # points at which s is estimated: at every training step, and once for evaluation
 FLOOR = 1 / 1024  # share of Q in the normalized G: else garbage labels drive G to where Q is nothing, and s is lost
 
 
@@ -39,7 +39,7 @@ class RLELoss(LikelihoodLoss):
         convention: which formula exactly.
             `normalized`: a proper density. s by importance sampling, afresh at every step (fixed points would let the
             flow hide mass between them); G the flow made symmetric, ½ (G(e) + G(-e)), so that mu is the expected
-            position, with a little of Q mixed in.
+            position, with a little of Q mixed in. While it trains it is shown one side of each error, at random.
             `paper`: Eq. 8 without s or symmetry. `released`, `mmpose`: what those codes compute (`losses.conventions`).
         mode: `rle` (Eq. 8), `dle` (Eq. 5: P = G alone) or `basic` (Eq. 4: the flow acts on positions, not on errors).
         balance: `normalized` multiplies mu's gradient by this power of sigma (`likelihood.balanced`); 0 does not.
@@ -82,42 +82,42 @@ class RLELoss(LikelihoodLoss):
 
     def _log_g(self, error: Tensor) -> Tensor:
         error = error.clamp(-1e4, 1e4)  # farther out G stays constant and only Q falls: all labels' losses are finite
-        if self.symmetric:
-            log_g = self.flow.log_prob(torch.cat([error, -error])).view(2, -1).logsumexp(dim=0) - math.log(2)
-        else:
-            log_g = self.flow.log_prob(-error if self.copies else error)
+        log_g = self.flow.log_prob(-error if self.copies else error)
         if not self.floor:
             return log_g
         return torch.logaddexp(log_g + math.log1p(-self.floor), self._log_q(error) + math.log(self.floor))
+
+    def _either_side(self, error: Tensor) -> Tensor:
+        # Half the work of both. Until the flow is symmetric it is charged more than their mean (Jensen), never less.
+        return error.where(torch.rand_like(error[:, :1]) < 0.5, -error) if self.symmetric else error
 
     @torch.no_grad()
     def _proposal(self, count: int) -> Tensor:
         """Points from ½ (Q + G), half from each factor: whichever is the narrower, importance weights stay bounded."""
         of_flow = self.flow.sample(round(count / 2 * (1 - self.floor))) * (-1.0 if self.copies else 1.0)
-        if self.symmetric:
-            of_flow[::2] *= -1
         return torch.cat([BASES[self.base][1](count - len(of_flow), self.dim, of_flow) * self.width, of_flow])
 
     def _densities(self, error: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """log Q G of the errors, and the log importance weights Q G / ½ (Q + G) of the points: one pass of the flow."""
-        both = torch.cat([error, points])
-        log_q, log_g = self._log_q(both), self._log_g(both)
+        log_q, log_g = (log(torch.cat([error, points])) for log in (self._log_q, self._log_g))
         log_proposal = torch.logaddexp(log_q, log_g).detach() - math.log(2)
         return (log_q + log_g)[: len(error)], (log_q + log_g - log_proposal)[len(error) :]
 
     def log_s(self, count: int = FINE_DRAWS) -> Float[Tensor, ""]:
         """log s = -log of the integral of Q G (Eq. 15), estimated on `count` random points; differentiable."""
-        points = self._proposal(count)
-        return math.log(count) - self._densities(points[:0], points)[1].logsumexp(dim=0)
+        return math.log(count) - self._densities(*self._proposal(count).tensor_split([0]))[1].logsumexp(dim=0)
 
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """log P(e): of Q G s, or of G alone in `dle` mode; normalised in every convention."""
         if self.mode == "dle":
             return self._log_g(error)
         if self.training and self.convention == "normalized":
-            log_qg, log_weight = self._densities(error, self._proposal(DRAWS))
+            log_qg, log_weight = self._densities(self._either_side(error), self._proposal(DRAWS))
             return log_qg + math.log(DRAWS) - log_weight.logsumexp(dim=0)
-        return self._log_q(error) + self._log_g(error) + self.kept("log_s", self.log_s)
+        log_g = self._log_g(error)
+        if self.symmetric:
+            log_g = torch.logaddexp(log_g, self._log_g(-error)) - math.log(2)
+        return self._log_q(error) + log_g + self.kept("log_s", self.log_s)
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Points with importance weights; in `dle` mode plain draws of the flow."""
@@ -127,7 +127,7 @@ class RLELoss(LikelihoodLoss):
             points = self.flow.sample(count) * (-1.0 if self.copies else 1.0)
             return points, torch.full_like(points[:, 0], 1 / count)
         points = self._proposal(count)
-        return points, self._densities(points[:0], points)[1].softmax(dim=0)
+        return self._either_side(points), self._densities(points[:0], points)[1].softmax(dim=0)
 
     def _log_prob(self, mu: Tensor, sigma: Tensor, x: Tensor) -> Tensor:
         if self.mode != "basic":

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from logpose.checkpoint import load
-from logpose.data.coco import CocoKeypoints, annotation_files
+from logpose.data.coco import CocoKeypoints
+from logpose.data.files import annotation_files
 from logpose.evaluation import evaluate
 from logpose.losses import Laplace
 from logpose.predict import Predictor

@@ -312,3 +312,14 @@ def test_a_category_without_a_name_is_an_object() -> None:
     assert Skeleton.from_category({"keypoints": ["a"]}).name == "object"
     with pytest.raises(InputError, match="category 'object' names no keypoints"):
         Skeleton.from_category({})
+
+
+def test_the_torso_s_diagonals():
+    assert [[COCO.joints[a], COCO.joints[b]] for a, b in COCO.torso] == [
+        ["left_shoulder", "right_hip"],
+        ["right_shoulder", "left_hip"],
+    ]
+    assert LSP.torso == ((9, 2), (8, 3))
+    assert MPII.torso == ((13, 2), (12, 3))
+    assert Skeleton("face", ("left_eye", "right_eye")).torso == ()
+    assert Skeleton("half", ("LShoulder", "RShoulder", "RHip")).torso == ((0, 2),)

@@ -201,8 +201,8 @@ RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
 
 def _eval(given: Namespace) -> int:
     from logpose.checkpoint import load
-    from logpose.data.coco import CocoKeypoints, annotation_files
     from logpose.data.detections import DetectedBoxes
+    from logpose.data.files import annotation_files, open_people
     from logpose.evaluation import check_skeletons, evaluate
     from logpose.training import say_problems
 
@@ -212,7 +212,7 @@ def _eval(given: Namespace) -> int:
     model, loss = load(given.checkpoint)
     files = annotation_files(given.data)
     part = given.part if files["train"] == files["val"] and given.part != "all" else None
-    people = CocoKeypoints(files["train" if given.part == "train" else "val"], given.images, part=part)
+    people = open_people(files["train" if given.part == "train" else "val"], given.images, part=part)
     say_problems(people)
     check_skeletons(given.checkpoint, model, people)
     detected = DetectedBoxes(people, given.boxes) if given.boxes else None
@@ -234,7 +234,7 @@ def _eval(given: Namespace) -> int:
     )
     figures = evaluation.compute()
     if given.save_json:
-        _write_json(given.save_json, evaluation.results(people.category))
+        _write_json(given.save_json, evaluation.results(getattr(people, "category", 1)))
     _print_figures(figures, as_json=given.json)
     return 0
 

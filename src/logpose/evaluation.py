@@ -17,13 +17,14 @@ from logpose.data.transforms import CropTransform
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
-from logpose.metrics.pck import distances, pck
+from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import PoseModel
 from logpose.structures import Batch, InputError, Prediction
 
 __all__ = ["Evaluation", "Found", "check_skeletons", "evaluate", "predict_batch"]
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
+TORSO_THRESHOLDS = (0.1, 0.2)
 COVERAGE_LEVELS = (0.5, 0.9, 0.95)
 OKS_NMS_THRESHOLD = 0.9
 
@@ -164,9 +165,10 @@ class Evaluation:
         """Every figure, by name.
 
         Lengths are in pixels of the original images; `nme` and `pck@t` are relative to the longer side of a person's
-        box; `nll` is in nats per labelled joint, in crop coordinates; `coverage@l` is the share of labels in the
-        ellipse that should hold the share l; `sigma_rank` is Spearman's correlation of predicted and true distance;
-        `confidence_oks` is Pearson's of a person's confidence and OKS.
+        box, `pck_torso@t` to the distance of a shoulder and the opposite hip (people without these are left out),
+        `pckh@t` to the head's size where the data tell it; `nll` is in nats per labelled joint, in crop coordinates;
+        `coverage@l` is the share of labels in the ellipse that should hold the share l; `sigma_rank` is Spearman's
+        correlation of predicted and true distance; `confidence_oks` is Pearson's of a person's confidence and OKS.
         """
         if not self.found:  # a detector that found nobody
             ground_truth = getattr(self.people, "ground_truth", None)
@@ -183,6 +185,11 @@ class Evaluation:
             figures["error_px"] = float(np.nanmean(apart))
             figures["nme"] = float(np.nanmean(apart / side[:, None]))
             figures |= {f"pck@{t:g}": pck(apart, side, t) for t in PCK_THRESHOLDS}
+            if torso := self.model.skeleton.torso:
+                size = torso_size(at.truth, at.visible, torso)
+                figures |= {f"pck_torso@{t:g}": pck(apart, size, t) for t in TORSO_THRESHOLDS}
+            if (heads := getattr(self.people, "head_sizes", None)) is not None:
+                figures |= pckh(apart, heads[sorted(self.found)], self.model.skeleton.joints)
             figures["oks"] = float(similarity[has_label].mean())
             if self.loss is not None:
                 figures["nll"] = float(np.nanmean(at.nll))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from logpose.checkpoint import load
-from logpose.data.coco import CocoKeypoints, annotation_files
+from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.transforms import CropTransform
 from logpose.drawing import contact_sheet, draw_pose, enlarged
 from logpose.evaluation import check_skeletons, evaluate
@@ -45,7 +45,7 @@ def inspect_data(
         InputError: if the data cannot be read at all.
     """
     found = {}
-    parts = {file: CocoKeypoints(file, images) for file in dict.fromkeys(annotation_files(data).values())}
+    parts = {file: open_people(file, images) for file in dict.fromkeys(annotation_files(data).values())}
     trained, loss = (None, None) if model is None else load(model)
     if model is not None and trained is not None:  # whatever is wrong with it is said before anything is written
         if loss is None:
@@ -68,7 +68,7 @@ def inspect_data(
 
 
 def _unlikely(
-    people: CocoKeypoints, model: PoseModel, loss: LikelihoodLoss, device: str
+    people: LabelledPeople, model: PoseModel, loss: LikelihoodLoss, device: str
 ) -> tuple[list[dict[str, Any]], list[int]]:
     """The least likely label of each of the people in whom it is least likely; and their rows in the data set."""
     found = evaluate(model, people, loss, device=device, show_progress=True).arrays()
@@ -90,7 +90,7 @@ def _unlikely(
     ], rows
 
 
-def _summary(people: CocoKeypoints) -> dict[str, Any]:
+def _summary(people: LabelledPeople) -> dict[str, Any]:
     skeleton = people.skeleton
     visible = np.stack([sample.visible for sample in people.samples])
     sizes = np.array([sample.box[2:].max() for sample in people.samples])
@@ -120,7 +120,7 @@ def _origin(skeleton: Skeleton) -> str:
     return "as given, or COCO's own"
 
 
-def _hints(people: CocoKeypoints, visible: np.ndarray) -> list[str]:
+def _hints(people: LabelledPeople, visible: np.ndarray) -> list[str]:
     """What is no error but deserves a look."""
     hints = []
     if not people.skeleton.pairs and len(people.skeleton) > 1:
@@ -143,7 +143,7 @@ def _labels_outside(sample: Sample) -> bool:
     return bool(((points < low) | (points > high)).any())
 
 
-def _sheet(people: CocoKeypoints, rows: list[int] | None = None) -> Image:
+def _sheet(people: LabelledPeople, rows: list[int] | None = None) -> Image:
     """People with their labels: those of some rows, or some evenly spread over the data set."""
     if rows is None:
         rows = np.unique(np.linspace(0, len(people) - 1, min(SHOWN, len(people))).round().astype(int)).tolist()

@@ -13,15 +13,33 @@ from pathlib import Path
 from typing import Any, Literal
 
 from logpose.data import Augmentation, People
+from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.geometry import PADDING
 from logpose.losses import LikelihoodLoss, RLELoss
 from logpose.models import PoseModel, RegressionModel, create_backbone, load_backbone_weights
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["OBJECTS", "Recipe", "plain_fields", "regression"]
+__all__ = ["OBJECTS", "Recipe", "labelled_people", "plain_fields", "regression"]
 
-Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1"]
+Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1", "pck_torso@0.2", "pckh@0.5"]
+
+
+def labelled_people(recipe: Recipe, part: str) -> LabelledPeople:
+    """The people of an annotation file of any format: `recipe.data`, or for validation `recipe.val_data`.
+
+    Raises:
+        InputError: if there is no such file, or it cannot be learned from.
+    """
+    if recipe.data is None:
+        raise InputError("this recipe learns from labelled pictures: say which with --data FILE_OR_FOLDER")
+    if part == "val" and recipe.val_data is not None:
+        return open_people(annotation_files(recipe.val_data)["val"], recipe.val_images, recipe.strict)
+    files = annotation_files(recipe.data)
+    # One file has to serve for both parts only where no other is named.
+    split = part if files["train"] == files["val"] and recipe.val_data is None else None
+    images = recipe.images if part == "train" or split else recipe.val_images
+    return open_people(files[part], images, recipe.strict, split)
 
 
 def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
@@ -39,7 +57,7 @@ def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> Pose
 class Recipe:
     """Everything that one training run needs."""
 
-    people: Callable[[Recipe, str], People]
+    people: Callable[[Recipe, str], People] = labelled_people
     """Called with the recipe and "train" or "val": the data set of that part."""
     loss: Callable[[], LikelihoodLoss] = RLELoss
     """Makes the loss."""

@@ -89,6 +89,17 @@ class Skeleton:
         lower = {i for i, joint in enumerate(self.joints) if _LOWER_BODY & set(_words(joint))}
         return tuple(i for i in range(len(self)) if i not in lower) if lower else ()
 
+    @cached_property
+    def torso(self) -> tuple[tuple[int, int], ...]:
+        """The torso's diagonals, a shoulder and the opposite hip, by the joints' names; empty where one is missing."""
+        words = [set(_words(joint)) for joint in self.joints]
+
+        def place(side: str, part: str) -> int | None:
+            return next((i for i, w in enumerate(words) if part in w and w & {side, side[0]}), None)
+
+        ends = [(place(side, "shoulder"), place(_SIDES[side], "hip")) for side in ("left", "right")]
+        return tuple((a, b) for a, b in ends if a is not None and b is not None)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain containers that `from_dict` reads back; stored in checkpoints."""
         return {

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose.data.coco import CocoKeypoints, Problem, _box, annotation_files, read_json
+from logpose.data.coco import CocoKeypoints, Problem, _box, read_json
+from logpose.data.files import annotation_files
 from logpose.metrics.oks import coco_ap
 from logpose.skeletons import COCO
 from logpose.structures import InputError
@@ -488,50 +489,6 @@ def test_a_bad_image_is_a_problem_of_its_own_part_only(tmp_path: Path) -> None:
     assert [problem.where[-6:] for problem in CocoKeypoints(file, part="train").problems] == ["(id 2)"]
     with pytest.raises(InputError, match=r"id 10"):
         CocoKeypoints(file, part="val")
-
-
-LAYOUTS = {
-    "COCO's own": (
-        {"train": "annotations/person_keypoints_train2017.json", "val": "annotations/person_keypoints_val2017.json"},
-        ["annotations/instances_train2017.json", "annotations/captions_val2017.json"],
-    ),
-    "plain": ({"train": "train.json", "val": "val.json"}, []),
-    "in a folder": ({"train": "annotations/train.json", "val": "annotations/val.json"}, ["notes.json"]),
-    "one": ({"train": "all.json", "val": "all.json"}, []),
-}
-
-
-@pytest.mark.parametrize(("files", "others"), LAYOUTS.values(), ids=LAYOUTS.keys())
-def test_annotation_files_are_found(tmp_path: Path, files: dict[str, str], others: list[str]) -> None:
-    for name in (*files.values(), *others):
-        write(tmp_path, "{}", name)
-    assert annotation_files(tmp_path) == {part: tmp_path / name for part, name in files.items()}
-
-
-def test_a_file_is_both_parts(tmp_path: Path) -> None:
-    file = write(tmp_path, "{}", "mine.json")
-    assert annotation_files(file) == {"train": file, "val": file}
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        ([], r"'train' in its name, has no \.json file"),
-        (["a.json", "b.json"], r"'train' in its name, has a\.json, b\.json"),
-        (["train.json", "train_2.json", "val.json"], r"'train' in its name, has train\.json, train_2\.json"),
-        (["train.json", "test.json"], r"'val' in its name, has test\.json, train\.json"),
-    ],
-)
-def test_annotation_files_that_nothing_tells_apart(tmp_path: Path, names: list[str], message: str) -> None:
-    for name in names:
-        write(tmp_path, "{}", name)
-    with pytest.raises(InputError, match=message):
-        annotation_files(tmp_path)
-
-
-def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone: no such file or folder"):
-        annotation_files(tmp_path / "gone")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from logpose.data.coco import CocoKeypoints, annotation_files
+from logpose.data.coco import CocoKeypoints
 from logpose.data.detections import DetectedBoxes
+from logpose.data.files import annotation_files
 from logpose.structures import InputError
 
 

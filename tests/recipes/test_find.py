@@ -9,12 +9,12 @@ from logpose.recipes import available, find
 from logpose.structures import InputError
 
 MINE = """
-from logpose.recipes.coco import coco_people
+from logpose.recipe import labelled_people
 from logpose.recipe import Recipe
 
 def my_run() -> Recipe:
     '''Mine.'''
-    return Recipe(people=coco_people, epochs=3)
+    return Recipe(people=labelled_people, epochs=3)
 """
 
 

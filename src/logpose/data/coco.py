@@ -21,7 +21,7 @@ from logpose.data.images import check_image, image_size
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Sample
 
-__all__ = ["FARTHEST", "CocoKeypoints", "Problem", "annotation_files", "read_json", "whole"]
+__all__ = ["FARTHEST", "HOLD_OUT", "CocoKeypoints", "Problem", "read_json", "whole"]
 
 FARTHEST = 1e6
 """Pixels: no place or side is larger, and float32 still tells tenths of them apart."""
@@ -336,29 +336,3 @@ def _image_folder(file: Path, rows: Sequence[Any]) -> Path:
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     places = [root / split, root / "images" / split, root / "images", root, file.parent]
     return next((place for place in places if (place / str(name)).is_file()), places[0])
-
-
-def annotation_files(data: Path) -> dict[str, Path]:
-    """The annotation file of each part ("train", "val") of a data set; the same file twice if it has but one.
-
-    Args:
-        data: a JSON file, or a folder with one or more of them in it or in its `annotations`.
-
-    Raises:
-        InputError: if there is none, or several that nothing tells apart.
-    """
-    if not data.exists():
-        raise InputError(f"{data}: no such file or folder")
-    if data.is_file():
-        return {"train": data, "val": data}
-    folder = data / "annotations" if (data / "annotations").is_dir() else data
-    files = sorted(folder.glob("*.json"))
-    files = [file for file in files if file.name.startswith("person_keypoints")] or files
-    if len(files) == 1:
-        return {"train": files[0], "val": files[0]}
-    parts = {part: [file for file in files if part in file.stem] for part in ("train", "val")}
-    for part, found in parts.items():
-        if len(found) != 1:
-            listed = ", ".join(file.name for file in found or files) or "no .json file"
-            raise InputError(f"{folder}: needs one annotation file with {part!r} in its name, has {listed}")
-    return {part: found[0] for part, found in parts.items()}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from logpose.data.coco import FARTHEST, CocoKeypoints, read_json, whole
+from logpose.data.crops import People
 from logpose.structures import InputError, Sample
 
 __all__ = ["DetectedBoxes"]
@@ -27,10 +28,13 @@ class DetectedBoxes:
         passed_over: how many boxes are of other categories, or on images that the data set does not have.
 
     Raises:
-        InputError: if the file is no such list, a row of it is malformed, or it is about other images.
+        InputError: if the data set is not a COCO file, the boxes' file is no such list, a row of it is malformed, or it
+            is about other images.
     """
 
-    def __init__(self, labels: CocoKeypoints, file: Path) -> None:
+    def __init__(self, labels: People, file: Path) -> None:
+        if not isinstance(labels, CocoKeypoints):
+            raise InputError(f"{file}: boxes name images by COCO's ids, which the data set's format does not have")
         self.labels, self.skeleton, self.category = labels, labels.skeleton, labels.category
         content = read_json(file)
         if not isinstance(content, list):

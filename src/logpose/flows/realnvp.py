@@ -38,7 +38,7 @@ class RealNVP(nn.Module):
 
     Args:
         dim: D, at least 2 (a coupling layer needs something to keep and something to move).
-        layers: how many coupling layers; in turn they move the first ⌈D / 2⌉ dimensions, as the paper's do, and the rest.
+        layers: how many coupling layers. In turn they move the first ⌈D / 2⌉ dimensions, as in the paper, and the rest.
         hidden: widths of the hidden layers of the scale and shift networks.
         activation: between the linear layers, by its name in `torch.nn.functional`.
 

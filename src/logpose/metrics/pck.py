@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["distances", "pck"]
+__all__ = ["distances", "pck", "pckh", "torso_size"]
+
+PCKH_AUC = tuple(i / 100 for i in range(51))
+"""Thresholds 0, 0.01, …, 0.5 over which MPII's evaluation averages."""
+PCKH_LEFT_OUT = ("pelvis", "thorax")
+"""Joints that the mean of MPII's evaluation leaves out."""
 
 
 def distances(
@@ -21,14 +26,64 @@ def pck(distance: Float[np.ndarray, "N K"], reference: Float[np.ndarray, "N"], t
 
     Args:
         distance: as `distances` gives; NaN where there is no label.
-        reference: length that each person is measured by (longer side of the box, torso, head), > 0.
+        reference: length that each person is measured by (longer side of the box, torso, head), > 0; people for whom
+            it is not known (NaN) are left out.
         threshold: fraction of it.
 
     Returns:
         the share of all labelled joints, in [0, 1]; NaN if none is labelled.
     """
-    labelled = ~np.isnan(distance)
+    labelled = ~np.isnan(distance) & ~np.isnan(reference)[:, None]
     if not labelled.any():
         return float("nan")
     near = distance <= threshold * reference[:, None]
     return float(near[labelled].mean())
+
+
+def torso_size(
+    truth: Float[np.ndarray, "N K D"], visible: Int[np.ndarray, "N K"], diagonals: tuple[tuple[int, int], ...]
+) -> Float[np.ndarray, "N"]:
+    """Length of each person's torso, from a shoulder to the opposite hip, as LSP's PCK is measured by.
+
+    Args:
+        truth: labelled positions.
+        visible: 0 where there is no label.
+        diagonals: pairs of joints, `Skeleton.torso`; the first of which both ends are labelled is taken.
+
+    Returns:
+        in the labels' unit; NaN where no diagonal is labelled, or it has no length.
+    """
+    size = np.full(len(truth), np.nan)
+    for a, b in reversed(diagonals):
+        length = np.linalg.norm(truth[:, a] - truth[:, b], axis=-1)
+        size = np.where((visible[:, a] > 0) & (visible[:, b] > 0) & (length > 0), length, size)
+    return size
+
+
+def pckh(distance: Float[np.ndarray, "N K"], head: Float[np.ndarray, "N"], joints: tuple[str, ...]) -> dict[str, float]:
+    """MPII's PCKh: joints that are nearer than a fraction of the head's size (Andriluka et al. 2014).
+
+    The mean is over labelled joints without pelvis and thorax, and a joint on the threshold is not near enough, as in
+    the evaluation that HRNet and mmpose use.
+
+    Args:
+        distance: as `distances` gives; NaN where there is no label.
+        head: 0.6 times the diagonal of each person's head box.
+        joints: names of the K joints.
+
+    Returns:
+        `pckh@0.5`, `pckh@0.1`, `pckh_auc` (the mean over 0, 0.01, …, 0.5) and `pckh@0.5_JOINT` of every joint, as
+        shares; NaN where nobody is labelled.
+    """
+    labelled = ~np.isnan(distance)
+    counted = labelled & ~np.isin(joints, PCKH_LEFT_OUT)
+
+    def share(threshold: float, where: np.ndarray) -> float:
+        near = distance < threshold * head[:, None]
+        return float(near[where].mean()) if where.any() else float("nan")
+
+    figures = {f"pckh@{t:g}": share(t, counted) for t in (0.5, 0.1)}
+    figures["pckh_auc"] = float(np.mean([share(t, counted) for t in PCKH_AUC]))
+    for k, joint in enumerate(joints):
+        figures[f"pckh@0.5_{joint}"] = share(0.5, labelled & (np.arange(len(joints)) == k))
+    return figures

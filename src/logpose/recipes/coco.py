@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from logpose.data.coco import CocoKeypoints, annotation_files
 from logpose.losses import L1Loss, RLELoss
 from logpose.recipe import Recipe
-from logpose.structures import InputError
 
 __all__ = ["coco_resnet18_rle", "coco_resnet50_l1", "coco_resnet50_rle"]
-
-
-def coco_people(recipe: Recipe, part: str) -> CocoKeypoints:
-    """The labelled people of a COCO keypoint file: `recipe.data`, or for validation `recipe.val_data`.
-
-    Raises:
-        InputError: if there is no such file, or it cannot be learned from.
-    """
-    if recipe.data is None:
-        raise InputError("this recipe learns from a COCO keypoint file: say which with --data FILE_OR_FOLDER")
-    if part == "val" and recipe.val_data is not None:
-        return CocoKeypoints(annotation_files(recipe.val_data)["val"], recipe.val_images, recipe.strict)
-    files = annotation_files(recipe.data)
-    # One file has to serve for both parts only where no other is named.
-    split = part if files["train"] == files["val"] and recipe.val_data is None else None
-    images = recipe.images if part == "train" or split else recipe.val_images
-    return CocoKeypoints(files[part], images, recipe.strict, split)
 
 
 def coco_resnet50_rle() -> Recipe:
@@ -34,18 +15,17 @@ def coco_resnet50_rle() -> Recipe:
     differs in the loss (the normalised density), in clipping gradients at a norm of 1, and in the batch: there are 32
     people on each of 8 GPUs.
     """
-    return Recipe(people=coco_people, loss=RLELoss, epochs=270)
+    return Recipe(loss=RLELoss, epochs=270)
 
 
 def coco_resnet50_l1() -> Recipe:
     """ResNet-50 at 256×192 by L1, direct regression (the row of Table 1 for which the paper gives 58.1 AP)."""
-    return Recipe(people=coco_people, loss=L1Loss, epochs=270)
+    return Recipe(loss=L1Loss, epochs=270)
 
 
 def coco_resnet18_rle() -> Recipe:
     """ResNet-18 at 128×128 by RLE from random weights: for small data sets of one's own, learned on a CPU."""
     return Recipe(
-        people=coco_people,
         loss=RLELoss,
         backbone="resnet18",
         weights="random",

@@ -1,0 +1,125 @@
+"""Leeds Sports Pose and its extension: one `joints.mat` and a folder of numbered photographs.
+
+LSP (Johnson and Everingham, BMVC 2010) has `joints` of 3×14×N, whose third row says that a joint is hidden; all joints
+are labelled, the first half of its 2,000 people is for training. LSP-Extended (CVPR 2011) has 14×3×N, whose third
+column says that a joint is labelled; its labels come from crowd workers. Neither has boxes: a person's is the tight box
+of the labelled joints.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from logpose.data.coco import FARTHEST, Problem
+from logpose.data.images import check_image
+from logpose.data.matlab import read_matlab
+from logpose.skeletons import LSP
+from logpose.structures import InputError, Sample
+
+__all__ = ["LspPeople"]
+
+HELD_OUT = 1000
+"""People at the end of a file that are held out, as in LSP's own split (half of them where there are fewer)."""
+JOINTS_LEAST = 2
+"""Labelled joints that make a box."""
+
+
+class LspPeople:
+    """The people of a `joints.mat`.
+
+    Coordinates are taken as they stand; what little the format's papers leave open (whether the first pixel is 0 or 1)
+    is far below the noise of the labels.
+
+    Args:
+        file: the MATLAB file.
+        images: the folder with `im0001.jpg` or `im00001.jpg` and so on; `images` beside the file when None.
+        strict: refuse the file if any row is wrong.
+        part: "val" for the last 1,000 people, "train" for those before them; None takes all.
+
+    Attributes:
+        skeleton: LSP's 14 joints.
+        problems: people who were left out.
+        counts: how many people the file holds, and how many have too few joints.
+
+    Raises:
+        InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row.
+    """
+
+    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+        self.file, self.skeleton = file, LSP
+        self.image_folder = images or file.parent / "images"
+        self.problems: list[Problem] = []
+        self.counts: Counter[str] = Counter()
+        positions, visible = _read(file)
+        digits = 4 if (self.image_folder / "im0001.jpg").is_file() else 5
+        first_held_out = len(positions) - min(HELD_OUT, len(positions) // 2)
+        self.samples: list[Sample] = []
+        for i in range(len(positions)):
+            if part is not None and (i >= first_held_out) != (part == "val"):
+                continue
+            self.counts["annotations"] += 1
+            name = self.image_folder / f"im{i + 1:0{digits}d}.jpg"
+            person = self._person(i, name, positions[i], visible[i])
+            if isinstance(person, Problem):
+                self.problems.append(person)
+            elif person is not None:
+                self.samples.append(person)
+        self.counts["people"] = len(self.samples)
+        if strict and self.problems:
+            raise InputError(f"{self.problems[0]} (and {len(self.problems) - 1} more wrong rows)")
+        if not self.samples:
+            first = f"; the first of {len(self.problems)} wrong rows: {self.problems[0]}" if self.problems else ""
+            raise InputError(f"{file}: nobody with labelled joints to learn from{first}")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def _person(
+        self, i: int, image: Path, positions: Float[np.ndarray, "14 2"], visible: Int[np.ndarray, "14"]
+    ) -> Sample | Problem | None:
+        where = f"{self.file}: person {i + 1} ({image.name})"
+        labelled = positions[visible > 0]
+        if not np.isfinite(labelled).all() or np.abs(labelled).max(initial=0) > FARTHEST:
+            return Problem(where, f"joints that are not finite, or {FARTHEST:g} pixels off or more")
+        if len(labelled) < JOINTS_LEAST or not np.ptp(labelled, axis=0).any():
+            self.counts["with too few labelled joints"] += 1
+            return None
+        if fault := check_image(image):
+            return Problem(where, fault, str(image))
+        low, extent = labelled.min(axis=0), np.ptp(labelled, axis=0)
+        return Sample(
+            image=image,
+            box=np.concatenate([low, extent]),
+            keypoints=np.where(visible[:, None] > 0, positions, 0),
+            visible=visible,
+            # What OKS is measured by: no outlines were drawn, and a line of joints has no area.
+            area=float(max(extent.prod(), extent.max() ** 2 / 4)),
+            image_id=i + 1,
+            id=i + 1,
+        )
+
+
+def _read(file: Path) -> tuple[Float[np.ndarray, "N 14 2"], Int[np.ndarray, "N 14"]]:
+    """Positions, and COCO's flags of visibility."""
+    joints = read_matlab(file, "joints")
+    count = len(LSP)
+    if joints.shape[:2] == (count, 3) and joints.ndim == 3:
+        rows, labelled_by = joints.transpose(2, 0, 1), True
+    elif joints.shape[:2] == (3, count) and joints.ndim == 3:
+        rows, labelled_by = joints.transpose(2, 1, 0), False
+    else:
+        shape = "×".join(map(str, joints.shape))
+        raise InputError(f"{file}: joints must be {count}×3×N (LSP-Extended) or 3×{count}×N (LSP), is {shape}")
+    flags = rows[..., 2]
+    wrong = np.flatnonzero(~np.isin(flags, (0, 1)).all(axis=1))
+    if len(wrong):
+        raise InputError(f"{file}: the flags of joints must be 0 or 1, those of person {wrong[0] + 1} are not")
+    visible = np.where(flags > 0, 2, 0) if labelled_by else np.where(flags > 0, 1, 2)
+    return rows[..., :2].astype(np.float64), visible.astype(np.int64)

@@ -1,0 +1,147 @@
+"""MPII Human Pose as HRNet and mmpose have it: lists of people, and head boxes in a file of their own.
+
+An entry is {image, center, scale, joints, joints_vis}: the person's rough centre, height over 200 pixels, and sixteen
+joints, all counted from 1 as in MATLAB. (The other form, COCO's with MPII's joints, is read by `data.coco`.)
+`mpii_gt_val.mat` beside the list holds the head boxes that PCKh measures by.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, read_json
+from logpose.data.images import check_image
+from logpose.data.matlab import read_matlab
+from logpose.skeletons import MPII
+from logpose.structures import InputError, Sample
+
+__all__ = ["MpiiPeople"]
+
+PERSON = 200.0
+"""Pixels of a person of scale 1."""
+LOWERED = 15.0
+"""Pixels, times the scale, by which a person's box lies below the given centre (HRNet's and mmpose's data sets)."""
+HEAD_SHARE = 0.6
+"""Of the diagonal of the head's box: the size of the head that PCKh measures by (the benchmark's own evaluation)."""
+HEADS = "mpii_gt_val.mat"
+
+
+class MpiiPeople:
+    """The people of such a list.
+
+    Args:
+        file: the JSON file.
+        images: the folder with its pictures; when None, `images` beside the file or its folder, or the folder itself.
+        strict: refuse the file if any row is wrong.
+        part: of the images, those "train" or "val" (every tenth) when one file has to serve as both; None takes all.
+
+    Attributes:
+        skeleton: MPII's 16 joints.
+        problems: rows that were left out.
+        counts: how many rows the file holds, and how many have no labels.
+        head_sizes: pixels, of each person, from `mpii_gt_val.mat` beside the file; None without one that fits.
+
+    Raises:
+        InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row.
+    """
+
+    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+        content = read_json(file)
+        if not isinstance(content, list):
+            raise InputError(f"{file}: not an MPII file, which is a list of people")
+        self.file, self.skeleton = file, MPII
+        names = [str(row.get("image")) if isinstance(row, dict) else "" for row in content]
+        self.image_folder = images or _image_folder(file, names)
+        self.problems: list[Problem] = []
+        self.counts: Counter[str] = Counter()
+        numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        heads = _head_sizes(file.parent / HEADS, len(content))
+        self.samples: list[Sample] = []
+        kept = []
+        for i, row in enumerate(content):
+            number = numbers[names[i]]
+            if part is not None and (number % HOLD_OUT == HOLD_OUT - 1) != (part == "val"):
+                continue
+            self.counts["annotations"] += 1
+            person = self._person(i, row, number)
+            if isinstance(person, Problem):
+                self.problems.append(person)
+            elif person is None:
+                self.counts["without labelled joints"] += 1
+            else:
+                self.samples.append(person)
+                kept.append(i)
+        self.counts["people"] = len(self.samples)
+        self.head_sizes = None if heads is None else heads[kept]
+        if strict and self.problems:
+            raise InputError(f"{self.problems[0]} (and {len(self.problems) - 1} more wrong rows)")
+        if not self.samples:
+            first = f"; the first of {len(self.problems)} wrong rows: {self.problems[0]}" if self.problems else ""
+            raise InputError(f"{file}: no labelled person to learn from{first}")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def _person(self, i: int, row: Any, number: int) -> Sample | Problem | None:
+        where = f"{self.file}: person {i}"
+        if not isinstance(row, dict) or not {"image", "center", "scale", "joints", "joints_vis"} <= row.keys():
+            return Problem(where, "a person needs image, center, scale, joints and joints_vis")
+        where += f" ({row['image']})"
+        count = len(self.skeleton)
+        try:
+            centre, scale = np.array(row["center"], dtype=np.float64), float(row["scale"])
+            joints = np.array(row["joints"], dtype=np.float64)
+            visible = np.array(row["joints_vis"], dtype=np.float64)
+        except (TypeError, ValueError):
+            return Problem(where, "center, scale, joints and joints_vis must be numbers")
+        if centre.shape != (2,) or joints.shape != (count, 2) or visible.shape != (count,):
+            return Problem(where, f"center must be 2 numbers, joints {count} pairs and joints_vis {count} numbers")
+        if not np.isin(visible, (0, 1)).all():
+            return Problem(where, "joints_vis must be 0 or 1")
+        labelled = joints[visible > 0]
+        numbers = np.concatenate([centre, labelled.ravel(), [scale]])
+        if not np.isfinite(numbers).all() or np.abs(numbers).max() > FARTHEST or scale <= 0:
+            return Problem(where, f"numbers not finite or beyond {FARTHEST:g} pixels, or a scale not above 0")
+        if not len(labelled):
+            return None
+        image = self.image_folder / str(row["image"])
+        if fault := check_image(image):
+            return Problem(where, fault, str(image))
+        side = PERSON * scale
+        middle = centre + np.array([0, LOWERED * scale]) - 1
+        return Sample(
+            image=image,
+            box=np.array([*(middle - side / 2), side, side]),
+            keypoints=np.where(visible[:, None] > 0, joints - 1, 0),
+            visible=np.where(visible > 0, 2, 0).astype(np.int64),
+            area=side**2,
+            image_id=number,
+            id=i,
+        )
+
+
+def _image_folder(file: Path, names: list[str]) -> Path:
+    places = [file.parent / "images", file.parent.parent / "images", file.parent]
+    return next((place for place in places if names and (place / names[0]).is_file()), places[0])
+
+
+def _head_sizes(file: Path, people: int) -> Float[np.ndarray, "N"] | None:
+    """Size of each person's head; None if there is no file of heads, or it is of another number of people."""
+    if not file.is_file():
+        return None
+    boxes = read_matlab(file, "headboxes_src")
+    if boxes.ndim != 3 or boxes.shape[:2] != (2, 2):
+        shape = "×".join(map(str, boxes.shape))
+        raise InputError(f"{file}: headboxes_src must be 2×2×N (corner, x and y, person), is {shape}")
+    if boxes.shape[2] != people:
+        return None
+    sizes: Float[np.ndarray, "N"] = HEAD_SHARE * np.linalg.norm(boxes[1] - boxes[0], axis=0)
+    return sizes

@@ -1,0 +1,89 @@
+"""Which file is which part's, and which reader is a file's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from logpose.data.files import annotation_files, open_people
+from logpose.structures import InputError
+
+
+def write(folder: Path, text: str, name: str) -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+LAYOUTS = {
+    "COCO's own": (
+        {"train": "annotations/person_keypoints_train2017.json", "val": "annotations/person_keypoints_val2017.json"},
+        ["annotations/instances_train2017.json", "annotations/captions_val2017.json"],
+    ),
+    "plain": ({"train": "train.json", "val": "val.json"}, []),
+    "in a folder": ({"train": "annotations/train.json", "val": "annotations/val.json"}, ["notes.json"]),
+    "one": ({"train": "all.json", "val": "all.json"}, []),
+}
+
+
+@pytest.mark.parametrize(("files", "others"), LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_annotation_files_are_found(tmp_path: Path, files: dict[str, str], others: list[str]) -> None:
+    for name in (*files.values(), *others):
+        write(tmp_path, "{}", name)
+    assert annotation_files(tmp_path) == {part: tmp_path / name for part, name in files.items()}
+
+
+def test_a_file_is_both_parts(tmp_path: Path) -> None:
+    file = write(tmp_path, "{}", "mine.json")
+    assert annotation_files(file) == {"train": file, "val": file}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], r"'train' in its name, has no \.json file"),
+        (["a.json", "b.json"], r"'train' in its name, has a\.json, b\.json"),
+        (["train.json", "train_2.json", "val.json"], r"'train' in its name, has train\.json, train_2\.json"),
+        (["train.json", "test.json"], r"'val' in its name, has test\.json, train\.json"),
+    ],
+)
+def test_annotation_files_that_nothing_tells_apart(tmp_path: Path, names: list[str], message: str) -> None:
+    for name in names:
+        write(tmp_path, "{}", name)
+    with pytest.raises(InputError, match=message):
+        annotation_files(tmp_path)
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone: no such file or folder"):
+        annotation_files(tmp_path / "gone")
+
+
+def test_a_matlab_file_is_both_parts(tmp_path: Path) -> None:
+    file = write(tmp_path, "", "joints.mat")
+    assert annotation_files(tmp_path) == {"train": file, "val": file}
+
+
+def test_the_content_tells_the_format(tmp_path: Path, coco_folder: Path) -> None:
+    assert type(open_people(coco_folder / "annotations" / "person_keypoints_val.json")).__name__ == "CocoKeypoints"
+    with pytest.raises(InputError, match=r"mpii\.json: no labelled person to learn from"):
+        open_people(write(tmp_path, "  \n[]", "mpii.json"))
+    savemat(tmp_path / "joints.mat", {"joints": np.zeros((3, 3, 3))})
+    with pytest.raises(InputError, match="joints must be 14×3×N"):
+        open_people(tmp_path / "joints.mat")
+
+
+@pytest.mark.parametrize("name", ["gone.json", "gone.mat"])
+def test_a_missing_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"gone\.\w+: no such file"):
+        open_people(tmp_path / name)
+
+
+def test_another_list(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"1 wrong rows: .*person 0: a person needs image"):
+        open_people(write(tmp_path, json.dumps([{"image_id": 3}]), "boxes.json"))

@@ -41,7 +41,7 @@ check: $(VENV)/.installed-dev ## Lint, format and types: ruff and mypy
 
 extras: $(EXTRAS)/.installed ## Install each optional extra in a room of its own (.venv-extras) and try it
 	@echo "==> pytest, with what the extras bring"
-	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/flows/test_adapters.py
+	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/flows/test_adapters.py tests/test_interop.py
 
 clean: ## Remove the environments, builds and caches (runs/ stays)
 	rm -rf $(VENV) $(EXTRAS) build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -197,7 +197,7 @@ def test_random_bytes(tmp_path: Path) -> None:
 )
 def test_torch_files_that_are_no_checkpoint(tmp_path: Path, other: object) -> None:
     torch.save(other, tmp_path / "x.ckpt")
-    with pytest.raises(InputError, match=r"x\.ckpt: a torch file, but not a checkpoint of logpose"):
+    with pytest.raises(InputError, match=r"x\.ckpt: not a checkpoint of logpose .`logpose convert` reads"):
         load(tmp_path / "x.ckpt")
 
 

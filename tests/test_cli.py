@@ -28,28 +28,6 @@ def run(capsys, *words):
     return code, out, err
 
 
-def test_help_names_every_command(capsys):
-    code, out, _ = run(capsys, "--help")
-    assert code == 0
-    for command in ("demo", "train", "eval", "predict", "recipes", "inspect", "synth"):
-        assert command in out
-
-
-@pytest.mark.parametrize("command", ["demo", "train", "eval", "predict", "recipes", "inspect", "synth"])
-def test_every_command_has_help(capsys, command):
-    code, out, _ = run(capsys, command, "--help")
-    assert code == 0
-    assert "usage: logpose" in out
-
-
-def test_without_a_command_or_with_a_typo_it_says_what_there_is(capsys):
-    for words in ((), ("trian",), ("train",), ("eval",)):
-        code, out, err = run(capsys, *words)
-        assert code == 2
-        assert not out
-        assert err
-
-
 def test_recipes_are_listed_one_a_line(capsys):
     code, out, _ = run(capsys, "recipes")
     assert code == 0
@@ -347,3 +325,22 @@ def test_training_that_diverges_says_so(refused, coco_folder, tmp_path):
     told = refused("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "run", *small.split())
     assert "no longer finite in epoch 1: start with a lower --lr" in told
     assert not (tmp_path / "run" / "best.ckpt").exists()
+
+
+def test_a_checkpoint_becomes_a_folder_that_every_command_takes(capsys, refused, coco_folder, tiny_run, tmp_path):
+    out = tmp_path / "mine"
+    code, said, err = run(capsys, "convert", tiny_run / "best.ckpt", "--out", out)
+    assert (code, said) == (0, "")
+    assert "17 joints" in err
+    assert sorted(file.name for file in out.iterdir()) == ["config.json", "model.safetensors"]
+    ckpt = tiny_run / "best.ckpt"
+    figures = [run(capsys, "eval", each, "--data", coco_folder, "--json")[1] for each in (ckpt, out)]
+    assert figures[0] == figures[1]
+    picture = next((coco_folder / "val").iterdir())
+    assert run(capsys, "predict", out, picture)[0] == 0
+    assert "not empty" in refused("convert", ckpt, "--out", out)
+    other = tmp_path / "other"
+    assert "config.json: no such checkpoint" in refused("convert", coco_folder, "--out", other)
+    assert picture.name in refused("convert", picture, "--out", other)
+    assert "best.ckpt" in refused("convert", ckpt, "--out", other, "--origin", "mmpose")
+    assert not other.exists()

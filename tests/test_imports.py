@@ -34,6 +34,7 @@ ROOMS = (
     {"drawing"},
     {"export", "report"},
     {"demo", "inspection"},
+    {"arguments"},
     {"cli"},
     {"__main__"},
 )

@@ -1,15 +1,18 @@
 """Checkpoints: a trained model in one file that can be read safely, without the code that trained it.
 
 The file is one of Lightning's (so that training can resume from it) with one entry more, `logpose`: plain values from
-which model and loss are built again. It is read with `weights_only=True`; nothing in it is executed.
+which model and loss are built again. It is read with `weights_only=True`; nothing in it is executed. For passing on
+there is a folder with the same: `model.safetensors` holds the tensors and `config.json` the entry.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from logpose.flows import RealNVP
@@ -19,10 +22,13 @@ from logpose.models.backbones import Backbone
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["describe", "load", "load_model", "read"]
+__all__ = ["describe", "load", "load_model", "read", "save"]
 
 FORMAT = 1
 """Version of the `logpose` entry; raised when an older reader could not make sense of a newer file."""
+
+TENSORS, CONFIG = "model.safetensors", "config.json"
+"""Files of the folder form, by the Hub's usual names."""
 
 FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
 
@@ -46,7 +52,13 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Pos
             raise InputError(f"{error}; a backbone of your own is passed as load_model(path, backbone=…)") from error
     skeleton = Skeleton.from_dict(config["skeleton"])
     return RegressionModel(
-        backbone, skeleton, size, int(config["dim"]), bool(config["predicts_sigma"]), float(config["padding"])
+        backbone,
+        skeleton,
+        size,
+        int(config["dim"]),
+        bool(config["predicts_sigma"]),
+        float(config["padding"]),
+        unit_features=bool(config["unit_features"]),
     )
 
 
@@ -60,7 +72,7 @@ def build_loss(config: dict[str, Any]) -> LikelihoodLoss | None:
         parts = [build_loss({"kind": RLELoss.__name__, **settings[part]}) for part in ("space", "plane")]
         space, plane = (part if isinstance(part, RLELoss) else None for part in parts)
         return MixedRLELoss(space, plane) if space and plane else None
-    if kind != RLELoss.__name__ or settings["flow"] is None:
+    if kind != RLELoss.__name__ or settings["flow"] is None:  # also of a model that came without one
         return None
     flow = dict(settings.pop("flow"))
     return RLELoss(RealNVP(**{**flow, "hidden": tuple(flow["hidden"])}), **settings)
@@ -69,28 +81,37 @@ def build_loss(config: dict[str, Any]) -> LikelihoodLoss | None:
 def read(path: Path) -> dict[str, Any]:
     """The content of a checkpoint, with its `logpose` entry checked and nothing built from it.
 
+    Args:
+        path: a file that training wrote, or a folder that `save` did.
+
     Raises:
         InputError: if the file is missing, or is not such a checkpoint.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint")
+    folder = path if path.is_dir() else None
+    missing = [file for file in ([path / CONFIG, path / TENSORS] if folder else [path]) if not file.is_file()]
+    if missing:
+        raise InputError(f"{missing[0]}: no such checkpoint")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if folder:
+            entry = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            content = {"logpose": entry, "state_dict": load_file(folder / TENSORS)}
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(f"{path}: not a checkpoint, or damaged") from error
     entry = content.get("logpose") if isinstance(content, dict) else None
     if not isinstance(entry, dict) or "state_dict" not in content:
-        raise InputError(f"{path}: a torch file, but not a checkpoint of logpose")
+        raise InputError(f"{path}: not a checkpoint of logpose (`logpose convert` reads the paper's and mmpose's)")
     if entry.get("format") != FORMAT:
         raise InputError(f"{path}: checkpoint format {entry.get('format')}, this logpose reads format {FORMAT}")
-    return content  # type: ignore[no-any-return]
+    return content
 
 
 def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
     """Model and loss of a checkpoint, on the CPU, in evaluation mode.
 
     Args:
-        path: a `.ckpt` file that `logpose train` wrote.
+        path: a `.ckpt` file that `logpose train` wrote, or a folder that `save` or `logpose convert` did.
         backbone: for a model whose backbone `create_backbone` does not know.
 
     Raises:
@@ -115,6 +136,25 @@ def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel,
 def load_model(path: Path | str, backbone: Backbone | None = None) -> PoseModel:
     """The model of a checkpoint, on the CPU, in evaluation mode; see `load` for arguments and errors."""
     return load(path, backbone)[0]
+
+
+def save(model: PoseModel, loss: LikelihoodLoss | None, folder: Path, **notes: Any) -> None:
+    """Write model and loss as a folder of `model.safetensors` and `config.json`, which `load` reads.
+
+    Args:
+        model: the model.
+        loss: what it was trained with; without it the model predicts all the same, but has no likelihood to measure.
+        folder: made if it is not there; the two files are replaced.
+        notes: plain values to keep beside (figures, where it came from, the recipe).
+    """
+    state = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
+    entry = {"format": FORMAT, "model": model.config(), "loss": {"kind": None}, **notes}
+    if loss is not None:
+        entry = {**describe(model, loss), **notes}
+        state |= {f"loss.{key}": tensor for key, tensor in loss.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({key: tensor.contiguous() for key, tensor in state.items()}, folder / TENSORS)
+    (folder / CONFIG).write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
 
 
 def _fill(module: nn.Module, prefix: str, state: dict[str, Any]) -> None:

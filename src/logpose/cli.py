@@ -12,11 +12,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from jsonargparse import ActionYesNo, ArgumentParser, Namespace
+from jsonargparse import Namespace
 
-from logpose import __version__
+from logpose.arguments import command_parser
 from logpose.structures import InputError
 
 __all__ = ["main"]
@@ -38,17 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["train"]:
             return _train(words[1:])
-        if words[:1] == ["synth"]:
+        if words[:1] in (["synth"], ["convert"]):
             from logpose.recipe_flags import as_parsed
 
             words = as_parsed(words, {"size": (), "people": ()})
         arguments = [_with_dashes(word) for word in words]
-        parser, commands = _parser()
+        parser = command_parser()
         if not arguments:
             parser.print_help(sys.stderr)
             return 2
         parsed = parser.parse_args(arguments)
-        return commands[parsed.command](parsed[parsed.command])
+        return COMMANDS[parsed.command](parsed[parsed.command])
     except InputError as error:
         # One from a loader's process carries that process's traceback before what it says.
         said = str(error).splitlines()[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
@@ -63,95 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("logpose: interrupted", file=sys.stderr)
         return 130
-
-
-def _parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], int]]]:
-    parser = ArgumentParser(prog="logpose", description="Keypoints with a confidence that can be trusted.")
-    parser.add_argument("--version", action="version", version=f"logpose {__version__}")
-    subcommands = parser.add_subcommands(dest="command", title="commands", metavar="COMMAND")
-
-    demo = ArgumentParser(description="Train on built-in synthetic people by RLE and by L1, and show what was learned.")
-    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for checkpoint, pictures, report")
-    demo.add_argument("--seed", type=int, default=0, help="of both runs")
-    demo.add_argument("--epochs", type=int | None, default=None, help="instead of the recipe's")
-    demo.add_argument("--people", type=int | None, default=None, help="to learn from, instead of the recipe's number")
-    subcommands.add_subcommand("demo", demo, help="train on synthetic people and show what was learned, in minutes")
-
-    train = ArgumentParser()
-    subcommands.add_subcommand("train", train, help="train a recipe on your data; `logpose train RECIPE --help`")
-
-    evaluate = ArgumentParser(description="Measure a checkpoint on a data set: AP/AR, PCK, error in pixels, NLL.")
-    evaluate.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
-    evaluate.add_argument("--data", type=Path, required=True, help="annotation file, or a folder: its validation part")
-    evaluate.add_argument("--part", type=Literal["val", "train", "all"], default="all", help=PART_HELP)
-    evaluate.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
-    evaluate.add_argument("--boxes", type=Path | None, default=None, help="detected boxes (a COCO detections file)")
-    evaluate.add_argument(
-        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=True, help="average with the mirrored crop"
-    )
-    evaluate.add_argument("--batch-size", type=int, default=64, help="crops at a time")
-    evaluate.add_argument("--workers", type=int, default=0, help="processes that cut crops")
-    evaluate.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
-    evaluate.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file")
-    evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
-    subcommands.add_subcommand("eval", evaluate, help="measure a checkpoint on a data set")
-
-    predict = ArgumentParser(description="Find joints in photographs: positions, sigma in pixels, confidence.")
-    predict.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
-    predict.add_argument("images", type=Path, nargs="+", help="pictures and folders of pictures")
-    predict.add_argument(
-        "--boxes", type=Path | None, default=None, help="boxes of people; without, an image is one person"
-    )
-    predict.add_argument("--box-score", type=float, default=0.0, help="least score of a box")
-    predict.add_argument("--box-category", type=int | None, default=None, help="category_id of the boxes to take")
-    predict.add_argument(
-        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=False, help="average with the mirrored crop"
-    )
-    predict.add_argument("--batch-size", type=int, default=64, help="crops at a time")
-    predict.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
-    predict.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file, with sigma")
-    predict.add_argument(
-        "--save-images", type=Path | None, default=None, help="folder for pictures with the poses drawn in"
-    )
-    predict.add_argument("--json", action="store_true", help="print the people as JSON")
-    subcommands.add_subcommand("predict", predict, help="find joints in photographs")
-
-    recipes = ArgumentParser(description="The recipes that come with logpose.")
-    subcommands.add_subcommand("recipes", recipes, help="list the recipes that `train` knows")
-
-    inspect = ArgumentParser(
-        description="Counts, skeleton, label problems and a contact sheet of a COCO keypoint data set."
-    )
-    inspect.add_argument("data", type=Path, help="annotation file, or a folder with annotations and images")
-    inspect.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
-    inspect.add_argument(
-        "--model", type=Path | None, default=None, help="checkpoint: name the labels it finds unlikely"
-    )
-    inspect.add_argument("--device", type=str, default="auto", help="of --model: cpu, cuda, cuda:1, mps, auto")
-    inspect.add_argument("--out", type=Path, default=Path("runs/inspect"), help="folder for contact sheets")
-    inspect.add_argument("--json", action="store_true", help="print what was found as JSON")
-    subcommands.add_subcommand("inspect", inspect, help="look at a data set before learning from it")
-
-    synth = ArgumentParser(description="Write synthetic people as a COCO keypoint data set.")
-    synth.add_argument("out", type=Path, help="folder to make")
-    synth.add_argument("--train", type=int, default=2000, help="images of the training part")
-    synth.add_argument("--val", type=int, default=200, help="images of the validation part")
-    synth.add_argument("--size", type=tuple[int, int], default=(240, 180), help="height and width of the images")
-    synth.add_argument("--people", type=tuple[int, int], default=(1, 3), help="fewest and most people in an image")
-    synth.add_argument(
-        "--noise", action=ActionYesNo(no_prefix="no-"), default=False, help="noise on the labels of the training part"
-    )
-    synth.add_argument("--easy", action="store_true", help="all stand, walk or run, face the camera, are seen whole")
-    synth.add_argument("--seed", type=int, default=0, help="of the people")
-    subcommands.add_subcommand("synth", synth, help="write synthetic people as a COCO data set")
-
-    commands = {
-        "demo": _demo, "eval": _eval, "predict": _predict, "recipes": _recipes, "inspect": _inspect, "synth": _synth,
-    }  # fmt: skip
-    return parser, commands
-
-
-PART_HELP = "of a folder: its validation (all, val) or training file; of one file: all, or what training held out (val)"
 
 
 # Each command imports what it needs, so that the others do not wait for it.
@@ -318,6 +229,22 @@ def _synth(given: Namespace) -> int:
     return 0
 
 
+def _convert(given: Namespace) -> int:
+    from logpose import skeletons
+    from logpose.checkpoint import save
+    from logpose.interop import load_weights, push_to_hub
+
+    if given.out.is_file() or (given.out.is_dir() and any(given.out.iterdir())):
+        raise InputError(f"{given.out}: is a file, or a folder that is not empty; choose another --out")
+    skeleton = None if given.skeleton is None else getattr(skeletons, given.skeleton.upper())
+    model, loss = load_weights(given.source, given.origin, skeleton, given.size)
+    save(model, loss, given.out, converted_from=given.source.name)
+    print(f"wrote {given.out}: {len(model.skeleton)} joints, crops of {model.size[0]}×{model.size[1]}", file=sys.stderr)
+    if given.push_to:
+        print(push_to_hub(model, loss, given.push_to))
+    return 0
+
+
 def _places(images: list[Path], folder: Path) -> dict[Path, Path]:
     """Where each picture's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
     if folder.exists() and not folder.is_dir():
@@ -380,6 +307,12 @@ def _device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
     return name
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "demo": _demo, "eval": _eval, "predict": _predict, "recipes": _recipes, "inspect": _inspect, "synth": _synth,
+    "convert": _convert,
+}  # fmt: skip
 
 
 def _log_to_stderr() -> None:

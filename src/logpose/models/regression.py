@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from logpose.geometry import PADDING
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
@@ -32,6 +33,8 @@ class RegressionModel(PoseModel):
         padding: how much larger than a person's box the region is that its crops show.
         pixel_mean: subtracted from each channel (RGB in [0, 1]).
         pixel_std: what the difference is divided by.
+        unit_features: whether mu is read from features scaled to length 1, as in the paper's released code; sigma is
+            read from the features as they are.
     """
 
     def __init__(
@@ -44,9 +47,10 @@ class RegressionModel(PoseModel):
         padding: float = PADDING,
         pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
+        unit_features: bool = False,
     ) -> None:
         super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
-        self.backbone = backbone
+        self.backbone, self.unit_features = backbone, unit_features
         self.fc_mu = nn.Linear(backbone.channels, len(skeleton) * dim)
         self.fc_sigma = nn.Linear(backbone.channels, len(skeleton) * dim) if predicts_sigma else None
         for layer in filter(None, (self.fc_mu, self.fc_sigma)):
@@ -61,7 +65,7 @@ class RegressionModel(PoseModel):
         # In half precision positions would come in steps of half a pixel.
         with torch.autocast(features.device.type, enabled=False):
             pooled = features.to(self.fc_mu.weight.dtype).mean(dim=(2, 3))
-            mu = self.fc_mu(pooled).view(shape)
+            mu = self.fc_mu(F.normalize(pooled) if self.unit_features else pooled).view(shape)
             if self.fc_sigma is None:
                 sigma = torch.ones_like(mu)
                 return Prediction(mu, sigma, sigma.mean(dim=-1), self.law)
@@ -78,4 +82,5 @@ class RegressionModel(PoseModel):
             "dim": self.dim,
             "predicts_sigma": self.fc_sigma is not None,
             "padding": self.padding,
+            "unit_features": self.unit_features,
         }

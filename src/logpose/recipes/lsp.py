@@ -14,7 +14,7 @@ def lsp_resnet18_rle() -> Recipe:
         backbone="resnet18",
         weights="random",
         size=(128, 128),
-        epochs=30,
+        epochs=20,
         batch_size=64,
         optimizer="adamw",
         lr=2e-3,

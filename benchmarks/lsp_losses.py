@@ -1,0 +1,141 @@
+"""The losses on photographs: one network, one budget, LSP-Extended's noisy labels, each loss from random weights.
+
+    python benchmarks/lsp_losses.py --data PATH/TO/lspet
+
+The recipe is `lsp_resnet18_rle`: all people but the last 1,000 to learn from, those to be measured on. A run's figures
+go to `benchmarks/figures/lsp_losses.json` as soon as it is finished, and a run that is there is not made again, so the
+table grows over days. Each run's folder keeps its checkpoint and the `config.yaml` that makes it again.
+
+    pck_torso@t     share of joints nearer than t of the torso (shoulder to opposite hip), person-centric
+    error           mean distance of a joint from its label, pixels
+    nll             nats per joint, in crop coordinates; of what the loss claims
+    confidence_oks  Pearson's correlation of a person's confidence with OKS
+    sigma_rank      Spearman's of a joint's spread with its error
+    coverage@0.9    share of labels in the region that claims 90 %
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from logpose.checkpoint import load
+from logpose.evaluation import Evaluation, evaluate
+from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, RLELoss
+from logpose.metrics.calibration import coverage
+from logpose.recipe import labelled_people
+from logpose.recipes.lsp import lsp_resnet18_rle
+from logpose.structures import LEVELS
+from logpose.training import fit
+
+# Those of which several seeds matter most come first.
+LOSSES: dict[str, Callable[[], LikelihoodLoss]] = {
+    "L1": L1Loss,
+    "RLE normalized": RLELoss,
+    "RLE paper": partial(RLELoss, convention="paper"),
+    "Laplace": Laplace,
+    "RLE released": partial(RLELoss, convention="released"),
+    "Gaussian": Gaussian,
+    "DLE": partial(RLELoss, mode="dle"),
+    "L2": L2Loss,
+}
+SHOWN = ("pck_torso@0.2", "pck_torso@0.1", "error_px", "nll", "confidence_oks", "sigma_rank", "coverage@0.9")
+KEPT_SHARES = tuple(i / 20 for i in range(20, 0, -1))
+FIGURES = Path(__file__).parent / "figures" / "lsp_losses.json"
+
+
+def measured(evaluation: Evaluation) -> dict[str, Any]:
+    """Every figure, and the two curves that are drawn."""
+    figures: dict[str, Any] = {name: value for name, value in evaluation.compute().items() if value == value}
+    at = evaluation.arrays()
+    if not np.isfinite(at.std).all():
+        return figures
+    figures["_coverage"] = coverage(at.radius(), evaluation.model.law.radius.tolist())
+    labelled = at.visible > 0
+    apart = np.linalg.norm(at.predicted - at.truth, axis=-1)[labelled]
+    spread = np.sqrt((at.std**2).sum(axis=-1))[labelled]
+    by_spread, by_error = apart[np.argsort(spread, kind="stable")], np.sort(apart)
+    for name, ordered in (("_sparsification", by_spread), ("_oracle", by_error)):
+        figures[name] = [float(ordered[: max(1, round(share * len(apart)))].mean()) for share in KEPT_SHARES]
+    return figures
+
+
+def table(figures: dict[str, dict[str, Any]]) -> str:
+    """Mean and standard deviation over seeds, of every loss."""
+    lines = ["| loss | seeds | " + " | ".join(SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 2)]
+    for loss in LOSSES:
+        rows = [row for key, row in figures.items() if key.rpartition("-")[0] == loss]
+        cells = []
+        for name in SHOWN:
+            values = [row[name] for row in rows if name in row]
+            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "–")
+        if rows:
+            lines.append(f"| {loss} | {len(rows)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
+    """Reliability and sparsification of the first seed of every loss that has a density."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    left.plot([0, 1], [0, 1], "k--", lw=1, label="what is claimed")
+    for loss, colour in zip(LOSSES, plt.get_cmap("tab10").colors, strict=False):
+        row = figures.get(f"{loss}-0", {})
+        if "_coverage" in row:
+            left.plot(LEVELS, row["_coverage"], color=colour, label=loss)
+        if "_sparsification" in row and "sigma_rank" in row:
+            right.plot([1 - share for share in KEPT_SHARES], row["_sparsification"], color=colour, label=loss)
+    left.set(xlabel="share that a region claims", ylabel="share of held-out labels in it", title="Reliability")
+    right.set(
+        xlabel="share of joints left out, the least sure first",
+        ylabel="mean error of the rest (pixels)",
+        title="Sparsification",
+        ylim=(0, None),
+    )
+    for panel in (left, right):
+        panel.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/lsp_losses"), help="folder for checkpoints and pictures")
+    parser.add_argument("--figures", type=Path, default=FIGURES)
+    parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=list(LOSSES))
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    given.figures.parent.mkdir(parents=True, exist_ok=True)
+    figures = json.loads(given.figures.read_text()) if given.figures.exists() else {}
+    for seed in range(given.seeds):
+        for name in given.losses:
+            if (key := f"{name}-{seed}") in figures:
+                continue
+            recipe = replace(lsp_resnet18_rle(), loss=LOSSES[name], data=given.data, seed=seed)
+            started = time.monotonic()
+            run = fit(recipe, given.out / key.replace(" ", "_"))
+            minutes = (time.monotonic() - started) / 60
+            model, loss = load(run.best)
+            evaluation = evaluate(model, labelled_people(recipe, "val"), loss)
+            figures[key] = {**measured(evaluation), "minutes": minutes, "epochs": recipe.epochs}
+            given.figures.write_text(json.dumps(figures, indent=1) + "\n")
+            print(key, {shown: round(figures[key][shown], 3) for shown in SHOWN if shown in figures[key]}, flush=True)
+    told = table(figures)
+    (given.out / "table.md").write_text(told + "\n")
+    picture(figures, given.out / "lsp_losses.png")
+    print(told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""The flags of every command, with their help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import ActionYesNo, ArgumentParser
+
+from logpose import __version__
+
+__all__ = ["command_parser"]
+
+PART_HELP = "of a folder: its validation (all, val) or training file; of one file: all, or what training held out (val)"
+
+
+def command_parser() -> ArgumentParser:
+    """The parser of `logpose COMMAND …`; the flags of `train` come from its recipe (`recipe_flags`)."""
+    parser = ArgumentParser(prog="logpose", description="Keypoints with a confidence that can be trusted.")
+    parser.add_argument("--version", action="version", version=f"logpose {__version__}")
+    subcommands = parser.add_subcommands(dest="command", title="commands", metavar="COMMAND")
+
+    demo = ArgumentParser(description="Train on built-in synthetic people by RLE and by L1, and show what was learned.")
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for checkpoint, pictures, report")
+    demo.add_argument("--seed", type=int, default=0, help="of both runs")
+    demo.add_argument("--epochs", type=int | None, default=None, help="instead of the recipe's")
+    demo.add_argument("--people", type=int | None, default=None, help="to learn from, instead of the recipe's number")
+    subcommands.add_subcommand("demo", demo, help="train on synthetic people and show what was learned, in minutes")
+
+    train = ArgumentParser()
+    subcommands.add_subcommand("train", train, help="train a recipe on your data; `logpose train RECIPE --help`")
+
+    evaluate = ArgumentParser(description="Measure a checkpoint on a data set: AP/AR, PCK, error in pixels, NLL.")
+    evaluate.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
+    evaluate.add_argument("--data", type=Path, required=True, help="annotation file, or a folder: its validation part")
+    evaluate.add_argument("--part", type=Literal["val", "train", "all"], default="all", help=PART_HELP)
+    evaluate.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
+    evaluate.add_argument("--boxes", type=Path | None, default=None, help="detected boxes (a COCO detections file)")
+    evaluate.add_argument(
+        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=True, help="average with the mirrored crop"
+    )
+    evaluate.add_argument("--batch-size", type=int, default=64, help="crops at a time")
+    evaluate.add_argument("--workers", type=int, default=0, help="processes that cut crops")
+    evaluate.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
+    evaluate.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file")
+    evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
+    subcommands.add_subcommand("eval", evaluate, help="measure a checkpoint on a data set")
+
+    predict = ArgumentParser(description="Find joints in photographs: positions, sigma in pixels, confidence.")
+    predict.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
+    predict.add_argument("images", type=Path, nargs="+", help="pictures and folders of pictures")
+    predict.add_argument(
+        "--boxes", type=Path | None, default=None, help="boxes of people; without, an image is one person"
+    )
+    predict.add_argument("--box-score", type=float, default=0.0, help="least score of a box")
+    predict.add_argument("--box-category", type=int | None, default=None, help="category_id of the boxes to take")
+    predict.add_argument(
+        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=False, help="average with the mirrored crop"
+    )
+    predict.add_argument("--batch-size", type=int, default=64, help="crops at a time")
+    predict.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
+    predict.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file, with sigma")
+    predict.add_argument(
+        "--save-images", type=Path | None, default=None, help="folder for pictures with the poses drawn in"
+    )
+    predict.add_argument("--json", action="store_true", help="print the people as JSON")
+    subcommands.add_subcommand("predict", predict, help="find joints in photographs")
+
+    recipes = ArgumentParser(description="The recipes that come with logpose.")
+    subcommands.add_subcommand("recipes", recipes, help="list the recipes that `train` knows")
+
+    inspect = ArgumentParser(
+        description="Counts, skeleton, label problems and a contact sheet of a COCO keypoint data set."
+    )
+    inspect.add_argument("data", type=Path, help="annotation file, or a folder with annotations and images")
+    inspect.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
+    inspect.add_argument(
+        "--model", type=Path | None, default=None, help="checkpoint: name the labels it finds unlikely"
+    )
+    inspect.add_argument("--device", type=str, default="auto", help="of --model: cpu, cuda, cuda:1, mps, auto")
+    inspect.add_argument("--out", type=Path, default=Path("runs/inspect"), help="folder for contact sheets")
+    inspect.add_argument("--json", action="store_true", help="print what was found as JSON")
+    subcommands.add_subcommand("inspect", inspect, help="look at a data set before learning from it")
+
+    synth = ArgumentParser(description="Write synthetic people as a COCO keypoint data set.")
+    synth.add_argument("out", type=Path, help="folder to make")
+    synth.add_argument("--train", type=int, default=2000, help="images of the training part")
+    synth.add_argument("--val", type=int, default=200, help="images of the validation part")
+    synth.add_argument("--size", type=tuple[int, int], default=(240, 180), help="height and width of the images")
+    synth.add_argument("--people", type=tuple[int, int], default=(1, 3), help="fewest and most people in an image")
+    synth.add_argument(
+        "--noise", action=ActionYesNo(no_prefix="no-"), default=False, help="noise on the labels of the training part"
+    )
+    synth.add_argument("--easy", action="store_true", help="all stand, walk or run, face the camera, are seen whole")
+    synth.add_argument("--seed", type=int, default=0, help="of the people")
+    subcommands.add_subcommand("synth", synth, help="write synthetic people as a COCO data set")
+
+    convert = ArgumentParser(description="A checkpoint of ours, of the paper's code or of mmpose, as a safe folder.")
+    convert.add_argument("source", type=Path, help="checkpoint: ours, the released code's, or of mmpose's RLE head")
+    convert.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and config.json")
+    convert.add_argument(
+        "--origin", type=Literal["auto", "logpose", "released", "mmpose"], default="auto", help="whose it is"
+    )
+    convert.add_argument(
+        "--skeleton", type=Literal["coco", "mpii", "lsp", "h36m"] | None, default=None,
+        help="of another code's checkpoint; by the number of its joints unless given",
+    )  # fmt: skip
+    convert.add_argument("--size", type=tuple[int, int] | None, default=None, help="height and width of its crops")
+    convert.add_argument("--push-to", type=str | None, default=None, help="OWNER/NAME on the Hugging Face Hub, besides")
+    subcommands.add_subcommand("convert", convert, help="turn a checkpoint, also another code's, into a safe folder")
+    return parser

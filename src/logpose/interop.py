@@ -1,0 +1,292 @@
+"""Weights from elsewhere and to elsewhere: the paper's checkpoints, mmpose's, folders and repositories of the Hub.
+
+What another code's network computes is carried over whole, with its pixel normalisation and coordinates, so that the
+model that comes out predicts what that code did. Only tensors are read from a file; nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from logpose.checkpoint import load, save
+from logpose.flows import RealNVP
+from logpose.losses import LikelihoodLoss, MixedRLELoss, RLELoss
+from logpose.models import PoseModel, RegressionModel, ResNet
+from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, read_state_dict
+from logpose.skeletons import COCO, H36M, MPII, Skeleton
+from logpose.structures import InputError
+
+__all__ = ["from_pretrained", "load_mmpose", "load_released", "load_weights", "push_to_hub"]
+
+# The released code subtracts these from R, G and B (ImageNet's means in the order B, G, R) and divides by nothing; its
+# code for three dimensions divides by the deviations in the same order (utils/presets).
+RELEASED_MEAN = (0.406, 0.457, 0.480)
+RELEASED_STD = {2: (1.0, 1.0, 1.0), 3: (0.225, 0.224, 0.229)}
+
+NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose[hub]'"
+
+SKELETONS = {(17, 2): (COCO, (256, 192)), (16, 2): (MPII, (256, 256)), (18, 3): (H36M, (256, 256))}
+"""Skeleton and (H, W) by number of joints and dimensions, unless one says otherwise."""
+
+
+def load_released(
+    path: Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
+) -> tuple[PoseModel, LikelihoodLoss]:
+    """A checkpoint of the paper's released code: ResNet-18 … 152 in two dimensions, or in three.
+
+    Its features are scaled to length 1 before mu is read from them, and its pixels have the channel means of B, G and R
+    taken from R, G and B; the model does the same. In three dimensions that code takes the root's depth from all depths
+    when it evaluates; the model does not.
+
+    Args:
+        path: the file, a dictionary of tensors (`preact.*`, `fc_coord.linear.*`, `fc_sigma.*`, `flow.*` or `flow2d.*`
+            and `flow3d.*`).
+        skeleton: its joints; by their number COCO's, MPII's or Human3.6M's when None.
+        size: (H, W) of its crops; the paper's for that skeleton when None.
+
+    Returns:
+        the model, and the loss in the convention `released`.
+
+    Raises:
+        InputError: if the file is not such a checkpoint.
+    """
+    state = _plain_names(read_state_dict(path))
+    _need(path, state, "preact.conv1.weight", "fc_coord.linear.weight", kind="the paper's released code")
+    dim = 3 if any(key.startswith("flow3d.") for key in state) else 2
+    coord = _layer(path, state, "fc_coord.linear")
+    sigma = _layer(path, state, "fc_sigma.linear" if "fc_sigma.linear.weight" in state else "fc_sigma")
+    loss: LikelihoodLoss
+    if dim == 3:
+        space, plane = (RLELoss(_flow(path, state, f"flow{d}d."), d, convention="released") for d in (3, 2))
+        loss = MixedRLELoss(space, plane)
+    else:
+        loss = RLELoss(_flow(path, state, "flow."), convention="released")
+    model = _model(path, state, "preact.", coord, sigma, dim, skeleton, size, RELEASED_MEAN, RELEASED_STD[dim])
+    model.set_law(loss.eval().law())
+    return model, loss
+
+
+def load_mmpose(
+    path: Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
+) -> tuple[PoseModel, LikelihoodLoss]:
+    """A checkpoint of mmpose's RLE head on a ResNet.
+
+    Its one linear layer gives x, y and the logits of both sigmas joint by joint, in [0, 1] of the crop.
+
+    Args:
+        path: the file, a dictionary of tensors (`backbone.*`, `head.fc.*`, `head.loss_module.flow_model.*`).
+        skeleton: its joints; by their number COCO's or MPII's when None.
+        size: (H, W) of its crops; 256×192 for COCO and 256×256 for MPII when None.
+
+    Returns:
+        the model, and the loss in the convention `mmpose`.
+
+    Raises:
+        InputError: if the file is not such a checkpoint.
+    """
+    state = _plain_names(read_state_dict(path))
+    _need(path, state, "backbone.conv1.weight", "head.fc.weight", kind="mmpose's RLE head on a ResNet")
+    weight, bias = _layer(path, state, "head.fc")
+    if len(weight) % 4:
+        raise InputError(f"{path}: head.fc has {len(weight)} outputs, not 4 for each joint")
+    of_joints, offsets = weight.unflatten(0, (-1, 4)), bias.unflatten(0, (-1, 4))  # type: ignore[no-untyped-call]
+    mu = of_joints[:, :2].flatten(0, 1), (offsets[:, :2] - 0.5).flatten()
+    sigma = of_joints[:, 2:].flatten(0, 1), offsets[:, 2:].flatten()
+    loss = RLELoss(_flow(path, state, "head.loss_module.flow_model."), convention="mmpose")
+    model = _model(path, state, "backbone.", mu, sigma, 2, skeleton, size)
+    model.set_law(loss.eval().law())
+    return model, loss
+
+
+def load_weights(
+    path: Path,
+    origin: Literal["auto", "logpose", "released", "mmpose"] = "auto",
+    skeleton: Skeleton | None = None,
+    size: tuple[int, int] | None = None,
+) -> tuple[PoseModel, LikelihoodLoss | None]:
+    """Model and loss of a checkpoint of any of these codes.
+
+    Args:
+        path: the file; a folder is one of ours.
+        origin: whose it is; `auto` tells by the names of its tensors.
+        skeleton: of another code's, see `load_released`.
+        size: of another code's, see `load_released`.
+
+    Raises:
+        InputError: if it is none of them.
+    """
+    if origin == "auto":
+        names = set() if path.is_dir() else _names(path)
+        origin = (
+            "mmpose" if "head.fc.weight" in names else "released" if "fc_coord.linear.weight" in names else "logpose"
+        )
+    if origin == "released":
+        return load_released(path, skeleton, size)
+    if origin == "mmpose":
+        return load_mmpose(path, skeleton, size)
+    return load(path)
+
+
+def from_pretrained(name: str | Path) -> tuple[PoseModel, LikelihoodLoss | None]:
+    """Model and loss of a folder, or of a repository on the Hugging Face Hub.
+
+    Args:
+        name: a folder that `logpose convert` wrote, or OWNER/NAME on the Hub (downloaded once, then kept).
+
+    Raises:
+        InputError: if there is neither, or it is not a model of ours.
+    """
+    folder = Path(name)
+    if not folder.exists():
+        try:
+            from huggingface_hub import snapshot_download
+
+            folder = Path(snapshot_download(str(name), allow_patterns=["*.safetensors", "*.json"]))
+        except ImportError as error:
+            raise InputError(
+                f"{name}: no such folder; the Hub needs huggingface_hub: pip install 'logpose[hub]'"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise InputError(f"{name}: no such folder, and not to be had from the Hub ({error!s:.120})") from error
+    return load(folder)
+
+
+def push_to_hub(model: PoseModel, loss: LikelihoodLoss | None, name: str, private: bool = False) -> str:
+    """Upload model and loss to the Hugging Face Hub, with the token that `huggingface_hub` knows.
+
+    Args:
+        model: the model.
+        loss: what it was trained with.
+        name: OWNER/NAME; the repository is made if it is not there.
+        private: whether others are not to see it.
+
+    Returns:
+        the address of what was uploaded.
+
+    Raises:
+        InputError: if huggingface_hub is not installed.
+    """
+    try:
+        from huggingface_hub import HfApi
+    except ImportError as error:
+        raise InputError(NO_HUB) from error
+    api = HfApi()
+    api.create_repo(name, private=private, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, loss, Path(folder))
+        return str(api.upload_folder(repo_id=name, folder_path=folder))
+
+
+def _names(path: Path) -> set[str]:
+    """Of a file's tensors; none where it is not a plain dictionary of them, as our own are not."""
+    try:
+        return set(_plain_names(read_state_dict(path)))
+    except InputError:
+        return set()
+
+
+def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without what training on several devices puts before every name."""
+    return {key.removeprefix("module."): tensor for key, tensor in state.items()}
+
+
+def _need(path: Path, state: dict[str, Tensor], *names: str, kind: str) -> None:
+    if missing := [name for name in names if name not in state]:
+        raise InputError(f"{path}: not a checkpoint of {kind}, it has no {missing[0]}")
+
+
+def _layer(path: Path, state: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a linear layer."""
+    _need(path, state, f"{name}.weight", f"{name}.bias", kind="a regression network")
+    weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+    if weight.ndim != 2 or bias.shape != weight.shape[:1]:
+        raise InputError(f"{path}: {name} is not a linear layer ({tuple(weight.shape)}, {tuple(bias.shape)})")
+    return weight, bias
+
+
+def _flow(path: Path, state: dict[str, Tensor], prefix: str) -> RealNVP:
+    """A flow whose scale and shift networks are lists of `Sequential`s: PREFIX{s,t}.LAYER.PLACE.{weight,bias}."""
+    found = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+    places = sorted({int(key.split(".")[2]) for key in found if key.startswith("s.0.") and key.endswith(".weight")})
+    layers = len({key.split(".")[1] for key in found if key.startswith("s.")})
+    if not places or "mask" not in found:
+        raise InputError(f"{path}: has no flow {prefix}s, {prefix}t and {prefix}mask")
+    dim = found["mask"].shape[-1]
+    try:
+        widths = [len(found[f"s.0.{place}.weight"]) for place in places]
+        flow = RealNVP(dim, layers, tuple(widths[:-1]))
+        keep_last = [[float(i >= (dim + 1) // 2) for i in range(dim)], [float(i < (dim + 1) // 2) for i in range(dim)]]
+        masks = torch.tensor([keep_last[i % 2] for i in range(layers)])
+        if not torch.equal(found["mask"].float(), masks):
+            raise InputError(f"{path}: the masks of {prefix}* are others than the paper's")
+        with torch.no_grad():
+            for depth, place in enumerate(places):
+                for layer in range(layers):
+                    for which, net in enumerate("st"):
+                        flow.weights[depth][layer, which].copy_(found[f"{net}.{layer}.{place}.weight"])
+                        flow.biases[depth][layer, which, :, 0].copy_(found[f"{net}.{layer}.{place}.bias"])
+    except (KeyError, RuntimeError) as error:
+        raise InputError(f"{path}: the flow {prefix}* is incomplete or of another shape ({error!s:.80})") from error
+    return flow
+
+
+def _model(
+    path: Path,
+    state: dict[str, Tensor],
+    prefix: str,
+    mu: tuple[Tensor, Tensor],
+    sigma: tuple[Tensor, Tensor],
+    dim: int,
+    skeleton: Skeleton | None,
+    size: tuple[int, int] | None,
+    pixel_mean: tuple[float, float, float] | None = None,
+    pixel_std: tuple[float, float, float] | None = None,
+) -> RegressionModel:
+    """The network around a ResNet's weights and two linear layers; with a pixel mean, of the released kind."""
+    count = len(mu[0]) // dim
+    if skeleton is None and (count, dim) not in SKELETONS:
+        raise InputError(f"{path}: {count} joints in {dim} dimensions are none of a known skeleton's; say which it is")
+    known, usual = SKELETONS.get((count, dim), (None, (256, 256)))
+    skeleton = skeleton or known
+    assert skeleton is not None
+    if len(mu[0]) != len(skeleton) * dim or mu[0].shape != sigma[0].shape:
+        raise InputError(f"{path}: {len(mu[0])} coordinates do not fit {len(skeleton)} joints in {dim} dimensions")
+    own = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+    backbone = ResNet(_depth(path, own))
+    model = RegressionModel(
+        backbone,
+        skeleton,
+        size or usual,
+        dim,
+        pixel_mean=pixel_mean or IMAGENET_MEAN,
+        pixel_std=pixel_std or IMAGENET_STD,
+        unit_features=pixel_mean is not None,
+    ).eval()
+    wanted = backbone.state_dict()
+    try:
+        backbone.load_state_dict(
+            {key: own[key] for key in wanted if not key.endswith("num_batches_tracked")}, strict=False
+        )
+        assert model.fc_sigma is not None
+        for layer, (weight, bias) in ((model.fc_mu, mu), (model.fc_sigma, sigma)):
+            layer.load_state_dict({"weight": weight, "bias": bias})
+    except (KeyError, RuntimeError) as error:
+        raise InputError(f"{path}: {prefix}* is not a {backbone.name} of ours ({error!s:.120})") from error
+    return model
+
+
+def _depth(path: Path, state: dict[str, Tensor]) -> int:
+    """Of the ResNet whose blocks these are."""
+    counts = tuple(
+        len({key.split(".")[1] for key in state if key.startswith(f"layer{stage}.")}) for stage in (1, 2, 3, 4)
+    )
+    deep = "layer1.0.conv3.weight" in state
+    for depth, (block, blocks) in ResNet.STAGES.items():
+        if counts == blocks and deep == (block.expansion == 4):
+            return depth
+    raise InputError(f"{path}: its backbone is no ResNet-18 … 152 (blocks {counts})")

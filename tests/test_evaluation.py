@@ -13,12 +13,12 @@ from torch import Tensor
 
 from logpose.data.crops import Crops, InMemory, collate, crop_loader
 from logpose.data.transforms import CropTransform
-from logpose.evaluation import Evaluation, evaluate, predict_batch
+from logpose.evaluation import Evaluation, evaluate, person_score, predict_batch
 from logpose.geometry import box_to_region, crop_matrix, invert_affine
 from logpose.losses import Gaussian, L2Loss, Laplace
 from logpose.models import PoseModel
 from logpose.skeletons import COCO
-from logpose.structures import Batch, ErrorLaw, Prediction, Sample
+from logpose.structures import Batch, ErrorLaw, Prediction, Sample, Scoring
 
 SIZE = (64, 48)
 COUNT = 60
@@ -305,6 +305,47 @@ def test_results_are_entries_of_a_coco_file(people: Crowd) -> None:
         np.testing.assert_allclose(triplets[seen, :2], people[i].keypoints[seen], atol=2e-3)
         # Detector's score + mean + maximum of the joints, as the released code ranks.
         assert row["score"] == pytest.approx(0.5 + i / 100 + confidence.mean() + confidence.max(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("scoring", "score"), [("sum", 0.5 + 0.55 + 0.9), ("product", 0.5 * 0.55), ("box", 0.5)])
+def test_a_person_s_score(scoring: Scoring, score: float) -> None:
+    assert person_score(0.5, np.array([0.2, 0.9]), scoring) == pytest.approx(score)
+
+
+def test_results_are_scored_as_asked(people: Crowd) -> None:
+    scorings: tuple[Scoring, ...] = ("sum", "product", "box")
+    found = {s: evaluate(Oracle(people), people, flip_test=False, scoring=s).results() for s in scorings}
+    assert {row["score"] for row in found["box"]} == {1.0}
+    for row, summed in zip(found["product"], found["sum"], strict=True):
+        confidence = np.array(row["keypoints"]).reshape(17, 3)[:, 2]
+        assert row["score"] == pytest.approx(confidence.mean(), abs=1e-3)
+        assert summed["score"] == pytest.approx(1 + confidence.mean() + confidence.max(), abs=1e-3)
+
+
+def test_figures_by_torso_and_head(people: Crowd) -> None:
+    def found() -> dict[str, float]:
+        model = Oracle(people, error=torch.tensor([0.02, 0.0]))
+        return evaluate(model, people, flip_test=False).compute(average_precision=False)
+
+    plain = found()
+    # An error of 0.02 of the crop is as many pixels as 0.02 of the region's width.
+    off = np.array([0.02 * box_to_region(s.box, SIZE)[1][0] for s in people.samples])
+    near, labelled, near_head = 0, 0, 0
+    for s, pixels in zip(people.samples, off, strict=True):
+        diagonals = [(5, 12), (6, 11)]  # left shoulder to right hip, and the other where that is not labelled
+        sizes = [np.linalg.norm(s.keypoints[a] - s.keypoints[b]) for a, b in diagonals if s.visible[a] and s.visible[b]]
+        count = int((s.visible > 0).sum())
+        near_head += count * (pixels < 0.5 * 10)
+        if sizes:
+            labelled += count
+            near += count * (pixels <= 0.1 * sizes[0])
+    assert 0 < near < labelled, "all alike: the test would not tell"
+    assert plain["pck_torso@0.1"] == pytest.approx(near / labelled)
+    assert not any(name.startswith("pckh") for name in plain)
+    people.head_sizes = np.full(COUNT, 10.0)
+    heads = found()
+    del people.head_sizes
+    assert heads["pckh@0.5"] == pytest.approx(near_head / sum((s.visible > 0).sum() for s in people.samples))
 
 
 def test_nms_merges_who_was_found_twice() -> None:

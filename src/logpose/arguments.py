@@ -8,9 +8,11 @@ from typing import Literal
 from jsonargparse import ActionYesNo, ArgumentParser
 
 from logpose import __version__
+from logpose.structures import Scoring
 
 __all__ = ["command_parser"]
 
+SCORE_HELP = "of a person: the box's + mean + greatest confidence of the joints, the box's × their mean, or the box's"
 PART_HELP = "of a folder: its validation (all, val) or training file; of one file: all, or what training held out (val)"
 
 
@@ -39,6 +41,7 @@ def command_parser() -> ArgumentParser:
     evaluate.add_argument(
         "--flip-test", action=ActionYesNo(no_prefix="no-"), default=True, help="average with the mirrored crop"
     )
+    evaluate.add_argument("--score", type=Scoring, default="sum", help=SCORE_HELP)
     evaluate.add_argument("--batch-size", type=int, default=64, help="crops at a time")
     evaluate.add_argument("--workers", type=int, default=0, help="processes that cut crops")
     evaluate.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
@@ -53,6 +56,7 @@ def command_parser() -> ArgumentParser:
         "--boxes", type=Path | None, default=None, help="boxes of people; without, an image is one person"
     )
     predict.add_argument("--box-score", type=float, default=0.0, help="least score of a box")
+    predict.add_argument("--score", type=Scoring, default="product", help=SCORE_HELP)
     predict.add_argument("--box-category", type=int | None, default=None, help="category_id of the boxes to take")
     predict.add_argument(
         "--flip-test", action=ActionYesNo(no_prefix="no-"), default=False, help="average with the mirrored crop"

@@ -138,6 +138,7 @@ def _eval(given: Namespace) -> int:
         loss,
         flip_test=given.flip_test,
         nms=detected is not None,
+        scoring=given.score,
         batch_size=given.batch_size,
         workers=given.workers,
         device=_device(given.device),
@@ -163,7 +164,7 @@ def _predict(given: Namespace) -> int:
     if given.boxes is None and (given.box_score or given.box_category is not None):
         raise InputError("--box-score and --box-category are about a file of --boxes")
     _check_output(given.save_json)
-    predictor = Predictor(given.checkpoint, _device(given.device), given.flip_test, given.batch_size)
+    predictor = Predictor(given.checkpoint, _device(given.device), given.flip_test, given.batch_size, given.score)
     images = find_images(given.images)
     boxes = read_boxes(given.boxes, images, given.box_score, given.box_category) if given.boxes else {}
     places = _places(images, given.save_images) if given.save_images else {}

@@ -19,9 +19,9 @@ from logpose.metrics import calibration
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
 from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import PoseModel
-from logpose.structures import Batch, InputError, Prediction
+from logpose.structures import Batch, InputError, Prediction, Scoring
 
-__all__ = ["Evaluation", "Found", "check_skeletons", "evaluate", "predict_batch"]
+__all__ = ["Evaluation", "Found", "check_skeletons", "evaluate", "person_score", "predict_batch"]
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 TORSO_THRESHOLDS = (0.1, 0.2)
@@ -81,10 +81,18 @@ class Evaluation:
         model: tells size and skeleton.
         loss: for the likelihood; None leaves it out.
         nms: whether one person may have been found in several boxes, of which the best is to be kept.
+        scoring: how the score of a person comes from that of the box and the confidence of the joints.
     """
 
-    def __init__(self, people: People, model: PoseModel, loss: LikelihoodLoss | None = None, nms: bool = False) -> None:
-        self.people, self.model, self.loss, self.nms = people, model, loss, nms
+    def __init__(
+        self,
+        people: People,
+        model: PoseModel,
+        loss: LikelihoodLoss | None = None,
+        nms: bool = False,
+        scoring: Scoring = "sum",
+    ) -> None:
+        self.people, self.model, self.loss, self.nms, self.scoring = people, model, loss, nms, scoring
         self.found: dict[int, _Found] = {}
 
     @torch.no_grad()
@@ -122,7 +130,9 @@ class Evaluation:
             by_image.setdefault(self.people[row.index].image_id, []).append(row)
         results = []
         for image_id, rows in by_image.items():
-            scores = np.array([self.people[row.index].score + _score(row.confidence) for row in rows])
+            scores = np.array(
+                [person_score(self.people[row.index].score, row.confidence, self.scoring) for row in rows]
+            )
             boxes = [self._extent(row.index) for row in rows]
             keypoints = np.stack([row.keypoints[:, :2] for row in rows])
             # The area is that of the padded region, as in the released code.
@@ -231,9 +241,11 @@ def check_skeletons(checkpoint: Path, model: PoseModel, people: People) -> None:
         )
 
 
-def _score(confidence: Float[np.ndarray, "K"]) -> float:
-    """What a person's joints add to the score of the box: their mean and their maximum (the paper's released code)."""
-    return float(confidence.mean() + confidence.max())
+def person_score(box: float, confidence: Float[np.ndarray, "K"], scoring: Scoring) -> float:
+    """The score of a person by that of the box and the confidence of the joints."""
+    if scoring == "sum":
+        return float(box + confidence.mean() + confidence.max())
+    return float(box * confidence.mean()) if scoring == "product" else box
 
 
 def evaluate(
@@ -243,6 +255,7 @@ def evaluate(
     *,
     flip_test: bool = True,
     nms: bool = False,
+    scoring: Scoring = "sum",
     batch_size: int = 64,
     workers: int = 0,
     device: torch.device | str = "cpu",
@@ -256,6 +269,7 @@ def evaluate(
         loss: for the likelihood; None leaves it out.
         flip_test: whether to average with the prediction on mirrored crops.
         nms: whether one person may have been found in several boxes, of which the best is to be kept.
+        scoring: how the score of a person comes from that of the box and the confidence of the joints.
         batch_size: crops at a time.
         workers: processes that cut crops.
         device: where to predict.
@@ -265,7 +279,7 @@ def evaluate(
     from rich.progress import Progress
 
     model = model.to(device).eval()
-    evaluation = Evaluation(people, model, None if loss is None else loss.to(device).eval(), nms)
+    evaluation = Evaluation(people, model, None if loss is None else loss.to(device).eval(), nms, scoring)
     crops = Crops(people, CropTransform(model.skeleton, model.size, padding=model.padding))
     batches = crop_loader(crops, batch_size, training=False, workers=workers)
     bar = Progress(console=Console(stderr=True), transient=True, disable=not show_progress)

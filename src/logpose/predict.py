@@ -17,10 +17,10 @@ from logpose.data.coco import FARTHEST, read_json
 from logpose.data.crops import collate
 from logpose.data.images import SUFFIXES, read_image
 from logpose.data.transforms import CropTransform
-from logpose.evaluation import predict_batch
+from logpose.evaluation import person_score, predict_batch
 from logpose.models import PoseModel
 from logpose.skeletons import Skeleton
-from logpose.structures import Batch, Image, InputError, Sample
+from logpose.structures import Batch, Image, InputError, Sample, Scoring
 
 __all__ = ["Poses", "Predictor", "coco_results", "find_images", "read_boxes"]
 
@@ -45,7 +45,7 @@ class Poses:
     confidence: Float[np.ndarray, "N K"]
     """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
     scores: Float[np.ndarray, "N"]
-    """Of every person, in [0, 1]: the box's score times the mean confidence."""
+    """Of every person; unless another scoring was asked for, the box's score times the mean confidence."""
     radius: float
     """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %."""
     path: Path | None = None
@@ -63,6 +63,7 @@ class Predictor:
         device: where to compute; a GPU if there is one when None.
         flip_test: average with the prediction on the mirrored crop: a little better, half as fast.
         batch_size: crops at a time.
+        scoring: how the score of a person comes from that of the box and the confidence of the joints.
 
     Raises:
         InputError: if the checkpoint cannot be used.
@@ -74,11 +75,12 @@ class Predictor:
         device: torch.device | str | None = None,
         flip_test: bool = False,
         batch_size: int = 64,
+        scoring: Scoring = "product",
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         loaded = model if isinstance(model, PoseModel) else load_model(model)
         self.model = loaded.to(self.device).eval()
-        self.flip_test, self.batch_size = flip_test, batch_size
+        self.flip_test, self.batch_size, self.scoring = flip_test, batch_size, scoring
         self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
 
     def __call__(self, image: Image | Path | str, boxes: Boxes | Sequence[Sequence[float]] | None = None) -> Poses:
@@ -134,7 +136,8 @@ class Predictor:
         for path, boxes in waiting:
             rows = slice(start, start + len(boxes))
             start += len(boxes)
-            scores = boxes[:, 4] * confidence[rows].mean(axis=1)
+            pairs = zip(boxes[:, 4], confidence[rows], strict=True)
+            scores = np.array([person_score(float(box), joints, self.scoring) for box, joints in pairs])
             yield Poses(
                 self.model.skeleton, boxes[:, :4], keypoints[rows], sigma[rows], confidence[rows], scores, radius, path
             )

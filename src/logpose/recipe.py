@@ -77,7 +77,7 @@ class Recipe:
     backbone: str = "resnet50"
     """resnet18, 34, 50, 101 or 152, or timm/NAME."""
     weights: str = "imagenet"
-    """What the backbone starts from: imagenet, random, a file, an http(s) address, or hf://OWNER/NAME/FILE."""
+    """What the backbone starts from: imagenet, random, or weights or a checkpoint as a file, an address, hf://O/N/FILE."""
     size: tuple[int, int] = (256, 192)
     """Height and width of the crops, in pixels."""
     augmentation: Augmentation = field(default_factory=Augmentation)

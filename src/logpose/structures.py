@@ -17,19 +17,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 
-__all__ = ["LEVELS", "Batch", "ErrorLaw", "Image", "InputError", "Prediction", "Sample"]
+__all__ = ["LEVELS", "Batch", "ErrorLaw", "Image", "InputError", "Prediction", "Sample", "Scoring"]
 
 Image = UInt8[np.ndarray, "_ _ 3"]
 """A decoded picture, (H, W, 3): RGB, 8 bits a channel. Pictures of one call may differ in size."""
 
 LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
 """The probabilities at which an `ErrorLaw` keeps the radius of its region."""
+
+
+Scoring = Literal["sum", "product", "box"]
+"""A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, or box."""
 
 
 class InputError(ValueError):

@@ -234,6 +234,30 @@ def test_how_crops_are_varied() -> None:
     np.testing.assert_allclose([apply_affine(m, centre) for m in found], [[6, 8]] * len(found), atol=1e-3)
 
 
+def test_how_mmpose_varies_them() -> None:
+    augmentation = Augmentation(
+        scale=0.5, rotation=80, rotation_probability=1, shift=0.16, shift_probability=0.3, half_body_probability=0,
+        flip_probability=0, draws="normal",
+    )  # fmt: skip
+    person = sample(image=np.zeros((240, 320, 3), np.uint8))
+    plain, found = matrices(STILL, 1)[0], matrices(augmentation, 1500)
+    # Of a standard normal cut off at ±1 the standard deviation is 0.5396, that of a uniform draw would be 0.577.
+    extent = 1 / np.array([math.sqrt(np.linalg.det(m[:, :2] / plain[0, 0])) for m in found])
+    assert 0.5 <= extent.min() < 0.53
+    assert 1.47 < extent.max() <= 1.5
+    assert ((extent - 1) / 0.5).std() == pytest.approx(0.5396, abs=0.02)
+    angle = np.array([math.degrees(math.atan2(m[0, 1], m[1, 1])) for m in found])
+    assert 77 < np.abs(angle).max() <= 80
+    assert (angle / 80).std() == pytest.approx(0.5396, abs=0.02)
+    centre = person.box[:2] + person.box[2:] / 2
+    shown = np.array([np.linalg.solve(m[:, :2], np.array([6, 8]) - m[:, 2]) for m in found]) - centre
+    moved = np.abs(shown).max(axis=1) > 1e-3
+    assert moved.mean() == pytest.approx(0.3, abs=0.04)
+    padded = np.array([12, 16]) / plain[0, 0]  # of the region before it is scaled
+    assert ((np.abs(shown) / padded).max(axis=0) > 0.155).all()
+    assert ((np.abs(shown) / padded).max(axis=0) <= 0.16 + 1e-6).all()
+
+
 def half_body_region(batch: Batch, size: tuple[int, int]) -> tuple[np.ndarray, float]:
     """Centre and width of what a crop shows."""
     matrix = batch.to_image[0].double().numpy()
@@ -307,6 +331,8 @@ def test_a_skeleton_without_a_lower_body_is_never_halved() -> None:
         {"flip_probability": 1.5},
         {"half_body_probability": -1.0},
         {"rotation_probability": 2.0},
+        {"shift_probability": 2.0},
+        {"shift": -0.1},
     ],
 )
 def test_augmentations_that_cannot_be(wrong: dict[str, float]) -> None:

@@ -54,6 +54,19 @@ def test_unknown_names_list_the_known(name: str) -> None:
         create_backbone(name, SIZE)
 
 
+# Weights from whole checkpoints
+
+
+@pytest.mark.parametrize("prefix", ["model.backbone.", "backbone.", "preact.", "module.preact."])
+def test_a_checkpoint_s_backbone_is_taken(tmp_path: Path, prefix: str) -> None:
+    state = torchvision_state()
+    whole = {prefix + name: value for name, value in state.items()} | {"loss.flow.biases.0": torch.zeros(3)}
+    torch.save({"state_dict": whole, "epoch": 3}, tmp_path / "whole.ckpt")
+    backbone = create_backbone("resnet18", SIZE)
+    load_backbone_weights(backbone, str(tmp_path / "whole.ckpt"))
+    assert is_filled(backbone, state)
+
+
 # Weights from files
 
 

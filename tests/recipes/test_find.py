@@ -27,7 +27,7 @@ def test_every_recipe_is_found_and_makes_one():
 def test_a_typo_gets_the_nearest_name():
     with pytest.raises(InputError, match="did you mean coco_resnet50_rle"):
         find("coco_resnet5_rle")
-    with pytest.raises(InputError, match=r"did you mean (coco_resnet50_rle or coco_resnet50_l1|.*_l1 or .*_rle)\?"):
+    with pytest.raises(InputError, match=r"did you mean coco_resnet50_\w+ or coco_resnet50_\w+\?"):
         find("coco_resnet50")
 
 

@@ -27,27 +27,44 @@ class Augmentation:
     """How training crops are varied. The defaults are those of the released COCO configuration.
 
     Attributes:
-        scale: the region's extent is multiplied by a uniform draw from 1 ± scale.
-        rotation: turned by a uniform draw from ± rotation degrees …
+        scale: the region's extent is multiplied by a draw from 1 ± scale.
+        rotation: turned by a draw from ± rotation degrees …
         rotation_probability: … this often.
+        shift: the region's centre is moved by a draw from ± shift times its padded extent, along x and along y …
+        shift_probability: … this often.
         half_body_probability: how often a person with enough labelled joints is cropped to one half of the body.
+        half_body_least: how many labelled joints are enough.
         flip_probability: how often the picture is mirrored.
+        draws: from what those draws are: uniform, or a standard normal cut off at ±1 (mmpose's).
     """
 
     scale: float = 0.25
     rotation: float = 45.0
     rotation_probability: float = 0.5
+    shift: float = 0.0
+    shift_probability: float = 0.0
     half_body_probability: float = 0.3
+    half_body_least: int = 4
     flip_probability: float = 0.5
+    draws: Literal["uniform", "normal"] = "uniform"
 
     def __post_init__(self) -> None:
-        shares = (self.rotation_probability, self.half_body_probability, self.flip_probability)
+        shares = (self.rotation_probability, self.half_body_probability, self.flip_probability, self.shift_probability)
         if not (0 <= self.scale < 1 and 0 <= self.rotation <= 180 and all(0 <= share <= 1 for share in shares)):
             raise InputError(f"scale must lie in [0, 1), rotation in [0, 180] and probabilities lie in [0, 1]: {self}")
+        if not 0 <= self.shift <= 1:
+            raise InputError(f"shift must lie in [0, 1]: {self}")
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """A number from [-1, 1]."""
+        value = rng.uniform(-1, 1)
+        if self.draws == "normal":
+            while abs(value := rng.standard_normal()) > 1:
+                pass
+        return float(value)
 
 
 # Half-body crops, as in the released code (utils/presets/simple_transform.py).
-HALF_BODY_MORE_THAN = 3  # labelled joints that a person must exceed
 HALF_BODY_UPPER = 0.69  # share of upper halves: the code asks whether a normal draw is below 0.5
 HALF_BODY_PADDING = 1.5
 HALF_BODY_LEAST = 2  # joints that make a half
@@ -93,10 +110,12 @@ class CropTransform:
         if (aug := self.augmentation) is not None:
             assert rng is not None
             if rng.random() < aug.half_body_probability:
-                centre, extent = self._half_body(sample, rng) or (centre, extent)
-            extent = extent * rng.uniform(1 - aug.scale, 1 + aug.scale)
+                centre, extent = self._half_body(sample, aug.half_body_least, rng) or (centre, extent)
+            if aug.shift and rng.random() < aug.shift_probability:
+                centre = centre + extent * aug.shift * (aug.draw(rng), aug.draw(rng))
+            extent = extent * (1 + aug.scale * aug.draw(rng))
             if rng.random() < aug.rotation_probability:
-                rotation = rng.uniform(-aug.rotation, aug.rotation)
+                rotation = aug.rotation * aug.draw(rng)
             mirror = rng.random() < aug.flip_probability
         keypoints, visible = sample.keypoints, sample.visible
         if mirror:
@@ -123,11 +142,11 @@ class CropTransform:
         )
 
     def _half_body(
-        self, sample: Sample, rng: np.random.Generator
+        self, sample: Sample, least: int, rng: np.random.Generator
     ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]] | None:
         """Region around the labelled joints of the upper or the lower body; None where there are too few."""
         labelled = np.flatnonzero(sample.visible > 0)
-        if len(labelled) <= HALF_BODY_MORE_THAN or not self.skeleton.upper_body:
+        if len(labelled) < least or not self.skeleton.upper_body:
             return None
         is_upper = np.isin(labelled, self.skeleton.upper_body)
         upper, lower = labelled[is_upper], labelled[~is_upper]

@@ -34,6 +34,8 @@ IMAGENET_URLS = {
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 TIMM = "timm/"
+INSIDE = ("model.backbone.", "model.backbone.model.", "backbone.", "preact.", "module.preact.")
+"""What stands before a backbone's names in whole checkpoints: ours (also of a timm model), mmpose's, the paper's."""
 HUB = "hf://"
 
 
@@ -119,9 +121,9 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     Args:
         backbone: as `create_backbone` makes it.
         source: "random" (leave it as it is), "imagenet" (download, or find in torch's cache), or a state dict of
-            torchvision or timm, in torch's format or safetensors: a file, an http(s) address, or
-            "hf://OWNER/NAME/FILE" on the Hugging Face Hub. What the backbone has no place for, such as a classifier,
-            is left out.
+            torchvision or timm, or a checkpoint (ours, mmpose's, the paper's code's) whose backbone is to be taken, in
+            torch's format or safetensors: a file, an http(s) address, or "hf://OWNER/NAME/FILE" on the Hugging Face
+            Hub. What the backbone has no place for, such as a classifier, is left out.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.
@@ -132,6 +134,9 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(_fetched(source))
     module = backbone.model if isinstance(backbone, TimmBackbone) else backbone
     wanted = module.state_dict()
+    first = next(iter(wanted))
+    inside = next((prefix for prefix in INSIDE if prefix + first in state), "")
+    state = {key.removeprefix(inside): tensor for key, tensor in state.items() if key.startswith(inside)}
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
     wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
     if wrong:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from logpose.recipe import Recipe
-from logpose.recipes import coco, lsp, synthetic
+from logpose.recipes import coco, lsp, mpii, synthetic
 from logpose.structures import InputError
 
 __all__ = ["available", "find"]
@@ -22,7 +22,7 @@ __all__ = ["available", "find"]
 
 def available() -> dict[str, Callable[[], Recipe]]:
     """The recipes that come with logpose, by name."""
-    return {name: getattr(module, name) for module in (coco, lsp, synthetic) for name in module.__all__}
+    return {name: getattr(module, name) for module in (coco, mpii, lsp, synthetic) for name in module.__all__}
 
 
 def find(name: str) -> Callable[[], Recipe]:

@@ -1,0 +1,31 @@
+"""Recipes for MPII: the rows of Table 12. Training is COCO's, at 256×256; PCKh decides which epoch is the best."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from logpose.losses import L1Loss, RLELoss
+from logpose.recipe import Recipe
+from logpose.recipes.coco import coco_resnet50_dle, of_the_paper
+
+__all__ = ["mpii_resnet50_dle", "mpii_resnet50_l1", "mpii_resnet50_rle"]
+
+
+def on_mpii(recipe: Recipe) -> Recipe:
+    """A recipe for COCO as one for MPII."""
+    return replace(recipe, size=(256, 256), watch="pckh@0.5")
+
+
+def mpii_resnet50_rle() -> Recipe:
+    """ResNet-50 at 256×256 by RLE (Table 12; the paper has a PCKh@0.5 of 85.5, @0.1 of 26.7, an AUC of 55.1)."""
+    return on_mpii(of_the_paper(RLELoss))
+
+
+def mpii_resnet50_l1() -> Recipe:
+    """The same by L1, direct regression (Table 12; the paper has 83.8, 23.6 and 52.6)."""
+    return on_mpii(of_the_paper(L1Loss))
+
+
+def mpii_resnet50_dle() -> Recipe:
+    """The same by direct likelihood estimation (Table 13; the paper has 84.3, 25.3 and 53.5)."""
+    return on_mpii(coco_resnet50_dle())

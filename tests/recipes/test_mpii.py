@@ -1,0 +1,17 @@
+"""Recipes on MPII."""
+
+from __future__ import annotations
+
+from logpose.losses import L1Loss, RLELoss
+from logpose.recipe import labelled_people
+from logpose.recipes import mpii
+
+
+def test_table_12() -> None:
+    made = {name: getattr(mpii, name)() for name in mpii.__all__}
+    for recipe in made.values():
+        assert (recipe.size, recipe.watch, recipe.people) == ((256, 256), "pckh@0.5", labelled_people)
+        assert (recipe.backbone, recipe.weights, recipe.milestones) == ("resnet50", "imagenet", (170, 200))
+    assert isinstance(made["mpii_resnet50_l1"].loss(), L1Loss)
+    assert made["mpii_resnet50_dle"].loss().mode == "dle"
+    assert isinstance(made["mpii_resnet50_rle"].loss(), RLELoss)

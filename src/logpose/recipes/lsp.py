@@ -16,6 +16,7 @@ def lsp_resnet18_rle() -> Recipe:
         size=(128, 128),
         epochs=20,
         batch_size=64,
+        workers=0,
         optimizer="adamw",
         lr=2e-3,
         weight_decay=0.05,

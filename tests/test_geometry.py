@@ -14,6 +14,7 @@ from logpose.geometry import (
     box_to_region,
     compose,
     crop_matrix,
+    enlargement,
     flip_average,
     flip_back,
     from_crop,
@@ -382,3 +383,13 @@ def test_pixels_land_where_the_map_says() -> None:
     rows, columns = np.mgrid[:256, :192]
     found = [(crop * columns).sum() / crop.sum(), (crop * rows).sum() / crop.sum()]
     np.testing.assert_allclose(found, apply_affine(matrix, np.array([212.0, 142.0])), atol=0.05)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_enlargement_is_the_middle_of_a_block(factor: int) -> None:
+    y, x = np.mgrid[: 8 * factor, : 8 * factor].astype(float)
+    means = [axis.reshape(8, factor, 8, factor).mean(axis=(1, 3)) for axis in (x, y)]
+    rows, columns = np.mgrid[:8, :8]
+    np.testing.assert_allclose(
+        apply_affine(enlargement(factor), np.stack([columns, rows], axis=-1) * 1.0), np.stack(means, axis=-1)
+    )

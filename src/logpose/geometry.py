@@ -22,6 +22,7 @@ __all__ = [
     "box_to_region",
     "compose",
     "crop_matrix",
+    "enlargement",
     "flip_average",
     "flip_back",
     "from_crop",
@@ -83,6 +84,11 @@ def crop_matrix(
 def mirror_matrix(width: int) -> Matrix:
     """Affine map that mirrors an image `width` columns wide: x -> width - 1 - x."""
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
+
+
+def enlargement(factor: int) -> Matrix:
+    """Affine map from pixels of a picture whose every pixel is the mean of factor × factor to those of the picture."""
+    return np.array([[factor, 0.0, (factor - 1) / 2], [0.0, factor, (factor - 1) / 2]])
 
 
 def compose(outer: Matrix, inner: Matrix) -> Matrix:

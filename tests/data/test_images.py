@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from logpose.data.images import SUFFIXES, check_image, image_size, read_image
+from logpose.data.images import SUFFIXES, check_image, image_size, read_image, read_reduced
 from logpose.structures import InputError
 
 pytestmark = pytest.mark.usefixtures("_quiet")
@@ -191,3 +191,39 @@ def test_what_cameras_append_does_not_make_a_picture_broken(tmp_path):
     assert read_image(path).shape == (40, 60, 3)
     path.write_bytes(data[: len(data) // 2] + b"film" * 5)
     assert check_image(path) == "the image file breaks off before its end"
+
+
+# Smaller where that saves work
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.99, 2.0, 3.7, 4.0, 100.0])
+@pytest.mark.parametrize("size", [(96, 128), (95, 131)])
+def test_a_jpeg_is_read_at_a_fraction_and_stays_in_place(tmp_path: Path, factor: float, size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 6), None, 0, 255, cv2.NORM_MINMAX)
+    PIL.Image.fromarray(smooth).save(tmp_path / "x.jpg", quality=100, subsampling=0)
+    image, k = read_reduced(tmp_path / "x.jpg", factor)
+    assert k == max(k for k in (1, 2, 4, 8) if k <= factor)
+    assert image.shape == (-(-size[0] // k), -(-size[1] // k), 3)
+    # Of whole blocks, a pixel is the mean; one to the side is not. (OpenCV's blue comes first, ours last.)
+    rows, columns = size[0] // k, size[1] // k
+    means = read_image(tmp_path / "x.jpg")[: rows * k, : columns * k].reshape(rows, k, columns, k, 3).mean(axis=(1, 3))
+    apart = np.abs(image[:rows, :columns] - means).mean()
+    beside = np.abs(image[:rows, 1:columns] - means[:, :-1]).mean()
+    assert apart < 1
+    assert beside > 3 * apart + 1
+
+
+def test_others_are_read_whole(tmp_path: Path) -> None:
+    picture = PIL.Image.fromarray(np.zeros((64, 48, 3), np.uint8))
+    picture.save(tmp_path / "x.png")
+    assert read_reduced(tmp_path / "x.png", 8)[1] == 1
+    exif = PIL.Image.Exif()
+    for orientation, reduced in ((1, 8), (6, 1)):
+        exif[0x0112] = orientation
+        picture.save(tmp_path / "x.jpg", exif=exif)
+        image, found = read_reduced(tmp_path / "x.jpg", 8)
+        assert found == reduced
+        assert image.shape[:2] == ((8, 6) if reduced == 8 else (48, 64))
+    array = np.zeros((10, 10, 3), np.uint8)
+    assert read_reduced(array, 8) == (array, 1)

@@ -7,9 +7,11 @@ import math
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logpose.data.images import read_image
 from logpose.data.transforms import Augmentation, CropTransform, cut
 from logpose.geometry import apply_affine, from_crop
 from logpose.skeletons import COCO, MPII, Skeleton
@@ -138,6 +140,28 @@ def test_a_mirrored_crop_is_the_crop_of_the_mirrored_picture(width: int) -> None
     np.testing.assert_allclose(batch.target, expected.target, atol=1e-5)
     difference = batch.images.numpy().astype(int) - expected.images.numpy()
     assert np.abs(difference).max() <= 2  # OpenCV interpolates in steps of 1/32 of a pixel
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_large_person_s_crop_is_that_of_the_whole_picture(tmp_path, seed: int) -> None:
+    """The JPEG is decoded at a half or a quarter; the crop shows the same at the same place."""
+    noise = rng(seed).standard_normal((601, 803))
+    smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 30), None, 60, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "x.jpg"), smooth, [cv2.IMWRITE_JPEG_QUALITY, 100])
+    r = rng(seed)
+    box = np.array([*r.uniform(20, 120, 2), *r.uniform(300, 450, 2)])
+    people = [
+        Sample(image, box, np.zeros((17, 2)), np.full(17, 2), 1.0, 1, 1)
+        for image in (tmp_path / "x.jpg", read_image(tmp_path / "x.jpg"))
+    ]
+    reduced, whole = (CropTransform(COCO, (64, 48), Augmentation())(person, 0, rng(seed)) for person in people)
+    assert torch.equal(reduced.target, whole.target)
+    shown, expected = (batch.images[0, 0].float() for batch in (reduced, whole))
+    inside = (torch.nn.functional.max_pool2d((expected < 50).float()[None], 5, 1, 2)[0] == 0)[:, 1:]
+    apart = (shown - expected).abs()[:, 1:][inside].mean()
+    beside = (expected[:, :-1] - expected[:, 1:]).abs()[inside].mean()
+    assert inside.float().mean() > 0.2
+    assert apart < 0.15 * beside, "a fraction of a pixel off would look like this"
 
 
 def test_a_mirror_swaps_flags_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -10,13 +11,15 @@ from PIL import Image as Pictures
 
 from logpose.structures import Image, InputError
 
-__all__ = ["SUFFIXES", "check_image", "image_size", "read_image"]
+__all__ = ["SUFFIXES", "check_image", "image_size", "read_image", "read_reduced"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Names that a folder of pictures is searched for."""
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # what such files begin with
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for a picture that lies on its side
+EXIF_WITHIN = 2**16  # bytes of a JPEG within which its EXIF segment begins
+REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 TAIL = 4096  # bytes at a file's end that are looked at first
 
 
@@ -26,21 +29,49 @@ def read_image(source: Path | Image) -> Image:
     Raises:
         InputError: if the file is missing, is no picture, or breaks off before its end.
     """
+    return read_reduced(source, 1.0)[0]
+
+
+def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
+    """The picture as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
+
+    Args:
+        source: file or array.
+        factor: the most by which both sides may be divided.
+
+    Returns:
+        the picture, and by what it was divided (1, 2, 4 or 8): each of its pixels is the mean of so many by so many.
+
+    Raises:
+        InputError: as `read_image`.
+    """
     if not isinstance(source, Path):
-        return source
+        return source, 1
     data = _bytes(source)
     if fault := _fault(data):
         raise InputError(f"{source}: {fault}")
+    reduced = next((k for k in REDUCED if k <= factor and _is_upright_jpeg(data)), 1)
+    flags = REDUCED.get(reduced, cv2.IMREAD_COLOR_RGB)
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is said below, once
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # a header that claims more pixels than OpenCV takes
         raise InputError(f"{source}: not a picture that can be read ({error.err})") from error
     finally:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise InputError(f"{source}: not a picture that can be read")
-    return image
+    return (image if reduced == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), reduced
+
+
+def _is_upright_jpeg(data: bytes) -> bool:
+    """Whether a file is a JPEG that its EXIF data do not turn: of another, blocks of pixels may not begin at 0."""
+    if not data.startswith(JPEG):
+        return False
+    if b"Exif" not in data[:EXIF_WITHIN]:
+        return True
+    with Pictures.open(io.BytesIO(data)) as picture:
+        return picture.getexif().get(ORIENTATION, 1) == 1  # type: ignore[no-any-return]
 
 
 def check_image(path: Path) -> str | None:

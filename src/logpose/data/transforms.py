@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 
 from logpose import geometry
-from logpose.data.images import read_image
+from logpose.data.images import read_reduced
 from logpose.skeletons import Skeleton
 from logpose.structures import Batch, InputError, Sample
 
@@ -30,22 +30,22 @@ class Augmentation:
         scale: the region's extent is multiplied by a draw from 1 ± scale.
         rotation: turned by a draw from ± rotation degrees …
         rotation_probability: … this often.
+        half_body_probability: how often a person with enough labelled joints is cropped to one half of the body.
+        flip_probability: how often the picture is mirrored.
         shift: the region's centre is moved by a draw from ± shift times its padded extent, along x and along y …
         shift_probability: … this often.
-        half_body_probability: how often a person with enough labelled joints is cropped to one half of the body.
-        half_body_least: how many labelled joints are enough.
-        flip_probability: how often the picture is mirrored.
+        half_body_least: how many labelled joints are enough for half a body.
         draws: from what those draws are: uniform, or a standard normal cut off at ±1 (mmpose's).
     """
 
     scale: float = 0.25
     rotation: float = 45.0
     rotation_probability: float = 0.5
+    half_body_probability: float = 0.3
+    flip_probability: float = 0.5
     shift: float = 0.0
     shift_probability: float = 0.0
-    half_body_probability: float = 0.3
     half_body_least: int = 4
-    flip_probability: float = 0.5
     draws: Literal["uniform", "normal"] = "uniform"
 
     def __post_init__(self) -> None:
@@ -104,7 +104,6 @@ class CropTransform:
         Raises:
             InputError: if the picture cannot be read.
         """
-        image = read_image(sample.image)
         centre, extent = geometry.box_to_region(sample.box, self.size, self.padding)
         rotation, mirror = 0.0, False
         if (aug := self.augmentation) is not None:
@@ -118,23 +117,24 @@ class CropTransform:
                 rotation = aug.rotation * aug.draw(rng)
             mirror = rng.random() < aug.flip_probability
         keypoints, visible = sample.keypoints, sample.visible
+        to_crop = geometry.crop_matrix(centre, extent, self.size, -rotation if mirror else rotation)
         if mirror:
-            # The picture is mirrored, x -> width - 1 - x, then cropped; left and right joints change places.
-            flip = geometry.mirror_matrix(image.shape[1])
-            centre = geometry.apply_affine(flip, centre)
-            to_crop = geometry.compose(geometry.crop_matrix(centre, extent, self.size, rotation), flip)
+            # As if the picture were mirrored, then cropped: the crop of what is turned the other way, mirrored about
+            # W / 2, where the centre is. Left and right joints change places.
+            to_crop = geometry.compose(geometry.mirror_matrix(self.size[1] + 1), to_crop)
             order = list(self.skeleton.flip_index)
             keypoints, visible = keypoints[order], visible[order]
-        else:
-            to_crop = geometry.crop_matrix(centre, extent, self.size, rotation)
         placed = geometry.to_crop(geometry.apply_affine(to_crop, keypoints[:, :2]), self.size)
         weight = (visible > 0).astype(np.float32)
         if self.outside == "mask":
             weight *= (np.abs(placed) <= 0.5).all(axis=1)
         placed[weight == 0] = 0
         target = np.concatenate([placed, keypoints[:, 2:]], axis=1)
+        # Of a person much larger than the crop, pixels that would be skipped need not be decoded.
+        image, reduced = read_reduced(sample.image, float(extent[0]) / self.size[1])
+        from_read = geometry.compose(to_crop, geometry.enlargement(reduced))
         return Batch(
-            images=torch.from_numpy(cut(image, to_crop, self.size)).permute(2, 0, 1)[None],
+            images=torch.from_numpy(cut(image, from_read, self.size)).permute(2, 0, 1)[None],
             target=torch.from_numpy(target.astype(np.float32))[None],
             weight=torch.from_numpy(weight)[None],
             to_image=torch.from_numpy(geometry.invert_affine(to_crop).astype(np.float32))[None],

@@ -133,7 +133,7 @@ def _fault(data: bytes) -> str | None:
     """Why these bytes are not a whole picture; decoders fill what is missing with grey and say nothing."""
     if not data:
         return "the image file is empty"
-    cut_jpeg = data.startswith(JPEG) and not _jpeg_ends(data)
+    cut_jpeg = data.startswith(JPEG) and not _ends_well(data[:8], data[-TAIL:], len(data)) and not _jpeg_ends(data)
     cut_png = data.startswith(PNG) and data.rfind(b"IEND") <= data.rfind(b"IDAT")
     return "the image file breaks off before its end" if cut_jpeg or cut_png else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -96,9 +95,10 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
         there = {"medium": any(32**2 <= a <= 96**2 for a in areas), "large": any(a >= 96**2 for a in areas)}
         return {name: 0.0 if there.get(name.partition("_")[2], True) else float("nan") for name in NAMES}
     with contextlib.redirect_stdout(io.StringIO()):
-        # The library writes into what it is given.
-        truth = COCO(copy.deepcopy(ground_truth))
-        found = truth.loadRes(copy.deepcopy(results))
+        # The library writes into the rows that it is given (not into what they hold).
+        wanted = ("images", "annotations", "categories")
+        truth = COCO({part: [dict(row) for row in ground_truth[part]] for part in wanted})
+        found = truth.loadRes([dict(row) for row in results])
         evaluation = COCOeval_faster(truth, found, iouType="keypoints", kpt_oks_sigmas=np.asarray(sigmas))
         evaluation.evaluate()
         evaluation.accumulate()

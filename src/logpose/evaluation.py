@@ -174,9 +174,9 @@ class Evaluation:
     def compute(self, average_precision: bool = True) -> dict[str, float]:
         """Every figure, by name.
 
-        Lengths are in pixels of the original images; `nme` and `pck@t` are relative to the longer side of a person's
-        box, `pck_torso@t` to the distance of a shoulder and the opposite hip (people without these are left out),
-        `pckh@t` to the head's size where the data tell it; `nll` is in nats per labelled joint, in crop coordinates;
+        Lengths are in pixels of the original images; `nme` is relative to the diagonal of a person's box, `pck@t` to
+        its longer side, `pck_torso@t` to the distance of a shoulder and the opposite hip (people without these are left
+        out), `pckh@t` to the head's size where the data tell it; `nll` is in nats per labelled joint, of the crop;
         `coverage@l` is the share of labels in the ellipse that should hold the share l; `sigma_rank` is Spearman's
         correlation of predicted and true distance; `confidence_oks` is Pearson's of a person's confidence and OKS.
         """
@@ -193,7 +193,7 @@ class Evaluation:
             similarity = oks(at.predicted, at.truth, at.visible, at.area, self.model.skeleton.sigmas)
             has_label = labelled.any(axis=1)
             figures["error_px"] = float(np.nanmean(apart))
-            figures["nme"] = float(np.nanmean(apart / side[:, None]))
+            figures["nme"] = float(np.nanmean(apart / np.linalg.norm(at.boxes[:, 2:], axis=1)[:, None]))
             figures |= {f"pck@{t:g}": pck(apart, side, t) for t in PCK_THRESHOLDS}
             if torso := self.model.skeleton.torso:
                 size = torso_size(at.truth, at.visible, torso)

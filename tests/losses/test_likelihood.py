@@ -116,6 +116,7 @@ def test_an_empty_batch_is_zero(make: Callable) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("released", "mmpose", "mmpose, gaussian")])
+@torch.no_grad()
 def test_it_is_a_mean_by_weight(name: str) -> None:
     mu, sigma, target = case()
     loss = LOSSES[name]().eval()
@@ -475,3 +476,52 @@ def test_what_is_kept_follows_the_parameters() -> None:
     assert not torch.equal(moved, before)
     loss.flow.biases[-1].data.sub_(0.3)  # behind autograd's back
     torch.testing.assert_close(loss.eval().law().std, before, rtol=1e-4, atol=1e-5)
+
+
+# Claims at the edges
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_claims_of_what_cannot_be_stay_finite(name: str) -> None:
+    loss = LOSSES[name]().eval()
+    mu, sigma, x = case()
+    with torch.no_grad():
+        assert loss.log_prob(mu, 0 * sigma, mu).isfinite().all()
+        assert loss.log_prob(mu, sigma, x + 1e30).isfinite().all()
+        half = [t.bfloat16() for t in (mu, sigma, x)]
+        inside = loss.distribution(*half[:2]).region(0.5).contains(half[2])
+    assert inside.shape == mu.shape[:2]
+
+
+def test_a_density_of_one_s_own_has_the_mean_that_it_has() -> None:
+    class Exponential(LikelihoodLoss):
+        def error_log_prob(self, error: Tensor) -> Tensor:
+            return -error.sum(dim=-1)
+
+        def error_draws(self, count: int) -> tuple[Tensor, Tensor]:
+            return torch.empty(count, 2).exponential_(), torch.full((count,), 1 / count)
+
+    law = Exponential().law()
+    torch.testing.assert_close(law.mean, torch.ones(2), atol=0.03, rtol=0)
+    torch.testing.assert_close(law.std, torch.ones(2), atol=0.03, rtol=0)
+
+
+def test_what_is_kept_follows_other_parameters_and_other_modes() -> None:
+    torch.manual_seed(0)
+    one, other = RLELoss().eval(), RLELoss().eval()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        expected = other.law().std
+        assert not torch.equal(one.law().std, expected)
+        one.load_state_dict(other.state_dict(), assign=True)
+        assert torch.equal(one.law().std, expected)
+    with torch.inference_mode():
+        fresh = RLELoss().eval()
+        fresh.law()  # parameters without a version
+    again = RLELoss().eval()
+    with torch.inference_mode():
+        again.law()
+    sigma = torch.ones(1, 1, 2, requires_grad=True)
+    again.distribution(torch.zeros(1, 1, 2), sigma).std.sum().backward()
+    assert sigma.grad is not None

@@ -42,6 +42,7 @@ def log_p(loss: RLELoss, error: Tensor) -> Tensor:
     return torch.cat(values).view(error.shape[:-1])
 
 
+@torch.no_grad()
 def test_labelled_dimensions_decide(loss: MixedRLELoss) -> None:
     mu, sigma, target = case()
     weight = torch.zeros(B, K, 3, dtype=torch.float64)
@@ -63,8 +64,9 @@ def test_what_has_no_weight_is_never_looked_at(convention: str) -> None:
     weight[:, ::2, 2] = 0
     weight[:, 1] = 0
     garbage = torch.where(weight > 0, target, float("nan")).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(loss(mu, sigma, garbage, weight), loss(mu, sigma, target.detach(), weight))
     value = loss(mu, sigma, garbage, weight)
-    torch.testing.assert_close(value, loss(mu, sigma, target.detach(), weight))
     inputs = (mu, sigma)
     for gradient in torch.autograd.grad(value, [*inputs, *loss.parameters()]):
         assert gradient.isfinite().all()
@@ -73,6 +75,7 @@ def test_what_has_no_weight_is_never_looked_at(convention: str) -> None:
         assert (gradient[:, ::2, :2] != 0).all()
 
 
+@torch.no_grad()
 def test_labels_that_are_not_finite_have_no_depth(loss: MixedRLELoss) -> None:
     """A weight per joint, and NaN for the depth nobody knows, say the same as a weight per dimension."""
     mu, sigma, target = case()
@@ -100,9 +103,16 @@ def test_what_is_claimed_is_what_space_claims(loss: MixedRLELoss) -> None:
 def test_losses_that_do_not_go_together() -> None:
     with pytest.raises(ValueError, match="3 and 2 dimensions"):
         MixedRLELoss(RLELoss(dim=2), RLELoss(dim=2))
-    with pytest.raises(ValueError, match="one convention"):
-        MixedRLELoss(RLELoss(dim=3), RLELoss(convention="paper"))
-    assert MixedRLELoss(RLELoss(dim=3, convention="paper")).plane.convention == "paper"
+    for other in (
+        {"convention": "paper"},
+        {"base": "gaussian"},
+        {"symmetric": False},
+        {"balance": 0.5},
+        {"mode": "dle"},
+    ):
+        with pytest.raises(ValueError, match="alike in base, convention, mode, balance, symmetric"):
+            MixedRLELoss(RLELoss(dim=3), RLELoss(**other))
+        assert vars(MixedRLELoss(RLELoss(dim=3, **other)).plane).items() >= other.items()
 
 
 def test_both_flows_learn() -> None:

@@ -11,6 +11,7 @@ compute from the kept ones. So its inverse is as cheap as itself, and its log-de
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -28,7 +29,7 @@ ACTIVATIONS = {
 }  # fmt: skip
 Layer = tuple[tuple[Tensor, Tensor], ...]  # of each depth, the weights and biases of the two networks
 CHUNK = 8192
-"""Points that go through the flow at once where gradients are wanted; of more, activations are computed twice."""
+"""Points that go through the flow at once; of more, activations are computed again for the backward pass."""
 
 
 class RealNVP(nn.Module):
@@ -131,14 +132,11 @@ class RealNVP(nn.Module):
 
     def log_prob(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """Log-density log G(x), in nats."""
-        if len(x) <= CHUNK or not torch.is_grad_enabled():
+        if len(x) <= CHUNK:  # of more, a chunk's activations stay in the cache, and only one chunk's are held
             return self._log_prob(x)
-        # A chunk's activations stay in the processor's cache, and only one chunk's are held at a time.
-        parts = [
-            checkpoint(self._log_prob, part, use_reentrant=False, preserve_rng_state=False)
-            for part in torch.split(x, CHUNK)
-        ]
-        return torch.cat(parts)
+        again = partial(checkpoint, self._log_prob, use_reentrant=False, preserve_rng_state=False)
+        each = again if torch.is_grad_enabled() else self._log_prob
+        return torch.cat([each(part) for part in torch.split(x, CHUNK)])
 
     def _log_prob(self, x: Tensor) -> Tensor:
         z, log_det = self.inverse(x)
@@ -146,4 +144,6 @@ class RealNVP(nn.Module):
 
     def sample(self, count: int) -> Float[Tensor, "N D"]:
         """`count` points drawn from G."""
-        return self.forward(torch.randn(count, self.dim, device=self.weights[0].device, dtype=self.weights[0].dtype))
+        like = self.weights[0]
+        noise = torch.randn(count, self.dim, device=like.device, dtype=like.dtype)
+        return torch.cat([self.forward(part) for part in torch.split(noise, CHUNK)])

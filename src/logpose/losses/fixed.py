@@ -46,6 +46,7 @@ class _Fixed(LikelihoodLoss):
     """A density without parameters of its own."""
 
     anchor: Tensor
+    symmetric = True
 
     def __init__(self, dim: int = 2) -> None:
         super().__init__(dim)
@@ -87,6 +88,7 @@ class _ConstantScale(LikelihoodLoss):
 
     moment: Tensor
     learns_sigma = False
+    symmetric = True
     momentum = 0.02
     """Share of the newest batch in the running mean: about the last 50 batches count."""
 

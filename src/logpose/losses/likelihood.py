@@ -42,12 +42,12 @@ class LikelihoodLoss(nn.Module, ABC):
     Attributes:
         dim: D of the joints that the loss is for.
         learns_sigma: whether sigma matters to the loss; where not, the claim has one constant scale.
-        symmetric: whether an error and its opposite are equally likely, so that mu is the expected position.
+        symmetric: whether an error and its opposite are known to be equally likely, so that their mean is exactly 0.
         balance: with what power of sigma the gradient of mu is multiplied, see `balanced`; 0 leaves it as it is.
     """
 
     learns_sigma: ClassVar[bool] = True
-    symmetric: bool = True
+    symmetric: bool = False
     balance: float = 0.0
 
     def __init__(self, dim: int = 2) -> None:
@@ -126,7 +126,7 @@ class LikelihoodLoss(nn.Module, ABC):
     ) -> Float[Tensor, "B K"]:
         """Log-density, in nats, of each joint lying at `x`."""
         with exact(mu.device):
-            mu, sigma, x = self.widened(mu, sigma, x)
+            mu, sigma, x = self.widened(mu, sigma.clamp_min(LEAST_SIGMA), x.clamp(-FARTHEST, FARTHEST))
             return self._log_prob(mu, sigma, x)
 
     def _log_prob(self, mu: Tensor, sigma: Tensor, x: Tensor) -> Tensor:
@@ -144,9 +144,11 @@ class LikelihoodLoss(nn.Module, ABC):
 
         A change made behind autograd's back (`parameter.data.copy_(…)`) is noticed at the next `train()` or `eval()`.
         """
-        state = [(t._version, t.device, t.dtype) for t in (*self.parameters(), *self.buffers())]
+        tensors = (*self.parameters(), *self.buffers())
+        state = [(id(t), t.data_ptr(), 0 if t.is_inference() else t._version, t.device, t.dtype) for t in tensors]
         if name not in self._kept or self._kept[name][0] != state:
-            with exact(self.device), fixed_randomness(self.device):
+            # What is kept under `inference_mode` must serve outside it too.
+            with exact(self.device), fixed_randomness(self.device), torch.inference_mode(False), torch.no_grad():
                 self._kept[name] = state, compute()
         value: T = self._kept[name][1]
         return value
@@ -235,8 +237,9 @@ class Region:
     def contains(self, x: Float[Tensor, "B K D"]) -> Bool[Tensor, "B K"]:
         """Whether each joint's position `x` lies in the region."""
         claimed = self.distribution
-        error = ((x - claimed.mu) / claimed.scale).flatten(0, 1)
         with exact(x.device):
+            mu, scale, x = claimed.loss.widened(claimed.mu, claimed.scale.clamp_min(LEAST_SIGMA), x)
+            error = ((x - mu) / scale).flatten(0, 1)
             return (claimed.loss.error_log_prob(error) >= self.threshold).view(x.shape[:2])
 
 
@@ -308,6 +311,15 @@ def exact(device: torch.device) -> torch.autocast:
 @contextmanager
 def fixed_randomness(device: torch.device) -> Iterator[None]:
     """Draws inside it are the same every time; those outside go on as if nothing had been drawn."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(0)
+    on_cpu = torch.default_generator.get_state()
+    own = getattr(torch, device.type) if device.type in ("cuda", "mps", "xpu") else None
+    on_device = own.get_rng_state() if own else None
+    try:
+        torch.default_generator.manual_seed(0)
+        if own:
+            own.manual_seed(0)
         yield
+    finally:
+        torch.default_generator.set_state(on_cpu)
+        if own:
+            own.set_rng_state(on_device)

@@ -14,26 +14,31 @@ from logpose.losses.rle import RLELoss
 __all__ = ["MixedRLELoss"]
 
 
+ALIKE = ("base", "convention", "mode", "balance", "symmetric")
+
+
 class MixedRLELoss(LikelihoodLoss):
     """For each joint the labelled dimensions decide which density speaks (the paper's 3-D system; its `RLELoss3D`).
 
     A joint whose three dimensions have weight is charged by the loss in `space`; one of which only x and y have, by the
-    loss in the `plane`, which never sees its depth. What is claimed of a prediction is what `space` claims.
+    loss in the `plane`, which never sees its depth. What is claimed of a prediction is what `space` claims; of a joint
+    that only `plane` learned from, the spread is told by another flow than the one that sigma was fitted with.
 
     Args:
         space: of three dimensions.
-        plane: of two, in the same convention.
+        plane: of two, alike but for its flow; one like `space` when None.
 
     Raises:
-        ValueError: if the dimensions are others, or the conventions differ.
+        ValueError: if the dimensions are others, or the losses are not alike.
     """
 
     def __init__(self, space: RLELoss | None = None, plane: RLELoss | None = None) -> None:
         super().__init__(dim=3)
         self.space = RLELoss(dim=3) if space is None else space
-        self.plane = RLELoss(dim=2, convention=self.space.convention) if plane is None else plane
-        if (self.space.dim, self.plane.dim) != (3, 2) or self.space.convention != self.plane.convention:
-            raise ValueError("the losses must be of 3 and 2 dimensions and of one convention")
+        alike = {name: getattr(self.space, name) for name in ALIKE}
+        self.plane = RLELoss(dim=2, **alike) if plane is None else plane
+        if (self.space.dim, self.plane.dim) != (3, 2) or alike != {n: getattr(self.plane, n) for n in ALIKE}:
+            raise ValueError(f"the losses must be of 3 and 2 dimensions and alike in {', '.join(ALIKE)}")
         self.symmetric = self.space.symmetric
 
     def config(self) -> dict[str, Any]:

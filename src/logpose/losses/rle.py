@@ -25,7 +25,7 @@ from logpose.losses.likelihood import LikelihoodLoss
 
 __all__ = ["RLELoss"]
 
-DRAWS, FINE_DRAWS = 512, 32_768  # points at which s is estimated: at every training step, and once for evaluation
+DRAWS, FINE_DRAWS = 512, 32_768  # points at which s is estimated: at every training step, and once for claims
 FLOOR = 1 / 1024  # share of Q in the normalized G: else garbage labels drive G to where Q is nothing, and s is lost
 
 
@@ -39,11 +39,11 @@ class RLELoss(LikelihoodLoss):
         convention: which formula exactly.
             `normalized`: a proper density. s by importance sampling, afresh at every step (fixed points would let the
             flow hide mass between them); G the flow made symmetric, ½ (G(e) + G(-e)), so that mu is the expected
-            position, with a little of Q mixed in. While it trains it is shown one side of each error, at random.
+            position claimed, with a little of Q mixed in. It learns from one side of each error, at random.
             `paper`: Eq. 8 without s or symmetry. `released`, `mmpose`: what those codes compute (`losses.conventions`).
         mode: `rle` (Eq. 8), `dle` (Eq. 5: P = G alone) or `basic` (Eq. 4: the flow acts on positions, not on errors).
         balance: `normalized` multiplies mu's gradient by this power of sigma (`likelihood.balanced`); 0 does not.
-        symmetric: whether `normalized` makes G so. False suits skewed errors: their mean is then reported, not mu.
+        symmetric: whether `normalized` makes G so. Skewed errors need False: their mean is then reported, not mu.
 
     Raises:
         ValueError: if the flow is of another dimension, or the convention never had such a base or mode.
@@ -62,7 +62,7 @@ class RLELoss(LikelihoodLoss):
         super().__init__(dim)
         self.flow = RealNVP(dim) if flow is None else as_density(flow)
         self.base, self.convention, self.mode = base, convention, mode
-        self.balance = balance if convention == "normalized" else 0.0
+        self.balance = balance if convention == "normalized" and mode == "rle" else 0.0
         self.copies = convention in ("released", "mmpose")
         self.floor = FLOOR if convention == "normalized" and mode == "rle" else 0.0
         self.symmetric = symmetric and self.floor > 0
@@ -88,7 +88,7 @@ class RLELoss(LikelihoodLoss):
         return torch.logaddexp(log_g + math.log1p(-self.floor), self._log_q(error) + math.log(self.floor))
 
     def _either_side(self, error: Tensor) -> Tensor:
-        # Half the work of both. Until the flow is symmetric it is charged more than their mean (Jensen), never less.
+        # Half the work of both. Until the flow is symmetric it is charged more on average (Jensen), so that it gets so.
         return error.where(torch.rand_like(error[:, :1]) < 0.5, -error) if self.symmetric else error
 
     @torch.no_grad()
@@ -108,16 +108,11 @@ class RLELoss(LikelihoodLoss):
         return math.log(count) - self._densities(*self._proposal(count).tensor_split([0]))[1].logsumexp(dim=0)
 
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-        """log P(e): of Q G s, or of G alone in `dle` mode; normalised in every convention."""
+        """log P(e): of Q G s, or of G alone in `dle` mode; normalised in every convention. s is settled, see `kept`."""
         if self.mode == "dle":
             return self._log_g(error)
-        if self.training and self.convention == "normalized":
-            log_qg, log_weight = self._densities(self._either_side(error), self._proposal(DRAWS))
-            return log_qg + math.log(DRAWS) - log_weight.logsumexp(dim=0)
-        log_g = self._log_g(error)
-        if self.symmetric:
-            log_g = torch.logaddexp(log_g, self._log_g(-error)) - math.log(2)
-        return self._log_q(error) + log_g + self.kept("log_s", self.log_s)
+        sides = torch.stack([self._log_g(side) for side in ([error, -error] if self.symmetric else [error])])
+        return self._log_q(error) + sides.logsumexp(dim=0) - math.log(len(sides)) + self.kept("log_s", self.log_s)
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Points with importance weights; in `dle` mode plain draws of the flow."""
@@ -140,10 +135,15 @@ class RLELoss(LikelihoodLoss):
     def _charge(self, mu: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
         if self.copies:
             return code_charge(self.convention, self.base, self.mode, self._log_g, mu, sigma, target)
-        if self.convention == "normalized" or self.mode != "rle":
+        if self.mode != "rle" or (self.floor and not torch.is_grad_enabled()):
             return super()._charge(mu, sigma, target)
         error = ((target - mu) / sigma).flatten(0, 1)
-        return sigma.log().sum(dim=-1) - (self._log_q(error) + self._log_g(error)).view(mu.shape[:2])
+        if not self.floor:
+            return sigma.log().sum(dim=-1) - (self._log_q(error) + self._log_g(error)).view(mu.shape[:2])
+        # What is learned from needs an s with its gradient; what is only told (above), one that stays.
+        log_qg, log_weight = self._densities(self._either_side(error), self._proposal(DRAWS))
+        log_p = log_qg + math.log(DRAWS) - log_weight.logsumexp(dim=0)
+        return sigma.log().sum(dim=-1) - log_p.view(mu.shape[:2])
 
     def _mean(self, charge: Tensor, weight: Tensor) -> Tensor:
         return (charge * weight).sum() / max(len(charge), 1) if self.copies else super()._mean(charge, weight)

@@ -125,11 +125,16 @@ def main() -> None:
             recipe = replace(lsp_resnet18_rle(), loss=LOSSES[name], data=given.data, seed=seed)
             started = time.monotonic()
             run = fit(recipe, given.out / key.replace(" ", "_"))
+            if run.interrupted:
+                raise SystemExit(130)
             minutes = (time.monotonic() - started) / 60
-            model, loss = load(run.best)
+            # The last epoch's weights: those of the best epoch would be chosen on the people they are measured on.
+            model, loss = load(run.folder / "last.ckpt")
             evaluation = evaluate(model, labelled_people(recipe, "val"), loss)
             figures[key] = {**measured(evaluation), "minutes": minutes, "epochs": recipe.epochs}
-            given.figures.write_text(json.dumps(figures, indent=1) + "\n")
+            part = given.figures.with_suffix(".part")
+            part.write_text(json.dumps(figures, indent=1) + "\n")
+            part.replace(given.figures)
             print(key, {shown: round(figures[key][shown], 3) for shown in SHOWN if shown in figures[key]}, flush=True)
     told = table(figures)
     (given.out / "table.md").write_text(told + "\n")

@@ -101,7 +101,7 @@ def test_bad_data_files_are_refused_by_name(refused, coco_folder, tmp_path):
     for name, text, told in (
         ("empty.json", "", "the file is empty"),
         ("broken.json", '{"images": [}', "not JSON"),
-        ("list.json", "[]", "not a COCO annotation file"),
+        ("list.json", "[]", "an empty list"),
     ):
         (tmp_path / name).write_text(text)
         sentence = refused("inspect", tmp_path / name)

@@ -195,6 +195,20 @@ def test_an_mmpose_checkpoint_predicts_what_it_did(images: Tensor, tmp_path: Pat
     assert loss.convention == "mmpose"
 
 
+def test_names_of_mmpose_before_1_0(images: Tensor, tmp_path: Path) -> None:
+    theirs = disturbed(MMPose(18))
+    state = {
+        key.replace("head.loss_module.", "keypoint_head.loss.").replace("head.fc", "keypoint_head.fc"): value
+        for key, value in theirs.state_dict().items()
+    }
+    assert "keypoint_head.loss.flow_model.mask" in state
+    torch.save({"state_dict": state}, tmp_path / "old.pth")
+    model, loss = load_weights(tmp_path / "old.pth")
+    with torch.no_grad():
+        torch.testing.assert_close(model(images).mu + 0.5, theirs(images)[0], atol=1e-5, rtol=0)
+    assert loss.convention == "mmpose"
+
+
 # Either
 
 
@@ -294,6 +308,39 @@ def test_a_model_without_its_loss(tmp_path: Path) -> None:
     assert isinstance(again, RegressionModel)
     assert again.unit_features
     torch.testing.assert_close(again.pixel_mean.flatten(), torch.tensor([0.1, 0.2, 0.3]))
+
+
+def test_a_folder_from_before_unit_features(tmp_path: Path) -> None:
+    save(RegressionModel(ResNet(18), LSP, (64, 64)), None, tmp_path / "out")
+    config = tmp_path / "out" / "config.json"
+    entry = json.loads(config.read_text())
+    del entry["model"]["unit_features"]
+    config.write_text(json.dumps(entry))
+    assert not load(tmp_path / "out")[0].unit_features
+
+
+@pytest.mark.parametrize("wrong", [{"size": [0, 64]}, {"size": [-64, 64]}, {"padding": 0}, {"padding": float("nan")}])
+def test_a_hostile_config(tmp_path: Path, wrong: dict[str, object]) -> None:
+    save(RegressionModel(ResNet(18), LSP, (64, 64)), None, tmp_path / "out")
+    config = tmp_path / "out" / "config.json"
+    entry = json.loads(config.read_text())
+    entry["model"] |= wrong
+    config.write_text(json.dumps(entry))
+    with pytest.raises(InputError, match="a model needs crops"):
+        load(tmp_path / "out")
+
+
+def test_mixed_losses_go_into_a_folder_too(tmp_path: Path) -> None:
+    loss = disturbed(MixedRLELoss())
+    save(RegressionModel(ResNet(18), LSP, (64, 64), dim=3), loss, tmp_path / "out")
+    again = load(tmp_path / "out")[1]
+    assert isinstance(again, MixedRLELoss)
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in loss.state_dict().items())
+
+
+def test_our_own_know_their_skeleton(tiny_run: Path) -> None:
+    with pytest.raises(InputError, match="knows its own skeleton and size"):
+        load_weights(tiny_run / "best.ckpt", skeleton=COCO)
 
 
 @pytest.mark.parametrize("damage", ["config.json", "model.safetensors"])

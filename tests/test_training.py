@@ -17,9 +17,11 @@ from logpose.data import InMemory
 from logpose.data.synthetic import SyntheticPeople
 from logpose.evaluation import evaluate
 from logpose.losses import L1Loss, Laplace, RLELoss
+from logpose.recipe import labelled_people
 from logpose.report import read_curves
+from logpose.skeletons import Skeleton
 from logpose.structures import InputError
-from logpose.training import fit, learning_rate
+from logpose.training import fit, learning_rate, validation_interval
 
 
 def test_step_schedule_falls_tenfold_at_each_milestone(make_recipe):
@@ -153,3 +155,21 @@ def test_it_learns_a_few_people_by_heart(make_recipe, tmp_path):
     figures = evaluate(model, people, loss, flip_test=False).compute()
     assert figures["nme"] < 0.05
     assert figures["nll"] < -3
+
+
+@pytest.mark.parametrize(("epochs", "every", "interval"), [(20, 5, 5), (12, 5, 4), (9, 5, 3), (7, 5, 1), (3, 60, 3)])
+def test_the_last_epoch_is_validated(make_recipe, epochs, every, interval):
+    assert validation_interval(make_recipe(epochs=epochs, validate_every=every)) == interval
+
+
+@pytest.mark.parametrize(("watch", "told"), [("pckh@0.5", "no head boxes"), ("pck_torso@0.2", "shoulders and hips")])
+def test_a_figure_that_the_data_never_tell_is_refused_at_once(make_recipe, tmp_path, watch, told):
+    face = Skeleton("face", ("left_eye", "right_eye"))
+    people = InMemory(labelled_people(make_recipe(), "val"))
+    if "torso" in watch:
+        people.skeleton = face
+    recipe = make_recipe(watch=watch)
+    recipe.people = lambda *_: people
+    with pytest.raises(InputError, match=told):
+        fit(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

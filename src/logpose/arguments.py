@@ -13,7 +13,7 @@ from logpose.structures import Scoring
 __all__ = ["command_parser"]
 
 SCORE_HELP = "of a person: the box's + mean + greatest confidence of the joints, the box's × their mean, or the box's"
-PART_HELP = "of a folder: its validation (all, val) or training file; of one file: all, or what training held out (val)"
+PART_HELP = "which people; unless said, a folder's validation part (held out, where it has one file), or all of a file"
 
 
 def command_parser() -> ArgumentParser:
@@ -35,7 +35,7 @@ def command_parser() -> ArgumentParser:
     evaluate = ArgumentParser(description="Measure a checkpoint on a data set: AP/AR, PCK, error in pixels, NLL.")
     evaluate.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
     evaluate.add_argument("--data", type=Path, required=True, help="annotation file, or a folder: its validation part")
-    evaluate.add_argument("--part", type=Literal["val", "train", "all"], default="all", help=PART_HELP)
+    evaluate.add_argument("--part", type=Literal["val", "train", "all"] | None, default=None, help=PART_HELP)
     evaluate.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
     evaluate.add_argument("--boxes", type=Path | None, default=None, help="detected boxes (a COCO detections file)")
     evaluate.add_argument(

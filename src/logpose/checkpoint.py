@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -58,7 +59,7 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Pos
         int(config["dim"]),
         bool(config["predicts_sigma"]),
         float(config["padding"]),
-        unit_features=bool(config["unit_features"]),
+        unit_features=bool(config.get("unit_features", False)),
     )
 
 
@@ -153,8 +154,17 @@ def save(model: PoseModel, loss: LikelihoodLoss | None, folder: Path, **notes: A
         entry = {**describe(model, loss), **notes}
         state |= {f"loss.{key}": tensor for key, tensor in loss.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({key: tensor.contiguous() for key, tensor in state.items()}, folder / TENSORS)
-    (folder / CONFIG).write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
+    parts = {name: folder / f"{name}.part" for name in (TENSORS, CONFIG)}
+    try:
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, parts[TENSORS])
+        parts[CONFIG].write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
+        for name, part in parts.items():
+            part.replace(folder / name)
+    except SafetensorError as error:  # a full disk, for one
+        raise InputError(f"{folder}: cannot be written ({error!s:.120})") from error
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
 def _fill(module: nn.Module, prefix: str, state: dict[str, Any]) -> None:

@@ -122,8 +122,9 @@ def _eval(given: Namespace) -> int:
     _check_output(given.save_json)
     model, loss = load(given.checkpoint)
     files = annotation_files(given.data)
-    part = given.part if files["train"] == files["val"] and given.part != "all" else None
-    people = open_people(files["train" if given.part == "train" else "val"], given.images, part=part)
+    wanted = given.part or ("val" if given.data.is_dir() else "all")
+    part = wanted if files["train"] == files["val"] and wanted != "all" else None
+    people = open_people(files["train" if wanted == "train" else "val"], given.images, part=part)
     say_problems(people)
     check_skeletons(given.checkpoint, model, people)
     detected = DetectedBoxes(people, given.boxes) if given.boxes else None

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from logpose.checkpoint import load, save
+from logpose.checkpoint import CONFIG, TENSORS, load, save
 from logpose.flows import RealNVP
 from logpose.losses import LikelihoodLoss, MixedRLELoss, RLELoss
 from logpose.models import PoseModel, RegressionModel, ResNet
@@ -129,6 +129,8 @@ def load_weights(
         return load_released(path, skeleton, size)
     if origin == "mmpose":
         return load_mmpose(path, skeleton, size)
+    if skeleton is not None or size is not None:
+        raise InputError(f"{path}: a checkpoint of logpose, which knows its own skeleton and size")
     return load(path)
 
 
@@ -146,12 +148,12 @@ def from_pretrained(name: str | Path) -> tuple[PoseModel, LikelihoodLoss | None]
         try:
             from huggingface_hub import snapshot_download
 
-            folder = Path(snapshot_download(str(name), allow_patterns=["*.safetensors", "*.json"]))
+            folder = Path(snapshot_download(str(name), allow_patterns=[TENSORS, CONFIG]))
         except ImportError as error:
             raise InputError(
                 f"{name}: no such folder; the Hub needs huggingface_hub: pip install 'logpose[hub]'"
             ) from error
-        except (OSError, ValueError) as error:
+        except Exception as error:  # no network, no such repository, no permission: whatever its client raises
             raise InputError(f"{name}: no such folder, and not to be had from the Hub ({error!s:.120})") from error
     return load(folder)
 
@@ -169,17 +171,20 @@ def push_to_hub(model: PoseModel, loss: LikelihoodLoss | None, name: str, privat
         the address of what was uploaded.
 
     Raises:
-        InputError: if huggingface_hub is not installed.
+        InputError: if huggingface_hub is not installed, or the Hub refuses.
     """
     try:
         from huggingface_hub import HfApi
     except ImportError as error:
         raise InputError(NO_HUB) from error
-    api = HfApi()
-    api.create_repo(name, private=private, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        save(model, loss, Path(folder))
-        return str(api.upload_folder(repo_id=name, folder_path=folder))
+    try:
+        api = HfApi()
+        api.create_repo(name, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            save(model, loss, Path(folder))
+            return str(api.upload_folder(repo_id=name, folder_path=folder))
+    except Exception as error:  # no network, no permission, no such name: whatever its client raises
+        raise InputError(f"{name}: cannot be uploaded to the Hub ({error!s:.160})") from error
 
 
 def _names(path: Path) -> set[str]:
@@ -191,8 +196,14 @@ def _names(path: Path) -> set[str]:
 
 
 def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without what training on several devices puts before every name."""
-    return {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    """Without what training on several devices puts before every name; mmpose 0.x's names as 1.x has them."""
+    plain = {}
+    for key, tensor in state.items():
+        name = key.removeprefix("module.")
+        for old, new in (("keypoint_head.loss.", "head.loss_module."), ("keypoint_head.", "head.")):
+            name = new + name.removeprefix(old) if name.startswith(old) else name
+        plain[name] = tensor
+    return plain
 
 
 def _need(path: Path, state: dict[str, Tensor], *names: str, kind: str) -> None:

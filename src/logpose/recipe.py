@@ -109,7 +109,7 @@ class Recipe:
     watch: Watch = "ap"
     """The validation figure that decides which checkpoint is the best."""
     validate_every: int = 1
-    """Epochs between validations."""
+    """Epochs between validations, or fewer, so that the last epoch is validated."""
     seed: int = 0
     """Of weights, order and augmentation."""
     workers: int = 2

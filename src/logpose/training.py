@@ -110,7 +110,7 @@ class PoseModule(L.LightningModule):
             self.log(name, figures[name], prog_bar=True, logger=False, rank_zero_only=True)
 
     def _is_last(self) -> bool:
-        return self.current_epoch + self.recipe.validate_every >= self.recipe.epochs
+        return self.current_epoch + 1 == self.recipe.epochs
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser and schedule."""
@@ -188,6 +188,7 @@ def fit(
     for part, people in (("training", train), ("validation", val)):
         say_problems(people, f"{part} data: ")
     loss = recipe.loss()
+    _check_watch(recipe, val)
     model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
     module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
     if resume is not None:
@@ -210,7 +211,7 @@ def fit(
             precision=_precision(recipe),  # type: ignore[arg-type]
             max_epochs=recipe.epochs,
             gradient_clip_val=recipe.gradient_clip or None,
-            check_val_every_n_epoch=min(recipe.validate_every, recipe.epochs),
+            check_val_every_n_epoch=validation_interval(recipe),
             callbacks=[
                 best,
                 last,
@@ -254,6 +255,23 @@ def fit(
     if Path(best.best_model_path).is_file():
         figures = read(Path(best.best_model_path))["logpose"]["figures"]
     return Run(folder, Path(best.best_model_path or folder / "last.ckpt"), figures, interrupted)
+
+
+def validation_interval(recipe: Recipe) -> int:
+    """Epochs between validations: as many as the recipe says, or fewer, so that the last epoch is validated."""
+    return max(n for n in range(1, min(recipe.validate_every, recipe.epochs) + 1) if recipe.epochs % n == 0)
+
+
+def _check_watch(recipe: Recipe, val: People) -> None:
+    """Refuse to watch what these data can never tell, before hours are spent on it."""
+    missing = ""
+    if recipe.watch.startswith("pckh") and getattr(val, "head_sizes", None) is None:
+        missing = "head boxes (mpii_gt_val.mat or gt_valid.mat beside the list)"
+    if recipe.watch.startswith("pck_torso") and not val.skeleton.torso:
+        missing = "shoulders and hips"
+    if missing:
+        where = getattr(val, "file", "the validation data")
+        raise InputError(f"{where}: has no {missing} to measure {recipe.watch} by; give --watch another figure")
 
 
 def _check_resumable(path: Path, wanted: dict[str, Any], epochs: int) -> None:

@@ -27,6 +27,14 @@ LAYOUTS = {
     ),
     "plain": ({"train": "train.json", "val": "val.json"}, []),
     "in a folder": ({"train": "annotations/train.json", "val": "annotations/val.json"}, ["notes.json"]),
+    "MPII as mmpose has it": (
+        {"train": "annotations/mpii_train.json", "val": "annotations/mpii_val.json"},
+        ["annotations/mpii_trainval.json", "annotations/mpii_test.json"],
+    ),
+    "MPII as HRNet has it": (
+        {"train": "annot/train.json", "val": "annot/valid.json"},
+        ["annot/trainval.json", "annot/test.json"],
+    ),
     "one": ({"train": "all.json", "val": "all.json"}, []),
 }
 
@@ -71,8 +79,9 @@ def test_a_matlab_file_is_both_parts(tmp_path: Path) -> None:
 
 def test_the_content_tells_the_format(tmp_path: Path, coco_folder: Path) -> None:
     assert type(open_people(coco_folder / "annotations" / "person_keypoints_val.json")).__name__ == "CocoKeypoints"
-    with pytest.raises(InputError, match=r"mpii\.json: no labelled person to learn from"):
-        open_people(write(tmp_path, "  \n[]", "mpii.json"))
+    for begin in ("  \n", "\ufeff", " " * 200):
+        with pytest.raises(InputError, match=r"mpii\.json: (an empty list|not JSON)"):
+            open_people(write(tmp_path, begin + "[]", "mpii.json"))
     savemat(tmp_path / "joints.mat", {"joints": np.zeros((3, 3, 3))})
     with pytest.raises(InputError, match="joints must be 14×3×N"):
         open_people(tmp_path / "joints.mat")

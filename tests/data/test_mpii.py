@@ -66,9 +66,34 @@ def test_head_sizes(tmp_path: Path) -> None:
     np.testing.assert_allclose(people.head_sizes, [0.6 * 5, 0.6 * 10])  # of the people who are left
     savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": boxes[..., :2]})
     assert MpiiPeople(file).head_sizes is None  # of another part
-    savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": boxes[0]})
+    boxes[1, :, 0] = np.nan
+    boxes[1, :, 2] = 1
+    savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": boxes})
+    assert np.isnan(MpiiPeople(file).head_sizes).all()  # of no size, or none
+    savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": boxes[0, 0]})
     with pytest.raises(InputError, match="headboxes_src must be 2×2×N"):
         MpiiPeople(file)
+
+
+def test_heads_in_another_order_are_refused(tmp_path: Path) -> None:
+    rows = [row(), row(joints=[[50.0 + i, 9.0] for i in range(16)])]
+    file = written(tmp_path, rows)
+    boxes = np.ones((2, 2, 2))
+    boxes[1] = 6
+    joints = np.stack([np.array(r["joints"]) for r in rows], axis=-1)
+    (tmp_path / "gt_valid.mat").unlink(missing_ok=True)
+    savemat(tmp_path / "gt_valid.mat", {"headboxes_src": boxes, "pos_gt_src": joints})  # HRNet's name
+    np.testing.assert_allclose(MpiiPeople(file).head_sizes, 0.6 * 5 * np.sqrt(2))
+    savemat(tmp_path / "gt_valid.mat", {"headboxes_src": boxes, "pos_gt_src": joints[..., ::-1]})
+    with pytest.raises(InputError, match=r"gt_valid\.mat: person 0 has other joints there"):
+        MpiiPeople(file)
+
+
+def test_heads_of_another_number_of_people_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": np.ones((2, 2, 7))})
+    with caplog.at_level("WARNING", "logpose"):
+        assert MpiiPeople(written(tmp_path, [row()])).head_sizes is None
+    assert "heads of 7 people, the list has 1; not used" in caplog.text
 
 
 def test_people_of_an_image_share_its_id_and_its_part(tmp_path: Path) -> None:
@@ -99,6 +124,8 @@ def test_people_of_an_image_share_its_id_and_its_part(tmp_path: Path) -> None:
         (row(scale=0), "a scale not above 0"),
         (row(joints=[[1e9, 2]] * 16), "beyond 1e"),
         (row(image="gone.jpg"), "no such image file"),
+        (row(scale=10**400), "must be numbers"),
+        ({"image_id": 3, "bbox": [1, 2, 3, 4], "score": 1}, "detected boxes go to --boxes"),
     ],
 )
 def test_wrong_rows_are_left_out_and_named(tmp_path: Path, wrong: Any, message: str) -> None:

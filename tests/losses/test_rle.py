@@ -92,7 +92,7 @@ def test_normalized_is_equation_8_with_s_and_a_symmetric_flow(base: str) -> None
     loss = RLELoss(flow, base=base)
     with torch.no_grad():
         assert float(loss(mu, sigma, target)) == pytest.approx(each.mean(), abs=0.01)
-    # Where it is learned from, s is another estimate each time, and so is the side of each error that the flow is shown.
+    # Where it is learned from, s is another estimate each time, and so is the side of each error that is shown.
     sides = np.stack([log_product(flow, base, side, one_sided=True).reshape(4, 6) for side in (error, -error)])
     expected = (sigma.log().sum(dim=-1).numpy() - sides.mean(axis=0) - log_s).mean()
     torch.manual_seed(0)

@@ -143,6 +143,7 @@ def test_config_is_plain() -> None:
         "size": [64, 48],
         "dim": 3,
         "predicts_sigma": False,
+        "unit_features": False,
         "padding": 1.25,
     }
     assert RegressionModel(Tiny(), COCO, SIZE).config()["backbone"] is None

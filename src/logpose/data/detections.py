@@ -66,7 +66,7 @@ class DetectedBoxes:
             return None
         try:
             box, score = np.array(row["bbox"], dtype=np.float64), float(row["score"])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{file}: row {i}: bbox and score must be numbers") from error
         if box.shape != (4,) or not np.isfinite([*box, score]).all() or min(box[2:]) <= 0 or abs(box).max() > FARTHEST:
             raise InputError(f"{file}: row {i}: bbox must be x, y, width > 0, height > 0, got {row['bbox']}")

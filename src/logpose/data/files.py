@@ -38,14 +38,14 @@ def _is_list(file: Path) -> bool:
     if not file.is_file():
         return False  # the reader will say so
     with file.open("rb") as opened:
-        return opened.read(64).lstrip().startswith(b"[")
+        return opened.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
 def annotation_files(data: Path) -> dict[str, Path]:
     """The annotation file of each part ("train", "val") of a data set; the same file twice if it has but one.
 
     Args:
-        data: a file, or a folder with one or more of them in it or in its `annotations`.
+        data: a file, or a folder with one or more of them in it or in its `annotations` (`annot`).
 
     Raises:
         InputError: if there is none, or several that nothing tells apart.
@@ -54,13 +54,14 @@ def annotation_files(data: Path) -> dict[str, Path]:
         raise InputError(f"{data}: no such file or folder")
     if data.is_file():
         return {"train": data, "val": data}
-    folder = data / "annotations" if (data / "annotations").is_dir() else data
+    folder = next((data / name for name in ("annotations", "annot") if (data / name).is_dir()), data)
     if (folder / "joints.mat").is_file():
         return {"train": folder / "joints.mat", "val": folder / "joints.mat"}
     files = sorted(folder.glob("*.json"))
     files = [file for file in files if file.name.startswith("person_keypoints")] or files
     if len(files) == 1:
         return {"train": files[0], "val": files[0]}
+    files = [file for file in files if "trainval" not in file.stem]  # MPII's both parts in one
     parts = {part: [file for file in files if part in file.stem] for part in ("train", "val")}
     for part, found in parts.items():
         if len(found) != 1:

@@ -8,7 +8,14 @@ import numpy as np
 
 from logpose.structures import InputError
 
-__all__ = ["read_matlab"]
+__all__ = ["has_variable", "read_matlab"]
+
+
+def has_variable(file: Path, name: str) -> bool:
+    """Whether a MATLAB file that can be read holds a variable."""
+    from scipy.io import whosmat  # type: ignore[import-untyped]
+
+    return any(found == name for found, *_ in whosmat(file))
 
 
 def read_matlab(file: Path, name: str) -> np.ndarray:
@@ -21,7 +28,7 @@ def read_matlab(file: Path, name: str) -> np.ndarray:
     Raises:
         InputError: if the file is missing or cannot be read, has no such variable, or it is not numbers.
     """
-    from scipy.io import loadmat  # type: ignore[import-untyped]
+    from scipy.io import loadmat
 
     if not file.is_file():
         raise InputError(f"{file}: no such file")

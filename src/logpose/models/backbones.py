@@ -7,6 +7,7 @@ a `name` from which `create_backbone` makes it again. A module of one's own need
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.error import URLError
@@ -34,7 +35,15 @@ IMAGENET_URLS = {
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 TIMM = "timm/"
-INSIDE = ("model.backbone.", "model.backbone.model.", "backbone.", "preact.", "module.preact.")
+INSIDE = (
+    "model.backbone.",
+    "model.backbone.model.",
+    "backbone.",
+    "preact.",
+    "module.backbone.",
+    "module.preact.",
+    "module.",
+)
 """What stands before a backbone's names in whole checkpoints: ours (also of a timm model), mmpose's, the paper's."""
 HUB = "hf://"
 
@@ -153,6 +162,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: if the file is missing or is not a dictionary of tensors.
     """
+    if path.is_dir() and (path / "model.safetensors").is_file():
+        path = path / "model.safetensors"  # a model as `logpose convert` writes it
     if not path.is_file():
         raise InputError(f"{path}: no such weights file (give a file, an address, 'imagenet' or 'random')")
     try:
@@ -162,7 +173,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"{path}: not a weights file that can be read safely ({error!s:.120})") from error
+        held = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"it holds an object of {held[1]}, and only tensors are read; save its state_dict alone" if held else ""
+        raise InputError(f"{path}: not a weights file that can be read safely ({why or f'{error!s:.120}'})") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(

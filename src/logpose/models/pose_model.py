@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from logpose.geometry import PADDING
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from logpose.skeletons import Skeleton
-from logpose.structures import ErrorLaw, Prediction
+from logpose.structures import ErrorLaw, InputError, Prediction
 
 __all__ = ["PoseModel"]
 
@@ -27,6 +27,9 @@ class PoseModel(nn.Module, ABC):
         padding: how much larger than a person's box the region is that its crops show.
         pixel_mean: subtracted from each channel (RGB in [0, 1]).
         pixel_std: what the difference is divided by.
+
+    Raises:
+        InputError: if there can be no such crops.
     """
 
     pixel_mean: Tensor
@@ -45,6 +48,11 @@ class PoseModel(nn.Module, ABC):
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
+        if not (all(1 <= side <= 8192 for side in size) and 0 < padding < 100 and dim >= 1):
+            raise InputError(
+                f"a model needs crops of 1 to 8,192 pixels a side, a padding above 0 and a dimension or more, "
+                f"got {size}, {padding:g} and {dim}"
+            )
         self.skeleton, self.size, self.dim, self.padding = skeleton, size, dim, padding
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1))

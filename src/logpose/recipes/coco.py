@@ -37,7 +37,7 @@ __all__ = [
 
 def of_the_paper(loss: Callable[[], LikelihoodLoss], backbone: str = "resnet50") -> Recipe:
     """The released configuration with a loss and a backbone."""
-    return Recipe(loss=loss, backbone=backbone, epochs=270)
+    return Recipe(loss=loss, backbone=backbone, epochs=270, gradient_clip=0.0)
 
 
 def coco_resnet50_rle() -> Recipe:
@@ -114,9 +114,9 @@ def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool
 
 
 def coco_resnet50_rle_released() -> Recipe:
-    """ResNet-50 at 256×192 as the paper's released code trains it: its formula, network and pixels, no clipping."""
+    """ResNet-50 at 256×192 as the paper's released code trains it: its formula, network and pixels."""
     recipe = of_the_paper(partial(RLELoss, convention="released"))
-    recipe.model, recipe.gradient_clip = released_regression, 0.0
+    recipe.model = released_regression
     return recipe
 
 

@@ -55,6 +55,7 @@ class LikelihoodLoss(nn.Module, ABC):
         if dim < 1:
             raise ValueError(f"dim must be at least 1, got {dim}")
         self.dim = dim
+        self.claim: type[Distribution] = Distribution  # what `distribution` returns
         self._kept: dict[str, tuple[Any, Any]] = {}  # of each name: the parameters' state, and what came out
 
     @abstractmethod
@@ -136,7 +137,7 @@ class LikelihoodLoss(nn.Module, ABC):
 
     def distribution(self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"]) -> Distribution:
         """The distribution that was claimed for each joint."""
-        return Distribution(mu, self.scale(sigma), self)
+        return self.claim(mu, self.scale(sigma), self)
 
     @torch.no_grad()
     def kept(self, name: str, compute: Callable[[], T]) -> T:

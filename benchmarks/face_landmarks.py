@@ -48,7 +48,8 @@ def main() -> None:
             started = time.monotonic()
             run = fit(recipe, given.out / key)
             minutes = (time.monotonic() - started) / 60
-            found = evaluate(load(run.best)[0], labelled_people(recipe, "val"), load(run.best)[1]).compute()
+            model, fitted = load(run.best)
+            found = evaluate(model, labelled_people(recipe, "val"), fitted).compute()
             figures[key] = {**found, "minutes": minutes}
             kept.write_text(json.dumps(figures, indent=1) + "\n")
             print(key, {shown: round(found[shown], 4) for shown in SHOWN if shown in found}, flush=True)

@@ -21,7 +21,7 @@ from logpose.data.images import check_image, image_size
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Sample
 
-__all__ = ["FARTHEST", "HOLD_OUT", "CocoKeypoints", "Problem", "read_json", "whole"]
+__all__ = ["FARTHEST", "HOLD_OUT", "CocoKeypoints", "Problem", "read_json", "refuse", "whole"]
 
 FARTHEST = 1e6
 """Pixels: no place or side is larger, and float32 still tells tenths of them apart."""
@@ -42,6 +42,19 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.kind}{f' ({self.detail})' if self.detail else ''}"
+
+
+def refuse(samples: Sequence[Sample], problems: Sequence[Problem], strict: bool, nobody: str) -> None:
+    """Refuse a file that holds nobody, as `nobody` says, or, if `strict`, one with a wrong row.
+
+    Raises:
+        InputError: if so; it names the first wrong row.
+    """
+    if strict and problems:
+        raise InputError(f"{problems[0]} (and {len(problems) - 1} more wrong rows)")
+    if not samples:
+        first = f"; the first of {len(problems)} wrong rows: {problems[0]}" if problems else ""
+        raise InputError(f"{nobody}{first}")
 
 
 class CocoKeypoints:
@@ -74,12 +87,9 @@ class CocoKeypoints:
         self.counts: Counter[str] = Counter()
         self.images = self._checked_images(content, part)
         self.samples, self.passed_over = self._checked_people(content["annotations"])
-        if strict and self.problems:
-            raise InputError(f"{self.problems[0]} (and {len(self.problems) - 1} more wrong rows)")
-        if not self.samples:
-            first = f"; the first of {len(self.problems)} wrong rows: {self.problems[0]}" if self.problems else ""
-            held_out = f" in the part {part!r} (every tenth image is held out; --val_data names another file)"
-            raise InputError(f"{file}: no labelled {self.skeleton.name} to learn from{held_out if part else ''}{first}")
+        held_out = f" in the part {part!r} (every tenth image is held out; --val_data names another file)"
+        nobody = f"{file}: no labelled {self.skeleton.name} to learn from{held_out if part else ''}"
+        refuse(self.samples, self.problems, strict, nobody)
 
     def __len__(self) -> int:
         return len(self.samples)

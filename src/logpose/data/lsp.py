@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from logpose.data.coco import FARTHEST, Problem
+from logpose.data.coco import FARTHEST, Problem, refuse
 from logpose.data.images import check_image
 from logpose.data.matlab import read_matlab
 from logpose.skeletons import LSP
@@ -69,11 +69,7 @@ class LspPeople:
             elif person is not None:
                 self.samples.append(person)
         self.counts["people"] = len(self.samples)
-        if strict and self.problems:
-            raise InputError(f"{self.problems[0]} (and {len(self.problems) - 1} more wrong rows)")
-        if not self.samples:
-            first = f"; the first of {len(self.problems)} wrong rows: {self.problems[0]}" if self.problems else ""
-            raise InputError(f"{file}: nobody with labelled joints to learn from{first}")
+        refuse(self.samples, self.problems, strict, f"{file}: nobody with labelled joints to learn from")
 
     def __len__(self) -> int:
         return len(self.samples)

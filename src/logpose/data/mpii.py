@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, read_json
+from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, read_json, refuse
 from logpose.data.images import check_image
 from logpose.data.matlab import has_variable, read_matlab
 from logpose.skeletons import MPII
@@ -86,11 +86,7 @@ class MpiiPeople:
                 kept.append(i)
         self.counts["people"] = len(self.samples)
         self.head_sizes = None if heads is None else heads[kept]
-        if strict and self.problems:
-            raise InputError(f"{self.problems[0]} (and {len(self.problems) - 1} more wrong rows)")
-        if not self.samples:
-            first = f"; the first of {len(self.problems)} wrong rows: {self.problems[0]}" if self.problems else ""
-            raise InputError(f"{file}: no labelled person to learn from{first}")
+        refuse(self.samples, self.problems, strict, f"{file}: no labelled person to learn from")
 
     def __len__(self) -> int:
         return len(self.samples)

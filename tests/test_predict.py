@@ -93,7 +93,7 @@ def test_boxes_that_are_none_are_named(predictor, box):
 
 
 def test_a_trained_checkpoint_predicts_the_files_it_was_given(tiny_run, coco_folder):
-    files = find_images([coco_folder / "val"])
+    files = list(find_images([coco_folder / "val"]))
     poses = list(Predictor(tiny_run / "best.ckpt", device="cpu").many((file, None) for file in files))
     assert [found.path for found in poses] == files
     assert all(np.isfinite(found.keypoints).all() and (found.sigma > 0).all() for found in poses)
@@ -121,14 +121,50 @@ def test_results_are_a_coco_results_file(predictor):
 
 
 def test_find_images_searches_folders_and_names_what_is_missing(coco_folder, tmp_path):
-    inside = find_images([coco_folder / "val"])
+    inside = list(find_images([coco_folder / "val"]))
     assert len(inside) == 8
     # An image that is named twice is found once, where it was named first.
-    assert find_images([inside[3], coco_folder / "val"]) == [inside[3], *inside[:3], *inside[4:]]
+    assert list(find_images([inside[3], coco_folder / "val"])) == [inside[3], *inside[:3], *inside[4:]]
     with pytest.raises(InputError, match=r"nowhere: no such file or folder"):
         find_images([tmp_path / "nowhere"])
     with pytest.raises(InputError, match="no picture in this folder"):
         find_images([tmp_path])
+
+
+def test_a_list_of_images_says_which_and_under_what_ids(coco_folder, tmp_path):
+    """The file of COCO's test-dev: no labels, a part of the folder's pictures, ids that need not be the names."""
+    names = sorted(file.name for file in (coco_folder / "val").iterdir())[2:5]
+    content = {"images": [{"id": 70 + i, "file_name": name} for i, name in enumerate(names)], "categories": []}
+    (root := tmp_path / "coco").mkdir()
+    (root / "annotations").mkdir()
+    (root / "test2017").symlink_to(coco_folder / "val")
+    (file := root / "annotations" / "image_info_test-dev2017.json").write_text(json.dumps(content))
+    found = find_images([file])
+    assert found == {root / "test2017" / name: 70 + i for i, name in enumerate(names)}
+    assert find_images([file], coco_folder / "val") == {coco_folder / "val" / n: 70 + i for i, n in enumerate(names)}
+    rows = [{"image_id": 71, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    boxes = read_boxes(tmp_path / "boxes.json", found)
+    assert [len(boxes[image]) for image in found] == [0, 1, 0]
+    for wrong, message in (
+        ({"images": []}, "lists no images"),
+        ([], "lists no images"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": "2", "file_name": "b.jpg"}]}, "image 1 needs a whole"),
+    ):
+        file.write_text(json.dumps(wrong))
+        with pytest.raises(InputError, match=rf"image_info_test-dev2017\.json: {message}"):
+            find_images([file])
+
+
+def test_people_found_in_several_boxes_are_kept_once():
+    twice = [[30, 20, 60, 100, 0.5], [31, 20, 60, 100, 0.9], [120, 20, 60, 100, 0.4]]
+    image = np.zeros((200, 300, 3), np.uint8)
+    assert len(Predictor(Steady(), device="cpu")(image, twice)) == 3
+    poses = Predictor(Steady(), device="cpu", nms=True)(image, twice)
+    np.testing.assert_array_equal(poses.boxes, [twice[1][:4], twice[2][:4]])
+    np.testing.assert_allclose(poses.keypoints[0], placed(twice[1][:4])[0], atol=1e-3)
+    np.testing.assert_allclose(poses.scores, [0.9 * 0.97, 0.4 * 0.97], rtol=1e-5)
+    assert len(Predictor(Steady(), device="cpu", nms=True)(image, [])) == 0
 
 
 class TestBoxFiles:
@@ -139,7 +175,7 @@ class TestBoxFiles:
     def read(self, tmp_path, content, images, **options):
         file = tmp_path / "boxes.json"
         file.write_text(content if isinstance(content, str) else json.dumps(content))
-        return read_boxes(file, images, **options)
+        return read_boxes(file, {image: image_id(image) for image in images}, **options)
 
     def test_a_detections_file_by_number_name_or_stem(self, tmp_path, images):
         rows = [
@@ -190,12 +226,12 @@ def test_image_ids(tmp_path):
 
 
 def test_a_name_that_two_images_share_has_to_be_told_apart(tmp_path):
-    images = [tmp_path / "a" / "p.jpg", tmp_path / "b" / "p.jpg"]
+    images = {tmp_path / "a" / "p.jpg": "p", tmp_path / "b" / "p.jpg": "p"}
     file = tmp_path / "boxes.json"
     file.write_text(json.dumps({"p.jpg": [[1, 2, 3, 4]]}))
     with pytest.raises(InputError, match=r"several of the images are called 'p\.jpg'"):
         read_boxes(file, images)
-    file.write_text(json.dumps({str(images[1]): [[1, 2, 3, 4]]}))
+    file.write_text(json.dumps({str(tmp_path / "b" / "p.jpg"): [[1, 2, 3, 4]]}))
     assert [len(rows) for rows in read_boxes(file, images).values()] == [0, 1]
 
 
@@ -204,4 +240,4 @@ def test_boxes_far_off_are_refused(predictor, tmp_path):
         predictor(np.zeros((40, 40, 3), np.uint8), [[0, 0, 1e9, 10]])
     (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": [[0, 0, 1e30, 10]]}))
     with pytest.raises(InputError, match=r"boxes\.json: box 0 of 'a\.jpg' lies"):
-        read_boxes(tmp_path / "boxes.json", [tmp_path / "a.jpg"])
+        read_boxes(tmp_path / "boxes.json", {tmp_path / "a.jpg": "a"})

@@ -51,7 +51,10 @@ def command_parser() -> ArgumentParser:
 
     predict = ArgumentParser(description="Find joints in photographs: positions, sigma in pixels, confidence.")
     predict.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
-    predict.add_argument("images", type=Path, nargs="+", help="pictures and folders of pictures")
+    predict.add_argument(
+        "images", type=Path, nargs="+", help="pictures, folders of pictures, and COCO files that list them"
+    )
+    predict.add_argument("--image-folder", type=Path | None, default=None, help="of a list's, if not beside it")
     predict.add_argument(
         "--boxes", type=Path | None, default=None, help="boxes of people; without, an image is one person"
     )
@@ -61,6 +64,7 @@ def command_parser() -> ArgumentParser:
     predict.add_argument(
         "--flip-test", action=ActionYesNo(no_prefix="no-"), default=False, help="average with the mirrored crop"
     )
+    predict.add_argument("--nms", action="store_true", help="of people found in several boxes keep the best, as eval")
     predict.add_argument("--batch-size", type=int, default=64, help="crops at a time")
     predict.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
     predict.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file, with sigma")

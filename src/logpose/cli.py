@@ -157,7 +157,7 @@ def _predict(given: Namespace) -> int:
     from rich.progress import Progress
 
     from logpose.data.images import check_image, read_image
-    from logpose.predict import Predictor, coco_results, find_images, image_id, read_boxes
+    from logpose.predict import Predictor, coco_results, find_images, read_boxes
     from logpose.report import overlay, save_picture
 
     if given.batch_size < 1:
@@ -165,10 +165,11 @@ def _predict(given: Namespace) -> int:
     if given.boxes is None and (given.box_score or given.box_category is not None):
         raise InputError("--box-score and --box-category are about a file of --boxes")
     _check_output(given.save_json)
-    predictor = Predictor(given.checkpoint, _device(given.device), given.flip_test, given.batch_size, given.score)
-    images = find_images(given.images)
+    device = _device(given.device)
+    predictor = Predictor(given.checkpoint, device, given.flip_test, given.batch_size, given.score, given.nms)
+    images = find_images(given.images, given.image_folder)
     boxes = read_boxes(given.boxes, images, given.box_score, given.box_category) if given.boxes else {}
-    places = _places(images, given.save_images) if given.save_images else {}
+    places = _places(list(images), given.save_images) if given.save_images else {}
     for image in images:  # one bad picture is told before the first result is written
         if fault := check_image(image):
             raise InputError(f"{image}: {fault}")
@@ -177,8 +178,9 @@ def _predict(given: Namespace) -> int:
     rows: list[dict[str, Any]] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("predicting", total=len(images))
-        for image, poses in zip(images, predictor.many((i, boxes.get(i)) for i in images), strict=True):
-            rows += coco_results(poses, image_id(image))
+        found = predictor.many((image, boxes.get(image)) for image in images)
+        for (image, number), poses in zip(images.items(), found, strict=True):
+            rows += coco_results(poses, number)
             if places:
                 save_picture(overlay(read_image(image), poses), places[image])
             progress.advance(task)

@@ -26,7 +26,6 @@ __all__ = ["Evaluation", "Found", "check_skeletons", "evaluate", "person_score",
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 TORSO_THRESHOLDS = (0.1, 0.2)
 COVERAGE_LEVELS = (0.5, 0.9, 0.95)
-OKS_NMS_THRESHOLD = 0.9
 
 
 @dataclass(slots=True)
@@ -137,7 +136,7 @@ class Evaluation:
             keypoints = np.stack([row.keypoints[:, :2] for row in rows])
             # The area is that of the padded region, as in the released code.
             area = np.prod(boxes, axis=1)
-            kept = oks_nms(keypoints, scores, area, sigmas, OKS_NMS_THRESHOLD) if self.nms else range(len(rows))
+            kept = oks_nms(keypoints, scores, area, sigmas) if self.nms else range(len(rows))
             for i in kept:
                 triplets = np.column_stack([keypoints[i], rows[i].confidence])
                 results.append(

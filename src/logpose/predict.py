@@ -13,11 +13,12 @@ from jaxtyping import Float
 
 from logpose import geometry
 from logpose.checkpoint import load_model
-from logpose.data.coco import FARTHEST, read_json
+from logpose.data.coco import FARTHEST, listed_images, read_json
 from logpose.data.crops import collate
 from logpose.data.images import SUFFIXES, read_image
 from logpose.data.transforms import CropTransform
 from logpose.evaluation import person_score, predict_batch
+from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
 from logpose.skeletons import Skeleton
 from logpose.structures import Batch, Image, InputError, Sample, Scoring
@@ -64,6 +65,7 @@ class Predictor:
         flip_test: average with the prediction on the mirrored crop: a little better, half as fast.
         batch_size: crops at a time.
         scoring: how the score of a person comes from that of the box and the confidence of the joints.
+        nms: of people who are alike (OKS above 0.9), found in several boxes, keep the best; best first.
 
     Raises:
         InputError: if the checkpoint cannot be used.
@@ -76,11 +78,12 @@ class Predictor:
         flip_test: bool = False,
         batch_size: int = 64,
         scoring: Scoring = "product",
+        nms: bool = False,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         loaded = model if isinstance(model, PoseModel) else load_model(model)
         self.model = loaded.to(self.device).eval()
-        self.flip_test, self.batch_size, self.scoring = flip_test, batch_size, scoring
+        self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, batch_size, scoring, nms
         self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
 
     def __call__(self, image: Image | Path | str, boxes: Boxes | Sequence[Sequence[float]] | None = None) -> Poses:
@@ -134,10 +137,17 @@ class Predictor:
         radius = self.model.law.radius_at(SHOWN_LEVEL)
         start = 0
         for path, boxes in waiting:
-            rows = slice(start, start + len(boxes))
+            rows = np.arange(start, start + len(boxes))
             start += len(boxes)
             pairs = zip(boxes[:, 4], confidence[rows], strict=True)
             scores = np.array([person_score(float(box), joints, self.scoring) for box, joints in pairs])
+            if self.nms and len(boxes):
+                # As in `eval`, of the region that the crop shows.
+                area = [
+                    np.prod(geometry.box_to_region(box[:4], self.model.size, self.model.padding)[1]) for box in boxes
+                ]
+                best = oks_nms(keypoints[rows], scores, np.array(area), self.model.skeleton.sigmas)
+                rows, boxes, scores = rows[best], boxes[best], scores[best]
             yield Poses(
                 self.model.skeleton, boxes[:, :4], keypoints[rows], sigma[rows], confidence[rows], scores, radius, path
             )
@@ -173,38 +183,47 @@ def _checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[
     return rows
 
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """The pictures among files and folders (searched to the bottom), in order.
+def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path, int | str]:
+    """The pictures among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
+
+    A picture's id is that of the list it is in, else its name without suffix, as a number if it is one, as COCO's are.
+
+    Args:
+        paths: pictures, folders, and JSON files with `images` (those of a test part hold nothing else of use).
+        folder: of the pictures of lists; when None, the usual places beside them are tried.
 
     Raises:
-        InputError: if a path does not exist, or a folder holds no picture.
+        InputError: if a path does not exist, a folder holds no picture, or a list is none.
     """
-    found = []
+    found: dict[Path, int | str] = {}
     for path in paths:
+        inside = []
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
             if not inside:
                 raise InputError(f"{path}: no picture in this folder ({', '.join(SUFFIXES)})")
-            found += inside
-        elif path.is_file():
-            found.append(path)
-        else:
+        elif not path.is_file():
             raise InputError(f"{path}: no such file or folder")
-    return list(dict.fromkeys(found))
+        elif path.suffix == ".json":
+            found |= listed_images(path, folder)
+        else:
+            inside = [path]
+        found |= {image: image_id(image) for image in inside if image not in found}
+    return found
 
 
 def read_boxes(
-    file: Path, images: Sequence[Path], least_score: float = 0.0, category: int | None = None
+    file: Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
 ) -> dict[Path, Boxes]:
     """The boxes of each image, from a file.
 
-    The file is either a COCO detections file, a list of {image_id, bbox, score}, where an image's id is its name
-    without suffix, as a number or as it stands (or `file_name` says it), or a mapping of file names to lists of
-    x, y, width, height[, score].
+    The file is either a COCO detections file, a list of {image_id, bbox, score}, where an image's id is that of
+    `images` or its name without suffix (or `file_name` says it), or a mapping of file names to lists of x, y, width,
+    height[, score].
 
     Args:
         file: JSON.
-        images: those wanted; one that the file does not name has no boxes.
+        images: those wanted, with their ids (`find_images`); one that the file does not name has no boxes.
         least_score: boxes below it are left out.
         category: `category_id` of the boxes to take, where the file has several.
 
@@ -235,8 +254,8 @@ def read_boxes(
     else:
         raise InputError(f"{file}: neither a list of detections nor a mapping of file names to boxes")
     names: dict[str, set[Path]] = {}
-    for image in images:
-        for name in _names(image):
+    for image, number in images.items():
+        for name in _names(image) | {str(number)}:
             names.setdefault(name, set()).add(image)
     found: dict[Path, list[list[float]]] = {image: [] for image in images}
     matched = False
@@ -257,7 +276,7 @@ def read_boxes(
             found[next(iter(meant))].append(values if len(values) == 5 else [*values, 1.0])
     if rows and not matched:
         raise InputError(
-            f"{file}: boxes for other images; it names {rows[0][0]!r}, the first image is {images[0].name}"
+            f"{file}: boxes for other images; it names {rows[0][0]!r}, the first image is {next(iter(images)).name}"
         )
     return {image: np.array(boxes, dtype=np.float64).reshape(-1, 5) for image, boxes in found.items()}
 

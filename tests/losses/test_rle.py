@@ -47,16 +47,19 @@ def plane(reach: float = 14.0, count: int = 281) -> tuple[Tensor, float]:
     return torch.cartesian_prod(axis, axis), float(axis[1] - axis[0]) ** 2
 
 
-def log_product(flow: RealNVP, base: str, error: Tensor, width: float = 1.0, normalized: bool = False) -> np.ndarray:
+def log_product(
+    flow: RealNVP, base: str, error: Tensor, width: float = 1.0, normalized: bool = False, one_sided: bool = False
+) -> np.ndarray:
     """log Q + log G of points, in float64, without the code under test but for the flow itself.
 
-    The G of `normalized` is 1023 parts of the flow made symmetric, and one of Q.
+    The G of `normalized` is 1023 parts of the flow made symmetric (in training of one side of it), and one of Q.
     """
     q = BASES[base].logpdf(error.numpy(), scale=width).sum(axis=-1)
     with torch.no_grad():
         g = flow.log_prob(error).numpy()
         if normalized:
             g = np.logaddexp(g, flow.log_prob(-error).numpy()) - math.log(2)
+        if normalized or one_sided:
             g = np.logaddexp(g + math.log(1023 / 1024), q + math.log(1 / 1024))
     return q + g
 
@@ -89,11 +92,14 @@ def test_normalized_is_equation_8_with_s_and_a_symmetric_flow(base: str) -> None
     loss = RLELoss(flow, base=base)
     with torch.no_grad():
         assert float(loss(mu, sigma, target)) == pytest.approx(each.mean(), abs=0.01)
-    # Where it is learned from, s is another estimate each time, around the same.
+    # Where it is learned from, s is another estimate each time, and so is the side of each error that is shown.
+    sides = np.stack([log_product(flow, base, side, one_sided=True).reshape(4, 6) for side in (error, -error)])
+    expected = (sigma.log().sum(dim=-1).numpy() - sides.mean(axis=0) - log_s).mean()
     torch.manual_seed(0)
-    found = torch.stack([loss.train()(mu, sigma, target).detach() for _ in range(50)])
+    found = torch.stack([loss.train()(mu, sigma, target).detach() for _ in range(400)])
     assert found.std() > 1e-3
-    assert float(found.mean()) == pytest.approx(each.mean(), abs=0.01)
+    assert float(found.mean()) == pytest.approx(expected, abs=0.01)
+    assert expected > each.mean() + 0.02, "the two sides are alike: the test would not tell them from their mean"
 
 
 @pytest.mark.parametrize("convention", ["normalized", "paper"])
@@ -264,7 +270,7 @@ def test_in_evaluation_s_is_settled_until_a_parameter_changes() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_what_learns_draws_s_afresh(training: bool) -> None:
+def test_what_learns_draws_s_and_sides_afresh(training: bool) -> None:
     mu, sigma, target = (t.float() for t in case())
     loss = RLELoss(disturbed()).train(training)  # whatever the mode: a frozen batch norm is no reason to forget s
     torch.manual_seed(0)
@@ -272,8 +278,9 @@ def test_what_learns_draws_s_afresh(training: bool) -> None:
     torch.manual_seed(0)
     assert torch.equal(loss(mu, sigma, target), first)
     assert not torch.equal(first, second)
-    # One s for all joints of a step, and another at the next.
-    apart = loss._charge(mu, sigma, target) - loss._charge(mu, sigma, target)
+    # One s for all joints of a step, and another at the next; without symmetry nothing else is drawn.
+    plain = RLELoss(disturbed(), symmetric=False).train(training)
+    apart = plain._charge(mu, sigma, target) - plain._charge(mu, sigma, target)
     torch.testing.assert_close(apart, apart[:1, :1].expand(4, 6), atol=1e-5, rtol=0)
     assert apart.abs().max() > 1e-5
 
@@ -371,6 +378,38 @@ def test_mu_s_gradient_is_freed_of_sigma() -> None:
         torch.testing.assert_close([value, *others], [found[0.0][0], *found[0.0][2:]])
     balanced = found[1.0][1][0]
     torch.testing.assert_close(balanced[0], balanced[3])
+
+
+@pytest.mark.parametrize(
+    ("inside", "pull"), [(24, 1.0), (18, 0.5), (12, 0.0), (3, 0.0)], ids=["all", "three in four", "half", "few"]
+)
+def test_a_sigma_too_large_is_made_smaller(inside: int, pull: float) -> None:
+    """Of 24 labelled errors `inside` are below log(2) / 4 sigmas in x, and none in y; garbage in 24 more has no say."""
+    error = torch.full((2, 24, 2), 0.18)
+    error[0, :inside, 0] = -0.17
+    error[1] = 0.0
+    weight = torch.tensor([2.0, 0.0])[:, None].expand(2, 24)
+    mu, target = torch.zeros(2, 24, 2), 0.3 * error
+    gradients = []
+    for median in (True, False):
+        loss = RLELoss(disturbed(), symmetric=False)
+        if not median:
+            loss.median = None
+        torch.manual_seed(0)
+        sigma = torch.full((2, 24, 2), 0.3, requires_grad=True)
+        value = loss(mu, sigma, target, weight)
+        gradients.append((value.detach(), torch.autograd.grad(value, sigma)[0]))
+    (value, found), (plain, without) = gradients
+    assert value == plain, "it is in the gradient alone"
+    expected = torch.zeros(2, 24, 2)
+    expected[0, :, 0] = pull / 0.3 / 24  # of pull times log sigma, averaged over labelled joints
+    torch.testing.assert_close(found - without, expected)
+
+
+def test_other_forms_leave_sigma_s_size_alone() -> None:
+    assert RLELoss().median == pytest.approx(math.log(2) / 4)
+    for options in ({"convention": "paper"}, {"convention": "released"}, {"mode": "dle"}, {"mode": "basic"}):
+        assert RLELoss(**options).median is None
 
 
 # Learning

@@ -21,7 +21,7 @@ from logpose.data.images import check_image, image_size
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Sample
 
-__all__ = ["FARTHEST", "HOLD_OUT", "CocoKeypoints", "Problem", "read_json", "refuse", "whole"]
+__all__ = ["FARTHEST", "HOLD_OUT", "CocoKeypoints", "Problem", "listed_images", "read_json", "refuse", "whole"]
 
 FARTHEST = 1e6
 """Pixels: no place or side is larger, and float32 still tells tenths of them apart."""
@@ -339,10 +339,38 @@ def _category(path: Path, categories: Sequence[Any]) -> tuple[int, Skeleton]:
         raise InputError(f"{path}: {error}") from error
 
 
+def listed_images(file: Path, folder: Path | None = None) -> dict[Path, int | str]:
+    """The pictures that a COCO file lists, labelled or not, with their ids: of a test part there is no more to read.
+
+    Args:
+        file: JSON with `images`.
+        folder: of the pictures; when None, the usual places beside the file are tried.
+
+    Raises:
+        InputError: if it is no such file, lists nothing, or a row is wrong.
+    """
+    content = read_json(file)
+    rows = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise InputError(f"{file}: lists no images")
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict) or whole(row.get("id")) is None or not isinstance(row.get("file_name"), str):
+            raise InputError(f"{file}: image {i} needs a whole number as id, and a file_name")
+    folder = folder or _image_folder(file, rows)
+    return {folder / row["file_name"]: row["id"] for row in rows}
+
+
 def _image_folder(file: Path, rows: Sequence[Any]) -> Path:
     """The folder beside a COCO file that has its first picture."""
     name = next((row["file_name"] for row in rows if isinstance(row, dict) and "file_name" in row), "")
     split = file.stem.rsplit("_", maxsplit=1)[-1]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    places = [root / split, root / "images" / split, root / "images", root, file.parent]
+    places = [
+        root / split,
+        root / split.replace("test-dev", "test"),
+        root / "images" / split,
+        root / "images",
+        root,
+        file.parent,
+    ]
     return next((place for place in places if (place / str(name)).is_file()), places[0])

@@ -44,11 +44,13 @@ class LikelihoodLoss(nn.Module, ABC):
         learns_sigma: whether sigma matters to the loss; where not, the claim has one constant scale.
         symmetric: whether an error and its opposite are known to be equally likely, so that their mean is exactly 0.
         balance: with what power of sigma the gradient of mu is multiplied, see `balanced`; 0 leaves it as it is.
+        median: what the median of standardised errors may not fall below, see `bounded`; None lets it.
     """
 
     learns_sigma: ClassVar[bool] = True
     symmetric: bool = False
     balance: float = 0.0
+    median: float | None = None
 
     def __init__(self, dim: int = 2) -> None:
         super().__init__()
@@ -106,7 +108,8 @@ class LikelihoodLoss(nn.Module, ABC):
             return self._reduce(mu, sigma, settled(target, weight, mu), weight)
 
     def _reduce(self, mu: Tensor, sigma: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        return self._mean(self._charge(balanced(mu, sigma, weight, self.balance), sigma, target), weight)
+        charge = self._charge(balanced(mu, sigma, weight, self.balance), sigma, target)
+        return self._mean(charge + bounded(mu, sigma, target, weight, self.median), weight)
 
     def _charge(self, mu: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
         """What each joint (B, K) is charged."""
@@ -287,6 +290,26 @@ def balanced(
     sigma = sigma.detach()
     typical = weighted_mean(sigma.log().mean(dim=-1), weight).exp()
     return mu.detach() + (mu - mu.detach()) * (sigma / typical) ** power
+
+
+def bounded(
+    mu: Float[Tensor, "B K D"],
+    sigma: Float[Tensor, "B K D"],
+    target: Float[Tensor, "B K D"],
+    weight: Float[Tensor, "B K"],
+    median: float | None,
+) -> Float[Tensor, "B K"] | float:
+    """0, with a gradient that lowers all sigmas of a dimension while most of its errors are below `median` sigmas.
+
+    A learned density can be as narrow as it likes, with a sigma as much larger: what is claimed of labels is the same,
+    and nothing else decides how large sigma is. Left free it stays near where it began, and a flow that has to learn a
+    density a tenth as wide as its own first one takes long to see more of it than its width.
+    """
+    if median is None:
+        return 0.0
+    beyond = ((target - mu).abs() > median * sigma).to(sigma.dtype).detach()
+    share = torch.stack([weighted_mean(of_dimension, weight) for of_dimension in beyond.unbind(dim=-1)])
+    return ((1 - 2 * share).clamp_min(0) * (sigma.log() - sigma.log().detach())).sum(dim=-1)
 
 
 def weighted_mean(values: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from logpose.losses.likelihood import LEAST_SIGMA, LikelihoodLoss, balanced, exact, joint_weight, settled
+from logpose.losses.likelihood import LEAST_SIGMA, LikelihoodLoss, balanced, bounded, exact, joint_weight, settled
 from logpose.losses.rle import RLELoss
 
 __all__ = ["MixedRLELoss"]
@@ -70,7 +70,9 @@ class MixedRLELoss(LikelihoodLoss):
             flat = weight if weight is None or weight.ndim == 2 else weight[..., :2]
             flat = joint_weight(target[..., :2], flat).to(mu.dtype) * (whole == 0)
             mu = balanced(mu, sigma, whole + flat, self.space.balance)
-            in_space = self.space._charge(mu, sigma, settled(target, whole, mu))
+            deep = settled(target, whole, mu)
+            in_space = self.space._charge(mu, sigma, deep) + bounded(mu, sigma, deep, whole, self.space.median)
             shown, spread = mu[..., :2], sigma[..., :2]
-            in_plane = self.plane._charge(shown, spread, settled(target[..., :2], flat, shown))
+            seen = settled(target[..., :2], flat, shown)
+            in_plane = self.plane._charge(shown, spread, seen) + bounded(shown, spread, seen, flat, self.plane.median)
             return self.space._mean(torch.where(whole > 0, in_space, in_plane), whole + flat)

@@ -27,6 +27,7 @@ from logpose.losses.positions import FlowedPositions, flowed_log_prob
 __all__ = ["RLELoss"]
 
 DRAWS, FINE_DRAWS = 512, 32_768  # points at which s is estimated: at every training step, and once for claims
+MEDIAN = math.log(2) / 4  # sigma is at most four times the scale of a Laplace density with the median of the errors
 FLOOR = 1 / 1024  # share of Q in the normalized G: else garbage labels drive G to where Q is nothing, and s is lost
 
 
@@ -40,7 +41,7 @@ class RLELoss(LikelihoodLoss):
         convention: which formula exactly.
             `normalized`: a proper density. s by importance sampling, afresh at every step (fixed points would let the
             flow hide mass between them); G the flow made symmetric, ½ (G(e) + G(-e)), so that mu is the expected
-            position claimed, with a little of Q mixed in.
+            position, with a little of Q; learned from either side of each error; sigma's size is `bounded`.
             `paper`: Eq. 8 without s or symmetry. `released`, `mmpose`: what those codes compute (`losses.conventions`).
         mode: `rle` (Eq. 8), `dle` (Eq. 5: P = G alone) or `basic` (Eq. 4: the flow acts on positions, not on errors).
         balance: `normalized` multiplies mu's gradient by this power of sigma (`likelihood.balanced`); 0 does not.
@@ -66,7 +67,7 @@ class RLELoss(LikelihoodLoss):
         self.claim: type[Distribution] = FlowedPositions if mode == "basic" else Distribution
         self.balance = balance if convention == "normalized" and mode == "rle" else 0.0
         self.copies = convention in ("released", "mmpose")
-        self.floor = FLOOR if convention == "normalized" and mode == "rle" else 0.0
+        self.floor, self.median = (FLOOR, MEDIAN) if convention == "normalized" and mode == "rle" else (0.0, None)
         self.symmetric = symmetric and self.floor > 0
         if getattr(self.flow, "dim", dim) != dim or (mode == "basic" and not isinstance(self.flow, RealNVP)):
             raise ValueError(f"{mode} mode in {dim} dimensions cannot use this flow: {self.flow}")
@@ -89,8 +90,9 @@ class RLELoss(LikelihoodLoss):
             return log_g
         return torch.logaddexp(log_g + math.log1p(-self.floor), self._log_q(error) + math.log(self.floor))
 
-    def _mean_of_sides(self, log_p: Tensor) -> Tensor:  # of errors and, if symmetric, of their opposites
-        return log_p.view(2, -1).logsumexp(dim=0) - math.log(2) if self.symmetric else log_p
+    def _either_side(self, error: Tensor) -> Tensor:
+        # Half the work of both. Until the flow is symmetric it is charged more on average (Jensen), so that it gets so.
+        return error.where(torch.rand_like(error[:, :1]) < 0.5, -error) if self.symmetric else error
 
     @torch.no_grad()
     def _proposal(self, count: int) -> Tensor:
@@ -112,8 +114,8 @@ class RLELoss(LikelihoodLoss):
         """log P(e): of Q G s, or of G alone in `dle` mode; normalised in every convention. s is settled, see `kept`."""
         if self.mode == "dle":
             return self._log_g(error)
-        sides = torch.cat([error, -error] if self.symmetric else [error])
-        return self._log_q(error) + self._mean_of_sides(self._log_g(sides)) + self.kept("log_s", self.log_s)
+        sides = torch.stack([self._log_g(side) for side in ([error, -error] if self.symmetric else [error])])
+        return self._log_q(error) + sides.logsumexp(dim=0) - math.log(len(sides)) + self.kept("log_s", self.log_s)
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Points with importance weights; in `dle` mode plain draws of the flow."""
@@ -123,8 +125,7 @@ class RLELoss(LikelihoodLoss):
             points = self.flow.sample(count) * (-1.0 if self.copies else 1.0)
             return points, torch.full_like(points[:, 0], 1 / count)
         points = self._proposal(count)
-        flipped = torch.rand_like(points[:, :1]) < (0.5 if self.symmetric else 0.0)
-        return points.where(~flipped, -points), self._densities(points[:0], points)[1].softmax(dim=0)
+        return self._either_side(points), self._densities(points[:0], points)[1].softmax(dim=0)
 
     def _log_prob(self, mu: Tensor, sigma: Tensor, x: Tensor) -> Tensor:
         if self.mode == "basic" and isinstance(self.flow, RealNVP):
@@ -138,9 +139,8 @@ class RLELoss(LikelihoodLoss):
             return super()._charge(mu, sigma, target)
         error = ((target - mu) / sigma).flatten(0, 1)
         if self.floor:  # what is learned from needs an s with its gradient; what is only told (above), one that stays
-            sides = torch.cat([error, -error] if self.symmetric else [error])
-            log_qg, log_weight = self._densities(sides, self._proposal(DRAWS))
-            log_p = self._mean_of_sides(log_qg) + math.log(DRAWS) - log_weight.logsumexp(dim=0)
+            log_qg, log_weight = self._densities(self._either_side(error), self._proposal(DRAWS))
+            log_p = log_qg + math.log(DRAWS) - log_weight.logsumexp(dim=0)
         else:
             log_p = self._log_q(error) + self._log_g(error)
         return sigma.log().sum(dim=-1) - log_p.view(mu.shape[:2])

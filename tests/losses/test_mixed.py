@@ -37,7 +37,7 @@ def log_p(loss: RLELoss, error: Tensor) -> Tensor:
     values = []
     for e in error.reshape(-1, error.shape[-1]):
         g = 0.5 * (flow.log_prob(e[None]).exp() + flow.log_prob(-e[None]).exp())
-        q = (0.5 * torch.exp(-e.abs())).prod()
+        q = (0.25 * torch.exp(-e.abs() / 2)).prod()
         values.append((q * (1023 / 1024 * g + 1 / 1024 * q)).log() + loss.kept("log_s", loss.log_s))
     return torch.cat(values).view(error.shape[:-1])
 

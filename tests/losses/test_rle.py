@@ -52,8 +52,10 @@ def log_product(
 ) -> np.ndarray:
     """log Q + log G of points, in float64, without the code under test but for the flow itself.
 
-    The G of `normalized` is 1023 parts of the flow made symmetric (in training of one side of it), and one of Q.
+    The Q of `normalized` is twice as wide, its G 1023 parts of the flow made symmetric (in training of one side of it)
+    and one of Q.
     """
+    width *= 2 if normalized or one_sided else 1
     q = BASES[base].logpdf(error.numpy(), scale=width).sum(axis=-1)
     with torch.no_grad():
         g = flow.log_prob(error).numpy()
@@ -192,14 +194,18 @@ def test_in_basic_mode_errors_have_no_density() -> None:
 # s
 
 
-@pytest.mark.parametrize("convention", ["normalized", "paper"])
 @pytest.mark.parametrize(
-    ("base", "s", "square"), [("laplace", 14.61493, 1 / 16), ("gaussian", 4 * math.pi, 0.25 / math.pi)]
+    ("convention", "base", "product", "square"),
+    [
+        ("paper", "laplace", 1 / 14.61493, 0.0),
+        ("paper", "gaussian", 0.25 / math.pi, 0.0),
+        ("normalized", "laplace", (math.exp(0.125) / 2 * stats.norm.cdf(-0.5)) ** 2, 1 / 64),
+        ("normalized", "gaussian", 0.1 / math.pi, 1 / 16 / math.pi),
+    ],
 )
-def test_s_of_the_identity(convention: str, base: str, s: float, square: float) -> None:
-    """`square` is the integral of Q², which has a part in the G of `normalized`."""
-    if convention == "normalized":
-        s = 1 / (1023 / 1024 / s + square / 1024)
+def test_s_of_the_identity(convention: str, base: str, product: float, square: float) -> None:
+    """Of integrals in closed form: of Q times N(0, I), and of Q², which has a part in the G of `normalized`."""
+    s = 1 / (product if convention == "paper" else (1023 * product + square) / 1024)
     torch.manual_seed(0)
     loss = RLELoss(identity(), base=base, convention=convention)
     assert float(loss.log_s().detach().exp()) == pytest.approx(s, rel=0.01)
@@ -287,8 +293,8 @@ def test_what_learns_draws_s_and_sides_afresh(training: bool) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_gradient_of_s_is_in_what_is_learned_from(training: bool) -> None:
-    # Q and the errors standard Gaussian, G = N(0, tau² I): d/d log tau of -log G - log s is 2 - r² / tau² - 2 tau² /
-    # (1 + tau²), at tau = 1 and a mean square of 2 that is -1. Without s it would be 0.
+    # Q = N(0, 4 I), the errors N(0, I), G = N(0, tau² I): d/d log tau of -log G - log s is 2 - r² / tau² - 2 tau² /
+    # (4 + tau²), at tau = 1 and a mean square of 2 that is -0.4. Without s it would be 0.
     torch.manual_seed(0)
     loss = RLELoss(Scaled(1.0), base="gaussian").train(training)
     error = torch.randn(3000, 1, 2)
@@ -296,7 +302,7 @@ def test_the_gradient_of_s_is_in_what_is_learned_from(training: bool) -> None:
     for _ in range(30):
         value = loss(torch.zeros_like(error), torch.ones_like(error), error)
         slopes.append(float(torch.autograd.grad(value, loss.flow.log_tau)[0]))
-    expected = 2 - float(error.square().sum(dim=-1).mean()) - 1
+    expected = 2 - float(error.square().sum(dim=-1).mean()) - 0.4
     assert np.mean(slopes) == pytest.approx(expected, abs=0.03)
 
 

@@ -15,14 +15,16 @@ from torch import Tensor
 
 from logpose.losses.fixed import gaussian_log_prob, laplace_log_prob
 
-__all__ = ["DIMENSIONS", "code_charge", "equivalent_width"]
+__all__ = ["DIMENSIONS", "base_width", "code_charge"]
 
 DIMENSIONS = {("released", "laplace"): (2, 3), ("mmpose", "laplace"): (2,), ("mmpose", "gaussian"): (2,)}
 """(convention, base) that there are, and the D that each code was written for."""
 
 
-def equivalent_width(convention: str, base: str, dim: int) -> float:
-    """Scale of Q, in units of sigma, with which a code's formula is D times Eq. 8 (log sigma's share apart)."""
+def base_width(convention: str, base: str, dim: int) -> float:
+    """Scale of Q, in units of sigma; of the codes that with which theirs is D times Eq. 8 (log sigma's share apart)."""
+    if convention in ("paper", "normalized"):
+        return 1.0 if convention == "paper" else 2.0  # wide beside the errors: G can take away tails, but not add any
     if base == "gaussian":
         return math.sqrt(dim)
     return dim * math.sqrt(2) if convention == "released" else float(dim)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from logpose.flows import Density, RealNVP, as_density
-from logpose.losses.conventions import DIMENSIONS, code_charge, equivalent_width
+from logpose.losses.conventions import DIMENSIONS, base_width, code_charge
 from logpose.losses.fixed import BASES
 from logpose.losses.likelihood import Distribution, LikelihoodLoss
 from logpose.losses.positions import FlowedPositions, flowed_log_prob
@@ -37,7 +37,7 @@ class RLELoss(LikelihoodLoss):
     Args:
         flow: the density G, whatever `flows.as_density` takes; a RealNVP when None.
         dim: D of the joints.
-        base: Q, of unit scale in our own conventions.
+        base: Q, of unit scale in `paper`, of two in `normalized`.
         convention: which formula exactly.
             `normalized`: a proper density. s by importance sampling, afresh at every step (fixed points would let the
             flow hide mass between them); G the flow made symmetric, ½ (G(e) + G(-e)), so that mu is the expected
@@ -73,7 +73,7 @@ class RLELoss(LikelihoodLoss):
             raise ValueError(f"{mode} mode in {dim} dimensions cannot use this flow: {self.flow}")
         if self.copies and (dim not in DIMENSIONS.get((convention, base), ()) or mode == "basic"):
             raise ValueError(f"the {convention} code has no {mode} mode with a {base} base in {dim} dimensions")
-        self.width = equivalent_width(convention, base, dim) if self.copies else 1.0
+        self.width = base_width(convention, base, dim)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this loss again, the flow's under "flow" (None if it cannot tell them)."""

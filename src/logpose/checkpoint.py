@@ -8,6 +8,7 @@ there is a folder with the same: `model.safetensors` holds the tensors and `conf
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,19 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from logpose.flows import RealNVP
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
-from logpose.models import PoseModel, RegressionModel, create_backbone
+from logpose.losses import (
+    Gaussian,
+    HeatmapLoss,
+    L1Loss,
+    L2Loss,
+    Laplace,
+    LikelihoodLoss,
+    MixedRLELoss,
+    PoseLoss,
+    RLELoss,
+    WithHeatmaps,
+)
+from logpose.models import HeatmapModel, IntegralModel, PoseModel, RegressionModel, create_backbone
 from logpose.models.backbones import Backbone
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
@@ -31,44 +43,54 @@ FORMAT = 1
 TENSORS, CONFIG = "model.safetensors", "config.json"
 """Files of the folder form, by the Hub's usual names."""
 
+AUXILIARY = "auxiliary_head."
+"""Before the names of what a model needs in training only."""
+
 FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
 
 
-def describe(model: PoseModel, loss: LikelihoodLoss) -> dict[str, Any]:
+KINDS: dict[str, tuple[Callable[..., PoseModel], dict[str, Callable[[Any], Any]]]] = {
+    "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
+    "heatmap": (HeatmapModel, {}),
+    "integral": (IntegralModel, {"dim": int, "predicts_sigma": bool, "normalisation": str, "depth": int}),
+}
+"""Of each kind of model, its class and what its `config` tells of its own."""
+
+
+def describe(model: PoseModel, loss: PoseLoss) -> dict[str, Any]:
     """The `logpose` entry of a checkpoint."""
     return {"format": FORMAT, "model": model.config(), "loss": {"kind": type(loss).__name__, **loss.config()}}
 
 
 def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> PoseModel:
     """The model that `PoseModel.config` described, with random weights."""
-    if config["kind"] != "regression":
+    if config["kind"] not in KINDS:
         raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
     size = (int(config["size"][0]), int(config["size"][1]))
     if backbone is None:
         if config["backbone"] is None:
             raise InputError("the model has a backbone of its author's own; pass it to load_model(path, backbone=…)")
         try:
-            backbone = create_backbone(str(config["backbone"]), size)
+            neck = config["kind"] == "regression" or bool(config.get("predicts_sigma"))
+            backbone = create_backbone(str(config["backbone"]), size, neck)
         except InputError as error:
             raise InputError(f"{error}; a backbone of your own is passed as load_model(path, backbone=…)") from error
     skeleton = Skeleton.from_dict(config["skeleton"])
-    return RegressionModel(
-        backbone,
-        skeleton,
-        size,
-        int(config["dim"]),
-        bool(config["predicts_sigma"]),
-        float(config["padding"]),
-        unit_features=bool(config.get("unit_features", False)),
-    )
+    settings = {name: kind(config[name]) for name, kind in KINDS[config["kind"]][1].items() if name in config}
+    return KINDS[config["kind"]][0](backbone, skeleton, size, padding=float(config["padding"]), **settings)
 
 
-def build_loss(config: dict[str, Any]) -> LikelihoodLoss | None:
+def build_loss(config: dict[str, Any]) -> PoseLoss | None:
     """The loss that `LikelihoodLoss.config` described; None if it, or its flow, is its author's own."""
     settings = dict(config)
     kind = settings.pop("kind")
     if kind in FIXED:
         return FIXED[kind](**settings)
+    if kind == HeatmapLoss.__name__:
+        return HeatmapLoss(**settings)
+    if kind == WithHeatmaps.__name__:
+        inner = build_loss(settings.pop("loss"))
+        return None if inner is None or inner.density is None else WithHeatmaps(inner.density, **settings)
     if kind == MixedRLELoss.__name__:
         parts = [build_loss({"kind": RLELoss.__name__, **settings[part]}) for part in ("space", "plane")]
         space, plane = (part if isinstance(part, RLELoss) else None for part in parts)
@@ -109,7 +131,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
-    """Model and loss of a checkpoint, on the CPU, in evaluation mode.
+    """Model of a checkpoint and what its loss claims of errors (None if nothing), on the CPU, in evaluation mode.
 
     Args:
         path: a `.ckpt` file that `logpose train` wrote, or a folder that `save` or `logpose convert` did.
@@ -124,14 +146,15 @@ def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel,
     try:
         model, loss = build_model(entry["model"], backbone), build_loss(entry["loss"])
         _fill(model, "model.", content["state_dict"])
+        density = None
         if loss is not None:
             _fill(loss, "loss.", content["state_dict"])
-            loss.eval()
+            density = loss.eval().density
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (LookupError, ArithmeticError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise InputError(f"{path}: damaged checkpoint ({_first_line(error)})") from error
-    return model.eval(), loss
+    return model.eval(), density
 
 
 def load_model(path: Path | str, backbone: Backbone | None = None) -> PoseModel:
@@ -139,7 +162,7 @@ def load_model(path: Path | str, backbone: Backbone | None = None) -> PoseModel:
     return load(path, backbone)[0]
 
 
-def save(model: PoseModel, loss: LikelihoodLoss | None, folder: Path, **notes: Any) -> None:
+def save(model: PoseModel, loss: PoseLoss | None, folder: Path, **notes: Any) -> None:
     """Write model and loss as a folder of `model.safetensors` and `config.json`, which `load` reads.
 
     Args:
@@ -168,7 +191,9 @@ def save(model: PoseModel, loss: LikelihoodLoss | None, folder: Path, **notes: A
 
 
 def _fill(module: nn.Module, prefix: str, state: dict[str, Any]) -> None:
-    module.load_state_dict({key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)})
+    own = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+    # What served training alone is in no `config`, and so not in the module either.
+    module.load_state_dict({key: tensor for key, tensor in own.items() if not key.startswith(AUXILIARY)})
 
 
 def _first_line(error: BaseException) -> str:

@@ -69,7 +69,7 @@ def predict_batch(model: PoseModel, batch: Batch, flip_test: bool) -> Prediction
     if not flip_test:
         return prediction.folded()
     mirrored = model(batch.images.flip(-1))
-    return geometry.flip_average(prediction, mirrored, model.skeleton, model.size[1])
+    return model.flip_average(prediction, mirrored)
 
 
 class Evaluation:

@@ -15,12 +15,20 @@ from typing import Any, Literal
 from logpose.data import Augmentation, People
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.geometry import PADDING
-from logpose.losses import LikelihoodLoss, RLELoss
-from logpose.models import PoseModel, RegressionModel, create_backbone, load_backbone_weights
+from logpose.losses import PoseLoss, RLELoss
+from logpose.models import (
+    HeatmapModel,
+    IntegralModel,
+    PoseModel,
+    RegressionModel,
+    create_backbone,
+    load_backbone_weights,
+)
+from logpose.models.backbones import Backbone
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["OBJECTS", "Recipe", "labelled_people", "plain_fields", "regression"]
+__all__ = ["OBJECTS", "Recipe", "heatmaps", "integral", "labelled_people", "plain_fields", "regression"]
 
 Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1", "pck_torso@0.2", "pckh@0.5"]
 
@@ -44,13 +52,38 @@ def labelled_people(recipe: Recipe, part: str) -> LabelledPeople:
 
 def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
     """The paper's network on the recipe's backbone and weights; what `Recipe.model` is unless said otherwise."""
-    backbone = create_backbone(recipe.backbone, recipe.size)
+    backbone, settings = _backbone(recipe, neck=True)
+    return RegressionModel(
+        backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma, auxiliary=recipe.auxiliary, **settings
+    )
+
+
+def heatmaps(recipe: Recipe, skeleton: Skeleton, _: bool) -> PoseModel:
+    """SimplePose on a ResNet, or the HRNet of a name; for `HeatmapLoss`."""
+    backbone, settings = _backbone(recipe, neck=False)
+    return HeatmapModel(backbone, skeleton, recipe.size, **settings)
+
+
+def integral(
+    recipe: Recipe,
+    skeleton: Skeleton,
+    predicts_sigma: bool,
+    normalisation: Literal["softmax", "sigmoid"] = "softmax",
+) -> PoseModel:
+    """Integral Pose for L1 and the like; for losses that learn sigma, that too: on an HRNet the paper's HRNet + RLE."""
+    backbone, settings = _backbone(recipe, neck=predicts_sigma)
+    return IntegralModel(
+        backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma, normalisation=normalisation, **settings
+    )
+
+
+def _backbone(recipe: Recipe, neck: bool) -> tuple[Backbone, dict[str, Any]]:
+    """The recipe's backbone with its weights, and what else every model is told."""
+    backbone = create_backbone(recipe.backbone, recipe.size, neck)
     load_backbone_weights(backbone, recipe.weights)
     # A backbone whose weights were made with other channel statistics than ImageNet's says so.
     pixels = {name: getattr(backbone, name) for name in ("pixel_mean", "pixel_std") if hasattr(backbone, name)}
-    return RegressionModel(
-        backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma, padding=recipe.padding, **pixels
-    )
+    return backbone, {"padding": recipe.padding, **pixels}
 
 
 @dataclass(kw_only=True)
@@ -59,7 +92,7 @@ class Recipe:
 
     people: Callable[[Recipe, str], People] = labelled_people
     """Called with the recipe and "train" or "val": the data set of that part."""
-    loss: Callable[[], LikelihoodLoss] = RLELoss
+    loss: Callable[[], PoseLoss] = RLELoss
     """Makes the loss."""
     model: Callable[[Recipe, Skeleton, bool], PoseModel] = regression
     """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
@@ -75,7 +108,7 @@ class Recipe:
     strict: bool = False
     """Refuse data with wrong rows instead of leaving those out."""
     backbone: str = "resnet50"
-    """resnet18, 34, 50, 101 or 152, or timm/NAME."""
+    """resnet18, 34, 50, 101 or 152, hrnet_w32 or 48, or timm/NAME."""
     weights: str = "imagenet"
     """What the backbone starts from: imagenet, random, or weights or a checkpoint as a file, an address, hf://O/N/FILE."""
     size: tuple[int, int] = (256, 192)
@@ -84,6 +117,8 @@ class Recipe:
     """How training crops are varied."""
     padding: float = PADDING
     """How much larger than a person's box the region is that a crop shows."""
+    auxiliary: bool = False
+    """Let a regression model draw heatmaps too while it trains, for a loss `WithHeatmaps` (Table 14)."""
     outside: Literal["supervise", "mask"] = "supervise"
     """Joints outside the crop: learn to extrapolate to them, or leave them out."""
     epochs: int = 210

@@ -135,6 +135,8 @@ class Prediction:
     """How sure of the joint, for ranking: 1 - sigma averaged over dimensions (the paper's Eq. 9 per joint)."""
     law: ErrorLaw
     """The learned density of (label - mu) / sigma, summarised."""
+    maps: Float[Tensor, "B K h w"] | None = None
+    """Of models that draw one for each joint: what their loss is given."""
 
     @property
     def mean(self) -> Float[Tensor, "B K D"]:

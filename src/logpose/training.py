@@ -21,7 +21,7 @@ from logpose.checkpoint import describe, read
 from logpose.compat import keep_freed_memory, mend_torchvision
 from logpose.data import Crops, CropTransform, People, crop_loader
 from logpose.evaluation import Evaluation, predict_batch
-from logpose.losses import LikelihoodLoss
+from logpose.losses import PoseLoss
 from logpose.models import PoseModel
 from logpose.recipe import Recipe, plain_fields
 from logpose.structures import Batch, InputError
@@ -60,7 +60,7 @@ class PoseModule(L.LightningModule):
         people: the validation data, for its labels.
     """
 
-    def __init__(self, model: PoseModel, loss: LikelihoodLoss, recipe: Recipe, people: People) -> None:
+    def __init__(self, model: PoseModel, loss: PoseLoss, recipe: Recipe, people: People) -> None:
         super().__init__()
         self.model, self.loss, self.recipe, self.people = model, loss, recipe, people
         self.figures: dict[str, float] = {}
@@ -68,7 +68,7 @@ class PoseModule(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch."""
         prediction = self.model(batch.images)
-        loss: Tensor = self.loss(prediction.mu, prediction.sigma, batch.target, batch.weight)
+        loss = self.loss.of_prediction(prediction, batch.target, batch.weight)
         apart = (prediction.mu.detach() - batch.target)[..., :2] * batch.target.new_tensor(self.model.size[::-1])
         error = (apart.norm(dim=-1) * batch.weight).nansum() / batch.weight.sum().clamp_min(1)
         self.log("train/loss", loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch.images))
@@ -90,7 +90,7 @@ class PoseModule(L.LightningModule):
         """Hand the law of the errors, as the loss now knows it, to the model."""
         self._check_weights()
         self.model.set_law(self.loss.law())
-        self.evaluation = Evaluation(self.people, self.model, self.loss)
+        self.evaluation = Evaluation(self.people, self.model, self.loss.density)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Predict one batch."""

@@ -48,7 +48,7 @@ def test_resnets_by_name(depth: int) -> None:
     assert backbone.name == f"resnet{depth}"
 
 
-@pytest.mark.parametrize("name", ["resnet19", "ResNet50", "", "resnet", "hrnet_w32", "../resnet18"])
+@pytest.mark.parametrize("name", ["resnet19", "ResNet50", "", "resnet", "hrnet_w18", "../resnet18"])
 def test_unknown_names_list_the_known(name: str) -> None:
     with pytest.raises(InputError, match=r"no backbone .*resnet18, .*timm/NAME"):
         create_backbone(name, SIZE)

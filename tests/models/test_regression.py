@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from logpose.flows import RealNVP
 from logpose.losses import RLELoss
 from logpose.models import RegressionModel, ResNet
-from logpose.models.regression import SIGMA_FLOOR
+from logpose.models.pose_model import SIGMA_FLOOR
 from logpose.skeletons import COCO, LSP, Skeleton
 
 SIZE = (64, 48)

@@ -1,8 +1,21 @@
 """Losses, each a claim about the density of a keypoint's error, called alike: `loss(mu, sigma, target, weight)`."""
 
 from logpose.losses.fixed import Gaussian, L1Loss, L2Loss, Laplace
-from logpose.losses.likelihood import Distribution, LikelihoodLoss
+from logpose.losses.heatmap import HeatmapLoss, WithHeatmaps
+from logpose.losses.likelihood import Distribution, LikelihoodLoss, PoseLoss
 from logpose.losses.mixed import MixedRLELoss
 from logpose.losses.rle import RLELoss
 
-__all__ = ["Distribution", "Gaussian", "L1Loss", "L2Loss", "Laplace", "LikelihoodLoss", "MixedRLELoss", "RLELoss"]
+__all__ = [
+    "Distribution",
+    "Gaussian",
+    "HeatmapLoss",
+    "L1Loss",
+    "L2Loss",
+    "Laplace",
+    "LikelihoodLoss",
+    "MixedRLELoss",
+    "PoseLoss",
+    "RLELoss",
+    "WithHeatmaps",
+]

@@ -20,9 +20,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from logpose.structures import LEVELS, ErrorLaw
+from logpose.structures import LEVELS, ErrorLaw, Prediction
 
-__all__ = ["Distribution", "LikelihoodLoss", "weighted_mean", "weighted_quantile"]
+__all__ = ["Distribution", "LikelihoodLoss", "PoseLoss", "weighted_mean", "weighted_quantile"]
 
 T = TypeVar("T")
 
@@ -36,18 +36,45 @@ FARTHEST = 1e6
 """Labels farther from the origin count as this far (a million crops away): the squares of any stay finite."""
 
 
-class LikelihoodLoss(nn.Module, ABC):
+class PoseLoss(nn.Module, ABC):
+    """What training asks of any loss.
+
+    Attributes:
+        learns_sigma: whether sigma matters to the loss; where not, the claim has one constant scale.
+    """
+
+    learns_sigma: ClassVar[bool] = True
+
+    @property
+    def density(self) -> LikelihoodLoss | None:
+        """What is claimed of errors; None if nothing is."""
+        return None
+
+    @abstractmethod
+    def of_prediction(
+        self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch."""
+
+    @abstractmethod
+    def law(self) -> ErrorLaw:
+        """Moments and radii of the claim: all that inference needs of the loss."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this loss again."""
+
+
+class LikelihoodLoss(PoseLoss):
     """Base of the losses: negative log-likelihood of labels, averaged over labelled joints.
 
     Attributes:
         dim: D of the joints that the loss is for.
-        learns_sigma: whether sigma matters to the loss; where not, the claim has one constant scale.
         symmetric: whether an error and its opposite are known to be equally likely, so that their mean is exactly 0.
         balance: with what power of sigma the gradient of mu is multiplied, see `balanced`; 0 leaves it as it is.
         median: what the median of standardised errors may not fall below, see `bounded`; None lets it.
     """
 
-    learns_sigma: ClassVar[bool] = True
     symmetric: bool = False
     balance: float = 0.0
     median: float | None = None
@@ -72,6 +99,11 @@ class LikelihoodLoss(nn.Module, ABC):
         """As of every module; forgets what was `kept`."""
         self._kept.clear()
         return super().train(mode)
+
+    @property
+    def density(self) -> LikelihoodLoss:
+        """This loss."""
+        return self
 
     @property
     def device(self) -> torch.device:
@@ -106,6 +138,13 @@ class LikelihoodLoss(nn.Module, ABC):
             mu, sigma, target = self.widened(mu, sigma.clamp_min(LEAST_SIGMA), target)
             weight = joint_weight(target, weight).to(mu.dtype)
             return self._reduce(mu, sigma, settled(target, weight, mu), weight)
+
+    def of_prediction(
+        self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
+        """The same of what a model says."""
+        loss: Tensor = self(prediction.mu, prediction.sigma, target, weight)
+        return loss
 
     def _reduce(self, mu: Tensor, sigma: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         charge = self._charge(balanced(mu, sigma, weight, self.balance), sigma, target)

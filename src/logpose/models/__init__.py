@@ -1,8 +1,19 @@
 """Networks that say where joints are; none of them knows a loss."""
 
 from logpose.models.backbones import create_backbone, load_backbone_weights
+from logpose.models.heatmap import HeatmapModel, IntegralModel
+from logpose.models.hrnet import HRNet
 from logpose.models.pose_model import PoseModel
 from logpose.models.regression import RegressionModel
 from logpose.models.resnet import ResNet
 
-__all__ = ["PoseModel", "RegressionModel", "ResNet", "create_backbone", "load_backbone_weights"]
+__all__ = [
+    "HRNet",
+    "HeatmapModel",
+    "IntegralModel",
+    "PoseModel",
+    "RegressionModel",
+    "ResNet",
+    "create_backbone",
+    "load_backbone_weights",
+]

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from logpose.compat import mend_torchvision
+from logpose.models.hrnet import HRNet
 from logpose.models.resnet import ResNet
 from logpose.structures import InputError
 
@@ -31,6 +32,12 @@ IMAGENET_URLS = {
     "resnet101": "https://download.pytorch.org/models/resnet101-63fe2227.pth",
     "resnet152": "https://download.pytorch.org/models/resnet152-394f9c45.pth",
 }
+# The same of HRNets, as timm's repositories on the Hugging Face Hub have them: with the public code's names.
+IMAGENET_HRNETS = {
+    "hrnet_w32": "hf://timm/hrnet_w32.ms_in1k/model.safetensors",
+    "hrnet_w48": "hf://timm/hrnet_w48.ms_in1k/model.safetensors",
+}
+HRNETS = {"hrnet_w32": 32, "hrnet_w48": 48}
 # Channel statistics of ImageNet, RGB in [0, 1]: what torchvision's weights and most of timm's were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -107,20 +114,24 @@ class TimmBackbone(nn.Module):
         return features  # type: ignore[no-any-return]
 
 
-def create_backbone(name: str, size: tuple[int, int]) -> ResNet | TimmBackbone:
+def create_backbone(name: str, size: tuple[int, int], neck: bool = True) -> ResNet | HRNet | TimmBackbone:
     """A backbone with random weights.
 
     Args:
-        name: "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", or "timm/NAME".
+        name: "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "hrnet_w32", "hrnet_w48", or "timm/NAME".
         size: (H, W) of the images it will see.
+        neck: whether an HRNet merges its branches into features for averaging.
 
     Raises:
         InputError: if there is no backbone of that name.
     """
     if name.startswith(TIMM):
         return TimmBackbone(name.removeprefix(TIMM), size)
+    if name in HRNETS:
+        return HRNet(HRNETS[name], neck)
     if name not in IMAGENET_URLS:
-        raise InputError(f"there is no backbone {name!r}; there are {', '.join(IMAGENET_URLS)} and timm/NAME")
+        known = ", ".join([*IMAGENET_URLS, *HRNETS])
+        raise InputError(f"there is no backbone {name!r}; there are {known} and timm/NAME")
     return ResNet(int(name.removeprefix("resnet")))
 
 
@@ -139,6 +150,8 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     """
     if source == "random":
         return
+    if source == "imagenet" and isinstance(backbone, HRNet):
+        source = IMAGENET_HRNETS[backbone.name]
     name = str(getattr(backbone, "name", type(backbone).__name__))
     state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(_fetched(source))
     module = backbone.model if isinstance(backbone, TimmBackbone) else backbone

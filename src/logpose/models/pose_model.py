@@ -9,12 +9,36 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from logpose import geometry
 from logpose.geometry import PADDING
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from logpose.skeletons import Skeleton
 from logpose.structures import ErrorLaw, InputError, Prediction
 
-__all__ = ["PoseModel"]
+__all__ = ["PoseModel", "SigmaHead"]
+
+SIGMA_FLOOR = 1e-6
+"""Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""
+
+
+class SigmaHead(nn.Linear):
+    """Sigma of every joint from averaged features: a linear layer and a sigmoid, so it lies in (0, 1) of the crop."""
+
+    def __init__(self, channels: int, joints: int, dim: int) -> None:
+        super().__init__(channels, joints * dim)
+        self.dim = dim
+        small_start(self)
+
+    def forward(self, pooled: Float[Tensor, "B C"]) -> Float[Tensor, "B K D"]:
+        """The scale of each joint along each dimension."""
+        logits = super().forward(pooled).view(len(pooled), self.out_features // self.dim, self.dim)
+        return SIGMA_FLOOR + (1 - SIGMA_FLOOR) * logits.sigmoid()
+
+
+def small_start(layer: nn.Linear) -> None:
+    """Start with a small gain: the first predictions are the crop's centre and sigma = 1/2, whatever the features."""
+    nn.init.xavier_uniform_(layer.weight, gain=0.01)
+    nn.init.zeros_(layer.bias)
 
 
 class PoseModel(nn.Module, ABC):
@@ -81,6 +105,19 @@ class PoseModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop."""
+
+    def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
+        """Flip test: what a prediction on crops and one on the mirrored crops say together."""
+        return geometry.flip_average(prediction, mirrored, self.skeleton, self.size[1])
+
+    def common_config(self) -> dict[str, Any]:
+        """What every model's `config` tells."""
+        return {
+            "backbone": getattr(getattr(self, "backbone", None), "name", None),
+            "skeleton": self.skeleton.to_dict(),
+            "size": list(self.size),
+            "padding": self.padding,
+        }
 
     @abstractmethod
     def config(self) -> dict[str, Any]:

@@ -11,14 +11,12 @@ from torch.nn import functional as F
 
 from logpose.geometry import PADDING
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
-from logpose.models.pose_model import PoseModel
+from logpose.models.heatmap import MapHead, features
+from logpose.models.pose_model import PoseModel, SigmaHead, small_start
 from logpose.skeletons import Skeleton
 from logpose.structures import Prediction
 
 __all__ = ["RegressionModel"]
-
-SIGMA_FLOOR = 1e-6
-"""Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""
 
 
 class RegressionModel(PoseModel):
@@ -35,6 +33,8 @@ class RegressionModel(PoseModel):
         pixel_std: what the difference is divided by.
         unit_features: whether mu is read from features scaled to length 1, as in the paper's released code; sigma is
             read from the features as they are.
+        auxiliary: whether maps are drawn too while training, for a heatmap loss beside (Table 14). Nothing of that is
+            in `config`, and so in the model that is loaded again: `auxiliary_head` has no part in predicting.
     """
 
     def __init__(
@@ -48,39 +48,31 @@ class RegressionModel(PoseModel):
         pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
         unit_features: bool = False,
+        auxiliary: bool = False,
     ) -> None:
         super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
         self.backbone, self.unit_features = backbone, unit_features
         self.fc_mu = nn.Linear(backbone.channels, len(skeleton) * dim)
-        self.fc_sigma = nn.Linear(backbone.channels, len(skeleton) * dim) if predicts_sigma else None
-        for layer in filter(None, (self.fc_mu, self.fc_sigma)):
-            # A small gain: the first predictions are the crop's centre and sigma = 1/2, whatever the features.
-            nn.init.xavier_uniform_(layer.weight, gain=0.01)
-            nn.init.zeros_(layer.bias)
+        small_start(self.fc_mu)
+        self.fc_sigma = SigmaHead(backbone.channels, len(skeleton), dim) if predicts_sigma else None
+        self.auxiliary_head = MapHead(backbone, len(skeleton)) if auxiliary else None
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop, in crop coordinates."""
-        features = self.backbone(self.normalised(images))
-        shape = (len(images), len(self.skeleton), self.dim)
+        fine, coarse = features(self.backbone, self.normalised(images))
+        maps = self.auxiliary_head(fine) if self.auxiliary_head is not None and self.training else None
         # In half precision positions would come in steps of half a pixel.
-        with torch.autocast(features.device.type, enabled=False):
-            pooled = features.to(self.fc_mu.weight.dtype).mean(dim=(2, 3))
-            mu = self.fc_mu(F.normalize(pooled) if self.unit_features else pooled).view(shape)
+        with torch.autocast(coarse.device.type, enabled=False):
+            pooled = coarse.to(self.fc_mu.weight.dtype).mean(dim=(2, 3))
+            mu = self.fc_mu(F.normalize(pooled) if self.unit_features else pooled)
+            mu = mu.view(len(pooled), len(self.skeleton), self.dim)
             if self.fc_sigma is None:
                 sigma = torch.ones_like(mu)
-                return Prediction(mu, sigma, sigma.mean(dim=-1), self.law)
-            sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * self.fc_sigma(pooled).sigmoid().view(shape)
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
+                return Prediction(mu, sigma, sigma.mean(dim=-1), self.law, maps)
+            sigma = self.fc_sigma(pooled)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law, maps)
 
     def config(self) -> dict[str, Any]:
         """Plain values from which `checkpoint.build_model` makes the model again."""
-        return {
-            "kind": "regression",
-            "backbone": getattr(self.backbone, "name", None),
-            "skeleton": self.skeleton.to_dict(),
-            "size": list(self.size),
-            "dim": self.dim,
-            "predicts_sigma": self.fc_sigma is not None,
-            "padding": self.padding,
-            "unit_features": self.unit_features,
-        }
+        own = {"predicts_sigma": self.fc_sigma is not None, "unit_features": self.unit_features}
+        return {**self.common_config(), "kind": "regression", "dim": self.dim, **own}

@@ -1,0 +1,135 @@
+"""Losses on maps: what heatmap models are trained by, alone or beside a regression loss (the paper's Table 14)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from logpose.losses.likelihood import LikelihoodLoss, PoseLoss, exact, joint_weight
+from logpose.structures import ErrorLaw, Prediction
+
+__all__ = ["HeatmapLoss", "WithHeatmaps", "target_maps"]
+
+REACH = 3  # standard deviations; farther from its centre a target map is 0
+
+
+def target_maps(
+    target: Float[Tensor, "B K 2"], size: tuple[int, int], sigma: float
+) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B K"]]:
+    """The map that each joint should have: a Gaussian bump of height 1 around the nearest cell, in a square window.
+
+    Args:
+        target: places in crop coordinates, finite.
+        size: (h, w) of the maps.
+        sigma: of the bump, in cells.
+
+    Returns:
+        the maps, and of each joint 1, or 0 if its window lies wholly outside (SimplePose's code; FACTS of the field).
+    """
+    height, width = size
+    cells = torch.tensor([width, height], device=target.device, dtype=target.dtype)
+    centre = ((target + 0.5) * cells + 0.5).floor()
+    reach = REACH * sigma
+    sides = []
+    for axis, count in enumerate((width, height)):
+        apart = torch.arange(count, device=target.device, dtype=target.dtype) - centre[..., axis, None]
+        sides.append(torch.exp(-apart.square() / (2 * sigma**2)) * (apart.abs() <= reach))
+    inside = ((centre + reach >= 0) & (centre - reach < cells)).all(dim=-1)
+    return sides[1][..., :, None] * sides[0][..., None, :], inside.to(target.dtype)
+
+
+class HeatmapLoss(PoseLoss):
+    """Half the mean squared difference of maps from their targets; joints without a label count as met.
+
+    Args:
+        sigma: of the bump around a joint, in cells of the map: 2 for maps of 64×48, 3 for 96×72 (Xiao et al. 2018).
+
+    Raises:
+        ValueError: if sigma is not above 0.
+    """
+
+    learns_sigma: ClassVar[bool] = False
+
+    def __init__(self, sigma: float = 2.0) -> None:
+        super().__init__()
+        if not sigma > 0:
+            raise ValueError(f"sigma must be above 0, got {sigma}")
+        self.sigma = sigma
+
+    def of_prediction(
+        self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch; 0 when nothing is labelled.
+
+        Raises:
+            ValueError: if the model draws no maps.
+        """
+        if prediction.maps is None:
+            raise ValueError("the heatmap loss is for models that draw maps, and this one draws none")
+        with exact(target.device):
+            maps, target = prediction.maps.float(), target[..., :2].float()
+            weight = joint_weight(target, weight).to(maps.dtype)
+            labelled = torch.where(weight[..., None] > 0, target, 0)
+            wanted, inside = target_maps(labelled, (maps.shape[2], maps.shape[3]), self.sigma)
+            counted = (weight * inside)[..., None, None]
+            # The mean is over all maps, as in SimplePose's code: what is not labelled has nothing to differ from.
+            return 0.5 * (counted * (maps - wanted)).square().sum() / max(maps.numel(), 1)
+
+    def law(self) -> ErrorLaw:
+        """Unknown: nothing is claimed of errors."""
+        return ErrorLaw.unknown(2)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this loss again."""
+        return {"sigma": self.sigma}
+
+
+class WithHeatmaps(PoseLoss):
+    """A regression loss and, beside it, a heatmap loss on what an auxiliary head draws while training (Table 14).
+
+    Args:
+        loss: of regression; what is claimed is what it claims.
+        weight: of the heatmap loss. The paper does not say in what units: its regression loss is summed, and maps
+            are averaged. Here both are means, per joint and per cell.
+        sigma: of the bump around a joint, in cells of the map.
+    """
+
+    def __init__(self, loss: LikelihoodLoss, weight: float = 1.0, sigma: float = 2.0) -> None:
+        super().__init__()
+        self.loss, self.heatmaps, self.weight = loss, HeatmapLoss(sigma), weight
+
+    @property
+    def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
+        """Whether sigma matters to the regression loss."""
+        return self.loss.learns_sigma
+
+    @property
+    def density(self) -> LikelihoodLoss:
+        """The regression loss."""
+        return self.loss
+
+    def of_prediction(
+        self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
+        """The sum of both.
+
+        Raises:
+            ValueError: if the model draws no maps.
+        """
+        regression = self.loss.of_prediction(prediction, target, weight)
+        return regression + self.weight * self.heatmaps.of_prediction(prediction, target, weight)
+
+    def law(self) -> ErrorLaw:
+        """That of the regression loss."""
+        return self.loss.law()
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this loss again."""
+        return {
+            "loss": {"kind": type(self.loss).__name__, **self.loss.config()},
+            "weight": self.weight,
+            "sigma": self.heatmaps.sigma,
+        }

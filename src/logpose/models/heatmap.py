@@ -1,0 +1,208 @@
+"""Models that draw a map for every joint: SimplePose, HRNet and Integral Pose, what the paper measures RLE against.
+
+SimplePose (Xiao et al. 2018) puts three transposed convolutions behind a ResNet and reads a joint's place off its map's
+maximum; HRNet's finest branch needs none. Integral Pose (Sun et al. 2018) takes the map for a probability and its mean
+for the place, so that it can be trained by the losses of regression; with sigma read from the averaged features it is
+HRNet + RLE (the paper, Table 2b).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from logpose.geometry import PADDING
+from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from logpose.models.hrnet import HRNet
+from logpose.models.pose_model import PoseModel, SigmaHead
+from logpose.skeletons import Skeleton
+from logpose.structures import Prediction
+
+__all__ = ["HeatmapModel", "IntegralModel", "MapHead", "decode", "expected", "features"]
+
+DECONVOLUTIONS, WIDTH = 3, 256  # of SimplePose: each doubles the resolution
+QUARTER = 0.25  # cells from the greatest towards the greater of its neighbours (Newell et al. 2016)
+
+
+class MapHead(nn.Module):
+    """From a backbone's features to maps: three transposed convolutions, none behind an HRNet, then a 1×1.
+
+    Args:
+        backbone: whose features they are.
+        maps: how many.
+    """
+
+    def __init__(self, backbone: Backbone, maps: int) -> None:
+        super().__init__()
+        channels = backbone.fine_channels if isinstance(backbone, HRNet) else backbone.channels
+        layers: list[nn.Module] = []
+        for _ in range(0 if isinstance(backbone, HRNet) else DECONVOLUTIONS):
+            layers += [nn.ConvTranspose2d(channels, WIDTH, 4, 2, 1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU(True)]
+            channels = WIDTH
+        self.deconv_layers = nn.Sequential(*layers)
+        self.final_layer = nn.Conv2d(channels, maps, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(module.weight, std=0.001)  # as in SimplePose's code
+        assert self.final_layer.bias is not None
+        nn.init.zeros_(self.final_layer.bias)
+
+    def forward(self, fine: Float[Tensor, "B C h w"]) -> Float[Tensor, "B M h2 w2"]:
+        """The maps."""
+        return self.final_layer(self.deconv_layers(fine))  # type: ignore[no-any-return]
+
+
+def features(backbone: Backbone, pixels: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
+    """What maps are made from, and what is averaged for sigma: an HRNet's finest branch and its neck, else the same."""
+    if isinstance(backbone, HRNet):
+        branches = backbone.branches(pixels)
+        return branches[0], backbone.merged(branches) if backbone.neck else branches[0]
+    found = backbone(pixels)
+    return found, found
+
+
+def decode(maps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+    """Where each map is greatest, in crop coordinates, and how great.
+
+    The place is moved by a quarter of a cell, along x and along y, towards the greater of its two neighbours; not on
+    the maps' rim. A cell i of w lies at i / w - 0.5, as the pixel it was made from.
+    """
+    height, width = maps.shape[2:]
+    peak, at = maps.flatten(2).max(dim=2)
+    x, y = at % width, at // width
+    inside = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+    flat = maps.flatten(2)
+
+    def value(of: Tensor) -> Tensor:
+        return flat.gather(2, of.clamp(0, height * width - 1)[..., None])[..., 0]
+
+    shift = torch.stack([value(at + step) - value(at - step) for step in (1, width)], dim=-1).sign()
+    cells = torch.stack([x, y], dim=-1) + QUARTER * shift * inside[..., None]
+    return cells / maps.new_tensor([width, height]) - 0.5, peak
+
+
+def expected(share: Float[Tensor, "B K *cells"]) -> Float[Tensor, "B K D"]:
+    """Mean place, in crop coordinates (x, y, z), of the probability in each map's cells; its axes are (z,) y, x."""
+    axes = range(2, share.ndim)
+    places = []
+    for axis in reversed(axes):  # x first
+        marginal = share.sum(dim=[other for other in axes if other != axis])
+        cells = torch.arange(share.shape[axis], device=share.device, dtype=share.dtype) / share.shape[axis] - 0.5
+        places.append(marginal @ cells)
+    return torch.stack(places, dim=-1)
+
+
+class HeatmapModel(PoseModel):
+    """SimplePose, or HRNet as it was published: trained on maps (`losses.HeatmapLoss`), read off their maxima.
+
+    Its confidence is the map's maximum, as in the paper's comparison; it has no sigma.
+
+    Args:
+        backbone: features of images; an `HRNet` without a neck, or with `channels` and 1/32 of the resolution.
+        skeleton: the joints that are predicted.
+        size: (H, W) of the crops it is made for.
+        padding: how much larger than a person's box the region is that its crops show.
+        pixel_mean: subtracted from each channel (RGB in [0, 1]).
+        pixel_std: what the difference is divided by.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        skeleton: Skeleton,
+        size: tuple[int, int],
+        padding: float = PADDING,
+        pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
+        pixel_std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__(skeleton, size, 2, padding, pixel_mean, pixel_std)
+        self.backbone = backbone
+        self.head = MapHead(backbone, len(skeleton))
+
+    def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
+        """Predict every joint of every crop, in crop coordinates."""
+        return self._read(self.head(features(self.backbone, self.normalised(images))[0]))
+
+    def _read(self, maps: Float[Tensor, "B K h w"]) -> Prediction:
+        mu, peak = decode(maps.detach().float())
+        return Prediction(mu, torch.ones_like(mu), peak.clamp(0, 1), self.law, maps)
+
+    def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
+        """Flip test: the mean of the maps and of those of the mirrored crops, then where it is greatest.
+
+        A column x of the crop stands at W - 1 - x in its mirror image: a cell i of w, four columns each, at
+        w - 1/4 - i, between two cells. The maps are moved to the nearer one, as in SimplePose's code.
+        """
+        assert prediction.maps is not None
+        assert mirrored.maps is not None
+        back = mirrored.maps.flip(-1)[:, list(self.skeleton.flip_index)]
+        back = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
+        return self._read((prediction.maps + back) / 2)
+
+    def config(self) -> dict[str, Any]:
+        """Plain values from which `checkpoint.build_model` makes the model again."""
+        return {**self.common_config(), "kind": "heatmap"}
+
+
+class IntegralModel(PoseModel):
+    """Integral Pose in two or three dimensions, and, with sigma, HRNet + RLE.
+
+    Args:
+        backbone: as of `HeatmapModel`; an `HRNet` has a neck if sigma is predicted.
+        skeleton: the joints that are predicted.
+        size: (H, W) of the crops it is made for.
+        dim: D; in three dimensions a map has `depth` layers.
+        predicts_sigma: whether a linear layer reads sigma from the averaged features; where not, it is 1 everywhere.
+        normalisation: what makes a map a probability: its softmax, or its sigmoid over the sum of that.
+        depth: layers of a map.
+        padding: how much larger than a person's box the region is that its crops show.
+        pixel_mean: subtracted from each channel (RGB in [0, 1]).
+        pixel_std: what the difference is divided by.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        skeleton: Skeleton,
+        size: tuple[int, int],
+        dim: int = 2,
+        predicts_sigma: bool = False,
+        normalisation: Literal["softmax", "sigmoid"] = "softmax",
+        depth: int = 64,
+        padding: float = PADDING,
+        pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
+        pixel_std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
+        self.backbone, self.normalisation, self.depth = backbone, normalisation, depth
+        self.head = MapHead(backbone, len(skeleton) * (depth if dim == 3 else 1))
+        self.fc_sigma = SigmaHead(backbone.channels, len(skeleton), dim) if predicts_sigma else None
+
+    def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
+        """Predict every joint of every crop, in crop coordinates."""
+        fine, coarse = features(self.backbone, self.normalised(images))
+        maps = self.head(fine).float()  # in half precision the mean of thousands of cells would be worth nothing
+        if self.dim == 3:
+            maps = maps.unflatten(1, (-1, self.depth))  # B K z y x
+        with torch.autocast(maps.device.type, enabled=False):
+            if self.normalisation == "softmax":
+                share = maps.flatten(2).softmax(dim=2).view_as(maps)
+                peak = torch.ones_like(share.flatten(2)[..., 0])
+            else:
+                lit = maps.sigmoid().flatten(2)
+                share = (lit / lit.sum(dim=2, keepdim=True).clamp_min(torch.finfo(lit.dtype).tiny)).view_as(maps)
+                peak = lit.amax(dim=2)
+            mu = expected(share)
+        if self.fc_sigma is None:
+            return Prediction(mu, torch.ones_like(mu), peak, self.law)
+        with torch.autocast(maps.device.type, enabled=False):
+            sigma = self.fc_sigma(coarse.to(self.fc_sigma.weight.dtype).mean(dim=(2, 3)))
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
+
+    def config(self) -> dict[str, Any]:
+        """Plain values from which `checkpoint.build_model` makes the model again."""
+        own = {"predicts_sigma": self.fc_sigma is not None, "normalisation": self.normalisation, "depth": self.depth}
+        return {**self.common_config(), "kind": "integral", "dim": self.dim, **own}

@@ -1,0 +1,172 @@
+"""HRNet-W32 and W48 (Sun et al. 2019; Wang et al. 2020), with the parameter names of the public code.
+
+Four branches at 1/4, 1/8, 1/16 and 1/32 of the image run side by side and exchange what they know. The finest one is
+what heatmaps are made from. With a *neck*, that of the classification network, all four are also merged into features
+like a ResNet's: those that are averaged and read by a linear layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from logpose.models.resnet import BasicBlock, Bottleneck
+
+__all__ = ["HRNet"]
+
+STEM = 64  # channels of the stem, and width of the first stage's bottlenecks
+BLOCKS = 4  # in the first stage, and in each branch of each module
+MODULES = (1, 4, 3)  # of stages 2, 3 and 4
+NECK_WIDTHS = (32, 64, 128, 256)  # of the bottleneck that each branch passes in the neck
+NECK_CHANNELS = 2048
+
+
+def conv_bn(
+    channels: int, out: int, kernel: int, stride: int = 1, relu: bool = True, bias: bool = False
+) -> list[nn.Module]:
+    """A convolution that keeps its input's size (but for the stride), batch normalisation, and mostly a ReLU."""
+    layers: list[nn.Module] = [nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=bias), nn.BatchNorm2d(out)]
+    return [*layers, nn.ReLU(inplace=True)] if relu else layers
+
+
+class ExchangeModule(nn.Module):
+    """Blocks on every branch, then every branch receives the sum of all, brought to its resolution and channels.
+
+    Args:
+        widths: channels of each branch, finest first.
+        outputs: how many of the branches, from the finest on, are given out.
+    """
+
+    def __init__(self, widths: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(*(BasicBlock(width, width, 1) for _ in range(BLOCKS))) for width in widths
+        )
+        # An entry [to][from]; where both are the same branch nothing is to be done, and the public code has None.
+        self.fuse_layers = nn.ModuleList(
+            nn.ModuleList([self._path(widths, source, to) for source in range(len(widths))])  # type: ignore[misc]
+            for to in range(outputs)
+        )
+        self.relu = nn.ReLU(inplace=True)
+
+    @staticmethod
+    def _path(widths: Sequence[int], source: int, to: int) -> nn.Module | None:
+        if source == to:
+            return None
+        if source > to:
+            enlarge = nn.Upsample(scale_factor=2 ** (source - to), mode="nearest")
+            return nn.Sequential(*conv_bn(widths[source], widths[to], 1, relu=False), enlarge)
+        steps = to - source
+        return nn.Sequential(
+            *(
+                nn.Sequential(
+                    *conv_bn(widths[source], widths[to] if last else widths[source], 3, stride=2, relu=not last)
+                )
+                for last in (i == steps - 1 for i in range(steps))
+            )
+        )
+
+    def forward(self, branches: list[Tensor]) -> list[Tensor]:
+        """Features of every branch that is given out."""
+        branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
+        merged = []
+        for to, paths in enumerate(self.fuse_layers):
+            total = branches[to]
+            for path, x in zip(paths, branches, strict=True):  # type: ignore[call-overload]
+                if path is not None:
+                    total = total + path(x)
+            merged.append(self.relu(total))
+        return merged
+
+
+class HRNet(nn.Module):
+    """HRNet without its last layer.
+
+    Args:
+        width: channels of the finest branch, 32 or 48; the others have 2, 4 and 8 times as many.
+        neck: whether to merge the branches into features for averaging, beside the finest branch.
+
+    Attributes:
+        fine_channels: of the finest branch.
+        channels: of what is given out: 2048 merged ones, or without a neck the finest branch's.
+        name: "hrnet_w32" or "hrnet_w48".
+
+    Raises:
+        ValueError: for any other width.
+    """
+
+    WIDTHS: ClassVar[tuple[int, ...]] = (32, 48)
+
+    def __init__(self, width: int = 32, neck: bool = True) -> None:
+        super().__init__()
+        if width not in self.WIDTHS:
+            raise ValueError(f"there is no HRNet-W{width}; widths are {', '.join(map(str, self.WIDTHS))}")
+        self.name, self.fine_channels, self.neck = f"hrnet_w{width}", width, neck
+        self.conv1 = nn.Conv2d(3, STEM, 3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(STEM)
+        self.conv2 = nn.Conv2d(STEM, STEM, 3, 2, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(STEM)
+        self.relu = nn.ReLU(inplace=True)
+        out = STEM * Bottleneck.expansion
+        self.layer1 = nn.Sequential(*(Bottleneck(STEM if i == 0 else out, STEM, 1) for i in range(BLOCKS)))
+        self.channels = NECK_CHANNELS if neck else width
+        before = [out]
+        for stage, count in enumerate(MODULES, start=2):
+            widths = [width * 2**i for i in range(stage)]
+            # Only the neck wants more than the finest of the last branches.
+            outputs = [stage] * (count - 1) + [stage if neck or stage < 4 else 1]
+            setattr(self, f"transition{stage - 1}", self._transition(before, widths))
+            setattr(self, f"stage{stage}", nn.Sequential(*(ExchangeModule(widths, n) for n in outputs)))
+            before = widths
+        if neck:
+            outs = [narrow * Bottleneck.expansion for narrow in NECK_WIDTHS]
+            self.incre_modules = nn.ModuleList(
+                nn.Sequential(Bottleneck(channels, narrow, 1))
+                for channels, narrow in zip(before, NECK_WIDTHS, strict=True)
+            )
+            self.downsamp_modules = nn.ModuleList(
+                nn.Sequential(*conv_bn(fine, coarse, 3, stride=2, bias=True)) for fine, coarse in pairwise(outs)
+            )
+            self.final_layer = nn.Sequential(*conv_bn(outs[-1], NECK_CHANNELS, 1, bias=True))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @staticmethod
+    def _transition(before: list[int], widths: list[int]) -> nn.ModuleList:
+        """To one branch more than before; None where a branch goes on as it is."""
+        going_on = [
+            nn.Sequential(*conv_bn(old, new, 3)) if old != new else None
+            for old, new in zip(before, widths, strict=False)
+        ]
+        # The public code wraps the new branch's one convolution twice.
+        begun = nn.Sequential(nn.Sequential(*conv_bn(before[-1], widths[-1], 3, stride=2)))
+        return nn.ModuleList([*going_on, begun])  # type: ignore[list-item]
+
+    def branches(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """Features of normalised images at 1/4, 1/8, 1/16 and 1/32 of their resolution; without a neck the first."""
+        x = self.relu(self.bn1(self.conv1(x)))
+        found = [self.layer1(self.relu(self.bn2(self.conv2(x))))]
+        for stage in range(2, 2 + len(MODULES)):
+            transition = getattr(self, f"transition{stage - 1}")
+            # The coarsest branch so far gives rise to the new one.
+            sources = [*found, found[-1]]
+            found = [x if path is None else path(x) for path, x in zip(transition, sources, strict=True)]
+            found = getattr(self, f"stage{stage}")(found)
+        return found
+
+    def merged(self, branches: list[Tensor]) -> Float[Tensor, "B 2048 h w"]:
+        """What the neck makes of the four branches."""
+        total = self.incre_modules[0](branches[0])
+        for down, widen, x in zip(self.downsamp_modules, self.incre_modules[1:], branches[1:], strict=True):
+            total = widen(x) + down(total)
+        return self.final_layer(total)  # type: ignore[no-any-return]
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """The merged features of normalised images (h = H / 32); without a neck those of the finest branch (H / 4)."""
+        branches = self.branches(x)
+        return self.merged(branches) if self.neck else branches[0]

@@ -1,0 +1,111 @@
+"""Losses on maps: the targets and the mean of SimplePose's code, joint by joint; and both losses together."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from logpose.losses import HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
+from logpose.losses.heatmap import target_maps
+from logpose.structures import ErrorLaw, Prediction
+
+
+def naive(place: tuple[float, float], size: tuple[int, int], sigma: float) -> tuple[np.ndarray, float]:
+    """One target of SimplePose's code: a window of 6 sigma + 1 cells, cut off at the map's edges; and its weight."""
+    height, width = size
+    x, y = math.floor((place[0] + 0.5) * width + 0.5), math.floor((place[1] + 0.5) * height + 0.5)
+    reach = int(3 * sigma)
+    drawn = np.zeros(size)
+    if x - reach >= width or y - reach >= height or x + reach < 0 or y + reach < 0:
+        return drawn, 0.0
+    for row in range(max(0, y - reach), min(height, y + reach + 1)):
+        for column in range(max(0, x - reach), min(width, x + reach + 1)):
+            drawn[row, column] = math.exp(-((row - y) ** 2 + (column - x) ** 2) / (2 * sigma**2))
+    return drawn, 1.0
+
+
+PLACES = [(0.0, 0.0), (0.1234, -0.3), (-0.5, -0.5), (0.5, 0.5), (0.52, 0.1), (0.7, 0.0), (-0.61, 0.2), (0.0, 30.0)]
+
+
+@pytest.mark.parametrize(("size", "sigma"), [((64, 48), 2.0), ((96, 72), 3.0), ((16, 16), 1.0)])
+def test_targets_are_the_naive_loop(size: tuple[int, int], sigma: float) -> None:
+    maps, inside = target_maps(torch.tensor([PLACES], dtype=torch.float64), size, sigma)
+    for joint, place in enumerate(PLACES):
+        drawn, counts = naive(place, size, sigma)
+        assert float(inside[0, joint]) == counts
+        if counts:
+            np.testing.assert_allclose(maps[0, joint].numpy(), drawn, atol=1e-12)
+
+
+def case() -> tuple[Prediction, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.rand(3, len(PLACES), 16, 12, generator=generator)
+    target = torch.tensor(PLACES).expand(3, -1, -1).clone()
+    weight = (torch.rand(3, len(PLACES), generator=generator) < 0.7).float()
+    mu, sigma = 0.2 * torch.randn(2, 3, len(PLACES), 2, generator=generator)
+    return Prediction(mu, sigma.exp() / 3, weight, ErrorLaw.unknown(2), maps), target, weight
+
+
+def test_the_loss_is_half_the_mean_square_over_all_maps() -> None:
+    prediction, target, weight = case()
+    total = 0.0
+    for b in range(3):
+        for k, place in enumerate(PLACES):
+            drawn, counts = naive(place, (16, 12), 2.0)
+            if counts and weight[b, k]:
+                total += float(((prediction.maps[b, k].double().numpy() - drawn) ** 2).sum())
+    expected = 0.5 * total / prediction.maps.numel()
+    assert float(HeatmapLoss().of_prediction(prediction, target, weight)) == pytest.approx(expected, rel=1e-5)
+    # Labels that nobody gave are never looked at, and those of a third dimension have no map.
+    garbage = torch.where(weight[..., None] > 0, target, float("nan"))
+    deep = torch.cat([garbage, torch.ones_like(garbage[..., :1])], dim=-1)
+    assert float(HeatmapLoss().of_prediction(prediction, deep, weight)) == pytest.approx(expected, rel=1e-5)
+    assert float(HeatmapLoss().of_prediction(prediction, target, 0 * weight)) == 0
+
+
+def test_a_map_that_is_its_target_costs_nothing() -> None:
+    target = torch.tensor([[[0.1, -0.2], [0.0, 0.3]]])
+    maps, _ = target_maps(target, (64, 48), 2.0)
+    said = Prediction(target, torch.ones_like(target), torch.ones(1, 2), ErrorLaw.unknown(2), maps.requires_grad_())
+    loss = HeatmapLoss().of_prediction(said, target, torch.ones(1, 2))
+    assert float(loss.detach()) == 0
+    assert float((HeatmapLoss(1.0).of_prediction(said, target, torch.ones(1, 2))).detach()) > 0
+
+
+def test_both_losses_are_the_sum_of_both() -> None:
+    torch.manual_seed(0)
+    prediction, target, weight = case()
+    for inner in (L1Loss(), RLELoss(convention="paper")):
+        loss = WithHeatmaps(inner, weight=0.5, sigma=1.0)
+        together = float(loss.of_prediction(prediction, target, weight).detach())
+        alone = float(inner(prediction.mu, prediction.sigma, target, weight).detach())
+        assert together == pytest.approx(
+            alone + 0.5 * float(HeatmapLoss(1.0).of_prediction(prediction, target, weight)), rel=1e-5
+        )
+        assert loss.density is inner
+        assert loss.learns_sigma == inner.learns_sigma
+        torch.testing.assert_close(loss.law().std, inner.law().std, equal_nan=True)
+
+
+def test_nothing_is_claimed_of_errors() -> None:
+    loss = HeatmapLoss()
+    assert loss.density is None
+    assert loss.law().std.isnan().all()
+
+
+@pytest.mark.parametrize("make", [HeatmapLoss, lambda: WithHeatmaps(L1Loss())])
+def test_a_model_without_maps_is_refused(make: Any) -> None:
+    prediction, target, weight = case()
+    prediction.maps = None
+    with pytest.raises(ValueError, match="draws none"):
+        make().of_prediction(prediction, target, weight)
+
+
+def test_a_bump_has_a_width() -> None:
+    with pytest.raises(ValueError, match="sigma must be above 0"):
+        HeatmapLoss(0)

@@ -6,18 +6,20 @@ import math
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
 
-from logpose.checkpoint import load
+from logpose.checkpoint import load, read
 from logpose.data import InMemory
 from logpose.data.synthetic import SyntheticPeople
 from logpose.evaluation import evaluate
-from logpose.losses import L1Loss, Laplace, RLELoss
-from logpose.recipe import labelled_people
+from logpose.losses import HeatmapLoss, L1Loss, Laplace, RLELoss, WithHeatmaps
+from logpose.models import HeatmapModel, IntegralModel, RegressionModel
+from logpose.recipe import heatmaps, integral, labelled_people
 from logpose.report import read_curves
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
@@ -119,6 +121,80 @@ def test_every_loss_goes_through(make_recipe, tmp_path, loss):
     model, restored = load(run.best)
     assert type(restored) is type(loss())
     assert (model.fc_sigma is None) == (not restored.learns_sigma)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "claims"),
+    [
+        ({"model": heatmaps, "loss": HeatmapLoss}, HeatmapModel, None),
+        ({"model": integral, "loss": L1Loss}, IntegralModel, L1Loss),
+        ({"model": integral, "loss": RLELoss}, IntegralModel, RLELoss),
+        ({"auxiliary": True, "loss": lambda: WithHeatmaps(RLELoss())}, RegressionModel, RLELoss),
+    ],
+    ids=["heatmap", "integral", "integral with sigma", "auxiliary"],
+)
+def test_every_model_goes_through(make_recipe, tmp_path, changes, kind, claims):
+    """Trained, measured, loaded again: the same predictions, and the loss if it claims anything."""
+    recipe = make_recipe(epochs=1, **changes)
+    run = fit(recipe, tmp_path)
+    model, loss = load(run.best)
+    assert type(model) is kind
+    assert loss is None if claims is None else type(loss) is claims
+    assert not any(name.startswith("auxiliary") for name in model.state_dict())
+    found = evaluate(model, labelled_people(recipe, "val"), loss).compute()
+    assert found["error_px"] == pytest.approx(run.figures["error_px"], rel=1e-5)
+    assert ("nll" in found) == (claims is not None)
+
+
+def test_a_maps_confidence_is_held_against_oks(make_recipe, tmp_path):
+    recipe = make_recipe(epochs=1, model=heatmaps, loss=HeatmapLoss)
+    figures = fit(recipe, tmp_path).figures
+    assert math.isfinite(figures["confidence_oks"])
+    assert "sigma_rank" not in figures
+    assert "coverage@0.9" not in figures
+    direct = fit(make_recipe(epochs=1, loss=L1Loss), tmp_path / "direct").figures
+    assert "confidence_oks" not in direct, "nothing tells its predictions apart"
+
+
+class TestTwoStages:
+    """First heatmaps, then a regression that starts from their backbone."""
+
+    @pytest.fixture
+    def recipe(self, make_recipe):
+        def before(recipe):
+            return replace(recipe, first=None, model=heatmaps, loss=HeatmapLoss, lr=1e-2, epochs=1)
+
+        return make_recipe(first=before, lr=1e-9, schedule="constant", epochs=1)
+
+    def test_the_backbone_is_handed_on(self, recipe, tmp_path):
+        run = fit(recipe, tmp_path)
+        first, second = (load(file)[0] for file in (tmp_path / "first" / "best.ckpt", run.best))
+        assert (type(first), type(second)) == (HeatmapModel, RegressionModel)
+        fresh = replace(recipe, first=None).model(recipe, first.skeleton, True).backbone
+        for name, parameter in second.backbone.named_parameters():
+            torch.testing.assert_close(parameter, first.backbone.get_parameter(name), atol=1e-6, rtol=0)
+        assert not torch.allclose(fresh.conv1.weight, first.backbone.conv1.weight)
+
+    def test_interrupted_in_the_first_it_goes_on(self, recipe, tmp_path):
+        class StopFirst(Callback):
+            def on_train_epoch_end(self, trainer, module):
+                if isinstance(module.model, HeatmapModel):
+                    trainer.should_stop = True
+
+        first = replace(recipe, first=lambda r: replace(recipe.first(r), epochs=2))
+        fit(first, tmp_path / "run", callbacks=(StopFirst(),))
+        last = tmp_path / "run" / "first" / "last.ckpt"
+        assert read(last)["epoch"] == 0
+        for file in (tmp_path / "run").glob("*.ckpt"):
+            file.unlink()  # as if it had never come to the second
+        run = fit(first, tmp_path / "run", resume=last)
+        assert read(last)["epoch"] == 1
+        assert isinstance(load(run.best)[0], RegressionModel)
+        # Where the first is finished, the second begins at once.
+        written = last.stat().st_mtime_ns
+        run.best.unlink()
+        assert fit(first, tmp_path / "run", resume=last).best.is_file()
+        assert last.stat().st_mtime_ns == written
 
 
 def test_wrong_rows_are_told_once_with_their_count(make_recipe, coco_folder, tmp_path, caplog):

@@ -81,6 +81,7 @@ def _train(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         print(TRAIN_USAGE, file=sys.stdout if wants_help else sys.stderr)
         return 0 if wants_help else 2
+    from logpose.recipe import FIRST
     from logpose.recipe_flags import parse_recipe
     from logpose.recipes import find
     from logpose.training import fit
@@ -95,8 +96,8 @@ def _train(arguments: list[str]) -> int:
         raise InputError(f"{out}: is not empty; choose another folder, or go on from it with --resume {out}")
     run = fit(recipe, out, resume)
     if run.interrupted:
-        last = run.folder / "last.ckpt"
-        again = f"go on with: logpose train {name} --resume {run.folder}" if last.exists() else "no epoch was finished"
+        begun = any((place / "last.ckpt").exists() for place in (run.folder, run.folder / FIRST))
+        again = f"go on with: logpose train {name} --resume {run.folder}" if begun else "no epoch was finished"
         print(f"logpose: interrupted; {again}", file=sys.stderr)
         return 130
     if first:

@@ -211,8 +211,9 @@ class Evaluation:
                 figures["std_px"] = float(spread[labelled].mean())
                 if self.loss is None or self.loss.learns_sigma:
                     figures["sigma_rank"] = calibration.rank_correlation(spread[labelled], apart[labelled])
-                    mean_confidence = at.confidence.mean(axis=1)
-                    figures["confidence_oks"] = calibration.pearson(mean_confidence[has_label], similarity[has_label])
+            confidence = at.confidence.mean(axis=1)[has_label]
+            if np.ptp(confidence) > 0:  # a model that does not tell its predictions apart says 1 of all
+                figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
         if average_precision:
             figures |= self._average_precision(at)
         return figures

@@ -28,7 +28,7 @@ from logpose.models.backbones import Backbone
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["OBJECTS", "Recipe", "heatmaps", "integral", "labelled_people", "plain_fields", "regression"]
+__all__ = ["FIRST", "OBJECTS", "Recipe", "heatmaps", "integral", "labelled_people", "plain_fields", "regression"]
 
 Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1", "pck_torso@0.2", "pckh@0.5"]
 
@@ -96,6 +96,9 @@ class Recipe:
     """Makes the loss."""
     model: Callable[[Recipe, Skeleton, bool], PoseModel] = regression
     """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
+
+    first: Callable[[Recipe], Recipe] | None = None
+    """Called with this recipe: one that is carried out before it, and whose backbone it starts from."""
 
     data: Path | None = None
     """Annotation file, or a folder with annotations and images."""
@@ -173,7 +176,10 @@ class Recipe:
             )
 
 
-OBJECTS = ("people", "loss", "model")
+FIRST = "first"
+"""Folder, within a run's, of the run that its recipe wants carried out before it."""
+
+OBJECTS = ("people", "loss", "model", "first")
 """Fields of a recipe that say what is built; all others are plain values."""
 
 

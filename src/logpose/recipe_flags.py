@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
-from logpose.recipe import OBJECTS, Recipe, plain_fields
+from logpose.recipe import FIRST, OBJECTS, Recipe, plain_fields
 from logpose.structures import InputError
 
 __all__ = ["as_parsed", "parse_recipe"]
@@ -51,6 +51,8 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
             raise InputError("--resume goes on in the run's own folder: leave --out away")
         folder = resumed if resumed.is_dir() else resumed.parent
         checkpoint, config = folder / "last.ckpt", folder / "config.yaml"
+        if not checkpoint.is_file() and recipe.first is not None:
+            checkpoint = folder / FIRST / "last.ckpt"  # it was interrupted in what is done first
         if not checkpoint.is_file() or not config.is_file():
             raise InputError(f"{resumed}: no run to go on with (it needs last.ckpt and config.yaml)")
         # The run's own settings first; what is given now goes before them.

@@ -8,7 +8,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from logpose.data import Crops, CropTransform, People, crop_loader
 from logpose.evaluation import Evaluation, predict_batch
 from logpose.losses import PoseLoss
 from logpose.models import PoseModel
-from logpose.recipe import Recipe, plain_fields
+from logpose.recipe import FIRST, Recipe, plain_fields
 from logpose.structures import Batch, InputError
 
 mend_torchvision()
@@ -167,12 +167,12 @@ def fit(
     callbacks: tuple[Callback, ...] = (),
     loggers: tuple[Logger, ...] = (),
 ) -> Run:
-    """Train as a recipe says.
+    """Train as a recipe says; what it wants done first, first.
 
     Args:
         recipe: the recipe.
         folder: where checkpoints (`best.ckpt`, `last.ckpt`), logs and the recipe's plain values go.
-        resume: a `last.ckpt` to go on from.
+        resume: a `last.ckpt` to go on from, this run's or that of the run before it.
         callbacks: further ones of Lightning's.
         loggers: further ones of Lightning's (Weights & Biases, MLflow, …).
 
@@ -181,6 +181,17 @@ def fit(
     """
     quiet_lightning()
     keep_freed_memory()
+    if recipe.first is not None:
+        before = folder / FIRST
+        if resume is None or resume.parent == before:
+            stage = recipe.first(recipe)
+            if resume is None or read(resume).get("epoch", -1) + 1 < stage.epochs:
+                save_config(recipe, folder)  # so that the run can be gone on with from here on
+                run = fit(stage, before, resume, callbacks, loggers)
+                if run.interrupted:
+                    return replace(run, folder=folder)
+            resume = None
+        recipe = replace(recipe, first=None, weights=str(before / "best.ckpt"))
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     train, val = recipe.people(recipe, "train"), recipe.people(recipe, "val")
     if train.skeleton.joints != val.skeleton.joints:
@@ -229,7 +240,6 @@ def fit(
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"these settings cannot be trained with: {str(error).splitlines()[0]}") from error
     if trainer.is_global_zero:
-        folder.mkdir(parents=True, exist_ok=True)
         save_config(recipe, folder)
     augmented = CropTransform(train.skeleton, recipe.size, recipe.augmentation, recipe.outside, model.padding)
     plain = CropTransform(val.skeleton, recipe.size, padding=model.padding)
@@ -288,6 +298,7 @@ def _check_resumable(path: Path, wanted: dict[str, Any], epochs: int) -> None:
 
 def save_config(recipe: Recipe, folder: Path) -> None:
     """Write the recipe's plain values as `config.yaml`, which `logpose train --config` reads."""
+    folder.mkdir(parents=True, exist_ok=True)
     fields = {**plain_fields(recipe), "augmentation": asdict(recipe.augmentation)}
     plain = json.loads(json.dumps(fields, default=lambda path: str(Path(path).absolute())))  # resumed from anywhere
     (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))

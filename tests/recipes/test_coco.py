@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from logpose.data import Augmentation
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace
+from logpose.losses import Gaussian, HeatmapLoss, L1Loss, L2Loss, Laplace, RLELoss
+from logpose.models import HeatmapModel, IntegralModel
 from logpose.recipe import labelled_people
 from logpose.recipes import coco
 from logpose.skeletons import COCO
@@ -20,9 +23,14 @@ def test_every_recipe_says_what_it_is_and_can_be_made():
 
 def test_the_losses_are_what_the_names_say():
     losses = {name.removeprefix("coco_resnet50_"): getattr(coco, name)().loss() for name in coco.__all__}
+    assert isinstance(losses.pop("coco_hrnet_w32_heatmap"), HeatmapLoss)
     plain = {"l1": L1Loss, "l2": L2Loss, "gaussian": Gaussian, "laplace": Laplace}
     assert all(type(losses[name]) is kind for name, kind in plain.items())
-    described = {name: (loss.convention, loss.mode, loss.base) for name, loss in losses.items() if name not in plain}
+    assert isinstance(losses.pop("heatmap"), HeatmapLoss)
+    assert isinstance(losses["integral"], L1Loss)
+    assert isinstance(losses["l1_auxiliary"].density, L1Loss)
+    losses = {name: loss.density for name, loss in losses.items() if isinstance(loss.density, RLELoss)}
+    described = {name: (loss.convention, loss.mode, loss.base) for name, loss in losses.items()}
     assert described.pop("rle_paper") == ("paper", "rle", "laplace")
     assert described.pop("rle_gaussian") == ("normalized", "rle", "gaussian")
     assert described.pop("dle") == ("normalized", "dle", "laplace")
@@ -32,12 +40,41 @@ def test_the_losses_are_what_the_names_say():
 
 
 def test_the_paper_s_rows_share_the_released_schedule():
-    for name in set(coco.__all__) - {"coco_resnet18_rle", "coco_resnet50_rle_mmpose"}:
+    own = {"coco_resnet18_rle", "coco_resnet50_rle_mmpose", "coco_resnet50_heatmap", "coco_hrnet_w32_heatmap"}
+    for name in set(coco.__all__) - own:
         recipe = getattr(coco, name)()
         assert (recipe.epochs, recipe.milestones, recipe.lr, recipe.batch_size) == (270, (170, 200), 1e-3, 32)
         assert recipe.augmentation == Augmentation()
-        assert recipe.backbone == name.split("_")[1]
+        assert recipe.backbone == (name[5:14] if "hrnet" in name else name.split("_")[1])
         assert recipe.size == ((384, 288) if "384" in name else (256, 192))
+
+
+def test_heatmaps_have_their_own_schedules():
+    simple, hrnet = coco.coco_resnet50_heatmap(), coco.coco_hrnet_w32_heatmap()
+    assert (simple.epochs, simple.milestones, simple.loss().sigma) == (140, (90, 120), 2)
+    assert (hrnet.epochs, hrnet.milestones, hrnet.backbone) == (210, (170, 200), "hrnet_w32")
+    for recipe in (simple, hrnet):
+        assert type(recipe.model(replace(recipe, weights="random"), COCO, False)) is HeatmapModel
+
+
+def test_the_starred_rows_begin_with_heatmaps():
+    for recipe, sigma in (
+        (coco.coco_resnet50_rle_heatmaps_first(), 2),
+        (coco.coco_resnet152_384_rle_heatmaps_first(), 3),
+    ):
+        first = recipe.first(replace(recipe, batch_size=7))
+        assert (first.epochs, first.milestones, first.batch_size, first.first) == (140, (90, 120), 7, None)
+        assert (first.size, first.backbone, first.loss().sigma) == (recipe.size, recipe.backbone, sigma)
+        assert recipe.first(replace(recipe, epochs=1)).epochs == 1
+
+
+def test_hrnet_with_rle_and_the_auxiliary_head():
+    recipe = replace(coco.coco_hrnet_w32_rle(), weights="random")
+    model = recipe.model(recipe, COCO, recipe.loss().learns_sigma)
+    assert isinstance(model, IntegralModel)
+    assert model.fc_sigma is not None
+    recipe = replace(coco.coco_resnet50_rle_auxiliary(), weights="random", backbone="resnet18")
+    assert recipe.model(recipe, COCO, True).auxiliary_head is not None
 
 
 def test_mmpose_s_differs_where_its_code_does():

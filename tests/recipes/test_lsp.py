@@ -15,5 +15,15 @@ def test_they_differ_in_the_loss_alone() -> None:
     assert rle.people is l1.people is labelled_people
 
 
+def test_what_it_is_measured_against_has_the_same_budget() -> None:
+    budget = plain_fields(lsp.lsp_resnet18_rle())
+    assert plain_fields(lsp.lsp_resnet18_integral()) == budget
+    maps = lsp.lsp_resnet18_heatmap()
+    assert {k: v for k, v in plain_fields(maps).items() if k != "milestones"} == {
+        k: v for k, v in budget.items() if k != "milestones"
+    }
+    assert maps.loss().sigma == 1  # of maps of 32×32
+
+
 def test_the_best_epoch_is_chosen_by_the_field_s_metric() -> None:
     assert lsp.lsp_resnet18_rle().watch == "pck_torso@0.2"

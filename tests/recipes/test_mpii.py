@@ -11,7 +11,9 @@ def test_table_12() -> None:
     made = {name: getattr(mpii, name)() for name in mpii.__all__}
     for recipe in made.values():
         assert (recipe.size, recipe.watch, recipe.people) == ((256, 256), "pckh@0.5", labelled_people)
-        assert (recipe.backbone, recipe.weights, recipe.milestones) == ("resnet50", "imagenet", (170, 200))
+        assert (recipe.backbone, recipe.weights) == ("resnet50", "imagenet")
+    first = made["mpii_resnet50_rle_heatmaps_first"]
+    assert first.first(first).loss().sigma == made["mpii_resnet50_heatmap"].loss().sigma == 2
     assert isinstance(made["mpii_resnet50_l1"].loss(), L1Loss)
     assert made["mpii_resnet50_dle"].loss().mode == "dle"
     assert isinstance(made["mpii_resnet50_rle"].loss(), RLELoss)

@@ -2,40 +2,50 @@
 
 Those of the paper's rows share the released configuration's optimiser, schedule and augmentation (Adam 1e-3, × 0.1 at
 epochs 170 and 200 of 270); there are 32 people on each of 8 GPUs. A row whose backbone was trained with heatmaps first
-is the same recipe with `--weights HEATMAP.ckpt`.
+(the paper's *) is a recipe of two stages, or the same recipe without it and `--weights HEATMAP.ckpt`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from logpose.data import Augmentation
 from logpose.interop import RELEASED_MEAN, RELEASED_STD
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, RLELoss
+from logpose.losses import Gaussian, HeatmapLoss, L1Loss, L2Loss, Laplace, PoseLoss, RLELoss, WithHeatmaps
 from logpose.models import PoseModel, RegressionModel, create_backbone, load_backbone_weights
-from logpose.recipe import Recipe
+from logpose.recipe import Recipe, heatmaps, integral
 from logpose.skeletons import Skeleton
 
 __all__ = [
+    "coco_hrnet_w32_heatmap",
+    "coco_hrnet_w32_rle",
+    "coco_hrnet_w48_384_rle",
     "coco_resnet18_rle",
     "coco_resnet50_dle",
     "coco_resnet50_gaussian",
+    "coco_resnet50_heatmap",
+    "coco_resnet50_integral",
     "coco_resnet50_l1",
+    "coco_resnet50_l1_auxiliary",
     "coco_resnet50_l2",
     "coco_resnet50_laplace",
     "coco_resnet50_rle",
+    "coco_resnet50_rle_auxiliary",
     "coco_resnet50_rle_gaussian",
+    "coco_resnet50_rle_heatmaps_first",
     "coco_resnet50_rle_mmpose",
     "coco_resnet50_rle_paper",
     "coco_resnet50_rle_released",
     "coco_resnet101_rle",
     "coco_resnet152_384_rle",
+    "coco_resnet152_384_rle_heatmaps_first",
     "coco_resnet152_rle",
 ]
 
 
-def of_the_paper(loss: Callable[[], LikelihoodLoss], backbone: str = "resnet50") -> Recipe:
+def of_the_paper(loss: Callable[[], PoseLoss], backbone: str = "resnet50") -> Recipe:
     """The released configuration with a loss and a backbone."""
     return Recipe(loss=loss, backbone=backbone, epochs=270, gradient_clip=0.0)
 
@@ -95,6 +105,73 @@ def coco_resnet152_384_rle() -> Recipe:
     recipe = of_the_paper(RLELoss, "resnet152")
     recipe.size = (384, 288)
     return recipe
+
+
+def heatmaps_first(recipe: Recipe) -> Recipe:
+    """SimplePose on a recipe's data and backbone, for half its epochs: the first stage of the paper's * rows.
+
+    140 of 270 epochs as in a reproduction that reaches the paper's figure; the rate falls where Xiao et al. let it.
+    """
+    epochs = max(1, round(recipe.epochs * 140 / 270))
+    falls = (round(epochs * 90 / 140), round(epochs * 120 / 140))
+    # Cells are as many to a joint as in maps of 64×48.
+    loss = partial(HeatmapLoss, sigma=2.0 * recipe.size[0] / 256)
+    return replace(recipe, model=heatmaps, loss=loss, first=None, auxiliary=False, epochs=epochs, milestones=falls)
+
+
+def coco_resnet50_rle_heatmaps_first() -> Recipe:
+    """ResNet-50 at 256×192 by RLE, its backbone trained with heatmaps before (* of Table 1; the paper has 71.3 AP)."""
+    return replace(coco_resnet50_rle(), first=heatmaps_first)
+
+
+def coco_resnet152_384_rle_heatmaps_first() -> Recipe:
+    """ResNet-152 at 384×288 by RLE, its backbone trained with heatmaps before (* of Table 3; 75.1 AP on test-dev)."""
+    return replace(coco_resnet152_384_rle(), first=heatmaps_first)
+
+
+def coco_resnet50_heatmap() -> Recipe:
+    """SimplePose: ResNet-50 and three deconvolutions at 256×192 (Table 2a; the paper's authors have 71.0 AP)."""
+    return replace(heatmaps_first(coco_resnet50_rle()), epochs=140, milestones=(90, 120))
+
+
+def coco_resnet50_integral() -> Recipe:
+    """Integral Pose: the same network, read off by a softmax's mean, by L1 (Table 2a; the paper has 63.0 AP)."""
+    return replace(of_the_paper(L1Loss), model=integral)
+
+
+def coco_hrnet_w32_heatmap() -> Recipe:
+    """HRNet-W32 at 256×192 with heatmaps, with its own schedule (Table 2b; the paper's authors have 74.1 AP)."""
+    return replace(coco_resnet50_heatmap(), backbone="hrnet_w32", epochs=210, milestones=(170, 200))
+
+
+def coco_hrnet_w32_rle() -> Recipe:
+    """HRNet-W32 at 256×192 by RLE: mu the mean of maps, sigma from the neck (Table 2b; the paper has 74.3 AP)."""
+    return replace(of_the_paper(RLELoss, "hrnet_w32"), model=integral)
+
+
+def coco_hrnet_w48_384_rle() -> Recipe:
+    """HRNet-W48 at 384×288 by RLE (Table 3 does not say its size; the paper has 75.7 AP on test-dev)."""
+    return replace(of_the_paper(RLELoss, "hrnet_w48"), model=integral, size=(384, 288))
+
+
+def coco_resnet50_l1_auxiliary() -> Recipe:
+    """ResNet-50 by L1 with an auxiliary heatmap loss (Table 14; the paper has 57.5 AP at weight 1, 58.1 without)."""
+    return replace(of_the_paper(l1_with_heatmaps), auxiliary=True)
+
+
+def coco_resnet50_rle_auxiliary() -> Recipe:
+    """ResNet-50 by RLE with an auxiliary heatmap loss (Table 14; the paper has 70.4 AP at weight 1, 70.5 without)."""
+    return replace(of_the_paper(rle_with_heatmaps), auxiliary=True)
+
+
+def l1_with_heatmaps() -> WithHeatmaps:
+    """L1 and the heatmap loss beside it."""
+    return WithHeatmaps(L1Loss())
+
+
+def rle_with_heatmaps() -> WithHeatmaps:
+    """RLE and the heatmap loss beside it."""
+    return WithHeatmaps(RLELoss())
 
 
 def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:

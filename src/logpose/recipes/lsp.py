@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from logpose.losses import L1Loss
-from logpose.recipe import Recipe
+from dataclasses import replace
 
-__all__ = ["lsp_resnet18_l1", "lsp_resnet18_rle"]
+from logpose.losses import L1Loss
+from logpose.recipe import Recipe, integral
+from logpose.recipes.coco import heatmaps_first
+
+__all__ = [
+    "lsp_resnet18_heatmap",
+    "lsp_resnet18_integral",
+    "lsp_resnet18_l1",
+    "lsp_resnet18_rle",
+    "lsp_resnet18_rle_heatmaps_first",
+]
 
 
 def lsp_resnet18_rle() -> Recipe:
@@ -28,6 +37,20 @@ def lsp_resnet18_rle() -> Recipe:
 
 def lsp_resnet18_l1() -> Recipe:
     """The same network, data and budget by L1."""
+    return replace(lsp_resnet18_rle(), loss=L1Loss)
+
+
+def lsp_resnet18_heatmap() -> Recipe:
+    """SimplePose on the same backbone, data and budget."""
     recipe = lsp_resnet18_rle()
-    recipe.loss = L1Loss
-    return recipe
+    return replace(heatmaps_first(recipe), epochs=recipe.epochs)
+
+
+def lsp_resnet18_integral() -> Recipe:
+    """Integral Pose by L1 on the same backbone, data and budget."""
+    return replace(lsp_resnet18_l1(), model=integral)
+
+
+def lsp_resnet18_rle_heatmaps_first() -> Recipe:
+    """RLE on a backbone trained with heatmaps before, for half as many epochs more."""
+    return replace(lsp_resnet18_rle(), first=heatmaps_first)

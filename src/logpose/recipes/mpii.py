@@ -6,9 +6,15 @@ from dataclasses import replace
 
 from logpose.losses import L1Loss, RLELoss
 from logpose.recipe import Recipe
-from logpose.recipes.coco import coco_resnet50_dle, of_the_paper
+from logpose.recipes.coco import coco_resnet50_dle, coco_resnet50_heatmap, heatmaps_first, of_the_paper
 
-__all__ = ["mpii_resnet50_dle", "mpii_resnet50_l1", "mpii_resnet50_rle"]
+__all__ = [
+    "mpii_resnet50_dle",
+    "mpii_resnet50_heatmap",
+    "mpii_resnet50_l1",
+    "mpii_resnet50_rle",
+    "mpii_resnet50_rle_heatmaps_first",
+]
 
 
 def on_mpii(recipe: Recipe) -> Recipe:
@@ -24,6 +30,16 @@ def mpii_resnet50_rle() -> Recipe:
 def mpii_resnet50_l1() -> Recipe:
     """The same by L1, direct regression (Table 12; the paper has 83.8, 23.6 and 52.6)."""
     return on_mpii(of_the_paper(L1Loss))
+
+
+def mpii_resnet50_heatmap() -> Recipe:
+    """SimplePose: ResNet-50 and three deconvolutions at 256×256 (Table 12; the paper has 87.1, 25.4 and 56.2)."""
+    return on_mpii(coco_resnet50_heatmap())
+
+
+def mpii_resnet50_rle_heatmaps_first() -> Recipe:
+    """ResNet-50 by RLE, its backbone trained with heatmaps before (* of Table 12; the paper has 85.8, 27.1, 55.5)."""
+    return replace(mpii_resnet50_rle(), first=heatmaps_first)
 
 
 def mpii_resnet50_dle() -> Recipe:

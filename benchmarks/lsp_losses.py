@@ -1,4 +1,4 @@
-"""The losses on photographs: one network, one budget, LSP-Extended's noisy labels, each loss from random weights.
+"""Losses and systems on photographs: one backbone, one budget, LSP-Extended's noisy labels, each from random weights.
 
     python benchmarks/lsp_losses.py --data PATH/TO/lspet
 
@@ -31,23 +31,43 @@ import numpy as np
 
 from logpose.checkpoint import load
 from logpose.evaluation import Evaluation, evaluate
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, RLELoss
+from logpose.losses import Gaussian, L2Loss, Laplace, RLELoss
 from logpose.metrics.calibration import coverage
-from logpose.recipe import labelled_people
-from logpose.recipes.lsp import lsp_resnet18_rle
+from logpose.recipe import Recipe, labelled_people
+from logpose.recipes.lsp import (
+    lsp_resnet18_heatmap,
+    lsp_resnet18_integral,
+    lsp_resnet18_l1,
+    lsp_resnet18_rle,
+    lsp_resnet18_rle_heatmaps_first,
+)
 from logpose.structures import LEVELS
 from logpose.training import fit
 
+
+def by(loss: Callable[[], Any]) -> Callable[[], Recipe]:
+    """Regression by a loss."""
+    return lambda: replace(lsp_resnet18_rle(), loss=loss)
+
+
+def with_half(recipe: Recipe) -> Recipe:
+    """Of a recipe of two stages: as many epochs in both together as the others have."""
+    return replace(recipe, epochs=round(recipe.epochs * 270 / (270 + 140)))
+
+
 # Those of which several seeds matter most come first.
-LOSSES: dict[str, Callable[[], LikelihoodLoss]] = {
-    "L1": L1Loss,
-    "RLE normalized": RLELoss,
-    "RLE paper": partial(RLELoss, convention="paper"),
-    "Laplace": Laplace,
-    "RLE released": partial(RLELoss, convention="released"),
-    "Gaussian": Gaussian,
-    "DLE": partial(RLELoss, mode="dle"),
-    "L2": L2Loss,
+SYSTEMS: dict[str, Callable[[], Recipe]] = {
+    "L1": lsp_resnet18_l1,
+    "RLE normalized": lsp_resnet18_rle,
+    "heatmap": lsp_resnet18_heatmap,
+    "RLE paper": by(partial(RLELoss, convention="paper")),
+    "RLE, heatmaps first": lambda: with_half(lsp_resnet18_rle_heatmaps_first()),
+    "Integral": lsp_resnet18_integral,
+    "Laplace": by(Laplace),
+    "RLE released": by(partial(RLELoss, convention="released")),
+    "Gaussian": by(Gaussian),
+    "DLE": by(partial(RLELoss, mode="dle")),
+    "L2": by(L2Loss),
 }
 SHOWN = ("pck_torso@0.2", "pck_torso@0.1", "error_px", "nll", "confidence_oks", "sigma_rank", "coverage@0.9")
 KEPT_SHARES = tuple(i / 20 for i in range(20, 0, -1))
@@ -71,9 +91,9 @@ def measured(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def table(figures: dict[str, dict[str, Any]]) -> str:
-    """Mean and standard deviation over seeds, of every loss."""
-    lines = ["| loss | seeds | " + " | ".join(SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 2)]
-    for loss in LOSSES:
+    """Mean and standard deviation over seeds, of every system."""
+    lines = ["| system | seeds | " + " | ".join(SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 2)]
+    for loss in SYSTEMS:
         rows = [row for key, row in figures.items() if key.rpartition("-")[0] == loss]
         cells = []
         for name in SHOWN:
@@ -89,7 +109,7 @@ def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
     """Reliability and sparsification of the first seed of every loss that has a density."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     left.plot([0, 1], [0, 1], "k--", lw=1, label="what is claimed")
-    for loss, colour in zip(LOSSES, plt.get_cmap("tab10").colors, strict=False):
+    for loss, colour in zip(SYSTEMS, plt.get_cmap("tab10").colors, strict=False):
         row = figures.get(f"{loss}-0", {})
         if "_coverage" in row:
             left.plot(LEVELS, row["_coverage"], color=colour, label=loss)
@@ -112,17 +132,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/lsp_losses"), help="folder for checkpoints and pictures")
     parser.add_argument("--figures", type=Path, default=FIGURES)
-    parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=list(LOSSES))
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     given.figures.parent.mkdir(parents=True, exist_ok=True)
     figures = json.loads(given.figures.read_text()) if given.figures.exists() else {}
     for seed in range(given.seeds):
-        for name in given.losses:
+        for name in given.systems:
             if (key := f"{name}-{seed}") in figures:
                 continue
-            recipe = replace(lsp_resnet18_rle(), loss=LOSSES[name], data=given.data, seed=seed)
+            recipe = replace(SYSTEMS[name](), data=given.data, seed=seed)
             started = time.monotonic()
             run = fit(recipe, given.out / key.replace(" ", "_"))
             if run.interrupted:

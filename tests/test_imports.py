@@ -26,7 +26,7 @@ ROOMS = (
     {"losses", "models"},
     {"checkpoint", "recipe"},
     {"interop"},
-    {"evaluation"},
+    {"evaluation", "systems"},
     {"training"},
     {"recipes"},
     {"recipe_flags"},

@@ -214,6 +214,15 @@ def _inspect(given: Namespace) -> int:
     return 0
 
 
+def _complexity(given: Namespace) -> int:
+    from logpose.systems import SYSTEMS, count_flows, count_models, tell
+
+    models = count_models(given.models or list(SYSTEMS))
+    flows = {} if given.models else count_flows()
+    print(json.dumps({"models": models, "flows": flows}, indent=2) if given.json else tell(models, flows))
+    return 0
+
+
 def _synth(given: Namespace) -> int:
     from logpose.data.synthetic import LabelNoise, SyntheticPeople, write_coco
 
@@ -316,7 +325,7 @@ def _device(name: str) -> str:
 
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "demo": _demo, "eval": _eval, "predict": _predict, "recipes": _recipes, "inspect": _inspect, "synth": _synth,
-    "convert": _convert,
+    "convert": _convert, "complexity": _complexity,
 }  # fmt: skip
 
 

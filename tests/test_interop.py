@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from logpose import interop
 from logpose.checkpoint import load, load_model, save
-from logpose.interop import from_pretrained, load_mmpose, load_released, load_weights, push_to_hub
+from logpose.interop import from_pretrained, load_heatmaps, load_mmpose, load_released, load_weights, push_to_hub
 from logpose.losses import L1Loss, MixedRLELoss, RLELoss
-from logpose.models import RegressionModel, ResNet
-from logpose.skeletons import COCO, LSP
+from logpose.models import HRNet, RegressionModel, ResNet, create_backbone, load_backbone_weights
+from logpose.skeletons import COCO, LSP, MPII
 from logpose.structures import InputError
 
 
@@ -173,6 +173,74 @@ def test_a_released_checkpoint_of_three_dimensions(images: Tensor, tmp_path: Pat
     for part, flow, dim in ((loss.plane, theirs.flow2d, 2), (loss.space, theirs.flow3d, 3)):
         x = torch.randn(50, dim)
         torch.testing.assert_close(part.flow.log_prob(x), flow.log_prob(x), atol=1e-5, rtol=1e-5)
+
+
+# Heatmaps
+
+
+class SimplePose(nn.Module):
+    """The public code's network, by its names: a ResNet's at the top, beside `deconv_layers` and `final_layer`."""
+
+    def __init__(self, depth: int, joints: int = 17) -> None:
+        super().__init__()
+        for name, part in ResNet(depth).named_children():
+            self.add_module(name, part)
+        channels, layers = 512 if depth < 50 else 2048, []
+        for _ in range(3):
+            layers += [nn.ConvTranspose2d(channels, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), nn.ReLU()]
+            channels = 256
+        self.deconv_layers = nn.Sequential(*layers)
+        self.final_layer = nn.Conv2d(256, joints, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+        x = self.maxpool(self.relu(self.bn1(self.conv1((images / 255 - mean) / std))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.final_layer(self.deconv_layers(x))
+
+
+@pytest.mark.parametrize("of_mmpose", [False, True])
+def test_simplepose_draws_what_it_did(of_mmpose: bool, images: Tensor, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = disturbed(SimplePose(18, joints=16))
+    state = dict(theirs.state_dict())
+    if of_mmpose:
+        state = {("head." if k.startswith(("deconv", "final")) else "backbone.") + k: v for k, v in state.items()}
+    torch.save({"state_dict": state}, tmp_path / "theirs.pth")
+    model, loss = load_weights(tmp_path / "theirs.pth")
+    with torch.no_grad():
+        torch.testing.assert_close(model(images).maps, theirs(images), atol=1e-4, rtol=1e-4)
+    assert (model.size, model.skeleton, loss) == ((256, 256), MPII, None)
+
+
+@pytest.mark.parametrize("width", [32, 48])
+def test_hrnet_with_its_last_layer(width: int, images: Tensor, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net, last = disturbed(HRNet(width, neck=False)), nn.Conv2d(width, 17, 1)
+    state = {**net.state_dict(), **{f"final_layer.{name}": p.detach() for name, p in last.named_parameters()}}
+    torch.save(state, tmp_path / "pose_hrnet.pth")
+    model, _ = load_weights(tmp_path / "pose_hrnet.pth")
+    with torch.no_grad():
+        expected = last(net(model.normalised(images)))
+        torch.testing.assert_close(model(images).maps, expected, atol=1e-4, rtol=1e-4)
+    # The backbone alone, for a model of one's own.
+    backbone = create_backbone(f"hrnet_w{width}", (64, 48), neck=False)
+    load_backbone_weights(backbone, str(tmp_path / "pose_hrnet.pth"))
+    assert torch.equal(backbone.conv1.weight, net.conv1.weight)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"final_layer.weight": torch.zeros(17, 256)}, "not a 1×1 convolution"),
+        ({"final_layer.weight": torch.zeros(21, 256, 1, 1)}, "21 joints in 2 dimensions are none of a known"),
+        ({"deconv_layers.3.weight": None}, r"deconv_layers\.3\.weight"),
+        ({"layer2.0.conv1.weight": None}, "is not a resnet18 of ours"),
+    ],
+)
+def test_what_is_wrong_with_heatmaps_is_named(changes: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        load_heatmaps(written(SimplePose(18), tmp_path, **changes))
 
 
 # mmpose's

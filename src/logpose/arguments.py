@@ -8,7 +8,7 @@ from typing import Literal
 from jsonargparse import ActionYesNo, ArgumentParser
 
 from logpose import __version__
-from logpose.structures import Scoring
+from logpose.structures import Origin, Scoring
 
 __all__ = ["command_parser"]
 
@@ -113,10 +113,15 @@ def command_parser() -> ArgumentParser:
     subcommands.add_subcommand("synth", synth, help="write synthetic people as a COCO data set")
 
     convert = ArgumentParser(description="A checkpoint of ours, of the paper's code or of mmpose, as a safe folder.")
-    convert.add_argument("source", type=Path, help="checkpoint: ours, the released code's, or of mmpose's RLE head")
+    convert.add_argument(
+        "source", type=Path, help="checkpoint: ours, the released code's, mmpose's RLE head, SimplePose or HRNet"
+    )
     convert.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and config.json")
     convert.add_argument(
-        "--origin", type=Literal["auto", "logpose", "released", "mmpose"], default="auto", help="whose it is"
+        "--origin",
+        type=Origin,
+        default="auto",
+        help="whose it is",
     )
     convert.add_argument(
         "--skeleton", type=Literal["coco", "mpii", "lsp", "h36m"] | None, default=None,

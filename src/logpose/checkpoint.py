@@ -31,7 +31,7 @@ from logpose.losses import (
     WithHeatmaps,
 )
 from logpose.models import HeatmapModel, IntegralModel, PoseModel, RegressionModel, create_backbone
-from logpose.models.backbones import Backbone
+from logpose.models.backbones import Backbone, held_object
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
@@ -121,7 +121,8 @@ def read(path: Path) -> dict[str, Any]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"{path}: not a checkpoint, or damaged") from error
+        why = held_object(error)
+        raise InputError(f"{path}: not a checkpoint, or damaged{f' ({why})' if why else ''}") from error
     entry = content.get("logpose") if isinstance(content, dict) else None
     if not isinstance(entry, dict) or "state_dict" not in content:
         raise InputError(f"{path}: not a checkpoint of logpose (`logpose convert` reads the paper's and mmpose's)")

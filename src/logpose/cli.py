@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[:1] in (["synth"], ["convert"]):
             from logpose.recipe_flags import as_parsed
 
-            words = as_parsed(words, {"size": (), "people": ()})
+            words = as_parsed(words, {"size": (0, 0), "people": (0, 0)})
         arguments = [_with_dashes(word) for word in words]
         parser = command_parser()
         if not arguments:

@@ -49,7 +49,9 @@ def inspect_data(
     trained, loss = (None, None) if model is None else load(model)
     if model is not None and trained is not None:  # whatever is wrong with it is said before anything is written
         if loss is None:
-            raise InputError(f"{model}: holds no density of errors (its loss is its author's own)")
+            raise InputError(
+                f"{model}: holds no density of errors: heatmaps claim none, a loss of one's own is not kept"
+            )
         for people in parts.values():
             check_skeletons(model, trained, people)
     for file, people in parts.items():

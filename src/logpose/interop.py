@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,17 +15,13 @@ from torch import Tensor
 from logpose.checkpoint import CONFIG, TENSORS, load, save
 from logpose.flows import RealNVP
 from logpose.losses import LikelihoodLoss, MixedRLELoss, RLELoss
-from logpose.models import PoseModel, RegressionModel, ResNet
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, read_state_dict
+from logpose.models import HeatmapModel, HRNet, PoseModel, RegressionModel, ResNet
+from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, RELEASED_MEAN, RELEASED_STD, read_state_dict
 from logpose.skeletons import COCO, H36M, MPII, Skeleton
-from logpose.structures import InputError
+from logpose.structures import InputError, Origin
 
-__all__ = ["from_pretrained", "load_mmpose", "load_released", "load_weights", "push_to_hub"]
+__all__ = ["from_pretrained", "load_heatmaps", "load_mmpose", "load_released", "load_weights", "push_to_hub"]
 
-# The released code subtracts these from R, G and B (ImageNet's means in the order B, G, R) and divides by nothing; its
-# code for three dimensions divides by the deviations in the same order (utils/presets).
-RELEASED_MEAN = (0.406, 0.457, 0.480)
-RELEASED_STD = {2: (1.0, 1.0, 1.0), 3: (0.225, 0.224, 0.229)}
 
 NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose[hub]'"
 
@@ -103,9 +98,46 @@ def load_mmpose(
     return model, loss
 
 
+def load_heatmaps(
+    path: Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
+) -> tuple[PoseModel, None]:
+    """A checkpoint of SimplePose or HRNet-W32 or W48, as their public code or mmpose wrote it.
+
+    Args:
+        path: the file, a dictionary of tensors: a ResNet's, `deconv_layers.*` and `final_layer.*`, or an HRNet's; in
+            mmpose's after `backbone.` and `head.`.
+        skeleton: its joints; by their number COCO's or MPII's when None.
+        size: (H, W) of its crops; 256×192 for COCO and 256×256 for MPII when None.
+
+    Returns:
+        the model; there is no density of errors.
+
+    Raises:
+        InputError: if the file is not such a checkpoint.
+    """
+    state = _plain_names(read_state_dict(path))
+    body, head = ("backbone.", "head.") if "head.final_layer.weight" in state else ("", "")
+    _need(path, state, f"{body}conv1.weight", f"{head}final_layer.weight", kind="SimplePose or HRNet")
+    last = state[f"{head}final_layer.weight"]
+    if last.ndim != 4 or last.shape[2:] != (1, 1):
+        raise InputError(f"{path}: {head}final_layer is not a 1×1 convolution ({tuple(last.shape)})")
+    skeleton, usual = _skeleton(path, skeleton, len(last), 2)
+    own = {key.removeprefix(body): tensor for key, tensor in state.items() if key.startswith(body)}
+    if "stage4.0.branches.0.0.conv1.weight" in own:
+        if last.shape[1] not in HRNet.WIDTHS:
+            raise InputError(f"{path}: an HRNet-W{last.shape[1]}; those of width 32 and 48 are read")
+        model = HeatmapModel(HRNet(last.shape[1], neck=False), skeleton, size or usual)
+    else:
+        model = HeatmapModel(ResNet(_depth(path, own)), skeleton, size or usual)
+    for module, prefix in ((model.backbone, body), (model.head, head)):
+        assert isinstance(module, torch.nn.Module)
+        _fill(path, module, prefix, state)
+    return model.eval(), None
+
+
 def load_weights(
     path: Path,
-    origin: Literal["auto", "logpose", "released", "mmpose"] = "auto",
+    origin: Origin = "auto",
     skeleton: Skeleton | None = None,
     size: tuple[int, int] | None = None,
 ) -> tuple[PoseModel, LikelihoodLoss | None]:
@@ -122,9 +154,15 @@ def load_weights(
     """
     if origin == "auto":
         names = set() if path.is_dir() else _names(path)
-        origin = (
-            "mmpose" if "head.fc.weight" in names else "released" if "fc_coord.linear.weight" in names else "logpose"
-        )
+        telling: dict[str, Origin] = {
+            "head.fc.weight": "mmpose",
+            "fc_coord.linear.weight": "released",
+            "final_layer.weight": "heatmaps",
+            "head.final_layer.weight": "heatmaps",
+        }
+        origin = next((whose for name, whose in telling.items() if name in names), "logpose")
+    if origin == "heatmaps":
+        return load_heatmaps(path, skeleton, size)
     if origin == "released":
         return load_released(path, skeleton, size)
     if origin == "mmpose":
@@ -259,12 +297,7 @@ def _model(
     pixel_std: tuple[float, float, float] | None = None,
 ) -> RegressionModel:
     """The network around a ResNet's weights and two linear layers; with a pixel mean, of the released kind."""
-    count = len(mu[0]) // dim
-    if skeleton is None and (count, dim) not in SKELETONS:
-        raise InputError(f"{path}: {count} joints in {dim} dimensions are none of a known skeleton's; say which it is")
-    known, usual = SKELETONS.get((count, dim), (None, (256, 256)))
-    skeleton = skeleton or known
-    assert skeleton is not None
+    skeleton, usual = _skeleton(path, skeleton, len(mu[0]) // dim, dim)
     if len(mu[0]) != len(skeleton) * dim or mu[0].shape != sigma[0].shape:
         raise InputError(f"{path}: {len(mu[0])} coordinates do not fit {len(skeleton)} joints in {dim} dimensions")
     own = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
@@ -278,17 +311,34 @@ def _model(
         pixel_std=pixel_std or IMAGENET_STD,
         unit_features=pixel_mean is not None,
     ).eval()
-    wanted = backbone.state_dict()
+    _fill(path, backbone, prefix, state)
+    assert model.fc_sigma is not None
     try:
-        backbone.load_state_dict(
-            {key: own[key] for key in wanted if not key.endswith("num_batches_tracked")}, strict=False
-        )
-        assert model.fc_sigma is not None
         for layer, (weight, bias) in ((model.fc_mu, mu), (model.fc_sigma, sigma)):
             layer.load_state_dict({"weight": weight, "bias": bias})
-    except (KeyError, RuntimeError) as error:
-        raise InputError(f"{path}: {prefix}* is not a {backbone.name} of ours ({error!s:.120})") from error
+    except RuntimeError as error:
+        raise InputError(f"{path}: its last layers do not fit a {backbone.name} ({error!s:.120})") from error
     return model
+
+
+def _skeleton(path: Path, skeleton: Skeleton | None, count: int, dim: int) -> tuple[Skeleton, tuple[int, int]]:
+    """The skeleton that is meant, by the number of joints unless one is given, and the usual (H, W) of its crops."""
+    if skeleton is None and (count, dim) not in SKELETONS:
+        raise InputError(f"{path}: {count} joints in {dim} dimensions are none of a known skeleton's; say which it is")
+    known, usual = SKELETONS.get((count, dim), (None, (256, 256)))
+    skeleton = skeleton or known
+    assert skeleton is not None
+    return skeleton, usual
+
+
+def _fill(path: Path, module: torch.nn.Module, prefix: str, state: dict[str, Tensor]) -> None:
+    """Give a module the tensors of its names behind a prefix; batches need not have been counted."""
+    wanted = [key for key in module.state_dict() if not key.endswith("num_batches_tracked")]
+    try:
+        module.load_state_dict({key: state[prefix + key] for key in wanted}, strict=False)
+    except (KeyError, RuntimeError) as error:
+        name = getattr(module, "name", "head of heatmaps")
+        raise InputError(f"{path}: {prefix}* is not a {name} of ours ({error!s:.120})") from error
 
 
 def _depth(path: Path, state: dict[str, Tensor]) -> int:

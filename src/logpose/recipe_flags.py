@@ -78,12 +78,15 @@ def as_parsed(words: Sequence[str], values: dict[str, Any]) -> list[str]:
     """Flags in the spelling that the parser takes, from the spellings that people use.
 
     --batch-size is --batch_size; a switch may stand alone (--strict); a list may be words (--size 256 192) or a size
-    (--size 256x192) instead of "[256, 192]", which shells want quoted.
+    (--size 256x192) instead of "[256, 192]", which shells want quoted. What follows a list of numbers and is none is a
+    word by itself.
     """
     flags: list[str] = []
     for word in map(_with_underscores, words):
         name, equals, value = (word if word.startswith("--") else flags[-1] if flags else "").partition("=")
-        if isinstance(values.get(name[2:]), tuple) and (equals or not word.startswith("--")):
+        listed = values.get(name[2:])
+        taken = equals if word.startswith("--") else _is_item(word, listed)
+        if isinstance(listed, tuple) and taken:
             items = value.strip("[]").split(",") if value else []
             items += [] if word.startswith("--") else word.strip("[]").split(",")
             flags = flags if word.startswith("--") else flags[:-1]
@@ -95,6 +98,12 @@ def as_parsed(words: Sequence[str], values: dict[str, Any]) -> list[str]:
         f"{flag}=true" if isinstance(values.get(flag[2:]), bool) and last else flag
         for flag, last in zip(flags, alone, strict=True)
     ]
+
+
+def _is_item(word: str, listed: Any) -> bool:
+    """Whether a word after a list's flag is of the list: of one that holds words each is, else numbers and sizes."""
+    holds_words = isinstance(listed, tuple) and any(isinstance(item, str) for item in listed)
+    return holds_words or re.fullmatch(r"[\[\]\d,x.+-]*", word) is not None
 
 
 def _sides(item: str) -> str:

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 
-__all__ = ["LEVELS", "Batch", "ErrorLaw", "Image", "InputError", "Prediction", "Sample", "Scoring"]
+__all__ = ["LEVELS", "Batch", "ErrorLaw", "Image", "InputError", "Origin", "Prediction", "Sample", "Scoring"]
 
 Image = UInt8[np.ndarray, "_ _ 3"]
 """A decoded picture, (H, W, 3): RGB, 8 bits a channel. Pictures of one call may differ in size."""
@@ -35,6 +35,9 @@ LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
 
 Scoring = Literal["sum", "product", "box"]
 """A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, or box."""
+
+Origin = Literal["auto", "logpose", "released", "mmpose", "heatmaps"]
+"""Whose a checkpoint is: "heatmaps" is of the public code of SimplePose and HRNet, or mmpose's of those."""
 
 
 class InputError(ValueError):

@@ -67,6 +67,28 @@ def test_a_checkpoint_s_backbone_is_taken(tmp_path: Path, prefix: str) -> None:
     assert is_filled(backbone, state)
 
 
+@pytest.mark.parametrize(
+    ("extra", "mean", "std"),
+    [
+        ({"preact.conv1.weight": None, "flow.mask": 0}, (0.406, 0.457, 0.480), (1, 1, 1)),
+        ({"preact.conv1.weight": None, "flow3d.mask": 0}, (0.406, 0.457, 0.480), (0.225, 0.224, 0.229)),
+        ({"model.pixel_mean": 0.5, "model.pixel_std": 0.25}, (0.5,) * 3, (0.25,) * 3),
+        ({"unknown": 0}, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ],
+    ids=["released", "released 3-D", "ours", "torchvision"],
+)
+def test_a_checkpoint_s_channel_statistics_come_with_it(tmp_path: Path, make_recipe, extra, mean, std) -> None:
+    """Weights see pixels as those did that they were trained on, whichever recipe goes on with them."""
+    prefix = "preact." if "preact.conv1.weight" in extra else "model.backbone." if "model.pixel_mean" in extra else ""
+    whole = {prefix + name: value for name, value in torchvision_state().items()}
+    whole |= {name: torch.full((3, 1, 1), float(v)) for name, v in extra.items() if v is not None}
+    torch.save(whole, tmp_path / "whole.pth")
+    recipe = make_recipe(weights=str(tmp_path / "whole.pth"))
+    model = recipe.model(recipe, COCO, True)
+    torch.testing.assert_close(model.pixel_mean.flatten(), torch.tensor(mean))
+    torch.testing.assert_close(model.pixel_std.flatten(), torch.tensor(std, dtype=torch.float32))
+
+
 # Weights from files
 
 

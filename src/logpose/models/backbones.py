@@ -41,6 +41,9 @@ HRNETS = {"hrnet_w32": 32, "hrnet_w48": 48}
 # Channel statistics of ImageNet, RGB in [0, 1]: what torchvision's weights and most of timm's were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# What the paper's released code subtracts, in its order of channels, and what it then divides by: of D.
+RELEASED_MEAN = (0.406, 0.457, 0.480)
+RELEASED_STD = {2: (1.0, 1.0, 1.0), 3: (0.225, 0.224, 0.229)}
 TIMM = "timm/"
 INSIDE = (
     "model.backbone.",
@@ -53,6 +56,9 @@ INSIDE = (
 )
 """What stands before a backbone's names in whole checkpoints: ours (also of a timm model), mmpose's, the paper's."""
 HUB = "hf://"
+
+
+Triple = tuple[float, ...]
 
 
 @runtime_checkable
@@ -143,7 +149,8 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
         source: "random" (leave it as it is), "imagenet" (download, or find in torch's cache), or a state dict of
             torchvision or timm, or a checkpoint (ours, mmpose's, the paper's code's) whose backbone is to be taken, in
             torch's format or safetensors: a file, an http(s) address, or "hf://OWNER/NAME/FILE" on the Hugging Face
-            Hub. What the backbone has no place for, such as a classifier, is left out.
+            Hub. What the backbone has no place for, such as a classifier, is left out. A whole checkpoint's channel
+            statistics are kept as the backbone's `pixel_mean` and `pixel_std`.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.
@@ -157,6 +164,7 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     module = backbone.model if isinstance(backbone, TimmBackbone) else backbone
     wanted = module.state_dict()
     first = next(iter(wanted))
+    pixels = _pixels(state)
     inside = next((prefix for prefix in INSIDE if prefix + first in state), "")
     state = {key.removeprefix(inside): tensor for key, tensor in state.items() if key.startswith(inside)}
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
@@ -167,6 +175,19 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
             f"the first is {wrong[0]}"
         )
     module.load_state_dict({key: state[key] for key in wanted if key in state}, strict=False)
+    if pixels is not None:
+        for name, statistic in zip(("pixel_mean", "pixel_std"), pixels, strict=True):
+            setattr(backbone, name, statistic)
+
+
+def _pixels(state: dict[str, Tensor]) -> tuple[Triple, Triple] | None:
+    """Mean and standard deviation of the channels that a whole checkpoint was made with; None where it does not say."""
+    if "model.pixel_mean" in state and "model.pixel_std" in state:
+        mean, std = (tuple(state[f"model.pixel_{name}"].flatten().tolist()) for name in ("mean", "std"))
+        return (mean, std) if len(mean) == len(std) == 3 else None
+    if any(key.endswith("preact.conv1.weight") for key in state):  # only the paper's code calls its backbone so
+        return RELEASED_MEAN, RELEASED_STD[3 if any("flow3d." in key for key in state) else 2]
+    return None
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -186,9 +207,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        held = re.search(r"GLOBAL (\S+)", str(error))
-        why = f"it holds an object of {held[1]}, and only tensors are read; save its state_dict alone" if held else ""
-        raise InputError(f"{path}: not a weights file that can be read safely ({why or f'{error!s:.120}'})") from error
+        why = held_object(error) or f"{error!s:.120}"
+        raise InputError(f"{path}: not a weights file that can be read safely ({why})") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
@@ -196,6 +216,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     ):
         raise InputError(f"{path}: holds no dictionary of tensors")
     return state
+
+
+def held_object(error: Exception) -> str:
+    """Of torch's refusal to read a file: which object it holds besides tensors; empty if that is not the reason."""
+    held = re.search(r"GLOBAL (\S+)", str(error))
+    return f"it holds an object of {held[1]}, and only tensors are read; save its state_dict alone" if held else ""
 
 
 def _fetched(source: str) -> Path:

@@ -12,9 +12,9 @@ from dataclasses import replace
 from functools import partial
 
 from logpose.data import Augmentation
-from logpose.interop import RELEASED_MEAN, RELEASED_STD
 from logpose.losses import Gaussian, HeatmapLoss, L1Loss, L2Loss, Laplace, PoseLoss, RLELoss, WithHeatmaps
 from logpose.models import PoseModel, RegressionModel, create_backbone, load_backbone_weights
+from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD
 from logpose.recipe import Recipe, heatmaps, integral
 from logpose.skeletons import Skeleton
 

@@ -4,7 +4,8 @@
 
 The recipe is `lsp_resnet18_rle`: all people but the last 1,000 to learn from, those to be measured on. A run's figures
 go to `benchmarks/figures/lsp_losses.json` as soon as it is finished, and a run that is there is not made again, so the
-table grows over days. Each run's folder keeps its checkpoint and the `config.yaml` that makes it again.
+table grows over days; one that was broken off goes on. Each run's folder keeps its checkpoint and the `config.yaml`
+that makes it again.
 
     pck_torso@t     share of joints nearer than t of the torso (shoulder to opposite hip), person-centric
     error           mean distance of a joint from its label, pixels
@@ -29,11 +30,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from logpose.checkpoint import load
+from logpose.checkpoint import load, read
 from logpose.evaluation import Evaluation, evaluate
 from logpose.losses import Gaussian, L2Loss, Laplace, RLELoss
 from logpose.metrics.calibration import coverage
-from logpose.recipe import Recipe, labelled_people
+from logpose.recipe import FIRST, Recipe, labelled_people
 from logpose.recipes.lsp import (
     lsp_resnet18_heatmap,
     lsp_resnet18_integral,
@@ -143,13 +144,17 @@ def main() -> None:
             if (key := f"{name}-{seed}") in figures:
                 continue
             recipe = replace(SYSTEMS[name](), data=given.data, seed=seed)
+            folder = given.out / key.replace(",", "").replace(" ", "_")
             started = time.monotonic()
-            run = fit(recipe, given.out / key.replace(" ", "_"))
-            if run.interrupted:
-                raise SystemExit(130)
+            # A run that was broken off goes on; the minutes are then those of its last part.
+            lasts = [folder / "last.ckpt", folder / FIRST / "last.ckpt"]
+            resume = next((last for last in lasts if last.is_file()), None)
+            if resume != lasts[0] or read(resume)["epoch"] + 1 < recipe.epochs:
+                if fit(recipe, folder, resume).interrupted:
+                    raise SystemExit(130)
             minutes = (time.monotonic() - started) / 60
             # The last epoch's weights: those of the best epoch would be chosen on the people they are measured on.
-            model, loss = load(run.folder / "last.ckpt")
+            model, loss = load(folder / "last.ckpt")
             evaluation = evaluate(model, labelled_people(recipe, "val"), loss)
             figures[key] = {**measured(evaluation), "minutes": minutes, "epochs": recipe.epochs}
             part = given.figures.with_suffix(".part")

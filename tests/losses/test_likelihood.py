@@ -179,6 +179,23 @@ def test_half_precision_is_not_for_likelihoods(make: Callable) -> None:
         torch.testing.assert_close(parameter.grad, gradient)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("make", [RLELoss, Laplace, lambda: RLELoss(mode="dle")])
+def test_a_loss_made_half_stays_what_it_is(make: Callable, dtype: torch.dtype) -> None:
+    """Lightning's "true" half precision converts every module; heads may give half, the loss goes on in float32."""
+    torch.manual_seed(0)
+    loss = make()
+    before = {name: p.clone() for name, p in loss.state_dict().items()}
+    loss.to(dtype)
+    assert all(torch.equal(p, before[name]) for name, p in loss.state_dict().items())
+    mu, sigma, target = (0.3 * torch.rand(3, 2, 4, 2) + 0.1).to(dtype).requires_grad_()
+    value = loss(mu, sigma, target)
+    value.backward()
+    assert value.dtype == torch.float32
+    assert value.isfinite()
+    assert all(p.dtype == torch.float64 for p in loss.double().parameters())
+
+
 @every_loss
 def test_double_precision_stays(make: Callable) -> None:
     mu, sigma, target = case(dtype=torch.float64)

@@ -100,6 +100,15 @@ class LikelihoodLoss(PoseLoss):
         self._kept.clear()
         return super().train(mode)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LikelihoodLoss:
+        """As of every module, but `half()` and `bfloat16()` leave it as it is: likelihoods are not for such numbers."""
+
+        def wide(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return tensor.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved
+
+        return super()._apply(wide, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
     @property
     def density(self) -> LikelihoodLoss:
         """This loss."""

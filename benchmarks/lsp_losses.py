@@ -110,7 +110,7 @@ def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
     """Reliability and sparsification of the first seed of every loss that has a density."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     left.plot([0, 1], [0, 1], "k--", lw=1, label="what is claimed")
-    for loss, colour in zip(SYSTEMS, plt.get_cmap("tab10").colors, strict=False):
+    for loss, colour in zip(SYSTEMS, plt.get_cmap("tab20").colors[: len(SYSTEMS)], strict=True):
         row = figures.get(f"{loss}-0", {})
         if "_coverage" in row:
             left.plot(LEVELS, row["_coverage"], color=colour, label=loss)
@@ -149,9 +149,9 @@ def main() -> None:
             # A run that was broken off goes on; the minutes are then those of its last part.
             lasts = [folder / "last.ckpt", folder / FIRST / "last.ckpt"]
             resume = next((last for last in lasts if last.is_file()), None)
-            if resume != lasts[0] or read(resume)["epoch"] + 1 < recipe.epochs:
-                if fit(recipe, folder, resume).interrupted:
-                    raise SystemExit(130)
+            finished = resume == lasts[0] and read(resume)["epoch"] + 1 >= recipe.epochs
+            if not finished and fit(recipe, folder, resume).interrupted:
+                raise SystemExit(130)
             minutes = (time.monotonic() - started) / 60
             # The last epoch's weights: those of the best epoch would be chosen on the people they are measured on.
             model, loss = load(folder / "last.ckpt")

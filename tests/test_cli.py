@@ -311,6 +311,8 @@ def test_flags_that_contradict_or_cannot_be(refused, coco_folder, tiny_run, tmp_
     assert "is a folder" in refused("eval", best, "--data", coco_folder, "--save-json", tmp_path)
     photo = next((coco_folder / "val").iterdir())
     assert "--boxes" in refused("predict", best, photo, "--box-score", 0.5)
+    assert "several --boxes" in refused("predict", best, photo, "--nms")
+    assert "lists images" in refused("predict", best, photo, "--image-folder", tmp_path)
 
 
 def test_sizes_are_spelled_alike_everywhere(capsys, tmp_path):

@@ -214,19 +214,27 @@ def test_simplepose_draws_what_it_did(of_mmpose: bool, images: Tensor, tmp_path:
 
 
 @pytest.mark.parametrize("width", [32, 48])
-def test_hrnet_with_its_last_layer(width: int, images: Tensor, tmp_path: Path) -> None:
+def test_hrnet_with_its_last_layer(width: int, images: Tensor, tmp_path: Path, caplog) -> None:
     torch.manual_seed(0)
     net, last = disturbed(HRNet(width, neck=False)), nn.Conv2d(width, 17, 1)
     state = {**net.state_dict(), **{f"final_layer.{name}": p.detach() for name, p in last.named_parameters()}}
     torch.save(state, tmp_path / "pose_hrnet.pth")
     model, _ = load_weights(tmp_path / "pose_hrnet.pth")
+    narrow = images[..., :32]  # whole cells of the coarsest branch
     with torch.no_grad():
-        expected = last(net(model.normalised(images)))
-        torch.testing.assert_close(model(images).maps, expected, atol=1e-4, rtol=1e-4)
+        expected = last(net(model.normalised(narrow)))
+        torch.testing.assert_close(model(narrow).maps, expected, atol=1e-4, rtol=1e-4)
     # The backbone alone, for a model of one's own.
     backbone = create_backbone(f"hrnet_w{width}", (64, 48), neck=False)
     load_backbone_weights(backbone, str(tmp_path / "pose_hrnet.pth"))
     assert torch.equal(backbone.conv1.weight, net.conv1.weight)
+    # And one with a neck, for RLE: the neck is not among them.
+    necked = create_backbone(f"hrnet_w{width}", (64, 48))
+    load_backbone_weights(necked, str(tmp_path / "pose_hrnet.pth"))
+    assert torch.equal(
+        necked.state_dict()["stage4.2.branches.3.0.conv1.weight"], net.stage4[2].branches[3][0].conv1.weight
+    )
+    assert any("has no neck of hrnet" in record.message for record in caplog.records)
 
 
 @pytest.mark.parametrize(

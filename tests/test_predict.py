@@ -150,10 +150,20 @@ def test_a_list_of_images_says_which_and_under_what_ids(coco_folder, tmp_path):
         ({"images": []}, "lists no images"),
         ([], "lists no images"),
         ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": "2", "file_name": "b.jpg"}]}, "image 1 needs a whole"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]}, "image 1 has the id 1 of"),
     ):
         file.write_text(json.dumps(wrong))
         with pytest.raises(InputError, match=rf"image_info_test-dev2017\.json: {message}"):
             find_images([file])
+
+
+def test_ids_of_a_list_are_not_mixed_up_with_names(tmp_path):
+    """Pictures 1, 2 and 3 whose ids are 2, 3 and 1: a box on image 2 is on the first."""
+    images = {tmp_path / f"{name:012}.jpg": number for name, number in ((1, 2), (2, 3), (3, 1))}
+    rows = [{"image_id": number, "bbox": [number, 2, 3, 4], "score": 1.0} for number in (1, 2, 3)]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    found = read_boxes(tmp_path / "boxes.json", images)
+    assert [rows[0, 0] for rows in found.values()] == [2, 3, 1]
 
 
 def test_people_found_in_several_boxes_are_kept_once():

@@ -19,7 +19,7 @@ from logpose.data.synthetic import SyntheticPeople
 from logpose.evaluation import evaluate
 from logpose.losses import HeatmapLoss, L1Loss, Laplace, RLELoss, WithHeatmaps
 from logpose.models import HeatmapModel, IntegralModel, RegressionModel
-from logpose.recipe import heatmaps, integral, labelled_people
+from logpose.recipe import heatmaps, integral, labelled_people, regression, regression_with_heatmaps
 from logpose.report import read_curves
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
@@ -129,13 +129,13 @@ def test_every_loss_goes_through(make_recipe, tmp_path, loss):
         ({"model": heatmaps, "loss": HeatmapLoss}, HeatmapModel, None),
         ({"model": integral, "loss": L1Loss}, IntegralModel, L1Loss),
         ({"model": integral, "loss": RLELoss}, IntegralModel, RLELoss),
-        ({"auxiliary": True, "loss": lambda: WithHeatmaps(RLELoss())}, RegressionModel, RLELoss),
+        ({"model": regression_with_heatmaps, "loss": lambda: WithHeatmaps(RLELoss())}, RegressionModel, RLELoss),
     ],
     ids=["heatmap", "integral", "integral with sigma", "auxiliary"],
 )
 def test_every_model_goes_through(make_recipe, tmp_path, changes, kind, claims):
     """Trained, measured, loaded again: the same predictions, and the loss if it claims anything."""
-    recipe = make_recipe(epochs=1, **changes)
+    recipe = make_recipe(epochs=1, size=(64, 64), **changes)
     run = fit(recipe, tmp_path)
     model, loss = load(run.best)
     assert type(model) is kind
@@ -147,13 +147,35 @@ def test_every_model_goes_through(make_recipe, tmp_path, changes, kind, claims):
 
 
 def test_a_maps_confidence_is_held_against_oks(make_recipe, tmp_path):
-    recipe = make_recipe(epochs=1, model=heatmaps, loss=HeatmapLoss)
+    recipe = make_recipe(epochs=1, size=(64, 64), model=heatmaps, loss=HeatmapLoss)
     figures = fit(recipe, tmp_path).figures
     assert math.isfinite(figures["confidence_oks"])
     assert "sigma_rank" not in figures
     assert "coverage@0.9" not in figures
     direct = fit(make_recipe(epochs=1, loss=L1Loss), tmp_path / "direct").figures
     assert "confidence_oks" not in direct, "nothing tells its predictions apart"
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "gives"),
+    [
+        (heatmaps, RLELoss, "gives maps"),
+        (heatmaps, lambda: WithHeatmaps(L1Loss()), "gives maps"),
+        (regression, HeatmapLoss, "gives places"),
+        (integral, lambda: WithHeatmaps(L1Loss()), "gives places"),
+        (regression_with_heatmaps, RLELoss, "gives both"),
+        (regression_with_heatmaps, HeatmapLoss, "gives both"),
+    ],
+)
+def test_a_loss_that_would_not_reach_the_network_is_refused(make_recipe, tmp_path, model, loss, gives):
+    with pytest.raises(InputError, match=gives):
+        fit(make_recipe(model=model, loss=loss, size=(64, 64)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_there_is_no_nll_of_maps_to_watch(make_recipe, tmp_path):
+    with pytest.raises(InputError, match="no nll to --watch"):
+        fit(make_recipe(model=heatmaps, loss=HeatmapLoss, size=(64, 64), watch="nll"), tmp_path)
 
 
 class TestTwoStages:
@@ -164,7 +186,7 @@ class TestTwoStages:
         def before(recipe):
             return replace(recipe, first=None, model=heatmaps, loss=HeatmapLoss, lr=1e-2, epochs=1)
 
-        return make_recipe(first=before, lr=1e-9, schedule="constant", epochs=1)
+        return make_recipe(first=before, lr=1e-9, schedule="constant", epochs=1, size=(64, 64))
 
     def test_the_backbone_is_handed_on(self, recipe, tmp_path):
         run = fit(recipe, tmp_path)
@@ -174,6 +196,9 @@ class TestTwoStages:
         for name, parameter in second.backbone.named_parameters():
             torch.testing.assert_close(parameter, first.backbone.get_parameter(name), atol=1e-6, rtol=0)
         assert not torch.allclose(fresh.conv1.weight, first.backbone.conv1.weight)
+        # What is written down makes the whole run again, not one that begins with this one's first stage.
+        for settings in (tmp_path / "config.yaml", tmp_path / "first" / "config.yaml"):
+            assert yaml.safe_load(settings.read_text())["weights"] == "random"
 
     def test_interrupted_in_the_first_it_goes_on(self, recipe, tmp_path):
         class StopFirst(Callback):

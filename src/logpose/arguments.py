@@ -54,7 +54,9 @@ def command_parser() -> ArgumentParser:
     predict.add_argument(
         "images", type=Path, nargs="+", help="pictures, folders of pictures, and COCO files that list them"
     )
-    predict.add_argument("--image-folder", type=Path | None, default=None, help="of a list's, if not beside it")
+    predict.add_argument(
+        "--image-folder", type=Path | None, default=None, help="folder of the pictures of such a file, if not beside it"
+    )
     predict.add_argument(
         "--boxes", type=Path | None, default=None, help="boxes of people; without, an image is one person"
     )

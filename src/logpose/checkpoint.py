@@ -125,7 +125,7 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a checkpoint, or damaged{f' ({why})' if why else ''}") from error
     entry = content.get("logpose") if isinstance(content, dict) else None
     if not isinstance(entry, dict) or "state_dict" not in content:
-        raise InputError(f"{path}: not a checkpoint of logpose (`logpose convert` reads the paper's and mmpose's)")
+        raise InputError(f"{path}: not a checkpoint of logpose (`logpose convert` reads other codes')")
     if entry.get("format") != FORMAT:
         raise InputError(f"{path}: checkpoint format {entry.get('format')}, this logpose reads format {FORMAT}")
     return content

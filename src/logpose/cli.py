@@ -165,6 +165,10 @@ def _predict(given: Namespace) -> int:
         raise InputError(f"--batch-size must be at least 1, got {given.batch_size}")
     if given.boxes is None and (given.box_score or given.box_category is not None):
         raise InputError("--box-score and --box-category are about a file of --boxes")
+    if given.nms and given.boxes is None:
+        raise InputError("--nms chooses among several --boxes of a picture, and there are none")
+    if given.image_folder is not None and not any(path.suffix == ".json" for path in given.images):
+        raise InputError("--image-folder is about a JSON file that lists images, and none is given")
     _check_output(given.save_json)
     device = _device(given.device)
     predictor = Predictor(given.checkpoint, device, given.flip_test, given.batch_size, given.score, given.nms)

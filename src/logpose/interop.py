@@ -122,6 +122,8 @@ def load_heatmaps(
     if last.ndim != 4 or last.shape[2:] != (1, 1):
         raise InputError(f"{path}: {head}final_layer is not a 1×1 convolution ({tuple(last.shape)})")
     skeleton, usual = _skeleton(path, skeleton, len(last), 2)
+    if len(last) != len(skeleton):
+        raise InputError(f"{path}: {len(last)} maps do not fit {len(skeleton)} joints")
     own = {key.removeprefix(body): tensor for key, tensor in state.items() if key.startswith(body)}
     if "stage4.0.branches.0.0.conv1.weight" in own:
         if last.shape[1] not in HRNet.WIDTHS:
@@ -317,7 +319,7 @@ def _model(
         for layer, (weight, bias) in ((model.fc_mu, mu), (model.fc_sigma, sigma)):
             layer.load_state_dict({"weight": weight, "bias": bias})
     except RuntimeError as error:
-        raise InputError(f"{path}: its last layers do not fit a {backbone.name} ({error!s:.120})") from error
+        raise InputError(f"{path}: its last layers do not fit a {backbone.name} ({reason(error)})") from error
     return model
 
 
@@ -331,6 +333,12 @@ def _skeleton(path: Path, skeleton: Skeleton | None, count: int, dim: int) -> tu
     return skeleton, usual
 
 
+def reason(error: Exception) -> str:
+    """What a library's error says, in one line: of several, the first that is about something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__)[:160]
+
+
 def _fill(path: Path, module: torch.nn.Module, prefix: str, state: dict[str, Tensor]) -> None:
     """Give a module the tensors of its names behind a prefix; batches need not have been counted."""
     wanted = [key for key in module.state_dict() if not key.endswith("num_batches_tracked")]
@@ -338,7 +346,7 @@ def _fill(path: Path, module: torch.nn.Module, prefix: str, state: dict[str, Ten
         module.load_state_dict({key: state[prefix + key] for key in wanted}, strict=False)
     except (KeyError, RuntimeError) as error:
         name = getattr(module, "name", "head of heatmaps")
-        raise InputError(f"{path}: {prefix}* is not a {name} of ours ({error!s:.120})") from error
+        raise InputError(f"{path}: {prefix}* is not a {name} of ours ({reason(error)})") from error
 
 
 def _depth(path: Path, state: dict[str, Tensor]) -> int:

@@ -255,7 +255,8 @@ def read_boxes(
         raise InputError(f"{file}: neither a list of detections nor a mapping of file names to boxes")
     names: dict[str, set[Path]] = {}
     for image, number in images.items():
-        for name in _names(image) | {str(number)}:
+        # An id that a list gave is not to be mixed up with another picture's name.
+        for name in _names(image) if number == image_id(image) else {str(image), image.name, str(number)}:
             names.setdefault(name, set()).add(image)
     found: dict[Path, list[list[float]]] = {image: [] for image in images}
     matched = False

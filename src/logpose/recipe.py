@@ -28,7 +28,17 @@ from logpose.models.backbones import Backbone
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["FIRST", "OBJECTS", "Recipe", "heatmaps", "integral", "labelled_people", "plain_fields", "regression"]
+__all__ = [
+    "FIRST",
+    "OBJECTS",
+    "Recipe",
+    "heatmaps",
+    "integral",
+    "labelled_people",
+    "plain_fields",
+    "regression",
+    "regression_with_heatmaps",
+]
 
 Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1", "pck_torso@0.2", "pckh@0.5"]
 
@@ -50,12 +60,17 @@ def labelled_people(recipe: Recipe, part: str) -> LabelledPeople:
     return open_people(files[part], images, recipe.strict, split)
 
 
-def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
+def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, auxiliary: bool = False) -> PoseModel:
     """The paper's network on the recipe's backbone and weights; what `Recipe.model` is unless said otherwise."""
     backbone, settings = _backbone(recipe, neck=True)
     return RegressionModel(
-        backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma, auxiliary=recipe.auxiliary, **settings
+        backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma, auxiliary=auxiliary, **settings
     )
+
+
+def regression_with_heatmaps(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
+    """The same, with maps drawn beside while it trains, for a loss `WithHeatmaps` (Table 14)."""
+    return regression(recipe, skeleton, predicts_sigma, auxiliary=True)
 
 
 def heatmaps(recipe: Recipe, skeleton: Skeleton, _: bool) -> PoseModel:
@@ -120,8 +135,6 @@ class Recipe:
     """How training crops are varied."""
     padding: float = PADDING
     """How much larger than a person's box the region is that a crop shows."""
-    auxiliary: bool = False
-    """Let a regression model draw heatmaps too while it trains, for a loss `WithHeatmaps` (Table 14)."""
     outside: Literal["supervise", "mask"] = "supervise"
     """Joints outside the crop: learn to extrapolate to them, or leave them out."""
     epochs: int = 210

@@ -50,6 +50,8 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
         if given.out is not None:
             raise InputError("--resume goes on in the run's own folder: leave --out away")
         folder = resumed if resumed.is_dir() else resumed.parent
+        if recipe.first is not None and folder.name == FIRST and (folder.parent / "config.yaml").is_file():
+            folder = folder.parent  # the run that this one belongs to
         checkpoint, config = folder / "last.ckpt", folder / "config.yaml"
         if not checkpoint.is_file() and recipe.first is not None:
             checkpoint = folder / FIRST / "last.ckpt"  # it was interrupted in what is done first

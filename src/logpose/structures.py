@@ -24,7 +24,18 @@ import torch
 from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 
-__all__ = ["LEVELS", "Batch", "ErrorLaw", "Image", "InputError", "Origin", "Prediction", "Sample", "Scoring"]
+__all__ = [
+    "LEVELS",
+    "Batch",
+    "ErrorLaw",
+    "Image",
+    "InputError",
+    "Material",
+    "Origin",
+    "Prediction",
+    "Sample",
+    "Scoring",
+]
 
 Image = UInt8[np.ndarray, "_ _ 3"]
 """A decoded picture, (H, W, 3): RGB, 8 bits a channel. Pictures of one call may differ in size."""
@@ -35,6 +46,9 @@ LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
 
 Scoring = Literal["sum", "product", "box"]
 """A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, or box."""
+
+Material = Literal["places", "maps", "both"]
+"""What a loss learns from, and what a model gives while it trains: mu and sigma, a map of each joint, or both."""
 
 Origin = Literal["auto", "logpose", "released", "mmpose", "heatmaps"]
 """Whose a checkpoint is: "heatmaps" is of the public code of SimplePose and HRNet, or mmpose's of those."""

@@ -86,7 +86,9 @@ def count_models(names: Sequence[str]) -> dict[str, dict[str, Any]]:
             near = difflib.get_close_matches(name, SYSTEMS, n=2, cutoff=0.4)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise InputError(f"{name}: no checkpoint, and none of the paper's networks{hint}")
-        model = load_model(name) if system is None else system.make()
+        path = Path(name)
+        in_run = path / "best.ckpt"  # of a run's folder its best
+        model = load_model(in_run if in_run.is_file() else path) if system is None else system.make()
         counted = complexity(model, model.size)
         found[name] = {
             "size": list(model.size),

@@ -181,9 +181,10 @@ def fit(
     """
     quiet_lightning()
     keep_freed_memory()
+    given = recipe
     if recipe.first is not None:
         before = folder / FIRST
-        if resume is None or resume.parent == before:
+        if resume is None or resume.parent.resolve() == before.resolve():
             stage = recipe.first(recipe)
             if resume is None or read(resume).get("epoch", -1) + 1 < stage.epochs:
                 save_config(recipe, folder)  # so that the run can be gone on with from here on
@@ -199,8 +200,13 @@ def fit(
     for part, people in (("training", train), ("validation", val)):
         say_problems(people, f"{part} data: ")
     loss = recipe.loss()
-    _check_watch(recipe, val)
+    _check_watch(recipe, val, loss)
     model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
+    if model.gives != loss.learns_from:
+        raise InputError(
+            f"the loss {type(loss).__name__} learns from {loss.learns_from}, the model {type(model).__name__} gives "
+            f"{model.gives}: heatmaps go with HeatmapLoss, regression_with_heatmaps with WithHeatmaps"
+        )
     module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
     if resume is not None:
         _check_resumable(resume, describe(model, loss), recipe.epochs)
@@ -240,7 +246,7 @@ def fit(
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"these settings cannot be trained with: {str(error).splitlines()[0]}") from error
     if trainer.is_global_zero:
-        save_config(recipe, folder)
+        save_config(given, folder)
     augmented = CropTransform(train.skeleton, recipe.size, recipe.augmentation, recipe.outside, model.padding)
     plain = CropTransform(val.skeleton, recipe.size, padding=model.padding)
     pin = trainer.accelerator.__class__.__name__ == "CUDAAccelerator"
@@ -272,8 +278,10 @@ def validation_interval(recipe: Recipe) -> int:
     return max(n for n in range(1, min(recipe.validate_every, recipe.epochs) + 1) if recipe.epochs % n == 0)
 
 
-def _check_watch(recipe: Recipe, val: People) -> None:
-    """Refuse to watch what these data can never tell, before hours are spent on it."""
+def _check_watch(recipe: Recipe, val: People, loss: PoseLoss) -> None:
+    """Refuse to watch what these data and this loss can never tell, before hours are spent on it."""
+    if recipe.watch == "nll" and loss.density is None:
+        raise InputError(f"{type(loss).__name__} claims nothing of errors, so there is no nll to --watch")
     missing = ""
     if recipe.watch.startswith("pckh") and getattr(val, "head_sizes", None) is None:
         missing = "head boxes (mpii_gt_val.mat or gt_valid.mat beside the list)"

@@ -16,12 +16,12 @@ from logpose.structures import ErrorLaw, Prediction
 
 
 def naive(place: tuple[float, float], size: tuple[int, int], sigma: float) -> tuple[np.ndarray, float]:
-    """One target of SimplePose's code: a window of 6 sigma + 1 cells, cut off at the map's edges; and its weight."""
+    """One target of SimplePose's code (`generate_target`): its window, cut off at the map's edges; and its weight."""
     height, width = size
-    x, y = math.floor((place[0] + 0.5) * width + 0.5), math.floor((place[1] + 0.5) * height + 0.5)
+    x, y = int((place[0] + 0.5) * width + 0.5), int((place[1] + 0.5) * height + 0.5)  # towards 0
     reach = int(3 * sigma)
     drawn = np.zeros(size)
-    if x - reach >= width or y - reach >= height or x + reach < 0 or y + reach < 0:
+    if x - reach >= width or y - reach >= height or x + reach + 1 < 0 or y + reach + 1 < 0:
         return drawn, 0.0
     for row in range(max(0, y - reach), min(height, y + reach + 1)):
         for column in range(max(0, x - reach), min(width, x + reach + 1)):
@@ -29,7 +29,10 @@ def naive(place: tuple[float, float], size: tuple[int, int], sigma: float) -> tu
     return drawn, 1.0
 
 
-PLACES = [(0.0, 0.0), (0.1234, -0.3), (-0.5, -0.5), (0.5, 0.5), (0.52, 0.1), (0.7, 0.0), (-0.61, 0.2), (0.0, 30.0)]
+PLACES = [
+    (0.0, 0.0), (0.1234, -0.3), (-0.5, -0.5), (0.5, 0.5), (0.52, 0.1), (0.7, 0.0), (-0.61, 0.2), (0.0, 30.0),
+    (-0.52, 0.0), (-0.61, 0.0), (-0.645, 0.0), (-0.67, 0.1),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("size", "sigma"), [((64, 48), 2.0), ((96, 72), 3.0), ((16, 16), 1.0)])
@@ -60,12 +63,12 @@ def test_the_loss_is_half_the_mean_square_over_all_maps() -> None:
             if counts and weight[b, k]:
                 total += float(((prediction.maps[b, k].double().numpy() - drawn) ** 2).sum())
     expected = 0.5 * total / prediction.maps.numel()
-    assert float(HeatmapLoss().of_prediction(prediction, target, weight)) == pytest.approx(expected, rel=1e-5)
+    assert float(HeatmapLoss(2.0).of_prediction(prediction, target, weight)) == pytest.approx(expected, rel=1e-5)
     # Labels that nobody gave are never looked at, and those of a third dimension have no map.
     garbage = torch.where(weight[..., None] > 0, target, float("nan"))
     deep = torch.cat([garbage, torch.ones_like(garbage[..., :1])], dim=-1)
-    assert float(HeatmapLoss().of_prediction(prediction, deep, weight)) == pytest.approx(expected, rel=1e-5)
-    assert float(HeatmapLoss().of_prediction(prediction, target, 0 * weight)) == 0
+    assert float(HeatmapLoss(2.0).of_prediction(prediction, deep, weight)) == pytest.approx(expected, rel=1e-5)
+    assert float(HeatmapLoss(2.0).of_prediction(prediction, target, 0 * weight)) == 0
 
 
 def test_a_map_that_is_its_target_costs_nothing() -> None:
@@ -104,6 +107,14 @@ def test_a_model_without_maps_is_refused(make: Any) -> None:
     prediction.maps = None
     with pytest.raises(ValueError, match="draws none"):
         make().of_prediction(prediction, target, weight)
+
+
+@pytest.mark.parametrize(("size", "sigma"), [((64, 48), 2.0), ((96, 72), 3.0), ((32, 32), 1.0)])
+def test_a_bump_is_as_wide_as_the_map_is_large(size: tuple[int, int], sigma: float) -> None:
+    target = torch.tensor([[[0.1, -0.2]]])
+    maps, _ = target_maps(target, size, sigma)
+    said = Prediction(target, torch.ones_like(target), torch.ones(1, 1), ErrorLaw.unknown(2), maps)
+    assert float(HeatmapLoss().of_prediction(said, target, torch.ones(1, 1))) == 0
 
 
 def test_a_bump_has_a_width() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from logpose.models import HeatmapModel, HRNet, IntegralModel, RegressionModel, ResNet, create_backbone
 from logpose.models.heatmap import MapHead, decode, expected
 from logpose.skeletons import COCO, H36M
-from logpose.structures import Prediction
+from logpose.structures import InputError, Prediction
 
 
 def size_of(module: nn.Module) -> int:
@@ -45,7 +47,7 @@ def test_hrnet_has_the_published_sizes(width: int, plain: float, with_sigma: flo
 
 
 def naive(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """SimplePose's decoding, joint by joint; places in cells."""
+    """SimplePose's decoding (`get_final_preds`), joint by joint; places in cells."""
     places, peaks = np.zeros((*maps.shape[:2], 2)), np.zeros(maps.shape[:2])
     height, width = maps.shape[2:]
     for b in range(maps.shape[0]):
@@ -54,7 +56,7 @@ def naive(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             y, x = divmod(int(one.argmax()), width)
             peaks[b, k] = one[y, x]
             places[b, k] = x, y
-            if 0 < x < width - 1 and 0 < y < height - 1:
+            if 1 < x < width - 1 and 1 < y < height - 1:
                 slopes = [one[y, x + 1] - one[y, x - 1], one[y + 1, x] - one[y - 1, x]]
                 places[b, k] += np.sign(slopes) * 0.25
     return places, peaks
@@ -64,6 +66,7 @@ def test_decoding_is_the_naive_loop() -> None:
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(7, 17, 12, 9, generator=generator)
     maps[0, 0, 0, 0] = maps[0, 1, 11, 8] = maps[0, 2, 5, 0] = maps[0, 3, 4, 4] = 9  # corners, rim, inside
+    maps[0, 4, 1, 4] = maps[0, 5, 4, 1] = maps[0, 6, 2, 2] = maps[0, 7, 10, 7] = 9  # one and two cells from the rim
     maps[0, 3, 4, 3] = maps[0, 3, 4, 5] = 1.0  # neighbours alike: nothing to go by
     places, peaks = naive(maps.numpy())
     mu, peak = decode(maps)
@@ -206,15 +209,38 @@ def test_an_auxiliary_head_draws_in_training_only() -> None:
     assert size_of(model) - size_of(plain) == size_of(MapHead(ResNet(18), 17))
 
 
-def test_in_half_precision_places_are_exact() -> None:
-    """bf16 tells 256 numbers apart between 1 and 2: a mean over a thousand cells must not be taken in it."""
-    model = IntegralModel(ResNet(18), COCO, (64, 64)).eval()
-    model.head = Drawn((4 * torch.randn(2, 17, 16, 16, generator=torch.Generator().manual_seed(0))).bfloat16())
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        found = model(torch.zeros(2, 3, 64, 64))
-    share = model.head.maps.double().flatten(2).softmax(dim=2).view(2, 17, 16, 16)
+@pytest.mark.parametrize("kind", [IntegralModel, HeatmapModel])
+def test_in_half_precision_the_last_layer_and_the_mean_are_not(kind: type) -> None:
+    """bf16 tells 256 numbers apart between 16 and 32: places read off such maps would come in steps."""
+    torch.manual_seed(0)
+    model = kind(ResNet(18), COCO, (64, 64)).eval()
+    nn.init.normal_(model.head.final_layer.weight, std=0.3)
+    features = torch.randn(2, 256, 16, 16)
+    model.head.deconv_layers = Drawn(features)
+    images = torch.zeros(2, 3, 64, 64)
+    with torch.no_grad():
+        plain = model(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model(images)
     assert found.mu.dtype == torch.float32
-    torch.testing.assert_close(found.mu, expected(share).float(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.mu, plain.mu, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.confidence, plain.confidence)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda size: HeatmapModel(ResNet(18), COCO, size),
+        lambda size: IntegralModel(HRNet(32), COCO, size),
+        lambda size: RegressionModel(HRNet(32), COCO, size),
+        lambda size: RegressionModel(ResNet(18), COCO, size, auxiliary=True),
+    ],
+)
+def test_sizes_of_which_cells_are_not_whole_pixels(make: Callable) -> None:
+    with torch.device("meta"):
+        with pytest.raises(InputError, match="multiples of 32 pixels"):
+            make((64, 48))
+        make((64, 96))
 
 
 def test_backbones_with_and_without_a_neck() -> None:

@@ -23,7 +23,8 @@ def test_every_recipe_says_what_it_is_and_can_be_made():
 
 def test_the_losses_are_what_the_names_say():
     losses = {name.removeprefix("coco_resnet50_"): getattr(coco, name)().loss() for name in coco.__all__}
-    assert isinstance(losses.pop("coco_hrnet_w32_heatmap"), HeatmapLoss)
+    for name in ("coco_hrnet_w32_heatmap", "coco_resnet152_384_heatmap"):
+        assert isinstance(losses.pop(name), HeatmapLoss)
     plain = {"l1": L1Loss, "l2": L2Loss, "gaussian": Gaussian, "laplace": Laplace}
     assert all(type(losses[name]) is kind for name, kind in plain.items())
     assert isinstance(losses.pop("heatmap"), HeatmapLoss)
@@ -41,6 +42,7 @@ def test_the_losses_are_what_the_names_say():
 
 def test_the_paper_s_rows_share_the_released_schedule():
     own = {"coco_resnet18_rle", "coco_resnet50_rle_mmpose", "coco_resnet50_heatmap", "coco_hrnet_w32_heatmap"}
+    own.add("coco_resnet152_384_heatmap")
     for name in set(coco.__all__) - own:
         recipe = getattr(coco, name)()
         assert (recipe.epochs, recipe.milestones, recipe.lr, recipe.batch_size) == (270, (170, 200), 1e-3, 32)
@@ -51,21 +53,21 @@ def test_the_paper_s_rows_share_the_released_schedule():
 
 def test_heatmaps_have_their_own_schedules():
     simple, hrnet = coco.coco_resnet50_heatmap(), coco.coco_hrnet_w32_heatmap()
-    assert (simple.epochs, simple.milestones, simple.loss().sigma) == (140, (90, 120), 2)
+    assert (simple.epochs, simple.milestones) == (140, (90, 120))
+    large = coco.coco_resnet152_384_heatmap()
+    assert (large.size, large.backbone, large.epochs) == ((384, 288), "resnet152", 140)
     assert (hrnet.epochs, hrnet.milestones, hrnet.backbone) == (210, (170, 200), "hrnet_w32")
     for recipe in (simple, hrnet):
         assert type(recipe.model(replace(recipe, weights="random"), COCO, False)) is HeatmapModel
 
 
 def test_the_starred_rows_begin_with_heatmaps():
-    for recipe, sigma in (
-        (coco.coco_resnet50_rle_heatmaps_first(), 2),
-        (coco.coco_resnet152_384_rle_heatmaps_first(), 3),
-    ):
+    for recipe in (coco.coco_resnet50_rle_heatmaps_first(), coco.coco_resnet152_384_rle_heatmaps_first()):
         first = recipe.first(replace(recipe, batch_size=7))
         assert (first.epochs, first.milestones, first.batch_size, first.first) == (140, (90, 120), 7, None)
-        assert (first.size, first.backbone, first.loss().sigma) == (recipe.size, recipe.backbone, sigma)
+        assert (first.size, first.backbone, first.loss) == (recipe.size, recipe.backbone, HeatmapLoss)
         assert recipe.first(replace(recipe, epochs=1)).epochs == 1
+        assert (first.watch, recipe.first(replace(recipe, watch="nll")).watch) == ("ap", "error_px")
 
 
 def test_hrnet_with_rle_and_the_auxiliary_head():

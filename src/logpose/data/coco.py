@@ -353,9 +353,14 @@ def listed_images(file: Path, folder: Path | None = None) -> dict[Path, int | st
     rows = content.get("images") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
         raise InputError(f"{file}: lists no images")
+    seen: set[int] = set()
     for i, row in enumerate(rows):
-        if not isinstance(row, dict) or whole(row.get("id")) is None or not isinstance(row.get("file_name"), str):
+        number = whole(row.get("id")) if isinstance(row, dict) else None
+        if number is None or not isinstance(row.get("file_name"), str):
             raise InputError(f"{file}: image {i} needs a whole number as id, and a file_name")
+        if number in seen:
+            raise InputError(f"{file}: image {i} has the id {number} of another image")
+        seen.add(number)
     folder = folder or _image_folder(file, rows)
     return {folder / row["file_name"]: row["id"] for row in rows}
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from logpose.losses.likelihood import LikelihoodLoss, PoseLoss, exact, joint_weight
-from logpose.structures import ErrorLaw, Prediction
+from logpose.structures import ErrorLaw, Material, Prediction
 
 __all__ = ["HeatmapLoss", "WithHeatmaps", "target_maps"]
 
@@ -21,23 +21,26 @@ def target_maps(
 ) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B K"]]:
     """The map that each joint should have: a Gaussian bump of height 1 around the nearest cell, in a square window.
 
+    Cells, windows and weights are those of SimplePose's code, at the edges too (there a window is counted as one cell
+    wider on its far side than it is drawn).
+
     Args:
         target: places in crop coordinates, finite.
         size: (h, w) of the maps.
         sigma: of the bump, in cells.
 
     Returns:
-        the maps, and of each joint 1, or 0 if its window lies wholly outside (SimplePose's code; FACTS of the field).
+        the maps, and of each joint 1, or 0 if its window lies wholly outside.
     """
     height, width = size
     cells = torch.tensor([width, height], device=target.device, dtype=target.dtype)
-    centre = ((target + 0.5) * cells + 0.5).floor()
+    centre = ((target + 0.5) * cells + 0.5).trunc()
     reach = REACH * sigma
     sides = []
     for axis, count in enumerate((width, height)):
         apart = torch.arange(count, device=target.device, dtype=target.dtype) - centre[..., axis, None]
         sides.append(torch.exp(-apart.square() / (2 * sigma**2)) * (apart.abs() <= reach))
-    inside = ((centre + reach >= 0) & (centre - reach < cells)).all(dim=-1)
+    inside = ((centre + reach + 1 >= 0) & (centre - reach < cells)).all(dim=-1)
     return sides[1][..., :, None] * sides[0][..., None, :], inside.to(target.dtype)
 
 
@@ -45,17 +48,19 @@ class HeatmapLoss(PoseLoss):
     """Half the mean squared difference of maps from their targets; joints without a label count as met.
 
     Args:
-        sigma: of the bump around a joint, in cells of the map: 2 for maps of 64×48, 3 for 96×72 (Xiao et al. 2018).
+        sigma: of the bump around a joint, in cells of the map; when None a 32nd of the map's height, as in Xiao et al.
+            (2018): 2 for maps of 64×48, 3 for 96×72.
 
     Raises:
         ValueError: if sigma is not above 0.
     """
 
     learns_sigma: ClassVar[bool] = False
+    learns_from: ClassVar[Material] = "maps"
 
-    def __init__(self, sigma: float = 2.0) -> None:
+    def __init__(self, sigma: float | None = None) -> None:
         super().__init__()
-        if not sigma > 0:
+        if sigma is not None and not sigma > 0:
             raise ValueError(f"sigma must be above 0, got {sigma}")
         self.sigma = sigma
 
@@ -73,7 +78,8 @@ class HeatmapLoss(PoseLoss):
             maps, target = prediction.maps.float(), target[..., :2].float()
             weight = joint_weight(target, weight).to(maps.dtype)
             labelled = torch.where(weight[..., None] > 0, target, 0)
-            wanted, inside = target_maps(labelled, (maps.shape[2], maps.shape[3]), self.sigma)
+            sigma = maps.shape[2] / 32 if self.sigma is None else self.sigma
+            wanted, inside = target_maps(labelled, (maps.shape[2], maps.shape[3]), sigma)
             counted = (weight * inside)[..., None, None]
             # The mean is over all maps, as in SimplePose's code: what is not labelled has nothing to differ from.
             return 0.5 * (counted * (maps - wanted)).square().sum() / max(maps.numel(), 1)
@@ -94,10 +100,12 @@ class WithHeatmaps(PoseLoss):
         loss: of regression; what is claimed is what it claims.
         weight: of the heatmap loss. The paper does not say in what units: its regression loss is summed, and maps
             are averaged. Here both are means, per joint and per cell.
-        sigma: of the bump around a joint, in cells of the map.
+        sigma: of the bump around a joint, see `HeatmapLoss`.
     """
 
-    def __init__(self, loss: LikelihoodLoss, weight: float = 1.0, sigma: float = 2.0) -> None:
+    learns_from: ClassVar[Material] = "both"
+
+    def __init__(self, loss: LikelihoodLoss, weight: float = 1.0, sigma: float | None = None) -> None:
         super().__init__()
         self.loss, self.heatmaps, self.weight = loss, HeatmapLoss(sigma), weight
 

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from logpose.structures import LEVELS, ErrorLaw, Prediction
+from logpose.structures import LEVELS, ErrorLaw, Material, Prediction
 
 __all__ = ["Distribution", "LikelihoodLoss", "PoseLoss", "weighted_mean", "weighted_quantile"]
 
@@ -41,9 +41,11 @@ class PoseLoss(nn.Module, ABC):
 
     Attributes:
         learns_sigma: whether sigma matters to the loss; where not, the claim has one constant scale.
+        learns_from: what a model must give.
     """
 
     learns_sigma: ClassVar[bool] = True
+    learns_from: ClassVar[Material] = "places"
 
     @property
     def density(self) -> LikelihoodLoss | None:

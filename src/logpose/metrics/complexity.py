@@ -72,7 +72,9 @@ def complexity(network: nn.Module, size: tuple[int, int], backbone: str = "backb
     root, inside = type(network).__name__, f"{backbone}."
     counts = counter.get_flop_counts()
     whole = counter.get_total_flops() // 2
-    own = sum(sum(counts.get(f"{root}.{name}", {}).values()) for name in printed if name.startswith(inside)) // 2
+    # An HRNet's branches are asked for without its `forward`; then its parts are added up.
+    names = [backbone] if f"{root}.{backbone}" in counts else [name for name in printed if name.startswith(inside)]
+    own = sum(sum(counts.get(f"{root}.{name}", {}).values()) for name in names) // 2
     return Complexity(
         parameters=sum(p.numel() for p in network.parameters()),
         macs=whole,

@@ -7,6 +7,7 @@ a `name` from which `create_backbone` makes it again. A module of one's own need
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -56,6 +57,8 @@ INSIDE = (
 )
 """What stands before a backbone's names in whole checkpoints: ours (also of a timm model), mmpose's, the paper's."""
 HUB = "hf://"
+
+log = logging.getLogger("logpose")
 
 
 Triple = tuple[float, ...]
@@ -169,6 +172,11 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     state = {key.removeprefix(inside): tensor for key, tensor in state.items() if key.startswith(inside)}
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
     wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
+    if isinstance(backbone, HRNet) and backbone.neck and not any(key in state for key in wrong):
+        of_neck = wanted.keys() - HRNet(backbone.fine_channels, neck=False).state_dict().keys()
+        if wrong and set(wrong) <= of_neck:  # weights of a network that draws maps
+            log.warning("%s: has no neck of %s, which begins with random weights", source, name)
+            wrong = []
     if wrong:
         raise InputError(
             f"{source}: not weights of {name}; {len(wrong)} tensors are missing or of another shape, "

@@ -51,8 +51,10 @@ class MapHead(nn.Module):
         nn.init.zeros_(self.final_layer.bias)
 
     def forward(self, fine: Float[Tensor, "B C h w"]) -> Float[Tensor, "B M h2 w2"]:
-        """The maps."""
-        return self.final_layer(self.deconv_layers(fine))  # type: ignore[no-any-return]
+        """The maps. Their last layer is computed as it is stored: in half precision places would come in steps."""
+        drawn = self.deconv_layers(fine)
+        with torch.autocast(drawn.device.type, enabled=False):
+            return self.final_layer(drawn.to(self.final_layer.weight.dtype))  # type: ignore[no-any-return]
 
 
 def features(backbone: Backbone, pixels: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
@@ -67,13 +69,15 @@ def features(backbone: Backbone, pixels: Float[Tensor, "B 3 H W"]) -> tuple[Tens
 def decode(maps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
     """Where each map is greatest, in crop coordinates, and how great.
 
-    The place is moved by a quarter of a cell, along x and along y, towards the greater of its two neighbours; not on
-    the maps' rim. A cell i of w lies at i / w - 0.5, as the pixel it was made from.
+    The place is moved by a quarter of a cell, along x and along y, towards the greater of its two neighbours; not
+    within two cells of the maps' left and top rim or one of the others', as in SimplePose's code (which besides puts
+    joints whose map is nowhere above 0 into the corner; here they stay). A cell i of w lies at i / w - 0.5, as the
+    pixel it was made from.
     """
     height, width = maps.shape[2:]
     peak, at = maps.flatten(2).max(dim=2)
     x, y = at % width, at // width
-    inside = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+    inside = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
     flat = maps.flatten(2)
 
     def value(of: Tensor) -> Tensor:
@@ -119,6 +123,8 @@ class HeatmapModel(PoseModel):
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__(skeleton, size, 2, padding, pixel_mean, pixel_std)
+        self._check_cells()
+        self.gives = "maps"
         self.backbone = backbone
         self.head = MapHead(backbone, len(skeleton))
 
@@ -127,7 +133,7 @@ class HeatmapModel(PoseModel):
         return self._read(self.head(features(self.backbone, self.normalised(images))[0]))
 
     def _read(self, maps: Float[Tensor, "B K h w"]) -> Prediction:
-        mu, peak = decode(maps.detach().float())
+        mu, peak = decode(maps.detach())
         return Prediction(mu, torch.ones_like(mu), peak.clamp(0, 1), self.law, maps)
 
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
@@ -177,6 +183,7 @@ class IntegralModel(PoseModel):
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
+        self._check_cells()
         self.backbone, self.normalisation, self.depth = backbone, normalisation, depth
         self.head = MapHead(backbone, len(skeleton) * (depth if dim == 3 else 1))
         self.fc_sigma = SigmaHead(backbone.channels, len(skeleton), dim) if predicts_sigma else None
@@ -184,7 +191,7 @@ class IntegralModel(PoseModel):
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop, in crop coordinates."""
         fine, coarse = features(self.backbone, self.normalised(images))
-        maps = self.head(fine).float()  # in half precision the mean of thousands of cells would be worth nothing
+        maps = self.head(fine)
         if self.dim == 3:
             maps = maps.unflatten(1, (-1, self.depth))  # B K z y x
         with torch.autocast(maps.device.type, enabled=False):

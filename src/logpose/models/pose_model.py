@@ -13,12 +13,16 @@ from logpose import geometry
 from logpose.geometry import PADDING
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from logpose.skeletons import Skeleton
-from logpose.structures import ErrorLaw, InputError, Prediction
+from logpose.structures import ErrorLaw, InputError, Material, Prediction
 
 __all__ = ["PoseModel", "SigmaHead"]
 
 SIGMA_FLOOR = 1e-6
 """Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""
+
+
+COARSEST = 32
+"""Pixels to a cell of the features of ResNets, and of an HRNet's coarsest branch."""
 
 
 class SigmaHead(nn.Linear):
@@ -54,8 +58,12 @@ class PoseModel(nn.Module, ABC):
 
     Raises:
         InputError: if there can be no such crops.
+
+    Attributes:
+        gives: what a loss can learn from.
     """
 
+    gives: Material = "places"
     pixel_mean: Tensor
     pixel_std: Tensor
     law_mean: Tensor
@@ -105,6 +113,11 @@ class PoseModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop."""
+
+    def _check_cells(self) -> None:
+        """Refuse sizes of which a map's cells are not whole pixels, or an HRNet's branches do not fit each other."""
+        if any(side % COARSEST for side in self.size):
+            raise InputError(f"this network takes crops of multiples of {COARSEST} pixels a side, not {self.size}")
 
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
         """Flip test: what a prediction on crops and one on the mirrored crops say together."""

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from logpose.geometry import PADDING
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.heatmap import MapHead, features
+from logpose.models.hrnet import HRNet
 from logpose.models.pose_model import PoseModel, SigmaHead, small_start
 from logpose.skeletons import Skeleton
 from logpose.structures import Prediction
@@ -56,6 +57,9 @@ class RegressionModel(PoseModel):
         small_start(self.fc_mu)
         self.fc_sigma = SigmaHead(backbone.channels, len(skeleton), dim) if predicts_sigma else None
         self.auxiliary_head = MapHead(backbone, len(skeleton)) if auxiliary else None
+        self.gives = "both" if auxiliary else "places"
+        if auxiliary or isinstance(backbone, HRNet):
+            self._check_cells()
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop, in crop coordinates."""

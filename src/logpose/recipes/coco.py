@@ -15,7 +15,7 @@ from logpose.data import Augmentation
 from logpose.losses import Gaussian, HeatmapLoss, L1Loss, L2Loss, Laplace, PoseLoss, RLELoss, WithHeatmaps
 from logpose.models import PoseModel, RegressionModel, create_backbone, load_backbone_weights
 from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD
-from logpose.recipe import Recipe, heatmaps, integral
+from logpose.recipe import Recipe, Watch, heatmaps, integral, regression_with_heatmaps
 from logpose.skeletons import Skeleton
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "coco_resnet50_rle_paper",
     "coco_resnet50_rle_released",
     "coco_resnet101_rle",
+    "coco_resnet152_384_heatmap",
     "coco_resnet152_384_rle",
     "coco_resnet152_384_rle_heatmaps_first",
     "coco_resnet152_rle",
@@ -114,9 +115,8 @@ def heatmaps_first(recipe: Recipe) -> Recipe:
     """
     epochs = max(1, round(recipe.epochs * 140 / 270))
     falls = (round(epochs * 90 / 140), round(epochs * 120 / 140))
-    # Cells are as many to a joint as in maps of 64×48.
-    loss = partial(HeatmapLoss, sigma=2.0 * recipe.size[0] / 256)
-    return replace(recipe, model=heatmaps, loss=loss, first=None, auxiliary=False, epochs=epochs, milestones=falls)
+    watch: Watch = "error_px" if recipe.watch == "nll" else recipe.watch  # maps claim nothing of their errors
+    return replace(recipe, model=heatmaps, loss=HeatmapLoss, first=None, epochs=epochs, milestones=falls, watch=watch)
 
 
 def coco_resnet50_rle_heatmaps_first() -> Recipe:
@@ -132,6 +132,11 @@ def coco_resnet152_384_rle_heatmaps_first() -> Recipe:
 def coco_resnet50_heatmap() -> Recipe:
     """SimplePose: ResNet-50 and three deconvolutions at 256×192 (Table 2a; the paper's authors have 71.0 AP)."""
     return replace(heatmaps_first(coco_resnet50_rle()), epochs=140, milestones=(90, 120))
+
+
+def coco_resnet152_384_heatmap() -> Recipe:
+    """SimplePose: ResNet-152 at 384×288, what the starred row of Table 3 begins with."""
+    return replace(coco_resnet50_heatmap(), backbone="resnet152", size=(384, 288))
 
 
 def coco_resnet50_integral() -> Recipe:
@@ -156,12 +161,12 @@ def coco_hrnet_w48_384_rle() -> Recipe:
 
 def coco_resnet50_l1_auxiliary() -> Recipe:
     """ResNet-50 by L1 with an auxiliary heatmap loss (Table 14; the paper has 57.5 AP at weight 1, 58.1 without)."""
-    return replace(of_the_paper(l1_with_heatmaps), auxiliary=True)
+    return replace(of_the_paper(l1_with_heatmaps), model=regression_with_heatmaps)
 
 
 def coco_resnet50_rle_auxiliary() -> Recipe:
     """ResNet-50 by RLE with an auxiliary heatmap loss (Table 14; the paper has 70.4 AP at weight 1, 70.5 without)."""
-    return replace(of_the_paper(rle_with_heatmaps), auxiliary=True)
+    return replace(of_the_paper(rle_with_heatmaps), model=regression_with_heatmaps)
 
 
 def l1_with_heatmaps() -> WithHeatmaps:

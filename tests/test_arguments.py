@@ -7,7 +7,7 @@ import pytest
 from logpose.arguments import command_parser
 from logpose.cli import COMMANDS, main
 
-EVERY = ["demo", "train", "eval", "predict", "recipes", "inspect", "synth", "convert"]
+EVERY = ["demo", "train", "eval", "predict", "recipes", "inspect", "synth", "convert", "complexity"]
 
 
 def run(capsys, *words):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from logpose.losses import L1Loss, RLELoss
 from logpose.recipe import labelled_people
 from logpose.recipes.coco import coco_resnet18_rle
 from logpose.training import fit
+from tables import cell
 
 LOSSES = {"RLE": RLELoss, "L1": L1Loss}
 SHOWN = ("nme", "error_px", "pck@0.05", "ap", "nll", "coverage@0.9", "sigma_rank", "minutes")
@@ -56,11 +56,7 @@ def main() -> None:
     print("| loss | " + " | ".join(SHOWN) + " |\n|" + "---|" * (len(SHOWN) + 1))
     for name in LOSSES:
         rows = [row for key, row in figures.items() if key.rpartition("-")[0] == name]
-        cells = []
-        for shown in SHOWN:
-            values = [row[shown] for row in rows if shown in row]
-            spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.4f}{spread}" if values else "–")
+        cells = [cell([row[shown] for row in rows if shown in row], digits=4) for shown in SHOWN]
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from torch import Tensor, nn
 
 from logpose.losses import Gaussian, Laplace, LikelihoodLoss, RLELoss
 from logpose.losses.likelihood import LAW_DRAWS, Distribution
+from tables import cell
 
 LEVELS = (0.5, 0.9, 0.95)
 CURVE = tuple(round(0.05 * i, 2) for i in range(1, 20))
@@ -202,11 +202,7 @@ def table(figures: dict[str, dict[str, Any]], seeds: int) -> str:
     lines = ["| law | D | loss | " + " | ".join(SHOWN) + " |", "|" + "---|" * (3 + len(SHOWN))]
     for law, dim, loss in sorted({tuple(json.loads(key)[:3]) for key in figures}, key=str):
         rows = [figures[key] for s in range(seeds) if (key := json.dumps([law, dim, loss, s])) in figures]
-        cells = []
-        for name in SHOWN:
-            values = [row[name] for row in rows]
-            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}")
+        cells = [cell([row[name] for row in rows]) for name in SHOWN]
         lines.append(f"| {law} | {dim} | {loss} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

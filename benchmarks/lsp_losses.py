@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,6 +43,7 @@ from logpose.recipes.lsp import (
 )
 from logpose.structures import LEVELS
 from logpose.training import fit
+from tables import cell
 
 
 def by(loss: Callable[[], Any]) -> Callable[[], Recipe]:
@@ -96,11 +96,7 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
     lines = ["| system | seeds | " + " | ".join(SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 2)]
     for loss in SYSTEMS:
         rows = [row for key, row in figures.items() if key.rpartition("-")[0] == loss]
-        cells = []
-        for name in SHOWN:
-            values = [row[name] for row in rows if name in row]
-            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "–")
+        cells = [cell([row[name] for row in rows if name in row]) for name in SHOWN]
         if rows:
             lines.append(f"| {loss} | {len(rows)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

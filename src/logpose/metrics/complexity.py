@@ -86,21 +86,14 @@ def complexity(network: nn.Module, size: tuple[int, int], backbone: str = "backb
 
 def _as_printed(module: nn.Module, given: tuple[Any, ...], out: Any) -> int:
     """What the paper's counter charges for a module without parts; nothing for activations."""
-    if isinstance(module, nn.ConvTranspose2d):
-        # By its output's elements, as if it were a convolution; each input's element meets as many weights.
-        return int(out.numel() * module.in_channels // module.groups * _area(module))
-    if isinstance(module, nn.Conv2d):
-        return int(out.numel() * module.in_channels // module.groups * _area(module))
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):  # both by their output's elements
+        height, width = module.kernel_size
+        return int(out.numel() * module.in_channels // module.groups * height * width)
     if isinstance(module, nn.BatchNorm2d):
         return 2 * int(given[0].numel())
     if isinstance(module, nn.Linear):
         return module.in_features * int(out.numel())
     return 0
-
-
-def _area(module: nn.Conv2d | nn.ConvTranspose2d) -> int:
-    height, width = module.kernel_size
-    return int(height * width)
 
 
 class _Pooled(torch.overrides.TorchFunctionMode):

@@ -173,7 +173,9 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
     wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
     if isinstance(backbone, HRNet) and backbone.neck and not any(key in state for key in wrong):
-        of_neck = wanted.keys() - HRNet(backbone.fine_channels, neck=False).state_dict().keys()
+        with torch.device("meta"):  # for its names alone
+            without = HRNet(backbone.fine_channels, neck=False).state_dict().keys()
+        of_neck = wanted.keys() - without
         if wrong and set(wrong) <= of_neck:  # weights of a network that draws maps
             log.warning("%s: has no neck of %s, which begins with random weights", source, name)
             wrong = []

@@ -75,10 +75,10 @@ def decode(maps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Floa
     pixel it was made from.
     """
     height, width = maps.shape[2:]
-    peak, at = maps.flatten(2).max(dim=2)
+    flat = maps.flatten(2)
+    peak, at = flat.max(dim=2)
     x, y = at % width, at // width
     inside = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
-    flat = maps.flatten(2)
 
     def value(of: Tensor) -> Tensor:
         return flat.gather(2, of.clamp(0, height * width - 1)[..., None])[..., 0]

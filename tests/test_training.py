@@ -200,6 +200,11 @@ class TestTwoStages:
         for settings in (tmp_path / "config.yaml", tmp_path / "first" / "config.yaml"):
             assert yaml.safe_load(settings.read_text())["weights"] == "random"
 
+    def test_what_is_refused_in_the_first_leaves_nothing(self, recipe, tmp_path):
+        with pytest.raises(InputError, match="--data"):
+            fit(replace(recipe, data=None), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
     def test_interrupted_in_the_first_it_goes_on(self, recipe, tmp_path):
         class StopFirst(Callback):
             def on_train_epoch_end(self, trainer, module):

@@ -29,7 +29,13 @@ from logpose.structures import Batch, InputError
 mend_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
 from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar  # noqa: E402
+from lightning.pytorch.callbacks import (  # noqa: E402
+    Callback,
+    LambdaCallback,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichProgressBar,
+)
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402
 
 __all__ = ["PoseModule", "Run", "fit", "learning_rate"]
@@ -187,8 +193,9 @@ def fit(
         if resume is None or resume.parent.resolve() == before.resolve():
             stage = recipe.first(recipe)
             if resume is None or read(resume).get("epoch", -1) + 1 < stage.epochs:
-                save_config(recipe, folder)  # so that the run can be gone on with from here on
-                run = fit(stage, before, resume, callbacks, loggers)
+                # Once nothing is left to refuse: from there on the run can be gone on with.
+                begun = LambdaCallback(on_fit_start=partial(_keep_config, recipe, folder))
+                run = fit(stage, before, resume, (*callbacks, begun), loggers)
                 if run.interrupted:
                     return replace(run, folder=folder)
             resume = None
@@ -310,6 +317,11 @@ def save_config(recipe: Recipe, folder: Path) -> None:
     fields = {**plain_fields(recipe), "augmentation": asdict(recipe.augmentation)}
     plain = json.loads(json.dumps(fields, default=lambda path: str(Path(path).absolute())))  # resumed from anywhere
     (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+
+
+def _keep_config(recipe: Recipe, folder: Path, trainer: L.Trainer, _: L.LightningModule) -> None:
+    if trainer.is_global_zero:
+        save_config(recipe, folder)
 
 
 def say_problems(people: People, prefix: str = "") -> None:

@@ -1,0 +1,140 @@
+"""Errors of poses in space: as they stand, after the best similarity, and from one frame to the next.
+
+Lengths go in and come out in millimetres. Nothing is moved to a root here: who measures relative to the root, as
+Human3.6M's protocols do, subtracts it from both sides first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from logpose.metrics.pck import distances
+
+__all__ = ["procrustes", "spatial_errors", "velocity_error"]
+
+# Joints that differ by no more than this share of their coordinates lie in one point: what is left is rounding.
+ONE_POINT = 1e-12
+
+
+def procrustes(
+    predicted: Float[np.ndarray, "N K 3"],
+    truth: Float[np.ndarray, "N K 3"],
+    visible: Float[np.ndarray, "N K"] | Int[np.ndarray, "N K"] | None = None,
+) -> Float[np.ndarray, "N K 3"]:
+    """Each predicted pose after the similarity that brings it nearest to the truth (Umeyama 1991, eq. 40-42).
+
+    The similarity is a scale, a rotation without reflection and a translation; it minimises the sum of squared
+    distances over the pose's labelled joints. A pose that leaves it open takes one of the best: predicted joints that
+    all lie in one point get scale 0 and go to the mean of the labels; so does a single labelled joint.
+
+    Args:
+        predicted: positions in any one unit; anything where there is no label.
+        truth: labels in the same unit; anything where there is none.
+        visible: above 0 where there is a label; None: everywhere.
+
+    Returns:
+        the moved poses in the same unit; NaN where there is no label, and only there.
+
+    Raises:
+        ValueError: a labelled joint's position or label is not finite.
+    """
+    labelled = np.ones(truth.shape[:2], dtype=bool) if visible is None else visible > 0
+    source, target = (np.where(labelled[..., None], x, 0).astype(np.float64) for x in (predicted, truth))
+    for name, positions in (("position", source), ("label", target)):
+        if not (finite := np.isfinite(positions).all(axis=-1)).all():
+            pose, joint = np.argwhere(~finite)[0]
+            raise ValueError(f"pose {pose}: the {name} of joint {joint} is not finite")
+
+    count = np.maximum(labelled.sum(axis=1), 1)[:, None, None]
+    source_mean, target_mean = (x.sum(axis=1, keepdims=True) / count for x in (source, target))
+    size = np.abs(source).max(axis=(1, 2), initial=0)
+    source = np.where(labelled[..., None], source - source_mean, 0)
+
+    u, stretch, vt = np.linalg.svd(np.swapaxes(source, 1, 2) @ (target - target_mean))
+    # Where the best orthogonal matrix mirrors, the best rotation turns back the axis that matters least.
+    sign = np.ones_like(stretch)
+    sign[:, -1] = np.where(np.linalg.det(u @ vt) < 0, -1, 1)
+    rotation = (u * sign[:, None]) @ vt
+    spread = (source**2).sum(axis=(1, 2))
+    scale = np.zeros_like(spread)
+    np.divide((stretch * sign).sum(axis=1), spread, out=scale, where=spread > (ONE_POINT * size) ** 2)
+    moved = scale[:, None, None] * (source @ rotation) + target_mean
+    return np.where(labelled[..., None], moved, np.nan)
+
+
+def velocity_error(
+    predicted: Float[np.ndarray, "N K 3"], truth: Float[np.ndarray, "N K 3"], sequence: Int[np.ndarray, "N"]
+) -> float:
+    """Mean distance of the predicted from the true displacement between frames: MPJVE (Pavllo et al. 2019).
+
+    Args:
+        predicted: positions, rows in the order of the frames.
+        truth: labels in the same unit; NaN where there is none, and a step from or to such a joint is left out.
+        sequence: number of the video that each row is from; neighbouring rows with the same number are neighbouring
+            frames, and no step is taken from one video to another.
+
+    Returns:
+        in the labels' unit per frame; NaN where no two labels follow each other.
+    """
+    follows = sequence[1:] == sequence[:-1]
+    true_step = np.diff(truth.astype(np.float64), axis=0)[follows]
+    step = np.diff(predicted.astype(np.float64), axis=0)[follows]
+    labelled = ~np.isnan(true_step).any(axis=-1)
+    if not labelled.any():
+        return float("nan")
+    return float(np.linalg.norm(step[labelled] - true_step[labelled], axis=-1).mean())
+
+
+def spatial_errors(
+    predicted: Float[np.ndarray, "N K 3"],
+    truth: Float[np.ndarray, "N K 3"],
+    visible: Float[np.ndarray, "N K"] | Int[np.ndarray, "N K"],
+    groups: Sequence[str],
+    joints: Sequence[str],
+    sequence: Int[np.ndarray, "N"] | None = None,
+) -> dict[str, float]:
+    """Figures of poses in space, as Human3.6M's tables print them (protocol 1: MPJPE, protocol 2: PA-MPJPE).
+
+    Args:
+        predicted: positions in mm.
+        truth: labels in mm; anything where `visible` is 0.
+        visible: above 0 where there is a label.
+        groups: what each pose belongs to, an action for instance; letter case is ignored.
+        joints: names of the K joints.
+        sequence: as `velocity_error` takes it.
+
+    Returns:
+        lengths in mm; NaN where nothing is labelled. `mpjpe` and `pa_mpjpe` (after `procrustes`): means over all
+        labelled joints of all poses; `mpjpe_mean` and `pa_mpjpe_mean`: means over the groups of each group's mean, if
+        there is more than one; `velocity`, in mm per frame, if labels follow each other in a sequence; `mpjpe_GROUP`
+        of each group, in lower case with _ for a space; `mpjpe_joint_NAME` of each joint.
+
+    Raises:
+        ValueError: there is not one group to a pose or one name to a joint; a labelled position is not finite.
+    """
+    if truth.shape[:2] != (len(groups), len(joints)):
+        raise ValueError(f"{len(groups)} groups and {len(joints)} joints' names for poses of shape {truth.shape}")
+    flags = (visible > 0).astype(np.int64)
+    predicted, truth = (np.where(flags[..., None] > 0, x, np.nan).astype(np.float64) for x in (predicted, truth))
+    aligned = distances(procrustes(predicted, truth, flags), truth, flags)
+    plain = distances(predicted, truth, flags)
+    group = np.array([name.lower().replace(" ", "_") for name in groups], dtype=np.str_)
+    names = np.unique(group)
+
+    figures = {"mpjpe": _mean(plain), "pa_mpjpe": _mean(aligned)}
+    if len(names) > 1:
+        for name, apart in (("mpjpe_mean", plain), ("pa_mpjpe_mean", aligned)):
+            figures[name] = _mean(np.array([_mean(apart[group == g]) for g in names]))
+    if sequence is not None and not np.isnan(velocity := velocity_error(predicted, truth, sequence)):
+        figures["velocity"] = velocity
+    figures |= {f"mpjpe_{g}": _mean(plain[group == g]) for g in names}
+    return figures | {f"mpjpe_joint_{joint}": _mean(plain[:, k]) for k, joint in enumerate(joints)}
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of what is known; NaN of nothing."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")

@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose.skeletons import COCO, DEFAULT_OKS_SIGMA, H36M, LSP, MPII, Skeleton
+from logpose.skeletons import COCO, DEFAULT_OKS_SIGMA, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
 from logpose.structures import InputError
 
-KNOWN = {"COCO": COCO, "MPII": MPII, "LSP": LSP, "H36M": H36M}
+KNOWN = {
+    "COCO": COCO,
+    "MPII": MPII,
+    "LSP": LSP,
+    "H36M": H36M,
+    "H36M_LIFTING": H36M_LIFTING,
+    "HUMANEVA": HUMANEVA,
+}
 
 # Written by hand from the data sets' own descriptions, as the released code has them.
 PAIRS = {
@@ -19,8 +26,10 @@ PAIRS = {
     "MPII": {(0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)},
     "LSP": {(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)},
     "H36M": {(1, 4), (2, 5), (3, 6), (11, 14), (12, 15), (13, 16)},
+    "H36M_LIFTING": {(1, 4), (2, 5), (3, 6), (11, 14), (12, 15), (13, 16)},
+    "HUMANEVA": {(2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13)},
 }
-COUNTS = {"COCO": 17, "MPII": 16, "LSP": 14, "H36M": 18}
+COUNTS = {"COCO": 17, "MPII": 16, "LSP": 14, "H36M": 18, "H36M_LIFTING": 17, "HUMANEVA": 15}
 
 each = pytest.mark.parametrize("name", KNOWN)
 
@@ -70,6 +79,12 @@ def test_every_joint_hangs_together(name: str) -> None:
     for _ in KNOWN[name].joints:
         reached |= {i for bone in KNOWN[name].bones if reached & set(bone) for i in bone}
     assert set(range(COUNTS[name])) - reached == ({17} if name == "H36M" else set())
+
+
+def test_humaneva_has_the_bones_of_videopose3d() -> None:
+    parents = [-1, 0, 1, 2, 3, 1, 5, 6, 0, 8, 9, 0, 11, 12, 1]  # its HumanEva skeleton
+    assert set(HUMANEVA.bones) == {(parent, joint) for joint, parent in enumerate(parents) if parent >= 0}
+    assert HUMANEVA.root == H36M_LIFTING.root == (0,)
 
 
 def test_coco_is_cocos() -> None:

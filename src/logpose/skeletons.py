@@ -10,7 +10,7 @@ from typing import Any
 
 from logpose.structures import InputError
 
-__all__ = ["COCO", "DEFAULT_OKS_SIGMA", "H36M", "LSP", "MPII", "Skeleton"]
+__all__ = ["COCO", "DEFAULT_OKS_SIGMA", "H36M", "H36M_LIFTING", "HUMANEVA", "LSP", "MPII", "Skeleton"]
 
 DEFAULT_OKS_SIGMA = 0.05
 """OKS standard deviation (relative to the square root of the area) of a joint that nobody measured one for.
@@ -92,13 +92,21 @@ class Skeleton:
     @cached_property
     def torso(self) -> tuple[tuple[int, int], ...]:
         """The torso's diagonals, a shoulder and the opposite hip, by the joints' names; empty where one is missing."""
+        ends = [(self.joints_of(a, ["shoulder"]), self.joints_of(b, ["hip"])) for a, b in list(_SIDES.items())[:2]]
+        return tuple((shoulders[0], hips[0]) for shoulders, hips in ends if shoulders and hips)
+
+    @cached_property
+    def root(self) -> tuple[int, ...]:
+        """The joints whose middle positions in space are relative to: the pelvis, or else both hips; may be empty."""
         words = [set(_words(joint)) for joint in self.joints]
+        pelvis = tuple(i for i, w in enumerate(words) if w & {"pelvis", "root"})
+        hips = tuple(i for i, w in enumerate(words) if "hip" in w)
+        return pelvis[:1] or (hips if len(hips) == 2 else ())
 
-        def place(side: str, part: str) -> int | None:
-            return next((i for i, w in enumerate(words) if part in w and w & {side, side[0]}), None)
-
-        ends = [(place(side, "shoulder"), place(_SIDES[side], "hip")) for side in ("left", "right")]
-        return tuple((a, b) for a, b in ends if a is not None and b is not None)
+    def joints_of(self, side: str, parts: Sequence[str]) -> tuple[int, ...]:
+        """The joints of one side, "left" or "right", whose names have one of these words."""
+        words = [set(_words(joint)) for joint in self.joints]
+        return tuple(i for i, w in enumerate(words) if w & {side, side[0]} and w & set(parts))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers that `from_dict` reads back; stored in checkpoints."""
@@ -223,5 +231,21 @@ H36M = Skeleton(
     bones=(
         *((0, 1), (1, 2), (2, 3), (0, 4), (4, 5), (5, 6), (0, 7), (7, 8), (8, 9), (9, 10)),
         *((8, 11), (11, 12), (12, 13), (8, 14), (14, 15), (15, 16)),
+    ),
+)
+
+# The joints that 3-D figures are of; the 17 of the data set's 32 that VideoPose3D keeps, in its order.
+H36M_LIFTING = Skeleton("person", H36M.joints[:17], H36M.bones)
+
+# HumanEva's 15 joints in VideoPose3D's order; it has one point for neck and chest, and one for the head.
+HUMANEVA = Skeleton(
+    "person",
+    (
+        *("pelvis", "thorax", "l_shoulder", "l_elbow", "l_wrist", "r_shoulder", "r_elbow", "r_wrist"),
+        *("l_hip", "l_knee", "l_ankle", "r_hip", "r_knee", "r_ankle", "head"),
+    ),
+    bones=(
+        *((0, 1), (1, 2), (2, 3), (3, 4), (1, 5), (5, 6), (6, 7)),
+        *((0, 8), (8, 9), (9, 10), (0, 11), (11, 12), (12, 13), (1, 14)),
     ),
 )

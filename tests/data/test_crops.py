@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import distributed
 
+from logpose.cameras import Camera
 from logpose.data.crops import Crops, EpochSampler, InMemory, People, collate, crop_loader
 from logpose.data.transforms import Augmentation, CropTransform
 from logpose.geometry import from_crop
 from logpose.skeletons import COCO
+from logpose.space import InSpace, Space
 from logpose.structures import Batch, Sample
 
 SIZE = (24, 16)
@@ -200,3 +202,27 @@ def test_in_memory_reads_once() -> None:
     assert [some[i].id for i in range(len(some))] == [4, 1]
     assert isinstance(kept, People)
     assert isinstance(people, People)
+
+
+def test_in_memory_asks_once_where_somebody_is() -> None:
+    class Known(Noise):
+        """They are at a depth of their number."""
+
+        evaluated = (0, 5)
+
+        def space(self, index: int) -> Space:
+            self.asked += 1
+            return Space(np.full((17, 3), float(index)), Camera(np.ones(2), np.zeros(2)))
+
+    people = Known(6)
+    some = InMemory(people, [4, 1])
+    assert isinstance(some, InSpace)
+    assert some.evaluated == (0, 5)
+    assert people.asked == 2, "none is asked for who may never be wanted"
+    assert [some.space(i).joints[0, 0] for i in (1, 0, 1, 1)] == [1, 4, 1, 1]
+    assert people.asked == 4
+    assert InMemory(some).space(0) is some.space(0)
+    plain = InMemory(Noise(2))
+    assert not isinstance(plain, InSpace)
+    with pytest.raises(TypeError, match="in space"):
+        plain.space(0)

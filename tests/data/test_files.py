@@ -35,6 +35,13 @@ LAYOUTS = {
         {"train": "annot/train.json", "val": "annot/valid.json"},
         ["annot/trainval.json", "annot/test.json"],
     ),
+    "Human3.6M": (
+        {
+            "train": "annotations/Sample_trainmin_train_Human36M_protocol_2.json",
+            "val": "annotations/Sample_64_test_Human36M_protocol_2.json",
+        },
+        ["annotations/annot_mpii.json", "annotations/val.json"],
+    ),
     "one": ({"train": "all.json", "val": "all.json"}, []),
 }
 
@@ -58,6 +65,10 @@ def test_a_file_is_both_parts(tmp_path: Path) -> None:
         (["a.json", "b.json"], r"'train' in its name, has a\.json, b\.json"),
         (["train.json", "train_2.json", "val.json"], r"'train' in its name, has train\.json, train_2\.json"),
         (["train.json", "test.json"], r"'val' in its name, has test\.json, train\.json"),
+        (
+            ["Sample_train_Human36M_protocol_2.json", "Sample_20_test_Human36M.json", "Sample_64_test_Human36M.json"],
+            r"'test' in its name, has Sample_20_test_Human36M\.json, Sample_64",
+        ),
     ],
 )
 def test_annotation_files_that_nothing_tells_apart(tmp_path: Path, names: list[str], message: str) -> None:
@@ -85,6 +96,21 @@ def test_the_content_tells_the_format(tmp_path: Path, coco_folder: Path) -> None
     savemat(tmp_path / "joints.mat", {"joints": np.zeros((3, 3, 3))})
     with pytest.raises(InputError, match="joints must be 14×3×N"):
         open_people(tmp_path / "joints.mat")
+
+
+def test_people_in_space(tmp_path: Path) -> None:
+    """Whichever list comes first, and however long it is; a COCO file with cameras is one still."""
+    image = {"id": 1, "file_name": "a.jpg", "cam_param": {}}
+    pose = {"image_id": 1, "bbox": [1, 2, 3, 4], "keypoints_world": [[0, 0, 0]] * 17}
+    for first, then in (("images", "annotations"), ("annotations", "images")):
+        content = {"images": [image] * 900, "annotations": [pose] * 900}
+        file = write(tmp_path, json.dumps({key: content[key] for key in (first, then)}), "space.json")
+        assert file.stat().st_size > 2**17
+        with pytest.raises(InputError, match=r"the first of 900 wrong rows: .* needs cam_param with"):
+            open_people(file)
+    coco = {"categories": [], "images": [image], "annotations": [pose]}
+    with pytest.raises(InputError, match="none of its 1 annotations has keypoints"):
+        open_people(write(tmp_path, json.dumps(coco), "coco.json"))
 
 
 @pytest.mark.parametrize("name", ["gone.json", "gone.mat"])

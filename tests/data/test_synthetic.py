@@ -337,6 +337,52 @@ def test_number_of_people() -> None:
     assert {len(SyntheticPeople(9, size=SIZE, people=(1, 1)).scene(i).people) for i in range(9)} == {1}
 
 
+# --- Depth ---------------------------------------------------------------------------------------------------------
+
+
+def test_depth_is_relative_to_the_middle_of_the_hips(scenes: list[Scene]) -> None:
+    deep = SyntheticPeople(COUNT, seed=7, size=SIZE, depth=True)
+    for index in (0, 3, 17):
+        person, sample = scenes[index].people[0], deep[index]
+        expected = 1000 * (person.joints[:, 2] - (person.joints[11, 2] + person.joints[12, 2]) / 2)
+        np.testing.assert_allclose(sample.keypoints[:, 2], np.where(person.visible > 0, expected, 0))
+        np.testing.assert_array_equal(sample.keypoints[:, :2], person.keypoints)
+        np.testing.assert_array_equal(sample.image, scenes[index].image)
+
+
+def test_where_somebody_is_in_space(data: SyntheticPeople, scenes: list[Scene]) -> None:
+    space, person = data.space(6), scenes[6].people[0]
+    np.testing.assert_allclose(space.joints, 1000 * person.joints)
+    np.testing.assert_allclose(space.camera.project(space.joints), person.truth, atol=1e-6)
+    noisy = SyntheticPeople(COUNT, seed=7, size=SIZE, noise=NOISE, depth=True).space(6)
+    np.testing.assert_array_equal(noisy.joints, space.joints)  # the truth, whatever the labels
+    assert data.evaluated == tuple(range(17))
+
+
+@pytest.mark.parametrize("noise", [NOISE, LabelNoise(dof=float("inf"))])
+def test_depths_have_errors_of_the_same_law_and_size(noise: LabelNoise) -> None:
+    flat, deep, true = (
+        SyntheticPeople(COUNT, seed=7, size=SIZE, noise=law, depth=depth)
+        for law, depth in ((noise, False), (noise, True), (None, True))
+    )
+    errors, pixels = [], []
+    for index in range(COUNT):
+        scene, labels = flat.scene(index), deep[index].keypoints
+        person = scene.people[0]
+        labelled = person.visible > 0
+        np.testing.assert_array_equal(labels[:, :2], person.keypoints)  # pixels as without depth
+        assert (labels[~labelled] == 0).all()
+        millimetres = person.std[:, 0] * 1000 * person.joints[:, 2] / scene.focal  # of a pixel at that distance
+        errors.append(((labels - true[index].keypoints)[:, 2] / millimetres)[labelled])
+        pixels.append(((person.keypoints - person.truth)[:, 0] / person.std[:, 0])[labelled])
+    standard, beside = np.concatenate(errors), np.concatenate(pixels)
+    nu = noise.dof
+    law = stats.norm() if np.isinf(nu) else stats.t(nu, scale=((nu - 2) / nu) ** 0.5)
+    assert stats.kstest(standard, law.cdf).pvalue > 1e-3
+    assert abs(stats.spearmanr(standard, beside).statistic) < 4 / len(standard) ** 0.5
+    np.testing.assert_array_equal(deep[5].keypoints, deep[5].keypoints)
+
+
 # --- Label noise ---------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logpose.data.images import read_image
-from logpose.data.transforms import Augmentation, CropTransform, cut
+from logpose.data.transforms import Augmentation, CropTransform, cut, tint
 from logpose.geometry import apply_affine, from_crop
 from logpose.skeletons import COCO, MPII, Skeleton
 from logpose.structures import Batch, InputError, Sample
@@ -193,13 +193,14 @@ def test_unlabelled_joints_have_no_weight_and_no_number(dim: int) -> None:
     person.visible[1] = 1
     person.keypoints[::2] = math.nan
     if dim == 3:
-        person.keypoints = np.column_stack([person.keypoints, np.arange(17.0)])
+        person.keypoints = np.column_stack([person.keypoints, 1000.0 * np.arange(17.0)])
+        person.keypoints[2, 2] = math.nan
     batch = CropTransform(COCO, SIZE)(person, 0, rng())
     assert batch.weight[0].tolist() == [float(i % 2) for i in range(17)]
-    assert not batch.target[0, ::2, :2].any()
+    assert not batch.target[0, ::2].any()
     assert batch.target.isfinite().all()
     if dim == 3:
-        assert batch.target[0, 1::2, 2].tolist() == list(range(1, 17, 2))
+        assert batch.target[0, 1::2, 2].tolist() == [0.5 * i for i in range(1, 17, 2)]  # 2 m to a unit
 
 
 def test_outside_joints_are_supervised_or_masked() -> None:
@@ -217,11 +218,35 @@ def test_outside_joints_are_supervised_or_masked() -> None:
     np.testing.assert_array_equal(masked.target[0, 5:], supervised.target[0, 5:])
 
 
+def test_depths_out_of_range_are_masked_and_unknown_ones_are_not() -> None:
+    person = sample()
+    depth = np.linspace(-900, 900, 17)
+    depth[[2, 5, 7, 8]] = 1001, -1001, 1000, math.nan
+    person.keypoints = np.column_stack([person.keypoints, depth])
+    supervised, masked = (CropTransform(COCO, SIZE, outside=how)(person, 0, rng()) for how in ("supervise", "mask"))
+    assert supervised.weight.tolist() == [[1.0] * 17]
+    assert np.flatnonzero(masked.weight[0] == 0).tolist() == [2, 5]
+    assert not masked.target[0, [2, 5]].any()
+    np.testing.assert_allclose(supervised.target[0, :, 2], depth / 2000, rtol=1e-6)
+    plane = CropTransform(COCO, SIZE)(sample(), 0, rng())
+    np.testing.assert_array_equal(supervised.target[..., :2], plane.target)
+
+
+def test_a_mirror_leaves_depths_with_their_joints() -> None:
+    person = sample()
+    person.keypoints = np.column_stack([person.keypoints, 10.0 * np.arange(17)])
+    person.keypoints[COCO.joints.index("left_knee"), 2] = math.nan
+    mirrored = CropTransform(COCO, SIZE, Augmentation(0, 0, 0, 0, flip_probability=1))(person, 0, rng())
+    expected = 10 * np.array(COCO.flip_index) / 2000
+    expected[COCO.joints.index("right_knee")] = math.nan
+    np.testing.assert_allclose(mirrored.target[0, :, 2], expected, rtol=1e-6)
+
+
 def test_the_sample_is_left_alone() -> None:
     person = sample()
     before = person.keypoints.copy(), person.visible.copy(), person.box.copy(), person.image.copy()
     for seed in range(8):
-        CropTransform(COCO, SIZE, Augmentation(), outside="mask")(person, 0, rng(seed))
+        CropTransform(COCO, SIZE, Augmentation(occlusion=0.7, colour=0.2), outside="mask")(person, 0, rng(seed))
     for old, new in zip(before, (person.keypoints, person.visible, person.box, person.image), strict=True):
         assert np.array_equal(old, new)
 
@@ -280,6 +305,129 @@ def test_how_mmpose_varies_them() -> None:
     padded = np.array([12, 16]) / plain[0, 0]  # of the region before it is scaled
     assert ((np.abs(shown) / padded).max(axis=0) > 0.155).all()
     assert ((np.abs(shown) / padded).max(axis=0) <= 0.16 + 1e-6).all()
+
+
+def test_how_the_released_3d_code_varies_them() -> None:
+    # simple_transform_3d.py: scale × clip(N(0, .3) + 1, .7, 1.3); turned in 60 % by clip(N(0, 30°), ±60°).
+    augmentation = Augmentation(0.3, 60, 0.6, half_body_probability=0, flip_probability=0, draws="clipped")
+    plain, found = matrices(STILL, 1)[0], matrices(augmentation, 1500)
+    extent = 1 / np.array([math.sqrt(np.linalg.det(m[:, :2] / plain[0, 0])) for m in found])
+    assert (extent.min(), extent.max()) == pytest.approx((0.7, 1.3), abs=1e-5)
+    # Of a normal 31.7 % lie beyond one standard deviation and 4.6 % beyond two.
+    assert (np.abs(extent - 1) > 0.3 - 1e-5).mean() == pytest.approx(0.317, abs=0.04)
+    inside = extent[np.abs(extent - 1) < 0.3 - 1e-5]
+    assert ((inside - 1) / 0.3).std() == pytest.approx(0.5396, abs=0.03)
+    angle = np.abs([math.degrees(math.atan2(m[0, 1], m[1, 1])) for m in found])
+    assert (angle > 1e-4).mean() == pytest.approx(0.6, abs=0.04)
+    turned = angle[angle > 1e-4]
+    assert turned.max() == pytest.approx(60, abs=1e-3)
+    assert (turned > 60 - 1e-3).mean() == pytest.approx(0.046, abs=0.025)
+    assert np.median(turned) == pytest.approx(0.6745 * 30, abs=2)
+
+
+# Noise and colour
+
+NOISY = Augmentation(0.2, 30, 0.5, 0, occlusion=0.7, colour=0.2, draws="clipped")
+
+
+def flat(value: int = 90, box: tuple[float, ...] = (60, 30, 120, 160)) -> Sample:
+    """A person in a picture of one grey."""
+    person = sample(image=np.full((240, 320, 3), value, np.uint8))
+    person.box = np.array(box, dtype=float)
+    return person
+
+
+def hidden(batch: Batch, value: int = 90) -> np.ndarray:
+    """Pixels of a crop of `flat` that are neither its grey nor outside it."""
+    image = batch.images[0].permute(1, 2, 0).numpy().astype(int)
+    return (image != value).any(axis=-1)
+
+
+def test_what_is_off_draws_nothing() -> None:
+    r = rng(3)
+    CropTransform(COCO, SIZE, STILL)(sample(), 0, r)
+    expected = rng(3)
+    expected.random(), expected.uniform(-1, 1), expected.random(), expected.random()  # half, scale, rotation, flip
+    assert r.bit_generator.state == expected.bit_generator.state
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=20)
+def test_noise_and_colour_leave_the_labels_alone(seed: int) -> None:
+    person = sample(seed)
+    plain = Augmentation(0.2, 30, 0.5, 0, draws="clipped")
+    noisy, quiet = (CropTransform(COCO, SIZE, a)(person, 0, rng(seed)) for a in (NOISY, plain))
+    for name in ("target", "weight", "to_image"):
+        assert torch.equal(getattr(noisy, name), getattr(quiet, name))
+    assert torch.equal(noisy.images, CropTransform(COCO, SIZE, NOISY)(person, 0, rng(seed)).images)
+
+
+def test_a_rectangle_of_noise_hides_part_of_the_box() -> None:
+    # The box in the crop of 192 × 256: the region is 1.25 × 160 high, 256 pixels; so 1.28 pixels to one.
+    only_noise = Augmentation(0, 0, 0, 0, 0, occlusion=0.7)
+    shares, aspects, inside = [], [], []
+    for seed in range(300):
+        where = hidden(CropTransform(COCO, (256, 192), only_noise)(flat(), 0, rng(seed)))
+        rows, columns = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
+        high, wide = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+        assert where[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean() > 0.98, "not a full rectangle"
+        shares.append(where.sum() / (120 * 160 * 1.28**2))
+        aspects.append(high / wide)
+        low, far = 256 / 2 - 80 * 1.28, 256 / 2 + 80 * 1.28
+        inside.append(low - 1 <= rows[0] and rows[-1] <= far + 1)
+    assert max(shares) <= 0.72
+    assert max(shares) > 0.6
+    assert np.mean(shares) == pytest.approx(0.33, abs=0.06)  # the largest are rejected where they leave the picture
+    assert 0.25 < min(aspects) < 0.5
+    assert 2.5 < max(aspects) < 4
+    assert np.mean(inside) > 0.8  # the tallest stick out of the box
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_the_rectangle_turns_with_the_picture(flip: float) -> None:
+    turning = Augmentation(0.2, 60, 1.0, 0, flip, occlusion=0.5)
+    complete = 0
+    for seed in range(40):
+        batch = CropTransform(COCO, (256, 256), turning)(flat(box=(100, 60, 100, 100)), 0, rng(seed))
+        rows, columns = np.nonzero(hidden(batch))
+        to_image = batch.to_image[0].double().numpy()
+        points = apply_affine(to_image, np.column_stack([columns, rows]).astype(float))
+        pixel = abs(np.linalg.det(to_image[:, :2]))  # of the crop, in those of the picture
+        extent = np.ptp(points, axis=0) + math.sqrt(pixel)
+        # What is hidden fills an upright rectangle of the picture, of which the crop is a turned part.
+        whole = (np.array([rows.min(), columns.min()]) > 0).all() and max(rows.max(), columns.max()) < 255
+        edge = math.sqrt(pixel) * extent.sum()
+        assert not whole or pixel * len(rows) == pytest.approx(np.prod(extent), rel=0.07, abs=1.5 * edge)
+        complete += whole
+    assert complete > 20
+
+
+def test_noise_is_of_all_values() -> None:
+    batch = CropTransform(COCO, (256, 192), Augmentation(0, 0, 0, 0, 0, occlusion=1.0))(flat(), 0, rng(1))
+    values = batch.images[0].permute(1, 2, 0).numpy()[hidden(batch)]
+    assert len(values) > 1000
+    assert values.mean(axis=0) == pytest.approx([127.5] * 3, abs=6)
+    assert (values.min(), values.max()) == (0, 255)
+    assert abs(np.corrcoef(values.T.astype(float))[0, 1]) < 0.1
+
+
+def test_a_box_that_no_rectangle_fits_stays_as_it_is() -> None:
+    person = flat(box=(-500, -500, 100, 100))
+    batch = CropTransform(COCO, SIZE, Augmentation(0, 0, 0, 0, 0, occlusion=0.7))(person, 0, rng())
+    assert not batch.images.any()
+
+
+def test_colours() -> None:
+    person = flat(200)
+    transform = CropTransform(COCO, SIZE, Augmentation(0, 0, 0, 0, 0, colour=0.2))
+    seen = np.array([transform(person, 0, rng(seed)).images[0, :, 60, 48].tolist() for seed in range(300)])
+    assert 160 <= seen.min() < 164
+    assert 236 < seen.max() <= 240
+    assert seen.mean(axis=0) == pytest.approx([200] * 3, abs=4)
+    assert abs(np.corrcoef(seen.T)[0, 1]) < 0.2, "one factor for all channels"
+    image = rng().integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    factors = np.array([0.8, 1.0, 1.2])
+    np.testing.assert_array_equal(tint(image, factors), np.minimum(np.rint(image * factors), 255))
 
 
 def half_body_region(batch: Batch, size: tuple[int, int]) -> tuple[np.ndarray, float]:
@@ -357,6 +505,9 @@ def test_a_skeleton_without_a_lower_body_is_never_halved() -> None:
         {"rotation_probability": 2.0},
         {"shift_probability": 2.0},
         {"shift": -0.1},
+        {"occlusion": 1.1},
+        {"occlusion": -0.1},
+        {"colour": 1.0},
     ],
 )
 def test_augmentations_that_cannot_be(wrong: dict[str, float]) -> None:

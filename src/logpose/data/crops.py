@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from logpose.data.transforms import CropTransform
 from logpose.skeletons import Skeleton
+from logpose.space import InSpace, Space
 from logpose.structures import Batch, Sample
 
 __all__ = ["Crops", "EpochSampler", "InMemory", "People", "collate", "crop_loader"]
@@ -44,17 +45,43 @@ class People(Protocol):
 
 
 class InMemory:
-    """People read or drawn once and kept, for data that fit into memory and are gone through many times."""
+    """People read or drawn once and kept, for data that fit into memory and are gone through many times.
+
+    Args:
+        people: the data set.
+        indices: which of them, in this order; None takes all.
+
+    Attributes:
+        evaluated: of people who are `InSpace`, the joints that errors are measured on; others have none.
+    """
+
+    evaluated: tuple[int, ...]
 
     def __init__(self, people: People, indices: Sequence[int] | None = None) -> None:
         self.skeleton = people.skeleton
-        self.samples = [people[i] for i in (range(len(people)) if indices is None else indices)]
+        self._people, self._indices = people, list(range(len(people)) if indices is None else indices)
+        self.samples = [people[i] for i in self._indices]
+        self._spaces: dict[int, Space] = {}
+        if isinstance(people, InSpace):
+            self.evaluated = people.evaluated
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
+
+    def space(self, index: int) -> Space:
+        """Where the joints of one of them are; asked for once, and kept.
+
+        Raises:
+            TypeError: if the people are not `InSpace`.
+        """
+        if not isinstance(self._people, InSpace):
+            raise TypeError("nobody knows where these people's joints are in space")
+        if index not in self._spaces:
+            self._spaces[index] = self._people.space(self._indices[index])
+        return self._spaces[index]
 
 
 class Crops(Dataset[Batch]):

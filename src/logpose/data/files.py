@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from logpose.data.coco import CocoKeypoints
+from logpose.data.h36m import H36mPeople
 from logpose.data.lsp import LspPeople
 from logpose.data.mpii import MpiiPeople
 from logpose.structures import InputError
 
 __all__ = ["LabelledPeople", "annotation_files", "open_people"]
 
-LabelledPeople = CocoKeypoints | LspPeople | MpiiPeople
+LabelledPeople = CocoKeypoints | LspPeople | MpiiPeople | H36mPeople
 """People with labels from a file, and what is wrong with it."""
+
+LOOK = 2**16
+"""Bytes of a file that are read to tell its format: that of the last kind can have a gigabyte."""
 
 
 def open_people(
@@ -21,7 +25,8 @@ def open_people(
     """The labelled people of an annotation file; its content tells the format.
 
     Args:
-        file: COCO keypoints (a JSON object), MPII as HRNet has it (a JSON list), or LSP (`joints.mat`).
+        file: COCO keypoints (a JSON object), MPII as HRNet has it (a JSON list), LSP (`joints.mat`), or Human3.6M as
+            the paper's released code has it (a JSON object of images with `cam_param`).
         images: the folder with its pictures; when None, the usual places beside the file are tried.
         strict: refuse the file if any row is wrong.
         part: "train" or "val", when one file has to serve as both; None takes all.
@@ -31,14 +36,22 @@ def open_people(
     """
     if file.suffix == ".mat":
         return LspPeople(file, images, strict, part)
-    return (MpiiPeople if _is_list(file) else CocoKeypoints)(file, images, strict, part)
+    begin = _beginning(file)
+    if begin.startswith(b"["):
+        return MpiiPeople(file, images, strict, part)
+    # Whichever of its two lists comes first.
+    in_space = b'"cam_param"' in begin or b'"keypoints_world"' in begin
+    if in_space and b'"categories"' not in begin:
+        return H36mPeople(file, images, strict, part)
+    return CocoKeypoints(file, images, strict, part)
 
 
-def _is_list(file: Path) -> bool:
+def _beginning(file: Path) -> bytes:
+    """The first bytes of a file, from where its content starts; none of one that is not there, as its reader says."""
     if not file.is_file():
-        return False  # the reader will say so
+        return b""
     with file.open("rb") as opened:
-        return opened.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+        return opened.read(LOOK).removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
 def annotation_files(data: Path) -> dict[str, Path]:
@@ -62,9 +75,12 @@ def annotation_files(data: Path) -> dict[str, Path]:
     if len(files) == 1:
         return {"train": files[0], "val": files[0]}
     files = [file for file in files if "trainval" not in file.stem]  # MPII's both parts in one
-    parts = {part: [file for file in files if part in file.stem] for part in ("train", "val")}
+    in_space = [file for file in files if "Human36M" in file.stem]  # Sample_64_test_Human36M_protocol_2 and the like
+    files = in_space or files
+    names = {"train": "train", "val": "test" if in_space else "val"}
+    parts = {part: [file for file in files if name in file.stem] for part, name in names.items()}
     for part, found in parts.items():
         if len(found) != 1:
             listed = ", ".join(file.name for file in found or files) or "no .json file"
-            raise InputError(f"{folder}: needs one annotation file with {part!r} in its name, has {listed}")
+            raise InputError(f"{folder}: needs one annotation file with {names[part]!r} in its name, has {listed}")
     return {part: found[0] for part, found in parts.items()}

@@ -24,15 +24,18 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from logpose.cameras import Camera as Pinhole
 from logpose.data.figures import Actor, Figure, figure, paint_face
 from logpose.data.painting import Camera, Canvas, Parts, paint
 from logpose.data.scenery import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
 from logpose.skeletons import COCO, Skeleton
+from logpose.space import Space, relative
 from logpose.structures import Image, InputError, Sample
 
 __all__ = ["LabelNoise", "Person", "Scene", "SyntheticPeople", "write_coco"]
 
 Points = Float[np.ndarray, "K 2"]
+_MM = 1000.0  # millimetres in a metre
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class LabelNoise:
 
         s = scale · (OKS sigma of the joint) · sqrt(area of the person) · (hidden_factor if the joint is hidden).
 
-    A label may thus fall outside the picture: cutting it off there would change the law.
+    A label may thus fall outside the picture: cutting it off there would change the law. Of a depth, s is as many
+    millimetres as those pixels are at the joint's distance.
 
     Attributes:
         scale: 1 is as careful as COCO's annotators were.
@@ -134,6 +138,7 @@ class SyntheticPeople:
     """A data set of drawn people: item `index` is the main person of scene `index`."""
 
     skeleton: Skeleton = COCO
+    evaluated = tuple(range(len(COCO)))  # joints that errors in space are measured on
 
     def __init__(
         self,
@@ -143,6 +148,7 @@ class SyntheticPeople:
         noise: LabelNoise | None = None,
         people: tuple[int, int] = (1, 3),
         easy: bool = False,
+        depth: bool = False,
     ) -> None:
         """Describe the data set; nothing is drawn yet.
 
@@ -154,6 +160,8 @@ class SyntheticPeople:
             people: fewest and most people that a scene is composed of (some may end up hidden or outside).
             easy: everybody stands, walks or runs and roughly faces the camera, and the main person is wholly in the
                 picture with nothing put in front.
+            depth: whether keypoints have a third coordinate, millimetres behind the true middle of the hips. Pictures
+                and labels in them do not depend on it.
 
         Raises:
             ValueError: if one of these is out of range.
@@ -165,7 +173,7 @@ class SyntheticPeople:
         if not 1 <= people[0] <= people[1] <= 100:
             raise ValueError(f"people must be (fewest, most) with 1 <= fewest <= most <= 100, got {people}")
         self.count, self.seed, self.size, self.noise = count, seed, size, noise
-        self.people, self.easy = people, easy
+        self.people, self.easy, self.depth = people, easy, depth
 
     def __len__(self) -> int:
         return self.count
@@ -173,10 +181,11 @@ class SyntheticPeople:
     def __getitem__(self, index: int) -> Sample:
         scene = self.scene(index)
         person, number = scene.people[0], index % self.count
+        depths = [self._depths(number, person, scene.focal)] if self.depth else []
         return Sample(
             image=scene.image,
             box=person.box,
-            keypoints=person.keypoints,
+            keypoints=np.column_stack([person.keypoints, *depths]),
             visible=person.visible,
             area=person.area,
             image_id=number + 1,
@@ -198,6 +207,20 @@ class SyntheticPeople:
         # A stream of its own, so that the noise cannot change what is drawn.
         rng = np.random.default_rng((self.seed, index, 1))
         return replace(scene, people=tuple(_mislabelled(person, self.noise, rng) for person in scene.people))
+
+    def space(self, index: int) -> Space:
+        """Where the main person truly is, and the camera."""
+        scene = self.scene(index)
+        return Space(_MM * scene.people[0].joints, Pinhole(np.full(2, scene.focal), np.array(scene.centre)))
+
+    def _depths(self, index: int, person: Person, focal: float) -> Float[np.ndarray, "K"]:
+        """Labels of somebody's depths, millimetres; 0 where there is none."""
+        joints = _MM * person.joints
+        depths = relative(joints, self.skeleton.root)[:, 2]
+        if self.noise is not None:
+            rng = np.random.default_rng((self.seed, index, 2))
+            depths = depths + self.noise.sample(rng, person.std[:, 0] * joints[:, 2] / focal)
+        return np.where(person.visible > 0, depths, 0.0)
 
     def truth(self, index: int) -> tuple[Points, Points]:
         """True positions of the main person's joints and the standard deviation of their labels, both in pixels."""
@@ -266,10 +289,8 @@ def _write_split(data: SyntheticPeople, folder: Path, quality: int) -> dict[str,
         for place, person in enumerate(scene.people):
             annotation = _annotation(person, scene.owner == place + 1)
             annotations.append({"id": index * data.people[1] + place + 1, "image_id": image_id, **annotation})
-    category = {
-        **{"id": 1, "name": "person", "supercategory": "person", "keypoints": list(COCO.joints)},
-        "skeleton": [[a + 1, b + 1] for a, b in COCO.bones],
-    }
+    bones = [[a + 1, b + 1] for a, b in COCO.bones]
+    category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(COCO.joints), "skeleton": bones}
     info = {"description": "logpose synthetic people", "seed": data.seed}
     return {"info": info, "images": images, "annotations": annotations, "categories": [category]}
 
@@ -304,23 +325,16 @@ def _mislabelled(person: Person, noise: LabelNoise, rng: np.random.Generator) ->
 
 
 # --- Scenes --------------------------------------------------------------------------------------------------------
-_PLAIN_AFTER = 4
-"""After this many unusable tries, nothing stands in front of the main person, who is then wholly in the picture."""
-_FEWEST_SEEN = 5
-"""The main person shows at least this many joints …"""
-_SMALLEST_BOX = 0.04
-"""… in a box of at least this share of the picture."""
-_SMALLEST_AREA = 12.0
-"""Other people who show fewer pixels are not annotated."""
+_PLAIN_AFTER = 4  # unusable tries: then nothing stands in front of the main person, who is wholly in the picture
+_FEWEST_SEEN = 5  # joints that the main person shows …
+_SMALLEST_BOX = 0.04  # … in a box of at least this share of the picture
+_SMALLEST_AREA = 12.0  # pixels: other people who show fewer are not annotated
 
 
 def _compose(rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], easy: bool) -> Scene:
     """Draw scenes until one shows its main person well enough."""
-    for attempt in itertools.count():
-        scene = _try_scene(rng, size, people, easy, plain=easy or attempt >= _PLAIN_AFTER)
-        if scene is not None:
-            return scene
-    raise AssertionError("unreachable")
+    tries = (_try_scene(rng, size, people, easy, easy or attempt >= _PLAIN_AFTER) for attempt in itertools.count())
+    return next(scene for scene in tries if scene is not None)
 
 
 def _try_scene(
@@ -340,7 +354,8 @@ def _try_scene(
         place = other_place(rng, camera, [place for _, place in cast], width, plain)
         if (other.points[:, 2] + place[2]).min() > 0.3:  # metres: nobody stands in the lens
             cast.append((other, place))
-    light = camera.turn @ _unit(np.array([rng.normal(0, 0.7), rng.uniform(0.2, 1.2), rng.normal(0.5, 0.6)]))
+    sun = np.array([rng.normal(0, 0.7), rng.uniform(0.2, 1.2), rng.normal(0.5, 0.6)])
+    light = camera.turn @ (sun / np.linalg.norm(sun))
     ambient = float(rng.uniform(0.35, 0.7))
     canvas = Canvas(backdrop(rng, camera, size), np.full(size, np.inf, np.float32), np.zeros(size, np.uint8))
     figures = [figure(rng, who, place, i + 1) for i, (who, place) in enumerate(cast)]
@@ -367,11 +382,6 @@ def _try_scene(
         focal=camera.focal,
         centre=camera.centre,
     )
-
-
-def _unit(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    unit: np.ndarray = vector / np.linalg.norm(vector)
-    return unit
 
 
 def _label(canvas: Canvas, camera: Camera, who: Figure, owner: int) -> Person | None:

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from logpose import geometry
 from logpose.data.images import read_reduced
 from logpose.skeletons import Skeleton
-from logpose.structures import Batch, InputError, Sample
+from logpose.structures import Batch, Image, InputError, Sample
 
-__all__ = ["Augmentation", "CropTransform", "cut"]
+__all__ = ["Augmentation", "CropTransform", "cut", "occlude", "tint"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class Augmentation:
         shift: the region's centre is moved by a draw from ± shift times its padded extent, along x and along y …
         shift_probability: … this often.
         half_body_least: how many labelled joints are enough for half a body.
-        draws: from what those draws are: uniform, or a standard normal cut off at ±1 (mmpose's).
+        draws: from what those draws are: uniform; "normal", a standard normal drawn anew beyond ±1 (mmpose's); or
+            "clipped", a normal moved to ±1 from beyond, standard but for the rotation's, half as wide (HRNet's).
+        occlusion: largest share of the box's area that a rectangle of noise hides; how large, is drawn each time.
+        colour: each channel is multiplied by a draw from 1 ± colour, which is uniform always.
     """
 
     scale: float = 0.25
@@ -46,7 +49,9 @@ class Augmentation:
     shift: float = 0.0
     shift_probability: float = 0.0
     half_body_least: int = 4
-    draws: Literal["uniform", "normal"] = "uniform"
+    draws: Literal["uniform", "normal", "clipped"] = "uniform"
+    occlusion: float = 0.0
+    colour: float = 0.0
 
     def __post_init__(self) -> None:
         shares = (self.rotation_probability, self.half_body_probability, self.flip_probability, self.shift_probability)
@@ -54,9 +59,18 @@ class Augmentation:
             raise InputError(f"scale must lie in [0, 1), rotation in [0, 180] and probabilities lie in [0, 1]: {self}")
         if not 0 <= self.shift <= 1:
             raise InputError(f"shift must lie in [0, 1]: {self}")
+        if not (0 <= self.occlusion <= 1 and 0 <= self.colour < 1):
+            raise InputError(f"occlusion must lie in [0, 1] and colour must lie in [0, 1): {self}")
 
-    def draw(self, rng: np.random.Generator) -> float:
-        """A number from [-1, 1]."""
+    def draw(self, rng: np.random.Generator, spread: float = 1.0) -> float:
+        """A number from [-1, 1].
+
+        Args:
+            rng: source of it.
+            spread: standard deviation of "clipped" draws.
+        """
+        if self.draws == "clipped":
+            return float(np.clip(spread * rng.standard_normal(), -1, 1))
         value = rng.uniform(-1, 1)
         if self.draws == "normal":
             while abs(value := rng.standard_normal()) > 1:
@@ -69,6 +83,11 @@ HALF_BODY_UPPER = 0.69  # share of upper halves: the code asks whether a normal 
 HALF_BODY_PADDING = 1.5
 HALF_BODY_LEAST = 2  # joints that make a half
 
+# Of the released 3-D code (utils/presets/simple_transform_3d.py).
+ROTATION_SPREAD = 0.5  # rotations are clipped at two standard deviations, scales at one
+OCCLUSION_ASPECT = (0.3, 1 / 0.3)  # of the rectangle, its height over its width
+OCCLUSION_TRIES = 100  # ours: of a box that hardly overlaps the picture, no rectangle may ever lie in it
+
 
 class CropTransform:
     """Cuts the crop of a person and expresses its labels in crop coordinates.
@@ -78,7 +97,8 @@ class CropTransform:
         size: (H, W) of the crop.
         augmentation: how to vary it; None for evaluation.
         outside: what becomes of labelled joints that fall outside the crop. "supervise" keeps them: the network learns
-            to extrapolate, on which the paper's robustness to truncation rests. "mask" gives them no weight.
+            to extrapolate, on which the paper's robustness to truncation rests. "mask" gives them no weight,
+            nor those that lie more than half of `geometry.DEPTH_RANGE` before or behind the root.
         padding: how much larger than the box the region is.
     """
 
@@ -114,7 +134,7 @@ class CropTransform:
                 centre = centre + extent * aug.shift * (aug.draw(rng), aug.draw(rng))
             extent = extent * (1 + aug.scale * aug.draw(rng))
             if rng.random() < aug.rotation_probability:
-                rotation = aug.rotation * aug.draw(rng)
+                rotation = aug.rotation * aug.draw(rng, ROTATION_SPREAD)
             mirror = rng.random() < aug.flip_probability
         keypoints, visible = sample.keypoints, sample.visible
         to_crop = geometry.crop_matrix(centre, extent, self.size, -rotation if mirror else rotation)
@@ -126,15 +146,23 @@ class CropTransform:
             keypoints, visible = keypoints[order], visible[order]
         placed = geometry.to_crop(geometry.apply_affine(to_crop, keypoints[:, :2]), self.size)
         weight = (visible > 0).astype(np.float32)
+        target = np.concatenate([placed, keypoints[:, 2:] / geometry.DEPTH_RANGE], axis=1)
         if self.outside == "mask":
-            weight *= (np.abs(placed) <= 0.5).all(axis=1)
-        placed[weight == 0] = 0
-        target = np.concatenate([placed, keypoints[:, 2:]], axis=1)
+            weight *= ~(np.abs(target) > 0.5).any(axis=1)  # a depth that nobody knows (NaN) is not outside
+        target[weight == 0] = 0
         # Of a person much larger than the crop, pixels that would be skipped need not be decoded.
         image, reduced = read_reduced(sample.image, float(extent[0]) / self.size[1])
         from_read = geometry.compose(to_crop, geometry.enlargement(reduced))
+        crop = cut(image, from_read, self.size)
+        if aug is not None and aug.occlusion:
+            assert rng is not None
+            shown = reduced * image.shape[1], reduced * image.shape[0]
+            occlude(crop, sample.box, shown, to_crop, aug.occlusion, rng)
+        if aug is not None and aug.colour:
+            assert rng is not None
+            crop = tint(crop, rng.uniform(1 - aug.colour, 1 + aug.colour, 3))
         return Batch(
-            images=torch.from_numpy(cut(image, from_read, self.size)).permute(2, 0, 1)[None],
+            images=torch.from_numpy(crop).permute(2, 0, 1)[None],
             target=torch.from_numpy(target.astype(np.float32))[None],
             weight=torch.from_numpy(weight)[None],
             to_image=torch.from_numpy(geometry.invert_affine(to_crop).astype(np.float32))[None],
@@ -166,3 +194,47 @@ class CropTransform:
 def cut(image: np.ndarray, to_crop: Float[np.ndarray, "2 3"], size: tuple[int, int]) -> np.ndarray:
     """The crop (H, W, 3) that an affine map cuts from an image; black outside the image, bilinear inside."""
     return cv2.warpAffine(image, to_crop, (size[1], size[0]), flags=cv2.INTER_LINEAR)
+
+
+def occlude(
+    crop: Image,
+    box: Float[np.ndarray, "4"],
+    shown: tuple[int, int],
+    to_crop: Float[np.ndarray, "2 3"],
+    share: float,
+    rng: np.random.Generator,
+) -> None:
+    """Hide part of a person behind a rectangle of noise, drawn into the crop (the released 3-D code's occlusion).
+
+    The rectangle lies in the person's box and in the picture, its sides along theirs: its area is a draw from 0 to
+    `share` of the box's, its height a draw from 0.3 to 3.3 times its width. One longer than the box sticks out of it.
+
+    Args:
+        crop: what is changed.
+        box: x, y, width, height in image coordinates.
+        shown: (width, height) of the picture.
+        to_crop: map from image coordinates to pixels of the crop.
+        share: see above.
+        rng: source of all draws.
+    """
+    for _ in range(OCCLUSION_TRIES):
+        area, aspect = rng.uniform(0, share) * box[2] * box[3], rng.uniform(*OCCLUSION_ASPECT)
+        extent = np.sqrt([area / aspect, area * aspect])
+        low = box[:2] + rng.random(2) * (box[2:] - extent)
+        if (low >= 0).all() and (low + extent <= shown).all():
+            break
+    else:
+        return
+    # OpenCV fills the pixels on the edges too: the rectangle that goes through their centres is a pixel smaller.
+    pixel = 1 / np.sqrt(np.abs(np.linalg.det(to_crop[:, :2])))
+    corners = low + (pixel - 1) / 2 + np.maximum(extent - pixel, 0) * [[0, 0], [1, 0], [1, 1], [0, 1]]
+    hidden = np.zeros(crop.shape[:2], np.uint8)
+    cv2.fillConvexPoly(hidden, geometry.apply_affine(to_crop, corners).round().astype(np.int32), 1)
+    inside = hidden > 0
+    crop[inside] = rng.integers(0, 256, (int(inside.sum()), 3), dtype=np.uint8)
+
+
+def tint(image: Image, factors: Float[np.ndarray, "3"]) -> Image:
+    """An image with each channel multiplied by a factor, as far as its 8 bits reach."""
+    table = np.clip(np.rint(np.arange(256)[:, None] * factors), 0, 255).astype(np.uint8)
+    return cv2.LUT(image, table[None])

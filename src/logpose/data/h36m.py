@@ -1,0 +1,364 @@
+"""Human3.6M (Ionescu et al., TPAMI 2014) as the paper's released code has it: people with joints in space.
+
+Its files hold two lists side by side: `images` of {file_name, width, height, cam_param {R, t, f, c}} and `annotations`
+of {image_id, bbox, keypoints_world}, seventeen joints in millimetres. A point X of the world is R (X - t) in the
+camera's frame, lenses are taken as free of distortion, and an eighteenth joint, the thorax, is put between the
+shoulders. (Of the paper's two data sets, the other, MPII, has labels in the plane only; `MixedPeople` joins them.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from logpose.cameras import Camera
+from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, read_json, refuse, whole
+from logpose.data.crops import People
+from logpose.data.images import check_image, image_size
+from logpose.skeletons import H36M, Skeleton
+from logpose.space import Space
+from logpose.structures import InputError, Sample
+
+__all__ = ["ACTIONS", "H36mPeople", "MixedPeople", "same_joints"]
+
+ACTIONS = (
+    *("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting"),
+    *("SittingDown", "Smoking", "Photo", "Waiting", "Walking", "WalkDog", "WalkTogether"),
+)
+"""Human3.6M's fifteen, which file names count from 2."""
+BLOCKED = ("s_09_act_05_subact_02", "s_09_act_10_subact_02", "s_09_act_13_subact_01")
+"""Recordings whose labels lie beside the person; the released code leaves them out."""
+SMALLEST = 100.0
+"""Millimetres: a person of less is one in metres."""
+ROOT = 0  # the pelvis
+SHOULDERS = [H36M.joints.index(joint) for joint in ("l_shoulder", "r_shoulder")]
+NAME = re.compile(r"(s_\d+_act_(\d+)_subact_\d+)")  # recording and action, of a picture of one camera
+
+# Numbers of a row: where in the arrays they lie, and of what shape they must be.
+CAMERA = {"R": (slice(0, 9), (3, 3)), "t": (slice(9, 12), (3,)), "f": (slice(12, 14), (2,)), "c": (slice(14, 16), (2,))}
+BOX, WORLD, SIZE = slice(16, 20), slice(20, 71), slice(71, 73)
+JOINTS = len(H36M) - 1  # of the file
+
+Numbers = Float[np.ndarray, "N 73"]
+
+
+class H36mPeople:
+    """The people of such a file. Their keypoints are pixels, and the depth behind the pelvis in millimetres.
+
+    Boxes are clipped to the picture and end at x + w - 1, as in the released code. What is kept of a file are arrays:
+    the training part has hundreds of thousands of frames.
+
+    Args:
+        file: the JSON file.
+        images: the folder with its pictures; when None, `images` beside the file or its folder, or the folder itself.
+        strict: refuse the file if any row is wrong.
+        part: of the recordings, those "train" or "val" (every tenth, as all its cameras saw it) when one file has to
+            serve as both; None takes all.
+
+    Attributes:
+        skeleton: Human3.6M's 17 joints and the thorax.
+        evaluated: the joints that errors are measured on: all but the thorax.
+        problems: rows that were left out.
+        counts: how many rows the file holds, and how many are of recordings that nobody uses.
+
+    Raises:
+        InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row.
+    """
+
+    evaluated: tuple[int, ...] = tuple(range(JOINTS))
+
+    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+        pictures, rows = _lists(file)
+        self.file, self.skeleton = file, H36M
+        names = [str(picture.get("file_name")) if isinstance(picture, dict) else "" for picture in pictures]
+        self.image_folder = images or _image_folder(file, names)
+        self.counts: Counter[str] = Counter()
+        wanted = self._wanted(names, part)
+        numbers = np.full((len(wanted), SIZE.stop), np.nan)
+        faults: dict[int, tuple[str, str]] = {}  # kind and detail, by place in `wanted`
+        for place, i in enumerate(wanted):
+            if kind := _read_row(pictures[i], rows[i], numbers[place]):
+                faults[place] = kind, ""
+        joints, boxes = _placed(numbers, faults)
+        sizes: dict[Any, tuple[int, int]] = {}
+        for place, i in enumerate(wanted):
+            if place not in faults and (fault := self._picture_fault(names[i], numbers[place, SIZE], sizes)):
+                faults[place] = fault
+        self.problems = [
+            Problem(f"{file}: annotation {wanted[place]} ({names[wanted[place]]})", *faults[place])
+            for place in sorted(faults)
+        ]
+        kept = [place for place in range(len(wanted)) if place not in faults]
+        used = [wanted[place] for place in kept]
+        self._names = [names[i] for i in used]
+        self._ids = [(rows[i]["image_id"], i if (number := whole(rows[i].get("id"))) is None else number) for i in used]
+        self._joints, self._boxes = joints[kept], boxes[kept]
+        self._cameras, self._camera = _cameras(numbers[kept])
+        self.counts["people"] = len(used)
+        held_out = f" in the part {part!r} (every tenth recording is held out; --val_data names another file)"
+        nobody = f"{file}: nobody to learn from{held_out if part else ''}"
+        refuse([self[0]] if used else [], self.problems, strict, nobody)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Sample:
+        space = self.space(index)
+        depth = space.joints[:, 2:] - space.joints[ROOT, 2]
+        box = self._boxes[index].copy()
+        return Sample(
+            image=self.image_folder / self._names[index],
+            box=box,
+            keypoints=np.concatenate([space.camera.project(space.joints), depth], axis=1),
+            visible=np.full(len(H36M), 2),
+            area=float(box[2] * box[3]),
+            image_id=self._ids[index][0],
+            id=self._ids[index][1],
+        )
+
+    @property
+    def samples(self) -> Iterable[Sample]:
+        """Every person, made as one goes through them."""
+        return (self[i] for i in range(len(self)))
+
+    def space(self, index: int) -> Space:
+        """Where a person is in space."""
+        return Space(
+            joints=self._joints[index],
+            camera=self._cameras[self._camera[index]],
+            group=_recording(self._names[index])[1],
+        )
+
+    def _wanted(self, names: list[str], part: str | None) -> list[int]:
+        """Rows of the part, without those of blocked recordings."""
+        recordings: dict[str, int] = {}
+        wanted = []
+        for i, name in enumerate(names):
+            recording = _recording(name)[0]
+            number = recordings.setdefault(recording, len(recordings))
+            if part is not None and (number % HOLD_OUT == HOLD_OUT - 1) != (part == "val"):
+                continue
+            self.counts["annotations"] += 1
+            if recording in BLOCKED:
+                self.counts["of blocked recordings"] += 1
+            else:
+                wanted.append(i)
+        return wanted
+
+    def _picture_fault(
+        self, name: str, told: Float[np.ndarray, "2"], sizes: dict[Any, tuple[int, int]]
+    ) -> tuple[str, str] | None:
+        """What is wrong with a row's picture; of those of a folder, one's size is looked at, and kept in `sizes`."""
+        path = self.image_folder / name
+        if fault := check_image(path):
+            return fault, str(path)
+        if np.isnan(told).any():
+            return None
+        key = path.parent, *told.tolist()
+        if key not in sizes:
+            sizes[key] = image_size(path)
+        size = sizes[key]
+        if size == tuple(told):
+            return None
+        return (
+            "another size than its picture's",
+            f"those of {path.parent} are {size[0]}×{size[1]}, not {told[0]:g}×{told[1]:g}",
+        )
+
+
+def _lists(file: Path) -> tuple[list[Any], list[Any]]:
+    """The file's images and annotations, which are as many."""
+    content = read_json(file)
+    for key in ("images", "annotations"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise InputError(f"{file}: not a Human3.6M file of the released code, it has no list {key!r}")
+    pictures, rows = content["images"], content["annotations"]
+    if len(pictures) != len(rows):
+        raise InputError(f"{file}: {len(pictures)} images and {len(rows)} annotations, which must stand side by side")
+    return pictures, rows
+
+
+def _image_folder(file: Path, names: list[str]) -> Path:
+    places = [file.parent.parent / "images", file.parent / "images", file.parent]
+    return next((place for place in places if names and (place / names[0]).is_file()), places[0])
+
+
+def _recording(name: str) -> tuple[str, str]:
+    """Of which recording a picture is, and of which action; of another name, its folder's."""
+    if (found := NAME.search(name)) is None:
+        return str(Path(name).parent), "other"
+    action = int(found[2]) - 2
+    return found[1], ACTIONS[action] if 0 <= action < len(ACTIONS) else "other"
+
+
+def _numbers(values: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "..."] | None:
+    """The numbers of a JSON list of that shape; None if it is another, or holds anything else."""
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if found.shape == shape else None
+
+
+def _read_row(picture: Any, row: Any, into: Float[np.ndarray, "73"]) -> str | None:
+    """Write a row's numbers into an array; what is wrong if that is impossible."""
+    if not isinstance(picture, dict) or not isinstance(picture.get("file_name"), str):
+        return "its image needs a file_name"
+    if not isinstance(row, dict) or not {"image_id", "bbox", "keypoints_world"} <= row.keys():
+        return "an annotation needs image_id, bbox and keypoints_world"
+    if (image := whole(row["image_id"])) is None:
+        return "image_id must be a whole number"
+    if (number := whole(picture.get("id"))) is not None and number != image:
+        return "image_id is not the id of the image beside it"
+    camera = picture.get("cam_param")
+    if not isinstance(camera, dict) or not camera.keys() >= CAMERA.keys():
+        return "its image needs cam_param with R, t, f and c"
+    parts = [(camera[key], *where) for key, where in CAMERA.items()]
+    parts += [(row["bbox"], BOX, (4,)), (row["keypoints_world"], WORLD, (JOINTS, 3))]
+    parts += [([picture.get("width"), picture.get("height")], SIZE, (2,))]
+    for values, where, shape in parts:
+        if (found := _numbers(values, shape)) is None:
+            return f"R must be 3×3 numbers, t 3, f and c 2, bbox 4, keypoints_world {JOINTS}×3, width and height 1 each"
+        into[where] = found.ravel()
+    return None
+
+
+def _placed(
+    numbers: Numbers, faults: dict[int, tuple[str, str]]
+) -> tuple[Float[np.ndarray, "N 18 3"], Float[np.ndarray, "N 4"]]:
+    """Joints in the camera's frame, and boxes; the first thing that is wrong with a row's numbers is a fault."""
+    with np.errstate(all="ignore"):  # rows that are wrong in one way may be anything in the others
+        joints, boxes = _in_camera(numbers), _clipped(numbers)
+        wrong = _wrong(numbers, joints, boxes)
+    for kind, those in wrong.items():
+        for place in np.flatnonzero(those).tolist():
+            faults.setdefault(place, (kind, ""))
+    return joints, boxes
+
+
+def _in_camera(numbers: Numbers) -> Float[np.ndarray, "N 18 3"]:
+    """All joints in the camera's frame, R (X - t): 17 and the thorax."""
+    world = numbers[:, WORLD].reshape(-1, JOINTS, 3)
+    world = np.concatenate([world, world[:, SHOULDERS].mean(axis=1, keepdims=True)], axis=1)
+    rotation, position = numbers[:, CAMERA["R"][0]].reshape(-1, 3, 3), numbers[:, None, CAMERA["t"][0]]
+    joints: Float[np.ndarray, "N 18 3"] = (world - position) @ rotation.transpose(0, 2, 1)
+    return joints
+
+
+def _clipped(numbers: Numbers) -> Float[np.ndarray, "N 4"]:
+    """Boxes clipped to their pictures, where the file tells the size; of no extent if nothing is left."""
+    low = np.maximum(numbers[:, BOX][:, :2], 0)
+    high = numbers[:, BOX][:, :2] + np.maximum(numbers[:, BOX][:, 2:] - 1, 0)
+    high = np.fmin(high, numbers[:, SIZE] - 1)
+    return np.concatenate([low, np.maximum(high - low, 0)], axis=1)
+
+
+def _wrong(
+    numbers: Numbers, joints: Float[np.ndarray, "N 18 3"], boxes: Float[np.ndarray, "N 4"]
+) -> dict[str, Bool[np.ndarray, "N"]]:
+    """What can be wrong with a row's numbers, the first thing first, and in which rows it is."""
+    rotation = numbers[:, CAMERA["R"][0]].reshape(-1, 3, 3)
+    focal, centre = (numbers[:, None, CAMERA[key][0]] for key in ("f", "c"))
+    turned = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2)) < 1e-2
+    turned &= np.linalg.det(rotation) > 0
+    pixels = np.abs(focal * joints[..., :2] / joints[..., 2:] + centre).max(axis=(1, 2))
+    extent = np.ptp(joints, axis=1).max(axis=1)
+    return {
+        f"numbers not finite, or beyond {FARTHEST:g}": ~(np.abs(numbers[:, : WORLD.stop]).max(axis=1) <= FARTHEST),
+        "R is no rotation": ~turned,
+        "focal lengths must be above 0": ~(focal > 0).all(axis=(1, 2)),
+        f"a person of less than {SMALLEST:g} mm (metres? they must be millimetres)": ~(extent >= SMALLEST),
+        "joints behind the camera": ~(joints[..., 2] > 0).all(axis=1),
+        f"joints that are seen {FARTHEST:g} pixels off or more": ~(pixels <= FARTHEST),
+        "box of no area, or outside the image": ~(boxes[:, 2:] > 0).all(axis=1),
+    }
+
+
+def _cameras(numbers: Numbers) -> tuple[list[Camera], np.ndarray]:
+    """The cameras, each once, and which is each row's."""
+    each, which = np.unique(numbers[:, : BOX.start], axis=0, return_inverse=True)
+    cameras = []
+    for row in each:
+        rotation = row[CAMERA["R"][0]].reshape(3, 3)
+        cameras.append(Camera(row[CAMERA["f"][0]], row[CAMERA["c"][0]], rotation, -rotation @ row[CAMERA["t"][0]]))
+    return cameras, which.reshape(-1)
+
+
+# Together with people who are labelled in the plane
+
+SAME = {"upper_neck": "neck", "head_top": "head", "pelv": "pelvis", "thrx": "thorax"}
+"""Joints of MPII, as its own names or the released code's have them, and what Human3.6M calls them."""
+
+
+def same_joints(source: Skeleton, target: Skeleton) -> tuple[int | None, ...]:
+    """For each joint of a skeleton, which joint of another is the same by its name; None if none is.
+
+    From MPII to Human3.6M this is the list of the released code (datasets/h36m_mpii.py).
+    """
+
+    def plain(joint: str) -> str:
+        name = joint.lower().replace("right_", "r_").replace("left_", "l_")
+        return SAME.get(name, name)
+
+    place = {plain(joint): i for i, joint in enumerate(source.joints)}
+    return tuple(place.get(plain(joint)) for joint in target.joints)
+
+
+class MixedPeople:
+    """People in space and as many people in the plane, whose depth is unknown (NaN): how the paper's network learns.
+
+    The first half are those in space. The second goes through the others in a mixed order, again and again until there
+    are as many, so that each is used equally often, give or take one; where they are more than those in space, the
+    rest of them is never used. It is the same in every epoch. (The released code draws each anew at random. It also
+    supervises the joints that nobody labelled, at (0, 0), wherever that lies in the crop; here they have no weight.)
+
+    Args:
+        space: people whose keypoints have three coordinates.
+        plane: people whose keypoints are pixels, of any skeleton some of whose joints are the same (`same_joints`).
+        enlarge: how much larger the boxes of those in the plane are made. One padding serves both; the released code's
+            is 1 for Human3.6M and 1.25 for MPII.
+        seed: of the order.
+
+    Attributes:
+        skeleton: that of the people in space.
+        order: which of the people in the plane each of the second half is.
+
+    Raises:
+        InputError: if no joint is the same, or one of the data sets is empty.
+    """
+
+    def __init__(self, space: People, plane: People, enlarge: float = 1.25, seed: int = 0) -> None:
+        self.space, self.plane, self.enlarge, self.skeleton = space, plane, enlarge, space.skeleton
+        self.joints = same_joints(plane.skeleton, space.skeleton)
+        if all(joint is None for joint in self.joints):
+            raise InputError(f"no joint of {plane.skeleton.joints} is one of {space.skeleton.joints}")
+        if not len(space) or not len(plane):
+            raise InputError("nobody in one of the data sets that are to be mixed")
+        rng = np.random.default_rng(seed)
+        rounds = -(-len(space) // len(plane))
+        self.order = np.concatenate([rng.permutation(len(plane)) for _ in range(rounds)])[: len(space)]
+
+    def __len__(self) -> int:
+        return 2 * len(self.space)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        if index < len(self.space):
+            return self.space[index]
+        person = self.plane[int(self.order[index - len(self.space)])]
+        keypoints = np.full((len(self.skeleton), 3), np.nan)
+        visible = np.zeros(len(self.skeleton), dtype=np.int64)
+        for joint, source in enumerate(self.joints):
+            if source is not None and person.visible[source] > 0:
+                keypoints[joint, :2], visible[joint] = person.keypoints[source, :2], person.visible[source]
+        growth = (self.enlarge - 1) * person.box[2:]
+        box = np.concatenate([person.box[:2] - growth / 2, person.box[2:] + growth])
+        return replace(person, box=box, keypoints=keypoints, visible=visible)

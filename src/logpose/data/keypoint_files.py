@@ -1,0 +1,344 @@
+"""Files of keypoints that are to be lifted into space, brought to the joints of the model that lifts them.
+
+Three kinds are read: COCO's annotation and results files, each row a pose by itself; the 2-D files of VideoPose3D,
+`positions_2d`; and archives of NumPy with `keypoints` (T, K, 2), pixels, and `size`, height and width of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from logpose.data.archive import read_archive
+from logpose.data.coco import FARTHEST, Problem, read_json, whole
+from logpose.data.lifting import KEPT, PICTURES
+from logpose.data.stand_ins import derived_joints
+from logpose.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
+from logpose.structures import InputError
+
+__all__ = ["KeypointFile", "KeypointSequence", "Layout", "read_keypoints"]
+
+Layout = Literal["model", "coco", "mpii", "lsp", "h36m", "humaneva"]
+"""Whose joints a file has that does not name them: the model's, or those of a data set."""
+
+LAYOUTS = {"coco": (COCO,), "mpii": (MPII,), "lsp": (LSP,), "h36m": (H36M_LIFTING, H36M), "humaneva": (HUMANEVA,)}
+LEAST = 10.0
+"""Pixels: where all keypoints lie closer to the picture's corner, they are no pixels but shares of its sides."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeypointSequence:
+    """Keypoints of one person in frames that follow each other; or in a single picture."""
+
+    name: str
+    """Within its file: "annotation 3", "S1, Walking 1, camera 0"."""
+    keypoints: Float[np.ndarray, "T K 2"]
+    """Pixels."""
+    size: tuple[int, int]
+    """(H, W) of the picture."""
+    image_id: int | str | None = None
+    """Of the picture, in COCO's files."""
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeypointFile:
+    """What a file of keypoints holds."""
+
+    sequences: list[KeypointSequence]
+    problems: list[Problem]
+    """Poses and sequences that were left out: keypoints are missing."""
+    derived: dict[str, str]
+    """Of joints that the file does not have: what they are taken as the middle of."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What `read_keypoints` was asked for."""
+
+    file: Path
+    skeleton: Skeleton
+    picture: tuple[int, int] | None
+    layout: Layout | None
+
+
+def read_keypoints(
+    file: Path, skeleton: Skeleton, picture: tuple[int, int] | None = None, layout: Layout | None = None
+) -> KeypointFile:
+    """The keypoints of a file, of the joints that a model needs.
+
+    Args:
+        file: JSON in COCO's form, or `.npz` (see above).
+        skeleton: the model's.
+        picture: (H, W) of the pictures, where the file does not say it. Human3.6M's and HumanEva's are known.
+        layout: whose joints they are, where the file does not name them. Else their number tells, and in VideoPose3D's
+            files which of them are left and right; an archive of as many joints as the model's has the model's.
+
+    Raises:
+        InputError: if it is no such file, a row is malformed, joints are missing, or the size of a picture is unknown.
+    """
+    wanted = _Wanted(file, skeleton, picture, layout)
+    if picture is not None and not all(1 <= side < FARTHEST for side in picture):
+        raise InputError(f"a picture has a height and a width of a pixel or more, not {picture[0]} and {picture[1]}")
+    if file.is_dir():
+        raise InputError(f"{file}: a folder, not a file of keypoints (.json in COCO's form, .npz)")
+    if file.suffix == ".npz":
+        found = _of_archive(wanted)
+    elif file.suffix == ".json":
+        found = _of_json(wanted)
+    else:
+        missing = "" if file.exists() else "no such file; "
+        raise InputError(f"{file}: {missing}the model lifts keypoints, from .json in COCO's form or .npz")
+    if not found.sequences:
+        first = f"; the first of {len(found.problems)} left out: {found.problems[0]}" if found.problems else ""
+        raise InputError(f"{file}: no keypoints to lift{first}")
+    _check_pixels(file, found.sequences)
+    return found
+
+
+def _check_pixels(file: Path, sequences: Sequence[KeypointSequence]) -> None:
+    """Most people must be in their picture, and not in a picture of a few pixels."""
+    middles = np.array([np.median(s.keypoints.reshape(-1, 2), axis=0) / s.size[::-1] for s in sequences])
+    x, y = np.median(middles, axis=0)
+    furthest = max(float(np.abs(s.keypoints).max()) for s in sequences)
+    if not (0 <= x < 1 and 0 <= y < 1) or furthest < LEAST:
+        height, width = sequences[0].size
+        raise InputError(
+            f"{file}: its keypoints lie about ({x * width:.4g}, {y * height:.4g}), which cannot be pixels of a "
+            f"picture {width} pixels wide and {height} high"
+        )
+
+
+class _Joints:
+    """How to get the model's joints from those of a file."""
+
+    def __init__(self, wanted: _Wanted, source: Skeleton) -> None:
+        try:
+            self.ways = derived_joints(source, wanted.skeleton)
+        except InputError as error:
+            raise InputError(f"{wanted.file}: {error}") from error
+        self.used = sorted({joint for way in self.ways for joint in way})
+        self.source = source
+        self.derived = {
+            name: " and ".join(source.joints[joint] for joint in way)
+            for name, way in zip(wanted.skeleton.joints, self.ways, strict=True)
+            if len(way) > 1
+        }
+
+    def __call__(self, keypoints: Float[np.ndarray, "T J 2"]) -> Float[np.ndarray, "T K 2"]:
+        return np.stack([keypoints[:, list(way)].mean(axis=1) for way in self.ways], axis=1)
+
+
+def _layout(wanted: _Wanted, count: int, pairs: Iterable[Sequence[int]] | None, certain: bool) -> Skeleton:
+    """Whose joints these are.
+
+    Args:
+        wanted: tells the model's, and what the user said.
+        count: of the joints in the file.
+        pairs: those that mirror each other, if the file tells.
+        certain: whether the model's joints are meant where their number fits.
+    """
+    known: list[Skeleton] = [wanted.skeleton, COCO, MPII, LSP]
+    if wanted.layout is not None:
+        known = [wanted.skeleton] if wanted.layout == "model" else list(LAYOUTS[wanted.layout])
+    fitting = {skeleton.joints: skeleton for skeleton in known if len(skeleton) == count}
+    if pairs is not None:
+        told = {frozenset(pair) for pair in pairs}
+        fitting = {k: s for k, s in fitting.items() if {frozenset(pair) for pair in s.pairs} == told}
+    if len(fitting) == 1 or (certain and wanted.skeleton.joints in fitting):
+        return next(iter(fitting.values()))
+    if fitting:
+        raise InputError(
+            f"{wanted.file}: does not say whose {count} joints it has: give --skeleton model or --skeleton coco"
+        )
+    if wanted.layout is not None:
+        raise InputError(f"{wanted.file}: {count} joints, which are not those of --skeleton {wanted.layout}")
+    raise InputError(f"{wanted.file}: {count} joints, by which neither the model's nor COCO's can be told")
+
+
+def _of_json(wanted: _Wanted) -> KeypointFile:
+    content = read_json(wanted.file)
+    if isinstance(content, list):
+        return _rows(wanted, content, None, {})
+    lists = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in lists):
+        raise InputError(f"{wanted.file}: neither annotations nor results in COCO's form")
+    named = [row for row in content["categories"] if isinstance(row, dict) and row.get("keypoints")]
+    if len(named) != 1:
+        raise InputError(f"{wanted.file}: one category must name keypoints, {len(named)} do")
+    try:
+        source = Skeleton.from_category(named[0])
+    except InputError as error:
+        raise InputError(f"{wanted.file}: {error}") from error
+    images: dict[Any, Mapping[str, Any]] = {}
+    for i, image in enumerate(content["images"]):
+        if not isinstance(image, dict) or whole(image.get("id")) is None:
+            raise InputError(f"{wanted.file}: image {i} needs a whole number as id")
+        images[image["id"]] = image
+    rows = [
+        row if not isinstance(row, dict) or (row.get("category_id") == named[0].get("id")) else None
+        for row in content["annotations"]
+    ]
+    return _rows(wanted, rows, source, images)
+
+
+def _rows(
+    wanted: _Wanted, rows: Sequence[Any], source: Skeleton | None, images: Mapping[Any, Mapping[str, Any]]
+) -> KeypointFile:
+    """Each row's pose; of annotations, which have a `source` that names their joints, 0 marks what is not labelled."""
+    kind = "row" if source is None else "annotation"
+    joints = None if source is None else _Joints(wanted, source)
+    sequences: list[KeypointSequence] = []
+    problems: list[Problem] = []
+    for i, row in enumerate(rows):
+        where = f"{wanted.file}: {kind} {i}"
+        if row is None:
+            continue
+        if not isinstance(row, dict) or not isinstance(row.get("image_id"), int | str):
+            raise InputError(f"{where} has no image_id")
+        if row.get("iscrowd"):
+            continue
+        triplets = _triplets(where, row.get("keypoints"), None if joints is None else len(joints.source))
+        if joints is None:
+            joints = _Joints(wanted, _layout(wanted, len(triplets), None, certain=False))
+        unlabelled = [j for j in joints.used if source is not None and triplets[j, 2] == 0]
+        if unlabelled:
+            told = joints.source.joints[unlabelled[0]]
+            problems.append(Problem(where, "a joint that the model needs is not labelled", told))
+            continue
+        used = triplets[joints.used, :2]
+        if not np.isfinite(used).all() or np.abs(used).max() > FARTHEST:
+            raise InputError(f"{where}: keypoints are not finite, or {FARTHEST:g} pixels off or more")
+        size = _image_size(wanted, where, None if source is None else images.get(row["image_id"], {}))
+        pose = joints(triplets[None, :, :2])
+        sequences.append(KeypointSequence(f"{kind} {i}", pose, size, row["image_id"]))
+    return KeypointFile(sequences, problems, joints.derived if joints else {})
+
+
+def _triplets(where: str, values: Any, count: int | None) -> Float[np.ndarray, "J 3"]:
+    """The x, y, v or x, y, score of a row."""
+    if not isinstance(values, list) or not values:
+        raise InputError(f"{where} has no keypoints")
+    if len(values) % 3 or len(values) != 3 * (len(values) // 3 if count is None else count):
+        raise InputError(f"{where}: {len(values)} keypoint values, not 3 for each joint")
+    if not all(isinstance(value, int | float) for value in values):
+        raise InputError(f"{where}: keypoints are not numbers")
+    try:
+        return np.array(values, dtype=np.float64).reshape(-1, 3)
+    except OverflowError as error:  # an integer of hundreds of digits
+        raise InputError(f"{where}: keypoints are not numbers") from error
+
+
+def _image_size(wanted: _Wanted, where: str, image: Mapping[str, Any] | None) -> tuple[int, int]:
+    """(H, W) of a row's picture, as the file says it, or else the user."""
+    if image is not None:
+        if not image:
+            raise InputError(f"{where}: its image is not in the file")
+        return _size(image.get("height"), image.get("width")) or _picture(wanted)
+    return _picture(wanted)
+
+
+def _size(height: Any, width: Any) -> tuple[int, int] | None:
+    """(H, W), if these are numbers of pixels."""
+    rows, columns = whole(height), whole(width)
+    if rows is None or columns is None or not 0 < min(rows, columns) <= max(rows, columns) < FARTHEST:
+        return None
+    return rows, columns
+
+
+def _picture(wanted: _Wanted, usual: tuple[int, int] | None = None) -> tuple[int, int]:
+    size = wanted.picture or usual
+    if size is None:
+        raise InputError(f"{wanted.file}: does not say how large its pictures are: give --picture HEIGHT WIDTH")
+    return size
+
+
+def _of_archive(wanted: _Wanted) -> KeypointFile:
+    content = read_archive(wanted.file)
+    if "positions_2d" in content:
+        return _of_views(wanted, content)
+    array = content.get("keypoints")
+    if array is None:
+        there = ", ".join(content) or "nothing"
+        raise InputError(f"{wanted.file}: has neither `keypoints` nor `positions_2d` to lift; it has {there}")
+    if fault := _fault(array):
+        raise InputError(f"{wanted.file}: keypoints {fault}")
+    joints = _Joints(wanted, _layout(wanted, array.shape[1], None, certain=True))
+    size = np.asarray(content.get("size", wanted.picture or ())).reshape(-1)
+    if len(size) == 0:
+        _picture(wanted)
+    if len(size) != 2 or not all(1 <= side < FARTHEST and side == int(side) for side in size.tolist()):
+        raise InputError(f"{wanted.file}: size is not a height and a width in pixels")
+    pose = joints(array.astype(np.float64))
+    return KeypointFile([KeypointSequence("keypoints", pose, (int(size[0]), int(size[1])))], [], joints.derived)
+
+
+def _of_views(wanted: _Wanted, content: Mapping[str, Any]) -> KeypointFile:
+    """Sequences of a file of VideoPose3D's."""
+    told = content.get("metadata")
+    metadata = told if isinstance(told, dict) else {}
+    videos = metadata.get("video_metadata")
+    joints: dict[int, _Joints] = {}
+    sequences: list[KeypointSequence] = []
+    problems: list[Problem] = []
+    for name, subject, view in _views(wanted.file, content["positions_2d"]):
+        if fault := _fault(view):
+            problems.append(Problem(f"{wanted.file}: {name}", "keypoints that cannot be lifted", fault))
+            continue
+        array = view[:, KEPT] if view.shape[1] == 32 else view
+        count = array.shape[1]
+        if count not in joints:
+            pairs = None if view.shape[1] == 32 else _pairs(wanted.file, metadata)
+            joints[count] = _Joints(wanted, _layout(wanted, count, pairs, certain=True))
+        usual = PICTURES[count] if joints[count].source.joints in (H36M_LIFTING.joints, HUMANEVA.joints) else None
+        size = _video_size(videos, subject) or _picture(wanted, usual)
+        sequences.append(KeypointSequence(name, joints[count](array.astype(np.float64)), size))
+    derived = {name: way for each in joints.values() for name, way in each.derived.items()}
+    return KeypointFile(sequences, problems, derived)
+
+
+def _views(file: Path, table: Any) -> Iterator[tuple[str, str, Any]]:
+    """Name, subject and keypoints of each sequence as each camera saw it."""
+    if not isinstance(table, dict) or not all(isinstance(actions, dict) for actions in table.values()):
+        raise InputError(f"{file}: positions_2d is no table of subjects and their actions, as VideoPose3D's")
+    for subject, actions in table.items():
+        for action, views in actions.items():
+            if not isinstance(views, list | tuple | np.ndarray):
+                raise InputError(f"{file}: {subject}, {action} is no list of what each camera saw")
+            for camera, view in enumerate(views):
+                yield f"{subject}, {action}, camera {camera}", str(subject), view
+
+
+def _pairs(file: Path, metadata: Mapping[str, Any]) -> list[tuple[int, int]] | None:
+    """Joints that mirror each other, as the file tells."""
+    if "keypoints_symmetry" not in metadata:
+        return None
+    try:
+        left, right = metadata["keypoints_symmetry"]
+        return list(zip(map(int, left), map(int, right), strict=True))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{file}: keypoints_symmetry is not a list of left and one of right joints") from error
+
+
+def _video_size(videos: Any, subject: str) -> tuple[int, int] | None:
+    """(H, W) of a video, as files say it that VideoPose3D makes of one's own."""
+    entry = videos.get(subject) if isinstance(videos, dict) else None
+    return _size(entry.get("h"), entry.get("w")) if isinstance(entry, dict) else None
+
+
+def _fault(array: Any) -> str:
+    """What is wrong with keypoints of frames × joints × 2; nothing if nothing is."""
+    if not isinstance(array, np.ndarray) or array.ndim != 3 or array.shape[2] != 2 or not array.size:
+        told = "×".join(map(str, array.shape)) if isinstance(array, np.ndarray) else type(array).__name__
+        return f"are not frames × joints × 2 but {told}"
+    wrong = ~np.isfinite(array).all(axis=(1, 2))
+    if wrong.any():
+        return f"are not finite in {wrong.sum()} of {len(array)} frames, the first is {int(wrong.argmax())}"
+    return f"lie {FARTHEST:g} pixels off or more" if np.abs(array).max() > FARTHEST else ""

@@ -1,0 +1,57 @@
+"""Joints of one skeleton from those of another: by their names, or as the middle of joints that are there."""
+
+from __future__ import annotations
+
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError
+
+__all__ = ["derived_joints"]
+
+PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "eye", "ear", "foot", "toe", "heel", "hand")
+SHOULDERS, HIPS = ("left shoulder", "right shoulder"), ("left hip", "right hip")
+STAND_INS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "pelvis": (("root",), HIPS),
+    "thorax": (("neck",), SHOULDERS),
+    "neck": (("upper_neck",), ("thorax",), SHOULDERS),
+    "torso": (("spine",), (*SHOULDERS, *HIPS)),
+    "spine": (("torso",), (*SHOULDERS, *HIPS)),
+    "head": (("head_top",), ("left eye", "right eye"), ("left ear", "right ear")),
+}
+"""What a joint is taken as where it is missing: the middle of others, the first of these that are there.
+
+COCO's to Human3.6M's as is usual: the pelvis between the hips, the neck between the shoulders, the torso half way, and
+between the eyes the head, the top of which COCO does not label."""
+
+
+def derived_joints(source: Skeleton, target: Skeleton) -> list[tuple[int, ...]]:
+    """For each joint of a skeleton, the joint of another by its name, or those whose middle it is taken as.
+
+    Raises:
+        InputError: if joints can be had in neither way; it names them.
+    """
+    if source.joints == target.joints:
+        return [(joint,) for joint in range(len(target))]
+    there = {name: joint for joint, name in enumerate(_plain_names(source))}
+    found, missing = [], []
+    for joint, name in zip(target.joints, _plain_names(target), strict=True):
+        ways = ((name,), *STAND_INS.get(name, ()))
+        way = next((way for way in ways if all(part in there for part in way)), None)
+        found.append(tuple(there[part] for part in way or ()))
+        if way is None:
+            missing.append(joint)
+    if missing:
+        raise InputError(
+            f"the model needs {', '.join(missing)}, which cannot be told from the {len(source)} joints "
+            f"{', '.join(source.joints)}"
+        )
+    return found
+
+
+def _plain_names(skeleton: Skeleton) -> list[str]:
+    """Names of the joints that are alike in all skeletons: "left hip" of l_hip, left_hip and LHip."""
+    names = [joint.lower() for joint in skeleton.joints]
+    for side in ("left", "right"):
+        for part in PARTS:
+            for joint in skeleton.joints_of(side, [part])[:1]:
+                names[joint] = f"{side} {part}"
+    return names

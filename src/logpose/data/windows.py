@@ -1,0 +1,138 @@
+"""Poses of a video as batches of windows: what a network that lifts keypoints into space learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int, Int64
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from logpose.data.crops import EpochSampler
+from logpose.skeletons import Skeleton
+
+__all__ = ["Poses", "WindowBatch", "Windows", "window_loader"]
+
+
+@runtime_checkable
+class Poses(Protocol):
+    """Keypoints and positions of N frames of many sequences, K joints each: what a data set to lift has to offer."""
+
+    skeleton: Skeleton
+    inputs: Float32[np.ndarray, "N K 2"]
+    """Screen-normalised keypoints."""
+    targets: Float32[np.ndarray, "N K 3"]
+    """Positions in the camera's frame relative to the root joint, metres."""
+    sequence: Int[np.ndarray, "N"]
+    """Which sequence a frame is of; frames of one are neighbours, in order."""
+    groups: list[str]
+    """What each frame's figures are told apart by: its action."""
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        ...
+
+    def window(self, indices: Int[np.ndarray, "B"], frames: int) -> Float32[np.ndarray, "B T K 2"]:
+        """Keypoints of the frames around each index in its own sequence, whose ends are repeated."""
+        ...
+
+
+@dataclass(slots=True)
+class WindowBatch:
+    """Windows ready for a model, with what is needed to learn from them."""
+
+    keypoints: Float[Tensor, "B T K 2"]
+    """Screen-normalised."""
+    target: Float[Tensor, "B K 3"]
+    """Of the middle frame: metres from the root, in the camera's frame."""
+    weight: Float[Tensor, "B K"]
+    """1, but 0 of the root: there is nothing to learn of it."""
+    index: Int64[Tensor, "B"]
+    """Row of the data set."""
+
+    @property
+    def inputs(self) -> Float[Tensor, "B T K 2"]:
+        """What the model is given."""
+        return self.keypoints
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> WindowBatch:
+        """The same batch on another device."""
+        return WindowBatch(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
+
+    def pin_memory(self) -> WindowBatch:
+        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
+        return WindowBatch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
+
+
+class Windows(Dataset[WindowBatch]):
+    """Batches of windows around the frames that are asked for.
+
+    Args:
+        poses: the frames.
+        frames: T.
+        flip: how often a pose is mirrored.
+        seed: of that.
+        every: take every so many-th frame only, with the neighbours that it has.
+    """
+
+    def __init__(self, poses: Poses, frames: int = 1, flip: float = 0.0, seed: int = 0, every: int = 1) -> None:
+        self.poses, self.frames, self.flip, self.seed, self.every = poses, frames, flip, seed, every
+        self.weight = np.ones(len(poses.skeleton), dtype=np.float32)
+        self.weight[list(poses.skeleton.root)] = 0
+        self._mirrored: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=bool))
+
+    def __len__(self) -> int:
+        return -(-len(self.poses) // self.every)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> WindowBatch:
+        """The batch of (epoch, number)s of one epoch."""
+        rows = self.every * np.array([number for _, number in keys])
+        keypoints, target = self.poses.window(rows, self.frames), self.poses.targets[rows].copy()
+        mirrored = self._chosen(keys[0][0])[rows]
+        order = list(self.poses.skeleton.flip_index)
+        for points in (keypoints, target):
+            points[mirrored] = points[mirrored][..., order, :]
+            points[mirrored, ..., 0] *= -1
+        weight = np.broadcast_to(self.weight, target.shape[:2]).copy()
+        return WindowBatch(*map(torch.from_numpy, (keypoints, target, weight, rows)))
+
+    def _chosen(self, epoch: int) -> np.ndarray:
+        """Which rows an epoch mirrors; a row's lot does not depend on the batch it is in."""
+        if self._mirrored[0] != epoch:
+            self._mirrored = epoch, np.random.default_rng((self.seed, epoch)).random(len(self.poses)) < self.flip
+        return self._mirrored[1]
+
+
+def window_loader(
+    windows: Windows,
+    batch_size: int,
+    *,
+    training: bool,
+    workers: int = 0,
+    seed: int = 0,
+    pin: bool = False,
+    processes: int = 1,
+) -> DataLoader[WindowBatch]:
+    """Batches of windows: shuffled and of equal size for training, every frame once and in order otherwise.
+
+    Arguments as of `crops.crop_loader`.
+    """
+    sampler = EpochSampler(len(windows), shuffle=training, seed=seed, even=training)
+    return DataLoader(
+        windows,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=pin,
+        drop_last=training and min(len(sampler), len(windows) // processes) >= batch_size,
+        persistent_workers=workers > 0,
+    )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

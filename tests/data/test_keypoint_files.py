@@ -1,0 +1,230 @@
+"""Files of keypoints: three forms, other people's joints, sizes of pictures, and what is wrong named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from logpose.data.keypoint_files import read_keypoints
+from logpose.skeletons import COCO, H36M_LIFTING, HUMANEVA, MPII
+from logpose.structures import InputError
+
+RNG = np.random.default_rng(0)
+POSE = RNG.uniform([100, 80], [300, 400], (17, 2)).round(2)
+IMAGES = [{"id": 4, "file_name": "a.jpg", "width": 640, "height": 480}]
+CATEGORY = {"id": 1, "name": "person", "keypoints": list(COCO.joints)}
+
+
+def triplets(pose: np.ndarray, flag: float = 2) -> list[float]:
+    return np.column_stack([pose, np.full(len(pose), flag)]).ravel().tolist()
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {"image_id": 4, "category_id": 1, "keypoints": triplets(POSE), **changes}
+
+
+def written(folder: Path, content: Any) -> Path:
+    (file := folder / "found.json").write_text(json.dumps(content))
+    return file
+
+
+def annotations(folder: Path, rows: list[Any], images: Any = IMAGES, category: Any = CATEGORY) -> Path:
+    return written(folder, {"images": images, "annotations": rows, "categories": [category, {"id": 2, "name": "cup"}]})
+
+
+def archive(folder: Path, **arrays: Any) -> Path:
+    np.savez(folder / "found.npz", **arrays)
+    return folder / "found.npz"
+
+
+def expected(pose: np.ndarray = POSE) -> np.ndarray:
+    """Human3.6M's joints of COCO's."""
+    hips, shoulders = pose[[11, 12]].mean(axis=0), pose[[5, 6]].mean(axis=0)
+    middle = [(hips + shoulders) / 2, shoulders, pose[0], pose[[1, 2]].mean(axis=0)]
+    return np.array([hips, *pose[[12, 14, 16, 11, 13, 15]], *middle, *pose[[5, 7, 9, 6, 8, 10]]])
+
+
+def test_annotations_of_coco_s_joints(tmp_path: Path) -> None:
+    far = POSE.copy()
+    far[3] = np.nan  # of a joint that Human3.6M does not have
+    unlabelled = triplets(POSE)
+    unlabelled[3 * 15 + 2] = 0
+    rows = [row(), row(keypoints=triplets(far)), row(keypoints=unlabelled), row(iscrowd=1), {"category_id": 2}]
+    found = read_keypoints(annotations(tmp_path, rows), H36M_LIFTING)
+    assert [(s.name, s.size, s.image_id, len(s)) for s in found.sequences] == [
+        ("annotation 0", (480, 640), 4, 1),
+        ("annotation 1", (480, 640), 4, 1),
+    ]
+    for sequence in found.sequences:
+        np.testing.assert_allclose(sequence.keypoints[0], expected())
+    assert [str(problem).removeprefix(str(tmp_path)) for problem in found.problems] == [
+        "/found.json: annotation 2: a joint that the model needs is not labelled (left_ankle)"
+    ]
+    assert found.derived["pelvis"] == "left_hip and right_hip"
+    assert set(found.derived) == {"pelvis", "torso", "neck", "head"}
+
+
+def test_annotations_of_the_model_s_own_joints_in_any_order(tmp_path: Path) -> None:
+    order = RNG.permutation(15)
+    category = {"id": 1, "name": "person", "keypoints": [HUMANEVA.joints[i] for i in order]}
+    file = annotations(tmp_path, [row(keypoints=triplets(POSE[:15][order]))], category=category)
+    np.testing.assert_allclose(read_keypoints(file, HUMANEVA).sequences[0].keypoints[0], POSE[:15])
+
+
+def test_results_say_neither_joints_nor_sizes(tmp_path: Path) -> None:
+    results = [row(keypoints=triplets(POSE, 0.0), score=0.5), row(image_id="walk_3")]
+    file = written(tmp_path, results)
+    with pytest.raises(InputError, match=r"found\.json: does not say whose 17 joints it has: give --skeleton model or"):
+        read_keypoints(file, H36M_LIFTING, (480, 640))
+    with pytest.raises(InputError, match=r"found\.json: does not say how large its pictures are: give --picture"):
+        read_keypoints(file, H36M_LIFTING, layout="coco")
+    found = read_keypoints(file, H36M_LIFTING, (480, 640), "coco").sequences
+    assert [(s.name, s.image_id, s.size) for s in found] == [("row 0", 4, (480, 640)), ("row 1", "walk_3", (480, 640))]
+    np.testing.assert_allclose(found[1].keypoints[0], expected())
+    np.testing.assert_allclose(read_keypoints(file, H36M_LIFTING, (480, 640), "model").sequences[0].keypoints[0], POSE)
+    # HumanEva's 15 are not 17, so they are COCO's; HumanEva's head is taken to be between the eyes.
+    np.testing.assert_allclose(
+        read_keypoints(file, HUMANEVA, (480, 640)).sequences[0].keypoints[0, [0, 1, 14]], expected()[[0, 8, 10]]
+    )
+    file = written(tmp_path, [row(keypoints=triplets(POSE[:15]))])
+    np.testing.assert_allclose(read_keypoints(file, HUMANEVA, (480, 640)).sequences[0].keypoints[0], POSE[:15])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([row(), {"keypoints": triplets(POSE)}], "row 1 has no image_id"),
+        ([row(), row(keypoints=None)], "row 1 has no keypoints"),
+        ([row(), row(keypoints=[1.0, 2])], "row 1: 2 keypoint values, not 3 for each joint"),
+        ([row(), row(keypoints=triplets(POSE[:15]))], "row 1: 45 keypoint values, not 3"),
+        ([row(), row(keypoints=["a"] * 51)], "row 1: keypoints are not numbers"),
+        ([row(), row(keypoints=[10**400] * 51)], "row 1: keypoints are not numbers"),
+        ([row(), row(keypoints=[float("nan")] * 51)], "row 1: keypoints are not finite"),
+        ([row(), row(keypoints=[1e9] * 51)], "row 1: keypoints are not finite, or 1e"),
+        ([row(keypoints=triplets(POSE[:11]))], "11 joints, by which neither the model's nor COCO's can be told"),
+        ([row(keypoints=triplets(POSE / 500))], "which cannot be pixels of a picture 640 pixels wide and 480 high"),
+        ([row(keypoints=triplets(POSE + 900))], "which cannot be pixels"),
+        ([], "no keypoints to lift"),
+        ({"images": []}, "neither annotations nor results in COCO's form"),
+        (3, "neither annotations nor results"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_json_is_named(tmp_path: Path, content: Any, told: str) -> None:
+    layout = "coco" if isinstance(content, list) and content and len(content[0]["keypoints"]) == 51 else None
+    with pytest.raises(InputError, match=told) as refused:
+        read_keypoints(written(tmp_path, content), H36M_LIFTING, (480, 640), layout)
+    assert "found.json" in str(refused.value)
+
+
+def test_what_is_wrong_with_annotations_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"annotation 0: its image is not in the file"):
+        read_keypoints(annotations(tmp_path, [row(image_id=9)]), H36M_LIFTING)
+    with pytest.raises(InputError, match=r"image 0 needs a whole number as id"):
+        read_keypoints(annotations(tmp_path, [row()], images=[{"id": "4"}]), H36M_LIFTING)
+    with pytest.raises(InputError, match=r"one category must name keypoints, 0 do"):
+        read_keypoints(annotations(tmp_path, [row()], category={"id": 1}), H36M_LIFTING)
+    mpii = {"id": 1, "name": "person", "keypoints": list(MPII.joints)}
+    with pytest.raises(InputError, match=r"found\.json: the model needs nose, which cannot be told from the 16 joints"):
+        read_keypoints(annotations(tmp_path, [row()], category=mpii), H36M_LIFTING)
+    unlabelled = annotations(tmp_path, [row(keypoints=triplets(POSE, 0))] * 2)
+    with pytest.raises(
+        InputError, match=r"no keypoints to lift; the first of 2 left out: .*annotation 0: a joint that"
+    ):
+        read_keypoints(unlabelled, H36M_LIFTING)
+    sizes = [{"id": 4, "file_name": "a.jpg", "width": -1, "height": 480}]
+    file = annotations(tmp_path, [row()], images=sizes)
+    with pytest.raises(InputError, match="give --picture HEIGHT WIDTH"):
+        read_keypoints(file, H36M_LIFTING)
+    assert read_keypoints(file, H36M_LIFTING, (500, 600)).sequences[0].size == (500, 600)
+
+
+def test_archives_of_frames(tmp_path: Path) -> None:
+    video = POSE + RNG.normal(0, 2, (6, 17, 2))
+    file = archive(tmp_path, keypoints=video.astype(np.float32), size=np.array([480, 640]))
+    (sequence,) = read_keypoints(file, H36M_LIFTING).sequences
+    assert (sequence.name, sequence.size, len(sequence)) == ("keypoints", (480, 640), 6)
+    np.testing.assert_allclose(sequence.keypoints, video, rtol=1e-6)
+    (sequence,) = read_keypoints(file, H36M_LIFTING, layout="coco").sequences
+    np.testing.assert_allclose(sequence.keypoints, np.stack([expected(pose) for pose in video]), rtol=1e-6)
+    np.testing.assert_allclose(
+        read_keypoints(file, HUMANEVA).sequences[0].keypoints[:, 0], video[:, 11:13].mean(1), rtol=1e-6
+    )
+    without = archive(tmp_path, keypoints=video)
+    assert read_keypoints(without, H36M_LIFTING, (400, 600)).sequences[0].size == (400, 600)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"keypoints": POSE}, "keypoints are not frames × joints × 2 but 17×2"),
+        ({"keypoints": np.full((2, 17, 2), np.nan)}, "keypoints are not finite in 2 of 2 frames, the first is 0"),
+        ({"keypoints": np.full((2, 17, 2), 1e9)}, "keypoints lie 1e"),
+        ({"keypoints": np.zeros((0, 17, 2))}, "keypoints are not frames × joints × 2 but 0×17×2"),
+        ({"keypoints": POSE[None]}, "give --picture HEIGHT WIDTH"),
+        ({"keypoints": POSE[None], "size": np.array([480])}, "size is not a height and a width in pixels"),
+        ({"keypoints": POSE[None], "size": np.array([480, 0.5])}, "size is not"),
+        ({"positions_3d": POSE}, "has neither `keypoints` nor `positions_2d` to lift; it has positions_3d"),
+        ({"positions_2d": POSE}, "positions_2d is no table"),
+        ({"positions_2d": {"S1": {"Walk": 3}}}, "S1, Walk is no list of what each camera saw"),
+        ({"positions_2d": {"S1": {"Walk": [POSE]}}}, "no keypoints to lift; the first of 1 left out: .*S1, Walk, cam"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_archive_is_named(tmp_path: Path, arrays: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told) as refused:
+        read_keypoints(archive(tmp_path, **arrays), H36M_LIFTING)
+    assert "found.npz" in str(refused.value)
+
+
+def test_views_of_videopose3d(tmp_path: Path, lifting_files: tuple[Path, Path]) -> None:
+    found = read_keypoints(lifting_files[1], HUMANEVA)
+    assert [(s.name, len(s)) for s in found.sequences][:3] == [
+        ("Train/P1, Walk 1, camera 0", 12),
+        ("Train/P1, Walk 1, camera 1", 12),
+        ("Val/P1, Walk 1, camera 0", 7),
+    ]
+    assert {s.size for s in found.sequences} == {(480, 640)}  # HumanEva's
+    assert not found.derived
+    views = [np.tile(POSE, (4, 1, 1)), np.full((4, 17, 2), np.nan)]
+    file = archive(tmp_path, positions_2d={"S1": {"Walk": views}})
+    found = read_keypoints(file, H36M_LIFTING)
+    assert [(s.name, s.size) for s in found.sequences] == [("S1, Walk, camera 0", (1000, 1000))]
+    assert ["S1, Walk, camera 1" in problem.where for problem in found.problems] == [True]
+
+
+def test_videos_of_one_s_own_with_coco_s_joints(tmp_path: Path) -> None:
+    """What VideoPose3D's preparation of other videos writes: COCO's left and right, and sizes by the video's name."""
+    left, right = [1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]
+    metadata = {"layout_name": "coco", "num_joints": 17, "keypoints_symmetry": [left, right]}
+    views = {"walk.mp4": {"custom": [np.tile(POSE, (4, 1, 1))]}}
+    sized = {**metadata, "video_metadata": {"walk.mp4": {"w": 640, "h": 480}}}
+    (sequence,) = read_keypoints(archive(tmp_path, positions_2d=views, metadata=sized), H36M_LIFTING).sequences
+    assert sequence.size == (480, 640)
+    np.testing.assert_allclose(sequence.keypoints[2], expected())
+    file = archive(tmp_path, positions_2d=views, metadata=metadata)
+    with pytest.raises(InputError, match="give --picture"):
+        read_keypoints(file, H36M_LIFTING)
+    assert read_keypoints(file, H36M_LIFTING, (700, 700)).sequences[0].size == (700, 700)
+    with pytest.raises(InputError, match="17 joints, which are not those of --skeleton mpii"):
+        read_keypoints(file, H36M_LIFTING, (700, 700), "mpii")
+    wrong = archive(tmp_path, positions_2d=views, metadata={**metadata, "keypoints_symmetry": [[1], [2, 3]]})
+    with pytest.raises(InputError, match="keypoints_symmetry is not"):
+        read_keypoints(wrong, H36M_LIFTING)
+
+
+def test_other_things_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    for path, told in (
+        (tmp_path, "a folder, not a file of keypoints"),
+        (tmp_path / "photo.jpg", "photo.jpg: the model lifts keypoints, from .json in COCO's form or .npz"),
+        (tmp_path / "no.jpg", "no.jpg: no such file; the model lifts keypoints"),
+        (tmp_path / "no.json", "no such file"),
+        (tmp_path / "no.npz", "no such file"),
+    ):
+        with pytest.raises(InputError, match=told):
+            read_keypoints(path, HUMANEVA)
+    with pytest.raises(InputError, match="a pixel or more, not 0 and 5"):
+        read_keypoints(written(tmp_path, [row()]), HUMANEVA, (0, 5))

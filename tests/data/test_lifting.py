@@ -1,0 +1,398 @@
+"""Files of poses to lift: cameras recovered or placed, wrong sequences named, windows that stay within theirs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from logpose.cameras import Camera, placed_around, reprojection_errors
+from logpose.data.lifting import LiftingPoses, PoseSequence, action_group, relative, screen
+from logpose.data.windows import Poses
+from logpose.skeletons import H36M_LIFTING, HUMANEVA
+from logpose.structures import InputError
+
+SIZE = (480, 640)
+LEFT, RIGHT = [2, 3, 4, 8, 9, 10], [5, 6, 7, 11, 12, 13]
+
+
+def walk(frames: int, joints: int = 15, seed: int = 0) -> np.ndarray:
+    """(T, K, 3): somebody who wanders about and bends, in metres; z is up."""
+    rng = np.random.default_rng(seed)
+    path = np.cumsum(rng.normal(0, 0.04, (frames, 1, 3)), axis=0) * [1, 1, 0.1] + [0, 0, 0.9]
+    body = rng.uniform([-0.4, -0.4, -0.8], [0.4, 0.4, 0.8], (joints, 3)) + rng.normal(0, 0.1, (frames, joints, 3))
+    return (path + body).astype(np.float32)
+
+
+def eyes(person: int, count: int = 2) -> list[Camera]:
+    """The cameras around one person, whose pictures are `SIZE`."""
+    around = placed_around(np.array([[[-1.0, -1, 0], [1, 1, 2]]]), count, np.random.default_rng(person))
+    lens = np.array([-0.2, 0.1, -0.001, 0.001, 0.0])
+    return [
+        Camera(np.array([700.0, 701.0]), np.array([320.0, 230.0]), eye.rotation, eye.translation, lens)
+        for eye in around
+    ]
+
+
+def seen(positions: np.ndarray, person: int, count: int = 2) -> list[np.ndarray]:
+    return [eye.project(eye.to_camera(positions)).astype(np.float32) for eye in eyes(person, count)]
+
+
+LENGTHS = {("Train/P1", "Walking 1 chunk0"): 30, ("Train/P1", "Box 1 chunk2"): 9, ("Train/P2", "Jog 1"): 25}
+LENGTHS |= {("Validate/P1", "Walking 1 chunk0"): 12}
+
+
+def tables(joints: int = 15) -> tuple[dict[str, Any], dict[str, Any]]:
+    """positions_3d and positions_2d of four sequences of two people, of two cameras each."""
+    world: dict[str, Any] = {}
+    pixels: dict[str, Any] = {}
+    for seed, ((subject, action), length) in enumerate(LENGTHS.items()):
+        positions = walk(length, joints, seed)
+        world.setdefault(subject, {})[action] = positions
+        pixels.setdefault(subject, {})[action] = seen(positions, int(subject[-1]))
+    return world, pixels
+
+
+def written(folder: Path, world: Any, pixels: Any = None, metadata: Any = None) -> tuple[Path, Path]:
+    files = folder / "data_3d_x.npz", folder / "data_2d_x_gt.npz"
+    np.savez_compressed(files[0], positions_3d=world)
+    metadata = metadata or {"layout_name": "x", "num_joints": 15, "keypoints_symmetry": [LEFT, RIGHT]}
+    np.savez_compressed(files[1], positions_2d=pixels, metadata=metadata)
+    return files
+
+
+def names(poses: LiftingPoses) -> list[tuple[str, str, int]]:
+    return [(s.subject, s.action, s.camera_index) for s in poses.sequences]
+
+
+def test_cameras_are_recovered(tmp_path: Path) -> None:
+    world, pixels = tables()
+    poses = LiftingPoses(*written(tmp_path, world, pixels), strict=True)
+    assert poses.skeleton is HUMANEVA
+    assert isinstance(poses, Poses)
+    assert names(poses) == [(*key, camera) for key in LENGTHS for camera in (0, 1)]
+    assert len(poses) == 2 * sum(LENGTHS.values()) == len(poses.groups)
+    assert poses.inputs.dtype == poses.targets.dtype == np.float32
+    first = 0
+    for i, sequence in enumerate(poses.sequences):
+        person, rows = int(sequence.subject[-1]), slice(first, first + len(sequence))
+        true = eyes(person)[sequence.camera_index].to_camera(world[sequence.subject][sequence.action])
+        np.testing.assert_allclose(sequence.positions, true, atol=0.01)
+        view = pixels[sequence.subject][sequence.action][sequence.camera_index]
+        np.testing.assert_array_equal(sequence.keypoints, view)
+        assert sequence.size == SIZE
+        assert (poses.sequence[rows] == i).all()
+        np.testing.assert_allclose(poses.targets[rows], true - true[:, :1], atol=0.01)
+        expected = (sequence.keypoints - [320, 240]) / 320
+        np.testing.assert_allclose(poses.inputs[rows], expected, atol=1e-6)
+        first += len(sequence)
+    assert poses.groups[58:62] == ["walking", "walking", "box", "box"]
+    assert not poses.targets[:, 0].any()
+    other = LiftingPoses(*written(tmp_path, world, pixels), root=4)
+    np.testing.assert_allclose(other.targets, poses.targets - poses.targets[:, 4:5], atol=1e-5)
+
+
+def test_a_person_has_the_same_cameras_whatever_is_chosen(tmp_path: Path) -> None:
+    files = written(tmp_path, *tables())
+    everything, validation = LiftingPoses(*files), LiftingPoses(*files, ["Validate"])
+    assert names(validation) == [("Validate/P1", "Walking 1 chunk0", camera) for camera in (0, 1)]
+    np.testing.assert_array_equal(validation.targets, everything.targets[-24:])
+    assert everything.sequences[0].camera is everything.sequences[2].camera is everything.sequences[6].camera
+    assert everything.sequences[0].camera is not everything.sequences[4].camera
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (None, ["Train/P1", "Train/P2", "Validate/P1"]),
+        (["Train"], ["Train/P1", "Train/P2"]),
+        (["Validate/P1", "Train/P2"], ["Train/P2", "Validate/P1"]),
+    ],
+)
+def test_subjects_are_chosen(tmp_path: Path, wanted: list[str] | None, expected: list[str]) -> None:
+    poses = LiftingPoses(written(tmp_path, *tables())[0], subjects=wanted)
+    assert poses.subjects == expected
+    assert sorted({sequence.subject for sequence in poses.sequences}) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("Trian", "; did you mean Train?"), ("P1", ""), ("Train/", "; did you mean Train?")]
+)
+def test_subjects_that_are_not_there(tmp_path: Path, name: str, hint: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        LiftingPoses(written(tmp_path, *tables())[0], subjects=["Train", name])
+    told = f"data_3d_x.npz: there is no subject {name!r} among Train/P1, Train/P2, Validate/P1{hint}"
+    assert str(refusal.value).endswith(told)
+
+
+def test_cameras_are_placed_where_there_are_no_keypoints(tmp_path: Path) -> None:
+    world, _ = tables()
+    poses = LiftingPoses(written(tmp_path, world)[0], cameras=3)
+    assert names(poses) == [(*key, camera) for key in LENGTHS for camera in range(3)]
+    for sequence in poses.sequences:
+        assert sequence.size == (1000, 1000)
+        positions = world[sequence.subject][sequence.action]
+        assert reprojection_errors(sequence.camera, positions, sequence.keypoints).max() < 1e-3
+        distances = np.linalg.norm(np.diff(sequence.positions, axis=1), axis=-1)
+        expected = np.linalg.norm(np.diff(positions, axis=1), axis=-1)
+        np.testing.assert_allclose(distances, expected, atol=1e-5)
+    assert (np.abs(poses.inputs) <= 1).all()
+
+
+def test_places_depend_on_the_seed_and_the_sequence_only(tmp_path: Path) -> None:
+    file = written(tmp_path, *tables())[0]
+    everything = LiftingPoses(file, cameras=2)
+    np.testing.assert_array_equal(LiftingPoses(file, cameras=2).inputs, everything.inputs)
+    alone = LiftingPoses(file, subjects=["Validate"], cameras=2)
+    np.testing.assert_array_equal(alone.inputs, everything.inputs[-24:])
+    assert not np.allclose(LiftingPoses(file, cameras=2, seed=1).inputs, everything.inputs)
+    same, other = everything.sequences[0].camera, everything.sequences[-2].camera
+    assert not np.allclose(same.translation, other.translation), "an action of the same name of another subject"
+
+
+def test_human36ms_joints_are_picked(tmp_path: Path) -> None:
+    world, _ = tables(32)
+    pixels = {s: {a: np.stack(seen(x, int(s[-1]))) for a, x in actions.items()} for s, actions in world.items()}
+    files = written(tmp_path, world, pixels, {"num_joints": 32, "keypoints_symmetry": [[1, 2], [3, 4]]})
+    poses = LiftingPoses(*files, size=SIZE, strict=True)
+    assert poses.skeleton is H36M_LIFTING
+    removed = [4, 5, 9, 10, 11, 16, 20, 21, 22, 23, 24, 28, 29, 30, 31]  # VideoPose3D's
+    kept = np.delete(np.arange(32), removed)
+    np.testing.assert_array_equal(poses.sequences[0].keypoints, pixels["Train/P1"]["Walking 1 chunk0"][0][:, kept])
+    few = {s: {a: x[:, :, kept] for a, x in actions.items()} for s, actions in pixels.items()}
+    symmetry: list[Any] = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
+    order = np.random.default_rng(0).permutation(6)
+    symmetry = [np.array(symmetry[0])[order], [symmetry[1][i] for i in order]]
+    files = written(tmp_path, world, few, {"num_joints": 17, "keypoints_symmetry": symmetry})
+    np.testing.assert_array_equal(LiftingPoses(*files, size=SIZE, strict=True).inputs, poses.inputs)
+    assert LiftingPoses(files[0], cameras=1).skeleton is H36M_LIFTING
+
+
+def test_the_end_of_longer_keypoints_is_cut(tmp_path: Path) -> None:
+    world, pixels = tables()
+    expected = LiftingPoses(*written(tmp_path, world, pixels))
+    views = pixels["Train/P2"]["Jog 1"]
+    views[1] = np.concatenate([views[1], np.full((3, 15, 2), np.nan, np.float32)])
+    np.testing.assert_array_equal(LiftingPoses(*written(tmp_path, world, pixels), strict=True).inputs, expected.inputs)
+
+
+BOTH, SECOND = r"data_3d_x.npz: Train/P2, Jog 1: ", r"data_2d_x_gt.npz: Train/P2, Jog 1, camera 1: "
+UNSEEN, UNKNOWN = r"2d_x_gt.npz: Train/P2, Jog 1: no keypoints", r"2d_x_gt.npz: camera 1 of P2: cannot be recovered"
+NOISE = np.random.default_rng(0).uniform(0, 480, (25, 15, 2)).astype(np.float32)
+WRONG: dict[tuple[str, str], tuple[Any, str]] = {
+    ("view", "short"): (lambda x: x[:20], SECOND + r"too few frames \(20, where 25 are needed\)"),
+    ("view", "hole"): (lambda x: holed(x, 3, 7), SECOND + r"frames that are not finite \(2 of 25, the first is 3\)"),
+    ("view", "joints"): (lambda x: x[:, :14], SECOND + r"another number of joints \(14, not 15\)"),
+    ("view", "flat"): (lambda x: x.reshape(25, -1), SECOND + r"not an array of frames × joints × 2 \(25×30\)"),
+    ("view", "word"): ("camera", SECOND + r"not an array of frames × joints × 2 \(str\)"),
+    ("view", "far"): (lambda x: x * np.float32(1e6), SECOND + r"keypoints 1e\+06 pixels off or more"),
+    ("view", "noise"): (NOISE, UNKNOWN + r" \(.*px off in the median\)"),
+    ("view", "mirrored"): (lambda x: [640, 0] + x * [-1, 1], UNKNOWN + r" \(.*mirrored\)"),
+    ("space", "empty"): (lambda x: x[:0], BOTH + r"too few frames \(0, where 1 are needed\)"),
+    ("space", "hole"): (lambda x: holed(x, 5, 9), BOTH + r"frames that are not finite \(2 of 25, the first is 5\)"),
+    ("space", "unit"): (lambda x: x * 1000, BOTH + r"joints 10 m from the root or 1e\+06 m off; .* metres\?"),
+    ("space", "far"): (lambda x: x + np.float32(2e6), BOTH + r"joints 10 m from the root or 1e\+06 m off"),
+    ("views", "none"): ([], UNSEEN),
+    ("views", "number"): (3, UNSEEN),
+    ("views", "gone"): (None, UNSEEN),
+}
+"""What becomes of Train/P2's second view, positions or views, and what is said of it."""
+
+
+def holed(array: np.ndarray, *frames: int) -> np.ndarray:
+    array = array.copy()
+    array[list(frames), 2, 1] = np.nan
+    return array
+
+
+@pytest.mark.parametrize("case", WRONG, ids=str)
+def test_wrong_sequences_are_left_out_and_named(tmp_path: Path, case: tuple[str, str]) -> None:
+    (world, pixels), (change, message) = tables(), WRONG[case]
+    views = pixels["Train/P2"]["Jog 1"]
+    subject = (world if case[0] == "space" else pixels)["Train/P2"]
+    table, key = (views, 1) if case[0] == "view" else (subject, "Jog 1")
+    table[key] = change(table[key]) if callable(change) else change
+    if change is None:
+        del pixels["Train/P2"]
+    files = written(tmp_path, world, pixels)
+    poses = LiftingPoses(*files)
+    (problem,) = poses.problems
+    assert re.search(message, str(problem))
+    assert len(poses.sequences) == (7 if case[0] == "view" else 6)
+    assert np.isfinite(poses.inputs).all()
+    with pytest.raises(InputError, match=r"and 0 more wrong sequences"):
+        LiftingPoses(*files, strict=True)
+    assert not LiftingPoses(*files, ["Validate"], strict=True).problems, "of what is not chosen nothing is told"
+    assert LiftingPoses(files[0], cameras=1).problems == (poses.problems if case[0] == "space" else [])
+
+
+def test_keypoints_of_another_take_are_told_from_the_rest(tmp_path: Path) -> None:
+    world, pixels = tables()
+    views = pixels["Train/P1"]["Box 1 chunk2"]
+    views[0] = views[0] + np.float32(30)
+    poses = LiftingPoses(*written(tmp_path, world, pixels))
+    (problem,) = poses.problems
+    assert "Train/P1, Box 1 chunk2, camera 0: keypoints that are not where the camera shows the positions" in str(
+        problem
+    )
+    assert 35 < float(problem.detail.split()[0]) < 50, "30 pixels to the right and down"
+    assert len(poses.sequences) == 7
+
+
+FILES: dict[str, tuple[Any, Any, Any, str]] = {
+    "no table": ([1], None, None, r"data_3d_x.npz: has no table positions_3d .* it has positions_3d"),
+    "empty": ({}, None, None, "has no table positions_3d"),
+    "no actions": ({"S1": np.zeros((2, 15, 3))}, None, None, "has no table positions_3d"),
+    "no arrays": ({"S1": {"a": 1}}, None, None, "positions_3d holds no arrays of frames × joints × 3"),
+    "other joints": ({"S1": {"a": np.zeros((2, 19, 3))}}, None, None, "poses of 19 joints; known are 15 .*, 17 and 32"),
+    "all wrong": (
+        {"S1": {"a": np.full((2, 15, 3), np.nan), "b": np.zeros((0, 15, 3))}},
+        None,
+        None,
+        "no sequences to learn from; the first of 2 wrong ones: .*S1, a: frames that are not finite",
+    ),
+    "no 2-D table": (None, 5, None, r"data_2d_x_gt.npz: has no table positions_2d .* it has positions_2d, metadata"),
+    "sides": (None, None, {"keypoints_symmetry": [RIGHT, LEFT]}, "has left and right joints .* must be"),
+    "other sides": (
+        None,
+        None,
+        {"keypoints_symmetry": [[1], [2]]},
+        r"left and right joints \[\[1\], \[2\]\]; those of 15",
+    ),
+    "no sides": (None, None, {"keypoints_symmetry": [LEFT, RIGHT[1:]]}, "has left and right joints"),
+    "odd sides": (None, None, {"keypoints_symmetry": "left"}, "has left and right joints left"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_files_that_cannot_be(tmp_path: Path, case: str) -> None:
+    world, pixels, metadata, message = FILES[case]
+    good = tables()
+    files = written(tmp_path, good[0] if world is None else world, good[1] if pixels is None else pixels, metadata)
+    with pytest.raises(InputError, match=message):
+        LiftingPoses(files[0], files[1] if world is None else None)
+
+
+def test_missing_files_subjects_and_joints(tmp_path: Path) -> None:
+    files = written(tmp_path, *tables())
+    with pytest.raises(InputError, match=r"else.npz: no such file"):
+        LiftingPoses(tmp_path / "else.npz")
+    with pytest.raises(InputError, match=r"else.npz: no such file"):
+        LiftingPoses(files[0], tmp_path / "else.npz")
+    with pytest.raises(InputError, match="no sequences to learn from"):
+        LiftingPoses(files[0], subjects=[])
+    with pytest.raises(InputError, match=r"has no joint 15"):
+        LiftingPoses(files[0], root=15)
+
+
+@pytest.mark.parametrize(("factor", "size"), [(1.0, (48, 64)), (10.0, SIZE), (0.01, SIZE), (-1.0, SIZE)])
+def test_keypoints_that_are_no_pixels_of_the_picture(tmp_path: Path, factor: float, size: tuple[int, int]) -> None:
+    world, pixels = tables()
+    scaled = {
+        s: {a: [factor * view for view in views] for a, views in actions.items()} for s, actions in pixels.items()
+    }
+    with pytest.raises(InputError, match=r"which cannot be pixels of a picture \d+ pixels wide and \d+ high"):
+        LiftingPoses(*written(tmp_path, world, scaled), size=size)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 27, 81])
+def test_windows_stay_within_their_sequence(tmp_path: Path, frames: int) -> None:
+    poses = LiftingPoses(*written(tmp_path, *tables()))
+    indices = np.random.default_rng(0).permutation(len(poses))
+    windows = poses.window(indices, frames)
+    assert windows.dtype == np.float32
+    firsts = np.cumsum([0, *(len(sequence) for sequence in poses.sequences)])
+    for index, window in zip(indices, windows, strict=True):
+        which = int(poses.sequence[index])
+        for place, found in enumerate(window):
+            wanted = min(max(index + place - frames // 2, firsts[which]), firsts[which + 1] - 1)
+            np.testing.assert_array_equal(found, poses.inputs[wanted])
+    windows += 1
+    assert (poses.inputs[indices[0]] != windows[0, frames // 2]).all(), "the caller's own copy"
+    for even in (frames - 1, -frames):
+        with pytest.raises(ValueError, match="an odd number of frames"):
+            poses.window(indices, even)
+
+
+def test_the_screen_and_the_root() -> None:
+    corners = np.array([[0.0, 0], [1000, 0], [1000, 500], [500, 250]])
+    np.testing.assert_allclose(screen(corners, (500, 1000)), [[-1, -0.5], [1, -0.5], [1, 0.5], [0, 0]])
+    assert screen(corners.astype(np.float32), (500, 1000)).dtype == np.float32
+    np.testing.assert_allclose(relative(np.arange(12.0).reshape(2, 2, 3), 1), [[[-3] * 3, [0] * 3]] * 2)
+
+
+@pytest.mark.parametrize(
+    ("action", "group"),
+    [
+        ("Walking 1 chunk0", "walking"),
+        ("Walking 1", "walking"),
+        ("Walking", "walking"),
+        ("basketball 2", "basketball"),
+        ("walking_extra 13", "walking_extra"),
+        ("WalkTogether 1", "walktogether"),
+        ("directing traffic 12 chunk3", "directing traffic"),
+        ("Box2", "box2"),
+        ("3", "3"),
+    ],
+)
+def test_actions_are_grouped(action: str, group: str) -> None:
+    assert action_group(action) == group
+
+
+def humaneva(data_root: Path) -> tuple[Path, Path]:
+    files = data_root / "lifting" / "data_3d_humaneva15.npz", data_root / "lifting" / "data_2d_humaneva15_gt.npz"
+    if not all(file.is_file() for file in files):
+        pytest.skip(f"no HumanEva in {data_root}")
+    return files
+
+
+def facing(sequence: PoseSequence, world: np.ndarray, left: int, right: int) -> float:
+    """Cosine between where somebody walks and where they face if this is left and that is right; z is up."""
+    step = np.diff(world[:, 0, :2], axis=0)
+    aside = (world[:-1, left] - world[:-1, right])[:, :2]
+    ahead = np.stack([aside[:, 1], -aside[:, 0]], axis=1)
+    return float((ahead * step).sum() / (np.linalg.norm(ahead, axis=1) * np.linalg.norm(step, axis=1)).sum())
+
+
+def test_humaneva_itself(data_root: Path) -> None:
+    files = humaneva(data_root)
+    train, val = (LiftingPoses(*files, [part], strict=True) for part in ("Train", "Validate"))
+    assert (len(train), len(val)) == (3 * 4729, 3 * 4848)
+    assert set(train.groups) == {"gestures", "walking", "box", "jog", "throwcatch"}
+    for sequence in [*train.sequences, *val.sequences]:
+        shown = sequence.camera.project(sequence.positions)
+        errors = np.linalg.norm(shown - sequence.keypoints, axis=-1)
+        assert np.median(errors) < 0.02
+        assert errors.max() < 0.5
+        assert sequence.positions[..., 2].min() > 2
+        assert sequence.positions[..., 2].max() < 7
+    # Named rightly: the head is on top, the feet are below, and they walk where they face.
+    world = np.concatenate([s.positions @ s.camera.rotation for s in train.sequences if s.action.startswith("Walking")])
+    height = world[..., 2].mean(axis=0)
+    joints = list(HUMANEVA.joints)
+    assert joints[int(height.argmax())] == "head"
+    assert {joints[i] for i in np.argsort(height)[:2]} == {"l_ankle", "r_ankle"}
+    for sequence in train.sequences:
+        if sequence.action.startswith(("Walking", "Jog")):
+            upright = sequence.positions @ sequence.camera.rotation
+            assert facing(sequence, upright, joints.index("l_hip"), joints.index("r_hip")) > 0.9
+
+
+def test_cmu_itself(data_root: Path) -> None:
+    file = data_root / "lifting" / "data_3d_cmu.npz"
+    if not file.is_file():
+        pytest.skip(f"no CMU in {data_root}")
+    poses = LiftingPoses(file, subjects=["test"], strict=True)
+    assert (len(poses), len(poses.sequences)) == (4 * 7053, 4 * 24)
+    assert (np.abs(poses.inputs) <= 1).all()
+    assert all(sequence.positions[..., 2].min() >= 2 for sequence in poses.sequences)
+    joints = list(H36M_LIFTING.joints)
+    for sequence in poses.sequences:
+        if sequence.action in ("walking 1", "running 1"):
+            world = sequence.positions @ sequence.camera.rotation
+            assert joints[int(world[..., 2].mean(axis=0).argmax())] == "head"
+            assert facing(sequence, world, joints.index("l_hip"), joints.index("r_hip")) > 0.9
+            assert facing(sequence, world, joints.index("l_shoulder"), joints.index("r_shoulder")) > 0.9

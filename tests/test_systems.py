@@ -53,13 +53,24 @@ def test_every_figure_that_the_paper_prints_comes_out(counted: dict) -> None:
     for name, system in SYSTEMS.items():
         row = counted[name]
         if system.gflops:
-            assert f"{row['as_the_paper_counts'] / 1e9:.1f}" == system.gflops
+            digits = len(system.gflops.partition(".")[2])
+            assert f"{row['as_the_paper_counts'] / 1e9:.{digits}f}" == system.gflops
         if system.head:
             digits = len(system.head.partition(".")[2])
             assert f"{row['as_the_paper_counts_head'] / 1e9:.{digits}f}" == system.head
         if system.parameters and "3d_" not in name:
             assert f"{row['parameters'] / 1e6:.1f}M" == system.parameters
     assert f"{(counted['resnet50_3d_rle']['parameters'] + 55_332) / 1e6:.1f}M" == "23.8M"
+
+
+def test_lifting(counted: dict) -> None:
+    """Parameters of the published codes; what SRNet computes of a frame; the paper's GFLOPs are of 64 poses."""
+    names = ("lifting_fc", "lifting_martinez", "lifting_srnet", "lifting_srnet243")
+    assert [counted[name]["parameters"] for name in names] == [4_291_635, 4_291_632, 899_029, 3_612_067]
+    assert counted["lifting_fc"]["macs"] == 34 * 1024 + 4 * 1024**2 + 1024 * 51
+    assert counted["lifting_fc"]["as_the_paper_counts"] == 64 * (counted["lifting_fc"]["macs"] + 2 * 5 * 1024)
+    assert f"{counted['lifting_srnet']['macs'] / 1e6:.3f}" == "0.889"
+    assert "243 frames" in tell(counted, {})
 
 
 def test_what_is_saved_over_simplepose(counted: dict) -> None:
@@ -86,7 +97,7 @@ def test_flows() -> None:
 def test_a_checkpoint_is_counted_at_its_size(tiny_run) -> None:
     best = str(tiny_run / "best.ckpt")
     row = count_models([best])[best]
-    assert row["size"] == [64, 48]
+    assert row["input"] == "crops of 64×48"
     assert row["parameters"] == 11_176_512 + 2 * (512 * 34 + 34)
     assert best in tell({best: row}, {})
 

@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from logpose.checkpoint import load_model
 from logpose.flows import RealNVP
 from logpose.metrics.complexity import complexity, flow_flops
-from logpose.models import HeatmapModel, HRNet, IntegralModel, PoseModel, RegressionModel, ResNet
-from logpose.skeletons import COCO, H36M
+from logpose.models import HeatmapModel, HRNet, IntegralModel, KeypointModel, LiftingModel, RegressionModel, ResNet
+from logpose.skeletons import COCO, H36M, H36M_LIFTING
 from logpose.structures import InputError
 
 __all__ = ["FLOWS", "SYSTEMS", "System", "count_flows", "count_models", "tell"]
@@ -24,7 +24,7 @@ IMAGE, LARGE, SQUARE = (256, 192), (384, 288), (256, 256)
 class System:
     """A network of the paper."""
 
-    make: Callable[[], PoseModel]
+    make: Callable[[], KeypointModel]
     """Builds it, with random weights."""
     parameters: str = ""
     """As the paper prints them; empty where it does not."""
@@ -32,10 +32,18 @@ class System:
     """As the paper prints them."""
     head: str = ""
     """GFLOPs of the head, as the paper prints them."""
+    batch: int = 1
+    """Inputs that these GFLOPs are of."""
 
 
-def _regression(depth: int, size: tuple[int, int], sigma: bool = True) -> Callable[[], PoseModel]:
+def _regression(depth: int, size: tuple[int, int], sigma: bool = True) -> Callable[[], KeypointModel]:
     return lambda: RegressionModel(ResNet(depth), COCO, size, predicts_sigma=sigma)
+
+
+def _lifting(network: Literal["fc", "martinez", "srnet"], sigma: bool = False, **settings: Any) -> System:
+    """The paper prints GFLOPs of a batch of 64 poses, Martinez's, of the baseline."""
+    printed = ("4.3M", "0.275") if network == "fc" and not sigma else ("", "")
+    return System(lambda: LiftingModel(network, H36M_LIFTING, sigma, settings), *printed, batch=64)
 
 
 SYSTEMS = {
@@ -55,6 +63,11 @@ SYSTEMS = {
     "hrnet_w32_rle": System(lambda: IntegralModel(HRNet(32), COCO, IMAGE, predicts_sigma=True)),
     "hrnet_w48_384_heatmap": System(lambda: HeatmapModel(HRNet(48, neck=False), COCO, LARGE)),
     "hrnet_w48_384_rle": System(lambda: IntegralModel(HRNet(48), COCO, LARGE, predicts_sigma=True)),
+    "lifting_fc": _lifting("fc"),
+    "lifting_fc_rle": _lifting("fc", sigma=True),
+    "lifting_martinez": _lifting("martinez", unseen=[H36M_LIFTING.joints.index("nose")]),
+    "lifting_srnet": _lifting("srnet"),
+    "lifting_srnet243": _lifting("srnet", filters=(3, 3, 3, 3, 3)),
 }
 """By name; each at the size that the paper, or where it is silent the field, uses it at."""
 
@@ -71,7 +84,7 @@ JOINTS, POINTS_OF_S = 17, 400  # that the paper asks a flow for, of one image; a
 
 
 def count_models(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Parameters and multiply-accumulates of networks, for one crop.
+    """Parameters and multiply-accumulates of networks, for one input; as the paper counts, for `batch` of them.
 
     Args:
         names: of `SYSTEMS`, or paths of checkpoints.
@@ -89,15 +102,16 @@ def count_models(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         path = Path(name)
         in_run = path / "best.ckpt"  # of a run's folder its best
         model = load_model(in_run if in_run.is_file() else path) if system is None else system.make()
-        counted = complexity(model, model.size)
+        counted, batch = complexity(model, model.blank()), system.batch if system else 1
         found[name] = {
-            "size": list(model.size),
+            "input": model.sees,
+            "batch": batch,
             "parameters": counted.parameters,
             "macs": counted.macs,
             "macs_backbone": counted.backbone_macs,
             "macs_head": counted.head_macs,
-            "as_the_paper_counts": counted.printed,
-            "as_the_paper_counts_head": counted.printed_head,
+            "as_the_paper_counts": counted.printed * batch,
+            "as_the_paper_counts_head": counted.printed_head * batch,
             "paper": {} if system is None else {"parameters": system.parameters, "gflops": system.gflops},
         }
     return found
@@ -120,24 +134,27 @@ def tell(models: dict[str, dict[str, Any]], flows: dict[str, dict[str, Any]]) ->
     """Both as text."""
     width = max(map(len, [*models, "flow (training only)"]))
     lines = [
-        f"{'':{width}} {'':30}  GMAC, as computed   GMAC, as the paper counts",
-        f"{'network':{width}} {'crop':>8} {'parameters':>11} {'printed':>9}  "
+        f"{'':{width}} {'':32}  GMAC, as computed   GMAC, as the paper counts",
+        f"{'network':{width}} {'input':>10} {'parameters':>11} {'printed':>9}  "
         f"{'all':>9} {'head':>9} {'all':>9} {'head':>9}  {'printed':>7}",
     ]
     for name, row in models.items():
-        size, paper = "×".join(map(str, row["size"])), row["paper"]
+        paper = row["paper"]
+        sees = row["input"].removeprefix("crops of ").removeprefix("keypoints of ")
         giga = [row[key] / 1e9 for key in ("macs", "macs_head", "as_the_paper_counts", "as_the_paper_counts_head")]
         lines.append(
-            f"{name:{width}} {size:>8} {row['parameters']:>11,} {paper.get('parameters', ''):>9}  "
+            f"{name:{width}} {sees:>10} {row['parameters']:>11,} {paper.get('parameters', ''):>9}  "
             + " ".join(f"{value:9.4f}" for value in giga)
             + f"  {paper.get('gflops', ''):>7}"
         )
+    batches = {row["batch"] for row in models.values()} - {1}
+    lines += [f"as the paper counts, of networks that lift: for a batch of {max(batches)} poses"] if batches else []
     if flows:
-        title = f"{'flow (training only)':{width}} {'':8} {'parameters':>11} {'printed':>9}"
+        title = f"{'flow (training only)':{width}} {'':10} {'parameters':>11} {'printed':>9}"
         lines += ["", f"{title}    MFLOPs  printed   with s"]
     for name, row in flows.items():
         lines.append(
-            f"{name:{width}} {'':8} {row['parameters']:>11,} {row['paper']['parameters']:>9}  "
+            f"{name:{width}} {'':10} {row['parameters']:>11,} {row['paper']['parameters']:>9}  "
             f"{row['flops'] / 1e6:8.3f} {row['paper']['flops']:>8} {row['flops_with_s'] / 1e6:8.1f}"
         )
     return "\n".join(lines)

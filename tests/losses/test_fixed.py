@@ -179,3 +179,16 @@ def test_the_moment_is_kept_with_the_loss(kind: type) -> None:
     again = kind(**loss.config())
     again.load_state_dict(loss.state_dict())
     assert again.moment.tolist() == [1, 2, 3]
+
+
+@constant
+def test_a_joint_without_a_depth_is_charged_for_the_rest(kind: type) -> None:
+    mu, sigma, target = case(3)
+    target[0, :, 2] = math.nan
+    distance = (target - mu).abs() if kind is L1Loss else (target - mu).square()
+    loss = kind(3).double()
+    expected = distance.nanmean(dim=(0, 1)).sum()
+    assert float(loss(mu, sigma, target).detach()) == pytest.approx(float(expected), rel=1e-9)
+    torch.testing.assert_close(loss.moment, distance.nanmean(dim=(0, 1)))
+    target[:] = math.nan
+    assert float(kind(3)(mu, sigma, target)) == 0

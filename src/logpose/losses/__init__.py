@@ -5,6 +5,7 @@ from logpose.losses.heatmap import HeatmapLoss, WithHeatmaps
 from logpose.losses.likelihood import Distribution, LikelihoodLoss, PoseLoss
 from logpose.losses.mixed import MixedRLELoss
 from logpose.losses.rle import RLELoss
+from logpose.losses.unscaled import UnscaledRLELoss
 
 __all__ = [
     "Distribution",
@@ -17,5 +18,6 @@ __all__ = [
     "MixedRLELoss",
     "PoseLoss",
     "RLELoss",
+    "UnscaledRLELoss",
     "WithHeatmaps",
 ]

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from logpose.losses.likelihood import LikelihoodLoss
+from logpose.losses.likelihood import FARTHEST, LikelihoodLoss, exact, joint_weight
 
 __all__ = ["Gaussian", "L1Loss", "L2Loss", "Laplace", "gaussian_log_prob", "laplace_log_prob"]
 
@@ -101,13 +101,29 @@ class _ConstantScale(LikelihoodLoss):
         """What is charged for an error, per dimension."""
         raise NotImplementedError
 
+    def forward(
+        self,
+        mu: Float[Tensor, "B K D"],
+        sigma: Float[Tensor, "B K D"],
+        target: Float[Tensor, "B K D"],
+        weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """As of every loss; in space, x and y of a joint without a depth are charged (as `MixedRLELoss` does)."""
+        if self.dim != 3:
+            return super().forward(mu, sigma, target, weight)
+        with exact(mu.device):
+            mu, _, target = self.widened(mu, sigma, target)
+            plane = joint_weight(target[..., :2], weight if weight is None or weight.ndim == 2 else weight[..., :2])
+            each = torch.stack([plane, plane, joint_weight(target, weight)], dim=-1).to(mu.dtype)
+            return self._reduce(mu, mu, torch.where(each > 0, target.clamp(-FARTHEST, FARTHEST), mu.detach()), each)
+
     def _reduce(self, mu: Tensor, _: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        distance = self._distance(target - mu)
-        total = weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
-        mean = (distance * weight[..., None]).sum(dim=(0, 1)) / total
+        weight = weight if weight.ndim == 3 else weight[..., None]
+        total = weight.sum(dim=(0, 1))
+        mean = (self._distance(target - mu) * weight).sum(dim=(0, 1)) / total.clamp_min(torch.finfo(weight.dtype).tiny)
         if self.training:
             with torch.no_grad():
-                step = torch.where(self.moment > 0, self.momentum, 1.0) * (weight.sum() > 0)
+                step = torch.where(self.moment > 0, self.momentum, 1.0) * (total > 0)
                 self.moment.lerp_(mean.to(self.moment.dtype), step.to(self.moment.dtype))
         return mean.sum()
 

@@ -8,6 +8,7 @@ flow's FLOPs, in other tables of the paper, are counted otherwise: two for a mul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +23,7 @@ __all__ = ["Complexity", "complexity", "flow_flops"]
 
 @dataclass(frozen=True)
 class Complexity:
-    """Of a network at one size of input, for one image. All but `parameters` are multiply-accumulates."""
+    """Of a network for one input. All but `parameters` are multiply-accumulates."""
 
     parameters: int
     macs: int
@@ -44,12 +45,12 @@ class Complexity:
 
 
 @torch.no_grad()
-def complexity(network: nn.Module, size: tuple[int, int], backbone: str = "backbone") -> Complexity:
-    """Count a network's parameters and what it computes on one image.
+def complexity(network: nn.Module, example: Tensor, backbone: str = "backbone") -> Complexity:
+    """Count a network's parameters and what it computes on one input.
 
     Args:
-        network: takes (1, 3, H, W); is put into evaluation mode.
-        size: (H, W).
+        network: is put into evaluation mode.
+        example: what it takes, of a batch of one; the values do not matter.
         backbone: name of the part that is counted by itself.
     """
     network.eval()
@@ -65,7 +66,7 @@ def complexity(network: nn.Module, size: tuple[int, int], backbone: str = "backb
     counter = FlopCounterMode(display=False)
     try:
         with counter, pooled:
-            network(torch.zeros(1, 3, *size))
+            network(example)
     finally:
         for hook in hooks:
             hook.remove()
@@ -86,10 +87,9 @@ def complexity(network: nn.Module, size: tuple[int, int], backbone: str = "backb
 
 def _as_printed(module: nn.Module, given: tuple[Any, ...], out: Any) -> int:
     """What the paper's counter charges for a module without parts; nothing for activations."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):  # both by their output's elements
-        height, width = module.kernel_size
-        return int(out.numel() * module.in_channels // module.groups * height * width)
-    if isinstance(module, nn.BatchNorm2d):
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):  # all by their output's elements
+        return int(out.numel() * module.in_channels // module.groups * math.prod(module.kernel_size))
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         return 2 * int(given[0].numel())
     if isinstance(module, nn.Linear):
         return module.in_features * int(out.numel())

@@ -3,7 +3,8 @@
 from logpose.models.backbones import create_backbone, load_backbone_weights
 from logpose.models.heatmap import HeatmapModel, IntegralModel
 from logpose.models.hrnet import HRNet
-from logpose.models.pose_model import PoseModel
+from logpose.models.lifting import LiftingModel
+from logpose.models.pose_model import KeypointModel, PoseModel
 from logpose.models.regression import RegressionModel
 from logpose.models.resnet import ResNet
 
@@ -11,6 +12,8 @@ __all__ = [
     "HRNet",
     "HeatmapModel",
     "IntegralModel",
+    "KeypointModel",
+    "LiftingModel",
     "PoseModel",
     "RegressionModel",
     "ResNet",

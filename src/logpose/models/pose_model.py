@@ -1,9 +1,9 @@
-"""What every model carries: the skeleton, the crop size, the pixel normalisation, and the law of its errors."""
+"""What every model carries: the skeleton and the law of its errors; of those that see crops, also size and pixels."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, UInt8
@@ -15,7 +15,7 @@ from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from logpose.skeletons import Skeleton
 from logpose.structures import ErrorLaw, InputError, Material, Prediction
 
-__all__ = ["PoseModel", "SigmaHead"]
+__all__ = ["KeypointModel", "PoseModel", "SigmaHead"]
 
 SIGMA_FLOOR = 1e-6
 """Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""
@@ -45,49 +45,32 @@ def small_start(layer: nn.Linear) -> None:
     nn.init.zeros_(layer.bias)
 
 
-class PoseModel(nn.Module, ABC):
-    """Base of the models: crops in, `Prediction` out.
+class KeypointModel(nn.Module, ABC):
+    """Base of all models: a batch's inputs in, `Prediction` out.
 
     Args:
         skeleton: the joints that are predicted.
-        size: (H, W) of the crops it is made for.
         dim: D.
-        padding: how much larger than a person's box the region is that its crops show.
-        pixel_mean: subtracted from each channel (RGB in [0, 1]).
-        pixel_std: what the difference is divided by.
 
     Raises:
-        InputError: if there can be no such crops.
+        InputError: if D is not 1 or more.
 
     Attributes:
         gives: what a loss can learn from.
+        unit: what `distance` is in, as part of a figure's name.
     """
 
     gives: Material = "places"
-    pixel_mean: Tensor
-    pixel_std: Tensor
+    unit: ClassVar[str]
     law_mean: Tensor
     law_std: Tensor
     law_radius: Tensor
 
-    def __init__(
-        self,
-        skeleton: Skeleton,
-        size: tuple[int, int],
-        dim: int = 2,
-        padding: float = PADDING,
-        pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
-        pixel_std: tuple[float, float, float] = IMAGENET_STD,
-    ) -> None:
+    def __init__(self, skeleton: Skeleton, dim: int) -> None:
         super().__init__()
-        if not (all(1 <= side <= 8192 for side in size) and 0 < padding < 100 and dim >= 1):
-            raise InputError(
-                f"a model needs crops of 1 to 8,192 pixels a side, a padding above 0 and a dimension or more, "
-                f"got {size}, {padding:g} and {dim}"
-            )
-        self.skeleton, self.size, self.dim, self.padding = skeleton, size, dim, padding
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1))
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1))
+        if dim < 1:
+            raise InputError(f"a model needs a dimension or more, got {dim}")
+        self.skeleton, self.dim = skeleton, dim
         law = ErrorLaw.unknown(dim)
         self.register_buffer("law_mean", law.mean)
         self.register_buffer("law_std", law.std)
@@ -105,6 +88,79 @@ class PoseModel(nn.Module, ABC):
         self.law_std.copy_(law.std)
         self.law_radius.copy_(law.radius)
 
+    @abstractmethod
+    def forward(self, inputs: Tensor) -> Prediction:
+        """Predict every joint."""
+
+    @property
+    @abstractmethod
+    def sees(self) -> str:
+        """What it is given, in words."""
+
+    @abstractmethod
+    def blank(self) -> Tensor:
+        """An input with nothing in it, of a batch of one."""
+
+    @abstractmethod
+    def mirrored(self, inputs: Tensor) -> Tensor:
+        """The inputs as a mirror would show them."""
+
+    @abstractmethod
+    def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
+        """Flip test: what a prediction and one on the mirrored inputs say together."""
+
+    @abstractmethod
+    def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
+        """How far predicted joints are from their labels, in `unit`."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Plain values from which `checkpoint.build_model` makes the model again."""
+
+    def prepare(self, data: Any) -> None:
+        """Shown the training data before training."""
+
+    def begin_epoch(self, share: float) -> None:
+        """Told before an epoch of training what share of them is done."""
+
+
+class PoseModel(KeypointModel):
+    """Base of the models of one person: crops in, `Prediction` out.
+
+    Args:
+        skeleton: the joints that are predicted.
+        size: (H, W) of the crops it is made for.
+        dim: D.
+        padding: how much larger than a person's box the region is that its crops show.
+        pixel_mean: subtracted from each channel (RGB in [0, 1]).
+        pixel_std: what the difference is divided by.
+
+    Raises:
+        InputError: if there can be no such crops.
+    """
+
+    unit = "crop_px"
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        size: tuple[int, int],
+        dim: int = 2,
+        padding: float = PADDING,
+        pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
+        pixel_std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__(skeleton, dim)
+        if not (all(1 <= side <= 8192 for side in size) and 0 < padding < 100):
+            raise InputError(
+                f"a model needs crops of 1 to 8,192 pixels a side and a padding above 0, got {size} and {padding:g}"
+            )
+        self.size, self.padding = size, padding
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1))
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1))
+
     def normalised(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
         """Pixels as the backbone wants them, from 8-bit values or floats in [0, 1]."""
         pixels = images.float() / 255 if images.dtype == torch.uint8 else images
@@ -119,9 +175,27 @@ class PoseModel(nn.Module, ABC):
         if any(side % COARSEST for side in self.size):
             raise InputError(f"this network takes crops of multiples of {COARSEST} pixels a side, not {self.size}")
 
+    @property
+    def sees(self) -> str:
+        """The size of its crops."""
+        return f"crops of {self.size[0]}×{self.size[1]}"
+
+    def blank(self) -> UInt8[Tensor, "1 3 H W"]:
+        """A black crop."""
+        return torch.zeros(1, 3, *self.size, dtype=torch.uint8, device=self.pixel_mean.device)
+
+    def mirrored(self, inputs: Tensor) -> Tensor:
+        """Crops mirrored left to right."""
+        return inputs.flip(-1)
+
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
         """Flip test: what a prediction on crops and one on the mirrored crops say together."""
         return geometry.flip_average(prediction, mirrored, self.skeleton, self.size[1])
+
+    def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
+        """How far predicted joints are from their labels in the crop, in its pixels."""
+        apart = (mu - target)[..., :2] * mu.new_tensor(self.size[::-1])
+        return apart.square().sum(dim=-1).sqrt()
 
     def common_config(self) -> dict[str, Any]:
         """What every model's `config` tells."""
@@ -131,7 +205,3 @@ class PoseModel(nn.Module, ABC):
             "size": list(self.size),
             "padding": self.padding,
         }
-
-    @abstractmethod
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""

@@ -1,0 +1,391 @@
+"""Two-stage 3-D pose: from keypoints in the picture to joints in space (the paper's Tables 9 and 10).
+
+Keypoints come screen-normalised, over one frame or a window of frames; joints go out in metres relative to the root
+joint, in the camera's frame, for the middle frame. A network is a trunk with one linear layer at its end, which for
+losses that learn sigma gives twice as many numbers.
+
+    T  frames of a window
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError, Prediction
+
+__all__ = ["FCBaseline", "LiftingModel", "Martinez", "SRNet", "body_parts"]
+
+SLOPE = 0.01  # of LeakyReLU, as in SRNet's code
+MOMENTUM = (0.1, 0.001)  # of batch normalisation, in the first and towards the last epoch (SRNet's code)
+EVERY_MM = 1000.0  # millimetres in a metre
+
+
+def exactly(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """A layer in full precision also under autocast: in half, keypoints and positions would come in coarse steps."""
+    with torch.autocast(inputs.device.type, enabled=False):
+        outputs: Tensor = layer(inputs.float())
+    return outputs
+
+
+class FCBaseline(nn.Module):
+    """The fully connected baseline as SRNet's code has it: 4,291,635 parameters for 17 joints without sigma.
+
+    Args:
+        joints: K.
+        outputs: numbers for each of a joint's dimensions: 1, or 2 with sigma.
+        width: of the hidden layers.
+        blocks: residual blocks, of two layers each.
+        dropout: share of features left out in training.
+    """
+
+    frames = 1
+
+    def __init__(self, joints: int, outputs: int = 1, width: int = 1024, blocks: int = 2, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.settings = {"width": width, "blocks": blocks, "dropout": dropout}
+
+        def layer(inputs: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.LeakyReLU(SLOPE), nn.Dropout(dropout)
+            )
+
+        self.expand = layer(2 * joints)
+        self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
+        self.last = nn.Linear(width, 3 * joints * outputs)
+
+    def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B O"]:
+        """All outputs of each window."""
+        features = exactly(self.expand, keypoints.flatten(1))
+        for block in self.blocks:
+            features = features + block(features)
+        return exactly(self.last, features)
+
+
+class _MaxNorm(nn.Linear):
+    """A linear layer whose weight, as a whole, is never longer than 1 (TensorFlow's clip_by_norm)."""
+
+    def forward(self, inputs: Float[Tensor, "B C"]) -> Float[Tensor, "B O"]:
+        length = self.weight.square().sum().sqrt()
+        return F.linear(inputs, self.weight / length.clamp_min(1), self.bias)
+
+
+class Martinez(nn.Module):
+    """The baseline as Martinez et al. 2017 published it: ReLU, dropout, weights of bounded norm, biases.
+
+    It learns z-scores: the mean and standard deviation of inputs and outputs over the training data are part of it
+    (`standardise`). The root joint is not predicted, it is 0. Of Human3.6M's 17 joints the nose is not looked at, which
+    makes 4,291,632 parameters without sigma.
+
+    Args:
+        joints: K.
+        outputs: numbers for each of a joint's dimensions: 1, or 2 with sigma.
+        width: of the hidden layers.
+        blocks: residual blocks, of two layers each.
+        dropout: share of features left out in training.
+        root: the joint that is not predicted.
+        unseen: joints whose keypoints are not looked at.
+    """
+
+    frames = 1
+    inputs_mean: Tensor
+    inputs_std: Tensor
+    targets_mean: Tensor
+    targets_std: Tensor
+
+    def __init__(
+        self,
+        joints: int,
+        outputs: int = 1,
+        width: int = 1024,
+        blocks: int = 2,
+        dropout: float = 0.5,
+        root: int = 0,
+        unseen: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        self.settings = {"width": width, "blocks": blocks, "dropout": dropout, "root": root, "unseen": list(unseen)}
+        self.outputs, self.root = outputs, root
+        self.seen = [joint for joint in range(joints) if joint not in unseen]
+        self.register_buffer("inputs_mean", torch.zeros(joints, 2))
+        self.register_buffer("inputs_std", torch.ones(joints, 2))
+        self.register_buffer("targets_mean", torch.zeros(joints, 3))
+        self.register_buffer("targets_std", torch.ones(joints, 3))
+
+        def layer(inputs: int) -> nn.Sequential:
+            return nn.Sequential(_MaxNorm(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
+
+        self.expand = layer(2 * len(self.seen))
+        self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
+        self.last = _MaxNorm(width, 3 * (joints - 1) * outputs)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.kaiming_normal_(module.weight)
+
+    @torch.no_grad()
+    def standardise(self, inputs: Float[Tensor, "N K 2"], targets: Float[Tensor, "N K 3"]) -> None:
+        """Take means and standard deviations of the training data; what does not vary is left in its unit."""
+        for name, values in (("inputs", inputs), ("targets", targets)):
+            std = values.std(dim=0)
+            getattr(self, f"{name}_mean").copy_(values.mean(dim=0))
+            getattr(self, f"{name}_std").copy_(std.where(std > 1e-6, torch.ones_like(std)))
+
+    def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B O"]:
+        """All outputs of each window: positions of all joints, then their logits of sigma."""
+        standardised = (keypoints[:, 0] - self.inputs_mean) / self.inputs_std
+        features = exactly(self.expand, standardised[:, self.seen].flatten(1))
+        for block in self.blocks:
+            features = features + block(features)
+        found = exactly(self.last, features).view(len(features), self.outputs, -1, 3)
+        root = torch.zeros_like(found[:, :, :1])
+        found = torch.cat([found[:, :, : self.root], root, found[:, :, self.root :]], dim=2)
+        placed = found[:, :1] * self.targets_std + self.targets_mean
+        return torch.cat([placed, found[:, 1:]], dim=1).flatten(1)
+
+
+def body_parts(skeleton: Skeleton) -> tuple[tuple[int, ...], ...]:
+    """SRNet's groups: right leg, left leg, trunk and head, left arm, right arm, the root joint in front of each.
+
+    Raises:
+        InputError: if the joints' names do not tell them.
+    """
+    if len(skeleton.root) != 1:
+        raise InputError(f"skeleton {skeleton.name!r} has no pelvis, which is part of every group of SRNet")
+    root = skeleton.root[0]
+    limbs = [
+        skeleton.joints_of(side, names)
+        for side, names in (
+            ("right", ("hip", "knee", "ankle")),
+            ("left", ("hip", "knee", "ankle")),
+            ("left", ("shoulder", "elbow", "wrist")),
+            ("right", ("shoulder", "elbow", "wrist")),
+        )
+    ]
+    if not all(limbs):
+        raise InputError(f"skeleton {skeleton.name!r} lacks an arm or a leg, by its joints' names")
+    of_limbs = {joint for limb in limbs for joint in limb}
+    trunk = tuple(joint for joint in range(len(skeleton)) if joint not in of_limbs and joint != root)
+    return tuple((root, *part) for part in (limbs[0], limbs[1], trunk, limbs[2], limbs[3]))
+
+
+def _shares(total: int, sizes: Sequence[int]) -> list[int]:
+    """`total` split in proportion, rounded down; the last takes the rest."""
+    shares = [total * size // sum(sizes) for size in sizes]
+    return [*shares[:-1], total - sum(shares[:-1])]
+
+
+class _Split(nn.Module):
+    """A convolution split into groups, each of which sees of the others one number for each frame.
+
+    Args:
+        inputs: channels of each group.
+        outputs: the same after it.
+        taps: frames that become one.
+    """
+
+    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], taps: int) -> None:
+        super().__init__()
+        self.inputs, self.outputs, self.taps = list(inputs), list(outputs), taps
+        total = sum(inputs)
+        self.own = nn.ModuleList(nn.Conv1d(i, o, taps, taps, bias=False) for i, o in zip(inputs, outputs, strict=True))
+        self.others = nn.ModuleList(nn.Conv1d(total - i, taps, taps, taps) for i in inputs)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(taps) for _ in inputs)
+        for conv in self.others:
+            nn.init.zeros_(conv.weight)  # type: ignore[arg-type]
+
+    def forward(self, features: Float[Tensor, "B C T"]) -> Float[Tensor, "B O S"]:
+        """Features of as many frames as there are multiples of `taps`."""
+        groups = torch.split(features, self.inputs, dim=1)
+        found = []
+        for i, group in enumerate(groups):
+            others = torch.cat([*groups[:i], *groups[i + 1 :]], dim=1)
+            gate = self.norms[i](self.others[i](others)).sigmoid()  # (B, taps, S): one number for each frame
+            found.append(self.own[i](group * gate.transpose(1, 2).flatten(1)[:, None]))
+        return torch.cat(found, dim=1)
+
+
+class _Block(nn.Module):
+    """A residual block of two split layers, the first of which joins frames."""
+
+    def __init__(self, hidden: Sequence[int], taps: int, dropout: float) -> None:
+        super().__init__()
+        self.taps = taps
+        self.first = _settled(_Split(hidden, hidden, taps), dropout)
+        self.second = _settled(_Split(hidden, hidden, 1), dropout)
+
+    def forward(self, features: Float[Tensor, "B C T"]) -> Float[Tensor, "B C S"]:
+        kept: Tensor = features[:, :, self.taps // 2 :: self.taps]
+        joined: Tensor = kept + self.second(self.first(features))
+        return joined
+
+
+def _settled(layer: _Split, dropout: float) -> nn.Sequential:
+    """A split layer with what follows it."""
+    channels = sum(layer.outputs)
+    return nn.Sequential(layer, nn.BatchNorm1d(channels), nn.LeakyReLU(SLOPE), nn.Dropout(dropout))
+
+
+class SRNet(nn.Module):
+    """Split-and-recombine network (Zeng et al. 2020): 899,029 parameters for a frame, 3,612,067 for 243, without sigma.
+
+    Every layer is split by parts of the body; into each part's features goes a product with one number for each frame
+    that is computed from all other parts.
+
+    Args:
+        parts: joints of each group, as `body_parts` tells; the first of each is the root.
+        outputs: numbers for each of a joint's dimensions: 1, or 2 with sigma.
+        filters: frames that become one, layer by layer: (1, 1, 1) sees one frame, (3, 3, 3, 3, 3) sees 243.
+        width: of the hidden layers.
+        dropout: share of features left out in training.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Sequence[int]],
+        outputs: int = 1,
+        filters: Sequence[int] = (1, 1, 1),
+        width: int = 1024,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.settings = {"filters": list(filters), "width": width, "dropout": dropout}
+        self.frames, self.outputs, self.parts = math.prod(filters), outputs, [list(part) for part in parts]
+        self.joints = max(joint for part in self.parts for joint in part) + 1
+        inputs = [2 * len(part) for part in self.parts]
+        hidden = _shares(width, inputs)
+        # One more than is used, as in the published network: 64 numbers for 21 joints.
+        last = _shares(3 * outputs * sum(map(len, self.parts)) + 1, inputs)
+        self.expand = _settled(_Split(inputs, hidden, filters[0]), dropout)
+        self.blocks = nn.Sequential(*(_Block(hidden, taps, dropout) for taps in filters[1:]))
+        self.last, self.sizes = _Split(hidden, last, 1), last
+
+    def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B O"]:
+        """All outputs of each window: positions of all joints, then their logits of sigma."""
+        split = torch.cat([keypoints[:, :, part].flatten(2) for part in self.parts], dim=-1)
+        features = self.blocks(exactly(self.expand, split.transpose(1, 2)))
+        found = torch.split(exactly(self.last, features)[:, :, 0], self.sizes, dim=1)
+        placed = keypoints.new_zeros(len(keypoints), self.outputs, self.joints, 3)
+        for i, (part, numbers) in enumerate(zip(self.parts, found, strict=True)):
+            own = numbers[:, : 3 * len(part) * self.outputs].view(len(numbers), self.outputs, len(part), 3)
+            first_joint = 0 if i == 0 else 1  # the root is taken of the first group only
+            placed[:, :, part[first_joint:]] = own[:, :, first_joint:]
+        return placed.flatten(1)
+
+
+NETWORKS = ("fc", "martinez", "srnet")
+
+
+class LiftingModel(KeypointModel):
+    """Keypoints of one frame or several in, joints in space out: metres from the root, in the camera's frame.
+
+    Args:
+        network: "fc" (`FCBaseline`), "martinez" or "srnet".
+        skeleton: the joints, of keypoints and positions alike.
+        predicts_sigma: whether sigma is predicted; where not (L1 and L2 regression), it is 1 everywhere.
+        settings: further arguments of the network.
+
+    Raises:
+        InputError: if the network is another, or the skeleton's joints cannot be split for it.
+    """
+
+    unit = "mm"
+    at_root: Tensor
+
+    def __init__(
+        self,
+        network: str,
+        skeleton: Skeleton,
+        predicts_sigma: bool = True,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(skeleton, dim=3)
+        outputs = 2 if predicts_sigma else 1
+        given = dict(settings or {})
+        self.kind, self.predicts_sigma = network, predicts_sigma
+        self.network: FCBaseline | Martinez | SRNet
+        if network == "fc":
+            self.network = FCBaseline(len(skeleton), outputs, **given)
+        elif network == "martinez":
+            self.network = Martinez(len(skeleton), outputs, **given)
+        elif network == "srnet":
+            self.network = SRNet(body_parts(skeleton), outputs, **given)
+        else:
+            raise InputError(f"networks that lift are {', '.join(NETWORKS)}, not {network!r}")
+        self.frames = self.network.frames
+        at_root = torch.zeros(len(skeleton), 1, dtype=torch.bool)
+        at_root[list(skeleton.root)] = True
+        self.register_buffer("at_root", at_root, persistent=False)
+
+    def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Prediction:
+        """Where each joint of the middle frame is in space; the root is at 0, and known to be."""
+        found = self.network(keypoints.float()).view(len(keypoints), -1, len(self.skeleton), 3)
+        mu = found[:, 0].masked_fill(self.at_root, 0)
+        if not self.predicts_sigma:
+            sigma = torch.ones_like(mu)
+            return Prediction(mu, sigma, sigma.mean(dim=-1), self.law)
+        sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * found[:, 1].sigmoid().masked_fill(self.at_root, 0)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
+
+    @property
+    def sees(self) -> str:
+        """How many frames of keypoints."""
+        return "keypoints of a frame" if self.frames == 1 else f"keypoints of {self.frames} frames"
+
+    def blank(self) -> Float[Tensor, "1 T K 2"]:
+        """All keypoints in the middle of the picture."""
+        return torch.zeros(1, self.frames, len(self.skeleton), 2, device=self.at_root.device)
+
+    def mirrored(self, inputs: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B T K 2"]:
+        """Keypoints as a mirror would show them; the screen's middle is 0."""
+        return mirror(inputs, self.skeleton)
+
+    def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
+        """The mean of a prediction and of that on mirrored keypoints, brought back."""
+        straight, back = prediction.folded(), mirrored.folded()
+        order = list(self.skeleton.flip_index)
+        straight.mu = (straight.mu + mirror(back.mu, self.skeleton)) / 2
+        straight.sigma = (straight.sigma + back.sigma[:, order]) / 2
+        straight.confidence = (straight.confidence + back.confidence[:, order]) / 2
+        return straight
+
+    def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
+        """How far predicted joints are from their labels, in millimetres."""
+        return (mu - target).square().sum(dim=-1).sqrt() * EVERY_MM
+
+    def prepare(self, data: Any) -> None:
+        """Take the means and standard deviations of the data (`inputs`, `targets`), where the network has any."""
+        if isinstance(self.network, Martinez):
+            self.network.standardise(torch.from_numpy(data.inputs), torch.from_numpy(data.targets))
+
+    def begin_epoch(self, share: float) -> None:
+        """Lower the momentum of batch normalisation, as SRNet's training does for the first and the last network."""
+        if self.kind == "martinez":
+            return
+        first, last = MOMENTUM
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.momentum = first * (last / first) ** share
+
+    def config(self) -> dict[str, Any]:
+        """Plain values from which `checkpoint.build_model` makes the model again."""
+        return {
+            "kind": "lifting",
+            "network": self.kind,
+            "skeleton": self.skeleton.to_dict(),
+            "predicts_sigma": self.predicts_sigma,
+            "settings": self.network.settings,
+        }
+
+
+def mirror(points: Float[Tensor, "*B K D"], skeleton: Skeleton) -> Float[Tensor, "*B K D"]:
+    """Points mirrored about x = 0, left and right joints changing places."""
+    swapped = points[..., list(skeleton.flip_index), :]
+    return torch.cat([-swapped[..., :1], swapped[..., 1:]], dim=-1)

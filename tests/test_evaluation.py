@@ -10,14 +10,17 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
+from torch.nn import functional
 
+from logpose.cameras import Camera
 from logpose.data.crops import Crops, InMemory, collate, crop_loader
 from logpose.data.transforms import CropTransform
 from logpose.evaluation import Evaluation, evaluate, person_score, predict_batch
 from logpose.geometry import box_to_region, crop_matrix, invert_affine
-from logpose.losses import Gaussian, L2Loss, Laplace
+from logpose.losses import Gaussian, L2Loss, Laplace, MixedRLELoss
 from logpose.models import PoseModel
 from logpose.skeletons import COCO
+from logpose.space import Space
 from logpose.structures import Batch, ErrorLaw, Prediction, Sample, Scoring
 
 SIZE = (64, 48)
@@ -52,11 +55,16 @@ class Crowd:
 class Oracle(PoseModel):
     """Knows the answer, and errs as it is told. It is shown the people in order, each batch once (no flip test)."""
 
-    def __init__(self, people: Any, error: Tensor | None = None, sigma: Tensor | None = None) -> None:
-        super().__init__(COCO, SIZE)
+    def __init__(
+        self, people: Any, error: Tensor | None = None, sigma: Tensor | None = None, dim: int | None = None
+    ) -> None:
         crops = Crops(people, CropTransform(COCO, SIZE))
-        self.batch: Batch = collate([crops[0, i] for i in range(len(people))])
-        shape = self.batch.target.shape
+        batch = collate([crops[0, i] for i in range(len(people))])
+        labels = batch.target.shape[-1]
+        super().__init__(COCO, SIZE, dim or labels)
+        self.batch: Batch = batch
+        self.truth = functional.pad(batch.target, (0, self.dim - labels)).nan_to_num()  # what nobody knows is 0
+        shape = self.truth.shape
         self.error = torch.zeros(shape) if error is None else error.expand(shape)
         self.sigma = torch.full(shape, 0.1) if sigma is None else sigma.expand(shape)
         self.place = 0
@@ -65,7 +73,7 @@ class Oracle(PoseModel):
         rows = slice(self.place, self.place + len(images))
         self.place += len(images)
         sigma = self.sigma[rows]
-        return Prediction(self.batch.target[rows] + self.error[rows], sigma, 1 - sigma.mean(dim=-1), self.law)
+        return Prediction(self.truth[rows] + self.error[rows], sigma, 1 - sigma.mean(dim=-1), self.law)
 
     def config(self) -> dict[str, Any]:
         return {}
@@ -130,8 +138,8 @@ def test_a_constant_offset_is_measured_in_pixels_of_the_image(people: Crowd) -> 
 
 def test_average_precision_can_be_left_out(people: Crowd) -> None:
     evaluation = evaluate(Oracle(people), people, flip_test=False)
-    assert "ap" not in evaluation.compute(average_precision=False)
-    assert "error_px" in evaluation.compute(average_precision=False)
+    assert "ap" not in evaluation.compute(costly=False)
+    assert "error_px" in evaluation.compute(costly=False)
 
 
 def test_batches_and_workers_change_nothing(people: Crowd) -> None:
@@ -326,7 +334,7 @@ def test_results_are_scored_as_asked(people: Crowd) -> None:
 def test_figures_by_torso_and_head(people: Crowd) -> None:
     def found() -> dict[str, float]:
         model = Oracle(people, error=torch.tensor([0.02, 0.0]))
-        return evaluate(model, people, flip_test=False).compute(average_precision=False)
+        return evaluate(model, people, flip_test=False).compute(costly=False)
 
     plain = found()
     # An error of 0.02 of the crop is as many pixels as 0.02 of the region's width.
@@ -392,7 +400,7 @@ def test_people_without_labels_are_found_but_not_measured() -> None:
     assert found["nll"] == pytest.approx(2 * math.log(0.2), rel=1e-4)
     for sample in people.samples:
         sample.visible[:] = 0
-    assert set(evaluate(Oracle(people), people, flip_test=False).compute(average_precision=False)) == {
+    assert set(evaluate(Oracle(people), people, flip_test=False).compute(costly=False)) == {
         "people",
         "joints",
     }
@@ -429,3 +437,155 @@ def test_spread_is_turned_with_the_crop(people: Crowd) -> None:
     std = evaluation.arrays().std[0]
     np.testing.assert_allclose(std, np.broadcast_to([0, 0.1 * extent[0]], (17, 2)), atol=1e-4)
     np.testing.assert_allclose(evaluation.arrays().predicted[0], np.broadcast_to(centre, (17, 2)), atol=1e-3)
+
+
+# In space
+
+CAMERA = Camera(np.array([1000.0, 1000.0]), np.array([150.0, 100.0]))
+DISTANCE = 4000.0  # mm, of every joint: there a pixel is 4 mm
+NOSE, HIP = 0, 11
+
+
+class Spatial(Crowd):
+    """The crowd in a plane before the camera, with depths; every joint is labelled, the noses are on its axis."""
+
+    evaluated = tuple(range(17))
+
+    def __init__(self, count: int = 10) -> None:
+        super().__init__(count)
+        rng = np.random.default_rng(1)
+        self.joints = []
+        for sample in self.samples:
+            pixels = sample.box[:2] + rng.uniform(0, 1, (17, 2)) * sample.box[2:]
+            pixels[NOSE] = CAMERA.centre
+            sample.visible[:] = 2
+            sample.keypoints = np.column_stack([pixels, np.zeros(17)])
+            self.joints.append(CAMERA.back_project(pixels, np.full(17, DISTANCE)))
+
+    def space(self, index: int) -> Space:
+        return Space(self.joints[index], CAMERA, "Walking" if index % 2 else "Sitting Down")
+
+
+def in_crop(people: Any, pixels: tuple[float, float], depth: float, joint: int = NOSE) -> Tensor:
+    """An error of one joint of each person, told in pixels of the image and millimetres."""
+    error = torch.zeros(len(people), 17, 3)
+    for i, extent in enumerate(pixels_of(people)[:, 0]):
+        error[i, joint] = torch.tensor([*(np.array(pixels) / extent), depth / 2000])
+    return error
+
+
+def test_the_truth_is_perfect_in_space() -> None:
+    people = Spatial()
+    found = figures(Oracle(people), people)
+    for name in ("mpjpe", "pa_mpjpe", "mpjpe_mean", "mpjpe_walking", "mpjpe_sitting_down", "mpjpe_joint_nose"):
+        assert found[name] == pytest.approx(0, abs=1e-2)
+    assert found["error_px"] == pytest.approx(0, abs=1e-4)
+    assert sum(name.startswith("mpjpe_joint_") for name in found) == 17
+
+
+def test_an_error_in_millimetres() -> None:
+    # 10 pixels to the right and 100 mm behind its place, a joint on the axis is 10 / 1000 · 4100 mm and 100 mm off.
+    people = Spatial()
+    found = figures(Oracle(people, in_crop(people, (10, 0), 100)), people)
+    off = math.hypot(41, 100)
+    assert found["mpjpe_joint_nose"] == pytest.approx(off, rel=1e-4)
+    assert found["mpjpe"] == pytest.approx(off / 17, rel=1e-3)
+    assert found["pa_mpjpe"] > 0
+    assert found["error_px"] == pytest.approx(10 / 17, rel=1e-4)
+
+
+def test_the_depth_of_the_root_is_told() -> None:
+    people = Spatial()
+    shifted = figures(Oracle(people, torch.tensor([0, 0, 0.3])), people)
+    assert shifted["mpjpe"] == pytest.approx(0, abs=1e-2)
+    # One hip 200 mm too far back: their middle is told, so everybody else is 100 mm too near, along their rays.
+    found = figures(Oracle(people, in_crop(people, (0, 0), 200, HIP)), people)
+    assert found["mpjpe_joint_left_hip"] == pytest.approx(found["mpjpe_joint_right_hip"], rel=1e-3)
+    assert found["mpjpe_joint_nose"] == pytest.approx(100, rel=0.05)
+
+
+def test_errors_by_group_and_of_some_joints() -> None:
+    people = Spatial(9)
+    error = in_crop(people, (10, 0), 0)
+    error[1::2] *= 3  # those who walk
+    found = figures(Oracle(people, error), people)
+    assert found["mpjpe_sitting_down"] == pytest.approx(40 / 17, rel=1e-3)
+    assert found["mpjpe_walking"] == pytest.approx(120 / 17, rel=1e-3)
+    assert found["mpjpe_mean"] == pytest.approx(80 / 17, rel=1e-3)
+    assert found["mpjpe"] == pytest.approx((5 * 40 + 4 * 120) / 9 / 17, rel=1e-3)
+    people.evaluated = (NOSE, 5)
+    few = figures(Oracle(people, error), people)
+    assert few["mpjpe"] == pytest.approx((5 * 40 + 4 * 120) / 9 / 2, rel=1e-3)
+    assert {name for name in few if name.startswith("mpjpe_joint_")} == {
+        "mpjpe_joint_nose",
+        "mpjpe_joint_left_shoulder",
+    }
+
+
+def test_joints_that_nobody_knows_in_space() -> None:
+    people = Spatial()
+    error = in_crop(people, (10, 0), 0)
+    people.joints[0][NOSE] = math.nan
+    people.joints[1][HIP] = math.nan  # the root: nothing is known relative to it
+    found = figures(Oracle(people, error), people)
+    assert found["mpjpe_joint_nose"] == pytest.approx(40, rel=1e-4)
+    assert found["mpjpe"] == pytest.approx(8 * 40 / (8 * 17 + 16), rel=1e-3)
+    for joints in people.joints:
+        joints[HIP] = math.nan
+    assert math.isnan(figures(Oracle(people, error), people)["mpjpe"])
+
+
+def test_a_model_that_has_diverged() -> None:
+    people = Spatial()
+    error = torch.zeros(len(people), 17, 3)
+    error[0, NOSE] = math.nan
+    found = figures(Oracle(people, error), people)
+    assert [name for name in found if "mpjpe" in name] == ["mpjpe"]
+    assert math.isnan(found["mpjpe"])
+
+
+def test_regions_in_space_have_three_dimensions() -> None:
+    people = Spatial(COUNT)
+    noise = torch.randn(COUNT, 17, 3, generator=torch.Generator().manual_seed(1))
+    std = torch.tensor([0.7, 1.3, 0.9])
+    sigma = 0.01 + 0.02 * torch.rand(COUNT, 17, 3, generator=torch.Generator().manual_seed(2))
+    for sample in people.samples:  # of some the depth is not known; there, errors are of another size
+        sample.keypoints[[3, 9], 2] = math.nan
+    noise[:, [3, 9]] *= 10
+    model = Oracle(people, -sigma * std * noise, sigma)
+    levels = torch.tensor([*(0.05 * i for i in range(1, 20)), 0.99], dtype=torch.float64)
+    model.set_law(ErrorLaw(torch.zeros(3), std, torch.from_numpy(stats.chi(3).ppf(levels)).float()))
+    found = figures(model, people, Gaussian(dim=3))
+    for level in (0.5, 0.9, 0.95):
+        assert found[f"coverage@{level}"] == pytest.approx(level, abs=0.04)
+    whole = [joint for joint in range(17) if joint not in (3, 9)]
+    each = -stats.norm.logpdf((sigma * std * noise).numpy(), scale=sigma.numpy()).sum(axis=-1)
+    assert found["nll"] == pytest.approx(each[:, whole].mean(), rel=1e-4)
+    spread = np.sqrt(((pixels_of(people) * (sigma * std).numpy()[..., :2]) ** 2).sum(axis=-1))
+    assert found["std_px"] == pytest.approx(spread[:, whole].mean(), rel=1e-4)
+    assert found["mpjpe"] > 0  # the truth in space is another matter than labels
+
+
+def test_a_model_in_space_on_labels_in_the_plane(people: Crowd) -> None:
+    flat = figures(Oracle(people), people)
+    model = Oracle(people, dim=3)
+    model.set_law(ErrorLaw(torch.zeros(3), torch.ones(3), torch.ones(20)))
+    found = figures(model, people, MixedRLELoss())
+    names = ("people", "joints", "error_px", "nme", "oks", "ap", "pck@0.1")
+    assert [found[name] for name in names] == pytest.approx([flat[name] for name in names])
+    assert not {"nll", "mpjpe", "std_px"} & set(found)
+    assert not any(name.startswith("coverage") for name in found)
+
+
+def test_a_model_in_the_plane_takes_no_notice_of_depth() -> None:
+    people, flat = Spatial(), Spatial()
+    for sample in flat.samples:
+        sample.keypoints = sample.keypoints[:, :2]
+    sigma = 0.05 + 0.1 * torch.rand(10, 17, 2, generator=torch.Generator().manual_seed(3))
+    models = [Oracle(p, 0.05 * noise()[:10], sigma, dim=2) for p in (people, flat)]
+    for model in models:
+        model.set_law(ErrorLaw(torch.zeros(2), torch.ones(2), torch.linspace(0.1, 3, 20)))
+    found, expected = (figures(m, p, Laplace()) for m, p in zip(models, (people, flat), strict=True))
+    assert found == pytest.approx(expected, nan_ok=True)
+    assert {"nll", "coverage@0.9", "sigma_rank"} <= set(found)
+    assert not any("mpjpe" in name for name in found)

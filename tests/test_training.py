@@ -47,6 +47,18 @@ def test_cosine_ends_at_zero(make_recipe, schedule, top):
     assert share(int(middle)) == pytest.approx(0.5)
 
 
+def test_exponential_falls_after_every_epoch(make_recipe):
+    share = learning_rate(make_recipe(schedule="exponential", decay=0.9, epochs=5), 50)
+    assert [share(step) for step in (0, 9, 10, 49)] == pytest.approx([1, 1, 0.9, 0.9**4])
+
+
+def test_amsgrad_keeps_the_largest_second_moment(make_recipe, tmp_path):
+    run = fit(make_recipe(optimizer="amsgrad", epochs=1), tmp_path)
+    states = read(run.folder / "last.ckpt")["optimizer_states"][0]["state"].values()
+    assert states
+    assert all("max_exp_avg_sq" in state for state in states)
+
+
 def test_a_run_leaves_checkpoints_settings_and_curves(tiny_run):
     assert {path.name for path in tiny_run.iterdir()} >= {"best.ckpt", "last.ckpt", "config.yaml", "csv-1"}
     settings = yaml.safe_load((tiny_run / "config.yaml").read_text())

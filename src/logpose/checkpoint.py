@@ -28,14 +28,23 @@ from logpose.losses import (
     MixedRLELoss,
     PoseLoss,
     RLELoss,
+    UnscaledRLELoss,
     WithHeatmaps,
 )
-from logpose.models import HeatmapModel, IntegralModel, PoseModel, RegressionModel, create_backbone
+from logpose.models import (
+    HeatmapModel,
+    IntegralModel,
+    KeypointModel,
+    LiftingModel,
+    PoseModel,
+    RegressionModel,
+    create_backbone,
+)
 from logpose.models.backbones import Backbone, held_object
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["describe", "load", "load_model", "read", "save"]
+__all__ = ["describe", "load", "load_model", "load_of_crops", "read", "save"]
 
 FORMAT = 1
 """Version of the `logpose` entry; raised when an older reader could not make sense of a newer file."""
@@ -49,23 +58,28 @@ AUXILIARY = "auxiliary_head."
 FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
 
 
-KINDS: dict[str, tuple[Callable[..., PoseModel], dict[str, Callable[[Any], Any]]]] = {
+KINDS: dict[str, tuple[Callable[..., KeypointModel], dict[str, Callable[[Any], Any]]]] = {
     "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
     "heatmap": (HeatmapModel, {}),
+    "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict}),
     "integral": (IntegralModel, {"dim": int, "predicts_sigma": bool, "normalisation": str, "depth": int}),
 }
 """Of each kind of model, its class and what its `config` tells of its own."""
 
 
-def describe(model: PoseModel, loss: PoseLoss) -> dict[str, Any]:
+def describe(model: KeypointModel, loss: PoseLoss) -> dict[str, Any]:
     """The `logpose` entry of a checkpoint."""
     return {"format": FORMAT, "model": model.config(), "loss": {"kind": type(loss).__name__, **loss.config()}}
 
 
-def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> PoseModel:
-    """The model that `PoseModel.config` described, with random weights."""
+def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> KeypointModel:
+    """The model that its `config` described, with random weights."""
     if config["kind"] not in KINDS:
         raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
+    skeleton = Skeleton.from_dict(config["skeleton"])
+    settings = {name: kind(config[name]) for name, kind in KINDS[config["kind"]][1].items() if name in config}
+    if config["kind"] == "lifting":
+        return LiftingModel(skeleton=skeleton, **settings)
     size = (int(config["size"][0]), int(config["size"][1]))
     if backbone is None:
         if config["backbone"] is None:
@@ -75,8 +89,6 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Pos
             backbone = create_backbone(str(config["backbone"]), size, neck)
         except InputError as error:
             raise InputError(f"{error}; a backbone of your own is passed as load_model(path, backbone=…)") from error
-    skeleton = Skeleton.from_dict(config["skeleton"])
-    settings = {name: kind(config[name]) for name, kind in KINDS[config["kind"]][1].items() if name in config}
     return KINDS[config["kind"]][0](backbone, skeleton, size, padding=float(config["padding"]), **settings)
 
 
@@ -95,10 +107,11 @@ def build_loss(config: dict[str, Any]) -> PoseLoss | None:
         parts = [build_loss({"kind": RLELoss.__name__, **settings[part]}) for part in ("space", "plane")]
         space, plane = (part if isinstance(part, RLELoss) else None for part in parts)
         return MixedRLELoss(space, plane) if space and plane else None
-    if kind != RLELoss.__name__ or settings["flow"] is None:  # also of a model that came without one
+    flowing = {made.__name__: made for made in (RLELoss, UnscaledRLELoss)}
+    if kind not in flowing or settings["flow"] is None:  # also of a model that came without one
         return None
     flow = dict(settings.pop("flow"))
-    return RLELoss(RealNVP(**{**flow, "hidden": tuple(flow["hidden"])}), **settings)
+    return flowing[kind](RealNVP(**{**flow, "hidden": tuple(flow["hidden"])}), **settings)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -131,7 +144,7 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
+def load(path: Path | str, backbone: Backbone | None = None) -> tuple[KeypointModel, LikelihoodLoss | None]:
     """Model of a checkpoint and what its loss claims of errors (None if nothing), on the CPU, in evaluation mode.
 
     Args:
@@ -158,12 +171,24 @@ def load(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel,
     return model.eval(), density
 
 
-def load_model(path: Path | str, backbone: Backbone | None = None) -> PoseModel:
+def load_of_crops(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
+    """The same of a model that looks at crops of pictures.
+
+    Raises:
+        InputError: as `load`, and if the model looks at something else.
+    """
+    model, density = load(path, backbone)
+    if not isinstance(model, PoseModel):
+        raise InputError(f"{path}: lifts keypoints into space, it does not look at pictures")
+    return model, density
+
+
+def load_model(path: Path | str, backbone: Backbone | None = None) -> KeypointModel:
     """The model of a checkpoint, on the CPU, in evaluation mode; see `load` for arguments and errors."""
     return load(path, backbone)[0]
 
 
-def save(model: PoseModel, loss: PoseLoss | None, folder: Path, **notes: Any) -> None:
+def save(model: KeypointModel, loss: PoseLoss | None, folder: Path, **notes: Any) -> None:
     """Write model and loss as a folder of `model.safetensors` and `config.json`, which `load` reads.
 
     Args:

@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import distributed
+from torch.nn import functional
 
 from logpose import geometry
 from logpose.data.crops import Crops, People, crop_loader
 from logpose.data.transforms import CropTransform
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
+from logpose.metrics.mpjpe import spatial_errors
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
 from logpose.metrics.pck import distances, pck, pckh, torso_size
-from logpose.models import PoseModel
-from logpose.structures import Batch, InputError, Prediction, Scoring
+from logpose.models import KeypointModel, PoseModel
+from logpose.space import InSpace, lifted, middle_depth, relative
+from logpose.structures import Batch, ErrorLaw, InputError, Prediction, Scoring
 
-__all__ = ["Evaluation", "Found", "check_skeletons", "evaluate", "person_score", "predict_batch"]
+__all__ = ["Evaluation", "Found", "calibrated", "check_skeletons", "evaluate", "person_score", "predict_batch"]
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 TORSO_THRESHOLDS = (0.1, 0.2)
@@ -42,34 +45,39 @@ class _Found:
 
 @dataclass(frozen=True)
 class Found:
-    """Predictions beside labels: N people, K joints, lengths in pixels of the original images."""
+    """Predictions beside labels: N people, K joints; pixels of the original images, and millimetres of depth."""
 
-    predicted: Float[np.ndarray, "N K 2"]
-    std: Float[np.ndarray, "N K 2"]
+    predicted: Float[np.ndarray, "N K D"]
+    std: Float[np.ndarray, "N K D"]
     confidence: Float[np.ndarray, "N K"]
     nll: Float[np.ndarray, "N K"]
-    """Nats, in crop coordinates; NaN where there is no label or no loss."""
+    """Nats, in crop coordinates; NaN where there is no whole label or no loss."""
     surprise: Float[np.ndarray, "N K"]
     """The same of the standardised error alone, -log P(e): how unlikely the label is, given how sure the model was."""
-    truth: Float[np.ndarray, "N K 2"]
+    truth: Float[np.ndarray, "N K D"]
+    """Labels, in as many dimensions as are predicted; NaN where they have no depth."""
     visible: Int[np.ndarray, "N K"]
     boxes: Float[np.ndarray, "N 4"]
     area: Float[np.ndarray, "N"]
     image_ids: list[int]
 
+    def whole(self) -> Bool[np.ndarray, "N K"]:
+        """Which joints are labelled in every dimension."""
+        whole: Bool[np.ndarray, "N K"] = (self.visible > 0) & ~np.isnan(self.truth).any(axis=-1)
+        return whole
+
     def radius(self) -> Float[np.ndarray, "M"]:
-        """Distance of each label from its prediction, in predicted standard deviations."""
-        labelled = self.visible > 0
-        return calibration.scaled_radius(self.predicted[labelled], self.std[labelled], self.truth[labelled])
+        """Distance of each whole label from its prediction, in predicted standard deviations."""
+        whole = self.whole()
+        return calibration.scaled_radius(self.predicted[whole], self.std[whole], self.truth[whole])
 
 
-def predict_batch(model: PoseModel, batch: Batch, flip_test: bool) -> Prediction:
+def predict_batch(model: KeypointModel, batch: Any, flip_test: bool) -> Prediction:
     """Prediction on a batch, averaged with that on its mirror image if `flip_test`; the density's mean folded in."""
-    prediction: Prediction = model(batch.images)
+    prediction: Prediction = model(batch.inputs)
     if not flip_test:
         return prediction.folded()
-    mirrored = model(batch.images.flip(-1))
-    return model.flip_average(prediction, mirrored)
+    return model.flip_average(prediction, model(model.mirrored(batch.inputs)))
 
 
 class Evaluation:
@@ -101,8 +109,10 @@ class Evaluation:
         if self.loss is not None:
             # The density is centred on mu; what is reported is its mean.
             mu = prediction.mu - prediction.sigma * self.model.law.mean
-            labelled = batch.weight > 0
-            target = torch.where(labelled[..., None], batch.target, mu)
+            unknown = mu.shape[-1] - batch.target.shape[-1]  # a dimension that labels have beyond mu's is left out
+            target = functional.pad(batch.target, (0, unknown), value=float("nan"))
+            labelled = (batch.weight > 0) & target.isfinite().all(dim=-1)
+            target = torch.where(labelled[..., None], target, mu)
             nll = torch.where(labelled, -self.loss.log_prob(mu, prediction.sigma, target), float("nan"))
             surprise = nll - self.loss.scale(prediction.sigma).log().sum(dim=-1)
         keypoints = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
@@ -158,19 +168,19 @@ class Evaluation:
         rows = [self.found[index] for index in sorted(self.found)]
         samples = [self.people[row.index] for row in rows]
         return Found(
-            predicted=np.stack([row.keypoints for row in rows])[..., :2],
-            std=np.stack([row.std for row in rows])[..., :2],
+            predicted=np.stack([row.keypoints for row in rows]),
+            std=np.stack([row.std for row in rows]),
             confidence=np.stack([row.confidence for row in rows]),
             nll=np.stack([row.nll for row in rows]),
             surprise=np.stack([row.surprise for row in rows]),
-            truth=np.stack([sample.keypoints for sample in samples])[..., :2],
+            truth=np.stack([_in_dimensions(sample.keypoints, self.model.dim) for sample in samples]),
             visible=np.stack([sample.visible for sample in samples]),
             boxes=np.stack([sample.box for sample in samples]),
             area=np.array([sample.area for sample in samples]),
             image_ids=[sample.image_id for sample in samples],
         )
 
-    def compute(self, average_precision: bool = True) -> dict[str, float]:
+    def compute(self, costly: bool = True) -> dict[str, float]:
         """Every figure, by name.
 
         Lengths are in pixels of the original images; `nme` is relative to the diagonal of a person's box, `pck@t` to
@@ -178,53 +188,103 @@ class Evaluation:
         out), `pckh@t` to the head's size where the data tell it; `nll` is in nats per labelled joint, of the crop;
         `coverage@l` is the share of labels in the ellipse that should hold the share l; `sigma_rank` is Spearman's
         correlation of predicted and true distance; `confidence_oks` is Pearson's of a person's confidence and OKS.
+
+        Of a model in space, `nll` and `coverage@l` are of joints with a depth, the other figures of the picture alone;
+        where the truth in space is known, errors in millimetres beside them are those of `metrics.mpjpe`.
         """
         if not self.found:  # a detector that found nobody
             ground_truth = getattr(self.people, "ground_truth", None)
             nobody = coco_ap(ground_truth(), [], self.model.skeleton.sigmas) if ground_truth else {}
             return {"people": 0, "joints": 0, **nobody}
         at = self.arrays()
-        labelled = at.visible > 0
+        predicted, truth, labelled = at.predicted[..., :2], at.truth[..., :2], at.visible > 0
         figures: dict[str, float] = {"people": len(at.nll), "joints": int(labelled.sum())}
         if labelled.any():
-            apart = distances(at.predicted, at.truth, at.visible)
+            apart = distances(predicted, truth, at.visible)
             side = at.boxes[:, 2:].max(axis=1)
-            similarity = oks(at.predicted, at.truth, at.visible, at.area, self.model.skeleton.sigmas)
+            similarity = oks(predicted, truth, at.visible, at.area, self.model.skeleton.sigmas)
             has_label = labelled.any(axis=1)
             figures["error_px"] = float(np.nanmean(apart))
             figures["nme"] = float(np.nanmean(apart / np.linalg.norm(at.boxes[:, 2:], axis=1)[:, None]))
             figures |= {f"pck@{t:g}": pck(apart, side, t) for t in PCK_THRESHOLDS}
             if torso := self.model.skeleton.torso:
-                size = torso_size(at.truth, at.visible, torso)
+                size = torso_size(truth, at.visible, torso)
                 figures |= {f"pck_torso@{t:g}": pck(apart, size, t) for t in TORSO_THRESHOLDS}
             if (heads := getattr(self.people, "head_sizes", None)) is not None:
                 figures |= pckh(apart, heads[sorted(self.found)], self.model.skeleton.joints)
             figures["oks"] = float(similarity[has_label].mean())
-            if self.loss is not None:
+            if not np.isnan(at.nll).all():
                 figures["nll"] = float(np.nanmean(at.nll))
-            if np.isfinite(at.std).all():
-                radius = at.radius()
-                limits = [self.model.law.radius_at(level) for level in COVERAGE_LEVELS]
-                shares = calibration.coverage(radius, limits)
-                figures |= {f"coverage@{level:g}": s for level, s in zip(COVERAGE_LEVELS, shares, strict=True)}
-                spread = np.sqrt((at.std**2).sum(axis=-1))
-                figures["std_px"] = float(spread[labelled].mean())
-                if self.loss is None or self.loss.learns_sigma:
-                    figures["sigma_rank"] = calibration.rank_correlation(spread[labelled], apart[labelled])
+            if np.isfinite(at.std).all() and (whole := at.whole()).any():
+                learns_sigma = self.loss is None or self.loss.learns_sigma
+                spread = at.std[whole][:, :2]
+                figures |= calibrated(at.radius(), spread, apart[whole], self.model.law, "px", learns_sigma)
             confidence = at.confidence.mean(axis=1)[has_label]
             if np.ptp(confidence) > 0:  # a model that does not tell its predictions apart says 1 of all
                 figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
-        if average_precision:
+        if isinstance(self.people, InSpace) and self.model.dim == 3:
+            figures |= self._in_space(self.people)
+        if costly:
             figures |= self._average_precision(at)
         return figures
+
+    def _in_space(self, people: InSpace) -> dict[str, float]:
+        """Errors in millimetres relative to the root, by back-projection from the root's true depth."""
+        root, joints = self.model.skeleton.root, self.model.skeleton.joints
+        chosen = list(people.evaluated)
+        predicted, truth, groups = [], [], []
+        for index in sorted(self.found):
+            space = people.space(index)
+            found = lifted(self.found[index].keypoints, space.camera, middle_depth(space.joints, root), root)
+            predicted.append(relative(found, root)[chosen])
+            truth.append(relative(space.joints, root)[chosen])
+            groups.append(space.group)
+        positions, labels = np.stack(predicted), np.stack(truth)
+        known = np.isfinite(labels).all(axis=-1)  # nothing of a person whose root is not
+        if not np.isfinite(positions[known]).all():
+            return {"mpjpe": float("nan")}  # of a model that has diverged
+        return spatial_errors(positions, labels, known.astype(np.int64), groups, [joints[i] for i in chosen])
 
     def _average_precision(self, at: Found) -> dict[str, float]:
         if hasattr(self.people, "ground_truth"):
             content = self.people.ground_truth()
         else:
-            content = coco_ground_truth(at.truth, at.visible, at.boxes, at.area, at.image_ids)
+            content = coco_ground_truth(at.truth[..., :2], at.visible, at.boxes, at.area, at.image_ids)
         category = getattr(self.people, "category", 1)
         return coco_ap(content, self.results(category), self.model.skeleton.sigmas)
+
+
+def _in_dimensions(keypoints: Float[np.ndarray, "K D"], dim: int) -> Float[np.ndarray, "K E"]:
+    """Labels of as many dimensions as are predicted; those that there are not are NaN."""
+    missing = np.full((len(keypoints), max(0, dim - keypoints.shape[1])), np.nan)
+    return np.concatenate([keypoints[:, :dim], missing], axis=1)
+
+
+def calibrated(
+    radius: Float[np.ndarray, "M"],
+    std: Float[np.ndarray, "M D"],
+    apart: Float[np.ndarray, "M"],
+    law: ErrorLaw,
+    unit: str,
+    learns_sigma: bool,
+) -> dict[str, float]:
+    """Whether spreads mean what they say: share of labels in regions, mean spread, rank correlation with the error.
+
+    Args:
+        radius: distance of each label from its prediction, in predicted standard deviations.
+        std: these standard deviations.
+        apart: that distance in their unit.
+        law: what is claimed of errors.
+        unit: theirs, for the name of a figure.
+        learns_sigma: whether joints have spreads of their own.
+    """
+    shares = calibration.coverage(radius, [law.radius_at(level) for level in COVERAGE_LEVELS])
+    figures = {f"coverage@{level:g}": share for level, share in zip(COVERAGE_LEVELS, shares, strict=True)}
+    spread = np.sqrt((std**2).sum(axis=-1))
+    figures[f"std_{unit}"] = float(spread.mean())
+    if learns_sigma:
+        figures["sigma_rank"] = calibration.rank_correlation(spread, apart)
+    return figures
 
 
 def check_skeletons(checkpoint: Path, model: PoseModel, people: People) -> None:

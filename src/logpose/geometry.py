@@ -17,6 +17,7 @@ from logpose.skeletons import Skeleton
 from logpose.structures import Prediction
 
 __all__ = [
+    "DEPTH_RANGE",
     "PADDING",
     "apply_affine",
     "box_to_region",
@@ -34,6 +35,9 @@ __all__ = [
 
 PADDING = 1.25
 """How much larger than a person's box the region is that a crop shows, in the paper's systems."""
+
+DEPTH_RANGE = 2000.0
+"""Millimetres of depth in a unit of crop coordinates: a person's depths lie within ±0.5 (the paper's released code)."""
 
 Matrix = Float[np.ndarray, "2 3"]
 Points = Float[np.ndarray, "*N 2"]
@@ -122,7 +126,7 @@ def to_crop(pixels: Points, size: tuple[int, int]) -> Points:
 def from_crop(
     points: Float[Tensor, "B K D"], to_image: Float[Tensor, "B 2 3"], size: tuple[int, int]
 ) -> Float[Tensor, "B K D"]:
-    """Image coordinates of crop coordinates; dimensions after the second are passed through.
+    """Image coordinates of crop coordinates: pixels, and millimetres of depth relative to the root joint.
 
     Args:
         points: crop coordinates.
@@ -132,19 +136,19 @@ def from_crop(
     extent = points.new_tensor([size[1], size[0]])
     pixels = (points[..., :2] + 0.5) * extent
     placed = torch.einsum("bij,bkj->bki", to_image[:, :, :2], pixels) + to_image[:, None, :, 2]
-    return torch.cat([placed, points[..., 2:]], dim=-1)
+    return torch.cat([placed, points[..., 2:] * DEPTH_RANGE], dim=-1)
 
 
 def spread_in_image(
     std: Float[Tensor, "B K D"], to_image: Float[Tensor, "B 2 3"], size: tuple[int, int]
 ) -> Float[Tensor, "B K D"]:
-    """Standard deviations along the image's axes, in pixels, of those along the crop's axes.
+    """Standard deviations along the image's axes, in pixels (of depth in millimetres), of those along the crop's axes.
 
-    Dimensions are taken as uncorrelated, as the models predict them; those after the second are passed through.
+    Dimensions are taken as uncorrelated, as the models predict them.
     """
     extent = std.new_tensor([size[1], size[0]])
     variance = torch.einsum("bij,bkj->bki", to_image[:, :, :2] ** 2, (std[..., :2] * extent) ** 2)
-    return torch.cat([variance.sqrt(), std[..., 2:]], dim=-1)
+    return torch.cat([variance.sqrt(), std[..., 2:] * DEPTH_RANGE], dim=-1)
 
 
 def flip_back(prediction: Prediction, skeleton: Skeleton, width: int) -> Prediction:

@@ -8,17 +8,21 @@ seed is set, so that a run is the same each time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from logpose.data import Augmentation, People
+from torch.utils.data import DataLoader
+
+from logpose.data import Augmentation, Crops, CropTransform, People, crop_loader
 from logpose.data.files import LabelledPeople, annotation_files, open_people
+from logpose.evaluation import Evaluation
 from logpose.geometry import PADDING
-from logpose.losses import PoseLoss, RLELoss
+from logpose.losses import LikelihoodLoss, PoseLoss, RLELoss
 from logpose.models import (
     HeatmapModel,
     IntegralModel,
+    KeypointModel,
     PoseModel,
     RegressionModel,
     create_backbone,
@@ -26,21 +30,26 @@ from logpose.models import (
 )
 from logpose.models.backbones import Backbone
 from logpose.skeletons import Skeleton
-from logpose.structures import InputError
+from logpose.space import InSpace
+from logpose.structures import Batch, InputError, Measuring
 
 __all__ = [
     "FIRST",
     "OBJECTS",
     "Recipe",
+    "TrainingRecipe",
     "heatmaps",
     "integral",
+    "integral_in_space",
     "labelled_people",
     "plain_fields",
     "regression",
+    "regression_in_space",
     "regression_with_heatmaps",
+    "settings",
 ]
 
-Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1", "pck_torso@0.2", "pckh@0.5"]
+Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1", "pck_torso@0.2", "pckh@0.5", "mpjpe"]
 
 
 def labelled_people(recipe: Recipe, part: str) -> LabelledPeople:
@@ -60,12 +69,19 @@ def labelled_people(recipe: Recipe, part: str) -> LabelledPeople:
     return open_people(files[part], images, recipe.strict, split)
 
 
-def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, auxiliary: bool = False) -> PoseModel:
+def regression(
+    recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, auxiliary: bool = False, dim: int = 2
+) -> PoseModel:
     """The paper's network on the recipe's backbone and weights; what `Recipe.model` is unless said otherwise."""
     backbone, settings = _backbone(recipe, neck=True)
     return RegressionModel(
-        backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma, auxiliary=auxiliary, **settings
+        backbone, skeleton, recipe.size, dim, predicts_sigma=predicts_sigma, auxiliary=auxiliary, **settings
     )
+
+
+def regression_in_space(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
+    """The same with depth as a third dimension, for `MixedRLELoss`, or L1 and the like of that dimension."""
+    return regression(recipe, skeleton, predicts_sigma, dim=3)
 
 
 def regression_with_heatmaps(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
@@ -84,12 +100,18 @@ def integral(
     skeleton: Skeleton,
     predicts_sigma: bool,
     normalisation: Literal["softmax", "sigmoid"] = "softmax",
+    dim: int = 2,
 ) -> PoseModel:
     """Integral Pose for L1 and the like; for losses that learn sigma, that too: on an HRNet the paper's HRNet + RLE."""
     backbone, settings = _backbone(recipe, neck=predicts_sigma)
     return IntegralModel(
-        backbone, skeleton, recipe.size, predicts_sigma=predicts_sigma, normalisation=normalisation, **settings
+        backbone, skeleton, recipe.size, dim, predicts_sigma=predicts_sigma, normalisation=normalisation, **settings
     )
+
+
+def integral_in_space(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
+    """The same with depth as a third dimension."""
+    return integral(recipe, skeleton, predicts_sigma, dim=3)
 
 
 def _backbone(recipe: Recipe, neck: bool) -> tuple[Backbone, dict[str, Any]]:
@@ -102,8 +124,96 @@ def _backbone(recipe: Recipe, neck: bool) -> tuple[Backbone, dict[str, Any]]:
 
 
 @dataclass(kw_only=True)
-class Recipe:
-    """Everything that one training run needs."""
+class TrainingRecipe:
+    """What a training run of any kind needs; each kind adds what its data and networks do."""
+
+    people: Callable[[Any, str], Any]
+    """Called with the recipe and "train" or "val": the data set of that part; it has a `skeleton`."""
+    loss: Callable[[], PoseLoss]
+    """Makes the loss."""
+    model: Callable[[Any, Skeleton, bool], KeypointModel]
+    """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
+
+    epochs: int = 210
+    """Times that the data are gone through."""
+    batch_size: int = 32
+    """Samples in a batch, on each device."""
+    optimizer: Literal["adam", "adamw", "amsgrad"] = "adam"
+    """Adam; adamw: with decoupled weight decay; amsgrad: with steps that never grow back."""
+    lr: float = 1e-3
+    """Highest learning rate."""
+    weight_decay: float = 0.0
+    """Of the network's weights (not of biases, normalisation and the flow)."""
+    schedule: Literal["step", "cosine", "one_cycle", "exponential", "constant"] = "step"
+    """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0;
+    exponential: × decay after every epoch."""
+    milestones: tuple[int, ...] = (170, 200)
+    """Epochs after which `step` lowers the learning rate."""
+    decay: float = 0.95
+    """What `exponential` multiplies the learning rate with."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises to its height."""
+    gradient_clip: float = 1.0
+    """Largest norm of a step's gradient; 0 clips nothing."""
+    flip_test: bool = True
+    """Average with the prediction on mirrored inputs in validation."""
+    watch: str
+    """The validation figure that decides which checkpoint is the best."""
+    validate_every: int = 1
+    """Epochs between validations, or fewer, so that the last epoch is validated."""
+    seed: int = 0
+    """Of weights, order and augmentation."""
+    workers: int = 2
+    """Processes that prepare batches; 0 does it in the main one."""
+    precision: str = "auto"
+    """Lightning's precision (32-true, bf16-mixed, 16-mixed, …); auto takes bf16-mixed where the hardware has it."""
+    accelerator: str = "auto"
+    """Lightning's accelerator: cpu, gpu, mps, …"""
+    devices: str = "auto"
+    """Lightning's devices: a number, a list, or auto."""
+    num_nodes: int = 1
+    """Machines that train together."""
+    loggers: tuple[Literal["csv", "tensorboard"], ...] = ("csv", "tensorboard")
+    """Where figures are written while training, in the run's folder."""
+
+    def __post_init__(self) -> None:
+        least = {"epochs": 1, "batch_size": 1, "validate_every": 1, "num_nodes": 1, "workers": 0, "seed": 0}
+        least |= {"warmup_steps": 0, "gradient_clip": 0, "weight_decay": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise InputError(f"{name} must be at least {bound}, got {getattr(self, name)}")
+        if not (self.lr > 0 and 0 < self.decay <= 1):
+            raise InputError(f"lr must be above 0 and decay in (0, 1], got {self.lr:g} and {self.decay:g}")
+
+    def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
+        """Batches of a data set as the model wants them.
+
+        Args:
+            data: what `people` made.
+            model: what `model` made.
+            training: whether they are shuffled and varied.
+            processes: how many share the samples of a training epoch.
+            pin: whether batches go to page-locked memory, for a GPU.
+        """
+        raise NotImplementedError
+
+    def evaluation(self, data: Any, model: Any, loss: LikelihoodLoss | None) -> Measuring:
+        """What measures the model on a data set."""
+        raise NotImplementedError
+
+    def check_watch(self, val: Any, loss: PoseLoss) -> None:  # noqa: ARG002  (other kinds look at the data too)
+        """Refuse to watch what these data and this loss can never tell, before hours are spent on it.
+
+        Raises:
+            InputError: naming the figure.
+        """
+        if self.watch == "nll" and loss.density is None:
+            raise InputError(f"{type(loss).__name__} claims nothing of errors, so there is no nll to --watch")
+
+
+@dataclass(kw_only=True)
+class Recipe(TrainingRecipe):
+    """Everything that a run of a model of one person's crop needs."""
 
     people: Callable[[Recipe, str], People] = labelled_people
     """Called with the recipe and "train" or "val": the data set of that part."""
@@ -137,56 +247,47 @@ class Recipe:
     """How much larger than a person's box the region is that a crop shows."""
     outside: Literal["supervise", "mask"] = "supervise"
     """Joints outside the crop: learn to extrapolate to them, or leave them out."""
-    epochs: int = 210
-    """Times that the data are gone through."""
-    batch_size: int = 32
-    """Crops in a batch, on each device."""
-    optimizer: Literal["adam", "adamw"] = "adam"
-    """Adam, or Adam with decoupled weight decay."""
-    lr: float = 1e-3
-    """Highest learning rate."""
-    weight_decay: float = 0.0
-    """Of the network's weights (not of biases, normalisation and the flow)."""
-    schedule: Literal["step", "cosine", "one_cycle", "constant"] = "step"
-    """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0."""
-    milestones: tuple[int, ...] = (170, 200)
-    """Epochs after which `step` lowers the learning rate."""
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises to its height."""
-    gradient_clip: float = 1.0
-    """Largest norm of a step's gradient; 0 clips nothing."""
-    flip_test: bool = True
-    """Average with the prediction on mirrored crops in validation."""
     watch: Watch = "ap"
     """The validation figure that decides which checkpoint is the best."""
-    validate_every: int = 1
-    """Epochs between validations, or fewer, so that the last epoch is validated."""
-    seed: int = 0
-    """Of weights, order and augmentation."""
-    workers: int = 2
-    """Processes that cut crops; 0 does it in the main one."""
-    precision: str = "auto"
-    """Lightning's precision (32-true, bf16-mixed, 16-mixed, …); auto takes bf16-mixed where the hardware has it."""
-    accelerator: str = "auto"
-    """Lightning's accelerator: cpu, gpu, mps, …"""
-    devices: str = "auto"
-    """Lightning's devices: a number, a list, or auto."""
-    num_nodes: int = 1
-    """Machines that train together."""
-    loggers: tuple[Literal["csv", "tensorboard"], ...] = ("csv", "tensorboard")
-    """Where figures are written while training, in the run's folder."""
 
     def __post_init__(self) -> None:
-        least = {"epochs": 1, "batch_size": 1, "validate_every": 1, "num_nodes": 1, "workers": 0, "seed": 0}
-        least |= {"warmup_steps": 0, "gradient_clip": 0, "weight_decay": 0}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise InputError(f"{name} must be at least {bound}, got {getattr(self, name)}")
-        if not (self.lr > 0 and self.padding > 0 and min(self.size) >= 32):
+        super().__post_init__()
+        if not (self.padding > 0 and min(self.size) >= 32):
             raise InputError(
-                f"lr and padding must be above 0 and size 32 pixels or more, got {self.lr:g}, {self.padding:g} and "
-                f"{self.size}"
+                f"padding must be above 0 and size 32 pixels or more, got {self.padding:g} and {self.size}"
             )
+
+    def loader(
+        self, data: People, model: PoseModel, *, training: bool, processes: int = 1, pin: bool = False
+    ) -> DataLoader[Batch]:
+        """Batches of crops, varied by the recipe's augmentation in training."""
+        transform = CropTransform(data.skeleton, self.size, padding=model.padding)
+        if training:
+            transform.augmentation, transform.outside = self.augmentation, self.outside
+        return crop_loader(
+            Crops(data, transform, self.seed), self.batch_size, training=training, workers=self.workers,
+            seed=self.seed, pin=pin, processes=processes,
+        )  # fmt: skip
+
+    def evaluation(self, data: People, model: PoseModel, loss: LikelihoodLoss | None) -> Evaluation:
+        """Every figure of 2-D and 3-D pose."""
+        return Evaluation(data, model, loss)
+
+    def check_watch(self, val: People, loss: PoseLoss) -> None:
+        """As of any recipe; PCKh needs heads, PCK by torso shoulders and hips, MPJPE joints in space and depths."""
+        super().check_watch(val, loss)
+        missing = ""
+        if self.watch.startswith("pckh") and getattr(val, "head_sizes", None) is None:
+            missing = "head boxes (mpii_gt_val.mat or gt_valid.mat beside the list)"
+        if self.watch.startswith("pck_torso") and not val.skeleton.torso:
+            missing = "shoulders and hips"
+        if self.watch == "mpjpe" and not isinstance(val, InSpace):
+            missing = "joints in space"
+        if self.watch == "mpjpe" and loss.density is not None and loss.density.dim != 3:
+            raise InputError(f"a {type(loss).__name__} of {loss.density.dim} dimensions has no mpjpe to --watch")
+        if missing:
+            where = getattr(val, "file", "the validation data")
+            raise InputError(f"{where}: has no {missing} to measure {self.watch} by; give --watch another figure")
 
 
 FIRST = "first"
@@ -196,6 +297,12 @@ OBJECTS = ("people", "loss", "model", "first")
 """Fields of a recipe that say what is built; all others are plain values."""
 
 
-def plain_fields(recipe: Recipe) -> dict[str, Any]:
+def plain_fields(recipe: TrainingRecipe) -> dict[str, Any]:
     """The plain values of a recipe, by name."""
     return {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in OBJECTS}
+
+
+def settings(recipe: TrainingRecipe) -> dict[str, Any]:
+    """The same with fields that have fields as dictionaries, as files and flags hold them."""
+    plain = plain_fields(recipe)
+    return {name: asdict(value) if isinstance(value, Augmentation) else value for name, value in plain.items()}

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
-from logpose.recipe import FIRST, OBJECTS, Recipe, plain_fields
+from logpose.recipe import FIRST, OBJECTS, Recipe, TrainingRecipe, plain_fields, settings
 from logpose.structures import InputError
 
 __all__ = ["as_parsed", "parse_recipe"]
 
 
-def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recipe, Path, Path | None]:
+R = TypeVar("R", bound=TrainingRecipe)
+
+
+def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, Path | None]:
     """Read the flags of `logpose train RECIPE`. Wrong ones end the process with a sentence and exit code 2.
 
     Args:
@@ -43,17 +46,18 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
     )
     parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to go on with")
     parser.add_class_arguments(type(recipe), None, skip=set(OBJECTS), fail_untyped=False)
-    parser.set_defaults({key: _plain(value) for key, value in plain_fields(recipe).items()})
+    parser.set_defaults(settings(recipe))
     given = parser.parse_args(flags)
     resumed = given.resume
+    in_two = isinstance(recipe, Recipe) and recipe.first is not None
     if resumed is not None:
         if given.out is not None:
             raise InputError("--resume goes on in the run's own folder: leave --out away")
         folder = resumed if resumed.is_dir() else resumed.parent
-        if recipe.first is not None and folder.name == FIRST and (folder.parent / "config.yaml").is_file():
+        if in_two and folder.name == FIRST and (folder.parent / "config.yaml").is_file():
             folder = folder.parent  # the run that this one belongs to
         checkpoint, config = folder / "last.ckpt", folder / "config.yaml"
-        if not checkpoint.is_file() and recipe.first is not None:
+        if not checkpoint.is_file() and in_two:
             checkpoint = folder / FIRST / "last.ckpt"  # it was interrupted in what is done first
         if not checkpoint.is_file() or not config.is_file():
             raise InputError(f"{resumed}: no run to go on with (it needs last.ckpt and config.yaml)")
@@ -65,10 +69,6 @@ def parse_recipe(name: str, recipe: Recipe, flags: Sequence[str]) -> tuple[Recip
     built = parser.instantiate(given)
     values = {key: built[key] for key in plain_fields(recipe)}
     return replace(recipe, **values), out, resume
-
-
-def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _slug(name: str) -> str:

@@ -10,14 +10,15 @@ Axis legend, used in every shape of the project:
 
 Coordinates. *Image coordinates* are pixels of the original picture, (x, y), pixel centres at whole numbers.
 *Crop coordinates* are what networks predict: a pixel (x, y) of an H×W crop is (x / W - 0.5, y / H - 0.5), so the
-crop is [-0.5, 0.5] (the paper, §4.1; its released code).
+crop is [-0.5, 0.5] (the paper, §4.1; its released code). Depth is relative to the root joint: millimetres beside
+image coordinates, units of 2,000 mm beside crop coordinates; NaN of a joint that is labelled in the picture only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ __all__ = [
     "Image",
     "InputError",
     "Material",
+    "Measuring",
     "Origin",
     "Prediction",
     "Sample",
@@ -94,6 +96,11 @@ class Batch:
     """Affine map from pixels of the crop to image coordinates."""
     index: Int64[Tensor, "B"]
     """Row of the data set each crop was cut from."""
+
+    @property
+    def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
+        """What the model is given."""
+        return self.images
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
@@ -168,3 +175,20 @@ class Prediction:
     def folded(self) -> Prediction:
         """The same claim with the density's mean moved into mu, so that `mu` is where the joint is expected."""
         return replace(self, mu=self.mean, law=replace(self.law, mean=torch.zeros_like(self.law.mean)))
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """What collects predictions on a data set, batch by batch, and measures them."""
+
+    def update(self, batch: Any, prediction: Prediction, /) -> None:
+        """Take in the prediction on one batch."""
+        ...
+
+    def gather(self) -> None:
+        """Bring together what the processes of a distributed run have collected."""
+        ...
+
+    def compute(self, costly: bool = True) -> dict[str, float]:
+        """Every figure, by name; the costly ones only if wanted."""
+        ...

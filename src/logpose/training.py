@@ -8,7 +8,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,11 @@ from torch import Tensor
 
 from logpose.checkpoint import describe, read
 from logpose.compat import keep_freed_memory, mend_torchvision
-from logpose.data import Crops, CropTransform, People, crop_loader
-from logpose.evaluation import Evaluation, predict_batch
+from logpose.evaluation import predict_batch
 from logpose.losses import PoseLoss
-from logpose.models import PoseModel
-from logpose.recipe import FIRST, Recipe, plain_fields
-from logpose.structures import Batch, InputError
+from logpose.models import KeypointModel
+from logpose.recipe import FIRST, Recipe, TrainingRecipe, plain_fields
+from logpose.structures import InputError, Measuring
 
 mend_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
@@ -66,21 +65,25 @@ class PoseModule(L.LightningModule):
         people: the validation data, for its labels.
     """
 
-    def __init__(self, model: PoseModel, loss: PoseLoss, recipe: Recipe, people: People) -> None:
+    evaluation: Measuring
+
+    def __init__(self, model: KeypointModel, loss: PoseLoss, recipe: TrainingRecipe, people: Any) -> None:
         super().__init__()
         self.model, self.loss, self.recipe, self.people = model, loss, recipe, people
         self.figures: dict[str, float] = {}
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def on_train_epoch_start(self) -> None:
+        """Tell the model how far training is."""
+        self.model.begin_epoch(self.current_epoch / self.recipe.epochs)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
         """The loss of one batch."""
-        prediction = self.model(batch.images)
+        prediction = self.model(batch.inputs)
         loss = self.loss.of_prediction(prediction, batch.target, batch.weight)
-        apart = (prediction.mu.detach() - batch.target)[..., :2] * batch.target.new_tensor(self.model.size[::-1])
-        error = (apart.norm(dim=-1) * batch.weight).nansum() / batch.weight.sum().clamp_min(1)
-        self.log("train/loss", loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch.images))
-        self.log(
-            "train/error_crop_px", error, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch.images)
-        )
+        apart = self.model.distance(prediction.mu.detach(), batch.target)
+        error = (apart * batch.weight).nansum() / batch.weight.sum().clamp_min(1)
+        for name, value in (("loss", loss), (f"error_{self.model.unit}", error)):
+            self.log(f"train/{name}", value, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch.target))
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -96,23 +99,23 @@ class PoseModule(L.LightningModule):
         """Hand the law of the errors, as the loss now knows it, to the model."""
         self._check_weights()
         self.model.set_law(self.loss.law())
-        self.evaluation = Evaluation(self.people, self.model, self.loss.density)
+        self.evaluation = self.recipe.evaluation(self.people, self.model, self.loss.density)
 
-    def validation_step(self, batch: Batch, _: int) -> None:
+    def validation_step(self, batch: Any, _: int) -> None:
         """Predict one batch."""
         self.evaluation.update(batch, predict_batch(self.model, batch, self.recipe.flip_test))
 
     def on_validation_epoch_end(self) -> None:
         """Measure the predictions."""
         self.evaluation.gather()
-        self.figures = self.evaluation.compute(average_precision=self.recipe.watch == "ap" or self._is_last())
+        self.figures = self.evaluation.compute(costly=self.recipe.watch == "ap" or self._is_last())
         # A figure that there is nothing to compute from must not stop the run: it is worse than any other.
         worst = -math.inf if _higher_is_better(self.recipe.watch) else math.inf
         watched = self.figures.get(self.recipe.watch, math.nan)
         figures = {**self.figures, self.recipe.watch: worst if math.isnan(watched) else watched}
         known = {f"val/{name}": value for name, value in figures.items() if not math.isnan(value)}
         self.log_dict(known, rank_zero_only=True)
-        for name in {self.recipe.watch, "error_px"} & figures.keys():
+        for name in {self.recipe.watch, "error_px", "mpjpe"} & figures.keys():
             self.log(name, figures[name], prog_bar=True, logger=False, rank_zero_only=True)
 
     def _is_last(self) -> bool:
@@ -125,7 +128,7 @@ class PoseModule(L.LightningModule):
         others = [p for p in self.model.parameters() if p.ndim <= 1] + list(self.loss.parameters())
         groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
         kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-        optimizer = kind(groups, lr=recipe.lr)
+        optimizer = kind(groups, lr=recipe.lr, amsgrad=recipe.optimizer == "amsgrad")
         steps = int(self.trainer.estimated_stepping_batches)
         rate = learning_rate(recipe, steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
@@ -144,7 +147,7 @@ class _Progress(RichProgressBar):
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
-def learning_rate(recipe: Recipe, steps: int) -> Callable[[int], float]:
+def learning_rate(recipe: TrainingRecipe, steps: int) -> Callable[[int], float]:
     """The learning rate of every step, as a share of the highest.
 
     Args:
@@ -159,6 +162,8 @@ def learning_rate(recipe: Recipe, steps: int) -> Callable[[int], float]:
             return (step + 1) / (rise + 1)
         if recipe.schedule == "step":
             return float(0.1 ** sum(step >= milestone for milestone in milestones))
+        if recipe.schedule == "exponential":
+            return float(recipe.decay ** (step * recipe.epochs // max(1, steps)))
         if recipe.schedule == "constant":
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
@@ -167,7 +172,7 @@ def learning_rate(recipe: Recipe, steps: int) -> Callable[[int], float]:
 
 
 def fit(
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     folder: Path,
     resume: Path | None = None,
     callbacks: tuple[Callback, ...] = (),
@@ -188,7 +193,7 @@ def fit(
     quiet_lightning()
     keep_freed_memory()
     given = recipe
-    if recipe.first is not None:
+    if isinstance(recipe, Recipe) and recipe.first is not None:
         before = folder / FIRST
         if resume is None or resume.parent.resolve() == before.resolve():
             stage = recipe.first(recipe)
@@ -207,8 +212,9 @@ def fit(
     for part, people in (("training", train), ("validation", val)):
         say_problems(people, f"{part} data: ")
     loss = recipe.loss()
-    _check_watch(recipe, val, loss)
+    recipe.check_watch(val, loss)
     model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
+    model.prepare(train)
     if model.gives != loss.learns_from:
         raise InputError(
             f"the loss {type(loss).__name__} learns from {loss.learns_from}, the model {type(model).__name__} gives "
@@ -254,12 +260,9 @@ def fit(
         raise InputError(f"these settings cannot be trained with: {str(error).splitlines()[0]}") from error
     if trainer.is_global_zero:
         save_config(given, folder)
-    augmented = CropTransform(train.skeleton, recipe.size, recipe.augmentation, recipe.outside, model.padding)
-    plain = CropTransform(val.skeleton, recipe.size, padding=model.padding)
     pin = trainer.accelerator.__class__.__name__ == "CUDAAccelerator"
-    loader = partial(crop_loader, batch_size=recipe.batch_size, workers=recipe.workers, seed=recipe.seed, pin=pin)
-    train_loader = loader(Crops(train, augmented, recipe.seed), training=True, processes=trainer.world_size)
-    val_loader = loader(Crops(val, plain, recipe.seed), training=False)
+    train_loader = recipe.loader(train, model, training=True, processes=trainer.world_size, pin=pin)
+    val_loader = recipe.loader(val, model, training=False, pin=pin)
     interrupted = False
     try:
         # Our checkpoints hold plain values and tensors only, so they can be read without running anything in them.
@@ -280,23 +283,9 @@ def fit(
     return Run(folder, Path(best.best_model_path or folder / "last.ckpt"), figures, interrupted)
 
 
-def validation_interval(recipe: Recipe) -> int:
+def validation_interval(recipe: TrainingRecipe) -> int:
     """Epochs between validations: as many as the recipe says, or fewer, so that the last epoch is validated."""
     return max(n for n in range(1, min(recipe.validate_every, recipe.epochs) + 1) if recipe.epochs % n == 0)
-
-
-def _check_watch(recipe: Recipe, val: People, loss: PoseLoss) -> None:
-    """Refuse to watch what these data and this loss can never tell, before hours are spent on it."""
-    if recipe.watch == "nll" and loss.density is None:
-        raise InputError(f"{type(loss).__name__} claims nothing of errors, so there is no nll to --watch")
-    missing = ""
-    if recipe.watch.startswith("pckh") and getattr(val, "head_sizes", None) is None:
-        missing = "head boxes (mpii_gt_val.mat or gt_valid.mat beside the list)"
-    if recipe.watch.startswith("pck_torso") and not val.skeleton.torso:
-        missing = "shoulders and hips"
-    if missing:
-        where = getattr(val, "file", "the validation data")
-        raise InputError(f"{where}: has no {missing} to measure {recipe.watch} by; give --watch another figure")
 
 
 def _check_resumable(path: Path, wanted: dict[str, Any], epochs: int) -> None:
@@ -311,20 +300,23 @@ def _check_resumable(path: Path, wanted: dict[str, Any], epochs: int) -> None:
         raise InputError(f"{path}: all {epochs} epochs are done; --epochs with a larger number goes on")
 
 
-def save_config(recipe: Recipe, folder: Path) -> None:
+def save_config(recipe: TrainingRecipe, folder: Path) -> None:
     """Write the recipe's plain values as `config.yaml`, which `logpose train --config` reads."""
     folder.mkdir(parents=True, exist_ok=True)
-    fields = {**plain_fields(recipe), "augmentation": asdict(recipe.augmentation)}
+    fields = {
+        key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        for key, value in plain_fields(recipe).items()
+    }
     plain = json.loads(json.dumps(fields, default=lambda path: str(Path(path).absolute())))  # resumed from anywhere
     (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
 
 
-def _keep_config(recipe: Recipe, folder: Path, trainer: L.Trainer, _: L.LightningModule) -> None:
+def _keep_config(recipe: TrainingRecipe, folder: Path, trainer: L.Trainer, _: L.LightningModule) -> None:
     if trainer.is_global_zero:
         save_config(recipe, folder)
 
 
-def say_problems(people: People, prefix: str = "") -> None:
+def say_problems(people: Any, prefix: str = "") -> None:
     """Tell, once, how many rows of each kind a data set left out, and the first of each."""
     problems = getattr(people, "problems", ())
     for kind, count in Counter(problem.kind for problem in problems).items():
@@ -344,7 +336,7 @@ def _higher_is_better(figure: str) -> bool:
     return figure.startswith(("ap", "pck"))
 
 
-def _precision(recipe: Recipe) -> str:
+def _precision(recipe: TrainingRecipe) -> str:
     """The recipe's precision; for "auto" bf16 where it is fast, which on a CPU takes instructions of its own."""
     if recipe.precision != "auto":
         return recipe.precision

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from logpose.recipe import Recipe
+from logpose.recipe import TrainingRecipe
 from logpose.recipes import available, find
 from logpose.structures import InputError
 
@@ -21,7 +21,7 @@ def my_run() -> Recipe:
 def test_every_recipe_is_found_and_makes_one():
     for name, make in available().items():
         assert find(name) is make
-        assert isinstance(make(), Recipe)
+        assert isinstance(make(), TrainingRecipe)
 
 
 def test_a_typo_gets_the_nearest_name():

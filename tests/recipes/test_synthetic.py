@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from logpose.losses import L1Loss, RLELoss
+from logpose.checkpoint import load_of_crops
+from logpose.evaluation import evaluate
+from logpose.losses import L1Loss, MixedRLELoss, RLELoss
 from logpose.recipe import plain_fields
 from logpose.recipes import synthetic
+from logpose.space import InSpace
 from logpose.structures import InputError
+from logpose.training import fit
 
 
 def test_both_losses_have_the_same_budget():
@@ -39,3 +43,54 @@ def test_data_of_ones_own_are_not_passed_over_in_silence(make_recipe):
         recipe = replace(synthetic.synthetic_resnet18_rle(), **{name: Path("mine.json")})
         with pytest.raises(InputError, match="coco recipe"):
             synthetic.synthetic_people(recipe, "train")
+
+
+# In space
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(synthetic, "TRAIN_IN_SPACE", 16)
+    monkeypatch.setattr(synthetic, "VAL", 6)
+
+
+def test_both_losses_in_space_have_the_same_budget():
+    rle, l1 = synthetic.synthetic_3d_rle(), synthetic.synthetic_3d_l1()
+    assert plain_fields(rle) == plain_fields(l1)
+    assert isinstance(rle.loss(), MixedRLELoss)
+    assert isinstance(l1.loss(), L1Loss)
+    assert l1.loss().dim == 3
+    assert rle.watch == "mpjpe"
+    assert rle.flip_test
+
+
+@pytest.mark.usefixtures("few")
+def test_depth_is_known_of_half_of_those_to_learn_from():
+    recipe = synthetic.synthetic_3d_rle()
+    train, val = (recipe.people(recipe, part) for part in ("train", "val"))
+    assert (len(train), len(val)) == (32, 6)
+    assert [np.isfinite(train[i].keypoints[:, 2]).all() for i in (0, 15, 16, 31)] == [True, True, False, False]
+    images = {train[i].image.tobytes() for i in range(32)} | {val[i].image.tobytes() for i in range(6)}
+    assert len(images) == 38, "nobody is there twice"
+    assert isinstance(val, InSpace)
+    truth = val.space(2)
+    seen = val[2].visible > 0
+    apart = np.abs(truth.camera.project(truth.joints) - val[2].keypoints[:, :2])[seen]
+    assert 0 < apart.mean() < 10, "labels are noisy, the truth is not"
+    with pytest.raises(InputError, match="h36m recipe"):
+        recipe.people(replace(recipe, data=Path("mine.json")), "train")
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("make", [synthetic.synthetic_3d_rle, synthetic.synthetic_3d_l1])
+def test_a_run_in_space(make, tmp_path):
+    recipe = replace(make(), epochs=1, batch_size=8, loggers=(), precision="32-true", accelerator="cpu")
+    run = fit(recipe, tmp_path)
+    assert {"mpjpe", "pa_mpjpe", "nll", "coverage@0.9", "error_px", "mpjpe_joint_left_wrist"} <= run.figures.keys()
+    assert 0 < run.figures["pa_mpjpe"] < run.figures["mpjpe"] < np.inf
+    assert ("sigma_rank" in run.figures) == recipe.loss().learns_sigma
+    model, loss = load_of_crops(run.best)
+    assert model.dim == 3
+    again = evaluate(model, recipe.people(recipe, "val"), loss, flip_test=True).compute()
+    assert again["mpjpe"] == pytest.approx(run.figures["mpjpe"], rel=1e-3)
+    assert again["coverage@0.9"] == pytest.approx(run.figures["coverage@0.9"], abs=0.02)

@@ -13,19 +13,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from logpose.recipe import Recipe
-from logpose.recipes import coco, lsp, mpii, synthetic
+from logpose.recipe import TrainingRecipe
+from logpose.recipes import coco, h36m, lifting, lsp, mpii, synthetic
 from logpose.structures import InputError
 
 __all__ = ["available", "find"]
 
 
-def available() -> dict[str, Callable[[], Recipe]]:
+def available() -> dict[str, Callable[[], TrainingRecipe]]:
     """The recipes that come with logpose, by name."""
-    return {name: getattr(module, name) for module in (coco, mpii, lsp, synthetic) for name in module.__all__}
+    rooms = (coco, mpii, lsp, h36m, lifting, synthetic)
+    made = ((name, getattr(module, name)) for module in rooms for name in module.__all__)
+    return {name: function for name, function in made if inspect.isfunction(function)}
 
 
-def find(name: str) -> Callable[[], Recipe]:
+def find(name: str) -> Callable[[], TrainingRecipe]:
     """The recipe of a name, or of a file of one's own.
 
     Args:
@@ -50,7 +52,7 @@ def find(name: str) -> Callable[[], Recipe]:
 _from_files: set[str] = set()  # modules of users' own that were loaded by path
 
 
-def _from_file(path: Path, function: str) -> Callable[[], Recipe]:
+def _from_file(path: Path, function: str) -> Callable[[], TrainingRecipe]:
     if not path.is_file():
         raise InputError(f"{path}: no such file of recipes")
     if path.stem in sys.stdlib_module_names or (path.stem in sys.modules and path.stem not in _from_files):

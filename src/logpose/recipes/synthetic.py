@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from logpose.data import Augmentation, InMemory
+from dataclasses import replace
+from functools import partial
+
+from logpose.data import Augmentation, InMemory, People
+from logpose.data.h36m import MixedPeople
 from logpose.data.synthetic import LabelNoise, SyntheticPeople
-from logpose.losses import L1Loss, RLELoss
-from logpose.recipe import Recipe
+from logpose.losses import L1Loss, MixedRLELoss, RLELoss
+from logpose.recipe import Recipe, regression_in_space
 from logpose.structures import InputError
 
-__all__ = ["synthetic_resnet18_l1", "synthetic_resnet18_rle"]
+__all__ = ["synthetic_3d_l1", "synthetic_3d_rle", "synthetic_resnet18_l1", "synthetic_resnet18_rle"]
 
 TRAIN, VAL = 1800, 400  # people
+TRAIN_IN_SPACE = 1200  # of whom depth is known, and as many beside of whom it is not
 
 
-def drawn_people(count: int, seed: int, noise: LabelNoise | None) -> InMemory:
+def drawn_people(count: int, seed: int, noise: LabelNoise | None, depth: bool = False) -> InMemory:
     """One person in a picture, of the easy kind: what a small network can learn from in two minutes."""
-    return InMemory(SyntheticPeople(count, seed, noise=noise, people=(1, 1), easy=True))
+    return InMemory(SyntheticPeople(count, seed, noise=noise, people=(1, 1), easy=True, depth=depth))
 
 
 def synthetic_people(recipe: Recipe, part: str) -> InMemory:
@@ -24,10 +29,28 @@ def synthetic_people(recipe: Recipe, part: str) -> InMemory:
     Raises:
         InputError: if data are given: there is no use for them here.
     """
-    if recipe.data or recipe.val_data:
-        raise InputError("this recipe draws its people itself; to learn from --data take a coco recipe")
+    _check_no_data(recipe)
     count, seed = (TRAIN, 1) if part == "train" else (VAL, 2)
     return drawn_people(count, seed, LabelNoise())
+
+
+def synthetic_people_in_space(recipe: Recipe, part: str) -> People:
+    """The same with labels of depth, as noisy; half of those to learn from are labelled in the plane only.
+
+    Raises:
+        InputError: as there.
+    """
+    _check_no_data(recipe)
+    if part != "train":
+        return drawn_people(VAL, 2, LabelNoise(), depth=True)
+    in_space = drawn_people(TRAIN_IN_SPACE, 1, LabelNoise(), depth=True)
+    return MixedPeople(in_space, drawn_people(TRAIN_IN_SPACE, 3, LabelNoise()), enlarge=1.0)
+
+
+def _check_no_data(recipe: Recipe) -> None:
+    if recipe.data or recipe.val_data:
+        other = "an h36m" if recipe.people is synthetic_people_in_space else "a coco"
+        raise InputError(f"this recipe draws its people itself; to learn from --data take {other} recipe")
 
 
 def clean_people() -> InMemory:
@@ -62,3 +85,20 @@ def synthetic_resnet18_l1() -> Recipe:
     recipe = synthetic_resnet18_rle()
     recipe.loss = L1Loss
     return recipe
+
+
+def synthetic_3d_rle() -> Recipe:
+    """The same network in space, from joints with and without depth, by the RLE of both; errors in millimetres."""
+    return replace(
+        synthetic_resnet18_rle(),
+        people=synthetic_people_in_space,
+        loss=MixedRLELoss,
+        model=regression_in_space,
+        flip_test=True,
+        watch="mpjpe",
+    )
+
+
+def synthetic_3d_l1() -> Recipe:
+    """The same network, data and budget by L1."""
+    return replace(synthetic_3d_rle(), loss=partial(L1Loss, dim=3))

@@ -1,0 +1,184 @@
+"""Recipes for two-stage 3-D pose: joints in space from keypoints (Tables 9 and 10).
+
+They are for Human3.6M as VideoPose3D packs it (`data_3d_h36m.npz`, `data_2d_h36m_gt.npz`); other data of that form are
+named by `--data`, their parts by `--train_subjects` and `--val_subjects`. Schedules are those of SRNet's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from torch.utils.data import DataLoader
+
+from logpose.data.lifting import LiftingPoses, open_poses
+from logpose.data.windows import Poses, WindowBatch, Windows, window_loader
+from logpose.lifting_evaluation import LiftingEvaluation
+from logpose.losses import L1Loss, L2Loss, LikelihoodLoss, PoseLoss, RLELoss
+from logpose.models import LiftingModel
+from logpose.recipe import TrainingRecipe
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError
+
+__all__ = [
+    "LiftingRecipe",
+    "lifting_fc_l1",
+    "lifting_fc_rle",
+    "lifting_martinez_l2",
+    "lifting_srnet243_l1",
+    "lifting_srnet243_rle",
+    "lifting_srnet_l1",
+    "lifting_srnet_rle",
+]
+
+
+def poses_of_file(recipe: LiftingRecipe, part: str) -> LiftingPoses:
+    """The frames of one part's subjects.
+
+    Raises:
+        InputError: if there is no such file, or it cannot be learned from.
+    """
+    if recipe.data is None:
+        raise InputError("this recipe learns from poses in space: say which with --data data_3d_NAME.npz")
+    subjects = recipe.train_subjects if part == "train" else recipe.val_subjects
+    return open_poses(recipe.data, recipe.keypoints, subjects, recipe.picture, recipe.cameras, recipe.camera_seed)
+
+
+def rle_in_space() -> RLELoss:
+    """RLE of three dimensions."""
+    return RLELoss(dim=3)
+
+
+def lifting(recipe: LiftingRecipe, skeleton: Skeleton, predicts_sigma: bool) -> LiftingModel:
+    """The network that the recipe names."""
+    settings: dict[str, Any] = {"dropout": recipe.dropout, "width": recipe.width}
+    if recipe.network == "srnet":
+        settings["filters"] = recipe.filters
+    if recipe.network == "martinez":
+        settings["unseen"] = [i for i, joint in enumerate(skeleton.joints) if joint == "nose"]
+    return LiftingModel(recipe.network, skeleton, predicts_sigma, settings)
+
+
+@dataclass(kw_only=True)
+class LiftingRecipe(TrainingRecipe):
+    """Everything that a run of a model that lifts keypoints into space needs."""
+
+    people: Callable[[LiftingRecipe, str], Poses] = poses_of_file
+    """Called with the recipe and "train" or "val": the data set of that part."""
+    loss: Callable[[], PoseLoss] = rle_in_space
+    """Makes the loss."""
+    model: Callable[[LiftingRecipe, Skeleton, bool], LiftingModel] = lifting
+    """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
+
+    data: Path | None = None
+    """Poses in space: data_3d_NAME.npz as VideoPose3D has it."""
+    keypoints: Path | None = None
+    """Their keypoints; unless given, data_2d_NAME_gt.npz beside it, or else what cameras placed around would see."""
+    train_subjects: tuple[str, ...] = ("S1", "S5", "S6", "S7", "S8")
+    """Subjects to learn from; "Train" stands for all of Train/…"""
+    val_subjects: tuple[str, ...] = ("S9", "S11")
+    """Subjects to be measured on."""
+    picture: tuple[int, int] | None = None
+    """Height and width of the pictures that the keypoints are in; unless given, Human3.6M's or HumanEva's."""
+    cameras: int = 4
+    """How many cameras are placed around a subject of which there are no keypoints …"""
+    camera_seed: int = 0
+    """… and the seed of their places."""
+    network: Literal["fc", "martinez", "srnet"] = "fc"
+    """fc: SRNet's fully connected baseline; martinez: the one of 2017; srnet: split and recombine."""
+    filters: tuple[int, ...] = (1, 1, 1)
+    """Of srnet: frames that become one in each layer; 3 3 3 3 3 sees 243 frames."""
+    width: int = 1024
+    """Of the hidden layers."""
+    dropout: float = 0.0
+    """Share of features left out in training."""
+    flip: float = 0.5
+    """How often a pose is mirrored in training."""
+    every: int = 1
+    """Learn from every so many-th frame only: those of a fast camera are alike."""
+    batch_size: int = 1024
+    """Poses in a batch, on each device."""
+    epochs: int = 60
+    """Times that the data are gone through."""
+    optimizer: Literal["adam", "adamw", "amsgrad"] = "amsgrad"
+    """Adam; adamw: with decoupled weight decay; amsgrad: with steps that never grow back."""
+    schedule: Literal["step", "cosine", "one_cycle", "exponential", "constant"] = "exponential"
+    """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0;
+    exponential: × decay after every epoch."""
+    workers: int = 0
+    """Processes that prepare batches; 0 does it in the main one."""
+    precision: str = "32-true"
+    """Lightning's precision (32-true, bf16-mixed, 16-mixed, …)."""
+    watch: Literal["mpjpe", "mpjpe_mean", "pa_mpjpe", "nll"] = "mpjpe"
+    """The validation figure that decides which checkpoint is the best."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(*(self.picture or (1, 1)), self.cameras, self.width, self.every) < 1 or self.camera_seed < 0:
+            raise InputError("picture, cameras, width and every must be at least 1, camera_seed at least 0")
+        if not self.filters or any(taps < 1 or taps % 2 == 0 for taps in self.filters):
+            raise InputError(f"filters must be odd numbers of frames, so that one is in the middle; got {self.filters}")
+        if not (0 <= self.dropout < 1 and 0 <= self.flip <= 1):
+            raise InputError(f"dropout must lie in [0, 1) and flip in [0, 1], got {self.dropout:g} and {self.flip:g}")
+
+    def loader(
+        self, data: Poses, model: LiftingModel, *, training: bool, processes: int = 1, pin: bool = False
+    ) -> DataLoader[WindowBatch]:
+        """Batches of windows, mirrored at times in training."""
+        flip, every = (self.flip, self.every) if training else (0.0, 1)
+        windows = Windows(data, model.frames, flip, self.seed, every)
+        return window_loader(
+            windows, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
+            processes=processes,
+        )  # fmt: skip
+
+    def evaluation(self, data: Poses, model: LiftingModel, loss: LikelihoodLoss | None) -> LiftingEvaluation:
+        """Errors in millimetres, plain and after the best similarity."""
+        return LiftingEvaluation(data, model, loss)
+
+
+def lifting_fc_rle() -> LiftingRecipe:
+    """The fully connected baseline by RLE (Table 9)."""
+    return LiftingRecipe()
+
+
+def lifting_fc_l1() -> LiftingRecipe:
+    """The fully connected baseline by L1 (Table 9)."""
+    return replace(lifting_fc_rle(), loss=partial(L1Loss, dim=3))
+
+
+def lifting_srnet_rle() -> LiftingRecipe:
+    """SRNet of one frame by RLE (Table 10)."""
+    return replace(lifting_fc_rle(), network="srnet")
+
+
+def lifting_srnet_l1() -> LiftingRecipe:
+    """SRNet of one frame by L1 (Table 10)."""
+    return replace(lifting_fc_l1(), network="srnet")
+
+
+def lifting_srnet243_rle() -> LiftingRecipe:
+    """SRNet of 243 frames by RLE (Table 10)."""
+    return replace(lifting_srnet_rle(), filters=(3, 3, 3, 3, 3))
+
+
+def lifting_srnet243_l1() -> LiftingRecipe:
+    """SRNet of 243 frames by L1 (Table 10)."""
+    return replace(lifting_srnet_l1(), filters=(3, 3, 3, 3, 3))
+
+
+def lifting_martinez_l2() -> LiftingRecipe:
+    """The baseline as Martinez et al. 2017 trained it, but for the loss's unit: metres, not z-scores."""
+    return replace(
+        lifting_fc_rle(),
+        loss=partial(L2Loss, dim=3),
+        network="martinez",
+        dropout=0.5,
+        optimizer="adam",
+        batch_size=64,
+        epochs=200,
+        decay=0.99,  # 0.96 for every 100,000 steps, and 1,559,752 poses make 24,371 of them an epoch
+    )

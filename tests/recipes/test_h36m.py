@@ -1,0 +1,188 @@
+"""Recipes on Human3.6M: the rows of the tables, and the whole way on a few people made up here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from logpose.checkpoint import load_of_crops
+from logpose.data.h36m import H36mPeople, MixedPeople
+from logpose.evaluation import evaluate
+from logpose.losses import L1Loss, MixedRLELoss
+from logpose.models import IntegralModel, RegressionModel
+from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD
+from logpose.recipe import plain_fields
+from logpose.recipe_flags import parse_recipe
+from logpose.recipes import h36m
+from logpose.skeletons import H36M
+from logpose.space import InSpace
+from logpose.structures import InputError
+from logpose.training import fit
+
+SIDE = 96  # of the pictures, pixels
+ROWS = {name: getattr(h36m, name) for name in h36m.__all__ if name != "H36mRecipe"}
+
+
+def picture(path: Path, rng: np.random.Generator) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
+
+
+def in_space(folder: Path, part: str, subject: int, count: int) -> None:
+    """A file of Human3.6M with people 4 m in front of their camera, of two actions."""
+    rng = np.random.default_rng(subject)
+    camera = {"R": np.eye(3).tolist(), "t": [0, 0, 0], "f": [150, 150], "c": [SIDE / 2, SIDE / 2]}
+    images, rows = [], []
+    for number in range(count):
+        recording = f"s_{subject:02d}_act_{2 + number % 2:02d}_subact_01_ca_01"
+        name = f"{recording}/{recording}_{number:06d}.jpg"
+        picture(folder / "images" / name, rng)
+        images.append({"id": number, "file_name": name, "width": SIDE, "height": SIDE, "cam_param": camera})
+        world = rng.uniform([-700, -900, 3600], [700, 900, 4400], (17, 3)).tolist()
+        rows.append({"id": number, "image_id": number, "bbox": [12, 6, 72, 84], "keypoints_world": world})
+    file = folder / "annotations" / f"{part}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({"images": images, "annotations": rows}))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("h36m")
+    in_space(folder, "Sample_trainmin_train_Human36M_protocol_2", 1, 8)
+    in_space(folder, "Sample_64_test_Human36M_protocol_2", 9, 5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mpii(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("mpii"), np.random.default_rng(5)
+    people = []
+    for number in range(3):
+        picture(folder / "images" / f"{number}.jpg", rng)
+        joints = rng.uniform(10, 85, (16, 2)).tolist()
+        person = {"image": f"{number}.jpg", "center": [48, 48], "scale": 0.4, "joints": joints}
+        people.append({**person, "joints_vis": [1] * 16})
+    (folder / "annotations").mkdir()
+    for part in ("train", "valid"):
+        (folder / "annotations" / f"{part}.json").write_text(json.dumps(people))
+    return folder
+
+
+def small(data: Path, make=h36m.h36m_resnet50_rle, **changes) -> h36m.H36mRecipe:
+    settings = {"data": data, "backbone": "resnet18", "weights": "random", "size": (64, 64), "epochs": 1}
+    settings |= {"batch_size": 4, "workers": 0, "loggers": (), "accelerator": "cpu", "precision": "32-true"}
+    return replace(make(), **{**settings, **changes})
+
+
+# The rows
+
+
+def test_the_paper_s_rows_differ_in_loss_and_network_alone() -> None:
+    made = {name: make() for name, make in ROWS.items()}
+    assert all(make.__doc__ for make in ROWS.values())
+    released = made.pop("h36m_resnet50_rle_released")
+    budget = plain_fields(h36m.h36m_resnet50_rle())
+    for recipe in made.values():
+        assert plain_fields(recipe) == budget
+    assert (budget["size"], budget["padding"], budget["outside"], budget["watch"]) == ((256, 256), 1, "mask", "mpjpe")
+    assert (budget["epochs"], budget["milestones"], budget["lr"], budget["batch_size"]) == (140, (90, 120), 1e-3, 128)
+    assert (budget["backbone"], budget["weights"], budget["flip_test"]) == ("resnet50", "imagenet", True)
+    aug = budget["augmentation"]
+    assert (aug.scale, aug.rotation, aug.rotation_probability, aug.draws) == (0.3, 60, 0.6, "clipped")
+    assert (aug.colour, aug.occlusion, aug.half_body_probability, aug.flip_probability) == (0.2, 0, 0, 0.5)
+    # The released code also hides people, goes on for longer, and clips the gradient of a loss 18 times as large.
+    assert released.augmentation == replace(aug, occlusion=0.7)
+    assert (released.epochs, released.milestones, released.gradient_clip) == (200, (90, 120), 35)
+    assert budget["gradient_clip"] == pytest.approx(35 / 18, abs=0.1)
+
+
+def test_losses_and_networks_are_in_space() -> None:
+    for name, make in ROWS.items():
+        recipe = replace(make(), backbone="resnet18", weights="random", size=(64, 64))
+        loss = recipe.loss()
+        model = recipe.model(recipe, H36M, loss.learns_sigma)
+        assert loss.density is not None
+        assert (loss.density.dim, model.dim, model.padding) == (3, 3, 1)
+        l1, maps = name.endswith(("l1", "integral")), name.endswith("integral")
+        assert type(loss) is (L1Loss if l1 else MixedRLELoss)
+        assert type(model) is (IntegralModel if maps else RegressionModel)
+        assert (model.fc_sigma is None) == l1
+        if isinstance(loss, MixedRLELoss):
+            described = {(part.convention, part.mode, part.dim) for part in (loss.space, loss.plane)}
+            convention = "released" if name.endswith("released") else "normalized"
+            mode = "dle" if name.endswith("dle") else "rle"
+            assert described == {(convention, mode, 3), (convention, mode, 2)}
+
+
+def test_the_released_network() -> None:
+    recipe = replace(h36m.h36m_resnet50_rle_released(), backbone="resnet18", weights="random")
+    model = recipe.model(recipe, H36M, True)
+    assert model.unit_features
+    assert model.pixel_mean.flatten().tolist() == pytest.approx(RELEASED_MEAN)
+    assert model.pixel_std.flatten().tolist() == pytest.approx(RELEASED_STD[3])
+
+
+# The data
+
+
+def test_both_data_sets_to_learn_from_and_one_to_be_measured_on(data: Path, mpii: Path) -> None:
+    alone, both = small(data), small(data, mpii=mpii)
+    train, mixed = (recipe.people(recipe, "train") for recipe in (alone, both))
+    assert isinstance(train, H36mPeople)
+    assert isinstance(mixed, MixedPeople)
+    assert (len(train), len(mixed)) == (8, 16)
+    assert np.isnan(mixed[8].keypoints[:, 2]).all()
+    for recipe in (alone, both):
+        val = recipe.people(recipe, "val")
+        assert isinstance(val, H36mPeople)
+        assert isinstance(val, InSpace)
+        assert (len(val), "test" in val.file.name) == (5, True)
+
+
+def test_people_of_the_plane_alone_are_refused(mpii: Path, coco_folder: Path) -> None:
+    for folder in (mpii, coco_folder):
+        recipe = small(folder)
+        with pytest.raises(InputError, match="no joints in space"):
+            recipe.people(recipe, "train")
+    recipe = h36m.h36m_resnet50_rle()
+    with pytest.raises(InputError, match="--data"):
+        recipe.people(recipe, "train")
+
+
+def test_its_own_fields_are_flags_too(data: Path, mpii: Path) -> None:
+    flags = ("--data", str(data), "--mpii", str(mpii), "--mpii-images", "there", "--epochs", "3")
+    recipe, _, _ = parse_recipe("h36m_resnet50_l1", h36m.h36m_resnet50_l1(), flags)
+    assert (recipe.mpii, recipe.mpii_images, recipe.data, recipe.epochs) == (mpii, Path("there"), data, 3)
+    assert recipe.people is h36m.people_in_space
+    with pytest.raises(InputError, match="there"):
+        recipe.people(replace(recipe, mpii=Path("there")), "train")
+
+
+# The whole way
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_a_run(data: Path, mpii: Path, tmp_path: Path, name: str) -> None:
+    recipe = small(data, ROWS[name], mpii=mpii)
+    run = fit(recipe, tmp_path)
+    assert {"mpjpe", "pa_mpjpe", "mpjpe_mean", "mpjpe_directions", "mpjpe_discussion"} <= run.figures.keys()
+    assert 0 < run.figures["pa_mpjpe"] < run.figures["mpjpe"] < 2000
+    assert sum(figure.startswith("mpjpe_joint_") for figure in run.figures) == 17  # the thorax is not measured
+    assert ("sigma_rank" in run.figures) == recipe.loss().learns_sigma
+    assert (tmp_path / "config.yaml").read_text().count("mpii") >= 1
+    model, loss = load_of_crops(run.best)
+    again = evaluate(model, recipe.people(recipe, "val"), loss, flip_test=True).compute()
+    for figure in ("mpjpe", "nll", "coverage@0.9"):
+        assert again[figure] == pytest.approx(run.figures[figure], rel=1e-3)
+
+
+def test_a_model_in_the_plane_has_no_mpjpe_to_be_chosen_by(data: Path, tmp_path: Path, make_recipe) -> None:
+    with pytest.raises(InputError, match="of 2 dimensions has no mpjpe"):
+        fit(make_recipe(data=data, watch="mpjpe"), tmp_path)
+    with pytest.raises(InputError, match="no joints in space"):
+        fit(make_recipe(watch="mpjpe", loss=MixedRLELoss), tmp_path)

@@ -1,0 +1,154 @@
+"""Recipes of two-stage 3-D pose, on poses made up here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from logpose.checkpoint import load, load_of_crops
+from logpose.lifting_evaluation import LiftingEvaluation
+from logpose.losses import L1Loss, L2Loss, RLELoss, UnscaledRLELoss
+from logpose.models import LiftingModel
+from logpose.recipe import plain_fields
+from logpose.recipe_flags import parse_recipe
+from logpose.recipes import lifting
+from logpose.structures import InputError
+from logpose.training import fit
+
+# Human3.6M's 17 joints of somebody who stands, metres, z up.
+STANDING = np.array(
+    [
+        *((0, 0, 0.9), (-0.13, 0, 0.9), (-0.13, 0, 0.5), (-0.13, 0, 0.1), (0.13, 0, 0.9), (0.13, 0, 0.5)),
+        *((0.13, 0, 0.1), (0, 0, 1.15), (0, 0, 1.4), (0, 0.08, 1.5), (0, 0, 1.6), (0.17, 0, 1.4)),
+        *((0.4, 0, 1.4), (0.6, 0, 1.4), (-0.17, 0, 1.4), (-0.4, 0, 1.4), (-0.6, 0, 1.4)),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two subjects who turn round and sway."""
+    rng = np.random.default_rng(0)
+    poses: dict[str, dict[str, np.ndarray]] = {}
+    for subject in ("S1", "S9"):
+        for action in ("Walking 1", "Sitting"):
+            angle = rng.uniform(0, 6) + np.linspace(0, 2, 24)
+            cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+            bent = STANDING + rng.normal(0, 0.03, (24, 17, 3))
+            turned = [cos * bent[..., 0] - sin * bent[..., 1], sin * bent[..., 0] + cos * bent[..., 1], bent[..., 2]]
+            poses.setdefault(subject, {})[action] = np.stack(turned, axis=-1).astype(np.float32)
+    path = tmp_path_factory.mktemp("lifting") / "data_3d_made.npz"
+    np.savez_compressed(path, positions_3d=np.array(poses, dtype=object))
+    return path
+
+
+def small(file: Path, make=lifting.lifting_fc_rle, **changes) -> lifting.LiftingRecipe:
+    settings = {"data": file, "train_subjects": ("S1",), "val_subjects": ("S9",), "width": 32, "epochs": 2}
+    settings |= {"batch_size": 32, "loggers": (), "accelerator": "cpu"}
+    return replace(make(), **{**settings, **changes})
+
+
+@pytest.mark.parametrize(
+    ("make", "changes"),
+    [
+        (lifting.lifting_fc_rle, {}),
+        (lifting.lifting_fc_l1, {}),
+        (lifting.lifting_martinez_l2, {}),
+        (lifting.lifting_srnet_rle, {}),
+        (lifting.lifting_srnet243_l1, {"filters": (3, 3)}),
+        (lifting.lifting_fc_rle, {"loss": UnscaledRLELoss}),
+        (lifting.lifting_fc_rle, {"loss": partial(RLELoss, dim=3, convention="released")}),
+    ],
+)
+def test_it_trains_and_is_read_again(file: Path, tmp_path: Path, make, changes) -> None:
+    recipe = small(file, make, **changes)
+    run = fit(recipe, tmp_path)
+    assert run.figures["frames"] == 4 * 48
+    assert 0 < run.figures["mpjpe"] < 2000
+    assert {"mpjpe_walking", "mpjpe_sitting", "pa_mpjpe", "velocity", "nll"} <= run.figures.keys()
+    model, loss = load(run.best)
+    assert isinstance(model, LiftingModel)
+    assert loss is not None
+    val = recipe.people(recipe, "val")
+    again = LiftingEvaluation(val, model, loss)
+    with torch.inference_mode():
+        for batch in recipe.loader(val, model, training=False):
+            again.update(batch, model.flip_average(model(batch.inputs), model(model.mirrored(batch.inputs))))
+    assert again.compute()["mpjpe"] == pytest.approx(run.figures["mpjpe"], rel=1e-4)
+    with pytest.raises(InputError, match="does not look at pictures"):
+        load_of_crops(run.best)
+
+
+def test_it_learns(file: Path, tmp_path: Path) -> None:
+    """Poses that it was shown are found again, far nearer than the mean pose is."""
+    recipe = small(file, val_subjects=("S1",), epochs=40, schedule="one_cycle", lr=5e-3, validate_every=40)
+    run = fit(recipe, tmp_path)
+    targets = recipe.people(recipe, "val").targets
+    of_mean_pose = 1000 * np.linalg.norm(targets - targets.mean(axis=0), axis=-1).mean()
+    assert run.figures["mpjpe"] < of_mean_pose / 2
+    assert 0.5 < run.figures["coverage@0.9"] <= 1
+
+
+def test_the_schedule_is_srnets() -> None:
+    recipe = lifting.lifting_srnet243_rle()
+    assert (recipe.optimizer, recipe.schedule, recipe.decay, recipe.epochs) == ("amsgrad", "exponential", 0.95, 60)
+    assert (recipe.batch_size, recipe.dropout, recipe.lr) == (1024, 0.0, 1e-3)
+    assert np.prod(recipe.filters) == 243
+
+
+def test_losses_are_one_word_apart() -> None:
+    for of_l1, of_rle in (
+        (lifting.lifting_fc_l1, lifting.lifting_fc_rle),
+        (lifting.lifting_srnet_l1, lifting.lifting_srnet_rle),
+        (lifting.lifting_srnet243_l1, lifting.lifting_srnet243_rle),
+    ):
+        assert plain_fields(of_l1()) == plain_fields(of_rle())
+        assert isinstance(of_l1().loss(), L1Loss)
+        assert isinstance(of_rle().loss(), RLELoss)
+    assert isinstance(lifting.lifting_martinez_l2().loss(), L2Loss)
+
+
+def test_martinez_does_not_look_at_the_nose(file: Path) -> None:
+    recipe = small(file, lifting.lifting_martinez_l2)
+    model = recipe.model(recipe, recipe.people(recipe, "train").skeleton, False)
+    assert 9 not in model.network.seen
+    assert len(model.network.seen) == 16
+
+
+def test_its_fields_are_flags(file: Path) -> None:
+    flags = ["--data", str(file), "--network", "srnet", "--filters", "3", "3", "--train-subjects", "S1", "S9"]
+    recipe, _, _ = parse_recipe("lifting_fc_rle", lifting.lifting_fc_rle(), flags)
+    assert (recipe.network, recipe.filters, recipe.train_subjects) == ("srnet", (3, 3), ("S1", "S9"))
+    assert recipe.data == file
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"data": None}, "data_3d_NAME.npz"),
+        ({"data": Path("nowhere/data_3d_x.npz")}, "nowhere"),
+        ({"train_subjects": ("S10",)}, "S10"),
+        ({"keypoints": Path("nowhere.npz")}, "nowhere.npz"),
+    ],
+)
+def test_wrong_data_are_refused(file: Path, changes, told) -> None:
+    recipe = small(file, **changes)
+    with pytest.raises(InputError, match=told):
+        recipe.people(recipe, "train")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"filters": (3, 2)}, "odd"), ({"filters": ()}, "odd"), ({"width": 0}, "width"), ({"dropout": 1.0}, "dropout"),
+        ({"cameras": 0}, "cameras"), ({"decay": 0.0}, "decay"), ({"every": 0}, "every"), ({"epochs": 0}, "epochs"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused(file: Path, changes, told) -> None:
+    with pytest.raises(InputError, match=told):
+        small(file, **changes)

@@ -9,20 +9,18 @@ A seed changes the weights, the order and the augmentation; the people are the s
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from logpose.checkpoint import load
+from logpose.checkpoint import load_of_crops
 from logpose.data import InMemory
 from logpose.evaluation import evaluate
 from logpose.losses import RLELoss
 from logpose.recipe import Recipe
 from logpose.recipes import synthetic
 from logpose.training import fit
+from tables import Runs
 
 SHOWN = ("true_error_px", "true_pck@0.1", "true_ap", "nll", "coverage@0.9", "sigma_rank", "minutes")
 
@@ -44,38 +42,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo_seeds"))
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    kept = given.out / "figures.json"
-    figures: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
+    runs = Runs(given.out / "figures.json", SHOWN)
     parts: dict[str, InMemory] = {}
 
     def people(_: Recipe, part: str) -> InMemory:
         return parts[part]
 
+    def measured(recipe: Recipe, name: str) -> dict[str, float]:
+        if not parts:
+            parts.update({part: synthetic.synthetic_people(recipe, part) for part in ("train", "val")})
+            parts["truth"] = synthetic.clean_people()
+        model, loss = load_of_crops(fit(replace(recipe, people=people), given.out / name).best)
+        noisy, clean = evaluate(model, parts["val"], loss).compute(), evaluate(model, parts["truth"]).compute()
+        return {**noisy, **{f"true_{k}": v for k, v in clean.items()}}
+
     for seed in range(given.seeds):
         for name, make in CANDIDATES.items():
-            if (key := f"{name}-{seed}") in figures:
-                continue
-            recipe = replace(make(), seed=seed)
-            if not parts:
-                parts.update({part: synthetic.synthetic_people(recipe, part) for part in ("train", "val")})
-                parts["truth"] = synthetic.clean_people()
-            recipe = replace(recipe, people=people)
-            started = time.monotonic()
-            run = fit(recipe, given.out / key)
-            minutes = (time.monotonic() - started) / 60
-            model, loss = load(run.best)
-            noisy, clean = evaluate(model, parts["val"], loss).compute(), evaluate(model, parts["truth"]).compute()
-            figures[key] = {**noisy, **{f"true_{k}": v for k, v in clean.items()}, "minutes": minutes}
-            kept.write_text(json.dumps(figures, indent=2) + "\n")
-    print("| loss | " + " | ".join(SHOWN) + " |\n|" + "---|" * (len(SHOWN) + 1))
-    for name in CANDIDATES:
-        cells = []
-        for figure in SHOWN:
-            values = [row[figure] for key, row in figures.items() if key.rpartition("-")[0] == name and figure in row]
-            spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-            cells.append(f"{statistics.mean(values):.3f} ± {spread:.3f}" if values else "–")
-        print(f"| {name} | " + " | ".join(cells) + " |")
+            runs.add(name, seed, partial(measured, replace(make(), seed=seed)))
+    print(runs.table())
 
 
 if __name__ == "__main__":

@@ -10,18 +10,17 @@ comparison. A run's figures are kept in `figures.json` as soon as it is finished
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from logpose.checkpoint import load
+from logpose.checkpoint import load_of_crops
 from logpose.evaluation import evaluate
 from logpose.losses import L1Loss, RLELoss
-from logpose.recipe import labelled_people
+from logpose.recipe import Recipe, labelled_people
 from logpose.recipes.coco import coco_resnet18_rle
 from logpose.training import fit
-from tables import cell
+from tables import Runs
 
 LOSSES = {"RLE": RLELoss, "L1": L1Loss}
 SHOWN = ("nme", "error_px", "pck@0.05", "ap", "nll", "coverage@0.9", "sigma_rank", "minutes")
@@ -34,30 +33,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    kept = given.out / "figures.json"
-    figures: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
+    runs = Runs(given.out / "figures.json", SHOWN)
+
+    def measured(recipe: Recipe, name: str) -> dict[str, float]:
+        model, fitted = load_of_crops(fit(recipe, given.out / name).best)
+        return evaluate(model, labelled_people(recipe, "val"), fitted).compute()
+
     for seed in range(given.seeds):
-        for name, loss in LOSSES.items():
-            if (key := f"{name}-{seed}") in figures:
-                continue
+        for loss_name, loss in LOSSES.items():
             recipe = replace(
                 coco_resnet18_rle(), loss=loss, data=given.data, seed=seed, epochs=given.epochs, batch_size=64,
                 workers=0, size=(96, 96), watch="nme", validate_every=given.epochs // 3,
             )  # fmt: skip
-            started = time.monotonic()
-            run = fit(recipe, given.out / key)
-            minutes = (time.monotonic() - started) / 60
-            model, fitted = load(run.best)
-            found = evaluate(model, labelled_people(recipe, "val"), fitted).compute()
-            figures[key] = {**found, "minutes": minutes}
-            kept.write_text(json.dumps(figures, indent=1) + "\n")
-            print(key, {shown: round(found[shown], 4) for shown in SHOWN if shown in found}, flush=True)
-    print("| loss | " + " | ".join(SHOWN) + " |\n|" + "---|" * (len(SHOWN) + 1))
-    for name in LOSSES:
-        rows = [row for key, row in figures.items() if key.rpartition("-")[0] == name]
-        cells = [cell([row[shown] for row in rows if shown in row], digits=4) for shown in SHOWN]
-        print(f"| {name} | " + " | ".join(cells) + " |")
+            runs.add(loss_name, seed, partial(measured, recipe))
+    print(runs.table(digits=4))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ that makes it again.
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -29,7 +27,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from logpose.checkpoint import load, read
+from logpose.checkpoint import load_of_crops, read
 from logpose.evaluation import Evaluation, evaluate
 from logpose.losses import Gaussian, L2Loss, Laplace, RLELoss
 from logpose.metrics.calibration import coverage
@@ -43,7 +41,7 @@ from logpose.recipes.lsp import (
 )
 from logpose.structures import LEVELS
 from logpose.training import fit
-from tables import cell
+from tables import Runs
 
 
 def by(loss: Callable[[], Any]) -> Callable[[], Recipe]:
@@ -91,17 +89,6 @@ def measured(evaluation: Evaluation) -> dict[str, Any]:
     return figures
 
 
-def table(figures: dict[str, dict[str, Any]]) -> str:
-    """Mean and standard deviation over seeds, of every system."""
-    lines = ["| system | seeds | " + " | ".join(SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 2)]
-    for loss in SYSTEMS:
-        rows = [row for key, row in figures.items() if key.rpartition("-")[0] == loss]
-        cells = [cell([row[name] for row in rows if name in row]) for name in SHOWN]
-        if rows:
-            lines.append(f"| {loss} | {len(rows)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
     """Reliability and sparsification of the first seed of every loss that has a density."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
@@ -133,34 +120,26 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    given.figures.parent.mkdir(parents=True, exist_ok=True)
-    figures = json.loads(given.figures.read_text()) if given.figures.exists() else {}
+    runs = Runs(given.figures, SHOWN)
+
+    def measure(recipe: Recipe, name: str) -> dict[str, Any]:
+        folder = given.out / name
+        # A run that was broken off goes on; the minutes are then those of its last part.
+        lasts = [folder / "last.ckpt", folder / FIRST / "last.ckpt"]
+        resume = next((last for last in lasts if last.is_file()), None)
+        finished = resume == lasts[0] and read(resume)["epoch"] + 1 >= recipe.epochs
+        if not finished and fit(recipe, folder, resume).interrupted:
+            raise SystemExit(130)
+        # The last epoch's weights: those of the best epoch would be chosen on the people they are measured on.
+        model, loss = load_of_crops(folder / "last.ckpt")
+        return {**measured(evaluate(model, labelled_people(recipe, "val"), loss)), "epochs": recipe.epochs}
+
     for seed in range(given.seeds):
         for name in given.systems:
-            if (key := f"{name}-{seed}") in figures:
-                continue
-            recipe = replace(SYSTEMS[name](), data=given.data, seed=seed)
-            folder = given.out / key.replace(",", "").replace(" ", "_")
-            started = time.monotonic()
-            # A run that was broken off goes on; the minutes are then those of its last part.
-            lasts = [folder / "last.ckpt", folder / FIRST / "last.ckpt"]
-            resume = next((last for last in lasts if last.is_file()), None)
-            finished = resume == lasts[0] and read(resume)["epoch"] + 1 >= recipe.epochs
-            if not finished and fit(recipe, folder, resume).interrupted:
-                raise SystemExit(130)
-            minutes = (time.monotonic() - started) / 60
-            # The last epoch's weights: those of the best epoch would be chosen on the people they are measured on.
-            model, loss = load(folder / "last.ckpt")
-            evaluation = evaluate(model, labelled_people(recipe, "val"), loss)
-            figures[key] = {**measured(evaluation), "minutes": minutes, "epochs": recipe.epochs}
-            part = given.figures.with_suffix(".part")
-            part.write_text(json.dumps(figures, indent=1) + "\n")
-            part.replace(given.figures)
-            print(key, {shown: round(figures[key][shown], 3) for shown in SHOWN if shown in figures[key]}, flush=True)
-    told = table(figures)
-    (given.out / "table.md").write_text(told + "\n")
-    picture(figures, given.out / "lsp_losses.png")
-    print(told)
+            runs.add(name, seed, partial(measure, replace(SYSTEMS[name](), data=given.data, seed=seed)))
+    (given.out / "table.md").write_text(runs.table("system") + "\n")
+    picture(runs.figures, given.out / "lsp_losses.png")
+    print(runs.table("system"))
 
 
 if __name__ == "__main__":

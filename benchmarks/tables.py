@@ -1,9 +1,56 @@
-"""What the benchmarks' tables are made of."""
+"""What the benchmarks' tables are made of: figures of runs over seeds, kept as they come."""
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Runs:
+    """Figures of each run, in a JSON file: a run that is there is not made again, so a table can grow over days.
+
+    Args:
+        file: is made, with its folder, when the first run is finished.
+        shown: names of the figures that the table shows.
+    """
+
+    def __init__(self, file: Path, shown: Sequence[str]) -> None:
+        self.file, self.shown = file, shown
+        self.figures: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
+
+    def add(self, name: str, seed: int, run: Callable[[str], dict[str, Any]]) -> None:
+        """Make a run, unless it is there, and keep what it gives, with the minutes that it took.
+
+        Args:
+            name: of what is compared.
+            seed: of the run.
+            run: called with a name for its folder.
+        """
+        key = f"{name}-{seed}"
+        if key in self.figures:
+            return
+        began = time.monotonic()
+        row = {figure: value for figure, value in run(key.replace(",", "").replace(" ", "_")).items() if value == value}
+        self.figures[key] = {**row, "minutes": (time.monotonic() - began) / 60}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        part = self.file.with_suffix(".part")
+        part.write_text(json.dumps(self.figures, indent=1) + "\n")
+        part.replace(self.file)
+        told = {shown: round(self.figures[key][shown], 4) for shown in self.shown if shown in self.figures[key]}
+        print(key, told, flush=True)
+
+    def table(self, what: str = "loss", digits: int = 3) -> str:
+        """Mean and standard deviation over seeds, in the order in which they were first made."""
+        lines = [f"| {what} | seeds | " + " | ".join(self.shown) + " |", "|" + "---|" * (len(self.shown) + 2)]
+        for name in dict.fromkeys(key.rpartition("-")[0] for key in self.figures):
+            rows = [row for key, row in self.figures.items() if key.rpartition("-")[0] == name]
+            cells = [cell([row[shown] for row in rows if shown in row], digits) for shown in self.shown]
+            lines.append(f"| {name} | {len(rows)} | " + " | ".join(cells) + " |")
+        return "\n".join(lines)
 
 
 def cell(values: Sequence[float], digits: int = 3) -> str:

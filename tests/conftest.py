@@ -82,3 +82,112 @@ def tiny_recipe(data: Path, **changes: object):
 def make_recipe(coco_folder: Path):
     """`tiny_recipe` on `coco_folder`, with fields changed as its caller says."""
     return lambda **changes: tiny_recipe(changes.pop("data", coco_folder), **changes)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]):
+    """Run `logpose WORDS`; returns exit code, stdout and stderr."""
+    from logpose.cli import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def refused(command):
+    """Run a command that must end in one sentence on stderr, exit code 2 and nothing on stdout; returns it."""
+
+    def refuse(*words: object) -> str:
+        code, out, err = command(*words)
+        assert (code, out) == (2, "")
+        lines = [line for line in err.splitlines() if line.startswith("logpose: ")]
+        assert len(lines) == 1
+        assert "Traceback" not in err
+        return lines[0]
+
+    return refuse
+
+
+@pytest.fixture(scope="session")
+def law_in_space():
+    """What an untrained RLE of three dimensions claims of errors."""
+    from logpose.losses import RLELoss
+
+    torch.manual_seed(0)
+    return RLELoss(dim=3).law()
+
+
+@pytest.fixture(scope="session")
+def lifters(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Checkpoints of untrained models that lift: HumanEva's joints, Human3.6M's, windows of 9 frames, without a law."""
+    from logpose.checkpoint import save
+    from logpose.losses import RLELoss
+    from logpose.models import LiftingModel
+    from logpose.skeletons import H36M_LIFTING, HUMANEVA
+
+    folder = tmp_path_factory.mktemp("lifters")
+    torch.manual_seed(0)
+    models = {
+        "humaneva": LiftingModel("fc", HUMANEVA, settings={"width": 16}),
+        "h36m": LiftingModel("fc", H36M_LIFTING, settings={"width": 16}),
+        "windows": LiftingModel("srnet", HUMANEVA, settings={"width": 64, "filters": (3, 3)}),
+        "unsure": LiftingModel("fc", HUMANEVA, predicts_sigma=False, settings={"width": 16}),
+    }
+    for name, model in models.items():
+        if name != "unsure":
+            model.set_law(law_in_space)
+        save(model, None if name == "unsure" else RLELoss(dim=3), folder / name)
+    return {name: folder / name for name in models}
+
+
+@pytest.fixture(scope="session")
+def model_in_space(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of an untrained ResNet-18 that finds COCO's joints in space in crops of 64×48."""
+    from logpose.checkpoint import save
+    from logpose.losses import RLELoss
+    from logpose.models import RegressionModel, create_backbone
+    from logpose.skeletons import COCO
+
+    torch.manual_seed(0)
+    model = RegressionModel(create_backbone("resnet18", (64, 48)), COCO, (64, 48), dim=3)
+    model.set_law(law_in_space)
+    save(model, RLELoss(dim=3), folder := tmp_path_factory.mktemp("in_space") / "model")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lifting_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """data_3d_x.npz and data_2d_x_gt.npz: three sequences of two people of HumanEva's joints, seen by two cameras."""
+    import numpy as np
+
+    from logpose.cameras import Camera, placed_around
+
+    rng = np.random.default_rng(0)
+    world: dict[str, dict[str, np.ndarray]] = {}
+    pixels: dict[str, dict[str, list[np.ndarray]]] = {}
+    cameras: dict[str, list[Camera]] = {}
+    for subject, action, frames in (("Train/P1", "Walk 1", 12), ("Val/P1", "Walk 1", 7), ("Val/P2", "Box 1", 5)):
+        path = np.cumsum(rng.normal(0, 0.06, (frames, 1, 3)), axis=0) * [1, 1, 0.1] + [0, 0, 0.9]
+        body = rng.uniform([-0.4, -0.4, -0.8], [0.4, 0.4, 0.8], (15, 3)) + rng.normal(0, 0.1, (frames, 15, 3))
+        positions = path + body
+        person = subject[-2:]
+        if person not in cameras:
+            around = placed_around(np.array([[[-1.0, -1, 0], [1, 1, 2]]]), 2, rng)
+            focal, centre = np.array([700.0, 700.0]), np.array([320.0, 240.0])
+            cameras[person] = [Camera(focal, centre, eye.rotation, eye.translation) for eye in around]
+        world.setdefault(subject, {})[action] = positions.astype(np.float32)
+        views = [eye.project(eye.to_camera(positions)).astype(np.float32) for eye in cameras[person]]
+        pixels.setdefault(subject, {})[action] = views
+    folder = tmp_path_factory.mktemp("lifting")
+    np.savez_compressed(folder / "data_3d_x.npz", positions_3d=world)
+    symmetry = [[2, 3, 4, 8, 9, 10], [5, 6, 7, 11, 12, 13]]
+    metadata = {"layout_name": "x", "num_joints": 15, "keypoints_symmetry": symmetry}
+    np.savez_compressed(folder / "data_2d_x_gt.npz", positions_2d=pixels, metadata=metadata)
+    return folder / "data_3d_x.npz", folder / "data_2d_x_gt.npz"

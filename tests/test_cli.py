@@ -71,21 +71,6 @@ def test_from_people_to_predictions(capsys, tmp_path, monkeypatch):
     assert code == 0
 
 
-@pytest.fixture
-def refused(capsys):
-    """Run a command that must end in one sentence on stderr, exit code 2 and nothing on stdout; returns it."""
-
-    def refuse(*words):
-        code, out, err = run(capsys, *words)
-        assert (code, out) == (2, "")
-        lines = [line for line in err.splitlines() if line.startswith("logpose: ")]
-        assert len(lines) == 1
-        assert "Traceback" not in err
-        return lines[0]
-
-    return refuse
-
-
 def spoil(folder, tmp_path, change):
     """A copy of a COCO folder whose training file went through `change`."""
     data = shutil.copytree(folder, tmp_path / "spoiled")

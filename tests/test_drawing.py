@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logpose.drawing import CENTRE, LEFT, RIGHT, contact_sheet, draw_pose, enlarged
+from logpose.drawing import CENTRE, LEFT, RIGHT, contact_sheet, draw_pose, enlarged, joint_colours, mixed
 from logpose.skeletons import COCO, Skeleton
 
 PAIR = Skeleton("bar", ("left_end", "right_end", "middle"), bones=((0, 2), (2, 1)))
@@ -23,6 +23,12 @@ def test_joints_have_the_colour_of_their_side():
     assert tuple(image[50, 60]) == CENTRE
     assert image[50, 40].any()
     assert not image[20].any()
+
+
+def test_colours_of_joints_and_of_what_is_between_them():
+    assert joint_colours(PAIR) == [LEFT, RIGHT, CENTRE]
+    assert [mixed(LEFT, LEFT), mixed(LEFT, CENTRE), mixed(CENTRE, RIGHT)] == [LEFT, LEFT, RIGHT]
+    assert mixed(LEFT, RIGHT) == CENTRE
 
 
 def test_sides_are_told_in_every_spelling():

@@ -9,28 +9,32 @@ import pytest
 import torch
 
 from logpose.geometry import box_to_region
-from logpose.metrics.oks import coco_ap, coco_ground_truth
 from logpose.models import PoseModel
-from logpose.predict import Predictor, coco_results, find_images, image_id, read_boxes
+from logpose.placement import Viewpoint
+from logpose.predict import Predictor, find_images, image_id, read_boxes
 from logpose.skeletons import COCO
 from logpose.structures import LEVELS, ErrorLaw, InputError, Prediction
 
 MU = torch.linspace(-0.6, 0.4, 34).view(17, 2)
 
 
-class Steady(PoseModel):
-    """Says the same of every crop: joints at `MU`, sigma 0.02 along x and 0.04 along y."""
+DEPTH = torch.linspace(-0.2, 0.1, 17)
 
-    def __init__(self):
-        super().__init__(COCO, (64, 48))
-        self.set_law(ErrorLaw(torch.zeros(2), torch.tensor([2.0, 3.0]), torch.tensor(LEVELS) * 4))
+
+class Steady(PoseModel):
+    """Says the same of every crop: joints at `MU` (and at `DEPTH`), sigma 0.02 along x, 0.04 along y (0.05 along z)."""
+
+    def __init__(self, dim=2):
+        super().__init__(COCO, (64, 48), dim)
+        self.set_law(ErrorLaw(torch.zeros(dim), torch.tensor([2.0, 3.0, 1.5][:dim]), torch.tensor(LEVELS) * 4))
         self.crops = 0
 
     def forward(self, images):
         count = len(images)
         self.crops += count
-        sigma = torch.tensor([0.02, 0.04]).expand(count, 17, 2)
-        return Prediction(MU.expand(count, 17, 2), sigma, 1 - sigma.mean(dim=-1), self.law)
+        mu = torch.cat([MU, DEPTH[:, None]], dim=1)[:, : self.dim].expand(count, 17, self.dim)
+        sigma = torch.tensor([0.02, 0.04, 0.05])[: self.dim].expand(count, 17, self.dim)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
 
     def config(self):
         return {}
@@ -107,17 +111,6 @@ def test_flip_test_of_a_model_that_ignores_its_image_is_symmetric():
     for a, b in COCO.pairs:
         assert poses.keypoints[0, a, 0] + poses.keypoints[0, b, 0] == pytest.approx(2 * axis, abs=1e-3)
         assert poses.keypoints[0, a, 1] == pytest.approx(poses.keypoints[0, b, 1], abs=1e-3)
-
-
-def test_results_are_a_coco_results_file(predictor):
-    box = [10, 20, 60, 80]
-    poses = predictor(np.zeros((200, 200, 3), np.uint8), [box])
-    rows = json.loads(json.dumps(coco_results(poses, 7)))
-    assert rows[0]["image_id"] == 7
-    assert len(rows[0]["sigma"]) == 34
-    truth = placed(box)[0][None]
-    content = coco_ground_truth(truth, np.full((1, 17), 2), np.array([box], float), np.array([4800.0]), [7])
-    assert coco_ap(content, rows, COCO.sigmas)["ap"] == pytest.approx(1)
 
 
 def test_find_images_searches_folders_and_names_what_is_missing(coco_folder, tmp_path):
@@ -251,3 +244,58 @@ def test_boxes_far_off_are_refused(predictor, tmp_path):
     (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": [[0, 0, 1e30, 10]]}))
     with pytest.raises(InputError, match=r"boxes\.json: box 0 of 'a\.jpg' lies"):
         read_boxes(tmp_path / "boxes.json", {tmp_path / "a.jpg": "a"})
+
+
+class TestInSpace:
+    """A model of three dimensions: the same pixels, and joints in the camera's frame besides."""
+
+    IMAGE = np.zeros((200, 300, 3), np.uint8)
+    BOXES = ([30, 20, 60, 100], [120, 40, 90, 90])
+
+    def test_pixels_are_those_of_a_model_of_two_dimensions(self, predictor):
+        flat = predictor(self.IMAGE, self.BOXES)
+        poses = Predictor(Steady(3), device="cpu")(self.IMAGE, self.BOXES)
+        np.testing.assert_allclose(poses.keypoints, flat.keypoints)
+        np.testing.assert_allclose(poses.sigma, flat.sigma)
+        assert flat.joints_mm is flat.sigma_mm is flat.root_depth_mm is flat.camera is None
+        assert flat.assumed == ()
+
+    def test_joints_lie_behind_their_pixels(self):
+        view = Viewpoint((500.0, 480.0), (140.0, 90.0), 4000.0)
+        poses = Predictor(Steady(3), device="cpu", view=view)(self.IMAGE, self.BOXES)
+        np.testing.assert_allclose(poses.camera.project(poses.joints_mm), poses.keypoints, atol=1e-3)
+        depth = 2000 * DEPTH.double().numpy()
+        expected = 4000 + depth - depth[[11, 12]].mean()
+        np.testing.assert_allclose(poses.joints_mm[..., 2], np.tile(expected, (2, 1)), rtol=1e-6)
+        np.testing.assert_allclose(poses.sigma_mm[..., 2], 2000 * 0.05 * 1.5, rtol=1e-6)
+        np.testing.assert_allclose(poses.root_depth_mm, 4000)
+        assert poses.assumed == ()
+
+    def test_each_image_has_a_camera_and_each_person_a_depth_of_its_own(self):
+        small = np.zeros((100, 100, 3), np.uint8)
+        predictor = Predictor(Steady(3), device="cpu")
+        first, second = predictor.many([(self.IMAGE, self.BOXES), (small, [[0, 0, 60, 90]])])
+        np.testing.assert_allclose(first.camera.focal, np.hypot(200, 300))
+        np.testing.assert_allclose(second.camera.focal, np.hypot(100, 100))
+        assert first.assumed == ("focal", "centre", "root_depth")
+        assert first.root_depth_mm[0] != first.root_depth_mm[1]
+        twice = predictor(np.zeros((400, 600, 3), np.uint8), (2 * np.array(self.BOXES)).tolist())
+        np.testing.assert_allclose(twice.root_depth_mm, first.root_depth_mm, rtol=1e-2)
+
+    def test_people_kept_once_are_placed_once(self):
+        poses = Predictor(Steady(3), device="cpu", nms=True)(self.IMAGE, [[30, 20, 60, 100, 0.5], [31, 20, 60, 100, 1]])
+        assert len(poses) == len(poses.joints_mm) == len(poses.root_depth_mm) == 1
+        nobody = Predictor(Steady(3), device="cpu")(self.IMAGE, [])
+        assert nobody.joints_mm.shape == (0, 17, 3)
+
+    def test_the_image_is_named_in_which_joints_would_lie_behind_the_camera(self, coco_folder):
+        photo = next((coco_folder / "val").iterdir())
+        near = Predictor(Steady(3), device="cpu", view=Viewpoint(root_depth=200.0))
+        with pytest.raises(InputError, match=rf"{photo.name}: with the root 200 mm away, some joints would"):
+            near(photo)
+        with pytest.raises(InputError, match="with the root 200 mm"):
+            near(self.IMAGE)
+
+    def test_a_model_of_two_dimensions_needs_no_camera(self):
+        with pytest.raises(InputError, match="this model is of two dimensions"):
+            Predictor(Steady(), device="cpu", view=Viewpoint(root_depth=4000.0))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
 from logpose import __version__
+from logpose.data.keypoint_files import Layout
 from logpose.structures import Origin, Scoring
 
 __all__ = ["command_parser"]
@@ -32,49 +33,8 @@ def command_parser() -> ArgumentParser:
     train = ArgumentParser()
     subcommands.add_subcommand("train", train, help="train a recipe on your data; `logpose train RECIPE --help`")
 
-    evaluate = ArgumentParser(description="Measure a checkpoint on a data set: AP/AR, PCK, error in pixels, NLL.")
-    evaluate.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
-    evaluate.add_argument("--data", type=Path, required=True, help="annotation file, or a folder: its validation part")
-    evaluate.add_argument("--part", type=Literal["val", "train", "all"] | None, default=None, help=PART_HELP)
-    evaluate.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
-    evaluate.add_argument("--boxes", type=Path | None, default=None, help="detected boxes (a COCO detections file)")
-    evaluate.add_argument(
-        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=True, help="average with the mirrored crop"
-    )
-    evaluate.add_argument("--score", type=Scoring, default="sum", help=SCORE_HELP)
-    evaluate.add_argument("--batch-size", type=int, default=64, help="crops at a time")
-    evaluate.add_argument("--workers", type=int, default=0, help="processes that cut crops")
-    evaluate.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
-    evaluate.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file")
-    evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
-    subcommands.add_subcommand("eval", evaluate, help="measure a checkpoint on a data set")
-
-    predict = ArgumentParser(description="Find joints in photographs: positions, sigma in pixels, confidence.")
-    predict.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
-    predict.add_argument(
-        "images", type=Path, nargs="+", help="pictures, folders of pictures, and COCO files that list them"
-    )
-    predict.add_argument(
-        "--image-folder", type=Path | None, default=None, help="folder of the pictures of such a file, if not beside it"
-    )
-    predict.add_argument(
-        "--boxes", type=Path | None, default=None, help="boxes of people; without, an image is one person"
-    )
-    predict.add_argument("--box-score", type=float, default=0.0, help="least score of a box")
-    predict.add_argument("--score", type=Scoring, default="product", help=SCORE_HELP)
-    predict.add_argument("--box-category", type=int | None, default=None, help="category_id of the boxes to take")
-    predict.add_argument(
-        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=False, help="average with the mirrored crop"
-    )
-    predict.add_argument("--nms", action="store_true", help="of people found in several boxes keep the best, as eval")
-    predict.add_argument("--batch-size", type=int, default=64, help="crops at a time")
-    predict.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
-    predict.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file, with sigma")
-    predict.add_argument(
-        "--save-images", type=Path | None, default=None, help="folder for pictures with the poses drawn in"
-    )
-    predict.add_argument("--json", action="store_true", help="print the people as JSON")
-    subcommands.add_subcommand("predict", predict, help="find joints in photographs")
+    _add_eval(subcommands)
+    _add_predict(subcommands)
 
     recipes = ArgumentParser(description="The recipes that come with logpose.")
     subcommands.add_subcommand("recipes", recipes, help="list the recipes that `train` knows")
@@ -133,3 +93,109 @@ def command_parser() -> ArgumentParser:
     convert.add_argument("--push-to", type=str | None, default=None, help="OWNER/NAME on the Hugging Face Hub, besides")
     subcommands.add_subcommand("convert", convert, help="turn a checkpoint, also another code's, into a safe folder")
     return parser
+
+
+def _add_eval(subcommands: Any) -> None:
+    evaluate = ArgumentParser(
+        description="Measure a checkpoint on a data set: AP/AR, PCK, error in pixels, NLL; or, of a model that lifts "
+        "keypoints into space, MPJPE, PA-MPJPE, NLL."
+    )
+    evaluate.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
+    evaluate.add_argument(
+        "--data", type=Path, required=True,
+        help="annotation file, or a folder: its validation part; of a model that lifts: data_3d_NAME.npz",
+    )  # fmt: skip
+    evaluate.add_argument("--part", type=Literal["val", "train", "all"] | None, default=None, help=PART_HELP)
+    evaluate.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
+    evaluate.add_argument("--boxes", type=Path | None, default=None, help="detected boxes (a COCO detections file)")
+    evaluate.add_argument(
+        "--keypoints", type=Path | None, default=None,
+        help="to lift: data_2d_NAME_gt.npz; unless given the one beside the data, or what cameras placed around see",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--subjects",
+        type=str,
+        nargs="+",
+        default=None,
+        help="to lift: names, or Val for all of Val/…; all unless given",
+    )
+    evaluate.add_argument(
+        "--picture", type=tuple[int, int] | None, default=None,
+        help="to lift: height and width of the keypoints' pictures; unless given, Human3.6M's or HumanEva's",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--cameras", type=int | None, default=None, help="to lift: placed around a sequence without keypoints (4)"
+    )
+    evaluate.add_argument("--camera-seed", type=int | None, default=None, help="to lift: of their places (0)")
+    evaluate.add_argument(
+        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=True, help="average with the mirrored input"
+    )
+    evaluate.add_argument("--score", type=Scoring, default="sum", help=SCORE_HELP)
+    evaluate.add_argument("--batch-size", type=int | None, default=None, help="crops (64) or poses (1024) at a time")
+    evaluate.add_argument("--workers", type=int, default=0, help="processes that cut crops")
+    evaluate.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
+    evaluate.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file")
+    evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
+    subcommands.add_subcommand("eval", evaluate, help="measure a checkpoint on a data set")
+
+
+def _add_predict(subcommands: Any) -> None:
+    predict = ArgumentParser(
+        description="Find joints in photographs: positions, sigma in pixels, confidence; by a model of three "
+        "dimensions also in millimetres in the camera's frame. A model that lifts keypoints takes files of keypoints, "
+        "and gives millimetres relative to the root joint: how far away a person is, it does not know."
+    )
+    predict.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
+    predict.add_argument(
+        "inputs", type=Path, nargs="+",
+        help="pictures, folders of pictures, and COCO files that list them; of a model that lifts: COCO annotations "
+        "or results, VideoPose3D's data_2d_NAME.npz, .npz with keypoints (frames × joints × 2) and size (height, "
+        "width)",
+    )  # fmt: skip
+    predict.add_argument(
+        "--image-folder", type=Path | None, default=None, help="folder of the pictures of such a file, if not beside it"
+    )
+    predict.add_argument(
+        "--boxes", type=Path | None, default=None, help="boxes of people; without, an image is one person"
+    )
+    predict.add_argument("--box-score", type=float, default=0.0, help="least score of a box")
+    predict.add_argument("--score", type=Scoring, default="product", help=SCORE_HELP)
+    predict.add_argument("--box-category", type=int | None, default=None, help="category_id of the boxes to take")
+    predict.add_argument(
+        "--focal", type=tuple[float, ...] | None, default=None,
+        help="3-D: focal length in pixels, or two, along x and y; the picture's diagonal unless given",
+    )  # fmt: skip
+    predict.add_argument(
+        "--centre", type=tuple[float, float] | None, default=None,
+        help="3-D: principal point x y in pixels; the picture's middle unless given",
+    )  # fmt: skip
+    predict.add_argument(
+        "--root-depth", type=float | None, default=None,
+        help="3-D: from the camera to each person's root along its axis, millimetres; unless given, where the limbs "
+        "are as long as those of an adult 1,700 mm tall",
+    )  # fmt: skip
+    predict.add_argument(
+        "--picture", type=tuple[int, int] | None, default=None,
+        help="to lift: height and width of the keypoints' pictures, where their file does not say it",
+    )  # fmt: skip
+    predict.add_argument(
+        "--skeleton", type=Layout | None, default=None,
+        help="to lift: whose joints a file has that does not name them; by their number unless given",
+    )  # fmt: skip
+    predict.add_argument(
+        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=False, help="average with the mirrored input"
+    )
+    predict.add_argument("--nms", action="store_true", help="of people found in several boxes keep the best, as eval")
+    predict.add_argument("--batch-size", type=int | None, default=None, help="crops (64) or poses (1024) at a time")
+    predict.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
+    predict.add_argument(
+        "--save-json", type=Path | None, default=None,
+        help="write a COCO results file, with sigma and what is in mm; of lifted keypoints a row for each pose",
+    )  # fmt: skip
+    predict.add_argument("--save-npz", type=Path | None, default=None, help="write the same as arrays of NumPy")
+    predict.add_argument(
+        "--save-images", type=Path | None, default=None,
+        help="folder for pictures with the poses drawn in, in space beside it; of lifted keypoints at most 50",
+    )  # fmt: skip
+    predict.add_argument("--json", action="store_true", help="print the people as JSON")
+    subcommands.add_subcommand("predict", predict, help="find joints in photographs, or lift keypoints into space")

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 
 from logpose.arguments import command_parser
 from logpose.structures import InputError
+from logpose.terminal import device_named, print_figures
 
 __all__ = ["main"]
 
@@ -38,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["train"]:
             return _train(words[1:])
-        if words[:1] in (["synth"], ["convert"]):
+        if lists := LISTS.get(words[0]) if words else None:
             from logpose.recipe_flags import as_parsed
 
-            words = as_parsed(words, {"size": (0, 0), "people": (0, 0)})
+            words = as_parsed(words, lists)
         arguments = [_with_dashes(word) for word in words]
         parser = command_parser()
         if not arguments:
@@ -63,6 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("logpose: interrupted", file=sys.stderr)
         return 130
+
+
+LISTS: dict[str, dict[str, Any]] = {
+    "synth": {"size": (0, 0), "people": (0, 0)},
+    "convert": {"size": (0, 0)},
+    "eval": {"picture": (0, 0)},
+    "predict": {"picture": (0, 0), "focal": (0.0,), "centre": (0.0, 0.0)},
+}
+"""Of each command, flags that take several numbers, with an example."""
 
 
 # Each command imports what it needs, so that the others do not wait for it.
@@ -101,7 +109,7 @@ def _train(arguments: list[str]) -> int:
         print(f"logpose: interrupted; {again}", file=sys.stderr)
         return 130
     if first:
-        _print_figures(run.figures)
+        print_figures(run.figures)
         print(f"best checkpoint: {run.best}", file=sys.stderr)
     return 0
 
@@ -112,92 +120,15 @@ RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
 
 
 def _eval(given: Namespace) -> int:
-    from logpose.checkpoint import load
-    from logpose.data.detections import DetectedBoxes
-    from logpose.data.files import annotation_files, open_people
-    from logpose.evaluation import check_skeletons, evaluate
-    from logpose.training import say_problems
+    from logpose.eval_command import run_eval
 
-    if given.batch_size < 1 or given.workers < 0:
-        raise InputError("--batch-size must be at least 1, --workers at least 0")
-    _check_output(given.save_json)
-    model, loss = load(given.checkpoint)
-    files = annotation_files(given.data)
-    wanted = given.part or ("val" if given.data.is_dir() else "all")
-    part = wanted if files["train"] == files["val"] and wanted != "all" else None
-    people = open_people(files["train" if wanted == "train" else "val"], given.images, part=part)
-    say_problems(people)
-    check_skeletons(given.checkpoint, model, people)
-    detected = DetectedBoxes(people, given.boxes) if given.boxes else None
-    if detected is not None and detected.passed_over:
-        log.warning(
-            "%s: %d boxes on other images or of other categories were passed over", given.boxes, detected.passed_over
-        )
-    log.info("measuring %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
-    evaluation = evaluate(
-        model,
-        people if detected is None else detected,
-        loss,
-        flip_test=given.flip_test,
-        nms=detected is not None,
-        scoring=given.score,
-        batch_size=given.batch_size,
-        workers=given.workers,
-        device=_device(given.device),
-        show_progress=True,
-    )
-    figures = evaluation.compute()
-    if given.save_json:
-        _write_json(given.save_json, evaluation.results(getattr(people, "category", 1)))
-    _print_figures(figures, as_json=given.json)
-    return 0
+    return run_eval(given)
 
 
 def _predict(given: Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
+    from logpose.predict_command import run_predict
 
-    from logpose.data.images import check_image, read_image
-    from logpose.predict import Predictor, coco_results, find_images, read_boxes
-    from logpose.report import overlay, save_picture
-
-    if given.batch_size < 1:
-        raise InputError(f"--batch-size must be at least 1, got {given.batch_size}")
-    if given.boxes is None and (given.box_score or given.box_category is not None):
-        raise InputError("--box-score and --box-category are about a file of --boxes")
-    if given.nms and given.boxes is None:
-        raise InputError("--nms chooses among several --boxes of a picture, and there are none")
-    if given.image_folder is not None and not any(path.suffix == ".json" for path in given.images):
-        raise InputError("--image-folder is about a JSON file that lists images, and none is given")
-    _check_output(given.save_json)
-    device = _device(given.device)
-    predictor = Predictor(given.checkpoint, device, given.flip_test, given.batch_size, given.score, given.nms)
-    images = find_images(given.images, given.image_folder)
-    boxes = read_boxes(given.boxes, images, given.box_score, given.box_category) if given.boxes else {}
-    places = _places(list(images), given.save_images) if given.save_images else {}
-    for image in images:  # one bad picture is told before the first result is written
-        if fault := check_image(image):
-            raise InputError(f"{image}: {fault}")
-    if boxes and (empty := sum(not len(rows) for rows in boxes.values())):
-        log.warning("%s: no box for %d of %d pictures; nobody is looked for in them", given.boxes, empty, len(boxes))
-    rows: list[dict[str, Any]] = []
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("predicting", total=len(images))
-        found = predictor.many((image, boxes.get(image)) for image in images)
-        for (image, number), poses in zip(images.items(), found, strict=True):
-            rows += coco_results(poses, number)
-            if places:
-                save_picture(overlay(read_image(image), poses), places[image])
-            progress.advance(task)
-    if given.save_json:
-        _write_json(given.save_json, rows)
-    if given.json:
-        print(json.dumps(rows))
-    elif not given.save_json and not given.save_images:
-        _print_people(rows, predictor.model.skeleton.joints)
-    for saved in filter(None, (given.save_json, given.save_images)):
-        print(f"wrote {saved}", file=sys.stderr)
-    return 0
+    return run_predict(given)
 
 
 def _recipes(_: Namespace) -> int:
@@ -213,7 +144,7 @@ def _recipes(_: Namespace) -> int:
 def _inspect(given: Namespace) -> int:
     from logpose.inspection import inspect_data, tell
 
-    found = inspect_data(given.data, given.images, given.out, given.model, _device(given.device))
+    found = inspect_data(given.data, given.images, given.out, given.model, device_named(given.device))
     print(json.dumps(found, indent=2) if given.json else tell(found))
     return 0
 
@@ -257,74 +188,10 @@ def _convert(given: Namespace) -> int:
     skeleton = None if given.skeleton is None else getattr(skeletons, given.skeleton.upper())
     model, loss = load_weights(given.source, given.origin, skeleton, given.size)
     save(model, loss, given.out, converted_from=given.source.name)
-    print(f"wrote {given.out}: {len(model.skeleton)} joints, crops of {model.size[0]}×{model.size[1]}", file=sys.stderr)
+    print(f"wrote {given.out}: {len(model.skeleton)} joints, from {model.sees}", file=sys.stderr)
     if given.push_to:
         print(push_to_hub(model, loss, given.push_to))
     return 0
-
-
-def _places(images: list[Path], folder: Path) -> dict[Path, Path]:
-    """Where each picture's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file, not a folder for pictures")
-    originals = {image.resolve() for image in images}
-    places: dict[Path, Path] = {}
-    taken: set[str] = set()
-    for image in images:
-        name, number = f"{image.stem}-poses.jpg", 1
-        while name in taken or (folder / name).resolve() in originals:
-            number += 1
-            name = f"{image.stem}-poses-{number}.jpg"
-        taken.add(name)
-        places[image] = folder / name
-    return places
-
-
-def _print_people(rows: list[dict[str, Any]], joints: Sequence[str]) -> None:
-    """People as text: a line for each, and one for each joint."""
-    for row in rows:
-        print(f"{row['file_name']}  score {row['score']:.3f}")
-        for i, joint in enumerate(joints):
-            x, y, confidence = row["keypoints"][3 * i : 3 * i + 3]
-            sigma = "" if row["sigma"] is None else "  ± {:6.1f} {:6.1f}".format(*row["sigma"][2 * i : 2 * i + 2])
-            print(f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}  confidence {confidence:.3f}")
-
-
-def _print_figures(figures: dict[str, float], as_json: bool = False) -> None:
-    if as_json:
-        print(json.dumps({k: None if math.isnan(v) else v for k, v in figures.items()}, indent=2))
-        return
-    for name, value in figures.items():
-        print(f"{name:16} {value:.4f}" if isinstance(value, float) else f"{name:16} {value}")
-
-
-def _check_output(path: Path | None) -> None:
-    if path is not None and path.is_dir():
-        raise InputError(f"{path}: is a folder, not a file for results")
-
-
-def _write_json(path: Path, content: Any) -> None:
-    """A JSON file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(json.dumps(content) + "\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _device(name: str) -> str:
-    """The device of a --device flag; of "auto", a GPU if there is one."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
-    return name
 
 
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
@@ -333,9 +200,16 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
 }  # fmt: skip
 
 
+class _ToStderr(logging.Handler):
+    """Writes to what stderr is at the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
 def _log_to_stderr() -> None:
     if not log.handlers:
-        handler = logging.StreamHandler()
+        handler = _ToStderr()
         handler.setFormatter(logging.Formatter("logpose: %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)

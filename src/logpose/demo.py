@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from logpose import report
-from logpose.checkpoint import load
+from logpose.checkpoint import load_of_crops
 from logpose.data import InMemory, People
 from logpose.data.synthetic import LabelNoise
 from logpose.evaluation import Evaluation, evaluate
@@ -90,7 +90,7 @@ def run_demo(
         runs[name] = fit(recipe, folder / name.lower())
         if runs[name].interrupted:
             raise KeyboardInterrupt
-        model, loss = load(runs[name].best)
+        model, loss = load_of_crops(runs[name].best)
         measured[name] = evaluate(model, parts["val"], loss)
         clean = evaluate(model, truth).compute()
         figures[name] = {**measured[name].compute(), **{f"true_{key}": value for key, value in clean.items()}}
@@ -119,7 +119,7 @@ def _rows(figures: dict[str, dict[str, float]]) -> list[list[str]]:
 
 
 def _draw(folder: Path, runs: dict[str, Run], measured: dict[str, Evaluation], truth: InMemory) -> None:
-    model, loss = load(runs["RLE"].best)
+    model, loss = load_of_crops(runs["RLE"].best)
     assert loss is not None
     predictor = Predictor(model, device="cpu", flip_test=True)
     shown = []

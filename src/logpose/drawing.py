@@ -9,7 +9,7 @@ from jaxtyping import Float
 from logpose.skeletons import Skeleton
 from logpose.structures import Image
 
-__all__ = ["CENTRE", "LEFT", "RIGHT", "contact_sheet", "draw_pose", "enlarged"]
+__all__ = ["CENTRE", "LEFT", "OUTLINE", "RIGHT", "contact_sheet", "draw_pose", "enlarged", "joint_colours", "mixed"]
 
 # The person's own left and right; apart from each other for eyes that do not tell red from green (Okabe and Ito).
 LEFT, RIGHT, CENTRE = (86, 180, 233), (230, 159, 0), (240, 240, 240)
@@ -45,7 +45,7 @@ def draw_pose(
     thickness = max(1, round(max(image.shape[:2]) / 250))
     everywhere = np.isfinite(keypoints).all(axis=1)
     shown = everywhere if shown is None else everywhere & shown
-    colours = [_colour(skeleton, joint) for joint in range(len(skeleton))]
+    colours = joint_colours(skeleton)
     if spread is not None:
         veil = image.copy()
         ellipses = [j for j in np.flatnonzero(shown) if np.isfinite(spread[j]).all()]
@@ -59,7 +59,7 @@ def draw_pose(
     for width, plain in ((thickness + 2, True), (thickness, False)):
         for a, b in skeleton.bones:
             if shown[a] and shown[b]:
-                colour = OUTLINE if plain else _mixed(colours[a], colours[b])
+                colour = OUTLINE if plain else mixed(colours[a], colours[b])
                 cv2.line(image, _point(keypoints[a]), _point(keypoints[b]), colour, width, cv2.LINE_AA, FRACTION)
     for joint in np.flatnonzero(shown):
         for radius, colour in ((thickness + 2, OUTLINE), (thickness + 1, colours[joint])):
@@ -80,6 +80,11 @@ def contact_sheet(pictures: list[Image], columns: int, tile: tuple[int, int]) ->
     return sheet
 
 
+def joint_colours(skeleton: Skeleton) -> list[tuple[int, int, int]]:
+    """The colour of each joint, RGB: of the person's left, of the right, or of the middle."""
+    return [_colour(skeleton, joint) for joint in range(len(skeleton))]
+
+
 def _colour(skeleton: Skeleton, joint: int) -> tuple[int, int, int]:
     """Of a joint: left, right, or in the middle."""
     partner = skeleton.flip_index[joint]
@@ -90,7 +95,7 @@ def _colour(skeleton: Skeleton, joint: int) -> tuple[int, int, int]:
     return LEFT if name < other else RIGHT
 
 
-def _mixed(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[int, int, int]:
+def mixed(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[int, int, int]:
     """Of a bone: its joints' colour, or the middle's where they differ."""
     return a if a == b else b if a == CENTRE else a if b == CENTRE else CENTRE
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from logpose.checkpoint import load
+from logpose.checkpoint import load_of_crops
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.transforms import CropTransform
 from logpose.drawing import contact_sheet, draw_pose, enlarged
@@ -46,7 +46,7 @@ def inspect_data(
     """
     found = {}
     parts = {file: open_people(file, images) for file in dict.fromkeys(annotation_files(data).values())}
-    trained, loss = (None, None) if model is None else load(model)
+    trained, loss = (None, None) if model is None else load_of_crops(model)
     if model is not None and trained is not None:  # whatever is wrong with it is said before anything is written
         if loss is None:
             raise InputError(
@@ -77,8 +77,8 @@ def _unlikely(
     surprise = np.nan_to_num(found.surprise, nan=-np.inf)
     worst = surprise.argmax(axis=1)
     rows = np.argsort(-surprise.max(axis=1), kind="stable")[:LISTED].tolist()
-    apart = np.linalg.norm(found.predicted - found.truth, axis=-1)
-    usual = np.sqrt((found.std**2).sum(axis=-1))
+    apart = np.linalg.norm((found.predicted - found.truth)[..., :2], axis=-1)
+    usual = np.sqrt((found.std[..., :2] ** 2).sum(axis=-1))
     return [
         {
             "image": str(people[row].image),

@@ -1,9 +1,12 @@
-"""From a photograph to poses: crops of many people and images are computed together, results come back in pixels."""
+"""From a photograph to poses: crops of many people and images are computed together, results come back in pixels.
+
+Those of models of three dimensions come in millimetres in the camera's frame besides.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ import torch
 from jaxtyping import Float
 
 from logpose import geometry
-from logpose.checkpoint import load_model
+from logpose.cameras import Camera
+from logpose.checkpoint import load_of_crops
 from logpose.data.coco import FARTHEST, listed_images, read_json
 from logpose.data.crops import collate
 from logpose.data.images import SUFFIXES, read_image
@@ -20,16 +24,20 @@ from logpose.data.transforms import CropTransform
 from logpose.evaluation import person_score, predict_batch
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
+from logpose.placement import Assumable, Viewpoint
 from logpose.skeletons import Skeleton
 from logpose.structures import Batch, Image, InputError, Sample, Scoring
 
-__all__ = ["Poses", "Predictor", "coco_results", "find_images", "read_boxes"]
+__all__ = ["Poses", "Predictor", "find_images", "image_id", "read_boxes"]
 
 SHOWN_LEVEL = 0.5
 """Share of the probability that the regions of `Poses.radius` hold: as likely inside as outside."""
 
 Boxes = Float[np.ndarray, "_ 5"]
 """x, y, width, height, score of each person in one image."""
+
+_Waiting = tuple[Path | None, tuple[int, int], Boxes]
+"""An image's file, its (H, W) and its boxes, while their crops wait for others."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,21 @@ class Poses:
     scores: Float[np.ndarray, "N"]
     """Of every person; unless another scoring was asked for, the box's score times the mean confidence."""
     radius: float
-    """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %."""
+    """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %; of a model of
+    three dimensions that is an ellipsoid, in the camera's frame."""
     path: Path | None = None
     """The image's file, if it came from one."""
+    joints_mm: Float[np.ndarray, "N K 3"] | None = None
+    """Of a model of three dimensions, the same joints in the camera's frame (x to the right, y down, z away from it),
+    millimetres; None where nothing tells how far away they are."""
+    sigma_mm: Float[np.ndarray, "N K 3"] | None = None
+    """Their standard deviations, the camera and the root's depth taken as exact; NaN as `sigma`."""
+    root_depth_mm: Float[np.ndarray, "N"] | None = None
+    """How far each person's root is from the camera along its axis."""
+    camera: Camera | None = None
+    """The camera that the joints are in the frame of."""
+    assumed: tuple[Assumable, ...] = ()
+    """What was not given of camera and root depth, and so was assumed (see `placement`)."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -66,9 +86,10 @@ class Predictor:
         batch_size: crops at a time.
         scoring: how the score of a person comes from that of the box and the confidence of the joints.
         nms: of people who are alike (OKS above 0.9), found in several boxes, keep the best; best first.
+        view: of a model of three dimensions: what is known of the camera and of the distance to the people.
 
     Raises:
-        InputError: if the checkpoint cannot be used.
+        InputError: if the checkpoint cannot be used, or something is told of the camera of a model of two dimensions.
     """
 
     def __init__(
@@ -79,12 +100,16 @@ class Predictor:
         batch_size: int = 64,
         scoring: Scoring = "product",
         nms: bool = False,
+        view: Viewpoint | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        loaded = model if isinstance(model, PoseModel) else load_model(model)
+        loaded = model if isinstance(model, PoseModel) else load_of_crops(model)[0]
         self.model = loaded.to(self.device).eval()
         self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, batch_size, scoring, nms
         self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
+        self.view = view or Viewpoint()
+        if len(self.view.assumed) < 3 and self.model.dim != 3:
+            raise InputError("a camera and a root depth place joints in space, and this model is of two dimensions")
 
     def __call__(self, image: Image | Path | str, boxes: Boxes | Sequence[Sequence[float]] | None = None) -> Poses:
         """The people of one image.
@@ -108,13 +133,14 @@ class Predictor:
         Raises:
             InputError: as `__call__`.
         """
-        waiting: list[tuple[Path | None, Boxes]] = []
+        waiting: list[_Waiting] = []
         crops: list[Batch] = []
         for source, boxes in images:
             image = read_image(source)
             path = source if isinstance(source, Path) else None
-            rows = _checked_boxes(boxes, image.shape[:2], path)
-            waiting.append((path, rows))
+            height, width = image.shape[:2]
+            rows = _checked_boxes(boxes, (height, width), path)
+            waiting.append((path, (height, width), rows))
             crops.extend(self._crop(image, row) for row in rows)
             if len(crops) >= self.batch_size:
                 yield from self._poses(waiting, crops)
@@ -126,17 +152,17 @@ class Predictor:
         keypoints = np.zeros((len(unlabelled), self.model.dim))
         return self.transform(Sample(image, row[:4], keypoints, unlabelled, area=1.0, image_id=0, id=0))
 
-    def _poses(self, waiting: list[tuple[Path | None, Boxes]], crops: list[Batch]) -> Iterator[Poses]:
+    def _poses(self, waiting: list[_Waiting], crops: list[Batch]) -> Iterator[Poses]:
         """The crops' predictions, dealt out to the images that they were cut from."""
         found = [
             self._predicted(collate(crops[i : i + self.batch_size])) for i in range(0, len(crops), self.batch_size)
         ]
-        count = len(self.model.skeleton)
-        nobody = (np.empty((0, count, 2)), np.empty((0, count, 2)), np.empty((0, count)))
+        count, dim = len(self.model.skeleton), self.model.dim
+        nobody = (np.empty((0, count, dim)), np.empty((0, count, dim)), np.empty((0, count)))
         keypoints, sigma, confidence = (np.concatenate(parts) for parts in zip(nobody, *found, strict=True))
         radius = self.model.law.radius_at(SHOWN_LEVEL)
         start = 0
-        for path, boxes in waiting:
+        for path, size, boxes in waiting:
             rows = np.arange(start, start + len(boxes))
             start += len(boxes)
             pairs = zip(boxes[:, 4], confidence[rows], strict=True)
@@ -146,20 +172,41 @@ class Predictor:
                 area = [
                     np.prod(geometry.box_to_region(box[:4], self.model.size, self.model.padding)[1]) for box in boxes
                 ]
-                best = oks_nms(keypoints[rows], scores, np.array(area), self.model.skeleton.sigmas)
+                best = oks_nms(keypoints[rows, :, :2], scores, np.array(area), self.model.skeleton.sigmas)
                 rows, boxes, scores = rows[best], boxes[best], scores[best]
-            yield Poses(
-                self.model.skeleton, boxes[:, :4], keypoints[rows], sigma[rows], confidence[rows], scores, radius, path
-            )
+            poses = Poses(
+                self.model.skeleton, boxes[:, :4], keypoints[rows, :, :2], sigma[rows, :, :2], confidence[rows], scores,
+                radius, path,
+            )  # fmt: skip
+            yield self._placed(poses, keypoints[rows], sigma[rows], size) if dim == 3 else poses
+
+    def _placed(
+        self,
+        poses: Poses,
+        keypoints: Float[np.ndarray, "N K 3"],
+        sigma: Float[np.ndarray, "N K 3"],
+        size: tuple[int, int],
+    ) -> Poses:
+        """The same people, placed in the camera's frame, if something tells how far away they are."""
+        try:
+            placed = self.view.place(keypoints, sigma, size, poses.skeleton)
+        except InputError as error:
+            raise InputError(f"{poses.path}: {error}" if poses.path else str(error)) from error
+        if placed is None:
+            return poses
+        return replace(
+            poses, joints_mm=placed.joints, sigma_mm=placed.sigma, root_depth_mm=placed.root_depth,
+            camera=placed.camera, assumed=self.view.assumed,
+        )  # fmt: skip
 
     @torch.inference_mode()
     def _predicted(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Position, spread and confidence of every joint of some crops, in pixels of their images."""
+        """Position, spread and confidence of every joint of some crops, in pixels of their images; depths in mm."""
         batch = batch.to(self.device)
         prediction = predict_batch(self.model, batch, self.flip_test)
         placed = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
         spread = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
-        columns = (placed[..., :2], spread[..., :2], prediction.confidence)
+        columns = (placed, spread, prediction.confidence)
         position, std, confidence = (column.double().cpu().numpy() for column in columns)
         return position, std, confidence
 
@@ -288,32 +335,6 @@ def _names(image: Path) -> set[str]:
     return {str(image), image.name, stem} | ({str(int(stem))} if stem.isdecimal() else set())
 
 
-def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
-    """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
-
-    Args:
-        poses: the people.
-        image_id: the image's.
-        category_id: of the people.
-    """
-    return [
-        {
-            "image_id": image_id,
-            "category_id": category_id,
-            "keypoints": _rounded(np.column_stack([poses.keypoints[i], poses.confidence[i]])),
-            "sigma": _rounded(poses.sigma[i]) if np.isfinite(poses.sigma[i]).all() else None,
-            "bbox": _rounded(poses.boxes[i]),
-            "score": round(float(poses.scores[i]), 6),
-            **({"file_name": poses.path.name} if poses.path else {}),
-        }
-        for i in range(len(poses))
-    ]
-
-
 def image_id(path: Path) -> int | str:
     """The id that COCO files give an image: its name without suffix, as a number if it is one."""
     return int(path.stem) if path.stem.isdecimal() else path.stem
-
-
-def _rounded(values: np.ndarray) -> list[float]:
-    return [round(float(value), 3) for value in values.ravel()]

@@ -88,9 +88,8 @@ def plot_calibration(at: Found, radii: Float[np.ndarray, "L"], path: Path) -> No
         path: PNG to write.
     """
     radius = at.radius()
-    labelled = at.visible > 0
-    spread = np.sqrt((at.std**2).sum(axis=-1))[labelled]
-    squared = ((at.predicted - at.truth) ** 2).sum(axis=-1)[labelled]
+    spread = np.sqrt((at.std[..., :2] ** 2).sum(axis=-1))[at.whole()]
+    squared = ((at.predicted - at.truth)[..., :2] ** 2).sum(axis=-1)[at.whole()]
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="what is claimed")

@@ -1,0 +1,118 @@
+"""`logpose eval`: how good a checkpoint is on a data set, of labelled pictures or of poses in space."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from jsonargparse import Namespace
+from rich.console import Console
+from rich.progress import Progress
+
+from logpose.checkpoint import load
+from logpose.data.detections import DetectedBoxes
+from logpose.data.files import annotation_files, open_people
+from logpose.data.lifting import open_poses
+from logpose.data.windows import Windows, window_loader
+from logpose.evaluation import check_skeletons, evaluate, predict_batch
+from logpose.lifting_evaluation import LiftingEvaluation
+from logpose.losses import LikelihoodLoss
+from logpose.models import LiftingModel, PoseModel
+from logpose.structures import InputError
+from logpose.terminal import check_output, device_named, print_figures, refuse_flags, write_json
+from logpose.training import say_problems
+
+__all__ = ["run_eval"]
+
+log = logging.getLogger("logpose")
+
+OF_PICTURES = {"part": None, "images": None, "boxes": None, "score": "sum", "save_json": None}
+OF_SPACE = {"keypoints": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None}
+"""Flags that are about one kind of data, and what they are unless given."""
+CAMERAS = 4
+"""How many cameras are placed around each sequence without keypoints, as in training."""
+
+
+def run_eval(given: Namespace) -> int:
+    """Measure a checkpoint and print its figures; returns the exit code.
+
+    Raises:
+        InputError: if the checkpoint, the data or a flag is not what it should be.
+    """
+    if given.workers < 0 or (given.batch_size is not None and given.batch_size < 1):
+        raise InputError("--batch-size must be at least 1, --workers at least 0")
+    check_output(given.save_json)
+    model, loss = load(given.checkpoint)
+    if isinstance(model, LiftingModel):
+        _eval_lifting(given, model, loss)
+    else:
+        assert isinstance(model, PoseModel)
+        _eval_crops(given, model, loss)
+    return 0
+
+
+def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None) -> None:
+    """Figures of a model that looks at crops, on labelled people."""
+    refuse_flags(given, OF_SPACE, f"about poses to be lifted into space, and {given.checkpoint} looks at pictures")
+    if given.data.suffix == ".npz":
+        raise InputError(f"{given.data}: poses to be lifted into space, and {given.checkpoint} looks at pictures")
+    files = annotation_files(given.data)
+    wanted = given.part or ("val" if given.data.is_dir() else "all")
+    part = wanted if files["train"] == files["val"] and wanted != "all" else None
+    people = open_people(files["train" if wanted == "train" else "val"], given.images, part=part)
+    say_problems(people)
+    check_skeletons(given.checkpoint, model, people)
+    detected = DetectedBoxes(people, given.boxes) if given.boxes else None
+    if detected is not None and detected.passed_over:
+        log.warning(
+            "%s: %d boxes on other images or of other categories were passed over", given.boxes, detected.passed_over
+        )
+    log.info("measuring %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
+    evaluation = evaluate(
+        model,
+        people if detected is None else detected,
+        loss,
+        flip_test=given.flip_test,
+        nms=detected is not None,
+        scoring=given.score,
+        batch_size=given.batch_size or 64,
+        workers=given.workers,
+        device=device_named(given.device),
+        show_progress=True,
+    )
+    figures = evaluation.compute()
+    if given.save_json:
+        write_json(given.save_json, evaluation.results(getattr(people, "category", 1)))
+    print_figures(figures, as_json=given.json)
+
+
+def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | None) -> None:
+    """Figures of a model that lifts keypoints, on poses whose places in space are known."""
+    lifts = f"{given.checkpoint} lifts keypoints into space"
+    refuse_flags(given, OF_PICTURES, f"about people in pictures, and {lifts}")
+    if given.data.suffix != ".npz":
+        there = "" if given.data.exists() else "no such file; "
+        raise InputError(f"{given.data}: {there}{lifts}, and is measured on VideoPose3D's data_3d_NAME.npz")
+    cameras, seed = (CAMERAS if given.cameras is None else given.cameras), given.camera_seed or 0
+    if cameras < 1 or seed < 0 or min(given.picture or (1, 1)) < 1:
+        raise InputError("--cameras and the sides of a --picture must be at least 1, --camera-seed at least 0")
+    poses = open_poses(given.data, given.keypoints, given.subjects, given.picture, cameras, seed)
+    say_problems(poses)
+    ours, theirs = model.skeleton.joints, poses.skeleton.joints
+    if ours != theirs:
+        raise InputError(
+            f"{given.checkpoint}: made for the {len(ours)} joints {', '.join(ours[:3])} …, "
+            f"{given.data} has {len(theirs)}: {', '.join(theirs[:3])} …"
+        )
+    seen = f"the keypoints of {poses.file_2d}" if poses.file_2d else f"{cameras} cameras placed around each sequence"
+    log.info("measuring %d frames of %s, %s", len(poses), ", ".join(poses.subjects), seen)
+    device = device_named(given.device)
+    model = model.to(device).eval()
+    evaluation = LiftingEvaluation(poses, model, None if loss is None else loss.to(device).eval())
+    windows = Windows(poses, model.frames)
+    batches = window_loader(windows, given.batch_size or 1024, training=False, workers=given.workers)
+    with torch.inference_mode(), Progress(console=Console(stderr=True), transient=True) as bar:
+        for batch in bar.track(batches, description="measuring"):
+            on_device = batch.to(device)
+            evaluation.update(on_device, predict_batch(model, on_device, given.flip_test))
+    print_figures(evaluation.compute(), as_json=given.json)

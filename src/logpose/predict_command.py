@@ -1,0 +1,256 @@
+"""`logpose predict`: joints in photographs, or in space, by a checkpoint of any kind."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jsonargparse import Namespace
+from rich.console import Console
+from rich.progress import Progress
+
+from logpose.checkpoint import load
+from logpose.data.images import check_image, read_image
+from logpose.data.keypoint_files import KeypointFile, KeypointSequence, read_keypoints
+from logpose.drawing import draw_pose
+from logpose.drawing_3d import beside, flat_pose
+from logpose.lifting_predict import LiftedPoses, Lifter
+from logpose.models import LiftingModel, PoseModel
+from logpose.placement import STATURE, Viewpoint
+from logpose.predict import Poses, Predictor, find_images, read_boxes
+from logpose.report import overlay, save_picture
+from logpose.results import coco_results, lifted_arrays, lifted_rows, results_arrays
+from logpose.structures import Image, InputError
+from logpose.terminal import check_output, device_named, json_rows, refuse_flags, write_arrays, write_json
+
+__all__ = ["run_predict"]
+
+log = logging.getLogger("logpose")
+
+OF_PICTURES = {
+    "boxes": None, "box_score": 0.0, "box_category": None, "image_folder": None, "nms": False, "score": "product",
+    "focal": None, "centre": None, "root_depth": None,
+}  # fmt: skip
+OF_KEYPOINTS = {"picture": None, "skeleton": None}
+"""Flags that are about one kind of input, and what they are unless given."""
+DRAWN = 50
+"""Most pictures of lifted poses: a video has thousands."""
+REGION = "each ellipsoid holds its joint with a probability of 50 %"
+
+
+def run_predict(given: Namespace) -> int:
+    """Predict, and write or print what was found; returns the exit code.
+
+    Raises:
+        InputError: if the checkpoint, an input or a flag is not what it should be.
+    """
+    if given.batch_size is not None and given.batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {given.batch_size}")
+    check_output(given.save_json)
+    check_output(given.save_npz)
+    if given.save_images and given.save_images.exists() and not given.save_images.is_dir():
+        raise InputError(f"{given.save_images}: is a file, not a folder for pictures")
+    model, _ = load(given.checkpoint)
+    if isinstance(model, LiftingModel):
+        _lift(given, model)
+    else:
+        assert isinstance(model, PoseModel)
+        _predict(given, model)
+    for saved in filter(None, (given.save_json, given.save_npz, given.save_images)):
+        print(f"wrote {saved}", file=sys.stderr)
+    return 0
+
+
+def _predict(given: Namespace, model: PoseModel) -> None:
+    """The people in pictures."""
+    looks = f"{given.checkpoint} looks at pictures"
+    refuse_flags(given, OF_KEYPOINTS, f"about files of keypoints, and {looks}")
+    if given.boxes is None and (given.box_score or given.box_category is not None):
+        raise InputError("--box-score and --box-category are about a file of --boxes")
+    if given.nms and given.boxes is None:
+        raise InputError("--nms chooses among several --boxes of a picture, and there are none")
+    if given.image_folder is not None and not any(path.suffix == ".json" for path in given.inputs):
+        raise InputError("--image-folder is about a JSON file that lists images, and none is given")
+    if keypoints := [path for path in given.inputs if path.suffix == ".npz"]:
+        raise InputError(f"{keypoints[0]}: keypoints to be lifted into space, and {looks}")
+    view = _viewpoint(given)
+    device = device_named(given.device)
+    predictor = Predictor(model, device, given.flip_test, given.batch_size or 64, given.score, given.nms, view)
+    images = find_images(given.inputs, given.image_folder)
+    boxes = read_boxes(given.boxes, images, given.box_score, given.box_category) if given.boxes else {}
+    places = _places(list(images), given.save_images) if given.save_images else {}
+    for image in images:  # one bad picture is told before the first result is written
+        if fault := check_image(image):
+            raise InputError(f"{image}: {fault}")
+    if boxes and (empty := sum(not len(rows) for rows in boxes.values())):
+        log.warning("%s: no box for %d of %d pictures; nobody is looked for in them", given.boxes, empty, len(boxes))
+    rows: list[dict[str, Any]] = []
+    people: list[tuple[int | str, Poses]] = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("predicting", total=len(images))
+        found = predictor.many((image, boxes.get(image)) for image in images)
+        for (image, number), poses in zip(images.items(), found, strict=True):
+            rows += coco_results(poses, number)
+            people.append((number, poses))
+            if places:
+                save_picture(_with_poses(read_image(image), poses), places[image])
+            progress.advance(task)
+    if model.dim == 3:
+        _say_assumed(view, [poses for _, poses in people])
+    if given.save_npz:
+        write_arrays(given.save_npz, results_arrays(people, model.skeleton))
+    if given.save_json:
+        write_json(given.save_json, rows)
+    if given.json:
+        _print_json(rows)
+    elif not (given.save_json or given.save_npz or given.save_images):
+        _print_people(rows, model.skeleton.joints)
+
+
+def _viewpoint(given: Namespace) -> Viewpoint:
+    """What the flags tell of the camera."""
+    focal = given.focal
+    if focal is not None and len(focal) not in (1, 2):
+        raise InputError(f"--focal takes a focal length, or one along x and one along y, not {len(focal)} numbers")
+    return Viewpoint(None if focal is None else (focal[0], focal[-1]), given.centre, given.root_depth)
+
+
+def _say_assumed(view: Viewpoint, found: Sequence[Poses]) -> None:
+    """Tell once what was assumed about cameras and distances."""
+    if not any(len(poses) for poses in found):
+        return
+    if any(poses.joints_mm is None for poses in found):
+        log.warning("no joints in mm: how far away such things are is told by nothing but --root-depth")
+        return
+    if "focal" in view.assumed:
+        log.warning("no --focal: the focal length is taken to be the picture's diagonal (53 degrees across it)")
+    if "root_depth" in view.assumed:
+        log.warning("no --root-depth: people are put where their limbs are those of an adult of %g mm", STATURE)
+
+
+def _with_poses(image: Image, poses: Poses) -> Image:
+    """A picture with its people drawn in; where they are placed in space, that beside it."""
+    drawn = overlay(image, poses)
+    if poses.joints_mm is None or poses.sigma_mm is None:
+        return drawn
+    return beside(
+        drawn, poses.skeleton, poses.joints_mm, poses.radius * poses.sigma_mm, f"in the camera's frame; {REGION}"
+    )
+
+
+def _places(images: list[Path], folder: Path) -> dict[Path, Path]:
+    """Where each picture's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
+    originals = {image.resolve() for image in images}
+    places: dict[Path, Path] = {}
+    taken: set[str] = set()
+    for image in images:
+        name, number = f"{image.stem}-poses.jpg", 1
+        while name in taken or (folder / name).resolve() in originals:
+            number += 1
+            name = f"{image.stem}-poses-{number}.jpg"
+        taken.add(name)
+        places[image] = folder / name
+    return places
+
+
+def _lift(given: Namespace, model: LiftingModel) -> None:
+    """The poses of files of keypoints."""
+    refuse_flags(given, OF_PICTURES, f"about people in pictures, and {given.checkpoint} lifts keypoints into space")
+    device = device_named(given.device)
+    contents = {
+        file: read_keypoints(file, model.skeleton, given.picture, given.skeleton)
+        for file in dict.fromkeys(given.inputs)
+    }
+    for file, content in contents.items():  # once all can be read
+        _say_lifted(file, content, model)
+    sequences = [(str(file), sequence) for file, content in contents.items() for sequence in content.sequences]
+    lifter = Lifter(model, device, given.flip_test, given.batch_size or 1024)
+    found: list[tuple[str, KeypointSequence, LiftedPoses]] = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("lifting", total=sum(len(sequence) for _, sequence in sequences))
+        lifted = lifter.many((sequence.keypoints, sequence.size) for _, sequence in sequences)
+        for (name, sequence), poses in zip(sequences, lifted, strict=True):
+            found.append((name, sequence, poses))
+            progress.advance(task, len(poses))
+    if given.save_npz:
+        write_arrays(given.save_npz, lifted_arrays(found, model.skeleton))
+    if given.save_json:
+        write_json(given.save_json, _rows(found))
+    if given.save_images:
+        _draw_lifted(found, given.save_images)
+    if given.json:
+        _print_json(_rows(found))
+    elif not (given.save_json or given.save_npz or given.save_images):
+        _print_lifted(_rows(found), model.skeleton.joints)
+
+
+def _rows(found: Iterable[tuple[str, KeypointSequence, LiftedPoses]]) -> Iterator[dict[str, Any]]:
+    """Every pose of all sequences as plain values, made as they are asked for."""
+    return (row for each in found for row in lifted_rows(each))
+
+
+def _say_lifted(file: Path, content: KeypointFile, model: LiftingModel) -> None:
+    """Tell what was left out of a file, and what was made of it."""
+    if content.problems:
+        count, first = len(content.problems), content.problems[0]
+        log.warning("%s: left out %d of its poses or sequences; the first: %s", file, count, first)
+    if content.derived:
+        told = "; ".join(f"{joint} of {others}" for joint, others in content.derived.items())
+        log.warning("%s: joints that it does not have are taken as the middle of others: %s", file, told)
+    if model.frames > 1 and all(len(sequence) == 1 for sequence in content.sequences):
+        log.warning("%s: its poses are lifted one by one, and the model is made for %s", file, model.sees)
+
+
+def _draw_lifted(found: Sequence[tuple[str, KeypointSequence, LiftedPoses]], folder: Path) -> None:
+    """Keypoints and, beside them, the pose in space: of each, or of `DRAWN` evenly over all."""
+    each = [(i, frame) for i, (_, _, poses) in enumerate(found) for frame in range(len(poses))]
+    chosen = np.unique(np.linspace(0, len(each) - 1, min(DRAWN, len(each))).round().astype(int)).tolist()
+    if len(chosen) < len(each):
+        log.warning("%s: pictures of %d of the %d poses, evenly over all", folder, len(chosen), len(each))
+    stems = Counter(Path(name).stem for name in dict.fromkeys(name for name, _, _ in found))
+    files = list(dict.fromkeys(name for name, _, _ in found))
+    for number in chosen:
+        i, frame = each[number]
+        name, sequence, poses = found[i]
+        stem = Path(name).stem + (f"-{files.index(name)}" if stems[Path(name).stem] > 1 else "")
+        flat, factor = flat_pose(sequence.size)
+        draw_pose(flat, poses.skeleton, (sequence.keypoints[frame] + 0.5) * factor - 0.5)
+        joints, spread = poses.joints_mm[[frame]], poses.radius * poses.sigma_mm[[frame]]
+        title = f"{sequence.name}, frame {frame}\nrelative to the root; {REGION}"
+        save_picture(beside(flat, poses.skeleton, joints, spread, title), folder / f"{stem}-pose-{number:06d}.png")
+
+
+def _print_json(rows: Iterable[Any]) -> None:
+    for text in json_rows(rows):
+        sys.stdout.write(text)
+
+
+def _print_people(rows: Iterable[dict[str, Any]], joints: Sequence[str]) -> None:
+    """People as text: a line for each, and one for each joint."""
+    for row in rows:
+        print(f"{row['file_name']}  score {row['score']:.3f}")
+        for i, joint in enumerate(joints):
+            x, y, confidence = row["keypoints"][3 * i : 3 * i + 3]
+            sigma = "" if row["sigma"] is None else "  ± {:6.1f} {:6.1f}".format(*row["sigma"][2 * i : 2 * i + 2])
+            placed = _in_mm(row, i) if row.get("joints_mm") else ""
+            print(f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}{placed}  confidence {confidence:.3f}")
+
+
+def _print_lifted(rows: Iterable[dict[str, Any]], joints: Sequence[str]) -> None:
+    """Poses in space as text, in the same way."""
+    for row in rows:
+        print(f"{row['file_name']}: {row['sequence']}, frame {row['frame']}")
+        for i, joint in enumerate(joints):
+            placed = _in_mm(row, i) if row["joints_mm"] else "  not finite"
+            print(f"  {joint:16}{placed}  confidence {row['confidence'][i]:.3f}")
+
+
+def _in_mm(row: dict[str, Any], joint: int) -> str:
+    """Where a joint is in space."""
+    place = "  {:6d} {:6d} {:6d} mm".format(*map(round, row["joints_mm"][joint]))
+    return place + ("  ± {:5.0f} {:5.0f} {:5.0f}".format(*row["sigma_mm"][joint]) if row["sigma_mm"] else "")

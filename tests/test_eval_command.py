@@ -1,0 +1,96 @@
+"""`logpose eval` of models that lift keypoints, and what belongs to which kind of model."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from logpose.checkpoint import load
+from logpose.data.lifting import LiftingPoses
+from logpose.data.windows import Windows, window_loader
+from logpose.evaluation import predict_batch
+from logpose.lifting_evaluation import LiftingEvaluation
+
+
+@pytest.mark.parametrize("flip_test", [True, False])
+def test_figures_are_those_of_the_evaluation(command, lifters, lifting_files, flip_test):
+    flags = () if flip_test else ("--no-flip-test",)
+    code, out, err = command(
+        "eval", lifters["windows"], "--data", lifting_files[0], "--subjects", "Val", "--json", "--device", "cpu", *flags
+    )
+    assert code == 0
+    assert "measuring 24 frames of Val/P1, Val/P2, the keypoints of" in err
+    model, loss = load(lifters["windows"])
+    poses = LiftingPoses(*lifting_files, subjects=["Val"])
+    evaluation = LiftingEvaluation(poses, model, loss)
+    for batch in window_loader(Windows(poses, 9), 64, training=False):
+        evaluation.update(batch, predict_batch(model, batch, flip_test))
+    figures = json.loads(out)
+    assert figures == pytest.approx(evaluation.compute(), rel=1e-4)
+    assert {"mpjpe", "pa_mpjpe", "mpjpe_mean", "nll", "coverage@0.9", "mpjpe_walk"} <= figures.keys()
+
+
+def test_figures_are_printed_for_people_and_subjects_chosen(command, lifters, lifting_files):
+    words = ("--data", lifting_files[0], "--subjects", "Val/P2", "Train/P1", "--batch-size", 5)
+    code, out, _ = command("eval", lifters["unsure"], *words)
+    assert code == 0
+    figures = {name: float(value) for name, value in map(str.split, out.splitlines())}
+    assert figures["frames"] == 34
+    assert math.isfinite(figures["mpjpe"])
+    assert "nll" not in figures
+
+
+def test_without_keypoints_cameras_are_placed_around(command, lifters, lifting_files, tmp_path):
+    (data := tmp_path / "data_3d_alone.npz").write_bytes(lifting_files[0].read_bytes())
+    found = {}
+    for flags in (
+        (),
+        ("--camera-seed", 3),
+        ("--cameras", 1),
+        ("--keypoints", lifting_files[1], "--picture", "480x640"),
+    ):
+        code, out, err = command("eval", lifters["humaneva"], "--data", data, "--json", *flags)
+        assert code == 0
+        assert ("cameras placed around each sequence" in err) == ("--keypoints" not in flags)
+        found[flags] = json.loads(out)
+    frames = [figures["frames"] for figures in found.values()]
+    assert frames == [96, 96, 24, 48]
+    assert len({figures["mpjpe"] for figures in found.values()}) == 4
+
+
+def test_what_is_another_model_s_is_refused(refused, lifters, lifting_files, coco_folder, tiny_run):
+    data, lifts, looks = lifting_files[0], lifters["humaneva"], tiny_run / "best.ckpt"
+    annotations = coco_folder / "annotations" / "person_keypoints_val.json"
+    for other in (coco_folder, annotations):
+        told = refused("eval", lifts, "--data", other)
+        assert f"{other}: {lifts} lifts keypoints into space, and is measured on VideoPose3D's data_3d_NAME.npz" in told
+    assert "no such file; " in refused("eval", lifts, "--data", "nowhere")
+    assert f"{data}: poses to be lifted into space, and {looks} looks at pictures" in refused(
+        "eval", looks, "--data", data
+    )
+    told = refused("eval", lifts, "--data", data, "--boxes", "b.json", "--save-json", "o.json")
+    assert "--boxes and --save-json: about people in pictures, and" in told
+    told = refused("eval", looks, "--data", coco_folder, "--subjects", "S9", "S11", "--picture", 3, 4)
+    assert "--subjects and --picture: about poses to be lifted into space" in told
+
+
+def test_bad_files_and_flags_are_told_in_a_sentence(refused, lifters, lifting_files, tmp_path):
+    data, lifts = lifting_files[0], lifters["humaneva"]
+    assert "data_3d_x.npz: there is no subject 'Vol' among" in refused(
+        "eval", lifts, "--data", data, "--subjects", "Vol"
+    )
+    told = refused("eval", lifters["h36m"], "--data", data)
+    assert "made for the 17 joints pelvis, r_hip, r_knee …" in told
+    assert "has 15: pelvis, thorax, l_shoulder …" in told
+    assert "at least 1" in refused("eval", lifts, "--data", data, "--cameras", 0)
+    assert "--batch-size must be at least 1" in refused("eval", lifts, "--data", data, "--batch-size", 0)
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    assert "other.npz: has no table positions_3d" in refused("eval", lifts, "--data", tmp_path / "other.npz")
+    (tmp_path / "bad.npz").write_bytes(b"PK no")
+    assert "bad.npz: not a NumPy archive" in refused("eval", lifts, "--data", tmp_path / "bad.npz")
+    assert "data_2d.npz: no such file" in refused(
+        "eval", lifts, "--data", data, "--keypoints", tmp_path / "data_2d.npz"
+    )

@@ -1,0 +1,205 @@
+"""`logpose predict` in three dimensions: pictures and keypoints in, millimetres out, bad input in a sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from logpose.data.keypoint_files import read_keypoints
+from logpose.lifting_predict import Lifter
+from logpose.placement import Viewpoint
+from logpose.predict import Predictor
+from logpose.skeletons import COCO, HUMANEVA
+
+POSE = np.random.default_rng(0).uniform([100, 80], [300, 400], (17, 2)).round(2)
+
+
+def coco_results(path, poses=2):
+    keypoints = np.column_stack([POSE, np.full(17, 0.5)]).ravel().tolist()
+    path.write_text(json.dumps([{"image_id": i, "category_id": 1, "keypoints": keypoints} for i in range(poses)]))
+    return path
+
+
+@pytest.fixture
+def photos(coco_folder):
+    return sorted((coco_folder / "val").iterdir())[:2]
+
+
+class TestPictures:
+    def test_files_hold_what_the_predictor_says(self, command, model_in_space, photos, tmp_path):
+        out = tmp_path / "found"
+        flags = ("--focal", 300, 310, "--centre", "59.5", "80", "--root-depth", 4000)
+        saved = ("--save-json", out / "a.json", "--save-npz", out / "a.npz", "--save-images", out)
+        code, said, err = command("predict", model_in_space, *photos, *flags, *saved)
+        assert (code, said) == (0, "")
+        assert "taken to be" not in err
+        assert "adult" not in err
+        view = Viewpoint((300.0, 310.0), (59.5, 80.0), 4000.0)
+        first, second = Predictor(model_in_space, view=view).many((photo, None) for photo in photos)
+        rows = json.loads((out / "a.json").read_text())
+        assert [row["file_name"] for row in rows] == [photo.name for photo in photos]
+        np.testing.assert_allclose(rows[1]["joints_mm"], second.joints_mm[0], atol=0.1)
+        np.testing.assert_allclose(rows[1]["sigma_mm"], second.sigma_mm[0], atol=0.1)
+        camera = {"focal": [300.0, 310.0], "centre": [59.5, 80.0], "root_depth_mm": 4000.0, "assumed": []}
+        assert rows[0]["camera"] == camera
+        with np.load(out / "a.npz", allow_pickle=False) as arrays:
+            np.testing.assert_allclose(arrays["joints_mm"][0], first.joints_mm[0], rtol=1e-4)
+            assert arrays["joints"].tolist() == list(COCO.joints)
+        drawn = [cv2.imread(str(out / f"{photo.stem}-poses.jpg")) for photo in photos]
+        assert all(picture.shape[1] > picture.shape[0] for picture in drawn)  # the photograph stands upright
+        assert all(picture[:, -picture.shape[0] :].std() > 5 for picture in drawn)
+
+    def test_what_is_assumed_is_said_once(self, command, model_in_space, photos):
+        code, out, err = command("predict", model_in_space, *photos, "--json")
+        assert code == 0
+        assert [row["camera"]["assumed"] for row in json.loads(out)] == [["focal", "centre", "root_depth_mm"]] * 2
+        assert err.count("the focal length is taken to be the picture's diagonal") == 1
+        assert err.count("those of an adult of 1700 mm") == 1
+        _, _, err = command("predict", model_in_space, *photos, "--json", "--focal=300")
+        assert "diagonal" not in err
+
+    def test_people_are_printed_with_millimetres(self, command, model_in_space, tiny_run, photos):
+        code, out, _ = command("predict", model_in_space, photos[0], "--root-depth", 4000)
+        assert code == 0
+        assert len(out.splitlines()) == 18
+        assert all(" mm  ± " in line for line in out.splitlines()[1:])
+        _, out, _ = command("predict", tiny_run / "best.ckpt", photos[0])
+        assert " mm" not in out
+
+    def test_a_model_of_two_dimensions_writes_arrays_too(self, command, tiny_run, photos, tmp_path):
+        assert command("predict", tiny_run / "best.ckpt", *photos, "--save-npz", tmp_path / "a.npz")[0] == 0
+        with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
+            assert arrays["keypoints"].shape == (2, 17, 2)
+            assert "joints_mm" not in arrays
+
+    def test_what_cannot_be_is_refused(self, refused, model_in_space, tiny_run, photos, lifting_files, tmp_path):
+        predict = ("predict", model_in_space, photos[0])
+        assert "not 3 numbers" in refused(*predict, "--focal", 1, 2, 3)
+        assert "a focal length is a number of pixels above 0, not 0" in refused(*predict, "--focal", 0)
+        assert "more than 100 millimetres, not 4" in refused(*predict, "--root-depth", 4)
+        assert "is a folder" in refused(*predict, "--save-npz", tmp_path)
+        (tmp_path / "file").write_text("")
+        assert "is a file, not a folder for pictures" in refused(*predict, "--save-images", tmp_path / "file")
+        assert "of two dimensions" in refused("predict", tiny_run / "best.ckpt", photos[0], "--root-depth", 4000)
+        told = refused(*predict, "--picture", 480, 640, "--skeleton", "coco")
+        assert f"--picture and --skeleton: about files of keypoints, and {model_in_space} looks at pictures" in told
+        told = refused("predict", tiny_run / "best.ckpt", lifting_files[1])
+        assert "data_2d_x_gt.npz: keypoints to be lifted into space, and" in told
+
+
+class TestKeypoints:
+    def test_files_hold_what_the_lifter_says(self, command, lifters, lifting_files, tmp_path):
+        words = ("--save-json", tmp_path / "a.json", "--save-npz", tmp_path / "a.npz", "--flip-test", "--batch-size", 7)
+        code, out, err = command("predict", lifters["windows"], lifting_files[1], *words)
+        assert (code, out) == (0, "")
+        assert "one by one" not in err
+        sequences = read_keypoints(lifting_files[1], HUMANEVA).sequences
+        lifter = Lifter(lifters["windows"], flip_test=True)
+        found = list(lifter.many((sequence.keypoints, sequence.size) for sequence in sequences))
+        rows = json.loads((tmp_path / "a.json").read_text())
+        assert len(rows) == sum(map(len, found)) == 48
+        assert {key: rows[14][key] for key in ("file_name", "sequence", "frame")} == {
+            "file_name": str(lifting_files[1]),
+            "sequence": "Train/P1, Walk 1, camera 1",
+            "frame": 2,
+        }
+        np.testing.assert_allclose(rows[14]["joints_mm"], found[1].joints_mm[2], atol=0.1)
+        np.testing.assert_allclose(rows[14]["sigma_mm"], found[1].sigma_mm[2], atol=0.1)
+        with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
+            np.testing.assert_allclose(
+                arrays["joints_mm"], np.concatenate([p.joints_mm for p in found]), rtol=1e-3, atol=0.01
+            )
+            assert arrays["frame"][14] == 2
+
+    def test_coco_s_joints_are_brought_to_the_model_s(self, command, lifters, tmp_path):
+        file = coco_results(tmp_path / "r.json")
+        words = ("predict", lifters["h36m"], file, "--skeleton", "coco", "--picture", 480, 640, "--json")
+        code, out, err = command(*words)
+        assert code == 0
+        rows = json.loads(out)
+        assert [(row["sequence"], row["image_id"], row["frame"]) for row in rows] == [("row 0", 0, 0), ("row 1", 1, 0)]
+        assert "pelvis of left_hip and right_hip" in err
+        assert "head of left_eye and right_eye" in err
+
+    def test_labelled_people_of_a_data_set_are_lifted(self, command, lifters, coco_folder):
+        file = coco_folder / "annotations" / "person_keypoints_val.json"
+        code, out, err = command("predict", lifters["windows"], file, "--json")
+        assert code == 0
+        rows = json.loads(out)
+        assert rows[0]["sequence"].startswith("annotation ")
+        assert "of its poses or sequences; the first: " in err
+        assert "a joint that the model needs is not labelled" in err
+        assert "lifted one by one, and the model is made for keypoints of 9 frames" in err
+
+    def test_poses_are_printed(self, command, lifters, lifting_files):
+        code, out, _ = command("predict", lifters["humaneva"], lifting_files[1])
+        assert code == 0
+        lines = out.splitlines()
+        assert len(lines) == 48 * 16
+        assert lines[16] == f"{lifting_files[1]}: Train/P1, Walk 1, camera 0, frame 1"
+        assert lines[1].split()[:4] == ["pelvis", "0", "0", "0"]
+        assert " mm  ± " in lines[2]
+        _, out, _ = command("predict", lifters["unsure"], lifting_files[1])
+        assert " mm  confidence" in out.splitlines()[2]
+
+    def test_pictures_are_of_every_pose_or_evenly_of_fifty(
+        self, command, lifters, lifting_files, tmp_path, monkeypatch
+    ):
+        file = coco_results(tmp_path / "r.json", poses=2)
+        (tmp_path / "b").mkdir()
+        other = shutil.copy(file, tmp_path / "b" / "r.json")
+        words = ("--skeleton", "coco", "--picture", "480x640", "--save-images", tmp_path / "out")
+        code, out, err = command("predict", lifters["h36m"], file, other, *words)
+        assert (code, out) == (0, "")
+        assert "evenly over all" not in err
+        names = sorted(path.name for path in (tmp_path / "out").iterdir())
+        assert names == [f"r-{i // 2}-pose-{i:06d}.png" for i in range(4)]
+        picture = cv2.imread(str(tmp_path / "out" / names[0]))
+        assert picture[:, : -picture.shape[0]].std() > 5
+        assert picture[:, -picture.shape[0] :].std() > 5
+        monkeypatch.setattr("logpose.predict_command.DRAWN", 3)
+        _, _, err = command("predict", lifters["humaneva"], lifting_files[1], "--save-images", tmp_path / "few")
+        assert "pictures of 3 of the 48 poses, evenly over all" in err
+        names = sorted(path.name for path in (tmp_path / "few").iterdir())
+        assert names == [f"data_2d_x_gt-pose-{number:06d}.png" for number in (0, 24, 47)]
+
+    def test_what_cannot_be_is_refused(self, refused, lifters, photos, coco_folder, lifting_files, tmp_path):
+        lifts = lifters["h36m"]
+        assert f"{photos[0].name}: the model lifts keypoints, from .json" in refused("predict", lifts, photos[0])
+        assert "a folder, not a file of keypoints" in refused("predict", lifts, coco_folder)
+        told = refused("predict", lifts, lifting_files[1], "--boxes", "b.json", "--focal", 3, "--score", "box")
+        assert "--boxes and --score and --focal: about people in pictures, and" in told
+        file = coco_results(tmp_path / "r.json")
+        assert "give --picture HEIGHT WIDTH" in refused("predict", lifts, file, "--skeleton", "coco")
+        assert "give --skeleton model or --skeleton coco" in refused("predict", lifts, file, "--picture", 480, 640)
+        bad = json.loads(file.read_text())
+        bad[1]["keypoints"][4] = "x"
+        (tmp_path / "bad.json").write_text(json.dumps(bad))
+        told = refused(
+            "predict", lifts, file, tmp_path / "bad.json", "--skeleton", "coco", "--picture", 480, 640,
+            "--save-json", tmp_path / "o.json",
+        )  # fmt: skip
+        assert "bad.json: row 1: keypoints are not numbers" in told
+        assert not (tmp_path / "o.json").exists()
+        assert "15 joints, which are not those of --skeleton coco" in refused(
+            "predict", lifts, lifting_files[1], "--skeleton", "coco"
+        )
+        assert "--batch-size" in refused("predict", lifts, file, "--batch-size", 0)
+
+
+def test_a_model_that_lifts_becomes_a_folder(command, lifters, lifting_files, tmp_path):
+    code, _, err = command("convert", lifters["windows"], "--out", tmp_path / "mine")
+    assert code == 0
+    assert "15 joints, from keypoints of 9 frames" in err
+    said = [command("predict", each, lifting_files[1], "--json")[1] for each in (lifters["windows"], tmp_path / "mine")]
+    assert said[0] == said[1]
+
+
+def test_a_model_that_lifts_does_not_inspect_pictures(refused, lifters, coco_folder, tmp_path):
+    told = refused("inspect", coco_folder, "--model", lifters["humaneva"], "--out", tmp_path / "out")
+    assert f"{lifters['humaneva']}: lifts keypoints into space, it does not look at pictures" in told
+    assert not (tmp_path / "out").exists()

@@ -29,7 +29,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from logpose.losses import L1Loss, Laplace, PoseLoss, RLELoss, UnscaledRLELoss
+from logpose.losses import L1Loss, L2Loss, Laplace, PoseLoss, RLELoss, UnscaledRLELoss
 from logpose.recipes.lifting import LiftingRecipe
 from logpose.structures import ErrorLaw, Prediction
 from logpose.training import fit
@@ -66,6 +66,7 @@ class WholePoseRLELoss(PoseLoss):
 
 LOSSES: dict[str, Callable[[int], PoseLoss]] = {
     "L1": lambda _: L1Loss(3),
+    "L2": lambda _: L2Loss(3),
     "RLE normalized": lambda _: RLELoss(dim=3),
     "RLE paper": lambda _: RLELoss(dim=3, convention="paper"),
     "RLE, Q unscaled": lambda _: UnscaledRLELoss(),

@@ -2,15 +2,17 @@
 
 >>> from logpose import Predictor
 >>> poses = Predictor("best.ckpt")("photo.jpg")  # .keypoints and .sigma in pixels, .scores
+>>> poses = Lifter("lifting.ckpt")(keypoints, size=(1000, 1000))  # .joints_mm and .sigma_mm
 """
 
 from logpose.checkpoint import load_model
 from logpose.flows import RealNVP
+from logpose.lifting_predict import Lifter
 from logpose.losses import RLELoss
 from logpose.predict import Predictor
 from logpose.skeletons import Skeleton
 from logpose.structures import Prediction
 
-__all__ = ["Prediction", "Predictor", "RLELoss", "RealNVP", "Skeleton", "load_model"]
+__all__ = ["Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Skeleton", "load_model"]
 
 __version__ = "0.1.0"

@@ -58,6 +58,16 @@ def test_ellipsoids_are_drawn_where_they_are_known(person):
     assert (in_space(beside(PHOTO, COCO, person, spread)) != without).any()
 
 
+def test_ellipsoids_of_joints_in_the_middle_are_seen(person):
+    nose = COCO.joints.index("nose")
+    person[0, nose] = person[0].mean(axis=0)  # the ellipsoid makes the room no larger
+    without = in_space(beside(PHOTO, COCO, person))
+    spread = np.full(person.shape, np.nan)
+    spread[0, nose] = 100
+    darker = without - in_space(beside(PHOTO, COCO, person, spread))
+    assert (darker[without.min(axis=2) > 235].min(axis=1) > 20).sum() > 300
+
+
 def test_nothing_breaks(person):
     """Nobody, one point, no bones, far off, wider than the room, not finite, letters that mean something to others."""
     face = Skeleton("face", ("a", "b"))

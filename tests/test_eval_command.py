@@ -87,6 +87,12 @@ def test_bad_files_and_flags_are_told_in_a_sentence(refused, lifters, lifting_fi
     assert "has 15: pelvis, thorax, l_shoulder …" in told
     assert "at least 1" in refused("eval", lifts, "--data", data, "--cameras", 0)
     assert "--batch-size must be at least 1" in refused("eval", lifts, "--data", data, "--batch-size", 0)
+    told = refused("eval", lifts, "--data", data, "--cameras", 2, "--camera-seed", 1)
+    assert "--cameras and --camera-seed: about cameras that are placed around, and" in told
+    assert "data_2d_x_gt.npz has its own" in told
+    (alone := tmp_path / "data_3d_alone.npz").write_bytes(data.read_bytes())
+    told = refused("eval", lifts, "--data", alone, "--picture", 480, 640)
+    assert "--picture: about a file of --keypoints, and without one cameras are placed around" in told
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     assert "other.npz: has no table positions_3d" in refused("eval", lifts, "--data", tmp_path / "other.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK no")

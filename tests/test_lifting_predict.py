@@ -51,6 +51,14 @@ def test_a_model_without_a_likelihood_knows_no_sigma(lifters) -> None:
     assert np.isnan(poses.sigma_mm).all()
 
 
+def test_a_model_that_has_diverged_is_told(lifters) -> None:
+    model = load_model(lifters["humaneva"])
+    for weights in model.parameters():
+        weights.data.fill_(torch.nan)
+    with pytest.raises(InputError, match="numbers that are not finite; it has diverged"):
+        Lifter(model, device="cpu")(VIDEO, SIZE)
+
+
 def test_nothing_gives_nothing(lifters) -> None:
     assert list(Lifter(lifters["humaneva"], device="cpu").many([])) == []
 

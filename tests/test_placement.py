@@ -92,6 +92,28 @@ def test_depths_longer_than_limbs_are_taken_as_near_as_can_be() -> None:
     assert NEAREST - (told[:, 2] - told[[11, 12], 2].mean()).min() <= found < FARTHEST
 
 
+def test_depths_that_span_more_than_anything_are_placed_or_told_in_a_sentence() -> None:
+    told = seen(adult(3, (0, 0, 3000)), camera())
+    for factor in (1e3, 1e4):
+        told[:, 2] = factor * np.linspace(-100, 100, 17)
+        placed = Viewpoint().place(told[None], told[None], SIZE, COCO)
+        assert placed is not None
+        assert placed.joints[..., 2].min() >= NEAREST - 1e-6
+    assert placed.root_depth > FARTHEST
+    point = np.column_stack([np.tile([300.0, 200], (17, 1)), told[:, 2]])
+    assert adult_root_depth(point, camera(), COCO) > FARTHEST
+    told[:, 2] = np.linspace(-1e22, 1e22, 17)
+    with pytest.raises(InputError, match=r"span too much to place them; even with the root 1\.\S+e\+22 mm away"):
+        Viewpoint().place(told[None], told[None], SIZE, COCO)
+
+
+def test_numbers_that_are_not_finite_are_nowhere() -> None:
+    told = seen(adult(3, (0, 0, 3000)), camera())
+    told[4, 2] = np.nan
+    assert adult_root_depth(told, camera(), COCO) is None
+    assert Viewpoint().place(told[None], told[None], SIZE, COCO) is None
+
+
 def test_a_point_is_infinitely_far_and_a_thing_without_limbs_nowhere() -> None:
     told = np.tile([300.0, 200, 0], (17, 1))
     assert adult_root_depth(told, camera(), COCO) == FARTHEST

@@ -51,6 +51,20 @@ def placed(box, size=(64, 48)):
     return centre + MU.double().numpy() * extent, extent
 
 
+def test_a_model_that_has_diverged_is_told() -> None:
+    for place, sure in ((torch.nan, 1), (0, torch.nan)):
+        model = Steady()
+        forward = model.forward
+
+        def broken(images, forward=forward, place=place, sure=sure):
+            said = forward(images)
+            return Prediction(MU.expand(1, 17, 2) + place, said.sigma, said.confidence * sure, said.law)
+
+        model.forward = broken
+        with pytest.raises(InputError, match="numbers that are not finite; it has diverged"):
+            Predictor(model, device="cpu")(np.zeros((200, 300, 3), np.uint8))
+
+
 def test_positions_and_sigma_are_in_pixels_of_the_image(predictor):
     box = [30, 20, 60, 100]
     poses = predictor(np.zeros((200, 300, 3), np.uint8), [box])

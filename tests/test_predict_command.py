@@ -89,6 +89,9 @@ class TestPictures:
         assert f"--picture and --skeleton: about files of keypoints, and {model_in_space} looks at pictures" in told
         told = refused("predict", tiny_run / "best.ckpt", lifting_files[1])
         assert "data_2d_x_gt.npz: keypoints to be lifted into space, and" in told
+        told = refused("predict", tiny_run / "best.ckpt", coco_results(tmp_path / "r.json"))
+        assert "r.json: lists no images; " in told
+        assert "best.ckpt looks at pictures, and lifts no keypoints" in told
 
 
 class TestKeypoints:
@@ -166,6 +169,21 @@ class TestKeypoints:
         assert "pictures of 3 of the 48 poses, evenly over all" in err
         names = sorted(path.name for path in (tmp_path / "few").iterdir())
         assert names == [f"data_2d_x_gt-pose-{number:06d}.png" for number in (0, 24, 47)]
+
+    def test_flags_that_a_file_contradicts_are_refused(self, refused, command, lifters, coco_folder, tmp_path):
+        lifts, array = lifters["h36m"], tmp_path / "a.npz"
+        np.savez(array, keypoints=POSE[None], size=[480, 640])
+        told = refused("predict", lifts, array, "--picture", 500, 700, "--skeleton", "model")
+        assert f"--picture: {array} tells that its picture is 640 pixels wide and 480 high, not 700 pixels" in told
+        assert command("predict", lifts, array, "--picture", 480, 640, "--skeleton", "model")[0] == 0
+        np.savez(tmp_path / "b.npz", keypoints=POSE[None])
+        both = (array, tmp_path / "b.npz", "--picture", 500, 700, "--skeleton", "model")
+        assert command("predict", lifts, *both)[0] == 0
+        named = coco_folder / "annotations" / "person_keypoints_val.json"
+        told = refused("predict", lifters["humaneva"], named, "--skeleton", "mpii")
+        assert f"--skeleton mpii: {named} names its joints, and they are others" in told
+        assert "--skeleton model" in refused("predict", lifters["humaneva"], named, "--skeleton", "model")
+        assert command("predict", lifters["humaneva"], named, "--skeleton", "coco")[0] == 0
 
     def test_what_cannot_be_is_refused(self, refused, lifters, photos, coco_folder, lifting_files, tmp_path):
         lifts = lifters["h36m"]

@@ -17,9 +17,16 @@ from logpose.checkpoint import load, read
 from logpose.data import InMemory
 from logpose.data.synthetic import SyntheticPeople
 from logpose.evaluation import evaluate
-from logpose.losses import HeatmapLoss, L1Loss, Laplace, RLELoss, WithHeatmaps
+from logpose.losses import HeatmapLoss, L1Loss, Laplace, MixedRLELoss, RLELoss, WithHeatmaps
 from logpose.models import HeatmapModel, IntegralModel, RegressionModel
-from logpose.recipe import heatmaps, integral, labelled_people, regression, regression_with_heatmaps
+from logpose.recipe import (
+    heatmaps,
+    integral,
+    labelled_people,
+    regression,
+    regression_in_space,
+    regression_with_heatmaps,
+)
 from logpose.report import read_curves
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
@@ -291,3 +298,16 @@ def test_a_figure_that_the_data_never_tell_is_refused_at_once(make_recipe, tmp_p
     with pytest.raises(InputError, match=told):
         fit(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("depth", "dim"), [(True, 2), (False, 3)])
+def test_labels_of_other_dimensions_than_the_model_s(make_recipe, tmp_path, depth, dim):
+    """What is labelled in space serves a model of the plane; a model of space learns x and y from the plane."""
+
+    def people(_, part):
+        return InMemory(SyntheticPeople(8, seed=1 + (part == "val"), people=(1, 1), easy=True, depth=depth))
+
+    model, loss = (regression, RLELoss) if dim == 2 else (regression_in_space, MixedRLELoss)
+    run = fit(make_recipe(people=people, model=model, loss=loss, epochs=1, batch_size=4, watch="error_px"), tmp_path)
+    assert math.isfinite(run.figures["error_px"])
+    assert load(run.best)[0].dim == dim

@@ -5,6 +5,7 @@ The camera's frame has x to the right, y down and z away from the camera, in the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -13,7 +14,7 @@ from jaxtyping import Float
 
 from logpose.structures import InputError
 
-__all__ = ["FARTHEST_MEDIAN", "PICTURE", "Camera", "placed_around", "recovered", "reprojection_errors"]
+__all__ = ["FARTHEST_MEDIAN", "PICTURE", "Camera", "check_upright", "placed_around", "recovered", "reprojection_errors"]
 
 Points = Float[np.ndarray, "*N 3"]
 Pixels = Float[np.ndarray, "*N 2"]
@@ -37,6 +38,8 @@ FOCAL, CENTRE = (1143.0, 1150.0), (501.0, 520.0)
 """Pixels: ranges of the focal lengths and principal points of Human3.6M's four cameras."""
 DISTANCE, HEIGHT, NEAREST = (4.0, 6.0), (1.3, 1.7), 2.0
 """Metres: of Human3.6M's cameras from the middle of the room and above its floor; the least depth of a joint."""
+UPRIGHT = 0.25
+"""How far the head must be above the ankles in the median over frames, relative to the body's extent."""
 FARTHEST = 1e6
 """Metres from the origin of the world that nobody is at."""
 
@@ -265,6 +268,29 @@ def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random
             distance *= 1.05
         cameras.append(camera)
     return cameras
+
+
+def check_upright(where: str, bodies: Sequence[Float[np.ndarray, "_ K 3"]], head: int, ankles: Sequence[int]) -> None:
+    """The z axis must point up; somebody may lie in some frames, so the median over all of them tells.
+
+    Args:
+        where: the bodies are from, for the message.
+        bodies: each sequence's joints in the world.
+        head: which joint.
+        ankles: which joints.
+
+    Raises:
+        InputError: if the head is not above the ankles, naming the axis along which it is.
+    """
+    if not bodies:
+        return
+    rise = np.concatenate([body[:, head] - body[:, list(ankles)].mean(axis=1) for body in bodies])
+    extent = np.concatenate([np.linalg.norm(np.ptp(body, axis=1), axis=-1) for body in bodies])
+    up = np.median(rise / np.maximum(extent, 1e-9)[:, None], axis=0)
+    axis = int(np.abs(up).argmax())
+    if up[2] < UPRIGHT and (axis != 2 or up[2] < 0):
+        told = f"{'-' if up[axis] < 0 else ''}{'xyz'[axis]}"
+        raise InputError(f"{where}: the head is above the ankles along {told} in most frames, where z must point up")
 
 
 def _looking(

@@ -19,7 +19,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
-from logpose.drawing import LEFT, OUTLINE, RIGHT, joint_colours, mixed
+from logpose.drawing import CENTRE, LEFT, OUTLINE, RIGHT, joint_colours, mixed
 from logpose.skeletons import Skeleton
 from logpose.structures import Image
 
@@ -33,6 +33,8 @@ NARROWEST = 0.55
 """Of the box around everybody: its shortest side relative to its longest, so that there is room for ticks."""
 ROUND = (10, 7)
 """Faces of an ellipsoid around its axis, and along it."""
+MIDDLE = (90, 90, 90)
+"""Grey of the ellipsoids of joints in the middle: their own colour is nearly that of the paper."""
 WIDEST = 84
 """Characters in a line of the title."""
 BACKDROP = 34
@@ -109,7 +111,8 @@ def _in_space(
             floor[..., 2] = low[2]
             axes.add_collection3d(Line3DCollection(floor, colors="0.82", linewidths=2.5, zorder=1))
         for joint in np.flatnonzero(half.all(axis=1)):
-            axes.add_collection3d(_ellipsoid(pose[joint], half[joint], colours[joint]))
+            veil = _part(MIDDLE if of_joints[joint] == CENTRE else of_joints[joint])
+            axes.add_collection3d(_ellipsoid(pose[joint], half[joint], veil))
         if skeleton.bones:
             axes.add_collection3d(Line3DCollection(lines, colors=bones, linewidths=3, zorder=4, path_effects=outline))
         axes.scatter(*pose.T, c=colours, s=24, edgecolors=[dark], linewidths=0.8, depthshade=False, zorder=5)

@@ -28,6 +28,7 @@ log = logging.getLogger("logpose")
 
 OF_PICTURES = {"part": None, "images": None, "boxes": None, "score": "sum", "save_json": None}
 OF_SPACE = {"keypoints": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None}
+OF_PLACED = {"cameras": None, "camera_seed": None}
 """Flags that are about one kind of data, and what they are unless given."""
 CAMERAS = 4
 """How many cameras are placed around each sequence without keypoints, as in training."""
@@ -97,6 +98,10 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
     if cameras < 1 or seed < 0 or min(given.picture or (1, 1)) < 1:
         raise InputError("--cameras and the sides of a --picture must be at least 1, --camera-seed at least 0")
     poses = open_poses(given.data, given.keypoints, given.subjects, given.picture, cameras, seed)
+    if poses.file_2d:
+        refuse_flags(given, OF_PLACED, f"about cameras that are placed around, and {poses.file_2d} has its own")
+    else:
+        refuse_flags(given, {"picture": None}, "about a file of --keypoints, and without one cameras are placed around")
     say_problems(poses)
     ours, theirs = model.skeleton.joints, poses.skeleton.joints
     if ours != theirs:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import distributed
+from torch import Tensor, distributed
 from torch.nn import functional
 
 from logpose import geometry
@@ -24,7 +24,16 @@ from logpose.models import KeypointModel, PoseModel
 from logpose.space import InSpace, lifted, middle_depth, relative
 from logpose.structures import Batch, ErrorLaw, InputError, Prediction, Scoring
 
-__all__ = ["Evaluation", "Found", "calibrated", "check_skeletons", "evaluate", "person_score", "predict_batch"]
+__all__ = [
+    "Evaluation",
+    "Found",
+    "calibrated",
+    "check_skeletons",
+    "evaluate",
+    "in_dimensions",
+    "person_score",
+    "predict_batch",
+]
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 TORSO_THRESHOLDS = (0.1, 0.2)
@@ -72,6 +81,11 @@ class Found:
         return calibration.scaled_radius(self.predicted[whole], self.std[whole], self.truth[whole])
 
 
+def in_dimensions(target: Float[Tensor, "B K D"], dim: int) -> Float[Tensor, "B K E"]:
+    """Labels in as many dimensions as are predicted: further ones left out, missing ones unknown (NaN)."""
+    return functional.pad(target, (0, dim - target.shape[-1]), value=float("nan"))
+
+
 def predict_batch(model: KeypointModel, batch: Any, flip_test: bool) -> Prediction:
     """Prediction on a batch, averaged with that on its mirror image if `flip_test`; the density's mean folded in."""
     prediction: Prediction = model(batch.inputs)
@@ -109,8 +123,7 @@ class Evaluation:
         if self.loss is not None:
             # The density is centred on mu; what is reported is its mean.
             mu = prediction.mu - prediction.sigma * self.model.law.mean
-            unknown = mu.shape[-1] - batch.target.shape[-1]  # a dimension that labels have beyond mu's is left out
-            target = functional.pad(batch.target, (0, unknown), value=float("nan"))
+            target = in_dimensions(batch.target, mu.shape[-1])
             labelled = (batch.weight > 0) & target.isfinite().all(dim=-1)
             target = torch.where(labelled[..., None], target, mu)
             nll = torch.where(labelled, -self.loss.log_prob(mu, prediction.sigma, target), float("nan"))

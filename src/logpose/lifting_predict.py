@@ -17,6 +17,7 @@ from jaxtyping import Float, Float32
 from logpose.checkpoint import load
 from logpose.data.lifting import screen
 from logpose.models import LiftingModel
+from logpose.placement import refuse_diverged
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
@@ -81,7 +82,7 @@ class Lifter:
             size: (H, W) of the picture.
 
         Raises:
-            InputError: if they are other joints, or not finite.
+            InputError: if they are other joints, or not finite, or the model has diverged.
         """
         return next(self.many([(keypoints, size)]))
 
@@ -121,6 +122,7 @@ class Lifter:
             window = np.clip(rows[:, None] + around, first[rows, None], last[rows, None])
             found.append(self._predicted(frames[window]))
         mean, std, confidence = (np.concatenate(column) for column in zip(*found, strict=True))
+        refuse_diverged(MM * mean, confidence)
         radius = self.model.law.radius_at(SHOWN_LEVEL)
         for end, length in zip(ends.tolist(), lengths, strict=True):
             part = slice(end - length, end)

@@ -21,7 +21,7 @@ from logpose.skeletons import Skeleton
 from logpose.space import lifted, middle_depth
 from logpose.structures import InputError
 
-__all__ = ["STATURE", "Assumable", "Placement", "Viewpoint", "adult_root_depth"]
+__all__ = ["STATURE", "Assumable", "Placement", "Viewpoint", "adult_root_depth", "refuse_diverged"]
 
 Assumable = Literal["focal", "centre", "root_depth"]
 """What is assumed where it is not given."""
@@ -98,7 +98,7 @@ class Viewpoint:
             skeleton: whose joints they are.
 
         Raises:
-            InputError: if the given root depth puts joints behind the camera.
+            InputError: if joints lie behind the camera where the root is.
         """
         camera, root = self.camera(size), skeleton.root
         depths = []
@@ -109,8 +109,11 @@ class Viewpoint:
             depths.append(depth)
         people = zip(keypoints, depths, strict=True)
         joints = np.array([lifted(person, camera, depth, root) for person, depth in people]).reshape(keypoints.shape)
-        if (joints[..., 2] <= 0).any():
-            raise InputError(f"with the root {self.root_depth:g} mm away, some joints would lie behind the camera")
+        if (behind := (joints[..., 2] <= 0).any(axis=1)).any():
+            told = f"the root {depths[int(behind.argmax())]:g} mm away, some joints would lie behind the camera"
+            if self.root_depth is None:
+                raise InputError(f"the depths span too much to place them; even with {told}")
+            raise InputError(f"with {told}")
         slope = joints[..., :2] / joints[..., 2:]
         across = np.hypot(sigma[..., :2] * joints[..., 2:] / camera.focal, slope * sigma[..., 2:])
         return Placement(
@@ -131,6 +134,16 @@ class Placement:
     """Of each person's root, millimetres."""
 
 
+def refuse_diverged(position: np.ndarray, confidence: np.ndarray) -> None:
+    """Refuse what a model says of joints if it is not finite; its sigma may be unknown.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not (np.isfinite(position).all() and np.isfinite(confidence).all()):
+        raise InputError("the model gives numbers that are not finite; it has diverged")
+
+
 def adult_root_depth(keypoints: Float[np.ndarray, "K 3"], camera: Camera, skeleton: Skeleton) -> float | None:
     """How far a person's root is from the camera if the limbs are of an adult's size, in millimetres.
 
@@ -145,9 +158,11 @@ def adult_root_depth(keypoints: Float[np.ndarray, "K 3"], camera: Camera, skelet
         skeleton: its names tell the limbs: thighs, shanks, upper arms and forearms.
 
     Returns:
-        the depth, at least so that every joint is `NEAREST` away or more, and at most `FARTHEST`; None if the skeleton
-        has no limbs.
+        the depth, at most `FARTHEST`, but at least so that every joint is `NEAREST` away or more; None if the skeleton
+        has no limbs, or a number is not finite.
     """
+    if not np.isfinite(keypoints).all():
+        return None
     limbs = [
         (start[0], end[0], share)
         for side in ("left", "right")
@@ -158,12 +173,13 @@ def adult_root_depth(keypoints: Float[np.ndarray, "K 3"], camera: Camera, skelet
         return None
     first, last, share = (np.array(column) for column in zip(*limbs, strict=True))
     depth = keypoints[:, 2] - middle_depth(keypoints, skeleton.root)
+    least = float(NEAREST - depth.min())
     rays = camera.back_project(keypoints[:, :2], np.ones(len(keypoints)))
     a = rays[first] - rays[last]
     b = (rays * depth[:, None])[first] - (rays * depth[:, None])[last]
     square, mixed = float((a**2).sum()), float((a * b).sum())
     if not square > 0:  # all limbs are seen in one point
-        return FARTHEST
+        return max(least, FARTHEST)
     rest = float((b**2).sum()) - float(((STATURE * share) ** 2).sum())
     found = (-mixed + np.sqrt(max(mixed**2 - square * rest, 0.0))) / square
-    return float(np.clip(found, NEAREST - depth.min(), FARTHEST))
+    return max(least, min(float(found), FARTHEST))

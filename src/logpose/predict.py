@@ -24,7 +24,7 @@ from logpose.data.transforms import CropTransform
 from logpose.evaluation import person_score, predict_batch
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
-from logpose.placement import Assumable, Viewpoint
+from logpose.placement import Assumable, Viewpoint, refuse_diverged
 from logpose.skeletons import Skeleton
 from logpose.structures import Batch, Image, InputError, Sample, Scoring
 
@@ -119,7 +119,7 @@ class Predictor:
             boxes: x, y, width, height and, if known, a score of each person; without them the whole image is one.
 
         Raises:
-            InputError: if the image cannot be read or a box is none.
+            InputError: if the image cannot be read, a box is none or the model has diverged.
         """
         source = Path(image) if isinstance(image, str) else image
         return next(self.many([(source, boxes)]))
@@ -208,6 +208,7 @@ class Predictor:
         spread = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
         columns = (placed, spread, prediction.confidence)
         position, std, confidence = (column.double().cpu().numpy() for column in columns)
+        refuse_diverged(position, confidence)
         return position, std, confidence
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from logpose.checkpoint import load
+from logpose.data.coco import read_json
 from logpose.data.images import check_image, read_image
-from logpose.data.keypoint_files import KeypointFile, KeypointSequence, read_keypoints
+from logpose.data.keypoint_files import LAYOUTS, KeypointFile, KeypointSequence, read_keypoints
 from logpose.drawing import draw_pose
 from logpose.drawing_3d import beside, flat_pose
 from logpose.lifting_predict import LiftedPoses, Lifter
@@ -41,6 +42,8 @@ OF_KEYPOINTS = {"picture": None, "skeleton": None}
 DRAWN = 50
 """Most pictures of lifted poses: a video has thousands."""
 REGION = "each ellipsoid holds its joint with a probability of 50 %"
+REGION_OF_PHOTO = REGION.replace("of 50", "of at least 50")
+"""Beside the camera's axis depth moves a joint across too, so an ellipsoid along the axes is a little too large."""
 
 
 def run_predict(given: Namespace) -> int:
@@ -81,7 +84,12 @@ def _predict(given: Namespace, model: PoseModel) -> None:
     view = _viewpoint(given)
     device = device_named(given.device)
     predictor = Predictor(model, device, given.flip_test, given.batch_size or 64, given.score, given.nms, view)
-    images = find_images(given.inputs, given.image_folder)
+    try:
+        images = find_images(given.inputs, given.image_folder)
+    except InputError as error:
+        if str(error).endswith("lists no images"):  # such are files of keypoints
+            raise InputError(f"{error}; {looks}, and lifts no keypoints") from error
+        raise
     boxes = read_boxes(given.boxes, images, given.box_score, given.box_category) if given.boxes else {}
     places = _places(list(images), given.save_images) if given.save_images else {}
     for image in images:  # one bad picture is told before the first result is written
@@ -139,8 +147,9 @@ def _with_poses(image: Image, poses: Poses) -> Image:
     if poses.joints_mm is None or poses.sigma_mm is None:
         return drawn
     return beside(
-        drawn, poses.skeleton, poses.joints_mm, poses.radius * poses.sigma_mm, f"in the camera's frame; {REGION}"
-    )
+        drawn, poses.skeleton, poses.joints_mm, poses.radius * poses.sigma_mm,
+        f"in the camera's frame; {REGION_OF_PHOTO}",
+    )  # fmt: skip
 
 
 def _places(images: list[Path], folder: Path) -> dict[Path, Path]:
@@ -166,6 +175,7 @@ def _lift(given: Namespace, model: LiftingModel) -> None:
         file: read_keypoints(file, model.skeleton, given.picture, given.skeleton)
         for file in dict.fromkeys(given.inputs)
     }
+    _check_told(given, contents, model)
     for file, content in contents.items():  # once all can be read
         _say_lifted(file, content, model)
     sequences = [(str(file), sequence) for file, content in contents.items() for sequence in content.sequences]
@@ -187,6 +197,30 @@ def _lift(given: Namespace, model: LiftingModel) -> None:
         _print_json(_rows(found))
     elif not (given.save_json or given.save_npz or given.save_images):
         _print_lifted(_rows(found), model.skeleton.joints)
+
+
+def _check_told(given: Namespace, contents: Mapping[Path, KeypointFile], model: LiftingModel) -> None:
+    """Refuse --picture and --skeleton where the files themselves tell something else.
+
+    They are about files that do not tell: where there is one, the others need not agree.
+    """
+    sizes = [sequence.size for content in contents.values() for sequence in content.sequences]
+    if given.picture is not None and given.picture not in sizes:
+        told, flag = ("{1} pixels wide and {0} high".format(*size) for size in (sizes[0], given.picture))
+        raise InputError(f"--picture: {given.inputs[0]} tells that its picture is {told}, not {flag}")
+    if given.skeleton is None:
+        return
+    meant = [model.skeleton] if given.skeleton == "model" else LAYOUTS[given.skeleton]
+    named = [_named_joints(file) for file in contents]
+    if all(joints and not any(joints == set(skeleton.joints) for skeleton in meant) for joints in named):
+        raise InputError(f"--skeleton {given.skeleton}: {given.inputs[0]} names its joints, and they are others")
+
+
+def _named_joints(file: Path) -> set[str]:
+    """The joints that a file of annotations names; nothing of other files."""
+    content = read_json(file) if file.suffix == ".json" else None
+    categories = content["categories"] if isinstance(content, dict) else []
+    return {str(joint) for row in categories if isinstance(row, dict) for joint in row.get("keypoints") or ()}
 
 
 def _rows(found: Iterable[tuple[str, KeypointSequence, LiftedPoses]]) -> Iterator[dict[str, Any]]:
@@ -246,8 +280,7 @@ def _print_lifted(rows: Iterable[dict[str, Any]], joints: Sequence[str]) -> None
     for row in rows:
         print(f"{row['file_name']}: {row['sequence']}, frame {row['frame']}")
         for i, joint in enumerate(joints):
-            placed = _in_mm(row, i) if row["joints_mm"] else "  not finite"
-            print(f"  {joint:16}{placed}  confidence {row['confidence'][i]:.3f}")
+            print(f"  {joint:16}{_in_mm(row, i)}  confidence {row['confidence'][i]:.3f}")
 
 
 def _in_mm(row: dict[str, Any], joint: int) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from logpose.checkpoint import describe, read
 from logpose.compat import keep_freed_memory, mend_torchvision
-from logpose.evaluation import predict_batch
+from logpose.evaluation import in_dimensions, predict_batch
 from logpose.losses import PoseLoss
 from logpose.models import KeypointModel
 from logpose.recipe import FIRST, Recipe, TrainingRecipe, plain_fields
@@ -79,8 +79,9 @@ class PoseModule(L.LightningModule):
     def training_step(self, batch: Any, _: int) -> Tensor:
         """The loss of one batch."""
         prediction = self.model(batch.inputs)
-        loss = self.loss.of_prediction(prediction, batch.target, batch.weight)
-        apart = self.model.distance(prediction.mu.detach(), batch.target)
+        target = in_dimensions(batch.target, self.model.dim)
+        loss = self.loss.of_prediction(prediction, target, batch.weight)
+        apart = self.model.distance(prediction.mu.detach(), target)
         error = (apart * batch.weight).nansum() / batch.weight.sum().clamp_min(1)
         for name, value in (("loss", loss), (f"error_{self.model.unit}", error)):
             self.log(f"train/{name}", value, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch.target))
@@ -275,7 +276,8 @@ def fit(
         if "more than 1 value per channel" not in str(error):
             raise
         raise InputError(
-            "batch normalisation has nothing to average over: it takes more people, a larger --batch_size or --size"
+            "batch normalisation has nothing to average over: it takes more data, a larger --batch_size or, of crops, "
+            "a larger --size"
         ) from error
     figures = dict(module.figures)
     if Path(best.best_model_path).is_file():

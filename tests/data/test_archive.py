@@ -17,7 +17,7 @@ import pytest
 from numpy.lib import format as npy
 
 from logpose.data import archive
-from logpose.data.archive import read_archive
+from logpose.data.archive import printable, read_archive
 from logpose.structures import InputError
 
 RECONSTRUCT = np.empty(0).__reduce__()[0]
@@ -116,12 +116,54 @@ def test_an_array_of_arrays_is_a_list(tmp_path: Path) -> None:
 
 def test_what_is_in_two_places_is_read_once(tmp_path: Path) -> None:
     doubled: Any = FLOATS
-    for _ in range(10):
-        doubled = [doubled] * 10  # ten thousand million places, eleven lists
+    for _ in range(5):
+        doubled = [doubled] * 10  # a hundred thousand places, five lists
     np.savez(tmp_path / "a.npz", positions={"S1": FLOATS, "S2": FLOATS, "many": doubled})  # type: ignore[arg-type]
     found = read_archive(tmp_path / "a.npz")["positions"]
     assert found["S1"] is found["S2"]
     assert found["many"][0] is found["many"][9]
+
+
+def test_what_is_in_very_many_places_is_refused(tmp_path: Path) -> None:
+    many: Any = {"laugh": 1}
+    for _ in range(10):
+        many = (many,) * 5 + ([many] * 5,)
+    np.savez(tmp_path / "a.npz", positions={"S1": FLOATS, "many": many})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"a\.npz: holds more than 2,000,000 things, counting .* in each; refused"):
+        read_archive(tmp_path / "a.npz")
+
+
+def test_a_hundred_thousand_arrays_are_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", positions={"S1": [FLOATS] * 100_000})  # type: ignore[arg-type]
+    assert len(read_archive(tmp_path / "a.npz")["positions"]["S1"]) == 100_000
+
+
+def test_a_shape_is_not_told_in_full(tmp_path: Path) -> None:
+    shape = b"(" + b"K\x01" * 100_000 + b"t"
+    with pytest.raises(InputError, match="do not fill its shape") as refusal:
+        read_archive(pickled(tmp_path / "a.npz", b"\x80\x03" + array(shape, "f4", b"1234") + b"."))
+    assert len(str(refusal.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "key", ["\x1b[31mred", "two\nlines", "a" * 1001, "\u202eleft", 10**5000, -(2**65)], ids=range(6)
+)
+def test_names_that_cannot_be_shown(tmp_path: Path, key: Any) -> None:
+    np.savez(tmp_path / "a.npz", positions={"S1": {key: FLOATS}})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"holds a n(ame|umber) of more than (1,000 letters|64 bits).*; refused") as no:
+        read_archive(tmp_path / "a.npz")
+    assert str(no.value).isprintable()
+    if isinstance(key, str):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as target:
+            target.writestr(f"{key}.npy", b"")
+        with pytest.raises(InputError, match="holds a name of more than"):
+            read_archive(tmp_path / "a.npz")
+
+
+def test_what_is_foreign_is_shown_on_one_line() -> None:
+    assert printable("é\n\x1b[0m\u202e") == r"é\n\x1b[0m\u202e"
+    assert printable("a" * 2000, 5) == "aaaaa..."
+    assert len(printable([["x" * 10**6] * 1000] * 1000)) < 1100
 
 
 HOSTILE = {

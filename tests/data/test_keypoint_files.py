@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from logpose.data.keypoint_files import read_keypoints
+from logpose.data.lifting import KEPT
 from logpose.skeletons import COCO, H36M_LIFTING, HUMANEVA, MPII
 from logpose.structures import InputError
 
@@ -39,6 +40,12 @@ def annotations(folder: Path, rows: list[Any], images: Any = IMAGES, category: A
 def archive(folder: Path, **arrays: Any) -> Path:
     np.savez(folder / "found.npz", **arrays)
     return folder / "found.npz"
+
+
+def boxed(value: Any) -> np.ndarray:
+    """An array of one object, which its pickle holds as it is."""
+    (box := np.empty((), dtype=object))[()] = value
+    return box
 
 
 def expected(pose: np.ndarray = POSE) -> np.ndarray:
@@ -145,16 +152,50 @@ def test_what_is_wrong_with_annotations_is_named(tmp_path: Path) -> None:
 def test_archives_of_frames(tmp_path: Path) -> None:
     video = POSE + RNG.normal(0, 2, (6, 17, 2))
     file = archive(tmp_path, keypoints=video.astype(np.float32), size=np.array([480, 640]))
-    (sequence,) = read_keypoints(file, H36M_LIFTING).sequences
+    (sequence,) = read_keypoints(file, H36M_LIFTING, layout="model").sequences
     assert (sequence.name, sequence.size, len(sequence)) == ("keypoints", (480, 640), 6)
     np.testing.assert_allclose(sequence.keypoints, video, rtol=1e-6)
     (sequence,) = read_keypoints(file, H36M_LIFTING, layout="coco").sequences
     np.testing.assert_allclose(sequence.keypoints, np.stack([expected(pose) for pose in video]), rtol=1e-6)
     np.testing.assert_allclose(
-        read_keypoints(file, HUMANEVA).sequences[0].keypoints[:, 0], video[:, 11:13].mean(1), rtol=1e-6
+        read_keypoints(file, HUMANEVA, layout="coco").sequences[0].keypoints[:, 0], video[:, 11:13].mean(1), rtol=1e-6
     )
+    file = archive(tmp_path, keypoints=video[:, :15], size=np.array([[480.0], [640.0]]))
+    (sequence,) = read_keypoints(file, HUMANEVA).sequences
+    assert sequence.size == (480, 640)
+    np.testing.assert_allclose(sequence.keypoints, video[:, :15])
     without = archive(tmp_path, keypoints=video)
-    assert read_keypoints(without, H36M_LIFTING, (400, 600)).sequences[0].size == (400, 600)
+    assert read_keypoints(without, H36M_LIFTING, (400, 600), "model").sequences[0].size == (400, 600)
+
+
+def test_seventeen_joints_of_an_archive_may_be_two_data_sets_own(tmp_path: Path) -> None:
+    frames = archive(tmp_path, keypoints=POSE[None], size=np.array([480, 640]))
+    with pytest.raises(InputError, match="whose 17 joints it has: give --skeleton model or --skeleton coco"):
+        read_keypoints(frames, H36M_LIFTING)
+    with pytest.raises(InputError, match="whose 17 joints it has: give --skeleton coco or --skeleton h36m"):
+        read_keypoints(frames, HUMANEVA)
+    views = archive(tmp_path, positions_2d={"S1": {"Walk": [POSE[None]]}})
+    with pytest.raises(InputError, match="whose 17 joints it has: give --skeleton model or --skeleton coco"):
+        read_keypoints(views, H36M_LIFTING)
+    sides = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
+    metadata = {"num_joints": np.array([17, 17]), "keypoints_symmetry": sides}
+    views = archive(tmp_path, positions_2d={"S1": {"Walk": [POSE[None]]}}, metadata=metadata)
+    np.testing.assert_array_equal(read_keypoints(views, H36M_LIFTING).sequences[0].keypoints[0], POSE)
+    every = RNG.uniform(100, 900, (1, 32, 2))
+    views = archive(tmp_path, positions_2d={"S1": {"Walk": every[None]}})
+    (sequence,) = read_keypoints(views, H36M_LIFTING).sequences
+    np.testing.assert_array_equal(sequence.keypoints, every[:, list(KEPT)])
+
+
+def test_joints_that_were_not_found_are_missing(tmp_path: Path) -> None:
+    part, face = triplets(POSE), triplets(POSE)
+    part[3 * 15 : 3 * 16], face[3 * 3 : 3 * 4] = [0, 0, 0], [0, 0, 0]  # an ankle; an ear, which no one needs
+    file = written(tmp_path, [row(keypoints=part), row(keypoints=face)])
+    found = read_keypoints(file, H36M_LIFTING, (480, 640), "coco")
+    assert [sequence.name for sequence in found.sequences] == ["row 1"]
+    assert [str(problem).removeprefix(str(tmp_path)) for problem in found.problems] == [
+        "/found.json: row 0: a joint that the model needs is not found (left_ankle)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +208,15 @@ def test_archives_of_frames(tmp_path: Path) -> None:
         ({"keypoints": POSE[None]}, "give --picture HEIGHT WIDTH"),
         ({"keypoints": POSE[None], "size": np.array([480])}, "size is not a height and a width in pixels"),
         ({"keypoints": POSE[None], "size": np.array([480, 0.5])}, "size is not"),
+        ({"keypoints": POSE[None], "size": np.array([480, np.inf])}, "size is not"),
+        ({"keypoints": POSE[None], "size": boxed(["480", "640"])}, "size is not"),
+        ({"keypoints": POSE[None], "size": boxed([[480], [640, 1]])}, "size is not"),
+        ({"keypoints": POSE[None], "size": boxed("480 640")}, "size is not"),
+        ({"positions_2d": {"S1": {"Walk": np.array(3.0)}}}, "S1, Walk is no list of what each camera saw"),
+        ({"positions_2d": {"S1": {"Walk": np.zeros(9)}}}, "S1, Walk is no list of what each camera saw"),
+        ({"positions_2d": {"S1": {"Walk": np.zeros((10**15, 0, 17, 2))}}}, "S1, Walk is no list of what each"),
+        ({"positions_2d": {"S1": {"Walk": [POSE[None]]}}, "metadata": {"keypoints_symmetry": [[np.inf], [1]]}},
+         "keypoints_symmetry is not"),
         ({"positions_3d": POSE}, "has neither `keypoints` nor `positions_2d` to lift; it has positions_3d"),
         ({"positions_2d": POSE}, "positions_2d is no table"),
         ({"positions_2d": {"S1": {"Walk": 3}}}, "S1, Walk is no list of what each camera saw"),
@@ -175,7 +225,7 @@ def test_archives_of_frames(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_wrong_with_an_archive_is_named(tmp_path: Path, arrays: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told) as refused:
-        read_keypoints(archive(tmp_path, **arrays), H36M_LIFTING)
+        read_keypoints(archive(tmp_path, **arrays), H36M_LIFTING, layout="model")
     assert "found.npz" in str(refused.value)
 
 
@@ -190,7 +240,7 @@ def test_views_of_videopose3d(tmp_path: Path, lifting_files: tuple[Path, Path]) 
     assert not found.derived
     views = [np.tile(POSE, (4, 1, 1)), np.full((4, 17, 2), np.nan)]
     file = archive(tmp_path, positions_2d={"S1": {"Walk": views}})
-    found = read_keypoints(file, H36M_LIFTING)
+    found = read_keypoints(file, H36M_LIFTING, layout="model")
     assert [(s.name, s.size) for s in found.sequences] == [("S1, Walk, camera 0", (1000, 1000))]
     assert ["S1, Walk, camera 1" in problem.where for problem in found.problems] == [True]
 

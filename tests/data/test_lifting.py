@@ -24,6 +24,9 @@ def walk(frames: int, joints: int = 15, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     path = np.cumsum(rng.normal(0, 0.04, (frames, 1, 3)), axis=0) * [1, 1, 0.1] + [0, 0, 0.9]
     body = rng.uniform([-0.4, -0.4, -0.8], [0.4, 0.4, 0.8], (joints, 3)) + rng.normal(0, 0.1, (frames, joints, 3))
+    head, *ankles = {15: (14, 4, 7), 17: (10, 6, 3), 32: (15, 8, 3)}[joints]
+    body[:, head, 2] += 1.5 - body[:, head, 2].mean()
+    body[:, ankles, 2] -= 0.8
     return (path + body).astype(np.float32)
 
 
@@ -142,6 +145,19 @@ def test_cameras_are_placed_where_there_are_no_keypoints(tmp_path: Path) -> None
     assert (np.abs(poses.inputs) <= 1).all()
 
 
+def test_motion_that_lies_down(tmp_path: Path) -> None:
+    world, _ = tables()
+    fallen = {s: {a: x[..., [0, 2, 1]] * [1, 1, -1] for a, x in actions.items()} for s, actions in world.items()}
+    with pytest.raises(
+        InputError, match=r"data_3d_x.npz: the head is above the ankles along y in most frames, where z"
+    ):
+        LiftingPoses(written(tmp_path, fallen)[0])
+    with pytest.raises(InputError, match=r"the head is above the ankles along -z"):
+        LiftingPoses(written(tmp_path, {"S1": {"Walk": world["Train/P1"]["Walking 1 chunk0"] * [1, -1, -1]}})[0])
+    world["Train/P1"]["Box 1 chunk2"] = fallen["Train/P1"]["Box 1 chunk2"]
+    assert len(LiftingPoses(written(tmp_path, world)[0], cameras=1).sequences) == 4, "one who lies for a while"
+
+
 def test_places_depend_on_the_seed_and_the_sequence_only(tmp_path: Path) -> None:
     file = written(tmp_path, *tables())[0]
     everything = LiftingPoses(file, cameras=2)
@@ -197,6 +213,8 @@ WRONG: dict[tuple[str, str], tuple[Any, str]] = {
     ("space", "far"): (lambda x: x + np.float32(2e6), BOTH + r"joints 10 m from the root or 1e\+06 m off"),
     ("views", "none"): ([], UNSEEN),
     ("views", "number"): (3, UNSEEN),
+    ("views", "zero axes"): (np.array(3.0), UNSEEN),
+    ("views", "one axis"): (np.zeros(9), UNSEEN),
     ("views", "gone"): (None, UNSEEN),
 }
 """What becomes of Train/P2's second view, positions or views, and what is said of it."""
@@ -263,6 +281,13 @@ FILES: dict[str, tuple[Any, Any, Any, str]] = {
         r"left and right joints \[\[1\], \[2\]\]; those of 15",
     ),
     "no sides": (None, None, {"keypoints_symmetry": [LEFT, RIGHT[1:]]}, "has left and right joints"),
+    "endless sides": (
+        None,
+        None,
+        {"keypoints_symmetry": [list(range(10**5))] * 9},
+        r"has left and right joints \[\[0, 1, 2, 3, 4, 5, \.\.\.\], .{,200}; those of 15",
+    ),
+    "no number": (None, None, {"num_joints": np.arange(2), "keypoints_symmetry": [[np.inf], [1]]}, "right joints"),
     "odd sides": (None, None, {"keypoints_symmetry": "left"}, "has left and right joints left"),
 }
 

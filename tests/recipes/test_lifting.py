@@ -12,7 +12,7 @@ import torch
 
 from logpose.checkpoint import load, load_of_crops
 from logpose.lifting_evaluation import LiftingEvaluation
-from logpose.losses import L1Loss, L2Loss, RLELoss, UnscaledRLELoss
+from logpose.losses import L1Loss, L2Loss, RLELoss
 from logpose.models import LiftingModel
 from logpose.recipe import plain_fields
 from logpose.recipe_flags import parse_recipe
@@ -61,7 +61,8 @@ def small(file: Path, make=lifting.lifting_fc_rle, **changes) -> lifting.Lifting
         (lifting.lifting_martinez_l2, {}),
         (lifting.lifting_srnet_rle, {}),
         (lifting.lifting_srnet243_l1, {"filters": (3, 3)}),
-        (lifting.lifting_fc_rle, {"loss": UnscaledRLELoss}),
+        (lifting.lifting_fc_rle_unscaled, {}),
+        (lifting.lifting_fc_rle_paper, {}),
         (lifting.lifting_fc_rle, {"loss": partial(RLELoss, dim=3, convention="released")}),
     ],
 )
@@ -86,7 +87,8 @@ def test_it_trains_and_is_read_again(file: Path, tmp_path: Path, make, changes) 
 
 def test_it_learns(file: Path, tmp_path: Path) -> None:
     """Poses that it was shown are found again, far nearer than the mean pose is."""
-    recipe = small(file, val_subjects=("S1",), epochs=40, schedule="one_cycle", lr=5e-3, validate_every=40)
+    recipe = small(file, epochs=40, schedule="one_cycle", lr=5e-3, validate_every=40)
+    recipe = replace(recipe, people=lambda r, _: lifting.poses_of_file(r, "train"))
     run = fit(recipe, tmp_path)
     targets = recipe.people(recipe, "val").targets
     of_mean_pose = 1000 * np.linalg.norm(targets - targets.mean(axis=0), axis=-1).mean()
@@ -132,7 +134,7 @@ def test_its_fields_are_flags(file: Path) -> None:
     [
         ({"data": None}, "data_3d_NAME.npz"),
         ({"data": Path("nowhere/data_3d_x.npz")}, "nowhere"),
-        ({"train_subjects": ("S10",)}, "S10"),
+        ({"train_subjects": ("S10",)}, "S10.*--train_subjects"),
         ({"keypoints": Path("nowhere.npz")}, "nowhere.npz"),
     ],
 )
@@ -140,6 +142,28 @@ def test_wrong_data_are_refused(file: Path, changes, told) -> None:
     recipe = small(file, **changes)
     with pytest.raises(InputError, match=told):
         recipe.people(recipe, "train")
+
+
+def test_a_folder_is_no_file(file: Path) -> None:
+    recipe = small(file, data=file.parent)
+    with pytest.raises(InputError, match="is a folder"):
+        recipe.people(recipe, "train")
+
+
+def test_nobody_is_learned_from_and_measured_on(file: Path) -> None:
+    recipe = small(file, val_subjects=("S1", "S9"))
+    recipe.people(recipe, "train")
+    with pytest.raises(InputError, match="S1: to be learned from and to be measured on"):
+        recipe.people(recipe, "val")
+
+
+def test_a_mean_over_one_action_is_not_watched(file: Path) -> None:
+    recipe = small(file, watch="mpjpe_mean")
+    val = recipe.people(recipe, "val")
+    recipe.check_watch(val, recipe.loss())
+    val.groups = ["walking"] * len(val)
+    with pytest.raises(InputError, match="one action"):
+        recipe.check_watch(val, recipe.loss())
 
 
 @pytest.mark.parametrize(

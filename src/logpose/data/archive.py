@@ -12,19 +12,20 @@ from __future__ import annotations
 import math
 import pickletools
 import re
+import reprlib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 from numpy.lib import format as npy
 
 from logpose.structures import InputError
 
-__all__ = ["read_archive"]
+__all__ = ["of_cameras", "printable", "read_archive"]
 
 MOST_BYTES = 4 * 2**30
 """Uncompressed size of an archive; the 2-D poses of Human3.6M, 3.6 million of 17 joints, have half a gigabyte."""
@@ -32,6 +33,12 @@ MOST_STEPS = 5_000_000
 """Instructions of one pickle; Human3.6M's takes some forty for each of its 840 arrays."""
 DEEPEST = 16
 """Containers within containers; the data sets need three."""
+MOST_PLACES = 2_000_000
+"""Places of the whole tree, where what is shared counts as often as it is met; Human3.6M's has some thousand."""
+MOST_CAMERAS = 1000
+"""Views of one sequence."""
+LONGEST = 1000
+"""Letters of a name."""
 
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 """Of each version of the `.npy` format that arrays of numbers come in."""
@@ -76,6 +83,19 @@ class _Array:
     value: Any = None
 
 
+def printable(value: Any, most: int = LONGEST) -> str:
+    """Something foreign for a message: on one line, of letters that a terminal shows as they are, and not long."""
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:most])
+    return shown if len(text) <= most else f"{shown}..."
+
+
+def of_cameras(views: Any) -> TypeGuard[Sequence[Any] | np.ndarray]:
+    """Whether this is a list of what each camera saw, or an array of as many views; not what each view is."""
+    array = isinstance(views, np.ndarray) and views.ndim == 4 and len(views) <= MOST_CAMERAS
+    return array or isinstance(views, list | tuple)
+
+
 def read_archive(file: Path) -> dict[str, Any]:
     """The arrays of an `.npz` file by name, without running the pickles in it.
 
@@ -84,7 +104,8 @@ def read_archive(file: Path) -> dict[str, Any]:
 
     Returns:
         Of an array of numbers that array; of a pickled object the object: dictionaries, lists and tuples of text,
-        numbers and arrays of numbers, in this machine's byte order. Arrays of objects come as lists.
+        numbers and arrays of numbers, in this machine's byte order. Arrays of objects come as lists. Keys are numbers
+        and printable text of `LONGEST` letters at most. The tree has no more than `MOST_PLACES` places.
 
     Raises:
         InputError: if the file is missing or damaged, holds anything else, or is larger than `MOST_BYTES`.
@@ -95,13 +116,15 @@ def read_archive(file: Path) -> dict[str, Any]:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
             _check_size(sum(entry.file_size for entry in entries))
-            return {entry.filename.removesuffix(".npy"): _entry(archive, entry) for entry in entries}
+            names = [entry.filename.removesuffix(".npy") for entry in entries]
+            _check_keys(names)
+            return {name: _entry(archive, entry) for name, entry in zip(names, entries, strict=True)}
     except _Foreign as foreign:
-        raise InputError(f"{file}: holds {foreign}; refused") from foreign
+        raise InputError(f"{file}: holds {printable(str(foreign))}; refused") from foreign
     except zipfile.BadZipFile as error:
-        raise InputError(f"{file}: not a NumPy archive (.npz), or a damaged one ({error})") from error
+        raise InputError(f"{file}: not a NumPy archive (.npz), or a damaged one ({printable(str(error))})") from error
     except Exception as error:  # whatever is wrong in a hostile file, its readers may fail in any way
-        told = " ".join(str(error).split())
+        told = printable(" ".join(str(error)[:LONGEST].split()))
         raise InputError(f"{file}: a damaged NumPy archive ({type(error).__name__}: {told})") from error
 
 
@@ -120,7 +143,7 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
         shape, fortran, dtype = header(stream)
         content = stream.read()  # no more than the archive's directory says, so no more than MOST_BYTES
     if dtype.kind == "O":
-        return _plain(_unpickled(content), (), {})
+        return _plain(_unpickled(content), (), {})[0]
     if dtype.kind not in "biuf":
         _refuse(f"{entry.filename}, an array of {dtype}")
     return _numbers(dtype, shape, content, "F" if fortran else "C")
@@ -209,9 +232,19 @@ def _within(container: Any, kind: type) -> Any:
 def _items(values: list[Any]) -> Iterable[tuple[Any, Any]]:
     """Keys and values; only text and numbers are keys, so that nothing deep is ever hashed."""
     keys = values[::2]
-    for wrong in (key for key in keys if not isinstance(key, str | int | float)):
-        _refuse(f"{_described(wrong)} as a key")
+    _check_keys(keys)
     return zip(keys, values[1::2], strict=True)
+
+
+def _check_keys(keys: Iterable[Any]) -> None:
+    """Keys end up in messages: text of letters that can be shown, not long, and numbers of few digits."""
+    for key in keys:
+        if not isinstance(key, str | int | float):
+            _refuse(f"{_described(key)} as a key")
+        if isinstance(key, str) and not (len(key) <= LONGEST and key.isprintable()):
+            raise _Foreign(f"a name of more than {LONGEST:,} letters, or of some that cannot be shown: {key[:50]!a}")
+        if isinstance(key, int) and key.bit_length() > 64:
+            raise _Foreign("a number of more than 64 bits as a key")
 
 
 def _named(module: Any, name: Any) -> _Named:
@@ -272,13 +305,13 @@ def _numbers(dtype: np.dtype[Any], shape: tuple[Any, ...], content: bytes | byte
     """An array from its bytes, if there are as many as its shape needs."""
     sane = len(shape) <= DEEPEST and all(type(side) is int and side >= 0 for side in shape)
     if not sane or math.prod(shape) * dtype.itemsize != len(content):
-        raise ValueError(f"an array's {len(content)} bytes do not fill its shape {shape} of {dtype}")
+        raise ValueError(f"an array's {len(content)} bytes do not fill its shape {reprlib.repr(shape)} of {dtype}")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if order == "F" else "C")
     return array.astype(dtype.newbyteorder("="))  # a copy: its own memory, this machine's byte order
 
 
-def _plain(value: Any, above: tuple[int, ...], done: dict[int, Any]) -> Any:
-    """The same tree of dictionaries, lists and tuples with the arrays in their places.
+def _plain(value: Any, above: tuple[int, ...], done: dict[int, tuple[Any, int]]) -> tuple[Any, int]:
+    """The same tree of dictionaries, lists and tuples with the arrays in their places, and how many places it has.
 
     Args:
         value: what the pickle built.
@@ -286,20 +319,26 @@ def _plain(value: Any, above: tuple[int, ...], done: dict[int, Any]) -> Any:
         done: by identity, so that a container that is in many places is looked at once.
     """
     if isinstance(value, str | int | float | np.ndarray):
-        return value
+        return value, 1
     key = id(value)
     if key in done:
         return done[key]
     if key in above or len(above) > DEEPEST:
         raise _Foreign(f"containers that hold themselves, or more than {DEEPEST} within one another")
     inside = (*above, key)
-    if isinstance(value, dict):
-        plain: Any = {name: _plain(held, inside, done) for name, held in value.items()}
-    elif isinstance(value, list | tuple):
-        plain = type(value)(_plain(held, inside, done) for held in value)
+    if isinstance(value, dict | list | tuple):
+        held = [_plain(each, inside, done) for each in (value.values() if isinstance(value, dict) else value)]
+        places = 1 + sum(count for _, count in held)
+        plain: Any = [each for each, _ in held]
+        if isinstance(value, dict):
+            plain = dict(zip(value, plain, strict=True))
+        elif isinstance(value, tuple):
+            plain = tuple(plain)
     elif isinstance(value, _Array) and value.value is not None:
-        plain = _plain(value.value, inside, done)
+        plain, places = _plain(value.value, inside, done)
     else:
         _refuse(f"{_described(value)} by itself")
-    done[key] = plain
-    return plain
+    if places > MOST_PLACES:
+        raise _Foreign(f"more than {MOST_PLACES:,} things, counting what is in many places in each")
+    done[key] = plain, places
+    return plain, places

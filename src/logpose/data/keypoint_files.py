@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.archive import read_archive
+from logpose.data.archive import of_cameras, printable, read_archive
 from logpose.data.coco import FARTHEST, Problem, read_json, whole
 from logpose.data.lifting import KEPT, PICTURES
 from logpose.data.stand_ins import derived_joints
@@ -27,6 +27,8 @@ Layout = Literal["model", "coco", "mpii", "lsp", "h36m", "humaneva"]
 """Whose joints a file has that does not name them: the model's, or those of a data set."""
 
 LAYOUTS = {"coco": (COCO,), "mpii": (MPII,), "lsp": (LSP,), "h36m": (H36M_LIFTING, H36M), "humaneva": (HUMANEVA,)}
+RESULTS, ARCHIVES = (COCO, MPII, LSP), (COCO, H36M_LIFTING, HUMANEVA, MPII, LSP)
+"""Whose joints, besides the model's, lists of results may have, and archives."""
 LEAST = 10.0
 """Pixels: where all keypoints lie closer to the picture's corner, they are no pixels but shares of its sides."""
 
@@ -79,7 +81,7 @@ def read_keypoints(
         skeleton: the model's.
         picture: (H, W) of the pictures, where the file does not say it. Human3.6M's and HumanEva's are known.
         layout: whose joints they are, where the file does not name them. Else their number tells, and in VideoPose3D's
-            files which of them are left and right; an archive of as many joints as the model's has the model's.
+            files which of them are left and right.
 
     Raises:
         InputError: if it is no such file, a row is malformed, joints are missing, or the size of a picture is unknown.
@@ -136,28 +138,31 @@ class _Joints:
         return np.stack([keypoints[:, list(way)].mean(axis=1) for way in self.ways], axis=1)
 
 
-def _layout(wanted: _Wanted, count: int, pairs: Iterable[Sequence[int]] | None, certain: bool) -> Skeleton:
+def _layout(
+    wanted: _Wanted, count: int, known: Iterable[Skeleton], pairs: Iterable[Sequence[int]] | None = None
+) -> Skeleton:
     """Whose joints these are.
 
     Args:
         wanted: tells the model's, and what the user said.
         count: of the joints in the file.
+        known: whose they may be unless the user said, besides the model's.
         pairs: those that mirror each other, if the file tells.
-        certain: whether the model's joints are meant where their number fits.
     """
-    known: list[Skeleton] = [wanted.skeleton, COCO, MPII, LSP]
+    known = [wanted.skeleton, *known]
     if wanted.layout is not None:
         known = [wanted.skeleton] if wanted.layout == "model" else list(LAYOUTS[wanted.layout])
     fitting = {skeleton.joints: skeleton for skeleton in known if len(skeleton) == count}
     if pairs is not None:
         told = {frozenset(pair) for pair in pairs}
         fitting = {k: s for k, s in fitting.items() if {frozenset(pair) for pair in s.pairs} == told}
-    if len(fitting) == 1 or (certain and wanted.skeleton.joints in fitting):
+    if len(fitting) == 1:
         return next(iter(fitting.values()))
     if fitting:
-        raise InputError(
-            f"{wanted.file}: does not say whose {count} joints it has: give --skeleton model or --skeleton coco"
-        )
+        named = {skeleton.joints: name for name, skeletons in LAYOUTS.items() for skeleton in skeletons}
+        named[wanted.skeleton.joints] = "model"
+        choice = " or ".join(f"--skeleton {named[joints]}" for joints in fitting)
+        raise InputError(f"{wanted.file}: does not say whose {count} joints it has: give {choice}")
     if wanted.layout is not None:
         raise InputError(f"{wanted.file}: {count} joints, which are not those of --skeleton {wanted.layout}")
     raise InputError(f"{wanted.file}: {count} joints, by which neither the model's nor COCO's can be told")
@@ -192,7 +197,10 @@ def _of_json(wanted: _Wanted) -> KeypointFile:
 def _rows(
     wanted: _Wanted, rows: Sequence[Any], source: Skeleton | None, images: Mapping[Any, Mapping[str, Any]]
 ) -> KeypointFile:
-    """Each row's pose; of annotations, which have a `source` that names their joints, 0 marks what is not labelled."""
+    """Each row's pose; 0 marks joints that are not labelled in annotations, which have a `source` that names them.
+
+    In results 0, 0, 0 marks those that were not found; a score of 0 alone does not.
+    """
     kind = "row" if source is None else "annotation"
     joints = None if source is None else _Joints(wanted, source)
     sequences: list[KeypointSequence] = []
@@ -207,11 +215,12 @@ def _rows(
             continue
         triplets = _triplets(where, row.get("keypoints"), None if joints is None else len(joints.source))
         if joints is None:
-            joints = _Joints(wanted, _layout(wanted, len(triplets), None, certain=False))
-        unlabelled = [j for j in joints.used if source is not None and triplets[j, 2] == 0]
-        if unlabelled:
-            told = joints.source.joints[unlabelled[0]]
-            problems.append(Problem(where, "a joint that the model needs is not labelled", told))
+            joints = _Joints(wanted, _layout(wanted, len(triplets), RESULTS))
+        missing = [j for j in joints.used if not triplets[j, 2 if source else 0 :].any()]
+        if missing:
+            told = printable(joints.source.joints[missing[0]])
+            told_as = "labelled" if source else "found"
+            problems.append(Problem(where, f"a joint that the model needs is not {told_as}", told))
             continue
         used = triplets[joints.used, :2]
         if not np.isfinite(used).all() or np.abs(used).max() > FARTHEST:
@@ -266,18 +275,25 @@ def _of_archive(wanted: _Wanted) -> KeypointFile:
         return _of_views(wanted, content)
     array = content.get("keypoints")
     if array is None:
-        there = ", ".join(content) or "nothing"
+        there = printable(", ".join(content)) or "nothing"
         raise InputError(f"{wanted.file}: has neither `keypoints` nor `positions_2d` to lift; it has {there}")
     if fault := _fault(array):
         raise InputError(f"{wanted.file}: keypoints {fault}")
-    joints = _Joints(wanted, _layout(wanted, array.shape[1], None, certain=True))
-    size = np.asarray(content.get("size", wanted.picture or ())).reshape(-1)
-    if len(size) == 0:
-        _picture(wanted)
-    if len(size) != 2 or not all(1 <= side < FARTHEST and side == int(side) for side in size.tolist()):
+    joints = _Joints(wanted, _layout(wanted, array.shape[1], ARCHIVES))
+    size = _sides(content["size"]) if "size" in content else _picture(wanted)
+    if size is None:
         raise InputError(f"{wanted.file}: size is not a height and a width in pixels")
     pose = joints(array.astype(np.float64))
-    return KeypointFile([KeypointSequence("keypoints", pose, (int(size[0]), int(size[1])))], [], joints.derived)
+    return KeypointFile([KeypointSequence("keypoints", pose, size)], [], joints.derived)
+
+
+def _sides(value: Any) -> tuple[int, int] | None:
+    """(H, W) of an array or list of two numbers of pixels."""
+    if isinstance(value, np.ndarray):
+        value = value.reshape(-1).tolist() if value.size == 2 else ()
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    return _size(*(int(side) if isinstance(side, float) and side.is_integer() else side for side in value))
 
 
 def _of_views(wanted: _Wanted, content: Mapping[str, Any]) -> KeypointFile:
@@ -294,12 +310,13 @@ def _of_views(wanted: _Wanted, content: Mapping[str, Any]) -> KeypointFile:
             continue
         array = view[:, KEPT] if view.shape[1] == 32 else view
         count = array.shape[1]
-        if count not in joints:
-            pairs = None if view.shape[1] == 32 else _pairs(wanted.file, metadata)
-            joints[count] = _Joints(wanted, _layout(wanted, count, pairs, certain=True))
-        usual = PICTURES[count] if joints[count].source.joints in (H36M_LIFTING.joints, HUMANEVA.joints) else None
+        if (there := view.shape[1]) not in joints:
+            known = (H36M_LIFTING,) if there == 32 else ARCHIVES
+            pairs = H36M_LIFTING.pairs if there == 32 else _pairs(wanted.file, metadata)
+            joints[there] = _Joints(wanted, _layout(wanted, count, known, pairs))
+        usual = PICTURES[count] if joints[there].source.joints in (H36M_LIFTING.joints, HUMANEVA.joints) else None
         size = _video_size(videos, subject) or _picture(wanted, usual)
-        sequences.append(KeypointSequence(name, joints[count](array.astype(np.float64)), size))
+        sequences.append(KeypointSequence(name, joints[there](array.astype(np.float64)), size))
     derived = {name: way for each in joints.values() for name, way in each.derived.items()}
     return KeypointFile(sequences, problems, derived)
 
@@ -310,7 +327,7 @@ def _views(file: Path, table: Any) -> Iterator[tuple[str, str, Any]]:
         raise InputError(f"{file}: positions_2d is no table of subjects and their actions, as VideoPose3D's")
     for subject, actions in table.items():
         for action, views in actions.items():
-            if not isinstance(views, list | tuple | np.ndarray):
+            if not of_cameras(views):
                 raise InputError(f"{file}: {subject}, {action} is no list of what each camera saw")
             for camera, view in enumerate(views):
                 yield f"{subject}, {action}, camera {camera}", str(subject), view
@@ -323,7 +340,7 @@ def _pairs(file: Path, metadata: Mapping[str, Any]) -> list[tuple[int, int]] | N
     try:
         left, right = metadata["keypoints_symmetry"]
         return list(zip(map(int, left), map(int, right), strict=True))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{file}: keypoints_symmetry is not a list of left and one of right joints") from error
 
 

@@ -20,9 +20,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from logpose.cameras import FARTHEST_MEDIAN, PICTURE, Camera, placed_around, recovered, reprojection_errors
-from logpose.data.archive import read_archive
-from logpose.data.coco import FARTHEST, Problem
+from logpose.cameras import (
+    FARTHEST_MEDIAN,
+    PICTURE,
+    Camera,
+    check_upright,
+    placed_around,
+    recovered,
+    reprojection_errors,
+)
+from logpose.data.archive import of_cameras, printable, read_archive
+from logpose.data.coco import FARTHEST, Problem, whole
 from logpose.skeletons import H36M_LIFTING, HUMANEVA, Skeleton
 from logpose.structures import InputError
 
@@ -162,8 +170,7 @@ class LiftingPoses:
         self.targets = np.concatenate([relative(sequence.positions, root) for sequence in self.sequences])
         self.sequence = np.repeat(np.arange(len(lengths)), lengths)
         self._first = np.cumsum([0, *lengths])
-        groups = [action_group(sequence.action) for sequence in self.sequences]
-        self.groups = [groups[i] for i in self.sequence]
+        self.groups = [group for s in self.sequences for group in [action_group(s.action)] * len(s)]
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -186,11 +193,16 @@ class LiftingPoses:
 
     def _placed(self, world: dict[str, dict[str, Any]], joints: int, cameras: int, seed: int) -> Iterator[PoseSequence]:
         """The chosen sequences as cameras see them that are placed around each."""
+        right: list[tuple[str, str, np.ndarray]] = []
         for subject, action, found in _sequences(world, self.subjects):
             positions = _checked(f"{self.file}: {subject}, {action}", found, joints, 3)
             if isinstance(positions, Problem):
                 self.problems.append(positions)
-                continue
+            else:
+                right.append((subject, action, positions))
+        head, *ankles = map(self.skeleton.joints.index, ("head", "l_ankle", "r_ankle"))
+        check_upright(str(self.file), [body for *_, body in right], head, ankles)
+        for subject, action, positions in right:
             rng = np.random.default_rng((seed, zlib.crc32(f"{subject}/{action}".encode())))
             for i, camera in enumerate(placed_around(positions, cameras, rng)):
                 take = _Take(subject, action, i, positions, camera.project(camera.to_camera(positions)))
@@ -220,9 +232,8 @@ class LiftingPoses:
                 yield _sequence(take, camera, size)
             else:
                 kind = "keypoints that are not where the camera shows the positions"
-                detail = f"{median:.1f} px off in the median"
                 where = f"{file}: {take.subject}, {take.action}, camera {take.camera}"
-                self.problems.append(Problem(where, kind, detail))
+                self.problems.append(Problem(where, kind, f"{median:.1f} px off in the median"))
 
     def _takes(
         self,
@@ -240,7 +251,7 @@ class LiftingPoses:
             if isinstance(positions, Problem):
                 problems.append((subject, positions))
                 continue
-            if not isinstance(views, list | tuple | np.ndarray) or not len(views):
+            if not of_cameras(views) or not len(views):
                 problems.append((subject, Problem(f"{file}: {subject}, {action}", "no keypoints of this sequence")))
                 continue
             for i, view in enumerate(views):
@@ -295,7 +306,7 @@ def _table(file: Path, content: dict[str, Any], name: str) -> dict[str, dict[str
     """Subjects and their actions."""
     table = content.get(name)
     if not isinstance(table, dict) or not table or not all(isinstance(actions, dict) for actions in table.values()):
-        there = ", ".join(content) or "nothing"
+        there = printable(", ".join(content)) or "nothing"
         raise InputError(f"{file}: has no table {name} of subjects and their actions, as VideoPose3D's; it has {there}")
     return {str(subject): {str(action): held for action, held in table[subject].items()} for subject in table}
 
@@ -313,7 +324,7 @@ def _chosen(file: Path, there: list[str], wanted: Sequence[str] | None) -> list[
         if name not in parts:
             near = difflib.get_close_matches(name, parts, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"{file}: there is no subject {name!r} among {', '.join(there)}{hint}")
+            raise InputError(f"{file}: there is no subject {name!r} among {printable(', '.join(there))}{hint}")
     return [subject for subject in there if subject in wanted or subject.partition("/")[0] in wanted]
 
 
@@ -351,17 +362,21 @@ def _checked(where: str, found: Any, joints: int, dim: int, frames: int | None =
 
 def _check_symmetry(file: Path, metadata: Any, skeleton: Skeleton) -> None:
     """What the file says of left and right joints must be what the skeleton says."""
-    if not isinstance(metadata, dict) or metadata.get("num_joints") == 32 or "keypoints_symmetry" not in metadata:
+    if (
+        not isinstance(metadata, dict)
+        or whole(metadata.get("num_joints")) == 32
+        or "keypoints_symmetry" not in metadata
+    ):
         return
     named = [(a, b) if skeleton.joints[a].startswith("l_") else (b, a) for a, b in skeleton.pairs]
     try:
         left, right = metadata["keypoints_symmetry"]
         right_order = sorted(zip(map(int, left), map(int, right), strict=True)) == sorted(named)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         right_order = False
     if not right_order:
         wanted = [list(side) for side in zip(*named, strict=True)]
-        told = f"{metadata['keypoints_symmetry']}"[:200]
+        told = printable(metadata["keypoints_symmetry"], 200)
         raise InputError(f"{file}: has left and right joints {told}; those of {len(skeleton)} joints must be {wanted}")
 
 

@@ -245,6 +245,9 @@ class SRNet(nn.Module):
         filters: frames that become one, layer by layer: (1, 1, 1) sees one frame, (3, 3, 3, 3, 3) sees 243.
         width: of the hidden layers.
         dropout: share of features left out in training.
+
+    Raises:
+        InputError: if the layers are too narrow to be split.
     """
 
     def __init__(
@@ -261,6 +264,8 @@ class SRNet(nn.Module):
         self.joints = max(joint for part in self.parts for joint in part) + 1
         inputs = [2 * len(part) for part in self.parts]
         hidden = _shares(width, inputs)
+        if min(hidden) < 1:
+            raise InputError(f"a width of {width} leaves some of SRNet's groups without a channel")
         # One more than is used, as in the published network: 64 numbers for 21 joints.
         last = _shares(3 * outputs * sum(map(len, self.parts)) + 1, inputs)
         self.expand = _settled(_Split(inputs, hidden, filters[0]), dropout)
@@ -330,7 +335,7 @@ class LiftingModel(KeypointModel):
         mu = found[:, 0].masked_fill(self.at_root, 0)
         if not self.predicts_sigma:
             sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma, sigma.mean(dim=-1), self.law)
+            return Prediction(mu, sigma.masked_fill(self.at_root, SIGMA_FLOOR), sigma.mean(dim=-1), self.law)
         sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * found[:, 1].sigmoid().masked_fill(self.at_root, 0)
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
 

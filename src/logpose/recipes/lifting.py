@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from logpose.data.lifting import LiftingPoses, open_poses
 from logpose.data.windows import Poses, WindowBatch, Windows, window_loader
 from logpose.lifting_evaluation import LiftingEvaluation
-from logpose.losses import L1Loss, L2Loss, LikelihoodLoss, PoseLoss, RLELoss
+from logpose.losses import L1Loss, L2Loss, LikelihoodLoss, PoseLoss, RLELoss, UnscaledRLELoss
 from logpose.models import LiftingModel
 from logpose.recipe import TrainingRecipe
 from logpose.skeletons import Skeleton
@@ -27,6 +27,8 @@ __all__ = [
     "LiftingRecipe",
     "lifting_fc_l1",
     "lifting_fc_rle",
+    "lifting_fc_rle_paper",
+    "lifting_fc_rle_unscaled",
     "lifting_martinez_l2",
     "lifting_srnet243_l1",
     "lifting_srnet243_rle",
@@ -43,8 +45,21 @@ def poses_of_file(recipe: LiftingRecipe, part: str) -> LiftingPoses:
     """
     if recipe.data is None:
         raise InputError("this recipe learns from poses in space: say which with --data data_3d_NAME.npz")
+    if recipe.data.is_dir():
+        raise InputError(f"{recipe.data}: is a folder; say which data_3d_NAME.npz in it")
     subjects = recipe.train_subjects if part == "train" else recipe.val_subjects
-    return open_poses(recipe.data, recipe.keypoints, subjects, recipe.picture, recipe.cameras, recipe.camera_seed)
+    try:
+        poses = open_poses(recipe.data, recipe.keypoints, subjects, recipe.picture, recipe.cameras, recipe.camera_seed)
+    except InputError as error:
+        if "no subject" not in str(error):
+            raise
+        raise InputError(f"{error} (they are chosen by --train_subjects and --val_subjects)") from error
+    twice = {name for name in poses.subjects if {name, name.partition("/")[0]} & {*recipe.train_subjects}}
+    if part == "val" and twice:
+        raise InputError(
+            f"{', '.join(sorted(twice))}: to be learned from and to be measured on; subjects must be apart"
+        )
+    return poses
 
 
 def rle_in_space() -> RLELoss:
@@ -135,6 +150,12 @@ class LiftingRecipe(TrainingRecipe):
             processes=processes,
         )  # fmt: skip
 
+    def check_watch(self, val: Poses, loss: PoseLoss) -> None:
+        """As of any recipe; a mean over actions needs several."""
+        super().check_watch(val, loss)
+        if self.watch == "mpjpe_mean" and len(set(val.groups)) < 2:
+            raise InputError(f"the validation data have one action, {val.groups[0]}: --watch mpjpe instead of its mean")
+
     def evaluation(self, data: Poses, model: LiftingModel, loss: LikelihoodLoss | None) -> LiftingEvaluation:
         """Errors in millimetres, plain and after the best similarity."""
         return LiftingEvaluation(data, model, loss)
@@ -148,6 +169,16 @@ def lifting_fc_rle() -> LiftingRecipe:
 def lifting_fc_l1() -> LiftingRecipe:
     """The fully connected baseline by L1 (Table 9)."""
     return replace(lifting_fc_rle(), loss=partial(L1Loss, dim=3))
+
+
+def lifting_fc_rle_paper() -> LiftingRecipe:
+    """The fully connected baseline by Eq. 8 as the paper has it, without s."""
+    return replace(lifting_fc_rle(), loss=partial(RLELoss, dim=3, convention="paper"))
+
+
+def lifting_fc_rle_unscaled() -> LiftingRecipe:
+    """The fully connected baseline by RLE whose L1 is not divided by sigma, as SRNet's code has it left over."""
+    return replace(lifting_fc_rle(), loss=UnscaledRLELoss)
 
 
 def lifting_srnet_rle() -> LiftingRecipe:

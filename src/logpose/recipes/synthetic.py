@@ -15,7 +15,7 @@ from logpose.structures import InputError
 __all__ = ["synthetic_3d_l1", "synthetic_3d_rle", "synthetic_resnet18_l1", "synthetic_resnet18_rle"]
 
 TRAIN, VAL = 1800, 400  # people
-TRAIN_IN_SPACE = 1800  # of whom depth is known, and as many beside of whom it is not
+TRAIN_IN_SPACE = 1200  # of whom depth is known, and as many beside of whom it is not
 
 
 def drawn_people(count: int, seed: int, noise: LabelNoise | None, depth: bool = False) -> InMemory:

@@ -2,10 +2,11 @@
 
     python benchmarks/lsp_losses.py --data PATH/TO/lspet
 
-The recipe is `lsp_resnet18_rle`: all people but the last 1,000 to learn from, those to be measured on. A run's figures
-go to `benchmarks/figures/lsp_losses.json` as soon as it is finished, and a run that is there is not made again, so the
-table grows over days; one that was broken off goes on. Each run's folder keeps its checkpoint and the `config.yaml`
-that makes it again.
+The recipe is `lsp_resnet18_rle`, for half its epochs: all people but the last 1,000 to learn from, those to be measured
+on. Two systems are also trained for all its epochs, to tell what they would bring the others. A run's figures go to
+`benchmarks/figures/lsp_losses.json` as soon as it is finished, and a run that is there is not made again, so the table
+grows over days, and one that was broken off goes on. Each run's folder keeps its checkpoint and the `config.yaml` that
+makes it again.
 
     pck_torso@t     share of joints nearer than t of the torso (shoulder to opposite hip), person-centric
     error           mean distance of a joint from its label, pixels
@@ -49,9 +50,11 @@ def by(loss: Callable[[], Any]) -> Callable[[], Recipe]:
     return lambda: replace(lsp_resnet18_rle(), loss=loss)
 
 
-def with_half(recipe: Recipe) -> Recipe:
-    """Of a recipe of two stages: as many epochs in both together as the others have."""
-    return replace(recipe, epochs=round(recipe.epochs * 270 / (270 + 140)))
+def for_share(make: Callable[[], Recipe], share: float) -> Recipe:
+    """The recipe for a share of its epochs; one of two stages has as many in both together as the others have."""
+    recipe = make()
+    both = 1 if recipe.first is None else 270 / (270 + 140)
+    return replace(recipe, epochs=round(share * both * recipe.epochs))
 
 
 # Those of which several seeds matter most come first.
@@ -60,7 +63,7 @@ SYSTEMS: dict[str, Callable[[], Recipe]] = {
     "RLE normalized": lsp_resnet18_rle,
     "heatmap": lsp_resnet18_heatmap,
     "RLE paper": by(partial(RLELoss, convention="paper")),
-    "RLE, heatmaps first": lambda: with_half(lsp_resnet18_rle_heatmaps_first()),
+    "RLE, heatmaps first": lsp_resnet18_rle_heatmaps_first,
     "Integral": lsp_resnet18_integral,
     "Laplace": by(Laplace),
     "RLE released": by(partial(RLELoss, convention="released")),
@@ -68,6 +71,9 @@ SYSTEMS: dict[str, Callable[[], Recipe]] = {
     "DLE": by(partial(RLELoss, mode="dle")),
     "L2": by(L2Loss),
 }
+LONGER = {f"{name}, twice as long": SYSTEMS[name] for name in ("L1", "RLE normalized")}
+SHARES = dict.fromkeys(SYSTEMS, 0.5) | dict.fromkeys(LONGER, 1.0)
+SYSTEMS |= LONGER
 SHOWN = ("pck_torso@0.2", "pck_torso@0.1", "error_px", "nll", "confidence_oks", "sigma_rank", "coverage@0.9")
 KEPT_SHARES = tuple(i / 20 for i in range(20, 0, -1))
 FIGURES = Path(__file__).parent / "figures" / "lsp_losses.json"
@@ -136,7 +142,8 @@ def main() -> None:
 
     for seed in range(given.seeds):
         for name in given.systems:
-            runs.add(name, seed, partial(measure, replace(SYSTEMS[name](), data=given.data, seed=seed)))
+            recipe = for_share(SYSTEMS[name], SHARES[name])
+            runs.add(name, seed, partial(measure, replace(recipe, data=given.data, seed=seed)))
     (given.out / "table.md").write_text(runs.table("system") + "\n")
     picture(runs.figures, given.out / "lsp_losses.png")
     print(runs.table("system"))

@@ -148,7 +148,7 @@ def _with_poses(image: Image, poses: Poses) -> Image:
         return drawn
     return beside(
         drawn, poses.skeleton, poses.joints_mm, poses.radius * poses.sigma_mm,
-        f"in the camera's frame; {REGION_OF_PHOTO}",
+        f"in the camera's frame\n{REGION_OF_PHOTO}",
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pycocotools import coco as reference
 from pycocotools.cocoeval import COCOeval
 
+from logpose.metrics import oks as oks_module
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
 from logpose.skeletons import COCO
 
@@ -113,6 +114,34 @@ def test_oks_is_one_only_at_the_truth_and_falls_with_distance(seed: int) -> None
 
 
 # Average precision
+
+
+@pytest.mark.parametrize("per_image", [1, 3, 30])
+def test_all_pairs_are_compared_as_pycocotools_does(monkeypatch: pytest.MonkeyPatch, per_image: int) -> None:
+    monkeypatch.setattr("logpose.metrics.oks.PAIRS", 50)  # in several parts
+    truth, visible, boxes, area = people(7)
+    visible[[0, 5, 11]] = 0  # known by a box only
+    ids = [10 + i // per_image for i in range(len(truth))]
+    content = coco_ground_truth(truth, visible, boxes, area, ids)
+    content["images"].append({"id": 5})
+    content["annotations"][12]["iscrowd"] = 1
+    results = [row for row in found(truth, area, ids, 3) if row["image_id"] != 11]  # nobody found there
+    results[0]["score"] = results[1]["score"]
+    seen: dict[tuple[int, int], np.ndarray] = {}
+    plain = oks_module._AtOnce.__call__
+    monkeypatch.setattr(
+        oks_module._AtOnce, "__call__", lambda self, *at: seen.setdefault(tuple(map(int, at)), plain(self, *at))
+    )
+    coco_ap(content, results, SIGMAS)
+    theirs = pycocotools(content, results, SIGMAS).ious
+    compared = 0
+    for place, block in theirs.items():
+        if len(block):
+            np.testing.assert_allclose(seen[place], block, atol=1e-12)
+            compared += block.size
+        else:
+            assert seen.get(place, np.empty(0)).size == 0
+    assert compared > 20
 
 
 @pytest.mark.parametrize("seed", range(3))

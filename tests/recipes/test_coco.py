@@ -29,6 +29,7 @@ def test_the_losses_are_what_the_names_say():
     assert all(type(losses[name]) is kind for name, kind in plain.items())
     assert isinstance(losses.pop("heatmap"), HeatmapLoss)
     assert isinstance(losses["integral"], L1Loss)
+    assert isinstance(losses["integral_sigmoid"], L1Loss)
     assert isinstance(losses["l1_auxiliary"].density, L1Loss)
     losses = {name: loss.density for name, loss in losses.items() if isinstance(loss.density, RLELoss)}
     described = {name: (loss.convention, loss.mode, loss.base) for name, loss in losses.items()}
@@ -68,6 +69,13 @@ def test_the_starred_rows_begin_with_heatmaps():
         assert (first.size, first.backbone, first.loss) == (recipe.size, recipe.backbone, HeatmapLoss)
         assert recipe.first(replace(recipe, epochs=1)).epochs == 1
         assert (first.watch, recipe.first(replace(recipe, watch="nll")).watch) == ("ap", "error_px")
+
+
+def test_integral_pose_in_both_normalisations(make_recipe):
+    made = make_recipe(backbone="resnet18", weights="random", size=(64, 64))
+    models = [r().model(made, COCO, False) for r in (coco.coco_resnet50_integral, coco.coco_resnet50_integral_sigmoid)]
+    assert [type(model) for model in models] == [IntegralModel] * 2
+    assert [model.normalisation for model in models] == ["softmax", "sigmoid"]
 
 
 def test_hrnet_with_rle_and_the_auxiliary_head():

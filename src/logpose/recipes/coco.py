@@ -27,6 +27,7 @@ __all__ = [
     "coco_resnet50_gaussian",
     "coco_resnet50_heatmap",
     "coco_resnet50_integral",
+    "coco_resnet50_integral_sigmoid",
     "coco_resnet50_l1",
     "coco_resnet50_l1_auxiliary",
     "coco_resnet50_l2",
@@ -142,6 +143,11 @@ def coco_resnet152_384_heatmap() -> Recipe:
 def coco_resnet50_integral() -> Recipe:
     """Integral Pose: the same network, read off by a softmax's mean, by L1 (Table 2a; the paper has 63.0 AP)."""
     return replace(of_the_paper(L1Loss), model=integral)
+
+
+def coco_resnet50_integral_sigmoid() -> Recipe:
+    """Integral Pose whose maps go through a sigmoid before they are made to sum to 1; its maximum is the confidence."""
+    return replace(of_the_paper(L1Loss), model=partial(integral, normalisation="sigmoid"))
 
 
 def coco_hrnet_w32_heatmap() -> Recipe:

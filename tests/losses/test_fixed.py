@@ -192,3 +192,15 @@ def test_a_joint_without_a_depth_is_charged_for_the_rest(kind: type) -> None:
     torch.testing.assert_close(loss.moment, distance.nanmean(dim=(0, 1)))
     target[:] = math.nan
     assert float(kind(3)(mu, sigma, target)) == 0
+
+
+@pytest.mark.parametrize("kind", [L1Loss, L2Loss])
+def test_a_batch_that_overflowed_does_not_stay_in_the_moment(kind: type) -> None:
+    loss = kind()
+    mu, sigma = torch.zeros(4, 3, 2), torch.ones(4, 3, 2)
+    loss(mu, sigma, mu + 2)
+    known = loss.moment.clone()
+    loss(torch.full_like(mu, math.inf), sigma, mu + 2)
+    assert torch.equal(loss.moment, known)
+    loss(mu, sigma, mu + 3)
+    assert (loss.moment > known).all()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -17,8 +20,17 @@ from scipy import stats
 from torch import Tensor
 
 from logpose.flows import RealNVP
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
-from logpose.losses.likelihood import fixed_randomness, joint_weight, weighted_mean, weighted_quantile
+from logpose.losses import (
+    Gaussian,
+    L1Loss,
+    L2Loss,
+    Laplace,
+    LikelihoodLoss,
+    MixedRLELoss,
+    RLELoss,
+    UnscaledRLELoss,
+)
+from logpose.losses.numerics import fixed_randomness
 from logpose.structures import LEVELS
 
 B, K = 4, 6
@@ -33,7 +45,7 @@ def disturbed() -> RealNVP:
     return flow
 
 
-def rle(**options: str) -> Callable[[], LikelihoodLoss]:
+def rle(**options: Any) -> Callable[[], LikelihoodLoss]:
     return lambda: RLELoss(disturbed(), **options)
 
 
@@ -133,14 +145,6 @@ def test_it_is_a_mean_by_weight(name: str) -> None:
     assert float(loss(mu, sigma, target).detach()) == pytest.approx(float(each.mean()), rel=1e-4, abs=1e-5)
 
 
-def test_of_a_weight_per_dimension_the_least_counts() -> None:
-    target = torch.tensor([[[0.0, 1.0], [math.nan, 0.0], [2.0, 3.0], [1.0, math.inf]]])
-    weight = torch.tensor([[[1.0, 0.5], [1.0, 1.0], [1.0, 0.0], [1.0, 1.0]]])
-    assert joint_weight(target, weight).tolist() == [[0.5, 0, 0, 0]]
-    assert joint_weight(target, None).tolist() == [[1, 0, 1, 0]]
-    assert joint_weight(target, torch.full((1, 4), 2.0)).tolist() == [[2, 0, 2, 0]]
-
-
 # Numbers at their ends
 
 
@@ -216,6 +220,8 @@ WEIGHTS = st.sampled_from((0.0, 0.0, 1.0, 1.0, 0.3, 1e-30, 1e3))
 DTYPES = st.sampled_from((torch.float32, torch.bfloat16, torch.float16))
 EVERY_LOSS = {
     **LOSSES,
+    "unscaled": lambda: UnscaledRLELoss(RealNVP(3, 2, (4,))),
+    "paper, with s": rle(convention="paper", with_s=True),
     "mixed": lambda: MixedRLELoss(RLELoss(RealNVP(3, 2, (4,)), dim=3), RLELoss(RealNVP(2, 2, (4,)))),
 }
 
@@ -395,56 +401,6 @@ def test_draws_of_many_joints_are_not_the_same_draws() -> None:
     assert claim.sample(1).shape == (1, 2, 3, 2)
 
 
-# The small tools
-
-
-weights = st.lists(st.floats(1e-6, 10) | st.just(0.0), min_size=1, max_size=12)
-
-
-@given(st.data(), weights)
-def test_weighted_mean_is_numpys(data: st.DataObject, weight: list[float]) -> None:
-    values = data.draw(st.lists(st.floats(-100, 100), min_size=len(weight), max_size=len(weight)))
-    ours = float(
-        weighted_mean(torch.tensor([values], dtype=torch.float64), torch.tensor([weight], dtype=torch.float64))
-    )
-    expected = np.average(values, weights=weight) if any(weight) else 0
-    assert ours == pytest.approx(expected, rel=1e-9, abs=1e-9)
-
-
-@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 5)), min_size=1, max_size=20), st.floats(0.01, 0.99))
-def test_weighted_quantile_is_that_of_repeated_values(rows: list[tuple[int, int]], level: float) -> None:
-    repeated = sorted(value for value, times in rows for _ in range(times))
-    if not repeated:
-        return
-    # The smallest value with at least the wanted share at or below it.
-    place = math.ceil(round(level * len(repeated), 9)) - 1
-    if abs(level * len(repeated) - round(level * len(repeated))) < 1e-6:
-        return  # on the step itself rounding decides
-    values, weight = torch.tensor(rows, dtype=torch.float64).T
-    assert float(weighted_quantile(values, weight, (level,))[0]) == repeated[place]
-
-
-def test_weighted_quantiles_of_a_gaussian() -> None:
-    values = torch.linspace(-6, 6, 20_001)
-    weight = torch.from_numpy(stats.norm.pdf(values.numpy())).float()
-    levels = (0.025, 0.5, 0.9, 0.975)
-    found = weighted_quantile(values, weight, levels)
-    np.testing.assert_allclose(found, stats.norm.ppf(levels), atol=2e-3)
-
-
-def test_fixed_randomness_is_fixed_and_local() -> None:
-    torch.manual_seed(1)
-    plain = torch.rand(2), torch.rand(2)
-    torch.manual_seed(1)
-    first = torch.rand(2)
-    with fixed_randomness(torch.device("cpu")):
-        inside = torch.rand(2)
-    assert torch.equal(first, plain[0])
-    assert torch.equal(torch.rand(2), plain[1])
-    with fixed_randomness(torch.device("cpu")):
-        assert torch.equal(torch.rand(2), inside)
-
-
 COMPILED = """
 import torch
 from logpose.losses import L1Loss, MixedRLELoss, RLELoss
@@ -542,3 +498,63 @@ def test_what_is_kept_follows_other_parameters_and_other_modes() -> None:
     sigma = torch.ones(1, 1, 2, requires_grad=True)
     again.distribution(torch.zeros(1, 1, 2), sigma).std.sum().backward()
     assert sigma.grad is not None
+
+
+@pytest.mark.parametrize("make", [torch.optim.Adam, torch.optim.SGD])
+def test_what_is_kept_follows_steps_that_autograd_does_not_count(make: Callable) -> None:
+    loss = RLELoss()
+    optimizer = make(loss.parameters(), lr=1e-2, fused=True)
+    mu, sigma = torch.zeros(64, 1, 2), torch.full((64, 1, 2), 0.5)
+    before = loss.law().std
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss(mu, sigma, 0.05 * torch.randn(64, 1, 2)).backward()
+        optimizer.step()
+    after = loss.law().std
+    assert not torch.allclose(before, after, rtol=0.02)
+    assert torch.equal(after, loss.eval().law().std)
+
+
+# Shapes
+
+
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """As in use, where nothing but the loss looks at shapes."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@every_loss
+def test_shapes_that_would_be_broadcast_unseen_are_refused(make: Callable) -> None:
+    loss = make()
+    mu, sigma, target = case()
+    wrong = [
+        (mu, sigma[..., :1], target),
+        (mu, sigma[0, 0, 0], target),
+        (mu, sigma, target[:1]),
+        (mu[0], sigma[0], target[0]),
+        (mu[..., :1], sigma[..., :1], target[..., :1]),
+        (torch.cat([mu, mu], -1), torch.cat([sigma, sigma], -1), torch.cat([target, target], -1)),
+    ]
+    for given_mu, given_sigma, label in wrong:
+        with _unchecked(), pytest.raises(ValueError, match=r"one shape \(B, K, 2\)"):
+            loss(given_mu, given_sigma, label)
+        if given_mu.shape != given_sigma.shape or given_mu.shape[1:] != (K, 2):
+            with _unchecked(), pytest.raises(ValueError, match=r"one shape \(B, K, 2\)"):
+                loss.distribution(given_mu, given_sigma)
+    with _unchecked(), pytest.raises(ValueError, match="weight must be of shape"):
+        loss(mu, sigma, target, torch.ones(B, 1))
+
+
+@every_density
+def test_many_places_are_asked_of_at_once(make: Callable) -> None:
+    mu, sigma, _ = case()
+    claim = make().eval().distribution(mu, sigma)
+    drawn = claim.sample(3)
+    assert torch.equal(claim.log_prob(drawn), torch.stack([claim.log_prob(places) for places in drawn]))
+    region = claim.region(0.5)
+    assert torch.equal(region.contains(drawn), torch.stack([region.contains(places) for places in drawn]))

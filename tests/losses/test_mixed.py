@@ -110,7 +110,7 @@ def test_losses_that_do_not_go_together() -> None:
         {"balance": 0.5},
         {"mode": "dle"},
     ):
-        with pytest.raises(ValueError, match="alike in base, convention, mode, balance, symmetric"):
+        with pytest.raises(ValueError, match="alike in base, convention, mode, with_s, balance, symmetric"):
             MixedRLELoss(RLELoss(dim=3), RLELoss(**other))
         assert vars(MixedRLELoss(RLELoss(dim=3, **other)).plane).items() >= other.items()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -123,6 +125,45 @@ def test_basic_is_equation_4() -> None:
     log_p = stats.norm.logpdf(z.reshape(4, 6, 2), mu, sigma).sum(axis=-1) + log_det.numpy().reshape(4, 6)
     loss = RLELoss(flow, mode="basic")
     assert float(loss(mu, sigma, target).detach()) == pytest.approx(-log_p.mean())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"convention": "Normalized"},
+        {"convention": "eq8"},
+        {"mode": "RLE"},
+        {"convention": "released", "mode": "eq8"},
+        {"base": "lapalce"},
+        {"balance": math.nan},
+        {"balance": -1.0},
+        {"with_s": False},
+        {"convention": "released", "with_s": True},
+        {"convention": "paper", "mode": "dle", "with_s": True},
+    ],
+    ids=str,
+)
+def test_what_there_is_no_formula_for_is_refused_by_its_word(wrong: dict[str, Any]) -> None:
+    word = next(reversed(wrong))
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        with pytest.raises(ValueError, match=word):
+            RLELoss(**wrong)
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.parametrize("convention", ["normalized", "released"])
+def test_dle_finds_its_way_back_from_far_off(convention: str) -> None:
+    """Farther than 1e4 sigmas off the flow is asked no more: mu still moves to the label, and sigma grows."""
+    torch.manual_seed(0)
+    loss = RLELoss(convention=convention, mode="dle")
+    mu, raw = torch.ones(64, 1, 2, requires_grad=True), torch.full((64, 1, 2), -13.0, requires_grad=True)
+    loss(mu, raw.sigmoid(), 0.1 * torch.randn(64, 1, 2)).backward()
+    assert mu.grad is not None
+    assert raw.grad is not None
+    assert (mu.grad > 0).all()
+    assert (raw.grad < 0).all()
 
 
 # A density
@@ -330,6 +371,7 @@ def test_defaults_are_the_papers_flow_and_a_proper_density() -> None:
         "base": "laplace",
         "convention": "normalized",
         "mode": "rle",
+        "with_s": True,
         "balance": 1.0,
         "symmetric": True,
         "flow": {"dim": 2, "layers": 6, "hidden": [64, 64], "activation": "leaky_relu"},
@@ -340,7 +382,7 @@ def test_defaults_are_the_papers_flow_and_a_proper_density() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"flow": RealNVP(3)}, "rle mode in 2 dimensions"),
+        ({"flow": RealNVP(3)}, "RealNVP is no density in 2 dimensions"),
         ({"flow": RealNVP(2), "dim": 3}, "in 3 dimensions"),
         ({"dim": 4, "convention": "released"}, "released code has no"),
         ({"dim": 3, "convention": "mmpose"}, "mmpose code has no"),

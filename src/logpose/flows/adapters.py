@@ -37,10 +37,10 @@ class DistributionDensity(nn.Module):
         """Log-density at each point, in nats.
 
         Some flows have no number for points far out (zuko's Gaussianization says -inf from about 5 on, in float32).
-        Such points are drawn in, to 10, 5, … from the origin in each dimension, until there is one: as a factor beside
-        Q the density is then constant beyond, and s makes up for it.
+        Such points are drawn in, to 10, 5, … from the origin in each dimension, until there is one, and charged for
+        the way: the density falls off beyond as a Laplace one does.
         """
-        made = self.distribution()
+        made, given = self.distribution(), x
         density: Tensor = made.log_prob(x)
         for reach in REACHES:
             lost = ~density.detach().isfinite()
@@ -48,7 +48,7 @@ class DistributionDensity(nn.Module):
                 break
             x = torch.where(lost[:, None], x.clamp(-reach, reach), x)
             density = made.log_prob(x)
-        return density
+        return density - (given - x).abs().sum(dim=-1)
 
     def sample(self, count: int) -> Float[Tensor, "N D"]:
         """`count` independent draws."""
@@ -56,15 +56,37 @@ class DistributionDensity(nn.Module):
         return drawn
 
 
-def as_density(source: Density | nn.Module | Distribution) -> Density:
+def as_density(source: Density | nn.Module | Distribution, dim: int) -> Density:
     """What is given as a `Density`: itself where it has `log_prob` and `sample(count)`, else in a thin shell.
 
     Args:
-        source: a density, a torch distribution over vectors, or a module that makes one when it is called.
+        source: a density, a torch distribution over vectors (its parameters are left as they are), or a module that
+            makes one when it is called.
+        dim: D of the points that it is to be of.
 
     Raises:
         TypeError: if it is none of these.
+        ValueError: if it is of other points, or does not answer as a density does.
     """
+    density = _wrapped(source)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            points = density.sample(3)
+            heights = density.log_prob(points)
+            shapes = tuple(points.shape), tuple(heights.shape)
+        except Exception as error:
+            raise ValueError(
+                f"{type(source).__name__} does not answer as a density: {type(error).__name__}: {error}"
+            ) from error
+    if shapes != ((3, dim), (3,)):
+        wanted = f"sample(3) of shape (3, {dim}) and log_prob of these of shape (3,)"
+        raise ValueError(
+            f"{type(source).__name__} is no density in {dim} dimensions: {wanted} are needed, not {shapes}"
+        )
+    return density
+
+
+def _wrapped(source: Density | nn.Module | Distribution) -> Density:
     if isinstance(source, Distribution):
         if len(source.event_shape) != 1:
             raise TypeError(f"a density on R^D is needed, this distribution's events are {tuple(source.event_shape)}")

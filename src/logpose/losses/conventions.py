@@ -9,16 +9,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal, get_args
 
 from jaxtyping import Float
 from torch import Tensor
 
 from logpose.losses.fixed import gaussian_log_prob, laplace_log_prob
 
-__all__ = ["DIMENSIONS", "base_width", "code_charge"]
+__all__ = ["DIMENSIONS", "FLOOR", "MEDIAN", "Base", "Convention", "Mode", "base_width", "check_choice", "code_charge"]
 
+Base = Literal["laplace", "gaussian"]
+Convention = Literal["normalized", "paper", "released", "mmpose"]
+Mode = Literal["rle", "dle", "basic"]
+
+FLOOR = 1 / 1024
+"""Share of Q in the normalized G: else garbage labels drive G to where Q is nothing, and s is lost."""
+MEDIAN = math.log(2) / 4
+"""Of the normalized: sigma is at most four times the scale of a Laplace density with the median of the errors. (It
+learns from either side of each error, which is half the work of both: until the flow is symmetric that is charged more
+on average, by Jensen's inequality, so that it gets so.)"""
 DIMENSIONS = {("released", "laplace"): (2, 3), ("mmpose", "laplace"): (2,), ("mmpose", "gaussian"): (2,)}
 """(convention, base) that there are, and the D that each code was written for."""
+
+
+def check_choice(dim: int, base: str, convention: str, mode: str, with_s: bool | None, balance: float) -> None:
+    """Refuse what there is no formula for: a misspelt word must not choose another one. It may come from a file.
+
+    Raises:
+        ValueError: naming the word.
+    """
+    for name, word, choice in (("base", base, Base), ("convention", convention, Convention), ("mode", mode, Mode)):
+        if word not in get_args(choice):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(choice))}, got {word!r}")
+    if convention in ("released", "mmpose") and (dim not in DIMENSIONS.get((convention, base), ()) or mode == "basic"):
+        raise ValueError(f"the {convention} code has no {mode} mode with a {base} base in {dim} dimensions")
+    choices = {("normalized", "rle"): (None, True), ("paper", "rle"): (None, False, True)}
+    if with_s not in choices.get((convention, mode), (None, False)):
+        raise ValueError(f"with_s={with_s}: s stands in Eq. 8 (convention paper or normalized, mode rle) only")
+    if not (math.isfinite(balance) and balance >= 0):
+        raise ValueError(f"balance must be a finite power of sigma, 0 or more, got {balance}")
 
 
 def base_width(convention: str, base: str, dim: int) -> float:

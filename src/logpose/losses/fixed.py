@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from logpose.losses.likelihood import FARTHEST, LikelihoodLoss, exact, joint_weight
+from logpose.losses.likelihood import LikelihoodLoss
+from logpose.losses.numerics import FARTHEST, exact, joint_weight
 
 __all__ = ["Gaussian", "L1Loss", "L2Loss", "Laplace", "gaussian_log_prob", "laplace_log_prob"]
 
@@ -83,7 +84,7 @@ class _ConstantScale(LikelihoodLoss):
     """A density of one scale for all joints and pictures. What is minimised does not depend on that scale.
 
     The scale is followed in a buffer while training (a running mean of the errors), so that a model trained by L1
-    or L2 can still be asked for its log-likelihood, standard deviation and regions.
+    or L2 can still be asked for its log-likelihood, standard deviation and regions; before any training that is NaN.
     """
 
     moment: Tensor
@@ -123,8 +124,9 @@ class _ConstantScale(LikelihoodLoss):
         mean = (self._distance(target - mu) * weight).sum(dim=(0, 1)) / total.clamp_min(torch.finfo(weight.dtype).tiny)
         if self.training:
             with torch.no_grad():
-                step = torch.where(self.moment > 0, self.momentum, 1.0) * (total > 0)
-                self.moment.lerp_(mean.to(self.moment.dtype), step.to(self.moment.dtype))
+                known = (total > 0) & mean.isfinite()  # a step that overflowed, and is left out, must not stay in it
+                step = torch.where(self.moment > 0, self.momentum, 1.0) * known
+                self.moment.lerp_(mean.where(known, 0).to(self.moment.dtype), step.to(self.moment.dtype))
         return mean.sum()
 
 

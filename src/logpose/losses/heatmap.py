@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from logpose.losses.likelihood import LikelihoodLoss, PoseLoss, exact, joint_weight
+from logpose.losses.likelihood import LikelihoodLoss, PoseLoss
+from logpose.losses.numerics import exact, joint_weight
 from logpose.structures import ErrorLaw, Material, Prediction
 
 __all__ = ["HeatmapLoss", "WithHeatmaps", "target_maps"]

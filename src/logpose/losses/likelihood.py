@@ -11,8 +11,7 @@ Subclasses say what P is. The value is a log-density, so it can be negative: a d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -20,20 +19,30 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from logpose.losses.numerics import (
+    FARTHEST,
+    LEAST_SIGMA,
+    balanced,
+    bounded,
+    exact,
+    fingerprint,
+    fixed_randomness,
+    joint_weight,
+    settled,
+    weighted_mean,
+    weighted_quantile,
+    widened,
+)
 from logpose.structures import LEVELS, ErrorLaw, Material, Prediction
 
-__all__ = ["Distribution", "LikelihoodLoss", "PoseLoss", "weighted_mean", "weighted_quantile"]
+__all__ = ["Distribution", "LikelihoodLoss", "PoseLoss", "Region"]
 
 T = TypeVar("T")
 
 LAW_DRAWS = 32_768
 """Errors drawn to measure a density's moments and radii: a relative error of about 0.7 % in each."""
-LEAST_SIGMA = 1e-6
-"""Smaller scales count as this: their logarithm and their inverse stay finite where a sigmoid has come to 0."""
 SAMPLE_CHUNK = 2**18
 """Positions drawn at once: the memory that a large sample takes is its own, and little more."""
-FARTHEST = 1e6
-"""Labels farther from the origin count as this far (a million crops away): the squares of any stay finite."""
 
 
 class PoseLoss(nn.Module, ABC):
@@ -144,6 +153,9 @@ class LikelihoodLoss(PoseLoss):
             target: labels; where they are not finite, or their weight is 0, they are never looked at.
             weight: how much each joint counts; of a weight per dimension the least is taken, since a density of a
                 joint speaks of all of its dimensions at once.
+
+        Raises:
+            ValueError: if mu, sigma and target are not of one shape, or not of the loss's dimensions.
         """
         with exact(mu.device):
             mu, sigma, target = self.widened(mu, sigma.clamp_min(LEAST_SIGMA), target)
@@ -169,16 +181,28 @@ class LikelihoodLoss(PoseLoss):
         """The loss of a batch from what its joints are charged."""
         return weighted_mean(charge, weight)
 
+    def check_shapes(self, *tensors: Tensor) -> None:
+        """Refuse tensors that are not all (B, K, D) with the loss's D: some others would be broadcast unseen.
+
+        Raises:
+            ValueError: if they are not.
+        """
+        shapes = [tuple(tensor.shape) for tensor in tensors]
+        if len(set(shapes)) > 1 or len(shapes[0]) != 3 or shapes[0][-1] != self.dim:
+            told = ", ".join(map(str, shapes))
+            raise ValueError(f"mu, sigma and labels must be of one shape (B, K, {self.dim}), got {told}")
+
     def widened(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Tensors in the precision that the loss computes in: its parameters', and at least float32."""
+        """Tensors of one shape (B, K, D), in the precision of the loss: its parameters', and at least float32."""
+        self.check_shapes(*tensors)
         own = next((p.dtype for p in self.parameters()), tensors[0].dtype)
         wide = torch.promote_types(own, torch.float32)
-        return tuple(_from_half(t) if t.dtype == torch.float16 else t.to(wide) for t in tensors)
+        return tuple(widened(t, wide) for t in tensors)
 
     def log_prob(
         self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"]
     ) -> Float[Tensor, "B K"]:
-        """Log-density, in nats, of each joint lying at `x`."""
+        """Log-density, in nats, of each joint lying at `x`; differentiable in all that it depends on."""
         with exact(mu.device):
             mu, sigma, x = self.widened(mu, sigma.clamp_min(LEAST_SIGMA), x.clamp(-FARTHEST, FARTHEST))
             return self._log_prob(mu, sigma, x)
@@ -190,22 +214,31 @@ class LikelihoodLoss(PoseLoss):
 
     def distribution(self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"]) -> Distribution:
         """The distribution that was claimed for each joint."""
+        self.check_shapes(mu, sigma)
         return self.claim(mu, self.scale(sigma), self)
 
     @torch.no_grad()
     def kept(self, name: str, compute: Callable[[], T]) -> T:
         """What `compute` gives with fixed random numbers and without autocast, until a parameter or buffer changes.
 
-        A change made behind autograd's back (`parameter.data.copy_(…)`) is noticed at the next `train()` or `eval()`.
+        Of a density without any, whose changes cannot be seen, until the next `train()` or `eval()`.
         """
         tensors = (*self.parameters(), *self.buffers())
-        state = [(id(t), t.data_ptr(), 0 if t.is_inference() else t._version, t.device, t.dtype) for t in tensors]
+        state = ([(id(t), t.data_ptr(), t.device, t.dtype) for t in tensors], fingerprint(tensors))
         if name not in self._kept or self._kept[name][0] != state:
             # What is kept under `inference_mode` must serve outside it too.
             with exact(self.device), fixed_randomness(self.device), torch.inference_mode(False), torch.no_grad():
                 self._kept[name] = state, compute()
         value: T = self._kept[name][1]
         return value
+
+    def differentiable(self, value: Tensor, estimate: Callable[[], Tensor]) -> Tensor:
+        """A value that was `kept`, with the gradient of an estimate of it on other random points at each step."""
+        if not torch.is_grad_enabled():
+            return value
+        with fixed_randomness(self.device, hash(fingerprint([*self.parameters()]))):
+            fresh = estimate()
+        return value + (fresh - fresh.detach())
 
     def law(self) -> ErrorLaw:
         """Moments and radii of P, measured on a fixed weighted sample: all that inference needs of the loss.
@@ -235,8 +268,10 @@ class Distribution:
     scale: Float[Tensor, "B K D"]
     loss: LikelihoodLoss
 
-    def log_prob(self, x: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
-        """Log-density, in nats, of each joint lying at `x`."""
+    def log_prob(self, x: Float[Tensor, "*S B K D"]) -> Float[Tensor, "*S B K"]:
+        """Log-density, in nats, of each joint lying at `x`, or at each of several places as `sample` gives them."""
+        if x.ndim > self.mu.ndim:
+            return torch.stack([self.log_prob(place) for place in x])
         return self.loss.log_prob(self.mu, self.scale, x)
 
     @torch.no_grad()
@@ -288,112 +323,12 @@ class Region:
     """Least log-density of the standardised error inside the region."""
 
     @torch.no_grad()
-    def contains(self, x: Float[Tensor, "B K D"]) -> Bool[Tensor, "B K"]:
-        """Whether each joint's position `x` lies in the region."""
+    def contains(self, x: Float[Tensor, "*S B K D"]) -> Bool[Tensor, "*S B K"]:
+        """Whether each joint's position `x`, or each of several, lies in the region."""
         claimed = self.distribution
+        if x.ndim > claimed.mu.ndim:
+            return torch.stack([self.contains(place) for place in x])
         with exact(x.device):
             mu, scale, x = claimed.loss.widened(claimed.mu, claimed.scale.clamp_min(LEAST_SIGMA), x)
             error = ((x - mu) / scale).flatten(0, 1)
             return (claimed.loss.error_log_prob(error) >= self.threshold).view(x.shape[:2])
-
-
-def joint_weight(
-    target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None
-) -> Float[Tensor, "B K"]:
-    """Weight of each joint: the least of its dimensions'; 0 where that is below 0 or the label is not finite."""
-    if weight is None:
-        weight = target.new_ones(target.shape[:2])
-    if weight.ndim == target.ndim:
-        weight = weight.amin(dim=-1)
-    return torch.where(target.isfinite().all(dim=-1) & (weight > 0), weight, 0)
-
-
-def _from_half(tensor: Tensor) -> Tensor:
-    """In float32, with a gradient that float16 can hold when it flows back: that of 1 / sigma may be larger."""
-    wide = tensor.float()
-    if wide.requires_grad:
-        largest = torch.finfo(torch.float16).max
-        wide.register_hook(lambda g: g.clamp(-largest, largest))  # type: ignore[no-untyped-call]
-    return wide
-
-
-def settled(
-    target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"], mu: Float[Tensor, "B K D"]
-) -> Float[Tensor, "B K D"]:
-    """Labels that a density can be asked of: where nothing counts, the prediction (NaN times 0 would still be NaN)."""
-    return torch.where((weight > 0)[..., None], target.clamp(-FARTHEST, FARTHEST), mu.detach())
-
-
-def balanced(
-    mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"], power: float
-) -> Float[Tensor, "B K D"]:
-    """The same mu, whose gradient gets multiplied by (sigma / typical sigma) ** power on its way back.
-
-    A likelihood's gradient with respect to mu goes with 1 / sigma: joints that are well known already pull hardest, and
-    those that are not yet are left behind (Seitzer et al. 2022). With a power of 1 all joints pull alike, as under L1.
-    The loss, and what it says of sigma and of the density, stay exact; so does the position at which a joint taken
-    alone is best placed. Where joints share weights and cannot all be met, the compromise is another: the one under
-    L1's weights. Typical is the batch's geometric mean, so that the gradient keeps its size as a whole.
-    """
-    if not power:
-        return mu
-    sigma = sigma.detach()
-    typical = weighted_mean(sigma.log().mean(dim=-1), weight).exp()
-    return mu.detach() + (mu - mu.detach()) * (sigma / typical) ** power
-
-
-def bounded(
-    mu: Float[Tensor, "B K D"],
-    sigma: Float[Tensor, "B K D"],
-    target: Float[Tensor, "B K D"],
-    weight: Float[Tensor, "B K"],
-    median: float | None,
-) -> Float[Tensor, "B K"] | float:
-    """0, with a gradient that lowers all sigmas of a dimension while most of its errors are below `median` sigmas.
-
-    A learned density can be as narrow as it likes, with a sigma as much larger: what is claimed of labels is the same,
-    and nothing else decides how large sigma is. Left free it stays near where it began, and a flow that has to learn a
-    density a tenth as wide as its own first one takes long to see more of it than its width.
-    """
-    if median is None:
-        return 0.0
-    beyond = ((target - mu).abs() > median * sigma).to(sigma.dtype).detach()
-    share = torch.stack([weighted_mean(of_dimension, weight) for of_dimension in beyond.unbind(dim=-1)])
-    return ((1 - 2 * share).clamp_min(0) * (sigma.log() - sigma.log().detach())).sum(dim=-1)
-
-
-def weighted_mean(values: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
-    """Mean by weight; 0, with a gradient of 0, where all weights are."""
-    return (values * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
-
-
-def weighted_quantile(
-    values: Float[Tensor, "N"], weight: Float[Tensor, "N"], levels: tuple[float, ...]
-) -> Float[Tensor, "L"]:
-    """The values below which the given shares of the total weight lie."""
-    order = values.argsort()
-    below = weight[order].cumsum(0)
-    wanted = torch.tensor(levels, device=below.device, dtype=below.dtype) * below[-1]
-    return values[order][torch.searchsorted(below, wanted).clamp_max(len(values) - 1)]
-
-
-def exact(device: torch.device) -> torch.autocast:
-    """A context without autocast: likelihoods are differences of large logarithms, half precision is not for them."""
-    return torch.autocast(device.type, enabled=False)
-
-
-@contextmanager
-def fixed_randomness(device: torch.device) -> Iterator[None]:
-    """Draws inside it are the same every time; those outside go on as if nothing had been drawn."""
-    on_cpu = torch.default_generator.get_state()
-    own = getattr(torch, device.type) if device.type in ("cuda", "mps", "xpu") else None
-    on_device = own.get_rng_state() if own else None
-    try:
-        torch.default_generator.manual_seed(0)
-        if own:
-            own.manual_seed(0)
-        yield
-    finally:
-        torch.default_generator.set_state(on_cpu)
-        if own:
-            own.set_rng_state(on_device)

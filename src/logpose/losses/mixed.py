@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from logpose.losses.likelihood import LEAST_SIGMA, LikelihoodLoss, balanced, bounded, exact, joint_weight, settled
+from logpose.losses.likelihood import LikelihoodLoss
+from logpose.losses.numerics import LEAST_SIGMA, balanced, bounded, exact, joint_weight, settled
 from logpose.losses.rle import RLELoss
 
 __all__ = ["MixedRLELoss"]
 
 
-ALIKE = ("base", "convention", "mode", "balance", "symmetric")
+ALIKE = ("base", "convention", "mode", "with_s", "balance", "symmetric")
 
 
 class MixedRLELoss(LikelihoodLoss):

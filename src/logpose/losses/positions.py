@@ -14,7 +14,8 @@ from torch import Tensor
 
 from logpose.flows import RealNVP
 from logpose.losses.fixed import gaussian_log_prob
-from logpose.losses.likelihood import Distribution, exact, fixed_randomness
+from logpose.losses.likelihood import Distribution
+from logpose.losses.numerics import exact, fixed_randomness
 
 __all__ = ["FlowedPositions", "flowed_log_prob"]
 
@@ -67,7 +68,7 @@ class FlowedPositions(Distribution):
         """
         if not 0 < level < 1:
             raise ValueError(f"level must lie between 0 and 1, got {level:g}")
-        log_p = torch.stack([self.log_prob(x) for x in self._draws()])
+        log_p = self.log_prob(self._draws())
         return FlowedRegion(self, log_p.quantile(1 - level, dim=0))
 
 
@@ -80,6 +81,6 @@ class FlowedRegion:
     """Least log-density of a position inside."""
 
     @torch.no_grad()
-    def contains(self, x: Float[Tensor, "B K D"]) -> Bool[Tensor, "B K"]:
-        """Whether each joint's position `x` lies in its region."""
+    def contains(self, x: Float[Tensor, "*S B K D"]) -> Bool[Tensor, "*S B K"]:
+        """Whether each joint's position `x`, or each of several, lies in its region."""
         return self.distribution.log_prob(x) >= self.threshold

@@ -1,0 +1,82 @@
+"""Weights, quantiles, fixed draws: what losses need of arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from logpose.losses.numerics import fingerprint, fixed_randomness, joint_weight, weighted_mean, weighted_quantile
+
+
+def test_of_a_weight_per_dimension_the_least_counts() -> None:
+    target = torch.tensor([[[0.0, 1.0], [math.nan, 0.0], [2.0, 3.0], [1.0, math.inf]]])
+    weight = torch.tensor([[[1.0, 0.5], [1.0, 1.0], [1.0, 0.0], [1.0, 1.0]]])
+    assert joint_weight(target, weight).tolist() == [[0.5, 0, 0, 0]]
+    assert joint_weight(target, None).tolist() == [[1, 0, 1, 0]]
+    assert joint_weight(target, torch.full((1, 4), 2.0)).tolist() == [[2, 0, 2, 0]]
+    assert joint_weight(target, torch.tensor([[math.inf, 1.0, math.nan, -1.0]])).tolist() == [[0, 0, 0, 0]]
+
+
+weights = st.lists(st.floats(1e-6, 10) | st.just(0.0), min_size=1, max_size=12)
+
+
+@given(st.data(), weights)
+def test_weighted_mean_is_numpys(data: st.DataObject, weight: list[float]) -> None:
+    values = data.draw(st.lists(st.floats(-100, 100), min_size=len(weight), max_size=len(weight)))
+    ours = float(
+        weighted_mean(torch.tensor([values], dtype=torch.float64), torch.tensor([weight], dtype=torch.float64))
+    )
+    expected = np.average(values, weights=weight) if any(weight) else 0
+    assert ours == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 5)), min_size=1, max_size=20), st.floats(0.01, 0.99))
+def test_weighted_quantile_is_that_of_repeated_values(rows: list[tuple[int, int]], level: float) -> None:
+    repeated = sorted(value for value, times in rows for _ in range(times))
+    if not repeated:
+        return
+    # The smallest value with at least the wanted share at or below it.
+    place = math.ceil(round(level * len(repeated), 9)) - 1
+    if abs(level * len(repeated) - round(level * len(repeated))) < 1e-6:
+        return  # on the step itself rounding decides
+    values, weight = torch.tensor(rows, dtype=torch.float64).T
+    assert float(weighted_quantile(values, weight, (level,))[0]) == repeated[place]
+
+
+def test_weighted_quantiles_of_a_gaussian() -> None:
+    values = torch.linspace(-6, 6, 20_001)
+    weight = torch.from_numpy(stats.norm.pdf(values.numpy())).float()
+    levels = (0.025, 0.5, 0.9, 0.975)
+    found = weighted_quantile(values, weight, levels)
+    np.testing.assert_allclose(found, stats.norm.ppf(levels), atol=2e-3)
+
+
+def test_fixed_randomness_is_fixed_and_local() -> None:
+    torch.manual_seed(1)
+    plain = torch.rand(2), torch.rand(2)
+    torch.manual_seed(1)
+    first = torch.rand(2)
+    with fixed_randomness(torch.device("cpu")):
+        inside = torch.rand(2)
+    assert torch.equal(first, plain[0])
+    assert torch.equal(torch.rand(2), plain[1])
+    with fixed_randomness(torch.device("cpu")):
+        assert torch.equal(torch.rand(2), inside)
+    with fixed_randomness(torch.device("cpu"), 7):
+        assert not torch.equal(torch.rand(2), inside)
+
+
+def test_a_fingerprint_changes_with_any_value_and_with_their_places() -> None:
+    values = [torch.randn(3, 4), torch.randn(5)]
+    before = fingerprint(values)
+    assert before == fingerprint([value.clone() for value in values])
+    values[1].data[2] += 1e-3
+    assert before != fingerprint(values)
+    assert fingerprint([torch.tensor([1.0, 2.0])]) != fingerprint([torch.tensor([2.0, 1.0])])
+    assert fingerprint([]) == ()

@@ -6,7 +6,8 @@ Forward and backward of the loss alone, at the batch sizes (B, K) of the paper, 
 with hands and faces. The transcription has a scale and a shift network of its own for each of six coupling layers and
 the released formula (no s). Rounds of all candidates take turns; printed are the median time and the quartiles of the
 ratio to the transcription in the same round, and the largest memory in use at once, by PyTorch's own count of what it
-allocates and frees. `--device cuda` does the same on a GPU.
+allocates and frees; first, how many operators compute something, which on a GPU is kernels to launch. `--device cuda`
+does the same on a GPU.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from logpose.losses import RLELoss
 
@@ -102,6 +105,18 @@ def peak(loss: nn.Module, batch: tuple[Tensor, ...], device: str) -> int:
     return most
 
 
+class Operators(TorchDispatchMode):
+    """Counts those that compute something: views of tensors do not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not function.is_view
+        return function(*args, **(kwargs or {}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
@@ -110,6 +125,10 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="torch.compile every candidate, whole graph")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    for name, make in CANDIDATES.items():
+        with Operators() as counted:
+            step(make(), *inputs(*SIZES[0], "cpu"))
+        print(f"{name}: {counted.count} operators")
     print("| B, K | loss | ms | ratio (quartiles) | MB | ratio |\n|---|---|---|---|---|---|")
     for batch, joints in SIZES:
         torch.manual_seed(0)

@@ -19,6 +19,7 @@ from torch import nn
 
 from logpose.flows import RealNVP
 from logpose.losses import (
+    CellLoss,
     Gaussian,
     HeatmapLoss,
     L1Loss,
@@ -35,6 +36,7 @@ from logpose.models import (
     HeatmapModel,
     IntegralModel,
     LiftingModel,
+    MaskRCNN,
     Model,
     PoseModel,
     RegressionModel,
@@ -62,6 +64,14 @@ KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] =
     "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
     "heatmap": (HeatmapModel, {}),
     "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict}),
+    "mask_rcnn": (
+        MaskRCNN,
+        {
+            **{"backbone": str, "head": str, "predicts_sigma": bool, "short": int, "longest": int, "outside": str},
+            **{"frozen": bool, "eps": float, "channels": int, "anchors": tuple, "width": int, "stack": tuple},
+            **{"samples": tuple, "before": tuple, "kept": tuple, "most": int},
+        },
+    ),
     "integral": (IntegralModel, {"dim": int, "predicts_sigma": bool, "normalisation": str, "depth": int}),
 }
 """Of each kind of model, its class and what its `config` tells of its own."""
@@ -78,8 +88,8 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Mod
         raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
     skeleton = Skeleton.from_dict(config["skeleton"])
     settings = {name: kind(config[name]) for name, kind in KINDS[config["kind"]][1].items() if name in config}
-    if config["kind"] == "lifting":
-        return LiftingModel(skeleton=skeleton, **settings)
+    if "size" not in config:  # models of keypoints, or of whole pictures
+        return KINDS[config["kind"]][0](skeleton=skeleton, **settings)
     size = (int(config["size"][0]), int(config["size"][1]))
     if backbone is None:
         if config["backbone"] is None:
@@ -98,6 +108,8 @@ def build_loss(config: dict[str, Any]) -> PoseLoss | None:
     kind = settings.pop("kind")
     if kind in FIXED:
         return FIXED[kind](**settings)
+    if kind == CellLoss.__name__:
+        return CellLoss(**settings)
     if kind == HeatmapLoss.__name__:
         return HeatmapLoss(**settings)
     if kind == WithHeatmaps.__name__:

@@ -5,6 +5,7 @@ from logpose.models.detector import Detections, Detector
 from logpose.models.heatmap import HeatmapModel, IntegralModel
 from logpose.models.hrnet import HRNet
 from logpose.models.lifting import LiftingModel
+from logpose.models.mask_rcnn import MaskRCNN
 from logpose.models.pose_model import KeypointModel, Model, PoseModel
 from logpose.models.regression import RegressionModel
 from logpose.models.resnet import ResNet
@@ -17,6 +18,7 @@ __all__ = [
     "IntegralModel",
     "KeypointModel",
     "LiftingModel",
+    "MaskRCNN",
     "Model",
     "PoseModel",
     "RegressionModel",

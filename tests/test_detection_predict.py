@@ -83,9 +83,9 @@ def test_a_detectors_boxes_go_to_a_model_of_crops(law_in_space):
     assert np.array_equal(by_callable.keypoints, by_boxes.keypoints)
     assert np.array_equal(by_callable.scores, by_boxes.scores)
     assert len(predictor(np.zeros_like(image), boxes=finder.boxes)) == 0
-    assert len(predictor(image, boxes=lambda picture: [[10, 10, 30, 40]])) == 1
+    assert len(predictor(image, boxes=lambda _: [[10, 10, 30, 40]])) == 1
     with pytest.raises(InputError, match="box 0 is not"):
-        predictor(image, boxes=lambda picture: [[10, 10, 0, 40]])
+        predictor(image, boxes=lambda _: [[10, 10, 0, 40]])
 
 
 def test_other_models_find_nobody_by_themselves(model_in_space):

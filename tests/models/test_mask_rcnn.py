@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from logpose.checkpoint import load, save
+from logpose.compat import mend_torchvision
 from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.losses import CellLoss, L1Loss, RLELoss
@@ -185,6 +186,7 @@ def test_joints_are_learned_relative_to_the_proposals_box(outside, monkeypatch):
 @with_torchvision
 def test_the_networks_parameters_are_torchvisions():
     """The heatmap network is torchvision's, name for name; the paper's has its head instead."""
+    mend_torchvision()
     from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
     with torch.device("meta"):
@@ -303,9 +305,9 @@ def test_without_torchvision_it_says_what_to_install():
 @pytest.mark.slow
 def test_it_finds_what_torchvisions_network_finds(monkeypatch):
     """The same weights and picture in torchvision's own code give the same boxes, scores and joints."""
+    mend_torchvision()
     import torchvision
     from torchvision.models.detection import KeypointRCNN
-    from torchvision.models.detection.backbone_utils import BackboneWithFPN  # noqa: F401
 
     monkeypatch.setattr(torchvision.ops.boxes, "_assert_has_ops", lambda: None)
     torch.manual_seed(0)

@@ -19,6 +19,7 @@ from torch import nn
 
 from logpose.flows import RealNVP
 from logpose.losses import (
+    CellLoss,
     Gaussian,
     HeatmapLoss,
     L1Loss,
@@ -34,8 +35,9 @@ from logpose.losses import (
 from logpose.models import (
     HeatmapModel,
     IntegralModel,
-    KeypointModel,
     LiftingModel,
+    MaskRCNN,
+    Model,
     PoseModel,
     RegressionModel,
     create_backbone,
@@ -58,28 +60,36 @@ AUXILIARY = "auxiliary_head."
 FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
 
 
-KINDS: dict[str, tuple[Callable[..., KeypointModel], dict[str, Callable[[Any], Any]]]] = {
+KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] = {
     "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
     "heatmap": (HeatmapModel, {}),
     "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict}),
+    "mask_rcnn": (
+        MaskRCNN,
+        {
+            **{"backbone": str, "head": str, "predicts_sigma": bool, "short": int, "longest": int, "outside": str},
+            **{"frozen": bool, "eps": float, "channels": int, "anchors": tuple, "width": int, "stack": tuple},
+            **{"samples": tuple, "before": tuple, "kept": tuple, "most": int},
+        },
+    ),
     "integral": (IntegralModel, {"dim": int, "predicts_sigma": bool, "normalisation": str, "depth": int}),
 }
 """Of each kind of model, its class and what its `config` tells of its own."""
 
 
-def describe(model: KeypointModel, loss: PoseLoss) -> dict[str, Any]:
+def describe(model: Model, loss: PoseLoss) -> dict[str, Any]:
     """The `logpose` entry of a checkpoint."""
     return {"format": FORMAT, "model": model.config(), "loss": {"kind": type(loss).__name__, **loss.config()}}
 
 
-def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> KeypointModel:
+def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Model:
     """The model that its `config` described, with random weights."""
     if config["kind"] not in KINDS:
         raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
     skeleton = Skeleton.from_dict(config["skeleton"])
     settings = {name: kind(config[name]) for name, kind in KINDS[config["kind"]][1].items() if name in config}
-    if config["kind"] == "lifting":
-        return LiftingModel(skeleton=skeleton, **settings)
+    if "size" not in config:  # models of keypoints, or of whole pictures
+        return KINDS[config["kind"]][0](skeleton=skeleton, **settings)
     size = (int(config["size"][0]), int(config["size"][1]))
     if backbone is None:
         if config["backbone"] is None:
@@ -98,6 +108,8 @@ def build_loss(config: dict[str, Any]) -> PoseLoss | None:
     kind = settings.pop("kind")
     if kind in FIXED:
         return FIXED[kind](**settings)
+    if kind == CellLoss.__name__:
+        return CellLoss(**settings)
     if kind == HeatmapLoss.__name__:
         return HeatmapLoss(**settings)
     if kind == WithHeatmaps.__name__:
@@ -144,7 +156,7 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def load(path: Path | str, backbone: Backbone | None = None) -> tuple[KeypointModel, LikelihoodLoss | None]:
+def load(path: Path | str, backbone: Backbone | None = None) -> tuple[Model, LikelihoodLoss | None]:
     """Model of a checkpoint and what its loss claims of errors (None if nothing), on the CPU, in evaluation mode.
 
     Args:
@@ -179,16 +191,18 @@ def load_of_crops(path: Path | str, backbone: Backbone | None = None) -> tuple[P
     """
     model, density = load(path, backbone)
     if not isinstance(model, PoseModel):
-        raise InputError(f"{path}: lifts keypoints into space, it does not look at pictures")
+        if isinstance(model, LiftingModel):
+            raise InputError(f"{path}: lifts keypoints into space, it does not look at pictures")
+        raise InputError(f"{path}: finds people in whole pictures, it does not look at crops of them")
     return model, density
 
 
-def load_model(path: Path | str, backbone: Backbone | None = None) -> KeypointModel:
+def load_model(path: Path | str, backbone: Backbone | None = None) -> Model:
     """The model of a checkpoint, on the CPU, in evaluation mode; see `load` for arguments and errors."""
     return load(path, backbone)[0]
 
 
-def save(model: KeypointModel, loss: PoseLoss | None, folder: Path, **notes: Any) -> None:
+def save(model: Model, loss: PoseLoss | None, folder: Path, **notes: Any) -> None:
     """Write model and loss as a folder of `model.safetensors` and `config.json`, which `load` reads.
 
     Args:

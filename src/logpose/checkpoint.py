@@ -34,8 +34,8 @@ from logpose.losses import (
 from logpose.models import (
     HeatmapModel,
     IntegralModel,
-    KeypointModel,
     LiftingModel,
+    Model,
     PoseModel,
     RegressionModel,
     create_backbone,
@@ -58,7 +58,7 @@ AUXILIARY = "auxiliary_head."
 FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
 
 
-KINDS: dict[str, tuple[Callable[..., KeypointModel], dict[str, Callable[[Any], Any]]]] = {
+KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] = {
     "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
     "heatmap": (HeatmapModel, {}),
     "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict}),
@@ -67,12 +67,12 @@ KINDS: dict[str, tuple[Callable[..., KeypointModel], dict[str, Callable[[Any], A
 """Of each kind of model, its class and what its `config` tells of its own."""
 
 
-def describe(model: KeypointModel, loss: PoseLoss) -> dict[str, Any]:
+def describe(model: Model, loss: PoseLoss) -> dict[str, Any]:
     """The `logpose` entry of a checkpoint."""
     return {"format": FORMAT, "model": model.config(), "loss": {"kind": type(loss).__name__, **loss.config()}}
 
 
-def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> KeypointModel:
+def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Model:
     """The model that its `config` described, with random weights."""
     if config["kind"] not in KINDS:
         raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
@@ -144,7 +144,7 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def load(path: Path | str, backbone: Backbone | None = None) -> tuple[KeypointModel, LikelihoodLoss | None]:
+def load(path: Path | str, backbone: Backbone | None = None) -> tuple[Model, LikelihoodLoss | None]:
     """Model of a checkpoint and what its loss claims of errors (None if nothing), on the CPU, in evaluation mode.
 
     Args:
@@ -183,12 +183,12 @@ def load_of_crops(path: Path | str, backbone: Backbone | None = None) -> tuple[P
     return model, density
 
 
-def load_model(path: Path | str, backbone: Backbone | None = None) -> KeypointModel:
+def load_model(path: Path | str, backbone: Backbone | None = None) -> Model:
     """The model of a checkpoint, on the CPU, in evaluation mode; see `load` for arguments and errors."""
     return load(path, backbone)[0]
 
 
-def save(model: KeypointModel, loss: PoseLoss | None, folder: Path, **notes: Any) -> None:
+def save(model: Model, loss: PoseLoss | None, folder: Path, **notes: Any) -> None:
     """Write model and loss as a folder of `model.safetensors` and `config.json`, which `load` reads.
 
     Args:

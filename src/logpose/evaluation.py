@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, distributed
-from torch.nn import functional
+from torch import distributed
 
 from logpose import geometry
 from logpose.data.crops import Crops, People, crop_loader
@@ -21,6 +20,7 @@ from logpose.metrics.mpjpe import spatial_errors
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
 from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import KeypointModel, PoseModel
+from logpose.models.pose_model import in_dimensions
 from logpose.space import InSpace, lifted, middle_depth, relative
 from logpose.structures import Batch, ErrorLaw, InputError, Prediction, Scoring
 
@@ -30,7 +30,6 @@ __all__ = [
     "calibrated",
     "check_skeletons",
     "evaluate",
-    "in_dimensions",
     "person_score",
     "predict_batch",
 ]
@@ -81,17 +80,9 @@ class Found:
         return calibration.scaled_radius(self.predicted[whole], self.std[whole], self.truth[whole])
 
 
-def in_dimensions(target: Float[Tensor, "B K D"], dim: int) -> Float[Tensor, "B K E"]:
-    """Labels in as many dimensions as are predicted: further ones left out, missing ones unknown (NaN)."""
-    return functional.pad(target, (0, dim - target.shape[-1]), value=float("nan"))
-
-
 def predict_batch(model: KeypointModel, batch: Any, flip_test: bool) -> Prediction:
     """Prediction on a batch, averaged with that on its mirror image if `flip_test`; the density's mean folded in."""
-    prediction: Prediction = model(batch.inputs)
-    if not flip_test:
-        return prediction.folded()
-    return model.flip_average(prediction, model(model.mirrored(batch.inputs)))
+    return model.predict(batch, flip_test)
 
 
 class Evaluation:

@@ -15,7 +15,7 @@ from torch import Tensor
 from logpose.checkpoint import CONFIG, TENSORS, load, save
 from logpose.flows import RealNVP
 from logpose.losses import LikelihoodLoss, MixedRLELoss, RLELoss
-from logpose.models import HeatmapModel, HRNet, KeypointModel, PoseModel, RegressionModel, ResNet
+from logpose.models import HeatmapModel, HRNet, Model, PoseModel, RegressionModel, ResNet
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, RELEASED_MEAN, RELEASED_STD, read_state_dict
 from logpose.skeletons import COCO, H36M, MPII, Skeleton
 from logpose.structures import InputError, Origin
@@ -142,7 +142,7 @@ def load_weights(
     origin: Origin = "auto",
     skeleton: Skeleton | None = None,
     size: tuple[int, int] | None = None,
-) -> tuple[KeypointModel, LikelihoodLoss | None]:
+) -> tuple[Model, LikelihoodLoss | None]:
     """Model and loss of a checkpoint of any of these codes.
 
     Args:
@@ -174,7 +174,7 @@ def load_weights(
     return load(path)
 
 
-def from_pretrained(name: str | Path) -> tuple[KeypointModel, LikelihoodLoss | None]:
+def from_pretrained(name: str | Path) -> tuple[Model, LikelihoodLoss | None]:
     """Model and loss of a folder, or of a repository on the Hugging Face Hub.
 
     Args:
@@ -198,7 +198,7 @@ def from_pretrained(name: str | Path) -> tuple[KeypointModel, LikelihoodLoss | N
     return load(folder)
 
 
-def push_to_hub(model: KeypointModel, loss: LikelihoodLoss | None, name: str, private: bool = False) -> str:
+def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: bool = False) -> str:
     """Upload model and loss to the Hugging Face Hub, with the token that `huggingface_hub` knows.
 
     Args:

@@ -22,7 +22,7 @@ from logpose.losses import LikelihoodLoss, PoseLoss, RLELoss
 from logpose.models import (
     HeatmapModel,
     IntegralModel,
-    KeypointModel,
+    Model,
     PoseModel,
     RegressionModel,
     create_backbone,
@@ -131,7 +131,7 @@ class TrainingRecipe:
     """Called with the recipe and "train" or "val": the data set of that part; it has a `skeleton`."""
     loss: Callable[[], PoseLoss]
     """Makes the loss."""
-    model: Callable[[Any, Skeleton, bool], KeypointModel]
+    model: Callable[[Any, Skeleton, bool], Model]
     """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
 
     epochs: int = 210

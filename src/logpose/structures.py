@@ -16,7 +16,7 @@ image coordinates, units of 2,000 mm beside crop coordinates; NaN of a joint tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -31,6 +31,8 @@ __all__ = [
     "ErrorLaw",
     "Image",
     "InputError",
+    "KeypointLoss",
+    "Lesson",
     "Material",
     "Measuring",
     "Origin",
@@ -178,10 +180,36 @@ class Prediction:
 
 
 @runtime_checkable
+class KeypointLoss(Protocol):
+    """What a model is given to learn joints by; no model knows more of a loss."""
+
+    def of_prediction(
+        self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch, in the coordinates of the prediction; 0 when nothing is labelled, or nobody is there."""
+        ...
+
+
+@dataclass(slots=True)
+class Lesson:
+    """What a model makes of a batch while it learns."""
+
+    losses: dict[str, Float[Tensor, ""]]
+    """To be added up; a name is that of a curve."""
+    figures: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+    """What is watched beside, without a gradient."""
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        """The sum of the losses."""
+        return torch.stack(list(self.losses.values())).sum()
+
+
+@runtime_checkable
 class Measuring(Protocol):
     """What collects predictions on a data set, batch by batch, and measures them."""
 
-    def update(self, batch: Any, prediction: Prediction, /) -> None:
+    def update(self, batch: Any, prediction: Any, /) -> None:
         """Take in the prediction on one batch."""
         ...
 

@@ -19,9 +19,8 @@ from torch import Tensor
 
 from logpose.checkpoint import describe, read
 from logpose.compat import keep_freed_memory, mend_torchvision
-from logpose.evaluation import in_dimensions, predict_batch
 from logpose.losses import PoseLoss
-from logpose.models import KeypointModel
+from logpose.models import Model
 from logpose.recipe import FIRST, Recipe, TrainingRecipe, plain_fields
 from logpose.structures import InputError, Measuring
 
@@ -67,7 +66,7 @@ class PoseModule(L.LightningModule):
 
     evaluation: Measuring
 
-    def __init__(self, model: KeypointModel, loss: PoseLoss, recipe: TrainingRecipe, people: Any) -> None:
+    def __init__(self, model: Model, loss: PoseLoss, recipe: TrainingRecipe, people: Any) -> None:
         super().__init__()
         self.model, self.loss, self.recipe, self.people = model, loss, recipe, people
         self.figures: dict[str, float] = {}
@@ -78,14 +77,13 @@ class PoseModule(L.LightningModule):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """The loss of one batch."""
-        prediction = self.model(batch.inputs)
-        target = in_dimensions(batch.target, self.model.dim)
-        loss = self.loss.of_prediction(prediction, target, batch.weight)
-        apart = self.model.distance(prediction.mu.detach(), target)
-        error = (apart * batch.weight).nansum() / batch.weight.sum().clamp_min(1)
-        for name, value in (("loss", loss), (f"error_{self.model.unit}", error)):
-            self.log(f"train/{name}", value, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch.target))
-        return loss
+        lesson = self.model.learn(batch, self.loss)
+        total = lesson.total
+        parts = {f"loss_{name}": loss for name, loss in lesson.losses.items()} if len(lesson.losses) > 1 else {}
+        for name, value in {"loss": total, **parts, **lesson.figures}.items():
+            shown = name == "loss" or name in lesson.figures
+            self.log(f"train/{name}", value, on_epoch=True, on_step=False, prog_bar=shown, batch_size=len(batch.index))
+        return total
 
     def on_train_epoch_end(self) -> None:
         """Hand the law of the errors, as the loss now knows it, to the model that is about to be saved."""
@@ -104,7 +102,7 @@ class PoseModule(L.LightningModule):
 
     def validation_step(self, batch: Any, _: int) -> None:
         """Predict one batch."""
-        self.evaluation.update(batch, predict_batch(self.model, batch, self.recipe.flip_test))
+        self.evaluation.update(batch, self.model.predict(batch, self.recipe.flip_test))
 
     def on_validation_epoch_end(self) -> None:
         """Measure the predictions."""

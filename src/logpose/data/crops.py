@@ -8,9 +8,9 @@ other, every epoch differs from the last, and a run can be repeated.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import cv2
 import numpy as np
@@ -23,7 +23,9 @@ from logpose.skeletons import Skeleton
 from logpose.space import InSpace, Space
 from logpose.structures import Batch, Sample
 
-__all__ = ["Crops", "EpochSampler", "InMemory", "People", "collate", "crop_loader"]
+__all__ = ["Crops", "EpochSampler", "InMemory", "People", "collate", "crop_loader", "epoch_loader"]
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -168,15 +170,44 @@ def crop_loader(
         pin: whether batches go to page-locked memory, for a GPU.
         processes: how many share the people of a training epoch.
     """
-    sampler = EpochSampler(len(crops), shuffle=training, seed=seed, even=training)
+    return epoch_loader(
+        crops, batch_size, collate, training=training, workers=workers, seed=seed, pin=pin, processes=processes
+    )
+
+
+def epoch_loader(
+    rows: Dataset[T],
+    batch_size: int,
+    join: Callable[[list[T]], T],
+    *,
+    training: bool,
+    workers: int = 0,
+    seed: int = 0,
+    pin: bool = False,
+    processes: int = 1,
+) -> DataLoader[T]:
+    """The same of any data set whose rows are (epoch, row) and come as batches of one.
+
+    Args:
+        rows: what to go through; has a length.
+        batch_size: as of `crop_loader`, as the further arguments are.
+        join: makes a batch of several.
+        training: see there.
+        workers: see there.
+        seed: see there.
+        pin: see there.
+        processes: see there.
+    """
+    count = len(rows)  # type: ignore[arg-type]  # PyTorch's class does not say that it has one
+    sampler = EpochSampler(count, shuffle=training, seed=seed, even=training)
     return DataLoader(
-        crops,
+        rows,
         batch_size=batch_size,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=join,
         pin_memory=pin,
-        drop_last=training and min(len(sampler), len(crops) // processes) >= batch_size,
+        drop_last=training and min(len(sampler), count // processes) >= batch_size,
         persistent_workers=workers > 0,
         worker_init_fn=_settle_worker,
     )

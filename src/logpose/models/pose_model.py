@@ -1,4 +1,9 @@
-"""What every model carries: the skeleton and the law of its errors; of those that see crops, also size and pixels."""
+"""What every model carries: the skeleton and the law of its errors; of those that see pictures, also their pixels.
+
+Training and evaluation ask two things of a model: to `learn` from a batch, by the loss that it is given, and to
+`predict` one. Models of one instance in each row (`KeypointModel`) do both in one way; those that find the instances
+themselves are `detector.Detector`s.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +13,15 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn import functional
 
 from logpose import geometry
 from logpose.geometry import PADDING
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from logpose.skeletons import Skeleton
-from logpose.structures import ErrorLaw, InputError, Material, Prediction
+from logpose.structures import ErrorLaw, InputError, KeypointLoss, Lesson, Material, Prediction
 
-__all__ = ["KeypointModel", "PoseModel", "SigmaHead"]
+__all__ = ["KeypointModel", "Model", "PixelStatistics", "PoseModel", "SigmaHead", "in_dimensions"]
 
 SIGMA_FLOOR = 1e-6
 """Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""
@@ -23,6 +29,11 @@ SIGMA_FLOOR = 1e-6
 
 COARSEST = 32
 """Pixels to a cell of the features of ResNets, and of an HRNet's coarsest branch."""
+
+
+def in_dimensions(target: Float[Tensor, "B K D"], dim: int) -> Float[Tensor, "B K E"]:
+    """Labels in as many dimensions as are predicted: further ones left out, missing ones unknown (NaN)."""
+    return functional.pad(target, (0, dim - target.shape[-1]), value=float("nan"))
 
 
 class SigmaHead(nn.Linear):
@@ -45,8 +56,8 @@ def small_start(layer: nn.Linear) -> None:
     nn.init.zeros_(layer.bias)
 
 
-class KeypointModel(nn.Module, ABC):
-    """Base of all models: a batch's inputs in, `Prediction` out.
+class Model(nn.Module, ABC):
+    """Base of all models: what training, evaluation and checkpoints ask of them.
 
     Args:
         skeleton: the joints that are predicted.
@@ -57,11 +68,9 @@ class KeypointModel(nn.Module, ABC):
 
     Attributes:
         gives: what a loss can learn from.
-        unit: what `distance` is in, as part of a figure's name.
     """
 
     gives: Material = "places"
-    unit: ClassVar[str]
     law_mean: Tensor
     law_std: Tensor
     law_radius: Tensor
@@ -89,8 +98,16 @@ class KeypointModel(nn.Module, ABC):
         self.law_radius.copy_(law.radius)
 
     @abstractmethod
-    def forward(self, inputs: Tensor) -> Prediction:
-        """Predict every joint."""
+    def learn(self, batch: Any, loss: KeypointLoss) -> Lesson:
+        """Learn from a batch: its losses, of joints by the one that is given."""
+
+    @abstractmethod
+    def predict(self, batch: Any, flip_test: bool = False) -> Any:
+        """What it says of a batch, for evaluation: the learned density's mean folded in, on request of its mirror too.
+
+        Raises:
+            InputError: if a flip test is asked of a model that has none.
+        """
 
     @property
     @abstractmethod
@@ -100,6 +117,37 @@ class KeypointModel(nn.Module, ABC):
     @abstractmethod
     def blank(self) -> Tensor:
         """An input with nothing in it, of a batch of one."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Plain values from which `checkpoint.build_model` makes the model again."""
+
+    def prepare(self, data: Any) -> None:
+        """Shown the training data before training."""
+
+    def begin_epoch(self, share: float) -> None:
+        """Told before an epoch of training what share of them is done."""
+
+
+class KeypointModel(Model):
+    """Base of the models of one instance in each row: a batch's inputs in, `Prediction` out.
+
+    Args:
+        skeleton: the joints that are predicted.
+        dim: D.
+
+    Raises:
+        InputError: if D is not 1 or more.
+
+    Attributes:
+        unit: what `distance` is in, as part of a figure's name.
+    """
+
+    unit: ClassVar[str]
+
+    @abstractmethod
+    def forward(self, inputs: Tensor) -> Prediction:
+        """Predict every joint."""
 
     @abstractmethod
     def mirrored(self, inputs: Tensor) -> Tensor:
@@ -113,18 +161,41 @@ class KeypointModel(nn.Module, ABC):
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
         """How far predicted joints are from their labels, in `unit`."""
 
-    @abstractmethod
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
+    def learn(self, batch: Any, loss: KeypointLoss) -> Lesson:
+        """The loss of a batch with `inputs`, `target` and `weight`, and the mean distance from its labels."""
+        prediction = self(batch.inputs)
+        target = in_dimensions(batch.target, self.dim)
+        value = loss.of_prediction(prediction, target, batch.weight)
+        apart = self.distance(prediction.mu.detach(), target)
+        error = (apart * batch.weight).nansum() / batch.weight.sum().clamp_min(1)
+        return Lesson({"keypoints": value}, {f"error_{self.unit}": error})
 
-    def prepare(self, data: Any) -> None:
-        """Shown the training data before training."""
+    def predict(self, batch: Any, flip_test: bool = False) -> Prediction:
+        """Prediction on a batch, averaged with that on its mirror image if `flip_test`; the density's mean folded."""
+        prediction: Prediction = self(batch.inputs)
+        if not flip_test:
+            return prediction.folded()
+        return self.flip_average(prediction, self(self.mirrored(batch.inputs)))
 
-    def begin_epoch(self, share: float) -> None:
-        """Told before an epoch of training what share of them is done."""
+
+class PixelStatistics:
+    """Part of a model that sees pictures: it normalises their pixels itself, so that nobody can forget it."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def keep_statistics(self: Any, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
+        """Keep what is subtracted from each channel (RGB in [0, 1]), and what the difference is divided by."""
+        self.register_buffer("pixel_mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("pixel_std", torch.tensor(std).view(3, 1, 1))
+
+    def normalised(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+        """Pixels as the backbone wants them, from 8-bit values or floats in [0, 1]."""
+        pixels = images.float() / 255 if images.dtype == torch.uint8 else images
+        return (pixels - self.pixel_mean) / self.pixel_std
 
 
-class PoseModel(KeypointModel):
+class PoseModel(PixelStatistics, KeypointModel):
     """Base of the models of one person: crops in, `Prediction` out.
 
     Args:
@@ -140,8 +211,6 @@ class PoseModel(KeypointModel):
     """
 
     unit = "crop_px"
-    pixel_mean: Tensor
-    pixel_std: Tensor
 
     def __init__(
         self,
@@ -158,13 +227,7 @@ class PoseModel(KeypointModel):
                 f"a model needs crops of 1 to 8,192 pixels a side and a padding above 0, got {size} and {padding:g}"
             )
         self.size, self.padding = size, padding
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1))
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1))
-
-    def normalised(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-        """Pixels as the backbone wants them, from 8-bit values or floats in [0, 1]."""
-        pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-        return (pixels - self.pixel_mean) / self.pixel_std
+        self.keep_statistics(pixel_mean, pixel_std)
 
     @abstractmethod
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:

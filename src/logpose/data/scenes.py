@@ -1,0 +1,416 @@
+"""Whole pictures with everybody in them, as batches: what a network that finds people by itself learns from.
+
+A picture is enlarged or reduced by one affine map and laid into the upper left of its input; what a batch's inputs have
+beyond their pictures is black. Randomness travels with the index, as in `crops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from logpose import geometry
+from logpose.data.coco import FARTHEST, CocoKeypoints
+from logpose.data.crops import People, epoch_loader
+from logpose.data.images import image_size, read_reduced
+from logpose.data.synthetic import SyntheticPeople
+from logpose.data.transforms import cut
+from logpose.skeletons import Skeleton
+from logpose.structures import Image, InputError, Sample
+
+__all__ = [
+    "Picture",
+    "Pictures",
+    "SceneBatch",
+    "ScenePeople",
+    "SceneTransform",
+    "Scenes",
+    "ShortSide",
+    "SquareCrop",
+    "pictures_of",
+    "scene_loader",
+]
+
+MULTIPLE = 32
+"""Inputs have sides of so many pixels, so that the cells of a pyramid's levels fit each other."""
+LEAST_SIDE = 1.0  # pixels of the input: of somebody of whom less is in it, nothing is to be found
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, and everybody in it."""
+
+    image: Path | Image
+    image_id: int
+    people: tuple[Sample, ...]
+    """Everybody with a box of their own, also those of whom no joint is labelled."""
+    ignored: tuple[Sample, ...] = ()
+    """Crowds: whether somebody is found there is neither right nor wrong."""
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """A data set of whole pictures."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints that are labelled."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Picture:
+        """One of them."""
+        ...
+
+
+class _Listed:
+    """Pictures that are told by a list, and what is wrong with the file that they are of."""
+
+    def __init__(self, skeleton: Skeleton, pictures: Sequence[Picture], problems: Sequence[Any]) -> None:
+        self.skeleton, self._pictures, self.problems = skeleton, pictures, problems
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int) -> Picture:
+        return self._pictures[index]
+
+
+class _Drawn:
+    """Synthetic pictures with everybody in them, each drawn when it is asked for first, and kept."""
+
+    def __init__(self, people: SyntheticPeople) -> None:
+        self.people, self.skeleton = people, people.skeleton
+        self._kept: dict[int, Picture] = {}
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, index: int) -> Picture:
+        if index not in self._kept:
+            scene, first = self.people.scene(index), index * self.people.people[1] + 1  # ids as in `write_coco`
+            people = tuple(
+                Sample(scene.image, who.box, who.keypoints, who.visible, who.area, index + 1, first + place)
+                for place, who in enumerate(scene.people)
+            )
+            self._kept[index] = Picture(scene.image, index + 1, people)
+        return self._kept[index]
+
+
+def pictures_of(people: People) -> Pictures:
+    """The pictures that labelled people are in, each with all its people.
+
+    Args:
+        people: a data set of people. Of a COCO file (`CocoKeypoints`) there are also pictures without people, crowds,
+            and people of whom no joint is labelled; of `SyntheticPeople`, all people of each scene.
+    """
+    if isinstance(people, SyntheticPeople):
+        return _Drawn(people)
+    found: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
+    if isinstance(people, CocoKeypoints):
+        found = {number: (path, [], []) for number, path in (people.images | people.unlabelled).items()}
+    for i in range(len(people)):
+        sample = people[i]
+        found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
+    if isinstance(people, CocoKeypoints):
+        for row in people.passed_over:
+            image, with_boxes, ignored = found[row["image_id"]]
+            sample = _without_joints(row, image, len(people.skeleton))
+            (ignored if row["iscrowd"] else with_boxes).append(sample)
+    listed = [Picture(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
+    return _Listed(people.skeleton, listed, getattr(people, "problems", ()))
+
+
+def _without_joints(row: dict[str, Any], image: Path | Image, joints: int) -> Sample:
+    """A crowd, or somebody of whom no joint is labelled, from what `CocoKeypoints` keeps of the row."""
+    nothing = np.zeros((joints, 2)), np.zeros(joints, dtype=np.int64)
+    return Sample(image, np.array(row["bbox"], dtype=np.float64), *nothing, float(row["area"]), row["image_id"], 0)
+
+
+@dataclass(slots=True)
+class ScenePeople:
+    """Everybody in one input."""
+
+    boxes: Float[Tensor, "N 4"]
+    """x0, y0, x1, y1 in pixels of the input, within it."""
+    keypoints: Float[Tensor, "N K 2"]
+    """Pixels of the input, also of labelled joints outside it; 0 where `weight` is 0."""
+    weight: Float[Tensor, "N K"]
+    """How much each label counts: 0 not at all, 1 fully. All 0 of somebody of whom no joint is labelled."""
+    area: Float[Tensor, "N"]
+    """Of each person, square pixels of the input; of the whole person where the input shows a part."""
+    ignored: Float[Tensor, "M 4"]
+    """Boxes in which finding somebody is neither right nor wrong."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ScenePeople:
+        """The same on another device."""
+        return ScenePeople(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
+
+    def pin_memory(self) -> ScenePeople:
+        """The same in page-locked memory."""
+        return ScenePeople(*(getattr(self, f.name).pin_memory() for f in fields(self)))
+
+
+@dataclass(slots=True)
+class SceneBatch:
+    """Whole pictures ready for a detector, with what is needed to learn from them and to find the way back."""
+
+    images: UInt8[Tensor, "B 3 H W"]
+    """RGB, of the batch's largest picture, sides multiples of 32; black beyond each picture's own size."""
+    sizes: Int64[Tensor, "B 2"]
+    """Height and width of each picture in them."""
+    to_image: Float[Tensor, "B 2 3"]
+    """Affine map from pixels of the input to image coordinates."""
+    index: Int64[Tensor, "B"]
+    """Row of the data set each picture is."""
+    people: list[ScenePeople]
+    """Everybody in each of them."""
+
+    @property
+    def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
+        """What the model is given."""
+        return self.images
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> SceneBatch:
+        """The same batch on another device."""
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)[:-1]}
+        return SceneBatch(**moved, people=[who.to(device, non_blocking) for who in self.people])
+
+    def pin_memory(self) -> SceneBatch:
+        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
+        pinned = {f.name: getattr(self, f.name).pin_memory() for f in fields(self)[:-1]}
+        return SceneBatch(**pinned, people=[who.pin_memory() for who in self.people])
+
+
+Matrix = Float[np.ndarray, "2 3"]
+
+
+@runtime_checkable
+class SceneTransform(Protocol):
+    """How a picture becomes an input."""
+
+    flip: float
+    """How often it is mirrored."""
+
+    def place(
+        self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
+    ) -> tuple[Matrix, tuple[int, int]]:
+        """The map from image coordinates to pixels of the input, and the input's (H, W).
+
+        Args:
+            size: (W, H) of the picture.
+            people: in it.
+            rng: source of what is drawn; None takes what evaluation takes.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ShortSide:
+    """The whole picture, its short side as long as a draw says, unless its long one would be too long (detectron2's).
+
+    Attributes:
+        short: lengths in pixels, one of which is drawn; evaluation takes the first.
+        longest: of the long side, pixels.
+        flip: how often it is mirrored.
+    """
+
+    short: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
+    longest: int = 1333
+    flip: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (self.short and min(self.short) >= 1 and max(self.short) <= self.longest and 0 <= self.flip <= 1):
+            raise InputError(f"a short side has a pixel or more, and no more than the longest; flip is a share: {self}")
+
+    def place(
+        self,
+        size: tuple[int, int],
+        people: Sequence[Sample],  # noqa: ARG002  (it is the same for any)
+        rng: np.random.Generator | None,
+    ) -> tuple[Matrix, tuple[int, int]]:
+        """See `SceneTransform`."""
+        short = self.short[0] if rng is None else self.short[int(rng.integers(len(self.short)))]
+        factor = min(short / min(size), self.longest / max(size))
+        width, height = (max(1, int(side * factor + 0.5)) for side in size)
+        # The corners of the picture, half a pixel outside the centres of its outer pixels, stay its corners.
+        x, y = width / size[0], height / size[1]
+        return np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2]]), (height, width)
+
+
+@dataclass(frozen=True)
+class SquareCrop:
+    """A square around somebody, at a scale that is drawn (Point-Set Anchors'); black where there is no picture.
+
+    Attributes:
+        side: of the square, pixels of the input.
+        scale: least and greatest factor by which the picture is enlarged.
+        flip: how often it is mirrored.
+    """
+
+    side: int = 640
+    scale: tuple[float, float] = (0.5, 1.5)
+    flip: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (self.side >= 1 and 0 < self.scale[0] <= self.scale[1] and 0 <= self.flip <= 1):
+            raise InputError(f"a square has a pixel or more, scales are above 0 and in order, flip is a share: {self}")
+
+    def place(
+        self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
+    ) -> tuple[Matrix, tuple[int, int]]:
+        """See `SceneTransform`; where nobody is, and in evaluation, the square is around the picture's middle."""
+        factor, centre = float(np.mean(self.scale)), np.array(size) / 2 - 0.5
+        if rng is not None:
+            factor = float(rng.uniform(*self.scale))
+            if people:
+                box = people[int(rng.integers(len(people)))].box
+                centre = box[:2] + box[2:] / 2
+        shift = self.side / 2 - 0.5 - factor * centre
+        return np.array([[factor, 0.0, shift[0]], [0.0, factor, shift[1]]]), (self.side, self.side)
+
+
+class Scenes(Dataset[SceneBatch]):
+    """Each picture, as a batch of one.
+
+    Args:
+        pictures: the data set.
+        transform: how a picture becomes an input.
+        seed: of what is drawn.
+        training: whether anything is.
+        empty: whether pictures in which nobody is labelled are gone through too.
+
+    Raises:
+        InputError: if there is nothing to go through.
+    """
+
+    def __init__(
+        self, pictures: Pictures, transform: SceneTransform, seed: int = 0, training: bool = False, empty: bool = True
+    ) -> None:
+        self.pictures, self.transform, self.seed, self.training = pictures, transform, seed, training
+        every = range(len(pictures))
+        self.rows = list(every) if empty else [i for i in every if _has_labels(pictures[i])]
+        if not self.rows:
+            raise InputError("there is no picture in which somebody is labelled")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: tuple[int, int]) -> SceneBatch:
+        epoch, index = key[0], self.rows[key[1]]
+        rng = np.random.default_rng((self.seed, epoch, index)) if self.training else None
+        return scene(self.pictures[index], self.pictures.skeleton, self.transform, index, rng)
+
+
+def _has_labels(picture: Picture) -> bool:
+    return any((person.visible > 0).any() for person in picture.people)
+
+
+def scene(
+    picture: Picture, skeleton: Skeleton, transform: SceneTransform, index: int = 0,
+    rng: np.random.Generator | None = None,
+) -> SceneBatch:  # fmt: skip
+    """The input that a picture becomes, as a batch of one.
+
+    Args:
+        picture: with its people.
+        skeleton: tells which joints change places in a mirror.
+        transform: how.
+        index: the picture's row, kept with the input.
+        rng: source of all randomness; None for evaluation.
+
+    Raises:
+        InputError: if the picture cannot be read.
+    """
+    source = picture.image
+    width, height = image_size(source) if isinstance(source, Path) else (source.shape[1], source.shape[0])
+    to_input, size = transform.place((width, height), picture.people, rng)
+    mirror = rng is not None and rng.random() < transform.flip
+    if mirror:
+        to_input = geometry.compose(geometry.mirror_matrix(size[1]), to_input)
+    factor = float(np.sqrt(abs(np.linalg.det(to_input[:, :2]))))
+    image, reduced = read_reduced(source, 1 / factor)
+    pixels = cut(image, geometry.compose(to_input, geometry.enlargement(reduced)), size)
+    images = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    return SceneBatch(
+        _padded(images, *(-(-side // MULTIPLE) * MULTIPLE for side in size)),
+        torch.tensor([size]),
+        torch.from_numpy(geometry.invert_affine(to_input).astype(np.float32))[None],
+        torch.tensor([index]),
+        [_people(picture, skeleton, to_input, size, mirror)],
+    )
+
+
+def _people(picture: Picture, skeleton: Skeleton, to_input: Matrix, size: tuple[int, int], mirror: bool) -> ScenePeople:
+    """Everybody of whom something is in the input."""
+    boxes = _boxes(picture.people, to_input, size)
+    seen = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(axis=1)
+    people = [person for person, there in zip(picture.people, seen, strict=True) if there]
+    order = list(skeleton.flip_index) if mirror else list(range(len(skeleton)))
+    keypoints = np.stack([person.keypoints[order, :2] for person in people]) if people else np.zeros((0, len(order), 2))
+    visible = np.array([person.visible[order] > 0 for person in people]).reshape(-1, len(order))
+    placed = np.where(visible[..., None], geometry.apply_affine(to_input, keypoints), 0)
+    area = np.array([person.area for person in people]) * abs(np.linalg.det(to_input[:, :2]))
+    ignored = _boxes(picture.ignored, to_input, size)
+    ignored = ignored[((ignored[:, 2:] - ignored[:, :2]) >= LEAST_SIDE).all(axis=1)]
+    columns = (boxes[seen], placed, visible, area, ignored)
+    return ScenePeople(*(torch.from_numpy(column.astype(np.float32)) for column in columns))
+
+
+def _boxes(people: Sequence[Sample], to_input: Matrix, size: tuple[int, int]) -> Float[np.ndarray, "N 4"]:
+    """Boxes x0, y0, x1, y1 in pixels of the input, cut off at its edges; of none, one of no extent."""
+    boxes = np.array([person.box for person in people], dtype=np.float64).reshape(-1, 4)
+    boxes = np.clip(np.nan_to_num(boxes), -FARTHEST, FARTHEST)  # those of crowds are as the file has them
+    corners = np.stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    placed = np.sort(geometry.apply_affine(to_input, corners), axis=1)
+    # The edge of a picture is that of its outer pixels; boxes are told by the centres of theirs.
+    clipped: np.ndarray = np.clip(placed, 0, np.array(size[::-1]) - 1.0).reshape(-1, 4)
+    return clipped
+
+
+def _padded(images: Tensor, height: int, width: int) -> Tensor:
+    """Images with black below and to their right, up to a size."""
+    return functional.pad(images, (0, width - images.shape[3], 0, height - images.shape[2]))
+
+
+def join(batches: Sequence[SceneBatch]) -> SceneBatch:
+    """Small batches joined into one of the size of the largest."""
+    height, width = (max(batch.images.shape[axis] for batch in batches) for axis in (2, 3))
+    return SceneBatch(
+        torch.cat([_padded(batch.images, height, width) for batch in batches]),
+        torch.cat([batch.sizes for batch in batches]),
+        torch.cat([batch.to_image for batch in batches]),
+        torch.cat([batch.index for batch in batches]),
+        [people for batch in batches for people in batch.people],
+    )
+
+
+def scene_loader(
+    scenes: Scenes,
+    batch_size: int,
+    *,
+    training: bool,
+    workers: int = 0,
+    seed: int = 0,
+    pin: bool = False,
+    processes: int = 1,
+) -> DataLoader[SceneBatch]:
+    """Batches of whole pictures: shuffled and of equal number for training, every picture once and in order otherwise.
+
+    Arguments as of `crops.crop_loader`.
+    """
+    return epoch_loader(
+        scenes, batch_size, join, training=training, workers=workers, seed=seed, pin=pin, processes=processes
+    )

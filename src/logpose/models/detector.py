@@ -1,0 +1,182 @@
+"""Networks that find people by themselves: whole pictures in, several people out, each with a box and joints."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int, Int64, UInt8
+from torch import Tensor
+
+from logpose import geometry
+from logpose.data.scenes import SceneBatch
+from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from logpose.models.pose_model import Model, PixelStatistics
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
+
+__all__ = ["Detections", "Detector", "box_iou", "box_maps", "in_boxes", "nobody"]
+
+UNIT = (1, 1)
+"""(H, W) of an instance's own frame: its crop coordinates are a "crop" of one pixel."""
+
+
+@dataclass(slots=True)
+class Detections:
+    """The people that were found in one input: N of them, best first."""
+
+    boxes: Float[Tensor, "N 4"]
+    """x0, y0, x1, y1 in pixels of the input."""
+    box_scores: Float[Tensor, "N"]
+    """How sure the detector is of each, in [0, 1]."""
+    prediction: Prediction
+    """Of N instances, each in crop coordinates of its own."""
+    to_input: Float[Tensor, "N 2 3"]
+    """Affine map from an instance's own frame, a "crop" of 1×1 pixels, to pixels of the input: for `from_crop`."""
+    positions: Float[Tensor, "N K 2"] | None = None
+    """Where joints are, pixels of the input, of models that snap them: elsewhere than at the prediction's mean."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def keypoints(self) -> Float[Tensor, "N K 2"]:
+        """Where the joints are, pixels of the input."""
+        if self.positions is not None:
+            return self.positions
+        return geometry.from_crop(self.prediction.mean, self.to_input, UNIT)
+
+    def spread(self) -> Float[Tensor, "N K 2"]:
+        """Standard deviation of every joint, pixels of the input; NaN where no likelihood was learned."""
+        return geometry.spread_in_image(self.prediction.std, self.to_input, UNIT)
+
+    def chosen(self, rows: Int[Tensor, "M"] | Bool[Tensor, "N"]) -> Detections:
+        """Some of them."""
+        said = self.prediction
+        kept = replace(
+            said,
+            mu=said.mu[rows],
+            sigma=said.sigma[rows],
+            confidence=said.confidence[rows],
+            maps=None if said.maps is None else said.maps[rows],
+        )
+        positions = None if self.positions is None else self.positions[rows]
+        return Detections(self.boxes[rows], self.box_scores[rows], kept, self.to_input[rows], positions)
+
+    def folded(self) -> Detections:
+        """The same with the density's mean moved into mu."""
+        return replace(self, prediction=self.prediction.folded())
+
+
+class Detector(PixelStatistics, Model):
+    """Base of the models of whole pictures.
+
+    Args:
+        skeleton: the joints that are predicted.
+        short: to how many pixels the short side of a picture is brought that somebody is to be found in, …
+        longest: … unless its long side would become longer than this.
+        pixel_mean: subtracted from each channel (RGB in [0, 1]).
+        pixel_std: what the difference is divided by.
+
+    Raises:
+        InputError: if there can be no such pictures.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        short: int = 800,
+        longest: int = 1333,
+        pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
+        pixel_std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__(skeleton, dim=2)
+        if not 32 <= short <= longest <= 8192:
+            raise InputError(f"pictures have 32 to 8,192 pixels a side, short ≤ longest; got {short} and {longest}")
+        self.short, self.longest = short, longest
+        self.keep_statistics(pixel_mean, pixel_std)
+
+    @abstractmethod
+    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> Lesson:
+        """Learn to find people and, by the loss that is given, their joints."""
+
+    @abstractmethod
+    def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
+        """The people in each picture, best first.
+
+        Args:
+            images: RGB, sides multiples of 32; black beyond each picture's own size.
+            sizes: height and width of each picture in them.
+        """
+
+    def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
+        """The people in each picture of a batch, the density's mean folded in.
+
+        Raises:
+            InputError: if a flip test is asked for: there is none.
+        """
+        if flip_test:
+            raise InputError("detectors have no flip test")
+        return [found.folded() for found in self.detect(batch.images, batch.sizes)]
+
+    def forward(self, images: UInt8[Tensor, "B 3 H W"]) -> list[Detections]:
+        """The people in pictures that fill their inputs."""
+        size = torch.tensor(images.shape[2:], device=images.device)
+        return self.detect(images, size.expand(len(images), 2))
+
+    def inputs(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> Float[Tensor, "B 3 H W"]:
+        """Normalised pixels, 0 beyond each picture: what lies there must not depend on how large the others are."""
+        rows, columns = (torch.arange(side, device=images.device) for side in images.shape[2:])
+        inside = (rows[:, None] < sizes[:, 0, None, None]) & (columns < sizes[:, 1, None, None])
+        return self.normalised(images) * inside[:, None]
+
+    @property
+    def sees(self) -> str:
+        """The size of its pictures."""
+        return f"pictures whose short side has {self.short} pixels"
+
+    def blank(self) -> UInt8[Tensor, "1 3 H W"]:
+        """A black picture."""
+        side = -(-self.short // 32) * 32
+        return torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.pixel_mean.device)
+
+    def common_config(self) -> dict[str, Any]:
+        """What every detector's `config` has."""
+        return {"skeleton": self.skeleton.to_dict(), "short": self.short, "longest": self.longest}
+
+
+def box_maps(boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N 2 3"]:
+    """Affine maps from boxes' own frames ("crops" of 1×1 pixels) to where the boxes are.
+
+    Args:
+        boxes: x0, y0, x1, y1.
+    """
+    maps = boxes.new_zeros(len(boxes), 2, 3)
+    maps[:, 0, 0], maps[:, 1, 1] = (boxes[:, 2:] - boxes[:, :2]).unbind(dim=1)
+    maps[:, :, 2] = boxes[:, :2]
+    return maps
+
+
+def in_boxes(points: Float[Tensor, "N K 2"], boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N K 2"]:
+    """Crop coordinates of points, each row in the frame of its own box: the box is [-0.5, 0.5]."""
+    extent = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1e-3)  # a box of no extent has no inside, but no infinity either
+    return (points - boxes[:, None, :2]) / extent[:, None] - 0.5
+
+
+def box_iou(one: Float[Tensor, "N 4"], other: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
+    """Intersection over union of every two boxes x0, y0, x1, y1; 0 where both have no area."""
+    top_left = torch.maximum(one[:, None, :2], other[None, :, :2])
+    bottom_right = torch.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = (bottom_right - top_left).clamp_min(0).prod(dim=2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(dim=1) for boxes in (one, other)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    return shared / union.clamp_min(torch.finfo(union.dtype).tiny)
+
+
+def nobody(model: Detector) -> Detections:
+    """What is found where nobody is."""
+    none = model.pixel_mean.new_zeros
+    count = len(model.skeleton)
+    prediction = Prediction(none(0, count, 2), none(0, count, 2), none(0, count), model.law)
+    return Detections(none(0, 4), none(0), prediction, none(0, 2, 3))

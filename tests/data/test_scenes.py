@@ -1,0 +1,247 @@
+"""Whole pictures: who is in them, where a transform puts them, and batches of them."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logpose.data.coco import CocoKeypoints
+from logpose.data.scenes import (
+    Picture,
+    SceneBatch,
+    Scenes,
+    ShortSide,
+    SquareCrop,
+    pictures_of,
+    scene,
+    scene_loader,
+)
+from logpose.data.synthetic import SyntheticPeople
+from logpose.skeletons import COCO
+from logpose.structures import InputError, Sample
+
+
+def person(image: np.ndarray, box, keypoints=None, visible=None) -> Sample:
+    keypoints = np.zeros((17, 2)) if keypoints is None else keypoints
+    visible = np.full(17, 2) if visible is None else visible
+    return Sample(image, np.array(box, dtype=float), keypoints, visible, float(box[2] * box[3]), image_id=1, id=1)
+
+
+@pytest.fixture
+def coco_file(tmp_path):
+    """A file of four images: two people and a crowd; somebody without joints; nobody at all."""
+    triplets = np.column_stack([np.arange(17.0) + 5, np.arange(17.0) + 8, np.full(17, 2)]).ravel().tolist()
+    labelled = {"category_id": 1, "iscrowd": 0, "keypoints": triplets, "num_keypoints": 17, "area": 200.0}
+    blank = {"category_id": 1, "iscrowd": 0, "keypoints": [0] * 51, "num_keypoints": 0, "area": 50.0}
+    rows = [
+        {**labelled, "id": 1, "image_id": 1, "bbox": [4, 6, 20, 22]},
+        {**labelled, "id": 2, "image_id": 1, "bbox": [10, 6, 20, 22]},
+        {**blank, "id": 3, "image_id": 1, "iscrowd": 1, "bbox": [0, 0, 30, 10], "area": 123.0},
+        {**blank, "id": 4, "image_id": 2, "bbox": [5, 5, 10, 12]},
+    ]
+    for i in (1, 2, 3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((40, 48, 3), 40 * i, np.uint8))
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 48, "height": 40} for i in (1, 2, 3)],
+        "annotations": rows,
+        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.joints), "skeleton": []}],
+    }
+    (tmp_path / "people.json").write_text(json.dumps(content))
+    return tmp_path / "people.json"
+
+
+def test_pictures_of_a_coco_file_have_everybody_and_nobody(coco_file):
+    pictures = pictures_of(CocoKeypoints(coco_file))
+    found = {pictures[i].image_id: pictures[i] for i in range(len(pictures))}
+    assert sorted(found) == [1, 2, 3]
+    assert [who.id for who in found[1].people] == [1, 2]
+    assert [crowd.area for crowd in found[1].ignored] == [123.0]
+    assert [tuple(who.box) for who in found[2].people] == [(5, 5, 10, 12)]
+    assert not found[2].people[0].visible.any()
+    assert not found[2].ignored
+    assert not found[3].people
+    assert not found[3].ignored
+
+
+def test_pictures_of_synthetic_people_have_all_of_a_scene():
+    people = SyntheticPeople(3, seed=4, size=(64, 64), people=(2, 3))
+    pictures = pictures_of(people)
+    for i in range(3):
+        drawn, picture = people.scene(i), pictures[i]
+        assert picture.image_id == i + 1
+        assert len(picture.people) == len(drawn.people)
+        for sample, who in zip(picture.people, drawn.people, strict=True):
+            assert (sample.keypoints == who.keypoints).all()
+            assert (sample.box == who.box).all()
+        assert pictures[i] is picture  # it is drawn once
+
+
+def test_scenes_leave_pictures_without_labels_out_on_request(coco_file):
+    pictures = pictures_of(CocoKeypoints(coco_file))
+    assert len(Scenes(pictures, ShortSide())) == 3
+    chosen = Scenes(pictures, ShortSide(), empty=False)
+    assert [pictures[row].image_id for row in chosen.rows] == [1]
+    empty = [pictures[i] for i in range(3) if pictures[i].image_id != 1]
+
+    class Others:
+        skeleton = COCO
+
+        def __len__(self):
+            return len(empty)
+
+        def __getitem__(self, i):
+            return empty[i]
+
+    with pytest.raises(InputError, match="no picture in which somebody"):
+        Scenes(Others(), ShortSide(), empty=False)
+
+
+sides = st.integers(20, 300)
+
+
+@given(sides, sides, st.integers(10, 200), st.integers(0, 200))
+def test_short_sides_are_detectron2s(width, height, short, more):
+    longest = short + more
+    matrix, (h, w) = ShortSide((short,), longest).place((width, height), [], None)
+    # As detectron2's ResizeShortestEdge has it.
+    scale = short / min(height, width)
+    tall, wide = (short, scale * width) if height < width else (scale * height, short)
+    if max(tall, wide) > longest:
+        scale = longest / max(tall, wide)
+        tall, wide = tall * scale, wide * scale
+    assert abs(h - tall) <= 0.5 + 1e-6
+    assert abs(w - wide) <= 0.5 + 1e-6
+    corners = np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]) @ matrix[:, :2].T + matrix[:, 2]
+    assert np.allclose(corners, [[-0.5, -0.5], [w - 0.5, h - 0.5]])
+
+
+@given(st.integers(0, 2**31), st.booleans())
+def test_points_boxes_and_pixels_move_together(seed, square):
+    """A bright spot is where its keypoint is, in the middle of its box, mirrored or not, and its way back is right."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((60, 80, 3), np.uint8)
+    x, y = int(rng.integers(12, 68)), int(rng.integers(12, 48))
+    image[y - 4 : y + 5, x - 4 : x + 5] = 255
+    keypoints = np.tile([[float(x), float(y)]], (17, 1))
+    keypoints[COCO.joints.index("left_wrist")] = [x - 3, y]
+    keypoints[COCO.joints.index("right_wrist")] = [x + 3, y]
+    sample = person(image, (x - 6, y - 6, 12, 12), keypoints)
+    way = SquareCrop(64, (0.6, 1.6), 0.5) if square else ShortSide((48, 96), 200, 0.5)
+    batch = scene(Picture(image, 1, (sample,)), COCO, way, 7, np.random.default_rng(seed))
+    people = batch.people[0]
+    nose = people.keypoints[0, 0].numpy()
+    bright = (batch.images[0, 0].numpy() > 127).nonzero()
+    assert np.allclose([bright[1].mean(), bright[0].mean()], nose, atol=0.75)
+    if not square:  # a square may cut the box
+        assert np.allclose((people.boxes[0, :2] + people.boxes[0, 2:]).numpy() / 2, nose, atol=1e-3)
+    left, right = (people.keypoints[0, COCO.joints.index(f"{side}_wrist"), 0] for side in ("left", "right"))
+    assert left < right  # in the mirror too, since they change places
+    to_image = batch.to_image[0].numpy()
+    assert np.allclose(to_image[:, :2] @ nose + to_image[:, 2], [x, y], atol=1e-3)
+    assert people.area[0] * abs(np.linalg.det(to_image[:, :2])) == pytest.approx(144, rel=1e-4)
+    assert batch.index.tolist() == [7]
+    height, width = batch.sizes[0].tolist()
+    assert batch.images.shape[2] % 32 == 0
+    assert batch.images.shape[3] % 32 == 0
+    assert not batch.images[0, :, height:].any()
+    assert not batch.images[0, :, :, width:].any()
+
+
+def test_people_cut_in_half_keep_their_joints_and_those_outside_are_gone():
+    image = np.zeros((100, 200, 3), np.uint8)
+    keypoints = np.column_stack([np.linspace(80, 130, 17), np.full(17, 50.0)])
+    halved, far = person(image, (80, 40, 50, 20), keypoints), person(image, (180, 0, 10, 10))
+    outside = person(image, (-40, 10, 20, 20))
+    middle = person(image, (40, 20, 60, 60))
+
+    class First(SquareCrop):
+        def place(self, size, people, rng):
+            return super().place(size, [middle], rng)
+
+    way = First(64, (1.0, 1.0), 0.0)
+    batch = scene(Picture(image, 1, (middle, halved, far, outside)), COCO, way, rng=np.random.default_rng(0))
+    people = batch.people[0]
+    assert len(people.boxes) == 2
+    # The square begins at 70 - 32 + 0.5 = 38.5 of the picture, and 63 is its last pixel's centre.
+    assert people.boxes[1].tolist() == pytest.approx([41.5, 21.5, 63, 41.5])
+    assert people.keypoints[1, -1, 0] == pytest.approx(130 - 38.5)
+    assert people.weight[1].all()
+    assert people.area[1] == pytest.approx(1000)
+
+
+def test_evaluation_draws_nothing():
+    image = np.zeros((100, 200, 3), np.uint8)
+    picture = Picture(image, 1, (person(image, (10, 10, 20, 40)),))
+    first, second = (scene(picture, COCO, ShortSide((64, 96), 300)) for _ in range(2))
+    assert first.sizes.tolist() == [[64, 128]]
+    assert torch.equal(first.to_image, second.to_image)
+
+
+def test_an_epoch_is_told_by_its_number(coco_file):
+    scenes = Scenes(pictures_of(CocoKeypoints(coco_file)), ShortSide((32, 64, 96)), seed=3, training=True)
+    again = [scenes[epoch, 0].to_image for epoch in (0, 1, 2, 3, 4, 5)]
+    assert all(torch.equal(scenes[epoch, 0].to_image, before) for epoch, before in enumerate(again))
+    assert len({tuple(map(float, matrix.flatten())) for matrix in again}) > 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_are_as_large_as_their_largest_picture(workers):
+    pictures = [
+        Picture(image, i, (person(image, (2, 2, 10, 10)),) * i)
+        for i, image in enumerate(np.full((side, 40, 3), 200, np.uint8) for side in (30, 40, 70))
+    ]
+
+    class Three:
+        skeleton = COCO
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            return pictures[i]
+
+    loader = scene_loader(Scenes(Three(), ShortSide((40,), 400)), 2, training=False, workers=workers)
+    first, second = loader
+    assert isinstance(first, SceneBatch)
+    assert first.index.tolist() == [0, 1]
+    assert first.sizes.tolist() == [[40, 53], [40, 40]]
+    assert first.inputs.shape == (2, 3, 64, 64)
+    assert [len(people.boxes) for people in (*first.people, *second.people)] == [0, 1, 2]
+    assert first.people[0].keypoints.shape == (0, 17, 2)
+    assert second.images.shape[2:] == (96, 64)
+    assert (first.images[1, :, :40, :40] == 200).all()
+    assert not first.images[1, :, 40:].any()
+    moved = first.to("meta")
+    assert moved.people[1].boxes.is_meta
+    assert moved.images.is_meta
+
+
+def test_crowds_are_to_be_ignored(coco_file):
+    pictures = pictures_of(CocoKeypoints(coco_file))
+    batches = [Scenes(pictures, ShortSide((80,), 400))[0, i] for i in range(3)]
+    ignored = {int(pictures[int(b.index)].image_id): b.people[0].ignored for b in batches}
+    assert ignored[1].tolist() == [pytest.approx([0.5, 0.5, 60.5, 20.5])]
+    assert ignored[2].shape == ignored[3].shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda: ShortSide(()),
+        lambda: ShortSide((10,), 5),
+        lambda: ShortSide((0,)),
+        lambda: ShortSide(flip=2),
+        lambda: SquareCrop(0),
+        lambda: SquareCrop(scale=(2, 1)),
+        lambda: SquareCrop(scale=(0, 1)),
+    ],
+)
+def test_transforms_that_are_none_are_refused(way):
+    with pytest.raises(InputError, match="a pixel or more"):
+        way()

@@ -67,7 +67,7 @@ def oks_nms(
     """
     order = list(np.argsort(-scores, kind="stable"))
     everywhere = np.ones(keypoints.shape[:2], dtype=np.int64)
-    kept = []
+    kept: list[int] = []
     while order and (most is None or len(kept) < most):
         best, order = order[0], order[1:]
         kept.append(int(best))

@@ -60,10 +60,12 @@ class PeakBranch(nn.Module):
             nn.Conv2d(channels, out, 1),
         )
 
-    def forward(self, level: Float[Tensor, "B C h w"]) -> tuple[Float[Tensor, "B K h2 w2"], Float[Tensor, "B K 2 h2 w2"]]:
+    def forward(
+        self, level: Float[Tensor, "B C h w"]
+    ) -> tuple[Float[Tensor, "B K h2 w2"], Float[Tensor, "B K 2 h2 w2"]]:
         """Maps and offsets."""
         maps, offsets = self.maps(level), self.offsets(level)
-        return maps.float().sigmoid(), offsets.float().sigmoid().unflatten(1, (self.joints, 2))
+        return maps.float().sigmoid(), offsets.float().sigmoid().view(len(level), self.joints, 2, *offsets.shape[2:])
 
 
 def cells_of(

@@ -1,4 +1,4 @@
-"""Point-set anchors (Wei et al. 2020), by L1 or by RLE (the paper, Table 2d): people found as poses, without boxes first.
+"""Point-set anchors (Wei et al. 2020), by L1 or by RLE (the paper, Table 2d): people found as poses, not in boxes.
 
 Every cell of three levels has one anchor, the mean pose of the training data. Three towers of convolutions say whether
 it is near somebody, how far each of its joints is from theirs, and where their box is; before the last layer features
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,19 +21,15 @@ from logpose.metrics.oks import oks_nms
 from logpose.models import anchors
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.detector import Detections, Detector, nobody
-from logpose.models.peaks import START, PeakBranch, peak_losses, snapped
+from logpose.models.peaks import PeakBranch, peak_losses, snapped
 from logpose.models.pose_model import COARSEST, SIGMA_FLOOR
-from logpose.models.pyramid import conv_gn, group_norm, pyramid_on
+from logpose.models.pyramid import pyramid_on
+from logpose.models.towers import Stage, Told, focal_loss
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
 
-__all__ = ["PointSetAnchors", "PointSetOptions", "ShapeIndexed"]
+__all__ = ["PointSetAnchors", "PointSetOptions"]
 
-TOWERS = ("classification", "pose", "box")
-FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
-"""Of the focal loss: the share of positives, and how little what is known already counts (Lin et al. 2017b)."""
-PRIOR = 0.01
-"""How sure an untrained network is of every anchor: else the many negatives' loss is all there is (the same)."""
 BOX_BETA = 0.11
 """Of the boxes' smooth L1: errors above it count by their absolute value (Wei et al.'s code)."""
 
@@ -95,100 +91,6 @@ class PointSetOptions:
         return cls(**known)
 
 
-class ShapeIndexed(nn.Module):
-    """A 3×3 convolution whose nine taps read features at nine places of one's choice, group normalisation, a ReLU.
-
-    It is what a deformable convolution computes whose offsets lead to these places: features are interpolated between
-    cells, and 0 outside.
-
-    Args:
-        channels: of features, and of what comes out.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, (1, anchors.POINTS), bias=False)
-        self.norm = group_norm(channels)
-        nn.init.normal_(self.conv.weight, std=START)
-
-    def forward(
-        self, features: Float[Tensor, "B C h w"], places: Float[Tensor, "B A P 2"]
-    ) -> Float[Tensor, "B C A"]:
-        """New features of every anchor.
-
-        Args:
-            features: of a level.
-            places: (x, y) in cells of the level.
-        """
-        return F.relu(self.norm(self.conv(read_at(features, places))[..., 0]))
-
-
-def read_at(features: Float[Tensor, "B C h w"], places: Float[Tensor, "B A P 2"]) -> Float[Tensor, "B C A P"]:
-    """Features at any places, (x, y) in cells: between cells interpolated bilinearly, 0 outside.
-
-    In single precision always: half precision tells places to a quarter of a cell only.
-    """
-    extent = places.new_tensor([features.shape[3], features.shape[2]])
-    with torch.autocast(features.device.type, enabled=False):
-        return F.grid_sample(features.float(), (2 * places.float() + 1) / extent - 1, align_corners=False)
-
-
-class Told(NamedTuple):
-    """What a stage says of all anchors of all levels."""
-
-    logits: Float[Tensor, "B A"]
-    poses: Float[Tensor, "B A K E"]
-    """Along E how far x and y are from the anchor's, and if sigma is predicted the logits of those of both."""
-    boxes: Float[Tensor, "B A 4"]
-
-
-class Stage(nn.Module):
-    """The towers of one stage, shared by all levels, with their shape-indexed and last layers.
-
-    Args:
-        channels: of levels and towers.
-        depth: convolutions of a tower.
-        joints: K.
-        each: numbers told of each joint: 2, or 4 with sigma.
-    """
-
-    def __init__(self, channels: int, depth: int, joints: int, each: int) -> None:
-        super().__init__()
-        self.each = each
-        outputs = dict(zip(TOWERS, (1, joints * each, 4), strict=True))
-        self.towers = nn.ModuleDict(
-            {name: nn.Sequential(*(conv_gn(channels, channels, 3) for _ in range(depth))) for name in TOWERS}
-        )
-        self.indexed = nn.ModuleDict({name: ShapeIndexed(channels) for name in TOWERS})
-        self.last = nn.ModuleDict({name: nn.Linear(channels, count) for name, count in outputs.items()})
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.normal_(module.weight, std=START)
-        for layer in self.last.values():
-            assert isinstance(layer, nn.Linear)
-            nn.init.zeros_(layer.bias)
-        last = self.last["classification"]
-        assert isinstance(last, nn.Linear)
-        nn.init.constant_(last.bias, float(torch.tensor(PRIOR).logit()))
-
-    def forward(self, levels: Sequence[Tensor], places: Sequence[Tensor]) -> Told:
-        """What is told of the anchors of each level, joined.
-
-        Args:
-            levels: of features, (B, C, h, w) each.
-            places: of each level where its anchors' features are read, (B, h w, 9, 2), in its cells.
-        """
-        found: dict[str, list[Tensor]] = {name: [] for name in TOWERS}
-        for level, where in zip(levels, places, strict=True):
-            for name in TOWERS:
-                features = self.indexed[name](self.towers[name](level), where).transpose(1, 2)
-                layer = self.last[name]
-                with torch.autocast(level.device.type, enabled=False):  # in half precision places would come in steps
-                    found[name].append(layer(features.float()))
-        logits, poses, boxes = (torch.cat(found[name], dim=1) for name in TOWERS)
-        return Told(logits[..., 0], poses.unflatten(-1, (-1, self.each)), boxes)
-
-
 class Grid(NamedTuple):
     """The anchors of all levels, one after another."""
 
@@ -199,10 +101,10 @@ class Grid(NamedTuple):
     sizes: list[tuple[int, int]]
     """(h, w) of the levels."""
 
-    def split(self, of_anchors: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Of each level, its number, and what belongs to its anchors along the last axis but however many."""
+    def split(self, of_anchors: Shaped[Tensor, "B A *rest"]) -> Iterator[tuple[int, Tensor]]:
+        """Of each level, its number, and what belongs to its anchors."""
         counts = [height * width for height, width in self.sizes]
-        yield from enumerate(of_anchors.split(counts, dim=1))
+        yield from enumerate(torch.split(of_anchors, counts, dim=1))
 
 
 class PointSetAnchors(Detector):
@@ -221,6 +123,7 @@ class PointSetAnchors(Detector):
 
     template: Tensor
     read: Tensor
+    oks_sigmas: Tensor
 
     def __init__(
         self,
@@ -301,7 +204,8 @@ class PointSetAnchors(Detector):
             figures["error_px"] = apart.sum() / (targets.weight > 0).sum().clamp_min(1)
         if self.peaks is not None:
             labels = [(who.keypoints, who.weight) for who in batch.people]
-            maps, offsets = peak_losses(*self.peaks(levels[0]), labels, self.peaks.stride, options.background)
+            drawn, within = self.peaks(levels[0])
+            maps, offsets = peak_losses(drawn, within, labels, self.peaks.stride, options.background)
             losses["maps"] = options.maps_weight * maps
             losses["offsets"] = options.maps_weight * options.offsets_weight * offsets
         return Lesson(losses, figures)
@@ -332,7 +236,7 @@ class PointSetAnchors(Detector):
     def _stage_losses(self, told: Told, targets: Targets, loss: KeypointLoss) -> dict[str, Tensor]:
         count = max(len(targets.weight), 1)
         mu, sigma = self._mu_sigma(told.poses[targets.row])
-        prediction = Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
+        prediction = self._claim(mu, sigma)
         weight = self.options.pose_weight
         if weight is None:
             weight = 1.0 if self.predicts_sigma else 10.0
@@ -351,6 +255,11 @@ class PointSetAnchors(Detector):
         if not self.predicts_sigma:
             return mu, torch.ones_like(mu)
         return mu, SIGMA_FLOOR + (1 - SIGMA_FLOOR) * told[..., 2:].sigmoid()
+
+    def _claim(self, mu: Float[Tensor, "N K 2"], sigma: Float[Tensor, "N K 2"]) -> Prediction:
+        """Mu and sigma with what goes with them; joints without a sigma are all as sure."""
+        confidence = 1 - sigma.mean(dim=-1) if self.predicts_sigma else sigma.mean(dim=-1)
+        return Prediction(mu, sigma, confidence, self.law)
 
     # --- Finding ---------------------------------------------------------------------------------------------------
 
@@ -381,7 +290,9 @@ class PointSetAnchors(Detector):
             to_input[:, :, 2] = grid.cells[rows] - scale[:, None] / 2  # crop coordinates begin at -1/2
             boxes = anchors.moved_boxes(anchors.bounds(anchor), told.boxes[image, rows])
             boxes = torch.minimum(boxes.clamp_min(0), (size - 1).flip(0).repeat(2))
-            prediction = Prediction(mu, sigma, 1 - sigma.mean(dim=-1) if self.predicts_sigma else mu[..., 0] * 0 + 1, self.law)
+            prediction = Prediction(
+                mu, sigma, 1 - sigma.mean(dim=-1) if self.predicts_sigma else mu[..., 0] * 0 + 1, self.law
+            )
             people = Detections(boxes, told.logits[image, rows].sigmoid(), prediction, to_input)
             if maps is not None and self.peaks is not None:
                 people.positions = snapped(people.keypoints(), maps[0][image], maps[1][image], self.peaks.stride)
@@ -406,8 +317,8 @@ class PointSetAnchors(Detector):
         keypoints = people.keypoints()
         corners = anchors.bounds(keypoints)
         area = (corners[:, 2:] - corners[:, :2]).prod(dim=1)
-        plain = (part.double().cpu().numpy() for part in (keypoints, people.box_scores, area))
-        kept = oks_nms(*plain, self.skeleton.sigmas, self.options.nms, self.options.most)
+        places, scores, areas = (part.double().cpu().numpy() for part in (keypoints, people.box_scores, area))
+        kept = oks_nms(places, scores, areas, self.skeleton.sigmas, self.options.nms, self.options.most)
         return people.chosen(torch.tensor(kept, device=keypoints.device))
 
     def config(self) -> dict[str, Any]:
@@ -431,18 +342,6 @@ class Targets:
     """How much each label counts."""
     boxes: Float[Tensor, "N 4"]
     """`anchors.box_deltas` of their person's box."""
-
-
-def focal_loss(logits: Float[Tensor, "B A"], state: Float[Tensor, "B A"]) -> Float[Tensor, ""]:
-    """Sum over anchors of -alpha (1 - p)^gamma log p, p being how likely was what is right (Lin et al. 2017b, Eq. 5).
-
-    Args:
-        logits: of there being somebody.
-        state: 1 where there is, -1 where not, 0 where neither is right.
-    """
-    unlikely = torch.sigmoid(-logits * state)
-    share = 0.5 + (FOCAL_ALPHA - 0.5) * state
-    return (share * unlikely**FOCAL_GAMMA * F.softplus(-logits * state) * state.abs()).sum()
 
 
 def _joined(found: Sequence[Detections]) -> Detections:

@@ -289,14 +289,15 @@ class PointSetAnchors(Detector):
             to_input = scale[:, None, None] * torch.eye(2, 3, device=scale.device)
             to_input[:, :, 2] = grid.cells[rows] - scale[:, None] / 2  # crop coordinates begin at -1/2
             boxes = anchors.moved_boxes(anchors.bounds(anchor), told.boxes[image, rows])
-            boxes = torch.minimum(boxes.clamp_min(0), (size - 1).flip(0).repeat(2))
             prediction = Prediction(
                 mu, sigma, 1 - sigma.mean(dim=-1) if self.predicts_sigma else mu[..., 0] * 0 + 1, self.law
             )
             people = Detections(boxes, told.logits[image, rows].sigmoid(), prediction, to_input)
             if maps is not None and self.peaks is not None:
                 people.positions = snapped(people.keypoints(), maps[0][image], maps[1][image], self.peaks.stride)
-            found.append(_resized(people, 1 / factors.flip(0)))
+            people = _resized(people, 1 / factors.flip(0))
+            edge = (sizes[image] - 1).flip(0).repeat(2).to(people.boxes)
+            found.append(replace(people, boxes=torch.minimum(people.boxes.clamp_min(0), edge)))
         return found
 
     def _likely(self, grid: Grid, scores: Float[Tensor, "A"], size: Float[Tensor, "2"]) -> Int64[Tensor, "N"]:

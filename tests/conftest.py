@@ -79,6 +79,36 @@ def tiny_recipe(data: Path, **changes: object):
 
 
 @pytest.fixture
+def crowd_file(tmp_path: Path) -> Path:
+    """A file of three images: two people and a crowd; somebody without joints; nobody at all."""
+    import json
+
+    import cv2
+    import numpy as np
+
+    from logpose.skeletons import COCO
+
+    triplets = np.column_stack([np.arange(17.0) + 5, np.arange(17.0) + 8, np.full(17, 2)]).ravel().tolist()
+    labelled = {"category_id": 1, "iscrowd": 0, "keypoints": triplets, "num_keypoints": 17, "area": 200.0}
+    blank = {"category_id": 1, "iscrowd": 0, "keypoints": [0] * 51, "num_keypoints": 0, "area": 50.0}
+    rows = [
+        {**labelled, "id": 1, "image_id": 1, "bbox": [4, 6, 20, 22]},
+        {**labelled, "id": 2, "image_id": 1, "bbox": [10, 6, 20, 22]},
+        {**blank, "id": 3, "image_id": 1, "iscrowd": 1, "bbox": [0, 0, 30, 10], "area": 123.0},
+        {**blank, "id": 4, "image_id": 2, "bbox": [5, 5, 10, 12]},
+    ]
+    for i in (1, 2, 3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((40, 48, 3), 40 * i, np.uint8))
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 48, "height": 40} for i in (1, 2, 3)],
+        "annotations": rows,
+        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.joints), "skeleton": []}],
+    }
+    (tmp_path / "people.json").write_text(json.dumps(content))
+    return tmp_path / "people.json"
+
+
+@pytest.fixture
 def make_recipe(coco_folder: Path):
     """`tiny_recipe` on `coco_folder`, with fields changed as its caller says."""
     return lambda **changes: tiny_recipe(changes.pop("data", coco_folder), **changes)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,17 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logpose.data.coco import CocoKeypoints
-from logpose.data.scenes import (
-    Picture,
-    SceneBatch,
-    Scenes,
-    ShortSide,
-    SquareCrop,
-    pictures_of,
-    scene,
-    scene_loader,
-)
-from logpose.data.synthetic import SyntheticPeople
+from logpose.data.pictures import Picture, pictures_of
+from logpose.data.scenes import SceneBatch, Scenes, ShortSide, SquareCrop, scene, scene_loader
 from logpose.skeletons import COCO
 from logpose.structures import InputError, Sample
 
@@ -33,57 +21,8 @@ def person(image: np.ndarray, box, keypoints=None, visible=None) -> Sample:
     return Sample(image, np.array(box, dtype=float), keypoints, visible, float(box[2] * box[3]), image_id=1, id=1)
 
 
-@pytest.fixture
-def coco_file(tmp_path):
-    """A file of four images: two people and a crowd; somebody without joints; nobody at all."""
-    triplets = np.column_stack([np.arange(17.0) + 5, np.arange(17.0) + 8, np.full(17, 2)]).ravel().tolist()
-    labelled = {"category_id": 1, "iscrowd": 0, "keypoints": triplets, "num_keypoints": 17, "area": 200.0}
-    blank = {"category_id": 1, "iscrowd": 0, "keypoints": [0] * 51, "num_keypoints": 0, "area": 50.0}
-    rows = [
-        {**labelled, "id": 1, "image_id": 1, "bbox": [4, 6, 20, 22]},
-        {**labelled, "id": 2, "image_id": 1, "bbox": [10, 6, 20, 22]},
-        {**blank, "id": 3, "image_id": 1, "iscrowd": 1, "bbox": [0, 0, 30, 10], "area": 123.0},
-        {**blank, "id": 4, "image_id": 2, "bbox": [5, 5, 10, 12]},
-    ]
-    for i in (1, 2, 3):
-        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((40, 48, 3), 40 * i, np.uint8))
-    content = {
-        "images": [{"id": i, "file_name": f"{i}.png", "width": 48, "height": 40} for i in (1, 2, 3)],
-        "annotations": rows,
-        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.joints), "skeleton": []}],
-    }
-    (tmp_path / "people.json").write_text(json.dumps(content))
-    return tmp_path / "people.json"
-
-
-def test_pictures_of_a_coco_file_have_everybody_and_nobody(coco_file):
-    pictures = pictures_of(CocoKeypoints(coco_file))
-    found = {pictures[i].image_id: pictures[i] for i in range(len(pictures))}
-    assert sorted(found) == [1, 2, 3]
-    assert [who.id for who in found[1].people] == [1, 2]
-    assert [crowd.area for crowd in found[1].ignored] == [123.0]
-    assert [tuple(who.box) for who in found[2].people] == [(5, 5, 10, 12)]
-    assert not found[2].people[0].visible.any()
-    assert not found[2].ignored
-    assert not found[3].people
-    assert not found[3].ignored
-
-
-def test_pictures_of_synthetic_people_have_all_of_a_scene():
-    people = SyntheticPeople(3, seed=4, size=(64, 64), people=(2, 3))
-    pictures = pictures_of(people)
-    for i in range(3):
-        drawn, picture = people.scene(i), pictures[i]
-        assert picture.image_id == i + 1
-        assert len(picture.people) == len(drawn.people)
-        for sample, who in zip(picture.people, drawn.people, strict=True):
-            assert (sample.keypoints == who.keypoints).all()
-            assert (sample.box == who.box).all()
-        assert pictures[i] is picture  # it is drawn once
-
-
-def test_scenes_leave_pictures_without_labels_out_on_request(coco_file):
-    pictures = pictures_of(CocoKeypoints(coco_file))
+def test_scenes_leave_pictures_without_labels_out_on_request(crowd_file):
+    pictures = pictures_of(CocoKeypoints(crowd_file))
     assert len(Scenes(pictures, ShortSide())) == 3
     chosen = Scenes(pictures, ShortSide(), empty=False)
     assert [pictures[row].image_id for row in chosen.rows] == [1]
@@ -183,8 +122,8 @@ def test_evaluation_draws_nothing():
     assert torch.equal(first.to_image, second.to_image)
 
 
-def test_an_epoch_is_told_by_its_number(coco_file):
-    scenes = Scenes(pictures_of(CocoKeypoints(coco_file)), ShortSide((32, 64, 96)), seed=3, training=True)
+def test_an_epoch_is_told_by_its_number(crowd_file):
+    scenes = Scenes(pictures_of(CocoKeypoints(crowd_file)), ShortSide((32, 64, 96)), seed=3, training=True)
     again = [scenes[epoch, 0].to_image for epoch in (0, 1, 2, 3, 4, 5)]
     assert all(torch.equal(scenes[epoch, 0].to_image, before) for epoch, before in enumerate(again))
     assert len({tuple(map(float, matrix.flatten())) for matrix in again}) > 1
@@ -222,8 +161,8 @@ def test_batches_are_as_large_as_their_largest_picture(workers):
     assert moved.images.is_meta
 
 
-def test_crowds_are_to_be_ignored(coco_file):
-    pictures = pictures_of(CocoKeypoints(coco_file))
+def test_crowds_are_to_be_ignored(crowd_file):
+    pictures = pictures_of(CocoKeypoints(crowd_file))
     batches = [Scenes(pictures, ShortSide((80,), 400))[0, i] for i in range(3)]
     ignored = {int(pictures[int(b.index)].image_id): b.people[0].ignored for b in batches}
     assert ignored[1].tolist() == [pytest.approx([0.5, 0.5, 60.5, 20.5])]

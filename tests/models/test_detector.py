@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logpose import geometry
-from logpose.data.scenes import Picture, SceneBatch, ShortSide, scene
+from logpose.data.pictures import Picture
+from logpose.data.scenes import SceneBatch, ShortSide, scene
 from logpose.losses import L1Loss
 from logpose.models import Detections, Detector
 from logpose.models.detector import box_iou, box_maps, in_boxes, nobody
@@ -32,7 +33,7 @@ class Nobody(Detector):
 
 def random_boxes(count: int, seed: int) -> torch.Tensor:
     corners = torch.rand(count, 2, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 50
-    return torch.cat([corners.amin(dim=1), corners.amax(dim=1)], dim=1)
+    return torch.cat([corners.amin(dim=1), corners.amax(dim=1) + 1], dim=1)
 
 
 def detections(seed: int = 0, count: int = 3) -> Detections:

@@ -1,4 +1,4 @@
-"""Whole pictures with everybody in them, as batches: what a network that finds people by itself learns from.
+"""Whole pictures as batches: what a network that finds people by itself learns from.
 
 A picture is enlarged or reduced by one affine map and laid into the upper left of its input; what a batch's inputs have
 beyond their pictures is black. Randomness travels with the index, as in `crops`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,124 +19,27 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from logpose import geometry
-from logpose.data.coco import FARTHEST, CocoKeypoints
-from logpose.data.crops import People, epoch_loader
+from logpose.data.coco import FARTHEST
+from logpose.data.crops import epoch_loader
 from logpose.data.images import image_size, read_reduced
-from logpose.data.synthetic import SyntheticPeople
+from logpose.data.pictures import Picture, Pictures
 from logpose.data.transforms import cut
 from logpose.skeletons import Skeleton
-from logpose.structures import Image, InputError, Sample
+from logpose.structures import InputError, Sample
 
 __all__ = [
-    "Picture",
-    "Pictures",
     "SceneBatch",
     "ScenePeople",
     "SceneTransform",
     "Scenes",
     "ShortSide",
     "SquareCrop",
-    "pictures_of",
     "scene_loader",
 ]
 
 MULTIPLE = 32
 """Inputs have sides of so many pixels, so that the cells of a pyramid's levels fit each other."""
 LEAST_SIDE = 1.0  # pixels of the input: of somebody of whom less is in it, nothing is to be found
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture, and everybody in it."""
-
-    image: Path | Image
-    image_id: int
-    people: tuple[Sample, ...]
-    """Everybody with a box of their own, also those of whom no joint is labelled."""
-    ignored: tuple[Sample, ...] = ()
-    """Crowds: whether somebody is found there is neither right nor wrong."""
-
-
-@runtime_checkable
-class Pictures(Protocol):
-    """A data set of whole pictures."""
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """The joints that are labelled."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of pictures."""
-        ...
-
-    def __getitem__(self, index: int, /) -> Picture:
-        """One of them."""
-        ...
-
-
-class _Listed:
-    """Pictures that are told by a list, and what is wrong with the file that they are of."""
-
-    def __init__(self, skeleton: Skeleton, pictures: Sequence[Picture], problems: Sequence[Any]) -> None:
-        self.skeleton, self._pictures, self.problems = skeleton, pictures, problems
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def __getitem__(self, index: int) -> Picture:
-        return self._pictures[index]
-
-
-class _Drawn:
-    """Synthetic pictures with everybody in them, each drawn when it is asked for first, and kept."""
-
-    def __init__(self, people: SyntheticPeople) -> None:
-        self.people, self.skeleton = people, people.skeleton
-        self._kept: dict[int, Picture] = {}
-
-    def __len__(self) -> int:
-        return len(self.people)
-
-    def __getitem__(self, index: int) -> Picture:
-        if index not in self._kept:
-            scene, first = self.people.scene(index), index * self.people.people[1] + 1  # ids as in `write_coco`
-            people = tuple(
-                Sample(scene.image, who.box, who.keypoints, who.visible, who.area, index + 1, first + place)
-                for place, who in enumerate(scene.people)
-            )
-            self._kept[index] = Picture(scene.image, index + 1, people)
-        return self._kept[index]
-
-
-def pictures_of(people: People) -> Pictures:
-    """The pictures that labelled people are in, each with all its people.
-
-    Args:
-        people: a data set of people. Of a COCO file (`CocoKeypoints`) there are also pictures without people, crowds,
-            and people of whom no joint is labelled; of `SyntheticPeople`, all people of each scene.
-    """
-    if isinstance(people, SyntheticPeople):
-        return _Drawn(people)
-    found: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
-    if isinstance(people, CocoKeypoints):
-        found = {number: (path, [], []) for number, path in (people.images | people.unlabelled).items()}
-    for i in range(len(people)):
-        sample = people[i]
-        found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
-    if isinstance(people, CocoKeypoints):
-        for row in people.passed_over:
-            image, with_boxes, ignored = found[row["image_id"]]
-            sample = _without_joints(row, image, len(people.skeleton))
-            (ignored if row["iscrowd"] else with_boxes).append(sample)
-    listed = [Picture(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
-    return _Listed(people.skeleton, listed, getattr(people, "problems", ()))
-
-
-def _without_joints(row: dict[str, Any], image: Path | Image, joints: int) -> Sample:
-    """A crowd, or somebody of whom no joint is labelled, from what `CocoKeypoints` keeps of the row."""
-    nothing = np.zeros((joints, 2)), np.zeros(joints, dtype=np.int64)
-    return Sample(image, np.array(row["bbox"], dtype=np.float64), *nothing, float(row["area"]), row["image_id"], 0)
 
 
 @dataclass(slots=True)

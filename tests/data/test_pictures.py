@@ -1,0 +1,41 @@
+"""Pictures of a data set: everybody in them, crowds, and pictures in which nobody is."""
+
+from __future__ import annotations
+
+from logpose.data.coco import CocoKeypoints
+from logpose.data.crops import InMemory
+from logpose.data.pictures import pictures_of
+from logpose.data.synthetic import SyntheticPeople
+
+
+def test_pictures_of_a_crowd_file_have_everybody_and_nobody(crowd_file):
+    pictures = pictures_of(CocoKeypoints(crowd_file))
+    found = {pictures[i].image_id: pictures[i] for i in range(len(pictures))}
+    assert sorted(found) == [1, 2, 3]
+    assert [who.id for who in found[1].people] == [1, 2]
+    assert [crowd.area for crowd in found[1].ignored] == [123.0]
+    assert [tuple(who.box) for who in found[2].people] == [(5, 5, 10, 12)]
+    assert not found[2].people[0].visible.any()
+    assert not found[2].ignored
+    assert not found[3].people
+    assert not found[3].ignored
+
+
+def test_pictures_of_synthetic_people_have_all_of_a_scene():
+    people = SyntheticPeople(3, seed=4, size=(64, 64), people=(2, 3))
+    pictures = pictures_of(people)
+    for i in range(3):
+        drawn, picture = people.scene(i), pictures[i]
+        assert picture.image_id == i + 1
+        assert len(picture.people) == len(drawn.people)
+        for sample, who in zip(picture.people, drawn.people, strict=True):
+            assert (sample.keypoints == who.keypoints).all()
+            assert (sample.box == who.box).all()
+        assert pictures[i] is picture  # it is drawn once
+
+
+def test_pictures_of_other_people_are_told_by_their_ids():
+    people = InMemory(SyntheticPeople(3, seed=4, size=(64, 64), people=(1, 1)), [0, 2, 2])
+    pictures = pictures_of(people)
+    assert [(pictures[i].image_id, len(pictures[i].people)) for i in range(len(pictures))] == [(1, 1), (3, 2)]
+    assert not pictures[0].ignored

@@ -36,6 +36,8 @@ from logpose.models import (
     IntegralModel,
     LiftingModel,
     Model,
+    PointSetAnchors,
+    PointSetOptions,
     PoseModel,
     RegressionModel,
     create_backbone,
@@ -58,10 +60,14 @@ AUXILIARY = "auxiliary_head."
 FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
 
 
+SIDES: dict[str, Callable[[Any], Any]] = {"short": int, "longest": int}
+"""What the `config` of every model of whole pictures tells of their sizes."""
+
 KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] = {
     "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
     "heatmap": (HeatmapModel, {}),
     "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict}),
+    "point_set": (PointSetAnchors, {"predicts_sigma": bool, "options": PointSetOptions.from_dict, **SIDES}),
     "integral": (IntegralModel, {"dim": int, "predicts_sigma": bool, "normalisation": str, "depth": int}),
 }
 """Of each kind of model, its class and what its `config` tells of its own."""
@@ -80,15 +86,19 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Mod
     settings = {name: kind(config[name]) for name, kind in KINDS[config["kind"]][1].items() if name in config}
     if config["kind"] == "lifting":
         return LiftingModel(skeleton=skeleton, **settings)
-    size = (int(config["size"][0]), int(config["size"][1]))
+    of_pictures = config["kind"] == "point_set"
+    height, width = (config["short"], config["short"]) if of_pictures else config["size"][:2]
+    size = (int(height), int(width))
     if backbone is None:
         if config["backbone"] is None:
             raise InputError("the model has a backbone of its author's own; pass it to load_model(path, backbone=…)")
         try:
             neck = config["kind"] == "regression" or bool(config.get("predicts_sigma"))
-            backbone = create_backbone(str(config["backbone"]), size, neck)
+            backbone = create_backbone(str(config["backbone"]), size, neck and not of_pictures, of_pictures)
         except InputError as error:
             raise InputError(f"{error}; a backbone of your own is passed as load_model(path, backbone=…)") from error
+    if of_pictures:
+        return KINDS[config["kind"]][0](backbone, skeleton, **settings)
     return KINDS[config["kind"]][0](backbone, skeleton, size, padding=float(config["padding"]), **settings)
 
 

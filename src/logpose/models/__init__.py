@@ -5,6 +5,7 @@ from logpose.models.detector import Detections, Detector
 from logpose.models.heatmap import HeatmapModel, IntegralModel
 from logpose.models.hrnet import HRNet
 from logpose.models.lifting import LiftingModel
+from logpose.models.point_set import PointSetAnchors, PointSetOptions
 from logpose.models.pose_model import KeypointModel, Model, PoseModel
 from logpose.models.regression import RegressionModel
 from logpose.models.resnet import ResNet
@@ -18,6 +19,8 @@ __all__ = [
     "KeypointModel",
     "LiftingModel",
     "Model",
+    "PointSetAnchors",
+    "PointSetOptions",
     "PoseModel",
     "RegressionModel",
     "ResNet",

@@ -19,6 +19,7 @@ from torch import nn
 
 from logpose.flows import RealNVP
 from logpose.losses import (
+    CellLoss,
     Gaussian,
     HeatmapLoss,
     L1Loss,
@@ -35,6 +36,7 @@ from logpose.models import (
     HeatmapModel,
     IntegralModel,
     LiftingModel,
+    MaskRCNN,
     Model,
     PointSetAnchors,
     PointSetOptions,
@@ -60,14 +62,22 @@ AUXILIARY = "auxiliary_head."
 FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
 
 
-SIDES: dict[str, Callable[[Any], Any]] = {"short": int, "longest": int}
-"""What the `config` of every model of whole pictures tells of their sizes."""
-
 KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] = {
     "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
     "heatmap": (HeatmapModel, {}),
     "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict}),
-    "point_set": (PointSetAnchors, {"predicts_sigma": bool, "options": PointSetOptions.from_dict, **SIDES}),
+    "mask_rcnn": (
+        MaskRCNN,
+        {
+            **{"backbone": str, "head": str, "predicts_sigma": bool, "short": int, "longest": int, "outside": str},
+            **{"frozen": bool, "eps": float, "channels": int, "anchors": tuple, "width": int, "stack": tuple},
+            **{"samples": tuple, "before": tuple, "kept": tuple, "most": int},
+        },
+    ),
+    "point_set": (
+        PointSetAnchors,
+        {"predicts_sigma": bool, "options": PointSetOptions.from_dict, "short": int, "longest": int},
+    ),
     "integral": (IntegralModel, {"dim": int, "predicts_sigma": bool, "normalisation": str, "depth": int}),
 }
 """Of each kind of model, its class and what its `config` tells of its own."""
@@ -84,20 +94,20 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Mod
         raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
     skeleton = Skeleton.from_dict(config["skeleton"])
     settings = {name: kind(config[name]) for name, kind in KINDS[config["kind"]][1].items() if name in config}
-    if config["kind"] == "lifting":
-        return LiftingModel(skeleton=skeleton, **settings)
-    of_pictures = config["kind"] == "point_set"
-    height, width = (config["short"], config["short"]) if of_pictures else config["size"][:2]
+    on_pyramid = config["kind"] == "point_set"
+    if "size" not in config and not on_pyramid:  # models of keypoints, or of whole pictures
+        return KINDS[config["kind"]][0](skeleton=skeleton, **settings)
+    height, width = (config["short"],) * 2 if on_pyramid else config["size"][:2]
     size = (int(height), int(width))
     if backbone is None:
         if config["backbone"] is None:
             raise InputError("the model has a backbone of its author's own; pass it to load_model(path, backbone=…)")
         try:
             neck = config["kind"] == "regression" or bool(config.get("predicts_sigma"))
-            backbone = create_backbone(str(config["backbone"]), size, neck and not of_pictures, of_pictures)
+            backbone = create_backbone(str(config["backbone"]), size, neck and not on_pyramid, on_pyramid)
         except InputError as error:
             raise InputError(f"{error}; a backbone of your own is passed as load_model(path, backbone=…)") from error
-    if of_pictures:
+    if on_pyramid:
         return KINDS[config["kind"]][0](backbone, skeleton, **settings)
     return KINDS[config["kind"]][0](backbone, skeleton, size, padding=float(config["padding"]), **settings)
 
@@ -108,6 +118,8 @@ def build_loss(config: dict[str, Any]) -> PoseLoss | None:
     kind = settings.pop("kind")
     if kind in FIXED:
         return FIXED[kind](**settings)
+    if kind == CellLoss.__name__:
+        return CellLoss(**settings)
     if kind == HeatmapLoss.__name__:
         return HeatmapLoss(**settings)
     if kind == WithHeatmaps.__name__:

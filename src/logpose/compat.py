@@ -7,6 +7,7 @@ import importlib.metadata
 import logging
 import platform
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +32,10 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return all(mallopt(name, value) for name, value in ALLOCATOR)
+
+
+NMS_ROWS = 256
+"""Boxes whose overlaps with all others are computed at once: some megabytes of a few thousand boxes."""
 
 
 def mend_torchvision() -> None:
@@ -78,14 +83,17 @@ def _compiled_operators_load() -> bool:
 
 def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Greedy non-maximum suppression of (N, 4) boxes x1, y1, x2, y2: indices kept, best first."""
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
     order = scores.argsort(descending=True, stable=True)
-    kept = []
-    while len(order):
-        best, order = order[0], order[1:]
-        kept.append(best)
-        top_left = torch.maximum(boxes[best, :2], boxes[order, :2])
-        bottom_right = torch.minimum(boxes[best, 2:], boxes[order, 2:])
-        overlap = (bottom_right - top_left).clamp_min(0).prod(dim=1)
-        order = order[overlap / (area[best] + area[order] - overlap) <= iou_threshold]
-    return torch.stack(kept) if kept else order
+    boxes = boxes[order].detach()
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    alive = np.ones(len(boxes), dtype=bool)
+    for start in range(0, len(boxes), NMS_ROWS):
+        rows = start + np.flatnonzero(alive[start : start + NMS_ROWS])
+        own, rest = boxes[rows, None], boxes[None, start:]
+        top_left = torch.maximum(own[..., :2], rest[..., :2])
+        overlap = (torch.minimum(own[..., 2:], rest[..., 2:]) - top_left).clamp_min(0).prod(dim=2)
+        covers = (overlap / (area[rows, None] + area[None, start:] - overlap) > iou_threshold).numpy()
+        for row, covered in zip(rows, covers, strict=True):
+            if alive[row]:
+                alive[row + 1 :] &= ~covered[row + 1 - start :]
+    return order[torch.from_numpy(np.flatnonzero(alive))]

@@ -19,7 +19,7 @@ from logpose.metrics import calibration
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
 from logpose.metrics.pck import distances, pck, pckh, torso_size
-from logpose.models import KeypointModel, PoseModel
+from logpose.models import KeypointModel, Model, PoseModel
 from logpose.models.pose_model import in_dimensions
 from logpose.space import InSpace, lifted, middle_depth, relative
 from logpose.structures import Batch, ErrorLaw, InputError, Prediction, Scoring
@@ -31,6 +31,7 @@ __all__ = [
     "check_skeletons",
     "evaluate",
     "person_score",
+    "pose_figures",
     "predict_batch",
 ]
 
@@ -201,31 +202,9 @@ class Evaluation:
             nobody = coco_ap(ground_truth(), [], self.model.skeleton.sigmas) if ground_truth else {}
             return {"people": 0, "joints": 0, **nobody}
         at = self.arrays()
-        predicted, truth, labelled = at.predicted[..., :2], at.truth[..., :2], at.visible > 0
-        figures: dict[str, float] = {"people": len(at.nll), "joints": int(labelled.sum())}
-        if labelled.any():
-            apart = distances(predicted, truth, at.visible)
-            side = at.boxes[:, 2:].max(axis=1)
-            similarity = oks(predicted, truth, at.visible, at.area, self.model.skeleton.sigmas)
-            has_label = labelled.any(axis=1)
-            figures["error_px"] = float(np.nanmean(apart))
-            figures["nme"] = float(np.nanmean(apart / np.linalg.norm(at.boxes[:, 2:], axis=1)[:, None]))
-            figures |= {f"pck@{t:g}": pck(apart, side, t) for t in PCK_THRESHOLDS}
-            if torso := self.model.skeleton.torso:
-                size = torso_size(truth, at.visible, torso)
-                figures |= {f"pck_torso@{t:g}": pck(apart, size, t) for t in TORSO_THRESHOLDS}
-            if (heads := getattr(self.people, "head_sizes", None)) is not None:
-                figures |= pckh(apart, heads[sorted(self.found)], self.model.skeleton.joints)
-            figures["oks"] = float(similarity[has_label].mean())
-            if not np.isnan(at.nll).all():
-                figures["nll"] = float(np.nanmean(at.nll))
-            if np.isfinite(at.std).all() and (whole := at.whole()).any():
-                learns_sigma = self.loss is None or self.loss.learns_sigma
-                spread = at.std[whole][:, :2]
-                figures |= calibrated(at.radius(), spread, apart[whole], self.model.law, "px", learns_sigma)
-            confidence = at.confidence.mean(axis=1)[has_label]
-            if np.ptp(confidence) > 0:  # a model that does not tell its predictions apart says 1 of all
-                figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
+        heads = getattr(self.people, "head_sizes", None)
+        learns_sigma = self.loss is None or self.loss.learns_sigma
+        figures = pose_figures(at, self.model, learns_sigma, None if heads is None else heads[sorted(self.found)])
         if isinstance(self.people, InSpace) and self.model.dim == 3:
             figures |= self._in_space(self.people)
         if costly:
@@ -264,6 +243,45 @@ def _in_dimensions(keypoints: Float[np.ndarray, "K D"], dim: int) -> Float[np.nd
     return np.concatenate([keypoints[:, :dim], missing], axis=1)
 
 
+def pose_figures(
+    at: Found, model: Model, learns_sigma: bool, heads: Float[np.ndarray, "N"] | None = None
+) -> dict[str, float]:
+    """Figures of predictions that stand beside labels, by name; see `Evaluation.compute`.
+
+    Args:
+        at: both.
+        model: tells the skeleton, and what it claims of its errors.
+        learns_sigma: whether joints have spreads of their own.
+        heads: sizes of people's heads, in pixels, where they are known.
+    """
+    skeleton = model.skeleton
+    predicted, truth, labelled = at.predicted[..., :2], at.truth[..., :2], at.visible > 0
+    figures: dict[str, float] = {"people": len(at.nll), "joints": int(labelled.sum())}
+    if not labelled.any():
+        return figures
+    apart = distances(predicted, truth, at.visible)
+    side = at.boxes[:, 2:].max(axis=1)
+    similarity = oks(predicted, truth, at.visible, at.area, skeleton.sigmas)
+    has_label = labelled.any(axis=1)
+    figures["error_px"] = float(np.nanmean(apart))
+    figures["nme"] = float(np.nanmean(apart / np.linalg.norm(at.boxes[:, 2:], axis=1)[:, None]))
+    figures |= {f"pck@{t:g}": pck(apart, side, t) for t in PCK_THRESHOLDS}
+    if torso := skeleton.torso:
+        size = torso_size(truth, at.visible, torso)
+        figures |= {f"pck_torso@{t:g}": pck(apart, size, t) for t in TORSO_THRESHOLDS}
+    if heads is not None:
+        figures |= pckh(apart, heads, skeleton.joints)
+    figures["oks"] = float(similarity[has_label].mean())
+    if not np.isnan(at.nll).all():
+        figures["nll"] = float(np.nanmean(at.nll))
+    if np.isfinite(at.std).all() and (whole := at.whole()).any():
+        figures |= calibrated(at.radius(), at.std[whole][:, :2], apart[whole], model.law, "px", learns_sigma)
+    confidence = at.confidence.mean(axis=1)[has_label]
+    if np.ptp(confidence) > 0:  # a model that does not tell its predictions apart says 1 of all
+        figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
+    return figures
+
+
 def calibrated(
     radius: Float[np.ndarray, "M"],
     std: Float[np.ndarray, "M D"],
@@ -291,7 +309,7 @@ def calibrated(
     return figures
 
 
-def check_skeletons(checkpoint: Path, model: PoseModel, people: People) -> None:
+def check_skeletons(checkpoint: Path, model: Model, people: People) -> None:
     """Refuse to hold a model against labels of other joints.
 
     Raises:

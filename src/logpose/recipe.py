@@ -36,6 +36,7 @@ from logpose.structures import Batch, InputError, Measuring
 __all__ = [
     "FIRST",
     "OBJECTS",
+    "PictureRecipe",
     "Recipe",
     "TrainingRecipe",
     "heatmaps",
@@ -52,7 +53,7 @@ __all__ = [
 Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1", "pck_torso@0.2", "pckh@0.5", "mpjpe"]
 
 
-def labelled_people(recipe: Recipe, part: str) -> LabelledPeople:
+def labelled_people(recipe: PictureRecipe, part: str) -> LabelledPeople:
     """The people of an annotation file of any format: `recipe.data`, or for validation `recipe.val_data`.
 
     Raises:
@@ -138,8 +139,12 @@ class TrainingRecipe:
     """Times that the data are gone through."""
     batch_size: int = 32
     """Samples in a batch, on each device."""
-    optimizer: Literal["adam", "adamw", "amsgrad"] = "adam"
-    """Adam; adamw: with decoupled weight decay; amsgrad: with steps that never grow back."""
+    steps: int = 0
+    """Instead of epochs: as many whole ones as it takes to have so many steps; 0: as `epochs` says."""
+    optimizer: Literal["adam", "adamw", "amsgrad", "sgd"] = "adam"
+    """Adam; adamw: with decoupled weight decay; amsgrad: with steps that never grow back; sgd: with momentum."""
+    momentum: float = 0.9
+    """Of sgd."""
     lr: float = 1e-3
     """Highest learning rate."""
     weight_decay: float = 0.0
@@ -148,11 +153,13 @@ class TrainingRecipe:
     """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0;
     exponential: × decay after every epoch."""
     milestones: tuple[int, ...] = (170, 200)
-    """Epochs after which `step` lowers the learning rate."""
+    """Epochs, or steps where `steps` counts them, after which `step` lowers the learning rate."""
     decay: float = 0.95
     """What `exponential` multiplies the learning rate with."""
     warmup_steps: int = 0
-    """Steps over which the learning rate rises to its height."""
+    """Steps over which the learning rate rises to its height …"""
+    warmup_start: float = 0.0
+    """… from this share of it."""
     gradient_clip: float = 1.0
     """Largest norm of a step's gradient; 0 clips nothing."""
     flip_test: bool = True
@@ -178,12 +185,21 @@ class TrainingRecipe:
 
     def __post_init__(self) -> None:
         least = {"epochs": 1, "batch_size": 1, "validate_every": 1, "num_nodes": 1, "workers": 0, "seed": 0}
-        least |= {"warmup_steps": 0, "gradient_clip": 0, "weight_decay": 0}
+        least |= {
+            "warmup_steps": 0,
+            "gradient_clip": 0,
+            "weight_decay": 0,
+            "steps": 0,
+            "momentum": 0,
+            "warmup_start": 0,
+        }
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise InputError(f"{name} must be at least {bound}, got {getattr(self, name)}")
         if not (self.lr > 0 and 0 < self.decay <= 1):
             raise InputError(f"lr must be above 0 and decay in (0, 1], got {self.lr:g} and {self.decay:g}")
+        if max(self.momentum, self.warmup_start) >= 1:
+            raise InputError(f"momentum and warmup_start lie below 1, got {self.momentum:g} and {self.warmup_start:g}")
 
     def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
         """Batches of a data set as the model wants them.
@@ -212,18 +228,11 @@ class TrainingRecipe:
 
 
 @dataclass(kw_only=True)
-class Recipe(TrainingRecipe):
-    """Everything that a run of a model of one person's crop needs."""
+class PictureRecipe(TrainingRecipe):
+    """What a run of any model needs that learns from labelled pictures."""
 
-    people: Callable[[Recipe, str], People] = labelled_people
-    """Called with the recipe and "train" or "val": the data set of that part."""
-    loss: Callable[[], PoseLoss] = RLELoss
-    """Makes the loss."""
-    model: Callable[[Recipe, Skeleton, bool], PoseModel] = regression
-    """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
-
-    first: Callable[[Recipe], Recipe] | None = None
-    """Called with this recipe: one that is carried out before it, and whose backbone it starts from."""
+    first: Callable[[Any], Any] | None = None
+    """Called with this recipe: one that is carried out before it, and from whose weights it starts."""
 
     data: Path | None = None
     """Annotation file, or a folder with annotations and images."""
@@ -239,6 +248,21 @@ class Recipe(TrainingRecipe):
     """resnet18, 34, 50, 101 or 152, hrnet_w32 or 48, or timm/NAME."""
     weights: str = "imagenet"
     """What the backbone starts from: imagenet, random, or weights or a checkpoint as a file, an address, hf://O/N/FILE."""
+
+
+@dataclass(kw_only=True)
+class Recipe(PictureRecipe):
+    """Everything that a run of a model of one person's crop needs."""
+
+    people: Callable[[Recipe, str], People] = labelled_people
+    """Called with the recipe and "train" or "val": the data set of that part."""
+    loss: Callable[[], PoseLoss] = RLELoss
+    """Makes the loss."""
+    model: Callable[[Recipe, Skeleton, bool], PoseModel] = regression
+    """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
+    first: Callable[[Recipe], Recipe] | None = None
+    """Called with this recipe: one that is carried out before it, and whose backbone it starts from."""
+
     size: tuple[int, int] = (256, 192)
     """Height and width of the crops, in pixels."""
     augmentation: Augmentation = field(default_factory=Augmentation)

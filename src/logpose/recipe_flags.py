@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
-from logpose.recipe import FIRST, OBJECTS, Recipe, TrainingRecipe, plain_fields, settings
+from logpose.recipe import FIRST, OBJECTS, PictureRecipe, TrainingRecipe, plain_fields, settings
 from logpose.structures import InputError
 
 __all__ = ["as_parsed", "parse_recipe"]
@@ -49,7 +49,7 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
     parser.set_defaults(settings(recipe))
     given = parser.parse_args(flags)
     resumed = given.resume
-    in_two = isinstance(recipe, Recipe) and recipe.first is not None
+    in_two = isinstance(recipe, PictureRecipe) and recipe.first is not None
     if resumed is not None:
         if given.out is not None:
             raise InputError("--resume goes on in the run's own folder: leave --out away")

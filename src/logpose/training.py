@@ -21,7 +21,7 @@ from logpose.checkpoint import describe, read
 from logpose.compat import keep_freed_memory, mend_torchvision
 from logpose.losses import PoseLoss
 from logpose.models import Model
-from logpose.recipe import FIRST, Recipe, TrainingRecipe, plain_fields
+from logpose.recipe import FIRST, PictureRecipe, TrainingRecipe, plain_fields
 from logpose.structures import InputError, Measuring
 
 mend_torchvision()
@@ -126,8 +126,12 @@ class PoseModule(L.LightningModule):
         weights = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1] + list(self.loss.parameters())
         groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-        optimizer = kind(groups, lr=recipe.lr, amsgrad=recipe.optimizer == "amsgrad")
+        optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "sgd":
+            optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+        else:
+            kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+            optimizer = kind(groups, lr=recipe.lr, amsgrad=recipe.optimizer == "amsgrad")
         steps = int(self.trainer.estimated_stepping_batches)
         rate = learning_rate(recipe, steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
@@ -153,12 +157,14 @@ def learning_rate(recipe: TrainingRecipe, steps: int) -> Callable[[int], float]:
         recipe: names the schedule.
         steps: how many there will be in all.
     """
-    milestones = [milestone * steps / recipe.epochs for milestone in recipe.milestones]
+    unit = 1 if recipe.steps else steps / recipe.epochs
+    milestones = [milestone * unit for milestone in recipe.milestones]
     rise = recipe.warmup_steps or (steps // 10 if recipe.schedule == "one_cycle" else 0)
 
     def share(step: int) -> float:
         if step < rise:
-            return (step + 1) / (rise + 1)
+            start = recipe.warmup_start
+            return start + (1 - start) * step / rise if start else (step + 1) / (rise + 1)
         if recipe.schedule == "step":
             return float(0.1 ** sum(step >= milestone for milestone in milestones))
         if recipe.schedule == "exponential":
@@ -192,11 +198,11 @@ def fit(
     quiet_lightning()
     keep_freed_memory()
     given = recipe
-    if isinstance(recipe, Recipe) and recipe.first is not None:
+    if isinstance(recipe, PictureRecipe) and recipe.first is not None:
         before = folder / FIRST
         if resume is None or resume.parent.resolve() == before.resolve():
             stage = recipe.first(recipe)
-            if resume is None or read(resume).get("epoch", -1) + 1 < stage.epochs:
+            if resume is None or not _is_finished(read(resume), stage):
                 # Once nothing is left to refuse: from there on the run can be gone on with.
                 begun = LambdaCallback(on_fit_start=partial(_keep_config, recipe, folder))
                 run = fit(stage, before, resume, (*callbacks, begun), loggers)
@@ -221,7 +227,7 @@ def fit(
         )
     module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
     if resume is not None:
-        _check_resumable(resume, describe(model, loss), recipe.epochs)
+        _check_resumable(resume, describe(model, loss), recipe)
     best = ModelCheckpoint(
         folder,
         filename="best",
@@ -262,6 +268,9 @@ def fit(
     pin = trainer.accelerator.__class__.__name__ == "CUDAAccelerator"
     train_loader = recipe.loader(train, model, training=True, processes=trainer.world_size, pin=pin)
     val_loader = recipe.loader(val, model, training=False, pin=pin)
+    if recipe.steps:
+        module.recipe = recipe = replace(recipe, epochs=math.ceil(recipe.steps / max(1, len(train_loader))))
+        trainer.fit_loop.max_epochs, trainer.check_val_every_n_epoch = recipe.epochs, validation_interval(recipe)
     interrupted = False
     try:
         # Our checkpoints hold plain values and tensors only, so they can be read without running anything in them.
@@ -288,7 +297,7 @@ def validation_interval(recipe: TrainingRecipe) -> int:
     return max(n for n in range(1, min(recipe.validate_every, recipe.epochs) + 1) if recipe.epochs % n == 0)
 
 
-def _check_resumable(path: Path, wanted: dict[str, Any], epochs: int) -> None:
+def _check_resumable(path: Path, wanted: dict[str, Any], recipe: TrainingRecipe) -> None:
     """Refuse to go on from a checkpoint of another model or loss or of a finished run, before anything is written."""
     content = read(path)
     found = content["logpose"]
@@ -296,8 +305,16 @@ def _check_resumable(path: Path, wanted: dict[str, Any], epochs: int) -> None:
         if found[part] != wanted[part]:
             keys = [key for key in wanted[part] if found[part].get(key) != wanted[part][key]]
             raise InputError(f"{path}: is of another {part} than this recipe's ({', '.join(keys)} differ)")
-    if content.get("epoch", -1) + 1 >= epochs:
-        raise InputError(f"{path}: all {epochs} epochs are done; --epochs with a larger number goes on")
+    if _is_finished(content, recipe):
+        unit = "steps" if recipe.steps else "epochs"
+        raise InputError(f"{path}: all {getattr(recipe, unit)} {unit} are done; --{unit} with a larger number goes on")
+
+
+def _is_finished(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
+    """Whether a checkpoint is of the end of a run."""
+    if recipe.steps:
+        return bool(content.get("global_step", 0) >= recipe.steps)
+    return bool(content.get("epoch", -1) + 1 >= recipe.epochs)
 
 
 def save_config(recipe: TrainingRecipe, folder: Path) -> None:

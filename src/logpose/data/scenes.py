@@ -104,8 +104,10 @@ Matrix = Float[np.ndarray, "2 3"]
 class SceneTransform(Protocol):
     """How a picture becomes an input."""
 
-    flip: float
-    """How often it is mirrored."""
+    @property
+    def flip(self) -> float:
+        """How often it is mirrored."""
+        ...
 
     def place(
         self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None

@@ -1,13 +1,14 @@
 """Losses, each a claim about the density of a keypoint's error, called alike: `loss(mu, sigma, target, weight)`."""
 
 from logpose.losses.fixed import Gaussian, L1Loss, L2Loss, Laplace
-from logpose.losses.heatmap import HeatmapLoss, WithHeatmaps
+from logpose.losses.heatmap import CellLoss, HeatmapLoss, WithHeatmaps
 from logpose.losses.likelihood import Distribution, LikelihoodLoss, PoseLoss
 from logpose.losses.mixed import MixedRLELoss
 from logpose.losses.rle import RLELoss
 from logpose.losses.unscaled import UnscaledRLELoss
 
 __all__ = [
+    "CellLoss",
     "Distribution",
     "Gaussian",
     "HeatmapLoss",

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from logpose.losses.likelihood import LikelihoodLoss, PoseLoss, exact, joint_weight
 from logpose.structures import ErrorLaw, Material, Prediction
 
-__all__ = ["HeatmapLoss", "WithHeatmaps", "target_maps"]
+__all__ = ["CellLoss", "HeatmapLoss", "WithHeatmaps", "target_maps"]
 
 REACH = 3  # standard deviations; farther from its centre a target map is 0
 
@@ -91,6 +92,47 @@ class HeatmapLoss(PoseLoss):
     def config(self) -> dict[str, Any]:
         """The arguments that make this loss again."""
         return {"sigma": self.sigma}
+
+
+class CellLoss(PoseLoss):
+    """Cross-entropy of the cell that a joint lies in, among all cells of its map: Mask R-CNN's heatmap loss.
+
+    The mean over labelled joints that lie within the map; one on its far edge is in the last cell (detectron2).
+    """
+
+    learns_sigma: ClassVar[bool] = False
+    learns_from: ClassVar[Material] = "maps"
+
+    def of_prediction(
+        self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch; 0 when nothing is labelled, or all of it lies outside.
+
+        Raises:
+            ValueError: if the model draws no maps.
+        """
+        if prediction.maps is None:
+            raise ValueError("the loss of cells is for models that draw maps, and this one draws none")
+        with exact(target.device):
+            maps, target = prediction.maps.float(), target[..., :2].float()
+            weight = joint_weight(target, weight).to(maps.dtype)
+            inside = (weight > 0) & (target >= -0.5).all(dim=-1) & (target <= 0.5).all(dim=-1)
+            height, width = maps.shape[2:]
+            cells = target.new_tensor([width, height])
+            at = ((torch.where(inside[..., None], target, 0) + 0.5) * cells).floor().minimum(cells - 1).long()
+            charge = functional.cross_entropy(
+                maps.flatten(2).flatten(0, 1), (at[..., 1] * width + at[..., 0]).flatten(), reduction="none"
+            ).view_as(weight)
+            weight = weight * inside
+            return (charge * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+
+    def law(self) -> ErrorLaw:
+        """Unknown: nothing is claimed of errors."""
+        return ErrorLaw.unknown(2)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this loss again: none."""
+        return {}
 
 
 class WithHeatmaps(PoseLoss):

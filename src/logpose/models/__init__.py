@@ -5,6 +5,7 @@ from logpose.models.detector import Detections, Detector
 from logpose.models.heatmap import HeatmapModel, IntegralModel
 from logpose.models.hrnet import HRNet
 from logpose.models.lifting import LiftingModel
+from logpose.models.mask_rcnn import MaskRCNN
 from logpose.models.point_set import PointSetAnchors, PointSetOptions
 from logpose.models.pose_model import KeypointModel, Model, PoseModel
 from logpose.models.regression import RegressionModel
@@ -18,6 +19,7 @@ __all__ = [
     "IntegralModel",
     "KeypointModel",
     "LiftingModel",
+    "MaskRCNN",
     "Model",
     "PointSetAnchors",
     "PointSetOptions",

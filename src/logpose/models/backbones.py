@@ -23,7 +23,7 @@ from logpose.models.hrnet import HRNet
 from logpose.models.resnet import ResNet
 from logpose.structures import InputError
 
-__all__ = ["Backbone", "TimmBackbone", "create_backbone", "load_backbone_weights"]
+__all__ = ["Backbone", "TimmBackbone", "create_backbone", "fetched", "load_backbone_weights", "read_state_dict"]
 
 # The ImageNet weights ("V1", those of the papers) that torchvision publishes; the hash is part of the file's name.
 IMAGENET_URLS = {
@@ -166,7 +166,7 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     if source == "imagenet" and isinstance(backbone, HRNet):
         source = IMAGENET_HRNETS[backbone.name]
     name = str(getattr(backbone, "name", type(backbone).__name__))
-    state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(_fetched(source))
+    state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(fetched(source))
     module = backbone.model if isinstance(backbone, TimmBackbone) else backbone
     wanted = module.state_dict()
     first = next(iter(wanted))
@@ -237,7 +237,7 @@ def held_object(error: Exception) -> str:
     return f"it holds an object of {held[1]}, and only tensors are read; save its state_dict alone" if held else ""
 
 
-def _fetched(source: str) -> Path:
+def fetched(source: str) -> Path:
     """The file that a source of weights names: itself, or its copy in torch's or the Hub's cache."""
     try:
         if source.startswith(HUB):

@@ -1,0 +1,107 @@
+"""Networks that find and pose people: that each head learns, on drawn scenes and on a few photographs.
+
+    python benchmarks/detectors.py                         drawn scenes: one network, one budget for each head
+    python benchmarks/detectors.py --photographs COCO      besides, learn eight photographs by heart
+
+The scenes are those of the recipes `mask_rcnn_synthetic_…`: others in training than in evaluation. COCO is a folder in
+COCO's layout with training images; the first eight of them in which somebody has labelled joints are learned, and
+measured on. A seed changes the weights, the order and the augmentation. A run's figures go to
+`benchmarks/figures/detectors.json` as soon as it is finished, and a run that is there is not made again.
+
+    ap, ap50      COCO's average precision of keypoints over all pictures; a person's score is the box's
+    matched       share of labelled people whose box is found: intersection over union of half or more
+    error_px      mean distance of a joint of those from its label, pixels of the picture
+    nll           nats per joint of those, in the box's coordinates, of what the loss claims
+    coverage@0.9  share of their labels in the region that claims 90 %
+    sigma_rank    Spearman's correlation of a joint's spread with its error
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from logpose.checkpoint import load
+from logpose.data.coco import CocoKeypoints
+from logpose.data.files import annotation_files
+from logpose.data.pictures import Picture, Pictures, pictures_of
+from logpose.detection_evaluation import evaluate_detector
+from logpose.detection_recipe import DetectionRecipe
+from logpose.models import Detector
+from logpose.recipes import mask_rcnn
+from logpose.skeletons import Skeleton
+from logpose.training import fit
+from tables import Runs
+
+SCENES: dict[str, Callable[[], DetectionRecipe]] = {
+    "Mask R-CNN, RLE": mask_rcnn.mask_rcnn_synthetic_rle,
+    "Mask R-CNN, heatmaps": mask_rcnn.mask_rcnn_synthetic_heatmap,
+}
+SHOWN = ("ap", "ap50", "matched", "error_px", "nll", "coverage@0.9", "sigma_rank", "minutes")
+FIGURES = Path(__file__).parent / "figures" / "detectors.json"
+FEW = 8  # photographs
+
+
+class First:
+    """The first photographs of a data set in which somebody has labelled joints."""
+
+    def __init__(self, pictures: Pictures, count: int) -> None:
+        self.skeleton: Skeleton = pictures.skeleton
+        every = (pictures[i] for i in range(len(pictures)))
+        self.chosen = [picture for picture in every if any((who.visible > 0).any() for who in picture.people)][:count]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> Picture:
+        return self.chosen[index]
+
+
+def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe:
+    """A recipe for scenes on eight photographs, without what varies them, measured on the same."""
+    few = First(pictures_of(CocoKeypoints(file)), FEW)
+
+    def people(_: DetectionRecipe, part: str) -> Pictures:  # noqa: ARG001
+        return few
+
+    still = {"short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": 4}
+    return replace(recipe, people=people, epochs=steps // (FEW // 4), validate_every=steps // 8, **still)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/detectors"), help="folder of the runs")
+    parser.add_argument("--figures", type=Path, default=FIGURES, help="what is kept of them")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", default="", help="runs whose name has this in it")
+    parser.add_argument("--photographs", type=Path, default=None, help="folder in COCO's layout")
+    parser.add_argument("--steps", type=int, default=400, help="of learning photographs by heart")
+    given = parser.parse_args()
+    runs = Runs(given.figures, SHOWN)
+
+    def measured(recipe: DetectionRecipe, name: str) -> dict[str, float]:
+        run = fit(recipe, given.out / name)
+        if run.interrupted:
+            raise SystemExit(130)
+        # The last epoch's weights: those of the best epoch would be chosen on the pictures they are measured on.
+        model, loss = load(run.folder / "last.ckpt")
+        assert isinstance(model, Detector)
+        return evaluate_detector(model, recipe.people(recipe, "val"), loss).compute()
+
+    recipes = dict(SCENES)
+    if given.photographs is not None:
+        file = annotation_files(given.photographs)["train"]
+        for name, make in SCENES.items():
+            recipes[f"{name}, {FEW} photographs"] = partial(by_heart, make(), file, given.steps)
+    for seed in range(given.seeds):
+        for name, make in recipes.items():
+            if given.only in name:
+                runs.add(name, seed, partial(measured, replace(make(), seed=seed)))
+    print(runs.table("network"))
+
+
+if __name__ == "__main__":
+    main()

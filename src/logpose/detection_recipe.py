@@ -1,0 +1,98 @@
+"""What a run of a model needs that finds people by itself, in whole pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch.utils.data import DataLoader
+
+from logpose.data.pictures import Pictures, pictures_of
+from logpose.data.scenes import SceneBatch, Scenes, SceneTransform, ShortSide, SquareCrop, scene_loader
+from logpose.detection_evaluation import DetectionEvaluation
+from logpose.losses import LikelihoodLoss, PoseLoss, RLELoss
+from logpose.models import Detector
+from logpose.recipe import PictureRecipe, labelled_people
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError, Scoring
+
+__all__ = ["DetectionRecipe", "labelled_pictures"]
+
+
+def labelled_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
+    """The pictures of an annotation file of any format, with everybody in them: see `recipe.labelled_people`."""
+    return pictures_of(labelled_people(recipe, part))
+
+
+@dataclass(kw_only=True)
+class DetectionRecipe(PictureRecipe):
+    """Everything that a run of a detector needs."""
+
+    people: Callable[[Any, str], Pictures] = labelled_pictures
+    """Called with the recipe and "train" or "val": the pictures of that part."""
+    loss: Callable[[], PoseLoss] = RLELoss
+    """Makes the loss of joints; those of boxes are the model's own."""
+    model: Callable[[Any, Skeleton, bool], Detector]
+    """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
+
+    view: Literal["whole", "square"] = "whole"
+    """What is learned from: whole pictures, or squares around people."""
+    short: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
+    """Of whole pictures in training: pixels of the short side, one of which is drawn."""
+    test_short: int = 800
+    """The same in evaluation."""
+    longest: int = 1333
+    """Pixels that the long side may have."""
+    square: int = 640
+    """Pixels of the sides of squares."""
+    scale: tuple[float, float] = (0.5, 1.5)
+    """Of squares: least and greatest factor by which pictures are enlarged."""
+    flip: float = 0.5
+    """How often a picture is mirrored in training."""
+    empty: bool = False
+    """Learn from pictures too in which nobody is labelled."""
+    outside: Literal["supervise", "mask"] = "supervise"
+    """Joints outside a proposal's box: learn to extrapolate to them, or leave them out."""
+    score: Scoring = "box"
+    """Of a person, in validation: the box's alone, or with the joints' confidence."""
+    batch_size: int = 16
+    """Pictures in a batch, on each device."""
+    optimizer: Literal["adam", "adamw", "amsgrad", "sgd"] = "sgd"
+    """Adam; adamw: with decoupled weight decay; amsgrad: with steps that never grow back; sgd: with momentum."""
+    flip_test: bool = False
+    """Detectors have none."""
+    precision: str = "32-true"
+    """Lightning's precision (32-true, bf16-mixed, 16-mixed, …)."""
+    watch: Literal["ap", "error_px", "nll"] = "ap"
+    """The validation figure that decides which checkpoint is the best."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.flip_test:
+            raise InputError("detectors have no flip test: leave --flip_test away")
+        self.transform()  # refuses what is none
+        if not 32 <= self.test_short <= self.longest:
+            raise InputError(f"test_short must be 32 pixels or more and at most longest, got {self.test_short}")
+
+    def transform(self) -> SceneTransform:
+        """How pictures become inputs in training."""
+        if self.view == "square":
+            return SquareCrop(self.square, self.scale, self.flip)
+        return ShortSide(self.short, self.longest, self.flip)
+
+    def loader(
+        self, data: Pictures, model: Detector, *, training: bool, processes: int = 1, pin: bool = False
+    ) -> DataLoader[SceneBatch]:
+        """Batches of pictures, varied in training; those in which nobody is labelled are in evaluation always."""
+        still = ShortSide((model.short,), model.longest)
+        transform = self.transform() if training else still
+        scenes = Scenes(data, transform, self.seed, training, empty=self.empty or not training)
+        return scene_loader(
+            scenes, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
+            processes=processes,
+        )  # fmt: skip
+
+    def evaluation(self, data: Pictures, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:
+        """Average precision, and how well those who were found are posed."""
+        return DetectionEvaluation(data, model, loss, self.score)

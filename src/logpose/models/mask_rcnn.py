@@ -1,0 +1,331 @@
+"""Mask R-CNN that poses people: torchvision's parts, and its heatmap head or the paper's regression head (Table 2c).
+
+The keypoint head of a region is a stack of convolutions in both; then either a deconvolution draws maps of 56×56 cells,
+or averaging and one linear layer give mu and sigma of every joint relative to the region's box, for RLE.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from logpose.data.scenes import SceneBatch, ScenePeople
+from logpose.models.backbones import fetched, load_backbone_weights, read_state_dict
+from logpose.models.detector import Detections, Detector, box_maps, in_boxes
+from logpose.models.pose_model import SigmaHead, small_start
+from logpose.models.regions import roi_align
+from logpose.skeletons import Skeleton
+from logpose.structures import ErrorLaw, InputError, KeypointLoss, Lesson, Prediction
+
+__all__ = ["HeatmapHead", "MaskRCNN", "RegressionHead", "load_mask_rcnn_weights", "peaks_in_boxes"]
+
+log = logging.getLogger("logpose")
+
+CELLS = 14  # along a side, of what joints are read from
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+COCO_WEIGHTS = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
+"""torchvision's keypoint R-CNN, trained on COCO: 65.0 keypoint AP as its page says."""
+PREDICTOR = "roi_heads.keypoint_predictor."
+
+
+class RegressionHead(nn.Module):
+    """The paper's: average pooling, then a linear layer to mu and, if wanted, the logits of sigma: 4K in all."""
+
+    def __init__(self, channels: int, joints: int, predicts_sigma: bool) -> None:
+        super().__init__()
+        self.fc_mu = nn.Linear(channels, joints * 2)
+        small_start(self.fc_mu)
+        self.fc_sigma = SigmaHead(channels, joints, 2) if predicts_sigma else None
+
+    def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
+        """What is said of each region, in coordinates of its box."""
+        pooled = features.mean(dim=(2, 3))
+        mu = self.fc_mu(pooled).unflatten(1, (-1, 2))
+        if self.fc_sigma is None:
+            sigma = torch.ones_like(mu)
+            return Prediction(mu, sigma, sigma.mean(dim=-1), law)
+        sigma = self.fc_sigma(pooled)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), law)
+
+
+class HeatmapHead(nn.Module):
+    """Maps of each joint over the region's box, four times as fine as its features (`losses.CellLoss` trains them)."""
+
+    def __init__(self, channels: int, joints: int) -> None:
+        super().__init__()
+        # Named as torchvision's, whose weights it takes.
+        self.kps_score_lowres = nn.ConvTranspose2d(channels, joints, 4, stride=2, padding=1)
+        nn.init.kaiming_normal_(self.kps_score_lowres.weight, mode="fan_out", nonlinearity="relu")
+        assert self.kps_score_lowres.bias is not None
+        nn.init.zeros_(self.kps_score_lowres.bias)
+
+    def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
+        """Maps, and where they are greatest to a cell: `peaks_in_boxes` knows the boxes, and so places them finer."""
+        maps = self.kps_score_lowres(features)
+        maps = F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+        flat = maps.detach().flatten(2)
+        at, width = flat.argmax(dim=2), maps.shape[3]
+        mu = (torch.stack([at % width, at // width], dim=-1) + 0.5) / width - 0.5
+        return Prediction(mu, torch.ones_like(mu), flat.softmax(dim=2).amax(dim=2), law, maps)
+
+
+def peaks_in_boxes(
+    maps: Float[Tensor, "N K s s"], boxes: Float[Tensor, "N 4"]
+) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
+    """Where each map is greatest once it is as large as its box, in the box's crop coordinates, and how sure that is.
+
+    Maps are enlarged bicubically to a cell for each pixel; a joint lies in the middle of its pixel (detectron2's
+    `heatmaps_to_keypoints`). The confidence is the softmax of the peak among the map's own cells.
+
+    Args:
+        maps: logits.
+        boxes: x0, y0, x1, y1 in pixels.
+    """
+    places, sure = maps.new_zeros(*maps.shape[:2], 2), maps.new_zeros(maps.shape[:2])
+    sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1).ceil().long().tolist()
+    for i, (width, height) in enumerate(sides):
+        large = F.interpolate(maps[i, None], (height, width), mode="bicubic", align_corners=False)[0]
+        peak, at = large.flatten(1).max(dim=1)
+        cell = torch.stack([at % width, at // width], dim=-1) + 0.5
+        places[i] = cell / maps.new_tensor([width, height]) - 0.5
+        sure[i] = (peak - maps[i].flatten(1).logsumexp(dim=1)).exp().clamp(max=1)
+    return places, sure
+
+
+class MaskRCNN(Detector):
+    """Keypoint R-CNN on a ResNet with a feature pyramid; needs torchvision.
+
+    Args:
+        skeleton: the joints that are predicted.
+        backbone: "resnet18", 34, 50, 101 or 152.
+        head: "regression", the paper's; or "heatmap", the baseline, which has no sigma.
+        predicts_sigma: whether the regression head predicts it; where not (L1 and the like), it is 1 everywhere.
+        short: to how many pixels the short side of a picture is brought in evaluation, …
+        longest: … unless its long side would become longer than this.
+        outside: what becomes of labelled joints outside a proposal's box. "supervise" keeps them: the head learns to
+            extrapolate; "mask" leaves them out. Maps cannot hold them.
+        frozen: whether the backbone's normalisation, stem and first stage stay as pretrained weights have them.
+        eps: of the frozen normalisation.
+        channels: of the pyramid.
+        anchors: sides of the anchors of its five levels, pixels of the input.
+        width: of the hidden layers that judge boxes.
+        stack: channels of the convolutions of the keypoint head.
+        samples: anchors, and proposals, of each picture that are learned from.
+        before: of each level, proposals that are looked at in training and in evaluation, …
+        kept: … and those of a picture that are left without the ones that overlap a better one.
+        most: people that are found in a picture.
+
+    Raises:
+        InputError: if torchvision is not installed, or there is no such network.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        backbone: str = "resnet50",
+        head: Literal["regression", "heatmap"] = "regression",
+        predicts_sigma: bool = True,
+        short: int = 800,
+        longest: int = 1333,
+        outside: Literal["supervise", "mask"] = "supervise",
+        frozen: bool = True,
+        eps: float = 1e-5,
+        channels: int = 256,
+        anchors: Sequence[int] = (32, 64, 128, 256, 512),
+        width: int = 1024,
+        stack: Sequence[int] = (512,) * 8,
+        samples: tuple[int, int] = (256, 512),
+        before: tuple[int, int] = (2000, 1000),
+        kept: tuple[int, int] = (1500, 1000),
+        most: int = 100,
+    ) -> None:
+        super().__init__(skeleton, short, longest)
+        if backbone not in BACKBONES:
+            raise InputError(f"Mask R-CNN's backbones are {', '.join(BACKBONES)}, not {backbone!r}")
+        if head not in ("regression", "heatmap") or outside not in ("supervise", "mask"):
+            raise InputError(f"head is regression or heatmap, outside supervise or mask; got {head!r} and {outside!r}")
+        if (
+            len(anchors) != 5
+            or min((*anchors, *stack, *samples, *before, *kept, channels, width, most)) < 1
+            or not stack
+        ):
+            raise InputError("Mask R-CNN needs five sides of anchors, a convolution or more, and no number below 1")
+        try:
+            from logpose.models import rcnn
+        except ImportError as error:
+            raise InputError("Mask R-CNN needs torchvision: pip install 'logpose[detect]'") from error
+        self.gives = "maps" if head == "heatmap" else "places"
+        self.outside = outside
+        self.settings: dict[str, Any] = {
+            "backbone": backbone,
+            "head": head,
+            "predicts_sigma": predicts_sigma and head == "regression",
+            "outside": outside,
+            "frozen": frozen,
+            "eps": eps,
+            "channels": channels,
+            "anchors": list(anchors),
+            "width": width,
+            "stack": list(stack),
+            "samples": list(samples),
+            "before": list(before),
+            "kept": list(kept),
+            "most": most,
+        }
+        self.backbone = rcnn.pyramid(backbone, channels, frozen)
+        self.backbone.body.name = backbone
+        self.rpn = rcnn.proposals(channels, anchors, samples[0], before, kept)
+        self.roi_heads = rcnn.box_heads(channels, width, samples[1], most)
+        self.roi_heads.keypoint_head = rcnn.KeypointRCNNHeads(channels, tuple(stack))
+        joints = len(skeleton)
+        self.roi_heads.keypoint_predictor = (
+            HeatmapHead(stack[-1], joints)
+            if head == "heatmap"
+            else RegressionHead(stack[-1], joints, self.settings["predicts_sigma"])
+        )
+        self.set_eps(eps)
+
+    def set_eps(self, eps: float) -> None:
+        """Set the frozen normalisation's eps: torchvision's COCO weights were made with 0."""
+        from logpose.models.rcnn import FrozenBatchNorm2d
+
+        self.settings["eps"] = eps
+        for module in self.modules():
+            if isinstance(module, FrozenBatchNorm2d):
+                module.eps = eps
+
+    def posed(self, levels: Sequence[Tensor], boxes: Sequence[Float[Tensor, "_ 4"]]) -> Prediction:
+        """What the keypoint head says of each region, picture after picture."""
+        features = self.roi_heads.keypoint_head(roi_align(levels, boxes, CELLS))
+        prediction: Prediction = self.roi_heads.keypoint_predictor(features, self.law)
+        return prediction
+
+    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> Lesson:
+        """Losses of proposals, boxes and, by the loss that is given, joints; as detectron2 weighs them: all by 1."""
+        from logpose.models.rcnn import images
+
+        pixels = self.inputs(batch.images, batch.sizes)
+        features = self.backbone(pixels)
+        targets = [{"boxes": people.boxes, "ignored": people.ignored} for people in batch.people]
+        proposals, losses = self.rpn(images(pixels, batch.sizes), features, targets)
+        levels = list(features.values())[:4]
+        boxes, matched, labels = self.roi_heads.sampled(proposals, batch.people)
+        named = {"objectness": losses["loss_objectness"], "proposals": losses["loss_rpn_box_reg"]}
+        named |= self.roi_heads.box_losses(levels, boxes, batch.people, matched, labels)
+        boxes, target, weight = self._taught(boxes, matched, labels, batch)
+        named["keypoints"] = loss.of_prediction(self.posed(levels, boxes), target, weight)
+        return Lesson(named)
+
+    def _taught(
+        self, boxes: Sequence[Tensor], matched: Sequence[Tensor], labels: Sequence[Tensor], batch: SceneBatch
+    ) -> tuple[list[Tensor], Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
+        """Regions that joints are learned in, and the labels there: of those that show somebody's labelled joint."""
+        chosen, targets, weights = [], [], []
+        for own, rows, label, people in zip(boxes, matched, labels, batch.people, strict=True):
+            somebody = label > 0
+            target, weight, inside = _in_frames(own[somebody], people, rows[somebody])
+            shows = inside.any(dim=1)
+            chosen.append(own[somebody][shows])
+            targets.append(target[shows])
+            weights.append((weight * inside if self.outside == "mask" else weight)[shows])
+        if not sum(map(len, chosen)):
+            # Nothing is to be learned, but every parameter takes part: other processes wait for its gradient.
+            height, width = batch.sizes[0].tolist()
+            chosen[0] = batch.to_image.new_tensor([[0, 0, width, height]])
+            targets[0] = chosen[0].new_zeros(1, len(self.skeleton), 2)
+            weights[0] = chosen[0].new_zeros(1, len(self.skeleton))
+        return chosen, torch.cat(targets), torch.cat(weights)
+
+    def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
+        """The people in each picture, best first.
+
+        Raises:
+            RuntimeError: while the model is in training mode.
+        """
+        from logpose.models.rcnn import images as listed
+
+        if self.training:
+            raise RuntimeError("a model in training mode finds nobody: call eval() first")
+        pixels = self.inputs(images, sizes)
+        features = self.backbone(pixels)
+        pictures = listed(pixels, sizes)
+        proposals, _ = self.rpn(pictures, features)
+        levels = list(features.values())[:4]
+        found = self.roi_heads.found(levels, proposals, pictures.image_sizes)
+        boxes = torch.cat([own for own, _ in found])
+        said = self.posed(levels, [own for own, _ in found])
+        if said.maps is not None:
+            said.mu, said.confidence = peaks_in_boxes(said.maps, boxes)
+            said.maps = None  # nothing more is read from them, and those of a thousand people are large
+        everybody = Detections(boxes, torch.cat([scores for _, scores in found]), said, box_maps(boxes))
+        whose = torch.repeat_interleave(torch.tensor([len(own) for own, _ in found], device=boxes.device))
+        return [everybody.chosen(whose == picture) for picture in range(len(found))]
+
+    def config(self) -> dict[str, Any]:
+        """Plain values from which `checkpoint.build_model` makes the model again."""
+        return {**self.common_config(), "kind": "mask_rcnn", **self.settings}
+
+
+def _in_frames(
+    boxes: Float[Tensor, "N 4"], people: ScenePeople, rows: Int64[Tensor, "N"]
+) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K"], Tensor]:
+    """Labels of the people that boxes show, in the boxes' own coordinates, their weight, and which lie inside."""
+    target = in_boxes(people.keypoints[rows], boxes)
+    weight = people.weight[rows]
+    return target, weight, (weight > 0) & (target.abs() <= 0.5).all(dim=-1)
+
+
+def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
+    """Fill a network with pretrained weights, in place.
+
+    Args:
+        model: the network.
+        source: "random" (leave it as it is); "imagenet" (of the backbone); "coco" (torchvision's keypoint R-CNN, for a
+            ResNet-50); or a file, an address or "hf://OWNER/NAME/FILE": weights of torchvision's keypoint R-CNN, or a
+            checkpoint of this network, also one with the other keypoint head, which then begins with random weights;
+            or weights of a backbone, as `load_backbone_weights` takes them.
+
+    Raises:
+        InputError: if the weights cannot be had, or do not fit.
+    """
+    if source in ("random", "imagenet"):
+        load_backbone_weights(model.backbone.body, source)
+        return
+    path = fetched(COCO_WEIGHTS if source == "coco" else source)
+    state = read_state_dict(path)
+    ours = "model.backbone.body.conv1.weight" in state
+    if not ours and "backbone.body.conv1.weight" not in state:
+        load_backbone_weights(model.backbone.body, str(path))
+        return
+    state = {_as_now(key.removeprefix("model.") if ours else key): tensor for key, tensor in state.items()}
+    wanted = model.state_dict()
+    taken = {key: state[key] for key in wanted if key in state and state[key].shape == wanted[key].shape}
+    # What is not in the file, or of another shape, may be the joints' last layer only, and what is learned of errors.
+    own = ("law_", "pixel_")
+    missing = [key for key in wanted if key not in taken and not key.startswith((PREDICTOR, *own))]
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing:
+        raise InputError(
+            f"{source}: not weights of this Mask R-CNN; {len(missing)} tensors are missing or of another shape, "
+            f"the first is {missing[0]}"
+        )
+    if not all(key in taken for key in wanted if key.startswith(PREDICTOR)):
+        taken = {key: tensor for key, tensor in taken.items() if not key.startswith(PREDICTOR)}
+        log.warning("%s: has another last layer of joints than this model's, which begins with random weights", source)
+    taken = {key: tensor for key, tensor in taken.items() if not key.startswith("law_")}
+    model.load_state_dict(taken, strict=False)
+    if not ours:
+        model.set_eps(0.0)
+
+
+def _as_now(key: str) -> str:
+    """A parameter's name as torchvision has it now, from one of before its version 0.13."""
+    key = re.sub(r"((?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2", key)
+    return re.sub(r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1", key)

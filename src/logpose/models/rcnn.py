@@ -1,0 +1,235 @@
+"""Faster R-CNN from torchvision's parts, for one kind of object: a pyramid, region proposals, boxes.
+
+Of torchvision's own code two things differ: what is found in a crowd is neither right nor wrong, and nothing needs its
+compiled operators. This module is imported by models that need it only, since torchvision is an extra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from logpose.compat import mend_torchvision
+from logpose.data.scenes import ScenePeople
+from logpose.models.regions import roi_align
+
+mend_torchvision()
+from torchvision.models import resnet  # noqa: E402
+from torchvision.models.detection.anchor_utils import AnchorGenerator  # noqa: E402
+from torchvision.models.detection.backbone_utils import BackboneWithFPN  # noqa: E402
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead  # noqa: E402
+from torchvision.models.detection.image_list import ImageList  # noqa: E402
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads  # noqa: E402
+from torchvision.models.detection.roi_heads import RoIHeads  # noqa: E402
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead  # noqa: E402
+from torchvision.ops import FrozenBatchNorm2d  # noqa: E402
+
+__all__ = [
+    "BoxHeads",
+    "FrozenBatchNorm2d",
+    "KeypointRCNNHeads",
+    "Proposals",
+    "box_heads",
+    "images",
+    "in_crowd",
+    "nms",
+    "proposals",
+    "pyramid",
+]
+
+CROWDED = 0.5
+"""Share of a box's area in a crowd from which on it is not to be learned that nobody is there."""
+RATIOS = (0.5, 1.0, 2.0)  # height over width of anchors
+BOX_CELLS = 7  # along a side, of what boxes are judged by
+BOX_BETA = 0.5  # of boxes' smooth L1, as in detectron2's keypoint R-CNN
+LEAST_SIDE = 1e-2  # pixels: smaller boxes are none
+
+
+def nms(
+    boxes: Float[Tensor, "N 4"], scores: Float[Tensor, "N"], threshold: float, groups: Int64[Tensor, "N"] | None = None
+) -> Int64[Tensor, "M"]:
+    """Greedy suppression of boxes that overlap a better one: the rows that are kept, best first.
+
+    Args:
+        boxes: x0, y0, x1, y1.
+        scores: of each.
+        threshold: the intersection over union above which a box is left out.
+        groups: boxes of different groups leave each other alone.
+    """
+    if groups is not None and len(boxes):
+        # Far apart, so that they cannot overlap.
+        boxes = boxes + (groups.to(boxes) * (boxes.max() - boxes.min() + 1))[:, None]
+    return torch.ops.torchvision.nms(boxes, scores, threshold)  # type: ignore[no-any-return]
+
+
+def in_crowd(boxes: Float[Tensor, "N 4"], ignored: Float[Tensor, "M 4"]) -> Tensor:
+    """Which boxes lie mostly in one of the areas to be ignored (N,)."""
+    if not len(ignored):
+        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    top_left = torch.maximum(boxes[:, None, :2], ignored[None, :, :2])
+    shared = (torch.minimum(boxes[:, None, 2:], ignored[None, :, 2:]) - top_left).clamp_min(0).prod(dim=2)
+    area = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(dim=1)
+    return shared.amax(dim=1) > CROWDED * area
+
+
+def pyramid(name: str, channels: int, frozen: bool) -> BackboneWithFPN:
+    """A ResNet with a feature pyramid of five levels, strides 4 to 64, with random weights.
+
+    Args:
+        name: "resnet18" … "resnet152".
+        channels: of each level.
+        frozen: whether normalisation, the stem and the first stage stay as pretrained weights have them.
+    """
+    body = getattr(resnet, name)(weights=None, norm_layer=FrozenBatchNorm2d if frozen else nn.BatchNorm2d)
+    if frozen:
+        for part in (body.conv1, body.layer1):
+            part.requires_grad_(False)
+    widths = [body.inplanes // 2 ** (3 - level) for level in range(4)]
+    return BackboneWithFPN(body, {f"layer{i + 1}": str(i) for i in range(4)}, widths, channels)
+
+
+class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision says nothing of types
+    """torchvision's network of region proposals; see the module for what differs."""
+
+    def assign_targets_to_anchors(
+        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Which anchors are somebody's (1), nobody's (0) or not to be learned from (-1), and whose box they have."""
+        labels, boxes = super().assign_targets_to_anchors(anchors, targets)
+        for label, own, target in zip(labels, anchors, targets, strict=True):
+            label[(label == 0) & in_crowd(own, target["ignored"])] = -1
+        return labels, boxes
+
+    def filter_proposals(
+        self,
+        proposals: Tensor,
+        objectness: Tensor,
+        image_shapes: list[tuple[int, int]],
+        num_anchors_per_level: list[int],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Of every level the best, without those that overlap a better one of their level; then the best of all."""
+        found: tuple[list[Tensor], list[Tensor]] = ([], [])
+        scores_of_all = objectness.detach().reshape(len(proposals), -1)
+        groups_of_all = torch.repeat_interleave(torch.tensor(num_anchors_per_level, device=proposals.device))
+        for boxes, scores, shape in zip(proposals, scores_of_all, image_shapes, strict=True):
+            best, start = [], 0
+            for level, count in zip(scores.split(num_anchors_per_level), num_anchors_per_level, strict=True):
+                best.append(start + level.topk(min(count, self.pre_nms_top_n())).indices)
+                start += count
+            rows = torch.cat(best)
+            boxes, scores, groups = _within(boxes[rows], shape), scores[rows].sigmoid(), groups_of_all[rows]
+            there = ((boxes[:, 2:] - boxes[:, :2]) >= self.min_size).all(dim=1) & scores.isfinite()
+            boxes, scores, groups = boxes[there], scores[there], groups[there]
+            kept = nms(boxes, scores, self.nms_thresh, groups)[: self.post_nms_top_n()]
+            found[0].append(boxes[kept])
+            found[1].append(scores[kept])
+        return found
+
+
+def proposals(
+    channels: int, anchors: Sequence[int], samples: int, before: tuple[int, int], kept: tuple[int, int]
+) -> Proposals:
+    """Region proposals from the pyramid's levels, with torchvision's thresholds.
+
+    Args:
+        channels: of the pyramid.
+        anchors: side of the anchors of each level, pixels.
+        samples: anchors of each picture that are learned from.
+        before: of each level, proposals that are looked at in training and in evaluation.
+        kept: proposals of a picture, likewise.
+    """
+    places = AnchorGenerator(tuple((side,) for side in anchors), (RATIOS,) * len(anchors))
+    looked_at, left = ({"training": of[0], "testing": of[1]} for of in (before, kept))
+    return Proposals(places, RPNHead(channels, len(RATIOS)), 0.7, 0.3, samples, 0.5, looked_at, left, 0.7)
+
+
+class BoxHeads(RoIHeads):  # type: ignore[misc]
+    """torchvision's heads of regions, for one class; the keypoint head is the model's to call."""
+
+    def sampled(
+        self, proposals: Sequence[Tensor], people: Sequence[ScenePeople]
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Of proposals and labelled boxes those that are learned from, whom each shows, and whether it does (1) or not.
+
+        Returns:
+            of each picture: boxes (n, 4); rows of its people (n,), of no meaning where the label is 0; labels (n,).
+        """
+        boxes = [person.boxes for person in people]
+        with_labelled = self.add_gt_proposals(list(proposals), boxes)
+        ones = [torch.ones(len(own), dtype=torch.int64, device=own.device) for own in boxes]
+        matched, labels = self.assign_targets_to_proposals(with_labelled, boxes, ones)
+        for label, own, person in zip(labels, with_labelled, people, strict=True):
+            label[(label == 0) & in_crowd(own, person.ignored)] = -1
+        rows = self.subsample(labels)
+        chosen = [[column[i][row] for i, row in enumerate(rows)] for column in (with_labelled, matched, labels)]
+        return chosen[0], chosen[1], chosen[2]
+
+    def judged(self, levels: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Of each box the logits of nobody and somebody, and how it is to be moved for somebody (N, 4)."""
+        logits, moves = self.box_predictor(self.box_head(roi_align(levels, boxes, BOX_CELLS)))
+        return logits, moves[:, 4:]
+
+    def box_losses(
+        self,
+        levels: Sequence[Tensor],
+        boxes: Sequence[Tensor],
+        people: Sequence[ScenePeople],
+        matched: Sequence[Tensor],
+        labels: Sequence[Tensor],
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of who is somebody, and smooth L1 of somebody's box, summed, over the number of all boxes."""
+        logits, moves = self.judged(levels, boxes)
+        label = torch.cat(list(labels))
+        somebody = label > 0
+        truth = torch.cat(
+            [p.boxes[m] if len(p.boxes) else own for p, m, own in zip(people, matched, boxes, strict=True)]
+        )
+        target = self.box_coder.encode_single(truth[somebody], torch.cat(list(boxes))[somebody])
+        apart = F.smooth_l1_loss(moves[somebody], target, beta=BOX_BETA, reduction="sum")
+        return {"classes": F.cross_entropy(logits, label), "boxes": apart / max(1, len(label))}
+
+    def found(
+        self, levels: Sequence[Tensor], proposals: Sequence[Tensor], shapes: Sequence[tuple[int, int]]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Boxes of people and their scores, of each picture, best first."""
+        logits, moves = self.judged(levels, proposals)
+        scores = logits.softmax(dim=1)[:, 1]
+        moved = self.box_coder.decode(moves, list(proposals)).reshape(-1, 4)
+        counts = [len(own) for own in proposals]
+        people = []
+        for boxes, score, shape in zip(torch.split(moved, counts), torch.split(scores, counts), shapes, strict=True):
+            boxes = _within(boxes, shape)
+            there = (score > self.score_thresh) & ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(dim=1)
+            boxes, score = boxes[there], score[there]
+            kept = nms(boxes, score, self.nms_thresh)[: self.detections_per_img]
+            people.append((boxes[kept], score[kept]))
+        return people
+
+
+def box_heads(channels: int, width: int, samples: int, most: int) -> BoxHeads:
+    """Heads of regions with torchvision's thresholds.
+
+    Args:
+        channels: of the pyramid.
+        width: of the hidden layers.
+        samples: proposals of each picture that are learned from, at most a quarter of them somebody's.
+        most: people that are found in a picture.
+    """
+    head = TwoMLPHead(channels * BOX_CELLS**2, width)
+    return BoxHeads(None, head, FastRCNNPredictor(width, 2), 0.5, 0.5, samples, 0.25, None, 0.05, 0.5, most)
+
+
+def _within(boxes: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Boxes cut off at the edges of a picture of (H, W)."""
+    far = boxes.new_tensor([shape[1], shape[0]])
+    return boxes.view(-1, 2, 2).clamp_min(0).minimum(far).view(-1, 4)
+
+
+def images(pixels: Tensor, sizes: Tensor) -> Any:
+    """Pictures as torchvision's proposals want them."""
+    return ImageList(pixels, [(int(height), int(width)) for height, width in sizes.tolist()])

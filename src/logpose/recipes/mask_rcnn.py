@@ -1,0 +1,123 @@
+"""Recipes for Mask R-CNN that poses people: Table 2(c) on COCO, one for small data, and drawn people on a CPU.
+
+The schedule is detectron2's for its keypoint R-CNN (SGD, 0.02 for 16 pictures, × 0.1 at two milestones). Of the
+paper's there are two readings: 270,000 steps from ImageNet weights, as a reader of its first version says it has, or
+180,000 from the network that was trained with heatmaps, as its author says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+from logpose.data.pictures import Pictures, pictures_of
+from logpose.data.synthetic import SyntheticPeople
+from logpose.detection_recipe import DetectionRecipe
+from logpose.losses import CellLoss, RLELoss
+from logpose.models.mask_rcnn import MaskRCNN, load_mask_rcnn_weights
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError
+
+__all__ = [
+    "mask_rcnn_resnet18_heatmap",
+    "mask_rcnn_resnet18_rle",
+    "mask_rcnn_resnet50_heatmap",
+    "mask_rcnn_resnet50_rle",
+    "mask_rcnn_resnet50_rle_heatmaps_first",
+    "mask_rcnn_synthetic_heatmap",
+    "mask_rcnn_synthetic_rle",
+]
+
+SMALL: dict[str, Any] = {
+    "frozen": False, "channels": 64, "anchors": (16, 32, 64, 128, 256), "width": 256, "stack": (128, 128, 128, 128),
+    "samples": (64, 32), "before": (300, 200), "kept": (150, 60), "most": 30,
+}  # fmt: skip
+"""A network that learns on a CPU."""
+
+
+def mask_rcnn(
+    recipe: DetectionRecipe,
+    skeleton: Skeleton,
+    predicts_sigma: bool,
+    head: Literal["regression", "heatmap"] = "regression",
+    **settings: Any,
+) -> MaskRCNN:
+    """Mask R-CNN on the recipe's backbone and weights; with random ones its normalisation learns."""
+    settings = {"frozen": recipe.weights != "random", **settings}
+    model = MaskRCNN(
+        skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, recipe.outside, **settings
+    )
+    load_mask_rcnn_weights(model, recipe.weights)
+    return model
+
+
+def mask_rcnn_resnet50_heatmap() -> DetectionRecipe:
+    """Mask R-CNN's heatmap head on ResNet-50, 270,000 steps of 16 pictures (Table 2c; the paper has 66.0 AP)."""
+    return DetectionRecipe(
+        model=partial(mask_rcnn, head="heatmap"), loss=CellLoss, backbone="resnet50", batch_size=16, steps=270_000,
+        milestones=(210_000, 250_000), lr=0.02, weight_decay=1e-4, warmup_steps=1000, warmup_start=0.001,
+        gradient_clip=0.0, validate_every=4,
+    )  # fmt: skip
+
+
+def mask_rcnn_resnet50_rle() -> DetectionRecipe:
+    """The same with the paper's head by RLE, from ImageNet weights: 270,000 steps (Table 2c; the paper has 66.7 AP)."""
+    return replace(mask_rcnn_resnet50_heatmap(), model=mask_rcnn, loss=RLELoss)
+
+
+def mask_rcnn_resnet50_rle_heatmaps_first() -> DetectionRecipe:
+    """The same in two stages: heatmaps first, then 180,000 steps by RLE from their network (Table 2c, its author)."""
+    return replace(mask_rcnn_resnet50_rle(), first=heatmaps_first, steps=180_000, milestones=(120_000, 160_000))
+
+
+def heatmaps_first(recipe: DetectionRecipe) -> DetectionRecipe:
+    """The heatmap recipe, on the same data and machine."""
+    baseline = mask_rcnn_resnet50_heatmap()
+    kept = ("model", "loss", "first", "steps", "milestones", "epochs", "lr", "watch")
+    return replace(recipe, **{name: getattr(baseline, name) for name in kept})
+
+
+def mask_rcnn_resnet18_rle() -> DetectionRecipe:
+    """RLE on a ResNet-18 at 320 pixels from ImageNet weights: for small data sets of one's own."""
+    return DetectionRecipe(
+        model=partial(mask_rcnn, channels=128, width=512, stack=(256,) * 4, anchors=(16, 32, 64, 128, 256)),
+        backbone="resnet18", short=(256, 288, 320, 352, 384), test_short=320, longest=640, batch_size=8, epochs=100,
+        optimizer="adamw", lr=5e-4, weight_decay=0.05, schedule="one_cycle", gradient_clip=10.0, validate_every=5,
+    )  # fmt: skip
+
+
+def mask_rcnn_resnet18_heatmap() -> DetectionRecipe:
+    """The same network and budget with the heatmap head."""
+    recipe = mask_rcnn_resnet18_rle()
+    settings = recipe.model.keywords  # type: ignore[attr-defined]
+    return replace(recipe, model=partial(mask_rcnn, head="heatmap", **settings), loss=CellLoss)
+
+
+SCENES, VAL_SCENES = 400, 100
+
+
+def drawn_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
+    """Scenes of one to three synthetic people of the easy kind; those of "val" are others than those of "train".
+
+    Raises:
+        InputError: if data are given: there is no use for them here.
+    """
+    if recipe.data or recipe.val_data:
+        raise InputError("this recipe draws its people itself; to learn from --data take mask_rcnn_resnet18_rle")
+    count, seed = (SCENES, 11) if part == "train" else (VAL_SCENES, 12)
+    return pictures_of(SyntheticPeople(count, seed, size=(128, 128), people=(1, 3), easy=True))
+
+
+def mask_rcnn_synthetic_rle() -> DetectionRecipe:
+    """A small Mask R-CNN by RLE on drawn scenes of several people, from random weights, on a CPU."""
+    return DetectionRecipe(
+        people=drawn_pictures, model=partial(mask_rcnn, **SMALL), backbone="resnet18", weights="random",
+        short=(112, 128, 144), test_short=128, longest=160, batch_size=8, epochs=12, workers=0,
+        optimizer="adamw", lr=1e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=10.0, validate_every=5,
+    )  # fmt: skip
+
+
+def mask_rcnn_synthetic_heatmap() -> DetectionRecipe:
+    """The same network, scenes and budget with the heatmap head."""
+    return replace(mask_rcnn_synthetic_rle(), model=partial(mask_rcnn, head="heatmap", **SMALL), loss=CellLoss)

@@ -31,7 +31,7 @@ from logpose.data.pictures import Picture, Pictures, pictures_of
 from logpose.detection_evaluation import evaluate_detector
 from logpose.detection_recipe import DetectionRecipe
 from logpose.models import Detector
-from logpose.recipes import mask_rcnn
+from logpose.recipes import mask_rcnn, point_set
 from logpose.skeletons import Skeleton
 from logpose.training import fit
 from tables import Runs
@@ -39,6 +39,8 @@ from tables import Runs
 SCENES: dict[str, Callable[[], DetectionRecipe]] = {
     "Mask R-CNN, RLE": mask_rcnn.mask_rcnn_synthetic_rle,
     "Mask R-CNN, heatmaps": mask_rcnn.mask_rcnn_synthetic_heatmap,
+    "point-set anchors, RLE": point_set.point_set_synthetic_rle,
+    "point-set anchors, L1": point_set.point_set_synthetic_l1,
 }
 SHOWN = ("ap", "ap50", "matched", "error_px", "nll", "coverage@0.9", "sigma_rank", "minutes")
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"

@@ -69,7 +69,7 @@ def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe
     def people(_: DetectionRecipe, part: str) -> Pictures:  # noqa: ARG001
         return few
 
-    still = {"short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": 4}
+    still = {"view": "whole", "short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": 4}
     return replace(recipe, people=people, epochs=steps // (FEW // 4), validate_every=steps // 8, **still)
 
 

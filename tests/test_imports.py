@@ -34,6 +34,7 @@ ROOMS = (
     {"recipes"},
     {"recipe_flags"},
     {"predict", "lifting_predict"},
+    {"detection_predict"},
     {"drawing", "results"},
     {"drawing_3d", "export", "report"},
     {"demo", "inspection"},

@@ -2,10 +2,12 @@
 
 >>> from logpose import Predictor
 >>> poses = Predictor("best.ckpt")("photo.jpg")  # .keypoints and .sigma in pixels, .scores
+>>> poses = Finder("detector.ckpt")("photo.jpg")  # the same of everybody in it, by a model that finds them itself
 >>> poses = Lifter("lifting.ckpt")(keypoints, size=(1000, 1000))  # .joints_mm and .sigma_mm
 """
 
 from logpose.checkpoint import load_model
+from logpose.detection_predict import Finder
 from logpose.flows import RealNVP
 from logpose.lifting_predict import Lifter
 from logpose.losses import RLELoss
@@ -13,6 +15,6 @@ from logpose.predict import Predictor
 from logpose.skeletons import Skeleton
 from logpose.structures import Prediction
 
-__all__ = ["Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Skeleton", "load_model"]
+__all__ = ["Finder", "Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Skeleton", "load_model"]
 
 __version__ = "0.1.0"

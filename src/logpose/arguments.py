@@ -14,6 +14,7 @@ from logpose.structures import Origin, Scoring
 __all__ = ["command_parser"]
 
 SCORE_HELP = "of a person: the box's + mean + greatest confidence of the joints, the box's × their mean, or the box's"
+BATCH_HELP = "crops (64), poses (1024) or, of detectors, pictures (8) at a time"
 PART_HELP = "which people; unless said, a folder's validation part (held out, where it has one file), or all of a file"
 
 
@@ -128,10 +129,10 @@ def _add_eval(subcommands: Any) -> None:
     )
     evaluate.add_argument("--camera-seed", type=int | None, default=None, help="to lift: of their places (0)")
     evaluate.add_argument(
-        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=True, help="average with the mirrored input"
+        "--flip-test", action=ActionYesNo(no_prefix="no-"), default=None, help="average with the mirrored input"
     )
-    evaluate.add_argument("--score", type=Scoring, default="sum", help=SCORE_HELP)
-    evaluate.add_argument("--batch-size", type=int | None, default=None, help="crops (64) or poses (1024) at a time")
+    evaluate.add_argument("--score", type=Scoring | None, default=None, help=f"{SCORE_HELP}; sum, of detectors box")
+    evaluate.add_argument("--batch-size", type=int | None, default=None, help=BATCH_HELP)
     evaluate.add_argument("--workers", type=int, default=0, help="processes that cut crops")
     evaluate.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
     evaluate.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file")
@@ -158,8 +159,13 @@ def _add_predict(subcommands: Any) -> None:
     predict.add_argument(
         "--boxes", type=Path | None, default=None, help="boxes of people; without, an image is one person"
     )
-    predict.add_argument("--box-score", type=float, default=0.0, help="least score of a box")
-    predict.add_argument("--score", type=Scoring, default="product", help=SCORE_HELP)
+    predict.add_argument(
+        "--detector", type=Path | None, default=None, help="checkpoint of a model that finds people: its boxes instead"
+    )
+    predict.add_argument(
+        "--box-score", type=float | None, default=None, help="least score of a box (0; of those of a detector 0.5)"
+    )
+    predict.add_argument("--score", type=Scoring | None, default=None, help=f"{SCORE_HELP}; product, of detectors box")
     predict.add_argument("--box-category", type=int | None, default=None, help="category_id of the boxes to take")
     predict.add_argument(
         "--focal", type=tuple[float, ...] | None, default=None,
@@ -186,7 +192,7 @@ def _add_predict(subcommands: Any) -> None:
         "--flip-test", action=ActionYesNo(no_prefix="no-"), default=False, help="average with the mirrored input"
     )
     predict.add_argument("--nms", action="store_true", help="of people found in several boxes keep the best, as eval")
-    predict.add_argument("--batch-size", type=int | None, default=None, help="crops (64) or poses (1024) at a time")
+    predict.add_argument("--batch-size", type=int | None, default=None, help=BATCH_HELP)
     predict.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
     predict.add_argument(
         "--save-json", type=Path | None, default=None,

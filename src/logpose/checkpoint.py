@@ -201,7 +201,9 @@ def load_of_crops(path: Path | str, backbone: Backbone | None = None) -> tuple[P
     """
     model, density = load(path, backbone)
     if not isinstance(model, PoseModel):
-        raise InputError(f"{path}: lifts keypoints into space, it does not look at pictures")
+        if isinstance(model, LiftingModel):
+            raise InputError(f"{path}: lifts keypoints into space, it does not look at pictures")
+        raise InputError(f"{path}: finds people in whole pictures, it does not look at crops of them")
     return model, density
 
 

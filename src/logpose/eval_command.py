@@ -11,13 +11,15 @@ from rich.progress import Progress
 
 from logpose.checkpoint import load
 from logpose.data.detections import DetectedBoxes
-from logpose.data.files import annotation_files, open_people
+from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.lifting import open_poses
+from logpose.data.pictures import pictures_of
 from logpose.data.windows import Windows, window_loader
+from logpose.detection_evaluation import evaluate_detector
 from logpose.evaluation import check_skeletons, evaluate, predict_batch
 from logpose.lifting_evaluation import LiftingEvaluation
 from logpose.losses import LikelihoodLoss
-from logpose.models import LiftingModel, PoseModel
+from logpose.models import Detector, LiftingModel, Model, PoseModel
 from logpose.structures import InputError
 from logpose.terminal import check_output, device_named, print_figures, refuse_flags, write_json
 from logpose.training import say_problems
@@ -26,8 +28,9 @@ __all__ = ["run_eval"]
 
 log = logging.getLogger("logpose")
 
-OF_PICTURES = {"part": None, "images": None, "boxes": None, "score": "sum", "save_json": None}
+OF_PICTURES = {"part": None, "images": None, "boxes": None, "score": None, "save_json": None}
 OF_SPACE = {"keypoints": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None}
+OF_CROPS = {"boxes": None, "flip_test": None}
 OF_PLACED = {"cameras": None, "camera_seed": None}
 """Flags that are about one kind of data, and what they are unless given."""
 CAMERAS = 4
@@ -46,14 +49,16 @@ def run_eval(given: Namespace) -> int:
     model, loss = load(given.checkpoint)
     if isinstance(model, LiftingModel):
         _eval_lifting(given, model, loss)
+    elif isinstance(model, Detector):
+        _eval_detector(given, model, loss)
     else:
         assert isinstance(model, PoseModel)
         _eval_crops(given, model, loss)
     return 0
 
 
-def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None) -> None:
-    """Figures of a model that looks at crops, on labelled people."""
+def _labelled(given: Namespace, model: Model) -> LabelledPeople:
+    """The people that a model of pictures is measured on, checked against it."""
     refuse_flags(given, OF_SPACE, f"about poses to be lifted into space, and {given.checkpoint} looks at pictures")
     if given.data.suffix == ".npz":
         raise InputError(f"{given.data}: poses to be lifted into space, and {given.checkpoint} looks at pictures")
@@ -63,19 +68,45 @@ def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None)
     people = open_people(files["train" if wanted == "train" else "val"], given.images, part=part)
     say_problems(people)
     check_skeletons(given.checkpoint, model, people)
+    log.info("measuring %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
+    return people
+
+
+def _eval_detector(given: Namespace, model: Detector, loss: LikelihoodLoss | None) -> None:
+    """Figures of a model that finds people itself, on whole pictures."""
+    refuse_flags(given, OF_CROPS, f"about crops of people, and {given.checkpoint} finds them in whole pictures")
+    people = _labelled(given, model)
+    evaluation = evaluate_detector(
+        model,
+        pictures_of(people),
+        loss,
+        scoring=given.score or "box",
+        batch_size=given.batch_size or 8,
+        workers=given.workers,
+        device=device_named(given.device),
+        show_progress=True,
+    )
+    figures = evaluation.compute()
+    if given.save_json:
+        write_json(given.save_json, evaluation.results(getattr(people, "category", 1)))
+    print_figures(figures, as_json=given.json)
+
+
+def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None) -> None:
+    """Figures of a model that looks at crops, on labelled people."""
+    people = _labelled(given, model)
     detected = DetectedBoxes(people, given.boxes) if given.boxes else None
     if detected is not None and detected.passed_over:
         log.warning(
             "%s: %d boxes on other images or of other categories were passed over", given.boxes, detected.passed_over
         )
-    log.info("measuring %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
     evaluation = evaluate(
         model,
         people if detected is None else detected,
         loss,
-        flip_test=given.flip_test,
+        flip_test=given.flip_test is not False,
         nms=detected is not None,
-        scoring=given.score,
+        scoring=given.score or "sum",
         batch_size=given.batch_size or 64,
         workers=given.workers,
         device=device_named(given.device),
@@ -119,5 +150,5 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
     with torch.inference_mode(), Progress(console=Console(stderr=True), transient=True) as bar:
         for batch in bar.track(batches, description="measuring"):
             on_device = batch.to(device)
-            evaluation.update(on_device, predict_batch(model, on_device, given.flip_test))
+            evaluation.update(on_device, predict_batch(model, on_device, given.flip_test is not False))
     print_figures(evaluation.compute(), as_json=given.json)

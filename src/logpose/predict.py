@@ -5,7 +5,7 @@ Those of models of three dimensions come in millimetres in the camera's frame be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,9 @@ SHOWN_LEVEL = 0.5
 
 Boxes = Float[np.ndarray, "_ 5"]
 """x, y, width, height, score of each person in one image."""
+
+BoxesOf = Callable[[Image], Boxes | Sequence[Sequence[float]]]
+"""A detector: of an image, the boxes of the people in it, x, y, width, height and perhaps a score each."""
 
 _Waiting = tuple[Path | None, tuple[int, int], Boxes]
 """An image's file, its (H, W) and its boxes, while their crops wait for others."""
@@ -111,12 +114,15 @@ class Predictor:
         if len(self.view.assumed) < 3 and self.model.dim != 3:
             raise InputError("a camera and a root depth place joints in space, and this model is of two dimensions")
 
-    def __call__(self, image: Image | Path | str, boxes: Boxes | Sequence[Sequence[float]] | None = None) -> Poses:
+    def __call__(
+        self, image: Image | Path | str, boxes: Boxes | Sequence[Sequence[float]] | BoxesOf | None = None
+    ) -> Poses:
         """The people of one image.
 
         Args:
             image: RGB array, or a file.
-            boxes: x, y, width, height and, if known, a score of each person; without them the whole image is one.
+            boxes: x, y, width, height and, if known, a score of each person, or a function that tells them of an RGB
+                array, as `Finder.boxes` does; without them the whole image is one.
 
         Raises:
             InputError: if the image cannot be read, a box is none or the model has diverged.
@@ -124,7 +130,9 @@ class Predictor:
         source = Path(image) if isinstance(image, str) else image
         return next(self.many([(source, boxes)]))
 
-    def many(self, images: Iterable[tuple[Image | Path, Boxes | Sequence[Sequence[float]] | None]]) -> Iterator[Poses]:
+    def many(
+        self, images: Iterable[tuple[Image | Path, Boxes | Sequence[Sequence[float]] | BoxesOf | None]]
+    ) -> Iterator[Poses]:
         """The people of many images, one `Poses` for each image, in order; crops of several are computed together.
 
         Args:
@@ -139,7 +147,8 @@ class Predictor:
             image = read_image(source)
             path = source if isinstance(source, Path) else None
             height, width = image.shape[:2]
-            rows = _checked_boxes(boxes, (height, width), path)
+            given = boxes(image) if callable(boxes) else boxes
+            rows = _checked_boxes(given, (height, width), path)
             waiting.append((path, (height, width), rows))
             crops.extend(self._crop(image, row) for row in rows)
             if len(crops) >= self.batch_size:

@@ -18,15 +18,16 @@ from logpose.checkpoint import load
 from logpose.data.coco import read_json
 from logpose.data.images import check_image, read_image
 from logpose.data.keypoint_files import LAYOUTS, KeypointFile, KeypointSequence, read_keypoints
+from logpose.detection_predict import Finder
 from logpose.drawing import draw_pose
 from logpose.drawing_3d import beside, flat_pose
 from logpose.lifting_predict import LiftedPoses, Lifter
-from logpose.models import LiftingModel, PoseModel
+from logpose.models import Detector, LiftingModel, PoseModel
 from logpose.placement import STATURE, Viewpoint
 from logpose.predict import Poses, Predictor, find_images, read_boxes
 from logpose.report import overlay, save_picture
 from logpose.results import coco_results, lifted_arrays, lifted_rows, results_arrays
-from logpose.structures import Image, InputError
+from logpose.structures import Image, InputError, Scoring
 from logpose.terminal import check_output, device_named, json_rows, refuse_flags, write_arrays, write_json
 
 __all__ = ["run_predict"]
@@ -34,11 +35,17 @@ __all__ = ["run_predict"]
 log = logging.getLogger("logpose")
 
 OF_PICTURES = {
-    "boxes": None, "box_score": 0.0, "box_category": None, "image_folder": None, "nms": False, "score": "product",
-    "focal": None, "centre": None, "root_depth": None,
+    "boxes": None, "detector": None, "box_score": None, "box_category": None, "image_folder": None, "nms": False,
+    "score": None, "focal": None, "centre": None, "root_depth": None,
+}  # fmt: skip
+OF_CROPS = {
+    "boxes": None, "detector": None, "box_category": None, "nms": False, "flip_test": False, "focal": None,
+    "centre": None, "root_depth": None,
 }  # fmt: skip
 OF_KEYPOINTS = {"picture": None, "skeleton": None}
 """Flags that are about one kind of input, and what they are unless given."""
+FOUND = 0.5
+"""Least score of a detector's boxes, unless another is given."""
 DRAWN = 50
 """Most pictures of lifted poses: a video has thousands."""
 REGION = "each ellipsoid holds its joint with a probability of 50 %"
@@ -62,35 +69,47 @@ def run_predict(given: Namespace) -> int:
     if isinstance(model, LiftingModel):
         _lift(given, model)
     else:
-        assert isinstance(model, PoseModel)
+        assert isinstance(model, PoseModel | Detector)
         _predict(given, model)
     for saved in filter(None, (given.save_json, given.save_npz, given.save_images)):
         print(f"wrote {saved}", file=sys.stderr)
     return 0
 
 
-def _predict(given: Namespace, model: PoseModel) -> None:
+def _predict(given: Namespace, model: PoseModel | Detector) -> None:
     """The people in pictures."""
     looks = f"{given.checkpoint} looks at pictures"
     refuse_flags(given, OF_KEYPOINTS, f"about files of keypoints, and {looks}")
-    if given.boxes is None and (given.box_score or given.box_category is not None):
-        raise InputError("--box-score and --box-category are about a file of --boxes")
-    if given.nms and given.boxes is None:
-        raise InputError("--nms chooses among several --boxes of a picture, and there are none")
+    if isinstance(model, Detector):
+        refuse_flags(given, OF_CROPS, f"about crops of people, and {given.checkpoint} finds them in whole pictures")
+    if given.boxes and given.detector:
+        raise InputError("boxes come from a file, --boxes, or from a --detector, not from both")
+    if given.boxes is None and given.box_category is not None:
+        raise InputError("--box-category is about a file of --boxes")
+    if not (given.boxes or given.detector or isinstance(model, Detector)):
+        refuse_flags(given, {"box_score": None}, "about the boxes of a file, --boxes, or of a --detector")
+        refuse_flags(given, {"nms": False}, "chooses among several --boxes of a picture, and there are none")
     if given.image_folder is not None and not any(path.suffix == ".json" for path in given.inputs):
         raise InputError("--image-folder is about a JSON file that lists images, and none is given")
     if keypoints := [path for path in given.inputs if path.suffix == ".npz"]:
         raise InputError(f"{keypoints[0]}: keypoints to be lifted into space, and {looks}")
     view = _viewpoint(given)
     device = device_named(given.device)
-    predictor = Predictor(model, device, given.flip_test, given.batch_size or 64, given.score, given.nms, view)
+    least = FOUND if given.box_score is None else given.box_score
+    finder = None
+    if isinstance(model, Detector):
+        finder = Finder(model, device, given.batch_size or 8, given.score or "box", least)
+    else:
+        scoring: Scoring = given.score or "product"
+        predictor = Predictor(model, device, given.flip_test, given.batch_size or 64, scoring, given.nms, view)
+    detector = Finder(given.detector, device, least_score=least) if given.detector else None
     try:
         images = find_images(given.inputs, given.image_folder)
     except InputError as error:
         if str(error).endswith("lists no images"):  # such are files of keypoints
             raise InputError(f"{error}; {looks}, and lifts no keypoints") from error
         raise
-    boxes = read_boxes(given.boxes, images, given.box_score, given.box_category) if given.boxes else {}
+    boxes = read_boxes(given.boxes, images, given.box_score or 0.0, given.box_category) if given.boxes else {}
     places = _places(list(images), given.save_images) if given.save_images else {}
     for image in images:  # one bad picture is told before the first result is written
         if fault := check_image(image):
@@ -101,7 +120,10 @@ def _predict(given: Namespace, model: PoseModel) -> None:
     people: list[tuple[int | str, Poses]] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("predicting", total=len(images))
-        found = predictor.many((image, boxes.get(image)) for image in images)
+        if finder is not None:
+            found = finder.many(images)
+        else:
+            found = predictor.many((image, detector.boxes if detector else boxes.get(image)) for image in images)
         for (image, number), poses in zip(images.items(), found, strict=True):
             rows += coco_results(poses, number)
             people.append((number, poses))

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 SMALL: dict[str, Any] = {
-    "frozen": False, "channels": 64, "anchors": (16, 32, 64, 128, 256), "width": 256, "stack": (128, 128, 128, 128),
+    "frozen": False, "channels": 64, "anchors": (12, 24, 48, 96, 128), "width": 256, "stack": (128, 128, 128, 128),
     "samples": (64, 32), "before": (300, 200), "kept": (150, 60), "most": 30,
 }  # fmt: skip
 """A network that learns on a CPU."""
@@ -94,7 +94,7 @@ def mask_rcnn_resnet18_heatmap() -> DetectionRecipe:
     return replace(recipe, model=partial(mask_rcnn, head="heatmap", **settings), loss=CellLoss)
 
 
-SCENES, VAL_SCENES = 400, 100
+SCENES, VAL_SCENES = 800, 100
 
 
 def drawn_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
@@ -106,15 +106,15 @@ def drawn_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
     if recipe.data or recipe.val_data:
         raise InputError("this recipe draws its people itself; to learn from --data take mask_rcnn_resnet18_rle")
     count, seed = (SCENES, 11) if part == "train" else (VAL_SCENES, 12)
-    return pictures_of(SyntheticPeople(count, seed, size=(128, 128), people=(1, 3), easy=True))
+    return pictures_of(SyntheticPeople(count, seed, size=(96, 96), people=(1, 3), easy=True))
 
 
 def mask_rcnn_synthetic_rle() -> DetectionRecipe:
     """A small Mask R-CNN by RLE on drawn scenes of several people, from random weights, on a CPU."""
     return DetectionRecipe(
         people=drawn_pictures, model=partial(mask_rcnn, **SMALL), backbone="resnet18", weights="random",
-        short=(112, 128, 144), test_short=128, longest=160, batch_size=8, epochs=12, workers=0,
-        optimizer="adamw", lr=1e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=10.0, validate_every=5,
+        short=(96,), test_short=96, longest=128, batch_size=8, epochs=6, workers=0,
+        optimizer="adamw", lr=1e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=10.0, validate_every=3,
     )  # fmt: skip
 
 

@@ -1,0 +1,101 @@
+"""From a photograph to the poses of everybody in it, by a model that finds people by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from logpose.checkpoint import load_model
+from logpose.data.images import read_image
+from logpose.data.pictures import Picture
+from logpose.data.scenes import SceneBatch, ShortSide, join, scene
+from logpose.detection_evaluation import FoundPeople, in_image
+from logpose.models import Detector
+from logpose.placement import refuse_diverged
+from logpose.predict import SHOWN_LEVEL, Poses
+from logpose.structures import Image, InputError, Scoring
+
+__all__ = ["Finder"]
+
+
+class Finder:
+    """A trained detector that takes whole images, in a `Predictor`'s place: it needs no boxes.
+
+    Args:
+        model: a checkpoint's path, or a model.
+        device: where to compute; a GPU if there is one when None.
+        batch_size: images at a time.
+        scoring: how the score of a person comes from that of the box and the confidence of the joints.
+        least_score: people whose box is less sure are left out.
+
+    Raises:
+        InputError: if the checkpoint cannot be used, or is of another kind of model.
+    """
+
+    def __init__(
+        self,
+        model: Detector | Path | str,
+        device: torch.device | str | None = None,
+        batch_size: int = 8,
+        scoring: Scoring = "box",
+        least_score: float = 0.5,
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        loaded = model if isinstance(model, Detector) else load_model(model)
+        if not isinstance(loaded, Detector):
+            raise InputError(f"{model}: finds nobody by itself, it is given {loaded.sees}")
+        self.model = loaded.to(self.device).eval()
+        self.batch_size, self.scoring, self.least_score = batch_size, scoring, least_score
+        self.transform = ShortSide((self.model.short,), self.model.longest)
+
+    def __call__(self, image: Image | Path | str) -> Poses:
+        """The people of one image, RGB or a file, best first.
+
+        Raises:
+            InputError: if the image cannot be read, or the model has diverged.
+        """
+        return next(self.many([Path(image) if isinstance(image, str) else image]))
+
+    def boxes(self, image: Image | Path | str) -> Float[np.ndarray, "N 5"]:
+        """x, y, width, height and score of the people of one image: what a `Predictor` takes as its `boxes`.
+
+        Raises:
+            InputError: as `__call__`.
+        """
+        source = Path(image) if isinstance(image, str) else image
+        found = self._found([source])[0]
+        return np.column_stack([found.boxes, found.box_scores])
+
+    def many(self, images: Iterable[Image | Path]) -> Iterator[Poses]:
+        """The people of many images, one `Poses` for each image, in order.
+
+        Raises:
+            InputError: as `__call__`.
+        """
+        waiting = iter(images)
+        radius = self.model.law.radius_at(SHOWN_LEVEL)
+        while sources := list(islice(waiting, self.batch_size)):
+            for source, found in zip(sources, self._found(sources), strict=True):
+                yield Poses(
+                    self.model.skeleton, found.boxes, found.keypoints, found.std, found.confidence,
+                    found.scores(self.scoring), radius, source if isinstance(source, Path) else None,
+                )  # fmt: skip
+
+    @torch.inference_mode()
+    def _found(self, sources: list[Image | Path]) -> list[FoundPeople]:
+        """Who is found in some images, by the box's score and those below the least left out."""
+        batch = join([self._scene(read_image(source)) for source in sources]).to(self.device)
+        people = []
+        for found, to_image in zip(self.model.predict(batch), batch.to_image, strict=True):
+            own = in_image(found.chosen(found.box_scores >= self.least_score), to_image)
+            refuse_diverged(own.keypoints, own.confidence)
+            people.append(own)
+        return people
+
+    def _scene(self, image: Image) -> SceneBatch:
+        return scene(Picture(image, 0, ()), self.model.skeleton, self.transform)

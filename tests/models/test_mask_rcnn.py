@@ -1,0 +1,325 @@
+"""Mask R-CNN: counts, what it learns from and by what, what it finds, weights from elsewhere, and odd pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from logpose.checkpoint import load, save
+from logpose.data.pictures import Picture
+from logpose.data.scenes import SceneBatch, ShortSide, join, scene
+from logpose.losses import CellLoss, L1Loss, RLELoss
+from logpose.models import MaskRCNN
+from logpose.models.mask_rcnn import HeatmapHead, RegressionHead, load_mask_rcnn_weights, peaks_in_boxes
+from logpose.skeletons import COCO
+from logpose.structures import ErrorLaw, InputError, Sample
+
+with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
+TINY = {
+    "backbone": "resnet18", "short": 64, "longest": 96, "frozen": False, "channels": 16, "width": 32,
+    "anchors": (8, 16, 32, 64, 96), "stack": (16, 16), "samples": (32, 16), "before": (60, 40), "kept": (30, 20),
+    "most": 10,
+}  # fmt: skip
+
+
+def counted(module: torch.nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def test_heads_have_the_published_numbers_of_parameters():
+    assert counted(RegressionHead(512, 17, predicts_sigma=True)) == 34_884
+    assert counted(RegressionHead(512, 17, predicts_sigma=False)) == 34_884 / 2
+    assert counted(HeatmapHead(512, 17)) == 139_281
+
+
+def test_a_regression_head_begins_in_the_middle_of_the_box():
+    said = RegressionHead(64, 17, predicts_sigma=True)(torch.rand(3, 64, 14, 14), ErrorLaw.unknown(2))
+    assert said.mu.abs().max() < 0.1
+    assert (said.sigma - 0.5).abs().max() < 0.1
+    assert torch.allclose(said.confidence, 1 - said.sigma.mean(dim=-1))
+
+
+def test_peaks_are_where_the_enlarged_map_is_greatest():
+    torch.manual_seed(1)
+    maps = 5 * torch.randn(2, 3, 8, 8)
+    boxes = torch.tensor([[10.0, 20.0, 33.5, 60.0], [0.0, 0.0, 4.0, 0.5]])
+    places, sure = peaks_in_boxes(maps, boxes)
+    for i, (width, height) in enumerate([(24, 40), (4, 1)]):
+        large = F.interpolate(maps[i, None], (height, width), mode="bicubic")[0]
+        for k in range(3):
+            best = max(((y, x) for y in range(height) for x in range(width)), key=lambda at: float(large[k][at]))
+            assert places[i, k].tolist() == pytest.approx(
+                [(best[1] + 0.5) / width - 0.5, (best[0] + 0.5) / height - 0.5]
+            )
+            share = math.exp(float(large[k].max())) / sum(math.exp(v) for v in maps[i, k].flatten().tolist())
+            assert float(sure[i, k]) == pytest.approx(min(1.0, share), rel=1e-4)
+
+
+def test_no_peaks_of_nobody():
+    places, sure = peaks_in_boxes(torch.zeros(0, 17, 56, 56), torch.zeros(0, 4))
+    assert places.shape == (0, 17, 2)
+    assert sure.shape == (0, 17)
+
+
+def picture(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), labelled: bool = True) -> Picture:
+    rng = np.random.default_rng(len(boxes))
+    image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    people = tuple(
+        Sample(
+            image, np.array(box, dtype=float), np.array(box[:2]) + rng.uniform(-0.2, 1.2, (17, 2)) * box[2:4],
+            np.full(17, 2 if labelled else 0), float(box[2] * box[3]), 1, i,
+        )
+        for i, box in enumerate(boxes)
+    )  # fmt: skip
+    return Picture(image, 1, people)
+
+
+def batch_of(*pictures: Picture) -> SceneBatch:
+    return join([scene(one, COCO, ShortSide((64,), 96), i) for i, one in enumerate(pictures)])
+
+
+LOSSES = {"regression": RLELoss, "heatmap": CellLoss}
+ODD = {
+    "two people": [(10, 10, 20, 40), (40, 20, 30, 40)],
+    "nobody": [],
+    "a crowd of 60": [(5.0 * (i % 12), 10.0 * (i // 12), 12.0, 20.0) for i in range(60)],
+    "at the border": [(-20, -10, 40, 40), (70, 50, 30, 40), (0, 0, 80, 64)],
+    "hardly there": [(79.5, 10, 30, 30), (10, 10, 1.2, 1.2)],
+}
+
+
+@with_torchvision
+@pytest.mark.parametrize("head", LOSSES)
+@pytest.mark.parametrize("who", ODD)
+def test_losses_and_gradients_are_finite_whoever_is_there(head, who):
+    torch.manual_seed(0)
+    model, loss = MaskRCNN(COCO, head=head, **TINY), LOSSES[head]()
+    lesson = model.learn(batch_of(picture(ODD[who]), picture([])), loss)
+    assert set(lesson.losses) == {"objectness", "proposals", "classes", "boxes", "keypoints"}
+    assert all(value.isfinite() for value in lesson.losses.values())
+    lesson.total.backward()
+    gradients = {name: weight.grad for name, weight in model.named_parameters()}
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
+    if who == "nobody":
+        assert lesson.losses["keypoints"] == 0
+
+
+@with_torchvision
+def test_people_without_labelled_joints_teach_boxes_only():
+    torch.manual_seed(0)
+    model = MaskRCNN(COCO, **TINY)
+    lesson = model.learn(batch_of(picture([(10, 10, 30, 40)], labelled=False)), RLELoss())
+    assert lesson.losses["keypoints"] == 0
+    assert lesson.losses["boxes"] > 0
+
+
+@with_torchvision
+@pytest.mark.parametrize("head", LOSSES)
+def test_an_untrained_model_finds_well_formed_people(head):
+    torch.manual_seed(0)
+    model = MaskRCNN(COCO, head=head, **TINY).eval()
+    batch = batch_of(picture([(10, 10, 30, 40)], (64, 48)), picture([], (32, 90)))
+    with torch.inference_mode():
+        found = model.predict(batch)
+    assert len(found) == 2
+    for people, (height, width) in zip(found, batch.sizes.tolist(), strict=True):
+        assert 0 < len(people) <= TINY["most"]
+        assert people.keypoints().shape == (len(people), 17, 2)
+        assert people.keypoints().isfinite().all()
+        assert people.prediction.confidence.isfinite().all()
+        assert ((people.box_scores >= 0) & (people.box_scores <= 1)).all()
+        assert (people.box_scores[1:] <= people.box_scores[:-1]).all()
+        assert (people.boxes >= 0).all()
+        assert (people.boxes <= torch.tensor([width, height, width, height])).all()
+        assert people.prediction.maps is None
+
+
+@with_torchvision
+def test_a_model_without_proposals_finds_nobody():
+    model = MaskRCNN(COCO, **TINY).eval()
+    torch.nn.init.constant_(model.rpn.head.bbox_pred.bias, float("nan"))
+    with torch.inference_mode():
+        found = model.predict(batch_of(picture([])))
+    assert [len(people) for people in found] == [0]
+    with pytest.raises(RuntimeError, match="call eval"):
+        model.train().predict(batch_of(picture([])))
+
+
+class Kept(L1Loss):
+    """Keeps what it is asked of."""
+
+    def of_prediction(self, prediction, target, weight):
+        self.asked = prediction, target, weight
+        return super().of_prediction(prediction, target, weight)
+
+
+@with_torchvision
+@pytest.mark.parametrize("outside", ["supervise", "mask"])
+def test_joints_are_learned_relative_to_the_proposals_box(outside, monkeypatch):
+    """The labels are those of the people, in the frame of each sampled box that shows a joint of theirs."""
+    model, loss = MaskRCNN(COCO, predicts_sigma=False, outside=outside, **TINY), Kept()
+    batch = batch_of(picture([(10, 10, 30, 40), (45, 10, 30, 40)], (64, 80)))
+    boxes = torch.tensor(
+        [[8.0, 12.0, 44.0, 48.0], [0.0, 50.0, 6.0, 60.0], [42.0, 5.0, 62.0, 50.0], [40.0, 0.0, 44.0, 2.0]]
+    )
+    sampled = [boxes], [torch.tensor([0, 0, 1, 1])], [torch.tensor([1, 0, 1, 1])]
+    monkeypatch.setattr(model.roi_heads, "sampled", lambda *_: sampled)
+    model.learn(batch, loss)
+    said, target, weight = loss.asked
+    rows = []
+    for box, person in ((boxes[0], 0), (boxes[2], 1)):  # the second shows nobody, the last no joint
+        low, side = box[:2].numpy(), (box[2:] - box[:2]).numpy()
+        rows.append((batch.people[0].keypoints[person].numpy() - low) / side - 0.5)
+    assert said.mu.shape == target.shape == (2, 17, 2)
+    assert np.allclose(target, rows, atol=1e-5)
+    inside = (np.abs(rows) <= 0.5).all(axis=-1)
+    assert not inside.all()
+    assert (weight.numpy() == (inside if outside == "mask" else 1)).all()
+
+
+@with_torchvision
+def test_the_networks_parameters_are_torchvisions():
+    """The heatmap network is torchvision's, name for name; the paper's has its head instead."""
+    from torchvision.models.detection import keypointrcnn_resnet50_fpn
+
+    with torch.device("meta"):
+        theirs = keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
+    ours = MaskRCNN(COCO, head="heatmap")
+    shapes = {name: tuple(tensor.shape) for name, tensor in ours.state_dict().items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in theirs.items() if "num_batches_tracked" not in name}
+    assert {name: shape for name, shape in shapes.items() if not name.startswith(("law_", "pixel_"))} == wanted
+    assert counted(ours.roi_heads.keypoint_head) == 17_698_816
+    assert counted(ours.roi_heads.keypoint_predictor) == 139_281
+
+
+@with_torchvision
+@pytest.mark.parametrize("head", LOSSES)
+def test_checkpoints_hold_the_model(head, tmp_path):
+    torch.manual_seed(0)
+    model = MaskRCNN(COCO, head=head, outside="mask", **TINY)
+    loss = LOSSES[head]()
+    if head == "regression":
+        model.set_law(loss.law())
+    save(model.eval(), loss, tmp_path / "model")
+    again, density = load(tmp_path / "model")
+    assert isinstance(again, MaskRCNN)
+    assert again.config() == model.config()
+    assert (density is None) == (head == "heatmap")
+    batch = batch_of(picture([]))
+    with torch.inference_mode():
+        before, after = model.predict(batch)[0], again.predict(batch)[0]
+    assert torch.equal(before.boxes, after.boxes)
+    assert torch.equal(before.prediction.mu, after.prediction.mu)
+
+
+@with_torchvision
+def test_weights_of_torchvisions_keypoint_network_load(tmp_path):
+    """Also with the names of torchvision's older versions, which the published file has."""
+    torch.manual_seed(0)
+    source = MaskRCNN(COCO, head="heatmap", **{**TINY, "frozen": True})
+    state = {name: tensor for name, tensor in source.state_dict().items() if not name.startswith(("law_", "pixel_"))}
+    old = {}
+    for name, tensor in state.items():
+        for part in ("inner_blocks", "layer_blocks"):
+            if part in name:
+                name = name.replace(".0.weight", ".weight").replace(".0.bias", ".bias")
+        old[name.replace("rpn.head.conv.0.0.", "rpn.head.conv.")] = tensor
+    assert old.keys() != state.keys()
+    for names in (state, old):
+        torch.save(names, tmp_path / "weights.pth")
+        model = MaskRCNN(COCO, head="heatmap", **{**TINY, "frozen": True})
+        load_mask_rcnn_weights(model, str(tmp_path / "weights.pth"))
+        assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in state.items())
+        assert model.config()["eps"] == 0.0
+
+
+@with_torchvision
+def test_a_heatmap_network_hands_its_trunk_to_the_papers(tmp_path, caplog):
+    torch.manual_seed(0)
+    trained = MaskRCNN(COCO, head="heatmap", **TINY)
+    save(trained, CellLoss(), tmp_path / "heatmaps")
+    model = MaskRCNN(COCO, **TINY)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    load_mask_rcnn_weights(model, str(tmp_path / "heatmaps"))
+    assert "another last layer" in caplog.text
+    for name, tensor in model.state_dict().items():
+        if name.startswith("roi_heads.keypoint_predictor") or name.startswith("law_"):
+            assert torch.equal(tensor.nan_to_num(), before[name].nan_to_num())
+        else:
+            assert torch.equal(tensor, trained.state_dict()[name])
+
+
+@with_torchvision
+def test_weights_of_a_backbone_alone_load(tmp_path):
+    from logpose.models import ResNet
+
+    torch.manual_seed(0)
+    body = ResNet(18)
+    torch.save(body.state_dict(), tmp_path / "resnet18.pth")
+    for frozen in (True, False):
+        model = MaskRCNN(COCO, **{**TINY, "frozen": frozen})
+        load_mask_rcnn_weights(model, str(tmp_path / "resnet18.pth"))
+        assert torch.equal(model.backbone.body.layer4[1].conv2.weight, body.layer4[1].conv2.weight)
+
+
+@with_torchvision
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    save(MaskRCNN(COCO, **TINY), None, tmp_path / "narrow")
+    model = MaskRCNN(COCO, **{**TINY, "channels": 24})
+    with pytest.raises(InputError, match=r"narrow: not weights of this Mask R-CNN; \d+ tensors .*fpn"):
+        load_mask_rcnn_weights(model, str(tmp_path / "narrow"))
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(InputError, match=r"text\.pth"):
+        load_mask_rcnn_weights(model, str(tmp_path / "text.pth"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backbone": "vgg"},
+        {"anchors": (8, 16)},
+        {"stack": ()},
+        {"kept": (0, 1)},
+        {"channels": 0},
+    ],
+)
+def test_networks_that_are_none_are_refused(changes):
+    with pytest.raises(InputError, match="Mask R-CNN"):
+        MaskRCNN(COCO, **{**TINY, **changes})
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
+def test_without_torchvision_it_says_what_to_install():
+    with pytest.raises(InputError, match=r"pip install 'logpose\[detect\]'"):
+        MaskRCNN(COCO, **TINY)
+
+
+@with_torchvision
+@pytest.mark.slow
+def test_it_finds_what_torchvisions_network_finds(monkeypatch):
+    """The same weights and picture in torchvision's own code give the same boxes, scores and joints."""
+    import torchvision
+    from torchvision.models.detection import KeypointRCNN
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN  # noqa: F401
+
+    monkeypatch.setattr(torchvision.ops.boxes, "_assert_has_ops", lambda: None)
+    torch.manual_seed(0)
+    ours = MaskRCNN(COCO, backbone="resnet18", head="heatmap", short=128, longest=256, frozen=True).eval()
+    theirs = KeypointRCNN(ours.backbone, num_classes=2, min_size=128, max_size=256).eval()
+    state = {name: tensor for name, tensor in ours.state_dict().items() if not name.startswith(("law_", "pixel_"))}
+    theirs.load_state_dict(state)
+    image = torch.randint(0, 256, (3, 128, 160), dtype=torch.uint8)
+    with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+        expected = theirs([image / 255])[0]
+        found = ours(image[None])[0]
+    assert len(found) == len(expected["boxes"]) > 10
+    assert torch.allclose(found.boxes, expected["boxes"], atol=1e-2)
+    assert torch.allclose(found.box_scores, expected["scores"], atol=1e-4)
+    # Theirs has a pixel more or less on a side where a box's extent is a whole number but for rounding.
+    apart = (found.keypoints() - expected["keypoints"][..., :2]).abs().amax(dim=-1)
+    assert (apart < 0.6).float().mean() > 0.95

@@ -1,0 +1,108 @@
+"""Recipes for Mask R-CNN: the published schedules, and a run from drawn scenes to a checkpoint."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from logpose.checkpoint import load, read
+from logpose.data.pictures import pictures_of
+from logpose.data.synthetic import SyntheticPeople
+from logpose.losses import CellLoss, RLELoss
+from logpose.models import MaskRCNN
+from logpose.recipes import available, mask_rcnn
+from logpose.structures import InputError
+from logpose.training import fit, learning_rate
+
+with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
+TINY = {
+    "channels": 16, "anchors": (8, 16, 32, 64, 96), "width": 32, "stack": (16, 16), "samples": (32, 16),
+    "before": (60, 40), "kept": (30, 20), "most": 10,
+}  # fmt: skip
+
+
+def test_schedules_are_detectron2s():
+    """Highest rate 0.02 for 16 pictures, up from a thousandth in 1,000 steps, × 0.1 at two of them."""
+    for make, milestones, steps in (
+        (mask_rcnn.mask_rcnn_resnet50_heatmap, (210_000, 250_000), 270_000),
+        (mask_rcnn.mask_rcnn_resnet50_rle, (210_000, 250_000), 270_000),
+        (mask_rcnn.mask_rcnn_resnet50_rle_heatmaps_first, (120_000, 160_000), 180_000),
+    ):
+        recipe = make()
+        assert (recipe.steps, recipe.batch_size, recipe.lr, recipe.weight_decay) == (steps, 16, 0.02, 1e-4)
+        assert (recipe.optimizer, recipe.momentum) == ("sgd", 0.9)
+        share = learning_rate(recipe, steps + 315)  # whole epochs are a little more
+        assert share(0) == pytest.approx(0.001)
+        assert share(500) == pytest.approx(0.5005)
+        assert share(1000) == share(milestones[0] - 1) == 1
+        assert share(milestones[0]) == pytest.approx(0.1)
+        assert share(milestones[1]) == pytest.approx(0.01)
+
+
+def test_both_readings_of_the_paper():
+    assert mask_rcnn.mask_rcnn_resnet50_rle().first is None
+    assert mask_rcnn.mask_rcnn_resnet50_rle().weights == "imagenet"
+    recipe = replace(mask_rcnn.mask_rcnn_resnet50_rle_heatmaps_first(), data=Path("coco"), workers=7)
+    before = recipe.first(recipe)
+    assert before.loss is CellLoss
+    assert (before.steps, before.first, before.data, before.workers) == (270_000, None, Path("coco"), 7)
+
+
+def test_all_have_names():
+    assert set(mask_rcnn.__all__) <= set(available())
+
+
+def test_recipes_that_draw_take_no_data():
+    recipe = replace(mask_rcnn.mask_rcnn_synthetic_rle(), data=Path("x"))
+    with pytest.raises(InputError, match="draws its people itself"):
+        recipe.people(recipe, "train")
+
+
+def few(recipe, part):
+    return pictures_of(SyntheticPeople(4, 1 + (part == "val"), size=(64, 64), people=(1, 3), easy=True))
+
+
+def tiny(make, **changes):
+    small = {"short": (64,), "test_short": 64, "longest": 96, "batch_size": 2, "people": few, "validate_every": 1}
+    heatmaps = make is mask_rcnn.mask_rcnn_synthetic_heatmap
+    model = partial(mask_rcnn.mask_rcnn, head="heatmap" if heatmaps else "regression", frozen=False, **TINY)
+    return replace(make(), **{**small, "model": model, **changes})
+
+
+@with_torchvision
+def test_a_run_counts_steps(tmp_path):
+    """Three steps are two epochs of two; the checkpoint says which, and a longer budget goes on from it."""
+    recipe = tiny(mask_rcnn.mask_rcnn_synthetic_rle, steps=3, optimizer="sgd", lr=0.01, loggers=("csv",))
+    run = fit(recipe, tmp_path / "run")
+    content = read(run.folder / "last.ckpt")
+    assert (content["epoch"], content["global_step"]) == (1, 4)
+    assert {"ap", "found", "matched"} <= run.figures.keys()
+    model, loss = load(run.best)
+    assert isinstance(model, MaskRCNN)
+    assert isinstance(loss, RLELoss)
+    assert torch.allclose(model.law.std, loss.law().std)
+    with pytest.raises(InputError, match="all 3 steps are done"):
+        fit(recipe, tmp_path / "run", resume=run.folder / "last.ckpt")
+    more = fit(replace(recipe, steps=6), tmp_path / "run", resume=run.folder / "last.ckpt")
+    assert read(more.folder / "last.ckpt")["global_step"] == 6
+
+
+@with_torchvision
+def test_heatmaps_first(tmp_path, caplog):
+    """The second stage begins with what the first has learned, but for the joints' last layer."""
+
+    def first(recipe):
+        return tiny(mask_rcnn.mask_rcnn_synthetic_heatmap, epochs=1, loggers=())
+
+    recipe = tiny(mask_rcnn.mask_rcnn_synthetic_rle, first=first, epochs=1, lr=1e-12, loggers=(), schedule="constant")
+    run = fit(recipe, tmp_path / "run")
+    before, after = (load(path)[0] for path in (run.folder / "first" / "best.ckpt", run.best))
+    assert (before.gives, after.gives) == ("maps", "places")
+    assert "another last layer" in caplog.text
+    first_weight, second_weight = (model.roi_heads.keypoint_head[0].weight for model in (before, after))
+    assert torch.allclose(first_weight, second_weight, atol=1e-6)

@@ -1,0 +1,178 @@
+"""From whole photographs to everybody's pose: in Python and by `logpose predict` and `logpose eval`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from logpose.data.images import read_image
+from logpose.detection_predict import Finder
+from logpose.models import Detections, Detector, RegressionModel, create_backbone
+from logpose.models.detector import box_maps, nobody
+from logpose.predict import Predictor
+from logpose.skeletons import COCO
+from logpose.structures import ErrorLaw, InputError, Lesson, Prediction
+
+with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
+
+
+class Bright(Detector):
+    """Finds one person: the box of what is bright, all joints in its middle; and an unsure one on the left."""
+
+    def __init__(self) -> None:
+        super().__init__(COCO, 64, 128)
+        self.set_law(ErrorLaw(torch.zeros(2), torch.ones(2), torch.arange(1.0, 21.0)))
+
+    def learn(self, batch, loss) -> Lesson:
+        raise NotImplementedError
+
+    def config(self):
+        return {}
+
+    def detect(self, images, sizes):
+        found = []
+        for image in images:
+            rows, columns = (image[0] > 127).nonzero().unbind(dim=1)
+            if not len(rows):
+                found.append(nobody(self))
+                continue
+            low, high = ([float(at) for at in (f(columns), f(rows))] for f in (torch.amin, torch.amax))
+            boxes = torch.tensor([[*low, *high], [0.0, 0.0, 5.0, 5.0]])
+            mu = torch.zeros(2, 17, 2)
+            said = Prediction(mu, torch.full_like(mu, 0.1), torch.full((2, 17), 0.5), self.law)
+            found.append(Detections(boxes, torch.tensor([0.9, 0.2]), said, box_maps(boxes)))
+        return found
+
+
+def bright_picture(width: int = 200, height: int = 100) -> np.ndarray:
+    image = np.zeros((height, width, 3), np.uint8)
+    image[20:60, 50:90] = 255
+    return image
+
+
+def test_people_are_found_in_pixels_of_the_image(tmp_path):
+    finder = Finder(Bright(), "cpu", batch_size=2)
+    cv2.imwrite(str(tmp_path / "one.png"), bright_picture())
+    sources = [bright_picture(), tmp_path / "one.png", np.zeros((50, 60, 3), np.uint8)]
+    found = list(finder.many(sources))
+    assert [len(poses) for poses in found] == [1, 1, 0]
+    assert np.allclose(found[0].boxes, [[50, 20, 39, 39]], atol=1.6)  # it sees pixels of 1.6
+    assert np.allclose(found[0].keypoints, [[[69.5, 39.5]] * 17], atol=1)
+    assert np.allclose(found[0].sigma, 3.9, atol=0.2)
+    assert found[0].scores.tolist() == pytest.approx([0.9])
+    assert np.allclose(found[1].keypoints, found[0].keypoints)
+    assert found[1].path == tmp_path / "one.png"
+    everybody = Finder(Bright(), "cpu", least_score=0.0, scoring="product")(str(tmp_path / "one.png"))
+    assert everybody.scores.tolist() == pytest.approx([0.45, 0.1])
+
+
+def test_a_detectors_boxes_go_to_a_model_of_crops(law_in_space):
+    torch.manual_seed(0)
+    model = RegressionModel(create_backbone("resnet18", (64, 48)), COCO, (64, 48))
+    model.set_law(ErrorLaw(torch.zeros(2), torch.ones(2), torch.arange(1.0, 21.0)))
+    finder, predictor = Finder(Bright(), "cpu"), Predictor(model, "cpu")
+    image = bright_picture()
+    boxes = finder.boxes(image)
+    assert boxes.shape == (1, 5)
+    by_callable, by_boxes = predictor(image, boxes=finder.boxes), predictor(image, boxes=boxes)
+    assert np.array_equal(by_callable.keypoints, by_boxes.keypoints)
+    assert np.array_equal(by_callable.scores, by_boxes.scores)
+    assert len(predictor(np.zeros_like(image), boxes=finder.boxes)) == 0
+    assert len(predictor(image, boxes=lambda picture: [[10, 10, 30, 40]])) == 1
+    with pytest.raises(InputError, match="box 0 is not"):
+        predictor(image, boxes=lambda picture: [[10, 10, 0, 40]])
+
+
+def test_other_models_find_nobody_by_themselves(model_in_space):
+    with pytest.raises(InputError, match="finds nobody by itself, it is given crops of 64×48"):
+        Finder(model_in_space)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    """Checkpoint of an untrained Mask R-CNN, whose boxes are sure of themselves."""
+    from logpose.checkpoint import save
+    from logpose.losses import RLELoss
+    from logpose.models import MaskRCNN
+
+    torch.manual_seed(0)
+    model = MaskRCNN(
+        COCO, backbone="resnet18", short=64, longest=128, frozen=False, channels=16, width=32, stack=(16,),
+        anchors=(8, 16, 32, 64, 96), samples=(32, 16), before=(60, 40), kept=(30, 20), most=5,
+    )  # fmt: skip
+    torch.nn.init.constant_(model.roi_heads.box_predictor.cls_score.bias[1:], 3.0)
+    loss = RLELoss()
+    model.set_law(loss.law())
+    save(model, loss, folder := tmp_path_factory.mktemp("detector") / "model")
+    return folder
+
+
+@with_torchvision
+def test_predict_needs_no_boxes(detector, command, coco_folder, tmp_path):
+    photographs = coco_folder / "val2017" if (coco_folder / "val2017").is_dir() else coco_folder / "val"
+    code, _, err = command(
+        "predict", detector, photographs, "--save-json", tmp_path / "people.json", "--save-images", tmp_path / "drawn",
+        "--save-npz", tmp_path / "people.npz",
+    )  # fmt: skip
+    assert code == 0, err
+    rows = json.loads((tmp_path / "people.json").read_text())
+    assert len(rows) > 8
+    assert all(len(row["keypoints"]) == 51 and len(row["sigma"]) == 34 and len(row["bbox"]) == 4 for row in rows)
+    assert all(row["score"] >= 0.5 for row in rows)
+    assert len(list((tmp_path / "drawn").iterdir())) == len(list(photographs.iterdir())) == 8
+    with np.load(tmp_path / "people.npz") as arrays:
+        assert arrays["keypoints"].shape == (len(rows), 17, 2)
+    code, out, _ = command("predict", detector, photographs, "--box-score", "0.999", "--json")
+    assert code == 0
+    assert json.loads(out) == []
+
+
+@with_torchvision
+@pytest.mark.parametrize(
+    "flags",
+    [("--boxes", "boxes.json"), ("--detector", "x"), ("--nms",), ("--flip-test",), ("--box-category", "1"),
+     ("--root-depth", "3"), ("--picture", "10", "10")],
+)  # fmt: skip
+def test_flags_about_crops_are_refused(detector, refused, coco_folder, flags):
+    said = refused("predict", detector, coco_folder, *flags)
+    assert flags[0] in said
+    assert "finds them in whole pictures" in said or "looks at pictures" in said
+
+
+@with_torchvision
+def test_a_detector_finds_the_boxes_for_a_model_of_crops(detector, tiny_run, command, coco_folder):
+    photograph = next((coco_folder / "val").iterdir())
+    code, out, err = command("predict", tiny_run / "best.ckpt", photograph, "--detector", detector, "--json")
+    assert code == 0, err
+    rows = json.loads(out)
+    boxes = Finder(detector, "cpu").boxes(read_image(photograph))
+    assert np.allclose([row["bbox"] for row in rows], boxes[:, :4], atol=1e-2)
+    code, out, _ = command(
+        "predict", tiny_run / "best.ckpt", photograph, "--detector", detector, "--box-score", "1", "--nms", "--json"
+    )
+    assert code == 0
+    assert json.loads(out) == []
+
+
+@with_torchvision
+def test_boxes_come_from_one_place(detector, tiny_run, refused, coco_folder):
+    words = ("predict", tiny_run / "best.ckpt", coco_folder)
+    assert "not from both" in refused(*words, "--detector", detector, "--boxes", "b.json")
+    assert "finds nobody by itself" in refused(*words, "--detector", tiny_run / "best.ckpt")
+
+
+@with_torchvision
+def test_eval_measures_a_detector(detector, command, refused, coco_folder, tmp_path):
+    code, out, err = command("eval", detector, "--data", coco_folder, "--json", "--save-json", tmp_path / "found.json")
+    assert code == 0, err
+    figures = json.loads(out)
+    assert figures["images"] == 8
+    assert 0 <= figures["ap"] <= 1
+    assert len(json.loads((tmp_path / "found.json").read_text())) == figures["found"]
+    for flags in (("--boxes", "b.json"), ("--flip-test",)):
+        assert "finds them in whole pictures" in refused("eval", detector, "--data", coco_folder, *flags)

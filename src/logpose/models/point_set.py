@@ -17,6 +17,7 @@ from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.data.scenes import SceneBatch
 from logpose.metrics.oks import oks_nms
 from logpose.models import anchors
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
@@ -151,7 +152,8 @@ class PointSetAnchors(Detector):
 
     def prepare(self, data: Any) -> None:
         """Take the mean pose of the training data for the anchors' template."""
-        poses = [(person.keypoints[:, :2], person.visible) for picture in data for person in picture.people]
+        people = (person for row in range(len(data)) for person in data[row].people)
+        poses = [(person.keypoints[:, :2], person.visible) for person in people]
         if poses:
             keypoints, visible = (torch.stack([torch.as_tensor(p) for p in part]) for part in zip(*poses, strict=True))
             self.set_template(anchors.mean_pose(keypoints.float(), visible.float(), self.skeleton))
@@ -186,8 +188,8 @@ class PointSetAnchors(Detector):
 
     # --- Learning --------------------------------------------------------------------------------------------------
 
-    def learn(self, batch: Any, loss: KeypointLoss) -> Lesson:
-        """Learn from a `SceneBatch`: of every stage classification, joints (by the given loss) and boxes; and maps.
+    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> Lesson:
+        """Losses of every stage: classification, joints (by the loss that is given) and boxes; and of the maps.
 
         What is given to the loss is in units of an anchor's scale, relative to the anchor's own joints.
         """
@@ -211,7 +213,7 @@ class PointSetAnchors(Detector):
         return Lesson(losses, figures)
 
     @torch.no_grad()
-    def _targets(self, batch: Any, grid: Grid, poses: Tensor, thresholds: tuple[float, float]) -> Targets:
+    def _targets(self, batch: SceneBatch, grid: Grid, poses: Tensor, thresholds: tuple[float, float]) -> Targets:
         """What a stage's anchors are to say of a batch."""
         state = poses.new_zeros(poses.shape[:2])  # 1: positive, -1: negative, 0: neither
         parts: list[tuple[Tensor, ...]] = []
@@ -289,10 +291,7 @@ class PointSetAnchors(Detector):
             to_input = scale[:, None, None] * torch.eye(2, 3, device=scale.device)
             to_input[:, :, 2] = grid.cells[rows] - scale[:, None] / 2  # crop coordinates begin at -1/2
             boxes = anchors.moved_boxes(anchors.bounds(anchor), told.boxes[image, rows])
-            prediction = Prediction(
-                mu, sigma, 1 - sigma.mean(dim=-1) if self.predicts_sigma else mu[..., 0] * 0 + 1, self.law
-            )
-            people = Detections(boxes, told.logits[image, rows].sigmoid(), prediction, to_input)
+            people = Detections(boxes, told.logits[image, rows].sigmoid(), self._claim(mu, sigma), to_input)
             if maps is not None and self.peaks is not None:
                 people.positions = snapped(people.keypoints(), maps[0][image], maps[1][image], self.peaks.stride)
             people = _resized(people, 1 / factors.flip(0))

@@ -31,7 +31,7 @@ from logpose.data.pictures import Picture, Pictures, pictures_of
 from logpose.detection_evaluation import evaluate_detector
 from logpose.detection_recipe import DetectionRecipe
 from logpose.models import Detector
-from logpose.recipes import mask_rcnn
+from logpose.recipes import mask_rcnn, point_set
 from logpose.skeletons import Skeleton
 from logpose.training import fit
 from tables import Runs
@@ -39,6 +39,8 @@ from tables import Runs
 SCENES: dict[str, Callable[[], DetectionRecipe]] = {
     "Mask R-CNN, RLE": mask_rcnn.mask_rcnn_synthetic_rle,
     "Mask R-CNN, heatmaps": mask_rcnn.mask_rcnn_synthetic_heatmap,
+    "point-set anchors, RLE": point_set.point_set_synthetic_rle,
+    "point-set anchors, L1": point_set.point_set_synthetic_l1,
 }
 SHOWN = ("ap", "ap50", "matched", "error_px", "nll", "coverage@0.9", "sigma_rank", "minutes")
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"
@@ -67,7 +69,7 @@ def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe
     def people(_: DetectionRecipe, part: str) -> Pictures:  # noqa: ARG001
         return few
 
-    still = {"short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": 4}
+    still = {"view": "whole", "short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": 4}
     return replace(recipe, people=people, epochs=steps // (FEW // 4), validate_every=steps // 8, **still)
 
 

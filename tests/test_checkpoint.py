@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from logpose.checkpoint import describe, load, load_model
+from logpose.checkpoint import describe, load, load_model, save
 from logpose.flows import RealNVP
 from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
-from logpose.models import PoseModel, RegressionModel, ResNet
+from logpose.models import PointSetAnchors, PointSetOptions, PoseModel, RegressionModel, ResNet, create_backbone
 from logpose.skeletons import COCO, Skeleton
 from logpose.structures import LEVELS, ErrorLaw, InputError
 
@@ -269,3 +269,21 @@ def test_unknown_backbones_and_losses(tiny: tuple[Path, dict[str, Any]]) -> None
     torch.save(whole, path)
     with pytest.raises(InputError, match=r"tiny\.ckpt: there is no backbone 'resnet19'"):
         load(path)
+
+
+@pytest.mark.parametrize("sigma", [False, True])
+def test_point_set_anchors_come_back_with_their_template(tmp_path: Path, sigma: bool) -> None:
+    torch.manual_seed(0)
+    options = PointSetOptions(channels=16, depth=1, scale=4.0, thresholds=((0.5, 0.4),), snap=False)
+    backbone = create_backbone("resnet18", (64, 64))
+    model = PointSetAnchors(backbone, COCO, sigma, options, short=64, longest=96).eval()
+    model.set_template(model.template * 1.5)
+    save(model, RLELoss() if sigma else L1Loss(), tmp_path / "model")
+    again, loss = load(tmp_path / "model")
+    assert isinstance(again, PointSetAnchors)
+    assert isinstance(loss, RLELoss if sigma else L1Loss)
+    assert again.config() == model.config()
+    picture = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
+    (one,), (other,) = model(picture), again(picture)
+    assert torch.equal(one.keypoints(), other.keypoints())
+    assert torch.equal(one.box_scores, other.box_scores)

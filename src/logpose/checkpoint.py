@@ -38,6 +38,8 @@ from logpose.models import (
     LiftingModel,
     MaskRCNN,
     Model,
+    PointSetAnchors,
+    PointSetOptions,
     PoseModel,
     RegressionModel,
     create_backbone,
@@ -72,6 +74,10 @@ KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] =
             **{"samples": tuple, "before": tuple, "kept": tuple, "most": int},
         },
     ),
+    "point_set": (
+        PointSetAnchors,
+        {"predicts_sigma": bool, "options": PointSetOptions.from_dict, "short": int, "longest": int},
+    ),
     "integral": (IntegralModel, {"dim": int, "predicts_sigma": bool, "normalisation": str, "depth": int}),
 }
 """Of each kind of model, its class and what its `config` tells of its own."""
@@ -88,17 +94,21 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Mod
         raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
     skeleton = Skeleton.from_dict(config["skeleton"])
     settings = {name: kind(config[name]) for name, kind in KINDS[config["kind"]][1].items() if name in config}
-    if "size" not in config:  # models of keypoints, or of whole pictures
+    on_pyramid = config["kind"] == "point_set"
+    if "size" not in config and not on_pyramid:  # models of keypoints, or of whole pictures
         return KINDS[config["kind"]][0](skeleton=skeleton, **settings)
-    size = (int(config["size"][0]), int(config["size"][1]))
+    height, width = (config["short"],) * 2 if on_pyramid else config["size"][:2]
+    size = (int(height), int(width))
     if backbone is None:
         if config["backbone"] is None:
             raise InputError("the model has a backbone of its author's own; pass it to load_model(path, backbone=…)")
         try:
             neck = config["kind"] == "regression" or bool(config.get("predicts_sigma"))
-            backbone = create_backbone(str(config["backbone"]), size, neck)
+            backbone = create_backbone(str(config["backbone"]), size, neck and not on_pyramid, on_pyramid)
         except InputError as error:
             raise InputError(f"{error}; a backbone of your own is passed as load_model(path, backbone=…)") from error
+    if on_pyramid:
+        return KINDS[config["kind"]][0](backbone, skeleton, **settings)
     return KINDS[config["kind"]][0](backbone, skeleton, size, padding=float(config["padding"]), **settings)
 
 

@@ -240,6 +240,8 @@ def test_oks_nms_is_the_naive_loop(seed: int, count: int, threshold: float) -> N
         if all(similarity(i, j) <= threshold for j in kept):
             kept.append(i)
     assert oks_nms(keypoints, scores, area, sigmas, threshold) == kept
+    for most in (0, 1, 3):
+        assert oks_nms(keypoints, scores, area, sigmas, threshold, most) == kept[:most]
 
 
 def test_oks_nms_keeps_the_best_of_each() -> None:

@@ -95,3 +95,16 @@ def test_every_parameter_learns() -> None:
 def test_other_widths_do_not_exist() -> None:
     with pytest.raises(ValueError, match="no HRNet-W18; widths are 32, 48"):
         HRNet(18)
+
+
+def test_all_branches_can_be_had_without_a_neck(nets: dict[bool, HRNet]) -> None:
+    net = HRNet(32, neck=False, all_branches=True).eval()
+    net.load_state_dict({name: nets[True].state_dict()[name] for name in net.state_dict()})
+    assert net.stage_channels == (32, 64, 128, 256)
+    assert nets[False].stage_channels == (32,)
+    with torch.no_grad():
+        image = torch.randn(1, 3, 64, 64)
+        found, expected = net.branches(image), nets[True].branches(image)
+        assert [tuple(branch.shape[1:]) for branch in found] == [(32, 16, 16), (64, 8, 8), (128, 4, 4), (256, 2, 2)]
+        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+        assert torch.equal(net(image), expected[0])

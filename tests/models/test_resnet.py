@@ -92,3 +92,16 @@ def test_a_gradient_reaches_every_parameter(depth: int) -> None:
 def test_other_depths_do_not_exist() -> None:
     with pytest.raises(ValueError, match="no ResNet-20"):
         ResNet(20)
+
+
+def test_stages_are_what_the_features_come_from() -> None:
+    torch.manual_seed(0)
+    for depth, channels in ((18, (64, 128, 256, 512)), (50, (256, 512, 1024, 2048))):
+        net = ResNet(depth).eval()
+        with torch.no_grad():
+            image = torch.randn(1, 3, 64, 96)
+            stages = net.stages(image)
+            assert torch.equal(stages[-1], net(image))
+        assert net.stage_channels == channels
+        shapes = [(c, 64 // s, 96 // s) for c, s in zip(channels, (4, 8, 16, 32), strict=True)]
+        assert [tuple(stage.shape[1:]) for stage in stages] == shapes

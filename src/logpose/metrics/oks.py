@@ -54,6 +54,7 @@ def oks_nms(
     area: Float[np.ndarray, "N"],
     sigmas: Sequence[float],
     threshold: float = 0.9,
+    most: int | None = None,
 ) -> list[int]:
     """Of people found more than once in one image, the best of each: greedy suppression by OKS.
 
@@ -63,14 +64,15 @@ def oks_nms(
         area: of each person, in square pixels; two are compared by the mean of theirs.
         sigmas: of the skeleton's joints.
         threshold: people more alike than this to a better one are left out (0.9 in the paper's systems).
+        most: how many are kept; None keeps all.
 
     Returns:
         rows that are kept, best first.
     """
     order = list(np.argsort(-scores, kind="stable"))
     everywhere = np.ones(keypoints.shape[:2], dtype=np.int64)
-    kept = []
-    while order:
+    kept: list[int] = []
+    while order and (most is None or len(kept) < most):
         best, order = order[0], order[1:]
         kept.append(int(best))
         if order:

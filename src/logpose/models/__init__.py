@@ -6,6 +6,7 @@ from logpose.models.heatmap import HeatmapModel, IntegralModel
 from logpose.models.hrnet import HRNet
 from logpose.models.lifting import LiftingModel
 from logpose.models.mask_rcnn import MaskRCNN
+from logpose.models.point_set import PointSetAnchors, PointSetOptions
 from logpose.models.pose_model import KeypointModel, Model, PoseModel
 from logpose.models.regression import RegressionModel
 from logpose.models.resnet import ResNet
@@ -20,6 +21,8 @@ __all__ = [
     "LiftingModel",
     "MaskRCNN",
     "Model",
+    "PointSetAnchors",
+    "PointSetOptions",
     "PoseModel",
     "RegressionModel",
     "ResNet",

@@ -123,13 +123,16 @@ class TimmBackbone(nn.Module):
         return features  # type: ignore[no-any-return]
 
 
-def create_backbone(name: str, size: tuple[int, int], neck: bool = True) -> ResNet | HRNet | TimmBackbone:
+def create_backbone(
+    name: str, size: tuple[int, int], neck: bool = True, all_branches: bool = False
+) -> ResNet | HRNet | TimmBackbone:
     """A backbone with random weights.
 
     Args:
         name: "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "hrnet_w32", "hrnet_w48", or "timm/NAME".
         size: (H, W) of the images it will see.
         neck: whether an HRNet merges its branches into features for averaging.
+        all_branches: whether an HRNet without a neck gives all four, not the finest alone.
 
     Raises:
         InputError: if there is no backbone of that name.
@@ -137,7 +140,7 @@ def create_backbone(name: str, size: tuple[int, int], neck: bool = True) -> ResN
     if name.startswith(TIMM):
         return TimmBackbone(name.removeprefix(TIMM), size)
     if name in HRNETS:
-        return HRNet(HRNETS[name], neck)
+        return HRNet(HRNETS[name], neck, all_branches)
     if name not in IMAGENET_URLS:
         known = ", ".join([*IMAGENET_URLS, *HRNETS])
         raise InputError(f"there is no backbone {name!r}; there are {known} and timm/NAME")

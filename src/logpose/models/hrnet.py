@@ -89,9 +89,11 @@ class HRNet(nn.Module):
     Args:
         width: channels of the finest branch, 32 or 48; the others have 2, 4 and 8 times as many.
         neck: whether to merge the branches into features for averaging, beside the finest branch.
+        all_branches: whether, without a neck, the last stage has all four branches instead of the finest alone.
 
     Attributes:
         fine_channels: of the finest branch.
+        stage_channels: of each branch that the last stage gives.
         channels: of what is given out: 2048 merged ones, or without a neck the finest branch's.
         name: "hrnet_w32" or "hrnet_w48".
 
@@ -101,7 +103,7 @@ class HRNet(nn.Module):
 
     WIDTHS: ClassVar[tuple[int, ...]] = (32, 48)
 
-    def __init__(self, width: int = 32, neck: bool = True) -> None:
+    def __init__(self, width: int = 32, neck: bool = True, all_branches: bool = False) -> None:
         super().__init__()
         if width not in self.WIDTHS:
             raise ValueError(f"there is no HRNet-W{width}; widths are {', '.join(map(str, self.WIDTHS))}")
@@ -114,11 +116,12 @@ class HRNet(nn.Module):
         out = STEM * Bottleneck.expansion
         self.layer1 = nn.Sequential(*(Bottleneck(STEM if i == 0 else out, STEM, 1) for i in range(BLOCKS)))
         self.channels = NECK_CHANNELS if neck else width
+        self.stage_channels = tuple(width * 2**branch for branch in range(4 if neck or all_branches else 1))
         before = [out]
         for stage, count in enumerate(MODULES, start=2):
             widths = [width * 2**i for i in range(stage)]
-            # Only the neck wants more than the finest of the last branches.
-            outputs = [stage] * (count - 1) + [stage if neck or stage < 4 else 1]
+            # Not everybody wants more than the finest of the last branches.
+            outputs = [stage] * (count - 1) + [stage if neck or all_branches or stage < 4 else 1]
             setattr(self, f"transition{stage - 1}", self._transition(before, widths))
             setattr(self, f"stage{stage}", nn.Sequential(*(ExchangeModule(widths, n) for n in outputs)))
             before = widths
@@ -148,7 +151,7 @@ class HRNet(nn.Module):
         return nn.ModuleList([*going_on, begun])  # type: ignore[list-item]
 
     def branches(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        """Features of normalised images at 1/4, 1/8, 1/16 and 1/32 of their resolution; without a neck the first."""
+        """Features of normalised images at 1/4, 1/8, 1/16 and 1/32 of their resolution; or of the first alone."""
         x = self.relu(self.bn1(self.conv1(x)))
         found = [self.layer1(self.relu(self.bn2(self.conv2(x))))]
         for stage in range(2, 2 + len(MODULES)):

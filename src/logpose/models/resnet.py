@@ -75,6 +75,7 @@ class ResNet(nn.Module):
 
     Attributes:
         channels: number of feature channels (512, or 2048 from depth 50 on).
+        stage_channels: the same of each of the four stages.
         name: "resnet18" … "resnet152".
 
     Raises:
@@ -101,6 +102,7 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         self.channels = 64
+        self.stage_channels = tuple(64 * 2**stage * block.expansion for stage in range(len(counts)))
         for stage, count in enumerate(counts):
             setattr(self, f"layer{stage + 1}", self._stage(block, 64 * 2**stage, count, 1 if stage == 0 else 2))
         for module in self.modules():
@@ -114,7 +116,13 @@ class ResNet(nn.Module):
             self.channels = width * block.expansion
         return nn.Sequential(*blocks)
 
+    def stages(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """Features of normalised images at 1/4, 1/8, 1/16 and 1/32 of their resolution, rounded up."""
+        found = [self.maxpool(self.relu(self.bn1(self.conv1(x))))]
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            found.append(layer(found[-1]))  # type: ignore[operator]
+        return found[1:]
+
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """Features (h = H / 32, w = W / 32, rounded up) of normalised images."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))  # type: ignore[operator, no-any-return]
+        return self.stages(x)[-1]

@@ -1,0 +1,155 @@
+"""Maps of all people's joints in a picture, to whose peaks regressed joints are snapped (Wei et al. 2020).
+
+A small branch on a pyramid's finest level draws, at half its stride, a map for every joint and, beside it, where within
+its cell the joint is. The regression says which peak is whose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["PeakBranch", "peak_losses", "peak_maps", "snapped"]
+
+RADIUS = 3
+"""Cells, to each side of a joint's, that its bump covers; its standard deviation is 1."""
+PRIOR = 0.01
+"""What a map is everywhere before it has learned."""
+START = 0.01
+"""Standard deviation of the first weights, as everywhere in Wei et al.'s heads."""
+PEAKS, WINDOW = 30, 5
+"""Peaks of each map that joints are snapped to, and the square of cells of which a peak is the greatest."""
+
+
+class PeakBranch(nn.Module):
+    """From the finest level to maps (B K h w) and offsets (B K 2 h w), both in (0, 1), at half the level's stride.
+
+    Each comes of its own 3×3 convolution, transposed convolution and 1×1 convolution.
+
+    Args:
+        channels: of the level.
+        joints: K.
+        stride: of the level, pixels.
+
+    Attributes:
+        stride: of the maps, pixels.
+    """
+
+    def __init__(self, channels: int, joints: int, stride: int) -> None:
+        super().__init__()
+        self.joints, self.stride = joints, stride // 2
+        self.maps, self.offsets = self._layers(channels, joints), self._layers(channels, 2 * joints)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(module.weight, std=START)
+        for layers, first in ((self.maps, PRIOR), (self.offsets, 0.5)):
+            last = layers[-1]
+            assert isinstance(last, nn.Conv2d)
+            assert last.bias is not None
+            nn.init.constant_(last.bias, float(torch.tensor(first).logit()))
+
+    @staticmethod
+    def _layers(channels: int, out: int) -> nn.Sequential:
+        return nn.Sequential(
+            *(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(True)),
+            *(nn.ConvTranspose2d(channels, channels, 4, 2, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(True)),
+            nn.Conv2d(channels, out, 1),
+        )
+
+    def forward(
+        self, level: Float[Tensor, "B C h w"]
+    ) -> tuple[Float[Tensor, "B K h2 w2"], Float[Tensor, "B K 2 h2 w2"]]:
+        """Maps and offsets."""
+        maps, offsets = self.maps(level), self.offsets(level)
+        return maps.float().sigmoid(), offsets.float().sigmoid().view(len(level), self.joints, 2, *offsets.shape[2:])
+
+
+def cells_of(
+    keypoints: Float[Tensor, "M K 2"], weight: Float[Tensor, "M K"], size: tuple[int, int], stride: int
+) -> tuple[Float[Tensor, "M K 2"], Float[Tensor, "M K 2"], Bool[Tensor, "M K"]]:
+    """Column and row of the cell that each joint is in, where within it, and whether it is labelled and in the maps."""
+    places = torch.where(weight[..., None] > 0, keypoints, -1.0) / stride
+    cells = places.floor()
+    there = ((cells >= 0) & (cells < cells.new_tensor(size[::-1]))).all(dim=-1)
+    return cells, places - cells, there
+
+
+def peak_maps(
+    keypoints: Float[Tensor, "M K 2"], weight: Float[Tensor, "M K"], size: tuple[int, int], stride: int
+) -> Float[Tensor, "K h w"]:
+    """The maps that a picture should have: of every labelled joint in it a bump of height 1 at its cell.
+
+    Args:
+        keypoints: labels, pixels.
+        weight: 0 where a joint is not labelled.
+        size: (h, w) of the maps.
+        stride: pixels to a cell.
+    """
+    cells, _, there = cells_of(keypoints, weight, size, stride)
+    maps = keypoints.new_zeros(keypoints.shape[1], *size)
+    for cell, labelled in zip(cells, there, strict=True):
+        across, down = (
+            torch.exp(-apart.square() / 2) * (apart.abs() <= RADIUS)
+            for axis in (0, 1)
+            for apart in (torch.arange(size[1 - axis], device=maps.device) - cell[:, axis, None],)
+        )
+        maps = torch.maximum(maps, down[:, :, None] * (across * labelled[:, None])[:, None, :])
+    return maps
+
+
+def peak_losses(
+    maps: Float[Tensor, "B K h w"],
+    offsets: Float[Tensor, "B K 2 h w"],
+    people: Sequence[tuple[Tensor, Tensor]],
+    stride: int,
+    background: float = 0.1,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Squared difference of maps from their targets, summed, and mean absolute difference of offsets at joints' cells.
+
+    Args:
+        maps: drawn maps.
+        offsets: drawn offsets.
+        people: of each picture the labels (M, K, 2), pixels, and their weights (M, K).
+        stride: pixels to a cell of the maps.
+        background: how much cells count that are no part of a bump.
+    """
+    size = (maps.shape[2], maps.shape[3])
+    apart, wrong, count = maps.new_zeros(()), offsets.new_zeros(()), 0
+    for drawn, drawn_offsets, (keypoints, weight) in zip(maps, offsets, people, strict=True):
+        target = peak_maps(keypoints, weight, size, stride)
+        apart = apart + ((drawn - target).square() * torch.where(target > 0, 1.0, background)).sum()
+        cells, within, there = cells_of(keypoints, weight, size, stride)
+        joint = torch.arange(keypoints.shape[1], device=maps.device).expand_as(there)[there]
+        column, row = cells[there].long().unbind(dim=-1)
+        wrong = wrong + (drawn_offsets[joint, :, row, column] - within[there]).abs().sum()
+        count += 2 * int(there.sum())
+    return apart, wrong / max(count, 1)
+
+
+def snapped(
+    poses: Float[Tensor, "N K 2"],
+    maps: Float[Tensor, "K h w"],
+    offsets: Float[Tensor, "K 2 h w"],
+    stride: int,
+    peaks: int = PEAKS,
+) -> Float[Tensor, "N K 2"]:
+    """Every joint at the nearest of the greatest peaks of its map.
+
+    Args:
+        poses: regressed, pixels.
+        maps: of one picture.
+        offsets: of one picture.
+        stride: pixels to a cell of the maps.
+        peaks: how many of each map are considered.
+    """
+    highest = F.max_pool2d(maps[None], WINDOW, 1, WINDOW // 2)[0]
+    heights, at = torch.where(maps == highest, maps, -1.0).flatten(1).topk(min(peaks, maps[0].numel()), dim=1)
+    cells = torch.stack([at % maps.shape[2], at // maps.shape[2]], dim=-1)
+    places = (cells + offsets.flatten(2).gather(2, at[:, None].expand(-1, 2, -1)).transpose(1, 2)) * stride  # K P 2
+    apart = (poses[:, :, None] - places).square().sum(dim=-1).masked_fill(heights < 0, torch.inf)  # N K P
+    nearest = apart.argmin(dim=-1)[..., None, None].expand(-1, -1, -1, 2)
+    return places.expand(len(poses), -1, -1, -1).gather(2, nearest)[:, :, 0]

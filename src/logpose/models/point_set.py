@@ -1,0 +1,370 @@
+"""Point-set anchors (Wei et al. 2020), by L1 or by RLE (the paper, Table 2d): people found as poses, not in boxes.
+
+Every cell of three levels has one anchor, the mean pose of the training data. Three towers of convolutions say whether
+it is near somebody, how far each of its joints is from theirs, and where their box is; before the last layer features
+are read at nine of the anchor's points (*shape-indexed*). A second stage does the same once more from the poses that
+the first one found. At inference the regressed joints are snapped to the peaks of maps drawn beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64, Shaped, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from logpose.data.scenes import SceneBatch
+from logpose.metrics.oks import oks_nms
+from logpose.models import anchors
+from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from logpose.models.detector import Detections, Detector, nobody
+from logpose.models.peaks import PeakBranch, peak_losses, snapped
+from logpose.models.pose_model import COARSEST, SIGMA_FLOOR
+from logpose.models.pyramid import pyramid_on
+from logpose.models.towers import Stage, Told, focal_loss
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
+
+__all__ = ["PointSetAnchors", "PointSetOptions"]
+
+BOX_BETA = 0.11
+"""Of the boxes' smooth L1: errors above it count by their absolute value (Wei et al.'s code)."""
+
+
+@dataclass(frozen=True)
+class PointSetOptions:
+    """What can be chosen of the network, its training and its inference; as published, unless said otherwise."""
+
+    channels: int = 256
+    """Width of levels, towers and the branch of maps."""
+    depth: int = 4
+    """Convolutions of a tower."""
+    thresholds: tuple[tuple[float, float], ...] = ((0.5, 0.4), (0.99, 0.89))
+    """Of each stage: the least similarity of positive anchors, and what that of negative ones is below."""
+    forced: int = 9
+    """Anchors that each person gets at least."""
+    scale: float = 16.0
+    """Diagonal of an anchor in strides of its level; also what joints' distances are told in."""
+    pose_weight: float | None = None
+    """Of the joints' loss, a sum over each positive anchor's joints. Unless given 10 without sigma, as published; and 1
+    with it, for which there is no published figure."""
+    maps_weight: float = 0.05
+    """Of all that the branch of maps learns by; 0 leaves the branch out, and with it snapping."""
+    offsets_weight: float = 10.0
+    """Of its offsets, within that."""
+    background: float = 0.1
+    """How much a map's cells count that are no part of a bump."""
+    snap: bool = True
+    """Whether joints are put at the nearest peak of their map; sigma stays what the regression says."""
+    scales: tuple[float, ...] = (1.0,)
+    """Factors by which each input is enlarged; what is found at all of them is brought together."""
+    least_score: float = 0.001
+    """Less likely people are left out."""
+    candidates: int = 1000
+    """People that are considered at each level, before those found more than once are taken out."""
+    nms: float = 0.5
+    """People more alike than this (OKS) are the same."""
+    most: int = 100
+    """People in a picture."""
+
+    def __post_init__(self) -> None:
+        least = min(self.channels, self.depth, self.forced + 1, self.candidates, self.most, len(self.thresholds))
+        shares = (*(share for pair in self.thresholds for share in pair), self.least_score, self.nms, self.background)
+        if least < 1 or not all(0 <= share <= 1 for share in shares):
+            raise InputError(f"counts must be 1 or more, similarities and scores in [0, 1]; got {self}")
+        if any(negative > positive for positive, negative in self.thresholds):
+            raise InputError(f"what is positive cannot be negative too: thresholds are {self.thresholds}")
+        weights = (self.maps_weight, self.offsets_weight, self.pose_weight or 0.0)
+        if not (self.scale > 0 and min(weights) >= 0 and self.scales and min(self.scales) > 0):
+            raise InputError(f"scales must be above 0 and weights not below; got {self}")
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> PointSetOptions:
+        """The options that `dataclasses.asdict` wrote, perhaps to JSON and back; what is missing stays as published."""
+        known = {f.name: plain[f.name] for f in fields(cls) if f.name in plain}
+        for name in ("thresholds", "scales"):
+            if name in known:
+                known[name] = tuple(tuple(item) if isinstance(item, list | tuple) else item for item in known[name])
+        return cls(**known)
+
+
+class Grid(NamedTuple):
+    """The anchors of all levels, one after another."""
+
+    poses: Float[Tensor, "A K 2"]
+    cells: Float[Tensor, "A 2"]
+    scale: Float[Tensor, "A"]
+    """Pixels that a distance of 1 stands for."""
+    sizes: list[tuple[int, int]]
+    """(h, w) of the levels."""
+
+    def split(self, of_anchors: Shaped[Tensor, "B A *rest"]) -> Iterator[tuple[int, Tensor]]:
+        """Of each level, its number, and what belongs to its anchors."""
+        counts = [height * width for height, width in self.sizes]
+        yield from enumerate(torch.split(of_anchors, counts, dim=1))
+
+
+class PointSetAnchors(Detector):
+    """Point-set anchors on a pyramid.
+
+    Args:
+        backbone: a ResNet, or an HRNet with all branches.
+        skeleton: the joints that are predicted.
+        predicts_sigma: whether sigma is predicted (4 K numbers of each anchor, else 2 K).
+        options: everything else of the network.
+        short: see `Detector`.
+        longest: see `Detector`.
+        pixel_mean: subtracted from each channel (RGB in [0, 1]).
+        pixel_std: what the difference is divided by.
+    """
+
+    template: Tensor
+    read: Tensor
+    oks_sigmas: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        skeleton: Skeleton,
+        predicts_sigma: bool = True,
+        options: PointSetOptions | None = None,
+        short: int = 800,
+        longest: int = 1333,
+        pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
+        pixel_std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__(skeleton, short, longest, pixel_mean, pixel_std)
+        options = PointSetOptions() if options is None else options
+        self.options, self.predicts_sigma = options, predicts_sigma
+        self.trunk = pyramid_on(backbone, options.channels)
+        joints, each = len(skeleton), 4 if predicts_sigma else 2
+        self.stages = nn.ModuleList(Stage(options.channels, options.depth, joints, each) for _ in options.thresholds)
+        finest = self.trunk.strides[0]
+        self.peaks = PeakBranch(options.channels, joints, finest) if options.maps_weight else None
+        template = anchors.default_template(skeleton)
+        self.register_buffer("template", template)
+        self.register_buffer("read", torch.tensor(anchors.read_joints(skeleton, template)))
+        self.register_buffer("oks_sigmas", torch.tensor(skeleton.sigmas), persistent=False)
+
+    def prepare(self, data: Any) -> None:
+        """Take the mean pose of the training data for the anchors' template."""
+        people = (person for row in range(len(data)) for person in data[row].people)
+        poses = [(person.keypoints[:, :2], person.visible) for person in people]
+        if poses:
+            keypoints, visible = (torch.stack([torch.as_tensor(p) for p in part]) for part in zip(*poses, strict=True))
+            self.set_template(anchors.mean_pose(keypoints.float(), visible.float(), self.skeleton))
+
+    @torch.no_grad()
+    def set_template(self, template: Float[Tensor, "K 2"]) -> None:
+        """Make every anchor another pose, as `anchors.mean_pose` gives it."""
+        self.template.copy_(template)
+        self.read.copy_(torch.tensor(anchors.read_joints(self.skeleton, template.cpu())))
+
+    def grid(self, levels: Sequence[Tensor]) -> Grid:
+        """The first stage's anchors for levels of features."""
+        sizes = [(level.shape[2], level.shape[3]) for level in levels]
+        poses, cells, scales = [], [], []
+        point = torch.zeros_like(self.template[:1])
+        for size, stride in zip(sizes, self.trunk.strides, strict=True):
+            scale = self.options.scale * stride
+            poses.append(anchors.anchor_poses(self.template, size, stride, scale))
+            cells.append(anchors.anchor_poses(point, size, stride, scale)[:, 0])
+            scales.append(self.template.new_full((len(cells[-1]),), scale))
+        return Grid(torch.cat(poses), torch.cat(cells), torch.cat(scales), sizes)
+
+    def tell(self, levels: Sequence[Tensor]) -> Iterator[tuple[Grid, Float[Tensor, "B A K 2"], Told]]:
+        """Of each stage the grid, the anchors' poses, and what it says of them."""
+        grid = self.grid(levels)
+        poses = grid.poses.expand(len(levels[0]), -1, -1, -1)
+        for stage in self.stages:
+            read = poses[:, :, self.read]
+            told: Told = stage(levels, [places / self.trunk.strides[level] for level, places in grid.split(read)])
+            yield grid, poses, told
+            poses = (poses + told.poses[..., :2] * grid.scale[:, None, None]).detach()
+
+    # --- Learning --------------------------------------------------------------------------------------------------
+
+    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> Lesson:
+        """Losses of every stage: classification, joints (by the loss that is given) and boxes; and of the maps.
+
+        What is given to the loss is in units of an anchor's scale, relative to the anchor's own joints.
+        """
+        options = self.options
+        levels = self.trunk(self.inputs(batch.images, batch.sizes))
+        losses: dict[str, Tensor] = {}
+        figures: dict[str, Tensor] = {}
+        for number, (grid, poses, told) in enumerate(self.tell(levels)):
+            targets = self._targets(batch, grid, poses, options.thresholds[number])
+            after = f"_{number + 1}" if number else ""
+            losses |= {f"{name}{after}": value for name, value in self._stage_losses(told, targets, loss).items()}
+            apart = (told.poses[targets.row][..., :2].detach() - targets.joints).square().sum(dim=-1).sqrt()
+            apart = apart * grid.scale[targets.row[1], None] * (targets.weight > 0)
+            figures["error_px"] = apart.sum() / (targets.weight > 0).sum().clamp_min(1)
+        if self.peaks is not None:
+            labels = [(who.keypoints, who.weight) for who in batch.people]
+            drawn, within = self.peaks(levels[0])
+            maps, offsets = peak_losses(drawn, within, labels, self.peaks.stride, options.background)
+            losses["maps"] = options.maps_weight * maps
+            losses["offsets"] = options.maps_weight * options.offsets_weight * offsets
+        return Lesson(losses, figures)
+
+    @torch.no_grad()
+    def _targets(self, batch: SceneBatch, grid: Grid, poses: Tensor, thresholds: tuple[float, float]) -> Targets:
+        """What a stage's anchors are to say of a batch."""
+        state = poses.new_zeros(poses.shape[:2])  # 1: positive, -1: negative, 0: neither
+        parts: list[tuple[Tensor, ...]] = []
+        for image, who in enumerate(batch.people):
+            # Where a batch's larger picture has no smaller one, anchors are nobody's.
+            within = ((grid.cells >= 0) & (grid.cells < batch.sizes[image].flip(0))).all(dim=1).nonzero()[:, 0]
+            known = (who.weight > 0).any(dim=1)
+            assigned = anchors.assign_labels(
+                poses[image, within], grid.cells[within], who.keypoints[known], who.weight[known],
+                torch.cat([who.ignored, who.boxes[~known]]), self.oks_sigmas, *thresholds, self.options.forced,
+            )  # fmt: skip
+            state[image, within] = assigned.positive.to(state) - assigned.negative.to(state)
+            row, person = within[assigned.positive], assigned.person[assigned.positive]
+            anchor, scale = poses[image, row], grid.scale[row, None, None]
+            joints, weight = who.keypoints[known][person], who.weight[known][person]
+            joints = torch.where(weight[..., None] > 0, (joints - anchor) / scale, 0)
+            boxes = anchors.box_deltas(anchors.bounds(anchor), who.boxes[known][person])
+            parts.append((torch.full_like(row, image), row, joints, weight, boxes))
+        columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+        return Targets(state, (columns[0], columns[1]), *columns[2:])
+
+    def _stage_losses(self, told: Told, targets: Targets, loss: KeypointLoss) -> dict[str, Tensor]:
+        count = max(len(targets.weight), 1)
+        mu, sigma = self._mu_sigma(told.poses[targets.row])
+        prediction = self._claim(mu, sigma)
+        weight = self.options.pose_weight
+        if weight is None:
+            weight = 1.0 if self.predicts_sigma else 10.0
+        # The loss is a mean over labelled joints; published are sums over joints, averaged over positive anchors.
+        joints = (targets.weight > 0).sum() / count
+        boxes = F.smooth_l1_loss(told.boxes[targets.row], targets.boxes, reduction="sum", beta=BOX_BETA)
+        return {
+            "classification": focal_loss(told.logits, targets.state) / count,
+            "keypoints": weight * joints * loss.of_prediction(prediction, targets.joints, targets.weight),
+            "boxes": boxes / count,
+        }
+
+    def _mu_sigma(self, told: Float[Tensor, "N K E"]) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K 2"]]:
+        """Distances from the anchor and their scales, both in units of the anchor's."""
+        mu = told[..., :2]
+        if not self.predicts_sigma:
+            return mu, torch.ones_like(mu)
+        return mu, SIGMA_FLOOR + (1 - SIGMA_FLOOR) * told[..., 2:].sigmoid()
+
+    def _claim(self, mu: Float[Tensor, "N K 2"], sigma: Float[Tensor, "N K 2"]) -> Prediction:
+        """Mu and sigma with what goes with them; joints without a sigma are all as sure."""
+        confidence = 1 - sigma.mean(dim=-1) if self.predicts_sigma else sigma.mean(dim=-1)
+        return Prediction(mu, sigma, confidence, self.law)
+
+    # --- Finding ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
+        """The people in each picture, best first; see `Detector.detect`."""
+        pixels = self.inputs(images, sizes)
+        at_scales = [self._candidates(pixels, sizes, factor) for factor in self.options.scales]
+        return [self._best(found) for found in zip(*at_scales, strict=True)]
+
+    def _candidates(self, pixels: Tensor, sizes: Tensor, factor: float) -> list[Detections]:
+        """Everybody who may be there, many of them several times, in pixels of the input as it was given."""
+        extent = [max(1, round(side * factor)) for side in pixels.shape[2:]]
+        factors = sizes.new_tensor(extent) / sizes.new_tensor(pixels.shape[2:])
+        if factor != 1:
+            pixels = F.interpolate(pixels, size=extent, mode="bilinear", antialias=factor < 1)
+            pixels = F.pad(pixels, (0, -extent[1] % COARSEST, 0, -extent[0] % COARSEST))
+        levels = self.trunk(pixels)
+        *_, (grid, poses, told) = self.tell(levels)
+        maps = self.peaks(levels[0]) if self.peaks is not None and self.options.snap else None
+        found = []
+        for image, size in enumerate(sizes * factors):
+            rows = self._likely(grid, told.logits[image].sigmoid(), size)
+            anchor, scale = poses[image, rows], grid.scale[rows]
+            mu, sigma = self._mu_sigma(told.poses[image, rows])
+            mu = mu + (anchor - grid.cells[rows, None]) / scale[:, None, None]
+            to_input = scale[:, None, None] * torch.eye(2, 3, device=scale.device)
+            to_input[:, :, 2] = grid.cells[rows] - scale[:, None] / 2  # crop coordinates begin at -1/2
+            boxes = anchors.moved_boxes(anchors.bounds(anchor), told.boxes[image, rows])
+            people = Detections(boxes, told.logits[image, rows].sigmoid(), self._claim(mu, sigma), to_input)
+            if maps is not None and self.peaks is not None:
+                people.positions = snapped(people.keypoints(), maps[0][image], maps[1][image], self.peaks.stride)
+            people = _resized(people, 1 / factors.flip(0))
+            edge = (sizes[image] - 1).flip(0).repeat(2).to(people.boxes)
+            found.append(replace(people, boxes=torch.minimum(people.boxes.clamp_min(0), edge)))
+        return found
+
+    def _likely(self, grid: Grid, scores: Float[Tensor, "A"], size: Float[Tensor, "2"]) -> Int64[Tensor, "N"]:
+        """Of each level the anchors in a picture that are likely enough, and not more than are considered."""
+        scores = scores * (grid.cells < size.flip(0)).all(dim=1)
+        chosen, start = [], 0
+        for _, of_level in grid.split(scores[None]):
+            best = of_level[0].topk(min(self.options.candidates, of_level.shape[1]))
+            chosen.append(start + best.indices[best.values > self.options.least_score])
+            start += of_level.shape[1]
+        return torch.cat(chosen)
+
+    def _best(self, found: Sequence[Detections]) -> Detections:
+        """Of candidates, those who remain when whoever was found more than once is taken out."""
+        people = _joined(found)
+        if not len(people):
+            return nobody(self)
+        keypoints = people.keypoints()
+        corners = anchors.bounds(keypoints)
+        area = (corners[:, 2:] - corners[:, :2]).prod(dim=1)
+        places, scores, areas = (part.double().cpu().numpy() for part in (keypoints, people.box_scores, area))
+        kept = oks_nms(places, scores, areas, self.skeleton.sigmas, self.options.nms, self.options.most)
+        return people.chosen(torch.tensor(kept, device=keypoints.device))
+
+    def config(self) -> dict[str, Any]:
+        """Plain values from which `checkpoint.build_model` makes the model again."""
+        own = {"predicts_sigma": self.predicts_sigma, "options": asdict(self.options)}
+        backbone = getattr(self.trunk.backbone, "name", None)
+        return {**self.common_config(), "kind": "point_set", "backbone": backbone, **own}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the anchors of a stage are to say of a batch."""
+
+    state: Float[Tensor, "B A"]
+    """1: positive, -1: negative, 0: neither."""
+    row: tuple[Int64[Tensor, "N"], Int64[Tensor, "N"]]
+    """Image and number of each positive anchor."""
+    joints: Float[Tensor, "N K 2"]
+    """How far their person's joints are from theirs, in units of the anchor; 0 where not labelled."""
+    weight: Float[Tensor, "N K"]
+    """How much each label counts."""
+    boxes: Float[Tensor, "N 4"]
+    """`anchors.box_deltas` of their person's box."""
+
+
+def _joined(found: Sequence[Detections]) -> Detections:
+    """What was found in one picture at several scales."""
+    first = found[0]
+    if len(found) == 1:
+        return first
+    mu, sigma, confidence = (
+        torch.cat([getattr(people.prediction, name) for people in found]) for name in ("mu", "sigma", "confidence")
+    )
+    boxes, scores, to_input = (
+        torch.cat([getattr(people, name) for people in found]) for name in ("boxes", "box_scores", "to_input")
+    )
+    places = [people.positions for people in found if people.positions is not None]
+    prediction = replace(first.prediction, mu=mu, sigma=sigma, confidence=confidence)
+    return Detections(boxes, scores, prediction, to_input, torch.cat(places) if places else None)
+
+
+def _resized(people: Detections, factors: Float[Tensor, "2"]) -> Detections:
+    """The same in pixels of an input that is so many times as large along x and y; pixels' corners stay corners."""
+    shift = (factors - 1) / 2
+    to_input = people.to_input * factors[:, None]
+    to_input[:, :, 2] += shift
+    boxes = people.boxes * factors.repeat(2) + shift.repeat(2)
+    positions = None if people.positions is None else people.positions * factors + shift
+    return replace(people, boxes=boxes, to_input=to_input, positions=positions)

@@ -1,0 +1,389 @@
+"""Point-set anchors as a whole: what they learn from, and what they find."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from logpose.data.scenes import Picture, SceneBatch, ScenePeople
+from logpose.losses import L1Loss, RLELoss
+from logpose.models import create_backbone
+from logpose.models.anchors import default_template
+from logpose.models.detector import Detections
+from logpose.models.point_set import PointSetAnchors, PointSetOptions, Targets
+from logpose.models.towers import Told
+from logpose.skeletons import COCO, Skeleton
+from logpose.structures import InputError, Prediction, Sample
+
+SMALL = PointSetOptions(channels=16, depth=1)
+K = len(COCO)
+
+
+def model_of(sigma: bool = True, backbone: str = "resnet18", **changes: object) -> PointSetAnchors:
+    torch.manual_seed(0)
+    made = create_backbone(backbone, (64, 64), neck=False, all_branches=True)
+    return PointSetAnchors(made, COCO, sigma, replace(SMALL, **changes), short=64, longest=128)
+
+
+def standing(x: float, y: float, height: float) -> Tensor:
+    """Somebody upright whose hips are at (x, y)."""
+    return default_template(COCO) * height + torch.tensor([x, y])
+
+
+def people(*poses: Tensor, ignored: tuple[tuple[float, ...], ...] = ()) -> ScenePeople:
+    """People of whom all joints are labelled."""
+    keypoints = torch.stack(poses) if poses else torch.zeros(0, K, 2)
+    boxes = torch.cat([keypoints.amin(dim=1), keypoints.amax(dim=1)], dim=1) if poses else torch.zeros(0, 4)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    return ScenePeople(boxes, keypoints, torch.ones(len(poses), K), area, torch.tensor(ignored).view(-1, 4))
+
+
+def batch_of(*pictures: ScenePeople, size: tuple[int, int] = (64, 64), seed: int = 0) -> SceneBatch:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (len(pictures), 3, *size), generator=generator, dtype=torch.uint8)
+    maps = torch.eye(2, 3).expand(len(pictures), 2, 3)
+    return SceneBatch(images, torch.tensor([size] * len(pictures)), maps, torch.arange(len(pictures)), list(pictures))
+
+
+def check(found: list[Detections], size: tuple[int, int]) -> None:
+    """Well formed: best first, boxes in the picture, everything finite and of its shape."""
+    for one in found:
+        count = len(one)
+        assert one.boxes.shape == (count, 4)
+        assert one.keypoints().shape == one.prediction.sigma.shape == (count, K, 2)
+        assert one.to_input.shape == (count, 2, 3)
+        for part in (one.boxes, one.box_scores, one.keypoints(), one.prediction.mu, one.prediction.sigma):
+            assert part.isfinite().all()
+        assert (one.box_scores.diff() <= 0).all()
+        assert ((one.box_scores > 0) & (one.box_scores <= 1)).all()
+        assert (one.boxes >= 0).all()
+        assert (one.boxes[:, 2:] >= one.boxes[:, :2]).all()
+        assert (one.boxes[:, 2:] <= torch.tensor(size[::-1]) - 1).all()
+
+
+# --- Learning ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sigma", "loss"), [(False, L1Loss()), (True, RLELoss())], ids=["l1", "rle"])
+def test_a_gradient_reaches_every_parameter(sigma: bool, loss: L1Loss | RLELoss) -> None:
+    # Anchors small enough that all levels read something of so small a picture.
+    model = model_of(sigma, scale=4.0)
+    model.learn(batch_of(people(standing(30, 34, 50)), people(standing(20, 30, 40))), loss).total.backward()
+    idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not idle
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in loss.parameters())
+
+
+def test_the_losses_have_names() -> None:
+    lesson = model_of().learn(batch_of(people(standing(30, 34, 50)), people()), RLELoss())
+    each = {"classification", "keypoints", "boxes"}
+    assert set(lesson.losses) == each | {f"{name}_2" for name in each} | {"maps", "offsets"}
+    assert set(lesson.figures) == {"error_px"}
+    assert float(lesson.figures["error_px"]) > 0
+
+
+HALF = people(standing(0, 30, 50))  # cut in half by the left edge
+EDGE = ScenePeople(  # a box at the border, of no width; one labelled joint
+    torch.tensor([[63.0, 10.0, 63.0, 30.0]]),
+    torch.full((1, K, 2), 63.0),
+    torch.eye(K)[:1],
+    torch.ones(1),
+    torch.zeros(0, 4),
+)
+UNLABELLED = ScenePeople(
+    torch.tensor([[5.0, 5.0, 40.0, 60.0]]), torch.zeros(1, K, 2), torch.zeros(1, K), torch.ones(1), torch.zeros(0, 4)
+)
+CROWD = people(*(standing(3.0 + i, 20 + 0.4 * i, 5 + 0.5 * i) for i in range(60)), ignored=((0.0, 0.0, 63.0, 63.0),))
+
+
+@pytest.mark.parametrize(
+    "scene", [people(), CROWD, HALF, EDGE, UNLABELLED], ids=["nobody", "crowd", "half", "edge", "unlabelled"]
+)
+@pytest.mark.parametrize("sigma", [False, True], ids=["l1", "rle"])
+def test_losses_and_gradients_are_finite_whoever_is_there(scene: ScenePeople, sigma: bool) -> None:
+    model, loss = model_of(sigma), RLELoss() if sigma else L1Loss()
+    lesson = model.learn(batch_of(scene), loss)
+    lesson.total.backward()
+    assert all(value.isfinite() for value in (*lesson.losses.values(), *lesson.figures.values()))
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def targets_of(model: PointSetAnchors, batch: SceneBatch, stage: int = 0) -> tuple[Targets, Tensor, Tensor]:
+    levels = model.trunk(model.inputs(batch.images, batch.sizes))
+    grid, poses, _ = list(model.tell(levels))[stage]
+    return model._targets(batch, grid, poses, model.options.thresholds[stage]), poses, grid.scale
+
+
+def test_what_positive_anchors_learn_leads_to_their_person() -> None:
+    model = model_of()
+    scene = people(standing(30, 34, 110), standing(50, 20, 60))
+    scene.weight[1, :3] = 0
+    targets, poses, scale = targets_of(model, batch_of(people(), scene))
+    image, row = targets.row
+    assert set(image.tolist()) == {1}
+    assert 18 <= len(row) < 64 + 16 + 4  # nine for each at least, not all
+    reached = poses[image, row] + targets.joints * scale[row, None, None]
+    for place, weight in zip(reached, targets.weight, strict=True):
+        whose = int(weight[0] == 0)  # the second one has no nose
+        there = weight > 0
+        assert torch.allclose(place[there], scene.keypoints[whose][there], atol=1e-3)
+
+
+def test_ignored_regions_and_people_without_joints_teach_nothing() -> None:
+    model = model_of()
+    box = (0.0, 0.0, 30.0, 63.0)
+    for scene in (people(ignored=(box,)), replace_boxes(UNLABELLED, box)):
+        targets, _, _ = targets_of(model, batch_of(scene))
+        assert len(targets.row[0]) == 0
+        of_finest = targets.state[0, :64].view(8, 8)
+        assert (of_finest[:, :4] == 0).all()  # cells at 0, 8, 16 and 24
+        assert (of_finest[:, 4:] == -1).all()
+
+
+def replace_boxes(scene: ScenePeople, box: tuple[float, ...]) -> ScenePeople:
+    return ScenePeople(torch.tensor([box]), scene.keypoints, scene.weight, scene.area, scene.ignored)
+
+
+def test_anchors_beyond_a_picture_take_no_part() -> None:
+    model = model_of()
+    batch = batch_of(people(standing(20, 34, 110)))
+    batch.sizes[0] = torch.tensor([64, 40])
+    targets, _, _ = targets_of(model, batch)
+    assert (targets.state[0, :64].view(8, 8)[:, 5:] == 0).all()
+    assert (targets.state[0, :64].view(8, 8)[:, :5] != 0).any()
+    assert all(column % 8 < 5 for column in targets.row[1].tolist() if column < 64)
+
+
+def test_the_second_stage_begins_where_the_first_one_led() -> None:
+    model = model_of()
+    batch = batch_of(people(standing(30, 34, 60)))
+    levels = model.trunk(model.inputs(batch.images, batch.sizes))
+    (grid, first, told), (_, second, _) = model.tell(levels)
+    assert torch.equal(first[0], grid.poses)
+    assert torch.allclose(second, first + told.poses[..., :2] * grid.scale[:, None, None])
+    assert not second.requires_grad
+
+
+def test_the_loss_counts_a_sum_over_joints_for_each_positive_anchor() -> None:
+    scene = people(standing(30, 34, 110))
+    scene.weight[0, 4:] = 0  # four joints
+    losses = []
+    for weight in (10.0, None):
+        model = model_of(sigma=False, pose_weight=weight)
+        batch = batch_of(scene)
+        levels = model.trunk(model.inputs(batch.images, batch.sizes))
+        grid, poses, told = next(model.tell(levels))
+        targets = model._targets(batch, grid, poses, (0.5, 0.4))
+        value = model._stage_losses(told, targets, L1Loss())["keypoints"]
+        apart = (told.poses[targets.row] - targets.joints).abs()[:, :4].sum()
+        assert float(value.detach()) == pytest.approx(10 * float(apart.detach()) / len(targets.weight), rel=1e-4)
+        losses.append(float(value.detach()))
+    assert losses[0] == losses[1]  # 10 is what L1 has
+
+
+def test_the_anchors_are_the_mean_pose_of_the_training_data() -> None:
+    model = model_of()
+    wide = standing(0, 0, 50) * torch.tensor([3.0, 1.0])
+    shown = [Sample(np.zeros((9, 9, 3), np.uint8), np.ones(4), wide.double().numpy(), np.full(K, 2), 1.0, 1, 1)]
+    picture = Picture(shown[0].image, 1, tuple(shown))
+    before = model.template.clone()
+    model.prepare([picture])
+    assert not torch.allclose(model.template, before, atol=0.05)
+    extent = model.template.amax(dim=0) - model.template.amin(dim=0)
+    assert float(extent.norm()) == pytest.approx(1, abs=0.1)
+    again = model_of()
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.template, model.template)
+    model.prepare([Picture(shown[0].image, 1, ())])  # nobody: as it was
+    assert torch.equal(again.template, model.template)
+
+
+# --- Finding -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sigma", [False, True], ids=["l1", "rle"])
+@pytest.mark.parametrize("changes", [{}, {"snap": False}, {"maps_weight": 0.0}], ids=["snap", "plain", "without maps"])
+def test_an_untrained_model_gives_well_formed_results(sigma: bool, changes: dict[str, object]) -> None:
+    model = model_of(sigma, **changes).eval()
+    batch = batch_of(people(), people(), size=(96, 64))
+    batch.sizes[1] = torch.tensor([50, 64])
+    found = model.detect(batch.images, batch.sizes)
+    assert all(0 < len(one) <= 100 for one in found)
+    check(found[:1], (96, 64))
+    check(found[1:], (50, 64))
+    assert (found[0].positions is None) == bool(changes)
+    confidence = found[0].prediction.confidence
+    assert ((confidence > 0) & (confidence < 1)).all() if sigma else (confidence == 1).all()
+
+
+def test_where_nobody_is_likely_nobody_is_found() -> None:
+    found = model_of(least_score=0.5).eval().detect(*picture())
+    check(found, (64, 64))
+    assert len(found[0]) == 0
+
+
+def picture(size: tuple[int, int] = (64, 64)) -> tuple[Tensor, Tensor]:
+    batch = batch_of(people(), size=size)
+    return batch.images, batch.sizes
+
+
+class Oracle(PointSetAnchors):
+    """Finds what it is told of, whatever the picture shows."""
+
+    wanted: list[tuple[Tensor, Tensor]]
+
+    def tell(self, levels):
+        for grid, poses, told in super().tell(levels):
+            logits, deltas = torch.full_like(told.logits, -20.0), told.poses.clone()
+            for row, (pose, logit) in enumerate(self.wanted):
+                logits[:, row] = logit
+                deltas[:, row, :, :2] = (pose - poses[:, row]) / grid.scale[row]
+            yield grid, poses, Told(logits, deltas, torch.zeros_like(told.boxes))
+
+
+def oracle(*wanted: tuple[Tensor, float], **changes: object) -> Oracle:
+    torch.manual_seed(0)
+    options = replace(SMALL, maps_weight=0.0, **changes)
+    model = Oracle(create_backbone("resnet18", (64, 64)), COCO, True, options, short=64, longest=128)
+    model.wanted = [(pose, torch.tensor(logit)) for pose, logit in wanted]
+    return model.eval()
+
+
+def test_what_the_last_stage_tells_is_decoded() -> None:
+    one, other = standing(20, 30, 40), standing(45, 34, 55)
+    found = oracle((one, 1.0), (other, 2.0)).detect(*picture())[0]
+    assert found.box_scores.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 1 / (1 + math.exp(-1))])
+    assert torch.allclose(found.keypoints(), torch.stack([other, one]), atol=1e-3)
+    # Half a unit of the anchor's at a logit of about 0: the finest level's unit is 128 pixels.
+    assert torch.allclose(found.prediction.sigma, torch.full((2, K, 2), 0.5), atol=0.1)
+    assert torch.allclose(found.to_input[:, 0, 0], torch.tensor(128.0))
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000), nms=st.floats(0.05, 0.95))
+def test_people_found_twice_are_taken_out_as_by_a_naive_loop(seed: int, nms: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    poses = [standing(20 + 12 * float(u), 30 + 6 * float(v), 40) for u, v in torch.rand(12, 2, generator=generator)]
+    logits = (4 * torch.rand(12, generator=generator) - 1).tolist()
+    found = oracle_of(poses, logits, nms).detect(*picture())[0]
+
+    def alike(a: Tensor, b: Tensor) -> float:
+        areas = [float((p.amax(dim=0) - p.amin(dim=0)).prod()) for p in (a, b)]
+        squared = (a - b).square().sum(dim=1)
+        variance = (2 * torch.tensor(COCO.sigmas)) ** 2
+        return float(torch.exp(-squared / (2 * variance * sum(areas) / 2)).mean())
+
+    kept: list[int] = []
+    for row in sorted(range(12), key=lambda i: -logits[i]):
+        if all(alike(poses[row], poses[better]) <= nms for better in kept):
+            kept.append(row)
+    assert len(found) == len(kept)
+    assert torch.allclose(found.keypoints(), torch.stack([poses[row] for row in kept]), atol=1e-2)
+
+
+def oracle_of(poses: list[Tensor], logits: list[float], nms: float) -> Oracle:
+    """One network for all examples: making it is slow."""
+    if not hasattr(oracle_of, "kept"):
+        oracle_of.kept = oracle()  # type: ignore[attr-defined]
+    model: Oracle = oracle_of.kept  # type: ignore[attr-defined]
+    model.wanted = [(pose, torch.tensor(logit)) for pose, logit in zip(poses, logits, strict=True)]
+    model.options = replace(model.options, nms=nms)
+    return model
+
+
+def test_no_more_are_considered_or_found_than_said() -> None:
+    many = [(standing(4.0 * i, 3.0 * i, 20), 3.0 - 0.1 * i) for i in range(12)]
+    assert len(oracle(*many).detect(*picture())[0]) == 12
+    for changes in ({"most": 5}, {"candidates": 5}):
+        found = oracle(*many, **changes).detect(*picture())[0]
+        assert torch.allclose(found.keypoints(), torch.stack([pose for pose, _ in many[:5]]), atol=1e-2)
+
+
+def test_what_is_found_at_other_scales_is_brought_back() -> None:
+    # In an input twice as large the same person is twice as large; corners of pixels stay corners.
+    one = standing(20, 30, 40)
+    twice = 2 * (one + 0.5) - 0.5
+    model = oracle((twice, 1.0), scales=(2.0,))
+    found = model.detect(*picture())[0]
+    assert torch.allclose(found.keypoints(), one[None], atol=1e-3)
+    plain = oracle((twice, 1.0)).detect(*picture())[0]
+    assert torch.allclose(found.to_input[:, :, :2], plain.to_input[:, :, :2] / 2)
+    both = oracle((one, 1.0), scales=(1.0, 2.0)).detect(*picture())[0]
+    assert len(both) == 2  # half as large, and elsewhere, the second time
+    check([both], (64, 64))
+
+
+def test_several_scales_of_an_untrained_model_are_well_formed() -> None:
+    model = model_of(scales=(0.7, 1.0, 1.5)).eval()
+    check(model.detect(*picture((64, 96))), (64, 96))
+
+
+# --- Around it -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"channels": 0},
+        {"thresholds": ()},
+        {"thresholds": ((0.4, 0.5),)},
+        {"thresholds": ((1.4, 0.5),)},
+        {"forced": -1},
+        {"scales": ()},
+        {"scales": (0.0,)},
+        {"nms": 1.5},
+        {"maps_weight": -1.0},
+    ],
+)
+def test_options_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        replace(PointSetOptions(), **wrong)
+
+
+def test_options_are_plain_values_and_back() -> None:
+    import json
+
+    model = model_of(scales=(0.5, 1.0), pose_weight=2.0)
+    config = json.loads(json.dumps(model.config()))
+    assert PointSetOptions.from_dict(config["options"]) == model.options
+    assert config["kind"] == "point_set"
+    assert config["backbone"] == "resnet18"
+    assert PointSetOptions.from_dict({}) == PointSetOptions()
+
+
+def test_any_skeleton_will_do() -> None:
+    torch.manual_seed(0)
+    face = Skeleton("face", tuple(f"point_{i}" for i in range(4)))
+    model = PointSetAnchors(create_backbone("resnet18", (64, 64)), face, True, SMALL, short=64, longest=128)
+    found = model.eval().detect(*picture())[0]
+    assert found.keypoints().shape[1:] == (4, 2)
+
+
+def test_the_published_network_reads_256_channels_at_nine_points_in_two_stages() -> None:
+    # Worked out by hand: of a stage 3 towers of 4 convolutions with group normalisation, 3 layers that read at
+    # 9 points, and last layers of 1, 4 K and 4 numbers.
+    conv, norm = 256 * 256 * 9, 2 * 256
+    stage = 3 * (4 * (conv + norm) + conv + norm) + sum(257 * n for n in (1, 4 * K, 4))
+    model = PointSetAnchors(create_backbone("resnet18", (64, 64)), COCO)
+    assert [sum(p.numel() for p in part.parameters()) for part in model.stages] == [stage, stage]
+    of_maps = sum(p.numel() for p in model.peaks.parameters()) if model.peaks else 0
+    deconv = 256 * 256 * 16
+    assert of_maps == 2 * (conv + deconv + 2 * norm) + 257 * 3 * K
+
+
+def test_predictions_fold_the_learned_mean_in() -> None:
+    model = oracle((standing(20, 30, 40), 1.0))
+    model.law_mean.copy_(torch.tensor([0.5, 0.0]))
+    batch = batch_of(people())
+    found = model.predict(batch)[0]
+    claim: Prediction = found.prediction
+    assert torch.allclose(
+        found.keypoints()[0, :, 0], standing(20, 30, 40)[:, 0] + 0.5 * 128 * claim.sigma[0, :, 0], atol=1e-2
+    )

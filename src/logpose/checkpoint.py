@@ -19,6 +19,7 @@ from torch import nn
 
 from logpose.flows import RealNVP
 from logpose.losses import (
+    FactorsRLELoss,
     Gaussian,
     HeatmapLoss,
     L1Loss,
@@ -28,10 +29,12 @@ from logpose.losses import (
     MixedRLELoss,
     PoseLoss,
     RLELoss,
+    RowsLoss,
     UnscaledRLELoss,
     WithHeatmaps,
 )
 from logpose.models import (
+    BoundaryModel,
     HeatmapModel,
     IntegralModel,
     KeypointModel,
@@ -58,10 +61,18 @@ AUXILIARY = "auxiliary_head."
 FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
 
 
+def _whole_or_none(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
 KINDS: dict[str, tuple[Callable[..., KeypointModel], dict[str, Callable[[Any], Any]]]] = {
     "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
     "heatmap": (HeatmapModel, {}),
     "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict}),
+    "boundary": (
+        BoundaryModel,
+        {"head": str, "predicts_sigma": bool, "channels": int, "depth": int, "cells": int, "shown": _whole_or_none},
+    ),
     "integral": (IntegralModel, {"dim": int, "predicts_sigma": bool, "normalisation": str, "depth": int}),
 }
 """Of each kind of model, its class and what its `config` tells of its own."""
@@ -81,6 +92,8 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Key
     if config["kind"] == "lifting":
         return LiftingModel(skeleton=skeleton, **settings)
     size = (int(config["size"][0]), int(config["size"][1]))
+    if config["kind"] == "boundary":
+        return BoundaryModel(skeleton, size, **settings)
     if backbone is None:
         if config["backbone"] is None:
             raise InputError("the model has a backbone of its author's own; pass it to load_model(path, backbone=…)")
@@ -100,6 +113,8 @@ def build_loss(config: dict[str, Any]) -> PoseLoss | None:
         return FIXED[kind](**settings)
     if kind == HeatmapLoss.__name__:
         return HeatmapLoss(**settings)
+    if kind in (FactorsRLELoss.__name__, RowsLoss.__name__):
+        return FactorsRLELoss(**settings) if kind == FactorsRLELoss.__name__ else RowsLoss(**settings)
     if kind == WithHeatmaps.__name__:
         inner = build_loss(settings.pop("loss"))
         return None if inner is None or inner.density is None else WithHeatmaps(inner.density, **settings)
@@ -179,7 +194,8 @@ def load_of_crops(path: Path | str, backbone: Backbone | None = None) -> tuple[P
     """
     model, density = load(path, backbone)
     if not isinstance(model, PoseModel):
-        raise InputError(f"{path}: lifts keypoints into space, it does not look at pictures")
+        does = "finds boundaries in B-scans" if isinstance(model, BoundaryModel) else "lifts keypoints into space"
+        raise InputError(f"{path}: {does}, it does not look at pictures of people")
     return model, density
 
 

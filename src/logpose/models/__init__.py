@@ -1,6 +1,7 @@
 """Networks that say where joints are; none of them knows a loss."""
 
 from logpose.models.backbones import create_backbone, load_backbone_weights
+from logpose.models.boundary import BoundaryModel
 from logpose.models.heatmap import HeatmapModel, IntegralModel
 from logpose.models.hrnet import HRNet
 from logpose.models.lifting import LiftingModel
@@ -9,6 +10,7 @@ from logpose.models.regression import RegressionModel
 from logpose.models.resnet import ResNet
 
 __all__ = [
+    "BoundaryModel",
     "HRNet",
     "HeatmapModel",
     "IntegralModel",

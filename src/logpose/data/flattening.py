@@ -1,8 +1,8 @@
 """Where the retina is in a B-scan, from the picture alone, and the crop in which it lies flat.
 
-A *B-scan* is a picture of the retina in section: rows are depths, columns places along a line. Its eight boundaries run
-from left to right; *flattening* moves every column up or down so that the lowest of them, Bruch's membrane, comes to lie
-on one row. A whole number of rows each, so nothing is interpolated and the way back is exact.
+A *B-scan* is a picture of the retina in section: rows are depths, columns places along a line. Its eight boundaries
+run from left to right; *flattening* moves every column up or down so that the lowest of them, Bruch's membrane, comes
+to lie on one row. A whole number of rows each, so nothing is interpolated and the way back is exact.
 """
 
 from __future__ import annotations
@@ -62,11 +62,13 @@ class Flattening:
 
     def to_crop(self, rows: Float[np.ndarray, "D W"]) -> Float[np.ndarray, "D W"]:
         """Crop coordinates of rows of the scan."""
-        return ((rows - self.top + 0.5) / self.scale - 0.5) / self.rows - 0.5
+        places: Float[np.ndarray, "D W"] = ((rows - self.top + 0.5) / self.scale - 0.5) / self.rows - 0.5
+        return places
 
     def to_scan(self, places: Float[np.ndarray, "D W"]) -> Float[np.ndarray, "D W"]:
         """Rows of the scan of crop coordinates."""
-        return ((places + 0.5) * self.rows + 0.5) * self.scale - 0.5 + self.top
+        rows: Float[np.ndarray, "D W"] = ((places + 0.5) * self.rows + 0.5) * self.scale - 0.5 + self.top
+        return rows
 
     def varied(self, shift: int, factor: float) -> Flattening:
         """The same with the retina `shift` rows of the scan lower, and `factor` times as large, about the membrane."""
@@ -118,8 +120,8 @@ def find_retina(image: UInt8[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "W"]
     """
     height, width = image.shape
     stripes = max(2, width // STRIPE)
-    small = cv2.resize(_without_flat(image), (stripes, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.GaussianBlur(small, (0, 0), sigmaX=2.0, sigmaY=BLUR)
+    narrow = cv2.resize(_without_drawn(image), (stripes, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.GaussianBlur(narrow, (0, 0), sigmaX=2.0, sigmaY=BLUR)
     reach = 8
     # Mean of some rows below, minus mean of as many above.
     total = np.cumsum(np.pad(small, ((reach, reach), (0, 0)), mode="edge"), axis=0)
@@ -139,7 +141,7 @@ def find_retina(image: UInt8[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "W"]
     return edge, _smooth(course)
 
 
-def _without_flat(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+def _without_drawn(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     """The picture without what has no speckle and is not black: bars and boxes that the device's screen drew in."""
     square = np.ones((5, 5), np.uint8)
     even = (cv2.dilate(image, square) - cv2.erode(image, square) <= EVEN) & (image > EVEN)

@@ -1,12 +1,12 @@
 """Labelled B-scans from files: the Duke DME layout in `.mat`, or pictures with a CSV file of boundaries each.
 
-`.mat` (version 7 or older; Chiu et al. 2015): `images` (H, W, n) with values 0 to 255, `manualLayers1` and `manualLayers2`
-(8, W, n), the rows that two graders marked, counted from 1, NaN where they marked none. B-scans without a label are left
-out. `um_per_px`, where there is one, is the height of a pixel in micrometres. A file is a subject.
+`.mat` (version 7 or older; Chiu et al. 2015): `images` (H, W, n) with values 0 to 255, `manualLayers1` and
+`manualLayers2` (8, W, n), the rows that two graders marked, counted from 1, NaN where they marked none. B-scans without
+a label are left out. `um_per_px`, where there is one, is the height of a pixel in micrometres. A file is a subject.
 
-Pictures: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` with the boundaries from the top down, a column for each
-under a heading with its name, and a line for each column of the picture; or, without headings, a line for each boundary.
-Rows are counted from 0 there; an empty cell or `nan` is no label. A picture is a subject.
+Pictures: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` with the boundaries from the top down, a column for
+each under a heading with its name, and a line for each column of the picture; or, without headings, a line for each
+boundary. Rows are counted from 0 there; an empty cell or `nan` is no label. A picture is a subject.
 """
 
 from __future__ import annotations
@@ -210,7 +210,8 @@ def matlab_scans(file: Path) -> UInt8[np.ndarray, "H W N"]:
         raise InputError(f"{file}: images must have values from 0 to 255")
     if images.max() <= 1:
         raise InputError(f"{file}: images have values from 0 to 1; they must have them from 0 to 255")
-    return np.rint(images).astype(np.uint8)
+    pixels: UInt8[np.ndarray, "H W N"] = np.rint(images).astype(np.uint8)
+    return pixels
 
 
 def _whole(file: Path, name: str) -> np.ndarray:

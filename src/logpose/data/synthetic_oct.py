@@ -1,8 +1,8 @@
 """B-scans drawn from nothing: boundaries that are known, and labels whose noise is of a known law.
 
-Seven layers lie on Bruch's membrane, each of a brightness of its own, thinner where the fovea is. Light comes from above:
-vessels throw shadows. Some retinas are swollen by a dark cyst. Over all lies speckle, as it does over everything that is
-seen by coherent light: the brightness is multiplied by a gamma-distributed number.
+Seven layers lie on Bruch's membrane, each of a brightness of its own, thinner where the fovea is. Light comes from
+above: vessels throw shadows. Some retinas are swollen by a dark cyst. Over all lies speckle, as it does over everything
+that is seen by coherent light: the brightness is multiplied by a gamma-distributed number.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from logpose.data.scans import RETINA, DrawnScan
 from logpose.structures import InputError
@@ -126,7 +126,7 @@ class SyntheticScans:
         shadow: Float[np.ndarray, "W"],
         cyst: Float[np.ndarray, "W"] | None,
         unit: float,
-    ) -> np.ndarray:
+    ) -> UInt8[np.ndarray, "H W"]:
         """The picture of such layers."""
         height, width = self.size
         y = np.arange(height)[:, None]
@@ -143,7 +143,8 @@ class SyntheticScans:
         bright = np.maximum(bright, 0.02) * rng.uniform(0.7, 1.1)
         speckle = rng.gamma(LOOKS, 1 / LOOKS, size=bright.shape)
         seen = cv2.GaussianBlur(np.sqrt(bright * speckle), (0, 0), 0.6)  # what is shown is compressed
-        return np.clip(200 * seen, 0, 254).astype(np.uint8)
+        picture: UInt8[np.ndarray, "H W"] = np.clip(200 * seen, 0, 254).astype(np.uint8)
+        return picture
 
     def _gaps(self, rng: np.random.Generator, width: int) -> np.ndarray:
         """Columns that nobody labelled."""

@@ -1,8 +1,8 @@
 """A learned density on the line: a mixture of Gaussians.
 
-In one dimension every density is that of a flow: z = Phi^-1(F(x)), with F its distribution function, is Gaussian. So what
-a flow's layers do in more dimensions, where no such formula is at hand, a mixture does on the line: its log-density is
-exact, it can be drawn from, and with enough components it comes as near to any density as is wanted.
+In one dimension every density is that of a flow: z = Phi^-1(F(x)), with F its distribution function, is Gaussian. So
+what a flow's layers do in more dimensions, where no such formula is at hand, a mixture does on the line: its
+log-density is exact, it can be drawn from, and with enough components it comes as near to any density as is wanted.
 """
 
 from __future__ import annotations
@@ -55,10 +55,8 @@ class GaussianMixture(nn.Module):
     @torch.no_grad()
     def sample(self, count: int) -> Float[Tensor, "N 1"]:
         """`count` independent draws."""
-        which = (
-            torch.multinomial(self.logits.softmax(dim=0), count, replacement=True)
-            if count
-            else self.mean.new_empty(0, dtype=torch.long)
-        )
+        if not count:
+            return self.mean.new_empty(0, 1)
+        which = torch.multinomial(self.logits.softmax(dim=0), count, replacement=True)
         noise = torch.randn(count, device=self.mean.device, dtype=self.mean.dtype)
         return (self.mean[which] + noise * self.log_scale.exp()[which])[:, None]

@@ -21,8 +21,8 @@ __all__ = ["BoundaryHead", "BoundaryModel", "ResidualUNet", "ordered"]
 
 BoundaryHead = Literal["column", "full", "rows"]
 """column: features pooled over rows, and a linear layer shared by all columns (the paper's); full: features pooled over
-everything, and a linear layer to all columns at once, as "a fully-connected layer" may also be read; rows: a softmax over
-the rows of each column, and its mean (He et al. 2019)."""
+everything, and a linear layer to all columns at once, as "a fully-connected layer" may also be read; rows: a softmax
+over the rows of each column, and its mean (He et al. 2019)."""
 
 
 def ordered(rows: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
@@ -118,20 +118,16 @@ class BoundaryModel(KeypointModel):
         self.gives = "rows" if head == "rows" and not predicts_sigma else "places"
         self.trunk = ResidualUNet(channels, depth)
         parts = 2 if predicts_sigma else 1
-        if head == "full":
-            self.output: nn.Module = nn.Linear(channels, parts * self.dim * size[1])
+        outputs = {"column": parts * self.dim, "full": parts * self.dim * size[1], "rows": (parts - 1) * self.dim}[head]
+        self.output = nn.Linear(channels if head == "full" else cells * channels, outputs) if outputs else None
+        if self.output is not None:
             small_start(self.output)
-        else:
-            outputs = parts * self.dim if head == "column" else (parts - 1) * self.dim
-            self.output = nn.Linear(cells * channels, outputs) if outputs else nn.Identity()
-            if outputs:
-                small_start(self.output)
         self.choice = nn.Conv2d(channels, self.dim, 1) if head == "rows" else nn.Identity()
         self.register_buffer("law_bands", torch.full((len(LEVELS), self.dim), float("nan")))
 
     @property
     def law(self) -> ErrorLaw:
-        """The density of standardised errors that the model was trained with, summarised, with each boundary's bands."""
+        """The density of standardised errors that the model was trained with, summarised, each boundary's bands too."""
         return ErrorLaw(self.law_mean, self.law_std, self.law_radius, self.law_bands)
 
     @torch.no_grad()
@@ -145,10 +141,11 @@ class BoundaryModel(KeypointModel):
         pixels = images.float() / 255 if images.dtype == torch.uint8 else images
         features = self.trunk(pixels)
         maps = None
-        if self.head == "full":
+        found = None
+        if self.output is not None and self.head == "full":
             found = self.output(features.mean(dim=(2, 3))).view(len(images), self.size[1], -1)
-        else:
-            found = self.output(self._pooled(features)) if self.predicts_sigma or self.head == "column" else None
+        elif self.output is not None:
+            found = self.output(self._pooled(features))
         if self.head == "rows":
             maps = self.choice(features).permute(0, 3, 1, 2).float()  # (B, columns, boundaries, rows)
             rows = torch.arange(self.size[0], device=maps.device, dtype=maps.dtype) / self.size[0] - 0.5
@@ -165,8 +162,10 @@ class BoundaryModel(KeypointModel):
 
     def _pooled(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B W F"]:
         """The features of each column: means over `cells` parts of its rows."""
-        parts = features.unflatten(2, (self.cells, -1)).mean(dim=3)
-        return parts.flatten(1, 2).transpose(1, 2)
+        batch, channels, _, width = features.shape
+        parts = features.reshape(batch, channels, self.cells, -1, width).mean(dim=3)
+        pooled: Tensor = parts.flatten(1, 2).transpose(1, 2)
+        return pooled
 
     @property
     def sees(self) -> str:
@@ -182,7 +181,7 @@ class BoundaryModel(KeypointModel):
         return inputs.flip(-1)
 
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
-        """The mean of a prediction and of that on mirrored windows, brought back: columns change places, no boundary."""
+        """The mean of a prediction and of that on mirrored windows, brought back: columns change places."""
         straight, back = prediction.folded(), mirrored.folded()
         straight.mu = ordered((straight.mu + back.mu.flip(1)) / 2)
         straight.sigma = (straight.sigma + back.sigma.flip(1)) / 2

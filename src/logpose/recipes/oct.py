@@ -49,8 +49,7 @@ def scans_of_file(recipe: OctRecipe, part: str) -> LabelledScans:
     if recipe.data is None:
         raise InputError("this recipe learns from B-scans: say which with --data FILE_OR_FOLDER")
     if recipe.val_data is not None:
-        scans = open_scans(recipe.data if part == "train" else recipe.val_data, recipe.grader, recipe.um_per_px)
-        return scans
+        return open_scans(recipe.data if part == "train" else recipe.val_data, recipe.grader, recipe.um_per_px)
     scans = open_scans(recipe.data, recipe.grader, recipe.um_per_px)
     return chosen(scans, part, recipe.train_subjects, recipe.val_subjects, recipe.folds, recipe.fold, recipe.fold_seed)
 

@@ -89,9 +89,8 @@ def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> L
     names = read[0][1]
     for (_, table), (_, other) in zip(pairs, read, strict=True):
         if other != names:
-            raise InputError(
-                f"{table}: boundaries {', '.join(other)}, and those of {pairs[0][1]} are {', '.join(names)}"
-            )
+            first = f"those of {pairs[0][1].name} are {', '.join(names)}"
+            raise InputError(f"{table}: its boundaries are {', '.join(other)}, {first}")
     labelled = tuple(scan for scan, _ in read if np.isfinite(scan.rows).any())
     if not labelled:
         raise InputError(f"{path}: no boundary is labelled in any CSV file")
@@ -208,7 +207,7 @@ def matlab_scans(file: Path) -> UInt8[np.ndarray, "H W N"]:
         raise InputError(f"{file}: images must be height × width × number, not {'×'.join(map(str, images.shape))}")
     if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 255):
         raise InputError(f"{file}: images must have values from 0 to 255")
-    if images.max() <= 1:
+    if 0 < images.max() <= 1:
         raise InputError(f"{file}: images have values from 0 to 1; they must have them from 0 to 255")
     pixels: UInt8[np.ndarray, "H W N"] = np.rint(images).astype(np.uint8)
     return pixels

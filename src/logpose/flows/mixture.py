@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 __all__ = ["GaussianMixture"]
 
-SPREAD = 1.5  # how far from 0 the outermost components begin
+SPREAD = 0.8  # how far from 0 the outermost components begin
 
 
 class GaussianMixture(nn.Module):

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from logpose.models.lifting import exactly
 from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, small_start
 from logpose.skeletons import Skeleton
 from logpose.structures import LEVELS, ErrorLaw, InputError, Prediction
@@ -96,7 +97,7 @@ class BoundaryModel(KeypointModel):
         self,
         skeleton: Skeleton,
         size: tuple[int, int] = (224, 768),
-        head: BoundaryHead = "column",
+        head: str = "column",
         predicts_sigma: bool = True,
         channels: int = 64,
         depth: int = 4,
@@ -143,21 +144,21 @@ class BoundaryModel(KeypointModel):
         maps = None
         found = None
         if self.output is not None and self.head == "full":
-            found = self.output(features.mean(dim=(2, 3))).view(len(images), self.size[1], -1)
+            found = exactly(self.output, features.float().mean(dim=(2, 3))).view(len(images), self.size[1], -1)
         elif self.output is not None:
-            found = self.output(self._pooled(features))
+            found = exactly(self.output, self._pooled(features.float()))
         if self.head == "rows":
-            maps = self.choice(features).permute(0, 3, 1, 2).float()  # (B, columns, boundaries, rows)
+            maps = exactly(self.choice, features).permute(0, 3, 1, 2)  # (B, columns, boundaries, rows)
             rows = torch.arange(self.size[0], device=maps.device, dtype=maps.dtype) / self.size[0] - 0.5
-            mu, spread = ordered(maps.softmax(dim=-1) @ rows), found
+            mu, spread = ordered((maps.softmax(dim=-1) * rows).sum(dim=-1)), found
         else:
             assert found is not None
-            mu, spread = (found[..., : self.dim].float(), found[..., self.dim :])
+            mu, spread = found[..., : self.dim], found[..., self.dim :]
             mu = mu if self.training else ordered(mu)
         if not self.predicts_sigma or spread is None:
             sigma = torch.ones_like(mu)
             return Prediction(mu, sigma, sigma.mean(dim=-1), self.law, maps)
-        sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * spread.float().sigmoid()
+        sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * spread.sigmoid()
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
 
     def _pooled(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B W F"]:

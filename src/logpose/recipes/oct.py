@@ -168,6 +168,15 @@ class OctRecipe(TrainingRecipe):
             processes=processes,
         )  # fmt: skip
 
+    def check_watch(self, val: Scans, loss: PoseLoss) -> None:
+        """As of any recipe; and the loss must be of as many dimensions as there are boundaries."""
+        super().check_watch(val, loss)
+        if loss.density is not None and loss.density.dim != len(val.skeleton):
+            raise InputError(
+                f"the data have {len(val.skeleton)} boundaries, and the recipe's loss is of {loss.density.dim}: write "
+                f"a recipe of your own with a loss of dim={len(val.skeleton)} (docs/tutorial.md)"
+            )
+
     def evaluation(self, data: Scans, model: BoundaryModel, loss: LikelihoodLoss | None) -> BoundaryEvaluation:
         """Distances of boundaries from their labels."""
         return BoundaryEvaluation(data, model, loss, self.columns)

@@ -269,8 +269,8 @@ def _segment(given: Namespace, model: BoundaryModel) -> None:
     refuse_flags(given, OF_KEYPOINTS, f"about files of keypoints, and {finds}")
     files = [file for path in dict.fromkeys(given.inputs) for file in _scan_files(path)]
     for file in files:
-        if file.suffix.lower() != ".mat" and (fault := check_image(file)):
-            raise InputError(f"{file}: {fault}")
+        for _ in open_images(file):  # what is wrong with one is told before the first result is written
+            pass
     segmenter = Segmenter(model, device_named(given.device), given.flip_test, given.batch_size or 8)
     found: list[tuple[Path, str, Boundaries]] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:

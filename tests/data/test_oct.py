@@ -91,7 +91,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no picture with a CSV file of its boundaries beside it"):
         open_scans(tmp_path / "empty")
     (tmp_path / "c.txt").write_text("x")
-    with pytest.raises(InputError, match="not a .mat file, nor a folder"):
+    with pytest.raises(InputError, match=r"not a \.mat file, nor a folder"):
         open_scans(tmp_path / "c.txt")
     savemat(tmp_path / "d.mat", {"images": np.zeros((20, 20, 1))})
     with pytest.raises(InputError, match=r"d\.mat: has no variable 'manualLayers1'"):

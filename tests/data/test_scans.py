@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -47,7 +49,7 @@ def test_windows_cover_a_scan_and_overlap_by_half(width: int, columns: int) -> N
     assert covered >= set(range(width))
     assert found[0] == 0
     assert found[-1] == max(0, width - columns)
-    assert all(b - a <= columns / 2 + 1 for a, b in zip(found[:-1], found[1:], strict=True))
+    assert all(b - a <= columns / 2 + 1 for a, b in pairwise(found))
 
 
 def test_every_label_comes_back_in_the_scan_s_own_rows() -> None:

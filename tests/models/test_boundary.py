@@ -155,3 +155,13 @@ def test_other_boundaries_than_eight() -> None:
     two = Skeleton("skin", ("top", "bottom"), flip_pairs=())
     model = BoundaryModel(two, SIZE, channels=4, depth=1, cells=2).eval()
     assert model(images()).mu.shape == (2, 16, 2)
+
+
+@pytest.mark.parametrize("head", ["column", "full", "rows"])
+def test_positions_are_fine_under_autocast_too(head: str) -> None:
+    """In half precision a row of 224 would come in steps of half a row and more."""
+    model = made(head).eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mu = model(images(8)).mu
+    assert mu.dtype == torch.float32
+    assert not torch.equal(mu, mu.bfloat16().float())

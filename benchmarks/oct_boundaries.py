@@ -18,19 +18,27 @@ of 112×64 show 224 rows of a scan (two rows become one) and 64 of its columns. 
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
+from logpose.data.flattening import blank_borders, find_retina
 from logpose.data.oct import open_scans
+from logpose.data.scans import Scan
 from logpose.losses import FactorsRLELoss, L1Loss, RLELoss, RowsLoss
-from logpose.recipes.oct import OctRecipe
+from logpose.metrics.boundaries import boundary_errors, mean_over_scans
+from logpose.recipes.oct import OctRecipe, scans_of_file
 from logpose.training import fit
-from tables import Runs
+from tables import Runs, cell
 
 FIGURES = Path(__file__).parent / "figures" / "oct_boundaries.json"
 SHOWN = ("error_px", "rmse_px", "p95_px", "nll", "band@0.9", "sigma_rank")
 D = 8
+NO_NETWORK = "mean of the labels"
 
 
 def budget(data: Path) -> OctRecipe:
@@ -67,6 +75,51 @@ SYSTEMS = {
 }
 
 
+def over_folds(runs: Runs) -> str:
+    """Of each system the mean over parts, and of that the mean and standard deviation over seeds with all parts."""
+    lines = ["| head, loss | seeds | parts | " + " | ".join(SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 3)]
+    keys = [re.fullmatch(r"(.*), fold (\d+)-(\d+)", key) for key in runs.figures]
+    found = [(m[1], int(m[2]), int(m[3])) for m in keys if m]
+    for name in dict.fromkeys(name for name, _, _ in found):
+        seeds = {seed: [f for n, f, s in found if (n, s) == (name, seed)] for n, _, seed in found if n == name}
+        most = max(map(len, seeds.values()))
+        whole = [seed for seed, parts in seeds.items() if len(parts) == most]
+        cells = []
+        for shown in SHOWN:
+            rows = [[runs.figures[f"{name}, fold {f}-{seed}"].get(shown) for f in seeds[seed]] for seed in whole]
+            cells.append(cell([sum(row) / len(row) for row in rows if None not in row]))
+        lines.append(f"| {name} | {len(whole)} | {most} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def mean_course(data: Path, fold: int) -> dict[str, float]:
+    """Figures of no network at all: where the labels of the other parts lie on average below the found membrane."""
+    recipe = replace(budget(data), fold=fold)
+    scans = {part: scans_of_file(recipe, part) for part in ("train", "val")}
+    from_membrane = {
+        part: [scan.rows - find_retina(blank_borders(scan.image))[1] for scan in found.scans]
+        for part, found in scans.items()
+    }
+    mean = mean_over_scans(from_membrane["train"])
+    said = [np.broadcast_to(mean[:, None], rows.shape) for rows in from_membrane["val"]]
+    names = scans["val"].skeleton.joints
+    return boundary_errors(said, from_membrane["val"], names, [None] * len(said))
+
+
+def repeatability(data: Path) -> str:
+    """How far labels of one picture are from each other, where it is in the data twice with different labels."""
+    by_picture: dict[bytes, list[Scan]] = {}
+    for scan in open_scans(data).scans:
+        by_picture.setdefault(scan.image.tobytes(), []).append(scan)
+    pairs = [(a, b) for same in by_picture.values() for a, b in pairwise(same)]
+    told = [f"{len(by_picture)} different pictures, {len(pairs)} of them twice"]
+    for a, b in pairs:
+        apart = abs(a.rows - b.rows)
+        if np.nanmax(apart) > 0:
+            told.append(f"labels of {a.name} and {b.name}: {np.nanmean(apart):.2f} px apart")
+    return "; ".join(told)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="a .mat file in the Duke layout, or a folder of them")
@@ -77,8 +130,10 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--epochs", type=int, default=None, help="instead of the budget's")
     given = parser.parse_args()
-    open_scans(given.data)  # what is wrong with the data is told before anything begins
+    print(repeatability(given.data))
     runs = Runs(given.figures, SHOWN)
+    for fold in given.folds:
+        runs.add(f"{NO_NETWORK}, fold {fold}", 0, lambda _, f=fold: mean_course(given.data, f))
     for seed in range(given.seeds):
         for fold in given.folds:
             for name in given.systems:
@@ -87,7 +142,7 @@ def main() -> None:
                 if given.epochs:
                     recipe = replace(recipe, epochs=given.epochs, validate_every=given.epochs)
                 runs.add(f"{name}, fold {fold}", seed, lambda folder, r=recipe: fit(r, given.out / folder).figures)
-    print(runs.table("head, loss, fold"))
+    print(over_folds(runs))
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ def test_the_height_of_a_pixel(tmp_path: Path) -> None:
         ({"manualLayers1": np.full((8, 70, 3), np.inf)}, "ILM is in row inf of 96"),
         ({"manualLayers1": np.full((8, 70, 3), np.nan)}, "no B-scan has a label of grader 1"),
         ({"manualLayers1": "words"}, "manualLayers1"),
-        ({"um_per_px": -1.0}, "um_per_px is -1, not the height"),
+        ({"um_per_px": -1.0}, "um_per_px is -1, it must be the height"),
+        ({"um_per_px": np.zeros((0, 0))}, "um_per_px has 0 numbers"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:

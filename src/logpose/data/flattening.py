@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, UInt8
 __all__ = ["Flattening", "blank_borders", "find_retina", "flatten"]
 
 WHITE = 255
+SPECK = 12  # pixels; a smaller white spot at the edge is speckle of a bright layer
 EVEN = 15  # grey values by which what a screen draws differs from place to place at most (it may have been a JPEG)
 STRIPE = 4  # columns that are averaged before the search: speckle is finer than that, boundaries are not
 SLOPE = 6  # rows that a path may go up or down from one stripe to the next
@@ -103,6 +104,7 @@ def blank_borders(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
     right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
     at_edge = (left == 0) | (top == 0) | (right == width) | (bottom == height)
+    at_edge &= stats[:, cv2.CC_STAT_AREA] > SPECK
     at_edge[0] = False  # what is not white
     blank: UInt8[np.ndarray, "H W"] = np.where(at_edge[of] if count > 1 else False, 0, image).astype(np.uint8)
     return blank

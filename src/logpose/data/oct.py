@@ -183,9 +183,11 @@ def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
             f"{layers[boundary, column, number]:g} of {images.shape[0]}"
         )
     if um_per_px is None and has_variable(file, "um_per_px"):
-        um_per_px = float(_whole(file, "um_per_px").reshape(-1)[0])
-        if not 0 < um_per_px < 1000:
-            raise InputError(f"{file}: um_per_px is {um_per_px:g}, not the height of a pixel in micrometres")
+        given = _whole(file, "um_per_px").reshape(-1)
+        if len(given) != 1 or not 0 < given[0] < 1000:
+            said = f"is {given[0]:g}" if len(given) == 1 else f"has {len(given)} numbers"
+            raise InputError(f"{file}: um_per_px {said}, it must be the height of a pixel in micrometres")
+        um_per_px = float(given[0])
     if um_per_px is None and images.shape[:2] == DUKE_SIZE:
         um_per_px = DUKE_UM
     return [

@@ -175,9 +175,9 @@ def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
         told = "×".join(map(str, layers.shape))
         wanted = f"{len(names)}×{images.shape[1]}×{count}"
         raise InputError(f"{file}: manualLayers{grader} is {told}, of such images it must be {wanted}")
-    if np.isinf(layers).any() or ((layers < 1) | (layers > images.shape[0])).any():
-        wrong = np.isfinite(layers) & (layers >= 1) & (layers <= images.shape[0]) | np.isnan(layers)
-        boundary, column, number = (int(i) for i in np.argwhere(~wrong)[0])
+    wrong = np.isinf(layers) | (layers < 1) | (layers > images.shape[0])
+    if wrong.any():
+        boundary, column, number = (int(i) for i in np.argwhere(wrong)[0])
         raise InputError(
             f"{file}: B-scan {number + 1}, column {column + 1}: {names[boundary]} is in row "
             f"{layers[boundary, column, number]:g} of {images.shape[0]}"

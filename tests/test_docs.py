@@ -28,3 +28,15 @@ def test_the_method_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for picture in tmp_path.glob("*.png"):
         assert (page.parent / "images" / picture.name).is_file()
         assert f"(images/{picture.name})" in page.read_text(encoding="utf-8")
+
+
+def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "tutorial.md"
+    session: dict[str, object] = {"__name__": "tutorial"}
+    assert len(blocks(page)) > 6
+    for line, code in blocks(page):
+        exec(compile("\n" * (line - 1) + code, page, "exec"), session)
+    assert [path.name for path in tmp_path.glob("*.png")] == ["tutorial-boundaries.png"]
+    assert (page.parent / "images" / "tutorial-boundaries.png").is_file()
+    assert "(images/tutorial-boundaries.png)" in page.read_text(encoding="utf-8")

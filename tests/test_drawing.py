@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logpose.drawing import CENTRE, LEFT, RIGHT, contact_sheet, draw_pose, enlarged, joint_colours, mixed
+from logpose.drawing import (
+    CENTRE,
+    LEFT,
+    RIGHT,
+    contact_sheet,
+    draw_boundaries,
+    draw_pose,
+    enlarged,
+    joint_colours,
+    mixed,
+)
 from logpose.skeletons import COCO, Skeleton
 
 PAIR = Skeleton("bar", ("left_end", "right_end", "middle"), bones=((0, 2), (2, 1)))
@@ -85,3 +95,27 @@ def test_a_contact_sheet_keeps_shapes_and_order():
     assert tuple(sheet[96, 32]) == (255, 0, 0)
     assert tuple(sheet[96, 96]) == (255, 255, 255)
     assert (sheet[:64, :64] == (255, 0, 0)).all(axis=2).sum() == 60 * 30
+
+
+def test_a_boundary_is_drawn_where_it_lies_with_its_band_and_its_labels() -> None:
+    image = np.full((40, 30, 3), 50, dtype=np.uint8)
+    rows, labels = np.array([[10.0] * 30, [25.5] * 30]), np.array([[10.0] * 30, [np.nan] * 30])
+    plain = draw_boundaries(image, rows)
+    assert plain.shape == (80, 60, 3)
+    assert (image == 50).all()
+    drawn = (plain != 50).any(axis=(1, 2))
+    assert np.flatnonzero(drawn).tolist() == [20, 21, 51, 52]  # twice the row, and half a pixel
+    assert (plain[20] == np.array([86, 180, 233])).all()
+    banded = draw_boundaries(image, rows, np.full((2, 30), 3.0))
+    assert np.flatnonzero((banded != 50).any(axis=(1, 2)))[0] == 15  # 20.5 - 2 × 3, rounded up
+    marked = draw_boundaries(image, rows, None, labels)
+    assert (marked[19:23] == np.array([240, 240, 240])).all(axis=2).any()
+    gap = rows.copy()
+    gap[0, 10:20] = np.nan
+    assert not (draw_boundaries(image, gap)[20:22, 22:38] != 50).any()
+
+
+def test_boundaries_without_a_row_are_not_drawn() -> None:
+    image = np.full((20, 16, 3), 50, dtype=np.uint8)
+    nothing = np.full((2, 16), np.nan)
+    assert (draw_boundaries(image, nothing, nothing, nothing) == 50).all()

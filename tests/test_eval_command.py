@@ -100,3 +100,66 @@ def test_bad_files_and_flags_are_told_in_a_sentence(refused, lifters, lifting_fi
     assert "data_2d.npz: no such file" in refused(
         "eval", lifts, "--data", data, "--keypoints", tmp_path / "data_2d.npz"
     )
+
+
+@pytest.fixture(scope="module")
+def boundary_files(tmp_path_factory):
+    """A checkpoint of an untrained model of boundaries, and a file of two labelled B-scans of both graders."""
+    import torch
+    from scipy.io import savemat
+
+    from logpose.checkpoint import save
+    from logpose.data.scans import RETINA
+    from logpose.data.synthetic_oct import SyntheticScans
+    from logpose.losses import RLELoss
+    from logpose.models import BoundaryModel
+
+    folder = tmp_path_factory.mktemp("boundaries")
+    torch.manual_seed(0)
+    loss = RLELoss(dim=8)
+    model = BoundaryModel(RETINA, (64, 32), channels=2, depth=1, cells=2)
+    model.set_law(loss.eval().law())
+    save(model, loss, folder / "model")
+    scans = SyntheticScans(2, seed=1, size=(96, 80))
+    layers = np.stack([scans[i].rows + 1 for i in range(2)], axis=-1)
+    images = np.stack([scans[i].image for i in range(2)], axis=-1)
+    savemat(folder / "scans.mat", {"images": images, "manualLayers1": layers, "manualLayers2": layers + 2})
+    return folder / "model", folder / "scans.mat"
+
+
+def test_figures_of_boundaries(command, boundary_files):
+    model, file = boundary_files
+    code, out, err = command("eval", model, "--data", file, "--json", "--device", "cpu")
+    assert code == 0
+    assert "measuring 2 B-scans of scans" in err
+    figures = json.loads(out)
+    assert (figures["scans"], figures["columns"]) == (2, 160)
+    assert {"error_px", "rmse_px", "p95_px", "nll", "band@0.9", "coverage@0.9", "error_px_BM"} <= figures.keys()
+    assert "error_um" not in figures
+    words = ("--columns", 20, "--um-per-px", 4, "--grader", 2, "--no-flip-test", "--json")
+    code, out, _ = command("eval", model, "--data", file, "--device", "cpu", *words)
+    assert code == 0
+    other = json.loads(out)
+    assert other["columns"] == 40
+    assert other["error_um"] == pytest.approx(4 * other["error_px"])
+    assert other["error_px"] != pytest.approx(figures["error_px"], abs=0.01)
+
+
+def test_what_is_not_about_boundaries_is_refused(refused, boundary_files, lifters, lifting_files, tmp_path):
+    import cv2
+
+    model, file = boundary_files
+    told = refused("eval", model, "--data", file, "--boxes", "b.json")
+    assert "--boxes: about people in pictures, and" in told
+    assert "finds boundaries in B-scans" in told
+    assert "--cameras: about poses to be lifted" in refused("eval", model, "--data", file, "--cameras", 2)
+    told = refused("eval", lifters["humaneva"], "--data", lifting_files[0], "--columns", 5)
+    assert "--columns: about B-scans, and" in told
+    assert "--columns must be at least 1, got 0" in refused("eval", model, "--data", file, "--columns", 0)
+    assert "height of a pixel" in refused("eval", model, "--data", file, "--um-per-px", -1)
+    assert "nowhere.mat: no such file or folder" in refused("eval", model, "--data", "nowhere.mat")
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 30), dtype=np.uint8))
+    np.savetxt(tmp_path / "a.csv", np.full((3, 30), 5.0), delimiter=",")
+    told = refused("eval", model, "--data", tmp_path)
+    assert "made for the boundaries ILM, RNFL/GCL-IPL" in told
+    assert f"{tmp_path} has boundary 1, boundary 2, boundary 3" in told

@@ -163,3 +163,17 @@ def test_folding_a_symmetric_law_moves_nothing() -> None:
     prediction = make_prediction(ErrorLaw.unknown(2))
     assert torch.equal(prediction.folded().mu, prediction.mu)
     assert prediction.std.isnan().all()
+
+
+def test_bands_of_a_law_are_read_between_levels() -> None:
+    bands = torch.stack([torch.linspace(0.1, 2, len(LEVELS)), torch.linspace(0.2, 4, len(LEVELS))], dim=1)
+    law = ErrorLaw(torch.zeros(2), torch.ones(2), torch.ones(len(LEVELS)), bands)
+    assert law.bands_at(0.5).tolist() == pytest.approx(bands[9].tolist(), rel=1e-6)
+    assert law.bands_at(0.525).tolist() == pytest.approx(((bands[9] + bands[10]) / 2).tolist(), rel=1e-6)
+    moved = law.to("meta").bands
+    assert moved is not None
+    assert moved.device.type == "meta"
+    with pytest.raises(ValueError, match=r"no band of level 0\.999"):
+        law.bands_at(0.999)
+    with pytest.raises(ValueError, match="no band"):
+        SKEWED.bands_at(0.5)

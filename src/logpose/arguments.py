@@ -99,12 +99,13 @@ def command_parser() -> ArgumentParser:
 def _add_eval(subcommands: Any) -> None:
     evaluate = ArgumentParser(
         description="Measure a checkpoint on a data set: AP/AR, PCK, error in pixels, NLL; or, of a model that lifts "
-        "keypoints into space, MPJPE, PA-MPJPE, NLL."
+        "keypoints into space, MPJPE, PA-MPJPE, NLL; of one that finds boundaries in B-scans, distances and bands."
     )
     evaluate.add_argument("checkpoint", type=Path, help="best.ckpt of a run")
     evaluate.add_argument(
         "--data", type=Path, required=True,
-        help="annotation file, or a folder: its validation part; of a model that lifts: data_3d_NAME.npz",
+        help="annotation file, or a folder: its validation part; of a model that lifts: data_3d_NAME.npz; of B-scans: "
+        "a .mat file in the Duke layout, or a folder of them, or of pictures with CSV files of boundaries",
     )  # fmt: skip
     evaluate.add_argument("--part", type=Literal["val", "train", "all"] | None, default=None, help=PART_HELP)
     evaluate.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
@@ -128,6 +129,15 @@ def _add_eval(subcommands: Any) -> None:
         "--cameras", type=int | None, default=None, help="to lift: placed around a sequence without keypoints (4)"
     )
     evaluate.add_argument("--camera-seed", type=int | None, default=None, help="to lift: of their places (0)")
+    evaluate.add_argument("--grader", type=Literal[1, 2] | None, default=None, help="of B-scans: whose labels (1)")
+    evaluate.add_argument(
+        "--columns", type=int | None, default=None,
+        help="of B-scans: measure so many columns in the middle of each (the Duke protocol: 500); all unless given",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--um-per-px", type=float | None, default=None,
+        help="of B-scans: height of a pixel in micrometres, where their file does not say it",
+    )  # fmt: skip
     evaluate.add_argument(
         "--flip-test", action=ActionYesNo(no_prefix="no-"), default=None, help="average with the mirrored input"
     )
@@ -151,7 +161,7 @@ def _add_predict(subcommands: Any) -> None:
         "inputs", type=Path, nargs="+",
         help="pictures, folders of pictures, and COCO files that list them; of a model that lifts: COCO annotations "
         "or results, VideoPose3D's data_2d_NAME.npz, .npz with keypoints (frames × joints × 2) and size (height, "
-        "width)",
+        "width); of one that finds boundaries: B-scans, in pictures or .mat files in the Duke layout",
     )  # fmt: skip
     predict.add_argument(
         "--image-folder", type=Path | None, default=None, help="folder of the pictures of such a file, if not beside it"
@@ -196,12 +206,14 @@ def _add_predict(subcommands: Any) -> None:
     predict.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
     predict.add_argument(
         "--save-json", type=Path | None, default=None,
-        help="write a COCO results file, with sigma and what is in mm; of lifted keypoints a row for each pose",
+        help="write a COCO results file, with sigma and what is in mm; of lifted keypoints a row for each pose, of "
+        "B-scans one for each",
     )  # fmt: skip
     predict.add_argument("--save-npz", type=Path | None, default=None, help="write the same as arrays of NumPy")
     predict.add_argument(
         "--save-images", type=Path | None, default=None,
-        help="folder for pictures with the poses drawn in, in space beside it; of lifted keypoints at most 50",
+        help="folder for pictures with the poses drawn in, in space beside it; of lifted keypoints at most 50; of "
+        "B-scans with boundaries and their 90 % bands",
     )  # fmt: skip
     predict.add_argument("--json", action="store_true", help="print the people as JSON")
     subcommands.add_subcommand("predict", predict, help="find joints in photographs, or lift keypoints into space")

@@ -20,6 +20,7 @@ from torch import nn
 from logpose.flows import RealNVP
 from logpose.losses import (
     CellLoss,
+    FactorsRLELoss,
     Gaussian,
     HeatmapLoss,
     L1Loss,
@@ -29,10 +30,13 @@ from logpose.losses import (
     MixedRLELoss,
     PoseLoss,
     RLELoss,
+    RowsLoss,
     UnscaledRLELoss,
     WithHeatmaps,
 )
 from logpose.models import (
+    BoundaryModel,
+    Detector,
     HeatmapModel,
     IntegralModel,
     LiftingModel,
@@ -62,10 +66,18 @@ AUXILIARY = "auxiliary_head."
 FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
 
 
+def _whole_or_none(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
 KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] = {
     "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
     "heatmap": (HeatmapModel, {}),
     "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict}),
+    "boundary": (
+        BoundaryModel,
+        {"head": str, "predicts_sigma": bool, "channels": int, "depth": int, "cells": int, "shown": _whole_or_none},
+    ),
     "mask_rcnn": (
         MaskRCNN,
         {
@@ -99,6 +111,8 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Mod
         return KINDS[config["kind"]][0](skeleton=skeleton, **settings)
     height, width = (config["short"],) * 2 if on_pyramid else config["size"][:2]
     size = (int(height), int(width))
+    if config["kind"] == "boundary":
+        return BoundaryModel(skeleton, size, **settings)
     if backbone is None:
         if config["backbone"] is None:
             raise InputError("the model has a backbone of its author's own; pass it to load_model(path, backbone=…)")
@@ -122,6 +136,8 @@ def build_loss(config: dict[str, Any]) -> PoseLoss | None:
         return CellLoss(**settings)
     if kind == HeatmapLoss.__name__:
         return HeatmapLoss(**settings)
+    if kind in (FactorsRLELoss.__name__, RowsLoss.__name__):
+        return FactorsRLELoss(**settings) if kind == FactorsRLELoss.__name__ else RowsLoss(**settings)
     if kind == WithHeatmaps.__name__:
         inner = build_loss(settings.pop("loss"))
         return None if inner is None or inner.density is None else WithHeatmaps(inner.density, **settings)
@@ -201,9 +217,10 @@ def load_of_crops(path: Path | str, backbone: Backbone | None = None) -> tuple[P
     """
     model, density = load(path, backbone)
     if not isinstance(model, PoseModel):
-        if isinstance(model, LiftingModel):
-            raise InputError(f"{path}: lifts keypoints into space, it does not look at pictures")
-        raise InputError(f"{path}: finds people in whole pictures, it does not look at crops of them")
+        if isinstance(model, Detector):
+            raise InputError(f"{path}: finds people in whole pictures, it does not look at crops of them")
+        does = "finds boundaries in B-scans" if isinstance(model, BoundaryModel) else "lifts keypoints into space"
+        raise InputError(f"{path}: {does}, it does not look at pictures of people")
     return model, density
 
 

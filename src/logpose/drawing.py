@@ -9,7 +9,18 @@ from jaxtyping import Float
 from logpose.skeletons import Skeleton
 from logpose.structures import Image
 
-__all__ = ["CENTRE", "LEFT", "OUTLINE", "RIGHT", "contact_sheet", "draw_pose", "enlarged", "joint_colours", "mixed"]
+__all__ = [
+    "CENTRE",
+    "LEFT",
+    "OUTLINE",
+    "RIGHT",
+    "contact_sheet",
+    "draw_boundaries",
+    "draw_pose",
+    "enlarged",
+    "joint_colours",
+    "mixed",
+]
 
 # The person's own left and right; apart from each other for eyes that do not tell red from green (Okabe and Ito).
 LEFT, RIGHT, CENTRE = (86, 180, 233), (230, 159, 0), (240, 240, 240)
@@ -64,6 +75,49 @@ def draw_pose(
     for joint in np.flatnonzero(shown):
         for radius, colour in ((thickness + 2, OUTLINE), (thickness + 1, colours[joint])):
             cv2.circle(image, _point(keypoints[joint]), radius << FRACTION, colour, -1, cv2.LINE_AA, FRACTION)
+
+
+BOUNDARIES = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0))
+"""Colours of lines that lie on one another, in turn (Okabe and Ito)."""
+
+
+def draw_boundaries(
+    image: Image,
+    rows: Float[np.ndarray, "D W"],
+    band: Float[np.ndarray, "D W"] | None = None,
+    labels: Float[np.ndarray, "D W"] | None = None,
+) -> Image:
+    """A B-scan, twice as large, with a line for each boundary, a veil over its band, and dots where labels are.
+
+    Args:
+        image: RGB.
+        rows: of each boundary in each column, pixels of the image; not drawn where NaN.
+        band: half the height of the band around each; None draws none.
+        labels: rows that were marked, NaN where none was; None draws none.
+    """
+    large: Image = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    at, veil = np.arange(large.shape[0])[:, None], large.copy()
+    # Pixel centres are whole numbers: enlarging an image moves them by half a pixel of either size.
+    columns = (np.arange(large.shape[1]) + 0.5) / 2 - 0.5
+    for i, row in enumerate(rows):
+        colour, place = BOUNDARIES[i % len(BOUNDARIES)], 2 * _between(columns, row) + 0.5
+        if band is not None:
+            veil[abs(at - place) <= 2 * _between(columns, band[i])] = colour
+    drawn: Image = cv2.addWeighted(veil, 0.35, large, 0.65, 0)
+    for i, row in enumerate(rows):
+        colour, place = BOUNDARIES[i % len(BOUNDARIES)], 2 * _between(columns, row) + 0.5
+        drawn[abs(at - place) <= 0.75] = colour
+        if labels is not None:
+            for column in np.flatnonzero(np.isfinite(labels[i]))[::4]:
+                spot = (int(2 * column), round(float(2 * labels[i, column] + 0.5)))
+                cv2.circle(drawn, spot, 1, CENTRE, -1)
+    return drawn
+
+
+def _between(at: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values of columns at places between them; NaN near a NaN."""
+    between: np.ndarray = np.interp(at, np.arange(len(values)), values)
+    return between
 
 
 def contact_sheet(pictures: list[Image], columns: int, tile: tuple[int, int]) -> Image:

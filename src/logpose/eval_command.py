@@ -1,4 +1,4 @@
-"""`logpose eval`: how good a checkpoint is on a data set, of labelled pictures or of poses in space."""
+"""`logpose eval`: how good a checkpoint is on a data set: labelled pictures, poses in space, or B-scans."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from logpose.checkpoint import load
 from logpose.data.detections import DetectedBoxes
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.lifting import open_poses
+from logpose.data.oct import open_scans
 from logpose.data.pictures import pictures_of
+from logpose.data.scans import ScanWindows, scan_loader
 from logpose.data.windows import Windows, window_loader
 from logpose.detection_evaluation import evaluate_detector
 from logpose.evaluation import check_skeletons, evaluate, predict_batch
 from logpose.lifting_evaluation import LiftingEvaluation
 from logpose.losses import LikelihoodLoss
-from logpose.models import Detector, LiftingModel, Model, PoseModel
+from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseModel
+from logpose.oct_evaluation import BoundaryEvaluation
 from logpose.structures import InputError
 from logpose.terminal import check_output, device_named, print_figures, refuse_flags, write_json
 from logpose.training import say_problems
@@ -31,6 +34,7 @@ log = logging.getLogger("logpose")
 OF_PICTURES = {"part": None, "images": None, "boxes": None, "score": None, "save_json": None}
 OF_SPACE = {"keypoints": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None}
 OF_CROPS = {"boxes": None, "flip_test": None}
+OF_SCANS = {"grader": None, "columns": None, "um_per_px": None}
 OF_PLACED = {"cameras": None, "camera_seed": None}
 """Flags that are about one kind of data, and what they are unless given."""
 CAMERAS = 4
@@ -51,6 +55,8 @@ def run_eval(given: Namespace) -> int:
         _eval_lifting(given, model, loss)
     elif isinstance(model, Detector):
         _eval_detector(given, model, loss)
+    elif isinstance(model, BoundaryModel):
+        _eval_scans(given, model, loss)
     else:
         assert isinstance(model, PoseModel)
         _eval_crops(given, model, loss)
@@ -60,6 +66,7 @@ def run_eval(given: Namespace) -> int:
 def _labelled(given: Namespace, model: Model) -> LabelledPeople:
     """The people that a model of pictures is measured on, checked against it."""
     refuse_flags(given, OF_SPACE, f"about poses to be lifted into space, and {given.checkpoint} looks at pictures")
+    refuse_flags(given, OF_SCANS, f"about B-scans, and {given.checkpoint} looks at pictures of people")
     if given.data.suffix == ".npz":
         raise InputError(f"{given.data}: poses to be lifted into space, and {given.checkpoint} looks at pictures")
     files = annotation_files(given.data)
@@ -122,6 +129,7 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
     """Figures of a model that lifts keypoints, on poses whose places in space are known."""
     lifts = f"{given.checkpoint} lifts keypoints into space"
     refuse_flags(given, OF_PICTURES, f"about people in pictures, and {lifts}")
+    refuse_flags(given, OF_SCANS, f"about B-scans, and {lifts}")
     if given.data.suffix != ".npz":
         there = "" if given.data.exists() else "no such file; "
         raise InputError(f"{given.data}: {there}{lifts}, and is measured on VideoPose3D's data_3d_NAME.npz")
@@ -151,4 +159,32 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
         for batch in bar.track(batches, description="measuring"):
             on_device = batch.to(device)
             evaluation.update(on_device, predict_batch(model, on_device, given.flip_test is not False))
+    print_figures(evaluation.compute(), as_json=given.json)
+
+
+def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | None) -> None:
+    """Figures of a model that finds boundaries, on labelled B-scans."""
+    finds = f"{given.checkpoint} finds boundaries in B-scans"
+    refuse_flags(given, OF_PICTURES, f"about people in pictures, and {finds}")
+    refuse_flags(given, OF_SPACE, f"about poses to be lifted into space, and {finds}")
+    if given.columns is not None and given.columns < 1:
+        raise InputError(f"--columns must be at least 1, got {given.columns}")
+    if given.um_per_px is not None and not 0 < given.um_per_px < 1000:
+        raise InputError(f"--um-per-px is the height of a pixel in micrometres, got {given.um_per_px:g}")
+    scans = open_scans(given.data, given.grader or 1, given.um_per_px)
+    ours, theirs = model.skeleton.joints, scans.skeleton.joints
+    if ours != theirs:
+        raise InputError(
+            f"{given.checkpoint}: made for the boundaries {', '.join(ours)}; {given.data} has {', '.join(theirs)}"
+        )
+    log.info("measuring %d B-scans of %s", len(scans), ", ".join(scans.subjects))
+    device = device_named(given.device)
+    model = model.to(device).eval()
+    evaluation = BoundaryEvaluation(scans, model, None if loss is None else loss.to(device).eval(), given.columns)
+    windows = ScanWindows(scans, model.size, model.shown)
+    batches = scan_loader(windows, given.batch_size or 8, training=False, workers=given.workers)
+    with torch.inference_mode(), Progress(console=Console(stderr=True), transient=True) as bar:
+        for batch in bar.track(batches, description="measuring"):
+            on_device = batch.to(device)
+            evaluation.update(on_device, predict_batch(model, on_device, given.flip_test))
     print_figures(evaluation.compute(), as_json=given.json)

@@ -16,13 +16,14 @@ from rich.progress import Progress
 
 from logpose.checkpoint import load
 from logpose.data.coco import read_json
-from logpose.data.images import check_image, read_image
+from logpose.data.images import SUFFIXES, check_image, read_image
 from logpose.data.keypoint_files import LAYOUTS, KeypointFile, KeypointSequence, read_keypoints
 from logpose.detection_predict import Finder
-from logpose.drawing import draw_pose
+from logpose.drawing import draw_boundaries, draw_pose
 from logpose.drawing_3d import beside, flat_pose
 from logpose.lifting_predict import LiftedPoses, Lifter
-from logpose.models import Detector, LiftingModel, PoseModel
+from logpose.models import BoundaryModel, Detector, LiftingModel, PoseModel
+from logpose.oct_predict import Boundaries, Segmenter, boundary_rows, open_images
 from logpose.placement import STATURE, Viewpoint
 from logpose.predict import Poses, Predictor, find_images, read_boxes
 from logpose.report import overlay, save_picture
@@ -68,6 +69,8 @@ def run_predict(given: Namespace) -> int:
     model, _ = load(given.checkpoint)
     if isinstance(model, LiftingModel):
         _lift(given, model)
+    elif isinstance(model, BoundaryModel):
+        _segment(given, model)
     else:
         assert isinstance(model, PoseModel | Detector)
         _predict(given, model)
@@ -279,6 +282,76 @@ def _draw_lifted(found: Sequence[tuple[str, KeypointSequence, LiftedPoses]], fol
         joints, spread = poses.joints_mm[[frame]], poses.radius * poses.sigma_mm[[frame]]
         title = f"{sequence.name}, frame {frame}\nrelative to the root; {REGION}"
         save_picture(beside(flat, poses.skeleton, joints, spread, title), folder / f"{stem}-pose-{number:06d}.png")
+
+
+def _segment(given: Namespace, model: BoundaryModel) -> None:
+    """The boundaries of B-scans."""
+    finds = f"{given.checkpoint} finds boundaries in B-scans"
+    refuse_flags(given, OF_PICTURES, f"about people in pictures, and {finds}")
+    refuse_flags(given, OF_KEYPOINTS, f"about files of keypoints, and {finds}")
+    files = [file for path in dict.fromkeys(given.inputs) for file in _scan_files(path)]
+    for file in files:
+        for _ in open_images(file):  # what is wrong with one is told before the first result is written
+            pass
+    segmenter = Segmenter(model, device_named(given.device), given.flip_test, given.batch_size or 8)
+    found: list[tuple[Path, str, Boundaries]] = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("finding boundaries", total=None)
+        for number, file in enumerate(files):
+            for name, image in open_images(file):
+                boundaries = segmenter(image)
+                found.append((file, name, boundaries))
+                if given.save_images:
+                    drawn = draw_boundaries(np.repeat(image[..., None], 3, axis=2), boundaries.rows, boundaries.band)
+                    twice = any(other.stem == file.stem for other in files[:number])
+                    save_picture(drawn, given.save_images / f"{name}-boundaries{f'-{number}' if twice else ''}.png")
+                progress.advance(task)
+    rows = [boundary_rows(file.name, name, boundaries) for file, name, boundaries in found]
+    if given.save_npz:
+        write_arrays(given.save_npz, _boundary_arrays(found))
+    if given.save_json:
+        write_json(given.save_json, rows)
+    if given.json:
+        _print_json(rows)
+    elif not (given.save_json or given.save_npz or given.save_images):
+        _print_boundaries(found)
+
+
+def _scan_files(path: Path) -> list[Path]:
+    """A file, or the files of B-scans in a folder."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in {".mat", *SUFFIXES})
+    if not files:
+        raise InputError(f"{path}: holds no .mat file and no picture")
+    return files
+
+
+def _boundary_arrays(found: Sequence[tuple[Path, str, Boundaries]]) -> dict[str, np.ndarray]:
+    """Boundaries of scans as arrays to be saved; of scans that are less wide than the widest, NaN beyond their edge."""
+    width = max((boundaries.rows.shape[1] for _, _, boundaries in found), default=0)
+    arrays: dict[str, np.ndarray] = {
+        "boundaries": np.array(found[0][2].skeleton.joints if found else [], dtype=np.str_),
+        "file_name": np.array([file.name for file, _, _ in found], dtype=np.str_),
+        "scan": np.array([name for _, name, _ in found], dtype=np.str_),
+    }
+    for kept in ("rows", "sigma", "band"):
+        parts = [getattr(boundaries, kept) for _, _, boundaries in found]
+        padded = [np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=np.nan) for p in parts]
+        arrays[kept] = np.stack(padded) if padded else np.empty((0, 0, 0))
+    return arrays
+
+
+def _print_boundaries(found: Sequence[tuple[Path, str, Boundaries]]) -> None:
+    """Boundaries as CSV: a line for each column of each scan."""
+    for i, (_, name, boundaries) in enumerate(found):
+        if i == 0:
+            joints = boundaries.skeleton.joints
+            print(",".join(["scan", "column", *joints, *(f"sigma {joint}" for joint in joints)]))
+        for column, numbers in enumerate(np.concatenate([boundaries.rows, boundaries.sigma]).T):
+            print(",".join([name, str(column), *("" if np.isnan(n) else f"{n:.3f}" for n in numbers)]))
 
 
 def _print_json(rows: Iterable[Any]) -> None:

@@ -51,8 +51,9 @@ LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
 Scoring = Literal["sum", "product", "box"]
 """A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, or box."""
 
-Material = Literal["places", "maps", "both"]
-"""What a loss learns from, and what a model gives while it trains: mu and sigma, a map of each joint, or both."""
+Material = Literal["places", "maps", "both", "rows"]
+"""What a loss learns from, and what a model gives while it trains: mu and sigma, a map of each joint, or both; or, of
+each boundary in a column, how likely each row is to hold it."""
 
 Origin = Literal["auto", "logpose", "released", "mmpose", "heatmaps"]
 """Whose a checkpoint is: "heatmaps" is of the public code of SimplePose and HRNet, or mmpose's of those."""
@@ -127,6 +128,8 @@ class ErrorLaw:
     """Standard deviation of the standardised error."""
     radius: Float[Tensor, "L"]
     """For each of `LEVELS`, the r for which the ellipse sum_d ((e_d - mean_d) / std_d)^2 <= r^2 holds that much."""
+    bands: Float[Tensor, "L D"] | None = None
+    """The same of each dimension alone, |e_d - mean_d| / std_d <= r_d; None where only the ellipse was kept."""
 
     @staticmethod
     def unknown(dim: int) -> ErrorLaw:
@@ -144,9 +147,20 @@ class ErrorLaw:
             raise ValueError(f"level must lie in [{LEVELS[0]:g}, {LEVELS[-1]:g}], got {level:g}")
         return float(np.interp(level, LEVELS, self.radius.detach().cpu().double().numpy()))
 
+    def bands_at(self, level: float) -> Float[np.ndarray, "D"]:
+        """Half the width, in standard deviations, of each dimension's own band that holds the share `level` of errors.
+
+        Raises:
+            ValueError: for a level outside the range that is kept, or where bands are not.
+        """
+        if self.bands is None or not LEVELS[0] <= level <= LEVELS[-1]:
+            raise ValueError(f"no band of level {level:g} is kept")
+        return np.array([np.interp(level, LEVELS, band) for band in self.bands.detach().cpu().double().numpy().T])
+
     def to(self, device: torch.device | str) -> ErrorLaw:
         """The same law on another device."""
-        return ErrorLaw(self.mean.to(device), self.std.to(device), self.radius.to(device))
+        bands = None if self.bands is None else self.bands.to(device)
+        return ErrorLaw(self.mean.to(device), self.std.to(device), self.radius.to(device), bands)
 
 
 @dataclass(slots=True)

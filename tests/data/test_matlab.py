@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from logpose.data.matlab import read_matlab
+from logpose.data.matlab import matlab_sizes, read_matlab
 from logpose.structures import InputError
 
 
@@ -52,3 +52,13 @@ def test_a_file_cut_short(tmp_path: Path) -> None:
         file.write_bytes(whole[:size])
         with pytest.raises(InputError, match=r"not a MATLAB file that can be read|has no variable"):
             read_matlab(file, "a")
+
+
+def test_sizes_are_told_without_reading(tmp_path: Path) -> None:
+    savemat(tmp_path / "a.mat", {"a": np.zeros((3, 4, 5)), "b": "text"}, do_compression=True)
+    assert matlab_sizes(tmp_path / "a.mat")["a"] == (3, 4, 5)
+    (tmp_path / "b.mat").write_bytes(b"not one" * 100)
+    with pytest.raises(InputError, match=r"b\.mat: not a MATLAB file"):
+        matlab_sizes(tmp_path / "b.mat")
+    with pytest.raises(InputError, match=r"c\.mat: no such file"):
+        matlab_sizes(tmp_path / "c.mat")

@@ -97,6 +97,10 @@ def test_draws_and_law_of_the_errors(kind: type, dim: int) -> None:
         np.testing.assert_allclose(law.radius, stats.chi(dim).ppf(LEVELS), rtol=0.03)
     elif dim == 1:
         np.testing.assert_allclose(law.radius, stats.laplace.ppf(0.5 + np.array(LEVELS) / 2) / math.sqrt(2), rtol=0.05)
+    assert law.bands is not None
+    for band in law.bands.T:  # of each dimension alone
+        half = LAWS[kind].ppf(0.5 + np.array(LEVELS) / 2) / LAWS[kind].std()
+        np.testing.assert_allclose(band, half, rtol=0.05)
 
 
 # Constant scale

@@ -8,7 +8,7 @@ import numpy as np
 
 from logpose.structures import InputError
 
-__all__ = ["has_variable", "read_matlab"]
+__all__ = ["has_variable", "matlab_sizes", "read_matlab"]
 
 
 def has_variable(file: Path, name: str) -> bool:
@@ -16,6 +16,24 @@ def has_variable(file: Path, name: str) -> bool:
     from scipy.io import whosmat  # type: ignore[import-untyped]
 
     return any(found == name for found, *_ in whosmat(file))
+
+
+def matlab_sizes(file: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every variable of a MATLAB file, so far as its headers tell; nothing else of it is read.
+
+    Raises:
+        InputError: if the file is missing or cannot be read.
+    """
+    from scipy.io import whosmat
+
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    try:
+        return {name: tuple(int(side) for side in shape) for name, shape, _ in whosmat(file)}
+    except NotImplementedError as error:
+        raise InputError(f"{file}: a MATLAB 7.3 file; save it with -v7 to have it read here") from error
+    except Exception as error:  # whatever is wrong in a hostile file, the reader may fail in any way
+        raise InputError(f"{file}: not a MATLAB file that can be read ({type(error).__name__}: {error})") from error
 
 
 def read_matlab(file: Path, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from logpose.flows.adapters import DistributionDensity, as_density
 from logpose.flows.density import Density
+from logpose.flows.mixture import GaussianMixture
 from logpose.flows.realnvp import RealNVP
 
-__all__ = ["Density", "DistributionDensity", "RealNVP", "as_density"]
+__all__ = ["Density", "DistributionDensity", "GaussianMixture", "RealNVP", "as_density"]

@@ -256,8 +256,9 @@ class LikelihoodLoss(PoseLoss):
             error, weight = torch.cat([error, -error]), torch.cat([weight, weight]) / 2
         mean = (weight[:, None] * error).sum(dim=0)
         std = (weight[:, None] * (error - mean).square()).sum(dim=0).sqrt()
-        radius = ((error - mean) / std).square().sum(dim=-1).sqrt()
-        return ErrorLaw(mean, std, weighted_quantile(radius, weight, LEVELS))
+        apart = ((error - mean) / std).abs()
+        bands = torch.stack([weighted_quantile(along, weight, LEVELS) for along in apart.unbind(dim=-1)], dim=-1)
+        return ErrorLaw(mean, std, weighted_quantile(apart.square().sum(dim=-1).sqrt(), weight, LEVELS), bands)
 
 
 @dataclass(frozen=True)

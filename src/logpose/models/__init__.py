@@ -1,6 +1,7 @@
 """Networks that say where joints are; none of them knows a loss."""
 
 from logpose.models.backbones import create_backbone, load_backbone_weights
+from logpose.models.boundary import BoundaryModel
 from logpose.models.detector import Detections, Detector
 from logpose.models.heatmap import HeatmapModel, IntegralModel
 from logpose.models.hrnet import HRNet
@@ -12,6 +13,7 @@ from logpose.models.regression import RegressionModel
 from logpose.models.resnet import ResNet
 
 __all__ = [
+    "BoundaryModel",
     "Detections",
     "Detector",
     "HRNet",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from logpose.recipe import TrainingRecipe
-from logpose.recipes import coco, h36m, lifting, lsp, mask_rcnn, mpii, point_set, synthetic
+from logpose.recipes import coco, h36m, lifting, lsp, mask_rcnn, mpii, oct, point_set, synthetic
 from logpose.structures import InputError
 
 __all__ = ["available", "find"]
@@ -22,7 +22,7 @@ __all__ = ["available", "find"]
 
 def available() -> dict[str, Callable[[], TrainingRecipe]]:
     """The recipes that come with logpose, by name."""
-    rooms = (coco, mpii, lsp, mask_rcnn, point_set, h36m, lifting, synthetic)
+    rooms = (coco, mpii, lsp, mask_rcnn, point_set, h36m, lifting, oct, synthetic)
     made = ((name, getattr(module, name)) for module in rooms for name in module.__all__)
     return {name: function for name, function in made if inspect.isfunction(function)}
 

@@ -1,0 +1,149 @@
+"""Boundaries of retinal layers on real B-scans: the same trunk, data and budget by each head and loss, over folds.
+
+    python benchmarks/oct_boundaries.py --data PATH/TO/oct
+
+The set of `--data` is split by scan into five parts, each of which is measured once by networks that learned from the
+other four; scans with the same picture stay together. A run is one part of one seed: its figures go to
+`benchmarks/figures/oct_boundaries.json` as soon as it is finished, and a run that is there is not made again. Windows
+of 112×64 show 224 rows of a scan (two rows become one) and 64 of its columns. Nothing was tuned on what is measured.
+
+    error_px      mean distance of a boundary from its label, pixels (over columns, then scans, then boundaries)
+    rmse_px       root mean square of the same
+    p95_px        95th percentile of all distances
+    nll           nats per column of eight boundaries, rows in pixels
+    band@0.9      share of labels in their boundary's band that claims 90 %
+    sigma_rank    Spearman's correlation of a boundary's spread with its error
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from logpose.data.flattening import blank_borders, find_retina
+from logpose.data.oct import open_scans
+from logpose.data.scans import Scan
+from logpose.losses import FactorsRLELoss, L1Loss, RLELoss, RowsLoss
+from logpose.metrics.boundaries import boundary_errors, mean_over_scans
+from logpose.recipes.oct import OctRecipe, scans_of_file
+from logpose.training import fit
+from tables import Runs, cell
+
+FIGURES = Path(__file__).parent / "figures" / "oct_boundaries.json"
+SHOWN = ("error_px", "rmse_px", "p95_px", "nll", "band@0.9", "sigma_rank")
+D = 8
+NO_NETWORK = "mean of the labels"
+
+
+def budget(data: Path) -> OctRecipe:
+    """What all systems have in common."""
+    return OctRecipe(
+        data=data,
+        folds=5,
+        size=(112, 64),
+        shown=224,
+        channels=12,
+        depth=4,
+        epochs=24,
+        batch_size=8,
+        optimizer="adamw",
+        lr=4e-3,
+        weight_decay=1e-4,
+        schedule="one_cycle",
+        validate_every=24,
+        precision="32-true",
+        loggers=(),
+    )
+
+
+SYSTEMS = {
+    "column, L1": {"loss": partial(L1Loss, D)},
+    "column, RLE": {"loss": partial(RLELoss, dim=D)},
+    "softmax over rows (He et al.)": {"head": "rows", "loss": partial(RowsLoss, D)},
+    "column, RLE of factors": {"loss": partial(FactorsRLELoss, D)},
+    "full, L1": {"head": "full", "loss": partial(L1Loss, D)},
+    "full, RLE": {"head": "full", "loss": partial(RLELoss, dim=D)},
+    "softmax over rows, RLE": {"head": "rows", "loss": partial(RLELoss, dim=D)},
+    "mean over rows, L1": {"cells": 1, "loss": partial(L1Loss, D)},
+    "mean over rows, RLE": {"cells": 1, "loss": partial(RLELoss, dim=D)},
+}
+
+
+def over_folds(runs: Runs) -> str:
+    """Of each system the mean over parts, and of that the mean and standard deviation over seeds with all parts."""
+    lines = ["| head, loss | seeds | parts | " + " | ".join(SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 3)]
+    keys = [re.fullmatch(r"(.*), fold (\d+)-(\d+)", key) for key in runs.figures]
+    found = [(m[1], int(m[2]), int(m[3])) for m in keys if m]
+    for name in dict.fromkeys(name for name, _, _ in found):
+        seeds = {seed: [f for n, f, s in found if (n, s) == (name, seed)] for n, _, seed in found if n == name}
+        most = max(map(len, seeds.values()))
+        whole = [seed for seed, parts in seeds.items() if len(parts) == most]
+        cells = []
+        for shown in SHOWN:
+            rows = [[runs.figures[f"{name}, fold {f}-{seed}"].get(shown) for f in seeds[seed]] for seed in whole]
+            cells.append(cell([sum(row) / len(row) for row in rows if None not in row]))
+        lines.append(f"| {name} | {len(whole)} | {most} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def mean_course(data: Path, fold: int) -> dict[str, float]:
+    """Figures of no network at all: where the labels of the other parts lie on average below the found membrane."""
+    recipe = replace(budget(data), fold=fold)
+    scans = {part: scans_of_file(recipe, part) for part in ("train", "val")}
+    from_membrane = {
+        part: [scan.rows - find_retina(blank_borders(scan.image))[1] for scan in found.scans]
+        for part, found in scans.items()
+    }
+    mean = mean_over_scans(from_membrane["train"])
+    said = [np.broadcast_to(mean[:, None], rows.shape) for rows in from_membrane["val"]]
+    names = scans["val"].skeleton.joints
+    return boundary_errors(said, from_membrane["val"], names, [None] * len(said))
+
+
+def repeatability(data: Path) -> str:
+    """How far labels of one picture are from each other, where it is in the data twice with different labels."""
+    by_picture: dict[bytes, list[Scan]] = {}
+    for scan in open_scans(data).scans:
+        by_picture.setdefault(scan.image.tobytes(), []).append(scan)
+    pairs = [(a, b) for same in by_picture.values() for a, b in pairwise(same)]
+    told = [f"{len(by_picture)} different pictures, {len(pairs)} of them twice"]
+    for a, b in pairs:
+        apart = abs(a.rows - b.rows)
+        if np.nanmax(apart) > 0:
+            told.append(f"labels of {a.name} and {b.name}: {np.nanmean(apart):.2f} px apart")
+    return "; ".join(told)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="a .mat file in the Duke layout, or a folder of them")
+    parser.add_argument("--out", type=Path, default=Path("runs/oct_boundaries"), help="folder for checkpoints")
+    parser.add_argument("--figures", type=Path, default=FIGURES)
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--epochs", type=int, default=None, help="instead of the budget's")
+    given = parser.parse_args()
+    print(repeatability(given.data))
+    runs = Runs(given.figures, SHOWN)
+    for fold in given.folds:
+        runs.add(f"{NO_NETWORK}, fold {fold}", 0, lambda _, f=fold: mean_course(given.data, f))
+    for seed in range(given.seeds):
+        for fold in given.folds:
+            for name in given.systems:
+                # The split is the same for every seed: what differs is weights, order and variation.
+                recipe = replace(budget(given.data), fold=fold, seed=seed, **SYSTEMS[name])
+                if given.epochs:
+                    recipe = replace(recipe, epochs=given.epochs, validate_every=given.epochs)
+                runs.add(f"{name}, fold {fold}", seed, lambda folder, r=recipe: fit(r, given.out / folder).figures)
+    print(over_folds(runs))
+
+
+if __name__ == "__main__":
+    main()

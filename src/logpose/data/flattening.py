@@ -1,0 +1,183 @@
+"""Where the retina is in a B-scan, from the picture alone, and the crop in which it lies flat.
+
+A *B-scan* is a picture of the retina in section: rows are depths, columns places along a line. Its eight boundaries
+run from left to right; *flattening* moves every column up or down so that the lowest of them, Bruch's membrane, comes
+to lie on one row. A whole number of rows each, so nothing is interpolated and the way back is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+__all__ = ["Flattening", "blank_borders", "find_retina", "flatten"]
+
+WHITE = 255
+SPECK = 12  # pixels; a smaller white spot at the edge is speckle of a bright layer
+EVEN = 15  # grey values by which what a screen draws differs from place to place at most (it may have been a JPEG)
+STRIPE = 4  # columns that are averaged before the search: speckle is finer than that, boundaries are not
+SLOPE = 6  # rows that a path may go up or down from one stripe to the next
+APART = 20  # rows between the two paths at least: the retina is 200 µm thick at its thinnest
+THICKEST = 200  # and at most, swollen
+BLUR = 2.5  # rows; of the derivative across boundaries
+TO_MEMBRANE = 12  # rows from where the photoreceptors begin to shine down to Bruch's membrane (45 µm)
+SMOOTH = 25  # columns; of the membrane's course: it bends with the eye, not with a lesion on it
+SHARE = 11 / 14  # of a crop's rows above the membrane where that is found: 176 of 224, and it can lie lower
+ABOVE = 8  # rows that a crop shows above the retina at least, so far as that is found
+STEP = 16  # rows by which a crop is enlarged
+
+
+@dataclass(frozen=True)
+class Flattening:
+    """How a crop in which the retina lies flat comes from a B-scan, and the way back.
+
+    Rows are pixel centres at whole numbers, of the scan and of the crop alike. Crop coordinates are row / rows - 0.5.
+    """
+
+    top: Int[np.ndarray, "W"]
+    """The first row of the scan that the crop shows, in each column; may lie outside."""
+    shown: int
+    """Rows of the scan that it shows."""
+    rows: int
+    """Rows of the crop."""
+
+    @property
+    def scale(self) -> float:
+        """Rows of the scan to a row of the crop."""
+        return self.shown / self.rows
+
+    def crop(self, image: UInt8[np.ndarray, "H W"], columns: slice = slice(None)) -> UInt8[np.ndarray, "R C"]:
+        """The crop of some columns; black where it lies outside the scan."""
+        part, top = image[:, columns], self.top[columns]
+        at = np.arange(self.shown)[:, None] + top
+        inside = (at >= 0) & (at < len(part))
+        cut = np.where(inside, np.take_along_axis(part, at.clip(0, len(part) - 1), axis=0), 0).astype(np.uint8)
+        if self.shown == self.rows:
+            return cut
+        way = cv2.INTER_AREA if self.shown > self.rows else cv2.INTER_LINEAR
+        resized: UInt8[np.ndarray, "R C"] = cv2.resize(cut, (cut.shape[1], self.rows), interpolation=way)
+        return resized
+
+    def to_crop(self, rows: Float[np.ndarray, "D W"]) -> Float[np.ndarray, "D W"]:
+        """Crop coordinates of rows of the scan."""
+        places: Float[np.ndarray, "D W"] = ((rows - self.top + 0.5) / self.scale - 0.5) / self.rows - 0.5
+        return places
+
+    def to_scan(self, places: Float[np.ndarray, "D W"]) -> Float[np.ndarray, "D W"]:
+        """Rows of the scan of crop coordinates."""
+        rows: Float[np.ndarray, "D W"] = ((places + 0.5) * self.rows + 0.5) * self.scale - 0.5 + self.top
+        return rows
+
+    def varied(self, shift: int, factor: float) -> Flattening:
+        """The same with the retina `shift` rows of the scan lower, and `factor` times as large, about the membrane."""
+        shown = max(1, round(self.shown / factor))
+        return Flattening(self.top - shift + round(SHARE * self.shown) - round(SHARE * shown), shown, self.rows)
+
+
+def flatten(image: UInt8[np.ndarray, "H W"], rows: int, shown: int | None = None) -> Flattening:
+    """The crop of a B-scan, by what is found in the picture alone.
+
+    Args:
+        image: the B-scan, without white borders.
+        rows: of the crop.
+        shown: of the scan that it shows; as many as `rows` when None. Of a thicker retina it shows more, and is
+            made smaller by that much.
+    """
+    edge, membrane = find_retina(image)
+    shown = shown or rows
+    above = np.quantile(membrane - edge, 0.99) + ABOVE
+    while SHARE * shown < above:
+        shown += STEP
+    return Flattening(np.rint(membrane).astype(np.int64) - round(SHARE * shown), shown, rows)
+
+
+def blank_borders(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+    """The picture with white parts that reach its edge made black: frames, and the lines of burned-in callipers.
+
+    The Duke files fill up with white what a registered scan does not show.
+    """
+    count, of, stats, _ = cv2.connectedComponentsWithStats((image == WHITE).astype(np.uint8), connectivity=4)
+    height, width = image.shape
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    at_edge = (left == 0) | (top == 0) | (right == width) | (bottom == height)
+    at_edge &= stats[:, cv2.CC_STAT_AREA] > SPECK
+    at_edge[0] = False  # what is not white
+    blank: UInt8[np.ndarray, "H W"] = np.where(at_edge[of] if count > 1 else False, 0, image).astype(np.uint8)
+    return blank
+
+
+def find_retina(image: UInt8[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "W"], Float[np.ndarray, "W"]]:
+    """The retina's upper edge and Bruch's membrane in each column, in rows; roughly.
+
+    From the top the picture becomes bright twice: where the retina begins, and, after the dark outer nuclear layer, at
+    the photoreceptors (Chiu et al. 2010). Both are paths of the steepest rise in brightness from edge to edge of the
+    picture. The membrane lies at a known distance below the second; its course is smoothed.
+
+    Args:
+        image: the B-scan, without white borders.
+    """
+    height, width = image.shape
+    stripes = max(2, width // STRIPE)
+    narrow = cv2.resize(_without_drawn(image), (stripes, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.GaussianBlur(narrow, (0, 0), sigmaX=2.0, sigmaY=BLUR)
+    reach = 8
+    # Mean of some rows below, minus mean of as many above.
+    total = np.cumsum(np.pad(small, ((reach, reach), (0, 0)), mode="edge"), axis=0)
+    total = np.pad(total, ((1, 0), (0, 0)))
+    middle = total[reach:-reach]
+    rise = (total[2 * reach :] - 2 * middle + total[: -2 * reach])[:height] / reach
+    first = steepest_path(rise)
+    rows = np.arange(height)[:, None]
+    apart = abs(rows - first)
+    second = steepest_path(np.where((apart < APART) | (apart > THICKEST), -255.0, rise))
+    # Where one edge is faint for a while, the steepest path may have changed over to the other.
+    upper, lower = np.minimum(first, second), np.maximum(first, second)
+    at = (np.arange(stripes) + 0.5) * width / stripes - 0.5
+    columns = np.arange(width)
+    edge = np.interp(columns, at, upper)
+    course = np.interp(columns, at, lower) + TO_MEMBRANE
+    return edge, _smooth(course)
+
+
+def _without_drawn(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+    """The picture without what has no speckle and is not black: bars and boxes that the device's screen drew in."""
+    square = np.ones((5, 5), np.uint8)
+    even = (cv2.dilate(image, square) - cv2.erode(image, square) <= EVEN) & (image > EVEN)
+    solid = cv2.morphologyEx((image >= WHITE - EVEN).astype(np.uint8), cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
+    drawn = cv2.morphologyEx((even | (solid > 0)).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 25), np.uint8))
+    drawn = cv2.dilate(drawn, np.ones((9, 9), np.uint8))
+    return np.where(drawn > 0, 0, image).astype(np.uint8)
+
+
+def _smooth(course: Float[np.ndarray, "W"]) -> Float[np.ndarray, "W"]:
+    """A mean with the weights of a Gaussian; beyond the ends the course goes on as it ended."""
+    kept: Float[np.ndarray, "W"] = cv2.GaussianBlur(
+        course[None].astype(np.float64), (0, 0), sigmaX=SMOOTH, borderType=cv2.BORDER_REPLICATE
+    )[0]
+    return kept
+
+
+def steepest_path(gain: Float[np.ndarray, "H W"]) -> Int[np.ndarray, "W"]:
+    """The row in each column of the path from left to right whose summed gain is the greatest.
+
+    Args:
+        gain: of every pixel; from column to column the path moves by `SLOPE` rows at most.
+    """
+    height, width = gain.shape
+    best, came = gain[:, 0].astype(np.float64), np.zeros((width, height), dtype=np.int64)
+    steps = np.arange(-SLOPE, SLOPE + 1)
+    for column in range(1, width):
+        around = np.pad(best, SLOPE, constant_values=-np.inf)
+        reached = np.stack([around[SLOPE + step : SLOPE + step + height] - 0.05 * abs(step) for step in steps])
+        choice = reached.argmax(axis=0)
+        came[column] = np.clip(np.arange(height) + steps[choice], 0, height - 1)
+        best = reached.max(axis=0) + gain[:, column]
+    path = np.empty(width, dtype=np.int64)
+    path[-1] = best.argmax()
+    for column in range(width - 1, 0, -1):
+        path[column - 1] = came[column, path[column]]
+    return path

@@ -1,0 +1,282 @@
+"""Labelled B-scans from files: the Duke DME layout in `.mat`, or pictures with a CSV file of boundaries each.
+
+`.mat` (version 7 or older; Chiu et al. 2015): `images` (H, W, n) with values 0 to 255, `manualLayers1` and
+`manualLayers2` (8, W, n), the rows that two graders marked, counted from 1, NaN where they marked none. B-scans without
+a label are left out. `um_per_px`, where there is one, is the height of a pixel in micrometres. A file is a subject.
+
+Pictures: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` with the boundaries from the top down, a column for
+each under a heading with its name, and a line for each column of the picture; or, without headings, a line for each
+boundary. Rows are counted from 0 there; an empty cell or `nan` is no label. A picture is a subject.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from logpose.data.images import read_image
+from logpose.data.matlab import has_variable, matlab_sizes, read_matlab
+from logpose.data.scans import RETINA, Scan
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError
+
+__all__ = ["DUKE_UM", "LabelledScans", "chosen", "open_scans", "read_scan_image"]
+
+DUKE_SIZE, DUKE_UM = (496, 768), 3.87
+"""Height and width of the Duke scans, and the height of their pixels in micrometres (its evaluation's own number)."""
+LARGEST = 2**28  # numbers in a variable that is read: three times the Duke set's
+LONGEST = 2**26  # bytes of a CSV file
+PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+
+
+@dataclass(frozen=True)
+class LabelledScans:
+    """B-scans of files, in their order."""
+
+    skeleton: Skeleton
+    scans: tuple[Scan, ...]
+    file: Path
+
+    def __len__(self) -> int:
+        return len(self.scans)
+
+    def __getitem__(self, index: int) -> Scan:
+        return self.scans[index]
+
+    @property
+    def subjects(self) -> list[str]:
+        """Each once, in order."""
+        return list(dict.fromkeys(scan.subject for scan in self.scans))
+
+    def of(self, indices: Sequence[int]) -> LabelledScans:
+        """Some of them."""
+        return LabelledScans(self.skeleton, tuple(self.scans[i] for i in indices), self.file)
+
+
+def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> LabelledScans:
+    """The labelled B-scans of a file or of all files in a folder.
+
+    Args:
+        path: a `.mat` file, or a folder of them, or of pictures with a CSV file each.
+        grader: whose labels, 1 or 2; those of CSV files count as the first's.
+        um_per_px: height of a pixel in micrometres; when None what the file says, or 3.87 for scans of the Duke size.
+
+    Raises:
+        InputError: if there is nothing labelled, or something is not what it should be.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    files = sorted(path.glob("*.mat")) if path.is_dir() else [path]
+    if files and files[0].suffix.lower() == ".mat":
+        found = [scan for file in files for scan in _of_matlab(file, grader, um_per_px)]
+        if not found:
+            raise InputError(f"{path}: no B-scan has a label of grader {grader}")
+        return LabelledScans(RETINA, tuple(found), path)
+    if not path.is_dir():
+        raise InputError(f"{path}: not a .mat file, nor a folder of such files or of pictures with CSV files")
+    if grader != 1:
+        raise InputError(f"{path}: CSV files hold the labels of one grader, not of a second")
+    pictures = [file for file in sorted(path.iterdir()) if file.suffix.lower() in PICTURES]
+    pairs = [(picture, picture.with_suffix(".csv")) for picture in pictures if picture.with_suffix(".csv").is_file()]
+    if not pairs:
+        raise InputError(f"{path}: no .mat file, and no picture with a CSV file of its boundaries beside it")
+    read = [_of_table(*pair, um_per_px) for pair in pairs]
+    names = read[0][1]
+    for (_, table), (_, other) in zip(pairs, read, strict=True):
+        if other != names:
+            first = f"those of {pairs[0][1].name} are {', '.join(names)}"
+            raise InputError(f"{table}: its boundaries are {', '.join(other)}, {first}")
+    labelled = tuple(scan for scan, _ in read if np.isfinite(scan.rows).any())
+    if not labelled:
+        raise InputError(f"{path}: no boundary is labelled in any CSV file")
+    return LabelledScans(Skeleton("retina", names, flip_pairs=()), labelled, path)
+
+
+def chosen(
+    scans: LabelledScans,
+    part: str,
+    train_subjects: Sequence[str] = (),
+    val_subjects: Sequence[str] = (),
+    folds: int = 0,
+    fold: int = 0,
+    seed: int = 0,
+) -> LabelledScans:
+    """One part of the scans: by subject, or by scan.
+
+    Args:
+        scans: all.
+        part: "train" or "val".
+        train_subjects: to learn from; unless given the second half of all (of Duke's ten 6 to 10, 55 B-scans) …
+        val_subjects: … and to be measured on; unless given the first half (1 to 5).
+        folds: when above 0, scans are shuffled into so many parts instead, whatever their subjects. Scans with the
+            same picture stay together.
+        fold: the part that is measured on.
+        seed: of the shuffling.
+
+    Raises:
+        InputError: if there are too few of either, or a subject is in both or in none.
+    """
+    if folds:
+        if train_subjects or val_subjects:
+            raise InputError("scans are split by subjects or into folds, not both")
+        pictures = [scan.image.tobytes() for scan in scans.scans]
+        alike = {picture: number for number, picture in enumerate(dict.fromkeys(pictures))}
+        if len(alike) < folds:
+            raise InputError(f"{scans.file}: {len(alike)} different B-scans cannot be split into {folds} folds")
+        place = np.random.default_rng(seed).permutation(len(alike))
+        held_out = [place[alike[picture]] % folds == fold for picture in pictures]
+        return scans.of([i for i, held in enumerate(held_out) if held == (part == "val")])
+    subjects = scans.subjects
+    half = len(subjects) // 2
+    wanted = {"train": list(train_subjects), "val": list(val_subjects)}
+    if not (train_subjects and val_subjects) and len(subjects) < 2:
+        raise InputError(f"{scans.file}: one subject cannot be learned from and measured on; say --folds 5")
+    if not train_subjects:
+        wanted["train"] = [s for s in (subjects if val_subjects else subjects[half:]) if s not in val_subjects]
+    if not val_subjects:
+        wanted["val"] = [s for s in (subjects if train_subjects else subjects[:half]) if s not in train_subjects]
+    missing = sorted({*wanted["train"], *wanted["val"]} - set(subjects))
+    if missing:
+        raise InputError(f"{scans.file}: no subject {missing[0]!r}; there are {', '.join(subjects[:12])}")
+    twice = sorted({*wanted["train"]} & {*wanted["val"]})
+    if twice:
+        raise InputError(f"{', '.join(twice)}: to be learned from and to be measured on; subjects must be apart")
+    kept = scans.of([i for i, scan in enumerate(scans.scans) if scan.subject in wanted[part]])
+    if not len(kept):
+        raise InputError(f"{scans.file}: no subject is left for {part}")
+    return kept
+
+
+def read_scan_image(path: Path) -> UInt8[np.ndarray, "H W"]:
+    """A B-scan in a picture file, as grey values.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    pixels = read_image(path)
+    if not (np.ptp(pixels.astype(np.int16), axis=2) <= 8).all():
+        raise InputError(f"{path}: a picture in colours; a B-scan is in shades of grey")
+    grey: UInt8[np.ndarray, "H W"] = np.ascontiguousarray(pixels[..., 1])
+    return grey
+
+
+def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
+    """The labelled scans of a file in the Duke layout."""
+    images, layers = matlab_scans(file), _whole(file, f"manualLayers{grader}")
+    if layers.ndim == 2:
+        layers = layers[..., None]
+    count, names = images.shape[2], RETINA.joints
+    if layers.ndim != 3 or layers.shape != (len(names), images.shape[1], count):
+        told = "×".join(map(str, layers.shape))
+        wanted = f"{len(names)}×{images.shape[1]}×{count}"
+        raise InputError(f"{file}: manualLayers{grader} is {told}, of such images it must be {wanted}")
+    wrong = np.isinf(layers) | (layers < 1) | (layers > images.shape[0])
+    if wrong.any():
+        boundary, column, number = (int(i) for i in np.argwhere(wrong)[0])
+        raise InputError(
+            f"{file}: B-scan {number + 1}, column {column + 1}: {names[boundary]} is in row "
+            f"{layers[boundary, column, number]:g} of {images.shape[0]}"
+        )
+    if um_per_px is None and has_variable(file, "um_per_px"):
+        given = _whole(file, "um_per_px").reshape(-1)
+        if len(given) != 1 or not 0 < given[0] < 1000:
+            said = f"is {given[0]:g}" if len(given) == 1 else f"has {len(given)} numbers"
+            raise InputError(f"{file}: um_per_px {said}, it must be the height of a pixel in micrometres")
+        um_per_px = float(given[0])
+    if um_per_px is None and images.shape[:2] == DUKE_SIZE:
+        um_per_px = DUKE_UM
+    return [
+        Scan(np.ascontiguousarray(images[..., i]), layers[..., i] - 1, f"{file.stem}-{i}", file.stem, um_per_px)
+        for i in range(count)
+        if np.isfinite(layers[..., i]).any()
+    ]
+
+
+def matlab_scans(file: Path) -> UInt8[np.ndarray, "H W N"]:
+    """The B-scans of a file in the Duke layout, labelled or not.
+
+    Raises:
+        InputError: if there are none.
+    """
+    images = _whole(file, "images")
+    images = images[..., None] if images.ndim == 2 else images
+    if images.ndim != 3 or min(images.shape[:2]) < 16 or max(images.shape[:2]) > 8192 or not images.shape[2]:
+        raise InputError(f"{file}: images must be height × width × number, not {'×'.join(map(str, images.shape))}")
+    if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 255):
+        raise InputError(f"{file}: images must have values from 0 to 255")
+    if 0 < images.max() <= 1:
+        raise InputError(f"{file}: images have values from 0 to 1; they must have them from 0 to 255")
+    pixels: UInt8[np.ndarray, "H W N"] = np.rint(images).astype(np.uint8)
+    return pixels
+
+
+def _whole(file: Path, name: str) -> np.ndarray:
+    """A variable that is not too large to be read."""
+    size = matlab_sizes(file).get(name, ())
+    if np.prod([float(side) for side in size]) > LARGEST:
+        raise InputError(f"{file}: {name} is {'×'.join(map(str, size))}, too large to be read")
+    return read_matlab(file, name)
+
+
+def _of_table(picture: Path, table: Path, um_per_px: float | None) -> tuple[Scan, tuple[str, ...]]:
+    """A picture and its boundaries, and their names."""
+    image = read_scan_image(picture)
+    if table.stat().st_size > LONGEST:
+        raise InputError(f"{table}: too large to be read")
+    try:
+        lines = [line for line in csv.reader(table.read_text(encoding="utf-8-sig").splitlines()) if line]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{table}: not a CSV file ({error})") from error
+    headed = bool(lines) and any(_number(cell) is None for cell in lines[0])
+    names = tuple(cell.strip() for cell in lines[0]) if headed else ()
+    rows = _numbers(table, lines[1:] if headed else lines, 2 if headed else 1)
+    width = image.shape[1]
+    if headed:
+        if rows.shape != (width, len(names)):
+            raise InputError(f"{table}: {len(rows)} lines of numbers, and {picture.name} is {width} pixels wide")
+        rows = rows.T
+    elif rows.shape[1] != width:
+        raise InputError(f"{table}: {rows.shape[1]} numbers in a line, and {picture.name} is {width} pixels wide")
+    if len(rows) < 2 or len(set(names or range(len(rows)))) < len(rows) or not all(names or ("x",)):
+        raise InputError(f"{table}: needs two boundaries or more, with names of their own")
+    plain = RETINA.joints if len(rows) == len(RETINA) else tuple(f"boundary {i + 1}" for i in range(len(rows)))
+    outside = np.argwhere((rows < 0) | (rows > image.shape[0] - 1))
+    if len(outside):
+        boundary, column = (int(i) for i in outside[0])
+        at = f"{(names or plain)[boundary]} is in row {rows[boundary, column]:g} of {image.shape[0]}"
+        raise InputError(f"{table}: column {column} of the picture: {at}")
+    return Scan(image, rows, picture.stem, picture.stem, um_per_px), names or plain
+
+
+def _numbers(table: Path, lines: Sequence[Sequence[str]], first: int) -> Float[np.ndarray, "L C"]:
+    """The cells of lines that are alike in length."""
+    width = len(lines[0]) if lines else 0
+    if not width:
+        raise InputError(f"{table}: holds no numbers")
+    found = np.empty((len(lines), width))
+    for i, line in enumerate(lines):
+        if len(line) != width:
+            raise InputError(f"{table}: line {first + i} has {len(line)} cells, others {width}")
+        for j, cell in enumerate(line):
+            value = _number(cell)
+            if value is None:
+                raise InputError(f"{table}: line {first + i}: {cell.strip()!r:.40} is not a number")
+            found[i, j] = value
+    return found
+
+
+def _number(cell: str) -> float | None:
+    """What a cell says: a finite number, NaN where it is empty or says so; None if it is something else."""
+    text = cell.strip()
+    if text.lower() in ("", "nan"):
+        return float("nan")
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None

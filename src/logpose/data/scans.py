@@ -1,0 +1,236 @@
+"""B-scans as batches of windows: columns side by side, flattened, that a network learns boundaries from.
+
+Shapes: a column takes the place of a joint, and its boundaries that of a joint's dimensions: K = C columns of the
+window, D boundaries. Crop coordinates of a row are row / rows - 0.5, as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from logpose.data.crops import EpochSampler
+from logpose.data.flattening import Flattening, blank_borders, flatten
+from logpose.skeletons import Skeleton
+
+__all__ = ["RETINA", "DrawnScan", "Scan", "ScanBatch", "ScanWindows", "Scans", "Variation", "scan_loader", "starts"]
+
+RETINA = Skeleton(
+    "retina",
+    ("ILM", "RNFL/GCL-IPL", "GCL-IPL/INL", "INL/OPL", "OPL/ONL-ISM", "ONL-ISM/ISE", "ISE/OS-RPE", "BM"),
+    flip_pairs=(),
+)
+"""The eight boundaries of Chiu et al. 2015, from the inner limiting membrane down to Bruch's membrane."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A labelled B-scan."""
+
+    image: UInt8[np.ndarray, "H W"]
+    rows: Float[np.ndarray, "D W"]
+    """The row of each boundary in each column, pixel centres at whole numbers from 0; NaN where it is not labelled."""
+    name: str
+    """Its file's, and its number there from 0."""
+    subject: str
+    """Whose it is, so far as the file's name tells."""
+    um_per_px: float | None = None
+    """Height of a pixel in micrometres, where it is known."""
+
+
+@dataclass(frozen=True)
+class DrawnScan(Scan):
+    """A B-scan of which more is known than its labels: it was drawn."""
+
+    truth: Float[np.ndarray, "D W"] | None = None
+    """Where the boundaries are."""
+    label_std: Float[np.ndarray, "D W"] | None = None
+    """Standard deviation of the labels about them."""
+
+
+@runtime_checkable
+class Scans(Protocol):
+    """A data set of labelled B-scans."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The boundaries, from the top down, in the place of joints."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of scans."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Scan:
+        """One of them."""
+        ...
+
+
+@dataclass(slots=True)
+class ScanBatch:
+    """Windows of scans ready for a model, with what is needed to learn from them and to find the way back."""
+
+    images: UInt8[Tensor, "B 1 H W"]
+    """Flattened."""
+    target: Float[Tensor, "B K D"]
+    """Crop coordinates of the boundaries in each column; NaN where there is no label."""
+    weight: Float[Tensor, "B K"]
+    """1 where a boundary of the column is labelled. A density of all boundaries together learns from columns in which
+    all are (elsewhere the target is not finite, and every such loss looks for that); factorised losses from each."""
+    top: Float[Tensor, "B K"]
+    """Row of the scan that the crop begins with."""
+    scale: Float[Tensor, "B"]
+    """Rows of the scan to a row of the crop."""
+    index: Int64[Tensor, "B"]
+    """Which scan."""
+    start: Int64[Tensor, "B"]
+    """The window's first column."""
+
+    @property
+    def inputs(self) -> UInt8[Tensor, "B 1 H W"]:
+        """What the model is given."""
+        return self.images
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ScanBatch:
+        """The same batch on another device."""
+        return ScanBatch(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
+
+    def pin_memory(self) -> ScanBatch:
+        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
+        return ScanBatch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How training windows are varied; each is drawn afresh for every window."""
+
+    flip: float = 0.5
+    """How often a window is mirrored left to right."""
+    shift: int = 12
+    """Most rows of the scan that the retina is moved up or down."""
+    scale: float = 0.15
+    """Share by which it is stretched or squeezed at most, in depth."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A scan, and what was made of it."""
+
+    scan: Scan
+    image: UInt8[np.ndarray, "H W"] | None = None
+    flat: Flattening | None = None
+
+
+def starts(width: int, columns: int) -> list[int]:
+    """First columns of the windows that cover a scan, each at most half a window after the last."""
+    if width <= columns:
+        return [0]
+    count = -(-2 * (width - columns) // columns) + 1
+    return [round(start) for start in np.linspace(0, width - columns, count)]
+
+
+class ScanWindows(Dataset[ScanBatch]):
+    """Windows of every scan, as batches of one: at random columns and varied, or side by side and as they are.
+
+    Args:
+        scans: what they are of.
+        size: (rows, columns) of a window.
+        shown: rows of a scan that it shows; as many as it has when None.
+        variation: of training; None covers every scan with windows that overlap.
+        seed: of that.
+    """
+
+    def __init__(
+        self,
+        scans: Scans,
+        size: tuple[int, int],
+        shown: int | None = None,
+        variation: Variation | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.scans, self.size, self.shown, self.variation, self.seed = scans, size, shown, variation, seed
+        self._kept = [_Kept(scans[i]) for i in range(len(scans))]
+        self.windows = [
+            (i, start)
+            for i, width in enumerate(kept.scan.image.shape[1] for kept in self._kept)
+            for start in (starts(width, size[1]) if variation is None else range(-(-width // size[1])))
+        ]
+
+    def _flattened(self, index: int) -> tuple[Scan, UInt8[np.ndarray, "H W"], Flattening]:
+        """A scan, its picture without borders, and where its retina is: looked for once."""
+        kept = self._kept[index]
+        if kept.image is None or kept.flat is None:
+            kept.image = blank_borders(kept.scan.image)
+            kept.flat = flatten(kept.image, self.size[0], self.shown)
+        return kept.scan, kept.image, kept.flat
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, key: tuple[int, int]) -> ScanBatch:
+        """The window of (epoch, number)."""
+        epoch, number = key
+        index, start = self.windows[number]
+        scan, image, flat = self._flattened(index)
+        mirrored, width = False, image.shape[1]
+        if self.variation is not None:
+            rng = np.random.default_rng((self.seed, epoch, number))
+            start = int(rng.integers(0, max(0, width - self.size[1]) + 1))
+            factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(self.variation.scale)))
+            flat = flat.varied(int(rng.integers(-self.variation.shift, self.variation.shift + 1)), factor)
+            mirrored = bool(rng.random() < self.variation.flip)
+        columns = slice(start, min(start + self.size[1], width))
+        missing = self.size[1] - (columns.stop - columns.start)
+        picture = np.pad(flat.crop(image, columns), ((0, 0), (0, missing)))
+        target = np.pad(flat.to_crop(scan.rows)[:, columns].T, ((0, missing), (0, 0)), constant_values=np.nan)
+        top = np.pad(flat.top[columns].astype(np.float32), (0, missing))
+        if mirrored:
+            picture, target, top = picture[:, ::-1].copy(), target[::-1].copy(), top[::-1].copy()
+        weight = np.isfinite(target).any(axis=1)
+        return ScanBatch(
+            images=torch.from_numpy(picture)[None, None],
+            target=torch.from_numpy(target.astype(np.float32))[None],
+            weight=torch.from_numpy(weight.astype(np.float32))[None],
+            top=torch.from_numpy(top)[None],
+            scale=torch.tensor([flat.scale], dtype=torch.float32),
+            index=torch.tensor([index]),
+            start=torch.tensor([start]),
+        )
+
+
+def scan_loader(
+    windows: ScanWindows,
+    batch_size: int,
+    *,
+    training: bool,
+    workers: int = 0,
+    seed: int = 0,
+    pin: bool = False,
+    processes: int = 1,
+) -> DataLoader[ScanBatch]:
+    """Batches of windows: shuffled and of equal size for training, each once and in order otherwise.
+
+    Arguments as of `crops.crop_loader`.
+    """
+    sampler = EpochSampler(len(windows), shuffle=training, seed=seed, even=training)
+    return DataLoader(
+        windows,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=_joined,
+        pin_memory=pin,
+        drop_last=training and min(len(sampler), len(windows) // processes) >= batch_size,
+        persistent_workers=workers > 0,
+    )
+
+
+def _joined(batches: Sequence[ScanBatch]) -> ScanBatch:
+    return ScanBatch(*(torch.cat([getattr(batch, f.name) for batch in batches]) for f in fields(ScanBatch)))

@@ -1,0 +1,84 @@
+"""The loss of boundaries that are read off rows: He et al. 2019, "Fully convolutional boundary regression" (MICCAI).
+
+In each column a softmax over rows says how likely each is to hold the boundary; its mean is where the boundary is put.
+Both are charged: the first by cross-entropy, the second by smooth L1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from logpose.losses.fixed import L1Loss
+from logpose.losses.likelihood import LikelihoodLoss, PoseLoss
+from logpose.losses.numerics import exact
+from logpose.structures import ErrorLaw, Material, Prediction
+
+__all__ = ["RowsLoss"]
+
+
+class RowsLoss(PoseLoss):
+    """Cross-entropy of rows and smooth L1 of positions, each a mean over labelled boundaries, added up.
+
+    Nothing is claimed of errors by He et al.; so that their likelihood can be compared, a Laplace density of constant
+    scale is claimed, as by `L1Loss`, whose scale is the mean error seen in training.
+
+    Args:
+        dim: D boundaries.
+        weight: of smooth L1, in rows of the crop, beside cross-entropy.
+    """
+
+    learns_sigma: ClassVar[bool] = False
+    learns_from: ClassVar[Material] = "rows"
+
+    def __init__(self, dim: int = 8, weight: float = 1.0) -> None:
+        super().__init__()
+        if not weight >= 0:
+            raise ValueError(f"weight must be 0 or more, got {weight:g}")
+        self.weight, self.errors = weight, L1Loss(dim)
+
+    @property
+    def density(self) -> LikelihoodLoss:
+        """A Laplace density of constant scale."""
+        return self.errors
+
+    def of_prediction(
+        self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch; 0 when nothing is labelled. Boundaries outside the crop count at its nearest row.
+
+        Raises:
+            ValueError: if the model has no rows to choose from.
+        """
+        if prediction.maps is None:
+            raise ValueError("this loss is for models that choose among rows, and this one does not")
+        with exact(target.device):
+            mu, target = prediction.mu.float(), target.float()
+            if self.training:
+                self.errors(mu.detach(), torch.ones_like(mu), target, weight)  # follows the errors' scale
+            log_p = prediction.maps.float().log_softmax(dim=-1)
+            labelled = target.isfinite() & (weight > 0)[..., None]
+            share = labelled.to(mu.dtype) * weight[..., None]
+            share = share / share.sum().clamp_min(torch.finfo(mu.dtype).tiny)
+            rows = log_p.shape[-1]
+            place = torch.where(labelled, (target + 0.5) * rows, 0).clamp(0, rows - 1)
+            below = place.floor().long().clamp_max(rows - 2)
+            part = place - below  # a label between two rows is either, in proportion
+            near = log_p.gather(-1, torch.stack([below, below + 1], dim=-1))
+            entropy = -(share * (near[..., 0] * (1 - part) + near[..., 1] * part)).sum()
+            apart = functional.smooth_l1_loss(
+                rows * mu, rows * torch.where(labelled, target, mu.detach()), reduction="none"
+            )
+            return entropy + self.weight * (share * apart).sum()
+
+    def law(self) -> ErrorLaw:
+        """That of the Laplace density."""
+        return self.errors.law()
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this loss again."""
+        return {"dim": self.errors.dim, "weight": self.weight}

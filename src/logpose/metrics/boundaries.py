@@ -1,0 +1,77 @@
+"""How far boundaries are from their labels: errors along columns, as layers of the retina are measured.
+
+Of each boundary in each scan a mean over columns; of these a mean over scans; of these, one over boundaries (as the
+evaluation of the Duke data does): a scan counts the same however much of it is labelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+__all__ = ["boundary_errors", "central", "mean_over_scans"]
+
+
+def central(width: int, columns: int | None) -> slice:
+    """The columns in the middle of a scan: of 768 the 500 from the 135th to the 634th; all when None, or fewer are."""
+    if columns is None or columns >= width:
+        return slice(0, width)
+    start = (width - columns) // 2
+    return slice(start, start + columns)
+
+
+def mean_over_scans(values: Sequence[Float[np.ndarray, "D _"]]) -> Float[np.ndarray, "D"]:
+    """Of each boundary the mean over scans of its mean over columns; NaN where no scan has a value of it.
+
+    Args:
+        values: of each scan, one for each boundary and column, NaN where there is none.
+    """
+    means = np.full((len(values), len(values[0])), np.nan)
+    for row, scan in zip(means, values, strict=True):
+        known = np.isfinite(scan)
+        count = known.sum(axis=1)
+        row[count > 0] = np.where(known, scan, 0).sum(axis=1)[count > 0] / count[count > 0]
+    return _over(means)
+
+
+def boundary_errors(
+    predicted: Sequence[Float[np.ndarray, "D _"]],
+    truth: Sequence[Float[np.ndarray, "D _"]],
+    names: Sequence[str],
+    um_per_px: Sequence[float | None],
+) -> dict[str, float]:
+    """Mean absolute distance, root mean square and 95th percentile, in pixels; and in micrometres, where all are known.
+
+    Args:
+        predicted: rows of the boundaries, of each scan.
+        truth: their labels, NaN where there is none.
+        names: of the boundaries.
+        um_per_px: height of a pixel of each scan, in micrometres.
+
+    Returns:
+        `error_px`, `rmse_px`, `p95_px` (of all distances together), `error_px_NAME` of each boundary; `error_um`.
+    """
+    apart = [abs(p - t) for p, t in zip(predicted, truth, strict=True)]
+    each = mean_over_scans(apart)
+    distances = np.concatenate([a[np.isfinite(a)] for a in apart])
+    if not len(distances):
+        return {"error_px": float("nan"), "rmse_px": float("nan"), "p95_px": float("nan")}
+    figures = {
+        "error_px": float(np.nanmean(each)),
+        "rmse_px": float(np.sqrt(np.nanmean(mean_over_scans([a**2 for a in apart])))),
+        "p95_px": float(np.quantile(distances, 0.95)),
+    }
+    heights = [height for height in um_per_px if height is not None]
+    if len(heights) == len(apart):
+        in_um = mean_over_scans([a * height for a, height in zip(apart, heights, strict=True)])
+        figures["error_um"] = float(np.nanmean(in_um))
+    return figures | {f"error_px_{name}": float(error) for name, error in zip(names, each, strict=True)}
+
+
+def _over(means: Float[np.ndarray, "S D"]) -> Float[np.ndarray, "D"]:
+    """Mean over scans of those that are known."""
+    known: Bool[np.ndarray, "S D"] = np.isfinite(means)
+    total = np.where(known, means, 0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)

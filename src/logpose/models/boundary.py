@@ -1,0 +1,204 @@
+"""Boundaries in B-scans: in every column of a flattened window, the rows of D boundaries from the top down.
+
+A column takes the place of a joint and its boundaries that of a joint's dimensions, so a prediction is (B, K, D) with K
+the columns, and every loss of D dimensions is learned as for joints.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+from logpose.models.lifting import exactly
+from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, small_start
+from logpose.skeletons import Skeleton
+from logpose.structures import LEVELS, ErrorLaw, InputError, Prediction
+
+__all__ = ["BoundaryHead", "BoundaryModel", "ResidualUNet", "ordered"]
+
+BoundaryHead = Literal["column", "full", "rows"]
+"""column: features pooled over rows, and a linear layer shared by all columns (the paper's); full: features pooled over
+everything, and a linear layer to all columns at once, as "a fully-connected layer" may also be read; rows: a softmax
+over the rows of each column, and its mean (He et al. 2019)."""
+
+
+def ordered(rows: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+    """Boundaries of which none is above the one before: s_i <- s_(i-1) + ReLU(s_i - s_(i-1)) (He et al. 2019)."""
+    return rows.cummax(dim=-1).values
+
+
+class _Block(nn.Module):
+    """Two 3×3 convolutions with batch normalisation, and a way around them."""
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, channels, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(channels)
+        self.around = nn.Identity() if inputs == channels else nn.Conv2d(inputs, channels, 1)
+
+    def forward(self, x: Float[Tensor, "B I H W"]) -> Float[Tensor, "B C H W"]:
+        h = functional.relu(self.first_norm(self.first(x)), inplace=True)
+        added: Tensor = self.second_norm(self.second(h)) + self.around(x)
+        return functional.relu(added, inplace=True)
+
+
+class ResidualUNet(nn.Module):
+    """Residual U-Net: as many channels at every depth, max-pooling on the way down, features joined on the way up.
+
+    Args:
+        channels: of every feature map, that of the result too.
+        depth: times that rows and columns are halved.
+    """
+
+    def __init__(self, channels: int = 64, depth: int = 4) -> None:
+        super().__init__()
+        self.down = nn.ModuleList([_Block(1, channels), *(_Block(channels, channels) for _ in range(depth))])
+        self.up = nn.ModuleList(_Block(2 * channels, channels) for _ in range(depth))
+
+    def forward(self, images: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
+        """Features of every pixel."""
+        kept: list[Tensor] = []
+        x = images
+        for i, block in enumerate(self.down):
+            x = block(x if i == 0 else functional.max_pool2d(x, 2))
+            kept.append(x)
+        for block, beside in zip(self.up, reversed(kept[:-1]), strict=True):
+            x = block(torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), beside], dim=1))
+        return x
+
+
+class BoundaryModel(KeypointModel):
+    """Windows of B-scans in, the row of every boundary in every column out. At inference boundaries keep their order.
+
+    Args:
+        skeleton: the boundaries from the top down, in the place of joints.
+        size: (H, W) of the windows, rows and columns.
+        head: see `BoundaryHead`.
+        predicts_sigma: whether sigma is predicted; where not, it is 1 everywhere.
+        channels: of the trunk.
+        depth: times that it halves rows and columns.
+        cells: of "column", parts of the rows whose features are averaged apart; 1 takes the mean over all rows.
+        shown: rows of a scan that a window shows, unless the retina is thicker; as many as it has when None.
+
+    Raises:
+        InputError: if there can be no such windows or no such network.
+    """
+
+    unit = "px"
+    law_bands: Tensor
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        size: tuple[int, int] = (224, 768),
+        head: str = "column",
+        predicts_sigma: bool = True,
+        channels: int = 64,
+        depth: int = 4,
+        cells: int = 14,
+        shown: int | None = None,
+    ) -> None:
+        super().__init__(skeleton, dim=len(skeleton))
+        if head not in get_args(BoundaryHead):
+            raise InputError(f"heads of boundaries are {', '.join(get_args(BoundaryHead))}, not {head!r}")
+        if not (1 <= channels <= 1024 and 0 <= depth <= 8 and (shown is None or 1 <= shown <= 8192)):
+            raise InputError("a network of boundaries takes 1 to 1,024 channels, a depth of 0 to 8, 1 to 8,192 rows")
+        least = 2**depth
+        if not all(least <= side <= 8192 and side % least == 0 for side in size):
+            raise InputError(f"with a depth of {depth} windows have multiples of {least} rows and columns, not {size}")
+        if not 1 <= cells <= size[0] or size[0] % cells:
+            raise InputError(f"{size[0]} rows cannot be split into {cells} cells alike")
+        self.size, self.head, self.predicts_sigma, self.shown = size, head, predicts_sigma, shown
+        self.channels, self.depth, self.cells = channels, depth, cells
+        self.gives = "rows" if head == "rows" and not predicts_sigma else "places"
+        self.trunk = ResidualUNet(channels, depth)
+        parts = 2 if predicts_sigma else 1
+        outputs = {"column": parts * self.dim, "full": parts * self.dim * size[1], "rows": (parts - 1) * self.dim}[head]
+        self.output = nn.Linear(channels if head == "full" else cells * channels, outputs) if outputs else None
+        if self.output is not None:
+            small_start(self.output)
+        self.choice = nn.Conv2d(channels, self.dim, 1) if head == "rows" else nn.Identity()
+        self.register_buffer("law_bands", torch.full((len(LEVELS), self.dim), float("nan")))
+
+    @property
+    def law(self) -> ErrorLaw:
+        """The density of standardised errors that the model was trained with, summarised, each boundary's bands too."""
+        return ErrorLaw(self.law_mean, self.law_std, self.law_radius, self.law_bands)
+
+    @torch.no_grad()
+    def set_law(self, law: ErrorLaw) -> None:
+        """Keep what the loss has learned of the errors."""
+        super().set_law(law)
+        self.law_bands.fill_(float("nan")) if law.bands is None else self.law_bands.copy_(law.bands)
+
+    def forward(self, images: UInt8[Tensor, "B 1 H W"] | Float[Tensor, "B 1 H W"]) -> Prediction:
+        """The place of each boundary in each column: 8-bit values, or floats in [0, 1]."""
+        pixels = images.float() / 255 if images.dtype == torch.uint8 else images
+        features = self.trunk(pixels)
+        maps = None
+        found = None
+        if self.output is not None and self.head == "full":
+            found = exactly(self.output, features.float().mean(dim=(2, 3))).view(len(images), self.size[1], -1)
+        elif self.output is not None:
+            found = exactly(self.output, self._pooled(features.float()))
+        if self.head == "rows":
+            maps = exactly(self.choice, features).permute(0, 3, 1, 2)  # (B, columns, boundaries, rows)
+            rows = torch.arange(self.size[0], device=maps.device, dtype=maps.dtype) / self.size[0] - 0.5
+            mu, spread = ordered((maps.softmax(dim=-1) * rows).sum(dim=-1)), found
+        else:
+            assert found is not None
+            mu, spread = found[..., : self.dim], found[..., self.dim :]
+            mu = mu if self.training else ordered(mu)
+        if not self.predicts_sigma or spread is None:
+            sigma = torch.ones_like(mu)
+            return Prediction(mu, sigma, sigma.mean(dim=-1), self.law, maps)
+        sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * spread.sigmoid()
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
+
+    def _pooled(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B W F"]:
+        """The features of each column: means over `cells` parts of its rows."""
+        batch, channels, _, width = features.shape
+        parts = features.reshape(batch, channels, self.cells, -1, width).mean(dim=3)
+        pooled: Tensor = parts.flatten(1, 2).transpose(1, 2)
+        return pooled
+
+    @property
+    def sees(self) -> str:
+        """The size of its windows."""
+        return f"windows of {self.size[0]}×{self.size[1]}"
+
+    def blank(self) -> UInt8[Tensor, "1 1 H W"]:
+        """A black window."""
+        return torch.zeros(1, 1, *self.size, dtype=torch.uint8, device=self.law_mean.device)
+
+    def mirrored(self, inputs: Tensor) -> Tensor:
+        """Windows mirrored left to right."""
+        return inputs.flip(-1)
+
+    def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
+        """The mean of a prediction and of that on mirrored windows, brought back: columns change places."""
+        straight, back = prediction.folded(), mirrored.folded()
+        straight.mu = ordered((straight.mu + back.mu.flip(1)) / 2)
+        straight.sigma = (straight.sigma + back.sigma.flip(1)) / 2
+        straight.confidence = (straight.confidence + back.confidence.flip(1)) / 2
+        straight.maps = None
+        return straight
+
+    def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
+        """How far boundaries are from their labels in each column, on average, in rows of the window."""
+        return (mu - target).abs().nanmean(dim=-1) * self.size[0]
+
+    def config(self) -> dict[str, Any]:
+        """Plain values from which `checkpoint.build_model` makes the model again."""
+        return {
+            "kind": "boundary",
+            "skeleton": self.skeleton.to_dict(),
+            "size": list(self.size),
+            **{n: getattr(self, n) for n in ("head", "predicts_sigma", "channels", "depth", "cells", "shown")},
+        }

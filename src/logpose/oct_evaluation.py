@@ -1,0 +1,170 @@
+"""How good a model that finds boundaries in B-scans is on a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import distributed
+
+from logpose.data.scans import ScanBatch, Scans
+from logpose.losses import LikelihoodLoss
+from logpose.metrics import calibration
+from logpose.metrics.boundaries import boundary_errors, central, mean_over_scans
+from logpose.models import BoundaryModel
+from logpose.structures import Prediction
+
+__all__ = ["BoundaryEvaluation", "FoundBoundaries", "Stitching"]
+
+BAND_LEVELS = (0.5, 0.9, 0.95)
+
+
+@dataclass(frozen=True)
+class FoundBoundaries:
+    """Boundaries in one scan, in its own rows (pixel centres at whole numbers from 0)."""
+
+    rows: Float[np.ndarray, "D W"]
+    """Expected rows."""
+    std: Float[np.ndarray, "D W"]
+    """Their standard deviations, in rows; NaN from a model that was trained without a likelihood."""
+    nll: Float[np.ndarray, "W"]
+    """Nats of each column in which every boundary is labelled, its rows in pixels; NaN elsewhere, or without a loss."""
+
+
+class Stitching:
+    """Windows of scans put together: of each column the prediction from the window in which it is nearest the middle.
+
+    Args:
+        model: tells size and law.
+        loss: for the likelihood; None leaves it out.
+    """
+
+    def __init__(self, model: BoundaryModel, loss: LikelihoodLoss | None = None) -> None:
+        self.model, self.loss = model, loss
+        self.parts: dict[int, list[tuple[int, np.ndarray]]] = {}
+
+    @torch.no_grad()
+    def update(self, batch: ScanBatch, prediction: Prediction) -> None:
+        """Take in the prediction on one batch."""
+        height = self.model.size[0]
+        scale = batch.scale[:, None, None] * height  # rows of the scan to a unit of crop coordinates
+        nll = torch.full_like(prediction.confidence, float("nan"))
+        if self.loss is not None:
+            # The density is centred on mu; what is reported is its mean.
+            mu = prediction.mu - prediction.sigma * self.model.law.mean
+            whole = batch.target.isfinite().all(dim=-1) & (batch.weight > 0)
+            target = torch.where(whole[..., None], batch.target, mu)
+            nll = -self.loss.log_prob(mu, prediction.sigma, target) + mu.shape[-1] * scale[..., 0].log()
+            nll = nll.where(whole, float("nan"))
+        mean, std, nll, stretch, top = (
+            x.cpu().double() for x in (prediction.mean, prediction.std, nll, batch.scale, batch.top)
+        )
+        stretch = stretch[:, None, None]
+        rows = ((mean + 0.5) * height + 0.5) * stretch - 0.5 + top[..., None]
+        each = torch.cat([rows, std * height * stretch, nll[..., None]], dim=-1).transpose(1, 2).numpy()
+        for index, start, part in zip(batch.index.tolist(), batch.start.tolist(), each, strict=True):
+            self.parts.setdefault(index, []).append((start, part))
+
+    def found(self, index: int, width: int) -> FoundBoundaries:
+        """The boundaries of a scan that is so many columns wide."""
+        columns = self.model.size[1]
+        joined = np.full((2 * self.model.dim + 1, width), np.nan)
+        nearest = np.full(width, np.inf)
+        for start, part in sorted(self.parts[index], key=lambda each: each[0]):
+            at = np.arange(start, min(start + columns, width))
+            away = abs(at - start - (columns - 1) / 2)
+            better = at[away < nearest[at]]
+            joined[:, better] = part[:, better - start]
+            nearest[better] = away[better - start]
+        dim = self.model.dim
+        rows = np.maximum.accumulate(joined[:dim], axis=0)  # the density's mean may have moved one over another
+        return FoundBoundaries(rows, joined[dim : 2 * dim], joined[-1])
+
+
+class BoundaryEvaluation:
+    """Collects predictions, batch by batch, and measures them.
+
+    Args:
+        scans: the data set that the windows are of.
+        model: tells the law of its errors.
+        loss: for the likelihood; None leaves it out.
+        columns: how many columns in the middle of each scan are measured; all when None.
+    """
+
+    def __init__(
+        self, scans: Scans, model: BoundaryModel, loss: LikelihoodLoss | None = None, columns: int | None = None
+    ) -> None:
+        self.scans, self.model, self.columns = scans, model, columns
+        self.learns_sigma = loss is None or loss.learns_sigma
+        self.stitching = Stitching(model, loss)
+
+    def update(self, batch: ScanBatch, prediction: Prediction) -> None:
+        """Take in the prediction on one batch."""
+        self.stitching.update(batch, prediction)
+
+    def gather(self) -> None:
+        """Bring together what the processes of a distributed run have collected."""
+        if distributed.is_available() and distributed.is_initialized():
+            gathered: list[Any] = [None] * distributed.get_world_size()
+            distributed.all_gather_object(gathered, self.stitching.parts)
+            self.stitching.parts = {}
+            for parts in gathered:
+                for index, windows in parts.items():
+                    self.stitching.parts.setdefault(index, []).extend(windows)
+
+    def compute(self, costly: bool = True) -> dict[str, float]:  # noqa: ARG002  (none of these is)
+        """Every figure, by name.
+
+        Lengths are in pixels of the scans, `error_um` in micrometres; see `metrics.boundaries`. `nll` is in nats per
+        column, its rows in pixels; `band@l` is the share of labels in their own boundary's band that should hold the
+        share l, `coverage@l` that of columns in the ellipsoid of all boundaries together; `sigma_rank` is Spearman's
+        correlation of a boundary's spread and error. Where labels are known to be noisy, `truth_px` is the error to
+        what they are about.
+        """
+        indices = sorted(self.stitching.parts)
+        if not indices:
+            return {"scans": 0, "columns": 0}
+        scans = [self.scans[i] for i in indices]
+        seen = [central(scan.rows.shape[1], self.columns) for scan in scans]
+        found = [self.stitching.found(i, scan.rows.shape[1]) for i, scan in zip(indices, scans, strict=True)]
+        rows = [each.rows[:, part] for each, part in zip(found, seen, strict=True)]
+        truth = [scan.rows[:, part] for scan, part in zip(scans, seen, strict=True)]
+        labelled = sum(int(np.isfinite(t).any(axis=0).sum()) for t in truth)
+        figures: dict[str, float] = {"scans": len(scans), "columns": labelled}
+        if not all(np.isfinite(r).all() for r in rows):
+            return figures | {"error_px": float("nan")}  # of a model that has diverged
+        errors = boundary_errors(rows, truth, self.model.skeleton.joints, [scan.um_per_px for scan in scans])
+        figures |= {name: value for name, value in errors.items() if "px_" not in name}
+        nll = np.concatenate([each.nll[part] for each, part in zip(found, seen, strict=True)])
+        if np.isfinite(nll).any():
+            figures["nll"] = float(np.nanmean(nll))
+        drawn = [getattr(scan, "truth", None) for scan in scans]
+        if all(isinstance(true, np.ndarray) for true in drawn):
+            away = [abs(r - true[:, part]) for r, true, part in zip(rows, drawn, seen, strict=True) if true is not None]
+            figures["truth_px"] = float(np.nanmean(mean_over_scans(away)))
+        std = [each.std[:, part] for each, part in zip(found, seen, strict=True)]
+        if labelled and all(np.isfinite(s).all() for s in std):
+            figures |= self._calibrated(*(np.concatenate(x, axis=1) for x in (rows, std, truth)))
+        return figures | {name: value for name, value in errors.items() if "px_" in name}
+
+    def _calibrated(
+        self, rows: Float[np.ndarray, "D N"], std: Float[np.ndarray, "D N"], truth: Float[np.ndarray, "D N"]
+    ) -> dict[str, float]:
+        """Whether spreads mean what they say."""
+        law, known = self.model.law, np.isfinite(truth)
+        apart = abs(rows - truth)
+        figures = {}
+        for level in BAND_LEVELS:
+            inside = apart <= law.bands_at(level)[:, None] * std
+            figures[f"band@{level:g}"] = float(inside[known].mean())
+        whole = known.all(axis=0)
+        radius = calibration.scaled_radius(rows[:, whole].T, std[:, whole].T, truth[:, whole].T)
+        shares = calibration.coverage(radius, [law.radius_at(level) for level in BAND_LEVELS])
+        figures |= {f"coverage@{level:g}": share for level, share in zip(BAND_LEVELS, shares, strict=True)}
+        figures["std_px"] = float(std[known].mean())
+        if self.learns_sigma:
+            figures["sigma_rank"] = calibration.rank_correlation(std[known], apart[known])
+        return figures

@@ -1,0 +1,129 @@
+"""From B-scans to boundaries: rows in the scan's own pixels, each with a standard deviation and a band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from logpose.checkpoint import load
+from logpose.data.oct import matlab_scans, read_scan_image
+from logpose.data.scans import Scan, ScanWindows, scan_loader
+from logpose.evaluation import predict_batch
+from logpose.models import BoundaryModel
+from logpose.oct_evaluation import Stitching
+from logpose.placement import refuse_diverged
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError
+
+__all__ = ["Boundaries", "Segmenter", "boundary_rows", "open_images"]
+
+SHOWN_LEVEL = 0.9  # share of the probability that the bands of `Boundaries.band` hold
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """Boundaries in one B-scan."""
+
+    skeleton: Skeleton
+    rows: Float[np.ndarray, "D W"]
+    """Expected row of each boundary in each column, in the scan's own pixels, centres at whole numbers from 0."""
+    sigma: Float[np.ndarray, "D W"]
+    """Standard deviations, in rows; NaN from a model that was trained without a likelihood."""
+    band: Float[np.ndarray, "D W"]
+    """Half the height of the band around each row that holds the boundary with a probability of 90 %."""
+
+
+class Segmenter:
+    """A trained model that takes B-scans.
+
+    Args:
+        model: a checkpoint's path, or a model.
+        device: where to compute; a GPU if there is one when None.
+        flip_test: average with the prediction on the mirrored scan: a little better, half as fast.
+        batch_size: windows at a time.
+
+    Raises:
+        InputError: if the checkpoint cannot be used, or its model is of another kind.
+    """
+
+    def __init__(
+        self,
+        model: Path | str | BoundaryModel,
+        device: torch.device | str | None = None,
+        flip_test: bool = False,
+        batch_size: int = 8,
+    ) -> None:
+        found = model if isinstance(model, BoundaryModel) else load(model)[0]
+        if not isinstance(found, BoundaryModel):
+            raise InputError(f"{model}: does not find boundaries in B-scans")
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = found.to(self.device).eval()
+        self.flip_test, self.batch_size = flip_test, batch_size
+
+    @torch.inference_mode()
+    def __call__(self, image: UInt8[np.ndarray, "H W"]) -> Boundaries:
+        """The boundaries of a B-scan in shades of grey.
+
+        Raises:
+            InputError: if the scan is too small, or the model has diverged.
+        """
+        if min(image.shape) < 16:
+            raise InputError(f"a B-scan of {image.shape[0]}×{image.shape[1]} pixels is too small")
+        dim, width = self.model.dim, image.shape[1]
+        scan = Scan(image, np.full((dim, width), np.nan), "", "")
+        stitching = Stitching(self.model)
+        windows = ScanWindows(_One(self.model.skeleton, scan), self.model.size, self.model.shown)
+        for batch in scan_loader(windows, self.batch_size, training=False):
+            on_device = batch.to(self.device)
+            stitching.update(on_device, predict_batch(self.model, on_device, self.flip_test))
+        found = stitching.found(0, width)
+        refuse_diverged(found.rows, found.rows)
+        half = self.model.law.bands_at(SHOWN_LEVEL)[:, None]
+        return Boundaries(self.model.skeleton, found.rows, found.std, half * found.std)
+
+
+@dataclass(frozen=True)
+class _One:
+    """A data set of one scan."""
+
+    skeleton: Skeleton
+    scan: Scan
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Scan:
+        return self.scan
+
+
+def open_images(path: Path) -> Iterator[tuple[str, UInt8[np.ndarray, "H W"]]]:
+    """The B-scans of a file and a name for each: of a picture its own, of a `.mat` file that and the number from 0.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    if path.suffix.lower() != ".mat":
+        yield path.stem, read_scan_image(path)
+        return
+    images = matlab_scans(path)
+    for i in range(images.shape[2]):
+        yield f"{path.stem}-{i}", np.ascontiguousarray(images[..., i])
+
+
+def boundary_rows(file: str, name: str, found: Boundaries) -> dict[str, Any]:
+    """The boundaries of a scan as plain values, each a list over columns; sigma is None where the model has none."""
+    known = bool(np.isfinite(found.sigma).all())
+    return {
+        "file_name": file,
+        "scan": name,
+        "boundaries": list(found.skeleton.joints),
+        "rows": np.round(found.rows, 3).tolist(),
+        "sigma": np.round(found.sigma, 3).tolist() if known else None,
+        "band90": np.round(found.band, 3).tolist() if known else None,
+    }

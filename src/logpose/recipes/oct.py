@@ -1,0 +1,241 @@
+"""Recipes for retinal layer boundaries in OCT (the paper's retina experiment), by the same losses as joints.
+
+Data are `.mat` files in the layout of the Duke DME set, or pictures with boundaries in CSV files: `logpose.data.oct`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from torch.utils.data import DataLoader
+
+from logpose.data.oct import LabelledScans, chosen, open_scans
+from logpose.data.scans import ScanBatch, Scans, ScanWindows, Variation, scan_loader
+from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
+from logpose.losses import FactorsRLELoss, L1Loss, LikelihoodLoss, PoseLoss, RLELoss, RowsLoss
+from logpose.models import BoundaryModel
+from logpose.oct_evaluation import BoundaryEvaluation
+from logpose.recipe import TrainingRecipe
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError
+
+__all__ = [
+    "OctRecipe",
+    "oct_column_l1",
+    "oct_column_rle",
+    "oct_column_rle_factors",
+    "oct_full_l1",
+    "oct_full_rle",
+    "oct_softargmax",
+    "oct_softargmax_rle",
+    "oct_synthetic_l1",
+    "oct_synthetic_rle",
+]
+
+BOUNDARIES = 8
+TRAIN, VAL = 160, 40  # drawn scans
+
+
+def scans_of_file(recipe: OctRecipe, part: str) -> LabelledScans:
+    """The scans of one part, as `data.oct.chosen` splits them.
+
+    Raises:
+        InputError: if there are none, or they cannot be learned from.
+    """
+    if recipe.data is None:
+        raise InputError("this recipe learns from B-scans: say which with --data FILE_OR_FOLDER")
+    if recipe.val_data is not None:
+        return open_scans(recipe.data if part == "train" else recipe.val_data, recipe.grader, recipe.um_per_px)
+    scans = open_scans(recipe.data, recipe.grader, recipe.um_per_px)
+    return chosen(scans, part, recipe.train_subjects, recipe.val_subjects, recipe.folds, recipe.fold, recipe.fold_seed)
+
+
+def drawn_scans(recipe: OctRecipe, part: str) -> SyntheticScans:
+    """B-scans drawn here, with noisy labels; those of "val" are others than those of "train".
+
+    Raises:
+        InputError: if data are given: there is no use for them here.
+    """
+    if recipe.data or recipe.val_data:
+        raise InputError("this recipe draws its B-scans itself; to learn from --data take oct_column_rle or another")
+    return SyntheticScans(TRAIN, 1, noise=ScanNoise()) if part == "train" else SyntheticScans(VAL, 2, noise=ScanNoise())
+
+
+def boundaries(recipe: OctRecipe, skeleton: Skeleton, predicts_sigma: bool) -> BoundaryModel:
+    """The network that the recipe names."""
+    return BoundaryModel(
+        skeleton, recipe.size, recipe.head, predicts_sigma, recipe.channels, recipe.depth, recipe.cells, recipe.shown
+    )
+
+
+def rle_of_column() -> RLELoss:
+    """RLE of the eight boundaries of a column at once."""
+    return RLELoss(dim=BOUNDARIES)
+
+
+@dataclass(kw_only=True)
+class OctRecipe(TrainingRecipe):
+    """Everything that a run of a model that finds boundaries in B-scans needs."""
+
+    people: Callable[[OctRecipe, str], Scans] = scans_of_file
+    """Called with the recipe and "train" or "val": the data set of that part."""
+    loss: Callable[[], PoseLoss] = rle_of_column
+    """Makes the loss."""
+    model: Callable[[OctRecipe, Skeleton, bool], BoundaryModel] = boundaries
+    """Called with the recipe, the boundaries and whether sigma is wanted: the network."""
+
+    data: Path | None = None
+    """A .mat file in the Duke layout, or a folder of such files, or of pictures with a CSV file of boundaries each."""
+    val_data: Path | None = None
+    """The same for validation; unless given, a part of `data` is held out."""
+    train_subjects: tuple[str, ...] = ()
+    """Subjects (files) to learn from; unless given, the second half of all, in the order of their names …"""
+    val_subjects: tuple[str, ...] = ()
+    """… and to be measured on; unless given, the first half."""
+    folds: int = 0
+    """Instead: scans are shuffled into so many parts, one of which is measured on and the others learned from; …"""
+    fold: int = 0
+    """… which one …"""
+    fold_seed: int = 0
+    """… and the seed of the shuffling."""
+    grader: Literal[1, 2] = 1
+    """Whose labels: manualLayers1 or manualLayers2."""
+    um_per_px: float | None = None
+    """Height of a pixel in micrometres; unless given, what the file says, or 3.87 for the Duke set."""
+    size: tuple[int, int] = (224, 256)
+    """Rows and columns of the windows that the network sees."""
+    shown: int | None = None
+    """Rows of a scan that a window shows, unless its retina is thicker; as many as it has rows unless given."""
+    head: Literal["column", "full", "rows"] = "column"
+    """column: features pooled in each column; full: features pooled over everything; rows: a softmax over rows."""
+    channels: int = 64
+    """Of the network's feature maps."""
+    depth: int = 4
+    """Times that the network halves rows and columns."""
+    cells: int = 14
+    """Of head column: parts of the rows that are averaged apart; 1 takes the mean over all rows."""
+    flip: float = 0.5
+    """How often a training window is mirrored."""
+    shift: int = 12
+    """Most rows that it is moved up or down."""
+    stretch: float = 0.15
+    """Share by which it is stretched or squeezed at most."""
+    columns: int | None = None
+    """Columns in the middle of a scan that are measured; all unless given (the Duke protocol: 500)."""
+    batch_size: int = 2
+    """Windows in a batch, on each device."""
+    epochs: int = 200
+    """Times that the data are gone through."""
+    lr: float = 1e-4
+    """Highest learning rate."""
+    weight_decay: float = 1e-4
+    """Of the network's weights (not of biases, normalisation and the flow)."""
+    schedule: Literal["step", "cosine", "one_cycle", "exponential", "constant"] = "constant"
+    """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0;
+    exponential: × decay after every epoch."""
+    validate_every: int = 10
+    """Epochs between validations, or fewer, so that the last epoch is validated."""
+    workers: int = 0
+    """Processes that prepare batches; 0 does it in the main one."""
+    watch: Literal["error_px", "rmse_px", "p95_px", "nll"] = "error_px"
+    """The validation figure that decides which checkpoint is the best."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.folds and not 0 <= self.fold < self.folds:
+            raise InputError(f"fold must be one of the {self.folds} folds, 0 to {self.folds - 1}; got {self.fold}")
+        if self.folds < 0 or self.folds == 1 or self.fold_seed < 0:
+            raise InputError("folds must be 0 (split by subject) or 2 and more, fold_seed at least 0")
+        if not (0 <= self.flip <= 1 and self.shift >= 0 and 0 <= self.stretch < 1):
+            raise InputError("flip must lie in [0, 1], stretch in [0, 1), and shift must be 0 or more")
+        if self.um_per_px is not None and not 0 < self.um_per_px < 1000:
+            raise InputError(f"um_per_px must be above 0, got {self.um_per_px:g}")
+        if self.columns is not None and self.columns < 1:
+            raise InputError(f"columns must be at least 1, got {self.columns}")
+
+    def loader(
+        self, data: Scans, model: BoundaryModel, *, training: bool, processes: int = 1, pin: bool = False
+    ) -> DataLoader[ScanBatch]:
+        """Batches of windows: at random columns and varied in training, side by side otherwise."""
+        variation = Variation(self.flip, self.shift, self.stretch) if training else None
+        windows = ScanWindows(data, model.size, model.shown, variation, self.seed)
+        return scan_loader(
+            windows, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
+            processes=processes,
+        )  # fmt: skip
+
+    def check_watch(self, val: Scans, loss: PoseLoss) -> None:
+        """As of any recipe; and the loss must be of as many dimensions as there are boundaries."""
+        super().check_watch(val, loss)
+        if loss.density is not None and loss.density.dim != len(val.skeleton):
+            raise InputError(
+                f"the data have {len(val.skeleton)} boundaries, and the recipe's loss is of {loss.density.dim}: write "
+                f"a recipe of your own with a loss of dim={len(val.skeleton)} (docs/tutorial.md)"
+            )
+
+    def evaluation(self, data: Scans, model: BoundaryModel, loss: LikelihoodLoss | None) -> BoundaryEvaluation:
+        """Distances of boundaries from their labels."""
+        return BoundaryEvaluation(data, model, loss, self.columns)
+
+
+def oct_column_rle() -> OctRecipe:
+    """Retinal boundaries from features pooled in each column, by RLE of a column's eight at once."""
+    return OctRecipe()
+
+
+def oct_column_rle_factors() -> OctRecipe:
+    """The same network by RLE of each boundary alone."""
+    return replace(oct_column_rle(), loss=partial(FactorsRLELoss, BOUNDARIES))
+
+
+def oct_column_l1() -> OctRecipe:
+    """The same network by L1."""
+    return replace(oct_column_rle(), loss=partial(L1Loss, BOUNDARIES))
+
+
+def oct_full_rle() -> OctRecipe:
+    """Retinal boundaries of all columns from features pooled over the whole window, by RLE."""
+    return replace(oct_column_rle(), head="full")
+
+
+def oct_full_l1() -> OctRecipe:
+    """The same network by L1."""
+    return replace(oct_column_l1(), head="full")
+
+
+def oct_softargmax() -> OctRecipe:
+    """He et al. 2019: a softmax over rows in each column, its mean, boundaries kept in order."""
+    return replace(oct_column_rle(), head="rows", loss=partial(RowsLoss, BOUNDARIES))
+
+
+def oct_softargmax_rle() -> OctRecipe:
+    """The same way to a position, with a sigma beside it, by RLE."""
+    return replace(oct_column_rle(), head="rows")
+
+
+def oct_synthetic_rle() -> OctRecipe:
+    """Boundaries of B-scans drawn here, by RLE, from random weights, in some minutes on a CPU."""
+    return OctRecipe(
+        people=drawn_scans,
+        size=(160, 64),
+        channels=12,
+        depth=4,
+        cells=10,
+        shift=6,
+        epochs=10,
+        batch_size=8,
+        optimizer="adamw",
+        lr=4e-3,
+        schedule="one_cycle",
+        flip_test=False,
+        validate_every=2,
+    )
+
+
+def oct_synthetic_l1() -> OctRecipe:
+    """The same network, data and budget by L1."""
+    return replace(oct_synthetic_rle(), loss=partial(L1Loss, BOUNDARIES))

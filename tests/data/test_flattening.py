@@ -1,0 +1,128 @@
+"""The retina is found where it is, the crop lies flat, and the way back is exact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logpose.data.flattening import Flattening, blank_borders, find_retina, flatten, steepest_path
+from logpose.data.synthetic_oct import SyntheticScans
+
+
+def test_white_that_reaches_the_edge_is_blanked_and_no_other() -> None:
+    image = np.full((20, 30), 40, dtype=np.uint8)
+    image[:3], image[:, 7], image[10:12, 20:25], image[15, 15] = 255, 255, 255, 254
+    image[12:14, 28:] = 255  # a spot of speckle at the right edge
+    blank = blank_borders(image)
+    expected = image.copy()
+    expected[:3], expected[:, 7] = 0, 0
+    assert np.array_equal(blank, expected)
+    plain = np.full((5, 6), 9, dtype=np.uint8)
+    assert np.array_equal(blank_borders(plain), plain)
+    assert not blank_borders(np.full((5, 6), 255, dtype=np.uint8)).any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_membrane_is_found_in_drawn_scans(seed: int) -> None:
+    scan = SyntheticScans(1, seed=seed, lesions=0.0)[0]
+    edge, membrane = find_retina(scan.image)
+    assert np.abs(membrane - scan.truth[-1]).mean() < 5
+    assert np.median(np.abs(edge - scan.truth[0])) < 4
+
+
+def test_what_a_screen_draws_is_not_taken_for_a_retina() -> None:
+    scan = SyntheticScans(1, seed=0, lesions=0.0)[0]
+    drawn = np.pad(scan.image, ((0, 40), (0, 0)))
+    drawn[180:190, 20:110] = np.linspace(60, 255, 90).astype(np.uint8) // 30 * 30
+    drawn[5:12, 5:40] = 230
+    _, plain = find_retina(np.pad(scan.image, ((0, 40), (0, 0))))
+    _, found = find_retina(drawn)
+    assert np.abs(found - plain).max() < 3
+
+
+def test_the_steepest_path_is_the_best_of_all() -> None:
+    rng = np.random.default_rng(0)
+    gain = rng.normal(size=(4, 5))
+    best, paths = -np.inf, np.array(np.meshgrid(*[range(4)] * 5)).reshape(5, -1).T
+    for path in paths:  # all moves are allowed: 4 rows are fewer than the steepest slope
+        worth = sum(gain[row, column] for column, row in enumerate(path)) - 0.05 * np.abs(np.diff(path)).sum()
+        if worth > best:
+            best, winner = worth, path
+    assert steepest_path(gain).tolist() == winner.tolist()
+
+
+def test_in_the_crop_the_membrane_lies_on_one_row() -> None:
+    scan = SyntheticScans(1, seed=2, lesions=0.0)[0]
+    flat = flatten(scan.image, 112)
+    assert (flat.shown, flat.rows, flat.scale) == (112, 112, 1.0)
+    in_crop = (flat.to_crop(scan.truth) + 0.5) * 112
+    assert np.abs(in_crop[-1] - 88).mean() < 5  # 11 of 14 parts
+    crop = flat.crop(scan.image)
+    for column in (0, 50, 127):
+        for row in (20, 60, 100):
+            at = row + flat.top[column]
+            assert crop[row, column] == (scan.image[at, column] if 0 <= at < 160 else 0)
+
+
+def test_a_thicker_retina_is_shown_whole() -> None:
+    scan = SyntheticScans(1, seed=2, lesions=0.0)[0]
+    flat = flatten(scan.image, 64)
+    assert flat.shown > 64
+    assert flat.crop(scan.image).shape == (64, 128)
+    assert flat.to_crop(scan.truth).min() > -0.5
+    assert flatten(scan.image, 64, shown=128).shown == 128
+
+
+@given(
+    top=st.lists(st.integers(-300, 500), min_size=1, max_size=5),
+    shown=st.integers(16, 400),
+    rows=st.sampled_from([32, 112, 224]),
+    place=st.floats(-50, 1000),
+)
+def test_the_way_back_is_exact(top: list[int], shown: int, rows: int, place: float) -> None:
+    flat = Flattening(np.array(top), shown, rows)
+    at = np.full((2, len(top)), place)
+    there = flat.to_crop(at).astype(np.float32).astype(np.float64)  # as a batch holds it
+    assert np.abs(flat.to_scan(there) - at).max() < 1e-3
+    assert np.abs(flat.to_scan(flat.to_crop(at)) - at).max() < 1e-9
+
+
+def test_pixels_and_coordinates_agree_when_the_crop_is_smaller() -> None:
+    """A bright row of the scan is where the coordinates say."""
+    image = np.zeros((300, 4), dtype=np.uint8)
+    image[140:142] = 240
+    flat = Flattening(np.full(4, 20), 224, 112)
+    crop = flat.crop(image).astype(float)
+    centre = (crop[:, 0] * np.arange(112)).sum() / crop[:, 0].sum()
+    expected = (float(flat.to_crop(np.full((1, 4), 140.5))[0, 0]) + 0.5) * 112
+    assert centre == pytest.approx(expected, abs=1e-6)
+
+
+@given(shift=st.integers(-20, 20), factor=st.floats(0.7, 1.4))
+def test_varied_about_the_membrane(shift: int, factor: float) -> None:
+    flat = Flattening(np.array([10, 12]), 224, 112)
+    membrane = flat.top + 176
+    varied = flat.varied(shift, factor)
+    assert varied.shown == round(224 / factor)
+    at = (varied.to_crop(membrane[None].astype(float)) + 0.5) * 112
+    plain = (flat.to_crop(membrane[None].astype(float)) + 0.5) * 112
+    assert np.allclose(at, plain + shift / varied.scale, atol=1.5)
+
+
+def test_real_scans_lie_flat(data_root: Path) -> None:
+    from logpose.data.oct import open_scans
+
+    scans = open_scans(data_root / "oct")
+    apart, above = [], []
+    for scan in scans.scans[::2]:
+        _, membrane = find_retina(blank_borders(scan.image))
+        known = np.isfinite(scan.rows[-1])
+        apart.append(np.abs(scan.rows[-1] - membrane)[known].mean())
+        above.append((membrane - scan.rows[0])[known].max())
+    assert np.median(apart) < 6
+    assert max(apart) < 16
+    assert max(above) < 176  # what a crop of 224 rows shows above the membrane

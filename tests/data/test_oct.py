@@ -1,0 +1,225 @@
+"""B-scans of files: what is read, what is refused, who is learned from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from logpose.data.oct import chosen, open_scans, read_scan_image
+from logpose.data.scans import RETINA, Scans
+from logpose.data.synthetic_oct import SyntheticScans
+from logpose.structures import InputError
+
+
+def duke(folder: Path, names=("Subject_01", "Subject_02"), count: int = 3, **more: object) -> Path:
+    """Files in the Duke layout: of each, the first B-scan is labelled by the first grader, the last by both."""
+    for number, name in enumerate(names):
+        scans = SyntheticScans(count, seed=number, size=(96, 70))
+        images = np.stack([scans[i].image for i in range(count)], axis=-1)
+        layers = np.full((2, 8, 70, count), np.nan)
+        for grader, which in ((0, (0, count - 1)), (1, (count - 1,))):
+            for i in which:
+                layers[grader, :, 5:, i] = scans[i].rows[:, 5:] + 1 + grader
+        content = {"images": images, "manualLayers1": layers[0], "manualLayers2": layers[1], **more}
+        savemat(folder / f"{name}.mat", content, do_compression=True)
+    return folder
+
+
+def test_the_duke_layout(tmp_path: Path) -> None:
+    scans = open_scans(duke(tmp_path))
+    assert isinstance(scans, Scans)
+    assert scans.skeleton == RETINA
+    assert [scan.name for scan in scans.scans] == ["Subject_01-0", "Subject_01-2", "Subject_02-0", "Subject_02-2"]
+    assert scans.subjects == ["Subject_01", "Subject_02"]
+    drawn = SyntheticScans(3, seed=1, size=(96, 70))[2]
+    scan = scans[3]
+    assert np.array_equal(scan.image, drawn.image)
+    assert np.allclose(scan.rows[:, 5:], drawn.rows[:, 5:])  # counted from 0
+    assert np.isnan(scan.rows[:, :5]).all()
+    assert scan.um_per_px is None
+    second = open_scans(tmp_path / "Subject_02.mat", grader=2)
+    assert [scan.name for scan in second.scans] == ["Subject_02-2"]
+    assert np.allclose(second[0].rows[:, 5:], drawn.rows[:, 5:] + 1)
+
+
+def test_the_height_of_a_pixel(tmp_path: Path) -> None:
+    duke(tmp_path, ("a",), um_per_px=4.5)
+    assert open_scans(tmp_path)[0].um_per_px == 4.5
+    assert open_scans(tmp_path, um_per_px=2.0)[0].um_per_px == 2.0
+    layers = np.full((8, 768, 1), np.nan)
+    layers[:, 9] = np.arange(100, 180, 10)[:, None]
+    savemat(tmp_path / "a.mat", {"images": np.zeros((496, 768), np.uint8), "manualLayers1": layers[..., 0]})
+    assert open_scans(tmp_path)[0].um_per_px == 3.87
+    assert np.allclose(open_scans(tmp_path)[0].rows[:, 9], np.arange(99, 179, 10))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": np.zeros((96, 70, 2), np.uint8)}, "manualLayers1 is 8×70×3, of such images it must be 8×70×2"),
+        ({"images": np.full((96, 70, 3), 300.0)}, "values from 0 to 255"),
+        ({"images": np.full((96, 70, 3), 0.5)}, "values from 0 to 1; they must"),
+        ({"images": np.full((96, 70, 3), np.nan)}, "values from 0 to 255"),
+        ({"images": np.zeros((4, 70, 3))}, "must be height × width × number, not 4×70×3"),
+        ({"images": np.zeros(5)}, "must be height × width × number, not"),
+        ({"manualLayers1": np.full((7, 70, 3), 5.0)}, "manualLayers1 is 7×70×3"),
+        ({"manualLayers1": np.full((8, 70, 3), 97.0)}, r"B-scan 1, column 1: ILM is in row 97 of 96"),
+        ({"manualLayers1": np.full((8, 70, 3), 0.0)}, "ILM is in row 0 of 96"),
+        ({"manualLayers1": np.full((8, 70, 3), np.inf)}, "ILM is in row inf of 96"),
+        ({"manualLayers1": np.full((8, 70, 3), np.nan)}, "no B-scan has a label of grader 1"),
+        ({"manualLayers1": "words"}, "manualLayers1"),
+        ({"um_per_px": -1.0}, "um_per_px is -1, it must be the height"),
+        ({"um_per_px": np.zeros((0, 0))}, "um_per_px has 0 numbers"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    duke(tmp_path, ("a",), **changes)
+    with pytest.raises(InputError, match=message):
+        open_scans(tmp_path / "a.mat")
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "a.mat").write_bytes(b"not one" * 100)
+    with pytest.raises(InputError, match=r"a\.mat: not a MATLAB file"):
+        open_scans(tmp_path / "a.mat")
+    with pytest.raises(InputError, match="no such file or folder"):
+        open_scans(tmp_path / "b.mat")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no picture with a CSV file of its boundaries beside it"):
+        open_scans(tmp_path / "empty")
+    (tmp_path / "c.txt").write_text("x")
+    with pytest.raises(InputError, match=r"not a \.mat file, nor a folder"):
+        open_scans(tmp_path / "c.txt")
+    savemat(tmp_path / "d.mat", {"images": np.zeros((20, 20, 1))})
+    with pytest.raises(InputError, match=r"d\.mat: has no variable 'manualLayers1'"):
+        open_scans(tmp_path / "d.mat")
+
+
+def test_what_claims_to_be_huge_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    duke(tmp_path, ("a",))
+    monkeypatch.setattr("logpose.data.oct.LARGEST", 1000)
+    with pytest.raises(InputError, match=r"a\.mat: images is 96×70×3, too large to be read"):
+        open_scans(tmp_path / "a.mat")
+
+
+def pair(folder: Path, name: str, table: str, width: int = 30) -> None:
+    image = np.random.default_rng(0).integers(0, 200, (40, width), dtype=np.uint8)
+    cv2.imwrite(str(folder / f"{name}.png"), image)
+    (folder / f"{name}.csv").write_text(table)
+
+
+def test_pictures_with_tables(tmp_path: Path) -> None:
+    lines = [f"{5 + column / 10},{20 + column % 3}" for column in range(30)]
+    lines[4], lines[7] = "5.4,", "nan,21"
+    pair(tmp_path, "eye_1", "top,bottom\n" + "\n".join(lines))
+    pair(tmp_path, "eye_2", "top,bottom\n" + "\n".join(["1,2"] * 30))
+    pair(tmp_path, "eye_3", "top,bottom\n" + "\n".join([","] * 30))  # nothing is labelled
+    (tmp_path / "notes.txt").write_text("not read")
+    scans = open_scans(tmp_path, um_per_px=2.0)
+    assert scans.skeleton.joints == ("top", "bottom")
+    assert [scan.name for scan in scans.scans] == ["eye_1", "eye_2"]
+    rows = scans[0].rows
+    assert rows.shape == (2, 30)
+    assert rows[0, :4].tolist() == pytest.approx([5.0, 5.1, 5.2, 5.3])
+    assert rows[1, 8] == 22
+    assert np.argwhere(np.isnan(rows)).tolist() == [[0, 7], [1, 4]]
+    assert scans[0].um_per_px == 2.0
+    assert np.array_equal(scans[0].image, read_scan_image(tmp_path / "eye_1.png"))
+
+
+def test_tables_without_headings_have_a_line_for_each_boundary(tmp_path: Path) -> None:
+    pair(tmp_path, "a", "\n".join(",".join(str(3 * i + 1) for _ in range(30)) for i in range(8)))
+    scans = open_scans(tmp_path)
+    assert scans.skeleton.joints == RETINA.joints
+    assert scans[0].rows[:, 12].tolist() == [1, 4, 7, 10, 13, 16, 19, 22]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("top,bottom\n1,2\n", "1 lines of numbers, and a.png is 30 pixels wide"),
+        ("1,2\n3,4\n", "2 numbers in a line, and a.png is 30 pixels wide"),
+        ("top,bottom\n" + "1,2\n" * 29 + "1,x\n", "line 31: 'x' is not a number"),
+        ("top,bottom\n" + "1,2\n" * 29 + "1\n", "line 31 has 1 cells, others 2"),
+        ("top,bottom\n" + "1,2\n" * 29 + "1,inf\n", "line 31: 'inf' is not a number"),
+        ("top,bottom\n" + "1,2\n" * 29 + "1,40\n", "column 29 of the picture: bottom is in row 40 of 40"),
+        ("top,top\n" + "1,2\n" * 30, "with names of their own"),
+        ("top\n" + "1\n" * 30, "two boundaries or more"),
+        ("", "holds no numbers"),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named(tmp_path: Path, table: str, message: str) -> None:
+    pair(tmp_path, "a", table)
+    with pytest.raises(InputError, match=message):
+        open_scans(tmp_path)
+
+
+def test_tables_must_be_of_the_same_boundaries(tmp_path: Path) -> None:
+    pair(tmp_path, "a", "top,bottom\n" + "1,2\n" * 30)
+    pair(tmp_path, "b", "top,base\n" + "1,2\n" * 30)
+    with pytest.raises(InputError, match=r"b\.csv: its boundaries are top, base, those of a\.csv are top, bottom"):
+        open_scans(tmp_path)
+    with pytest.raises(InputError, match="the labels of one grader"):
+        open_scans(tmp_path, grader=2)
+    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"b\.csv: not a CSV file"):
+        open_scans(tmp_path)
+
+
+def test_a_picture_in_colours_is_no_scan(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([np.zeros((20, 20)), np.full((20, 20), 200), np.zeros((20, 20))]))
+    with pytest.raises(InputError, match="in shades of grey"):
+        read_scan_image(tmp_path / "a.png")
+
+
+def test_the_split_by_subject_is_that_of_the_duke_set(tmp_path: Path) -> None:
+    scans = open_scans(duke(tmp_path, [f"Subject_{i:02d}" for i in range(1, 11)], count=2))
+    train, val = chosen(scans, "train"), chosen(scans, "val")
+    assert val.subjects == [f"Subject_{i:02d}" for i in range(1, 6)]
+    assert train.subjects == [f"Subject_{i:02d}" for i in range(6, 11)]
+    some = {"train_subjects": ("Subject_01",), "val_subjects": ("Subject_03", "Subject_02")}
+    assert chosen(scans, "train", **some).subjects == ["Subject_01"]
+    assert chosen(scans, "val", **some).subjects == ["Subject_02", "Subject_03"]
+    assert len(chosen(scans, "train", val_subjects=("Subject_03",)).subjects) == 9
+    with pytest.raises(InputError, match="Subject_01: to be learned from and to be measured on"):
+        chosen(scans, "train", ("Subject_01",), ("Subject_01",))
+    with pytest.raises(InputError, match="no subject 'Subject_11'; there are Subject_01, "):
+        chosen(scans, "train", ("Subject_11",))
+    with pytest.raises(InputError, match="not both"):
+        chosen(scans, "train", ("Subject_01",), folds=2)
+    with pytest.raises(InputError, match=r"one subject cannot .* say --folds 5"):
+        chosen(chosen(scans, "train", ("Subject_01",)), "val")
+
+
+def test_folds_hold_every_scan_once_and_the_same_picture_in_one(tmp_path: Path) -> None:
+    duke(tmp_path, ("a", "b"), count=4)
+    scans = open_scans(tmp_path)
+    twice = scans.of([0, 1, 2, 3, 0, 2])
+    names = []
+    for fold in range(4):
+        train, val = (chosen(twice, part, folds=4, fold=fold, seed=1) for part in ("train", "val"))
+        assert len(train) + len(val) == 6
+        assert not {scan.image.tobytes() for scan in train.scans} & {scan.image.tobytes() for scan in val.scans}
+        names += [scan.name for scan in val.scans]
+    assert sorted(names) == sorted(scan.name for scan in twice.scans)
+    splits = {tuple(s.name for s in chosen(scans, "val", folds=2, fold=0, seed=seed).scans) for seed in range(6)}
+    assert len(splits) > 1
+    with pytest.raises(InputError, match="4 different B-scans cannot be split into 5 folds"):
+        chosen(twice, "val", folds=5)
+
+
+def test_real_scans(data_root: Path) -> None:
+    scans = open_scans(data_root / "oct")
+    assert len(scans) == 30
+    assert len({scan.image.tobytes() for scan in scans.scans}) == 27  # three pictures are there twice
+    assert {scan.image.shape for scan in scans.scans} == {(568, 759), (456, 951)}
+    unlabelled = np.mean([np.isnan(scan.rows).mean() for scan in scans.scans])
+    assert unlabelled == pytest.approx(0.16, abs=0.01)
+    for scan in scans.scans:
+        known = np.isfinite(scan.rows)
+        assert (known.all(axis=0) == known.any(axis=0)).all()
+        assert (np.diff(scan.rows, axis=0)[:, known.all(axis=0)] >= 0).all()

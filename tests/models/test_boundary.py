@@ -1,0 +1,167 @@
+"""Networks of boundaries: shapes, order, mirrors, and what they may not look like."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logpose.checkpoint import build_model
+from logpose.data.scans import RETINA
+from logpose.losses import L1Loss, RLELoss
+from logpose.models.boundary import BoundaryModel, ResidualUNet, ordered
+from logpose.skeletons import Skeleton
+from logpose.structures import InputError
+
+SIZE = (32, 16)
+HEADS = [*itertools.product(("column", "full", "rows"), (True, False))]
+
+
+def made(head: str, sigma: bool = True, **settings: object) -> BoundaryModel:
+    torch.manual_seed(0)
+    given = {"channels": 4, "depth": 2, "cells": 4, **settings}
+    model = BoundaryModel(RETINA, SIZE, head, sigma, **given)
+    with torch.no_grad():  # so that the first predictions are not all alike
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def images(count: int = 2) -> torch.Tensor:
+    torch.manual_seed(1)
+    return torch.randint(0, 256, (count, 1, *SIZE), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(("head", "sigma"), HEADS)
+def test_shapes_and_scales(head: str, sigma: bool) -> None:
+    model = made(head, sigma).eval()
+    found = model(images())
+    assert found.mu.shape == found.sigma.shape == (2, 16, 8)
+    assert found.confidence.shape == (2, 16)
+    assert ((found.sigma > 0) & (found.sigma <= 1)).all()
+    assert bool((found.sigma == 1).all()) is not sigma
+    assert torch.allclose(found.mu, model(images().float() / 255).mu, atol=1e-5)
+    assert model.gives == ("rows" if head == "rows" and not sigma else "places")
+    assert (found.maps is None) is (model.gives == "places")
+    if found.maps is not None:
+        assert found.maps.shape == (2, 16, 8, 32)
+        rows = (found.maps.softmax(dim=-1) * (torch.arange(32) / 32 - 0.5)).sum(dim=-1)
+        assert torch.allclose(found.mu, torch.cummax(rows, dim=-1).values, atol=1e-6)
+
+
+@pytest.mark.parametrize(("head", "sigma"), HEADS)
+def test_boundaries_keep_their_order_when_it_predicts(head: str, sigma: bool) -> None:
+    model = made(head, sigma)
+    assert ((model.eval()(images()).mu).diff(dim=-1) >= 0).all()
+    learning = model.train()(images()).mu.diff(dim=-1)
+    assert bool((learning >= 0).all()) is (head == "rows")  # He's is kept in order while it learns, too
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=9))
+def test_order_is_the_rule_of_he(rows: list[float]) -> None:
+    expected = [rows[0]]
+    for row in rows[1:]:
+        expected.append(expected[-1] + max(0.0, row - expected[-1]))
+    assert ordered(torch.tensor(rows, dtype=torch.float64)).tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_columns_share_their_layer_and_see_where_things_are() -> None:
+    model = made("column", depth=0).eval()
+    with torch.no_grad():
+        picture = torch.zeros(1, 1, *SIZE)
+        picture[:, :, 10] = 1
+        low = torch.zeros(1, 1, *SIZE)
+        low[:, :, 24] = 1
+        first, second = model(picture).mu[0], model(low).mu[0]
+    assert torch.allclose(first[4:12], first[4].expand(8, 8), atol=1e-5)
+    assert not torch.allclose(first[8], second[8], atol=1e-3)
+    whole = made("full").eval()
+    assert whole.output.out_features == 2 * 8 * 16
+
+
+def test_the_trunk_keeps_rows_and_columns() -> None:
+    trunk = ResidualUNet(3, 2).eval()
+    x = torch.rand(1, 1, *SIZE)
+    assert trunk(x).shape == (1, 3, *SIZE)
+    names = {name.split(".")[0] for name, _ in trunk.named_parameters()}
+    assert names == {"down", "up"}
+    trunk(x).sum().backward()
+    assert all(p.grad is not None for p in trunk.parameters())
+
+
+@pytest.mark.parametrize("head", ["column", "rows"])
+def test_the_mirror_is_undone(head: str) -> None:
+    model = made(head).eval()
+    with torch.no_grad():
+        straight, mirrored = model(images()), model(model.mirrored(images()))
+        both = model.flip_average(straight, mirrored)
+        again = model.flip_average(mirrored, straight)
+    assert torch.allclose(both.mu, again.mu.flip(1), atol=1e-6)
+    assert torch.allclose(both.sigma, (straight.sigma + mirrored.sigma.flip(1)) / 2)
+    assert torch.allclose(both.mu, ((straight.mu + mirrored.mu.flip(1)) / 2), atol=1e-6)
+    assert (both.mu.diff(dim=-1) >= 0).all()
+
+
+def test_distance_is_in_rows_over_labelled_boundaries() -> None:
+    model = made("column")
+    mu, target = torch.zeros(1, 2, 8), torch.full((1, 2, 8), torch.nan)
+    target[0, 0, :2] = torch.tensor([0.25, -0.5])
+    apart = model.distance(mu, target)
+    assert apart[0, 0].item() == pytest.approx((8 + 16) / 2)
+    assert apart[0, 1].isnan()
+
+
+@pytest.mark.parametrize(("head", "sigma"), HEADS)
+def test_it_is_made_again_with_its_law(head: str, sigma: bool) -> None:
+    model = made(head, sigma, shown=40).eval()
+    law = (RLELoss(dim=8) if sigma else L1Loss(8)).eval().law()
+    model.set_law(law)
+    again = build_model(model.config())
+    again.load_state_dict(model.state_dict())
+    again.eval()
+    assert torch.equal(again(images()).mu, model(images()).mu)
+    assert isinstance(again, BoundaryModel)
+    assert (again.shown, again.skeleton.joints, again.skeleton.pairs, again.size) == (40, RETINA.joints, (), SIZE)
+    assert torch.equal(again.law_bands.nan_to_num(), model.law_bands.nan_to_num())
+    if sigma:
+        assert law.bands is not None
+        assert torch.equal(again.law_bands, law.bands)
+    assert again.sees == "windows of 32×16"
+    assert again(again.blank()).mu.shape == (1, 16, 8)
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "message"),
+    [
+        ((30, 16), {}, "multiples of 4 rows and columns, not"),
+        ((32, 10), {}, "multiples of 4"),
+        ((32, 16), {"head": "heatmap"}, "column, full, rows, not 'heatmap'"),
+        ((32, 16), {"channels": 0}, "1 to 1,024 channels"),
+        ((32, 16), {"depth": 9}, "a depth of 0 to 8"),
+        ((32, 16), {"shown": 0}, "1 to 8,192 rows"),
+        ((32, 16), {"cells": 5}, "32 rows cannot be split into 5 cells alike"),
+        ((0, 16), {}, "multiples of 4"),
+    ],
+)
+def test_what_cannot_be(size: tuple[int, int], settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        BoundaryModel(RETINA, size, **{"channels": 4, "depth": 2, "cells": 4, **settings})
+
+
+def test_other_boundaries_than_eight() -> None:
+    two = Skeleton("skin", ("top", "bottom"), flip_pairs=())
+    model = BoundaryModel(two, SIZE, channels=4, depth=1, cells=2).eval()
+    assert model(images()).mu.shape == (2, 16, 2)
+
+
+@pytest.mark.parametrize("head", ["column", "full", "rows"])
+def test_positions_are_fine_under_autocast_too(head: str) -> None:
+    """In half precision a row of 224 would come in steps of half a row and more."""
+    model = made(head).eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mu = model(images(8)).mu
+    assert mu.dtype == torch.float32
+    assert not torch.equal(mu, mu.bfloat16().float())

@@ -1,0 +1,149 @@
+"""Recipes of retinal boundaries, on B-scans drawn here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.io import savemat
+
+from logpose.checkpoint import load
+from logpose.data.oct import LabelledScans
+from logpose.data.synthetic_oct import SyntheticScans
+from logpose.losses import FactorsRLELoss, L1Loss, RLELoss
+from logpose.models import BoundaryModel
+from logpose.oct_evaluation import BoundaryEvaluation
+from logpose.recipe import plain_fields
+from logpose.recipe_flags import parse_recipe
+from logpose.recipes import oct
+from logpose.structures import InputError
+from logpose.training import fit
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two subjects of two B-scans each, in the Duke layout."""
+    path = tmp_path_factory.mktemp("oct")
+    for number in (1, 2):
+        scans = SyntheticScans(2, seed=number, size=(96, 80))
+        layers = np.stack([scans[i].rows + 1 for i in range(2)], axis=-1)
+        layers[:, :7] = np.nan
+        images = np.stack([scans[i].image for i in range(2)], axis=-1)
+        savemat(path / f"Subject_0{number}.mat", {"images": images, "manualLayers1": layers})
+    return path
+
+
+def small(folder: Path, make=oct.oct_column_rle, **changes) -> oct.OctRecipe:
+    settings = {"data": folder, "size": (64, 32), "channels": 4, "depth": 2, "cells": 4, "epochs": 1, "shown": 96}
+    settings |= {"batch_size": 4, "loggers": (), "accelerator": "cpu", "validate_every": 1, "precision": "32-true"}
+    return replace(make(), **{**settings, **changes})
+
+
+@pytest.mark.parametrize(
+    ("make", "loss"),
+    [
+        (oct.oct_column_rle, RLELoss),
+        (oct.oct_column_rle_factors, FactorsRLELoss),
+        (oct.oct_column_l1, L1Loss),
+        (oct.oct_full_rle, RLELoss),
+        (oct.oct_softargmax, L1Loss),
+        (oct.oct_softargmax_rle, RLELoss),
+    ],
+)
+def test_each_trains_and_is_read_again(folder: Path, tmp_path: Path, make, loss: type) -> None:
+    recipe = small(folder, make)
+    run = fit(recipe, tmp_path)
+    assert {"error_px", "rmse_px", "p95_px", "nll", "band@0.9", "error_px_BM"} <= run.figures.keys()
+    assert ("sigma_rank" in run.figures) is (loss is not L1Loss)
+    model, claim = load(run.best)
+    assert isinstance(model, BoundaryModel)
+    assert isinstance(claim, loss)
+    assert model.law.bands is not None
+    assert model.law.bands.isfinite().all()
+    data = recipe.people(recipe, "val")
+    evaluation = recipe.evaluation(data, model, claim)
+    assert isinstance(evaluation, BoundaryEvaluation)
+    from logpose.evaluation import predict_batch
+
+    with torch.inference_mode():
+        for batch in recipe.loader(data, model, training=False):
+            evaluation.update(batch, predict_batch(model, batch, recipe.flip_test))
+    assert evaluation.compute() == pytest.approx(run.figures, rel=1e-4, nan_ok=True)
+
+
+def test_the_subjects_of_a_part_are_apart(folder: Path) -> None:
+    recipe = small(folder)
+    train, val = (recipe.people(recipe, part) for part in ("train", "val"))
+    assert isinstance(train, LabelledScans)
+    assert (train.subjects, val.subjects) == (["Subject_02"], ["Subject_01"])
+    recipe = small(folder, folds=2, fold=1)
+    parts = [recipe.people(recipe, part) for part in ("train", "val")]
+    assert sorted(scan.name for part in parts for scan in part.scans) == [
+        f"Subject_0{n}-{i}" for n in (1, 2) for i in (0, 1)
+    ]
+    one, other = folder / "Subject_01.mat", folder / "Subject_02.mat"
+    recipe = small(one, val_data=other)
+    assert [recipe.people(recipe, part).subjects for part in ("train", "val")] == [["Subject_01"], ["Subject_02"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [oct.oct_synthetic_rle, oct.oct_synthetic_l1])
+def test_drawn_scans_are_learned(tmp_path: Path, make) -> None:
+    figures = fit(replace(make(), loggers=()), tmp_path).figures
+    assert figures["truth_px"] < 2
+    assert figures["band@0.9"] == pytest.approx(0.9, abs=0.06)
+
+
+def test_a_recipe_that_draws_wants_no_data(folder: Path) -> None:
+    recipe = replace(oct.oct_synthetic_rle(), data=folder)
+    with pytest.raises(InputError, match="draws its B-scans itself"):
+        recipe.people(recipe, "train")
+    recipe = oct.oct_synthetic_rle()
+    assert (len(recipe.people(recipe, "train")), len(recipe.people(recipe, "val"))) == (oct.TRAIN, oct.VAL)
+    assert not np.array_equal(recipe.people(recipe, "train")[0].image, recipe.people(recipe, "val")[0].image)
+    recipe = oct.oct_column_rle()
+    with pytest.raises(InputError, match="say which with --data"):
+        recipe.people(recipe, "train")
+
+
+def test_its_fields_are_flags(folder: Path) -> None:
+    recipe, _, _ = parse_recipe(
+        "oct_column_rle",
+        oct.oct_column_rle(),
+        ["--data", str(folder), "--size", "112x64", "--folds=5", "--fold", "2", "--shown", "200", "--head", "rows"],
+    )
+    assert (recipe.size, recipe.folds, recipe.fold, recipe.shown, recipe.head) == ((112, 64), 5, 2, 200, "rows")
+    assert "people" not in plain_fields(recipe)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"folds": 1},
+        {"folds": -2},
+        {"folds": 3, "fold": 3},
+        {"flip": 2.0},
+        {"stretch": 1.0},
+        {"shift": -1},
+        {"columns": 0},
+        {"um_per_px": 0.0},
+        {"fold_seed": -1},
+    ],
+)
+def test_what_cannot_be(changes: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        replace(oct.oct_column_rle(), **changes)
+
+
+def test_other_numbers_of_boundaries_than_the_loss_is_for_are_refused(tmp_path: Path) -> None:
+    import cv2
+
+    for name in ("a", "b"):
+        scan = SyntheticScans(1, seed=len(name), size=(96, 80))[0]
+        cv2.imwrite(str(tmp_path / f"{name}.png"), scan.image)
+        np.savetxt(tmp_path / f"{name}.csv", scan.rows[:3], delimiter=",")
+    with pytest.raises(InputError, match="3 boundaries"):
+        fit(small(tmp_path), tmp_path / "run")

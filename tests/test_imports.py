@@ -23,7 +23,7 @@ ROOMS = (
     {"skeletons"},
     {"geometry", "cameras"},
     {"space"},
-    {"placement"},
+    {"placement", "resection"},
     {"flows", "data", "metrics"},
     {"losses", "models"},
     {"checkpoint", "evaluation"},

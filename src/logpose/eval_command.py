@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import logging
 
-import torch
 from jsonargparse import Namespace
-from rich.console import Console
-from rich.progress import Progress
 
 from logpose.checkpoint import load
 from logpose.data.detections import DetectedBoxes
 from logpose.data.files import annotation_files, open_people
 from logpose.data.lifting import open_poses
-from logpose.data.windows import Windows, window_loader
-from logpose.evaluation import check_skeletons, evaluate, predict_batch
-from logpose.lifting_evaluation import LiftingEvaluation
+from logpose.evaluation import check_skeletons, evaluate
+from logpose.lifting_evaluation import evaluate_lifting
 from logpose.losses import LikelihoodLoss
 from logpose.models import LiftingModel, PoseModel
 from logpose.structures import InputError
@@ -27,7 +23,9 @@ __all__ = ["run_eval"]
 log = logging.getLogger("logpose")
 
 OF_PICTURES = {"part": None, "images": None, "boxes": None, "score": "sum", "save_json": None}
-OF_SPACE = {"keypoints": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None}
+OF_SPACE = {
+    "keypoints": None, "detected": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None,
+}  # fmt: skip
 OF_PLACED = {"cameras": None, "camera_seed": None}
 """Flags that are about one kind of data, and what they are unless given."""
 CAMERAS = 4
@@ -97,27 +95,24 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
     cameras, seed = (CAMERAS if given.cameras is None else given.cameras), given.camera_seed or 0
     if cameras < 1 or seed < 0 or min(given.picture or (1, 1)) < 1:
         raise InputError("--cameras and the sides of a --picture must be at least 1, --camera-seed at least 0")
-    poses = open_poses(given.data, given.keypoints, given.subjects, given.picture, cameras, seed)
+    poses = open_poses(given.data, given.keypoints, given.subjects, given.picture, cameras, seed, given.detected)
     if poses.file_2d:
         refuse_flags(given, OF_PLACED, f"about cameras that are placed around, and {poses.file_2d} has its own")
     else:
         refuse_flags(given, {"picture": None}, "about a file of --keypoints, and without one cameras are placed around")
     say_problems(poses)
-    ours, theirs = model.skeleton.joints, poses.skeleton.joints
-    if ours != theirs:
-        raise InputError(
-            f"{given.checkpoint}: made for the {len(ours)} joints {', '.join(ours[:3])} …, "
-            f"{given.data} has {len(theirs)}: {', '.join(theirs[:3])} …"
-        )
-    seen = f"the keypoints of {poses.file_2d}" if poses.file_2d else f"{cameras} cameras placed around each sequence"
+    check_skeletons(given.checkpoint, model, poses)
+    used = poses.detected or poses.file_2d
+    seen = f"the keypoints of {used}" if used else f"{cameras} cameras placed around each sequence"
     log.info("measuring %d frames of %s, %s", len(poses), ", ".join(poses.subjects), seen)
-    device = device_named(given.device)
-    model = model.to(device).eval()
-    evaluation = LiftingEvaluation(poses, model, None if loss is None else loss.to(device).eval())
-    windows = Windows(poses, model.frames)
-    batches = window_loader(windows, given.batch_size or 1024, training=False, workers=given.workers)
-    with torch.inference_mode(), Progress(console=Console(stderr=True), transient=True) as bar:
-        for batch in bar.track(batches, description="measuring"):
-            on_device = batch.to(device)
-            evaluation.update(on_device, predict_batch(model, on_device, given.flip_test))
+    evaluation = evaluate_lifting(
+        model,
+        poses,
+        loss,
+        flip_test=given.flip_test,
+        batch_size=given.batch_size or 1024,
+        workers=given.workers,
+        device=device_named(given.device),
+        show_progress=True,
+    )
     print_figures(evaluation.compute(), as_json=given.json)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from logpose import geometry
 from logpose.data.crops import Crops, People, crop_loader
 from logpose.data.transforms import CropTransform
+from logpose.data.windows import Poses
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.mpjpe import spatial_errors
@@ -300,7 +301,7 @@ def calibrated(
     return figures
 
 
-def check_skeletons(checkpoint: Path, model: PoseModel, people: People) -> None:
+def check_skeletons(checkpoint: Path, model: KeypointModel, people: People | Poses) -> None:
     """Refuse to hold a model against labels of other joints.
 
     Raises:

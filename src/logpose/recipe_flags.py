@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,6 +18,7 @@ from logpose.structures import InputError
 
 __all__ = ["as_parsed", "parse_recipe"]
 
+log = logging.getLogger("logpose")
 
 R = TypeVar("R", bound=TrainingRecipe)
 
@@ -32,7 +35,7 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
         the recipe with its plain fields as the flags say; the run's folder; the checkpoint to go on from, if any.
 
     Raises:
-        InputError: if `--resume` names no run.
+        InputError: if `--resume` names no run, or one of another recipe, or if a flag would change nothing.
     """
     flags = as_parsed(flags, plain_fields(recipe))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -45,6 +48,7 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
         "--out", type=Path | None, default=None, help="the run's folder; a new one in runs/ if not given"
     )
     parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to go on with")
+    parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
     parser.add_class_arguments(type(recipe), None, skip=set(OBJECTS), fail_untyped=False)
     parser.set_defaults(settings(recipe))
     given = parser.parse_args(flags)
@@ -63,12 +67,21 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
             raise InputError(f"{resumed}: no run to go on with (it needs last.ckpt and config.yaml)")
         # The run's own settings first; what is given now goes before them.
         given = parser.parse_args(["--config", str(config), *flags])
+        if _slug(given.recipe) != _slug(name):
+            raise InputError(f"{folder}: is a run of the recipe {given.recipe}, not of {name}")
         out, resume = folder, checkpoint
     else:
+        if _slug(given.recipe) != _slug(name):
+            log.warning("settings of the recipe %s are taken for %s; its network and loss are not", given.recipe, name)
         out, resume = given.out or Path("runs") / f"{_slug(name)}-{datetime.now():%Y%m%d-%H%M%S}", None
     built = parser.instantiate(given)
     values = {key: built[key] for key in plain_fields(recipe)}
-    return replace(recipe, **values), out, resume
+    recipe = replace(recipe, name=name, **values)
+    typed = {word[2:].partition("=")[0] for word in flags if word.startswith("--")}
+    for field, why in recipe.idle().items():
+        if field in typed:
+            raise InputError(f"--{field}: {why}")
+    return recipe, out, resume
 
 
 def _slug(name: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from logpose.data.keypoint_files import read_keypoints
-from logpose.data.lifting import KEPT
+from logpose.data.pose_tables import KEPT
 from logpose.skeletons import COCO, H36M_LIFTING, HUMANEVA, MPII
 from logpose.structures import InputError
 

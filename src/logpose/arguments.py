@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ActionYesNo, ArgumentParser
+from jsonargparse import ActionYesNo
 
 from logpose import __version__
 from logpose.data.keypoint_files import Layout
+from logpose.flag_parser import ArgumentParser
 from logpose.structures import Origin, Scoring
 
 __all__ = ["command_parser"]

@@ -95,6 +95,7 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
     cameras, seed = (CAMERAS if given.cameras is None else given.cameras), given.camera_seed or 0
     if cameras < 1 or seed < 0 or min(given.picture or (1, 1)) < 1:
         raise InputError("--cameras and the sides of a --picture must be at least 1, --camera-seed at least 0")
+    device = device_named(given.device)
     poses = open_poses(given.data, given.keypoints, given.subjects, given.picture, cameras, seed, given.detected)
     if poses.file_2d:
         refuse_flags(given, OF_PLACED, f"about cameras that are placed around, and {poses.file_2d} has its own")
@@ -112,7 +113,7 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
         flip_test=given.flip_test,
         batch_size=given.batch_size or 1024,
         workers=given.workers,
-        device=device_named(given.device),
+        device=device,
         show_progress=True,
     )
     print_figures(evaluation.compute(), as_json=given.json)

@@ -6,13 +6,14 @@ import logging
 import re
 from argparse import SUPPRESS
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse import set_parsing_settings
 
+from logpose.flag_parser import ArgumentParser
 from logpose.recipe import FIRST, OBJECTS, Recipe, TrainingRecipe, plain_fields, settings
 from logpose.structures import InputError
 
@@ -37,7 +38,7 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
     Raises:
         InputError: if `--resume` names no run, or one of another recipe, or if a flag would change nothing.
     """
-    flags = as_parsed(flags, plain_fields(recipe))
+    flags = as_parsed(flags, plain_fields(recipe) | _unset_lists(recipe))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     usage = f"logpose train {name} [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD VALUE …]"
     parser = ArgumentParser(
@@ -82,6 +83,12 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
         if field in typed:
             raise InputError(f"--{field}: {why}")
     return recipe, out, resume
+
+
+def _unset_lists(recipe: TrainingRecipe) -> dict[str, tuple[Any, ...]]:
+    """An example of each list of numbers that a recipe may have and has not."""
+    unset = [f for f in fields(recipe) if getattr(recipe, f.name) is None]
+    return {f.name: (0,) for f in unset if str(f.type).startswith("tuple[")}
 
 
 def _slug(name: str) -> str:

@@ -97,8 +97,8 @@ def read_keypoints(
     elif file.suffix == ".json":
         found = _of_json(wanted)
     else:
-        missing = "" if file.exists() else "no such file; "
-        raise InputError(f"{file}: {missing}the model lifts keypoints, from .json in COCO's form or .npz")
+        what = "no file of keypoints" if file.exists() else "no such file"
+        raise InputError(f"{file}: {what}; the model lifts keypoints, from .json in COCO's form or .npz")
     if not found.sequences:
         first = f"; the first of {len(found.problems)} left out: {found.problems[0]}" if found.problems else ""
         raise InputError(f"{file}: no keypoints to lift{first}")
@@ -166,7 +166,8 @@ def _layout(
         raise InputError(f"{wanted.file}: does not say whose {count} joints it has: give {choice}")
     if wanted.layout is not None:
         raise InputError(f"{wanted.file}: {count} joints, which are not those of --skeleton {wanted.layout}")
-    raise InputError(f"{wanted.file}: {count} joints, by which neither the model's nor COCO's can be told")
+    sets = ", ".join(str(length) for length in sorted({len(skeleton) for skeleton in known}))
+    raise InputError(f"{wanted.file}: has {count} joints, and known are sets of {sets}")
 
 
 def _of_json(wanted: _Wanted) -> KeypointFile:

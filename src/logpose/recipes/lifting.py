@@ -93,7 +93,7 @@ class LiftingRecipe(TrainingRecipe):
     data: Path | None = None
     """Poses in space: data_3d_NAME.npz as VideoPose3D has it."""
     keypoints: Path | None = None
-    """Exact ones; unless given, data_2d_NAME_gt.npz beside it, or else what cameras placed around would see."""
+    """Their exact keypoints; data_2d_NAME_gt.npz beside it unless given, or what cameras placed around would see."""
     detected: Path | None = None
     """What a detector found of the same frames, to lift instead of `keypoints`, which still tell the cameras."""
     train_subjects: tuple[str, ...] = ("S1", "S5", "S6", "S7", "S8")

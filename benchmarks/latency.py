@@ -3,7 +3,7 @@
     python benchmarks/latency.py
 
 A batch of crops goes through the network, is decoded, brought back into pixels of the image and taken in by the
-evaluation, as `logpose eval` does it (`evaluation.predict_batch` and `Evaluation.update`), without and with the flip
+evaluation, as `logpose eval` does it (`model.predict` and `Evaluation.update`), without and with the flip
 test. Rounds of all models take turns in one process; printed are the median time for a crop, and the median ratio to
 ResNet-50 with RLE in the same round with its quartiles. Weights are random: they change nothing of the cost.
 """
@@ -19,7 +19,7 @@ import torch
 from logpose.data import Crops, CropTransform, InMemory
 from logpose.data.crops import collate
 from logpose.data.synthetic import SyntheticPeople
-from logpose.evaluation import Evaluation, predict_batch
+from logpose.evaluation import Evaluation
 from logpose.models import PoseModel
 from logpose.structures import Batch
 from logpose.systems import SYSTEMS
@@ -39,7 +39,7 @@ def seconds(model: PoseModel, batch: Batch, people: InMemory, flip_test: bool) -
     if batch.images.is_cuda:
         torch.cuda.synchronize()
     started = time.perf_counter()
-    evaluation.update(batch, predict_batch(model, batch, flip_test))  # ends on the CPU
+    evaluation.update(batch, model.predict(batch, flip_test))  # ends on the CPU
     return time.perf_counter() - started
 
 

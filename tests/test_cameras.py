@@ -1,4 +1,4 @@
-"""Cameras: the way there and back, those that correspondences tell, those that are placed around a person."""
+"""Cameras: the way there and back, and those that are placed around a person."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose.cameras import Camera, placed_around, recovered, reprojection_errors
+from logpose.cameras import Camera, check_upright, placed_around, reprojection_errors
 from logpose.structures import InputError
 
 SIZE = (480, 640)
@@ -75,70 +75,6 @@ def test_nothing_is_projected_to_nothing() -> None:
     assert camera().back_project(np.zeros((0, 2)), np.zeros(0)).shape == (0, 3)
 
 
-@pytest.mark.parametrize("lens", [np.zeros(5), LENS], ids=["pinhole", "lens"])
-@pytest.mark.parametrize("unit", [1.0, 1000.0], ids=["metres", "millimetres"])
-def test_a_camera_is_recovered(lens: np.ndarray, unit: float) -> None:
-    world = people()
-    found = recovered(unit * world, by_hand(camera(lens), world), SIZE)
-    np.testing.assert_allclose(found.focal, camera().focal, rtol=1e-3)
-    np.testing.assert_allclose(found.centre, camera().centre, atol=0.5)
-    np.testing.assert_allclose(found.rotation, camera().rotation, atol=1e-3)
-    np.testing.assert_allclose(found.translation, unit * camera().translation, atol=unit * 5e-3)
-    assert reprojection_errors(found, unit * world, by_hand(camera(lens), world)).max() < 0.01
-
-
-def test_wrong_rows_do_not_matter() -> None:
-    world, rng = people(200), np.random.default_rng(1)
-    truth = by_hand(camera(), world)
-    pixels = truth.copy()
-    wrong = rng.random(len(pixels)) < 0.2
-    pixels[wrong] = rng.uniform(0, [640, 480], (wrong.sum(), 2))
-    world[5], pixels[7] = np.nan, np.inf
-    found = recovered(world, pixels, SIZE)
-    right = np.isfinite(world).all(axis=1)
-    assert reprojection_errors(found, world[right], truth[right]).max() < 0.01
-
-
-def test_noise_is_averaged_away() -> None:
-    world = people(200)
-    pixels = by_hand(camera(), world)
-    found = recovered(world, pixels + np.random.default_rng(2).normal(0, 1, pixels.shape), SIZE)
-    assert np.median(reprojection_errors(found, world, pixels)) < 0.3
-
-
-def test_recovering_twice_is_the_same() -> None:
-    pixels = by_hand(camera(), people()) + np.random.default_rng(2).normal(0, 1, (900, 2))
-    once, twice = (recovered(people(), pixels, SIZE) for _ in range(2))
-    assert (once.matrix == twice.matrix).all()
-    assert (once.translation == twice.translation).all()
-
-
-WORLD = people()
-PIXELS = by_hand(camera(), WORLD)
-DEGENERATE = {
-    "too few": (WORLD[:29], PIXELS[:29], "at least 30 points, not from 29"),
-    "not finite": (WORLD * np.nan, PIXELS, "not from 0"),
-    "a plane": (WORLD * [1, 1, 0], PIXELS, "points in a plane"),
-    "a line": (WORLD[:, :1] * [1, 2, 3], PIXELS, "points in a plane, on a line"),
-    "one place": (WORLD * 0, PIXELS, "in one place"),
-    "one pixel": (WORLD, PIXELS * 0, "in one place"),
-    "mirrored": (WORLD * [1, -1, 1], PIXELS, "mirrored"),
-    "others": (WORLD, PIXELS[np.random.default_rng(0).permutation(len(PIXELS))], r"no camera shows these points"),
-    "noise": (
-        WORLD,
-        PIXELS + np.random.default_rng(0).normal(0, 6, PIXELS.shape),
-        r"is [5-9]\.\d px off in the median",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", DEGENERATE)
-def test_what_tells_no_camera(case: str) -> None:
-    world, pixels, message = DEGENERATE[case]
-    with pytest.raises(InputError, match=message):
-        recovered(world, pixels, SIZE)
-
-
 def walk(length: float) -> np.ndarray:
     """(40, 17, 3) of a person 1.7 m tall who walks along x, whose lowest joint is on a floor at 0.3."""
     body = np.random.default_rng(0).uniform([-0.4, -0.4, 0.3], [0.4, 0.4, 2.0], (17, 3))
@@ -192,3 +128,42 @@ def test_places_are_the_generators() -> None:
 def test_nobody_to_place_cameras_around(points: np.ndarray) -> None:
     with pytest.raises(InputError, match="cameras are placed around points"):
         placed_around(points, 4, np.random.default_rng(0))
+
+
+# Which way is up
+
+TURNS = [(axis, sign) for axis in range(3) for sign in (1, -1)]
+
+
+def standing(frames: int = 30) -> np.ndarray:
+    """(T, 3, 3): a head above two ankles along z, who lean and turn."""
+    rng = np.random.default_rng(0)
+    body = np.array([[0.0, 0, 1.7], [-0.1, 0, 0.1], [0.1, 0, 0.1]]) + rng.normal(0, 0.2, (frames, 3, 3))
+    return body + rng.uniform(-3, 3, (frames, 1, 3))
+
+
+@pytest.mark.parametrize(("axis", "sign"), TURNS)
+@pytest.mark.parametrize("others", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_the_axis_that_points_up_is_named(axis: int, sign: int, others: tuple[int, int]) -> None:
+    body = standing()
+    turned = np.empty_like(body)
+    turned[..., axis] = sign * body[..., 2]
+    for place, (other, factor) in enumerate(zip([i for i in range(3) if i != axis], others, strict=True)):
+        turned[..., other] = factor * body[..., place]
+    if (axis, sign) == (2, 1):
+        check_upright("a.npz", [turned], 0, [1, 2])
+        return
+    told = ("" if sign > 0 else "-") + "xyz"[axis]
+    with pytest.raises(InputError, match=f"^a.npz: the head is above the ankles along {told} in most frames"):
+        check_upright("a.npz", [turned], 0, [1, 2])
+
+
+def test_who_lies_about_may_be_upright() -> None:
+    body = standing(400)
+    lying = body.copy()
+    for frame, angle in enumerate(np.linspace(0, 40 * np.pi, 400)):  # heads in all directions, a little raised
+        lying[frame] = body[frame] @ np.stack([[1, 0, 0], [0, 0, -1], [np.cos(angle), np.sin(angle), 0.15]])
+    check_upright("a.npz", [lying], 0, [1, 2])
+    with pytest.raises(InputError, match="above the ankles along no axis in most frames; are the joints in order"):
+        check_upright("a.npz", [lying * [1, 1, -1]], 0, [1, 2])
+    check_upright("a.npz", [], 0, [1, 2])

@@ -130,6 +130,7 @@ def test_checkpoints_that_are_none_are_refused(refused, coco_folder, tiny_run, t
     assert "no such checkpoint" in refused("predict", tmp_path / "no.ckpt", photo)
     (tmp_path / "text.ckpt").write_text("hello")
     assert "not a checkpoint" in refused("predict", tmp_path / "text.ckpt", photo)
+    assert f"is the folder of a run; its checkpoint is {tiny_run / 'best.ckpt'}" in refused("predict", tiny_run, photo)
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.ckpt")
     assert "not a checkpoint of logpose" in refused("predict", tmp_path / "other.ckpt", photo)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from logpose import drawing_3d
 from logpose.drawing import LEFT, RIGHT
 from logpose.drawing_3d import SIDE, beside, flat_pose
 from logpose.skeletons import COCO, Skeleton
@@ -83,6 +84,87 @@ def test_nothing_breaks(person):
         drawn = beside(PHOTO, skeleton, joints, spread, "S1, $\\frac{ walk {} \n" + "long " * 60)
         assert drawn.shape[0] == SIDE
     beside(PHOTO, COCO, person, title="")
+
+
+def written(monkeypatch, skeleton, joints) -> dict[str, np.ndarray]:
+    """Every number and name along the axes, and the corners of the box that it fills, turned as it is."""
+    figures = []
+
+    class Kept(drawing_3d.FigureCanvasAgg):
+        def __init__(self, figure):
+            super().__init__(figure)
+            figures.append(figure)
+
+    monkeypatch.setattr(drawing_3d, "FigureCanvasAgg", Kept)
+    beside(PHOTO, skeleton, joints, title="a title\nof two lines")
+    (axes,) = figures[-1].axes
+    found = {}
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        for text in (axis.label, *(tick.label1 for tick in axis.get_major_ticks())):
+            box, angle = text.get_window_extent(), np.radians(text.get_rotation())
+            middle = [(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2]
+            text.set_rotation(0)
+            half = np.array([text.get_window_extent().width, text.get_window_extent().height]) / 2
+            turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+            corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
+            found[f"{axis.axis_name} {text.get_text()}"] = corners @ turn + middle
+    return found
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two rectangles do: unless a line along a side of one of them lies between them."""
+    for side in (one[1] - one[0], one[2] - one[1], other[1] - other[0], other[2] - other[1]):
+        first, second = one @ side, other @ side
+        if first.max() <= second.min() or second.max() <= first.min():
+            return False
+    return True
+
+
+STANDING = np.array(
+    [[0, -800, 0], [0, -500, 0], [400, -500, 30], [-400, -500, -30], [150, 900, 100], [-150, 900, -90.0]]
+)
+FIVE = Skeleton("five", ("head", "neck", "left_hand", "right_hand", "left_foot", "right_foot"))
+
+
+@pytest.mark.parametrize(
+    "joints",
+    [
+        STANDING[None],
+        STANDING[None] + [-12000, 300, 98000],
+        STANDING[None] / 1000,
+        STANDING[None] / 9,
+        STANDING[None][..., [1, 0, 2]],
+        STANDING[None][..., [0, 2, 1]],
+        np.stack(
+            [STANDING + np.array(to) for to in ((-4000, 0, 9000), (300, 0, 6500), (2500, 0, 8000), (4200, 0, 12000))]
+        ),
+        np.zeros((0, 6, 3)),
+    ],
+    ids=["a person", "far off", "tiny", "a hand", "lying", "deep", "a group", "nobody"],
+)
+def test_what_is_written_along_the_axes_can_be_read(monkeypatch, joints):
+    found = written(monkeypatch, FIVE, joints)
+    for axis, name in zip("xyz", ("x", "z, depth", "y, down"), strict=True):
+        assert f"{axis} {name} (mm)" in found
+        ticks = [text for text in found if text.startswith(f"{axis} ") and "(mm)" not in text]
+        assert 2 <= len(ticks) <= 8
+        assert len({float(text[2:]) for text in ticks}) == len(ticks), "each place has a number of its own"
+    texts = list(found)
+    for i, text in enumerate(texts):
+        assert (found[text].min(axis=0) >= 0).all(), f"{text!r} is cut off"
+        assert (found[text].max(axis=0) <= [SIDE, SIDE - 60]).all(), f"{text!r} is cut off, or in the title"
+        assert not [other for other in texts[:i] if overlap(found[text], found[other])], f"{text!r} lies on another"
+
+
+def test_people_who_are_small_in_the_picture_are_drawn_with_thinner_lines(monkeypatch):
+    def inked(joints):
+        drawn = in_space(beside(PHOTO, STICK, joints))
+        return sum((np.abs(drawn - colour).max(axis=2) < 12).sum() for colour in (LEFT, RIGHT))
+
+    one = np.array([[[0.0, -500, 4000], [0, 500, 4000]]])
+    group = np.concatenate([one, one + np.array([9000, 0, 0])])
+    # Ten times as small in the picture: so would the joints be if they had not a least size.
+    assert inked(group) < inked(one)
 
 
 def test_an_empty_picture_has_the_shape_of_the_one_that_is_missing():

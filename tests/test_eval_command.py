@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from logpose.checkpoint import load
+from logpose.data.archive import read_archive
 from logpose.data.lifting import LiftingPoses
 from logpose.data.windows import Windows, window_loader
-from logpose.evaluation import predict_batch
 from logpose.lifting_evaluation import LiftingEvaluation
 
 
@@ -27,7 +27,7 @@ def test_figures_are_those_of_the_evaluation(command, lifters, lifting_files, fl
     poses = LiftingPoses(*lifting_files, subjects=["Val"])
     evaluation = LiftingEvaluation(poses, model, loss)
     for batch in window_loader(Windows(poses, 9), 64, training=False):
-        evaluation.update(batch, predict_batch(model, batch, flip_test))
+        evaluation.update(batch, model.predict(batch, flip_test))
     figures = json.loads(out)
     assert figures == pytest.approx(evaluation.compute(), rel=1e-4)
     assert {"mpjpe", "pa_mpjpe", "mpjpe_mean", "nll", "coverage@0.9", "mpjpe_walk"} <= figures.keys()
@@ -59,6 +59,45 @@ def test_without_keypoints_cameras_are_placed_around(command, lifters, lifting_f
     frames = [figures["frames"] for figures in found.values()]
     assert frames == [96, 96, 24, 48]
     assert len({figures["mpjpe"] for figures in found.values()}) == 4
+
+
+@pytest.fixture
+def detected(lifting_files, tmp_path):
+    """What a detector that is some pixels off found of `lifting_files`."""
+    table = read_archive(lifting_files[1])["positions_2d"]
+    rng = np.random.default_rng(0)
+    found = {s: {a: [v + rng.normal(0, 4, v.shape) for v in vs] for a, vs in d.items()} for s, d in table.items()}
+    np.savez(file := tmp_path / "data_2d_x_found.npz", positions_2d=found)
+    return file
+
+
+def test_a_detector_s_keypoints_are_lifted_through_the_exact_ones_cameras(command, lifters, lifting_files, detected):
+    figures = {}
+    for flags in ((), ("--detected", detected), ("--detected", detected, "--keypoints", lifting_files[1])):
+        code, out, err = command("eval", lifters["humaneva"], "--data", lifting_files[0], "--json", *flags)
+        assert code == 0
+        assert f"the keypoints of {detected if flags else lifting_files[1]}" in err
+        figures[flags] = json.loads(out)
+    exact, found, named = figures.values()
+    assert found == named
+    assert exact["frames"] == found["frames"]
+    assert exact["mpjpe"] != found["mpjpe"]
+    assert abs(exact["mpjpe"] - found["mpjpe"]) < 0.05 * exact["mpjpe"], "an untrained model hardly looks"
+
+
+def test_detections_that_cannot_be_are_told(refused, lifters, lifting_files, detected, tmp_path, coco_folder, tiny_run):
+    data, lifts = lifting_files[0], lifters["humaneva"]
+    told = refused("eval", lifts, "--data", data, "--keypoints", detected)
+    assert "cannot be recovered" in told
+    assert "what a detector found is given as --detected, beside exact keypoints" in told
+    (alone := tmp_path / "data_3d_alone.npz").write_bytes(data.read_bytes())
+    told = refused("eval", lifts, "--data", alone, "--detected", detected)
+    assert "data_2d_x_found.npz: cameras cannot be told from it: data_2d_alone_gt.npz is needed too" in told
+    assert "nowhere.npz: no such file" in refused("eval", lifts, "--data", data, "--detected", "nowhere.npz")
+    told = refused("eval", lifts, "--data", data, "--detected", data)
+    assert "data_3d_x.npz: has no table positions_2d" in told
+    told = refused("eval", tiny_run / "best.ckpt", "--data", coco_folder, "--detected", detected)
+    assert "--detected: about poses to be lifted into space" in told
 
 
 def test_what_is_another_model_s_is_refused(refused, lifters, lifting_files, coco_folder, tiny_run):

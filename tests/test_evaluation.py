@@ -15,7 +15,7 @@ from torch.nn import functional
 from logpose.cameras import Camera
 from logpose.data.crops import Crops, InMemory, collate, crop_loader
 from logpose.data.transforms import CropTransform
-from logpose.evaluation import Evaluation, evaluate, person_score, predict_batch
+from logpose.evaluation import Evaluation, evaluate, person_score
 from logpose.geometry import box_to_region, crop_matrix, invert_affine
 from logpose.losses import Gaussian, L2Loss, Laplace, MixedRLELoss
 from logpose.models import PoseModel
@@ -266,7 +266,7 @@ def noisy_batch() -> Batch:
 
 def test_the_flip_test_leaves_a_symmetric_model_alone() -> None:
     batch = noisy_batch()
-    plain, flipped = (predict_batch(Symmetric(COCO, SIZE), batch, flip) for flip in (False, True))
+    plain, flipped = (Symmetric(COCO, SIZE).predict(batch, flip) for flip in (False, True))
     torch.testing.assert_close(flipped.mu, plain.mu, atol=1e-6, rtol=0)
     torch.testing.assert_close(flipped.sigma, plain.sigma)
     torch.testing.assert_close(flipped.confidence, plain.confidence)
@@ -274,18 +274,16 @@ def test_the_flip_test_leaves_a_symmetric_model_alone() -> None:
 
 def test_the_flip_test_cancels_a_bias_to_one_side() -> None:
     batch = noisy_batch()
-    honest = predict_batch(Symmetric(COCO, SIZE), batch, flip_test=False)
-    torch.testing.assert_close(
-        predict_batch(Biased(COCO, SIZE), batch, flip_test=True).mu, honest.mu, atol=1e-6, rtol=0
-    )
-    assert (predict_batch(Biased(COCO, SIZE), batch, flip_test=False).mu - honest.mu).abs().max() > 0.05
+    honest = Symmetric(COCO, SIZE).predict(batch, flip_test=False)
+    torch.testing.assert_close(Biased(COCO, SIZE).predict(batch, flip_test=True).mu, honest.mu, atol=1e-6, rtol=0)
+    assert (Biased(COCO, SIZE).predict(batch, flip_test=False).mu - honest.mu).abs().max() > 0.05
 
 
 def test_predictions_are_folded_and_single_precision() -> None:
     model = Symmetric(COCO, SIZE)
     model.set_law(ErrorLaw(torch.tensor([0.4, 0.0]), torch.ones(2), torch.ones(20)))
     batch = noisy_batch()
-    prediction = predict_batch(model, batch, flip_test=False)
+    prediction = model.predict(batch, flip_test=False)
     assert prediction.law.mean.tolist() == [0, 0]
     torch.testing.assert_close(prediction.mu, model(batch.images).mu + 0.25 * torch.tensor([0.4, 0.0]))
     assert prediction.mu.dtype == torch.float32

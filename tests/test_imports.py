@@ -18,12 +18,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The order in which rooms may know of each other: each only of those on lines above. Rooms on one line are strangers,
 # so a model never imports a loss, nor a loss a model.
 ROOMS = (
-    {"compat"},
+    {"compat", "flag_parser"},
     {"structures"},
     {"skeletons"},
     {"geometry", "cameras"},
     {"space"},
-    {"placement"},
+    {"placement", "resection"},
     {"flows", "data", "metrics"},
     {"losses", "models"},
     {"checkpoint", "evaluation"},

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from logpose.data.windows import Windows, window_loader
-from logpose.lifting_evaluation import LiftingEvaluation
+from logpose.lifting_evaluation import LiftingEvaluation, evaluate_lifting
 from logpose.losses import Gaussian, L1Loss
 from logpose.models import LiftingModel
 from logpose.skeletons import Skeleton
@@ -92,6 +92,25 @@ def test_a_model_that_has_diverged_has_no_error() -> None:
     error[4, 1, 1] = np.nan
     figures = measured(error)
     assert np.isnan(figures["mpjpe"])
+
+
+@pytest.mark.parametrize("flip_test", [True, False])
+def test_every_frame_is_lifted(flip_test: bool) -> None:
+    poses, loss = Made(), Gaussian(3)
+    torch.manual_seed(0)
+    model = LiftingModel("fc", THREE, settings={"width": 8}).eval()
+    model.set_law(loss.law())
+    figures = evaluate_lifting(model.train(), poses, loss, flip_test=flip_test, batch_size=7).compute()
+    with torch.inference_mode():
+        found = model.eval()(torch.from_numpy(poses.inputs)[:, None]).mu
+        if flip_test:  # the sides change places in the mirror, and x its sign
+            other = torch.from_numpy(poses.inputs * np.array([-1, 1], np.float32))[:, None, [0, 2, 1]]
+            found = (found + model(other).mu[:, [0, 2, 1]] * torch.tensor([-1.0, 1, 1])) / 2
+    apart = np.linalg.norm(found.numpy() - poses.targets, axis=-1)
+    assert figures["frames"] == 60
+    assert figures["mpjpe"] == pytest.approx(1000 * apart.mean(), rel=1e-5)
+    assert "nll" in figures
+    assert "nll" not in evaluate_lifting(model, poses).compute()
 
 
 def test_of_nothing_there_is_nothing_to_tell() -> None:

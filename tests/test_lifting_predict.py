@@ -9,7 +9,6 @@ import torch
 from logpose.checkpoint import load_model
 from logpose.data.lifting import LiftingPoses, screen
 from logpose.data.windows import Windows, window_loader
-from logpose.evaluation import predict_batch
 from logpose.lifting_predict import Lifter
 from logpose.structures import InputError
 
@@ -38,7 +37,7 @@ def test_a_file_s_sequences_are_lifted_as_eval_does(lifters, lifting_files, name
     model = load_model(lifters[name])
     with torch.inference_mode():
         batches = window_loader(Windows(data, model.frames), 64, training=False)
-        expected = torch.cat([predict_batch(model, batch, flip_test).mean for batch in batches]).numpy()
+        expected = torch.cat([model.predict(batch, flip_test).mean for batch in batches]).numpy()
     lifter = Lifter(model, device="cpu", flip_test=flip_test, batch_size=10)
     found = list(lifter.many((sequence.keypoints, sequence.size) for sequence in data.sequences))
     assert [len(poses) for poses in found] == [len(sequence) for sequence in data.sequences]

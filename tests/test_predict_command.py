@@ -187,7 +187,9 @@ class TestKeypoints:
 
     def test_what_cannot_be_is_refused(self, refused, lifters, photos, coco_folder, lifting_files, tmp_path):
         lifts = lifters["h36m"]
-        assert f"{photos[0].name}: the model lifts keypoints, from .json" in refused("predict", lifts, photos[0])
+        assert f"{photos[0].name}: no file of keypoints; the model lifts keypoints, from .json" in refused(
+            "predict", lifts, photos[0]
+        )
         assert "a folder, not a file of keypoints" in refused("predict", lifts, coco_folder)
         told = refused("predict", lifts, lifting_files[1], "--boxes", "b.json", "--focal", 3, "--score", "box")
         assert "--boxes and --score and --focal: about people in pictures, and" in told

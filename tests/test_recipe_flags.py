@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from logpose.recipe_flags import as_parsed, parse_recipe
-from logpose.recipes.coco import coco_resnet50_rle
+from logpose.recipes.coco import coco_resnet50_l1, coco_resnet50_rle
 from logpose.structures import InputError
+from logpose.training import save_config
 
 
 def parsed(*flags):
@@ -65,6 +69,60 @@ def test_resume_takes_the_run_s_own_settings(tiny_run):
 def test_resume_of_nothing_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no run to go on with"):
         parsed("--resume", str(tmp_path))
+
+
+NAMED = "recipe: coco_resnet50_rle\n"
+
+
+def named(run, tmp_path, text=NAMED):
+    """A copy of a run whose config.yaml tells the name of its recipe."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    config = folder / "config.yaml"
+    assert "recipe:" not in config.read_text(), "it was not made by a name"
+    config.write_text(text + config.read_text())
+    return folder
+
+
+def test_a_recipe_keeps_its_name(tmp_path):
+    recipe, _, _ = parsed("--epochs", "4")
+    assert recipe.name == "coco_resnet50_rle"
+    save_config(replace(recipe, lr=0.5), tmp_path)
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["recipe"] == "coco_resnet50_rle"
+    again, _, _ = parsed("--config", str(tmp_path / "config.yaml"))
+    assert (again.lr, again.epochs, again.name) == (0.5, 4, "coco_resnet50_rle")
+
+
+def test_a_run_is_gone_on_with_as_what_it_is(tiny_run, tmp_path):
+    folder = named(tiny_run, tmp_path)
+    recipe, out, _ = parsed("--resume", str(folder), "--epochs", "9")
+    assert (recipe.epochs, out) == (9, folder)
+    with pytest.raises(InputError, match=r"run: is a run of the recipe coco_resnet50_rle, not of coco_resnet50_l1$"):
+        parse_recipe("coco_resnet50_l1", coco_resnet50_l1(), ["--resume", str(folder)])
+
+
+def test_a_recipe_of_ones_own_is_the_same_by_another_path(tiny_run, tmp_path):
+    folder = named(tiny_run, tmp_path, "recipe: /there/my_recipes.py:mine\n")
+    assert parse_recipe("my_recipes.py:mine", coco_resnet50_rle(), ["--resume", str(folder)])[1] == folder
+    with pytest.raises(
+        InputError, match=r"is a run of the recipe /there/my_recipes.py:mine, not of my_recipes.py:other"
+    ):
+        parse_recipe("my_recipes.py:other", coco_resnet50_rle(), ["--resume", str(folder)])
+
+
+def test_settings_of_another_recipe_are_taken_and_told(tiny_run, tmp_path, caplog):
+    config = named(tiny_run, tmp_path) / "config.yaml"
+    recipe, _, _ = parse_recipe("coco_resnet50_l1", coco_resnet50_l1(), ["--config", str(config)])
+    assert (recipe.size, recipe.name) == ((64, 48), "coco_resnet50_l1")
+    assert "settings of the recipe coco_resnet50_rle are taken for coco_resnet50_l1" in caplog.text
+    caplog.clear()
+    parsed("--config", str(config))
+    assert not caplog.text
+
+
+def test_a_name_is_no_flag_of_ones_own(capsys):
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    assert "--recipe " not in capsys.readouterr().out
 
 
 def test_a_switch_may_stand_alone():

@@ -39,6 +39,10 @@ def test_figures(capsys) -> None:
     figures = {"people": 3, "mpjpe": 43.6, "nll": float("nan")}
     print_figures(figures)
     assert capsys.readouterr().out.split() == ["people", "3", "mpjpe", "43.6000", "nll", "nan"]
+    print_figures({"a": 1.0, "a_name_that_is_longer_than_the_others": 20})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.index("1.0000") == second.index("20"), "values stand below each other"
+    print_figures({})
     print_figures(figures, as_json=True)
     assert json.loads(capsys.readouterr().out) == {"people": 3, "mpjpe": 43.6, "nll": None}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ActionYesNo, ArgumentParser
+from jsonargparse import ActionYesNo
 
 from logpose import __version__
 from logpose.data.keypoint_files import Layout
+from logpose.flag_parser import ArgumentParser
 from logpose.structures import Origin, Scoring
 
 __all__ = ["command_parser"]
@@ -115,6 +116,10 @@ def _add_eval(subcommands: Any) -> None:
         help="to lift: data_2d_NAME_gt.npz; unless given the one beside the data, or what cameras placed around see",
     )  # fmt: skip
     evaluate.add_argument(
+        "--detected", type=Path | None, default=None,
+        help="to lift instead: what a detector found of the same frames, in their form; --keypoints tell the cameras",
+    )  # fmt: skip
+    evaluate.add_argument(
         "--subjects",
         type=str,
         nargs="+",
@@ -196,7 +201,8 @@ def _add_predict(subcommands: Any) -> None:
     )  # fmt: skip
     predict.add_argument(
         "--skeleton", type=Layout | None, default=None,
-        help="to lift: whose joints a file has that does not name them; by their number unless given",
+        help="to lift: whose joints a file has that does not name them; where several sets have as many (17: COCO's "
+        "and Human3.6M's) it is needed",
     )  # fmt: skip
     predict.add_argument(
         "--flip-test", action=ActionYesNo(no_prefix="no-"), default=False, help="average with the mirrored input"

@@ -14,23 +14,10 @@ from jaxtyping import Float
 
 from logpose.structures import InputError
 
-__all__ = ["FARTHEST_MEDIAN", "PICTURE", "Camera", "check_upright", "placed_around", "recovered", "reprojection_errors"]
+__all__ = ["PICTURE", "Camera", "check_upright", "placed_around", "reprojection_errors"]
 
 Points = Float[np.ndarray, "*N 3"]
 Pixels = Float[np.ndarray, "*N 2"]
-
-FARTHEST_MEDIAN = 2.0
-"""Pixels: points and pixels that are this far apart in the median do not belong together."""
-FEWEST = 30
-"""Points that a camera is recovered from; each gives two numbers, and 15 are sought."""
-FLATTEST = 1e-3
-"""Thickness of the cloud of points relative to its length; points in a plane do not determine a camera."""
-TRIALS, SUBSET, FITTED = 100, 1000, 400
-"""Starts from eight points, points that each start is judged by, points that the lens is fitted to."""
-CELLS = 12
-"""A picture's side in cells over which the points that a lens is fitted to are spread."""
-GOOD = 5.0
-"""Standard deviations of a Gaussian with the same median (1.48 medians each) beyond which a row is taken as wrong."""
 
 PICTURE = (1000, 1000)
 """(H, W) of the pictures of `placed_around`; Human3.6M's are 1000×1000 and 1002×1000."""
@@ -100,138 +87,6 @@ def reprojection_errors(camera: Camera, world: Points, pixels: Pixels) -> Float[
     return np.where(np.isnan(distances), np.inf, distances)
 
 
-def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], size: tuple[int, int]) -> Camera:
-    """The camera that shows points of the world at these pixels (resection).
-
-    The direct linear transform of eight points at a time (Hartley and Zisserman, Multiple View Geometry, 2nd ed.,
-    §7.1) gives starts. The one with the least median error (least median of squares, Rousseeuw 1984) tells wrong rows
-    from the others, of which there may be a fifth. It is taken apart into R, t and the intrinsic matrix (§6.2.4), and
-    OpenCV's calibration fits these and a lens to some of the good points, spread over the picture.
-
-    Args:
-        world: points in the world, in any unit; rows that are not finite are left out.
-        pixels: where they are seen.
-        size: (H, W) of the picture.
-
-    Returns:
-        The camera, its translation in the unit of `world`.
-
-    Raises:
-        InputError: if there are too few points, they lie in a plane, or no camera shows them to within
-            `FARTHEST_MEDIAN` pixels in the median.
-    """
-    world, pixels = np.asarray(world, dtype=np.float64), np.asarray(pixels, dtype=np.float64)
-    finite = np.isfinite(world).all(axis=1) & np.isfinite(pixels).all(axis=1)
-    world, pixels = world[finite], pixels[finite]
-    if len(world) < FEWEST:
-        raise InputError(f"a camera is recovered from at least {FEWEST} points, not from {len(world)}")
-    extent = np.linalg.svd(np.cov(world.T), compute_uv=False)
-    if not extent[2] > (FLATTEST**2) * extent[0] or not np.ptp(pixels, axis=0).all():
-        raise InputError("points in a plane, on a line or in one place do not determine a camera")
-    rng = np.random.default_rng(0)
-    some = rng.permutation(len(world))[:SUBSET]
-    camera = _start(world[some], pixels[some], rng)
-    for _ in range(2):  # the fitted lens tells good rows from wrong ones more sharply than the start could
-        errors = reprojection_errors(camera, world, pixels)
-        good = np.flatnonzero(errors <= max(GOOD * 1.4826 * float(np.median(errors)), 1e-3))
-        chosen = good[_spread(pixels[good], size, rng)]
-        camera = _calibrated(camera, world[chosen], pixels[chosen], size)
-    median = float(np.median(reprojection_errors(camera, world, pixels)))
-    if not median <= FARTHEST_MEDIAN:
-        raise InputError(f"no camera shows these points at these pixels: the best is {median:.1f} px off in the median")
-    return camera
-
-
-def _spread(pixels: Float[np.ndarray, "N 2"], size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Up to `FITTED` rows: one of each cell of the picture, then another of each, and so on."""
-    rows = rng.permutation(len(pixels))
-    column, row = np.clip(pixels[rows] * CELLS / [size[1], size[0]], 0, CELLS - 1).astype(int).T
-    cell = row * CELLS + column
-    order = np.argsort(cell, kind="stable")
-    first = np.searchsorted(cell[order], cell[order])  # of each cell's rows, where the first is
-    turn = np.arange(len(rows)) - first
-    return rows[order[np.argsort(turn, kind="stable")]][:FITTED]
-
-
-def _start(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], rng: np.random.Generator) -> Camera:
-    """A camera without a lens's distortion that most rows agree with."""
-    best, least = np.zeros(0), np.inf
-    for _ in range(TRIALS):
-        rows = rng.choice(len(world), 8, replace=False)
-        seen = _homogeneous(world) @ _linear(world[rows], pixels[rows]).T
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            errors = np.linalg.norm(seen[:, :2] / seen[:, 2:] - pixels, axis=1)
-        if (median := float(np.median(np.nan_to_num(errors, nan=np.inf)))) < least:
-            best, least = errors, median
-    agreeing = best <= max(GOOD / 2 * 1.4826 * least, 1e-6)
-    return _decomposed(_linear(world[agreeing], pixels[agreeing]), world[agreeing])
-
-
-def _linear(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "3 4"]:
-    """The projection matrix by the direct linear transform, its points moved and scaled to mean 0 and length 1."""
-    units = [_to_unit(points) for points in (world, pixels)]
-    space, plane = (_homogeneous(points) @ unit.T for points, unit in zip((world, pixels), units, strict=True))
-    nothing = np.zeros_like(space)
-    rows = [[space, nothing, -plane[:, :1] * space], [nothing, space, -plane[:, 1:2] * space]]
-    smallest = np.linalg.svd(np.block(rows), full_matrices=False)[2][-1]
-    matrix: Float[np.ndarray, "3 4"] = np.linalg.solve(units[1], smallest.reshape(3, 4)) @ units[0]
-    return matrix
-
-
-def _homogeneous(points: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D+1"]:
-    return np.concatenate([points, np.ones((len(points), 1))], axis=1)
-
-
-def _to_unit(points: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "D+1 D+1"]:
-    """The map that takes the points' mean to 0 and their mean distance from it to 1."""
-    mean = points.mean(axis=0)
-    scale = 1 / np.linalg.norm(points - mean, axis=1).mean().clip(min=1e-12)
-    unit = np.diag([*np.full(len(mean), scale), 1.0])
-    unit[:-1, -1] = -scale * mean
-    return unit
-
-
-def _decomposed(matrix: Float[np.ndarray, "3 4"], world: Float[np.ndarray, "N 3"]) -> Camera:
-    """The camera of a projection matrix, which is K [R | t] up to a factor; K's skew is left out.
-
-    Raises:
-        InputError: if the points would lie behind the camera unless the picture were mirrored.
-    """
-    from scipy.linalg import rq  # type: ignore[import-untyped]
-
-    matrix = matrix * np.sign(np.median(_homogeneous(world) @ matrix[2]))
-    if not np.linalg.det(matrix[:, :3]) > 0:
-        raise InputError("no camera shows these points at these pixels, unless one of both is mirrored")
-    upper, rotation = rq(matrix[:, :3])
-    signs = np.sign(np.diag(upper))
-    upper, rotation = upper * signs, signs[:, None] * rotation
-    translation = np.linalg.solve(upper, matrix[:, 3])
-    scaled = upper / upper[2, 2]
-    return Camera(np.diag(scaled)[:2].copy(), scaled[:2, 2].copy(), rotation, translation)
-
-
-def _calibrated(
-    start: Camera, world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], size: tuple[int, int]
-) -> Camera:
-    """The camera with a lens that fits best, from a start.
-
-    Raises:
-        InputError: if OpenCV finds none.
-    """
-    guess = start.matrix
-    guess[:2, 2] = np.clip(guess[:2, 2], 1, [size[1] - 2, size[0] - 2])  # OpenCV takes no others
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-10)
-    try:
-        _, matrix, lens, turns, moves = cv2.calibrateCamera(
-            [world.astype(np.float32)], [pixels.astype(np.float32)], (size[1], size[0]), guess,
-            start.distortion.copy(), flags=cv2.CALIB_USE_INTRINSIC_GUESS, criteria=stop,
-        )  # fmt: skip
-    except cv2.error as error:
-        raise InputError(f"no camera shows these points at these pixels (OpenCV: {error.err})") from error
-    rotation = cv2.Rodrigues(turns[0])[0]
-    return Camera(np.diag(matrix)[:2].copy(), matrix[:2, 2].copy(), rotation, moves[0].reshape(3), lens.reshape(-1)[:5])
-
-
 def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random.Generator) -> list[Camera]:
     """Cameras around a person, as Human3.6M's stand around its room, that see pictures of `PICTURE` pixels.
 
@@ -280,7 +135,7 @@ def check_upright(where: str, bodies: Sequence[Float[np.ndarray, "_ K 3"]], head
         ankles: which joints.
 
     Raises:
-        InputError: if the head is not above the ankles, naming the axis along which it is.
+        InputError: if the head is not above the ankles, naming the axis along which it is, if it is along any.
     """
     if not bodies:
         return
@@ -288,9 +143,14 @@ def check_upright(where: str, bodies: Sequence[Float[np.ndarray, "_ K 3"]], head
     extent = np.concatenate([np.linalg.norm(np.ptp(body, axis=1), axis=-1) for body in bodies])
     up = np.median(rise / np.maximum(extent, 1e-9)[:, None], axis=0)
     axis = int(np.abs(up).argmax())
-    if up[2] < UPRIGHT and (axis != 2 or up[2] < 0):
-        told = f"{'-' if up[axis] < 0 else ''}{'xyz'[axis]}"
-        raise InputError(f"{where}: the head is above the ankles along {told} in most frames, where z must point up")
+    if up[2] >= UPRIGHT or (axis == 2 and up[2] >= 0):  # the latter of people who lie about in all directions
+        return
+    if np.abs(up[axis]) < UPRIGHT:
+        raise InputError(
+            f"{where}: the head is above the ankles along no axis in most frames; are the joints in order?"
+        )
+    told = f"{'-' if up[axis] < 0 else ''}{'xyz'[axis]}"
+    raise InputError(f"{where}: the head is above the ankles along {told} in most frames, where z must point up")
 
 
 def _looking(

@@ -163,6 +163,8 @@ def read(path: Path) -> dict[str, Any]:
     """
     folder = path if path.is_dir() else None
     missing = [file for file in ([path / CONFIG, path / TENSORS] if folder else [path]) if not file.is_file()]
+    if missing and (best := path / "best.ckpt").is_file():
+        raise InputError(f"{path}: is the folder of a run; its checkpoint is {best}")
     if missing:
         raise InputError(f"{missing[0]}: no such checkpoint")
     try:

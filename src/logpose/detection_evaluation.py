@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 
 from logpose.data.pictures import Pictures
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, scene_loader
-from logpose.evaluation import Found, person_score, pose_figures
+from logpose.evaluation import Found, measure, person_score, pose_figures
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
@@ -271,16 +271,9 @@ def evaluate_detector(
         device: where to predict.
         show_progress: whether to draw a bar on stderr.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     model = model.to(device).eval()
     evaluation = DetectionEvaluation(pictures, model, None if loss is None else loss.to(device).eval(), scoring)
     scenes = Scenes(pictures, ShortSide((model.short,), model.longest))
     batches = scene_loader(scenes, batch_size, training=False, workers=workers)
-    bar = Progress(console=Console(stderr=True), transient=True, disable=not show_progress)
-    with torch.inference_mode(), bar:
-        for batch in bar.track(batches, description="measuring"):
-            on_device = batch.to(device)
-            evaluation.update(on_device, model.predict(on_device))
+    measure(model, evaluation, batches, device=device, show_progress=show_progress)
     return evaluation

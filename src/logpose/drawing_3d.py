@@ -16,7 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
+from mpl_toolkits.mplot3d import proj3d  # type: ignore[import-untyped]
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
 from logpose.drawing import CENTRE, LEFT, OUTLINE, RIGHT, joint_colours, mixed
@@ -35,6 +36,10 @@ ROUND = (10, 7)
 """Faces of an ellipsoid around its axis, and along it."""
 MIDDLE = (90, 90, 90)
 """Grey of the ellipsoids of joints in the middle: their own colour is nearly that of the paper."""
+APART, WIDE = 40, 3
+"""Pixels between neighbouring ticks; points that the axis's name is moved out for each digit beyond four."""
+THINNEST = 0.5
+"""Of lines and joints, relative to their usual width, where people are small in the picture."""
 WIDEST = 84
 """Characters in a line of the title."""
 BACKDROP = 34
@@ -92,7 +97,7 @@ def _in_space(
     """Axes with the people in them."""
     figure = Figure(figsize=(SIDE / 100, SIDE / 100), dpi=100)
     canvas: Any = FigureCanvasAgg(figure)  # whose methods have no types
-    axes: Any = figure.add_axes((0.0, 0.04, 0.93, 0.88), projection="3d", computed_zorder=False)
+    axes: Any = figure.add_axes((0.0, 0.055, 0.91, 0.865), projection="3d", computed_zorder=False)
     seen = [person for person in range(len(joints)) if np.isfinite(joints[person]).all()]
     people = [_upright(joints[person]) for person in seen]
     half_axes = [
@@ -103,19 +108,22 @@ def _in_space(
     of_joints = joint_colours(skeleton)
     colours, dark = [_part(colour) for colour in of_joints], _part(OUTLINE)
     bones = [_part(mixed(of_joints[a], of_joints[b])) for a, b in skeleton.bones]
-    outline = [withStroke(linewidth=4.5, foreground=dark)]
     for pose, half in zip(people, half_axes, strict=True):
+        size = float(np.clip(1.6 * np.ptp(pose, axis=0).max() / (high - low).max(), THINNEST, 1))
+        outline = [withStroke(linewidth=4.5 * size, foreground=dark)]
         if skeleton.bones:
             lines = pose[np.array(skeleton.bones)]
             floor = lines.copy()
             floor[..., 2] = low[2]
-            axes.add_collection3d(Line3DCollection(floor, colors="0.82", linewidths=2.5, zorder=1))
+            axes.add_collection3d(Line3DCollection(floor, colors="0.82", linewidths=2.5 * size, zorder=1))
         for joint in np.flatnonzero(half.all(axis=1)):
             veil = _part(MIDDLE if of_joints[joint] == CENTRE else of_joints[joint])
             axes.add_collection3d(_ellipsoid(pose[joint], half[joint], veil))
         if skeleton.bones:
-            axes.add_collection3d(Line3DCollection(lines, colors=bones, linewidths=3, zorder=4, path_effects=outline))
-        axes.scatter(*pose.T, c=colours, s=24, edgecolors=[dark], linewidths=0.8, depthshade=False, zorder=5)
+            drawn = Line3DCollection(lines, colors=bones, linewidths=3 * size, zorder=4, path_effects=outline)
+            axes.add_collection3d(drawn)
+        joints_at = {"c": colours, "s": 24 * size**2, "edgecolors": [dark], "linewidths": 0.8 * size}
+        axes.scatter(*pose.T, **joints_at, depthshade=False, zorder=5)
     _dress(axes, low, high)
     _caption(figure, title, bool(skeleton.pairs))
     canvas.draw()
@@ -185,16 +193,41 @@ def _dress(axes: Any, low: Float[np.ndarray, "3"], high: Float[np.ndarray, "3"])
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
     axes.set_box_aspect(high - low, zoom=0.92)
     axes.view_init(elev=ELEVATION, azim=AZIMUTH)
-    for axis, name, pad in ((axes.xaxis, "x", 0), (axes.yaxis, "z, depth", 0), (axes.zaxis, "y, down", 4)):
-        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(FuncFormatter(_down if pad else _plain))
+    axes.apply_aspect()  # from here on it is known where in the picture everything is
+    # The edges of the box that have ticks, from corner to corner: along x, then depth, then up.
+    left, right = low, np.array([high[0], low[1], low[2]])
+    behind = np.array([high[0], high[1], low[2]])
+    x, depth, up = (
+        _ticks(axes, start, end, axis)
+        for axis, (start, end) in enumerate(((left, right), (right, behind), (behind, high)))
+    )
+    if len(x) > 1 and len(depth) and _apart(axes, [x[-1], *low[1:]], [high[0], depth[0], low[2]]) < APART:
+        x = x[:-1]  # depth begins where x ends, and two labels would lie on each other
+    for axis, name, places, sign, pad, wide in (
+        (axes.xaxis, "x", x, 1, 0, 0),
+        (axes.yaxis, "z, depth", depth, 1, 0, WIDE),
+        (axes.zaxis, "y, down", up, -1, 6, WIDE),
+    ):
+        texts = [f"{sign * round(place, 6) + 0.0:.6g}" for place in places]
+        axis.set_ticks(places, texts)
         axis.set_label_text(f"{name} (mm)", fontsize=9)
-        axis.set_tick_params(labelsize=8, pad=pad)
+        longer = max(0, max(map(len, texts), default=0) - 4)
+        axis.set_tick_params(labelsize=8, pad=pad + wide * longer / 2)
+        axis.labelpad = 4 + pad + wide * longer
 
 
-def _plain(place: float, _: int) -> str:
-    return f"{round(place)}"
+def _ticks(axes: Any, start: Float[np.ndarray, "3"], end: Float[np.ndarray, "3"], axis: int) -> list[float]:
+    """Round places along an edge of the box, about as far apart in the picture as labels need, but two if they can."""
+    room = _apart(axes, start, end)
+    places = MaxNLocator(max(1, int(room / APART)), steps=[1, 2, 5, 10]).tick_values(start[axis], end[axis])
+    step = places[1] - places[0]
+    inside = [float(place) for place in places if start[axis] <= place <= end[axis]]
+    every = int(np.ceil(APART * (end[axis] - start[axis]) / (step * room)))
+    fewer = [place for place in inside if round(place / step) % every == 0]
+    return fewer if len(fewer) > 1 else inside[:: max(1, len(inside) - 1)]
 
 
-def _down(height: float, _: int) -> str:
-    return f"{-round(height)}"
+def _apart(axes: Any, one: Any, other: Any) -> float:
+    """How far two places in space are apart in the picture, in pixels."""
+    ends = [proj3d.proj_transform(*place, axes.get_proj())[:2] for place in (one, other)]
+    return float(np.hypot(*np.subtract(*axes.transData.transform(ends))))

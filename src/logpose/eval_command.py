@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import torch
 from jsonargparse import Namespace
-from rich.console import Console
-from rich.progress import Progress
 
 from logpose.checkpoint import load
 from logpose.data.detections import DetectedBoxes
@@ -15,14 +12,12 @@ from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.lifting import open_poses
 from logpose.data.oct import open_scans
 from logpose.data.pictures import pictures_of
-from logpose.data.scans import ScanWindows, scan_loader
-from logpose.data.windows import Windows, window_loader
 from logpose.detection_evaluation import evaluate_detector
-from logpose.evaluation import check_skeletons, evaluate, predict_batch
-from logpose.lifting_evaluation import LiftingEvaluation
+from logpose.evaluation import check_skeletons, evaluate
+from logpose.lifting_evaluation import evaluate_lifting
 from logpose.losses import LikelihoodLoss
 from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseModel
-from logpose.oct_evaluation import BoundaryEvaluation
+from logpose.oct_evaluation import evaluate_scans
 from logpose.structures import InputError
 from logpose.terminal import check_output, device_named, print_figures, refuse_flags, write_json
 from logpose.training import say_problems
@@ -32,7 +27,9 @@ __all__ = ["run_eval"]
 log = logging.getLogger("logpose")
 
 OF_PICTURES = {"part": None, "images": None, "boxes": None, "score": None, "save_json": None}
-OF_SPACE = {"keypoints": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None}
+OF_SPACE = {
+    "keypoints": None, "detected": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None,
+}  # fmt: skip
 OF_CROPS = {"boxes": None, "flip_test": None}
 OF_SCANS = {"grader": None, "columns": None, "um_per_px": None}
 OF_PLACED = {"cameras": None, "camera_seed": None}
@@ -136,29 +133,27 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
     cameras, seed = (CAMERAS if given.cameras is None else given.cameras), given.camera_seed or 0
     if cameras < 1 or seed < 0 or min(given.picture or (1, 1)) < 1:
         raise InputError("--cameras and the sides of a --picture must be at least 1, --camera-seed at least 0")
-    poses = open_poses(given.data, given.keypoints, given.subjects, given.picture, cameras, seed)
+    device = device_named(given.device)
+    poses = open_poses(given.data, given.keypoints, given.subjects, given.picture, cameras, seed, given.detected)
     if poses.file_2d:
         refuse_flags(given, OF_PLACED, f"about cameras that are placed around, and {poses.file_2d} has its own")
     else:
         refuse_flags(given, {"picture": None}, "about a file of --keypoints, and without one cameras are placed around")
     say_problems(poses)
-    ours, theirs = model.skeleton.joints, poses.skeleton.joints
-    if ours != theirs:
-        raise InputError(
-            f"{given.checkpoint}: made for the {len(ours)} joints {', '.join(ours[:3])} …, "
-            f"{given.data} has {len(theirs)}: {', '.join(theirs[:3])} …"
-        )
-    seen = f"the keypoints of {poses.file_2d}" if poses.file_2d else f"{cameras} cameras placed around each sequence"
+    check_skeletons(given.checkpoint, model, poses)
+    used = poses.detected or poses.file_2d
+    seen = f"the keypoints of {used}" if used else f"{cameras} cameras placed around each sequence"
     log.info("measuring %d frames of %s, %s", len(poses), ", ".join(poses.subjects), seen)
-    device = device_named(given.device)
-    model = model.to(device).eval()
-    evaluation = LiftingEvaluation(poses, model, None if loss is None else loss.to(device).eval())
-    windows = Windows(poses, model.frames)
-    batches = window_loader(windows, given.batch_size or 1024, training=False, workers=given.workers)
-    with torch.inference_mode(), Progress(console=Console(stderr=True), transient=True) as bar:
-        for batch in bar.track(batches, description="measuring"):
-            on_device = batch.to(device)
-            evaluation.update(on_device, predict_batch(model, on_device, given.flip_test is not False))
+    evaluation = evaluate_lifting(
+        model,
+        poses,
+        loss,
+        flip_test=given.flip_test is not False,
+        batch_size=given.batch_size or 1024,
+        workers=given.workers,
+        device=device,
+        show_progress=True,
+    )
     print_figures(evaluation.compute(), as_json=given.json)
 
 
@@ -178,13 +173,15 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
             f"{given.checkpoint}: made for the boundaries {', '.join(ours)}; {given.data} has {', '.join(theirs)}"
         )
     log.info("measuring %d B-scans of %s", len(scans), ", ".join(scans.subjects))
-    device = device_named(given.device)
-    model = model.to(device).eval()
-    evaluation = BoundaryEvaluation(scans, model, None if loss is None else loss.to(device).eval(), given.columns)
-    windows = ScanWindows(scans, model.size, model.shown)
-    batches = scan_loader(windows, given.batch_size or 8, training=False, workers=given.workers)
-    with torch.inference_mode(), Progress(console=Console(stderr=True), transient=True) as bar:
-        for batch in bar.track(batches, description="measuring"):
-            on_device = batch.to(device)
-            evaluation.update(on_device, predict_batch(model, on_device, given.flip_test))
+    evaluation = evaluate_scans(
+        model,
+        scans,
+        loss,
+        columns=given.columns,
+        flip_test=given.flip_test is not False,
+        batch_size=given.batch_size or 8,
+        workers=given.workers,
+        device=device_named(given.device),
+        show_progress=True,
+    )
     print_figures(evaluation.compute(), as_json=given.json)

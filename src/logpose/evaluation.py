@@ -10,19 +10,21 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import distributed
+from torch.utils.data import DataLoader
 
 from logpose import geometry
 from logpose.data.crops import Crops, People, crop_loader
 from logpose.data.transforms import CropTransform
+from logpose.data.windows import Poses
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
 from logpose.metrics.pck import distances, pck, pckh, torso_size
-from logpose.models import KeypointModel, Model, PoseModel
+from logpose.models import Model, PoseModel
 from logpose.models.pose_model import in_dimensions
 from logpose.space import InSpace, lifted, middle_depth, relative
-from logpose.structures import Batch, ErrorLaw, InputError, Prediction, Scoring
+from logpose.structures import Batch, ErrorLaw, InputError, Measuring, Prediction, Scoring
 
 __all__ = [
     "Evaluation",
@@ -30,9 +32,9 @@ __all__ = [
     "calibrated",
     "check_skeletons",
     "evaluate",
+    "measure",
     "person_score",
     "pose_figures",
-    "predict_batch",
 ]
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
@@ -79,11 +81,6 @@ class Found:
         """Distance of each whole label from its prediction, in predicted standard deviations."""
         whole = self.whole()
         return calibration.scaled_radius(self.predicted[whole], self.std[whole], self.truth[whole])
-
-
-def predict_batch(model: KeypointModel, batch: Any, flip_test: bool) -> Prediction:
-    """Prediction on a batch, averaged with that on its mirror image if `flip_test`; the density's mean folded in."""
-    return model.predict(batch, flip_test)
 
 
 class Evaluation:
@@ -309,7 +306,7 @@ def calibrated(
     return figures
 
 
-def check_skeletons(checkpoint: Path, model: Model, people: People) -> None:
+def check_skeletons(checkpoint: Path, model: Model, people: People | Poses) -> None:
     """Refuse to hold a model against labels of other joints.
 
     Raises:
@@ -357,16 +354,38 @@ def evaluate(
         device: where to predict.
         show_progress: whether to draw a bar on stderr.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     model = model.to(device).eval()
     evaluation = Evaluation(people, model, None if loss is None else loss.to(device).eval(), nms, scoring)
     crops = Crops(people, CropTransform(model.skeleton, model.size, padding=model.padding))
     batches = crop_loader(crops, batch_size, training=False, workers=workers)
+    measure(model, evaluation, batches, flip_test=flip_test, device=device, show_progress=show_progress)
+    return evaluation
+
+
+def measure(
+    model: Model,
+    evaluation: Measuring,
+    batches: DataLoader[Any],
+    *,
+    flip_test: bool = False,
+    device: torch.device | str = "cpu",
+    show_progress: bool = False,
+) -> None:
+    """Predict batches, each handed to an evaluation.
+
+    Args:
+        model: in evaluation mode, on `device`.
+        evaluation: what collects.
+        batches: of its data set.
+        flip_test: whether to average with the prediction on mirrored inputs.
+        device: where to predict.
+        show_progress: whether to draw a bar on stderr.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
     bar = Progress(console=Console(stderr=True), transient=True, disable=not show_progress)
     with torch.inference_mode(), bar:
         for batch in bar.track(batches, description="measuring"):
             on_device = batch.to(device)
-            evaluation.update(on_device, predict_batch(model, on_device, flip_test))
-    return evaluation
+            evaluation.update(on_device, model.predict(on_device, flip_test))

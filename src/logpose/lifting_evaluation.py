@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
-from logpose.data.windows import Poses, WindowBatch
-from logpose.evaluation import calibrated
+from logpose.data.windows import Poses, WindowBatch, Windows, window_loader
+from logpose.evaluation import calibrated, measure
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.models import LiftingModel
 from logpose.structures import Prediction
 
-__all__ = ["LiftingEvaluation"]
+__all__ = ["LiftingEvaluation", "evaluate_lifting"]
 
 MM = 1000.0  # millimetres in a metre
 
@@ -87,3 +87,33 @@ class LiftingEvaluation:
             apart = np.linalg.norm(predicted - labels, axis=-1)
             figures |= calibrated(radius, MM * spread, MM * apart, self.model.law, "mm", learns_sigma)
         return figures
+
+
+def evaluate_lifting(
+    model: LiftingModel,
+    poses: Poses,
+    loss: LikelihoodLoss | None = None,
+    *,
+    flip_test: bool = True,
+    batch_size: int = 1024,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+    show_progress: bool = False,
+) -> LiftingEvaluation:
+    """Lift every frame of a data set.
+
+    Args:
+        model: put on `device` and into evaluation mode.
+        poses: with the model's skeleton.
+        loss: for the likelihood; None leaves it out.
+        flip_test: whether to average with the prediction on mirrored keypoints.
+        batch_size: windows at a time.
+        workers: processes that cut windows.
+        device: where to predict.
+        show_progress: whether to draw a bar on stderr.
+    """
+    model = model.to(device).eval()
+    evaluation = LiftingEvaluation(poses, model, None if loss is None else loss.to(device).eval())
+    batches = window_loader(Windows(poses, model.frames), batch_size, training=False, workers=workers)
+    measure(model, evaluation, batches, flip_test=flip_test, device=device, show_progress=show_progress)
+    return evaluation

@@ -10,14 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import distributed
 
-from logpose.data.scans import ScanBatch, Scans
+from logpose.data.scans import ScanBatch, Scans, ScanWindows, scan_loader
+from logpose.evaluation import measure
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.boundaries import boundary_errors, central, mean_over_scans
 from logpose.models import BoundaryModel
 from logpose.structures import Prediction
 
-__all__ = ["BoundaryEvaluation", "FoundBoundaries", "Stitching"]
+__all__ = ["BoundaryEvaluation", "FoundBoundaries", "Stitching", "evaluate_scans"]
 
 BAND_LEVELS = (0.5, 0.9, 0.95)
 
@@ -168,3 +169,36 @@ class BoundaryEvaluation:
         if self.learns_sigma:
             figures["sigma_rank"] = calibration.rank_correlation(std[known], apart[known])
         return figures
+
+
+def evaluate_scans(
+    model: BoundaryModel,
+    scans: Scans,
+    loss: LikelihoodLoss | None = None,
+    *,
+    columns: int | None = None,
+    flip_test: bool = True,
+    batch_size: int = 8,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+    show_progress: bool = False,
+) -> BoundaryEvaluation:
+    """Find the boundaries of every B-scan of a data set.
+
+    Args:
+        model: put on `device` and into evaluation mode.
+        scans: with the model's boundaries.
+        loss: for the likelihood; None leaves it out.
+        columns: how many columns in the middle of each scan are measured; all when None.
+        flip_test: whether to average with the prediction on mirrored windows.
+        batch_size: windows at a time.
+        workers: processes that cut windows.
+        device: where to predict.
+        show_progress: whether to draw a bar on stderr.
+    """
+    model = model.to(device).eval()
+    evaluation = BoundaryEvaluation(scans, model, None if loss is None else loss.to(device).eval(), columns)
+    windows = ScanWindows(scans, model.size, model.shown)
+    batches = scan_loader(windows, batch_size, training=False, workers=workers)
+    measure(model, evaluation, batches, flip_test=flip_test, device=device, show_progress=show_progress)
+    return evaluation

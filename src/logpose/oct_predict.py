@@ -14,7 +14,6 @@ from jaxtyping import Float, UInt8
 from logpose.checkpoint import load
 from logpose.data.oct import matlab_scans, read_scan_image
 from logpose.data.scans import Scan, ScanWindows, scan_loader
-from logpose.evaluation import predict_batch
 from logpose.models import BoundaryModel
 from logpose.oct_evaluation import Stitching
 from logpose.placement import refuse_diverged
@@ -81,7 +80,7 @@ class Segmenter:
         windows = ScanWindows(_One(self.model.skeleton, scan), self.model.size, self.model.shown)
         for batch in scan_loader(windows, self.batch_size, training=False):
             on_device = batch.to(self.device)
-            stitching.update(on_device, predict_batch(self.model, on_device, self.flip_test))
+            stitching.update(on_device, self.model.predict(on_device, self.flip_test))
         found = stitching.found(0, width)
         refuse_diverged(found.rows, found.rows)
         half = self.model.law.bands_at(SHOWN_LEVEL)[:, None]

@@ -21,7 +21,7 @@ from logpose.data.coco import FARTHEST, listed_images, read_json
 from logpose.data.crops import collate
 from logpose.data.images import SUFFIXES, read_image
 from logpose.data.transforms import CropTransform
-from logpose.evaluation import person_score, predict_batch
+from logpose.evaluation import person_score
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
 from logpose.placement import Assumable, Viewpoint, refuse_diverged
@@ -212,7 +212,7 @@ class Predictor:
     def _predicted(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Position, spread and confidence of every joint of some crops, in pixels of their images; depths in mm."""
         batch = batch.to(self.device)
-        prediction = predict_batch(self.model, batch, self.flip_test)
+        prediction = self.model.predict(batch, self.flip_test)
         placed = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
         spread = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
         columns = (placed, spread, prediction.confidence)

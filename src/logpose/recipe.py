@@ -28,7 +28,7 @@ from logpose.models import (
     create_backbone,
     load_backbone_weights,
 )
-from logpose.models.backbones import Backbone
+from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD, Backbone
 from logpose.skeletons import Skeleton
 from logpose.space import InSpace
 from logpose.structures import Batch, InputError, Measuring
@@ -47,6 +47,7 @@ __all__ = [
     "regression",
     "regression_in_space",
     "regression_with_heatmaps",
+    "released_regression",
     "settings",
 ]
 
@@ -88,6 +89,13 @@ def regression_in_space(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool
 def regression_with_heatmaps(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
     """The same, with maps drawn beside while it trains, for a loss `WithHeatmaps` (Table 14)."""
     return regression(recipe, skeleton, predicts_sigma, auxiliary=True)
+
+
+def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, dim: Literal[2, 3] = 2) -> PoseModel:
+    """The released code's network: features of length 1 before mu, its own pixel normalisation."""
+    backbone, settings = _backbone(recipe, neck=True)
+    settings |= {"pixel_mean": RELEASED_MEAN, "pixel_std": RELEASED_STD[dim], "unit_features": True}
+    return RegressionModel(backbone, skeleton, recipe.size, dim, predicts_sigma=predicts_sigma, **settings)
 
 
 def heatmaps(recipe: Recipe, skeleton: Skeleton, _: bool) -> PoseModel:
@@ -134,6 +142,8 @@ class TrainingRecipe:
     """Makes the loss."""
     model: Callable[[Any, Skeleton, bool], Model]
     """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
+    name: str = field(default="", compare=False)
+    """As it was called for; kept with the run, so that it is gone on with as what it is."""
 
     epochs: int = 210
     """Times that the data are gone through."""
@@ -200,6 +210,10 @@ class TrainingRecipe:
             raise InputError(f"lr must be above 0 and decay in (0, 1], got {self.lr:g} and {self.decay:g}")
         if max(self.momentum, self.warmup_start) >= 1:
             raise InputError(f"momentum and warmup_start lie below 1, got {self.momentum:g} and {self.warmup_start:g}")
+
+    def idle(self) -> dict[str, str]:
+        """Plain fields that change nothing as the others are, and why: as flags they are refused."""
+        return {}
 
     def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
         """Batches of a data set as the model wants them.
@@ -317,8 +331,8 @@ class Recipe(PictureRecipe):
 FIRST = "first"
 """Folder, within a run's, of the run that its recipe wants carried out before it."""
 
-OBJECTS = ("people", "loss", "model", "first")
-"""Fields of a recipe that say what is built; all others are plain values."""
+OBJECTS = ("people", "loss", "model", "first", "name")
+"""Fields of a recipe that say what is built, and its name; all others are plain values."""
 
 
 def plain_fields(recipe: TrainingRecipe) -> dict[str, Any]:

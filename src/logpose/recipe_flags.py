@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from argparse import SUPPRESS
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse import set_parsing_settings
 
+from logpose.flag_parser import ArgumentParser
 from logpose.recipe import FIRST, OBJECTS, PictureRecipe, TrainingRecipe, plain_fields, settings
 from logpose.structures import InputError
 
 __all__ = ["as_parsed", "parse_recipe"]
 
+log = logging.getLogger("logpose")
 
 R = TypeVar("R", bound=TrainingRecipe)
 
@@ -32,9 +36,9 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
         the recipe with its plain fields as the flags say; the run's folder; the checkpoint to go on from, if any.
 
     Raises:
-        InputError: if `--resume` names no run.
+        InputError: if `--resume` names no run, or one of another recipe, or if a flag would change nothing.
     """
-    flags = as_parsed(flags, plain_fields(recipe))
+    flags = as_parsed(flags, plain_fields(recipe) | _unset_lists(recipe))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     usage = f"logpose train {name} [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD VALUE …]"
     parser = ArgumentParser(
@@ -45,6 +49,7 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
         "--out", type=Path | None, default=None, help="the run's folder; a new one in runs/ if not given"
     )
     parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to go on with")
+    parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
     parser.add_class_arguments(type(recipe), None, skip=set(OBJECTS), fail_untyped=False)
     parser.set_defaults(settings(recipe))
     given = parser.parse_args(flags)
@@ -63,12 +68,27 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
             raise InputError(f"{resumed}: no run to go on with (it needs last.ckpt and config.yaml)")
         # The run's own settings first; what is given now goes before them.
         given = parser.parse_args(["--config", str(config), *flags])
+        if _slug(given.recipe) != _slug(name):
+            raise InputError(f"{folder}: is a run of the recipe {given.recipe}, not of {name}")
         out, resume = folder, checkpoint
     else:
+        if _slug(given.recipe) != _slug(name):
+            log.warning("settings of the recipe %s are taken for %s; its network and loss are not", given.recipe, name)
         out, resume = given.out or Path("runs") / f"{_slug(name)}-{datetime.now():%Y%m%d-%H%M%S}", None
     built = parser.instantiate(given)
     values = {key: built[key] for key in plain_fields(recipe)}
-    return replace(recipe, **values), out, resume
+    recipe = replace(recipe, name=name, **values)
+    typed = {word[2:].partition("=")[0] for word in flags if word.startswith("--")}
+    for field, why in recipe.idle().items():
+        if field in typed:
+            raise InputError(f"--{field}: {why}")
+    return recipe, out, resume
+
+
+def _unset_lists(recipe: TrainingRecipe) -> dict[str, tuple[Any, ...]]:
+    """An example of each list of numbers that a recipe may have and has not."""
+    unset = [f for f in fields(recipe) if getattr(recipe, f.name) is None]
+    return {f.name: (0,) for f in unset if str(f.type).startswith("tuple[")}
 
 
 def _slug(name: str) -> str:

@@ -54,8 +54,9 @@ def print_figures(figures: Mapping[str, float], as_json: bool = False) -> None:
     if as_json:
         print(json.dumps({k: None if math.isnan(v) else v for k, v in figures.items()}, indent=2))
         return
+    width = max(map(len, figures), default=0)
     for name, value in figures.items():
-        print(f"{name:16} {value:.4f}" if isinstance(value, float) else f"{name:16} {value}")
+        print(f"{name:{width}} {value:.4f}" if isinstance(value, float) else f"{name:{width}} {value}")
 
 
 def check_output(path: Path | None) -> None:

@@ -318,14 +318,15 @@ def _is_finished(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
 
 
 def save_config(recipe: TrainingRecipe, folder: Path) -> None:
-    """Write the recipe's plain values as `config.yaml`, which `logpose train --config` reads."""
+    """Write the recipe's name and plain values as `config.yaml`, which `logpose train --config` reads."""
     folder.mkdir(parents=True, exist_ok=True)
     fields = {
         key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
         for key, value in plain_fields(recipe).items()
     }
     plain = json.loads(json.dumps(fields, default=lambda path: str(Path(path).absolute())))  # resumed from anywhere
-    (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+    named = {"recipe": recipe.name} if recipe.name else {}
+    (folder / "config.yaml").write_text(yaml.safe_dump(named | plain, sort_keys=False))
 
 
 def _keep_config(recipe: TrainingRecipe, folder: Path, trainer: L.Trainer, _: L.LightningModule) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from logpose.data.keypoint_files import read_keypoints
-from logpose.data.lifting import KEPT
+from logpose.data.pose_tables import KEPT
 from logpose.skeletons import COCO, H36M_LIFTING, HUMANEVA, MPII
 from logpose.structures import InputError
 
@@ -112,7 +112,7 @@ def test_results_say_neither_joints_nor_sizes(tmp_path: Path) -> None:
         ([row(), row(keypoints=[10**400] * 51)], "row 1: keypoints are not numbers"),
         ([row(), row(keypoints=[float("nan")] * 51)], "row 1: keypoints are not finite"),
         ([row(), row(keypoints=[1e9] * 51)], "row 1: keypoints are not finite, or 1e"),
-        ([row(keypoints=triplets(POSE[:11]))], "11 joints, by which neither the model's nor COCO's can be told"),
+        ([row(keypoints=triplets(POSE[:11]))], "has 11 joints, and known are sets of "),
         ([row(keypoints=triplets(POSE / 500))], "which cannot be pixels of a picture 640 pixels wide and 480 high"),
         ([row(keypoints=triplets(POSE + 900))], "which cannot be pixels"),
         ([], "no keypoints to lift"),
@@ -269,7 +269,10 @@ def test_other_things_are_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
     for path, told in (
         (tmp_path, "a folder, not a file of keypoints"),
-        (tmp_path / "photo.jpg", "photo.jpg: the model lifts keypoints, from .json in COCO's form or .npz"),
+        (
+            tmp_path / "photo.jpg",
+            "photo.jpg: no file of keypoints; the model lifts keypoints, from .json in COCO's form or .npz",
+        ),
         (tmp_path / "no.jpg", "no.jpg: no such file; the model lifts keypoints"),
         (tmp_path / "no.json", "no such file"),
         (tmp_path / "no.npz", "no such file"),

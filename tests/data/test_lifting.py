@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from logpose.cameras import Camera, placed_around, reprojection_errors
-from logpose.data.lifting import LiftingPoses, PoseSequence, action_group, relative, screen
+from logpose.data.lifting import LiftingPoses, PoseSequence, action_group, exact_keypoints, open_poses, screen
 from logpose.data.windows import Poses
 from logpose.skeletons import H36M_LIFTING, HUMANEVA
 from logpose.structures import InputError
@@ -105,30 +105,6 @@ def test_a_person_has_the_same_cameras_whatever_is_chosen(tmp_path: Path) -> Non
     np.testing.assert_array_equal(validation.targets, everything.targets[-24:])
     assert everything.sequences[0].camera is everything.sequences[2].camera is everything.sequences[6].camera
     assert everything.sequences[0].camera is not everything.sequences[4].camera
-
-
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        (None, ["Train/P1", "Train/P2", "Validate/P1"]),
-        (["Train"], ["Train/P1", "Train/P2"]),
-        (["Validate/P1", "Train/P2"], ["Train/P2", "Validate/P1"]),
-    ],
-)
-def test_subjects_are_chosen(tmp_path: Path, wanted: list[str] | None, expected: list[str]) -> None:
-    poses = LiftingPoses(written(tmp_path, *tables())[0], subjects=wanted)
-    assert poses.subjects == expected
-    assert sorted({sequence.subject for sequence in poses.sequences}) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"), [("Trian", "; did you mean Train?"), ("P1", ""), ("Train/", "; did you mean Train?")]
-)
-def test_subjects_that_are_not_there(tmp_path: Path, name: str, hint: str) -> None:
-    with pytest.raises(InputError) as refusal:
-        LiftingPoses(written(tmp_path, *tables())[0], subjects=["Train", name])
-    told = f"data_3d_x.npz: there is no subject {name!r} among Train/P1, Train/P2, Validate/P1{hint}"
-    assert str(refusal.value).endswith(told)
 
 
 def test_cameras_are_placed_where_there_are_no_keypoints(tmp_path: Path) -> None:
@@ -260,48 +236,191 @@ def test_keypoints_of_another_take_are_told_from_the_rest(tmp_path: Path) -> Non
     assert len(poses.sequences) == 7
 
 
-FILES: dict[str, tuple[Any, Any, Any, str]] = {
-    "no table": ([1], None, None, r"data_3d_x.npz: has no table positions_3d .* it has positions_3d"),
-    "empty": ({}, None, None, "has no table positions_3d"),
-    "no actions": ({"S1": np.zeros((2, 15, 3))}, None, None, "has no table positions_3d"),
-    "no arrays": ({"S1": {"a": 1}}, None, None, "positions_3d holds no arrays of frames × joints × 3"),
-    "other joints": ({"S1": {"a": np.zeros((2, 19, 3))}}, None, None, "poses of 19 joints; known are 15 .*, 17 and 32"),
-    "all wrong": (
-        {"S1": {"a": np.full((2, 15, 3), np.nan), "b": np.zeros((0, 15, 3))}},
+def test_cameras_that_are_told_badly_are_left_out(tmp_path: Path) -> None:
+    """Of somebody who stays where he is, in keypoints that are off by a third of a pixel."""
+    rng = np.random.default_rng(0)
+    world, pixels = tables()
+    world["Train/P1"][WALK] = walk(300)
+    world["Train/P2"]["Jog 1"] = walk(1, 15, 9) + rng.normal(0, 0.02, (25, 15, 3)).astype(np.float32)
+    pixels["Train/P1"][WALK], pixels["Train/P2"]["Jog 1"] = seen(walk(300), 1), seen(world["Train/P2"]["Jog 1"], 2)
+    assert len(LiftingPoses(*written(tmp_path, world, pixels), strict=True).sequences) == 8, "exact pixels do"
+    for subject, noise in (("Train/P2", 0.3), ("Train/P1", 0.1), ("Validate/P1", 0.1)):
+        for action, exact in pixels[subject].items():
+            pixels[subject][action] = [view + rng.normal(0, noise, view.shape).astype(np.float32) for view in exact]
+    poses = LiftingPoses(*written(tmp_path, world, pixels))
+    told = [str(problem) for problem in poses.problems]
+    assert [re.sub(r"\d+ mm", "N mm", text.split("gt.npz: ")[1]) for text in told] == [
+        f"camera {i} of P2: cannot be recovered well enough (labels would be off by some N mm)" for i in (0, 1)
+    ]
+    assert min(int(text.split(" mm")[0].split()[-1]) for text in told) > 3
+    assert poses.problems[0].kind == poses.problems[1].kind
+    assert {sequence.subject for sequence in poses.sequences} == {"Train/P1", "Validate/P1"}
+    for sequence in poses.sequences:
+        true = eyes(1)[sequence.camera_index].to_camera(world[sequence.subject][sequence.action])
+        np.testing.assert_allclose(sequence.positions - sequence.positions[:, :1], true - true[:, :1], atol=0.01)
+    with pytest.raises(
+        InputError, match=r"of P2: cannot .*; what a detector found is given as --detected, beside exact"
+    ):
+        LiftingPoses(*written(tmp_path, world, pixels), subjects=["Train/P2"])
+
+
+# What a detector found
+
+
+def found_by_a_detector(pixels: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+    """The same table, each keypoint some pixels off."""
+    rng = np.random.default_rng(seed)
+    return {
+        subject: {
+            action: [view + rng.normal(0, 6, view.shape).astype(np.float32) for view in views]
+            for action, views in actions.items()
+        }
+        for subject, actions in pixels.items()
+    }
+
+
+def detections(folder: Path, pixels: Any, metadata: Any = None) -> Path:
+    file = folder / "data_2d_x_found.npz"
+    np.savez_compressed(file, positions_2d=pixels, metadata=metadata or {"keypoints_symmetry": [LEFT, RIGHT]})
+    return file
+
+
+def test_what_was_detected_is_lifted_and_exact_pixels_tell_the_cameras(tmp_path: Path) -> None:
+    world, pixels = tables()
+    files, found = written(tmp_path, world, pixels), found_by_a_detector(pixels)
+    exact = LiftingPoses(*files)
+    found["Train/P2"]["Jog 1"][1] = np.concatenate([found["Train/P2"]["Jog 1"][1], np.zeros((3, 15, 2), np.float32)])
+    poses = LiftingPoses(*files, strict=True, detected=detections(tmp_path, found))
+    assert names(poses) == names(exact)
+    np.testing.assert_array_equal(poses.targets, exact.targets)
+    for sequence in poses.sequences:
+        view = found[sequence.subject][sequence.action][sequence.camera_index]
+        np.testing.assert_array_equal(sequence.keypoints, view[: len(sequence)])
+    assert 4 < 320 * np.abs(poses.inputs - exact.inputs).mean() < 6, "0.8 of 6 pixels"
+    assert poses.detected == tmp_path / "data_2d_x_found.npz"
+    # Of subjects that are not chosen, nothing has to be there.
+    some = {"Validate/P1": found["Validate/P1"]}
+    alone = LiftingPoses(*files, ["Validate"], strict=True, detected=detections(tmp_path, some))
+    np.testing.assert_array_equal(alone.inputs, poses.inputs[-24:])
+    # As cameras' own keypoints they will not do.
+    with pytest.raises(InputError, match=r"cannot be recovered .*; what a detector found is given as --detected"):
+        LiftingPoses(files[0], detections(tmp_path, found))
+
+
+def changed(pixels: dict[str, Any], action: str | None, change: Any) -> dict[str, Any]:
+    """What was detected, with one thing of Train/P1 otherwise."""
+    found = found_by_a_detector(pixels)
+    views = found["Train/P1"]
+    if action is None:
+        del found["Train/P1"]
+    elif change is None:
+        del views[action]
+    else:
+        views[action] = change(views[action])
+    return found
+
+
+WALK = "Walking 1 chunk0"
+UNLIKE: dict[str, tuple[str | None, Any, str]] = {
+    "no subject": (
         None,
         None,
-        "no sequences to learn from; the first of 2 wrong ones: .*S1, a: frames that are not finite",
+        "Train/P1, Walking 1 chunk0 of 0 cameras, .*data_2d_x_gt.npz of 2; they must be the same",
     ),
-    "no 2-D table": (None, 5, None, r"data_2d_x_gt.npz: has no table positions_2d .* it has positions_2d, metadata"),
-    "sides": (None, None, {"keypoints_symmetry": [RIGHT, LEFT]}, "has left and right joints .* must be"),
-    "other sides": (
-        None,
-        None,
-        {"keypoints_symmetry": [[1], [2]]},
-        r"left and right joints \[\[1\], \[2\]\]; those of 15",
+    "no action": ("Box 1 chunk2", None, "has Train/P1, Box 1 chunk2 of 0 cameras, .*gt.npz of 2; they"),
+    "a camera": (WALK, lambda views: views[:1], "has Train/P1, Walking 1 chunk0 of 1 cameras, .* of 2; they must"),
+    "cameras": (
+        WALK,
+        lambda views: [*views, views[0]],
+        "Walking 1 chunk0 of 3 cameras, .* of 2; they must be the same",
     ),
-    "no sides": (None, None, {"keypoints_symmetry": [LEFT, RIGHT[1:]]}, "has left and right joints"),
-    "endless sides": (
-        None,
-        None,
-        {"keypoints_symmetry": [list(range(10**5))] * 9},
-        r"has left and right joints \[\[0, 1, 2, 3, 4, 5, \.\.\.\], .{,200}; those of 15",
+    "no views": (WALK, lambda _: np.zeros(3), "has Train/P1, Walking 1 chunk0 of 0 cameras"),
+    "frames": (
+        WALK,
+        lambda views: [views[0], views[1][:20]],
+        r"camera 1: too few frames \(20, where 30 are needed\); fr",
     ),
-    "no number": (None, None, {"num_joints": np.arange(2), "keypoints_symmetry": [[np.inf], [1]]}, "right joints"),
-    "odd sides": (None, None, {"keypoints_symmetry": "left"}, "has left and right joints left"),
+    "joints": (
+        WALK,
+        lambda views: [v[:, :14] for v in views],
+        r"another number of joints \(14, not 15\); frames and jo",
+    ),
+    "axes": (
+        WALK,
+        lambda views: [v[0] for v in views],
+        r"not an array of frames × joints × 2 \(15×2\); .* must be those",
+    ),
 }
 
 
-@pytest.mark.parametrize("case", FILES)
-def test_files_that_cannot_be(tmp_path: Path, case: str) -> None:
-    world, pixels, metadata, message = FILES[case]
-    good = tables()
-    files = written(tmp_path, good[0] if world is None else world, good[1] if pixels is None else pixels, metadata)
-    with pytest.raises(InputError, match=message):
-        LiftingPoses(files[0], files[1] if world is None else None)
+@pytest.mark.parametrize("case", UNLIKE)
+def test_detections_of_something_else_are_refused(tmp_path: Path, case: str) -> None:
+    world, pixels = tables()
+    action, change, told = UNLIKE[case]
+    files, file = written(tmp_path, world, pixels), detections(tmp_path, changed(pixels, action, change))
+    with pytest.raises(InputError, match=f"^{re.escape(str(file))}: .*{told}"):
+        LiftingPoses(*files, detected=file)
 
 
-def test_missing_files_subjects_and_joints(tmp_path: Path) -> None:
+def test_detections_of_other_sides_without_exact_ones_or_not_there(tmp_path: Path) -> None:
+    world, pixels = tables()
+    files, found = written(tmp_path, world, pixels), found_by_a_detector(pixels)
+    coco = [[1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]]
+    with pytest.raises(InputError, match=r"x_found.npz: has left and right joints .*; those of 15 joints must be"):
+        LiftingPoses(*files, detected=detections(tmp_path, found, {"keypoints_symmetry": coco}))
+    with pytest.raises(
+        InputError, match=r"x_found.npz: cameras cannot be told from it: data_2d_x_gt.npz is needed too"
+    ):
+        LiftingPoses(files[0], detected=detections(tmp_path, found))
+    with pytest.raises(InputError, match=r"none.npz: no such file"):
+        LiftingPoses(*files, detected=tmp_path / "none.npz")
+
+
+def test_single_detections_that_are_wrong_are_left_out_and_named(tmp_path: Path) -> None:
+    world, pixels = tables()
+    files, found = written(tmp_path, world, pixels), found_by_a_detector(pixels)
+    found["Train/P1"][WALK].reverse()  # cameras in another order
+    found["Train/P2"]["Jog 1"][1] = holed(found["Train/P2"]["Jog 1"][1], 3, 7)
+    poses = LiftingPoses(*files, detected=detections(tmp_path, found))
+    told = [str(problem).split("x_found.npz: ")[1] for problem in poses.problems]
+    assert [text.split(" (")[0] for text in told[:2]] == [
+        f"Train/P1, {WALK}, camera {i}: keypoints that are not those of {files[1]}" for i in (0, 1)
+    ]
+    assert told[2] == "Train/P2, Jog 1, camera 1: frames that are not finite (2 of 25, the first is 3)"
+    assert len(poses.sequences) == 5
+
+
+def test_exact_keypoints_are_looked_for_beside_the_poses(tmp_path: Path) -> None:
+    files = written(tmp_path, *tables())
+    assert exact_keypoints(files[0]) == files[1]
+    assert exact_keypoints(files[0], Path("else.npz")) == Path("else.npz")
+    (alone := tmp_path / "data_3d_y.npz").write_bytes(files[0].read_bytes())
+    for nothing in (alone, tmp_path, Path(), tmp_path / "nowhere" / "data_3d_x.npz"):
+        assert exact_keypoints(nothing) is None
+    assert open_poses(files[0], subjects=["Validate"]).file_2d == files[1]
+    assert open_poses(alone, subjects=["Validate"], cameras=1).file_2d is None
+
+
+def test_files_and_subjects_that_cannot_be(tmp_path: Path) -> None:
+    files = written(tmp_path, *tables())
+    with pytest.raises(InputError, match=r"there is no subject 'Trian' among .*; did you mean Train\?"):
+        LiftingPoses(files[0], subjects=["Trian"])
+    with pytest.raises(
+        InputError, match=r"data_2d_x_gt.npz: has no table positions_3d .* it has positions_2d, metadata"
+    ):
+        LiftingPoses(files[1])
+    with pytest.raises(InputError, match=r"data_3d_x.npz: has no table positions_2d .* it has positions_3d"):
+        LiftingPoses(files[0], files[0])
+    with pytest.raises(InputError, match="which cannot be pixels of a picture 64 pixels wide and 48 high"):
+        LiftingPoses(*files, size=(48, 64))
+    turned = written(tmp_path, *tables(), {"keypoints_symmetry": [RIGHT, LEFT]})
+    with pytest.raises(InputError, match=r"data_2d_x_gt.npz: has left and right joints .* must be"):
+        LiftingPoses(*turned)
+    wrong = {"S1": {"a": np.full((2, 15, 3), np.nan), "b": np.zeros((0, 15, 3))}}
+    with pytest.raises(
+        InputError, match=r"no sequences to learn from; the first of 2 wrong ones: .*S1, a: frames that"
+    ):
+        LiftingPoses(written(tmp_path, wrong)[0])
     files = written(tmp_path, *tables())
     with pytest.raises(InputError, match=r"else.npz: no such file"):
         LiftingPoses(tmp_path / "else.npz")
@@ -313,19 +432,9 @@ def test_missing_files_subjects_and_joints(tmp_path: Path) -> None:
         LiftingPoses(files[0], root=15)
 
 
-@pytest.mark.parametrize(("factor", "size"), [(1.0, (48, 64)), (10.0, SIZE), (0.01, SIZE), (-1.0, SIZE)])
-def test_keypoints_that_are_no_pixels_of_the_picture(tmp_path: Path, factor: float, size: tuple[int, int]) -> None:
-    world, pixels = tables()
-    scaled = {
-        s: {a: [factor * view for view in views] for a, views in actions.items()} for s, actions in pixels.items()
-    }
-    with pytest.raises(InputError, match=r"which cannot be pixels of a picture \d+ pixels wide and \d+ high"):
-        LiftingPoses(*written(tmp_path, world, scaled), size=size)
-
-
 @pytest.mark.parametrize("frames", [1, 3, 27, 81])
 def test_windows_stay_within_their_sequence(tmp_path: Path, frames: int) -> None:
-    poses = LiftingPoses(*written(tmp_path, *tables()))
+    poses = LiftingPoses(written(tmp_path, tables()[0])[0], cameras=2)
     indices = np.random.default_rng(0).permutation(len(poses))
     windows = poses.window(indices, frames)
     assert windows.dtype == np.float32
@@ -342,11 +451,10 @@ def test_windows_stay_within_their_sequence(tmp_path: Path, frames: int) -> None
             poses.window(indices, even)
 
 
-def test_the_screen_and_the_root() -> None:
+def test_the_screen() -> None:
     corners = np.array([[0.0, 0], [1000, 0], [1000, 500], [500, 250]])
     np.testing.assert_allclose(screen(corners, (500, 1000)), [[-1, -0.5], [1, -0.5], [1, 0.5], [0, 0]])
     assert screen(corners.astype(np.float32), (500, 1000)).dtype == np.float32
-    np.testing.assert_allclose(relative(np.arange(12.0).reshape(2, 2, 3), 1), [[[-3] * 3, [0] * 3]] * 2)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from logpose.recipes import h36m
 from logpose.skeletons import H36M
 from logpose.space import InSpace
 from logpose.structures import InputError
-from logpose.training import fit
+from logpose.training import fit, say_problems
 
 SIDE = 96  # of the pictures, pixels
 ROWS = {name: getattr(h36m, name) for name in h36m.__all__ if name != "H36mRecipe"}
@@ -161,6 +162,31 @@ def test_its_own_fields_are_flags_too(data: Path, mpii: Path) -> None:
     assert recipe.people is h36m.people_in_space
     with pytest.raises(InputError, match="there"):
         recipe.people(replace(recipe, mpii=Path("there")), "train")
+
+
+def test_rows_of_either_file_that_are_left_out_are_told(data: Path, mpii: Path, tmp_path: Path, caplog) -> None:
+    files = []
+    for folder in (data, mpii):
+        files.append(copy := shutil.copytree(folder, tmp_path / folder.name))
+        file = next(f for f in sorted((copy / "annotations").iterdir()) if "train" in f.name)
+        content = json.loads(file.read_text())
+        if isinstance(content, dict):
+            content["annotations"][2]["bbox"] = [3, 3, 0, 4]
+        else:
+            content[1]["scale"] = -1
+        file.write_text(json.dumps(content))
+    recipe = small(files[0], mpii=files[1])
+    people = recipe.people(recipe, "train")
+    assert len(people) == 14
+    assert ["annotation 2" in str(people.problems[0]), "train.json" in str(people.problems[1])] == [True, True]
+    assert len(people.problems) == 2
+    say_problems(people)
+    assert sum("1 row left out" in message for message in caplog.messages) == 2
+
+
+def test_pictures_of_people_in_the_plane_need_these(data: Path, refused) -> None:
+    told = refused("train", "h36m_resnet50_l1", "--data", data, "--mpii-images", data)
+    assert told.endswith("--mpii_images: about the pictures of --mpii, which is not given")
 
 
 # The whole way

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from logpose.checkpoint import load, load_of_crops
+from logpose.data.archive import read_archive
 from logpose.lifting_evaluation import LiftingEvaluation
 from logpose.losses import L1Loss, L2Loss, RLELoss
 from logpose.models import LiftingModel
@@ -142,6 +143,50 @@ def test_wrong_data_are_refused(file: Path, changes, told) -> None:
     recipe = small(file, **changes)
     with pytest.raises(InputError, match=told):
         recipe.people(recipe, "train")
+
+
+FLAGS_THAT_CHANGE_NOTHING = [
+    ("lifting_fc_rle", ("--filters", "3", "3"), "--filters: about --network srnet, and this is fc"),
+    ("lifting_martinez_l2", ("--filters", "[3]"), "--filters: about --network srnet, and this is martinez"),
+    ("lifting_srnet_rle", ("--filters", "3", "--network", "fc"), "--filters: about --network srnet"),
+    ("lifting_fc_rle", ("--data", "ALONE", "--picture", "480x640"), "--picture: about a file of --keypoints, and with"),
+    ("lifting_fc_rle", ("--data", "BOTH", "--cameras", "2"), "--cameras: about cameras that are placed around, and"),
+    ("lifting_fc_rle", ("--data", "BOTH", "--camera-seed=2"), "data_2d_x_gt.npz has its own"),
+    ("lifting_fc_rle", ("--data", "ALONE", "--keypoints", "a.npz", "--cameras", "2"), "and a.npz has its own"),
+]
+
+
+@pytest.mark.parametrize(("name", "flags", "told"), FLAGS_THAT_CHANGE_NOTHING)
+def test_flags_that_change_nothing_are_refused(file, lifting_files, refused, name, flags, told) -> None:
+    places = {"ALONE": file, "BOTH": lifting_files[0]}
+    assert told in refused("train", name, *(places.get(word, word) for word in flags))
+
+
+def test_flags_that_change_something_are_taken(file, lifting_files) -> None:
+    for words in (
+        ("--network", "srnet", "--filters", "3", "3"),
+        ("--data", str(file), "--cameras", "2", "--camera-seed", "1"),
+        ("--data", str(lifting_files[0]), "--picture", "480x640"),
+        ("--data", str(file.parent), "--cameras", "2"),  # what is wrong with it is told later
+    ):
+        recipe, _, _ = parse_recipe("lifting_fc_rle", lifting.lifting_fc_rle(), words)
+        assert recipe != lifting.lifting_fc_rle()
+
+
+def test_a_detector_s_keypoints_are_learned_from(lifting_files, tmp_path) -> None:
+    table = read_archive(lifting_files[1])["positions_2d"]
+    found = {s: {a: [view + np.float32(3) for view in views] for a, views in d.items()} for s, d in table.items()}
+    np.savez(detected := tmp_path / "data_2d_x_found.npz", positions_2d=found)
+    recipe = small(lifting_files[0], train_subjects=("Train",), val_subjects=("Val",))
+    exact = recipe.people(recipe, "train")
+    words = ("--data", str(lifting_files[0]), "--detected", str(detected), "--train-subjects", "Train")
+    parsed, _, _ = parse_recipe("lifting_fc_rle", recipe, words)
+    for part, frames in (("train", 24), ("val", 24)):
+        poses = parsed.people(parsed, part)
+        assert (len(poses), poses.detected) == (frames, detected)
+    poses = parsed.people(parsed, "train")
+    np.testing.assert_array_equal(poses.targets, exact.targets)
+    np.testing.assert_allclose(poses.inputs, exact.inputs + 3 / 320, atol=1e-6)
 
 
 def test_a_folder_is_no_file(file: Path) -> None:

@@ -66,11 +66,9 @@ def test_each_trains_and_is_read_again(folder: Path, tmp_path: Path, make, loss:
     data = recipe.people(recipe, "val")
     evaluation = recipe.evaluation(data, model, claim)
     assert isinstance(evaluation, BoundaryEvaluation)
-    from logpose.evaluation import predict_batch
-
     with torch.inference_mode():
         for batch in recipe.loader(data, model, training=False):
-            evaluation.update(batch, predict_batch(model, batch, recipe.flip_test))
+            evaluation.update(batch, model.predict(batch, recipe.flip_test))
     assert evaluation.compute() == pytest.approx(run.figures, rel=1e-4, nan_ok=True)
 
 

@@ -329,6 +329,7 @@ class MixedPeople:
     Attributes:
         skeleton: that of the people in space.
         order: which of the people in the plane each of the second half is.
+        problems: rows of both that were left out.
 
     Raises:
         InputError: if no joint is the same, or one of the data sets is empty.
@@ -337,6 +338,7 @@ class MixedPeople:
     def __init__(self, space: People, plane: People, enlarge: float = 1.25, seed: int = 0) -> None:
         self.space, self.plane, self.enlarge, self.skeleton = space, plane, enlarge, space.skeleton
         self.joints = same_joints(plane.skeleton, space.skeleton)
+        self.problems = [problem for people in (space, plane) for problem in getattr(people, "problems", ())]
         if all(joint is None for joint in self.joints):
             raise InputError(f"no joint of {plane.skeleton.joints} is one of {space.skeleton.joints}")
         if not len(space) or not len(plane):

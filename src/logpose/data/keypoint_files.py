@@ -2,6 +2,7 @@
 
 Three kinds are read: COCO's annotation and results files, each row a pose by itself; the 2-D files of VideoPose3D,
 `positions_2d`; and archives of NumPy with `keypoints` (T, K, 2), pixels, and `size`, height and width of the picture.
+The last name no joints, so whose they are has to be said wherever their number does not tell.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from jaxtyping import Float
 
 from logpose.data.archive import of_cameras, printable, read_archive
 from logpose.data.coco import FARTHEST, Problem, read_json, whole
-from logpose.data.lifting import KEPT, PICTURES
+from logpose.data.pose_tables import KEPT, PICTURES
 from logpose.data.stand_ins import derived_joints
 from logpose.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
 from logpose.structures import InputError
@@ -80,8 +81,8 @@ def read_keypoints(
         file: JSON in COCO's form, or `.npz` (see above).
         skeleton: the model's.
         picture: (H, W) of the pictures, where the file does not say it. Human3.6M's and HumanEva's are known.
-        layout: whose joints they are, where the file does not name them. Else their number tells, and in VideoPose3D's
-            files which of them are left and right.
+        layout: whose joints they are, where the file does not name them. Their number may tell, and in VideoPose3D's
+            files which of them are left and right; where these leave several, it has to be said.
 
     Raises:
         InputError: if it is no such file, a row is malformed, joints are missing, or the size of a picture is unknown.
@@ -96,8 +97,8 @@ def read_keypoints(
     elif file.suffix == ".json":
         found = _of_json(wanted)
     else:
-        missing = "" if file.exists() else "no such file; "
-        raise InputError(f"{file}: {missing}the model lifts keypoints, from .json in COCO's form or .npz")
+        what = "no file of keypoints" if file.exists() else "no such file"
+        raise InputError(f"{file}: {what}; the model lifts keypoints, from .json in COCO's form or .npz")
     if not found.sequences:
         first = f"; the first of {len(found.problems)} left out: {found.problems[0]}" if found.problems else ""
         raise InputError(f"{file}: no keypoints to lift{first}")
@@ -165,7 +166,8 @@ def _layout(
         raise InputError(f"{wanted.file}: does not say whose {count} joints it has: give {choice}")
     if wanted.layout is not None:
         raise InputError(f"{wanted.file}: {count} joints, which are not those of --skeleton {wanted.layout}")
-    raise InputError(f"{wanted.file}: {count} joints, by which neither the model's nor COCO's can be told")
+    sets = ", ".join(str(length) for length in sorted({len(skeleton) for skeleton in known}))
+    raise InputError(f"{wanted.file}: has {count} joints, and known are sets of {sets}")
 
 
 def _of_json(wanted: _Wanted) -> KeypointFile:

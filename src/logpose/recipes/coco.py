@@ -13,10 +13,7 @@ from functools import partial
 
 from logpose.data import Augmentation
 from logpose.losses import Gaussian, HeatmapLoss, L1Loss, L2Loss, Laplace, PoseLoss, RLELoss, WithHeatmaps
-from logpose.models import PoseModel, RegressionModel, create_backbone, load_backbone_weights
-from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD
-from logpose.recipe import Recipe, Watch, heatmaps, integral, regression_with_heatmaps
-from logpose.skeletons import Skeleton
+from logpose.recipe import Recipe, Watch, heatmaps, integral, regression_with_heatmaps, released_regression
 
 __all__ = [
     "coco_hrnet_w32_heatmap",
@@ -183,22 +180,6 @@ def l1_with_heatmaps() -> WithHeatmaps:
 def rle_with_heatmaps() -> WithHeatmaps:
     """RLE and the heatmap loss beside it."""
     return WithHeatmaps(RLELoss())
-
-
-def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
-    """The released code's network: features of length 1 before mu, its own pixel normalisation."""
-    backbone = create_backbone(recipe.backbone, recipe.size)
-    load_backbone_weights(backbone, recipe.weights)
-    return RegressionModel(
-        backbone,
-        skeleton,
-        recipe.size,
-        predicts_sigma=predicts_sigma,
-        padding=recipe.padding,
-        pixel_mean=RELEASED_MEAN,
-        pixel_std=RELEASED_STD[2],
-        unit_features=True,
-    )
 
 
 def coco_resnet50_rle_released() -> Recipe:

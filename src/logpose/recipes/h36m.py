@@ -21,9 +21,8 @@ from logpose.data import Augmentation, People
 from logpose.data.files import annotation_files, open_people
 from logpose.data.h36m import MixedPeople
 from logpose.losses import L1Loss, MixedRLELoss, PoseLoss, RLELoss
-from logpose.models import PoseModel, RegressionModel, create_backbone, load_backbone_weights
-from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD
-from logpose.recipe import Recipe, integral_in_space, labelled_people, regression_in_space
+from logpose.models import PoseModel
+from logpose.recipe import Recipe, integral_in_space, labelled_people, regression_in_space, released_regression
 from logpose.skeletons import Skeleton
 from logpose.space import InSpace
 from logpose.structures import InputError
@@ -69,6 +68,10 @@ class H36mRecipe(Recipe):
     mpii_images: Path | None = None
     """Folder of their images, where it is not in the usual place beside it."""
 
+    def idle(self) -> dict[str, str]:
+        """As of any recipe; without people in the plane, whatever is about them."""
+        return {} if self.mpii else {"mpii_images": "about the pictures of --mpii, which is not given"}
+
 
 def of_the_paper(loss: Callable[[], PoseLoss]) -> H36mRecipe:
     """The paper's training with a loss."""
@@ -103,16 +106,6 @@ def released_in_space() -> MixedRLELoss:
     return MixedRLELoss(RLELoss(dim=3, convention="released"))
 
 
-def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
-    """The released code's network in space: features of length 1 before mu, its own pixel normalisation."""
-    backbone = create_backbone(recipe.backbone, recipe.size)
-    load_backbone_weights(backbone, recipe.weights)
-    return RegressionModel(
-        backbone, skeleton, recipe.size, dim=3, predicts_sigma=predicts_sigma, padding=recipe.padding,
-        pixel_mean=RELEASED_MEAN, pixel_std=RELEASED_STD[3], unit_features=True,
-    )  # fmt: skip
-
-
 def h36m_resnet50_rle() -> H36mRecipe:
     """ResNet-50 at 256×256 by RLE, from ImageNet weights (Table 8; the paper has an MPJPE of 48.6 mm, PA 38.5)."""
     return of_the_paper(MixedRLELoss)
@@ -138,4 +131,6 @@ def h36m_resnet50_rle_released() -> H36mRecipe:
     recipe = of_the_paper(released_in_space)
     hidden = replace(recipe.augmentation, occlusion=0.7)
     # Its loss is the sum that its norm of 35 is meant for.
-    return replace(recipe, model=released_regression, augmentation=hidden, epochs=200, gradient_clip=35.0)
+    return replace(
+        recipe, model=partial(released_regression, dim=3), augmentation=hidden, epochs=200, gradient_clip=35.0
+    )

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
-from logpose.data.lifting import LiftingPoses, open_poses
+from logpose.data.lifting import LiftingPoses, exact_keypoints, open_poses
 from logpose.data.windows import Poses, WindowBatch, Windows, window_loader
 from logpose.lifting_evaluation import LiftingEvaluation
 from logpose.losses import L1Loss, L2Loss, LikelihoodLoss, PoseLoss, RLELoss, UnscaledRLELoss
@@ -49,7 +49,9 @@ def poses_of_file(recipe: LiftingRecipe, part: str) -> LiftingPoses:
         raise InputError(f"{recipe.data}: is a folder; say which data_3d_NAME.npz in it")
     subjects = recipe.train_subjects if part == "train" else recipe.val_subjects
     try:
-        poses = open_poses(recipe.data, recipe.keypoints, subjects, recipe.picture, recipe.cameras, recipe.camera_seed)
+        poses = open_poses(
+            recipe.data, recipe.keypoints, subjects, recipe.picture, recipe.cameras, recipe.camera_seed, recipe.detected
+        )
     except InputError as error:
         if "no subject" not in str(error):
             raise
@@ -91,7 +93,9 @@ class LiftingRecipe(TrainingRecipe):
     data: Path | None = None
     """Poses in space: data_3d_NAME.npz as VideoPose3D has it."""
     keypoints: Path | None = None
-    """Their keypoints; unless given, data_2d_NAME_gt.npz beside it, or else what cameras placed around would see."""
+    """Their exact keypoints; data_2d_NAME_gt.npz beside it unless given, or what cameras placed around would see."""
+    detected: Path | None = None
+    """What a detector found of the same frames, to lift instead of `keypoints`, which still tell the cameras."""
     train_subjects: tuple[str, ...] = ("S1", "S5", "S6", "S7", "S8")
     """Subjects to learn from; "Train" stands for all of Train/…"""
     val_subjects: tuple[str, ...] = ("S9", "S11")
@@ -138,6 +142,16 @@ class LiftingRecipe(TrainingRecipe):
             raise InputError(f"filters must be odd numbers of frames, so that one is in the middle; got {self.filters}")
         if not (0 <= self.dropout < 1 and 0 <= self.flip <= 1):
             raise InputError(f"dropout must lie in [0, 1) and flip in [0, 1], got {self.dropout:g} and {self.flip:g}")
+
+    def idle(self) -> dict[str, str]:
+        """As of any recipe; what is about another network, and about cameras that the data have or have not."""
+        idle = {} if self.network == "srnet" else {"filters": f"about --network srnet, and this is {self.network}"}
+        if self.data is None or self.people is not poses_of_file:
+            return idle
+        if file_2d := exact_keypoints(self.data, self.keypoints):
+            placed = f"about cameras that are placed around, and {file_2d} has its own"
+            return idle | {"cameras": placed, "camera_seed": placed}
+        return idle | {"picture": "about a file of --keypoints, and without one cameras are placed around"}
 
     def loader(
         self, data: Poses, model: LiftingModel, *, training: bool, processes: int = 1, pin: bool = False

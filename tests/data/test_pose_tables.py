@@ -1,0 +1,166 @@
+"""Tables of VideoPose3D's files: what is chosen of them, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logpose.data.coco import Problem
+from logpose.data.pose_tables import (
+    KEPT,
+    check_pixels,
+    check_symmetry,
+    checked,
+    chosen,
+    joints_of,
+    person,
+    sequences_of,
+    table_of,
+)
+from logpose.skeletons import H36M_LIFTING, HUMANEVA
+from logpose.structures import InputError
+
+FILE = Path("folder/data.npz")
+THERE = ["Train/P1", "Train/P2", "Validate/P1"]
+LEFT, RIGHT = [2, 3, 4, 8, 9, 10], [5, 6, 7, 11, 12, 13]
+
+
+def test_a_table_is_one_of_subjects_and_actions() -> None:
+    held = {"positions_3d": {"S1": {"Walk": 1, 2: 3}, 5: {}}, "metadata": {}}
+    assert table_of(FILE, held, "positions_3d") == {"S1": {"Walk": 1, "2": 3}, "5": {}}
+    for wrong in ([1], {}, {"S1": np.zeros((2, 15, 3))}, {"S1": {}, "S2": 3}, None):
+        with pytest.raises(InputError, match=r"data.npz: has no table positions_3d of .* it has positions_3d, other"):
+            table_of(FILE, {"positions_3d": wrong, "other": 1}, "positions_3d")
+    with pytest.raises(InputError, match="it has nothing"):
+        table_of(FILE, {}, "positions_2d")
+
+
+def test_sequences_are_in_the_files_order() -> None:
+    table = {"b": {"z": 1, "a": 2}, "a": {"x": 3}}
+    assert list(sequences_of(table, ["a", "b"])) == [("a", "x", 3), ("b", "z", 1), ("b", "a", 2)]
+
+
+@pytest.mark.parametrize(("subject", "who"), [("Train/S1", "S1"), ("S1", "S1"), ("a/b/c", "c")])
+def test_who_somebody_is(subject: str, who: str) -> None:
+    assert person(subject) == who
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (None, THERE),
+        (["Train"], ["Train/P1", "Train/P2"]),
+        (["Validate/P1", "Train/P2"], ["Train/P2", "Validate/P1"]),
+        ([], []),
+    ],
+)
+def test_subjects_are_chosen(wanted: list[str] | None, expected: list[str]) -> None:
+    assert chosen(FILE, THERE, wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("Trian", "; did you mean Train?"), ("P1", ""), ("Train/", "; did you mean Train?")]
+)
+def test_subjects_that_are_not_there(name: str, hint: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        chosen(FILE, THERE, ["Train", name])
+    told = f"data.npz: there is no subject {name!r} among Train/P1, Train/P2, Validate/P1{hint}"
+    assert str(refusal.value).endswith(told)
+
+
+def test_joints_are_counted() -> None:
+    poses = {"a": np.zeros((2, 17, 3)), "b": np.zeros((1, 17, 3)), "c": np.zeros((9, 15, 3)), "d": 3}
+    assert joints_of(FILE, {"S1": poses}) == 17
+    with pytest.raises(InputError, match="positions_3d holds no arrays of frames × joints × 3"):
+        joints_of(FILE, {"S1": {"a": 1, "b": np.zeros(3)}})
+    with pytest.raises(InputError, match=r"poses of 19 joints; known are 15 .*, 17 and 32"):
+        joints_of(FILE, {"S1": {"a": np.zeros((2, 19, 3))}})
+
+
+ONE = np.random.default_rng(0).uniform(0, 1, (5, 15, 3))
+HOLED = ONE.copy()
+HOLED[[2, 4], 3, 1] = np.nan
+PROBLEMS: dict[str, tuple[Any, str]] = {
+    "no array": ("word", "here: not an array of frames × joints × 3 (str)"),
+    "axes": (ONE[0], "here: not an array of frames × joints × 3 (15×3)"),
+    "dimensions": (ONE[..., :2], "here: not an array of frames × joints × 3 (5×15×2)"),
+    "joints": (ONE[:, :14], "here: another number of joints (14, not 15)"),
+    "frames": (ONE[:3], "here: too few frames (3, where 4 are needed)"),
+    "holes": (HOLED, "here: frames that are not finite (1 of 4, the first is 2)"),
+    "unit": (ONE * 1000, "here: joints 10 m from the root or 1e+06 m off; are they in metres?"),
+    "far": (ONE + 2e6, "here: joints 10 m from the root or 1e+06 m off; are they in metres?"),
+}
+
+
+@pytest.mark.parametrize("case", PROBLEMS)
+def test_what_is_wrong_is_told(case: str) -> None:
+    found, told = PROBLEMS[case]
+    problem = checked("here", found, 15, 3, 4)
+    assert isinstance(problem, Problem)
+    assert str(problem) == told
+
+
+def test_what_is_right_is_cut_and_picked() -> None:
+    found = checked("here", ONE, 15, 3, 4)
+    np.testing.assert_array_equal(found, ONE[:4])
+    whole = checked("here", np.round(9 * ONE).astype(np.int64)[..., :2], 15, 2)
+    assert isinstance(whole, np.ndarray)
+    assert (whole.dtype, len(whole)) == (np.float64, 5)
+    all32 = np.random.default_rng(0).uniform(0, 1, (3, 32, 2)).astype(np.float32)
+    removed = [4, 5, 9, 10, 11, 16, 20, 21, 22, 23, 24, 28, 29, 30, 31]  # VideoPose3D's
+    few = checked("here", all32, 32, 2)
+    assert isinstance(few, np.ndarray)
+    assert few.dtype == np.float32
+    np.testing.assert_array_equal(few, np.delete(all32, removed, axis=1))
+    assert set(KEPT) == set(range(32)) - set(removed)
+    far = checked("here", 1e7 * all32, 32, 2)
+    assert str(far) == "here: keypoints 1e+06 pixels off or more"
+
+
+SIDES: dict[str, tuple[Any, str]] = {
+    "turned": ({"keypoints_symmetry": [RIGHT, LEFT]}, "has left and right joints .* must be"),
+    "other": ({"keypoints_symmetry": [[1], [2]]}, r"left and right joints \[\[1\], \[2\]\]; those of 15"),
+    "short": ({"keypoints_symmetry": [LEFT, RIGHT[1:]]}, "has left and right joints"),
+    "endless": (
+        {"keypoints_symmetry": [list(range(10**5))] * 9},
+        r"has left and right joints \[\[0, 1, 2, 3, 4, 5, \.\.\.\], .{,200}; those of 15",
+    ),
+    "no number": ({"num_joints": np.arange(2), "keypoints_symmetry": [[np.inf], [1]]}, "right joints"),
+    "a word": ({"keypoints_symmetry": "left"}, "has left and right joints left"),
+}
+
+
+@pytest.mark.parametrize("case", SIDES)
+def test_sides_must_be_the_skeleton_s(case: str) -> None:
+    metadata, told = SIDES[case]
+    with pytest.raises(InputError, match=told):
+        check_symmetry(FILE, metadata, HUMANEVA)
+
+
+@given(st.permutations(range(6)))
+def test_sides_may_be_in_any_order_or_untold(order: list[int]) -> None:
+    check_symmetry(FILE, {"keypoints_symmetry": [np.array(LEFT)[order], [RIGHT[i] for i in order]]}, HUMANEVA)
+    left, right = [4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]
+    check_symmetry(FILE, {"keypoints_symmetry": [[left[i] for i in order], [right[i] for i in order]]}, H36M_LIFTING)
+    for untold in (None, 5, {}, {"num_joints": 32, "keypoints_symmetry": [[1], [2]]}):
+        check_symmetry(FILE, untold, HUMANEVA)
+
+
+@pytest.mark.parametrize(
+    ("factor", "size"), [(1.0, (48, 64)), (10.0, (480, 640)), (0.01, (480, 640)), (-1.0, (480, 640))]
+)
+def test_keypoints_that_are_no_pixels_of_the_picture(factor: float, size: tuple[int, int]) -> None:
+    views = [np.random.default_rng(i).uniform([200, 100], [400, 400], (9, 15, 2)) for i in range(3)]
+    check_pixels(FILE, views, (480, 640))
+    check_pixels(FILE, [*views, 99 * views[0]], (480, 640))  # one that is elsewhere
+    with pytest.raises(InputError, match=r"which cannot be pixels of a picture \d+ pixels wide and \d+ high"):
+        check_pixels(FILE, [factor * view for view in views], size)
+
+
+def test_of_nothing_nothing_is_said() -> None:
+    check_pixels(FILE, [], (480, 640))

@@ -107,7 +107,7 @@ def test_it_learns_a_law_that_is_no_laplace() -> None:
     sigma = torch.nn.Parameter(torch.zeros(2))
     optimizer = torch.optim.Adam([*loss.parameters(), sigma], lr=2e-2)
     true = torch.tensor([0.1, 0.3])
-    for _ in range(400):
+    for _ in range(200):
         label = true * (2 * torch.rand(1, 256, 2) - 1)  # uniform: nothing like Q
         value = loss(torch.zeros(1, 256, 2), sigma.sigmoid().expand(1, 256, 2), label)
         optimizer.zero_grad()

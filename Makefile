@@ -41,7 +41,8 @@ check: $(VENV)/.installed-dev ## Lint, format and types: ruff and mypy
 
 extras: $(EXTRAS)/.installed ## Install each optional extra in a room of its own (.venv-extras) and try it
 	@echo "==> pytest, with what the extras bring"
-	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/flows/test_adapters.py tests/test_interop.py
+	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/flows/test_adapters.py tests/test_interop.py \
+		tests/models/test_rcnn.py tests/models/test_mask_rcnn.py tests/recipes/test_mask_rcnn.py tests/test_detection_predict.py
 
 clean: ## Remove the environments, builds and caches (runs/ stays)
 	rm -rf $(VENV) $(EXTRAS) build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -84,5 +85,5 @@ $(VENV)/.installed-dev: $(VENV)/.created $(NEEDS)
 
 $(EXTRAS)/.installed: $(EXTRAS)/.created $(NEEDS)
 	@echo "==> installing logpose with its extras (minutes the first time)"
-	@$(EXTRAS)/bin/python $(PIP) -e ".[flows,hub,timm,test]"
+	@$(EXTRAS)/bin/python $(PIP) -e ".[detect,flows,hub,timm,test]"
 	@touch $@

@@ -13,7 +13,7 @@ from logpose.data.pictures import Pictures, pictures_of
 from logpose.data.scenes import SceneBatch
 from logpose.data.synthetic import SyntheticPeople
 from logpose.detection_evaluation import DetectionEvaluation, evaluate_detector, ground_truth, in_image, matches
-from logpose.losses import L1Loss, Laplace
+from logpose.losses import Laplace
 from logpose.metrics.oks import coco_ap
 from logpose.models import Detections, Detector
 from logpose.models.detector import box_maps, in_boxes, nobody
@@ -24,7 +24,7 @@ from logpose.structures import ErrorLaw, Lesson, Prediction
 class Told(Detector):
     """Finds the people that it is told, as they are labelled, each joint off by `off` of its box; or nobody."""
 
-    def __init__(self, off: float = 0.0, sigma: float = 0.1, finds=lambda picture, person: True, worst: bool = False):
+    def __init__(self, off: float = 0.0, sigma: float = 0.1, finds=lambda *_: True, worst: bool = False):
         super().__init__(COCO, 64, 256)
         self.off, self.sigma, self.finds, self.worst = off, sigma, finds, worst
         self.set_law(ErrorLaw(torch.zeros(2), torch.ones(2), torch.arange(1.0, 21.0)))
@@ -76,7 +76,7 @@ def test_who_finds_nobody_has_none(pictures):
 
 
 def test_pictures_in_which_nobody_is_found_count(pictures):
-    half = evaluate_detector(Told(finds=lambda picture, person: picture % 2 == 0), pictures).compute()
+    half = evaluate_detector(Told(finds=lambda picture, _: picture % 2 == 0), pictures).compute()
     everybody = sum((p.visible > 0).any() for i in range(4) for p in pictures[i].people)
     found = sum((p.visible > 0).any() for i in (0, 2) for p in pictures[i].people)
     assert half["labelled"] == everybody
@@ -110,7 +110,7 @@ def test_figures_are_those_of_a_loop(pictures):
 
 def test_a_loss_without_a_density_leaves_the_likelihood_out(pictures):
     assert "nll" not in evaluate_detector(Told(), pictures).compute(costly=False)
-    assert "nll" in evaluate_detector(Told(), pictures, L1Loss()).compute(costly=False)
+    assert "nll" in evaluate_detector(Told(), pictures, Laplace()).compute(costly=False)
 
 
 def test_a_model_that_has_diverged_finds_nobody(pictures):
@@ -123,7 +123,7 @@ def test_results_are_rows_of_coco(pictures):
     evaluation = evaluate_detector(Told(), pictures)
     people = sum(len(pictures[i].people) for i in range(4))
     for scoring, of in (
-        ("box", lambda b, c: b),
+        ("box", lambda b, _: b),
         ("product", lambda b, c: b * c.mean()),
         ("sum", lambda b, c: b + c.mean() + c.max()),
     ):
@@ -134,7 +134,7 @@ def test_results_are_rows_of_coco(pictures):
         assert rows[0]["image_id"] == pictures[0].image_id
         assert rows[0]["score"] == pytest.approx(of(0.9, np.linspace(0.2, 0.9, 17)), rel=1e-5)
         assert np.allclose(np.array(rows[0]["keypoints"]).reshape(17, 3)[:, 2], np.linspace(0.2, 0.9, 17), atol=1e-3)
-        assert np.allclose(rows[0]["bbox"][:2], pictures[0].people[0].box[:2], atol=0.01)
+        assert np.allclose(rows[0]["bbox"][:2], pictures[0].people[0].box[:2], atol=0.5)
 
 
 def test_the_truth_is_that_of_the_file(crowd_file):

@@ -83,9 +83,9 @@ def test_a_detectors_boxes_go_to_a_model_of_crops(law_in_space):
     assert np.array_equal(by_callable.keypoints, by_boxes.keypoints)
     assert np.array_equal(by_callable.scores, by_boxes.scores)
     assert len(predictor(np.zeros_like(image), boxes=finder.boxes)) == 0
-    assert len(predictor(image, boxes=lambda picture: [[10, 10, 30, 40]])) == 1
+    assert len(predictor(image, boxes=lambda _: [[10, 10, 30, 40]])) == 1
     with pytest.raises(InputError, match="box 0 is not"):
-        predictor(image, boxes=lambda picture: [[10, 10, 0, 40]])
+        predictor(image, boxes=lambda _: [[10, 10, 0, 40]])
 
 
 def test_other_models_find_nobody_by_themselves(model_in_space):
@@ -176,3 +176,15 @@ def test_eval_measures_a_detector(detector, command, refused, coco_folder, tmp_p
     assert len(json.loads((tmp_path / "found.json").read_text())) == figures["found"]
     for flags in (("--boxes", "b.json"), ("--flip-test",)):
         assert "finds them in whole pictures" in refused("eval", detector, "--data", coco_folder, *flags)
+
+
+@with_torchvision
+def test_commands_about_crops_say_what_it_is(detector, refused, command, coco_folder, tmp_path):
+    with pytest.raises(InputError, match="finds people in whole pictures, it does not look at crops"):
+        Predictor(detector)
+    assert "finds people in whole pictures" in refused("inspect", coco_folder, "--model", detector)
+    assert "who is in the picture" in refused("complexity", detector)
+    code, _, err = command("convert", detector, "--out", tmp_path / "copy")
+    assert code == 0, err
+    assert "pictures whose short side has 64 pixels" in err
+    assert len(Finder(tmp_path / "copy", "cpu")(bright_picture())) == len(Finder(detector, "cpu")(bright_picture()))

@@ -44,6 +44,29 @@ def test_warm_up_rises_in_equal_steps_to_its_height(make_recipe):
     assert [share(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
 
 
+def test_warm_up_from_a_share_is_detectron2s(make_recipe):
+    share = learning_rate(make_recipe(schedule="constant", warmup_steps=10, warmup_start=0.2), 100)
+    assert [share(step) for step in (0, 5, 10, 11)] == pytest.approx([0.2, 0.6, 1, 1])
+
+
+def test_milestones_are_steps_where_steps_are_counted(make_recipe):
+    share = learning_rate(make_recipe(schedule="step", steps=90, milestones=(30, 60)), 96)
+    assert [share(step) for step in (29, 30, 59, 60, 95)] == pytest.approx([1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_steps_are_whole_epochs(make_recipe, tmp_path):
+    """By SGD; the budget is rounded up to the end of an epoch."""
+    recipe = make_recipe(steps=5, optimizer="sgd", lr=1e-3, weight_decay=1e-4, loggers=())
+    run = fit(recipe, tmp_path)
+    content = read(run.folder / "last.ckpt")
+    per_epoch = content["global_step"] // (content["epoch"] + 1)
+    assert content["global_step"] == math.ceil(5 / per_epoch) * per_epoch
+    groups = content["optimizer_states"][0]["param_groups"]
+    assert [(group["momentum"], group["weight_decay"]) for group in groups] == [(0.9, 1e-4), (0.9, 0.0)]
+    with pytest.raises(InputError, match=r"all 5 steps are done; --steps with a larger number"):
+        fit(recipe, tmp_path, resume=run.folder / "last.ckpt")
+
+
 @pytest.mark.parametrize(("schedule", "top"), [("cosine", 0), ("one_cycle", 10)])
 def test_cosine_ends_at_zero(make_recipe, schedule, top):
     share = learning_rate(make_recipe(schedule=schedule), 100)

@@ -11,7 +11,16 @@ from typing import Any, Literal
 from logpose.checkpoint import load_model
 from logpose.flows import RealNVP
 from logpose.metrics.complexity import complexity, flow_flops
-from logpose.models import HeatmapModel, HRNet, IntegralModel, KeypointModel, LiftingModel, RegressionModel, ResNet
+from logpose.models import (
+    Detector,
+    HeatmapModel,
+    HRNet,
+    IntegralModel,
+    KeypointModel,
+    LiftingModel,
+    RegressionModel,
+    ResNet,
+)
 from logpose.skeletons import COCO, H36M, H36M_LIFTING
 from logpose.structures import InputError
 
@@ -102,6 +111,8 @@ def count_models(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         path = Path(name)
         in_run = path / "best.ckpt"  # of a run's folder its best
         model = load_model(in_run if in_run.is_file() else path) if system is None else system.make()
+        if isinstance(model, Detector):
+            raise InputError(f"{name}: what a detector computes depends on who is in the picture; it is not counted")
         counted, batch = complexity(model, model.blank()), system.batch if system else 1
         found[name] = {
             "input": model.sees,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from logpose.losses import HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
+from logpose.losses import CellLoss, HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.losses.heatmap import target_maps
 from logpose.structures import ErrorLaw, Prediction
 
@@ -120,3 +120,30 @@ def test_a_bump_is_as_wide_as_the_map_is_large(size: tuple[int, int], sigma: flo
 def test_a_bump_has_a_width() -> None:
     with pytest.raises(ValueError, match="sigma must be above 0"):
         HeatmapLoss(0)
+
+
+def test_the_loss_of_cells_is_the_naive_loop() -> None:
+    """Cross-entropy of the cell that detectron2's `keypoints_to_heatmap` gives, over labelled joints inside the box."""
+    torch.manual_seed(0)
+    size = (7, 5)
+    maps = torch.randn(2, len(PLACES), *size, dtype=torch.float64)
+    target = torch.tensor([PLACES, PLACES[::-1]], dtype=torch.float64)
+    weight = torch.ones(2, len(PLACES))
+    weight[0, 1] = weight[1, 0] = 0
+    charges = []
+    for i in range(2):
+        for k in range(len(PLACES)):
+            x, y = ((float(target[i, k, axis]) + 0.5) * size[1 - axis] for axis in (0, 1))
+            column, row = (int(side) - 1 if at == side else math.floor(at) for at, side in ((x, size[1]), (y, size[0])))
+            if weight[i, k] and 0 <= column < size[1] and 0 <= row < size[0]:
+                total = sum(math.exp(value) for value in maps[i, k].flatten().tolist())
+                charges.append(math.log(total) - float(maps[i, k, row, column]))
+    assert len(charges) == 7
+    nothing = torch.zeros_like(target)
+    said = Prediction(nothing, nothing + 1, nothing[..., 0], ErrorLaw.unknown(2), maps)
+    assert float(CellLoss().of_prediction(said, target, weight)) == pytest.approx(sum(charges) / len(charges), rel=1e-6)
+    assert float(CellLoss().of_prediction(said, target, 0 * weight)) == 0
+    assert float(CellLoss().of_prediction(said, target + 3, weight)) == 0
+    blind = Prediction(nothing, nothing + 1, nothing[..., 0], ErrorLaw.unknown(2))
+    with pytest.raises(ValueError, match="draws none"):
+        CellLoss().of_prediction(blind, target, weight)

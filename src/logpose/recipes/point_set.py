@@ -97,8 +97,8 @@ def point_set_synthetic_rle() -> DetectionRecipe:
     options = PointSetOptions(channels=64, depth=1, scale=8.0, maps_weight=0.0)
     return DetectionRecipe(
         people=drawn_scenes, model=partial(point_set, options=options), backbone="resnet18", weights="random",
-        view="square", square=96, scale=(0.55, 0.95), test_short=96, longest=160, batch_size=8, epochs=20, workers=0,
-        optimizer="adamw", lr=2e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=35.0, validate_every=5,
+        view="square", square=96, scale=(0.75, 1.25), test_short=96, longest=128, batch_size=8, epochs=8, workers=0,
+        optimizer="adamw", lr=2e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=35.0, validate_every=4,
         precision="auto",
     )  # fmt: skip
 

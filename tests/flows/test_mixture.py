@@ -69,7 +69,7 @@ def test_every_parameter_learns() -> None:
 def test_it_is_a_density_that_can_be_made_again() -> None:
     mixture = GaussianMixture(3)
     assert isinstance(mixture, Density)
-    assert as_density(mixture) is mixture
+    assert as_density(mixture, 1) is mixture
     assert len(GaussianMixture(**mixture.config()).mean) == 3
     assert mixture.sample(0).shape == (0, 1)
     with pytest.raises(ValueError, match="a component or more, got 0"):

@@ -57,7 +57,8 @@ def test_resolutions_and_channels(nets: dict[bool, HRNet]) -> None:
 
 def test_weights_of_the_larger_fit_the_smaller(nets: dict[bool, HRNet]) -> None:
     smaller = HRNet(32, neck=False).eval()
-    smaller.load_state_dict({k: v for k, v in nets[True].state_dict().items() if k in smaller.state_dict()})
+    names = smaller.state_dict().keys()
+    smaller.load_state_dict({k: v for k, v in nets[True].state_dict().items() if k in names})
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(smaller(images), nets[True].branches(images)[0])
@@ -99,7 +100,8 @@ def test_other_widths_do_not_exist() -> None:
 
 def test_all_branches_can_be_had_without_a_neck(nets: dict[bool, HRNet]) -> None:
     net = HRNet(32, neck=False, all_branches=True).eval()
-    net.load_state_dict({name: nets[True].state_dict()[name] for name in net.state_dict()})
+    state = nets[True].state_dict()
+    net.load_state_dict({name: state[name] for name in net.state_dict()})
     assert net.stage_channels == (32, 64, 128, 256)
     assert nets[False].stage_channels == (32,)
     with torch.no_grad():

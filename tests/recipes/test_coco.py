@@ -34,6 +34,8 @@ def test_the_losses_are_what_the_names_say():
     losses = {name: loss.density for name, loss in losses.items() if isinstance(loss.density, RLELoss)}
     described = {name: (loss.convention, loss.mode, loss.base) for name, loss in losses.items()}
     assert described.pop("rle_paper") == ("paper", "rle", "laplace")
+    assert described.pop("rle_paper_with_s") == ("paper", "rle", "laplace")
+    assert [losses[name].with_s for name in ("rle_paper", "rle_paper_with_s")] == [False, True]
     assert described.pop("rle_gaussian") == ("normalized", "rle", "gaussian")
     assert described.pop("dle") == ("normalized", "dle", "laplace")
     assert described.pop("rle_released") == ("released", "rle", "laplace")

@@ -113,8 +113,8 @@ def mask_rcnn_synthetic_rle() -> DetectionRecipe:
     """A small Mask R-CNN by RLE on drawn scenes of several people, from random weights, on a CPU."""
     return DetectionRecipe(
         people=drawn_pictures, model=partial(mask_rcnn, **SMALL), backbone="resnet18", weights="random",
-        short=(96,), test_short=96, longest=128, batch_size=8, epochs=6, workers=0,
-        optimizer="adamw", lr=1e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=10.0, validate_every=3,
+        short=(72, 84, 96), test_short=96, longest=128, batch_size=8, epochs=30, workers=0,
+        optimizer="adamw", lr=1e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=10.0, validate_every=10,
     )  # fmt: skip
 
 

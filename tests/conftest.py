@@ -115,6 +115,15 @@ def make_recipe(coco_folder: Path):
 
 
 @pytest.fixture
+def thin_resnets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ResNets an eighth as wide, where the way from files to figures is tested and not the network."""
+    from logpose.models.resnet import ResNet
+
+    whole = ResNet._stage
+    monkeypatch.setattr(ResNet, "_stage", lambda self, block, width, *others: whole(self, block, width // 8, *others))
+
+
+@pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]):
     """Run `logpose WORDS`; returns exit code, stdout and stderr."""
     from logpose.cli import main

@@ -34,6 +34,7 @@ def test_recipes_are_listed_one_a_line(capsys):
     assert any(line.startswith("coco_resnet50_rle ") and "ResNet-50" in line for line in out.splitlines())
 
 
+@pytest.mark.usefixtures("thin_resnets")
 def test_from_people_to_predictions(capsys, tmp_path, monkeypatch):
     """synth, inspect, train, eval, predict: each takes what the one before it wrote."""
     monkeypatch.chdir(tmp_path)

@@ -217,10 +217,18 @@ def test_wrong_sequences_are_left_out_and_named(tmp_path: Path, case: tuple[str,
     assert re.search(message, str(problem))
     assert len(poses.sequences) == (7 if case[0] == "view" else 6)
     assert np.isfinite(poses.inputs).all()
-    with pytest.raises(InputError, match=r"and 0 more wrong sequences"):
-        LiftingPoses(*files, strict=True)
     assert not LiftingPoses(*files, ["Validate"], strict=True).problems, "of what is not chosen nothing is told"
     assert LiftingPoses(files[0], cameras=1).problems == (poses.problems if case[0] == "space" else [])
+
+
+@pytest.mark.parametrize("case", [("view", "short"), ("view", "noise"), ("space", "hole"), ("views", "none")], ids=str)
+def test_wrong_sequences_are_refused_if_nothing_may_be_wrong(tmp_path: Path, case: tuple[str, str]) -> None:
+    (world, pixels), (change, message) = tables(), WRONG[case]
+    subject = (world if case[0] == "space" else pixels)["Train/P2"]
+    table, key = (subject["Jog 1"], 1) if case[0] == "view" else (subject, "Jog 1")
+    table[key] = change(table[key]) if callable(change) else change
+    with pytest.raises(InputError, match=message + r".* \(and 0 more wrong sequences\)"):
+        LiftingPoses(*written(tmp_path, world, pixels), strict=True)
 
 
 def test_keypoints_of_another_take_are_told_from_the_rest(tmp_path: Path) -> None:

@@ -192,6 +192,7 @@ def test_pictures_of_people_in_the_plane_need_these(data: Path, refused) -> None
 # The whole way
 
 
+@pytest.mark.usefixtures("thin_resnets")
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_a_run(data: Path, mpii: Path, tmp_path: Path, name: str) -> None:
     recipe = small(data, ROWS[name], mpii=mpii)

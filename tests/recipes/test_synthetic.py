@@ -81,7 +81,7 @@ def test_depth_is_known_of_half_of_those_to_learn_from():
         recipe.people(replace(recipe, data=Path("mine.json")), "train")
 
 
-@pytest.mark.usefixtures("few")
+@pytest.mark.usefixtures("few", "thin_resnets")
 @pytest.mark.parametrize("make", [synthetic.synthetic_3d_rle, synthetic.synthetic_3d_l1])
 def test_a_run_in_space(make, tmp_path):
     recipe = replace(make(), epochs=1, batch_size=8, loggers=(), precision="32-true", accelerator="cpu")

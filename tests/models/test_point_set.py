@@ -188,6 +188,27 @@ def test_the_loss_counts_a_sum_over_joints_for_each_positive_anchor() -> None:
     assert losses[0] == losses[1]  # 10 is what L1 has
 
 
+def test_the_joints_pull_alike_however_small_sigma_is() -> None:
+    scene = people(standing(30, 34, 110))
+    model = model_of()
+    batch = batch_of(scene)
+    levels = model.trunk(model.inputs(batch.images, batch.sizes))
+    grid, poses, told = next(model.tell(levels))
+    targets = model._targets(batch, grid, poses, (0.5, 0.4))
+    loss = RLELoss().eval()  # the same draws of s each time
+    for logit in (0.0, -3.0):
+        poses = told.poses.detach().clone()
+        poses[..., 2:] = logit
+        value = model._stage_losses(told._replace(poses=poses), targets, loss)["keypoints"]
+        mu, sigma = poses[targets.row].split(2, dim=-1)
+        claim = Prediction(mu, sigma.sigmoid(), sigma[..., 0], model.law)
+        with torch.no_grad():
+            plain = loss.of_prediction(claim, targets.joints, targets.weight)
+        # Ten times sigma, and the seventeen joints that the loss is a mean over.
+        scale = 10 / (1 + math.exp(-logit))
+        assert float(value.detach()) == pytest.approx(scale * K * float(plain), rel=0.05)
+
+
 def test_the_anchors_are_the_mean_pose_of_the_training_data() -> None:
     model = model_of()
     wide = standing(0, 0, 50) * torch.tensor([3.0, 1.0])

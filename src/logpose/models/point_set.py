@@ -31,6 +31,8 @@ from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
 
 __all__ = ["PointSetAnchors", "PointSetOptions"]
 
+L1_WEIGHT = 10.0
+"""Of the joints' loss, when that is L1 (Wei et al.'s code)."""
 BOX_BETA = 0.11
 """Of the boxes' smooth L1: errors above it count by their absolute value (Wei et al.'s code)."""
 
@@ -50,8 +52,9 @@ class PointSetOptions:
     scale: float = 16.0
     """Diagonal of an anchor in strides of its level; also what joints' distances are told in."""
     pose_weight: float | None = None
-    """Of the joints' loss, a sum over each positive anchor's joints. Unless given 10 without sigma, as published; and 1
-    with it, for which there is no published figure."""
+    """Of the joints' loss, a sum over each positive anchor's joints. Unless given 10 times the typical sigma (geometric
+    mean; 1 without sigma): the published 10 of L1, and by likelihood the same pull on mu however small sigma becomes,
+    while with a constant weight the joints' gradient grows until, clipped, it leaves classes and boxes nothing."""
     maps_weight: float = 0.05
     """Of all that the branch of maps learns by; 0 leaves the branch out, and with it snapping."""
     offsets_weight: float = 10.0
@@ -239,9 +242,8 @@ class PointSetAnchors(Detector):
         count = max(len(targets.weight), 1)
         mu, sigma = self._mu_sigma(told.poses[targets.row])
         prediction = self._claim(mu, sigma)
-        weight = self.options.pose_weight
-        if weight is None:
-            weight = 1.0 if self.predicts_sigma else 10.0
+        given = self.options.pose_weight
+        weight = L1_WEIGHT * typical(sigma.detach(), targets.weight) if given is None else given
         # The loss is a mean over labelled joints; published are sums over joints, averaged over positive anchors.
         joints = (targets.weight > 0).sum() / count
         boxes = F.smooth_l1_loss(told.boxes[targets.row], targets.boxes, reduction="sum", beta=BOX_BETA)
@@ -342,6 +344,12 @@ class Targets:
     """How much each label counts."""
     boxes: Float[Tensor, "N 4"]
     """`anchors.box_deltas` of their person's box."""
+
+
+def typical(sigma: Float[Tensor, "N K 2"], weight: Float[Tensor, "N K"]) -> Float[Tensor, ""]:
+    """Geometric mean over labelled joints; 1 where there are none."""
+    labelled = (weight > 0).to(sigma.dtype)[..., None]
+    return ((sigma.log() * labelled).sum() / (2 * labelled.sum()).clamp_min(1)).exp()
 
 
 def _joined(found: Sequence[Detections]) -> Detections:

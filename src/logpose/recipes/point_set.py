@@ -68,7 +68,7 @@ def point_set_resnet18_rle() -> DetectionRecipe:
     return DetectionRecipe(
         model=partial(point_set, options=options), backbone="resnet18", view="square", square=320, test_short=320,
         longest=640, batch_size=8, epochs=100, optimizer="adamw", lr=5e-4, weight_decay=0.05, schedule="one_cycle",
-        gradient_clip=35.0, validate_every=5,
+        gradient_clip=0.0, validate_every=5,
     )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def point_set_synthetic_rle() -> DetectionRecipe:
     return DetectionRecipe(
         people=drawn_scenes, model=partial(point_set, options=options), backbone="resnet18", weights="random",
         view="square", square=64, scale=(0.57, 0.77), test_short=64, longest=128, batch_size=16, epochs=24, workers=0,
-        optimizer="adamw", lr=2e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=35.0, validate_every=6,
+        optimizer="adamw", lr=2e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=0.0, validate_every=6,
         precision="auto",
     )  # fmt: skip
 

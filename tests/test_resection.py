@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from logpose.cameras import Camera, reprojection_errors
 from logpose.resection import recovered, unsure
@@ -111,6 +113,28 @@ def test_what_tells_no_camera(case: str) -> None:
     world, pixels, message = DEGENERATE[case]
     with pytest.raises(InputError, match=message):
         recovered(world, pixels, SIZE)
+
+
+@given(st.integers(0, 2**31), st.sampled_from(["noise", "behind", "flat", "tails", "grid"]), st.floats(-3, 6))
+@settings(max_examples=40)
+def test_nothing_but_a_sentence_comes_of_nonsense(seed: int, kind: str, size: float) -> None:
+    rng = np.random.default_rng(seed)
+    frames = int(rng.integers(2, 20))
+    world = 10**size * rng.normal(size=(frames, 15, 3)) + 10 ** rng.uniform(-3, 6) * rng.normal(size=3)
+    pixels = {
+        "noise": lambda: 10 ** rng.uniform(-2, 6) * rng.normal(size=(frames, 15, 2)),
+        "behind": lambda: 500 * world[..., :2] / (world[..., 2:] + 3 * rng.normal()) + 320,
+        "flat": lambda: 100 * rng.normal() * world[..., :2] + 300,
+        "tails": lambda: 100 * np.abs(rng.standard_cauchy((frames, 15, 2))),
+        "grid": lambda: np.round(rng.uniform(0, 3, (frames, 15, 2))),
+    }[kind]()
+    pixels = np.clip(pixels, -1e6, 1e6)
+    try:
+        found = recovered(world.reshape(-1, 3), pixels.reshape(-1, 2), SIZE)
+    except InputError:
+        return
+    assert np.median(reprojection_errors(found, world, pixels)) <= 2
+    assert unsure(found, world, pixels) >= 0
 
 
 # How sure the axes are

@@ -112,6 +112,8 @@ def unsure(
     residuals[good] = pixels[good] - camera.project(camera.to_camera(world[good]))
     turn = np.zeros((3, *pixels.shape))  # by how much the axes turn for a pixel's error of 1
     jacobian = _jacobian(camera, world[good])
+    if not np.isfinite(jacobian).all():
+        return np.inf
     lengths = _lengths(jacobian)
     turn[:, good] = (np.linalg.pinv(jacobian / lengths)[:3] / lengths[:3, None]).reshape(3, -1, 2)
     frames, joints = pixels.shape[:2]
@@ -135,7 +137,9 @@ def _agreeing(
 ) -> Bool[np.ndarray, "*N"]:
     """Which points are seen about where the camera shows them."""
     errors = reprojection_errors(camera, world, pixels)
-    return errors <= max(GOOD * 1.4826 * float(np.median(errors)), 1e-3)
+    good: Bool[np.ndarray, "*N"] = errors <= max(GOOD * 1.4826 * float(np.median(errors)), 1e-3)
+    good &= np.isfinite(errors)
+    return good
 
 
 def _jacobian(camera: Camera, world: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "M 15"]:
@@ -157,9 +161,13 @@ def _refined(camera: Camera, world: Float[np.ndarray, "N 3"], pixels: Float[np.n
     def apart(other: Camera) -> float:
         return float((reprojection_errors(other, world, pixels) ** 2).sum())
 
+    if not len(world):
+        return camera
     least = apart(camera)
     for _ in range(STEPS):
         jacobian = _jacobian(camera, world)
+        if not np.isfinite(jacobian).all():  # of a camera that is none: it is refused by what it shows
+            break
         lengths = _lengths(jacobian)
         residuals = (pixels - camera.project(camera.to_camera(world))).reshape(-1)
         step = np.linalg.lstsq(jacobian / lengths, residuals, rcond=None)[0] / lengths

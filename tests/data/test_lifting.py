@@ -24,7 +24,7 @@ def walk(frames: int, joints: int = 15, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     path = np.cumsum(rng.normal(0, 0.04, (frames, 1, 3)), axis=0) * [1, 1, 0.1] + [0, 0, 0.9]
     body = rng.uniform([-0.4, -0.4, -0.8], [0.4, 0.4, 0.8], (joints, 3)) + rng.normal(0, 0.1, (frames, joints, 3))
-    head, *ankles = {15: (14, 4, 7), 17: (10, 6, 3), 32: (15, 8, 3)}[joints]
+    head, *ankles = {15: (14, 10, 13), 17: (10, 6, 3), 32: (15, 8, 3)}[joints]
     body[:, head, 2] += 1.5 - body[:, head, 2].mean()
     body[:, ankles, 2] -= 0.8
     return (path + body).astype(np.float32)

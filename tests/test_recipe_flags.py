@@ -50,6 +50,27 @@ def test_wrong_flags_end_with_code_2_and_name_themselves(flags, capsys):
     assert flags[0].strip("-") in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--schedule", "cosine", "--milestones", "3"), "--milestones: about --schedule step, and this is cosine"),
+        (("--decay", "0.9"), "--decay: about --schedule exponential, and this is step"),
+        (("--momentum=0.8",), "--momentum: about --optimizer sgd, and this is adam"),
+        (("--warmup-start", "0.1"), "--warmup_start: about the first steps"),
+    ],
+)
+def test_flags_of_the_schedule_that_change_nothing_are_refused(flags, told):
+    with pytest.raises(InputError, match=told):
+        parsed(*flags)
+
+
+def test_flags_of_the_schedule_are_taken_where_they_matter():
+    recipe, _, _ = parsed("--schedule", "exponential", "--decay", "0.9", "--optimizer", "sgd", "--momentum", "0.8")
+    assert (recipe.decay, recipe.momentum) == (0.9, 0.8)
+    assert parsed("--schedule", "one_cycle", "--warmup-start", "0.1")[0].warmup_start == 0.1
+    assert parsed("--warmup-steps", "9", "--warmup-start", "0.1")[0].warmup_start == 0.1
+
+
 def test_print_config_can_be_read_back(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         parsed("--epochs", "7", "--augmentation.scale", "0.1", "--print_config")

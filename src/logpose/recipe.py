@@ -213,7 +213,17 @@ class TrainingRecipe:
 
     def idle(self) -> dict[str, str]:
         """Plain fields that change nothing as the others are, and why: as flags they are refused."""
-        return {}
+        idle = {}
+        for field, flag, value in (
+            ("milestones", "schedule", "step"),
+            ("decay", "schedule", "exponential"),
+            ("momentum", "optimizer", "sgd"),
+        ):
+            if getattr(self, flag) != value:
+                idle[field] = f"about --{flag} {value}, and this is {getattr(self, flag)}"
+        if not self.warmup_steps and self.schedule != "one_cycle":
+            idle["warmup_start"] = "about the first steps, and without --warmup_steps they are as the others"
+        return idle
 
     def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
         """Batches of a data set as the model wants them.

@@ -426,7 +426,7 @@ def test_files_and_subjects_that_cannot_be(tmp_path: Path) -> None:
         LiftingPoses(*turned)
     wrong = {"S1": {"a": np.full((2, 15, 3), np.nan), "b": np.zeros((0, 15, 3))}}
     with pytest.raises(
-        InputError, match=r"no sequences to learn from; the first of 2 wrong ones: .*S1, a: frames that"
+        InputError, match=r"no sequences of poses; the first of 2 wrong ones: .*S1, a: frames that"
     ):
         LiftingPoses(written(tmp_path, wrong)[0])
     files = written(tmp_path, *tables())
@@ -434,7 +434,7 @@ def test_files_and_subjects_that_cannot_be(tmp_path: Path) -> None:
         LiftingPoses(tmp_path / "else.npz")
     with pytest.raises(InputError, match=r"else.npz: no such file"):
         LiftingPoses(files[0], tmp_path / "else.npz")
-    with pytest.raises(InputError, match="no sequences to learn from"):
+    with pytest.raises(InputError, match="no sequences of poses"):
         LiftingPoses(files[0], subjects=[])
     with pytest.raises(InputError, match=r"has no joint 15"):
         LiftingPoses(files[0], root=15)

@@ -350,4 +350,4 @@ def _refuse(sequences: Sequence[PoseSequence], problems: Sequence[Problem], stri
         first = f"; the first of {len(problems)} wrong ones: {problems[0]}" if problems else ""
         if any(problem.kind.startswith(UNRECOVERED) for problem in problems):
             first += "; what a detector found is given as --detected, beside exact keypoints"
-        raise InputError(f"{file}: no sequences to learn from{first}")
+        raise InputError(f"{file}: no sequences of poses{first}")

@@ -70,7 +70,8 @@ class H36mRecipe(Recipe):
 
     def idle(self) -> dict[str, str]:
         """As of any recipe; without people in the plane, whatever is about them."""
-        return {} if self.mpii else {"mpii_images": "about the pictures of --mpii, which is not given"}
+        own = {} if self.mpii else {"mpii_images": "about the pictures of --mpii, which is not given"}
+        return super().idle() | own
 
 
 def of_the_paper(loss: Callable[[], PoseLoss]) -> H36mRecipe:

@@ -145,7 +145,9 @@ class LiftingRecipe(TrainingRecipe):
 
     def idle(self) -> dict[str, str]:
         """As of any recipe; what is about another network, and about cameras that the data have or have not."""
-        idle = {} if self.network == "srnet" else {"filters": f"about --network srnet, and this is {self.network}"}
+        idle = super().idle()
+        if self.network != "srnet":
+            idle["filters"] = f"about --network srnet, and this is {self.network}"
         if self.data is None or self.people is not poses_of_file:
             return idle
         if file_2d := exact_keypoints(self.data, self.keypoints):

@@ -214,13 +214,13 @@ class TrainingRecipe:
     def idle(self) -> dict[str, str]:
         """Plain fields that change nothing as the others are, and why: as flags they are refused."""
         idle = {}
-        for field, flag, value in (
+        for name, flag, value in (
             ("milestones", "schedule", "step"),
             ("decay", "schedule", "exponential"),
             ("momentum", "optimizer", "sgd"),
         ):
             if getattr(self, flag) != value:
-                idle[field] = f"about --{flag} {value}, and this is {getattr(self, flag)}"
+                idle[name] = f"about --{flag} {value}, and this is {getattr(self, flag)}"
         if not self.warmup_steps and self.schedule != "one_cycle":
             idle["warmup_start"] = "about the first steps, and without --warmup_steps they are as the others"
         return idle

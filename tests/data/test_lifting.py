@@ -425,9 +425,7 @@ def test_files_and_subjects_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"data_2d_x_gt.npz: has left and right joints .* must be"):
         LiftingPoses(*turned)
     wrong = {"S1": {"a": np.full((2, 15, 3), np.nan), "b": np.zeros((0, 15, 3))}}
-    with pytest.raises(
-        InputError, match=r"no sequences of poses; the first of 2 wrong ones: .*S1, a: frames that"
-    ):
+    with pytest.raises(InputError, match=r"no sequences of poses; the first of 2 wrong ones: .*S1, a: frames that"):
         LiftingPoses(written(tmp_path, wrong)[0])
     files = written(tmp_path, *tables())
     with pytest.raises(InputError, match=r"else.npz: no such file"):

@@ -20,7 +20,10 @@ class Runs:
 
     def __init__(self, file: Path, shown: Sequence[str]) -> None:
         self.file, self.shown = file, shown
-        self.figures: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
+        self.figures = self._kept()
+
+    def _kept(self) -> dict[str, dict[str, Any]]:
+        return json.loads(self.file.read_text()) if self.file.exists() else {}
 
     def add(self, name: str, seed: int, run: Callable[[str], dict[str, Any]]) -> None:
         """Make a run, unless it is there, and keep what it gives, with the minutes that it took.
@@ -35,7 +38,8 @@ class Runs:
             return
         began = time.monotonic()
         row = {figure: value for figure, value in run(key.replace(",", "").replace(" ", "_")).items() if value == value}
-        self.figures[key] = {**row, "minutes": (time.monotonic() - began) / 60}
+        # Another process may have finished runs meanwhile.
+        self.figures = self._kept() | {key: {**row, "minutes": (time.monotonic() - began) / 60}}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         part = self.file.with_suffix(".part")
         part.write_text(json.dumps(self.figures, indent=1) + "\n")

@@ -111,6 +111,21 @@ def test_losses_and_gradients_are_finite_whoever_is_there(head, who):
 
 
 @with_torchvision
+@pytest.mark.parametrize("head", LOSSES)
+def test_it_learns_and_finds_under_autocast(head):
+    torch.manual_seed(0)
+    model, batch = MaskRCNN(COCO, head=head, **TINY), batch_of(picture(ODD["two people"]))
+    with torch.autocast("cpu", torch.bfloat16):
+        model.learn(batch, LOSSES[head]()).total.backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        (found,) = model.eval().predict(batch)
+    assert len(found) > 0
+    assert found.keypoints().isfinite().all()
+    assert found.boxes.dtype == torch.float32
+
+
+@with_torchvision
 def test_people_without_labelled_joints_teach_boxes_only():
     torch.manual_seed(0)
     model = MaskRCNN(COCO, **TINY)

@@ -115,6 +115,20 @@ def test_losses_and_gradients_are_finite_whoever_is_there(scene: ScenePeople, si
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
+def test_it_learns_and_finds_under_autocast() -> None:
+    model, batch, loss = model_of(), batch_of(people(standing(32, 34, 40.0))), RLELoss()
+    exact = model.learn(batch, loss).losses
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model.learn(batch, loss)
+    half.total.backward()
+    for name in set(exact) - {"keypoints", "keypoints_2"}:  # their s is drawn afresh
+        assert half.losses[name].item() == pytest.approx(exact[name].item(), rel=0.02), name
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    model.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        check(model.detect(batch.images, batch.sizes), (64, 64))
+
+
 def targets_of(model: PointSetAnchors, batch: SceneBatch, stage: int = 0) -> tuple[Targets, Tensor, Tensor]:
     levels = model.trunk(model.inputs(batch.images, batch.sizes))
     grid, poses, _ = list(model.tell(levels))[stage]

@@ -74,3 +74,12 @@ def test_a_gradient_reaches_the_features():
     roi_align(levels, [torch.tensor([[0.0, 0.0, 60.0, 60.0]])], 2).sum().backward()
     assert levels[0].grad.sum() == pytest.approx(8.0, abs=1e-4)  # each of 8 cells is a mean
     assert levels[1].grad is None
+
+
+def test_features_of_half_precision_are_read_under_autocast():
+    levels = [torch.rand(1, 2, 16 >> i, 16 >> i) for i in range(2)]
+    boxes = [torch.tensor([[3.0, 5.0, 60.0, 40.0], [0.0, 0.0, 8.0, 8.0]])]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = roi_align([level.bfloat16() for level in levels], boxes, 3)
+    assert found.dtype == torch.bfloat16
+    assert torch.allclose(found.float(), roi_align(levels, boxes, 3), atol=0.02)

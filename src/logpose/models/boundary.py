@@ -13,8 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from logpose.models.lifting import exactly
-from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, small_start
+from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly, small_start
 from logpose.skeletons import Skeleton
 from logpose.structures import LEVELS, ErrorLaw, InputError, Prediction
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel
+from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Prediction
 
@@ -27,13 +27,6 @@ __all__ = ["FCBaseline", "LiftingModel", "Martinez", "SRNet", "body_parts"]
 SLOPE = 0.01  # of LeakyReLU, as in SRNet's code
 MOMENTUM = (0.1, 0.001)  # of batch normalisation, in the first and towards the last epoch (SRNet's code)
 EVERY_MM = 1000.0  # millimetres in a metre
-
-
-def exactly(layer: nn.Module, inputs: Tensor) -> Tensor:
-    """A layer in full precision also under autocast: in half, keypoints and positions would come in coarse steps."""
-    with torch.autocast(inputs.device.type, enabled=False):
-        outputs: Tensor = layer(inputs.float())
-    return outputs
 
 
 class FCBaseline(nn.Module):
@@ -67,7 +60,8 @@ class FCBaseline(nn.Module):
         features = exactly(self.expand, keypoints.flatten(1))
         for block in self.blocks:
             features = features + block(features)
-        return exactly(self.last, features)
+        outputs: Tensor = exactly(self.last, features)
+        return outputs
 
 
 class _MaxNorm(nn.Linear):

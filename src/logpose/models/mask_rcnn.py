@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from logpose.data.scenes import SceneBatch, ScenePeople
 from logpose.models.backbones import fetched, load_backbone_weights, read_state_dict
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes
-from logpose.models.pose_model import SigmaHead, small_start
+from logpose.models.pose_model import SigmaHead, exactly, small_start
 from logpose.models.regions import roi_align
 from logpose.skeletons import Skeleton
 from logpose.structures import ErrorLaw, InputError, KeypointLoss, Lesson, Prediction
@@ -46,12 +46,12 @@ class RegressionHead(nn.Module):
 
     def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
         """What is said of each region, in coordinates of its box."""
-        pooled = features.mean(dim=(2, 3))
-        mu = self.fc_mu(pooled).unflatten(1, (-1, 2))
+        pooled = features.float().mean(dim=(2, 3))
+        mu = exactly(self.fc_mu, pooled).unflatten(1, (-1, 2))
         if self.fc_sigma is None:
             sigma = torch.ones_like(mu)
             return Prediction(mu, sigma, sigma.mean(dim=-1), law)
-        sigma = self.fc_sigma(pooled)
+        sigma = exactly(self.fc_sigma, pooled)
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), law)
 
 
@@ -68,7 +68,7 @@ class HeatmapHead(nn.Module):
 
     def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
         """Maps, and where they are greatest to a cell: `peaks_in_boxes` knows the boxes, and so places them finer."""
-        maps = self.kps_score_lowres(features)
+        maps = exactly(self.kps_score_lowres, features)
         maps = F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
         flat = maps.detach().flatten(2)
         at, width = flat.argmax(dim=2), maps.shape[3]
@@ -201,6 +201,10 @@ class MaskRCNN(Detector):
             if isinstance(module, FrozenBatchNorm2d):
                 module.eps = eps
 
+    def _levels(self, pixels: Tensor) -> dict[str, Tensor]:
+        """The pyramid in full precision also under autocast: torchvision's anchors have that of what they lie on."""
+        return {name: level.float() for name, level in self.backbone(pixels).items()}
+
     def posed(self, levels: Sequence[Tensor], boxes: Sequence[Float[Tensor, "_ 4"]]) -> Prediction:
         """What the keypoint head says of each region, picture after picture."""
         features = self.roi_heads.keypoint_head(roi_align(levels, boxes, CELLS))
@@ -212,7 +216,7 @@ class MaskRCNN(Detector):
         from logpose.models.rcnn import images
 
         pixels = self.inputs(batch.images, batch.sizes)
-        features = self.backbone(pixels)
+        features = self._levels(pixels)
         targets = [{"boxes": people.boxes, "ignored": people.ignored} for people in batch.people]
         proposals, losses = self.rpn(images(pixels, batch.sizes), features, targets)
         levels = list(features.values())[:4]
@@ -254,7 +258,7 @@ class MaskRCNN(Detector):
         if self.training:
             raise RuntimeError("a model in training mode finds nobody: call eval() first")
         pixels = self.inputs(images, sizes)
-        features = self.backbone(pixels)
+        features = self._levels(pixels)
         pictures = listed(pixels, sizes)
         proposals, _ = self.rpn(pictures, features)
         levels = list(features.values())[:4]

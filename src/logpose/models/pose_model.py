@@ -21,7 +21,7 @@ from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from logpose.skeletons import Skeleton
 from logpose.structures import ErrorLaw, InputError, KeypointLoss, Lesson, Material, Prediction
 
-__all__ = ["KeypointModel", "Model", "PixelStatistics", "PoseModel", "SigmaHead", "in_dimensions"]
+__all__ = ["KeypointModel", "Model", "PixelStatistics", "PoseModel", "SigmaHead", "exactly", "in_dimensions"]
 
 SIGMA_FLOOR = 1e-6
 """Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""
@@ -34,6 +34,12 @@ COARSEST = 32
 def in_dimensions(target: Float[Tensor, "B K D"], dim: int) -> Float[Tensor, "B K E"]:
     """Labels in as many dimensions as are predicted: further ones left out, missing ones unknown (NaN)."""
     return functional.pad(target, (0, dim - target.shape[-1]), value=float("nan"))
+
+
+def exactly(layer: nn.Module, inputs: Tensor) -> Any:
+    """A layer in its weights' precision also under autocast: in half, positions would come in coarse steps."""
+    with torch.autocast(inputs.device.type, enabled=False):
+        return layer(inputs.to(next(layer.parameters()).dtype))
 
 
 class SigmaHead(nn.Linear):

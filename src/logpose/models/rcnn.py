@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from logpose.compat import mend_torchvision
 from logpose.data.scenes import ScenePeople
+from logpose.models.pose_model import exactly
 from logpose.models.regions import roi_align
 
 mend_torchvision()
@@ -171,7 +172,7 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
 
     def judged(self, levels: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Of each box the logits of nobody and somebody, and how it is to be moved for somebody (N, 4)."""
-        logits, moves = self.box_predictor(self.box_head(roi_align(levels, boxes, BOX_CELLS)))
+        logits, moves = exactly(self.box_predictor, self.box_head(roi_align(levels, boxes, BOX_CELLS)))
         return logits, moves[:, 4:]
 
     def box_losses(

@@ -62,6 +62,7 @@ def roi_align(
                 align_corners=True,
             )  # fmt: skip
             cells = functional.avg_pool2d(sampled, sampling).view(channels, len(rows), size, size).transpose(0, 1)
-            features = features.index_put((start + rows,), cells)
+            # Autocast samples in float32 whatever the features are.
+            features = features.index_put((start + rows,), cells.to(features.dtype))
         start += len(own)
     return features

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from logpose.models.anchors import POINTS
 from logpose.models.peaks import START
+from logpose.models.pose_model import exactly
 from logpose.models.pyramid import conv_gn, group_norm
 
 __all__ = ["ShapeIndexed", "Stage", "Told", "focal_loss", "read_at"]
@@ -108,9 +109,7 @@ class Stage(nn.Module):
         for level, where in zip(levels, places, strict=True):
             for name in TOWERS:
                 features = self.indexed[name](self.towers[name](level), where).transpose(1, 2)
-                layer = self.last[name]
-                with torch.autocast(level.device.type, enabled=False):  # in half precision places would come in steps
-                    found[name].append(layer(features.float()))
+                found[name].append(exactly(self.last[name], features))
         logits, poses, boxes = (torch.cat(found[name], dim=1) for name in TOWERS)
         return Told(logits[..., 0], poses.view(*poses.shape[:2], -1, self.each), boxes)
 

@@ -120,6 +120,19 @@ def test_another_seed_gives_another_run(make_recipe, tiny_run, tmp_path):
     assert not torch.equal(first["fc_mu.weight"], second["fc_mu.weight"])
 
 
+def test_networks_of_one_seed_begin_alike_whatever_the_loss(make_recipe, tmp_path):
+    class Begun(Callback):
+        def on_fit_start(self, trainer, module):
+            self.trunk = {name: value.clone() for name, value in module.model.backbone.state_dict().items()}
+            trainer.should_stop = True
+
+    first, second = Begun(), Begun()
+    fit(make_recipe(epochs=1, loss=L1Loss), tmp_path / "l1", callbacks=(first,))
+    fit(make_recipe(epochs=1, loss=RLELoss), tmp_path / "rle", callbacks=(second,))
+    assert first.trunk.keys() == second.trunk.keys()
+    assert all(torch.equal(first.trunk[name], second.trunk[name]) for name in first.trunk)
+
+
 def test_resuming_goes_on_where_the_run_stopped(make_recipe, tmp_path):
     """Two epochs, or one and one more: the same weights, for schedule, moments and order go on too.
 

@@ -218,6 +218,8 @@ def fit(
         say_problems(people, f"{part} data: ")
     loss = recipe.loss()
     recipe.check_watch(val, loss)
+    # Of one seed networks begin alike by every loss, also by one that has weights of its own.
+    L.seed_everything(recipe.seed, workers=True, verbose=False)
     model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
     model.prepare(train)
     if model.gives != loss.learns_from:

@@ -15,7 +15,7 @@ from logpose.data.scans import RETINA
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import L1Loss, Laplace
 from logpose.models import BoundaryModel, LiftingModel
-from logpose.oct_predict import Boundaries, Segmenter, boundary_rows, open_images
+from logpose.oct_predict import Boundaries, Segmenter, boundary_rows, check_scan, open_images
 from logpose.skeletons import H36M_LIFTING
 from logpose.structures import InputError, Prediction
 
@@ -106,6 +106,9 @@ def test_a_checkpoint_is_read_and_another_kind_is_refused(tmp_path: Path) -> Non
 def test_what_cannot_be_segmented() -> None:
     with pytest.raises(InputError, match="8×30 pixels is too small"):
         Segmenter(steady(), "cpu")(np.zeros((8, 30), dtype=np.uint8))
+    for wrong in (np.zeros((40, 30)), np.zeros((40, 30, 3), np.uint8), np.zeros((40, 30), np.uint16), [[0]]):
+        with pytest.raises(InputError, match="grey values from 0 to 255"):
+            check_scan(wrong)
     model = BoundaryModel(RETINA, SIZE, predicts_sigma=False, channels=2, depth=1, cells=2)
     model.set_law(L1Loss(8).law())
     with torch.no_grad():

@@ -20,8 +20,9 @@ from logpose.placement import refuse_diverged
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["Boundaries", "Segmenter", "boundary_rows", "open_images"]
+__all__ = ["Boundaries", "Segmenter", "boundary_rows", "check_scan", "open_images"]
 
+LEAST = 16  # pixels of a side
 SHOWN_LEVEL = 0.9  # share of the probability that the bands of `Boundaries.band` hold
 
 
@@ -70,10 +71,9 @@ class Segmenter:
         """The boundaries of a B-scan in shades of grey.
 
         Raises:
-            InputError: if the scan is too small, or the model has diverged.
+            InputError: if it is no array of grey values from 0 to 255 (uint8), is too small, or the model has diverged.
         """
-        if min(image.shape) < 16:
-            raise InputError(f"a B-scan of {image.shape[0]}×{image.shape[1]} pixels is too small")
+        check_scan(image)
         dim, width = self.model.dim, image.shape[1]
         scan = Scan(image, np.full((dim, width), np.nan), "", "")
         stitching = Stitching(self.model)
@@ -101,18 +101,36 @@ class _One:
         return self.scan
 
 
+def check_scan(image: object, file: Path | None = None) -> None:
+    """Refuse what is no B-scan, naming the file.
+
+    Raises:
+        InputError: if it is no array of grey values from 0 to 255 (uint8), or too small.
+    """
+    of = f"{file}: " if file else ""
+    if not isinstance(image, np.ndarray) or image.ndim != 2 or image.dtype != np.uint8:
+        told = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"{of}a B-scan is an array (H, W) of grey values from 0 to 255 (uint8), not {told}")
+    if min(image.shape) < LEAST:
+        raise InputError(f"{of}a B-scan of {image.shape[0]}×{image.shape[1]} pixels is too small")
+
+
 def open_images(path: Path) -> Iterator[tuple[str, UInt8[np.ndarray, "H W"]]]:
     """The B-scans of a file and a name for each: of a picture its own, of a `.mat` file that and the number from 0.
 
     Raises:
-        InputError: if it cannot be read.
+        InputError: if it cannot be read, or a scan is too small.
     """
     if path.suffix.lower() != ".mat":
-        yield path.stem, read_scan_image(path)
+        image = read_scan_image(path)
+        check_scan(image, path)
+        yield path.stem, image
         return
     images = matlab_scans(path)
     for i in range(images.shape[2]):
-        yield f"{path.stem}-{i}", np.ascontiguousarray(images[..., i])
+        image = np.ascontiguousarray(images[..., i])
+        check_scan(image, path)
+        yield f"{path.stem}-{i}", image
 
 
 def boundary_rows(file: str, name: str, found: Boundaries) -> dict[str, Any]:

@@ -176,6 +176,15 @@ def test_a_picture_in_colours_is_no_scan(tmp_path: Path) -> None:
         read_scan_image(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(("bits", "brightest"), [(8, 200), (10, 1000), (12, 4000), (16, 65000)])
+def test_of_sixteen_bits_those_are_taken_that_are_used(tmp_path: Path, bits: int, brightest: int) -> None:
+    deep = np.linspace(0, brightest, 20 * 30).reshape(20, 30).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    grey = read_scan_image(tmp_path / "deep.png")
+    assert grey.dtype == np.uint8
+    assert np.array_equal(grey, deep // 2 ** (bits - 8))
+
+
 def test_the_split_by_subject_is_that_of_the_duke_set(tmp_path: Path) -> None:
     scans = open_scans(duke(tmp_path, [f"Subject_{i:02d}" for i in range(1, 11)], count=2))
     train, val = chosen(scans, "train"), chosen(scans, "val")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import UInt16
 from PIL import Image as Pictures
 
 from logpose.structures import Image, InputError
 
-__all__ = ["SUFFIXES", "check_image", "image_size", "read_image", "read_reduced"]
+__all__ = ["SUFFIXES", "check_image", "image_size", "read_image", "read_reduced", "sixteen_bit"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Names that a folder of pictures is searched for."""
@@ -52,6 +53,12 @@ def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
         raise InputError(f"{source}: {fault}")
     reduced = next((k for k in REDUCED if k <= factor and _is_upright_jpeg(data)), 1)
     flags = REDUCED.get(reduced, cv2.IMREAD_COLOR_RGB)
+    image = _decoded(source, data, flags)
+    return (image if reduced == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), reduced
+
+
+def _decoded(source: Path, data: bytes, flags: int) -> np.ndarray:
+    """What OpenCV makes of a file's bytes."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is said below, once
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -61,7 +68,7 @@ def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise InputError(f"{source}: not a picture that can be read")
-    return (image if reduced == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), reduced
+    return image
 
 
 def _is_upright_jpeg(data: bytes) -> bool:
@@ -94,6 +101,18 @@ def check_image(path: Path) -> str | None:
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
     return None
+
+
+def sixteen_bit(path: Path) -> UInt16[np.ndarray, "H W"] | None:
+    """The grey values of a picture that keeps 16 bits of each, of which `read_image` drops the lower eight; else None.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    pixels = _decoded(path, _bytes(path), cv2.IMREAD_UNCHANGED)
+    if pixels.dtype != np.uint16:
+        return None
+    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 1])
 
 
 def image_size(path: Path) -> tuple[int, int]:

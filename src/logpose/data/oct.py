@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from logpose.data.images import read_image
+from logpose.data.images import read_image, sixteen_bit
 from logpose.data.matlab import has_variable, matlab_sizes, read_matlab
 from logpose.data.scans import RETINA, Scan
 from logpose.skeletons import Skeleton
@@ -153,7 +153,7 @@ def chosen(
 
 
 def read_scan_image(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """A B-scan in a picture file, as grey values.
+    """A B-scan in a picture file, as grey values; of 16 bits the upper eight of those that its brightest pixel needs.
 
     Raises:
         InputError: if it cannot be read.
@@ -161,6 +161,8 @@ def read_scan_image(path: Path) -> UInt8[np.ndarray, "H W"]:
     pixels = read_image(path)
     if not (np.ptp(pixels.astype(np.int16), axis=2) <= 8).all():
         raise InputError(f"{path}: a picture in colours; a B-scan is in shades of grey")
+    if (deep := sixteen_bit(path)) is not None:
+        return (deep >> max(0, int(deep.max()).bit_length() - 8)).astype(np.uint8)
     grey: UInt8[np.ndarray, "H W"] = np.ascontiguousarray(pixels[..., 1])
     return grey
 

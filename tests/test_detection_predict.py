@@ -71,6 +71,23 @@ def test_people_are_found_in_pixels_of_the_image(tmp_path):
     assert everybody.scores.tolist() == pytest.approx([0.45, 0.1])
 
 
+class AtTheEdge(Bright):
+    """Finds boxes without a width, beyond the picture, and across its edge."""
+
+    def detect(self, images, sizes):
+        boxes = torch.tensor([[0.0, 10.0, 0.0, 40.0], [200.0, 10.0, 220.0, 40.0], [-10.0, 50.0, 30.0, 90.0]])
+        mu = torch.zeros(3, 17, 2)
+        said = Prediction(mu, torch.full_like(mu, 0.1), torch.full((3, 17), 0.5), self.law)
+        return [Detections(boxes, torch.tensor([0.9, 0.8, 0.7]), said, box_maps(boxes)) for _ in images]
+
+
+def test_boxes_are_parts_of_the_picture():
+    boxes = Finder(AtTheEdge(), "cpu").boxes(np.zeros((64, 100, 3), np.uint8))
+    assert boxes == pytest.approx(np.array([[0, 50, 30, 14, 0.7]]), abs=1)
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, :2] + boxes[:, 2:4] <= (100, 64)).all()
+
+
 def test_a_detectors_boxes_go_to_a_model_of_crops(law_in_space):
     torch.manual_seed(0)
     model = RegressionModel(create_backbone("resnet18", (64, 48)), COCO, (64, 48))

@@ -69,7 +69,13 @@ class Finder:
         """
         source = Path(image) if isinstance(image, str) else image
         found = self._found([source])[0]
-        return np.column_stack([found.boxes, found.box_scores])
+        # Of somebody at the very edge a box may have no area, or lie off a picture smaller than what models see.
+        height, width = read_image(source).shape[:2]
+        low = found.boxes[:, :2].clip(0)
+        size = np.minimum(found.boxes[:, :2] + found.boxes[:, 2:], (width, height)) - low
+        there = (size > 0).all(axis=1)
+        rows: np.ndarray = np.column_stack([low, size, found.box_scores])[there]
+        return rows
 
     def many(self, images: Iterable[Image | Path]) -> Iterator[Poses]:
         """The people of many images, one `Poses` for each image, in order.

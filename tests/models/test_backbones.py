@@ -57,7 +57,10 @@ def test_unknown_names_list_the_known(name: str) -> None:
 # Weights from whole checkpoints
 
 
-@pytest.mark.parametrize("prefix", ["model.backbone.", "backbone.", "preact.", "module.preact."])
+@pytest.mark.parametrize(
+    "prefix",
+    ["model.backbone.", "backbone.", "preact.", "module.preact.", "model.backbone.body.", "model.trunk.backbone."],
+)
 def test_a_checkpoint_s_backbone_is_taken(tmp_path: Path, prefix: str) -> None:
     state = torchvision_state()
     whole = {prefix + name: value for name, value in state.items()} | {"loss.flow.biases.0": torch.zeros(3)}

@@ -51,6 +51,11 @@ def test_both_readings_of_the_paper():
     before = recipe.first(recipe)
     assert before.loss is CellLoss
     assert (before.steps, before.first, before.data, before.workers) == (270_000, None, Path("coco"), 7)
+    assert before.milestones == (210_000, 250_000)
+    shorter = recipe.first(replace(recipe, steps=1800))
+    assert (shorter.steps, shorter.milestones) == (2700, (2100, 2500))
+    in_epochs = recipe.first(replace(recipe, steps=0, epochs=18))
+    assert (in_epochs.steps, in_epochs.epochs, in_epochs.milestones) == (0, 27, (21, 25))
 
 
 def test_all_have_names():

@@ -49,13 +49,16 @@ TIMM = "timm/"
 INSIDE = (
     "model.backbone.",
     "model.backbone.model.",
+    "model.backbone.body.",
+    "model.trunk.backbone.",
     "backbone.",
     "preact.",
     "module.backbone.",
     "module.preact.",
     "module.",
 )
-"""What stands before a backbone's names in whole checkpoints: ours (also of a timm model), mmpose's, the paper's."""
+"""What stands before a backbone's names in whole checkpoints: ours (of timm's models and detectors too), mmpose's, the
+paper's."""
 HUB = "hf://"
 
 log = logging.getLogger("logpose")

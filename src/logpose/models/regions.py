@@ -57,12 +57,13 @@ def roi_align(
             grid = torch.stack(
                 [at[:, 0, None, :].expand(-1, count, -1), at[:, 1, :, None].expand(-1, -1, count)], dim=-1
             )
+            # In half precision places would come in steps; autocast samples in float32 anyway.
+            exact = torch.promote_types(level.dtype, torch.float32)
             sampled = functional.grid_sample(
-                level[picture, None], grid.flatten(0, 1)[None].to(level.dtype), padding_mode="border",
+                level[picture, None].to(exact), grid.flatten(0, 1)[None].to(exact), padding_mode="border",
                 align_corners=True,
             )  # fmt: skip
             cells = functional.avg_pool2d(sampled, sampling).view(channels, len(rows), size, size).transpose(0, 1)
-            # Autocast samples in float32 whatever the features are.
             features = features.index_put((start + rows,), cells.to(features.dtype))
         start += len(own)
     return features

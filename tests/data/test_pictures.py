@@ -21,6 +21,16 @@ def test_pictures_of_a_crowd_file_have_everybody_and_nobody(crowd_file):
     assert not found[3].ignored
 
 
+def test_pictures_of_nobody_that_cannot_be_read_are_left_out_and_named(crowd_file):
+    (crowd_file.parent / "3.png").write_bytes((crowd_file.parent / "3.png").read_bytes()[:40])
+    pictures = pictures_of(CocoKeypoints(crowd_file))
+    assert [pictures[i].image_id for i in range(len(pictures))] == [1, 2]
+    (problem,) = pictures.problems
+    assert str(problem).startswith(f"{crowd_file}: image id 3: the image file breaks off")
+    (crowd_file.parent / "3.png").unlink()
+    assert "no such image file" in str(pictures_of(CocoKeypoints(crowd_file)).problems[0])
+
+
 def test_pictures_of_synthetic_people_have_all_of_a_scene():
     people = SyntheticPeople(3, seed=4, size=(64, 64), people=(2, 3))
     pictures = pictures_of(people)

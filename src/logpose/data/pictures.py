@@ -9,8 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from logpose.data.coco import CocoKeypoints
+from logpose.data.coco import CocoKeypoints, Problem
 from logpose.data.crops import People
+from logpose.data.images import check_image
 from logpose.data.synthetic import SyntheticPeople
 from logpose.skeletons import Skeleton
 from logpose.structures import Image, Sample
@@ -92,8 +93,16 @@ def pictures_of(people: People) -> Pictures:
     if isinstance(people, SyntheticPeople):
         return _Drawn(people)
     found: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
+    problems = list(getattr(people, "problems", ()))
     if isinstance(people, CocoKeypoints):
-        found = {number: (path, [], []) for number, path in (people.images | people.unlabelled).items()}
+        # The reader looks at files in which somebody is labelled only: nobody else asks for the others.
+        faults = {number: fault for number, path in people.unlabelled.items() if (fault := check_image(path))}
+        problems += [
+            Problem(f"{people.file}: image id {number}", fault, str(people.unlabelled[number]))
+            for number, fault in faults.items()
+        ]
+        every = people.images | people.unlabelled
+        found = {number: (path, [], []) for number, path in every.items() if number not in faults}
     for i in range(len(people)):
         sample = people[i]
         found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
@@ -103,7 +112,7 @@ def pictures_of(people: People) -> Pictures:
             sample = _without_joints(row, image, len(people.skeleton))
             (ignored if row["iscrowd"] else with_boxes).append(sample)
     listed = [Picture(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
-    return _Listed(people.skeleton, listed, getattr(people, "problems", ()))
+    return _Listed(people.skeleton, listed, problems)
 
 
 def _without_joints(row: dict[str, Any], image: Path | Image, joints: int) -> Sample:

@@ -45,6 +45,33 @@ def test_a_regression_head_begins_in_the_middle_of_the_box():
     assert torch.allclose(said.confidence, 1 - said.sigma.mean(dim=-1))
 
 
+def test_places_are_the_mean_of_cells():
+    torch.manual_seed(0)
+    head, features = RegressionHead(6, 3, True, "cells"), torch.randn(2, 6, 14, 14)
+    with torch.no_grad():
+        said = head(features, ErrorLaw.unknown(2))
+    logits = torch.einsum("kc,nchw->nkhw", head.fc_mu.weight[..., 0, 0].detach(), features)
+    logits = logits + head.fc_mu.bias.detach()[:, None, None]
+    for picture in range(2):
+        for joint in range(3):
+            share = logits[picture, joint].exp() / logits[picture, joint].exp().sum()
+            x = sum(float(share[:, i].sum()) * ((i + 0.5) / 14 - 0.5) for i in range(14))
+            y = sum(float(share[i].sum()) * ((i + 0.5) / 14 - 0.5) for i in range(14))
+            assert said.mu[picture, joint].tolist() == pytest.approx([x, y], abs=1e-5)
+    assert ((said.sigma > 0) & (said.sigma < 1)).all()
+
+
+def test_four_convolutions_and_an_average_are_blind_to_places_and_cells_are_not():
+    torch.manual_seed(0)
+    layers = [layer for _ in range(4) for layer in (torch.nn.Conv2d(4, 4, 3, padding=1), torch.nn.ReLU())]
+    stack, one, other = torch.nn.Sequential(*layers), torch.zeros(1, 4, 14, 14), torch.zeros(1, 4, 14, 14)
+    one[..., 6, 5] = other[..., 7, 8] = 3.0
+    for places, moves in (("average", False), ("cells", True)):
+        head = RegressionHead(4, 2, True, places)
+        apart = (head(stack(one), ErrorLaw.unknown(2)).mu - head(stack(other), ErrorLaw.unknown(2)).mu).abs().max()
+        assert (apart > 1e-5) == moves
+
+
 def test_peaks_are_where_the_enlarged_map_is_greatest():
     torch.manual_seed(1)
     maps = 5 * torch.randn(2, 3, 8, 8)
@@ -218,7 +245,7 @@ def test_the_networks_parameters_are_torchvisions():
 @pytest.mark.parametrize("head", LOSSES)
 def test_checkpoints_hold_the_model(head, tmp_path):
     torch.manual_seed(0)
-    model = MaskRCNN(COCO, head=head, outside="mask", **TINY)
+    model = MaskRCNN(COCO, head=head, outside="mask", places="cells", **TINY)
     loss = LOSSES[head]()
     if head == "regression":
         model.set_law(loss.law())

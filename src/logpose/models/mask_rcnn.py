@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from logpose.data.scenes import SceneBatch, ScenePeople
 from logpose.models.backbones import fetched, load_backbone_weights, read_state_dict
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes
+from logpose.models.heatmap import expected
 from logpose.models.pose_model import SigmaHead, exactly, small_start
 from logpose.models.regions import roi_align
 from logpose.skeletons import Skeleton
@@ -29,6 +30,7 @@ __all__ = ["HeatmapHead", "MaskRCNN", "RegressionHead", "load_mask_rcnn_weights"
 log = logging.getLogger("logpose")
 
 CELLS = 14  # along a side, of what joints are read from
+Places = Literal["average", "cells"]
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 COCO_WEIGHTS = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
 """torchvision's keypoint R-CNN, trained on COCO: 65.0 keypoint AP as its page says."""
@@ -36,18 +38,34 @@ PREDICTOR = "roi_heads.keypoint_predictor."
 
 
 class RegressionHead(nn.Module):
-    """The paper's: average pooling, then a linear layer to mu and, if wanted, the logits of sigma: 4K in all."""
+    """Mu and, if wanted, sigma of every joint relative to a region's box.
 
-    def __init__(self, channels: int, joints: int, predicts_sigma: bool) -> None:
+    Args:
+        channels: of the features of a region.
+        joints: K.
+        predicts_sigma: whether sigma is predicted, from averaged features.
+        places: what mu is read from. "average", the paper's: average pooling, and a linear layer to 4K numbers in all.
+            "cells": the mean of cells, weighted by the softmax of a map of each joint, as in HRNet + RLE (the paper's
+            supplement); it lies in the box always, and is learned several times faster from random weights.
+    """
+
+    def __init__(self, channels: int, joints: int, predicts_sigma: bool, places: Places = "average") -> None:
         super().__init__()
-        self.fc_mu = nn.Linear(channels, joints * 2)
-        small_start(self.fc_mu)
+        self.fc_mu: nn.Module = nn.Conv2d(channels, joints, 1)
+        if places == "average":
+            self.fc_mu = nn.Linear(channels, joints * 2)
+            small_start(self.fc_mu)
         self.fc_sigma = SigmaHead(channels, joints, 2) if predicts_sigma else None
 
     def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
         """What is said of each region, in coordinates of its box."""
         pooled = features.float().mean(dim=(2, 3))
-        mu = exactly(self.fc_mu, pooled).unflatten(1, (-1, 2))
+        if isinstance(self.fc_mu, nn.Conv2d):
+            maps = exactly(self.fc_mu, features)
+            # A cell stands for its middle.
+            mu = expected(maps.flatten(2).softmax(dim=2).view_as(maps)) + 0.5 / maps.shape[3]
+        else:
+            mu = exactly(self.fc_mu, pooled).unflatten(1, (-1, 2))
         if self.fc_sigma is None:
             sigma = torch.ones_like(mu)
             return Prediction(mu, sigma, sigma.mean(dim=-1), law)
@@ -121,6 +139,7 @@ class MaskRCNN(Detector):
         before: of each level, proposals that are looked at in training and in evaluation, …
         kept: … and those of a picture that are left without the ones that overlap a better one.
         most: people that are found in a picture.
+        places: what the regression head reads places from: see `RegressionHead`.
 
     Raises:
         InputError: if torchvision is not installed, or there is no such network.
@@ -145,12 +164,15 @@ class MaskRCNN(Detector):
         before: tuple[int, int] = (2000, 1000),
         kept: tuple[int, int] = (1500, 1000),
         most: int = 100,
+        places: Places = "average",
     ) -> None:
         super().__init__(skeleton, short, longest)
         if backbone not in BACKBONES:
             raise InputError(f"Mask R-CNN's backbones are {', '.join(BACKBONES)}, not {backbone!r}")
         if head not in ("regression", "heatmap") or outside not in ("supervise", "mask"):
             raise InputError(f"head is regression or heatmap, outside supervise or mask; got {head!r} and {outside!r}")
+        if places not in get_args(Places):
+            raise InputError(f"Mask R-CNN reads places from the average or from cells, not from {places!r}")
         if (
             len(anchors) != 5
             or min((*anchors, *stack, *samples, *before, *kept, channels, width, most)) < 1
@@ -166,6 +188,7 @@ class MaskRCNN(Detector):
         self.settings: dict[str, Any] = {
             "backbone": backbone,
             "head": head,
+            "places": places,
             "predicts_sigma": predicts_sigma and head == "regression",
             "outside": outside,
             "frozen": frozen,
@@ -188,7 +211,7 @@ class MaskRCNN(Detector):
         self.roi_heads.keypoint_predictor = (
             HeatmapHead(stack[-1], joints)
             if head == "heatmap"
-            else RegressionHead(stack[-1], joints, self.settings["predicts_sigma"])
+            else RegressionHead(stack[-1], joints, self.settings["predicts_sigma"], places)
         )
         self.set_eps(eps)
 

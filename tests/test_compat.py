@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logpose import compat
 from logpose.compat import _nms, keep_freed_memory, mend_torchvision
 
 boxes = st.lists(
@@ -43,7 +44,7 @@ def test_without_torchvision_nothing_is_done(monkeypatch: pytest.MonkeyPatch) ->
         raise importlib.metadata.PackageNotFoundError
 
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    monkeypatch.setattr(torch.library, "Library", lambda *_: pytest.fail("an operator was declared"))
+    monkeypatch.setattr(compat.operators, "define", lambda *_: pytest.fail("an operator was declared"))
     mend_torchvision()
 
 

@@ -10,6 +10,7 @@ import platform
 import numpy as np
 import torch
 from torch import Tensor
+from torch import library as operators
 
 __all__ = ["keep_freed_memory", "mend_torchvision"]
 
@@ -54,19 +55,13 @@ def mend_torchvision() -> None:
         return
     if _compiled_operators_load() or hasattr(torch.ops.torchvision, "nms"):
         return
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-    signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-    library.define(f"nms{signature}")  # type: ignore[no-untyped-call]
-    library.define(f"qnms{signature}")  # type: ignore[no-untyped-call]
-    library.impl("nms", _nms, "CPU")  # type: ignore[no-untyped-call]
-    _kept.append(library)
+    for name in ("nms", "qnms"):
+        operators.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    operators.impl("torchvision::nms", "cpu", _nms)
     log.warning(
         "torchvision's compiled operators do not fit this torch; logpose stands in for nms in plain PyTorch "
         "(install matching builds of both to have torchvision's own)"
     )
-
-
-_kept: list[torch.library.Library] = []  # a library's operators vanish with the object that defined them
 
 
 def _compiled_operators_load() -> bool:

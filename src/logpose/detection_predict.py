@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 
 from logpose.checkpoint import load_model
-from logpose.data.images import read_image
+from logpose.data.images import image_size, read_image
 from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.detection_evaluation import FoundPeople, in_image
@@ -70,7 +70,7 @@ class Finder:
         source = Path(image) if isinstance(image, str) else image
         found = self._found([source])[0]
         # Of somebody at the very edge a box may have no area, or lie off a picture smaller than what models see.
-        height, width = read_image(source).shape[:2]
+        width, height = image_size(source) if isinstance(source, Path) else source.shape[1::-1]
         low = found.boxes[:, :2].clip(0)
         size = np.minimum(found.boxes[:, :2] + found.boxes[:, 2:], (width, height)) - low
         there = (size > 0).all(axis=1)

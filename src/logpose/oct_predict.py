@@ -121,16 +121,14 @@ def open_images(path: Path) -> Iterator[tuple[str, UInt8[np.ndarray, "H W"]]]:
     Raises:
         InputError: if it cannot be read, or a scan is too small.
     """
-    if path.suffix.lower() != ".mat":
-        image = read_scan_image(path)
+    if path.suffix.lower() == ".mat":
+        images = matlab_scans(path)
+        named = ((f"{path.stem}-{i}", np.ascontiguousarray(images[..., i])) for i in range(images.shape[2]))
+    else:
+        named = (pair for pair in [(path.stem, read_scan_image(path))])
+    for name, image in named:
         check_scan(image, path)
-        yield path.stem, image
-        return
-    images = matlab_scans(path)
-    for i in range(images.shape[2]):
-        image = np.ascontiguousarray(images[..., i])
-        check_scan(image, path)
-        yield f"{path.stem}-{i}", image
+        yield name, image
 
 
 def boundary_rows(file: str, name: str, found: Boundaries) -> dict[str, Any]:

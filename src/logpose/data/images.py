@@ -12,7 +12,7 @@ from PIL import Image as Pictures
 
 from logpose.structures import Image, InputError
 
-__all__ = ["SUFFIXES", "check_image", "image_size", "read_image", "read_reduced", "sixteen_bit"]
+__all__ = ["SUFFIXES", "check_image", "image_size", "read_deep", "read_image", "read_reduced"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Names that a folder of pictures is searched for."""
@@ -103,16 +103,17 @@ def check_image(path: Path) -> str | None:
     return None
 
 
-def sixteen_bit(path: Path) -> UInt16[np.ndarray, "H W"] | None:
-    """The grey values of a picture that keeps 16 bits of each, of which `read_image` drops the lower eight; else None.
+def read_deep(path: Path) -> Image | UInt16[np.ndarray, "H W 3"]:
+    """A picture file as `read_image` gives it, but with all 16 bits where it keeps so many of each value.
 
     Raises:
         InputError: as `read_image`.
     """
-    pixels = _decoded(path, _bytes(path), cv2.IMREAD_UNCHANGED)
-    if pixels.dtype != np.uint16:
-        return None
-    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 1])
+    data = _bytes(path)
+    if fault := _fault(data):
+        raise InputError(f"{path}: {fault}")
+    pixels = _decoded(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    return pixels if pixels.dtype in (np.uint8, np.uint16) else _decoded(path, data, cv2.IMREAD_COLOR_RGB)
 
 
 def image_size(path: Path) -> tuple[int, int]:

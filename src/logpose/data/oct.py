@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from logpose.data.images import read_image, sixteen_bit
+from logpose.data.images import read_deep
 from logpose.data.matlab import has_variable, matlab_sizes, read_matlab
 from logpose.data.scans import RETINA, Scan
 from logpose.skeletons import Skeleton
@@ -158,13 +158,12 @@ def read_scan_image(path: Path) -> UInt8[np.ndarray, "H W"]:
     Raises:
         InputError: if it cannot be read.
     """
-    pixels = read_image(path)
-    if not (np.ptp(pixels.astype(np.int16), axis=2) <= 8).all():
+    pixels = read_deep(path)
+    eight = 8 * (pixels.itemsize - 1)  # bits of a value beyond the upper eight
+    if not (np.ptp(pixels >> eight, axis=2) <= 8).all():
         raise InputError(f"{path}: a picture in colours; a B-scan is in shades of grey")
-    if (deep := sixteen_bit(path)) is not None:
-        return (deep >> max(0, int(deep.max()).bit_length() - 8)).astype(np.uint8)
-    grey: UInt8[np.ndarray, "H W"] = np.ascontiguousarray(pixels[..., 1])
-    return grey
+    grey = pixels[..., 1]
+    return (grey >> max(0, int(grey.max()).bit_length() - 8)).astype(np.uint8) if eight else np.ascontiguousarray(grey)
 
 
 def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:

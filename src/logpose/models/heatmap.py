@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from logpose.geometry import PADDING
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.hrnet import HRNet
-from logpose.models.pose_model import PoseModel, SigmaHead
+from logpose.models.pose_model import PoseModel, SigmaHead, exactly
 from logpose.skeletons import Skeleton
 from logpose.structures import Prediction
 
@@ -52,9 +52,8 @@ class MapHead(nn.Module):
 
     def forward(self, fine: Float[Tensor, "B C h w"]) -> Float[Tensor, "B M h2 w2"]:
         """The maps. Their last layer is computed as it is stored: in half precision places would come in steps."""
-        drawn = self.deconv_layers(fine)
-        with torch.autocast(drawn.device.type, enabled=False):
-            return self.final_layer(drawn.to(self.final_layer.weight.dtype))  # type: ignore[no-any-return]
+        maps: Tensor = exactly(self.final_layer, self.deconv_layers(fine))
+        return maps
 
 
 def features(backbone: Backbone, pixels: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
@@ -205,8 +204,7 @@ class IntegralModel(PoseModel):
             mu = expected(share)
         if self.fc_sigma is None:
             return Prediction(mu, torch.ones_like(mu), peak, self.law)
-        with torch.autocast(maps.device.type, enabled=False):
-            sigma = self.fc_sigma(coarse.to(self.fc_sigma.weight.dtype).mean(dim=(2, 3)))
+        sigma = exactly(self.fc_sigma, coarse.to(self.fc_sigma.weight.dtype).mean(dim=(2, 3)))
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
 
     def config(self) -> dict[str, Any]:

@@ -51,10 +51,11 @@ class RegressionHead(nn.Module):
 
     def __init__(self, channels: int, joints: int, predicts_sigma: bool, places: Places = "average") -> None:
         super().__init__()
-        self.fc_mu: nn.Module = nn.Conv2d(channels, joints, 1)
         if places == "average":
-            self.fc_mu = nn.Linear(channels, joints * 2)
+            self.fc_mu: nn.Module = nn.Linear(channels, joints * 2)
             small_start(self.fc_mu)
+        else:
+            self.fc_mu = nn.Conv2d(channels, joints, 1)
         self.fc_sigma = SigmaHead(channels, joints, 2) if predicts_sigma else None
 
     def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:

@@ -13,7 +13,7 @@ from logpose.geometry import PADDING
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.heatmap import MapHead, features
 from logpose.models.hrnet import HRNet
-from logpose.models.pose_model import PoseModel, SigmaHead, small_start
+from logpose.models.pose_model import PoseModel, SigmaHead, exactly, small_start
 from logpose.skeletons import Skeleton
 from logpose.structures import Prediction
 
@@ -65,15 +65,13 @@ class RegressionModel(PoseModel):
         """Predict every joint of every crop, in crop coordinates."""
         fine, coarse = features(self.backbone, self.normalised(images))
         maps = self.auxiliary_head(fine) if self.auxiliary_head is not None and self.training else None
-        # In half precision positions would come in steps of half a pixel.
-        with torch.autocast(coarse.device.type, enabled=False):
-            pooled = coarse.to(self.fc_mu.weight.dtype).mean(dim=(2, 3))
-            mu = self.fc_mu(F.normalize(pooled) if self.unit_features else pooled)
-            mu = mu.view(len(pooled), len(self.skeleton), self.dim)
-            if self.fc_sigma is None:
-                sigma = torch.ones_like(mu)
-                return Prediction(mu, sigma, sigma.mean(dim=-1), self.law, maps)
-            sigma = self.fc_sigma(pooled)
+        pooled = coarse.to(self.fc_mu.weight.dtype).mean(dim=(2, 3))
+        mu = exactly(self.fc_mu, F.normalize(pooled) if self.unit_features else pooled)
+        mu = mu.view(len(pooled), len(self.skeleton), self.dim)
+        if self.fc_sigma is None:
+            sigma = torch.ones_like(mu)
+            return Prediction(mu, sigma, sigma.mean(dim=-1), self.law, maps)
+        sigma = exactly(self.fc_sigma, pooled)
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law, maps)
 
     def config(self) -> dict[str, Any]:

@@ -119,9 +119,9 @@ def mean_course(data: Path, fold: int) -> dict[str, float]:
 
 def repeatability(data: Path) -> str:
     """How far labels of one picture are from each other, where it is in the data twice with different labels."""
-    by_picture: dict[bytes, list[Scan]] = {}
+    by_picture: dict[str, list[Scan]] = {}
     for scan in open_scans(data).scans:
-        by_picture.setdefault(scan.image.tobytes(), []).append(scan)
+        by_picture.setdefault(scan.fingerprint, []).append(scan)
     pairs = [(a, b) for same in by_picture.values() for a, b in pairwise(same)]
     told = [f"{len(by_picture)} different pictures, {len(pairs)} of them twice"]
     for a, b in pairs:

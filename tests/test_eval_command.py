@@ -184,6 +184,30 @@ def test_figures_of_boundaries(command, boundary_files):
     assert other["error_px"] != pytest.approx(figures["error_px"], abs=0.01)
 
 
+def test_scans_that_were_learned_from_are_left_out(command, refused, boundary_files, tmp_path):
+    from logpose.checkpoint import load, save
+    from logpose.data.oct import open_scans
+
+    checkpoint, file = boundary_files
+    model, loss = load(checkpoint)
+    model.learned_from = (open_scans(file)[1].fingerprint, "another")
+    save(model, loss, tmp_path / "model")
+    found = {}
+    for part in (None, "val", "train", "all"):
+        words = ("--part", part) if part else ()
+        code, out, err = command("eval", tmp_path / "model", "--data", file, "--json", "--device", "cpu", *words)
+        assert code == 0
+        found[part] = json.loads(out)
+        assert ("measuring 1 B-scans of scans; 1 that were learned from are left out" in err) is (part in (None, "val"))
+    assert [found[part]["scans"] for part in (None, "val", "train", "all")] == [1, 1, 1, 2]
+    assert found[None] == found["val"]
+    assert found["all"]["error_px"] == pytest.approx((found["val"]["error_px"] + found["train"]["error_px"]) / 2)
+    model.learned_from = tuple(scan.fingerprint for scan in open_scans(file).scans)
+    save(model, loss, tmp_path / "model")
+    told = refused("eval", tmp_path / "model", "--data", file)
+    assert f"{file}: of its 2 B-scans all were learned from; --part all measures them all" in told
+
+
 def test_what_is_not_about_boundaries_is_refused(refused, boundary_files, lifters, lifting_files, tmp_path):
     import cv2
 

@@ -11,7 +11,7 @@ import torch
 from scipy.io import savemat
 
 from logpose.checkpoint import save
-from logpose.data.scans import RETINA
+from logpose.data.scans import RETINA, Scan
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import L1Loss, Laplace
 from logpose.models import BoundaryModel, LiftingModel
@@ -85,9 +85,32 @@ def test_scans_come_from_pictures_and_from_matlab_files(tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"images": np.stack([scans[i].image for i in range(2)], axis=-1)})
     cv2.imwrite(str(tmp_path / "b.png"), scans[1].image)
     found = [*open_images(tmp_path / "a.mat"), *open_images(tmp_path / "b.png")]
-    assert [name for name, _ in found] == ["a-0", "a-1", "b"]
-    for (_, image), i in zip(found, (0, 1, 1), strict=True):
-        assert np.array_equal(image, scans[i].image)
+    assert [scan.name for scan in found] == ["a-0", "a-1", "b"]
+    for scan, i in zip(found, (0, 1, 1), strict=True):
+        assert np.array_equal(scan.image, scans[i].image)
+        assert scan.um_per_px is None
+    savemat(tmp_path / "c.mat", {"images": scans[0].image, "um_per_px": 2.5})
+    assert [scan.um_per_px for scan in open_images(tmp_path / "c.mat")] == [2.5]
+    assert [scan.um_per_px for scan in open_images(tmp_path / "c.mat", 3.0)] == [3.0]
+    assert [scan.um_per_px for scan in open_images(tmp_path / "b.png", 3.0)] == [3.0]
+
+
+def test_the_height_of_a_pixel_goes_into_where_the_retina_is_looked_for() -> None:
+    """The same eye, with rows half as high: the model is told that they are, and finds the same membrane."""
+    scan = SyntheticScans(1, seed=3, lesions=0.0)[0]
+    tall = cv2.resize(scan.image, None, fx=1, fy=2, interpolation=cv2.INTER_LINEAR)
+    fine = Segmenter(steady(), "cpu")(Scan(tall, scan.rows, "tall", "", 3.87 / 2))
+    membrane = fine.rows[7] - (0.8 - 11 / 14) * 128
+    assert np.abs(membrane - 2 * scan.truth[7] - 0.5).mean() < 10
+
+
+def test_a_scan_without_a_retina_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    scan = SyntheticScans(1, seed=3)[0]
+    Segmenter(steady(), "cpu")(scan)
+    assert not caplog.records
+    noise = np.random.default_rng(0).normal(60, 20, (200, 128)).clip(0, 255).astype(np.uint8)
+    Segmenter(steady(), "cpu")(Scan(noise, scan.rows, "eye-3", ""))
+    assert [record.message for record in caplog.records] == ["eye-3: shows no retina that could be found"]
 
 
 def test_a_checkpoint_is_read_and_another_kind_is_refused(tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ def test_boundaries_are_written_in_every_form(command, finder, scan_files, tmp_p
     assert err.count("wrote") == 3
     rows = json.loads((tmp_path / "o.json").read_text())
     assert [(row["file_name"], row["scan"]) for row in rows] == [("a.mat", "a-0"), ("a.mat", "a-1"), ("a.png", "a")]
-    images = [image for file in ("a.mat", "a.png") for _, image in open_images(scan_files / file)]
+    images = [scan.image for file in ("a.mat", "a.png") for scan in open_images(scan_files / file)]
     expected = [Segmenter(finder, "cpu")(image) for image in images]
     for row, found in zip(rows, expected, strict=True):
         assert np.allclose(row["rows"], found.rows, atol=1e-3)

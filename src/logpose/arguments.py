@@ -16,7 +16,11 @@ __all__ = ["command_parser"]
 
 SCORE_HELP = "of a person: the box's + mean + greatest confidence of the joints, the box's × their mean, or the box's"
 BATCH_HELP = "crops (64), poses (1024) or, of detectors, pictures (8) at a time"
-PART_HELP = "which people; unless said, a folder's validation part (held out, where it has one file), or all of a file"
+HEIGHT_HELP = "of B-scans: height of a pixel in micrometres, where their file does not say it"
+PART_HELP = (
+    "which people; unless said, a folder's validation part (held out, where it has one file), or all of a file; of "
+    "B-scans: val, those that were not learned from, unless said"
+)
 
 
 def command_parser() -> ArgumentParser:
@@ -139,10 +143,7 @@ def _add_eval(subcommands: Any) -> None:
         "--columns", type=int | None, default=None,
         help="of B-scans: measure so many columns in the middle of each (the Duke protocol: 500); all unless given",
     )  # fmt: skip
-    evaluate.add_argument(
-        "--um-per-px", type=float | None, default=None,
-        help="of B-scans: height of a pixel in micrometres, where their file does not say it",
-    )  # fmt: skip
+    evaluate.add_argument("--um-per-px", type=float | None, default=None, help=HEIGHT_HELP)
     evaluate.add_argument(
         "--flip-test", action=ActionYesNo(no_prefix="no-"), default=None, help="average with the mirrored input"
     )
@@ -182,6 +183,7 @@ def _add_predict(subcommands: Any) -> None:
     )
     predict.add_argument("--score", type=Scoring | None, default=None, help=f"{SCORE_HELP}; product, of detectors box")
     predict.add_argument("--box-category", type=int | None, default=None, help="category_id of the boxes to take")
+    predict.add_argument("--um-per-px", type=float | None, default=None, help=HEIGHT_HELP)
     predict.add_argument(
         "--focal", type=tuple[float, ...] | None, default=None,
         help="3-D: focal length in pixels, or two, along x and y; the picture's diagonal unless given",

@@ -76,7 +76,10 @@ KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] =
     "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict}),
     "boundary": (
         BoundaryModel,
-        {"head": str, "predicts_sigma": bool, "channels": int, "depth": int, "cells": int, "shown": _whole_or_none},
+        {
+            **{"head": str, "predicts_sigma": bool, "channels": int, "depth": int, "cells": int},
+            **{"shown": _whole_or_none, "learned_from": tuple},
+        },
     ),
     "mask_rcnn": (
         MaskRCNN,

@@ -10,7 +10,7 @@ from logpose.checkpoint import load
 from logpose.data.detections import DetectedBoxes
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.lifting import open_poses
-from logpose.data.oct import open_scans
+from logpose.data.oct import LabelledScans, open_scans
 from logpose.data.pictures import pictures_of
 from logpose.detection_evaluation import evaluate_detector
 from logpose.evaluation import check_skeletons, evaluate
@@ -18,6 +18,7 @@ from logpose.lifting_evaluation import evaluate_lifting
 from logpose.losses import LikelihoodLoss
 from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseModel
 from logpose.oct_evaluation import evaluate_scans
+from logpose.oct_predict import check_height
 from logpose.structures import InputError
 from logpose.terminal import check_output, device_named, print_figures, refuse_flags, write_json
 from logpose.training import say_problems
@@ -26,7 +27,7 @@ __all__ = ["run_eval"]
 
 log = logging.getLogger("logpose")
 
-OF_PICTURES = {"part": None, "images": None, "boxes": None, "score": None, "save_json": None}
+OF_PICTURES = {"images": None, "boxes": None, "score": None, "save_json": None}
 OF_SPACE = {
     "keypoints": None, "detected": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None,
 }  # fmt: skip
@@ -125,7 +126,7 @@ def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None)
 def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | None) -> None:
     """Figures of a model that lifts keypoints, on poses whose places in space are known."""
     lifts = f"{given.checkpoint} lifts keypoints into space"
-    refuse_flags(given, OF_PICTURES, f"about people in pictures, and {lifts}")
+    refuse_flags(given, OF_PICTURES | {"part": None}, f"about people in pictures, and {lifts}")
     refuse_flags(given, OF_SCANS, f"about B-scans, and {lifts}")
     if given.data.suffix != ".npz":
         there = "" if given.data.exists() else "no such file; "
@@ -164,15 +165,15 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
     refuse_flags(given, OF_SPACE, f"about poses to be lifted into space, and {finds}")
     if given.columns is not None and given.columns < 1:
         raise InputError(f"--columns must be at least 1, got {given.columns}")
-    if given.um_per_px is not None and not 0 < given.um_per_px < 1000:
-        raise InputError(f"--um-per-px is the height of a pixel in micrometres, got {given.um_per_px:g}")
+    check_height(given.um_per_px)
     scans = open_scans(given.data, given.grader or 1, given.um_per_px)
+    say_problems(scans)
     ours, theirs = model.skeleton.joints, scans.skeleton.joints
     if ours != theirs:
         raise InputError(
             f"{given.checkpoint}: made for the boundaries {', '.join(ours)}; {given.data} has {', '.join(theirs)}"
         )
-    log.info("measuring %d B-scans of %s", len(scans), ", ".join(scans.subjects))
+    scans = _part_of_scans(given, model, scans)
     evaluation = evaluate_scans(
         model,
         scans,
@@ -185,3 +186,17 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
         show_progress=True,
     )
     print_figures(evaluation.compute(), as_json=given.json)
+
+
+def _part_of_scans(given: Namespace, model: BoundaryModel, scans: LabelledScans) -> LabelledScans:
+    """Those that the model has not learned from, or the others, or all."""
+    part, count = given.part or "val", len(scans)
+    if part != "all":
+        wanted = part == "train"
+        scans = scans.of([i for i, s in enumerate(scans.scans) if (s.fingerprint in model.learned_from) is wanted])
+        if not len(scans):
+            told = "none was" if wanted else "all were"
+            raise InputError(f"{given.data}: of its {count} B-scans {told} learned from; --part all measures them all")
+    left = f"; {count - len(scans)} that were learned from are left out" if len(scans) < count and part == "val" else ""
+    log.info("measuring %d B-scans of %s%s", len(scans), ", ".join(scans.subjects), left)
+    return scans

@@ -119,11 +119,11 @@ class BoundaryEvaluation:
     def compute(self, costly: bool = True) -> dict[str, float]:  # noqa: ARG002  (none of these is)
         """Every figure, by name.
 
-        Lengths are in pixels of the scans, `error_um` in micrometres; see `metrics.boundaries`. `nll` is in nats per
-        column, its rows in pixels; `band@l` is the share of labels in their own boundary's band that should hold the
-        share l, `coverage@l` that of columns in the ellipsoid of all boundaries together; `sigma_rank` is Spearman's
-        correlation of a boundary's spread and error. Where labels are known to be noisy, `truth_px` is the error to
-        what they are about.
+        Lengths are in pixels of the scans, and in micrometres where their pixels' height is known; see
+        `metrics.boundaries`. `nll` is in nats per column, its rows in pixels; `band@l` is the share of labels in their
+        own boundary's band that should hold the share l, `coverage@l` that of columns in the ellipsoid of all
+        boundaries together; `sigma_rank` is Spearman's correlation of a boundary's spread and error. Where labels are
+        known to be noisy, `truth_px` is the error to what they are about.
         """
         indices = sorted(self.stitching.parts)
         if not indices:
@@ -138,7 +138,8 @@ class BoundaryEvaluation:
         if not all(np.isfinite(r).all() for r in rows):
             return figures | {"error_px": float("nan")}  # of a model that has diverged
         errors = boundary_errors(rows, truth, self.model.skeleton.joints, [scan.um_per_px for scan in scans])
-        figures |= {name: value for name, value in errors.items() if "px_" not in name}
+        of_one = {name for name in errors if "px_" in name or "um_" in name}
+        figures |= {name: value for name, value in errors.items() if name not in of_one}
         nll = np.concatenate([each.nll[part] for each, part in zip(found, seen, strict=True)])
         if np.isfinite(nll).any():
             figures["nll"] = float(np.nanmean(nll))
@@ -149,7 +150,7 @@ class BoundaryEvaluation:
         std = [each.std[:, part] for each, part in zip(found, seen, strict=True)]
         if labelled and all(np.isfinite(s).all() for s in std):
             figures |= self._calibrated(*(np.concatenate(x, axis=1) for x in (rows, std, truth)))
-        return figures | {name: value for name, value in errors.items() if "px_" in name}
+        return figures | {name: value for name, value in errors.items() if name in of_one}
 
     def _calibrated(
         self, rows: Float[np.ndarray, "D N"], std: Float[np.ndarray, "D N"], truth: Float[np.ndarray, "D N"]

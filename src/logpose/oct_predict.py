@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from logpose.checkpoint import load
-from logpose.data.oct import matlab_scans, read_scan_image
+from logpose.data.oct import unlabelled_scans
 from logpose.data.scans import Scan, ScanWindows, scan_loader
 from logpose.models import BoundaryModel
 from logpose.oct_evaluation import Stitching
@@ -20,7 +20,7 @@ from logpose.placement import refuse_diverged
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["Boundaries", "Segmenter", "boundary_rows", "check_scan", "open_images"]
+__all__ = ["Boundaries", "Segmenter", "boundary_rows", "check_height", "check_scan", "open_images"]
 
 LEAST = 16  # pixels of a side
 SHOWN_LEVEL = 0.9  # share of the probability that the bands of `Boundaries.band` hold
@@ -67,15 +67,17 @@ class Segmenter:
         self.flip_test, self.batch_size = flip_test, batch_size
 
     @torch.inference_mode()
-    def __call__(self, image: UInt8[np.ndarray, "H W"]) -> Boundaries:
-        """The boundaries of a B-scan in shades of grey.
+    def __call__(self, image: UInt8[np.ndarray, "H W"] | Scan) -> Boundaries:
+        """The boundaries of a B-scan in shades of grey, or of a `Scan`, whose pixels may have a known height.
 
         Raises:
             InputError: if it is no array of grey values from 0 to 255 (uint8), is too small, or the model has diverged.
         """
-        check_scan(image)
-        dim, width = self.model.dim, image.shape[1]
-        scan = Scan(image, np.full((dim, width), np.nan), "", "")
+        pixels = image.image if isinstance(image, Scan) else image
+        check_scan(pixels)
+        width = pixels.shape[1]
+        nothing = np.full((self.model.dim, width), np.nan)
+        scan = replace(image, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
         stitching = Stitching(self.model)
         windows = ScanWindows(_One(self.model.skeleton, scan), self.model.size, self.model.shown)
         for batch in scan_loader(windows, self.batch_size, training=False):
@@ -115,20 +117,29 @@ def check_scan(image: object, file: Path | None = None) -> None:
         raise InputError(f"{of}a B-scan of {image.shape[0]}×{image.shape[1]} pixels is too small")
 
 
-def open_images(path: Path) -> Iterator[tuple[str, UInt8[np.ndarray, "H W"]]]:
-    """The B-scans of a file and a name for each: of a picture its own, of a `.mat` file that and the number from 0.
+def check_height(um_per_px: float | None) -> None:
+    """Refuse what is no height of a pixel.
+
+    Raises:
+        InputError: if it is not above 0, or a millimetre or more.
+    """
+    if um_per_px is not None and not 0 < um_per_px < 1000:
+        raise InputError(f"--um-per-px is the height of a pixel in micrometres, got {um_per_px:g}")
+
+
+def open_images(path: Path, um_per_px: float | None = None) -> Iterator[Scan]:
+    """The B-scans of a file, named: of a picture as that, of a `.mat` file as that and by their number from 0.
+
+    Args:
+        path: a picture, or a `.mat` file in the Duke layout.
+        um_per_px: height of a pixel in micrometres, where the file does not say it.
 
     Raises:
         InputError: if it cannot be read, or a scan is too small.
     """
-    if path.suffix.lower() == ".mat":
-        images = matlab_scans(path)
-        named = ((f"{path.stem}-{i}", np.ascontiguousarray(images[..., i])) for i in range(images.shape[2]))
-    else:
-        named = (pair for pair in [(path.stem, read_scan_image(path))])
-    for name, image in named:
-        check_scan(image, path)
-        yield name, image
+    for scan in unlabelled_scans(path, um_per_px):
+        check_scan(scan.image, path)
+        yield scan
 
 
 def boundary_rows(file: str, name: str, found: Boundaries) -> dict[str, Any]:

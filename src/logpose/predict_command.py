@@ -18,12 +18,13 @@ from logpose.checkpoint import load
 from logpose.data.coco import read_json
 from logpose.data.images import SUFFIXES, check_image, read_image
 from logpose.data.keypoint_files import LAYOUTS, KeypointFile, KeypointSequence, read_keypoints
+from logpose.data.oct import is_matlab
 from logpose.detection_predict import Finder
 from logpose.drawing import draw_boundaries, draw_pose
 from logpose.drawing_3d import beside, flat_pose
 from logpose.lifting_predict import LiftedPoses, Lifter
 from logpose.models import BoundaryModel, Detector, LiftingModel, PoseModel
-from logpose.oct_predict import Boundaries, Segmenter, boundary_rows, open_images
+from logpose.oct_predict import Boundaries, Segmenter, boundary_rows, check_height, open_images
 from logpose.placement import STATURE, Viewpoint
 from logpose.predict import Poses, Predictor, find_images, read_boxes
 from logpose.report import overlay, save_picture
@@ -44,6 +45,7 @@ OF_CROPS = {
     "centre": None, "root_depth": None,
 }  # fmt: skip
 OF_KEYPOINTS = {"picture": None, "skeleton": None}
+OF_SCANS = {"um_per_px": None}
 """Flags that are about one kind of input, and what they are unless given."""
 FOUND = 0.5
 """Least score of a detector's boxes, unless another is given."""
@@ -83,6 +85,7 @@ def _predict(given: Namespace, model: PoseModel | Detector) -> None:
     """The people in pictures."""
     looks = f"{given.checkpoint} looks at pictures"
     refuse_flags(given, OF_KEYPOINTS, f"about files of keypoints, and {looks}")
+    refuse_flags(given, OF_SCANS, f"about B-scans, and {looks} of people")
     if isinstance(model, Detector):
         refuse_flags(given, OF_CROPS, f"about crops of people, and {given.checkpoint} finds them in whole pictures")
     if given.boxes and given.detector:
@@ -195,6 +198,7 @@ def _places(images: list[Path], folder: Path) -> dict[Path, Path]:
 def _lift(given: Namespace, model: LiftingModel) -> None:
     """The poses of files of keypoints."""
     refuse_flags(given, OF_PICTURES, f"about people in pictures, and {given.checkpoint} lifts keypoints into space")
+    refuse_flags(given, OF_SCANS, f"about B-scans, and {given.checkpoint} lifts keypoints into space")
     device = device_named(given.device)
     contents = {
         file: read_keypoints(file, model.skeleton, given.picture, given.skeleton)
@@ -289,20 +293,24 @@ def _segment(given: Namespace, model: BoundaryModel) -> None:
     finds = f"{given.checkpoint} finds boundaries in B-scans"
     refuse_flags(given, OF_PICTURES, f"about people in pictures, and {finds}")
     refuse_flags(given, OF_KEYPOINTS, f"about files of keypoints, and {finds}")
+    check_height(given.um_per_px)
     files = [file for path in dict.fromkeys(given.inputs) for file in _scan_files(path)]
     for file in files:
-        for _ in open_images(file):  # what is wrong with one is told before the first result is written
+        for _ in open_images(
+            file, given.um_per_px
+        ):  # what is wrong with one is told before the first result is written
             pass
     segmenter = Segmenter(model, device_named(given.device), given.flip_test, given.batch_size or 8)
     found: list[tuple[Path, str, Boundaries]] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("finding boundaries", total=None)
         for number, file in enumerate(files):
-            for name, image in open_images(file):
-                boundaries = segmenter(image)
+            for scan in open_images(file, given.um_per_px):
+                name, boundaries = scan.name, segmenter(scan)
                 found.append((file, name, boundaries))
                 if given.save_images:
-                    drawn = draw_boundaries(np.repeat(image[..., None], 3, axis=2), boundaries.rows, boundaries.band)
+                    seen = np.repeat(scan.image[..., None], 3, axis=2)
+                    drawn = draw_boundaries(seen, boundaries.rows, boundaries.band)
                     twice = any(other.stem == file.stem for other in files[:number])
                     save_picture(drawn, given.save_images / f"{name}-boundaries{f'-{number}' if twice else ''}.png")
                 progress.advance(task)
@@ -323,7 +331,7 @@ def _scan_files(path: Path) -> list[Path]:
         raise InputError(f"{path}: no such file or folder")
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in {".mat", *SUFFIXES})
+    files = sorted(file for file in path.iterdir() if is_matlab(file) or file.suffix.lower() in SUFFIXES)
     if not files:
         raise InputError(f"{path}: holds no .mat file and no picture")
     return files

@@ -241,11 +241,11 @@ class TrainingRecipe:
         """What measures the model on a data set."""
         raise NotImplementedError
 
-    def check_watch(self, val: Any, loss: PoseLoss) -> None:  # noqa: ARG002  (other kinds look at the data too)
-        """Refuse to watch what these data and this loss can never tell, before hours are spent on it.
+    def check_data(self, train: Any, val: Any, loss: PoseLoss) -> None:  # noqa: ARG002  (other kinds look at the data)
+        """Refuse data that this loss can learn nothing from, and to watch what can never be told of them and it.
 
         Raises:
-            InputError: naming the figure.
+            InputError: naming the data or the figure.
         """
         if self.watch == "nll" and loss.density is None:
             raise InputError(f"{type(loss).__name__} claims nothing of errors, so there is no nll to --watch")
@@ -321,9 +321,9 @@ class Recipe(PictureRecipe):
         """Every figure of 2-D and 3-D pose."""
         return Evaluation(data, model, loss)
 
-    def check_watch(self, val: People, loss: PoseLoss) -> None:
+    def check_data(self, train: People, val: People, loss: PoseLoss) -> None:
         """As of any recipe; PCKh needs heads, PCK by torso shoulders and hips, MPJPE joints in space and depths."""
-        super().check_watch(val, loss)
+        super().check_data(train, val, loss)
         missing = ""
         if self.watch.startswith("pckh") and getattr(val, "head_sizes", None) is None:
             missing = "head boxes (mpii_gt_val.mat or gt_valid.mat beside the list)"

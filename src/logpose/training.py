@@ -217,7 +217,7 @@ def fit(
     for part, people in (("training", train), ("validation", val)):
         say_problems(people, f"{part} data: ")
     loss = recipe.loss()
-    recipe.check_watch(val, loss)
+    recipe.check_data(train, val, loss)
     # Of one seed networks begin alike by every loss, also by one that has weights of its own.
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     model = recipe.model(recipe, train.skeleton, loss.learns_sigma)

@@ -26,10 +26,21 @@ def test_white_that_reaches_the_edge_is_blanked_and_no_other() -> None:
     assert not blank_borders(np.full((5, 6), 255, dtype=np.uint8)).any()
 
 
+def test_a_layer_so_bright_that_it_is_white_stays() -> None:
+    image = np.full((200, 60), 40, dtype=np.uint8)
+    image[80:90] = 255  # from one side to the other, as a specular nerve fibre layer
+    assert np.array_equal(blank_borders(image), image)
+    image[100:102] = 255  # a calliper's line
+    image[:, 55:] = 255  # what the registered scan does not show, and what touches it
+    expected = image.copy()
+    expected[[*range(80, 90), 100, 101]], expected[:, 55:] = 0, 0
+    assert np.array_equal(blank_borders(image), expected)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_membrane_is_found_in_drawn_scans(seed: int) -> None:
     scan = SyntheticScans(1, seed=seed, lesions=0.0)[0]
-    edge, membrane = find_retina(scan.image)
+    edge, membrane, _ = find_retina(scan.image)
     assert np.abs(membrane - scan.truth[-1]).mean() < 5
     assert np.median(np.abs(edge - scan.truth[0])) < 4
 
@@ -39,8 +50,8 @@ def test_what_a_screen_draws_is_not_taken_for_a_retina() -> None:
     drawn = np.pad(scan.image, ((0, 40), (0, 0)))
     drawn[180:190, 20:110] = np.linspace(60, 255, 90).astype(np.uint8) // 30 * 30
     drawn[5:12, 5:40] = 230
-    _, plain = find_retina(np.pad(scan.image, ((0, 40), (0, 0))))
-    _, found = find_retina(drawn)
+    _, plain, _ = find_retina(np.pad(scan.image, ((0, 40), (0, 0))))
+    _, found, _ = find_retina(drawn)
     assert np.abs(found - plain).max() < 3
 
 
@@ -119,7 +130,7 @@ def test_real_scans_lie_flat(data_root: Path) -> None:
     scans = open_scans(data_root / "oct")
     apart, above = [], []
     for scan in scans.scans[::2]:
-        _, membrane = find_retina(blank_borders(scan.image))
+        _, membrane, _ = find_retina(blank_borders(scan.image))
         known = np.isfinite(scan.rows[-1])
         apart.append(np.abs(scan.rows[-1] - membrane)[known].mean())
         above.append((membrane - scan.rows[0])[known].max())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from logpose.data.oct import chosen, open_scans, read_scan_image
+from logpose.data.oct import chosen, open_scans, unlabelled_scans
 from logpose.data.scans import RETINA, Scans
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.structures import InputError
@@ -128,7 +128,7 @@ def test_pictures_with_tables(tmp_path: Path) -> None:
     assert rows[1, 8] == 22
     assert np.argwhere(np.isnan(rows)).tolist() == [[0, 7], [1, 4]]
     assert scans[0].um_per_px == 2.0
-    assert np.array_equal(scans[0].image, read_scan_image(tmp_path / "eye_1.png"))
+    assert np.array_equal(scans[0].image, unlabelled_scans(tmp_path / "eye_1.png")[0].image)
 
 
 def test_tables_without_headings_have_a_line_for_each_boundary(tmp_path: Path) -> None:
@@ -141,8 +141,8 @@ def test_tables_without_headings_have_a_line_for_each_boundary(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("top,bottom\n1,2\n", "1 lines of numbers, and a.png is 30 pixels wide"),
-        ("1,2\n3,4\n", "2 numbers in a line, and a.png is 30 pixels wide"),
+        ("top,bottom\n1,2\n", "1 line of numbers below the headings, and a.png is 30 pixels wide"),
+        ("1,2\n3,4\n", "lines of 2 numbers, and without headings a line is a boundary: a.png is 30 pixels wide"),
         ("top,bottom\n" + "1,2\n" * 29 + "1,x\n", "line 31: 'x' is not a number"),
         ("top,bottom\n" + "1,2\n" * 29 + "1\n", "line 31 has 1 cells, others 2"),
         ("top,bottom\n" + "1,2\n" * 29 + "1,inf\n", "line 31: 'inf' is not a number"),
@@ -170,17 +170,54 @@ def test_tables_must_be_of_the_same_boundaries(tmp_path: Path) -> None:
         open_scans(tmp_path)
 
 
+def test_what_lacks_the_other_is_left_out_and_named(tmp_path: Path) -> None:
+    pair(tmp_path, "a", "top,bottom\n" + "1,2\n" * 30)
+    pair(tmp_path, "b", "top,bottom\n" + ",\n" * 30)
+    pair(tmp_path, "c", "top,bottom\n" + "1,2\n" * 30)
+    (tmp_path / "c.png").unlink()
+    cv2.imwrite(str(tmp_path / "d.png"), np.zeros((40, 30), np.uint8))
+    scans = open_scans(tmp_path)
+    assert [scan.name for scan in scans.scans] == ["a"]
+    assert sorted(map(str, scans.problems)) == [
+        f"{tmp_path / 'b.csv'}: no boundary labelled",
+        f"{tmp_path / 'c.csv'}: no picture beside it",
+        f"{tmp_path / 'd.png'}: no CSV file of boundaries beside it",
+    ]
+    cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((40, 30), np.uint8))
+    with pytest.raises(InputError, match=r"a\.csv: is beside two pictures of its name, a\.png and a\.tif"):
+        open_scans(tmp_path)
+
+
+def test_boundaries_that_cross_are_left_out(tmp_path: Path) -> None:
+    """By a row they may; where they cross by more the column is no label, and mostly crossing ones are misnamed."""
+    pair(tmp_path, "a", "top,middle,bottom\n" + "5,8,9\n" * 20 + "6,5,9\n" * 4 + "6,4.5,9\n" * 4 + "6,,4\n" * 2)
+    scans = open_scans(tmp_path)
+    assert np.isfinite(scans[0].rows).all(axis=0).tolist() == [True] * 24 + [False] * 6
+    assert np.isnan(scans[0].rows[:, 24:]).all()
+    told = "a: columns in which boundaries cross (6 of 30, column 24: middle lies above one that comes before it)"
+    assert [str(problem) for problem in scans.problems] == [f"{tmp_path}: {told}"]
+    pair(tmp_path, "a", "top,middle,bottom\n" + "5,8,9\n" * 14 + "8,5,9\n" * 16)
+    with pytest.raises(InputError, match=r"a, column 14: middle lies above .* boundaries come from the top down"):
+        open_scans(tmp_path)
+
+
+def test_endings_may_be_capitals(tmp_path: Path) -> None:
+    (duke(tmp_path, ("a",)) / "a.mat").rename(tmp_path / "A.MAT")
+    assert len(open_scans(tmp_path)) == 2
+    assert [scan.name for scan in unlabelled_scans(tmp_path / "A.MAT")] == ["A-0", "A-1", "A-2"]
+
+
 def test_a_picture_in_colours_is_no_scan(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.dstack([np.zeros((20, 20)), np.full((20, 20), 200), np.zeros((20, 20))]))
     with pytest.raises(InputError, match="in shades of grey"):
-        read_scan_image(tmp_path / "a.png")
+        unlabelled_scans(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(("bits", "brightest"), [(8, 200), (10, 1000), (12, 4000), (16, 65000)])
 def test_of_sixteen_bits_those_are_taken_that_are_used(tmp_path: Path, bits: int, brightest: int) -> None:
     deep = np.linspace(0, brightest, 20 * 30).reshape(20, 30).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "deep.png"), deep)
-    grey = read_scan_image(tmp_path / "deep.png")
+    grey = unlabelled_scans(tmp_path / "deep.png")[0].image
     assert grey.dtype == np.uint8
     assert np.array_equal(grey, deep // 2 ** (bits - 8))
 

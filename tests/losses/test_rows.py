@@ -50,6 +50,11 @@ def test_labels_outside_the_crop_count_at_its_edge_and_nan_reaches_no_gradient()
     value = RowsLoss(2, 0.0).of_prediction(given, target, torch.ones(1, 4))
     log_p = given.maps.log_softmax(dim=-1)
     assert value.item() == pytest.approx((-(log_p[0, 0, 0, 0] + log_p[0, 0, 1, 7]) / 2).item(), rel=1e-6)
+    mu = (given.mu[0, 0].detach() + 0.5) * 8
+    apart = [float(mu[0]), float(7 - mu[1])]  # rows 0 and 7 are the nearest
+    smooth = [a**2 / 2 if a < 1 else a - 0.5 for a in apart]
+    both = RowsLoss(2, 1.0).of_prediction(given, target, torch.ones(1, 4))
+    assert (both - value).item() == pytest.approx(sum(smooth) / 2, rel=1e-5)
     RowsLoss(2).of_prediction(given, target, torch.ones(1, 4)).backward()
     assert given.maps.grad is not None
     assert given.maps.grad.isfinite().all()

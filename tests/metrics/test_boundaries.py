@@ -24,25 +24,31 @@ def test_means_are_over_columns_then_scans_then_boundaries() -> None:
     truth[0][1, 2:], truth[1][2] = np.nan, np.nan
     names = ("a", "b", "c")
     found = boundary_errors(predicted, truth, names, [2.0, 4.0])
-    each, squared, um, every = [], [], [], []
+    each, squared, um, um_squared, every, every_um = [], [], [], [], [], []
     for d in range(3):
-        means, squares, lengths = [], [], []
+        means, squares, lengths, squared_lengths = [], [], [], []
         for p, t, height in zip(predicted, truth, (2.0, 4.0), strict=True):
             apart = [abs(p[d, x] - t[d, x]) for x in range(t.shape[1]) if not math.isnan(t[d, x])]
             every += apart
+            every_um += [height * a for a in apart]
             if apart:
                 means.append(sum(apart) / len(apart))
                 squares.append(sum(a * a for a in apart) / len(apart))
                 lengths.append(height * means[-1])
+                squared_lengths.append(height**2 * squares[-1])
         each.append(sum(means) / len(means))
         squared.append(sum(squares) / len(squares))
         um.append(sum(lengths) / len(lengths))
+        um_squared.append(sum(squared_lengths) / len(squared_lengths))
     assert found["error_px"] == pytest.approx(sum(each) / 3)
     assert found["rmse_px"] == pytest.approx(math.sqrt(sum(squared) / 3))
     assert found["error_um"] == pytest.approx(sum(um) / 3)
     assert found["p95_px"] == pytest.approx(np.quantile(every, 0.95))
     assert [found[f"error_px_{name}"] for name in names] == pytest.approx(each)
-    assert "error_um" not in boundary_errors(predicted, truth, names, [2.0, None])
+    assert found["rmse_um"] == pytest.approx(math.sqrt(sum(um_squared) / 3))
+    assert found["p95_um"] == pytest.approx(np.quantile(every_um, 0.95))
+    assert [found[f"error_um_{name}"] for name in names] == pytest.approx(um)
+    assert not any("um" in name for name in boundary_errors(predicted, truth, names, [2.0, None]))
 
 
 def test_a_boundary_that_nobody_labelled_is_left_out() -> None:

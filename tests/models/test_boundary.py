@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logpose.checkpoint import build_model
+from logpose.data.flattening import blank_borders, flatten
 from logpose.data.scans import RETINA
+from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import L1Loss, RLELoss
 from logpose.models.boundary import BoundaryModel, ResidualUNet, ordered
 from logpose.skeletons import Skeleton
@@ -58,6 +60,28 @@ def test_boundaries_keep_their_order_when_it_predicts(head: str, sigma: bool) ->
     assert ((model.eval()(images()).mu).diff(dim=-1) >= 0).all()
     learning = model.train()(images()).mu.diff(dim=-1)
     assert bool((learning >= 0).all()) is (head == "rows")  # He's is kept in order while it learns, too
+
+
+@pytest.mark.parametrize(("head", "sigma"), HEADS)
+def test_it_begins_where_the_labels_are(head: str, sigma: bool) -> None:
+    scans = SyntheticScans(3, seed=1, size=(96, 80))
+    model = BoundaryModel(RETINA, SIZE, head, sigma, channels=4, depth=2, cells=4, shown=96)
+    model.prepare(scans)
+    assert model.learned_from == tuple(scans[i].fingerprint for i in range(3))
+    assert len(set(model.learned_from)) == 3
+    assert build_model(model.config()).learned_from == model.learned_from
+    places = [[] for _ in RETINA.joints]
+    for i in range(3):
+        rows = flatten(blank_borders(scans[i].image), SIZE[0], 96, scans[i].um_per_px).to_crop(scans[i].rows)
+        for boundary, own in enumerate(rows):
+            places[boundary] += own.tolist()
+    found = model.eval()(images(4))
+    if head != "rows":
+        means = torch.tensor([sum(own) / len(own) for own in places])
+        assert torch.allclose(found.mu.mean(dim=(0, 1)), means, atol=0.02)
+    if sigma:
+        spread = torch.tensor([torch.tensor(own).std(correction=0) for own in places])
+        assert torch.allclose(found.sigma.mean(dim=(0, 1)), spread, rtol=0.15)
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=9))

@@ -207,10 +207,10 @@ def test_nobody_is_learned_from_and_measured_on(file: Path) -> None:
 def test_a_mean_over_one_action_is_not_watched(file: Path) -> None:
     recipe = small(file, watch="mpjpe_mean")
     val = recipe.people(recipe, "val")
-    recipe.check_watch(val, recipe.loss())
+    recipe.check_data(val, val, recipe.loss())
     val.groups = ["walking"] * len(val)
     with pytest.raises(InputError, match="one action"):
-        recipe.check_watch(val, recipe.loss())
+        recipe.check_data(val, val, recipe.loss())
 
 
 @pytest.mark.parametrize(

@@ -145,3 +145,33 @@ def test_other_numbers_of_boundaries_than_the_loss_is_for_are_refused(tmp_path: 
         np.savetxt(tmp_path / f"{name}.csv", scan.rows[:3], delimiter=",")
     with pytest.raises(InputError, match="3 boundaries"):
         fit(small(tmp_path), tmp_path / "run")
+
+
+def test_boundaries_that_are_never_labelled_are_refused(tmp_path: Path) -> None:
+    """RLE of a column learns from whole columns only: without any it would teach nothing, and say so nowhere."""
+    for number in (1, 2):
+        scan = SyntheticScans(1, seed=number, size=(96, 80))[0]
+        layers = scan.rows + 1
+        layers[0, ::2], layers[1:, 1::2] = np.nan, np.nan
+        savemat(tmp_path / f"Subject_0{number}.mat", {"images": scan.image, "manualLayers1": layers})
+    with pytest.raises(InputError, match=r"no column that is learned from has a label of every boundary"):
+        fit(small(tmp_path), tmp_path / "run")
+    assert fit(small(tmp_path, oct.oct_column_rle_factors), tmp_path / "run").figures["error_px"] > 0
+    layers[3] = np.nan
+    savemat(tmp_path / "Subject_02.mat", {"images": scan.image, "manualLayers1": layers})
+    with pytest.raises(InputError, match="INL/OPL is labelled in no scan that is learned from"):
+        fit(small(tmp_path, oct.oct_column_rle_factors), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("make", "flags", "told"),
+    [
+        (oct.oct_column_rle, ["--fold", "1"], "--fold: about --folds"),
+        (oct.oct_column_rle, ["--val_data", "b.mat", "--folds", "3"], "--folds: about a part of --data"),
+        (oct.oct_full_rle, ["--cells", "7"], "--cells: about --head column, and this is full"),
+        (oct.oct_synthetic_rle, ["--grader", "2"], "--grader: about scans of a file"),
+    ],
+)
+def test_flags_that_would_change_nothing_are_refused(make, flags: list[str], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        parse_recipe(make.__name__, make(), ["--data", "a.mat", *flags])

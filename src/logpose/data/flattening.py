@@ -7,7 +7,7 @@ to lie on one row. A whole number of rows each, so nothing is interpolated and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,12 +17,15 @@ __all__ = ["Flattening", "blank_borders", "find_retina", "flatten"]
 
 WHITE = 255
 SPECK = 12  # pixels; a smaller white spot at the edge is speckle of a bright layer
+LINE, LAYER = 3, 30  # rows: higher than a drawn line, and at a side of the picture no higher than a layer of the retina
 EVEN = 15  # grey values by which what a screen draws differs from place to place at most (it may have been a JPEG)
+ROW_UM = 3.87  # micrometres to a row, of the numbers of rows from here to the membrane (the Duke scans')
+FAINT = 8  # grey values; noise alone becomes brighter by so much at most, along the path where it does most
 STRIPE = 4  # columns that are averaged before the search: speckle is finer than that, boundaries are not
 SLOPE = 6  # rows that a path may go up or down from one stripe to the next
 APART = 20  # rows between the two paths at least: the retina is 200 µm thick at its thinnest
 THICKEST = 200  # and at most, swollen
-BLUR = 2.5  # rows; of the derivative across boundaries
+BLUR, REACH = 2.5, 8  # rows; of the derivative across boundaries, and how many rows to either side are compared
 TO_MEMBRANE = 12  # rows from where the photoreceptors begin to shine down to Bruch's membrane (45 µm)
 SMOOTH = 25  # columns; of the membrane's course: it bends with the eye, not with a lesion on it
 SHARE = 11 / 14  # of a crop's rows above the membrane where that is found: 176 of 224, and it can lie lower
@@ -43,6 +46,13 @@ class Flattening:
     """Rows of the scan that it shows."""
     rows: int
     """Rows of the crop."""
+    rise: float = float("nan")
+    """By how many grey values the picture becomes brighter, on average, where the retina was taken to begin."""
+
+    @property
+    def faint(self) -> bool:
+        """Whether what was taken for a retina may as well be noise."""
+        return self.rise < FAINT
 
     @property
     def scale(self) -> float:
@@ -74,10 +84,12 @@ class Flattening:
     def varied(self, shift: int, factor: float) -> Flattening:
         """The same with the retina `shift` rows of the scan lower, and `factor` times as large, about the membrane."""
         shown = max(1, round(self.shown / factor))
-        return Flattening(self.top - shift + round(SHARE * self.shown) - round(SHARE * shown), shown, self.rows)
+        return replace(self, top=self.top - shift + round(SHARE * self.shown) - round(SHARE * shown), shown=shown)
 
 
-def flatten(image: UInt8[np.ndarray, "H W"], rows: int, shown: int | None = None) -> Flattening:
+def flatten(
+    image: UInt8[np.ndarray, "H W"], rows: int, shown: int | None = None, um_per_px: float | None = None
+) -> Flattening:
     """The crop of a B-scan, by what is found in the picture alone.
 
     Args:
@@ -85,19 +97,21 @@ def flatten(image: UInt8[np.ndarray, "H W"], rows: int, shown: int | None = None
         rows: of the crop.
         shown: of the scan that it shows; as many as `rows` when None. Of a thicker retina it shows more, and is
             made smaller by that much.
+        um_per_px: height of a pixel in micrometres, where it is known.
     """
-    edge, membrane = find_retina(image)
+    edge, membrane, rise = find_retina(image, um_per_px)
     shown = shown or rows
     above = np.quantile(membrane - edge, 0.99) + ABOVE
     while SHARE * shown < above:
         shown += STEP
-    return Flattening(np.rint(membrane).astype(np.int64) - round(SHARE * shown), shown, rows)
+    return Flattening(np.rint(membrane).astype(np.int64) - round(SHARE * shown), shown, rows, rise)
 
 
 def blank_borders(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     """The picture with white parts that reach its edge made black: frames, and the lines of burned-in callipers.
 
-    The Duke files fill up with white what a registered scan does not show.
+    The Duke files fill up with white what a registered scan does not show. A layer of the retina that is so bright that
+    it is white, where it leaves the picture at a side, stays.
     """
     count, of, stats, _ = cv2.connectedComponentsWithStats((image == WHITE).astype(np.uint8), connectivity=4)
     height, width = image.shape
@@ -105,13 +119,18 @@ def blank_borders(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
     at_edge = (left == 0) | (top == 0) | (right == width) | (bottom == height)
     at_edge &= stats[:, cv2.CC_STAT_AREA] > SPECK
+    sides = np.maximum(*(np.bincount(of[:, column], minlength=count) for column in (0, -1)))  # rows there
+    across = (top > 0) & (bottom < height)  # leaves the picture at a side only
+    at_edge &= ~(across & (stats[:, cv2.CC_STAT_HEIGHT] > LINE) & (sides <= LAYER))
     at_edge[0] = False  # what is not white
     blank: UInt8[np.ndarray, "H W"] = np.where(at_edge[of] if count > 1 else False, 0, image).astype(np.uint8)
     return blank
 
 
-def find_retina(image: UInt8[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "W"], Float[np.ndarray, "W"]]:
-    """The retina's upper edge and Bruch's membrane in each column, in rows; roughly.
+def find_retina(
+    image: UInt8[np.ndarray, "H W"], um_per_px: float | None = None
+) -> tuple[Float[np.ndarray, "W"], Float[np.ndarray, "W"], float]:
+    """The retina's upper edge and Bruch's membrane in each column, in rows, roughly; and how much brighter it is there.
 
     From the top the picture becomes bright twice: where the retina begins, and, after the dark outer nuclear layer, at
     the photoreceptors (Chiu et al. 2010). Both are paths of the steepest rise in brightness from edge to edge of the
@@ -119,12 +138,14 @@ def find_retina(image: UInt8[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "W"]
 
     Args:
         image: the B-scan, without white borders.
+        um_per_px: height of a pixel in micrometres, where it is known: how thick a retina is in rows goes with it.
     """
     height, width = image.shape
+    finer = ROW_UM / (um_per_px or ROW_UM)
     stripes = max(2, width // STRIPE)
     narrow = cv2.resize(_without_drawn(image), (stripes, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.GaussianBlur(narrow, (0, 0), sigmaX=2.0, sigmaY=BLUR)
-    reach = 8
+    small = cv2.GaussianBlur(narrow, (0, 0), sigmaX=2.0, sigmaY=BLUR * finer)
+    reach = max(1, round(REACH * finer))
     # Mean of some rows below, minus mean of as many above.
     total = np.cumsum(np.pad(small, ((reach, reach), (0, 0)), mode="edge"), axis=0)
     total = np.pad(total, ((1, 0), (0, 0)))
@@ -133,14 +154,14 @@ def find_retina(image: UInt8[np.ndarray, "H W"]) -> tuple[Float[np.ndarray, "W"]
     first = steepest_path(rise)
     rows = np.arange(height)[:, None]
     apart = abs(rows - first)
-    second = steepest_path(np.where((apart < APART) | (apart > THICKEST), -255.0, rise))
+    second = steepest_path(np.where((apart < APART * finer) | (apart > THICKEST * finer), -255.0, rise))
     # Where one edge is faint for a while, the steepest path may have changed over to the other.
     upper, lower = np.minimum(first, second), np.maximum(first, second)
     at = (np.arange(stripes) + 0.5) * width / stripes - 0.5
     columns = np.arange(width)
     edge = np.interp(columns, at, upper)
-    course = np.interp(columns, at, lower) + TO_MEMBRANE
-    return edge, _smooth(course)
+    course = np.interp(columns, at, lower) + TO_MEMBRANE * finer
+    return edge, _smooth(course), float(rise[first, np.arange(stripes)].mean())
 
 
 def _without_drawn(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:

@@ -13,25 +13,27 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from logpose.data.images import read_deep
+from logpose.data.coco import Problem
+from logpose.data.flattening import ROW_UM
+from logpose.data.images import SUFFIXES, read_deep
 from logpose.data.matlab import has_variable, matlab_sizes, read_matlab
 from logpose.data.scans import RETINA, Scan
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["DUKE_UM", "LabelledScans", "chosen", "open_scans", "read_scan_image"]
+__all__ = ["DUKE_UM", "LabelledScans", "chosen", "is_matlab", "open_scans", "unlabelled_scans"]
 
-DUKE_SIZE, DUKE_UM = (496, 768), 3.87
+DUKE_SIZE, DUKE_UM = (496, 768), ROW_UM
 """Height and width of the Duke scans, and the height of their pixels in micrometres (its evaluation's own number)."""
+CROSSING = 1.0  # rows that a boundary may lie above the one before it
 LARGEST = 2**28  # numbers in a variable that is read: three times the Duke set's
 LONGEST = 2**26  # bytes of a CSV file
-PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class LabelledScans:
     skeleton: Skeleton
     scans: tuple[Scan, ...]
     file: Path
+    problems: tuple[Problem, ...] = ()
+    """What was left out."""
 
     def __len__(self) -> int:
         return len(self.scans)
@@ -55,7 +59,7 @@ class LabelledScans:
 
     def of(self, indices: Sequence[int]) -> LabelledScans:
         """Some of them."""
-        return LabelledScans(self.skeleton, tuple(self.scans[i] for i in indices), self.file)
+        return replace(self, scans=tuple(self.scans[i] for i in indices))
 
 
 def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> LabelledScans:
@@ -71,30 +75,75 @@ def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> L
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
-    files = sorted(path.glob("*.mat")) if path.is_dir() else [path]
-    if files and files[0].suffix.lower() == ".mat":
+    files = [file for file in sorted(path.iterdir()) if is_matlab(file)] if path.is_dir() else [path]
+    if files and is_matlab(files[0]):
         found = [scan for file in files for scan in _of_matlab(file, grader, um_per_px)]
         if not found:
             raise InputError(f"{path}: no B-scan has a label of grader {grader}")
-        return LabelledScans(RETINA, tuple(found), path)
+        return _ordered(path, RETINA, found, [])
     if not path.is_dir():
         raise InputError(f"{path}: not a .mat file, nor a folder of such files or of pictures with CSV files")
     if grader != 1:
         raise InputError(f"{path}: CSV files hold the labels of one grader, not of a second")
-    pictures = [file for file in sorted(path.iterdir()) if file.suffix.lower() in PICTURES]
-    pairs = [(picture, picture.with_suffix(".csv")) for picture in pictures if picture.with_suffix(".csv").is_file()]
-    if not pairs:
-        raise InputError(f"{path}: no .mat file, and no picture with a CSV file of its boundaries beside it")
+    pairs, problems = _pairs(path)
     read = [_of_table(*pair, um_per_px) for pair in pairs]
     names = read[0][1]
     for (_, table), (_, other) in zip(pairs, read, strict=True):
         if other != names:
             first = f"those of {pairs[0][1].name} are {', '.join(names)}"
             raise InputError(f"{table}: its boundaries are {', '.join(other)}, {first}")
-    labelled = tuple(scan for scan, _ in read if np.isfinite(scan.rows).any())
+    labelled = [scan for scan, _ in read if np.isfinite(scan.rows).any()]
     if not labelled:
         raise InputError(f"{path}: no boundary is labelled in any CSV file")
-    return LabelledScans(Skeleton("retina", names, flip_pairs=()), labelled, path)
+    empty = [table for (_, table), (scan, _) in zip(pairs, read, strict=True) if not np.isfinite(scan.rows).any()]
+    problems += [Problem(str(table), "no boundary labelled") for table in empty]
+    return _ordered(path, Skeleton("retina", names, flip_pairs=()), labelled, problems)
+
+
+def is_matlab(file: Path) -> bool:
+    """Whether a file's name ends as those of the Duke layout do."""
+    return file.suffix.lower() == ".mat"
+
+
+def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Problem]]:
+    """Pictures of a folder with the CSV files of their boundaries, and those that lack one or the other."""
+    files = sorted(folder.iterdir())
+    tables = {file.stem: file for file in files if file.suffix.lower() == ".csv"}
+    pictures: dict[str, Path] = {}
+    for file in files:
+        if file.suffix.lower() not in SUFFIXES:
+            continue
+        if file.stem in pictures and file.stem in tables:
+            of = f"{pictures[file.stem].name} and {file.name}"
+            raise InputError(f"{tables[file.stem]}: is beside two pictures of its name, {of}")
+        pictures[file.stem] = file
+    pairs = [(picture, tables[stem]) for stem, picture in pictures.items() if stem in tables]
+    if not pairs:
+        raise InputError(f"{folder}: no .mat file, and no picture with a CSV file of its boundaries beside it")
+    problems = [Problem(str(p), "no CSV file of boundaries beside it") for s, p in pictures.items() if s not in tables]
+    problems += [Problem(str(t), "no picture beside it") for s, t in tables.items() if s not in pictures]
+    return pairs, problems
+
+
+def _ordered(path: Path, skeleton: Skeleton, scans: Sequence[Scan], problems: Sequence[Problem]) -> LabelledScans:
+    """Labels without the columns in which a boundary lies above one before it: predictions never do.
+
+    Raises:
+        InputError: if in a scan those are more than half: then boundaries are not named from the top down.
+    """
+    kept, crossed = [], []
+    for scan in scans:
+        above = scan.rows[1:] < np.fmax.accumulate(scan.rows, axis=0)[:-1] - CROSSING
+        wrong = np.asarray(above.any(axis=0))
+        if wrong.any():
+            boundary, column = (int(i) for i in np.argwhere(above)[0])
+            first = f"column {column}: {skeleton.joints[boundary + 1]} lies above one that comes before it"
+            if 2 * wrong.sum() > np.isfinite(scan.rows).any(axis=0).sum():
+                raise InputError(f"{path}: {scan.name}, {first}; boundaries come from the top down")
+            told = f"{wrong.sum()} of {len(wrong)}, {first}"
+            crossed.append(Problem(f"{path}: {scan.name}", "columns in which boundaries cross", told))
+        kept.append(replace(scan, rows=np.where(wrong, np.nan, scan.rows)))
+    return LabelledScans(skeleton, tuple(kept), path, (*problems, *crossed))
 
 
 def chosen(
@@ -124,7 +173,7 @@ def chosen(
     if folds:
         if train_subjects or val_subjects:
             raise InputError("scans are split by subjects or into folds, not both")
-        pictures = [scan.image.tobytes() for scan in scans.scans]
+        pictures = [scan.fingerprint for scan in scans.scans]
         alike = {picture: number for number, picture in enumerate(dict.fromkeys(pictures))}
         if len(alike) < folds:
             raise InputError(f"{scans.file}: {len(alike)} different B-scans cannot be split into {folds} folds")
@@ -152,7 +201,7 @@ def chosen(
     return kept
 
 
-def read_scan_image(path: Path) -> UInt8[np.ndarray, "H W"]:
+def _grey(path: Path) -> UInt8[np.ndarray, "H W"]:
     """A B-scan in a picture file, as grey values; of 16 bits the upper eight of those that its brightest pixel needs.
 
     Raises:
@@ -168,7 +217,7 @@ def read_scan_image(path: Path) -> UInt8[np.ndarray, "H W"]:
 
 def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
     """The labelled scans of a file in the Duke layout."""
-    images, layers = matlab_scans(file), _whole(file, f"manualLayers{grader}")
+    images, layers = _matlab_images(file), _whole(file, f"manualLayers{grader}")
     if layers.ndim == 2:
         layers = layers[..., None]
     count, names = images.shape[2], RETINA.joints
@@ -183,14 +232,7 @@ def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
             f"{file}: B-scan {number + 1}, column {column + 1}: {names[boundary]} is in row "
             f"{layers[boundary, column, number]:g} of {images.shape[0]}"
         )
-    if um_per_px is None and has_variable(file, "um_per_px"):
-        given = _whole(file, "um_per_px").reshape(-1)
-        if len(given) != 1 or not 0 < given[0] < 1000:
-            said = f"is {given[0]:g}" if len(given) == 1 else f"has {len(given)} numbers"
-            raise InputError(f"{file}: um_per_px {said}, it must be the height of a pixel in micrometres")
-        um_per_px = float(given[0])
-    if um_per_px is None and images.shape[:2] == DUKE_SIZE:
-        um_per_px = DUKE_UM
+    um_per_px = um_per_px or _height(file, images.shape[:2])
     return [
         Scan(np.ascontiguousarray(images[..., i]), layers[..., i] - 1, f"{file.stem}-{i}", file.stem, um_per_px)
         for i in range(count)
@@ -198,7 +240,35 @@ def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
     ]
 
 
-def matlab_scans(file: Path) -> UInt8[np.ndarray, "H W N"]:
+def unlabelled_scans(file: Path, um_per_px: float | None = None) -> list[Scan]:
+    """The B-scans of a file without labels: of a picture one of its name, of a `.mat` file all, numbered from 0.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    if not is_matlab(file):
+        image = _grey(file)
+        return [Scan(image, np.empty((0, image.shape[1])), file.stem, file.stem, um_per_px)]
+    images = _matlab_images(file)
+    height, nothing = um_per_px or _height(file, images.shape[:2]), np.empty((0, images.shape[1]))
+    return [
+        Scan(np.ascontiguousarray(images[..., i]), nothing, f"{file.stem}-{i}", file.stem, height)
+        for i in range(images.shape[2])
+    ]
+
+
+def _height(file: Path, size: tuple[int, ...]) -> float | None:
+    """Micrometres to a row: what a `.mat` file says, or of scans of the Duke size theirs."""
+    if has_variable(file, "um_per_px"):
+        given = _whole(file, "um_per_px").reshape(-1)
+        if len(given) != 1 or not 0 < given[0] < 1000:
+            said = f"is {given[0]:g}" if len(given) == 1 else f"has {len(given)} numbers"
+            raise InputError(f"{file}: um_per_px {said}, it must be the height of a pixel in micrometres")
+        return float(given[0])
+    return DUKE_UM if size == DUKE_SIZE else None
+
+
+def _matlab_images(file: Path) -> UInt8[np.ndarray, "H W N"]:
     """The B-scans of a file in the Duke layout, labelled or not.
 
     Raises:
@@ -226,7 +296,7 @@ def _whole(file: Path, name: str) -> np.ndarray:
 
 def _of_table(picture: Path, table: Path, um_per_px: float | None) -> tuple[Scan, tuple[str, ...]]:
     """A picture and its boundaries, and their names."""
-    image = read_scan_image(picture)
+    image = _grey(picture)
     if table.stat().st_size > LONGEST:
         raise InputError(f"{table}: too large to be read")
     try:
@@ -239,10 +309,13 @@ def _of_table(picture: Path, table: Path, um_per_px: float | None) -> tuple[Scan
     width = image.shape[1]
     if headed:
         if rows.shape != (width, len(names)):
-            raise InputError(f"{table}: {len(rows)} lines of numbers, and {picture.name} is {width} pixels wide")
+            lines_told = "1 line" if len(rows) == 1 else f"{len(rows)} lines"
+            told = f"{lines_told} of numbers below the headings, and {picture.name} is {width} pixels wide"
+            raise InputError(f"{table}: {told}")
         rows = rows.T
     elif rows.shape[1] != width:
-        raise InputError(f"{table}: {rows.shape[1]} numbers in a line, and {picture.name} is {width} pixels wide")
+        told = f"and without headings a line is a boundary: {picture.name} is {width} pixels wide"
+        raise InputError(f"{table}: lines of {rows.shape[1]} numbers, {told}")
     if len(rows) < 2 or len(set(names or range(len(rows)))) < len(rows) or not all(names or ("x",)):
         raise InputError(f"{table}: needs two boundaries or more, with names of their own")
     plain = RETINA.joints if len(rows) == len(RETINA) else tuple(f"boundary {i + 1}" for i in range(len(rows)))

@@ -6,6 +6,8 @@ window, D boundaries. Crop coordinates of a row are row / rows - 0.5, as everywh
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
@@ -21,6 +23,8 @@ from logpose.data.flattening import Flattening, blank_borders, flatten
 from logpose.skeletons import Skeleton
 
 __all__ = ["RETINA", "DrawnScan", "Scan", "ScanBatch", "ScanWindows", "Scans", "Variation", "scan_loader", "starts"]
+
+log = logging.getLogger("logpose")
 
 RETINA = Skeleton(
     "retina",
@@ -43,6 +47,11 @@ class Scan:
     """Whose it is, so far as the file's name tells."""
     um_per_px: float | None = None
     """Height of a pixel in micrometres, where it is known."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The same of two scans only if their pictures are the same."""
+        return hashlib.blake2b(str(self.image.shape).encode() + self.image.tobytes(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -168,7 +177,9 @@ class ScanWindows(Dataset[ScanBatch]):
         kept = self._kept[index]
         if kept.image is None or kept.flat is None:
             kept.image = blank_borders(kept.scan.image)
-            kept.flat = flatten(kept.image, self.size[0], self.shown)
+            kept.flat = flatten(kept.image, self.size[0], self.shown, kept.scan.um_per_px)
+            if kept.flat.faint:
+                log.warning("%s: shows no retina that could be found", kept.scan.name or "a B-scan")
         return kept.scan, kept.image, kept.flat
 
     def __len__(self) -> int:

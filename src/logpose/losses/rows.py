@@ -70,9 +70,8 @@ class RowsLoss(PoseLoss):
             part = place - below  # a label between two rows is either, in proportion
             near = log_p.gather(-1, torch.stack([below, below + 1], dim=-1))
             entropy = -(share * (near[..., 0] * (1 - part) + near[..., 1] * part)).sum()
-            apart = functional.smooth_l1_loss(
-                rows * mu, rows * torch.where(labelled, target, mu.detach()), reduction="none"
-            )
+            at = torch.where(labelled, place, ((mu + 0.5) * rows).detach())
+            apart = functional.smooth_l1_loss((mu + 0.5) * rows, at, reduction="none")
             return entropy + self.weight * (share * apart).sum()
 
     def law(self) -> ErrorLaw:

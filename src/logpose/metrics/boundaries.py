@@ -51,23 +51,30 @@ def boundary_errors(
         um_per_px: height of a pixel of each scan, in micrometres.
 
     Returns:
-        `error_px`, `rmse_px`, `p95_px` (of all distances together), `error_px_NAME` of each boundary; `error_um`.
+        `error_px`, `rmse_px`, `p95_px` (of all distances together), `error_px_NAME` of each boundary; the same with
+        `_um` where every scan's pixels have a known height.
     """
     apart = [abs(p - t) for p, t in zip(predicted, truth, strict=True)]
-    each = mean_over_scans(apart)
-    distances = np.concatenate([a[np.isfinite(a)] for a in apart])
-    if not len(distances):
+    if not any(np.isfinite(a).any() for a in apart):
         return {"error_px": float("nan"), "rmse_px": float("nan"), "p95_px": float("nan")}
-    figures = {
-        "error_px": float(np.nanmean(each)),
-        "rmse_px": float(np.sqrt(np.nanmean(mean_over_scans([a**2 for a in apart])))),
-        "p95_px": float(np.quantile(distances, 0.95)),
-    }
+    figures, by_name = _lengths(apart, names, "px")
     heights = [height for height in um_per_px if height is not None]
     if len(heights) == len(apart):
-        in_um = mean_over_scans([a * height for a, height in zip(apart, heights, strict=True)])
-        figures["error_um"] = float(np.nanmean(in_um))
-    return figures | {f"error_px_{name}": float(error) for name, error in zip(names, each, strict=True)}
+        more = _lengths([a * height for a, height in zip(apart, heights, strict=True)], names, "um")
+        figures, by_name = figures | more[0], by_name | more[1]
+    return figures | by_name
+
+
+def _lengths(
+    apart: Sequence[Float[np.ndarray, "D _"]], names: Sequence[str], unit: str
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The figures of all boundaries together, and those of each, in the unit of the distances."""
+    each = mean_over_scans(apart)
+    return {
+        f"error_{unit}": float(np.nanmean(each)),
+        f"rmse_{unit}": float(np.sqrt(np.nanmean(mean_over_scans([a**2 for a in apart])))),
+        f"p95_{unit}": float(np.quantile(np.concatenate([a[np.isfinite(a)] for a in apart]), 0.95)),
+    }, {f"error_{unit}_{name}": float(error) for name, error in zip(names, each, strict=True)}
 
 
 def _over(means: Float[np.ndarray, "S D"]) -> Float[np.ndarray, "D"]:

@@ -6,13 +6,17 @@ the columns, and every loss of D dimensions is learned as for joints.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from logpose.data.flattening import blank_borders, flatten
+from logpose.data.scans import Scans
 from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly, small_start
 from logpose.skeletons import Skeleton
 from logpose.structures import LEVELS, ErrorLaw, InputError, Prediction
@@ -23,6 +27,9 @@ BoundaryHead = Literal["column", "full", "rows"]
 """column: features pooled over rows, and a linear layer shared by all columns (the paper's); full: features pooled over
 everything, and a linear layer to all columns at once, as "a fully-connected layer" may also be read; rows: a softmax
 over the rows of each column, and its mean (He et al. 2019)."""
+
+LOOKED_AT = 64  # scans at most, spread over all, whose labels tell where to begin
+LEAST_SPREAD = 1e-3  # of the window's height
 
 
 def ordered(rows: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
@@ -84,12 +91,13 @@ class BoundaryModel(KeypointModel):
         depth: times that it halves rows and columns.
         cells: of "column", parts of the rows whose features are averaged apart; 1 takes the mean over all rows.
         shown: rows of a scan that a window shows, unless the retina is thicker; as many as it has when None.
+        learned_from: fingerprints of the scans that it was trained on, so that it can be measured on others.
 
     Raises:
         InputError: if there can be no such windows or no such network.
     """
 
-    unit = "px"
+    unit = "window_px"
     law_bands: Tensor
 
     def __init__(
@@ -102,6 +110,7 @@ class BoundaryModel(KeypointModel):
         depth: int = 4,
         cells: int = 14,
         shown: int | None = None,
+        learned_from: Sequence[str] = (),
     ) -> None:
         super().__init__(skeleton, dim=len(skeleton))
         if head not in get_args(BoundaryHead):
@@ -115,6 +124,7 @@ class BoundaryModel(KeypointModel):
             raise InputError(f"{size[0]} rows cannot be split into {cells} cells alike")
         self.size, self.head, self.predicts_sigma, self.shown = size, head, predicts_sigma, shown
         self.channels, self.depth, self.cells = channels, depth, cells
+        self.learned_from = tuple(learned_from)
         self.gives = "rows" if head == "rows" and not predicts_sigma else "places"
         self.trunk = ResidualUNet(channels, depth)
         parts = 2 if predicts_sigma else 1
@@ -160,6 +170,28 @@ class BoundaryModel(KeypointModel):
         sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * spread.sigmoid()
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
 
+    @torch.no_grad()
+    def prepare(self, data: Scans) -> None:
+        """Begin where the labels of the training data lie: mu at each boundary's mean, sigma at its spread about that.
+
+        From the middle of the window and half its height the way there would be most of a short training. Besides it
+        is kept what is learned from.
+        """
+        self.learned_from = tuple(dict.fromkeys(data[i].fingerprint for i in range(len(data))))
+        if self.output is None:
+            return
+        shown = [data[i] for i in range(0, len(data), -(-len(data) // LOOKED_AT))]
+        flat = (flatten(blank_borders(scan.image), self.size[0], self.shown, scan.um_per_px) for scan in shown)
+        in_crops = [crop.to_crop(scan.rows) for crop, scan in zip(flat, shown, strict=True)]
+        places = torch.from_numpy(np.concatenate(in_crops, axis=1)).float()
+        known = places.isfinite()
+        count = known.sum(dim=1)
+        mean = places.nansum(dim=1) / count.clamp_min(1)
+        spread = ((places - mean[:, None]).square().nansum(dim=1) / count.clamp_min(1)).sqrt()
+        spread = spread.where(count > 1, 0.5).clamp(LEAST_SPREAD, 0.5)
+        start = [*([] if self.head == "rows" else [mean]), *([spread.logit()] if self.predicts_sigma else [])]
+        self.output.bias.view(-1, len(start) * self.dim).copy_(torch.cat(start))
+
     def _pooled(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B W F"]:
         """The features of each column: means over `cells` parts of its rows."""
         batch, channels, _, width = features.shape
@@ -200,4 +232,5 @@ class BoundaryModel(KeypointModel):
             "skeleton": self.skeleton.to_dict(),
             "size": list(self.size),
             **{n: getattr(self, n) for n in ("head", "predicts_sigma", "channels", "depth", "cells", "shown")},
+            "learned_from": list(self.learned_from),
         }

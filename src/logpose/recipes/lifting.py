@@ -166,9 +166,9 @@ class LiftingRecipe(TrainingRecipe):
             processes=processes,
         )  # fmt: skip
 
-    def check_watch(self, val: Poses, loss: PoseLoss) -> None:
+    def check_data(self, train: Poses, val: Poses, loss: PoseLoss) -> None:
         """As of any recipe; a mean over actions needs several."""
-        super().check_watch(val, loss)
+        super().check_data(train, val, loss)
         if self.watch == "mpjpe_mean" and len(set(val.groups)) < 2:
             raise InputError(f"the validation data have one action, {val.groups[0]}: --watch mpjpe instead of its mean")
 

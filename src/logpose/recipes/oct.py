@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from torch.utils.data import DataLoader
 
 from logpose.data.oct import LabelledScans, chosen, open_scans
@@ -168,14 +169,40 @@ class OctRecipe(TrainingRecipe):
             processes=processes,
         )  # fmt: skip
 
-    def check_watch(self, val: Scans, loss: PoseLoss) -> None:
-        """As of any recipe; and the loss must be of as many dimensions as there are boundaries."""
-        super().check_watch(val, loss)
+    def idle(self) -> dict[str, str]:
+        """As of any recipe; what is about another way to split the data, another head or other data."""
+        idle = super().idle()
+        if self.head != "column":
+            idle["cells"] = f"about --head column, and this is {self.head}"
+        if self.people is drawn_scans:
+            drawn = "about scans of a file, and this recipe draws its own"
+            own = ("train_subjects", "val_subjects", "folds", "fold", "fold_seed", "grader", "um_per_px")
+            return idle | dict.fromkeys(own, drawn)
+        if self.val_data is not None:
+            apart = f"about a part of --data that is held out, and {self.val_data} is measured on"
+            return idle | dict.fromkeys(("train_subjects", "val_subjects", "folds", "fold", "fold_seed"), apart)
+        if not self.folds:
+            idle |= dict.fromkeys(("fold", "fold_seed"), "about --folds, and scans are split by subject")
+        return idle
+
+    def check_data(self, train: Scans, val: Scans, loss: PoseLoss) -> None:
+        """As of any recipe; the loss must be of as many dimensions as there are boundaries, and all must be labelled.
+
+        A density of all boundaries together learns from columns in which all are labelled.
+        """
+        super().check_data(train, val, loss)
         if loss.density is not None and loss.density.dim != len(val.skeleton):
             raise InputError(
                 f"the data have {len(val.skeleton)} boundaries, and the recipe's loss is of {loss.density.dim}: write "
                 f"a recipe of your own with a loss of dim={len(val.skeleton)} (docs/tutorial.md)"
             )
+        where = getattr(train, "file", "the training data")
+        known = [np.isfinite(train[i].rows) for i in range(len(train))]
+        if never := [n for n, name in enumerate(train.skeleton.joints) if not any(part[n].any() for part in known)]:
+            raise InputError(f"{where}: {train.skeleton.joints[never[0]]} is labelled in no scan that is learned from")
+        if not isinstance(loss, FactorsRLELoss | RowsLoss) and not any(part.all(axis=0).any() for part in known):
+            told = f"and {type(loss).__name__} learns from no others; take oct_column_rle_factors"
+            raise InputError(f"{where}: no column that is learned from has a label of every boundary, {told}")
 
     def evaluation(self, data: Scans, model: BoundaryModel, loss: LikelihoodLoss | None) -> BoundaryEvaluation:
         """Distances of boundaries from their labels."""

@@ -29,7 +29,7 @@ import numpy as np
 from logpose.data.flattening import blank_borders, find_retina
 from logpose.data.oct import open_scans
 from logpose.data.scans import Scan
-from logpose.losses import FactorsRLELoss, L1Loss, RLELoss, RowsLoss
+from logpose.losses import FactorsRLELoss, L1Loss, Laplace, RLELoss, RowsLoss
 from logpose.metrics.boundaries import boundary_errors, mean_over_scans
 from logpose.recipes.oct import OctRecipe, scans_of_file
 from logpose.training import fit
@@ -38,6 +38,7 @@ from tables import Runs, cell
 FIGURES = Path(__file__).parent / "figures" / "oct_boundaries.json"
 SHOWN = ("error_px", "rmse_px", "p95_px", "nll", "band@0.9", "sigma_rank")
 D = 8
+EPOCHS = 12
 NO_NETWORK = "mean of the labels"
 AGAINST = "column, L1"
 
@@ -51,13 +52,13 @@ def budget(data: Path) -> OctRecipe:
         shown=224,
         channels=12,
         depth=4,
-        epochs=24,
+        epochs=EPOCHS,
         batch_size=8,
         optimizer="adamw",
         lr=4e-3,
         weight_decay=1e-4,
         schedule="one_cycle",
-        validate_every=24,
+        validate_every=EPOCHS,
         precision="32-true",
         loggers=(),
     )
@@ -68,6 +69,8 @@ SYSTEMS = {
     "column, RLE": {"loss": partial(RLELoss, dim=D)},
     "softmax over rows (He et al.)": {"head": "rows", "loss": partial(RowsLoss, D)},
     "column, RLE of factors": {"loss": partial(FactorsRLELoss, D)},
+    "column, RLE, plain gradient": {"loss": partial(RLELoss, dim=D, balance=0.0)},
+    "column, Laplace": {"loss": partial(Laplace, D)},
     "full, L1": {"head": "full", "loss": partial(L1Loss, D)},
     "full, RLE": {"head": "full", "loss": partial(RLELoss, dim=D)},
     "softmax over rows, RLE": {"head": "rows", "loss": partial(RLELoss, dim=D)},
@@ -139,7 +142,6 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--epochs", type=int, default=None, help="instead of the budget's")
     given = parser.parse_args()
     print(repeatability(given.data))
     runs = Runs(given.figures, SHOWN)
@@ -150,8 +152,6 @@ def main() -> None:
             for name in given.systems:
                 # The split is the same for every seed: what differs is weights, order and variation.
                 recipe = replace(budget(given.data), fold=fold, seed=seed, **SYSTEMS[name])
-                if given.epochs:
-                    recipe = replace(recipe, epochs=given.epochs, validate_every=given.epochs)
                 runs.add(f"{name}, fold {fold}", seed, lambda folder, r=recipe: fit(r, given.out / folder).figures)
     print(over_folds(runs))
 

@@ -4,6 +4,7 @@
 >>> poses = Predictor("best.ckpt")("photo.jpg")  # .keypoints and .sigma in pixels, .scores
 >>> poses = Finder("detector.ckpt")("photo.jpg")  # the same of everybody in it, by a model that finds them itself
 >>> poses = Lifter("lifting.ckpt")(keypoints, size=(1000, 1000))  # .joints_mm and .sigma_mm
+>>> boundaries = Segmenter("boundaries.ckpt")(scan)  # .rows, .sigma and .band in the scan's own rows
 """
 
 from logpose.checkpoint import load_model
@@ -11,10 +12,11 @@ from logpose.detection_predict import Finder
 from logpose.flows import RealNVP
 from logpose.lifting_predict import Lifter
 from logpose.losses import RLELoss
+from logpose.oct_predict import Segmenter
 from logpose.predict import Predictor
 from logpose.skeletons import Skeleton
 from logpose.structures import Prediction
 
-__all__ = ["Finder", "Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Skeleton", "load_model"]
+__all__ = ["Finder", "Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Segmenter", "Skeleton", "load_model"]
 
 __version__ = "0.1.0"

@@ -145,6 +145,10 @@ def _add_eval(subcommands: Any) -> None:
     )  # fmt: skip
     evaluate.add_argument("--um-per-px", type=float | None, default=None, help=HEIGHT_HELP)
     evaluate.add_argument(
+        "--save-images", type=Path | None, default=None,
+        help="of B-scans: folder for their pictures, with what was found, its bands and the labels",
+    )  # fmt: skip
+    evaluate.add_argument(
         "--flip-test", action=ActionYesNo(no_prefix="no-"), default=None, help="average with the mirrored input"
     )
     evaluate.add_argument("--score", type=Scoring | None, default=None, help=f"{SCORE_HELP}; sum, of detectors box")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
+import numpy as np
 from jsonargparse import Namespace
 
 from logpose.checkpoint import load
@@ -13,14 +15,16 @@ from logpose.data.lifting import open_poses
 from logpose.data.oct import LabelledScans, open_scans
 from logpose.data.pictures import pictures_of
 from logpose.detection_evaluation import evaluate_detector
+from logpose.drawing import draw_boundaries
 from logpose.evaluation import check_skeletons, evaluate
 from logpose.lifting_evaluation import evaluate_lifting
 from logpose.losses import LikelihoodLoss
 from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseModel
-from logpose.oct_evaluation import evaluate_scans
-from logpose.oct_predict import check_height
+from logpose.oct_evaluation import BoundaryEvaluation, evaluate_scans
+from logpose.oct_predict import SHOWN_LEVEL, check_height
+from logpose.report import save_picture
 from logpose.structures import InputError
-from logpose.terminal import check_output, device_named, print_figures, refuse_flags, write_json
+from logpose.terminal import check_output, check_picture_folder, device_named, print_figures, refuse_flags, write_json
 from logpose.training import say_problems
 
 __all__ = ["run_eval"]
@@ -32,7 +36,7 @@ OF_SPACE = {
     "keypoints": None, "detected": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None,
 }  # fmt: skip
 OF_CROPS = {"boxes": None, "flip_test": None}
-OF_SCANS = {"grader": None, "columns": None, "um_per_px": None}
+OF_SCANS = {"grader": None, "columns": None, "um_per_px": None, "save_images": None}
 OF_PLACED = {"cameras": None, "camera_seed": None}
 """Flags that are about one kind of data, and what they are unless given."""
 CAMERAS = 4
@@ -166,6 +170,7 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
     if given.columns is not None and given.columns < 1:
         raise InputError(f"--columns must be at least 1, got {given.columns}")
     check_height(given.um_per_px)
+    check_picture_folder(given.save_images)
     scans = open_scans(given.data, given.grader or 1, given.um_per_px)
     say_problems(scans)
     ours, theirs = model.skeleton.joints, scans.skeleton.joints
@@ -185,7 +190,19 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
         device=device_named(given.device),
         show_progress=True,
     )
+    if given.save_images:
+        _draw_scans(evaluation, given.save_images)
     print_figures(evaluation.compute(), as_json=given.json)
+
+
+def _draw_scans(evaluation: BoundaryEvaluation, folder: Path) -> None:
+    """Each scan with the boundaries that were found, their bands and their labels."""
+    half = evaluation.model.law.bands_at(SHOWN_LEVEL)[:, None]
+    for i in range(len(evaluation.scans)):
+        scan = evaluation.scans[i]
+        found = evaluation.stitching.found(i, scan.rows.shape[1])
+        seen = np.repeat(scan.image[..., None], 3, axis=2)
+        save_picture(draw_boundaries(seen, found.rows, half * found.std, scan.rows), folder / f"{scan.name}.png")
 
 
 def _part_of_scans(given: Namespace, model: BoundaryModel, scans: LabelledScans) -> LabelledScans:

@@ -30,7 +30,15 @@ from logpose.predict import Poses, Predictor, find_images, read_boxes
 from logpose.report import overlay, save_picture
 from logpose.results import coco_results, lifted_arrays, lifted_rows, results_arrays
 from logpose.structures import Image, InputError, Scoring
-from logpose.terminal import check_output, device_named, json_rows, refuse_flags, write_arrays, write_json
+from logpose.terminal import (
+    check_output,
+    check_picture_folder,
+    device_named,
+    json_rows,
+    refuse_flags,
+    write_arrays,
+    write_json,
+)
 
 __all__ = ["run_predict"]
 
@@ -66,8 +74,7 @@ def run_predict(given: Namespace) -> int:
         raise InputError(f"--batch-size must be at least 1, got {given.batch_size}")
     check_output(given.save_json)
     check_output(given.save_npz)
-    if given.save_images and given.save_images.exists() and not given.save_images.is_dir():
-        raise InputError(f"{given.save_images}: is a file, not a folder for pictures")
+    check_picture_folder(given.save_images)
     model, _ = load(given.checkpoint)
     if isinstance(model, LiftingModel):
         _lift(given, model)

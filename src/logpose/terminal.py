@@ -59,6 +59,16 @@ def print_figures(figures: Mapping[str, float], as_json: bool = False) -> None:
         print(f"{name:{width}} {value:.4f}" if isinstance(value, float) else f"{name:{width}} {value}")
 
 
+def check_picture_folder(folder: Path | None) -> None:
+    """Refuse, before any work, a folder for pictures that is a file.
+
+    Raises:
+        InputError: if it is.
+    """
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file, not a folder for pictures")
+
+
 def check_output(path: Path | None) -> None:
     """Refuse a folder where a file is to be written.
 

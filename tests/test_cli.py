@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -307,6 +308,15 @@ def test_sizes_are_spelled_alike_everywhere(capsys, tmp_path):
     for name, size in (("a", ("64x48",)), ("b", (64, 48)), ("c", ("[64, 48]",))):
         assert run(capsys, "synth", tmp_path / name, "--size", *size, *words)[0] == 0
         assert cv2.imread(str(next((tmp_path / name / "train").iterdir()))).shape == (64, 48, 3)
+
+
+def test_a_number_of_people_is_spelled_as_a_range(capsys, tmp_path):
+    for name, people in (("a", ("2-4",)), ("b", (2, 4))):
+        words = ("--train", 3, "--val", 1, "--people", *people, "--size", "64x48")
+        assert run(capsys, "synth", tmp_path / name, *words)[0] == 0
+    one, other = (sorted((tmp_path / name / "annotations").iterdir()) for name in "ab")
+    assert [file.read_text() for file in one] == [file.read_text() for file in other]
+    assert max(Counter(row["image_id"] for row in json.loads(one[0].read_text())["annotations"]).values()) > 1
 
 
 def test_training_that_diverges_says_so(refused, coco_folder, tmp_path):

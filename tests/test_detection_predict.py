@@ -12,7 +12,7 @@ import torch
 
 from logpose.data.images import read_image
 from logpose.detection_predict import Finder
-from logpose.models import Detections, Detector, RegressionModel, create_backbone
+from logpose.models import Detections, Detector, PointSetAnchors, RegressionModel, create_backbone
 from logpose.models.detector import box_maps, nobody
 from logpose.predict import Predictor
 from logpose.skeletons import COCO
@@ -144,9 +144,11 @@ def test_predict_needs_no_boxes(detector, command, coco_folder, tmp_path):
     assert len(list((tmp_path / "drawn").iterdir())) == len(list(photographs.iterdir())) == 8
     with np.load(tmp_path / "people.npz") as arrays:
         assert arrays["keypoints"].shape == (len(rows), 17, 2)
-    code, out, _ = command("predict", detector, photographs, "--box-score", "0.999", "--json")
+    assert "nobody" not in err
+    code, out, err = command("predict", detector, photographs, "--box-score", "0.999", "--json")
     assert code == 0
     assert json.loads(out) == []
+    assert "nobody was found in 8 pictures, with a score of 0.999 or more; --box-score takes less likely" in err
 
 
 @with_torchvision
@@ -181,6 +183,14 @@ def test_boxes_come_from_one_place(detector, tiny_run, refused, coco_folder):
     words = ("predict", tiny_run / "best.ckpt", coco_folder)
     assert "not from both" in refused(*words, "--detector", detector, "--boxes", "b.json")
     assert "finds nobody by itself" in refused(*words, "--detector", tiny_run / "best.ckpt")
+    assert "--box-score lies in [0, 1], got 2" in refused("predict", detector, coco_folder, "--box-score", 2)
+
+
+def test_whom_a_model_is_sure_of_goes_with_its_kind():
+    assert PointSetAnchors.sure < Detector.sure == 0.5
+    model = Bright()
+    assert Finder(model, "cpu").least_score == 0.5
+    assert Finder(model, "cpu", least_score=0.1).least_score == 0.1
 
 
 @with_torchvision

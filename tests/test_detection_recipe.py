@@ -57,6 +57,14 @@ def test_whole_pictures_or_squares():
     assert batch.sizes.tolist() == [[96, 96]] * 2
 
 
+def test_flags_about_the_other_view_change_nothing():
+    assert make().idle().keys() >= {"square", "scale"}
+    assert "short" not in make().idle()
+    idle = make(view="square").idle()
+    assert idle["short"] == "about --view whole, and this is square"
+    assert not {"square", "scale"} & idle.keys()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -183,7 +183,10 @@ def _add_predict(subcommands: Any) -> None:
         "--detector", type=Path | None, default=None, help="checkpoint of a model that finds people: its boxes instead"
     )
     predict.add_argument(
-        "--box-score", type=float | None, default=None, help="least score of a box (0; of those of a detector 0.5)"
+        "--box-score",
+        type=float | None,
+        default=None,
+        help="least score of a box (0; of those of a detector 0.5, of point-set anchors 0.3)",
     )
     predict.add_argument("--score", type=Scoring | None, default=None, help=f"{SCORE_HELP}; product, of detectors box")
     predict.add_argument("--box-category", type=int | None, default=None, help="category_id of the boxes to take")

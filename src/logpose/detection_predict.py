@@ -31,7 +31,7 @@ class Finder:
         device: where to compute; a GPU if there is one when None.
         batch_size: images at a time.
         scoring: how the score of a person comes from that of the box and the confidence of the joints.
-        least_score: people whose box is less sure are left out.
+        least_score: people whose box is less sure are left out; the model's own `sure` when None.
 
     Raises:
         InputError: if the checkpoint cannot be used, or is of another kind of model.
@@ -43,14 +43,15 @@ class Finder:
         device: torch.device | str | None = None,
         batch_size: int = 8,
         scoring: Scoring = "box",
-        least_score: float = 0.5,
+        least_score: float | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         loaded = model if isinstance(model, Detector) else load_model(model)
         if not isinstance(loaded, Detector):
             raise InputError(f"{model}: finds nobody by itself, it is given {loaded.sees}")
         self.model = loaded.to(self.device).eval()
-        self.batch_size, self.scoring, self.least_score = batch_size, scoring, least_score
+        self.batch_size, self.scoring = batch_size, scoring
+        self.least_score = self.model.sure if least_score is None else least_score
         self.transform = ShortSide((self.model.short,), self.model.longest)
 
     def __call__(self, image: Image | Path | str) -> Poses:

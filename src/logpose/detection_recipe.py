@@ -75,6 +75,12 @@ class DetectionRecipe(PictureRecipe):
         if not 32 <= self.test_short <= self.longest:
             raise InputError(f"test_short must be 32 pixels or more and at most longest, got {self.test_short}")
 
+    def idle(self) -> dict[str, str]:
+        """As of any recipe; what is about the other view."""
+        of = {"square": "about --view square", "scale": "about --view square", "short": "about --view whole"}
+        other = {name: why for name, why in of.items() if not why.endswith(self.view)}
+        return super().idle() | {name: f"{why}, and this is {self.view}" for name, why in other.items()}
+
     def transform(self) -> SceneTransform:
         """How pictures become inputs in training."""
         if self.view == "square":

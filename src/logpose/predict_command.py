@@ -55,8 +55,6 @@ OF_CROPS = {
 OF_KEYPOINTS = {"picture": None, "skeleton": None}
 OF_SCANS = {"um_per_px": None}
 """Flags that are about one kind of input, and what they are unless given."""
-FOUND = 0.5
-"""Least score of a detector's boxes, unless another is given."""
 DRAWN = 50
 """Most pictures of lifted poses: a video has thousands."""
 REGION = "each ellipsoid holds its joint with a probability of 50 %"
@@ -108,7 +106,9 @@ def _predict(given: Namespace, model: PoseModel | Detector) -> None:
         raise InputError(f"{keypoints[0]}: keypoints to be lifted into space, and {looks}")
     view = _viewpoint(given)
     device = device_named(given.device)
-    least = FOUND if given.box_score is None else given.box_score
+    least = given.box_score
+    if least is not None and not 0 <= least <= 1:
+        raise InputError(f"--box-score lies in [0, 1], got {least:g}")
     finder = None
     if isinstance(model, Detector):
         finder = Finder(model, device, given.batch_size or 8, given.score or "box", least)
@@ -143,6 +143,10 @@ def _predict(given: Namespace, model: PoseModel | Detector) -> None:
             if places:
                 save_picture(_with_poses(read_image(image), poses), places[image])
             progress.advance(task)
+    seeks = finder or detector
+    if seeks is not None and not any(len(poses) for _, poses in people):
+        told = f"with a score of {seeks.least_score:g} or more; --box-score takes less likely people"
+        log.warning("nobody was found in %s, %s", f"{len(images)} pictures" if len(images) > 1 else "the picture", told)
     if model.dim == 3:
         _say_assumed(view, [poses for _, poses in people])
     if given.save_npz:

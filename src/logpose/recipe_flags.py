@@ -129,8 +129,8 @@ def _is_item(word: str, listed: Any) -> bool:
 
 
 def _sides(item: str) -> str:
-    """256x192 as two numbers; anything else as it is."""
-    return item.replace("x", ",") if re.fullmatch(r"\d+x\d+", item) else item
+    """256x192, and 1-4, as two numbers; anything else as it is."""
+    return re.sub("[x-]", ",", item) if re.fullmatch(r"\d+[x-]\d+", item) else item
 
 
 def _with_underscores(word: str) -> str:

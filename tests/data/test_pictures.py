@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from logpose.data.coco import CocoKeypoints
 from logpose.data.crops import InMemory
 from logpose.data.pictures import pictures_of
@@ -19,6 +21,22 @@ def test_pictures_of_a_crowd_file_have_everybody_and_nobody(crowd_file):
     assert not found[2].ignored
     assert not found[3].people
     assert not found[3].ignored
+
+
+def test_people_whose_labels_are_wrong_are_neither_found_nor_missed(crowd_file):
+    """They are there: who learns that nobody is, learns something false."""
+    content = json.loads(crowd_file.read_text())
+    content["annotations"][1]["keypoints"][2] = 7
+    content["annotations"][3] |= {"keypoints": [1, 2], "bbox": [5, 5, 0, 12]}  # nor is there a box
+    crowd_file.write_text(json.dumps(content))
+    people = CocoKeypoints(crowd_file)
+    assert len(people.problems) == 2
+    pictures = pictures_of(people)
+    found = {pictures[i].image_id: pictures[i] for i in range(len(pictures))}
+    assert [who.id for who in found[1].people] == [1]
+    assert [tuple(who.box) for who in found[1].ignored] == [(0, 0, 30, 10), (10, 6, 20, 22)]
+    assert not found[2].people
+    assert not found[2].ignored
 
 
 def test_pictures_of_nobody_that_cannot_be_read_are_left_out_and_named(crowd_file):

@@ -10,13 +10,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from logpose.checkpoint import load, save
+from logpose.checkpoint import build_model, load, save
 from logpose.compat import mend_torchvision
 from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.losses import CellLoss, L1Loss, RLELoss
 from logpose.models import MaskRCNN
-from logpose.models.mask_rcnn import HeatmapHead, RegressionHead, load_mask_rcnn_weights, peaks_in_boxes
+from logpose.models.mask_rcnn import (
+    HeatmapHead,
+    RegressionHead,
+    learns_normalisation,
+    load_mask_rcnn_weights,
+    peaks_in_boxes,
+)
 from logpose.skeletons import COCO
 from logpose.structures import ErrorLaw, InputError, Sample
 
@@ -296,6 +302,35 @@ def test_a_heatmap_network_hands_its_trunk_to_the_papers(tmp_path, caplog):
             assert torch.equal(tensor.nan_to_num(), before[name].nan_to_num())
         else:
             assert torch.equal(tensor, trained.state_dict()[name])
+
+
+@with_torchvision
+def test_a_normalisation_that_learned_goes_on_learning(tmp_path):
+    for frozen in (True, False):
+        save(MaskRCNN(COCO, **{**TINY, "frozen": frozen}), CellLoss(), tmp_path / str(frozen))
+        assert learns_normalisation(str(tmp_path / str(frozen))) is not frozen
+    from logpose.models import ResNet
+
+    torch.save(ResNet(18).state_dict(), tmp_path / "resnet18.pth")
+    assert not learns_normalisation(str(tmp_path / "resnet18.pth"))
+    assert not learns_normalisation("imagenet")
+    assert learns_normalisation("random")
+
+
+@with_torchvision
+@pytest.mark.parametrize("head", ["regression", "heatmap"])
+def test_the_joints_loss_counts_as_it_is_told(head):
+    """Drawn proposals are the same of one seed, and so is everything else."""
+    lessons = []
+    for weight in (1.0, 0.25):
+        torch.manual_seed(0)
+        model = MaskRCNN(COCO, head=head, **TINY, keypoint_weight=weight)
+        torch.manual_seed(1)
+        lesson = model.learn(batch_of(picture(ODD["two people"])), LOSSES[head]())
+        lessons.append({name: float(value.detach()) for name, value in lesson.losses.items()})
+    lessons[0]["keypoints"] *= 0.25
+    assert lessons[1] == pytest.approx(lessons[0], rel=1e-4)
+    assert build_model(model.config()).settings["keypoint_weight"] == 0.25
 
 
 @with_torchvision

@@ -161,6 +161,19 @@ def test_ignored_regions_and_people_without_joints_teach_nothing() -> None:
         assert (of_finest[:, 4:] == -1).all()
 
 
+def test_people_of_whom_no_joint_is_in_the_input_are_not_posed() -> None:
+    """A square shows an elbow's sleeve: nine anchors would learn to pose whom nobody sees."""
+    model = model_of()
+    hand = torch.tensor((50.0, 10.0, 63.0, 63.0))
+    beyond = people(standing(100, 34, 60))
+    beyond.boxes[0] = hand
+    targets, _, _ = targets_of(model, batch_of(beyond))
+    assert len(targets.row[0]) == 0
+    assert (targets.state[0, :64].view(8, 8)[2:, 7] == 0).all()  # cells in the box are not negative either
+    beyond.keypoints[0, 9] = torch.tensor((63.0, 20.0))
+    assert len(targets_of(model, batch_of(beyond))[0].row[0]) >= 9
+
+
 def replace_boxes(scene: ScenePeople, box: tuple[float, ...]) -> ScenePeople:
     return ScenePeople(torch.tensor([box]), scene.keypoints, scene.weight, scene.area, scene.ignored)
 
@@ -187,7 +200,8 @@ def test_the_second_stage_begins_where_the_first_one_led() -> None:
 
 def test_the_loss_counts_a_sum_over_joints_for_each_positive_anchor() -> None:
     scene = people(standing(30, 34, 110))
-    scene.weight[0, 4:] = 0  # four joints
+    four = [5, 6, 11, 12]
+    scene.weight[0] = torch.zeros(K).index_fill(0, torch.tensor(four), 1.0)
     losses = []
     for weight in (10.0, None):
         model = model_of(sigma=False, pose_weight=weight)
@@ -196,7 +210,7 @@ def test_the_loss_counts_a_sum_over_joints_for_each_positive_anchor() -> None:
         grid, poses, told = next(model.tell(levels))
         targets = model._targets(batch, grid, poses, (0.5, 0.4))
         value = model._stage_losses(told, targets, L1Loss())["keypoints"]
-        apart = (told.poses[targets.row] - targets.joints).abs()[:, :4].sum()
+        apart = (told.poses[targets.row] - targets.joints).abs()[:, four].sum()
         assert float(value.detach()) == pytest.approx(10 * float(apart.detach()) / len(targets.weight), rel=1e-4)
         losses.append(float(value.detach()))
     assert losses[0] == losses[1]  # 10 is what L1 has

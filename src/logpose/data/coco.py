@@ -72,6 +72,7 @@ class CocoKeypoints:
     Attributes:
         skeleton: from the file's `categories`.
         problems: rows that were left out.
+        unusable: of these the boxes that can be read, as crowds: somebody is there, and nothing can be learned of them.
         counts: how many images, annotations, crowds, … the file holds.
 
     Raises:
@@ -84,6 +85,7 @@ class CocoKeypoints:
         self.category, self.skeleton = _category(file, content["categories"])
         self.image_folder = images or _image_folder(file, content["images"])
         self.problems: list[Problem] = []
+        self.unusable: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.images = self._checked_images(content, part)
         self.samples, self.passed_over = self._checked_people(content["annotations"])
@@ -199,6 +201,10 @@ class CocoKeypoints:
             sample = self._person(i, row, self.sizes[image])
             if isinstance(sample, Problem):
                 self.problems.append(sample)
+                box = _numbers(row.get("bbox"), 4)
+                if box is not None and np.abs(box).max() <= FARTHEST and box[2:].min() > 0:
+                    nothing = np.zeros((len(self.skeleton), 3))
+                    self.unusable.append(self._truth(row["image_id"], nothing, box, float(box[2:].prod()), crowd=True))
             elif not (sample.visible > 0).any():
                 self.counts["without labelled joints"] += 1
                 passed_over.append(self._passed_over(row))

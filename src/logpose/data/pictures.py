@@ -28,7 +28,7 @@ class Picture:
     people: tuple[Sample, ...]
     """Everybody with a box of their own, also those of whom no joint is labelled."""
     ignored: tuple[Sample, ...] = ()
-    """Crowds: whether somebody is found there is neither right nor wrong."""
+    """Crowds, and people whose labels cannot be used: to find somebody there is neither right nor wrong."""
 
 
 @runtime_checkable
@@ -88,7 +88,8 @@ def pictures_of(people: People) -> Pictures:
 
     Args:
         people: a data set of people. Of a COCO file (`CocoKeypoints`) there are also pictures without people, crowds,
-            and people of whom no joint is labelled; of `SyntheticPeople`, all people of each scene.
+            people of whom no joint is labelled, and boxes of rows that are wrong; of `SyntheticPeople`, all people of
+            each scene.
     """
     if isinstance(people, SyntheticPeople):
         return _Drawn(people)
@@ -107,7 +108,7 @@ def pictures_of(people: People) -> Pictures:
         sample = people[i]
         found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
     if isinstance(people, CocoKeypoints):
-        for row in people.passed_over:
+        for row in (*people.passed_over, *people.unusable):
             image, with_boxes, ignored = found[row["image_id"]]
             sample = _without_joints(row, image, len(people.skeleton))
             (ignored if row["iscrowd"] else with_boxes).append(sample)

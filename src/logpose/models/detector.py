@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int, Int64, UInt8
@@ -81,7 +81,12 @@ class Detector(PixelStatistics, Model):
 
     Raises:
         InputError: if there can be no such pictures.
+
+    Attributes:
+        sure: score of a box from which on somebody is said to be there, where nothing else is asked for.
     """
+
+    sure: ClassVar[float] = 0.5
 
     def __init__(
         self,

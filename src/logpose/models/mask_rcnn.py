@@ -25,7 +25,14 @@ from logpose.models.regions import roi_align
 from logpose.skeletons import Skeleton
 from logpose.structures import ErrorLaw, InputError, KeypointLoss, Lesson, Prediction
 
-__all__ = ["HeatmapHead", "MaskRCNN", "RegressionHead", "load_mask_rcnn_weights", "peaks_in_boxes"]
+__all__ = [
+    "HeatmapHead",
+    "MaskRCNN",
+    "RegressionHead",
+    "learns_normalisation",
+    "load_mask_rcnn_weights",
+    "peaks_in_boxes",
+]
 
 log = logging.getLogger("logpose")
 
@@ -141,6 +148,7 @@ class MaskRCNN(Detector):
         kept: … and those of a picture that are left without the ones that overlap a better one.
         most: people that are found in a picture.
         places: what the regression head reads places from: see `RegressionHead`.
+        keypoint_weight: of the joints' loss beside those of boxes, which all count 1.
 
     Raises:
         InputError: if torchvision is not installed, or there is no such network.
@@ -166,6 +174,7 @@ class MaskRCNN(Detector):
         kept: tuple[int, int] = (1500, 1000),
         most: int = 100,
         places: Places = "average",
+        keypoint_weight: float = 1.0,
     ) -> None:
         super().__init__(skeleton, short, longest)
         if backbone not in BACKBONES:
@@ -180,6 +189,8 @@ class MaskRCNN(Detector):
             or not stack
         ):
             raise InputError("Mask R-CNN needs five sides of anchors, a convolution or more, and no number below 1")
+        if not keypoint_weight >= 0:
+            raise InputError(f"keypoint_weight must be 0 or more, got {keypoint_weight:g}")
         try:
             from logpose.models import rcnn
         except ImportError as error:
@@ -202,6 +213,7 @@ class MaskRCNN(Detector):
             "before": list(before),
             "kept": list(kept),
             "most": most,
+            "keypoint_weight": keypoint_weight,
         }
         self.backbone = rcnn.pyramid(backbone, channels, frozen)
         self.backbone.body.name = backbone
@@ -236,7 +248,7 @@ class MaskRCNN(Detector):
         return prediction
 
     def learn(self, batch: SceneBatch, loss: KeypointLoss) -> Lesson:
-        """Losses of proposals, boxes and, by the loss that is given, joints; as detectron2 weighs them: all by 1."""
+        """Losses of proposals, boxes and, by the loss that is given, joints; as detectron2 weighs them."""
         from logpose.models.rcnn import images
 
         pixels = self.inputs(batch.images, batch.sizes)
@@ -248,7 +260,8 @@ class MaskRCNN(Detector):
         named = {"objectness": losses["loss_objectness"], "proposals": losses["loss_rpn_box_reg"]}
         named |= self.roi_heads.box_losses(levels, boxes, batch.people, matched, labels)
         boxes, target, weight = self._taught(boxes, matched, labels, batch)
-        named["keypoints"] = loss.of_prediction(self.posed(levels, boxes), target, weight)
+        value = loss.of_prediction(self.posed(levels, boxes), target, weight)
+        named["keypoints"] = self.settings["keypoint_weight"] * value
         return Lesson(named)
 
     def _taught(
@@ -351,6 +364,21 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
     model.load_state_dict(taken, strict=False)
     if not ours:
         model.set_eps(0.0)
+
+
+def learns_normalisation(source: str) -> bool:
+    """Whether a network that begins with these weights has a normalisation that learns: it had one, or none to keep.
+
+    Args:
+        source: as of `load_mask_rcnn_weights`.
+
+    Raises:
+        InputError: if the weights cannot be had.
+    """
+    if source in ("random", "imagenet", "coco"):
+        return source == "random"
+    # What counts the batches is there in our own networks whose normalisation was not frozen.
+    return "model.backbone.body.bn1.num_batches_tracked" in read_state_dict(fetched(source))
 
 
 def _as_now(key: str) -> str:

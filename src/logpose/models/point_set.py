@@ -126,6 +126,7 @@ class PointSetAnchors(Detector):
     """
 
     template: Tensor
+    sure = 0.3  # of focal losses, scores are lower than those of a softmax
     read: Tensor
     oks_sigmas: Tensor
 
@@ -223,7 +224,9 @@ class PointSetAnchors(Detector):
         for image, who in enumerate(batch.people):
             # Where a batch's larger picture has no smaller one, anchors are nobody's.
             within = ((grid.cells >= 0) & (grid.cells < batch.sizes[image].flip(0))).all(dim=1).nonzero()[:, 0]
-            known = (who.weight > 0).any(dim=1)
+            edge = batch.sizes[image].flip(0) - 1
+            seen = ((who.keypoints >= 0) & (who.keypoints <= edge)).all(dim=-1)
+            known = ((who.weight > 0) & seen).any(dim=1)  # nobody is posed of whom no joint is in the input
             assigned = anchors.assign_labels(
                 poses[image, within], grid.cells[within], who.keypoints[known], who.weight[known],
                 torch.cat([who.ignored, who.boxes[~known]]), self.oks_sigmas, *thresholds, self.options.forced,

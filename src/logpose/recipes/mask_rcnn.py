@@ -15,7 +15,7 @@ from logpose.data.pictures import Pictures, pictures_of
 from logpose.data.synthetic import SyntheticPeople
 from logpose.detection_recipe import DetectionRecipe
 from logpose.losses import CellLoss, RLELoss
-from logpose.models.mask_rcnn import MaskRCNN, load_mask_rcnn_weights
+from logpose.models.mask_rcnn import MaskRCNN, learns_normalisation, load_mask_rcnn_weights
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
@@ -48,8 +48,9 @@ def mask_rcnn(
     head: Literal["regression", "heatmap"] = "regression",
     **settings: Any,
 ) -> MaskRCNN:
-    """Mask R-CNN on the recipe's backbone and weights; with random ones its normalisation learns."""
-    settings = {"frozen": recipe.weights != "random", **settings}
+    """Mask R-CNN on the recipe's backbone and weights; from random ones on its normalisation learns."""
+    if "frozen" not in settings:
+        settings["frozen"] = not learns_normalisation(recipe.weights)
     model = MaskRCNN(
         skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, recipe.outside, **settings
     )

@@ -7,7 +7,7 @@ proposed instead.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
 __all__ = [
+    "PointSetRecipe",
     "point_set_hrnet_w32_l1",
     "point_set_hrnet_w32_rle",
     "point_set_resnet18_l1",
@@ -30,6 +31,15 @@ __all__ = [
 
 TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 """For `PointSetOptions.scales`: the published test of HRNet-W32, short sides of 400 to 1,400 pixels, from 800."""
+
+
+@dataclass(kw_only=True)
+class PointSetRecipe(DetectionRecipe):
+    """Everything that a run of point-set anchors needs."""
+
+    def idle(self) -> dict[str, str]:
+        """As of any detector; what is about boxes that are proposed."""
+        return super().idle() | {"outside": "about the boxes that Mask R-CNN proposes, and these are anchors of poses"}
 
 
 def point_set(
@@ -48,31 +58,31 @@ def point_set(
     )  # fmt: skip
 
 
-def point_set_hrnet_w32_l1() -> DetectionRecipe:
+def point_set_hrnet_w32_l1() -> PointSetRecipe:
     """Point-set anchors on HRNet-W32 by L1, from ImageNet weights (Table 2d; the paper has 67.0 AP)."""
-    return DetectionRecipe(
+    return PointSetRecipe(
         model=point_set, loss=L1Loss, backbone="hrnet_w32", view="square", square=640, scale=(0.5, 1.5),
         batch_size=4, epochs=115, milestones=(95, 110), optimizer="adam", lr=1e-4, warmup_steps=5, warmup_start=1 / 3,
         gradient_clip=35.0, validate_every=5,
     )  # fmt: skip
 
 
-def point_set_hrnet_w32_rle() -> DetectionRecipe:
+def point_set_hrnet_w32_rle() -> PointSetRecipe:
     """The same by RLE (Table 2d; the paper has 67.4 AP)."""
     return replace(point_set_hrnet_w32_l1(), loss=RLELoss)
 
 
-def point_set_resnet18_rle() -> DetectionRecipe:
+def point_set_resnet18_rle() -> PointSetRecipe:
     """RLE on a ResNet-18 at 320 pixels from ImageNet weights: for small data sets of one's own."""
     options = PointSetOptions(channels=128, depth=2, scale=8.0)
-    return DetectionRecipe(
+    return PointSetRecipe(
         model=partial(point_set, options=options), backbone="resnet18", view="square", square=320, test_short=320,
         longest=640, batch_size=8, epochs=100, optimizer="adamw", lr=5e-4, weight_decay=0.05, schedule="one_cycle",
         gradient_clip=0.0, validate_every=5,
     )  # fmt: skip
 
 
-def point_set_resnet18_l1() -> DetectionRecipe:
+def point_set_resnet18_l1() -> PointSetRecipe:
     """The same network and budget by L1."""
     return replace(point_set_resnet18_rle(), loss=L1Loss)
 
@@ -88,14 +98,14 @@ def drawn_scenes(recipe: DetectionRecipe, part: str) -> Pictures:
     return drawn_pictures(recipe, part)
 
 
-def point_set_synthetic_rle() -> DetectionRecipe:
+def point_set_synthetic_rle() -> PointSetRecipe:
     """Small point-set anchors by RLE on drawn scenes of several people, from random weights, on a CPU.
 
     Anchors are a third as large as the published ones, as the pictures are small, and there are no maps to snap to: in
     so short a training they do not become as exact as the regression.
     """
     options = PointSetOptions(channels=64, depth=1, scale=5.0, maps_weight=0.0)
-    return DetectionRecipe(
+    return PointSetRecipe(
         people=drawn_scenes, model=partial(point_set, options=options), backbone="resnet18", weights="random",
         view="square", square=64, scale=(0.57, 0.77), test_short=64, longest=128, batch_size=16, epochs=24, workers=0,
         optimizer="adamw", lr=2e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=0.0, validate_every=6,
@@ -103,6 +113,6 @@ def point_set_synthetic_rle() -> DetectionRecipe:
     )  # fmt: skip
 
 
-def point_set_synthetic_l1() -> DetectionRecipe:
+def point_set_synthetic_l1() -> PointSetRecipe:
     """The same network, scenes and budget by L1."""
     return replace(point_set_synthetic_rle(), loss=L1Loss)

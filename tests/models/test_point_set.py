@@ -315,6 +315,67 @@ def test_what_the_last_stage_tells_is_decoded() -> None:
     assert torch.allclose(found.to_input[:, 0, 0], torch.tensor(128.0))
 
 
+class Drawn(PointSetAnchors):
+    """Says what is drawn for it."""
+
+    seed = 0
+
+    def tell(self, levels):
+        generator = torch.Generator().manual_seed(self.seed)
+        for grid, poses, told in super().tell(levels):
+            logits, deltas, boxes = (torch.randn(part.shape, generator=generator) for part in told[:3])
+            self.said = (grid, poses, logits, deltas, boxes)
+            yield grid, poses, Told(logits - 1, deltas, boxes)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Drawn:
+    """One network for all examples: making it is slow. Nobody is taken out."""
+    torch.manual_seed(0)
+    options = replace(SMALL, maps_weight=0.0, nms=1.0, most=1000, candidates=20, least_score=0.2)
+    return Drawn(create_backbone("resnet18", (64, 64)), COCO, True, options, short=64, longest=128).eval()
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 10_000))
+def test_decoding_is_a_naive_loop(drawn: Drawn, seed: int) -> None:
+    drawn.seed = seed
+    found = drawn.detect(*picture())[0]
+    _, poses, logits, deltas, boxes = drawn.said
+    expected, row = [], 0
+    for stride, cells in ((8, 64), (16, 16), (32, 4)):
+        likely = []
+        for anchor in range(row, row + cells):
+            score = 1 / (1 + math.exp(1 - float(logits[0, anchor])))
+            if score <= 0.2:
+                continue
+            unit = 16 * stride
+            joints = [
+                [float(poses[0, anchor, k, axis]) + unit * float(deltas[0, anchor, k, axis]) for axis in (0, 1)]
+                for k in range(K)
+            ]
+            spread = [
+                [unit / (1 + math.exp(-float(deltas[0, anchor, k, 2 + axis]))) for axis in (0, 1)] for k in range(K)
+            ]
+            corners = []
+            for axis in (0, 1):
+                places = [float(place) for place in poses[0, anchor, :, axis]]
+                side = max(max(places) - min(places), 1.0)
+                middle = (max(places) + min(places)) / 2 + side * float(boxes[0, anchor, axis])
+                half = side / 2 * math.exp(float(boxes[0, anchor, 2 + axis]))
+                corners.append([min(max(edge, 0.0), 63.0) for edge in (middle - half, middle + half)])
+            (left, right), (top, bottom) = corners
+            likely.append((score, joints, spread, [left, top, right, bottom]))
+        expected += sorted(likely, key=lambda one: -one[0])[:20]
+        row += cells
+    expected.sort(key=lambda one: -one[0])
+    scores, joints, spread, corners = zip(*expected, strict=True)
+    assert found.box_scores.tolist() == pytest.approx(list(scores), abs=1e-5)
+    assert torch.allclose(found.keypoints(), torch.tensor(joints), atol=0.02)
+    assert torch.allclose(found.prediction.sigma * found.to_input[:, :1, :1], torch.tensor(spread), atol=0.02)
+    assert torch.allclose(found.boxes, torch.tensor(corners), atol=0.02)
+
+
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), nms=st.floats(0.05, 0.95))
 def test_people_found_twice_are_taken_out_as_by_a_naive_loop(seed: int, nms: float) -> None:

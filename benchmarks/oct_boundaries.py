@@ -31,7 +31,7 @@ from logpose.data.oct import open_scans
 from logpose.data.scans import Scan
 from logpose.losses import FactorsRLELoss, L1Loss, Laplace, RLELoss, RowsLoss
 from logpose.metrics.boundaries import boundary_errors, mean_over_scans
-from logpose.recipes.oct import OctRecipe, scans_of_file
+from logpose.recipes.oct import OctRecipe, rle_of_rows, scans_of_file
 from logpose.training import fit
 from tables import Runs, cell
 
@@ -73,7 +73,7 @@ SYSTEMS = {
     "column, Laplace": {"loss": partial(Laplace, D)},
     "full, L1": {"head": "full", "loss": partial(L1Loss, D)},
     "full, RLE": {"head": "full", "loss": partial(RLELoss, dim=D)},
-    "softmax over rows, RLE": {"head": "rows", "loss": partial(RLELoss, dim=D)},
+    "softmax over rows, RLE": {"head": "rows", "loss": rle_of_rows},
     "mean over rows, L1": {"cells": 1, "loss": partial(L1Loss, D)},
     "mean over rows, RLE": {"cells": 1, "loss": partial(RLELoss, dim=D)},
 }

@@ -139,11 +139,15 @@ def build_loss(config: dict[str, Any]) -> PoseLoss | None:
         return CellLoss(**settings)
     if kind == HeatmapLoss.__name__:
         return HeatmapLoss(**settings)
-    if kind in (FactorsRLELoss.__name__, RowsLoss.__name__):
-        return FactorsRLELoss(**settings) if kind == FactorsRLELoss.__name__ else RowsLoss(**settings)
-    if kind == WithHeatmaps.__name__:
+    if kind == FactorsRLELoss.__name__:
+        return FactorsRLELoss(**settings)
+    if kind == RowsLoss.__name__ and settings["loss"] is None:
+        return RowsLoss(**settings)
+    if kind in (RowsLoss.__name__, WithHeatmaps.__name__):
         inner = build_loss(settings.pop("loss"))
-        return None if inner is None or inner.density is None else WithHeatmaps(inner.density, **settings)
+        if inner is None or inner.density is None:
+            return None
+        return (RowsLoss if kind == RowsLoss.__name__ else WithHeatmaps)(loss=inner.density, **settings)
     if kind == MixedRLELoss.__name__:
         parts = [build_loss({"kind": RLELoss.__name__, **settings[part]}) for part in ("space", "plane")]
         space, plane = (part if isinstance(part, RLELoss) else None for part in parts)

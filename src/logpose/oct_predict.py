@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from logpose.placement import refuse_diverged
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["Boundaries", "Segmenter", "boundary_rows", "check_height", "check_scan", "open_images"]
+__all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows", "check_height", "check_scan", "open_images"]
 
 LEAST = 16  # pixels of a side
 SHOWN_LEVEL = 0.9  # share of the probability that the bands of `Boundaries.band` hold
@@ -153,3 +153,18 @@ def boundary_rows(file: str, name: str, found: Boundaries) -> dict[str, Any]:
         "sigma": np.round(found.sigma, 3).tolist() if known else None,
         "band90": np.round(found.band, 3).tolist() if known else None,
     }
+
+
+def boundary_arrays(found: Sequence[tuple[Path, str, Boundaries]]) -> dict[str, np.ndarray]:
+    """Boundaries of scans as arrays to be saved; of scans that are less wide than the widest, NaN beyond their edge."""
+    width = max((boundaries.rows.shape[1] for _, _, boundaries in found), default=0)
+    arrays: dict[str, np.ndarray] = {
+        "boundaries": np.array(found[0][2].skeleton.joints if found else [], dtype=np.str_),
+        "file_name": np.array([file.name for file, _, _ in found], dtype=np.str_),
+        "scan": np.array([name for _, name, _ in found], dtype=np.str_),
+    }
+    for kept in ("rows", "sigma", "band"):
+        parts = [getattr(boundaries, kept) for _, _, boundaries in found]
+        padded = [np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=np.nan) for p in parts]
+        arrays[kept] = np.stack(padded) if padded else np.empty((0, 0, 0))
+    return arrays

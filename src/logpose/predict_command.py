@@ -24,7 +24,7 @@ from logpose.drawing import draw_boundaries, draw_pose
 from logpose.drawing_3d import beside, flat_pose
 from logpose.lifting_predict import LiftedPoses, Lifter
 from logpose.models import BoundaryModel, Detector, LiftingModel, PoseModel
-from logpose.oct_predict import Boundaries, Segmenter, boundary_rows, check_height, open_images
+from logpose.oct_predict import Boundaries, Segmenter, boundary_arrays, boundary_rows, check_height, open_images
 from logpose.placement import STATURE, Viewpoint
 from logpose.predict import Poses, Predictor, find_images, read_boxes
 from logpose.report import overlay, save_picture
@@ -327,7 +327,7 @@ def _segment(given: Namespace, model: BoundaryModel) -> None:
                 progress.advance(task)
     rows = [boundary_rows(file.name, name, boundaries) for file, name, boundaries in found]
     if given.save_npz:
-        write_arrays(given.save_npz, _boundary_arrays(found))
+        write_arrays(given.save_npz, boundary_arrays(found))
     if given.save_json:
         write_json(given.save_json, rows)
     if given.json:
@@ -346,21 +346,6 @@ def _scan_files(path: Path) -> list[Path]:
     if not files:
         raise InputError(f"{path}: holds no .mat file and no picture")
     return files
-
-
-def _boundary_arrays(found: Sequence[tuple[Path, str, Boundaries]]) -> dict[str, np.ndarray]:
-    """Boundaries of scans as arrays to be saved; of scans that are less wide than the widest, NaN beyond their edge."""
-    width = max((boundaries.rows.shape[1] for _, _, boundaries in found), default=0)
-    arrays: dict[str, np.ndarray] = {
-        "boundaries": np.array(found[0][2].skeleton.joints if found else [], dtype=np.str_),
-        "file_name": np.array([file.name for file, _, _ in found], dtype=np.str_),
-        "scan": np.array([name for _, name, _ in found], dtype=np.str_),
-    }
-    for kept in ("rows", "sigma", "band"):
-        parts = [getattr(boundaries, kept) for _, _, boundaries in found]
-        padded = [np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=np.nan) for p in parts]
-        arrays[kept] = np.stack(padded) if padded else np.empty((0, 0, 0))
-    return arrays
 
 
 def _print_boundaries(found: Sequence[tuple[Path, str, Boundaries]]) -> None:

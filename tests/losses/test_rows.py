@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from logpose.losses import L1Loss, RowsLoss
+from logpose.checkpoint import build_loss
+from logpose.losses import L1Loss, Laplace, RLELoss, RowsLoss
 from logpose.structures import ErrorLaw, Prediction
 
 
@@ -87,4 +88,24 @@ def test_what_cannot_be() -> None:
         RowsLoss(2).of_prediction(given, torch.zeros(1, 4, 2), torch.ones(1, 4))
     with pytest.raises(ValueError, match="weight must be 0 or more"):
         RowsLoss(2, -1.0)
-    assert RowsLoss(3, 0.5).config() == {"dim": 3, "weight": 0.5}
+    with pytest.raises(ValueError, match="has as many dimensions, not 3"):
+        RowsLoss(2, loss=RLELoss(dim=3))
+    assert RowsLoss(3, 0.5).config() == {"dim": 3, "weight": 0.5, "loss": None}
+
+
+def test_a_likelihood_may_be_in_the_place_of_smooth_l1() -> None:
+    torch.manual_seed(1)
+    likelihood = Laplace(2)
+    loss, given = RowsLoss(2, 0.5, likelihood), prediction()
+    given.sigma = torch.full_like(given.sigma, 0.1)
+    target, weight = torch.full((1, 4, 2), 0.2), torch.ones(1, 4)
+    target[0, 3, 1] = torch.nan  # of its boundaries the other one is still told by the rows
+    plain = RowsLoss(2, 0.0).of_prediction(given, target, weight)
+    claimed = (math.log(0.2) + (given.mu - 0.2).abs() / 0.1).sum(dim=-1)[0, :3].mean()
+    assert loss.of_prediction(given, target, weight).item() == pytest.approx((plain + 0.5 * claimed).item(), rel=1e-4)
+    assert loss.learns_sigma
+    assert loss.density is likelihood
+    again = build_loss({"kind": "RowsLoss", **loss.config()})
+    assert isinstance(again, RowsLoss)
+    assert isinstance(again.density, Laplace)
+    assert again.config() == loss.config()

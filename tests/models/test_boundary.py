@@ -46,7 +46,7 @@ def test_shapes_and_scales(head: str, sigma: bool) -> None:
     assert ((found.sigma > 0) & (found.sigma <= 1)).all()
     assert bool((found.sigma == 1).all()) is not sigma
     assert torch.allclose(found.mu, model(images().float() / 255).mu, atol=1e-5)
-    assert model.gives == ("rows" if head == "rows" and not sigma else "places")
+    assert model.gives == ("rows" if head == "rows" else "places")
     assert (found.maps is None) is (model.gives == "places")
     if found.maps is not None:
         assert found.maps.shape == (2, 16, 8, 32)

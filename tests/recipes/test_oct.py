@@ -163,6 +163,13 @@ def test_boundaries_that_are_never_labelled_are_refused(tmp_path: Path) -> None:
         fit(small(tmp_path, oct.oct_column_rle_factors), tmp_path / "other")
 
 
+def test_heads_and_losses_that_do_not_go_together_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"RowsLoss goes with --head rows"):
+        fit(small(folder, oct.oct_softargmax, head="column"), tmp_path)
+    with pytest.raises(InputError, match=r"RLELoss does not go with --head rows: oct_softargmax"):
+        fit(small(folder, head="rows"), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("make", "flags", "told"),
     [

@@ -1,7 +1,8 @@
 """The loss of boundaries that are read off rows: He et al. 2019, "Fully convolutional boundary regression" (MICCAI).
 
 In each column a softmax over rows says how likely each is to hold the boundary; its mean is where the boundary is put.
-Both are charged: the first by cross-entropy, the second by smooth L1.
+Both are charged: the first by cross-entropy, the second by smooth L1; or, where sigma is predicted beside it, by a
+likelihood such as RLE.
 """
 
 from __future__ import annotations
@@ -29,22 +30,33 @@ class RowsLoss(PoseLoss):
 
     Args:
         dim: D boundaries.
-        weight: of smooth L1, in rows of the crop, beside cross-entropy.
+        weight: of what positions are charged, beside cross-entropy; smooth L1 is in rows of the crop.
+        loss: what positions are charged by instead of smooth L1, and what is claimed: of D dimensions.
+
+    Raises:
+        ValueError: if the weight is below 0, or the loss of other dimensions.
     """
 
-    learns_sigma: ClassVar[bool] = False
     learns_from: ClassVar[Material] = "rows"
 
-    def __init__(self, dim: int = 8, weight: float = 1.0) -> None:
+    def __init__(self, dim: int = 8, weight: float = 1.0, loss: LikelihoodLoss | None = None) -> None:
         super().__init__()
         if not weight >= 0:
             raise ValueError(f"weight must be 0 or more, got {weight:g}")
-        self.weight, self.errors = weight, L1Loss(dim)
+        if loss is not None and loss.dim != dim:
+            raise ValueError(f"the loss of {dim} boundaries has as many dimensions, not {loss.dim}")
+        self.weight, self.published = weight, loss is None
+        self.loss = L1Loss(dim) if loss is None else loss
+
+    @property
+    def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
+        """Whether sigma matters to what positions are charged by."""
+        return self.loss.learns_sigma
 
     @property
     def density(self) -> LikelihoodLoss:
-        """A Laplace density of constant scale."""
-        return self.errors
+        """What is claimed of positions."""
+        return self.loss
 
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
@@ -58,8 +70,6 @@ class RowsLoss(PoseLoss):
             raise ValueError("this loss is for models that choose among rows, and this one does not")
         with exact(target.device):
             mu, target = prediction.mu.float(), target.float()
-            if self.training:
-                self.errors(mu.detach(), torch.ones_like(mu), target, weight)  # follows the errors' scale
             log_p = prediction.maps.float().log_softmax(dim=-1)
             labelled = target.isfinite() & (weight > 0)[..., None]
             share = labelled.to(mu.dtype) * weight[..., None]
@@ -70,14 +80,19 @@ class RowsLoss(PoseLoss):
             part = place - below  # a label between two rows is either, in proportion
             near = log_p.gather(-1, torch.stack([below, below + 1], dim=-1))
             entropy = -(share * (near[..., 0] * (1 - part) + near[..., 1] * part)).sum()
+            if not self.published:
+                return entropy + self.weight * self.loss.of_prediction(prediction, target, weight)
+            if self.training:
+                self.loss(mu.detach(), torch.ones_like(mu), target, weight)  # follows the errors' scale
             at = torch.where(labelled, place, ((mu + 0.5) * rows).detach())
             apart = functional.smooth_l1_loss((mu + 0.5) * rows, at, reduction="none")
             return entropy + self.weight * (share * apart).sum()
 
     def law(self) -> ErrorLaw:
-        """That of the Laplace density."""
-        return self.errors.law()
+        """That of the density."""
+        return self.loss.law()
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this loss again."""
-        return {"dim": self.errors.dim, "weight": self.weight}
+        inner = None if self.published else {"kind": type(self.loss).__name__, **self.loss.config()}
+        return {"dim": self.loss.dim, "weight": self.weight, "loss": inner}

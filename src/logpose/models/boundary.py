@@ -125,7 +125,7 @@ class BoundaryModel(KeypointModel):
         self.size, self.head, self.predicts_sigma, self.shown = size, head, predicts_sigma, shown
         self.channels, self.depth, self.cells = channels, depth, cells
         self.learned_from = tuple(learned_from)
-        self.gives = "rows" if head == "rows" and not predicts_sigma else "places"
+        self.gives = "rows" if head == "rows" else "places"
         self.trunk = ResidualUNet(channels, depth)
         parts = 2 if predicts_sigma else 1
         outputs = {"column": parts * self.dim, "full": parts * self.dim * size[1], "rows": (parts - 1) * self.dim}[head]
@@ -168,7 +168,7 @@ class BoundaryModel(KeypointModel):
             sigma = torch.ones_like(mu)
             return Prediction(mu, sigma, sigma.mean(dim=-1), self.law, maps)
         sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * spread.sigmoid()
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law, maps)
 
     @torch.no_grad()
     def prepare(self, data: Scans) -> None:

@@ -78,6 +78,11 @@ def rle_of_column() -> RLELoss:
     return RLELoss(dim=BOUNDARIES)
 
 
+def rle_of_rows() -> RowsLoss:
+    """Cross-entropy of rows, and RLE of the eight boundaries of a column at once."""
+    return RowsLoss(BOUNDARIES, loss=rle_of_column())
+
+
 @dataclass(kw_only=True)
 class OctRecipe(TrainingRecipe):
     """Everything that a run of a model that finds boundaries in B-scans needs."""
@@ -191,6 +196,9 @@ class OctRecipe(TrainingRecipe):
         A density of all boundaries together learns from columns in which all are labelled.
         """
         super().check_data(train, val, loss)
+        if isinstance(loss, RowsLoss) is not (self.head == "rows"):
+            wanted = "goes with --head rows" if isinstance(loss, RowsLoss) else "does not go with --head rows"
+            raise InputError(f"{type(loss).__name__} {wanted}: oct_softargmax and oct_softargmax_rle have that head")
         if loss.density is not None and loss.density.dim != len(val.skeleton):
             raise InputError(
                 f"the data have {len(val.skeleton)} boundaries, and the recipe's loss is of {loss.density.dim}: write "
@@ -240,8 +248,8 @@ def oct_softargmax() -> OctRecipe:
 
 
 def oct_softargmax_rle() -> OctRecipe:
-    """The same way to a position, with a sigma beside it, by RLE."""
-    return replace(oct_column_rle(), head="rows")
+    """The same way to a position, with a sigma beside it: RLE in the place of smooth L1."""
+    return replace(oct_column_rle(), head="rows", loss=rle_of_rows)
 
 
 def oct_synthetic_rle() -> OctRecipe:

@@ -1,6 +1,7 @@
 """The way from a JPEG to a training crop, and from predictions to COCO's figures, against what the field does.
 
-    python benchmarks/data_speed.py FOLDER …        # data sets as `logpose train` takes them
+    python benchmarks/data_speed.py FOLDER …                # data sets as `logpose train` takes them
+    python benchmarks/data_speed.py FOLDER … --enlarge 4    # besides, their pictures four times as wide and high
 
 Images a second on one thread, of the training pipeline (decode, augment, crop, targets) against a transcription of the
 released code's (decode the whole picture, half body, scale, rotation and mirror, one warp, floats, a target at a time)
@@ -14,8 +15,10 @@ import argparse
 import contextlib
 import io
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -29,7 +32,7 @@ from logpose.data import Augmentation, Crops, CropTransform, People
 from logpose.data.files import annotation_files, open_people
 from logpose.metrics.oks import coco_ap, coco_ground_truth
 from logpose.skeletons import COCO as BODY
-from logpose.structures import Sample
+from logpose.structures import Image, Sample
 
 SIZES = ((256, 192), (128, 96))
 EVALUATED, IN_IMAGE = 6352, 3
@@ -78,10 +81,11 @@ def transcription(sample: Sample, size: tuple[int, int], flip: tuple[int, ...], 
     return pixels, torch.from_numpy(labels), torch.from_numpy(weight)
 
 
-def decoded(sample: Sample) -> object:
+def decoded(sample: Sample) -> Image:
     """The whole picture and nothing else."""
     assert isinstance(sample.image, Path)
-    return cv2.imdecode(np.frombuffer(sample.image.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    image: Image = cv2.imdecode(np.frombuffer(sample.image.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    return image
 
 
 def crops(people: People, size: tuple[int, int], count: int, rounds: int) -> None:
@@ -111,6 +115,34 @@ def crops(people: People, size: tuple[int, int], count: int, rounds: int) -> Non
         )
         told += f"; {middle:.2f} ({low:.2f} … {high:.2f}) × {other}"
     print(f"  {size[0]}×{size[1]}, images/s: {told}", flush=True)
+
+
+class Enlarged:
+    """People in copies of their pictures that are a whole number of times as wide and high, as a phone takes them."""
+
+    def __init__(self, people: People, factor: int, count: int, folder: Path) -> None:
+        self.skeleton, self.samples = people.skeleton, []
+        for i in range(min(count, len(people))):
+            sample = people[i]
+            assert isinstance(sample.image, Path)
+            copy = folder / f"{sample.image.stem}.jpg"
+            if not copy.exists():
+                small = cv2.imread(str(sample.image))
+                cv2.imwrite(str(copy), cv2.resize(small, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC))
+            keypoints = (sample.keypoints + 0.5) * factor - 0.5
+            self.samples.append(replace(sample, image=copy, box=sample.box * factor, keypoints=keypoints))
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+
+def told(name: str, people: People) -> None:
+    """Print what is measured now."""
+    sides = np.array([decoded(people[i]).shape[:2] for i in range(0, len(people), -(-len(people) // 20))])
+    print(f"{name}: {len(people)} people, pictures of about {np.median(sides, axis=0).astype(int).tolist()}")
 
 
 def evaluation() -> None:
@@ -167,15 +199,21 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="*")
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--enlarge", type=int, default=0, help="measure copies so many times as wide and high, too")
     given = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     for data in given.data:
         people = open_people(annotation_files(data)["train"])
-        sides = np.array([cv2.imread(str(people[i].image)).shape[:2] for i in range(0, len(people), len(people) // 20)])
-        print(f"{data.name}: {len(people)} people, pictures of about {np.median(sides, axis=0).astype(int).tolist()}")
+        told(data.name, people)
         for size in SIZES:
             crops(people, size, given.images, given.rounds)
+        if given.enlarge > 1:
+            with tempfile.TemporaryDirectory() as folder:
+                large = Enlarged(people, given.enlarge, given.images, Path(folder))
+                told(f"{data.name}, {given.enlarge} times as large", large)
+                for size in SIZES:
+                    crops(large, size, given.images, given.rounds)
     evaluation()
 
 

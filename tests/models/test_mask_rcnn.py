@@ -334,6 +334,38 @@ def test_the_joints_loss_counts_as_it_is_told(head):
 
 
 @with_torchvision
+def test_joints_or_people_count_alike():
+    """Of two people one has a single labelled joint: a half of the mean, or an eighteenth."""
+    shown = picture(ODD["two people"])
+    shown.people[1].visible[1:] = 0
+    told = {}
+    for mean in ("joints", "people"):
+        torch.manual_seed(0)
+        model = MaskRCNN(COCO, **TINY, keypoint_mean=mean)
+        taught = []
+        loss = Spy(taught)
+        model.learn(batch_of(shown), loss)
+        (weight,) = taught
+        alone = (weight > 0).sum(dim=1) == 1
+        assert alone.any()
+        assert not alone.all()
+        told[mean] = {round(float(row.sum()), 5) for row in weight}
+    assert told == {"joints": {1.0, 17.0}, "people": {1.0}}
+
+
+class Spy(RLELoss):
+    """Keeps the weights of joints."""
+
+    def __init__(self, kept: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def of_prediction(self, prediction, target, weight):
+        self.kept.append(weight)
+        return super().of_prediction(prediction, target, weight)
+
+
+@with_torchvision
 def test_weights_of_a_backbone_alone_load(tmp_path):
     from logpose.models import ResNet
 
@@ -365,6 +397,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         {"stack": ()},
         {"kept": (0, 1)},
         {"channels": 0},
+        {"keypoint_weight": -1.0},
     ],
 )
 def test_networks_that_are_none_are_refused(changes):

@@ -149,6 +149,8 @@ class MaskRCNN(Detector):
         most: people that are found in a picture.
         places: what the regression head reads places from: see `RegressionHead`.
         keypoint_weight: of the joints' loss beside those of boxes, which all count 1.
+        keypoint_mean: over what that is a mean: labelled "joints", as in detectron2; or "people", so that those of whom
+            few joints are labelled count as much.
 
     Raises:
         InputError: if torchvision is not installed, or there is no such network.
@@ -175,6 +177,7 @@ class MaskRCNN(Detector):
         most: int = 100,
         places: Places = "average",
         keypoint_weight: float = 1.0,
+        keypoint_mean: Literal["joints", "people"] = "joints",
     ) -> None:
         super().__init__(skeleton, short, longest)
         if backbone not in BACKBONES:
@@ -189,8 +192,9 @@ class MaskRCNN(Detector):
             or not stack
         ):
             raise InputError("Mask R-CNN needs five sides of anchors, a convolution or more, and no number below 1")
-        if not keypoint_weight >= 0:
-            raise InputError(f"keypoint_weight must be 0 or more, got {keypoint_weight:g}")
+        if not keypoint_weight >= 0 or keypoint_mean not in ("joints", "people"):
+            told = f"got {keypoint_weight:g} and {keypoint_mean!r}"
+            raise InputError(f"Mask R-CNN's keypoint_weight is 0 or more, its keypoint_mean joints or people; {told}")
         try:
             from logpose.models import rcnn
         except ImportError as error:
@@ -214,6 +218,7 @@ class MaskRCNN(Detector):
             "kept": list(kept),
             "most": most,
             "keypoint_weight": keypoint_weight,
+            "keypoint_mean": keypoint_mean,
         }
         self.backbone = rcnn.pyramid(backbone, channels, frozen)
         self.backbone.body.name = backbone
@@ -260,6 +265,8 @@ class MaskRCNN(Detector):
         named = {"objectness": losses["loss_objectness"], "proposals": losses["loss_rpn_box_reg"]}
         named |= self.roi_heads.box_losses(levels, boxes, batch.people, matched, labels)
         boxes, target, weight = self._taught(boxes, matched, labels, batch)
+        if self.settings["keypoint_mean"] == "people":
+            weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1)
         value = loss.of_prediction(self.posed(levels, boxes), target, weight)
         named["keypoints"] = self.settings["keypoint_weight"] * value
         return Lesson(named)

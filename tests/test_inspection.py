@@ -6,10 +6,14 @@ import json
 import shutil
 
 import cv2
+import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from logpose.checkpoint import describe
+from logpose.data.oct import holds_scans
+from logpose.data.synthetic_oct import SyntheticScans
 from logpose.inspection import inspect_data, tell
 from logpose.losses import RLELoss
 from logpose.models import RegressionModel, ResNet
@@ -103,3 +107,51 @@ def test_a_model_of_other_joints_or_without_a_density_is_refused(coco_folder, ti
     with pytest.raises(InputError, match=r"best\.ckpt: made for the 17 joints nose"):
         inspect_data(data, None, tmp_path / "out", tiny_run / "best.ckpt")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def scan_folder(tmp_path):
+    """Three pictures of drawn B-scans, one of them twice, with tables of their boundaries; and one of noise without."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    scans = SyntheticScans(2, seed=1, size=(96, 80))
+    for name, i in (("a", 0), ("b", 1), ("c", 1)):
+        cv2.imwrite(str(folder / f"{name}.png"), scans[i].image)
+        rows = scans[i].rows.copy()
+        rows[3] = np.nan
+        rows[:, :10] = np.nan
+        head = ",".join(f"boundary {k}" for k in range(8))
+        np.savetxt(folder / f"{name}.csv", rows.T, delimiter=",", header=head, comments="")
+    noise = np.random.default_rng(0).normal(60, 15, (96, 80)).clip(0, 255).astype(np.uint8)
+    cv2.imwrite(str(folder / "d.png"), noise)
+    np.savetxt(folder / "d.csv", scans[0].rows.T, delimiter=",", header=head, comments="")
+    cv2.imwrite(str(folder / "e.png"), noise)
+    return folder
+
+
+def test_scans_are_inspected_too(scan_folder, tmp_path, command, refused):
+    facts = inspect_data(scan_folder, None, tmp_path / "out")[str(scan_folder)]
+    assert facts["counts"] == {"B-scans with labels": 4, "subjects": 4, "columns": 320}
+    assert facts["height × width"] == {"96×80": 4}
+    assert list(facts["labelled columns"].values()) == [290, 290, 290, 80, 290, 290, 290, 290]
+    assert facts["problems"]["by kind"] == {"no CSV file of boundaries beside it": 1}
+    assert "1 picture is there more than once; --folds keeps it in one part" in facts["hints"]
+    assert "d: shows no retina that could be found" in facts["hints"]
+    assert cv2.imread(facts["contact_sheet"]).shape == (600, 1520, 3)
+    code, out, _ = command("inspect", scan_folder, "--out", tmp_path / "out")
+    assert code == 0
+    assert "boundary 3                      80" in out
+    assert "--images and --model are about people" in refused("inspect", scan_folder, "--images", tmp_path)
+
+
+def test_what_holds_scans(scan_folder, coco_folder, tmp_path):
+    assert holds_scans(scan_folder)
+    assert not holds_scans(scan_folder / "a.png")
+    (scan_folder / "labels.json").write_text("{}")
+    assert not holds_scans(scan_folder)
+    assert not holds_scans(coco_folder)
+    assert not holds_scans(tmp_path / "nowhere")
+    savemat(tmp_path / "a.mat", {"images": np.zeros((20, 20)), "manualLayers1": np.zeros((8, 20))})
+    savemat(tmp_path / "joints.mat", {"joints": np.zeros((3, 14, 2))})
+    assert holds_scans(tmp_path / "a.mat")
+    assert not holds_scans(tmp_path / "joints.mat")

@@ -46,9 +46,13 @@ def command_parser() -> ArgumentParser:
     subcommands.add_subcommand("recipes", recipes, help="list the recipes that `train` knows")
 
     inspect = ArgumentParser(
-        description="Counts, skeleton, label problems and a contact sheet of a COCO keypoint data set."
+        description="Counts, label problems and a contact sheet of labelled people, or of B-scans and their boundaries."
     )
-    inspect.add_argument("data", type=Path, help="annotation file, or a folder with annotations and images")
+    inspect.add_argument(
+        "data",
+        type=Path,
+        help="annotation file, or a folder with annotations and images; or B-scans, as train takes them",
+    )
     inspect.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
     inspect.add_argument(
         "--model", type=Path | None, default=None, help="checkpoint: name the labels it finds unlikely"

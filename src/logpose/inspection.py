@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from logpose.checkpoint import load_of_crops
+from logpose.data.coco import Problem
 from logpose.data.files import LabelledPeople, annotation_files, open_people
+from logpose.data.flattening import blank_borders, flatten
+from logpose.data.oct import LabelledScans, holds_scans, open_scans
+from logpose.data.scans import Scan
 from logpose.data.transforms import CropTransform
-from logpose.drawing import contact_sheet, draw_pose, enlarged
+from logpose.drawing import contact_sheet, draw_boundaries, draw_pose, enlarged
 from logpose.evaluation import check_skeletons, evaluate
 from logpose.losses import LikelihoodLoss
 from logpose.models import PoseModel
@@ -23,6 +28,8 @@ __all__ = ["inspect_data", "tell"]
 
 SHOWN = 30  # people on a contact sheet
 TILE = 220  # pixels of each
+SHOWN_SCANS, SCAN_TILE = 12, (300, 760)  # B-scans, and height and width of each
+AROUND = 20  # rows of a B-scan that are shown above and below its labels
 LISTED = 20  # wrong rows told one by one
 
 
@@ -44,6 +51,10 @@ def inspect_data(
     Raises:
         InputError: if the data cannot be read at all.
     """
+    if holds_scans(data):
+        if images is not None or model is not None:
+            raise InputError(f"{data}: B-scans, and --images and --model are about people in pictures")
+        return {str(data): _of_scans(open_scans(data), out / f"{data.stem}.jpg")}
     found = {}
     parts = {file: open_people(file, images) for file in dict.fromkeys(annotation_files(data).values())}
     trained, loss = (None, None) if model is None else load_of_crops(model)
@@ -67,6 +78,46 @@ def inspect_data(
             save_picture(_sheet(people, rows), sheet)
             found[str(file)] |= {"unlikely labels": unlikely, "unlikely_sheet": str(sheet)}
     return found
+
+
+def _of_scans(scans: LabelledScans, sheet: Path) -> dict[str, Any]:
+    """Counts, labelled columns, problems and a contact sheet of B-scans."""
+    shown = np.linspace(0, len(scans) - 1, min(SHOWN_SCANS, len(scans))).round().astype(int).tolist()
+    drawn = [_labelled_part(scans[i]) for i in shown]
+    save_picture(contact_sheet(drawn, 2, SCAN_TILE), sheet)
+    known = np.concatenate([np.isfinite(scan.rows) for scan in scans.scans], axis=1)
+    alike = Counter(scan.fingerprint for scan in scans.scans)
+    twice = sum(times > 1 for times in alike.values())
+    columns = {name: int(row.sum()) for name, row in zip(scans.skeleton.joints, known, strict=True)}
+    hints = [f"{name!r} is labelled in no column" for name, count in columns.items() if not count]
+    several = "1 picture is" if twice == 1 else f"{twice} pictures are"
+    hints += (
+        [f"{several} there more than once; --folds keeps {'it' if twice == 1 else 'each'} in one part"] if twice else []
+    )
+    faint = [scan.name for scan in scans.scans if flatten(blank_borders(scan.image), 224, None, scan.um_per_px).faint]
+    hints += [f"{name}: shows no retina that could be found" for name in faint]
+    unknown = sum(scan.um_per_px is None for scan in scans.scans)
+    hints += [f"the height of a pixel is not known of {unknown}, so no micrometres are told"] if unknown else []
+    return {
+        "counts": {"B-scans with labels": len(scans), "subjects": len(scans.subjects), "columns": known.shape[1]},
+        "height × width": dict(Counter("×".join(map(str, scan.image.shape)) for scan in scans.scans)),
+        "labelled columns": columns,
+        "problems": _problems(scans.problems),
+        "hints": hints,
+        "contact_sheet": str(sheet),
+    }
+
+
+def _labelled_part(scan: Scan) -> Image:
+    """The rows of a scan in which boundaries are labelled, with these."""
+    first = max(0, int(np.nanmin(scan.rows)) - AROUND)
+    part = scan.image[first : int(np.nanmax(scan.rows)) + AROUND]
+    return draw_boundaries(np.repeat(part[..., None], 3, axis=2), scan.rows - first)
+
+
+def _problems(problems: Sequence[Problem]) -> dict[str, Any]:
+    kinds = Counter(problem.kind for problem in problems)
+    return {"by kind": dict(kinds), "rows": [str(problem) for problem in problems[:LISTED]]}
 
 
 def _unlikely(
@@ -96,7 +147,6 @@ def _summary(people: LabelledPeople) -> dict[str, Any]:
     skeleton = people.skeleton
     visible = np.stack([sample.visible for sample in people.samples])
     sizes = np.array([sample.box[2:].max() for sample in people.samples])
-    kinds = Counter(problem.kind for problem in people.problems)
     return {
         "counts": dict(people.counts),
         "skeleton": {
@@ -111,7 +161,7 @@ def _summary(people: LabelledPeople) -> dict[str, Any]:
         "longer side of boxes, px": {
             name: round(float(np.quantile(sizes, q)), 1) for name, q in (("5 %", 0.05), ("50 %", 0.5), ("95 %", 0.95))
         },
-        "problems": {"by kind": dict(kinds), "rows": [str(problem) for problem in people.problems[:LISTED]]},
+        "problems": _problems(people.problems),
         "hints": _hints(people, visible),
     }
 
@@ -165,17 +215,7 @@ def tell(found: dict[str, dict[str, Any]]) -> str:
     lines = []
     for file, facts in found.items():
         lines += [file, "  " + ", ".join(f"{count} {what}" for what, count in facts["counts"].items())]
-        skeleton = facts["skeleton"]
-        pairs = ", ".join(f"{a}/{b}" for a, b in skeleton["mirror pairs"]) or "none"
-        lines += [
-            f"  {skeleton['name']}: {len(skeleton['joints'])} joints, {skeleton['bones']} bones",
-            f"  mirror pairs: {pairs}",
-            f"  OKS sigmas: {skeleton['oks sigmas']}",
-            "  longer side of boxes: "
-            + ", ".join(f"{q} below {px:g} px" for q, px in facts["longer side of boxes, px"].items()),
-            "  joint             labelled  of these hidden",
-        ]
-        lines += [f"  {j:16} {n:9} {facts['hidden'][j]:9}" for j, n in facts["labelled"].items()]
+        lines += _tell_people(facts) if "skeleton" in facts else _tell_scans(facts)
         kinds = facts["problems"]["by kind"]
         lines.append(f"  wrong rows, which training leaves out: {sum(kinds.values()) or 'none'}")
         lines += [f"    {count} × {kind}" for kind, count in kinds.items()]
@@ -191,3 +231,25 @@ def tell(found: dict[str, dict[str, Any]]) -> str:
             ]
             lines.append(f"  their pictures: {facts['unlikely_sheet']}")
     return "\n".join(lines)
+
+
+def _tell_people(facts: dict[str, Any]) -> list[str]:
+    skeleton = facts["skeleton"]
+    pairs = ", ".join(f"{a}/{b}" for a, b in skeleton["mirror pairs"]) or "none"
+    return [
+        f"  {skeleton['name']}: {len(skeleton['joints'])} joints, {skeleton['bones']} bones",
+        f"  mirror pairs: {pairs}",
+        f"  OKS sigmas: {skeleton['oks sigmas']}",
+        "  longer side of boxes: "
+        + ", ".join(f"{q} below {px:g} px" for q, px in facts["longer side of boxes, px"].items()),
+        "  joint             labelled  of these hidden",
+        *(f"  {j:16} {n:9} {facts['hidden'][j]:9}" for j, n in facts["labelled"].items()),
+    ]
+
+
+def _tell_scans(facts: dict[str, Any]) -> list[str]:
+    return [
+        "  height × width: " + ", ".join(f"{count} of {size}" for size, count in facts["height × width"].items()),
+        "  boundary          labelled columns",
+        *(f"  {name:16} {columns:17}" for name, columns in facts["labelled columns"].items()),
+    ]

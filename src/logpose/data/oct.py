@@ -27,7 +27,7 @@ from logpose.data.scans import RETINA, Scan
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["DUKE_UM", "LabelledScans", "chosen", "is_matlab", "open_scans", "unlabelled_scans"]
+__all__ = ["DUKE_UM", "LabelledScans", "chosen", "holds_scans", "is_matlab", "open_scans", "unlabelled_scans"]
 
 DUKE_SIZE, DUKE_UM = (496, 768), ROW_UM
 """Height and width of the Duke scans, and the height of their pixels in micrometres (its evaluation's own number)."""
@@ -103,6 +103,26 @@ def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> L
 def is_matlab(file: Path) -> bool:
     """Whether a file's name ends as those of the Duke layout do."""
     return file.suffix.lower() == ".mat"
+
+
+def holds_scans(path: Path) -> bool:
+    """Whether a file or folder is of B-scans: in the Duke layout, or pictures with CSV files and no annotation file.
+
+    Raises:
+        InputError: if a `.mat` file cannot be read.
+    """
+    if not path.is_dir():
+        return path.is_file() and is_matlab(path) and _is_duke(path)
+    files = sorted(path.iterdir())
+    if matlab := next(filter(is_matlab, files), None):
+        return _is_duke(matlab)
+    tables = {file.stem for file in files if file.suffix.lower() == ".csv"}
+    paired = any(file.stem in tables for file in files if file.suffix.lower() in SUFFIXES)
+    return paired and not any(file.suffix == ".json" for file in files)
+
+
+def _is_duke(file: Path) -> bool:
+    return {"images", "manualLayers1"} <= matlab_sizes(file).keys()
 
 
 def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Problem]]:

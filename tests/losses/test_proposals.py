@@ -104,3 +104,47 @@ def test_with_s_the_loss_learns_what_the_product_must_be(convention: str) -> Non
         assert abs(float(other) - expected) > 0.3
         alike = loss.eval()(mu, sigma, x), without.eval()(mu, sigma, x) - loss.log_s().detach()
         assert float(alike[0].detach()) == pytest.approx(float(alike[1].detach()), abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def learned() -> RLELoss:
+    """RLE of eight dimensions that has learned errors which belong together: a common part, and one of each."""
+    torch.manual_seed(0)
+    loss = RLELoss(dim=8)
+    optimizer = torch.optim.Adam(loss.parameters(), lr=3e-3)
+    exponential = torch.distributions.Laplace(0.0, 1.0)
+    mu, sigma = torch.zeros(256, 1, 8), torch.full((256, 1, 8), 0.1)
+    for _ in range(120):
+        target = 0.1 * (0.8 * exponential.sample((256, 1, 1)) + 0.4 * exponential.sample((256, 1, 8)))
+        optimizer.zero_grad()
+        loss(mu, sigma, target).backward()
+        optimizer.step()
+    return loss.eval()
+
+
+@torch.no_grad()
+def test_many_points_count_in_eight_dimensions(learned: RLELoss) -> None:
+    """Of ½ (Q + G) a few hundred of 32,768 do; s and spreads against a large sample of that, written out."""
+    torch.manual_seed(1)
+    error, weight = learned.error_draws(32_768)
+    assert float(1 / weight.square().sum()) > 2000
+    flow, q = learned.flow, torch.distributions.Laplace(0.0, 2.0)
+    points = torch.cat([flow.sample(150_000), q.sample((150_000, 8))])
+    log_q = q.log_prob(points).sum(dim=1)
+    log_g = torch.logaddexp(flow.log_prob(points) + math.log(1 - 1 / 1024), log_q - math.log(1024))
+    log_weight = log_q + log_g - torch.logaddexp(flow.log_prob(points), log_q) + math.log(2)
+    plain = 1 / log_weight.softmax(dim=0).square().sum() / len(points)
+    assert float(plain) < 0.02  # which is why
+    expected = math.log(len(points)) - float(log_weight.logsumexp(dim=0))
+    assert float(learned.log_s()) == pytest.approx(expected, abs=0.08)
+    spread = (log_weight.softmax(dim=0)[:, None] * points.square()).sum(dim=0).sqrt()
+    torch.testing.assert_close(learned.law().std, spread, rtol=0.1, atol=0)
+    assert len(error) == 4 * 32_768
+
+
+def test_few_points_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    RLELoss(dim=8).eval().law()
+    assert not caplog.records
+    RLELoss(Wide(24, 2.0), dim=24).eval().law()
+    assert "its spreads and regions are told from" in caplog.text

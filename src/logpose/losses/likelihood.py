@@ -10,6 +10,7 @@ Subclasses say what P is. The value is a log-density, so it can be negative: a d
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,10 +38,14 @@ from logpose.structures import LEVELS, ErrorLaw, Material, Prediction
 
 __all__ = ["Distribution", "LikelihoodLoss", "PoseLoss", "Region"]
 
+log = logging.getLogger("logpose")
+
 T = TypeVar("T")
 
 LAW_DRAWS = 32_768
 """Errors drawn to measure a density's moments and radii: a relative error of about 0.7 % in each."""
+FEW_POINTS = 300
+"""Equally weighted draws that would tell as much, below which it is said: a relative error of 4 % and more."""
 SAMPLE_CHUNK = 2**18
 """Positions drawn at once: the memory that a large sample takes is its own, and little more."""
 
@@ -252,6 +257,10 @@ class LikelihoodLoss(PoseLoss):
             error, weight = self.error_draws(LAW_DRAWS)
         except NotImplementedError:
             return ErrorLaw.unknown(self.dim).to(self.device)
+        if (effective := float(1 / weight.square().sum())) < FEW_POINTS:
+            log.warning(
+                "%s: its spreads and regions are told from %.0f points' worth only", type(self).__name__, effective
+            )
         if self.symmetric:  # what the draws have of a mean is chance
             error, weight = torch.cat([error, -error]), torch.cat([weight, weight]) / 2
         mean = (weight[:, None] * error).sum(dim=0)

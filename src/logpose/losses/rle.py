@@ -23,7 +23,7 @@ from logpose.losses.conventions import FLOOR, MEDIAN, Base, Convention, Mode, ba
 from logpose.losses.fixed import BASES
 from logpose.losses.likelihood import Distribution, LikelihoodLoss
 from logpose.losses.positions import FlowedPositions, flowed_log_prob
-from logpose.losses.proposals import proposal_for
+from logpose.losses.proposals import log_mean, proposal_for
 
 __all__ = ["RLELoss"]
 
@@ -75,7 +75,7 @@ class RLELoss(LikelihoodLoss):
         if mode == "basic" and not isinstance(self.flow, RealNVP):
             raise ValueError(f"basic mode asks for points of noise, which only a RealNVP tells: {self.flow}")
         self.width, self.sign = base_width(convention, base, dim), -1.0 if self.copies else 1.0
-        self.proposal = proposal_for(self.flow)(base, self.width, self.floor, self.sign)
+        self.proposal = proposal_for(self.flow, dim)(base, self.width, self.floor, self.sign)
         own = next(iter(self.parameters()), torch.empty(0))
         self.register_buffer("nowhere", own.new_empty(0, dim), persistent=False)
 
@@ -100,14 +100,14 @@ class RLELoss(LikelihoodLoss):
 
     def _densities(self, error: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """log Q G of the errors; points with their log importance weights: all in one pass of the flow."""
-        points = self.proposal.points(self.flow, count, error)
+        points = self.proposal.points(self.flow, self.proposal.times * count, error)
         log_q, log_g = (log(torch.cat([error, points])) for log in (self._log_q, self._log_g))
-        log_r = self.proposal.log_density(points, log_q[len(error) :], log_g[len(error) :]).detach()
+        log_r = self.proposal.log_density(self.flow, points, log_q[len(error) :], log_g[len(error) :]).detach()
         return (log_q + log_g)[: len(error)], points, (log_q + log_g)[len(error) :] - log_r
 
     def log_s(self, count: int = FINE_DRAWS) -> Float[Tensor, ""]:
         """log s = -log of the integral of Q G (Eq. 15), estimated on `count` random points; differentiable."""
-        return math.log(count) - self._densities(self.nowhere, count)[2].logsumexp(dim=0)
+        return -log_mean(self._densities(self.nowhere, count)[2])
 
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """log P(e): of Q G s, or of G alone in `dle` mode; normalised in every convention. s is settled, see `kept`."""
@@ -140,7 +140,7 @@ class RLELoss(LikelihoodLoss):
         error = ((target - mu) / sigma).flatten(0, 1)
         if self.with_s:  # what is learned from needs an s with its gradient; what is only told (above), one that stays
             log_qg, _, log_weight = self._densities(self._either_side(error), DRAWS)
-            log_p = log_qg + math.log(DRAWS) - log_weight.logsumexp(dim=0)
+            log_p = log_qg - log_mean(log_weight)
         else:
             log_p = self._log_q(error) + self._log_g(error)
         return sigma.log().sum(dim=-1) - log_p.view(mu.shape[:2])

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import re
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,16 +30,20 @@ from logpose.data.oct import open_scans
 from logpose.data.scans import Scan
 from logpose.losses import FactorsRLELoss, L1Loss, Laplace, RLELoss, RowsLoss
 from logpose.metrics.boundaries import boundary_errors, mean_over_scans
-from logpose.recipes.oct import OctRecipe, rle_of_rows, scans_of_file
+from logpose.recipes.oct import OctRecipe, rle_of_column, rle_of_rows, scans_of_file
 from logpose.training import fit
 from tables import Runs, cell
 
 FIGURES = Path(__file__).parent / "figures" / "oct_boundaries.json"
 SHOWN = ("error_px", "rmse_px", "p95_px", "nll", "band@0.9", "sigma_rank")
-D = 8
 EPOCHS = 12
 NO_NETWORK = "mean of the labels"
 AGAINST = "column, L1"
+
+
+def plain_gradient(boundaries: int) -> RLELoss:
+    """RLE whose gradient of mu is not balanced."""
+    return RLELoss(dim=boundaries, balance=0.0)
 
 
 def budget(data: Path) -> OctRecipe:
@@ -65,17 +68,17 @@ def budget(data: Path) -> OctRecipe:
 
 
 SYSTEMS = {
-    "column, L1": {"loss": partial(L1Loss, D)},
-    "column, RLE": {"loss": partial(RLELoss, dim=D)},
-    "softmax over rows (He et al.)": {"head": "rows", "loss": partial(RowsLoss, D)},
-    "column, RLE of factors": {"loss": partial(FactorsRLELoss, D)},
-    "column, RLE, plain gradient": {"loss": partial(RLELoss, dim=D, balance=0.0)},
-    "column, Laplace": {"loss": partial(Laplace, D)},
-    "full, L1": {"head": "full", "loss": partial(L1Loss, D)},
-    "full, RLE": {"head": "full", "loss": partial(RLELoss, dim=D)},
+    "column, L1": {"loss": L1Loss},
+    "column, RLE": {"loss": rle_of_column},
+    "softmax over rows (He et al.)": {"head": "rows", "loss": RowsLoss},
+    "column, RLE of factors": {"loss": FactorsRLELoss},
+    "column, RLE, plain gradient": {"loss": plain_gradient},
+    "column, Laplace": {"loss": Laplace},
+    "full, L1": {"head": "full", "loss": L1Loss},
+    "full, RLE": {"head": "full", "loss": rle_of_column},
     "softmax over rows, RLE": {"head": "rows", "loss": rle_of_rows},
-    "mean over rows, L1": {"cells": 1, "loss": partial(L1Loss, D)},
-    "mean over rows, RLE": {"cells": 1, "loss": partial(RLELoss, dim=D)},
+    "mean over rows, L1": {"cells": 1, "loss": L1Loss},
+    "mean over rows, RLE": {"cells": 1, "loss": rle_of_column},
 }
 
 

@@ -203,8 +203,8 @@ def test_scans_that_were_learned_from_are_left_out(command, refused, boundary_fi
     assert [found[part]["scans"] for part in (None, "val", "train", "all")] == [1, 1, 1, 2]
     assert found[None] == found["val"]
     command("eval", tmp_path / "model", "--data", file, "--device", "cpu", "--save-images", tmp_path / "seen")
-    assert [picture.name for picture in (tmp_path / "seen").iterdir()] == ["scans-0.png"]
-    assert read_image(tmp_path / "seen" / "scans-0.png").shape == (2 * 96, 2 * 80, 3)
+    assert [picture.name for picture in (tmp_path / "seen").iterdir()] == ["scans-0-boundaries.png"]
+    assert read_image(tmp_path / "seen" / "scans-0-boundaries.png").shape == (2 * 96, 2 * 80, 3)
     assert found["all"]["error_px"] == pytest.approx((found["val"]["error_px"] + found["train"]["error_px"]) / 2)
     model.learned_from = tuple(scan.fingerprint for scan in open_scans(file).scans)
     save(model, loss, tmp_path / "model")

@@ -279,7 +279,7 @@ def test_boundaries_are_written_in_every_form(command, finder, scan_files, tmp_p
         assert np.allclose(arrays["rows"][2], expected[2].rows)
         assert arrays["boundaries"][7] == "BM"
     names = sorted(path.name for path in (tmp_path / "o").iterdir())
-    assert names == ["a-0-boundaries.png", "a-1-boundaries.png", "a-boundaries-1.png"]
+    assert names == ["a-0-boundaries.png", "a-1-boundaries.png", "a-boundaries.png"]
 
 
 def test_boundaries_are_printed_as_csv_or_json(command, finder, scan_files):

@@ -70,6 +70,10 @@ def _whole_or_none(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] = {
     "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
     "heatmap": (HeatmapModel, {}),
@@ -78,7 +82,7 @@ KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] =
         BoundaryModel,
         {
             **{"head": str, "predicts_sigma": bool, "channels": int, "depth": int, "cells": int},
-            **{"shown": _whole_or_none, "learned_from": tuple},
+            **{"shown": _whole_or_none, "learned_from": tuple, "um_per_px": _number_or_none},
         },
     ),
     "mask_rcnn": (

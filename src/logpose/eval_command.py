@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,10 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
             f"{given.checkpoint}: made for the boundaries {', '.join(ours)}; {given.data} has {', '.join(theirs)}"
         )
     scans = _part_of_scans(given, model, scans)
+    if model.um_per_px and (unknown := sum(scan.um_per_px is None for scan in scans.scans)):
+        log.info("%d of them do not say how high their pixels are: %g µm, as in training", unknown, model.um_per_px)
+        told = tuple(replace(scan, um_per_px=scan.um_per_px or model.um_per_px) for scan in scans.scans)
+        scans = replace(scans, scans=told)
     evaluation = evaluate_scans(
         model,
         scans,
@@ -202,7 +207,9 @@ def _draw_scans(evaluation: BoundaryEvaluation, folder: Path) -> None:
         scan = evaluation.scans[i]
         found = evaluation.stitching.found(i, scan.rows.shape[1])
         seen = np.repeat(scan.image[..., None], 3, axis=2)
-        save_picture(draw_boundaries(seen, found.rows, half * found.std, scan.rows), folder / f"{scan.name}.png")
+        save_picture(
+            draw_boundaries(seen, found.rows, half * found.std, scan.rows), folder / f"{scan.name}-boundaries.png"
+        )
 
 
 def _part_of_scans(given: Namespace, model: BoundaryModel, scans: LabelledScans) -> LabelledScans:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from logpose.checkpoint import load
-from logpose.data.oct import unlabelled_scans
+from logpose.data.oct import HEIGHTS, LEAST, unlabelled_scans
 from logpose.data.scans import Scan, ScanWindows, scan_loader
 from logpose.models import BoundaryModel
 from logpose.oct_evaluation import Stitching
@@ -22,7 +22,6 @@ from logpose.structures import InputError
 
 __all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows", "check_height", "check_scan", "open_images"]
 
-LEAST = 16  # pixels of a side
 SHOWN_LEVEL = 0.9  # share of the probability that the bands of `Boundaries.band` hold
 
 
@@ -78,6 +77,7 @@ class Segmenter:
         width = pixels.shape[1]
         nothing = np.full((self.model.dim, width), np.nan)
         scan = replace(image, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
+        scan = replace(scan, um_per_px=scan.um_per_px or self.model.um_per_px)
         stitching = Stitching(self.model)
         windows = ScanWindows(_One(self.model.skeleton, scan), self.model.size, self.model.shown)
         for batch in scan_loader(windows, self.batch_size, training=False):
@@ -121,10 +121,11 @@ def check_height(um_per_px: float | None) -> None:
     """Refuse what is no height of a pixel.
 
     Raises:
-        InputError: if it is not above 0, or a millimetre or more.
+        InputError: if no OCT device has such pixels.
     """
-    if um_per_px is not None and not 0 < um_per_px < 1000:
-        raise InputError(f"--um-per-px is the height of a pixel in micrometres, got {um_per_px:g}")
+    if um_per_px is not None and not HEIGHTS[0] <= um_per_px <= HEIGHTS[1]:
+        told = f"{HEIGHTS[0]:g} to {HEIGHTS[1]:g}, got {um_per_px:g}"
+        raise InputError(f"--um-per-px is the height of a pixel in micrometres, {told}")
 
 
 def open_images(path: Path, um_per_px: float | None = None) -> Iterator[Scan]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import sys
 from collections import Counter
@@ -322,7 +323,7 @@ def _segment(given: Namespace, model: BoundaryModel) -> None:
                 if given.save_images:
                     seen = np.repeat(scan.image[..., None], 3, axis=2)
                     drawn = draw_boundaries(seen, boundaries.rows, boundaries.band)
-                    twice = any(other.stem == file.stem for other in files[:number])
+                    twice = any(other == name for _, other, _ in found[:-1])
                     save_picture(drawn, given.save_images / f"{name}-boundaries{f'-{number}' if twice else ''}.png")
                 progress.advance(task)
     rows = [boundary_rows(file.name, name, boundaries) for file, name, boundaries in found]
@@ -350,12 +351,13 @@ def _scan_files(path: Path) -> list[Path]:
 
 def _print_boundaries(found: Sequence[tuple[Path, str, Boundaries]]) -> None:
     """Boundaries as CSV: a line for each column of each scan."""
+    table = csv.writer(sys.stdout, lineterminator="\n")
     for i, (_, name, boundaries) in enumerate(found):
         if i == 0:
             joints = boundaries.skeleton.joints
-            print(",".join(["scan", "column", *joints, *(f"sigma {joint}" for joint in joints)]))
+            table.writerow(["scan", "column", *joints, *(f"sigma {joint}" for joint in joints)])
         for column, numbers in enumerate(np.concatenate([boundaries.rows, boundaries.sigma]).T):
-            print(",".join([name, str(column), *("" if np.isnan(n) else f"{n:.3f}" for n in numbers)]))
+            table.writerow([name, column, *("" if np.isnan(n) else f"{n:.3f}" for n in numbers)])
 
 
 def _print_json(rows: Iterable[Any]) -> None:

@@ -138,7 +138,7 @@ class TrainingRecipe:
 
     people: Callable[[Any, str], Any]
     """Called with the recipe and "train" or "val": the data set of that part; it has a `skeleton`."""
-    loss: Callable[[], PoseLoss]
+    loss: Callable[..., PoseLoss]
     """Makes the loss."""
     model: Callable[[Any, Skeleton, bool], Model]
     """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
@@ -240,6 +240,10 @@ class TrainingRecipe:
     def evaluation(self, data: Any, model: Any, loss: LikelihoodLoss | None) -> Measuring:
         """What measures the model on a data set."""
         raise NotImplementedError
+
+    def make_loss(self, skeleton: Skeleton) -> PoseLoss:  # noqa: ARG002  (of other kinds it has to do with the data)
+        """The loss of joints, for data with this skeleton."""
+        return self.loss()
 
     def check_data(self, train: Any, val: Any, loss: PoseLoss) -> None:  # noqa: ARG002  (other kinds look at the data)
         """Refuse data that this loss can learn nothing from, and to watch what can never be told of them and it.

@@ -216,7 +216,7 @@ def fit(
         raise InputError("training and validation data have different skeletons")
     for part, people in (("training", train), ("validation", val)):
         say_problems(people, f"{part} data: ")
-    loss = recipe.loss()
+    loss = recipe.make_loss(train.skeleton)
     recipe.check_data(train, val, loss)
     # Of one seed networks begin alike by every loss, also by one that has weights of its own.
     L.seed_everything(recipe.seed, workers=True, verbose=False)
@@ -306,6 +306,8 @@ def _check_resumable(path: Path, wanted: dict[str, Any], recipe: TrainingRecipe)
     for part in ("model", "loss"):
         if found[part] != wanted[part]:
             keys = [key for key in wanted[part] if found[part].get(key) != wanted[part][key]]
+            if keys == ["learned_from"]:
+                raise InputError(f"{path}: learned from other B-scans than these; begin anew in another --out")
             raise InputError(f"{path}: is of another {part} than this recipe's ({', '.join(keys)} differ)")
     if _is_finished(content, recipe):
         unit = "steps" if recipe.steps else "epochs"

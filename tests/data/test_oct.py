@@ -67,9 +67,9 @@ def test_the_height_of_a_pixel(tmp_path: Path) -> None:
         ({"images": np.zeros((4, 70, 3))}, "must be height × width × number, not 4×70×3"),
         ({"images": np.zeros(5)}, "must be height × width × number, not"),
         ({"manualLayers1": np.full((7, 70, 3), 5.0)}, "manualLayers1 is 7×70×3"),
-        ({"manualLayers1": np.full((8, 70, 3), 97.0)}, r"B-scan 1, column 1: ILM is in row 97 of 96"),
-        ({"manualLayers1": np.full((8, 70, 3), 0.0)}, "ILM is in row 0 of 96"),
-        ({"manualLayers1": np.full((8, 70, 3), np.inf)}, "ILM is in row inf of 96"),
+        ({"manualLayers1": np.full((8, 70, 3), 97.0)}, r"a-0, column 0 .*: ILM is in row 97 of 1 to 96"),
+        ({"manualLayers1": np.full((8, 70, 3), 0.0)}, "ILM is in row 0 of 1 to 96"),
+        ({"manualLayers1": np.full((8, 70, 3), np.inf)}, "ILM is in row inf of 1 to 96"),
         ({"manualLayers1": np.full((8, 70, 3), np.nan)}, "no B-scan has a label of grader 1"),
         ({"manualLayers1": "words"}, "manualLayers1"),
         ({"um_per_px": -1.0}, "um_per_px is -1, it must be the height"),
@@ -213,13 +213,46 @@ def test_a_picture_in_colours_is_no_scan(tmp_path: Path) -> None:
         unlabelled_scans(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize(("bits", "brightest"), [(8, 200), (10, 1000), (12, 4000), (16, 65000)])
-def test_of_sixteen_bits_those_are_taken_that_are_used(tmp_path: Path, bits: int, brightest: int) -> None:
+@pytest.mark.parametrize("brightest", [200, 255, 256, 1000, 4096, 65535])
+def test_of_sixteen_bits_the_brightest_counts(tmp_path: Path, brightest: int) -> None:
+    """It becomes 255, if it is more: two pictures of nearly the same light stay so, wherever their bits end."""
     deep = np.linspace(0, brightest, 20 * 30).reshape(20, 30).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "deep.png"), deep)
     grey = unlabelled_scans(tmp_path / "deep.png")[0].image
     assert grey.dtype == np.uint8
-    assert np.array_equal(grey, deep // 2 ** (bits - 8))
+    assert grey.max() == min(brightest, 255)
+    assert np.abs(grey - deep * (min(brightest, 255) / brightest)).max() <= 1
+
+
+def test_pictures_that_are_no_single_scan(tmp_path: Path) -> None:
+    pages = [np.full((20, 30), 40 * i, np.uint8) for i in range(3)]
+    cv2.imwritemulti(str(tmp_path / "volume.tif"), pages)
+    with pytest.raises(InputError, match=r"volume\.tif: holds 3 pictures; a B-scan has a file of its own"):
+        unlabelled_scans(tmp_path / "volume.tif")
+    cv2.imwrite(str(tmp_path / "small.png"), pages[0][:9])
+    with pytest.raises(InputError, match=r"small\.png: a B-scan of 9×30 pixels is too small"):
+        unlabelled_scans(tmp_path / "small.png")
+
+
+def test_tables_of_spreadsheets(tmp_path: Path) -> None:
+    pair(tmp_path, "a", "top;bottom\n" + "1,5;2\n" * 29 + ";7,25\n")
+    rows = open_scans(tmp_path)[0].rows
+    assert rows[:, 0].tolist() == [1.5, 2]
+    assert np.isnan(rows[0, 29])
+    assert rows[1, 29] == 7.25
+    pair(tmp_path, "a", "top\tbottom\n" + "1.5\t2\n" * 30)
+    assert open_scans(tmp_path)[0].rows[:, 0].tolist() == [1.5, 2]
+    pair(tmp_path, "a", ",top,bottom\n" + "0,1,2\n" * 30)
+    with pytest.raises(InputError, match=r"a\.csv: column 1 has no name: an index has no place"):
+        open_scans(tmp_path)
+
+
+def test_tables_beside_matlab_files_are_told(tmp_path: Path) -> None:
+    duke(tmp_path, ("a",))
+    pair(tmp_path, "b", "top,bottom\n" + "1,2\n" * 30)
+    assert [str(p) for p in open_scans(tmp_path).problems] == [
+        f"{tmp_path / 'b.csv'}: a table in a folder of .mat files"
+    ]
 
 
 def test_the_split_by_subject_is_that_of_the_duke_set(tmp_path: Path) -> None:

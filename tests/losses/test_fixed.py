@@ -208,3 +208,14 @@ def test_a_batch_that_overflowed_does_not_stay_in_the_moment(kind: type) -> None
     assert torch.equal(loss.moment, known)
     loss(mu, sigma, mu + 3)
     assert (loss.moment > known).all()
+
+
+@pytest.mark.parametrize("make", [L1Loss, L2Loss])
+def test_of_what_was_never_labelled_nothing_is_known(make: type) -> None:
+    loss, mu = make(4), torch.zeros(6, 5, 4)
+    target, weight = torch.randn(6, 5, 4), torch.ones(6, 5, 4)
+    target[..., 2], weight[..., 2] = torch.nan, 0
+    value = loss.of_each(mu, target, weight)
+    distance = target.abs() if make is L1Loss else target.square()
+    assert float(value) == pytest.approx(float(distance[..., [0, 1, 3]].mean(dim=(0, 1)).sum()), rel=1e-5)
+    assert loss.law().std.isnan().tolist() == [False, False, True, False]

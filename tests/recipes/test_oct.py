@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from scipy.io import savemat
 
 from logpose.checkpoint import load
 from logpose.data.oct import LabelledScans
+from logpose.data.scans import RETINA
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import FactorsRLELoss, L1Loss, RLELoss
 from logpose.models import BoundaryModel
@@ -136,15 +138,21 @@ def test_what_cannot_be(changes: dict[str, object]) -> None:
         replace(oct.oct_column_rle(), **changes)
 
 
-def test_other_numbers_of_boundaries_than_the_loss_is_for_are_refused(tmp_path: Path) -> None:
-    import cv2
-
-    for name in ("a", "b"):
-        scan = SyntheticScans(1, seed=len(name), size=(96, 80))[0]
+def test_any_number_of_boundaries_is_learned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The loss is made for those of the data; that of a recipe of one's own must be of as many."""
+    for number, name in enumerate(("a", "b")):
+        scan = SyntheticScans(1, seed=number, size=(96, 80))[0]
         cv2.imwrite(str(tmp_path / f"{name}.png"), scan.image)
         np.savetxt(tmp_path / f"{name}.csv", scan.rows[:3], delimiter=",")
-    with pytest.raises(InputError, match="3 boundaries"):
-        fit(small(tmp_path), tmp_path / "run")
+    run = fit(small(tmp_path, um_per_px=4.0), tmp_path / "run")
+    model, loss = load(run.best)
+    assert model.dim == loss.dim == 3
+    assert model.um_per_px == 4.0
+    assert "among those that are measured on" not in caplog.text
+    with pytest.raises(InputError, match="the data have 3 boundaries, and the loss is of 8"):
+        fit(small(tmp_path, loss=lambda _: RLELoss(dim=8)), tmp_path / "other")
+    fit(small(tmp_path, val_data=tmp_path), tmp_path / "both")
+    assert "2 B-scans that are learned from are among those that are measured on" in caplog.text
 
 
 def test_boundaries_that_are_never_labelled_are_refused(tmp_path: Path) -> None:
@@ -163,6 +171,29 @@ def test_boundaries_that_are_never_labelled_are_refused(tmp_path: Path) -> None:
         fit(small(tmp_path, oct.oct_column_rle_factors), tmp_path / "other")
 
 
+def test_columns_that_teach_nothing_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (1, 2):
+        scan = SyntheticScans(1, seed=number, size=(96, 64))[0]
+        layers = scan.rows + 1
+        layers[3, 10:] = np.nan
+        savemat(tmp_path / f"Subject_0{number}.mat", {"images": scan.image, "manualLayers1": layers})
+    fit(small(tmp_path, oct.oct_softargmax_rle, size=(64, 64)), tmp_path / "run")
+    assert "10 of 64 labelled columns have a label of every boundary, and RowsLoss learns from no others" in caplog.text
+    caplog.clear()
+    run = fit(small(tmp_path, oct.oct_softargmax, size=(64, 64)), tmp_path / "rows")
+    assert "no others" not in caplog.text
+    model, _ = load(run.best)
+    assert (model.law.std > 0).all()
+
+
+def test_cells_count_where_features_are_averaged() -> None:
+    BoundaryModel(RETINA, (80, 32), "rows", predicts_sigma=False)
+    BoundaryModel(RETINA, (80, 32), "full")
+    for head in ("rows", "column"):
+        with pytest.raises(InputError, match="80 rows cannot be split into 14 cells"):
+            BoundaryModel(RETINA, (80, 32), head)
+
+
 def test_heads_and_losses_that_do_not_go_together_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"RowsLoss goes with --head rows"):
         fit(small(folder, oct.oct_softargmax, head="column"), tmp_path)
@@ -175,7 +206,7 @@ def test_heads_and_losses_that_do_not_go_together_are_refused(folder: Path, tmp_
     [
         (oct.oct_column_rle, ["--fold", "1"], "--fold: about --folds"),
         (oct.oct_column_rle, ["--val_data", "b.mat", "--folds", "3"], "--folds: about a part of --data"),
-        (oct.oct_full_rle, ["--cells", "7"], "--cells: about --head column, and this is full"),
+        (oct.oct_full_rle, ["--cells", "7"], "--cells: about features that are averaged in each column"),
         (oct.oct_synthetic_rle, ["--grader", "2"], "--grader: about scans of a file"),
     ],
 )

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -32,6 +33,8 @@ __all__ = ["DUKE_UM", "LabelledScans", "chosen", "holds_scans", "is_matlab", "op
 DUKE_SIZE, DUKE_UM = (496, 768), ROW_UM
 """Height and width of the Duke scans, and the height of their pixels in micrometres (its evaluation's own number)."""
 CROSSING = 1.0  # rows that a boundary may lie above the one before it
+LEAST = 16  # pixels of a side
+HEIGHTS = (0.1, 100.0)  # micrometres to a pixel, at least and at most: what OCT devices have lies between
 LARGEST = 2**28  # numbers in a variable that is read: three times the Duke set's
 LONGEST = 2**26  # bytes of a CSV file
 
@@ -77,10 +80,12 @@ def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> L
         raise InputError(f"{path}: no such file or folder")
     files = [file for file in sorted(path.iterdir()) if is_matlab(file)] if path.is_dir() else [path]
     if files and is_matlab(files[0]):
+        beside = sorted(path.glob("*.csv")) if path.is_dir() else []
+        problems = [Problem(str(table), "a table in a folder of .mat files") for table in beside]
         found = [scan for file in files for scan in _of_matlab(file, grader, um_per_px)]
         if not found:
             raise InputError(f"{path}: no B-scan has a label of grader {grader}")
-        return _ordered(path, RETINA, found, [])
+        return _ordered(path, RETINA, found, problems)
     if not path.is_dir():
         raise InputError(f"{path}: not a .mat file, nor a folder of such files or of pictures with CSV files")
     if grader != 1:
@@ -222,17 +227,21 @@ def chosen(
 
 
 def _grey(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """A B-scan in a picture file, as grey values; of 16 bits the upper eight of those that its brightest pixel needs.
+    """A B-scan in a picture file, as grey values; of 16 bits such that the brightest pixel, if above 255, becomes that.
 
     Raises:
-        InputError: if it cannot be read.
+        InputError: if it cannot be read, is in colours, too small, or one of several in its file.
     """
     pixels = read_deep(path)
+    if path.suffix.lower() in (".tif", ".tiff") and (pages := cv2.imcount(str(path))) > 1:
+        raise InputError(f"{path}: holds {pages} pictures; a B-scan has a file of its own")
+    if min(pixels.shape[:2]) < LEAST:
+        raise InputError(f"{path}: a B-scan of {pixels.shape[0]}×{pixels.shape[1]} pixels is too small")
     eight = 8 * (pixels.itemsize - 1)  # bits of a value beyond the upper eight
     if not (np.ptp(pixels >> eight, axis=2) <= 8).all():
         raise InputError(f"{path}: a picture in colours; a B-scan is in shades of grey")
     grey = pixels[..., 1]
-    return (grey >> max(0, int(grey.max()).bit_length() - 8)).astype(np.uint8) if eight else np.ascontiguousarray(grey)
+    return np.ascontiguousarray(grey * (255 / max(255, int(grey.max()))) if eight else grey, dtype=np.uint8)
 
 
 def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
@@ -249,8 +258,8 @@ def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
     if wrong.any():
         boundary, column, number = (int(i) for i in np.argwhere(wrong)[0])
         raise InputError(
-            f"{file}: B-scan {number + 1}, column {column + 1}: {names[boundary]} is in row "
-            f"{layers[boundary, column, number]:g} of {images.shape[0]}"
+            f"{file}: {file.stem}-{number}, column {column} (both counted from 0): {names[boundary]} is in row "
+            f"{layers[boundary, column, number]:g} of 1 to {images.shape[0]}"
         )
     um_per_px = um_per_px or _height(file, images.shape[:2])
     return [
@@ -281,7 +290,7 @@ def _height(file: Path, size: tuple[int, ...]) -> float | None:
     """Micrometres to a row: what a `.mat` file says, or of scans of the Duke size theirs."""
     if has_variable(file, "um_per_px"):
         given = _whole(file, "um_per_px").reshape(-1)
-        if len(given) != 1 or not 0 < given[0] < 1000:
+        if len(given) != 1 or not HEIGHTS[0] <= given[0] <= HEIGHTS[1]:
             said = f"is {given[0]:g}" if len(given) == 1 else f"has {len(given)} numbers"
             raise InputError(f"{file}: um_per_px {said}, it must be the height of a pixel in micrometres")
         return float(given[0])
@@ -296,7 +305,7 @@ def _matlab_images(file: Path) -> UInt8[np.ndarray, "H W N"]:
     """
     images = _whole(file, "images")
     images = images[..., None] if images.ndim == 2 else images
-    if images.ndim != 3 or min(images.shape[:2]) < 16 or max(images.shape[:2]) > 8192 or not images.shape[2]:
+    if images.ndim != 3 or min(images.shape[:2]) < LEAST or max(images.shape[:2]) > 8192 or not images.shape[2]:
         raise InputError(f"{file}: images must be height × width × number, not {'×'.join(map(str, images.shape))}")
     if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 255):
         raise InputError(f"{file}: images must have values from 0 to 255")
@@ -320,7 +329,8 @@ def _of_table(picture: Path, table: Path, um_per_px: float | None) -> tuple[Scan
     if table.stat().st_size > LONGEST:
         raise InputError(f"{table}: too large to be read")
     try:
-        lines = [line for line in csv.reader(table.read_text(encoding="utf-8-sig").splitlines()) if line]
+        text = table.read_text(encoding="utf-8-sig")
+        lines = [line for line in csv.reader(text.splitlines(), delimiter=_delimiter(text)) if line]
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{table}: not a CSV file ({error})") from error
     headed = bool(lines) and any(_number(cell) is None for cell in lines[0])
@@ -336,7 +346,9 @@ def _of_table(picture: Path, table: Path, um_per_px: float | None) -> tuple[Scan
     elif rows.shape[1] != width:
         told = f"and without headings a line is a boundary: {picture.name} is {width} pixels wide"
         raise InputError(f"{table}: lines of {rows.shape[1]} numbers, {told}")
-    if len(rows) < 2 or len(set(names or range(len(rows)))) < len(rows) or not all(names or ("x",)):
+    if not all(names or ("x",)):
+        raise InputError(f"{table}: column {names.index('') + 1} has no name: an index has no place among boundaries")
+    if len(rows) < 2 or len(set(names or range(len(rows)))) < len(rows):
         raise InputError(f"{table}: needs two boundaries or more, with names of their own")
     plain = RETINA.joints if len(rows) == len(RETINA) else tuple(f"boundary {i + 1}" for i in range(len(rows)))
     outside = np.argwhere((rows < 0) | (rows > image.shape[0] - 1))
@@ -364,9 +376,14 @@ def _numbers(table: Path, lines: Sequence[Sequence[str]], first: int) -> Float[n
     return found
 
 
+def _delimiter(text: str) -> str:
+    """What separates cells: semicolons where a table has them, as spreadsheets write that have commas in numbers."""
+    return ";" if ";" in text else "\t" if "\t" in text else ","
+
+
 def _number(cell: str) -> float | None:
     """What a cell says: a finite number, NaN where it is empty or says so; None if it is something else."""
-    text = cell.strip()
+    text = cell.strip().replace(",", ".")
     if text.lower() in ("", "nan"):
         return float("nan")
     try:

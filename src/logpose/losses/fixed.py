@@ -98,6 +98,10 @@ class _ConstantScale(LikelihoodLoss):
         # Running mean of |error| or error² per dimension; 0 until the first batch.
         self.register_buffer("moment", torch.zeros(dim))
 
+    def _seen(self) -> Float[Tensor, "D"]:
+        """The running mean; NaN, which is known to nobody, of dimensions that had no label yet."""
+        return self.moment.where(self.moment > 0, float("nan"))
+
     def _distance(self, error: Tensor) -> Tensor:
         """What is charged for an error, per dimension."""
         raise NotImplementedError
@@ -116,7 +120,13 @@ class _ConstantScale(LikelihoodLoss):
             mu, _, target = self.widened(mu, sigma, target)
             plane = joint_weight(target[..., :2], weight if weight is None or weight.ndim == 2 else weight[..., :2])
             each = torch.stack([plane, plane, joint_weight(target, weight)], dim=-1).to(mu.dtype)
-            return self._reduce(mu, mu, torch.where(each > 0, target.clamp(-FARTHEST, FARTHEST), mu.detach()), each)
+            return self.of_each(mu, target, each)
+
+    def of_each(
+        self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K D"]
+    ) -> Float[Tensor, ""]:
+        """The same where every dimension counts by itself; labels are not looked at where the weight is 0."""
+        return self._reduce(mu, mu, torch.where(weight > 0, target.clamp(-FARTHEST, FARTHEST), mu.detach()), weight)
 
     def _reduce(self, mu: Tensor, _: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         weight = weight if weight.ndim == 3 else weight[..., None]
@@ -142,7 +152,7 @@ class L1Loss(_ConstantScale):
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Independent Laplace errors, equally weighted."""
-        error = laplace_like(count, self.dim, self.moment) * self.moment
+        error = laplace_like(count, self.dim, self.moment) * self._seen()
         return error, error.new_full((count,), 1 / count)
 
 
@@ -158,5 +168,5 @@ class L2Loss(_ConstantScale):
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Independent Gaussian errors, equally weighted."""
-        error = gaussian_like(count, self.dim, self.moment) * self.moment.sqrt()
+        error = gaussian_like(count, self.dim, self.moment) * self._seen().sqrt()
         return error, error.new_full((count,), 1 / count)

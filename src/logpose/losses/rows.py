@@ -46,7 +46,7 @@ class RowsLoss(PoseLoss):
         if loss is not None and loss.dim != dim:
             raise ValueError(f"the loss of {dim} boundaries has as many dimensions, not {loss.dim}")
         self.weight, self.published = weight, loss is None
-        self.loss = L1Loss(dim) if loss is None else loss
+        self.loss: LikelihoodLoss = L1Loss(dim) if loss is None else loss
 
     @property
     def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
@@ -80,10 +80,10 @@ class RowsLoss(PoseLoss):
             part = place - below  # a label between two rows is either, in proportion
             near = log_p.gather(-1, torch.stack([below, below + 1], dim=-1))
             entropy = -(share * (near[..., 0] * (1 - part) + near[..., 1] * part)).sum()
-            if not self.published:
+            if not (self.published and isinstance(self.loss, L1Loss)):
                 return entropy + self.weight * self.loss.of_prediction(prediction, target, weight)
             if self.training:
-                self.loss(mu.detach(), torch.ones_like(mu), target, weight)  # follows the errors' scale
+                self.loss.of_each(mu.detach(), target, labelled * weight[..., None])  # follows the errors' scale
             at = torch.where(labelled, place, ((mu + 0.5) * rows).detach())
             apart = functional.smooth_l1_loss((mu + 0.5) * rows, at, reduction="none")
             return entropy + self.weight * (share * apart).sum()

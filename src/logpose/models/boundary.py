@@ -89,9 +89,11 @@ class BoundaryModel(KeypointModel):
         predicts_sigma: whether sigma is predicted; where not, it is 1 everywhere.
         channels: of the trunk.
         depth: times that it halves rows and columns.
-        cells: of "column", parts of the rows whose features are averaged apart; 1 takes the mean over all rows.
+        cells: of "column", and of the sigma of "rows", parts of the rows whose features are averaged apart; 1 takes the
+            mean over all rows.
         shown: rows of a scan that a window shows, unless the retina is thicker; as many as it has when None.
         learned_from: fingerprints of the scans that it was trained on, so that it can be measured on others.
+        um_per_px: height of their pixels in micrometres, if it was the same of all: that of scans that do not say it.
 
     Raises:
         InputError: if there can be no such windows or no such network.
@@ -111,6 +113,7 @@ class BoundaryModel(KeypointModel):
         cells: int = 14,
         shown: int | None = None,
         learned_from: Sequence[str] = (),
+        um_per_px: float | None = None,
     ) -> None:
         super().__init__(skeleton, dim=len(skeleton))
         if head not in get_args(BoundaryHead):
@@ -120,11 +123,12 @@ class BoundaryModel(KeypointModel):
         least = 2**depth
         if not all(least <= side <= 8192 and side % least == 0 for side in size):
             raise InputError(f"with a depth of {depth} windows have multiples of {least} rows and columns, not {size}")
-        if not 1 <= cells <= size[0] or size[0] % cells:
-            raise InputError(f"{size[0]} rows cannot be split into {cells} cells alike")
+        pools = head == "column" or (head == "rows" and predicts_sigma)
+        if pools and (not 1 <= cells <= size[0] or size[0] % cells):
+            raise InputError(f"{size[0]} rows cannot be split into {cells} cells alike (--cells)")
         self.size, self.head, self.predicts_sigma, self.shown = size, head, predicts_sigma, shown
         self.channels, self.depth, self.cells = channels, depth, cells
-        self.learned_from = tuple(learned_from)
+        self.learned_from, self.um_per_px = tuple(learned_from), um_per_px
         self.gives = "rows" if head == "rows" else "places"
         self.trunk = ResidualUNet(channels, depth)
         parts = 2 if predicts_sigma else 1
@@ -175,9 +179,11 @@ class BoundaryModel(KeypointModel):
         """Begin where the labels of the training data lie: mu at each boundary's mean, sigma at its spread about that.
 
         From the middle of the window and half its height the way there would be most of a short training. Besides it
-        is kept what is learned from.
+        is kept what is learned from, and how high its pixels are.
         """
         self.learned_from = tuple(dict.fromkeys(data[i].fingerprint for i in range(len(data))))
+        heights = {data[i].um_per_px for i in range(len(data))}
+        self.um_per_px = heights.pop() if len(heights) == 1 else None
         if self.output is None:
             return
         shown = [data[i] for i in range(0, len(data), -(-len(data) // LOOKED_AT))]
@@ -233,4 +239,5 @@ class BoundaryModel(KeypointModel):
             "size": list(self.size),
             **{n: getattr(self, n) for n in ("head", "predicts_sigma", "channels", "depth", "cells", "shown")},
             "learned_from": list(self.learned_from),
+            "um_per_px": self.um_per_px,
         }

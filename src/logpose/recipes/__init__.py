@@ -10,6 +10,7 @@ import difflib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,4 +73,19 @@ def _from_file(path: Path, function: str) -> Callable[[], TrainingRecipe]:
         near = difflib.get_close_matches(function, made, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"{path}: defines no function {function!r}{hint}")
-    return made[function]
+
+    def make() -> TrainingRecipe:
+        try:
+            recipe = made[function]()
+        except InputError:
+            raise
+        except Exception as error:
+            line = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{line.filename}, line {line.lineno}"
+            raise InputError(f"{path}: {function}() fails: {type(error).__name__}: {error} ({where})") from error
+        if not isinstance(recipe, TrainingRecipe):
+            raise InputError(f"{path}: {function}() gives no recipe but {type(recipe).__name__}")
+        return recipe
+
+    make.__doc__ = made[function].__doc__
+    return make

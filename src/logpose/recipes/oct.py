@@ -5,16 +5,16 @@ Data are `.mat` files in the layout of the Duke DME set, or pictures with bounda
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from torch.utils.data import DataLoader
 
-from logpose.data.oct import LabelledScans, chosen, open_scans
+from logpose.data.oct import HEIGHTS, LabelledScans, chosen, open_scans
 from logpose.data.scans import ScanBatch, Scans, ScanWindows, Variation, scan_loader
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 from logpose.losses import FactorsRLELoss, L1Loss, LikelihoodLoss, PoseLoss, RLELoss, RowsLoss
@@ -37,7 +37,9 @@ __all__ = [
     "oct_synthetic_rle",
 ]
 
-BOUNDARIES = 8
+log = logging.getLogger("logpose")
+
+FEW_WHOLE = 0.8  # share of labelled columns; fewer with a label of every boundary are told
 TRAIN, VAL = 160, 40  # drawn scans
 
 
@@ -73,14 +75,14 @@ def boundaries(recipe: OctRecipe, skeleton: Skeleton, predicts_sigma: bool) -> B
     )
 
 
-def rle_of_column() -> RLELoss:
-    """RLE of the eight boundaries of a column at once."""
-    return RLELoss(dim=BOUNDARIES)
+def rle_of_column(boundaries: int) -> RLELoss:
+    """RLE of all boundaries of a column at once."""
+    return RLELoss(dim=boundaries)
 
 
-def rle_of_rows() -> RowsLoss:
-    """Cross-entropy of rows, and RLE of the eight boundaries of a column at once."""
-    return RowsLoss(BOUNDARIES, loss=rle_of_column())
+def rle_of_rows(boundaries: int) -> RowsLoss:
+    """Cross-entropy of rows, which leads mu, and less loudly RLE of all boundaries of a column at once."""
+    return RowsLoss(boundaries, weight=0.3, loss=RLELoss(dim=boundaries, balance=0.0))
 
 
 @dataclass(kw_only=True)
@@ -89,8 +91,8 @@ class OctRecipe(TrainingRecipe):
 
     people: Callable[[OctRecipe, str], Scans] = scans_of_file
     """Called with the recipe and "train" or "val": the data set of that part."""
-    loss: Callable[[], PoseLoss] = rle_of_column
-    """Makes the loss."""
+    loss: Callable[[int], PoseLoss] = rle_of_column
+    """Called with the number of boundaries: the loss."""
     model: Callable[[OctRecipe, Skeleton, bool], BoundaryModel] = boundaries
     """Called with the recipe, the boundaries and whether sigma is wanted: the network."""
 
@@ -123,7 +125,7 @@ class OctRecipe(TrainingRecipe):
     depth: int = 4
     """Times that the network halves rows and columns."""
     cells: int = 14
-    """Of head column: parts of the rows that are averaged apart; 1 takes the mean over all rows."""
+    """Of head column, and of rows' sigma: parts of the rows that are averaged apart; 1 takes the mean of all rows."""
     flip: float = 0.5
     """How often a training window is mirrored."""
     shift: int = 12
@@ -158,8 +160,8 @@ class OctRecipe(TrainingRecipe):
             raise InputError("folds must be 0 (split by subject) or 2 and more, fold_seed at least 0")
         if not (0 <= self.flip <= 1 and self.shift >= 0 and 0 <= self.stretch < 1):
             raise InputError("flip must lie in [0, 1], stretch in [0, 1), and shift must be 0 or more")
-        if self.um_per_px is not None and not 0 < self.um_per_px < 1000:
-            raise InputError(f"um_per_px must be above 0, got {self.um_per_px:g}")
+        if self.um_per_px is not None and not HEIGHTS[0] <= self.um_per_px <= HEIGHTS[1]:
+            raise InputError(f"um_per_px must be {HEIGHTS[0]:g} to {HEIGHTS[1]:g}, got {self.um_per_px:g}")
         if self.columns is not None and self.columns < 1:
             raise InputError(f"columns must be at least 1, got {self.columns}")
 
@@ -177,8 +179,8 @@ class OctRecipe(TrainingRecipe):
     def idle(self) -> dict[str, str]:
         """As of any recipe; what is about another way to split the data, another head or other data."""
         idle = super().idle()
-        if self.head != "column":
-            idle["cells"] = f"about --head column, and this is {self.head}"
+        if self.head == "full":
+            idle["cells"] = "about features that are averaged in each column, and this is --head full"
         if self.people is drawn_scans:
             drawn = "about scans of a file, and this recipe draws its own"
             own = ("train_subjects", "val_subjects", "folds", "fold", "fold_seed", "grader", "um_per_px")
@@ -200,21 +202,38 @@ class OctRecipe(TrainingRecipe):
             wanted = "goes with --head rows" if isinstance(loss, RowsLoss) else "does not go with --head rows"
             raise InputError(f"{type(loss).__name__} {wanted}: oct_softargmax and oct_softargmax_rle have that head")
         if loss.density is not None and loss.density.dim != len(val.skeleton):
-            raise InputError(
-                f"the data have {len(val.skeleton)} boundaries, and the recipe's loss is of {loss.density.dim}: write "
-                f"a recipe of your own with a loss of dim={len(val.skeleton)} (docs/tutorial.md)"
-            )
+            raise InputError(f"the data have {len(val.skeleton)} boundaries, and the loss is of {loss.density.dim}")
         where = getattr(train, "file", "the training data")
         known = [np.isfinite(train[i].rows) for i in range(len(train))]
         if never := [n for n, name in enumerate(train.skeleton.joints) if not any(part[n].any() for part in known)]:
             raise InputError(f"{where}: {train.skeleton.joints[never[0]]} is labelled in no scan that is learned from")
-        if not isinstance(loss, FactorsRLELoss | RowsLoss) and not any(part.all(axis=0).any() for part in known):
-            told = f"and {type(loss).__name__} learns from no others; take oct_column_rle_factors"
-            raise InputError(f"{where}: no column that is learned from has a label of every boundary, {told}")
+        labelled, whole = (sum(int(of(part, axis=0).sum()) for part in known) for of in (np.any, np.all))
+        if not _takes_parts(loss):
+            told = f"and {type(loss).__name__} learns from no others; oct_column_rle_factors learns from each label"
+            if not whole:
+                raise InputError(f"{where}: no column that is learned from has a label of every boundary, {told}")
+            if whole < FEW_WHOLE * labelled:
+                log.warning(
+                    "%s: %d of %d labelled columns have a label of every boundary, %s", where, whole, labelled, told
+                )
+        held_out = {val[i].fingerprint for i in range(len(val))}
+        if both := sum(train[i].fingerprint in held_out for i in range(len(train))):
+            log.warning("%d B-scans that are learned from are among those that are measured on", both)
+
+    def make_loss(self, skeleton: Skeleton) -> PoseLoss:
+        """The loss for the data's boundaries."""
+        return self.loss(len(skeleton))
 
     def evaluation(self, data: Scans, model: BoundaryModel, loss: LikelihoodLoss | None) -> BoundaryEvaluation:
         """Distances of boundaries from their labels."""
         return BoundaryEvaluation(data, model, loss, self.columns)
+
+
+def _takes_parts(loss: PoseLoss) -> bool:
+    """Whether a loss learns from a column too in which some boundaries have no label."""
+    if isinstance(loss, RowsLoss):
+        return loss.published or isinstance(loss.density, FactorsRLELoss)
+    return isinstance(loss, FactorsRLELoss)
 
 
 def oct_column_rle() -> OctRecipe:
@@ -224,27 +243,27 @@ def oct_column_rle() -> OctRecipe:
 
 def oct_column_rle_factors() -> OctRecipe:
     """The same network by RLE of each boundary alone."""
-    return replace(oct_column_rle(), loss=partial(FactorsRLELoss, BOUNDARIES))
+    return replace(oct_column_rle(), loss=FactorsRLELoss)
 
 
 def oct_column_l1() -> OctRecipe:
     """The same network by L1."""
-    return replace(oct_column_rle(), loss=partial(L1Loss, BOUNDARIES))
+    return replace(oct_column_rle(), loss=L1Loss)
 
 
 def oct_full_rle() -> OctRecipe:
-    """Retinal boundaries of all columns from features pooled over the whole window, by RLE."""
-    return replace(oct_column_rle(), head="full")
+    """Retinal boundaries of all columns of a scan from features pooled over all of it, by RLE."""
+    return replace(oct_column_rle(), head="full", size=(224, 768))
 
 
 def oct_full_l1() -> OctRecipe:
     """The same network by L1."""
-    return replace(oct_column_l1(), head="full")
+    return replace(oct_full_rle(), loss=L1Loss)
 
 
 def oct_softargmax() -> OctRecipe:
     """He et al. 2019: a softmax over rows in each column, its mean, boundaries kept in order."""
-    return replace(oct_column_rle(), head="rows", loss=partial(RowsLoss, BOUNDARIES))
+    return replace(oct_column_rle(), head="rows", loss=RowsLoss)
 
 
 def oct_softargmax_rle() -> OctRecipe:
@@ -273,4 +292,4 @@ def oct_synthetic_rle() -> OctRecipe:
 
 def oct_synthetic_l1() -> OctRecipe:
     """The same network, data and budget by L1."""
-    return replace(oct_synthetic_rle(), loss=partial(L1Loss, BOUNDARIES))
+    return replace(oct_synthetic_rle(), loss=L1Loss)

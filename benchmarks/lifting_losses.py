@@ -40,11 +40,14 @@ SHOWN = ("mpjpe", "pa_mpjpe", "velocity", "nll", "coverage@0.9", "sigma_rank")
 
 
 class WholePoseRLELoss(PoseLoss):
-    """RLE with one flow over all numbers of a pose at once, but for the root's, which are nothing."""
+    """RLE with one flow over all numbers of a pose at once, but for the root's, which are nothing.
+
+    As in the paper, without s: in so many dimensions no number of points tells it.
+    """
 
     def __init__(self, joints: int) -> None:
         super().__init__()
-        self.inner = RLELoss(dim=3 * (joints - 1))
+        self.inner = RLELoss(dim=3 * (joints - 1), convention="paper")
 
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]

@@ -121,7 +121,7 @@ def mask_rcnn_synthetic_rle() -> DetectionRecipe:
     return DetectionRecipe(
         people=drawn_pictures, model=partial(mask_rcnn, places="cells", **SMALL), outside="mask",
         backbone="resnet18", weights="random",
-        short=(72, 84, 96), test_short=96, longest=128, batch_size=8, epochs=30, workers=0,
+        short=(72, 84, 96), test_short=96, longest=128, batch_size=8, epochs=30, workers=0, precision="auto",
         optimizer="adamw", lr=1e-3, weight_decay=0.05, schedule="one_cycle", gradient_clip=10.0, validate_every=10,
     )  # fmt: skip
 

@@ -86,9 +86,9 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
 
 
 def _unset_lists(recipe: TrainingRecipe) -> dict[str, tuple[Any, ...]]:
-    """An example of each list of numbers that a recipe may have and has not."""
-    unset = [f for f in fields(recipe) if getattr(recipe, f.name) is None]
-    return {f.name: (0,) for f in unset if str(f.type).startswith("tuple[")}
+    """An example of each list, of numbers or of words, that a recipe may have and has not."""
+    unset = [f for f in fields(recipe) if getattr(recipe, f.name) in (None, ()) and str(f.type).startswith("tuple[")]
+    return {f.name: ("",) if str(f.type).startswith("tuple[str") else (0,) for f in unset}
 
 
 def _slug(name: str) -> str:

@@ -117,6 +117,9 @@ def test_its_fields_are_flags(folder: Path) -> None:
     )
     assert (recipe.size, recipe.folds, recipe.fold, recipe.shown, recipe.head) == ((112, 64), 5, 2, 200, "rows")
     assert "people" not in plain_fields(recipe)
+    for words in (["eye0", "eye1"], ["eye0,eye1"], ["[eye0,eye1]"]):
+        flags = ["--data", str(folder), "--val_subjects", *words, "--epochs", "3"]
+        assert parse_recipe("oct_column_rle", oct.oct_column_rle(), flags)[0].val_subjects == ("eye0", "eye1")
 
 
 @pytest.mark.parametrize(

@@ -181,12 +181,13 @@ class BoundaryModel(KeypointModel):
         From the middle of the window and half its height the way there would be most of a short training. Besides it
         is kept what is learned from, and how high its pixels are.
         """
-        self.learned_from = tuple(dict.fromkeys(data[i].fingerprint for i in range(len(data))))
-        heights = {data[i].um_per_px for i in range(len(data))}
+        scans = [data[i] for i in range(len(data))]  # each once: those that are drawn are drawn whenever asked for
+        self.learned_from = tuple(dict.fromkeys(scan.fingerprint for scan in scans))
+        heights = {scan.um_per_px for scan in scans}
         self.um_per_px = heights.pop() if len(heights) == 1 else None
         if self.output is None:
             return
-        shown = [data[i] for i in range(0, len(data), -(-len(data) // LOOKED_AT))]
+        shown = scans[:: -(-len(scans) // LOOKED_AT)]
         flat = (flatten(blank_borders(scan.image), self.size[0], self.shown, scan.um_per_px) for scan in shown)
         in_crops = [crop.to_crop(scan.rows) for crop, scan in zip(flat, shown, strict=True)]
         places = torch.from_numpy(np.concatenate(in_crops, axis=1)).float()

@@ -204,7 +204,8 @@ class OctRecipe(TrainingRecipe):
         if loss.density is not None and loss.density.dim != len(val.skeleton):
             raise InputError(f"the data have {len(val.skeleton)} boundaries, and the loss is of {loss.density.dim}")
         where = getattr(train, "file", "the training data")
-        known = [np.isfinite(train[i].rows) for i in range(len(train))]
+        scans = [train[i] for i in range(len(train))]
+        known = [np.isfinite(scan.rows) for scan in scans]
         if never := [n for n, name in enumerate(train.skeleton.joints) if not any(part[n].any() for part in known)]:
             raise InputError(f"{where}: {train.skeleton.joints[never[0]]} is labelled in no scan that is learned from")
         labelled, whole = (sum(int(of(part, axis=0).sum()) for part in known) for of in (np.any, np.all))
@@ -217,7 +218,7 @@ class OctRecipe(TrainingRecipe):
                     "%s: %d of %d labelled columns have a label of every boundary, %s", where, whole, labelled, told
                 )
         held_out = {val[i].fingerprint for i in range(len(val))}
-        if both := sum(train[i].fingerprint in held_out for i in range(len(train))):
+        if both := sum(scan.fingerprint in held_out for scan in scans):
             log.warning("%d B-scans that are learned from are among those that are measured on", both)
 
     def make_loss(self, skeleton: Skeleton) -> PoseLoss:

@@ -14,6 +14,7 @@ from logpose.drawing import (
     draw_pose,
     enlarged,
     joint_colours,
+    mark_points,
     mixed,
 )
 from logpose.skeletons import COCO, Skeleton
@@ -119,3 +120,15 @@ def test_boundaries_without_a_row_are_not_drawn() -> None:
     image = np.full((20, 16, 3), 50, dtype=np.uint8)
     nothing = np.full((2, 16), np.nan)
     assert (draw_boundaries(image, nothing, nothing, nothing) == 50).all()
+
+
+def test_a_label_is_a_ring_around_its_place() -> None:
+    image = canvas()
+    mark_points(image, np.array([[40.0, 50.0], [np.nan, 3.0], [1e6, 1e6]]))
+    assert not image[50, 40].any()
+    lit = np.argwhere(image.any(axis=2))
+    np.testing.assert_allclose(lit.mean(axis=0), (50, 40), atol=0.1)
+    away = np.hypot(*(lit - (50, 40)).T)
+    assert away.min() >= 2
+    assert away.max() <= 9
+    assert image.max() > 150

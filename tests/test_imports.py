@@ -37,7 +37,7 @@ ROOMS = (
     {"detection_predict"},
     {"drawing", "results"},
     {"drawing_3d", "export", "report"},
-    {"demo", "inspection"},
+    {"demo", "eval_report", "inspection"},
     {"arguments", "terminal"},
     {"eval_command", "predict_command"},
     {"cli"},

@@ -16,8 +16,8 @@ from logpose.losses import Laplace
 from logpose.predict import Predictor
 from logpose.report import (
     Section,
-    calibration_of,
     overlay,
+    plot_calibration,
     plot_curves,
     plot_density,
     plot_poses,
@@ -37,7 +37,7 @@ def test_every_plot_is_made(tiny_run, coco_folder, tmp_path):
     people = CocoKeypoints(annotation_files(coco_folder)["val"])
     plot_density(loss, tmp_path / "density.png")
     plot_density(Laplace(3), tmp_path / "three.png")
-    calibration_of(evaluate(model, people, loss), tmp_path / "calibration.png")
+    plot_calibration(evaluate(model, people, loss).arrays().deviations(), model.law, tmp_path / "calibration.png")
     plot_curves({"RLE": read_curves(tiny_run), "L1": {}}, tmp_path / "curves.png")
     image = np.zeros((64, 48, 3), np.uint8)
     plot_poses([(image, Predictor(model, device="cpu")(image))] * 3, tmp_path / "poses.png", columns=2)

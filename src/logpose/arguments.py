@@ -160,6 +160,10 @@ def _add_eval(subcommands: Any) -> None:
     evaluate.add_argument("--workers", type=int, default=0, help="processes that cut crops")
     evaluate.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
     evaluate.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file")
+    evaluate.add_argument(
+        "--report", type=Path | None, default=None,
+        help="write a page (HTML): the figures and what they mean, pictures, what sigma is worth, the error's density",
+    )  # fmt: skip
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     subcommands.add_subcommand("eval", evaluate, help="measure a checkpoint on a data set")
 

@@ -128,7 +128,7 @@ def _draw(folder: Path, runs: dict[str, Run], measured: dict[str, Evaluation], t
         shown.append((sample.image, predictor(sample.image, [list(sample.box)])))
     report.plot_poses(shown, folder / "predictions.png")
     report.plot_density(loss, folder / "density.png")
-    report.calibration_of(measured["RLE"], folder / "calibration.png")
+    report.plot_calibration(measured["RLE"].arrays().deviations(), model.law, folder / "calibration.png")
     report.plot_curves({name: report.read_curves(run.folder) for name, run in runs.items()}, folder / "curves.png")
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "draw_pose",
     "enlarged",
     "joint_colours",
+    "mark_points",
     "mixed",
 ]
 
@@ -75,6 +76,15 @@ def draw_pose(
     for joint in np.flatnonzero(shown):
         for radius, colour in ((thickness + 2, OUTLINE), (thickness + 1, colours[joint])):
             cv2.circle(image, _point(keypoints[joint]), radius << FRACTION, colour, -1, cv2.LINE_AA, FRACTION)
+
+
+def mark_points(image: Image, points: Float[np.ndarray, "N 2"]) -> None:
+    """Draw a ring around each point into a picture, in place: where a label is."""
+    thickness = max(1, round(max(image.shape[:2]) / 250))
+    for x, y in points[np.isfinite(points).all(axis=1)]:
+        for width, colour in ((thickness + 2, OUTLINE), (thickness, CENTRE)):
+            centre, radius = _point(np.array([x, y])), (3 * thickness + 2) << FRACTION
+            cv2.circle(image, centre, radius, colour, width, cv2.LINE_AA, FRACTION)
 
 
 BOUNDARIES = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0))

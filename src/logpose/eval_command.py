@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 from jsonargparse import Namespace
 
 from logpose.checkpoint import load
@@ -16,13 +14,13 @@ from logpose.data.lifting import open_poses
 from logpose.data.oct import LabelledScans, open_scans
 from logpose.data.pictures import pictures_of
 from logpose.detection_evaluation import evaluate_detector
-from logpose.drawing import draw_boundaries
+from logpose.eval_report import AnyEvaluation, draw_scan, write_report
 from logpose.evaluation import check_skeletons, evaluate
 from logpose.lifting_evaluation import evaluate_lifting
 from logpose.losses import LikelihoodLoss
 from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseModel
-from logpose.oct_evaluation import BoundaryEvaluation, evaluate_scans
-from logpose.oct_predict import SHOWN_LEVEL, check_height
+from logpose.oct_evaluation import evaluate_scans
+from logpose.oct_predict import check_height
 from logpose.report import save_picture
 from logpose.structures import InputError
 from logpose.terminal import check_output, check_picture_folder, device_named, print_figures, refuse_flags, write_json
@@ -53,6 +51,7 @@ def run_eval(given: Namespace) -> int:
     if given.workers < 0 or (given.batch_size is not None and given.batch_size < 1):
         raise InputError("--batch-size must be at least 1, --workers at least 0")
     check_output(given.save_json)
+    check_output(given.report)
     model, loss = load(given.checkpoint)
     if isinstance(model, LiftingModel):
         _eval_lifting(given, model, loss)
@@ -64,6 +63,16 @@ def run_eval(given: Namespace) -> int:
         assert isinstance(model, PoseModel)
         _eval_crops(given, model, loss)
     return 0
+
+
+def _tell(given: Namespace, evaluation: AnyEvaluation, loss: LikelihoodLoss | None) -> None:
+    """Print the figures; and, where it is asked for, write the page."""
+    if given.report:
+        figures = write_report(given.report, given.checkpoint, given.data, evaluation, loss)
+        log.info("wrote %s", given.report)
+    else:
+        figures = evaluation.compute()
+    print_figures(figures, as_json=given.json)
 
 
 def _labelled(given: Namespace, model: Model) -> LabelledPeople:
@@ -96,10 +105,9 @@ def _eval_detector(given: Namespace, model: Detector, loss: LikelihoodLoss | Non
         device=device_named(given.device),
         show_progress=True,
     )
-    figures = evaluation.compute()
     if given.save_json:
         write_json(given.save_json, evaluation.results(getattr(people, "category", 1)))
-    print_figures(figures, as_json=given.json)
+    _tell(given, evaluation, loss)
 
 
 def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None) -> None:
@@ -122,10 +130,9 @@ def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None)
         device=device_named(given.device),
         show_progress=True,
     )
-    figures = evaluation.compute()
     if given.save_json:
         write_json(given.save_json, evaluation.results(getattr(people, "category", 1)))
-    print_figures(figures, as_json=given.json)
+    _tell(given, evaluation, loss)
 
 
 def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | None) -> None:
@@ -160,7 +167,7 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
         device=device,
         show_progress=True,
     )
-    print_figures(evaluation.compute(), as_json=given.json)
+    _tell(given, evaluation, loss)
 
 
 def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | None) -> None:
@@ -196,20 +203,9 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
         show_progress=True,
     )
     if given.save_images:
-        _draw_scans(evaluation, given.save_images)
-    print_figures(evaluation.compute(), as_json=given.json)
-
-
-def _draw_scans(evaluation: BoundaryEvaluation, folder: Path) -> None:
-    """Each scan with the boundaries that were found, their bands and their labels."""
-    half = evaluation.model.law.bands_at(SHOWN_LEVEL)[:, None]
-    for i in range(len(evaluation.scans)):
-        scan = evaluation.scans[i]
-        found = evaluation.stitching.found(i, scan.rows.shape[1])
-        seen = np.repeat(scan.image[..., None], 3, axis=2)
-        save_picture(
-            draw_boundaries(seen, found.rows, half * found.std, scan.rows), folder / f"{scan.name}-boundaries.png"
-        )
+        for i in range(len(scans)):
+            save_picture(draw_scan(evaluation, i), given.save_images / f"{scans[i].name}-boundaries.png")
+    _tell(given, evaluation, loss)
 
 
 def _part_of_scans(given: Namespace, model: BoundaryModel, scans: LabelledScans) -> LabelledScans:

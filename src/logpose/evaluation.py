@@ -82,6 +82,13 @@ class Found:
         whole = self.whole()
         return calibration.scaled_radius(self.predicted[whole], self.std[whole], self.truth[whole])
 
+    def deviations(self) -> calibration.Deviations:
+        """Of every whole label, in the picture's plane."""
+        whole = self.whole()
+        spread = np.sqrt((self.std[whole][:, :2] ** 2).sum(axis=-1))
+        apart = distances(self.predicted[..., :2], self.truth[..., :2], self.visible)[whole]
+        return calibration.Deviations(self.radius(), spread, apart, "px")
+
 
 class Evaluation:
     """Collects predictions, batch by batch, and measures them.
@@ -271,38 +278,27 @@ def pose_figures(
     figures["oks"] = float(similarity[has_label].mean())
     if not np.isnan(at.nll).all():
         figures["nll"] = float(np.nanmean(at.nll))
-    if np.isfinite(at.std).all() and (whole := at.whole()).any():
-        figures |= calibrated(at.radius(), at.std[whole][:, :2], apart[whole], model.law, "px", learns_sigma)
+    if np.isfinite(at.std).all() and at.whole().any():
+        figures |= calibrated(at.deviations(), model.law, learns_sigma)
     confidence = at.confidence.mean(axis=1)[has_label]
     if np.ptp(confidence) > 0:  # a model that does not tell its predictions apart says 1 of all
         figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
     return figures
 
 
-def calibrated(
-    radius: Float[np.ndarray, "M"],
-    std: Float[np.ndarray, "M D"],
-    apart: Float[np.ndarray, "M"],
-    law: ErrorLaw,
-    unit: str,
-    learns_sigma: bool,
-) -> dict[str, float]:
+def calibrated(found: calibration.Deviations, law: ErrorLaw, learns_sigma: bool) -> dict[str, float]:
     """Whether spreads mean what they say: share of labels in regions, mean spread, rank correlation with the error.
 
     Args:
-        radius: distance of each label from its prediction, in predicted standard deviations.
-        std: these standard deviations.
-        apart: that distance in their unit.
+        found: labels beside predictions.
         law: what is claimed of errors.
-        unit: theirs, for the name of a figure.
         learns_sigma: whether joints have spreads of their own.
     """
-    shares = calibration.coverage(radius, [law.radius_at(level) for level in COVERAGE_LEVELS])
+    shares = calibration.coverage(found.radius, [law.radius_at(level) for level in COVERAGE_LEVELS])
     figures = {f"coverage@{level:g}": share for level, share in zip(COVERAGE_LEVELS, shares, strict=True)}
-    spread = np.sqrt((std**2).sum(axis=-1))
-    figures[f"std_{unit}"] = float(spread.mean())
+    figures[f"std_{found.unit}"] = float(found.spread.mean())
     if learns_sigma:
-        figures["sigma_rank"] = calibration.rank_correlation(spread, apart)
+        figures["sigma_rank"] = calibration.rank_correlation(found.spread, found.apart)
     return figures
 
 

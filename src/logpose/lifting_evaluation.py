@@ -62,9 +62,7 @@ class LiftingEvaluation:
         """
         if not self.found:
             return {"frames": 0}
-        index, mean, std, nll = (np.concatenate(column) for column in zip(*self.found, strict=True))
-        order = np.argsort(index, kind="stable")
-        index, mean, std, nll = index[order], mean[order], std[order], nll[order]
+        index, mean, std, nll = self._columns()
         truth = self.poses.targets[index]
         figures: dict[str, float] = {"frames": len(index)}
         if not np.isfinite(mean).all():
@@ -77,16 +75,27 @@ class LiftingEvaluation:
             self.model.skeleton.joints,
             self.poses.sequence[index],
         )
-        away = [joint for joint in range(len(self.model.skeleton)) if joint not in self.model.skeleton.root]
         if self.loss is not None:
             figures["nll"] = float(np.nanmean(nll))
         if np.isfinite(std).all():
-            predicted, spread, labels = (x[:, away].reshape(-1, 3) for x in (mean, std, truth))
-            radius = calibration.scaled_radius(predicted, spread, labels)
             learns_sigma = self.loss is None or self.loss.learns_sigma
-            apart = np.linalg.norm(predicted - labels, axis=-1)
-            figures |= calibrated(radius, MM * spread, MM * apart, self.model.law, "mm", learns_sigma)
+            figures |= calibrated(self.deviations(), self.model.law, learns_sigma)
         return figures
+
+    def deviations(self) -> calibration.Deviations:
+        """Of every joint but the root."""
+        index, mean, std, _ = self._columns()
+        away = [joint for joint in range(len(self.model.skeleton)) if joint not in self.model.skeleton.root]
+        predicted, spread, labels = (x[:, away].reshape(-1, 3) for x in (mean, std, self.poses.targets[index]))
+        radius = calibration.scaled_radius(predicted, spread, labels)
+        apart = np.linalg.norm(predicted - labels, axis=-1)
+        return calibration.Deviations(radius, MM * np.sqrt((spread**2).sum(axis=-1)), MM * apart, "mm")
+
+    def _columns(self) -> tuple[np.ndarray, ...]:
+        """Index, mean, standard deviation and nats of every frame, in the order of the data set."""
+        columns = [np.concatenate(column) for column in zip(*self.found, strict=True)]
+        order = np.argsort(columns[0], kind="stable")
+        return tuple(column[order] for column in columns)
 
 
 def evaluate_lifting(

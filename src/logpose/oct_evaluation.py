@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import distributed
 
 from logpose.data.scans import ScanBatch, Scans, ScanWindows, scan_loader
-from logpose.evaluation import measure
+from logpose.evaluation import calibrated, measure
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.boundaries import boundary_errors, central, mean_over_scans
@@ -147,29 +147,34 @@ class BoundaryEvaluation:
         if all(isinstance(true, np.ndarray) for true in drawn):
             away = [abs(r - true[:, part]) for r, true, part in zip(rows, drawn, seen, strict=True) if true is not None]
             figures["truth_px"] = float(np.nanmean(mean_over_scans(away)))
-        std = [each.std[:, part] for each, part in zip(found, seen, strict=True)]
-        if labelled and all(np.isfinite(s).all() for s in std):
-            figures |= self._calibrated(*(np.concatenate(x, axis=1) for x in (rows, std, truth)))
+        if labelled and all(np.isfinite(each.std[:, part]).all() for each, part in zip(found, seen, strict=True)):
+            figures |= {f"band@{level:g}": float(np.nanmean(self.in_bands(level))) for level in BAND_LEVELS}
+            figures |= calibrated(self.deviations(), self.model.law, self.learns_sigma)
         return figures | {name: value for name, value in errors.items() if name in of_one}
 
-    def _calibrated(
-        self, rows: Float[np.ndarray, "D N"], std: Float[np.ndarray, "D N"], truth: Float[np.ndarray, "D N"]
-    ) -> dict[str, float]:
-        """Whether spreads mean what they say."""
-        law, known = self.model.law, np.isfinite(truth)
-        apart = abs(rows - truth)
-        figures = {}
-        for level in BAND_LEVELS:
-            inside = apart <= law.bands_at(level)[:, None] * std
-            figures[f"band@{level:g}"] = float(inside[known].mean())
+    def columns_of_all(self) -> tuple[Float[np.ndarray, "D N"], Float[np.ndarray, "D N"], Float[np.ndarray, "D N"]]:
+        """Rows, their standard deviations and labels (NaN where there is none) of every column that is measured."""
+        parts = []
+        for i in sorted(self.stitching.parts):
+            labels = self.scans[i].rows
+            found, seen = self.stitching.found(i, labels.shape[1]), central(labels.shape[1], self.columns)
+            parts.append((found.rows[:, seen], found.std[:, seen], labels[:, seen]))
+        rows, std, labels = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+        return rows, std, labels
+
+    def in_bands(self, level: float) -> Float[np.ndarray, "D N"]:
+        """Of each label 1 if it is in its boundary's own band, which should hold the share `level`; NaN of none."""
+        rows, std, truth = self.columns_of_all()
+        inside = abs(rows - truth) <= self.model.law.bands_at(level)[:, None] * std
+        return np.where(np.isfinite(truth), inside, np.nan)
+
+    def deviations(self) -> calibration.Deviations:
+        """Of each label; `radius` of each column in which every boundary has one."""
+        rows, std, truth = self.columns_of_all()
+        known = np.isfinite(truth)
         whole = known.all(axis=0)
         radius = calibration.scaled_radius(rows[:, whole].T, std[:, whole].T, truth[:, whole].T)
-        shares = calibration.coverage(radius, [law.radius_at(level) for level in BAND_LEVELS])
-        figures |= {f"coverage@{level:g}": share for level, share in zip(BAND_LEVELS, shares, strict=True)}
-        figures["std_px"] = float(std[known].mean())
-        if self.learns_sigma:
-            figures["sigma_rank"] = calibration.rank_correlation(std[known], apart[known])
-        return figures
+        return calibration.Deviations(radius, std[known], abs(rows - truth)[known], "px")
 
 
 def evaluate_scans(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from logpose.drawing import contact_sheet, draw_pose, enlarged
-from logpose.evaluation import Evaluation, Found
 from logpose.losses import LikelihoodLoss
+from logpose.metrics.calibration import Deviations
 from logpose.predict import Poses
-from logpose.structures import LEVELS, Image
+from logpose.structures import LEVELS, ErrorLaw, Image
 
 __all__ = ["Section", "plot_calibration", "plot_curves", "plot_density", "plot_poses", "read_curves", "write_page"]
 
@@ -79,36 +79,35 @@ def plot_density(loss: LikelihoodLoss, path: Path) -> None:
     _save(figure, path)
 
 
-def plot_calibration(at: Found, radii: Float[np.ndarray, "L"], path: Path) -> None:
+def plot_calibration(found: Deviations, law: ErrorLaw, path: Path, what: str = "joint") -> None:
     """Whether sigma means what it says: coverage of the predicted regions, and error against predicted spread.
 
     Args:
-        at: predictions and labels.
-        radii: of the regions at `LEVELS`, as the model's law has them.
+        found: labels beside predictions.
+        law: what the model claims of errors.
         path: PNG to write.
+        what: what a prediction is of.
     """
-    radius = at.radius()
-    spread = np.sqrt((at.std[..., :2] ** 2).sum(axis=-1))[at.whole()]
-    squared = ((at.predicted - at.truth)[..., :2] ** 2).sum(axis=-1)[at.whole()]
+    radii = law.radius.double().cpu().numpy()
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="what is claimed")
     left.plot(
-        LEVELS, [(radius <= limit).mean() for limit in radii], "o-", color=LEARNED, markersize=3, label="held out"
+        LEVELS, [(found.radius <= limit).mean() for limit in radii], "o-", color=LEARNED, markersize=3, label="held out"
     )
     left.set(
         xlabel="probability claimed for the region", ylabel="share of labels inside", title="Coverage", aspect="equal"
     )
     left.legend(frameon=False)
-    bins = np.array_split(np.argsort(spread), 10)
-    claimed = [np.sqrt((spread[b] ** 2).mean()) for b in bins if len(b)]
-    found = [np.sqrt(squared[b].mean()) for b in bins if len(b)]
-    most = 1.1 * max(*claimed, *found)
+    bins = [tenth for tenth in np.array_split(np.argsort(found.spread), 10) if len(tenth)]
+    claimed, seen = ([float(np.sqrt((x[b] ** 2).mean())) for b in bins] for x in (found.spread, found.apart))
+    most = 1.1 * max(*claimed, *seen)
+    unit = {"px": "pixels"}.get(found.unit, found.unit)
     right.plot([0, most], [0, most], color="0.7", linestyle="--")
-    right.plot(claimed, found, "o-", color=LEARNED)
+    right.plot(claimed, seen, "o-", color=LEARNED)
     right.set(
-        xlabel="predicted spread of a joint (pixels)",
-        ylabel="root mean square error (pixels)",
+        xlabel=f"predicted spread of a {what} ({unit})",
+        ylabel=f"root mean square error ({unit})",
         title="Error in each tenth of predicted spread",
         xlim=(0, most),
         ylim=(0, most),
@@ -184,22 +183,14 @@ def save_picture(picture: Image, path: Path) -> None:
     path.write_bytes(data.tobytes())
 
 
-def calibration_of(evaluation: Evaluation, path: Path) -> None:
-    """`plot_calibration` of an evaluation, with its model's law."""
-    plot_calibration(evaluation.arrays(), evaluation.model.law.radius.double().cpu().numpy(), path)
-
-
 def write_page(title: str, sections: Sequence[Section], path: Path) -> None:
-    """One HTML file that needs nothing but itself: pictures are inside it."""
+    """One HTML file that needs nothing but itself, whole or not at all: pictures are inside it."""
     body = [f"<h1>{html.escape(title)}</h1>"]
     for section in sections:
         body.append(f"<h2>{html.escape(section.title)}</h2>")
         body += [f"<p>{paragraph}</p>" for paragraph in section.paragraphs]
         if section.table:
-            head, *rows = section.table
-            body.append("<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>")
-            body += ["<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows]
-            body.append("</table>")
+            body += _table(section.table)
         if section.picture:
             data = base64.b64encode(section.picture.read_bytes()).decode()
             kind = "jpeg" if section.picture.suffix in (".jpg", ".jpeg") else "png"
@@ -210,7 +201,23 @@ def write_page(title: str, sections: Sequence[Section], path: Path) -> None:
         + "\n".join(body)
         + "</body></html>\n"
     )
-    path.write_text(page, encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(page, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of HTML; columns of numbers stand at the right."""
+    kinds = [" class=number" if re.match(r"[-−–\d]", cell) else "" for cell in rows[min(1, len(rows) - 1)]]
+    lines = ["<table>"]
+    for tag, row in zip(["th", *["td"] * (len(rows) - 1)], rows, strict=True):
+        cells = (f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+        lines.append("<tr>" + "".join(cells) + "</tr>")
+    return [*lines, "</table>"]
 
 
 STYLE = """
@@ -218,7 +225,7 @@ body { font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2rem aut
 h1 { font-size: 1.7rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
 img { max-width: 100%; height: auto; display: block; margin: 1rem auto; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .35rem .9rem; border-bottom: 1px solid #e5e5e5; }
-th { text-align: left; } td:not(:first-child), th:not(:first-child) { text-align: right; }
+th { text-align: left; } .number { text-align: right; }
 code { background: #f3f3f3; padding: .1rem .3rem; border-radius: 3px; }
 """
 

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["coverage", "pearson", "rank_correlation", "scaled_radius"]
+__all__ = ["Deviations", "coverage", "pearson", "rank_correlation", "scaled_radius"]
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """How far labels are from what was predicted, beside how far they were expected to be."""
+
+    radius: Float[np.ndarray, "M"]
+    """Of each whole label, as `scaled_radius` tells it."""
+    spread: Float[np.ndarray, "N"]
+    """Predicted: the root of the variances' sum over a label's dimensions."""
+    apart: Float[np.ndarray, "N"]
+    """Found: the distance of that label from its prediction."""
+    unit: str
+    """Of spread and distance: "px", "mm"."""
 
 
 def scaled_radius(

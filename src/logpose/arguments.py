@@ -14,7 +14,10 @@ from logpose.structures import Origin, Scoring
 
 __all__ = ["command_parser"]
 
-SCORE_HELP = "of a person: the box's + mean + greatest confidence of the joints, the box's × their mean, or the box's"
+SCORE_HELP = (
+    "of a person: sum, the box's + mean + greatest confidence of the joints; product, the box's × mean of the joints above "
+    "0.2; box, the box's"
+)
 BATCH_HELP = "crops (64), poses (1024) or, of detectors, pictures (8) at a time"
 HEIGHT_HELP = "of B-scans: height of a pixel in micrometres, where their file does not say it"
 PART_HELP = (
@@ -155,7 +158,7 @@ def _add_eval(subcommands: Any) -> None:
     evaluate.add_argument(
         "--flip-test", action=ActionYesNo(no_prefix="no-"), default=None, help="average with the mirrored input"
     )
-    evaluate.add_argument("--score", type=Scoring | None, default=None, help=f"{SCORE_HELP}; sum, of detectors box")
+    evaluate.add_argument("--score", type=Scoring | None, default=None, help=f"{SCORE_HELP} (sum; of detectors box)")
     evaluate.add_argument("--batch-size", type=int | None, default=None, help=BATCH_HELP)
     evaluate.add_argument("--workers", type=int, default=0, help="processes that cut crops")
     evaluate.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
@@ -196,7 +199,7 @@ def _add_predict(subcommands: Any) -> None:
         default=None,
         help="least score of a box (0; of those of a detector 0.5, of point-set anchors 0.3)",
     )
-    predict.add_argument("--score", type=Scoring | None, default=None, help=f"{SCORE_HELP}; product, of detectors box")
+    predict.add_argument("--score", type=Scoring | None, default=None, help=f"{SCORE_HELP} (product; of detectors box)")
     predict.add_argument("--box-category", type=int | None, default=None, help="category_id of the boxes to take")
     predict.add_argument("--um-per-px", type=float | None, default=None, help=HEIGHT_HELP)
     predict.add_argument(

@@ -82,8 +82,11 @@ def _labelled(given: Namespace, model: Model) -> LabelledPeople:
     if given.data.suffix == ".npz":
         raise InputError(f"{given.data}: poses to be lifted into space, and {given.checkpoint} looks at pictures")
     files = annotation_files(given.data)
-    wanted = given.part or ("val" if given.data.is_dir() else "all")
-    part = wanted if files["train"] == files["val"] and wanted != "all" else None
+    alone = files["train"] == files["val"]
+    # COCO's person_keypoints_val2017.json with no other file beside it is the validation part, not to be split again.
+    whole = not given.data.is_dir() or (alone and any(word in files["val"].stem for word in ("val", "test")))
+    wanted = given.part or ("all" if whole else "val")
+    part = wanted if alone and wanted != "all" else None
     people = open_people(files["train" if wanted == "train" else "val"], given.images, part=part)
     say_problems(people)
     check_skeletons(given.checkpoint, model, people)

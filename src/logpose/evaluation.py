@@ -40,6 +40,8 @@ __all__ = [
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 TORSO_THRESHOLDS = (0.1, 0.2)
 COVERAGE_LEVELS = (0.5, 0.9, 0.95)
+LEAST_CONFIDENCE = 0.2
+"""Joints that are less sure do not count in a score by "product"."""
 
 
 @dataclass(slots=True)
@@ -317,10 +319,18 @@ def check_skeletons(checkpoint: Path, model: Model, people: People | Poses) -> N
 
 
 def person_score(box: float, confidence: Float[np.ndarray, "K"], scoring: Scoring) -> float:
-    """The score of a person by that of the box and the confidence of the joints."""
+    """The score of a person by that of the box and the confidence of the joints.
+
+    Args:
+        box: the box's score.
+        confidence: of each joint.
+        scoring: "sum" adds their mean and their greatest (the paper's released code); "product" multiplies by the mean
+            of those above 0.2, by 0 if there are none (HRNet's and mmpose's code); "box" leaves them out.
+    """
     if scoring == "sum":
         return float(box + confidence.mean() + confidence.max())
-    return float(box * confidence.mean()) if scoring == "product" else box
+    sure = confidence[confidence > LEAST_CONFIDENCE]
+    return float(box * (sure.mean() if len(sure) else 0.0)) if scoring == "product" else box
 
 
 def evaluate(

@@ -221,6 +221,8 @@ class TrainingRecipe:
         ):
             if getattr(self, flag) != value:
                 idle[name] = f"about --{flag} {value}, and this is {getattr(self, flag)}"
+        if self.steps:
+            idle["epochs"] = "how long to train is told by --steps (0: by --epochs)"
         if not self.warmup_steps and self.schedule != "one_cycle":
             idle["warmup_start"] = "about the first steps, and without --warmup_steps they are as the others"
         return idle

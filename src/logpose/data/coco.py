@@ -185,6 +185,10 @@ class CocoKeypoints:
             if row.get("category_id") != self.category:
                 self.counts["of other categories"] += 1
                 continue
+            if row.get("iscrowd", 0) not in (0, 1):  # true and false are these too
+                told = f"{row['iscrowd']!r:.40}"
+                self.problems.append(Problem(self._where(i, row), "iscrowd must be 0 or 1", told))
+                continue
             if row.get("iscrowd"):
                 self.counts["crowds"] += 1
                 if whole(row.get("image_id")) in self.images:

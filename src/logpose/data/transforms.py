@@ -35,6 +35,7 @@ class Augmentation:
         shift: the region's centre is moved by a draw from ± shift times its padded extent, along x and along y …
         shift_probability: … this often.
         half_body_least: how many labelled joints are enough for half a body.
+        half_body_upper: share of upper halves; the released code asks whether a normal draw is below 0.5.
         draws: from what those draws are: uniform; "normal", a standard normal drawn anew beyond ±1 (mmpose's); or
             "clipped", a normal moved to ±1 from beyond, standard but for the rotation's, half as wide (HRNet's).
         occlusion: largest share of the box's area that a rectangle of noise hides; how large, is drawn each time.
@@ -49,12 +50,16 @@ class Augmentation:
     shift: float = 0.0
     shift_probability: float = 0.0
     half_body_least: int = 4
+    half_body_upper: float = 0.69
     draws: Literal["uniform", "normal", "clipped"] = "uniform"
     occlusion: float = 0.0
     colour: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (self.rotation_probability, self.half_body_probability, self.flip_probability, self.shift_probability)
+        shares = (
+            self.rotation_probability, self.half_body_probability, self.flip_probability, self.shift_probability,
+            self.half_body_upper,
+        )  # fmt: skip
         if not (0 <= self.scale < 1 and 0 <= self.rotation <= 180 and all(0 <= share <= 1 for share in shares)):
             raise InputError(f"scale must lie in [0, 1), rotation in [0, 180] and probabilities lie in [0, 1]: {self}")
         if not 0 <= self.shift <= 1:
@@ -79,7 +84,6 @@ class Augmentation:
 
 
 # Half-body crops, as in the released code (utils/presets/simple_transform.py).
-HALF_BODY_UPPER = 0.69  # share of upper halves: the code asks whether a normal draw is below 0.5
 HALF_BODY_PADDING = 1.5
 HALF_BODY_LEAST = 2  # joints that make a half
 
@@ -150,8 +154,9 @@ class CropTransform:
         if self.outside == "mask":
             weight *= ~(np.abs(target) > 0.5).any(axis=1)  # a depth that nobody knows (NaN) is not outside
         target[weight == 0] = 0
-        # Of a person much larger than the crop, pixels that would be skipped need not be decoded.
-        image, reduced = read_reduced(sample.image, float(extent[0]) / self.size[1])
+        # Of a person much larger than the crop, pixels that would be skipped need not be decoded. What is measured is
+        # decoded whole, as everybody measures it, and as `predict` sees it.
+        image, reduced = read_reduced(sample.image, 1.0 if aug is None else float(extent[0]) / self.size[1])
         from_read = geometry.compose(to_crop, geometry.enlargement(reduced))
         crop = cut(image, from_read, self.size)
         if aug is not None and aug.occlusion:
@@ -174,11 +179,12 @@ class CropTransform:
     ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]] | None:
         """Region around the labelled joints of the upper or the lower body; None where there are too few."""
         labelled = np.flatnonzero(sample.visible > 0)
+        assert self.augmentation is not None
         if len(labelled) < least or not self.skeleton.upper_body:
             return None
         is_upper = np.isin(labelled, self.skeleton.upper_body)
         upper, lower = labelled[is_upper], labelled[~is_upper]
-        wants_upper = rng.random() < HALF_BODY_UPPER and len(upper) > HALF_BODY_LEAST
+        wants_upper = rng.random() < self.augmentation.half_body_upper and len(upper) > HALF_BODY_LEAST
         chosen = lower if not wants_upper and len(lower) > HALF_BODY_LEAST else upper
         if len(chosen) < HALF_BODY_LEAST:
             return None

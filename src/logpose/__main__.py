@@ -1,0 +1,8 @@
+"""`python -m logpose`: the command `logpose`, where its folder is not on the path."""
+
+import sys
+
+from logpose.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

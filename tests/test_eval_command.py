@@ -230,3 +230,22 @@ def test_what_is_not_about_boundaries_is_refused(refused, boundary_files, lifter
     told = refused("eval", model, "--data", tmp_path)
     assert "made for the boundaries ILM, RNFL/GCL-IPL" in told
     assert f"{tmp_path} has boundary 1, boundary 2, boundary 3" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("person_keypoints_val2017", "all"), ("image_info_test", "all"), ("x", "part")]
+)
+def test_a_lone_file_of_a_validation_part_is_measured_whole(command, tiny_run, coco_folder, tmp_path, name, count):
+    (tmp_path / "annotations").mkdir()
+    file = coco_folder / "annotations" / "person_keypoints_train.json"
+    (tmp_path / "annotations" / f"{name}.json").write_bytes(file.read_bytes())
+    (tmp_path / "images").symlink_to(coco_folder / "train")
+    people = {}
+    for words in ((), ("--part", "all"), ("--part", "val")):
+        code, out, err = command(
+            "eval", tiny_run / "best.ckpt", "--data", tmp_path, "--json", "--device", "cpu", *words
+        )
+        assert code == 0, err
+        people[words] = json.loads(out)["people"]
+    assert people["--part", "val"] < people["--part", "all"]
+    assert people[()] == people["--part", "all" if count == "all" else "val"]

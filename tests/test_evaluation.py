@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.optimize import brentq
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,7 +21,8 @@ from logpose.data.transforms import CropTransform
 from logpose.evaluation import Evaluation, evaluate, person_score
 from logpose.geometry import box_to_region, crop_matrix, invert_affine
 from logpose.losses import Gaussian, L2Loss, Laplace, MixedRLELoss
-from logpose.models import PoseModel
+from logpose.models import PoseModel, RegressionModel, create_backbone
+from logpose.predict import Predictor
 from logpose.skeletons import COCO
 from logpose.space import Space
 from logpose.structures import Batch, ErrorLaw, Prediction, Sample, Scoring
@@ -314,9 +318,14 @@ def test_results_are_entries_of_a_coco_file(people: Crowd) -> None:
         assert row["score"] == pytest.approx(0.5 + i / 100 + confidence.mean() + confidence.max(), rel=1e-5)
 
 
-@pytest.mark.parametrize(("scoring", "score"), [("sum", 0.5 + 0.55 + 0.9), ("product", 0.5 * 0.55), ("box", 0.5)])
+@pytest.mark.parametrize(("scoring", "score"), [("sum", 0.5 + 0.55 + 0.9), ("product", 0.5 * 0.9), ("box", 0.5)])
 def test_a_person_s_score(scoring: Scoring, score: float) -> None:
     assert person_score(0.5, np.array([0.2, 0.9]), scoring) == pytest.approx(score)
+
+
+def test_a_score_by_product_leaves_out_joints_that_nobody_sees() -> None:
+    assert person_score(0.5, np.array([0.1, 0.2, 0.3, 0.9]), "product") == pytest.approx(0.5 * 0.6)
+    assert person_score(0.5, np.array([0.1, 0.2]), "product") == 0
 
 
 def test_results_are_scored_as_asked(people: Crowd) -> None:
@@ -368,6 +377,34 @@ def test_nms_merges_who_was_found_twice() -> None:
     assert sorted(row["image_id"] for row in merged) == sorted(i // 2 for i in range(10))
     figures = evaluate(Oracle(twice, sigma=sigma), InMemory(twice, range(0, 20, 2)), flip_test=False)
     assert len(figures.results()) == 10
+
+
+@pytest.mark.parametrize(("alike", "left"), [(0.92, 1), (0.88, 2)])
+def test_nms_is_at_an_oks_of_nine_tenths_of_the_padded_region(alike: float, left: int) -> None:
+    twice = Crowd(1, twice=True)
+    width, height = box_to_region(twice[0].box, SIZE)[1]
+
+    def oks_at(pixels: float) -> float:
+        return float(np.mean([math.exp(-(pixels**2) / (8 * s**2 * width * height)) for s in COCO.sigmas]))
+
+    apart = brentq(lambda pixels: oks_at(pixels) - alike, 0, width)
+    error = torch.zeros(2, 17, 2)
+    error[1, :, 0] = apart / width
+    assert len(evaluate(Oracle(twice, error), twice, flip_test=False, nms=True).results()) == left
+
+
+def test_what_is_measured_is_what_predict_sees(tmp_path: Path) -> None:
+    """A JPEG far larger than the crop, whose pixels tell a reduced decoding from a whole one."""
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(tmp_path / "x.jpg"), rng.integers(0, 256, (600, 800, 3), dtype=np.uint8))
+    box = np.array([100.0, 50, 400, 500])
+    one = Crowd(1)
+    one.samples = [Sample(tmp_path / "x.jpg", box, np.full((17, 2), 200.0), np.full(17, 2), 1.0, 1, 1)]
+    torch.manual_seed(0)
+    model = RegressionModel(create_backbone("resnet18", SIZE), COCO, SIZE)
+    found = evaluate(model, one, flip_test=False).arrays().predicted
+    said = Predictor(model, "cpu")(tmp_path / "x.jpg", [box.tolist()]).keypoints
+    np.testing.assert_allclose(found, said, atol=1e-3)
 
 
 def test_a_data_sets_own_ground_truth_is_used(people: Crowd) -> None:

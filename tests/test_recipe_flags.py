@@ -57,6 +57,7 @@ def test_wrong_flags_end_with_code_2_and_name_themselves(flags, capsys):
         (("--decay", "0.9"), "--decay: about --schedule exponential, and this is step"),
         (("--momentum=0.8",), "--momentum: about --optimizer sgd, and this is adam"),
         (("--warmup-start", "0.1"), "--warmup_start: about the first steps"),
+        (("--steps", "3", "--epochs", "5"), "--epochs: how long to train is told by --steps"),
     ],
 )
 def test_flags_of_the_schedule_that_change_nothing_are_refused(flags, told):

@@ -15,8 +15,8 @@ from logpose.structures import Origin, Scoring
 __all__ = ["command_parser"]
 
 SCORE_HELP = (
-    "of a person: sum, the box's + mean + greatest confidence of the joints; product, the box's × mean of the joints above "
-    "0.2; box, the box's"
+    "of a person: sum, the box's + mean + greatest confidence of the joints; product, the box's × mean of the joints "
+    "above 0.2; box, the box's"
 )
 BATCH_HELP = "crops (64), poses (1024) or, of detectors, pictures (8) at a time"
 HEIGHT_HELP = "of B-scans: height of a pixel in micrometres, where their file does not say it"

@@ -264,6 +264,22 @@ def test_nobody_left_names_the_first_fault(folder: Path) -> None:
         CocoKeypoints(write(folder, content({**ROW, "iscrowd": 1})))
 
 
+@pytest.mark.parametrize("said", ["0", 2, None, "false"])
+def test_whether_it_is_a_crowd_must_be_told_in_coco_s_way(folder: Path, said: object) -> None:
+    people = CocoKeypoints(write(folder, content(ROW, {**ROW, "id": 11, "iscrowd": said})))
+    assert len(people) == 1
+    (problem,) = people.problems
+    assert "annotation 1 (id 11)" in problem.where
+    assert (problem.kind, problem.detail) == ("iscrowd must be 0 or 1", repr(said))
+
+
+def test_true_and_false_are_crowds_and_none(folder: Path) -> None:
+    people = CocoKeypoints(write(folder, content({**ROW, "iscrowd": False}, {**ROW, "id": 11, "iscrowd": True})))
+    assert len(people) == 1
+    assert people.counts["crowds"] == 1
+    assert not people.problems
+
+
 # What is wrong with an image
 
 

@@ -164,6 +164,38 @@ def test_a_large_person_s_crop_is_that_of_the_whole_picture(tmp_path, seed: int)
     assert apart < 0.15 * beside, "a fraction of a pixel off would look like this"
 
 
+def test_what_is_measured_is_decoded_whole(tmp_path) -> None:
+    cv2.imwrite(str(tmp_path / "x.jpg"), rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8))
+    box, joints = np.array([50.0, 40, 400, 500]), np.zeros((17, 2))
+    file, array = tmp_path / "x.jpg", read_image(tmp_path / "x.jpg")
+    shown = [
+        [
+            CropTransform(COCO, (64, 48), varied)(
+                Sample(image, box, joints, np.full(17, 2), 1.0, 1, 1), 0, rng(1)
+            ).images
+            for image in (file, array)
+        ]
+        for varied in (None, Augmentation(0, 0, 0, 0, 0))
+    ]
+    assert torch.equal(*shown[0])
+    assert not torch.equal(*shown[1]), "decoded whole in training too: the test would not tell"
+
+
+def test_the_share_of_upper_halves_is_told() -> None:
+    person = sample()
+    upper, lower = (
+        CropTransform(COCO, SIZE, Augmentation(0, 0, 0, 1, 0, half_body_upper=share))(person, 0, rng()).target
+        for share in (1.0, 0.0)
+    )
+    # The crop's middle is the mean of the half's joints.
+    halves = list(COCO.upper_body), [j for j in range(17) if j not in COCO.upper_body]
+    for shown, half in zip((upper, lower), halves, strict=True):
+        np.testing.assert_allclose(shown[0, half].mean(dim=0), 0, atol=1e-5)
+    assert not torch.allclose(upper, lower)
+    with pytest.raises(InputError, match="probabilities"):
+        Augmentation(half_body_upper=1.5)
+
+
 def test_a_mirror_swaps_flags_too() -> None:
     person = sample()
     person.visible[:] = 0

@@ -39,19 +39,45 @@ def test_the_losses_are_what_the_names_say():
     assert described.pop("rle_gaussian") == ("normalized", "rle", "gaussian")
     assert described.pop("dle") == ("normalized", "dle", "laplace")
     assert described.pop("rle_released") == ("released", "rle", "laplace")
-    assert described.pop("rle_mmpose") == ("mmpose", "rle", "laplace")
+    for name in (
+        "rle_mmpose",
+        "coco_resnet101_rle_mmpose",
+        "coco_resnet152_rle_mmpose",
+        "coco_resnet152_384_rle_mmpose",
+    ):
+        assert described.pop(name) == ("mmpose", "rle", "laplace")
     assert set(described.values()) == {("normalized", "rle", "laplace")}
 
 
 def test_the_paper_s_rows_share_the_released_schedule():
     own = {"coco_resnet18_rle", "coco_resnet50_rle_mmpose", "coco_resnet50_heatmap", "coco_hrnet_w32_heatmap"}
     own.add("coco_resnet152_384_heatmap")
+    own |= {name for name in coco.__all__ if name.endswith("mmpose")}
     for name in set(coco.__all__) - own:
         recipe = getattr(coco, name)()
         assert (recipe.epochs, recipe.milestones, recipe.lr, recipe.batch_size) == (270, (170, 200), 1e-3, 32)
-        assert recipe.augmentation == Augmentation()
+        # The released configuration: half bodies of more than three joints, scale ±25 %, ±45° every other time.
+        assert recipe.augmentation == Augmentation(
+            scale=0.25, rotation=45, rotation_probability=0.5, half_body_probability=0.3, half_body_least=4,
+            half_body_upper=0.69, flip_probability=0.5, shift=0, shift_probability=0, draws="uniform",
+            occlusion=0, colour=0,
+        )  # fmt: skip
         assert recipe.backbone == (name[5:14] if "hrnet" in name else name.split("_")[1])
         assert recipe.size == ((384, 288) if "384" in name else (256, 192))
+
+
+def test_mmpose_s_rows_are_its_configurations():
+    sizes = {"resnet50": (256, 192), "resnet101": (256, 192), "resnet152": (256, 192), "resnet152_384": (384, 288)}
+    for name, size in sizes.items():
+        recipe = getattr(coco, f"coco_{name}_rle_mmpose")()
+        assert (recipe.backbone, recipe.size, recipe.outside) == (name.removesuffix("_384"), size, "mask")
+        assert (recipe.epochs, recipe.milestones, recipe.batch_size) == (210, (170, 200), 64)
+        assert recipe.lr == (5e-4 if "384" in name else 1e-3)
+        assert (recipe.warmup_steps, recipe.warmup_start) == (500, 0.001)
+        varied = recipe.augmentation
+        assert (varied.half_body_least, varied.half_body_upper, varied.half_body_probability) == (9, 0.7, 0.3)
+        assert (varied.scale, varied.rotation, varied.rotation_probability) == (0.5, 80, 0.6)
+        assert (varied.shift, varied.shift_probability, varied.draws) == (0.16, 0.3, "normal")
 
 
 def test_heatmaps_have_their_own_schedules():

@@ -17,3 +17,11 @@ def test_table_12() -> None:
     assert isinstance(made["mpii_resnet50_l1"].loss(), L1Loss)
     assert made["mpii_resnet50_dle"].loss().mode == "dle"
     assert isinstance(made["mpii_resnet50_rle"].loss(), RLELoss)
+
+
+def test_mmpose_s_row() -> None:
+    recipe = mpii.mpii_resnet50_rle_mmpose()
+    assert (recipe.lr, recipe.epochs, recipe.batch_size) == (5e-4, 210, 64)
+    varied = recipe.augmentation
+    assert (varied.half_body_probability, varied.shift_probability, varied.flip_probability) == (0, 0, 0.5)
+    assert recipe.loss().convention == "mmpose"

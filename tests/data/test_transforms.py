@@ -192,7 +192,7 @@ def test_the_share_of_upper_halves_is_told() -> None:
     for shown, half in zip((upper, lower), halves, strict=True):
         np.testing.assert_allclose(shown[0, half].mean(dim=0), 0, atol=1e-5)
     assert not torch.allclose(upper, lower)
-    with pytest.raises(InputError, match="probabilities"):
+    with pytest.raises(InputError, match=r"half_body_upper must lie in \[0, 1\], got 1.5"):
         Augmentation(half_body_upper=1.5)
 
 

@@ -154,6 +154,12 @@ def test_random_weights_are_left_as_they_are() -> None:
     assert is_filled(backbone, before)
 
 
+def test_a_text_is_no_weights_file(tmp_path: Path) -> None:
+    (tmp_path / "text.pth").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    with pytest.raises(InputError, match=r"text\.pth: not a weights file .*it was not written by torch\.save"):
+        load_backbone_weights(create_backbone("resnet18", SIZE), str(tmp_path / "text.pth"))
+
+
 class Bomb:
     """Runs code where a pickle is trusted."""
 

@@ -56,16 +56,24 @@ class Augmentation:
     colour: float = 0.0
 
     def __post_init__(self) -> None:
+        if not (0 <= self.scale < 1 and 0 <= self.rotation <= 180):
+            told = f"got {self.scale:g} and {self.rotation:g}"
+            raise InputError(f"scale must lie in [0, 1) and rotation in [0, 180], {told}")
         shares = (
-            self.rotation_probability, self.half_body_probability, self.flip_probability, self.shift_probability,
-            self.half_body_upper,
-        )  # fmt: skip
-        if not (0 <= self.scale < 1 and 0 <= self.rotation <= 180 and all(0 <= share <= 1 for share in shares)):
-            raise InputError(f"scale must lie in [0, 1), rotation in [0, 180] and probabilities lie in [0, 1]: {self}")
+            "rotation_probability",
+            "half_body_probability",
+            "half_body_upper",
+            "flip_probability",
+            "shift_probability",
+        )
+        for name in shares:
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must lie in [0, 1], got {getattr(self, name):g}")
         if not 0 <= self.shift <= 1:
-            raise InputError(f"shift must lie in [0, 1]: {self}")
+            raise InputError(f"shift must lie in [0, 1], got {self.shift:g}")
         if not (0 <= self.occlusion <= 1 and 0 <= self.colour < 1):
-            raise InputError(f"occlusion must lie in [0, 1] and colour must lie in [0, 1): {self}")
+            told = f"got {self.occlusion:g} and {self.colour:g}"
+            raise InputError(f"occlusion must lie in [0, 1] and colour in [0, 1), {told}")
 
     def draw(self, rng: np.random.Generator, spread: float = 1.0) -> float:
         """A number from [-1, 1].

@@ -223,7 +223,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        why = held_object(error) or f"{error!s:.120}"
+        # Of a text file torch's reader says where it stumbled, which tells nobody anything.
+        stumbled = isinstance(error, IndexError | KeyError | EOFError)
+        why = held_object(error) or ("it was not written by torch.save" if stumbled else f"{error!s:.120}")
         raise InputError(f"{path}: not a weights file that can be read safely ({why})") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

@@ -157,7 +157,7 @@ def coco_resnet152_384_heatmap() -> Recipe:
 
 
 def coco_resnet50_integral() -> Recipe:
-    """Integral Pose: the same network, read off by a softmax's mean, by L1 (Table 2a; the paper has 63.0 AP)."""
+    """Integral Pose: SimplePose's network, read off by a softmax's mean, by L1 (Table 2a; the paper has 63.0 AP)."""
     return replace(of_the_paper(L1Loss), model=integral)
 
 

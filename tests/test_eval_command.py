@@ -249,3 +249,14 @@ def test_a_lone_file_of_a_validation_part_is_measured_whole(command, tiny_run, c
         people[words] = json.loads(out)["people"]
     assert people["--part", "val"] < people["--part", "all"]
     assert people[()] == people["--part", "all" if count == "all" else "val"]
+
+
+def test_a_kind_is_chosen_by_name(command, refused, tiny_run, coco_folder, tmp_path):
+    content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
+    content["categories"].append({"id": 7, "name": "robot", "keypoints": ["head"]})
+    (tmp_path / "two.json").write_text(json.dumps(content))
+    words = ("eval", tiny_run / "best.ckpt", "--data", tmp_path / "two.json", "--images", coco_folder / "val")
+    assert "choose one by --category NAME" in refused(*words)
+    assert "no category 'dog' names keypoints, only person, robot" in refused(*words, "--category", "dog")
+    code, out, _ = command(*words, "--category", "person", "--json", "--device", "cpu")
+    assert (code, json.loads(out)["people"] > 0) == (0, True)

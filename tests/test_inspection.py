@@ -141,7 +141,7 @@ def test_scans_are_inspected_too(scan_folder, tmp_path, command, refused):
     code, out, _ = command("inspect", scan_folder, "--out", tmp_path / "out")
     assert code == 0
     assert "boundary 3                      80" in out
-    assert "--images and --model are about people" in refused("inspect", scan_folder, "--images", tmp_path)
+    assert "--images, --model and --category are about people" in refused("inspect", scan_folder, "--images", tmp_path)
 
 
 def test_what_holds_scans(scan_folder, coco_folder, tmp_path):

@@ -19,6 +19,7 @@ SCORE_HELP = (
     "above 0.2; box, the box's"
 )
 BATCH_HELP = "crops (64), poses (1024) or, of detectors, pictures (8) at a time"
+CATEGORY_HELP = "of a COCO file in which several categories have joints of their own: the name of one"
 HEIGHT_HELP = "of B-scans: height of a pixel in micrometres, where their file does not say it"
 PART_HELP = (
     "which people; unless said, a folder's validation part (held out, where it has one file), or all of a file; of "
@@ -57,6 +58,7 @@ def command_parser() -> ArgumentParser:
         help="annotation file, or a folder with annotations and images; or B-scans, as train takes them",
     )
     inspect.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
+    inspect.add_argument("--category", type=str | None, default=None, help=CATEGORY_HELP)
     inspect.add_argument(
         "--model", type=Path | None, default=None, help="checkpoint: name the labels it finds unlikely"
     )
@@ -121,6 +123,7 @@ def _add_eval(subcommands: Any) -> None:
     )  # fmt: skip
     evaluate.add_argument("--part", type=Literal["val", "train", "all"] | None, default=None, help=PART_HELP)
     evaluate.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
+    evaluate.add_argument("--category", type=str | None, default=None, help=CATEGORY_HELP)
     evaluate.add_argument("--boxes", type=Path | None, default=None, help="detected boxes (a COCO detections file)")
     evaluate.add_argument(
         "--keypoints", type=Path | None, default=None,

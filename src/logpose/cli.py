@@ -144,7 +144,7 @@ def _recipes(_: Namespace) -> int:
 def _inspect(given: Namespace) -> int:
     from logpose.inspection import inspect_data, tell
 
-    found = inspect_data(given.data, given.images, given.out, given.model, device_named(given.device))
+    found = inspect_data(given.data, given.images, given.out, given.model, device_named(given.device), given.category)
     print(json.dumps(found, indent=2) if given.json else tell(found))
     return 0
 

@@ -30,7 +30,7 @@ __all__ = ["run_eval"]
 
 log = logging.getLogger("logpose")
 
-OF_PICTURES = {"images": None, "boxes": None, "score": None, "save_json": None}
+OF_PICTURES = {"images": None, "category": None, "boxes": None, "score": None, "save_json": None}
 OF_SPACE = {
     "keypoints": None, "detected": None, "subjects": None, "picture": None, "cameras": None, "camera_seed": None,
 }  # fmt: skip
@@ -87,7 +87,9 @@ def _labelled(given: Namespace, model: Model) -> LabelledPeople:
     whole = not given.data.is_dir() or (alone and any(word in files["val"].stem for word in ("val", "test")))
     wanted = given.part or ("all" if whole else "val")
     part = wanted if alone and wanted != "all" else None
-    people = open_people(files["train" if wanted == "train" else "val"], given.images, part=part)
+    people = open_people(
+        files["train" if wanted == "train" else "val"], given.images, part=part, category=given.category
+    )
     say_problems(people)
     check_skeletons(given.checkpoint, model, people)
     log.info("measuring %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")

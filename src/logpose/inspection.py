@@ -34,7 +34,12 @@ LISTED = 20  # wrong rows told one by one
 
 
 def inspect_data(
-    data: Path, images: Path | None, out: Path, model: Path | None = None, device: str = "cpu"
+    data: Path,
+    images: Path | None,
+    out: Path,
+    model: Path | None = None,
+    device: str = "cpu",
+    category: str | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Counts, skeleton, label problems and a contact sheet of every part of a data set.
 
@@ -44,6 +49,7 @@ def inspect_data(
         out: folder that the contact sheets go to.
         model: a checkpoint; with it, the labels that its density finds least likely are listed and shown.
         device: where the model predicts.
+        category: of a COCO file in which several categories have joints of their own, the name of one.
 
     Returns:
         for each annotation file, what was found, in plain values.
@@ -52,11 +58,13 @@ def inspect_data(
         InputError: if the data cannot be read at all.
     """
     if holds_scans(data):
-        if images is not None or model is not None:
-            raise InputError(f"{data}: B-scans, and --images and --model are about people in pictures")
+        if any(flag is not None for flag in (images, model, category)):
+            raise InputError(f"{data}: B-scans, and --images, --model and --category are about people in pictures")
         return {str(data): _of_scans(open_scans(data), out / f"{data.stem}.jpg")}
     found = {}
-    parts = {file: open_people(file, images) for file in dict.fromkeys(annotation_files(data).values())}
+    parts = {
+        file: open_people(file, images, category=category) for file in dict.fromkeys(annotation_files(data).values())
+    }
     trained, loss = (None, None) if model is None else load_of_crops(model)
     if model is not None and trained is not None:  # whatever is wrong with it is said before anything is written
         if loss is None:

@@ -63,12 +63,14 @@ def labelled_people(recipe: PictureRecipe, part: str) -> LabelledPeople:
     if recipe.data is None:
         raise InputError("this recipe learns from labelled pictures: say which with --data FILE_OR_FOLDER")
     if part == "val" and recipe.val_data is not None:
-        return open_people(annotation_files(recipe.val_data)["val"], recipe.val_images, recipe.strict)
+        return open_people(
+            annotation_files(recipe.val_data)["val"], recipe.val_images, recipe.strict, None, recipe.category
+        )
     files = annotation_files(recipe.data)
     # One file has to serve for both parts only where no other is named.
     split = part if files["train"] == files["val"] and recipe.val_data is None else None
     images = recipe.images if part == "train" or split else recipe.val_images
-    return open_people(files[part], images, recipe.strict, split)
+    return open_people(files[part], images, recipe.strict, split, recipe.category)
 
 
 def regression(
@@ -274,6 +276,8 @@ class PictureRecipe(TrainingRecipe):
     """The same for the validation data, where they are in a file of their own."""
     strict: bool = False
     """Refuse data with wrong rows instead of leaving those out."""
+    category: str | None = None
+    """Of a COCO file in which several categories have joints of their own: the name of the one to learn from."""
     backbone: str = "resnet50"
     """resnet18, 34, 50, 101 or 152, hrnet_w32 or 48, or timm/NAME."""
     weights: str = "imagenet"

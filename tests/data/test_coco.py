@@ -459,9 +459,9 @@ def test_a_detection_file_has_no_keypoints(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("categories", "message"),
     [
-        ([], "one category must name keypoints, none does"),
+        ([], "a category must name keypoints, none does"),
         ([{"id": 1, "name": "dog"}], "none does"),
-        ([{"id": i, "name": n, "keypoints": ["a"]} for i, n in ((1, "dog"), (2, "cat"))], r"2 do \(dog, cat\)"),
+        ([{"id": i, "name": n, "keypoints": [n]} for i, n in ((1, "dog"), (2, "cat"))], r"different .*\(dog, cat\)"),
         ([{"name": "cat", "keypoints": JOINTS}], "id must be a whole number, got None"),
         ([{"id": "three", "name": "cat", "keypoints": JOINTS}], "three"),
         ([{"id": 3, "name": "cat", "keypoints": ["a", "a", "b"]}], "joints with names of their own"),
@@ -471,6 +471,36 @@ def test_a_detection_file_has_no_keypoints(folder: Path) -> None:
 def test_one_category_names_the_joints(folder: Path, categories: list[Any], message: str) -> None:
     with pytest.raises(InputError, match=rf"annotations\.json: .*{message}"):
         CocoKeypoints(write(folder, content(categories=categories)))
+
+
+def two_kinds(folder: Path, joints: list[str]) -> Path:
+    """A file of a cat (id 10), and of a dog (id 11) with joints of its own."""
+    dog = {**ROW, "id": 11, "category_id": 5, "keypoints": ROW["keypoints"][: 3 * len(joints)]}
+    rows = content(ROW, dog)
+    rows["categories"].append({"id": 5, "name": "dog", "keypoints": joints, "skeleton": []})
+    return write(folder, rows)
+
+
+def test_kinds_with_the_same_joints_are_learned_as_one(folder: Path) -> None:
+    people = CocoKeypoints(two_kinds(folder, JOINTS))
+    assert [sample.id for sample in people.samples] == [10, 11]
+    assert (people.category, people.category_ids) == (3, (3, 5))
+    assert {row["category_id"] for row in people.ground_truth()["annotations"]} == {3}
+
+
+@pytest.mark.parametrize(("name", "number", "joints"), [("cat", 10, 3), ("dog", 11, 2)])
+def test_a_kind_can_be_chosen(folder: Path, name: str, number: int, joints: int) -> None:
+    people = CocoKeypoints(two_kinds(folder, JOINTS[:2]), category=name)
+    assert [sample.id for sample in people.samples] == [number]
+    assert (len(people.skeleton), people.skeleton.name) == (joints, name)
+    assert people.counts["of other categories"] == 1
+
+
+def test_a_kind_that_is_not_there_is_told(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"no category 'cow' names keypoints, only cat, dog"):
+        CocoKeypoints(two_kinds(folder, JOINTS[:2]), category="cow")
+    with pytest.raises(InputError, match=r"different keypoints \(cat, dog\); choose one by --category NAME"):
+        CocoKeypoints(two_kinds(folder, JOINTS[:2]))
 
 
 def test_further_categories_without_joints_do_no_harm(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -122,3 +123,13 @@ def test_a_missing_file(tmp_path: Path, name: str) -> None:
 def test_another_list(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"1 wrong rows: .*person 0: a person needs image"):
         open_people(write(tmp_path, json.dumps([{"image_id": 3}]), "boxes.json"))
+
+
+def test_only_coco_s_form_has_kinds_to_choose_from(tmp_path: Path) -> None:
+    joints = np.zeros((14, 3, 1))
+    joints[:, 0, 0], joints[:, 1, 0], joints[:, 2, 0] = np.arange(14) + 5, np.arange(14) + 9, 1
+    savemat(tmp_path / "joints.mat", {"joints": joints})
+    assert cv2.imwrite(str(tmp_path / "im00001.jpg"), np.zeros((40, 40, 3), np.uint8))
+    assert len(open_people(tmp_path / "joints.mat", tmp_path)) == 1
+    with pytest.raises(InputError, match=r"joints\.mat: has no categories, and so none to choose by --category"):
+        open_people(tmp_path / "joints.mat", tmp_path, category="person")

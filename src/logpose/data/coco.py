@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from logpose.data.categories import chosen_categories
 from logpose.data.images import check_image, image_size
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Sample
@@ -68,9 +69,11 @@ class CocoKeypoints:
         images: the folder with its pictures; when None, the usual places beside the file are tried.
         strict: refuse the file if any row is wrong.
         part: of the images, those "train" or "val" when one file has to serve as both; None takes all.
+        category: name of the category to learn from, where several have joints; None takes all that have the same.
 
     Attributes:
         skeleton: from the file's `categories`.
+        category: id of the category, the first of several; `category_ids` has all.
         problems: rows that were left out.
         unusable: of these the boxes that can be read, as crowds: somebody is there, and nothing can be learned of them.
         counts: how many images, annotations, crowds, … the file holds.
@@ -79,10 +82,18 @@ class CocoKeypoints:
         InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row.
     """
 
-    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        images: Path | None = None,
+        strict: bool = False,
+        part: str | None = None,
+        category: str | None = None,
+    ) -> None:
         content = _coco_content(file)  # not kept: that of COCO's training part fills more than a gigabyte
         self.file = file
-        self.category, self.skeleton = _category(file, content["categories"])
+        self.category_ids, self.skeleton = _categories(file, content, category)
+        self.category = self.category_ids[0]
         self.image_folder = images or _image_folder(file, content["images"])
         self.problems: list[Problem] = []
         self.unusable: list[dict[str, Any]] = []
@@ -182,7 +193,7 @@ class CocoKeypoints:
             if not isinstance(row, dict):
                 self.problems.append(Problem(f"{self.file}: annotation {i}", "not an annotation"))
                 continue
-            if row.get("category_id") != self.category:
+            if row.get("category_id") not in self.category_ids:
                 self.counts["of other categories"] += 1
                 continue
             if row.get("iscrowd", 0) not in (0, 1):  # true and false are these too
@@ -333,18 +344,14 @@ def _coco_content(path: Path) -> dict[str, Any]:
     return content  # type: ignore[no-any-return]
 
 
-def _category(path: Path, categories: Sequence[Any]) -> tuple[int, Skeleton]:
-    """Id and skeleton of the one category that has keypoints."""
-    named = [row for row in categories if isinstance(row, dict) and row.get("keypoints")]
-    if len(named) != 1:
-        names = ", ".join(str(row.get("name")) for row in named)
-        raise InputError(
-            f"{path}: one category must name keypoints, " + (f"{len(named)} do ({names})" if named else "none does")
-        )
-    if whole(named[0].get("id")) is None:
-        raise InputError(f"{path}: the category's id must be a whole number, got {named[0].get('id')!r:.40}")
+def _categories(path: Path, content: dict[str, Any], wanted: str | None) -> tuple[tuple[int, ...], Skeleton]:
+    """Ids and skeleton of the categories that have keypoints."""
+    named = chosen_categories(path, content["categories"], wanted)
+    for row in named:
+        if whole(row.get("id")) is None:
+            raise InputError(f"{path}: the category's id must be a whole number, got {row.get('id')!r:.40}")
     try:
-        return named[0]["id"], Skeleton.from_category(named[0])
+        return tuple(row["id"] for row in named), Skeleton.from_category(named[0])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -20,7 +20,11 @@ LOOK = 2**16
 
 
 def open_people(
-    file: Path, images: Path | None = None, strict: bool = False, part: str | None = None
+    file: Path,
+    images: Path | None = None,
+    strict: bool = False,
+    part: str | None = None,
+    category: str | None = None,
 ) -> LabelledPeople:
     """The labelled people of an annotation file; its content tells the format.
 
@@ -30,10 +34,19 @@ def open_people(
         images: the folder with its pictures; when None, the usual places beside the file are tried.
         strict: refuse the file if any row is wrong.
         part: "train" or "val", when one file has to serve as both; None takes all.
+        category: of a COCO file in which several categories have joints of their own, the name of one.
 
     Raises:
-        InputError: if the file is missing, is none of these, holds nobody, or (`strict`) has a wrong row.
+        InputError: if the file is missing, is none of these, holds nobody, (`strict`) has a wrong row, or has no
+            categories to choose from.
     """
+    opened = _opened(file, images, strict, part, category)
+    if category is not None and not isinstance(opened, CocoKeypoints):
+        raise InputError(f"{file}: has no categories, and so none to choose by --category")
+    return opened
+
+
+def _opened(file: Path, images: Path | None, strict: bool, part: str | None, category: str | None) -> LabelledPeople:
     if file.suffix == ".mat":
         return LspPeople(file, images, strict, part)
     begin = _beginning(file)
@@ -43,7 +56,7 @@ def open_people(
     in_space = b'"cam_param"' in begin or b'"keypoints_world"' in begin
     if in_space and b'"categories"' not in begin:
         return H36mPeople(file, images, strict, part)
-    return CocoKeypoints(file, images, strict, part)
+    return CocoKeypoints(file, images, strict, part, category)
 
 
 def _beginning(file: Path) -> bytes:

@@ -24,7 +24,7 @@ __all__ = ["available", "find"]
 def available() -> dict[str, Callable[[], TrainingRecipe]]:
     """The recipes that come with logpose, by name; in the order of their modules, in which "the same" has a meaning."""
     rooms = (coco, mpii, lsp, mask_rcnn, point_set, h36m, lifting, oct, synthetic)
-    recipes = {}
+    recipes: dict[str, Callable[[], TrainingRecipe]] = {}
     for module in rooms:
         made = [each for name in module.__all__ if inspect.isfunction(each := getattr(module, name))]
         recipes |= {each.__name__: each for each in sorted(made, key=lambda each: each.__code__.co_firstlineno)}

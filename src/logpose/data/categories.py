@@ -1,0 +1,37 @@
+"""Which objects of a COCO keypoint file are learned from: those whose category names its joints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from logpose.structures import InputError
+
+__all__ = ["chosen_categories"]
+
+
+def chosen_categories(path: Path, categories: Sequence[Any], wanted: str | None = None) -> list[dict[str, Any]]:
+    """The categories that name joints: one, or several with the same joints.
+
+    Animals often have a category for each species and one list of joints for all: they are learned as one kind.
+
+    Args:
+        path: the annotation file, for what is said of it.
+        categories: its `categories`.
+        wanted: name of the category to take, where several have joints; None takes all.
+
+    Raises:
+        InputError: if none has joints or the name wanted, or several have different ones.
+    """
+    named = [row for row in categories if isinstance(row, dict) and row.get("keypoints")]
+    names = ", ".join(str(row.get("name")) for row in named)
+    if not named:
+        raise InputError(f"{path}: a category must name keypoints, none does")
+    if wanted is not None:
+        named = [row for row in named if row.get("name") == wanted]
+        if not named:
+            raise InputError(f"{path}: no category {wanted!r} names keypoints, only {names}")
+    if any(row["keypoints"] != named[0]["keypoints"] for row in named):
+        raise InputError(f"{path}: its categories have different keypoints ({names}); choose one by --category NAME")
+    return named

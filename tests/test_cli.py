@@ -194,13 +194,6 @@ def test_a_photo_is_never_written_over(capsys, coco_folder, tiny_run, tmp_path):
     assert sorted(path.name for path in tmp_path.glob("*-poses.jpg")) == [f"{path.stem}-poses.jpg" for path in photos]
 
 
-def test_one_bad_picture_among_many_leaves_nothing_behind(refused, coco_folder, tiny_run, tmp_path):
-    good = next((coco_folder / "val").iterdir())
-    (tmp_path / "bad.jpg").write_text("no")
-    refused("predict", tiny_run / "best.ckpt", good, tmp_path / "bad.jpg", "--save-images", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     "flags",
     [

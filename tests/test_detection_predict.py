@@ -71,6 +71,17 @@ def test_people_are_found_in_pixels_of_the_image(tmp_path):
     assert everybody.scores.tolist() == pytest.approx([0.45, 0.1])
 
 
+def test_pictures_that_cannot_be_read_are_told_and_left_out(tmp_path):
+    (tmp_path / "bad.jpg").write_text("no")
+    finder = Finder(Bright(), "cpu", batch_size=2)
+    sources = [np.zeros((50, 60, 3), np.uint8), tmp_path / "bad.jpg", bright_picture()]
+    with pytest.raises(InputError, match=r"bad\.jpg: not a picture"):
+        list(finder.many(sources))
+    told = []
+    assert [len(poses) for poses in finder.many(sources, told.append)] == [0, 1]
+    assert [str(error).partition(":")[0] for error in told] == [str(tmp_path / "bad.jpg")]
+
+
 class AtTheEdge(Bright):
     """Finds boxes without a width, beyond the picture, and across its edge."""
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from logpose.data.inputs import find_images, read_boxes
 from logpose.geometry import box_to_region
 from logpose.models import PoseModel
 from logpose.placement import Viewpoint
-from logpose.predict import Predictor, find_images, image_id, read_boxes
+from logpose.predict import Predictor
 from logpose.skeletons import COCO
 from logpose.structures import LEVELS, ErrorLaw, InputError, Prediction
 
@@ -127,52 +128,6 @@ def test_flip_test_of_a_model_that_ignores_its_image_is_symmetric():
         assert poses.keypoints[0, a, 1] == pytest.approx(poses.keypoints[0, b, 1], abs=1e-3)
 
 
-def test_find_images_searches_folders_and_names_what_is_missing(coco_folder, tmp_path):
-    inside = list(find_images([coco_folder / "val"]))
-    assert len(inside) == 8
-    # An image that is named twice is found once, where it was named first.
-    assert list(find_images([inside[3], coco_folder / "val"])) == [inside[3], *inside[:3], *inside[4:]]
-    with pytest.raises(InputError, match=r"nowhere: no such file or folder"):
-        find_images([tmp_path / "nowhere"])
-    with pytest.raises(InputError, match="no picture in this folder"):
-        find_images([tmp_path])
-
-
-def test_a_list_of_images_says_which_and_under_what_ids(coco_folder, tmp_path):
-    """The file of COCO's test-dev: no labels, a part of the folder's pictures, ids that need not be the names."""
-    names = sorted(file.name for file in (coco_folder / "val").iterdir())[2:5]
-    content = {"images": [{"id": 70 + i, "file_name": name} for i, name in enumerate(names)], "categories": []}
-    (root := tmp_path / "coco").mkdir()
-    (root / "annotations").mkdir()
-    (root / "test2017").symlink_to(coco_folder / "val")
-    (file := root / "annotations" / "image_info_test-dev2017.json").write_text(json.dumps(content))
-    found = find_images([file])
-    assert found == {root / "test2017" / name: 70 + i for i, name in enumerate(names)}
-    assert find_images([file], coco_folder / "val") == {coco_folder / "val" / n: 70 + i for i, n in enumerate(names)}
-    rows = [{"image_id": 71, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]
-    (tmp_path / "boxes.json").write_text(json.dumps(rows))
-    boxes = read_boxes(tmp_path / "boxes.json", found)
-    assert [len(boxes[image]) for image in found] == [0, 1, 0]
-    for wrong, message in (
-        ({"images": []}, "lists no images"),
-        ([], "lists no images"),
-        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": "2", "file_name": "b.jpg"}]}, "image 1 needs a whole"),
-        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]}, "image 1 has the id 1 of"),
-    ):
-        file.write_text(json.dumps(wrong))
-        with pytest.raises(InputError, match=rf"image_info_test-dev2017\.json: {message}"):
-            find_images([file])
-
-
-def test_ids_of_a_list_are_not_mixed_up_with_names(tmp_path):
-    """Pictures 1, 2 and 3 whose ids are 2, 3 and 1: a box on image 2 is on the first."""
-    images = {tmp_path / f"{name:012}.jpg": number for name, number in ((1, 2), (2, 3), (3, 1))}
-    rows = [{"image_id": number, "bbox": [number, 2, 3, 4], "score": 1.0} for number in (1, 2, 3)]
-    (tmp_path / "boxes.json").write_text(json.dumps(rows))
-    found = read_boxes(tmp_path / "boxes.json", images)
-    assert [rows[0, 0] for rows in found.values()] == [2, 3, 1]
-
-
 def test_people_found_in_several_boxes_are_kept_once():
     twice = [[30, 20, 60, 100, 0.5], [31, 20, 60, 100, 0.9], [120, 20, 60, 100, 0.4]]
     image = np.zeros((200, 300, 3), np.uint8)
@@ -184,72 +139,37 @@ def test_people_found_in_several_boxes_are_kept_once():
     assert len(Predictor(Steady(), device="cpu", nms=True)(image, [])) == 0
 
 
-class TestBoxFiles:
-    @pytest.fixture
-    def images(self, tmp_path):
-        return [tmp_path / "000000000012.jpg", tmp_path / "b.png"]
+def test_how_alike_people_are_is_judged_by_the_area_of_the_region_that_the_crop_shows():
+    """Two boxes of 60×100: one person where they are 4.5 pixels apart, two where they are 5.
 
-    def read(self, tmp_path, content, images, **options):
-        file = tmp_path / "boxes.json"
-        file.write_text(content if isinstance(content, str) else json.dumps(content))
-        return read_boxes(file, {image: image_id(image) for image in images}, **options)
+    Where they are 4.5 apart, the OKS is .835 with a box's area, .863 with that in the crop's shape, 75×100, and .907
+    with that of the region, 1.25 times as large along either side.
+    """
+    sigmas = np.array(COCO.sigmas)
 
-    def test_a_detections_file_by_number_name_or_stem(self, tmp_path, images):
-        rows = [
-            {"image_id": 12, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5},
-            {"image_id": "b", "category_id": 1, "bbox": [5, 6, 7, 8], "score": 0.1},
-            {"image_id": 9, "file_name": "b.png", "category_id": 1, "bbox": [9, 9, 9, 9]},
-        ]
-        found = self.read(tmp_path, rows, images)
-        assert found[images[0]].tolist() == [[1, 2, 3, 4, 0.5]]
-        assert found[images[1]].tolist() == [[5, 6, 7, 8, 0.1], [9, 9, 9, 9, 1]]
-        assert self.read(tmp_path, rows, images, least_score=0.4)[images[1]].tolist() == [[9, 9, 9, 9, 1]]
+    def alike(apart, area):
+        return np.mean(np.exp(-(apart**2) / (2 * area * (2 * sigmas) ** 2)))
 
-    def test_a_mapping_of_names(self, tmp_path, images):
-        found = self.read(tmp_path, {"b.png": [[1, 2, 3, 4], [5, 6, 7, 8, 0.5]]}, images)
-        assert found[images[0]].shape == (0, 5)
-        assert found[images[1]].tolist() == [[1, 2, 3, 4, 1], [5, 6, 7, 8, 0.5]]
-
-    def test_several_categories_have_to_be_chosen_from(self, tmp_path, images):
-        rows = [{"image_id": 12, "category_id": c, "bbox": [c, 2, 3, 4], "score": 1} for c in (1, 3)]
-        with pytest.raises(InputError, match=r"several categories \(1, 3\)"):
-            self.read(tmp_path, rows, images)
-        assert self.read(tmp_path, rows, images, category=3)[images[0]].tolist() == [[3, 2, 3, 4, 1]]
-
-    @pytest.mark.parametrize(
-        ("content", "message"),
-        [
-            ("", "the file is empty"),
-            ("{", "not JSON: .* line 1"),
-            ("3", "neither a list of detections nor a mapping"),
-            ([{"image_id": 12}], "row 0 has no bbox and image_id"),
-            ([{"image_id": 12, "bbox": [1, 2, 3], "score": 1}], "row 0: bbox is not x, y, width, height"),
-            ([{"image_id": 12, "bbox": [1, 2, -3, 4], "score": 1}], "row 0 is not x, y, width > 0"),
-            ([{"image_id": 12, "bbox": [1, 2, "w", 4]}], "row 0 is not four or five numbers"),
-            ({"b.png": [[1, 2, 3, 4], [1, 2, -3, 4]]}, "box 1 of 'b.png' is not x, y, width > 0"),
-            ({"b.png": 5}, "the boxes of 'b.png' are not a list"),
-            ({"other.png": [[1, 2, 3, 4]]}, "boxes for other images; it names 'other.png'"),
-        ],
-    )
-    def test_what_is_wrong_is_named(self, tmp_path, images, content, message):
-        with pytest.raises(InputError, match=message) as refused:
-            self.read(tmp_path, content, images)
-        assert "boxes.json" in str(refused.value)
+    assert alike(4.5, 60 * 100) < alike(4.5, 75 * 100) < 0.9 < alike(4.5, 93.75 * 125)
+    assert alike(5, 93.75 * 125) < 0.9 < alike(5, 112.5 * 150)  # half as much again along either side is too much
+    predictor = Predictor(Steady(), device="cpu", nms=True)
+    image = np.zeros((200, 300, 3), np.uint8)
+    assert len(predictor(image, [[30, 20, 60, 100], [34.5, 20, 60, 100]])) == 1
+    assert len(predictor(image, [[30, 20, 60, 100], [35, 20, 60, 100]])) == 2
 
 
-def test_image_ids(tmp_path):
-    assert image_id(tmp_path / "000000000012.jpg") == 12
-    assert image_id(tmp_path / "walk_3.jpg") == "walk_3"
-
-
-def test_a_name_that_two_images_share_has_to_be_told_apart(tmp_path):
-    images = {tmp_path / "a" / "p.jpg": "p", tmp_path / "b" / "p.jpg": "p"}
-    file = tmp_path / "boxes.json"
-    file.write_text(json.dumps({"p.jpg": [[1, 2, 3, 4]]}))
-    with pytest.raises(InputError, match=r"several of the images are called 'p\.jpg'"):
-        read_boxes(file, images)
-    file.write_text(json.dumps({str(tmp_path / "b" / "p.jpg"): [[1, 2, 3, 4]]}))
-    assert [len(rows) for rows in read_boxes(file, images).values()] == [0, 1]
+def test_images_that_cannot_be_read_and_boxes_that_are_none_are_told_and_left_out(predictor, tmp_path):
+    (tmp_path / "bad.jpg").write_text("no")
+    image = np.zeros((40, 40, 3), np.uint8)
+    given = [(image, None), (tmp_path / "bad.jpg", None), (image, [[90, 0, 5, 5]]), (image, [[1, 2, 10, 10]])]
+    with pytest.raises(InputError, match=r"bad\.jpg: not a picture"):
+        list(predictor.many(given))
+    told = []
+    poses = list(predictor.many(given, lambda error: told.append(str(error))))
+    assert [found.boxes.tolist() for found in poses] == [[[0, 0, 40, 40]], [[1, 2, 10, 10]]]
+    assert len(told) == 2
+    assert "bad.jpg: not a picture that can be read" in told[0]
+    assert "box 0 lies outside the image of 40×40 pixels" in told[1]
 
 
 def test_boxes_far_off_are_refused(predictor, tmp_path):

@@ -1,4 +1,4 @@
-"""`logpose predict` in three dimensions: pictures and keypoints in, millimetres out, bad input in a sentence."""
+"""`logpose predict`: pictures and keypoints in, pixels and millimetres out, bad input in a sentence or left out."""
 
 from __future__ import annotations
 
@@ -92,6 +92,82 @@ class TestPictures:
         told = refused("predict", tiny_run / "best.ckpt", coco_results(tmp_path / "r.json"))
         assert "r.json: lists no images; " in told
         assert "best.ckpt looks at pictures, and lifts no keypoints" in told
+
+
+class TestWhatIsLeftOut:
+    """One bad picture or box among many costs itself, not the run."""
+
+    @pytest.fixture
+    def folder(self, coco_folder, tmp_path):
+        (folder := tmp_path / "pictures").mkdir()
+        for i, photo in enumerate(sorted((coco_folder / "val").iterdir())[:3]):
+            shutil.copy(photo, folder / f"{i}{photo.suffix}")
+        return folder
+
+    @staticmethod
+    def shortened(photo):
+        whole = photo.read_bytes()
+        photo.write_bytes(whole[: len(whole) // 2])
+        return photo
+
+    def test_a_picture_that_breaks_off_is_named_and_the_others_are_predicted(self, command, tiny_run, folder, tmp_path):
+        cut = self.shortened(sorted(folder.iterdir())[1])
+        words = ("--save-json", tmp_path / "a.json", "--save-images", tmp_path / "out")
+        code, out, err = command("predict", tiny_run / "best.ckpt", folder, *words)
+        assert (code, out) == (0, "")
+        assert f"left out 1 of 3 pictures; the first: {cut}: the image file breaks off before its end" in err
+        rows = json.loads((tmp_path / "a.json").read_text())
+        assert [(row["image_id"], row["file_name"]) for row in rows] == [(i, f"{i}{cut.suffix}") for i in (0, 2)]
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0-poses.jpg", "2-poses.jpg"]
+
+    def test_so_is_one_of_which_only_decoding_shows_it(self, command, refused, tiny_run, folder, monkeypatch):
+        monkeypatch.setattr("logpose.predict_command.check_image", lambda _: None)
+        cut = self.shortened(sorted(folder.iterdir())[1])
+        code, out, err = command("predict", tiny_run / "best.ckpt", folder, "--json")
+        assert code == 0
+        assert [row["image_id"] for row in json.loads(out)] == [0, 2]
+        assert f"left out 1 of 3 pictures; the first: {cut}: " in err
+        told = refused("predict", tiny_run / "best.ckpt", cut)
+        assert told == f"logpose: {cut}: the image file breaks off before its end"
+
+    def test_where_none_can_be_read_nothing_is_written(self, refused, tiny_run, folder, tmp_path):
+        first, *_ = [self.shortened(photo) for photo in sorted(folder.iterdir())]
+        told = refused("predict", tiny_run / "best.ckpt", folder, "--save-json", tmp_path / "a.json")
+        assert f"none of the 3 pictures can be read; the first: {first}: the image file breaks off" in told
+        assert not (tmp_path / "a.json").exists()
+
+    def test_boxes_outside_their_picture_or_on_none_are_counted(self, command, tiny_run, folder, tmp_path):
+        file = tmp_path / "boxes.json"
+        rows = [
+            {"image_id": image, "category_id": 1, "bbox": box, "score": 0.5}
+            for image, box in ((0, [4, 4, 20, 30]), (7, [4, 4, 20, 30]), (1, [5000, 4, 20, 30]), (1, [2, 3, 20, 30]))
+        ]
+        file.write_text(json.dumps(rows))
+        code, out, err = command("predict", tiny_run / "best.ckpt", folder, "--boxes", file, "--json")
+        assert code == 0
+        assert [(row["image_id"], row["bbox"]) for row in json.loads(out)] == [(0, [4, 4, 20, 30]), (1, [2, 3, 20, 30])]
+        assert f"left out 1 box on none of the pictures; the first: {file}: row 1: on none of the pictures ('7')" in err
+        assert f"left out 1 box outside the picture; the first: {file}: row 2: outside the picture" in err
+        assert f"{file}: no box for 1 of 3 pictures" in err
+
+
+def test_results_of_a_list_of_images_have_the_official_keys_only(command, tiny_run, coco_folder, tmp_path):
+    """With a `bbox`, pycocotools takes its area for the person's: AP(M) and AP(L) would be of others."""
+    names = sorted(photo.name for photo in (coco_folder / "val").iterdir())[:2]
+    file = tmp_path / "image_info_test.json"
+    file.write_text(json.dumps({"images": [{"id": 70 + i, "file_name": name} for i, name in enumerate(names)]}))
+    words = ("predict", tiny_run / "best.ckpt", "--save-json", tmp_path / "a.json", "--save-npz", tmp_path / "a.npz")
+    assert command(*words, file, "--image-folder", coco_folder / "val")[0] == 0
+    rows = json.loads((tmp_path / "a.json").read_text())
+    assert [row["image_id"] for row in rows] == [70, 71]
+    assert all(set(row) == {"image_id", "category_id", "keypoints", "score"} for row in rows)
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
+        assert arrays["sigma"].shape == (2, 17, 2)
+    data = ("--data", coco_folder, "--save-json", tmp_path / "b.json")
+    assert command("eval", tiny_run / "best.ckpt", *data)[0] == 0
+    assert set(json.loads((tmp_path / "b.json").read_text())[0]) == set(rows[0])
+    assert command(*words, coco_folder / "val" / names[0])[0] == 0
+    assert {"sigma", "bbox", "file_name"} <= set(json.loads((tmp_path / "a.json").read_text())[0])
 
 
 class TestKeypoints:

@@ -165,7 +165,9 @@ def _add_eval(subcommands: Any) -> None:
     evaluate.add_argument("--batch-size", type=int | None, default=None, help=BATCH_HELP)
     evaluate.add_argument("--workers", type=int, default=0, help="processes that cut crops")
     evaluate.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
-    evaluate.add_argument("--save-json", type=Path | None, default=None, help="write a COCO results file")
+    evaluate.add_argument(
+        "--save-json", type=Path | None, default=None, help="write a COCO results file, of the official keys"
+    )
     evaluate.add_argument(
         "--report", type=Path | None, default=None,
         help="write a page (HTML): the figures and what they mean, pictures, what sigma is worth, the error's density",
@@ -235,8 +237,9 @@ def _add_predict(subcommands: Any) -> None:
     predict.add_argument("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, auto")
     predict.add_argument(
         "--save-json", type=Path | None, default=None,
-        help="write a COCO results file, with sigma and what is in mm; of lifted keypoints a row for each pose, of "
-        "B-scans one for each",
+        help="write a COCO results file: of a COCO list of images with the official keys only, as the test server "
+        "takes them, of others with sigma, box and what is in mm; of lifted keypoints a row for each pose, of B-scans "
+        "one for each",
     )  # fmt: skip
     predict.add_argument("--save-npz", type=Path | None, default=None, help="write the same as arrays of NumPy")
     predict.add_argument(

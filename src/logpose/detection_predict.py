@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -69,7 +69,7 @@ class Finder:
             InputError: as `__call__`.
         """
         source = Path(image) if isinstance(image, str) else image
-        found = self._found([source])[0]
+        found = self._found([read_image(source)])[0]
         # Of somebody at the very edge a box may have no area, or lie off a picture smaller than what models see.
         width, height = image_size(source) if isinstance(source, Path) else source.shape[1::-1]
         low = found.boxes[:, :2].clip(0)
@@ -78,25 +78,32 @@ class Finder:
         rows: np.ndarray = np.column_stack([low, size, found.box_scores])[there]
         return rows
 
-    def many(self, images: Iterable[Image | Path]) -> Iterator[Poses]:
+    def many(
+        self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None = None
+    ) -> Iterator[Poses]:
         """The people of many images, one `Poses` for each image, in order.
+
+        Args:
+            images: RGB arrays, or files.
+            left_out: is told what is wrong with an image that cannot be read; the others go on without it. When None,
+                such an image is refused.
 
         Raises:
             InputError: as `__call__`.
         """
-        waiting = iter(images)
+        waiting = _read(images, left_out)
         radius = self.model.law.radius_at(SHOWN_LEVEL)
-        while sources := list(islice(waiting, self.batch_size)):
-            for source, found in zip(sources, self._found(sources), strict=True):
+        while together := list(islice(waiting, self.batch_size)):
+            for (path, _), found in zip(together, self._found([image for _, image in together]), strict=True):
                 yield Poses(
                     self.model.skeleton, found.boxes, found.keypoints, found.std, found.confidence,
-                    found.scores(self.scoring), radius, source if isinstance(source, Path) else None,
+                    found.scores(self.scoring), radius, path,
                 )  # fmt: skip
 
     @torch.inference_mode()
-    def _found(self, sources: list[Image | Path]) -> list[FoundPeople]:
+    def _found(self, images: list[Image]) -> list[FoundPeople]:
         """Who is found in some images, by the box's score and those below the least left out."""
-        batch = join([self._scene(read_image(source)) for source in sources]).to(self.device)
+        batch = join([self._scene(image) for image in images]).to(self.device)
         people = []
         for found, to_image in zip(self.model.predict(batch), batch.to_image, strict=True):
             own = in_image(found.chosen(found.box_scores >= self.least_score), to_image)
@@ -106,3 +113,18 @@ class Finder:
 
     def _scene(self, image: Image) -> SceneBatch:
         return scene(Picture(image, 0, ()), self.model.skeleton, self.transform)
+
+
+def _read(
+    images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None
+) -> Iterator[tuple[Path | None, Image]]:
+    """Files, if they are any, and what is in them; those that cannot be read are told, and left out."""
+    for source in images:
+        try:
+            image = read_image(source)
+        except InputError as error:
+            if left_out is None:
+                raise
+            left_out(error)
+            continue
+        yield source if isinstance(source, Path) else None, image

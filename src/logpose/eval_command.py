@@ -119,10 +119,11 @@ def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None)
     """Figures of a model that looks at crops, on labelled people."""
     people = _labelled(given, model)
     detected = DetectedBoxes(people, given.boxes) if given.boxes else None
-    if detected is not None and detected.passed_over:
-        log.warning(
-            "%s: %d boxes on other images or of other categories were passed over", given.boxes, detected.passed_over
-        )
+    if detected is not None:
+        say_problems(detected)
+        if detected.passed_over:
+            told = "%s: %d boxes on other images or of other categories were passed over"
+            log.warning(told, given.boxes, detected.passed_over)
     evaluation = evaluate(
         model,
         people if detected is None else detected,

@@ -5,10 +5,9 @@ Those of models of three dimensions come in millimetres in the camera's frame be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +16,10 @@ from jaxtyping import Float
 from logpose import geometry
 from logpose.cameras import Camera
 from logpose.checkpoint import load_of_crops
-from logpose.data.coco import FARTHEST, listed_images, read_json
+from logpose.data.coco import FARTHEST
 from logpose.data.crops import collate
-from logpose.data.images import SUFFIXES, read_image
+from logpose.data.images import read_image
+from logpose.data.inputs import Boxes, lies_outside
 from logpose.data.transforms import CropTransform
 from logpose.evaluation import person_score
 from logpose.metrics.oks import oks_nms
@@ -28,13 +28,10 @@ from logpose.placement import Assumable, Viewpoint, refuse_diverged
 from logpose.skeletons import Skeleton
 from logpose.structures import Batch, Image, InputError, Sample, Scoring
 
-__all__ = ["Poses", "Predictor", "find_images", "image_id", "read_boxes"]
+__all__ = ["Poses", "Predictor"]
 
 SHOWN_LEVEL = 0.5
 """Share of the probability that the regions of `Poses.radius` hold: as likely inside as outside."""
-
-Boxes = Float[np.ndarray, "_ 5"]
-"""x, y, width, height, score of each person in one image."""
 
 BoxesOf = Callable[[Image], Boxes | Sequence[Sequence[float]]]
 """A detector: of an image, the boxes of the people in it, x, y, width, height and perhaps a score each."""
@@ -131,12 +128,16 @@ class Predictor:
         return next(self.many([(source, boxes)]))
 
     def many(
-        self, images: Iterable[tuple[Image | Path, Boxes | Sequence[Sequence[float]] | BoxesOf | None]]
+        self,
+        images: Iterable[tuple[Image | Path, Boxes | Sequence[Sequence[float]] | BoxesOf | None]],
+        left_out: Callable[[InputError], None] | None = None,
     ) -> Iterator[Poses]:
         """The people of many images, one `Poses` for each image, in order; crops of several are computed together.
 
         Args:
             images: pairs of an image and its boxes, as `__call__` takes them.
+            left_out: is told what is wrong with an image that cannot be read, or whose boxes are none; the others go on
+                without it. When None, such an image is refused.
 
         Raises:
             InputError: as `__call__`.
@@ -144,11 +145,19 @@ class Predictor:
         waiting: list[_Waiting] = []
         crops: list[Batch] = []
         for source, boxes in images:
-            image = read_image(source)
             path = source if isinstance(source, Path) else None
-            height, width = image.shape[:2]
-            given = boxes(image) if callable(boxes) else boxes
-            rows = _checked_boxes(given, (height, width), path)
+            try:
+                image = read_image(source)
+                height, width = image.shape[:2]
+                if not callable(boxes):
+                    rows = _checked_boxes(boxes, (height, width), path)
+            except InputError as error:
+                if left_out is None:
+                    raise
+                left_out(error)
+                continue
+            if callable(boxes):  # what a detector does wrong is not the image's fault
+                rows = _checked_boxes(boxes(image), (height, width), path)
             waiting.append((path, (height, width), rows))
             crops.extend(self._crop(image, row) for row in rows)
             if len(crops) >= self.batch_size:
@@ -234,117 +243,7 @@ def _checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[
             raise InputError(f"{where}box {i} is not x, y, width > 0, height > 0 and perhaps a score: {told}")
         if np.abs(values[:4]).max() > FARTHEST:
             raise InputError(f"{where}box {i} lies {FARTHEST:g} pixels off or more: {told}")
-        if values[0] >= size[1] or values[1] >= size[0] or values[0] + values[2] <= 0 or values[1] + values[3] <= 0:
+        if lies_outside(values[:4].tolist(), size[::-1]):
             raise InputError(f"{where}box {i} lies outside the image of {size[1]}×{size[0]} pixels: {told}")
         rows[i] = values if len(values) == 5 else (*values, 1)
     return rows
-
-
-def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path, int | str]:
-    """The pictures among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
-
-    A picture's id is that of the list it is in, else its name without suffix, as a number if it is one, as COCO's are.
-
-    Args:
-        paths: pictures, folders, and JSON files with `images` (those of a test part hold nothing else of use).
-        folder: of the pictures of lists; when None, the usual places beside them are tried.
-
-    Raises:
-        InputError: if a path does not exist, a folder holds no picture, or a list is none.
-    """
-    found: dict[Path, int | str] = {}
-    for path in paths:
-        inside = []
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise InputError(f"{path}: no picture in this folder ({', '.join(SUFFIXES)})")
-        elif not path.is_file():
-            raise InputError(f"{path}: no such file or folder")
-        elif path.suffix == ".json":
-            found |= listed_images(path, folder)
-        else:
-            inside = [path]
-        found |= {image: image_id(image) for image in inside if image not in found}
-    return found
-
-
-def read_boxes(
-    file: Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
-) -> dict[Path, Boxes]:
-    """The boxes of each image, from a file.
-
-    The file is either a COCO detections file, a list of {image_id, bbox, score}, where an image's id is that of
-    `images` or its name without suffix (or `file_name` says it), or a mapping of file names to lists of x, y, width,
-    height[, score].
-
-    Args:
-        file: JSON.
-        images: those wanted, with their ids (`find_images`); one that the file does not name has no boxes.
-        least_score: boxes below it are left out.
-        category: `category_id` of the boxes to take, where the file has several.
-
-    Raises:
-        InputError: if the file is no such file, a row of it is malformed, or it is about other images.
-    """
-    content = read_json(file)
-    rows: list[tuple[str, Any, str]] = []
-    if isinstance(content, Mapping):
-        for name, boxes in content.items():
-            if not isinstance(boxes, list):
-                raise InputError(f"{file}: the boxes of {name!r} are not a list")
-            rows += [(str(name), box, f"{file}: box {i} of {name!r}") for i, box in enumerate(boxes)]
-    elif isinstance(content, list):
-        categories = {str(row.get("category_id")) for row in content if isinstance(row, Mapping)}
-        if category is None and len(categories) > 1:
-            listed = ", ".join(sorted(categories))
-            raise InputError(f"{file}: boxes of several categories ({listed}); say which with --box_category")
-        for i, row in enumerate(content):
-            where = f"{file}: row {i}"
-            if not isinstance(row, Mapping) or "bbox" not in row or not {"image_id", "file_name"} & row.keys():
-                raise InputError(f"{where} has no bbox and image_id")
-            if category is None or row.get("category_id") == category:
-                box = row["bbox"]
-                if not isinstance(box, list) or len(box) != 4:
-                    raise InputError(f"{where}: bbox is not x, y, width, height: {box}")
-                rows.append((str(row.get("file_name", row.get("image_id"))), [*box, row.get("score", 1.0)], where))
-    else:
-        raise InputError(f"{file}: neither a list of detections nor a mapping of file names to boxes")
-    names: dict[str, set[Path]] = {}
-    for image, number in images.items():
-        # An id that a list gave is not to be mixed up with another picture's name.
-        for name in _names(image) if number == image_id(image) else {str(image), image.name, str(number)}:
-            names.setdefault(name, set()).add(image)
-    found: dict[Path, list[list[float]]] = {image: [] for image in images}
-    matched = False
-    for name, box, where in rows:
-        meant = names.get(name) or names.get(Path(name).name) or set()
-        if len(meant) > 1:
-            raise InputError(f"{where}: several of the images are called {name!r}; say which by its whole path")
-        matched = matched or bool(meant)
-        try:
-            values = [float(value) for value in box]
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{where} is not four or five numbers: {box}") from error
-        if len(values) not in (4, 5) or not np.isfinite(values).all() or min(values[2:4]) <= 0:
-            raise InputError(f"{where} is not x, y, width > 0, height > 0 and perhaps a score: {box}")
-        if max(map(abs, values[:4])) > FARTHEST:
-            raise InputError(f"{where} lies {FARTHEST:g} pixels off or more: {box}")
-        if meant and (len(values) == 4 or values[4] >= least_score):
-            found[next(iter(meant))].append(values if len(values) == 5 else [*values, 1.0])
-    if rows and not matched:
-        raise InputError(
-            f"{file}: boxes for other images; it names {rows[0][0]!r}, the first image is {next(iter(images)).name}"
-        )
-    return {image: np.array(boxes, dtype=np.float64).reshape(-1, 5) for image, boxes in found.items()}
-
-
-def _names(image: Path) -> set[str]:
-    """What a box file may call an image."""
-    stem = image.stem
-    return {str(image), image.name, stem} | ({str(int(stem))} if stem.isdecimal() else set())
-
-
-def image_id(path: Path) -> int | str:
-    """The id that COCO files give an image: its name without suffix, as a number if it is one."""
-    return int(path.stem) if path.stem.isdecimal() else path.stem

@@ -6,9 +6,9 @@ import csv
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jsonargparse import Namespace
@@ -18,6 +18,7 @@ from rich.progress import Progress
 from logpose.checkpoint import load
 from logpose.data.coco import read_json
 from logpose.data.images import SUFFIXES, check_image, read_image
+from logpose.data.inputs import Boxes, find_images, read_boxes
 from logpose.data.keypoint_files import LAYOUTS, KeypointFile, KeypointSequence, read_keypoints
 from logpose.data.oct import is_matlab
 from logpose.detection_predict import Finder
@@ -27,9 +28,17 @@ from logpose.lifting_predict import LiftedPoses, Lifter
 from logpose.models import BoundaryModel, Detector, LiftingModel, PoseModel
 from logpose.oct_predict import Boundaries, Segmenter, boundary_arrays, boundary_rows, check_height, open_images
 from logpose.placement import STATURE, Viewpoint
-from logpose.predict import Poses, Predictor, find_images, read_boxes
-from logpose.report import overlay, save_picture
-from logpose.results import coco_results, lifted_arrays, lifted_rows, results_arrays
+from logpose.predict import Poses, Predictor
+from logpose.report import overlay, overlay_files, save_picture
+from logpose.results import (
+    coco_results,
+    lifted_arrays,
+    lifted_rows,
+    lifted_text,
+    official_result,
+    people_text,
+    results_arrays,
+)
 from logpose.structures import Image, InputError, Scoring
 from logpose.terminal import (
     check_output,
@@ -44,6 +53,7 @@ from logpose.terminal import (
 __all__ = ["run_predict"]
 
 log = logging.getLogger("logpose")
+Kept = TypeVar("Kept")
 
 OF_PICTURES = {
     "boxes": None, "detector": None, "box_score": None, "box_category": None, "image_folder": None, "nms": False,
@@ -123,41 +133,68 @@ def _predict(given: Namespace, model: PoseModel | Detector) -> None:
         if str(error).endswith("lists no images"):  # such are files of keypoints
             raise InputError(f"{error}; {looks}, and lifts no keypoints") from error
         raise
-    boxes = read_boxes(given.boxes, images, given.box_score or 0.0, given.box_category) if given.boxes else {}
-    places = _places(list(images), given.save_images) if given.save_images else {}
-    for image in images:  # one bad picture is told before the first result is written
-        if fault := check_image(image):
-            raise InputError(f"{image}: {fault}")
-    if boxes and (empty := sum(not len(rows) for rows in boxes.values())):
-        log.warning("%s: no box for %d of %d pictures; nobody is looked for in them", given.boxes, empty, len(boxes))
+    wrong = {image: f"{image}: {fault}" for image in images if (fault := check_image(image))}
+    readable = _without(images, list(wrong.values()), [image for image in images if image not in wrong])
+    boxes = _boxes(given, images, readable) if given.boxes else {}
+    places = overlay_files(list(images), given.save_images) if given.save_images else {}
     rows: list[dict[str, Any]] = []
     people: list[tuple[int | str, Poses]] = []
+    late: list[str] = []  # pictures in which only decoding shows that something is wrong
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("predicting", total=len(images))
+        task = progress.add_task("predicting", total=len(readable))
         if finder is not None:
-            found = finder.many(images)
+            found = finder.many(readable, lambda error: late.append(str(error)))
         else:
-            found = predictor.many((image, detector.boxes if detector else boxes.get(image)) for image in images)
-        for (image, number), poses in zip(images.items(), found, strict=True):
-            rows += coco_results(poses, number)
-            people.append((number, poses))
+            pairs = ((image, detector.boxes if detector else boxes.get(image)) for image in readable)
+            found = predictor.many(pairs, lambda error: late.append(str(error)))
+        for poses in found:
+            assert poses.path is not None
+            rows += coco_results(poses, images[poses.path])
+            people.append((images[poses.path], poses))
             if places:
-                save_picture(_with_poses(read_image(image), poses), places[image])
+                save_picture(_with_poses(read_image(poses.path), poses), places[poses.path])
             progress.advance(task)
+    _without(readable, late, people)
     seeks = finder or detector
     if seeks is not None and not any(len(poses) for _, poses in people):
         told = f"with a score of {seeks.least_score:g} or more; --box-score takes less likely people"
-        log.warning("nobody was found in %s, %s", f"{len(images)} pictures" if len(images) > 1 else "the picture", told)
+        log.warning("nobody was found in %s, %s", f"{len(people)} pictures" if len(people) > 1 else "the picture", told)
     if model.dim == 3:
         _say_assumed(view, [poses for _, poses in people])
     if given.save_npz:
         write_arrays(given.save_npz, results_arrays(people, model.skeleton))
     if given.save_json:
-        write_json(given.save_json, rows)
+        listed = all(path.suffix == ".json" for path in given.inputs)  # COCO's, whose results go to its server
+        write_json(given.save_json, map(official_result, rows) if listed else rows)
     if given.json:
         _print_json(rows)
     elif not (given.save_json or given.save_npz or given.save_images):
-        _print_people(rows, model.skeleton.joints)
+        _print_lines(people_text(rows, model.skeleton.joints))
+
+
+def _without(pictures: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Kept]:
+    """What is left of some pictures, once those that cannot be read are told.
+
+    Raises:
+        InputError: if that is nothing.
+    """
+    if wrong and not rest:
+        count = f"none of the {len(pictures)} pictures can be read; the first: " if len(pictures) > 1 else ""
+        raise InputError(f"{count}{wrong[0]}")
+    if wrong:
+        log.warning("left out %d of %d pictures; the first: %s", len(wrong), len(pictures), wrong[0])
+    return rest
+
+
+def _boxes(given: Namespace, images: Mapping[Path, int | str], readable: Sequence[Path]) -> dict[Path, Boxes]:
+    """The boxes of a file, once what it has too many and too few is told."""
+    boxes, problems = read_boxes(given.boxes, images, given.box_score or 0.0, given.box_category)
+    for kind, count in Counter(problem.kind for problem in problems).items():
+        first = next(problem for problem in problems if problem.kind == kind)
+        log.warning("left out %d %s %s; the first: %s", count, "box" if count == 1 else "boxes", kind, first)
+    if empty := sum(not len(boxes[image]) for image in readable):
+        log.warning("%s: no box for %d of %d pictures; nobody is looked for in them", given.boxes, empty, len(readable))
+    return boxes
 
 
 def _viewpoint(given: Namespace) -> Viewpoint:
@@ -192,21 +229,6 @@ def _with_poses(image: Image, poses: Poses) -> Image:
     )  # fmt: skip
 
 
-def _places(images: list[Path], folder: Path) -> dict[Path, Path]:
-    """Where each picture's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
-    originals = {image.resolve() for image in images}
-    places: dict[Path, Path] = {}
-    taken: set[str] = set()
-    for image in images:
-        name, number = f"{image.stem}-poses.jpg", 1
-        while name in taken or (folder / name).resolve() in originals:
-            number += 1
-            name = f"{image.stem}-poses-{number}.jpg"
-        taken.add(name)
-        places[image] = folder / name
-    return places
-
-
 def _lift(given: Namespace, model: LiftingModel) -> None:
     """The poses of files of keypoints."""
     refuse_flags(given, OF_PICTURES, f"about people in pictures, and {given.checkpoint} lifts keypoints into space")
@@ -237,7 +259,7 @@ def _lift(given: Namespace, model: LiftingModel) -> None:
     if given.json:
         _print_json(_rows(found))
     elif not (given.save_json or given.save_npz or given.save_images):
-        _print_lifted(_rows(found), model.skeleton.joints)
+        _print_lines(lifted_text(_rows(found), model.skeleton.joints))
 
 
 def _check_told(given: Namespace, contents: Mapping[Path, KeypointFile], model: LiftingModel) -> None:
@@ -365,26 +387,6 @@ def _print_json(rows: Iterable[Any]) -> None:
         sys.stdout.write(text)
 
 
-def _print_people(rows: Iterable[dict[str, Any]], joints: Sequence[str]) -> None:
-    """People as text: a line for each, and one for each joint."""
-    for row in rows:
-        print(f"{row['file_name']}  score {row['score']:.3f}")
-        for i, joint in enumerate(joints):
-            x, y, confidence = row["keypoints"][3 * i : 3 * i + 3]
-            sigma = "" if row["sigma"] is None else "  ± {:6.1f} {:6.1f}".format(*row["sigma"][2 * i : 2 * i + 2])
-            placed = _in_mm(row, i) if row.get("joints_mm") else ""
-            print(f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}{placed}  confidence {confidence:.3f}")
-
-
-def _print_lifted(rows: Iterable[dict[str, Any]], joints: Sequence[str]) -> None:
-    """Poses in space as text, in the same way."""
-    for row in rows:
-        print(f"{row['file_name']}: {row['sequence']}, frame {row['frame']}")
-        for i, joint in enumerate(joints):
-            print(f"  {joint:16}{_in_mm(row, i)}  confidence {row['confidence'][i]:.3f}")
-
-
-def _in_mm(row: dict[str, Any], joint: int) -> str:
-    """Where a joint is in space."""
-    place = "  {:6d} {:6d} {:6d} mm".format(*map(round, row["joints_mm"][joint]))
-    return place + ("  ± {:5.0f} {:5.0f} {:5.0f}".format(*row["sigma_mm"][joint]) if row["sigma_mm"] else "")
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)

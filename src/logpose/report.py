@@ -173,6 +173,21 @@ def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
     return picture
 
 
+def overlay_files(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Where each picture's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
+    originals = {image.resolve() for image in images}
+    places: dict[Path, Path] = {}
+    taken: set[str] = set()
+    for image in images:
+        name, number = f"{image.stem}-poses.jpg", 1
+        while name in taken or (folder / name).resolve() in originals:
+            number += 1
+            name = f"{image.stem}-poses-{number}.jpg"
+        taken.add(name)
+        places[image] = folder / name
+    return places
+
+
 def save_picture(picture: Image, path: Path) -> None:
     """Write an RGB picture in the format that the file's name says."""
     path.parent.mkdir(parents=True, exist_ok=True)

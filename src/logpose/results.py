@@ -1,8 +1,8 @@
-"""What was found as plain values and arrays, for files: COCO's results, rows of JSON, `.npz`."""
+"""What was found as plain values, arrays and text: COCO's results, rows of JSON, `.npz`, lines for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,19 @@ from logpose.lifting_predict import LiftedPoses
 from logpose.predict import Poses
 from logpose.skeletons import Skeleton
 
-__all__ = ["coco_results", "lifted_arrays", "lifted_rows", "results_arrays"]
+__all__ = [
+    "coco_results",
+    "lifted_arrays",
+    "lifted_rows",
+    "lifted_text",
+    "official_result",
+    "people_text",
+    "results_arrays",
+]
+
+OFFICIAL = ("image_id", "category_id", "keypoints", "score")
+"""All that an entry of a COCO results file has: with a `bbox` pycocotools would take its area for the person's, which
+without one is that of the joints' extent, and medium and large people would be others."""
 
 Lifted = tuple[str, KeypointSequence, LiftedPoses]
 """A sequence of a file of keypoints, the file's name before it, and its poses in space."""
@@ -43,6 +55,11 @@ def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> lis
         }
         for i in range(len(poses))
     ]
+
+
+def official_result(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of `coco_results` with the keys that COCO's server knows and no others, as `eval` writes it."""
+    return {key: row[key] for key in OFFICIAL}
 
 
 def _in_space(poses: Poses, person: int) -> dict[str, Any]:
@@ -138,6 +155,31 @@ def lifted_arrays(found: Sequence[Lifted], skeleton: Skeleton) -> dict[str, np.n
             for name in ("joints_mm", "sigma_mm", "confidence")
         },
     }
+
+
+def people_text(rows: Iterable[Mapping[str, Any]], joints: Sequence[str]) -> Iterator[str]:
+    """Entries of `coco_results` as lines: one for each person, and one for each joint."""
+    for row in rows:
+        yield f"{row['file_name']}  score {row['score']:.3f}"
+        for i, joint in enumerate(joints):
+            x, y, confidence = row["keypoints"][3 * i : 3 * i + 3]
+            sigma = "" if row["sigma"] is None else "  ± {:6.1f} {:6.1f}".format(*row["sigma"][2 * i : 2 * i + 2])
+            placed = _in_mm(row, i) if row.get("joints_mm") else ""
+            yield f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}{placed}  confidence {confidence:.3f}"
+
+
+def lifted_text(rows: Iterable[Mapping[str, Any]], joints: Sequence[str]) -> Iterator[str]:
+    """Rows of `lifted_rows` as lines, in the same way."""
+    for row in rows:
+        yield f"{row['file_name']}: {row['sequence']}, frame {row['frame']}"
+        for i, joint in enumerate(joints):
+            yield f"  {joint:16}{_in_mm(row, i)}  confidence {row['confidence'][i]:.3f}"
+
+
+def _in_mm(row: Mapping[str, Any], joint: int) -> str:
+    """Where a joint is in space."""
+    place = "  {:6d} {:6d} {:6d} mm".format(*map(round, row["joints_mm"][joint]))
+    return place + ("  ± {:5.0f} {:5.0f} {:5.0f}".format(*row["sigma_mm"][joint]) if row["sigma_mm"] else "")
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -46,6 +47,8 @@ def test_boxes_are_taken_as_they_are_with_their_scores(labels, tmp_path):
         ({"bbox": [1, 2, 0, 4]}, r"row 1: bbox must be x, y, width > 0"),
         ({"bbox": [1, 2, 3]}, r"row 1: bbox must be x, y, width > 0"),
         ({"bbox": "wide"}, r"row 1: bbox and score must be numbers"),
+        ({"bbox": [1, 2, 3e7, 4]}, r"row 1: bbox lies 1e\+06 pixels off or more: \[1, 2, 30000000.0, 4\]"),
+        ({"score": math.nan}, r"row 1: score must be a finite number, got nan"),
         ({"score": None}, r"row 1: bbox and score must be numbers"),
     ],
 )
@@ -55,10 +58,45 @@ def test_a_malformed_row_is_named(labels, tmp_path, change, message):
         DetectedBoxes(labels, written(tmp_path, [good, good | change]))
 
 
-def test_boxes_of_other_images_are_refused(labels, tmp_path):
-    rows = [{"image_id": -7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]
-    with pytest.raises(InputError, match=r"none of its 1 boxes is on an image of"):
-        DetectedBoxes(labels, written(tmp_path, rows))
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"image_id": -7}, "2 on an image that it does not have, the first in row 0 (image_id -7)"),
+        ({"image_id": "139"}, "2 with an image_id that is no whole number, the first in row 0 (image_id '139')"),
+        ({"category_id": 3}, "2 of another category, the first in row 0 (category_id 3, not 1)"),
+    ],
+)
+def test_a_file_without_a_box_to_look_into_says_what_its_boxes_are(labels, tmp_path, change, told):
+    row = {"image_id": next(iter(labels.images)), "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5} | change
+    file = written(tmp_path, [row, row])
+    with pytest.raises(InputError) as refused:
+        DetectedBoxes(labels, file)
+    assert str(refused.value) == f"{file}: none of its 2 boxes is one to look into for {labels.file}: {told}"
+
+
+def test_each_reason_is_told_where_there_are_several(labels, tmp_path):
+    row = {"image_id": -7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
+    with pytest.raises(InputError, match=r": 1 on an image that .* in row 0 \(.*; 2 of another category, .* in row 1"):
+        DetectedBoxes(labels, written(tmp_path, [row, row | {"category_id": 2}, row | {"category_id": 5}]))
+
+
+def test_boxes_on_pictures_that_cannot_be_read_are_left_out_and_named(crowd_file, tmp_path):
+    """Somebody is labelled on pictures 1 and 2; of 3 nothing is known but its name."""
+    whole = (tmp_path / "3.png").read_bytes()
+    (tmp_path / "3.png").write_bytes(whole[: len(whole) // 2])
+    labels = CocoKeypoints(crowd_file)
+    assert labels.problems == []
+    row = {"category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
+    rows = [{**row, "image_id": image} for image in (3, 1, 3, "1")] + [{**row, "image_id": 9}]
+    file = written(tmp_path, rows)
+    boxes = DetectedBoxes(labels, file)
+    assert [sample.image_id for sample in boxes.samples] == [1]
+    assert [str(problem) for problem in boxes.problems] == [
+        f"{file}: row 0: the image file breaks off before its end ({tmp_path / '3.png'})",
+        f"{file}: row 2: the image file breaks off before its end ({tmp_path / '3.png'})",
+        f"{file}: row 3: with an image_id that is no whole number (image_id '1')",
+    ]
+    assert boxes.passed_over == 1
 
 
 def test_a_row_without_its_entries_and_a_file_that_is_no_list(labels, tmp_path):

@@ -193,6 +193,45 @@ def test_what_cameras_append_does_not_make_a_picture_broken(tmp_path):
     assert check_image(path) == "the image file breaks off before its end"
 
 
+def damaged(suffix: str, size: tuple[int, int] = (240, 320)) -> bytes:
+    """A file of which a tenth in the middle is zeros."""
+    data = bytearray(encoded(suffix, picture(*size)))
+    start, count = len(data) // 2, len(data) // 10
+    data[start : start + count] = bytes(count)
+    return bytes(data)
+
+
+def test_damage_in_the_middle_is_found_by_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(damaged(".png"))
+    with pytest.raises(InputError, match=r"x\.png: not a picture that can be read"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("content", ["cut and given an end", "zeros in the middle"])
+def test_of_a_jpeg_it_is_not_and_what_comes_before_it_is_right(tmp_path: Path, content: str) -> None:
+    data = encoded(".jpg", picture(240, 320))
+    wrong = damaged(".jpg") if content.startswith("zeros") else data[: len(data) // 2] + b"\xff\xd9"
+    (tmp_path / "whole.jpg").write_bytes(data)
+    (tmp_path / "wrong.jpg").write_bytes(wrong)
+    whole, image = read_image(tmp_path / "whole.jpg"), read_image(tmp_path / "wrong.jpg")
+    assert image.shape == whole.shape
+    np.testing.assert_array_equal(image[:80], whole[:80])
+    assert (image != whole).any()
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_pillow_warns_of_does_not_come_between(tmp_path: Path) -> None:
+    """EXIF data that break off, and a picture of more pixels than Pillow likes."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\xff\0" + b"x" * 22
+    data = encoded(".jpg")
+    (tmp_path / "x.jpg").write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
+    assert image_size(tmp_path / "x.jpg") == (64, 48)
+    assert read_reduced(tmp_path / "x.jpg", 2)[1] == 2
+    PIL.Image.new("1", (10_000, 9_000)).save(tmp_path / "big.png")
+    assert image_size(tmp_path / "big.png") == (10_000, 9_000)
+
+
 # Smaller where that saves work
 
 

@@ -1,8 +1,16 @@
-"""Pictures from files: decoded whole or refused, never half."""
+"""Pictures from files: upright, or refused, as those are that break off before their end.
+
+Damage in the middle is found where the format has checksums (PNG). Of a JPEG or WebP with other bytes there, or of a
+JPEG that was cut and given an end marker, decoders make a picture of the right size, grey or wrong from there on, and
+tell their callers nothing (libjpeg writes "Corrupt JPEG data" to stderr): such pictures are taken as they are.
+"""
 
 from __future__ import annotations
 
 import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -71,13 +79,20 @@ def _decoded(source: Path, data: bytes, flags: int) -> np.ndarray:
     return image
 
 
+@contextmanager
+def _header(source: Path | io.BytesIO) -> Iterator[Pictures.Image]:
+    """A picture of which only the header has been read; what Pillow warns of is no fault here, or is told as one."""
+    with warnings.catch_warnings(action="ignore"), Pictures.open(source) as picture:
+        yield picture
+
+
 def _is_upright_jpeg(data: bytes) -> bool:
     """Whether a file is a JPEG that its EXIF data do not turn: of another, blocks of pixels may not begin at 0."""
     if not data.startswith(JPEG):
         return False
     if b"Exif" not in data[:EXIF_WITHIN]:
         return True
-    with Pictures.open(io.BytesIO(data)) as picture:
+    with _header(io.BytesIO(data)) as picture:
         return picture.getexif().get(ORIENTATION, 1) == 1  # type: ignore[no-any-return]
 
 
@@ -123,7 +138,7 @@ def image_size(path: Path) -> tuple[int, int]:
         InputError: if the file is no picture.
     """
     try:
-        with Pictures.open(path) as picture:
+        with _header(path) as picture:
             turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
             return picture.size[::-1] if turned else picture.size
     except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError):

@@ -1,0 +1,184 @@
+"""Which pictures are meant, and the boxes of the people in them: from folders, lists and files of boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from logpose.data.coco import FARTHEST, Problem, listed_images, read_json
+from logpose.data.images import SUFFIXES, image_size
+from logpose.structures import InputError
+
+__all__ = ["Boxes", "find_images", "image_id", "lies_outside", "read_boxes"]
+
+Boxes = Float[np.ndarray, "_ 5"]
+"""x, y, width, height, score of each person in one image."""
+
+
+def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path, int | str]:
+    """The pictures among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
+
+    A picture's id is that of the list it is in, else its name without suffix, as a number if it is one, as COCO's are.
+
+    Args:
+        paths: pictures, folders, and JSON files with `images` (those of a test part hold nothing else of use).
+        folder: of the pictures of lists; when None, the usual places beside them are tried.
+
+    Raises:
+        InputError: if a path does not exist, a folder holds no picture, or a list is none.
+    """
+    found: dict[Path, int | str] = {}
+    for path in paths:
+        inside = []
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise InputError(f"{path}: no picture in this folder ({', '.join(SUFFIXES)})")
+        elif not path.is_file():
+            raise InputError(f"{path}: no such file or folder")
+        elif path.suffix == ".json":
+            found |= listed_images(path, folder)
+        else:
+            inside = [path]
+        found |= {image: image_id(image) for image in inside if image not in found}
+    return found
+
+
+def read_boxes(
+    file: Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
+) -> tuple[dict[Path, Boxes], list[Problem]]:
+    """The boxes of each image, from a file.
+
+    The file is either a COCO detections file, a list of {image_id, bbox, score}, where an image's id is that of
+    `images` or its name without suffix (or `file_name` says it), or a mapping of file names to lists of x, y, width,
+    height[, score].
+
+    Args:
+        file: JSON.
+        images: those wanted, with their ids (`find_images`); one that the file does not name has no boxes.
+        least_score: boxes below it are left out.
+        category: `category_id` of the boxes to take, where the file has several.
+
+    Returns:
+        the boxes of each of `images`, and those that were left out because they are on none of them, or lie outside
+        their picture. Pictures that cannot be read are not looked at.
+
+    Raises:
+        InputError: if the file is no such file, a row of it is malformed, it has no box of the category, or it is about
+            other images.
+    """
+    content = read_json(file)
+    rows = _mapped_rows(file, content) if isinstance(content, Mapping) else _detected_rows(file, content, category)
+    names: dict[str, set[Path]] = {}
+    for image, number in images.items():
+        # An id that a list gave is not to be mixed up with another picture's name.
+        for name in _names(image) if number == image_id(image) else {str(image), image.name, str(number)}:
+            names.setdefault(name, set()).add(image)
+    found: dict[Path, list[list[float]]] = {image: [] for image in images}
+    sizes: dict[Path, tuple[int, int] | None] = {}
+    problems: list[Problem] = []
+    matched = False
+    for name, box, where in rows:
+        meant = names.get(name) or names.get(Path(name).name) or set()
+        if len(meant) > 1:
+            raise InputError(f"{where}: several of the images are called {name!r}; say which by its whole path")
+        values = _numbers(box, where)
+        if not meant:
+            problems.append(Problem(where, "on none of the pictures", repr(name)))
+            continue
+        matched, image = True, next(iter(meant))
+        if values[4] < least_score:
+            continue
+        if image not in sizes:
+            sizes[image] = _size(image)
+        if (size := sizes[image]) and lies_outside(values[:4], size):
+            told = f"{values[:4]} in {image.name} of {size[0]}×{size[1]} pixels"
+            problems.append(Problem(where, "outside the picture", told))
+        else:
+            found[image].append(values)
+    if rows and not matched:
+        raise InputError(
+            f"{file}: boxes for other images; it names {rows[0][0]!r}, the first image is {next(iter(images)).name}"
+        )
+    return {image: np.array(boxes, dtype=np.float64).reshape(-1, 5) for image, boxes in found.items()}, problems
+
+
+def lies_outside(box: Sequence[float], size: tuple[int, int]) -> bool:
+    """Whether a box, x, y, width and height in pixels, has no point in a picture of so many pixels, (width, height)."""
+    x, y, width, height = box
+    return x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0
+
+
+_Row = tuple[str, Any, str]
+"""What a file calls an image, a box on it, and where that stands: "boxes.json: row 12"."""
+
+
+def _mapped_rows(file: Path, content: Mapping[str, Any]) -> list[_Row]:
+    """The boxes of a mapping of file names to lists."""
+    rows: list[_Row] = []
+    for name, boxes in content.items():
+        if not isinstance(boxes, list):
+            raise InputError(f"{file}: the boxes of {name!r} are not a list")
+        rows += [(name, box, f"{file}: box {i} of {name!r}") for i, box in enumerate(boxes)]
+    return rows
+
+
+def _detected_rows(file: Path, content: Any, category: int | None) -> list[_Row]:
+    """The boxes of a COCO detections file, of one category."""
+    if not isinstance(content, list):
+        raise InputError(f"{file}: neither a list of detections nor a mapping of file names to boxes")
+    categories = {str(row.get("category_id")) for row in content if isinstance(row, Mapping)}
+    listed = ", ".join(sorted(categories))
+    if category is None and len(categories) > 1:
+        raise InputError(f"{file}: boxes of several categories ({listed}); say which with --box_category")
+    rows: list[_Row] = []
+    for i, row in enumerate(content):
+        where = f"{file}: row {i}"
+        if not isinstance(row, Mapping) or "bbox" not in row or not {"image_id", "file_name"} & row.keys():
+            raise InputError(f"{where} has no bbox and image_id")
+        if category is None or row.get("category_id") == category:
+            box = row["bbox"]
+            if not isinstance(box, list) or len(box) != 4:
+                raise InputError(f"{where}: bbox is not x, y, width, height: {box}")
+            rows.append((str(row.get("file_name", row.get("image_id"))), [*box, row.get("score", 1.0)], where))
+    if content and not rows:
+        raise InputError(f"{file}: none of its {len(content)} boxes is of category {category}; they are of {listed}")
+    return rows
+
+
+def _numbers(box: Any, where: str) -> list[float]:
+    """x, y, width, height and score of a box, which is 1 where it has none."""
+    try:
+        values = [float(value) for value in box]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{where} is not four or five numbers: {box}") from error
+    if len(values) not in (4, 5) or not np.isfinite(values[:4]).all() or min(values[2:4]) <= 0:
+        raise InputError(f"{where} is not x, y, width > 0, height > 0 and perhaps a score: {box}")
+    if not np.isfinite(values[4:]).all():
+        raise InputError(f"{where}: its score is not a finite number, but {values[4]}")
+    if max(map(abs, values[:4])) > FARTHEST:
+        raise InputError(f"{where} lies {FARTHEST:g} pixels off or more: {box}")
+    return values if len(values) == 5 else [*values, 1.0]
+
+
+def _size(image: Path) -> tuple[int, int] | None:
+    """(width, height) of a picture; None if it cannot be read."""
+    try:
+        return image_size(image)
+    except InputError:
+        return None
+
+
+def _names(image: Path) -> set[str]:
+    """What a box file may call an image."""
+    stem = image.stem
+    return {str(image), image.name, stem} | ({str(int(stem))} if stem.isdecimal() else set())
+
+
+def image_id(path: Path) -> int | str:
+    """The id that COCO files give an image: its name without suffix, as a number if it is one."""
+    return int(path.stem) if path.stem.isdecimal() else path.stem

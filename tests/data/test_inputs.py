@@ -1,0 +1,158 @@
+"""Which pictures are meant, and files of boxes: found by number, name or list, what is wrong named."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import PIL.Image
+import pytest
+
+from logpose.data.inputs import find_images, image_id, read_boxes
+from logpose.structures import InputError
+
+
+def test_find_images_searches_folders_and_names_what_is_missing(coco_folder, tmp_path):
+    inside = list(find_images([coco_folder / "val"]))
+    assert len(inside) == 8
+    # An image that is named twice is found once, where it was named first.
+    assert list(find_images([inside[3], coco_folder / "val"])) == [inside[3], *inside[:3], *inside[4:]]
+    with pytest.raises(InputError, match=r"nowhere: no such file or folder"):
+        find_images([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match="no picture in this folder"):
+        find_images([tmp_path])
+
+
+def test_a_list_of_images_says_which_and_under_what_ids(coco_folder, tmp_path):
+    """The file of COCO's test-dev: no labels, a part of the folder's pictures, ids that need not be the names."""
+    names = sorted(file.name for file in (coco_folder / "val").iterdir())[2:5]
+    content = {"images": [{"id": 70 + i, "file_name": name} for i, name in enumerate(names)], "categories": []}
+    (root := tmp_path / "coco").mkdir()
+    (root / "annotations").mkdir()
+    (root / "test2017").symlink_to(coco_folder / "val")
+    (file := root / "annotations" / "image_info_test-dev2017.json").write_text(json.dumps(content))
+    found = find_images([file])
+    assert found == {root / "test2017" / name: 70 + i for i, name in enumerate(names)}
+    assert find_images([file], coco_folder / "val") == {coco_folder / "val" / n: 70 + i for i, n in enumerate(names)}
+    rows = [{"image_id": 71, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    boxes, _ = read_boxes(tmp_path / "boxes.json", found)
+    assert [len(boxes[image]) for image in found] == [0, 1, 0]
+    for wrong, message in (
+        ({"images": []}, "lists no images"),
+        ([], "lists no images"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": "2", "file_name": "b.jpg"}]}, "image 1 needs a whole"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]}, "image 1 has the id 1 of"),
+    ):
+        file.write_text(json.dumps(wrong))
+        with pytest.raises(InputError, match=rf"image_info_test-dev2017\.json: {message}"):
+            find_images([file])
+
+
+def test_ids_of_a_list_are_not_mixed_up_with_names(tmp_path):
+    """Pictures 1, 2 and 3 whose ids are 2, 3 and 1: a box on image 2 is on the first."""
+    images = {tmp_path / f"{name:012}.jpg": number for name, number in ((1, 2), (2, 3), (3, 1))}
+    rows = [{"image_id": number, "bbox": [number, 2, 3, 4], "score": 1.0} for number in (1, 2, 3)]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    found, _ = read_boxes(tmp_path / "boxes.json", images)
+    assert [rows[0, 0] for rows in found.values()] == [2, 3, 1]
+
+
+def test_boxes_that_nobody_can_be_looked_for_in_are_listed(tmp_path):
+    """On no picture, or outside theirs, told by a header that EXIF data turn: 60 pixels high and 30 wide."""
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    PIL.Image.new("RGB", (60, 30)).save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "bad.jpg").write_text("no")
+    images = {tmp_path / "a.jpg": "a", tmp_path / "bad.jpg": "bad"}
+    file = tmp_path / "boxes.json"
+    boxes = [
+        [0, 59, 9, 9],
+        [29.5, 0, 9, 9],
+        [-9, 0, 9.5, 9],
+        [0, 60, 9, 9],
+        [30, 0, 9, 9],
+        [-9, 0, 9, 9],
+        [0, -9, 9, 9],
+    ]
+    file.write_text(json.dumps({"a.jpg": boxes, "c.jpg": [[1, 2, 3, 4]], "bad.jpg": [[1e4, 1, 2, 3]]}))
+    found, problems = read_boxes(file, images)
+    assert found[tmp_path / "a.jpg"][:, :4].tolist() == boxes[:3]
+    assert len(found[tmp_path / "bad.jpg"]) == 1
+    outside = [f"{file}: box {i} of 'a.jpg'" for i in (3, 4, 5, 6)]
+    assert [problem.where for problem in problems] == [*outside, f"{file}: box 0 of 'c.jpg'"]
+    assert str(problems[0]).endswith("outside the picture ([0.0, 60.0, 9.0, 9.0] in a.jpg of 30×60 pixels)")
+    assert str(problems[-1]).endswith("on none of the pictures ('c.jpg')")
+    found, problems = read_boxes(file, images, least_score=1.5)
+    assert [problem.kind for problem in problems] == ["on none of the pictures"]
+
+
+class TestBoxFiles:
+    @pytest.fixture
+    def images(self, tmp_path):
+        return [tmp_path / "000000000012.jpg", tmp_path / "b.png"]
+
+    def read(self, tmp_path, content, images, **options):
+        file = tmp_path / "boxes.json"
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return read_boxes(file, {image: image_id(image) for image in images}, **options)[0]
+
+    def test_a_detections_file_by_number_name_or_stem(self, tmp_path, images):
+        rows = [
+            {"image_id": 12, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5},
+            {"image_id": "b", "category_id": 1, "bbox": [5, 6, 7, 8], "score": 0.1},
+            {"image_id": 9, "file_name": "b.png", "category_id": 1, "bbox": [9, 9, 9, 9]},
+        ]
+        found = self.read(tmp_path, rows, images)
+        assert found[images[0]].tolist() == [[1, 2, 3, 4, 0.5]]
+        assert found[images[1]].tolist() == [[5, 6, 7, 8, 0.1], [9, 9, 9, 9, 1]]
+        assert self.read(tmp_path, rows, images, least_score=0.4)[images[1]].tolist() == [[9, 9, 9, 9, 1]]
+
+    def test_a_mapping_of_names(self, tmp_path, images):
+        found = self.read(tmp_path, {"b.png": [[1, 2, 3, 4], [5, 6, 7, 8, 0.5]]}, images)
+        assert found[images[0]].shape == (0, 5)
+        assert found[images[1]].tolist() == [[1, 2, 3, 4, 1], [5, 6, 7, 8, 0.5]]
+
+    def test_several_categories_have_to_be_chosen_from(self, tmp_path, images):
+        rows = [{"image_id": 12, "category_id": c, "bbox": [c, 2, 3, 4], "score": 1} for c in (1, 3)]
+        with pytest.raises(InputError, match=r"several categories \(1, 3\)"):
+            self.read(tmp_path, rows, images)
+        assert self.read(tmp_path, rows, images, category=3)[images[0]].tolist() == [[3, 2, 3, 4, 1]]
+        with pytest.raises(InputError, match=r"none of its 2 boxes is of category 2; they are of 1, 3"):
+            self.read(tmp_path, rows, images, category=2)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("", "the file is empty"),
+            ("{", "not JSON: .* line 1"),
+            ("3", "neither a list of detections nor a mapping"),
+            ([{"image_id": 12}], "row 0 has no bbox and image_id"),
+            ([{"image_id": 12, "bbox": [1, 2, 3], "score": 1}], "row 0: bbox is not x, y, width, height"),
+            ([{"image_id": 12, "bbox": [1, 2, -3, 4], "score": 1}], "row 0 is not x, y, width > 0"),
+            ([{"image_id": 12, "bbox": [1, 2, "w", 4]}], "row 0 is not four or five numbers"),
+            ({"b.png": [[1, 2, 3, 4], [1, 2, -3, 4]]}, "box 1 of 'b.png' is not x, y, width > 0"),
+            ([{"image_id": 12, "bbox": [1, 2, 3, 4], "score": math.nan}], "row 0: its score is not a finite number"),
+            ({"b.png": 5}, "the boxes of 'b.png' are not a list"),
+            ({"other.png": [[1, 2, 3, 4]]}, "boxes for other images; it names 'other.png'"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path, images, content, message):
+        with pytest.raises(InputError, match=message) as refused:
+            self.read(tmp_path, content, images)
+        assert "boxes.json" in str(refused.value)
+
+
+def test_image_ids(tmp_path):
+    assert image_id(tmp_path / "000000000012.jpg") == 12
+    assert image_id(tmp_path / "walk_3.jpg") == "walk_3"
+
+
+def test_a_name_that_two_images_share_has_to_be_told_apart(tmp_path):
+    images = {tmp_path / "a" / "p.jpg": "p", tmp_path / "b" / "p.jpg": "p"}
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps({"p.jpg": [[1, 2, 3, 4]]}))
+    with pytest.raises(InputError, match=r"several of the images are called 'p\.jpg'"):
+        read_boxes(file, images)
+    file.write_text(json.dumps({str(tmp_path / "b" / "p.jpg"): [[1, 2, 3, 4]]}))
+    assert [len(rows) for rows in read_boxes(file, images)[0].values()] == [0, 1]

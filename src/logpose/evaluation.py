@@ -250,7 +250,7 @@ def _in_dimensions(keypoints: Float[np.ndarray, "K D"], dim: int) -> Float[np.nd
 
 
 def pose_figures(
-    at: Found, model: Model, learns_sigma: bool, heads: Float[np.ndarray, "N"] | None = None
+    at: Found, model: Model, learns_sigma: bool, heads: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"] | None = None
 ) -> dict[str, float]:
     """Figures of predictions that stand beside labels, by name; see `Evaluation.compute`.
 
@@ -258,7 +258,7 @@ def pose_figures(
         at: both.
         model: tells the skeleton, and what it claims of its errors.
         learns_sigma: whether joints have spreads of their own.
-        heads: sizes of people's heads, in pixels, where they are known.
+        heads: sizes of people's heads, or one for each joint (NaN where one does not count), in pixels, where known.
     """
     skeleton = model.skeleton
     predicted, truth, labelled = at.predicted[..., :2], at.truth[..., :2], at.visible > 0

@@ -336,7 +336,7 @@ class Recipe(PictureRecipe):
         super().check_data(train, val, loss)
         missing = ""
         if self.watch.startswith("pckh") and getattr(val, "head_sizes", None) is None:
-            missing = "head boxes (mpii_gt_val.mat or gt_valid.mat beside the list)"
+            missing = "head boxes (MPII's joints, and mpii_gt_val.mat or gt_valid.mat of as many people beside them)"
         if self.watch.startswith("pck_torso") and not val.skeleton.torso:
             missing = "shoulders and hips"
         if self.watch == "mpjpe" and not isinstance(val, InSpace):

@@ -280,6 +280,16 @@ def test_true_and_false_are_crowds_and_none(folder: Path) -> None:
     assert not people.problems
 
 
+def test_one_missing_picture_does_not_say_where_the_others_are(tmp_path: Path) -> None:
+    rows = [{**ROW, "id": i, "image_id": i + 1} for i in range(3)]
+    file = write(tmp_path / "annotations", content(*rows, images=3), "cats_val.json")
+    draw(tmp_path / "images", 3)
+    (tmp_path / "images" / "1.png").unlink()
+    people = CocoKeypoints(file)
+    assert people.image_folder == tmp_path / "images"
+    assert len(people) == 2
+
+
 # What is wrong with an image
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files, open_people
+from logpose.data.mpii import MpiiOfCoco
 from logpose.structures import InputError
 
 
@@ -97,6 +99,19 @@ def test_the_content_tells_the_format(tmp_path: Path, coco_folder: Path) -> None
     savemat(tmp_path / "joints.mat", {"joints": np.zeros((3, 3, 3))})
     with pytest.raises(InputError, match="joints must be 14×3×N"):
         open_people(tmp_path / "joints.mat")
+
+
+def test_heads_beside_a_coco_file_are_read(tmp_path: Path, coco_folder: Path) -> None:
+    file = tmp_path / "person_keypoints_val.json"
+    file.write_bytes((coco_folder / "annotations" / file.name).read_bytes())
+    images = tmp_path / "images"
+    images.symlink_to(coco_folder / "val")
+    assert type(open_people(file, images)).__name__ == "CocoKeypoints"
+    savemat(tmp_path / "gt_valid.mat", {"headboxes_src": np.zeros((2, 2, 3))})
+    people = open_people(file, images)
+    assert isinstance(people, MpiiOfCoco)
+    assert people.head_sizes is None  # joints of COCO
+    assert len(people) == len(CocoKeypoints(file, images))
 
 
 def test_people_in_space(tmp_path: Path) -> None:

@@ -58,6 +58,15 @@ def test_the_first_layout_says_what_is_hidden(tmp_path: Path) -> None:
     assert people[0].image == tmp_path / "images" / "im0001.jpg"
 
 
+@pytest.mark.parametrize("digits", [4, 5])
+def test_a_missing_first_picture_does_not_condemn_the_others(tmp_path: Path, digits: int) -> None:
+    file = folder(tmp_path, extended(3), digits=digits)
+    (tmp_path / "images" / f"im{1:0{digits}d}.jpg").unlink()
+    people = LspPeople(file)
+    assert [sample.id for sample in people] == [2, 3]
+    assert [str(problem).split(": ")[1] for problem in people.problems] == [f"person 1 (im{1:0{digits}d}.jpg)"]
+
+
 def test_the_end_is_held_out(tmp_path: Path) -> None:
     file = folder(tmp_path, extended(7))
     train, val = (LspPeople(file, part=part) for part in ("train", "val"))

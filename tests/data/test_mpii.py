@@ -1,4 +1,4 @@
-"""MPII as lists of people: boxes from centre and scale, coordinates from 1, head sizes."""
+"""MPII as lists of people: boxes from centre and scale, coordinates from 1. And in either form: head sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 from scipy.io import savemat
 
 from logpose import geometry
-from logpose.data.mpii import MpiiPeople
+from logpose.data.mpii import MpiiOfCoco, MpiiPeople
+from logpose.metrics.pck import distances, pckh
+from logpose.skeletons import MPII
 from logpose.structures import InputError
 
 
@@ -22,7 +24,7 @@ def row(**changes: Any) -> dict[str, Any]:
     return plain | changes
 
 
-def written(tmp_path: Path, rows: list[Any], name: str = "valid.json") -> Path:
+def written(tmp_path: Path, rows: list[Any] | dict[str, Any], name: str = "valid.json") -> Path:
     (tmp_path / "images").mkdir(exist_ok=True)
     for image in ("a.jpg", "b.jpg"):
         cv2.imwrite(str(tmp_path / "images" / image), np.zeros((80, 90, 3), np.uint8))
@@ -54,46 +56,158 @@ def test_the_crop_is_hrnets(tmp_path: Path) -> None:
         np.testing.assert_allclose(geometry.apply_affine(matrix, np.array(point)), expected, atol=0.01)
 
 
-def test_head_sizes(tmp_path: Path) -> None:
-    rows = [row(), row(joints_vis=[0] * 16), row(image="b.jpg")]
+# Heads
+
+
+def coco(rows: list[dict[str, Any]], names: tuple[str, ...] = MPII.joints, first: int = 0) -> dict[str, Any]:
+    """The same people in the released code's form, with ids that are not their places."""
+    images = [{"id": i, "file_name": name, "width": 90, "height": 80} for i, name in enumerate(("a.jpg", "b.jpg"))]
+    annotations = []
+    for i, person in enumerate(rows):
+        joints = np.array(person["joints"], dtype=np.float64) - 1 + first
+        triplets = np.column_stack([joints, np.array(person["joints_vis"]) * 2])
+        annotations.append(
+            {
+                "id": 900 - i,
+                "image_id": ("a.jpg", "b.jpg").index(person["image"]),
+                "category_id": 1,
+                "bbox": [5, 5, 70, 60],
+                "keypoints": triplets.ravel().tolist(),
+            }
+        )
+    categories = [{"id": 1, "name": "person", "keypoints": list(names)}]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def people_with_heads() -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Three people, the second without labels, and their file of heads: 5, 10 and 25 pixels across."""
+    rows = [row(), row(joints_vis=[0] * 16), row(image="b.jpg", joints=[[50.0 - i, 9.0] for i in range(16)])]
     boxes = np.zeros((2, 2, 3))
-    boxes[0], boxes[1] = 1, [[4, 9, 7], [5, 9, 9]]
-    file = written(tmp_path, rows)
-    assert MpiiPeople(file).head_sizes is None
-    savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": boxes})
-    people = MpiiPeople(file)
-    assert len(people) == 2
-    np.testing.assert_allclose(people.head_sizes, [0.6 * 5, 0.6 * 10])  # of the people who are left
-    savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": boxes[..., :2]})
-    assert MpiiPeople(file).head_sizes is None  # of another part
-    boxes[1, :, 0] = np.nan
-    boxes[1, :, 2] = 1
-    savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": boxes})
-    assert np.isnan(MpiiPeople(file).head_sizes).all()  # of no size, or none
-    savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": boxes[0, 0]})
-    with pytest.raises(InputError, match="headboxes_src must be 2×2×N"):
-        MpiiPeople(file)
-
-
-def test_heads_in_another_order_are_refused(tmp_path: Path) -> None:
-    rows = [row(), row(joints=[[50.0 + i, 9.0] for i in range(16)])]
-    file = written(tmp_path, rows)
-    boxes = np.ones((2, 2, 2))
-    boxes[1] = 6
+    boxes[0], boxes[1] = 1, [[4, 7, 16], [5, 9, 21]]
     joints = np.stack([np.array(r["joints"]) for r in rows], axis=-1)
-    (tmp_path / "gt_valid.mat").unlink(missing_ok=True)
-    savemat(tmp_path / "gt_valid.mat", {"headboxes_src": boxes, "pos_gt_src": joints})  # HRNet's name
-    np.testing.assert_allclose(MpiiPeople(file).head_sizes, 0.6 * 5 * np.sqrt(2))
-    savemat(tmp_path / "gt_valid.mat", {"headboxes_src": boxes, "pos_gt_src": joints[..., ::-1]})
-    with pytest.raises(InputError, match=r"gt_valid\.mat: person 0 has other joints there"):
-        MpiiPeople(file)
+    return rows, {"headboxes_src": boxes, "pos_gt_src": joints, "jnt_missing": np.zeros((16, 3), np.uint8)}
+
+
+@pytest.mark.parametrize("form", ["list", "COCO"])
+def test_either_form_has_head_sizes(tmp_path: Path, form: str) -> None:
+    rows, heads = people_with_heads()
+    file = written(tmp_path, rows if form == "list" else coco(rows))
+    reader = MpiiPeople if form == "list" else MpiiOfCoco
+    assert reader(file).head_sizes is None
+    savemat(tmp_path / "mpii_gt_val.mat", heads)
+    people = reader(file, strict=True)
+    assert [person.image.name for person in people] == ["a.jpg", "b.jpg"]
+    np.testing.assert_allclose(people.head_sizes, np.repeat([[3.0], [15.0]], 16, axis=1))  # of those who are left
+    (tmp_path / "mpii_gt_val.mat").unlink()
+    savemat(tmp_path / "gt_valid.mat", {"headboxes_src": heads["headboxes_src"]})  # HRNet's name
+    np.testing.assert_allclose(reader(file).head_sizes[:, 0], [3, 15])
+
+
+@pytest.mark.parametrize("form", ["list", "COCO"])
+def test_a_wrong_row_takes_its_head_along(tmp_path: Path, form: str) -> None:
+    rows, heads = people_with_heads()
+    content: Any = rows if form == "list" else coco(rows)
+    if form == "list":
+        rows[0] = "text"  # type: ignore[call-overload]
+    else:
+        content["annotations"][0]["keypoints"] = [1, 2, "text"]
+    savemat(tmp_path / "mpii_gt_val.mat", heads)
+    people = (MpiiPeople if form == "list" else MpiiOfCoco)(written(tmp_path, content))
+    assert len(people.problems) == 1
+    np.testing.assert_allclose(people.head_sizes, np.full((1, 16), 15.0))
+
+
+@pytest.mark.parametrize("form", ["list", "COCO"])
+def test_heads_in_another_order_are_refused(tmp_path: Path, form: str) -> None:
+    rows, heads = people_with_heads()
+    savemat(tmp_path / "mpii_gt_val.mat", heads | {"pos_gt_src": heads["pos_gt_src"][..., ::-1]})
+    file = written(tmp_path, rows if form == "list" else coco(rows))
+    with pytest.raises(InputError, match=r"mpii_gt_val\.mat: person 0 has other joints there than in valid\.json"):
+        (MpiiPeople if form == "list" else MpiiOfCoco)(file)
 
 
 def test_heads_of_another_number_of_people_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": np.ones((2, 2, 7))})
     with caplog.at_level("WARNING", "logpose"):
         assert MpiiPeople(written(tmp_path, [row()])).head_sizes is None
-    assert "heads of 7 people, the list has 1; not used" in caplog.text
+        assert MpiiOfCoco(written(tmp_path, coco([row()]), "coco.json")).head_sizes is None
+    assert "heads of 7 people, valid.json has 1; not used" in caplog.text
+    assert "heads of 7 people, coco.json has 1; not used" in caplog.text
+
+
+def test_a_list_that_counts_from_0_is_refused(tmp_path: Path) -> None:
+    rows, heads = people_with_heads()
+    for person in rows:
+        person["joints"] = [[x - 1, y - 1] for x, y in person["joints"]]
+    savemat(tmp_path / "mpii_gt_val.mat", heads)
+    with pytest.raises(InputError, match=r"counts pixels from 1, valid\.json from 0"):
+        MpiiPeople(written(tmp_path, rows))
+
+
+def test_coco_s_form_counts_from_0_or_1(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows, heads = people_with_heads()
+    savemat(tmp_path / "mpii_gt_val.mat", heads)
+    for first in (0, 1):
+        assert not caplog.records
+        people = MpiiOfCoco(written(tmp_path, coco(rows, first=first)), strict=True)
+        np.testing.assert_allclose(people.head_sizes[:, 0], [3, 15])
+    assert "counts pixels from 1" in caplog.text
+
+
+def test_the_names_of_coco_s_form(tmp_path: Path) -> None:
+    rows, heads = people_with_heads()
+    savemat(tmp_path / "mpii_gt_val.mat", heads)
+    released = (
+        *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelv", "thrx"),
+        *("neck", "head", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+    )
+    assert MpiiOfCoco(written(tmp_path, coco(rows, released))).head_sizes is not None
+    assert MpiiOfCoco(written(tmp_path, coco(rows, released[::-1]))).head_sizes is None  # joints in another order
+    assert MpiiOfCoco(written(tmp_path, coco(rows, tuple("abcdefghijklmnop")))).head_sizes is None
+
+
+def test_annotations_that_share_an_id_have_no_heads(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows, heads = people_with_heads()
+    savemat(tmp_path / "mpii_gt_val.mat", heads)
+    content = coco(rows)
+    content["annotations"][1]["id"] = 900
+    assert MpiiOfCoco(written(tmp_path, content)).head_sizes is None
+    assert "annotations of valid.json share an id" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["list", "COCO", "the released code's"])
+def test_pckh_by_hand(tmp_path: Path, form: str) -> None:
+    """Two people of heads 3 and 15; predictions are 1 and 8 pixels off, one joint of each 100."""
+    rows, heads = people_with_heads()
+    heads["jnt_missing"][[0, 2], 0] = 1  # r_ankle and r_hip of the first do not count
+    heads["jnt_missing"][3, 2] = 1  # nor does l_hip of the last
+    savemat(tmp_path / "mpii_gt_val.mat", heads)
+    names = MPII.joints if form != "the released code's" else (*MPII.joints[:6], "pelv", "thrx", *MPII.joints[8:])
+    file = written(tmp_path, rows if form == "list" else coco(rows, names))
+    people = (MpiiPeople if form == "list" else MpiiOfCoco)(file, strict=True)
+    truth = np.stack([person.keypoints for person in people])
+    predicted = truth + np.array([[[1.0, 0.0]], [[0.0, 8.0]]])
+    predicted[0, 0], predicted[1, 4] = 100 + truth[0, 0], 100 + truth[1, 4]  # the first of these does not count
+    apart = distances(predicted, truth, np.stack([person.visible for person in people]))
+    figures = pckh(apart, people.head_sizes, people.skeleton.joints)
+    # Half the heads is 1.5 and 7.5. Of 14 joints (without pelvis and thorax) 12 of the first count, all near enough;
+    # of the last 13, none.
+    assert figures["pckh@0.5"] == pytest.approx(12 / 25)
+    assert figures["pckh@0.5_r_ankle"] == 0  # the last's alone
+    assert figures["pckh@0.5_l_hip"] == 1  # the first's alone
+    assert figures["pckh@0.5_l_knee"] == 0.5
+    # 1 / 3 is below .34 to .5, 17 of 51 thresholds; 8 / 15 below none.
+    assert figures["pckh_auc"] == pytest.approx(12 / 25 * 17 / 51)
+
+
+def test_a_missing_first_picture_does_not_condemn_the_others(tmp_path: Path) -> None:
+    file = written(tmp_path, [row(image="gone.jpg"), row(), row(image="b.jpg")])
+    (tmp_path / "annot").mkdir()
+    file = file.rename(tmp_path / "annot" / "valid.json")
+    (tmp_path / "annot" / "gone.jpg").touch()  # beside the list is one, too, and none of the others
+    people = MpiiPeople(file)
+    assert people.image_folder == tmp_path / "images"
+    assert [person.id for person in people] == [1, 2]
 
 
 def test_people_of_an_image_share_its_id_and_its_part(tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_pckh_by_hand() -> None:
     assert figures["pckh_auc"] == pytest.approx((1 + 0 + 41) / (3 * 51))
 
 
+def test_pckh_of_joints_of_which_some_do_not_count() -> None:
+    nan = math.nan
+    apart = np.array([[4.9, 5.1, 0.0], [9.0, 11.0, 0.0]])
+    figures = pckh(apart, np.array([[10.0, 10.0, nan], [20.0, nan, 20.0]]), ("r_ankle", "head_top", "Pelvis"))
+    assert figures["pckh@0.5"] == pytest.approx(2 / 3)  # 4.9, 5.1 and 9.0; the pelvis counts nowhere
+    assert figures["pckh@0.5_head_top"] == 0
+    assert figures["pckh@0.5_Pelvis"] == 1
+
+
 def test_pckh_of_nobody() -> None:
     figures = pckh(np.full((2, 2), math.nan), np.array([1.0, 1.0]), ("a", "b"))
     assert math.isnan(figures["pckh@0.5"])

@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from logpose.data.categories import chosen_categories
 from logpose.data.images import check_image, image_size
+from logpose.data.places import most_found
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Sample
 
@@ -383,8 +384,8 @@ def listed_images(file: Path, folder: Path | None = None) -> dict[Path, int | st
 
 
 def _image_folder(file: Path, rows: Sequence[Any]) -> Path:
-    """The folder beside a COCO file that has its first picture."""
-    name = next((row["file_name"] for row in rows if isinstance(row, dict) and "file_name" in row), "")
+    """The folder beside a COCO file that has most of its first pictures."""
+    names = [row["file_name"] for row in rows if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
     split = file.stem.rsplit("_", maxsplit=1)[-1]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     places = [
@@ -395,4 +396,4 @@ def _image_folder(file: Path, rows: Sequence[Any]) -> Path:
         root,
         file.parent,
     ]
-    return next((place for place in places if (place / str(name)).is_file()), places[0])
+    return most_found(places, lambda place: (place / name for name in names))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from logpose.data.coco import CocoKeypoints
 from logpose.data.h36m import H36mPeople
+from logpose.data.heads import heads_file
 from logpose.data.lsp import LspPeople
-from logpose.data.mpii import MpiiPeople
+from logpose.data.mpii import MpiiOfCoco, MpiiPeople
 from logpose.structures import InputError
 
 __all__ = ["LabelledPeople", "annotation_files", "open_people"]
@@ -29,8 +30,9 @@ def open_people(
     """The labelled people of an annotation file; its content tells the format.
 
     Args:
-        file: COCO keypoints (a JSON object), MPII as HRNet has it (a JSON list), LSP (`joints.mat`), or Human3.6M as
-            the paper's released code has it (a JSON object of images with `cam_param`).
+        file: COCO keypoints (a JSON object; MPII as the paper's released code has it, if its heads lie beside), MPII as
+            HRNet has it (a JSON list), LSP (`joints.mat`), or Human3.6M as the released code has it (a JSON object of
+            images with `cam_param`).
         images: the folder with its pictures; when None, the usual places beside the file are tried.
         strict: refuse the file if any row is wrong.
         part: "train" or "val", when one file has to serve as both; None takes all.
@@ -56,7 +58,8 @@ def _opened(file: Path, images: Path | None, strict: bool, part: str | None, cat
     in_space = b'"cam_param"' in begin or b'"keypoints_world"' in begin
     if in_space and b'"categories"' not in begin:
         return H36mPeople(file, images, strict, part)
-    return CocoKeypoints(file, images, strict, part, category)
+    of_coco = MpiiOfCoco if heads_file(file.parent) else CocoKeypoints
+    return of_coco(file, images, strict, part, category)
 
 
 def _beginning(file: Path) -> bytes:

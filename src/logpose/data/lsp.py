@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from logpose.data.coco import FARTHEST, Problem, refuse
 from logpose.data.images import check_image
 from logpose.data.matlab import read_matlab
+from logpose.data.places import most_found
 from logpose.skeletons import LSP
 from logpose.structures import InputError, Sample
 
@@ -36,7 +37,8 @@ class LspPeople:
 
     Args:
         file: the MATLAB file.
-        images: the folder with `im0001.jpg` or `im00001.jpg` and so on; `images` beside the file when None.
+        images: the folder with `im0001.jpg` or `im00001.jpg` and so on, whichever there are more of; `images` beside
+            the file when None.
         strict: refuse the file if any row is wrong.
         part: "val" for the last 1,000 people, "train" for those before them; None takes all.
 
@@ -55,15 +57,15 @@ class LspPeople:
         self.problems: list[Problem] = []
         self.counts: Counter[str] = Counter()
         positions, visible = _read(file)
-        digits = 4 if (self.image_folder / "im0001.jpg").is_file() else 5
+        numbers = range(1, len(positions) + 1)
+        digits = most_found((5, 4), lambda digits: (self._picture(number, digits) for number in numbers))
         first_held_out = len(positions) - min(HELD_OUT, len(positions) // 2)
         self.samples: list[Sample] = []
         for i in range(len(positions)):
             if part is not None and (i >= first_held_out) != (part == "val"):
                 continue
             self.counts["annotations"] += 1
-            name = self.image_folder / f"im{i + 1:0{digits}d}.jpg"
-            person = self._person(i, name, positions[i], visible[i])
+            person = self._person(i, self._picture(i + 1, digits), positions[i], visible[i])
             if isinstance(person, Problem):
                 self.problems.append(person)
             elif person is not None:
@@ -76,6 +78,9 @@ class LspPeople:
 
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
+
+    def _picture(self, number: int, digits: int) -> Path:
+        return self.image_folder / f"im{number:0{digits}d}.jpg"
 
     def _person(
         self, i: int, image: Path, positions: Float[np.ndarray, "14 2"], visible: Int[np.ndarray, "14"]

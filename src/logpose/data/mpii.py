@@ -1,8 +1,8 @@
-"""MPII Human Pose as HRNet and mmpose have it: lists of people, and head boxes in a file of their own.
+"""MPII Human Pose in either form, as HRNet and mmpose have it and as the paper's released code has it.
 
-An entry is {image, center, scale, joints, joints_vis}: the person's rough centre, height over 200 pixels, and sixteen
-joints, all counted from 1 as in MATLAB. (The other form, COCO's with MPII's joints, is read by `data.coco`.)
-`mpii_gt_val.mat` (HRNet: `gt_valid.mat`) beside the list holds the head boxes that PCKh measures by.
+HRNet's are lists of people. An entry is {image, center, scale, joints, joints_vis}: the person's rough centre, height
+over 200 pixels, and sixteen joints, all counted from 1 as in MATLAB. The released code's `annot_mpii.json` is COCO's
+form with MPII's joints. What PCKh measures by is in a file of its own beside either (`data.heads`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, read_json, refuse
+from logpose.data.coco import FARTHEST, HOLD_OUT, CocoKeypoints, Problem, read_json, refuse, whole
+from logpose.data.heads import heads_file, read_heads
 from logpose.data.images import check_image
-from logpose.data.matlab import has_variable, read_matlab
-from logpose.skeletons import MPII
+from logpose.data.places import most_found
+from logpose.skeletons import MPII, Skeleton
 from logpose.structures import InputError, Sample
 
-__all__ = ["MpiiPeople"]
+__all__ = ["MpiiOfCoco", "MpiiPeople"]
 
 log = logging.getLogger("logpose")
 
@@ -29,10 +30,8 @@ PERSON = 200.0
 """Pixels of a person of scale 1."""
 LOWERED = 15.0
 """Pixels, times the scale, by which a person's box lies below the given centre (HRNet's and mmpose's data sets)."""
-HEAD_SHARE = 0.6
-"""Of the diagonal of the head's box: the size of the head that PCKh measures by (the benchmark's own evaluation)."""
-HEADS = ("mpii_gt_val.mat", "gt_valid.mat")
-"""What mmpose and HRNet call the file of head boxes."""
+OTHER_NAMES = {"pelv": "pelvis", "thrx": "thorax", "throax": "thorax", "neck": "upper_neck", "head": "head_top"}
+"""Joints as COCO's form names them, the released code's or (with a slip of the pen) that of a script much copied."""
 
 
 class MpiiPeople:
@@ -40,7 +39,8 @@ class MpiiPeople:
 
     Args:
         file: the JSON file.
-        images: the folder with its pictures; when None, `images` beside the file or its folder, or the folder itself.
+        images: the folder with its pictures; when None, `images` beside the file or its folder, or the folder itself,
+            whichever has most of the first.
         strict: refuse the file if any row is wrong.
         part: of the images, those "train" or "val" (every tenth) when one file has to serve as both; None takes all.
 
@@ -48,12 +48,12 @@ class MpiiPeople:
         skeleton: MPII's 16 joints.
         problems: rows that were left out.
         counts: how many rows the file holds, and how many have no labels.
-        head_sizes: pixels, of each person, from the file of head boxes beside it (NaN where a box is none); None
-            without one of as many people.
+        head_sizes: (N, 16) pixels, by which PCKh measures each joint, from the file of heads beside it (NaN where the
+            joint does not count, see `data.heads`); None without one of as many people.
 
     Raises:
-        InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row; if the head
-            boxes are other people's.
+        InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row; if the file
+            of heads is wrong, or has other people's.
     """
 
     def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
@@ -68,7 +68,10 @@ class MpiiPeople:
         self.problems: list[Problem] = []
         self.counts: Counter[str] = Counter()
         numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
-        heads = _head_sizes(file.parent, content)
+        heads = heads_file(file.parent)
+        sizes = None
+        if heads is not None:
+            sizes = read_heads(heads, file, np.array([_labelled(row) for row in content]), first=1)
         self.samples: list[Sample] = []
         kept = []
         for i, row in enumerate(content):
@@ -85,7 +88,7 @@ class MpiiPeople:
                 self.samples.append(person)
                 kept.append(i)
         self.counts["people"] = len(self.samples)
-        self.head_sizes = None if heads is None else heads[kept]
+        self.head_sizes = None if sizes is None else sizes[kept]
         refuse(self.samples, self.problems, strict, f"{file}: no labelled person to learn from")
 
     def __len__(self) -> int:
@@ -134,36 +137,72 @@ class MpiiPeople:
         )
 
 
-def _image_folder(file: Path, names: list[str]) -> Path:
-    places = [file.parent / "images", file.parent.parent / "images", file.parent]
-    return next((place for place in places if names and (place / names[0]).is_file()), places[0])
+class MpiiOfCoco(CocoKeypoints):
+    """MPII's people in a COCO keypoint file (the released code's `annot_mpii.json`), with the sizes of their heads.
 
+    Args:
+        file: the JSON file; as are the others, those of `CocoKeypoints`.
 
-def _head_sizes(folder: Path, rows: list[Any]) -> Float[np.ndarray, "N"] | None:
-    """Size of each person's head; None if there is no file of heads, or it is of another number of people.
+    Attributes:
+        head_sizes: as those of `MpiiPeople`: the file of heads has the file's annotations in their order. None, too,
+            where its joints are not MPII's sixteen, or annotations share an id.
 
-    Where the file also says where the joints are, they must be the list's: heads in another order would go unnoticed.
+    Raises:
+        InputError: as `CocoKeypoints`; if the file of heads is wrong, or has other people's.
     """
-    file = next((folder / name for name in HEADS if (folder / name).is_file()), None)
-    if file is None:
-        return None
-    boxes = read_matlab(file, "headboxes_src")
-    boxes = boxes[..., None] if boxes.ndim == 2 else boxes  # MATLAB drops the axis of a single person
-    if boxes.ndim != 3 or boxes.shape[:2] != (2, 2):
-        shape = "×".join(map(str, boxes.shape))
-        raise InputError(f"{file}: headboxes_src must be 2×2×N (corner, x and y, person), is {shape}")
-    if boxes.shape[2] != len(rows):
-        log.warning("%s: heads of %d people, the list has %d; not used", file, boxes.shape[2], len(rows))
-        return None
-    if has_variable(file, "pos_gt_src"):
-        joints = read_matlab(file, "pos_gt_src").reshape(len(MPII), 2, -1)
-        for i, row in enumerate(rows):
-            try:
-                labelled = np.array(row["joints_vis"]) > 0
-                apart = np.abs(np.array(row["joints"], dtype=np.float64) - joints[..., i])[labelled]
-            except (KeyError, TypeError, ValueError, IndexError, OverflowError):
-                continue  # a wrong row, told as such
-            if np.nanmax(apart, initial=0) > 1:
-                raise InputError(f"{file}: person {i} has other joints there than in the list")
-    sizes: Float[np.ndarray, "N"] = HEAD_SHARE * np.linalg.norm(boxes[1] - boxes[0], axis=0)
-    return np.where(np.isfinite(sizes) & (sizes > 0), sizes, np.nan)
+
+    def __init__(
+        self,
+        file: Path,
+        images: Path | None = None,
+        strict: bool = False,
+        part: str | None = None,
+        category: str | None = None,
+    ) -> None:
+        super().__init__(file, images, strict, part, category)
+        self.head_sizes: Float[np.ndarray, "N 16"] | None = None
+        heads = heads_file(file.parent)
+        if heads is None or not _is_mpii(self.skeleton):
+            return
+        rows = read_json(file)["annotations"]  # a second time: it was not kept, and is MPII's only here
+        sizes = read_heads(heads, file, np.array([_labelled_of_coco(row) for row in rows]), first=None)
+        if sizes is None:
+            return
+        ids = [whole(row.get("id")) if isinstance(row, dict) else None for row in rows]
+        places = {i if number is None else number: i for i, number in enumerate(ids)}
+        if len(places) != len(rows):
+            log.warning("%s: annotations of %s share an id, so whose head is whose is not known", heads, file.name)
+            return
+        self.head_sizes = sizes[[places[sample.id] for sample in self.samples]]
+
+
+def _is_mpii(skeleton: Skeleton) -> bool:
+    """Whether joints are MPII's in its order, by the names that they have in converted files, too."""
+    names = [joint.lower().replace("right_", "r_").replace("left_", "l_") for joint in skeleton.joints]
+    return tuple(OTHER_NAMES.get(name, name) for name in names) == MPII.joints
+
+
+def _image_folder(file: Path, names: list[str]) -> Path:
+    """The folder that has most of the first pictures."""
+    places = [file.parent / "images", file.parent.parent / "images", file.parent]
+    pictures = [name for name in dict.fromkeys(names) if name]
+    return most_found(places, lambda place: (place / name for name in pictures))
+
+
+def _labelled(row: Any) -> Float[np.ndarray, "16 2"]:
+    """Joints of a row of a list, as they stand; NaN where there is no label, or the row is wrong, told as such."""
+    try:
+        joints = np.array(row["joints"], dtype=np.float64).reshape(len(MPII), 2)
+        visible = np.array(row["joints_vis"], dtype=np.float64).reshape(len(MPII), 1)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        return np.full((len(MPII), 2), np.nan)
+    return np.where(visible > 0, joints, np.nan)
+
+
+def _labelled_of_coco(row: Any) -> Float[np.ndarray, "16 2"]:
+    """The same of an annotation of a COCO file."""
+    try:
+        triplets = np.array(row["keypoints"], dtype=np.float64).reshape(len(MPII), 3)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        return np.full((len(MPII), 2), np.nan)
+    return np.where(triplets[:, 2:] > 0, triplets[:, :2], np.nan)

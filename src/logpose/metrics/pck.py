@@ -9,8 +9,8 @@ __all__ = ["distances", "pck", "pckh", "torso_size"]
 
 PCKH_AUC = tuple(i / 100 for i in range(51))
 """Thresholds 0, 0.01, …, 0.5 over which MPII's evaluation averages."""
-PCKH_LEFT_OUT = ("pelvis", "thorax")
-"""Joints that the mean of MPII's evaluation leaves out."""
+PCKH_LEFT_OUT = ("pelvis", "pelv", "thorax", "thrx", "throax")
+"""Joints that the mean of MPII's evaluation leaves out, as its own names or those of files in COCO's form have them."""
 
 
 def distances(
@@ -60,27 +60,33 @@ def torso_size(
     return size
 
 
-def pckh(distance: Float[np.ndarray, "N K"], head: Float[np.ndarray, "N"], joints: tuple[str, ...]) -> dict[str, float]:
+def pckh(
+    distance: Float[np.ndarray, "N K"],
+    head: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"],
+    joints: tuple[str, ...],
+) -> dict[str, float]:
     """MPII's PCKh: joints that are nearer than a fraction of the head's size (Andriluka et al. 2014).
 
     The mean is over labelled joints without pelvis and thorax. A joint on the threshold is not near enough, as in the
     benchmark's own evaluation; what HRNet prints as Mean@0.1 is measured at 0.11. People whose head is not known (NaN)
-    are left out.
+    are left out, and so are single joints where the benchmark does not count all.
 
     Args:
         distance: as `distances` gives; NaN where there is no label.
-        head: 0.6 times the diagonal of each person's head box.
-        joints: names of the K joints.
+        head: 0.6 times the diagonal of each person's head box, in the unit of `distance`; for each joint where some
+            do not count (NaN).
+        joints: names of the K joints, in upper or lower case.
 
     Returns:
         `pckh@0.5`, `pckh@0.1`, `pckh_auc` (the mean over 0, 0.01, …, 0.5) and `pckh@0.5_JOINT` of every joint, as
         shares; NaN where nobody is labelled.
     """
-    labelled = ~np.isnan(distance) & ~np.isnan(head)[:, None]
-    counted = labelled & ~np.isin(joints, PCKH_LEFT_OUT)
+    size = head[:, None] if head.ndim == 1 else head
+    labelled = ~np.isnan(distance) & ~np.isnan(size)
+    counted = labelled & ~np.isin([joint.lower() for joint in joints], PCKH_LEFT_OUT)
 
     def share(threshold: float, where: np.ndarray) -> float:
-        near = distance < threshold * head[:, None]
+        near = distance < threshold * size
         return float(near[where].mean()) if where.any() else float("nan")
 
     figures = {f"pckh@{t:g}": share(t, counted) for t in (0.5, 0.1)}

@@ -116,6 +116,35 @@ def test_a_boundary_is_drawn_where_it_lies_with_its_band_and_its_labels() -> Non
     assert not (draw_boundaries(image, gap)[20:22, 22:38] != 50).any()
 
 
+def test_eight_boundaries_have_eight_colours_and_their_names_stand_below() -> None:
+    image = np.full((60, 200, 3), 50, dtype=np.uint8)
+    rows = np.repeat(np.arange(8)[:, None] * 6.0 + 5, 200, axis=1)
+    drawn = draw_boundaries(image, rows)
+    colours = [tuple(drawn[int(2 * row) + 1, 0].tolist()) for row in rows[:, 0]]
+    assert len(set(colours)) == 8
+    named = draw_boundaries(image, rows, names=[f"boundary {i}" for i in range(8)])
+    assert (named[:120] == drawn).all()
+    strip = named[120:]
+    assert strip.shape[0] > 22, "so many names do not fit into one line"
+    assert strip.shape[0] % 22 == 0
+    for colour in colours:
+        assert (strip == colour).all(axis=2).any()
+    for part in np.split(strip, len(strip) // 22):
+        assert (part[[0, -1]] == part[0, 0]).all(), "a name reaches into the next line"
+        assert (part[:, -1] == part[0, 0]).all(), "a name is cut off"
+
+
+def test_bands_that_overlap_both_show() -> None:
+    image = np.full((40, 10, 3), 100, dtype=np.uint8)
+    rows = np.array([[15.0] * 10, [20.0] * 10])
+    both = draw_boundaries(image, rows, np.full((2, 10), 4.0))[36, 0].astype(float)
+    first, second = (draw_boundaries(image, rows[[i]], np.full((1, 10), 4.0))[36, 0].astype(float) for i in (0, 1))
+    second_colour, first_colour = np.array([230, 159, 0]), np.array([86, 180, 233])
+    np.testing.assert_allclose(first, 65 + 0.35 * first_colour, atol=1)
+    np.testing.assert_allclose(both, 0.65 * first + 0.35 * second_colour, atol=1)
+    assert np.abs(both - second).max() > 10
+
+
 def test_boundaries_without_a_row_are_not_drawn() -> None:
     image = np.full((20, 16, 3), 50, dtype=np.uint8)
     nothing = np.full((2, 16), np.nan)

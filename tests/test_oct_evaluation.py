@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from logpose.data.scans import ScanWindows, scan_loader
+from logpose.data.scans import Scan, ScanWindows, scan_loader
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 from logpose.losses import FactorsRLELoss, Laplace
 from logpose.models import BoundaryModel
-from logpose.oct_evaluation import BoundaryEvaluation, Stitching
+from logpose.oct_evaluation import BoundaryEvaluation, Stitching, evaluate_scans
 from logpose.structures import ErrorLaw, Prediction
 
 SIZE = (112, 64)
@@ -129,3 +130,74 @@ def test_without_a_law_there_are_no_bands_but_distances() -> None:
     figures = evaluation.compute()
     assert figures["error_px"] > 0
     assert not {"nll", "band@0.9", "std_px"} & figures.keys()
+
+
+class Unmeasured:
+    """Drawn scans that do not say how high their pixels are."""
+
+    def __init__(self, scans: SyntheticScans) -> None:
+        self.scans, self.skeleton = scans, scans.skeleton
+
+    def __len__(self) -> int:
+        return len(self.scans)
+
+    def __getitem__(self, index: int) -> Scan:
+        return replace(self.scans[index], um_per_px=None)
+
+
+def test_a_model_s_height_of_pixels_finds_the_retina_and_tells_no_micrometres() -> None:
+    scans = SyntheticScans(2, seed=3)
+    model = model_of(Laplace(8))
+    alike, errors = {}, []
+    for height in (None, 5.0, 30.0):
+        model.um_per_px = height
+        evaluation = evaluate_scans(model, Unmeasured(scans), flip_test=False)
+        errors.append(evaluation.compute()["error_px"])
+        assert not any("_um" in name for name in evaluation.compute())
+        alike[height] = ScanWindows(Unmeasured(scans), SIZE, 160, um_per_px=height)[0, 0].top
+        known = ScanWindows(scans, SIZE, 160, um_per_px=height)[0, 0].top
+        assert torch.equal(known, ScanWindows(scans, SIZE, 160)[0, 0].top), "scans that say theirs are not asked"
+    assert torch.equal(alike[5.0], ScanWindows(scans, SIZE, 160)[0, 0].top), "drawn at 5 µm"
+    assert not torch.equal(alike[5.0], alike[30.0])
+    assert errors[1] != errors[2], "evaluation looks for the retina by it"
+    assert "error_um" in evaluate_scans(model, scans, flip_test=False).compute()
+
+
+def test_a_claim_whose_mean_is_not_mu_is_measured_as_it_is() -> None:
+    """The likelihood is of what the loss claims, also where what is reported is moved by the law's mean."""
+    scans = SyntheticScans(1, seed=3, noise=ScanNoise(rows=0.8, missing=0.0), lesions=0.0)
+    loss = Laplace(8)
+    model = model_of(loss)
+    law = loss.law()
+    moved = torch.full((8,), 0.4)
+    model.set_law(replace(law, mean=moved))
+    evaluation = BoundaryEvaluation(scans, model, loss)
+    rows = 0.8 * math.sqrt(0.5)
+    for batch in scan_loader(ScanWindows(scans, SIZE, 160), 4, training=False):
+        said = oracle(batch, scans, rows, model)
+        # As models say it: mu has the mean in it, and the law's mean is nothing.
+        evaluation.update(batch, replace(said, mu=said.mu + said.sigma * moved, law=replace(model.law, mean=moved * 0)))
+    scan = scans[0]
+    expected = -stats.laplace(scale=rows).logpdf(scan.rows - scan.truth).sum(axis=0).mean()
+    assert evaluation.compute()["nll"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_columns_that_are_not_measured_have_no_likelihood() -> None:
+    scans = SyntheticScans(1, seed=3, noise=ScanNoise(rows=0.8, missing=0.0), lesions=0.0)
+    rows = 0.8 * math.sqrt(0.5)
+    evaluation = measured(Laplace(8), scans, rows, columns=40)
+    scan, seen = scans[0], slice((scans[0].rows.shape[1] - 40) // 2, (scans[0].rows.shape[1] + 40) // 2)
+    nats = -stats.laplace(scale=rows).logpdf(scan.rows - scan.truth).sum(axis=0)
+    assert evaluation.compute()["nll"] == pytest.approx(nats[seen].mean(), rel=1e-3)
+    assert nats[seen].mean() != pytest.approx(nats.mean(), rel=1e-2)
+
+
+def test_boundaries_that_a_density_s_mean_moved_over_another_are_put_in_order() -> None:
+    scans = SyntheticScans(1, seed=3)
+    model = model_of(Laplace(8))
+    stitching = Stitching(model)
+    for batch in scan_loader(ScanWindows(scans, SIZE, 160), 4, training=False):
+        said = oracle(batch, scans, 0.5, model)
+        stitching.update(batch, replace(said, mu=said.mu.flip(-1)))
+    rows = stitching.found(0, scans[0].rows.shape[1]).rows
+    assert (np.diff(rows, axis=0) >= 0).all()

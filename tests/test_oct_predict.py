@@ -143,3 +143,17 @@ def test_what_cannot_be_segmented() -> None:
 def test_a_scan_that_is_black_or_narrow_is_segmented_all_the_same() -> None:
     for shape in ((64, 20), (40, 33), (300, 70)):
         assert Segmenter(steady(), "cpu")(np.zeros(shape, dtype=np.uint8)).rows.shape == (8, shape[1])
+
+
+def test_the_retina_is_looked_for_by_the_model_s_height_of_pixels() -> None:
+    torch.manual_seed(0)
+    scan = SyntheticScans(1, seed=3)[0]
+    model = BoundaryModel(SyntheticScans(1).skeleton, (112, 64), channels=2, depth=1, cells=2, shown=160)
+    found = {}
+    for height in (5.0, 30.0):
+        model.um_per_px = height
+        found[height] = Segmenter(model, "cpu")(scan.image).rows
+    np.testing.assert_allclose(
+        found[5.0], Segmenter(model, "cpu")(scan).rows, err_msg="drawn at 5 µm, which counts more"
+    )
+    assert not np.allclose(found[5.0], found[30.0])

@@ -20,7 +20,7 @@ SCORE_HELP = (
 )
 BATCH_HELP = "crops (64), poses (1024) or, of detectors, pictures (8) at a time"
 CATEGORY_HELP = "of a COCO file in which several categories have joints of their own: the name of one"
-HEIGHT_HELP = "of B-scans: height of a pixel in micrometres, where their file does not say it"
+HEIGHT_HELP = "of B-scans: height of a pixel in micrometres; unless given, what their file says"
 PART_HELP = (
     "which people; unless said, a folder's validation part (held out, where it has one file), or all of a file; of "
     "B-scans: val, those that were not learned from, unless said"

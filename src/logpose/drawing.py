@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from jaxtyping import Float
@@ -87,8 +89,13 @@ def mark_points(image: Image, points: Float[np.ndarray, "N 2"]) -> None:
             cv2.circle(image, centre, radius, colour, width, cv2.LINE_AA, FRACTION)
 
 
-BOUNDARIES = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0))
-"""Colours of lines that lie on one another, in turn (Okabe and Ito)."""
+BOUNDARIES = (
+    (86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0), (0, 114, 178),
+    (0, 240, 220),
+)  # fmt: skip
+"""Colours of lines that lie on one another, in turn (Okabe and Ito, with turquoise in the place of black)."""
+VEIL = 0.35  # how much of a band's colour lies over the picture
+LEGEND = 22  # rows of the strip in which a line of names stands
 
 
 def draw_boundaries(
@@ -96,6 +103,7 @@ def draw_boundaries(
     rows: Float[np.ndarray, "D W"],
     band: Float[np.ndarray, "D W"] | None = None,
     labels: Float[np.ndarray, "D W"] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Image:
     """A B-scan, twice as large, with a line for each boundary, a veil over its band, and dots where labels are.
 
@@ -104,24 +112,47 @@ def draw_boundaries(
         rows: of each boundary in each column, pixels of the image; not drawn where NaN.
         band: half the height of the band around each; None draws none.
         labels: rows that were marked, NaN where none was; None draws none.
+        names: of the boundaries, to stand under the picture in their colours; None leaves the strip out.
     """
-    large: Image = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    at, veil = np.arange(large.shape[0])[:, None], large.copy()
+    drawn: Image = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    at = np.arange(drawn.shape[0])[:, None]
     # Pixel centres are whole numbers: enlarging an image moves them by half a pixel of either size.
-    columns = (np.arange(large.shape[1]) + 0.5) / 2 - 0.5
-    for i, row in enumerate(rows):
-        colour, place = BOUNDARIES[i % len(BOUNDARIES)], 2 * _between(columns, row) + 0.5
-        if band is not None:
-            veil[abs(at - place) <= 2 * _between(columns, band[i])] = colour
-    drawn: Image = cv2.addWeighted(veil, 0.35, large, 0.65, 0)
-    for i, row in enumerate(rows):
-        colour, place = BOUNDARIES[i % len(BOUNDARIES)], 2 * _between(columns, row) + 0.5
+    columns = (np.arange(drawn.shape[1]) + 0.5) / 2 - 0.5
+    places = [2 * _between(columns, row) + 0.5 for row in rows]
+    colours = [BOUNDARIES[i % len(BOUNDARIES)] for i in range(len(rows))]
+    if band is not None:
+        for half, place, colour in zip(band, places, colours, strict=True):
+            # One after the other, so that where bands overlap both show.
+            inside = abs(at - place) <= 2 * _between(columns, half)
+            drawn[inside] = np.rint((1 - VEIL) * drawn[inside] + VEIL * np.array(colour)).astype(np.uint8)
+    for i, (place, colour) in enumerate(zip(places, colours, strict=True)):
         drawn[abs(at - place) <= 0.75] = colour
         if labels is not None:
             for column in np.flatnonzero(np.isfinite(labels[i]))[::4]:
                 spot = (int(2 * column), round(float(2 * labels[i, column] + 0.5)))
                 cv2.circle(drawn, spot, 1, CENTRE, -1)
-    return drawn
+    return drawn if names is None else np.concatenate([drawn, _legend(names, colours, drawn.shape[1])])
+
+
+def _legend(names: Sequence[str], colours: Sequence[tuple[int, int, int]], width: int) -> Image:
+    """A strip with names in their colours, in as many lines as they take."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.45
+    lines: list[list[tuple[int, int]]] = [[]]  # of each name its number and column
+    x = 6
+    for i, name in enumerate(names):
+        taken = cv2.getTextSize(name, font, size, 1)[0][0] + 28
+        if x + taken > width and lines[-1]:
+            lines.append([])
+            x = 6
+        lines[-1].append((i, x))
+        x += taken
+    strip = np.full((LEGEND * len(lines), width, 3), OUTLINE, np.uint8)
+    for number, line in enumerate(lines):
+        y = LEGEND * number + LEGEND // 2
+        for i, x in line:
+            cv2.line(strip, (x, y), (x + 12, y), colours[i], 2)
+            cv2.putText(strip, names[i], (x + 16, y + 5), font, size, colours[i], 1, cv2.LINE_AA)
+    return strip
 
 
 def _between(at: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 from jsonargparse import Namespace
 
@@ -194,9 +193,8 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
         )
     scans = _part_of_scans(given, model, scans)
     if model.um_per_px and (unknown := sum(scan.um_per_px is None for scan in scans.scans)):
-        log.info("%d of them do not say how high their pixels are: %g µm, as in training", unknown, model.um_per_px)
-        told = tuple(replace(scan, um_per_px=scan.um_per_px or model.um_per_px) for scan in scans.scans)
-        scans = replace(scans, scans=told)
+        told = "%d of them do not say how high their pixels are: their retina is looked for as at %g µm, as in training"
+        log.info(told, unknown, model.um_per_px)
     evaluation = evaluate_scans(
         model,
         scans,

@@ -290,13 +290,14 @@ def _around_labels(evaluation: BoundaryEvaluation, index: int) -> Image:
     """The rows of a drawn scan in which boundaries are labelled, and some around them."""
     labels = evaluation.scans[index].rows
     top, bottom = int(np.nanmin(labels)) - AROUND, int(np.nanmax(labels)) + AROUND
-    return draw_scan(evaluation, index)[2 * max(0, top) : 2 * max(0, bottom)]
+    return draw_scan(evaluation, index, slice(max(0, top), max(1, bottom)))
 
 
-def draw_scan(evaluation: BoundaryEvaluation, index: int) -> Image:
-    """A B-scan, twice as large, with the boundaries that were found, their bands and their labels."""
+def draw_scan(evaluation: BoundaryEvaluation, index: int, rows: slice = slice(None)) -> Image:
+    """A B-scan, or some rows of it, twice as large, with the boundaries that were found, their bands and labels."""
     scan = evaluation.scans[index]
     found = evaluation.stitching.found(index, scan.rows.shape[1])
     half = evaluation.model.law.bands_at(BAND)[:, None]
-    seen = np.repeat(scan.image[..., None], 3, axis=2)
-    return draw_boundaries(seen, found.rows, half * found.std, scan.rows)
+    seen, first = np.repeat(scan.image[rows, :, None], 3, axis=2), rows.start or 0
+    names = evaluation.model.skeleton.joints
+    return draw_boundaries(seen, found.rows - first, half * found.std, scan.rows - first, names)

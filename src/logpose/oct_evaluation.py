@@ -204,7 +204,7 @@ def evaluate_scans(
     """
     model = model.to(device).eval()
     evaluation = BoundaryEvaluation(scans, model, None if loss is None else loss.to(device).eval(), columns)
-    windows = ScanWindows(scans, model.size, model.shown)
+    windows = ScanWindows(scans, model.size, model.shown, um_per_px=model.um_per_px)
     batches = scan_loader(windows, batch_size, training=False, workers=workers)
     measure(model, evaluation, batches, flip_test=flip_test, device=device, show_progress=show_progress)
     return evaluation

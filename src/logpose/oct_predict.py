@@ -77,9 +77,9 @@ class Segmenter:
         width = pixels.shape[1]
         nothing = np.full((self.model.dim, width), np.nan)
         scan = replace(image, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
-        scan = replace(scan, um_per_px=scan.um_per_px or self.model.um_per_px)
         stitching = Stitching(self.model)
-        windows = ScanWindows(_One(self.model.skeleton, scan), self.model.size, self.model.shown)
+        model = self.model
+        windows = ScanWindows(_One(model.skeleton, scan), model.size, model.shown, um_per_px=model.um_per_px)
         for batch in scan_loader(windows, self.batch_size, training=False):
             on_device = batch.to(self.device)
             stitching.update(on_device, self.model.predict(on_device, self.flip_test))
@@ -133,7 +133,7 @@ def open_images(path: Path, um_per_px: float | None = None) -> Iterator[Scan]:
 
     Args:
         path: a picture, or a `.mat` file in the Duke layout.
-        um_per_px: height of a pixel in micrometres, where the file does not say it.
+        um_per_px: height of a pixel in micrometres; when None what the file says.
 
     Raises:
         InputError: if it cannot be read, or a scan is too small.

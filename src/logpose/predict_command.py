@@ -344,7 +344,7 @@ def _segment(given: Namespace, model: BoundaryModel) -> None:
                 found.append((file, name, boundaries))
                 if given.save_images:
                     seen = np.repeat(scan.image[..., None], 3, axis=2)
-                    drawn = draw_boundaries(seen, boundaries.rows, boundaries.band)
+                    drawn = draw_boundaries(seen, boundaries.rows, boundaries.band, names=boundaries.skeleton.joints)
                     twice = any(other == name for _, other, _ in found[:-1])
                     save_picture(drawn, given.save_images / f"{name}-boundaries{f'-{number}' if twice else ''}.png")
                 progress.advance(task)

@@ -154,6 +154,7 @@ class ScanWindows(Dataset[ScanBatch]):
         shown: rows of a scan that it shows; as many as it has when None.
         variation: of training; None covers every scan with windows that overlap.
         seed: of that.
+        um_per_px: height of a pixel in micrometres by which the retina is looked for in scans that do not say theirs.
     """
 
     def __init__(
@@ -163,8 +164,10 @@ class ScanWindows(Dataset[ScanBatch]):
         shown: int | None = None,
         variation: Variation | None = None,
         seed: int = 0,
+        um_per_px: float | None = None,
     ) -> None:
         self.scans, self.size, self.shown, self.variation, self.seed = scans, size, shown, variation, seed
+        self.um_per_px = um_per_px
         self._kept = [_Kept(scans[i]) for i in range(len(scans))]
         self.windows = [
             (i, start)
@@ -177,7 +180,7 @@ class ScanWindows(Dataset[ScanBatch]):
         kept = self._kept[index]
         if kept.image is None or kept.flat is None:
             kept.image = blank_borders(kept.scan.image)
-            kept.flat = flatten(kept.image, self.size[0], self.shown, kept.scan.um_per_px)
+            kept.flat = flatten(kept.image, self.size[0], self.shown, kept.scan.um_per_px or self.um_per_px)
             if kept.flat.faint:
                 log.warning("%s: shows no retina that could be found", kept.scan.name or "a B-scan")
         return kept.scan, kept.image, kept.flat

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import L1Loss, RLELoss
 from logpose.models.boundary import BoundaryModel, ResidualUNet, ordered
 from logpose.skeletons import Skeleton
-from logpose.structures import InputError
+from logpose.structures import InputError, Prediction
 
 SIZE = (32, 16)
 HEADS = [*itertools.product(("column", "full", "rows"), (True, False))]
@@ -189,3 +190,15 @@ def test_positions_are_fine_under_autocast_too(head: str) -> None:
         mu = model(images(8)).mu
     assert mu.dtype == torch.float32
     assert not torch.equal(mu, mu.bfloat16().float())
+
+
+def test_a_skewed_law_s_mean_does_not_put_boundaries_out_of_order() -> None:
+    """What is averaged has the law's mean in it: with sigma large and small in turn one passes the next."""
+    model = made("column").eval()
+    law = replace(RLELoss(dim=8).eval().law(), mean=torch.ones(8))
+    mu = torch.arange(8.0).mul(0.01).expand(2, 16, 8).clone()
+    sigma = torch.tensor([0.1, 1e-4] * 4).expand(2, 16, 8).clone()
+    found = model.flip_average(*(Prediction(mu.clone(), sigma.clone(), torch.ones(2, 16), law) for _ in range(2)))
+    # Moved they lie at 0.1, 0.0101, 0.12, 0.0301, …: every other one is above the one before.
+    expected = torch.tensor([0.10, 0.10, 0.12, 0.12, 0.14, 0.14, 0.16, 0.16])
+    assert torch.allclose(found.mu, expected.expand(2, 16, 8), atol=1e-6)

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from logpose.data.flattening import blank_borders, find_retina
+from logpose.data.flattening import cleaned, find_retina
 from logpose.data.oct import open_scans
 from logpose.data.scans import Scan
 from logpose.losses import FactorsRLELoss, L1Loss, Laplace, RLELoss, RowsLoss
@@ -115,8 +115,7 @@ def mean_course(data: Path, fold: int) -> dict[str, float]:
     recipe = replace(budget(data), fold=fold)
     scans = {part: scans_of_file(recipe, part) for part in ("train", "val")}
     from_membrane = {
-        part: [scan.rows - find_retina(blank_borders(scan.image))[1] for scan in found.scans]
-        for part, found in scans.items()
+        part: [scan.rows - find_retina(cleaned(scan.image))[1] for scan in found.scans] for part, found in scans.items()
     }
     mean = mean_over_scans(from_membrane["train"])
     said = [np.broadcast_to(mean[:, None], rows.shape) for rows in from_membrane["val"]]

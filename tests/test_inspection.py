@@ -45,7 +45,7 @@ def test_counts_problems_and_hints(spoiled, tmp_path):
     assert facts["counts"]["annotations"] == count
     assert facts["counts"]["people"] == count - 2
     assert facts["problems"]["by kind"] == {"box of no area": 1, "wrong number of keypoint values": 1}
-    assert "annotation 1" in facts["problems"]["rows"][0]
+    assert "annotation 1" in facts["problems"]["first"][0]
     assert facts["labelled"]["nose"] == 0
     assert "nobody has a label of 'nose'" in facts["hints"]
     assert any("exactly the same keypoints" in hint for hint in facts["hints"])
@@ -142,6 +142,30 @@ def test_scans_are_inspected_too(scan_folder, tmp_path, command, refused):
     assert code == 0
     assert "boundary 3                      80" in out
     assert "--images, --model and --category are about people" in refused("inspect", scan_folder, "--images", tmp_path)
+    assert "the height of a pixel is not known of 4, so no micrometres are told" in facts["hints"]
+    code, out, _ = command("inspect", scan_folder, "--out", tmp_path / "out", "--um-per-px", "4", "--json")
+    assert not any("height of a pixel" in hint for hint in json.loads(out)[str(scan_folder)]["hints"])
+    assert "--um-per-px must be the height of a pixel" in refused("inspect", scan_folder, "--um-per-px", "0")
+    assert "the labels of one grader, not of a second" in refused("inspect", scan_folder, "--grader", "2")
+
+
+def test_scans_in_matlab_files_are_inspected_and_broken_ones_named(coco_folder, tmp_path, command, refused):
+    scan, file = SyntheticScans(1, seed=1, size=(96, 80))[0], tmp_path / "a.mat"
+    layers = {f"manualLayers{grader}": scan.rows + grader for grader in (1, 2)}
+    layers["manualLayers2"][:, 30:] = np.nan
+    savemat(file, {"images": scan.image, **layers})
+    for grader, columns in (("1", 80), ("2", 30)):
+        code, out, _ = command("inspect", file, "--out", tmp_path / "out", "--grader", grader, "--json")
+        assert code == 0
+        assert set(json.loads(out)[str(file)]["labelled columns"].values()) == {columns}
+    assert "no B-scans, and --grader and --um-per-px are about" in refused("inspect", coco_folder, "--grader", "1")
+    savemat(file, {"images": scan.image})
+    assert "a.mat: has no variable 'manualLayers1'" in refused("inspect", file)
+    savemat(file, {"manualLayers1": scan.rows})
+    assert "a.mat: has no variable 'images'" in refused("inspect", file)
+    savemat(file, {"images": scan.image, **layers}, do_compression=True)
+    file.write_bytes(file.read_bytes()[:4000])
+    assert "a.mat" in refused("inspect", file)
 
 
 def test_what_holds_scans(scan_folder, coco_folder, tmp_path):

@@ -11,11 +11,12 @@ import torch
 from scipy.io import savemat
 
 from logpose.checkpoint import save
+from logpose.data.oct import unlabelled_scans
 from logpose.data.scans import RETINA, Scan
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import L1Loss, Laplace
 from logpose.models import BoundaryModel, LiftingModel
-from logpose.oct_predict import Boundaries, Segmenter, boundary_rows, check_scan, open_images
+from logpose.oct_predict import Boundaries, Segmenter, boundary_rows, check_scan
 from logpose.skeletons import H36M_LIFTING
 from logpose.structures import InputError, Prediction
 
@@ -77,6 +78,7 @@ def test_plain_values_say_what_they_are() -> None:
         "rows": [[1.235, 2.0], [3.0, 4.0]],
         "sigma": [[0.123, 0.2], [0.3, 0.4]],
         "band90": [[0.247, 0.4], [0.6, 0.8]],
+        "faint": False,
     }
 
 
@@ -84,15 +86,15 @@ def test_scans_come_from_pictures_and_from_matlab_files(tmp_path: Path) -> None:
     scans = SyntheticScans(2, seed=3, size=(96, 70))
     savemat(tmp_path / "a.mat", {"images": np.stack([scans[i].image for i in range(2)], axis=-1)})
     cv2.imwrite(str(tmp_path / "b.png"), scans[1].image)
-    found = [*open_images(tmp_path / "a.mat"), *open_images(tmp_path / "b.png")]
+    found = [*unlabelled_scans(tmp_path / "a.mat"), *unlabelled_scans(tmp_path / "b.png")]
     assert [scan.name for scan in found] == ["a-0", "a-1", "b"]
     for scan, i in zip(found, (0, 1, 1), strict=True):
         assert np.array_equal(scan.image, scans[i].image)
         assert scan.um_per_px is None
     savemat(tmp_path / "c.mat", {"images": scans[0].image, "um_per_px": 2.5})
-    assert [scan.um_per_px for scan in open_images(tmp_path / "c.mat")] == [2.5]
-    assert [scan.um_per_px for scan in open_images(tmp_path / "c.mat", 3.0)] == [3.0]
-    assert [scan.um_per_px for scan in open_images(tmp_path / "b.png", 3.0)] == [3.0]
+    assert [scan.um_per_px for scan in unlabelled_scans(tmp_path / "c.mat")] == [2.5]
+    assert [scan.um_per_px for scan in unlabelled_scans(tmp_path / "c.mat", 3.0)] == [3.0]
+    assert [scan.um_per_px for scan in unlabelled_scans(tmp_path / "b.png", 3.0)] == [3.0]
 
 
 def test_the_height_of_a_pixel_goes_into_where_the_retina_is_looked_for() -> None:
@@ -106,10 +108,10 @@ def test_the_height_of_a_pixel_goes_into_where_the_retina_is_looked_for() -> Non
 
 def test_a_scan_without_a_retina_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     scan = SyntheticScans(1, seed=3)[0]
-    Segmenter(steady(), "cpu")(scan)
+    assert not Segmenter(steady(), "cpu")(scan).faint
     assert not caplog.records
     noise = np.random.default_rng(0).normal(60, 20, (200, 128)).clip(0, 255).astype(np.uint8)
-    Segmenter(steady(), "cpu")(Scan(noise, scan.rows, "eye-3", ""))
+    assert Segmenter(steady(), "cpu")(Scan(noise, scan.rows, "eye-3", "")).faint
     assert [record.message for record in caplog.records] == ["eye-3: shows no retina that could be found"]
 
 

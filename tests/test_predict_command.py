@@ -335,7 +335,8 @@ def scan_files(tmp_path):
 
 
 def test_boundaries_are_written_in_every_form(command, finder, scan_files, tmp_path):
-    from logpose.oct_predict import Segmenter, open_images
+    from logpose.data.oct import unlabelled_scans
+    from logpose.oct_predict import Segmenter
 
     words = ("--save-json", tmp_path / "o.json", "--save-npz", tmp_path / "o.npz", "--save-images", tmp_path / "o")
     code, out, err = command("predict", finder, scan_files, "--device", "cpu", *words)
@@ -343,7 +344,7 @@ def test_boundaries_are_written_in_every_form(command, finder, scan_files, tmp_p
     assert err.count("wrote") == 3
     rows = json.loads((tmp_path / "o.json").read_text())
     assert [(row["file_name"], row["scan"]) for row in rows] == [("a.mat", "a-0"), ("a.mat", "a-1"), ("a.png", "a")]
-    images = [scan.image for file in ("a.mat", "a.png") for scan in open_images(scan_files / file)]
+    images = [scan.image for file in ("a.mat", "a.png") for scan in unlabelled_scans(scan_files / file)]
     expected = [Segmenter(finder, "cpu")(image) for image in images]
     for row, found in zip(rows, expected, strict=True):
         assert np.allclose(row["rows"], found.rows, atol=1e-3)
@@ -364,11 +365,13 @@ def test_boundaries_are_printed_as_csv_or_json(command, finder, scan_files):
     code, out, _ = command("predict", finder, scan_files / "a.png", "--device", "cpu")
     assert code == 0
     lines = list(csv.reader(out.splitlines()))
-    assert lines[0][:3] == ["scan", "column", "ILM"]
-    assert lines[0][-1] == "sigma BM"
+    assert lines[0][:4] == ["file", "scan", "column", "ILM"]
+    assert [lines[0][i] for i in (10, 11, 18, 19, 26)] == ["BM", "sigma ILM", "sigma BM", "band90 ILM", "band90 BM"]
     assert len(lines) == 91
-    assert {len(line) for line in lines} == {18}
-    assert float(lines[5][2]) <= float(lines[5][9])
+    assert {len(line) for line in lines} == {27}
+    assert lines[5][:3] == ["a.png", "a", "4"]
+    assert float(lines[5][3]) <= float(lines[5][10])
+    assert all(0 < float(sigma) < float(band) for sigma, band in zip(lines[5][11:19], lines[5][19:], strict=True))
     code, out, _ = command("predict", finder, scan_files / "a.png", "--device", "cpu", "--json", "--flip-test")
     assert code == 0
     assert len(json.loads(out)[0]["rows"]) == 8

@@ -59,6 +59,8 @@ def command_parser() -> ArgumentParser:
     )
     inspect.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
     inspect.add_argument("--category", type=str | None, default=None, help=CATEGORY_HELP)
+    inspect.add_argument("--grader", type=Literal[1, 2] | None, default=None, help="of B-scans: whose labels (1)")
+    inspect.add_argument("--um-per-px", type=float | None, default=None, help=HEIGHT_HELP)
     inspect.add_argument(
         "--model", type=Path | None, default=None, help="checkpoint: name the labels it finds unlikely"
     )

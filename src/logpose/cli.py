@@ -144,7 +144,10 @@ def _recipes(_: Namespace) -> int:
 def _inspect(given: Namespace) -> int:
     from logpose.inspection import inspect_data, tell
 
-    found = inspect_data(given.data, given.images, given.out, given.model, device_named(given.device), given.category)
+    found = inspect_data(
+        given.data, given.images, given.out, given.model, device_named(given.device), given.category, given.grader,
+        given.um_per_px,
+    )  # fmt: skip
     print(json.dumps(found, indent=2) if given.json else tell(found))
     return 0
 

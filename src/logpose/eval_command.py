@@ -10,7 +10,7 @@ from logpose.checkpoint import load
 from logpose.data.detections import DetectedBoxes
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.lifting import open_poses
-from logpose.data.oct import LabelledScans, open_scans
+from logpose.data.oct import LabelledScans, check_height, open_scans
 from logpose.data.pictures import pictures_of
 from logpose.detection_evaluation import evaluate_detector
 from logpose.eval_report import AnyEvaluation, draw_scan, write_report
@@ -19,7 +19,6 @@ from logpose.lifting_evaluation import evaluate_lifting
 from logpose.losses import LikelihoodLoss
 from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseModel
 from logpose.oct_evaluation import evaluate_scans
-from logpose.oct_predict import check_height
 from logpose.report import save_picture
 from logpose.structures import InputError
 from logpose.terminal import check_output, check_picture_folder, device_named, print_figures, refuse_flags, write_json
@@ -182,7 +181,7 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
     refuse_flags(given, OF_SPACE, f"about poses to be lifted into space, and {finds}")
     if given.columns is not None and given.columns < 1:
         raise InputError(f"--columns must be at least 1, got {given.columns}")
-    check_height(given.um_per_px)
+    check_height(given.um_per_px, "--um-per-px")
     check_picture_folder(given.save_images)
     scans = open_scans(given.data, given.grader or 1, given.um_per_px)
     say_problems(scans)

@@ -12,8 +12,8 @@ import numpy as np
 from logpose.checkpoint import load_of_crops
 from logpose.data.coco import Problem
 from logpose.data.files import LabelledPeople, annotation_files, open_people
-from logpose.data.flattening import blank_borders, flatten
-from logpose.data.oct import LabelledScans, holds_scans, open_scans
+from logpose.data.flattening import cleaned, flatten
+from logpose.data.oct import LabelledScans, check_height, holds_scans, open_scans
 from logpose.data.scans import Scan
 from logpose.data.transforms import CropTransform
 from logpose.drawing import contact_sheet, draw_boundaries, draw_pose, enlarged
@@ -40,6 +40,8 @@ def inspect_data(
     model: Path | None = None,
     device: str = "cpu",
     category: str | None = None,
+    grader: int | None = None,
+    um_per_px: float | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Counts, skeleton, label problems and a contact sheet of every part of a data set.
 
@@ -50,6 +52,8 @@ def inspect_data(
         model: a checkpoint; with it, the labels that its density finds least likely are listed and shown.
         device: where the model predicts.
         category: of a COCO file in which several categories have joints of their own, the name of one.
+        grader: of B-scans, whose labels; the first's unless given.
+        um_per_px: of B-scans, height of a pixel in micrometres; what the file says unless given.
 
     Returns:
         for each annotation file, what was found, in plain values.
@@ -60,7 +64,10 @@ def inspect_data(
     if holds_scans(data):
         if any(flag is not None for flag in (images, model, category)):
             raise InputError(f"{data}: B-scans, and --images, --model and --category are about people in pictures")
-        return {str(data): _of_scans(open_scans(data), out / f"{data.stem}.jpg")}
+        check_height(um_per_px, "--um-per-px")
+        return {str(data): _of_scans(open_scans(data, grader or 1, um_per_px), out / f"{data.stem}.jpg")}
+    if grader is not None or um_per_px is not None:
+        raise InputError(f"{data}: no B-scans, and --grader and --um-per-px are about those")
     found = {}
     parts = {
         file: open_people(file, images, category=category) for file in dict.fromkeys(annotation_files(data).values())
@@ -91,7 +98,7 @@ def inspect_data(
 def _of_scans(scans: LabelledScans, sheet: Path) -> dict[str, Any]:
     """Counts, labelled columns, problems and a contact sheet of B-scans."""
     shown = np.linspace(0, len(scans) - 1, min(SHOWN_SCANS, len(scans))).round().astype(int).tolist()
-    drawn = [_labelled_part(scans[i]) for i in shown]
+    drawn = [_labelled_part(scans[i], scans.skeleton.joints) for i in shown]
     save_picture(contact_sheet(drawn, 2, SCAN_TILE), sheet)
     known = np.concatenate([np.isfinite(scan.rows) for scan in scans.scans], axis=1)
     alike = Counter(scan.fingerprint for scan in scans.scans)
@@ -102,7 +109,7 @@ def _of_scans(scans: LabelledScans, sheet: Path) -> dict[str, Any]:
     hints += (
         [f"{several} there more than once; --folds keeps {'it' if twice == 1 else 'each'} in one part"] if twice else []
     )
-    faint = [scan.name for scan in scans.scans if flatten(blank_borders(scan.image), 224, None, scan.um_per_px).faint]
+    faint = [scan.name for scan in scans.scans if flatten(cleaned(scan.image), 224, None, scan.um_per_px).faint]
     hints += [f"{name}: shows no retina that could be found" for name in faint]
     unknown = sum(scan.um_per_px is None for scan in scans.scans)
     hints += [f"the height of a pixel is not known of {unknown}, so no micrometres are told"] if unknown else []
@@ -116,16 +123,16 @@ def _of_scans(scans: LabelledScans, sheet: Path) -> dict[str, Any]:
     }
 
 
-def _labelled_part(scan: Scan) -> Image:
-    """The rows of a scan in which boundaries are labelled, with these."""
+def _labelled_part(scan: Scan, names: Sequence[str]) -> Image:
+    """The rows of a scan in which boundaries are labelled, with these and their names."""
     first = max(0, int(np.nanmin(scan.rows)) - AROUND)
     part = scan.image[first : int(np.nanmax(scan.rows)) + AROUND]
-    return draw_boundaries(np.repeat(part[..., None], 3, axis=2), scan.rows - first)
+    return draw_boundaries(np.repeat(part[..., None], 3, axis=2), scan.rows - first, names=names)
 
 
 def _problems(problems: Sequence[Problem]) -> dict[str, Any]:
     kinds = Counter(problem.kind for problem in problems)
-    return {"by kind": dict(kinds), "rows": [str(problem) for problem in problems[:LISTED]]}
+    return {"by kind": dict(kinds), "first": [str(problem) for problem in problems[:LISTED]]}
 
 
 def _unlikely(
@@ -227,7 +234,7 @@ def tell(found: dict[str, dict[str, Any]]) -> str:
         kinds = facts["problems"]["by kind"]
         lines.append(f"  wrong rows, which training leaves out: {sum(kinds.values()) or 'none'}")
         lines += [f"    {count} × {kind}" for kind, count in kinds.items()]
-        lines += [f"    {row}" for row in facts["problems"]["rows"]]
+        lines += [f"    {row}" for row in facts["problems"]["first"]]
         lines += [f"  worth a look: {hint}" for hint in facts["hints"]]
         lines.append(f"  contact sheet: {facts['contact_sheet']}")
         if "unlikely labels" in facts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,7 @@ class Stitching:
     def __init__(self, model: BoundaryModel, loss: LikelihoodLoss | None = None) -> None:
         self.model, self.loss = model, loss
         self.parts: dict[int, list[tuple[int, np.ndarray]]] = {}
+        self._found: dict[int, FoundBoundaries] = {}
 
     @torch.no_grad()
     def update(self, batch: ScanBatch, prediction: Prediction) -> None:
@@ -60,17 +62,23 @@ class Stitching:
             target = torch.where(whole[..., None], batch.target, mu)
             nll = -self.loss.log_prob(mu, prediction.sigma, target) + mu.shape[-1] * scale[..., 0].log()
             nll = nll.where(whole, float("nan"))
-        mean, std, nll, stretch, top = (
-            x.cpu().double() for x in (prediction.mean, prediction.std, nll, batch.scale, batch.top)
-        )
-        stretch = stretch[:, None, None]
-        rows = ((mean + 0.5) * height + 0.5) * stretch - 0.5 + top[..., None]
-        each = torch.cat([rows, std * height * stretch, nll[..., None]], dim=-1).transpose(1, 2).numpy()
+        mean, std, nll, unit = (x.cpu().double() for x in (prediction.mean, prediction.std, nll, scale))
+        each = torch.cat([batch.to_scan(mean), std * unit, nll[..., None]], dim=-1).transpose(1, 2).numpy()
         for index, start, part in zip(batch.index.tolist(), batch.start.tolist(), each, strict=True):
-            self.parts.setdefault(index, []).append((start, part))
+            self.add(index, [(start, part)])
+
+    def add(self, index: int, windows: Sequence[tuple[int, np.ndarray]]) -> None:
+        """Take in windows of a scan: the first column of each, and rows, deviations and nats of its columns."""
+        self.parts.setdefault(index, []).extend(windows)
+        self._found.pop(index, None)
 
     def found(self, index: int, width: int) -> FoundBoundaries:
         """The boundaries of a scan that is so many columns wide."""
+        if index not in self._found:
+            self._found[index] = self._joined(index, width)
+        return self._found[index]
+
+    def _joined(self, index: int, width: int) -> FoundBoundaries:
         columns = self.model.size[1]
         joined = np.full((2 * self.model.dim + 1, width), np.nan)
         nearest = np.full(width, np.inf)
@@ -111,10 +119,10 @@ class BoundaryEvaluation:
         if distributed.is_available() and distributed.is_initialized():
             gathered: list[Any] = [None] * distributed.get_world_size()
             distributed.all_gather_object(gathered, self.stitching.parts)
-            self.stitching.parts = {}
+            self.stitching = Stitching(self.model, self.stitching.loss)
             for parts in gathered:
                 for index, windows in parts.items():
-                    self.stitching.parts.setdefault(index, []).extend(windows)
+                    self.stitching.add(index, windows)
 
     def compute(self, costly: bool = True) -> dict[str, float]:  # noqa: ARG002  (none of these is)
         """Every figure, by name.

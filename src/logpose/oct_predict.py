@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from logpose.checkpoint import load
-from logpose.data.oct import HEIGHTS, LEAST, unlabelled_scans
+from logpose.data.oct import LEAST
 from logpose.data.scans import Scan, ScanWindows, scan_loader
 from logpose.models import BoundaryModel
 from logpose.oct_evaluation import Stitching
@@ -20,7 +20,7 @@ from logpose.placement import refuse_diverged
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows", "check_height", "check_scan", "open_images"]
+__all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows", "check_scan"]
 
 SHOWN_LEVEL = 0.9  # share of the probability that the bands of `Boundaries.band` hold
 
@@ -36,6 +36,8 @@ class Boundaries:
     """Standard deviations, in rows; NaN from a model that was trained without a likelihood."""
     band: Float[np.ndarray, "D W"]
     """Half the height of the band around each row that holds the boundary with a probability of 90 %."""
+    faint: bool = False
+    """Whether what was taken for a retina, and is shown to the network, may as well be noise."""
 
 
 class Segmenter:
@@ -86,7 +88,7 @@ class Segmenter:
         found = stitching.found(0, width)
         refuse_diverged(found.rows, found.rows)
         half = self.model.law.bands_at(SHOWN_LEVEL)[:, None]
-        return Boundaries(self.model.skeleton, found.rows, found.std, half * found.std)
+        return Boundaries(self.model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)
 
 
 @dataclass(frozen=True)
@@ -103,44 +105,17 @@ class _One:
         return self.scan
 
 
-def check_scan(image: object, file: Path | None = None) -> None:
-    """Refuse what is no B-scan, naming the file.
+def check_scan(image: object) -> None:
+    """Refuse what is no B-scan.
 
     Raises:
         InputError: if it is no array of grey values from 0 to 255 (uint8), or too small.
     """
-    of = f"{file}: " if file else ""
     if not isinstance(image, np.ndarray) or image.ndim != 2 or image.dtype != np.uint8:
         told = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"{of}a B-scan is an array (H, W) of grey values from 0 to 255 (uint8), not {told}")
+        raise InputError(f"a B-scan is an array (H, W) of grey values from 0 to 255 (uint8), not {told}")
     if min(image.shape) < LEAST:
-        raise InputError(f"{of}a B-scan of {image.shape[0]}×{image.shape[1]} pixels is too small")
-
-
-def check_height(um_per_px: float | None) -> None:
-    """Refuse what is no height of a pixel.
-
-    Raises:
-        InputError: if no OCT device has such pixels.
-    """
-    if um_per_px is not None and not HEIGHTS[0] <= um_per_px <= HEIGHTS[1]:
-        told = f"{HEIGHTS[0]:g} to {HEIGHTS[1]:g}, got {um_per_px:g}"
-        raise InputError(f"--um-per-px is the height of a pixel in micrometres, {told}")
-
-
-def open_images(path: Path, um_per_px: float | None = None) -> Iterator[Scan]:
-    """The B-scans of a file, named: of a picture as that, of a `.mat` file as that and by their number from 0.
-
-    Args:
-        path: a picture, or a `.mat` file in the Duke layout.
-        um_per_px: height of a pixel in micrometres; when None what the file says.
-
-    Raises:
-        InputError: if it cannot be read, or a scan is too small.
-    """
-    for scan in unlabelled_scans(path, um_per_px):
-        check_scan(scan.image, path)
-        yield scan
+        raise InputError(f"a B-scan of {image.shape[0]}×{image.shape[1]} pixels is too small")
 
 
 def boundary_rows(file: str, name: str, found: Boundaries) -> dict[str, Any]:
@@ -153,6 +128,7 @@ def boundary_rows(file: str, name: str, found: Boundaries) -> dict[str, Any]:
         "rows": np.round(found.rows, 3).tolist(),
         "sigma": np.round(found.sigma, 3).tolist() if known else None,
         "band90": np.round(found.band, 3).tolist() if known else None,
+        "faint": found.faint,
     }
 
 
@@ -163,6 +139,7 @@ def boundary_arrays(found: Sequence[tuple[Path, str, Boundaries]]) -> dict[str, 
         "boundaries": np.array(found[0][2].skeleton.joints if found else [], dtype=np.str_),
         "file_name": np.array([file.name for file, _, _ in found], dtype=np.str_),
         "scan": np.array([name for _, name, _ in found], dtype=np.str_),
+        "faint": np.array([boundaries.faint for _, _, boundaries in found], dtype=np.bool_),
     }
     for kept in ("rows", "sigma", "band"):
         parts = [getattr(boundaries, kept) for _, _, boundaries in found]

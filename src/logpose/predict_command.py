@@ -20,13 +20,13 @@ from logpose.data.coco import read_json
 from logpose.data.images import SUFFIXES, check_image, read_image
 from logpose.data.inputs import Boxes, find_images, read_boxes
 from logpose.data.keypoint_files import LAYOUTS, KeypointFile, KeypointSequence, read_keypoints
-from logpose.data.oct import is_matlab
+from logpose.data.oct import check_height, is_matlab, unlabelled_scans
 from logpose.detection_predict import Finder
 from logpose.drawing import draw_boundaries, draw_pose
 from logpose.drawing_3d import beside, flat_pose
 from logpose.lifting_predict import LiftedPoses, Lifter
 from logpose.models import BoundaryModel, Detector, LiftingModel, PoseModel
-from logpose.oct_predict import Boundaries, Segmenter, boundary_arrays, boundary_rows, check_height, open_images
+from logpose.oct_predict import Boundaries, Segmenter, boundary_arrays, boundary_rows
 from logpose.placement import STATURE, Viewpoint
 from logpose.predict import Poses, Predictor
 from logpose.report import overlay, overlay_files, save_picture
@@ -327,19 +327,16 @@ def _segment(given: Namespace, model: BoundaryModel) -> None:
     finds = f"{given.checkpoint} finds boundaries in B-scans"
     refuse_flags(given, OF_PICTURES, f"about people in pictures, and {finds}")
     refuse_flags(given, OF_KEYPOINTS, f"about files of keypoints, and {finds}")
-    check_height(given.um_per_px)
+    check_height(given.um_per_px, "--um-per-px")
     files = [file for path in dict.fromkeys(given.inputs) for file in _scan_files(path)]
     for file in files:
-        for _ in open_images(
-            file, given.um_per_px
-        ):  # what is wrong with one is told before the first result is written
-            pass
+        unlabelled_scans(file, given.um_per_px)  # what is wrong with one is told before the first result is written
     segmenter = Segmenter(model, device_named(given.device), given.flip_test, given.batch_size or 8)
     found: list[tuple[Path, str, Boundaries]] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("finding boundaries", total=None)
         for number, file in enumerate(files):
-            for scan in open_images(file, given.um_per_px):
+            for scan in unlabelled_scans(file, given.um_per_px):
                 name, boundaries = scan.name, segmenter(scan)
                 found.append((file, name, boundaries))
                 if given.save_images:
@@ -374,12 +371,13 @@ def _scan_files(path: Path) -> list[Path]:
 def _print_boundaries(found: Sequence[tuple[Path, str, Boundaries]]) -> None:
     """Boundaries as CSV: a line for each column of each scan."""
     table = csv.writer(sys.stdout, lineterminator="\n")
-    for i, (_, name, boundaries) in enumerate(found):
+    for i, (file, name, boundaries) in enumerate(found):
         if i == 0:
             joints = boundaries.skeleton.joints
-            table.writerow(["scan", "column", *joints, *(f"sigma {joint}" for joint in joints)])
-        for column, numbers in enumerate(np.concatenate([boundaries.rows, boundaries.sigma]).T):
-            table.writerow([name, column, *("" if np.isnan(n) else f"{n:.3f}" for n in numbers)])
+            of_each = [f"{what} {joint}" for what in ("sigma", "band90") for joint in joints]
+            table.writerow(["file", "scan", "column", *joints, *of_each])
+        for column, numbers in enumerate(np.concatenate([boundaries.rows, boundaries.sigma, boundaries.band]).T):
+            table.writerow([file.name, name, column, *("" if np.isnan(n) else f"{n:.3f}" for n in numbers)])
 
 
 def _print_json(rows: Iterable[Any]) -> None:

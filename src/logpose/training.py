@@ -339,12 +339,11 @@ def _keep_config(recipe: TrainingRecipe, folder: Path, trainer: L.Trainer, _: L.
 
 
 def say_problems(people: Any, prefix: str = "") -> None:
-    """Tell, once, how many rows of each kind a data set left out, and the first of each."""
+    """Tell, once, how much of each kind a data set left out, and the first of each."""
     problems = getattr(people, "problems", ())
     for kind, count in Counter(problem.kind for problem in problems).items():
         first = next(problem for problem in problems if problem.kind == kind)
-        rows = "1 row" if count == 1 else f"{count} rows"
-        log.warning("%s%s left out, %s; the first: %s", prefix, rows, kind, first)
+        log.warning("%s%d left out, %s; the first: %s", prefix, count, kind, first)
 
 
 LOGGERS: dict[str, Callable[[Path], Any]] = {

@@ -9,32 +9,52 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose.data.flattening import Flattening, blank_borders, find_retina, flatten, steepest_path
+from logpose.data.flattening import Flattening, cleaned, find_retina, flatten, steepest_path
 from logpose.data.synthetic_oct import SyntheticScans
 
 
-def test_white_that_reaches_the_edge_is_blanked_and_no_other() -> None:
+def test_white_that_reaches_the_edge_becomes_black_and_no_other() -> None:
     image = np.full((20, 30), 40, dtype=np.uint8)
     image[:3], image[:, 7], image[10:12, 20:25], image[15, 15] = 255, 255, 255, 254
     image[12:14, 28:] = 255  # a spot of speckle at the right edge
-    blank = blank_borders(image)
+    blank = cleaned(image)
     expected = image.copy()
     expected[:3], expected[:, 7] = 0, 0
     assert np.array_equal(blank, expected)
     plain = np.full((5, 6), 9, dtype=np.uint8)
-    assert np.array_equal(blank_borders(plain), plain)
-    assert not blank_borders(np.full((5, 6), 255, dtype=np.uint8)).any()
+    assert np.array_equal(cleaned(plain), plain)
+    assert not cleaned(np.full((5, 6), 255, dtype=np.uint8)).any()
+
+
+@pytest.mark.parametrize("white", [255, 248, 222])
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_a_calliper_is_filled_from_the_columns_beside_it(white: int, width: int) -> None:
+    plain = np.tile(np.arange(10, 190, 3, dtype=np.uint8), (90, 1))  # brighter to the right, so that sides differ
+    drawn = plain.copy()
+    drawn[:50, 20 : 20 + width] = white
+    assert np.array_equal(cleaned(drawn), plain)
+
+
+def test_what_is_no_calliper_is_not_filled() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 120, (90, 60)).astype(np.uint8)
+    image[:40, 10] = 250  # not long enough, although it touches the edge
+    image[20:80, 20:25] = 250  # too broad
+    image[20:80, 30] = 219  # not white enough
+    image[40, 2:58] = 250  # across
+    image[:80, :2] = 250  # at the side
+    assert np.array_equal(cleaned(image), image)
 
 
 def test_a_layer_so_bright_that_it_is_white_stays() -> None:
     image = np.full((200, 60), 40, dtype=np.uint8)
     image[80:90] = 255  # from one side to the other, as a specular nerve fibre layer
-    assert np.array_equal(blank_borders(image), image)
+    assert np.array_equal(cleaned(image), image)
     image[100:102] = 255  # a calliper's line
     image[:, 55:] = 255  # what the registered scan does not show, and what touches it
     expected = image.copy()
     expected[[*range(80, 90), 100, 101]], expected[:, 55:] = 0, 0
-    assert np.array_equal(blank_borders(image), expected)
+    assert np.array_equal(cleaned(image), expected)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -88,20 +108,6 @@ def test_a_thicker_retina_is_shown_whole() -> None:
     assert flatten(scan.image, 64, shown=128).shown == 128
 
 
-@given(
-    top=st.lists(st.integers(-300, 500), min_size=1, max_size=5),
-    shown=st.integers(16, 400),
-    rows=st.sampled_from([32, 112, 224]),
-    place=st.floats(-50, 1000),
-)
-def test_the_way_back_is_exact(top: list[int], shown: int, rows: int, place: float) -> None:
-    flat = Flattening(np.array(top), shown, rows)
-    at = np.full((2, len(top)), place)
-    there = flat.to_crop(at).astype(np.float32).astype(np.float64)  # as a batch holds it
-    assert np.abs(flat.to_scan(there) - at).max() < 1e-3
-    assert np.abs(flat.to_scan(flat.to_crop(at)) - at).max() < 1e-9
-
-
 def test_pixels_and_coordinates_agree_when_the_crop_is_smaller() -> None:
     """A bright row of the scan is where the coordinates say."""
     image = np.zeros((300, 4), dtype=np.uint8)
@@ -130,7 +136,7 @@ def test_real_scans_lie_flat(data_root: Path) -> None:
     scans = open_scans(data_root / "oct")
     apart, above = [], []
     for scan in scans.scans[::2]:
-        _, membrane, _ = find_retina(blank_borders(scan.image))
+        _, membrane, _ = find_retina(cleaned(scan.image))
         known = np.isfinite(scan.rows[-1])
         apart.append(np.abs(scan.rows[-1] - membrane)[known].mean())
         above.append((membrane - scan.rows[0])[known].max())

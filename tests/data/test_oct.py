@@ -72,7 +72,7 @@ def test_the_height_of_a_pixel(tmp_path: Path) -> None:
         ({"manualLayers1": np.full((8, 70, 3), np.inf)}, "ILM is in row inf of 1 to 96"),
         ({"manualLayers1": np.full((8, 70, 3), np.nan)}, "no B-scan has a label of grader 1"),
         ({"manualLayers1": "words"}, "manualLayers1"),
-        ({"um_per_px": -1.0}, "um_per_px is -1, it must be the height"),
+        ({"um_per_px": -1.0}, "um_per_px must be the height of a pixel in micrometres, 0.1 to 100, got -1"),
         ({"um_per_px": np.zeros((0, 0))}, "um_per_px has 0 numbers"),
     ],
 )
@@ -131,33 +131,6 @@ def test_pictures_with_tables(tmp_path: Path) -> None:
     assert np.array_equal(scans[0].image, unlabelled_scans(tmp_path / "eye_1.png")[0].image)
 
 
-def test_tables_without_headings_have_a_line_for_each_boundary(tmp_path: Path) -> None:
-    pair(tmp_path, "a", "\n".join(",".join(str(3 * i + 1) for _ in range(30)) for i in range(8)))
-    scans = open_scans(tmp_path)
-    assert scans.skeleton.joints == RETINA.joints
-    assert scans[0].rows[:, 12].tolist() == [1, 4, 7, 10, 13, 16, 19, 22]
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ("top,bottom\n1,2\n", "1 line of numbers below the headings, and a.png is 30 pixels wide"),
-        ("1,2\n3,4\n", "lines of 2 numbers, and without headings a line is a boundary: a.png is 30 pixels wide"),
-        ("top,bottom\n" + "1,2\n" * 29 + "1,x\n", "line 31: 'x' is not a number"),
-        ("top,bottom\n" + "1,2\n" * 29 + "1\n", "line 31 has 1 cells, others 2"),
-        ("top,bottom\n" + "1,2\n" * 29 + "1,inf\n", "line 31: 'inf' is not a number"),
-        ("top,bottom\n" + "1,2\n" * 29 + "1,40\n", "column 29 of the picture: bottom is in row 40 of 40"),
-        ("top,top\n" + "1,2\n" * 30, "with names of their own"),
-        ("top\n" + "1\n" * 30, "two boundaries or more"),
-        ("", "holds no numbers"),
-    ],
-)
-def test_what_is_wrong_in_a_table_is_named(tmp_path: Path, table: str, message: str) -> None:
-    pair(tmp_path, "a", table)
-    with pytest.raises(InputError, match=message):
-        open_scans(tmp_path)
-
-
 def test_tables_must_be_of_the_same_boundaries(tmp_path: Path) -> None:
     pair(tmp_path, "a", "top,bottom\n" + "1,2\n" * 30)
     pair(tmp_path, "b", "top,base\n" + "1,2\n" * 30)
@@ -201,6 +174,20 @@ def test_boundaries_that_cross_are_left_out(tmp_path: Path) -> None:
         open_scans(tmp_path)
 
 
+def test_each_part_tells_what_was_left_out_of_its_own_scans(tmp_path: Path) -> None:
+    """And the part that is learned from what is no scan at all, so that nothing is told twice."""
+    for name in ("a", "b"):
+        pair(tmp_path, name, "top,bottom\n" + "5,8\n" * 28 + "8,5\n" * 2)
+    cv2.imwrite(str(tmp_path / "c.png"), np.zeros((40, 30), np.uint8))
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((40, 30), 9, np.uint8))
+    scans = open_scans(tmp_path)
+    told = {part: [problem.where for problem in chosen(scans, part).problems] for part in ("train", "val")}
+    assert told == {"train": [str(tmp_path / "c.png"), f"{tmp_path}: b"], "val": [f"{tmp_path}: a"]}
+    folds = {part: [p.where for p in chosen(scans, part, folds=2).problems] for part in ("train", "val")}
+    assert sorted(folds["train"] + folds["val"]) == sorted(told["train"] + told["val"])
+    assert str(tmp_path / "c.png") in folds["train"]
+
+
 def test_endings_may_be_capitals(tmp_path: Path) -> None:
     (duke(tmp_path, ("a",)) / "a.mat").rename(tmp_path / "A.MAT")
     assert len(open_scans(tmp_path)) == 2
@@ -232,19 +219,6 @@ def test_pictures_that_are_no_single_scan(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "small.png"), pages[0][:9])
     with pytest.raises(InputError, match=r"small\.png: a B-scan of 9×30 pixels is too small"):
         unlabelled_scans(tmp_path / "small.png")
-
-
-def test_tables_of_spreadsheets(tmp_path: Path) -> None:
-    pair(tmp_path, "a", "top;bottom\n" + "1,5;2\n" * 29 + ";7,25\n")
-    rows = open_scans(tmp_path)[0].rows
-    assert rows[:, 0].tolist() == [1.5, 2]
-    assert np.isnan(rows[0, 29])
-    assert rows[1, 29] == 7.25
-    pair(tmp_path, "a", "top\tbottom\n" + "1.5\t2\n" * 30)
-    assert open_scans(tmp_path)[0].rows[:, 0].tolist() == [1.5, 2]
-    pair(tmp_path, "a", ",top,bottom\n" + "0,1,2\n" * 30)
-    with pytest.raises(InputError, match=r"a\.csv: column 1 has no name: an index has no place"):
-        open_scans(tmp_path)
 
 
 def test_tables_beside_matlab_files_are_told(tmp_path: Path) -> None:

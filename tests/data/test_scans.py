@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose.data.scans import RETINA, Scan, ScanWindows, Variation, scan_loader, starts
+from logpose.data.flattening import Flattening
+from logpose.data.scans import RETINA, Scan, ScanBatch, ScanWindows, Variation, scan_loader, starts
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 from logpose.skeletons import Skeleton
 
@@ -66,6 +67,31 @@ def test_every_label_comes_back_in_the_scan_s_own_rows() -> None:
             assert np.array_equal(batch.weight[row].numpy() > 0, np.isfinite(part).any(axis=0))
             seen[start : start + 32] += 1
     assert seen.min() >= 1
+
+
+@given(
+    top=st.lists(st.integers(-300, 500), min_size=1, max_size=5),
+    shown=st.integers(16, 400),
+    rows=st.sampled_from([32, 112, 224]),
+    place=st.floats(-50, 1000),
+)
+def test_the_way_back_is_exact(top: list[int], shown: int, rows: int, place: float) -> None:
+    flat = Flattening(np.array(top), shown, rows)
+    at = np.full((2, len(top)), place)
+    there, one = torch.from_numpy(flat.to_crop(at).T[None]), torch.zeros(1, dtype=torch.int64)
+    batch = ScanBatch(
+        images=torch.zeros((1, 1, rows, len(top)), dtype=torch.uint8),
+        target=there.float(),
+        weight=torch.ones(1, len(top)),
+        top=torch.tensor([top], dtype=torch.float32),
+        scale=torch.tensor([flat.scale], dtype=torch.float64),
+        index=one,
+        start=one,
+    )
+    back = batch.to_scan(there)
+    assert back.dtype == torch.float64
+    assert np.abs(back[0].T.numpy() - at).max() < 1e-9
+    assert np.abs(batch.to_scan(batch.target)[0].T.numpy() - at).max() < 1e-3
 
 
 def test_pixels_are_the_scan_s_where_the_crop_says() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logpose.checkpoint import build_model
-from logpose.data.flattening import blank_borders, flatten
+from logpose.data.flattening import cleaned, flatten
 from logpose.data.scans import RETINA
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import L1Loss, RLELoss
@@ -73,7 +73,7 @@ def test_it_begins_where_the_labels_are(head: str, sigma: bool) -> None:
     assert build_model(model.config()).learned_from == model.learned_from
     places = [[] for _ in RETINA.joints]
     for i in range(3):
-        rows = flatten(blank_borders(scans[i].image), SIZE[0], 96, scans[i].um_per_px).to_crop(scans[i].rows)
+        rows = flatten(cleaned(scans[i].image), SIZE[0], 96, scans[i].um_per_px).to_crop(scans[i].rows)
         for boundary, own in enumerate(rows):
             places[boundary] += own.tolist()
     found = model.eval()(images(4))

@@ -181,7 +181,7 @@ def test_rows_of_either_file_that_are_left_out_are_told(data: Path, mpii: Path, 
     assert ["annotation 2" in str(people.problems[0]), "train.json" in str(people.problems[1])] == [True, True]
     assert len(people.problems) == 2
     say_problems(people)
-    assert sum("1 row left out" in message for message in caplog.messages) == 2
+    assert sum("1 left out" in message for message in caplog.messages) == 2
 
 
 def test_pictures_of_people_in_the_plane_need_these(data: Path, refused) -> None:

@@ -13,7 +13,7 @@ from scipy.io import savemat
 
 from logpose.checkpoint import load
 from logpose.data.oct import LabelledScans
-from logpose.data.scans import RETINA
+from logpose.data.scans import RETINA, ScanWindows
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import FactorsRLELoss, L1Loss, RLELoss
 from logpose.models import BoundaryModel
@@ -156,6 +156,19 @@ def test_any_number_of_boundaries_is_learned(tmp_path: Path, caplog: pytest.LogC
         fit(small(tmp_path, loss=lambda _: RLELoss(dim=8)), tmp_path / "other")
     fit(small(tmp_path, val_data=tmp_path), tmp_path / "both")
     assert "2 B-scans that are learned from are among those that are measured on" in caplog.text
+
+
+def test_validation_looks_for_the_retina_by_the_training_s_height_of_pixels(tmp_path: Path) -> None:
+    """Of scans that do not say theirs, as `eval` and `predict` do: what is measured in training is what comes later."""
+    scan = SyntheticScans(1, seed=3)[0]
+    scans = LabelledScans(RETINA, (replace(scan, um_per_px=None),), tmp_path)
+    tops = {}
+    for height in (5.0, 30.0):
+        model = BoundaryModel(RETINA, (112, 64), channels=2, depth=1, cells=2, shown=160, um_per_px=height)
+        batch = next(iter(oct.oct_column_rle().loader(scans, model, training=False)))
+        tops[height] = batch.top
+        assert torch.equal(batch.top[:1], ScanWindows(scans, model.size, 160, um_per_px=height)[0, 0].top)
+    assert not torch.equal(tops[5.0], tops[30.0])
 
 
 def test_boundaries_that_are_never_labelled_are_refused(tmp_path: Path) -> None:

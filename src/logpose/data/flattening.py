@@ -13,10 +13,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-__all__ = ["Flattening", "blank_borders", "find_retina", "flatten"]
+__all__ = ["Flattening", "cleaned", "find_retina", "flatten"]
 
 WHITE = 255
 SPECK = 12  # pixels; a smaller white spot at the edge is speckle of a bright layer
+NEAR_WHITE = 220  # grey values; a white line of one column that was a JPEG is nowhere darker
+NARROW, LONG = 5, 41  # columns that it is narrower than, and rows at least: boxes of a screen are lower (both odd)
 LINE, LAYER = 3, 30  # rows: higher than a drawn line, and at a side of the picture no higher than a layer of the retina
 EVEN = 15  # grey values by which what a screen draws differs from place to place at most (it may have been a JPEG)
 ROW_UM = 3.87  # micrometres to a row, of the numbers of rows from here to the membrane (the Duke scans')
@@ -72,14 +74,9 @@ class Flattening:
         return resized
 
     def to_crop(self, rows: Float[np.ndarray, "D W"]) -> Float[np.ndarray, "D W"]:
-        """Crop coordinates of rows of the scan."""
+        """Crop coordinates of rows of the scan; `ScanBatch.to_scan` is the way back."""
         places: Float[np.ndarray, "D W"] = ((rows - self.top + 0.5) / self.scale - 0.5) / self.rows - 0.5
         return places
-
-    def to_scan(self, places: Float[np.ndarray, "D W"]) -> Float[np.ndarray, "D W"]:
-        """Rows of the scan of crop coordinates."""
-        rows: Float[np.ndarray, "D W"] = ((places + 0.5) * self.rows + 0.5) * self.scale - 0.5 + self.top
-        return rows
 
     def varied(self, shift: int, factor: float) -> Flattening:
         """The same with the retina `shift` rows of the scan lower, and `factor` times as large, about the membrane."""
@@ -107,12 +104,34 @@ def flatten(
     return Flattening(np.rint(membrane).astype(np.int64) - round(SHARE * shown), shown, rows, rise)
 
 
-def blank_borders(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """The picture with white parts that reach its edge made black: frames, and the lines of burned-in callipers.
+def cleaned(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+    """The picture without upright lines that a device drew over it, and without white frames.
 
-    The Duke files fill up with white what a registered scan does not show. A layer of the retina that is so bright that
-    it is white, where it leaves the picture at a side, stays.
+    A calliper's line, near white, long and at most four columns wide, is filled from the columns beside it. White parts
+    that reach the edge become black: the Duke files fill up so what a registered scan does not show. A layer of the
+    retina that is so bright that it is white, where it leaves the picture at a side, stays; so does a line across that
+    is not all white, as it cannot be told from one.
     """
+    return _without_frames(_without_lines(image))
+
+
+def _without_lines(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+    """Upright lines filled, row by row, by what lies between the nearest columns to the left and right."""
+    bright = (image >= NEAR_WHITE).astype(np.uint8)
+    # Beyond the picture's sides all counts as bright: what touches them is a frame.
+    broad = np.pad(bright, ((0, 0), (NARROW, NARROW)), constant_values=1)
+    broad = cv2.morphologyEx(broad, cv2.MORPH_OPEN, np.ones((1, NARROW), np.uint8))[:, NARROW:-NARROW]
+    thin, upright = bright & ~broad, np.ones((LONG, 1), np.uint8)
+    line = cv2.morphologyEx(thin, cv2.MORPH_OPEN, upright, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    filled, columns = image.copy(), np.arange(image.shape[1])
+    for row in np.flatnonzero(line.any(axis=1)):
+        drawn = line[row] > 0
+        filled[row, drawn] = np.rint(np.interp(columns[drawn], columns[~drawn], image[row, ~drawn]))
+    return filled
+
+
+def _without_frames(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+    """White parts that reach the edge made black."""
     count, of, stats, _ = cv2.connectedComponentsWithStats((image == WHITE).astype(np.uint8), connectivity=4)
     height, width = image.shape
     left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]

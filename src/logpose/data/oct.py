@@ -4,22 +4,21 @@
 `manualLayers2` (8, W, n), the rows that two graders marked, counted from 1, NaN where they marked none. B-scans without
 a label are left out. `um_per_px`, where there is one, is the height of a pixel in micrometres. A file is a subject.
 
-Pictures: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` with the boundaries from the top down, a column for
-each under a heading with its name, and a line for each column of the picture; or, without headings, a line for each
-boundary. Rows are counted from 0 there; an empty cell or `nan` is no label. A picture is a subject.
+Pictures: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` as `logpose.data.boundary_tables` reads them. A picture
+is a subject.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
+from logpose.data.boundary_tables import read_boundaries
 from logpose.data.coco import Problem
 from logpose.data.flattening import ROW_UM
 from logpose.data.images import SUFFIXES, read_deep
@@ -28,7 +27,16 @@ from logpose.data.scans import RETINA, Scan
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
-__all__ = ["DUKE_UM", "LabelledScans", "chosen", "holds_scans", "is_matlab", "open_scans", "unlabelled_scans"]
+__all__ = [
+    "DUKE_UM",
+    "LabelledScans",
+    "check_height",
+    "chosen",
+    "holds_scans",
+    "is_matlab",
+    "open_scans",
+    "unlabelled_scans",
+]
 
 DUKE_SIZE, DUKE_UM = (496, 768), ROW_UM
 """Height and width of the Duke scans, and the height of their pixels in micrometres (its evaluation's own number)."""
@@ -36,7 +44,6 @@ CROSSING = 1.0  # rows that a boundary may lie above the one before it
 LEAST = 16  # pixels of a side
 HEIGHTS = (0.1, 100.0)  # micrometres to a pixel, at least and at most: what OCT devices have lies between
 LARGEST = 2**28  # numbers in a variable that is read: three times the Duke set's
-LONGEST = 2**26  # bytes of a CSV file
 
 
 @dataclass(frozen=True)
@@ -60,9 +67,12 @@ class LabelledScans:
         """Each once, in order."""
         return list(dict.fromkeys(scan.subject for scan in self.scans))
 
-    def of(self, indices: Sequence[int]) -> LabelledScans:
-        """Some of them."""
-        return replace(self, scans=tuple(self.scans[i] for i in indices))
+    def of(self, indices: Sequence[int], *, rest: bool = True) -> LabelledScans:
+        """Some of them, with what was left out of these; with `rest` also of what is no scan of the data set."""
+        kept = tuple(self.scans[i] for i in indices)
+        names, of_all = ({f"{self.file}: {scan.name}" for scan in scans} for scans in (kept, self.scans))
+        problems = tuple(p for p in self.problems if (p.where in names if p.where in of_all else rest))
+        return replace(self, scans=kept, problems=problems)
 
 
 def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> LabelledScans:
@@ -110,6 +120,17 @@ def is_matlab(file: Path) -> bool:
     return file.suffix.lower() == ".mat"
 
 
+def check_height(um_per_px: float | None, name: str = "um_per_px") -> None:
+    """Refuse what is no height of a pixel in micrometres.
+
+    Raises:
+        InputError: if no OCT device has such pixels.
+    """
+    if um_per_px is not None and not HEIGHTS[0] <= um_per_px <= HEIGHTS[1]:
+        told = f"{HEIGHTS[0]:g} to {HEIGHTS[1]:g}, got {um_per_px:g}"
+        raise InputError(f"{name} must be the height of a pixel in micrometres, {told}")
+
+
 def holds_scans(path: Path) -> bool:
     """Whether a file or folder is of B-scans: in the Duke layout, or pictures with CSV files and no annotation file.
 
@@ -127,7 +148,7 @@ def holds_scans(path: Path) -> bool:
 
 
 def _is_duke(file: Path) -> bool:
-    return {"images", "manualLayers1"} <= matlab_sizes(file).keys()
+    return bool({"images", "manualLayers1"} & matlab_sizes(file).keys())
 
 
 def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Problem]]:
@@ -204,7 +225,8 @@ def chosen(
             raise InputError(f"{scans.file}: {len(alike)} different B-scans cannot be split into {folds} folds")
         place = np.random.default_rng(seed).permutation(len(alike))
         held_out = [place[alike[picture]] % folds == fold for picture in pictures]
-        return scans.of([i for i, held in enumerate(held_out) if held == (part == "val")])
+        held = part == "val"
+        return scans.of([i for i, apart in enumerate(held_out) if apart == held], rest=not held)
     subjects = scans.subjects
     half = len(subjects) // 2
     wanted = {"train": list(train_subjects), "val": list(val_subjects)}
@@ -220,7 +242,7 @@ def chosen(
     twice = sorted({*wanted["train"]} & {*wanted["val"]})
     if twice:
         raise InputError(f"{', '.join(twice)}: to be learned from and to be measured on; subjects must be apart")
-    kept = scans.of([i for i, scan in enumerate(scans.scans) if scan.subject in wanted[part]])
+    kept = scans.of([i for i, scan in enumerate(scans.scans) if scan.subject in wanted[part]], rest=part == "train")
     if not len(kept):
         raise InputError(f"{scans.file}: no subject is left for {part}")
     return kept
@@ -290,9 +312,9 @@ def _height(file: Path, size: tuple[int, ...]) -> float | None:
     """Micrometres to a row: what a `.mat` file says, or of scans of the Duke size theirs."""
     if has_variable(file, "um_per_px"):
         given = _whole(file, "um_per_px").reshape(-1)
-        if len(given) != 1 or not HEIGHTS[0] <= given[0] <= HEIGHTS[1]:
-            said = f"is {given[0]:g}" if len(given) == 1 else f"has {len(given)} numbers"
-            raise InputError(f"{file}: um_per_px {said}, it must be the height of a pixel in micrometres")
+        if len(given) != 1:
+            raise InputError(f"{file}: um_per_px has {len(given)} numbers, not one")
+        check_height(float(given[0]), f"{file}: um_per_px")
         return float(given[0])
     return DUKE_UM if size == DUKE_SIZE else None
 
@@ -326,68 +348,5 @@ def _whole(file: Path, name: str) -> np.ndarray:
 def _of_table(picture: Path, table: Path, um_per_px: float | None) -> tuple[Scan, tuple[str, ...]]:
     """A picture and its boundaries, and their names."""
     image = _grey(picture)
-    if table.stat().st_size > LONGEST:
-        raise InputError(f"{table}: too large to be read")
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-        lines = [line for line in csv.reader(text.splitlines(), delimiter=_delimiter(text)) if line]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{table}: not a CSV file ({error})") from error
-    headed = bool(lines) and any(_number(cell) is None for cell in lines[0])
-    names = tuple(cell.strip() for cell in lines[0]) if headed else ()
-    rows = _numbers(table, lines[1:] if headed else lines, 2 if headed else 1)
-    width = image.shape[1]
-    if headed:
-        if rows.shape != (width, len(names)):
-            lines_told = "1 line" if len(rows) == 1 else f"{len(rows)} lines"
-            told = f"{lines_told} of numbers below the headings, and {picture.name} is {width} pixels wide"
-            raise InputError(f"{table}: {told}")
-        rows = rows.T
-    elif rows.shape[1] != width:
-        told = f"and without headings a line is a boundary: {picture.name} is {width} pixels wide"
-        raise InputError(f"{table}: lines of {rows.shape[1]} numbers, {told}")
-    if not all(names or ("x",)):
-        raise InputError(f"{table}: column {names.index('') + 1} has no name: an index has no place among boundaries")
-    if len(rows) < 2 or len(set(names or range(len(rows)))) < len(rows):
-        raise InputError(f"{table}: needs two boundaries or more, with names of their own")
-    plain = RETINA.joints if len(rows) == len(RETINA) else tuple(f"boundary {i + 1}" for i in range(len(rows)))
-    outside = np.argwhere((rows < 0) | (rows > image.shape[0] - 1))
-    if len(outside):
-        boundary, column = (int(i) for i in outside[0])
-        at = f"{(names or plain)[boundary]} is in row {rows[boundary, column]:g} of {image.shape[0]}"
-        raise InputError(f"{table}: column {column} of the picture: {at}")
-    return Scan(image, rows, picture.stem, picture.stem, um_per_px), names or plain
-
-
-def _numbers(table: Path, lines: Sequence[Sequence[str]], first: int) -> Float[np.ndarray, "L C"]:
-    """The cells of lines that are alike in length."""
-    width = len(lines[0]) if lines else 0
-    if not width:
-        raise InputError(f"{table}: holds no numbers")
-    found = np.empty((len(lines), width))
-    for i, line in enumerate(lines):
-        if len(line) != width:
-            raise InputError(f"{table}: line {first + i} has {len(line)} cells, others {width}")
-        for j, cell in enumerate(line):
-            value = _number(cell)
-            if value is None:
-                raise InputError(f"{table}: line {first + i}: {cell.strip()!r:.40} is not a number")
-            found[i, j] = value
-    return found
-
-
-def _delimiter(text: str) -> str:
-    """What separates cells: semicolons where a table has them, as spreadsheets write that have commas in numbers."""
-    return ";" if ";" in text else "\t" if "\t" in text else ","
-
-
-def _number(cell: str) -> float | None:
-    """What a cell says: a finite number, NaN where it is empty or says so; None if it is something else."""
-    text = cell.strip().replace(",", ".")
-    if text.lower() in ("", "nan"):
-        return float("nan")
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
+    rows, names = read_boundaries(table, image.shape, picture.name)
+    return Scan(image, rows, picture.stem, picture.stem, um_per_px), names

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from logpose.data.crops import EpochSampler
-from logpose.data.flattening import Flattening, blank_borders, flatten
+from logpose.data.flattening import Flattening, cleaned, flatten
 from logpose.skeletons import Skeleton
 
 __all__ = ["RETINA", "DrawnScan", "Scan", "ScanBatch", "ScanWindows", "Scans", "Variation", "scan_loader", "starts"]
@@ -107,6 +107,11 @@ class ScanBatch:
         """What the model is given."""
         return self.images
 
+    def to_scan(self, places: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
+        """Rows of the scans, pixel centres at whole numbers from 0, of crop coordinates in the columns."""
+        rows = (places + 0.5) * self.images.shape[-2]
+        return (rows + 0.5) * self.scale.to(places)[:, None, None] - 0.5 + self.top.to(places)[..., None]
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> ScanBatch:
         """The same batch on another device."""
         return ScanBatch(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
@@ -175,11 +180,11 @@ class ScanWindows(Dataset[ScanBatch]):
             for start in (starts(width, size[1]) if variation is None else range(-(-width // size[1])))
         ]
 
-    def _flattened(self, index: int) -> tuple[Scan, UInt8[np.ndarray, "H W"], Flattening]:
-        """A scan, its picture without borders, and where its retina is: looked for once."""
+    def flattened(self, index: int) -> tuple[Scan, UInt8[np.ndarray, "H W"], Flattening]:
+        """A scan, its picture cleaned, and where its retina is: looked for once."""
         kept = self._kept[index]
         if kept.image is None or kept.flat is None:
-            kept.image = blank_borders(kept.scan.image)
+            kept.image = cleaned(kept.scan.image)
             kept.flat = flatten(kept.image, self.size[0], self.shown, kept.scan.um_per_px or self.um_per_px)
             if kept.flat.faint:
                 log.warning("%s: shows no retina that could be found", kept.scan.name or "a B-scan")
@@ -192,7 +197,7 @@ class ScanWindows(Dataset[ScanBatch]):
         """The window of (epoch, number)."""
         epoch, number = key
         index, start = self.windows[number]
-        scan, image, flat = self._flattened(index)
+        scan, image, flat = self.flattened(index)
         mirrored, width = False, image.shape[1]
         if self.variation is not None:
             rng = np.random.default_rng((self.seed, epoch, number))

@@ -11,11 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from logpose.flows import Density, DistributionDensity, RealNVP
+from logpose.flows.realnvp import CHUNK
 from logpose.losses.fixed import BASES, gaussian_log_prob
 
 __all__ = ["Proposal", "log_mean", "proposal_for"]
-
-CHUNK = 8192  # points that a flow moves at once
 
 SHRUNK = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """How wide, beside Q, the densities are whose points are taken where the flow's own cannot be trusted."""

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from logpose.data.flattening import blank_borders, flatten
+from logpose.data.flattening import cleaned, flatten
 from logpose.data.scans import Scans
 from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly, small_start
 from logpose.skeletons import Skeleton
@@ -188,7 +188,7 @@ class BoundaryModel(KeypointModel):
         if self.output is None:
             return
         shown = scans[:: -(-len(scans) // LOOKED_AT)]
-        flat = (flatten(blank_borders(scan.image), self.size[0], self.shown, scan.um_per_px) for scan in shown)
+        flat = (flatten(cleaned(scan.image), self.size[0], self.shown, scan.um_per_px) for scan in shown)
         in_crops = [crop.to_crop(scan.rows) for crop, scan in zip(flat, shown, strict=True)]
         places = torch.from_numpy(np.concatenate(in_crops, axis=1)).float()
         known = places.isfinite()

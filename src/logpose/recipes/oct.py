@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from torch.utils.data import DataLoader
 
-from logpose.data.oct import HEIGHTS, LabelledScans, chosen, open_scans
+from logpose.data.oct import LabelledScans, check_height, chosen, open_scans
 from logpose.data.scans import ScanBatch, Scans, ScanWindows, Variation, scan_loader
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 from logpose.losses import FactorsRLELoss, L1Loss, LikelihoodLoss, PoseLoss, RLELoss, RowsLoss
@@ -160,8 +160,7 @@ class OctRecipe(TrainingRecipe):
             raise InputError("folds must be 0 (split by subject) or 2 and more, fold_seed at least 0")
         if not (0 <= self.flip <= 1 and self.shift >= 0 and 0 <= self.stretch < 1):
             raise InputError("flip must lie in [0, 1], stretch in [0, 1), and shift must be 0 or more")
-        if self.um_per_px is not None and not HEIGHTS[0] <= self.um_per_px <= HEIGHTS[1]:
-            raise InputError(f"um_per_px must be {HEIGHTS[0]:g} to {HEIGHTS[1]:g}, got {self.um_per_px:g}")
+        check_height(self.um_per_px)
         if self.columns is not None and self.columns < 1:
             raise InputError(f"columns must be at least 1, got {self.columns}")
 
@@ -170,7 +169,7 @@ class OctRecipe(TrainingRecipe):
     ) -> DataLoader[ScanBatch]:
         """Batches of windows: at random columns and varied in training, side by side otherwise."""
         variation = Variation(self.flip, self.shift, self.stretch) if training else None
-        windows = ScanWindows(data, model.size, model.shown, variation, self.seed)
+        windows = ScanWindows(data, model.size, model.shown, variation, self.seed, model.um_per_px)
         return scan_loader(
             windows, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
             processes=processes,

@@ -119,10 +119,10 @@ def _without_lines(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     """Upright lines filled, row by row, by what lies between the nearest columns to the left and right."""
     bright = (image >= NEAR_WHITE).astype(np.uint8)
     # Beyond the picture's sides all counts as bright: what touches them is a frame.
-    broad = np.pad(bright, ((0, 0), (NARROW, NARROW)), constant_values=1)
-    broad = cv2.morphologyEx(broad, cv2.MORPH_OPEN, np.ones((1, NARROW), np.uint8))[:, NARROW:-NARROW]
-    thin, upright = bright & ~broad, np.ones((LONG, 1), np.uint8)
-    line = cv2.morphologyEx(thin, cv2.MORPH_OPEN, upright, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    framed = np.pad(bright, ((0, 0), (NARROW, NARROW)), constant_values=1)
+    broad = cv2.morphologyEx(framed, cv2.MORPH_OPEN, np.ones((1, NARROW), np.uint8))[:, NARROW:-NARROW]
+    narrow, upright = np.where(broad > 0, 0, bright).astype(np.uint8), np.ones((LONG, 1), np.uint8)
+    line = cv2.morphologyEx(narrow, cv2.MORPH_OPEN, upright, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     filled, columns = image.copy(), np.arange(image.shape[1])
     for row in np.flatnonzero(line.any(axis=1)):
         drawn = line[row] > 0

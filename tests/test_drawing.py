@@ -9,6 +9,7 @@ from logpose.drawing import (
     CENTRE,
     LEFT,
     RIGHT,
+    around_labels,
     contact_sheet,
     draw_boundaries,
     draw_pose,
@@ -161,3 +162,11 @@ def test_a_label_is_a_ring_around_its_place() -> None:
     assert away.min() >= 2
     assert away.max() <= 9
     assert image.max() > 150
+
+
+def test_the_rows_around_labels() -> None:
+    labels = np.full((2, 5), np.nan)
+    labels[0, 2], labels[1, 3] = 50.6, 70.2
+    assert around_labels(labels) == slice(20, 100)
+    labels[0, 2] = 4.0
+    assert around_labels(labels) == slice(0, 100)

@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # so a model never imports a loss, nor a loss a model.
 ROOMS = (
     {"compat", "flag_parser"},
-    {"structures"},
+    {"output", "structures"},
     {"skeletons"},
     {"geometry", "cameras"},
     {"space"},

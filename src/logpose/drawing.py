@@ -16,6 +16,7 @@ __all__ = [
     "LEFT",
     "OUTLINE",
     "RIGHT",
+    "around_labels",
     "contact_sheet",
     "draw_boundaries",
     "draw_pose",
@@ -28,6 +29,7 @@ __all__ = [
 # The person's own left and right; apart from each other for eyes that do not tell red from green (Okabe and Ito).
 LEFT, RIGHT, CENTRE = (86, 180, 233), (230, 159, 0), (240, 240, 240)
 OUTLINE = (20, 20, 20)
+AROUND = 30  # rows of a B-scan above the highest label and below the lowest
 FRACTION = 4  # binary digits of sub-pixel precision that OpenCV's drawing takes
 
 
@@ -132,6 +134,12 @@ def draw_boundaries(
                 spot = (int(2 * column), round(float(2 * labels[i, column] + 0.5)))
                 cv2.circle(drawn, spot, 1, CENTRE, -1)
     return drawn if names is None else np.concatenate([drawn, _legend(names, colours, drawn.shape[1])])
+
+
+def around_labels(labels: Float[np.ndarray, "D W"]) -> slice:
+    """The rows of a B-scan in which something is labelled, and some above and below."""
+    first, last = int(np.nanmin(labels)) - AROUND, int(np.nanmax(labels)) + AROUND
+    return slice(max(0, first), max(1, last))
 
 
 def _legend(names: Sequence[str], colours: Sequence[tuple[int, int, int]], width: int) -> Image:

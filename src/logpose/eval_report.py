@@ -18,11 +18,11 @@ from logpose.data.crops import People
 from logpose.data.images import read_image
 from logpose.data.transforms import CropTransform
 from logpose.detection_evaluation import DetectionEvaluation
-from logpose.drawing import contact_sheet, draw_boundaries, draw_pose, enlarged, mark_points
+from logpose.drawing import around_labels, contact_sheet, draw_boundaries, draw_pose, enlarged, mark_points
 from logpose.evaluation import Evaluation, Found
 from logpose.lifting_evaluation import LiftingEvaluation
 from logpose.losses import LikelihoodLoss
-from logpose.metrics.calibration import Deviations
+from logpose.metrics.calibration import Deviations, scaled_radius
 from logpose.metrics.pck import distances
 from logpose.models import Model
 from logpose.oct_evaluation import BoundaryEvaluation
@@ -35,7 +35,6 @@ AnyEvaluation = Evaluation | DetectionEvaluation | LiftingEvaluation | BoundaryE
 SHOWN, TILE, COLUMNS = 12, 280, 4  # people on the page, pixels of each, and of them in a row
 SHOWN_PICTURES, PICTURE_TILE = 6, (420, 560)
 SHOWN_SCANS, SCAN_WIDTH = 6, 960
-AROUND = 40  # rows of a B-scan that are shown above and below its labels
 INSIDE = 0.5  # share of labels that the ellipses hold
 BAND = 0.9  # share that the bands of boundaries hold
 
@@ -193,7 +192,7 @@ def _by_joint(at: Found, model: Model) -> list[list[str]]:
     apart = distances(at.predicted[..., :2], at.truth[..., :2], at.visible)
     limit, whole = model.law.radius_at(BAND), at.whole()
     with np.errstate(invalid="ignore"):
-        radius = np.sqrt((((at.predicted - at.truth) / at.std) ** 2).sum(axis=-1))
+        radius = scaled_radius(at.predicted, at.std, at.truth)
     rows = [["", "labels", "error, px", "NLL, nats", f"in {100 * BAND:.0f} % regions"]]
     for k, joint in enumerate(model.skeleton.joints):
         labelled, known = at.visible[:, k] > 0, whole[:, k] & np.isfinite(radius[:, k])
@@ -279,18 +278,12 @@ def _of_scans(evaluation: BoundaryEvaluation, figures: Mapping[str, float]) -> _
         labels = evaluation.scans[i].rows
         off = abs(evaluation.stitching.found(i, labels.shape[1]).rows - labels)
         errors.append(float(off[np.isfinite(off)].mean()) if np.isfinite(off).any() else float("nan"))
-    tiles = [_around_labels(evaluation, indices[row]) for row in _ranks(errors, SHOWN_SCANS)]
+    shown = [indices[row] for row in _ranks(errors, SHOWN_SCANS)]
+    tiles = [draw_scan(evaluation, i, around_labels(evaluation.scans[i].rows)) for i in shown]
     height = max((round(SCAN_WIDTH * tile.shape[0] / tile.shape[1]) for tile in tiles), default=0)
     picture = contact_sheet(tiles, 1, (height + 8, SCAN_WIDTH)) if tiles else None
     told = [f"error_px_{name}" for name in names]
     return _Seen("boundary", evaluation.deviations() if known else None, each, told, picture, SCANS)
-
-
-def _around_labels(evaluation: BoundaryEvaluation, index: int) -> Image:
-    """The rows of a drawn scan in which boundaries are labelled, and some around them."""
-    labels = evaluation.scans[index].rows
-    top, bottom = int(np.nanmin(labels)) - AROUND, int(np.nanmax(labels)) + AROUND
-    return draw_scan(evaluation, index, slice(max(0, top), max(1, bottom)))
 
 
 def draw_scan(evaluation: BoundaryEvaluation, index: int, rows: slice = slice(None)) -> Image:

@@ -16,7 +16,7 @@ from logpose.data.flattening import cleaned, flatten
 from logpose.data.oct import LabelledScans, check_height, holds_scans, open_scans
 from logpose.data.scans import Scan
 from logpose.data.transforms import CropTransform
-from logpose.drawing import contact_sheet, draw_boundaries, draw_pose, enlarged
+from logpose.drawing import around_labels, contact_sheet, draw_boundaries, draw_pose, enlarged
 from logpose.evaluation import check_skeletons, evaluate
 from logpose.losses import LikelihoodLoss
 from logpose.models import PoseModel
@@ -29,7 +29,6 @@ __all__ = ["inspect_data", "tell"]
 SHOWN = 30  # people on a contact sheet
 TILE = 220  # pixels of each
 SHOWN_SCANS, SCAN_TILE = 12, (300, 760)  # B-scans, and height and width of each
-AROUND = 20  # rows of a B-scan that are shown above and below its labels
 LISTED = 20  # wrong rows told one by one
 
 
@@ -125,9 +124,8 @@ def _of_scans(scans: LabelledScans, sheet: Path) -> dict[str, Any]:
 
 def _labelled_part(scan: Scan, names: Sequence[str]) -> Image:
     """The rows of a scan in which boundaries are labelled, with these and their names."""
-    first = max(0, int(np.nanmin(scan.rows)) - AROUND)
-    part = scan.image[first : int(np.nanmax(scan.rows)) + AROUND]
-    return draw_boundaries(np.repeat(part[..., None], 3, axis=2), scan.rows - first, names=names)
+    shown = around_labels(scan.rows)
+    return draw_boundaries(np.repeat(scan.image[shown, :, None], 3, axis=2), scan.rows - shown.start, names=names)
 
 
 def _problems(problems: Sequence[Problem]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from logpose.drawing import contact_sheet, draw_pose, enlarged
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.calibration import Deviations
+from logpose.output import whole_file
 from logpose.predict import Poses
 from logpose.structures import LEVELS, ErrorLaw, Image
 
@@ -189,13 +190,13 @@ def overlay_files(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
 
 
 def save_picture(picture: Image, path: Path) -> None:
-    """Write an RGB picture in the format that the file's name says."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write an RGB picture, whole or not at all, in the format that the file's name says."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
     done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise ValueError(f"{path}: a picture cannot be written in this format")
-    path.write_bytes(data.tobytes())
+    with whole_file(path) as file:
+        file.write(data.tobytes())
 
 
 def write_page(title: str, sections: Sequence[Section], path: Path) -> None:
@@ -216,13 +217,8 @@ def write_page(title: str, sections: Sequence[Section], path: Path) -> None:
         + "\n".join(body)
         + "</body></html>\n"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(page.encode())
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

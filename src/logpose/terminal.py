@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from jsonargparse import Namespace
 
+from logpose.output import whole_file
 from logpose.structures import InputError
 
 __all__ = ["check_output", "device_named", "json_rows", "print_figures", "refuse_flags", "write_arrays", "write_json"]
@@ -81,12 +82,9 @@ def check_output(path: Path | None) -> None:
 
 def write_json(path: Path, rows: Iterable[Any]) -> None:
     """A JSON list of these rows, whole or not at all."""
-
-    def write(file: BinaryIO) -> None:
+    with whole_file(path) as file:
         for text in json_rows(rows):
             file.write(text.encode())
-
-    _write(path, write)
 
 
 def json_rows(rows: Iterable[Any]) -> Iterator[str]:
@@ -100,19 +98,5 @@ def json_rows(rows: Iterable[Any]) -> Iterator[str]:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An archive of NumPy (`.npz`) of these arrays, whole or not at all."""
-
-    def write(file: BinaryIO) -> None:
+    with whole_file(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-    _write(path, write)
-
-
-def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            write(file)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -26,10 +26,10 @@ class Deviations:
 
 
 def scaled_radius(
-    predicted: Float[np.ndarray, "N D"], std: Float[np.ndarray, "N D"], truth: Float[np.ndarray, "N D"]
-) -> Float[np.ndarray, "N"]:
+    predicted: Float[np.ndarray, "*N D"], std: Float[np.ndarray, "*N D"], truth: Float[np.ndarray, "*N D"]
+) -> Float[np.ndarray, "*N"]:
     """Distance of each label from its prediction in units of the predicted standard deviations."""
-    radius: Float[np.ndarray, "N"] = np.sqrt((((truth - predicted) / std) ** 2).sum(axis=-1))
+    radius: Float[np.ndarray, "*N"] = np.sqrt((((truth - predicted) / std) ** 2).sum(axis=-1))
     return radius
 
 

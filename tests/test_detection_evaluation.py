@@ -183,7 +183,7 @@ def test_pixels_of_the_picture():
     people = in_image(
         Detections(box, torch.ones(1), said, box_maps(box)), torch.tensor([[0.5, 0, 1.0], [0, 1 / 3, 2.0]])
     )
-    assert people.boxes.tolist() == [pytest.approx([11, 12, 20, 20])]
+    assert people.boxes.tolist() == [pytest.approx([19.5 / 2 + 1.5, 29.5 / 3 + 2.5, 20, 20])]
     assert people.keypoints[0, 0].tolist() == pytest.approx([1 + (20 + 0.75 * 40) / 2, 2 + (30 + 0.25 * 60) / 3])
     assert people.std[0, 0].tolist() == pytest.approx([0.1 * 2 * 40 / 2, 0.1 * 60 / 3])
 

@@ -91,7 +91,8 @@ KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] =
             **{"backbone": str, "head": str, "predicts_sigma": bool, "short": int, "longest": int, "outside": str},
             **{"frozen": bool, "eps": float, "channels": int, "anchors": tuple, "width": int, "stack": tuple},
             **{"samples": tuple, "before": tuple, "kept": tuple, "most": int, "places": str},
-            **{"keypoint_weight": float, "keypoint_mean": str},
+            **{"keypoint_weight": float, "keypoint_mean": str, "ratios": tuple, "overlaps": tuple},
+            **{"frame": float, "finest": int},
         },
     ),
     "point_set": (

@@ -54,7 +54,8 @@ def in_image(found: Detections, to_image: Float[Tensor, "2 3"]) -> FoundPeople:
         found: in one input, the density's mean folded in or not.
         to_image: map from pixels of the input to image coordinates; it does not turn.
     """
-    corners = _moved(found.boxes.view(-1, 2, 2), to_image)
+    # Maps are of pixels' centres, and a box's corner is the corner of a pixel.
+    corners = _moved(found.boxes.view(-1, 2, 2) - 0.5, to_image) + 0.5
     low, high = corners.amin(dim=1), corners.amax(dim=1)
     # A variance is scaled by the squares of the map, as in `spread_in_image`.
     std = (found.spread().square() @ to_image[:, :2].square().T).sqrt()

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from logpose.data.pictures import Pictures, pictures_of
 from logpose.data.scenes import SceneBatch, Scenes, SceneTransform, ShortSide, SquareCrop, scene_loader
 from logpose.detection_evaluation import DetectionEvaluation
-from logpose.losses import LikelihoodLoss, PoseLoss, RLELoss
+from logpose.losses import CellLoss, LikelihoodLoss, PoseLoss, RLELoss
 from logpose.models import Detector
 from logpose.recipe import PictureRecipe, labelled_people
 from logpose.skeletons import Skeleton
@@ -58,8 +58,13 @@ class DetectionRecipe(PictureRecipe):
     """Of a person, in validation: the box's alone, or with the joints' confidence."""
     batch_size: int = 16
     """Pictures in a batch, on each device."""
-    optimizer: Literal["adam", "adamw", "amsgrad", "sgd"] = "sgd"
+    optimizer: Literal["adam", "adamw", "amsgrad", "sgd"] = "adamw"
     """Adam; adamw: with decoupled weight decay; amsgrad: with steps that never grow back; sgd: with momentum."""
+    lr: float = 1e-4
+    """Highest learning rate."""
+    gradient_clip: float = 0.0
+    """Norm above which a step is shortened; 0 never: the joints' gradient is by far the longest at first, and
+    shortened it would leave classes and boxes nothing."""
     flip_test: bool = False
     """Detectors have none."""
     precision: str = "32-true"
@@ -78,8 +83,10 @@ class DetectionRecipe(PictureRecipe):
     def idle(self) -> dict[str, str]:
         """As of any recipe; what is about the other view."""
         of = {"square": "about --view square", "scale": "about --view square", "short": "about --view whole"}
-        other = {name: why for name, why in of.items() if not why.endswith(self.view)}
-        return super().idle() | {name: f"{why}, and this is {self.view}" for name, why in other.items()}
+        idle = {name: f"{why}, and this is {self.view}" for name, why in of.items() if not why.endswith(self.view)}
+        if self.loss is CellLoss:
+            idle["outside"] = "about a head that regresses, and maps hold no joint outside their region"
+        return super().idle() | idle
 
     def transform(self) -> SceneTransform:
         """How pictures become inputs in training."""

@@ -70,7 +70,7 @@ def test_points_boxes_and_pixels_move_together(seed, square):
     keypoints = np.tile([[float(x), float(y)]], (17, 1))
     keypoints[COCO.joints.index("left_wrist")] = [x - 3, y]
     keypoints[COCO.joints.index("right_wrist")] = [x + 3, y]
-    sample = person(image, (x - 6, y - 6, 12, 12), keypoints)
+    sample = person(image, (x - 4, y - 4, 9, 9), keypoints)  # of the pixels that are bright
     way = SquareCrop(64, (0.6, 1.6), 0.5) if square else ShortSide((48, 96), 200, 0.5)
     batch = scene(Picture(image, 1, (sample,)), COCO, way, 7, np.random.default_rng(seed))
     people = batch.people[0]
@@ -78,12 +78,14 @@ def test_points_boxes_and_pixels_move_together(seed, square):
     bright = (batch.images[0, 0].numpy() > 127).nonzero()
     assert np.allclose([bright[1].mean(), bright[0].mean()], nose, atol=0.75)
     if not square:  # a square may cut the box
-        assert np.allclose((people.boxes[0, :2] + people.boxes[0, 2:]).numpy() / 2, nose, atol=1e-3)
+        box = people.boxes[0].numpy()
+        assert np.allclose((box[:2] + box[2:]) / 2, nose + 0.5, atol=1e-3)  # told by the edges of pixels
+        assert np.allclose(box, [bright[1].min(), bright[0].min(), bright[1].max() + 1, bright[0].max() + 1], atol=1)
     left, right = (people.keypoints[0, COCO.joints.index(f"{side}_wrist"), 0] for side in ("left", "right"))
     assert left < right  # in the mirror too, since they change places
     to_image = batch.to_image[0].numpy()
     assert np.allclose(to_image[:, :2] @ nose + to_image[:, 2], [x, y], atol=1e-3)
-    assert people.area[0] * abs(np.linalg.det(to_image[:, :2])) == pytest.approx(144, rel=1e-4)
+    assert people.area[0] * abs(np.linalg.det(to_image[:, :2])) == pytest.approx(81, rel=1e-4)
     assert batch.index.tolist() == [7]
     height, width = batch.sizes[0].tolist()
     assert batch.images.shape[2] % 32 == 0
@@ -107,8 +109,8 @@ def test_people_cut_in_half_keep_their_joints_and_those_outside_are_gone():
     batch = scene(Picture(image, 1, (middle, halved, far, outside)), COCO, way, rng=np.random.default_rng(0))
     people = batch.people[0]
     assert len(people.boxes) == 2
-    # The square begins at 70 - 32 + 0.5 = 38.5 of the picture, and 63 is its last pixel's centre.
-    assert people.boxes[1].tolist() == pytest.approx([41.5, 21.5, 63, 41.5])
+    # The square begins at 70 - 32 + 0.5 = 38.5 of the picture, and ends at the edge 64.
+    assert people.boxes[1].tolist() == pytest.approx([41.5, 21.5, 64, 41.5])
     assert people.keypoints[1, -1, 0] == pytest.approx(130 - 38.5)
     assert people.weight[1].all()
     assert people.area[1] == pytest.approx(1000)
@@ -165,7 +167,7 @@ def test_crowds_are_to_be_ignored(crowd_file):
     pictures = pictures_of(CocoKeypoints(crowd_file))
     batches = [Scenes(pictures, ShortSide((80,), 400))[0, i] for i in range(3)]
     ignored = {int(pictures[int(b.index)].image_id): b.people[0].ignored for b in batches}
-    assert ignored[1].tolist() == [pytest.approx([0.5, 0.5, 60.5, 20.5])]
+    assert ignored[1].tolist() == [pytest.approx([0, 0, 60, 20])]
     assert ignored[2].shape == ignored[3].shape == (0, 4)
 
 

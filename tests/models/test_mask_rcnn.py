@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from logpose.checkpoint import build_model, load, save
 from logpose.compat import mend_torchvision
@@ -16,15 +14,9 @@ from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.losses import CellLoss, L1Loss, RLELoss
 from logpose.models import MaskRCNN
-from logpose.models.mask_rcnn import (
-    HeatmapHead,
-    RegressionHead,
-    learns_normalisation,
-    load_mask_rcnn_weights,
-    peaks_in_boxes,
-)
+from logpose.models.mask_rcnn import learns_normalisation, load_mask_rcnn_weights
 from logpose.skeletons import COCO
-from logpose.structures import ErrorLaw, InputError, Sample
+from logpose.structures import InputError, Sample
 
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
 TINY = {
@@ -36,68 +28,6 @@ TINY = {
 
 def counted(module: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
-
-
-def test_heads_have_the_published_numbers_of_parameters():
-    assert counted(RegressionHead(512, 17, predicts_sigma=True)) == 34_884
-    assert counted(RegressionHead(512, 17, predicts_sigma=False)) == 34_884 / 2
-    assert counted(HeatmapHead(512, 17)) == 139_281
-
-
-def test_a_regression_head_begins_in_the_middle_of_the_box():
-    said = RegressionHead(64, 17, predicts_sigma=True)(torch.rand(3, 64, 14, 14), ErrorLaw.unknown(2))
-    assert said.mu.abs().max() < 0.1
-    assert (said.sigma - 0.5).abs().max() < 0.1
-    assert torch.allclose(said.confidence, 1 - said.sigma.mean(dim=-1))
-
-
-def test_places_are_the_mean_of_cells():
-    torch.manual_seed(0)
-    head, features = RegressionHead(6, 3, True, "cells"), torch.randn(2, 6, 14, 14)
-    with torch.no_grad():
-        said = head(features, ErrorLaw.unknown(2))
-    logits = torch.einsum("kc,nchw->nkhw", head.fc_mu.weight[..., 0, 0].detach(), features)
-    logits = logits + head.fc_mu.bias.detach()[:, None, None]
-    for picture in range(2):
-        for joint in range(3):
-            share = logits[picture, joint].exp() / logits[picture, joint].exp().sum()
-            x = sum(float(share[:, i].sum()) * ((i + 0.5) / 14 - 0.5) for i in range(14))
-            y = sum(float(share[i].sum()) * ((i + 0.5) / 14 - 0.5) for i in range(14))
-            assert said.mu[picture, joint].tolist() == pytest.approx([x, y], abs=1e-5)
-    assert ((said.sigma > 0) & (said.sigma < 1)).all()
-
-
-def test_four_convolutions_and_an_average_are_blind_to_places_and_cells_are_not():
-    torch.manual_seed(0)
-    layers = [layer for _ in range(4) for layer in (torch.nn.Conv2d(4, 4, 3, padding=1), torch.nn.ReLU())]
-    stack, one, other = torch.nn.Sequential(*layers), torch.zeros(1, 4, 14, 14), torch.zeros(1, 4, 14, 14)
-    one[..., 6, 5] = other[..., 7, 8] = 3.0
-    for places, moves in (("average", False), ("cells", True)):
-        head = RegressionHead(4, 2, True, places)
-        apart = (head(stack(one), ErrorLaw.unknown(2)).mu - head(stack(other), ErrorLaw.unknown(2)).mu).abs().max()
-        assert (apart > 1e-5) == moves
-
-
-def test_peaks_are_where_the_enlarged_map_is_greatest():
-    torch.manual_seed(1)
-    maps = 5 * torch.randn(2, 3, 8, 8)
-    boxes = torch.tensor([[10.0, 20.0, 33.5, 60.0], [0.0, 0.0, 4.0, 0.5]])
-    places, sure = peaks_in_boxes(maps, boxes)
-    for i, (width, height) in enumerate([(24, 40), (4, 1)]):
-        large = F.interpolate(maps[i, None], (height, width), mode="bicubic")[0]
-        for k in range(3):
-            best = max(((y, x) for y in range(height) for x in range(width)), key=lambda at: float(large[k][at]))
-            assert places[i, k].tolist() == pytest.approx(
-                [(best[1] + 0.5) / width - 0.5, (best[0] + 0.5) / height - 0.5]
-            )
-            share = math.exp(float(large[k].max())) / sum(math.exp(v) for v in maps[i, k].flatten().tolist())
-            assert float(sure[i, k]) == pytest.approx(min(1.0, share), rel=1e-4)
-
-
-def test_no_peaks_of_nobody():
-    places, sure = peaks_in_boxes(torch.zeros(0, 17, 56, 56), torch.zeros(0, 4))
-    assert places.shape == (0, 17, 2)
-    assert sure.shape == (0, 17)
 
 
 def picture(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), labelled: bool = True) -> Picture:
@@ -141,6 +71,19 @@ def test_losses_and_gradients_are_finite_whoever_is_there(head, who):
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
     if who == "nobody":
         assert lesson.losses["keypoints"] == 0
+
+
+@with_torchvision
+@pytest.mark.parametrize("head", LOSSES)
+def test_a_picture_that_is_all_crowd_teaches_nothing_and_no_nan(head):
+    torch.manual_seed(0)
+    model = MaskRCNN(COCO, head=head, **TINY)
+    batch = batch_of(picture([]))
+    batch.people[0].ignored = torch.tensor([[-1e4, -1e4, 2e4, 2e4]])
+    lesson = model.learn(batch, LOSSES[head]())
+    assert {name: float(value.detach()) for name, value in lesson.losses.items()} == dict.fromkeys(lesson.losses, 0.0)
+    lesson.total.backward()
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
 
 
 @with_torchvision
@@ -208,10 +151,11 @@ class Kept(L1Loss):
 
 
 @with_torchvision
+@pytest.mark.parametrize("frame", [1.0, 1.25])
 @pytest.mark.parametrize("outside", ["supervise", "mask"])
-def test_joints_are_learned_relative_to_the_proposals_box(outside, monkeypatch):
+def test_joints_are_learned_relative_to_the_proposals_box(outside, frame, monkeypatch):
     """The labels are those of the people, in the frame of each sampled box that shows a joint of theirs."""
-    model, loss = MaskRCNN(COCO, predicts_sigma=False, outside=outside, **TINY), Kept()
+    model, loss = MaskRCNN(COCO, predicts_sigma=False, outside=outside, frame=frame, **TINY), Kept()
     batch = batch_of(picture([(10, 10, 30, 40), (45, 10, 30, 40)], (64, 80)))
     boxes = torch.tensor(
         [[8.0, 12.0, 44.0, 48.0], [0.0, 50.0, 6.0, 60.0], [42.0, 5.0, 62.0, 50.0], [40.0, 0.0, 44.0, 2.0]]
@@ -222,8 +166,8 @@ def test_joints_are_learned_relative_to_the_proposals_box(outside, monkeypatch):
     said, target, weight = loss.asked
     rows = []
     for box, person in ((boxes[0], 0), (boxes[2], 1)):  # the second shows nobody, the last no joint
-        low, side = box[:2].numpy(), (box[2:] - box[:2]).numpy()
-        rows.append((batch.people[0].keypoints[person].numpy() - low) / side - 0.5)
+        middle, side = (box[:2] + box[2:]).numpy() / 2, (box[2:] - box[:2]).numpy()
+        rows.append((batch.people[0].keypoints[person].numpy() - middle) / (frame * side))
     assert said.mu.shape == target.shape == (2, 17, 2)
     assert np.allclose(target, rows, atol=1e-5)
     inside = (np.abs(rows) <= 0.5).all(axis=-1)
@@ -338,19 +282,22 @@ def test_joints_or_people_count_alike():
     """Of two people one has a single labelled joint: a half of the mean, or an eighteenth."""
     shown = picture(ODD["two people"])
     shown.people[1].visible[1:] = 0
-    told = {}
-    for mean in ("joints", "people"):
+    told, values = {}, {}
+    for mean in ("joints", "people", "instances"):
         torch.manual_seed(0)
         model = MaskRCNN(COCO, **TINY, keypoint_mean=mean)
         taught = []
         loss = Spy(taught)
-        model.learn(batch_of(shown), loss)
+        lesson = model.learn(batch_of(shown), loss)
         (weight,) = taught
+        values[mean] = float(lesson.losses["keypoints"].detach()), int((weight > 0).sum()) / len(weight)
         alone = (weight > 0).sum(dim=1) == 1
         assert alone.any()
         assert not alone.all()
         told[mean] = {round(float(row.sum()), 5) for row in weight}
-    assert told == {"joints": {1.0, 17.0}, "people": {1.0}}
+    assert told == {"joints": {1.0, 17.0}, "people": {1.0}, "instances": {1.0, 17.0}}
+    labelled = values["instances"][1]
+    assert values["instances"][0] == pytest.approx(labelled * values["joints"][0], rel=1e-4)
 
 
 class Spy(RLELoss):
@@ -398,10 +345,14 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         {"kept": (0, 1)},
         {"channels": 0},
         {"keypoint_weight": -1.0},
+        {"ratios": ()},
+        {"overlaps": (0.3, 0.7)},
+        {"frame": 0.0},
+        {"finest": -1},
     ],
 )
 def test_networks_that_are_none_are_refused(changes):
-    with pytest.raises(InputError, match="Mask R-CNN"):
+    with pytest.raises(InputError, match=r"Mask R-CNN|ratios and frame"):
         MaskRCNN(COCO, **{**TINY, **changes})
 
 

@@ -99,6 +99,16 @@ def test_what_is_drawn_is_found_again() -> None:
     assert torch.allclose(snapped(moved, maps, offsets, 4), labels, atol=1e-4)
 
 
+def test_peaks_that_are_low_or_far_off_take_no_joint() -> None:
+    maps, offsets = torch.zeros(3, 10, 10), torch.full((3, 2, 10, 10), 0.5)
+    maps[0, 2, 3], maps[1, 2, 3], maps[2, 2, 3] = 0.9, 0.05, 0.9  # at (14, 10)
+    poses = torch.tensor([[[12.0, 9.0], [12.0, 9.0], [30.0, 30.0]]])
+    assert snapped(poses, maps, offsets, 4, peaks=1)[0].tolist() == [[14, 10]] * 3
+    assert snapped(poses, maps, offsets, 4, peaks=1, least=0.1)[0].tolist() == [[14, 10], [12, 9], [14, 10]]
+    near = snapped(poses, maps, offsets, 4, 1, 0.1, torch.tensor([5.0]))
+    assert near[0].tolist() == [[14, 10], [12, 9], [30, 30]]
+
+
 def test_nobody_is_snapped_to_nothing() -> None:
     assert snapped(torch.zeros(0, 2, 2), torch.rand(2, 4, 4), torch.rand(2, 2, 4, 4), 4).shape == (0, 2, 2)
     same = snapped(

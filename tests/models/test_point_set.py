@@ -65,7 +65,7 @@ def check(found: list[Detections], size: tuple[int, int]) -> None:
         assert ((one.box_scores > 0) & (one.box_scores <= 1)).all()
         assert (one.boxes >= 0).all()
         assert (one.boxes[:, 2:] >= one.boxes[:, :2]).all()
-        assert (one.boxes[:, 2:] <= torch.tensor(size[::-1]) - 1).all()
+        assert (one.boxes[:, 2:] <= torch.tensor(size[::-1])).all()
 
 
 # --- Learning ------------------------------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def test_decoding_is_a_naive_loop(drawn: Drawn, seed: int) -> None:
                 side = max(max(places) - min(places), 1.0)
                 middle = (max(places) + min(places)) / 2 + side * float(boxes[0, anchor, axis])
                 half = side / 2 * math.exp(float(boxes[0, anchor, 2 + axis]))
-                corners.append([min(max(edge, 0.0), 63.0) for edge in (middle - half, middle + half)])
+                corners.append([min(max(edge, 0.0), 64.0) for edge in (middle - half, middle + half)])
             (left, right), (top, bottom) = corners
             likely.append((score, joints, spread, [left, top, right, bottom]))
         expected += sorted(likely, key=lambda one: -one[0])[:20]

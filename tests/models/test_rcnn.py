@@ -15,6 +15,8 @@ if importlib.util.find_spec("torchvision") is None:
 from logpose.data.scenes import ScenePeople
 from logpose.models import rcnn
 
+ANCHORS = ((0.5, 1.0, 2.0), (0.7, 0.3))  # ratios and overlaps
+
 
 def random_boxes(count: int, seed: int, reach: float = 40.0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
@@ -75,7 +77,7 @@ def test_nobody_is_learned_in_a_crowd():
 
 
 def test_anchors_in_a_crowd_are_not_learned_from():
-    network = rcnn.proposals(4, (8, 16, 32, 64, 128), 16, (50, 50), (20, 20))
+    network = rcnn.proposals(4, (8, 16, 32, 64, 128), 16, (50, 50), (20, 20), *ANCHORS)
     anchors = [torch.tensor([[0.0, 0.0, 10.0, 10.0], [50.0, 50.0, 60.0, 60.0], [100.0, 0.0, 110.0, 10.0]])]
     targets = [{"boxes": torch.tensor([[0.0, 0.0, 10.0, 11.0]]), "ignored": torch.tensor([[45.0, 45.0, 70.0, 70.0]])}]
     labels, boxes = network.assign_targets_to_anchors(anchors, targets)
@@ -87,7 +89,7 @@ def test_anchors_in_a_crowd_are_not_learned_from():
 
 
 def test_proposals_are_the_best_of_each_level_and_within_the_picture():
-    network = rcnn.proposals(4, (8, 16, 32, 64, 128), 16, (3, 3), (4, 4)).eval()
+    network = rcnn.proposals(4, (8, 16, 32, 64, 128), 16, (3, 3), (4, 4), *ANCHORS).eval()
     boxes = torch.cat([random_boxes(6, 1), random_boxes(4, 2)])[None] - 3
     boxes[0, 2] = torch.tensor([5.0, 5.0, 5.0, 5.0])  # of no extent
     objectness = torch.tensor([[5.0, 4.0, 9.0, -1.0, 0.5, float("nan"), 1.0, 2.0, -3.0, 0.0]])[..., None]

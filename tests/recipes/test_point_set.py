@@ -63,4 +63,4 @@ def test_a_run_goes_from_pictures_to_figures(loss: type, coco_folder: Path, tmp_
 def test_drawn_people_are_no_file() -> None:
     with pytest.raises(InputError, match="point_set_resnet18_rle"):
         recipes.drawn_scenes(replace(recipes.point_set_synthetic_l1(), data=Path("x")), "train")
-    assert len(recipes.drawn_scenes(recipes.point_set_synthetic_rle(), "val")) == 100
+    assert len(recipes.drawn_scenes(recipes.point_set_synthetic_rle(), "val")) == 300

@@ -47,9 +47,9 @@ class ScenePeople:
     """Everybody in one input."""
 
     boxes: Float[Tensor, "N 4"]
-    """x0, y0, x1, y1 in pixels of the input, within it."""
+    """x0, y0, x1, y1 in pixels of the input, within it: edges, the first pixel lies between 0 and 1."""
     keypoints: Float[Tensor, "N K 2"]
-    """Pixels of the input, also of labelled joints outside it; 0 where `weight` is 0."""
+    """Pixels of the input, centres at whole numbers, also of labelled joints outside it; 0 where `weight` is 0."""
     weight: Float[Tensor, "N K"]
     """How much each label counts: 0 not at all, 1 fully. All 0 of somebody of whom no joint is labelled."""
     area: Float[Tensor, "N"]
@@ -279,9 +279,9 @@ def _boxes(people: Sequence[Sample], to_input: Matrix, size: tuple[int, int]) ->
     boxes = np.array([person.box for person in people], dtype=np.float64).reshape(-1, 4)
     boxes = np.clip(np.nan_to_num(boxes), -FARTHEST, FARTHEST)  # those of crowds are as the file has them
     corners = np.stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    placed = np.sort(geometry.apply_affine(to_input, corners), axis=1)
-    # The edge of a picture is that of its outer pixels; boxes are told by the centres of theirs.
-    clipped: np.ndarray = np.clip(placed, 0, np.array(size[::-1]) - 1.0).reshape(-1, 4)
+    # Maps are of pixels' centres, and a box's corner is the corner of a pixel.
+    placed = np.sort(geometry.apply_affine(to_input, corners - 0.5) + 0.5, axis=1)
+    clipped: np.ndarray = np.clip(placed, 0, size[::-1]).reshape(-1, 4)
     return clipped
 
 

@@ -17,7 +17,7 @@ from logpose.models.pose_model import Model, PixelStatistics
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
 
-__all__ = ["Detections", "Detector", "box_iou", "box_maps", "in_boxes", "nobody"]
+__all__ = ["Detections", "Detector", "box_iou", "box_maps", "in_boxes", "nobody", "widened"]
 
 UNIT = (1, 1)
 """(H, W) of an instance's own frame: its crop coordinates are a "crop" of one pixel."""
@@ -161,6 +161,12 @@ def box_maps(boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N 2 3"]:
     maps[:, 0, 0], maps[:, 1, 1] = (boxes[:, 2:] - boxes[:, :2]).unbind(dim=1)
     maps[:, :, 2] = boxes[:, :2]
     return maps
+
+
+def widened(boxes: Float[Tensor, "N 4"], factor: float) -> Float[Tensor, "N 4"]:
+    """Boxes x0, y0, x1, y1 with sides so many times as long, about their middles."""
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, factor * (boxes[:, 2:] - boxes[:, :2]) / 2
+    return torch.cat([middle - half, middle + half], dim=1)
 
 
 def in_boxes(points: Float[Tensor, "N K 2"], boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N K 2"]:

@@ -1,7 +1,6 @@
 """Mask R-CNN that poses people: torchvision's parts, and its heatmap head or the paper's regression head (Table 2c).
 
-The keypoint head of a region is a stack of convolutions in both; then either a deconvolution draws maps of 56×56 cells,
-or averaging and one linear layer give mu and sigma of every joint relative to the region's box, for RLE.
+The keypoint head of a region is a stack of convolutions, and one of `keypoint_heads`.
 """
 
 from __future__ import annotations
@@ -13,116 +12,25 @@ from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64, UInt8
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from logpose.data.scenes import SceneBatch, ScenePeople
 from logpose.models.backbones import fetched, load_backbone_weights, read_state_dict
-from logpose.models.detector import Detections, Detector, box_maps, in_boxes
-from logpose.models.heatmap import expected
-from logpose.models.pose_model import SigmaHead, exactly, small_start
+from logpose.models.detector import Detections, Detector, box_maps, in_boxes, widened
+from logpose.models.keypoint_heads import HeatmapHead, Places, RegressionHead, peaks_in_boxes
 from logpose.models.regions import roi_align
 from logpose.skeletons import Skeleton
-from logpose.structures import ErrorLaw, InputError, KeypointLoss, Lesson, Prediction
+from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
 
-__all__ = [
-    "HeatmapHead",
-    "MaskRCNN",
-    "RegressionHead",
-    "learns_normalisation",
-    "load_mask_rcnn_weights",
-    "peaks_in_boxes",
-]
+__all__ = ["MaskRCNN", "learns_normalisation", "load_mask_rcnn_weights"]
 
 log = logging.getLogger("logpose")
 
 CELLS = 14  # along a side, of what joints are read from
-Places = Literal["average", "cells"]
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 COCO_WEIGHTS = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
 """torchvision's keypoint R-CNN, trained on COCO: 65.0 keypoint AP as its page says."""
 PREDICTOR = "roi_heads.keypoint_predictor."
-
-
-class RegressionHead(nn.Module):
-    """Mu and, if wanted, sigma of every joint relative to a region's box.
-
-    Args:
-        channels: of the features of a region.
-        joints: K.
-        predicts_sigma: whether sigma is predicted, from averaged features.
-        places: what mu is read from. "average", the paper's: average pooling, and a linear layer to 4K numbers in all.
-            "cells": the mean of cells, weighted by the softmax of a map of each joint, as in HRNet + RLE (the paper's
-            supplement); it lies in the box always, and is learned several times faster from random weights.
-    """
-
-    def __init__(self, channels: int, joints: int, predicts_sigma: bool, places: Places = "average") -> None:
-        super().__init__()
-        if places == "average":
-            self.fc_mu: nn.Module = nn.Linear(channels, joints * 2)
-            small_start(self.fc_mu)
-        else:
-            self.fc_mu = nn.Conv2d(channels, joints, 1)
-        self.fc_sigma = SigmaHead(channels, joints, 2) if predicts_sigma else None
-
-    def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
-        """What is said of each region, in coordinates of its box."""
-        pooled = features.float().mean(dim=(2, 3))
-        if isinstance(self.fc_mu, nn.Conv2d):
-            maps = exactly(self.fc_mu, features)
-            # A cell stands for its middle.
-            mu = expected(maps.flatten(2).softmax(dim=2).view_as(maps)) + 0.5 / maps.shape[3]
-        else:
-            mu = exactly(self.fc_mu, pooled).unflatten(1, (-1, 2))
-        if self.fc_sigma is None:
-            sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma, sigma.mean(dim=-1), law)
-        sigma = exactly(self.fc_sigma, pooled)
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), law)
-
-
-class HeatmapHead(nn.Module):
-    """Maps of each joint over the region's box, four times as fine as its features (`losses.CellLoss` trains them)."""
-
-    def __init__(self, channels: int, joints: int) -> None:
-        super().__init__()
-        # Named as torchvision's, whose weights it takes.
-        self.kps_score_lowres = nn.ConvTranspose2d(channels, joints, 4, stride=2, padding=1)
-        nn.init.kaiming_normal_(self.kps_score_lowres.weight, mode="fan_out", nonlinearity="relu")
-        assert self.kps_score_lowres.bias is not None
-        nn.init.zeros_(self.kps_score_lowres.bias)
-
-    def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
-        """Maps, and where they are greatest to a cell: `peaks_in_boxes` knows the boxes, and so places them finer."""
-        maps = exactly(self.kps_score_lowres, features)
-        maps = F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
-        flat = maps.detach().flatten(2)
-        at, width = flat.argmax(dim=2), maps.shape[3]
-        mu = (torch.stack([at % width, at // width], dim=-1) + 0.5) / width - 0.5
-        return Prediction(mu, torch.ones_like(mu), flat.softmax(dim=2).amax(dim=2), law, maps)
-
-
-def peaks_in_boxes(
-    maps: Float[Tensor, "N K s s"], boxes: Float[Tensor, "N 4"]
-) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
-    """Where each map is greatest once it is as large as its box, in the box's crop coordinates, and how sure that is.
-
-    Maps are enlarged bicubically to a cell for each pixel; a joint lies in the middle of its pixel (detectron2's
-    `heatmaps_to_keypoints`). The confidence is the softmax of the peak among the map's own cells.
-
-    Args:
-        maps: logits.
-        boxes: x0, y0, x1, y1 in pixels.
-    """
-    places, sure = maps.new_zeros(*maps.shape[:2], 2), maps.new_zeros(maps.shape[:2])
-    sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1).ceil().long().tolist()
-    for i, (width, height) in enumerate(sides):
-        large = F.interpolate(maps[i, None], (height, width), mode="bicubic", align_corners=False)[0]
-        peak, at = large.flatten(1).max(dim=1)
-        cell = torch.stack([at % width, at // width], dim=-1) + 0.5
-        places[i] = cell / maps.new_tensor([width, height]) - 0.5
-        sure[i] = (peak - maps[i].flatten(1).logsumexp(dim=1)).exp().clamp(max=1)
-    return places, sure
 
 
 class MaskRCNN(Detector):
@@ -135,12 +43,14 @@ class MaskRCNN(Detector):
         predicts_sigma: whether the regression head predicts it; where not (L1 and the like), it is 1 everywhere.
         short: to how many pixels the short side of a picture is brought in evaluation, …
         longest: … unless its long side would become longer than this.
-        outside: what becomes of labelled joints outside a proposal's box. "supervise" keeps them: the head learns to
+        outside: what becomes of labelled joints outside a proposal's region. "supervise" keeps them: the head learns to
             extrapolate; "mask" leaves them out. Maps cannot hold them.
         frozen: whether the backbone's normalisation, stem and first stage stay as pretrained weights have them.
         eps: of the frozen normalisation.
         channels: of the pyramid.
         anchors: sides of the anchors of its five levels, pixels of the input.
+        ratios: height over width of anchors.
+        overlaps: intersection over union with somebody from which on an anchor is theirs, and below which nobody's.
         width: of the hidden layers that judge boxes.
         stack: channels of the convolutions of the keypoint head.
         samples: anchors, and proposals, of each picture that are learned from.
@@ -148,9 +58,13 @@ class MaskRCNN(Detector):
         kept: … and those of a picture that are left without the ones that overlap a better one.
         most: people that are found in a picture.
         places: what the regression head reads places from: see `RegressionHead`.
+        frame: side of the region in which joints are looked for and told, beside that of the box. 1 is published: the
+            box, whose rim eyes and wrists may lie on or beyond, where maps have no cell, and a mean of cells never is.
+        finest: cells that maps are enlarged to at least before their maxima are taken; 0, published, takes one for each
+            pixel of the region, and so makes the maps of people below 56 pixels coarser.
         keypoint_weight: of the joints' loss beside those of boxes, which all count 1.
-        keypoint_mean: over what that is a mean: labelled "joints", as in detectron2; or "people", so that those of whom
-            few joints are labelled count as much.
+        keypoint_mean: over what that is a mean: labelled "joints", as in detectron2; "people", so that those of whom
+            few joints are labelled count as much; or "instances", joints summed, people averaged.
 
     Raises:
         InputError: if torchvision is not installed, or there is no such network.
@@ -177,7 +91,11 @@ class MaskRCNN(Detector):
         most: int = 100,
         places: Places = "average",
         keypoint_weight: float = 1.0,
-        keypoint_mean: Literal["joints", "people"] = "joints",
+        keypoint_mean: Literal["joints", "people", "instances"] = "joints",
+        ratios: Sequence[float] = (0.5, 1.0, 2.0),
+        overlaps: tuple[float, float] = (0.7, 0.3),
+        frame: float = 1.0,
+        finest: int = 0,
     ) -> None:
         super().__init__(skeleton, short, longest)
         if backbone not in BACKBONES:
@@ -192,9 +110,13 @@ class MaskRCNN(Detector):
             or not stack
         ):
             raise InputError("Mask R-CNN needs five sides of anchors, a convolution or more, and no number below 1")
-        if not keypoint_weight >= 0 or keypoint_mean not in ("joints", "people"):
-            told = f"got {keypoint_weight:g} and {keypoint_mean!r}"
-            raise InputError(f"Mask R-CNN's keypoint_weight is 0 or more, its keypoint_mean joints or people; {told}")
+        means = ("joints", "people", "instances")
+        if not keypoint_weight >= 0 or keypoint_mean not in means:
+            told = f"{', '.join(means)}; got {keypoint_weight:g} and {keypoint_mean!r}"
+            raise InputError(f"Mask R-CNN's keypoint_weight is 0 or more, its keypoint_mean one of {told}")
+        if not (ratios and min(ratios) > 0 and 0 <= overlaps[1] <= overlaps[0] <= 1 and frame > 0 and finest >= 0):
+            told = f"got {tuple(ratios)}, {tuple(overlaps)}, {frame:g} and {finest}"
+            raise InputError(f"ratios and frame are above 0, overlaps in [0, 1], finest is 0 or more; {told}")
         try:
             from logpose.models import rcnn
         except ImportError as error:
@@ -219,10 +141,14 @@ class MaskRCNN(Detector):
             "most": most,
             "keypoint_weight": keypoint_weight,
             "keypoint_mean": keypoint_mean,
+            "ratios": list(ratios),
+            "overlaps": list(overlaps),
+            "frame": frame,
+            "finest": finest,
         }
         self.backbone = rcnn.pyramid(backbone, channels, frozen)
         self.backbone.body.name = backbone
-        self.rpn = rcnn.proposals(channels, anchors, samples[0], before, kept)
+        self.rpn = rcnn.proposals(channels, anchors, samples[0], before, kept, ratios, overlaps)
         self.roi_heads = rcnn.box_heads(channels, width, samples[1], most)
         self.roi_heads.keypoint_head = rcnn.KeypointRCNNHeads(channels, tuple(stack))
         joints = len(skeleton)
@@ -265,10 +191,12 @@ class MaskRCNN(Detector):
         named = {"objectness": losses["loss_objectness"], "proposals": losses["loss_rpn_box_reg"]}
         named |= self.roi_heads.box_losses(levels, boxes, batch.people, matched, labels)
         boxes, target, weight = self._taught(boxes, matched, labels, batch)
-        if self.settings["keypoint_mean"] == "people":
+        mean, factor = self.settings["keypoint_mean"], self.settings["keypoint_weight"]
+        if mean == "people":
             weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1)
-        value = loss.of_prediction(self.posed(levels, boxes), target, weight)
-        named["keypoints"] = self.settings["keypoint_weight"] * value
+        elif mean == "instances":
+            factor = factor * (weight > 0).sum() / max(1, len(weight))
+        named["keypoints"] = factor * loss.of_prediction(self.posed(levels, boxes), target, weight)
         return Lesson(named)
 
     def _taught(
@@ -278,9 +206,10 @@ class MaskRCNN(Detector):
         chosen, targets, weights = [], [], []
         for own, rows, label, people in zip(boxes, matched, labels, batch.people, strict=True):
             somebody = label > 0
-            target, weight, inside = _in_frames(own[somebody], people, rows[somebody])
+            regions = widened(own[somebody], self.settings["frame"])
+            target, weight, inside = _in_frames(regions, people, rows[somebody])
             shows = inside.any(dim=1)
-            chosen.append(own[somebody][shows])
+            chosen.append(regions[shows])
             targets.append(target[shows])
             weights.append((weight * inside if self.outside == "mask" else weight)[shows])
         if not sum(map(len, chosen)):
@@ -308,11 +237,12 @@ class MaskRCNN(Detector):
         levels = list(features.values())[:4]
         found = self.roi_heads.found(levels, proposals, pictures.image_sizes)
         boxes = torch.cat([own for own, _ in found])
-        said = self.posed(levels, [own for own, _ in found])
+        regions = [widened(own, self.settings["frame"]) for own, _ in found]
+        said, region = self.posed(levels, regions), torch.cat(regions)
         if said.maps is not None:
-            said.mu, said.confidence = peaks_in_boxes(said.maps, boxes)
+            said.mu, said.confidence = peaks_in_boxes(said.maps, region, self.settings["finest"])
             said.maps = None  # nothing more is read from them, and those of a thousand people are large
-        everybody = Detections(boxes, torch.cat([scores for _, scores in found]), said, box_maps(boxes))
+        everybody = Detections(boxes, torch.cat([scores for _, scores in found]), said, box_maps(region))
         whose = torch.repeat_interleave(torch.tensor([len(own) for own, _ in found], device=boxes.device))
         return [everybody.chosen(whose == picture) for picture in range(len(found))]
 

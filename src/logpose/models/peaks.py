@@ -136,20 +136,28 @@ def snapped(
     offsets: Float[Tensor, "K 2 h w"],
     stride: int,
     peaks: int = PEAKS,
+    least: float = 0.0,
+    farthest: Float[Tensor, "N"] | None = None,
 ) -> Float[Tensor, "N K 2"]:
-    """Every joint at the nearest of the greatest peaks of its map.
+    """Every joint at the nearest of the greatest peaks of its map, or where it was, where there is none.
 
     Args:
         poses: regressed, pixels.
         maps: of one picture.
         offsets: of one picture.
         stride: pixels to a cell of the maps.
-        peaks: how many of each map are considered.
+        peaks: how many of each map are considered, …
+        least: … if they are so high …
+        farthest: … and no farther off, pixels of each pose; at any distance when None.
     """
     highest = F.max_pool2d(maps[None], WINDOW, 1, WINDOW // 2)[0]
     heights, at = torch.where(maps == highest, maps, -1.0).flatten(1).topk(min(peaks, maps[0].numel()), dim=1)
     cells = torch.stack([at % maps.shape[2], at // maps.shape[2]], dim=-1)
     places = (cells + offsets.flatten(2).gather(2, at[:, None].expand(-1, 2, -1)).transpose(1, 2)) * stride  # K P 2
-    apart = (poses[:, :, None] - places).square().sum(dim=-1).masked_fill(heights < 0, torch.inf)  # N K P
-    nearest = apart.argmin(dim=-1)[..., None, None].expand(-1, -1, -1, 2)
-    return places.expand(len(poses), -1, -1, -1).gather(2, nearest)[:, :, 0]
+    apart = (poses[:, :, None] - places).square().sum(dim=-1).masked_fill(heights < max(least, 0), torch.inf)  # N K P
+    distance, nearest = apart.min(dim=-1)
+    taken = places.expand(len(poses), -1, -1, -1).gather(2, nearest[..., None, None].expand(-1, -1, -1, 2))[:, :, 0]
+    near = distance.isfinite()
+    if farthest is not None:
+        near &= distance <= farthest[:, None].square()
+    return torch.where(near[..., None], taken, poses)

@@ -48,7 +48,7 @@ class PointSetOptions:
     thresholds: tuple[tuple[float, float], ...] = ((0.5, 0.4), (0.99, 0.89))
     """Of each stage: the least similarity of positive anchors, and what that of negative ones is below."""
     forced: int = 9
-    """Anchors that each person gets at least."""
+    """Anchors of each person that are positive, however little they resemble it, unless another person takes them."""
     scale: float = 16.0
     """Diagonal of an anchor in strides of its level; also what joints' distances are told in."""
     pose_weight: float | None = None
@@ -63,6 +63,11 @@ class PointSetOptions:
     """How much a map's cells count that are no part of a bump."""
     snap: bool = True
     """Whether joints are put at the nearest peak of their map; sigma stays what the regression says."""
+    least_peak: float = 0.0
+    """Least height of such a peak, of 1; where there is none, a joint stays where it was regressed. The published code
+    takes any: of a joint that is hidden or outside the picture then the nearest of noise."""
+    farthest: float | None = None
+    """How far such a peak may be, in units of the anchor; any distance unless given."""
     scales: tuple[float, ...] = (1.0,)
     """Factors by which each input is enlarged; what is found at all of them is brought together."""
     least_score: float = 0.001
@@ -82,6 +87,8 @@ class PointSetOptions:
         if any(negative > positive for positive, negative in self.thresholds):
             raise InputError(f"what is positive cannot be negative too: thresholds are {self.thresholds}")
         weights = (self.maps_weight, self.offsets_weight, self.pose_weight or 0.0)
+        if not (0 <= self.least_peak <= 1 and (self.farthest is None or self.farthest > 0)):
+            raise InputError(f"a peak is 0 to 1 high, and may be farther off than 0; got {self}")
         if not (self.scale > 0 and min(weights) >= 0 and self.scales and min(self.scales) > 0):
             raise InputError(f"scales must be above 0 and weights not below; got {self}")
 
@@ -298,9 +305,13 @@ class PointSetAnchors(Detector):
             boxes = anchors.moved_boxes(anchors.bounds(anchor), told.boxes[image, rows])
             people = Detections(boxes, told.logits[image, rows].sigmoid(), self._claim(mu, sigma), to_input)
             if maps is not None and self.peaks is not None:
-                people.positions = snapped(people.keypoints(), maps[0][image], maps[1][image], self.peaks.stride)
+                options, reach = self.options, None if self.options.farthest is None else self.options.farthest * scale
+                people.positions = snapped(
+                    people.keypoints(), maps[0][image], maps[1][image], self.peaks.stride,
+                    least=options.least_peak, farthest=reach,
+                )  # fmt: skip
             people = _resized(people, 1 / factors.flip(0))
-            edge = (sizes[image] - 1).flip(0).repeat(2).to(people.boxes)
+            edge = sizes[image].flip(0).repeat(2).to(people.boxes)
             found.append(replace(people, boxes=torch.minimum(people.boxes.clamp_min(0), edge)))
         return found
 
@@ -376,6 +387,6 @@ def _resized(people: Detections, factors: Float[Tensor, "2"]) -> Detections:
     shift = (factors - 1) / 2
     to_input = people.to_input * factors[:, None]
     to_input[:, :, 2] += shift
-    boxes = people.boxes * factors.repeat(2) + shift.repeat(2)
+    boxes = people.boxes * factors.repeat(2)  # told by the corners of pixels
     positions = None if people.positions is None else people.positions * factors + shift
     return replace(people, boxes=boxes, to_input=to_input, positions=positions)

@@ -45,7 +45,6 @@ __all__ = [
 
 CROWDED = 0.5
 """Share of a box's area in a crowd from which on it is not to be learned that nobody is there."""
-RATIOS = (0.5, 1.0, 2.0)  # height over width of anchors
 BOX_CELLS = 7  # along a side, of what boxes are judged by
 BOX_BETA = 0.5  # of boxes' smooth L1, as in detectron2's keypoint R-CNN
 LEAST_SIDE = 1e-2  # pixels: smaller boxes are none
@@ -106,6 +105,15 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision say
             label[(label == 0) & in_crowd(own, target["ignored"])] = -1
         return labels, boxes
 
+    def compute_loss(
+        self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Losses of objectness and of boxes; 0 where all anchors lie in crowds."""
+        if not any((label >= 0).any() for label in labels):
+            return 0 * objectness.sum(), 0 * pred_bbox_deltas.sum()
+        losses: tuple[Tensor, Tensor] = super().compute_loss(objectness, pred_bbox_deltas, labels, regression_targets)
+        return losses
+
     def filter_proposals(
         self,
         proposals: Tensor,
@@ -133,9 +141,15 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision say
 
 
 def proposals(
-    channels: int, anchors: Sequence[int], samples: int, before: tuple[int, int], kept: tuple[int, int]
+    channels: int,
+    anchors: Sequence[int],
+    samples: int,
+    before: tuple[int, int],
+    kept: tuple[int, int],
+    ratios: Sequence[float],
+    overlaps: tuple[float, float],
 ) -> Proposals:
-    """Region proposals from the pyramid's levels, with torchvision's thresholds.
+    """Region proposals from the pyramid's levels.
 
     Args:
         channels: of the pyramid.
@@ -143,10 +157,12 @@ def proposals(
         samples: anchors of each picture that are learned from.
         before: of each level, proposals that are looked at in training and in evaluation.
         kept: proposals of a picture, likewise.
+        ratios: height over width of anchors.
+        overlaps: intersection over union with somebody from which on an anchor is theirs, and below which nobody's.
     """
-    places = AnchorGenerator(tuple((side,) for side in anchors), (RATIOS,) * len(anchors))
+    places = AnchorGenerator(tuple((side,) for side in anchors), (tuple(ratios),) * len(anchors))
     looked_at, left = ({"training": of[0], "testing": of[1]} for of in (before, kept))
-    return Proposals(places, RPNHead(channels, len(RATIOS)), 0.7, 0.3, samples, 0.5, looked_at, left, 0.7)
+    return Proposals(places, RPNHead(channels, len(ratios)), *overlaps, samples, 0.5, looked_at, left, 0.7)
 
 
 class BoxHeads(RoIHeads):  # type: ignore[misc]
@@ -192,7 +208,8 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
         )
         target = self.box_coder.encode_single(truth[somebody], torch.cat(list(boxes))[somebody])
         apart = F.smooth_l1_loss(moves[somebody], target, beta=BOX_BETA, reduction="sum")
-        return {"classes": F.cross_entropy(logits, label), "boxes": apart / max(1, len(label))}
+        count = max(1, len(label))  # of a batch all of whose proposals lie in crowds there is nothing to learn
+        return {"classes": F.cross_entropy(logits, label, reduction="sum") / count, "boxes": apart / count}
 
     def found(
         self, levels: Sequence[Tensor], proposals: Sequence[Tensor], shapes: Sequence[tuple[int, int]]

@@ -1,0 +1,104 @@
+"""What is said of the joints in a region of a picture: by maps over it (Mask R-CNN's), or by mu and sigma (Table 2c).
+
+Features of regions come from a stack of convolutions in both; then either a deconvolution draws maps of 56×56 cells, or
+averaging and one linear layer give mu and sigma of every joint relative to the region, for RLE.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from logpose.models.heatmap import expected
+from logpose.models.pose_model import SigmaHead, exactly, small_start
+from logpose.structures import ErrorLaw, Prediction
+
+__all__ = ["HeatmapHead", "Places", "RegressionHead", "peaks_in_boxes"]
+
+Places = Literal["average", "cells"]
+
+
+class RegressionHead(nn.Module):
+    """Mu and, if wanted, sigma of every joint relative to a region's box.
+
+    Args:
+        channels: of the features of a region.
+        joints: K.
+        predicts_sigma: whether sigma is predicted, from averaged features.
+        places: what mu is read from. "average", the paper's: average pooling, and a linear layer to 4K numbers in all.
+            "cells": the mean of cells, weighted by the softmax of a map of each joint, as in HRNet + RLE (the paper's
+            supplement); it lies in the box always, and is learned several times faster from random weights.
+    """
+
+    def __init__(self, channels: int, joints: int, predicts_sigma: bool, places: Places = "average") -> None:
+        super().__init__()
+        if places == "average":
+            self.fc_mu: nn.Module = nn.Linear(channels, joints * 2)
+            small_start(self.fc_mu)
+        else:
+            self.fc_mu = nn.Conv2d(channels, joints, 1)
+        self.fc_sigma = SigmaHead(channels, joints, 2) if predicts_sigma else None
+
+    def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
+        """What is said of each region, in coordinates of its box."""
+        pooled = features.float().mean(dim=(2, 3))
+        if isinstance(self.fc_mu, nn.Conv2d):
+            maps = exactly(self.fc_mu, features)
+            # A cell stands for its middle.
+            mu = expected(maps.flatten(2).softmax(dim=2).view_as(maps)) + 0.5 / maps.shape[3]
+        else:
+            mu = exactly(self.fc_mu, pooled).unflatten(1, (-1, 2))
+        if self.fc_sigma is None:
+            sigma = torch.ones_like(mu)
+            return Prediction(mu, sigma, sigma.mean(dim=-1), law)
+        sigma = exactly(self.fc_sigma, pooled)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), law)
+
+
+class HeatmapHead(nn.Module):
+    """Maps of each joint over the region's box, four times as fine as its features (`losses.CellLoss` trains them)."""
+
+    def __init__(self, channels: int, joints: int) -> None:
+        super().__init__()
+        # Named as torchvision's, whose weights it takes.
+        self.kps_score_lowres = nn.ConvTranspose2d(channels, joints, 4, stride=2, padding=1)
+        nn.init.kaiming_normal_(self.kps_score_lowres.weight, mode="fan_out", nonlinearity="relu")
+        assert self.kps_score_lowres.bias is not None
+        nn.init.zeros_(self.kps_score_lowres.bias)
+
+    def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
+        """Maps, and where they are greatest to a cell: `peaks_in_boxes` knows the boxes, and so places them finer."""
+        maps = exactly(self.kps_score_lowres, features)
+        maps = F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+        flat = maps.detach().flatten(2)
+        at, width = flat.argmax(dim=2), maps.shape[3]
+        mu = (torch.stack([at % width, at // width], dim=-1) + 0.5) / width - 0.5
+        return Prediction(mu, torch.ones_like(mu), flat.softmax(dim=2).amax(dim=2), law, maps)
+
+
+def peaks_in_boxes(
+    maps: Float[Tensor, "N K s s"], boxes: Float[Tensor, "N 4"], finest: int = 0
+) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
+    """Where each map is greatest once it is as large as its box, in the box's crop coordinates, and how sure that is.
+
+    Maps are enlarged bicubically to a cell for each pixel; a joint lies in the middle of its pixel (detectron2's
+    `heatmaps_to_keypoints`). The confidence is the softmax of the peak among the map's own cells.
+
+    Args:
+        maps: logits.
+        boxes: x0, y0, x1, y1 in pixels.
+        finest: cells that a side is enlarged to at least, so that the maps of small boxes are not made coarser.
+    """
+    places, sure = maps.new_zeros(*maps.shape[:2], 2), maps.new_zeros(maps.shape[:2])
+    sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(max(1, finest)).ceil().long().tolist()
+    for i, (width, height) in enumerate(sides):
+        large = F.interpolate(maps[i, None], (height, width), mode="bicubic", align_corners=False)[0]
+        peak, at = large.flatten(1).max(dim=1)
+        cell = torch.stack([at % width, at // width], dim=-1) + 0.5
+        places[i] = cell / maps.new_tensor([width, height]) - 0.5
+        sure[i] = (peak - maps[i].flatten(1).logsumexp(dim=1)).exp().clamp(max=1)
+    return places, sure

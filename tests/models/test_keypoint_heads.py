@@ -1,0 +1,91 @@
+"""Heads of regions: counts, what they say of a place, and how maps are read."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from logpose.models.keypoint_heads import HeatmapHead, RegressionHead, peaks_in_boxes
+from logpose.structures import ErrorLaw
+
+
+def counted(module: torch.nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def test_heads_have_the_published_numbers_of_parameters():
+    assert counted(RegressionHead(512, 17, predicts_sigma=True)) == 34_884
+    assert counted(RegressionHead(512, 17, predicts_sigma=False)) == 34_884 / 2
+    assert counted(HeatmapHead(512, 17)) == 139_281
+
+
+def test_a_regression_head_begins_in_the_middle_of_the_box():
+    said = RegressionHead(64, 17, predicts_sigma=True)(torch.rand(3, 64, 14, 14), ErrorLaw.unknown(2))
+    assert said.mu.abs().max() < 0.1
+    assert (said.sigma - 0.5).abs().max() < 0.1
+    assert torch.allclose(said.confidence, 1 - said.sigma.mean(dim=-1))
+
+
+def test_places_are_the_mean_of_cells():
+    torch.manual_seed(0)
+    head, features = RegressionHead(6, 3, True, "cells"), torch.randn(2, 6, 14, 14)
+    with torch.no_grad():
+        said = head(features, ErrorLaw.unknown(2))
+    logits = torch.einsum("kc,nchw->nkhw", head.fc_mu.weight[..., 0, 0].detach(), features)
+    logits = logits + head.fc_mu.bias.detach()[:, None, None]
+    for picture in range(2):
+        for joint in range(3):
+            share = logits[picture, joint].exp() / logits[picture, joint].exp().sum()
+            x = sum(float(share[:, i].sum()) * ((i + 0.5) / 14 - 0.5) for i in range(14))
+            y = sum(float(share[i].sum()) * ((i + 0.5) / 14 - 0.5) for i in range(14))
+            assert said.mu[picture, joint].tolist() == pytest.approx([x, y], abs=1e-5)
+    assert ((said.sigma > 0) & (said.sigma < 1)).all()
+
+
+def test_four_convolutions_and_an_average_are_blind_to_places_and_cells_are_not():
+    torch.manual_seed(0)
+    layers = [layer for _ in range(4) for layer in (torch.nn.Conv2d(4, 4, 3, padding=1), torch.nn.ReLU())]
+    stack, one, other = torch.nn.Sequential(*layers), torch.zeros(1, 4, 14, 14), torch.zeros(1, 4, 14, 14)
+    one[..., 6, 5] = other[..., 7, 8] = 3.0
+    for places, moves in (("average", False), ("cells", True)):
+        head = RegressionHead(4, 2, True, places)
+        apart = (head(stack(one), ErrorLaw.unknown(2)).mu - head(stack(other), ErrorLaw.unknown(2)).mu).abs().max()
+        assert (apart > 1e-5) == moves
+
+
+def test_peaks_are_where_the_enlarged_map_is_greatest():
+    torch.manual_seed(1)
+    maps = 5 * torch.randn(2, 3, 8, 8)
+    boxes = torch.tensor([[10.0, 20.0, 33.5, 60.0], [0.0, 0.0, 4.0, 0.5]])
+    places, sure = peaks_in_boxes(maps, boxes)
+    for i, (width, height) in enumerate([(24, 40), (4, 1)]):
+        large = F.interpolate(maps[i, None], (height, width), mode="bicubic")[0]
+        for k in range(3):
+            best = max(((y, x) for y in range(height) for x in range(width)), key=lambda at: float(large[k][at]))
+            assert places[i, k].tolist() == pytest.approx(
+                [(best[1] + 0.5) / width - 0.5, (best[0] + 0.5) / height - 0.5]
+            )
+            share = math.exp(float(large[k].max())) / sum(math.exp(v) for v in maps[i, k].flatten().tolist())
+            assert float(sure[i, k]) == pytest.approx(min(1.0, share), rel=1e-4)
+
+
+def test_no_peaks_of_nobody():
+    places, sure = peaks_in_boxes(torch.zeros(0, 17, 56, 56), torch.zeros(0, 4))
+    assert places.shape == (0, 17, 2)
+    assert sure.shape == (0, 17)
+
+
+def test_maps_of_small_boxes_are_read_as_finely_as_they_are_drawn():
+    """A box of 10 pixels has 56 cells a side: at a cell for each pixel places come in tenths of it."""
+    at = torch.tensor([0.237, -0.181])
+    cells = (torch.arange(56) + 0.5) / 56 - 0.5
+    maps = -(((cells[None, :] - at[0]) ** 2 + (cells[:, None] - at[1]) ** 2) / (2 * 0.03**2))[None, None]
+    box = torch.tensor([[3.0, 4.0, 13.0, 14.0]])
+    coarse, fine = (peaks_in_boxes(maps, box, finest)[0][0, 0] for finest in (0, 112))
+    assert (coarse - torch.tensor([0.25, -0.15])).abs().max() < 1e-6
+    assert (fine - at).abs().max() < 1 / 112
+    large = torch.tensor([[0.0, 0.0, 300.0, 200.0]])
+    assert torch.equal(peaks_in_boxes(maps, large, 0)[0], peaks_in_boxes(maps, large, 112)[0])

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from logpose.cli import main
 from logpose.data.coco import CocoKeypoints
@@ -328,6 +329,11 @@ def test_a_checkpoint_becomes_a_folder_that_every_command_takes(capsys, refused,
     ckpt = tiny_run / "best.ckpt"
     figures = [run(capsys, "eval", each, "--data", coco_folder, "--json")[1] for each in (ckpt, out)]
     assert figures[0] == figures[1]
+    kept = json.loads((out / "config.json").read_text())
+    assert kept["pixels"] == {"mean": pytest.approx([0.485, 0.456, 0.406]), "std": pytest.approx([0.229, 0.224, 0.225])}
+    assert kept["figures"]["error_px"] > 0
+    assert kept["recipe"] == yaml.safe_load((tiny_run / "config.yaml").read_text())
+    assert kept["converted_from"] == "best.ckpt"
     picture = next((coco_folder / "val").iterdir())
     assert run(capsys, "predict", out, picture)[0] == 0
     assert "not empty" in refused("convert", ckpt, "--out", out)

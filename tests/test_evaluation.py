@@ -18,7 +18,7 @@ from torch.nn import functional
 from logpose.cameras import Camera
 from logpose.data.crops import Crops, InMemory, collate, crop_loader
 from logpose.data.transforms import CropTransform
-from logpose.evaluation import Evaluation, evaluate, person_score
+from logpose.evaluation import Evaluation, evaluate
 from logpose.geometry import box_to_region, crop_matrix, invert_affine
 from logpose.losses import Gaussian, L2Loss, Laplace, MixedRLELoss
 from logpose.models import PoseModel, RegressionModel, create_backbone
@@ -316,16 +316,6 @@ def test_results_are_entries_of_a_coco_file(people: Crowd) -> None:
         np.testing.assert_allclose(triplets[seen, :2], people[i].keypoints[seen], atol=2e-3)
         # Detector's score + mean + maximum of the joints, as the released code ranks.
         assert row["score"] == pytest.approx(0.5 + i / 100 + confidence.mean() + confidence.max(), rel=1e-5)
-
-
-@pytest.mark.parametrize(("scoring", "score"), [("sum", 0.5 + 0.55 + 0.9), ("product", 0.5 * 0.9), ("box", 0.5)])
-def test_a_person_s_score(scoring: Scoring, score: float) -> None:
-    assert person_score(0.5, np.array([0.2, 0.9]), scoring) == pytest.approx(score)
-
-
-def test_a_score_by_product_leaves_out_joints_that_nobody_sees() -> None:
-    assert person_score(0.5, np.array([0.1, 0.2, 0.3, 0.9]), "product") == pytest.approx(0.5 * 0.6)
-    assert person_score(0.5, np.array([0.1, 0.2]), "product") == 0
 
 
 def test_results_are_scored_as_asked(people: Crowd) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -179,7 +180,12 @@ def test_a_released_checkpoint_of_three_dimensions(images: Tensor, tmp_path: Pat
 
 
 class SimplePose(nn.Module):
-    """The public code's network, by its names: a ResNet's at the top, beside `deconv_layers` and `final_layer`."""
+    """The public code's network, by its names: a ResNet's at the top, beside `deconv_layers` and `final_layer`.
+
+    That code reads pictures as B, G and R, and normalises these as if they were R, G and B; mmpose does not.
+    """
+
+    bgr = True
 
     def __init__(self, depth: int, joints: int = 17) -> None:
         super().__init__()
@@ -194,6 +200,7 @@ class SimplePose(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+        images = images[:, [2, 1, 0]] if self.bgr else images
         x = self.maxpool(self.relu(self.bn1(self.conv1((images / 255 - mean) / std))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.final_layer(self.deconv_layers(x))
@@ -203,6 +210,7 @@ class SimplePose(nn.Module):
 def test_simplepose_draws_what_it_did(of_mmpose: bool, images: Tensor, tmp_path: Path) -> None:
     torch.manual_seed(0)
     theirs = disturbed(SimplePose(18, joints=16))
+    theirs.bgr = not of_mmpose
     state = dict(theirs.state_dict())
     if of_mmpose:
         state = {("head." if k.startswith(("deconv", "final")) else "backbone.") + k: v for k, v in state.items()}
@@ -211,6 +219,14 @@ def test_simplepose_draws_what_it_did(of_mmpose: bool, images: Tensor, tmp_path:
     with torch.no_grad():
         torch.testing.assert_close(model(images).maps, theirs(images), atol=1e-4, rtol=1e-4)
     assert (model.size, model.skeleton, loss) == ((256, 256), MPII, None)
+    # The backbone alone sees the same, in a model that begins with it.
+    backbone = create_backbone("resnet18", (256, 256))
+    load_backbone_weights(backbone, str(tmp_path / "theirs.pth"))
+    assert torch.equal(backbone.conv1.weight, model.backbone.conv1.weight)
+    if not of_mmpose:
+        assert backbone.pixel_mean == (0.406, 0.456, 0.485)
+        assert model.pixel_mean.flatten().tolist() == pytest.approx(backbone.pixel_mean)
+        assert model.pixel_std.flatten().tolist() == pytest.approx((0.225, 0.224, 0.229))
 
 
 @pytest.mark.parametrize("width", [32, 48])
@@ -253,6 +269,8 @@ def test_what_is_wrong_with_heatmaps_is_named(changes: dict, message: str, tmp_p
 
 # mmpose's
 
+FLOW = "head.loss_module.flow_model."
+
 
 def test_an_mmpose_checkpoint_predicts_what_it_did(images: Tensor, tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -269,6 +287,15 @@ def test_an_mmpose_checkpoint_predicts_what_it_did(images: Tensor, tmp_path: Pat
     expected = theirs.head.loss_module.flow_model.log_prob(x)
     torch.testing.assert_close(loss.flow.log_prob(x), expected, atol=1e-5, rtol=1e-5)
     assert loss.convention == "mmpose"
+
+
+def test_a_checkpoint_as_mmpose_s_runner_writes_it(tmp_path: Path) -> None:
+    """With the data set's settings in NumPy's arrays beside the weights."""
+    state = MMPose(18).state_dict()
+    torch.save({"meta": {"dataset_meta": {"sigmas": np.ones(17)}}, "state_dict": state}, tmp_path / "epoch_1.pth")
+    model, loss = load_weights(tmp_path / "epoch_1.pth")
+    assert loss.convention == "mmpose"
+    assert torch.equal(model.backbone.conv1.weight, state["backbone.conv1.weight"])
 
 
 def test_names_of_mmpose_before_1_0(images: Tensor, tmp_path: Path) -> None:
@@ -340,6 +367,9 @@ def test_what_is_not_whole_is_refused(tmp_path: Path, change: dict[str, Tensor |
     [
         ({"head.fc.weight": None}, "mmpose's RLE head"),
         ({"head.fc.weight": torch.zeros(66, 512), "head.fc.bias": torch.zeros(66)}, "66 outputs, not 4 for each joint"),
+        ({f"{FLOW}mask": torch.tensor(1.0)}, "has no flow head"),
+        ({f"{FLOW}s.0.0.weight": None, f"{FLOW}s.0.x.weight": torch.zeros(64, 2)}, "is incomplete or of another shape"),
+        ({f"{FLOW}s.0.0.weight": torch.tensor(1.0)}, "is incomplete or of another shape"),
     ],
 )
 def test_what_mmpose_never_wrote(tmp_path: Path, change: dict[str, Tensor | None], message: str) -> None:

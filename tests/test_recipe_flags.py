@@ -12,7 +12,7 @@ import yaml
 from logpose.recipe_flags import as_parsed, parse_recipe
 from logpose.recipes.coco import coco_resnet50_l1, coco_resnet50_rle
 from logpose.structures import InputError
-from logpose.training import save_config
+from logpose.training import is_unbegun, save_config
 
 
 def parsed(*flags):
@@ -91,6 +91,21 @@ def test_resume_takes_the_run_s_own_settings(tiny_run):
 def test_resume_of_nothing_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no run to go on with"):
         parsed("--resume", str(tmp_path))
+
+
+def test_a_run_without_a_finished_epoch_is_begun_again(tmp_path):
+    (tmp_path / "config.yaml").write_text(NAMED)
+    assert is_unbegun(tmp_path)
+    with pytest.raises(InputError, match=r"no epoch of this run was finished; begin it again with --out "):
+        parsed("--resume", str(tmp_path))
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "last.ckpt").touch()
+    assert not is_unbegun(tmp_path)
+
+
+def test_the_backbone_s_weights_have_a_second_name(tmp_path):
+    for spelling in (["--backbone-from", "a.pth"], ["--backbone_from=a.pth"], ["--weights", "a.pth"]):
+        assert parsed(*spelling)[0].weights == "a.pth"
 
 
 NAMED = "recipe: coco_resnet50_rle\n"

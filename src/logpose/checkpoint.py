@@ -8,6 +8,7 @@ there is a folder with the same: `model.safetensors` holds the tensors and `conf
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ from logpose.models import (
     RegressionModel,
     create_backbone,
 )
-from logpose.models.backbones import Backbone, held_object
+from logpose.models.backbones import Backbone
+from logpose.models.pose_model import PixelStatistics
+from logpose.models.weight_files import held_object
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
 
@@ -56,6 +59,8 @@ __all__ = ["describe", "load", "load_model", "load_of_crops", "read", "save"]
 
 FORMAT = 1
 """Version of the `logpose` entry; raised when an older reader could not make sense of a newer file."""
+
+log = logging.getLogger("logpose")
 
 TENSORS, CONFIG = "model.safetensors", "config.json"
 """Files of the folder form, by the Hub's usual names."""
@@ -159,6 +164,8 @@ def build_loss(config: dict[str, Any]) -> PoseLoss | None:
         space, plane = (part if isinstance(part, RLELoss) else None for part in parts)
         return MixedRLELoss(space, plane) if space and plane else None
     flowing = {made.__name__: made for made in (RLELoss, UnscaledRLELoss)}
+    if kind not in (*flowing, None):
+        log.warning("its loss, %s, is none of ours: there will be no likelihood", f"{kind!s:.60}")
     if kind not in flowing or settings["flow"] is None:  # also of a model that came without one
         return None
     flow = dict(settings.pop("flow"))
@@ -195,6 +202,19 @@ def read(path: Path) -> dict[str, Any]:
     if entry.get("format") != FORMAT:
         raise InputError(f"{path}: checkpoint format {entry.get('format')}, this logpose reads format {FORMAT}")
     return content
+
+
+def notes(path: Path) -> dict[str, Any]:
+    """What a checkpoint of ours says beside model and loss: figures, the recipe, where it came from; nothing of others.
+
+    Args:
+        path: as of `load`, or a file of another code.
+    """
+    try:
+        entry = read(path)["logpose"]
+    except InputError:
+        return {}
+    return {name: value for name, value in entry.items() if name not in ("format", "model", "loss", "pixels")}
 
 
 def load(path: Path | str, backbone: Backbone | None = None) -> tuple[Model, LikelihoodLoss | None]:
@@ -254,10 +274,13 @@ def save(model: Model, loss: PoseLoss | None, folder: Path, **notes: Any) -> Non
         notes: plain values to keep beside (figures, where it came from, the recipe).
     """
     state = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
-    entry = {"format": FORMAT, "model": model.config(), "loss": {"kind": None}, **notes}
+    entry = {"format": FORMAT, "model": model.config(), "loss": {"kind": None}}
     if loss is not None:
-        entry = {**describe(model, loss), **notes}
+        entry = describe(model, loss)
         state |= {f"loss.{key}": tensor for key, tensor in loss.state_dict().items()}
+    if isinstance(model, PixelStatistics):  # for people to read: they are among the tensors
+        entry["pixels"] = {name: getattr(model, f"pixel_{name}").flatten().tolist() for name in ("mean", "std")}
+    entry |= notes
     folder.mkdir(parents=True, exist_ok=True)
     parts = {name: folder / f"{name}.part" for name in (TENSORS, CONFIG)}
     try:

@@ -92,7 +92,7 @@ def _train(arguments: list[str]) -> int:
     from logpose.recipe import FIRST
     from logpose.recipe_flags import parse_recipe
     from logpose.recipes import find
-    from logpose.training import fit
+    from logpose.training import fit, is_unbegun
 
     name = arguments[0]
     recipe, out, resume = parse_recipe(name, find(name)(), arguments[1:])
@@ -100,7 +100,7 @@ def _train(arguments: list[str]) -> int:
     first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
     if out.is_file():
         raise InputError(f"{out}: is a file, not a folder for a run")
-    if first and resume is None and out.exists() and any(out.iterdir()):
+    if first and resume is None and out.exists() and any(out.iterdir()) and not is_unbegun(out):
         raise InputError(f"{out}: is not empty; choose another folder, or go on from it with --resume {out}")
     run = fit(recipe, out, resume)
     if run.interrupted:
@@ -183,14 +183,14 @@ def _synth(given: Namespace) -> int:
 
 def _convert(given: Namespace) -> int:
     from logpose import skeletons
-    from logpose.checkpoint import save
+    from logpose.checkpoint import notes, save
     from logpose.interop import load_weights, push_to_hub
 
     if given.out.is_file() or (given.out.is_dir() and any(given.out.iterdir())):
         raise InputError(f"{given.out}: is a file, or a folder that is not empty; choose another --out")
     skeleton = None if given.skeleton is None else getattr(skeletons, given.skeleton.upper())
     model, loss = load_weights(given.source, given.origin, skeleton, given.size)
-    save(model, loss, given.out, converted_from=given.source.name)
+    save(model, loss, given.out, **notes(given.source), converted_from=given.source.name)
     print(f"wrote {given.out}: {len(model.skeleton)} joints, from {model.sees}", file=sys.stderr)
     if given.push_to:
         print(push_to_hub(model, loss, given.push_to))

@@ -13,10 +13,11 @@ from torch import Tensor, distributed
 
 from logpose.data.pictures import Pictures
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, scene_loader
-from logpose.evaluation import Found, measure, person_score, pose_figures
+from logpose.evaluation import measure
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
+from logpose.pose_figures import Found, person_score, pose_figures
 from logpose.structures import Sample, Scoring
 
 __all__ = ["DetectionEvaluation", "FoundPeople", "evaluate_detector", "ground_truth", "in_image", "matches"]

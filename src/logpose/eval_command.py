@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 from jsonargparse import Namespace
 
@@ -14,11 +15,12 @@ from logpose.data.oct import LabelledScans, check_height, open_scans
 from logpose.data.pictures import pictures_of
 from logpose.detection_evaluation import evaluate_detector
 from logpose.eval_report import AnyEvaluation, draw_scan, write_report
-from logpose.evaluation import check_skeletons, evaluate
+from logpose.evaluation import Evaluation, check_skeletons, evaluate
 from logpose.lifting_evaluation import evaluate_lifting
 from logpose.losses import LikelihoodLoss
 from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseModel
 from logpose.oct_evaluation import evaluate_scans
+from logpose.pose_figures import uniform_sigmas
 from logpose.report import save_picture
 from logpose.structures import InputError
 from logpose.terminal import check_output, check_picture_folder, device_named, print_figures, refuse_flags, write_json
@@ -64,12 +66,20 @@ def run_eval(given: Namespace) -> int:
 
 
 def _tell(given: Namespace, evaluation: AnyEvaluation, loss: LikelihoodLoss | None) -> None:
-    """Print the figures; and, where it is asked for, write the page."""
+    """Print the figures; and, where it is asked for, write the page.
+
+    Raises:
+        InputError: if what the model says is not finite.
+    """
+    figures = evaluation.compute()
+    diverged = any(math.isnan(figures.get(name, 0.0)) for name in ("error_px", "mpjpe"))
+    if diverged or (isinstance(evaluation, Evaluation) and evaluation.found and not evaluation.arrays().is_finite()):
+        raise InputError(f"{given.checkpoint}: the model gives numbers that are not finite; it has diverged")
+    if "oks" in figures and (told := uniform_sigmas(evaluation.model.skeleton)):
+        log.info(told)
     if given.report:
-        figures = write_report(given.report, given.checkpoint, given.data, evaluation, loss)
+        write_report(given.report, given.checkpoint, given.data, evaluation, loss)
         log.info("wrote %s", given.report)
-    else:
-        figures = evaluation.compute()
     print_figures(figures, as_json=given.json)
 
 
@@ -135,7 +145,7 @@ def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None)
         show_progress=True,
     )
     if given.save_json:
-        write_json(given.save_json, evaluation.results(getattr(people, "category", 1)))
+        write_json(given.save_json, evaluation.results())
     _tell(given, evaluation, loss)
 
 

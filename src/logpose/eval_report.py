@@ -19,13 +19,14 @@ from logpose.data.images import read_image
 from logpose.data.transforms import CropTransform
 from logpose.detection_evaluation import DetectionEvaluation
 from logpose.drawing import around_labels, contact_sheet, draw_boundaries, draw_pose, enlarged, mark_points
-from logpose.evaluation import Evaluation, Found
+from logpose.evaluation import Evaluation
 from logpose.lifting_evaluation import LiftingEvaluation
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.calibration import Deviations, scaled_radius
 from logpose.metrics.pck import distances
 from logpose.models import Model
 from logpose.oct_evaluation import BoundaryEvaluation
+from logpose.pose_figures import Found, uniform_sigmas
 from logpose.structures import ErrorLaw, Image
 
 __all__ = ["draw_scan", "write_report"]
@@ -99,7 +100,9 @@ def write_report(
     rows = _rows(figures)
     explained = [row for row in rows if row[2]]
     others = [row[:2] for row in rows if not row[2] and row[0] not in seen.told]
-    sections = [report.Section("What was measured", [measured], table=[["", "", "what it is"], *explained])]
+    told = uniform_sigmas(model.skeleton) if "oks" in figures else ""
+    paragraphs = [measured, f"{told}."] if told else [measured]
+    sections = [report.Section("What was measured", paragraphs, table=[["", "", "what it is"], *explained])]
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if seen.each:

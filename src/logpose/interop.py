@@ -6,6 +6,7 @@ model that comes out predicts what that code did. Only tensors are read from a f
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from logpose.checkpoint import CONFIG, TENSORS, load, save
 from logpose.flows import RealNVP
 from logpose.losses import LikelihoodLoss, MixedRLELoss, RLELoss
 from logpose.models import HeatmapModel, HRNet, Model, PoseModel, RegressionModel, ResNet
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, RELEASED_MEAN, RELEASED_STD, read_state_dict
+from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, RELEASED_MEAN, RELEASED_STD, in_rgb
+from logpose.models.weight_files import read_state_dict
 from logpose.skeletons import COCO, H36M, MPII, Skeleton
 from logpose.structures import InputError, Origin
 
@@ -103,6 +105,8 @@ def load_heatmaps(
 ) -> tuple[PoseModel, None]:
     """A checkpoint of SimplePose or HRNet-W32 or W48, as their public code or mmpose wrote it.
 
+    SimplePose's public code gives its network B, G and R, normalised as if they were R, G and B, and so does the model.
+
     Args:
         path: the file, a dictionary of tensors: a ResNet's, `deconv_layers.*` and `final_layer.*`, or an HRNet's; in
             mmpose's after `backbone.` and `head.`.
@@ -115,7 +119,8 @@ def load_heatmaps(
     Raises:
         InputError: if the file is not such a checkpoint.
     """
-    state = _plain_names(read_state_dict(path))
+    state, pixels = in_rgb(_plain_names(read_state_dict(path)))
+    mean, std = pixels or (IMAGENET_MEAN, IMAGENET_STD)
     body, head = ("backbone.", "head.") if "head.final_layer.weight" in state else ("", "")
     _need(path, state, f"{body}conv1.weight", f"{head}final_layer.weight", kind="SimplePose or HRNet")
     last = state[f"{head}final_layer.weight"]
@@ -130,7 +135,7 @@ def load_heatmaps(
             raise InputError(f"{path}: an HRNet-W{last.shape[1]}; those of width 32 and 48 are read")
         model = HeatmapModel(HRNet(last.shape[1], neck=False), skeleton, size or usual)
     else:
-        model = HeatmapModel(ResNet(_depth(path, own)), skeleton, size or usual)
+        model = HeatmapModel(ResNet(_depth(path, own)), skeleton, size or usual, pixel_mean=mean, pixel_std=std)
     for module, prefix in ((model.backbone, body), (model.head, head)):
         assert isinstance(module, torch.nn.Module)
         _fill(path, module, prefix, state)
@@ -263,26 +268,27 @@ def _layer(path: Path, state: dict[str, Tensor], name: str) -> tuple[Tensor, Ten
 def _flow(path: Path, state: dict[str, Tensor], prefix: str) -> RealNVP:
     """A flow whose scale and shift networks are lists of `Sequential`s: PREFIX{s,t}.LAYER.PLACE.{weight,bias}."""
     found = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
-    places = sorted({int(key.split(".")[2]) for key in found if key.startswith("s.0.") and key.endswith(".weight")})
+    numbered = [re.fullmatch(r"s\.0\.(\d{1,4})\.weight", key) for key in found]
+    places = sorted({int(match[1]) for match in numbered if match})
     layers = len({key.split(".")[1] for key in found if key.startswith("s.")})
-    if not places or "mask" not in found:
+    if not places or "mask" not in found or found["mask"].ndim != 2:
         raise InputError(f"{path}: has no flow {prefix}s, {prefix}t and {prefix}mask")
-    dim = found["mask"].shape[-1]
+    dim = found["mask"].shape[1]
     try:
         widths = [len(found[f"s.0.{place}.weight"]) for place in places]
         flow = RealNVP(dim, layers, tuple(widths[:-1]))
         keep_last = [[float(i >= (dim + 1) // 2) for i in range(dim)], [float(i < (dim + 1) // 2) for i in range(dim)]]
         masks = torch.tensor([keep_last[i % 2] for i in range(layers)])
-        if not torch.equal(found["mask"].float(), masks):
-            raise InputError(f"{path}: the masks of {prefix}* are others than the paper's")
         with torch.no_grad():
             for depth, place in enumerate(places):
                 for layer in range(layers):
                     for which, net in enumerate("st"):
                         flow.weights[depth][layer, which].copy_(found[f"{net}.{layer}.{place}.weight"])
                         flow.biases[depth][layer, which, :, 0].copy_(found[f"{net}.{layer}.{place}.bias"])
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
         raise InputError(f"{path}: the flow {prefix}* is incomplete or of another shape ({error!s:.80})") from error
+    if not torch.equal(found["mask"].float(), masks):
+        raise InputError(f"{path}: the masks of {prefix}* are others than the paper's")
     return flow
 
 

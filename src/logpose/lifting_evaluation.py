@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, distributed
 
 from logpose.data.windows import Poses, WindowBatch, Windows, window_loader
-from logpose.evaluation import calibrated, measure
+from logpose.evaluation import measure
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.models import LiftingModel
+from logpose.pose_figures import calibrated
 from logpose.structures import Prediction
 
 __all__ = ["LiftingEvaluation", "evaluate_lifting"]

@@ -12,11 +12,12 @@ from jaxtyping import Float
 from torch import distributed
 
 from logpose.data.scans import ScanBatch, Scans, ScanWindows, scan_loader
-from logpose.evaluation import calibrated, measure
+from logpose.evaluation import measure
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.boundaries import boundary_errors, central, mean_over_scans
 from logpose.models import BoundaryModel
+from logpose.pose_figures import calibrated
 from logpose.structures import Prediction
 
 __all__ = ["BoundaryEvaluation", "FoundBoundaries", "Stitching", "evaluate_scans"]

@@ -21,10 +21,10 @@ from logpose.data.crops import collate
 from logpose.data.images import read_image
 from logpose.data.inputs import Boxes, lies_outside
 from logpose.data.transforms import CropTransform
-from logpose.evaluation import person_score
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
 from logpose.placement import Assumable, Viewpoint, refuse_diverged
+from logpose.pose_figures import person_score
 from logpose.skeletons import Skeleton
 from logpose.structures import Batch, Image, InputError, Sample, Scoring
 
@@ -54,7 +54,8 @@ class Poses:
     confidence: Float[np.ndarray, "N K"]
     """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
     scores: Float[np.ndarray, "N"]
-    """Of every person; unless another scoring was asked for, the box's score times the mean confidence."""
+    """Of every person; unless another scoring was asked for, the box's score times the mean confidence of the joints
+    that are surer than 0.2."""
     radius: float
     """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %; of a model of
     three dimensions that is an ellipsoid, in the camera's frame."""

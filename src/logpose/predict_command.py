@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from logpose.checkpoint import load
-from logpose.data.coco import read_json
 from logpose.data.images import SUFFIXES, check_image, read_image
 from logpose.data.inputs import Boxes, find_images, read_boxes
+from logpose.data.json_files import read_json
 from logpose.data.keypoint_files import LAYOUTS, KeypointFile, KeypointSequence, read_keypoints
 from logpose.data.oct import check_height, is_matlab, unlabelled_scans
 from logpose.detection_predict import Finder
@@ -135,7 +135,7 @@ def _predict(given: Namespace, model: PoseModel | Detector) -> None:
         raise
     wrong = {image: f"{image}: {fault}" for image in images if (fault := check_image(image))}
     readable = _without(images, list(wrong.values()), [image for image in images if image not in wrong])
-    boxes = _boxes(given, images, readable) if given.boxes else {}
+    boxes, category = _boxes(given, images, readable) if given.boxes else ({}, 1)
     places = overlay_files(list(images), given.save_images) if given.save_images else {}
     rows: list[dict[str, Any]] = []
     people: list[tuple[int | str, Poses]] = []
@@ -149,7 +149,7 @@ def _predict(given: Namespace, model: PoseModel | Detector) -> None:
             found = predictor.many(pairs, lambda error: late.append(str(error)))
         for poses in found:
             assert poses.path is not None
-            rows += coco_results(poses, images[poses.path])
+            rows += coco_results(poses, images[poses.path], category)
             people.append((images[poses.path], poses))
             if places:
                 save_picture(_with_poses(read_image(poses.path), poses), places[poses.path])
@@ -186,15 +186,17 @@ def _without(pictures: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Ke
     return rest
 
 
-def _boxes(given: Namespace, images: Mapping[Path, int | str], readable: Sequence[Path]) -> dict[Path, Boxes]:
-    """The boxes of a file, once what it has too many and too few is told."""
-    boxes, problems = read_boxes(given.boxes, images, given.box_score or 0.0, given.box_category)
+def _boxes(
+    given: Namespace, images: Mapping[Path, int | str], readable: Sequence[Path]
+) -> tuple[dict[Path, Boxes], int]:
+    """The boxes of a file and their category, once what it has too many and too few is told."""
+    boxes, problems, category = read_boxes(given.boxes, images, given.box_score or 0.0, given.box_category)
     for kind, count in Counter(problem.kind for problem in problems).items():
         first = next(problem for problem in problems if problem.kind == kind)
         log.warning("left out %d %s %s; the first: %s", count, "box" if count == 1 else "boxes", kind, first)
     if empty := sum(not len(boxes[image]) for image in readable):
         log.warning("%s: no box for %d of %d pictures; nobody is looked for in them", given.boxes, empty, len(readable))
-    return boxes
+    return boxes, category
 
 
 def _viewpoint(given: Namespace) -> Viewpoint:

@@ -281,7 +281,8 @@ class PictureRecipe(TrainingRecipe):
     backbone: str = "resnet50"
     """resnet18, 34, 50, 101 or 152, hrnet_w32 or 48, or timm/NAME."""
     weights: str = "imagenet"
-    """What the backbone starts from: imagenet, random, or weights or a checkpoint as a file, an address, hf://O/N/FILE."""
+    """What the backbone starts from (--backbone-from too): imagenet, random, or weights or a checkpoint, of which it is
+    taken alone, as a file, an address, hf://OWNER/NAME/FILE."""
 
 
 @dataclass(kw_only=True)

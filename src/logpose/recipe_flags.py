@@ -16,10 +16,14 @@ from jsonargparse import set_parsing_settings
 from logpose.flag_parser import ArgumentParser
 from logpose.recipe import FIRST, OBJECTS, PictureRecipe, TrainingRecipe, plain_fields, settings
 from logpose.structures import InputError
+from logpose.training import is_unbegun
 
 __all__ = ["as_parsed", "parse_recipe"]
 
 log = logging.getLogger("logpose")
+
+OTHER_NAMES = {"backbone_from": "weights"}
+"""Of flags, beside their fields' own."""
 
 R = TypeVar("R", bound=TrainingRecipe)
 
@@ -64,6 +68,8 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
         checkpoint, config = folder / "last.ckpt", folder / "config.yaml"
         if not checkpoint.is_file() and in_two:
             checkpoint = folder / FIRST / "last.ckpt"  # it was interrupted in what is done first
+        if config.is_file() and is_unbegun(folder):
+            raise InputError(f"{resumed}: no epoch of this run was finished; begin it again with --out {folder}")
         if not checkpoint.is_file() or not config.is_file():
             raise InputError(f"{resumed}: no run to go on with (it needs last.ckpt and config.yaml)")
         # The run's own settings first; what is given now goes before them.
@@ -134,6 +140,9 @@ def _sides(item: str) -> str:
 
 
 def _with_underscores(word: str) -> str:
-    """A flag as fields of a recipe are spelled: --batch-size is --batch_size."""
+    """A flag as fields of a recipe are spelled: --batch-size is --batch_size, --backbone-from is --weights."""
     flag, equals, value = word.partition("=")
-    return "--" + flag[2:].replace("-", "_") + equals + value if flag.startswith("--") else word
+    if not flag.startswith("--"):
+        return word
+    name = flag[2:].replace("-", "_")
+    return f"--{OTHER_NAMES.get(name, name)}{equals}{value}"

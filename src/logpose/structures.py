@@ -83,6 +83,8 @@ class Sample:
     """The annotation's own number."""
     score: float = 1.0
     """How sure a detector was of the box; 1 where a person drew it."""
+    category_id: int = 1
+    """What kind of thing it is, in data that number kinds (COCO's)."""
 
 
 @dataclass(slots=True)

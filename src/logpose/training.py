@@ -36,7 +36,7 @@ from lightning.pytorch.callbacks import (  # noqa: E402
 )
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402
 
-__all__ = ["PoseModule", "Run", "fit", "learning_rate"]
+__all__ = ["PoseModule", "Run", "fit", "is_unbegun", "learning_rate"]
 
 log = logging.getLogger("logpose")
 
@@ -139,8 +139,8 @@ class PoseModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to build model and loss again."""
-        checkpoint["logpose"] = describe(self.model, self.loss)
-        checkpoint["logpose"]["figures"] = self.figures
+        kept = {"figures": self.figures, "recipe": plain_recipe(self.recipe)}
+        checkpoint["logpose"] = {**describe(self.model, self.loss), **kept}
 
 
 class _Progress(RichProgressBar):
@@ -321,16 +321,26 @@ def _is_finished(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
     return bool(content.get("epoch", -1) + 1 >= recipe.epochs)
 
 
-def save_config(recipe: TrainingRecipe, folder: Path) -> None:
-    """Write the recipe's name and plain values as `config.yaml`, which `logpose train --config` reads."""
-    folder.mkdir(parents=True, exist_ok=True)
+def is_unbegun(folder: Path) -> bool:
+    """Whether a run was begun in a folder and broke off before an epoch was finished: there is nothing to go on."""
+    return (folder / "config.yaml").is_file() and not any(folder.rglob("*.ckpt"))
+
+
+def plain_recipe(recipe: TrainingRecipe) -> dict[str, Any]:
+    """The recipe's name and its fields, as far as they are plain values."""
     fields = {
         key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
         for key, value in plain_fields(recipe).items()
     }
-    plain = json.loads(json.dumps(fields, default=lambda path: str(Path(path).absolute())))  # resumed from anywhere
-    named = {"recipe": recipe.name} if recipe.name else {}
-    (folder / "config.yaml").write_text(yaml.safe_dump(named | plain, sort_keys=False))
+    # Paths in full: a run may be resumed from anywhere.
+    plain: dict[str, Any] = json.loads(json.dumps(fields, default=lambda path: str(Path(path).absolute())))
+    return ({"recipe": recipe.name} if recipe.name else {}) | plain
+
+
+def save_config(recipe: TrainingRecipe, folder: Path) -> None:
+    """Write the recipe's name and plain values as `config.yaml`, which `logpose train --config` reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(plain_recipe(recipe), sort_keys=False))
 
 
 def _keep_config(recipe: TrainingRecipe, folder: Path, trainer: L.Trainer, _: L.LightningModule) -> None:

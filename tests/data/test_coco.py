@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose.data.coco import CocoKeypoints, Problem, _box, read_json
+from logpose.data.coco import CocoKeypoints, Problem, _box
 from logpose.data.files import annotation_files
 from logpose.metrics.oks import coco_ap
 from logpose.skeletons import COCO
@@ -193,11 +193,10 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
     "box of no area": ({**ROW, "bbox": [10, 20, 0, 16]}, "box of no area (bbox [10.0, 20.0, 0.0, 16.0])"),
     "negative box": ({**ROW, "bbox": [10, 20, -30, 16]}, "box of no area"),
     "outside": ({**ROW, "bbox": [70, 20, 30, 16]}, "box outside the image (bbox [70.0, 20.0, 30.0, 16.0])"),
-    "no area": ({**ROW, "area": 0}, "area must be a positive number (got 0)"),
-    "negative area": ({**ROW, "area": -3.5}, "area must be a positive number (got -3.5)"),
-    "area is a word": ({**ROW, "area": "200"}, "area must be a positive number (got '200')"),
-    "area is null": ({**ROW, "area": None}, "area must be a positive number (got None)"),
-    "area is infinite": ({**ROW, "area": math.inf}, "area must be a positive number (got inf)"),
+    "negative area": ({**ROW, "area": -3.5}, "area must be a number, 0 or more (got -3.5)"),
+    "area is a word": ({**ROW, "area": "200"}, "area must be a number, 0 or more (got '200')"),
+    "area is null": ({**ROW, "area": None}, "area must be a number, 0 or more (got None)"),
+    "area is infinite": ({**ROW, "area": math.inf}, "area must be a number, 0 or more (got inf)"),
     "unknown image": ({**ROW, "image_id": 77}, "its image is not in the file (image_id 77)"),
     "image id is a word": ({**ROW, "image_id": "1"}, "its image is not in the file (image_id 1)"),
     "image id is a list": ({**ROW, "image_id": [1]}, "its image is not in the file"),
@@ -216,9 +215,9 @@ def test_bad_rows_are_listed_and_left_out(folder: Path, row: dict[str, Any], mes
     assert message in str(problem)
     assert "\n" not in str(problem)
     assert people.counts["people"] == 2
-    # Nor does it come back in the evaluation.
+    # Nor is it to be found in the evaluation: where its box can be read, somebody is there, found or not.
     truth = people.ground_truth()
-    assert len(truth["annotations"]) == 2
+    assert [row["iscrowd"] for row in truth["annotations"]] in ([0, 0], [0, 0, 1])
     results = [
         {"image_id": 1, "category_id": 3, "keypoints": [12, 22, 1, 30.5, 25, 1, 0, 0, 1], "score": score}
         for score in (0.9, 0.8)
@@ -457,7 +456,6 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(b"\x89PNG\xff\xfe\x00\x80")
     with pytest.raises(InputError, match=r"x\.json: not JSON"):
         CocoKeypoints(tmp_path / "x.json")
-    assert read_json(write(tmp_path, {"a": [1, "ü"]})) == {"a": [1, "ü"]}
 
 
 def test_a_detection_file_has_no_keypoints(folder: Path) -> None:
@@ -496,6 +494,46 @@ def test_kinds_with_the_same_joints_are_learned_as_one(folder: Path) -> None:
     assert [sample.id for sample in people.samples] == [10, 11]
     assert (people.category, people.category_ids) == (3, (3, 5))
     assert {row["category_id"] for row in people.ground_truth()["annotations"]} == {3}
+
+
+def test_each_keeps_its_kind(folder: Path) -> None:
+    people = CocoKeypoints(two_kinds(folder, JOINTS))
+    assert [sample.category_id for sample in people.samples] == [3, 5]
+
+
+@pytest.mark.parametrize("box", [[20, 10, 1.0, 12], [20, 10, 0, 0], [500, 10, 8, 8], "none"])
+def test_of_people_without_labels_the_box_may_be_anything(folder: Path, box: Any) -> None:
+    """They are passed over, as pycocotools does, and not told as wrong: nothing is to be learned of them."""
+    nobody = {**ROW, "id": 11, "keypoints": [0] * 9, "num_keypoints": 0, "bbox": box}
+    people = CocoKeypoints(write(folder, content(ROW, nobody)), strict=True)
+    assert [sample.id for sample in people.samples] == [10]
+    assert people.counts["without labelled joints"] == 1
+    assert [row["num_keypoints"] for row in people.ground_truth()["annotations"]] == [2, 0]
+
+
+def test_an_area_of_nothing_is_measured_as_pycocotools_does(folder: Path) -> None:
+    people = CocoKeypoints(write(folder, content({**ROW, "area": 0})), strict=True)
+    exact = {"image_id": 1, "category_id": 3, "keypoints": ROW["keypoints"], "score": 1.0}
+    assert coco_ap(people.ground_truth(), [exact], people.skeleton.sigmas)["ap"] == pytest.approx(1)
+
+
+def test_a_wrong_row_is_neither_to_be_found_nor_not(folder: Path) -> None:
+    """Somebody is there, so finding them is not false; nothing is known of them, so missing them is no miss."""
+    lame = {**ROW, "id": 11, "bbox": [40, 20, 20, 20], "keypoints": [None] * 9}
+    people = CocoKeypoints(write(folder, content(ROW, lame)))
+    found = [
+        {"image_id": 1, "category_id": 3, "keypoints": keypoints, "score": score}
+        for keypoints, score in ((ROW["keypoints"], 0.5), ([50, 30, 1, 51, 31, 1, 52, 32, 1], 0.9))
+    ]
+    assert coco_ap(people.ground_truth(), found, people.skeleton.sigmas)["ap"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("box", "told"), [([10, 20, 1.0, 16], "box of a pixel or less"), ([100, 20, 30, 16], "box outside the image")]
+)
+def test_why_a_box_is_none(folder: Path, box: list[float], told: str) -> None:
+    people = CocoKeypoints(write(folder, content(ROW, {**ROW, "bbox": box})))
+    assert [problem.kind for problem in people.problems] == [told]
 
 
 @pytest.mark.parametrize(("name", "number", "joints"), [("cat", 10, 3), ("dog", 11, 2)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from logpose.data.transforms import Augmentation, CropTransform
 from logpose.geometry import from_crop
 from logpose.skeletons import COCO
 from logpose.space import InSpace, Space
-from logpose.structures import Batch, Sample
+from logpose.structures import Batch, InputError, Sample
 
 SIZE = (24, 16)
 
@@ -52,6 +53,37 @@ def same(a: Batch, b: Batch) -> bool:
 def epoch_of(loader: torch.utils.data.DataLoader, epoch: int) -> list[Batch]:
     loader.sampler.set_epoch(epoch)
     return list(loader)
+
+
+class Damaged(Noise):
+    """Of some of whom the picture cannot be decoded."""
+
+    def __init__(self, path: Path, which: tuple[int, ...]) -> None:
+        super().__init__()
+        self.path, self.which = path, which
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return replace(sample, image=self.path) if index in self.which else sample
+
+
+def test_a_picture_that_turns_out_to_be_damaged_is_left_out_of_training_and_named(tmp_path, caplog) -> None:
+    """Whoever comes next is learned from in its place; what is measured must be whole."""
+    path = tmp_path / "grey.jpg"
+    path.write_bytes(b"\xff\xd8 no picture \xff\xd9")
+    some = Crops(Damaged(path, (3, 9)), CropTransform(COCO, SIZE, Augmentation()))
+    loader = crop_loader(some, 5, training=True)
+    for epoch in (0, 1):
+        seen = sorted(torch.cat([batch.index for batch in epoch_of(loader, epoch)]).tolist())
+        assert seen == [0, 0, 1, 2, 4, 4, 5, 6, 7, 8]
+    assert [record.message for record in caplog.records] == [
+        f"left out of training: {path}: not a picture that can be read"
+    ]
+    with pytest.raises(InputError, match=r"grey\.jpg: not a picture"):
+        list(crop_loader(some, 5, training=False))
+    nobody = Crops(Damaged(path, tuple(range(10))), CropTransform(COCO, SIZE, Augmentation()))
+    with pytest.raises(InputError, match=r"grey\.jpg: not a picture"):
+        next(iter(crop_loader(nobody, 5, training=True)))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -44,12 +44,14 @@ def test_boxes_are_taken_as_they_are_with_their_scores(labels, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"bbox": [1, 2, 0, 4]}, r"row 1: bbox must be x, y, width > 0"),
-        ({"bbox": [1, 2, 3]}, r"row 1: bbox must be x, y, width > 0"),
-        ({"bbox": "wide"}, r"row 1: bbox and score must be numbers"),
-        ({"bbox": [1, 2, 3e7, 4]}, r"row 1: bbox lies 1e\+06 pixels off or more: \[1, 2, 30000000.0, 4\]"),
-        ({"score": math.nan}, r"row 1: score must be a finite number, got nan"),
-        ({"score": None}, r"row 1: bbox and score must be numbers"),
+        ({"bbox": [1, 2, 0, 4]}, r"row 1 is not x, y, width > 0, height > 0"),
+        ({"bbox": [1, 2, 3]}, r"row 1: bbox is not x, y, width, height: \[1, 2, 3\]"),
+        ({"bbox": "wide"}, r"row 1: bbox is not x, y, width, height: wide"),
+        ({"bbox": ["1", 2, 3, 4]}, r"row 1 is not four or five numbers"),
+        ({"bbox": [1, 2, 3e7, 4]}, r"row 1 lies 1e\+06 pixels off or more"),
+        ({"score": math.nan}, r"row 1: its score is not a finite number, but nan"),
+        ({"score": None}, r"row 1 is not four or five numbers"),
+        ({"score": True}, r"row 1 is not four or five numbers"),
     ],
 )
 def test_a_malformed_row_is_named(labels, tmp_path, change, message):
@@ -72,6 +74,18 @@ def test_a_file_without_a_box_to_look_into_says_what_its_boxes_are(labels, tmp_p
     with pytest.raises(InputError) as refused:
         DetectedBoxes(labels, file)
     assert str(refused.value) == f"{file}: none of its 2 boxes is one to look into for {labels.file}: {told}"
+
+
+def test_boxes_of_all_kinds_that_were_learned_as_one(coco_folder, tmp_path):
+    content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
+    content["categories"].append({**content["categories"][0], "id": 2, "name": "statue"})
+    file = tmp_path / "two.json"
+    file.write_text(json.dumps(content))
+    labels = CocoKeypoints(file, coco_folder / "val")
+    box = {"image_id": next(iter(labels.images)), "bbox": [1, 2, 30, 40]}
+    boxes = DetectedBoxes(labels, written(tmp_path, [{**box, "category_id": i} for i in (1, 2, 3)] + [box]))
+    assert [(sample.category_id, sample.score) for sample in boxes.samples] == [(1, 1.0), (2, 1.0), (1, 1.0)]
+    assert boxes.passed_over == 1
 
 
 def test_each_reason_is_told_where_there_are_several(labels, tmp_path):
@@ -100,7 +114,7 @@ def test_boxes_on_pictures_that_cannot_be_read_are_left_out_and_named(crowd_file
 
 
 def test_a_row_without_its_entries_and_a_file_that_is_no_list(labels, tmp_path):
-    with pytest.raises(InputError, match=r"row 0 needs image_id, bbox and score"):
+    with pytest.raises(InputError, match=r"row 0 needs image_id and bbox"):
         DetectedBoxes(labels, written(tmp_path, [{"image_id": 1}]))
     with pytest.raises(InputError, match=r"not a COCO detections file"):
         DetectedBoxes(labels, written(tmp_path, {}))

@@ -53,6 +53,15 @@ def refused(path: Path) -> str:
     return reason
 
 
+def test_a_jpeg_without_pixels_is_refused_although_it_has_an_end(tmp_path: Path) -> None:
+    whole = encoded(".jpg")
+    path = tmp_path / "x.jpg"
+    path.write_bytes(whole[: whole.index(b"\xff\xda")] + b"\xff\xd9")
+    assert refused(path) == "not a picture that can be read"
+    path.write_bytes(whole[:2] + b"\xff\xff" + whole[2:])  # fill bytes before a segment
+    assert check_image(path) is None
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_good_file_is_read_as_rgb(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x{suffix}"

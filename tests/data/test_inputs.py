@@ -36,7 +36,7 @@ def test_a_list_of_images_says_which_and_under_what_ids(coco_folder, tmp_path):
     assert find_images([file], coco_folder / "val") == {coco_folder / "val" / n: 70 + i for i, n in enumerate(names)}
     rows = [{"image_id": 71, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]
     (tmp_path / "boxes.json").write_text(json.dumps(rows))
-    boxes, _ = read_boxes(tmp_path / "boxes.json", found)
+    boxes, _, _ = read_boxes(tmp_path / "boxes.json", found)
     assert [len(boxes[image]) for image in found] == [0, 1, 0]
     for wrong, message in (
         ({"images": []}, "lists no images"),
@@ -54,7 +54,7 @@ def test_ids_of_a_list_are_not_mixed_up_with_names(tmp_path):
     images = {tmp_path / f"{name:012}.jpg": number for name, number in ((1, 2), (2, 3), (3, 1))}
     rows = [{"image_id": number, "bbox": [number, 2, 3, 4], "score": 1.0} for number in (1, 2, 3)]
     (tmp_path / "boxes.json").write_text(json.dumps(rows))
-    found, _ = read_boxes(tmp_path / "boxes.json", images)
+    found, _, _ = read_boxes(tmp_path / "boxes.json", images)
     assert [rows[0, 0] for rows in found.values()] == [2, 3, 1]
 
 
@@ -76,14 +76,14 @@ def test_boxes_that_nobody_can_be_looked_for_in_are_listed(tmp_path):
         [0, -9, 9, 9],
     ]
     file.write_text(json.dumps({"a.jpg": boxes, "c.jpg": [[1, 2, 3, 4]], "bad.jpg": [[1e4, 1, 2, 3]]}))
-    found, problems = read_boxes(file, images)
+    found, problems, _ = read_boxes(file, images)
     assert found[tmp_path / "a.jpg"][:, :4].tolist() == boxes[:3]
     assert len(found[tmp_path / "bad.jpg"]) == 1
     outside = [f"{file}: box {i} of 'a.jpg'" for i in (3, 4, 5, 6)]
     assert [problem.where for problem in problems] == [*outside, f"{file}: box 0 of 'c.jpg'"]
     assert str(problems[0]).endswith("outside the picture ([0.0, 60.0, 9.0, 9.0] in a.jpg of 30×60 pixels)")
     assert str(problems[-1]).endswith("on none of the pictures ('c.jpg')")
-    found, problems = read_boxes(file, images, least_score=1.5)
+    found, problems, _ = read_boxes(file, images, least_score=1.5)
     assert [problem.kind for problem in problems] == ["on none of the pictures"]
 
 

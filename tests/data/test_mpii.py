@@ -56,6 +56,20 @@ def test_the_crop_is_hrnets(tmp_path: Path) -> None:
         np.testing.assert_allclose(geometry.apply_affine(matrix, np.array(point)), expected, atol=0.01)
 
 
+def test_a_centre_that_is_not_known_is_told(tmp_path: Path) -> None:
+    people = MpiiPeople(written(tmp_path, [row(), row(center=[-1, -1])]))
+    assert len(people) == 1
+    (problem,) = people.problems
+    assert str(problem) == f"{people.file}: person 1 (a.jpg): no center (it is -1, -1)"
+
+
+def test_an_empty_part_says_which_is_held_out(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"to learn from in the part 'val' \(every tenth image is held out; --val_data"
+    ):
+        MpiiPeople(written(tmp_path, [row()]), part="val")
+
+
 # Heads
 
 

@@ -55,6 +55,11 @@ def test_ranks_see_order_only(values: list[float]) -> None:
     assert rank_correlation(a, -order) == pytest.approx(-1)
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1.0, 1e200])
+def test_correlation_does_not_depend_on_size(size: float) -> None:
+    assert pearson(np.array([0.5, 0.6, 0.7]), size * np.array([1.0, 2.0, 0.0])) == pytest.approx(-0.5)
+
+
 @pytest.mark.parametrize(("a", "b"), [([], []), ([1.0], [2.0]), ([1.0, 1.0], [1.0, 2.0]), ([1.0, 2.0], [3.0, 3.0])])
 def test_without_spread_there_is_no_correlation(a: list[float], b: list[float]) -> None:
     assert math.isnan(pearson(np.array(a), np.array(b)))

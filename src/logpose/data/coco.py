@@ -6,7 +6,6 @@ Which rows are people to learn from is decided as the paper's released code does
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -19,11 +18,12 @@ from jaxtyping import Float
 
 from logpose.data.categories import chosen_categories
 from logpose.data.images import check_image, image_size
-from logpose.data.places import most_found
+from logpose.data.json_files import numbers, read_json, whole
+from logpose.data.places import coco_folder
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Sample
 
-__all__ = ["FARTHEST", "HOLD_OUT", "CocoKeypoints", "Problem", "listed_images", "read_json", "refuse", "whole"]
+__all__ = ["FARTHEST", "HOLD_OUT", "CocoKeypoints", "Problem", "of_part", "refuse"]
 
 FARTHEST = 1e6
 """Pixels: no place or side is larger, and float32 still tells tenths of them apart."""
@@ -57,6 +57,11 @@ def refuse(samples: Sequence[Sample], problems: Sequence[Problem], strict: bool,
     if not samples:
         first = f"; the first of {len(problems)} wrong rows: {problems[0]}" if problems else ""
         raise InputError(f"{nobody}{first}")
+
+
+def of_part(part: str | None, which: str = "every tenth image") -> str:
+    """What is to be added where a part of a file holds nobody, and which is held out; nothing of a whole file."""
+    return f" in the part {part!r} ({which} is held out; --val_data names another file)" if part else ""
 
 
 class CocoKeypoints:
@@ -95,14 +100,13 @@ class CocoKeypoints:
         self.file = file
         self.category_ids, self.skeleton = _categories(file, content, category)
         self.category = self.category_ids[0]
-        self.image_folder = images or _image_folder(file, content["images"])
+        self.image_folder = images or coco_folder(file, content["images"])
         self.problems: list[Problem] = []
         self.unusable: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.images = self._checked_images(content, part)
         self.samples, self.passed_over = self._checked_people(content["annotations"])
-        held_out = f" in the part {part!r} (every tenth image is held out; --val_data names another file)"
-        nobody = f"{file}: no labelled {self.skeleton.name} to learn from{held_out if part else ''}"
+        nobody = f"{file}: no labelled {self.skeleton.name} to learn from{of_part(part)}"
         refuse(self.samples, self.problems, strict, nobody)
 
     def __len__(self) -> int:
@@ -112,9 +116,12 @@ class CocoKeypoints:
         return self.samples[index]
 
     def ground_truth(self) -> dict[str, Any]:
-        """This part's images and people as the COCO evaluation wants them, crowds and the unlabelled included."""
+        """This part's images and people as the COCO evaluation wants them.
+
+        Crowds, people without labels and those whose rows are wrong are among them, to be found or not.
+        """
         rows = [self._truth(s.image_id, np.column_stack([s.keypoints, s.visible]), s.box, s.area) for s in self.samples]
-        rows = [{"id": i, **row} for i, row in enumerate([*rows, *self.passed_over], start=1)]
+        rows = [{"id": i, **row} for i, row in enumerate([*rows, *self.passed_over, *self.unusable], start=1)]
         every = {**self.images, **self.unlabelled}  # what is found where nobody is labelled counts as false
         images = [{"id": image, "file_name": path.name} for image, path in every.items()]
         return {"images": images, "annotations": rows, "categories": [{"id": self.category, "name": "object"}]}
@@ -140,10 +147,10 @@ class CocoKeypoints:
 
     def _passed_over(self, row: dict[str, Any]) -> dict[str, Any]:
         """The same of a crowd, or of somebody without labelled joints: finding them is neither right nor wrong."""
-        box, keypoints = _numbers(row.get("bbox"), 4), _numbers(row.get("keypoints"), 3 * len(self.skeleton))
+        box, keypoints = numbers(row.get("bbox"), 4), numbers(row.get("keypoints"), 3 * len(self.skeleton))
         box = np.zeros(4) if box is None else box
         keypoints = np.zeros(3 * len(self.skeleton)) if keypoints is None else np.nan_to_num(keypoints)
-        area = _numbers([row.get("area")], 1)
+        area = numbers([row.get("area")], 1)
         return self._truth(
             row["image_id"],
             keypoints.reshape(-1, 3),
@@ -214,20 +221,26 @@ class CocoKeypoints:
                 continue
             if image not in self.images:
                 continue  # the image is of the other part, or among the problems already
+            if self._unlabelled(row):
+                self.counts["without labelled joints"] += 1
+                passed_over.append(self._passed_over(row))
+                continue
             sample = self._person(i, row, self.sizes[image])
             if isinstance(sample, Problem):
                 self.problems.append(sample)
-                box = _numbers(row.get("bbox"), 4)
+                box = numbers(row.get("bbox"), 4)
                 if box is not None and np.abs(box).max() <= FARTHEST and box[2:].min() > 0:
                     nothing = np.zeros((len(self.skeleton), 3))
                     self.unusable.append(self._truth(row["image_id"], nothing, box, float(box[2:].prod()), crowd=True))
-            elif not (sample.visible > 0).any():
-                self.counts["without labelled joints"] += 1
-                passed_over.append(self._passed_over(row))
             else:
                 people.append(sample)
         self.counts["people"] = len(people)
         return people, passed_over
+
+    def _unlabelled(self, row: dict[str, Any]) -> bool:
+        """Whether a row's keypoints are as they should be, and none is labelled: then its box may be anything."""
+        values = numbers(row.get("keypoints"), 3 * len(self.skeleton))
+        return values is not None and not values[2::3].any()
 
     def _person(self, i: int, row: dict[str, Any], size: tuple[Any, Any]) -> Sample | Problem:
         where, wanted = self._where(i, row), 3 * len(self.skeleton)
@@ -236,14 +249,14 @@ class CocoKeypoints:
             return Problem(where, "no keypoints")
         if len(triplets) != wanted:
             return Problem(where, "wrong number of keypoint values", f"{len(triplets)} instead of {wanted}")
-        values, box = _numbers(triplets, wanted), _numbers(row.get("bbox"), 4)
+        values, box = numbers(triplets, wanted), numbers(row.get("bbox"), 4)
         if values is None:
             return Problem(where, "keypoints are not numbers")
-        numbers = values.reshape(-1, 3)
-        visible = numbers[:, 2]
-        if not np.isfinite(numbers[(visible != 0)]).all():
+        joints = values.reshape(-1, 3)
+        visible = joints[:, 2]
+        if not np.isfinite(joints[(visible != 0)]).all():
             return Problem(where, "keypoints are not finite")
-        if np.abs(numbers[visible != 0]).max(initial=0) > FARTHEST:
+        if np.abs(joints[visible != 0]).max(initial=0) > FARTHEST:
             return Problem(where, f"keypoints {FARTHEST:g} pixels off or more")
         if not np.isin(visible, (0, 1, 2)).all():
             return Problem(where, "visibility flags must be 0, 1 or 2", f"got {sorted(set(visible) - {0, 1, 2})[0]:g}")
@@ -253,41 +266,25 @@ class CocoKeypoints:
             return Problem(where, "box of no area", f"bbox {[round(float(v), 2) for v in box]}")
         cleaned = _box(box, size)
         if cleaned is None:
-            kind = "box of a pixel or less" if max(box[2:]) <= 2 else "box outside the image"
+            kind = "box of a pixel or less" if min(box[2:]) <= 1 else "box outside the image"
             hint = " (relative coordinates? they must be pixels)" if np.abs(box).max() <= 1 else ""
             return Problem(where, kind + hint, f"bbox {[round(float(v), 2) for v in box]}")
-        area = _numbers([row.get("area", float(box[2] * box[3]))], 1)
-        if area is None or not 0 < area[0] < math.inf:
-            return Problem(where, "area must be a positive number", f"got {row.get('area')!r:.40}")
+        area = numbers([row.get("area", float(box[2] * box[3]))], 1)
+        if area is None or not 0 <= area[0] < math.inf:
+            return Problem(where, "area must be a number, 0 or more", f"got {row.get('area')!r:.40}")
         return Sample(
             image=self.images[row["image_id"]],
             box=cleaned,
-            keypoints=np.where(visible[:, None] > 0, numbers[:, :2], 0),
+            keypoints=np.where(visible[:, None] > 0, joints[:, :2], 0),
             visible=visible.astype(np.int64),
             area=float(area[0]),
             image_id=row["image_id"],
             id=i if (number := whole(row.get("id"))) is None else number,
+            category_id=row["category_id"],
         )
 
     def _where(self, i: int, row: Any) -> str:
         return f"{self.file}: annotation {i}" + (f" (id {row['id']})" if isinstance(row, dict) and "id" in row else "")
-
-
-def whole(value: Any) -> int | None:
-    """An id: the value if it is a whole number, else None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _numbers(values: Any, count: int) -> Float[np.ndarray, "N"] | None:
-    """So many numbers of a JSON list as an array; None if it holds another number of values, or anything else."""
-    if not isinstance(values, list) or len(values) != count:
-        return None
-    if not all(isinstance(value, int | float) for value in values):
-        return None
-    try:
-        return np.array(values, dtype=np.float64)
-    except OverflowError:  # an integer of hundreds of digits
-        return None
 
 
 def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray, "4"] | None:
@@ -313,27 +310,6 @@ def _size_fault(path: Path, told: tuple[Any, Any]) -> str | None:
     return f"{path} is {size[0]}×{size[1]}, the file says {told[0]:g}×{told[1]:g}{turned}"
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        InputError: if it is missing, empty, or not JSON; the message says where it stops being JSON.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    text = path.read_bytes()
-    if not text.strip():
-        raise InputError(f"{path}: the file is empty")
-    try:
-        return json.loads(text)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not JSON (not even text: {error.reason})") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise InputError(f"{path}: JSON that cannot be read ({error})") from error
-
-
 def _coco_content(path: Path) -> dict[str, Any]:
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
@@ -355,45 +331,3 @@ def _categories(path: Path, content: dict[str, Any], wanted: str | None) -> tupl
         return tuple(row["id"] for row in named), Skeleton.from_category(named[0])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def listed_images(file: Path, folder: Path | None = None) -> dict[Path, int | str]:
-    """The pictures that a COCO file lists, labelled or not, with their ids: of a test part there is no more to read.
-
-    Args:
-        file: JSON with `images`.
-        folder: of the pictures; when None, the usual places beside the file are tried.
-
-    Raises:
-        InputError: if it is no such file, lists nothing, or a row is wrong.
-    """
-    content = read_json(file)
-    rows = content.get("images") if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not rows:
-        raise InputError(f"{file}: lists no images")
-    seen: set[int] = set()
-    for i, row in enumerate(rows):
-        number = whole(row.get("id")) if isinstance(row, dict) else None
-        if number is None or not isinstance(row.get("file_name"), str):
-            raise InputError(f"{file}: image {i} needs a whole number as id, and a file_name")
-        if number in seen:
-            raise InputError(f"{file}: image {i} has the id {number} of another image")
-        seen.add(number)
-    folder = folder or _image_folder(file, rows)
-    return {folder / row["file_name"]: row["id"] for row in rows}
-
-
-def _image_folder(file: Path, rows: Sequence[Any]) -> Path:
-    """The folder beside a COCO file that has most of its first pictures."""
-    names = [row["file_name"] for row in rows if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
-    split = file.stem.rsplit("_", maxsplit=1)[-1]
-    root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    places = [
-        root / split,
-        root / split.replace("test-dev", "test"),
-        root / "images" / split,
-        root / "images",
-        root,
-        file.parent,
-    ]
-    return most_found(places, lambda place: (place / name for name in names))

@@ -7,6 +7,7 @@ other, every epoch differs from the last, and a run can be repeated.
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
@@ -21,9 +22,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from logpose.data.transforms import CropTransform
 from logpose.skeletons import Skeleton
 from logpose.space import InSpace, Space
-from logpose.structures import Batch, Sample
+from logpose.structures import Batch, InputError, Sample
 
 __all__ = ["Crops", "EpochSampler", "InMemory", "People", "collate", "crop_loader", "epoch_loader"]
+
+log = logging.getLogger("logpose")
 
 T = TypeVar("T")
 
@@ -175,6 +178,33 @@ def crop_loader(
     )
 
 
+class _Readable(Dataset[T]):
+    """Rows of a data set; in the place of one whose picture turns out to be damaged, the next.
+
+    Whether all of a picture can be decoded is not known before it is: to look at all would take as long as an epoch.
+    """
+
+    def __init__(self, rows: Dataset[T]) -> None:
+        self.rows, self.told = rows, set[str]()
+
+    def __len__(self) -> int:
+        return len(self.rows)  # type: ignore[arg-type]  # PyTorch's class does not say that it has one
+
+    def __getitem__(self, key: tuple[int, int]) -> T:
+        epoch, row = key
+        count = len(self)
+        for more in range(count):
+            try:
+                return self.rows[epoch, (row + more) % count]
+            except InputError as error:
+                if more + 1 == count:
+                    raise
+                if str(error) not in self.told:
+                    self.told.add(str(error))
+                    log.warning("left out of training: %s", error)
+        raise IndexError(row)
+
+
 def epoch_loader(
     rows: Dataset[T],
     batch_size: int,
@@ -201,7 +231,7 @@ def epoch_loader(
     count = len(rows)  # type: ignore[arg-type]  # PyTorch's class does not say that it has one
     sampler = EpochSampler(count, shuffle=training, seed=seed, even=training)
     return DataLoader(
-        rows,
+        _Readable(rows) if training else rows,
         batch_size=batch_size,
         sampler=sampler,
         num_workers=workers,

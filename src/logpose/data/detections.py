@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from logpose.data.coco import FARTHEST, CocoKeypoints, Problem, read_json, whole
+from logpose.data.coco import CocoKeypoints, Problem
 from logpose.data.crops import People
 from logpose.data.images import check_image
+from logpose.data.inputs import checked_box
+from logpose.data.json_files import read_json, whole
 from logpose.structures import InputError, Sample
 
 __all__ = ["DetectedBoxes"]
@@ -30,7 +31,7 @@ class DetectedBoxes:
 
     Args:
         labels: the data set.
-        file: list of {image_id, category_id, bbox, score}.
+        file: list of {image_id, category_id, bbox, score}; a score that is not there is 1.
 
     Attributes:
         passed_over: how many boxes are of other categories, or on images that the data set does not have.
@@ -85,17 +86,20 @@ class DetectedBoxes:
     def _sample(self, i: int, row: Any, file: Path, faults: dict[Path, str | None]) -> Sample | Problem:
         """A row's box, or why it is none of those to look into; `faults` has what is known of pictures."""
         where = f"{file}: row {i}"
-        if not isinstance(row, dict) or not {"image_id", "bbox", "score"} <= row.keys():
-            raise InputError(f"{where} needs image_id, bbox and score")
-        if (category := row.get("category_id", self.category)) != self.category:
-            return Problem(where, CATEGORY, f"category_id {category!r:.40}, not {self.category}")
+        if not isinstance(row, dict) or not {"image_id", "bbox"} <= row.keys():
+            raise InputError(f"{where} needs image_id and bbox")
+        if (category := row.get("category_id", self.category)) not in self.labels.category_ids:
+            wanted = " or ".join(map(str, self.labels.category_ids))
+            return Problem(where, CATEGORY, f"category_id {category!r:.40}, not {wanted}")
         image = whole(row["image_id"])
         if image is None:
             return Problem(where, "with an image_id that is no whole number", f"image_id {row['image_id']!r:.40}")
         path = self.labels.images.get(image, self.labels.unlabelled.get(image))
         if path is None:
             return Problem(where, ELSEWHERE, f"image_id {image}")
-        box, score = _numbers(row, where)
+        if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
+            raise InputError(f"{where}: bbox is not x, y, width, height: {row['bbox']}")
+        *box, score = checked_box([*row["bbox"], row.get("score", 1.0)], where)
         if image in self.labels.unlabelled:  # the others were looked at when the data set was opened
             if path not in faults:
                 faults[path] = check_image(path)
@@ -104,26 +108,12 @@ class DetectedBoxes:
         count = len(self.skeleton)
         return Sample(
             image=path,
-            box=box,
+            box=np.array(box),
             keypoints=np.zeros((count, 2)),
             visible=np.zeros(count, dtype=np.int64),
-            area=float(box[2] * box[3]),
+            area=box[2] * box[3],
             image_id=image,
             id=i,
             score=score,
+            category_id=category,
         )
-
-
-def _numbers(row: dict[str, Any], where: str) -> tuple[Float[np.ndarray, "4"], float]:
-    """The box of a row, x, y, width, height, and its score."""
-    try:
-        box, score = np.array(row["bbox"], dtype=np.float64), float(row["score"])
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{where}: bbox and score must be numbers") from error
-    if box.shape != (4,) or not np.isfinite(box).all() or min(box[2:]) <= 0:
-        raise InputError(f"{where}: bbox must be x, y, width > 0, height > 0, got {row['bbox']}")
-    if abs(box).max() > FARTHEST:
-        raise InputError(f"{where}: bbox lies {FARTHEST:g} pixels off or more: {row['bbox']}")
-    if not np.isfinite(score):
-        raise InputError(f"{where}: score must be a finite number, got {row['score']}")
-    return box, score

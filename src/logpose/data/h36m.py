@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from logpose.cameras import Camera
-from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, read_json, refuse, whole
+from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, of_part, refuse
 from logpose.data.crops import People
 from logpose.data.images import check_image, image_size
+from logpose.data.json_files import read_json, whole
 from logpose.skeletons import H36M, Skeleton
 from logpose.space import Space
 from logpose.structures import InputError, Sample
@@ -102,8 +103,7 @@ class H36mPeople:
         self._joints, self._boxes = joints[kept], boxes[kept]
         self._cameras, self._camera = _cameras(numbers[kept])
         self.counts["people"] = len(used)
-        held_out = f" in the part {part!r} (every tenth recording is held out; --val_data names another file)"
-        nobody = f"{file}: nobody to learn from{held_out if part else ''}"
+        nobody = f"{file}: nobody to learn from{of_part(part, 'every tenth recording')}"
         refuse([self[0]] if used else [], self.problems, strict, nobody)
 
     def __len__(self) -> int:

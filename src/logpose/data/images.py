@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -104,18 +105,32 @@ def check_image(path: Path) -> str | None:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
             tail = file.read()
+            begins = not head.startswith(JPEG) or _reaches_scan(file)
     except FileNotFoundError:
         return "no such image file"
     except (OSError, ValueError):  # a folder, no permission; a name that no file can have
         return "the image file cannot be read"
     try:
-        if _ends_well(head, tail, size):
+        if begins and _ends_well(head, tail, size):
             image_size(path)
         else:
             read_image(path)
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
     return None
+
+
+def _reaches_scan(file: BinaryIO) -> bool:
+    """Whether a JPEG's header leads to its pixels: segment after segment, each as long as it says."""
+    at = 2
+    while True:
+        file.seek(at)
+        marker = file.read(4)
+        if len(marker) < 4 or marker[0] != 0xFF or marker[1] == 0xD9:
+            return False
+        if marker[1] == 0xDA:
+            return True
+        at += 1 if marker[1] == 0xFF else 2 + int.from_bytes(marker[2:], "big")
 
 
 def read_deep(path: Path) -> Image | UInt16[np.ndarray, "H W 3"]:

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.coco import FARTHEST, Problem, listed_images, read_json
+from logpose.data.coco import FARTHEST, Problem
 from logpose.data.images import SUFFIXES, image_size
+from logpose.data.json_files import numbers, read_json, whole
+from logpose.data.places import coco_folder
 from logpose.structures import InputError
 
-__all__ = ["Boxes", "find_images", "image_id", "lies_outside", "read_boxes"]
+__all__ = ["Boxes", "FoundBoxes", "checked_box", "find_images", "image_id", "lies_outside", "read_boxes"]
 
 Boxes = Float[np.ndarray, "_ 5"]
 """x, y, width, height, score of each person in one image."""
+
+
+class FoundBoxes(NamedTuple):
+    """What a file of boxes has for some images."""
+
+    boxes: dict[Path, Boxes]
+    """Of each of them."""
+    problems: list[Problem]
+    """Boxes that were left out because they are on none of them, or lie outside their picture."""
+    category_id: int
+    """Of the boxes; 1 where the file does not say."""
 
 
 def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path, int | str]:
@@ -41,16 +54,42 @@ def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path,
         elif not path.is_file():
             raise InputError(f"{path}: no such file or folder")
         elif path.suffix == ".json":
-            found |= listed_images(path, folder)
+            found |= _listed(path, folder)
         else:
             inside = [path]
         found |= {image: image_id(image) for image in inside if image not in found}
     return found
 
 
+def _listed(file: Path, folder: Path | None) -> dict[Path, int | str]:
+    """The pictures that a COCO file lists, labelled or not, with their ids: of a test part there is no more to read.
+
+    Args:
+        file: JSON with `images`.
+        folder: of the pictures; when None, the usual places beside the file are tried.
+
+    Raises:
+        InputError: if it is no such file, lists nothing, or a row is wrong.
+    """
+    content = read_json(file)
+    rows = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise InputError(f"{file}: lists no images")
+    seen: set[int] = set()
+    for i, row in enumerate(rows):
+        number = whole(row.get("id")) if isinstance(row, dict) else None
+        if number is None or not isinstance(row.get("file_name"), str):
+            raise InputError(f"{file}: image {i} needs a whole number as id, and a file_name")
+        if number in seen:
+            raise InputError(f"{file}: image {i} has the id {number} of another image")
+        seen.add(number)
+    folder = folder or coco_folder(file, rows)
+    return {folder / row["file_name"]: row["id"] for row in rows}
+
+
 def read_boxes(
     file: Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
-) -> tuple[dict[Path, Boxes], list[Problem]]:
+) -> FoundBoxes:
     """The boxes of each image, from a file.
 
     The file is either a COCO detections file, a list of {image_id, bbox, score}, where an image's id is that of
@@ -64,15 +103,18 @@ def read_boxes(
         category: `category_id` of the boxes to take, where the file has several.
 
     Returns:
-        the boxes of each of `images`, and those that were left out because they are on none of them, or lie outside
-        their picture. Pictures that cannot be read are not looked at.
+        those of `images`; pictures that cannot be read are not looked at.
 
     Raises:
         InputError: if the file is no such file, a row of it is malformed, it has no box of the category, or it is about
             other images.
     """
     content = read_json(file)
-    rows = _mapped_rows(file, content) if isinstance(content, Mapping) else _detected_rows(file, content, category)
+    kind = 1
+    if isinstance(content, Mapping):
+        rows = _mapped_rows(file, content)
+    else:
+        rows, kind = _detected_rows(file, content, category)
     names: dict[str, set[Path]] = {}
     for image, number in images.items():
         # An id that a list gave is not to be mixed up with another picture's name.
@@ -86,7 +128,7 @@ def read_boxes(
         meant = names.get(name) or names.get(Path(name).name) or set()
         if len(meant) > 1:
             raise InputError(f"{where}: several of the images are called {name!r}; say which by its whole path")
-        values = _numbers(box, where)
+        values = checked_box(box, where)
         if not meant:
             problems.append(Problem(where, "on none of the pictures", repr(name)))
             continue
@@ -104,7 +146,8 @@ def read_boxes(
         raise InputError(
             f"{file}: boxes for other images; it names {rows[0][0]!r}, the first image is {next(iter(images)).name}"
         )
-    return {image: np.array(boxes, dtype=np.float64).reshape(-1, 5) for image, boxes in found.items()}, problems
+    arrays = {image: np.array(boxes, dtype=np.float64).reshape(-1, 5) for image, boxes in found.items()}
+    return FoundBoxes(arrays, problems, kind)
 
 
 def lies_outside(box: Sequence[float], size: tuple[int, int]) -> bool:
@@ -127,8 +170,8 @@ def _mapped_rows(file: Path, content: Mapping[str, Any]) -> list[_Row]:
     return rows
 
 
-def _detected_rows(file: Path, content: Any, category: int | None) -> list[_Row]:
-    """The boxes of a COCO detections file, of one category."""
+def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list[_Row], int]:
+    """The boxes of a COCO detections file, of one category, and which."""
     if not isinstance(content, list):
         raise InputError(f"{file}: neither a list of detections nor a mapping of file names to boxes")
     categories = {str(row.get("category_id")) for row in content if isinstance(row, Mapping)}
@@ -147,16 +190,27 @@ def _detected_rows(file: Path, content: Any, category: int | None) -> list[_Row]
             rows.append((str(row.get("file_name", row.get("image_id"))), [*box, row.get("score", 1.0)], where))
     if content and not rows:
         raise InputError(f"{file}: none of its {len(content)} boxes is of category {category}; they are of {listed}")
-    return rows
+    told = (row.get("category_id") for row in content if isinstance(row, Mapping))
+    kind = category if category is not None else whole(next(told, None))
+    return rows, 1 if kind is None else kind
 
 
-def _numbers(box: Any, where: str) -> list[float]:
-    """x, y, width, height and score of a box, which is 1 where it has none."""
-    try:
-        values = [float(value) for value in box]
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{where} is not four or five numbers: {box}") from error
-    if len(values) not in (4, 5) or not np.isfinite(values[:4]).all() or min(values[2:4]) <= 0:
+def checked_box(box: Any, where: str) -> list[float]:
+    """x, y, width, height and score of a box, which is 1 where it has none.
+
+    Args:
+        box: as a file has it.
+        where: to be named in messages.
+
+    Raises:
+        InputError: if it is not so many numbers (what JSON writes as such: no text, no true), not finite, of no area,
+            or farther off than any picture is large.
+    """
+    found = numbers(box, len(box)) if isinstance(box, list) and len(box) in (4, 5) else None
+    if found is None:
+        raise InputError(f"{where} is not four or five numbers: {box}")
+    values = found.tolist()
+    if not np.isfinite(values[:4]).all() or min(values[2:4]) <= 0:
         raise InputError(f"{where} is not x, y, width > 0, height > 0 and perhaps a score: {box}")
     if not np.isfinite(values[4:]).all():
         raise InputError(f"{where}: its score is not a finite number, but {values[4]}")

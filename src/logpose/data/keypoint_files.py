@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.data.archive import of_cameras, printable, read_archive
-from logpose.data.coco import FARTHEST, Problem, read_json, whole
+from logpose.data.coco import FARTHEST, Problem
+from logpose.data.json_files import read_json, whole
 from logpose.data.pose_tables import KEPT, PICTURES
 from logpose.data.stand_ins import derived_joints
 from logpose.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from logpose.data.coco import FARTHEST, Problem, refuse
+from logpose.data.coco import FARTHEST, Problem, of_part, refuse
 from logpose.data.images import check_image
 from logpose.data.matlab import read_matlab
 from logpose.data.places import most_found
@@ -71,7 +71,8 @@ class LspPeople:
             elif person is not None:
                 self.samples.append(person)
         self.counts["people"] = len(self.samples)
-        refuse(self.samples, self.problems, strict, f"{file}: nobody with labelled joints to learn from")
+        of = of_part(part, "the end of the file")
+        refuse(self.samples, self.problems, strict, f"{file}: nobody with labelled joints to learn from{of}")
 
     def __len__(self) -> int:
         return len(self.samples)

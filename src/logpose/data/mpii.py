@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.coco import FARTHEST, HOLD_OUT, CocoKeypoints, Problem, read_json, refuse, whole
+from logpose.data.coco import FARTHEST, HOLD_OUT, CocoKeypoints, Problem, of_part, refuse
 from logpose.data.heads import heads_file, read_heads
 from logpose.data.images import check_image
+from logpose.data.json_files import read_json, whole
 from logpose.data.places import most_found
 from logpose.skeletons import MPII, Skeleton
 from logpose.structures import InputError, Sample
@@ -89,7 +90,7 @@ class MpiiPeople:
                 kept.append(i)
         self.counts["people"] = len(self.samples)
         self.head_sizes = None if sizes is None else sizes[kept]
-        refuse(self.samples, self.problems, strict, f"{file}: no labelled person to learn from")
+        refuse(self.samples, self.problems, strict, f"{file}: no labelled person to learn from{of_part(part)}")
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -121,6 +122,8 @@ class MpiiPeople:
             return Problem(where, f"numbers not finite or beyond {FARTHEST:g} pixels, or a scale not above 0")
         if not len(labelled):
             return None
+        if centre.max() < 0:  # MPII's own files say -1, -1 where they know none
+            return Problem(where, "no center", f"it is {centre[0]:g}, {centre[1]:g}")
         image = self.image_folder / str(row["image"])
         if fault := check_image(image):
             return Problem(where, fault, str(image))

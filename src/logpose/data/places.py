@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["LOOKED_FOR", "most_found"]
+__all__ = ["LOOKED_FOR", "coco_folder", "most_found"]
 
 LOOKED_FOR = 50
 """Files that are looked for: one that is missing decides nothing, and looking for all would take long."""
@@ -25,3 +25,19 @@ def most_found(choices: Sequence[Choice], files: Callable[[Choice], Iterable[Pat
     """
     # Not Path.is_file, which raises where a name is longer than any file's may be.
     return max(choices, key=lambda choice: sum(map(os.path.isfile, islice(files(choice), LOOKED_FOR))))
+
+
+def coco_folder(file: Path, rows: Sequence[Any]) -> Path:
+    """The folder beside a COCO file that has most of its first pictures."""
+    names = [row["file_name"] for row in rows if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
+    split = file.stem.rsplit("_", maxsplit=1)[-1]
+    root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    places = [
+        root / split,
+        root / split.replace("test-dev", "test"),
+        root / "images" / split,
+        root / "images",
+        root,
+        file.parent,
+    ]
+    return most_found(places, lambda place: (place / name for name in names))

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.data.archive import printable
-from logpose.data.coco import FARTHEST, Problem, whole
+from logpose.data.coco import FARTHEST, Problem
+from logpose.data.json_files import whole
 from logpose.skeletons import H36M_LIFTING, HUMANEVA, Skeleton
 from logpose.space import relative
 from logpose.structures import InputError

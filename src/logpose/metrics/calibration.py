@@ -44,7 +44,8 @@ def pearson(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:
     """Pearson's correlation coefficient; NaN where one of the two is constant (to rounding) or has fewer than two."""
     if len(a) < 2 or any(np.ptp(v) <= 1e-12 * np.abs(v).max() for v in (a, b)):
         return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
+    away = [(v - v.mean()) / np.ptp(v) for v in (a, b)]  # of whatever size they are, squares do not vanish
+    return float((away[0] @ away[1]) / (np.linalg.norm(away[0]) * np.linalg.norm(away[1])))
 
 
 def rank_correlation(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:

@@ -6,13 +6,9 @@ a `name` from which `create_backbone` makes it again. A module of one's own need
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.error import URLError
-from urllib.parse import urlsplit
 
 import torch
 from jaxtyping import Float
@@ -21,9 +17,10 @@ from torch import Tensor, nn
 from logpose.compat import mend_torchvision
 from logpose.models.hrnet import HRNet
 from logpose.models.resnet import ResNet
+from logpose.models.weight_files import fetched, read_state_dict
 from logpose.structures import InputError
 
-__all__ = ["Backbone", "TimmBackbone", "create_backbone", "fetched", "load_backbone_weights", "read_state_dict"]
+__all__ = ["Backbone", "TimmBackbone", "create_backbone", "load_backbone_weights"]
 
 # The ImageNet weights ("V1", those of the papers) that torchvision publishes; the hash is part of the file's name.
 IMAGENET_URLS = {
@@ -59,12 +56,11 @@ INSIDE = (
 )
 """What stands before a backbone's names in whole checkpoints: ours (of timm's models and detectors too), mmpose's, the
 paper's."""
-HUB = "hf://"
 
 log = logging.getLogger("logpose")
 
 
-Triple = tuple[float, ...]
+Triple = tuple[float, float, float]
 
 
 @runtime_checkable
@@ -173,7 +169,7 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     module = backbone.model if isinstance(backbone, TimmBackbone) else backbone
     wanted = module.state_dict()
     first = next(iter(wanted))
-    pixels = _pixels(state)
+    state, pixels = in_rgb(state)
     inside = next((prefix for prefix in INSIDE if prefix + first in state), "")
     state = {key.removeprefix(inside): tensor for key, tensor in state.items() if key.startswith(inside)}
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
@@ -196,75 +192,29 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
             setattr(backbone, name, statistic)
 
 
-def _pixels(state: dict[str, Tensor]) -> tuple[Triple, Triple] | None:
-    """Mean and standard deviation of the channels that a whole checkpoint was made with; None where it does not say."""
-    if "model.pixel_mean" in state and "model.pixel_std" in state:
-        mean, std = (tuple(state[f"model.pixel_{name}"].flatten().tolist()) for name in ("mean", "std"))
-        return (mean, std) if len(mean) == len(std) == 3 else None
-    if any(key.endswith("preact.conv1.weight") for key in state):  # only the paper's code calls its backbone so
-        return RELEASED_MEAN, RELEASED_STD[3 if any("flow3d." in key for key in state) else 2]
-    return None
+def in_rgb(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[Triple, Triple] | None]:
+    """A whole checkpoint of a network that sees RGB, and the mean and standard deviation of its channels.
 
+    SimplePose's public code reads pictures as B, G, R and takes the statistics of R, G and B for theirs: in its
+    checkpoints, which are told by their names, the first layer's channels are turned round.
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, by name. No code in the file is run.
+    Args:
+        state: tensors by name.
 
-    Raises:
-        InputError: if the file is missing or is not a dictionary of tensors.
+    Returns:
+        the tensors; the statistics, None where the file does not say.
     """
-    if path.is_dir() and (path / "model.safetensors").is_file():
-        path = path / "model.safetensors"  # a model as `logpose convert` writes it
-    if not path.is_file():
-        raise InputError(f"{path}: no such weights file (give a file, an address, 'imagenet' or 'random')")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Of a text file torch's reader says where it stumbled, which tells nobody anything.
-        stumbled = isinstance(error, IndexError | KeyError | EOFError)
-        why = held_object(error) or ("it was not written by torch.save" if stumbled else f"{error!s:.120}")
-        raise InputError(f"{path}: not a weights file that can be read safely ({why})") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        raise InputError(f"{path}: holds no dictionary of tensors")
-    return state
-
-
-def held_object(error: Exception) -> str:
-    """Of torch's refusal to read a file: which object it holds besides tensors; empty if that is not the reason."""
-    held = re.search(r"GLOBAL (\S+)", str(error))
-    return f"it holds an object of {held[1]}, and only tensors are read; save its state_dict alone" if held else ""
-
-
-def fetched(source: str) -> Path:
-    """The file that a source of weights names: itself, or its copy in torch's or the Hub's cache."""
-    try:
-        if source.startswith(HUB):
-            owner, name, inner = source.removeprefix(HUB).split("/", maxsplit=2)
-            from huggingface_hub import hf_hub_download
-
-            return Path(hf_hub_download(f"{owner}/{name}", inner))
-        if source.startswith(("https://", "http://")):
-            # The same file name may stand at several addresses.
-            folder = Path(torch.hub.get_dir()) / "checkpoints" / hashlib.sha256(source.encode()).hexdigest()[:12]
-            file = folder / (Path(urlsplit(source).path).name or "weights")
-            if not file.is_file():
-                folder.mkdir(parents=True, exist_ok=True)
-                torch.hub.download_url_to_file(source, str(file), progress=False)
-            return file
-    except ImportError as error:
-        raise InputError(f"{source}: the Hub needs huggingface_hub: pip install 'logpose[hub]'") from error
-    except ValueError as error:
-        raise InputError(f"{source}: not of the form {HUB}OWNER/NAME/FILE ({error!s:.120})") from error
-    except OSError as error:  # no network, no such address, no such repository or file
-        raise InputError(f"{source}: cannot be downloaded ({error!s:.120}); give a file instead") from error
-    return Path(source)
+    if "model.pixel_mean" in state and "model.pixel_std" in state:
+        mean, std = (state[f"model.pixel_{name}"].flatten().tolist() for name in ("mean", "std"))
+        known = len(mean) == len(std) == 3
+        return state, ((mean[0], mean[1], mean[2]), (std[0], std[1], std[2])) if known else None
+    if any(key.endswith("preact.conv1.weight") for key in state):  # only the paper's code calls its backbone so
+        return state, (RELEASED_MEAN, RELEASED_STD[3 if any("flow3d." in key for key in state) else 2])
+    for prefix in ("", "module."):
+        first = state.get(f"{prefix}conv1.weight")
+        if first is not None and f"{prefix}deconv_layers.0.weight" in state and first.ndim == 4:
+            return {**state, f"{prefix}conv1.weight": first.flip(1)}, (IMAGENET_MEAN[::-1], IMAGENET_STD[::-1])
+    return state, None
 
 
 def _imagenet(backbone: nn.Module, name: str) -> dict[str, Tensor]:

@@ -15,10 +15,11 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from logpose.data.scenes import SceneBatch, ScenePeople
-from logpose.models.backbones import fetched, load_backbone_weights, read_state_dict
+from logpose.models.backbones import load_backbone_weights
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes, widened
 from logpose.models.keypoint_heads import HeatmapHead, Places, RegressionHead, peaks_in_boxes
 from logpose.models.regions import roi_align
+from logpose.models.weight_files import fetched, read_state_dict
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
 

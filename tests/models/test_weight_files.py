@@ -1,0 +1,80 @@
+"""Weights among other things: the tensors are taken, and nothing else is made or run."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from logpose.models.weight_files import Inert, read_state_dict
+from logpose.structures import InputError
+
+
+class Bomb:
+    """Runs code where a pickle is trusted."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return os.mkdir, (str(self.target),)
+
+
+class History:
+    """Something of a kind of its own, as mmengine's runner keeps it in its checkpoints."""
+
+    def __init__(self, *values: float) -> None:
+        self.values, self.told = np.array(values), {"last": values[-1]}
+
+
+def weights() -> OrderedDict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).half()
+    state = layer.state_dict()
+    state["own"] = torch.randn(4, 2).T  # not contiguous
+    return state
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_tensors_are_read_from_among_anything(tmp_path: Path, legacy: bool) -> None:
+    """Settings with arrays of NumPy, histories, paths: as a runner writes them beside the weights."""
+    beside = {
+        "meta": {
+            "sigmas": np.ones(17),
+            "score": np.float64(0.7),
+            "at": Path("x"),
+            "kind": nn.Linear,
+            "dtype": torch.half,
+        },
+        "history": {"loss": History(1.0, 2.0), "nested": [History(3.0)] * 2},
+        "bomb": Bomb(tmp_path / "boom"),
+    }
+    expected = weights()
+    torch.save({**beside, "state_dict": expected}, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
+    found = read_state_dict(tmp_path / "a.pth")
+    assert list(found) == list(expected)
+    assert all(
+        torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype for name, tensor in expected.items()
+    )
+    assert not (tmp_path / "boom").exists()
+    torch.load(tmp_path / "a.pth", weights_only=False)  # the bomb is real
+    assert (tmp_path / "boom").exists()
+
+
+def test_what_is_no_tensor_where_one_should_be_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.zeros(2), "b": Bomb(tmp_path / "boom")}}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"a\.pth: not a weights file that can be read safely \(it holds an object of"):
+        read_state_dict(tmp_path / "a.pth")
+    assert not (tmp_path / "boom").exists()
+
+
+def test_what_stands_for_objects_does_nothing() -> None:
+    one = Inert(1, two=3)
+    one.__setstate__({"b": 3})
+    assert isinstance(one(4), Inert)
+    assert vars(one) == {}

@@ -44,23 +44,23 @@ def weights() -> OrderedDict[str, torch.Tensor]:
 def test_tensors_are_read_from_among_anything(tmp_path: Path, legacy: bool) -> None:
     """Settings with arrays of NumPy, histories, paths: as a runner writes them beside the weights."""
     beside = {
-        "meta": {
-            "sigmas": np.ones(17),
-            "score": np.float64(0.7),
-            "at": Path("x"),
-            "kind": nn.Linear,
-            "dtype": torch.half,
-        },
+        "meta": {"sigmas": np.ones(17), "score": np.float64(0.7), "at": Path("x"), "kind": nn.Linear},
         "history": {"loss": History(1.0, 2.0), "nested": [History(3.0)] * 2},
-        "bomb": Bomb(tmp_path / "boom"),
     }
     expected = weights()
     torch.save({**beside, "state_dict": expected}, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
     found = read_state_dict(tmp_path / "a.pth")
     assert list(found) == list(expected)
-    assert all(
-        torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype for name, tensor in expected.items()
-    )
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor)
+        assert found[name].dtype == tensor.dtype
+
+
+@pytest.mark.parametrize("also", [{}, {"meta": np.ones(3)}])
+def test_code_beside_the_tensors_is_not_run(tmp_path: Path, also: dict[str, object]) -> None:
+    torch.save({**also, "bomb": Bomb(tmp_path / "boom"), "state_dict": weights()}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"a\.pth: not a weights file that can be read safely"):
+        read_state_dict(tmp_path / "a.pth")
     assert not (tmp_path / "boom").exists()
     torch.load(tmp_path / "a.pth", weights_only=False)  # the bomb is real
     assert (tmp_path / "boom").exists()

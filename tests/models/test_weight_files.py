@@ -44,7 +44,7 @@ def weights() -> OrderedDict[str, torch.Tensor]:
 def test_tensors_are_read_from_among_anything(tmp_path: Path, legacy: bool) -> None:
     """Settings with arrays of NumPy, histories, paths: as a runner writes them beside the weights."""
     beside = {
-        "meta": {"sigmas": np.ones(17), "score": np.float64(0.7), "at": Path("x"), "kind": nn.Linear},
+        "meta": {"sigmas": np.ones(17), "score": np.float64(0.7), "at": Path("x")},
         "history": {"loss": History(1.0, 2.0), "nested": [History(3.0)] * 2},
     }
     expected = weights()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from logpose.checkpoint import load
+from logpose.checkpoint import load, save
 from logpose.data.archive import read_archive
 from logpose.data.lifting import LiftingPoses
 from logpose.data.windows import Windows, window_loader
@@ -263,3 +266,47 @@ def test_a_kind_is_chosen_by_name(command, refused, tiny_run, coco_folder, tmp_p
     assert "no category 'dog' names keypoints, only person, robot" in refused(*words, "--category", "dog")
     code, out, _ = command(*words, "--category", "person", "--json", "--device", "cpu")
     assert (code, json.loads(out)["people"] > 0) == (0, True)
+
+
+def test_results_have_each_one_s_kind(command, tiny_run, coco_folder, tmp_path):
+    content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
+    content["categories"].append({**content["categories"][0], "id": 2, "name": "statue"})
+    for row in content["annotations"][::2]:
+        row["category_id"] = 2
+    (tmp_path / "two.json").write_text(json.dumps(content))
+    words = ("--data", tmp_path / "two.json", "--images", coco_folder / "val", "--device", "cpu")
+    code, _, err = command("eval", tiny_run / "best.ckpt", *words, "--save-json", tmp_path / "out.json")
+    assert code == 0, err
+    wanted = Counter(row["category_id"] for row in content["annotations"])
+    assert Counter(row["category_id"] for row in json.loads((tmp_path / "out.json").read_text())) == wanted
+    assert wanted.keys() == {1, 2}
+
+
+def test_a_model_that_has_diverged_is_not_measured(command, tiny_run, coco_folder, tmp_path):
+    model, loss = load(tiny_run / "best.ckpt")
+    with torch.no_grad():
+        model.fc_mu.bias[0] = torch.nan
+    save(model, loss, tmp_path / "nan")
+    words = ("eval", tmp_path / "nan", "--data", coco_folder, "--device", "cpu")
+    code, out, err = command(*words, "--report", tmp_path / "page.html", "--save-json", tmp_path / "out.json")
+    assert (code, out) == (2, "")
+    assert err.endswith("nan: the model gives numbers that are not finite; it has diverged\n")
+    assert not (tmp_path / "page.html").exists()
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_where_sigmas_are_nobody_s_own_it_is_told(command, tiny_run, coco_folder, tmp_path, own):
+    model, loss = load(tiny_run / "best.ckpt")
+    content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
+    names = [f"{joint}_x" for joint in model.skeleton.joints]
+    content["categories"][0]["keypoints"] = names
+    (tmp_path / "named.json").write_text(json.dumps(content))
+    sigmas = tuple(0.01 * (i + 1) for i in range(17)) if own else None
+    model.skeleton = replace(model.skeleton, joints=tuple(names), oks_sigmas=sigmas)
+    save(model, loss, tmp_path / "model")
+    words = ("--data", tmp_path / "named.json", "--images", coco_folder / "val", "--device", "cpu")
+    code, _, err = command("eval", tmp_path / "model", *words, "--report", tmp_path / "page.html")
+    assert code == 0, err
+    page = (tmp_path / "page.html").read_text()
+    assert ("take 0.05 as the sigma of every joint" in err) is ("take 0.05 as the sigma" in page) is not own

@@ -150,6 +150,15 @@ class TestWhatIsLeftOut:
         assert f"left out 1 box outside the picture; the first: {file}: row 2: outside the picture" in err
         assert f"{file}: no box for 1 of 3 pictures" in err
 
+    @pytest.mark.parametrize(("kinds", "words", "found"), [((5, 5), (), [5, 5]), ((1, 3), ("--box-category", 3), [3])])
+    def test_results_have_the_category_of_the_boxes(self, command, tiny_run, folder, tmp_path, kinds, words, found):
+        file = tmp_path / "boxes.json"
+        rows = [{"image_id": i, "category_id": kind, "bbox": [4, 4, 20, 30]} for i, kind in enumerate(kinds)]
+        file.write_text(json.dumps(rows))
+        code, out, _ = command("predict", tiny_run / "best.ckpt", folder, "--boxes", file, "--json", *words)
+        assert code == 0
+        assert [row["category_id"] for row in json.loads(out)] == found
+
 
 def test_results_of_a_list_of_images_have_the_official_keys_only(command, tiny_run, coco_folder, tmp_path):
     """With a `bbox`, pycocotools takes its area for the person's: AP(M) and AP(L) would be of others."""

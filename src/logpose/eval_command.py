@@ -15,7 +15,7 @@ from logpose.data.oct import LabelledScans, check_height, open_scans
 from logpose.data.pictures import pictures_of
 from logpose.detection_evaluation import evaluate_detector
 from logpose.eval_report import AnyEvaluation, draw_scan, write_report
-from logpose.evaluation import Evaluation, check_skeletons, evaluate
+from logpose.evaluation import check_skeletons, evaluate
 from logpose.lifting_evaluation import evaluate_lifting
 from logpose.losses import LikelihoodLoss
 from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseModel
@@ -38,6 +38,7 @@ OF_CROPS = {"boxes": None, "flip_test": None}
 OF_SCANS = {"grader": None, "columns": None, "um_per_px": None, "save_images": None}
 OF_PLACED = {"cameras": None, "camera_seed": None}
 """Flags that are about one kind of data, and what they are unless given."""
+DIVERGED = "{}: the model gives numbers that are not finite; it has diverged"
 CAMERAS = 4
 """How many cameras are placed around each sequence without keypoints, as in training."""
 
@@ -72,9 +73,8 @@ def _tell(given: Namespace, evaluation: AnyEvaluation, loss: LikelihoodLoss | No
         InputError: if what the model says is not finite.
     """
     figures = evaluation.compute()
-    diverged = any(math.isnan(figures.get(name, 0.0)) for name in ("error_px", "mpjpe"))
-    if diverged or (isinstance(evaluation, Evaluation) and evaluation.found and not evaluation.arrays().is_finite()):
-        raise InputError(f"{given.checkpoint}: the model gives numbers that are not finite; it has diverged")
+    if any(math.isnan(figures.get(name, 0.0)) for name in ("error_px", "mpjpe")):
+        raise InputError(DIVERGED.format(given.checkpoint))
     if "oks" in figures and (told := uniform_sigmas(evaluation.model.skeleton)):
         log.info(told)
     if given.report:
@@ -144,6 +144,8 @@ def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None)
         device=device_named(given.device),
         show_progress=True,
     )
+    if evaluation.found and not evaluation.arrays().is_finite():
+        raise InputError(DIVERGED.format(given.checkpoint))
     if given.save_json:
         write_json(given.save_json, evaluation.results())
     _tell(given, evaluation, loss)

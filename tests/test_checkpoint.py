@@ -271,6 +271,19 @@ def test_unknown_backbones_and_losses(tiny: tuple[Path, dict[str, Any]]) -> None
         load(path)
 
 
+@pytest.mark.parametrize(("kind", "told"), [("Other", True), (None, False)])
+def test_a_loss_that_nobody_knows_is_told(
+    tiny: tuple[Path, dict[str, Any]], caplog: pytest.LogCaptureFixture, kind: str | None, told: bool
+) -> None:
+    path, whole = tiny
+    whole["logpose"]["loss"] = {"kind": kind}
+    torch.save(whole, path)
+    assert load(path, Tiny())[1] is None
+    assert [record.message for record in caplog.records] == (
+        ["its loss, Other, is none of ours: there will be no likelihood"] if told else []
+    )
+
+
 @pytest.mark.parametrize("sigma", [False, True])
 def test_point_set_anchors_come_back_with_their_template(tmp_path: Path, sigma: bool) -> None:
     torch.manual_seed(0)

@@ -96,24 +96,29 @@ def measured(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
-    """Reliability and sparsification of the first seed of every loss that has a density."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-    left.plot([0, 1], [0, 1], "k--", lw=1, label="what is claimed")
-    for loss, colour in zip(SYSTEMS, plt.get_cmap("tab20").colors[: len(SYSTEMS)], strict=True):
-        row = figures.get(f"{loss}-0", {})
+    """Reliability and sparsification of the first seed of every system that has a density."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.6), layout="constrained")
+    left.axhline(0, color="k", ls="--", lw=1)
+    drawn = {}
+    for system, colour in zip(SYSTEMS, plt.get_cmap("tab20").colors[: len(SYSTEMS)], strict=True):
+        row = figures.get(f"{system}-0", {})
         if "_coverage" in row:
-            left.plot(LEVELS, row["_coverage"], color=colour, label=loss)
+            over = np.array(row["_coverage"]) - LEVELS
+            (drawn[system],) = left.plot(LEVELS, over, color=colour, label=system)
         if "_sparsification" in row and "sigma_rank" in row:
-            right.plot([1 - share for share in KEPT_SHARES], row["_sparsification"], color=colour, label=loss)
-    left.set(xlabel="share that a region claims", ylabel="share of held-out labels in it", title="Reliability")
+            right.plot([1 - share for share in KEPT_SHARES], row["_sparsification"], color=colour)
+    left.set(
+        xlabel="share of labels that a region claims to hold",
+        ylabel="share of held-out labels that it holds, less that",
+        title="Reliability (0: what is claimed is true)",
+    )
     right.set(
         xlabel="share of joints left out, the least sure first",
         ylabel="mean error of the rest (pixels)",
-        title="Sparsification",
+        title="Sparsification (of losses with a sigma of their own)",
         ylim=(0, None),
     )
-    for panel in (left, right):
-        panel.legend(frameon=False, fontsize=8)
+    figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     figure.savefig(path, dpi=110)
 
 

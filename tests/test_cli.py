@@ -332,8 +332,12 @@ def test_a_checkpoint_becomes_a_folder_that_every_command_takes(capsys, refused,
     kept = json.loads((out / "config.json").read_text())
     assert kept["pixels"] == {"mean": pytest.approx([0.485, 0.456, 0.406]), "std": pytest.approx([0.229, 0.224, 0.225])}
     assert kept["figures"]["error_px"] > 0
-    assert kept["recipe"] == yaml.safe_load((tiny_run / "config.yaml").read_text())
+    recipe = yaml.safe_load((tiny_run / "config.yaml").read_text())
+    assert kept["recipe"] == recipe | {"data": Path(recipe["data"]).name}  # not where it lay
     assert kept["converted_from"] == "best.ckpt"
+    again = tmp_path / "again"
+    assert run(capsys, "convert", out, "--out", again)[0] == 0
+    assert json.loads((again / "config.json").read_text()) == kept | {"converted_from": "mine"}
     picture = next((coco_folder / "val").iterdir())
     assert run(capsys, "predict", out, picture)[0] == 0
     assert "not empty" in refused("convert", ckpt, "--out", out)

@@ -95,9 +95,8 @@ def test_figures_are_those_of_a_loop(pictures):
         for who in pictures[i].people:
             for visible in who.visible:
                 if visible:
-                    # Boxes are cut off at the centre of the picture's last pixel.
-                    low = np.clip(who.box[:2], 0, [127, 95])
-                    side = np.clip(who.box[:2] + who.box[2:], 0, [127, 95]) - low
+                    low = np.clip(who.box[:2], 0, [128, 96])
+                    side = np.clip(who.box[:2] + who.box[2:], 0, [128, 96]) - low
                     errors.append(off * np.hypot(*side))
                     inside.append(2 * (np.log(2 * sigma) + off / sigma))
     assert figures["error_px"] == pytest.approx(np.mean(errors), rel=0.03)
@@ -106,6 +105,26 @@ def test_figures_are_those_of_a_loop(pictures):
     assert figures["joints"] == len(errors)
     surprise = evaluation.arrays().surprise
     assert np.nanmean(surprise) == pytest.approx(expected - 2 * np.log(sigma), abs=1e-3)
+
+
+def test_the_likelihood_does_not_depend_on_the_frame_it_was_learned_in(pictures):
+    """The same claim in a frame half as large again along x and twice along y: the same density of the box's places."""
+
+    class Framed(Told):
+        def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
+            factor = torch.tensor([1.5, 2.0])
+            for found in (people := super().predict(batch, flip_test)):
+                middle = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+                half = factor * (found.boxes[:, 2:] - found.boxes[:, :2]) / 2
+                found.to_input = box_maps(torch.cat([middle - half, middle + half], dim=1))
+                found.prediction.mu, found.prediction.sigma = (
+                    getattr(found.prediction, name) / factor for name in ("mu", "sigma")
+                )
+            return people
+
+    plain, framed = (evaluate_detector(model(0.05), pictures, Laplace()).compute(False) for model in (Told, Framed))
+    assert framed["nll"] == pytest.approx(plain["nll"], abs=1e-4)
+    assert framed["error_px"] == pytest.approx(plain["error_px"], rel=1e-5)
 
 
 def test_a_loss_without_a_density_leaves_the_likelihood_out(pictures):
@@ -117,6 +136,8 @@ def test_a_model_that_has_diverged_finds_nobody(pictures):
     evaluation = evaluate_detector(Told(worst=True), pictures, Laplace())
     assert evaluation.compute()["ap"] == 0
     assert evaluation.results() == []
+    assert not evaluation.is_finite()
+    assert evaluate_detector(Told(finds=lambda *_: False), pictures).is_finite()
 
 
 def test_results_are_rows_of_coco(pictures):

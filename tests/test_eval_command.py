@@ -218,6 +218,52 @@ def test_scans_that_were_learned_from_are_left_out(command, refused, boundary_fi
     assert f"{file}: of its 2 B-scans all were learned from; --part all measures them all" in told
 
 
+def test_boundaries_of_a_model_that_has_diverged_are_not_drawn(command, boundary_files, tmp_path):
+    checkpoint, file = boundary_files
+    model, loss = load(checkpoint)
+    with torch.no_grad():
+        model.output.bias[0] = torch.nan
+    save(model, loss, tmp_path / "nan")
+    words = ("--device", "cpu", "--save-images", tmp_path / "seen", "--report", tmp_path / "page.html")
+    code, out, err = command("eval", tmp_path / "nan", "--data", file, *words)
+    assert (code, out) == (2, "")
+    assert err.endswith("nan: the model gives numbers that are not finite; it has diverged\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nan"]
+
+
+def test_columns_without_a_label_are_not_measured(command, boundary_files, tmp_path):
+    """The model is sound: what lacks is labels."""
+    from scipy.io import loadmat, savemat
+
+    checkpoint, file = boundary_files
+    content = {key: value for key, value in loadmat(file).items() if not key.startswith("__")}
+    content["manualLayers1"][:, 20:] = np.nan
+    savemat(tmp_path / "left.mat", content)
+    words = ("eval", checkpoint, "--data", tmp_path / "left.mat", "--device", "cpu", "--columns")
+    code, out, err = command(*words, 20)
+    assert (code, out) == (2, "")
+    assert err.endswith("left.mat: no label in the 20 columns in the middle of any of its B-scans\n")
+    assert command(*words, 60)[0] == 0
+
+
+def test_where_no_column_has_every_label_the_page_says_so(command, boundary_files, tmp_path):
+    from scipy.io import loadmat, savemat
+
+    checkpoint, file = boundary_files
+    content = {key: value for key, value in loadmat(file).items() if not key.startswith("__")}
+    content["manualLayers1"][3] = np.nan
+    savemat(tmp_path / "part.mat", content)
+    words = ("eval", checkpoint, "--data", tmp_path / "part.mat", "--device", "cpu", "--json")
+    code, out, err = command(*words, "--report", tmp_path / "page.html")
+    assert code == 0, err
+    figures = json.loads(out)
+    assert {"band@0.9", "std_px", "sigma_rank"} <= figures.keys()
+    assert not {"coverage@0.9", "nll"} & figures.keys()
+    page = (tmp_path / "page.html").read_text()
+    assert "No column has a label of every boundary" in page
+    assert "trained without a likelihood" not in page
+
+
 def test_what_is_not_about_boundaries_is_refused(refused, boundary_files, lifters, lifting_files, tmp_path):
     import cv2
 

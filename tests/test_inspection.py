@@ -149,6 +149,18 @@ def test_scans_are_inspected_too(scan_folder, tmp_path, command, refused):
     assert "the labels of one grader, not of a second" in refused("inspect", scan_folder, "--grader", "2")
 
 
+def test_a_folder_of_scans_may_be_the_one_that_one_is_in(scan_folder, tmp_path, command, monkeypatch):
+    """And may hold what `predict` has written, which is no annotation file."""
+    (scan_folder / "out.json").write_text(
+        '[{"file_name": "a.png", "scan": "a", "boundaries": ["ILM"], "rows": [[1.0]]}]'
+    )
+    monkeypatch.chdir(scan_folder)
+    code, out, err = command("inspect", ".", "--out", tmp_path / "out", "--json")
+    assert code == 0, err
+    assert json.loads(out)["."]["contact_sheet"] == str(tmp_path / "out" / "scans.jpg")
+    assert (tmp_path / "out" / "scans.jpg").is_file()
+
+
 def test_scans_in_matlab_files_are_inspected_and_broken_ones_named(coco_folder, tmp_path, command, refused):
     scan, file = SyntheticScans(1, seed=1, size=(96, 80))[0], tmp_path / "a.mat"
     layers = {f"manualLayers{grader}": scan.rows + grader for grader in (1, 2)}
@@ -171,7 +183,7 @@ def test_scans_in_matlab_files_are_inspected_and_broken_ones_named(coco_folder, 
 def test_what_holds_scans(scan_folder, coco_folder, tmp_path):
     assert holds_scans(scan_folder)
     assert not holds_scans(scan_folder / "a.png")
-    (scan_folder / "labels.json").write_text("{}")
+    (scan_folder / "labels.json").write_text('{"info": {}, "images": []}')
     assert not holds_scans(scan_folder)
     assert not holds_scans(coco_folder)
     assert not holds_scans(tmp_path / "nowhere")

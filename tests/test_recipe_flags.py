@@ -93,10 +93,10 @@ def test_resume_of_nothing_is_refused(tmp_path):
         parsed("--resume", str(tmp_path))
 
 
-def test_a_run_without_a_finished_epoch_is_begun_again(tmp_path):
+def test_a_run_without_a_finished_epoch_is_not_gone_on_with(tmp_path):
     (tmp_path / "config.yaml").write_text(NAMED)
     assert is_unbegun(tmp_path)
-    with pytest.raises(InputError, match=r"no epoch of this run was finished; begin it again with --out "):
+    with pytest.raises(InputError, match=r"no epoch of this run was finished; begin it anew in another folder"):
         parsed("--resume", str(tmp_path))
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "last.ckpt").touch()

@@ -153,6 +153,22 @@ def test_resuming_goes_on_where_the_run_stopped(make_recipe, tmp_path):
         fit(make_recipe(loss=L1Loss), half, resume=half / "last.ckpt")
 
 
+def test_a_checkpoint_of_before_a_setting_was_there_is_gone_on_from(make_recipe, tmp_path):
+    """What it does not say has the default that it was made with."""
+    recipe = make_recipe(loss=L1Loss)
+    folder = fit(recipe, tmp_path / "run").folder
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    del content["logpose"]["model"]["unit_features"]
+    torch.save(content, folder / "last.ckpt")
+    fit(replace(recipe, epochs=3), folder, resume=folder / "last.ckpt")
+    assert read(folder / "last.ckpt")["epoch"] == 2
+    del content["logpose"]["model"]["dim"]
+    content["logpose"]["model"]["padding"] = 1.5
+    torch.save(content, folder / "last.ckpt")
+    with pytest.raises(InputError, match=r"is of another model than this recipe's \(padding differ\)"):
+        fit(replace(recipe, epochs=3), folder, resume=folder / "last.ckpt")
+
+
 def test_ctrl_c_keeps_the_last_checkpoint(make_recipe, tmp_path):
     class Interrupt(Callback):
         def on_train_epoch_start(self, trainer, module):

@@ -214,7 +214,15 @@ def notes(path: Path) -> dict[str, Any]:
         entry = read(path)["logpose"]
     except InputError:
         return {}
-    return {name: value for name, value in entry.items() if name not in ("format", "model", "loss", "pixels")}
+    found = {name: value for name, value in entry.items() if name not in ("format", "model", "loss", "pixels")}
+    if isinstance(recipe := found.get("recipe"), dict):
+        found["recipe"] = {name: _without_place(value) for name, value in recipe.items()}
+    return found
+
+
+def _without_place(value: Any) -> Any:
+    """A recipe's value; of a path its name alone, as the places of one machine are nobody else's to know."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def load(path: Path | str, backbone: Backbone | None = None) -> tuple[Model, LikelihoodLoss | None]:

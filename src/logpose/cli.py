@@ -100,8 +100,9 @@ def _train(arguments: list[str]) -> int:
     first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
     if out.is_file():
         raise InputError(f"{out}: is a file, not a folder for a run")
-    if first and resume is None and out.exists() and any(out.iterdir()) and not is_unbegun(out):
-        raise InputError(f"{out}: is not empty; choose another folder, or go on from it with --resume {out}")
+    if first and resume is None and out.exists() and any(out.iterdir()):
+        resumed = "" if is_unbegun(out) else f", or go on from it with --resume {out}"
+        raise InputError(f"{out}: is not empty; choose another folder{resumed}")
     run = fit(recipe, out, resume)
     if run.interrupted:
         begun = any((place / "last.ckpt").exists() for place in (run.folder, run.folder / FIRST))
@@ -190,10 +191,11 @@ def _convert(given: Namespace) -> int:
         raise InputError(f"{given.out}: is a file, or a folder that is not empty; choose another --out")
     skeleton = None if given.skeleton is None else getattr(skeletons, given.skeleton.upper())
     model, loss = load_weights(given.source, given.origin, skeleton, given.size)
-    save(model, loss, given.out, **notes(given.source), converted_from=given.source.name)
+    kept = notes(given.source) | {"converted_from": given.source.name}
+    save(model, loss, given.out, **kept)
     print(f"wrote {given.out}: {len(model.skeleton)} joints, from {model.sees}", file=sys.stderr)
     if given.push_to:
-        print(push_to_hub(model, loss, given.push_to))
+        print(push_to_hub(model, loss, given.push_to, **kept))
     return 0
 
 

@@ -136,6 +136,7 @@ class DetectionEvaluation:
     ) -> None:
         self.pictures, self.model, self.loss, self.scoring = pictures, model, loss, scoring
         self.found: dict[int, FoundPeople] = {}
+        self.diverged = False
         self.matched: dict[int, list[tuple[int, int, np.ndarray]]] = {}
 
     @torch.no_grad()
@@ -143,6 +144,7 @@ class DetectionEvaluation:
         """Take in what was found in one batch."""
         for index, to_image, own in zip(batch.index.tolist(), batch.to_image, found, strict=True):
             if not in_image(own, to_image).sound():  # of a model that has diverged: nobody is found there
+                self.diverged = True
                 own = own.chosen(torch.zeros_like(own.box_scores) > 1)
             self.found[index] = in_image(own, to_image)
             labelled = _labelled(self.pictures[index].people)
@@ -169,9 +171,16 @@ class DetectionEvaluation:
         mu = said.mu - said.sigma * (self.model.law.mean - said.law.mean)  # the density is centred on mu
         nll = -self.loss.log_prob(mu, said.sigma, torch.where(visible[..., None], labels, mu))
         surprise = nll - self.loss.scale(said.sigma).log().sum(dim=-1)
+        # Into the box's frame, whatever frame the density was learned in: so that heads can be compared.
+        box = (own.boxes[:, 2:] - own.boxes[:, :2]).clamp_min(1e-3).log().sum(dim=1)
+        nll = nll + (torch.linalg.det(own.to_input[:, :, :2]).abs().log() - box)[:, None]
         both = torch.stack([nll, surprise], dim=-1)
         kept: np.ndarray = torch.where(visible[..., None], both, torch.nan).double().cpu().numpy()
         return kept
+
+    def is_finite(self) -> bool:
+        """Whether all that was predicted is; sigma may be unknown."""
+        return not self.diverged
 
     def gather(self) -> None:
         """Bring together what the processes of a distributed run have collected."""

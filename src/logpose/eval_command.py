@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 
 from jsonargparse import Namespace
 
@@ -38,7 +37,6 @@ OF_CROPS = {"boxes": None, "flip_test": None}
 OF_SCANS = {"grader": None, "columns": None, "um_per_px": None, "save_images": None}
 OF_PLACED = {"cameras": None, "camera_seed": None}
 """Flags that are about one kind of data, and what they are unless given."""
-DIVERGED = "{}: the model gives numbers that are not finite; it has diverged"
 CAMERAS = 4
 """How many cameras are placed around each sequence without keypoints, as in training."""
 
@@ -67,20 +65,25 @@ def run_eval(given: Namespace) -> int:
 
 
 def _tell(given: Namespace, evaluation: AnyEvaluation, loss: LikelihoodLoss | None) -> None:
-    """Print the figures; and, where it is asked for, write the page.
-
-    Raises:
-        InputError: if what the model says is not finite.
-    """
+    """Print the figures; and, where it is asked for, write the page."""
     figures = evaluation.compute()
-    if any(math.isnan(figures.get(name, 0.0)) for name in ("error_px", "mpjpe")):
-        raise InputError(DIVERGED.format(given.checkpoint))
     if "oks" in figures and (told := uniform_sigmas(evaluation.model.skeleton)):
         log.info(told)
     if given.report:
-        write_report(given.report, given.checkpoint, given.data, evaluation, loss)
+        write_report(given.report, given.checkpoint, given.data, evaluation, figures, loss)
         log.info("wrote %s", given.report)
     print_figures(figures, as_json=given.json)
+
+
+def _refuse_diverged(given: Namespace, evaluation: AnyEvaluation) -> None:
+    """Refuse what a model says if it is not finite, before anything is written.
+
+    Raises:
+        InputError: if so.
+    """
+    weights = (bool(weight.isfinite().all()) for weight in evaluation.model.parameters())
+    if not (evaluation.is_finite() and all(weights)):  # who finds nobody says nothing that is not finite
+        raise InputError(f"{given.checkpoint}: the model gives numbers that are not finite; it has diverged")
 
 
 def _labelled(given: Namespace, model: Model) -> LabelledPeople:
@@ -118,6 +121,7 @@ def _eval_detector(given: Namespace, model: Detector, loss: LikelihoodLoss | Non
         device=device_named(given.device),
         show_progress=True,
     )
+    _refuse_diverged(given, evaluation)
     if given.save_json:
         write_json(given.save_json, evaluation.results(getattr(people, "category", 1)))
     _tell(given, evaluation, loss)
@@ -144,8 +148,7 @@ def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None)
         device=device_named(given.device),
         show_progress=True,
     )
-    if evaluation.found and not evaluation.arrays().is_finite():
-        raise InputError(DIVERGED.format(given.checkpoint))
+    _refuse_diverged(given, evaluation)
     if given.save_json:
         write_json(given.save_json, evaluation.results())
     _tell(given, evaluation, loss)
@@ -183,6 +186,7 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
         device=device,
         show_progress=True,
     )
+    _refuse_diverged(given, evaluation)
     _tell(given, evaluation, loss)
 
 
@@ -217,6 +221,9 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
         device=device_named(given.device),
         show_progress=True,
     )
+    _refuse_diverged(given, evaluation)
+    if not evaluation.columns_labelled():
+        raise InputError(f"{given.data}: no label in the {given.columns} columns in the middle of any of its B-scans")
     if given.save_images:
         for i in range(len(scans)):
             save_picture(draw_scan(evaluation, i), given.save_images / f"{scans[i].name}-boundaries.png")

@@ -83,18 +83,24 @@ class _Seen:
 
 
 def write_report(
-    path: Path, checkpoint: Path, data: Path, evaluation: AnyEvaluation, loss: LikelihoodLoss | None
-) -> dict[str, float]:
-    """Write the page of an evaluation; returns its figures.
+    path: Path,
+    checkpoint: Path,
+    data: Path,
+    evaluation: AnyEvaluation,
+    figures: Mapping[str, float],
+    loss: LikelihoodLoss | None,
+) -> None:
+    """Write the page of an evaluation.
 
     Args:
         path: HTML file to write, whole or not at all.
         checkpoint: what was measured; training's curves are taken from beside it, where they are.
         data: what it was measured on.
         evaluation: predictions and labels.
+        figures: what it computed.
         loss: that the model was trained by; None where none is kept.
     """
-    figures, model = evaluation.compute(), evaluation.model
+    model = evaluation.model
     seen = _seen(evaluation, figures)
     measured = f"<code>{html.escape(str(checkpoint))}</code> on <code>{html.escape(str(data))}</code>."
     rows = _rows(figures)
@@ -121,9 +127,12 @@ def write_report(
             report.plot_curves({checkpoint.parent.name: curves}, folder / "curves.png")
             sections.append(report.Section("Training", [CURVES], folder / "curves.png"))
         report.write_page(f"logpose eval: {checkpoint.name}", sections, path)
-    return figures
 
 
+NOT_WHOLE = (
+    "No column has a label of every boundary, so regions of all together cannot be measured; what each boundary's own "
+    "band holds is told above."
+)
 DENSITY = (
     "What the loss claims of standardised errors, beside a Laplace and a Gaussian of equal spread; of more than two "
     "dimensions the first two."
@@ -164,7 +173,9 @@ def _rows(figures: Mapping[str, float]) -> list[list[str]]:
 def _calibration(seen: _Seen, law: ErrorLaw, picture: Path) -> report.Section:
     """Whether sigma means what it says."""
     title, found = "Does sigma mean what it says?", seen.deviations
-    if found is None or not (len(found.radius) and np.isfinite(found.radius).all()):
+    if found is not None and not len(found.radius):
+        return report.Section(title, [NOT_WHOLE])
+    if found is None or not np.isfinite(found.radius).all():
         return report.Section(title, [UNKNOWN])
     report.plot_calibration(found, law, picture, seen.what)
     return report.Section(title, [CALIBRATED], picture)

@@ -88,6 +88,10 @@ class Evaluation:
             distributed.all_gather_object(parts, self.found)
             self.found = {index: row for part in parts for index, row in part.items()}
 
+    def is_finite(self) -> bool:
+        """Whether all that was predicted is; sigma may be unknown."""
+        return not self.found or self.arrays().is_finite()
+
     def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
         """The people found, as entries of a COCO results file.
 

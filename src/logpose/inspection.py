@@ -64,7 +64,7 @@ def inspect_data(
         if any(flag is not None for flag in (images, model, category)):
             raise InputError(f"{data}: B-scans, and --images, --model and --category are about people in pictures")
         check_height(um_per_px, "--um-per-px")
-        return {str(data): _of_scans(open_scans(data, grader or 1, um_per_px), out / f"{data.stem}.jpg")}
+        return {str(data): _of_scans(open_scans(data, grader or 1, um_per_px), out / f"{data.resolve().stem}.jpg")}
     if grader is not None or um_per_px is not None:
         raise InputError(f"{data}: no B-scans, and --grader and --um-per-px are about those")
     found = {}

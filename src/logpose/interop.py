@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -203,7 +204,7 @@ def from_pretrained(name: str | Path) -> tuple[Model, LikelihoodLoss | None]:
     return load(folder)
 
 
-def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: bool = False) -> str:
+def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: bool = False, **notes: Any) -> str:
     """Upload model and loss to the Hugging Face Hub, with the token that `huggingface_hub` knows.
 
     Args:
@@ -211,6 +212,7 @@ def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: b
         loss: what it was trained with.
         name: OWNER/NAME; the repository is made if it is not there.
         private: whether others are not to see it.
+        notes: as of `checkpoint.save`.
 
     Returns:
         the address of what was uploaded.
@@ -226,7 +228,7 @@ def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: b
         api = HfApi()
         api.create_repo(name, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
-            save(model, loss, Path(folder))
+            save(model, loss, Path(folder), **notes)
             return str(api.upload_folder(repo_id=name, folder_path=folder))
     except Exception as error:  # no network, no permission, no such name: whatever its client raises
         raise InputError(f"{name}: cannot be uploaded to the Hub ({error!s:.160})") from error

@@ -53,6 +53,10 @@ class LiftingEvaluation:
             distributed.all_gather_object(parts, self.found)
             self.found = [row for part in parts for row in part]
 
+    def is_finite(self) -> bool:
+        """Whether all that was predicted is; sigma may be unknown."""
+        return all(bool(np.isfinite(mean).all()) for _, mean, *_ in self.found)
+
     def compute(self, costly: bool = True) -> dict[str, float]:  # noqa: ARG002  (none of these is)
         """Every figure, by name.
 

@@ -125,6 +125,16 @@ class BoundaryEvaluation:
                 for index, windows in parts.items():
                     self.stitching.add(index, windows)
 
+    def columns_labelled(self) -> int:
+        """How many of the columns that are measured have a label."""
+        rows = (self.scans[i].rows for i in self.stitching.parts)
+        return sum(int(np.isfinite(r[:, central(r.shape[1], self.columns)]).any(axis=0).sum()) for r in rows)
+
+    def is_finite(self) -> bool:
+        """Whether all that was predicted is; sigma may be unknown."""
+        found = (self.stitching.found(i, self.scans[i].rows.shape[1]) for i in self.stitching.parts)
+        return all(bool(np.isfinite(each.rows).all()) for each in found)
+
     def compute(self, costly: bool = True) -> dict[str, float]:  # noqa: ARG002  (none of these is)
         """Every figure, by name.
 
@@ -144,6 +154,8 @@ class BoundaryEvaluation:
         truth = [scan.rows[:, part] for scan, part in zip(scans, seen, strict=True)]
         labelled = sum(int(np.isfinite(t).any(axis=0).sum()) for t in truth)
         figures: dict[str, float] = {"scans": len(scans), "columns": labelled}
+        if not labelled:
+            return figures
         if not all(np.isfinite(r).all() for r in rows):
             return figures | {"error_px": float("nan")}  # of a model that has diverged
         errors = boundary_errors(rows, truth, self.model.skeleton.joints, [scan.um_per_px for scan in scans])
@@ -156,7 +168,7 @@ class BoundaryEvaluation:
         if all(isinstance(true, np.ndarray) for true in drawn):
             away = [abs(r - true[:, part]) for r, true, part in zip(rows, drawn, seen, strict=True) if true is not None]
             figures["truth_px"] = float(np.nanmean(mean_over_scans(away)))
-        if labelled and all(np.isfinite(each.std[:, part]).all() for each, part in zip(found, seen, strict=True)):
+        if all(np.isfinite(each.std[:, part]).all() for each, part in zip(found, seen, strict=True)):
             figures |= {f"band@{level:g}": float(np.nanmean(self.in_bands(level))) for level in BAND_LEVELS}
             figures |= calibrated(self.deviations(), self.model.law, self.learns_sigma)
         return figures | {name: value for name, value in errors.items() if name in of_one}

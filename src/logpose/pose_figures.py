@@ -110,8 +110,10 @@ def calibrated(found: calibration.Deviations, law: ErrorLaw, learns_sigma: bool)
         law: what is claimed of errors.
         learns_sigma: whether joints have spreads of their own.
     """
-    shares = calibration.coverage(found.radius, [law.radius_at(level) for level in COVERAGE_LEVELS])
-    figures = {f"coverage@{level:g}": share for level, share in zip(COVERAGE_LEVELS, shares, strict=True)}
+    figures = {}
+    if len(found.radius):  # of boundaries it may be that no column has a label of each
+        shares = calibration.coverage(found.radius, [law.radius_at(level) for level in COVERAGE_LEVELS])
+        figures = {f"coverage@{level:g}": share for level, share in zip(COVERAGE_LEVELS, shares, strict=True)}
     figures[f"std_{found.unit}"] = float(found.spread.mean())
     if learns_sigma:
         figures["sigma_rank"] = calibration.rank_correlation(found.spread, found.apart)

@@ -69,7 +69,7 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
         if not checkpoint.is_file() and in_two:
             checkpoint = folder / FIRST / "last.ckpt"  # it was interrupted in what is done first
         if config.is_file() and is_unbegun(folder):
-            raise InputError(f"{resumed}: no epoch of this run was finished; begin it again with --out {folder}")
+            raise InputError(f"{resumed}: no epoch of this run was finished; begin it anew in another folder")
         if not checkpoint.is_file() or not config.is_file():
             raise InputError(f"{resumed}: no run to go on with (it needs last.ckpt and config.yaml)")
         # The run's own settings first; what is given now goes before them.

@@ -17,7 +17,7 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from logpose.checkpoint import describe, read
+from logpose.checkpoint import build_model, describe, read
 from logpose.compat import keep_freed_memory, mend_torchvision
 from logpose.losses import PoseLoss
 from logpose.models import Model
@@ -299,10 +299,19 @@ def validation_interval(recipe: TrainingRecipe) -> int:
     return max(n for n in range(1, min(recipe.validate_every, recipe.epochs) + 1) if recipe.epochs % n == 0)
 
 
+def _as_now(config: dict[str, Any]) -> dict[str, Any]:
+    """What a model's `config` is in this version: with the defaults of what one of before does not say."""
+    try:
+        with torch.device("meta"):
+            return build_model(config).config()
+    except (InputError, RuntimeError, NotImplementedError):  # of a backbone of one's own; of what is not for meta
+        return config
+
+
 def _check_resumable(path: Path, wanted: dict[str, Any], recipe: TrainingRecipe) -> None:
     """Refuse to go on from a checkpoint of another model or loss or of a finished run, before anything is written."""
     content = read(path)
-    found = content["logpose"]
+    found = {"model": _as_now(content["logpose"]["model"]), "loss": content["logpose"]["loss"]}
     for part in ("model", "loss"):
         if found[part] != wanted[part]:
             keys = [key for key in wanted[part] if found[part].get(key) != wanted[part][key]]

@@ -55,6 +55,7 @@ def test_tables_of_spreadsheets(tmp_path: Path, text: str) -> None:
         ("1,2\n3,4\n", "lines of 2 numbers, and without headings a line is a boundary: a.png is 30 pixels wide"),
         ("top,bottom\n" + "1,2\n" * 29 + "1,x\n", "line 31: 'x' is not a number"),
         ("top,bottom\n" + "1,2\n" * 29 + "1\n", "line 31 has 1 cells, others 2"),
+        ("top,bottom\n" + "1,2\n\n" * 29 + "1,x\n", "line 60: 'x' is not a number"),
         ("top,bottom\n" + "1,2\n" * 29 + "1,inf\n", "line 31: 'inf' is not a number"),
         ("top,bottom\n" + "1,2\n" * 29 + "1,40\n", "column 29 of the picture: bottom is in row 40 of 40"),
         ("top,bottom\n" + "1,2\n" * 29 + "-1,4\n", "column 29 of the picture: top is in row -1 of 40"),

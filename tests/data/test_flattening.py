@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -63,6 +64,16 @@ def test_the_membrane_is_found_in_drawn_scans(seed: int) -> None:
     edge, membrane, _ = find_retina(scan.image)
     assert np.abs(membrane - scan.truth[-1]).mean() < 5
     assert np.median(np.abs(edge - scan.truth[0])) < 4
+
+
+@pytest.mark.parametrize("smooth", [1.5, 3.0])
+def test_the_membrane_is_found_in_a_scan_without_speckle(smooth: float) -> None:
+    """As denoised, or averaged over many: there nearly all is as even as what a screen draws."""
+    for seed in range(4):
+        scan = SyntheticScans(1, seed=seed, lesions=0.0)[0]
+        image = cv2.GaussianBlur(scan.image, (0, 0), smooth)
+        _, membrane, _ = find_retina(image)
+        assert np.abs(membrane - scan.truth[-1]).mean() < 6
 
 
 def test_what_a_screen_draws_is_not_taken_for_a_retina() -> None:

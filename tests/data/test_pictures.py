@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pytest
+
 from logpose.data.coco import CocoKeypoints
 from logpose.data.crops import InMemory
 from logpose.data.pictures import pictures_of
+from logpose.data.scenes import ShortSide, scene
 from logpose.data.synthetic import SyntheticPeople
+from logpose.skeletons import COCO
 
 
 def test_pictures_of_a_crowd_file_have_everybody_and_nobody(crowd_file):
@@ -37,6 +42,44 @@ def test_people_whose_labels_are_wrong_are_neither_found_nor_missed(crowd_file):
     assert [tuple(who.box) for who in found[1].ignored] == [(0, 0, 30, 10), (10, 6, 20, 22)]
     assert not found[2].people
     assert not found[2].ignored
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_boxes_of_a_file_are_told_by_edges(crowd_file, mirrored):
+    """Of labelled people, of others and of crowds alike: enlarged twice, and mirrored, they end where they should."""
+    content = json.loads(crowd_file.read_text())
+    for row in content["annotations"]:
+        row |= {"bbox": [4, 6, 20, 22], "image_id": 1}
+    content["annotations"][3]["bbox"] = [40, 30, 20, 22]  # beyond the picture's corner
+    crowd_file.write_text(json.dumps(content))
+    pictures = pictures_of(CocoKeypoints(crowd_file))
+    picture = next(pictures[i] for i in range(3) if pictures[i].image_id == 1)
+    way = ShortSide((80,), 200, flip=float(mirrored))
+    batch = scene(picture, COCO, way, rng=np.random.default_rng(0))
+    people = batch.people[0]
+    edges = np.array([8, 12, 48, 56.0])
+    corner = np.array([80, 60, 96, 80.0])
+    if mirrored:
+        edges[[0, 2]], corner[[0, 2]] = 96 - edges[[2, 0]], 96 - corner[[2, 0]]
+    assert np.allclose(people.boxes, [edges, edges, corner], atol=1e-4)
+    assert np.allclose(people.ignored, [edges], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "box", [[10, 10, -5, 8], [float("nan"), 10, 8, 8], [1e9, 1, 8, 8], [-1e7, -1e7, 3e7, 3e7], [60, 10, 8, 8], None]
+)
+def test_somebody_without_labels_is_nobody_where_the_box_is_none(crowd_file, box):
+    content = json.loads(crowd_file.read_text())
+    content["annotations"][3]["bbox"] = box
+    crowd_file.write_text(json.dumps(content))
+    people = CocoKeypoints(crowd_file)
+    assert not people.problems  # of crops there is nothing to be learned of them anyway
+    pictures = pictures_of(people)
+    found = {pictures[i].image_id: pictures[i] for i in range(len(pictures))}
+    assert not found[2].people
+    assert not found[2].ignored
+    (problem,) = pictures.problems
+    assert str(problem).startswith(f"{crowd_file}: image id 2: somebody without labels has a box that is none")
 
 
 def test_pictures_of_nobody_that_cannot_be_read_are_left_out_and_named(crowd_file):

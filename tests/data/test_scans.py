@@ -106,6 +106,17 @@ def test_pixels_are_the_scan_s_where_the_crop_says() -> None:
             assert int(batch.images[0, 0, row, column]) == wanted
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_scan_without_a_retina_is_told_once(workers: int, caplog: pytest.LogCaptureFixture, capfd) -> None:
+    """Not by every process that cuts windows."""
+    noise = np.random.default_rng(0).normal(60, 20, (200, 128)).clip(0, 255).astype(np.uint8)
+    scans = Listed(one(), Scan(noise, np.full((8, 128), np.nan), "noise", "noise"))
+    list(scan_loader(ScanWindows(scans, SIZE), 2, training=False, workers=workers))
+    assert [record.message for record in caplog.records] == ["noise: shows no retina that could be found"]
+    assert capfd.readouterr().err.count("no retina") <= 1  # where messages go to stderr
+
+
 def test_a_column_counts_where_anything_is_labelled() -> None:
     scan = one()
     scan.rows[:, 3], scan.rows[2, 5] = np.nan, np.nan

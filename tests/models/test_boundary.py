@@ -117,6 +117,12 @@ def test_the_trunk_keeps_rows_and_columns() -> None:
     assert all(p.grad is not None for p in trunk.parameters())
 
 
+@pytest.mark.parametrize("height", [float("nan"), 1e-7, -3.0])
+def test_pixels_of_an_impossible_height_are_refused(height: float) -> None:
+    with pytest.raises(InputError, match="must be the height of a pixel in micrometres"):
+        BoundaryModel(RETINA, SIZE, channels=2, depth=1, cells=2, um_per_px=height)
+
+
 @pytest.mark.parametrize("head", ["column", "rows"])
 def test_the_mirror_is_undone(head: str) -> None:
     model = made(head).eval()

@@ -46,6 +46,7 @@ def test_tensors_are_read_from_among_anything(tmp_path: Path, legacy: bool) -> N
     beside = {
         "meta": {"sigmas": np.ones(17), "score": np.float64(0.7), "at": Path("x")},
         "history": {"loss": History(1.0, 2.0), "nested": [History(3.0)] * 2},
+        "builtins": [slice(1, 2), range(3), frozenset({4}), "ab".upper],
     }
     expected = weights()
     torch.save({**beside, "state_dict": expected}, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)

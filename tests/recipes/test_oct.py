@@ -171,6 +171,17 @@ def test_validation_looks_for_the_retina_by_the_training_s_height_of_pixels(tmp_
     assert not torch.equal(tops[5.0], tops[30.0])
 
 
+def test_measured_columns_without_a_label_are_refused(tmp_path: Path) -> None:
+    for number in (1, 2):
+        scan = SyntheticScans(1, seed=number, size=(96, 80))[0]
+        layers = scan.rows + 1
+        layers[:, 20:] = np.nan
+        savemat(tmp_path / f"Subject_0{number}.mat", {"images": scan.image, "manualLayers1": layers})
+    with pytest.raises(InputError, match=r"no label in the 20 columns that are measured of any B-scan"):
+        fit(small(tmp_path, columns=20), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_boundaries_that_are_never_labelled_are_refused(tmp_path: Path) -> None:
     """RLE of a column learns from whole columns only: without any it would teach nothing, and say so nowhere."""
     for number in (1, 2):
@@ -223,6 +234,7 @@ def test_heads_and_losses_that_do_not_go_together_are_refused(folder: Path, tmp_
         (oct.oct_column_rle, ["--fold", "1"], "--fold: about --folds"),
         (oct.oct_column_rle, ["--val_data", "b.mat", "--folds", "3"], "--folds: about a part of --data"),
         (oct.oct_full_rle, ["--cells", "7"], "--cells: about features that are averaged in each column"),
+        (oct.oct_softargmax, ["--cells", "7"], "--cells: about what sigma is read from, and this loss has none"),
         (oct.oct_synthetic_rle, ["--grader", "2"], "--grader: about scans of a file"),
     ],
 )

@@ -41,12 +41,14 @@ def read_boundaries(
         raise InputError(f"{table}: too large to be read")
     try:
         text = table.read_text(encoding="utf-8-sig")
-        lines = [line for line in csv.reader(text.splitlines(), delimiter=_delimiter(text)) if line]
+        reader = csv.reader(text.splitlines(), delimiter=_delimiter(text))
+        numbered = [(reader.line_num, line) for line in reader if line]
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{table}: not a CSV file ({error})") from error
-    headed = bool(lines) and any(_number(cell) is None for cell in lines[0])
-    names = tuple(cell.strip() for cell in lines[0]) if headed else ()
-    rows = _numbers(table, lines[1:] if headed else lines, 2 if headed else 1)
+    first = numbered[0][1] if numbered else []
+    headed = any(_number(cell) is None for cell in first)
+    names = tuple(cell.strip() for cell in first) if headed else ()
+    rows = _numbers(table, numbered[1:] if headed else numbered)
     height, width = size
     if headed:
         if rows.shape != (width, len(names)):
@@ -72,19 +74,19 @@ def read_boundaries(
     return rows, names or plain
 
 
-def _numbers(table: Path, lines: Sequence[Sequence[str]], first: int) -> Float[np.ndarray, "L C"]:
-    """The cells of lines that are alike in length."""
-    width = len(lines[0]) if lines else 0
+def _numbers(table: Path, lines: Sequence[tuple[int, Sequence[str]]]) -> Float[np.ndarray, "L C"]:
+    """The cells of lines, each with its number in the file, that are alike in length."""
+    width = len(lines[0][1]) if lines else 0
     if not width:
         raise InputError(f"{table}: holds no numbers")
     found = np.empty((len(lines), width))
-    for i, line in enumerate(lines):
+    for i, (number, line) in enumerate(lines):
         if len(line) != width:
-            raise InputError(f"{table}: line {first + i} has {len(line)} cells, others {width}")
+            raise InputError(f"{table}: line {number} has {len(line)} cells, others {width}")
         for j, cell in enumerate(line):
             value = _number(cell)
             if value is None:
-                raise InputError(f"{table}: line {first + i}: {cell.strip()!r:.40} is not a number")
+                raise InputError(f"{table}: line {number}: {cell.strip()!r:.40} is not a number")
             found[i, j] = value
     return found
 

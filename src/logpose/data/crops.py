@@ -30,6 +30,8 @@ log = logging.getLogger("logpose")
 
 T = TypeVar("T")
 
+IN_A_ROW = 10  # pictures that cannot be decoded, one after another, are no single damaged ones
+
 
 @runtime_checkable
 class People(Protocol):
@@ -182,6 +184,7 @@ class _Readable(Dataset[T]):
     """Rows of a data set; in the place of one whose picture turns out to be damaged, the next.
 
     Whether all of a picture can be decoded is not known before it is: to look at all would take as long as an epoch.
+    Where several after one another cannot be, something else is wrong, and the first is refused.
     """
 
     def __init__(self, rows: Dataset[T]) -> None:
@@ -193,16 +196,19 @@ class _Readable(Dataset[T]):
     def __getitem__(self, key: tuple[int, int]) -> T:
         epoch, row = key
         count = len(self)
-        for more in range(count):
+        wrong: list[InputError] = []
+        for more in range(min(count, IN_A_ROW)):
             try:
-                return self.rows[epoch, (row + more) % count]
+                found = self.rows[epoch, (row + more) % count]
             except InputError as error:
-                if more + 1 == count:
-                    raise
-                if str(error) not in self.told:
-                    self.told.add(str(error))
-                    log.warning("left out of training: %s", error)
-        raise IndexError(row)
+                wrong.append(error)
+            else:
+                for told in map(str, wrong):
+                    if told not in self.told:
+                        self.told.add(told)
+                        log.warning("left out of training: %s", told)
+                return found
+        raise wrong[0]
 
 
 def epoch_loader(

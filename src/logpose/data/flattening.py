@@ -21,6 +21,7 @@ NEAR_WHITE = 220  # grey values; a white line of one column that was a JPEG is n
 NARROW, LONG = 5, 41  # columns that it is narrower than, and rows at least: boxes of a screen are lower (both odd)
 LINE, LAYER = 3, 30  # rows: higher than a drawn line, and at a side of the picture no higher than a layer of the retina
 EVEN = 15  # grey values by which what a screen draws differs from place to place at most (it may have been a JPEG)
+MOST_EVEN = 0.1  # share of a picture that a screen's drawings cover at most
 ROW_UM = 3.87  # micrometres to a row, of the numbers of rows from here to the membrane (the Duke scans')
 FAINT = 8  # grey values; noise alone becomes brighter by so much at most, along the path where it does most
 STRIPE = 4  # columns that are averaged before the search: speckle is finer than that, boundaries are not
@@ -187,6 +188,8 @@ def _without_drawn(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     """The picture without what has no speckle and is not black: bars and boxes that the device's screen drew in."""
     square = np.ones((5, 5), np.uint8)
     even = (cv2.dilate(image, square) - cv2.erode(image, square) <= EVEN) & (image > EVEN)
+    if even.mean() > MOST_EVEN:  # a picture without speckle anywhere: it was smoothed, or averaged over many
+        even[:] = False
     solid = cv2.morphologyEx((image >= WHITE - EVEN).astype(np.uint8), cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
     drawn = cv2.morphologyEx((even | (solid > 0)).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 25), np.uint8))
     drawn = cv2.dilate(drawn, np.ones((9, 9), np.uint8))

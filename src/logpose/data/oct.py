@@ -43,6 +43,7 @@ DUKE_SIZE, DUKE_UM = (496, 768), ROW_UM
 CROSSING = 1.0  # rows that a boundary may lie above the one before it
 LEAST = 16  # pixels of a side
 HEIGHTS = (0.1, 100.0)  # micrometres to a pixel, at least and at most: what OCT devices have lies between
+ANNOTATED = ("info", "licenses", "images", "annotations", "categories", "joints_vis")  # keys of annotation files
 LARGEST = 2**28  # numbers in a variable that is read: three times the Duke set's
 
 
@@ -81,7 +82,8 @@ def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> L
     Args:
         path: a `.mat` file, or a folder of them, or of pictures with a CSV file each.
         grader: whose labels, 1 or 2; those of CSV files count as the first's.
-        um_per_px: height of a pixel in micrometres; when None what the file says, or 3.87 for scans of the Duke size.
+        um_per_px: height of a pixel in micrometres; when None what a `.mat` file says, or 3.87 for one whose scans have
+            the Duke size. Pictures do not say it.
 
     Raises:
         InputError: if there is nothing labelled, or something is not what it should be.
@@ -144,7 +146,14 @@ def holds_scans(path: Path) -> bool:
         return _is_duke(matlab)
     tables = {file.stem for file in files if file.suffix.lower() == ".csv"}
     paired = any(file.stem in tables for file in files if file.suffix.lower() in SUFFIXES)
-    return paired and not any(file.suffix == ".json" for file in files)
+    return paired and not any(file.suffix == ".json" and _annotates(file) for file in files)
+
+
+def _annotates(file: Path) -> bool:
+    """Whether a JSON file begins as annotations of pictures do, COCO's or MPII's: results may lie beside B-scans."""
+    with file.open("rb") as opened:
+        head = opened.read(4096)
+    return any(f'"{key}"'.encode() in head for key in ANNOTATED)
 
 
 def _is_duke(file: Path) -> bool:
@@ -259,11 +268,12 @@ def _grey(path: Path) -> UInt8[np.ndarray, "H W"]:
         raise InputError(f"{path}: holds {pages} pictures; a B-scan has a file of its own")
     if min(pixels.shape[:2]) < LEAST:
         raise InputError(f"{path}: a B-scan of {pixels.shape[0]}×{pixels.shape[1]} pixels is too small")
-    eight = 8 * (pixels.itemsize - 1)  # bits of a value beyond the upper eight
-    if not (np.ptp(pixels >> eight, axis=2) <= 8).all():
+    # Of 16 bits; the brightest becomes 255 exactly, as a white frame is told by that.
+    scale = 255 / max(255, int(pixels.max())) if pixels.dtype == np.uint16 else 1.0
+    shades = np.rint(pixels * scale).astype(np.uint8)
+    if not (np.ptp(shades, axis=2) <= 8).all():
         raise InputError(f"{path}: a picture in colours; a B-scan is in shades of grey")
-    grey = pixels[..., 1]
-    return np.ascontiguousarray(grey * (255 / max(255, int(grey.max()))) if eight else grey, dtype=np.uint8)
+    return np.ascontiguousarray(shades[..., 1])
 
 
 def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:

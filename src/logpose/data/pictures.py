@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 
-from logpose.data.coco import CocoKeypoints, Problem
+from logpose.data.coco import FARTHEST, CocoKeypoints, Problem
 from logpose.data.crops import People
 from logpose.data.images import check_image
+from logpose.data.inputs import lies_outside
 from logpose.data.synthetic import SyntheticPeople
 from logpose.skeletons import Skeleton
 from logpose.structures import Image, Sample
@@ -106,14 +108,29 @@ def pictures_of(people: People) -> Pictures:
         found = {number: (path, [], []) for number, path in every.items() if number not in faults}
     for i in range(len(people)):
         sample = people[i]
+        if isinstance(people, CocoKeypoints):  # boxes of crops end with their last pixel's centre
+            sample = replace(sample, box=sample.box + np.array([0, 0, 1, 1]))
         found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
     if isinstance(people, CocoKeypoints):
         for row in (*people.passed_over, *people.unusable):
             image, with_boxes, ignored = found[row["image_id"]]
             sample = _without_joints(row, image, len(people.skeleton))
-            (ignored if row["iscrowd"] else with_boxes).append(sample)
+            if row["iscrowd"]:
+                ignored.append(sample)
+            elif _is_box(sample.box, people.sizes[sample.image_id]):
+                with_boxes.append(sample)
+            else:
+                where = f"{people.file}: image id {sample.image_id}"
+                problems.append(Problem(where, "somebody without labels has a box that is none", f"{row['bbox']}"))
     listed = [Picture(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
     return _Listed(people.skeleton, listed, problems)
+
+
+def _is_box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> bool:
+    """Whether somebody can be found in a box, x, y, width and height: in a picture of (width, height), where known."""
+    if not np.isfinite(box).all() or np.abs(box).max() > FARTHEST or box[2:].min() <= 0:
+        return False
+    return not all(isinstance(side, int | float) and side > 0 for side in size) or not lies_outside(box.tolist(), size)
 
 
 def _without_joints(row: dict[str, Any], image: Path | Image, joints: int) -> Sample:

@@ -238,6 +238,9 @@ def scan_loader(
 
     Arguments as of `crops.crop_loader`.
     """
+    if workers:  # each process would look for every retina anew, and tell of those that are not found
+        for index in range(len(windows.scans)):
+            windows.flattened(index)
     sampler = EpochSampler(len(windows), shuffle=training, seed=seed, even=training)
     return DataLoader(
         windows,

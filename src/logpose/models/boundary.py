@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from logpose.data.flattening import cleaned, flatten
+from logpose.data.oct import check_height
 from logpose.data.scans import Scans
 from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly, small_start
 from logpose.skeletons import Skeleton
@@ -128,6 +129,7 @@ class BoundaryModel(KeypointModel):
             raise InputError(f"{size[0]} rows cannot be split into {cells} cells alike (--cells)")
         self.size, self.head, self.predicts_sigma, self.shown = size, head, predicts_sigma, shown
         self.channels, self.depth, self.cells = channels, depth, cells
+        check_height(um_per_px)
         self.learned_from, self.um_per_px = tuple(learned_from), um_per_px
         self.gives = "rows" if head == "rows" else "places"
         self.trunk = ResidualUNet(channels, depth)

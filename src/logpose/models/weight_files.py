@@ -22,7 +22,8 @@ MOST_NAMES = 50  # of objects that a file may hold besides tensors
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file, by name. No code in the file is run.
 
-    What else it holds, as mmpose's runner writes its settings and history beside them, is not made.
+    What else it holds, as mmpose's runner writes its settings and history beside them, is not made. (Lists and
+    dictionaries of kinds of their own cannot be passed over: a file with such is refused.)
 
     Raises:
         InputError: if the file is missing or is not a dictionary of tensors.
@@ -87,9 +88,10 @@ def _among_others(path: Path) -> dict[str, Tensor] | None:
                 return _tensors(torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:  # whatever else a damaged or a hostile file leads to was told at the first reading
             unknown = re.search(r"GLOBAL (\S+)", str(error))
-            if unknown is None or unknown[1] in named:
+            name = "" if unknown is None else unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}"
+            if not name or name in named:
                 return None
-            named.append(unknown[1])
+            named.append(name)
     return None
 
 

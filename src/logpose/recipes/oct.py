@@ -18,6 +18,7 @@ from logpose.data.oct import LabelledScans, check_height, chosen, open_scans
 from logpose.data.scans import ScanBatch, Scans, ScanWindows, Variation, scan_loader
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 from logpose.losses import FactorsRLELoss, L1Loss, LikelihoodLoss, PoseLoss, RLELoss, RowsLoss
+from logpose.metrics.boundaries import central
 from logpose.models import BoundaryModel
 from logpose.oct_evaluation import BoundaryEvaluation
 from logpose.recipe import TrainingRecipe
@@ -180,6 +181,8 @@ class OctRecipe(TrainingRecipe):
         idle = super().idle()
         if self.head == "full":
             idle["cells"] = "about features that are averaged in each column, and this is --head full"
+        if self.head == "rows" and self.loss is RowsLoss:
+            idle["cells"] = "about what sigma is read from, and this loss has none"
         if self.people is drawn_scans:
             drawn = "about scans of a file, and this recipe draws its own"
             own = ("train_subjects", "val_subjects", "folds", "fold", "fold_seed", "grader", "um_per_px")
@@ -216,6 +219,10 @@ class OctRecipe(TrainingRecipe):
                 log.warning(
                     "%s: %d of %d labelled columns have a label of every boundary, %s", where, whole, labelled, told
                 )
+        measured = (val[i].rows for i in range(len(val)))
+        if not any(np.isfinite(rows[:, central(rows.shape[1], self.columns)]).any() for rows in measured):
+            told = getattr(val, "file", "the validation data")
+            raise InputError(f"{told}: no label in the {self.columns} columns that are measured of any B-scan")
         held_out = {val[i].fingerprint for i in range(len(val))}
         if both := sum(scan.fingerprint in held_out for scan in scans):
             log.warning("%d B-scans that are learned from are among those that are measured on", both)

@@ -226,3 +226,12 @@ def test_commands_about_crops_say_what_it_is(detector, refused, command, coco_fo
     assert code == 0, err
     assert "pictures whose short side has 64 pixels" in err
     assert len(Finder(tmp_path / "copy", "cpu")(bright_picture())) == len(Finder(detector, "cpu")(bright_picture()))
+
+
+def test_weights_that_are_not_finite_are_refused():
+    """Such a model finds nobody, which would be taken for what is in the picture."""
+    model = PointSetAnchors(create_backbone("resnet18", (64, 64), neck=False), COCO, short=64, longest=96)
+    with torch.no_grad():
+        next(iter(model.parameters())).flatten()[0] = torch.nan
+    with pytest.raises(InputError, match="weights are not finite; it has diverged"):
+        Finder(model, "cpu")

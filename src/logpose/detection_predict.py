@@ -34,7 +34,7 @@ class Finder:
         least_score: people whose box is less sure are left out; the model's own `sure` when None.
 
     Raises:
-        InputError: if the checkpoint cannot be used, or is of another kind of model.
+        InputError: if the checkpoint cannot be used, is of another kind of model, or has diverged.
     """
 
     def __init__(
@@ -49,6 +49,10 @@ class Finder:
         loaded = model if isinstance(model, Detector) else load_model(model)
         if not isinstance(loaded, Detector):
             raise InputError(f"{model}: finds nobody by itself, it is given {loaded.sees}")
+        if not all(bool(weight.isfinite().all()) for weight in loaded.parameters()):
+            raise InputError(
+                "the model's weights are not finite; it has diverged"
+            )  # it would find nobody, and not say why
         self.model = loaded.to(self.device).eval()
         self.batch_size, self.scoring = batch_size, scoring
         self.least_score = self.model.sure if least_score is None else least_score

@@ -49,7 +49,7 @@ class Finder:
         loaded = model if isinstance(model, Detector) else load_model(model)
         if not isinstance(loaded, Detector):
             raise InputError(f"{model}: finds nobody by itself, it is given {loaded.sees}")
-        if not all(bool(weight.isfinite().all()) for weight in loaded.parameters()):
+        if not loaded.is_finite():
             raise InputError(
                 "the model's weights are not finite; it has diverged"
             )  # it would find nobody, and not say why

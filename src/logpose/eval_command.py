@@ -81,8 +81,9 @@ def _refuse_diverged(given: Namespace, evaluation: AnyEvaluation) -> None:
     Raises:
         InputError: if so.
     """
-    weights = (bool(weight.isfinite().all()) for weight in evaluation.model.parameters())
-    if not (evaluation.is_finite() and all(weights)):  # who finds nobody says nothing that is not finite
+    if not (
+        evaluation.is_finite() and evaluation.model.is_finite()
+    ):  # who finds nobody says nothing that is not finite
         raise InputError(f"{given.checkpoint}: the model gives numbers that are not finite; it has diverged")
 
 

@@ -108,6 +108,10 @@ class CocoKeypoints:
         self.samples, self.passed_over = self._checked_people(content["annotations"])
         nobody = f"{file}: no labelled {self.skeleton.name} to learn from{of_part(part)}"
         refuse(self.samples, self.problems, strict, nobody)
+        self._read_more(content)
+
+    def _read_more(self, content: dict[str, Any]) -> None:
+        """Read what else a kind of such files has, beside the people; of a plain one nothing."""
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -154,27 +154,19 @@ class MpiiOfCoco(CocoKeypoints):
         InputError: as `CocoKeypoints`; if the file of heads is wrong, or has other people's.
     """
 
-    def __init__(
-        self,
-        file: Path,
-        images: Path | None = None,
-        strict: bool = False,
-        part: str | None = None,
-        category: str | None = None,
-    ) -> None:
-        super().__init__(file, images, strict, part, category)
+    def _read_more(self, content: dict[str, Any]) -> None:
         self.head_sizes: Float[np.ndarray, "N 16"] | None = None
-        heads = heads_file(file.parent)
+        heads = heads_file(self.file.parent)
         if heads is None or not _is_mpii(self.skeleton):
             return
-        rows = read_json(file)["annotations"]  # a second time: it was not kept, and is MPII's only here
-        sizes = read_heads(heads, file, np.array([_labelled_of_coco(row) for row in rows]), first=None)
+        rows = content["annotations"]
+        sizes = read_heads(heads, self.file, np.array([_labelled_of_coco(row) for row in rows]), first=None)
         if sizes is None:
             return
         ids = [whole(row.get("id")) if isinstance(row, dict) else None for row in rows]
         places = {i if number is None else number: i for i, number in enumerate(ids)}
         if len(places) != len(rows):
-            log.warning("%s: annotations of %s share an id, so whose head is whose is not known", heads, file.name)
+            log.warning("%s: annotations of %s share an id, so whose head is whose is not known", heads, self.file.name)
             return
         self.head_sizes = sizes[[places[sample.id] for sample in self.samples]]
 

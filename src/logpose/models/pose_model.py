@@ -103,6 +103,10 @@ class Model(nn.Module, ABC):
         self.law_std.copy_(law.std)
         self.law_radius.copy_(law.radius)
 
+    def is_finite(self) -> bool:
+        """Whether all weights are: those of a model that has diverged are not."""
+        return all(bool(weight.isfinite().all()) for weight in self.parameters())
+
     @abstractmethod
     def learn(self, batch: Any, loss: KeypointLoss) -> Lesson:
         """Learn from a batch: its losses, of joints by the one that is given."""

@@ -7,7 +7,7 @@ import pytest
 
 from logpose import drawing_3d
 from logpose.drawing import LEFT, RIGHT
-from logpose.drawing_3d import SIDE, beside, flat_pose
+from logpose.drawing_3d import CUT, SIDE, beside, flat_pose
 from logpose.skeletons import COCO, Skeleton
 
 PHOTO = np.full((240, 180, 3), 90, np.uint8)
@@ -67,6 +67,21 @@ def test_ellipsoids_of_joints_in_the_middle_are_seen(person):
     spread[0, nose] = 100
     darker = without - in_space(beside(PHOTO, COCO, person, spread))
     assert (darker[without.min(axis=2) > 235].min(axis=1) > 20).sum() > 300
+
+
+def test_ellipsoids_that_are_cut_are_told(person, monkeypatch):
+    titles = []
+    monkeypatch.setattr("logpose.drawing_3d._caption", lambda _, title, *__: titles.append(title))
+    extent = float(np.ptp(person[0], axis=0).max())
+    spread = np.full(person.shape, np.nan)
+    for largest, told in ((0.9, "of 50 %"), (1.1, f"of 50 %\n{CUT}")):
+        spread[0, 3] = [10, largest * extent, 20]
+        beside(PHOTO, COCO, person, spread, "of 50 %")
+        assert titles.pop() == told
+    beside(PHOTO, COCO, person, spread)
+    assert titles.pop() == CUT
+    beside(PHOTO, COCO, np.concatenate([person, np.full_like(person, np.nan)]), np.concatenate([0 * spread, spread]))
+    assert titles.pop() == ""
 
 
 def test_nothing_breaks(person):

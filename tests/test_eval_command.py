@@ -119,6 +119,35 @@ def test_what_is_another_model_s_is_refused(refused, lifters, lifting_files, coc
     assert "--subjects and --picture: about poses to be lifted into space" in told
 
 
+def test_whoever_was_learned_from_is_left_out(command, refused, lifters, lifting_files, tmp_path):
+    data = lifting_files[0]
+    model, loss = load(lifters["humaneva"])
+    every = LiftingPoses(*lifting_files).fingerprints
+    assert len(set(every.values())) == 3
+    model.prepare(LiftingPoses(*lifting_files, subjects=["Train"]))
+    assert model.learned_from == (every["Train/P1"],)
+    save(model, loss, tmp_path / "model")
+    found = {}
+    for flags in ((), ("--subjects", "Val"), ("--subjects", "Train")):
+        code, out, err = command("eval", tmp_path / "model", "--data", data, "--json", *flags)
+        assert code == 0
+        found[flags] = json.loads(out)
+        assert ("Train/P1 were learned from and are left out" in err) is (not flags)
+        assert ("learned from Train/P1: figures of what is known by heart" in err) is (flags[-1:] == ("Train",))
+    assert found[()] == found["--subjects", "Val"] != found["--subjects", "Train"]
+    model.learned_from = tuple(every.values())
+    save(model, loss, tmp_path / "model")
+    told = refused("eval", tmp_path / "model", "--data", data)
+    assert "learned from all of it; --subjects names whom to measure" in told
+
+
+def test_people_without_a_place_in_space_have_no_millimetres(command, model_in_space, coco_folder):
+    code, out, err = command("eval", model_in_space, "--data", coco_folder, "--json", "--device", "cpu")
+    assert code == 0
+    assert "does not say where joints are in space: there are no figures in millimetres" in err
+    assert "mpjpe" not in json.loads(out)
+
+
 def test_bad_files_and_flags_are_told_in_a_sentence(refused, lifters, lifting_files, tmp_path):
     data, lifts = lifting_files[0], lifters["humaneva"]
     assert "data_3d_x.npz: there is no subject 'Vol' among" in refused(

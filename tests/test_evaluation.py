@@ -23,7 +23,7 @@ from logpose.geometry import box_to_region, crop_matrix, invert_affine
 from logpose.losses import Gaussian, L2Loss, Laplace, MixedRLELoss
 from logpose.models import PoseModel, RegressionModel, create_backbone
 from logpose.predict import Predictor
-from logpose.skeletons import COCO
+from logpose.skeletons import COCO, H36M_LIFTING
 from logpose.space import Space
 from logpose.structures import Batch, ErrorLaw, Prediction, Sample, Scoring
 
@@ -65,7 +65,7 @@ class Oracle(PoseModel):
         crops = Crops(people, CropTransform(COCO, SIZE))
         batch = collate([crops[0, i] for i in range(len(people))])
         labels = batch.target.shape[-1]
-        super().__init__(COCO, SIZE, dim or labels)
+        super().__init__(people.skeleton, SIZE, dim or labels)
         self.batch: Batch = batch
         self.truth = functional.pad(batch.target, (0, self.dim - labels)).nan_to_num()  # what nobody knows is 0
         shape = self.truth.shape
@@ -589,6 +589,24 @@ def test_regions_in_space_have_three_dimensions() -> None:
     spread = np.sqrt(((pixels_of(people) * (sigma * std).numpy()[..., :2]) ** 2).sum(axis=-1))
     assert found["std_px"] == pytest.approx(spread[:, whole].mean(), rel=1e-4)
     assert found["mpjpe"] > 0  # the truth in space is another matter than labels
+
+
+def test_nobody_is_credited_with_the_depth_of_a_single_root() -> None:
+    people = Spatial(COUNT)
+    people.skeleton = H36M_LIFTING
+    noise = torch.randn(COUNT, 17, 3, generator=torch.Generator().manual_seed(4))
+    sigma = torch.full((COUNT, 17, 3), 0.02)
+    sigma[:, 0, 2] = 1e-6  # of a depth that is 0 in every label
+    model = Oracle(people, sigma * noise, sigma)
+    levels = torch.tensor([*(0.05 * i for i in range(1, 20)), 0.99], dtype=torch.float64)
+    model.set_law(ErrorLaw(torch.zeros(3), torch.ones(3), torch.from_numpy(stats.chi(3).ppf(levels)).float()))
+    found = figures(model, people, Gaussian(dim=3))
+    each = -stats.norm.logpdf((0.02 * noise).numpy(), scale=0.02).sum(axis=-1)
+    assert found["nll"] == pytest.approx(each[:, 1:].mean(), rel=1e-4)
+    radius = noise[:, 1:].square().sum(dim=-1).sqrt()
+    assert found["coverage@0.9"] == pytest.approx(float((radius <= stats.chi(3).ppf(0.9)).double().mean()), abs=5e-3)
+    assert found["joints"] == 17 * COUNT  # in the picture it counts
+    assert found["mpjpe_joint_nose"] > 0
 
 
 def test_a_model_in_space_on_labels_in_the_plane(people: Crowd) -> None:

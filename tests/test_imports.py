@@ -30,7 +30,7 @@ ROOMS = (
     {"evaluation"},
     {"recipe", "lifting_evaluation", "detection_evaluation", "oct_evaluation"},
     {"detection_recipe"},
-    {"interop", "systems"},
+    {"interop", "resumption", "systems"},
     {"training"},
     {"recipes"},
     {"recipe_flags"},

@@ -12,6 +12,7 @@ import torch
 from scipy.io import savemat
 
 from logpose.checkpoint import describe
+from logpose.data.images import read_image
 from logpose.data.oct import holds_scans
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.inspection import inspect_data, tell
@@ -178,6 +179,28 @@ def test_scans_in_matlab_files_are_inspected_and_broken_ones_named(coco_folder, 
     savemat(file, {"images": scan.image, **layers}, do_compression=True)
     file.write_bytes(file.read_bytes()[:4000])
     assert "a.mat" in refused("inspect", file)
+
+
+def test_poses_to_be_lifted_are_inspected(lifting_files, tmp_path, command, refused):
+    file = lifting_files[0]
+    code, out, _ = command("inspect", file, "--out", tmp_path / "out", "--json")
+    assert code == 0
+    facts = json.loads(out)[str(file)]
+    assert facts["counts"]["subjects"] == 3
+    assert sum(facts["frames of subjects"].values()) == facts["counts"]["frames"] == 48
+    assert facts["keypoints"] == str(lifting_files[1])
+    assert len(facts["joints"]) == 15
+    sheet = read_image(tmp_path / "out" / f"{file.stem}.jpg")
+    assert sheet.shape[0] >= 4 * 400
+    assert sheet.std() > 10
+    code, out, _ = command("inspect", file, "--out", tmp_path / "out")
+    assert code == 0
+    assert "wrong rows, which training leaves out: none" in out
+    assert [line.split() for line in out.splitlines() if "Train/P1" in line] == [["Train/P1", "24"]]
+    assert "poses to be lifted, and --images" in refused("inspect", file, "--category", "person")
+    (alone := tmp_path / "data_3d_alone.npz").write_bytes(file.read_bytes())
+    code, out, _ = command("inspect", alone, "--out", tmp_path / "out")
+    assert "keypoints: cameras placed around each sequence" in out
 
 
 def test_what_holds_scans(scan_folder, coco_folder, tmp_path):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from logpose.cameras import Camera
 from logpose.data.synthetic import SyntheticPeople
 from logpose.placement import FARTHEST, LIMBS, NEAREST, STATURE, Viewpoint, adult_root_depth
-from logpose.skeletons import COCO, Skeleton
+from logpose.skeletons import COCO, H36M_LIFTING, Skeleton
+from logpose.space import lifted
 from logpose.structures import InputError
 
 SIZE = (480, 640)
@@ -132,19 +133,23 @@ def test_what_is_assumed_is_said_and_is_the_picture_s_own() -> None:
     np.testing.assert_allclose(eye.focal, 800)  # its diagonal
     np.testing.assert_allclose(eye.centre, (319.5, 239.5))
     assert Viewpoint(centre=(1, 2), root_depth=3000.0).assumed == ("focal",)
+    np.testing.assert_allclose(Viewpoint(focal=1145).camera((480, 640)).focal, 1145)
 
 
-def test_spread_is_that_of_many_draws() -> None:
+@pytest.mark.parametrize("skeleton", [COCO, H36M_LIFTING, Skeleton("thing", tuple(f"p{i}" for i in range(17)))])
+def test_spread_is_that_of_many_draws(skeleton: Skeleton) -> None:
     rng = np.random.default_rng(4)
     told = seen(adult(4, (1500, 400, 4000)), camera())
     sigma = rng.uniform([2, 1, 40], [6, 3, 120], (17, 3))
     view = Viewpoint(FOCAL, CENTRE, 4000.0)
-    placed = view.place(told[None], sigma[None], SIZE, COCO)
-    hips = told[[11, 12]].mean(axis=0)
-    draws = told + rng.normal(size=(20_000, 17, 3)) * sigma
-    points = camera().back_project(draws[..., :2], draws[..., 2] - hips[2] + 4000)
+    placed = view.place(told[None], sigma[None], SIZE, skeleton)
     assert placed is not None
-    np.testing.assert_allclose(placed.sigma[0], points.std(axis=0), rtol=0.03)
+    draws = told + rng.normal(size=(20_000, 17, 3)) * sigma
+    points = np.array([lifted(draw, camera(), 4000.0, skeleton.root) for draw in draws])
+    np.testing.assert_allclose(placed.sigma[0], points.std(axis=0), rtol=0.03, atol=1e-9)
+    if len(skeleton.root) == 1:  # it is where its depth was said to be
+        assert placed.sigma[0, skeleton.root[0], 2] == 0
+        assert placed.joints[0, skeleton.root[0], 2] == 4000
 
 
 def test_nobody_is_nobody() -> None:
@@ -156,6 +161,7 @@ def test_nobody_is_nobody() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     for wrong, told in (
+        ({"focal": -2.0}, "a focal length is a number of pixels above 0, not -2"),
         ({"focal": (0.0, 5.0)}, "a focal length is a number of pixels above 0, not 0"),
         ({"focal": (float("nan"), 5.0)}, "focal length"),
         ({"centre": (float("inf"), 5.0)}, "the principal point is x and y in pixels"),

@@ -11,8 +11,9 @@ import yaml
 
 from logpose.recipe_flags import as_parsed, parse_recipe
 from logpose.recipes.coco import coco_resnet50_l1, coco_resnet50_rle
+from logpose.resumption import is_unbegun
 from logpose.structures import InputError
-from logpose.training import is_unbegun, save_config
+from logpose.training import save_config
 
 
 def parsed(*flags):

@@ -82,7 +82,7 @@ def _number_or_none(value: Any) -> float | None:
 KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] = {
     "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
     "heatmap": (HeatmapModel, {}),
-    "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict}),
+    "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict, "learned_from": tuple}),
     "boundary": (
         BoundaryModel,
         {
@@ -97,7 +97,7 @@ KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] =
             **{"frozen": bool, "eps": float, "channels": int, "anchors": tuple, "width": int, "stack": tuple},
             **{"samples": tuple, "before": tuple, "kept": tuple, "most": int, "places": str},
             **{"keypoint_weight": float, "keypoint_mean": str, "ratios": tuple, "overlaps": tuple},
-            **{"frame": float, "finest": int},
+            **{"frame": float, "finest": int, "charged": bool},
         },
     ),
     "point_set": (

@@ -92,7 +92,8 @@ def _train(arguments: list[str]) -> int:
     from logpose.recipe import FIRST
     from logpose.recipe_flags import parse_recipe
     from logpose.recipes import find
-    from logpose.training import fit, is_unbegun
+    from logpose.resumption import is_unbegun
+    from logpose.training import fit
 
     name = arguments[0]
     recipe, out, resume = parse_recipe(name, find(name)(), arguments[1:])

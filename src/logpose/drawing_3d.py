@@ -42,6 +42,8 @@ THINNEST = 0.5
 """Of lines and joints, relative to their usual width, where people are small in the picture."""
 WIDEST = 84
 """Characters in a line of the title."""
+CUT = "some are larger than the person, and drawn as large as that"
+"""Said of ellipsoids below the title."""
 BACKDROP = 34
 """Grey of the picture on which keypoints are drawn that have none."""
 
@@ -60,7 +62,7 @@ def beside(
         skeleton: joints and bones.
         joints: millimetres, in the camera's frame or along its axes; people who are not finite are left out.
         spread: half axes of the ellipsoids, in millimetres along the same axes; None and NaN draw none. They are drawn
-            no larger than the person.
+            no larger than the person, and where they would be, this is said.
         title: over the right one; a line or two.
 
     Returns:
@@ -100,6 +102,7 @@ def _in_space(
     axes: Any = figure.add_axes((0.0, 0.055, 0.91, 0.865), projection="3d", computed_zorder=False)
     seen = [person for person in range(len(joints)) if np.isfinite(joints[person]).all()]
     people = [_upright(joints[person]) for person in seen]
+    extents = [np.ptp(pose, axis=0).max() for pose in people]
     half_axes = [
         _drawable(pose, np.full_like(pose, np.nan) if spread is None else np.abs(_upright(spread[person])))
         for person, pose in zip(seen, people, strict=True)
@@ -125,6 +128,10 @@ def _in_space(
         joints_at = {"c": colours, "s": 24 * size**2, "edgecolors": [dark], "linewidths": 0.8 * size}
         axes.scatter(*pose.T, **joints_at, depthshade=False, zorder=5)
     _dress(axes, low, high)
+    if spread is not None and any(
+        (np.abs(spread[person]) > extent).any() for person, extent in zip(seen, extents, strict=True)
+    ):
+        title = f"{title}\n{CUT}".lstrip()
     _caption(figure, title, bool(skeleton.pairs))
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[:SIDE, :SIDE, :3])

@@ -9,7 +9,7 @@ from jsonargparse import Namespace
 from logpose.checkpoint import load
 from logpose.data.detections import DetectedBoxes
 from logpose.data.files import LabelledPeople, annotation_files, open_people
-from logpose.data.lifting import open_poses
+from logpose.data.lifting import open_poses, subject_fingerprints
 from logpose.data.oct import LabelledScans, check_height, open_scans
 from logpose.data.pictures import pictures_of
 from logpose.detection_evaluation import evaluate_detector
@@ -21,6 +21,7 @@ from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseMod
 from logpose.oct_evaluation import evaluate_scans
 from logpose.pose_figures import uniform_sigmas
 from logpose.report import save_picture
+from logpose.space import InSpace
 from logpose.structures import InputError
 from logpose.terminal import check_output, check_picture_folder, device_named, print_figures, refuse_flags, write_json
 from logpose.training import say_problems
@@ -104,6 +105,8 @@ def _labelled(given: Namespace, model: Model) -> LabelledPeople:
     )
     say_problems(people)
     check_skeletons(given.checkpoint, model, people)
+    if isinstance(model, PoseModel) and model.dim == 3 and not isinstance(people, InSpace):
+        log.info("%s does not say where joints are in space: there are no figures in millimetres", people.file)
     log.info("measuring %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
     return people
 
@@ -167,16 +170,19 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
     if cameras < 1 or seed < 0 or min(given.picture or (1, 1)) < 1:
         raise InputError("--cameras and the sides of a --picture must be at least 1, --camera-seed at least 0")
     device = device_named(given.device)
-    poses = open_poses(given.data, given.keypoints, given.subjects, given.picture, cameras, seed, given.detected)
+    subjects = given.subjects or _unseen_subjects(given, model)
+    poses = open_poses(given.data, given.keypoints, subjects, given.picture, cameras, seed, given.detected)
     if poses.file_2d:
         refuse_flags(given, OF_PLACED, f"about cameras that are placed around, and {poses.file_2d} has its own")
     else:
         refuse_flags(given, {"picture": None}, "about a file of --keypoints, and without one cameras are placed around")
     say_problems(poses)
     check_skeletons(given.checkpoint, model, poses)
+    if seen := [name for name in poses.subjects if poses.fingerprints[name] in model.learned_from]:
+        log.warning("%s learned from %s: figures of what is known by heart", given.checkpoint, ", ".join(seen))
     used = poses.detected or poses.file_2d
-    seen = f"the keypoints of {used}" if used else f"{cameras} cameras placed around each sequence"
-    log.info("measuring %d frames of %s, %s", len(poses), ", ".join(poses.subjects), seen)
+    by = f"the keypoints of {used}" if used else f"{cameras} cameras placed around each sequence"
+    log.info("measuring %d frames of %s, %s", len(poses), ", ".join(poses.subjects), by)
     evaluation = evaluate_lifting(
         model,
         poses,
@@ -189,6 +195,19 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
     )
     _refuse_diverged(given, evaluation)
     _tell(given, evaluation, loss)
+
+
+def _unseen_subjects(given: Namespace, model: LiftingModel) -> list[str] | None:
+    """Who is measured if nobody is named: those that the model has not learned from; None for all."""
+    if not model.learned_from:
+        return None
+    every = subject_fingerprints(given.data)
+    unseen = [name for name, mark in every.items() if mark not in model.learned_from]
+    if not unseen:
+        raise InputError(f"{given.data}: {given.checkpoint} learned from all of it; --subjects names whom to measure")
+    if left := [name for name in every if name not in unseen]:
+        log.info("%s were learned from and are left out; --subjects names them", ", ".join(left))
+    return unseen
 
 
 def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | None) -> None:

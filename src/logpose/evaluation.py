@@ -61,6 +61,8 @@ class Evaluation:
     ) -> None:
         self.people, self.model, self.loss, self.nms, self.scoring = people, model, loss, nms, scoring
         self.found: dict[int, _Found] = {}
+        # The depth of a single root is 0 whatever the picture: nobody is to be credited with being sure of it.
+        self._given = model.skeleton.root if model.dim == 3 and len(model.skeleton.root) == 1 else ()
 
     @torch.no_grad()
     def update(self, batch: Batch, prediction: Prediction) -> None:
@@ -71,6 +73,7 @@ class Evaluation:
             mu = prediction.mu - prediction.sigma * self.model.law.mean
             target = in_dimensions(batch.target, mu.shape[-1])
             labelled = (batch.weight > 0) & target.isfinite().all(dim=-1)
+            labelled[:, list(self._given)] = False
             target = torch.where(labelled[..., None], target, mu)
             nll = torch.where(labelled, -self.loss.log_prob(mu, prediction.sigma, target), float("nan"))
             surprise = nll - self.loss.scale(prediction.sigma).log().sum(dim=-1)
@@ -134,13 +137,15 @@ class Evaluation:
         """Predictions and labels of all people, in the order of the data set."""
         rows = [self.found[index] for index in sorted(self.found)]
         samples = [self.people[row.index] for row in rows]
+        truth = np.stack([_in_dimensions(sample.keypoints, self.model.dim) for sample in samples])
+        truth[:, list(self._given), 2:] = np.nan
         return Found(
             predicted=np.stack([row.keypoints for row in rows]),
             std=np.stack([row.std for row in rows]),
             confidence=np.stack([row.confidence for row in rows]),
             nll=np.stack([row.nll for row in rows]),
             surprise=np.stack([row.surprise for row in rows]),
-            truth=np.stack([_in_dimensions(sample.keypoints, self.model.dim) for sample in samples]),
+            truth=truth,
             visible=np.stack([sample.visible for sample in samples]),
             boxes=np.stack([sample.box for sample in samples]),
             area=np.array([sample.area for sample in samples]),
@@ -152,7 +157,8 @@ class Evaluation:
 
         Lengths are in pixels of the original images; `nme` is relative to the diagonal of a person's box, `pck@t` to
         its longer side, `pck_torso@t` to the distance of a shoulder and the opposite hip (people without these are left
-        out), `pckh@t` to the head's size where the data tell it; `nll` is in nats per labelled joint, of the crop;
+        out), `pckh@t` to the head's size where the data tell it; `nll` is in nats per labelled joint, of the crop,
+        in space without a single root, whose depth is 0 by definition; so are `coverage@l` and what follows.
         `coverage@l` is the share of labels in the ellipse that should hold the share l; `sigma_rank` is Spearman's
         correlation of predicted and true distance; `confidence_oks` is Pearson's of a person's confidence and OKS.
 

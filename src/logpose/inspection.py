@@ -13,10 +13,12 @@ from logpose.checkpoint import load_of_crops
 from logpose.data.coco import Problem
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.flattening import cleaned, flatten
+from logpose.data.lifting import LiftingPoses, open_poses
 from logpose.data.oct import LabelledScans, check_height, holds_scans, open_scans
 from logpose.data.scans import Scan
 from logpose.data.transforms import CropTransform
 from logpose.drawing import around_labels, contact_sheet, draw_boundaries, draw_pose, enlarged
+from logpose.drawing_3d import beside, flat_pose
 from logpose.evaluation import check_skeletons, evaluate
 from logpose.losses import LikelihoodLoss
 from logpose.models import PoseModel
@@ -28,6 +30,8 @@ __all__ = ["inspect_data", "tell"]
 
 SHOWN = 30  # people on a contact sheet
 TILE = 220  # pixels of each
+SHOWN_POSES, POSE_TILE = 8, 400  # poses to be lifted, and pixels of each's height
+MM = 1000.0  # millimetres in a metre
 SHOWN_SCANS, SCAN_TILE = 12, (300, 760)  # B-scans, and height and width of each
 LISTED = 20  # wrong rows told one by one
 
@@ -45,7 +49,7 @@ def inspect_data(
     """Counts, skeleton, label problems and a contact sheet of every part of a data set.
 
     Args:
-        data: annotation file, or a folder as `logpose train` takes it.
+        data: annotation file, or a folder as `logpose train` takes it; or a `data_3d_NAME.npz` of poses to be lifted.
         images: folder of the images, where it is not in the usual place.
         out: folder that the contact sheets go to.
         model: a checkpoint; with it, the labels that its density finds least likely are listed and shown.
@@ -60,6 +64,10 @@ def inspect_data(
     Raises:
         InputError: if the data cannot be read at all.
     """
+    if data.suffix == ".npz":
+        if any(flag is not None for flag in (images, model, category, grader, um_per_px)):
+            raise InputError(f"{data}: poses to be lifted, and --images, --model, --category, … are about pictures")
+        return {str(data): _of_poses(open_poses(data), out / f"{data.stem}.jpg")}
     if holds_scans(data):
         if any(flag is not None for flag in (images, model, category)):
             raise InputError(f"{data}: B-scans, and --images, --model and --category are about people in pictures")
@@ -92,6 +100,32 @@ def inspect_data(
             save_picture(_sheet(people, rows), sheet)
             found[str(file)] |= {"unlikely labels": unlikely, "unlikely_sheet": str(sheet)}
     return found
+
+
+def _of_poses(poses: LiftingPoses, sheet: Path) -> dict[str, Any]:
+    """Counts, problems and a contact sheet of poses to be lifted: keypoints, and beside them the pose in space."""
+    shown = np.unique(np.linspace(0, len(poses) - 1, SHOWN_POSES).round().astype(int))
+    tiles = []
+    for row in shown:
+        first = int(np.searchsorted(poses.sequence, number := int(poses.sequence[row])))
+        sequence = poses.sequences[number]
+        flat, factor = flat_pose(sequence.size)
+        draw_pose(flat, poses.skeleton, (sequence.keypoints[row - first] + 0.5) * factor - 0.5)
+        title = f"{sequence.subject}, {sequence.action}, camera {sequence.camera_index}, frame {row - first}"
+        tiles.append(beside(flat, poses.skeleton, MM * poses.targets[[row]], None, title))
+    height, width = tiles[0].shape[:2]
+    save_picture(contact_sheet(tiles, 2, (POSE_TILE, round(POSE_TILE * width / height))), sheet)
+    frames = Counter(poses.sequences[number].subject for number in poses.sequence.tolist())
+    placed = "cameras placed around each sequence: there is no file of keypoints beside it"
+    return {
+        "counts": {"frames": len(poses), "sequences": len(poses.sequences), "subjects": len(poses.subjects)},
+        "joints": list(poses.skeleton.joints),
+        "keypoints": str(poses.file_2d) if poses.file_2d else placed,
+        "frames of subjects": {name: frames[name] for name in poses.subjects},
+        "problems": _problems(poses.problems),
+        "hints": [f"nothing of {name} can be used" for name in poses.subjects if not frames[name]],
+        "contact_sheet": str(sheet),
+    }
 
 
 def _of_scans(scans: LabelledScans, sheet: Path) -> dict[str, Any]:
@@ -228,7 +262,8 @@ def tell(found: dict[str, dict[str, Any]]) -> str:
     lines = []
     for file, facts in found.items():
         lines += [file, "  " + ", ".join(f"{count} {what}" for what, count in facts["counts"].items())]
-        lines += _tell_people(facts) if "skeleton" in facts else _tell_scans(facts)
+        told = {"skeleton": _tell_people, "frames of subjects": _tell_poses, "labelled columns": _tell_scans}
+        lines += next(words for kind, words in told.items() if kind in facts)(facts)
         kinds = facts["problems"]["by kind"]
         lines.append(f"  wrong rows, which training leaves out: {sum(kinds.values()) or 'none'}")
         lines += [f"    {count} × {kind}" for kind, count in kinds.items()]
@@ -257,6 +292,15 @@ def _tell_people(facts: dict[str, Any]) -> list[str]:
         + ", ".join(f"{q} below {px:g} px" for q, px in facts["longer side of boxes, px"].items()),
         "  joint             labelled  of these hidden",
         *(f"  {j:16} {n:9} {facts['hidden'][j]:9}" for j, n in facts["labelled"].items()),
+    ]
+
+
+def _tell_poses(facts: dict[str, Any]) -> list[str]:
+    return [
+        f"  {len(facts['joints'])} joints: {', '.join(facts['joints'])}",
+        f"  keypoints: {facts['keypoints']}",
+        "  subject             frames",
+        *(f"  {name:16} {frames:9}" for name, frames in facts["frames of subjects"].items()),
     ]
 
 

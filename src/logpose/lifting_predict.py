@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
+from numpy.typing import ArrayLike
 
 from logpose.checkpoint import load
+from logpose.data.coco import FARTHEST
 from logpose.data.lifting import screen
 from logpose.models import LiftingModel
 from logpose.placement import refuse_diverged
@@ -25,8 +27,6 @@ __all__ = ["LiftedPoses", "Lifter"]
 
 MM = 1000.0  # millimetres in a metre
 SHOWN_LEVEL = 0.5  # share of the probability that the regions of `LiftedPoses.radius` hold
-
-Keypoints = Float[np.ndarray, "T J 2"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Lifter:
         batch_size: windows at a time.
 
     Raises:
-        InputError: if the checkpoint cannot be used, or its model looks at pictures.
+        InputError: if the checkpoint cannot be used, its model looks at pictures, or there is no window at a time.
     """
 
     def __init__(
@@ -71,22 +71,25 @@ class Lifter:
         loaded = model if isinstance(model, LiftingModel) else load(model)[0]
         if not isinstance(loaded, LiftingModel):
             raise InputError(f"{model}: looks at pictures, it does not lift keypoints")
+        if batch_size < 1:
+            raise InputError(f"one window or more are lifted at a time, not {batch_size}")
         self.model = loaded.to(self.device).eval()
         self.flip_test, self.batch_size = flip_test, batch_size
 
-    def __call__(self, keypoints: Keypoints, size: tuple[int, int]) -> LiftedPoses:
+    def __call__(self, keypoints: ArrayLike, size: tuple[int, int]) -> LiftedPoses:
         """The poses of one person, one for each frame; of the first and the last the window's ends are repeated.
 
         Args:
-            keypoints: pixels, of the model's joints in frames that follow each other.
+            keypoints: (T, K, 2), pixels, of the model's joints in frames that follow each other.
             size: (H, W) of the picture.
 
         Raises:
-            InputError: if they are other joints, or not finite, or the model has diverged.
+            InputError: if they are other joints, not finite or 1,000,000 pixels off or more, if there is no such
+                picture, or the model has diverged.
         """
         return next(self.many([(keypoints, size)]))
 
-    def many(self, sequences: Iterable[tuple[Keypoints, tuple[int, int]]]) -> Iterator[LiftedPoses]:
+    def many(self, sequences: Iterable[tuple[ArrayLike, tuple[int, int]]]) -> Iterator[LiftedPoses]:
         """The poses of many sequences, in order; frames of several are computed together.
 
         Args:
@@ -98,10 +101,16 @@ class Lifter:
         waiting: list[Float32[np.ndarray, "_ K 2"]] = []
         count = len(self.model.skeleton)
         for keypoints, size in sequences:
-            if keypoints.shape[1:] != (count, 2) or not len(keypoints) or not np.isfinite(keypoints).all():
-                told = "×".join(map(str, keypoints.shape))
-                raise InputError(f"keypoints must be finite, of frames × {count} × 2, and not {told}")
-            waiting.append(screen(keypoints.astype(np.float64), size).astype(np.float32))
+            points = np.asarray(keypoints)
+            if points.dtype.kind not in "iuf" or points.shape[1:] != (count, 2) or not len(points):
+                told = "×".join(map(str, points.shape))
+                raise InputError(f"keypoints are numbers, of frames × {count} × 2, and not {points.dtype} of {told}")
+            points = points.astype(np.float64)
+            if not (np.isfinite(points).all() and np.abs(points).max() < FARTHEST):
+                raise InputError(f"keypoints must be finite, and less than {FARTHEST:g} pixels off")
+            if not all(1 <= side < FARTHEST for side in size):
+                raise InputError(f"a picture has a height and a width of a pixel or more, not {size}")
+            waiting.append(screen(points, size).astype(np.float32))
             if sum(map(len, waiting)) >= self.batch_size:
                 yield from self._lifted(waiting)
                 waiting = []

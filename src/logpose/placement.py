@@ -10,6 +10,7 @@ Two things have to be known for that: the camera, and how far the root is from i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,7 +47,7 @@ class Viewpoint:
     """What is known of the camera and of the distance to the people, of all pictures alike; None where it is not.
 
     Attributes:
-        focal: focal lengths along x and y, in pixels.
+        focal: focal lengths along x and y, in pixels; one number for both.
         centre: principal point (x, y), in pixels.
         root_depth: how far the root of each person is from the camera along its axis, in millimetres.
 
@@ -54,17 +55,22 @@ class Viewpoint:
         InputError: if no camera is like that.
     """
 
-    focal: tuple[float, float] | None = None
+    focal: tuple[float, float] | float | None = None
     centre: tuple[float, float] | None = None
     root_depth: float | None = None
 
     def __post_init__(self) -> None:
-        if self.focal is not None and not all(0 < side < np.inf for side in self.focal):
-            raise InputError(f"a focal length is a number of pixels above 0, not {min(self.focal):g}")
+        if self.focal is not None and not all(0 < side < np.inf for side in self._focal(self.focal)):
+            raise InputError(f"a focal length is a number of pixels above 0, not {min(self._focal(self.focal)):g}")
         if self.centre is not None and not np.isfinite(self.centre).all():
             raise InputError(f"the principal point is x and y in pixels, not {self.centre}")
         if self.root_depth is not None and not NEAREST < self.root_depth < np.inf:
             raise InputError(f"the root's depth is more than {NEAREST:g} millimetres, not {self.root_depth:g}")
+
+    @staticmethod
+    def _focal(given: tuple[float, float] | float) -> tuple[float, float]:
+        """Along x and y."""
+        return given if isinstance(given, tuple) else (given, given)
 
     @property
     def assumed(self) -> tuple[Assumable, ...]:
@@ -75,7 +81,7 @@ class Viewpoint:
     def camera(self, size: tuple[int, int]) -> Camera:
         """The camera of a picture of (H, W) pixels."""
         height, width = size
-        focal = self.focal or (float(np.hypot(height, width)),) * 2
+        focal = self._focal(float(np.hypot(height, width)) if self.focal is None else self.focal)
         centre = self.centre or ((width - 1) / 2, (height - 1) / 2)
         return Camera(np.array(focal, dtype=np.float64), np.array(centre, dtype=np.float64))
 
@@ -89,7 +95,8 @@ class Viewpoint:
         """The people of one picture in the camera's frame; None if nothing tells how far such a thing is.
 
         Standard deviations are carried over to first order, with the camera and the root's depth taken as exact: along
-        x and y they hold what is unsure of the place in the picture and, beside the camera's axis, of the depth.
+        z they hold what is unsure of a joint's depth and of the root's, from which it is taken (a single root has none
+        then), along x and y of the place in the picture and, beside the camera's axis, of that.
 
         Args:
             keypoints: pixels of the picture, and depths in millimetres relative to the root.
@@ -114,11 +121,10 @@ class Viewpoint:
             if self.root_depth is None:
                 raise InputError(f"the depths span too much to place them; even with {told}")
             raise InputError(f"with {told}")
+        along = _relative_spread(sigma[..., 2], root)[..., None]
         slope = joints[..., :2] / joints[..., 2:]
-        across = np.hypot(sigma[..., :2] * joints[..., 2:] / camera.focal, slope * sigma[..., 2:])
-        return Placement(
-            joints, np.concatenate([across, sigma[..., 2:]], axis=-1), camera, np.array(depths, dtype=np.float64)
-        )
+        across = np.hypot(sigma[..., :2] * joints[..., 2:] / camera.focal, slope * along)
+        return Placement(joints, np.concatenate([across, along], axis=-1), camera, np.array(depths, dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +138,14 @@ class Placement:
     camera: Camera
     root_depth: Float[np.ndarray, "N"]
     """Of each person's root, millimetres."""
+
+
+def _relative_spread(sigma: Float[np.ndarray, "N K"], root: Sequence[int]) -> Float[np.ndarray, "N K"]:
+    """Standard deviations of depths less the mean of the root joints' (of all, without any), as `lifted` takes them."""
+    count = sigma.shape[-1]
+    chosen = np.isin(np.arange(count), list(root) or list(range(count)))
+    spread: np.ndarray = np.sqrt(sigma**2 @ ((np.eye(count) - chosen / chosen.sum()) ** 2).T)
+    return spread
 
 
 def refuse_diverged(position: np.ndarray, confidence: np.ndarray) -> None:

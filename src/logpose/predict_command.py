@@ -301,6 +301,9 @@ def _say_lifted(file: Path, content: KeypointFile, model: LiftingModel) -> None:
     if content.derived:
         told = "; ".join(f"{joint} of {others}" for joint, others in content.derived.items())
         log.warning("%s: joints that it does not have are taken as the middle of others: %s", file, told)
+    if content.guessed:
+        told = "%s: does not say whose joints it has; by their number they are taken as --skeleton %s says"
+        log.warning(told, file, content.guessed)
     if model.frames > 1 and all(len(sequence) == 1 for sequence in content.sequences):
         log.warning("%s: its poses are lifted one by one, and the model is made for %s", file, model.sees)
 

@@ -15,8 +15,8 @@ from jsonargparse import set_parsing_settings
 
 from logpose.flag_parser import ArgumentParser
 from logpose.recipe import FIRST, OBJECTS, PictureRecipe, TrainingRecipe, plain_fields, settings
+from logpose.resumption import is_unbegun
 from logpose.structures import InputError
-from logpose.training import is_unbegun
 
 __all__ = ["as_parsed", "parse_recipe"]
 

@@ -17,11 +17,12 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from logpose.checkpoint import build_model, describe, read
+from logpose.checkpoint import describe, read
 from logpose.compat import keep_freed_memory, mend_torchvision
 from logpose.losses import PoseLoss
 from logpose.models import Model
 from logpose.recipe import FIRST, PictureRecipe, TrainingRecipe, plain_fields
+from logpose.resumption import check_resumable, is_finished
 from logpose.structures import InputError, Measuring
 
 mend_torchvision()
@@ -36,7 +37,7 @@ from lightning.pytorch.callbacks import (  # noqa: E402
 )
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402
 
-__all__ = ["PoseModule", "Run", "fit", "is_unbegun", "learning_rate"]
+__all__ = ["PoseModule", "Run", "fit", "learning_rate"]
 
 log = logging.getLogger("logpose")
 
@@ -202,7 +203,7 @@ def fit(
         before = folder / FIRST
         if resume is None or resume.parent.resolve() == before.resolve():
             stage = recipe.first(recipe)
-            if resume is None or not _is_finished(read(resume), stage):
+            if resume is None or not is_finished(read(resume), stage):
                 # Once nothing is left to refuse: from there on the run can be gone on with.
                 begun = LambdaCallback(on_fit_start=partial(_keep_config, recipe, folder))
                 run = fit(stage, before, resume, (*callbacks, begun), loggers)
@@ -229,7 +230,7 @@ def fit(
         )
     module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
     if resume is not None:
-        _check_resumable(resume, describe(model, loss), recipe)
+        check_resumable(resume, describe(model, loss), recipe)
     best = ModelCheckpoint(
         folder,
         filename="best",
@@ -297,42 +298,6 @@ def fit(
 def validation_interval(recipe: TrainingRecipe) -> int:
     """Epochs between validations: as many as the recipe says, or fewer, so that the last epoch is validated."""
     return max(n for n in range(1, min(recipe.validate_every, recipe.epochs) + 1) if recipe.epochs % n == 0)
-
-
-def _as_now(config: dict[str, Any]) -> dict[str, Any]:
-    """What a model's `config` is in this version: with the defaults of what one of before does not say."""
-    try:
-        with torch.device("meta"):
-            return build_model(config).config()
-    except (InputError, RuntimeError, NotImplementedError):  # of a backbone of one's own; of what is not for meta
-        return config
-
-
-def _check_resumable(path: Path, wanted: dict[str, Any], recipe: TrainingRecipe) -> None:
-    """Refuse to go on from a checkpoint of another model or loss or of a finished run, before anything is written."""
-    content = read(path)
-    found = {"model": _as_now(content["logpose"]["model"]), "loss": content["logpose"]["loss"]}
-    for part in ("model", "loss"):
-        if found[part] != wanted[part]:
-            keys = [key for key in wanted[part] if found[part].get(key) != wanted[part][key]]
-            if keys == ["learned_from"]:
-                raise InputError(f"{path}: learned from other B-scans than these; begin anew in another --out")
-            raise InputError(f"{path}: is of another {part} than this recipe's ({', '.join(keys)} differ)")
-    if _is_finished(content, recipe):
-        unit = "steps" if recipe.steps else "epochs"
-        raise InputError(f"{path}: all {getattr(recipe, unit)} {unit} are done; --{unit} with a larger number goes on")
-
-
-def _is_finished(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
-    """Whether a checkpoint is of the end of a run."""
-    if recipe.steps:
-        return bool(content.get("global_step", 0) >= recipe.steps)
-    return bool(content.get("epoch", -1) + 1 >= recipe.epochs)
-
-
-def is_unbegun(folder: Path) -> bool:
-    """Whether a run was begun in a folder and broke off before an epoch was finished: there is nothing to go on."""
-    return (folder / "config.yaml").is_file() and not any(folder.rglob("*.ckpt"))
 
 
 def plain_recipe(recipe: TrainingRecipe) -> dict[str, Any]:

@@ -265,6 +265,20 @@ def test_videos_of_one_s_own_with_coco_s_joints(tmp_path: Path) -> None:
         read_keypoints(wrong, H36M_LIFTING)
 
 
+def test_whose_joints_they_are_by_their_number_is_told(tmp_path: Path) -> None:
+    sixteen = POSE[:16][None]
+    file = archive(tmp_path, keypoints=sixteen, size=np.array([480, 640]))
+    assert read_keypoints(file, HUMANEVA).guessed == "mpii"
+    assert read_keypoints(file, HUMANEVA, layout="mpii").guessed is None
+    views = archive(tmp_path, positions_2d={"S1": {"Walk": [sixteen]}})
+    assert read_keypoints(views, HUMANEVA, (480, 640)).guessed == "mpii"
+    results = written(tmp_path, [row(keypoints=triplets(POSE[:16]))])
+    assert read_keypoints(results, HUMANEVA, (480, 640)).guessed == "mpii"
+    own = archive(tmp_path, keypoints=POSE[None, :15], size=np.array([480, 640]))
+    assert read_keypoints(own, HUMANEVA).guessed is None
+    assert read_keypoints(annotations(tmp_path, [row()]), H36M_LIFTING).guessed is None
+
+
 def test_other_things_are_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
     for path, told in (

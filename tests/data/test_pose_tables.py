@@ -17,6 +17,7 @@ from logpose.data.pose_tables import (
     check_symmetry,
     checked,
     chosen,
+    fingerprints,
     joints_of,
     person,
     sequences_of,
@@ -33,11 +34,27 @@ LEFT, RIGHT = [2, 3, 4, 8, 9, 10], [5, 6, 7, 11, 12, 13]
 def test_a_table_is_one_of_subjects_and_actions() -> None:
     held = {"positions_3d": {"S1": {"Walk": 1, 2: 3}, 5: {}}, "metadata": {}}
     assert table_of(FILE, held, "positions_3d") == {"S1": {"Walk": 1, "2": 3}, "5": {}}
-    for wrong in ([1], {}, {"S1": np.zeros((2, 15, 3))}, {"S1": {}, "S2": 3}, None):
+    for wrong in ([1], {"S1": np.zeros((2, 15, 3))}, {"S1": {}, "S2": 3}, None):
         with pytest.raises(InputError, match=r"data.npz: has no table positions_3d of .* it has positions_3d, other"):
             table_of(FILE, {"positions_3d": wrong, "other": 1}, "positions_3d")
     with pytest.raises(InputError, match="it has nothing"):
         table_of(FILE, {}, "positions_2d")
+    for empty in ({}, {"S1": {}, "S2": {}}):
+        with pytest.raises(InputError, match=r"data.npz: its table positions_3d has no subject with an action"):
+            table_of(FILE, {"positions_3d": empty}, "positions_3d")
+
+
+def test_a_subject_is_known_again_by_its_poses() -> None:
+    rng = np.random.default_rng(0)
+    walk, run = rng.normal(size=(2, 4, 15, 3))
+    table = {"S1": {"walk": walk, "run": run}, "other": {"run": run.copy(), "walk": walk.copy()}}
+    table |= {"S2": {"walk": run, "run": walk}, "S3": {"walk": walk}, "S4": {"walk": walk, "run": run + 1e-9}}
+    words = fingerprints(table, table)
+    assert list(words) == list(table)
+    assert words["S1"] == words["other"]
+    assert len(set(words.values())) == 4
+    assert fingerprints(table, ["S3"]) == {"S3": words["S3"]}
+    assert len(fingerprints({"S1": {"walk": None, "run": "no"}}, ["S1"])) == 1
 
 
 def test_sequences_are_in_the_files_order() -> None:

@@ -193,7 +193,7 @@ def test_what_has_no_label_changes_nothing(seed: int, garbage: float, kind: type
     assert "velocity" in alone
     assert {name: figures[name] for name in alone} == pytest.approx(alone, rel=1e-9)
     assert all(math.isnan(figures[name]) for name in figures.keys() - alone.keys())
-    assert len(figures) == len(alone) + 4
+    assert len(figures) == len(alone) + 2 * 4
 
 
 @pytest.mark.parametrize("bad", [NAN, math.inf])
@@ -265,11 +265,15 @@ def test_figures_by_hand() -> None:
     )  # fmt: skip
     walking, eating = (6 * 3 + 5) / 4, 200 / 3
     assert list(figures) == [
-        "mpjpe", "pa_mpjpe", "mpjpe_mean", "pa_mpjpe_mean", "velocity",
+        "mpjpe", "pa_mpjpe", "mpjpe_mean", "pa_mpjpe_mean",
+        "velocity", "velocity_eating", "velocity_sitting", "velocity_walking_dog",
         "mpjpe_eating", "mpjpe_sitting", "mpjpe_walking_dog",
         "mpjpe_joint_pelvis", "mpjpe_joint_r_knee", "mpjpe_joint_nose",
+        "pa_mpjpe_eating", "pa_mpjpe_sitting", "pa_mpjpe_walking_dog",
+        "pa_mpjpe_joint_pelvis", "pa_mpjpe_joint_r_knee", "pa_mpjpe_joint_nose",
     ]  # fmt: skip
-    assert math.isnan(figures.pop("mpjpe_sitting"))
+    for nothing in ("mpjpe_sitting", "pa_mpjpe_sitting", "velocity_eating", "velocity_sitting"):
+        assert math.isnan(figures.pop(nothing))
     assert figures == pytest.approx(
         {
             "mpjpe": (6 * 3 + 5 + 200) / 7,
@@ -277,11 +281,17 @@ def test_figures_by_hand() -> None:
             "mpjpe_mean": (walking + eating) / 2,
             "pa_mpjpe_mean": 0,
             "velocity": math.hypot(3, 4, 6),
+            "velocity_walking_dog": math.hypot(3, 4, 6),
             "mpjpe_eating": eating,
             "mpjpe_walking_dog": walking,
             "mpjpe_joint_pelvis": (6 + 5 + 0) / 3,
             "mpjpe_joint_r_knee": (6 + 100) / 2,
             "mpjpe_joint_nose": (6 + 100) / 2,
+            "pa_mpjpe_eating": 0,
+            "pa_mpjpe_walking_dog": 0,
+            "pa_mpjpe_joint_pelvis": 0,
+            "pa_mpjpe_joint_r_knee": 0,
+            "pa_mpjpe_joint_nose": 0,
         },
         abs=1e-9,
     )
@@ -296,18 +306,43 @@ def test_means_over_groups_are_means_of_each_alone(seed: int) -> None:
     for name in ("mpjpe", "pa_mpjpe"):
         assert whole[f"{name}_mean"] == pytest.approx(np.mean([part[name] for part in parts]))
         assert whole[name] == pytest.approx(np.average([part[name] for part in parts], weights=[3, 2, 1]))
-    assert [whole[f"mpjpe_{g}"] for g in "abc"] == pytest.approx([part["mpjpe"] for part in parts])
+        assert [whole[f"{name}_{g}"] for g in "abc"] == pytest.approx([part[name] for part in parts])
+
+
+@given(seeds)
+def test_figures_of_joints_and_velocities_of_groups_are_those_of_each_alone(seed: int) -> None:
+    truth, predicted = poses(seed, 9), poses(seed + 1, 9)
+    groups, sequence = [*"aaabbbbaa"], np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
+    whole = errors(predicted, truth, groups=groups, sequence=sequence)
+    # Steps within a sequence and a group: from rows 0, 1, of a, 4, 5, of b, and 7, of a.
+    step = np.linalg.norm(np.diff(predicted, axis=0) - np.diff(truth, axis=0), axis=-1)
+    assert whole["velocity_a"] == pytest.approx(step[[0, 1, 7]].mean())
+    assert whole["velocity_b"] == pytest.approx(step[[4, 5]].mean())
+    apart = np.linalg.norm(procrustes(predicted, truth) - truth, axis=-1)
+    named = [whole[f"pa_mpjpe_joint_j{k}"] for k in range(9)]
+    assert named == pytest.approx(apart.mean(axis=0))
+
+
+def test_an_action_s_name_hides_no_figure() -> None:
+    truth, predicted = poses(0, 3), poses(1, 3)
+    usual = errors(predicted, truth, groups=["a", "b", "c"])
+    found = errors(predicted, truth, groups=["mean", "joint j0", "c"])
+    for name in ("mpjpe_mean", "pa_mpjpe_mean", "mpjpe_joint_j0"):
+        assert found[name] == usual[name]
+    assert (found["mpjpe_mean_"], found["mpjpe_joint_j0_"]) == (usual["mpjpe_a"], usual["mpjpe_b"])
 
 
 def test_one_group_has_no_mean_over_groups() -> None:
     figures = errors(poses(0, 2, 3), poses(1, 2, 3), groups=["Eating", "eating"])
-    assert list(figures) == ["mpjpe", "pa_mpjpe", "mpjpe_eating", *(f"mpjpe_joint_j{k}" for k in range(3))]
+    parts = ["eating", *(f"joint_j{k}" for k in range(3))]
+    assert list(figures) == ["mpjpe", "pa_mpjpe", *(f"mpjpe_{p}" for p in parts), *(f"pa_mpjpe_{p}" for p in parts)]
     assert figures["mpjpe_eating"] == figures["mpjpe"]
 
 
 def test_nobody() -> None:
     figures = errors(poses(0, 0, 2), poses(0, 0, 2))
-    assert list(figures) == ["mpjpe", "pa_mpjpe", "mpjpe_joint_j0", "mpjpe_joint_j1"]
+    of_joints = [f"{name}_joint_j{k}" for name in ("mpjpe", "pa_mpjpe") for k in range(2)]
+    assert list(figures) == ["mpjpe", "pa_mpjpe", *of_joints]
     assert all(map(math.isnan, figures.values()))
 
 

@@ -61,6 +61,7 @@ def small(file: Path, make=lifting.lifting_fc_rle, **changes) -> lifting.Lifting
         (lifting.lifting_fc_rle, {}),
         (lifting.lifting_fc_l1, {}),
         (lifting.lifting_martinez_l2, {}),
+        (lifting.lifting_martinez_rle, {}),
         (lifting.lifting_srnet_rle, {}),
         (lifting.lifting_srnet243_l1, {"filters": (3, 3)}),
         (lifting.lifting_fc_rle_unscaled, {}),
@@ -102,7 +103,7 @@ def test_it_learns(file: Path, tmp_path: Path) -> None:
 def test_the_schedule_is_srnets() -> None:
     recipe = lifting.lifting_srnet243_rle()
     assert (recipe.optimizer, recipe.schedule, recipe.decay, recipe.epochs) == ("amsgrad", "exponential", 0.95, 60)
-    assert (recipe.batch_size, recipe.dropout, recipe.lr) == (1024, 0.0, 1e-3)
+    assert (recipe.batch_size, recipe.dropout, recipe.lr) == (1024, None, 1e-3)
     assert np.prod(recipe.filters) == 243
 
 
@@ -111,11 +112,20 @@ def test_losses_are_one_word_apart() -> None:
         (lifting.lifting_fc_l1, lifting.lifting_fc_rle),
         (lifting.lifting_srnet_l1, lifting.lifting_srnet_rle),
         (lifting.lifting_srnet243_l1, lifting.lifting_srnet243_rle),
+        (lifting.lifting_martinez_l1, lifting.lifting_martinez_rle),
     ):
         assert plain_fields(of_l1()) == plain_fields(of_rle())
         assert isinstance(of_l1().loss(), L1Loss)
         assert isinstance(of_rle().loss(), RLELoss)
     assert isinstance(lifting.lifting_martinez_l2().loss(), L2Loss)
+
+
+def test_dropout_is_the_networks_own_unless_given(file: Path) -> None:
+    for changes, share in (({}, 0.0), ({"network": "martinez"}, 0.5), ({"network": "martinez", "dropout": 0.0}, 0.0)):
+        recipe = small(file, **changes)
+        model = recipe.model(recipe, recipe.people(recipe, "train").skeleton, True)
+        assert {layer.p for layer in model.modules() if isinstance(layer, torch.nn.Dropout)} <= {share}
+        assert model.network.settings["dropout"] == share
 
 
 def test_martinez_does_not_look_at_the_nose(file: Path) -> None:

@@ -61,6 +61,8 @@ class KeypointFile:
     """Poses and sequences that were left out: keypoints are missing."""
     derived: dict[str, str]
     """Of joints that the file does not have: what they are taken as the middle of."""
+    guessed: str | None = None
+    """The layout that joints have by their number alone; None where file or user tell, or they are the model's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,12 @@ class _Joints:
             if len(way) > 1
         }
 
+    def guessed(self, wanted: _Wanted, told: Skeleton | None = None) -> str | None:
+        """See `KeypointFile.guessed`; told are the joints that the file names."""
+        if told is not None or wanted.layout is not None or self.source.joints == wanted.skeleton.joints:
+            return None
+        return _named(self.source)
+
     def __call__(self, keypoints: Float[np.ndarray, "T J 2"]) -> Float[np.ndarray, "T K 2"]:
         return np.stack([keypoints[:, list(way)].mean(axis=1) for way in self.ways], axis=1)
 
@@ -161,14 +169,18 @@ def _layout(
     if len(fitting) == 1:
         return next(iter(fitting.values()))
     if fitting:
-        named = {skeleton.joints: name for name, skeletons in LAYOUTS.items() for skeleton in skeletons}
-        named[wanted.skeleton.joints] = "model"
-        choice = " or ".join(f"--skeleton {named[joints]}" for joints in fitting)
+        own = wanted.skeleton.joints
+        choice = " or ".join(f"--skeleton {'model' if s.joints == own else _named(s)}" for s in fitting.values())
         raise InputError(f"{wanted.file}: does not say whose {count} joints it has: give {choice}")
     if wanted.layout is not None:
         raise InputError(f"{wanted.file}: {count} joints, which are not those of --skeleton {wanted.layout}")
     sets = ", ".join(str(length) for length in sorted({len(skeleton) for skeleton in known}))
     raise InputError(f"{wanted.file}: has {count} joints, and known are sets of {sets}")
+
+
+def _named(skeleton: Skeleton) -> str:
+    """The name of a known layout."""
+    return next(name for name, known in LAYOUTS.items() if skeleton.joints in {each.joints for each in known})
 
 
 def _of_json(wanted: _Wanted) -> KeypointFile:
@@ -231,7 +243,8 @@ def _rows(
         size = _image_size(wanted, where, None if source is None else images.get(row["image_id"], {}))
         pose = joints(triplets[None, :, :2])
         sequences.append(KeypointSequence(f"{kind} {i}", pose, size, row["image_id"]))
-    return KeypointFile(sequences, problems, joints.derived if joints else {})
+    derived, guessed = (joints.derived, joints.guessed(wanted, source)) if joints else ({}, None)
+    return KeypointFile(sequences, problems, derived, guessed)
 
 
 def _triplets(where: str, values: Any, count: int | None) -> Float[np.ndarray, "J 3"]:
@@ -287,7 +300,7 @@ def _of_archive(wanted: _Wanted) -> KeypointFile:
     if size is None:
         raise InputError(f"{wanted.file}: size is not a height and a width in pixels")
     pose = joints(array.astype(np.float64))
-    return KeypointFile([KeypointSequence("keypoints", pose, size)], [], joints.derived)
+    return KeypointFile([KeypointSequence("keypoints", pose, size)], [], joints.derived, joints.guessed(wanted))
 
 
 def _sides(value: Any) -> tuple[int, int] | None:
@@ -321,7 +334,8 @@ def _of_views(wanted: _Wanted, content: Mapping[str, Any]) -> KeypointFile:
         size = _video_size(videos, subject) or _picture(wanted, usual)
         sequences.append(KeypointSequence(name, joints[there](array.astype(np.float64)), size))
     derived = {name: way for each in joints.values() for name, way in each.derived.items()}
-    return KeypointFile(sequences, problems, derived)
+    unsaid = [each.guessed(wanted) for each in joints.values()] if _pairs(wanted.file, metadata) is None else []
+    return KeypointFile(sequences, problems, derived, next(filter(None, unsaid), None))
 
 
 def _views(file: Path, table: Any) -> Iterator[tuple[str, str, Any]]:

@@ -32,6 +32,7 @@ from logpose.data.pose_tables import (
     check_symmetry,
     checked,
     chosen,
+    fingerprints,
     joints_of,
     person,
     sequences_of,
@@ -41,7 +42,15 @@ from logpose.resection import FARTHEST_MEDIAN, recovered, unsure
 from logpose.space import relative
 from logpose.structures import InputError
 
-__all__ = ["LiftingPoses", "PoseSequence", "action_group", "exact_keypoints", "open_poses", "screen"]
+__all__ = [
+    "LiftingPoses",
+    "PoseSequence",
+    "action_group",
+    "exact_keypoints",
+    "open_poses",
+    "screen",
+    "subject_fingerprints",
+]
 
 UNRECOVERED = "cannot be recovered"
 """What is wrong with a camera."""
@@ -132,6 +141,8 @@ class LiftingPoses:
 
     Attributes:
         skeleton: Human3.6M's 17 joints or HumanEva's 15.
+        subjects: their names.
+        fingerprints: of each subject, by which a model knows whom it has learned from.
         sequences: each sequence as each camera saw it.
         problems: sequences and cameras that were left out.
         inputs: screen-normalised keypoints of all N frames (`screen`).
@@ -166,6 +177,7 @@ class LiftingPoses:
             raise InputError(f"{detected}: cameras cannot be told from it: {_beside(file).name} is needed too")
         world = table_of(file, read_archive(file), "positions_3d")
         self.subjects = chosen(file, list(world), subjects)
+        self.fingerprints = fingerprints(world, self.subjects)
         joints = joints_of(file, world)
         self.skeleton = SKELETONS[joints]
         if not 0 <= root < len(self.skeleton):
@@ -322,6 +334,16 @@ def exact_keypoints(file: Path, named: Path | None = None) -> Path | None:
 
 def _beside(file: Path) -> Path:
     return file.parent / f"{file.stem.replace('data_3d_', 'data_2d_')}_gt.npz"
+
+
+def subject_fingerprints(file: Path) -> dict[str, str]:
+    """Names and `LiftingPoses.fingerprints` of all subjects of a 3-D file.
+
+    Raises:
+        InputError: if it is no such file.
+    """
+    world = table_of(file, read_archive(file), "positions_3d")
+    return fingerprints(world, world)
 
 
 def open_poses(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "check_symmetry",
     "checked",
     "chosen",
+    "fingerprints",
     "joints_of",
     "person",
     "sequences_of",
@@ -53,12 +55,14 @@ def table_of(file: Path, content: dict[str, Any], name: str) -> Table:
     """One of a file's tables; what is in it is not looked at.
 
     Raises:
-        InputError: if there is no such table.
+        InputError: if there is no such table, or nothing in it.
     """
     table = content.get(name)
-    if not isinstance(table, dict) or not table or not all(isinstance(actions, dict) for actions in table.values()):
+    if not isinstance(table, dict) or not all(isinstance(actions, dict) for actions in table.values()):
         there = printable(", ".join(content)) or "nothing"
         raise InputError(f"{file}: has no table {name} of subjects and their actions, as VideoPose3D's; it has {there}")
+    if not any(table.values()):
+        raise InputError(f"{file}: its table {name} has no subject with an action")
     return {str(subject): {str(action): held for action, held in table[subject].items()} for subject in table}
 
 
@@ -87,6 +91,19 @@ def chosen(file: Path, there: list[str], wanted: Sequence[str] | None) -> list[s
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InputError(f"{file}: there is no subject {name!r} among {printable(', '.join(there))}{hint}")
     return [subject for subject in there if subject in wanted or subject.partition("/")[0] in wanted]
+
+
+def fingerprints(table: Table, subjects: Iterable[str]) -> dict[str, str]:
+    """Of each subject a word that is another's only if all its poses in space are the same."""
+    words = {}
+    for subject in subjects:
+        told = hashlib.blake2b(digest_size=8)
+        for action in sorted(table[subject]):
+            held = np.asarray(table[subject][action])
+            told.update(f"{action} {held.dtype} {held.shape}".encode())
+            told.update(b"" if held.dtype.hasobject else held.tobytes())
+        words[subject] = told.hexdigest()
+    return words
 
 
 def joints_of(file: Path, world: Table) -> int:

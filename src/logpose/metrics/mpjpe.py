@@ -79,13 +79,15 @@ def velocity_error(
     Returns:
         in the labels' unit per frame; NaN where no two labels follow each other.
     """
-    follows = sequence[1:] == sequence[:-1]
-    true_step = np.diff(truth.astype(np.float64), axis=0)[follows]
-    step = np.diff(predicted.astype(np.float64), axis=0)[follows]
-    labelled = ~np.isnan(true_step).any(axis=-1)
-    if not labelled.any():
-        return float("nan")
-    return float(np.linalg.norm(step[labelled] - true_step[labelled], axis=-1).mean())
+    return _mean(_step_errors(predicted, truth, sequence))
+
+
+def _step_errors(predicted: np.ndarray, truth: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+    """Of each row but the last how far the step to the next is from the true one (N - 1, K); NaN where none is."""
+    apart = np.diff(predicted.astype(np.float64), axis=0) - np.diff(truth.astype(np.float64), axis=0)
+    distance: np.ndarray = np.linalg.norm(apart, axis=-1)
+    distance[sequence[1:] != sequence[:-1]] = np.nan
+    return distance
 
 
 def spatial_errors(
@@ -102,15 +104,17 @@ def spatial_errors(
         predicted: positions in mm.
         truth: labels in mm; anything where `visible` is 0.
         visible: above 0 where there is a label.
-        groups: what each pose belongs to, an action for instance; letter case is ignored.
+        groups: what each pose belongs to, an action for instance; letter case is ignored. One that is called as another
+            figure's name would be ("mean", "joint …") has a _ at its end.
         joints: names of the K joints.
         sequence: as `velocity_error` takes it.
 
     Returns:
         lengths in mm; NaN where nothing is labelled. `mpjpe` and `pa_mpjpe` (after `procrustes`): means over all
         labelled joints of all poses; `mpjpe_mean` and `pa_mpjpe_mean`: means over the groups of each group's mean, if
-        there is more than one; `velocity`, in mm per frame, if labels follow each other in a sequence; `mpjpe_GROUP`
-        of each group, in lower case with _ for a space; `mpjpe_joint_NAME` of each joint.
+        there is more than one; `velocity`, in mm per frame, if labels follow each other in a sequence; `mpjpe_GROUP`,
+        `pa_mpjpe_GROUP` and `velocity_GROUP` of each group, in lower case with _ for a space; `mpjpe_joint_NAME` and
+        `pa_mpjpe_joint_NAME` of each joint.
 
     Raises:
         ValueError: there is not one group to a pose or one name to a joint; a labelled position is not finite.
@@ -121,17 +125,28 @@ def spatial_errors(
     predicted, truth = (np.where(flags[..., None] > 0, x, np.nan).astype(np.float64) for x in (predicted, truth))
     aligned = distances(procrustes(predicted, truth, flags), truth, flags)
     plain = distances(predicted, truth, flags)
-    group = np.array([name.lower().replace(" ", "_") for name in groups], dtype=np.str_)
+    group = np.array([_told(name) for name in groups], dtype=np.str_)
     names = np.unique(group)
 
     figures = {"mpjpe": _mean(plain), "pa_mpjpe": _mean(aligned)}
     if len(names) > 1:
         for name, apart in (("mpjpe_mean", plain), ("pa_mpjpe_mean", aligned)):
             figures[name] = _mean(np.array([_mean(apart[group == g]) for g in names]))
-    if sequence is not None and not np.isnan(velocity := velocity_error(predicted, truth, sequence)):
-        figures["velocity"] = velocity
-    figures |= {f"mpjpe_{g}": _mean(plain[group == g]) for g in names}
-    return figures | {f"mpjpe_joint_{joint}": _mean(plain[:, k]) for k, joint in enumerate(joints)}
+    steps = np.full((0, len(joints)), np.nan) if sequence is None else _step_errors(predicted, truth, sequence)
+    if not np.isnan(steps).all():
+        figures["velocity"] = _mean(steps)
+        within = group[1:] == group[:-1]
+        figures |= {f"velocity_{g}": _mean(steps[within & (group[1:] == g)]) for g in names}
+    for measure, apart in (("mpjpe", plain), ("pa_mpjpe", aligned)):
+        figures |= {f"{measure}_{g}": _mean(apart[group == g]) for g in names}
+        figures |= {f"{measure}_joint_{joint}": _mean(apart[:, k]) for k, joint in enumerate(joints)}
+    return figures
+
+
+def _told(group: str) -> str:
+    """A group's name within those of figures."""
+    name = group.lower().replace(" ", "_")
+    return f"{name}_" if name == "mean" or name.startswith("joint_") else name
 
 
 def _mean(values: np.ndarray) -> float:

@@ -290,6 +290,7 @@ class LiftingModel(KeypointModel):
         skeleton: the joints, of keypoints and positions alike.
         predicts_sigma: whether sigma is predicted; where not (L1 and L2 regression), it is 1 everywhere.
         settings: further arguments of the network.
+        learned_from: fingerprints of the subjects that it was trained on, so that it can be measured on others.
 
     Raises:
         InputError: if the network is another, or the skeleton's joints cannot be split for it.
@@ -304,8 +305,10 @@ class LiftingModel(KeypointModel):
         skeleton: Skeleton,
         predicts_sigma: bool = True,
         settings: Mapping[str, Any] | None = None,
+        learned_from: Sequence[str] = (),
     ) -> None:
         super().__init__(skeleton, dim=3)
+        self.learned_from = tuple(learned_from)
         outputs = 2 if predicts_sigma else 1
         given = dict(settings or {})
         self.kind, self.predicts_sigma = network, predicts_sigma
@@ -360,7 +363,8 @@ class LiftingModel(KeypointModel):
         return (mu - target).square().sum(dim=-1).sqrt() * EVERY_MM
 
     def prepare(self, data: Any) -> None:
-        """Take the means and standard deviations of the data (`inputs`, `targets`), where the network has any."""
+        """Keep whom the data are of, and their means and standard deviations, where the network has any."""
+        self.learned_from = tuple(getattr(data, "fingerprints", {}).values())
         if isinstance(self.network, Martinez):
             self.network.standardise(torch.from_numpy(data.inputs), torch.from_numpy(data.targets))
 
@@ -381,6 +385,7 @@ class LiftingModel(KeypointModel):
             "skeleton": self.skeleton.to_dict(),
             "predicts_sigma": self.predicts_sigma,
             "settings": self.network.settings,
+            "learned_from": list(self.learned_from),
         }
 
 

@@ -29,7 +29,9 @@ __all__ = [
     "lifting_fc_rle",
     "lifting_fc_rle_paper",
     "lifting_fc_rle_unscaled",
+    "lifting_martinez_l1",
     "lifting_martinez_l2",
+    "lifting_martinez_rle",
     "lifting_srnet243_l1",
     "lifting_srnet243_rle",
     "lifting_srnet_l1",
@@ -64,6 +66,9 @@ def poses_of_file(recipe: LiftingRecipe, part: str) -> LiftingPoses:
     return poses
 
 
+DROPOUT = {"fc": 0.0, "martinez": 0.5, "srnet": 0.0}
+
+
 def rle_in_space() -> RLELoss:
     """RLE of three dimensions."""
     return RLELoss(dim=3)
@@ -71,7 +76,8 @@ def rle_in_space() -> RLELoss:
 
 def lifting(recipe: LiftingRecipe, skeleton: Skeleton, predicts_sigma: bool) -> LiftingModel:
     """The network that the recipe names."""
-    settings: dict[str, Any] = {"dropout": recipe.dropout, "width": recipe.width}
+    dropout = DROPOUT[recipe.network] if recipe.dropout is None else recipe.dropout
+    settings: dict[str, Any] = {"dropout": dropout, "width": recipe.width}
     if recipe.network == "srnet":
         settings["filters"] = recipe.filters
     if recipe.network == "martinez":
@@ -112,8 +118,8 @@ class LiftingRecipe(TrainingRecipe):
     """Of srnet: frames that become one in each layer; 3 3 3 3 3 sees 243 frames."""
     width: int = 1024
     """Of the hidden layers."""
-    dropout: float = 0.0
-    """Share of features left out in training."""
+    dropout: float | None = None
+    """Share of features left out in training; as published unless given: half of martinez's, none of the others'."""
     flip: float = 0.5
     """How often a pose is mirrored in training."""
     every: int = 1
@@ -140,8 +146,9 @@ class LiftingRecipe(TrainingRecipe):
             raise InputError("picture, cameras, width and every must be at least 1, camera_seed at least 0")
         if not self.filters or any(taps < 1 or taps % 2 == 0 for taps in self.filters):
             raise InputError(f"filters must be odd numbers of frames, so that one is in the middle; got {self.filters}")
-        if not (0 <= self.dropout < 1 and 0 <= self.flip <= 1):
-            raise InputError(f"dropout must lie in [0, 1) and flip in [0, 1], got {self.dropout:g} and {self.flip:g}")
+        dropout = self.dropout or 0.0
+        if not (0 <= dropout < 1 and 0 <= self.flip <= 1):
+            raise InputError(f"dropout must lie in [0, 1) and flip in [0, 1], got {dropout:g} and {self.flip:g}")
 
     def idle(self) -> dict[str, str]:
         """As of any recipe; what is about another network, and about cameras that the data have or have not."""
@@ -223,9 +230,18 @@ def lifting_martinez_l2() -> LiftingRecipe:
         lifting_fc_rle(),
         loss=partial(L2Loss, dim=3),
         network="martinez",
-        dropout=0.5,
         optimizer="adam",
         batch_size=64,
         epochs=200,
         decay=0.99,  # 0.96 for every 100,000 steps, and 1,559,752 poses make 24,371 of them an epoch
     )
+
+
+def lifting_martinez_l1() -> LiftingRecipe:
+    """The same network and schedule by L1."""
+    return replace(lifting_martinez_l2(), loss=partial(L1Loss, dim=3))
+
+
+def lifting_martinez_rle() -> LiftingRecipe:
+    """The same network and schedule by RLE."""
+    return replace(lifting_martinez_l2(), loss=rle_in_space)

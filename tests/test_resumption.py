@@ -1,0 +1,76 @@
+"""What a run can be gone on from: the same model and loss, on the same data, not finished; of older versions too."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from logpose.checkpoint import describe
+from logpose.losses import L1Loss, RLELoss, WithHeatmaps
+from logpose.models import LiftingModel
+from logpose.recipes.lifting import LiftingRecipe
+from logpose.resumption import check_resumable, is_finished, is_unbegun
+from logpose.skeletons import HUMANEVA
+from logpose.structures import InputError
+
+RECIPE = LiftingRecipe(epochs=3)
+
+
+def model(learned_from: tuple[str, ...] = ("a", "b")) -> LiftingModel:
+    return LiftingModel("fc", HUMANEVA, settings={"width": 8}, learned_from=learned_from)
+
+
+def written(folder: Path, described: dict[str, Any], **more: Any) -> Path:
+    content = {"state_dict": {}, "epoch": 0, "logpose": described, **more}
+    torch.save(content, folder / "last.ckpt")
+    return folder / "last.ckpt"
+
+
+def test_the_same_goes_on_and_what_is_finished_does_not(tmp_path: Path) -> None:
+    wanted = describe(model(), RLELoss(dim=3))
+    check_resumable(written(tmp_path, wanted), wanted, RECIPE)
+    with pytest.raises(InputError, match=r"last.ckpt: all 3 epochs are done; --epochs with a larger number goes on"):
+        check_resumable(written(tmp_path, wanted, epoch=2), wanted, RECIPE)
+    by_steps = LiftingRecipe(steps=50)
+    check_resumable(written(tmp_path, wanted, global_step=49, epoch=2), wanted, by_steps)
+    with pytest.raises(InputError, match="all 50 steps are done"):
+        check_resumable(written(tmp_path, wanted, global_step=50), wanted, by_steps)
+    assert is_finished({"epoch": 2}, RECIPE)
+    assert not is_finished({}, RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (
+            describe(model(("a", "c")), RLELoss(dim=3)),
+            "learned from other data than these; begin anew in another --out",
+        ),
+        (describe(LiftingModel("fc", HUMANEVA, settings={"width": 9}), RLELoss(dim=3)), "another model .*settings"),
+        (describe(model(), RLELoss(dim=3, convention="paper")), "another loss than this recipe's .*convention"),
+        (describe(model(), L1Loss(3)), "is of another loss"),
+    ],
+)
+def test_others_are_refused(tmp_path: Path, other: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        check_resumable(written(tmp_path, other), describe(model(), RLELoss(dim=3)), RECIPE)
+
+
+def test_what_an_older_version_does_not_say_has_its_default(tmp_path: Path) -> None:
+    wanted = describe(model(), WithHeatmaps(RLELoss(dim=3), weight=2.0))
+    older = copy.deepcopy(wanted)
+    del older["model"]["learned_from"], older["loss"]["cells"]
+    check_resumable(written(tmp_path, older), wanted, RECIPE)
+
+
+def test_a_folder_without_a_checkpoint_was_begun_only(tmp_path: Path) -> None:
+    assert not is_unbegun(tmp_path)
+    (tmp_path / "config.yaml").touch()
+    assert is_unbegun(tmp_path)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "last.ckpt").touch()
+    assert not is_unbegun(tmp_path)

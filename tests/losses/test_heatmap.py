@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from logpose.checkpoint import build_loss
 from logpose.losses import CellLoss, HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.losses.heatmap import target_maps
 from logpose.structures import ErrorLaw, Prediction
@@ -147,3 +148,50 @@ def test_the_loss_of_cells_is_the_naive_loop() -> None:
     blind = Prediction(nothing, nothing + 1, nothing[..., 0], ErrorLaw.unknown(2))
     with pytest.raises(ValueError, match="draws none"):
         CellLoss().of_prediction(blind, target, weight)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_shared_cells_are_least_where_their_mean_is_the_place(shared: bool) -> None:
+    """The loss is least at the shares of cells of bilinear interpolation, whose mean is the joint's place."""
+    torch.manual_seed(0)
+    size = (6, 5)
+    target = torch.tensor([[[0.13, -0.21], [-0.02, 0.3], [0.5, 0.5], [-0.5, -0.48]]], dtype=torch.float64)
+    maps = torch.zeros(1, 4, *size, dtype=torch.float64, requires_grad=True)
+    weight, nothing = torch.ones(1, 4), torch.zeros_like(target)
+    optimiser = torch.optim.LBFGS([maps], max_iter=400, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+    def charged() -> Tensor:
+        optimiser.zero_grad()
+        said = Prediction(nothing, nothing + 1, nothing[..., 0], ErrorLaw.unknown(2), maps)
+        value = CellLoss(shared).of_prediction(said, target, weight)
+        value.backward()
+        return value
+
+    optimiser.step(charged)
+    shares = maps.detach().flatten(2).softmax(dim=2).view_as(maps)
+    columns = (torch.arange(size[1]) + 0.5) / size[1] - 0.5
+    rows = (torch.arange(size[0]) + 0.5) / size[0] - 0.5
+    mean = torch.stack([(shares.sum(dim=2) * columns).sum(dim=2), (shares.sum(dim=3) * rows).sum(dim=2)], dim=-1)
+    half = torch.tensor([0.5 / size[1], 0.5 / size[0]])
+    within = torch.minimum(torch.maximum(target, half - 0.5), 0.5 - half)  # no mean is beyond the outermost middle
+    apart = (mean - within).abs().amax(dim=(0, 2))
+    if shared:
+        assert apart.max() < 2e-3
+    else:
+        assert apart[:2].min() > 0.02
+
+
+def test_regression_and_cells_are_the_sum_of_both() -> None:
+    torch.manual_seed(0)
+    prediction, target, weight = case()
+    loss = WithHeatmaps(L1Loss(), weight=0.5, cells=True)
+    together = float(loss.of_prediction(prediction, target, weight).detach())
+    alone = float(L1Loss()(prediction.mu, prediction.sigma, target, weight).detach())
+    cells = float(CellLoss(shared=True).of_prediction(prediction, target, weight))
+    assert together == pytest.approx(alone + 0.5 * cells, rel=1e-5)
+    again = build_loss({"kind": "WithHeatmaps", **loss.config()})
+    assert isinstance(again, WithHeatmaps)
+    assert again.config() == loss.config()
+    assert float(again.of_prediction(prediction, target, weight).detach()) == pytest.approx(together)
+    with pytest.raises(ValueError, match="cells have no bumps"):
+        WithHeatmaps(L1Loss(), sigma=1.0, cells=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from logpose.checkpoint import build_model, load, save
 from logpose.compat import mend_torchvision
 from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
-from logpose.losses import CellLoss, L1Loss, RLELoss
+from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN
 from logpose.models.mask_rcnn import learns_normalisation, load_mask_rcnn_weights
 from logpose.skeletons import COCO
@@ -209,6 +210,34 @@ def test_checkpoints_hold_the_model(head, tmp_path):
         before, after = model.predict(batch)[0], again.predict(batch)[0]
     assert torch.equal(before.boxes, after.boxes)
     assert torch.equal(before.prediction.mu, after.prediction.mu)
+
+
+@with_torchvision
+def test_cells_that_places_are_read_from_are_charged_too(tmp_path):
+    torch.manual_seed(0)
+    model = MaskRCNN(COCO, places="cells", charged=True, **TINY)
+    assert model.gives == "both"
+    loss, batch = WithHeatmaps(RLELoss(), weight=2.0, cells=True), batch_of(picture(ODD["two people"]))
+    random = torch.get_rng_state()
+    both = model.learn(batch, loss)
+    torch.set_rng_state(random)
+    alone = model.learn(batch, loss.density)
+    cells = float((both.losses["keypoints"] - alone.losses["keypoints"]).detach()) / 2
+    assert cells == pytest.approx(math.log(14 * 14), rel=0.3)  # of a network that has not learned any is as likely
+    both.total.backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
+    model.set_law(loss.law())
+    save(model.eval(), loss, tmp_path / "model")
+    again, density = load(tmp_path / "model")
+    assert again.config() == model.config()
+    assert density.config() == loss.density.config()
+    with torch.inference_mode():
+        (found,) = again.predict(batch)
+    assert found.prediction.maps is None
+    assert found.prediction.sigma.unique().numel() > 1  # told by the regression, not read off maps
+    for wrong in ({}, {"head": "heatmap", "places": "cells"}):
+        with pytest.raises(InputError, match="reads places from cells only"):
+            MaskRCNN(COCO, charged=True, **wrong, **TINY)
 
 
 @with_torchvision

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from logpose.losses.likelihood import LikelihoodLoss, PoseLoss
 from logpose.losses.numerics import exact, joint_weight
@@ -99,10 +98,18 @@ class CellLoss(PoseLoss):
     """Cross-entropy of the cell that a joint lies in, among all cells of its map: Mask R-CNN's heatmap loss.
 
     The mean over labelled joints that lie within the map; one on its far edge is in the last cell (detectron2).
+
+    Args:
+        shared: whether a joint between the middles of cells is in each of the four, in proportion to how near it is, so
+            that the mean of what is learned is its place, and not the middle of its cell.
     """
 
     learns_sigma: ClassVar[bool] = False
     learns_from: ClassVar[Material] = "maps"
+
+    def __init__(self, shared: bool = False) -> None:
+        super().__init__()
+        self.shared = shared
 
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
@@ -120,10 +127,16 @@ class CellLoss(PoseLoss):
             inside = (weight > 0) & (target >= -0.5).all(dim=-1) & (target <= 0.5).all(dim=-1)
             height, width = maps.shape[2:]
             cells = target.new_tensor([width, height])
-            at = ((torch.where(inside[..., None], target, 0) + 0.5) * cells).floor().minimum(cells - 1).long()
-            charge = functional.cross_entropy(
-                maps.flatten(2).flatten(0, 1), (at[..., 1] * width + at[..., 0]).flatten(), reduction="none"
-            ).view_as(weight)
+            place = (torch.where(inside[..., None], target, 0) + 0.5) * cells
+            place = (place - 0.5).clamp_min(0) if self.shared else place.floor()
+            low = place.floor().minimum(cells - 1)
+            high, part = (low + 1).minimum(cells - 1), (place - low).clamp_max(1) * self.shared
+            surprise = -maps.flatten(2).log_softmax(dim=2)
+            charge = torch.zeros_like(weight)
+            for x, share_x in ((low[..., 0], 1 - part[..., 0]), (high[..., 0], part[..., 0])):
+                for y, share_y in ((low[..., 1], 1 - part[..., 1]), (high[..., 1], part[..., 1])):
+                    at = (y * width + x).long()[..., None]
+                    charge = charge + share_x * share_y * surprise.gather(2, at)[..., 0]
             weight = weight * inside
             return (charge * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
 
@@ -132,25 +145,37 @@ class CellLoss(PoseLoss):
         return ErrorLaw.unknown(2)
 
     def config(self) -> dict[str, Any]:
-        """The arguments that make this loss again: none."""
-        return {}
+        """The arguments that make this loss again."""
+        return {"shared": self.shared}
 
 
 class WithHeatmaps(PoseLoss):
     """A regression loss and, beside it, a heatmap loss on what an auxiliary head draws while training (Table 14).
+
+    Or on the cells that places are read from themselves, where these are the mean of a softmax: of the cell that a
+    joint lies in they learn far sooner by its cross-entropy than by their mean.
 
     Args:
         loss: of regression; what is claimed is what it claims.
         weight: of the heatmap loss. The paper does not say in what units: its regression loss is summed, and maps
             are averaged. Here both are means, per joint and per cell.
         sigma: of the bump around a joint, see `HeatmapLoss`.
+        cells: whether maps are logits of cells, charged by `CellLoss(shared=True)`, and not bumps.
+
+    Raises:
+        ValueError: if sigma is not above 0, or told of cells.
     """
 
     learns_from: ClassVar[Material] = "both"
 
-    def __init__(self, loss: LikelihoodLoss, weight: float = 1.0, sigma: float | None = None) -> None:
+    def __init__(
+        self, loss: LikelihoodLoss, weight: float = 1.0, sigma: float | None = None, cells: bool = False
+    ) -> None:
         super().__init__()
-        self.loss, self.heatmaps, self.weight = loss, HeatmapLoss(sigma), weight
+        if cells and sigma is not None:
+            raise ValueError("cells have no bumps, and so no sigma")
+        self.heatmaps = CellLoss(shared=True) if cells else HeatmapLoss(sigma)
+        self.loss, self.weight = loss, weight
 
     @property
     def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
@@ -182,5 +207,6 @@ class WithHeatmaps(PoseLoss):
         return {
             "loss": {"kind": type(self.loss).__name__, **self.loss.config()},
             "weight": self.weight,
-            "sigma": self.heatmaps.sigma,
+            "sigma": getattr(self.heatmaps, "sigma", None),
+            "cells": isinstance(self.heatmaps, CellLoss),
         }

@@ -44,8 +44,8 @@ class RegressionHead(nn.Module):
         self.fc_sigma = SigmaHead(channels, joints, 2) if predicts_sigma else None
 
     def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
-        """What is said of each region, in coordinates of its box."""
-        pooled = features.float().mean(dim=(2, 3))
+        """What is said of each region, in coordinates of its box; and the maps of cells, if there are any."""
+        pooled, maps = features.float().mean(dim=(2, 3)), None
         if isinstance(self.fc_mu, nn.Conv2d):
             maps = exactly(self.fc_mu, features)
             # A cell stands for its middle.
@@ -54,9 +54,9 @@ class RegressionHead(nn.Module):
             mu = exactly(self.fc_mu, pooled).unflatten(1, (-1, 2))
         if self.fc_sigma is None:
             sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma, sigma.mean(dim=-1), law)
+            return Prediction(mu, sigma, sigma.mean(dim=-1), law, maps)
         sigma = exactly(self.fc_sigma, pooled)
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), law)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), law, maps)
 
 
 class HeatmapHead(nn.Module):

@@ -59,6 +59,7 @@ class MaskRCNN(Detector):
         kept: … and those of a picture that are left without the ones that overlap a better one.
         most: people that are found in a picture.
         places: what the regression head reads places from: see `RegressionHead`.
+        charged: whether the cells that places are read from are charged too: for a loss `WithHeatmaps(cells=True)`.
         frame: side of the region in which joints are looked for and told, beside that of the box. 1 is published: the
             box, whose rim eyes and wrists may lie on or beyond, where maps have no cell, and a mean of cells never is.
         finest: cells that maps are enlarged to at least before their maxima are taken; 0, published, takes one for each
@@ -97,6 +98,7 @@ class MaskRCNN(Detector):
         overlaps: tuple[float, float] = (0.7, 0.3),
         frame: float = 1.0,
         finest: int = 0,
+        charged: bool = False,
     ) -> None:
         super().__init__(skeleton, short, longest)
         if backbone not in BACKBONES:
@@ -122,7 +124,9 @@ class MaskRCNN(Detector):
             from logpose.models import rcnn
         except ImportError as error:
             raise InputError("Mask R-CNN needs torchvision: pip install 'logpose[detect]'") from error
-        self.gives = "maps" if head == "heatmap" else "places"
+        if charged and (head, places) != ("regression", "cells"):
+            raise InputError("Mask R-CNN has cells to charge beside places where it reads places from cells only")
+        self.gives = "maps" if head == "heatmap" else "both" if charged else "places"
         self.outside = outside
         self.settings: dict[str, Any] = {
             "backbone": backbone,
@@ -146,6 +150,7 @@ class MaskRCNN(Detector):
             "overlaps": list(overlaps),
             "frame": frame,
             "finest": finest,
+            "charged": charged,
         }
         self.backbone = rcnn.pyramid(backbone, channels, frozen)
         self.backbone.body.name = backbone
@@ -241,7 +246,8 @@ class MaskRCNN(Detector):
         regions = [widened(own, self.settings["frame"]) for own, _ in found]
         said, region = self.posed(levels, regions), torch.cat(regions)
         if said.maps is not None:
-            said.mu, said.confidence = peaks_in_boxes(said.maps, region, self.settings["finest"])
+            if self.gives == "maps":
+                said.mu, said.confidence = peaks_in_boxes(said.maps, region, self.settings["finest"])
             said.maps = None  # nothing more is read from them, and those of a thousand people are large
         everybody = Detections(boxes, torch.cat([scores for _, scores in found]), said, box_maps(region))
         whose = torch.repeat_interleave(torch.tensor([len(own) for own, _ in found], device=boxes.device))

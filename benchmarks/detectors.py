@@ -3,10 +3,12 @@
     python benchmarks/detectors.py                         drawn scenes: one network, one budget for each head
     python benchmarks/detectors.py --photographs COCO      besides, learn eight photographs by heart
 
-The scenes are those of the recipes `mask_rcnn_synthetic_…`: others in training than in evaluation. COCO is a folder in
-COCO's layout with training images; the first eight of them in which somebody has labelled joints are learned, and
-measured on. A seed changes the weights, the order and the augmentation. A run's figures go to
-`benchmarks/figures/detectors.json` as soon as it is finished, and a run that is there is not made again.
+The scenes are those of the recipes `mask_rcnn_synthetic_…`: others in training than in evaluation. "RLE after heatmaps"
+goes on from the heatmaps' network, as the paper's author does: where that run is there, it is the first stage, and
+minutes are those of the second. COCO is a folder in COCO's layout with training images; the first eight of them in
+which somebody has labelled joints are learned, and measured on. A seed changes the weights, the order and the
+augmentation. A run's figures go to `benchmarks/figures/detectors.json` as soon as it is finished, and a run that is
+there is not made again.
 
     ap, ap50      COCO's average precision of keypoints over all pictures; a person's score is the box's. Drawn people
                   are small (the square root of their area is 23 px in the median): joints that are off by a Gaussian
@@ -42,38 +44,40 @@ from tables import Runs
 SCENES: dict[str, Callable[[], DetectionRecipe]] = {
     "Mask R-CNN, RLE": mask_rcnn.mask_rcnn_synthetic_rle,
     "Mask R-CNN, heatmaps": mask_rcnn.mask_rcnn_synthetic_heatmap,
+    "Mask R-CNN, RLE after heatmaps": mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first,
     "point-set anchors, RLE": point_set.point_set_synthetic_rle,
     "point-set anchors, L1": point_set.point_set_synthetic_l1,
 }
 SHOWN = ("ap", "ap50", "oks", "matched", "error_px", "nll", "coverage@0.9", "sigma_rank", "minutes")
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"
-FEW = 8  # photographs
+FEW, EPOCH = 8, 50  # photographs, and how often each is seen in an epoch
 
 
 class First:
-    """The first photographs of a data set in which somebody has labelled joints."""
+    """The first photographs of a data set in which somebody has labelled joints, each as often as one says."""
 
-    def __init__(self, pictures: Pictures, count: int) -> None:
+    def __init__(self, pictures: Pictures, count: int, times: int = 1) -> None:
         self.skeleton: Skeleton = pictures.skeleton
         every = (pictures[i] for i in range(len(pictures)))
         self.chosen = [picture for picture in every if any((who.visible > 0).any() for who in picture.people)][:count]
+        self.times = times
 
     def __len__(self) -> int:
-        return len(self.chosen)
+        return self.times * len(self.chosen)
 
     def __getitem__(self, index: int) -> Picture:
-        return self.chosen[index]
+        return self.chosen[index % len(self.chosen)]
 
 
 def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe:
     """A recipe for scenes on eight photographs, without what varies them, measured on the same."""
-    few = First(pictures_of(CocoKeypoints(file)), FEW)
+    photographs = pictures_of(CocoKeypoints(file))
 
-    def people(_: DetectionRecipe, part: str) -> Pictures:  # noqa: ARG001
-        return few
+    def people(_: DetectionRecipe, part: str) -> Pictures:
+        return First(photographs, FEW, EPOCH if part == "train" else 1)
 
     still = {"view": "whole", "short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": FEW}
-    return replace(recipe, people=people, epochs=steps, validate_every=steps // 8, **still)
+    return replace(recipe, people=people, epochs=max(1, steps // EPOCH), validate_every=1, **still)
 
 
 def main() -> None:
@@ -88,6 +92,9 @@ def main() -> None:
     runs = Runs(given.figures, SHOWN)
 
     def measured(recipe: DetectionRecipe, name: str) -> dict[str, float]:
+        before = given.out / name.replace("RLE_after_heatmaps", "heatmaps") / "best.ckpt"
+        if recipe.first is not None and before.exists():
+            recipe = replace(recipe, first=None, weights=str(before))
         run = fit(recipe, given.out / name)
         if run.interrupted:
             raise SystemExit(130)
@@ -99,7 +106,8 @@ def main() -> None:
     recipes = dict(SCENES)
     if given.photographs is not None:
         file = annotation_files(given.photographs)["train"]
-        for name, make in SCENES.items():
+        alone = {name: make for name, make in SCENES.items() if make().first is None}
+        for name, make in alone.items():
             recipes[f"{name}, {FEW} photographs"] = partial(by_heart, make(), file, given.steps)
     for seed in range(given.seeds):
         for name, make in recipes.items():

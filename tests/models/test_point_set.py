@@ -299,7 +299,7 @@ class Oracle(PointSetAnchors):
 
 def oracle(*wanted: tuple[Tensor, float], **changes: object) -> Oracle:
     torch.manual_seed(0)
-    options = replace(SMALL, maps_weight=0.0, **changes)
+    options = replace(SMALL, **{"maps_weight": 0.0, **changes})
     model = Oracle(create_backbone("resnet18", (64, 64)), COCO, True, options, short=64, longest=128)
     model.wanted = [(pose, torch.tensor(logit)) for pose, logit in wanted]
     return model.eval()
@@ -313,6 +313,24 @@ def test_what_the_last_stage_tells_is_decoded() -> None:
     # Half a unit of the anchor's at a logit of about 0: the finest level's unit is 128 pixels.
     assert torch.allclose(found.prediction.sigma, torch.full((2, K, 2), 0.5), atol=0.1)
     assert torch.allclose(found.to_input[:, 0, 0], torch.tensor(128.0))
+
+
+def test_neighbours_that_are_snapped_to_the_same_peaks_are_two_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = standing(15, 32, 40), standing(49, 32, 40)
+    model = oracle((one, 1.0), (other, 2.0), maps_weight=0.05, least_peak=0.5)
+
+    def peaks(level: Tensor) -> tuple[Tensor, Tensor]:
+        maps = torch.zeros(len(level), K, 16, 16)
+        for joint, (column, row) in enumerate((one / 4).round().long().clamp(0, 15).tolist()):
+            maps[:, joint, row, column] = 1
+        return maps, torch.zeros(len(level), K, 2, 16, 16)
+
+    monkeypatch.setattr(model.peaks, "forward", peaks)
+    found = model.detect(*picture())[0]
+    assert len(found) == 2
+    assert torch.equal(found.positions[0], found.positions[1])
+    model.wanted = [(one, torch.tensor(1.0)), (one + 0.5, torch.tensor(2.0))]  # the same person twice
+    assert len(model.detect(*picture())[0]) == 1
 
 
 class Drawn(PointSetAnchors):

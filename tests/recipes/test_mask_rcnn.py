@@ -13,7 +13,7 @@ import torch
 from logpose.checkpoint import load, read
 from logpose.data.pictures import pictures_of
 from logpose.data.synthetic import SyntheticPeople
-from logpose.losses import CellLoss, RLELoss
+from logpose.losses import CellLoss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN
 from logpose.recipes import available, mask_rcnn
 from logpose.structures import InputError
@@ -56,6 +56,18 @@ def test_both_readings_of_the_paper():
     assert (shorter.steps, shorter.milestones) == (2700, (2100, 2500))
     in_epochs = recipe.first(replace(recipe, steps=0, epochs=18))
     assert (in_epochs.steps, in_epochs.epochs, in_epochs.milestones) == (0, 27, (21, 25))
+
+
+def test_the_small_one_has_both_stages_too():
+    recipe = mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first()
+    before, alone = recipe.first(recipe), mask_rcnn.mask_rcnn_synthetic_heatmap()
+    assert before.loss is CellLoss
+    assert (before.epochs, before.first) == (6, None)
+    assert (before.epochs, before.milestones) == (alone.epochs, alone.milestones)
+    assert before.model.keywords == alone.model.keywords
+    loss = recipe.loss()
+    assert isinstance(loss, WithHeatmaps)
+    assert isinstance(loss.density, RLELoss)
 
 
 def test_all_have_names():

@@ -326,11 +326,14 @@ class PointSetAnchors(Detector):
         return torch.cat(chosen)
 
     def _best(self, found: Sequence[Detections]) -> Detections:
-        """Of candidates, those who remain when whoever was found more than once is taken out."""
+        """Of candidates, those who remain when whoever was found more than once is taken out.
+
+        Who is told by the regressed joints: those of neighbours may be snapped to the same peaks.
+        """
         people = _joined(found)
         if not len(people):
             return nobody(self)
-        keypoints = people.keypoints()
+        keypoints = replace(people, positions=None).keypoints()
         corners = anchors.bounds(keypoints)
         area = (corners[:, 2:] - corners[:, :2]).prod(dim=1)
         places, scores, areas = (part.double().cpu().numpy() for part in (keypoints, people.box_scores, area))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from logpose.data.pictures import Pictures, pictures_of
 from logpose.data.synthetic import SyntheticPeople
 from logpose.detection_recipe import DetectionRecipe
-from logpose.losses import CellLoss, RLELoss
+from logpose.losses import CellLoss, RLELoss, WithHeatmaps
 from logpose.models.mask_rcnn import MaskRCNN, learns_normalisation, load_mask_rcnn_weights
 from logpose.skeletons import Skeleton
 from logpose.structures import InputError
@@ -27,6 +27,7 @@ __all__ = [
     "mask_rcnn_resnet50_rle_heatmaps_first",
     "mask_rcnn_synthetic_heatmap",
     "mask_rcnn_synthetic_rle",
+    "mask_rcnn_synthetic_rle_heatmaps_first",
 ]
 
 SMALL: dict[str, Any] = {
@@ -81,13 +82,22 @@ def mask_rcnn_resnet50_rle_heatmaps_first() -> DetectionRecipe:
     return replace(mask_rcnn_resnet50_rle(), first=heatmaps_first, steps=180_000, milestones=(120_000, 160_000))
 
 
+LONGER = 270_000 / 180_000
+"""How much longer the heatmaps' stage is than the one that follows."""
+
+
 def heatmaps_first(recipe: DetectionRecipe) -> DetectionRecipe:
     """The heatmap recipe, on the same data and machine; as much shorter than its own as what follows is."""
-    baseline = mask_rcnn_resnet50_heatmap()
+    return before_rle(recipe, mask_rcnn_resnet50_heatmap())
+
+
+def before_rle(recipe: DetectionRecipe, baseline: DetectionRecipe) -> DetectionRecipe:
+    """The baseline's model and loss, on the data and the machine of a recipe that goes on from there."""
     taken = {name: getattr(baseline, name) for name in ("model", "loss", "first", "lr", "watch")}
-    longer = baseline.steps / 180_000
-    steps, epochs = round(longer * recipe.steps), round(longer * recipe.epochs)
-    milestones = tuple(round(at / baseline.steps * (steps or epochs)) for at in baseline.milestones)
+    steps, epochs = round(LONGER * recipe.steps), round(LONGER * recipe.epochs)
+    milestones = tuple(
+        round(at / (baseline.steps or baseline.epochs) * (steps or epochs)) for at in baseline.milestones
+    )
     return replace(recipe, **taken, steps=steps, epochs=epochs, milestones=milestones)
 
 
@@ -133,3 +143,21 @@ def mask_rcnn_synthetic_rle() -> DetectionRecipe:
 def mask_rcnn_synthetic_heatmap() -> DetectionRecipe:
     """The same network, scenes and budget with the heatmap head."""
     return replace(mask_rcnn_synthetic_rle(), model=partial(mask_rcnn, head="heatmap", **SMALL), loss=CellLoss)
+
+
+def rle_and_cells() -> WithHeatmaps:
+    """RLE, and cross-entropy of the cells that places are read from."""
+    return WithHeatmaps(RLELoss(), cells=True)
+
+
+def mask_rcnn_synthetic_rle_heatmaps_first() -> DetectionRecipe:
+    """Heatmaps first, as the paper's author says; then RLE from their network, its cells charged too."""
+    model = partial(mask_rcnn, places="cells", charged=True, **SMALL)
+    return replace(
+        mask_rcnn_synthetic_rle(), model=model, loss=rle_and_cells, first=drawn_heatmaps_first, epochs=4
+    )  # fmt: skip
+
+
+def drawn_heatmaps_first(recipe: DetectionRecipe) -> DetectionRecipe:
+    """The heatmap recipe for drawn scenes, on the same scenes and machine; half as long again as what follows."""
+    return before_rle(recipe, mask_rcnn_synthetic_heatmap())

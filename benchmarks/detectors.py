@@ -32,11 +32,14 @@ from pathlib import Path
 from logpose.checkpoint import load
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
+from logpose.data.images import read_image
 from logpose.data.pictures import Picture, Pictures, pictures_of
 from logpose.detection_evaluation import evaluate_detector
+from logpose.detection_predict import Finder
 from logpose.detection_recipe import DetectionRecipe
 from logpose.models import Detector
 from logpose.recipes import mask_rcnn, point_set
+from logpose.report import plot_poses
 from logpose.skeletons import Skeleton
 from logpose.training import fit
 from tables import Runs
@@ -50,6 +53,7 @@ SCENES: dict[str, Callable[[], DetectionRecipe]] = {
 }
 SHOWN = ("ap", "ap50", "oks", "matched", "error_px", "nll", "coverage@0.9", "sigma_rank", "minutes")
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"
+SHEET = 12  # pictures with the people that were found, in each run's folder as people.jpg
 FEW, EPOCH = 8, 50  # photographs, and how often each is seen in an epoch
 
 
@@ -101,7 +105,11 @@ def main() -> None:
         # The last epoch's weights: those of the best epoch would be chosen on the pictures they are measured on.
         model, loss = load(run.folder / "last.ckpt")
         assert isinstance(model, Detector)
-        return evaluate_detector(model, recipe.people(recipe, "val"), loss).compute()
+        val = recipe.people(recipe, "val")
+        first = [val[i].image for i in range(min(SHEET, len(val)))]
+        shown = [read_image(image) if isinstance(image, Path) else image for image in first]
+        plot_poses(list(zip(shown, Finder(model).many(shown), strict=True)), run.folder / "people.jpg", columns=6)
+        return evaluate_detector(model, val, loss).compute()
 
     recipes = dict(SCENES)
     if given.photographs is not None:

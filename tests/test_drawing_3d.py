@@ -80,8 +80,19 @@ def test_ellipsoids_that_are_cut_are_told(person, monkeypatch):
         assert titles.pop() == told
     beside(PHOTO, COCO, person, spread)
     assert titles.pop() == CUT
+    spread[0, 3] = [np.nan, 9000, 3]  # is not drawn, and so not cut
+    beside(PHOTO, COCO, person, spread)
+    assert titles.pop() == ""
     beside(PHOTO, COCO, np.concatenate([person, np.full_like(person, np.nan)]), np.concatenate([0 * spread, spread]))
     assert titles.pop() == ""
+
+
+def test_an_ellipsoid_that_is_flat_is_drawn(person):
+    """As a root's is, of which the depth is known."""
+    without = in_space(beside(PHOTO, COCO, person))
+    spread = np.full(person.shape, np.nan)
+    spread[0, 3] = [200, 200, 0]
+    assert (in_space(beside(PHOTO, COCO, person, spread)) != without).sum() > 300
 
 
 def test_nothing_breaks(person):

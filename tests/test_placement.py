@@ -134,6 +134,7 @@ def test_what_is_assumed_is_said_and_is_the_picture_s_own() -> None:
     np.testing.assert_allclose(eye.centre, (319.5, 239.5))
     assert Viewpoint(centre=(1, 2), root_depth=3000.0).assumed == ("focal",)
     np.testing.assert_allclose(Viewpoint(focal=1145).camera((480, 640)).focal, 1145)
+    np.testing.assert_allclose(Viewpoint(focal=(1145, 1143)).camera((480, 640)).focal, [1145, 1143])
 
 
 @pytest.mark.parametrize("skeleton", [COCO, H36M_LIFTING, Skeleton("thing", tuple(f"p{i}" for i in range(17)))])
@@ -152,6 +153,19 @@ def test_spread_is_that_of_many_draws(skeleton: Skeleton) -> None:
         assert placed.joints[0, skeleton.root[0], 2] == 4000
 
 
+def test_what_is_not_known_of_one_joint_leaves_the_others() -> None:
+    told = seen(adult(4, (1500, 400, 4000)), camera())
+    sigma = np.full((17, 3), 5.0)
+    whole = Viewpoint(FOCAL, CENTRE, 4000.0).place(told[None], sigma[None], SIZE, COCO)
+    sigma[3] = np.nan
+    placed = Viewpoint(FOCAL, CENTRE, 4000.0).place(told[None], sigma[None], SIZE, COCO)
+    assert whole is not None
+    assert placed is not None
+    assert np.isnan(placed.sigma[0, 3]).all()
+    others = np.arange(17) != 3
+    np.testing.assert_array_equal(placed.sigma[0, others], whole.sigma[0, others])
+
+
 def test_nobody_is_nobody() -> None:
     nobody = np.zeros((0, 17, 3))
     placed = Viewpoint().place(nobody, nobody, SIZE, COCO)
@@ -161,6 +175,7 @@ def test_nobody_is_nobody() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     for wrong, told in (
+        ({"focal": (1.0, 2.0, 3.0)}, "a focal length is a number of pixels, or one along x and one along y"),
         ({"focal": -2.0}, "a focal length is a number of pixels above 0, not -2"),
         ({"focal": (0.0, 5.0)}, "a focal length is a number of pixels above 0, not 0"),
         ({"focal": (float("nan"), 5.0)}, "focal length"),

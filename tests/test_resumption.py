@@ -65,6 +65,19 @@ def test_what_an_older_version_does_not_say_has_its_default(tmp_path: Path) -> N
     older = copy.deepcopy(wanted)
     del older["model"]["learned_from"], older["loss"]["cells"]
     check_resumable(written(tmp_path, older), wanted, RECIPE)
+    older["recipe"] = {"train_subjects": list(RECIPE.train_subjects), "epochs": 3}
+    check_resumable(written(tmp_path, older), wanted, RECIPE)
+    older["recipe"]["train_subjects"] = ["S1", "S2"]  # whom it learned from is not known, but that it was others is
+    with pytest.raises(InputError, match="learned from other data than these"):
+        check_resumable(written(tmp_path, older), wanted, RECIPE)
+
+
+def test_a_loss_that_cannot_be_made_is_another(tmp_path: Path) -> None:
+    wanted = describe(model(), L1Loss(3))
+    other = copy.deepcopy(wanted)
+    other["loss"] = {"kind": "CellLoss", "shared": False, "temperature": 1}
+    with pytest.raises(InputError, match="is of another loss than this recipe's"):
+        check_resumable(written(tmp_path, other), wanted, RECIPE)
 
 
 def test_a_folder_without_a_checkpoint_was_begun_only(tmp_path: Path) -> None:

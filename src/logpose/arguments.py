@@ -50,12 +50,13 @@ def command_parser() -> ArgumentParser:
     subcommands.add_subcommand("recipes", recipes, help="list the recipes that `train` knows")
 
     inspect = ArgumentParser(
-        description="Counts, label problems and a contact sheet of labelled people, or of B-scans and their boundaries."
+        description="Counts, label problems and a contact sheet of labelled people, of B-scans and their boundaries, "
+        "or of poses to be lifted."
     )
     inspect.add_argument(
         "data",
         type=Path,
-        help="annotation file, or a folder with annotations and images; or B-scans, as train takes them",
+        help="annotation file, or a folder with annotations and images; or B-scans, or data_3d_NAME.npz, as for train",
     )
     inspect.add_argument("--images", type=Path | None, default=None, help="folder of the images, if not beside it")
     inspect.add_argument("--category", type=str | None, default=None, help=CATEGORY_HELP)

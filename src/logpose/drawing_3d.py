@@ -42,6 +42,8 @@ THINNEST = 0.5
 """Of lines and joints, relative to their usual width, where people are small in the picture."""
 WIDEST = 84
 """Characters in a line of the title."""
+FLATTEST = 0.003
+"""Least half axis of an ellipsoid, relative to the person: a root's has none along z."""
 CUT = "some are larger than the person, and drawn as large as that"
 """Said of ellipsoids below the title."""
 BACKDROP = 34
@@ -129,7 +131,8 @@ def _in_space(
         axes.scatter(*pose.T, **joints_at, depthshade=False, zorder=5)
     _dress(axes, low, high)
     if spread is not None and any(
-        (np.abs(spread[person]) > extent).any() for person, extent in zip(seen, extents, strict=True)
+        (np.abs(spread[person][np.isfinite(spread[person]).all(axis=1)]) > extent).any()
+        for person, extent in zip(seen, extents, strict=True)
     ):
         title = f"{title}\n{CUT}".lstrip()
     _caption(figure, title, bool(skeleton.pairs))
@@ -160,8 +163,9 @@ def _upright(points: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "K 3"]:
 
 
 def _drawable(pose: Float[np.ndarray, "K 3"], half: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "K 3"]:
-    """Half axes as they are drawn, none longer than the person; 0 of joints of which they are not known."""
-    return np.where(np.isfinite(half).all(axis=1, keepdims=True), np.minimum(half, np.ptp(pose, axis=0).max()), 0)
+    """Half axes as they are drawn, none longer than the person, none nothing; 0 of joints of which one is not known."""
+    extent = np.ptp(pose, axis=0).max()
+    return np.where(np.isfinite(half).all(axis=1, keepdims=True), half.clip(FLATTEST * extent, extent), 0)
 
 
 def _box(

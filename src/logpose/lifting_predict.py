@@ -101,7 +101,10 @@ class Lifter:
         waiting: list[Float32[np.ndarray, "_ K 2"]] = []
         count = len(self.model.skeleton)
         for keypoints, size in sequences:
-            points = np.asarray(keypoints)
+            try:
+                points = np.asarray(keypoints)
+            except ValueError as error:  # rows of several lengths
+                raise InputError(f"keypoints are numbers, of frames × {count} × 2: {error}") from error
             if points.dtype.kind not in "iuf" or points.shape[1:] != (count, 2) or not len(points):
                 told = "×".join(map(str, points.shape))
                 raise InputError(f"keypoints are numbers, of frames × {count} × 2, and not {points.dtype} of {told}")
@@ -109,7 +112,7 @@ class Lifter:
             if not (np.isfinite(points).all() and np.abs(points).max() < FARTHEST):
                 raise InputError(f"keypoints must be finite, and less than {FARTHEST:g} pixels off")
             if not all(1 <= side < FARTHEST for side in size):
-                raise InputError(f"a picture has a height and a width of a pixel or more, not {size}")
+                raise InputError(f"a picture has a height and a width of 1 to {FARTHEST:g} pixels, not {size}")
             waiting.append(screen(points, size).astype(np.float32))
             if sum(map(len, waiting)) >= self.batch_size:
                 yield from self._lifted(waiting)

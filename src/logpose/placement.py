@@ -55,7 +55,7 @@ class Viewpoint:
         InputError: if no camera is like that.
     """
 
-    focal: tuple[float, float] | float | None = None
+    focal: Sequence[float] | float | None = None
     centre: tuple[float, float] | None = None
     root_depth: float | None = None
 
@@ -68,9 +68,15 @@ class Viewpoint:
             raise InputError(f"the root's depth is more than {NEAREST:g} millimetres, not {self.root_depth:g}")
 
     @staticmethod
-    def _focal(given: tuple[float, float] | float) -> tuple[float, float]:
+    def _focal(given: Sequence[float] | float) -> tuple[float, float]:
         """Along x and y."""
-        return given if isinstance(given, tuple) else (given, given)
+        try:
+            x, y = np.broadcast_to(np.asarray(given, dtype=np.float64), 2).tolist()
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"a focal length is a number of pixels, or one along x and one along y: {given}"
+            ) from error
+        return x, y
 
     @property
     def assumed(self) -> tuple[Assumable, ...]:
@@ -142,9 +148,11 @@ class Placement:
 
 def _relative_spread(sigma: Float[np.ndarray, "N K"], root: Sequence[int]) -> Float[np.ndarray, "N K"]:
     """Standard deviations of depths less the mean of the root joints' (of all, without any), as `lifted` takes them."""
-    count = sigma.shape[-1]
-    chosen = np.isin(np.arange(count), list(root) or list(range(count)))
-    spread: np.ndarray = np.sqrt(sigma**2 @ ((np.eye(count) - chosen / chosen.sum()) ** 2).T)
+    chosen = np.isin(np.arange(sigma.shape[-1]), list(root) or list(range(sigma.shape[-1])))
+    count = chosen.sum()
+    of_root = (sigma[:, chosen] ** 2).sum(axis=1, keepdims=True) / count**2
+    # A root joint is in its own mean: of one alone nothing is left.
+    spread: np.ndarray = np.sqrt((1 - 2 * chosen / count) * sigma**2 + of_root)
     return spread
 
 

@@ -8,10 +8,13 @@ from typing import Any
 import torch
 
 from logpose.checkpoint import build_loss, build_model, read
-from logpose.recipe import TrainingRecipe
+from logpose.recipe import TrainingRecipe, plain_fields
 from logpose.structures import InputError
 
 __all__ = ["check_resumable", "is_finished", "is_unbegun"]
+
+OF_DATA = ("data", "train_subjects")
+"""Fields of recipes that say what is learned from."""
 
 
 def _as_now(config: dict[str, Any]) -> dict[str, Any]:
@@ -25,15 +28,31 @@ def _as_now(config: dict[str, Any]) -> dict[str, Any]:
 
 def _loss_as_now(config: dict[str, Any]) -> dict[str, Any]:
     """The same of a loss."""
-    loss = build_loss(config)
+    try:
+        loss = build_loss(config)
+    except (InputError, TypeError, ValueError, KeyError):  # of another version, or of none
+        return config
     return config if loss is None else {"kind": config["kind"], **loss.config()}
+
+
+def _on_the_same(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
+    """Whether the run of a checkpoint learned from the data and the subjects that a recipe names, by their names."""
+    told, given = content["logpose"].get("recipe", {}), plain_fields(recipe)
+    return all(_plain(told[name]) == _plain(given[name]) for name in OF_DATA if name in told and name in given)
+
+
+def _plain(value: Any) -> Any:
+    return [str(part) for part in value] if isinstance(value, list | tuple) else str(value)
 
 
 def check_resumable(path: Path, wanted: dict[str, Any], recipe: TrainingRecipe) -> None:
     """Refuse to go on from a checkpoint of another model or loss or of a finished run, before anything is written."""
     content = read(path)
-    found = {"model": _as_now(content["logpose"]["model"]), "loss": _loss_as_now(content["logpose"]["loss"])}
-    if found["model"].get("learned_from") == []:  # one of before this was kept
+    found = {name: content["logpose"][name] for name in ("model", "loss")}
+    found["model"] = _as_now(found["model"])
+    if found["loss"] != wanted["loss"]:
+        found["loss"] = _loss_as_now(found["loss"])
+    if found["model"].get("learned_from") == [] and _on_the_same(content, recipe):  # one of before this was kept
         found["model"]["learned_from"] = wanted["model"].get("learned_from")
     for part in ("model", "loss"):
         if found[part] != wanted[part]:

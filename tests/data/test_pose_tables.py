@@ -54,7 +54,14 @@ def test_a_subject_is_known_again_by_its_poses() -> None:
     assert words["S1"] == words["other"]
     assert len(set(words.values())) == 4
     assert fingerprints(table, ["S3"]) == {"S3": words["S3"]}
-    assert len(fingerprints({"S1": {"walk": None, "run": "no"}}, ["S1"])) == 1
+    ragged = {"S1": {"walk": None, "run": "no", "box": [walk[:2], walk[:1]], "jog": np.array([None, 1])}}
+    assert len(fingerprints(ragged, ["S1"])) == 1
+
+
+def test_a_name_that_a_subject_has_is_that_subject_s_alone() -> None:
+    there = ["S1", "S1/more", "Train/S1", "Train/S2"]
+    assert chosen(FILE, there, ["S1"]) == ["S1"]
+    assert chosen(FILE, there, ["S1", "Train"]) == ["S1", "Train/S1", "Train/S2"]
 
 
 def test_sequences_are_in_the_files_order() -> None:

@@ -222,6 +222,15 @@ def test_velocity_by_hand() -> None:
     assert velocity_error(predicted, truth, np.array([7, 7, 7])) == pytest.approx((3 + 0 + 5) / 3)
 
 
+def test_a_prediction_that_is_nan_has_no_velocity() -> None:
+    truth = np.zeros((3, 2, 3))
+    predicted = truth.copy()
+    predicted[1, 0] = NAN
+    assert math.isnan(velocity_error(predicted, truth, np.zeros(3, dtype=int)))
+    truth[1, 0] = NAN  # nor is it asked for
+    assert velocity_error(predicted, truth, np.zeros(3, dtype=int)) == 0
+
+
 @given(seeds)
 def test_an_offset_does_not_move_and_sequences_are_apart(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -310,8 +310,8 @@ def test_what_the_last_stage_tells_is_decoded() -> None:
     found = oracle((one, 1.0), (other, 2.0)).detect(*picture())[0]
     assert found.box_scores.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 1 / (1 + math.exp(-1))])
     assert torch.allclose(found.keypoints(), torch.stack([other, one]), atol=1e-3)
-    # Half a unit of the anchor's at a logit of about 0: the finest level's unit is 128 pixels.
-    assert torch.allclose(found.prediction.sigma, torch.full((2, K, 2), 0.5), atol=0.1)
+    # An untrained network says a tenth of the anchor's unit; the finest level's is 128 pixels.
+    assert torch.allclose(found.prediction.sigma, torch.full((2, K, 2), 0.1), atol=0.03)
     assert torch.allclose(found.to_input[:, 0, 0], torch.tensor(128.0))
 
 

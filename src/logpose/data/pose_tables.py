@@ -79,6 +79,8 @@ def person(subject: str) -> str:
 def chosen(file: Path, there: list[str], wanted: Sequence[str] | None) -> list[str]:
     """The subjects of these names, or before whose "/" one of them stands, in the file's order; all for None.
 
+    A name that a subject has is that subject's alone.
+
     Raises:
         InputError: if there is none of a name; the message suggests the nearest.
     """
@@ -90,7 +92,8 @@ def chosen(file: Path, there: list[str], wanted: Sequence[str] | None) -> list[s
             near = difflib.get_close_matches(name, parts, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InputError(f"{file}: there is no subject {name!r} among {printable(', '.join(there))}{hint}")
-    return [subject for subject in there if subject in wanted or subject.partition("/")[0] in wanted]
+    prefixes = [name for name in wanted if name not in there]
+    return [subject for subject in there if subject in wanted or subject.partition("/")[0] in prefixes]
 
 
 def fingerprints(table: Table, subjects: Iterable[str]) -> dict[str, str]:
@@ -99,9 +102,11 @@ def fingerprints(table: Table, subjects: Iterable[str]) -> dict[str, str]:
     for subject in subjects:
         told = hashlib.blake2b(digest_size=8)
         for action in sorted(table[subject]):
-            held = np.asarray(table[subject][action])
-            told.update(f"{action} {held.dtype} {held.shape}".encode())
-            told.update(b"" if held.dtype.hasobject else held.tobytes())
+            held = table[subject][action]
+            if isinstance(held, np.ndarray) and not held.dtype.hasobject:
+                told.update(f"{action} {held.dtype} {held.shape}".encode() + held.tobytes())
+            else:  # nothing is learned from it
+                told.update(f"{action} {type(held).__name__}".encode())
         words[subject] = told.hexdigest()
     return words
 

@@ -133,10 +133,11 @@ class CellLoss(PoseLoss):
             high, part = (low + 1).minimum(cells - 1), (place - low).clamp_max(1) * self.shared
             surprise = -maps.flatten(2).log_softmax(dim=2)
             charge = torch.zeros_like(weight)
-            for x, share_x in ((low[..., 0], 1 - part[..., 0]), (high[..., 0], part[..., 0])):
-                for y, share_y in ((low[..., 1], 1 - part[..., 1]), (high[..., 1], part[..., 1])):
-                    at = (y * width + x).long()[..., None]
-                    charge = charge + share_x * share_y * surprise.gather(2, at)[..., 0]
+            near = ((low, 1 - part), (high, part)) if self.shared else ((low, 1 - part),)
+            for column, share_x in near:
+                for row, share_y in near:
+                    at = (row[..., 1] * width + column[..., 0]).long()[..., None]
+                    charge = charge + share_x[..., 0] * share_y[..., 1] * surprise.gather(2, at)[..., 0]
             weight = weight * inside
             return (charge * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
 

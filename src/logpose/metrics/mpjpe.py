@@ -77,9 +77,10 @@ def velocity_error(
             frames, and no step is taken from one video to another.
 
     Returns:
-        in the labels' unit per frame; NaN where no two labels follow each other.
+        in the labels' unit per frame; NaN where no two labels follow each other, or of a prediction that is NaN.
     """
-    return _mean(_step_errors(predicted, truth, sequence))
+    known = ~np.isnan(_step_errors(truth, truth, sequence))
+    return float(_step_errors(predicted, truth, sequence)[known].mean()) if known.any() else float("nan")
 
 
 def _step_errors(predicted: np.ndarray, truth: np.ndarray, sequence: np.ndarray) -> np.ndarray:

@@ -20,6 +20,9 @@ __all__ = ["ShapeIndexed", "Stage", "Told", "focal_loss", "read_at"]
 TOWERS = ("classification", "pose", "box")
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 """Of the focal loss: the share of positives, and how little what is known already counts (Lin et al. 2017b)."""
+SPREAD = 0.1
+"""Sigma of an untrained network, in the anchor's unit: about as far as joints are from those of the anchors that are
+given to them. Of half a unit, as other networks begin, the pull on mu would be weak until sigma has come down."""
 PRIOR = 0.01
 """How sure an untrained network is of every anchor: else the many negatives' loss is all there is (the same)."""
 
@@ -94,6 +97,8 @@ class Stage(nn.Module):
         for layer in self.last.values():
             assert isinstance(layer, nn.Linear)
             nn.init.zeros_(layer.bias)
+            if layer is self.last["pose"] and each == 4:
+                nn.init.constant_(layer.bias.view(joints, each)[:, 2:], float(torch.tensor(SPREAD).logit()))
         last = self.last["classification"]
         assert isinstance(last, nn.Linear)
         nn.init.constant_(last.bias, float(torch.tensor(PRIOR).logit()))

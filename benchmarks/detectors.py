@@ -4,8 +4,9 @@
     python benchmarks/detectors.py --photographs COCO      besides, learn eight photographs by heart
 
 The scenes are those of the recipes `mask_rcnn_synthetic_…`: others in training than in evaluation. "RLE after heatmaps"
-goes on from the heatmaps' network, as the paper's author does: where that run is there, it is the first stage, and
-minutes are those of the second. COCO is a folder in COCO's layout with training images; the first eight of them in
+goes on from the heatmaps' network, as the paper's author does, by RLE and the cross-entropy of the cells that places
+are read from; "heatmaps after heatmaps" for as long as before. Where the heatmaps' run is there, it is the first stage,
+and minutes are those of the second. COCO is a folder in COCO's layout with training images; the first eight of them in
 which somebody has labelled joints are learned, and measured on. A seed changes the weights, the order and the
 augmentation. A run's figures go to `benchmarks/figures/detectors.json` as soon as it is finished, and a run that is
 there is not made again.
@@ -44,17 +45,24 @@ from logpose.skeletons import Skeleton
 from logpose.training import fit
 from tables import Runs
 
+
+def heatmaps_go_on() -> DetectionRecipe:
+    """The baseline for as long as "RLE after heatmaps"."""
+    return replace(mask_rcnn.mask_rcnn_synthetic_heatmap(), first=mask_rcnn.drawn_heatmaps_first, epochs=4)
+
+
 SCENES: dict[str, Callable[[], DetectionRecipe]] = {
     "Mask R-CNN, RLE": mask_rcnn.mask_rcnn_synthetic_rle,
     "Mask R-CNN, heatmaps": mask_rcnn.mask_rcnn_synthetic_heatmap,
     "Mask R-CNN, RLE after heatmaps": mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first,
+    "Mask R-CNN, heatmaps after heatmaps": heatmaps_go_on,
     "point-set anchors, RLE": point_set.point_set_synthetic_rle,
     "point-set anchors, L1": point_set.point_set_synthetic_l1,
 }
 SHOWN = ("ap", "ap50", "oks", "matched", "error_px", "nll", "coverage@0.9", "sigma_rank", "minutes")
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"
 SHEET = 12  # pictures with the people that were found, in each run's folder as people.jpg
-FEW, EPOCH = 8, 50  # photographs, and how often each is seen in an epoch
+FEW, EPOCH, BATCH = 8, 50, 4  # photographs, how often each is seen in an epoch, and how many are seen at a time
 
 
 class First:
@@ -80,8 +88,8 @@ def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe
     def people(_: DetectionRecipe, part: str) -> Pictures:
         return First(photographs, FEW, EPOCH if part == "train" else 1)
 
-    still = {"view": "whole", "short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": FEW}
-    return replace(recipe, people=people, epochs=max(1, steps // EPOCH), validate_every=1, **still)
+    still = {"view": "whole", "short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": BATCH}
+    return replace(recipe, people=people, epochs=max(1, steps * BATCH // (FEW * EPOCH)), validate_every=1, **still)
 
 
 def main() -> None:
@@ -91,12 +99,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", default="", help="runs whose name has this in it")
     parser.add_argument("--photographs", type=Path, default=None, help="folder in COCO's layout")
-    parser.add_argument("--steps", type=int, default=400, help="of learning photographs by heart")
+    parser.add_argument("--steps", type=int, default=600, help="of learning photographs by heart")
     given = parser.parse_args()
     runs = Runs(given.figures, SHOWN)
 
     def measured(recipe: DetectionRecipe, name: str) -> dict[str, float]:
-        before = given.out / name.replace("RLE_after_heatmaps", "heatmaps") / "best.ckpt"
+        before = given.out / f"Mask_R-CNN_{name.rpartition('_after_')[2]}" / "best.ckpt"
         if recipe.first is not None and before.exists():
             recipe = replace(recipe, first=None, weights=str(before))
         run = fit(recipe, given.out / name)

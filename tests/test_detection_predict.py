@@ -11,8 +11,17 @@ import pytest
 import torch
 
 from logpose.data.images import read_image
+from logpose.data.pictures import Picture
+from logpose.detection_evaluation import evaluate_detector
 from logpose.detection_predict import Finder
-from logpose.models import Detections, Detector, PointSetAnchors, RegressionModel, create_backbone
+from logpose.models import (
+    Detections,
+    Detector,
+    PointSetAnchors,
+    PointSetOptions,
+    RegressionModel,
+    create_backbone,
+)
 from logpose.models.detector import box_maps, nobody
 from logpose.predict import Predictor
 from logpose.skeletons import COCO
@@ -53,6 +62,32 @@ def bright_picture(width: int = 200, height: int = 100) -> np.ndarray:
     image = np.zeros((height, width, 3), np.uint8)
     image[20:60, 50:90] = 255
     return image
+
+
+def test_a_large_photograph_is_seen_as_it_is_measured(tmp_path):
+    """JPEGs are decoded to a fraction: what is found is what evaluation finds."""
+    noise = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
+    cv2.imwrite(str(file := tmp_path / "large.jpg"), noise)
+    torch.manual_seed(0)
+    options = PointSetOptions(channels=16, depth=1, least_score=0.0)
+    backbone = create_backbone("resnet18", (64, 64), neck=False, all_branches=True)
+    model = PointSetAnchors(backbone, COCO, True, options, 64, 128)
+
+    class One:
+        skeleton = COCO
+
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: int) -> Picture:
+            return Picture(file, 1, ())
+
+    measured = evaluate_detector(model, One()).found[0]
+    found = Finder(model, "cpu", least_score=0.0)(file)
+    assert len(found) == len(measured.boxes) > 0
+    assert np.allclose(found.keypoints, measured.keypoints, atol=1e-2)
+    boxes = Finder(model, "cpu", least_score=0.0).boxes(file)
+    assert np.allclose(boxes[:, 4], measured.box_scores[: len(boxes)], atol=1e-5)
 
 
 def test_people_are_found_in_pixels_of_the_image(tmp_path):

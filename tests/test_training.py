@@ -54,12 +54,15 @@ def test_milestones_are_steps_where_steps_are_counted(make_recipe):
     assert [share(step) for step in (29, 30, 59, 60, 95)] == pytest.approx([1, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_steps_are_whole_epochs(make_recipe, tmp_path):
-    """By SGD; the budget is rounded up to the end of an epoch."""
+def test_steps_are_whole_epochs(make_recipe, tmp_path, caplog):
+    """By SGD; the budget is rounded up to the end of an epoch, and that is said."""
     recipe = make_recipe(steps=5, optimizer="sgd", lr=1e-3, weight_decay=1e-4, loggers=())
-    run = fit(recipe, tmp_path)
+    with caplog.at_level("INFO", logger="logpose"):
+        run = fit(recipe, tmp_path)
     content = read(run.folder / "last.ckpt")
     per_epoch = content["global_step"] // (content["epoch"] + 1)
+    told = f"5 steps become {content['global_step']}, whole epochs of {per_epoch}"
+    assert (told in caplog.text) == (content["global_step"] != 5)
     assert content["global_step"] == math.ceil(5 / per_epoch) * per_epoch
     groups = content["optimizer_states"][0]["param_groups"]
     assert [(group["momentum"], group["weight_decay"]) for group in groups] == [(0.9, 1e-4), (0.9, 0.0)]

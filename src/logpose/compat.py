@@ -45,7 +45,7 @@ def mend_torchvision() -> None:
     The wheel of torchvision that pip finds is built for CUDA. Next to a CPU-only torch its library does not load, and
     `import torchvision` fails with "operator torchvision::nms does not exist", and with it every library that imports
     it when it is there (lightning, torchmetrics, timm). Declaring the two operators that the import asks for is enough;
-    `nms` is also implemented, in plain PyTorch, for the CPU.
+    `nms` is also implemented, in plain PyTorch.
 
     Does nothing when torchvision is absent or works.
     """
@@ -57,7 +57,7 @@ def mend_torchvision() -> None:
         return
     for name in ("nms", "qnms"):
         operators.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    operators.impl("torchvision::nms", "cpu", _nms)
+    operators.impl("torchvision::nms", "CompositeExplicitAutograd", _nms)
     log.warning(
         "torchvision's compiled operators do not fit this torch; logpose stands in for nms in plain PyTorch "
         "(install matching builds of both to have torchvision's own)"
@@ -87,8 +87,8 @@ def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         own, rest = boxes[rows, None], boxes[None, start:]
         top_left = torch.maximum(own[..., :2], rest[..., :2])
         overlap = (torch.minimum(own[..., 2:], rest[..., 2:]) - top_left).clamp_min(0).prod(dim=2)
-        covers = (overlap / (area[rows, None] + area[None, start:] - overlap) > iou_threshold).numpy()
+        covers = (overlap / (area[rows, None] + area[None, start:] - overlap) > iou_threshold).cpu().numpy()
         for row, covered in zip(rows, covers, strict=True):
             if alive[row]:
                 alive[row + 1 :] &= ~covered[row + 1 - start :]
-    return order[torch.from_numpy(np.flatnonzero(alive))]
+    return order[torch.from_numpy(np.flatnonzero(alive)).to(order.device)]

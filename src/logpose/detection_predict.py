@@ -73,7 +73,7 @@ class Finder:
             InputError: as `__call__`.
         """
         source = Path(image) if isinstance(image, str) else image
-        found = self._found([read_image(source)])[0]
+        found = self._found([self._scene(source)])[0]
         # Of somebody at the very edge a box may have no area, or lie off a picture smaller than what models see.
         width, height = image_size(source) if isinstance(source, Path) else source.shape[1::-1]
         low = found.boxes[:, :2].clip(0)
@@ -95,19 +95,19 @@ class Finder:
         Raises:
             InputError: as `__call__`.
         """
-        waiting = _read(images, left_out)
+        waiting = self._read(images, left_out)
         radius = self.model.law.radius_at(SHOWN_LEVEL)
         while together := list(islice(waiting, self.batch_size)):
-            for (path, _), found in zip(together, self._found([image for _, image in together]), strict=True):
+            for (path, _), found in zip(together, self._found([seen for _, seen in together]), strict=True):
                 yield Poses(
                     self.model.skeleton, found.boxes, found.keypoints, found.std, found.confidence,
                     found.scores(self.scoring), radius, path,
                 )  # fmt: skip
 
     @torch.inference_mode()
-    def _found(self, images: list[Image]) -> list[FoundPeople]:
+    def _found(self, scenes: list[SceneBatch]) -> list[FoundPeople]:
         """Who is found in some images, by the box's score and those below the least left out."""
-        batch = join([self._scene(image) for image in images]).to(self.device)
+        batch = join(scenes).to(self.device)
         people = []
         for found, to_image in zip(self.model.predict(batch), batch.to_image, strict=True):
             own = in_image(found.chosen(found.box_scores >= self.least_score), to_image)
@@ -115,20 +115,20 @@ class Finder:
             people.append(own)
         return people
 
-    def _scene(self, image: Image) -> SceneBatch:
+    def _scene(self, image: Image | Path) -> SceneBatch:
+        """What the model sees of an image, decoded as `eval` decodes it."""
         return scene(Picture(image, 0, ()), self.model.skeleton, self.transform)
 
-
-def _read(
-    images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None
-) -> Iterator[tuple[Path | None, Image]]:
-    """Files, if they are any, and what is in them; those that cannot be read are told, and left out."""
-    for source in images:
-        try:
-            image = read_image(source)
-        except InputError as error:
-            if left_out is None:
-                raise
-            left_out(error)
-            continue
-        yield source if isinstance(source, Path) else None, image
+    def _read(
+        self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None
+    ) -> Iterator[tuple[Path | None, SceneBatch]]:
+        """Files, if they are any, and what is seen of them; those that cannot be read are told, and left out."""
+        for source in images:
+            try:
+                seen = self._scene(source if isinstance(source, Path) else read_image(source))
+            except InputError as error:
+                if left_out is None:
+                    raise
+                left_out(error)
+                continue
+            yield source if isinstance(source, Path) else None, seen

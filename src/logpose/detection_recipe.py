@@ -47,7 +47,9 @@ class DetectionRecipe(PictureRecipe):
     square: int = 640
     """Pixels of the sides of squares."""
     scale: tuple[float, float] = (0.5, 1.5)
-    """Of squares: least and greatest factor by which pictures are enlarged."""
+    """Of squares: least and greatest factor by which pictures are enlarged, …"""
+    scale_of: Literal["picture", "test"] = "picture"
+    """… as they are (published, for COCO's, which are of one size), or as evaluation sees them."""
     flip: float = 0.5
     """How often a picture is mirrored in training."""
     empty: bool = False
@@ -82,7 +84,7 @@ class DetectionRecipe(PictureRecipe):
 
     def idle(self) -> dict[str, str]:
         """As of any recipe; what is about the other view."""
-        of = {"square": "about --view square", "scale": "about --view square", "short": "about --view whole"}
+        of = dict.fromkeys(("square", "scale", "scale_of"), "about --view square") | {"short": "about --view whole"}
         idle = {name: f"{why}, and this is {self.view}" for name, why in of.items() if not why.endswith(self.view)}
         if self.loss is CellLoss:
             idle["outside"] = "about a head that regresses, and maps hold no joint outside their region"
@@ -91,7 +93,8 @@ class DetectionRecipe(PictureRecipe):
     def transform(self) -> SceneTransform:
         """How pictures become inputs in training."""
         if self.view == "square":
-            return SquareCrop(self.square, self.scale, self.flip)
+            after = ShortSide((self.test_short,), self.longest) if self.scale_of == "test" else None
+            return SquareCrop(self.square, self.scale, self.flip, after)
         return ShortSide(self.short, self.longest, self.flip)
 
     def loader(

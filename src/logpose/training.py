@@ -273,6 +273,8 @@ def fit(
     val_loader = recipe.loader(val, model, training=False, pin=pin)
     if recipe.steps:
         module.recipe = recipe = replace(recipe, epochs=math.ceil(recipe.steps / max(1, len(train_loader))))
+        if (steps := recipe.epochs * len(train_loader)) != recipe.steps:
+            log.info("%d steps become %d, whole epochs of %d", recipe.steps, steps, len(train_loader))
         trainer.fit_loop.max_epochs, trainer.check_val_every_n_epoch = recipe.epochs, validation_interval(recipe)
     interrupted = False
     try:

@@ -116,6 +116,21 @@ def test_people_cut_in_half_keep_their_joints_and_those_outside_are_gone():
     assert people.area[1] == pytest.approx(1000)
 
 
+def test_people_are_as_large_in_squares_as_in_evaluation_however_large_the_picture():
+    """So that people of photographs of twelve megapixels are learned in the size that they are looked for in."""
+    whole = ShortSide((64,), 200)
+    for times in (1, 6):
+        image = np.zeros((80 * times, 100 * times, 3), np.uint8)
+        who = person(image, (40 * times, 20 * times, 20 * times, 40 * times))
+        picture = Picture(image, 1, (who,))
+        seen = scene(picture, COCO, whole)
+        drawn = scene(picture, COCO, SquareCrop(64, (0.5, 1.5), 0.0, whole), rng=np.random.default_rng(3))
+        expected = np.random.default_rng(3).uniform(0.5, 1.5)
+        assert drawn.people[0].area[0] == pytest.approx(float(seen.people[0].area[0]) * expected**2, rel=1e-4)
+        as_it_is = scene(picture, COCO, SquareCrop(64, (0.5, 1.5), 0.0), rng=np.random.default_rng(3))
+        assert as_it_is.people[0].area[0] == pytest.approx(800 * times**2 * expected**2, rel=1e-4)
+
+
 def test_evaluation_draws_nothing():
     image = np.zeros((100, 200, 3), np.uint8)
     picture = Picture(image, 1, (person(image, (10, 10, 20, 40)),))

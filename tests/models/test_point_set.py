@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from logpose.data.scenes import Picture, SceneBatch, ScenePeople
+from logpose.data.scenes import Picture, SceneBatch, ScenePeople, join
 from logpose.losses import L1Loss, RLELoss
 from logpose.models import create_backbone
 from logpose.models.anchors import default_template
@@ -270,6 +270,21 @@ def test_an_untrained_model_gives_well_formed_results(sigma: bool, changes: dict
     assert (found[0].positions is None) == bool(changes)
     confidence = found[0].prediction.confidence
     assert ((confidence > 0) & (confidence < 1)).all() if sigma else (confidence == 1).all()
+
+
+def test_whoever_is_found_does_not_depend_on_the_other_pictures_of_a_batch() -> None:
+    """Its norms are of all that they are given; what was put around a picture for a larger one must not be."""
+    model = model_of().eval()
+    small, large = batch_of(people(), size=(64, 96)), batch_of(people(), size=(160, 128), seed=1)
+    small.sizes[0] = torch.tensor([50, 96])
+    small.images[:, :, 50:] = 0
+    together = join([small, large])
+    assert together.images.shape[2:] == (160, 128)
+    for alone, beside in zip((small, large), model.predict(together), strict=True):
+        (own,) = model.predict(alone)
+        assert len(own) == len(beside) > 0
+        assert torch.allclose(own.keypoints(), beside.keypoints(), atol=1e-3)
+        assert torch.allclose(own.box_scores, beside.box_scores, atol=1e-6)
 
 
 def test_where_nobody_is_likely_nobody_is_found() -> None:

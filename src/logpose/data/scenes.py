@@ -28,6 +28,7 @@ from logpose.skeletons import Skeleton
 from logpose.structures import InputError, Sample
 
 __all__ = [
+    "MULTIPLE",
     "SceneBatch",
     "ScenePeople",
     "SceneTransform",
@@ -148,11 +149,15 @@ class ShortSide:
     ) -> tuple[Matrix, tuple[int, int]]:
         """See `SceneTransform`."""
         short = self.short[0] if rng is None else self.short[int(rng.integers(len(self.short)))]
-        factor = min(short / min(size), self.longest / max(size))
+        factor = self.factor(size, short)
         width, height = (max(1, int(side * factor + 0.5)) for side in size)
         # The corners of the picture, half a pixel outside the centres of its outer pixels, stay its corners.
         x, y = width / size[0], height / size[1]
         return np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2]]), (height, width)
+
+    def factor(self, size: tuple[int, int], short: int | None = None) -> float:
+        """By what a picture of (W, H) is enlarged, for a short side of evaluation's length unless another is given."""
+        return min((self.short[0] if short is None else short) / min(size), self.longest / max(size))
 
 
 @dataclass(frozen=True)
@@ -163,11 +168,14 @@ class SquareCrop:
         side: of the square, pixels of the input.
         scale: least and greatest factor by which the picture is enlarged.
         flip: how often it is mirrored.
+        after: how pictures are enlarged or reduced before; what they are in evaluation, so that people are as large
+            there as in training however large the pictures are. None, published, takes them as they are.
     """
 
     side: int = 640
     scale: tuple[float, float] = (0.5, 1.5)
     flip: float = 0.5
+    after: ShortSide | None = None
 
     def __post_init__(self) -> None:
         if not (self.side >= 1 and 0 < self.scale[0] <= self.scale[1] and 0 <= self.flip <= 1):
@@ -177,9 +185,10 @@ class SquareCrop:
         self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
     ) -> tuple[Matrix, tuple[int, int]]:
         """See `SceneTransform`; where nobody is, and in evaluation, the square is around the picture's middle."""
-        factor, centre = float(np.mean(self.scale)), np.array(size) / 2 - 0.5
+        usual = 1.0 if self.after is None else self.after.factor(size)
+        factor, centre = usual * float(np.mean(self.scale)), np.array(size) / 2 - 0.5
         if rng is not None:
-            factor = float(rng.uniform(*self.scale))
+            factor = usual * float(rng.uniform(*self.scale))
             if people:
                 box = people[int(rng.integers(len(people)))].box
                 centre = box[:2] + box[2:] / 2

@@ -101,7 +101,8 @@ class CellLoss(PoseLoss):
 
     Args:
         shared: whether a joint between the middles of cells is in each of the four, in proportion to how near it is, so
-            that the mean of what is learned is its place, and not the middle of its cell.
+            that the mean of what is learned is its place, and not the middle of its cell; between the map's rim and the
+            outermost middle it is that middle, as no mean lies beyond.
     """
 
     learns_sigma: ClassVar[bool] = False

@@ -6,7 +6,8 @@ tower says whether a person is near an anchor, the pose tower how far each of th
     A  anchors        M  labelled people in an image        P  points of an anchor at which features are read
 
 All coordinates are pixels of the network's input. A cell i of features with a stride of s pixels lies at pixel i s, as
-the middle of what strided convolutions with padding see.
+the middle of what strided convolutions with padding see. (Of levels that were averaged first, as HRNet's pyramid has
+them, the middle lies an eighth and a fifth of a cell further.)
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor
 
 from logpose import geometry
-from logpose.data.scenes import SceneBatch
+from logpose.data.scenes import MULTIPLE, SceneBatch
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.pose_model import Model, PixelStatistics
 from logpose.skeletons import Skeleton
@@ -118,12 +118,21 @@ class Detector(PixelStatistics, Model):
     def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
         """The people in each picture of a batch, the density's mean folded in.
 
+        Whoever is found does not depend on the others in the batch: pictures are looked at with those whose inputs have
+        the same size, without what was put around them for the largest.
+
         Raises:
             InputError: if a flip test is asked for: there is none.
         """
         if flip_test:
             raise InputError("detectors have no flip test")
-        return [found.folded() for found in self.detect(batch.images, batch.sizes)]
+        found: dict[int, Detections] = {}
+        extents = [(height, width) for height, width in (-(-batch.sizes // MULTIPLE) * MULTIPLE).tolist()]
+        for height, width in dict.fromkeys(extents):
+            rows = [row for row, extent in enumerate(extents) if extent == (height, width)]
+            alike = self.detect(batch.images[rows, :, :height, :width], batch.sizes[rows])
+            found |= zip(rows, (people.folded() for people in alike), strict=True)
+        return [found[row] for row in range(len(extents))]
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"]) -> list[Detections]:
         """The people in pictures that fill their inputs."""

@@ -1,7 +1,8 @@
 """Features of regions of a picture: RoIAlign over the levels of a feature pyramid, in plain PyTorch.
 
-The same as torchvision's compiled operator gives (its `MultiScaleRoIAlign`, `aligned=False`), by `grid_sample`: it
-works next to any torch, and trains an order of magnitude faster on a CPU than torchvision's own stand-in.
+The same as torchvision's operator gives (its `MultiScaleRoIAlign`, `aligned=False`), by `grid_sample`; but that more
+than a cell beyond a level's rim, where the compiled one reads 0, the rim is repeated. It works next to any torch, and
+trains an order of magnitude faster on a CPU than torchvision's own stand-in.
 """
 
 from __future__ import annotations

@@ -59,7 +59,10 @@ def point_set(
 
 
 def point_set_hrnet_w32_l1() -> PointSetRecipe:
-    """Point-set anchors on HRNet-W32 by L1, from ImageNet weights (Table 2d; the paper has 67.0 AP)."""
+    """Point-set anchors on HRNet-W32 by L1, from ImageNet weights (Table 2d; the paper has 67.0 AP).
+
+    Each picture is looked at in one size; the published test looks at six (`TEST_SCALES`).
+    """
     return PointSetRecipe(
         model=point_set, loss=L1Loss, backbone="hrnet_w32", view="square", square=640, scale=(0.5, 1.5),
         batch_size=4, epochs=115, milestones=(95, 110), optimizer="adam", lr=1e-4, warmup_steps=5, warmup_start=1 / 3,
@@ -76,7 +79,8 @@ def point_set_resnet18_rle() -> PointSetRecipe:
     """RLE on a ResNet-18 at 320 pixels from ImageNet weights: for small data sets of one's own."""
     options = PointSetOptions(channels=128, depth=2, scale=8.0, least_peak=0.1, farthest=0.15)
     return PointSetRecipe(
-        model=partial(point_set, options=options), backbone="resnet18", view="square", square=320, test_short=320,
+        model=partial(point_set, options=options), backbone="resnet18", view="square", square=320, scale_of="test",
+        test_short=320,
         longest=640, batch_size=8, epochs=100, lr=5e-4, weight_decay=0.05, schedule="one_cycle", validate_every=5,
     )  # fmt: skip
 

@@ -201,7 +201,10 @@ class TestInSpace:
         depth = 2000 * DEPTH.double().numpy()
         expected = 4000 + depth - depth[[11, 12]].mean()
         np.testing.assert_allclose(poses.joints_mm[..., 2], np.tile(expected, (2, 1)), rtol=1e-6)
-        np.testing.assert_allclose(poses.sigma_mm[..., 2], 2000 * 0.05 * 1.5, rtol=1e-6)
+        # Depths are from the middle of two hips, each as unsure as any joint, and each half of its own middle.
+        unsure = np.full(17, 2000 * 0.05 * 1.5 * np.sqrt(1 + 1 / 2))
+        unsure[[11, 12]] = 2000 * 0.05 * 1.5 * np.sqrt(1 / 2)
+        np.testing.assert_allclose(poses.sigma_mm[..., 2], np.tile(unsure, (2, 1)), rtol=1e-6)
         np.testing.assert_allclose(poses.root_depth_mm, 4000)
         assert poses.assumed == ()
 

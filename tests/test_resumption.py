@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ def test_what_an_older_version_does_not_say_has_its_default(tmp_path: Path) -> N
     check_resumable(written(tmp_path, older), wanted, RECIPE)
     older["recipe"] = {"train_subjects": list(RECIPE.train_subjects), "epochs": 3}
     check_resumable(written(tmp_path, older), wanted, RECIPE)
+    older["recipe"]["data"] = str(Path("data_3d_x.npz").absolute())  # as it is written, wherever it was begun
+    check_resumable(written(tmp_path, older), wanted, replace(RECIPE, data=Path("data_3d_x.npz")))
     older["recipe"]["train_subjects"] = ["S1", "S2"]  # whom it learned from is not known, but that it was others is
     with pytest.raises(InputError, match="learned from other data than these"):
         check_resumable(written(tmp_path, older), wanted, RECIPE)

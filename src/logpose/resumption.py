@@ -42,7 +42,10 @@ def _on_the_same(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    return [str(part) for part in value] if isinstance(value, list | tuple) else str(value)
+    """As checkpoints have it: paths in full, tuples as lists."""
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return list(value) if isinstance(value, tuple) else value
 
 
 def check_resumable(path: Path, wanted: dict[str, Any], recipe: TrainingRecipe) -> None:

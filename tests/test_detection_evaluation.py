@@ -18,7 +18,7 @@ from logpose.metrics.oks import coco_ap
 from logpose.models import Detections, Detector
 from logpose.models.detector import box_maps, in_boxes, nobody
 from logpose.skeletons import COCO
-from logpose.structures import ErrorLaw, Lesson, Prediction
+from logpose.structures import ErrorLaw, InputError, Lesson, Prediction
 
 
 class Told(Detector):
@@ -156,6 +156,17 @@ def test_results_are_rows_of_coco(pictures):
         assert rows[0]["score"] == pytest.approx(of(0.9, np.linspace(0.2, 0.9, 17)), rel=1e-5)
         assert np.allclose(np.array(rows[0]["keypoints"]).reshape(17, 3)[:, 2], np.linspace(0.2, 0.9, 17), atol=1e-3)
         assert np.allclose(rows[0]["bbox"][:2], pictures[0].people[0].box[:2], atol=0.5)
+
+
+def test_people_are_scored_by_the_oks_that_their_spread_lets_expect(pictures):
+    unknown = Told()
+    unknown.set_law(ErrorLaw.unknown(2))
+    with pytest.raises(InputError, match="knows no spread"):
+        evaluate_detector(unknown, pictures, scoring="oks")
+    evaluation = evaluate_detector(Told(), pictures, scoring="oks")
+    first, row = evaluation.found[0], evaluation.results()[0]
+    share = first.std[0] ** 2 / (0.53 * first.boxes[0, 2:].prod() * (2 * np.array(COCO.sigmas)[:, None]) ** 2)
+    assert row["score"] == pytest.approx(0.9 * (1 / np.sqrt(1 + share)).prod(axis=-1).mean())
 
 
 def test_the_truth_is_that_of_the_file(crowd_file):

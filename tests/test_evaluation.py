@@ -25,7 +25,7 @@ from logpose.models import PoseModel, RegressionModel, create_backbone
 from logpose.predict import Predictor
 from logpose.skeletons import COCO, H36M_LIFTING
 from logpose.space import Space
-from logpose.structures import Batch, ErrorLaw, Prediction, Sample, Scoring
+from logpose.structures import Batch, ErrorLaw, InputError, Prediction, Sample, Scoring
 
 SIZE = (64, 48)
 COUNT = 60
@@ -319,13 +319,27 @@ def test_results_are_entries_of_a_coco_file(people: Crowd) -> None:
 
 
 def test_results_are_scored_as_asked(people: Crowd) -> None:
-    scorings: tuple[Scoring, ...] = ("sum", "product", "box")
-    found = {s: evaluate(Oracle(people), people, flip_test=False, scoring=s).results() for s in scorings}
+    scorings: tuple[Scoring, ...] = ("sum", "product", "box", "oks")
+
+    def measured(scoring: Scoring) -> Evaluation:
+        oracle = Oracle(people)
+        oracle.set_law(Laplace().law())
+        return evaluate(oracle, people, flip_test=False, scoring=scoring)
+
+    evaluations = {scoring: measured(scoring) for scoring in scorings}
+    found = {s: evaluation.results() for s, evaluation in evaluations.items()}
     assert {row["score"] for row in found["box"]} == {1.0}
     for row, summed in zip(found["product"], found["sum"], strict=True):
         confidence = np.array(row["keypoints"]).reshape(17, 3)[:, 2]
         assert row["score"] == pytest.approx(confidence.mean(), abs=1e-3)
         assert summed["score"] == pytest.approx(1 + confidence.mean() + confidence.max(), abs=1e-3)
+    by_oks = evaluations["oks"]
+    for index, row in enumerate(found["oks"]):
+        area = 0.53 * people[index].box[2] * people[index].box[3]
+        share = by_oks.found[index].std ** 2 / (area * (2 * np.array(COCO.sigmas)[:, None]) ** 2)
+        assert row["score"] == pytest.approx((1 / np.sqrt(1 + share)).prod(axis=-1).mean())
+    with pytest.raises(InputError, match="knows no spread"):
+        evaluate(Oracle(people), people, flip_test=False, scoring="oks")
 
 
 def test_figures_by_torso_and_head(people: Crowd) -> None:

@@ -16,7 +16,7 @@ __all__ = ["command_parser"]
 
 SCORE_HELP = (
     "of a person: sum, the box's + mean + greatest confidence of the joints; product, the box's × mean of the joints "
-    "above 0.2; box, the box's"
+    "above 0.2; oks, the box's × the OKS that their sigmas let expect; box, the box's"
 )
 BATCH_HELP = "crops (64), poses (1024) or, of detectors, pictures (8) at a time"
 CATEGORY_HELP = "of a COCO file in which several categories have joints of their own: the name of one"

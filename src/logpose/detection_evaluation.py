@@ -17,7 +17,7 @@ from logpose.evaluation import measure
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
-from logpose.pose_figures import Found, person_score, pose_figures
+from logpose.pose_figures import Found, person_scores, pose_figures, refuse_scoring
 from logpose.structures import Sample, Scoring
 
 __all__ = ["DetectionEvaluation", "FoundPeople", "evaluate_detector", "ground_truth", "in_image", "matches"]
@@ -37,10 +37,9 @@ class FoundPeople:
     std: Float[np.ndarray, "N K 2"]
     confidence: Float[np.ndarray, "N K"]
 
-    def scores(self, scoring: Scoring) -> Float[np.ndarray, "N"]:
-        """The score of each."""
-        pairs = zip(self.box_scores, self.confidence, strict=True)
-        return np.array([person_score(float(box), joints, scoring) for box, joints in pairs])
+    def scores(self, scoring: Scoring, sigmas: Sequence[float]) -> Float[np.ndarray, "N"]:
+        """The score of each; sigmas are those of the skeleton's joints."""
+        return person_scores(scoring, self.box_scores, self.confidence, self.std, self.boxes, sigmas)
 
     def sound(self) -> bool:
         """Whether all is finite but perhaps the spread: not of a model that has diverged."""
@@ -192,6 +191,7 @@ class DetectionEvaluation:
 
     def results(self, category_id: int = 1) -> list[dict[str, Any]]:
         """The people found, as entries of a COCO results file."""
+        sigmas = self.model.skeleton.sigmas
         return [
             {
                 "image_id": self.pictures[index].image_id,
@@ -203,7 +203,7 @@ class DetectionEvaluation:
             for index in sorted(self.found)
             for people in (self.found[index],)
             for joints, sure, score, box in zip(
-                people.keypoints, people.confidence, people.scores(self.scoring), people.boxes, strict=True
+                people.keypoints, people.confidence, people.scores(self.scoring, sigmas), people.boxes, strict=True
             )
         ]
 
@@ -281,7 +281,11 @@ def evaluate_detector(
         workers: processes that read pictures.
         device: where to predict.
         show_progress: whether to draw a bar on stderr.
+
+    Raises:
+        InputError: if people are to be scored by a spread that the model does not know.
     """
+    refuse_scoring(scoring, model.law)
     model = model.to(device).eval()
     evaluation = DetectionEvaluation(pictures, model, None if loss is None else loss.to(device).eval(), scoring)
     scenes = Scenes(pictures, ShortSide((model.short,), model.longest))

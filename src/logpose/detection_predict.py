@@ -17,6 +17,7 @@ from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.detection_evaluation import FoundPeople, in_image
 from logpose.models import Detector
 from logpose.placement import refuse_diverged
+from logpose.pose_figures import refuse_scoring
 from logpose.predict import SHOWN_LEVEL, Poses
 from logpose.structures import Image, InputError, Scoring
 
@@ -34,7 +35,8 @@ class Finder:
         least_score: people whose box is less sure are left out; the model's own `sure` when None.
 
     Raises:
-        InputError: if the checkpoint cannot be used, is of another kind of model, or has diverged.
+        InputError: if the checkpoint cannot be used, is of another kind of model, has diverged, or people are to be
+            scored by a spread that it does not know.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Finder:
             raise InputError(
                 "the model's weights are not finite; it has diverged"
             )  # it would find nobody, and not say why
+        refuse_scoring(scoring, loaded.law)
         self.model = loaded.to(self.device).eval()
         self.batch_size, self.scoring = batch_size, scoring
         self.least_score = self.model.sure if least_score is None else least_score
@@ -101,7 +104,7 @@ class Finder:
             for (path, _), found in zip(together, self._found([seen for _, seen in together]), strict=True):
                 yield Poses(
                     self.model.skeleton, found.boxes, found.keypoints, found.std, found.confidence,
-                    found.scores(self.scoring), radius, path,
+                    found.scores(self.scoring, self.model.skeleton.sigmas), radius, path,
                 )  # fmt: skip
 
     @torch.inference_mode()

@@ -57,7 +57,7 @@ class DetectionRecipe(PictureRecipe):
     outside: Literal["supervise", "mask"] = "supervise"
     """Joints outside a proposal's box: learn to extrapolate to them, or leave them out."""
     score: Scoring = "box"
-    """Of a person, in validation: the box's alone, or with the joints' confidence."""
+    """Of a person, in validation: the box's alone, or with what is said of the joints, see `person_scores`."""
     batch_size: int = 16
     """Pictures in a batch, on each device."""
     optimizer: Literal["adam", "adamw", "amsgrad", "sgd"] = "adamw"
@@ -110,5 +110,11 @@ class DetectionRecipe(PictureRecipe):
         )  # fmt: skip
 
     def evaluation(self, data: Pictures, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:
-        """Average precision, and how well those who were found are posed."""
+        """Average precision, and how well those who were found are posed.
+
+        Raises:
+            InputError: if people are to be scored by a spread that the loss does not learn.
+        """
+        if self.score == "oks" and loss is None:
+            raise InputError("a score by oks needs a loss that is a likelihood")
         return DetectionEvaluation(data, model, loss, self.score)

@@ -21,7 +21,7 @@ from logpose.metrics.mpjpe import spatial_errors
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks_nms
 from logpose.models import Model, PoseModel
 from logpose.models.pose_model import in_dimensions
-from logpose.pose_figures import Found, person_score, pose_figures
+from logpose.pose_figures import Found, person_scores, pose_figures, refuse_scoring
 from logpose.space import InSpace, lifted, middle_depth, relative
 from logpose.structures import Batch, InputError, Measuring, Prediction, Scoring
 
@@ -109,9 +109,11 @@ class Evaluation:
             by_image.setdefault(self.people[row.index].image_id, []).append(row)
         results = []
         for image_id, rows in by_image.items():
-            scores = np.array(
-                [person_score(self.people[row.index].score, row.confidence, self.scoring) for row in rows]
-            )
+            found = [self.people[row.index] for row in rows]
+            scores = person_scores(
+                self.scoring, np.array([who.score for who in found]), np.stack([row.confidence for row in rows]),
+                np.stack([row.std for row in rows]), np.stack([who.box for who in found]), sigmas,
+            )  # fmt: skip
             boxes = [self._extent(row.index) for row in rows]
             keypoints = np.stack([row.keypoints[:, :2] for row in rows])
             # The area is that of the padded region, as in the released code.
@@ -251,7 +253,11 @@ def evaluate(
         workers: processes that cut crops.
         device: where to predict.
         show_progress: whether to draw a bar on stderr.
+
+    Raises:
+        InputError: if people are to be scored by a spread that the model does not know.
     """
+    refuse_scoring(scoring, model.law)
     model = model.to(device).eval()
     evaluation = Evaluation(people, model, None if loss is None else loss.to(device).eval(), nms, scoring)
     crops = Crops(people, CropTransform(model.skeleton, model.size, padding=model.padding))

@@ -24,7 +24,7 @@ from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
 from logpose.placement import Assumable, Viewpoint, refuse_diverged
-from logpose.pose_figures import person_score
+from logpose.pose_figures import person_scores, refuse_scoring
 from logpose.skeletons import Skeleton
 from logpose.structures import Batch, Image, InputError, Sample, Scoring
 
@@ -90,7 +90,8 @@ class Predictor:
         view: of a model of three dimensions: what is known of the camera and of the distance to the people.
 
     Raises:
-        InputError: if the checkpoint cannot be used, or something is told of the camera of a model of two dimensions.
+        InputError: if the checkpoint cannot be used, something is told of the camera of a model of two dimensions, or
+            people are to be scored by a spread that the model does not know.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Predictor:
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         loaded = model if isinstance(model, PoseModel) else load_of_crops(model)[0]
+        refuse_scoring(scoring, loaded.law)
         self.model = loaded.to(self.device).eval()
         self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, batch_size, scoring, nms
         self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
@@ -184,14 +186,14 @@ class Predictor:
         for path, size, boxes in waiting:
             rows = np.arange(start, start + len(boxes))
             start += len(boxes)
-            pairs = zip(boxes[:, 4], confidence[rows], strict=True)
-            scores = np.array([person_score(float(box), joints, self.scoring) for box, joints in pairs])
+            sigmas = self.model.skeleton.sigmas
+            scores = person_scores(self.scoring, boxes[:, 4], confidence[rows], sigma[rows], boxes[:, :4], sigmas)
             if self.nms and len(boxes):
                 # As in `eval`, of the region that the crop shows.
                 area = [
                     np.prod(geometry.box_to_region(box[:4], self.model.size, self.model.padding)[1]) for box in boxes
                 ]
-                best = oks_nms(keypoints[rows, :, :2], scores, np.array(area), self.model.skeleton.sigmas)
+                best = oks_nms(keypoints[rows, :, :2], scores, np.array(area), sigmas)
                 rows, boxes, scores = rows[best], boxes[best], scores[best]
             poses = Poses(
                 self.model.skeleton, boxes[:, :4], keypoints[rows, :, :2], sigma[rows, :, :2], confidence[rows], scores,

@@ -48,7 +48,7 @@ LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
 """The probabilities at which an `ErrorLaw` keeps the radius of its region."""
 
 
-Scoring = Literal["sum", "product", "box"]
+Scoring = Literal["sum", "product", "box", "oks"]
 """A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, or box."""
 
 Material = Literal["places", "maps", "both", "rows"]

@@ -18,7 +18,7 @@ from pycocotools import coco as reference
 from pycocotools.cocoeval import COCOeval
 
 from logpose.metrics import oks as oks_module
-from logpose.metrics.oks import coco_ap, coco_ground_truth, oks, oks_nms
+from logpose.metrics.oks import coco_ap, coco_ground_truth, expected_oks, oks, oks_nms
 from logpose.skeletons import COCO
 
 NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
@@ -77,6 +77,24 @@ def test_oks_by_hand() -> None:
     visible, area = np.array([[1, 2, 0]]), np.array([100.0])
     # d² = 25; 2 · area · (2 · 0.25)² = 50
     assert oks(predicted, truth, visible, area, (0.25, 0.1, 0.1))[0] == pytest.approx((math.exp(-0.5) + 1) / 2)
+
+
+@pytest.mark.parametrize("along", [(3.0, 3.0), (0.5, 8.0), (0.0, 0.0)])
+def test_expected_oks_is_the_integral_of_oks_over_a_gaussian(along: tuple[float, float]) -> None:
+    steps = np.linspace(-80, 80, 32001)
+    each = []
+    for s in along:
+        density = np.exp(-(steps**2) / (2 * s**2)) / (s * np.sqrt(2 * np.pi)) if s else (steps == 0) / 0.005
+        each.append((density * np.exp(-(steps**2) / (2 * 900 * 0.2**2))).sum() * 0.005)
+    found = expected_oks(np.array([[along]]), np.array([900.0]), (0.1,))
+    assert found.shape == (1, 1)
+    assert found[0, 0] == pytest.approx(each[0] * each[1], rel=1e-6)
+
+
+def test_expected_oks_of_no_area_and_of_an_unknown_spread() -> None:
+    found = expected_oks(np.array([[[1.0, 1.0], [np.nan, 1.0]]]), np.array([0.0]), (0.1, 0.1))
+    assert found[0, 0] < 1e-12
+    assert np.isnan(found[0, 1])
 
 
 def test_nobody_labelled_is_not_a_number() -> None:

@@ -45,12 +45,27 @@ def test_places_are_the_mean_of_cells():
     assert ((said.sigma > 0) & (said.sigma < 1)).all()
 
 
+def test_places_are_the_mean_of_what_the_heatmap_head_draws():
+    """The same weights in both: of a map that is nowhere but at one cell, the mean lies where its peak is."""
+    torch.manual_seed(0)
+    head, drawing, features = RegressionHead(6, 3, True, "maps"), HeatmapHead(6, 3), torch.randn(2, 6, 14, 14)
+    drawing.load_state_dict({k: v for k, v in head.state_dict().items() if k.startswith("kps_score_lowres.")})
+    with torch.no_grad():
+        said, drawn = (module(features, ErrorLaw.unknown(2)) for module in (head, drawing))
+    assert torch.equal(said.maps, drawn.maps)
+    share = said.maps.exp() / said.maps.exp().sum(dim=(2, 3), keepdim=True)
+    middles = (torch.arange(56) + 0.5) / 56 - 0.5
+    x, y = (share.sum(dim=2) * middles).sum(dim=2), (share.sum(dim=3) * middles).sum(dim=2)
+    torch.testing.assert_close(said.mu, torch.stack([x, y], dim=-1), atol=1e-5, rtol=0)
+    assert counted(head) == counted(drawing) + 6 * 3 * 2 + 3 * 2
+
+
 def test_four_convolutions_and_an_average_are_blind_to_places_and_cells_are_not():
     torch.manual_seed(0)
     layers = [layer for _ in range(4) for layer in (torch.nn.Conv2d(4, 4, 3, padding=1), torch.nn.ReLU())]
     stack, one, other = torch.nn.Sequential(*layers), torch.zeros(1, 4, 14, 14), torch.zeros(1, 4, 14, 14)
     one[..., 6, 5] = other[..., 7, 8] = 3.0
-    for places, moves in (("average", False), ("cells", True)):
+    for places, moves in (("average", False), ("cells", True), ("maps", True)):
         head = RegressionHead(4, 2, True, places)
         apart = (head(stack(one), ErrorLaw.unknown(2)).mu - head(stack(other), ErrorLaw.unknown(2)).mu).abs().max()
         assert (apart > 1e-5) == moves

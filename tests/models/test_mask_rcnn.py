@@ -213,9 +213,10 @@ def test_checkpoints_hold_the_model(head, tmp_path):
 
 
 @with_torchvision
-def test_cells_that_places_are_read_from_are_charged_too(tmp_path):
+@pytest.mark.parametrize(("places", "side"), [("cells", 14), ("maps", 56)])
+def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path):
     torch.manual_seed(0)
-    model = MaskRCNN(COCO, places="cells", charged=True, **TINY)
+    model = MaskRCNN(COCO, places=places, charged=True, **TINY)
     assert model.gives == "both"
     loss, batch = WithHeatmaps(RLELoss(), weight=2.0, cells=True), batch_of(picture(ODD["two people"]))
     random = torch.get_rng_state()
@@ -223,7 +224,7 @@ def test_cells_that_places_are_read_from_are_charged_too(tmp_path):
     torch.set_rng_state(random)
     alone = model.learn(batch, loss.density)
     cells = float((both.losses["keypoints"] - alone.losses["keypoints"]).detach()) / 2
-    assert cells == pytest.approx(math.log(14 * 14), rel=0.3)  # of a network that has not learned any is as likely
+    assert cells == pytest.approx(math.log(side * side), rel=0.3)  # of a network that has not learned any is as likely
     both.total.backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
     model.set_law(loss.law())
@@ -236,7 +237,7 @@ def test_cells_that_places_are_read_from_are_charged_too(tmp_path):
     assert found.prediction.maps is None
     assert found.prediction.sigma.unique().numel() > 1  # told by the regression, not read off maps
     for wrong in ({}, {"head": "heatmap", "places": "cells"}):
-        with pytest.raises(InputError, match="reads places from cells only"):
+        with pytest.raises(InputError, match="reads places from these only"):
             MaskRCNN(COCO, charged=True, **wrong, **TINY)
 
 
@@ -275,6 +276,26 @@ def test_a_heatmap_network_hands_its_trunk_to_the_papers(tmp_path, caplog):
             assert torch.equal(tensor.nan_to_num(), before[name].nan_to_num())
         else:
             assert torch.equal(tensor, trained.state_dict()[name])
+
+
+@with_torchvision
+def test_a_heatmap_network_hands_over_its_maps_to_one_that_reads_places_from_them(tmp_path, caplog):
+    torch.manual_seed(0)
+    trained = MaskRCNN(COCO, head="heatmap", **TINY)
+    save(trained, CellLoss(), tmp_path / "heatmaps")
+    model = MaskRCNN(COCO, places="maps", **TINY)
+    sigma = model.state_dict()["roi_heads.keypoint_predictor.fc_sigma.weight"].clone()
+    load_mask_rcnn_weights(model, str(tmp_path / "heatmaps"))
+    assert "no sigma, which begins with random weights" in caplog.text
+    handed, kept = model.state_dict(), trained.state_dict()
+    assert torch.equal(handed["roi_heads.keypoint_predictor.fc_sigma.weight"], sigma)
+    names = [name for name in kept if not name.startswith("law_")]
+    assert any("kps_score_lowres" in name for name in names)
+    assert all(torch.equal(handed[name], kept[name]) for name in names)
+    batch = batch_of(picture(ODD["two people"]))
+    lesson = model.learn(batch, RLELoss())
+    lesson.total.backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
 
 
 @with_torchvision

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["coco_ap", "coco_ground_truth", "oks", "oks_nms"]
+__all__ = ["coco_ap", "coco_ground_truth", "expected_oks", "oks", "oks_nms"]
 
 PAIRS = 1 << 16
 """How many people are compared at once: bounds the memory."""
@@ -46,6 +46,28 @@ def oks(
     similarity = np.exp(-squared / (2 * variance * (area[:, None] + np.spacing(1.0))))
     count = labelled.sum(axis=1)
     return np.where(count > 0, (similarity * labelled).sum(axis=1) / np.maximum(count, 1), np.nan)
+
+
+def expected_oks(
+    std: Float[np.ndarray, "N K 2"], area: Float[np.ndarray, "N"], sigmas: Sequence[float]
+) -> Float[np.ndarray, "N K"]:
+    """What each joint's similarity will be on average, if its errors are a Gaussian's of these standard deviations.
+
+    Of an error along one axis of deviation s, E exp(-e² / 2v) = (1 + s² / v)^-1/2 with v = area (2 sigma)²; the two
+    axes' multiply. A density with the same deviations and heavier tails has more mass in its middle, and so somewhat
+    more similarity than this.
+
+    Args:
+        std: standard deviations of positions along x and y, in pixels.
+        area: of each object, in square pixels.
+        sigmas: of the skeleton's joints, relative to sqrt(area).
+
+    Returns:
+        in [0, 1]; NaN where the deviation is not known.
+    """
+    variance = (2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0))
+    expected: Float[np.ndarray, "N K"] = (1 + std**2 / variance[..., None]).prod(axis=-1) ** -0.5
+    return expected
 
 
 def oks_nms(

@@ -19,7 +19,21 @@ from logpose.structures import ErrorLaw, Prediction
 
 __all__ = ["HeatmapHead", "Places", "RegressionHead", "peaks_in_boxes"]
 
-Places = Literal["average", "cells"]
+Places = Literal["average", "cells", "maps"]
+
+
+def _deconvolution(channels: int, joints: int) -> nn.ConvTranspose2d:
+    """What draws maps twice as fine as features; in a head it is called as torchvision's, whose weights it takes."""
+    layer = nn.ConvTranspose2d(channels, joints, 4, stride=2, padding=1)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _drawn(layer: nn.ConvTranspose2d, features: Float[Tensor, "N C s s"]) -> Float[Tensor, "N K h w"]:
+    """Maps four times as fine as features: twice by the layer, in full precision, and twice by interpolation."""
+    return F.interpolate(exactly(layer, features), scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class RegressionHead(nn.Module):
@@ -31,23 +45,29 @@ class RegressionHead(nn.Module):
         predicts_sigma: whether sigma is predicted, from averaged features.
         places: what mu is read from. "average", the paper's: average pooling, and a linear layer to 4K numbers in all.
             "cells": the mean of cells, weighted by the softmax of a map of each joint, as in HRNet + RLE (the paper's
-            supplement); it lies in the box always, and is learned several times faster from random weights.
+            supplement); it lies in the box always, and is learned several times faster from random weights. "maps": the
+            same of the heatmap head's own maps, four times as fine, so that a network that was trained with heatmaps
+            hands over all that it has learned of places.
     """
 
     def __init__(self, channels: int, joints: int, predicts_sigma: bool, places: Places = "average") -> None:
         super().__init__()
+        self.places = places
         if places == "average":
             self.fc_mu: nn.Module = nn.Linear(channels, joints * 2)
             small_start(self.fc_mu)
-        else:
+        elif places == "cells":
             self.fc_mu = nn.Conv2d(channels, joints, 1)
+        else:
+            self.kps_score_lowres = _deconvolution(channels, joints)
         self.fc_sigma = SigmaHead(channels, joints, 2) if predicts_sigma else None
 
     def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
         """What is said of each region, in coordinates of its box; and the maps of cells, if there are any."""
         pooled, maps = features.float().mean(dim=(2, 3)), None
-        if isinstance(self.fc_mu, nn.Conv2d):
-            maps = exactly(self.fc_mu, features)
+        if self.places != "average":
+            fine = self.places == "maps"
+            maps = _drawn(self.kps_score_lowres, features) if fine else exactly(self.fc_mu, features)
             # A cell stands for its middle.
             mu = expected(maps.flatten(2).softmax(dim=2).view_as(maps)) + 0.5 / maps.shape[3]
         else:
@@ -64,16 +84,11 @@ class HeatmapHead(nn.Module):
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
-        # Named as torchvision's, whose weights it takes.
-        self.kps_score_lowres = nn.ConvTranspose2d(channels, joints, 4, stride=2, padding=1)
-        nn.init.kaiming_normal_(self.kps_score_lowres.weight, mode="fan_out", nonlinearity="relu")
-        assert self.kps_score_lowres.bias is not None
-        nn.init.zeros_(self.kps_score_lowres.bias)
+        self.kps_score_lowres = _deconvolution(channels, joints)
 
     def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
         """Maps, and where they are greatest to a cell: `peaks_in_boxes` knows the boxes, and so places them finer."""
-        maps = exactly(self.kps_score_lowres, features)
-        maps = F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+        maps = _drawn(self.kps_score_lowres, features)
         flat = maps.detach().flatten(2)
         at, width = flat.argmax(dim=2), maps.shape[3]
         mu = (torch.stack([at % width, at // width], dim=-1) + 0.5) / width - 0.5

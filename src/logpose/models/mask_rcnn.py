@@ -106,7 +106,7 @@ class MaskRCNN(Detector):
         if head not in ("regression", "heatmap") or outside not in ("supervise", "mask"):
             raise InputError(f"head is regression or heatmap, outside supervise or mask; got {head!r} and {outside!r}")
         if places not in get_args(Places):
-            raise InputError(f"Mask R-CNN reads places from the average or from cells, not from {places!r}")
+            raise InputError(f"Mask R-CNN reads places from the average, cells or maps, not from {places!r}")
         if (
             len(anchors) != 5
             or min((*anchors, *stack, *samples, *before, *kept, channels, width, most)) < 1
@@ -124,8 +124,8 @@ class MaskRCNN(Detector):
             from logpose.models import rcnn
         except ImportError as error:
             raise InputError("Mask R-CNN needs torchvision: pip install 'logpose[detect]'") from error
-        if charged and (head, places) != ("regression", "cells"):
-            raise InputError("Mask R-CNN has cells to charge beside places where it reads places from cells only")
+        if charged and (head == "heatmap" or places == "average"):
+            raise InputError("Mask R-CNN has cells to charge beside places where it reads places from these only")
         self.gives = "maps" if head == "heatmap" else "both" if charged else "places"
         self.outside = outside
         self.settings: dict[str, Any] = {
@@ -301,9 +301,12 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
             f"{source}: not weights of this Mask R-CNN; {len(missing)} tensors are missing or of another shape, "
             f"the first is {missing[0]}"
         )
-    if not all(key in taken for key in wanted if key.startswith(PREDICTOR)):
+    last = [key for key in wanted if key.startswith(PREDICTOR) and key not in taken]
+    if any(not key.startswith(f"{PREDICTOR}fc_sigma.") for key in last):
         taken = {key: tensor for key, tensor in taken.items() if not key.startswith(PREDICTOR)}
         log.warning("%s: has another last layer of joints than this model's, which begins with random weights", source)
+    elif last:
+        log.warning("%s: has no sigma, which begins with random weights", source)
     taken = {key: tensor for key, tensor in taken.items() if not key.startswith("law_")}
     model.load_state_dict(taken, strict=False)
     if not ours:

@@ -4,16 +4,18 @@
     python benchmarks/detectors.py --photographs COCO      besides, learn eight photographs by heart
 
 The scenes are those of the recipes `mask_rcnn_synthetic_…`: others in training than in evaluation. "RLE after heatmaps"
-goes on from the heatmaps' network, as the paper's author does, by RLE and the cross-entropy of the cells that places
-are read from; "heatmaps after heatmaps" for as long as before. Where the heatmaps' run is there, it is the first stage,
-and minutes are those of the second. COCO is a folder in COCO's layout with training images; the first eight of them in
-which somebody has labelled joints are learned, and measured on. A seed changes the weights, the order and the
-augmentation. A run's figures go to `benchmarks/figures/detectors.json` as soon as it is finished, and a run that is
-there is not made again.
+goes on from the heatmaps' network, as the paper's author does; "heatmaps after heatmaps" for as long. Where the
+heatmaps' run is there, it is the first stage, and minutes are those of the second. "Of cells" reads mu from 14×14 cells
+instead of the heatmap head's maps; these are charged by cross-entropy only after heatmaps. COCO is a folder in COCO's
+layout with training images; the first eight of them in which somebody has labelled joints are learned, and measured on.
+A seed changes the weights, the order and the augmentation. A run's figures go to `benchmarks/figures/detectors.json` as
+soon as it is finished, and a run that is there is not made again; `--anew` measures once more those whose folder is
+still there.
 
     ap, ap50      COCO's average precision of keypoints over all pictures; a person's score is the box's. Drawn people
                   are small (the square root of their area is 23 px in the median): joints that are off by a Gaussian
                   of 1 px along x and y have an AP of .55, of 2 px .18
+    ap_…          the same by another score: "oks", of models that learned a spread, and "product"
     oks           mean object keypoint similarity of labelled people whose box is found
     matched       share of labelled people whose box is found: intersection over union of half or more
     error_px      mean distance of a joint of those from its label, pixels of the picture
@@ -38,12 +40,30 @@ from logpose.data.pictures import Picture, Pictures, pictures_of
 from logpose.detection_evaluation import evaluate_detector
 from logpose.detection_predict import Finder
 from logpose.detection_recipe import DetectionRecipe
+from logpose.losses import RLELoss
 from logpose.models import Detector
 from logpose.recipes import mask_rcnn, point_set
 from logpose.report import plot_poses
 from logpose.skeletons import Skeleton
 from logpose.training import fit
-from tables import Runs
+from tables import Runs, folder_of
+
+
+def of_cells() -> DetectionRecipe:
+    """RLE of cells as coarse as the features, which nothing but their mean teaches."""
+    return replace(
+        mask_rcnn.mask_rcnn_synthetic_rle(),
+        model=partial(mask_rcnn.mask_rcnn, places="cells", **mask_rcnn.SMALL),
+        loss=RLELoss,
+    )
+
+
+def of_cells_after() -> DetectionRecipe:
+    """RLE of such cells after heatmaps, charged."""
+    return replace(
+        mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first(),
+        model=partial(mask_rcnn.mask_rcnn, places="cells", charged=True, **mask_rcnn.SMALL),
+    )
 
 
 def heatmaps_go_on() -> DetectionRecipe:
@@ -56,10 +76,12 @@ SCENES: dict[str, Callable[[], DetectionRecipe]] = {
     "Mask R-CNN, heatmaps": mask_rcnn.mask_rcnn_synthetic_heatmap,
     "Mask R-CNN, RLE after heatmaps": mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first,
     "Mask R-CNN, heatmaps after heatmaps": heatmaps_go_on,
+    "Mask R-CNN, RLE of cells": of_cells,
+    "Mask R-CNN, RLE of cells after heatmaps": of_cells_after,
     "point-set anchors, RLE": point_set.point_set_synthetic_rle,
     "point-set anchors, L1": point_set.point_set_synthetic_l1,
 }
-SHOWN = ("ap", "ap50", "oks", "matched", "error_px", "nll", "coverage@0.9", "sigma_rank", "minutes")
+SHOWN = ("ap", "ap_oks", "ap50", "oks", "matched", "error_px", "nll", "coverage@0.9", "sigma_rank", "minutes")
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"
 SHEET = 12  # pictures with the people that were found, in each run's folder as people.jpg
 FEW, EPOCH, BATCH = 8, 50, 4  # photographs, how often each is seen in an epoch, and how many are seen at a time
@@ -97,27 +119,40 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/detectors"), help="folder of the runs")
     parser.add_argument("--figures", type=Path, default=FIGURES, help="what is kept of them")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--only", default="", help="runs whose name has this in it")
+    parser.add_argument("--only", default="", help="the run of this name, or those that have it in theirs")
     parser.add_argument("--photographs", type=Path, default=None, help="folder in COCO's layout")
+    parser.add_argument("--anew", action="store_true", help="measure finished runs once more")
     parser.add_argument("--steps", type=int, default=600, help="of learning photographs by heart")
     given = parser.parse_args()
     runs = Runs(given.figures, SHOWN)
 
-    def measured(recipe: DetectionRecipe, name: str) -> dict[str, float]:
+    def trained(recipe: DetectionRecipe, name: str) -> dict[str, float]:
         before = given.out / f"Mask_R-CNN_{name.rpartition('_after_')[2]}" / "best.ckpt"
         if recipe.first is not None and before.exists():
             recipe = replace(recipe, first=None, weights=str(before))
         run = fit(recipe, given.out / name)
         if run.interrupted:
             raise SystemExit(130)
+        return measured(recipe, name)
+
+    def measured(recipe: DetectionRecipe, name: str) -> dict[str, float]:
         # The last epoch's weights: those of the best epoch would be chosen on the pictures they are measured on.
-        model, loss = load(run.folder / "last.ckpt")
+        folder = given.out / name
+        model, loss = load(folder / "last.ckpt")
         assert isinstance(model, Detector)
         val = recipe.people(recipe, "val")
         first = [val[i].image for i in range(min(SHEET, len(val)))]
         shown = [read_image(image) if isinstance(image, Path) else image for image in first]
-        plot_poses(list(zip(shown, Finder(model).many(shown), strict=True)), run.folder / "people.jpg", columns=6)
-        return evaluate_detector(model, val, loss).compute()
+        plot_poses(list(zip(shown, Finder(model).many(shown), strict=True)), folder / "people.jpg", columns=6)
+        evaluation = evaluate_detector(model, val, loss)
+        figures = evaluation.compute()
+        evaluation.scoring = "product"
+        figures["ap_product"] = evaluation.compute()["ap"]
+        if model.law.std.isfinite().all():
+            evaluation.scoring = "oks"
+            by_oks = evaluation.compute()
+            figures |= {f"{figure}_oks": by_oks[figure] for figure in ("ap", "ap50", "ap75")}
+        return figures
 
     recipes = dict(SCENES)
     if given.photographs is not None:
@@ -127,8 +162,10 @@ def main() -> None:
             recipes[f"{name}, {FEW} photographs"] = partial(by_heart, make(), file, given.steps)
     for seed in range(given.seeds):
         for name, make in recipes.items():
-            if given.only in name:
-                runs.add(name, seed, partial(measured, replace(make(), seed=seed)))
+            if given.only == name if given.only in recipes else given.only in name:
+                recipe = replace(make(), seed=seed)
+                there = given.anew and (given.out / folder_of(name, seed) / "last.ckpt").exists()
+                runs.add(name, seed, partial(trained, recipe), partial(measured, recipe) if there else None)
     print(runs.table("network"))
 
 

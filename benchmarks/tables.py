@@ -25,21 +25,30 @@ class Runs:
     def _kept(self) -> dict[str, dict[str, Any]]:
         return json.loads(self.file.read_text()) if self.file.exists() else {}
 
-    def add(self, name: str, seed: int, run: Callable[[str], dict[str, Any]]) -> None:
+    def add(
+        self,
+        name: str,
+        seed: int,
+        run: Callable[[str], dict[str, Any]],
+        anew: Callable[[str], dict[str, Any]] | None = None,
+    ) -> None:
         """Make a run, unless it is there, and keep what it gives, with the minutes that it took.
 
         Args:
             name: of what is compared.
             seed: of the run.
             run: called with a name for its folder.
+            anew: called in the same way for a run that is there: its figures then are what this gives.
         """
         key = f"{name}-{seed}"
-        if key in self.figures:
+        make = run if key not in self.figures else anew
+        if make is None:
             return
         began = time.monotonic()
-        row = {figure: value for figure, value in run(key.replace(",", "").replace(" ", "_")).items() if value == value}
+        row = {figure: value for figure, value in make(folder_of(name, seed)).items() if value == value}
+        took = (time.monotonic() - began) / 60 if make is run else self.figures[key]["minutes"]
         # Another process may have finished runs meanwhile.
-        self.figures = self._kept() | {key: {**row, "minutes": (time.monotonic() - began) / 60}}
+        self.figures = self._kept() | {key: {**row, "minutes": took}}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         part = self.file.with_suffix(".part")
         part.write_text(json.dumps(self.figures, indent=1) + "\n")
@@ -55,6 +64,11 @@ class Runs:
             cells = [cell([row[shown] for row in rows if shown in row], digits) for shown in self.shown]
             lines.append(f"| {name} | {len(rows)} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
+
+
+def folder_of(name: str, seed: int) -> str:
+    """The name of a run's folder."""
+    return f"{name}-{seed}".replace(",", "").replace(" ", "_")
 
 
 def cell(values: Sequence[float], digits: int = 3) -> str:

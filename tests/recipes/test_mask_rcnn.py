@@ -86,8 +86,8 @@ def few(recipe, part):
 
 def tiny(make, **changes):
     small = {"short": (64,), "test_short": 64, "longest": 96, "batch_size": 2, "people": few, "validate_every": 1}
-    heatmaps = make is mask_rcnn.mask_rcnn_synthetic_heatmap
-    model = partial(mask_rcnn.mask_rcnn, head="heatmap" if heatmaps else "regression", frozen=False, **TINY)
+    own = {"head": "heatmap"} if make is mask_rcnn.mask_rcnn_synthetic_heatmap else mask_rcnn.BY_MAPS
+    model = partial(mask_rcnn.mask_rcnn, frozen=False, **own, **TINY)
     return replace(make(), **{**small, "model": model, **changes})
 
 
@@ -111,7 +111,7 @@ def test_a_run_counts_steps(tmp_path):
 
 @with_torchvision
 def test_heatmaps_first(tmp_path, caplog):
-    """The second stage begins with what the first has learned, but for the joints' last layer."""
+    """The second stage begins with what the first has learned, maps and all; only sigma is new."""
 
     def first(recipe):
         return tiny(mask_rcnn.mask_rcnn_synthetic_heatmap, epochs=1, loggers=())
@@ -119,7 +119,8 @@ def test_heatmaps_first(tmp_path, caplog):
     recipe = tiny(mask_rcnn.mask_rcnn_synthetic_rle, first=first, epochs=1, lr=1e-12, loggers=(), schedule="constant")
     run = fit(recipe, tmp_path / "run")
     before, after = (load(path)[0] for path in (run.folder / "first" / "best.ckpt", run.best))
-    assert (before.gives, after.gives) == ("maps", "places")
-    assert "another last layer" in caplog.text
-    first_weight, second_weight = (model.roi_heads.keypoint_head[0].weight for model in (before, after))
-    assert torch.allclose(first_weight, second_weight, atol=1e-6)
+    assert (before.gives, after.gives) == ("maps", "both")
+    assert "no sigma, which begins with random weights" in caplog.text
+    for part in ("keypoint_head.0.weight", "keypoint_predictor.kps_score_lowres.weight"):
+        first_weight, second_weight = (model.roi_heads.get_parameter(part) for model in (before, after))
+        assert torch.allclose(first_weight, second_weight, atol=1e-6)

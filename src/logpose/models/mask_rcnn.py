@@ -274,8 +274,9 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
         model: the network.
         source: "random" (leave it as it is); "imagenet" (of the backbone); "coco" (torchvision's keypoint R-CNN, for a
             ResNet-50); or a file, an address or "hf://OWNER/NAME/FILE": weights of torchvision's keypoint R-CNN, or a
-            checkpoint of this network, also one with the other keypoint head, which then begins with random weights;
-            or weights of a backbone, as `load_backbone_weights` takes them.
+            checkpoint of this network, also one with the other keypoint head, whose last layer then begins with random
+            weights, or sigma alone where places are read from the same maps; or weights of a backbone, as
+            `load_backbone_weights` takes them.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.

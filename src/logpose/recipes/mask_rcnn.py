@@ -43,7 +43,9 @@ MIDDLING: dict[str, Any] = {
     "finest": 112,
 }  # fmt: skip
 """A network for small data. (Four convolutions are blind to places in an average of 14×14 cells: what zero padding
-tells of the rim comes no further; so mu is read from cells in both.)"""
+tells of the rim comes no further; so by RLE mu is read from the heatmap head's maps in both.)"""
+BY_MAPS: dict[str, Any] = {"places": "maps", "charged": True}
+"""Of RLE in these two: mu the mean of a map, and the map's cells charged by cross-entropy beside."""
 
 
 def mask_rcnn(
@@ -101,10 +103,15 @@ def before_rle(recipe: DetectionRecipe, baseline: DetectionRecipe) -> DetectionR
     return replace(recipe, **taken, steps=steps, epochs=epochs, milestones=milestones)
 
 
+def rle_and_cells() -> WithHeatmaps:
+    """RLE, and cross-entropy of the cells that places are read from."""
+    return WithHeatmaps(RLELoss(), cells=True)
+
+
 def mask_rcnn_resnet18_rle() -> DetectionRecipe:
     """RLE on a ResNet-18 at 320 pixels from ImageNet weights: for small data sets of one's own."""
     return DetectionRecipe(
-        model=partial(mask_rcnn, places="cells", **MIDDLING), outside="mask", backbone="resnet18",
+        model=partial(mask_rcnn, **BY_MAPS, **MIDDLING), loss=rle_and_cells, outside="mask", backbone="resnet18",
         short=(256, 288, 320, 352, 384), test_short=320, longest=640, batch_size=8, epochs=100,
         lr=5e-4, weight_decay=0.05, schedule="one_cycle", validate_every=5,
     )  # fmt: skip
@@ -133,7 +140,7 @@ def drawn_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
 def mask_rcnn_synthetic_rle() -> DetectionRecipe:
     """A small Mask R-CNN by RLE on drawn scenes of several people, from random weights, on a CPU."""
     return DetectionRecipe(
-        people=drawn_pictures, model=partial(mask_rcnn, places="cells", **SMALL), outside="mask",
+        people=drawn_pictures, model=partial(mask_rcnn, **BY_MAPS, **SMALL), loss=rle_and_cells, outside="mask",
         backbone="resnet18", weights="random",
         short=(88, 96), test_short=96, longest=128, batch_size=8, epochs=6, workers=0, precision="auto",
         lr=1e-3, weight_decay=0.05, schedule="one_cycle", validate_every=2,
@@ -145,17 +152,9 @@ def mask_rcnn_synthetic_heatmap() -> DetectionRecipe:
     return replace(mask_rcnn_synthetic_rle(), model=partial(mask_rcnn, head="heatmap", **SMALL), loss=CellLoss)
 
 
-def rle_and_cells() -> WithHeatmaps:
-    """RLE, and cross-entropy of the cells that places are read from."""
-    return WithHeatmaps(RLELoss(), cells=True)
-
-
 def mask_rcnn_synthetic_rle_heatmaps_first() -> DetectionRecipe:
-    """Heatmaps first, as the paper's author says; then RLE from their network, its cells charged too."""
-    model = partial(mask_rcnn, places="cells", charged=True, **SMALL)
-    return replace(
-        mask_rcnn_synthetic_rle(), model=model, loss=rle_and_cells, first=drawn_heatmaps_first, epochs=4
-    )  # fmt: skip
+    """Heatmaps first, as the paper's author says; then RLE from their network, maps and all."""
+    return replace(mask_rcnn_synthetic_rle(), first=drawn_heatmaps_first, epochs=4)
 
 
 def drawn_heatmaps_first(recipe: DetectionRecipe) -> DetectionRecipe:

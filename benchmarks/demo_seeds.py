@@ -20,7 +20,7 @@ from logpose.losses import RLELoss
 from logpose.recipe import Recipe
 from logpose.recipes import synthetic
 from logpose.training import fit
-from tables import Runs
+from tables import Runs, whole
 
 SHOWN = ("true_error_px", "true_pck@0.1", "true_ap", "nll", "coverage@0.9", "sigma_rank", "minutes")
 
@@ -52,7 +52,7 @@ def main() -> None:
         if not parts:
             parts.update({part: synthetic.synthetic_people(recipe, part) for part in ("train", "val")})
             parts["truth"] = synthetic.clean_people()
-        model, loss = load_of_crops(fit(replace(recipe, people=people), given.out / name).best)
+        model, loss = load_of_crops(whole(fit(replace(recipe, people=people), given.out / name)).best)
         noisy, clean = evaluate(model, parts["val"], loss).compute(), evaluate(model, parts["truth"]).compute()
         return {**noisy, **{f"true_{k}": v for k, v in clean.items()}}
 

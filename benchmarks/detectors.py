@@ -46,7 +46,7 @@ from logpose.recipes import mask_rcnn, point_set
 from logpose.report import plot_poses
 from logpose.skeletons import Skeleton
 from logpose.training import fit
-from tables import Runs, folder_of
+from tables import Runs, folder_of, whole
 
 
 def of_cells() -> DetectionRecipe:
@@ -130,9 +130,7 @@ def main() -> None:
         before = given.out / f"Mask_R-CNN_{name.rpartition('_after_')[2]}" / "best.ckpt"
         if recipe.first is not None and before.exists():
             recipe = replace(recipe, first=None, weights=str(before))
-        run = fit(recipe, given.out / name)
-        if run.interrupted:
-            raise SystemExit(130)
+        whole(fit(recipe, given.out / name))
         return measured(recipe, name)
 
     def measured(recipe: DetectionRecipe, name: str) -> dict[str, float]:

@@ -27,7 +27,7 @@ from logpose.losses import L1Loss, RLELoss
 from logpose.recipe import Recipe, labelled_people
 from logpose.recipes.coco import coco_resnet18_rle
 from logpose.training import fit
-from tables import Runs
+from tables import Runs, whole
 
 FIGURES = Path(__file__).parent / "figures" / "face_landmarks.json"
 LOSSES = {"RLE": RLELoss, "L1": L1Loss}
@@ -46,7 +46,7 @@ def main() -> None:
 
     def measured(recipe: Recipe, name: str) -> dict[str, float]:
         # The last epoch's weights: those of the best epoch would be chosen on the faces they are measured on.
-        model, fitted = load_of_crops(fit(recipe, given.out / name).folder / "last.ckpt")
+        model, fitted = load_of_crops(whole(fit(recipe, given.out / name)).folder / "last.ckpt")
         return evaluate(model, labelled_people(recipe, "val"), fitted).compute()
 
     for seed in range(given.seeds):

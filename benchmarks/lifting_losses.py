@@ -33,7 +33,7 @@ from logpose.losses import L1Loss, L2Loss, Laplace, PoseLoss, RLELoss, UnscaledR
 from logpose.recipes.lifting import LiftingRecipe
 from logpose.structures import ErrorLaw, Prediction
 from logpose.training import fit
-from tables import Runs
+from tables import Runs, whole
 
 FIGURES = Path(__file__).parent / "figures" / "lifting_losses.json"
 SHOWN = ("mpjpe", "pa_mpjpe", "velocity", "nll", "coverage@0.9", "sigma_rank")
@@ -131,7 +131,8 @@ def main() -> None:
                 for loss in given.losses:
                     make, joints = DATA[of]
                     recipe = replace(make(given.data), network=network, loss=partial(LOSSES[loss], joints), seed=seed)
-                    runs.add(f"{of}, {network}, {loss}", seed, lambda name, r=recipe: fit(r, given.out / name).figures)
+                    run = f"{of}, {network}, {loss}"
+                    runs.add(run, seed, lambda name, r=recipe: whole(fit(r, given.out / name)).figures)
     print(runs.table("data, network, loss"))
 
 

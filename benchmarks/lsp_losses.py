@@ -42,7 +42,7 @@ from logpose.recipes.lsp import (
 )
 from logpose.structures import LEVELS
 from logpose.training import fit
-from tables import Runs
+from tables import Runs, whole
 
 
 def by(loss: Callable[[], Any]) -> Callable[[], Recipe]:
@@ -139,8 +139,8 @@ def main() -> None:
         lasts = [folder / "last.ckpt", folder / FIRST / "last.ckpt"]
         resume = next((last for last in lasts if last.is_file()), None)
         finished = resume == lasts[0] and read(resume)["epoch"] + 1 >= recipe.epochs
-        if not finished and fit(recipe, folder, resume).interrupted:
-            raise SystemExit(130)
+        if not finished:
+            whole(fit(recipe, folder, resume))
         # The last epoch's weights: those of the best epoch would be chosen on the people they are measured on.
         model, loss = load_of_crops(folder / "last.ckpt")
         return {**measured(evaluate(model, labelled_people(recipe, "val"), loss)), "epochs": recipe.epochs}

@@ -33,7 +33,7 @@ from logpose.losses import FactorsRLELoss, L1Loss, Laplace, RLELoss, RowsLoss
 from logpose.metrics.boundaries import boundary_errors, mean_over_scans
 from logpose.recipes.oct import OctRecipe, rle_of_column, rle_of_rows, scans_of_file
 from logpose.training import fit
-from tables import Runs, cell
+from tables import Runs, cell, whole
 
 FIGURES = Path(__file__).parent / "figures" / "oct_boundaries.json"
 SHOWN = ("error_px", "rmse_px", "p95_px", "nll", "band@0.9", "sigma_rank")
@@ -155,7 +155,8 @@ def main() -> None:
             for name in given.systems:
                 # The split is the same for every seed: what differs is weights, order and variation.
                 recipe = replace(budget(given.data), fold=fold, seed=seed, **SYSTEMS[name])
-                runs.add(f"{name}, fold {fold}", seed, lambda folder, r=recipe: fit(r, given.out / folder).figures)
+                run = f"{name}, fold {fold}"
+                runs.add(run, seed, lambda folder, r=recipe: whole(fit(r, given.out / folder)).figures)
     print(over_folds(runs))
 
 

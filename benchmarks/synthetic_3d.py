@@ -26,7 +26,7 @@ from logpose.evaluation import evaluate
 from logpose.recipe import Recipe
 from logpose.recipes import synthetic
 from logpose.training import fit
-from tables import Runs
+from tables import Runs, whole
 
 SYSTEMS = {"RLE": synthetic.synthetic_3d_rle, "L1": synthetic.synthetic_3d_l1}
 SHOWN = ("mpjpe", "pa_mpjpe", "nll", "coverage@0.9", "sigma_rank")
@@ -48,9 +48,7 @@ def main() -> None:
     def measured(recipe: Recipe, name: str) -> dict[str, float]:
         if not parts:
             parts.update({part: recipe.people(recipe, part) for part in ("train", "val")})
-        run = fit(replace(recipe, people=people), given.out / name)
-        if run.interrupted:
-            raise SystemExit(130)
+        run = whole(fit(replace(recipe, people=people), given.out / name))
         # The last epoch's weights: those of the best epoch would be chosen on the people they are measured on.
         model, loss = load_of_crops(run.folder / "last.ckpt")
         return evaluate(model, parts["val"], loss, flip_test=recipe.flip_test).compute()

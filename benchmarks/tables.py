@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from logpose.training import Run
+
 
 class Runs:
     """Figures of each run, in a JSON file: a run that is there is not made again, so a table can grow over days.
@@ -64,6 +66,17 @@ class Runs:
             cells = [cell([row[shown] for row in rows if shown in row], digits) for shown in self.shown]
             lines.append(f"| {name} | {len(rows)} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
+
+
+def whole(run: Run) -> Run:
+    """The same run; one that was broken off ends the benchmark instead, and has no figures.
+
+    Raises:
+        SystemExit: of code 130.
+    """
+    if run.interrupted:
+        raise SystemExit(130)
+    return run
 
 
 def folder_of(name: str, seed: int) -> str:

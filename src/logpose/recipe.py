@@ -7,6 +7,7 @@ seed is set, so that a run is the same each time.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -44,6 +45,7 @@ __all__ = [
     "integral_in_space",
     "labelled_people",
     "plain_fields",
+    "plain_recipe",
     "regression",
     "regression_in_space",
     "regression_with_heatmaps",
@@ -365,3 +367,10 @@ def settings(recipe: TrainingRecipe) -> dict[str, Any]:
     """The same with fields that have fields as dictionaries, as files and flags hold them."""
     plain = plain_fields(recipe)
     return {name: asdict(value) if isinstance(value, Augmentation) else value for name, value in plain.items()}
+
+
+def plain_recipe(recipe: TrainingRecipe) -> dict[str, Any]:
+    """The recipe's name and its plain values, as checkpoints and `config.yaml` keep them."""
+    # Paths in full: a run may be resumed from anywhere.
+    plain: dict[str, Any] = json.loads(json.dumps(settings(recipe), default=lambda path: str(Path(path).absolute())))
+    return ({"recipe": recipe.name} if recipe.name else {}) | plain

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from logpose.checkpoint import build_loss, build_model, read
-from logpose.recipe import TrainingRecipe, plain_fields
+from logpose.recipe import TrainingRecipe, plain_recipe
 from logpose.structures import InputError
 
 __all__ = ["check_resumable", "is_finished", "is_unbegun"]
@@ -37,15 +37,8 @@ def _loss_as_now(config: dict[str, Any]) -> dict[str, Any]:
 
 def _on_the_same(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
     """Whether the run of a checkpoint learned from the data and the subjects that a recipe names, by their names."""
-    told, given = content["logpose"].get("recipe", {}), plain_fields(recipe)
-    return all(_plain(told[name]) == _plain(given[name]) for name in OF_DATA if name in told and name in given)
-
-
-def _plain(value: Any) -> Any:
-    """As checkpoints have it: paths in full, tuples as lists."""
-    if isinstance(value, Path):
-        return str(value.absolute())
-    return list(value) if isinstance(value, tuple) else value
+    told, given = content["logpose"].get("recipe", {}), plain_recipe(recipe)
+    return all(told[name] == given[name] for name in OF_DATA if name in told and name in given)
 
 
 def check_resumable(path: Path, wanted: dict[str, Any], recipe: TrainingRecipe) -> None:

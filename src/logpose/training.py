@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from logpose.checkpoint import describe, read
 from logpose.compat import keep_freed_memory, mend_torchvision
 from logpose.losses import PoseLoss
 from logpose.models import Model
-from logpose.recipe import FIRST, PictureRecipe, TrainingRecipe, plain_fields
+from logpose.recipe import FIRST, PictureRecipe, TrainingRecipe, plain_recipe
 from logpose.resumption import check_resumable, is_finished
 from logpose.structures import InputError, Measuring
 
@@ -300,17 +299,6 @@ def fit(
 def validation_interval(recipe: TrainingRecipe) -> int:
     """Epochs between validations: as many as the recipe says, or fewer, so that the last epoch is validated."""
     return max(n for n in range(1, min(recipe.validate_every, recipe.epochs) + 1) if recipe.epochs % n == 0)
-
-
-def plain_recipe(recipe: TrainingRecipe) -> dict[str, Any]:
-    """The recipe's name and its fields, as far as they are plain values."""
-    fields = {
-        key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-        for key, value in plain_fields(recipe).items()
-    }
-    # Paths in full: a run may be resumed from anywhere.
-    plain: dict[str, Any] = json.loads(json.dumps(fields, default=lambda path: str(Path(path).absolute())))
-    return ({"recipe": recipe.name} if recipe.name else {}) | plain
 
 
 def save_config(recipe: TrainingRecipe, folder: Path) -> None:

@@ -97,6 +97,15 @@ class DetectionRecipe(PictureRecipe):
             return SquareCrop(self.square, self.scale, self.flip, after)
         return ShortSide(self.short, self.longest, self.flip)
 
+    def check_data(self, train: Pictures, val: Pictures, loss: PoseLoss) -> None:
+        """As of any recipe; a score by OKS needs a spread."""
+        super().check_data(train, val, loss)
+        density = loss.density
+        # The scale of one that learns no sigma is known once it has seen errors.
+        known = density is not None and (not density.learns_sigma or bool(density.law().std.isfinite().all()))
+        if self.score == "oks" and not known:
+            raise InputError(f"{type(loss).__name__} tells no spread of errors, which --score oks is about")
+
     def loader(
         self, data: Pictures, model: Detector, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[SceneBatch]:
@@ -110,11 +119,5 @@ class DetectionRecipe(PictureRecipe):
         )  # fmt: skip
 
     def evaluation(self, data: Pictures, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:
-        """Average precision, and how well those who were found are posed.
-
-        Raises:
-            InputError: if people are to be scored by a spread that the loss does not learn.
-        """
-        if self.score == "oks" and loss is None:
-            raise InputError("a score by oks needs a loss that is a likelihood")
+        """Average precision, and how well those who were found are posed."""
         return DetectionEvaluation(data, model, loss, self.score)

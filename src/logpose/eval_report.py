@@ -63,7 +63,8 @@ MEANINGS = (
     (r"oks_expected", "mean of the OKS that the spread lets expect, to be held against oks"),
     (r"oks_expected_r", "correlation of that with a person's OKS"),
     (r"confidence_oks", "correlation of a person's confidence with OKS"),
-    (r"matched", "share of labelled people whose box was found"),
+    (r"matched", "share of labelled people whose box was found, by however unsure a guess"),
+    (r"matched_sure", "the same by those guesses that predict would say"),
     (r"people|joints|images|found|labelled|frames|scans|columns", "how many were measured"),
 )
 """What a figure's name means; those of one joint, boundary or action have its name at their end."""

@@ -55,7 +55,7 @@ class Poses:
     """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
     scores: Float[np.ndarray, "N"]
     """Of every person; unless another scoring was asked for, the box's score times the mean confidence of the joints
-    that are surer than 0.2."""
+    that are surer than 0.2, and of models that find people themselves the box's score."""
     radius: float
     """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %; of a model of
     three dimensions that is an ellipsoid, in the camera's frame."""

@@ -49,11 +49,13 @@ LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
 
 
 Scoring = Literal["sum", "product", "box", "oks"]
-"""A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, or box."""
+"""A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, box, or
+box × the OKS that the joints' spread lets expect."""
 
-Material = Literal["places", "maps", "both", "rows"]
-"""What a loss learns from, and what a model gives while it trains: mu and sigma, a map of each joint, or both; or, of
-each boundary in a column, how likely each row is to hold it."""
+Material = Literal["places", "maps", "both", "cells", "places and cells", "rows"]
+"""What a loss learns from, and what a model gives while it trains: mu and sigma, a map with a bump at each joint, or
+both; logits of the cells that a joint may lie in, or these and mu and sigma; or, of each boundary in a column, how
+likely each row is to hold it."""
 
 Origin = Literal["auto", "logpose", "released", "mmpose", "heatmaps"]
 """Whose a checkpoint is: "heatmaps" is of the public code of SimplePose and HRNet, or mmpose's of those."""

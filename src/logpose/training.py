@@ -22,7 +22,7 @@ from logpose.losses import PoseLoss
 from logpose.models import Model
 from logpose.recipe import FIRST, PictureRecipe, TrainingRecipe, plain_recipe
 from logpose.resumption import check_resumable, is_finished
-from logpose.structures import InputError, Measuring
+from logpose.structures import InputError, Material, Measuring
 
 mend_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
@@ -225,7 +225,7 @@ def fit(
     if model.gives != loss.learns_from:
         raise InputError(
             f"the loss {type(loss).__name__} learns from {loss.learns_from}, the model {type(model).__name__} gives "
-            f"{model.gives}: heatmaps go with HeatmapLoss, regression_with_heatmaps with WithHeatmaps"
+            f"{model.gives}, from which {LEARNERS[model.gives]} learns"
         )
     module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
     if resume is not None:
@@ -319,6 +319,12 @@ def say_problems(people: Any, prefix: str = "") -> None:
         first = next(problem for problem in problems if problem.kind == kind)
         log.warning("%s%d left out, %s; the first: %s", prefix, count, kind, first)
 
+
+LEARNERS: dict[Material, str] = {
+    "places": "RLELoss, L1Loss or another of regression", "maps": "HeatmapLoss", "both": "WithHeatmaps(RLELoss())",
+    "cells": "CellLoss", "places and cells": "WithHeatmaps(RLELoss(), cells=True)", "rows": "RowsLoss",
+}  # fmt: skip
+"""The loss that goes with what a model gives."""
 
 LOGGERS: dict[str, Callable[[Path], Any]] = {
     # A resumed run gets a further folder: csv-1, csv-2, …; `report.read_curves` joins them.

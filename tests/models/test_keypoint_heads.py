@@ -60,6 +60,22 @@ def test_places_are_the_mean_of_what_the_heatmap_head_draws():
     assert counted(head) == counted(drawing) + 6 * 3 * 2 + 3 * 2
 
 
+def test_sharper_means_lie_nearer_to_the_likelier_of_two_places():
+    """A joint at -.25 with three times the odds of +.25: by the p-th power of probabilities the odds are 3^p."""
+    head = RegressionHead(1, 1, False, "cells", sharpness=2.0)
+    torch.nn.init.ones_(head.fc_mu.weight)
+    torch.nn.init.zeros_(head.fc_mu.bias)
+    features = torch.full((1, 1, 14, 14), -50.0)
+    features[..., 7, 3], features[..., 7, 10] = math.log(3.0), 0.0
+    for sharpness in (1.0, 2.0, 4.0):
+        head.sharpness = sharpness
+        share = 3**sharpness / (3**sharpness + 1)
+        x = share * (3.5 / 14 - 0.5) + (1 - share) * (10.5 / 14 - 0.5)
+        said = head(features, ErrorLaw.unknown(2))
+        assert said.mu[0, 0].tolist() == pytest.approx([x, 7.5 / 14 - 0.5], abs=1e-6)
+        assert torch.equal(said.maps, features)
+
+
 def test_four_convolutions_and_an_average_are_blind_to_places_and_cells_are_not():
     torch.manual_seed(0)
     layers = [layer for _ in range(4) for layer in (torch.nn.Conv2d(4, 4, 3, padding=1), torch.nn.ReLU())]
@@ -83,8 +99,27 @@ def test_peaks_are_where_the_enlarged_map_is_greatest():
             assert places[i, k].tolist() == pytest.approx(
                 [(best[1] + 0.5) / width - 0.5, (best[0] + 0.5) / height - 0.5]
             )
-            share = math.exp(float(large[k].max())) / sum(math.exp(v) for v in maps[i, k].flatten().tolist())
-            assert float(sure[i, k]) == pytest.approx(min(1.0, share), rel=1e-4)
+            # The cells of the map itself, two on either side of the one that the place lies in.
+            x, y = math.floor((best[1] + 0.5) / width * 8), math.floor((best[0] + 0.5) / height * 8)
+            near = maps[i, k, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].flatten().tolist()
+            share = sum(map(math.exp, near)) / sum(map(math.exp, maps[i, k].flatten().tolist()))
+            assert float(sure[i, k]) == pytest.approx(share, rel=1e-4)
+
+
+def test_a_joint_between_two_places_is_half_sure():
+    """However fine the cells are that its probability is spread over."""
+    cells = (torch.arange(56) + 0.5) / 56 - 0.5
+    one, other = (
+        torch.exp(-(((cells[None, :] - x) ** 2 + (cells[:, None] - y) ** 2) / (2 * 0.01**2)))
+        for x, y in ((-0.3, -0.2), (0.25, 0.4))
+    )
+    maps = (torch.stack([one, one + 0.999 * other]) + 1e-9).log()[None]
+    box = torch.tensor([[0.0, 0.0, 100.0, 100.0]])
+    (sure,) = peaks_in_boxes(maps, box)[1]
+    assert sure.tolist() == pytest.approx([1.0, 0.5], abs=0.03)
+    head = HeatmapHead(4, 2)
+    torch.nn.init.zeros_(head.kps_score_lowres.weight)
+    assert head(torch.rand(1, 4, 14, 14), ErrorLaw.unknown(2)).confidence.max() <= 25 / 56**2 + 1e-6
 
 
 def test_no_peaks_of_nobody():

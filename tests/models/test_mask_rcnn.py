@@ -15,8 +15,9 @@ from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN
+from logpose.models.keypoint_heads import peaks_in_boxes
 from logpose.models.mask_rcnn import learns_normalisation, load_mask_rcnn_weights
-from logpose.skeletons import COCO
+from logpose.skeletons import COCO, Skeleton
 from logpose.structures import InputError, Sample
 
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
@@ -217,7 +218,7 @@ def test_checkpoints_hold_the_model(head, tmp_path):
 def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path):
     torch.manual_seed(0)
     model = MaskRCNN(COCO, places=places, charged=True, **TINY)
-    assert model.gives == "both"
+    assert model.gives == "places and cells"
     loss, batch = WithHeatmaps(RLELoss(), weight=2.0, cells=True), batch_of(picture(ODD["two people"]))
     random = torch.get_rng_state()
     both = model.learn(batch, loss)
@@ -296,6 +297,69 @@ def test_a_heatmap_network_hands_over_its_maps_to_one_that_reads_places_from_the
     lesson = model.learn(batch, RLELoss())
     lesson.total.backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
+
+
+@with_torchvision
+def test_what_a_checkpoint_says_of_itself_is_kept(tmp_path, caplog):
+    """The eps of COCO's weights; and maps of other joints, or of other regions, are not taken for these."""
+    torch.manual_seed(0)
+    trained = MaskRCNN(COCO, head="heatmap", **{**TINY, "frozen": True})
+    trained.set_eps(0.0)
+    save(trained, CellLoss(), tmp_path / "heatmaps")
+    again = MaskRCNN(COCO, places="maps", frame=1.25, **{**TINY, "frozen": True})
+    load_mask_rcnn_weights(again, str(tmp_path / "heatmaps"))
+    assert again.config()["eps"] == 0.0
+    assert "regions 1 times as large as boxes, and this model does in 1.25 times" in caplog.text
+    hands = Skeleton("hand", tuple(f"point {i}" for i in range(17)))
+    other = MaskRCNN(hands, places="maps", **{**TINY, "frozen": True})
+    name = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
+    before = other.state_dict()[name].clone()
+    load_mask_rcnn_weights(other, str(tmp_path / "heatmaps"))
+    assert "is of other joints" in caplog.text
+    assert torch.equal(other.state_dict()[name], before)
+    assert torch.equal(
+        other.state_dict()["rpn.head.bbox_pred.weight"], trained.state_dict()["rpn.head.bbox_pred.weight"]
+    )
+
+
+@with_torchvision
+@pytest.mark.parametrize(
+    "wrong", [{"sharpness": 0.0}, {"frame": 0.0}, {"ratios": ()}, {"overlaps": (0.3, 0.5)}, {"finest": -1}]
+)
+def test_settings_that_are_none_are_refused(wrong):
+    with pytest.raises(InputError, match=r"are above 0, overlaps in \[0, 1\], finest is 0 or more; got"):
+        MaskRCNN(COCO, **wrong, **TINY)
+
+
+@with_torchvision
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("coco", "are of a resnet50, and the backbone is resnet18"), ("cocoo", "'coco', 'imagenet' or")],
+)
+def test_weights_that_cannot_be_had_are_refused(source, said):
+    with pytest.raises(InputError, match=said):
+        load_mask_rcnn_weights(MaskRCNN(COCO, **TINY), source)
+
+
+@with_torchvision
+@pytest.mark.parametrize(("head", "charged"), [("regression", True), ("regression", False), ("heatmap", False)])
+def test_joints_lie_where_the_head_says_in_the_region_around_the_box(head, charged):
+    """Mu is the regression's, peaks are the maps', both in a region a quarter larger than the box."""
+    torch.manual_seed(0)
+    places = "maps" if head == "regression" else "average"
+    model = MaskRCNN(COCO, head=head, places=places, charged=charged, frame=1.25, finest=112, **TINY).eval()
+    batch = batch_of(picture(ODD["two people"]))
+    with torch.inference_mode():
+        (found,) = model.detect(batch.images, batch.sizes)
+        assert len(found)
+        middle, half = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2, (found.boxes[:, 2:] - found.boxes[:, :2]) / 2
+        regions = torch.cat([middle - 1.25 * half, middle + 1.25 * half], dim=1)
+        levels = list(model.backbone(model.inputs(batch.images, batch.sizes)).values())[:4]
+        said = model.posed(levels, [regions])
+        mu = peaks_in_boxes(said.maps, regions, 112)[0] if head == "heatmap" else said.mu
+    torch.testing.assert_close(found.prediction.mu, mu, atol=1e-5, rtol=0)
+    expected = regions[:, None, :2] + (mu + 0.5) * (regions[:, 2:] - regions[:, :2])[:, None]
+    torch.testing.assert_close(found.keypoints(), expected, atol=1e-3, rtol=0)
 
 
 @with_torchvision

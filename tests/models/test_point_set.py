@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from logpose.data.scenes import Picture, SceneBatch, ScenePeople, join
-from logpose.losses import L1Loss, RLELoss
+from logpose.losses import L1Loss, Laplace, RLELoss
 from logpose.models import create_backbone
 from logpose.models.anchors import default_template
 from logpose.models.detector import Detections
@@ -223,18 +223,18 @@ def test_the_joints_pull_alike_however_small_sigma_is() -> None:
     levels = model.trunk(model.inputs(batch.images, batch.sizes))
     grid, poses, told = next(model.tell(levels))
     targets = model._targets(batch, grid, poses, (0.5, 0.4))
-    loss = RLELoss().eval()  # the same draws of s each time
-    for logit in (0.0, -3.0):
+    for logit in (0.0, -1.0, -3.0, -5.0):
         poses = told.poses.detach().clone()
         poses[..., 2:] = logit
-        value = model._stage_losses(told._replace(poses=poses), targets, loss)["keypoints"]
-        mu, sigma = poses[targets.row].split(2, dim=-1)
-        claim = Prediction(mu, sigma.sigmoid(), sigma[..., 0], model.law)
-        with torch.no_grad():
-            plain = loss.of_prediction(claim, targets.joints, targets.weight)
-        # Ten times sigma, and the seventeen joints that the loss is a mean over.
-        scale = 10 / (1 + math.exp(-logit))
-        assert float(value.detach()) == pytest.approx(scale * K * float(plain), rel=0.05)
+        poses.requires_grad_()
+        pulls = []
+        for loss in (Laplace(), RLELoss().eval()):
+            value = model._stage_losses(told._replace(poses=poses), targets, loss)["keypoints"]
+            (gradient,) = torch.autograd.grad(value, poses)
+            pulls.append(float(gradient[..., :2].abs().sum()))
+        # That of the published L1, whose weight is 10: of each of the joints' two coordinates, a mean over anchors.
+        assert pulls[0] == pytest.approx(10 * K * 2, rel=1e-3)
+        assert pulls[0] / 2 < pulls[1] < pulls[0] * 2
 
 
 def test_the_anchors_are_the_mean_pose_of_the_training_data() -> None:

@@ -13,7 +13,7 @@ import torch
 from logpose.checkpoint import load, read
 from logpose.data.pictures import pictures_of
 from logpose.data.synthetic import SyntheticPeople
-from logpose.losses import CellLoss, RLELoss, WithHeatmaps
+from logpose.losses import CellLoss, HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN
 from logpose.recipes import available, mask_rcnn
 from logpose.structures import InputError
@@ -70,8 +70,30 @@ def test_the_small_one_has_both_stages_too():
     assert isinstance(loss.density, RLELoss)
 
 
+@pytest.mark.parametrize(
+    "make", [mask_rcnn.mask_rcnn_resnet50_rle_heatmaps_first, mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first]
+)
+def test_the_first_stage_has_the_rate_that_is_asked_for_and_no_score_by_oks(make):
+    """Heatmaps tell no spread; and whoever has fewer pictures in a batch wants a lower rate in both stages."""
+    recipe = replace(make(), lr=1e-5, batch_size=4, score="oks")
+    before = recipe.first(recipe)
+    assert (before.lr, before.batch_size, before.score) == (1e-5, 4, "box")
+    assert replace(make()).first(make()).lr == make().lr
+
+
+def test_a_score_by_oks_needs_a_spread():
+    """It is refused before anything is trained: of maps, and of a flow on positions, which has no law of errors."""
+    recipe = replace(mask_rcnn.mask_rcnn_synthetic_rle(), score="oks")
+    data = few(recipe, "train")
+    for loss in (CellLoss(), RLELoss(mode="basic")):
+        with pytest.raises(InputError, match="tells no spread of errors"):
+            recipe.check_data(data, data, loss)
+    for loss in (recipe.loss(), L1Loss()):
+        recipe.check_data(data, data, loss)
+
+
 def test_all_have_names():
-    assert set(mask_rcnn.__all__) <= set(available())
+    assert set(mask_rcnn.__all__) - {"MaskRCNNRecipe"} <= set(available())
 
 
 def test_recipes_that_draw_take_no_data():
@@ -110,6 +132,20 @@ def test_a_run_counts_steps(tmp_path):
 
 
 @with_torchvision
+@pytest.mark.parametrize(
+    ("make", "loss", "goes_with"),
+    [
+        (mask_rcnn.mask_rcnn_synthetic_rle, lambda: WithHeatmaps(RLELoss()), "cells=True"),
+        (mask_rcnn.mask_rcnn_synthetic_rle, RLELoss, "cells=True"),
+        (mask_rcnn.mask_rcnn_synthetic_heatmap, HeatmapLoss, "CellLoss"),
+    ],
+)
+def test_logits_of_cells_are_not_fitted_to_bumps(make, loss, goes_with, tmp_path):
+    with pytest.raises(InputError, match=goes_with):
+        fit(tiny(make, loss=loss), tmp_path / "run")
+
+
+@with_torchvision
 def test_heatmaps_first(tmp_path, caplog):
     """The second stage begins with what the first has learned, maps and all; only sigma is new."""
 
@@ -119,7 +155,7 @@ def test_heatmaps_first(tmp_path, caplog):
     recipe = tiny(mask_rcnn.mask_rcnn_synthetic_rle, first=first, epochs=1, lr=1e-12, loggers=(), schedule="constant")
     run = fit(recipe, tmp_path / "run")
     before, after = (load(path)[0] for path in (run.folder / "first" / "best.ckpt", run.best))
-    assert (before.gives, after.gives) == ("maps", "both")
+    assert (before.gives, after.gives) == ("cells", "places and cells")
     assert "no sigma, which begins with random weights" in caplog.text
     for part in ("keypoint_head.0.weight", "keypoint_predictor.kps_score_lowres.weight"):
         first_weight, second_weight = (model.roi_heads.get_parameter(part) for model in (before, after))

@@ -106,7 +106,7 @@ class CellLoss(PoseLoss):
     """
 
     learns_sigma: ClassVar[bool] = False
-    learns_from: ClassVar[Material] = "maps"
+    learns_from: ClassVar[Material] = "cells"
 
     def __init__(self, shared: bool = False) -> None:
         super().__init__()
@@ -168,8 +168,6 @@ class WithHeatmaps(PoseLoss):
         ValueError: if sigma is not above 0, or told of cells.
     """
 
-    learns_from: ClassVar[Material] = "both"
-
     def __init__(
         self, loss: LikelihoodLoss, weight: float = 1.0, sigma: float | None = None, cells: bool = False
     ) -> None:
@@ -178,6 +176,11 @@ class WithHeatmaps(PoseLoss):
             raise ValueError("cells have no bumps, and so no sigma")
         self.heatmaps = CellLoss(shared=True) if cells else HeatmapLoss(sigma)
         self.loss, self.weight = loss, weight
+
+    @property
+    def learns_from(self) -> Material:  # type: ignore[override]  # of the one inside
+        """What a model must give: mu and sigma, and what the heatmap loss learns from."""
+        return "places and cells" if isinstance(self.heatmaps, CellLoss) else "both"
 
     @property
     def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside

@@ -20,6 +20,8 @@ from logpose.structures import ErrorLaw, Prediction
 __all__ = ["HeatmapHead", "Places", "RegressionHead", "peaks_in_boxes"]
 
 Places = Literal["average", "cells", "maps"]
+NEAR = 2
+"""Cells on either side of a place that count as being there: of 56, an eleventh of the region's side in all."""
 
 
 def _deconvolution(channels: int, joints: int) -> nn.ConvTranspose2d:
@@ -48,10 +50,15 @@ class RegressionHead(nn.Module):
             supplement); it lies in the box always, and is learned several times faster from random weights. "maps": the
             same of the heatmap head's own maps, four times as fine, so that a network that was trained with heatmaps
             hands over all that it has learned of places.
+        sharpness: with what power of a map's probabilities cells count in their mean. 1: the mean itself, which of a
+            joint that may lie in either of two places lies between them; the greater, the nearer to the likelier one.
     """
 
-    def __init__(self, channels: int, joints: int, predicts_sigma: bool, places: Places = "average") -> None:
+    def __init__(
+        self, channels: int, joints: int, predicts_sigma: bool, places: Places = "average", sharpness: float = 1.0
+    ) -> None:
         super().__init__()
+        self.sharpness = sharpness
         self.places = places
         if places == "average":
             self.fc_mu: nn.Module = nn.Linear(channels, joints * 2)
@@ -69,7 +76,8 @@ class RegressionHead(nn.Module):
             fine = self.places == "maps"
             maps = _drawn(self.kps_score_lowres, features) if fine else exactly(self.fc_mu, features)
             # A cell stands for its middle.
-            mu = expected(maps.flatten(2).softmax(dim=2).view_as(maps)) + 0.5 / maps.shape[3]
+            share = (self.sharpness * maps).flatten(2).softmax(dim=2).view_as(maps)
+            mu = expected(share) + 0.5 / maps.shape[3]
         else:
             mu = exactly(self.fc_mu, pooled).unflatten(1, (-1, 2))
         if self.fc_sigma is None:
@@ -89,10 +97,22 @@ class HeatmapHead(nn.Module):
     def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
         """Maps, and where they are greatest to a cell: `peaks_in_boxes` knows the boxes, and so places them finer."""
         maps = _drawn(self.kps_score_lowres, features)
-        flat = maps.detach().flatten(2)
-        at, width = flat.argmax(dim=2), maps.shape[3]
+        at, width = maps.detach().flatten(2).argmax(dim=2), maps.shape[3]
         mu = (torch.stack([at % width, at // width], dim=-1) + 0.5) / width - 0.5
-        return Prediction(mu, torch.ones_like(mu), flat.softmax(dim=2).amax(dim=2), law, maps)
+        return Prediction(mu, torch.ones_like(mu), _mass_around(maps.detach(), mu), law, maps)
+
+
+def _mass_around(maps: Float[Tensor, "N K s s"], places: Float[Tensor, "N K 2"]) -> Float[Tensor, "N K"]:
+    """How likely joints are to lie near places: the softmax of maps, added up over the `NEAR` cells on either side.
+
+    That of the peak's cell alone, detectron2's, depends on how fine the cells are: of a trained network it is a few
+    hundredths where the joint is seen plainly.
+    """
+    side, reach = maps.shape[-1], 2 * NEAR + 1
+    share = maps.flatten(2).softmax(dim=2).view_as(maps)
+    around = F.avg_pool2d(share, reach, stride=1, padding=NEAR) * reach**2
+    cell = ((places + 0.5) * side).long().clamp(0, side - 1)
+    return around.flatten(2).gather(2, (cell[..., 1] * side + cell[..., 0])[..., None])[..., 0].clamp(max=1)
 
 
 def peaks_in_boxes(
@@ -101,19 +121,18 @@ def peaks_in_boxes(
     """Where each map is greatest once it is as large as its box, in the box's crop coordinates, and how sure that is.
 
     Maps are enlarged bicubically to a cell for each pixel; a joint lies in the middle of its pixel (detectron2's
-    `heatmaps_to_keypoints`). The confidence is the softmax of the peak among the map's own cells.
+    `heatmaps_to_keypoints`). The confidence is the softmax among the map's own cells, summed near the peak.
 
     Args:
         maps: logits.
         boxes: x0, y0, x1, y1 in pixels.
         finest: cells that a side is enlarged to at least, so that the maps of small boxes are not made coarser.
     """
-    places, sure = maps.new_zeros(*maps.shape[:2], 2), maps.new_zeros(maps.shape[:2])
+    places = maps.new_zeros(*maps.shape[:2], 2)
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(max(1, finest)).ceil().long().tolist()
     for i, (width, height) in enumerate(sides):
         large = F.interpolate(maps[i, None], (height, width), mode="bicubic", align_corners=False)[0]
-        peak, at = large.flatten(1).max(dim=1)
+        at = large.flatten(1).argmax(dim=1)
         cell = torch.stack([at % width, at // width], dim=-1) + 0.5
         places[i] = cell / maps.new_tensor([width, height]) - 0.5
-        sure[i] = (peak - maps[i].flatten(1).logsumexp(dim=1)).exp().clamp(max=1)
-    return places, sure
+    return places, _mass_around(maps, places)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -19,8 +20,8 @@ from logpose.models.backbones import load_backbone_weights
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes, widened
 from logpose.models.keypoint_heads import HeatmapHead, Places, RegressionHead, peaks_in_boxes
 from logpose.models.regions import roi_align
-from logpose.models.weight_files import fetched, read_state_dict
-from logpose.skeletons import Skeleton
+from logpose.models.weight_files import fetched, read_state_dict, told_of_model
+from logpose.skeletons import COCO, Skeleton
 from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
 
 __all__ = ["MaskRCNN", "learns_normalisation", "load_mask_rcnn_weights"]
@@ -59,6 +60,7 @@ class MaskRCNN(Detector):
         kept: … and those of a picture that are left without the ones that overlap a better one.
         most: people that are found in a picture.
         places: what the regression head reads places from: see `RegressionHead`.
+        sharpness: of the mean of cells: see `RegressionHead`.
         charged: whether the cells that places are read from are charged too: for a loss `WithHeatmaps(cells=True)`.
         frame: side of the region in which joints are looked for and told, beside that of the box. 1 is published: the
             box, whose rim eyes and wrists may lie on or beyond, where maps have no cell, and a mean of cells never is.
@@ -99,6 +101,7 @@ class MaskRCNN(Detector):
         frame: float = 1.0,
         finest: int = 0,
         charged: bool = False,
+        sharpness: float = 1.0,
     ) -> None:
         super().__init__(skeleton, short, longest)
         if backbone not in BACKBONES:
@@ -117,16 +120,17 @@ class MaskRCNN(Detector):
         if not keypoint_weight >= 0 or keypoint_mean not in means:
             told = f"{', '.join(means)}; got {keypoint_weight:g} and {keypoint_mean!r}"
             raise InputError(f"Mask R-CNN's keypoint_weight is 0 or more, its keypoint_mean one of {told}")
-        if not (ratios and min(ratios) > 0 and 0 <= overlaps[1] <= overlaps[0] <= 1 and frame > 0 and finest >= 0):
-            told = f"got {tuple(ratios)}, {tuple(overlaps)}, {frame:g} and {finest}"
-            raise InputError(f"ratios and frame are above 0, overlaps in [0, 1], finest is 0 or more; {told}")
+        least = min((*ratios, frame, sharpness), default=0.0)
+        if not (ratios and least > 0 and 0 <= overlaps[1] <= overlaps[0] <= 1 and finest >= 0):
+            told = f"got {tuple(ratios)}, {frame:g}, {sharpness:g}, {tuple(overlaps)} and {finest}"
+            raise InputError(f"ratios, frame, sharpness are above 0, overlaps in [0, 1], finest is 0 or more; {told}")
         try:
             from logpose.models import rcnn
         except ImportError as error:
             raise InputError("Mask R-CNN needs torchvision: pip install 'logpose[detect]'") from error
         if charged and (head == "heatmap" or places == "average"):
             raise InputError("Mask R-CNN has cells to charge beside places where it reads places from these only")
-        self.gives = "maps" if head == "heatmap" else "both" if charged else "places"
+        self.gives = "cells" if head == "heatmap" else "places and cells" if charged else "places"
         self.outside = outside
         self.settings: dict[str, Any] = {
             "backbone": backbone,
@@ -151,6 +155,7 @@ class MaskRCNN(Detector):
             "frame": frame,
             "finest": finest,
             "charged": charged,
+            "sharpness": sharpness,
         }
         self.backbone = rcnn.pyramid(backbone, channels, frozen)
         self.backbone.body.name = backbone
@@ -161,7 +166,7 @@ class MaskRCNN(Detector):
         self.roi_heads.keypoint_predictor = (
             HeatmapHead(stack[-1], joints)
             if head == "heatmap"
-            else RegressionHead(stack[-1], joints, self.settings["predicts_sigma"], places)
+            else RegressionHead(stack[-1], joints, self.settings["predicts_sigma"], places, sharpness)
         )
         self.set_eps(eps)
 
@@ -246,7 +251,7 @@ class MaskRCNN(Detector):
         regions = [widened(own, self.settings["frame"]) for own, _ in found]
         said, region = self.posed(levels, regions), torch.cat(regions)
         if said.maps is not None:
-            if self.gives == "maps":
+            if self.gives == "cells":
                 said.mu, said.confidence = peaks_in_boxes(said.maps, region, self.settings["finest"])
             said.maps = None  # nothing more is read from them, and those of a thousand people are large
         everybody = Detections(boxes, torch.cat([scores for _, scores in found]), said, box_maps(region))
@@ -284,7 +289,9 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
     if source in ("random", "imagenet"):
         load_backbone_weights(model.backbone.body, source)
         return
-    path = fetched(COCO_WEIGHTS if source == "coco" else source)
+    if source == "coco" and model.settings["backbone"] != "resnet50":
+        raise InputError(f"weights of coco are of a resnet50, and the backbone is {model.settings['backbone']}")
+    path = _file(source)
     state = read_state_dict(path)
     ours = "model.backbone.body.conv1.weight" in state
     if not ours and "backbone.body.conv1.weight" not in state:
@@ -302,16 +309,22 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
             f"{source}: not weights of this Mask R-CNN; {len(missing)} tensors are missing or of another shape, "
             f"the first is {missing[0]}"
         )
-    last = [key for key in wanted if key.startswith(PREDICTOR) and key not in taken]
-    if any(not key.startswith(f"{PREDICTOR}fc_sigma.") for key in last):
+    told: dict[str, Any] = told_of_model(path) if ours else {"skeleton": COCO.to_dict(), "frame": 1.0, "eps": 0.0}
+    new = {key for key in wanted if key.startswith(PREDICTOR) and key not in taken}
+    of_sigma = {key for key in new if key.startswith(f"{PREDICTOR}fc_sigma.")}
+    others = list(model.skeleton.joints) != told.get("skeleton", {}).get("joints")
+    if others or new != of_sigma:
         taken = {key: tensor for key, tensor in taken.items() if not key.startswith(PREDICTOR)}
-        log.warning("%s: has another last layer of joints than this model's, which begins with random weights", source)
-    elif last:
+        what = "is of other joints" if others else "has another last layer of joints than this model's"
+        log.warning("%s: %s; that layer begins with random weights", source, what)
+    elif new:
         log.warning("%s: has no sigma, which begins with random weights", source)
+    if (frame := told.get("frame", 1.0)) != model.settings["frame"]:
+        regions = "%s: looked for joints in regions %g times as large as boxes, and this model does in %g times"
+        log.warning(regions, source, frame, model.settings["frame"])
     taken = {key: tensor for key, tensor in taken.items() if not key.startswith("law_")}
     model.load_state_dict(taken, strict=False)
-    if not ours:
-        model.set_eps(0.0)
+    model.set_eps(told.get("eps", 1e-5))
 
 
 def learns_normalisation(source: str) -> bool:
@@ -326,7 +339,15 @@ def learns_normalisation(source: str) -> bool:
     if source in ("random", "imagenet", "coco"):
         return source == "random"
     # What counts the batches is there in our own networks whose normalisation was not frozen.
-    return "model.backbone.body.bn1.num_batches_tracked" in read_state_dict(fetched(source))
+    return "model.backbone.body.bn1.num_batches_tracked" in read_state_dict(_file(source))
+
+
+def _file(source: str) -> Path:
+    """The file of a source of weights that is neither random ones nor ImageNet's."""
+    path = fetched(COCO_WEIGHTS if source == "coco" else source)
+    if not path.exists():
+        raise InputError(f"{source}: no such weights file (give a file, an address, 'coco', 'imagenet' or 'random')")
+    return path
 
 
 def _as_now(key: str) -> str:

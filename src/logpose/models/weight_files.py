@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from logpose.structures import InputError
 
-__all__ = ["fetched", "held_object", "read_state_dict"]
+__all__ = ["fetched", "held_object", "read_state_dict", "told_of_model"]
 
 HUB = "hf://"
 MOST_NAMES = 50  # of objects that a file may hold besides tensors
@@ -49,6 +50,20 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if found is None:
         raise InputError(f"{path}: holds no dictionary of tensors")
     return found
+
+
+def told_of_model(path: Path) -> dict[str, Any]:
+    """The `config` of the model of a checkpoint of ours.
+
+    Args:
+        path: as of `read_state_dict`, which is to have read it.
+    """
+    if path.is_dir():
+        content = {"logpose": json.loads((path / "config.json").read_text(encoding="utf-8"))}
+    else:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    told: dict[str, Any] = content["logpose"]["model"]
+    return told
 
 
 def _tensors(content: Any) -> dict[str, Tensor] | None:

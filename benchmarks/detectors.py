@@ -15,9 +15,10 @@ still there.
     ap, ap50      COCO's average precision of keypoints over all pictures; a person's score is the box's. Drawn people
                   are small (the square root of their area is 23 px in the median): joints that are off by a Gaussian
                   of 1 px along x and y have an AP of .55, of 2 px .18
-    ap_…          the same by another score: "oks", of models that learned a spread, and "product"
+    ap_…          AP by another score: "product", "sum" and, of models that know a spread, "oks"
     oks           mean object keypoint similarity of labelled people whose box is found
     matched       share of labelled people whose box is found: intersection over union of half or more
+    matched_sure  "matched" by those whose box has the score that `predict` asks for
     error_px      mean distance of a joint of those from its label, pixels of the picture
     nll           nats per joint of those, in the box's coordinates, of what the loss claims
     coverage@0.9  share of their labels in the region that claims 90 %
@@ -45,6 +46,7 @@ from logpose.models import Detector
 from logpose.recipes import mask_rcnn, point_set
 from logpose.report import plot_poses
 from logpose.skeletons import Skeleton
+from logpose.structures import Scoring
 from logpose.training import fit
 from tables import Runs, folder_of, whole
 
@@ -81,7 +83,20 @@ SCENES: dict[str, Callable[[], DetectionRecipe]] = {
     "point-set anchors, RLE": point_set.point_set_synthetic_rle,
     "point-set anchors, L1": point_set.point_set_synthetic_l1,
 }
-SHOWN = ("ap", "ap_oks", "ap50", "oks", "matched", "error_px", "nll", "coverage@0.9", "sigma_rank", "minutes")
+SHOWN = (
+    "ap",
+    "ap_product",
+    "ap_oks",
+    "ap50",
+    "oks",
+    "matched",
+    "matched_sure",
+    "error_px",
+    "nll",
+    "coverage@0.9",
+    "sigma_rank",
+    "minutes",
+)
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"
 SHEET = 12  # pictures with the people that were found, in each run's folder as people.jpg
 FEW, EPOCH, BATCH = 8, 50, 4  # photographs, how often each is seen in an epoch, and how many are seen at a time
@@ -144,12 +159,11 @@ def main() -> None:
         plot_poses(list(zip(shown, Finder(model).many(shown), strict=True)), folder / "people.jpg", columns=6)
         evaluation = evaluate_detector(model, val, loss)
         figures = evaluation.compute()
-        evaluation.scoring = "product"
-        figures["ap_product"] = evaluation.compute()["ap"]
-        if model.law.std.isfinite().all():
-            evaluation.scoring = "oks"
-            by_oks = evaluation.compute()
-            figures |= {f"{figure}_oks": by_oks[figure] for figure in ("ap", "ap50", "ap75")}
+        known = bool(model.law.std.isfinite().all())
+        scorings: tuple[Scoring, ...] = ("product", "sum", "oks") if known else ("product", "sum")
+        for scoring in scorings:
+            evaluation.scoring = scoring
+            figures[f"ap_{scoring}"] = evaluation.compute()["ap"]
         return figures
 
     recipes = dict(SCENES)

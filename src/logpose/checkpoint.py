@@ -97,7 +97,7 @@ KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] =
             **{"frozen": bool, "eps": float, "channels": int, "anchors": tuple, "width": int, "stack": tuple},
             **{"samples": tuple, "before": tuple, "kept": tuple, "most": int, "places": str},
             **{"keypoint_weight": float, "keypoint_mean": str, "ratios": tuple, "overlaps": tuple},
-            **{"frame": float, "finest": int, "charged": bool},
+            **{"frame": float, "finest": int, "charged": bool, "sharpness": float},
         },
     ),
     "point_set": (

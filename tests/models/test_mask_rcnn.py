@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,10 +217,29 @@ def test_checkpoints_hold_the_model(head, tmp_path):
 
 
 @with_torchvision
+def test_a_checkpoint_keeps_whatever_can_be_chosen():
+    """Every setting, none of them its default, comes back from plain values."""
+    chosen: dict[str, Any] = {
+        **TINY, "head": "regression", "places": "maps", "predicts_sigma": False, "outside": "mask", "eps": 1e-3,
+        "frozen": True, "keypoint_weight": 0.5, "keypoint_mean": "people", "ratios": (1.0, 2.0),
+        "overlaps": (0.6, 0.2), "frame": 1.5, "finest": 77, "charged": True, "sharpness": 3.0,
+    }  # fmt: skip
+    parameters = inspect.signature(MaskRCNN).parameters
+    assert set(chosen) | {"skeleton"} == set(parameters)
+    model = MaskRCNN(COCO, **chosen)
+    plain = json.loads(json.dumps(model.config()))
+    differ = {name for name, value in chosen.items() if value != parameters[name].default}
+    assert differ == set(chosen) - {"frozen", "head"}
+    again = build_model(plain)
+    assert again.config() == model.config() == plain
+    assert all(plain[name] == (list(value) if isinstance(value, tuple) else value) for name, value in chosen.items())
+
+
+@with_torchvision
 @pytest.mark.parametrize(("places", "side"), [("cells", 14), ("maps", 56)])
 def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path):
     torch.manual_seed(0)
-    model = MaskRCNN(COCO, places=places, charged=True, **TINY)
+    model = MaskRCNN(COCO, places=places, charged=True, sharpness=2.0, **TINY)
     assert model.gives == "places and cells"
     loss, batch = WithHeatmaps(RLELoss(), weight=2.0, cells=True), batch_of(picture(ODD["two people"]))
     random = torch.get_rng_state()
@@ -234,7 +256,8 @@ def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path)
     assert again.config() == model.config()
     assert density.config() == loss.density.config()
     with torch.inference_mode():
-        (found,) = again.predict(batch)
+        (found,), (before,) = again.predict(batch), model.predict(batch)
+    assert torch.equal(found.prediction.mu, before.prediction.mu)
     assert found.prediction.maps is None
     assert found.prediction.sigma.unique().numel() > 1  # told by the regression, not read off maps
     for wrong in ({}, {"head": "heatmap", "places": "cells"}):

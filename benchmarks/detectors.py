@@ -2,6 +2,7 @@
 
     python benchmarks/detectors.py                         drawn scenes: one network, one budget for each head
     python benchmarks/detectors.py --photographs COCO      besides, learn eight photographs by heart
+    python benchmarks/detectors.py --elsewhere COCO        besides, measure finished runs on other pictures
 
 The scenes are those of the recipes `mask_rcnn_synthetic_…`: others in training than in evaluation. "RLE after heatmaps"
 goes on from the heatmaps' network, as the paper's author does; "heatmaps after heatmaps" for as long. Where the
@@ -15,6 +16,7 @@ still there.
     ap, ap50      COCO's average precision of keypoints over all pictures; a person's score is the box's. Drawn people
                   are small (the square root of their area is 23 px in the median): joints that are off by a Gaussian
                   of 1 px along x and y have an AP of .55, of 2 px .18
+    …_of_means    of heatmaps, places read as RLE reads them, by the mean of squared probabilities
     ap_…          AP by another score: "product", "sum" and, of models that know a spread, "oks"
     oks           mean object keypoint similarity of labelled people whose box is found
     matched       share of labelled people whose box is found: intersection over union of half or more
@@ -33,7 +35,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from logpose.checkpoint import load
+from logpose.checkpoint import load, read
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
 from logpose.data.images import read_image
@@ -42,9 +44,11 @@ from logpose.detection_evaluation import evaluate_detector
 from logpose.detection_predict import Finder
 from logpose.detection_recipe import DetectionRecipe
 from logpose.losses import RLELoss
-from logpose.models import Detector
+from logpose.models import Detector, MaskRCNN
+from logpose.models.mask_rcnn import load_mask_rcnn_weights
 from logpose.recipes import mask_rcnn, point_set
 from logpose.report import plot_poses
+from logpose.resumption import is_finished
 from logpose.skeletons import Skeleton
 from logpose.structures import Scoring
 from logpose.training import fit
@@ -129,6 +133,26 @@ def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe
     return replace(recipe, people=people, epochs=max(1, steps * BATCH // (FEW * EPOCH)), validate_every=1, **still)
 
 
+def is_whole(folder: Path, recipe: DetectionRecipe) -> bool:
+    """Whether a folder holds a run that came to its end."""
+    last = folder / "last.ckpt"
+    return last.is_file() and is_finished(read(last), recipe)
+
+
+def read_by_means(trained: MaskRCNN, weights: Path) -> MaskRCNN:
+    """A heatmap network whose places are the means that RLE reads, and not maxima: how much of a difference is that."""
+    chosen = {name: value for name, value in trained.settings.items() if name not in ("head", "predicts_sigma")}
+    chosen |= {"places": "maps", "sharpness": mask_rcnn.BY_MAPS["sharpness"], "predicts_sigma": False}
+    model = MaskRCNN(trained.skeleton, short=trained.short, longest=trained.longest, **chosen)
+    load_mask_rcnn_weights(model, str(weights))
+    return model
+
+
+def at(run: Callable[..., dict[str, float]], recipe: DetectionRecipe, name: str, _: str) -> dict[str, float]:
+    """What a function tells of the run in a folder, whatever the name that it is kept by."""
+    return run(recipe, name)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/detectors"), help="folder of the runs")
@@ -136,35 +160,48 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", default="", help="the run of this name, or those that have it in theirs")
     parser.add_argument("--photographs", type=Path, default=None, help="folder in COCO's layout")
+    parser.add_argument(
+        "--elsewhere", type=Path, default=None, help="measure finished runs on these too; COCO's layout"
+    )
     parser.add_argument("--anew", action="store_true", help="measure finished runs once more")
     parser.add_argument("--steps", type=int, default=600, help="of learning photographs by heart")
     given = parser.parse_args()
     runs = Runs(given.figures, SHOWN)
 
     def trained(recipe: DetectionRecipe, name: str) -> dict[str, float]:
-        before = given.out / f"Mask_R-CNN_{name.rpartition('_after_')[2]}" / "best.ckpt"
-        if recipe.first is not None and before.exists():
-            recipe = replace(recipe, first=None, weights=str(before))
+        if recipe.first is not None:
+            before = given.out / f"Mask_R-CNN_{name.rpartition('_after_')[2]}"
+            if is_whole(before, recipe.first(recipe)):
+                recipe = replace(recipe, first=None, weights=str(before / "last.ckpt"))
         whole(fit(recipe, given.out / name))
         return measured(recipe, name)
 
     def measured(recipe: DetectionRecipe, name: str) -> dict[str, float]:
-        # The last epoch's weights: those of the best epoch would be chosen on the pictures they are measured on.
         folder = given.out / name
+        # The last epoch's weights: those of the best epoch would be chosen on the pictures they are measured on.
         model, loss = load(folder / "last.ckpt")
         assert isinstance(model, Detector)
         val = recipe.people(recipe, "val")
+        if isinstance(model, MaskRCNN) and model.gives == "cells":
+            reading = read_by_means(model, folder / "last.ckpt")
+            of_means = evaluate_detector(reading, val).compute()
+            means = {f"{figure}_of_means": of_means[figure] for figure in ("ap", "ap50", "oks", "error_px")}
+        else:
+            means = {}
         first = [val[i].image for i in range(min(SHEET, len(val)))]
         shown = [read_image(image) if isinstance(image, Path) else image for image in first]
         plot_poses(list(zip(shown, Finder(model).many(shown), strict=True)), folder / "people.jpg", columns=6)
         evaluation = evaluate_detector(model, val, loss)
-        figures = evaluation.compute()
+        figures = evaluation.compute() | means
         known = bool(model.law.std.isfinite().all())
         scorings: tuple[Scoring, ...] = ("product", "sum", "oks") if known else ("product", "sum")
         for scoring in scorings:
             evaluation.scoring = scoring
             figures[f"ap_{scoring}"] = evaluation.compute()["ap"]
         return figures
+
+    def elsewhere(_: DetectionRecipe, __: str) -> Pictures:
+        return pictures_of(CocoKeypoints(annotation_files(given.elsewhere)["val"]))
 
     recipes = dict(SCENES)
     if given.photographs is not None:
@@ -176,8 +213,12 @@ def main() -> None:
         for name, make in recipes.items():
             if given.only == name if given.only in recipes else given.only in name:
                 recipe = replace(make(), seed=seed)
-                there = given.anew and (given.out / folder_of(name, seed) / "last.ckpt").exists()
-                runs.add(name, seed, partial(trained, recipe), partial(measured, recipe) if there else None)
+                there = is_whole(given.out / folder_of(name, seed), recipe)
+                anew = partial(measured, recipe) if given.anew and there else None
+                runs.add(name, seed, partial(trained, recipe), anew)
+                if given.elsewhere is not None and there:
+                    other = replace(recipe, people=elsewhere)
+                    runs.add(f"{name}, elsewhere", seed, partial(at, measured, other, folder_of(name, seed)))
     print(runs.table("network"))
 
 

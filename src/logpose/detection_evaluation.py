@@ -126,7 +126,7 @@ class DetectionEvaluation:
         pictures: the data set that the batches are of.
         model: tells skeleton and law.
         loss: for the likelihood; None leaves it out.
-        scoring: how the score of a person comes from that of the box and the confidence of the joints. With "box" those
+        scoring: how the score of a person comes from that of the box and what is said of the joints. With "box" those
             of a detector count as they are, as in detectron2.
     """
 
@@ -284,7 +284,7 @@ def evaluate_detector(
         model: put on `device` and into evaluation mode.
         pictures: with the model's skeleton.
         loss: for the likelihood; None leaves it out.
-        scoring: how the score of a person comes from that of the box and the confidence of the joints.
+        scoring: how the score of a person comes from that of the box and what is said of the joints.
         batch_size: pictures at a time.
         workers: processes that read pictures.
         device: where to predict.

@@ -31,7 +31,7 @@ class Finder:
         model: a checkpoint's path, or a model.
         device: where to compute; a GPU if there is one when None.
         batch_size: images at a time.
-        scoring: how the score of a person comes from that of the box and the confidence of the joints.
+        scoring: how the score of a person comes from that of the box and what is said of the joints.
         least_score: people whose box is less sure are left out; the model's own `sure` when None.
 
     Raises:

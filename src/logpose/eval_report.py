@@ -60,7 +60,7 @@ MEANINGS = (
     (r"band@[\d.]+", "share of labels inside their own boundary's band that should hold the share named"),
     (r"std_px|std_mm", "mean predicted spread"),
     (r"sigma_rank", "rank correlation of predicted spread and error: 1 is best, 0 says nothing"),
-    (r"oks_expected", "mean of the OKS that the spread lets expect, to be held against oks"),
+    (r"oks_expected", "mean of the OKS that the spread lets expect, the area given, to be held against oks"),
     (r"oks_expected_r", "correlation of that with a person's OKS"),
     (r"confidence_oks", "correlation of a person's confidence with OKS"),
     (r"matched", "share of labelled people whose box was found, by however unsure a guess"),

@@ -48,7 +48,7 @@ class Evaluation:
         model: tells size and skeleton.
         loss: for the likelihood; None leaves it out.
         nms: whether one person may have been found in several boxes, of which the best is to be kept.
-        scoring: how the score of a person comes from that of the box and the confidence of the joints.
+        scoring: how the score of a person comes from that of the box and what is said of the joints.
     """
 
     def __init__(
@@ -248,7 +248,7 @@ def evaluate(
         loss: for the likelihood; None leaves it out.
         flip_test: whether to average with the prediction on mirrored crops.
         nms: whether one person may have been found in several boxes, of which the best is to be kept.
-        scoring: how the score of a person comes from that of the box and the confidence of the joints.
+        scoring: how the score of a person comes from that of the box and what is said of the joints.
         batch_size: crops at a time.
         workers: processes that cut crops.
         device: where to predict.

@@ -85,7 +85,7 @@ class Predictor:
         device: where to compute; a GPU if there is one when None.
         flip_test: average with the prediction on the mirrored crop: a little better, half as fast.
         batch_size: crops at a time.
-        scoring: how the score of a person comes from that of the box and the confidence of the joints.
+        scoring: how the score of a person comes from that of the box and what is said of the joints.
         nms: of people who are alike (OKS above 0.9), found in several boxes, keep the best; best first.
         view: of a model of three dimensions: what is known of the camera and of the distance to the people.
 

@@ -333,6 +333,10 @@ def test_what_a_checkpoint_says_of_itself_is_kept(tmp_path, caplog):
     load_mask_rcnn_weights(again, str(tmp_path / "heatmaps"))
     assert again.config()["eps"] == 0.0
     assert "regions 1 times as large as boxes, and this model does in 1.25 times" in caplog.text
+    sharp = MaskRCNN(COCO, places="maps", sharpness=2.0, **TINY)
+    save(sharp, RLELoss(), tmp_path / "sharp")
+    load_mask_rcnn_weights(again, str(tmp_path / "sharp"))
+    assert "by means of sharpness 2, and this model does by 1" in caplog.text
     hands = Skeleton("hand", tuple(f"point {i}" for i in range(17)))
     other = MaskRCNN(hands, places="maps", **{**TINY, "frozen": True})
     name = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
@@ -343,6 +347,26 @@ def test_what_a_checkpoint_says_of_itself_is_kept(tmp_path, caplog):
     assert torch.equal(
         other.state_dict()["rpn.head.bbox_pred.weight"], trained.state_dict()["rpn.head.bbox_pred.weight"]
     )
+
+
+@with_torchvision
+@pytest.mark.parametrize("form", ["folder", "tensors", "state_dict", "legacy"])
+def test_weights_of_a_checkpoint_load_in_any_form(form, tmp_path):
+    """Also where nothing beside the tensors says whose joints and regions they are."""
+    torch.manual_seed(0)
+    trained = MaskRCNN(COCO, head="heatmap", **TINY)
+    save(trained, CellLoss(), tmp_path / "folder")
+    state = {f"model.{name}": tensor for name, tensor in trained.state_dict().items()}
+    torch.save(state, tmp_path / "state_dict.pth")
+    torch.save({"state_dict": state}, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
+    forms = {
+        "folder": "folder", "tensors": "folder/model.safetensors", "state_dict": "state_dict.pth",
+        "legacy": "legacy.pth",
+    }  # fmt: skip
+    model = MaskRCNN(COCO, places="maps", **TINY)
+    load_mask_rcnn_weights(model, str(tmp_path / forms[form]))
+    name = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
+    assert torch.equal(model.state_dict()[name], trained.state_dict()[name])
 
 
 @with_torchvision

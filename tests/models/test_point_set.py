@@ -223,15 +223,22 @@ def test_the_joints_pull_alike_however_small_sigma_is() -> None:
     levels = model.trunk(model.inputs(batch.images, batch.sizes))
     grid, poses, told = next(model.tell(levels))
     targets = model._targets(batch, grid, poses, (0.5, 0.4))
+    rle = RLELoss().eval()
     for logit in (0.0, -1.0, -3.0, -5.0):
         poses = told.poses.detach().clone()
         poses[..., 2:] = logit
         poses.requires_grad_()
         pulls = []
-        for loss in (Laplace(), RLELoss().eval()):
+        for loss in (Laplace(), rle):
             value = model._stage_losses(told._replace(poses=poses), targets, loss)["keypoints"]
             (gradient,) = torch.autograd.grad(value, poses)
             pulls.append(float(gradient[..., :2].abs().sum()))
+        with torch.no_grad():  # the same draws of s each time
+            mu, sigma = poses[targets.row].split(2, dim=-1)
+            claim = Prediction(mu, sigma.sigmoid(), sigma[..., 0], model.law)
+            plain = rle.of_prediction(claim, targets.joints, targets.weight)
+        # Ten times sigma, and the seventeen joints that the loss is a mean over.
+        assert float(value.detach()) == pytest.approx(10 / (1 + math.exp(-logit)) * K * float(plain), rel=0.05)
         # That of the published L1, whose weight is 10: of each of the joints' two coordinates, a mean over anchors.
         assert pulls[0] == pytest.approx(10 * K * 2, rel=1e-3)
         assert pulls[0] / 2 < pulls[1] < pulls[0] * 2

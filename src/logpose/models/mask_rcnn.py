@@ -279,9 +279,9 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
         model: the network.
         source: "random" (leave it as it is); "imagenet" (of the backbone); "coco" (torchvision's keypoint R-CNN, for a
             ResNet-50); or a file, an address or "hf://OWNER/NAME/FILE": weights of torchvision's keypoint R-CNN, or a
-            checkpoint of this network, also one with the other keypoint head, whose last layer then begins with random
-            weights, or sigma alone where places are read from the same maps; or weights of a backbone, as
-            `load_backbone_weights` takes them.
+            checkpoint of this network. The joints' last layer begins with random weights where it is of another shape
+            or of other joints, and sigma where there is none. Or weights of a backbone, as `load_backbone_weights`
+            takes them.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.
@@ -312,16 +312,23 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
     told: dict[str, Any] = told_of_model(path) if ours else {"skeleton": COCO.to_dict(), "frame": 1.0, "eps": 0.0}
     new = {key for key in wanted if key.startswith(PREDICTOR) and key not in taken}
     of_sigma = {key for key in new if key.startswith(f"{PREDICTOR}fc_sigma.")}
-    others = list(model.skeleton.joints) != told.get("skeleton", {}).get("joints")
+    joints = list(model.skeleton.joints)
+    others = told.get("skeleton", {"joints": joints}).get("joints") != joints
     if others or new != of_sigma:
         taken = {key: tensor for key, tensor in taken.items() if not key.startswith(PREDICTOR)}
         what = "is of other joints" if others else "has another last layer of joints than this model's"
         log.warning("%s: %s; that layer begins with random weights", source, what)
     elif new:
         log.warning("%s: has no sigma, which begins with random weights", source)
-    if (frame := told.get("frame", 1.0)) != model.settings["frame"]:
-        regions = "%s: looked for joints in regions %g times as large as boxes, and this model does in %g times"
-        log.warning(regions, source, frame, model.settings["frame"])
+    wanted_of = {
+        "frame": "looked for joints in regions %g times as large as boxes, and this model does in %g times",
+        "sharpness": "read places by means of sharpness %g, and this model does by %g",
+    }
+    for name, what in wanted_of.items():
+        if told.get("head") == "heatmap" and name == "sharpness":
+            continue  # maps have maxima
+        if (before := told.get(name, model.settings[name])) != model.settings[name]:
+            log.warning(f"%s: {what}", source, before, model.settings[name])
     taken = {key: tensor for key, tensor in taken.items() if not key.startswith("law_")}
     model.load_state_dict(taken, strict=False)
     model.set_eps(told.get("eps", 1e-5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -53,17 +54,21 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def told_of_model(path: Path) -> dict[str, Any]:
-    """The `config` of the model of a checkpoint of ours.
+    """The `config` of the model of a checkpoint of ours; nothing of a file that has tensors alone.
 
     Args:
         path: as of `read_state_dict`, which is to have read it.
     """
-    if path.is_dir():
-        content = {"logpose": json.loads((path / "config.json").read_text(encoding="utf-8"))}
-    else:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    told: dict[str, Any] = content["logpose"]["model"]
-    return told
+    folder = path if path.is_dir() else path.parent if path.suffix == ".safetensors" else None
+    entry: Any = None
+    if folder is None:
+        with contextlib.suppress(Exception):  # of tensors among other objects, which another reading had to rescue
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            entry = content.get("logpose")
+    elif (folder / "config.json").is_file():
+        entry = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    told = entry.get("model") if isinstance(entry, dict) else None
+    return told if isinstance(told, dict) else {}
 
 
 def _tensors(content: Any) -> dict[str, Tensor] | None:

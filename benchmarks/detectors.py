@@ -35,7 +35,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from logpose.checkpoint import load, read
+from logpose.checkpoint import load
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
 from logpose.data.images import read_image
@@ -48,11 +48,10 @@ from logpose.models import Detector, MaskRCNN
 from logpose.models.mask_rcnn import load_mask_rcnn_weights
 from logpose.recipes import mask_rcnn, point_set
 from logpose.report import plot_poses
-from logpose.resumption import is_finished
 from logpose.skeletons import Skeleton
 from logpose.structures import Scoring
 from logpose.training import fit
-from tables import Runs, folder_of, whole
+from tables import Runs, folder_of, is_whole, whole
 
 
 def of_cells() -> DetectionRecipe:
@@ -88,19 +87,9 @@ SCENES: dict[str, Callable[[], DetectionRecipe]] = {
     "point-set anchors, L1": point_set.point_set_synthetic_l1,
 }
 SHOWN = (
-    "ap",
-    "ap_product",
-    "ap_oks",
-    "ap50",
-    "oks",
-    "matched",
-    "matched_sure",
-    "error_px",
-    "nll",
-    "coverage@0.9",
-    "sigma_rank",
-    "minutes",
-)
+    "ap", "ap_product", "ap_oks", "ap50", "oks", "matched", "matched_sure", "error_px", "nll", "coverage@0.9",
+    "sigma_rank", "minutes",
+)  # fmt: skip
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"
 SHEET = 12  # pictures with the people that were found, in each run's folder as people.jpg
 FEW, EPOCH, BATCH = 8, 50, 4  # photographs, how often each is seen in an epoch, and how many are seen at a time
@@ -133,12 +122,6 @@ def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe
     return replace(recipe, people=people, epochs=max(1, steps * BATCH // (FEW * EPOCH)), validate_every=1, **still)
 
 
-def is_whole(folder: Path, recipe: DetectionRecipe) -> bool:
-    """Whether a folder holds a run that came to its end."""
-    last = folder / "last.ckpt"
-    return last.is_file() and is_finished(read(last), recipe)
-
-
 def read_by_means(trained: MaskRCNN, weights: Path) -> MaskRCNN:
     """A heatmap network whose places are the means that RLE reads, and not maxima: how much of a difference is that."""
     chosen = {name: value for name, value in trained.settings.items() if name not in ("head", "predicts_sigma")}
@@ -146,11 +129,6 @@ def read_by_means(trained: MaskRCNN, weights: Path) -> MaskRCNN:
     model = MaskRCNN(trained.skeleton, short=trained.short, longest=trained.longest, **chosen)
     load_mask_rcnn_weights(model, str(weights))
     return model
-
-
-def at(run: Callable[..., dict[str, float]], recipe: DetectionRecipe, name: str, _: str) -> dict[str, float]:
-    """What a function tells of the run in a folder, whatever the name that it is kept by."""
-    return run(recipe, name)
 
 
 def main() -> None:
@@ -182,17 +160,14 @@ def main() -> None:
         model, loss = load(folder / "last.ckpt")
         assert isinstance(model, Detector)
         val = recipe.people(recipe, "val")
-        if isinstance(model, MaskRCNN) and model.gives == "cells":
-            reading = read_by_means(model, folder / "last.ckpt")
-            of_means = evaluate_detector(reading, val).compute()
-            means = {f"{figure}_of_means": of_means[figure] for figure in ("ap", "ap50", "oks", "error_px")}
-        else:
-            means = {}
         first = [val[i].image for i in range(min(SHEET, len(val)))]
         shown = [read_image(image) if isinstance(image, Path) else image for image in first]
         plot_poses(list(zip(shown, Finder(model).many(shown), strict=True)), folder / "people.jpg", columns=6)
         evaluation = evaluate_detector(model, val, loss)
-        figures = evaluation.compute() | means
+        figures = evaluation.compute()
+        if isinstance(model, MaskRCNN) and model.gives == "cells":
+            of_means = evaluate_detector(read_by_means(model, folder / "last.ckpt"), val).compute()
+            figures |= {f"{figure}_of_means": of_means[figure] for figure in ("ap", "ap50", "oks", "error_px")}
         known = bool(model.law.std.isfinite().all())
         scorings: tuple[Scoring, ...] = ("product", "sum", "oks") if known else ("product", "sum")
         for scoring in scorings:
@@ -213,12 +188,13 @@ def main() -> None:
         for name, make in recipes.items():
             if given.only == name if given.only in recipes else given.only in name:
                 recipe = replace(make(), seed=seed)
-                there = is_whole(given.out / folder_of(name, seed), recipe)
+                folder = folder_of(name, seed)
+                there = is_whole(given.out / folder, recipe)
                 anew = partial(measured, recipe) if given.anew and there else None
                 runs.add(name, seed, partial(trained, recipe), anew)
                 if given.elsewhere is not None and there:
                     other = replace(recipe, people=elsewhere)
-                    runs.add(f"{name}, elsewhere", seed, partial(at, measured, other, folder_of(name, seed)))
+                    runs.add(f"{name}, elsewhere", seed, lambda _, r=other, f=folder: measured(r, f))
     print(runs.table("network"))
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from logpose.checkpoint import load_of_crops, read
+from logpose.checkpoint import load_of_crops
 from logpose.evaluation import Evaluation, evaluate
 from logpose.losses import Gaussian, L2Loss, Laplace, RLELoss
 from logpose.metrics.calibration import coverage
@@ -42,7 +42,7 @@ from logpose.recipes.lsp import (
 )
 from logpose.structures import LEVELS
 from logpose.training import fit
-from tables import Runs, whole
+from tables import Runs, is_whole, whole
 
 
 def by(loss: Callable[[], Any]) -> Callable[[], Recipe]:
@@ -138,8 +138,7 @@ def main() -> None:
         # A run that was broken off goes on; the minutes are then those of its last part.
         lasts = [folder / "last.ckpt", folder / FIRST / "last.ckpt"]
         resume = next((last for last in lasts if last.is_file()), None)
-        finished = resume == lasts[0] and read(resume)["epoch"] + 1 >= recipe.epochs
-        if not finished:
+        if not is_whole(folder, recipe):
             whole(fit(recipe, folder, resume))
         # The last epoch's weights: those of the best epoch would be chosen on the people they are measured on.
         model, loss = load_of_crops(folder / "last.ckpt")

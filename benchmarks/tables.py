@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from logpose.checkpoint import read
+from logpose.recipe import TrainingRecipe
+from logpose.resumption import is_finished
 from logpose.training import Run
 
 
@@ -77,6 +80,12 @@ def whole(run: Run) -> Run:
     if run.interrupted:
         raise SystemExit(130)
     return run
+
+
+def is_whole(folder: Path, recipe: TrainingRecipe) -> bool:
+    """Whether a folder holds a run of a recipe that came to its end."""
+    last = folder / "last.ckpt"
+    return last.is_file() and is_finished(read(last), recipe)
 
 
 def folder_of(name: str, seed: int) -> str:

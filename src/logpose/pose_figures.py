@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from logpose.metrics import calibration
-from logpose.metrics.oks import expected_oks, oks
+from logpose.metrics.oks import expected_oks, oks, over_labelled
 from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import Model
 from logpose.skeletons import Skeleton
@@ -100,8 +100,8 @@ def pose_figures(
         figures["nll"] = float(np.nanmean(at.nll))
     if np.isfinite(at.std).all() and at.whole().any():
         figures |= calibrated(at.deviations(), model.law, learns_sigma)
-        expected = np.where(labelled, expected_oks(at.std[..., :2], at.area, skeleton.sigmas), 0)
-        foreseen = expected.sum(axis=1)[has_label] / labelled.sum(axis=1)[has_label]
+        expected = expected_oks(at.std[..., :2], at.area, skeleton.sigmas)
+        foreseen = over_labelled(expected, at.visible)[has_label]
         figures["oks_expected"] = float(foreseen.mean())
         if np.ptp(foreseen) > 0:
             figures["oks_expected_r"] = calibration.pearson(foreseen, similarity[has_label])

@@ -181,12 +181,11 @@ class Predictor:
         count, dim = len(self.model.skeleton), self.model.dim
         nobody = (np.empty((0, count, dim)), np.empty((0, count, dim)), np.empty((0, count)))
         keypoints, sigma, confidence = (np.concatenate(parts) for parts in zip(nobody, *found, strict=True))
-        radius = self.model.law.radius_at(SHOWN_LEVEL)
+        radius, sigmas = self.model.law.radius_at(SHOWN_LEVEL), self.model.skeleton.sigmas
         start = 0
         for path, size, boxes in waiting:
             rows = np.arange(start, start + len(boxes))
             start += len(boxes)
-            sigmas = self.model.skeleton.sigmas
             scores = person_scores(self.scoring, boxes[:, 4], confidence[rows], sigma[rows], boxes[:, :4], sigmas)
             if self.nms and len(boxes):
                 # As in `eval`, of the region that the crop shows.

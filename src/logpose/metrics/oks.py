@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["coco_ap", "coco_ground_truth", "expected_oks", "oks", "oks_nms"]
+__all__ = ["coco_ap", "coco_ground_truth", "expected_oks", "oks", "oks_nms", "over_labelled"]
 
 PAIRS = 1 << 16
 """How many people are compared at once: bounds the memory."""
@@ -41,11 +41,21 @@ def oks(
     """
     labelled = visible > 0
     squared = np.where(labelled, ((predicted - truth) ** 2).sum(axis=-1), 0)
-    variance = (2 * np.asarray(sigmas)) ** 2
-    # COCO's evaluation adds the smallest number above 1 minus 1, so that an area of 0 divides nothing.
-    similarity = np.exp(-squared / (2 * variance * (area[:, None] + np.spacing(1.0))))
+    return over_labelled(np.exp(-squared / (2 * _variance(area, sigmas))), visible)
+
+
+def over_labelled(each: Float[np.ndarray, "N K"], visible: Int[np.ndarray, "N K"]) -> Float[np.ndarray, "N"]:
+    """Mean over the labelled joints of each person, those whose COCO's flag is above 0; NaN where there are none."""
+    labelled = visible > 0
     count = labelled.sum(axis=1)
-    return np.where(count > 0, (similarity * labelled).sum(axis=1) / np.maximum(count, 1), np.nan)
+    return np.where(count > 0, np.where(labelled, each, 0).sum(axis=1) / np.maximum(count, 1), np.nan)
+
+
+def _variance(area: Float[np.ndarray, "N"], sigmas: Sequence[float]) -> Float[np.ndarray, "N K"]:
+    """What squared distances are measured by, (2 sigma)² area, of each person's joints."""
+    # COCO's evaluation adds the smallest number above 1 minus 1, so that an area of 0 divides nothing.
+    variance: Float[np.ndarray, "N K"] = (2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0))
+    return variance
 
 
 def expected_oks(
@@ -65,8 +75,7 @@ def expected_oks(
     Returns:
         in [0, 1]; NaN where the deviation is not known.
     """
-    variance = (2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0))
-    expected: Float[np.ndarray, "N K"] = (1 + std**2 / variance[..., None]).prod(axis=-1) ** -0.5
+    expected: Float[np.ndarray, "N K"] = (1 + std**2 / _variance(area, sigmas)[..., None]).prod(axis=-1) ** -0.5
     return expected
 
 

@@ -20,7 +20,7 @@ from logpose.models.backbones import load_backbone_weights
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes, widened
 from logpose.models.keypoint_heads import HeatmapHead, Places, RegressionHead, peaks_in_boxes
 from logpose.models.regions import roi_align
-from logpose.models.weight_files import fetched, read_state_dict, told_of_model
+from logpose.models.weight_files import fetched, read_state_dict, read_weights
 from logpose.skeletons import COCO, Skeleton
 from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
 
@@ -120,7 +120,7 @@ class MaskRCNN(Detector):
         if not keypoint_weight >= 0 or keypoint_mean not in means:
             told = f"{', '.join(means)}; got {keypoint_weight:g} and {keypoint_mean!r}"
             raise InputError(f"Mask R-CNN's keypoint_weight is 0 or more, its keypoint_mean one of {told}")
-        least = min((*ratios, frame, sharpness), default=0.0)
+        least = min((*ratios, frame, sharpness))
         if not (ratios and least > 0 and 0 <= overlaps[1] <= overlaps[0] <= 1 and finest >= 0):
             told = f"got {tuple(ratios)}, {frame:g}, {sharpness:g}, {tuple(overlaps)} and {finest}"
             raise InputError(f"ratios, frame, sharpness are above 0, overlaps in [0, 1], finest is 0 or more; {told}")
@@ -292,7 +292,7 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
     if source == "coco" and model.settings["backbone"] != "resnet50":
         raise InputError(f"weights of coco are of a resnet50, and the backbone is {model.settings['backbone']}")
     path = _file(source)
-    state = read_state_dict(path)
+    state, told = read_weights(path)
     ours = "model.backbone.body.conv1.weight" in state
     if not ours and "backbone.body.conv1.weight" not in state:
         load_backbone_weights(model.backbone.body, str(path))
@@ -309,7 +309,8 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
             f"{source}: not weights of this Mask R-CNN; {len(missing)} tensors are missing or of another shape, "
             f"the first is {missing[0]}"
         )
-    told: dict[str, Any] = told_of_model(path) if ours else {"skeleton": COCO.to_dict(), "frame": 1.0, "eps": 0.0}
+    if not ours:
+        told = {"skeleton": COCO.to_dict(), "frame": 1.0, "eps": 0.0}
     new = {key for key in wanted if key.startswith(PREDICTOR) and key not in taken}
     of_sigma = {key for key in new if key.startswith(f"{PREDICTOR}fc_sigma.")}
     joints = list(model.skeleton.joints)
@@ -320,18 +321,16 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
         log.warning("%s: %s; that layer begins with random weights", source, what)
     elif new:
         log.warning("%s: has no sigma, which begins with random weights", source)
-    wanted_of = {
-        "frame": "looked for joints in regions %g times as large as boxes, and this model does in %g times",
-        "sharpness": "read places by means of sharpness %g, and this model does by %g",
-    }
-    for name, what in wanted_of.items():
-        if told.get("head") == "heatmap" and name == "sharpness":
-            continue  # maps have maxima
-        if (before := told.get(name, model.settings[name])) != model.settings[name]:
-            log.warning(f"%s: {what}", source, before, model.settings[name])
+    now, before = model.settings, model.settings | told
+    if before["frame"] != now["frame"]:
+        what = "%s: looked for joints in regions %g times as large as boxes, and this model does in %g times"
+        log.warning(what, source, before["frame"], now["frame"])
+    if before["head"] == now["head"] == "regression" and before["sharpness"] != now["sharpness"]:
+        what = "%s: read places by means of sharpness %g, and this model does by %g"
+        log.warning(what, source, before["sharpness"], now["sharpness"])
     taken = {key: tensor for key, tensor in taken.items() if not key.startswith("law_")}
     model.load_state_dict(taken, strict=False)
-    model.set_eps(told.get("eps", 1e-5))
+    model.set_eps(before["eps"])
 
 
 def learns_normalisation(source: str) -> bool:

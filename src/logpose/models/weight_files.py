@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
@@ -15,14 +14,19 @@ from torch import Tensor
 
 from logpose.structures import InputError
 
-__all__ = ["fetched", "held_object", "read_state_dict", "told_of_model"]
+__all__ = ["fetched", "held_object", "read_state_dict", "read_weights"]
 
 HUB = "hf://"
 MOST_NAMES = 50  # of objects that a file may hold besides tensors
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, by name. No code in the file is run.
+    """The tensors of a weights file, by name: see `read_weights`."""
+    return read_weights(path)[0]
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a weights file, by name, and of a checkpoint of ours its model's `config`. No code in it is run.
 
     What else it holds, as mmpose's runner writes its settings and history beside them, is not made. (Lists and
     dictionaries of kinds of their own cannot be passed over: a file with such is refused.)
@@ -38,11 +42,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
+            return load_file(path), _config_beside(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if held_object(error) and (tensors := _among_others(path)):
-            return tensors
+            return tensors, {}
         # Of a text file torch's reader says where it stumbled, which tells nobody anything.
         stumbled = isinstance(error, IndexError | KeyError | EOFError)
         why = held_object(error) or ("it was not written by torch.save" if stumbled else f"{error!s:.120}")
@@ -50,23 +54,19 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     found = _tensors(state)
     if found is None:
         raise InputError(f"{path}: holds no dictionary of tensors")
-    return found
+    return found, _told_of_model(state.get("logpose"))
 
 
-def told_of_model(path: Path) -> dict[str, Any]:
-    """The `config` of the model of a checkpoint of ours; nothing of a file that has tensors alone.
+def _config_beside(tensors: Path) -> dict[str, Any]:
+    """What the folder of a model that `logpose convert` wrote says of it; nothing beside tensors of others."""
+    try:
+        return _told_of_model(json.loads((tensors.parent / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
 
-    Args:
-        path: as of `read_state_dict`, which is to have read it.
-    """
-    folder = path if path.is_dir() else path.parent if path.suffix == ".safetensors" else None
-    entry: Any = None
-    if folder is None:
-        with contextlib.suppress(Exception):  # of tensors among other objects, which another reading had to rescue
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            entry = content.get("logpose")
-    elif (folder / "config.json").is_file():
-        entry = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+def _told_of_model(entry: Any) -> dict[str, Any]:
+    """The model's `config` in the `logpose` entry of a checkpoint; nothing of what is no such entry."""
     told = entry.get("model") if isinstance(entry, dict) else None
     return told if isinstance(told, dict) else {}
 

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from logpose.core.skeletons import COCO as BODY
+from logpose.core.structures import Image, Sample
 from logpose.data import Augmentation, Crops, CropTransform, People
 from logpose.data.files import annotation_files, open_people
 from logpose.metrics.oks import coco_ap, coco_ground_truth
-from logpose.skeletons import COCO as BODY
-from logpose.structures import Image, Sample
 
 SIZES = ((256, 192), (128, 96))
 EVALUATED, IN_IMAGE = 6352, 3

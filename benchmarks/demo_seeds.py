@@ -13,13 +13,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from logpose.checkpoint import load_of_crops
 from logpose.data import InMemory
-from logpose.evaluation import evaluate
 from logpose.losses import RLELoss
-from logpose.recipe import Recipe
 from logpose.recipes import synthetic
-from logpose.training import fit
+from logpose.tasks.pose.evaluate import evaluate
+from logpose.tasks.pose.recipe import Recipe
+from logpose.training.checkpoint import load_of_crops
+from logpose.training.fit import fit
 from tables import Runs, whole
 
 SHOWN = ("true_error_px", "true_pck@0.1", "true_ap", "nll", "coverage@0.9", "sigma_rank", "minutes")

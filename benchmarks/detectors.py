@@ -35,22 +35,22 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from logpose.checkpoint import load
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Scoring
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
 from logpose.data.images import read_image
 from logpose.data.pictures import Picture, Pictures, pictures_of
-from logpose.detection_evaluation import evaluate_detector
-from logpose.detection_predict import Finder
-from logpose.detection_recipe import DetectionRecipe
 from logpose.losses import RLELoss
 from logpose.models import Detector, MaskRCNN
 from logpose.models.mask_rcnn import load_mask_rcnn_weights
 from logpose.recipes import mask_rcnn, point_set
-from logpose.report import plot_poses
-from logpose.skeletons import Skeleton
-from logpose.structures import Scoring
-from logpose.training import fit
+from logpose.report.page import plot_poses
+from logpose.tasks.detection.evaluate import evaluate_detector
+from logpose.tasks.detection.predict import Finder
+from logpose.tasks.detection.recipe import DetectionRecipe
+from logpose.training.checkpoint import load
+from logpose.training.fit import fit
 from tables import Runs, folder_of, is_whole, whole
 
 
@@ -165,10 +165,10 @@ def main() -> None:
         plot_poses(list(zip(shown, Finder(model).many(shown), strict=True)), folder / "people.jpg", columns=6)
         evaluation = evaluate_detector(model, val, loss)
         figures = evaluation.compute()
-        if isinstance(model, MaskRCNN) and model.gives == "cells":
+        if isinstance(model, MaskRCNN) and model.output_type == "cells":
             of_means = evaluate_detector(read_by_means(model, folder / "last.ckpt"), val).compute()
             figures |= {f"{figure}_of_means": of_means[figure] for figure in ("ap", "ap50", "oks", "error_px")}
-        known = bool(model.law.std.isfinite().all())
+        known = bool(model.error_distribution.std.isfinite().all())
         scorings: tuple[Scoring, ...] = ("product", "sum", "oks") if known else ("product", "sum")
         for scoring in scorings:
             evaluation.scoring = scoring

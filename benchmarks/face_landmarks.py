@@ -21,12 +21,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from logpose.checkpoint import load_of_crops
-from logpose.evaluation import evaluate
 from logpose.losses import L1Loss, RLELoss
-from logpose.recipe import Recipe, labelled_people
 from logpose.recipes.coco import coco_resnet18_rle
-from logpose.training import fit
+from logpose.tasks.pose.evaluate import evaluate
+from logpose.tasks.pose.recipe import Recipe, labelled_people
+from logpose.training.checkpoint import load_of_crops
+from logpose.training.fit import fit
 from tables import Runs, whole
 
 FIGURES = Path(__file__).parent / "figures" / "face_landmarks.json"

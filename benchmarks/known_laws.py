@@ -33,7 +33,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from logpose.losses import Gaussian, Laplace, LikelihoodLoss, RLELoss
-from logpose.losses.likelihood import LAW_DRAWS, Distribution
+from logpose.losses.likelihood import ERROR_DRAWS, Distribution
 from tables import cell
 
 LEVELS = (0.5, 0.9, 0.95)
@@ -53,12 +53,12 @@ class Law:
     dims: tuple[int, ...]
 
 
-def independent(law: stats.rv_continuous, dims: tuple[int, ...]) -> Law:
+def independent(error_distribution: stats.rv_continuous, dims: tuple[int, ...]) -> Law:
     """The same law in each dimension, scaled to unit variance."""
-    std = float(law.std())
+    std = float(error_distribution.std())
     return Law(
-        lambda rng, n, d: law.rvs((n, d), random_state=rng) / std,
-        lambda e: (law.logpdf(e * std) + math.log(std)).sum(axis=1),
+        lambda rng, n, d: error_distribution.rvs((n, d), random_state=rng) / std,
+        lambda e: (error_distribution.logpdf(e * std) + math.log(std)).sum(axis=1),
         dims,
     )
 
@@ -126,23 +126,25 @@ class Net(nn.Module):
         return self.mu(h).view(len(x), JOINTS, -1), self.raw(h).sigmoid().view(len(x), JOINTS, -1)
 
 
-def labels(law: Law, dim: int, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def labels(
+    error_distribution: Law, dim: int, count: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """x, label, m, c, and the log-density of each label."""
     x = torch.from_numpy(rng.uniform(-1, 1, (count, INPUTS))).float()
     place, scale = truth(x, dim)
-    error = law.sample(rng, count * JOINTS, dim)
-    log_p = torch.from_numpy(law.log_prob(error)).view(count, JOINTS) - scale.double().log().sum(dim=-1)
+    error = error_distribution.sample(rng, count * JOINTS, dim)
+    log_p = torch.from_numpy(error_distribution.log_prob(error)).view(count, JOINTS) - scale.double().log().sum(dim=-1)
     return x, place + scale * torch.from_numpy(error).float().view(place.shape), place, scale, log_p
 
 
-def run(law: Law, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) -> dict[str, Any]:
+def run(error_distribution: Law, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) -> dict[str, Any]:
     """Train and measure."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net, loss = Net(dim), make(dim)
     optimizer = torch.optim.Adam([*net.parameters(), *loss.parameters()], lr=3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    pool = labels(law, dim, STEPS * BATCH, rng)
+    pool = labels(error_distribution, dim, STEPS * BATCH, rng)
     for step in range(STEPS):
         rows = slice(step * BATCH, (step + 1) * BATCH)
         mu, sigma = net(pool[0][rows])
@@ -151,7 +153,9 @@ def run(law: Law, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) ->
         optimizer.step()
         schedule.step()
     net.eval(), loss.eval()
-    x, label, place, scale, log_p = labels(law, dim, HELD_OUT // JOINTS, np.random.default_rng((seed, 1)))
+    x, label, place, scale, log_p = labels(
+        error_distribution, dim, HELD_OUT // JOINTS, np.random.default_rng((seed, 1))
+    )
     with torch.no_grad():
         claim = loss.distribution(*net(x))
         figures = {"nll - truth": float((log_p - claim.log_prob(label)).mean())}
@@ -182,13 +186,16 @@ def grid() -> np.ndarray:
 
 def learned(loss: LikelihoodLoss) -> Tensor:
     """The log-density of errors that was learned, brought to mean 0 and variance 1, on the grid."""
-    law = loss.law()
-    return loss.error_log_prob(law.mean + law.std * torch.from_numpy(grid()).float()) + law.std.log().sum()
+    error_distribution = loss.error_distribution()
+    return (
+        loss.error_log_prob(error_distribution.mean + error_distribution.std * torch.from_numpy(grid()).float())
+        + error_distribution.std.log().sum()
+    )
 
 
 def curve(loss: LikelihoodLoss, claim: Distribution, label: Tensor) -> list[float]:
     """The share of labels in the smallest region of each level: as `Region` says it, for many levels at once."""
-    error, weight = loss.error_draws(LAW_DRAWS)
+    error, weight = loss.error_draws(ERROR_DRAWS)
     draws, order = loss.error_log_prob(error).sort(descending=True)
     thresholds = draws[torch.searchsorted(weight[order].cumsum(0), torch.tensor(CURVE))]
     height = claim.log_prob(label) + claim.scale.log().sum(dim=-1)
@@ -203,8 +210,10 @@ SHOWN = ("nll - truth", "region 50%", "region 90%", "region 95%", "worst tenth",
 def table(figures: dict[str, dict[str, Any]], seeds: int) -> str:
     """Mean and, behind ±, standard deviation over seeds, of every law, dimension and loss."""
     lines = ["| law | D | loss | " + " | ".join(SHOWN) + " |", "|" + "---|" * (3 + len(SHOWN))]
-    for law, dim, loss in sorted({tuple(json.loads(key)[:3]) for key in figures}, key=str):
-        rows = [figures[key] for s in range(seeds) if (key := json.dumps([law, dim, loss, s])) in figures]
+    for error_distribution, dim, loss in sorted({tuple(json.loads(key)[:3]) for key in figures}, key=str):
+        rows = [
+            figures[key] for s in range(seeds) if (key := json.dumps([error_distribution, dim, loss, s])) in figures
+        ]
         cells = [cell([row[name] for row in rows]) for name in SHOWN]
         lines.append(f"| {law} | {dim} | {loss} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -220,11 +229,11 @@ def levels(log_density: np.ndarray) -> list[float]:
 def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
     """Of each law in two dimensions, first seed: the learned density, what regions hold, and the reported spread."""
     figure, panels = plt.subplots(3, len(LAWS), figsize=(3 * len(LAWS), 9), layout="constrained")
-    for (top, middle, bottom), (name, law) in zip(panels.T, LAWS.items(), strict=True):
+    for (top, middle, bottom), (name, error_distribution) in zip(panels.T, LAWS.items(), strict=True):
         points = grid()
         side = math.isqrt(len(points))
         axes = points[:, 0].reshape(side, side), points[:, 1].reshape(side, side)
-        true = law.log_prob(points)
+        true = error_distribution.log_prob(points)
         top.contour(*axes, true.reshape(side, side), levels(true), colors="k", linestyles="--", linewidths=1)
         for loss, colour in DRAWN.items():
             row = figures.get(json.dumps([name, 2, loss, 0]))
@@ -250,10 +259,10 @@ def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def asked(law: str, dim: int, loss: str, seed: int) -> bool:
+def asked(error_distribution: str, dim: int, loss: str, seed: int) -> bool:
     """Whether a run is part of the table: where a loss is defined, and says something that another run does not."""
     if loss in ("normalized", "normalized, not symmetric"):
-        return loss == "normalized" or law == "skewed mixture"
+        return loss == "normalized" or error_distribution == "skewed mixture"
     return dim == 2 and seed == 0
 
 
@@ -271,14 +280,16 @@ def main() -> None:
         given.figures, given.out / "drawn.json"
     ))  # fmt: skip
     for seed in range(given.seeds):
-        for law in given.laws:
-            for dim in sorted(set(given.dims) & set(LAWS[law].dims)):
+        for error_distribution in given.laws:
+            for dim in sorted(set(given.dims) & set(LAWS[error_distribution].dims)):
                 for loss in given.losses:
-                    key = json.dumps([law, dim, loss, seed])
+                    key = json.dumps([error_distribution, dim, loss, seed])
                     wanted = dim == 2 and seed == 0 and loss in DRAWN
-                    if (key in figures and (key in drawn or not wanted)) or not asked(law, dim, loss, seed):
+                    if (key in figures and (key in drawn or not wanted)) or not asked(
+                        error_distribution, dim, loss, seed
+                    ):
                         continue
-                    row = run(LAWS[law], LOSSES[loss], dim, seed)
+                    row = run(LAWS[error_distribution], LOSSES[loss], dim, seed)
                     figures[key] = {name: row[name] for name in SHOWN}
                     given.figures.write_text(json.dumps(figures, indent=1) + "\n")
                     if wanted:

@@ -16,13 +16,13 @@ import time
 
 import torch
 
+from logpose.core.structures import Batch
 from logpose.data import Crops, CropTransform, InMemory
 from logpose.data.crops import collate
 from logpose.data.synthetic import SyntheticPeople
-from logpose.evaluation import Evaluation
 from logpose.models import PoseModel
-from logpose.structures import Batch
-from logpose.systems import SYSTEMS
+from logpose.report.systems import SYSTEMS
+from logpose.tasks.pose.evaluate import Evaluation
 
 COMPARED = ("resnet50_rle", "resnet50_direct", "resnet50_simplepose", "hrnet_w32_heatmap", "hrnet_w32_rle")
 

@@ -29,10 +29,10 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.losses import L1Loss, L2Loss, Laplace, PoseLoss, RLELoss, UnscaledRLELoss
-from logpose.recipes.lifting import LiftingRecipe
-from logpose.structures import ErrorLaw, Prediction
-from logpose.training import fit
+from logpose.tasks.lifting.recipe import LiftingRecipe
+from logpose.training.fit import fit
 from tables import Runs, whole
 
 FIGURES = Path(__file__).parent / "figures" / "lifting_losses.json"
@@ -58,9 +58,9 @@ class WholePoseRLELoss(PoseLoss):
         loss: Tensor = self.inner(mu, sigma, label) / (prediction.mu.shape[1] - 1)
         return loss
 
-    def law(self) -> ErrorLaw:
+    def error_distribution(self) -> ErrorDistribution:
         """Of a pose, not of a joint: nothing is claimed of these alone."""
-        return ErrorLaw.unknown(3)
+        return ErrorDistribution.unknown(3)
 
     def config(self) -> dict[str, Any]:
         """The number of joints."""

@@ -28,11 +28,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from logpose.checkpoint import load_of_crops
-from logpose.evaluation import Evaluation, evaluate
+from logpose.core.structures import LEVELS
 from logpose.losses import Gaussian, L2Loss, Laplace, RLELoss
 from logpose.metrics.calibration import coverage
-from logpose.recipe import FIRST, Recipe, labelled_people
 from logpose.recipes.lsp import (
     lsp_resnet18_heatmap,
     lsp_resnet18_integral,
@@ -40,8 +38,11 @@ from logpose.recipes.lsp import (
     lsp_resnet18_rle,
     lsp_resnet18_rle_heatmaps_first,
 )
-from logpose.structures import LEVELS
-from logpose.training import fit
+from logpose.tasks.pose.evaluate import Evaluation, evaluate
+from logpose.tasks.pose.recipe import Recipe, labelled_people
+from logpose.training.checkpoint import load_of_crops
+from logpose.training.fit import fit
+from logpose.training.recipe import FIRST
 from tables import Runs, is_whole, whole
 
 
@@ -85,7 +86,7 @@ def measured(evaluation: Evaluation) -> dict[str, Any]:
     at = evaluation.arrays()
     if not np.isfinite(at.std).all():
         return figures
-    figures["_coverage"] = coverage(at.radius(), evaluation.model.law.radius.tolist())
+    figures["_coverage"] = coverage(at.radius(), evaluation.model.error_distribution.radius.tolist())
     labelled = at.visible > 0
     apart = np.linalg.norm(at.predicted - at.truth, axis=-1)[labelled]
     spread = np.sqrt((at.std**2).sum(axis=-1))[labelled]

@@ -31,8 +31,8 @@ from logpose.data.oct import open_scans
 from logpose.data.scans import Scan
 from logpose.losses import FactorsRLELoss, L1Loss, Laplace, RLELoss, RowsLoss
 from logpose.metrics.boundaries import boundary_errors, mean_over_scans
-from logpose.recipes.oct import OctRecipe, rle_of_column, rle_of_rows, scans_of_file
-from logpose.training import fit
+from logpose.tasks.boundaries.recipe import OctRecipe, rle_of_column, rle_of_rows, scans_of_file
+from logpose.training.fit import fit
 from tables import Runs, cell, whole
 
 FIGURES = Path(__file__).parent / "figures" / "oct_boundaries.json"

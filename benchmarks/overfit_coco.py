@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
-from logpose.checkpoint import load
-from logpose.cli import main as logpose
+from logpose.cli.main import main as logpose
 from logpose.data.coco import CocoKeypoints
-from logpose.evaluation import evaluate
+from logpose.tasks.pose.evaluate import evaluate
+from logpose.training.checkpoint import load
 
 
 def main() -> None:

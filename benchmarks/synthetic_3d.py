@@ -20,12 +20,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from logpose.checkpoint import load_of_crops
 from logpose.data import People
-from logpose.evaluation import evaluate
-from logpose.recipe import Recipe
 from logpose.recipes import synthetic
-from logpose.training import fit
+from logpose.tasks.pose.evaluate import evaluate
+from logpose.tasks.pose.recipe import Recipe
+from logpose.training.checkpoint import load_of_crops
+from logpose.training.fit import fit
 from tables import Runs, whole
 
 SYSTEMS = {"RLE": synthetic.synthetic_3d_rle, "L1": synthetic.synthetic_3d_l1}

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from logpose.checkpoint import read
-from logpose.recipe import TrainingRecipe
-from logpose.resumption import is_finished
-from logpose.training import Run
+from logpose.training.checkpoint import read
+from logpose.training.fit import Run
+from logpose.training.recipe import TrainingRecipe
+from logpose.training.resume import is_finished
 
 
 class Runs:

@@ -62,7 +62,7 @@ def coco_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(coco_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run: a ResNet-18 on 64×48 crops of `coco_folder`, two epochs."""
-    from logpose.training import fit
+    from logpose.training.fit import fit
 
     fit(tiny_recipe(coco_folder), folder := tmp_path_factory.mktemp("run"))
     return folder
@@ -86,16 +86,16 @@ def crowd_file(tmp_path: Path) -> Path:
     import cv2
     import numpy as np
 
-    from logpose.skeletons import COCO
+    from logpose.core.skeletons import COCO
 
     triplets = np.column_stack([np.arange(17.0) + 5, np.arange(17.0) + 8, np.full(17, 2)]).ravel().tolist()
     labelled = {"category_id": 1, "iscrowd": 0, "keypoints": triplets, "num_keypoints": 17, "area": 200.0}
-    blank = {"category_id": 1, "iscrowd": 0, "keypoints": [0] * 51, "num_keypoints": 0, "area": 50.0}
+    example_input = {"category_id": 1, "iscrowd": 0, "keypoints": [0] * 51, "num_keypoints": 0, "area": 50.0}
     rows = [
         {**labelled, "id": 1, "image_id": 1, "bbox": [4, 6, 20, 22]},
         {**labelled, "id": 2, "image_id": 1, "bbox": [10, 6, 20, 22]},
-        {**blank, "id": 3, "image_id": 1, "iscrowd": 1, "bbox": [0, 0, 30, 10], "area": 123.0},
-        {**blank, "id": 4, "image_id": 2, "bbox": [5, 5, 10, 12]},
+        {**example_input, "id": 3, "image_id": 1, "iscrowd": 1, "bbox": [0, 0, 30, 10], "area": 123.0},
+        {**example_input, "id": 4, "image_id": 2, "bbox": [5, 5, 10, 12]},
     ]
     for i in (1, 2, 3):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((40, 48, 3), 40 * i, np.uint8))
@@ -126,7 +126,7 @@ def thin_resnets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]):
     """Run `logpose WORDS`; returns exit code, stdout and stderr."""
-    from logpose.cli import main
+    from logpose.cli.main import main
 
     def run(*words: object) -> tuple[int, str, str]:
         try:
@@ -160,16 +160,16 @@ def law_in_space():
     from logpose.losses import RLELoss
 
     torch.manual_seed(0)
-    return RLELoss(dim=3).law()
+    return RLELoss(dim=3).error_distribution()
 
 
 @pytest.fixture(scope="session")
 def lifters(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Checkpoints of untrained models that lift: HumanEva's joints, Human3.6M's, windows of 9 frames, without a law."""
-    from logpose.checkpoint import save
+    from logpose.core.skeletons import H36M_LIFTING, HUMANEVA
     from logpose.losses import RLELoss
     from logpose.models import LiftingModel
-    from logpose.skeletons import H36M_LIFTING, HUMANEVA
+    from logpose.training.checkpoint import save
 
     folder = tmp_path_factory.mktemp("lifters")
     torch.manual_seed(0)
@@ -181,7 +181,7 @@ def lifters(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     }
     for name, model in models.items():
         if name != "unsure":
-            model.set_law(law_in_space)
+            model.set_error_distribution(law_in_space)
         save(model, None if name == "unsure" else RLELoss(dim=3), folder / name)
     return {name: folder / name for name in models}
 
@@ -189,14 +189,14 @@ def lifters(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.fixture(scope="session")
 def model_in_space(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoint of an untrained ResNet-18 that finds COCO's joints in space in crops of 64×48."""
-    from logpose.checkpoint import save
+    from logpose.core.skeletons import COCO
     from logpose.losses import RLELoss
     from logpose.models import RegressionModel, create_backbone
-    from logpose.skeletons import COCO
+    from logpose.training.checkpoint import save
 
     torch.manual_seed(0)
     model = RegressionModel(create_backbone("resnet18", (64, 48)), COCO, (64, 48), dim=3)
-    model.set_law(law_in_space)
+    model.set_error_distribution(law_in_space)
     save(model, RLELoss(dim=3), folder := tmp_path_factory.mktemp("in_space") / "model")
     return folder
 
@@ -206,7 +206,7 @@ def lifting_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
     """data_3d_x.npz and data_2d_x_gt.npz: three sequences of two people of HumanEva's joints, seen by two cameras."""
     import numpy as np
 
-    from logpose.cameras import Camera, placed_around
+    from logpose.core.cameras import Camera, placed_around
 
     rng = np.random.default_rng(0)
     world: dict[str, dict[str, np.ndarray]] = {}

@@ -7,15 +7,15 @@
 >>> boundaries = Segmenter("boundaries.ckpt")(scan)  # .rows, .sigma and .band in the scan's own rows
 """
 
-from logpose.checkpoint import load_model
-from logpose.detection_predict import Finder
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Prediction
 from logpose.flows import RealNVP
-from logpose.lifting_predict import Lifter
 from logpose.losses import RLELoss
-from logpose.oct_predict import Segmenter
-from logpose.predict import Predictor
-from logpose.skeletons import Skeleton
-from logpose.structures import Prediction
+from logpose.tasks.boundaries.predict import Segmenter
+from logpose.tasks.detection.predict import Finder
+from logpose.tasks.lifting.predict import Lifter
+from logpose.tasks.pose.predict import Predictor
+from logpose.training.checkpoint import load_model
 
 __all__ = ["Finder", "Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Segmenter", "Skeleton", "load_model"]
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from logpose.cli import main
+from logpose.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

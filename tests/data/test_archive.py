@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
+from logpose.core.errors import InputError
 from logpose.data import archive
 from logpose.data.archive import printable, read_archive
-from logpose.structures import InputError
 
 RECONSTRUCT = np.empty(0).__reduce__()[0]
 FLOATS = np.arange(24, dtype=np.float32).reshape(2, 3, 4)

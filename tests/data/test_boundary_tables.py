@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from logpose.core.errors import InputError
 from logpose.data.boundary_tables import read_boundaries
 from logpose.data.scans import RETINA
-from logpose.structures import InputError
 
 SIZE = (40, 30)
 

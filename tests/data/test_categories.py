@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from logpose.core.errors import InputError
 from logpose.data.categories import chosen_categories
-from logpose.structures import InputError
 
 FILE = Path("x.json")
 CAT, DOG, COW = (

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO
 from logpose.data.coco import CocoKeypoints, Problem, _box
 from logpose.data.files import annotation_files
 from logpose.metrics.oks import coco_ap
-from logpose.skeletons import COCO
-from logpose.structures import InputError
 
 JOINTS = ["left_ear", "right_ear", "tail"]
 ROW = {

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import distributed
 
-from logpose.cameras import Camera
+from logpose.core.cameras import Camera
+from logpose.core.errors import InputError
+from logpose.core.geometry import from_crop
+from logpose.core.skeletons import COCO
+from logpose.core.space import InSpace, Space
+from logpose.core.structures import Batch, Sample
 from logpose.data.crops import Crops, EpochSampler, InMemory, People, collate, crop_loader
 from logpose.data.transforms import Augmentation, CropTransform
-from logpose.geometry import from_crop
-from logpose.skeletons import COCO
-from logpose.space import InSpace, Space
-from logpose.structures import Batch, InputError, Sample
 
 SIZE = (24, 16)
 

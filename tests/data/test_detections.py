@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
+from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
 from logpose.data.detections import DetectedBoxes
 from logpose.data.files import annotation_files
-from logpose.structures import InputError
 
 
 @pytest.fixture

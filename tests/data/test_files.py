@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files, open_people
 from logpose.data.mpii import MpiiOfCoco
-from logpose.structures import InputError
 
 
 def write(folder: Path, text: str, name: str) -> Path:

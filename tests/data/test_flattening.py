@@ -18,10 +18,10 @@ def test_white_that_reaches_the_edge_becomes_black_and_no_other() -> None:
     image = np.full((20, 30), 40, dtype=np.uint8)
     image[:3], image[:, 7], image[10:12, 20:25], image[15, 15] = 255, 255, 255, 254
     image[12:14, 28:] = 255  # a spot of speckle at the right edge
-    blank = cleaned(image)
+    example_input = cleaned(image)
     expected = image.copy()
     expected[:3], expected[:, 7] = 0, 0
-    assert np.array_equal(blank, expected)
+    assert np.array_equal(example_input, expected)
     plain = np.full((5, 6), 9, dtype=np.uint8)
     assert np.array_equal(cleaned(plain), plain)
     assert not cleaned(np.full((5, 6), 255, dtype=np.uint8)).any()

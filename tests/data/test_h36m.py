@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, H36M, LSP, MPII, Skeleton
+from logpose.core.structures import Sample
 from logpose.data import Crops, CropTransform, People, crop_loader
 from logpose.data.h36m import ACTIONS, H36mPeople, MixedPeople, same_joints
-from logpose.skeletons import COCO, H36M, LSP, MPII, Skeleton
-from logpose.structures import InputError, Sample
 
 WIDTH, HEIGHT = 100, 80
 FOLDER = "s_01_act_02_subact_01_ca_01"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from logpose.core.errors import InputError
 from logpose.data.heads import heads_file, read_heads
-from logpose.structures import InputError
 
 COUNT = 3
 LABELS = Path("valid.json")

@@ -12,8 +12,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from logpose.core.errors import InputError
 from logpose.data.images import SUFFIXES, check_image, image_size, read_image, read_reduced
-from logpose.structures import InputError
 
 pytestmark = pytest.mark.usefixtures("_quiet")
 

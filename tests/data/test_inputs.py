@@ -8,8 +8,8 @@ import math
 import PIL.Image
 import pytest
 
+from logpose.core.errors import InputError
 from logpose.data.inputs import find_images, image_id, read_boxes
-from logpose.structures import InputError
 
 
 def test_find_images_searches_folders_and_names_what_is_missing(coco_folder, tmp_path):

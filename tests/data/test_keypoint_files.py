@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, H36M_LIFTING, HUMANEVA, MPII
 from logpose.data.keypoint_files import read_keypoints
 from logpose.data.pose_tables import KEPT
-from logpose.skeletons import COCO, H36M_LIFTING, HUMANEVA, MPII
-from logpose.structures import InputError
 
 RNG = np.random.default_rng(0)
 POSE = RNG.uniform([100, 80], [300, 400], (17, 2)).round(2)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logpose.cameras import Camera, placed_around, reprojection_errors
+from logpose.core.cameras import Camera, placed_around, reprojection_errors
+from logpose.core.errors import InputError
+from logpose.core.skeletons import H36M_LIFTING, HUMANEVA
 from logpose.data.lifting import LiftingPoses, PoseSequence, action_group, exact_keypoints, open_poses, screen
 from logpose.data.windows import Poses
-from logpose.skeletons import H36M_LIFTING, HUMANEVA
-from logpose.structures import InputError
 
 SIZE = (480, 640)
 LEFT, RIGHT = [2, 3, 4, 8, 9, 10], [5, 6, 7, 11, 12, 13]

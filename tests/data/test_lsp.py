@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from logpose.core.errors import InputError
 from logpose.data.lsp import LspPeople
-from logpose.structures import InputError
 
 
 def positions(count: int) -> np.ndarray:

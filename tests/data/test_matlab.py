@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from logpose.core.errors import InputError
 from logpose.data.matlab import matlab_sizes, read_matlab
-from logpose.structures import InputError
 
 
 def test_numbers_of_any_kind(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from logpose import geometry
+from logpose.core import geometry
+from logpose.core.errors import InputError
+from logpose.core.skeletons import MPII
 from logpose.data.mpii import MpiiOfCoco, MpiiPeople
 from logpose.metrics.pck import distances, pckh
-from logpose.skeletons import MPII
-from logpose.structures import InputError
 
 
 def row(**changes: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from logpose.core.errors import InputError
 from logpose.data.oct import chosen, open_scans, unlabelled_scans
 from logpose.data.scans import RETINA, Scans
 from logpose.data.synthetic_oct import SyntheticScans
-from logpose.structures import InputError
 
 
 def duke(folder: Path, names=("Subject_01", "Subject_02"), count: int = 3, **more: object) -> Path:

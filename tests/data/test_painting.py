@@ -13,7 +13,7 @@ LIGHT = np.array([0.0, 0.0, -1.0])
 RED, BLUE = Material((200.0, 0.0, 0.0), (200.0, 0.0, 0.0)), Material((0.0, 0.0, 200.0), (0.0, 0.0, 200.0))
 
 
-def blank() -> Canvas:
+def example_input() -> Canvas:
     return Canvas(np.zeros((*SIZE, 3), np.uint8), np.full(SIZE, np.inf, np.float32), np.zeros(SIZE, np.uint8))
 
 
@@ -24,7 +24,7 @@ def part(start, end, axes, look=(RED, RED, 2.0), taper=1.0, owner=1) -> Parts:
 
 
 def test_a_ball_is_a_disc_with_the_depth_of_a_ball() -> None:
-    canvas = blank()
+    canvas = example_input()
     paint(canvas, CAMERA, part((0.0, 0.0, 4.0), (0.0, 0.0, 4.0), 0.8), LIGHT, 0.5)
     assert (canvas.owner == 1).sum() == pytest.approx(np.pi * 20**2, rel=0.02)
     assert canvas.depth[40, 50] == pytest.approx(3.2, abs=0.01)
@@ -36,7 +36,7 @@ def test_a_ball_is_a_disc_with_the_depth_of_a_ball() -> None:
 
 def test_a_turned_ellipsoid_has_its_shadow() -> None:
     turned = turns(np.array([(20.0, 35.0, 50.0)]))[0] * np.array([0.9, 0.3, 0.5])
-    canvas = blank()
+    canvas = example_input()
     paint(canvas, CAMERA, part((0.0, 0.0, 4.0), (0.0, 0.0, 4.0), turned), LIGHT, 0.5)
     flat = (turned @ turned.T)[:2, :2] * 25**2
     y, x = np.nonzero(canvas.owner)
@@ -45,7 +45,7 @@ def test_a_turned_ellipsoid_has_its_shadow() -> None:
 
 
 def test_a_limb_covers_its_axis_and_no_more_than_its_width() -> None:
-    canvas = blank()
+    canvas = example_input()
     start, end = np.array([-1.0, -0.8, 4.0]), np.array([1.2, 0.6, 4.0])
     paint(canvas, CAMERA, part(start, end, 0.16, taper=0.5), LIGHT, 0.5)
     a, b = CAMERA.project(np.array([start, end]))
@@ -62,10 +62,10 @@ def test_a_limb_covers_its_axis_and_no_more_than_its_width() -> None:
 def test_the_nearer_is_seen_in_whatever_order(first: int) -> None:
     near = part((0.0, 0.0, 2.0), (0.0, 0.0, 2.0), 0.1, (RED, RED, 2.0), owner=1)
     far = part((0.0, 0.0, 4.0), (0.0, 0.0, 4.0), 0.8, (BLUE, BLUE, 2.0), owner=2)
-    canvas = blank()
+    canvas = example_input()
     for parts in (near, far)[:: 1 if first else -1]:
         paint(canvas, CAMERA, parts, LIGHT, 0.5)
-    together = blank()
+    together = example_input()
     paint(together, CAMERA, Parts.joined([far, near]), LIGHT, 0.5)
     for result in (canvas, together):
         assert result.owner[40, 50] == 1
@@ -75,7 +75,7 @@ def test_the_nearer_is_seen_in_whatever_order(first: int) -> None:
 
 
 def test_material_changes_at_the_border() -> None:
-    canvas = blank()
+    canvas = example_input()
     limb = part((-1.0, 0.0, 4.0), (1.0, 0.0, 4.0), 0.2, (RED, BLUE, 0.5))
     paint(canvas, CAMERA, limb, LIGHT, 0.5)
     assert canvas.image[40, 40, 0] > 0 == canvas.image[40, 40, 2]
@@ -83,14 +83,14 @@ def test_material_changes_at_the_border() -> None:
 
 
 def test_light_comes_from_where_it_is() -> None:
-    canvas = blank()
+    canvas = example_input()
     ball = part((0.0, 0.0, 4.0), (0.0, 0.0, 4.0), 0.8)
     paint(canvas, CAMERA, ball, np.array([-1.0, 0.0, 0.0]), 0.2)
     assert canvas.image[40, 35, 0] > canvas.image[40, 65, 0] + 30
 
 
 def test_what_is_outside_the_picture_is_left_out() -> None:
-    canvas = blank()
+    canvas = example_input()
     paint(canvas, CAMERA, part((9.0, 0.0, 4.0), (9.0, 1.0, 4.0), 0.2), LIGHT, 0.5)
     assert not canvas.owner.any()
     assert not canvas.image.any()

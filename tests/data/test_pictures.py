@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
+from logpose.core.skeletons import COCO
 from logpose.data.coco import CocoKeypoints
 from logpose.data.crops import InMemory
 from logpose.data.pictures import pictures_of
 from logpose.data.scenes import ShortSide, scene
 from logpose.data.synthetic import SyntheticPeople
-from logpose.skeletons import COCO
 
 
 def test_pictures_of_a_crowd_file_have_everybody_and_nobody(crowd_file):

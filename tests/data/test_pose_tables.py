@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import H36M_LIFTING, HUMANEVA
 from logpose.data.coco import Problem
 from logpose.data.pose_tables import (
     KEPT,
@@ -23,8 +25,6 @@ from logpose.data.pose_tables import (
     sequences_of,
     table_of,
 )
-from logpose.skeletons import H36M_LIFTING, HUMANEVA
-from logpose.structures import InputError
 
 FILE = Path("folder/data.npz")
 THERE = ["Train/P1", "Train/P2", "Validate/P1"]

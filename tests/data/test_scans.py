@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logpose.core.skeletons import Skeleton
 from logpose.data.flattening import Flattening
 from logpose.data.scans import RETINA, Scan, ScanBatch, ScanWindows, Variation, scan_loader, starts
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
-from logpose.skeletons import Skeleton
 
 SIZE = (112, 32)
 

@@ -8,11 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO
+from logpose.core.structures import Sample
 from logpose.data.coco import CocoKeypoints
 from logpose.data.pictures import Picture, pictures_of
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, SquareCrop, scene, scene_loader
-from logpose.skeletons import COCO
-from logpose.structures import InputError, Sample
 
 
 def person(image: np.ndarray, box, keypoints=None, visible=None) -> Sample:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
 from logpose.data.stand_ins import derived_joints
-from logpose.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
-from logpose.structures import InputError
 
 
 def told(source: Skeleton, target: Skeleton) -> dict[str, set[str]]:

@@ -14,10 +14,11 @@ import pytest
 from pycocotools import coco
 from scipy import stats
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO
+from logpose.core.structures import Sample
 from logpose.data import synthetic
 from logpose.data.synthetic import LabelNoise, Person, Scene, SyntheticPeople, write_coco
-from logpose.skeletons import COCO
-from logpose.structures import InputError, Sample
 
 SIZE = (128, 96)
 COUNT = 240
@@ -362,8 +363,8 @@ def test_where_somebody_is_in_space(data: SyntheticPeople, scenes: list[Scene]) 
 @pytest.mark.parametrize("noise", [NOISE, LabelNoise(dof=float("inf"))])
 def test_depths_have_errors_of_the_same_law_and_size(noise: LabelNoise) -> None:
     flat, deep, true = (
-        SyntheticPeople(COUNT, seed=7, size=SIZE, noise=law, depth=depth)
-        for law, depth in ((noise, False), (noise, True), (None, True))
+        SyntheticPeople(COUNT, seed=7, size=SIZE, noise=error_distribution, depth=depth)
+        for error_distribution, depth in ((noise, False), (noise, True), (None, True))
     )
     errors, pixels = [], []
     for index in range(COUNT):
@@ -377,8 +378,8 @@ def test_depths_have_errors_of_the_same_law_and_size(noise: LabelNoise) -> None:
         pixels.append(((person.keypoints - person.truth)[:, 0] / person.std[:, 0])[labelled])
     standard, beside = np.concatenate(errors), np.concatenate(pixels)
     nu = noise.dof
-    law = stats.norm() if np.isinf(nu) else stats.t(nu, scale=((nu - 2) / nu) ** 0.5)
-    assert stats.kstest(standard, law.cdf).pvalue > 1e-3
+    error_distribution = stats.norm() if np.isinf(nu) else stats.t(nu, scale=((nu - 2) / nu) ** 0.5)
+    assert stats.kstest(standard, error_distribution.cdf).pvalue > 1e-3
     assert abs(stats.spearmanr(standard, beside).statistic) < 4 / len(standard) ** 0.5
     np.testing.assert_array_equal(deep[5].keypoints, deep[5].keypoints)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from logpose.core.errors import InputError
 from logpose.data.scans import RETINA, Scans
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
-from logpose.structures import InputError
 
 
 def test_boundaries_are_in_order_and_in_the_picture() -> None:

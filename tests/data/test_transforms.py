@@ -11,11 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logpose.core.errors import InputError
+from logpose.core.geometry import apply_affine, from_crop
+from logpose.core.skeletons import COCO, MPII, Skeleton
+from logpose.core.structures import Batch, Sample
 from logpose.data.images import read_image
 from logpose.data.transforms import Augmentation, CropTransform, cut, tint
-from logpose.geometry import apply_affine, from_crop
-from logpose.skeletons import COCO, MPII, Skeleton
-from logpose.structures import Batch, InputError, Sample
 
 SIZE = (128, 96)
 STILL = Augmentation(scale=0, rotation=0, rotation_probability=0, half_body_probability=0, flip_probability=0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from logpose.core.skeletons import Skeleton
 from logpose.data.windows import WindowBatch, Windows, window_loader
-from logpose.skeletons import Skeleton
 
 THREE = Skeleton("person", ("pelvis", "l_hip", "r_hip"))
 

@@ -67,8 +67,8 @@ def test_flows_of_zuko_learn_as_g(make: Callable[[], nn.Module]) -> None:
     loss = RLELoss(make())
     assert isinstance(loss.flow, DistributionDensity)
     assert isinstance(loss.flow, Density)
-    law = torch.distributions.StudentT(3.0)
-    held_out = law.sample((2000, 2))
+    error_distribution = torch.distributions.StudentT(3.0)
+    held_out = error_distribution.sample((2000, 2))
     unit = torch.ones(1, 1, 2)
 
     def nll() -> float:
@@ -81,7 +81,7 @@ def test_flows_of_zuko_learn_as_g(make: Callable[[], nn.Module]) -> None:
     loss.train()
     for _ in range(60):
         optimizer.zero_grad()
-        error = law.sample((1, 256, 2))
+        error = error_distribution.sample((1, 256, 2))
         value = loss(torch.zeros_like(error), unit.expand_as(error), error)
         value.backward()
         assert value.isfinite()
@@ -92,7 +92,7 @@ def test_flows_of_zuko_learn_as_g(make: Callable[[], nn.Module]) -> None:
         share = loss.error_log_prob(grid).exp() * (24 / 160) ** 2
     assert float(share.sum()) == pytest.approx(1, abs=0.03)
     spread = ((share[:, None] * grid.square()).sum(0) / share.sum()).sqrt()
-    torch.testing.assert_close(loss.law().std, spread, rtol=0.05, atol=0)
+    torch.testing.assert_close(loss.error_distribution().std, spread, rtol=0.05, atol=0)
 
 
 class Said(Own):

@@ -62,7 +62,7 @@ def test_of_two_gaussians_the_product_is_the_one_that_everyone_knows() -> None:
     expected = torch.distributions.Normal(0, std).log_prob(x).sum(dim=-1)
     ours = loss.log_prob(torch.zeros(1, 50, 2), torch.ones(1, 50, 2), x)
     torch.testing.assert_close(ours, expected, atol=0.02, rtol=0)
-    torch.testing.assert_close(loss.law().std, torch.full((2,), std), rtol=0.01, atol=0)
+    torch.testing.assert_close(loss.error_distribution().std, torch.full((2,), std), rtol=0.01, atol=0)
 
 
 def test_a_modules_parameters_are_learned_with_the_loss() -> None:

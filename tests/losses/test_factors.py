@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
+from logpose.core.structures import LEVELS
 from logpose.losses import FactorsRLELoss, RLELoss
-from logpose.structures import LEVELS
 
 
 def disturbed(dim: int = 3, **settings: object) -> FactorsRLELoss:
@@ -60,16 +60,16 @@ def test_draws_follow_the_density_and_their_dimensions_are_independent() -> None
 
 def test_bands_of_the_law_hold_what_they_say() -> None:
     loss = disturbed(2).eval()
-    law = loss.law()
+    error_distribution = loss.error_distribution()
     at = torch.linspace(-40, 40, 80_001)
     with torch.no_grad():
         density = loss.factor.error_log_prob(at[:, None]).exp().numpy()
     for level in (0.5, 0.9):
-        for half in law.bands_at(level) * law.std.numpy():
+        for half in error_distribution.bands_at(level) * error_distribution.std.numpy():
             inside = density[abs(at.numpy()) <= half].sum() * 0.001
             assert inside == pytest.approx(level, abs=0.015)
-    assert law.bands is not None
-    assert law.bands.shape == (len(LEVELS), 2)
+    assert error_distribution.bands is not None
+    assert error_distribution.bands.shape == (len(LEVELS), 2)
 
 
 def test_a_dimension_without_a_label_is_left_out_alone() -> None:
@@ -114,7 +114,7 @@ def test_it_learns_a_law_that_is_no_laplace() -> None:
         value.backward()
         optimizer.step()
     loss.eval()
-    std = sigma.sigmoid().detach() * loss.law().std
+    std = sigma.sigmoid().detach() * loss.error_distribution().std
     assert torch.allclose(std, true / 3**0.5, rtol=0.1)
     label = true * (2 * torch.rand(1, 4000, 2) - 1)
     with torch.no_grad():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
+from logpose.core.structures import LEVELS
 from logpose.losses.fixed import Gaussian, L1Loss, L2Loss, Laplace, gaussian_log_prob, laplace_like, laplace_log_prob
-from logpose.structures import LEVELS
 
 LAWS = {Laplace: stats.laplace, Gaussian: stats.norm, L1Loss: stats.laplace, L2Loss: stats.norm}
 learned = pytest.mark.parametrize("kind", [Laplace, Gaussian])
@@ -89,16 +89,18 @@ def test_draws_and_law_of_the_errors(kind: type, dim: int) -> None:
     assert float(weight.sum()) == pytest.approx(1, abs=1e-4)
     for column, scale in zip(drawn.T.numpy(), scales, strict=True):
         assert stats.kstest(column / scale, LAWS[kind].cdf).pvalue > 1e-3
-    law = loss.law()
+    error_distribution = loss.error_distribution()
     std = scales * LAWS[kind].std()
-    np.testing.assert_allclose(law.std, std, rtol=0.015)
-    np.testing.assert_allclose(law.mean, 0, atol=0.02 * std.max())
+    np.testing.assert_allclose(error_distribution.std, std, rtol=0.015)
+    np.testing.assert_allclose(error_distribution.mean, 0, atol=0.02 * std.max())
     if LAWS[kind] is stats.norm:  # the radius of a Gaussian is chi-distributed
-        np.testing.assert_allclose(law.radius, stats.chi(dim).ppf(LEVELS), rtol=0.03)
+        np.testing.assert_allclose(error_distribution.radius, stats.chi(dim).ppf(LEVELS), rtol=0.03)
     elif dim == 1:
-        np.testing.assert_allclose(law.radius, stats.laplace.ppf(0.5 + np.array(LEVELS) / 2) / math.sqrt(2), rtol=0.05)
-    assert law.bands is not None
-    for band in law.bands.T:  # of each dimension alone
+        np.testing.assert_allclose(
+            error_distribution.radius, stats.laplace.ppf(0.5 + np.array(LEVELS) / 2) / math.sqrt(2), rtol=0.05
+        )
+    assert error_distribution.bands is not None
+    for band in error_distribution.bands.T:  # of each dimension alone
         half = LAWS[kind].ppf(0.5 + np.array(LEVELS) / 2) / LAWS[kind].std()
         np.testing.assert_allclose(band, half, rtol=0.05)
 
@@ -218,4 +220,4 @@ def test_of_what_was_never_labelled_nothing_is_known(make: type) -> None:
     value = loss.of_each(mu, target, weight)
     distance = target.abs() if make is L1Loss else target.square()
     assert float(value) == pytest.approx(float(distance[..., [0, 1, 3]].mean(dim=(0, 1)).sum()), rel=1e-5)
-    assert loss.law().std.isnan().tolist() == [False, False, True, False]
+    assert loss.error_distribution().std.isnan().tolist() == [False, False, True, False]

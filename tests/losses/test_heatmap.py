@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from logpose.checkpoint import build_loss
+from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.losses import CellLoss, HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.losses.heatmap import target_maps
-from logpose.structures import ErrorLaw, Prediction
+from logpose.training.checkpoint import build_loss
 
 
 def naive(place: tuple[float, float], size: tuple[int, int], sigma: float) -> tuple[np.ndarray, float]:
@@ -52,7 +52,7 @@ def case() -> tuple[Prediction, Tensor, Tensor]:
     target = torch.tensor(PLACES).expand(3, -1, -1).clone()
     weight = (torch.rand(3, len(PLACES), generator=generator) < 0.7).float()
     mu, sigma = 0.2 * torch.randn(2, 3, len(PLACES), 2, generator=generator)
-    return Prediction(mu, sigma.exp() / 3, weight, ErrorLaw.unknown(2), maps), target, weight
+    return Prediction(mu, sigma.exp() / 3, weight, ErrorDistribution.unknown(2), maps), target, weight
 
 
 def test_the_loss_is_half_the_mean_square_over_all_maps() -> None:
@@ -75,7 +75,9 @@ def test_the_loss_is_half_the_mean_square_over_all_maps() -> None:
 def test_a_map_that_is_its_target_costs_nothing() -> None:
     target = torch.tensor([[[0.1, -0.2], [0.0, 0.3]]])
     maps, _ = target_maps(target, (64, 48), 2.0)
-    said = Prediction(target, torch.ones_like(target), torch.ones(1, 2), ErrorLaw.unknown(2), maps.requires_grad_())
+    said = Prediction(
+        target, torch.ones_like(target), torch.ones(1, 2), ErrorDistribution.unknown(2), maps.requires_grad_()
+    )
     loss = HeatmapLoss().of_prediction(said, target, torch.ones(1, 2))
     assert float(loss.detach()) == 0
     assert float((HeatmapLoss(1.0).of_prediction(said, target, torch.ones(1, 2))).detach()) > 0
@@ -93,13 +95,13 @@ def test_both_losses_are_the_sum_of_both() -> None:
         )
         assert loss.density is inner
         assert loss.learns_sigma == inner.learns_sigma
-        torch.testing.assert_close(loss.law().std, inner.law().std, equal_nan=True)
+        torch.testing.assert_close(loss.error_distribution().std, inner.error_distribution().std, equal_nan=True)
 
 
 def test_nothing_is_claimed_of_errors() -> None:
     loss = HeatmapLoss()
     assert loss.density is None
-    assert loss.law().std.isnan().all()
+    assert loss.error_distribution().std.isnan().all()
 
 
 @pytest.mark.parametrize("make", [HeatmapLoss, lambda: WithHeatmaps(L1Loss())])
@@ -114,7 +116,7 @@ def test_a_model_without_maps_is_refused(make: Any) -> None:
 def test_a_bump_is_as_wide_as_the_map_is_large(size: tuple[int, int], sigma: float) -> None:
     target = torch.tensor([[[0.1, -0.2]]])
     maps, _ = target_maps(target, size, sigma)
-    said = Prediction(target, torch.ones_like(target), torch.ones(1, 1), ErrorLaw.unknown(2), maps)
+    said = Prediction(target, torch.ones_like(target), torch.ones(1, 1), ErrorDistribution.unknown(2), maps)
     assert float(HeatmapLoss().of_prediction(said, target, torch.ones(1, 1))) == 0
 
 
@@ -141,11 +143,11 @@ def test_the_loss_of_cells_is_the_naive_loop() -> None:
                 charges.append(math.log(total) - float(maps[i, k, row, column]))
     assert len(charges) == 7
     nothing = torch.zeros_like(target)
-    said = Prediction(nothing, nothing + 1, nothing[..., 0], ErrorLaw.unknown(2), maps)
+    said = Prediction(nothing, nothing + 1, nothing[..., 0], ErrorDistribution.unknown(2), maps)
     assert float(CellLoss().of_prediction(said, target, weight)) == pytest.approx(sum(charges) / len(charges), rel=1e-6)
     assert float(CellLoss().of_prediction(said, target, 0 * weight)) == 0
     assert float(CellLoss().of_prediction(said, target + 3, weight)) == 0
-    blind = Prediction(nothing, nothing + 1, nothing[..., 0], ErrorLaw.unknown(2))
+    blind = Prediction(nothing, nothing + 1, nothing[..., 0], ErrorDistribution.unknown(2))
     with pytest.raises(ValueError, match="draws none"):
         CellLoss().of_prediction(blind, target, weight)
 
@@ -162,7 +164,7 @@ def test_shared_cells_are_least_where_their_mean_is_the_place(shared: bool) -> N
 
     def charged() -> Tensor:
         optimiser.zero_grad()
-        said = Prediction(nothing, nothing + 1, nothing[..., 0], ErrorLaw.unknown(2), maps)
+        said = Prediction(nothing, nothing + 1, nothing[..., 0], ErrorDistribution.unknown(2), maps)
         value = CellLoss(shared).of_prediction(said, target, weight)
         value.backward()
         return value

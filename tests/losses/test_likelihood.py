@@ -19,19 +19,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
+from logpose.core.structures import LEVELS
 from logpose.flows import RealNVP
-from logpose.losses import (
-    Gaussian,
-    L1Loss,
-    L2Loss,
-    Laplace,
-    LikelihoodLoss,
-    MixedRLELoss,
-    RLELoss,
-    UnscaledRLELoss,
-)
+from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss, UnscaledRLELoss
 from logpose.losses.numerics import fixed_randomness
-from logpose.structures import LEVELS
 
 B, K = 4, 6
 
@@ -332,11 +323,11 @@ def test_the_law_against_numeric_integration(make: Callable) -> None:
     mass = mass / mass.sum()
     mean = mass @ grid
     std = (mass @ (grid - mean) ** 2).sqrt()
-    law = loss.law()
-    torch.testing.assert_close(law.std, std, rtol=0.015, atol=0)
-    torch.testing.assert_close(law.mean / std, mean / std, rtol=0, atol=0.015)
+    error_distribution = loss.error_distribution()
+    torch.testing.assert_close(error_distribution.std, std, rtol=0.015, atol=0)
+    torch.testing.assert_close(error_distribution.mean / std, mean / std, rtol=0, atol=0.015)
     radius = ((grid - mean) / std).square().sum(dim=-1).sqrt()
-    for level, limit in zip(LEVELS, law.radius.tolist(), strict=True):
+    for level, limit in zip(LEVELS, error_distribution.radius.tolist(), strict=True):
         assert float(mass[radius <= limit].sum()) == pytest.approx(level, abs=0.02)
 
 
@@ -382,12 +373,12 @@ def test_asking_leaves_the_random_numbers_alone(make: Callable) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    first = loss.law()
+    first = loss.error_distribution()
     loss.log_prob(mu, sigma, target)
     loss.distribution(mu, sigma).region(0.5)
     assert torch.equal(torch.rand(4), expected)
     torch.manual_seed(4)
-    second = loss.law()
+    second = loss.error_distribution()
     assert torch.equal(first.std, second.std)
     assert torch.equal(first.radius, second.radius)
 
@@ -441,14 +432,14 @@ def test_a_large_sample_is_drawn_in_parts() -> None:
 
 def test_what_is_kept_follows_the_parameters() -> None:
     loss = RLELoss(disturbed()).eval()
-    before = loss.law().std
-    assert loss.law().std is before
+    before = loss.error_distribution().std
+    assert loss.error_distribution().std is before
     with torch.no_grad():
         loss.flow.biases[-1].add_(0.3)
-    moved = loss.law().std
+    moved = loss.error_distribution().std
     assert not torch.equal(moved, before)
     loss.flow.biases[-1].data.sub_(0.3)  # behind autograd's back
-    torch.testing.assert_close(loss.eval().law().std, before, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(loss.eval().error_distribution().std, before, rtol=1e-4, atol=1e-5)
 
 
 # Claims at the edges
@@ -474,9 +465,9 @@ def test_a_density_of_one_s_own_has_the_mean_that_it_has() -> None:
         def error_draws(self, count: int) -> tuple[Tensor, Tensor]:
             return torch.empty(count, 2).exponential_(), torch.full((count,), 1 / count)
 
-    law = Exponential().law()
-    torch.testing.assert_close(law.mean, torch.ones(2), atol=0.03, rtol=0)
-    torch.testing.assert_close(law.std, torch.ones(2), atol=0.03, rtol=0)
+    error_distribution = Exponential().error_distribution()
+    torch.testing.assert_close(error_distribution.mean, torch.ones(2), atol=0.03, rtol=0)
+    torch.testing.assert_close(error_distribution.std, torch.ones(2), atol=0.03, rtol=0)
 
 
 def test_what_is_kept_follows_other_parameters_and_other_modes() -> None:
@@ -485,16 +476,16 @@ def test_what_is_kept_follows_other_parameters_and_other_modes() -> None:
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-        expected = other.law().std
-        assert not torch.equal(one.law().std, expected)
+        expected = other.error_distribution().std
+        assert not torch.equal(one.error_distribution().std, expected)
         one.load_state_dict(other.state_dict(), assign=True)
-        assert torch.equal(one.law().std, expected)
+        assert torch.equal(one.error_distribution().std, expected)
     with torch.inference_mode():
         fresh = RLELoss().eval()
-        fresh.law()  # parameters without a version
+        fresh.error_distribution()  # parameters without a version
     again = RLELoss().eval()
     with torch.inference_mode():
-        again.law()
+        again.error_distribution()
     sigma = torch.ones(1, 1, 2, requires_grad=True)
     again.distribution(torch.zeros(1, 1, 2), sigma).std.sum().backward()
     assert sigma.grad is not None
@@ -505,14 +496,14 @@ def test_what_is_kept_follows_steps_that_autograd_does_not_count(make: Callable)
     loss = RLELoss()
     optimizer = make(loss.parameters(), lr=1e-2, fused=True)
     mu, sigma = torch.zeros(64, 1, 2), torch.full((64, 1, 2), 0.5)
-    before = loss.law().std
+    before = loss.error_distribution().std
     for _ in range(20):
         optimizer.zero_grad()
         loss(mu, sigma, 0.05 * torch.randn(64, 1, 2)).backward()
         optimizer.step()
-    after = loss.law().std
+    after = loss.error_distribution().std
     assert not torch.allclose(before, after, rtol=0.02)
-    assert torch.equal(after, loss.eval().law().std)
+    assert torch.equal(after, loss.eval().error_distribution().std)
 
 
 # Shapes

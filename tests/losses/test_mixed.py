@@ -96,7 +96,7 @@ def test_nothing_labelled_costs_nothing(loss: MixedRLELoss) -> None:
 def test_what_is_claimed_is_what_space_claims(loss: MixedRLELoss) -> None:
     mu, sigma, target = case()
     torch.testing.assert_close(loss.log_prob(mu, sigma, target), loss.space.log_prob(mu, sigma, target))
-    torch.testing.assert_close(loss.law().std, loss.space.law().std)
+    torch.testing.assert_close(loss.error_distribution().std, loss.space.error_distribution().std)
     assert loss.distribution(mu, sigma).sample(3).shape == (3, B, K, 3)
 
 

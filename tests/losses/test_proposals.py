@@ -64,7 +64,7 @@ def test_s_is_one_over_the_product_s_mass(make: Callable, convention: str, width
     assert float(loss.log_s().detach()) == pytest.approx(expected, abs=0.15 if hard else 0.05)
     std = (1 / wide**2 + 1 / width**2) ** -0.5
     if convention == "paper" and not hard:
-        torch.testing.assert_close(loss.law().std, torch.full((dim,), std), rtol=0.05, atol=0)
+        torch.testing.assert_close(loss.error_distribution().std, torch.full((dim,), std), rtol=0.05, atol=0)
 
 
 def test_the_gradient_of_s_is_in_what_is_claimed() -> None:
@@ -141,13 +141,13 @@ def test_many_points_count_in_eight_dimensions(learned: RLELoss) -> None:
     assert 4 / math.sqrt(count) < 0.08
     assert float(learned.log_s()) == pytest.approx(expected, abs=4 / math.sqrt(count))
     spread = (log_weight.softmax(dim=0)[:, None] * points.square()).sum(dim=0).sqrt()
-    torch.testing.assert_close(learned.law().std, spread, rtol=0.1, atol=0)
+    torch.testing.assert_close(learned.error_distribution().std, spread, rtol=0.1, atol=0)
     assert len(error) == 4 * 32_768
 
 
 def test_few_points_are_told(caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
-    RLELoss(dim=8).eval().law()
+    RLELoss(dim=8).eval().error_distribution()
     assert not caplog.records
-    RLELoss(Wide(24, 2.0), dim=24).eval().law()
+    RLELoss(Wide(24, 2.0), dim=24).eval().error_distribution()
     assert "its spreads and regions are told from" in caplog.text

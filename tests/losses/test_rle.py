@@ -191,7 +191,7 @@ def test_a_skewed_density_is_one_too_and_reported_at_its_mean() -> None:
     assert float(mass.sum()) == pytest.approx(1, abs=0.015)
     mean = mass @ points
     assert mean.abs().max() > 0.1
-    torch.testing.assert_close(loss.law().mean.double(), mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(loss.error_distribution().mean.double(), mean, atol=0.03, rtol=0)
 
 
 @pytest.mark.parametrize("convention", ["paper", "released", "mmpose"])
@@ -225,9 +225,9 @@ def test_basic_integrates_to_one_over_positions() -> None:
 
 def test_in_basic_mode_errors_have_no_density() -> None:
     loss = RLELoss(mode="basic").eval()
-    law = loss.law()
-    assert law.std.isnan().all()
-    assert law.radius.isnan().all()
+    error_distribution = loss.error_distribution()
+    assert error_distribution.std.isnan().all()
+    assert error_distribution.radius.isnan().all()
     with pytest.raises(NotImplementedError, match="basic mode"):
         loss.error_draws(10)
 

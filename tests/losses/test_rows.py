@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from logpose.checkpoint import build_loss
+from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.losses import L1Loss, Laplace, RLELoss, RowsLoss
-from logpose.structures import ErrorLaw, Prediction
+from logpose.training.checkpoint import build_loss
 
 
 def prediction(columns: int = 4, boundaries: int = 2, rows: int = 8) -> Prediction:
@@ -18,7 +18,7 @@ def prediction(columns: int = 4, boundaries: int = 2, rows: int = 8) -> Predicti
     maps = torch.randn(1, columns, boundaries, rows, requires_grad=True)
     mu = maps.softmax(dim=-1) @ (torch.arange(rows) / rows - 0.5)
     sigma = torch.ones(1, columns, boundaries)
-    return Prediction(mu, sigma, sigma.mean(dim=-1), ErrorLaw.unknown(boundaries), maps)
+    return Prediction(mu, sigma, sigma.mean(dim=-1), ErrorDistribution.unknown(boundaries), maps)
 
 
 def test_it_is_a_transcription() -> None:
@@ -75,7 +75,7 @@ def test_what_is_claimed_is_a_laplace_of_the_errors_seen_in_training() -> None:
     expected = (given.mu - target).abs().mean(dim=(0, 1)).detach()
     assert isinstance(loss.density, L1Loss)
     assert torch.allclose(loss.density.moment, expected)
-    assert loss.law().std.tolist() == pytest.approx((math.sqrt(2) * expected).tolist(), rel=0.03)
+    assert loss.error_distribution().std.tolist() == pytest.approx((math.sqrt(2) * expected).tolist(), rel=0.03)
     loss.eval()
     loss.of_prediction(given, target + 5, weight)
     assert torch.allclose(loss.density.moment, expected)

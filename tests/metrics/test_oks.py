@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from pycocotools import coco as reference
 from pycocotools.cocoeval import COCOeval
 
+from logpose.core.skeletons import COCO
 from logpose.metrics import oks as oks_module
 from logpose.metrics.oks import coco_ap, coco_ground_truth, expected_oks, oks, oks_nms
-from logpose.skeletons import COCO
 
 NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
 SIGMAS = COCO.sigmas

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from logpose.core.skeletons import COCO, H36M, LSP, MPII, Skeleton
 from logpose.models import anchors
-from logpose.skeletons import COCO, H36M, LSP, MPII, Skeleton
 
 FACE = Skeleton("face", tuple(f"point_{i}" for i in range(12)))
 FEW = Skeleton("thing", ("one", "two", "three"))

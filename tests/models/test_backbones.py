@@ -17,12 +17,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from logpose.compat import mend_torchvision
+from logpose.core.compat import mend_torchvision
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO
 from logpose.models import ResNet, create_backbone, load_backbone_weights
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_URLS
-from logpose.recipe import Recipe
-from logpose.skeletons import COCO
-from logpose.structures import InputError
+from logpose.tasks.pose.recipe import Recipe
 
 SIZE = (64, 48)
 

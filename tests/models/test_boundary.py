@@ -10,14 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose.checkpoint import build_model
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Prediction
 from logpose.data.flattening import cleaned, flatten
 from logpose.data.scans import RETINA
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import L1Loss, RLELoss
 from logpose.models.boundary import BoundaryModel, ResidualUNet, ordered
-from logpose.skeletons import Skeleton
-from logpose.structures import InputError, Prediction
+from logpose.training.checkpoint import build_model
 
 SIZE = (32, 16)
 HEADS = [*itertools.product(("column", "full", "rows"), (True, False))]
@@ -47,8 +48,8 @@ def test_shapes_and_scales(head: str, sigma: bool) -> None:
     assert ((found.sigma > 0) & (found.sigma <= 1)).all()
     assert bool((found.sigma == 1).all()) is not sigma
     assert torch.allclose(found.mu, model(images().float() / 255).mu, atol=1e-5)
-    assert model.gives == ("rows" if head == "rows" else "places")
-    assert (found.maps is None) is (model.gives == "places")
+    assert model.output_type == ("rows" if head == "rows" else "coordinates")
+    assert (found.maps is None) is (model.output_type == "coordinates")
     if found.maps is not None:
         assert found.maps.shape == (2, 16, 8, 32)
         rows = (found.maps.softmax(dim=-1) * (torch.arange(32) / 32 - 0.5)).sum(dim=-1)
@@ -148,20 +149,20 @@ def test_distance_is_in_rows_over_labelled_boundaries() -> None:
 @pytest.mark.parametrize(("head", "sigma"), HEADS)
 def test_it_is_made_again_with_its_law(head: str, sigma: bool) -> None:
     model = made(head, sigma, shown=40).eval()
-    law = (RLELoss(dim=8) if sigma else L1Loss(8)).eval().law()
-    model.set_law(law)
+    error_distribution = (RLELoss(dim=8) if sigma else L1Loss(8)).eval().error_distribution()
+    model.set_error_distribution(error_distribution)
     again = build_model(model.config())
     again.load_state_dict(model.state_dict())
     again.eval()
     assert torch.equal(again(images()).mu, model(images()).mu)
     assert isinstance(again, BoundaryModel)
     assert (again.shown, again.skeleton.joints, again.skeleton.pairs, again.size) == (40, RETINA.joints, (), SIZE)
-    assert torch.equal(again.law_bands.nan_to_num(), model.law_bands.nan_to_num())
+    assert torch.equal(again.error_bands.nan_to_num(), model.error_bands.nan_to_num())
     if sigma:
-        assert law.bands is not None
-        assert torch.equal(again.law_bands, law.bands)
-    assert again.sees == "windows of 32×16"
-    assert again(again.blank()).mu.shape == (1, 16, 8)
+        assert error_distribution.bands is not None
+        assert torch.equal(again.error_bands, error_distribution.bands)
+    assert again.input_spec == "windows of 32×16"
+    assert again(again.example_input()).mu.shape == (1, 16, 8)
 
 
 @pytest.mark.parametrize(
@@ -201,10 +202,12 @@ def test_positions_are_fine_under_autocast_too(head: str) -> None:
 def test_a_skewed_law_s_mean_does_not_put_boundaries_out_of_order() -> None:
     """What is averaged has the law's mean in it: with sigma large and small in turn one passes the next."""
     model = made("column").eval()
-    law = replace(RLELoss(dim=8).eval().law(), mean=torch.ones(8))
+    error_distribution = replace(RLELoss(dim=8).eval().error_distribution(), mean=torch.ones(8))
     mu = torch.arange(8.0).mul(0.01).expand(2, 16, 8).clone()
     sigma = torch.tensor([0.1, 1e-4] * 4).expand(2, 16, 8).clone()
-    found = model.flip_average(*(Prediction(mu.clone(), sigma.clone(), torch.ones(2, 16), law) for _ in range(2)))
+    found = model.flip_average(
+        *(Prediction(mu.clone(), sigma.clone(), torch.ones(2, 16), error_distribution) for _ in range(2))
+    )
     # Moved they lie at 0.1, 0.0101, 0.12, 0.0301, …: every other one is above the one before.
     expected = torch.tensor([0.10, 0.10, 0.12, 0.12, 0.14, 0.14, 0.16, 0.16])
     assert torch.allclose(found.mu, expected.expand(2, 16, 8), atol=1e-6)

@@ -8,21 +8,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose import geometry
+from logpose.core import geometry
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO
+from logpose.core.structures import ErrorDistribution, LossDict, Prediction
 from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, scene
 from logpose.losses import L1Loss
 from logpose.models import Detections, Detector
 from logpose.models.detector import box_iou, box_maps, in_boxes, nobody
-from logpose.skeletons import COCO
-from logpose.structures import ErrorLaw, InputError, Lesson, Prediction
 
 
 class Nobody(Detector):
     """Finds nobody, and learns that by adding nothing to nothing."""
 
-    def learn(self, batch: SceneBatch, loss) -> Lesson:
-        return Lesson({"boxes": torch.tensor(1.0), "keypoints": torch.tensor(2.0)})
+    def learn(self, batch: SceneBatch, loss) -> LossDict:
+        return LossDict({"boxes": torch.tensor(1.0), "keypoints": torch.tensor(2.0)})
 
     def detect(self, images, sizes):
         return [nobody(self) for _ in images]
@@ -40,9 +41,13 @@ def detections(seed: int = 0, count: int = 3) -> Detections:
     generator = torch.Generator().manual_seed(seed)
     mu = torch.rand(count, 17, 2, generator=generator) - 0.5
     sigma = torch.rand(count, 17, 2, generator=generator) * 0.1 + 0.01
-    law = ErrorLaw(torch.tensor([0.5, -1.0]), torch.tensor([2.0, 3.0]), torch.linspace(0.1, 3, 20))
+    error_distribution = ErrorDistribution(
+        torch.tensor([0.5, -1.0]), torch.tensor([2.0, 3.0]), torch.linspace(0.1, 3, 20)
+    )
     boxes = random_boxes(count, seed).float()
-    return Detections(boxes, torch.rand(count), Prediction(mu, sigma, 1 - sigma.mean(-1), law), box_maps(boxes))
+    return Detections(
+        boxes, torch.rand(count), Prediction(mu, sigma, 1 - sigma.mean(-1), error_distribution), box_maps(boxes)
+    )
 
 
 @given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 10**6))
@@ -80,19 +85,19 @@ def test_points_in_a_box_of_no_extent_are_finite():
 
 def test_detections_are_in_pixels_of_the_input():
     found = detections()
-    law = found.prediction.law
+    error_distribution = found.prediction.error_distribution
     expected = np.empty((3, 17, 2))
     spread = np.empty((3, 17, 2))
     for i in range(3):
         low, side = found.boxes[i, :2].numpy(), (found.boxes[i, 2:] - found.boxes[i, :2]).numpy()
         for k in range(17):
-            mean = found.prediction.mu[i, k] + found.prediction.sigma[i, k] * law.mean
+            mean = found.prediction.mu[i, k] + found.prediction.sigma[i, k] * error_distribution.mean
             expected[i, k] = low + side * (mean.numpy() + 0.5)
-            spread[i, k] = side * found.prediction.sigma[i, k].numpy() * law.std.numpy()
+            spread[i, k] = side * found.prediction.sigma[i, k].numpy() * error_distribution.std.numpy()
     for same in (found, found.folded()):
         assert np.allclose(same.keypoints(), expected, atol=1e-4)
         assert np.allclose(same.spread(), spread, atol=1e-4)
-    assert not found.folded().prediction.law.mean.any()
+    assert not found.folded().prediction.error_distribution.mean.any()
     found.positions = torch.zeros(3, 17, 2)
     assert not found.keypoints().any()
 
@@ -105,7 +110,7 @@ def test_some_of_the_detections():
     assert torch.equal(last.boxes, found.boxes[[2, 0]])
     assert torch.equal(last.prediction.sigma, found.prediction.sigma[[2, 0]])
     assert torch.equal(last.positions, found.positions[[2, 0]])
-    assert last.prediction.law is found.prediction.law
+    assert last.prediction.error_distribution is found.prediction.error_distribution
     assert len(found.chosen(found.box_scores > 2)) == 0
 
 
@@ -121,17 +126,17 @@ def test_what_lies_beyond_a_picture_is_nothing():
 
 def test_a_detector_is_asked_what_every_model_is():
     model = Nobody(COCO, 64, 64)
-    law = ErrorLaw(torch.zeros(2), torch.ones(2), torch.arange(20.0))
-    model.set_law(law)
-    assert torch.equal(model.law.radius, law.radius)
-    found = model(model.blank())
+    error_distribution = ErrorDistribution(torch.zeros(2), torch.ones(2), torch.arange(20.0))
+    model.set_error_distribution(error_distribution)
+    assert torch.equal(model.error_distribution.radius, error_distribution.radius)
+    found = model(model.example_input())
     assert len(found) == 1
     assert len(found[0]) == 0
     assert found[0].keypoints().shape == (0, 17, 2)
     batch = scene(Picture(np.zeros((40, 60, 3), np.uint8), 1, ()), COCO, ShortSide((64,), 64))
     assert float(model.learn(batch, L1Loss()).total) == 3.0
     assert [len(people) for people in model.predict(batch)] == [0]
-    assert model.gives == "places"
+    assert model.output_type == "places"
     assert model.config()["short"] == 64
     model.prepare(None)
     model.begin_epoch(0.5)

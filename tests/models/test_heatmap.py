@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, H36M
+from logpose.core.structures import Prediction
 from logpose.models import HeatmapModel, HRNet, IntegralModel, RegressionModel, ResNet, create_backbone
 from logpose.models.heatmap import MapHead, decode, expected
-from logpose.skeletons import COCO, H36M
-from logpose.structures import InputError, Prediction
 
 
 def size_of(module: nn.Module) -> int:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from logpose.core.structures import ErrorDistribution
 from logpose.models.keypoint_heads import HeatmapHead, RegressionHead, peaks_in_boxes
-from logpose.structures import ErrorLaw
 
 
 def counted(module: torch.nn.Module) -> int:
@@ -23,7 +23,7 @@ def test_heads_have_the_published_numbers_of_parameters():
 
 
 def test_a_regression_head_begins_in_the_middle_of_the_box():
-    said = RegressionHead(64, 17, predicts_sigma=True)(torch.rand(3, 64, 14, 14), ErrorLaw.unknown(2))
+    said = RegressionHead(64, 17, predicts_sigma=True)(torch.rand(3, 64, 14, 14), ErrorDistribution.unknown(2))
     assert said.mu.abs().max() < 0.1
     assert (said.sigma - 0.5).abs().max() < 0.1
     assert torch.allclose(said.confidence, 1 - said.sigma.mean(dim=-1))
@@ -33,7 +33,7 @@ def test_places_are_the_mean_of_cells():
     torch.manual_seed(0)
     head, features = RegressionHead(6, 3, True, "cells"), torch.randn(2, 6, 14, 14)
     with torch.no_grad():
-        said = head(features, ErrorLaw.unknown(2))
+        said = head(features, ErrorDistribution.unknown(2))
     logits = torch.einsum("kc,nchw->nkhw", head.fc_mu.weight[..., 0, 0].detach(), features)
     logits = logits + head.fc_mu.bias.detach()[:, None, None]
     for picture in range(2):
@@ -51,7 +51,7 @@ def test_places_are_the_mean_of_what_the_heatmap_head_draws():
     head, drawing, features = RegressionHead(6, 3, True, "maps"), HeatmapHead(6, 3), torch.randn(2, 6, 14, 14)
     drawing.load_state_dict({k: v for k, v in head.state_dict().items() if k.startswith("kps_score_lowres.")})
     with torch.no_grad():
-        said, drawn = (module(features, ErrorLaw.unknown(2)) for module in (head, drawing))
+        said, drawn = (module(features, ErrorDistribution.unknown(2)) for module in (head, drawing))
     assert torch.equal(said.maps, drawn.maps)
     share = said.maps.exp() / said.maps.exp().sum(dim=(2, 3), keepdim=True)
     middles = (torch.arange(56) + 0.5) / 56 - 0.5
@@ -71,7 +71,7 @@ def test_sharper_means_lie_nearer_to_the_likelier_of_two_places():
         head.sharpness = sharpness
         share = 3**sharpness / (3**sharpness + 1)
         x = share * (3.5 / 14 - 0.5) + (1 - share) * (10.5 / 14 - 0.5)
-        said = head(features, ErrorLaw.unknown(2))
+        said = head(features, ErrorDistribution.unknown(2))
         assert said.mu[0, 0].tolist() == pytest.approx([x, 7.5 / 14 - 0.5], abs=1e-6)
         assert torch.equal(said.maps, features)
 
@@ -83,7 +83,11 @@ def test_four_convolutions_and_an_average_are_blind_to_places_and_cells_are_not(
     one[..., 6, 5] = other[..., 7, 8] = 3.0
     for places, moves in (("average", False), ("cells", True), ("maps", True)):
         head = RegressionHead(4, 2, True, places)
-        apart = (head(stack(one), ErrorLaw.unknown(2)).mu - head(stack(other), ErrorLaw.unknown(2)).mu).abs().max()
+        apart = (
+            (head(stack(one), ErrorDistribution.unknown(2)).mu - head(stack(other), ErrorDistribution.unknown(2)).mu)
+            .abs()
+            .max()
+        )
         assert (apart > 1e-5) == moves
 
 
@@ -119,7 +123,7 @@ def test_a_joint_between_two_places_is_half_sure():
     assert sure.tolist() == pytest.approx([1.0, 0.5], abs=0.03)
     head = HeatmapHead(4, 2)
     torch.nn.init.zeros_(head.kps_score_lowres.weight)
-    assert head(torch.rand(1, 4, 14, 14), ErrorLaw.unknown(2)).confidence.max() <= 25 / 56**2 + 1e-6
+    assert head(torch.rand(1, 4, 14, 14), ErrorDistribution.unknown(2)).confidence.max() <= 25 / 56**2 + 1e-6
 
 
 def test_no_peaks_of_nobody():

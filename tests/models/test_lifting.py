@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, H36M, Skeleton
 from logpose.models import LiftingModel
 from logpose.models.lifting import body_parts, mirror
-from logpose.skeletons import COCO, H36M, Skeleton
-from logpose.structures import InputError
 
 BODY = Skeleton("person", H36M.joints[:17], flip_pairs=tuple(H36M.pairs))
 

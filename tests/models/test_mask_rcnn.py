@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from logpose.checkpoint import build_model, load, save
-from logpose.compat import mend_torchvision
+from logpose.core.compat import mend_torchvision
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, Skeleton
+from logpose.core.structures import Sample
 from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN
 from logpose.models.keypoint_heads import peaks_in_boxes
 from logpose.models.mask_rcnn import learns_normalisation, load_mask_rcnn_weights
-from logpose.skeletons import COCO, Skeleton
-from logpose.structures import InputError, Sample
+from logpose.training.checkpoint import build_model, load, save
 
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
 TINY = {
@@ -191,7 +192,7 @@ def test_the_networks_parameters_are_torchvisions():
     ours = MaskRCNN(COCO, head="heatmap")
     shapes = {name: tuple(tensor.shape) for name, tensor in ours.state_dict().items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in theirs.items() if "num_batches_tracked" not in name}
-    assert {name: shape for name, shape in shapes.items() if not name.startswith(("law_", "pixel_"))} == wanted
+    assert {name: shape for name, shape in shapes.items() if not name.startswith(("error_", "pixel_"))} == wanted
     assert counted(ours.roi_heads.keypoint_head) == 17_698_816
     assert counted(ours.roi_heads.keypoint_predictor) == 139_281
 
@@ -203,7 +204,7 @@ def test_checkpoints_hold_the_model(head, tmp_path):
     model = MaskRCNN(COCO, head=head, outside="mask", places="cells", **TINY)
     loss = LOSSES[head]()
     if head == "regression":
-        model.set_law(loss.law())
+        model.set_error_distribution(loss.error_distribution())
     save(model.eval(), loss, tmp_path / "model")
     again, density = load(tmp_path / "model")
     assert isinstance(again, MaskRCNN)
@@ -240,7 +241,7 @@ def test_a_checkpoint_keeps_whatever_can_be_chosen():
 def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path):
     torch.manual_seed(0)
     model = MaskRCNN(COCO, places=places, charged=True, sharpness=2.0, **TINY)
-    assert model.gives == "places and cells"
+    assert model.output_type == "places and cells"
     loss, batch = WithHeatmaps(RLELoss(), weight=2.0, cells=True), batch_of(picture(ODD["two people"]))
     random = torch.get_rng_state()
     both = model.learn(batch, loss)
@@ -250,7 +251,7 @@ def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path)
     assert cells == pytest.approx(math.log(side * side), rel=0.3)  # of a network that has not learned any is as likely
     both.total.backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
-    model.set_law(loss.law())
+    model.set_error_distribution(loss.error_distribution())
     save(model.eval(), loss, tmp_path / "model")
     again, density = load(tmp_path / "model")
     assert again.config() == model.config()
@@ -270,7 +271,7 @@ def test_weights_of_torchvisions_keypoint_network_load(tmp_path):
     """Also with the names of torchvision's older versions, which the published file has."""
     torch.manual_seed(0)
     source = MaskRCNN(COCO, head="heatmap", **{**TINY, "frozen": True})
-    state = {name: tensor for name, tensor in source.state_dict().items() if not name.startswith(("law_", "pixel_"))}
+    state = {name: tensor for name, tensor in source.state_dict().items() if not name.startswith(("error_", "pixel_"))}
     old = {}
     for name, tensor in state.items():
         for part in ("inner_blocks", "layer_blocks"):
@@ -296,7 +297,7 @@ def test_a_heatmap_network_hands_its_trunk_to_the_papers(tmp_path, caplog):
     load_mask_rcnn_weights(model, str(tmp_path / "heatmaps"))
     assert "another last layer" in caplog.text
     for name, tensor in model.state_dict().items():
-        if name.startswith("roi_heads.keypoint_predictor") or name.startswith("law_"):
+        if name.startswith("roi_heads.keypoint_predictor") or name.startswith("error_"):
             assert torch.equal(tensor.nan_to_num(), before[name].nan_to_num())
         else:
             assert torch.equal(tensor, trained.state_dict()[name])
@@ -313,7 +314,7 @@ def test_a_heatmap_network_hands_over_its_maps_to_one_that_reads_places_from_the
     assert "no sigma, which begins with random weights" in caplog.text
     handed, kept = model.state_dict(), trained.state_dict()
     assert torch.equal(handed["roi_heads.keypoint_predictor.fc_sigma.weight"], sigma)
-    names = [name for name in kept if not name.startswith("law_")]
+    names = [name for name in kept if not name.startswith("error_")]
     assert any("kps_score_lowres" in name for name in names)
     assert all(torch.equal(handed[name], kept[name]) for name in names)
     batch = batch_of(picture(ODD["two people"]))
@@ -529,7 +530,7 @@ def test_it_finds_what_torchvisions_network_finds(monkeypatch):
     torch.manual_seed(0)
     ours = MaskRCNN(COCO, backbone="resnet18", head="heatmap", short=128, longest=256, frozen=True).eval()
     theirs = KeypointRCNN(ours.backbone, num_classes=2, min_size=128, max_size=256).eval()
-    state = {name: tensor for name, tensor in ours.state_dict().items() if not name.startswith(("law_", "pixel_"))}
+    state = {name: tensor for name, tensor in ours.state_dict().items() if not name.startswith(("error_", "pixel_"))}
     theirs.load_state_dict(state)
     image = torch.randint(0, 256, (3, 128, 160), dtype=torch.uint8)
     with torch.inference_mode():

@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, Skeleton
+from logpose.core.structures import Prediction, Sample
 from logpose.data.scenes import Picture, SceneBatch, ScenePeople, join
 from logpose.losses import L1Loss, Laplace, RLELoss
 from logpose.models import create_backbone
@@ -19,8 +22,6 @@ from logpose.models.anchors import default_template
 from logpose.models.detector import Detections
 from logpose.models.point_set import PointSetAnchors, PointSetOptions, Targets
 from logpose.models.towers import Told
-from logpose.skeletons import COCO, Skeleton
-from logpose.structures import InputError, Prediction, Sample
 
 SMALL = PointSetOptions(channels=16, depth=1)
 K = len(COCO)
@@ -76,8 +77,8 @@ def test_a_gradient_reaches_every_parameter(sigma: bool, loss: L1Loss | RLELoss)
     # Anchors small enough that all levels read something of so small a picture.
     model = model_of(sigma, scale=4.0)
     model.learn(batch_of(people(standing(30, 34, 50)), people(standing(20, 30, 40))), loss).total.backward()
-    idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert not idle
+    inapplicable = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not inapplicable
     assert all(p.grad is not None and p.grad.isfinite().all() for p in loss.parameters())
 
 
@@ -235,7 +236,7 @@ def test_the_joints_pull_alike_however_small_sigma_is() -> None:
             pulls.append(float(gradient[..., :2].abs().sum()))
         with torch.no_grad():  # the same draws of s each time
             mu, sigma = poses[targets.row].split(2, dim=-1)
-            claim = Prediction(mu, sigma.sigmoid(), sigma[..., 0], model.law)
+            claim = Prediction(mu, sigma.sigmoid(), sigma[..., 0], model.error_distribution)
             plain = rle.of_prediction(claim, targets.joints, targets.weight)
         # Ten times sigma, and the seventeen joints that the loss is a mean over.
         assert float(value.detach()) == pytest.approx(10 / (1 + math.exp(-logit)) * K * float(plain), rel=0.05)
@@ -530,7 +531,7 @@ def test_the_published_network_reads_256_channels_at_nine_points_in_two_stages()
 
 def test_predictions_fold_the_learned_mean_in() -> None:
     model = oracle((standing(20, 30, 40), 1.0))
-    model.law_mean.copy_(torch.tensor([0.5, 0.0]))
+    model.error_mean.copy_(torch.tensor([0.5, 0.0]))
     batch = batch_of(people())
     found = model.predict(batch)[0]
     claim: Prediction = found.prediction

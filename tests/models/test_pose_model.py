@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from logpose.core.skeletons import COCO
+from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
 from logpose.models import PoseModel
 from logpose.models.pose_model import IMAGENET_MEAN, IMAGENET_STD
-from logpose.skeletons import COCO
-from logpose.structures import LEVELS, ErrorLaw, Prediction
 
 
 class Nothing(PoseModel):
@@ -19,14 +19,14 @@ class Nothing(PoseModel):
 
     def forward(self, images: Tensor) -> Prediction:
         mu = self.normalised(images).mean(dim=(1, 2, 3))[:, None, None].expand(-1, len(self.skeleton), self.dim)
-        return Prediction(mu, torch.ones_like(mu), torch.ones_like(mu[..., 0]), self.law)
+        return Prediction(mu, torch.ones_like(mu), torch.ones_like(mu[..., 0]), self.error_distribution)
 
     def config(self) -> dict[str, Any]:
         return {}
 
 
-def law() -> ErrorLaw:
-    return ErrorLaw(torch.tensor([0.1, -0.2]), torch.tensor([1.4, 1.5]), torch.linspace(0.1, 3, len(LEVELS)))
+def error_distribution() -> ErrorDistribution:
+    return ErrorDistribution(torch.tensor([0.1, -0.2]), torch.tensor([1.4, 1.5]), torch.linspace(0.1, 3, len(LEVELS)))
 
 
 def test_pixels_are_standardised_by_channel() -> None:
@@ -43,7 +43,7 @@ def test_pixels_are_standardised_by_channel() -> None:
 
 def test_the_normalisation_travels_with_the_weights() -> None:
     model = Nothing(COCO, (4, 3), pixel_mean=(0.1, 0.2, 0.3), pixel_std=(1.0, 2.0, 3.0))
-    assert {"pixel_mean", "pixel_std", "law_mean", "law_std", "law_radius"} == set(model.state_dict())
+    assert {"pixel_mean", "pixel_std", "error_mean", "error_std", "error_radius"} == set(model.state_dict())
     other = Nothing(COCO, (4, 3))
     images = torch.rand(2, 3, 4, 3)
     assert not torch.equal(other.normalised(images), model.normalised(images))
@@ -55,9 +55,9 @@ def test_the_normalisation_travels_with_the_weights() -> None:
 @pytest.mark.parametrize("dim", [2, 3])
 def test_a_new_models_law_is_unknown(dim: int) -> None:
     model = Nothing(COCO, (4, 3), dim)
-    assert model.law.std.isnan().all()
-    assert model.law.radius.isnan().all()
-    assert model.law.mean.tolist() == [0] * dim
+    assert model.error_distribution.std.isnan().all()
+    assert model.error_distribution.radius.isnan().all()
+    assert model.error_distribution.mean.tolist() == [0] * dim
     prediction = model(torch.rand(1, 3, 4, 3))
     assert prediction.std.isnan().all()
     assert torch.equal(prediction.mean, prediction.mu)
@@ -65,13 +65,13 @@ def test_a_new_models_law_is_unknown(dim: int) -> None:
 
 def test_the_law_is_kept_with_the_weights() -> None:
     model = Nothing(COCO, (4, 3))
-    kept = model.law_std
-    model.set_law(law())
-    assert kept is model.law_std, "in place: an exported or wrapped model sees it too"
+    kept = model.error_std
+    model.set_error_distribution(error_distribution())
+    assert kept is model.error_std, "in place: an exported or wrapped model sees it too"
     other = Nothing(COCO, (4, 3))
     other.load_state_dict(model.state_dict())
     for name in ("mean", "std", "radius"):
-        assert torch.equal(getattr(other.law, name), getattr(law(), name))
+        assert torch.equal(getattr(other.error_distribution, name), getattr(error_distribution(), name))
     prediction = other(torch.rand(1, 3, 4, 3))
     torch.testing.assert_close(prediction.mean, prediction.mu + torch.tensor([0.1, -0.2]))
     torch.testing.assert_close(prediction.std, torch.tensor([1.4, 1.5]).expand(1, 17, 2))

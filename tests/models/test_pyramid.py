@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from logpose.core.errors import InputError
 from logpose.models import HRNet, ResNet, create_backbone
 from logpose.models.pyramid import conv_gn, pyramid_on
-from logpose.structures import InputError
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "hrnet_w32"])
@@ -26,8 +26,8 @@ def test_a_gradient_reaches_every_parameter(backbone: str) -> None:
     torch.manual_seed(0)
     trunk = pyramid_on(create_backbone(backbone, (64, 64), neck=False, all_branches=True), 16)
     sum(level.square().sum() for level in trunk(torch.randn(2, 3, 64, 64))).backward()
-    idle = [name for name, p in trunk.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert not idle
+    inapplicable = [name for name, p in trunk.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not inapplicable
 
 
 def test_a_change_far_away_reaches_the_finest_level_through_the_coarse_ones() -> None:

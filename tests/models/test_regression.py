@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from logpose.core.skeletons import COCO, LSP, Skeleton
 from logpose.flows import RealNVP
 from logpose.losses import RLELoss
 from logpose.models import RegressionModel, ResNet
 from logpose.models.pose_model import SIGMA_FLOOR
-from logpose.skeletons import COCO, LSP, Skeleton
 
 SIZE = (64, 48)
 

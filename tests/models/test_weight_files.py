@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from logpose.core.errors import InputError
 from logpose.models.weight_files import Inert, read_state_dict
-from logpose.structures import InputError
 
 
 class Bomb:

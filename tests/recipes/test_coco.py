@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import torch
 
+from logpose.core.skeletons import COCO
 from logpose.data import Augmentation
 from logpose.losses import Gaussian, HeatmapLoss, L1Loss, L2Loss, Laplace, RLELoss
 from logpose.models import HeatmapModel, IntegralModel
-from logpose.recipe import labelled_people
 from logpose.recipes import coco
-from logpose.skeletons import COCO
+from logpose.tasks.pose.recipe import labelled_people
 
 
 def test_every_recipe_says_what_it_is_and_can_be_made():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from logpose.recipe import TrainingRecipe
+from logpose.core.errors import InputError
 from logpose.recipes import available, find
-from logpose.structures import InputError
+from logpose.training.recipe import TrainingRecipe
 
 MINE = """
-from logpose.recipe import labelled_people
-from logpose.recipe import Recipe
+from logpose.tasks.pose.recipe import labelled_people
+from logpose.tasks.pose.recipe import Recipe
 
 def my_run() -> Recipe:
     '''Mine.'''

@@ -11,19 +11,19 @@ import cv2
 import numpy as np
 import pytest
 
-from logpose.checkpoint import load_of_crops
+from logpose.cli.recipe_flags import parse_recipe
+from logpose.core.errors import InputError
+from logpose.core.skeletons import H36M
+from logpose.core.space import InSpace
 from logpose.data.h36m import H36mPeople, MixedPeople
-from logpose.evaluation import evaluate
 from logpose.losses import L1Loss, MixedRLELoss
 from logpose.models import IntegralModel, RegressionModel
 from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD
-from logpose.recipe import plain_fields
-from logpose.recipe_flags import parse_recipe
 from logpose.recipes import h36m
-from logpose.skeletons import H36M
-from logpose.space import InSpace
-from logpose.structures import InputError
-from logpose.training import fit, say_problems
+from logpose.tasks.pose.evaluate import evaluate
+from logpose.training.checkpoint import load_of_crops
+from logpose.training.fit import fit, say_problems
+from logpose.training.recipe import plain_fields
 
 SIDE = 96  # of the pictures, pixels
 ROWS = {name: getattr(h36m, name) for name in h36m.__all__ if name != "H36mRecipe"}

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from logpose.checkpoint import load, load_of_crops
+from logpose.cli.recipe_flags import parse_recipe
+from logpose.core.errors import InputError
 from logpose.data.archive import read_archive
 from logpose.flows import RealNVP
-from logpose.lifting_evaluation import LiftingEvaluation
 from logpose.losses import L1Loss, L2Loss, RLELoss
 from logpose.models import LiftingModel
-from logpose.recipe import plain_fields
-from logpose.recipe_flags import parse_recipe
 from logpose.recipes import lifting
-from logpose.structures import InputError
-from logpose.training import fit
+from logpose.tasks.lifting.evaluate import LiftingEvaluation
+from logpose.training.checkpoint import load, load_of_crops
+from logpose.training.fit import fit
+from logpose.training.recipe import plain_fields
 
 # Human3.6M's 17 joints of somebody who stands, metres, z up.
 STANDING = np.array(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from logpose.losses import HeatmapLoss, L1Loss, RLELoss
-from logpose.recipe import labelled_people, plain_fields
 from logpose.recipes import lsp
+from logpose.tasks.pose.recipe import labelled_people
+from logpose.training.recipe import plain_fields
 
 
 def test_they_differ_in_the_loss_alone() -> None:

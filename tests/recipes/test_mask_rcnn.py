@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from logpose.checkpoint import load, read
+from logpose.core.errors import InputError
 from logpose.data.pictures import pictures_of
 from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import CellLoss, HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN
 from logpose.recipes import available, mask_rcnn
-from logpose.structures import InputError
-from logpose.training import fit, learning_rate
+from logpose.training.checkpoint import load, read
+from logpose.training.fit import fit, learning_rate
 
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
 TINY = {
@@ -124,7 +124,7 @@ def test_a_run_counts_steps(tmp_path):
     model, loss = load(run.best)
     assert isinstance(model, MaskRCNN)
     assert isinstance(loss, RLELoss)
-    assert torch.allclose(model.law.std, loss.law().std)
+    assert torch.allclose(model.error_distribution.std, loss.error_distribution().std)
     with pytest.raises(InputError, match="all 3 steps are done"):
         fit(recipe, tmp_path / "run", resume=run.folder / "last.ckpt")
     more = fit(replace(recipe, steps=6), tmp_path / "run", resume=run.folder / "last.ckpt")
@@ -155,7 +155,7 @@ def test_heatmaps_first(tmp_path, caplog):
     recipe = tiny(mask_rcnn.mask_rcnn_synthetic_rle, first=first, epochs=1, lr=1e-12, loggers=(), schedule="constant")
     run = fit(recipe, tmp_path / "run")
     before, after = (load(path)[0] for path in (run.folder / "first" / "best.ckpt", run.best))
-    assert (before.gives, after.gives) == ("cells", "places and cells")
+    assert (before.output_type, after.output_type) == ("cells", "places and cells")
     assert "no sigma, which begins with random weights" in caplog.text
     for part in ("keypoint_head.0.weight", "keypoint_predictor.kps_score_lowres.weight"):
         first_weight, second_weight = (model.roi_heads.get_parameter(part) for model in (before, after))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from logpose.losses import HeatmapLoss, L1Loss, RLELoss
-from logpose.recipe import labelled_people
 from logpose.recipes import mpii
+from logpose.tasks.pose.recipe import labelled_people
 
 
 def test_table_12() -> None:

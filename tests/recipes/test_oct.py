@@ -11,18 +11,18 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from logpose.checkpoint import load
+from logpose.cli.recipe_flags import parse_recipe
+from logpose.core.errors import InputError
 from logpose.data.oct import LabelledScans
 from logpose.data.scans import RETINA, ScanWindows
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import FactorsRLELoss, L1Loss, RLELoss
 from logpose.models import BoundaryModel
-from logpose.oct_evaluation import BoundaryEvaluation
-from logpose.recipe import plain_fields
-from logpose.recipe_flags import parse_recipe
 from logpose.recipes import oct
-from logpose.structures import InputError
-from logpose.training import fit
+from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
+from logpose.training.checkpoint import load
+from logpose.training.fit import fit
+from logpose.training.recipe import plain_fields
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def test_each_trains_and_is_read_again(folder: Path, tmp_path: Path, make, loss:
     model, claim = load(run.best)
     assert isinstance(model, BoundaryModel)
     assert isinstance(claim, loss)
-    assert model.law.bands is not None
-    assert model.law.bands.isfinite().all()
+    assert model.error_distribution.bands is not None
+    assert model.error_distribution.bands.isfinite().all()
     data = recipe.people(recipe, "val")
     evaluation = recipe.evaluation(data, model, claim)
     assert isinstance(evaluation, BoundaryEvaluation)
@@ -210,7 +210,7 @@ def test_columns_that_teach_nothing_are_told(tmp_path: Path, caplog: pytest.LogC
     run = fit(small(tmp_path, oct.oct_softargmax, size=(64, 64)), tmp_path / "rows")
     assert "no others" not in caplog.text
     model, _ = load(run.best)
-    assert (model.law.std > 0).all()
+    assert (model.error_distribution.std > 0).all()
 
 
 def test_cells_count_where_features_are_averaged() -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from logpose.checkpoint import load
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO
 from logpose.losses import L1Loss, RLELoss
 from logpose.models import PointSetAnchors, PointSetOptions
 from logpose.models.anchors import default_template
 from logpose.recipes import point_set as recipes
-from logpose.skeletons import COCO
-from logpose.structures import InputError
-from logpose.training import fit, learning_rate
+from logpose.training.checkpoint import load
+from logpose.training.fit import fit, learning_rate
 
 TINY = {
     **{"model": partial(recipes.point_set, options=PointSetOptions(channels=16, depth=1, scale=4.0))},

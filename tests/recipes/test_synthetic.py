@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from logpose.checkpoint import load_of_crops
-from logpose.evaluation import evaluate
+from logpose.core.errors import InputError
+from logpose.core.space import InSpace
 from logpose.losses import L1Loss, MixedRLELoss, RLELoss
-from logpose.recipe import plain_fields
 from logpose.recipes import synthetic
-from logpose.space import InSpace
-from logpose.structures import InputError
-from logpose.training import fit
+from logpose.tasks.pose.evaluate import evaluate
+from logpose.training.checkpoint import load_of_crops
+from logpose.training.fit import fit
+from logpose.training.recipe import plain_fields
 
 
 def test_both_losses_have_the_same_budget():

@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeGuard
 import numpy as np
 from numpy.lib import format as npy
 
-from logpose.structures import InputError
+from logpose.core.errors import InputError
 
 __all__ = ["of_cameras", "printable", "read_archive"]
 

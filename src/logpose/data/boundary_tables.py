@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from logpose.core.errors import InputError
 from logpose.data.scans import RETINA
-from logpose.structures import InputError
 
 __all__ = ["read_boundaries"]
 

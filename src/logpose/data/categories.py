@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from logpose.structures import InputError
+from logpose.core.errors import InputError
 
 __all__ = ["chosen_categories"]
 

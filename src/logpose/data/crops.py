@@ -19,10 +19,11 @@ import torch
 from torch import distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.core.space import InSpace, Space
+from logpose.core.structures import Batch, Sample
 from logpose.data.transforms import CropTransform
-from logpose.skeletons import Skeleton
-from logpose.space import InSpace, Space
-from logpose.structures import Batch, InputError, Sample
 
 __all__ = ["Crops", "EpochSampler", "InMemory", "People", "collate", "crop_loader", "epoch_loader"]
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from logpose.core.errors import InputError
+from logpose.core.structures import Sample
 from logpose.data.coco import CocoKeypoints, Problem
 from logpose.data.crops import People
 from logpose.data.images import check_image
 from logpose.data.inputs import checked_box
 from logpose.data.json_files import read_json, whole
-from logpose.structures import InputError, Sample
 
 __all__ = ["DetectedBoxes"]
 

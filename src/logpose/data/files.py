@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
 from logpose.data.h36m import H36mPeople
 from logpose.data.heads import heads_file
 from logpose.data.lsp import LspPeople
 from logpose.data.mpii import MpiiOfCoco, MpiiPeople
-from logpose.structures import InputError
 
 __all__ = ["LabelledPeople", "annotation_files", "open_people"]
 

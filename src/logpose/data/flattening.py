@@ -143,8 +143,8 @@ def _without_frames(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]
     across = (top > 0) & (bottom < height)  # leaves the picture at a side only
     at_edge &= ~(across & (stats[:, cv2.CC_STAT_HEIGHT] > LINE) & (sides <= LAYER))
     at_edge[0] = False  # what is not white
-    blank: UInt8[np.ndarray, "H W"] = np.where(at_edge[of] if count > 1 else False, 0, image).astype(np.uint8)
-    return blank
+    example_input: UInt8[np.ndarray, "H W"] = np.where(at_edge[of] if count > 1 else False, 0, image).astype(np.uint8)
+    return example_input
 
 
 def find_retina(

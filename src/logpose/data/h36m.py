@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from logpose.cameras import Camera
+from logpose.core.cameras import Camera
+from logpose.core.errors import InputError
+from logpose.core.skeletons import H36M, Skeleton
+from logpose.core.space import Space
+from logpose.core.structures import Sample
 from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, of_part, refuse
 from logpose.data.crops import People
 from logpose.data.images import check_image, image_size
 from logpose.data.json_files import read_json, whole
-from logpose.skeletons import H36M, Skeleton
-from logpose.space import Space
-from logpose.structures import InputError, Sample
 
 __all__ = ["ACTIONS", "H36mPeople", "MixedPeople", "same_joints"]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import MPII
 from logpose.data.matlab import has_variable, read_matlab
-from logpose.skeletons import MPII
-from logpose.structures import InputError
 
 __all__ = ["heads_file", "read_heads"]
 

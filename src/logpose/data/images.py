@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import UInt16
 from PIL import Image as Pictures
 
-from logpose.structures import Image, InputError
+from logpose.core.errors import InputError
+from logpose.core.structures import Image
 
 __all__ = ["SUFFIXES", "check_image", "image_size", "read_deep", "read_image", "read_reduced"]
 

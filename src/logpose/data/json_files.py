@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.structures import InputError
+from logpose.core.errors import InputError
 
 __all__ = ["numbers", "read_json", "whole"]
 

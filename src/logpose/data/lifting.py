@@ -21,7 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from logpose.cameras import PICTURE, Camera, check_upright, placed_around, reprojection_errors
+from logpose.core.cameras import PICTURE, Camera, check_upright, placed_around, reprojection_errors
+from logpose.core.errors import InputError
+from logpose.core.space import relative
 from logpose.data.archive import of_cameras, read_archive
 from logpose.data.coco import Problem
 from logpose.data.pose_tables import (
@@ -38,9 +40,7 @@ from logpose.data.pose_tables import (
     sequences_of,
     table_of,
 )
-from logpose.resection import FARTHEST_MEDIAN, recovered, unsure
-from logpose.space import relative
-from logpose.structures import InputError
+from logpose.data.resection import FARTHEST_MEDIAN, recovered, unsure
 
 __all__ = [
     "LiftingPoses",

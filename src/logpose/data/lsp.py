@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import LSP
+from logpose.core.structures import Sample
 from logpose.data.coco import FARTHEST, Problem, of_part, refuse
 from logpose.data.images import check_image
 from logpose.data.matlab import read_matlab
 from logpose.data.places import most_found
-from logpose.skeletons import LSP
-from logpose.structures import InputError, Sample
 
 __all__ = ["LspPeople"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from logpose.structures import InputError
+from logpose.core.errors import InputError
 
 __all__ = ["has_variable", "matlab_sizes", "read_matlab"]
 

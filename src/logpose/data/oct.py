@@ -18,14 +18,14 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
 from logpose.data.boundary_tables import read_boundaries
 from logpose.data.coco import Problem
 from logpose.data.flattening import ROW_UM
 from logpose.data.images import SUFFIXES, read_deep
 from logpose.data.matlab import has_variable, matlab_sizes, read_matlab
 from logpose.data.scans import RETINA, Scan
-from logpose.skeletons import Skeleton
-from logpose.structures import InputError
 
 __all__ = [
     "DUKE_UM",

@@ -10,13 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Image, Sample
 from logpose.data.coco import FARTHEST, CocoKeypoints, Problem
 from logpose.data.crops import People
 from logpose.data.images import check_image
 from logpose.data.inputs import lies_outside
 from logpose.data.synthetic import SyntheticPeople
-from logpose.skeletons import Skeleton
-from logpose.structures import Image, Sample
 
 __all__ = ["Picture", "Pictures", "pictures_of"]
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import H36M_LIFTING, HUMANEVA, Skeleton
+from logpose.core.space import relative
 from logpose.data.archive import printable
 from logpose.data.coco import FARTHEST, Problem
 from logpose.data.json_files import whole
-from logpose.skeletons import H36M_LIFTING, HUMANEVA, Skeleton
-from logpose.space import relative
-from logpose.structures import InputError
 
 __all__ = [
     "KEPT",

@@ -18,9 +18,9 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from logpose.core.skeletons import Skeleton
 from logpose.data.crops import EpochSampler
 from logpose.data.flattening import Flattening, cleaned, flatten
-from logpose.skeletons import Skeleton
 
 __all__ = ["RETINA", "DrawnScan", "Scan", "ScanBatch", "ScanWindows", "Scans", "Variation", "scan_loader", "starts"]
 

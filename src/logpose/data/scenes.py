@@ -18,14 +18,15 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from logpose import geometry
+from logpose.core import geometry
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Sample
 from logpose.data.coco import FARTHEST
 from logpose.data.crops import epoch_loader
 from logpose.data.images import image_size, read_reduced
 from logpose.data.pictures import Picture, Pictures
 from logpose.data.transforms import cut
-from logpose.skeletons import Skeleton
-from logpose.structures import InputError, Sample
 
 __all__ = [
     "MULTIPLE",

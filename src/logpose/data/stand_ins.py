@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from logpose.skeletons import Skeleton
-from logpose.structures import InputError
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
 
 __all__ = ["derived_joints"]
 

@@ -24,13 +24,14 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from logpose.cameras import Camera as Pinhole
+from logpose.core.cameras import Camera as Pinhole
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, Skeleton
+from logpose.core.space import Space, relative
+from logpose.core.structures import Image, Sample
 from logpose.data.figures import Actor, Figure, figure, paint_face
 from logpose.data.painting import Camera, Canvas, Parts, paint
 from logpose.data.scenery import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
-from logpose.skeletons import COCO, Skeleton
-from logpose.space import Space, relative
-from logpose.structures import Image, InputError, Sample
 
 __all__ = ["LabelNoise", "Person", "Scene", "SyntheticPeople", "write_coco"]
 

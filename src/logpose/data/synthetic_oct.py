@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from logpose.core.errors import InputError
 from logpose.data.scans import RETINA, DrawnScan
-from logpose.structures import InputError
 
 __all__ = ["ScanNoise", "SyntheticScans"]
 

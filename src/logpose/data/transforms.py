@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from logpose import geometry
+from logpose.core import geometry
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Batch, Image, Sample
 from logpose.data.images import read_reduced
-from logpose.skeletons import Skeleton
-from logpose.structures import Batch, Image, InputError, Sample
 
 __all__ = ["Augmentation", "CropTransform", "cut", "occlude", "tint"]
 

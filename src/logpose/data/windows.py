@@ -12,8 +12,8 @@ from jaxtyping import Float, Float32, Int, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from logpose.core.skeletons import Skeleton
 from logpose.data.crops import EpochSampler
-from logpose.skeletons import Skeleton
 
 __all__ = ["Poses", "WindowBatch", "Windows", "window_loader"]
 

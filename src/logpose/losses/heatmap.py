@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from logpose.core.structures import ErrorDistribution, OutputType, Prediction
 from logpose.losses.likelihood import LikelihoodLoss, PoseLoss
 from logpose.losses.numerics import exact, joint_weight
-from logpose.structures import ErrorLaw, Material, Prediction
 
 __all__ = ["CellLoss", "HeatmapLoss", "WithHeatmaps", "target_maps"]
 
@@ -57,7 +57,7 @@ class HeatmapLoss(PoseLoss):
     """
 
     learns_sigma: ClassVar[bool] = False
-    learns_from: ClassVar[Material] = "maps"
+    output_type: ClassVar[OutputType] = "heatmaps"
 
     def __init__(self, sigma: float | None = None) -> None:
         super().__init__()
@@ -85,9 +85,9 @@ class HeatmapLoss(PoseLoss):
             # The mean is over all maps, as in SimplePose's code: what is not labelled has nothing to differ from.
             return 0.5 * (counted * (maps - wanted)).square().sum() / max(maps.numel(), 1)
 
-    def law(self) -> ErrorLaw:
+    def error_distribution(self) -> ErrorDistribution:
         """Unknown: nothing is claimed of errors."""
-        return ErrorLaw.unknown(2)
+        return ErrorDistribution.unknown(2)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this loss again."""
@@ -106,7 +106,7 @@ class CellLoss(PoseLoss):
     """
 
     learns_sigma: ClassVar[bool] = False
-    learns_from: ClassVar[Material] = "cells"
+    output_type: ClassVar[OutputType] = "heatmap logits"
 
     def __init__(self, shared: bool = False) -> None:
         super().__init__()
@@ -132,19 +132,19 @@ class CellLoss(PoseLoss):
             place = (place - 0.5).clamp_min(0) if self.shared else place.floor()
             low = place.floor().minimum(cells - 1)
             high, part = (low + 1).minimum(cells - 1), (place - low).clamp_max(1) * self.shared
-            surprise = -maps.flatten(2).log_softmax(dim=2)
+            standardised_nll = -maps.flatten(2).log_softmax(dim=2)
             charge = torch.zeros_like(weight)
             near = ((low, 1 - part), (high, part)) if self.shared else ((low, 1 - part),)
             for column, share_x in near:
                 for row, share_y in near:
                     at = (row[..., 1] * width + column[..., 0]).long()[..., None]
-                    charge = charge + share_x[..., 0] * share_y[..., 1] * surprise.gather(2, at)[..., 0]
+                    charge = charge + share_x[..., 0] * share_y[..., 1] * standardised_nll.gather(2, at)[..., 0]
             weight = weight * inside
             return (charge * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
 
-    def law(self) -> ErrorLaw:
+    def error_distribution(self) -> ErrorDistribution:
         """Unknown: nothing is claimed of errors."""
-        return ErrorLaw.unknown(2)
+        return ErrorDistribution.unknown(2)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this loss again."""
@@ -178,9 +178,9 @@ class WithHeatmaps(PoseLoss):
         self.loss, self.weight = loss, weight
 
     @property
-    def learns_from(self) -> Material:  # type: ignore[override]  # of the one inside
+    def output_type(self) -> OutputType:  # type: ignore[override]  # of the one inside
         """What a model must give: mu and sigma, and what the heatmap loss learns from."""
-        return "places and cells" if isinstance(self.heatmaps, CellLoss) else "both"
+        return "coordinates and heatmap logits" if isinstance(self.heatmaps, CellLoss) else "coordinates and heatmaps"
 
     @property
     def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
@@ -203,9 +203,9 @@ class WithHeatmaps(PoseLoss):
         regression = self.loss.of_prediction(prediction, target, weight)
         return regression + self.weight * self.heatmaps.of_prediction(prediction, target, weight)
 
-    def law(self) -> ErrorLaw:
+    def error_distribution(self) -> ErrorDistribution:
         """That of the regression loss."""
-        return self.loss.law()
+        return self.loss.error_distribution()
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this loss again."""

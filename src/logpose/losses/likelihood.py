@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from logpose.core.structures import LEVELS, ErrorDistribution, OutputType, Prediction
 from logpose.losses.numerics import (
     FARTHEST,
     LEAST_SIGMA,
@@ -34,7 +35,6 @@ from logpose.losses.numerics import (
     weighted_quantile,
     widened,
 )
-from logpose.structures import LEVELS, ErrorLaw, Material, Prediction
 
 __all__ = ["Distribution", "LikelihoodLoss", "PoseLoss", "Region"]
 
@@ -42,7 +42,7 @@ log = logging.getLogger("logpose")
 
 T = TypeVar("T")
 
-LAW_DRAWS = 32_768
+ERROR_DRAWS = 32_768
 """Errors drawn to measure a density's moments and radii: a relative error of about 0.7 % in each."""
 FEW_POINTS = 300
 """Equally weighted draws that would tell as much, below which it is said: a relative error of 4 % and more."""
@@ -55,11 +55,11 @@ class PoseLoss(nn.Module, ABC):
 
     Attributes:
         learns_sigma: whether sigma matters to the loss; where not, the claim has one constant scale.
-        learns_from: what a model must give.
+        output_type: what a model must give.
     """
 
     learns_sigma: ClassVar[bool] = True
-    learns_from: ClassVar[Material] = "places"
+    output_type: ClassVar[OutputType] = "coordinates"
 
     @property
     def density(self) -> LikelihoodLoss | None:
@@ -73,7 +73,7 @@ class PoseLoss(nn.Module, ABC):
         """The loss of a batch."""
 
     @abstractmethod
-    def law(self) -> ErrorLaw:
+    def error_distribution(self) -> ErrorDistribution:
         """Moments and radii of the claim: all that inference needs of the loss."""
 
     @abstractmethod
@@ -245,18 +245,18 @@ class LikelihoodLoss(PoseLoss):
             fresh = estimate()
         return value + (fresh - fresh.detach())
 
-    def law(self) -> ErrorLaw:
+    def error_distribution(self) -> ErrorDistribution:
         """Moments and radii of P, measured on a fixed weighted sample: all that inference needs of the loss.
 
         Unknown (NaN) for a loss under which errors have no density of their own (`basic` mode).
         """
-        return self.kept("law", self._law)
+        return self.kept("law", self._error_distribution)
 
-    def _law(self) -> ErrorLaw:
+    def _error_distribution(self) -> ErrorDistribution:
         try:
-            error, weight = self.error_draws(LAW_DRAWS)
+            error, weight = self.error_draws(ERROR_DRAWS)
         except NotImplementedError:
-            return ErrorLaw.unknown(self.dim).to(self.device)
+            return ErrorDistribution.unknown(self.dim).to(self.device)
         if (effective := float(1 / weight.square().sum())) < FEW_POINTS:
             log.warning(
                 "%s: its spreads and regions are told from %.0f points' worth only", type(self).__name__, effective
@@ -267,7 +267,7 @@ class LikelihoodLoss(PoseLoss):
         std = (weight[:, None] * (error - mean).square()).sum(dim=0).sqrt()
         apart = ((error - mean) / std).abs()
         bands = torch.stack([weighted_quantile(along, weight, LEVELS) for along in apart.unbind(dim=-1)], dim=-1)
-        return ErrorLaw(mean, std, weighted_quantile(apart.square().sum(dim=-1).sqrt(), weight, LEVELS), bands)
+        return ErrorDistribution(mean, std, weighted_quantile(apart.square().sum(dim=-1).sqrt(), weight, LEVELS), bands)
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ class Distribution:
         for start in range(0, wanted, SAMPLE_CHUNK):
             size = min(SAMPLE_CHUNK, wanted - start)
             with exact(self.mu.device):
-                error, weight = self.loss.error_draws(max(LAW_DRAWS, 4 * size))
+                error, weight = self.loss.error_draws(max(ERROR_DRAWS, 4 * size))
             # Resampling by weight turns a weighted sample into a plain one. With replacement: what has been drawn must
             # not make way for the less likely, or the sample spreads too far.
             parts.append(error[torch.multinomial(weight, size, replacement=True)])
@@ -302,12 +302,12 @@ class Distribution:
     @property
     def mean(self) -> Float[Tensor, "B K D"]:
         """Expected position of every joint."""
-        return self.mu + self.scale * self.loss.law().mean
+        return self.mu + self.scale * self.loss.error_distribution().mean
 
     @property
     def std(self) -> Float[Tensor, "B K D"]:
         """Standard deviation of every joint's position."""
-        return self.scale * self.loss.law().std
+        return self.scale * self.loss.error_distribution().std
 
     @torch.no_grad()
     def region(self, level: float) -> Region:
@@ -319,7 +319,7 @@ class Distribution:
         if not 0 < level < 1:
             raise ValueError(f"level must lie between 0 and 1, got {level:g}")
         with exact(self.mu.device), fixed_randomness(self.loss.device):
-            error, weight = self.loss.error_draws(LAW_DRAWS)
+            error, weight = self.loss.error_draws(ERROR_DRAWS)
             threshold = weighted_quantile(self.loss.error_log_prob(error), weight, (1 - level,))
         return Region(self, float(threshold))
 

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from logpose.core.structures import ErrorDistribution, OutputType, Prediction
 from logpose.losses.fixed import L1Loss
 from logpose.losses.likelihood import LikelihoodLoss, PoseLoss
 from logpose.losses.numerics import exact
-from logpose.structures import ErrorLaw, Material, Prediction
 
 __all__ = ["RowsLoss"]
 
@@ -37,7 +37,7 @@ class RowsLoss(PoseLoss):
         ValueError: if the weight is below 0, or the loss of other dimensions.
     """
 
-    learns_from: ClassVar[Material] = "rows"
+    output_type: ClassVar[OutputType] = "row logits"
 
     def __init__(self, dim: int = 8, weight: float = 1.0, loss: LikelihoodLoss | None = None) -> None:
         super().__init__()
@@ -88,9 +88,9 @@ class RowsLoss(PoseLoss):
             apart = functional.smooth_l1_loss((mu + 0.5) * rows, at, reduction="none")
             return entropy + self.weight * (share * apart).sum()
 
-    def law(self) -> ErrorLaw:
+    def error_distribution(self) -> ErrorDistribution:
         """That of the density."""
-        return self.loss.law()
+        return self.loss.error_distribution()
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this loss again."""

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from logpose.skeletons import COCO, Skeleton
+from logpose.core.skeletons import COCO, Skeleton
 
 __all__ = [
     "Assignment",

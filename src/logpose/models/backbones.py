@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from logpose.compat import mend_torchvision
+from logpose.core.compat import mend_torchvision
+from logpose.core.errors import InputError
 from logpose.models.hrnet import HRNet
 from logpose.models.resnet import ResNet
 from logpose.models.weight_files import fetched, read_state_dict
-from logpose.structures import InputError
 
 __all__ = ["Backbone", "TimmBackbone", "create_backbone", "load_backbone_weights"]
 

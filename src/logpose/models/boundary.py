@@ -15,12 +15,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
 from logpose.data.flattening import cleaned, flatten
 from logpose.data.oct import check_height
 from logpose.data.scans import Scans
 from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly, small_start
-from logpose.skeletons import Skeleton
-from logpose.structures import LEVELS, ErrorLaw, InputError, Prediction
 
 __all__ = ["BoundaryHead", "BoundaryModel", "ResidualUNet", "ordered"]
 
@@ -101,7 +102,7 @@ class BoundaryModel(KeypointModel):
     """
 
     unit = "window_px"
-    law_bands: Tensor
+    error_bands: Tensor
 
     def __init__(
         self,
@@ -131,7 +132,7 @@ class BoundaryModel(KeypointModel):
         self.channels, self.depth, self.cells = channels, depth, cells
         check_height(um_per_px)
         self.learned_from, self.um_per_px = tuple(learned_from), um_per_px
-        self.gives = "rows" if head == "rows" else "places"
+        self.output_type = "row logits" if head == "rows" else "coordinates"
         self.trunk = ResidualUNet(channels, depth)
         parts = 2 if predicts_sigma else 1
         outputs = {"column": parts * self.dim, "full": parts * self.dim * size[1], "rows": (parts - 1) * self.dim}[head]
@@ -139,18 +140,20 @@ class BoundaryModel(KeypointModel):
         if self.output is not None:
             small_start(self.output)
         self.choice = nn.Conv2d(channels, self.dim, 1) if head == "rows" else nn.Identity()
-        self.register_buffer("law_bands", torch.full((len(LEVELS), self.dim), float("nan")))
+        self.register_buffer("error_bands", torch.full((len(LEVELS), self.dim), float("nan")))
 
     @property
-    def law(self) -> ErrorLaw:
+    def error_distribution(self) -> ErrorDistribution:
         """The density of standardised errors that the model was trained with, summarised, each boundary's bands too."""
-        return ErrorLaw(self.law_mean, self.law_std, self.law_radius, self.law_bands)
+        return ErrorDistribution(self.error_mean, self.error_std, self.error_radius, self.error_bands)
 
     @torch.no_grad()
-    def set_law(self, law: ErrorLaw) -> None:
+    def set_error_distribution(self, error_distribution: ErrorDistribution) -> None:
         """Keep what the loss has learned of the errors."""
-        super().set_law(law)
-        self.law_bands.fill_(float("nan")) if law.bands is None else self.law_bands.copy_(law.bands)
+        super().set_error_distribution(error_distribution)
+        self.error_bands.fill_(float("nan")) if error_distribution.bands is None else self.error_bands.copy_(
+            error_distribution.bands
+        )
 
     def forward(self, images: UInt8[Tensor, "B 1 H W"] | Float[Tensor, "B 1 H W"]) -> Prediction:
         """The place of each boundary in each column: 8-bit values, or floats in [0, 1]."""
@@ -172,9 +175,9 @@ class BoundaryModel(KeypointModel):
             mu = mu if self.training else ordered(mu)
         if not self.predicts_sigma or spread is None:
             sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma, sigma.mean(dim=-1), self.law, maps)
+            return Prediction(mu, sigma, sigma.mean(dim=-1), self.error_distribution, maps)
         sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * spread.sigmoid()
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law, maps)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution, maps)
 
     @torch.no_grad()
     def prepare(self, data: Scans) -> None:
@@ -209,13 +212,13 @@ class BoundaryModel(KeypointModel):
         return pooled
 
     @property
-    def sees(self) -> str:
+    def input_spec(self) -> str:
         """The size of its windows."""
         return f"windows of {self.size[0]}×{self.size[1]}"
 
-    def blank(self) -> UInt8[Tensor, "1 1 H W"]:
+    def example_input(self) -> UInt8[Tensor, "1 1 H W"]:
         """A black window."""
-        return torch.zeros(1, 1, *self.size, dtype=torch.uint8, device=self.law_mean.device)
+        return torch.zeros(1, 1, *self.size, dtype=torch.uint8, device=self.error_mean.device)
 
     def mirrored(self, inputs: Tensor) -> Tensor:
         """Windows mirrored left to right."""

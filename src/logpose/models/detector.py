@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor
 
-from logpose import geometry
+from logpose.core import geometry
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import MULTIPLE, SceneBatch
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.pose_model import Model, PixelStatistics
-from logpose.skeletons import Skeleton
-from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
 
 __all__ = ["Detections", "Detector", "box_iou", "box_maps", "in_boxes", "nobody", "widened"]
 
@@ -103,7 +104,7 @@ class Detector(PixelStatistics, Model):
         self.keep_statistics(pixel_mean, pixel_std)
 
     @abstractmethod
-    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> Lesson:
+    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
         """Learn to find people and, by the loss that is given, their joints."""
 
     @abstractmethod
@@ -146,11 +147,11 @@ class Detector(PixelStatistics, Model):
         return self.normalised(images) * inside[:, None]
 
     @property
-    def sees(self) -> str:
+    def input_spec(self) -> str:
         """The size of its pictures."""
         return f"pictures whose short side has {self.short} pixels"
 
-    def blank(self) -> UInt8[Tensor, "1 3 H W"]:
+    def example_input(self) -> UInt8[Tensor, "1 3 H W"]:
         """A black picture."""
         side = -(-self.short // 32) * 32
         return torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.pixel_mean.device)
@@ -198,5 +199,5 @@ def nobody(model: Detector) -> Detections:
     """What is found where nobody is."""
     none = model.pixel_mean.new_zeros
     count = len(model.skeleton)
-    prediction = Prediction(none(0, count, 2), none(0, count, 2), none(0, count), model.law)
+    prediction = Prediction(none(0, count, 2), none(0, count, 2), none(0, count), model.error_distribution)
     return Detections(none(0, 4), none(0), prediction, none(0, 2, 3))

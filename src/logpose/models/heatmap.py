@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from logpose.geometry import PADDING
+from logpose.core.geometry import PADDING
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Prediction
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.hrnet import HRNet
 from logpose.models.pose_model import PoseModel, SigmaHead, exactly
-from logpose.skeletons import Skeleton
-from logpose.structures import Prediction
 
 __all__ = ["HeatmapModel", "IntegralModel", "MapHead", "decode", "expected", "features"]
 
@@ -123,7 +123,7 @@ class HeatmapModel(PoseModel):
     ) -> None:
         super().__init__(skeleton, size, 2, padding, pixel_mean, pixel_std)
         self._check_cells()
-        self.gives = "maps"
+        self.output_type = "heatmaps"
         self.backbone = backbone
         self.head = MapHead(backbone, len(skeleton))
 
@@ -133,7 +133,7 @@ class HeatmapModel(PoseModel):
 
     def _read(self, maps: Float[Tensor, "B K h w"]) -> Prediction:
         mu, peak = decode(maps.detach())
-        return Prediction(mu, torch.ones_like(mu), peak.clamp(0, 1), self.law, maps)
+        return Prediction(mu, torch.ones_like(mu), peak.clamp(0, 1), self.error_distribution, maps)
 
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
         """Flip test: the mean of the maps and of those of the mirrored crops, then where it is greatest.
@@ -203,9 +203,9 @@ class IntegralModel(PoseModel):
                 peak = lit.amax(dim=2)
             mu = expected(share)
         if self.fc_sigma is None:
-            return Prediction(mu, torch.ones_like(mu), peak, self.law)
+            return Prediction(mu, torch.ones_like(mu), peak, self.error_distribution)
         sigma = exactly(self.fc_sigma, coarse.to(self.fc_sigma.weight.dtype).mean(dim=(2, 3)))
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution)
 
     def config(self) -> dict[str, Any]:
         """Plain values from which `checkpoint.build_model` makes the model again."""

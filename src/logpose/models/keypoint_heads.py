@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.models.heatmap import expected
 from logpose.models.pose_model import SigmaHead, exactly, small_start
-from logpose.structures import ErrorLaw, Prediction
 
 __all__ = ["HeatmapHead", "Places", "RegressionHead", "peaks_in_boxes"]
 
@@ -69,7 +69,7 @@ class RegressionHead(nn.Module):
             self.kps_score_lowres = _deconvolution(channels, joints)
         self.fc_sigma = SigmaHead(channels, joints, 2) if predicts_sigma else None
 
-    def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
+    def forward(self, features: Float[Tensor, "N C s s"], error_distribution: ErrorDistribution) -> Prediction:
         """What is said of each region, in coordinates of its box; and the maps of cells, if there are any."""
         pooled, maps = features.float().mean(dim=(2, 3)), None
         if self.places != "average":
@@ -82,9 +82,9 @@ class RegressionHead(nn.Module):
             mu = exactly(self.fc_mu, pooled).unflatten(1, (-1, 2))
         if self.fc_sigma is None:
             sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma, sigma.mean(dim=-1), law, maps)
+            return Prediction(mu, sigma, sigma.mean(dim=-1), error_distribution, maps)
         sigma = exactly(self.fc_sigma, pooled)
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), law, maps)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), error_distribution, maps)
 
 
 class HeatmapHead(nn.Module):
@@ -94,12 +94,12 @@ class HeatmapHead(nn.Module):
         super().__init__()
         self.kps_score_lowres = _deconvolution(channels, joints)
 
-    def forward(self, features: Float[Tensor, "N C s s"], law: ErrorLaw) -> Prediction:
+    def forward(self, features: Float[Tensor, "N C s s"], error_distribution: ErrorDistribution) -> Prediction:
         """Maps, and where they are greatest to a cell: `peaks_in_boxes` knows the boxes, and so places them finer."""
         maps = _drawn(self.kps_score_lowres, features)
         at, width = maps.detach().flatten(2).argmax(dim=2), maps.shape[3]
         mu = (torch.stack([at % width, at // width], dim=-1) + 0.5) / width - 0.5
-        return Prediction(mu, torch.ones_like(mu), _mass_around(maps.detach(), mu), law, maps)
+        return Prediction(mu, torch.ones_like(mu), _mass_around(maps.detach(), mu), error_distribution, maps)
 
 
 def _mass_around(maps: Float[Tensor, "N K s s"], places: Float[Tensor, "N K 2"]) -> Float[Tensor, "N K"]:

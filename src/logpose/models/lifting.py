@@ -18,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Prediction
 from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly
-from logpose.skeletons import Skeleton
-from logpose.structures import InputError, Prediction
 
 __all__ = ["FCBaseline", "LiftingModel", "Martinez", "SRNet", "body_parts"]
 
@@ -332,16 +333,18 @@ class LiftingModel(KeypointModel):
         mu = found[:, 0].masked_fill(self.at_root, 0)
         if not self.predicts_sigma:
             sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma.masked_fill(self.at_root, SIGMA_FLOOR), sigma.mean(dim=-1), self.law)
+            return Prediction(
+                mu, sigma.masked_fill(self.at_root, SIGMA_FLOOR), sigma.mean(dim=-1), self.error_distribution
+            )
         sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * found[:, 1].sigmoid().masked_fill(self.at_root, 0)
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution)
 
     @property
-    def sees(self) -> str:
+    def input_spec(self) -> str:
         """How many frames of keypoints."""
         return "keypoints of a frame" if self.frames == 1 else f"keypoints of {self.frames} frames"
 
-    def blank(self) -> Float[Tensor, "1 T K 2"]:
+    def example_input(self) -> Float[Tensor, "1 T K 2"]:
         """All keypoints in the middle of the picture."""
         return torch.zeros(1, self.frames, len(self.skeleton), 2, device=self.at_root.device)
 

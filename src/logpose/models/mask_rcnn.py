@@ -15,14 +15,15 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, Skeleton
+from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import SceneBatch, ScenePeople
 from logpose.models.backbones import load_backbone_weights
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes, widened
 from logpose.models.keypoint_heads import HeatmapHead, Places, RegressionHead, peaks_in_boxes
 from logpose.models.regions import roi_align
 from logpose.models.weight_files import fetched, read_state_dict, read_weights
-from logpose.skeletons import COCO, Skeleton
-from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
 
 __all__ = ["MaskRCNN", "learns_normalisation", "load_mask_rcnn_weights"]
 
@@ -130,7 +131,9 @@ class MaskRCNN(Detector):
             raise InputError("Mask R-CNN needs torchvision: pip install 'logpose[detect]'") from error
         if charged and (head == "heatmap" or places == "average"):
             raise InputError("Mask R-CNN has cells to charge beside places where it reads places from these only")
-        self.gives = "cells" if head == "heatmap" else "places and cells" if charged else "places"
+        self.output_type = (
+            "heatmap logits" if head == "heatmap" else "coordinates and heatmap logits" if charged else "coordinates"
+        )
         self.outside = outside
         self.settings: dict[str, Any] = {
             "backbone": backbone,
@@ -186,10 +189,10 @@ class MaskRCNN(Detector):
     def posed(self, levels: Sequence[Tensor], boxes: Sequence[Float[Tensor, "_ 4"]]) -> Prediction:
         """What the keypoint head says of each region, picture after picture."""
         features = self.roi_heads.keypoint_head(roi_align(levels, boxes, CELLS))
-        prediction: Prediction = self.roi_heads.keypoint_predictor(features, self.law)
+        prediction: Prediction = self.roi_heads.keypoint_predictor(features, self.error_distribution)
         return prediction
 
-    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> Lesson:
+    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
         """Losses of proposals, boxes and, by the loss that is given, joints; as detectron2 weighs them."""
         from logpose.models.rcnn import images
 
@@ -208,7 +211,7 @@ class MaskRCNN(Detector):
         elif mean == "instances":
             factor = factor * (weight > 0).sum() / max(1, len(weight))
         named["keypoints"] = factor * loss.of_prediction(self.posed(levels, boxes), target, weight)
-        return Lesson(named)
+        return LossDict(named)
 
     def _taught(
         self, boxes: Sequence[Tensor], matched: Sequence[Tensor], labels: Sequence[Tensor], batch: SceneBatch
@@ -251,7 +254,7 @@ class MaskRCNN(Detector):
         regions = [widened(own, self.settings["frame"]) for own, _ in found]
         said, region = self.posed(levels, regions), torch.cat(regions)
         if said.maps is not None:
-            if self.gives == "cells":
+            if self.output_type == "heatmap logits":
                 said.mu, said.confidence = peaks_in_boxes(said.maps, region, self.settings["finest"])
             said.maps = None  # nothing more is read from them, and those of a thousand people are large
         everybody = Detections(boxes, torch.cat([scores for _, scores in found]), said, box_maps(region))

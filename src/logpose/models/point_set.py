@@ -17,6 +17,9 @@ from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import SceneBatch
 from logpose.metrics.oks import oks_nms
 from logpose.models import anchors
@@ -26,8 +29,6 @@ from logpose.models.peaks import PeakBranch, peak_losses, snapped
 from logpose.models.pose_model import COARSEST, SIGMA_FLOOR
 from logpose.models.pyramid import pyramid_on
 from logpose.models.towers import Stage, Told, focal_loss
-from logpose.skeletons import Skeleton
-from logpose.structures import InputError, KeypointLoss, Lesson, Prediction
 
 __all__ = ["PointSetAnchors", "PointSetOptions"]
 
@@ -199,7 +200,7 @@ class PointSetAnchors(Detector):
 
     # --- Learning --------------------------------------------------------------------------------------------------
 
-    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> Lesson:
+    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
         """Losses of every stage: classification, joints (by the loss that is given) and boxes; and of the maps.
 
         What is given to the loss is in units of an anchor's scale, relative to the anchor's own joints.
@@ -221,7 +222,7 @@ class PointSetAnchors(Detector):
             maps, offsets = peak_losses(drawn, within, labels, self.peaks.stride, options.background)
             losses["maps"] = options.maps_weight * maps
             losses["offsets"] = options.maps_weight * options.offsets_weight * offsets
-        return Lesson(losses, figures)
+        return LossDict(losses, figures)
 
     @torch.no_grad()
     def _targets(self, batch: SceneBatch, grid: Grid, poses: Tensor, thresholds: tuple[float, float]) -> Targets:
@@ -273,7 +274,7 @@ class PointSetAnchors(Detector):
     def _claim(self, mu: Float[Tensor, "N K 2"], sigma: Float[Tensor, "N K 2"]) -> Prediction:
         """Mu and sigma with what goes with them; joints without a sigma are all as sure."""
         confidence = 1 - sigma.mean(dim=-1) if self.predicts_sigma else sigma.mean(dim=-1)
-        return Prediction(mu, sigma, confidence, self.law)
+        return Prediction(mu, sigma, confidence, self.error_distribution)
 
     # --- Finding ---------------------------------------------------------------------------------------------------
 

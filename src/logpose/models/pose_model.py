@@ -15,11 +15,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from logpose import geometry
-from logpose.geometry import PADDING
+from logpose.core import geometry
+from logpose.core.errors import InputError
+from logpose.core.geometry import PADDING
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import ErrorDistribution, KeypointLoss, LossDict, OutputType, Prediction
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
-from logpose.skeletons import Skeleton
-from logpose.structures import ErrorLaw, InputError, KeypointLoss, Lesson, Material, Prediction
 
 __all__ = ["KeypointModel", "Model", "PixelStatistics", "PoseModel", "SigmaHead", "exactly", "in_dimensions"]
 
@@ -76,39 +77,39 @@ class Model(nn.Module, ABC):
         gives: what a loss can learn from.
     """
 
-    gives: Material = "places"
-    law_mean: Tensor
-    law_std: Tensor
-    law_radius: Tensor
+    output_type: OutputType = "coordinates"
+    error_mean: Tensor
+    error_std: Tensor
+    error_radius: Tensor
 
     def __init__(self, skeleton: Skeleton, dim: int) -> None:
         super().__init__()
         if dim < 1:
             raise InputError(f"a model needs a dimension or more, got {dim}")
         self.skeleton, self.dim = skeleton, dim
-        law = ErrorLaw.unknown(dim)
-        self.register_buffer("law_mean", law.mean)
-        self.register_buffer("law_std", law.std)
-        self.register_buffer("law_radius", law.radius)
+        error_distribution = ErrorDistribution.unknown(dim)
+        self.register_buffer("error_mean", error_distribution.mean)
+        self.register_buffer("error_std", error_distribution.std)
+        self.register_buffer("error_radius", error_distribution.radius)
 
     @property
-    def law(self) -> ErrorLaw:
+    def error_distribution(self) -> ErrorDistribution:
         """The density of standardised errors that the model was trained with, summarised."""
-        return ErrorLaw(self.law_mean, self.law_std, self.law_radius)
+        return ErrorDistribution(self.error_mean, self.error_std, self.error_radius)
 
     @torch.no_grad()
-    def set_law(self, law: ErrorLaw) -> None:
+    def set_error_distribution(self, error_distribution: ErrorDistribution) -> None:
         """Keep what the loss has learned of the errors, so that the loss itself can be dropped."""
-        self.law_mean.copy_(law.mean)
-        self.law_std.copy_(law.std)
-        self.law_radius.copy_(law.radius)
+        self.error_mean.copy_(error_distribution.mean)
+        self.error_std.copy_(error_distribution.std)
+        self.error_radius.copy_(error_distribution.radius)
 
     def is_finite(self) -> bool:
         """Whether all weights are: those of a model that has diverged are not."""
         return all(bool(weight.isfinite().all()) for weight in self.parameters())
 
     @abstractmethod
-    def learn(self, batch: Any, loss: KeypointLoss) -> Lesson:
+    def learn(self, batch: Any, loss: KeypointLoss) -> LossDict:
         """Learn from a batch: its losses, of joints by the one that is given."""
 
     @abstractmethod
@@ -121,11 +122,11 @@ class Model(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def sees(self) -> str:
+    def input_spec(self) -> str:
         """What it is given, in words."""
 
     @abstractmethod
-    def blank(self) -> Tensor:
+    def example_input(self) -> Tensor:
         """An input with nothing in it, of a batch of one."""
 
     @abstractmethod
@@ -171,14 +172,14 @@ class KeypointModel(Model):
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
         """How far predicted joints are from their labels, in `unit`."""
 
-    def learn(self, batch: Any, loss: KeypointLoss) -> Lesson:
+    def learn(self, batch: Any, loss: KeypointLoss) -> LossDict:
         """The loss of a batch with `inputs`, `target` and `weight`, and the mean distance from its labels."""
         prediction = self(batch.inputs)
         target = in_dimensions(batch.target, self.dim)
         value = loss.of_prediction(prediction, target, batch.weight)
         apart = self.distance(prediction.mu.detach(), target)
         error = (apart * batch.weight).nansum() / batch.weight.sum().clamp_min(1)
-        return Lesson({"keypoints": value}, {f"error_{self.unit}": error})
+        return LossDict({"keypoints": value}, {f"error_{self.unit}": error})
 
     def predict(self, batch: Any, flip_test: bool = False) -> Prediction:
         """Prediction on a batch, averaged with that on its mirror image if `flip_test`; the density's mean folded."""
@@ -249,11 +250,11 @@ class PoseModel(PixelStatistics, KeypointModel):
             raise InputError(f"this network takes crops of multiples of {COARSEST} pixels a side, not {self.size}")
 
     @property
-    def sees(self) -> str:
+    def input_spec(self) -> str:
         """The size of its crops."""
         return f"crops of {self.size[0]}×{self.size[1]}"
 
-    def blank(self) -> UInt8[Tensor, "1 3 H W"]:
+    def example_input(self) -> UInt8[Tensor, "1 3 H W"]:
         """A black crop."""
         return torch.zeros(1, 3, *self.size, dtype=torch.uint8, device=self.pixel_mean.device)
 

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.core.errors import InputError
 from logpose.models.backbones import Backbone
 from logpose.models.hrnet import HRNet
 from logpose.models.resnet import ResNet
-from logpose.structures import InputError
 
 __all__ = ["GROUPS", "FeaturePyramid", "HighResolutionPyramid", "conv_gn", "pyramid_on"]
 

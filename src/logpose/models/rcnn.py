@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from logpose.compat import mend_torchvision
+from logpose.core.compat import mend_torchvision
 from logpose.data.scenes import ScenePeople
 from logpose.models.pose_model import exactly
 from logpose.models.regions import roi_align

@@ -9,13 +9,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from logpose.geometry import PADDING
+from logpose.core.geometry import PADDING
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Prediction
 from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.heatmap import MapHead, features
 from logpose.models.hrnet import HRNet
 from logpose.models.pose_model import PoseModel, SigmaHead, exactly, small_start
-from logpose.skeletons import Skeleton
-from logpose.structures import Prediction
 
 __all__ = ["RegressionModel"]
 
@@ -57,7 +57,7 @@ class RegressionModel(PoseModel):
         small_start(self.fc_mu)
         self.fc_sigma = SigmaHead(backbone.channels, len(skeleton), dim) if predicts_sigma else None
         self.auxiliary_head = MapHead(backbone, len(skeleton)) if auxiliary else None
-        self.gives = "both" if auxiliary else "places"
+        self.output_type = "coordinates and heatmaps" if auxiliary else "coordinates"
         if auxiliary or isinstance(backbone, HRNet):
             self._check_cells()
 
@@ -70,9 +70,9 @@ class RegressionModel(PoseModel):
         mu = mu.view(len(pooled), len(self.skeleton), self.dim)
         if self.fc_sigma is None:
             sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma, sigma.mean(dim=-1), self.law, maps)
+            return Prediction(mu, sigma, sigma.mean(dim=-1), self.error_distribution, maps)
         sigma = exactly(self.fc_sigma, pooled)
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.law, maps)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution, maps)
 
     def config(self) -> dict[str, Any]:
         """Plain values from which `checkpoint.build_model` makes the model again."""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import torch
 from torch import Tensor
 
-from logpose.structures import InputError
+from logpose.core.errors import InputError
 
 __all__ = ["fetched", "held_object", "read_state_dict", "read_weights"]
 

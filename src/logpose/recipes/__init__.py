@@ -14,9 +14,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from logpose.recipe import TrainingRecipe
+from logpose.core.errors import InputError
 from logpose.recipes import coco, h36m, lifting, lsp, mask_rcnn, mpii, oct, point_set, synthetic
-from logpose.structures import InputError
+from logpose.training.recipe import TrainingRecipe
 
 __all__ = ["available", "find"]
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from logpose.data import Augmentation
 from logpose.losses import Gaussian, HeatmapLoss, L1Loss, L2Loss, Laplace, PoseLoss, RLELoss, WithHeatmaps
-from logpose.recipe import Recipe, Watch, heatmaps, integral, regression_with_heatmaps, released_regression
+from logpose.tasks.pose.recipe import Recipe, Watch, heatmaps, integral, regression_with_heatmaps, released_regression
 
 __all__ = [
     "coco_hrnet_w32_heatmap",

@@ -17,15 +17,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.core.space import InSpace
 from logpose.data import Augmentation, People
 from logpose.data.files import annotation_files, open_people
 from logpose.data.h36m import MixedPeople
 from logpose.losses import L1Loss, MixedRLELoss, PoseLoss, RLELoss
 from logpose.models import PoseModel
-from logpose.recipe import Recipe, integral_in_space, labelled_people, regression_in_space, released_regression
-from logpose.skeletons import Skeleton
-from logpose.space import InSpace
-from logpose.structures import InputError
+from logpose.tasks.pose.recipe import (
+    Recipe,
+    integral_in_space,
+    labelled_people,
+    regression_in_space,
+    released_regression,
+)
 
 __all__ = [
     "H36mRecipe",
@@ -68,10 +74,10 @@ class H36mRecipe(Recipe):
     mpii_images: Path | None = None
     """Folder of their images, where it is not in the usual place beside it."""
 
-    def idle(self) -> dict[str, str]:
+    def inapplicable(self) -> dict[str, str]:
         """As of any recipe; without people in the plane, whatever is about them."""
         own = {} if self.mpii else {"mpii_images": "about the pictures of --mpii, which is not given"}
-        return super().idle() | own
+        return super().inapplicable() | own
 
 
 def of_the_paper(loss: Callable[[], PoseLoss]) -> H36mRecipe:

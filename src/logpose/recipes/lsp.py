@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from logpose.data import Augmentation
 from logpose.losses import L1Loss
-from logpose.recipe import Recipe, integral
 from logpose.recipes.coco import heatmaps_first
+from logpose.tasks.pose.recipe import Recipe, integral
 
 __all__ = [
     "lsp_resnet18_heatmap",

@@ -7,20 +7,17 @@ paper's there are two readings: 270,000 steps from ImageNet weights, as a reader
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
+from logpose.core.errors import InputError
 from logpose.data.pictures import Pictures, pictures_of
 from logpose.data.synthetic import SyntheticPeople
-from logpose.detection_recipe import DetectionRecipe
 from logpose.losses import CellLoss, RLELoss, WithHeatmaps
-from logpose.models.mask_rcnn import MaskRCNN, learns_normalisation, load_mask_rcnn_weights
-from logpose.skeletons import Skeleton
-from logpose.structures import InputError
+from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, mask_rcnn
 
 __all__ = [
-    "MaskRCNNRecipe",
     "mask_rcnn_resnet18_heatmap",
     "mask_rcnn_resnet18_rle",
     "mask_rcnn_resnet50_heatmap",
@@ -48,34 +45,6 @@ tells of the rim comes no further; so by RLE mu is read from the heatmap head's 
 BY_MAPS: dict[str, Any] = {"places": "maps", "charged": True, "sharpness": 2.0}
 """Of RLE in these two: mu the mean of a map, whose cells are charged by cross-entropy beside. It is that of squared
 probabilities, which keeps off the middle between two places. (Chosen on scenes that nothing is measured on.)"""
-
-
-@dataclass(kw_only=True)
-class MaskRCNNRecipe(DetectionRecipe):
-    """Everything that a run of Mask R-CNN needs."""
-
-    backbone: str = "resnet50"
-    """resnet18, 34, 50, 101 or 152."""
-    weights: str = "imagenet"
-    """What the network starts from: imagenet (of the backbone), random, coco (torchvision's keypoint R-CNN, of a
-    resnet50), or a file, an address or hf://OWNER/NAME/FILE: the same network, or a backbone."""
-
-
-def mask_rcnn(
-    recipe: MaskRCNNRecipe,
-    skeleton: Skeleton,
-    predicts_sigma: bool,
-    head: Literal["regression", "heatmap"] = "regression",
-    **settings: Any,
-) -> MaskRCNN:
-    """Mask R-CNN on the recipe's backbone and weights; from random ones on its normalisation learns."""
-    if "frozen" not in settings:
-        settings["frozen"] = not learns_normalisation(recipe.weights)
-    model = MaskRCNN(
-        skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, recipe.outside, **settings
-    )
-    load_mask_rcnn_weights(model, recipe.weights)
-    return model
 
 
 def mask_rcnn_resnet50_heatmap() -> MaskRCNNRecipe:

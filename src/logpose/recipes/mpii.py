@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from logpose.losses import L1Loss, RLELoss
-from logpose.recipe import Recipe
 from logpose.recipes.coco import (
     coco_resnet50_dle,
     coco_resnet50_heatmap,
@@ -13,6 +12,7 @@ from logpose.recipes.coco import (
     heatmaps_first,
     of_the_paper,
 )
+from logpose.tasks.pose.recipe import Recipe
 
 __all__ = [
     "mpii_resnet50_dle",

@@ -7,20 +7,17 @@ proposed instead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
+from logpose.core.errors import InputError
 from logpose.data.pictures import Pictures
-from logpose.detection_recipe import DetectionRecipe
 from logpose.losses import L1Loss, RLELoss
-from logpose.models import PointSetAnchors, PointSetOptions, create_backbone, load_backbone_weights
+from logpose.models import PointSetOptions
 from logpose.recipes.mask_rcnn import drawn_pictures
-from logpose.skeletons import Skeleton
-from logpose.structures import InputError
+from logpose.tasks.detection.recipe import DetectionRecipe, PointSetRecipe, point_set
 
 __all__ = [
-    "PointSetRecipe",
     "point_set_hrnet_w32_l1",
     "point_set_hrnet_w32_rle",
     "point_set_resnet18_l1",
@@ -31,31 +28,6 @@ __all__ = [
 
 TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 """For `PointSetOptions.scales`: the published test of HRNet-W32, short sides of 400 to 1,400 pixels, from 800."""
-
-
-@dataclass(kw_only=True)
-class PointSetRecipe(DetectionRecipe):
-    """Everything that a run of point-set anchors needs."""
-
-    def idle(self) -> dict[str, str]:
-        """As of any detector; what is about boxes that are proposed."""
-        return super().idle() | {"outside": "about the boxes that Mask R-CNN proposes, and these are anchors of poses"}
-
-
-def point_set(
-    recipe: DetectionRecipe, skeleton: Skeleton, predicts_sigma: bool, options: PointSetOptions | None = None
-) -> PointSetAnchors:
-    """Point-set anchors on the recipe's backbone and weights."""
-    size = (recipe.test_short, recipe.test_short)
-    backbone = create_backbone(recipe.backbone, size, neck=False, all_branches=True)
-    load_backbone_weights(backbone, recipe.weights)
-    # A backbone whose weights were made with other channel statistics than ImageNet's says so.
-    pixels: dict[str, Any] = {
-        name: getattr(backbone, name) for name in ("pixel_mean", "pixel_std") if hasattr(backbone, name)
-    }
-    return PointSetAnchors(
-        backbone, skeleton, predicts_sigma, options, recipe.test_short, recipe.longest, **pixels
-    )  # fmt: skip
 
 
 def point_set_hrnet_w32_l1() -> PointSetRecipe:

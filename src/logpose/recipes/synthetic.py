@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from logpose.core.errors import InputError
 from logpose.data import Augmentation, InMemory, People
 from logpose.data.h36m import MixedPeople
 from logpose.data.synthetic import LabelNoise, SyntheticPeople
 from logpose.losses import L1Loss, MixedRLELoss, RLELoss
-from logpose.recipe import Recipe, regression_in_space
-from logpose.structures import InputError
+from logpose.tasks.pose.recipe import Recipe, regression_in_space
 
 __all__ = ["synthetic_3d_l1", "synthetic_3d_rle", "synthetic_resnet18_l1", "synthetic_resnet18_rle"]
 

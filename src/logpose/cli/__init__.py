@@ -1,0 +1,1 @@
+"""The command `logpose`: a short file a command."""

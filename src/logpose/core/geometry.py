@@ -1,0 +1,184 @@
+"""Where things are: boxes, crops, affine maps between them, and the mirror.
+
+A crop is cut by one affine map. It is kept as a (2, 3) matrix that takes (x, y, 1) of the image to (x, y) of the
+crop, or back. Sizes are (H, W) as tensors have them; points and boxes are (x, y, …) as annotations have them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Prediction
+
+__all__ = [
+    "DEPTH_RANGE",
+    "PADDING",
+    "apply_affine",
+    "box_to_region",
+    "compose",
+    "crop_matrix",
+    "enlargement",
+    "flip_average",
+    "flip_back",
+    "from_crop",
+    "invert_affine",
+    "mirror_matrix",
+    "spread_in_image",
+    "to_crop",
+]
+
+PADDING = 1.25
+"""How much larger than a person's box the region is that a crop shows, in the paper's systems."""
+
+DEPTH_RANGE = 2000.0
+"""Millimetres of depth in a unit of crop coordinates: a person's depths lie within ±0.5 (the paper's released code)."""
+
+Matrix = Float[np.ndarray, "2 3"]
+Points = Float[np.ndarray, "*N 2"]
+
+
+def box_to_region(
+    box: Float[np.ndarray, "4"], size: tuple[int, int], padding: float = PADDING
+) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
+    """The region of the image that a crop of `size` shows for a box: grown to the crop's shape, then padded.
+
+    Args:
+        box: x, y, width, height in image coordinates.
+        size: (H, W) of the crop.
+        padding: how much larger than the box the region is.
+
+    Returns:
+        centre (x, y) and extent (width, height) of the region, in image coordinates.
+    """
+    aspect = size[1] / size[0]
+    width = max(float(box[2]), float(box[3]) * aspect)
+    centre = np.array([box[0] + box[2] / 2, box[1] + box[3] / 2], dtype=np.float64)
+    return centre, np.array([width, width / aspect]) * padding
+
+
+def crop_matrix(
+    centre: Float[np.ndarray, "2"], extent: Float[np.ndarray, "2"], size: tuple[int, int], rotation: float = 0.0
+) -> Matrix:
+    """Affine map from image coordinates to pixels of a crop: a similarity, driven by the region's width.
+
+    The region's centre goes to (W / 2, H / 2); what points up after turning the region by `rotation` points up
+    in the crop (the three-point transform of SimplePose, which the paper's code uses).
+
+    Args:
+        centre: centre (x, y) of the region, image coordinates.
+        extent: (width, height) of the region, image coordinates.
+        size: (H, W) of the crop.
+        rotation: turn of the region, in degrees, clockwise on the screen.
+    """
+    height, width = size
+    scale = width / float(extent[0])
+    angle = np.deg2rad(rotation)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    shift = np.array([width / 2, height / 2]) - linear @ np.asarray(centre, dtype=np.float64)
+    return np.concatenate([linear, shift[:, None]], axis=1)
+
+
+def mirror_matrix(width: int) -> Matrix:
+    """Affine map that mirrors an image `width` columns wide: x -> width - 1 - x."""
+    return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
+
+
+def enlargement(factor: int) -> Matrix:
+    """Affine map from pixels of a picture whose every pixel is the mean of factor × factor to those of the picture."""
+    return np.array([[factor, 0.0, (factor - 1) / 2], [0.0, factor, (factor - 1) / 2]])
+
+
+def compose(outer: Matrix, inner: Matrix) -> Matrix:
+    """The affine map that applies `inner` first, then `outer`."""
+    product: Matrix = outer[:, :2] @ inner
+    product[:, 2] += outer[:, 2]
+    return product
+
+
+def invert_affine(matrix: Matrix) -> Matrix:
+    """The affine map that undoes `matrix`.
+
+    Raises:
+        numpy.linalg.LinAlgError: if the map is singular.
+    """
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.concatenate([linear, -linear @ matrix[:, 2:]], axis=1)
+
+
+def apply_affine(matrix: Matrix, points: Points) -> Points:
+    """Points (…, 2) taken through an affine map."""
+    moved: Points = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def to_crop(pixels: Points, size: tuple[int, int]) -> Points:
+    """Crop coordinates of pixels of a crop: (x / W - 0.5, y / H - 0.5)."""
+    return np.asarray(pixels, dtype=np.float64) / (size[1], size[0]) - 0.5
+
+
+def from_crop(
+    points: Float[Tensor, "B K D"], to_image: Float[Tensor, "B 2 3"], size: tuple[int, int]
+) -> Float[Tensor, "B K D"]:
+    """Image coordinates of crop coordinates: pixels, and millimetres of depth relative to the root joint.
+
+    Args:
+        points: crop coordinates.
+        to_image: affine map from pixels of each crop to image coordinates.
+        size: (H, W) of the crops.
+    """
+    extent = points.new_tensor([size[1], size[0]])
+    pixels = (points[..., :2] + 0.5) * extent
+    placed = torch.einsum("bij,bkj->bki", to_image[:, :, :2], pixels) + to_image[:, None, :, 2]
+    return torch.cat([placed, points[..., 2:] * DEPTH_RANGE], dim=-1)
+
+
+def spread_in_image(
+    std: Float[Tensor, "B K D"], to_image: Float[Tensor, "B 2 3"], size: tuple[int, int]
+) -> Float[Tensor, "B K D"]:
+    """Standard deviations along the image's axes, in pixels (of depth in millimetres), of those along the crop's axes.
+
+    Dimensions are taken as uncorrelated, as the models predict them.
+    """
+    extent = std.new_tensor([size[1], size[0]])
+    variance = torch.einsum("bij,bkj->bki", to_image[:, :, :2] ** 2, (std[..., :2] * extent) ** 2)
+    return torch.cat([variance.sqrt(), std[..., 2:] * DEPTH_RANGE], dim=-1)
+
+
+def flip_back(prediction: Prediction, skeleton: Skeleton, width: int) -> Prediction:
+    """What a prediction on mirrored crops says of the crops themselves.
+
+    A column x of the crop stands at W - 1 - x in its mirror image, so u -> -u - 1 / W (not -u); left and right
+    joints change places.
+
+    Args:
+        prediction: made on crops mirrored left to right.
+        skeleton: tells which joints change places.
+        width: W of the crops.
+    """
+    order = list(skeleton.flip_index)
+    mu = prediction.folded().mu[:, order]
+    mirrored = torch.cat([-mu[..., :1] - 1 / width, mu[..., 1:]], dim=-1)
+    return replace(
+        prediction.folded(),
+        mu=mirrored,
+        sigma=prediction.sigma[:, order],
+        confidence=prediction.confidence[:, order],
+    )
+
+
+def flip_average(prediction: Prediction, mirrored: Prediction, skeleton: Skeleton, width: int) -> Prediction:
+    """Flip test: the mean of a prediction and of the one on the mirrored crops, in position, sigma and confidence."""
+    straight, back = prediction.folded(), flip_back(mirrored, skeleton, width)
+    return replace(
+        straight,
+        mu=(straight.mu + back.mu) / 2,
+        sigma=(straight.sigma + back.sigma) / 2,
+        confidence=(straight.confidence + back.confidence) / 2,
+    )

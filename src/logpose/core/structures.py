@@ -1,0 +1,245 @@
+"""What passes from room to room: a labelled sample, a batch of crops, a prediction.
+
+Axis legend, used in every shape of the project:
+
+    B  images, or crops of one person each, in a batch
+    K  joints (keypoints) of a skeleton
+    D  dimensions of a joint's position (2 in an image, 3 in space)
+    H  rows of an image        W  columns of an image
+    N  loose points, of no particular joint
+
+Coordinates. *Image coordinates* are pixels of the original picture, (x, y), pixel centres at whole numbers.
+*Crop coordinates* are what networks predict: a pixel (x, y) of an H×W crop is (x / W - 0.5, y / H - 0.5), so the
+crop is [-0.5, 0.5] (the paper, §4.1; its released code). Depth is relative to the root joint: millimetres beside
+image coordinates, units of 2,000 mm beside crop coordinates; NaN of a joint that is labelled in the picture only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Int64, UInt8
+from torch import Tensor
+
+__all__ = [
+    "LEVELS",
+    "Batch",
+    "ErrorDistribution",
+    "Evaluator",
+    "Image",
+    "KeypointLoss",
+    "LossDict",
+    "Origin",
+    "OutputType",
+    "Prediction",
+    "Sample",
+    "Scoring",
+]
+
+Image = UInt8[np.ndarray, "_ _ 3"]
+"""A decoded picture, (H, W, 3): RGB, 8 bits a channel. Pictures of one call may differ in size."""
+
+LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
+"""The probabilities at which an `ErrorDistribution` keeps the radius of its region."""
+
+
+Scoring = Literal["sum", "product", "box", "oks"]
+"""A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, box, or
+box × the OKS that the joints' spread lets expect."""
+
+OutputType = Literal[
+    "coordinates",
+    "heatmaps",
+    "coordinates and heatmaps",
+    "heatmap logits",
+    "coordinates and heatmap logits",
+    "row logits",
+]
+"""What a model outputs in training and a loss is computed from: mu and sigma; a heatmap of each joint; both; logits
+over the cells of a heatmap; these and mu and sigma; or, for each boundary in a column, logits over its rows."""
+
+Origin = Literal["auto", "logpose", "released", "mmpose", "heatmaps"]
+"""Whose a checkpoint is: "heatmaps" is of the public code of SimplePose and HRNet, or mmpose's of those."""
+
+
+@dataclass(slots=True)
+class Sample:
+    """One labelled person (or other object) in one image, as read: nothing cropped, nothing scaled."""
+
+    image: Path | Image
+    """The picture, or the file it is in."""
+    box: Float[np.ndarray, "4"]
+    """x, y, width, height in image coordinates."""
+    keypoints: Float[np.ndarray, "K D"]
+    """Image coordinates; where `visible` is 0 they mean nothing (and may be NaN)."""
+    visible: Int[np.ndarray, "K"]
+    """0: not labelled; 1: labelled but hidden; 2: labelled and seen (COCO's flag)."""
+    area: float
+    """Area of the object in square pixels, the scale of OKS."""
+    image_id: int
+    """Which image of the data set this is in."""
+    id: int
+    """The annotation's own number."""
+    score: float = 1.0
+    """How sure a detector was of the box; 1 where a person drew it."""
+    category_id: int = 1
+    """What kind of thing it is, in data that number kinds (COCO's)."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Crops ready for a model, with what is needed to learn from them and to find the way back."""
+
+    images: UInt8[Tensor, "B 3 H W"]
+    """RGB; models normalise pixels themselves."""
+    target: Float[Tensor, "B K D"]
+    """Crop coordinates; where `weight` is 0 they mean nothing."""
+    weight: Float[Tensor, "B K"]
+    """How much each label counts: 0 not at all, 1 fully."""
+    to_image: Float[Tensor, "B 2 3"]
+    """Affine map from pixels of the crop to image coordinates."""
+    index: Int64[Tensor, "B"]
+    """Row of the data set each crop was cut from."""
+
+    @property
+    def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
+        """What the model is given."""
+        return self.images
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on another device."""
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
+        return Batch(**moved)
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
+        return Batch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+
+
+@dataclass(slots=True)
+class ErrorDistribution:
+    """What a trained loss claims about the standardised error (label - mu) / sigma.
+
+    This is all that inference keeps of a learned density: its first two moments, and how far its mass reaches.
+    """
+
+    mean: Float[Tensor, "D"]
+    """Mean of the standardised error; zero for every symmetric density."""
+    std: Float[Tensor, "D"]
+    """Standard deviation of the standardised error."""
+    radius: Float[Tensor, "L"]
+    """For each of `LEVELS`, the r for which the ellipse sum_d ((e_d - mean_d) / std_d)^2 <= r^2 holds that much."""
+    bands: Float[Tensor, "L D"] | None = None
+    """The same of each dimension alone, |e_d - mean_d| / std_d <= r_d; None where only the ellipse was kept."""
+
+    @staticmethod
+    def unknown(dim: int) -> ErrorDistribution:
+        """The law of a model that no likelihood was trained for: NaN, so that nothing can be read out of it."""
+        nan = float("nan")
+        return ErrorDistribution(torch.zeros(dim), torch.full((dim,), nan), torch.full((len(LEVELS),), nan))
+
+    def radius_at(self, level: float) -> float:
+        """Radius, in standard deviations, of the ellipse that holds the share `level` (0.05 … 0.99) of errors.
+
+        Raises:
+            ValueError: for a level outside the range that is kept.
+        """
+        if not LEVELS[0] <= level <= LEVELS[-1]:
+            raise ValueError(f"level must lie in [{LEVELS[0]:g}, {LEVELS[-1]:g}], got {level:g}")
+        return float(np.interp(level, LEVELS, self.radius.detach().cpu().double().numpy()))
+
+    def bands_at(self, level: float) -> Float[np.ndarray, "D"]:
+        """Half the width, in standard deviations, of each dimension's own band that holds the share `level` of errors.
+
+        Raises:
+            ValueError: for a level outside the range that is kept, or where bands are not.
+        """
+        if self.bands is None or not LEVELS[0] <= level <= LEVELS[-1]:
+            raise ValueError(f"no band of level {level:g} is kept")
+        return np.array([np.interp(level, LEVELS, band) for band in self.bands.detach().cpu().double().numpy().T])
+
+    def to(self, device: torch.device | str) -> ErrorDistribution:
+        """The same law on another device."""
+        bands = None if self.bands is None else self.bands.to(device)
+        return ErrorDistribution(self.mean.to(device), self.std.to(device), self.radius.to(device), bands)
+
+
+@dataclass(slots=True)
+class Prediction:
+    """What a model says of a batch of crops. All coordinates are crop coordinates."""
+
+    mu: Float[Tensor, "B K D"]
+    """Location parameter of each joint: what the loss is given."""
+    sigma: Float[Tensor, "B K D"]
+    """Scale parameter of each joint, > 0; all ones where the model does not predict one."""
+    confidence: Float[Tensor, "B K"]
+    """How sure of the joint, for ranking: 1 - sigma averaged over dimensions (the paper's Eq. 9 per joint)."""
+    error_distribution: ErrorDistribution
+    """The learned density of (label - mu) / sigma, summarised."""
+    maps: Float[Tensor, "B K h w"] | None = None
+    """Of models that draw one for each joint: what their loss is given."""
+
+    @property
+    def mean(self) -> Float[Tensor, "B K D"]:
+        """Expected position: mu, moved by the mean of the learned error where that density is skewed."""
+        return self.mu + self.sigma * self.error_distribution.mean
+
+    @property
+    def std(self) -> Float[Tensor, "B K D"]:
+        """Standard deviation of the position: sigma times that of the learned error density."""
+        return self.sigma * self.error_distribution.std
+
+    def folded(self) -> Prediction:
+        """The same claim with the density's mean moved into mu, so that `mu` is where the joint is expected."""
+        return replace(
+            self,
+            mu=self.mean,
+            error_distribution=replace(self.error_distribution, mean=torch.zeros_like(self.error_distribution.mean)),
+        )
+
+
+@runtime_checkable
+class KeypointLoss(Protocol):
+    """What a model is given to learn joints by; no model knows more of a loss."""
+
+    def of_prediction(
+        self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch, in the coordinates of the prediction; 0 when nothing is labelled, or nobody is there."""
+        ...
+
+
+@dataclass(slots=True)
+class LossDict:
+    """What a model makes of a batch while it learns."""
+
+    losses: dict[str, Float[Tensor, ""]]
+    """To be added up; a name is that of a curve."""
+    figures: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+    """What is watched beside, without a gradient."""
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        """The sum of the losses."""
+        return torch.stack(list(self.losses.values())).sum()
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """What collects predictions on a data set, batch by batch, and measures them."""
+
+    def update(self, batch: Any, prediction: Any, /) -> None:
+        """Take in the prediction on one batch."""
+        ...
+
+    def gather(self) -> None:
+        """Bring together what the processes of a distributed run have collected."""
+        ...
+
+    def compute(self, costly: bool = True) -> dict[str, float]:
+        """Every figure, by name; the costly ones only if wanted."""
+        ...

@@ -1,0 +1,1 @@
+"""Boundaries of retinal layers in B-scans."""

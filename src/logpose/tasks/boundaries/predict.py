@@ -1,0 +1,148 @@
+"""From B-scans to boundaries: rows in the scan's own pixels, each with a standard deviation and a band."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from logpose.core.errors import InputError
+from logpose.core.placement import refuse_diverged
+from logpose.core.skeletons import Skeleton
+from logpose.data.oct import LEAST
+from logpose.data.scans import Scan, ScanWindows, scan_loader
+from logpose.models import BoundaryModel
+from logpose.tasks.boundaries.evaluate import Stitching
+from logpose.training.checkpoint import load
+
+__all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows", "check_scan"]
+
+SHOWN_LEVEL = 0.9  # share of the probability that the bands of `Boundaries.band` hold
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """Boundaries in one B-scan."""
+
+    skeleton: Skeleton
+    rows: Float[np.ndarray, "D W"]
+    """Expected row of each boundary in each column, in the scan's own pixels, centres at whole numbers from 0."""
+    sigma: Float[np.ndarray, "D W"]
+    """Standard deviations, in rows; NaN from a model that was trained without a likelihood."""
+    band: Float[np.ndarray, "D W"]
+    """Half the height of the band around each row that holds the boundary with a probability of 90 %."""
+    faint: bool = False
+    """Whether what was taken for a retina, and is shown to the network, may as well be noise."""
+
+
+class Segmenter:
+    """A trained model that takes B-scans.
+
+    Args:
+        model: a checkpoint's path, or a model.
+        device: where to compute; a GPU if there is one when None.
+        flip_test: average with the prediction on the mirrored scan: a little better, half as fast.
+        batch_size: windows at a time.
+
+    Raises:
+        InputError: if the checkpoint cannot be used, or its model is of another kind.
+    """
+
+    def __init__(
+        self,
+        model: Path | str | BoundaryModel,
+        device: torch.device | str | None = None,
+        flip_test: bool = False,
+        batch_size: int = 8,
+    ) -> None:
+        found = model if isinstance(model, BoundaryModel) else load(model)[0]
+        if not isinstance(found, BoundaryModel):
+            raise InputError(f"{model}: does not find boundaries in B-scans")
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = found.to(self.device).eval()
+        self.flip_test, self.batch_size = flip_test, batch_size
+
+    @torch.inference_mode()
+    def __call__(self, image: UInt8[np.ndarray, "H W"] | Scan) -> Boundaries:
+        """The boundaries of a B-scan in shades of grey, or of a `Scan`, whose pixels may have a known height.
+
+        Raises:
+            InputError: if it is no array of grey values from 0 to 255 (uint8), is too small, or the model has diverged.
+        """
+        pixels = image.image if isinstance(image, Scan) else image
+        check_scan(pixels)
+        width = pixels.shape[1]
+        nothing = np.full((self.model.dim, width), np.nan)
+        scan = replace(image, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
+        stitching = Stitching(self.model)
+        model = self.model
+        windows = ScanWindows(_One(model.skeleton, scan), model.size, model.shown, um_per_px=model.um_per_px)
+        for batch in scan_loader(windows, self.batch_size, training=False):
+            on_device = batch.to(self.device)
+            stitching.update(on_device, self.model.predict(on_device, self.flip_test))
+        found = stitching.found(0, width)
+        refuse_diverged(found.rows, found.rows)
+        half = self.model.error_distribution.bands_at(SHOWN_LEVEL)[:, None]
+        return Boundaries(self.model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)
+
+
+@dataclass(frozen=True)
+class _One:
+    """A data set of one scan."""
+
+    skeleton: Skeleton
+    scan: Scan
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Scan:
+        return self.scan
+
+
+def check_scan(image: object) -> None:
+    """Refuse what is no B-scan.
+
+    Raises:
+        InputError: if it is no array of grey values from 0 to 255 (uint8), or too small.
+    """
+    if not isinstance(image, np.ndarray) or image.ndim != 2 or image.dtype != np.uint8:
+        told = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"a B-scan is an array (H, W) of grey values from 0 to 255 (uint8), not {told}")
+    if min(image.shape) < LEAST:
+        raise InputError(f"a B-scan of {image.shape[0]}×{image.shape[1]} pixels is too small")
+
+
+def boundary_rows(file: str, name: str, found: Boundaries) -> dict[str, Any]:
+    """The boundaries of a scan as plain values, each a list over columns; sigma is None where the model has none."""
+    known = bool(np.isfinite(found.sigma).all())
+    return {
+        "file_name": file,
+        "scan": name,
+        "boundaries": list(found.skeleton.joints),
+        "rows": np.round(found.rows, 3).tolist(),
+        "sigma": np.round(found.sigma, 3).tolist() if known else None,
+        "band90": np.round(found.band, 3).tolist() if known else None,
+        "faint": found.faint,
+    }
+
+
+def boundary_arrays(found: Sequence[tuple[Path, str, Boundaries]]) -> dict[str, np.ndarray]:
+    """Boundaries of scans as arrays to be saved; of scans that are less wide than the widest, NaN beyond their edge."""
+    width = max((boundaries.rows.shape[1] for _, _, boundaries in found), default=0)
+    arrays: dict[str, np.ndarray] = {
+        "boundaries": np.array(found[0][2].skeleton.joints if found else [], dtype=np.str_),
+        "file_name": np.array([file.name for file, _, _ in found], dtype=np.str_),
+        "scan": np.array([name for _, name, _ in found], dtype=np.str_),
+        "faint": np.array([boundaries.faint for _, _, boundaries in found], dtype=np.bool_),
+    }
+    for kept in ("rows", "sigma", "band"):
+        parts = [getattr(boundaries, kept) for _, _, boundaries in found]
+        padded = [np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=np.nan) for p in parts]
+        arrays[kept] = np.stack(padded) if padded else np.empty((0, 0, 0))
+    return arrays

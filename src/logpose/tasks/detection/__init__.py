@@ -1,0 +1,1 @@
+"""Pose of all people in whole images, without boxes."""

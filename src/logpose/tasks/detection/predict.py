@@ -1,0 +1,138 @@
+"""From a photograph to the poses of everybody in it, by a model that finds people by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from logpose.core.errors import InputError
+from logpose.core.placement import refuse_diverged
+from logpose.core.structures import Image, Scoring
+from logpose.data.images import image_size, read_image
+from logpose.data.pictures import Picture
+from logpose.data.scenes import SceneBatch, ShortSide, join, scene
+from logpose.models import Detector
+from logpose.tasks.detection.evaluate import FoundPeople, in_image
+from logpose.tasks.figures import refuse_scoring
+from logpose.tasks.pose.predict import SHOWN_LEVEL, Poses
+from logpose.training.checkpoint import load_model
+
+__all__ = ["Finder"]
+
+
+class Finder:
+    """A trained detector that takes whole images, in a `Predictor`'s place: it needs no boxes.
+
+    Args:
+        model: a checkpoint's path, or a model.
+        device: where to compute; a GPU if there is one when None.
+        batch_size: images at a time.
+        scoring: how the score of a person comes from that of the box and what is said of the joints.
+        least_score: people whose box is less sure are left out; the model's own `sure` when None.
+
+    Raises:
+        InputError: if the checkpoint cannot be used, is of another kind of model, has diverged, or people are to be
+            scored by a spread that it does not know.
+    """
+
+    def __init__(
+        self,
+        model: Detector | Path | str,
+        device: torch.device | str | None = None,
+        batch_size: int = 8,
+        scoring: Scoring = "box",
+        least_score: float | None = None,
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        loaded = model if isinstance(model, Detector) else load_model(model)
+        if not isinstance(loaded, Detector):
+            raise InputError(f"{model}: finds nobody by itself, it is given {loaded.input_spec}")
+        if not loaded.is_finite():
+            raise InputError(
+                "the model's weights are not finite; it has diverged"
+            )  # it would find nobody, and not say why
+        refuse_scoring(scoring, loaded.error_distribution)
+        self.model = loaded.to(self.device).eval()
+        self.batch_size, self.scoring = batch_size, scoring
+        self.least_score = self.model.sure if least_score is None else least_score
+        self.transform = ShortSide((self.model.short,), self.model.longest)
+
+    def __call__(self, image: Image | Path | str) -> Poses:
+        """The people of one image, RGB or a file, best first.
+
+        Raises:
+            InputError: if the image cannot be read, or the model has diverged.
+        """
+        return next(self.many([Path(image) if isinstance(image, str) else image]))
+
+    def boxes(self, image: Image | Path | str) -> Float[np.ndarray, "N 5"]:
+        """x, y, width, height and score of the people of one image: what a `Predictor` takes as its `boxes`.
+
+        Raises:
+            InputError: as `__call__`.
+        """
+        source = Path(image) if isinstance(image, str) else image
+        found = self._found([self._scene(source)])[0]
+        # Of somebody at the very edge a box may have no area, or lie off a picture smaller than what models see.
+        width, height = image_size(source) if isinstance(source, Path) else source.shape[1::-1]
+        low = found.boxes[:, :2].clip(0)
+        size = np.minimum(found.boxes[:, :2] + found.boxes[:, 2:], (width, height)) - low
+        there = (size > 0).all(axis=1)
+        rows: np.ndarray = np.column_stack([low, size, found.box_scores])[there]
+        return rows
+
+    def many(
+        self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None = None
+    ) -> Iterator[Poses]:
+        """The people of many images, one `Poses` for each image, in order.
+
+        Args:
+            images: RGB arrays, or files.
+            left_out: is told what is wrong with an image that cannot be read; the others go on without it. When None,
+                such an image is refused.
+
+        Raises:
+            InputError: as `__call__`.
+        """
+        waiting = self._read(images, left_out)
+        radius = self.model.error_distribution.radius_at(SHOWN_LEVEL)
+        while together := list(islice(waiting, self.batch_size)):
+            for (path, _), found in zip(together, self._found([seen for _, seen in together]), strict=True):
+                yield Poses(
+                    self.model.skeleton, found.boxes, found.keypoints, found.std, found.confidence,
+                    found.scores(self.scoring, self.model.skeleton.sigmas), radius, path,
+                )  # fmt: skip
+
+    @torch.inference_mode()
+    def _found(self, scenes: list[SceneBatch]) -> list[FoundPeople]:
+        """Who is found in some images, by the box's score and those below the least left out."""
+        batch = join(scenes).to(self.device)
+        people = []
+        for found, to_image in zip(self.model.predict(batch), batch.to_image, strict=True):
+            own = in_image(found.chosen(found.box_scores >= self.least_score), to_image)
+            refuse_diverged(own.keypoints, own.confidence)
+            people.append(own)
+        return people
+
+    def _scene(self, image: Image | Path) -> SceneBatch:
+        """What the model sees of an image, decoded as `eval` decodes it."""
+        return scene(Picture(image, 0, ()), self.model.skeleton, self.transform)
+
+    def _read(
+        self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None
+    ) -> Iterator[tuple[Path | None, SceneBatch]]:
+        """Files, if they are any, and what is seen of them; those that cannot be read are told, and left out."""
+        for source in images:
+            try:
+                seen = self._scene(source if isinstance(source, Path) else read_image(source))
+            except InputError as error:
+                if left_out is None:
+                    raise
+                left_out(error)
+                continue
+            yield source if isinstance(source, Path) else None, seen

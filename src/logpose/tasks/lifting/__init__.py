@@ -1,0 +1,1 @@
+"""Two-stage 3-D pose: keypoints lifted into space."""

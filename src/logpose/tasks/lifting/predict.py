@@ -1,0 +1,151 @@
+"""From keypoints to poses in space, by a model that lifts them: millimetres relative to the root joint.
+
+Keypoints do not tell how far away a person is, and neither does such a model: its joints lie along the axes of the
+camera's frame (x to the right, y down, z away from the camera), but their origin is the root joint, wherever that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from numpy.typing import ArrayLike
+
+from logpose.core.errors import InputError
+from logpose.core.placement import refuse_diverged
+from logpose.core.skeletons import Skeleton
+from logpose.data.coco import FARTHEST
+from logpose.data.lifting import screen
+from logpose.models import LiftingModel
+from logpose.training.checkpoint import load
+
+__all__ = ["LiftedPoses", "Lifter"]
+
+MM = 1000.0  # millimetres in a metre
+SHOWN_LEVEL = 0.5  # share of the probability that the regions of `LiftedPoses.radius` hold
+
+
+@dataclass(frozen=True)
+class LiftedPoses:
+    """A person's joints in space, in T frames that follow each other."""
+
+    skeleton: Skeleton
+    joints_mm: Float32[np.ndarray, "T K 3"]
+    """Expected positions relative to the root joint, along the axes of the camera's frame, millimetres."""
+    sigma_mm: Float32[np.ndarray, "T K 3"]
+    """Their standard deviations; NaN from a model that was trained without a likelihood."""
+    confidence: Float32[np.ndarray, "T K"]
+    """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
+    radius: float
+    """The ellipsoid of `radius` standard deviations around a joint holds it with a probability of 50 %."""
+
+    def __len__(self) -> int:
+        return len(self.joints_mm)
+
+
+class Lifter:
+    """A trained model that takes keypoints in pixels.
+
+    Args:
+        model: a checkpoint's path, or a model.
+        device: where to compute; a GPU if there is one when None.
+        flip_test: average with the prediction on the mirrored keypoints: a little better, half as fast.
+        batch_size: windows at a time.
+
+    Raises:
+        InputError: if the checkpoint cannot be used, its model looks at pictures, or there is no window at a time.
+    """
+
+    def __init__(
+        self,
+        model: LiftingModel | Path | str,
+        device: torch.device | str | None = None,
+        flip_test: bool = False,
+        batch_size: int = 1024,
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        loaded = model if isinstance(model, LiftingModel) else load(model)[0]
+        if not isinstance(loaded, LiftingModel):
+            raise InputError(f"{model}: looks at pictures, it does not lift keypoints")
+        if batch_size < 1:
+            raise InputError(f"one window or more are lifted at a time, not {batch_size}")
+        self.model = loaded.to(self.device).eval()
+        self.flip_test, self.batch_size = flip_test, batch_size
+
+    def __call__(self, keypoints: ArrayLike, size: tuple[int, int]) -> LiftedPoses:
+        """The poses of one person, one for each frame; of the first and the last the window's ends are repeated.
+
+        Args:
+            keypoints: (T, K, 2), pixels, of the model's joints in frames that follow each other.
+            size: (H, W) of the picture.
+
+        Raises:
+            InputError: if they are other joints, not finite or 1,000,000 pixels off or more, if there is no such
+                picture, or the model has diverged.
+        """
+        return next(self.many([(keypoints, size)]))
+
+    def many(self, sequences: Iterable[tuple[ArrayLike, tuple[int, int]]]) -> Iterator[LiftedPoses]:
+        """The poses of many sequences, in order; frames of several are computed together.
+
+        Args:
+            sequences: pairs of keypoints and the size of their picture, as `__call__` takes them.
+
+        Raises:
+            InputError: as `__call__`.
+        """
+        waiting: list[Float32[np.ndarray, "_ K 2"]] = []
+        count = len(self.model.skeleton)
+        for keypoints, size in sequences:
+            try:
+                points = np.asarray(keypoints)
+            except ValueError as error:  # rows of several lengths
+                raise InputError(f"keypoints are numbers, of frames × {count} × 2: {error}") from error
+            if points.dtype.kind not in "iuf" or points.shape[1:] != (count, 2) or not len(points):
+                told = "×".join(map(str, points.shape))
+                raise InputError(f"keypoints are numbers, of frames × {count} × 2, and not {points.dtype} of {told}")
+            points = points.astype(np.float64)
+            if not (np.isfinite(points).all() and np.abs(points).max() < FARTHEST):
+                raise InputError(f"keypoints must be finite, and less than {FARTHEST:g} pixels off")
+            if not all(1 <= side < FARTHEST for side in size):
+                raise InputError(f"a picture has a height and a width of 1 to {FARTHEST:g} pixels, not {size}")
+            waiting.append(screen(points, size).astype(np.float32))
+            if sum(map(len, waiting)) >= self.batch_size:
+                yield from self._lifted(waiting)
+                waiting = []
+        yield from self._lifted(waiting)
+
+    def _lifted(self, sequences: list[Float32[np.ndarray, "_ K 2"]]) -> Iterator[LiftedPoses]:
+        """The poses of some sequences of screen-normalised keypoints."""
+        if not sequences:
+            return
+        frames = np.concatenate(sequences)
+        lengths = [len(sequence) for sequence in sequences]
+        ends = np.cumsum(lengths)
+        first, last = np.repeat(ends - lengths, lengths), np.repeat(ends - 1, lengths)
+        around = np.arange(self.model.frames) - self.model.frames // 2
+        found = []
+        for start in range(0, len(frames), self.batch_size):
+            rows = np.arange(start, min(start + self.batch_size, len(frames)))
+            window = np.clip(rows[:, None] + around, first[rows, None], last[rows, None])
+            found.append(self._predicted(frames[window]))
+        mean, std, confidence = (np.concatenate(column) for column in zip(*found, strict=True))
+        refuse_diverged(MM * mean, confidence)
+        radius = self.model.error_distribution.radius_at(SHOWN_LEVEL)
+        for end, length in zip(ends.tolist(), lengths, strict=True):
+            part = slice(end - length, end)
+            yield LiftedPoses(self.model.skeleton, MM * mean[part], MM * std[part], confidence[part], radius)
+
+    @torch.inference_mode()
+    def _predicted(self, windows: Float32[np.ndarray, "B T K 2"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions and spread in metres, and confidence, of the frames in the middle of windows."""
+        inputs = torch.from_numpy(windows).to(self.device)
+        prediction = self.model(inputs)
+        if self.flip_test:
+            prediction = self.model.flip_average(prediction, self.model(self.model.mirrored(inputs)))
+        mean, std, confidence = (x.cpu().numpy() for x in (prediction.mean, prediction.std, prediction.confidence))
+        return mean, std, confidence

@@ -1,0 +1,1 @@
+"""Top-down pose: a model of one person's crop, in the image or in space."""

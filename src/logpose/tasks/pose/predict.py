@@ -1,0 +1,252 @@
+"""From a photograph to poses: crops of many people and images are computed together, results come back in pixels.
+
+Those of models of three dimensions come in millimetres in the camera's frame besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from logpose.core import geometry
+from logpose.core.cameras import Camera
+from logpose.core.errors import InputError
+from logpose.core.placement import Assumable, Viewpoint, refuse_diverged
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Batch, Image, Sample, Scoring
+from logpose.data.coco import FARTHEST
+from logpose.data.crops import collate
+from logpose.data.images import read_image
+from logpose.data.inputs import Boxes, lies_outside
+from logpose.data.transforms import CropTransform
+from logpose.metrics.oks import oks_nms
+from logpose.models import PoseModel
+from logpose.tasks.figures import person_scores, refuse_scoring
+from logpose.training.checkpoint import load_of_crops
+
+__all__ = ["Poses", "Predictor"]
+
+SHOWN_LEVEL = 0.5
+"""Share of the probability that the regions of `Poses.radius` hold: as likely inside as outside."""
+
+BoxesOf = Callable[[Image], Boxes | Sequence[Sequence[float]]]
+"""A detector: of an image, the boxes of the people in it, x, y, width, height and perhaps a score each."""
+
+_Waiting = tuple[Path | None, tuple[int, int], Boxes]
+"""An image's file, its (H, W) and its boxes, while their crops wait for others."""
+
+
+@dataclass(frozen=True)
+class Poses:
+    """The people found in one image. Lengths are in pixels of that image; N people, K joints."""
+
+    skeleton: Skeleton
+    boxes: Float[np.ndarray, "N 4"]
+    """x, y, width, height of the box each person was looked for in."""
+    keypoints: Float[np.ndarray, "N K 2"]
+    """Expected position of every joint, also of unsure ones and of those outside the image."""
+    sigma: Float[np.ndarray, "N K 2"]
+    """Standard deviation of every joint along x and y; NaN from a model that was trained without a likelihood."""
+    confidence: Float[np.ndarray, "N K"]
+    """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
+    scores: Float[np.ndarray, "N"]
+    """Of every person; unless another scoring was asked for, the box's score times the mean confidence of the joints
+    that are surer than 0.2, and of models that find people themselves the box's score."""
+    radius: float
+    """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %; of a model of
+    three dimensions that is an ellipsoid, in the camera's frame."""
+    path: Path | None = None
+    """The image's file, if it came from one."""
+    joints_mm: Float[np.ndarray, "N K 3"] | None = None
+    """Of a model of three dimensions, the same joints in the camera's frame (x to the right, y down, z away from it),
+    millimetres; None where nothing tells how far away they are."""
+    sigma_mm: Float[np.ndarray, "N K 3"] | None = None
+    """Their standard deviations, the camera and the root's depth taken as exact; NaN as `sigma`."""
+    root_depth_mm: Float[np.ndarray, "N"] | None = None
+    """How far each person's root is from the camera along its axis."""
+    camera: Camera | None = None
+    """The camera that the joints are in the frame of."""
+    assumed: tuple[Assumable, ...] = ()
+    """What was not given of camera and root depth, and so was assumed (see `placement`)."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class Predictor:
+    """A trained model that takes whole images.
+
+    Args:
+        model: a checkpoint's path, or a model.
+        device: where to compute; a GPU if there is one when None.
+        flip_test: average with the prediction on the mirrored crop: a little better, half as fast.
+        batch_size: crops at a time.
+        scoring: how the score of a person comes from that of the box and what is said of the joints.
+        nms: of people who are alike (OKS above 0.9), found in several boxes, keep the best; best first.
+        view: of a model of three dimensions: what is known of the camera and of the distance to the people.
+
+    Raises:
+        InputError: if the checkpoint cannot be used, something is told of the camera of a model of two dimensions, or
+            people are to be scored by a spread that the model does not know.
+    """
+
+    def __init__(
+        self,
+        model: PoseModel | Path | str,
+        device: torch.device | str | None = None,
+        flip_test: bool = False,
+        batch_size: int = 64,
+        scoring: Scoring = "product",
+        nms: bool = False,
+        view: Viewpoint | None = None,
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        loaded = model if isinstance(model, PoseModel) else load_of_crops(model)[0]
+        refuse_scoring(scoring, loaded.error_distribution)
+        self.model = loaded.to(self.device).eval()
+        self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, batch_size, scoring, nms
+        self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
+        self.view = view or Viewpoint()
+        if len(self.view.assumed) < 3 and self.model.dim != 3:
+            raise InputError("a camera and a root depth place joints in space, and this model is of two dimensions")
+
+    def __call__(
+        self, image: Image | Path | str, boxes: Boxes | Sequence[Sequence[float]] | BoxesOf | None = None
+    ) -> Poses:
+        """The people of one image.
+
+        Args:
+            image: RGB array, or a file.
+            boxes: x, y, width, height and, if known, a score of each person, or a function that tells them of an RGB
+                array, as `Finder.boxes` does; without them the whole image is one.
+
+        Raises:
+            InputError: if the image cannot be read, a box is none or the model has diverged.
+        """
+        source = Path(image) if isinstance(image, str) else image
+        return next(self.many([(source, boxes)]))
+
+    def many(
+        self,
+        images: Iterable[tuple[Image | Path, Boxes | Sequence[Sequence[float]] | BoxesOf | None]],
+        left_out: Callable[[InputError], None] | None = None,
+    ) -> Iterator[Poses]:
+        """The people of many images, one `Poses` for each image, in order; crops of several are computed together.
+
+        Args:
+            images: pairs of an image and its boxes, as `__call__` takes them.
+            left_out: is told what is wrong with an image that cannot be read, or whose boxes are none; the others go on
+                without it. When None, such an image is refused.
+
+        Raises:
+            InputError: as `__call__`.
+        """
+        waiting: list[_Waiting] = []
+        crops: list[Batch] = []
+        for source, boxes in images:
+            path = source if isinstance(source, Path) else None
+            try:
+                image = read_image(source)
+                height, width = image.shape[:2]
+                if not callable(boxes):
+                    rows = _checked_boxes(boxes, (height, width), path)
+            except InputError as error:
+                if left_out is None:
+                    raise
+                left_out(error)
+                continue
+            if callable(boxes):  # what a detector does wrong is not the image's fault
+                rows = _checked_boxes(boxes(image), (height, width), path)
+            waiting.append((path, (height, width), rows))
+            crops.extend(self._crop(image, row) for row in rows)
+            if len(crops) >= self.batch_size:
+                yield from self._poses(waiting, crops)
+                waiting, crops = [], []
+        yield from self._poses(waiting, crops)
+
+    def _crop(self, image: Image, row: Float[np.ndarray, "5"]) -> Batch:
+        unlabelled = np.zeros(len(self.model.skeleton), dtype=np.int64)
+        keypoints = np.zeros((len(unlabelled), self.model.dim))
+        return self.transform(Sample(image, row[:4], keypoints, unlabelled, area=1.0, image_id=0, id=0))
+
+    def _poses(self, waiting: list[_Waiting], crops: list[Batch]) -> Iterator[Poses]:
+        """The crops' predictions, dealt out to the images that they were cut from."""
+        found = [
+            self._predicted(collate(crops[i : i + self.batch_size])) for i in range(0, len(crops), self.batch_size)
+        ]
+        count, dim = len(self.model.skeleton), self.model.dim
+        nobody = (np.empty((0, count, dim)), np.empty((0, count, dim)), np.empty((0, count)))
+        keypoints, sigma, confidence = (np.concatenate(parts) for parts in zip(nobody, *found, strict=True))
+        radius, sigmas = self.model.error_distribution.radius_at(SHOWN_LEVEL), self.model.skeleton.sigmas
+        start = 0
+        for path, size, boxes in waiting:
+            rows = np.arange(start, start + len(boxes))
+            start += len(boxes)
+            scores = person_scores(self.scoring, boxes[:, 4], confidence[rows], sigma[rows], boxes[:, :4], sigmas)
+            if self.nms and len(boxes):
+                # As in `eval`, of the region that the crop shows.
+                area = [
+                    np.prod(geometry.box_to_region(box[:4], self.model.size, self.model.padding)[1]) for box in boxes
+                ]
+                best = oks_nms(keypoints[rows, :, :2], scores, np.array(area), sigmas)
+                rows, boxes, scores = rows[best], boxes[best], scores[best]
+            poses = Poses(
+                self.model.skeleton, boxes[:, :4], keypoints[rows, :, :2], sigma[rows, :, :2], confidence[rows], scores,
+                radius, path,
+            )  # fmt: skip
+            yield self._placed(poses, keypoints[rows], sigma[rows], size) if dim == 3 else poses
+
+    def _placed(
+        self,
+        poses: Poses,
+        keypoints: Float[np.ndarray, "N K 3"],
+        sigma: Float[np.ndarray, "N K 3"],
+        size: tuple[int, int],
+    ) -> Poses:
+        """The same people, placed in the camera's frame, if something tells how far away they are."""
+        try:
+            placed = self.view.place(keypoints, sigma, size, poses.skeleton)
+        except InputError as error:
+            raise InputError(f"{poses.path}: {error}" if poses.path else str(error)) from error
+        if placed is None:
+            return poses
+        return replace(
+            poses, joints_mm=placed.joints, sigma_mm=placed.sigma, root_depth_mm=placed.root_depth,
+            camera=placed.camera, assumed=self.view.assumed,
+        )  # fmt: skip
+
+    @torch.inference_mode()
+    def _predicted(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Position, spread and confidence of every joint of some crops, in pixels of their images; depths in mm."""
+        batch = batch.to(self.device)
+        prediction = self.model.predict(batch, self.flip_test)
+        placed = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
+        spread = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
+        columns = (placed, spread, prediction.confidence)
+        position, std, confidence = (column.double().cpu().numpy() for column in columns)
+        refuse_diverged(position, confidence)
+        return position, std, confidence
+
+
+def _checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[int, int], path: Path | None) -> Boxes:
+    """Boxes with scores; of none, the whole image."""
+    if boxes is None:
+        return np.array([[0, 0, size[1], size[0], 1]], dtype=np.float64)
+    where = f"{path}: " if path else ""
+    rows = np.empty((len(boxes), 5))
+    for i, box in enumerate(boxes):
+        values = np.asarray(box, dtype=np.float64)
+        told = values.tolist()
+        if values.shape not in ((4,), (5,)) or not np.isfinite(values).all() or (values[2:4] <= 0).any():
+            raise InputError(f"{where}box {i} is not x, y, width > 0, height > 0 and perhaps a score: {told}")
+        if np.abs(values[:4]).max() > FARTHEST:
+            raise InputError(f"{where}box {i} lies {FARTHEST:g} pixels off or more: {told}")
+        if lies_outside(values[:4].tolist(), size[::-1]):
+            raise InputError(f"{where}box {i} lies outside the image of {size[1]}×{size[0]} pixels: {told}")
+        rows[i] = values if len(values) == 5 else (*values, 1)
+    return rows

@@ -1,0 +1,1 @@
+"""Training: recipes' base, `fit` on Lightning, checkpoints, resuming, other codes' weights."""

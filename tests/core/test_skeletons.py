@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, DEFAULT_OKS_SIGMA, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
+
+KNOWN = {
+    "COCO": COCO,
+    "MPII": MPII,
+    "LSP": LSP,
+    "H36M": H36M,
+    "H36M_LIFTING": H36M_LIFTING,
+    "HUMANEVA": HUMANEVA,
+}
+
+# Written by hand from the data sets' own descriptions, as the released code has them.
+PAIRS = {
+    "COCO": {(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)},
+    "MPII": {(0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)},
+    "LSP": {(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)},
+    "H36M": {(1, 4), (2, 5), (3, 6), (11, 14), (12, 15), (13, 16)},
+    "H36M_LIFTING": {(1, 4), (2, 5), (3, 6), (11, 14), (12, 15), (13, 16)},
+    "HUMANEVA": {(2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13)},
+}
+COUNTS = {"COCO": 17, "MPII": 16, "LSP": 14, "H36M": 18, "H36M_LIFTING": 17, "HUMANEVA": 15}
+
+each = pytest.mark.parametrize("name", KNOWN)
+
+
+def skeleton(*joints: str, **more: Any) -> Skeleton:
+    return Skeleton("thing", joints, **more)
+
+
+@each
+def test_joint_counts(name: str) -> None:
+    assert len(KNOWN[name]) == len(KNOWN[name].joints) == COUNTS[name]
+
+
+@each
+def test_mirror_pairs_are_inferred(name: str) -> None:
+    assert KNOWN[name].flip_pairs is None
+    assert len(KNOWN[name].pairs) == len(PAIRS[name])
+    assert set(KNOWN[name].pairs) == PAIRS[name]
+
+
+@each
+def test_flip_index_swaps_exactly_the_pairs(name: str) -> None:
+    expected = list(range(COUNTS[name]))
+    for a, b in PAIRS[name]:
+        expected[a], expected[b] = b, a
+    assert list(KNOWN[name].flip_index) == expected
+
+
+@each
+def test_mirroring_twice_is_nothing(name: str) -> None:
+    index = KNOWN[name].flip_index
+    assert [index[i] for i in index] == list(range(len(index)))
+
+
+@each
+def test_the_mirror_image_of_a_bone_is_a_bone(name: str) -> None:
+    index = KNOWN[name].flip_index
+    bones = {frozenset(bone) for bone in KNOWN[name].bones}
+    assert len(bones) == len(KNOWN[name].bones), "no bone twice"
+    assert {frozenset(index[i] for i in bone) for bone in bones} == bones
+
+
+@each
+def test_every_joint_hangs_together(name: str) -> None:
+    # H36M's thorax was added to the data set's joints, as the midpoint of the shoulders; it is not drawn.
+    reached = {0}
+    for _ in KNOWN[name].joints:
+        reached |= {i for bone in KNOWN[name].bones if reached & set(bone) for i in bone}
+    assert set(range(COUNTS[name])) - reached == ({17} if name == "H36M" else set())
+
+
+def test_humaneva_has_the_bones_of_videopose3d() -> None:
+    parents = [-1, 0, 1, 2, 3, 1, 5, 6, 0, 8, 9, 0, 11, 12, 1]  # its HumanEva skeleton
+    assert set(HUMANEVA.bones) == {(parent, joint) for joint, parent in enumerate(parents) if parent >= 0}
+    assert HUMANEVA.root == H36M_LIFTING.root == (0,)
+
+
+def test_coco_is_cocos() -> None:
+    # From the `categories` of person_keypoints_train2017.json (1-based), and COCO's evaluation code (times 10).
+    bones = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9]]
+    bones += [[8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]
+    assert [[a + 1, b + 1] for a, b in COCO.bones] == bones
+    tenfold = [
+        0.26,
+        0.25,
+        0.25,
+        0.35,
+        0.35,
+        0.79,
+        0.79,
+        0.72,
+        0.72,
+        0.62,
+        0.62,
+        1.07,
+        1.07,
+        0.87,
+        0.87,
+        0.89,
+        0.89,
+    ]
+    assert COCO.sigmas == pytest.approx([sigma / 10 for sigma in tenfold], abs=1e-12)
+    assert COCO.joints[:3] == ("nose", "left_eye", "right_eye")
+    assert COCO.joints[-2:] == ("left_ankle", "right_ankle")
+
+
+def test_coco_is_what_real_files_say(data_root: Any) -> None:
+    path = data_root / "coco_mini" / "annotations" / "person_keypoints_val2017.json"
+    if not path.is_file():
+        pytest.skip(f"no real COCO file: {path}")
+    (category,) = json.loads(path.read_text())["categories"]
+    read = Skeleton.from_category(category)
+    assert (read.joints, read.pairs, read.sigmas) == (COCO.joints, COCO.pairs, COCO.sigmas)
+    assert set(read.bones) == set(COCO.bones)
+
+
+def test_upper_body() -> None:
+    assert COCO.upper_body == tuple(range(11)), "the released code's ids 0-10"
+    assert MPII.upper_body == (7, 8, 9, 10, 11, 12, 13, 14, 15)
+    assert LSP.upper_body == (6, 7, 8, 9, 10, 11, 12, 13)
+    assert skeleton("left_eye", "right_eye", "nose").upper_body == (), "a face has no lower body"
+    assert skeleton("Nose", "LeftHip", "RKnee", "chip").upper_body == (0, 3), "whole words only"
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("left_eye", "right_eye"),
+        ("LeftEye", "RightEye"),
+        ("leftEye", "rightEye"),
+        ("Left Eye", "Right Eye"),
+        ("left eye", "right eye"),
+        ("left-eye", "right-eye"),
+        ("LEFT_EYE", "RIGHT_EYE"),
+        ("l_hip", "r_hip"),
+        ("L_Hip", "R_Hip"),
+        ("LWrist", "RWrist"),
+        ("L.Wrist", "R.Wrist"),
+        ("ankle_l", "ankle_r"),
+        ("AnkleL", "AnkleR"),
+        ("eye_left", "eye_right"),
+        ("outer_left_eye_2", "outer_right_eye_2"),
+        ("left_00", "right_00"),
+        ("left12", "right12"),
+        ("left", "right"),
+    ],
+)
+def test_spellings_of_sides(left: str, right: str) -> None:
+    assert skeleton(left, right).pairs == ((0, 1),)
+    assert skeleton(right, "nose", left).pairs == ((0, 2),), "the smaller index comes first, whichever side it is"
+
+
+@pytest.mark.parametrize(
+    "joint", ["nose", "mid_08", "brighton", "cleft", "hair", "lower_lip", "upper_neck", "x", "left"]
+)
+def test_joints_without_a_partner_stay(joint: str) -> None:
+    assert skeleton(joint, "chin").flip_index == (0, 1)
+
+
+def test_spelling_is_kept_when_sides_turn() -> None:
+    # Two conventions in one file do not pair with one another.
+    assert skeleton("left_eye", "Right_Eye").pairs == ()
+    assert skeleton("left_00", "right_0").pairs == ()
+    assert skeleton("left_00", "left_01", "mid_08", "right_01", "right_00").pairs == ((0, 4), (1, 3))
+
+
+words = st.sampled_from(["eye", "hip", "Knee", "00", "7", "mid", "A"])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["left", "right", "l", "r", "mid"]), words), min_size=1, unique=True))
+def test_flip_index_is_its_own_inverse_whatever_the_names(parts: list[tuple[str, str]]) -> None:
+    index = skeleton(*(f"{side}_{word}" for side, word in parts)).flip_index
+    assert sorted(index) == list(range(len(parts)))
+    assert [index[i] for i in index] == list(range(len(parts)))
+
+
+def test_given_pairs_beat_the_names() -> None:
+    given_pairs = skeleton("left_a", "right_a", "b", "c", flip_pairs=((3, 2),))
+    assert given_pairs.pairs == ((3, 2),)
+    assert given_pairs.flip_index == (0, 1, 3, 2)
+    assert skeleton("left_a", "right_a", flip_pairs=()).flip_index == (0, 1), "none at all is an answer too"
+
+
+def test_oks_sigmas_have_a_stated_default() -> None:
+    assert skeleton("a", "b").sigmas == (DEFAULT_OKS_SIGMA, DEFAULT_OKS_SIGMA) == (0.05, 0.05)
+    assert skeleton("a", "b", oks_sigmas=(0.1, 0.2)).sigmas == (0.1, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"joints": ()}, "needs joints with names of their own"),
+        ({"joints": ("a", "a")}, "needs joints with names of their own"),
+        ({"bones": ((0, 2),)}, r"\(0, 2\) names a joint outside 0\.\.1"),
+        ({"bones": ((-1, 0),)}, r"\(-1, 0\) names a joint outside 0\.\.1"),
+        ({"flip_pairs": ((0, 5),)}, r"\(0, 5\) names a joint outside"),
+        ({"flip_pairs": ((0, 1), (1, 0))}, "more than one mirror pair"),
+        ({"flip_pairs": ((1, 1),)}, "more than one mirror pair"),
+        ({"oks_sigmas": (0.1,)}, "needs 2 positive OKS sigmas"),
+        ({"oks_sigmas": (0.1, 0.0)}, "needs 2 positive OKS sigmas"),
+        ({"oks_sigmas": (0.1, -0.1)}, "needs 2 positive OKS sigmas"),
+        ({"oks_sigmas": (0.1, float("nan"))}, "needs 2 positive OKS sigmas"),
+        ({"oks_sigmas": (0.1, float("inf"))}, "needs 2 positive OKS sigmas"),
+    ],
+)
+def test_impossible_skeletons_are_refused_by_name(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"'thing'.*{message}"):
+        Skeleton("thing", **{"joints": ("a", "b"), **parts})
+
+
+# Plain containers
+
+
+@each
+def test_round_trip_through_json(name: str) -> None:
+    plain = json.loads(json.dumps(KNOWN[name].to_dict()))
+    back = Skeleton.from_dict(plain)
+    assert back.to_dict() == plain
+    assert (back.name, back.joints, back.bones) == ("person", KNOWN[name].joints, KNOWN[name].bones)
+    assert (back.pairs, back.sigmas) == (KNOWN[name].pairs, KNOWN[name].sigmas)
+
+
+@pytest.mark.parametrize("key", ["name", "joints", "bones", "flip_pairs", "oks_sigmas"])
+def test_from_dict_names_the_missing_entry(key: str) -> None:
+    plain = COCO.to_dict()
+    del plain[key]
+    with pytest.raises(InputError, match=f"not a skeleton.*{key}"):
+        Skeleton.from_dict(plain)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("joints", 3),
+        ("bones", [[0]]),
+        ("bones", [[0, 1, 2]]),
+        ("bones", [["nose", "left_eye"]]),
+        ("bones", [[0, 17]]),
+        ("flip_pairs", None),
+        ("oks_sigmas", ["wide"] * 17),
+        ("oks_sigmas", [0.1] * 16),
+    ],
+)
+def test_from_dict_refuses_malformed_entries(key: str, value: Any) -> None:
+    with pytest.raises(InputError):
+        Skeleton.from_dict({**COCO.to_dict(), key: value})
+
+
+# Categories of a COCO file
+
+
+def category(**more: Any) -> dict[str, Any]:
+    return {"id": 1, "name": "fly", "keypoints": ["head", "left_wing", "right_wing"], **more}
+
+
+def test_from_category_counts_joints_from_one() -> None:
+    read = Skeleton.from_category(category(skeleton=[[1, 2], [1, 3]]))
+    assert read.name == "fly"
+    assert read.joints == ("head", "left_wing", "right_wing")
+    assert read.bones == ((0, 1), (0, 2))
+    assert read.pairs == ((1, 2),)
+    assert read.sigmas == (DEFAULT_OKS_SIGMA,) * 3
+
+
+def test_from_category_takes_what_the_file_says() -> None:
+    read = Skeleton.from_category(category(sigmas=[0.1, 0.2, 0.3], flip_pairs=[[1, 3]]))
+    assert read.sigmas == (0.1, 0.2, 0.3)
+    assert read.flip_index == (2, 1, 0)
+    assert Skeleton.from_category(category(flip_pairs=[])).pairs == ()
+
+
+@pytest.mark.parametrize("bones", [None, []])
+def test_from_category_needs_no_bones(bones: Any) -> None:
+    assert Skeleton.from_category(category(skeleton=bones)).bones == ()
+    assert Skeleton.from_category(category()).bones == ()
+
+
+def test_from_category_knows_cocos_sigmas_by_its_joints() -> None:
+    people = {"name": "person", "keypoints": list(COCO.joints)}
+    assert Skeleton.from_category(people).sigmas == COCO.sigmas
+    assert Skeleton.from_category({**people, "sigmas": [0.07] * 17}).sigmas == (0.07,) * 17
+    reordered = {**people, "keypoints": list(COCO.joints[::-1])}
+    assert Skeleton.from_category(reordered).sigmas == (DEFAULT_OKS_SIGMA,) * 17
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"keypoints": None}, "category 'fly' names no keypoints"),
+        ({"keypoints": []}, "category 'fly' names no keypoints"),
+        ({"keypoints": "head"}, "category 'fly' names no keypoints"),
+        ({"keypoints": 3}, "category 'fly' names no keypoints"),
+        ({"keypoints": ["head", "head"]}, "'fly' needs joints with names of their own"),
+        ({"skeleton": [[0, 1]]}, "'fly'.*outside"),
+        ({"skeleton": [[1, 4]]}, "'fly'.*outside"),
+        ({"skeleton": [1, 2]}, "category 'fly': .* malformed"),
+        ({"skeleton": [["head", "left_wing"]]}, "category 'fly': .* malformed"),
+        ({"skeleton": [[1, 2, 3]]}, "category 'fly': .* malformed"),
+        ({"flip_pairs": [[2]]}, "category 'fly': .* malformed"),
+        ({"flip_pairs": [[2, 9]]}, "'fly'.*outside"),
+        ({"flip_pairs": [[1, 2], [2, 3]]}, "'fly'.*more than one mirror pair"),
+        ({"sigmas": 0.1}, "category 'fly': .* malformed"),
+        ({"sigmas": [None, 1, 1]}, "category 'fly': .* malformed"),
+        ({"sigmas": [0.1, 0.1]}, "'fly' needs 3 positive OKS sigmas"),
+        ({"sigmas": []}, "'fly' needs 3 positive OKS sigmas"),
+    ],
+)
+def test_from_category_errors_name_the_category(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        Skeleton.from_category(category(**changed))
+    assert not re.search("\n", str(caught.value)), "one sentence"
+
+
+def test_a_category_without_a_name_is_an_object() -> None:
+    assert Skeleton.from_category({"keypoints": ["a"]}).name == "object"
+    with pytest.raises(InputError, match="category 'object' names no keypoints"):
+        Skeleton.from_category({})
+
+
+def test_the_torso_s_diagonals():
+    assert [[COCO.joints[a], COCO.joints[b]] for a, b in COCO.torso] == [
+        ["left_shoulder", "right_hip"],
+        ["right_shoulder", "left_hip"],
+    ]
+    assert LSP.torso == ((9, 2), (8, 3))
+    assert MPII.torso == ((13, 2), (12, 3))
+    assert Skeleton("face", ("left_eye", "right_eye")).torso == ()
+    assert Skeleton("half", ("LShoulder", "RShoulder", "RHip")).torso == ((0, 2),)

@@ -1,0 +1,241 @@
+"""Prediction on whole images: places in pixels, boxes and their files, results."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from logpose.core.errors import InputError
+from logpose.core.geometry import box_to_region
+from logpose.core.placement import Viewpoint
+from logpose.core.skeletons import COCO
+from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
+from logpose.data.inputs import find_images, read_boxes
+from logpose.models import PoseModel
+from logpose.tasks.pose.predict import Predictor
+
+MU = torch.linspace(-0.6, 0.4, 34).view(17, 2)
+
+
+DEPTH = torch.linspace(-0.2, 0.1, 17)
+
+
+class Steady(PoseModel):
+    """Says the same of every crop: joints at `MU` (and at `DEPTH`), sigma 0.02 along x, 0.04 along y (0.05 along z)."""
+
+    def __init__(self, dim=2):
+        super().__init__(COCO, (64, 48), dim)
+        self.set_error_distribution(
+            ErrorDistribution(torch.zeros(dim), torch.tensor([2.0, 3.0, 1.5][:dim]), torch.tensor(LEVELS) * 4)
+        )
+        self.crops = 0
+
+    def forward(self, images):
+        count = len(images)
+        self.crops += count
+        mu = torch.cat([MU, DEPTH[:, None]], dim=1)[:, : self.dim].expand(count, 17, self.dim)
+        sigma = torch.tensor([0.02, 0.04, 0.05])[: self.dim].expand(count, 17, self.dim)
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution)
+
+    def config(self):
+        return {}
+
+
+@pytest.fixture
+def predictor():
+    return Predictor(Steady(), device="cpu", batch_size=4)
+
+
+def placed(box, size=(64, 48)):
+    """Where crop coordinates `MU` lie in the image: the region's centre, plus its extent times them."""
+    centre, extent = box_to_region(np.asarray(box, float), size)
+    return centre + MU.double().numpy() * extent, extent
+
+
+def test_a_model_that_has_diverged_is_told() -> None:
+    for place, sure in ((torch.nan, 1), (0, torch.nan)):
+        model = Steady()
+        forward = model.forward
+
+        def broken(images, forward=forward, place=place, sure=sure):
+            said = forward(images)
+            return Prediction(MU.expand(1, 17, 2) + place, said.sigma, said.confidence * sure, said.error_distribution)
+
+        model.forward = broken
+        with pytest.raises(InputError, match="numbers that are not finite; it has diverged"):
+            Predictor(model, device="cpu")(np.zeros((200, 300, 3), np.uint8))
+
+
+def test_positions_and_sigma_are_in_pixels_of_the_image(predictor):
+    box = [30, 20, 60, 100]
+    poses = predictor(np.zeros((200, 300, 3), np.uint8), [box])
+    expected, extent = placed(box)
+    np.testing.assert_allclose(poses.keypoints[0], expected, atol=1e-3)
+    np.testing.assert_allclose(poses.sigma[0], np.tile([0.02 * 2, 0.04 * 3] * extent, (17, 1)), rtol=1e-4)
+    np.testing.assert_allclose(poses.confidence, 0.97, rtol=1e-5)
+    assert poses.radius == pytest.approx(0.5 * 4, rel=1e-3)
+
+
+def test_without_boxes_the_whole_image_is_one_person(predictor):
+    poses = predictor(np.zeros((50, 80, 3), np.uint8))
+    assert poses.boxes.tolist() == [[0, 0, 80, 50]]
+    np.testing.assert_allclose(poses.keypoints[0], placed([0, 0, 80, 50])[0], atol=1e-3)
+
+
+def test_joints_outside_the_image_keep_their_places(predictor):
+    poses = predictor(np.zeros((50, 50, 3), np.uint8), [[0, 0, 10, 10]])
+    assert (poses.keypoints < 0).any()
+
+
+def test_crops_of_many_images_are_computed_together_and_come_back_in_order(predictor):
+    image = np.zeros((40, 40, 3), np.uint8)
+    boxes = [[[i, j, 10, 20] for j in range(count)] for i, count in enumerate((3, 0, 2, 7, 1))]
+    poses = list(predictor.many((image, rows) for rows in boxes))
+    assert [len(p) for p in poses] == [3, 0, 2, 7, 1]
+    for found, rows in zip(poses, boxes, strict=True):
+        for i, box in enumerate(rows):
+            np.testing.assert_allclose(found.keypoints[i], placed(box)[0], atol=1e-3)
+    assert predictor.model.crops == 13
+
+
+def test_the_score_is_the_box_s_times_the_mean_confidence(predictor):
+    poses = predictor(np.zeros((40, 40, 3), np.uint8), [[0, 0, 10, 20, 0.5]])
+    assert poses.scores[0] == pytest.approx(0.5 * 0.97)
+
+
+@pytest.mark.parametrize(
+    "box", [[0, 0, 0, 5], [0, 0, 5, -1], [0, 0, 5], [0, 0, float("nan"), 5], [90, 0, 5, 5], [-9, 0, 5, 5]]
+)
+def test_boxes_that_are_none_are_named(predictor, box):
+    with pytest.raises(InputError, match="box 1"):
+        predictor(np.zeros((40, 40, 3), np.uint8), [[0, 0, 10, 10], box])
+
+
+def test_a_trained_checkpoint_predicts_the_files_it_was_given(tiny_run, coco_folder):
+    files = list(find_images([coco_folder / "val"]))
+    poses = list(Predictor(tiny_run / "best.ckpt", device="cpu").many((file, None) for file in files))
+    assert [found.path for found in poses] == files
+    assert all(np.isfinite(found.keypoints).all() and (found.sigma > 0).all() for found in poses)
+
+
+def test_flip_test_of_a_model_that_ignores_its_image_is_symmetric():
+    poses = Predictor(Steady(), device="cpu", flip_test=True)(np.zeros((64, 48, 3), np.uint8), [[0, 0, 48, 64]])
+    centre, extent = box_to_region(np.array([0.0, 0, 48, 64]), (64, 48))
+    # Crop column x of the mirror image is column W - 1 - x: the mirror's axis lies half a column left of the centre.
+    axis = centre[0] - extent[0] / 48 / 2
+    for a, b in COCO.pairs:
+        assert poses.keypoints[0, a, 0] + poses.keypoints[0, b, 0] == pytest.approx(2 * axis, abs=1e-3)
+        assert poses.keypoints[0, a, 1] == pytest.approx(poses.keypoints[0, b, 1], abs=1e-3)
+
+
+def test_people_found_in_several_boxes_are_kept_once():
+    twice = [[30, 20, 60, 100, 0.5], [31, 20, 60, 100, 0.9], [120, 20, 60, 100, 0.4]]
+    image = np.zeros((200, 300, 3), np.uint8)
+    assert len(Predictor(Steady(), device="cpu")(image, twice)) == 3
+    poses = Predictor(Steady(), device="cpu", nms=True)(image, twice)
+    np.testing.assert_array_equal(poses.boxes, [twice[1][:4], twice[2][:4]])
+    np.testing.assert_allclose(poses.keypoints[0], placed(twice[1][:4])[0], atol=1e-3)
+    np.testing.assert_allclose(poses.scores, [0.9 * 0.97, 0.4 * 0.97], rtol=1e-5)
+    assert len(Predictor(Steady(), device="cpu", nms=True)(image, [])) == 0
+
+
+def test_how_alike_people_are_is_judged_by_the_area_of_the_region_that_the_crop_shows():
+    """Two boxes of 60×100: one person where they are 4.5 pixels apart, two where they are 5.
+
+    Where they are 4.5 apart, the OKS is .835 with a box's area, .863 with that in the crop's shape, 75×100, and .907
+    with that of the region, 1.25 times as large along either side.
+    """
+    sigmas = np.array(COCO.sigmas)
+
+    def alike(apart, area):
+        return np.mean(np.exp(-(apart**2) / (2 * area * (2 * sigmas) ** 2)))
+
+    assert alike(4.5, 60 * 100) < alike(4.5, 75 * 100) < 0.9 < alike(4.5, 93.75 * 125)
+    assert alike(5, 93.75 * 125) < 0.9 < alike(5, 112.5 * 150)  # half as much again along either side is too much
+    predictor = Predictor(Steady(), device="cpu", nms=True)
+    image = np.zeros((200, 300, 3), np.uint8)
+    assert len(predictor(image, [[30, 20, 60, 100], [34.5, 20, 60, 100]])) == 1
+    assert len(predictor(image, [[30, 20, 60, 100], [35, 20, 60, 100]])) == 2
+
+
+def test_images_that_cannot_be_read_and_boxes_that_are_none_are_told_and_left_out(predictor, tmp_path):
+    (tmp_path / "bad.jpg").write_text("no")
+    image = np.zeros((40, 40, 3), np.uint8)
+    given = [(image, None), (tmp_path / "bad.jpg", None), (image, [[90, 0, 5, 5]]), (image, [[1, 2, 10, 10]])]
+    with pytest.raises(InputError, match=r"bad\.jpg: not a picture"):
+        list(predictor.many(given))
+    told = []
+    poses = list(predictor.many(given, lambda error: told.append(str(error))))
+    assert [found.boxes.tolist() for found in poses] == [[[0, 0, 40, 40]], [[1, 2, 10, 10]]]
+    assert len(told) == 2
+    assert "bad.jpg: not a picture that can be read" in told[0]
+    assert "box 0 lies outside the image of 40×40 pixels" in told[1]
+
+
+def test_boxes_far_off_are_refused(predictor, tmp_path):
+    with pytest.raises(InputError, match="pixels off"):
+        predictor(np.zeros((40, 40, 3), np.uint8), [[0, 0, 1e9, 10]])
+    (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": [[0, 0, 1e30, 10]]}))
+    with pytest.raises(InputError, match=r"boxes\.json: box 0 of 'a\.jpg' lies"):
+        read_boxes(tmp_path / "boxes.json", {tmp_path / "a.jpg": "a"})
+
+
+class TestInSpace:
+    """A model of three dimensions: the same pixels, and joints in the camera's frame besides."""
+
+    IMAGE = np.zeros((200, 300, 3), np.uint8)
+    BOXES = ([30, 20, 60, 100], [120, 40, 90, 90])
+
+    def test_pixels_are_those_of_a_model_of_two_dimensions(self, predictor):
+        flat = predictor(self.IMAGE, self.BOXES)
+        poses = Predictor(Steady(3), device="cpu")(self.IMAGE, self.BOXES)
+        np.testing.assert_allclose(poses.keypoints, flat.keypoints)
+        np.testing.assert_allclose(poses.sigma, flat.sigma)
+        assert flat.joints_mm is flat.sigma_mm is flat.root_depth_mm is flat.camera is None
+        assert flat.assumed == ()
+
+    def test_joints_lie_behind_their_pixels(self):
+        view = Viewpoint((500.0, 480.0), (140.0, 90.0), 4000.0)
+        poses = Predictor(Steady(3), device="cpu", view=view)(self.IMAGE, self.BOXES)
+        np.testing.assert_allclose(poses.camera.project(poses.joints_mm), poses.keypoints, atol=1e-3)
+        depth = 2000 * DEPTH.double().numpy()
+        expected = 4000 + depth - depth[[11, 12]].mean()
+        np.testing.assert_allclose(poses.joints_mm[..., 2], np.tile(expected, (2, 1)), rtol=1e-6)
+        # Depths are from the middle of two hips, each as unsure as any joint, and each half of its own middle.
+        unsure = np.full(17, 2000 * 0.05 * 1.5 * np.sqrt(1 + 1 / 2))
+        unsure[[11, 12]] = 2000 * 0.05 * 1.5 * np.sqrt(1 / 2)
+        np.testing.assert_allclose(poses.sigma_mm[..., 2], np.tile(unsure, (2, 1)), rtol=1e-6)
+        np.testing.assert_allclose(poses.root_depth_mm, 4000)
+        assert poses.assumed == ()
+
+    def test_each_image_has_a_camera_and_each_person_a_depth_of_its_own(self):
+        small = np.zeros((100, 100, 3), np.uint8)
+        predictor = Predictor(Steady(3), device="cpu")
+        first, second = predictor.many([(self.IMAGE, self.BOXES), (small, [[0, 0, 60, 90]])])
+        np.testing.assert_allclose(first.camera.focal, np.hypot(200, 300))
+        np.testing.assert_allclose(second.camera.focal, np.hypot(100, 100))
+        assert first.assumed == ("focal", "centre", "root_depth")
+        assert first.root_depth_mm[0] != first.root_depth_mm[1]
+        twice = predictor(np.zeros((400, 600, 3), np.uint8), (2 * np.array(self.BOXES)).tolist())
+        np.testing.assert_allclose(twice.root_depth_mm, first.root_depth_mm, rtol=1e-2)
+
+    def test_people_kept_once_are_placed_once(self):
+        poses = Predictor(Steady(3), device="cpu", nms=True)(self.IMAGE, [[30, 20, 60, 100, 0.5], [31, 20, 60, 100, 1]])
+        assert len(poses) == len(poses.joints_mm) == len(poses.root_depth_mm) == 1
+        nobody = Predictor(Steady(3), device="cpu")(self.IMAGE, [])
+        assert nobody.joints_mm.shape == (0, 17, 3)
+
+    def test_the_image_is_named_in_which_joints_would_lie_behind_the_camera(self, coco_folder):
+        photo = next((coco_folder / "val").iterdir())
+        near = Predictor(Steady(3), device="cpu", view=Viewpoint(root_depth=200.0))
+        with pytest.raises(InputError, match=rf"{photo.name}: with the root 200 mm away, some joints would"):
+            near(photo)
+        with pytest.raises(InputError, match="with the root 200 mm"):
+            near(self.IMAGE)
+
+    def test_a_model_of_two_dimensions_needs_no_camera(self):
+        with pytest.raises(InputError, match="this model is of two dimensions"):
+            Predictor(Steady(), device="cpu", view=Viewpoint(root_depth=4000.0))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from logpose.cli.recipe_flags import as_parsed, parse_recipe
+from logpose.cli.recipe_flags import parse_recipe
+from logpose.cli.words import as_parsed
 from logpose.core.errors import InputError
 from logpose.recipes.coco import coco_resnet50_l1, coco_resnet50_rle
 from logpose.training.fit import save_config

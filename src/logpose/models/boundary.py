@@ -7,7 +7,7 @@ the columns, and every loss of D dimensions is learned as for joints.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -101,6 +101,7 @@ class BoundaryModel(KeypointModel):
         InputError: if there can be no such windows or no such network.
     """
 
+    task: ClassVar[str] = "boundaries"
     unit = "window_px"
     error_bands: Tensor
 

@@ -87,6 +87,7 @@ class Detector(PixelStatistics, Model):
         sure: score of a box from which on somebody is said to be there, where nothing else is asked for.
     """
 
+    task: ClassVar[str] = "detection"
     sure: ClassVar[float] = 0.5
 
     def __init__(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -297,6 +297,7 @@ class LiftingModel(KeypointModel):
         InputError: if the network is another, or the skeleton's joints cannot be split for it.
     """
 
+    task: ClassVar[str] = "lifting"
     unit = "mm"
     at_root: Tensor
 

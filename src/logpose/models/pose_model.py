@@ -77,6 +77,8 @@ class Model(nn.Module, ABC):
         gives: what a loss can learn from.
     """
 
+    task: ClassVar[str]
+    """Name of the task that the model is for."""
     output_type: OutputType = "coordinates"
     error_mean: Tensor
     error_std: Tensor
@@ -221,6 +223,7 @@ class PoseModel(PixelStatistics, KeypointModel):
         InputError: if there can be no such crops.
     """
 
+    task: ClassVar[str] = "pose"
     unit = "crop_px"
 
     def __init__(

@@ -21,10 +21,8 @@ from logpose.core.files import whole_file
 from logpose.core.structures import LEVELS, ErrorDistribution, Image
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.calibration import Deviations
-from logpose.report.draw import contact_sheet, draw_pose, enlarged
-from logpose.tasks.pose.predict import Poses
 
-__all__ = ["Section", "plot_calibration", "plot_curves", "plot_density", "plot_poses", "read_curves", "write_page"]
+__all__ = ["Section", "plot_calibration", "plot_curves", "plot_density", "read_curves", "save_image", "write_page"]
 
 # Okabe and Ito's colours, which eyes of every kind can tell apart; the learned, the Laplace and the Gaussian density.
 LEARNED, LAPLACE, GAUSSIAN = "#0072B2", "#D55E00", "#009E73"
@@ -150,46 +148,7 @@ def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: Pa
     _save(figure, path)
 
 
-def plot_poses(pictures: Sequence[tuple[Image, Poses]], path: Path, columns: int = 6, side: int = 300) -> None:
-    """People on their pictures, each joint with the ellipse that is as likely to hold it as not (50 %).
-
-    Args:
-        pictures: image and the people found in it.
-        path: PNG or JPEG to write.
-        columns: pictures in a row.
-        side: longer side of each picture, pixels.
-    """
-    drawn = [overlay(image, poses, side) for image, poses in pictures]
-    tile = (max(d.shape[0] for d in drawn) + 4, max(d.shape[1] for d in drawn) + 4)
-    save_picture(contact_sheet(drawn, columns, tile), path)
-
-
-def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
-    """A copy of an image, scaled up where it is small, with its people drawn in."""
-    picture, factor = enlarged(image, least_side)
-    for person in range(len(poses)):
-        # Pixel centres are whole numbers: scaling an image moves them by half a pixel of either size.
-        placed = (poses.keypoints[person] + 0.5) * factor - 0.5
-        draw_pose(picture, poses.skeleton, placed, poses.sigma[person] * poses.radius * factor)
-    return picture
-
-
-def overlay_files(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Where each picture's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
-    originals = {image.resolve() for image in images}
-    places: dict[Path, Path] = {}
-    taken: set[str] = set()
-    for image in images:
-        name, number = f"{image.stem}-poses.jpg", 1
-        while name in taken or (folder / name).resolve() in originals:
-            number += 1
-            name = f"{image.stem}-poses-{number}.jpg"
-        taken.add(name)
-        places[image] = folder / name
-    return places
-
-
-def save_picture(picture: Image, path: Path) -> None:
+def save_image(picture: Image, path: Path) -> None:
     """Write an RGB picture, whole or not at all, in the format that the file's name says."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
     done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)

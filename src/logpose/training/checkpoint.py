@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,12 @@ def describe(model: Model, loss: PoseLoss) -> dict[str, Any]:
     return {"format": FORMAT, "model": model.config(), "loss": {"kind": type(loss).__name__, **loss.config()}}
 
 
-def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Model:
+def build_model(config: dict[str, Any], backbone: Backbone | None = None, models: Sequence[type[Any]] = ()) -> Model:
     """The model that its `config` described, with random weights."""
+    own = next((made for made in models if made.kind == config["kind"]), None)
+    if own is not None:
+        made: Model = own.from_config(config)
+        return made
     if config["kind"] not in KINDS:
         raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
     skeleton = Skeleton.from_dict(config["skeleton"])
@@ -228,31 +233,55 @@ def _without_place(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
-def load(path: Path | str, backbone: Backbone | None = None) -> tuple[Model, LikelihoodLoss | None]:
+def load(
+    path: Path | str, backbone: Backbone | None = None, models: Sequence[type[Any]] = ()
+) -> tuple[Model, LikelihoodLoss | None]:
     """Model of a checkpoint and what its loss claims of errors (None if nothing), on the CPU, in evaluation mode.
 
     Args:
         path: a `.ckpt` file that `logpose train` wrote, or a folder that `save` or `logpose convert` did.
         backbone: for a model whose backbone `create_backbone` does not know.
+        models: further classes of models, of a user's own: each has a `kind` and `from_config`.
 
     Raises:
         InputError: if the file is missing, is not such a checkpoint, or is damaged.
     """
-    path = Path(path)
-    content = read(path)
-    entry = content["logpose"]
-    try:
-        model, loss = build_model(entry["model"], backbone), build_loss(entry["loss"])
+    content = read(Path(path))
+    return _built(Path(path), content, backbone, models), _density(Path(path), content)
+
+
+def load_model(path: Path | str, backbone: Backbone | None = None, models: Sequence[type[Any]] = ()) -> Model:
+    """The model of a checkpoint alone; see `load` for arguments and errors."""
+    return _built(Path(path), read(Path(path)), backbone, models)
+
+
+def _built(path: Path, content: dict[str, Any], backbone: Backbone | None, models: Sequence[type[Any]]) -> Model:
+    """The model of a checkpoint's content."""
+    with _damage_named(path):
+        model = build_model(content["logpose"]["model"], backbone, models)
         _fill(model, "model.", content["state_dict"])
-        density = None
-        if loss is not None:
-            _fill(loss, "loss.", content["state_dict"])
-            density = loss.eval().density
+    return model.eval()
+
+
+def _density(path: Path, content: dict[str, Any]) -> LikelihoodLoss | None:
+    """The density of errors of a checkpoint's loss."""
+    with _damage_named(path):
+        loss = build_loss(content["logpose"]["loss"])
+        if loss is None:
+            return None
+        _fill(loss, "loss.", content["state_dict"])
+        return loss.eval().density
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a checkpoint is built is reported with its path."""
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (LookupError, ArithmeticError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise InputError(f"{path}: damaged checkpoint ({_first_line(error)})") from error
-    return model.eval(), density
 
 
 def load_of_crops(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
@@ -268,11 +297,6 @@ def load_of_crops(path: Path | str, backbone: Backbone | None = None) -> tuple[P
         does = "finds boundaries in B-scans" if isinstance(model, BoundaryModel) else "lifts keypoints into space"
         raise InputError(f"{path}: {does}, it does not look at pictures of people")
     return model, density
-
-
-def load_model(path: Path | str, backbone: Backbone | None = None) -> Model:
-    """The model of a checkpoint, on the CPU, in evaluation mode; see `load` for arguments and errors."""
-    return load(path, backbone)[0]
 
 
 def save(model: Model, loss: PoseLoss | None, folder: Path, **notes: Any) -> None:

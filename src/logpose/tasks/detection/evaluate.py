@@ -134,6 +134,7 @@ class DetectionEvaluation:
         self, pictures: Pictures, model: Detector, loss: LikelihoodLoss | None = None, scoring: Scoring = "box"
     ) -> None:
         self.pictures, self.model, self.loss, self.scoring = pictures, model, loss, scoring
+        self.category_id = 1
         self.found: dict[int, FoundPeople] = {}
         self.diverged = False
         self.matched: dict[int, list[tuple[int, int, np.ndarray]]] = {}
@@ -191,13 +192,17 @@ class DetectionEvaluation:
             self.found = {index: row for found, _ in parts for index, row in found.items()}
             self.matched = {index: row for _, matched in parts for index, row in matched.items()}
 
-    def results(self, category_id: int = 1) -> list[dict[str, Any]]:
-        """The people found, as entries of a COCO results file; without boxes, which would count as people's areas."""
+    def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
+        """The people found, as entries of a COCO results file; without boxes, which would count as people's areas.
+
+        Args:
+            category_id: of all; the evaluation's own when None.
+        """
         sigmas = self.model.skeleton.sigmas
         return [
             {
                 "image_id": self.pictures[index].image_id,
-                "category_id": category_id,
+                "category_id": self.category_id if category_id is None else category_id,
                 "keypoints": [round(float(v), 3) for v in np.column_stack([joints, sure]).ravel()],
                 "score": float(score),
             }
@@ -260,7 +265,7 @@ class DetectionEvaluation:
             learns_sigma = self.loss is None or self.loss.learns_sigma
             figures |= pose_figures(at, self.model, learns_sigma)
         if costly:
-            figures |= coco_ap(ground_truth(self.pictures), self.results(), self.model.skeleton.sigmas)
+            figures |= coco_ap(ground_truth(self.pictures), self.results(category_id=1), self.model.skeleton.sigmas)
         return figures
 
 

@@ -37,8 +37,11 @@ SHOWN_LEVEL = 0.5
 BoxesOf = Callable[[Image], Boxes | Sequence[Sequence[float]]]
 """A detector: of an image, the boxes of the people in it, x, y, width, height and perhaps a score each."""
 
-_Waiting = tuple[Path | None, tuple[int, int], Boxes]
-"""An image's file, its (H, W) and its boxes, while their crops wait for others."""
+_Waiting = tuple[Path | None, Image | None, tuple[int, int], Boxes]
+"""An image's file, the image if it is to be kept, its (H, W) and its boxes, while their crops wait for others."""
+
+HELD = 2**28
+"""Most bytes of decoded images that are kept while their crops wait for others."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,15 @@ class Poses:
     confidence: Float[np.ndarray, "N K"]
     """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
     scores: Float[np.ndarray, "N"]
-    """Of every person; unless another scoring was asked for, the box's score times the mean confidence of the joints
-    that are surer than 0.2, and of models that find people themselves the box's score."""
+    """Of every person; unless another scoring was asked for, the box's score + the mean + the maximum confidence of the
+    joints, and of detection models the box's score."""
     radius: float
     """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %; of a model of
     three dimensions that is an ellipsoid, in the camera's frame."""
     path: Path | None = None
     """The image's file, if it came from one."""
+    image: Image | None = None
+    """The decoded image, where it was asked for."""
     joints_mm: Float[np.ndarray, "N K 3"] | None = None
     """Of a model of three dimensions, the same joints in the camera's frame (x to the right, y down, z away from it),
     millimetres; None where nothing tells how far away they are."""
@@ -101,7 +106,7 @@ class Predictor:
         device: torch.device | str | None = None,
         flip_test: bool = False,
         batch_size: int = 64,
-        scoring: Scoring = "product",
+        scoring: Scoring = "sum",
         nms: bool = False,
         view: Viewpoint | None = None,
     ) -> None:
@@ -135,6 +140,7 @@ class Predictor:
         self,
         images: Iterable[tuple[Image | Path, Boxes | Sequence[Sequence[float]] | BoxesOf | None]],
         left_out: Callable[[InputError], None] | None = None,
+        with_images: bool = False,
     ) -> Iterator[Poses]:
         """The people of many images, one `Poses` for each image, in order; crops of several are computed together.
 
@@ -142,12 +148,14 @@ class Predictor:
             images: pairs of an image and its boxes, as `__call__` takes them.
             left_out: is told what is wrong with an image that cannot be read, or whose boxes are none; the others go on
                 without it. When None, such an image is refused.
+            with_images: whether each `Poses` carries its decoded image, to be drawn on.
 
         Raises:
             InputError: as `__call__`.
         """
         waiting: list[_Waiting] = []
         crops: list[Batch] = []
+        held = 0
         for source, boxes in images:
             path = source if isinstance(source, Path) else None
             try:
@@ -162,11 +170,12 @@ class Predictor:
                 continue
             if callable(boxes):  # what a detector does wrong is not the image's fault
                 rows = _checked_boxes(boxes(image), (height, width), path)
-            waiting.append((path, (height, width), rows))
+            waiting.append((path, image if with_images else None, (height, width), rows))
             crops.extend(self._crop(image, row) for row in rows)
-            if len(crops) >= self.batch_size:
+            held += image.nbytes if with_images else 0
+            if len(crops) >= self.batch_size or held > HELD:
                 yield from self._poses(waiting, crops)
-                waiting, crops = [], []
+                waiting, crops, held = [], [], 0
         yield from self._poses(waiting, crops)
 
     def _crop(self, image: Image, row: Float[np.ndarray, "5"]) -> Batch:
@@ -184,7 +193,7 @@ class Predictor:
         keypoints, sigma, confidence = (np.concatenate(parts) for parts in zip(nobody, *found, strict=True))
         radius, sigmas = self.model.error_distribution.radius_at(SHOWN_LEVEL), self.model.skeleton.sigmas
         start = 0
-        for path, size, boxes in waiting:
+        for path, image, size, boxes in waiting:
             rows = np.arange(start, start + len(boxes))
             start += len(boxes)
             scores = person_scores(self.scoring, boxes[:, 4], confidence[rows], sigma[rows], boxes[:, :4], sigmas)
@@ -197,7 +206,7 @@ class Predictor:
                 rows, boxes, scores = rows[best], boxes[best], scores[best]
             poses = Poses(
                 self.model.skeleton, boxes[:, :4], keypoints[rows, :, :2], sigma[rows, :, :2], confidence[rows], scores,
-                radius, path,
+                radius, path, image,
             )  # fmt: skip
             yield self._placed(poses, keypoints[rows], sigma[rows], size) if dim == 3 else poses
 

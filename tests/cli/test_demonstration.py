@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from logpose.cli.demo import run_demo
+from logpose.cli.demonstration import run_demo
 from logpose.core.errors import InputError
 from logpose.recipes import synthetic
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from logpose.cli.flags import parse_options
+from logpose.core.options import Options
 
 __all__ = ["ComplexityOptions", "parse", "run"]
 
 
 @dataclass(kw_only=True)
-class ComplexityOptions:
+class ComplexityOptions(Options):
     """Options of `logpose complexity`."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("models",)

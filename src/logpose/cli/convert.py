@@ -10,12 +10,13 @@ from typing import ClassVar, Literal
 
 from logpose.cli.flags import parse_options
 from logpose.core.errors import InputError
+from logpose.core.options import Options
 
 __all__ = ["ConvertOptions", "parse", "run"]
 
 
 @dataclass(kw_only=True)
-class ConvertOptions:
+class ConvertOptions(Options):
     """Options of `logpose convert`."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("source",)

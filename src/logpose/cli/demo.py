@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from logpose.cli.flags import parse_options
+from logpose.core.options import Options
 
 __all__ = ["DemoOptions", "parse", "run"]
 
 
 @dataclass(kw_only=True)
-class DemoOptions:
+class DemoOptions(Options):
     """Options of `logpose demo`."""
-
-    POSITIONAL: ClassVar[tuple[str, ...]] = ()
 
     out: Path = Path("runs/demo")
     """Folder for the checkpoint, images and the report."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse_from_object
 from jsonargparse import ActionYesNo
@@ -19,16 +19,9 @@ from jsonargparse import ActionYesNo
 from logpose.cli.parser import SUPPRESS, ArgumentParser
 from logpose.cli.words import as_parsed
 from logpose.core.errors import InputError
+from logpose.core.options import Options
 
-__all__ = ["Options", "first_word", "flag_names", "help_text", "normalised", "parse_options", "refuse_unknown"]
-
-
-class Options(Protocol):
-    """A dataclass of a command's options."""
-
-    POSITIONAL: ClassVar[tuple[str, ...]]
-    """Names of the fields that are given without a flag."""
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+__all__ = ["first_word", "flag_names", "help_text", "normalised", "parse_options", "refuse_unknown"]
 
 
 T = TypeVar("T", bound=Options)

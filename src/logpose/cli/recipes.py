@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from logpose.cli.flags import parse_options
+from logpose.core.options import Options
 
 __all__ = ["RecipesOptions", "parse", "run"]
 
 
 @dataclass(kw_only=True)
-class RecipesOptions:
+class RecipesOptions(Options):
     """Options of `logpose recipes`: none."""
-
-    POSITIONAL: ClassVar[tuple[str, ...]] = ()
 
 
 def parse(words: Sequence[str]) -> RecipesOptions:

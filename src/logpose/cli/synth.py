@@ -10,12 +10,13 @@ from typing import ClassVar
 
 from logpose.cli.flags import parse_options
 from logpose.core.errors import InputError
+from logpose.core.options import Options
 
 __all__ = ["SynthOptions", "parse", "run"]
 
 
 @dataclass(kw_only=True)
-class SynthOptions:
+class SynthOptions(Options):
     """Options of `logpose synth`."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("out",)

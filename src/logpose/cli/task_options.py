@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from logpose.cli.flags import (
-    Options,
     dashed,
     first_word,
     flag_names,
@@ -20,6 +19,7 @@ from logpose.cli.flags import (
     wants_help,
 )
 from logpose.core.errors import InputError
+from logpose.core.options import Options
 from logpose.tasks import TASKS, find_task
 from logpose.tasks.task import Task
 

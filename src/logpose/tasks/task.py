@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from logpose.core.options import Options
+
 __all__ = ["EvalOptions", "InspectOptions", "PredictOptions", "Predictions", "Task"]
 
 
 @dataclass(kw_only=True)
-class EvalOptions:
+class EvalOptions(Options):
     """Options of `logpose eval` that every task has."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("checkpoint",)
@@ -44,7 +46,7 @@ class EvalOptions:
 
 
 @dataclass(kw_only=True)
-class PredictOptions:
+class PredictOptions(Options):
     """Options of `logpose predict` that every task has."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("checkpoint", "inputs")
@@ -69,7 +71,7 @@ class PredictOptions:
 
 
 @dataclass(kw_only=True)
-class InspectOptions:
+class InspectOptions(Options):
     """Options of `logpose inspect` that every task has."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("data",)

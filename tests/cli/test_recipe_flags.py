@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from logpose.cli.recipe_flags import parse_recipe
-from logpose.cli.words import as_parsed
 from logpose.core.errors import InputError
 from logpose.recipes.coco import coco_resnet50_l1, coco_resnet50_rle
 from logpose.training.fit import save_config
@@ -179,8 +178,3 @@ def test_lists_may_be_words(words):
     assert parsed("--milestones", "3", "5", "8", *words)[0].milestones == (3, 5, 8)
     assert parsed("--loggers", "csv", "tensorboard", *words)[0].loggers == ("csv", "tensorboard")
     assert parsed("--loggers", "csv")[0].loggers == ("csv",)
-
-
-def test_what_follows_a_list_of_numbers_is_a_word_by_itself():
-    taken = as_parsed(["convert", "--size", "256", "192", "model.pth", "--out", "x"], {"size": (0, 0)})
-    assert taken == ["convert", "--size=[256,192]", "model.pth", "--out", "x"]

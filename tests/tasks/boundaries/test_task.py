@@ -43,7 +43,7 @@ def test_figures_of_boundaries(command, boundary_files):
     model, file = boundary_files
     code, out, err = command("eval", model, "--data", file, "--json", "--device", "cpu")
     assert code == 0
-    assert "measuring 2 B-scans of scans" in err
+    assert "2 B-scans of scans" in err
     figures = json.loads(out)
     assert (figures["scans"], figures["columns"]) == (2, 160)
     assert {"error_px", "rmse_px", "p95_px", "nll", "band@0.9", "coverage@0.9", "error_px_BM"} <= figures.keys()
@@ -70,7 +70,7 @@ def test_scans_that_were_learned_from_are_left_out(command, refused, boundary_fi
         code, out, err = command("eval", tmp_path / "model", "--data", file, "--json", "--device", "cpu", *words)
         assert code == 0
         found[part] = json.loads(out)
-        assert ("measuring 1 B-scans of scans; 1 that were learned from are left out" in err) is (part in (None, "val"))
+        assert ("1 B-scans of scans; 1 of the training data are left out" in err) is (part in (None, "val"))
     assert [found[part]["scans"] for part in (None, "val", "train", "all")] == [1, 1, 1, 2]
     assert found[None] == found["val"]
     command("eval", tmp_path / "model", "--data", file, "--device", "cpu", "--save-images", tmp_path / "seen")
@@ -83,7 +83,8 @@ def test_scans_that_were_learned_from_are_left_out(command, refused, boundary_fi
     model.learned_from = tuple(scan.fingerprint for scan in open_scans(file).scans)
     save(model, loss, tmp_path / "model")
     told = refused("eval", tmp_path / "model", "--data", file)
-    assert f"{file}: of its 2 B-scans all were learned from; --part all measures them all" in told
+    assert str(file) in told
+    assert "--part all" in told
 
 
 def test_boundaries_of_a_model_that_has_diverged_are_not_drawn(command, boundary_files, tmp_path):
@@ -95,7 +96,7 @@ def test_boundaries_of_a_model_that_has_diverged_are_not_drawn(command, boundary
     words = ("--device", "cpu", "--save-images", tmp_path / "seen", "--report", tmp_path / "page.html")
     code, out, err = command("eval", tmp_path / "nan", "--data", file, *words)
     assert (code, out) == (2, "")
-    assert err.endswith("nan: the model gives numbers that are not finite; it has diverged\n")
+    assert f"{tmp_path / 'nan'}: " in err.splitlines()[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["nan"]
 
 
@@ -109,7 +110,8 @@ def test_columns_without_a_label_are_not_measured(command, boundary_files, tmp_p
     words = ("eval", checkpoint, "--data", tmp_path / "left.mat", "--device", "cpu", "--columns")
     code, out, err = command(*words, 20)
     assert (code, out) == (2, "")
-    assert err.endswith("left.mat: no label in the 20 columns in the middle of any of its B-scans\n")
+    assert "left.mat: " in err.splitlines()[-1]
+    assert "20 columns" in err
     assert command(*words, 60)[0] == 0
 
 
@@ -134,16 +136,15 @@ def test_what_is_not_about_boundaries_is_refused(refused, boundary_files, lifter
 
     model, file = boundary_files
     told = refused("eval", model, "--data", file, "--boxes", "b.json")
-    assert "--boxes: about people in pictures, and" in told
-    assert "finds boundaries in B-scans" in told
-    assert "--cameras: about poses to be lifted" in refused("eval", model, "--data", file, "--cameras", 2)
+    assert told.startswith(f"logpose: --boxes: not an option of boundaries models ({model}); pose models")
+    assert "--cameras: " in refused("eval", model, "--data", file, "--cameras", 2)
     told = refused("eval", lifters["humaneva"], "--data", lifting_files[0], "--columns", 5)
-    assert "--columns: about B-scans, and" in told
+    assert told.startswith("logpose: --columns: ")
     assert "--columns must be at least 1, got 0" in refused("eval", model, "--data", file, "--columns", 0)
-    assert "height of a pixel" in refused("eval", model, "--data", file, "--um-per-px", -1)
-    assert "nowhere.mat: no such file or folder" in refused("eval", model, "--data", "nowhere.mat")
+    assert "--um-per-px" in refused("eval", model, "--data", file, "--um-per-px", -1)
+    assert "nowhere.mat" in refused("eval", model, "--data", "nowhere.mat")
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 30), dtype=np.uint8))
     np.savetxt(tmp_path / "a.csv", np.full((3, 30), 5.0), delimiter=",")
     told = refused("eval", model, "--data", tmp_path)
-    assert "made for the boundaries ILM, RNFL/GCL-IPL" in told
+    assert str(model) in told
     assert f"{tmp_path} has boundary 1, boundary 2, boundary 3" in told

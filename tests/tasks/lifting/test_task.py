@@ -22,7 +22,7 @@ def test_figures_are_those_of_the_evaluation(command, lifters, lifting_files, fl
         "eval", lifters["windows"], "--data", lifting_files[0], "--subjects", "Val", "--json", "--device", "cpu", *flags
     )
     assert code == 0
-    assert "measuring 24 frames of Val/P1, Val/P2, the keypoints of" in err
+    assert "24 frames of Val/P1, Val/P2" in err
     model, loss = load(lifters["windows"])
     poses = LiftingPoses(*lifting_files, subjects=["Val"])
     evaluation = LiftingEvaluation(poses, model, loss)
@@ -54,7 +54,7 @@ def test_without_keypoints_cameras_are_placed_around(command, lifters, lifting_f
     ):
         code, out, err = command("eval", lifters["humaneva"], "--data", data, "--json", *flags)
         assert code == 0
-        assert ("cameras placed around each sequence" in err) == ("--keypoints" not in flags)
+        assert ("synthetic cameras around each sequence" in err) == ("--keypoints" not in flags)
         found[flags] = json.loads(out)
     frames = [figures["frames"] for figures in found.values()]
     assert frames == [96, 96, 24, 48]
@@ -63,7 +63,7 @@ def test_without_keypoints_cameras_are_placed_around(command, lifters, lifting_f
 
 @pytest.fixture
 def detected(lifting_files, tmp_path):
-    """What a detector that is some pixels off found of `lifting_files`."""
+    """Keypoints of `lifting_files` by a detector with an error of some pixels."""
     table = read_archive(lifting_files[1])["positions_2d"]
     rng = np.random.default_rng(0)
     found = {s: {a: [v + rng.normal(0, 4, v.shape) for v in vs] for a, vs in d.items()} for s, d in table.items()}
@@ -85,19 +85,22 @@ def test_a_detector_s_keypoints_are_lifted_through_the_exact_ones_cameras(comman
     assert abs(exact["mpjpe"] - found["mpjpe"]) < 0.05 * exact["mpjpe"], "an untrained model hardly looks"
 
 
-def test_detections_that_cannot_be_are_told(refused, lifters, lifting_files, detected, tmp_path, coco_folder, tiny_run):
+def test_detections_that_cannot_be_are_refused(
+    refused, lifters, lifting_files, detected, tmp_path, coco_folder, tiny_run
+):
     data, lifts = lifting_files[0], lifters["humaneva"]
-    told = refused("eval", lifts, "--data", data, "--keypoints", detected)
-    assert "cannot be recovered" in told
-    assert "what a detector found is given as --detected, beside exact keypoints" in told
+    assert "--detected" in refused("eval", lifts, "--data", data, "--keypoints", detected)
     (alone := tmp_path / "data_3d_alone.npz").write_bytes(data.read_bytes())
     told = refused("eval", lifts, "--data", alone, "--detected", detected)
-    assert "data_2d_x_found.npz: cameras cannot be told from it: data_2d_alone_gt.npz is needed too" in told
+    assert "data_2d_x_found.npz" in told
+    assert "data_2d_alone_gt.npz" in told
     assert "nowhere.npz: no such file" in refused("eval", lifts, "--data", data, "--detected", "nowhere.npz")
     told = refused("eval", lifts, "--data", data, "--detected", data)
-    assert "data_3d_x.npz: has no table positions_2d" in told
+    assert "data_3d_x.npz" in told
+    assert "positions_2d" in told
     told = refused("eval", tiny_run / "best.ckpt", "--data", coco_folder, "--detected", detected)
-    assert "--detected: about poses to be lifted into space" in told
+    assert told.startswith("logpose: --detected: ")
+    assert "lifting" in told
 
 
 def test_what_is_another_model_s_is_refused(refused, lifters, lifting_files, coco_folder, tiny_run):
@@ -105,18 +108,20 @@ def test_what_is_another_model_s_is_refused(refused, lifters, lifting_files, coc
     annotations = coco_folder / "annotations" / "person_keypoints_val.json"
     for other in (coco_folder, annotations):
         told = refused("eval", lifts, "--data", other)
-        assert f"{other}: {lifts} lifts keypoints into space, and is measured on VideoPose3D's data_3d_NAME.npz" in told
-    assert "no such file; " in refused("eval", lifts, "--data", "nowhere")
-    assert f"{data}: poses to be lifted into space, and {looks} looks at pictures" in refused(
-        "eval", looks, "--data", data
-    )
+        assert told.startswith(f"logpose: {other}: ")
+        assert "data_3d_NAME.npz" in told
+    assert "nowhere: no such file" in refused("eval", lifts, "--data", "nowhere")
+    assert str(data) in refused("eval", looks, "--data", data)
     told = refused("eval", lifts, "--data", data, "--boxes", "b.json", "--save-json", "o.json")
-    assert "--boxes and --save-json: about people in pictures, and" in told
+    assert told.startswith("logpose: --boxes and --save-json: ")
+    assert "pose and detection models" in told
+    assert str(lifts) in told
     told = refused("eval", looks, "--data", coco_folder, "--subjects", "S9", "S11", "--picture", 3, 4)
-    assert "--subjects and --picture: about poses to be lifted into space" in told
+    assert told.startswith("logpose: --subjects and --picture: ")
+    assert "lifting models" in told
 
 
-def test_whoever_was_learned_from_is_left_out(command, refused, lifters, lifting_files, tmp_path):
+def test_training_subjects_are_left_out(command, refused, lifters, lifting_files, tmp_path):
     data = lifting_files[0]
     model, loss = load(lifters["humaneva"])
     every = LiftingPoses(*lifting_files).fingerprints
@@ -129,35 +134,35 @@ def test_whoever_was_learned_from_is_left_out(command, refused, lifters, lifting
         code, out, err = command("eval", tmp_path / "model", "--data", data, "--json", *flags)
         assert code == 0
         found[flags] = json.loads(out)
-        assert ("Train/P1 were learned from and are left out" in err) is (not flags)
-        assert ("learned from Train/P1: figures of what is known by heart" in err) is (flags[-1:] == ("Train",))
+        assert ("Train/P1: trained on and left out" in err) is (not flags)
+        assert ("trained on Train/P1: these figures are of training data" in err) is (flags[-1:] == ("Train",))
     assert found[()] == found["--subjects", "Val"] != found["--subjects", "Train"]
     model.learned_from = tuple(every.values())
     save(model, loss, tmp_path / "model")
     told = refused("eval", tmp_path / "model", "--data", data)
-    assert "learned from all of it; --subjects names whom to measure" in told
+    assert str(data) in told
+    assert "--subjects" in told
 
 
-def test_bad_files_and_flags_are_told_in_a_sentence(refused, lifters, lifting_files, tmp_path):
+def test_bad_files_and_flags_are_named(refused, lifters, lifting_files, tmp_path):
     data, lifts = lifting_files[0], lifters["humaneva"]
-    assert "data_3d_x.npz: there is no subject 'Vol' among" in refused(
-        "eval", lifts, "--data", data, "--subjects", "Vol"
-    )
+    message = refused("eval", lifts, "--data", data, "--subjects", "Vol")
+    assert "data_3d_x.npz" in message
+    assert "'Vol'" in message
     told = refused("eval", lifters["h36m"], "--data", data)
-    assert "made for the 17 joints pelvis, r_hip, r_knee …" in told
-    assert "has 15: pelvis, thorax, l_shoulder …" in told
-    assert "at least 1" in refused("eval", lifts, "--data", data, "--cameras", 0)
-    assert "--batch-size must be at least 1" in refused("eval", lifts, "--data", data, "--batch-size", 0)
+    assert str(lifters["h36m"]) in told
+    assert "data_3d_x.npz" in told
+    assert "--cameras" in refused("eval", lifts, "--data", data, "--cameras", 0)
+    assert "--batch-size" in refused("eval", lifts, "--data", data, "--batch-size", 0)
     told = refused("eval", lifts, "--data", data, "--cameras", 2, "--camera-seed", 1)
-    assert "--cameras and --camera-seed: about cameras that are placed around, and" in told
-    assert "data_2d_x_gt.npz has its own" in told
+    assert "--cameras and --camera-seed: " in told
+    assert "data_2d_x_gt.npz" in told
     (alone := tmp_path / "data_3d_alone.npz").write_bytes(data.read_bytes())
     told = refused("eval", lifts, "--data", alone, "--picture", 480, 640)
-    assert "--picture: about a file of --keypoints, and without one cameras are placed around" in told
+    assert told.startswith("logpose: --picture: ")
+    assert "--keypoints" in told
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    assert "other.npz: has no table positions_3d" in refused("eval", lifts, "--data", tmp_path / "other.npz")
+    assert "other.npz" in refused("eval", lifts, "--data", tmp_path / "other.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK no")
-    assert "bad.npz: not a NumPy archive" in refused("eval", lifts, "--data", tmp_path / "bad.npz")
-    assert "data_2d.npz: no such file" in refused(
-        "eval", lifts, "--data", data, "--keypoints", tmp_path / "data_2d.npz"
-    )
+    assert "bad.npz" in refused("eval", lifts, "--data", tmp_path / "bad.npz")
+    assert "data_2d.npz" in refused("eval", lifts, "--data", data, "--keypoints", tmp_path / "data_2d.npz")

@@ -1,0 +1,31 @@
+"""`logpose eval`: what every task has in common."""
+
+from __future__ import annotations
+
+
+def test_options_and_outputs_are_checked(refused, tiny_run, coco_folder, tmp_path):
+    words = ("eval", tiny_run / "best.ckpt", "--data", coco_folder)
+    assert "--batch-size" in refused(*words, "--batch-size", 0)
+    assert f"{tmp_path}: " in refused(*words, "--save-json", tmp_path)
+    assert f"{tmp_path}: " in refused(*words, "--report", tmp_path)
+    assert "--device warp" in refused(*words, "--device", "warp")
+    assert "nowhere.ckpt" in refused("eval", "nowhere.ckpt", "--data", coco_folder)
+    assert "--task lifting" in refused(*words, "--task", "lifting")
+
+
+def test_flags_of_another_task_are_refused_with_the_task_that_takes_them(refused, tiny_run, coco_folder):
+    best = tiny_run / "best.ckpt"
+    message = refused("eval", best, "--data", coco_folder, "--grader", 1)
+    assert message == f"logpose: --grader: not an option of pose models ({best}); boundaries models take it"
+
+
+def test_help_with_a_checkpoint_is_about_its_task(command, tiny_run, lifters):
+    everything = command("eval", "--help")[1]
+    of_pose, of_lifting = (
+        command("eval", model, "--help")[1] for model in (tiny_run / "best.ckpt", lifters["windows"])
+    )
+    for flag, shown in (("--boxes", of_pose), ("--cameras", of_lifting)):
+        assert flag in everything
+        assert flag in shown
+    assert "--cameras" not in of_pose
+    assert "--boxes" not in of_lifting

@@ -237,12 +237,13 @@ def epoch_loader(
     """
     count = len(rows)  # type: ignore[arg-type]  # PyTorch's class does not say that it has one
     sampler = EpochSampler(count, shuffle=training, seed=seed, even=training)
-    return DataLoader(
-        _Readable(rows) if training else rows,
+    readable = _Readable(rows) if training else rows
+    return InputErrorLoader(
+        ErrorsAsRows(readable) if workers else readable,
         batch_size=batch_size,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=join,
+        collate_fn=JoinedOrError(join) if workers else join,
         pin_memory=pin,
         drop_last=training and min(len(sampler), count // processes) >= batch_size,
         persistent_workers=workers > 0,

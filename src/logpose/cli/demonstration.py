@@ -1,4 +1,4 @@
-"""`logpose demo`: the whole of the method in a few minutes, on people drawn by logpose itself."""
+"""The run behind `logpose demo`: the whole method in a few minutes, on synthetic people."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from logpose.training.fit import Run, fit
 
 __all__ = ["run_demo"]
 
-SHOWN = 12  # people in the picture of predictions
-MARK = ".logpose-demo"  # a file that tells a demo's folder from one of the user's own
+SHOWN = 12  # people in the figure of predictions
+MARK = ".logpose-demo"  # a file that marks the folder of a demo
 
 FIGURES = (
     ("error to the true joints (px)", "true_error_px", "{:.2f}"),
     ("PCK@0.1 to the true joints", "true_pck@0.1", "{:.3f}"),
     ("AP to the true joints", "true_ap", "{:.3f}"),
     ("NLL of held-out labels (nats/joint)", "nll", "{:.2f}"),
-    ("labels inside the 90 % region", "coverage@0.9", "{:.3f}"),
+    ("coverage of the 90 % region", "coverage@0.9", "{:.3f}"),
     ("rank correlation of sigma and error", "sigma_rank", "{:.2f}"),
 )
 
@@ -43,8 +43,8 @@ def run_demo(
     """Train by RLE and by L1 on the same data with the same budget; measure, draw and explain both.
 
     Args:
-        folder: receives the best checkpoint, `metrics.json`, pictures and `report.html`. What an earlier demo wrote
-            into it is written anew; a folder with anything else in it is refused.
+        folder: receives the best checkpoint, `metrics.json`, plots and `report.html`. What an earlier demo wrote
+            into it is replaced; a folder with anything else in it is refused.
         seed: of both runs.
         epochs: instead of the recipe's.
         people: to train on, instead of the recipe's number.
@@ -54,13 +54,13 @@ def run_demo(
 
     Raises:
         InputError: if the folder holds something else, or a number cannot be trained with.
-        KeyboardInterrupt: if a run is interrupted; it has to be started anew.
+        KeyboardInterrupt: if a run is interrupted; it has to be started again.
     """
     say = Console(stderr=True)
     base = synthetic.synthetic_resnet18_rle()
     count = synthetic.TRAIN if people is None else people
     if count < base.batch_size:
-        raise InputError(f"the demo needs {base.batch_size} people or more to learn from, got {count}")
+        raise InputError(f"the demo needs {base.batch_size} people or more to train on, got {count}")
     epochs = base.epochs if epochs is None else epochs
     recipes = {
         "RLE": replace(base, seed=seed, epochs=epochs),
@@ -73,7 +73,7 @@ def run_demo(
     for name in ("rle", "l1"):
         shutil.rmtree(folder / name, ignore_errors=True)
     started = time.monotonic()
-    say.print(f"Drawing {count} people to learn from and {synthetic.VAL} to be measured by …")
+    say.print(f"Drawing {count} synthetic people to train on and {synthetic.VAL} for validation …")
     train = synthetic.drawn_people(count, seed=1, noise=LabelNoise())
     parts: dict[str, People] = {
         "train": train,
@@ -105,7 +105,7 @@ def run_demo(
         table.add_row(*row)
     Console().print(table)
     say.print(f"Done in {(time.monotonic() - started) / 60:.1f} minutes. Open {folder / 'report.html'} to see it all.")
-    say.print("Try it on a photo of yours (one person, seen whole; it has only ever seen drawn people):")
+    say.print("Try it on a photo of yours (one person, fully visible; it was trained on synthetic people only):")
     Console(soft_wrap=True).print(
         f"  logpose predict {folder / 'best.ckpt'} photo.jpg --save-images out/", highlight=False
     )
@@ -134,10 +134,10 @@ def _draw(folder: Path, runs: dict[str, Run], measured: dict[str, Evaluation], t
 
 
 def write_report(folder: Path, rows: list[list[str]], count: int) -> None:
-    """`report.html`: the table, the pictures and what they mean.
+    """`report.html`: the table, the plots and what they mean.
 
     Args:
-        folder: the demo's, with its pictures.
+        folder: the demo's, with its plots.
         rows: of the table, the first being its head.
         count: of people learned from.
     """
@@ -145,39 +145,39 @@ def write_report(folder: Path, rows: list[list[str]], count: int) -> None:
         report.Section(
             "What was done",
             [
-                f"A ResNet-18 learned to find 17 joints in {count} drawn people, twice from the same random "
+                f"A ResNet-18 was trained to predict 17 joints of {count} synthetic people, twice from the same random "
                 "weights with the same budget: once by <b>RLE</b> (residual log-likelihood estimation) and once by "
-                "plain <b>L1</b> regression. Both were then asked about people they had not seen.",
-                "The labels they learned from are noisy on purpose, more so on hidden joints, as a person's would be. "
-                "Because the people are drawn, the true joints are known too, and the first three rows are measured by "
-                "them.",
+                "plain <b>L1</b> regression. Both were then evaluated on held-out people.",
+                "The training labels are noisy on purpose, more so on hidden joints, as human labels are. "
+                "Because the people are synthetic, the true joints are known too, and the first three rows use them.",
             ],
             table=rows,
         ),
         report.Section(
-            "What it sees",
+            "Predictions",
             [
                 "Held-out people with predictions. Blue is the person's left, orange the right. Around each joint lies "
-                "the ellipse that holds it with a probability of 50 %: small where the network is sure, large "
-                "where a joint is hidden or could be either of two limbs. An L1 network says nothing of the kind.",
+                "the ellipse that holds it with a probability of 50 %: small where the network is certain, large "
+                "where a joint is hidden or could be either of two limbs. An L1 network predicts none.",
             ],
             folder / "predictions.png",
         ),
         report.Section(
-            "Does sigma mean what it says?",
+            "Is sigma calibrated?",
             [
-                "Left: of the regions that claim to hold 5 … 99 % of labels, the share that they do hold, on held-out "
-                "labels. On the dashed line the claim is exact; below it the network is too sure, above it too modest. "
-                "Right: people's joints in ten groups by predicted spread, against the error they really have.",
+                "Left: coverage of predictive regions of nominal 5 … 99 %, on held-out labels. On the dashed line the "
+                "network is calibrated; below, overconfident; above, underconfident. "
+                "Right: joints in ten groups by predicted standard deviation, against their actual error.",
             ],
             folder / "calibration.png",
         ),
         report.Section(
             "The error's density, learned",
             [
-                "A regression loss is a claim about how errors are distributed. L2 claims a Gaussian, L1 a Laplace. "
-                "RLE starts from a Laplace and lets a normalizing flow learn the rest. Shown are the three densities "
-                "at equal spread (the paper's Fig. 4): how sharp the peak is and how heavy the tails are was learned.",
+                "A regression loss implies a distribution of errors: L2 a Gaussian, L1 a Laplace. "
+                "RLE starts from a Laplace and lets a normalizing flow learn the rest. The three densities are shown "
+                "at equal standard deviation (the paper's Fig. 4): how sharp the peak is and how heavy the tails are was "
+                "learned.",
             ],
             folder / "density.png",
         ),
@@ -195,7 +195,7 @@ def write_report(folder: Path, rows: list[list[str]], count: int) -> None:
             "Next",
             [
                 f"A photo of yours: <code>logpose predict {folder / 'best.ckpt'} photo.jpg --save-images out/</code> "
-                "(it has only ever seen drawn people, so expect little).",
+                "(it was trained on synthetic people only, so expect little).",
                 "Your own labels in COCO form: <code>logpose inspect DATA</code>, then "
                 "<code>logpose train coco_resnet18_rle --data DATA</code>.",
             ],

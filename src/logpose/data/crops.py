@@ -23,6 +23,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.space import InSpace, Space
 from logpose.core.structures import Batch, Sample
+from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError
 from logpose.data.transforms import CropTransform
 
 __all__ = ["Crops", "EpochSampler", "InMemory", "People", "collate", "crop_loader", "epoch_loader"]

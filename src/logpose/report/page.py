@@ -1,4 +1,4 @@
-"""Pictures of what a model learned, and one self-contained page that shows them and says what they mean."""
+"""Plots of what a model learned, and one self-contained page that shows and explains them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from logpose.metrics.calibration import Deviations
 
 __all__ = ["Section", "plot_calibration", "plot_curves", "plot_density", "read_curves", "save_image", "write_page"]
 
-# Okabe and Ito's colours, which eyes of every kind can tell apart; the learned, the Laplace and the Gaussian density.
+# Okabe and Ito's colours, which people with any colour vision can distinguish; of the three densities.
 LEARNED, LAPLACE, GAUSSIAN = "#0072B2", "#D55E00", "#009E73"
 REACH = 4.0  # standard deviations that density plots show on either side
 GRID = 161  # points along each of their axes
@@ -32,17 +32,17 @@ GRID = 161  # points along each of their axes
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: a heading, paragraphs (HTML), and a picture or a table under them."""
+    """A part of a page: a heading, paragraphs (HTML), and an image or a table under them."""
 
     title: str
     paragraphs: Sequence[str]
-    picture: Path | None = None
+    image: Path | None = None
     table: Sequence[Sequence[str]] | None = None
     """Rows of cells, the first row being the head."""
 
 
 def plot_density(loss: LikelihoodLoss, path: Path) -> None:
-    """The learned density of the standardised error beside a Gaussian and a Laplace of equal spread (Fig. 4).
+    """The learned density of the standardised error beside a Gaussian and a Laplace of equal deviation (Fig. 4).
 
     Args:
         loss: the trained loss, of two or more dimensions; the first two are shown, at 0 in the others.
@@ -79,35 +79,33 @@ def plot_density(loss: LikelihoodLoss, path: Path) -> None:
 
 
 def plot_calibration(found: Deviations, error_distribution: ErrorDistribution, path: Path, what: str = "joint") -> None:
-    """Whether sigma means what it says: coverage of the predicted regions, and error against predicted spread.
+    """Calibration of sigma: coverage of predictive regions, and error against predicted standard deviation.
 
     Args:
         found: labels beside predictions.
-        error_distribution: what the model claims of errors.
+        error_distribution: the model's.
         path: PNG to write.
         what: what a prediction is of.
     """
     radii = error_distribution.radius.double().cpu().numpy()
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="what is claimed")
+    left.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="nominal")
     left.plot(
         LEVELS, [(found.radius <= limit).mean() for limit in radii], "o-", color=LEARNED, markersize=3, label="held out"
     )
-    left.set(
-        xlabel="probability claimed for the region", ylabel="share of labels inside", title="Coverage", aspect="equal"
-    )
+    left.set(xlabel="nominal level of the region", ylabel="share of labels inside", title="Coverage", aspect="equal")
     left.legend(frameon=False)
     bins = [tenth for tenth in np.array_split(np.argsort(found.spread), 10) if len(tenth)]
-    claimed, seen = ([float(np.sqrt((x[b] ** 2).mean())) for b in bins] for x in (found.spread, found.apart))
-    most = 1.1 * max(*claimed, *seen)
+    predicted, actual = ([float(np.sqrt((x[b] ** 2).mean())) for b in bins] for x in (found.spread, found.apart))
+    most = 1.1 * max(*predicted, *actual)
     unit = {"px": "pixels"}.get(found.unit, found.unit)
     right.plot([0, most], [0, most], color="0.7", linestyle="--")
-    right.plot(claimed, seen, "o-", color=LEARNED)
+    right.plot(predicted, actual, "o-", color=LEARNED)
     right.set(
-        xlabel=f"predicted spread of a {what} ({unit})",
+        xlabel=f"predicted standard deviation of a {what} ({unit})",
         ylabel=f"root mean square error ({unit})",
-        title="Error in each tenth of predicted spread",
+        title="Error in each tenth of predicted standard deviation",
         xlim=(0, most),
         ylim=(0, most),
     )
@@ -148,27 +146,27 @@ def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: Pa
     _save(figure, path)
 
 
-def save_image(picture: Image, path: Path) -> None:
-    """Write an RGB picture, whole or not at all, in the format that the file's name says."""
+def save_image(image: Image, path: Path) -> None:
+    """Write an RGB image, whole or not at all, in the format of the file's suffix."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
-        raise ValueError(f"{path}: a picture cannot be written in this format")
+        raise ValueError(f"{path}: an image cannot be written in this format")
     with whole_file(path) as file:
         file.write(data.tobytes())
 
 
 def write_page(title: str, sections: Sequence[Section], path: Path) -> None:
-    """One HTML file that needs nothing but itself, whole or not at all: pictures are inside it."""
+    """One HTML file that needs nothing but itself, whole or not at all: images are inside it."""
     body = [f"<h1>{html.escape(title)}</h1>"]
     for section in sections:
         body.append(f"<h2>{html.escape(section.title)}</h2>")
         body += [f"<p>{paragraph}</p>" for paragraph in section.paragraphs]
         if section.table:
             body += _table(section.table)
-        if section.picture:
-            data = base64.b64encode(section.picture.read_bytes()).decode()
-            kind = "jpeg" if section.picture.suffix in (".jpg", ".jpeg") else "png"
+        if section.image:
+            data = base64.b64encode(section.image.read_bytes()).decode()
+            kind = "jpeg" if section.image.suffix in (".jpg", ".jpeg") else "png"
             body.append(f'<img alt="{html.escape(section.title)}" src="data:image/{kind};base64,{data}">')
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'

@@ -55,6 +55,6 @@ def task_of(model: Any) -> Task:
 def task_that_opens(data: Path) -> Task:
     """The task that labelled data are for: the last that opens them, as a folder of B-scans may hold JSON files too.
 
-    Where none opens them it is the first, whose reader says what is wrong.
+    Where none opens them it is the first, whose reader reports what is wrong.
     """
     return next((task for task in reversed(TASKS) if task.opens(data)), TASKS[0])

@@ -1,6 +1,6 @@
 """`Task`: one kind of problem, as the commands see it.
 
-A task says which options the commands `eval`, `predict` and `inspect` take for it, how its data are opened, how its
+A task defines which options the commands `eval`, `predict` and `inspect` take for it, how its data are opened, how its
 models are evaluated and predict, and what its report page and its inspection show. The commands look the task of a
 model up (`tasks.task_of`) and do not depend on which it is. Training needs no more than a recipe.
 

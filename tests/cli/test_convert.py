@@ -9,27 +9,15 @@ import pytest
 import torch
 import yaml
 
-from logpose.cli.main import main
 
-
-def run(capsys, *words):
-    """Exit code, stdout and stderr of `logpose WORDS`."""
-    try:
-        code = main([str(word) for word in words])
-    except SystemExit as ended:
-        code = ended.code or 0
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def test_a_checkpoint_becomes_a_folder_that_every_command_takes(capsys, refused, coco_folder, tiny_run, tmp_path):
+def test_a_checkpoint_becomes_a_folder_that_every_command_takes(command, refused, coco_folder, tiny_run, tmp_path):
     out = tmp_path / "mine"
-    code, said, err = run(capsys, "convert", tiny_run / "best.ckpt", "--out", out)
+    code, said, err = command("convert", tiny_run / "best.ckpt", "--out", out)
     assert (code, said) == (0, "")
     assert "17 joints" in err
     assert sorted(file.name for file in out.iterdir()) == ["config.json", "model.safetensors"]
     ckpt = tiny_run / "best.ckpt"
-    figures = [run(capsys, "eval", each, "--data", coco_folder, "--json")[1] for each in (ckpt, out)]
+    figures = [command("eval", each, "--data", coco_folder, "--json")[1] for each in (ckpt, out)]
     assert figures[0] == figures[1]
     kept = json.loads((out / "config.json").read_text())
     assert kept["pixels"] == {"mean": pytest.approx([0.485, 0.456, 0.406]), "std": pytest.approx([0.229, 0.224, 0.225])}
@@ -38,10 +26,10 @@ def test_a_checkpoint_becomes_a_folder_that_every_command_takes(capsys, refused,
     assert kept["recipe"] == recipe | {"data": Path(recipe["data"]).name}  # not where it lay
     assert kept["converted_from"] == "best.ckpt"
     again = tmp_path / "again"
-    assert run(capsys, "convert", out, "--out", again)[0] == 0
+    assert command("convert", out, "--out", again)[0] == 0
     assert json.loads((again / "config.json").read_text()) == kept | {"converted_from": "mine"}
     picture = next((coco_folder / "val").iterdir())
-    assert run(capsys, "predict", out, picture)[0] == 0
+    assert command("predict", out, picture)[0] == 0
     assert "not empty" in refused("convert", ckpt, "--out", out)
     other = tmp_path / "other"
     assert "config.json: no such checkpoint" in refused("convert", coco_folder, "--out", other)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from logpose.cli.main import main
+from logpose.cli.main import COMMANDS, main
 
 
 def run(capsys, *words):
@@ -19,6 +19,45 @@ def run(capsys, *words):
         code = ended.code or 0
     out, err = capsys.readouterr()
     return code, out, err
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for command in COMMANDS:
+        assert f"  {command} " in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert "usage: logpose" in out
+
+
+def test_every_command_is_a_module_of_its_name():
+    there = {path.stem for path in Path(main.__code__.co_filename).parent.glob("*.py")}
+    assert COMMANDS.keys() <= there
+
+
+@pytest.mark.parametrize("words", [(), ("trian",), ("train",), ("eval",), ("convert",), ("eval", "a", "--bathc", "3")])
+def test_without_a_command_or_with_a_typo_it_prints_what_there_is(capsys, words):
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (2, "")
+    assert err
+    assert "Traceback" not in err
+
+
+def test_help_imports_nothing_slow():
+    """Of what `import logpose` itself brings nothing is counted."""
+    statement = (
+        "import sys, logpose; before = set(sys.modules); from logpose.cli.main import COMMANDS, main; main(['--help']);"
+        "print(sorted({name.split('.')[0] for name in set(sys.modules) - before}), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True, check=True)
+    assert not {"jsonargparse", "rich", "matplotlib", "lightning"} & set(
+        ran.stderr.strip("[]\n").replace("'", "").split(", ")
+    )
 
 
 @pytest.mark.usefixtures("thin_resnets")
@@ -86,5 +125,5 @@ def test_flags_that_contradict_or_cannot_be(refused, coco_folder, tiny_run, tmp_
     assert "is a folder" in refused("eval", best, "--data", coco_folder, "--save-json", tmp_path)
     photo = next((coco_folder / "val").iterdir())
     assert "--boxes" in refused("predict", best, photo, "--box-score", 0.5)
-    assert "several --boxes" in refused("predict", best, photo, "--nms")
-    assert "lists images" in refused("predict", best, photo, "--image-folder", tmp_path)
+    assert "--nms" in refused("predict", best, photo, "--nms")
+    assert "--image-folder" in refused("predict", best, photo, "--image-folder", tmp_path)

@@ -176,8 +176,7 @@ def write_report(folder: Path, rows: list[list[str]], count: int) -> None:
             [
                 "A regression loss implies a distribution of errors: L2 a Gaussian, L1 a Laplace. "
                 "RLE starts from a Laplace and lets a normalizing flow learn the rest. The three densities are shown "
-                "at equal standard deviation (the paper's Fig. 4): how sharp the peak is and how heavy the tails are was "
-                "learned.",
+                "at equal standard deviation (the paper's Fig. 4): peak and tails were learned.",
             ],
             folder / "density.png",
         ),

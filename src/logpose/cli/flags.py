@@ -60,8 +60,9 @@ def help_text(
         description: what it does.
         groups: headings, and dataclasses derived from `options` of which the further fields stand under them.
     """
-    text = _parser(options, command, description).format_help()
-    common = {f.name for f in fields(options)}
+    groups, common = list(groups), {f.name for f in fields(options)}
+    shown = groups[0][1] if len(groups) == 1 else options  # a single one words the common options for itself
+    text = _parser(shown, command, description, {f.name for f in fields(shown)} - common).format_help()
     for heading, further in groups:
         if {f.name for f in fields(further)} - common:
             text += "\n" + _group(further, heading, common).format_help()
@@ -148,10 +149,10 @@ def _is_switch(hint: Any) -> bool:
     return bool in _alternatives(hint)
 
 
-def _parser(options: type[Options], command: str, description: str) -> ArgumentParser:
+def _parser(options: type[Options], command: str, description: str, skip: Iterable[str] = ()) -> ArgumentParser:
     """The parser of a command's words."""
     parser = ArgumentParser(prog=f"logpose {command}", description=description)
-    _add(parser, options, frozenset())
+    _add(parser, options, frozenset(skip))
     return parser
 
 

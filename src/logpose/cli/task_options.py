@@ -67,7 +67,8 @@ class TaskCommand(Generic[S]):
             self._help(first, named)
         refuse_unknown(words, [*every, *map(self.of, TASKS)], self.name)
         if first is None:
-            parse_options(self.common, [], self.name, self.description)  # reports what is missing
+            own = all(_has(self.common, name) for name in flag_names(words))
+            parse_options(self.common, words if own else [], self.name, self.description)  # reports what is missing
         assert first is not None
         task, subject = self.find(Path(first), named)
         self._refuse_others(words, task, first)

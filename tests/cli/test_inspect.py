@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def test_bad_data_files_are_refused_by_name(refused, coco_folder, tmp_path):
     assert "nowhere: no such file or folder" in refused("inspect", tmp_path / "nowhere")
-    for name, text, told in (
+    for name, text, message in (
         ("empty.json", "", "the file is empty"),
         ("broken.json", '{"images": [}', "not JSON"),
         ("list.json", "[]", "an empty list"),
@@ -13,4 +13,4 @@ def test_bad_data_files_are_refused_by_name(refused, coco_folder, tmp_path):
         (tmp_path / name).write_text(text)
         sentence = refused("inspect", tmp_path / name)
         assert name in sentence
-        assert told in sentence
+        assert message in sentence

@@ -26,7 +26,7 @@ def spoil(folder, tmp_path, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda row: row.pop("keypoints"), "no keypoints"),
         (lambda row: row["keypoints"].pop(), "wrong number of keypoint values"),
@@ -36,10 +36,10 @@ def spoil(folder, tmp_path, change):
         (lambda row: row.__setitem__("image_id", 9999), "its image is not in the file"),
     ],
 )
-def test_a_bad_row_is_refused_in_strict_training_by_file_and_row(refused, coco_folder, tmp_path, change, told):
+def test_a_bad_row_is_refused_in_strict_training_by_file_and_row(refused, coco_folder, tmp_path, change, message):
     data = spoil(coco_folder, tmp_path, lambda content: change(content["annotations"][4]))
     sentence = refused("train", "coco_resnet18_rle", "--data", data, "--strict", "true", "--out", tmp_path / "run")
-    assert told in sentence
+    assert message in sentence
     assert "person_keypoints_train.json: annotation 4" in sentence
     assert not (tmp_path / "run").exists()
 
@@ -81,8 +81,8 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_written(refused,
 def test_resuming_with_another_recipe_is_refused_and_changes_nothing(refused, tiny_run, tmp_path):
     run_folder = shutil.copytree(tiny_run, tmp_path / "run")
     before = (run_folder / "config.yaml").read_bytes()
-    told = refused("train", "coco_resnet50_l1", "--resume", run_folder, "--weights", "random")
-    assert "is of another model" in told or "is of another loss" in told
+    message = refused("train", "coco_resnet50_l1", "--resume", run_folder, "--weights", "random")
+    assert "is of another model" in message or "is of another loss" in message
     (run_folder / "last.ckpt").write_bytes((run_folder / "last.ckpt").read_bytes()[:1000])
     assert "damaged" in refused("train", "coco_resnet18_rle", "--resume", run_folder)
     assert (run_folder / "config.yaml").read_bytes() == before
@@ -109,6 +109,6 @@ def test_two_processes_train_one_run(coco_folder, tmp_path):
 
 def test_training_that_diverges_says_so(refused, coco_folder, tmp_path):
     small = "--size 64x48 --epochs 2 --batch-size 8 --workers 0 --precision 32-true --optimizer adam --lr 1e20"
-    told = refused("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "run", *small.split())
-    assert "no longer finite in epoch 1: start with a lower --lr" in told
+    message = refused("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "run", *small.split())
+    assert "no longer finite in epoch 1: start with a lower --lr" in message
     assert not (tmp_path / "run" / "best.ckpt").exists()

@@ -18,7 +18,7 @@ LISTS = {"size": (0, 0), "subjects": ("",), "strict": True}
         (["--size=256,192"], ["--size=[256,192]"]),
         (["--size", "1-4"], ["--size=[1,4]"]),
         (["--subjects", "S1", "S2"], ["--subjects=[S1,S2]"]),
-        (["--strict", "--size", "[3, 4]"], ["--strict=true", "--size=[3, 4]"]),
+        (["--strict", "--size", "[3, 4]"], ["--strict=true", "--size", "[3, 4]"]),
         (["--strict", "false"], ["--strict", "false"]),
         (["--backbone-from", "x"], ["--weights", "x"]),
     ],

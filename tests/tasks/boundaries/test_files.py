@@ -84,9 +84,9 @@ def test_boundaries_are_printed_as_csv_or_json(command, finder, scan_files):
 
 
 def test_what_is_not_about_boundaries_is_refused(refused, finder, scan_files, tmp_path):
-    told = refused("predict", finder, scan_files, "--boxes", "b.json")
-    assert told.startswith("logpose: --boxes: ")
-    assert "pose models" in told
+    message = refused("predict", finder, scan_files, "--boxes", "b.json")
+    assert message.startswith("logpose: --boxes: ")
+    assert "pose models" in message
     assert "--picture: " in refused("predict", finder, scan_files, "--picture", "5x5")
     assert "nowhere: " in refused("predict", finder, "nowhere")
     (tmp_path / "empty").mkdir()

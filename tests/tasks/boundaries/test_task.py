@@ -82,9 +82,9 @@ def test_scans_that_were_learned_from_are_left_out(command, refused, boundary_fi
     assert found["all"]["error_px"] == pytest.approx((found["val"]["error_px"] + found["train"]["error_px"]) / 2)
     model.learned_from = tuple(scan.fingerprint for scan in open_scans(file).scans)
     save(model, loss, tmp_path / "model")
-    told = refused("eval", tmp_path / "model", "--data", file)
-    assert str(file) in told
-    assert "--part all" in told
+    message = refused("eval", tmp_path / "model", "--data", file)
+    assert str(file) in message
+    assert "--part all" in message
 
 
 def test_boundaries_of_a_model_that_has_diverged_are_not_drawn(command, boundary_files, tmp_path):
@@ -135,16 +135,16 @@ def test_where_no_column_has_every_label_the_page_says_so(command, boundary_file
 def test_what_is_not_about_boundaries_is_refused(refused, boundary_files, lifters, lifting_files, tmp_path):
 
     model, file = boundary_files
-    told = refused("eval", model, "--data", file, "--boxes", "b.json")
-    assert told.startswith(f"logpose: --boxes: not an option of boundaries models ({model}); pose models")
+    message = refused("eval", model, "--data", file, "--boxes", "b.json")
+    assert message.startswith(f"logpose: --boxes: not an option of boundaries models ({model}); pose models")
     assert "--cameras: " in refused("eval", model, "--data", file, "--cameras", 2)
-    told = refused("eval", lifters["humaneva"], "--data", lifting_files[0], "--columns", 5)
-    assert told.startswith("logpose: --columns: ")
+    message = refused("eval", lifters["humaneva"], "--data", lifting_files[0], "--columns", 5)
+    assert message.startswith("logpose: --columns: ")
     assert "--columns must be at least 1, got 0" in refused("eval", model, "--data", file, "--columns", 0)
     assert "--um-per-px" in refused("eval", model, "--data", file, "--um-per-px", -1)
     assert "nowhere.mat" in refused("eval", model, "--data", "nowhere.mat")
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 30), dtype=np.uint8))
     np.savetxt(tmp_path / "a.csv", np.full((3, 30), 5.0), delimiter=",")
-    told = refused("eval", model, "--data", tmp_path)
-    assert str(model) in told
-    assert f"{tmp_path} has boundary 1, boundary 2, boundary 3" in told
+    message = refused("eval", model, "--data", tmp_path)
+    assert str(model) in message
+    assert f"{tmp_path} has boundary 1, boundary 2, boundary 3" in message

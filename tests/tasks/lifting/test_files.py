@@ -106,16 +106,16 @@ class TestKeypoints:
     def test_flags_that_a_file_contradicts_are_refused(self, refused, command, lifters, coco_folder, tmp_path):
         lifts, array = lifters["h36m"], tmp_path / "a.npz"
         np.savez(array, keypoints=POSE[None], size=[480, 640])
-        told = refused("predict", lifts, array, "--picture", 500, 700, "--skeleton", "model")
-        assert told.startswith(f"logpose: --picture: {array} ")
-        assert "480×640" in told
+        message = refused("predict", lifts, array, "--picture", 500, 700, "--skeleton", "model")
+        assert message.startswith(f"logpose: --picture: {array} ")
+        assert "480×640" in message
         assert command("predict", lifts, array, "--picture", 480, 640, "--skeleton", "model")[0] == 0
         np.savez(tmp_path / "b.npz", keypoints=POSE[None])
         both = (array, tmp_path / "b.npz", "--picture", 500, 700, "--skeleton", "model")
         assert command("predict", lifts, *both)[0] == 0
         named = coco_folder / "annotations" / "person_keypoints_val.json"
-        told = refused("predict", lifters["humaneva"], named, "--skeleton", "mpii")
-        assert told.startswith(f"logpose: --skeleton mpii: {named} ")
+        message = refused("predict", lifters["humaneva"], named, "--skeleton", "mpii")
+        assert message.startswith(f"logpose: --skeleton mpii: {named} ")
         assert "--skeleton model" in refused("predict", lifters["humaneva"], named, "--skeleton", "model")
         assert command("predict", lifters["humaneva"], named, "--skeleton", "coco")[0] == 0
 
@@ -123,20 +123,20 @@ class TestKeypoints:
         lifts = lifters["h36m"]
         assert f"{photos[0].name}: " in refused("predict", lifts, photos[0])
         assert f"{coco_folder}: " in refused("predict", lifts, coco_folder)
-        told = refused("predict", lifts, lifting_files[1], "--boxes", "b.json", "--focal", 3, "--score", "box")
-        assert told.startswith("logpose: --boxes and --focal and --score: ")
-        assert "pose and detection models" in told
+        message = refused("predict", lifts, lifting_files[1], "--boxes", "b.json", "--focal", 3, "--score", "box")
+        assert message.startswith("logpose: --boxes and --focal and --score: ")
+        assert "pose and detection models" in message
         file = results_file(tmp_path / "r.json")
         assert "--picture" in refused("predict", lifts, file, "--skeleton", "coco")
         assert "--skeleton" in refused("predict", lifts, file, "--picture", 480, 640)
         bad = json.loads(file.read_text())
         bad[1]["keypoints"][4] = "x"
         (tmp_path / "bad.json").write_text(json.dumps(bad))
-        told = refused(
+        message = refused(
             "predict", lifts, file, tmp_path / "bad.json", "--skeleton", "coco", "--picture", 480, 640,
             "--save-json", tmp_path / "o.json",
         )  # fmt: skip
-        assert "bad.json: row 1: " in told
+        assert "bad.json: row 1: " in message
         assert not (tmp_path / "o.json").exists()
         assert "--skeleton coco" in refused("predict", lifts, lifting_files[1], "--skeleton", "coco")
         assert "--batch-size" in refused("predict", lifts, file, "--batch-size", 0)

@@ -91,34 +91,34 @@ def test_detections_that_cannot_be_are_refused(
     data, lifts = lifting_files[0], lifters["humaneva"]
     assert "--detected" in refused("eval", lifts, "--data", data, "--keypoints", detected)
     (alone := tmp_path / "data_3d_alone.npz").write_bytes(data.read_bytes())
-    told = refused("eval", lifts, "--data", alone, "--detected", detected)
-    assert "data_2d_x_found.npz" in told
-    assert "data_2d_alone_gt.npz" in told
+    message = refused("eval", lifts, "--data", alone, "--detected", detected)
+    assert "data_2d_x_found.npz" in message
+    assert "data_2d_alone_gt.npz" in message
     assert "nowhere.npz: no such file" in refused("eval", lifts, "--data", data, "--detected", "nowhere.npz")
-    told = refused("eval", lifts, "--data", data, "--detected", data)
-    assert "data_3d_x.npz" in told
-    assert "positions_2d" in told
-    told = refused("eval", tiny_run / "best.ckpt", "--data", coco_folder, "--detected", detected)
-    assert told.startswith("logpose: --detected: ")
-    assert "lifting" in told
+    message = refused("eval", lifts, "--data", data, "--detected", data)
+    assert "data_3d_x.npz" in message
+    assert "positions_2d" in message
+    message = refused("eval", tiny_run / "best.ckpt", "--data", coco_folder, "--detected", detected)
+    assert message.startswith("logpose: --detected: ")
+    assert "lifting" in message
 
 
 def test_what_is_another_model_s_is_refused(refused, lifters, lifting_files, coco_folder, tiny_run):
     data, lifts, looks = lifting_files[0], lifters["humaneva"], tiny_run / "best.ckpt"
     annotations = coco_folder / "annotations" / "person_keypoints_val.json"
     for other in (coco_folder, annotations):
-        told = refused("eval", lifts, "--data", other)
-        assert told.startswith(f"logpose: {other}: ")
-        assert "data_3d_NAME.npz" in told
+        message = refused("eval", lifts, "--data", other)
+        assert message.startswith(f"logpose: {other}: ")
+        assert "data_3d_NAME.npz" in message
     assert "nowhere: no such file" in refused("eval", lifts, "--data", "nowhere")
     assert str(data) in refused("eval", looks, "--data", data)
-    told = refused("eval", lifts, "--data", data, "--boxes", "b.json", "--save-json", "o.json")
-    assert told.startswith("logpose: --boxes and --save-json: ")
-    assert "pose and detection models" in told
-    assert str(lifts) in told
-    told = refused("eval", looks, "--data", coco_folder, "--subjects", "S9", "S11", "--picture", 3, 4)
-    assert told.startswith("logpose: --subjects and --picture: ")
-    assert "lifting models" in told
+    message = refused("eval", lifts, "--data", data, "--boxes", "b.json", "--save-json", "o.json")
+    assert message.startswith("logpose: --boxes and --save-json: ")
+    assert "pose and detection models" in message
+    assert str(lifts) in message
+    message = refused("eval", looks, "--data", coco_folder, "--subjects", "S9", "S11", "--picture", 3, 4)
+    assert message.startswith("logpose: --subjects and --picture: ")
+    assert "lifting models" in message
 
 
 def test_training_subjects_are_left_out(command, refused, lifters, lifting_files, tmp_path):
@@ -139,9 +139,9 @@ def test_training_subjects_are_left_out(command, refused, lifters, lifting_files
     assert found[()] == found["--subjects", "Val"] != found["--subjects", "Train"]
     model.learned_from = tuple(every.values())
     save(model, loss, tmp_path / "model")
-    told = refused("eval", tmp_path / "model", "--data", data)
-    assert str(data) in told
-    assert "--subjects" in told
+    message = refused("eval", tmp_path / "model", "--data", data)
+    assert str(data) in message
+    assert "--subjects" in message
 
 
 def test_bad_files_and_flags_are_named(refused, lifters, lifting_files, tmp_path):
@@ -149,18 +149,18 @@ def test_bad_files_and_flags_are_named(refused, lifters, lifting_files, tmp_path
     message = refused("eval", lifts, "--data", data, "--subjects", "Vol")
     assert "data_3d_x.npz" in message
     assert "'Vol'" in message
-    told = refused("eval", lifters["h36m"], "--data", data)
-    assert str(lifters["h36m"]) in told
-    assert "data_3d_x.npz" in told
+    message = refused("eval", lifters["h36m"], "--data", data)
+    assert str(lifters["h36m"]) in message
+    assert "data_3d_x.npz" in message
     assert "--cameras" in refused("eval", lifts, "--data", data, "--cameras", 0)
     assert "--batch-size" in refused("eval", lifts, "--data", data, "--batch-size", 0)
-    told = refused("eval", lifts, "--data", data, "--cameras", 2, "--camera-seed", 1)
-    assert "--cameras and --camera-seed: " in told
-    assert "data_2d_x_gt.npz" in told
+    message = refused("eval", lifts, "--data", data, "--cameras", 2, "--camera-seed", 1)
+    assert "--cameras and --camera-seed: " in message
+    assert "data_2d_x_gt.npz" in message
     (alone := tmp_path / "data_3d_alone.npz").write_bytes(data.read_bytes())
-    told = refused("eval", lifts, "--data", alone, "--picture", 480, 640)
-    assert told.startswith("logpose: --picture: ")
-    assert "--keypoints" in told
+    message = refused("eval", lifts, "--data", alone, "--picture", 480, 640)
+    assert message.startswith("logpose: --picture: ")
+    assert "--keypoints" in message
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     assert "other.npz" in refused("eval", lifts, "--data", tmp_path / "other.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK no")

@@ -83,15 +83,15 @@ class TestPictures:
         (tmp_path / "file").write_text("")
         assert f"{tmp_path / 'file'}: " in refused(*predict, "--save-images", tmp_path / "file")
         assert "of two dimensions" in refused("predict", tiny_run / "best.ckpt", photos[0], "--root-depth", 4000)
-        told = refused(*predict, "--picture", 480, 640, "--skeleton", "coco")
-        assert told.startswith("logpose: --picture and --skeleton: ")
-        assert str(model_in_space) in told
-        assert "lifting models" in told
-        told = refused("predict", tiny_run / "best.ckpt", lifting_files[1])
-        assert "data_2d_x_gt.npz: " in told
-        told = refused("predict", tiny_run / "best.ckpt", results_file(tmp_path / "r.json"))
-        assert "r.json" in told
-        assert "best.ckpt" in told
+        message = refused(*predict, "--picture", 480, 640, "--skeleton", "coco")
+        assert message.startswith("logpose: --picture and --skeleton: ")
+        assert str(model_in_space) in message
+        assert "lifting models" in message
+        message = refused("predict", tiny_run / "best.ckpt", lifting_files[1])
+        assert "data_2d_x_gt.npz: " in message
+        message = refused("predict", tiny_run / "best.ckpt", results_file(tmp_path / "r.json"))
+        assert "r.json" in message
+        assert "best.ckpt" in message
 
 
 class TestWhatIsLeftOut:
@@ -127,13 +127,13 @@ class TestWhatIsLeftOut:
         assert code == 0
         assert [row["image_id"] for row in json.loads(out)] == [0, 2]
         assert f"left out 1 of 3 images; the first: {cut}: " in err
-        told = refused("predict", tiny_run / "best.ckpt", cut)
-        assert told.startswith(f"logpose: {cut}: ")
+        message = refused("predict", tiny_run / "best.ckpt", cut)
+        assert message.startswith(f"logpose: {cut}: ")
 
     def test_where_none_can_be_read_nothing_is_written(self, refused, tiny_run, folder, tmp_path):
         first, *_ = [self.shortened(photo) for photo in sorted(folder.iterdir())]
-        told = refused("predict", tiny_run / "best.ckpt", folder, "--save-json", tmp_path / "a.json")
-        assert f"none of the 3 images can be read; the first: {first}: " in told
+        message = refused("predict", tiny_run / "best.ckpt", folder, "--save-json", tmp_path / "a.json")
+        assert f"none of the 3 images can be read; the first: {first}: " in message
         assert not (tmp_path / "a.json").exists()
 
     def test_boxes_outside_their_picture_or_on_none_are_counted(self, command, tiny_run, folder, tmp_path):

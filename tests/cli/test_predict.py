@@ -17,4 +17,4 @@ def test_checkpoints_that_are_none_are_refused(refused, coco_folder, tiny_run, t
 
 def test_an_unknown_device_is_refused(refused, coco_folder, tiny_run):
     photo = next((coco_folder / "val").iterdir())
-    assert "--device warp" in refused("predict", tiny_run / "best.ckpt", photo, "--device", "warp")
+    assert "warp" in refused("predict", tiny_run / "best.ckpt", photo, "--device", "warp")

@@ -36,7 +36,7 @@ def run(chosen: Chosen[tuple[Any, Any]]) -> int:
     if options.workers < 0 or (options.batch_size is not None and options.batch_size < 1):
         raise InputError("--batch-size must be at least 1, --workers at least 0")
     check_outputs(options)
-    evaluator = task.evaluate(model, loss, replace(options, device=choose_device(options.device)))
+    evaluator = task.evaluate(model, loss, replace(options, device=str(choose_device(options.device))))
     if not (evaluator.is_finite() and model.is_finite()):
         raise InputError(f"{options.checkpoint}: the model's predictions are not finite; it has diverged")
     task.save(evaluator, options)

@@ -34,7 +34,7 @@ def run(chosen: Chosen[Any]) -> int:
     if options.batch_size is not None and options.batch_size < 1:
         raise InputError(f"--batch-size must be at least 1, got {options.batch_size}")
     outputs = check_outputs(options)
-    predictions = task.predict(model, replace(options, device=choose_device(options.device)))
+    predictions = task.predict(model, replace(options, device=str(choose_device(options.device))))
     if options.save_npz:
         write_arrays(options.save_npz, predictions.arrays())
     if options.save_json:

@@ -19,7 +19,7 @@ SHOWN, TILE = 6, (420, 560)  # images on the page, height and width of each
 MEANINGS = (
     *OF_PEOPLE,
     (r"matched", "recall of labelled people by boxes (IoU .5), no score threshold"),
-    (r"matched_sure", "the same by detections above the score threshold of predict"),
+    (r"matched_sure|recall_at_threshold", "the same by detections above the score threshold of predict"),
 )
 """What figures of detected people mean."""
 

@@ -123,7 +123,7 @@ class _Judge:
 
     def __init__(self, options: PoseInspectOptions, parts: Mapping[Path, LabelledPeople]) -> None:
         assert options.model is not None
-        self.device = choose_device(options.device)
+        self.device = str(choose_device(options.device))
         self.model, loss = load_of_crops(options.model)
         if loss is None:
             raise InputError(f"{options.model}: holds no density of errors: heatmap losses and a user's own have none")

@@ -11,16 +11,18 @@ import torch
 
 from logpose.core.skeletons import COCO
 from logpose.losses import RLELoss
-from logpose.models import PointSetAnchors, create_backbone
+from logpose.models import PointSetAnchors, PointSetOptions, create_backbone
 from logpose.tasks.detection.predict import Finder
 from logpose.training.checkpoint import save
+
+SMALL = PointSetOptions(channels=16, depth=1)
 
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory):
     """The checkpoint of an untrained model of point-set anchors on 64-pixel images."""
     torch.manual_seed(0)
-    model = PointSetAnchors(create_backbone("resnet18", (64, 64), False, True), COCO, short=64, longest=96)
+    model = PointSetAnchors(create_backbone("resnet18", (64, 64)), COCO, True, SMALL, short=64, longest=96)
     loss = RLELoss()
     model.set_error_distribution(loss.eval().error_distribution())
     save(model, loss, folder := tmp_path_factory.mktemp("detector") / "model")

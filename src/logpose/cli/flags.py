@@ -21,8 +21,16 @@ from logpose.cli.words import as_parsed
 from logpose.core.errors import InputError
 from logpose.core.options import Options
 
-__all__ = ["first_word", "flag_names", "help_text", "normalised", "parse_options", "refuse_unknown"]
-
+__all__ = [
+    "dashed",
+    "first_word",
+    "flag_names",
+    "help_text",
+    "normalised",
+    "parse_options",
+    "refuse_unknown",
+    "wants_help",
+]
 
 T = TypeVar("T", bound=Options)
 

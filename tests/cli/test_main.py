@@ -36,7 +36,7 @@ def test_every_command_has_help(capsys, command):
 
 
 def test_every_command_is_a_module_of_its_name():
-    there = {path.stem for path in Path(main.__code__.co_filename).parent.glob("*.py")}
+    there = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
     assert COMMANDS.keys() <= there
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from logpose import cli
 from logpose.cli.main import COMMANDS, main
 
 

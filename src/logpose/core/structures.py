@@ -16,14 +16,15 @@ image coordinates, units of 2,000 mm beside crop coordinates; NaN of a joint tha
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64, UInt8
-from torch import Tensor
+from torch import Tensor, distributed, nn
 
 __all__ = [
     "LEVELS",
@@ -42,6 +43,8 @@ __all__ = [
 
 Image = UInt8[np.ndarray, "_ _ 3"]
 """A decoded picture, (H, W, 3): RGB, 8 bits a channel. Pictures of one call may differ in size."""
+
+Row = TypeVar("Row")
 
 LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
 """The probabilities at which an `ErrorDistribution` keeps the radius of its region."""
@@ -193,13 +196,18 @@ class Prediction:
         """Standard deviation of the position: sigma times that of the learned error density."""
         return self.sigma * self.error_distribution.std
 
-    def folded(self) -> Prediction:
-        """The same claim with the density's mean moved into mu, so that `mu` is where the joint is expected."""
-        return replace(
-            self,
-            mu=self.mean,
-            error_distribution=replace(self.error_distribution, mean=torch.zeros_like(self.error_distribution.mean)),
-        )
+    def about(
+        self, mean: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], confidence: Float[Tensor, "B K"]
+    ) -> Prediction:
+        """The same error distribution about another expected position: mu = mean - sigma * E[e].
+
+        Args:
+            mean: expected position of each joint, crop coordinates; what `mean` of the result is.
+            sigma: scale of each joint.
+            confidence: of each joint.
+        """
+        mu = mean - sigma * self.error_distribution.mean
+        return replace(self, mu=mu, sigma=sigma, confidence=confidence)
 
 
 @runtime_checkable
@@ -228,18 +236,47 @@ class LossDict:
         return torch.stack(list(self.losses.values())).sum()
 
 
-@runtime_checkable
-class Evaluator(Protocol):
-    """What collects predictions on a data set, batch by batch, and measures them."""
+class Evaluator(ABC, Generic[Row]):
+    """Collects the predictions on a data set, batch by batch, and computes figures of them.
 
+    Args:
+        loss: the loss that the model was trained with, for the likelihood; None leaves that out.
+
+    Attributes:
+        rows: what is kept of each row of the data set, by its number.
+    """
+
+    def __init__(self, loss: nn.Module | None = None) -> None:
+        self.loss = loss
+        self.rows: dict[int, Row] = {}
+
+    @abstractmethod
     def update(self, batch: Any, prediction: Any, /) -> None:
-        """Take in the prediction on one batch."""
-        ...
+        """Collect the prediction on one batch."""
+
+    def add(self, index: int, row: Row) -> None:
+        """Keep what was collected of one row of the data set."""
+        self.rows[index] = row
 
     def gather(self) -> None:
-        """Bring together what the processes of a distributed run have collected."""
-        ...
+        """Merge what the processes of a distributed run have collected; each has all of it then."""
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return
+        parts: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(parts, self.rows)
+        self.rows = {}
+        for part in parts:
+            for index, row in part.items():
+                self.add(index, row)
 
+    @abstractmethod
+    def is_finite(self) -> bool:
+        """Whether all that was predicted is finite; sigma may be unknown."""
+
+    @abstractmethod
     def compute(self, costly: bool = True) -> dict[str, float]:
-        """Every figure, by name; the costly ones only if wanted."""
-        ...
+        """Every figure, by name.
+
+        Args:
+            costly: whether to compute those too that take long.
+        """

@@ -65,7 +65,7 @@ class PoseModule(L.LightningModule):
         people: the validation data, for its labels.
     """
 
-    evaluation: Evaluator
+    evaluation: Evaluator[Any]
 
     def __init__(self, model: Model, loss: PoseLoss, recipe: TrainingRecipe, people: Any) -> None:
         super().__init__()

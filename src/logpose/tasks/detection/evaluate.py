@@ -9,18 +9,27 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from logpose.core.structures import Sample, Scoring
+from logpose.core.structures import Evaluator, Sample, Scoring
 from logpose.data.pictures import Pictures
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, scene_loader
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
+from logpose.tasks import evaluation
 from logpose.tasks.figures import Found, person_scores, pose_figures, refuse_scoring
-from logpose.tasks.pose.evaluate import measure
 
-__all__ = ["DetectionEvaluation", "FoundPeople", "evaluate_detector", "ground_truth", "in_image", "matches"]
+__all__ = [
+    "DetectionEvaluation",
+    "FoundPeople",
+    "evaluate_detector",
+    "ground_truth",
+    "in_image",
+    "matches",
+    "validation_loader",
+]
 
 LEAST_OVERLAP = 0.5
 """Intersection over union of boxes from which on somebody who was found is held against a label."""
@@ -51,7 +60,7 @@ def in_image(found: Detections, to_image: Float[Tensor, "2 3"]) -> FoundPeople:
     """Detections in pixels of the picture that an input was made from.
 
     Args:
-        found: in one input, the density's mean folded in or not.
+        found: in one input.
         to_image: map from pixels of the input to image coordinates; it does not turn.
     """
     # Maps are of pixels' centres, and a box's corner is the corner of a pixel.
@@ -119,8 +128,17 @@ def ground_truth(pictures: Pictures, category: int = 1) -> dict[str, Any]:
     return {"images": images, "annotations": rows, "categories": [{"id": category, "name": "object"}]}
 
 
-class DetectionEvaluation:
-    """Collects what is found, batch by batch, and measures it.
+@dataclass(frozen=True)
+class Detected:
+    """What is kept of one image: the detected people, and which of them are matched to labels."""
+
+    people: FoundPeople
+    matched: list[tuple[int, int, Float[np.ndarray, "K 2"]]]
+    """Row of a detected person, number of the labelled one, and of each joint the NLL and the standardised NLL."""
+
+
+class DetectionEvaluation(Evaluator[Detected]):
+    """Collects detections, batch by batch, and computes figures of them.
 
     Args:
         pictures: the data set that the batches are of.
@@ -130,13 +148,14 @@ class DetectionEvaluation:
             of a detector count as they are, as in detectron2.
     """
 
+    loss: LikelihoodLoss | None
+
     def __init__(
         self, pictures: Pictures, model: Detector, loss: LikelihoodLoss | None = None, scoring: Scoring = "box"
     ) -> None:
-        self.pictures, self.model, self.loss, self.scoring = pictures, model, loss, scoring
-        self.found: dict[int, FoundPeople] = {}
+        super().__init__(loss)
+        self.pictures, self.model, self.scoring = pictures, model, scoring
         self.diverged = False
-        self.matched: dict[int, list[tuple[int, int, np.ndarray]]] = {}
 
     @torch.no_grad()
     def update(self, batch: SceneBatch, found: Sequence[Detections]) -> None:
@@ -145,12 +164,11 @@ class DetectionEvaluation:
             if not in_image(own, to_image).sound():  # of a model that has diverged: nobody is found there
                 self.diverged = True
                 own = own.chosen(torch.zeros_like(own.box_scores) > 1)
-            self.found[index] = in_image(own, to_image)
-            labelled = _labelled(self.pictures[index].people)
+            people, labelled = in_image(own, to_image), _labelled(self.pictures[index].people)
             boxes = np.array([who.box for who in labelled], dtype=np.float64).reshape(-1, 4)
-            pairs = matches(self.found[index].boxes, boxes)
+            pairs = matches(people.boxes, boxes)
             nll = self._nll(own, to_image, [labelled[label] for _, label in pairs], [row for row, _ in pairs])
-            self.matched[index] = [(*pair, row) for pair, row in zip(pairs, nll, strict=True)]
+            self.add(index, Detected(people, [(*pair, row) for pair, row in zip(pairs, nll, strict=True)]))
 
     def _nll(
         self, found: Detections, to_image: Float[Tensor, "2 3"], people: Sequence[Sample], rows: Sequence[int]
@@ -166,12 +184,9 @@ class DetectionEvaluation:
         for matrix in (to_image.expand(len(labels), 2, 3), own.to_input):
             labels = torch.linalg.solve(matrix[:, None, :, :2], (labels - matrix[:, None, :, 2])[..., None])[..., 0]
         labels = labels - 0.5
-        said = own.prediction
-        mu = said.mu - said.sigma * (
-            self.model.error_distribution.mean - said.error_distribution.mean
-        )  # the density is centred on mu
-        nll = -self.loss.log_prob(mu, said.sigma, torch.where(visible[..., None], labels, mu))
-        standardised_nll = nll - self.loss.scale(said.sigma).log().sum(dim=-1)
+        mu, sigma = own.prediction.mu, own.prediction.sigma
+        nll = -self.loss.log_prob(mu, sigma, torch.where(visible[..., None], labels, mu))
+        standardised_nll = nll - self.loss.scale(sigma).log().sum(dim=-1)
         # Into the box's frame, whatever frame the density was learned in: so that heads can be compared.
         box = (own.boxes[:, 2:] - own.boxes[:, :2]).clamp_min(1e-3).log().sum(dim=1)
         nll = nll + (torch.linalg.det(own.to_input[:, :, :2]).abs().log() - box)[:, None]
@@ -183,14 +198,6 @@ class DetectionEvaluation:
         """Whether all that was predicted is; sigma may be unknown."""
         return not self.diverged
 
-    def gather(self) -> None:
-        """Bring together what the processes of a distributed run have collected."""
-        if distributed.is_available() and distributed.is_initialized():
-            parts: list[Any] = [None] * distributed.get_world_size()
-            distributed.all_gather_object(parts, (self.found, self.matched))
-            self.found = {index: row for found, _ in parts for index, row in found.items()}
-            self.matched = {index: row for _, matched in parts for index, row in matched.items()}
-
     def results(self, category_id: int = 1) -> list[dict[str, Any]]:
         """The people found, as entries of a COCO results file; without boxes, which would count as people's areas."""
         sigmas = self.model.skeleton.sigmas
@@ -201,8 +208,8 @@ class DetectionEvaluation:
                 "keypoints": [round(float(v), 3) for v in np.column_stack([joints, sure]).ravel()],
                 "score": float(score),
             }
-            for index in sorted(self.found)
-            for people in (self.found[index],)
+            for index in sorted(self.rows)
+            for people in (self.rows[index].people,)
             for joints, sure, score in zip(
                 people.keypoints, people.confidence, people.scores(self.scoring, sigmas), strict=True
             )
@@ -211,9 +218,9 @@ class DetectionEvaluation:
     def arrays(self) -> Found | None:
         """Those who were found and are labelled, with their labels; None if there are none."""
         rows = [
-            (self.found[index], row, nll, _labelled(self.pictures[index].people)[label])
-            for index in sorted(self.matched)
-            for row, label, nll in self.matched[index]
+            (self.rows[index].people, row, nll, _labelled(self.pictures[index].people)[label])
+            for index in sorted(self.rows)
+            for row, label, nll in self.rows[index].matched
         ]
         if not rows:
             return None
@@ -240,20 +247,18 @@ class DetectionEvaluation:
         like are of those pairs alone, as `Evaluation.compute` tells them; `nll` is in each box's coordinates. AP and
         AR are COCO's, of all pictures.
         """
-        labelled = sum(len(_labelled(self.pictures[index].people)) for index in self.found)
-        pairs = sum(map(len, self.matched.values()))
-        # Whoever was found takes a label before the less sure do: leaving these out changes no other pair.
-        sure = sum(
-            int(self.found[index].box_scores[row] >= self.model.sure)
-            for index, rows in self.matched.items()
-            for row, *_ in rows
+        labelled = sum(len(_labelled(self.pictures[index].people)) for index in self.rows)
+        pairs = sum(len(one.matched) for one in self.rows.values())
+        # Labels are matched in the order of the scores: leaving out low scores changes no other pair.
+        above = sum(
+            int(one.people.box_scores[row] >= self.model.sure) for one in self.rows.values() for row, *_ in one.matched
         )
         figures: dict[str, float] = {
-            "images": len(self.found),
-            "found": sum(len(people.boxes) for people in self.found.values()),
+            "images": len(self.rows),
+            "found": sum(len(one.people.boxes) for one in self.rows.values()),
             "labelled": labelled,
             "matched": pairs / labelled if labelled else float("nan"),
-            "matched_sure": sure / labelled if labelled else float("nan"),
+            "recall_at_threshold": above / labelled if labelled else float("nan"),
         }
         at = self.arrays()
         if at is not None:
@@ -267,6 +272,22 @@ class DetectionEvaluation:
 def _labelled(people: Sequence[Sample]) -> list[Sample]:
     """Those with a labelled joint."""
     return [who for who in people if (who.visible > 0).any()]
+
+
+def validation_loader(
+    pictures: Pictures, model: Detector, batch_size: int, *, workers: int = 0, pin: bool = False
+) -> DataLoader[SceneBatch]:
+    """Batches of whole images to evaluate a detector on: every image once, in order, also those without people.
+
+    Args:
+        pictures: the data set.
+        model: has the size that images are scaled to.
+        batch_size: images in a batch.
+        workers: processes that read images; 0: this one.
+        pin: whether batches go to page-locked memory, for a GPU.
+    """
+    scenes = Scenes(pictures, ShortSide((model.short,), model.longest))
+    return scene_loader(scenes, batch_size, training=False, workers=workers, pin=pin)
 
 
 def evaluate_detector(
@@ -296,9 +317,7 @@ def evaluate_detector(
         InputError: if people are to be scored by a spread that the model does not know.
     """
     refuse_scoring(scoring, model.error_distribution)
-    model = model.to(device).eval()
-    evaluation = DetectionEvaluation(pictures, model, None if loss is None else loss.to(device).eval(), scoring)
-    scenes = Scenes(pictures, ShortSide((model.short,), model.longest))
-    batches = scene_loader(scenes, batch_size, training=False, workers=workers)
-    measure(model, evaluation, batches, device=device, show_progress=show_progress)
-    return evaluation
+    return evaluation.evaluate(
+        model, DetectionEvaluation(pictures, model, loss, scoring),
+        validation_loader(pictures, model, batch_size, workers=workers), device=device, show_progress=show_progress,
+    )  # fmt: skip

@@ -120,4 +120,5 @@ def track(
 
     for done, item in enumerate(items, start=1):
         yield item
-        lines.write(partial(text, done))
+        if done != total:
+            lines.write(partial(text, done))

@@ -1,4 +1,4 @@
-"""Where things are: boxes, crops, affine maps between them, and the mirror.
+"""Boxes, crops, affine maps between them, and mirroring.
 
 A crop is cut by one affine map. It is kept as a (2, 3) matrix that takes (x, y, 1) of the image to (x, y) of the
 crop, or back. Sizes are (H, W) as tensors have them; points and boxes are (x, y, …) as annotations have them.
@@ -95,7 +95,7 @@ def mirror_matrix(width: int) -> Matrix:
 
 
 def enlargement(factor: int) -> Matrix:
-    """Affine map from pixels of a picture whose every pixel is the mean of factor × factor to those of the picture."""
+    """Affine map from pixels of an image reduced by `factor`, means of factor × factor, to those of the image."""
     return np.array([[factor, 0.0, (factor - 1) / 2], [0.0, factor, (factor - 1) / 2]])
 
 

@@ -188,7 +188,7 @@ def test_results_are_rows_of_coco(pictures):
 def test_people_are_scored_by_the_oks_that_their_spread_lets_expect(pictures):
     unknown = Told()
     unknown.set_error_distribution(ErrorDistribution.unknown(2))
-    with pytest.raises(InputError, match="knows no spread"):
+    with pytest.raises(InputError, match="--score oks"):
         evaluate_detector(unknown, pictures, scoring="oks")
     evaluation = evaluate_detector(Told(), pictures, scoring="oks")
     first, row = evaluation.rows[0].people, evaluation.results()[0]

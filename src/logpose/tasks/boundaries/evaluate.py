@@ -1,4 +1,4 @@
-"""How good a model that finds boundaries in B-scans is on a data set."""
+"""Evaluation of models of boundaries in B-scans."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
         return stitched(self.rows[index], self.scans[index].rows.shape[1])
 
     def columns_labelled(self) -> int:
-        """How many of the columns that are measured have a label."""
+        """How many of the evaluated columns have a label."""
         rows = (self.scans[i].rows for i in self.rows)
         return sum(int(np.isfinite(r[:, central(r.shape[1], self.columns)]).any(axis=0).sum()) for r in rows)
 
@@ -127,9 +127,9 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
 
         Lengths are in pixels of the scans, and in micrometres where their pixels' height is known; see
         `metrics.boundaries`. `nll` is in nats per column, its rows in pixels; `band@l` is the share of labels in their
-        own boundary's band that should hold the share l, `coverage@l` that of columns in the ellipsoid of all
-        boundaries together; `sigma_rank` is Spearman's correlation of a boundary's spread and error. Where labels are
-        known to be noisy, `truth_px` is the error to what they are about.
+        own boundary's band of nominal level l, `coverage@l` that of columns in the ellipsoid of all boundaries
+        together; `sigma_rank` is Spearman's correlation of a boundary's standard deviation and error. Where the labels
+        are noisy and the truth is known, `truth_px` is the error to the truth.
         """
         indices = sorted(self.rows)
         if not indices:
@@ -151,9 +151,9 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
         nll = np.concatenate([each.nll[part] for each, part in zip(found, seen, strict=True)])
         if np.isfinite(nll).any():
             figures["nll"] = float(np.nanmean(nll))
-        drawn = [getattr(scan, "truth", None) for scan in scans]
-        if all(isinstance(true, np.ndarray) for true in drawn):
-            away = [abs(r - true[:, part]) for r, true, part in zip(rows, drawn, seen, strict=True) if true is not None]
+        exact = [getattr(scan, "truth", None) for scan in scans]
+        if all(isinstance(true, np.ndarray) for true in exact):
+            away = [abs(r - true[:, part]) for r, true, part in zip(rows, exact, seen, strict=True) if true is not None]
             figures["truth_px"] = float(np.nanmean(mean_over_scans(away)))
         if all(np.isfinite(each.std[:, part]).all() for each, part in zip(found, seen, strict=True)):
             figures |= {f"band@{level:g}": float(np.nanmean(self.in_bands(level))) for level in BAND_LEVELS}
@@ -161,7 +161,7 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
         return figures | {name: value for name, value in errors.items() if name in of_one}
 
     def columns_of_all(self) -> tuple[Float[np.ndarray, "D N"], Float[np.ndarray, "D N"], Float[np.ndarray, "D N"]]:
-        """Rows, their standard deviations and labels (NaN where there is none) of every column that is measured."""
+        """Rows, their standard deviations and labels (NaN where there is none) of every evaluated column."""
         parts = []
         for i in sorted(self.rows):
             labels = self.scans[i].rows
@@ -171,7 +171,7 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
         return rows, std, labels
 
     def in_bands(self, level: float) -> Float[np.ndarray, "D N"]:
-        """Of each label 1 if it is in its boundary's own band, which should hold the share `level`; NaN of none."""
+        """Of each label 1 if it is in its boundary's own band, of nominal level `level`; NaN without a label."""
         rows, std, truth = self.columns_of_all()
         inside = abs(rows - truth) <= self.model.error_distribution.bands_at(level)[:, None] * std
         return np.where(np.isfinite(truth), inside, np.nan)
@@ -219,12 +219,12 @@ def evaluate_scans(
         model: put on `device` and into evaluation mode.
         scans: with the model's boundaries.
         loss: for the likelihood; None leaves it out.
-        columns: how many columns in the middle of each scan are measured; all when None.
+        columns: how many columns in the middle of each scan are evaluated; all when None.
         flip_test: whether to average with the prediction on mirrored windows.
         batch_size: windows at a time.
         workers: processes that cut windows.
         device: where to predict.
-        show_progress: whether to draw a bar on stderr.
+        show_progress: whether to report progress on stderr.
     """
     return evaluation.evaluate(
         model, BoundaryEvaluation(scans, model, loss, columns),

@@ -1,4 +1,4 @@
-"""How good a model that finds people by itself is on a data set: who is found, and how well those are posed."""
+"""Evaluation of detectors: which people are detected, and how well their joints are predicted."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ __all__ = [
 ]
 
 LEAST_OVERLAP = 0.5
-"""Intersection over union of boxes from which on somebody who was found is held against a label."""
+"""Least intersection over union of boxes for a detected person to be matched to a labelled one."""
 
 
 @dataclass(frozen=True)
 class FoundPeople:
-    """The people found in one picture, best first: N of them, pixels of the picture."""
+    """The people detected in one image, best first: N people, pixels of the image."""
 
     boxes: Float[np.ndarray, "N 4"]
     """x, y, width, height."""
@@ -51,13 +51,13 @@ class FoundPeople:
         return person_scores(scoring, self.box_scores, self.confidence, self.std, self.boxes, sigmas)
 
     def sound(self) -> bool:
-        """Whether all is finite but perhaps the spread: not of a model that has diverged."""
+        """Whether all is finite but perhaps the standard deviations; not so of a model that has diverged."""
         parts = (self.boxes, self.box_scores, self.keypoints, self.confidence)
         return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 def in_image(found: Detections, to_image: Float[Tensor, "2 3"]) -> FoundPeople:
-    """Detections in pixels of the picture that an input was made from.
+    """Detections in pixels of the image that an input was made from.
 
     Args:
         found: in one input.
@@ -81,7 +81,9 @@ def _moved(points: Float[Tensor, "N K 2"], matrix: Float[Tensor, "2 3"]) -> Floa
 
 
 def matches(found: Float[np.ndarray, "N 4"], labelled: Float[np.ndarray, "M 4"]) -> list[tuple[int, int]]:
-    """Who was found is whom: in their order, each takes the label that it overlaps best, if that is left and overlaps.
+    """Match detected people to labelled ones: in their order, each to the unmatched label that it overlaps best.
+
+    Those that overlap none by half (intersection over union) are not matched.
 
     Args:
         found: boxes x, y, width, height, best first.
@@ -105,7 +107,7 @@ def matches(found: Float[np.ndarray, "N 4"], labelled: Float[np.ndarray, "M 4"])
 
 
 def ground_truth(pictures: Pictures, category: int = 1) -> dict[str, Any]:
-    """The labels of whole pictures in the form of a COCO annotation file; crowds and the unlabelled included."""
+    """The labels of whole images in the form of a COCO annotation file; crowds and unlabelled people included."""
     every = [pictures[i] for i in range(len(pictures))]
     rows = [
         {
@@ -142,10 +144,10 @@ class DetectionEvaluation(Evaluator[Detected]):
 
     Args:
         pictures: the data set that the batches are of.
-        model: tells skeleton and law.
+        model: has the skeleton and the error distribution.
         loss: for the likelihood; None leaves it out.
-        scoring: how the score of a person comes from that of the box and what is said of the joints. With "box" those
-            of a detector count as they are, as in detectron2.
+        scoring: how a person's score follows from that of the box and the confidence of the joints; "box" takes the
+            box's as it is, as detectron2 does.
     """
 
     loss: LikelihoodLoss | None
@@ -159,9 +161,9 @@ class DetectionEvaluation(Evaluator[Detected]):
 
     @torch.no_grad()
     def update(self, batch: SceneBatch, found: Sequence[Detections]) -> None:
-        """Take in what was found in one batch."""
+        """Collect the detections in one batch."""
         for index, to_image, own in zip(batch.index.tolist(), batch.to_image, found, strict=True):
-            if not in_image(own, to_image).sound():  # of a model that has diverged: nobody is found there
+            if not in_image(own, to_image).sound():  # of a model that has diverged: no detections
                 self.diverged = True
                 own = own.chosen(torch.zeros_like(own.box_scores) > 1)
             people, labelled = in_image(own, to_image), _labelled(self.pictures[index].people)
@@ -173,21 +175,21 @@ class DetectionEvaluation(Evaluator[Detected]):
     def _nll(
         self, found: Detections, to_image: Float[Tensor, "2 3"], people: Sequence[Sample], rows: Sequence[int]
     ) -> Float[np.ndarray, "M K 2"]:
-        """Of people beside their labels, what the loss makes of each joint: of its place, and of its error alone."""
+        """NLL of each joint of matched people, and the standardised NLL, without sigma's scale."""
         if self.loss is None or not people:
             return np.full((len(people), len(self.model.skeleton), 2), np.nan)
         own = found.chosen(torch.tensor(rows, device=to_image.device))
         truth = np.stack([who.keypoints[:, :2] for who in people])
         visible = torch.from_numpy(np.stack([who.visible > 0 for who in people])).to(to_image.device)
         labels = torch.from_numpy(np.nan_to_num(truth)).to(to_image)
-        # Back into each person's own frame, in which the density was learned.
+        # Into each person's own coordinates, in which the density was learned.
         for matrix in (to_image.expand(len(labels), 2, 3), own.to_input):
             labels = torch.linalg.solve(matrix[:, None, :, :2], (labels - matrix[:, None, :, 2])[..., None])[..., 0]
         labels = labels - 0.5
         mu, sigma = own.prediction.mu, own.prediction.sigma
         nll = -self.loss.log_prob(mu, sigma, torch.where(visible[..., None], labels, mu))
         standardised_nll = nll - self.loss.scale(sigma).log().sum(dim=-1)
-        # Into the box's frame, whatever frame the density was learned in: so that heads can be compared.
+        # Into the box's coordinates, whatever those of the density: so that heads can be compared.
         box = (own.boxes[:, 2:] - own.boxes[:, :2]).clamp_min(1e-3).log().sum(dim=1)
         nll = nll + (torch.linalg.det(own.to_input[:, :, :2]).abs().log() - box)[:, None]
         both = torch.stack([nll, standardised_nll], dim=-1)
@@ -195,28 +197,28 @@ class DetectionEvaluation(Evaluator[Detected]):
         return kept
 
     def is_finite(self) -> bool:
-        """Whether all that was predicted is; sigma may be unknown."""
+        """Whether all that was predicted is finite; sigma may be unknown."""
         return not self.diverged
 
     def results(self, category_id: int = 1) -> list[dict[str, Any]]:
-        """The people found, as entries of a COCO results file; without boxes, which would count as people's areas."""
+        """The detected people, as entries of a COCO results file; without boxes, which would be taken for areas."""
         sigmas = self.model.skeleton.sigmas
         return [
             {
                 "image_id": self.pictures[index].image_id,
                 "category_id": category_id,
-                "keypoints": [round(float(v), 3) for v in np.column_stack([joints, sure]).ravel()],
+                "keypoints": [round(float(v), 3) for v in np.column_stack([joints, confidence]).ravel()],
                 "score": float(score),
             }
             for index in sorted(self.rows)
             for people in (self.rows[index].people,)
-            for joints, sure, score in zip(
+            for joints, confidence, score in zip(
                 people.keypoints, people.confidence, people.scores(self.scoring, sigmas), strict=True
             )
         ]
 
     def arrays(self) -> Found | None:
-        """Those who were found and are labelled, with their labels; None if there are none."""
+        """The matched people, with their labels; None if there are none."""
         rows = [
             (self.rows[index].people, row, nll, _labelled(self.pictures[index].people)[label])
             for index in sorted(self.rows)
@@ -240,12 +242,11 @@ class DetectionEvaluation(Evaluator[Detected]):
     def compute(self, costly: bool = True) -> dict[str, float]:
         """Every figure, by name.
 
-        `images`, and `found` in them; `labelled` people, and the share `matched` of them: of each such pair, the boxes
-        overlap by half (intersection over union) or more. In it counts whoever was found, however unsure: of point-set
-        anchors up to a hundred in each picture; in `matched_sure` those whose box has the score that `predict` asks
-        for, the model's `sure`. `error_px`, `nme`, `pck…`, `oks`, `nll`, `coverage@l` and the
-        like are of those pairs alone, as `Evaluation.compute` tells them; `nll` is in each box's coordinates. AP and
-        AR are COCO's, of all pictures.
+        `images`, and people `found` in them; people `labelled`, and the share `matched` of them: recall at an
+        intersection over union of .5, without a score threshold (point-set anchors detect up to a hundred people in
+        each image); `recall_at_threshold` is the same of detections with the score that `predict` asks for by default.
+        `error_px`, `nme`, `pck…`, `oks`, `nll`, `coverage@l` and the like are of matched people alone, as in the pose
+        task's `Evaluation.compute`; `nll` is in each box's coordinates. AP and AR are COCO's, of all images.
         """
         labelled = sum(len(_labelled(self.pictures[index].people)) for index in self.rows)
         pairs = sum(len(one.matched) for one in self.rows.values())
@@ -270,7 +271,7 @@ class DetectionEvaluation(Evaluator[Detected]):
 
 
 def _labelled(people: Sequence[Sample]) -> list[Sample]:
-    """Those with a labelled joint."""
+    """The people with a labelled joint."""
     return [who for who in people if (who.visible > 0).any()]
 
 
@@ -301,20 +302,20 @@ def evaluate_detector(
     device: torch.device | str = "cpu",
     show_progress: bool = False,
 ) -> DetectionEvaluation:
-    """Find the people of every picture of a data set.
+    """Detect the people in every image of a data set.
 
     Args:
         model: put on `device` and into evaluation mode.
         pictures: with the model's skeleton.
         loss: for the likelihood; None leaves it out.
-        scoring: how the score of a person comes from that of the box and what is said of the joints.
-        batch_size: pictures at a time.
-        workers: processes that read pictures.
+        scoring: how a person's score follows from that of the box and the confidence of the joints.
+        batch_size: images at a time.
+        workers: processes that read images.
         device: where to predict.
-        show_progress: whether to draw a bar on stderr.
+        show_progress: whether to report progress on stderr.
 
     Raises:
-        InputError: if people are to be scored by a spread that the model does not know.
+        InputError: if people are to be scored by OKS and the model has no standard deviations.
     """
     refuse_scoring(scoring, model.error_distribution)
     return evaluation.evaluate(

@@ -1,4 +1,4 @@
-"""How good a model that lifts keypoints into space is on a data set."""
+"""Evaluation of models that lift keypoints into space."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LiftingEvaluation(Evaluator[Columns]):
 
         Lengths are in millimetres, of positions relative to the root, which counts as a joint without an error;
         `mpjpe` is the mean over frames, `mpjpe_mean` over actions, see `metrics.mpjpe`; `nll` is in nats per joint but
-        the root, in metres; `coverage@l` is the share of labels in the ellipsoid that should hold the share l;
+        the root, in metres; `coverage@l` is the share of labels in the ellipsoid of nominal level l;
         `sigma_rank` is Spearman's correlation of predicted and true distance.
         """
         if not self.rows:

@@ -1,4 +1,4 @@
-"""How good a model is on a data set: every figure that training watches and `logpose eval` prints."""
+"""Evaluation of models of one person's crop: the figures that training watches and `logpose eval` prints."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Evaluation(Evaluator[_Found]):
 
     Args:
         people: the data set that the batches are cut from.
-        model: tells size and skeleton.
+        model: has the size of crops and the skeleton.
         loss: for the likelihood; None leaves it out.
-        nms: whether one person may have been found in several boxes, of which the best is to be kept.
-        scoring: how the score of a person comes from that of the box and what is said of the joints.
+        nms: whether to keep the best of several boxes of one person (non-maximum suppression by OKS).
+        scoring: how a person's score follows from that of the box and the confidence of the joints.
     """
 
     loss: LikelihoodLoss | None
@@ -64,7 +64,7 @@ class Evaluation(Evaluator[_Found]):
     ) -> None:
         super().__init__(loss)
         self.people, self.model, self.nms, self.scoring = people, model, nms, scoring
-        # The depth of a single root is 0 whatever the picture: nobody is to be credited with being sure of it.
+        # The depth of a single root is 0 by definition: predicting it exactly must not improve the figures.
         self._given = model.skeleton.root if model.dim == 3 and len(model.skeleton.root) == 1 else ()
 
     @torch.no_grad()
@@ -91,7 +91,7 @@ class Evaluation(Evaluator[_Found]):
         return not self.rows or self.arrays().is_finite()
 
     def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
-        """The people found, as entries of a COCO results file.
+        """The predicted people, as entries of a COCO results file.
 
         Args:
             category_id: of all; each has its own label's or box's when None.
@@ -100,7 +100,7 @@ class Evaluation(Evaluator[_Found]):
         by_image: dict[int, list[_Found]] = {}
         for row in self.rows.values():
             if not (np.isfinite(row.keypoints).all() and np.isfinite(row.confidence).all()):
-                continue  # of a model that has diverged: nobody is found there
+                continue  # of a model that has diverged: no result
             by_image.setdefault(self.people[row.index].image_id, []).append(row)
         results = []
         for image_id, rows in by_image.items():
@@ -154,15 +154,15 @@ class Evaluation(Evaluator[_Found]):
 
         Lengths are in pixels of the original images; `nme` is relative to the diagonal of a person's box, `pck@t` to
         its longer side, `pck_torso@t` to the distance of a shoulder and the opposite hip (people without these are left
-        out), `pckh@t` to the head's size where the data tell it; `nll` is in nats per labelled joint, of the crop,
+        out), `pckh@t` to the head's size where the data have it; `nll` is in nats per labelled joint, of the crop,
         in space without a single root, whose depth is 0 by definition; so are `coverage@l` and what follows.
-        `coverage@l` is the share of labels in the ellipse that should hold the share l; `sigma_rank` is Spearman's
+        `coverage@l` is the share of labels in the ellipse of nominal level l; `sigma_rank` is Spearman's
         correlation of predicted and true distance; `confidence_oks` is Pearson's of a person's confidence and OKS.
 
-        Of a model in space, `nll` and `coverage@l` are of joints with a depth, the other figures of the picture alone;
+        Of a model in space, `nll` and `coverage@l` are of joints with a depth, the other figures of the image plane;
         where the truth in space is known, errors in millimetres beside them are those of `metrics.mpjpe`.
         """
-        if not self.rows:  # a detector that found nobody
+        if not self.rows:  # a detector without detections
             ground_truth = getattr(self.people, "ground_truth", None)
             nobody = coco_ap(ground_truth(), [], self.model.skeleton.sigmas) if ground_truth else {}
             return {"people": 0, "joints": 0, **nobody}
@@ -203,13 +203,13 @@ class Evaluation(Evaluator[_Found]):
 
 
 def _in_dimensions(keypoints: Float[np.ndarray, "K D"], dim: int) -> Float[np.ndarray, "K E"]:
-    """Labels of as many dimensions as are predicted; those that there are not are NaN."""
+    """Labels of as many dimensions as are predicted; missing ones are NaN."""
     missing = np.full((len(keypoints), max(0, dim - keypoints.shape[1])), np.nan)
     return np.concatenate([keypoints[:, :dim], missing], axis=1)
 
 
 def check_skeletons(checkpoint: Path, model: Model, people: People | Poses) -> None:
-    """Refuse to hold a model against labels of other joints.
+    """Refuse to evaluate a model on labels of other joints.
 
     Raises:
         InputError: if the joints' names differ.
@@ -258,15 +258,15 @@ def evaluate(
         people: with the model's skeleton.
         loss: for the likelihood; None leaves it out.
         flip_test: whether to average with the prediction on mirrored crops.
-        nms: whether one person may have been found in several boxes, of which the best is to be kept.
-        scoring: how the score of a person comes from that of the box and what is said of the joints.
+        nms: whether to keep the best of several boxes of one person (non-maximum suppression by OKS).
+        scoring: how a person's score follows from that of the box and the confidence of the joints.
         batch_size: crops at a time.
         workers: processes that cut crops.
         device: where to predict.
         show_progress: whether to report progress on stderr.
 
     Raises:
-        InputError: if people are to be scored by a spread that the model does not know.
+        InputError: if people are to be scored by OKS and the model has no standard deviations.
     """
     refuse_scoring(scoring, model.error_distribution)
     return evaluation.evaluate(

@@ -20,7 +20,7 @@ still there.
     ap_…          AP by another score: "product", "sum" and, of models that know a spread, "oks"
     oks           mean object keypoint similarity of labelled people whose box is found
     matched       share of labelled people whose box is found: intersection over union of half or more
-    matched_sure  "matched" by those whose box has the score that `predict` asks for
+    recall_at_threshold  "matched" by detections at or above the score threshold of `predict`
     error_px      mean distance of a joint of those from its label, pixels of the picture
     nll           nats per joint of those, in the box's coordinates, of what the loss claims
     coverage@0.9  share of their labels in the region that claims 90 %
@@ -87,7 +87,7 @@ SCENES: dict[str, Callable[[], DetectionRecipe]] = {
     "point-set anchors, L1": point_set.point_set_synthetic_l1,
 }
 SHOWN = (
-    "ap", "ap_product", "ap_oks", "ap50", "oks", "matched", "matched_sure", "error_px", "nll", "coverage@0.9",
+    "ap", "ap_product", "ap_oks", "ap50", "oks", "matched", "recall_at_threshold", "error_px", "nll", "coverage@0.9",
     "sigma_rank", "minutes",
 )  # fmt: skip
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.data.coco import CocoKeypoints, Problem, _box
+from logpose.data.coco import CocoKeypoints, _box
 from logpose.data.files import annotation_files
+from logpose.data.problems import Problem
 from logpose.metrics.oks import coco_ap
 
 JOINTS = ["left_ear", "right_ear", "tail"]

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import H36M_LIFTING, HUMANEVA
-from logpose.data.coco import Problem
 from logpose.data.pose_tables import (
     KEPT,
     check_pixels,
@@ -25,6 +24,7 @@ from logpose.data.pose_tables import (
     sequences_of,
     table_of,
 )
+from logpose.data.problems import Problem
 
 FILE = Path("folder/data.npz")
 THERE = ["Train/P1", "Train/P2", "Validate/P1"]

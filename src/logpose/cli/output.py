@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jsonargparse import Namespace
 
+from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.files import whole_file
 
@@ -23,15 +24,7 @@ def device_named(name: str) -> str:
     Raises:
         InputError: if there is no such device.
     """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
-    return name
+    return str(choose_device(name))
 
 
 def refuse_flags(given: Namespace, unset: Mapping[str, Any], why: str) -> None:

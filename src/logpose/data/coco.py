@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,41 +21,15 @@ from logpose.data.categories import chosen_categories
 from logpose.data.images import check_image, image_size
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.places import coco_folder
+from logpose.data.problems import FARTHEST, Problem, refuse
 
-__all__ = ["FARTHEST", "HOLD_OUT", "CocoKeypoints", "Problem", "of_part", "refuse"]
+__all__ = ["HOLD_OUT", "CocoKeypoints", "of_part", "with_last_pixel"]
 
-FARTHEST = 1e6
-"""Pixels: no place or side is larger, and float32 still tells tenths of them apart."""
+LAST_PIXEL = 1
+"""Pixels by which a sample's box is narrower and lower than the file's: it ends at the centre of its last pixel, as in
+the released code (`_box`; `with_last_pixel` gives the file's extent)."""
 HOLD_OUT = 10
 """Where a data set has no validation part, every tenth image is held out."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A row that cannot be learned from, and why."""
-
-    where: str
-    """File and row: "annotations.json: annotation 12 (id 345)"."""
-    kind: str
-    """What is wrong, the same words for every such row."""
-    detail: str = ""
-    """What is wrong with this one."""
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.kind}{f' ({self.detail})' if self.detail else ''}"
-
-
-def refuse(samples: Sequence[Sample], problems: Sequence[Problem], strict: bool, nobody: str) -> None:
-    """Refuse a file that holds nobody, as `nobody` says, or, if `strict`, one with a wrong row.
-
-    Raises:
-        InputError: if so; it names the first wrong row.
-    """
-    if strict and problems:
-        raise InputError(f"{problems[0]} (and {len(problems) - 1} more wrong rows)")
-    if not samples:
-        first = f"; the first of {len(problems)} wrong rows: {problems[0]}" if problems else ""
-        raise InputError(f"{nobody}{first}")
 
 
 def of_part(part: str | None, which: str = "every tenth image") -> str:
@@ -300,10 +272,16 @@ def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray
         size: (width, height) of the image as the file says; None where it does not.
     """
     x, y = max(0.0, box[0]), max(0.0, box[1])
-    right, bottom = box[0] + max(box[2] - 1, 0), box[1] + max(box[3] - 1, 0)
+    right, bottom = box[0] + max(box[2] - LAST_PIXEL, 0), box[1] + max(box[3] - LAST_PIXEL, 0)
     if all(isinstance(side, int | float) and side > 0 for side in size):
         right, bottom = min(size[0] - 1, right), min(size[1] - 1, bottom)
     return np.array([x, y, right - x, bottom - y]) if right > x and bottom > y else None
+
+
+def with_last_pixel(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
+    """The whole extent of a person, of the box of a `CocoKeypoints` sample, which ends at its last pixel's centre."""
+    whole: Float[np.ndarray, "4"] = box + np.array([0, 0, LAST_PIXEL, LAST_PIXEL])
+    return whole
 
 
 def _size_fault(path: Path, told: tuple[Any, Any]) -> str | None:

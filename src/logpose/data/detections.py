@@ -11,11 +11,12 @@ import numpy as np
 
 from logpose.core.errors import InputError
 from logpose.core.structures import Sample
-from logpose.data.coco import CocoKeypoints, Problem
+from logpose.data.coco import CocoKeypoints
 from logpose.data.crops import People
 from logpose.data.images import check_image
 from logpose.data.inputs import checked_box
 from logpose.data.json_files import read_json, whole
+from logpose.data.problems import Problem
 
 __all__ = ["DetectedBoxes"]
 

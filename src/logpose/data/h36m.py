@@ -23,10 +23,11 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import H36M, Skeleton
 from logpose.core.space import Space
 from logpose.core.structures import Sample
-from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, of_part, refuse
+from logpose.data.coco import HOLD_OUT, of_part
 from logpose.data.crops import People
 from logpose.data.images import check_image, image_size
 from logpose.data.json_files import read_json, whole
+from logpose.data.problems import FARTHEST, Problem, refuse
 
 __all__ = ["ACTIONS", "H36mPeople", "MixedPeople", "same_joints"]
 

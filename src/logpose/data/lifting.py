@@ -25,7 +25,6 @@ from logpose.core.cameras import PICTURE, Camera, check_upright, placed_around, 
 from logpose.core.errors import InputError
 from logpose.core.space import relative
 from logpose.data.archive import of_cameras, read_archive
-from logpose.data.coco import Problem
 from logpose.data.pose_tables import (
     PICTURES,
     SKELETONS,
@@ -40,6 +39,7 @@ from logpose.data.pose_tables import (
     sequences_of,
     table_of,
 )
+from logpose.data.problems import Problem
 from logpose.data.resection import FARTHEST_MEDIAN, recovered, unsure
 
 __all__ = [

@@ -17,10 +17,11 @@ from jaxtyping import Float, Int
 from logpose.core.errors import InputError
 from logpose.core.skeletons import LSP
 from logpose.core.structures import Sample
-from logpose.data.coco import FARTHEST, Problem, of_part, refuse
+from logpose.data.coco import of_part
 from logpose.data.images import check_image
 from logpose.data.matlab import read_matlab
 from logpose.data.places import most_found
+from logpose.data.problems import FARTHEST, Problem, refuse
 
 __all__ = ["LspPeople"]
 

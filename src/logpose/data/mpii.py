@@ -18,11 +18,12 @@ from jaxtyping import Float
 from logpose.core.errors import InputError
 from logpose.core.skeletons import MPII, Skeleton
 from logpose.core.structures import Sample
-from logpose.data.coco import FARTHEST, HOLD_OUT, CocoKeypoints, Problem, of_part, refuse
+from logpose.data.coco import HOLD_OUT, CocoKeypoints, of_part
 from logpose.data.heads import heads_file, read_heads
 from logpose.data.images import check_image
 from logpose.data.json_files import read_json, whole
 from logpose.data.places import most_found
+from logpose.data.problems import FARTHEST, Problem, refuse
 
 __all__ = ["MpiiOfCoco", "MpiiPeople"]
 

@@ -21,10 +21,10 @@ from jaxtyping import UInt8
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.data.boundary_tables import read_boundaries
-from logpose.data.coco import Problem
 from logpose.data.flattening import ROW_UM
 from logpose.data.images import SUFFIXES, read_deep
 from logpose.data.matlab import has_variable, matlab_sizes, read_matlab
+from logpose.data.problems import Problem
 from logpose.data.scans import RETINA, Scan
 
 __all__ = [

@@ -12,10 +12,11 @@ from jaxtyping import Float
 
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image, Sample
-from logpose.data.coco import FARTHEST, CocoKeypoints, Problem
+from logpose.data.coco import CocoKeypoints, with_last_pixel
 from logpose.data.crops import People
 from logpose.data.images import check_image
 from logpose.data.inputs import lies_outside
+from logpose.data.problems import FARTHEST, Problem
 from logpose.data.synthetic import SyntheticPeople
 
 __all__ = ["Picture", "Pictures", "pictures_of"]
@@ -108,8 +109,8 @@ def pictures_of(people: People) -> Pictures:
         found = {number: (path, [], []) for number, path in every.items() if number not in faults}
     for i in range(len(people)):
         sample = people[i]
-        if isinstance(people, CocoKeypoints):  # boxes of crops end with their last pixel's centre
-            sample = replace(sample, box=sample.box + np.array([0, 0, 1, 1]))
+        if isinstance(people, CocoKeypoints):
+            sample = replace(sample, box=with_last_pixel(sample.box))
         found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
     if isinstance(people, CocoKeypoints):
         for row in (*people.passed_over, *people.unusable):

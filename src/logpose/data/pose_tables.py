@@ -19,8 +19,8 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import H36M_LIFTING, HUMANEVA, Skeleton
 from logpose.core.space import relative
 from logpose.data.archive import printable
-from logpose.data.coco import FARTHEST, Problem
 from logpose.data.json_files import whole
+from logpose.data.problems import FARTHEST, Problem
 
 __all__ = [
     "KEPT",

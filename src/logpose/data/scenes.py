@@ -22,10 +22,10 @@ from logpose.core import geometry
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
-from logpose.data.coco import FARTHEST
 from logpose.data.crops import epoch_loader
 from logpose.data.images import image_size, read_reduced
 from logpose.data.pictures import Picture, Pictures
+from logpose.data.problems import FARTHEST
 from logpose.data.transforms import cut
 
 __all__ = [

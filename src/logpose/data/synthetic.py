@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from logpose.core.cameras import Camera as Pinhole
 from logpose.core.errors import InputError
+from logpose.core.geometry import MM
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.space import Space, relative
 from logpose.core.structures import Image, Sample
@@ -36,7 +37,6 @@ from logpose.data.scenery import backdrop, bounds, clutter, inside, main_place, 
 __all__ = ["LabelNoise", "Person", "Scene", "SyntheticPeople", "write_coco"]
 
 Points = Float[np.ndarray, "K 2"]
-_MM = 1000.0  # millimetres in a metre
 
 
 @dataclass(frozen=True)
@@ -212,11 +212,11 @@ class SyntheticPeople:
     def space(self, index: int) -> Space:
         """Where the main person truly is, and the camera."""
         scene = self.scene(index)
-        return Space(_MM * scene.people[0].joints, Pinhole(np.full(2, scene.focal), np.array(scene.centre)))
+        return Space(MM * scene.people[0].joints, Pinhole(np.full(2, scene.focal), np.array(scene.centre)))
 
     def _depths(self, index: int, person: Person, focal: float) -> Float[np.ndarray, "K"]:
         """Labels of somebody's depths, millimetres; 0 where there is none."""
-        joints = _MM * person.joints
+        joints = MM * person.joints
         depths = relative(joints, self.skeleton.root)[:, 2]
         if self.noise is not None:
             rng = np.random.default_rng((self.seed, index, 2))

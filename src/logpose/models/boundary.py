@@ -7,6 +7,7 @@ the columns, and every loss of D dimensions is learned as for joints.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -226,12 +227,12 @@ class BoundaryModel(KeypointModel):
 
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
         """The mean of a prediction and of that on mirrored windows, brought back: columns change places."""
-        straight, back = prediction.folded(), mirrored.folded()
-        straight.mu = ordered((straight.mu + back.mu.flip(1)) / 2)
-        straight.sigma = (straight.sigma + back.sigma.flip(1)) / 2
-        straight.confidence = (straight.confidence + back.confidence.flip(1)) / 2
-        straight.maps = None
-        return straight
+        average = prediction.about(
+            ordered((prediction.mean + mirrored.mean.flip(1)) / 2),
+            (prediction.sigma + mirrored.sigma.flip(1)) / 2,
+            (prediction.confidence + mirrored.confidence.flip(1)) / 2,
+        )
+        return replace(average, maps=None)
 
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
         """How far boundaries are from their labels in each column, on average, in rows of the window."""

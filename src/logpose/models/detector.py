@@ -65,10 +65,6 @@ class Detections:
         positions = None if self.positions is None else self.positions[rows]
         return Detections(self.boxes[rows], self.box_scores[rows], kept, self.to_input[rows], positions)
 
-    def folded(self) -> Detections:
-        """The same with the density's mean moved into mu."""
-        return replace(self, prediction=self.prediction.folded())
-
 
 class Detector(PixelStatistics, Model):
     """Base of the models of whole pictures.
@@ -117,7 +113,7 @@ class Detector(PixelStatistics, Model):
         """
 
     def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
-        """The people in each picture of a batch, the density's mean folded in.
+        """The people in each picture of a batch.
 
         Whoever is found does not depend on the others in the batch: pictures are looked at with those whose inputs have
         the same size, without what was put around them for the largest.
@@ -132,7 +128,7 @@ class Detector(PixelStatistics, Model):
         for height, width in dict.fromkeys(extents):
             rows = [row for row, extent in enumerate(extents) if extent == (height, width)]
             alike = self.detect(batch.images[rows, :, :height, :width], batch.sizes[rows])
-            found |= zip(rows, (people.folded() for people in alike), strict=True)
+            found |= zip(rows, alike, strict=True)
         return [found[row] for row in range(len(extents))]
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"]) -> list[Detections]:

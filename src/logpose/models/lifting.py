@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from logpose.core.errors import InputError
+from logpose.core.geometry import MM
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
 from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly
@@ -27,7 +28,6 @@ __all__ = ["FCBaseline", "LiftingModel", "Martinez", "SRNet", "body_parts"]
 
 SLOPE = 0.01  # of LeakyReLU, as in SRNet's code
 MOMENTUM = (0.1, 0.001)  # of batch normalisation, in the first and towards the last epoch (SRNet's code)
-EVERY_MM = 1000.0  # millimetres in a metre
 
 
 class FCBaseline(nn.Module):
@@ -354,16 +354,16 @@ class LiftingModel(KeypointModel):
 
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
         """The mean of a prediction and of that on mirrored keypoints, brought back."""
-        straight, back = prediction.folded(), mirrored.folded()
         order = list(self.skeleton.flip_index)
-        straight.mu = (straight.mu + mirror(back.mu, self.skeleton)) / 2
-        straight.sigma = (straight.sigma + back.sigma[:, order]) / 2
-        straight.confidence = (straight.confidence + back.confidence[:, order]) / 2
-        return straight
+        return prediction.about(
+            (prediction.mean + mirror(mirrored.mean, self.skeleton)) / 2,
+            (prediction.sigma + mirrored.sigma[:, order]) / 2,
+            (prediction.confidence + mirrored.confidence[:, order]) / 2,
+        )
 
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
         """How far predicted joints are from their labels, in millimetres."""
-        return (mu - target).square().sum(dim=-1).sqrt() * EVERY_MM
+        return (mu - target).square().sum(dim=-1).sqrt() * MM
 
     def prepare(self, data: Any) -> None:
         """Keep whom the data are of, and their means and standard deviations, where the network has any."""

@@ -114,7 +114,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, batch: Any, flip_test: bool = False) -> Any:
-        """What it says of a batch, for evaluation: the learned density's mean folded in, on request of its mirror too.
+        """The prediction on a batch, for evaluation; if `flip_test`, averaged with that on its mirror image.
 
         Raises:
             InputError: if a flip test is asked of a model that has none.
@@ -182,10 +182,10 @@ class KeypointModel(Model):
         return LossDict({"keypoints": value}, {f"error_{self.unit}": error})
 
     def predict(self, batch: Any, flip_test: bool = False) -> Prediction:
-        """Prediction on a batch, averaged with that on its mirror image if `flip_test`; the density's mean folded."""
+        """Prediction on a batch; if `flip_test`, averaged with that on its mirror image."""
         prediction: Prediction = self(batch.inputs)
         if not flip_test:
-            return prediction.folded()
+            return prediction
         return self.flip_average(prediction, self(self.mirrored(batch.inputs)))
 
 

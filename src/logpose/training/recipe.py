@@ -140,7 +140,7 @@ class TrainingRecipe:
         """
         raise NotImplementedError
 
-    def evaluation(self, data: Any, model: Any, loss: LikelihoodLoss | None) -> Evaluator:
+    def evaluation(self, data: Any, model: Any, loss: LikelihoodLoss | None) -> Evaluator[Any]:
         """What measures the model on a data set."""
         raise NotImplementedError
 

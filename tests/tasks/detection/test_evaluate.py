@@ -70,7 +70,7 @@ def test_who_finds_everybody_has_all_points(pictures):
     assert figures["error_px"] < 0.01
     assert figures["images"] == 4
     assert figures["found"] == sum(len(pictures[i].people) for i in range(4))
-    assert figures["matched_sure"] == 1
+    assert figures["recall_at_threshold"] == 1
 
 
 def test_people_who_are_found_by_unsure_guesses_are_told_apart(pictures, monkeypatch):
@@ -79,7 +79,7 @@ def test_people_who_are_found_by_unsure_guesses_are_told_apart(pictures, monkeyp
     figures = evaluate_detector(Told(), pictures).compute(costly=False)
     counts = [len(pictures[i].people) for i in range(4)]
     assert figures["matched"] == 1
-    assert figures["matched_sure"] == pytest.approx(sum({2: 1, 3: 2}[count] for count in counts) / sum(counts))
+    assert figures["recall_at_threshold"] == pytest.approx(sum({2: 1, 3: 2}[count] for count in counts) / sum(counts))
 
 
 def test_who_finds_nobody_has_none(pictures):
@@ -118,6 +118,20 @@ def test_figures_are_those_of_a_loop(pictures):
     assert figures["joints"] == len(errors)
     standardised_nll = evaluation.arrays().standardised_nll
     assert np.nanmean(standardised_nll) == pytest.approx(expected - 2 * np.log(sigma), abs=1e-3)
+
+
+def test_a_skewed_error_distribution_s_mean_is_in_the_position_and_not_in_the_likelihood(pictures):
+    """Labels are at mu; reported, and compared with the labels, is mu + sigma times the mean of the errors."""
+    sigma, moved = 0.1, torch.tensor([0.5, -0.25])
+    model, loss = Told(0.0, sigma), Laplace()
+    model.set_error_distribution(ErrorDistribution(moved, torch.ones(2), torch.arange(1.0, 21.0)))
+    evaluation = evaluate_detector(model, pictures, loss)
+    figures, at = evaluation.compute(costly=False), evaluation.arrays()
+    assert figures["nll"] == pytest.approx(2 * np.log(2 * sigma), abs=1e-3)
+    low = np.clip(at.boxes[:, :2], 0, [128, 96])
+    side = np.clip(at.boxes[:, :2] + at.boxes[:, 2:], 0, [128, 96]) - low
+    expected = np.linalg.norm(side * sigma * moved.numpy(), axis=-1)[:, None] * (at.visible > 0)
+    assert figures["error_px"] == pytest.approx(expected.sum() / (at.visible > 0).sum(), rel=0.03)
 
 
 def test_the_likelihood_does_not_depend_on_the_frame_it_was_learned_in(pictures):
@@ -174,10 +188,10 @@ def test_results_are_rows_of_coco(pictures):
 def test_people_are_scored_by_the_oks_that_their_spread_lets_expect(pictures):
     unknown = Told()
     unknown.set_error_distribution(ErrorDistribution.unknown(2))
-    with pytest.raises(InputError, match="knows no spread"):
+    with pytest.raises(InputError, match="--score oks"):
         evaluate_detector(unknown, pictures, scoring="oks")
     evaluation = evaluate_detector(Told(), pictures, scoring="oks")
-    first, row = evaluation.found[0], evaluation.results()[0]
+    first, row = evaluation.rows[0].people, evaluation.results()[0]
     share = first.std[0] ** 2 / (0.53 * first.boxes[0, 2:].prod() * (2 * np.array(COCO.sigmas)[:, None]) ** 2)
     assert row["score"] == pytest.approx(0.9 * (1 / np.sqrt(1 + share)).prod(axis=-1).mean())
 

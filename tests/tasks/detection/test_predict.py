@@ -76,7 +76,7 @@ def test_a_large_photograph_is_seen_as_it_is_measured(tmp_path):
         def __getitem__(self, index: int) -> Picture:
             return Picture(file, 1, ())
 
-    measured = evaluate_detector(model, One()).found[0]
+    measured = evaluate_detector(model, One()).rows[0].people
     found = Finder(model, "cpu", least_score=0.0)(file)
     assert len(found) == len(measured.boxes) > 0
     assert np.allclose(found.keypoints, measured.keypoints, atol=1e-2)

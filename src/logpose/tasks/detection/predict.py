@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.structures import Image, Scoring
@@ -48,7 +49,7 @@ class Finder:
         scoring: Scoring = "box",
         least_score: float | None = None,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         loaded = model if isinstance(model, Detector) else load_model(model)
         if not isinstance(loaded, Detector):
             raise InputError(f"{model}: finds nobody by itself, it is given {loaded.input_spec}")

@@ -16,7 +16,7 @@ from logpose.data.scenes import SceneBatch, Scenes, SceneTransform, ShortSide, S
 from logpose.losses import CellLoss, LikelihoodLoss, PoseLoss, RLELoss
 from logpose.models import Detector, PointSetAnchors, PointSetOptions, create_backbone, load_backbone_weights
 from logpose.models.mask_rcnn import MaskRCNN, learns_normalisation, load_mask_rcnn_weights
-from logpose.tasks.detection.evaluate import DetectionEvaluation
+from logpose.tasks.detection.evaluate import DetectionEvaluation, validation_loader
 from logpose.tasks.pose.recipe import PictureRecipe, labelled_people
 
 __all__ = ["DetectionRecipe", "MaskRCNNRecipe", "PointSetRecipe", "labelled_pictures", "mask_rcnn", "point_set"]
@@ -116,12 +116,11 @@ class DetectionRecipe(PictureRecipe):
         self, data: Pictures, model: Detector, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[SceneBatch]:
         """Batches of pictures, varied in training; those in which nobody is labelled are in evaluation always."""
-        still = ShortSide((model.short,), model.longest)
-        transform = self.transform() if training else still
-        scenes = Scenes(data, transform, self.seed, training, empty=self.empty or not training)
+        if not training:
+            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+        scenes = Scenes(data, self.transform(), self.seed, training=True, empty=self.empty)
         return scene_loader(
-            scenes, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
-            processes=processes,
+            scenes, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
         )  # fmt: skip
 
     def evaluation(self, data: Pictures, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ import PIL.Image
 import pytest
 
 from logpose.core.errors import InputError
-from logpose.data.images import SUFFIXES, check_image, image_size, read_image, read_reduced
+from logpose.data.images import LOOKED_FOR, SUFFIXES, check_image, image_size, most_found, read_image, read_reduced
 
 pytestmark = pytest.mark.usefixtures("_quiet")
 
@@ -275,3 +276,45 @@ def test_others_are_read_whole(tmp_path: Path) -> None:
         assert image.shape[:2] == ((8, 6) if reduced == 8 else (48, 64))
     array = np.zeros((10, 10, 3), np.uint8)
     assert read_reduced(array, 8) == (array, 1)
+
+
+# Where a data set's images are
+
+
+def touched(folder: Path, *names: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def test_a_missing_first_file_decides_nothing(tmp_path: Path) -> None:
+    names = ["a", "b", "c"]
+    few, most = touched(tmp_path / "few", "a"), touched(tmp_path / "most", "b", "c")
+    assert most_found([few, most], lambda folder: (folder / name for name in names)) == most
+    assert most_found([most, few], lambda folder: (folder / name for name in names)) == most
+
+
+def test_the_first_of_equals(tmp_path: Path) -> None:
+    one, other = touched(tmp_path / "one", "a"), touched(tmp_path / "other", "b")
+    assert most_found([one, other], lambda folder: (folder / name for name in "ab")) == one
+    assert most_found([other, one], lambda folder: (folder / name for name in "ab")) == other
+    assert most_found([4, 5], lambda digits: (tmp_path / f"{i:0{digits}d}" for i in range(3))) == 4
+
+
+def test_so_many_are_looked_for(tmp_path: Path) -> None:
+    asked = []
+
+    def files(folder: Path) -> Iterator[Path]:
+        for i in range(10 * LOOKED_FOR):
+            asked.append(i)
+            yield folder / str(i)
+
+    most_found([tmp_path], files)
+    assert asked == list(range(LOOKED_FOR))
+
+
+def test_folders_and_names_that_no_file_can_have(tmp_path: Path) -> None:
+    names = ["", "x" * 5000, "\0", "a"]
+    none, one = touched(tmp_path / "none"), touched(tmp_path / "one", "a")
+    assert most_found([none, one], lambda folder: (folder / name for name in names)) == one

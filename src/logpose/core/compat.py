@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch import library as operators
 
-__all__ = ["keep_freed_memory", "mend_torchvision"]
+__all__ = ["keep_freed_memory", "patch_torchvision"]
 
 log = logging.getLogger("logpose")
 
@@ -39,7 +39,7 @@ NMS_ROWS = 256
 """Boxes whose overlaps with all others are computed at once: some megabytes of a few thousand boxes."""
 
 
-def mend_torchvision() -> None:
+def patch_torchvision() -> None:
     """Let torchvision be imported next to a torch that its compiled operators were not built for.
 
     The wheel of torchvision that pip finds is built for CUDA. Next to a CPU-only torch its library does not load, and

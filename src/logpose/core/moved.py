@@ -23,6 +23,8 @@ MODULES = {
     **{"detection_evaluation": "tasks.detection.evaluate", "detection_predict": "tasks.detection.predict"},
     **{"oct_evaluation": "tasks.boundaries.evaluate", "oct_predict": "tasks.boundaries.predict"},
     **{"drawing": "report.draw", "drawing_3d": "report.draw3d", "inspection": "report.inspection"},
+    **{"data.pictures": "data.image_sets", "data.figures": "data.bodies", "data.painting": "data.rendering"},
+    **{"data.scenery": "data.backgrounds", "data.stand_ins": "data.joint_names", "data.places": "data.images"},
     # Of these a package has the name: its `__getattr__` calls `moved_name`.
     **{"training": "training.fit", "report": "report.page"},
 }
@@ -33,6 +35,9 @@ NAMES = {
     ("structures", "Lesson"): ("core.structures", "LossDict"),
     ("structures", "Measuring"): ("core.structures", "Evaluator"),
     ("structures", "Material"): ("core.structures", "OutputType"),
+    ("data.pictures", "Picture"): ("data.image_sets", "LabelledImage"),
+    ("data.pictures", "Pictures"): ("data.image_sets", "ImageSet"),
+    ("data.pictures", "pictures_of"): ("data.image_sets", "whole_images"),
     ("recipe", "TrainingRecipe"): ("training.recipe", "TrainingRecipe"),
 }
 """(old path, old name) -> (new path, new name), where they are not those of `MODULES`."""

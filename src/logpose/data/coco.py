@@ -20,9 +20,8 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.categories import chosen_categories
-from logpose.data.images import check_image, image_size
+from logpose.data.images import check_image, coco_folder, image_size
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.places import coco_folder
 
 __all__ = ["FARTHEST", "HOLD_OUT", "CocoKeypoints", "Problem", "of_part", "refuse"]
 

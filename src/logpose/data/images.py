@@ -8,21 +8,33 @@ tell their callers nothing (libjpeg writes "Corrupt JPEG data" to stderr): such 
 from __future__ import annotations
 
 import io
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import cv2
 import numpy as np
 from jaxtyping import UInt16
-from PIL import Image as Pictures
+from PIL import Image as Pillow
 
 from logpose.core.errors import InputError
 from logpose.core.structures import Image
 
-__all__ = ["SUFFIXES", "check_image", "image_size", "read_deep", "read_image", "read_reduced"]
+__all__ = [
+    "LOOKED_FOR",
+    "SUFFIXES",
+    "check_image",
+    "coco_folder",
+    "image_size",
+    "most_found",
+    "read_deep",
+    "read_image",
+    "read_reduced",
+]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Names that a folder of pictures is searched for."""
@@ -31,7 +43,11 @@ JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # what such files begin with
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for a picture that lies on its side
 EXIF_WITHIN = 2**16  # bytes of a JPEG within which its EXIF segment begins
 REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+LOOKED_FOR = 50
+"""Files that `most_found` looks for: one missing file decides nothing, and looking for all would take long."""
 TAIL = 4096  # bytes at a file's end that are looked at first
+
+Choice = TypeVar("Choice")
 
 
 def read_image(source: Path | Image) -> Image:
@@ -82,9 +98,9 @@ def _decoded(source: Path, data: bytes, flags: int) -> np.ndarray:
 
 
 @contextmanager
-def _header(source: Path | io.BytesIO) -> Iterator[Pictures.Image]:
+def _header(source: Path | io.BytesIO) -> Iterator[Pillow.Image]:
     """A picture of which only the header has been read; what Pillow warns of is no fault here, or is told as one."""
-    with warnings.catch_warnings(action="ignore"), Pictures.open(source) as picture:
+    with warnings.catch_warnings(action="ignore"), Pillow.open(source) as picture:
         yield picture
 
 
@@ -157,7 +173,7 @@ def image_size(path: Path) -> tuple[int, int]:
         with _header(path) as picture:
             turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
             return picture.size[::-1] if turned else picture.size
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):
         height, width = read_image(path).shape[:2]
         return width, height
 
@@ -200,3 +216,23 @@ def _jpeg_ends(data: bytes) -> bool:
         alone = marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8
         at += (1 if marker == 0xFF else 2) if alone else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return False
+
+
+def most_found(choices: Sequence[Choice], files: Callable[[Choice], Iterable[Path]]) -> Choice:
+    """The choice by which most of a data set's first files exist; the first of equal ones.
+
+    Args:
+        choices: folders, numbers of digits, …; at least one.
+        files: the files of a choice, of which the first `LOOKED_FOR` are looked for.
+    """
+    # Not Path.is_file, which raises where a name is longer than any file's may be.
+    return max(choices, key=lambda choice: sum(map(os.path.isfile, islice(files(choice), LOOKED_FOR))))
+
+
+def coco_folder(file: Path, rows: Sequence[Any]) -> Path:
+    """The folder beside a COCO file that has most of the first images of its `images`."""
+    names = [row["file_name"] for row in rows if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
+    split = file.stem.rsplit("_", maxsplit=1)[-1]
+    root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    folders = [root / split, root / split.replace("test-dev", "test"), root / "images" / split, root / "images", root]
+    return most_found([*folders, file.parent], lambda folder: (folder / name for name in names))

@@ -11,9 +11,8 @@ from jaxtyping import Float
 
 from logpose.core.errors import InputError, NoImagesError
 from logpose.data.coco import FARTHEST, Problem
-from logpose.data.images import SUFFIXES, image_size
+from logpose.data.images import SUFFIXES, coco_folder, image_size
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.places import coco_folder
 
 __all__ = ["Boxes", "FoundBoxes", "checked_box", "find_images", "image_id", "lies_outside", "read_boxes"]
 

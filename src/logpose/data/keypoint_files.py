@@ -19,9 +19,9 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
 from logpose.data.archive import of_cameras, printable, read_archive
 from logpose.data.coco import FARTHEST, Problem
+from logpose.data.joint_names import derived_joints
 from logpose.data.json_files import read_json, whole
 from logpose.data.pose_tables import KEPT, PICTURES
-from logpose.data.stand_ins import derived_joints
 
 __all__ = ["KeypointFile", "KeypointSequence", "Layout", "read_keypoints"]
 

@@ -18,9 +18,8 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import LSP
 from logpose.core.structures import Sample
 from logpose.data.coco import FARTHEST, Problem, of_part, refuse
-from logpose.data.images import check_image
+from logpose.data.images import check_image, most_found
 from logpose.data.matlab import read_matlab
-from logpose.data.places import most_found
 
 __all__ = ["LspPeople"]
 

@@ -20,9 +20,8 @@ from logpose.core.skeletons import MPII, Skeleton
 from logpose.core.structures import Sample
 from logpose.data.coco import FARTHEST, HOLD_OUT, CocoKeypoints, Problem, of_part, refuse
 from logpose.data.heads import heads_file, read_heads
-from logpose.data.images import check_image
+from logpose.data.images import check_image, most_found
 from logpose.data.json_files import read_json, whole
-from logpose.data.places import most_found
 
 __all__ = ["MpiiOfCoco", "MpiiPeople"]
 

@@ -24,8 +24,8 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.coco import FARTHEST
 from logpose.data.crops import epoch_loader
+from logpose.data.image_sets import ImageSet, LabelledImage
 from logpose.data.images import image_size, read_reduced
-from logpose.data.pictures import Picture, Pictures
 from logpose.data.transforms import cut
 
 __all__ = [
@@ -212,7 +212,7 @@ class Scenes(Dataset[SceneBatch]):
     """
 
     def __init__(
-        self, pictures: Pictures, transform: SceneTransform, seed: int = 0, training: bool = False, empty: bool = True
+        self, pictures: ImageSet, transform: SceneTransform, seed: int = 0, training: bool = False, empty: bool = True
     ) -> None:
         self.pictures, self.transform, self.seed, self.training = pictures, transform, seed, training
         every = range(len(pictures))
@@ -229,12 +229,12 @@ class Scenes(Dataset[SceneBatch]):
         return scene(self.pictures[index], self.pictures.skeleton, self.transform, index, rng)
 
 
-def _has_labels(picture: Picture) -> bool:
+def _has_labels(picture: LabelledImage) -> bool:
     return any((person.visible > 0).any() for person in picture.people)
 
 
 def scene(
-    picture: Picture, skeleton: Skeleton, transform: SceneTransform, index: int = 0,
+    picture: LabelledImage, skeleton: Skeleton, transform: SceneTransform, index: int = 0,
     rng: np.random.Generator | None = None,
 ) -> SceneBatch:  # fmt: skip
     """The input that a picture becomes, as a batch of one.
@@ -268,7 +268,9 @@ def scene(
     )
 
 
-def _people(picture: Picture, skeleton: Skeleton, to_input: Matrix, size: tuple[int, int], mirror: bool) -> ScenePeople:
+def _people(
+    picture: LabelledImage, skeleton: Skeleton, to_input: Matrix, size: tuple[int, int], mirror: bool
+) -> ScenePeople:
     """Everybody of whom something is in the input."""
     boxes = _boxes(picture.people, to_input, size)
     seen = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(axis=1)

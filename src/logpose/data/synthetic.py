@@ -29,9 +29,9 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.space import Space, relative
 from logpose.core.structures import Image, Sample
-from logpose.data.figures import Actor, Figure, figure, paint_face
-from logpose.data.painting import Camera, Canvas, Parts, paint
-from logpose.data.scenery import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
+from logpose.data.backgrounds import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
+from logpose.data.bodies import Actor, Figure, figure, paint_face
+from logpose.data.rendering import Camera, Canvas, Parts, paint
 
 __all__ = ["LabelNoise", "Person", "Scene", "SyntheticPeople", "write_coco"]
 

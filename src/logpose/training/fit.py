@@ -16,7 +16,7 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from logpose.core.compat import keep_freed_memory, mend_torchvision
+from logpose.core.compat import keep_freed_memory, patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.structures import Evaluator, OutputType
 from logpose.losses import PoseLoss
@@ -25,7 +25,7 @@ from logpose.training.checkpoint import describe, read
 from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
 from logpose.training.resume import check_resumable, is_finished
 
-mend_torchvision()
+patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
 from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
 from lightning.pytorch.callbacks import (  # noqa: E402

@@ -13,8 +13,8 @@ import torch
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.core.structures import ErrorDistribution, LossDict, Prediction
+from logpose.data.image_sets import LabelledImage
 from logpose.data.images import read_image
-from logpose.data.pictures import Picture
 from logpose.models import Detections, Detector, PointSetAnchors, PointSetOptions, RegressionModel, create_backbone
 from logpose.models.detector import box_maps, nobody
 from logpose.tasks.detection.evaluate import evaluate_detector
@@ -73,8 +73,8 @@ def test_a_large_photograph_is_seen_as_it_is_measured(tmp_path):
         def __len__(self) -> int:
             return 1
 
-        def __getitem__(self, index: int) -> Picture:
-            return Picture(file, 1, ())
+        def __getitem__(self, index: int) -> LabelledImage:
+            return LabelledImage(file, 1, ())
 
     measured = evaluate_detector(model, One()).found[0]
     found = Finder(model, "cpu", least_score=0.0)(file)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed
 
 from logpose.core.structures import Sample, Scoring
-from logpose.data.pictures import Pictures
+from logpose.data.image_sets import ImageSet
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, scene_loader
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_ap
@@ -95,7 +95,7 @@ def matches(found: Float[np.ndarray, "N 4"], labelled: Float[np.ndarray, "M 4"])
     return pairs
 
 
-def ground_truth(pictures: Pictures, category: int = 1) -> dict[str, Any]:
+def ground_truth(pictures: ImageSet, category: int = 1) -> dict[str, Any]:
     """The labels of whole pictures in the form of a COCO annotation file; crowds and the unlabelled included."""
     every = [pictures[i] for i in range(len(pictures))]
     rows = [
@@ -131,7 +131,7 @@ class DetectionEvaluation:
     """
 
     def __init__(
-        self, pictures: Pictures, model: Detector, loss: LikelihoodLoss | None = None, scoring: Scoring = "box"
+        self, pictures: ImageSet, model: Detector, loss: LikelihoodLoss | None = None, scoring: Scoring = "box"
     ) -> None:
         self.pictures, self.model, self.loss, self.scoring = pictures, model, loss, scoring
         self.found: dict[int, FoundPeople] = {}
@@ -271,7 +271,7 @@ def _labelled(people: Sequence[Sample]) -> list[Sample]:
 
 def evaluate_detector(
     model: Detector,
-    pictures: Pictures,
+    pictures: ImageSet,
     loss: LikelihoodLoss | None = None,
     *,
     scoring: Scoring = "box",

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.structures import Image, Scoring
+from logpose.data.image_sets import LabelledImage
 from logpose.data.images import image_size, read_image
-from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.models import Detector
 from logpose.tasks.detection.evaluate import FoundPeople, in_image
@@ -121,7 +121,7 @@ class Finder:
 
     def _scene(self, image: Image | Path) -> SceneBatch:
         """What the model sees of an image, decoded as `eval` decodes it."""
-        return scene(Picture(image, 0, ()), self.model.skeleton, self.transform)
+        return scene(LabelledImage(image, 0, ()), self.model.skeleton, self.transform)
 
     def _read(
         self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None

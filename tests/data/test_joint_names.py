@@ -6,7 +6,7 @@ import pytest
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
-from logpose.data.stand_ins import derived_joints
+from logpose.data.joint_names import derived_joints
 
 
 def told(source: Skeleton, target: Skeleton) -> dict[str, set[str]]:

@@ -18,11 +18,11 @@ from logpose.data.images import check_image
 from logpose.data.inputs import lies_outside
 from logpose.data.synthetic import SyntheticPeople
 
-__all__ = ["Picture", "Pictures", "pictures_of"]
+__all__ = ["ImageSet", "LabelledImage", "whole_images"]
 
 
 @dataclass(frozen=True)
-class Picture:
+class LabelledImage:
     """A picture, and everybody in it."""
 
     image: Path | Image
@@ -34,7 +34,7 @@ class Picture:
 
 
 @runtime_checkable
-class Pictures(Protocol):
+class ImageSet(Protocol):
     """A data set of whole pictures."""
 
     @property
@@ -46,7 +46,7 @@ class Pictures(Protocol):
         """Number of pictures."""
         ...
 
-    def __getitem__(self, index: int, /) -> Picture:
+    def __getitem__(self, index: int, /) -> LabelledImage:
         """One of them."""
         ...
 
@@ -54,13 +54,13 @@ class Pictures(Protocol):
 class _Listed:
     """Pictures that are told by a list, and what is wrong with the file that they are of."""
 
-    def __init__(self, skeleton: Skeleton, pictures: Sequence[Picture], problems: Sequence[Any]) -> None:
+    def __init__(self, skeleton: Skeleton, pictures: Sequence[LabelledImage], problems: Sequence[Any]) -> None:
         self.skeleton, self._pictures, self.problems = skeleton, pictures, problems
 
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> LabelledImage:
         return self._pictures[index]
 
 
@@ -69,23 +69,23 @@ class _Drawn:
 
     def __init__(self, people: SyntheticPeople) -> None:
         self.people, self.skeleton = people, people.skeleton
-        self._kept: dict[int, Picture] = {}
+        self._kept: dict[int, LabelledImage] = {}
 
     def __len__(self) -> int:
         return len(self.people)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> LabelledImage:
         if index not in self._kept:
             scene, first = self.people.scene(index), index * self.people.people[1] + 1  # ids as in `write_coco`
             people = tuple(
                 Sample(scene.image, who.box, who.keypoints, who.visible, who.area, index + 1, first + place)
                 for place, who in enumerate(scene.people)
             )
-            self._kept[index] = Picture(scene.image, index + 1, people)
+            self._kept[index] = LabelledImage(scene.image, index + 1, people)
         return self._kept[index]
 
 
-def pictures_of(people: People) -> Pictures:
+def whole_images(people: People) -> ImageSet:
     """The pictures that labelled people are in, each with all its people.
 
     Args:
@@ -122,7 +122,7 @@ def pictures_of(people: People) -> Pictures:
             else:
                 where = f"{people.file}: image id {sample.image_id}"
                 problems.append(Problem(where, "somebody without labels has a box that is none", f"{row['bbox']}"))
-    listed = [Picture(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
+    listed = [LabelledImage(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
     return _Listed(people.skeleton, listed, problems)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from logpose.core.structures import Image
-from logpose.data.figures import Actor
-from logpose.data.painting import Camera, Canvas, Material, Parts, Size, textures
+from logpose.data.bodies import Actor
+from logpose.data.rendering import Camera, Canvas, Material, Parts, Size, textures
 
 __all__ = ["backdrop", "bounds", "clutter", "inside", "main_place", "occlude", "other_place", "photograph"]
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.painting import Camera, Canvas, Material, Parts, textures, turns
+from logpose.data.rendering import Camera, Canvas, Material, Parts, textures, turns
 
 __all__ = ["Actor", "Body", "Figure", "figure", "mirrored", "paint_face", "random_pose"]
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol, Unpack, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from logpose.core.skeletons import Skeleton
-from logpose.data.crops import EpochSampler
+from logpose.data.batches import LoaderOptions, Tensors, epoch_loader
 from logpose.data.flattening import Flattening, cleaned, flatten
 
 __all__ = ["RETINA", "DrawnScan", "Scan", "ScanBatch", "ScanWindows", "Scans", "Variation", "scan_loader", "starts"]
@@ -83,7 +82,7 @@ class Scans(Protocol):
 
 
 @dataclass(slots=True)
-class ScanBatch:
+class ScanBatch(Tensors):
     """Windows of scans ready for a model, with what is needed to learn from them and to find the way back."""
 
     images: UInt8[Tensor, "B 1 H W"]
@@ -111,14 +110,6 @@ class ScanBatch:
         """Rows of the scans, pixel centres at whole numbers from 0, of crop coordinates in the columns."""
         rows = (places + 0.5) * self.images.shape[-2]
         return (rows + 0.5) * self.scale.to(places)[:, None, None] - 0.5 + self.top.to(places)[..., None]
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> ScanBatch:
-        """The same batch on another device."""
-        return ScanBatch(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
-
-    def pin_memory(self) -> ScanBatch:
-        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
-        return ScanBatch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -225,34 +216,10 @@ class ScanWindows(Dataset[ScanBatch]):
 
 
 def scan_loader(
-    windows: ScanWindows,
-    batch_size: int,
-    *,
-    training: bool,
-    workers: int = 0,
-    seed: int = 0,
-    pin: bool = False,
-    processes: int = 1,
+    windows: ScanWindows, batch_size: int, *, training: bool, **options: Unpack[LoaderOptions]
 ) -> DataLoader[ScanBatch]:
-    """Batches of windows: shuffled and of equal size for training, each once and in order otherwise.
-
-    Arguments as of `crops.crop_loader`.
-    """
-    if workers:  # each process would look for every retina anew, and tell of those that are not found
+    """Batches of windows; arguments as of `batches.epoch_loader`."""
+    if options.get("workers"):  # else each process would look for every retina, and warn of those not detected
         for index in range(len(windows.scans)):
             windows.flattened(index)
-    sampler = EpochSampler(len(windows), shuffle=training, seed=seed, even=training)
-    return DataLoader(
-        windows,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=workers,
-        collate_fn=_joined,
-        pin_memory=pin,
-        drop_last=training and min(len(sampler), len(windows) // processes) >= batch_size,
-        persistent_workers=workers > 0,
-    )
-
-
-def _joined(batches: Sequence[ScanBatch]) -> ScanBatch:
-    return ScanBatch(*(torch.cat([getattr(batch, f.name) for batch in batches]) for f in fields(ScanBatch)))
+    return epoch_loader(windows, batch_size, training=training, skip_damaged=False, **options)

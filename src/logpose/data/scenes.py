@@ -7,9 +7,9 @@ beyond their pictures is black. Randomness travels with the index, as in `crops`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Unpack, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from logpose.core import geometry
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
+from logpose.data.batches import LoaderOptions, Tensors, epoch_loader
 from logpose.data.coco import FARTHEST
-from logpose.data.crops import epoch_loader
 from logpose.data.image_sets import ImageSet, LabelledImage
 from logpose.data.images import image_size, read_reduced
 from logpose.data.transforms import cut
@@ -45,7 +45,7 @@ LEAST_SIDE = 1.0  # pixels of the input: of somebody of whom less is in it, noth
 
 
 @dataclass(slots=True)
-class ScenePeople:
+class ScenePeople(Tensors):
     """Everybody in one input."""
 
     boxes: Float[Tensor, "N 4"]
@@ -59,17 +59,9 @@ class ScenePeople:
     ignored: Float[Tensor, "M 4"]
     """Boxes in which finding somebody is neither right nor wrong."""
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> ScenePeople:
-        """The same on another device."""
-        return ScenePeople(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
-
-    def pin_memory(self) -> ScenePeople:
-        """The same in page-locked memory."""
-        return ScenePeople(*(getattr(self, f.name).pin_memory() for f in fields(self)))
-
 
 @dataclass(slots=True)
-class SceneBatch:
+class SceneBatch(Tensors):
     """Whole pictures ready for a detector, with what is needed to learn from them and to find the way back."""
 
     images: UInt8[Tensor, "B 3 H W"]
@@ -87,16 +79,6 @@ class SceneBatch:
     def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
         """What the model is given."""
         return self.images
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> SceneBatch:
-        """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)[:-1]}
-        return SceneBatch(**moved, people=[who.to(device, non_blocking) for who in self.people])
-
-    def pin_memory(self) -> SceneBatch:
-        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
-        pinned = {f.name: getattr(self, f.name).pin_memory() for f in fields(self)[:-1]}
-        return SceneBatch(**pinned, people=[who.pin_memory() for who in self.people])
 
 
 Matrix = Float[np.ndarray, "2 3"]
@@ -315,19 +297,7 @@ def join(batches: Sequence[SceneBatch]) -> SceneBatch:
 
 
 def scene_loader(
-    scenes: Scenes,
-    batch_size: int,
-    *,
-    training: bool,
-    workers: int = 0,
-    seed: int = 0,
-    pin: bool = False,
-    processes: int = 1,
+    scenes: Scenes, batch_size: int, *, training: bool, **options: Unpack[LoaderOptions]
 ) -> DataLoader[SceneBatch]:
-    """Batches of whole pictures: shuffled and of equal number for training, every picture once and in order otherwise.
-
-    Arguments as of `crops.crop_loader`.
-    """
-    return epoch_loader(
-        scenes, batch_size, join, training=training, workers=workers, seed=seed, pin=pin, processes=processes
-    )
+    """Batches of whole images; arguments as of `batches.epoch_loader`."""
+    return epoch_loader(scenes, batch_size, join, training=training, **options)

@@ -63,7 +63,7 @@ def test_a_malformed_row_is_named(labels, tmp_path, change, message):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"image_id": -7}, "2 on an image that it does not have, the first in row 0 (image_id -7)"),
+        ({"image_id": -7}, "2 on an image that the data set does not have, the first in row 0 (image_id -7)"),
         ({"image_id": "139"}, "2 with an image_id that is no whole number, the first in row 0 (image_id '139')"),
         ({"category_id": 3}, "2 of another category, the first in row 0 (category_id 3, not 1)"),
     ],

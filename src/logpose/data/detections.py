@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,17 @@ import numpy as np
 
 from logpose.core.errors import InputError
 from logpose.core.structures import Sample
-from logpose.data.coco import CocoKeypoints, Problem
-from logpose.data.crops import People
+from logpose.data.coco import Problem
+from logpose.data.crops import AnnotatedPeople, People
 from logpose.data.images import check_image
 from logpose.data.inputs import checked_box
 from logpose.data.json_files import read_json, whole
 
 __all__ = ["DetectedBoxes"]
 
-CATEGORY, ELSEWHERE = "of another category", "on an image that it does not have"
-"""What is the matter with boxes that are passed over: a detector's file may hold more than a data set is about."""
+
+class _Elsewhere(Problem):
+    """A box of another category or image: a detector's file may hold more than the data set, so it is passed over."""
 
 
 class DetectedBoxes:
@@ -44,7 +45,7 @@ class DetectedBoxes:
     """
 
     def __init__(self, labels: People, file: Path) -> None:
-        if not isinstance(labels, CocoKeypoints):
+        if not isinstance(labels, AnnotatedPeople):
             raise InputError(f"{file}: boxes name images by COCO's ids, which the data set's format does not have")
         self.labels, self.skeleton, self.category = labels, labels.skeleton, labels.category
         content = read_json(file)
@@ -58,7 +59,7 @@ class DetectedBoxes:
             found = self._sample(i, row, file, faults)
             if isinstance(found, Sample):
                 self.samples.append(found)
-            elif found.kind in (CATEGORY, ELSEWHERE):
+            elif isinstance(found, _Elsewhere):
                 over.append(found)
             else:
                 self.problems.append(found)
@@ -72,8 +73,8 @@ class DetectedBoxes:
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
 
-    def ground_truth(self) -> dict[str, Any]:
-        """The labels, as the COCO evaluation wants them."""
+    def ground_truth(self) -> Mapping[str, Any]:
+        """The labels as the COCO evaluation reads them."""
         return self.labels.ground_truth()
 
     def _none_left(self, problems: Sequence[Problem]) -> str:
@@ -91,13 +92,13 @@ class DetectedBoxes:
             raise InputError(f"{where} needs image_id and bbox")
         if (category := row.get("category_id", self.category)) not in self.labels.category_ids:
             wanted = " or ".join(map(str, self.labels.category_ids))
-            return Problem(where, CATEGORY, f"category_id {category!r:.40}, not {wanted}")
+            return _Elsewhere(where, "of another category", f"category_id {category!r:.40}, not {wanted}")
         image = whole(row["image_id"])
         if image is None:
             return Problem(where, "with an image_id that is no whole number", f"image_id {row['image_id']!r:.40}")
         path = self.labels.images.get(image, self.labels.unlabelled.get(image))
         if path is None:
-            return Problem(where, ELSEWHERE, f"image_id {image}")
+            return _Elsewhere(where, "on an image that the data set does not have", f"image_id {image}")
         if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
             raise InputError(f"{where}: bbox is not x, y, width, height: {row['bbox']}")
         *box, score = checked_box([*row["bbox"], row.get("score", 1.0)], where)

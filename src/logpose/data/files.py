@@ -6,6 +6,7 @@ from pathlib import Path
 
 from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
+from logpose.data.crops import AnnotatedPeople
 from logpose.data.h36m import H36mPeople
 from logpose.data.heads import heads_file
 from logpose.data.lsp import LspPeople
@@ -43,7 +44,7 @@ def open_people(
             categories to choose from.
     """
     opened = _opened(file, images, strict, part, category)
-    if category is not None and not isinstance(opened, CocoKeypoints):
+    if category is not None and not isinstance(opened, AnnotatedPeople):
         raise InputError(f"{file}: has no categories, and so none to choose by --category")
     return opened
 

@@ -26,6 +26,7 @@ from logpose.core.structures import Sample
 from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, of_part, refuse
 from logpose.data.crops import People
 from logpose.data.images import check_image, image_size
+from logpose.data.joint_names import short_names
 from logpose.data.json_files import read_json, whole
 
 __all__ = ["ACTIONS", "H36mPeople", "MixedPeople", "same_joints"]
@@ -303,13 +304,8 @@ def same_joints(source: Skeleton, target: Skeleton) -> tuple[int | None, ...]:
 
     From MPII to Human3.6M this is the list of the released code (datasets/h36m_mpii.py).
     """
-
-    def plain(joint: str) -> str:
-        name = joint.lower().replace("right_", "r_").replace("left_", "l_")
-        return SAME.get(name, name)
-
-    place = {plain(joint): i for i, joint in enumerate(source.joints)}
-    return tuple(place.get(plain(joint)) for joint in target.joints)
+    index = {name: i for i, name in enumerate(short_names(source, SAME))}
+    return tuple(index.get(name) for name in short_names(target, SAME))
 
 
 class MixedPeople:

@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image, Sample
-from logpose.data.coco import FARTHEST, CocoKeypoints, Problem
-from logpose.data.crops import People
+from logpose.data.coco import FARTHEST, Problem
+from logpose.data.crops import AnnotatedPeople, People
 from logpose.data.images import check_image
 from logpose.data.inputs import lies_outside
 from logpose.data.synthetic import SyntheticPeople
@@ -89,7 +89,7 @@ def whole_images(people: People) -> ImageSet:
     """The pictures that labelled people are in, each with all its people.
 
     Args:
-        people: a data set of people. Of a COCO file (`CocoKeypoints`) there are also pictures without people, crowds,
+        people: a data set of people. Of `AnnotatedPeople` (a COCO file) there are also pictures without people, crowds,
             people of whom no joint is labelled, and boxes of rows that are wrong; of `SyntheticPeople`, all people of
             each scene.
     """
@@ -97,7 +97,7 @@ def whole_images(people: People) -> ImageSet:
         return _Drawn(people)
     found: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
     problems = list(getattr(people, "problems", ()))
-    if isinstance(people, CocoKeypoints):
+    if isinstance(people, AnnotatedPeople):
         # The reader looks at files in which somebody is labelled only: nobody else asks for the others.
         faults = {number: fault for number, path in people.unlabelled.items() if (fault := check_image(path))}
         problems += [
@@ -108,10 +108,10 @@ def whole_images(people: People) -> ImageSet:
         found = {number: (path, [], []) for number, path in every.items() if number not in faults}
     for i in range(len(people)):
         sample = people[i]
-        if isinstance(people, CocoKeypoints):  # boxes of crops end with their last pixel's centre
+        if isinstance(people, AnnotatedPeople):  # boxes of crops end with their last pixel's centre
             sample = replace(sample, box=sample.box + np.array([0, 0, 1, 1]))
         found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
-    if isinstance(people, CocoKeypoints):
+    if isinstance(people, AnnotatedPeople):
         for row in (*people.passed_over, *people.unusable):
             image, with_boxes, ignored = found[row["image_id"]]
             sample = _without_joints(row, image, len(people.skeleton))
@@ -134,6 +134,6 @@ def _is_box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> bool:
 
 
 def _without_joints(row: dict[str, Any], image: Path | Image, joints: int) -> Sample:
-    """A crowd, or somebody of whom no joint is labelled, from what `CocoKeypoints` keeps of the row."""
+    """A crowd, or somebody of whom no joint is labelled, from its annotation."""
     nothing = np.zeros((joints, 2)), np.zeros(joints, dtype=np.int64)
     return Sample(image, np.array(row["bbox"], dtype=np.float64), *nothing, float(row["area"]), row["image_id"], 0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 
-__all__ = ["derived_joints"]
+__all__ = ["derived_joints", "short_names"]
 
 PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "eye", "ear", "foot", "toe", "heel", "hand")
 SHOULDERS, HIPS = ("left shoulder", "right shoulder"), ("left hip", "right hip")
@@ -45,6 +47,12 @@ def derived_joints(source: Skeleton, target: Skeleton) -> list[tuple[int, ...]]:
             f"{', '.join(source.joints)}"
         )
     return found
+
+
+def short_names(skeleton: Skeleton, aliases: Mapping[str, str]) -> tuple[str, ...]:
+    """Joint names in the short form, "r_hip" of "right_hip" and "R_Hip", with `aliases` replaced."""
+    names = (joint.lower().replace("right_", "r_").replace("left_", "l_") for joint in skeleton.joints)
+    return tuple(aliases.get(name, name) for name in names)
 
 
 def _plain_names(skeleton: Skeleton) -> list[str]:

@@ -30,6 +30,7 @@ from logpose.data.pose_tables import (
     PICTURES,
     SKELETONS,
     Table,
+    Unalike,
     check_pixels,
     check_symmetry,
     checked,
@@ -52,16 +53,16 @@ __all__ = [
     "subject_fingerprints",
 ]
 
-UNRECOVERED = "cannot be recovered"
-"""What is wrong with a camera."""
-UNALIKE = ("too few frames", "another number of joints", "not an array of frames × joints × 2")
-"""What is wrong with a whole file rather than with a sequence, if it is wrong with what was detected."""
 LOOKED_AT = 2000
 """Frames that a camera is recovered from, evenly over all sequences."""
 MOST_UNSURE = 0.003
 """Metres that labels may be off because a recovered camera is unsure; the paper's gain is 2.7 mm."""
 FARTHEST_DETECTED = 0.1
 """Of a person's extent in the picture: what was detected may be off by as much in the median. Detectors err by less."""
+
+
+class _NoCamera(Problem):
+    """A camera that cannot be recovered, or not well enough."""
 
 
 class _Take(NamedTuple):
@@ -294,7 +295,7 @@ class LiftingPoses:
                 told = f"{take.subject}, {take.action} of {there} cameras, {self.file_2d} of {count}"
                 raise InputError(f"{file}: has {told}; they must be the same")
             found = checked(where, views[take.camera], joints, 2, len(take.positions))
-            if isinstance(found, Problem) and found.kind in UNALIKE:
+            if isinstance(found, Unalike):
                 raise InputError(f"{found}; frames and joints must be those of {self.file_2d}")
             if isinstance(found, Problem):
                 self.problems.append(found)
@@ -317,13 +318,13 @@ class LiftingPoses:
         try:
             camera = recovered(positions.reshape(-1, 3), keypoints.reshape(-1, 2), size)
         except InputError as error:
-            self.problems.append(Problem(where, UNRECOVERED, str(error)))
+            self.problems.append(_NoCamera(where, "cannot be recovered", str(error)))
             return None
         off = unsure(camera, positions, keypoints, self.root)
         if off <= MOST_UNSURE:
             return camera
         told = f"labels would be off by some {1000 * off:.0f} mm"
-        self.problems.append(Problem(where, f"{UNRECOVERED} well enough", told))
+        self.problems.append(_NoCamera(where, "cannot be recovered well enough", told))
         return None
 
 
@@ -371,6 +372,6 @@ def _refuse(sequences: Sequence[PoseSequence], problems: Sequence[Problem], stri
         raise InputError(f"{problems[0]} (and {len(problems) - 1} more wrong sequences)")
     if not sequences:
         first = f"; the first of {len(problems)} wrong ones: {problems[0]}" if problems else ""
-        if any(problem.kind.startswith(UNRECOVERED) for problem in problems):
+        if any(isinstance(problem, _NoCamera) for problem in problems):
             first += "; what a detector found is given as --detected, beside exact keypoints"
         raise InputError(f"{file}: no sequences of poses{first}")

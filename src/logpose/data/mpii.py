@@ -16,11 +16,12 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError
-from logpose.core.skeletons import MPII, Skeleton
+from logpose.core.skeletons import MPII
 from logpose.core.structures import Sample
 from logpose.data.coco import FARTHEST, HOLD_OUT, CocoKeypoints, Problem, of_part, refuse
 from logpose.data.heads import heads_file, read_heads
 from logpose.data.images import check_image, most_found
+from logpose.data.joint_names import short_names
 from logpose.data.json_files import read_json, whole
 
 __all__ = ["MpiiOfCoco", "MpiiPeople"]
@@ -157,7 +158,7 @@ class MpiiOfCoco(CocoKeypoints):
     def _read_more(self, content: dict[str, Any]) -> None:
         self.head_sizes: Float[np.ndarray, "N 16"] | None = None
         heads = heads_file(self.file.parent)
-        if heads is None or not _is_mpii(self.skeleton):
+        if heads is None or short_names(self.skeleton, OTHER_NAMES) != MPII.joints:
             return
         rows = content["annotations"]
         sizes = read_heads(heads, self.file, np.array([_labelled_of_coco(row) for row in rows]), first=None)
@@ -169,12 +170,6 @@ class MpiiOfCoco(CocoKeypoints):
             log.warning("%s: annotations of %s share an id, so whose head is whose is not known", heads, self.file.name)
             return
         self.head_sizes = sizes[[places[sample.id] for sample in self.samples]]
-
-
-def _is_mpii(skeleton: Skeleton) -> bool:
-    """Whether joints are MPII's in its order, by the names that they have in converted files, too."""
-    names = [joint.lower().replace("right_", "r_").replace("left_", "l_") for joint in skeleton.joints]
-    return tuple(OTHER_NAMES.get(name, name) for name in names) == MPII.joints
 
 
 def _image_folder(file: Path, names: list[str]) -> Path:

@@ -27,6 +27,7 @@ __all__ = [
     "PICTURES",
     "SKELETONS",
     "Table",
+    "Unalike",
     "check_pixels",
     "check_symmetry",
     "checked",
@@ -49,6 +50,10 @@ PICTURES = {15: (480, 640), 17: (1000, 1000), 32: (1000, 1000)}
 """(H, W) of HumanEva's pictures and Human3.6M's (some of which have two rows more), by number of joints."""
 LARGEST = 10.0
 """Metres from the root that no joint is at; farther ones are in another unit."""
+
+
+class Unalike(Problem):
+    """An array of other frames or joints than the rest of its file: wrong in the whole file, not in one sequence."""
 
 
 def table_of(file: Path, content: dict[str, Any], name: str) -> Table:
@@ -141,12 +146,12 @@ def checked(where: str, found: Any, joints: int, dim: int, frames: int | None = 
     """
     if not isinstance(found, np.ndarray) or found.ndim != 3 or found.shape[2] != dim:
         told = "×".join(map(str, found.shape)) if isinstance(found, np.ndarray) else type(found).__name__
-        return Problem(where, f"not an array of frames × joints × {dim}", told)
+        return Unalike(where, f"not an array of frames × joints × {dim}", told)
     array = found[:, KEPT] if found.shape[1] == 32 else found
     if array.shape[1] != len(SKELETONS[joints]):
-        return Problem(where, "another number of joints", f"{found.shape[1]}, not {joints}")
+        return Unalike(where, "another number of joints", f"{found.shape[1]}, not {joints}")
     if len(array) < (frames or 1):
-        return Problem(where, "too few frames", f"{len(array)}, where {frames or 1} are needed")
+        return Unalike(where, "too few frames", f"{len(array)}, where {frames or 1} are needed")
     array = array[:frames].astype(np.float64 if array.dtype.kind != "f" else array.dtype, copy=False)
     wrong = ~np.isfinite(array).all(axis=(1, 2))
     if wrong.any():

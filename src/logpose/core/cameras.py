@@ -14,13 +14,13 @@ from jaxtyping import Float
 
 from logpose.core.errors import InputError
 
-__all__ = ["PICTURE", "Camera", "check_upright", "placed_around", "reprojection_errors"]
+__all__ = ["IMAGE_SIZE", "Camera", "check_upright", "placed_around", "reprojection_errors"]
 
 Points = Float[np.ndarray, "*N 3"]
 Pixels = Float[np.ndarray, "*N 2"]
 
-PICTURE = (1000, 1000)
-"""(H, W) of the pictures of `placed_around`; Human3.6M's are 1000×1000 and 1002×1000."""
+IMAGE_SIZE = (1000, 1000)
+"""(H, W) of the images of `placed_around`; Human3.6M's are 1000×1000 and 1002×1000."""
 FOCAL, CENTRE = (1143.0, 1150.0), (501.0, 520.0)
 """Pixels: ranges of the focal lengths and principal points of Human3.6M's four cameras."""
 DISTANCE, HEIGHT, NEAREST = (4.0, 6.0), (1.3, 1.7), 2.0
@@ -35,7 +35,7 @@ FARTHEST = 1e6
 class Camera:
     """A pinhole camera with the lens distortion of Brown and Conrady, as OpenCV and VideoPose3D write it.
 
-    A point X of the world is R X + t in the camera's frame, and (fx x / z + cx, fy y / z + cy) in the picture, x / z
+    A point X of the world is R X + t in the camera's frame, and (fx x / z + cx, fy y / z + cy) in the image, x / z
     and y / z moved by the distortion before.
 
     Attributes:
@@ -88,11 +88,11 @@ def reprojection_errors(camera: Camera, world: Points, pixels: Pixels) -> Float[
 
 
 def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random.Generator) -> list[Camera]:
-    """Cameras around a person, as Human3.6M's stand around its room, that see pictures of `PICTURE` pixels.
+    """Cameras around a person, as Human3.6M's stand around its room, that see images of `IMAGE_SIZE` pixels.
 
     They stand at even angles, each moved a little, above the height of the lowest joint, and look at the middle of
     where the person goes. Where the person walks far they stand farther off, so that every joint is at least `NEAREST`
-    in front of each and within its picture.
+    in front of each and within its image.
 
     Args:
         points: the person's joints over T frames in the world, whose z axis points up; metres.
@@ -118,7 +118,7 @@ def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random
             camera = _looking(place, middle, focal, centre)
             seen = camera.to_camera(points)
             pixels = camera.project(seen)
-            if seen[:, 2].min() >= NEAREST and ((pixels >= 0) & (pixels < [PICTURE[1], PICTURE[0]])).all():
+            if seen[:, 2].min() >= NEAREST and ((pixels >= 0) & (pixels < [IMAGE_SIZE[1], IMAGE_SIZE[0]])).all():
                 break
             distance *= 1.05
         cameras.append(camera)

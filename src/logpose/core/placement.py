@@ -1,9 +1,9 @@
-"""Where people are in the camera's frame, from their joints in the picture and depths relative to the root.
+"""Where people are in the camera's frame, from their joints in the image and depths relative to the root.
 
 Two things have to be known for that: the camera, and how far the root is from it. Where nobody tells, they are assumed:
 
-* The focal length is the picture's diagonal, so the picture is 53 degrees wide from corner to corner, as a normal lens
-  shows it (Kissos et al. 2020; Li et al. 2022, CLIFF). The principal point is the picture's middle.
+* The focal length is the image's diagonal, so the image is 53 degrees wide from corner to corner, as a normal lens
+  shows it (Kissos et al. 2020; Li et al. 2022, CLIFF). The principal point is the image's middle.
 * The root is where the limbs have the size of an adult's of 1,700 mm (`adult_root_depth`). A child is placed too far
   away by its size, and a focal length that is wrong by some factor moves everybody away by the same.
 """
@@ -44,7 +44,7 @@ NEAREST, FARTHEST = 100.0, 1e5
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """What is known of the camera and of the distance to the people, of all pictures alike; None where it is not.
+    """What is known of the camera and of the distance to the people, of all images alike; None where it is not.
 
     Attributes:
         focal: focal lengths along x and y, in pixels; one number for both.
@@ -85,7 +85,7 @@ class Viewpoint:
         return tuple(name for name in names if getattr(self, name) is None)
 
     def camera(self, size: tuple[int, int]) -> Camera:
-        """The camera of a picture of (H, W) pixels."""
+        """The camera of an image of (H, W) pixels."""
         height, width = size
         focal = self._focal(float(np.hypot(height, width)) if self.focal is None else self.focal)
         centre = self.centre or ((width - 1) / 2, (height - 1) / 2)
@@ -98,16 +98,16 @@ class Viewpoint:
         size: tuple[int, int],
         skeleton: Skeleton,
     ) -> Placement | None:
-        """The people of one picture in the camera's frame; None if nothing tells how far such a thing is.
+        """The people of one image in the camera's frame; None if nothing tells how far such a thing is.
 
         Standard deviations are carried over to first order, with the camera and the root's depth taken as exact: along
         z they hold what is unsure of a joint's depth and of the root's, from which it is taken (a single root has none
-        then), along x and y of the place in the picture and, beside the camera's axis, of that.
+        then), along x and y of the place in the image and, beside the camera's axis, of that.
 
         Args:
-            keypoints: pixels of the picture, and depths in millimetres relative to the root.
+            keypoints: pixels of the image, and depths in millimetres relative to the root.
             sigma: standard deviations of these; may be NaN.
-            size: (H, W) of the picture.
+            size: (H, W) of the image.
             skeleton: whose joints they are.
 
         Raises:
@@ -135,7 +135,7 @@ class Viewpoint:
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where the people of one picture are."""
+    """Where the people of one image are."""
 
     joints: Float[np.ndarray, "N K 3"]
     """Millimetres in the camera's frame: x to the right, y down, z away from it."""
@@ -175,7 +175,7 @@ def adult_root_depth(keypoints: Float[np.ndarray, "K 3"], camera: Camera, skelet
     this equation, and where there is none, because the depths alone are longer than limbs, where the sum is least.
 
     Args:
-        keypoints: pixels of the picture, and depths in millimetres relative to the root.
+        keypoints: pixels of the image, and depths in millimetres relative to the root.
         camera: that took it.
         skeleton: its names tell the limbs: thighs, shanks, upper arms and forearms.
 

@@ -30,7 +30,7 @@ class Skeleton:
         name: what the skeleton describes ("person").
         joints: a name for each of the K joints.
         bones: pairs of joint indices that are drawn as lines.
-        flip_pairs: pairs of joint indices that change places when the picture is mirrored; when None, inferred
+        flip_pairs: pairs of joint indices that change places when the image is mirrored; when None, inferred
             from names such as left_eye/right_eye, l_hip/r_hip, LWrist/RWrist.
         oks_sigmas: per joint the standard deviation of careful labels relative to the square root of the object's
             area (COCO's "sigmas"); when None, `DEFAULT_OKS_SIGMA` for every joint.
@@ -72,7 +72,7 @@ class Skeleton:
 
     @cached_property
     def flip_index(self) -> tuple[int, ...]:
-        """For each joint, the joint whose place it takes when the picture is mirrored."""
+        """For each joint, the joint whose place it takes when the image is mirrored."""
         index = list(range(len(self)))
         for a, b in self.pairs:
             index[a], index[b] = b, a

@@ -1,4 +1,4 @@
-"""Joints in space: the truth about a person, and the way there from a picture and depths relative to a root."""
+"""Joints in space: the truth about a person, and the way there from an image and depths relative to a root."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def lifted(
     As in the released 3-D code, the root lies at the depth that is told for it, whatever was predicted of it.
 
     Args:
-        keypoints: pixels of the picture, and depths in millimetres up to a common shift.
-        camera: that took the picture.
+        keypoints: pixels of the image, and depths in millimetres up to a common shift.
+        camera: that took the image.
         root_depth: how far the root is from the camera along its axis, millimetres.
         root: the root joints, whose mean depth that is; without any it is that of all.
     """

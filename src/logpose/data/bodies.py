@@ -1,4 +1,4 @@
-"""Drawn people: an articulated body in space, its poses, its clothes and its face.
+"""Synthetic people: an articulated body in space, its poses, its clothes and its face.
 
 A body is a tree of rigid segments whose lengths are shares of the stature. A pose is a vector of anatomical angles; a
 walker's, a sitter's or a reacher's is drawn around a typical one and kept within what joints can do. What is painted

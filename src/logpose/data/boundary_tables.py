@@ -1,6 +1,6 @@
 """Boundaries of one B-scan in a CSV file, from the top down.
 
-A column for each boundary under a heading with its name, and a line for each column of the picture; or, without
+A column for each boundary under a heading with its name, and a line for each column of the image; or, without
 headings, a line for each boundary. Rows are counted from 0; an empty cell or `nan` is no label. Cells are separated by
 commas, tabs or semicolons; beside semicolons a comma may stand for the point in a number.
 """
@@ -22,9 +22,7 @@ __all__ = ["read_boundaries"]
 LONGEST = 2**26  # bytes
 
 
-def read_boundaries(
-    table: Path, size: tuple[int, ...], picture: str
-) -> tuple[Float[np.ndarray, "D W"], tuple[str, ...]]:
+def read_boundaries(table: Path, size: tuple[int, ...], image: str) -> tuple[Float[np.ndarray, "D W"], tuple[str, ...]]:
     """The rows of boundaries in each column of a B-scan, NaN where there is no label, and their names.
 
     Eight boundaries without names have those of the retina.
@@ -32,10 +30,10 @@ def read_boundaries(
     Args:
         table: the CSV file.
         size: (height, width) of the B-scan.
-        picture: name of its file, for messages.
+        image: name of its file, for messages.
 
     Raises:
-        InputError: if the file cannot be read, or is not of such a picture.
+        InputError: if the file cannot be read, or is not of such an image.
     """
     if table.stat().st_size > LONGEST:
         raise InputError(f"{table}: too large to be read")
@@ -53,11 +51,11 @@ def read_boundaries(
     if headed:
         if rows.shape != (width, len(names)):
             lines_told = "1 line" if len(rows) == 1 else f"{len(rows)} lines"
-            told = f"{lines_told} of numbers below the headings, and {picture} is {width} pixels wide"
+            told = f"{lines_told} of numbers below the headings, and {image} is {width} pixels wide"
             raise InputError(f"{table}: {told}")
         rows = rows.T
     elif rows.shape[1] != width:
-        told = f"and without headings a line is a boundary: {picture} is {width} pixels wide"
+        told = f"and without headings a line is a boundary: {image} is {width} pixels wide"
         raise InputError(f"{table}: lines of {rows.shape[1]} numbers, {told}")
     if not all(names or ("x",)):
         raise InputError(f"{table}: column {names.index('') + 1} has no name: an index has no place among boundaries")
@@ -70,7 +68,7 @@ def read_boundaries(
     if len(outside):
         boundary, column = (int(i) for i in outside[0])
         at = f"{(names or plain)[boundary]} is in row {rows[boundary, column]:g} of {height}"
-        raise InputError(f"{table}: column {column} of the picture: {at}")
+        raise InputError(f"{table}: column {column} of the image: {at}")
     return rows, names or plain
 
 

@@ -72,7 +72,7 @@ class CocoKeypoints:
 
     Args:
         file: the JSON file.
-        images: the folder with its pictures; when None, the usual places beside the file are tried.
+        images: the folder with its images; when None, the usual places beside the file are tried.
         strict: refuse the file if any row is wrong.
         part: of the images, those "train" or "val" when one file has to serve as both; None takes all.
         category: name of the category to learn from, where several have joints; None takes all that have the same.
@@ -190,7 +190,7 @@ class CocoKeypoints:
             if fault := check_image(path):
                 self.problems.append(Problem(f"{where} (id {number})", fault, str(path)))
             elif fault := _size_fault(path, self.sizes[number]):
-                self.problems.append(Problem(f"{where} (id {number})", "another size than its picture's", fault))
+                self.problems.append(Problem(f"{where} (id {number})", "another size than its image's", fault))
             else:
                 found[number] = path
         self.counts["images used"] = len(found)
@@ -306,7 +306,7 @@ def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray
 
 
 def _size_fault(path: Path, told: tuple[Any, Any]) -> str | None:
-    """How a picture, seen upright, differs from the (width, height) that the file says; None if it does not."""
+    """How an image, seen upright, differs from the (width, height) that the file says; None if it does not."""
     size = image_size(path)
     if told == size or not all(isinstance(side, int | float) and side > 0 for side in told):
         return None

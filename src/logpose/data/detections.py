@@ -28,7 +28,7 @@ class DetectedBoxes:
     """The boxes of a COCO detections file, over the images of a labelled data set.
 
     Boxes are neither clipped nor filtered by score, as in the released code; those of other categories, and of
-    images that the data set does not have, are passed over. Those on pictures that cannot be read, or with ids that
+    images that the data set does not have, are passed over. Those on images that cannot be read, or with ids that
     are no whole numbers, are listed in `problems` and left out.
 
     Args:
@@ -86,7 +86,7 @@ class DetectedBoxes:
         return f"none of its {len(problems)} boxes is one to look into for {self.labels.file}: {'; '.join(told)}"
 
     def _sample(self, i: int, row: Any, file: Path, faults: dict[Path, str | None]) -> Sample | Problem:
-        """A row's box, or why it is none of those to look into; `faults` has what is known of pictures."""
+        """A row's box, or why it is none of those to look into; `faults` has what is known of images."""
         where = f"{file}: row {i}"
         if not isinstance(row, dict) or not {"image_id", "bbox"} <= row.keys():
             raise InputError(f"{where} needs image_id and bbox")

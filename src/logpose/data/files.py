@@ -34,7 +34,7 @@ def open_people(
         file: COCO keypoints (a JSON object; MPII as the paper's released code has it, if its heads lie beside), MPII as
             HRNet has it (a JSON list), LSP (`joints.mat`), or Human3.6M as the released code has it (a JSON object of
             images with `cam_param`).
-        images: the folder with its pictures; when None, the usual places beside the file are tried.
+        images: the folder with its images; when None, the usual places beside the file are tried.
         strict: refuse the file if any row is wrong.
         part: "train" or "val", when one file has to serve as both; None takes all.
         category: of a COCO file in which several categories have joints of their own, the name of one.

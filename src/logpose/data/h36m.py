@@ -42,7 +42,7 @@ SMALLEST = 100.0
 """Millimetres: a person of less is one in metres."""
 ROOT = 0  # the pelvis
 SHOULDERS = [H36M.joints.index(joint) for joint in ("l_shoulder", "r_shoulder")]
-NAME = re.compile(r"(s_\d+_act_(\d+)_subact_\d+)")  # recording and action, of a picture of one camera
+NAME = re.compile(r"(s_\d+_act_(\d+)_subact_\d+)")  # recording and action, of an image of one camera
 
 # Numbers of a row: where in the arrays they lie, and of what shape they must be.
 CAMERA = {"R": (slice(0, 9), (3, 3)), "t": (slice(9, 12), (3,)), "f": (slice(12, 14), (2,)), "c": (slice(14, 16), (2,))}
@@ -55,12 +55,12 @@ Numbers = Float[np.ndarray, "N 73"]
 class H36mPeople:
     """The people of such a file. Their keypoints are pixels, and the depth behind the pelvis in millimetres.
 
-    Boxes are clipped to the picture and end at x + w - 1, as in the released code. What is kept of a file are arrays:
+    Boxes are clipped to the image and end at x + w - 1, as in the released code. What is kept of a file are arrays:
     the training part has hundreds of thousands of frames.
 
     Args:
         file: the JSON file.
-        images: the folder with its pictures; when None, `images` beside the file or its folder, or the folder itself.
+        images: the folder with its images; when None, `images` beside the file or its folder, or the folder itself.
         strict: refuse the file if any row is wrong.
         part: of the recordings, those "train" or "val" (every tenth, as all its cameras saw it) when one file has to
             serve as both; None takes all.
@@ -78,21 +78,21 @@ class H36mPeople:
     evaluated: tuple[int, ...] = tuple(range(JOINTS))
 
     def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
-        pictures, rows = _lists(file)
+        image_rows, rows = _lists(file)
         self.file, self.skeleton = file, H36M
-        names = [str(picture.get("file_name")) if isinstance(picture, dict) else "" for picture in pictures]
+        names = [str(row.get("file_name")) if isinstance(row, dict) else "" for row in image_rows]
         self.image_folder = images or _image_folder(file, names)
         self.counts: Counter[str] = Counter()
         wanted = self._wanted(names, part)
         numbers = np.full((len(wanted), SIZE.stop), np.nan)
         faults: dict[int, tuple[str, str]] = {}  # kind and detail, by place in `wanted`
         for place, i in enumerate(wanted):
-            if kind := _read_row(pictures[i], rows[i], numbers[place]):
+            if kind := _read_row(image_rows[i], rows[i], numbers[place]):
                 faults[place] = kind, ""
         joints, boxes = _placed(numbers, faults)
         sizes: dict[Any, tuple[int, int]] = {}
         for place, i in enumerate(wanted):
-            if place not in faults and (fault := self._picture_fault(names[i], numbers[place, SIZE], sizes)):
+            if place not in faults and (fault := self._image_fault(names[i], numbers[place, SIZE], sizes)):
                 faults[place] = fault
         self.problems = [
             Problem(f"{file}: annotation {wanted[place]} ({names[wanted[place]]})", *faults[place])
@@ -154,10 +154,10 @@ class H36mPeople:
                 wanted.append(i)
         return wanted
 
-    def _picture_fault(
+    def _image_fault(
         self, name: str, told: Float[np.ndarray, "2"], sizes: dict[Any, tuple[int, int]]
     ) -> tuple[str, str] | None:
-        """What is wrong with a row's picture; of those of a folder, one's size is looked at, and kept in `sizes`."""
+        """What is wrong with a row's image; of those of a folder, one's size is looked at, and kept in `sizes`."""
         path = self.image_folder / name
         if fault := check_image(path):
             return fault, str(path)
@@ -170,7 +170,7 @@ class H36mPeople:
         if size == tuple(told):
             return None
         return (
-            "another size than its picture's",
+            "another size than its image's",
             f"those of {path.parent} are {size[0]}×{size[1]}, not {told[0]:g}×{told[1]:g}",
         )
 
@@ -181,10 +181,10 @@ def _lists(file: Path) -> tuple[list[Any], list[Any]]:
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise InputError(f"{file}: not a Human3.6M file of the released code, it has no list {key!r}")
-    pictures, rows = content["images"], content["annotations"]
-    if len(pictures) != len(rows):
-        raise InputError(f"{file}: {len(pictures)} images and {len(rows)} annotations, which must stand side by side")
-    return pictures, rows
+    image_rows, rows = content["images"], content["annotations"]
+    if len(image_rows) != len(rows):
+        raise InputError(f"{file}: {len(image_rows)} images and {len(rows)} annotations, which must stand side by side")
+    return image_rows, rows
 
 
 def _image_folder(file: Path, names: list[str]) -> Path:
@@ -193,7 +193,7 @@ def _image_folder(file: Path, names: list[str]) -> Path:
 
 
 def _recording(name: str) -> tuple[str, str]:
-    """Of which recording a picture is, and of which action; of another name, its folder's."""
+    """Of which recording an image is, and of which action; of another name, its folder's."""
     if (found := NAME.search(name)) is None:
         return str(Path(name).parent), "other"
     action = int(found[2]) - 2
@@ -209,22 +209,22 @@ def _numbers(values: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "..."] | 
     return found if found.shape == shape else None
 
 
-def _read_row(picture: Any, row: Any, into: Float[np.ndarray, "73"]) -> str | None:
+def _read_row(image_row: Any, row: Any, into: Float[np.ndarray, "73"]) -> str | None:
     """Write a row's numbers into an array; what is wrong if that is impossible."""
-    if not isinstance(picture, dict) or not isinstance(picture.get("file_name"), str):
+    if not isinstance(image_row, dict) or not isinstance(image_row.get("file_name"), str):
         return "its image needs a file_name"
     if not isinstance(row, dict) or not {"image_id", "bbox", "keypoints_world"} <= row.keys():
         return "an annotation needs image_id, bbox and keypoints_world"
     if (image := whole(row["image_id"])) is None:
         return "image_id must be a whole number"
-    if (number := whole(picture.get("id"))) is not None and number != image:
+    if (number := whole(image_row.get("id"))) is not None and number != image:
         return "image_id is not the id of the image beside it"
-    camera = picture.get("cam_param")
+    camera = image_row.get("cam_param")
     if not isinstance(camera, dict) or not camera.keys() >= CAMERA.keys():
         return "its image needs cam_param with R, t, f and c"
     parts = [(camera[key], *where) for key, where in CAMERA.items()]
     parts += [(row["bbox"], BOX, (4,)), (row["keypoints_world"], WORLD, (JOINTS, 3))]
-    parts += [([picture.get("width"), picture.get("height")], SIZE, (2,))]
+    parts += [([image_row.get("width"), image_row.get("height")], SIZE, (2,))]
     for values, where, shape in parts:
         if (found := _numbers(values, shape)) is None:
             return f"R must be 3×3 numbers, t 3, f and c 2, bbox 4, keypoints_world {JOINTS}×3, width and height 1 each"
@@ -255,7 +255,7 @@ def _in_camera(numbers: Numbers) -> Float[np.ndarray, "N 18 3"]:
 
 
 def _clipped(numbers: Numbers) -> Float[np.ndarray, "N 4"]:
-    """Boxes clipped to their pictures, where the file tells the size; of no extent if nothing is left."""
+    """Boxes clipped to their images, where the file tells the size; of no extent if nothing is left."""
     low = np.maximum(numbers[:, BOX][:, :2], 0)
     high = numbers[:, BOX][:, :2] + np.maximum(numbers[:, BOX][:, 2:] - 1, 0)
     high = np.fmin(high, numbers[:, SIZE] - 1)

@@ -43,7 +43,7 @@ def read_heads(
         file: the file of heads.
         labels: the annotation file, to be named where the two do not fit.
         joints: in pixels, of every row of the annotation file in its order; NaN where there is no label.
-        first: what `joints` count a picture's first pixel as; None where that is not known (0 or 1).
+        first: what `joints` count an image's first pixel as; None where that is not known (0 or 1).
 
     Returns:
         in pixels; NaN where the joint does not count, because `jnt_missing` says so, because `pos_gt_src` has no place

@@ -1,4 +1,4 @@
-"""Whole pictures with everybody in them, of any labelled people."""
+"""Whole images with everybody in them, of any labelled people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["ImageSet", "LabelledImage", "whole_images"]
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A picture, and everybody in it."""
+    """An image, and everybody in it."""
 
     image: Path | Image
     image_id: int
@@ -35,7 +35,7 @@ class LabelledImage:
 
 @runtime_checkable
 class ImageSet(Protocol):
-    """A data set of whole pictures."""
+    """A data set of whole images."""
 
     @property
     def skeleton(self) -> Skeleton:
@@ -43,7 +43,7 @@ class ImageSet(Protocol):
         ...
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         ...
 
     def __getitem__(self, index: int, /) -> LabelledImage:
@@ -52,20 +52,20 @@ class ImageSet(Protocol):
 
 
 class _Listed:
-    """Pictures that are told by a list, and what is wrong with the file that they are of."""
+    """Images that are told by a list, and what is wrong with the file that they are of."""
 
-    def __init__(self, skeleton: Skeleton, pictures: Sequence[LabelledImage], problems: Sequence[Any]) -> None:
-        self.skeleton, self._pictures, self.problems = skeleton, pictures, problems
+    def __init__(self, skeleton: Skeleton, images: Sequence[LabelledImage], problems: Sequence[Any]) -> None:
+        self.skeleton, self._images, self.problems = skeleton, images, problems
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def __getitem__(self, index: int) -> LabelledImage:
-        return self._pictures[index]
+        return self._images[index]
 
 
 class _Drawn:
-    """Synthetic pictures with everybody in them, each drawn when it is asked for first, and kept."""
+    """Synthetic images with everybody in them, each drawn when it is asked for first, and kept."""
 
     def __init__(self, people: SyntheticPeople) -> None:
         self.people, self.skeleton = people, people.skeleton
@@ -86,10 +86,10 @@ class _Drawn:
 
 
 def whole_images(people: People) -> ImageSet:
-    """The pictures that labelled people are in, each with all its people.
+    """The images that labelled people are in, each with all its people.
 
     Args:
-        people: a data set of people. Of `AnnotatedPeople` (a COCO file) there are also pictures without people, crowds,
+        people: a data set of people. Of `AnnotatedPeople` (a COCO file) there are also images without people, crowds,
             people of whom no joint is labelled, and boxes of rows that are wrong; of `SyntheticPeople`, all people of
             each scene.
     """
@@ -127,7 +127,7 @@ def whole_images(people: People) -> ImageSet:
 
 
 def _is_box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> bool:
-    """Whether somebody can be found in a box, x, y, width and height: in a picture of (width, height), where known."""
+    """Whether somebody can be found in a box, x, y, width and height: in an image of (width, height), where known."""
     if not np.isfinite(box).all() or np.abs(box).max() > FARTHEST or box[2:].min() <= 0:
         return False
     return not all(isinstance(side, int | float) and side > 0 for side in size) or not lies_outside(box.tolist(), size)

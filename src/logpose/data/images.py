@@ -1,8 +1,8 @@
-"""Pictures from files: upright, or refused, as those are that break off before their end.
+"""Images from files: upright, or refused, as those are that break off before their end.
 
 Damage in the middle is found where the format has checksums (PNG). Of a JPEG or WebP with other bytes there, or of a
-JPEG that was cut and given an end marker, decoders make a picture of the right size, grey or wrong from there on, and
-tell their callers nothing (libjpeg writes "Corrupt JPEG data" to stderr): such pictures are taken as they are.
+JPEG that was cut and given an end marker, decoders make an image of the right size, grey or wrong from there on, and
+tell their callers nothing (libjpeg writes "Corrupt JPEG data" to stderr): such images are taken as they are.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = [
 ]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-"""Names that a folder of pictures is searched for."""
+"""Names that a folder of images is searched for."""
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # what such files begin with
-ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for a picture that lies on its side
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for an image that lies on its side
 EXIF_WITHIN = 2**16  # bytes of a JPEG within which its EXIF segment begins
 REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 LOOKED_FOR = 50
@@ -51,23 +51,23 @@ Choice = TypeVar("Choice")
 
 
 def read_image(source: Path | Image) -> Image:
-    """The picture as RGB, turned upright where its EXIF data say so; an array is passed through.
+    """The image as RGB, turned upright where its EXIF data say so; an array is passed through.
 
     Raises:
-        InputError: if the file is missing, is no picture, or breaks off before its end.
+        InputError: if the file is missing, is no image, or breaks off before its end.
     """
     return read_reduced(source, 1.0)[0]
 
 
 def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
-    """The picture as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
+    """The image as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
 
     Args:
         source: file or array.
         factor: the most by which both sides may be divided.
 
     Returns:
-        the picture, and by what it was divided (1, 2, 4 or 8): each of its pixels is the mean of so many by so many.
+        the image, and by what it was divided (1, 2, 4 or 8): each of its pixels is the mean of so many by so many.
 
     Raises:
         InputError: as `read_image`.
@@ -89,19 +89,19 @@ def _decoded(source: Path, data: bytes, flags: int) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # a header that claims more pixels than OpenCV takes
-        raise InputError(f"{source}: not a picture that can be read ({error.err})") from error
+        raise InputError(f"{source}: not an image that can be read ({error.err})") from error
     finally:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
-        raise InputError(f"{source}: not a picture that can be read")
+        raise InputError(f"{source}: not an image that can be read")
     return image
 
 
 @contextmanager
 def _header(source: Path | io.BytesIO) -> Iterator[Pillow.Image]:
-    """A picture of which only the header has been read; what Pillow warns of is no fault here, or is told as one."""
-    with warnings.catch_warnings(action="ignore"), Pillow.open(source) as picture:
-        yield picture
+    """An image of which only the header has been read; what Pillow warns of is no fault here, or is told as one."""
+    with warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
+        yield opened
 
 
 def _is_upright_jpeg(data: bytes) -> bool:
@@ -110,12 +110,12 @@ def _is_upright_jpeg(data: bytes) -> bool:
         return False
     if b"Exif" not in data[:EXIF_WITHIN]:
         return True
-    with _header(io.BytesIO(data)) as picture:
-        return picture.getexif().get(ORIENTATION, 1) == 1  # type: ignore[no-any-return]
+    with _header(io.BytesIO(data)) as opened:
+        return opened.getexif().get(ORIENTATION, 1) == 1  # type: ignore[no-any-return]
 
 
 def check_image(path: Path) -> str | None:
-    """What is wrong with a picture's file, None if nothing is; decodes it only where its end leaves doubt."""
+    """What is wrong with an image's file, None if nothing is; decodes it only where its end leaves doubt."""
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -151,7 +151,7 @@ def _reaches_scan(file: BinaryIO) -> bool:
 
 
 def read_deep(path: Path) -> Image | UInt16[np.ndarray, "H W 3"]:
-    """A picture file as `read_image` gives it, but with all 16 bits where it keeps so many of each value.
+    """An image file as `read_image` gives it, but with all 16 bits where it keeps so many of each value.
 
     Raises:
         InputError: as `read_image`.
@@ -164,15 +164,15 @@ def read_deep(path: Path) -> Image | UInt16[np.ndarray, "H W 3"]:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of a picture as `read_image` returns it, read from the file's header.
+    """(width, height) of an image as `read_image` returns it, read from the file's header.
 
     Raises:
-        InputError: if the file is no picture.
+        InputError: if the file is no image.
     """
     try:
-        with _header(path) as picture:
-            turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
-            return picture.size[::-1] if turned else picture.size
+        with _header(path) as opened:
+            turned = opened.getexif().get(ORIENTATION, 1) in SIDEWAYS
+            return opened.size[::-1] if turned else opened.size
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):
         height, width = read_image(path).shape[:2]
         return width, height
@@ -197,7 +197,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _fault(data: bytes) -> str | None:
-    """Why these bytes are not a whole picture; decoders fill what is missing with grey and say nothing."""
+    """Why these bytes are not a whole image; decoders fill what is missing with grey and say nothing."""
     if not data:
         return "the image file is empty"
     cut_jpeg = data.startswith(JPEG) and not _ends_well(data[:8], data[-TAIL:], len(data)) and not _jpeg_ends(data)

@@ -1,4 +1,4 @@
-"""Which pictures are meant, and the boxes of the people in them: from folders, lists and files of boxes."""
+"""Which images are meant, and the boxes of the people in them: from folders, lists and files of boxes."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class FoundBoxes(NamedTuple):
     boxes: dict[Path, Boxes]
     """Of each of them."""
     problems: list[Problem]
-    """Boxes that were left out because they are on none of them, or lie outside their picture."""
+    """Boxes that were left out because they are on none of them, or lie outside their image."""
     category_id: int
     """Of the boxes; 1 where the file does not say."""
 
 
 def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path, int | str]:
-    """The pictures among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
+    """The images among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
 
-    A picture's id is that of the list it is in, else its name without suffix, as a number if it is one, as COCO's are.
+    An image's id is that of the list it is in, else its name without suffix, as a number if it is one, as COCO's are.
 
     Args:
-        paths: pictures, folders, and JSON files with `images` (those of a test part hold nothing else of use).
-        folder: of the pictures of lists; when None, the usual places beside them are tried.
+        paths: images, folders, and JSON files with `images` (those of a test part hold nothing else of use).
+        folder: of the images of lists; when None, the usual places beside them are tried.
 
     Raises:
         NoImagesError: if a JSON file lists no images.
-        InputError: if a path does not exist, a folder holds no picture, or a row of a list is wrong.
+        InputError: if a path does not exist, a folder holds no image, or a row of a list is wrong.
     """
     found: dict[Path, int | str] = {}
     for path in paths:
@@ -50,7 +50,7 @@ def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path,
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
             if not inside:
-                raise InputError(f"{path}: no picture in this folder ({', '.join(SUFFIXES)})")
+                raise InputError(f"{path}: no image in this folder ({', '.join(SUFFIXES)})")
         elif not path.is_file():
             raise InputError(f"{path}: no such file or folder")
         elif path.suffix == ".json":
@@ -62,11 +62,11 @@ def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path,
 
 
 def _listed(file: Path, folder: Path | None) -> dict[Path, int | str]:
-    """The pictures that a COCO file lists, labelled or not, with their ids: of a test part there is no more to read.
+    """The images that a COCO file lists, labelled or not, with their ids: of a test part there is no more to read.
 
     Args:
         file: JSON with `images`.
-        folder: of the pictures; when None, the usual places beside the file are tried.
+        folder: of the images; when None, the usual places beside the file are tried.
 
     Raises:
         NoImagesError: if it lists none.
@@ -104,7 +104,7 @@ def read_boxes(
         category: `category_id` of the boxes to take, where the file has several.
 
     Returns:
-        those of `images`; pictures that cannot be read are not looked at.
+        those of `images`; images that cannot be read are not looked at.
 
     Raises:
         InputError: if the file is no such file, a row of it is malformed, it has no box of the category, or it is about
@@ -118,7 +118,7 @@ def read_boxes(
         rows, kind = _detected_rows(file, content, category)
     names: dict[str, set[Path]] = {}
     for image, number in images.items():
-        # An id that a list gave is not to be mixed up with another picture's name.
+        # An id that a list gave is not to be mixed up with another image's name.
         for name in _names(image) if number == image_id(image) else {str(image), image.name, str(number)}:
             names.setdefault(name, set()).add(image)
     found: dict[Path, list[list[float]]] = {image: [] for image in images}
@@ -131,7 +131,7 @@ def read_boxes(
             raise InputError(f"{where}: several of the images are called {name!r}; say which by its whole path")
         values = checked_box(box, where)
         if not meant:
-            problems.append(Problem(where, "on none of the pictures", repr(name)))
+            problems.append(Problem(where, "on none of the images", repr(name)))
             continue
         matched, image = True, next(iter(meant))
         if values[4] < least_score:
@@ -140,7 +140,7 @@ def read_boxes(
             sizes[image] = _size(image)
         if (size := sizes[image]) and lies_outside(values[:4], size):
             told = f"{values[:4]} in {image.name} of {size[0]}×{size[1]} pixels"
-            problems.append(Problem(where, "outside the picture", told))
+            problems.append(Problem(where, "outside the image", told))
         else:
             found[image].append(values)
     if rows and not matched:
@@ -152,7 +152,7 @@ def read_boxes(
 
 
 def lies_outside(box: Sequence[float], size: tuple[int, int]) -> bool:
-    """Whether a box, x, y, width and height in pixels, has no point in a picture of so many pixels, (width, height)."""
+    """Whether a box, x, y, width and height in pixels, has no point in an image of so many pixels, (width, height)."""
     x, y, width, height = box
     return x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0
 
@@ -205,7 +205,7 @@ def checked_box(box: Any, where: str) -> list[float]:
 
     Raises:
         InputError: if it is not so many numbers (what JSON writes as such: no text, no true), not finite, of no area,
-            or farther off than any picture is large.
+            or farther off than any image is large.
     """
     found = numbers(box, len(box)) if isinstance(box, list) and len(box) in (4, 5) else None
     if found is None:
@@ -221,7 +221,7 @@ def checked_box(box: Any, where: str) -> list[float]:
 
 
 def _size(image: Path) -> tuple[int, int] | None:
-    """(width, height) of a picture; None if it cannot be read."""
+    """(width, height) of an image; None if it cannot be read."""
     try:
         return image_size(image)
     except InputError:

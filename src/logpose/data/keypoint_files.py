@@ -1,7 +1,7 @@
 """Files of keypoints that are to be lifted into space, brought to the joints of the model that lifts them.
 
 Three kinds are read: COCO's annotation and results files, each row a pose by itself; the 2-D files of VideoPose3D,
-`positions_2d`; and archives of NumPy with `keypoints` (T, K, 2), pixels, and `size`, height and width of the picture.
+`positions_2d`; and archives of NumPy with `keypoints` (T, K, 2), pixels, and `size`, height and width of the image.
 The last name no joints, so whose they are has to be said wherever their number does not tell.
 """
 
@@ -21,7 +21,7 @@ from logpose.data.archive import of_cameras, printable, read_archive
 from logpose.data.coco import FARTHEST, Problem
 from logpose.data.joint_names import derived_joints
 from logpose.data.json_files import read_json, whole
-from logpose.data.pose_tables import KEPT, PICTURES
+from logpose.data.pose_tables import IMAGE_SIZES, KEPT
 
 __all__ = ["KeypointFile", "KeypointSequence", "Layout", "read_keypoints"]
 
@@ -32,21 +32,21 @@ LAYOUTS = {"coco": (COCO,), "mpii": (MPII,), "lsp": (LSP,), "h36m": (H36M_LIFTIN
 RESULTS, ARCHIVES = (COCO, MPII, LSP), (COCO, H36M_LIFTING, HUMANEVA, MPII, LSP)
 """Whose joints, besides the model's, lists of results may have, and archives."""
 LEAST = 10.0
-"""Pixels: where all keypoints lie closer to the picture's corner, they are no pixels but shares of its sides."""
+"""Pixels: where all keypoints lie closer to the image's corner, they are no pixels but shares of its sides."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeypointSequence:
-    """Keypoints of one person in frames that follow each other; or in a single picture."""
+    """Keypoints of one person in frames that follow each other; or in a single image."""
 
     name: str
     """Within its file: "annotation 3", "S1, Walking 1, camera 0"."""
     keypoints: Float[np.ndarray, "T K 2"]
     """Pixels."""
     size: tuple[int, int]
-    """(H, W) of the picture."""
+    """(H, W) of the image."""
     image_id: int | str | None = None
-    """Of the picture, in COCO's files."""
+    """Of the image, in COCO's files."""
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -71,28 +71,28 @@ class _Wanted:
 
     file: Path
     skeleton: Skeleton
-    picture: tuple[int, int] | None
+    size: tuple[int, int] | None
     layout: Layout | None
 
 
 def read_keypoints(
-    file: Path, skeleton: Skeleton, picture: tuple[int, int] | None = None, layout: Layout | None = None
+    file: Path, skeleton: Skeleton, size: tuple[int, int] | None = None, layout: Layout | None = None
 ) -> KeypointFile:
     """The keypoints of a file, of the joints that a model needs.
 
     Args:
         file: JSON in COCO's form, or `.npz` (see above).
         skeleton: the model's.
-        picture: (H, W) of the pictures, where the file does not say it. Human3.6M's and HumanEva's are known.
+        size: (H, W) of the images, where the file does not say it. Human3.6M's and HumanEva's are known.
         layout: whose joints they are, where the file does not name them. Their number may tell, and in VideoPose3D's
             files which of them are left and right; where these leave several, it has to be said.
 
     Raises:
-        InputError: if it is no such file, a row is malformed, joints are missing, or the size of a picture is unknown.
+        InputError: if it is no such file, a row is malformed, joints are missing, or the size of an image is unknown.
     """
-    wanted = _Wanted(file, skeleton, picture, layout)
-    if picture is not None and not all(1 <= side < FARTHEST for side in picture):
-        raise InputError(f"a picture has a height and a width of a pixel or more, not {picture[0]} and {picture[1]}")
+    wanted = _Wanted(file, skeleton, size, layout)
+    if size is not None and not all(1 <= side < FARTHEST for side in size):
+        raise InputError(f"an image has a height and a width of a pixel or more, not {size[0]} and {size[1]}")
     if file.is_dir():
         raise InputError(f"{file}: a folder, not a file of keypoints (.json in COCO's form, .npz)")
     if file.suffix == ".npz":
@@ -110,7 +110,7 @@ def read_keypoints(
 
 
 def _check_pixels(file: Path, sequences: Sequence[KeypointSequence]) -> None:
-    """Most people must be in their picture, and not in a picture of a few pixels."""
+    """Most people must be in their image, and not in an image of a few pixels."""
     middles = np.array([np.median(s.keypoints.reshape(-1, 2), axis=0) / s.size[::-1] for s in sequences])
     x, y = np.median(middles, axis=0)
     furthest = max(float(np.abs(s.keypoints).max()) for s in sequences)
@@ -118,7 +118,7 @@ def _check_pixels(file: Path, sequences: Sequence[KeypointSequence]) -> None:
         height, width = sequences[0].size
         raise InputError(
             f"{file}: its keypoints lie about ({x * width:.4g}, {y * height:.4g}), which cannot be pixels of a "
-            f"picture {width} pixels wide and {height} high"
+            f"image {width} pixels wide and {height} high"
         )
 
 
@@ -262,12 +262,12 @@ def _triplets(where: str, values: Any, count: int | None) -> Float[np.ndarray, "
 
 
 def _image_size(wanted: _Wanted, where: str, image: Mapping[str, Any] | None) -> tuple[int, int]:
-    """(H, W) of a row's picture, as the file says it, or else the user."""
+    """(H, W) of a row's image, as the file says it, or else the user."""
     if image is not None:
         if not image:
             raise InputError(f"{where}: its image is not in the file")
-        return _size(image.get("height"), image.get("width")) or _picture(wanted)
-    return _picture(wanted)
+        return _size(image.get("height"), image.get("width")) or _known_size(wanted)
+    return _known_size(wanted)
 
 
 def _size(height: Any, width: Any) -> tuple[int, int] | None:
@@ -278,10 +278,10 @@ def _size(height: Any, width: Any) -> tuple[int, int] | None:
     return rows, columns
 
 
-def _picture(wanted: _Wanted, usual: tuple[int, int] | None = None) -> tuple[int, int]:
-    size = wanted.picture or usual
+def _known_size(wanted: _Wanted, usual: tuple[int, int] | None = None) -> tuple[int, int]:
+    size = wanted.size or usual
     if size is None:
-        raise InputError(f"{wanted.file}: does not say how large its pictures are: give --picture HEIGHT WIDTH")
+        raise InputError(f"{wanted.file}: does not say how large its images are: give --picture HEIGHT WIDTH")
     return size
 
 
@@ -296,7 +296,7 @@ def _of_archive(wanted: _Wanted) -> KeypointFile:
     if fault := _fault(array):
         raise InputError(f"{wanted.file}: keypoints {fault}")
     joints = _Joints(wanted, _layout(wanted, array.shape[1], ARCHIVES))
-    size = _sides(content["size"]) if "size" in content else _picture(wanted)
+    size = _sides(content["size"]) if "size" in content else _known_size(wanted)
     if size is None:
         raise InputError(f"{wanted.file}: size is not a height and a width in pixels")
     pose = joints(array.astype(np.float64))
@@ -330,8 +330,8 @@ def _of_views(wanted: _Wanted, content: Mapping[str, Any]) -> KeypointFile:
             known = (H36M_LIFTING,) if there == 32 else ARCHIVES
             pairs = H36M_LIFTING.pairs if there == 32 else _pairs(wanted.file, metadata)
             joints[there] = _Joints(wanted, _layout(wanted, count, known, pairs))
-        usual = PICTURES[count] if joints[there].source.joints in (H36M_LIFTING.joints, HUMANEVA.joints) else None
-        size = _video_size(videos, subject) or _picture(wanted, usual)
+        usual = IMAGE_SIZES[count] if joints[there].source.joints in (H36M_LIFTING.joints, HUMANEVA.joints) else None
+        size = _video_size(videos, subject) or _known_size(wanted, usual)
         sequences.append(KeypointSequence(name, joints[there](array.astype(np.float64)), size))
     derived = {name: way for each in joints.values() for name, way in each.derived.items()}
     unsaid = [each.guessed(wanted) for each in joints.values()] if _pairs(wanted.file, metadata) is None else []

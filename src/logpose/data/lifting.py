@@ -1,4 +1,4 @@
-"""Poses to be lifted from the picture into space, in VideoPose3D's files: Human3.6M, HumanEva, anything written alike.
+"""Poses to be lifted from the image into space, in VideoPose3D's files: Human3.6M, HumanEva, anything written alike.
 
 `data_3d_NAME.npz` holds `positions_3d`, {subject: {action: (T, K, 3)}} in metres in the world, whose z axis points up;
 `data_2d_NAME_gt.npz` holds `positions_2d`, {subject: {action: [(T, K, 2) in pixels, of each camera]}}, and `metadata`.
@@ -21,13 +21,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from logpose.core.cameras import PICTURE, Camera, check_upright, placed_around, reprojection_errors
+from logpose.core.cameras import IMAGE_SIZE, Camera, check_upright, placed_around, reprojection_errors
 from logpose.core.errors import InputError
 from logpose.core.space import relative
 from logpose.data.archive import of_cameras, read_archive
 from logpose.data.coco import Problem
 from logpose.data.pose_tables import (
-    PICTURES,
+    IMAGE_SIZES,
     SKELETONS,
     Table,
     Unalike,
@@ -58,7 +58,7 @@ LOOKED_AT = 2000
 MOST_UNSURE = 0.003
 """Metres that labels may be off because a recovered camera is unsure; the paper's gain is 2.7 mm."""
 FARTHEST_DETECTED = 0.1
-"""Of a person's extent in the picture: what was detected may be off by as much in the median. Detectors err by less."""
+"""Of a person's extent in the image: what was detected may be off by as much in the median. Detectors err by less."""
 
 
 class _NoCamera(Problem):
@@ -97,7 +97,7 @@ class PoseSequence:
     camera: Camera
     """What took it."""
     size: tuple[int, int]
-    """(H, W) of the picture."""
+    """(H, W) of the image."""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -108,7 +108,7 @@ def screen(keypoints: Float[np.ndarray, "*N 2"], size: tuple[int, int]) -> Float
 
     Args:
         keypoints: pixels.
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
     """
     height, width = size
     normalised: Float[np.ndarray, "*N 2"] = keypoints / width * 2 - np.array([1, height / width], keypoints.dtype)
@@ -132,7 +132,7 @@ class LiftingPoses:
         file: the 3-D file.
         file_2d: the 2-D file; None places cameras.
         subjects: names, or what stands before their "/" ("Train" takes "Train/S1"); None takes all.
-        size: (H, W) of the pictures of the 2-D file; by default HumanEva's (480, 640) for 15 joints, (1000, 1000) for
+        size: (H, W) of the images of the 2-D file; by default HumanEva's (480, 640) for 15 joints, (1000, 1000) for
             Human3.6M's.
         cameras: how many are placed around each sequence.
         seed: of their places.
@@ -187,7 +187,7 @@ class LiftingPoses:
         if file_2d is None:
             self.sequences = list(self._placed(world, joints, cameras, seed))
         else:
-            self.sequences = list(self._seen(file_2d, world, joints, size or PICTURES[joints]))
+            self.sequences = list(self._seen(file_2d, world, joints, size or IMAGE_SIZES[joints]))
         _refuse(self.sequences, self.problems, strict, file)
         lengths = [len(sequence) for sequence in self.sequences]
         self.inputs = np.concatenate([screen(sequence.keypoints, sequence.size) for sequence in self.sequences])
@@ -230,7 +230,7 @@ class LiftingPoses:
             rng = np.random.default_rng((seed, zlib.crc32(f"{subject}/{action}".encode())))
             for i, camera in enumerate(placed_around(positions, cameras, rng)):
                 take = _Take(subject, action, i, positions, camera.project(camera.to_camera(positions)))
-                yield _sequence(take, camera, PICTURE)
+                yield _sequence(take, camera, IMAGE_SIZE)
 
     def _seen(self, file: Path, world: Table, joints: int, size: tuple[int, int]) -> Iterator[PoseSequence]:
         """The chosen sequences as the 2-D file's cameras saw them."""

@@ -58,14 +58,14 @@ class LspPeople:
         self.counts: Counter[str] = Counter()
         positions, visible = _read(file)
         numbers = range(1, len(positions) + 1)
-        digits = most_found((5, 4), lambda digits: (self._picture(number, digits) for number in numbers))
+        digits = most_found((5, 4), lambda digits: (self._image(number, digits) for number in numbers))
         first_held_out = len(positions) - min(HELD_OUT, len(positions) // 2)
         self.samples: list[Sample] = []
         for i in range(len(positions)):
             if part is not None and (i >= first_held_out) != (part == "val"):
                 continue
             self.counts["annotations"] += 1
-            person = self._person(i, self._picture(i + 1, digits), positions[i], visible[i])
+            person = self._person(i, self._image(i + 1, digits), positions[i], visible[i])
             if isinstance(person, Problem):
                 self.problems.append(person)
             elif person is not None:
@@ -80,7 +80,7 @@ class LspPeople:
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
 
-    def _picture(self, number: int, digits: int) -> Path:
+    def _image(self, number: int, digits: int) -> Path:
         return self.image_folder / f"im{number:0{digits}d}.jpg"
 
     def _person(

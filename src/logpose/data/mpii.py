@@ -41,7 +41,7 @@ class MpiiPeople:
 
     Args:
         file: the JSON file.
-        images: the folder with its pictures; when None, `images` beside the file or its folder, or the folder itself,
+        images: the folder with its images; when None, `images` beside the file or its folder, or the folder itself,
             whichever has most of the first.
         strict: refuse the file if any row is wrong.
         part: of the images, those "train" or "val" (every tenth) when one file has to serve as both; None takes all.
@@ -173,10 +173,10 @@ class MpiiOfCoco(CocoKeypoints):
 
 
 def _image_folder(file: Path, names: list[str]) -> Path:
-    """The folder that has most of the first pictures."""
+    """The folder that has most of the first images."""
     places = [file.parent / "images", file.parent.parent / "images", file.parent]
-    pictures = [name for name in dict.fromkeys(names) if name]
-    return most_found(places, lambda place: (place / name for name in pictures))
+    images = [name for name in dict.fromkeys(names) if name]
+    return most_found(places, lambda place: (place / name for name in images))
 
 
 def _labelled(row: Any) -> Float[np.ndarray, "16 2"]:

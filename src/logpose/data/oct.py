@@ -1,10 +1,10 @@
-"""Labelled B-scans from files: the Duke DME layout in `.mat`, or pictures with a CSV file of boundaries each.
+"""Labelled B-scans from files: the Duke DME layout in `.mat`, or images with a CSV file of boundaries each.
 
 `.mat` (version 7 or older; Chiu et al. 2015): `images` (H, W, n) with values 0 to 255, `manualLayers1` and
 `manualLayers2` (8, W, n), the rows that two graders marked, counted from 1, NaN where they marked none. B-scans without
 a label are left out. `um_per_px`, where there is one, is the height of a pixel in micrometres. A file is a subject.
 
-Pictures: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` as `logpose.data.boundary_tables` reads them. A picture
+Images: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` as `logpose.data.boundary_tables` reads them. An image
 is a subject.
 """
 
@@ -80,10 +80,10 @@ def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> L
     """The labelled B-scans of a file or of all files in a folder.
 
     Args:
-        path: a `.mat` file, or a folder of them, or of pictures with a CSV file each.
+        path: a `.mat` file, or a folder of them, or of images with a CSV file each.
         grader: whose labels, 1 or 2; those of CSV files count as the first's.
         um_per_px: height of a pixel in micrometres; when None what a `.mat` file says, or 3.87 for one whose scans have
-            the Duke size. Pictures do not say it.
+            the Duke size. Images do not say it.
 
     Raises:
         InputError: if there is nothing labelled, or something is not what it should be.
@@ -99,7 +99,7 @@ def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> L
             raise InputError(f"{path}: no B-scan has a label of grader {grader}")
         return _ordered(path, RETINA, found, problems)
     if not path.is_dir():
-        raise InputError(f"{path}: not a .mat file, nor a folder of such files or of pictures with CSV files")
+        raise InputError(f"{path}: not a .mat file, nor a folder of such files or of images with CSV files")
     if grader != 1:
         raise InputError(f"{path}: CSV files hold the labels of one grader, not of a second")
     pairs, problems = _pairs(path)
@@ -134,7 +134,7 @@ def check_height(um_per_px: float | None, name: str = "um_per_px") -> None:
 
 
 def holds_scans(path: Path) -> bool:
-    """Whether a file or folder is of B-scans: in the Duke layout, or pictures with CSV files and no annotation file.
+    """Whether a file or folder is of B-scans: in the Duke layout, or images with CSV files and no annotation file.
 
     Raises:
         InputError: if a `.mat` file cannot be read.
@@ -150,7 +150,7 @@ def holds_scans(path: Path) -> bool:
 
 
 def _annotates(file: Path) -> bool:
-    """Whether a JSON file begins as annotations of pictures do, COCO's or MPII's: results may lie beside B-scans."""
+    """Whether a JSON file begins as annotations of images do, COCO's or MPII's: results may lie beside B-scans."""
     with file.open("rb") as opened:
         head = opened.read(4096)
     return any(f'"{key}"'.encode() in head for key in ANNOTATED)
@@ -161,22 +161,22 @@ def _is_duke(file: Path) -> bool:
 
 
 def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Problem]]:
-    """Pictures of a folder with the CSV files of their boundaries, and those that lack one or the other."""
+    """Images of a folder with the CSV files of their boundaries, and those that lack one or the other."""
     files = sorted(folder.iterdir())
     tables = {file.stem: file for file in files if file.suffix.lower() == ".csv"}
-    pictures: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for file in files:
         if file.suffix.lower() not in SUFFIXES:
             continue
-        if file.stem in pictures and file.stem in tables:
-            of = f"{pictures[file.stem].name} and {file.name}"
-            raise InputError(f"{tables[file.stem]}: is beside two pictures of its name, {of}")
-        pictures[file.stem] = file
-    pairs = [(picture, tables[stem]) for stem, picture in pictures.items() if stem in tables]
+        if file.stem in images and file.stem in tables:
+            of = f"{images[file.stem].name} and {file.name}"
+            raise InputError(f"{tables[file.stem]}: is beside two images of its name, {of}")
+        images[file.stem] = file
+    pairs = [(image, tables[stem]) for stem, image in images.items() if stem in tables]
     if not pairs:
-        raise InputError(f"{folder}: no .mat file, and no picture with a CSV file of its boundaries beside it")
-    problems = [Problem(str(p), "no CSV file of boundaries beside it") for s, p in pictures.items() if s not in tables]
-    problems += [Problem(str(t), "no picture beside it") for s, t in tables.items() if s not in pictures]
+        raise InputError(f"{folder}: no .mat file, and no image with a CSV file of its boundaries beside it")
+    problems = [Problem(str(p), "no CSV file of boundaries beside it") for s, p in images.items() if s not in tables]
+    problems += [Problem(str(t), "no image beside it") for s, t in tables.items() if s not in images]
     return pairs, problems
 
 
@@ -218,7 +218,7 @@ def chosen(
         train_subjects: to learn from; unless given the second half of all (of Duke's ten 6 to 10, 55 B-scans) …
         val_subjects: … and to be measured on; unless given the first half (1 to 5).
         folds: when above 0, scans are shuffled into so many parts instead, whatever their subjects. Scans with the
-            same picture stay together.
+            same image stay together.
         fold: the part that is measured on.
         seed: of the shuffling.
 
@@ -228,12 +228,12 @@ def chosen(
     if folds:
         if train_subjects or val_subjects:
             raise InputError("scans are split by subjects or into folds, not both")
-        pictures = [scan.fingerprint for scan in scans.scans]
-        alike = {picture: number for number, picture in enumerate(dict.fromkeys(pictures))}
+        fingerprints = [scan.fingerprint for scan in scans.scans]
+        alike = {each: number for number, each in enumerate(dict.fromkeys(fingerprints))}
         if len(alike) < folds:
             raise InputError(f"{scans.file}: {len(alike)} different B-scans cannot be split into {folds} folds")
         place = np.random.default_rng(seed).permutation(len(alike))
-        held_out = [place[alike[picture]] % folds == fold for picture in pictures]
+        held_out = [place[alike[each]] % folds == fold for each in fingerprints]
         held = part == "val"
         return scans.of([i for i, apart in enumerate(held_out) if apart == held], rest=not held)
     subjects = scans.subjects
@@ -258,21 +258,21 @@ def chosen(
 
 
 def _grey(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """A B-scan in a picture file, as grey values; of 16 bits such that the brightest pixel, if above 255, becomes that.
+    """A B-scan in an image file, as grey values; of 16 bits such that the brightest pixel, if above 255, becomes that.
 
     Raises:
         InputError: if it cannot be read, is in colours, too small, or one of several in its file.
     """
     pixels = read_deep(path)
     if path.suffix.lower() in (".tif", ".tiff") and (pages := cv2.imcount(str(path))) > 1:
-        raise InputError(f"{path}: holds {pages} pictures; a B-scan has a file of its own")
+        raise InputError(f"{path}: holds {pages} images; a B-scan has a file of its own")
     if min(pixels.shape[:2]) < LEAST:
         raise InputError(f"{path}: a B-scan of {pixels.shape[0]}×{pixels.shape[1]} pixels is too small")
     # Of 16 bits; the brightest becomes 255 exactly, as a white frame is told by that.
     scale = 255 / max(255, int(pixels.max())) if pixels.dtype == np.uint16 else 1.0
     shades = np.rint(pixels * scale).astype(np.uint8)
     if not (np.ptp(shades, axis=2) <= 8).all():
-        raise InputError(f"{path}: a picture in colours; a B-scan is in shades of grey")
+        raise InputError(f"{path}: an image in colours; a B-scan is in shades of grey")
     return np.ascontiguousarray(shades[..., 1])
 
 
@@ -302,7 +302,7 @@ def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
 
 
 def unlabelled_scans(file: Path, um_per_px: float | None = None) -> list[Scan]:
-    """The B-scans of a file without labels: of a picture one of its name, of a `.mat` file all, numbered from 0.
+    """The B-scans of a file without labels: of an image one of its name, of a `.mat` file all, numbered from 0.
 
     Raises:
         InputError: if it cannot be read.
@@ -355,8 +355,8 @@ def _whole(file: Path, name: str) -> np.ndarray:
     return read_matlab(file, name)
 
 
-def _of_table(picture: Path, table: Path, um_per_px: float | None) -> tuple[Scan, tuple[str, ...]]:
-    """A picture and its boundaries, and their names."""
-    image = _grey(picture)
-    rows, names = read_boundaries(table, image.shape, picture.name)
-    return Scan(image, rows, picture.stem, picture.stem, um_per_px), names
+def _of_table(file: Path, table: Path, um_per_px: float | None) -> tuple[Scan, tuple[str, ...]]:
+    """An image and its boundaries, and their names."""
+    image = _grey(file)
+    rows, names = read_boundaries(table, image.shape, file.name)
+    return Scan(image, rows, file.stem, file.stem, um_per_px), names

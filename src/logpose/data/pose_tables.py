@@ -23,8 +23,8 @@ from logpose.data.coco import FARTHEST, Problem
 from logpose.data.json_files import whole
 
 __all__ = [
+    "IMAGE_SIZES",
     "KEPT",
-    "PICTURES",
     "SKELETONS",
     "Table",
     "Unalike",
@@ -46,8 +46,8 @@ SKELETONS = {15: HUMANEVA, 17: H36M_LIFTING, 32: H36M_LIFTING}
 """By number of joints; of Human3.6M's 32 those of `KEPT` are taken."""
 KEPT = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 """The joints that VideoPose3D leaves of Human3.6M's 32; the others never move, or lie where another is."""
-PICTURES = {15: (480, 640), 17: (1000, 1000), 32: (1000, 1000)}
-"""(H, W) of HumanEva's pictures and Human3.6M's (some of which have two rows more), by number of joints."""
+IMAGE_SIZES = {15: (480, 640), 17: (1000, 1000), 32: (1000, 1000)}
+"""(H, W) of HumanEva's images and Human3.6M's (some of which have two rows more), by number of joints."""
 LARGEST = 10.0
 """Metres from the root that no joint is at; farther ones are in another unit."""
 
@@ -139,7 +139,7 @@ def checked(where: str, found: Any, joints: int, dim: int, frames: int | None = 
         found: what the table holds.
         joints: how many the file has.
         dim: 2 or 3.
-        frames: how many are needed, in the picture as many as in space; those beyond are cut off.
+        frames: how many are needed, in the image as many as in space; those beyond are cut off.
 
     Returns:
         (T, K, dim), of the skeleton's joints.
@@ -188,7 +188,7 @@ def check_symmetry(file: Path, metadata: Any, skeleton: Skeleton) -> None:
 
 
 def check_pixels(file: Path, views: Sequence[Float[np.ndarray, "_ K 2"]], size: tuple[int, int]) -> None:
-    """Most keypoints must lie in the picture, and not in a picture of a few pixels.
+    """Most keypoints must lie in the image, and not in an image of a few pixels.
 
     Raises:
         InputError: if they do not.
@@ -198,5 +198,5 @@ def check_pixels(file: Path, views: Sequence[Float[np.ndarray, "_ K 2"]], size: 
     middles = [np.median(view.reshape(-1, 2), axis=0) for view in views]
     x, y = np.median(middles, axis=0)
     if not (0 <= x < size[1] and 0 <= y < size[0]) or max(np.abs(view).max() for view in views) < 10:
-        picture = f"a picture {size[1]} pixels wide and {size[0]} high"
-        raise InputError(f"{file}: its keypoints lie about ({x:.4g}, {y:.4g}), which cannot be pixels of {picture}")
+        image = f"an image {size[1]} pixels wide and {size[0]} high"
+        raise InputError(f"{file}: its keypoints lie about ({x:.4g}, {y:.4g}), which cannot be pixels of {image}")

@@ -28,7 +28,7 @@ FLATTEST = 1e-3
 TRIALS, SUBSET, FITTED = 100, 1000, 400
 """Starts from eight points, points that each start is judged by, points that the lens is fitted to."""
 CELLS = 12
-"""A picture's side in cells over which the points that a lens is fitted to are spread."""
+"""An image's side in cells over which the points that a lens is fitted to are spread."""
 GOOD = 5.0
 """Standard deviations of a Gaussian with the same median (1.48 medians each) beyond which a row is taken as wrong."""
 STEPS = 2
@@ -44,13 +44,13 @@ def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"],
     The direct linear transform of eight points at a time (Hartley and Zisserman, Multiple View Geometry, 2nd ed.,
     §7.1) gives starts. The one with the least median error (least median of squares, Rousseeuw 1984) tells wrong rows
     from the others, of which there may be a fifth. It is taken apart into R, t and the intrinsic matrix (§6.2.4), and
-    OpenCV's calibration fits these and a lens to some of the good points, spread over the picture; steps of Gauss and
+    OpenCV's calibration fits these and a lens to some of the good points, spread over the image; steps of Gauss and
     Newton fit them to all of these, so that what is noise in the pixels is averaged away.
 
     Args:
         world: points in the world, in any unit; rows that are not finite are left out.
         pixels: where they are seen.
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
 
     Returns:
         The camera, its translation in the unit of `world`.
@@ -186,7 +186,7 @@ def _refined(camera: Camera, world: Float[np.ndarray, "N 3"], pixels: Float[np.n
 
 
 def _spread(pixels: Float[np.ndarray, "N 2"], size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Up to `FITTED` rows: one of each cell of the picture, then another of each, and so on."""
+    """Up to `FITTED` rows: one of each cell of the image, then another of each, and so on."""
     rows = rng.permutation(len(pixels))
     column, row = np.clip(pixels[rows] * CELLS / [size[1], size[0]], 0, CELLS - 1).astype(int).T
     cell = row * CELLS + column
@@ -241,7 +241,7 @@ def _decomposed(matrix: Float[np.ndarray, "3 4"], world: Float[np.ndarray, "N 3"
     """The camera of a projection matrix, which is K [R | t] up to a factor; K's skew is left out.
 
     Raises:
-        InputError: if the points would lie behind the camera unless the picture were mirrored.
+        InputError: if the points would lie behind the camera unless the image were mirrored.
     """
     from scipy.linalg import rq  # type: ignore[import-untyped]
 

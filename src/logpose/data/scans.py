@@ -49,7 +49,7 @@ class Scan:
 
     @property
     def fingerprint(self) -> str:
-        """The same of two scans only if their pictures are the same."""
+        """The same of two scans only if their images are the same."""
         return hashlib.blake2b(str(self.image.shape).encode() + self.image.tobytes(), digest_size=8).hexdigest()
 
 
@@ -172,7 +172,7 @@ class ScanWindows(Dataset[ScanBatch]):
         ]
 
     def flattened(self, index: int) -> tuple[Scan, UInt8[np.ndarray, "H W"], Flattening]:
-        """A scan, its picture cleaned, and where its retina is: looked for once."""
+        """A scan, its image cleaned, and where its retina is: looked for once."""
         kept = self._kept[index]
         if kept.image is None or kept.flat is None:
             kept.image = cleaned(kept.scan.image)
@@ -198,14 +198,14 @@ class ScanWindows(Dataset[ScanBatch]):
             mirrored = bool(rng.random() < self.variation.flip)
         columns = slice(start, min(start + self.size[1], width))
         missing = self.size[1] - (columns.stop - columns.start)
-        picture = np.pad(flat.crop(image, columns), ((0, 0), (0, missing)))
+        window = np.pad(flat.crop(image, columns), ((0, 0), (0, missing)))
         target = np.pad(flat.to_crop(scan.rows)[:, columns].T, ((0, missing), (0, 0)), constant_values=np.nan)
         top = np.pad(flat.top[columns].astype(np.float32), (0, missing))
         if mirrored:
-            picture, target, top = picture[:, ::-1].copy(), target[::-1].copy(), top[::-1].copy()
+            window, target, top = window[:, ::-1].copy(), target[::-1].copy(), top[::-1].copy()
         weight = np.isfinite(target).any(axis=1)
         return ScanBatch(
-            images=torch.from_numpy(picture)[None, None],
+            images=torch.from_numpy(window)[None, None],
             target=torch.from_numpy(target.astype(np.float32))[None],
             weight=torch.from_numpy(weight.astype(np.float32))[None],
             top=torch.from_numpy(top)[None],

@@ -1,7 +1,7 @@
-"""Whole pictures as batches: what a network that finds people by itself learns from.
+"""Whole images as batches: what a network that finds people by itself learns from.
 
-A picture is enlarged or reduced by one affine map and laid into the upper left of its input; what a batch's inputs have
-beyond their pictures is black. Randomness travels with the index, as in `crops`.
+An image is enlarged or reduced by one affine map and laid into the upper left of its input; what a batch's inputs have
+beyond their images is black. Randomness travels with the index, as in `crops`.
 """
 
 from __future__ import annotations
@@ -62,16 +62,16 @@ class ScenePeople(Tensors):
 
 @dataclass(slots=True)
 class SceneBatch(Tensors):
-    """Whole pictures ready for a detector, with what is needed to learn from them and to find the way back."""
+    """Whole images ready for a detector, with what is needed to learn from them and to find the way back."""
 
     images: UInt8[Tensor, "B 3 H W"]
-    """RGB, of the batch's largest picture, sides multiples of 32; black beyond each picture's own size."""
+    """RGB, of the batch's largest image, sides multiples of 32; black beyond each image's own size."""
     sizes: Int64[Tensor, "B 2"]
-    """Height and width of each picture in them."""
+    """Height and width of each image in them."""
     to_image: Float[Tensor, "B 2 3"]
     """Affine map from pixels of the input to image coordinates."""
     index: Int64[Tensor, "B"]
-    """Row of the data set each picture is."""
+    """Row of the data set each image is."""
     people: list[ScenePeople]
     """Everybody in each of them."""
 
@@ -86,7 +86,7 @@ Matrix = Float[np.ndarray, "2 3"]
 
 @runtime_checkable
 class SceneTransform(Protocol):
-    """How a picture becomes an input."""
+    """How an image becomes an input."""
 
     @property
     def flip(self) -> float:
@@ -99,7 +99,7 @@ class SceneTransform(Protocol):
         """The map from image coordinates to pixels of the input, and the input's (H, W).
 
         Args:
-            size: (W, H) of the picture.
+            size: (W, H) of the image.
             people: in it.
             rng: source of what is drawn; None takes what evaluation takes.
         """
@@ -108,7 +108,7 @@ class SceneTransform(Protocol):
 
 @dataclass(frozen=True)
 class ShortSide:
-    """The whole picture, its short side as long as a draw says, unless its long one would be too long (detectron2's).
+    """The whole image, its short side as long as a draw says, unless its long one would be too long (detectron2's).
 
     Attributes:
         short: lengths in pixels, one of which is drawn; evaluation takes the first.
@@ -134,25 +134,25 @@ class ShortSide:
         short = self.short[0] if rng is None else self.short[int(rng.integers(len(self.short)))]
         factor = self.factor(size, short)
         width, height = (max(1, int(side * factor + 0.5)) for side in size)
-        # The corners of the picture, half a pixel outside the centres of its outer pixels, stay its corners.
+        # The corners of the image, half a pixel outside the centres of its outer pixels, stay its corners.
         x, y = width / size[0], height / size[1]
         return np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2]]), (height, width)
 
     def factor(self, size: tuple[int, int], short: int | None = None) -> float:
-        """By what a picture of (W, H) is enlarged, for a short side of evaluation's length unless another is given."""
+        """By what an image of (W, H) is enlarged, for a short side of evaluation's length unless another is given."""
         return min((self.short[0] if short is None else short) / min(size), self.longest / max(size))
 
 
 @dataclass(frozen=True)
 class SquareCrop:
-    """A square around somebody, at a scale that is drawn (Point-Set Anchors'); black where there is no picture.
+    """A square around somebody, at a scale that is drawn (Point-Set Anchors'); black where there is no image.
 
     Attributes:
         side: of the square, pixels of the input.
-        scale: least and greatest factor by which the picture is enlarged.
+        scale: least and greatest factor by which the image is enlarged.
         flip: how often it is mirrored.
-        after: how pictures are enlarged or reduced before; what they are in evaluation, so that people are as large
-            there as in training however large the pictures are. None, published, takes them as they are.
+        after: how images are enlarged or reduced before; what they are in evaluation, so that people are as large
+            there as in training however large the images are. None, published, takes them as they are.
     """
 
     side: int = 640
@@ -167,7 +167,7 @@ class SquareCrop:
     def place(
         self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
     ) -> tuple[Matrix, tuple[int, int]]:
-        """See `SceneTransform`; where nobody is, and in evaluation, the square is around the picture's middle."""
+        """See `SceneTransform`; where nobody is, and in evaluation, the square is around the image's middle."""
         usual = 1.0 if self.after is None else self.after.factor(size)
         factor, centre = usual * float(np.mean(self.scale)), np.array(size) / 2 - 0.5
         if rng is not None:
@@ -180,27 +180,27 @@ class SquareCrop:
 
 
 class Scenes(Dataset[SceneBatch]):
-    """Each picture, as a batch of one.
+    """Each image, as a batch of one.
 
     Args:
-        pictures: the data set.
-        transform: how a picture becomes an input.
+        images: the data set.
+        transform: how an image becomes an input.
         seed: of what is drawn.
         training: whether anything is.
-        empty: whether pictures in which nobody is labelled are gone through too.
+        empty: whether images in which nobody is labelled are gone through too.
 
     Raises:
         InputError: if there is nothing to go through.
     """
 
     def __init__(
-        self, pictures: ImageSet, transform: SceneTransform, seed: int = 0, training: bool = False, empty: bool = True
+        self, images: ImageSet, transform: SceneTransform, seed: int = 0, training: bool = False, empty: bool = True
     ) -> None:
-        self.pictures, self.transform, self.seed, self.training = pictures, transform, seed, training
-        every = range(len(pictures))
-        self.rows = list(every) if empty else [i for i in every if _has_labels(pictures[i])]
+        self.images, self.transform, self.seed, self.training = images, transform, seed, training
+        every = range(len(images))
+        self.rows = list(every) if empty else [i for i in every if _has_labels(images[i])]
         if not self.rows:
-            raise InputError("there is no picture in which somebody is labelled")
+            raise InputError("there is no image in which somebody is labelled")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -208,32 +208,32 @@ class Scenes(Dataset[SceneBatch]):
     def __getitem__(self, key: tuple[int, int]) -> SceneBatch:
         epoch, index = key[0], self.rows[key[1]]
         rng = np.random.default_rng((self.seed, epoch, index)) if self.training else None
-        return scene(self.pictures[index], self.pictures.skeleton, self.transform, index, rng)
+        return scene(self.images[index], self.images.skeleton, self.transform, index, rng)
 
 
-def _has_labels(picture: LabelledImage) -> bool:
-    return any((person.visible > 0).any() for person in picture.people)
+def _has_labels(labelled: LabelledImage) -> bool:
+    return any((person.visible > 0).any() for person in labelled.people)
 
 
 def scene(
-    picture: LabelledImage, skeleton: Skeleton, transform: SceneTransform, index: int = 0,
+    labelled: LabelledImage, skeleton: Skeleton, transform: SceneTransform, index: int = 0,
     rng: np.random.Generator | None = None,
 ) -> SceneBatch:  # fmt: skip
-    """The input that a picture becomes, as a batch of one.
+    """The input that an image becomes, as a batch of one.
 
     Args:
-        picture: with its people.
+        labelled: the image with its people.
         skeleton: tells which joints change places in a mirror.
         transform: how.
-        index: the picture's row, kept with the input.
+        index: the image's row, kept with the input.
         rng: source of all randomness; None for evaluation.
 
     Raises:
-        InputError: if the picture cannot be read.
+        InputError: if the image cannot be read.
     """
-    source = picture.image
+    source = labelled.image
     width, height = image_size(source) if isinstance(source, Path) else (source.shape[1], source.shape[0])
-    to_input, size = transform.place((width, height), picture.people, rng)
+    to_input, size = transform.place((width, height), labelled.people, rng)
     mirror = rng is not None and rng.random() < transform.flip
     if mirror:
         to_input = geometry.compose(geometry.mirror_matrix(size[1]), to_input)
@@ -246,23 +246,23 @@ def scene(
         torch.tensor([size]),
         torch.from_numpy(geometry.invert_affine(to_input).astype(np.float32))[None],
         torch.tensor([index]),
-        [_people(picture, skeleton, to_input, size, mirror)],
+        [_people(labelled, skeleton, to_input, size, mirror)],
     )
 
 
 def _people(
-    picture: LabelledImage, skeleton: Skeleton, to_input: Matrix, size: tuple[int, int], mirror: bool
+    labelled: LabelledImage, skeleton: Skeleton, to_input: Matrix, size: tuple[int, int], mirror: bool
 ) -> ScenePeople:
     """Everybody of whom something is in the input."""
-    boxes = _boxes(picture.people, to_input, size)
+    boxes = _boxes(labelled.people, to_input, size)
     seen = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(axis=1)
-    people = [person for person, there in zip(picture.people, seen, strict=True) if there]
+    people = [person for person, there in zip(labelled.people, seen, strict=True) if there]
     order = list(skeleton.flip_index) if mirror else list(range(len(skeleton)))
     keypoints = np.stack([person.keypoints[order, :2] for person in people]) if people else np.zeros((0, len(order), 2))
     visible = np.array([person.visible[order] > 0 for person in people]).reshape(-1, len(order))
     placed = np.where(visible[..., None], geometry.apply_affine(to_input, keypoints), 0)
     area = np.array([person.area for person in people]) * abs(np.linalg.det(to_input[:, :2]))
-    ignored = _boxes(picture.ignored, to_input, size)
+    ignored = _boxes(labelled.ignored, to_input, size)
     ignored = ignored[((ignored[:, 2:] - ignored[:, :2]) >= LEAST_SIDE).all(axis=1)]
     columns = (boxes[seen], placed, visible, area, ignored)
     return ScenePeople(*(torch.from_numpy(column.astype(np.float32)) for column in columns))

@@ -1,8 +1,8 @@
 """People worth learning from, as many as one likes, with errors of a known law in their labels.
 
 A scene is a camera in front of a cluttered place in which posed, dressed bodies (`figures`) stand, sit, run or lie,
-some behind others, behind things, or half out of the picture. Everything about them is known: where each joint is in
-space and in the picture, whether it is seen, which pixels show whom. On request the labels carry an error whose
+some behind others, behind things, or half out of the image. Everything about them is known: where each joint is in
+space and in the image, whether it is seen, which pixels show whom. On request the labels carry an error whose
 density is known too (`LabelNoise`), so what a model learns about its own errors can be held against the truth.
 
 Scene `index` of seed `seed` is a function of these two numbers: not of the order of access, nor of the process.
@@ -52,7 +52,7 @@ class LabelNoise:
 
         s = scale · (OKS sigma of the joint) · sqrt(area of the person) · (hidden_factor if the joint is hidden).
 
-    A label may thus fall outside the picture: cutting it off there would change the law. Of a depth, s is as many
+    A label may thus fall outside the image: cutting it off there would change the law. Of a depth, s is as many
     millimetres as those pixels are at the joint's distance.
 
     Attributes:
@@ -107,11 +107,11 @@ class Person:
     keypoints: Points
     """The label: true position plus label noise, image coordinates; 0 where `visible` is 0."""
     truth: Points
-    """Where the joints are, image coordinates, also outside the picture."""
+    """Where the joints are, image coordinates, also outside the image."""
     std: Points
     """Standard deviation of the label's error, pixels; 0 without label noise."""
     visible: Int[np.ndarray, "K"]
-    """0: outside the picture; 1: hidden by the own body, somebody else or something; 2: seen."""
+    """0: outside the image; 1: hidden by the own body, somebody else or something; 2: seen."""
     joints: Float[np.ndarray, "K 3"]
     """Camera frame (x right, y down, z away), metres."""
     box: Float[np.ndarray, "4"]
@@ -122,7 +122,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, and everybody in it."""
+    """An image, and everybody in it."""
 
     image: Image
     people: tuple[Person, ...]
@@ -136,7 +136,7 @@ class Scene:
 
 
 class SyntheticPeople:
-    """A data set of drawn people: item `index` is the main person of scene `index`."""
+    """A data set of synthetic people: item `index` is the main person of scene `index`."""
 
     skeleton: Skeleton = COCO
     evaluated = tuple(range(len(COCO)))  # joints that errors in space are measured on
@@ -156,12 +156,12 @@ class SyntheticPeople:
         Args:
             count: number of scenes.
             seed: not negative; another seed, other scenes.
-            size: (H, W) of the pictures.
-            noise: law of the labels' errors; None for true labels. Pictures and truth do not depend on it.
+            size: (H, W) of the images.
+            noise: law of the labels' errors; None for true labels. Images and truth do not depend on it.
             people: fewest and most people that a scene is composed of (some may end up hidden or outside).
             easy: everybody stands, walks or runs and roughly faces the camera, and the main person is wholly in the
-                picture with nothing put in front.
-            depth: whether keypoints have a third coordinate, millimetres behind the true middle of the hips. Pictures
+                image with nothing put in front.
+            depth: whether keypoints have a third coordinate, millimetres behind the true middle of the hips. Images
                 and labels in them do not depend on it.
 
         Raises:
@@ -170,7 +170,7 @@ class SyntheticPeople:
         if count < 0 or seed < 0:
             raise ValueError(f"count and seed must not be negative, got {count} and {seed}")
         if min(size) < 32:
-            raise ValueError(f"nobody can be told in a picture smaller than 32 pixels, got {size}")
+            raise ValueError(f"nobody can be told in an image smaller than 32 pixels, got {size}")
         if not 1 <= people[0] <= people[1] <= 100:
             raise ValueError(f"people must be (fewest, most) with 1 <= fewest <= most <= 100, got {people}")
         self.count, self.seed, self.size, self.noise = count, seed, size, noise
@@ -194,7 +194,7 @@ class SyntheticPeople:
         )
 
     def scene(self, index: int) -> Scene:
-        """The whole scene of an index: picture, people, and who is where.
+        """The whole scene of an index: image, people, and who is where.
 
         Raises:
             IndexError: if there is no such index.
@@ -259,7 +259,7 @@ def write_coco(
     splits = data if isinstance(data, Mapping) else {split: data}
     for name in splits:
         if name in ("", ".", "..", "annotations") or Path(name).name != name:
-            raise InputError(f"a split cannot be called {name!r}: its pictures lie in a folder of that name")
+            raise InputError(f"a split cannot be called {name!r}: its images lie in a folder of that name")
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.parent / f".{folder.name}.unfinished-{os.getpid()}"
     try:
@@ -278,7 +278,7 @@ def write_coco(
 
 
 def _write_split(data: SyntheticPeople, folder: Path, quality: int) -> dict[str, Any]:
-    """Write the pictures of a split; returns its annotations."""
+    """Write the images of a split; returns its annotations."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(len(data)):
@@ -326,9 +326,9 @@ def _mislabelled(person: Person, noise: LabelNoise, rng: np.random.Generator) ->
 
 
 # --- Scenes --------------------------------------------------------------------------------------------------------
-_PLAIN_AFTER = 4  # unusable tries: then nothing stands in front of the main person, who is wholly in the picture
+_PLAIN_AFTER = 4  # unusable tries: then nothing stands in front of the main person, who is wholly in the image
 _FEWEST_SEEN = 5  # joints that the main person shows …
-_SMALLEST_BOX = 0.04  # … in a box of at least this share of the picture
+_SMALLEST_BOX = 0.04  # … in a box of at least this share of the image
 _SMALLEST_AREA = 12.0  # pixels: other people who show fewer are not annotated
 
 

@@ -48,7 +48,7 @@ FAINT = np.array([1.0, 1.5, 1.6, 1.8, 1.6, 1.0, 1.3, 1.2])
 
 
 class SyntheticScans:
-    """Drawn B-scans, each made when it is asked for, always the same.
+    """Synthetic B-scans, each made when it is asked for, always the same.
 
     Args:
         count: how many.
@@ -70,7 +70,9 @@ class SyntheticScans:
         lesions: float = 0.2,
     ) -> None:
         if count < 1 or seed < 0 or min(size) < 64:
-            raise InputError(f"drawn scans: at least one of 64 pixels a side, seed >= 0; got {count}, {seed}, {size}")
+            raise InputError(
+                f"synthetic scans: count >= 1, seed >= 0, sides >= 64 expected; got {count}, {seed}, {size}"
+            )
         self.count, self.seed, self.size, self.noise, self.lesions = count, seed, size, noise, lesions
         self.skeleton = RETINA
 
@@ -127,7 +129,7 @@ class SyntheticScans:
         cyst: Float[np.ndarray, "W"] | None,
         unit: float,
     ) -> UInt8[np.ndarray, "H W"]:
-        """The picture of such layers."""
+        """The image of such layers."""
         height, width = self.size
         y = np.arange(height)[:, None]
         bright = np.full((height, width), VITREOUS)
@@ -143,8 +145,8 @@ class SyntheticScans:
         bright = np.maximum(bright, 0.02) * rng.uniform(0.7, 1.1)
         speckle = rng.gamma(LOOKS, 1 / LOOKS, size=bright.shape)
         seen = cv2.GaussianBlur(np.sqrt(bright * speckle), (0, 0), 0.6)  # what is shown is compressed
-        picture: UInt8[np.ndarray, "H W"] = np.clip(200 * seen, 0, 254).astype(np.uint8)
-        return picture
+        image: UInt8[np.ndarray, "H W"] = np.clip(200 * seen, 0, 254).astype(np.uint8)
+        return image
 
     def _gaps(self, rng: np.random.Generator, width: int) -> np.ndarray:
         """Columns that nobody labelled."""

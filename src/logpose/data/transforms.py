@@ -32,7 +32,7 @@ class Augmentation:
         rotation: turned by a draw from ± rotation degrees …
         rotation_probability: … this often.
         half_body_probability: how often a person with enough labelled joints is cropped to one half of the body.
-        flip_probability: how often the picture is mirrored.
+        flip_probability: how often the image is mirrored.
         shift: the region's centre is moved by a draw from ± shift times its padded extent, along x and along y …
         shift_probability: … this often.
         half_body_least: how many labelled joints are enough for half a body.
@@ -99,7 +99,7 @@ HALF_BODY_LEAST = 2  # joints that make a half
 # Of the released 3-D code (utils/presets/simple_transform_3d.py).
 ROTATION_SPREAD = 0.5  # rotations are clipped at two standard deviations, scales at one
 OCCLUSION_ASPECT = (0.3, 1 / 0.3)  # of the rectangle, its height over its width
-OCCLUSION_TRIES = 100  # ours: of a box that hardly overlaps the picture, no rectangle may ever lie in it
+OCCLUSION_TRIES = 100  # ours: of a box that hardly overlaps the image, no rectangle may ever lie in it
 
 
 class CropTransform:
@@ -135,7 +135,7 @@ class CropTransform:
             rng: source of all randomness; needed for augmentation only.
 
         Raises:
-            InputError: if the picture cannot be read.
+            InputError: if the image cannot be read.
         """
         centre, extent = geometry.box_to_region(sample.box, self.size, self.padding)
         rotation, mirror = 0.0, False
@@ -152,7 +152,7 @@ class CropTransform:
         keypoints, visible = sample.keypoints, sample.visible
         to_crop = geometry.crop_matrix(centre, extent, self.size, -rotation if mirror else rotation)
         if mirror:
-            # As if the picture were mirrored, then cropped: the crop of what is turned the other way, mirrored about
+            # As if the image were mirrored, then cropped: the crop of what is turned the other way, mirrored about
             # W / 2, where the centre is. Left and right joints change places.
             to_crop = geometry.compose(geometry.mirror_matrix(self.size[1] + 1), to_crop)
             order = list(self.skeleton.flip_index)
@@ -221,13 +221,13 @@ def occlude(
 ) -> None:
     """Hide part of a person behind a rectangle of noise, drawn into the crop (the released 3-D code's occlusion).
 
-    The rectangle lies in the person's box and in the picture, its sides along theirs: its area is a draw from 0 to
+    The rectangle lies in the person's box and in the image, its sides along theirs: its area is a draw from 0 to
     `share` of the box's, its height a draw from 0.3 to 3.3 times its width. One longer than the box sticks out of it.
 
     Args:
         crop: what is changed.
         box: x, y, width, height in image coordinates.
-        shown: (width, height) of the picture.
+        shown: (width, height) of the image.
         to_crop: map from image coordinates to pixels of the crop.
         share: see above.
         rng: source of all draws.

@@ -1,4 +1,4 @@
-"""Cures for libraries that do not work together; each is applied only where it is needed, and says so once."""
+"""Fixes for libraries that do not work together; each is applied only where it is needed, and logged once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ALLOCATOR = ((MMAP_THRESHOLD, 32 << 20), (TRIM_THRESHOLD, (2 << 30) - 1), (TOP_P
 def keep_freed_memory() -> bool:
     """Let this process keep the memory of freed tensors for the next ones; returns whether it could be set.
 
-    glibc gives large blocks back to the system at once and gets them anew, page by page, for the next step: on a CPU
+    glibc returns large blocks to the system at once and requests them again, page by page, for the next step: on a CPU
     that is a good part of a training step. Elsewhere than on glibc nothing is done.
     """
     if platform.libc_ver()[0] != "glibc":
@@ -59,13 +59,13 @@ def patch_torchvision() -> None:
         operators.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     operators.impl("torchvision::nms", "CompositeExplicitAutograd", _nms)
     log.warning(
-        "torchvision's compiled operators do not fit this torch; logpose stands in for nms in plain PyTorch "
-        "(install matching builds of both to have torchvision's own)"
+        "torchvision's compiled operators do not fit this torch; nms runs in plain PyTorch "
+        "(install matching builds of both for torchvision's own)"
     )
 
 
 def _compiled_operators_load() -> bool:
-    """Whether torchvision's shared library can be loaded into this torch (found without importing torchvision)."""
+    """Whether torchvision's shared library can be loaded into this torch (checked without importing torchvision)."""
     for file in importlib.metadata.files("torchvision") or ():
         if file.name.startswith("_C.") and file.suffix in (".so", ".pyd", ".dylib"):
             try:

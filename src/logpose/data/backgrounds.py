@@ -43,8 +43,8 @@ def other_place(
     """Where somebody else stands on the same ground: not inside anybody, often behind, sometimes in front."""
     place = taken[0]
     for _ in range(4):
-        nearer = -0.3 if not plain else 0.15
-        ahead = taken[0][2] * float(rng.triangular(nearer, 0.2, 1.6))
+        closest = -0.3 if not plain else 0.15
+        ahead = taken[0][2] * float(rng.triangular(closest, 0.2, 1.6))
         half = (taken[0][2] + ahead) * width / camera.focal / 2
         place = taken[0] + camera.turn @ (float(rng.uniform(-1.1, 1.1)) * half, 0.0, -ahead)
         if all(np.linalg.norm(place - other) > 0.55 for other in taken):

@@ -260,7 +260,7 @@ class Figure:
     joints: Float[np.ndarray, "17 3"]
     """COCO's joints, camera frame, metres."""
     reach: Float[np.ndarray, "17"]
-    """How far in front of each joint its own surface may lie, metres; anything nearer hides it."""
+    """How far in front of each joint its own surface may lie, metres; anything closer to the camera hides it."""
     parts: Parts
     skin: Material
     head: float

@@ -1,4 +1,4 @@
-"""People as a detector found them: boxes to look into, to be compared with labels that are elsewhere."""
+"""Boxes of a detector over the images of a labelled data set."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ class DetectedBoxes:
 
     Boxes are neither clipped nor filtered by score, as in the released code; those of other categories, and of
     images that the data set does not have, are passed over. Those on images that cannot be read, or with ids that
-    are no whole numbers, are listed in `problems` and left out.
+    are not integers, are listed in `problems` and left out.
 
     Args:
         labels: the data set.
-        file: list of {image_id, category_id, bbox, score}; a score that is not there is 1.
+        file: list of {image_id, category_id, bbox, score}; a missing score is 1.
 
     Attributes:
         passed_over: how many boxes are of other categories, or on images that the data set does not have.
         problems: boxes that were left out.
 
     Raises:
-        InputError: if the data set is not a COCO file, the boxes' file is no such list, a row of it is malformed, or
-            none of its boxes is left.
+        InputError: if the data set is not a COCO file, the boxes' file is no such list, a row is malformed, or no
+            box is left.
     """
 
     def __init__(self, labels: People, file: Path) -> None:
         if not isinstance(labels, AnnotatedPeople):
-            raise InputError(f"{file}: boxes name images by COCO's ids, which the data set's format does not have")
+            raise InputError(f"{file}: boxes refer to images by COCO ids; the data set must be a COCO file")
         self.labels, self.skeleton, self.category = labels, labels.skeleton, labels.category
         content = read_json(file)
         if not isinstance(content, list):
-            raise InputError(f"{file}: not a COCO detections file, which is a list")
+            raise InputError(f"{file}: expected a list of COCO detections")
         self.problems: list[Problem] = []
         self.samples: list[Sample] = []
         over: list[Problem] = []
@@ -79,30 +79,30 @@ class DetectedBoxes:
 
     def _none_left(self, problems: Sequence[Problem]) -> str:
         """Why no box is left: how many of each kind, and which is the first of it."""
-        told = []
+        kinds = []
         for kind, count in Counter(problem.kind for problem in problems).items():
             first = next(problem for problem in problems if problem.kind == kind)
-            told.append(f"{count} {kind}, the first in {first.where.rpartition(': ')[2]} ({first.detail})")
-        return f"none of its {len(problems)} boxes is one to look into for {self.labels.file}: {'; '.join(told)}"
+            kinds.append(f"{count} {kind}, the first in {first.where.rpartition(': ')[2]} ({first.detail})")
+        return f"no box for {self.labels.file} among {len(problems)}: {'; '.join(kinds)}"
 
     def _sample(self, i: int, row: Any, file: Path, faults: dict[Path, str | None]) -> Sample | Problem:
-        """A row's box, or why it is none of those to look into; `faults` has what is known of images."""
+        """The box of a row, or why it is left out; `faults` has what is known of images."""
         where = f"{file}: row {i}"
         if not isinstance(row, dict) or not {"image_id", "bbox"} <= row.keys():
-            raise InputError(f"{where} needs image_id and bbox")
+            raise InputError(f"{where}: needs image_id and bbox")
         if (category := row.get("category_id", self.category)) not in self.labels.category_ids:
             wanted = " or ".join(map(str, self.labels.category_ids))
             return _Elsewhere(where, "of another category", f"category_id {category!r:.40}, not {wanted}")
         image = whole(row["image_id"])
         if image is None:
-            return Problem(where, "with an image_id that is no whole number", f"image_id {row['image_id']!r:.40}")
+            return Problem(where, "with an image_id that is not an integer", f"image_id {row['image_id']!r:.40}")
         path = self.labels.images.get(image, self.labels.unlabelled.get(image))
         if path is None:
             return _Elsewhere(where, "on an image that the data set does not have", f"image_id {image}")
         if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
-            raise InputError(f"{where}: bbox is not x, y, width, height: {row['bbox']}")
+            raise InputError(f"{where}: bbox must be x, y, width, height, got {row['bbox']}")
         *box, score = checked_box([*row["bbox"], row.get("score", 1.0)], where)
-        if image in self.labels.unlabelled:  # the others were looked at when the data set was opened
+        if image in self.labels.unlabelled:  # the others were checked when the data set was opened
             if path not in faults:
                 faults[path] = check_image(path)
             if fault := faults[path]:

@@ -111,7 +111,7 @@ def cleaned(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     A calliper's line, near white, long and at most four columns wide, is filled from the columns beside it. White parts
     that reach the edge become black: the Duke files fill up so what a registered scan does not show. A layer of the
     retina that is so bright that it is white, where it leaves the image at a side, stays; so does a line across that
-    is not all white, as it cannot be told from one.
+    is not all white, as the two cannot be distinguished.
     """
     return _without_frames(_without_lines(image))
 

@@ -74,14 +74,14 @@ def read_heads(
     return np.where(counted, sizes[:, None], np.nan)
 
 
-def _variable(file: Path, name: str, sides: tuple[int, ...], told: str, count: int | None = None) -> np.ndarray:
+def _variable(file: Path, name: str, sides: tuple[int, ...], expected: str, count: int | None = None) -> np.ndarray:
     """An array whose last axis is that of people, its others as they must be."""
     array = read_matlab(file, name)
     if array.ndim == len(sides):
         array = array[..., None]  # MATLAB drops the axis of a single person
     if array.shape != (*sides, array.shape[-1] if count is None else count):
         shape = "×".join(map(str, array.shape))
-        raise InputError(f"{file}: {name} must be {told}, is {shape}")
+        raise InputError(f"{file}: {name} must be {expected}, got {shape}")
     return array
 
 
@@ -103,8 +103,8 @@ def _check_joints(
     others = compared & (np.abs(apart - (1 - found)) > APART).any(axis=2)
     if others.any():
         person = np.flatnonzero(others.any(axis=1))[0]
-        raise InputError(f"{file}: person {person} has other joints there than in {labels.name}")
+        raise InputError(f"{file}: joints of person {person} are not those of {labels.name}")
     if first is None and found == 1:
         log.warning("%s: counts pixels from 1, not from 0 as COCO does; taken as it stands, a pixel off", labels)
     if first is not None and found != first:
-        raise InputError(f"{file}: counts pixels from 1, {labels.name} from {found}: every joint is a pixel off")
+        raise InputError(f"{file}: pixels from 1, {labels.name} has pixels from {found}; shift its joints by one pixel")

@@ -1,4 +1,4 @@
-"""Whole images with everybody in them, of any labelled people."""
+"""Whole images, each with all its labelled people."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["ImageSet", "LabelledImage", "whole_images"]
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image, and everybody in it."""
+    """An image and its people."""
 
     image: Path | Image
     image_id: int
     people: tuple[Sample, ...]
-    """Everybody with a box of their own, also those of whom no joint is labelled."""
+    """People with a box of their own, also those without labelled joints."""
     ignored: tuple[Sample, ...] = ()
-    """Crowds, and people whose labels cannot be used: to find somebody there is neither right nor wrong."""
+    """Crowds, and people whose labels cannot be used: a detection there is neither right nor wrong."""
 
 
 @runtime_checkable
@@ -47,12 +47,12 @@ class ImageSet(Protocol):
         ...
 
     def __getitem__(self, index: int, /) -> LabelledImage:
-        """One of them."""
+        """One image."""
         ...
 
 
 class _Listed:
-    """Images that are told by a list, and what is wrong with the file that they are of."""
+    """Images in a list, and the problems of their file."""
 
     def __init__(self, skeleton: Skeleton, images: Sequence[LabelledImage], problems: Sequence[Any]) -> None:
         self.skeleton, self._images, self.problems = skeleton, images, problems
@@ -65,7 +65,7 @@ class _Listed:
 
 
 class _Drawn:
-    """Synthetic images with everybody in them, each drawn when it is asked for first, and kept."""
+    """Synthetic images, each drawn at its first use and kept."""
 
     def __init__(self, people: SyntheticPeople) -> None:
         self.people, self.skeleton = people, people.skeleton
@@ -98,7 +98,7 @@ def whole_images(people: People) -> ImageSet:
     found: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
     problems = list(getattr(people, "problems", ()))
     if isinstance(people, AnnotatedPeople):
-        # The reader looks at files in which somebody is labelled only: nobody else asks for the others.
+        # The reader checks only the files of labelled people.
         faults = {number: fault for number, path in people.unlabelled.items() if (fault := check_image(path))}
         problems += [
             Problem(f"{people.file}: image id {number}", fault, str(people.unlabelled[number]))
@@ -121,19 +121,19 @@ def whole_images(people: People) -> ImageSet:
                 with_boxes.append(sample)
             else:
                 where = f"{people.file}: image id {sample.image_id}"
-                problems.append(Problem(where, "somebody without labels has a box that is none", f"{row['bbox']}"))
+                problems.append(Problem(where, "bbox of a person without labels is not valid", f"{row['bbox']}"))
     listed = [LabelledImage(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
     return _Listed(people.skeleton, listed, problems)
 
 
 def _is_box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> bool:
-    """Whether somebody can be found in a box, x, y, width and height: in an image of (width, height), where known."""
+    """Whether a box x, y, width, height is valid, and lies in an image of (width, height), where known."""
     if not np.isfinite(box).all() or np.abs(box).max() > FARTHEST or box[2:].min() <= 0:
         return False
     return not all(isinstance(side, int | float) and side > 0 for side in size) or not lies_outside(box.tolist(), size)
 
 
 def _without_joints(row: dict[str, Any], image: Path | Image, joints: int) -> Sample:
-    """A crowd, or somebody of whom no joint is labelled, from its annotation."""
+    """A crowd, or a person without labelled joints, from its annotation."""
     nothing = np.zeros((joints, 2)), np.zeros(joints, dtype=np.int64)
     return Sample(image, np.array(row["bbox"], dtype=np.float64), *nothing, float(row["area"]), row["image_id"], 0)

@@ -1,8 +1,8 @@
-"""Images from files: upright, or refused, as those are that break off before their end.
+"""Image files: where they lie, whether they are whole, and their pixels, upright.
 
 Damage in the middle is found where the format has checksums (PNG). Of a JPEG or WebP with other bytes there, or of a
 JPEG that was cut and given an end marker, decoders make an image of the right size, grey or wrong from there on, and
-tell their callers nothing (libjpeg writes "Corrupt JPEG data" to stderr): such images are taken as they are.
+report nothing (libjpeg writes "Corrupt JPEG data" to stderr): such images are used as they are.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-"""Names that a folder of images is searched for."""
+"""Suffixes of image files."""
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # what such files begin with
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for an image that lies on its side
@@ -51,10 +51,10 @@ Choice = TypeVar("Choice")
 
 
 def read_image(source: Path | Image) -> Image:
-    """The image as RGB, turned upright where its EXIF data say so; an array is passed through.
+    """The image as RGB, rotated upright by its EXIF data; an array is passed through.
 
     Raises:
-        InputError: if the file is missing, is no image, or breaks off before its end.
+        InputError: if the file is missing, is not an image, or is truncated.
     """
     return read_reduced(source, 1.0)[0]
 
@@ -84,22 +84,22 @@ def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
 
 
 def _decoded(source: Path, data: bytes, flags: int) -> np.ndarray:
-    """What OpenCV makes of a file's bytes."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is said below, once
+    """The pixels of a file's bytes, by OpenCV."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error is raised below
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:  # a header that claims more pixels than OpenCV takes
-        raise InputError(f"{source}: not an image that can be read ({error.err})") from error
+    except cv2.error as error:  # a header with more pixels than OpenCV accepts
+        raise InputError(f"{source}: not a readable image ({error.err})") from error
     finally:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
-        raise InputError(f"{source}: not an image that can be read")
+        raise InputError(f"{source}: not a readable image")
     return image
 
 
 @contextmanager
 def _header(source: Path | io.BytesIO) -> Iterator[Pillow.Image]:
-    """An image of which only the header has been read; what Pillow warns of is no fault here, or is told as one."""
+    """An image of which only the header has been read; Pillow's warnings are ignored."""
     with warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
         yield opened
 
@@ -115,7 +115,7 @@ def _is_upright_jpeg(data: bytes) -> bool:
 
 
 def check_image(path: Path) -> str | None:
-    """What is wrong with an image's file, None if nothing is; decodes it only where its end leaves doubt."""
+    """What is wrong with an image's file, None if nothing is; decodes it only where its end is unclear."""
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -124,9 +124,9 @@ def check_image(path: Path) -> str | None:
             tail = file.read()
             begins = not head.startswith(JPEG) or _reaches_scan(file)
     except FileNotFoundError:
-        return "no such image file"
+        return "no such file"
     except (OSError, ValueError):  # a folder, no permission; a name that no file can have
-        return "the image file cannot be read"
+        return "cannot be read"
     try:
         if begins and _ends_well(head, tail, size):
             image_size(path)
@@ -138,7 +138,7 @@ def check_image(path: Path) -> str | None:
 
 
 def _reaches_scan(file: BinaryIO) -> bool:
-    """Whether a JPEG's header leads to its pixels: segment after segment, each as long as it says."""
+    """Whether a JPEG's header leads to its pixels: segment after segment, each of the length that it declares."""
     at = 2
     while True:
         file.seek(at)
@@ -167,7 +167,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of an image as `read_image` returns it, read from the file's header.
 
     Raises:
-        InputError: if the file is no image.
+        InputError: if the file is not an image.
     """
     try:
         with _header(path) as opened:
@@ -179,7 +179,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
-    """Whether a file plainly ends as its format says: by an end marker, or where its header says."""
+    """Whether a file ends as its format requires: by an end marker, or at the length in its header."""
     if head.startswith(JPEG):
         return tail.rstrip(b"\0").endswith(b"\xff\xd9")
     if head.startswith(PNG):
@@ -189,7 +189,7 @@ def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
 
 def _bytes(path: Path) -> bytes:
     if not path.is_file():
-        raise InputError(f"{path}: no such image file")
+        raise InputError(f"{path}: no such file")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -197,12 +197,12 @@ def _bytes(path: Path) -> bytes:
 
 
 def _fault(data: bytes) -> str | None:
-    """Why these bytes are not a whole image; decoders fill what is missing with grey and say nothing."""
+    """Why these bytes are not a whole image; decoders fill missing pixels with grey and report nothing."""
     if not data:
-        return "the image file is empty"
+        return "empty file"
     cut_jpeg = data.startswith(JPEG) and not _ends_well(data[:8], data[-TAIL:], len(data)) and not _jpeg_ends(data)
     cut_png = data.startswith(PNG) and data.rfind(b"IEND") <= data.rfind(b"IDAT")
-    return "the image file breaks off before its end" if cut_jpeg or cut_png else None
+    return "truncated image" if cut_jpeg or cut_png else None
 
 
 def _jpeg_ends(data: bytes) -> bool:

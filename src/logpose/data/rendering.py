@@ -1,4 +1,4 @@
-"""Painting: a canvas with true depth, parts that are shaded and textured, and the camera that sees them.
+"""Rendering: a canvas with depth, shaded and textured parts, and the camera.
 
 Everything solid is one primitive, an ellipsoid swept along a segment while it shrinks or grows: a limb, a chest, a
 head, a shoe. Seen by a camera it is a rounded cone after one linear map of the image, so coverage, normal, depth and
@@ -136,7 +136,7 @@ def textures() -> UInt8[np.ndarray, "T 64 64"]:
 
 
 def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray, "3"], ambient: float) -> None:
-    """Paint parts onto the canvas: shaded, textured, antialiased, behind whatever is nearer.
+    """Paint parts onto the canvas: shaded, textured, antialiased, behind what is closer to the camera.
 
     An ellipsoid with semi-axes S (columns) covers the image's points q around its centre with q' M^-1 q <= 1, where
     M is the upper 2×2 block of S S'. In coordinates M^-1/2 q the part is a rounded cone of radius 1 at its start.

@@ -1,4 +1,4 @@
-"""B-scans as batches of windows: columns side by side, flattened, that a network learns boundaries from.
+"""B-scans as batches of windows: columns side by side, flattened, for boundary models.
 
 Shapes: a column takes the place of a joint, and its boundaries that of a joint's dimensions: K = C columns of the
 window, D boundaries. Crop coordinates of a row are row / rows - 0.5, as everywhere.
@@ -43,7 +43,7 @@ class Scan:
     name: str
     """Its file's, and its number there from 0."""
     subject: str
-    """Whose it is, so far as the file's name tells."""
+    """The subject, from the file's name."""
     um_per_px: float | None = None
     """Height of a pixel in micrometres, where it is known."""
 
@@ -55,7 +55,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class DrawnScan(Scan):
-    """A B-scan of which more is known than its labels: it was drawn."""
+    """A synthetic B-scan, whose truth is known beside its labels."""
 
     truth: Float[np.ndarray, "D W"] | None = None
     """Where the boundaries are."""
@@ -83,7 +83,7 @@ class Scans(Protocol):
 
 @dataclass(slots=True)
 class ScanBatch(Tensors):
-    """Windows of scans ready for a model, with what is needed to learn from them and to find the way back."""
+    """Windows of scans ready for a model, with labels and the maps back to the scans."""
 
     images: UInt8[Tensor, "B 1 H W"]
     """Flattened."""
@@ -150,7 +150,7 @@ class ScanWindows(Dataset[ScanBatch]):
         shown: rows of a scan that it shows; as many as it has when None.
         variation: of training; None covers every scan with windows that overlap.
         seed: of that.
-        um_per_px: height of a pixel in micrometres by which the retina is looked for in scans that do not say theirs.
+        um_per_px: height of a pixel in micrometres by which the retina is looked for in scans without their own.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class ScanWindows(Dataset[ScanBatch]):
             kept.image = cleaned(kept.scan.image)
             kept.flat = flatten(kept.image, self.size[0], self.shown, kept.scan.um_per_px or self.um_per_px)
             if kept.flat.faint:
-                log.warning("%s: shows no retina that could be found", kept.scan.name or "a B-scan")
+                log.warning("%s: no retina detected", kept.scan.name or "a B-scan")
         return kept.scan, kept.image, kept.flat
 
     def __len__(self) -> int:

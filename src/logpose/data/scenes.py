@@ -1,4 +1,4 @@
-"""Whole images as batches: what a network that finds people by itself learns from.
+"""Whole images as batches, for detectors.
 
 An image is enlarged or reduced by one affine map and laid into the upper left of its input; what a batch's inputs have
 beyond their images is black. Randomness travels with the index, as in `crops`.
@@ -41,28 +41,28 @@ __all__ = [
 
 MULTIPLE = 32
 """Inputs have sides of so many pixels, so that the cells of a pyramid's levels fit each other."""
-LEAST_SIDE = 1.0  # pixels of the input: of somebody of whom less is in it, nothing is to be found
+LEAST_SIDE = 1.0  # pixels of the input: a person of whom less is visible is left out
 
 
 @dataclass(slots=True)
 class ScenePeople(Tensors):
-    """Everybody in one input."""
+    """The people of one input."""
 
     boxes: Float[Tensor, "N 4"]
     """x0, y0, x1, y1 in pixels of the input, within it: edges, the first pixel lies between 0 and 1."""
     keypoints: Float[Tensor, "N K 2"]
     """Pixels of the input, centres at whole numbers, also of labelled joints outside it; 0 where `weight` is 0."""
     weight: Float[Tensor, "N K"]
-    """How much each label counts: 0 not at all, 1 fully. All 0 of somebody of whom no joint is labelled."""
+    """How much each label counts: 0 not at all, 1 fully. All 0 for a person without labelled joints."""
     area: Float[Tensor, "N"]
     """Of each person, square pixels of the input; of the whole person where the input shows a part."""
     ignored: Float[Tensor, "M 4"]
-    """Boxes in which finding somebody is neither right nor wrong."""
+    """Boxes in which a detection is neither right nor wrong."""
 
 
 @dataclass(slots=True)
 class SceneBatch(Tensors):
-    """Whole images ready for a detector, with what is needed to learn from them and to find the way back."""
+    """Whole images ready for a detector, with labels and the maps back to the images."""
 
     images: UInt8[Tensor, "B 3 H W"]
     """RGB, of the batch's largest image, sides multiples of 32; black beyond each image's own size."""
@@ -73,7 +73,7 @@ class SceneBatch(Tensors):
     index: Int64[Tensor, "B"]
     """Row of the data set each image is."""
     people: list[ScenePeople]
-    """Everybody in each of them."""
+    """The people of each."""
 
     @property
     def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
@@ -108,7 +108,7 @@ class SceneTransform(Protocol):
 
 @dataclass(frozen=True)
 class ShortSide:
-    """The whole image, its short side as long as a draw says, unless its long one would be too long (detectron2's).
+    """The whole image, its short side resized to a drawn length, unless its long side would be too long (detectron2's).
 
     Attributes:
         short: lengths in pixels, one of which is drawn; evaluation takes the first.
@@ -122,7 +122,7 @@ class ShortSide:
 
     def __post_init__(self) -> None:
         if not (self.short and min(self.short) >= 1 and max(self.short) <= self.longest and 0 <= self.flip <= 1):
-            raise InputError(f"a short side has a pixel or more, and no more than the longest; flip is a share: {self}")
+            raise InputError(f"expected 1 <= short <= longest and 0 <= flip <= 1, got {self}")
 
     def place(
         self,
@@ -145,7 +145,7 @@ class ShortSide:
 
 @dataclass(frozen=True)
 class SquareCrop:
-    """A square around somebody, at a scale that is drawn (Point-Set Anchors'); black where there is no image.
+    """A square around a person, at a drawn scale (Point-Set Anchors'); black where there is no image.
 
     Attributes:
         side: of the square, pixels of the input.
@@ -162,12 +162,12 @@ class SquareCrop:
 
     def __post_init__(self) -> None:
         if not (self.side >= 1 and 0 < self.scale[0] <= self.scale[1] and 0 <= self.flip <= 1):
-            raise InputError(f"a square has a pixel or more, scales are above 0 and in order, flip is a share: {self}")
+            raise InputError(f"expected side >= 1, 0 < scale[0] <= scale[1] and 0 <= flip <= 1, got {self}")
 
     def place(
         self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
     ) -> tuple[Matrix, tuple[int, int]]:
-        """See `SceneTransform`; where nobody is, and in evaluation, the square is around the image's middle."""
+        """See `SceneTransform`; without people, and in evaluation, the square is around the image's middle."""
         usual = 1.0 if self.after is None else self.after.factor(size)
         factor, centre = usual * float(np.mean(self.scale)), np.array(size) / 2 - 0.5
         if rng is not None:
@@ -187,10 +187,10 @@ class Scenes(Dataset[SceneBatch]):
         transform: how an image becomes an input.
         seed: of what is drawn.
         training: whether anything is.
-        empty: whether images in which nobody is labelled are gone through too.
+        empty: whether images without labelled people are included.
 
     Raises:
-        InputError: if there is nothing to go through.
+        InputError: if no image is left.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class Scenes(Dataset[SceneBatch]):
         every = range(len(images))
         self.rows = list(every) if empty else [i for i in every if _has_labels(images[i])]
         if not self.rows:
-            raise InputError("there is no image in which somebody is labelled")
+            raise InputError("no image has labelled people")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -223,7 +223,7 @@ def scene(
 
     Args:
         labelled: the image with its people.
-        skeleton: tells which joints change places in a mirror.
+        skeleton: its flip pairs change places in a mirrored image.
         transform: how.
         index: the image's row, kept with the input.
         rng: source of all randomness; None for evaluation.
@@ -253,7 +253,7 @@ def scene(
 def _people(
     labelled: LabelledImage, skeleton: Skeleton, to_input: Matrix, size: tuple[int, int], mirror: bool
 ) -> ScenePeople:
-    """Everybody of whom something is in the input."""
+    """The people who are partly in the input."""
     boxes = _boxes(labelled.people, to_input, size)
     seen = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(axis=1)
     people = [person for person, there in zip(labelled.people, seen, strict=True) if there]

@@ -1,9 +1,9 @@
-"""People worth learning from, as many as one likes, with errors of a known law in their labels.
+"""Synthetic people, any number of them, with label errors of a known distribution.
 
 A scene is a camera in front of a cluttered place in which posed, dressed bodies (`figures`) stand, sit, run or lie,
 some behind others, behind things, or half out of the image. Everything about them is known: where each joint is in
 space and in the image, whether it is seen, which pixels show whom. On request the labels carry an error whose
-density is known too (`LabelNoise`), so what a model learns about its own errors can be held against the truth.
+density is known too (`LabelNoise`), so a model's predicted errors can be compared with the truth.
 
 Scene `index` of seed `seed` is a function of these two numbers: not of the order of access, nor of the process.
 """
@@ -41,18 +41,18 @@ _MM = 1000.0  # millimetres in a metre
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """The law of a label's error: Student's t, independent per joint and axis, of a standard deviation that is known.
+    """The distribution of a label's error: Student's t, independent per joint and axis, of known standard deviation.
 
     With e the error in pixels along one axis, nu = `dof`, and s = `std`, the density is
 
         p(e) = Gamma((nu + 1) / 2) / (Gamma(nu / 2) sqrt(pi nu) tau) · (1 + e² / (nu tau²))^(-(nu + 1) / 2),
         tau = s sqrt((nu - 2) / nu),
 
-    the Gaussian N(0, s²) in the limit nu = inf. The spread is that of careful labels, times what one asks for:
+    the Gaussian N(0, s²) in the limit nu = inf. The standard deviation is that of careful labels, times `scale`:
 
         s = scale · (OKS sigma of the joint) · sqrt(area of the person) · (hidden_factor if the joint is hidden).
 
-    A label may thus fall outside the image: cutting it off there would change the law. Of a depth, s is as many
+    A label may thus fall outside the image: clipping it there would change the distribution. Of a depth, s is as many
     millimetres as those pixels are at the joint's distance.
 
     Attributes:
@@ -111,7 +111,7 @@ class Person:
     std: Points
     """Standard deviation of the label's error, pixels; 0 without label noise."""
     visible: Int[np.ndarray, "K"]
-    """0: outside the image; 1: hidden by the own body, somebody else or something; 2: seen."""
+    """0: outside the image; 1: hidden by the own body, another person or a thing; 2: visible."""
     joints: Float[np.ndarray, "K 3"]
     """Camera frame (x right, y down, z away), metres."""
     box: Float[np.ndarray, "4"]
@@ -122,7 +122,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Scene:
-    """An image, and everybody in it."""
+    """An image and its people."""
 
     image: Image
     people: tuple[Person, ...]
@@ -157,9 +157,9 @@ class SyntheticPeople:
             count: number of scenes.
             seed: not negative; another seed, other scenes.
             size: (H, W) of the images.
-            noise: law of the labels' errors; None for true labels. Images and truth do not depend on it.
-            people: fewest and most people that a scene is composed of (some may end up hidden or outside).
-            easy: everybody stands, walks or runs and roughly faces the camera, and the main person is wholly in the
+            noise: distribution of the labels' errors; None for true labels. Images and truth do not depend on it.
+            people: fewest and most people in a scene (some may end up hidden or outside).
+            easy: people stand, walk or run and roughly face the camera, and the main person is wholly in the
                 image with nothing put in front.
             depth: whether keypoints have a third coordinate, millimetres behind the true middle of the hips. Images
                 and labels in them do not depend on it.
@@ -170,7 +170,7 @@ class SyntheticPeople:
         if count < 0 or seed < 0:
             raise ValueError(f"count and seed must not be negative, got {count} and {seed}")
         if min(size) < 32:
-            raise ValueError(f"nobody can be told in an image smaller than 32 pixels, got {size}")
+            raise ValueError(f"size must be at least 32 pixels, got {size}")
         if not 1 <= people[0] <= people[1] <= 100:
             raise ValueError(f"people must be (fewest, most) with 1 <= fewest <= most <= 100, got {people}")
         self.count, self.seed, self.size, self.noise = count, seed, size, noise
@@ -237,7 +237,7 @@ def write_coco(
 ) -> Path:
     """Write scenes as a COCO folder: annotations/person_keypoints_<split>.json, and <split>/000000000001.jpg ….
 
-    Everybody in a scene is annotated. An annotation's "synthetic" entry holds what COCO does not know: the true
+    All people of a scene are annotated. An annotation's "synthetic" entry holds what COCO's format lacks: the true
     positions and the label's standard deviation (pixels), and the joints in space (camera frame, metres). The folder
     appears when it is complete, or not at all.
 
@@ -255,11 +255,11 @@ def write_coco(
     """
     folder = Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not an empty folder; nothing was written")
+        raise InputError(f"{folder}: exists and is not an empty folder")
     splits = data if isinstance(data, Mapping) else {split: data}
     for name in splits:
         if name in ("", ".", "..", "annotations") or Path(name).name != name:
-            raise InputError(f"a split cannot be called {name!r}: its images lie in a folder of that name")
+            raise InputError(f"split {name!r} is not a valid folder name")
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.parent / f".{folder.name}.unfinished-{os.getpid()}"
     try:

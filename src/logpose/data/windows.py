@@ -1,4 +1,4 @@
-"""Poses of a video as batches of windows: what a network that lifts keypoints into space learns from."""
+"""Poses of a video as batches of windows, for lifting models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Poses", "WindowBatch", "Windows", "window_loader"]
 
 @runtime_checkable
 class Poses(Protocol):
-    """Keypoints and positions of N frames of many sequences, K joints each: what a data set to lift has to offer."""
+    """Keypoints and positions of N frames of many sequences, K joints each: the interface of a data set for lifting."""
 
     skeleton: Skeleton
     inputs: Float32[np.ndarray, "N K 2"]
@@ -30,7 +30,7 @@ class Poses(Protocol):
     sequence: Int[np.ndarray, "N"]
     """Which sequence a frame is of; frames of one are neighbours, in order."""
     groups: list[str]
-    """What each frame's figures are told apart by: its action."""
+    """The group that each frame's figures are listed under: its action."""
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -43,7 +43,7 @@ class Poses(Protocol):
 
 @dataclass(slots=True)
 class WindowBatch(Tensors):
-    """Windows ready for a model, with what is needed to learn from them."""
+    """Windows ready for a model, with labels."""
 
     keypoints: Float[Tensor, "B T K 2"]
     """Screen-normalised."""

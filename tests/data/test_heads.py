@@ -110,13 +110,13 @@ def test_where_either_will_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 def test_a_single_joint_elsewhere(tmp_path: Path, first: int | None, pixels: float) -> None:
     joints = places() - (first is None)
     joints[1, 7, 1] += pixels
-    with pytest.raises(InputError, match=r"mpii_gt_val\.mat: person 1 has other joints there than in valid\.json"):
+    with pytest.raises(InputError, match=r"mpii_gt_val\.mat.*person 1 .*valid\.json"):
         read_heads(written(tmp_path, variables()), LABELS, joints, first)
 
 
 @pytest.mark.parametrize("first", [1, None])
 def test_people_in_another_order(tmp_path: Path, first: int | None) -> None:
-    with pytest.raises(InputError, match="person 0 has other joints there"):
+    with pytest.raises(InputError, match="person 0"):
         read_heads(written(tmp_path, variables()), LABELS, places()[::-1].copy(), first)
 
 
@@ -148,5 +148,5 @@ def test_variables_that_cannot_be(tmp_path: Path, wrong: dict[str, Any], message
 
 
 def test_a_file_without_heads(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no variable 'headboxes_src'"):
+    with pytest.raises(InputError, match="headboxes_src"):
         read_heads(written(tmp_path, {"other": np.ones(2)}), LABELS, places(), first=1)

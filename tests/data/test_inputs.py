@@ -17,9 +17,9 @@ def test_find_images_searches_folders_and_names_what_is_missing(coco_folder, tmp
     assert len(inside) == 8
     # An image that is named twice is found once, where it was named first.
     assert list(find_images([inside[3], coco_folder / "val"])) == [inside[3], *inside[:3], *inside[4:]]
-    with pytest.raises(InputError, match=r"nowhere: no such file or folder"):
+    with pytest.raises(InputError, match="nowhere"):
         find_images([tmp_path / "nowhere"])
-    with pytest.raises(InputError, match="no picture in this folder"):
+    with pytest.raises(InputError, match=r"\.jpg"):
         find_images([tmp_path])
 
 
@@ -115,10 +115,10 @@ class TestBoxFiles:
 
     def test_several_categories_have_to_be_chosen_from(self, tmp_path, images):
         rows = [{"image_id": 12, "category_id": c, "bbox": [c, 2, 3, 4], "score": 1} for c in (1, 3)]
-        with pytest.raises(InputError, match=r"several categories \(1, 3\)"):
+        with pytest.raises(InputError, match=r"1, 3.*--box_category"):
             self.read(tmp_path, rows, images)
         assert self.read(tmp_path, rows, images, category=3)[images[0]].tolist() == [[3, 2, 3, 4, 1]]
-        with pytest.raises(InputError, match=r"none of its 2 boxes is of category 2; they are of 1, 3"):
+        with pytest.raises(InputError, match=r"category 2 .*1, 3"):
             self.read(tmp_path, rows, images, category=2)
 
     @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_name_that_two_images_share_has_to_be_told_apart(tmp_path):
     images = {tmp_path / "a" / "p.jpg": "p", tmp_path / "b" / "p.jpg": "p"}
     file = tmp_path / "boxes.json"
     file.write_text(json.dumps({"p.jpg": [[1, 2, 3, 4]]}))
-    with pytest.raises(InputError, match=r"several of the images are called 'p\.jpg'"):
+    with pytest.raises(InputError, match=r"p\.jpg"):
         read_boxes(file, images)
     file.write_text(json.dumps({str(tmp_path / "b" / "p.jpg"): [[1, 2, 3, 4]]}))
     assert [len(rows) for rows in read_boxes(file, images)[0].values()] == [0, 1]

@@ -36,7 +36,7 @@ def test_what_is_none_is_told(tmp_path: Path, text: bytes, told: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a\.json: no such file"):
+    with pytest.raises(InputError, match=r"a\.json"):
         read_json(tmp_path / "a.json")
 
 

@@ -85,9 +85,9 @@ def test_annotations_of_the_model_s_own_joints_in_any_order(tmp_path: Path) -> N
 def test_results_say_neither_joints_nor_sizes(tmp_path: Path) -> None:
     results = [row(keypoints=triplets(POSE, 0.0), score=0.5), row(image_id="walk_3")]
     file = written(tmp_path, results)
-    with pytest.raises(InputError, match=r"found\.json: does not say whose 17 joints it has: give --skeleton model or"):
+    with pytest.raises(InputError, match=r"found\.json: 17 joints.*--skeleton model or"):
         read_keypoints(file, H36M_LIFTING, (480, 640))
-    with pytest.raises(InputError, match=r"found\.json: does not say how large its pictures are: give --picture"):
+    with pytest.raises(InputError, match=r"found\.json.*--picture"):
         read_keypoints(file, H36M_LIFTING, layout="coco")
     found = read_keypoints(file, H36M_LIFTING, (480, 640), "coco").sequences
     assert [(s.name, s.image_id, s.size) for s in found] == [("row 0", 4, (480, 640)), ("row 1", "walk_3", (480, 640))]
@@ -128,14 +128,14 @@ def test_what_is_wrong_with_json_is_named(tmp_path: Path, content: Any, told: st
 
 
 def test_what_is_wrong_with_annotations_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"annotation 0: its image is not in the file"):
+    with pytest.raises(InputError, match=r"annotation 0.*image_id"):
         read_keypoints(annotations(tmp_path, [row(image_id=9)]), H36M_LIFTING)
-    with pytest.raises(InputError, match=r"image 0 needs a whole number as id"):
+    with pytest.raises(InputError, match=r"image 0.*id"):
         read_keypoints(annotations(tmp_path, [row()], images=[{"id": "4"}]), H36M_LIFTING)
-    with pytest.raises(InputError, match=r"one category must name keypoints, 0 do"):
+    with pytest.raises(InputError, match=r"category.*0"):
         read_keypoints(annotations(tmp_path, [row()], category={"id": 1}), H36M_LIFTING)
     mpii = {"id": 1, "name": "person", "keypoints": list(MPII.joints)}
-    with pytest.raises(InputError, match=r"found\.json: the model needs nose, which cannot be told from the 16 joints"):
+    with pytest.raises(InputError, match=r"found\.json.*nose.*16 joints"):
         read_keypoints(annotations(tmp_path, [row()], category=mpii), H36M_LIFTING)
     unlabelled = annotations(tmp_path, [row(keypoints=triplets(POSE, 0))] * 2)
     with pytest.raises(
@@ -144,7 +144,7 @@ def test_what_is_wrong_with_annotations_is_named(tmp_path: Path) -> None:
         read_keypoints(unlabelled, H36M_LIFTING)
     sizes = [{"id": 4, "file_name": "a.jpg", "width": -1, "height": 480}]
     file = annotations(tmp_path, [row()], images=sizes)
-    with pytest.raises(InputError, match="give --picture HEIGHT WIDTH"):
+    with pytest.raises(InputError, match="--picture"):
         read_keypoints(file, H36M_LIFTING)
     assert read_keypoints(file, H36M_LIFTING, (500, 600)).sequences[0].size == (500, 600)
 
@@ -170,12 +170,12 @@ def test_archives_of_frames(tmp_path: Path) -> None:
 
 def test_seventeen_joints_of_an_archive_may_be_two_data_sets_own(tmp_path: Path) -> None:
     frames = archive(tmp_path, keypoints=POSE[None], size=np.array([480, 640]))
-    with pytest.raises(InputError, match="whose 17 joints it has: give --skeleton model or --skeleton coco"):
+    with pytest.raises(InputError, match=r"17 joints.*give --skeleton model or --skeleton coco"):
         read_keypoints(frames, H36M_LIFTING)
-    with pytest.raises(InputError, match="whose 17 joints it has: give --skeleton coco or --skeleton h36m"):
+    with pytest.raises(InputError, match=r"17 joints.*give --skeleton coco or --skeleton h36m"):
         read_keypoints(frames, HUMANEVA)
     views = archive(tmp_path, positions_2d={"S1": {"Walk": [POSE[None]]}})
-    with pytest.raises(InputError, match="whose 17 joints it has: give --skeleton model or --skeleton coco"):
+    with pytest.raises(InputError, match=r"17 joints.*give --skeleton model or --skeleton coco"):
         read_keypoints(views, H36M_LIFTING)
     sides = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
     metadata = {"num_joints": np.array([17, 17]), "keypoints_symmetry": sides}
@@ -255,13 +255,13 @@ def test_videos_of_one_s_own_with_coco_s_joints(tmp_path: Path) -> None:
     assert sequence.size == (480, 640)
     np.testing.assert_allclose(sequence.keypoints[2], expected())
     file = archive(tmp_path, positions_2d=views, metadata=metadata)
-    with pytest.raises(InputError, match="give --picture"):
+    with pytest.raises(InputError, match="--picture"):
         read_keypoints(file, H36M_LIFTING)
     assert read_keypoints(file, H36M_LIFTING, (700, 700)).sequences[0].size == (700, 700)
-    with pytest.raises(InputError, match="17 joints, which are not those of --skeleton mpii"):
+    with pytest.raises(InputError, match=r"17 joints.*--skeleton mpii"):
         read_keypoints(file, H36M_LIFTING, (700, 700), "mpii")
     wrong = archive(tmp_path, positions_2d=views, metadata={**metadata, "keypoints_symmetry": [[1], [2, 3]]})
-    with pytest.raises(InputError, match="keypoints_symmetry is not"):
+    with pytest.raises(InputError, match="keypoints_symmetry"):
         read_keypoints(wrong, H36M_LIFTING)
 
 
@@ -293,5 +293,5 @@ def test_other_things_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=told):
             read_keypoints(path, HUMANEVA)
-    with pytest.raises(InputError, match="a pixel or more, not 0 and 5"):
+    with pytest.raises(InputError, match="0 and 5"):
         read_keypoints(written(tmp_path, [row()]), HUMANEVA, (0, 5))

@@ -124,11 +124,9 @@ def test_cameras_are_placed_where_there_are_no_keypoints(tmp_path: Path) -> None
 def test_motion_that_lies_down(tmp_path: Path) -> None:
     world, _ = tables()
     fallen = {s: {a: x[..., [0, 2, 1]] * [1, 1, -1] for a, x in actions.items()} for s, actions in world.items()}
-    with pytest.raises(
-        InputError, match=r"data_3d_x.npz: the head is above the ankles along y in most frames, where z"
-    ):
+    with pytest.raises(InputError, match=r"data_3d_x\.npz.*along y "):
         LiftingPoses(written(tmp_path, fallen)[0])
-    with pytest.raises(InputError, match=r"the head is above the ankles along -z"):
+    with pytest.raises(InputError, match="along -z"):
         LiftingPoses(written(tmp_path, {"S1": {"Walk": world["Train/P1"]["Walking 1 chunk0"] * [1, -1, -1]}})[0])
     world["Train/P1"]["Box 1 chunk2"] = fallen["Train/P1"]["Box 1 chunk2"]
     assert len(LiftingPoses(written(tmp_path, world)[0], cameras=1).sequences) == 4, "one who lies for a while"
@@ -266,9 +264,7 @@ def test_cameras_that_are_told_badly_are_left_out(tmp_path: Path) -> None:
     for sequence in poses.sequences:
         true = eyes(1)[sequence.camera_index].to_camera(world[sequence.subject][sequence.action])
         np.testing.assert_allclose(sequence.positions - sequence.positions[:, :1], true - true[:, :1], atol=0.01)
-    with pytest.raises(
-        InputError, match=r"of P2: cannot .*; what a detector found is given as --detected, beside exact"
-    ):
+    with pytest.raises(InputError, match=r"of P2: .*--detected"):
         LiftingPoses(*written(tmp_path, world, pixels), subjects=["Train/P2"])
 
 
@@ -311,7 +307,7 @@ def test_what_was_detected_is_lifted_and_exact_pixels_tell_the_cameras(tmp_path:
     alone = LiftingPoses(*files, ["Validate"], strict=True, detected=detections(tmp_path, some))
     np.testing.assert_array_equal(alone.inputs, poses.inputs[-24:])
     # As cameras' own keypoints they will not do.
-    with pytest.raises(InputError, match=r"cannot be recovered .*; what a detector found is given as --detected"):
+    with pytest.raises(InputError, match="--detected"):
         LiftingPoses(files[0], detections(tmp_path, found))
 
 
@@ -374,13 +370,11 @@ def test_detections_of_other_sides_without_exact_ones_or_not_there(tmp_path: Pat
     world, pixels = tables()
     files, found = written(tmp_path, world, pixels), found_by_a_detector(pixels)
     coco = [[1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]]
-    with pytest.raises(InputError, match=r"x_found.npz: has left and right joints .*; those of 15 joints must be"):
+    with pytest.raises(InputError, match=r"x_found\.npz.*keypoints_symmetry.*15 joints"):
         LiftingPoses(*files, detected=detections(tmp_path, found, {"keypoints_symmetry": coco}))
-    with pytest.raises(
-        InputError, match=r"x_found.npz: cameras cannot be told from it: data_2d_x_gt.npz is needed too"
-    ):
+    with pytest.raises(InputError, match=r"x_found\.npz.*data_2d_x_gt\.npz"):
         LiftingPoses(files[0], detected=detections(tmp_path, found))
-    with pytest.raises(InputError, match=r"none.npz: no such file"):
+    with pytest.raises(InputError, match=r"none\.npz"):
         LiftingPoses(*files, detected=tmp_path / "none.npz")
 
 
@@ -411,30 +405,28 @@ def test_exact_keypoints_are_looked_for_beside_the_poses(tmp_path: Path) -> None
 
 def test_files_and_subjects_that_cannot_be(tmp_path: Path) -> None:
     files = written(tmp_path, *tables())
-    with pytest.raises(InputError, match=r"there is no subject 'Trian' among .*; did you mean Train\?"):
+    with pytest.raises(InputError, match=r"'Trian'.*Train\?"):
         LiftingPoses(files[0], subjects=["Trian"])
-    with pytest.raises(
-        InputError, match=r"data_2d_x_gt.npz: has no table positions_3d .* it has positions_2d, metadata"
-    ):
+    with pytest.raises(InputError, match=r"data_2d_x_gt\.npz.*positions_3d.*positions_2d, metadata"):
         LiftingPoses(files[1])
-    with pytest.raises(InputError, match=r"data_3d_x.npz: has no table positions_2d .* it has positions_3d"):
+    with pytest.raises(InputError, match=r"data_3d_x\.npz.*positions_2d.*positions_3d"):
         LiftingPoses(files[0], files[0])
-    with pytest.raises(InputError, match="which cannot be pixels of a picture 64 pixels wide and 48 high"):
+    with pytest.raises(InputError, match="64 pixels wide and 48 high"):
         LiftingPoses(*files, size=(48, 64))
     turned = written(tmp_path, *tables(), {"keypoints_symmetry": [RIGHT, LEFT]})
-    with pytest.raises(InputError, match=r"data_2d_x_gt.npz: has left and right joints .* must be"):
+    with pytest.raises(InputError, match=r"data_2d_x_gt\.npz.*keypoints_symmetry"):
         LiftingPoses(*turned)
     wrong = {"S1": {"a": np.full((2, 15, 3), np.nan), "b": np.zeros((0, 15, 3))}}
-    with pytest.raises(InputError, match=r"no sequences of poses; the first of 2 wrong ones: .*S1, a: frames that"):
+    with pytest.raises(InputError, match=r"first of 2 .*S1, a: frames that"):
         LiftingPoses(written(tmp_path, wrong)[0])
     files = written(tmp_path, *tables())
-    with pytest.raises(InputError, match=r"else.npz: no such file"):
+    with pytest.raises(InputError, match=r"else\.npz"):
         LiftingPoses(tmp_path / "else.npz")
-    with pytest.raises(InputError, match=r"else.npz: no such file"):
+    with pytest.raises(InputError, match=r"else\.npz"):
         LiftingPoses(files[0], tmp_path / "else.npz")
-    with pytest.raises(InputError, match="no sequences of poses"):
+    with pytest.raises(InputError, match=r"data_3d_x\.npz"):
         LiftingPoses(files[0], subjects=[])
-    with pytest.raises(InputError, match=r"has no joint 15"):
+    with pytest.raises(InputError, match="joint 15"):
         LiftingPoses(files[0], root=15)
 
 

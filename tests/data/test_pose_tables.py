@@ -35,12 +35,12 @@ def test_a_table_is_one_of_subjects_and_actions() -> None:
     held = {"positions_3d": {"S1": {"Walk": 1, 2: 3}, 5: {}}, "metadata": {}}
     assert table_of(FILE, held, "positions_3d") == {"S1": {"Walk": 1, "2": 3}, "5": {}}
     for wrong in ([1], {"S1": np.zeros((2, 15, 3))}, {"S1": {}, "S2": 3}, None):
-        with pytest.raises(InputError, match=r"data.npz: has no table positions_3d of .* it has positions_3d, other"):
+        with pytest.raises(InputError, match=r"data\.npz.*positions_3d, other"):
             table_of(FILE, {"positions_3d": wrong, "other": 1}, "positions_3d")
-    with pytest.raises(InputError, match="it has nothing"):
+    with pytest.raises(InputError, match="nothing"):
         table_of(FILE, {}, "positions_2d")
     for empty in ({}, {"S1": {}, "S2": {}}):
-        with pytest.raises(InputError, match=r"data.npz: its table positions_3d has no subject with an action"):
+        with pytest.raises(InputError, match=r"data\.npz.*positions_3d"):
             table_of(FILE, {"positions_3d": empty}, "positions_3d")
 
 
@@ -100,9 +100,9 @@ def test_subjects_that_are_not_there(name: str, hint: str) -> None:
 def test_joints_are_counted() -> None:
     poses = {"a": np.zeros((2, 17, 3)), "b": np.zeros((1, 17, 3)), "c": np.zeros((9, 15, 3)), "d": 3}
     assert joints_of(FILE, {"S1": poses}) == 17
-    with pytest.raises(InputError, match="positions_3d holds no arrays of frames × joints × 3"):
+    with pytest.raises(InputError, match="positions_3d"):
         joints_of(FILE, {"S1": {"a": 1, "b": np.zeros(3)}})
-    with pytest.raises(InputError, match=r"poses of 19 joints; known are 15 .*, 17 and 32"):
+    with pytest.raises(InputError, match="19 joints"):
         joints_of(FILE, {"S1": {"a": np.zeros((2, 19, 3))}})
 
 
@@ -182,7 +182,7 @@ def test_keypoints_that_are_no_pixels_of_the_picture(factor: float, size: tuple[
     views = [np.random.default_rng(i).uniform([200, 100], [400, 400], (9, 15, 2)) for i in range(3)]
     check_pixels(FILE, views, (480, 640))
     check_pixels(FILE, [*views, 99 * views[0]], (480, 640))  # one that is elsewhere
-    with pytest.raises(InputError, match=r"which cannot be pixels of a picture \d+ pixels wide and \d+ high"):
+    with pytest.raises(InputError, match=r"\d+ pixels wide and \d+ high"):
         check_pixels(FILE, [factor * view for view in views], size)
 
 

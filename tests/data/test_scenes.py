@@ -38,7 +38,7 @@ def test_scenes_leave_pictures_without_labels_out_on_request(crowd_file):
         def __getitem__(self, i):
             return empty[i]
 
-    with pytest.raises(InputError, match="no picture in which somebody"):
+    with pytest.raises(InputError, match="labelled"):
         Scenes(Others(), ShortSide(), empty=False)
 
 
@@ -200,5 +200,5 @@ def test_crowds_are_to_be_ignored(crowd_file):
     ],
 )
 def test_transforms_that_are_none_are_refused(way):
-    with pytest.raises(InputError, match="a pixel or more"):
+    with pytest.raises(InputError, match=">= 1"):
         way()

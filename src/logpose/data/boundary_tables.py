@@ -22,7 +22,9 @@ __all__ = ["read_boundaries"]
 LONGEST = 2**26  # bytes
 
 
-def read_boundaries(table: Path, size: tuple[int, ...], image: str) -> tuple[Float[np.ndarray, "D W"], tuple[str, ...]]:
+def read_boundaries(
+    table: str | Path, size: tuple[int, ...], image: str
+) -> tuple[Float[np.ndarray, "D W"], tuple[str, ...]]:
     """The rows of boundaries in each column of a B-scan, NaN where there is no label, and their names.
 
     Eight boundaries without a header have the names of the retina's.
@@ -35,6 +37,7 @@ def read_boundaries(table: Path, size: tuple[int, ...], image: str) -> tuple[Flo
     Raises:
         InputError: if the file cannot be read, or does not fit the image.
     """
+    table = Path(table)
     if table.stat().st_size > LONGEST:
         raise InputError(f"{table}: more than {LONGEST:,} bytes")
     try:

@@ -44,7 +44,8 @@ class DetectedBoxes:
             box is left.
     """
 
-    def __init__(self, labels: People, file: Path) -> None:
+    def __init__(self, labels: People, file: str | Path) -> None:
+        file = Path(file)
         if not isinstance(labels, AnnotatedPeople):
             raise InputError(f"{file}: boxes refer to images by COCO ids; the data set must be a COCO file")
         self.labels, self.skeleton, self.category = labels, labels.skeleton, labels.category

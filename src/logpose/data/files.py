@@ -22,8 +22,8 @@ LOOK = 2**16
 
 
 def open_people(
-    file: Path,
-    images: Path | None = None,
+    file: str | Path,
+    images: str | Path | None = None,
     strict: bool = False,
     part: str | None = None,
     category: str | None = None,
@@ -43,6 +43,8 @@ def open_people(
         InputError: if the file is missing, is none of these, has no labelled people, (`strict`) has a wrong row, or
             has no categories to choose from.
     """
+    file = Path(file)
+    images = None if images is None else Path(images)
     opened = _opened(file, images, strict, part, category)
     if category is not None and not isinstance(opened, AnnotatedPeople):
         raise InputError(f"{file}: no categories in this format; remove --category")
@@ -71,7 +73,7 @@ def _beginning(file: Path) -> bytes:
         return opened.read(LOOK).removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
-def annotation_files(data: Path) -> dict[str, Path]:
+def annotation_files(data: str | Path) -> dict[str, Path]:
     """The annotation file of each part ("train", "val") of a data set; the same file twice if it has but one.
 
     Args:
@@ -80,6 +82,7 @@ def annotation_files(data: Path) -> dict[str, Path]:
     Raises:
         InputError: if there is none, or several of one part.
     """
+    data = Path(data)
     if not data.exists():
         raise InputError(f"{data}: no such file or folder")
     if data.is_file():

@@ -77,7 +77,11 @@ class H36mPeople:
 
     evaluated: tuple[int, ...] = tuple(range(JOINTS))
 
-    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+    def __init__(
+        self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
+    ) -> None:
+        file = Path(file)
+        images = None if images is None else Path(images)
         image_rows, rows = _lists(file)
         self.file, self.skeleton = file, H36M
         names = [str(row.get("file_name")) if isinstance(row, dict) else "" for row in image_rows]

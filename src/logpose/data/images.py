@@ -50,7 +50,7 @@ TAIL = 4096  # bytes at a file's end that are looked at first
 Choice = TypeVar("Choice")
 
 
-def read_image(source: Path | Image) -> Image:
+def read_image(source: str | Path | Image) -> Image:
     """The image as RGB, rotated upright by its EXIF data; an array is passed through.
 
     Raises:
@@ -59,7 +59,7 @@ def read_image(source: Path | Image) -> Image:
     return read_reduced(source, 1.0)[0]
 
 
-def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
+def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]:
     """The image as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
 
     Args:
@@ -72,8 +72,9 @@ def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
     Raises:
         InputError: as `read_image`.
     """
-    if not isinstance(source, Path):
+    if not isinstance(source, str | Path):
         return source, 1
+    source = Path(source)
     data = _bytes(source)
     if fault := _fault(data):
         raise InputError(f"{source}: {fault}")
@@ -114,8 +115,9 @@ def _is_upright_jpeg(data: bytes) -> bool:
         return opened.getexif().get(ORIENTATION, 1) == 1  # type: ignore[no-any-return]
 
 
-def check_image(path: Path) -> str | None:
+def check_image(path: str | Path) -> str | None:
     """What is wrong with an image's file, None if nothing is; decodes it only where its end is unclear."""
+    path = Path(path)
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -150,12 +152,13 @@ def _reaches_scan(file: BinaryIO) -> bool:
         at += 1 if marker[1] == 0xFF else 2 + int.from_bytes(marker[2:], "big")
 
 
-def read_deep(path: Path) -> Image | UInt16[np.ndarray, "H W 3"]:
+def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:
     """An image file as `read_image` gives it, but with all 16 bits where it keeps so many of each value.
 
     Raises:
         InputError: as `read_image`.
     """
+    path = Path(path)
     data = _bytes(path)
     if fault := _fault(data):
         raise InputError(f"{path}: {fault}")
@@ -163,12 +166,13 @@ def read_deep(path: Path) -> Image | UInt16[np.ndarray, "H W 3"]:
     return pixels if pixels.dtype in (np.uint8, np.uint16) else _decoded(path, data, cv2.IMREAD_COLOR_RGB)
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: str | Path) -> tuple[int, int]:
     """(width, height) of an image as `read_image` returns it, read from the file's header.
 
     Raises:
         InputError: if the file is not an image.
     """
+    path = Path(path)
     try:
         with _header(path) as opened:
             turned = opened.getexif().get(ORIENTATION, 1) in SIDEWAYS
@@ -229,8 +233,9 @@ def most_found(choices: Sequence[Choice], files: Callable[[Choice], Iterable[Pat
     return max(choices, key=lambda choice: sum(map(os.path.isfile, islice(files(choice), LOOKED_FOR))))
 
 
-def coco_folder(file: Path, rows: Sequence[Any]) -> Path:
+def coco_folder(file: str | Path, rows: Sequence[Any]) -> Path:
     """The folder beside a COCO file that has most of the first images of its `images`."""
+    file = Path(file)
     names = [row["file_name"] for row in rows if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
     split = file.stem.rsplit("_", maxsplit=1)[-1]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent

@@ -76,7 +76,7 @@ class _Wanted:
 
 
 def read_keypoints(
-    file: Path, skeleton: Skeleton, size: tuple[int, int] | None = None, layout: Layout | None = None
+    file: str | Path, skeleton: Skeleton, size: tuple[int, int] | None = None, layout: Layout | None = None
 ) -> KeypointFile:
     """The keypoints of a file, of the joints that a model needs.
 
@@ -90,6 +90,7 @@ def read_keypoints(
     Raises:
         InputError: if it is no such file, a row is malformed, joints are missing, or the size of an image is unknown.
     """
+    file = Path(file)
     wanted = _Wanted(file, skeleton, size, layout)
     if size is not None and not all(1 <= side < FARTHEST for side in size):
         raise InputError(f"image height and width must be >= 1 pixel, got {size[0]} and {size[1]}")

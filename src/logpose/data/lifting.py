@@ -163,22 +163,23 @@ class LiftingPoses:
 
     def __init__(
         self,
-        file: Path,
-        file_2d: Path | None = None,
+        file: str | Path,
+        file_2d: str | Path | None = None,
         subjects: Sequence[str] | None = None,
         size: tuple[int, int] | None = None,
         cameras: int = 4,
         seed: int = 0,
         root: int = 0,
         strict: bool = False,
-        detected: Path | None = None,
+        detected: str | Path | None = None,
     ) -> None:
+        file = Path(file)
+        file_2d = None if file_2d is None else Path(file_2d)
+        detected = None if detected is None else Path(detected)
         self.file, self.file_2d, self.detected, self.root = file, file_2d, detected, root
         self.problems: list[Problem] = []
         if detected is not None and file_2d is None:
-            raise InputError(
-                f"{detected}: cameras cannot be recovered from detections; {_beside(file).name} is needed too"
-            )
+            raise InputError(f"{detected}: needs the exact {_beside(file).name} too, to recover cameras from")
         world = table_of(file, read_archive(file), "positions_3d")
         self.subjects = chosen(file, list(world), subjects)
         self.fingerprints = fingerprints(world, self.subjects)
@@ -330,8 +331,10 @@ class LiftingPoses:
         return None
 
 
-def exact_keypoints(file: Path, named: Path | None = None) -> Path | None:
+def exact_keypoints(file: str | Path, named: str | Path | None = None) -> Path | None:
     """The 2-D file that is named or, unless one is, lies beside the 3-D file (data_2d_NAME_gt.npz), if one does."""
+    file = Path(file)
+    named = None if named is None else Path(named)
     beside = _beside(file)
     return named or (beside if beside.is_file() else None)
 
@@ -340,24 +343,25 @@ def _beside(file: Path) -> Path:
     return file.parent / f"{file.stem.replace('data_3d_', 'data_2d_')}_gt.npz"
 
 
-def subject_fingerprints(file: Path) -> dict[str, str]:
+def subject_fingerprints(file: str | Path) -> dict[str, str]:
     """Names and `LiftingPoses.fingerprints` of all subjects of a 3-D file.
 
     Raises:
         InputError: if it is no such file.
     """
+    file = Path(file)
     world = table_of(file, read_archive(file), "positions_3d")
     return fingerprints(world, world)
 
 
 def open_poses(
-    file: Path,
-    file_2d: Path | None = None,
+    file: str | Path,
+    file_2d: str | Path | None = None,
     subjects: Sequence[str] | None = None,
     size: tuple[int, int] | None = None,
     cameras: int = 4,
     seed: int = 0,
-    detected: Path | None = None,
+    detected: str | Path | None = None,
 ) -> LiftingPoses:
     """The frames of a 3-D file with its `exact_keypoints`. Arguments and errors as of `LiftingPoses`."""
     return LiftingPoses(file, exact_keypoints(file, file_2d), subjects, size, cameras, seed, detected=detected)

@@ -56,7 +56,7 @@ class Unalike(Problem):
     """An array of other frames or joints than the rest of its file: wrong in the whole file, not in one sequence."""
 
 
-def table_of(file: Path, content: dict[str, Any], name: str) -> Table:
+def table_of(file: str | Path, content: dict[str, Any], name: str) -> Table:
     """One of a file's tables; its arrays are not checked.
 
     Raises:
@@ -81,7 +81,7 @@ def person(subject: str) -> str:
     return subject.rpartition("/")[2]
 
 
-def chosen(file: Path, there: list[str], wanted: Sequence[str] | None) -> list[str]:
+def chosen(file: str | Path, there: list[str], wanted: Sequence[str] | None) -> list[str]:
     """The subjects of these names, or before whose "/" one of them stands, in the file's order; all for None.
 
     A name that a subject has is that subject's alone.
@@ -116,7 +116,7 @@ def fingerprints(table: Table, subjects: Iterable[str]) -> dict[str, str]:
     return words
 
 
-def joints_of(file: Path, world: Table) -> int:
+def joints_of(file: str | Path, world: Table) -> int:
     """How many joints the poses in space have, or most of them.
 
     Raises:
@@ -163,7 +163,7 @@ def checked(where: str, found: Any, joints: int, dim: int, frames: int | None = 
     return array
 
 
-def check_symmetry(file: Path, metadata: Any, skeleton: Skeleton) -> None:
+def check_symmetry(file: str | Path, metadata: Any, skeleton: Skeleton) -> None:
     """Check that the left and right joints of a 2-D file are the skeleton's.
 
     Raises:
@@ -187,7 +187,7 @@ def check_symmetry(file: Path, metadata: Any, skeleton: Skeleton) -> None:
         raise InputError(f"{file}: keypoints_symmetry is {got}, expected {wanted} for {len(skeleton)} joints")
 
 
-def check_pixels(file: Path, views: Sequence[Float[np.ndarray, "_ K 2"]], size: tuple[int, int]) -> None:
+def check_pixels(file: str | Path, views: Sequence[Float[np.ndarray, "_ K 2"]], size: tuple[int, int]) -> None:
     """Check that most keypoints lie in the image, and not in a corner of a few pixels.
 
     Raises:

@@ -43,7 +43,7 @@ def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"],
 
     The direct linear transform of eight points at a time (Hartley and Zisserman, Multiple View Geometry, 2nd ed.,
     §7.1) gives starts. The one with the least median error (least median of squares, Rousseeuw 1984) separates wrong
-    rows from the others, of which there may be a fifth. It is taken apart into R, t and the intrinsic matrix (§6.2.4), and
+    rows from the others, of which there may be a fifth. It is decomposed into R, t and the intrinsic matrix (§6.2.4);
     OpenCV's calibration fits these and a lens to some of the good points, spread over the image; steps of Gauss and
     Newton fit them to all of these, so that what is noise in the pixels is averaged away.
 

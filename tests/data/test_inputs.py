@@ -39,10 +39,10 @@ def test_a_list_of_images_says_which_and_under_what_ids(coco_folder, tmp_path):
     boxes, _, _ = read_boxes(tmp_path / "boxes.json", found)
     assert [len(boxes[image]) for image in found] == [0, 1, 0]
     for wrong, message in (
-        ({"images": []}, "lists no images"),
-        ([], "lists no images"),
-        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": "2", "file_name": "b.jpg"}]}, "image 1 needs a whole"),
-        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]}, "image 1 has the id 1 of"),
+        ({"images": []}, "images"),
+        ([], "images"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": "2", "file_name": "b.jpg"}]}, "image 1: needs"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]}, "image 1: duplicate id 1"),
     ):
         file.write_text(json.dumps(wrong))
         with pytest.raises(InputError, match=rf"image_info_test-dev2017\.json: {message}"):

@@ -331,14 +331,14 @@ UNLIKE: dict[str, tuple[str | None, Any, str]] = {
         None,
         "Train/P1, Walking 1 chunk0 of 0 cameras, .*data_2d_x_gt.npz of 2; they must be the same",
     ),
-    "no action": ("Box 1 chunk2", None, "has Train/P1, Box 1 chunk2 of 0 cameras, .*gt.npz of 2; they"),
-    "a camera": (WALK, lambda views: views[:1], "has Train/P1, Walking 1 chunk0 of 1 cameras, .* of 2; they must"),
+    "no action": ("Box 1 chunk2", None, "Train/P1, Box 1 chunk2: 0 cameras, expected 2 .*gt.npz"),
+    "a camera": (WALK, lambda views: views[:1], "Train/P1, Walking 1 chunk0: 1 cameras, expected 2"),
     "cameras": (
         WALK,
         lambda views: [*views, views[0]],
         "Walking 1 chunk0 of 3 cameras, .* of 2; they must be the same",
     ),
-    "no views": (WALK, lambda _: np.zeros(3), "has Train/P1, Walking 1 chunk0 of 0 cameras"),
+    "no views": (WALK, lambda _: np.zeros(3), "Train/P1, Walking 1 chunk0: 0 cameras"),
     "frames": (
         WALK,
         lambda views: [views[0], views[1][:20]],

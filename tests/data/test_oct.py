@@ -60,19 +60,19 @@ def test_the_height_of_a_pixel(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": np.zeros((96, 70, 2), np.uint8)}, "manualLayers1 is 8×70×3, of such images it must be 8×70×2"),
-        ({"images": np.full((96, 70, 3), 300.0)}, "values from 0 to 255"),
-        ({"images": np.full((96, 70, 3), 0.5)}, "values from 0 to 1; they must"),
-        ({"images": np.full((96, 70, 3), np.nan)}, "values from 0 to 255"),
-        ({"images": np.zeros((4, 70, 3))}, "must be height × width × number, not 4×70×3"),
-        ({"images": np.zeros(5)}, "must be height × width × number, not"),
+        ({"images": np.zeros((96, 70, 2), np.uint8)}, "manualLayers1 is 8×70×3, expected 8×70×2"),
+        ({"images": np.full((96, 70, 3), 300.0)}, "0 to 255"),
+        ({"images": np.full((96, 70, 3), 0.5)}, "0 to 1, "),
+        ({"images": np.full((96, 70, 3), np.nan)}, "0 to 255"),
+        ({"images": np.zeros((4, 70, 3))}, "got 4×70×3"),
+        ({"images": np.zeros(5)}, "images"),
         ({"manualLayers1": np.full((7, 70, 3), 5.0)}, "manualLayers1 is 7×70×3"),
-        ({"manualLayers1": np.full((8, 70, 3), 97.0)}, r"a-0, column 0 .*: ILM is in row 97 of 1 to 96"),
-        ({"manualLayers1": np.full((8, 70, 3), 0.0)}, "ILM is in row 0 of 1 to 96"),
-        ({"manualLayers1": np.full((8, 70, 3), np.inf)}, "ILM is in row inf of 1 to 96"),
-        ({"manualLayers1": np.full((8, 70, 3), np.nan)}, "no B-scan has a label of grader 1"),
+        ({"manualLayers1": np.full((8, 70, 3), 97.0)}, r"a-0, column 0 .*: ILM is in row 97 "),
+        ({"manualLayers1": np.full((8, 70, 3), 0.0)}, "ILM is in row 0 "),
+        ({"manualLayers1": np.full((8, 70, 3), np.inf)}, "ILM is in row inf"),
+        ({"manualLayers1": np.full((8, 70, 3), np.nan)}, "grader 1"),
         ({"manualLayers1": "words"}, "manualLayers1"),
-        ({"um_per_px": -1.0}, "um_per_px must be the height of a pixel in micrometres, 0.1 to 100, got -1"),
+        ({"um_per_px": -1.0}, "um_per_px.* got -1"),
         ({"um_per_px": np.zeros((0, 0))}, "um_per_px has 0 numbers"),
     ],
 )
@@ -167,7 +167,7 @@ def test_boundaries_that_cross_are_left_out(tmp_path: Path) -> None:
     scans = open_scans(tmp_path)
     assert np.isfinite(scans[0].rows).all(axis=0).tolist() == [True] * 24 + [False] * 6
     assert np.isnan(scans[0].rows[:, 24:]).all()
-    told = "a: columns in which boundaries cross (6 of 30, column 24: middle lies above one that comes before it)"
+    told = "a: columns in which boundaries cross (6 of 30, column 24: middle lies above the one before it)"
     assert [str(problem) for problem in scans.problems] == [f"{tmp_path}: {told}"]
     pair(tmp_path, "a", "top,middle,bottom\n" + "5,8,9\n" * 14 + "8,5,9\n" * 16)
     with pytest.raises(InputError, match="a: column 14: middle"):
@@ -229,7 +229,7 @@ def test_pictures_that_are_no_single_scan(tmp_path: Path) -> None:
         unlabelled_scans(tmp_path / "small.png")
 
 
-def test_tables_beside_matlab_files_are_told(tmp_path: Path) -> None:
+def test_tables_beside_matlab_files_are_reported(tmp_path: Path) -> None:
     duke(tmp_path, ("a",))
     pair(tmp_path, "b", "top,bottom\n" + "1,2\n" * 30)
     assert [str(p) for p in open_scans(tmp_path).problems] == [

@@ -113,11 +113,11 @@ PROBLEMS: dict[str, tuple[Any, str]] = {
     "no array": ("word", "here: not an array of frames × joints × 3 (str)"),
     "axes": (ONE[0], "here: not an array of frames × joints × 3 (15×3)"),
     "dimensions": (ONE[..., :2], "here: not an array of frames × joints × 3 (5×15×2)"),
-    "joints": (ONE[:, :14], "here: another number of joints (14, not 15)"),
-    "frames": (ONE[:3], "here: too few frames (3, where 4 are needed)"),
-    "holes": (HOLED, "here: frames that are not finite (1 of 4, the first is 2)"),
-    "unit": (ONE * 1000, "here: joints 10 m from the root or 1e+06 m off; are they in metres?"),
-    "far": (ONE + 2e6, "here: joints 10 m from the root or 1e+06 m off; are they in metres?"),
+    "joints": (ONE[:, :14], "here: another number of joints (14, expected 15)"),
+    "frames": (ONE[:3], "here: too few frames (3, expected 4)"),
+    "holes": (HOLED, "here: frames that are not finite (1 of 4, first 2)"),
+    "unit": (ONE * 1000, "here: joints more than 10 m from the root; expected metres"),
+    "far": (ONE + 2e6, "here: joints more than 10 m from the root; expected metres"),
 }
 
 
@@ -147,15 +147,15 @@ def test_what_is_right_is_cut_and_picked() -> None:
 
 
 SIDES: dict[str, tuple[Any, str]] = {
-    "turned": ({"keypoints_symmetry": [RIGHT, LEFT]}, "has left and right joints .* must be"),
-    "other": ({"keypoints_symmetry": [[1], [2]]}, r"left and right joints \[\[1\], \[2\]\]; those of 15"),
-    "short": ({"keypoints_symmetry": [LEFT, RIGHT[1:]]}, "has left and right joints"),
+    "turned": ({"keypoints_symmetry": [RIGHT, LEFT]}, "keypoints_symmetry .*expected"),
+    "other": ({"keypoints_symmetry": [[1], [2]]}, r"keypoints_symmetry is \[\[1\], \[2\]\].* 15"),
+    "short": ({"keypoints_symmetry": [LEFT, RIGHT[1:]]}, "keypoints_symmetry"),
     "endless": (
         {"keypoints_symmetry": [list(range(10**5))] * 9},
         r"has left and right joints \[\[0, 1, 2, 3, 4, 5, \.\.\.\], .{,200}; those of 15",
     ),
-    "no number": ({"num_joints": np.arange(2), "keypoints_symmetry": [[np.inf], [1]]}, "right joints"),
-    "a word": ({"keypoints_symmetry": "left"}, "has left and right joints left"),
+    "no number": ({"num_joints": np.arange(2), "keypoints_symmetry": [[np.inf], [1]]}, "keypoints_symmetry"),
+    "a word": ({"keypoints_symmetry": "left"}, "keypoints_symmetry is left"),
 }
 
 

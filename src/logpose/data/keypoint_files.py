@@ -111,15 +111,15 @@ def read_keypoints(
 
 
 def _check_pixels(file: Path, sequences: Sequence[KeypointSequence]) -> None:
-    """Most people must be in their image, and not in an image of a few pixels."""
+    """Check that most people lie in their image, and not in a corner of a few pixels."""
     middles = np.array([np.median(s.keypoints.reshape(-1, 2), axis=0) / s.size[::-1] for s in sequences])
     x, y = np.median(middles, axis=0)
     furthest = max(float(np.abs(s.keypoints).max()) for s in sequences)
     if not (0 <= x < 1 and 0 <= y < 1) or furthest < LEAST:
         height, width = sequences[0].size
         raise InputError(
-            f"{file}: its keypoints lie about ({x * width:.4g}, {y * height:.4g}), which cannot be pixels of a "
-            f"image {width} pixels wide and {height} high"
+            f"{file}: keypoints around ({x * width:.4g}, {y * height:.4g}) are not pixels of an image {width} pixels "
+            f"wide and {height} high"
         )
 
 

@@ -28,7 +28,7 @@ DISTANCE, HEIGHT, NEAREST = (4.0, 6.0), (1.3, 1.7), 2.0
 UPRIGHT = 0.25
 """How far the head must be above the ankles in the median over frames, relative to the body's extent."""
 FARTHEST = 1e6
-"""Metres from the origin of the world that nobody is at."""
+"""Metres from the origin of the world within which everything lies."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ This needs the camera and the root's distance from it. Where they are not given,
 * The focal length is the image's diagonal, so the image is 53 degrees wide from corner to corner, as a normal lens
   shows it (Kissos et al. 2020; Li et al. 2022, CLIFF). The principal point is the image's middle.
 * The root is where the limbs have the size of an adult's of 1,700 mm (`adult_root_depth`). A child is placed too far
-  away by its size, and a focal length that is wrong by some factor moves everybody away by the same.
+  away by its size, and a focal length that is wrong by some factor scales all distances by the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Assumable = Literal["focal", "centre", "root_depth"]
 """What is assumed where it is not given."""
 
 STATURE = 1700.0
-"""Millimetres: the adult's whose size everybody is taken to be of."""
+"""Millimetres: the stature that is assumed for all people, an adult's."""
 LIMBS = {
     ("hip", "knee"): 0.245,
     ("knee", "ankle"): 0.246,

@@ -13,7 +13,7 @@ from logpose.core.errors import InputError
 __all__ = ["COCO", "DEFAULT_OKS_SIGMA", "H36M", "H36M_LIFTING", "HUMANEVA", "LSP", "MPII", "Skeleton"]
 
 DEFAULT_OKS_SIGMA = 0.05
-"""OKS standard deviation (relative to the square root of the area) of a joint that nobody measured one for.
+"""OKS standard deviation (relative to the square root of the area) of a joint without a measured one.
 
 COCO's own lie between 0.025 (eyes) and 0.107 (hips); see its keypoint evaluation page."""
 

@@ -40,7 +40,7 @@ def main_place(
 def other_place(
     rng: np.random.Generator, camera: Camera, taken: list[Float[np.ndarray, "3"]], width: int, plain: bool
 ) -> Float[np.ndarray, "3"]:
-    """Where somebody else stands on the same ground: not inside anybody, often behind, sometimes in front."""
+    """Where another person stands on the same ground: not inside others, often behind, sometimes in front."""
     place = taken[0]
     for _ in range(4):
         closest = -0.3 if not plain else 0.15
@@ -175,7 +175,7 @@ def clutter(rng: np.random.Generator, camera: Camera, size: Size, distance: floa
 
 
 def occlude(rng: np.random.Generator, canvas: Canvas, box: Float[np.ndarray, "4"]) -> None:
-    """Now and then put bars, boxes or blobs in front of everybody, most of them near the main person."""
+    """Now and then put bars, boxes or blobs in front of the people, most of them near the main person."""
     for _ in range(int(np.searchsorted((0.55, 0.85), rng.random()))):
         size = canvas.depth.shape
         mask = np.zeros(size, np.uint8)

@@ -244,7 +244,7 @@ class Actor:
         Args:
             rng: source of all randomness.
             camera: who looks.
-            upright: somebody who stands, walks or runs, and roughly faces the camera.
+            upright: a person who stands, walks or runs, and roughly faces the camera.
         """
         faces_us = upright or rng.random() < 0.35
         heading = rng.normal(0, 30 if upright else 45) if faces_us else rng.uniform(-180, 180)
@@ -295,7 +295,7 @@ def _cloth(rng: np.random.Generator) -> Material:
 
 
 def figure(rng: np.random.Generator, actor: Actor, place: Float[np.ndarray, "3"], owner: int) -> Figure:
-    """Dress somebody who stands at a place (camera frame, metres) and goes by the number `owner` on the canvas."""
+    """Dress a person who stands at a place (camera frame, metres) and goes by the number `owner` on the canvas."""
     body, points, frames = actor.body, actor.points + place, actor.frames
     skin_base = np.array(_SKINS[int(rng.integers(len(_SKINS)))]) * rng.uniform(0.9, 1.0)
     skin = Material(tuple(skin_base.tolist()), tuple((skin_base * 0.88).tolist()))

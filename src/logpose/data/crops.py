@@ -60,7 +60,7 @@ class AnnotatedPeople(People, Protocol):
 
 
 class InMemory:
-    """People read or drawn once and kept, for data that fit into memory and are gone through many times.
+    """People read or drawn once and kept, for data that fit into memory and are used for many epochs.
 
     Args:
         people: the data set.
@@ -93,7 +93,7 @@ class InMemory:
             TypeError: if the people are not `InSpace`.
         """
         if not isinstance(self._people, InSpace):
-            raise TypeError("nobody knows where these people's joints are in space")
+            raise TypeError("these people have no 3-D joints (space)")
         if index not in self._spaces:
             self._spaces[index] = self._people.space(self._indices[index])
         return self._spaces[index]

@@ -318,7 +318,7 @@ class MixedPeople:
     The first half are those in space. The second goes through the others in a mixed order, again and again until there
     are as many, so that each is used equally often, give or take one; where they are more than those in space, the
     rest of them is never used. It is the same in every epoch. (The released code draws each again at random. It also
-    supervises the joints that nobody labelled, at (0, 0), wherever that lies in the crop; here they have no weight.)
+    supervises unlabelled joints, at (0, 0), wherever that lies in the crop; here they have no weight.)
 
     Args:
         space: people whose keypoints have three coordinates.

@@ -47,7 +47,7 @@ def read_heads(
         first: what `joints` count an image's first pixel as; None where that is not known (0 or 1).
 
     Returns:
-        in pixels; NaN where the joint does not count, because `jnt_missing` says so, because `pos_gt_src` has no place
+        in pixels; NaN where the joint does not count, because of `jnt_missing`, because `pos_gt_src` has no finite value
         for it, or because the head's box is none. None if the file is of another number of people, which is warned of.
 
     Raises:

@@ -41,7 +41,7 @@ from logpose.data.pose_tables import (
     sequences_of,
     table_of,
 )
-from logpose.data.resection import FARTHEST_MEDIAN, recovered, unsure
+from logpose.data.resection import FARTHEST_MEDIAN, recovered, axis_error
 
 __all__ = [
     "LiftingPoses",
@@ -323,7 +323,7 @@ class LiftingPoses:
         except InputError as error:
             self.problems.append(_NoCamera(where, "cannot be recovered", str(error)))
             return None
-        off = unsure(camera, positions, keypoints, self.root)
+        off = axis_error(camera, positions, keypoints, self.root)
         if off <= MOST_UNSURE:
             return camera
         detail = f"labels would be off by about {1000 * off:.0f} mm"

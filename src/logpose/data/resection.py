@@ -15,7 +15,7 @@ from logpose.core.cameras import Camera, reprojection_errors
 from logpose.core.errors import InputError
 from logpose.core.space import relative
 
-__all__ = ["FARTHEST_MEDIAN", "recovered", "unsure"]
+__all__ = ["FARTHEST_MEDIAN", "recovered", "axis_error"]
 
 FARTHEST_MEDIAN = 2.0
 """Pixels: points and pixels that are this far apart in the median do not belong together."""
@@ -28,7 +28,7 @@ FLATTEST = 1e-3
 TRIALS, SUBSET, FITTED = 100, 1000, 400
 """Starts from eight points, points that each start is judged by, points that the lens is fitted to."""
 CELLS = 12
-"""An image's side in cells over which the points that a lens is fitted to are spread."""
+"""Cells along an image's side over which the points that a lens is fitted to are distributed."""
 GOOD = 5.0
 """Standard deviations of a Gaussian with the same median (1.48 medians each) beyond which a row is taken as wrong."""
 STEPS = 2
@@ -44,7 +44,7 @@ def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"],
     The direct linear transform of eight points at a time (Hartley and Zisserman, Multiple View Geometry, 2nd ed.,
     §7.1) gives starts. The one with the least median error (least median of squares, Rousseeuw 1984) separates wrong
     rows from the others, of which there may be a fifth. It is decomposed into R, t and the intrinsic matrix (§6.2.4);
-    OpenCV's calibration fits these and a lens to some of the good points, spread over the image; steps of Gauss and
+    OpenCV's calibration fits these and a lens to some of the good points from all over the image; steps of Gauss and
     Newton fit them to all of these, so that what is noise in the pixels is averaged away.
 
     Args:
@@ -82,7 +82,7 @@ def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"],
     return camera
 
 
-def unsure(
+def axis_error(
     camera: Camera, world: Float[np.ndarray, "T K 3"], pixels: Float[np.ndarray, "T K 2"], root: int = 0
 ) -> float:
     """The error of positions relative to the root that a recovered camera's uncertain axes cause.

@@ -215,7 +215,7 @@ class SyntheticPeople:
         return Space(_MM * scene.people[0].joints, Pinhole(np.full(2, scene.focal), np.array(scene.centre)))
 
     def _depths(self, index: int, person: Person, focal: float) -> Float[np.ndarray, "K"]:
-        """Labels of somebody's depths, millimetres; 0 where there is none."""
+        """Labels of a person's depths, millimetres; 0 where there is none."""
         joints = _MM * person.joints
         depths = relative(joints, self.skeleton.root)[:, 2]
         if self.noise is not None:
@@ -297,7 +297,7 @@ def _write_split(data: SyntheticPeople, folder: Path, quality: int) -> dict[str,
 
 
 def _annotation(person: Person, mask: Bool[np.ndarray, "H W"]) -> dict[str, Any]:
-    """COCO's entry for somebody; coordinates to a thousandth of a pixel."""
+    """COCO's annotation of a person; coordinates to a thousandth of a pixel."""
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     polygons = [outline.ravel().tolist() for outline in outlines if len(outline) > 2]
     x, y, w, h = person.box.tolist()
@@ -386,7 +386,7 @@ def _try_scene(
 
 
 def _label(canvas: Canvas, camera: Camera, who: Figure, owner: int) -> Person | None:
-    """The truth about somebody as the finished canvas shows it; None if it hardly shows anything."""
+    """The truth about a person as the finished canvas shows it; None if hardly anything is visible."""
     mask = canvas.owner == owner
     area = float(np.count_nonzero(mask))
     if area < _SMALLEST_AREA:

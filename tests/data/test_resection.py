@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from logpose.core.cameras import Camera, reprojection_errors
 from logpose.core.errors import InputError
-from logpose.data.resection import recovered, axis_error
+from logpose.data.resection import axis_error, recovered
 
 SIZE = (480, 640)
 LENS = np.array([-0.29, 0.11, -0.0014, 0.0011, 0.01])

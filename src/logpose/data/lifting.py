@@ -41,7 +41,7 @@ from logpose.data.pose_tables import (
     sequences_of,
     table_of,
 )
-from logpose.data.resection import FARTHEST_MEDIAN, recovered, axis_error
+from logpose.data.resection import FARTHEST_MEDIAN, axis_error, recovered
 
 __all__ = [
     "LiftingPoses",

@@ -15,7 +15,7 @@ from logpose.core.cameras import Camera, reprojection_errors
 from logpose.core.errors import InputError
 from logpose.core.space import relative
 
-__all__ = ["FARTHEST_MEDIAN", "recovered", "axis_error"]
+__all__ = ["FARTHEST_MEDIAN", "axis_error", "recovered"]
 
 FARTHEST_MEDIAN = 2.0
 """Pixels: points and pixels that are this far apart in the median do not belong together."""

@@ -190,7 +190,7 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
     "box of three": ({**ROW, "bbox": [1, 2, 3]}, "bbox must be four finite numbers"),
     "box of words": ({**ROW, "bbox": ["1", "2", "30", "16"]}, "bbox must be four finite numbers"),
     "box with nan": ({**ROW, "bbox": [1, math.nan, 30, 16]}, "bbox must be four finite numbers"),
-    "box of no area": ({**ROW, "bbox": [10, 20, 0, 16]}, "bbox has no area ([10.0, 20.0, 0.0, 16.0])"),
+    "bbox has no area": ({**ROW, "bbox": [10, 20, 0, 16]}, "bbox has no area ([10.0, 20.0, 0.0, 16.0])"),
     "negative box": ({**ROW, "bbox": [10, 20, -30, 16]}, "bbox has no area"),
     "outside": ({**ROW, "bbox": [70, 20, 30, 16]}, "bbox outside the image ([70.0, 20.0, 30.0, 16.0])"),
     "negative area": ({**ROW, "area": -3.5}, "area must be a number >= 0 (got -3.5)"),
@@ -233,7 +233,7 @@ def test_bad_rows_are_listed_and_left_out(folder: Path, row: dict[str, Any], mes
 @pytest.mark.parametrize("row", [None, 5, "row", [1]])
 def test_rows_that_are_no_rows(folder: Path, row: Any) -> None:
     people = CocoKeypoints(write(folder, content(ROW, row)))
-    assert [str(problem).rsplit(": ", 2)[-2:] for problem in people.problems] == [["annotation 1", "not an annotation"]]
+    assert [str(problem).rsplit(": ", 2)[-2:] for problem in people.problems] == [["annotation 1", "not a JSON object"]]
     assert len(people.ground_truth()["annotations"]) == 1
 
 
@@ -271,7 +271,7 @@ def test_whether_it_is_a_crowd_must_be_told_in_coco_s_way(folder: Path, said: ob
     assert len(people) == 1
     (problem,) = people.problems
     assert "annotation 1 (id 11)" in problem.where
-    assert (problem.kind, problem.detail) == ("iscrowd must be 0 or 1", repr(said))
+    assert (problem.kind, problem.detail) == ("iscrowd must be 0 or 1", f"got {said!r}")
 
 
 def test_true_and_false_are_crowds_and_none(folder: Path) -> None:
@@ -351,10 +351,10 @@ def test_a_category_needs_a_number(folder: Path, number: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"keypoints": [1e300, 22, 2, 30.5, 25, 1, 0, 0, 0]}, "keypoints beyond ±1e+06"),
-        ({"bbox": [0.1, 0.2, 0.5, 0.6]}, "bbox of a pixel or less (relative coordinates?"),
+        ({"keypoints": [1e300, 22, 2, 30.5, 25, 1, 0, 0, 0]}, "keypoints beyond ±1e+06 pixels"),
+        ({"bbox": [0.1, 0.2, 0.5, 0.6]}, "bbox of a pixel or less (relative coordinates? expected pixels)"),
         ({"bbox": [5, 5, 1, 1]}, "bbox of a pixel or less"),
-        ({"bbox": [1e308, 5, 1e308, 10]}, "bbox must be"),
+        ({"bbox": [1e308, 5, 1e308, 10]}, "bbox must be four finite numbers x, y, width, height"),
     ],
 )
 def test_numbers_that_cannot_be_pixels(folder: Path, change: dict[str, Any], message: str) -> None:
@@ -373,12 +373,12 @@ def test_labels_made_on_a_picture_of_another_size_or_before_turning_it(folder: P
     file = write(folder, rows)
     people = CocoKeypoints(file)
     assert [person.id for person in people] == [10]
-    seen, why = ("48×64", "; its EXIF data turn it, so labels made before turning do not fit")
+    seen, why = ("48×64", "; its EXIF data rotate it, so labels made before the rotation do not fit")
     if orientation == 1:
         seen, why = "80×48", ""
     (problem,) = people.problems
     assert str(problem) == (
-        f"{file}: image 1 (id 2): another size than its picture's ({picture} is {seen}, the file says 64×48{why})"
+        f"{file}: image 1 (id 2): width and height are not the image's (64×48, {picture} has {seen}{why})"
     )
     # Without a size there is nothing to disagree with.
     del rows["images"][1]["width"]
@@ -412,7 +412,7 @@ def test_bad_image_rows(folder: Path, row: Any) -> None:
     people = CocoKeypoints(write(folder, rows))
     assert [person.id for person in people] == [10]
     assert [problem.kind for problem in people.problems] == [
-        "image rows need a whole number as id, and a file_name",
+        "needs an integer id and a file_name",
         "image_id",
     ]
 
@@ -422,7 +422,7 @@ def test_two_images_of_one_number(folder: Path) -> None:
     rows["images"][1]["id"] = 1
     people = CocoKeypoints(write(folder, rows))
     assert people[0].image.name == "1.png"
-    assert [problem.kind for problem in people.problems] == ["another image has the same id"]
+    assert [problem.kind for problem in people.problems] == ["duplicate id"]
 
 
 # What is wrong with a file
@@ -447,7 +447,7 @@ FILES = {
 @pytest.mark.parametrize(("text", "message"), FILES.values(), ids=FILES.keys())
 def test_files_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     file = write(tmp_path, text)
-    with pytest.raises(InputError, match=rf"annotations\.json: {message}") as caught:
+    with pytest.raises(InputError, match=rf"annotations\.json: .*{message}") as caught:
         CocoKeypoints(file)
     assert "\n" not in str(caught.value)
 
@@ -470,7 +470,7 @@ def test_a_detection_file_has_no_keypoints(folder: Path) -> None:
     ("categories", "message"),
     [
         ([], "category"),
-        ([{"id": 1, "name": "dog"}], "none does"),
+        ([{"id": 1, "name": "dog"}], "category"),
         ([{"id": i, "name": n, "keypoints": [n]} for i, n in ((1, "dog"), (2, "cat"))], r"different .*\(dog, cat\)"),
         ([{"name": "cat", "keypoints": JOINTS}], "got None"),
         ([{"id": "three", "name": "cat", "keypoints": JOINTS}], "three"),
@@ -531,7 +531,7 @@ def test_a_wrong_row_is_neither_to_be_found_nor_not(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("box", "told"), [([10, 20, 1.0, 16], "bbox of a pixel or less"), ([100, 20, 30, 16], "box outside the image")]
+    ("box", "told"), [([10, 20, 1.0, 16], "bbox of a pixel or less"), ([100, 20, 30, 16], "bbox outside the image")]
 )
 def test_why_a_box_is_none(folder: Path, box: list[float], told: str) -> None:
     people = CocoKeypoints(write(folder, content(ROW, {**ROW, "bbox": box})))

@@ -73,7 +73,7 @@ def test_a_file_without_a_box_to_look_into_says_what_its_boxes_are(labels, tmp_p
     file = written(tmp_path, [row, row])
     with pytest.raises(InputError) as refused:
         DetectedBoxes(labels, file)
-    assert str(refused.value) == f"{file}: none of its 2 boxes is one to look into for {labels.file}: {told}"
+    assert str(refused.value) == f"{file}: no box for {labels.file} among 2: {told}"
 
 
 def test_boxes_of_all_kinds_that_were_learned_as_one(coco_folder, tmp_path):
@@ -106,8 +106,8 @@ def test_boxes_on_pictures_that_cannot_be_read_are_left_out_and_named(crowd_file
     boxes = DetectedBoxes(labels, file)
     assert [sample.image_id for sample in boxes.samples] == [1]
     assert [str(problem) for problem in boxes.problems] == [
-        f"{file}: row 0: the image file breaks off before its end ({tmp_path / '3.png'})",
-        f"{file}: row 2: the image file breaks off before its end ({tmp_path / '3.png'})",
+        f"{file}: row 0: truncated image ({tmp_path / '3.png'})",
+        f"{file}: row 2: truncated image ({tmp_path / '3.png'})",
         f"{file}: row 3: with an image_id that is no whole number (image_id '1')",
     ]
     assert boxes.passed_over == 1

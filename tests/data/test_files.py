@@ -64,13 +64,13 @@ def test_a_file_is_both_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], r"'train' in its name, has no \.json file"),
-        (["a.json", "b.json"], r"'train' in its name, has a\.json, b\.json"),
-        (["train.json", "train_2.json", "val.json"], r"'train' in its name, has train\.json, train_2\.json"),
-        (["train.json", "test.json"], r"'val' in its name, has test\.json, train\.json"),
+        ([], r"'train' in its name, got no \.json file"),
+        (["a.json", "b.json"], r"'train' in its name, got a\.json, b\.json"),
+        (["train.json", "train_2.json", "val.json"], r"'train' in its name, got train\.json, train_2\.json"),
+        (["train.json", "test.json"], r"'val' in its name, got test\.json, train\.json"),
         (
             ["Sample_train_Human36M_protocol_2.json", "Sample_20_test_Human36M.json", "Sample_64_test_Human36M.json"],
-            r"'test' in its name, has Sample_20_test_Human36M\.json, Sample_64",
+            r"'test' in its name, got Sample_20_test_Human36M\.json, Sample_64",
         ),
     ],
 )

@@ -89,7 +89,7 @@ def test_whole_images_nobody_that_cannot_be_read_are_left_out_and_named(crowd_fi
     (problem,) = pictures.problems
     assert str(problem).startswith(f"{crowd_file}: image id 3: the image file breaks off")
     (crowd_file.parent / "3.png").unlink()
-    assert "no such image file" in str(whole_images(CocoKeypoints(crowd_file)).problems[0])
+    assert "no such file" in str(whole_images(CocoKeypoints(crowd_file)).problems[0])
 
 
 def test_whole_images_synthetic_people_have_all_of_a_scene():

@@ -45,7 +45,7 @@ def test_a_list_of_images_says_which_and_under_what_ids(coco_folder, tmp_path):
         ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]}, "image 1: duplicate id 1"),
     ):
         file.write_text(json.dumps(wrong))
-        with pytest.raises(InputError, match=rf"image_info_test-dev2017\.json: {message}"):
+        with pytest.raises(InputError, match=rf"image_info_test-dev2017\.json: .*{message}"):
             find_images([file])
 
 
@@ -81,7 +81,7 @@ def test_boxes_that_nobody_can_be_looked_for_in_are_listed(tmp_path):
     assert len(found[tmp_path / "bad.jpg"]) == 1
     outside = [f"{file}: box {i} of 'a.jpg'" for i in (3, 4, 5, 6)]
     assert [problem.where for problem in problems] == [*outside, f"{file}: box 0 of 'c.jpg'"]
-    assert str(problems[0]).endswith("outside the picture ([0.0, 60.0, 9.0, 9.0] in a.jpg of 30×60 pixels)")
+    assert str(problems[0]).endswith("outside the image ([0.0, 60.0, 9.0, 9.0] in a.jpg of 30×60 pixels)")
     assert str(problems[-1]).endswith("on none of the pictures ('c.jpg')")
     found, problems, _ = read_boxes(file, images, least_score=1.5)
     assert [problem.kind for problem in problems] == ["on none of the pictures"]
@@ -124,17 +124,17 @@ class TestBoxFiles:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("", "the file is empty"),
+            ("", "empty file"),
             ("{", "not JSON: .* line 1"),
-            ("3", "neither a list of detections nor a mapping"),
-            ([{"image_id": 12}], "row 0 has no bbox and image_id"),
-            ([{"image_id": 12, "bbox": [1, 2, 3], "score": 1}], "row 0: bbox is not x, y, width, height"),
-            ([{"image_id": 12, "bbox": [1, 2, -3, 4], "score": 1}], "row 0 is not x, y, width > 0"),
-            ([{"image_id": 12, "bbox": [1, 2, "w", 4]}], "row 0 is not four or five numbers"),
-            ({"b.png": [[1, 2, 3, 4], [1, 2, -3, 4]]}, "box 1 of 'b.png' is not x, y, width > 0"),
-            ([{"image_id": 12, "bbox": [1, 2, 3, 4], "score": math.nan}], "row 0: its score is not a finite number"),
-            ({"b.png": 5}, "the boxes of 'b.png' are not a list"),
-            ({"other.png": [[1, 2, 3, 4]]}, "boxes for other images; it names 'other.png'"),
+            ("3", "expected a list"),
+            ([{"image_id": 12}], "row 0: needs bbox"),
+            ([{"image_id": 12, "bbox": [1, 2, 3], "score": 1}], "row 0: bbox must"),
+            ([{"image_id": 12, "bbox": [1, 2, -3, 4], "score": 1}], "row 0: .*width > 0"),
+            ([{"image_id": 12, "bbox": [1, 2, "w", 4]}], "row 0: must be"),
+            ({"b.png": [[1, 2, 3, 4], [1, 2, -3, 4]]}, "box 1 of 'b.png': .*width > 0"),
+            ([{"image_id": 12, "bbox": [1, 2, 3, 4], "score": math.nan}], "row 0: score"),
+            ({"b.png": 5}, "'b.png' must be a list"),
+            ({"other.png": [[1, 2, 3, 4]]}, "'other.png'"),
         ],
     )
     def test_what_is_wrong_is_named(self, tmp_path, images, content, message):

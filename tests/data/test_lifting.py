@@ -173,8 +173,8 @@ BOTH, SECOND = r"data_3d_x.npz: Train/P2, Jog 1: ", r"data_2d_x_gt.npz: Train/P2
 UNSEEN, UNKNOWN = r"2d_x_gt.npz: Train/P2, Jog 1: no keypoints", r"2d_x_gt.npz: camera 1 of P2: cannot be recovered"
 NOISE = np.random.default_rng(0).uniform(0, 480, (25, 15, 2)).astype(np.float32)
 WRONG: dict[tuple[str, str], tuple[Any, str]] = {
-    ("view", "short"): (lambda x: x[:20], SECOND + r"too few frames \(20, where 25 are needed\)"),
-    ("view", "hole"): (lambda x: holed(x, 3, 7), SECOND + r"frames that are not finite \(2 of 25, the first is 3\)"),
+    ("view", "short"): (lambda x: x[:20], SECOND + r"too few frames \(20, expected 25\)"),
+    ("view", "hole"): (lambda x: holed(x, 3, 7), SECOND + r"frames that are not finite \(2 of 25, first 3\)"),
     ("view", "joints"): (lambda x: x[:, :14], SECOND + r"another number of joints \(14, not 15\)"),
     ("view", "flat"): (lambda x: x.reshape(25, -1), SECOND + r"not an array of frames × joints × 2 \(25×30\)"),
     ("view", "word"): ("camera", SECOND + r"not an array of frames × joints × 2 \(str\)"),
@@ -388,7 +388,7 @@ def test_single_detections_that_are_wrong_are_left_out_and_named(tmp_path: Path)
     assert [text.split(" (")[0] for text in told[:2]] == [
         f"Train/P1, {WALK}, camera {i}: keypoints that are not those of {files[1]}" for i in (0, 1)
     ]
-    assert told[2] == "Train/P2, Jog 1, camera 1: frames that are not finite (2 of 25, the first is 3)"
+    assert told[2] == "Train/P2, Jog 1, camera 1: frames that are not finite (2 of 25, first 3)"
     assert len(poses.sequences) == 5
 
 

@@ -33,8 +33,8 @@ def test_what_is_not_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a MATLAB file"),
-        (b"not one at all, whatever its name says" * 20, "not a MATLAB file"),
+        (b"", "MATLAB"),
+        (b"not one at all, whatever its name says" * 20, "MATLAB"),
         (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400), r"a MATLAB 7\.3 file; save it with -v7"),
     ],
 )

@@ -249,9 +249,9 @@ def test_people_of_an_image_share_its_id_and_its_part(tmp_path: Path) -> None:
         (row(center=[float("nan"), 1]), "not finite"),
         (row(scale=0), "a scale not above 0"),
         (row(joints=[[1e9, 2]] * 16), "beyond 1e"),
-        (row(image="gone.jpg"), "no such image file"),
+        (row(image="gone.jpg"), "no such file"),
         (row(scale=10**400), "must be numbers"),
-        ({"image_id": 3, "bbox": [1, 2, 3, 4], "score": 1}, "detected boxes go to --boxes"),
+        ({"image_id": 3, "bbox": [1, 2, 3, 4], "score": 1}, "detections go to --boxes"),
     ],
 )
 def test_wrong_rows_are_left_out_and_named(tmp_path: Path, wrong: Any, message: str) -> None:

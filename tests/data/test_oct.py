@@ -152,9 +152,9 @@ def test_what_lacks_the_other_is_left_out_and_named(tmp_path: Path) -> None:
     scans = open_scans(tmp_path)
     assert [scan.name for scan in scans.scans] == ["a"]
     assert sorted(map(str, scans.problems)) == [
-        f"{tmp_path / 'b.csv'}: no boundary labelled",
-        f"{tmp_path / 'c.csv'}: no picture beside it",
-        f"{tmp_path / 'd.png'}: no CSV file of boundaries beside it",
+        f"{tmp_path / 'b.csv'}: no labelled boundary",
+        f"{tmp_path / 'c.csv'}: no image of this name",
+        f"{tmp_path / 'd.png'}: no CSV file of boundaries",
     ]
     cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((40, 30), np.uint8))
     with pytest.raises(InputError, match=r"a\.csv.*a\.png.*a\.tif"):
@@ -233,7 +233,7 @@ def test_tables_beside_matlab_files_are_reported(tmp_path: Path) -> None:
     duke(tmp_path, ("a",))
     pair(tmp_path, "b", "top,bottom\n" + "1,2\n" * 30)
     assert [str(p) for p in open_scans(tmp_path).problems] == [
-        f"{tmp_path / 'b.csv'}: a table in a folder of .mat files"
+        f"{tmp_path / 'b.csv'}: a CSV file in a folder of .mat files"
     ]
 
 

@@ -39,8 +39,8 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Scoring
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
+from logpose.data.image_sets import ImageSet, LabelledImage, whole_images
 from logpose.data.images import read_image
-from logpose.data.pictures import Picture, Pictures, pictures_of
 from logpose.losses import RLELoss
 from logpose.models import Detector, MaskRCNN
 from logpose.models.mask_rcnn import load_mask_rcnn_weights
@@ -98,7 +98,7 @@ FEW, EPOCH, BATCH = 8, 50, 4  # photographs, how often each is seen in an epoch,
 class First:
     """The first photographs of a data set in which somebody has labelled joints, each as often as one says."""
 
-    def __init__(self, pictures: Pictures, count: int, times: int = 1) -> None:
+    def __init__(self, pictures: ImageSet, count: int, times: int = 1) -> None:
         self.skeleton: Skeleton = pictures.skeleton
         every = (pictures[i] for i in range(len(pictures)))
         self.chosen = [picture for picture in every if any((who.visible > 0).any() for who in picture.people)][:count]
@@ -107,15 +107,15 @@ class First:
     def __len__(self) -> int:
         return self.times * len(self.chosen)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> LabelledImage:
         return self.chosen[index % len(self.chosen)]
 
 
 def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe:
     """A recipe for scenes on eight photographs, without what varies them, measured on the same."""
-    photographs = pictures_of(CocoKeypoints(file))
+    photographs = whole_images(CocoKeypoints(file))
 
-    def people(_: DetectionRecipe, part: str) -> Pictures:
+    def people(_: DetectionRecipe, part: str) -> ImageSet:
         return First(photographs, FEW, EPOCH if part == "train" else 1)
 
     still = {"view": "whole", "short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": BATCH}
@@ -175,8 +175,8 @@ def main() -> None:
             figures[f"ap_{scoring}"] = evaluation.compute()["ap"]
         return figures
 
-    def elsewhere(_: DetectionRecipe, __: str) -> Pictures:
-        return pictures_of(CocoKeypoints(annotation_files(given.elsewhere)["val"]))
+    def elsewhere(_: DetectionRecipe, __: str) -> ImageSet:
+        return whole_images(CocoKeypoints(annotation_files(given.elsewhere)["val"]))
 
     recipes = dict(SCENES)
     if given.photographs is not None:

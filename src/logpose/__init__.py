@@ -7,6 +7,7 @@
 >>> boundaries = Segmenter("boundaries.ckpt")(scan)  # .rows, .sigma and .band in the scan's own rows
 """
 
+from logpose.core import moved
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
 from logpose.flows import RealNVP
@@ -20,3 +21,5 @@ from logpose.training.checkpoint import load_model
 __all__ = ["Finder", "Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Segmenter", "Skeleton", "load_model"]
 
 __version__ = "0.1.0"
+
+moved.install()

@@ -325,7 +325,7 @@ def test_from_category_errors_name_the_category(changed: dict[str, Any], message
 
 def test_a_category_without_a_name_is_an_object() -> None:
     assert Skeleton.from_category({"keypoints": ["a"]}).name == "object"
-    with pytest.raises(InputError, match="category 'object' names no keypoints"):
+    with pytest.raises(InputError, match="'object'"):
         Skeleton.from_category({})
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from logpose.core.compat import mend_torchvision
+from logpose.core.compat import patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.models import ResNet, create_backbone, load_backbone_weights
@@ -313,7 +313,7 @@ def test_there_are_no_imagenet_weights_of_ones_own_backbone() -> None:
 if importlib.util.find_spec("timm") is None:
     timm_only = pytest.mark.skip(reason="timm is not installed: pip install 'logpose[timm]'")
 else:
-    mend_torchvision()
+    patch_torchvision()
     # timm's own dependencies warn of each other now and then.
     timm_only = pytest.mark.filterwarnings("default")
 

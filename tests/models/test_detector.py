@@ -12,7 +12,7 @@ from logpose.core import geometry
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.core.structures import ErrorDistribution, LossDict, Prediction
-from logpose.data.pictures import Picture
+from logpose.data.image_sets import LabelledImage
 from logpose.data.scenes import SceneBatch, ShortSide, scene
 from logpose.losses import L1Loss
 from logpose.models import Detections, Detector
@@ -131,7 +131,7 @@ def test_a_detector_is_asked_what_every_model_is():
     assert len(found) == 1
     assert len(found[0]) == 0
     assert found[0].keypoints().shape == (0, 17, 2)
-    batch = scene(Picture(np.zeros((40, 60, 3), np.uint8), 1, ()), COCO, ShortSide((64,), 64))
+    batch = scene(LabelledImage(np.zeros((40, 60, 3), np.uint8), 1, ()), COCO, ShortSide((64,), 64))
     assert float(model.learn(batch, L1Loss()).total) == 3.0
     assert [len(people) for people in model.predict(batch)] == [0]
     assert model.output_type == "places"

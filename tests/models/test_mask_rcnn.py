@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from logpose.core.compat import mend_torchvision
+from logpose.core.compat import patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.structures import Sample
-from logpose.data.pictures import Picture
+from logpose.data.image_sets import LabelledImage
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN
@@ -36,7 +36,7 @@ def counted(module: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
-def picture(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), labelled: bool = True) -> Picture:
+def picture(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), labelled: bool = True) -> LabelledImage:
     rng = np.random.default_rng(len(boxes))
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     people = tuple(
@@ -46,10 +46,10 @@ def picture(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), la
         )
         for i, box in enumerate(boxes)
     )  # fmt: skip
-    return Picture(image, 1, people)
+    return LabelledImage(image, 1, people)
 
 
-def batch_of(*pictures: Picture) -> SceneBatch:
+def batch_of(*pictures: LabelledImage) -> SceneBatch:
     return join([scene(one, COCO, ShortSide((64,), 96), i) for i, one in enumerate(pictures)])
 
 
@@ -184,7 +184,7 @@ def test_joints_are_learned_relative_to_the_proposals_box(outside, frame, monkey
 @with_torchvision
 def test_the_networks_parameters_are_torchvisions():
     """The heatmap network is torchvision's, name for name; the paper's has its head instead."""
-    mend_torchvision()
+    patch_torchvision()
     from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
     with torch.device("meta"):
@@ -520,7 +520,7 @@ def test_without_torchvision_it_says_what_to_install():
 @pytest.mark.slow
 def test_it_finds_what_torchvisions_network_finds(monkeypatch):
     """The same weights and picture in torchvision's own code give the same boxes, scores and joints."""
-    mend_torchvision()
+    patch_torchvision()
     import torchvision
     from torchvision.models.detection import KeypointRCNN
 

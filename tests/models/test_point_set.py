@@ -15,7 +15,7 @@ from torch import Tensor
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.structures import Prediction, Sample
-from logpose.data.scenes import Picture, SceneBatch, ScenePeople, join
+from logpose.data.scenes import LabelledImage, SceneBatch, ScenePeople, join
 from logpose.losses import L1Loss, Laplace, RLELoss
 from logpose.models import create_backbone
 from logpose.models.anchors import default_template
@@ -249,7 +249,7 @@ def test_the_anchors_are_the_mean_pose_of_the_training_data() -> None:
     model = model_of()
     wide = standing(0, 0, 50) * torch.tensor([3.0, 1.0])
     shown = [Sample(np.zeros((9, 9, 3), np.uint8), np.ones(4), wide.double().numpy(), np.full(K, 2), 1.0, 1, 1)]
-    picture = Picture(shown[0].image, 1, tuple(shown))
+    picture = LabelledImage(shown[0].image, 1, tuple(shown))
     before = model.template.clone()
     model.prepare([picture])
     assert not torch.allclose(model.template, before, atol=0.05)
@@ -258,7 +258,7 @@ def test_the_anchors_are_the_mean_pose_of_the_training_data() -> None:
     again = model_of()
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.template, model.template)
-    model.prepare([Picture(shown[0].image, 1, ())])  # nobody: as it was
+    model.prepare([LabelledImage(shown[0].image, 1, ())])  # nobody: as it was
     assert torch.equal(again.template, model.template)
 
 
@@ -280,7 +280,7 @@ def test_an_untrained_model_gives_well_formed_results(sigma: bool, changes: dict
     assert ((confidence > 0) & (confidence < 1)).all() if sigma else (confidence == 1).all()
 
 
-def test_whoever_is_found_does_not_depend_on_the_other_pictures_of_a_batch() -> None:
+def test_whoever_is_found_does_not_depend_on_the_other_whole_images_a_batch() -> None:
     """Its norms are of all that they are given; what was put around a picture for a larger one must not be."""
     model = model_of().eval()
     small, large = batch_of(people(), size=(64, 96)), batch_of(people(), size=(160, 128), seed=1)

@@ -185,7 +185,7 @@ def test_rows_of_either_file_that_are_left_out_are_told(data: Path, mpii: Path, 
     assert sum("1 left out" in message for message in caplog.messages) == 2
 
 
-def test_pictures_of_people_in_the_plane_need_these(data: Path, refused) -> None:
+def test_whole_images_people_in_the_plane_need_these(data: Path, refused) -> None:
     told = refused("train", "h36m_resnet50_l1", "--data", data, "--mpii-images", data)
     assert told.endswith("--mpii_images: about the pictures of --mpii, which is not given")
 

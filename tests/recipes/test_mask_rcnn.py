@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from logpose.core.errors import InputError
-from logpose.data.pictures import pictures_of
+from logpose.data.image_sets import whole_images
 from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import CellLoss, HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN
@@ -104,7 +104,7 @@ def test_recipes_that_draw_take_no_data():
 
 
 def few(recipe, part):
-    return pictures_of(SyntheticPeople(4, 1 + (part == "val"), size=(64, 64), people=(1, 3), easy=True))
+    return whole_images(SyntheticPeople(4, 1 + (part == "val"), size=(64, 64), people=(1, 3), easy=True))
 
 
 def tiny(make, **changes):

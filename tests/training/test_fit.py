@@ -305,7 +305,7 @@ def test_wrong_rows_are_logged_once_with_their_count(make_recipe, coco_folder, t
     fit(make_recipe(data=data, epochs=1), tmp_path / "run")
     told = [record.message for record in caplog.records if "left out" in record.message]
     assert len(told) == 1
-    assert "3 left out, box of no area" in told[0]
+    assert "3 left out, bbox has no area" in told[0]
     assert "annotation 0" in told[0]
     with pytest.raises(InputError, match="annotation 0"):
         fit(make_recipe(data=data, epochs=1, strict=True), tmp_path / "strict")

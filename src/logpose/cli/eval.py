@@ -18,9 +18,9 @@ from logpose.core.errors import InputError
 from logpose.core.space import InSpace
 from logpose.data.detections import DetectedBoxes
 from logpose.data.files import LabelledPeople, annotation_files, open_people
+from logpose.data.image_sets import whole_images
 from logpose.data.lifting import open_poses, subject_fingerprints
 from logpose.data.oct import LabelledScans, check_height, open_scans
-from logpose.data.pictures import pictures_of
 from logpose.data.problems import log_problems
 from logpose.losses import LikelihoodLoss
 from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseModel
@@ -124,7 +124,7 @@ def _eval_detector(given: Namespace, model: Detector, loss: LikelihoodLoss | Non
     people = _labelled(given, model)
     evaluation = evaluate_detector(
         model,
-        pictures_of(people),
+        whole_images(people),
         loss,
         scoring=given.score or "box",
         batch_size=given.batch_size or 8,

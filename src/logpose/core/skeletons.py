@@ -13,7 +13,7 @@ from logpose.core.errors import InputError
 __all__ = ["COCO", "DEFAULT_OKS_SIGMA", "H36M", "H36M_LIFTING", "HUMANEVA", "LSP", "MPII", "Skeleton"]
 
 DEFAULT_OKS_SIGMA = 0.05
-"""OKS standard deviation (relative to the square root of the area) of a joint that nobody measured one for.
+"""OKS standard deviation (relative to the square root of the area) of a joint without a measured one.
 
 COCO's own lie between 0.025 (eyes) and 0.107 (hips); see its keypoint evaluation page."""
 
@@ -30,7 +30,7 @@ class Skeleton:
         name: what the skeleton describes ("person").
         joints: a name for each of the K joints.
         bones: pairs of joint indices that are drawn as lines.
-        flip_pairs: pairs of joint indices that change places when the picture is mirrored; when None, inferred
+        flip_pairs: pairs of joint indices that are swapped in a mirrored image; when None, inferred
             from names such as left_eye/right_eye, l_hip/r_hip, LWrist/RWrist.
         oks_sigmas: per joint the standard deviation of careful labels relative to the square root of the object's
             area (COCO's "sigmas"); when None, `DEFAULT_OKS_SIGMA` for every joint.
@@ -45,7 +45,7 @@ class Skeleton:
     def __post_init__(self) -> None:
         count = len(self.joints)
         if not count or len(set(self.joints)) != count:
-            raise InputError(f"skeleton {self.name!r} needs joints with names of their own, got {self.joints}")
+            raise InputError(f"skeleton {self.name!r} needs joints with distinct names, got {self.joints}")
         for pair in (*self.bones, *(self.flip_pairs or ())):
             if len(pair) != 2 or not all(0 <= joint < count for joint in pair):
                 raise InputError(f"skeleton {self.name!r}: {pair} names a joint outside 0..{count - 1}")
@@ -63,7 +63,7 @@ class Skeleton:
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The pairs that mirror each other: as given, or as the names tell."""
+        """The pairs that mirror each other: as given, or inferred from the names."""
         if self.flip_pairs is not None:
             return self.flip_pairs
         place = {joint: i for i, joint in enumerate(self.joints)}
@@ -72,7 +72,7 @@ class Skeleton:
 
     @cached_property
     def flip_index(self) -> tuple[int, ...]:
-        """For each joint, the joint whose place it takes when the picture is mirrored."""
+        """For each joint, its counterpart in a mirrored image."""
         index = list(range(len(self)))
         for a, b in self.pairs:
             index[a], index[b] = b, a
@@ -149,7 +149,7 @@ class Skeleton:
         joints = category.get("keypoints")
         name = str(category.get("name", "object"))
         if not isinstance(joints, Sequence) or isinstance(joints, str) or not joints:
-            raise InputError(f"category {name!r} names no keypoints")
+            raise InputError(f"category {name!r} lists no keypoints")
         joints = tuple(map(str, joints))
         sigmas = category.get("sigmas")
         try:

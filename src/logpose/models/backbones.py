@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from logpose.core.compat import mend_torchvision
+from logpose.core.compat import patch_torchvision
 from logpose.core.errors import InputError
 from logpose.models.hrnet import HRNet
 from logpose.models.resnet import ResNet
@@ -87,7 +87,7 @@ class TimmBackbone(nn.Module):
 
     def __init__(self, name: str, size: tuple[int, int]) -> None:
         super().__init__()
-        mend_torchvision()
+        patch_torchvision()
         try:
             import timm
         except ImportError as error:

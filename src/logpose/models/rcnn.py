@@ -14,12 +14,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from logpose.core.compat import mend_torchvision
+from logpose.core.compat import patch_torchvision
 from logpose.data.scenes import ScenePeople
 from logpose.models.pose_model import exactly
 from logpose.models.regions import roi_align
 
-mend_torchvision()
+patch_torchvision()
 from torchvision.models import resnet  # noqa: E402
 from torchvision.models.detection.anchor_utils import AnchorGenerator  # noqa: E402
 from torchvision.models.detection.backbone_utils import BackboneWithFPN  # noqa: E402

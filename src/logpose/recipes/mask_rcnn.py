@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from logpose.core.errors import InputError
-from logpose.data.pictures import Pictures, pictures_of
+from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import CellLoss, RLELoss, WithHeatmaps
 from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, mask_rcnn
@@ -107,7 +107,7 @@ def mask_rcnn_resnet18_heatmap() -> MaskRCNNRecipe:
 SCENES, VAL_SCENES = 3200, 300
 
 
-def drawn_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
+def drawn_pictures(recipe: DetectionRecipe, part: str) -> ImageSet:
     """Scenes of one to three synthetic people of the easy kind; those of "val" are others than those of "train".
 
     Raises:
@@ -116,7 +116,7 @@ def drawn_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
     if recipe.data or recipe.val_data:
         raise InputError("this recipe draws its people itself; to learn from --data take mask_rcnn_resnet18_rle")
     count, seed = (SCENES, 11) if part == "train" else (VAL_SCENES, 12)
-    return pictures_of(SyntheticPeople(count, seed, size=(96, 96), people=(1, 3), easy=True))
+    return whole_images(SyntheticPeople(count, seed, size=(96, 96), people=(1, 3), easy=True))
 
 
 def mask_rcnn_synthetic_rle() -> MaskRCNNRecipe:

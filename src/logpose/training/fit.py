@@ -17,7 +17,7 @@ import yaml  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from logpose.core.compat import keep_freed_memory, mend_torchvision
+from logpose.core.compat import keep_freed_memory, patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.progress import on_terminal
 from logpose.core.structures import OutputType
@@ -30,7 +30,7 @@ from logpose.training.progress import Bar, TrainingLines
 from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
 from logpose.training.resume import check_resumable, is_finished
 
-mend_torchvision()
+patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
 from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
 from lightning.pytorch.callbacks import Callback, LambdaCallback, LearningRateMonitor, ModelCheckpoint  # noqa: E402

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from logpose.core.compat import mend_torchvision
+from logpose.core.compat import patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.structures import Evaluator
 from logpose.losses import PoseLoss
@@ -17,7 +17,7 @@ from logpose.models import Model
 from logpose.training.checkpoint import describe
 from logpose.training.recipe import TrainingRecipe, plain_recipe
 
-mend_torchvision()
+patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
 
 __all__ = ["PoseModule", "higher_is_better", "learning_rate"]

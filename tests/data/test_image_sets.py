@@ -10,13 +10,13 @@ import pytest
 from logpose.core.skeletons import COCO
 from logpose.data.coco import CocoKeypoints
 from logpose.data.crops import InMemory
-from logpose.data.pictures import pictures_of
+from logpose.data.image_sets import whole_images
 from logpose.data.scenes import ShortSide, scene
 from logpose.data.synthetic import SyntheticPeople
 
 
-def test_pictures_of_a_crowd_file_have_everybody_and_nobody(crowd_file):
-    pictures = pictures_of(CocoKeypoints(crowd_file))
+def test_whole_images_a_crowd_file_have_everybody_and_nobody(crowd_file):
+    pictures = whole_images(CocoKeypoints(crowd_file))
     found = {pictures[i].image_id: pictures[i] for i in range(len(pictures))}
     assert sorted(found) == [1, 2, 3]
     assert [who.id for who in found[1].people] == [1, 2]
@@ -36,7 +36,7 @@ def test_people_whose_labels_are_wrong_are_neither_found_nor_missed(crowd_file):
     crowd_file.write_text(json.dumps(content))
     people = CocoKeypoints(crowd_file)
     assert len(people.problems) == 2
-    pictures = pictures_of(people)
+    pictures = whole_images(people)
     found = {pictures[i].image_id: pictures[i] for i in range(len(pictures))}
     assert [who.id for who in found[1].people] == [1]
     assert [tuple(who.box) for who in found[1].ignored] == [(0, 0, 30, 10), (10, 6, 20, 22)]
@@ -52,7 +52,7 @@ def test_boxes_of_a_file_are_told_by_edges(crowd_file, mirrored):
         row |= {"bbox": [4, 6, 20, 22], "image_id": 1}
     content["annotations"][3]["bbox"] = [40, 30, 20, 22]  # beyond the picture's corner
     crowd_file.write_text(json.dumps(content))
-    pictures = pictures_of(CocoKeypoints(crowd_file))
+    pictures = whole_images(CocoKeypoints(crowd_file))
     picture = next(pictures[i] for i in range(3) if pictures[i].image_id == 1)
     way = ShortSide((80,), 200, flip=float(mirrored))
     batch = scene(picture, COCO, way, rng=np.random.default_rng(0))
@@ -74,7 +74,7 @@ def test_somebody_without_labels_is_nobody_where_the_box_is_none(crowd_file, box
     crowd_file.write_text(json.dumps(content))
     people = CocoKeypoints(crowd_file)
     assert not people.problems  # of crops there is nothing to be learned of them anyway
-    pictures = pictures_of(people)
+    pictures = whole_images(people)
     found = {pictures[i].image_id: pictures[i] for i in range(len(pictures))}
     assert not found[2].people
     assert not found[2].ignored
@@ -82,19 +82,19 @@ def test_somebody_without_labels_is_nobody_where_the_box_is_none(crowd_file, box
     assert str(problem).startswith(f"{crowd_file}: image id 2: somebody without labels has a box that is none")
 
 
-def test_pictures_of_nobody_that_cannot_be_read_are_left_out_and_named(crowd_file):
+def test_whole_images_nobody_that_cannot_be_read_are_left_out_and_named(crowd_file):
     (crowd_file.parent / "3.png").write_bytes((crowd_file.parent / "3.png").read_bytes()[:40])
-    pictures = pictures_of(CocoKeypoints(crowd_file))
+    pictures = whole_images(CocoKeypoints(crowd_file))
     assert [pictures[i].image_id for i in range(len(pictures))] == [1, 2]
     (problem,) = pictures.problems
     assert str(problem).startswith(f"{crowd_file}: image id 3: the image file breaks off")
     (crowd_file.parent / "3.png").unlink()
-    assert "no such image file" in str(pictures_of(CocoKeypoints(crowd_file)).problems[0])
+    assert "no such file" in str(whole_images(CocoKeypoints(crowd_file)).problems[0])
 
 
-def test_pictures_of_synthetic_people_have_all_of_a_scene():
+def test_whole_images_synthetic_people_have_all_of_a_scene():
     people = SyntheticPeople(3, seed=4, size=(64, 64), people=(2, 3))
-    pictures = pictures_of(people)
+    pictures = whole_images(people)
     for i in range(3):
         drawn, picture = people.scene(i), pictures[i]
         assert picture.image_id == i + 1
@@ -105,8 +105,8 @@ def test_pictures_of_synthetic_people_have_all_of_a_scene():
         assert pictures[i] is picture  # it is drawn once
 
 
-def test_pictures_of_other_people_are_told_by_their_ids():
+def test_whole_images_other_people_are_told_by_their_ids():
     people = InMemory(SyntheticPeople(3, seed=4, size=(64, 64), people=(1, 1)), [0, 2, 2])
-    pictures = pictures_of(people)
+    pictures = whole_images(people)
     assert [(pictures[i].image_id, len(pictures[i].people)) for i in range(len(pictures))] == [(1, 1), (3, 2)]
     assert not pictures[0].ignored

@@ -6,7 +6,7 @@ import pytest
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
-from logpose.data.stand_ins import derived_joints
+from logpose.data.joint_names import derived_joints
 
 
 def told(source: Skeleton, target: Skeleton) -> dict[str, set[str]]:
@@ -40,7 +40,7 @@ def test_what_has_a_name_there_is_taken_by_it() -> None:
 
 
 def test_joints_that_cannot_be_had_are_named() -> None:
-    with pytest.raises(InputError, match="the model needs nose, which cannot be told from the 16 joints r_ankle"):
+    with pytest.raises(InputError, match=r"nose.*r_ankle"):
         derived_joints(MPII, H36M_LIFTING)
-    with pytest.raises(InputError, match="the model needs tail, l_paw, which"):
+    with pytest.raises(InputError, match="tail, l_paw"):
         derived_joints(COCO, Skeleton("dog", ("nose", "tail", "l_paw")))

@@ -1,4 +1,4 @@
-"""Whole pictures with everybody in them, of any labelled people."""
+"""Whole images, each with all its labelled people."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from jaxtyping import Float
 
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image, Sample
-from logpose.data.coco import CocoKeypoints, with_last_pixel
-from logpose.data.crops import People
+from logpose.data.coco import with_last_pixel
+from logpose.data.crops import AnnotatedPeople, People
 from logpose.data.images import check_image
 from logpose.data.inputs import lies_outside
 from logpose.data.problems import FARTHEST, Problem
 from logpose.data.synthetic import SyntheticPeople
 
-__all__ = ["Picture", "Pictures", "pictures_of"]
+__all__ = ["ImageSet", "LabelledImage", "whole_images"]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture, and everybody in it."""
+class LabelledImage:
+    """An image and its people."""
 
     image: Path | Image
     image_id: int
     people: tuple[Sample, ...]
-    """Everybody with a box of their own, also those of whom no joint is labelled."""
+    """People with a box of their own, also those without labelled joints."""
     ignored: tuple[Sample, ...] = ()
-    """Crowds, and people whose labels cannot be used: to find somebody there is neither right nor wrong."""
+    """Crowds, and people whose labels cannot be used: a detection there is neither right nor wrong."""
 
 
 @runtime_checkable
-class Pictures(Protocol):
-    """A data set of whole pictures."""
+class ImageSet(Protocol):
+    """A data set of whole images."""
 
     @property
     def skeleton(self) -> Skeleton:
@@ -44,53 +44,53 @@ class Pictures(Protocol):
         ...
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         ...
 
-    def __getitem__(self, index: int, /) -> Picture:
-        """One of them."""
+    def __getitem__(self, index: int, /) -> LabelledImage:
+        """One image."""
         ...
 
 
 class _Listed:
-    """Pictures that are told by a list, and what is wrong with the file that they are of."""
+    """Images in a list, and the problems of their file."""
 
-    def __init__(self, skeleton: Skeleton, pictures: Sequence[Picture], problems: Sequence[Any]) -> None:
-        self.skeleton, self._pictures, self.problems = skeleton, pictures, problems
+    def __init__(self, skeleton: Skeleton, images: Sequence[LabelledImage], problems: Sequence[Any]) -> None:
+        self.skeleton, self._images, self.problems = skeleton, images, problems
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
-    def __getitem__(self, index: int) -> Picture:
-        return self._pictures[index]
+    def __getitem__(self, index: int) -> LabelledImage:
+        return self._images[index]
 
 
 class _Drawn:
-    """Synthetic pictures with everybody in them, each drawn when it is asked for first, and kept."""
+    """Synthetic images, each drawn at its first use and kept."""
 
     def __init__(self, people: SyntheticPeople) -> None:
         self.people, self.skeleton = people, people.skeleton
-        self._kept: dict[int, Picture] = {}
+        self._kept: dict[int, LabelledImage] = {}
 
     def __len__(self) -> int:
         return len(self.people)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> LabelledImage:
         if index not in self._kept:
             scene, first = self.people.scene(index), index * self.people.people[1] + 1  # ids as in `write_coco`
             people = tuple(
                 Sample(scene.image, who.box, who.keypoints, who.visible, who.area, index + 1, first + place)
                 for place, who in enumerate(scene.people)
             )
-            self._kept[index] = Picture(scene.image, index + 1, people)
+            self._kept[index] = LabelledImage(scene.image, index + 1, people)
         return self._kept[index]
 
 
-def pictures_of(people: People) -> Pictures:
-    """The pictures that labelled people are in, each with all its people.
+def whole_images(people: People) -> ImageSet:
+    """The images that labelled people are in, each with all its people.
 
     Args:
-        people: a data set of people. Of a COCO file (`CocoKeypoints`) there are also pictures without people, crowds,
+        people: a data set of people. Of `AnnotatedPeople` (a COCO file) there are also images without people, crowds,
             people of whom no joint is labelled, and boxes of rows that are wrong; of `SyntheticPeople`, all people of
             each scene.
     """
@@ -98,8 +98,8 @@ def pictures_of(people: People) -> Pictures:
         return _Drawn(people)
     found: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
     problems = list(getattr(people, "problems", ()))
-    if isinstance(people, CocoKeypoints):
-        # The reader looks at files in which somebody is labelled only: nobody else asks for the others.
+    if isinstance(people, AnnotatedPeople):
+        # The reader checks only the files of labelled people.
         faults = {number: fault for number, path in people.unlabelled.items() if (fault := check_image(path))}
         problems += [
             Problem(f"{people.file}: image id {number}", fault, str(people.unlabelled[number]))
@@ -109,10 +109,10 @@ def pictures_of(people: People) -> Pictures:
         found = {number: (path, [], []) for number, path in every.items() if number not in faults}
     for i in range(len(people)):
         sample = people[i]
-        if isinstance(people, CocoKeypoints):
+        if isinstance(people, AnnotatedPeople):  # boxes of crops end with their last pixel's centre
             sample = replace(sample, box=with_last_pixel(sample.box))
         found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
-    if isinstance(people, CocoKeypoints):
+    if isinstance(people, AnnotatedPeople):
         for row in (*people.passed_over, *people.unusable):
             image, with_boxes, ignored = found[row["image_id"]]
             sample = _without_joints(row, image, len(people.skeleton))
@@ -122,19 +122,19 @@ def pictures_of(people: People) -> Pictures:
                 with_boxes.append(sample)
             else:
                 where = f"{people.file}: image id {sample.image_id}"
-                problems.append(Problem(where, "somebody without labels has a box that is none", f"{row['bbox']}"))
-    listed = [Picture(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
+                problems.append(Problem(where, "bbox of a person without labels is not valid", f"{row['bbox']}"))
+    listed = [LabelledImage(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
     return _Listed(people.skeleton, listed, problems)
 
 
 def _is_box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> bool:
-    """Whether somebody can be found in a box, x, y, width and height: in a picture of (width, height), where known."""
+    """Whether a box x, y, width, height is valid, and lies in an image of (width, height), where known."""
     if not np.isfinite(box).all() or np.abs(box).max() > FARTHEST or box[2:].min() <= 0:
         return False
     return not all(isinstance(side, int | float) and side > 0 for side in size) or not lies_outside(box.tolist(), size)
 
 
 def _without_joints(row: dict[str, Any], image: Path | Image, joints: int) -> Sample:
-    """A crowd, or somebody of whom no joint is labelled, from what `CocoKeypoints` keeps of the row."""
+    """A crowd, or a person without labelled joints, from its annotation."""
     nothing = np.zeros((joints, 2)), np.zeros(joints, dtype=np.int64)
     return Sample(image, np.array(row["bbox"], dtype=np.float64), *nothing, float(row["area"]), row["image_id"], 0)

@@ -1,7 +1,7 @@
-"""Painting: a canvas with true depth, parts that are shaded and textured, and the camera that sees them.
+"""Rendering: a canvas with depth, shaded and textured parts, and the camera.
 
 Everything solid is one primitive, an ellipsoid swept along a segment while it shrinks or grows: a limb, a chest, a
-head, a shoe. Seen by a camera it is a rounded cone after one linear map of the picture, so coverage, normal, depth and
+head, a shoe. Seen by a camera it is a rounded cone after one linear map of the image, so coverage, normal, depth and
 cloth coordinates of each pixel are closed formulas, and a depth buffer decides what hides what.
 
 Camera frame: x right, y down, z away from the camera; metres. World: y up, the camera looks along -z.
@@ -106,7 +106,7 @@ class Camera:
 
 @dataclass
 class Canvas:
-    """A picture under way, with what each pixel shows."""
+    """An image under way, with what each pixel shows."""
 
     image: Image
     depth: Float[np.ndarray, "H W"]
@@ -136,9 +136,9 @@ def textures() -> UInt8[np.ndarray, "T 64 64"]:
 
 
 def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray, "3"], ambient: float) -> None:
-    """Paint parts onto the canvas: shaded, textured, antialiased, behind whatever is nearer.
+    """Paint parts onto the canvas: shaded, textured, antialiased, behind what is closer to the camera.
 
-    An ellipsoid with semi-axes S (columns) covers the picture's points q around its centre with q' M^-1 q <= 1, where
+    An ellipsoid with semi-axes S (columns) covers the image's points q around its centre with q' M^-1 q <= 1, where
     M is the upper 2×2 block of S S'. In coordinates M^-1/2 q the part is a rounded cone of radius 1 at its start.
     The formulas run over the pixels of all parts at once, since parts are many and small.
 
@@ -216,7 +216,7 @@ def _geometry(
     axis = np.where(length[:, None] > 1e-6, along / np.maximum(length, 1e-6)[:, None], (0.0, 1.0))
     axes = np.stack([axis, axis[:, ::-1] * (-1, 1)], axis=1)  # along the part, and to its side
     (run_x, run_y), (side_x, side_y) = (axes @ white).transpose(1, 2, 0)
-    # Depth of the front surface: a slope over the picture, and a bulge towards the camera.
+    # Depth of the front surface: a slope over the image, and a bulge towards the camera.
     slope = np.einsum("pij,pj->pi", np.linalg.inv(cover[:, :2, :2]), cover[:, :2, 2])
     bulge = np.sqrt(np.maximum(cover[:, 2, 2] - (slope * cover[:, :2, 2]).sum(axis=1), 0.0))
     tilts = np.einsum("pqi,pij,pj->qp", axes, colour, slope / scale[:, None])

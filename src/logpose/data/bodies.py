@@ -1,4 +1,4 @@
-"""Drawn people: an articulated body in space, its poses, its clothes and its face.
+"""Synthetic people: an articulated body in space, its poses, its clothes and its face.
 
 A body is a tree of rigid segments whose lengths are shares of the stature. A pose is a vector of anatomical angles; a
 walker's, a sitter's or a reacher's is drawn around a typical one and kept within what joints can do. What is painted
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.painting import Camera, Canvas, Material, Parts, textures, turns
+from logpose.data.rendering import Camera, Canvas, Material, Parts, textures, turns
 
 __all__ = ["Actor", "Body", "Figure", "figure", "mirrored", "paint_face", "random_pose"]
 
@@ -244,7 +244,7 @@ class Actor:
         Args:
             rng: source of all randomness.
             camera: who looks.
-            upright: somebody who stands, walks or runs, and roughly faces the camera.
+            upright: a person who stands, walks or runs, and roughly faces the camera.
         """
         faces_us = upright or rng.random() < 0.35
         heading = rng.normal(0, 30 if upright else 45) if faces_us else rng.uniform(-180, 180)
@@ -260,7 +260,7 @@ class Figure:
     joints: Float[np.ndarray, "17 3"]
     """COCO's joints, camera frame, metres."""
     reach: Float[np.ndarray, "17"]
-    """How far in front of each joint its own surface may lie, metres; anything nearer hides it."""
+    """How far in front of each joint its own surface may lie, metres; anything closer to the camera hides it."""
     parts: Parts
     skin: Material
     head: float
@@ -295,7 +295,7 @@ def _cloth(rng: np.random.Generator) -> Material:
 
 
 def figure(rng: np.random.Generator, actor: Actor, place: Float[np.ndarray, "3"], owner: int) -> Figure:
-    """Dress somebody who stands at a place (camera frame, metres) and goes by the number `owner` on the canvas."""
+    """Dress a person who stands at a place (camera frame, metres) and goes by the number `owner` on the canvas."""
     body, points, frames = actor.body, actor.points + place, actor.frames
     skin_base = np.array(_SKINS[int(rng.integers(len(_SKINS)))]) * rng.uniform(0.9, 1.0)
     skin = Material(tuple(skin_base.tolist()), tuple((skin_base * 0.88).tolist()))

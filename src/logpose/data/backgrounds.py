@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from logpose.core.structures import Image
-from logpose.data.figures import Actor
-from logpose.data.painting import Camera, Canvas, Material, Parts, Size, textures
+from logpose.data.bodies import Actor
+from logpose.data.rendering import Camera, Canvas, Material, Parts, Size, textures
 
 __all__ = ["backdrop", "bounds", "clutter", "inside", "main_place", "occlude", "other_place", "photograph"]
 
@@ -21,7 +21,7 @@ Points = Float[np.ndarray, "N 2"]
 def main_place(
     rng: np.random.Generator, camera: Camera, actor: Actor, size: Size, plain: bool
 ) -> Float[np.ndarray, "3"]:
-    """Where the main person stands: filling a good part of the picture, sometimes reaching out of it."""
+    """Where the main person stands: filling a good part of the image, sometimes reaching out of it."""
     frame = np.array([size[1], size[0]], dtype=np.float64)
     low, high = actor.points.min(axis=0) - 0.1, actor.points.max(axis=0) + 0.1
     close = not plain and rng.random() < 0.25
@@ -40,11 +40,11 @@ def main_place(
 def other_place(
     rng: np.random.Generator, camera: Camera, taken: list[Float[np.ndarray, "3"]], width: int, plain: bool
 ) -> Float[np.ndarray, "3"]:
-    """Where somebody else stands on the same ground: not inside anybody, often behind, sometimes in front."""
+    """Where another person stands on the same ground: not inside others, often behind, sometimes in front."""
     place = taken[0]
     for _ in range(4):
-        nearer = -0.3 if not plain else 0.15
-        ahead = taken[0][2] * float(rng.triangular(nearer, 0.2, 1.6))
+        closest = -0.3 if not plain else 0.15
+        ahead = taken[0][2] * float(rng.triangular(closest, 0.2, 1.6))
         half = (taken[0][2] + ahead) * width / camera.focal / 2
         place = taken[0] + camera.turn @ (float(rng.uniform(-1.1, 1.1)) * half, 0.0, -ahead)
         if all(np.linalg.norm(place - other) > 0.55 for other in taken):
@@ -53,7 +53,7 @@ def other_place(
 
 
 def inside(points: Points, size: Size) -> Bool[np.ndarray, "N"]:
-    """Which points (image coordinates) lie between the centres of a picture's outermost pixels."""
+    """Which points (image coordinates) lie between the centres of an image's outermost pixels."""
     within: np.ndarray = np.asarray(((points >= 0) & (points <= (size[1] - 1, size[0] - 1))).all(axis=1))
     return within
 
@@ -79,12 +79,12 @@ def _carpets() -> UInt8[np.ndarray, "T 384 384"]:
 
 
 def _pattern(rng: np.random.Generator, size: Size) -> UInt8[np.ndarray, "H W"]:
-    """A texture at any scale, slant and offset that fills the picture."""
+    """A texture at any scale, slant and offset that fills the image."""
     carpet = _carpets()[int(rng.integers(len(_carpets())))]
     angle, scale, stretch = rng.uniform(0, np.pi), float(np.exp(rng.uniform(-0.7, 1.1))), rng.uniform(0.4, 1.0)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.array([[cos, -sin], [stretch * sin, stretch * cos]])
-    # The middle of the picture shows a place near the middle of the carpet.
+    # The middle of the image shows a place near the middle of the carpet.
     shift = rng.uniform(160, 224, 2) - linear @ np.array([size[1] / 2, size[0] / 2])
     filled: np.ndarray = cv2.warpAffine(
         carpet,
@@ -104,7 +104,7 @@ def _painted(pattern: UInt8[np.ndarray, "H W"], dark: Colour, bright: Colour) ->
 
 
 def _quads(rng: np.random.Generator, size: Size, thin: Bool[np.ndarray, "N"]) -> Float[np.ndarray, "N 4 2"]:
-    """Corners of bars (thin) and boxes somewhere in the picture, rarely far from upright."""
+    """Corners of bars (thin) and boxes somewhere in the image, rarely far from upright."""
     count = len(thin)
     low, high = np.where(thin, 0.02, 0.08), np.where(thin, 0.1, 0.5)
     long = np.where(thin, 1.5, 0.5) * rng.uniform(0.2, 1.0, count)
@@ -175,7 +175,7 @@ def clutter(rng: np.random.Generator, camera: Camera, size: Size, distance: floa
 
 
 def occlude(rng: np.random.Generator, canvas: Canvas, box: Float[np.ndarray, "4"]) -> None:
-    """Now and then put bars, boxes or blobs in front of everybody, most of them near the main person."""
+    """Now and then put bars, boxes or blobs in front of the people, most of them near the main person."""
     for _ in range(int(np.searchsorted((0.55, 0.85), rng.random()))):
         size = canvas.depth.shape
         mask = np.zeros(size, np.uint8)
@@ -215,7 +215,7 @@ def photograph(rng: np.random.Generator, image: Image) -> Image:
     if (strength := float(rng.uniform(-3, 9))) > 0:
         top, left = rng.integers(0, 256, 2).tolist()
         noise = _grain()[top : top + height, left : left + width]
-        if noise.shape[:2] != (height, width):  # a picture larger than the stock of noise
+        if noise.shape[:2] != (height, width):  # an image larger than the stock of noise
             rows, columns = np.arange(top, top + height) % 512, np.arange(left, left + width) % 512
             noise = _grain()[np.ix_(rows, columns)]
         image = cv2.add(image, noise * strength, dtype=cv2.CV_8U)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from logpose.data.figures import Actor, Body, figure, mirrored, paint_face, random_pose
-from logpose.data.painting import Camera, Canvas, paint
+from logpose.data.bodies import Actor, Body, figure, mirrored, paint_face, random_pose
+from logpose.data.rendering import Camera, Canvas, paint
 
 REST = np.zeros(26)
 AHEAD = Camera(200.0, (63.5, 63.5), np.diag([1.0, -1.0, -1.0]))

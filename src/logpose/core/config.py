@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 from logpose.core.errors import InputError
 
 __all__ = ["Configurable"]
+
+Object = TypeVar("Object", bound="Configurable")
 
 
 class Configurable:
@@ -40,7 +42,7 @@ class Configurable:
         return {"kind": self.kind, **values} if self.kind else values
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls: type[Object], config: Mapping[str, Any]) -> Object:
         """The object that `config` described; arguments that are missing have their defaults.
 
         Args:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from logpose.core.config import Configurable
 from logpose.core.errors import InputError
@@ -120,13 +120,13 @@ class Skeleton(Configurable):
         return self.config()
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+    def from_dict(cls, plain: Mapping[str, Any]) -> Skeleton:
         """Deprecated: `from_config`."""
         warnings.warn("Skeleton.from_dict is now Skeleton.from_config", DeprecationWarning, stacklevel=2)
         return cls.from_config(plain)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any]) -> Skeleton:
         """The skeleton that `config` described.
 
         Raises:

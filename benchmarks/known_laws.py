@@ -29,11 +29,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from logpose.losses.likelihood import ERROR_DRAWS, Distribution
 from scipy import stats
 from torch import Tensor, nn
 
 from logpose.losses import Gaussian, Laplace, LikelihoodLoss, RLELoss
-from logpose.losses.likelihood import ERROR_DRAWS, Distribution
 from tables import cell
 
 LEVELS = (0.5, 0.9, 0.95)
@@ -94,7 +94,7 @@ LAWS = {
 LOSSES: dict[str, Callable[[int], LikelihoodLoss]] = {
     "normalized": lambda dim: RLELoss(dim=dim),
     "normalized, not symmetric": lambda dim: RLELoss(dim=dim, symmetric=False),
-    "normalized, plain gradient": lambda dim: RLELoss(dim=dim, balance=0.0),
+    "normalized, plain gradient": lambda dim: RLELoss(dim=dim, gradient_reweighting=0.0),
     "paper": lambda dim: RLELoss(dim=dim, convention="paper"),
     "released": lambda dim: RLELoss(dim=dim, convention="released"),
     "mmpose": lambda dim: RLELoss(dim=dim, convention="mmpose"),

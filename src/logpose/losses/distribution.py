@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,6 +26,7 @@ SAMPLE_CHUNK = 2**18
 """Positions drawn at once, which bounds the memory that is needed beside the sample itself."""
 
 
+@runtime_checkable
 class ErrorDensity(Protocol):
     """What a predictive distribution needs of a loss."""
 

@@ -36,7 +36,7 @@ def regularise_scale(
     weight: Float[Tensor, "B K"],
     median: float | None,
 ) -> Float[Tensor, "B K"] | float:
-    """Scale regulariser: 0, with a gradient that lowers sigma while most errors are below `median` sigmas, per dimension.
+    """Scale regulariser: 0, with a gradient that lowers sigma where most errors are below `median` sigmas.
 
     A narrow density with a large sigma has the same likelihood as a wide one with a small sigma, so nothing else
     determines the size of sigma. Without the regulariser sigma stays close to where it started, and a flow that has to

@@ -34,9 +34,7 @@ def gradients(flow: PlainRealNVP, values: Tensor, x: Tensor) -> list[Tensor]:
 
 
 @settings(max_examples=40)
-@given(
-    st.integers(2, 8), st.integers(1, 7), st.lists(st.integers(1, 12), max_size=3), st.sampled_from(ACTIVATIONS)
-)
+@given(st.integers(2, 8), st.integers(1, 7), st.lists(st.integers(1, 12), max_size=3), st.sampled_from(ACTIVATIONS))
 def test_values_and_gradients_are_those_of_the_plain_flow(
     dim: int, layers: int, hidden: list[int], activation: str
 ) -> None:
@@ -101,3 +99,24 @@ def test_it_is_the_faster_one() -> None:
     flows = plain.float(), packed.float()
     rounds = [[seconds(flow) for flow in flows] for _ in range(8)][2:]
     assert math.prod(ours / theirs for theirs, ours in rounds) ** (1 / len(rounds)) < 0.9
+
+
+def test_a_flow_learns_a_banana() -> None:
+    torch.manual_seed(0)
+    flow = RealNVP(2, hidden=(32, 32))
+
+    def draw(count: int) -> Tensor:
+        a, b = torch.randn(2, count)
+        return torch.stack([a, 0.5 * b + a**2 - 1], dim=1)
+
+    optimizer = torch.optim.Adam(flow.parameters(), 1e-2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (-flow.log_prob(draw(256)).mean()).backward()
+        optimizer.step()
+    held_out = draw(20_000)
+    with torch.no_grad():
+        learned = -float(flow.log_prob(held_out).mean())
+    entropy = 2 * 0.5 * math.log(2 * math.pi * math.e) + math.log(0.5)
+    gaussian = 0.5 * float(torch.logdet(2 * math.pi * math.e * held_out.T.cov()))
+    assert entropy - 0.02 < learned < entropy + 0.1 < gaussian

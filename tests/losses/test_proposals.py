@@ -124,7 +124,7 @@ def learned() -> RLELoss:
 
 @torch.no_grad()
 def test_many_points_count_in_eight_dimensions(learned: RLELoss) -> None:
-    """Of ½ (Q + G) a few hundred of 32,768 do; s and standard deviations against a large sample of that, written out."""
+    """Of ½ (Q + G) a few hundred of 32,768 do; s and standard deviations against a large sample of that."""
     torch.manual_seed(1)
     error, weight = learned.error_draws(32_768)
     assert float(1 / weight.square().sum()) > 2000

@@ -26,12 +26,10 @@ class Family(Configurable):
 
     @classmethod
     def members(cls: type[Member]) -> dict[str, type[Member]]:
-        """Of this package, the classes below this one and itself, by kind; abstract ones are left out."""
-        found: dict[str, type[Member]] = {}
-        for member in (cls, *(inner for child in cls.__subclasses__() for inner in child.members().values())):
-            if member.__module__.partition(".")[0] == __name__.partition(".")[0] and not inspect.isabstract(member):
-                found[member.kind] = member
-        return found
+        """Of this package, the classes below this one and itself, by kind, without abstract and private ones."""
+        known = {kind: member for child in cls.__subclasses__() for kind, member in child.members().items()}
+        own = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+        return {cls.kind: cls, **known} if own and not inspect.isabstract(cls) and cls.kind[0] != "_" else known
 
     @classmethod
     def from_config(cls: type[Member], config: Mapping[str, Any]) -> Member:

@@ -108,9 +108,9 @@ LOSSES: dict[str, Callable[[int], LikelihoodLoss]] = {
 def truth(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """m(x) and c(x) of every joint: (B, K, D) each; c from 0.01 to 0.1 of the crop."""
     joint = torch.arange(JOINTS)[:, None] + torch.arange(dim) / dim
-    place = 0.1 * torch.sin(x[:, None, :1] + joint)
+    position = 0.1 * torch.sin(x[:, None, :1] + joint)
     share = 0.5 + 0.25 * (x[:, None, 1:2] * torch.cos(joint) + x[:, None, 2:3] * torch.sin(joint)) * math.sqrt(2)
-    return place, 0.01 * 10 ** share.clamp(0, 1)
+    return position, 0.01 * 10 ** share.clamp(0, 1)
 
 
 class Net(nn.Module):
@@ -132,10 +132,10 @@ def labels(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """x, label, m, c, and the log-density of each label."""
     x = torch.from_numpy(rng.uniform(-1, 1, (count, INPUTS))).float()
-    place, scale = truth(x, dim)
+    position, scale = truth(x, dim)
     error = error_distribution.sample(rng, count * JOINTS, dim)
     log_p = torch.from_numpy(error_distribution.log_prob(error)).view(count, JOINTS) - scale.double().log().sum(dim=-1)
-    return x, place + scale * torch.from_numpy(error).float().view(place.shape), place, scale, log_p
+    return x, position + scale * torch.from_numpy(error).float().view(position.shape), position, scale, log_p
 
 
 def run(error_distribution: Known, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def run(error_distribution: Known, make: Callable[[int], LikelihoodLoss], dim: i
         optimizer.step()
         schedule.step()
     net.eval(), loss.eval()
-    x, label, place, scale, log_p = labels(
+    x, label, position, scale, log_p = labels(
         error_distribution, dim, HELD_OUT // JOINTS, np.random.default_rng((seed, 1))
     )
     with torch.no_grad():
@@ -173,7 +173,7 @@ def run(error_distribution: Known, make: Callable[[int], LikelihoodLoss], dim: i
         ]
         figures["worst tenth"] = max(apart)
         figures["std / true"] = float((predicted.std / scale).median())
-        figures["mu"] = float(((predicted.mean - place) / scale).norm(dim=-1).mean())
+        figures["mu"] = float(((predicted.mean - position) / scale).norm(dim=-1).mean())
         stds = (predicted.std.mean(dim=-1).flatten()[::50], scale.mean(dim=-1).flatten()[::50])
     figures["_std"], figures["_true"] = (t.tolist() for t in stds)
     return figures
@@ -204,7 +204,7 @@ def curve(loss: LikelihoodLoss, predicted: Distribution, label: Tensor) -> list[
 
 
 FIGURES = Path(__file__).parent / "figures" / "known_distributions.json"
-DRAWN = {"normalized": "tab:blue", "normalized, not symmetric": "tab:orange", "Laplace": "tab:gray"}
+PLOTTED = {"normalized": "tab:blue", "normalized, not symmetric": "tab:orange", "Laplace": "tab:gray"}
 SHOWN = ("nll - truth", "region 50%", "region 90%", "region 95%", "worst tenth", "std / true", "mu")
 
 
@@ -236,7 +236,7 @@ def plot(figures: dict[str, dict[str, Any]], path: Path) -> None:
         axes = points[:, 0].reshape(side, side), points[:, 1].reshape(side, side)
         true = error_distribution.log_prob(points)
         top.contour(*axes, true.reshape(side, side), levels(true), colors="k", linestyles="--", linewidths=1)
-        for loss, colour in DRAWN.items():
+        for loss, colour in PLOTTED.items():
             row = figures.get(json.dumps([name, 2, loss, 0]))
             if row is None:
                 continue
@@ -254,7 +254,7 @@ def plot(figures: dict[str, dict[str, Any]], path: Path) -> None:
     panels[0, 0].set_ylabel("50 and 90 % regions")
     panels[1, 0].set_ylabel("coverage")
     panels[2, 0].set_ylabel("reported standard deviation")
-    handles = [plt.Line2D([], [], color=colour, label=loss) for loss, colour in DRAWN.items()]
+    handles = [plt.Line2D([], [], color=colour, label=loss) for loss, colour in PLOTTED.items()]
     handles.append(plt.Line2D([], [], color="k", ls="--", label="truth"))
     figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
     figure.savefig(path, dpi=100)
@@ -277,16 +277,16 @@ def main() -> None:
     parser.add_argument("--dims", nargs="+", type=int, default=[2, 3, 8])
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    figures, drawn = ({} if not file.exists() else json.loads(file.read_text()) for file in (
-        given.figures, given.out / "drawn.json"
+    figures, plotted = ({} if not file.exists() else json.loads(file.read_text()) for file in (
+        given.figures, given.out / "plotted.json"
     ))  # fmt: skip
     for seed in range(given.seeds):
         for error_distribution in given.distributions:
             for dim in sorted(set(given.dims) & set(DISTRIBUTIONS[error_distribution].dims)):
                 for loss in given.losses:
                     key = json.dumps([error_distribution, dim, loss, seed])
-                    wanted = dim == 2 and seed == 0 and loss in DRAWN
-                    if (key in figures and (key in drawn or not wanted)) or not asked(
+                    wanted = dim == 2 and seed == 0 and loss in PLOTTED
+                    if (key in figures and (key in plotted or not wanted)) or not asked(
                         error_distribution, dim, loss, seed
                     ):
                         continue
@@ -294,11 +294,11 @@ def main() -> None:
                     figures[key] = {name: row[name] for name in SHOWN}
                     given.figures.write_text(json.dumps(figures, indent=1) + "\n")
                     if wanted:
-                        drawn[key] = row
-                        (given.out / "drawn.json").write_text(json.dumps(drawn) + "\n")
+                        plotted[key] = row
+                        (given.out / "plotted.json").write_text(json.dumps(plotted) + "\n")
                     print(key, {name: round(figures[key][name], 3) for name in SHOWN}, flush=True)
     (given.out / "table.md").write_text((text := table(figures, given.seeds)) + "\n")
-    plot(drawn, given.out / "known_distributions.png")
+    plot(plotted, given.out / "known_distributions.png")
     print(text)
 
 

@@ -87,7 +87,7 @@ class Clamped(_Composed):
 
     Args:
         density: G.
-        reach: farther out the density stays what it is at this distance (which is enough in a product with another
+        reach: beyond it the density stays constant (which is enough in a product with another
             density), or decays.
         decays: whether it falls off as a Laplace density there, so that its gradient leads back.
     """

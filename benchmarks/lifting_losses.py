@@ -75,7 +75,7 @@ LOSSES: dict[str, Callable[[int], PoseLoss]] = {
     "RLE normalized, Q Gaussian": lambda _: RLELoss(dim=3, base="gaussian"),
     "RLE, Q unscaled": lambda _: UnscaledRLELoss(),
     "RLE, Q unscaled, 100 times": lambda _: UnscaledRLELoss(shortcut=100.0),
-    "RLE normalized, plain gradient": lambda _: RLELoss(dim=3, balance=0.0),
+    "RLE normalized, plain gradient": lambda _: RLELoss(dim=3, gradient_reweighting=0.0),
     "RLE of the whole pose": WholePoseRLELoss,
     "Laplace": lambda _: Laplace(3),
     "RLE released": lambda _: RLELoss(dim=3, convention="released"),

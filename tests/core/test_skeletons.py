@@ -225,19 +225,19 @@ def test_impossible_skeletons_are_refused_by_name(parts: dict[str, Any], message
 
 @each
 def test_round_trip_through_json(name: str) -> None:
-    plain = json.loads(json.dumps(KNOWN[name].to_dict()))
-    back = Skeleton.from_dict(plain)
-    assert back.to_dict() == plain
+    plain = json.loads(json.dumps(KNOWN[name].config()))
+    back = Skeleton.from_config(plain)
+    assert back.config() == plain
     assert (back.name, back.joints, back.bones) == ("person", KNOWN[name].joints, KNOWN[name].bones)
     assert (back.pairs, back.sigmas) == (KNOWN[name].pairs, KNOWN[name].sigmas)
 
 
 @pytest.mark.parametrize("key", ["name", "joints", "bones", "flip_pairs", "oks_sigmas"])
-def test_from_dict_names_the_missing_entry(key: str) -> None:
-    plain = COCO.to_dict()
+def test_from_config_names_the_missing_entry(key: str) -> None:
+    plain = COCO.config()
     del plain[key]
     with pytest.raises(InputError, match=f"not a skeleton.*{key}"):
-        Skeleton.from_dict(plain)
+        Skeleton.from_config(plain)
 
 
 @pytest.mark.parametrize(
@@ -253,9 +253,21 @@ def test_from_dict_names_the_missing_entry(key: str) -> None:
         ("oks_sigmas", [0.1] * 16),
     ],
 )
-def test_from_dict_refuses_malformed_entries(key: str, value: Any) -> None:
+def test_from_config_refuses_malformed_entries(key: str, value: Any) -> None:
     with pytest.raises(InputError):
-        Skeleton.from_dict({**COCO.to_dict(), key: value})
+        Skeleton.from_config({**COCO.config(), key: value})
+
+
+def test_from_config_refuses_unknown_entries() -> None:
+    with pytest.raises(InputError, match="limbs"):
+        Skeleton.from_config({**COCO.config(), "limbs": []})
+
+
+def test_the_old_names_still_work() -> None:
+    with pytest.warns(DeprecationWarning, match="config"):
+        plain = COCO.to_dict()
+    with pytest.warns(DeprecationWarning, match="from_config"):
+        assert Skeleton.from_dict(plain).config() == COCO.config()
 
 
 # Categories of a COCO file

@@ -48,7 +48,7 @@ def test_shapes_and_scales(head: str, sigma: bool) -> None:
     assert ((found.sigma > 0) & (found.sigma <= 1)).all()
     assert bool((found.sigma == 1).all()) is not sigma
     assert torch.allclose(found.mu, model(images().float() / 255).mu, atol=1e-5)
-    assert model.output_type == ("rows" if head == "rows" else "coordinates")
+    assert model.output_type == ("row logits" if head == "rows" else "coordinates")
     assert (found.maps is None) is (model.output_type == "coordinates")
     if found.maps is not None:
         assert found.maps.shape == (2, 16, 8, 32)

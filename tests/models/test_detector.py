@@ -134,7 +134,7 @@ def test_a_detector_is_asked_what_every_model_is():
     batch = scene(LabelledImage(np.zeros((40, 60, 3), np.uint8), 1, ()), COCO, ShortSide((64,), 64))
     assert float(model.learn(batch, L1Loss()).total) == 3.0
     assert [len(people) for people in model.predict(batch)] == [0]
-    assert model.output_type == "places"
+    assert model.output_type == "coordinates"
     assert model.config()["short"] == 64
     model.prepare(None)
     model.begin_epoch(0.5)

@@ -67,7 +67,7 @@ LOSSES: dict[str, Callable[[], LikelihoodLoss]] = {
     "laplace": Laplace,
     "gaussian": Gaussian,
     "rle": lambda: RLELoss(RealNVP(2, 2, (8, 8))),
-    "small flow": lambda: RLELoss(RealNVP(2, 3, (8, 8, 8), "silu"), base="gaussian", balance=0.5),
+    "small flow": lambda: RLELoss(RealNVP(2, 3, (8, 8, 8), "silu"), base="gaussian", gradient_reweighting=0.5),
     "released": lambda: RLELoss(convention="released", mode="dle"),
     "basic": lambda: RLELoss(mode="basic"),
     "mixed": lambda: MixedRLELoss(RLELoss(RealNVP(3, 2, (8,)), dim=3), RLELoss(RealNVP(2, 2, (8,)))),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 
 __all__ = ["COCO", "DEFAULT_OKS_SIGMA", "H36M", "H36M_LIFTING", "HUMANEVA", "LSP", "MPII", "Skeleton"]
@@ -23,7 +25,7 @@ _LOWER_BODY = {"hip", "knee", "ankle", "foot", "toe", "heel", "pelvis"}
 
 
 @dataclass(frozen=True)
-class Skeleton:
+class Skeleton(Configurable):
     """The joints that a model predicts.
 
     Attributes:
@@ -108,30 +110,38 @@ class Skeleton:
         words = [set(_words(joint)) for joint in self.joints]
         return tuple(i for i, w in enumerate(words) if w & {side, side[0]} and w & set(parts))
 
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument; of mirror pairs and OKS sigmas the inferred or default ones."""
+        return getattr(self, {"flip_pairs": "pairs", "oks_sigmas": "sigmas"}.get(name, name))
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers that `from_dict` reads back; stored in checkpoints."""
-        return {
-            "name": self.name,
-            "joints": list(self.joints),
-            "bones": [list(bone) for bone in self.bones],
-            "flip_pairs": [list(pair) for pair in self.pairs],
-            "oks_sigmas": list(self.sigmas),
-        }
+        """Deprecated: `config`."""
+        warnings.warn("Skeleton.to_dict is now Skeleton.config", DeprecationWarning, stacklevel=2)
+        return self.config()
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Skeleton:
-        """The skeleton that `to_dict` wrote.
+        """Deprecated: `from_config`."""
+        warnings.warn("Skeleton.from_dict is now Skeleton.from_config", DeprecationWarning, stacklevel=2)
+        return cls.from_config(plain)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Skeleton:
+        """The skeleton that `config` described.
 
         Raises:
-            InputError: if an entry is missing or malformed.
+            InputError: if an entry is missing, unknown or malformed.
         """
+        for name in config:
+            if name not in cls.arguments():
+                raise InputError(f"a skeleton has no entry {name!r}")
         try:
             return cls(
-                name=str(plain["name"]),
-                joints=tuple(map(str, plain["joints"])),
-                bones=tuple((int(a), int(b)) for a, b in plain["bones"]),
-                flip_pairs=tuple((int(a), int(b)) for a, b in plain["flip_pairs"]),
-                oks_sigmas=tuple(map(float, plain["oks_sigmas"])),
+                name=str(config["name"]),
+                joints=tuple(map(str, config["joints"])),
+                bones=tuple((int(a), int(b)) for a, b in config["bones"]),
+                flip_pairs=tuple((int(a), int(b)) for a, b in config["flip_pairs"]),
+                oks_sigmas=tuple(map(float, config["oks_sigmas"])),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a skeleton: {error!r}") from error

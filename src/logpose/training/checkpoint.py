@@ -20,23 +20,7 @@ from torch import nn
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
-from logpose.flows import RealNVP
-from logpose.losses import (
-    CellLoss,
-    FactorsRLELoss,
-    Gaussian,
-    HeatmapLoss,
-    L1Loss,
-    L2Loss,
-    Laplace,
-    LikelihoodLoss,
-    MixedRLELoss,
-    PoseLoss,
-    RLELoss,
-    RowsLoss,
-    UnscaledRLELoss,
-    WithHeatmaps,
-)
+from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
 from logpose.models import (
     BoundaryModel,
     Detector,
@@ -70,9 +54,6 @@ AUXILIARY = "auxiliary_head."
 
 RENAMED = {f"law_{name}": f"error_{name}" for name in ("mean", "std", "radius", "bands")}
 """Tensors of checkpoints of version 0.1 and their names today."""
-
-FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
-
 
 def _whole_or_none(value: Any) -> int | None:
     return None if value is None else int(value)
@@ -143,38 +124,6 @@ def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Mod
     return KINDS[config["kind"]][0](backbone, skeleton, size, padding=float(config["padding"]), **settings)
 
 
-def build_loss(config: dict[str, Any]) -> PoseLoss | None:
-    """The loss that `LikelihoodLoss.config` described; None if it, or its flow, is its author's own."""
-    settings = dict(config)
-    kind = settings.pop("kind")
-    if kind in FIXED:
-        return FIXED[kind](**settings)
-    if kind == CellLoss.__name__:
-        return CellLoss(**settings)
-    if kind == HeatmapLoss.__name__:
-        return HeatmapLoss(**settings)
-    if kind == FactorsRLELoss.__name__:
-        return FactorsRLELoss(**settings)
-    if kind == RowsLoss.__name__ and settings["loss"] is None:
-        return RowsLoss(**settings)
-    if kind in (RowsLoss.__name__, WithHeatmaps.__name__):
-        inner = build_loss(settings.pop("loss"))
-        if inner is None or inner.density is None:
-            return None
-        return (RowsLoss if kind == RowsLoss.__name__ else WithHeatmaps)(loss=inner.density, **settings)
-    if kind == MixedRLELoss.__name__:
-        parts = [build_loss({"kind": RLELoss.__name__, **settings[part]}) for part in ("space", "plane")]
-        space, plane = (part if isinstance(part, RLELoss) else None for part in parts)
-        return MixedRLELoss(space, plane) if space and plane else None
-    flowing = {made.__name__: made for made in (RLELoss, UnscaledRLELoss)}
-    if kind not in (*flowing, None):
-        log.warning("its loss, %s, is none of ours: there will be no likelihood", f"{kind!s:.60}")
-    if kind not in flowing or settings["flow"] is None:  # also of a model that came without one
-        return None
-    flow = dict(settings.pop("flow"))
-    return flowing[kind](RealNVP(**{**flow, "hidden": tuple(flow["hidden"])}), **settings)
-
-
 def read(path: Path) -> dict[str, Any]:
     """The content of a checkpoint, with its `logpose` entry checked and nothing built from it.
 
@@ -242,7 +191,7 @@ def load(path: Path | str, backbone: Backbone | None = None) -> tuple[Model, Lik
     content = read(path)
     entry = content["logpose"]
     try:
-        model, loss = build_model(entry["model"], backbone), build_loss(entry["loss"])
+        model, loss = build_model(entry["model"], backbone), loss_from_config(entry["loss"])
         _fill(model, "model.", content["state_dict"])
         density = None
         if loss is not None:

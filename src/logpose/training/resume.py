@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from logpose.core.errors import InputError
-from logpose.training.checkpoint import build_loss, build_model, read
+from logpose.losses import loss_from_config
+from logpose.training.checkpoint import build_model, read
 from logpose.training.recipe import TrainingRecipe, plain_recipe
 
 __all__ = ["check_resumable", "is_finished", "is_unbegun"]
@@ -29,8 +30,8 @@ def _as_now(config: dict[str, Any]) -> dict[str, Any]:
 def _loss_as_now(config: dict[str, Any]) -> dict[str, Any]:
     """The same for a loss."""
     try:
-        loss = build_loss(config)
-    except (InputError, TypeError, ValueError, KeyError):  # of another version
+        loss = loss_from_config(config)
+    except (InputError, TypeError, ValueError, KeyError):  # of another version, or of none
         return config
     return config if loss is None else {"kind": config["kind"], **loss.config()}
 

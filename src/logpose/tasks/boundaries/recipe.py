@@ -72,7 +72,7 @@ def rle_of_column(boundaries: int) -> RLELoss:
 
 def rle_of_rows(boundaries: int) -> RowsLoss:
     """Cross-entropy of rows, which leads mu, and less loudly RLE of all boundaries of a column at once."""
-    return RowsLoss(boundaries, weight=0.3, loss=RLELoss(dim=boundaries, balance=0.0))
+    return RowsLoss(boundaries, weight=0.3, loss=RLELoss(dim=boundaries, gradient_reweighting=0.0))
 
 
 @dataclass(kw_only=True)

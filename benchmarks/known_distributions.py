@@ -1,18 +1,19 @@
-"""What each loss learns of errors whose law is known: calibration, spread, likelihood, and the error of mu.
+"""What each loss learns of errors of a known distribution: calibration, standard deviation, likelihood, error of mu.
 
-    python benchmarks/known_laws.py
+    python benchmarks/known_distributions.py
 
 Inputs x are four uniform numbers. A label is m(x) + c(x) · e: m a sine, c a scale that varies by a factor of 10, e a
-draw of the law (of standard deviation 1 in every dimension). Both are simple, so that what is left is the loss's doing:
-a small network learns mu(x) and sigma(x) from fresh labels, and is asked about 40,000 held-out ones. Figures go to
-`benchmarks/figures/known_laws.json` as they come, and a run that is there is not made again, but for those that the
-picture is of: the density that was learned in two dimensions over the true one, how much claimed regions hold, and
-spread against truth. `normalized` is run with every seed, the other losses with the first.
+draw of the distribution (of standard deviation 1 in every dimension). A small network learns mu(x) and sigma(x) from
+new labels at every step, and is evaluated on 40,000 held-out ones; m and c are simple, so that differences come from
+the loss. Figures go to `benchmarks/figures/known_distributions.json` after each run, and existing runs are not
+repeated, except those that are plotted: the learned density in two dimensions over the true one, the coverage of
+regions, and reported against true standard deviations. `normalized` is run with every seed, the other losses with the
+first.
 
     nll - truth    held-out negative log-likelihood above the true density's, nats per joint
-    region L       share of held-out labels in the smallest region that claims the share L
-    worst tenth    largest distance of that share from L in a tenth of the labels by true scale, over 50, 90 and 95 %
-    spread / true  reported standard deviation over the true one, median over inputs
+    region L       coverage: share of held-out labels in the smallest region of nominal level L
+    worst tenth    largest difference of coverage from L in a tenth of the labels by true scale, over 50, 90 and 95 %
+    std / true     reported standard deviation over the true one, median over inputs
     mu             mean distance of the reported position from the expected one, in true standard deviations
 """
 
@@ -33,7 +34,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from logpose.losses import Gaussian, Laplace, LikelihoodLoss, RLELoss
-from logpose.losses.likelihood import ERROR_DRAWS, Distribution
+from logpose.losses.distribution import ERROR_DRAWS, Distribution
 from tables import cell
 
 LEVELS = (0.5, 0.9, 0.95)
@@ -43,7 +44,7 @@ INPUTS = 4
 
 
 @dataclass(frozen=True)
-class Law:
+class Known:
     """A density of errors of mean 0 and standard deviation 1 in each dimension."""
 
     sample: Callable[[np.random.Generator, int, int], np.ndarray]
@@ -53,10 +54,10 @@ class Law:
     dims: tuple[int, ...]
 
 
-def independent(error_distribution: stats.rv_continuous, dims: tuple[int, ...]) -> Law:
-    """The same law in each dimension, scaled to unit variance."""
+def independent(error_distribution: stats.rv_continuous, dims: tuple[int, ...]) -> Known:
+    """The same distribution in each dimension, scaled to unit variance."""
     std = float(error_distribution.std())
-    return Law(
+    return Known(
         lambda rng, n, d: error_distribution.rvs((n, d), random_state=rng) / std,
         lambda e: (error_distribution.logpdf(e * std) + math.log(std)).sum(axis=1),
         dims,
@@ -64,28 +65,28 @@ def independent(error_distribution: stats.rv_continuous, dims: tuple[int, ...]) 
 
 
 # Two Gaussians, one narrow and frequent, one wide and off to a side: mean 0 and variance 1 after scaling.
-SHARE, PLACES, WIDTHS = np.array([0.75, 0.25]), np.array([-0.5, 1.5]), np.array([0.4, 1.2])
-SKEW_STD = math.sqrt(float(SHARE @ (PLACES**2 + WIDTHS**2) - (SHARE @ PLACES) ** 2))
+SHARE, CENTRES, WIDTHS = np.array([0.75, 0.25]), np.array([-0.5, 1.5]), np.array([0.4, 1.2])
+SKEW_STD = math.sqrt(float(SHARE @ (CENTRES**2 + WIDTHS**2) - (SHARE @ CENTRES) ** 2))
 
 
 def skewed_sample(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
     which = rng.choice(2, (n, d), p=SHARE)
-    return (PLACES[which] + WIDTHS[which] * rng.standard_normal((n, d)) - SHARE @ PLACES) / SKEW_STD
+    return (CENTRES[which] + WIDTHS[which] * rng.standard_normal((n, d)) - SHARE @ CENTRES) / SKEW_STD
 
 
 def skewed_log_prob(e: np.ndarray) -> np.ndarray:
-    x = e[..., None] * SKEW_STD + SHARE @ PLACES
-    return (np.log((SHARE * stats.norm.pdf(x, PLACES, WIDTHS)).sum(axis=-1)) + math.log(SKEW_STD)).sum(axis=1)
+    x = e[..., None] * SKEW_STD + SHARE @ CENTRES
+    return (np.log((SHARE * stats.norm.pdf(x, CENTRES, WIDTHS)).sum(axis=-1)) + math.log(SKEW_STD)).sum(axis=1)
 
 
 CORRELATION = np.array([[1.0, 0.8], [0.8, 1.0]])
 
-LAWS = {
+DISTRIBUTIONS = {
     "Laplace": independent(stats.laplace(), (2, 3, 8)),
     "Gaussian": independent(stats.norm(), (2, 3, 8)),
     "Student t, 3": independent(stats.t(3), (2, 3, 8)),
-    "skewed mixture": Law(skewed_sample, skewed_log_prob, (2,)),
-    "correlated Gaussian": Law(
+    "skewed mixture": Known(skewed_sample, skewed_log_prob, (2,)),
+    "correlated Gaussian": Known(
         lambda rng, n, _: rng.multivariate_normal(np.zeros(2), CORRELATION, n),
         lambda e: stats.multivariate_normal(np.zeros(2), CORRELATION).logpdf(e),
         (2,),
@@ -94,7 +95,7 @@ LAWS = {
 LOSSES: dict[str, Callable[[int], LikelihoodLoss]] = {
     "normalized": lambda dim: RLELoss(dim=dim),
     "normalized, not symmetric": lambda dim: RLELoss(dim=dim, symmetric=False),
-    "normalized, plain gradient": lambda dim: RLELoss(dim=dim, balance=0.0),
+    "normalized, plain gradient": lambda dim: RLELoss(dim=dim, gradient_reweighting=0.0),
     "paper": lambda dim: RLELoss(dim=dim, convention="paper"),
     "released": lambda dim: RLELoss(dim=dim, convention="released"),
     "mmpose": lambda dim: RLELoss(dim=dim, convention="mmpose"),
@@ -107,9 +108,9 @@ LOSSES: dict[str, Callable[[int], LikelihoodLoss]] = {
 def truth(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """m(x) and c(x) of every joint: (B, K, D) each; c from 0.01 to 0.1 of the crop."""
     joint = torch.arange(JOINTS)[:, None] + torch.arange(dim) / dim
-    place = 0.1 * torch.sin(x[:, None, :1] + joint)
+    position = 0.1 * torch.sin(x[:, None, :1] + joint)
     share = 0.5 + 0.25 * (x[:, None, 1:2] * torch.cos(joint) + x[:, None, 2:3] * torch.sin(joint)) * math.sqrt(2)
-    return place, 0.01 * 10 ** share.clamp(0, 1)
+    return position, 0.01 * 10 ** share.clamp(0, 1)
 
 
 class Net(nn.Module):
@@ -127,18 +128,18 @@ class Net(nn.Module):
 
 
 def labels(
-    error_distribution: Law, dim: int, count: int, rng: np.random.Generator
+    error_distribution: Known, dim: int, count: int, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """x, label, m, c, and the log-density of each label."""
     x = torch.from_numpy(rng.uniform(-1, 1, (count, INPUTS))).float()
-    place, scale = truth(x, dim)
+    position, scale = truth(x, dim)
     error = error_distribution.sample(rng, count * JOINTS, dim)
     log_p = torch.from_numpy(error_distribution.log_prob(error)).view(count, JOINTS) - scale.double().log().sum(dim=-1)
-    return x, place + scale * torch.from_numpy(error).float().view(place.shape), place, scale, log_p
+    return x, position + scale * torch.from_numpy(error).float().view(position.shape), position, scale, log_p
 
 
-def run(error_distribution: Law, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) -> dict[str, Any]:
-    """Train and measure."""
+def run(error_distribution: Known, make: Callable[[int], LikelihoodLoss], dim: int, seed: int) -> dict[str, Any]:
+    """Train and evaluate."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net, loss = Net(dim), make(dim)
@@ -153,15 +154,15 @@ def run(error_distribution: Law, make: Callable[[int], LikelihoodLoss], dim: int
         optimizer.step()
         schedule.step()
     net.eval(), loss.eval()
-    x, label, place, scale, log_p = labels(
+    x, label, position, scale, log_p = labels(
         error_distribution, dim, HELD_OUT // JOINTS, np.random.default_rng((seed, 1))
     )
     with torch.no_grad():
-        claim = loss.distribution(*net(x))
-        figures = {"nll - truth": float((log_p - claim.log_prob(label)).mean())}
-        held = {level: claim.region(level).contains(label) for level in LEVELS}
+        predicted = loss.distribution(*net(x))
+        figures = {"nll - truth": float((log_p - predicted.log_prob(label)).mean())}
+        held = {level: predicted.region(level).contains(label) for level in LEVELS}
         figures |= {f"region {level:.0%}": float(inside.float().mean()) for level, inside in held.items()}
-        figures["_curve"] = curve(loss, claim, label)
+        figures["_curve"] = curve(loss, predicted, label)
         if dim == 2:
             figures["_density"] = learned(loss).tolist()
         tenth = scale.mean(dim=-1).flatten().argsort().chunk(10)
@@ -171,10 +172,10 @@ def run(error_distribution: Law, make: Callable[[int], LikelihoodLoss], dim: int
             for rows in tenth
         ]
         figures["worst tenth"] = max(apart)
-        figures["spread / true"] = float((claim.std / scale).median())
-        figures["mu"] = float(((claim.mean - place) / scale).norm(dim=-1).mean())
-        spread = (claim.std.mean(dim=-1).flatten()[::50], scale.mean(dim=-1).flatten()[::50])
-    figures["_spread"], figures["_true"] = (t.tolist() for t in spread)
+        figures["std / true"] = float((predicted.std / scale).median())
+        figures["mu"] = float(((predicted.mean - position) / scale).norm(dim=-1).mean())
+        stds = (predicted.std.mean(dim=-1).flatten()[::50], scale.mean(dim=-1).flatten()[::50])
+    figures["_std"], figures["_true"] = (t.tolist() for t in stds)
     return figures
 
 
@@ -185,7 +186,7 @@ def grid() -> np.ndarray:
 
 
 def learned(loss: LikelihoodLoss) -> Tensor:
-    """The log-density of errors that was learned, brought to mean 0 and variance 1, on the grid."""
+    """The learned log-density of errors, scaled to mean 0 and variance 1, on the grid."""
     error_distribution = loss.error_distribution()
     return (
         loss.error_log_prob(error_distribution.mean + error_distribution.std * torch.from_numpy(grid()).float())
@@ -193,29 +194,29 @@ def learned(loss: LikelihoodLoss) -> Tensor:
     )
 
 
-def curve(loss: LikelihoodLoss, claim: Distribution, label: Tensor) -> list[float]:
-    """The share of labels in the smallest region of each level: as `Region` says it, for many levels at once."""
+def curve(loss: LikelihoodLoss, predicted: Distribution, label: Tensor) -> list[float]:
+    """Coverage of the smallest region of each level: as by `Region`, for many levels at once."""
     error, weight = loss.error_draws(ERROR_DRAWS)
     draws, order = loss.error_log_prob(error).sort(descending=True)
     thresholds = draws[torch.searchsorted(weight[order].cumsum(0), torch.tensor(CURVE))]
-    height = claim.log_prob(label) + claim.scale.log().sum(dim=-1)
+    height = predicted.log_prob(label) + predicted.scale.log().sum(dim=-1)
     return [float((height >= threshold).float().mean()) for threshold in thresholds]
 
 
-FIGURES = Path(__file__).parent / "figures" / "known_laws.json"
-DRAWN = {"normalized": "tab:blue", "normalized, not symmetric": "tab:orange", "Laplace": "tab:gray"}
-SHOWN = ("nll - truth", "region 50%", "region 90%", "region 95%", "worst tenth", "spread / true", "mu")
+FIGURES = Path(__file__).parent / "figures" / "known_distributions.json"
+PLOTTED = {"normalized": "tab:blue", "normalized, not symmetric": "tab:orange", "Laplace": "tab:gray"}
+SHOWN = ("nll - truth", "region 50%", "region 90%", "region 95%", "worst tenth", "std / true", "mu")
 
 
 def table(figures: dict[str, dict[str, Any]], seeds: int) -> str:
-    """Mean and, behind ±, standard deviation over seeds, of every law, dimension and loss."""
-    lines = ["| law | D | loss | " + " | ".join(SHOWN) + " |", "|" + "---|" * (3 + len(SHOWN))]
+    """Mean and, behind ±, standard deviation over seeds, of every distribution, dimension and loss."""
+    lines = ["| distribution | D | loss | " + " | ".join(SHOWN) + " |", "|" + "---|" * (3 + len(SHOWN))]
     for error_distribution, dim, loss in sorted({tuple(json.loads(key)[:3]) for key in figures}, key=str):
         rows = [
             figures[key] for s in range(seeds) if (key := json.dumps([error_distribution, dim, loss, s])) in figures
         ]
         cells = [cell([row[name] for row in rows]) for name in SHOWN]
-        lines.append(f"| {law} | {dim} | {loss} | " + " | ".join(cells) + " |")
+        lines.append(f"| {error_distribution} | {dim} | {loss} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -226,41 +227,41 @@ def levels(log_density: np.ndarray) -> list[float]:
     return [float(ordered[min(np.searchsorted(share, level), len(ordered) - 1)]) for level in (0.9, 0.5)]
 
 
-def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
-    """Of each law in two dimensions, first seed: the learned density, what regions hold, and the reported spread."""
-    figure, panels = plt.subplots(3, len(LAWS), figsize=(3 * len(LAWS), 9), layout="constrained")
-    for (top, middle, bottom), (name, error_distribution) in zip(panels.T, LAWS.items(), strict=True):
+def plot(figures: dict[str, dict[str, Any]], path: Path) -> None:
+    """Of each distribution in two dimensions, first seed: learned density, coverage, reported standard deviation."""
+    figure, panels = plt.subplots(3, len(DISTRIBUTIONS), figsize=(3 * len(DISTRIBUTIONS), 9), layout="constrained")
+    for (top, middle, bottom), (name, error_distribution) in zip(panels.T, DISTRIBUTIONS.items(), strict=True):
         points = grid()
         side = math.isqrt(len(points))
         axes = points[:, 0].reshape(side, side), points[:, 1].reshape(side, side)
         true = error_distribution.log_prob(points)
         top.contour(*axes, true.reshape(side, side), levels(true), colors="k", linestyles="--", linewidths=1)
-        for loss, colour in DRAWN.items():
+        for loss, colour in PLOTTED.items():
             row = figures.get(json.dumps([name, 2, loss, 0]))
             if row is None:
                 continue
-            claimed = np.array(row["_density"])
+            density = np.array(row["_density"])
             top.contour(
-                *axes, claimed.reshape(side, side), levels(claimed), colors=colour, linestyles="-", linewidths=1.2
+                *axes, density.reshape(side, side), levels(density), colors=colour, linestyles="-", linewidths=1.2
             )
             middle.plot([0, *CURVE, 1], [0, *row["_curve"], 1], color=colour, label=loss)
-            bottom.loglog(row["_true"], row["_spread"], ".", color=colour, ms=3, alpha=0.3)
+            bottom.loglog(row["_true"], row["_std"], ".", color=colour, ms=3, alpha=0.3)
         top.set(title=name, xlabel="error, standard deviations", aspect="equal")
         middle.plot([0, 1], [0, 1], "k--", lw=1)
-        middle.set(xlabel="share a region claims", aspect="equal")
+        middle.set(xlabel="nominal level", aspect="equal")
         bottom.plot([0.01, 0.1], [0.01, 0.1], "k--", lw=1)
         bottom.set(xlabel="true standard deviation", xlim=(0.008, 0.13), ylim=(0.008, 0.13), aspect="equal")
     panels[0, 0].set_ylabel("50 and 90 % regions")
-    panels[1, 0].set_ylabel("share it holds")
+    panels[1, 0].set_ylabel("coverage")
     panels[2, 0].set_ylabel("reported standard deviation")
-    handles = [plt.Line2D([], [], color=colour, label=loss) for loss, colour in DRAWN.items()]
+    handles = [plt.Line2D([], [], color=colour, label=loss) for loss, colour in PLOTTED.items()]
     handles.append(plt.Line2D([], [], color="k", ls="--", label="truth"))
     figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
     figure.savefig(path, dpi=100)
 
 
 def asked(error_distribution: str, dim: int, loss: str, seed: int) -> bool:
-    """Whether a run is part of the table: where a loss is defined, and says something that another run does not."""
+    """Whether a run is part of the table."""
     if loss in ("normalized", "normalized, not symmetric"):
         return loss == "normalized" or error_distribution == "skewed mixture"
     return dim == 2 and seed == 0
@@ -268,37 +269,37 @@ def asked(error_distribution: str, dim: int, loss: str, seed: int) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/known_laws"), help="folder for table and picture")
+    parser.add_argument("--out", type=Path, default=Path("runs/known_distributions"), help="folder for table and plot")
     parser.add_argument("--figures", type=Path, default=FIGURES)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--laws", nargs="+", default=list(LAWS))
+    parser.add_argument("--distributions", nargs="+", default=list(DISTRIBUTIONS))
     parser.add_argument("--losses", nargs="+", default=list(LOSSES))
     parser.add_argument("--dims", nargs="+", type=int, default=[2, 3, 8])
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    figures, drawn = ({} if not file.exists() else json.loads(file.read_text()) for file in (
-        given.figures, given.out / "drawn.json"
+    figures, plotted = ({} if not file.exists() else json.loads(file.read_text()) for file in (
+        given.figures, given.out / "plotted.json"
     ))  # fmt: skip
     for seed in range(given.seeds):
-        for error_distribution in given.laws:
-            for dim in sorted(set(given.dims) & set(LAWS[error_distribution].dims)):
+        for error_distribution in given.distributions:
+            for dim in sorted(set(given.dims) & set(DISTRIBUTIONS[error_distribution].dims)):
                 for loss in given.losses:
                     key = json.dumps([error_distribution, dim, loss, seed])
-                    wanted = dim == 2 and seed == 0 and loss in DRAWN
-                    if (key in figures and (key in drawn or not wanted)) or not asked(
+                    wanted = dim == 2 and seed == 0 and loss in PLOTTED
+                    if (key in figures and (key in plotted or not wanted)) or not asked(
                         error_distribution, dim, loss, seed
                     ):
                         continue
-                    row = run(LAWS[error_distribution], LOSSES[loss], dim, seed)
+                    row = run(DISTRIBUTIONS[error_distribution], LOSSES[loss], dim, seed)
                     figures[key] = {name: row[name] for name in SHOWN}
                     given.figures.write_text(json.dumps(figures, indent=1) + "\n")
                     if wanted:
-                        drawn[key] = row
-                        (given.out / "drawn.json").write_text(json.dumps(drawn) + "\n")
+                        plotted[key] = row
+                        (given.out / "plotted.json").write_text(json.dumps(plotted) + "\n")
                     print(key, {name: round(figures[key][name], 3) for name in SHOWN}, flush=True)
-    (given.out / "table.md").write_text((told := table(figures, given.seeds)) + "\n")
-    picture(drawn, given.out / "known_laws.png")
-    print(told)
+    (given.out / "table.md").write_text((text := table(figures, given.seeds)) + "\n")
+    plot(plotted, given.out / "known_distributions.png")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ ODD = {
 def test_losses_and_gradients_are_finite_whoever_is_there(head, who):
     torch.manual_seed(0)
     model, loss = MaskRCNN(COCO, head=head, **TINY), LOSSES[head]()
-    lesson = model.learn(batch_of(picture(ODD[who]), picture([])), loss)
+    lesson = model.training_losses(batch_of(picture(ODD[who]), picture([])), loss)
     assert set(lesson.losses) == {"objectness", "proposals", "classes", "boxes", "keypoints"}
     assert all(value.isfinite() for value in lesson.losses.values())
     lesson.total.backward()
@@ -86,7 +86,7 @@ def test_a_picture_that_is_all_crowd_teaches_nothing_and_no_nan(head):
     model = MaskRCNN(COCO, head=head, **TINY)
     batch = batch_of(picture([]))
     batch.people[0].ignored = torch.tensor([[-1e4, -1e4, 2e4, 2e4]])
-    lesson = model.learn(batch, LOSSES[head]())
+    lesson = model.training_losses(batch, LOSSES[head]())
     assert {name: float(value.detach()) for name, value in lesson.losses.items()} == dict.fromkeys(lesson.losses, 0.0)
     lesson.total.backward()
     assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
@@ -98,7 +98,7 @@ def test_it_learns_and_finds_under_autocast(head):
     torch.manual_seed(0)
     model, batch = MaskRCNN(COCO, head=head, **TINY), batch_of(picture(ODD["two people"]))
     with torch.autocast("cpu", torch.bfloat16):
-        model.learn(batch, LOSSES[head]()).total.backward()
+        model.training_losses(batch, LOSSES[head]()).total.backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         (found,) = model.eval().predict(batch)
@@ -111,7 +111,7 @@ def test_it_learns_and_finds_under_autocast(head):
 def test_people_without_labelled_joints_teach_boxes_only():
     torch.manual_seed(0)
     model = MaskRCNN(COCO, **TINY)
-    lesson = model.learn(batch_of(picture([(10, 10, 30, 40)], labelled=False)), RLELoss())
+    lesson = model.training_losses(batch_of(picture([(10, 10, 30, 40)], labelled=False)), RLELoss())
     assert lesson.losses["keypoints"] == 0
     assert lesson.losses["boxes"] > 0
 
@@ -168,7 +168,7 @@ def test_joints_are_learned_relative_to_the_proposals_box(outside, frame, monkey
     )
     sampled = [boxes], [torch.tensor([0, 0, 1, 1])], [torch.tensor([1, 0, 1, 1])]
     monkeypatch.setattr(model.roi_heads, "sampled", lambda *_: sampled)
-    model.learn(batch, loss)
+    model.training_losses(batch, loss)
     said, target, weight = loss.asked
     rows = []
     for box, person in ((boxes[0], 0), (boxes[2], 1)):  # the second shows nobody, the last no joint
@@ -244,9 +244,9 @@ def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path)
     assert model.output_type == "places and cells"
     loss, batch = WithHeatmaps(RLELoss(), weight=2.0, cells=True), batch_of(picture(ODD["two people"]))
     random = torch.get_rng_state()
-    both = model.learn(batch, loss)
+    both = model.training_losses(batch, loss)
     torch.set_rng_state(random)
-    alone = model.learn(batch, loss.density)
+    alone = model.training_losses(batch, loss.density)
     cells = float((both.losses["keypoints"] - alone.losses["keypoints"]).detach()) / 2
     assert cells == pytest.approx(math.log(side * side), rel=0.3)  # of a network that has not learned any is as likely
     both.total.backward()
@@ -318,7 +318,7 @@ def test_a_heatmap_network_hands_over_its_maps_to_one_that_reads_places_from_the
     assert any("kps_score_lowres" in name for name in names)
     assert all(torch.equal(handed[name], kept[name]) for name in names)
     batch = batch_of(picture(ODD["two people"]))
-    lesson = model.learn(batch, RLELoss())
+    lesson = model.training_losses(batch, RLELoss())
     lesson.total.backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
 
@@ -423,7 +423,7 @@ def test_the_joints_loss_counts_as_it_is_told(head):
         torch.manual_seed(0)
         model = MaskRCNN(COCO, head=head, **TINY, keypoint_weight=weight)
         torch.manual_seed(1)
-        lesson = model.learn(batch_of(picture(ODD["two people"])), LOSSES[head]())
+        lesson = model.training_losses(batch_of(picture(ODD["two people"])), LOSSES[head]())
         lessons.append({name: float(value.detach()) for name, value in lesson.losses.items()})
     lessons[0]["keypoints"] *= 0.25
     assert lessons[1] == pytest.approx(lessons[0], rel=1e-4)
@@ -441,7 +441,7 @@ def test_joints_or_people_count_alike():
         model = MaskRCNN(COCO, **TINY, keypoint_mean=mean)
         taught = []
         loss = Spy(taught)
-        lesson = model.learn(batch_of(shown), loss)
+        lesson = model.training_losses(batch_of(shown), loss)
         (weight,) = taught
         values[mean] = float(lesson.losses["keypoints"].detach()), int((weight > 0).sum()) / len(weight)
         alone = (weight > 0).sum(dim=1) == 1

@@ -7,7 +7,7 @@ the columns, and every loss of D dimensions is learned as for joints.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -102,6 +102,8 @@ class BoundaryModel(KeypointModel):
     """
 
     unit = "window_px"
+    kind = "boundary"
+    task = "boundaries"
     error_bands: Tensor
 
     def __init__(
@@ -123,12 +125,12 @@ class BoundaryModel(KeypointModel):
         if not (1 <= channels <= 1024 and 0 <= depth <= 8 and (shown is None or 1 <= shown <= 8192)):
             raise InputError("a network of boundaries takes 1 to 1,024 channels, a depth of 0 to 8, 1 to 8,192 rows")
         least = 2**depth
-        if not all(least <= side <= 8192 and side % least == 0 for side in size):
+        if len(size) != 2 or not all(least <= side <= 8192 and side % least == 0 for side in size):
             raise InputError(f"with a depth of {depth} windows have multiples of {least} rows and columns, not {size}")
         pools = head == "column" or (head == "rows" and predicts_sigma)
         if pools and (not 1 <= cells <= size[0] or size[0] % cells):
             raise InputError(f"{size[0]} rows cannot be split into {cells} cells alike (--cells)")
-        self.size, self.head, self.predicts_sigma, self.shown = size, head, predicts_sigma, shown
+        self.size, self.head, self.predicts_sigma, self.shown = (int(size[0]), int(size[1])), head, predicts_sigma, shown
         self.channels, self.depth, self.cells = channels, depth, cells
         check_height(um_per_px)
         self.learned_from, self.um_per_px = tuple(learned_from), um_per_px
@@ -236,14 +238,3 @@ class BoundaryModel(KeypointModel):
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
         """How far boundaries are from their labels in each column, on average, in rows of the window."""
         return (mu - target).abs().nanmean(dim=-1) * self.size[0]
-
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
-        return {
-            "kind": "boundary",
-            "skeleton": self.skeleton.to_dict(),
-            "size": list(self.size),
-            **{n: getattr(self, n) for n in ("head", "predicts_sigma", "channels", "depth", "cells", "shown")},
-            "learned_from": list(self.learned_from),
-            "um_per_px": self.um_per_px,
-        }

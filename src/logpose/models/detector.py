@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int, Int64, UInt8
@@ -15,7 +15,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import MULTIPLE, SceneBatch
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.pose_model import Model, PixelStatistics
 
 __all__ = ["Detections", "Detector", "box_iou", "box_maps", "in_boxes", "nobody", "widened"]
@@ -84,10 +84,11 @@ class Detector(PixelStatistics, Model):
         InputError: if there can be no such pictures.
 
     Attributes:
-        sure: score of a box from which on somebody is said to be there, where nothing else is asked for.
+        score_threshold: least score of a box that counts as a detection, unless another one is given.
     """
 
-    sure: ClassVar[float] = 0.5
+    task = "detection"
+    score_threshold: ClassVar[float] = 0.5
 
     def __init__(
         self,
@@ -104,8 +105,8 @@ class Detector(PixelStatistics, Model):
         self.keep_statistics(pixel_mean, pixel_std)
 
     @abstractmethod
-    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
-        """Learn to find people and, by the loss that is given, their joints."""
+    def training_losses(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
+        """The losses of a batch: of detections, and, by the loss that is given, of joints."""
 
     @abstractmethod
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
@@ -155,10 +156,6 @@ class Detector(PixelStatistics, Model):
         """A black picture."""
         side = -(-self.short // 32) * 32
         return torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.pixel_mean.device)
-
-    def common_config(self) -> dict[str, Any]:
-        """What every detector's `config` has."""
-        return {"skeleton": self.skeleton.to_dict(), "short": self.short, "longest": self.longest}
 
 
 def box_maps(boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N 2 3"]:

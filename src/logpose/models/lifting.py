@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
@@ -30,7 +31,7 @@ MOMENTUM = (0.1, 0.001)  # of batch normalisation, in the first and towards the 
 EVERY_MM = 1000.0  # millimetres in a metre
 
 
-class FCBaseline(nn.Module):
+class FCBaseline(nn.Module, Configurable):
     """The fully connected baseline as SRNet's code has it: 4,291,635 parameters for 17 joints without sigma.
 
     Args:
@@ -41,11 +42,12 @@ class FCBaseline(nn.Module):
         dropout: share of features left out in training.
     """
 
+    kind = "fc"
     frames = 1
 
     def __init__(self, joints: int, outputs: int = 1, width: int = 1024, blocks: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
-        self.settings = {"width": width, "blocks": blocks, "dropout": dropout}
+        self.joints, self.outputs, self.width, self.dropout = joints, outputs, width, dropout
 
         def layer(inputs: int) -> nn.Sequential:
             return nn.Sequential(
@@ -55,6 +57,10 @@ class FCBaseline(nn.Module):
         self.expand = layer(2 * joints)
         self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
         self.last = nn.Linear(width, 3 * joints * outputs)
+
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument."""
+        return len(self.blocks) if name == "blocks" else super().argument(name)
 
     def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B O"]:
         """All outputs of each window."""
@@ -73,7 +79,7 @@ class _MaxNorm(nn.Linear):
         return F.linear(inputs, self.weight / length.clamp_min(1), self.bias)
 
 
-class Martinez(nn.Module):
+class Martinez(nn.Module, Configurable):
     """The baseline as Martinez et al. 2017 published it: ReLU, dropout, weights of bounded norm, biases.
 
     It learns z-scores: the mean and standard deviation of inputs and outputs over the training data are part of it
@@ -90,6 +96,7 @@ class Martinez(nn.Module):
         unseen: joints whose keypoints are not looked at.
     """
 
+    kind = "martinez"
     frames = 1
     inputs_mean: Tensor
     inputs_std: Tensor
@@ -107,8 +114,8 @@ class Martinez(nn.Module):
         unseen: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.settings = {"width": width, "blocks": blocks, "dropout": dropout, "root": root, "unseen": list(unseen)}
-        self.outputs, self.root = outputs, root
+        self.joints, self.outputs, self.width, self.dropout = joints, outputs, width, dropout
+        self.root, self.unseen = root, tuple(unseen)
         self.seen = [joint for joint in range(joints) if joint not in unseen]
         self.register_buffer("inputs_mean", torch.zeros(joints, 2))
         self.register_buffer("inputs_std", torch.ones(joints, 2))
@@ -124,6 +131,10 @@ class Martinez(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
+
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument."""
+        return len(self.blocks) if name == "blocks" else super().argument(name)
 
     @torch.no_grad()
     def standardise(self, inputs: Float[Tensor, "N K 2"], targets: Float[Tensor, "N K 3"]) -> None:
@@ -228,7 +239,7 @@ def _settled(layer: _Split, dropout: float) -> nn.Sequential:
     return nn.Sequential(layer, nn.BatchNorm1d(channels), nn.LeakyReLU(SLOPE), nn.Dropout(dropout))
 
 
-class SRNet(nn.Module):
+class SRNet(nn.Module, Configurable):
     """Split-and-recombine network (Zeng et al. 2020): 899,029 parameters for a frame, 3,612,067 for 243, without sigma.
 
     Every layer is split by parts of the body; into each part's features goes a product with one number for each frame
@@ -245,6 +256,8 @@ class SRNet(nn.Module):
         InputError: if the layers are too narrow to be split.
     """
 
+    kind = "srnet"
+
     def __init__(
         self,
         parts: Sequence[Sequence[int]],
@@ -254,7 +267,7 @@ class SRNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.settings = {"filters": list(filters), "width": width, "dropout": dropout}
+        self.filters, self.width, self.dropout = tuple(filters), width, dropout
         self.frames, self.outputs, self.parts = math.prod(filters), outputs, [list(part) for part in parts]
         self.joints = max(joint for part in self.parts for joint in part) + 1
         inputs = [2 * len(part) for part in self.parts]
@@ -280,7 +293,9 @@ class SRNet(nn.Module):
         return placed.flatten(1)
 
 
-NETWORKS = ("fc", "martinez", "srnet")
+NETWORKS: dict[str, type[FCBaseline | Martinez | SRNet]] = {
+    network.kind: network for network in (FCBaseline, Martinez, SRNet)
+}
 
 
 class LiftingModel(KeypointModel):
@@ -298,6 +313,8 @@ class LiftingModel(KeypointModel):
     """
 
     unit = "mm"
+    kind = "lifting"
+    task = "lifting"
     at_root: Tensor
 
     def __init__(
@@ -311,17 +328,11 @@ class LiftingModel(KeypointModel):
         super().__init__(skeleton, dim=3)
         self.learned_from = tuple(learned_from)
         outputs = 2 if predicts_sigma else 1
-        given = dict(settings or {})
-        self.kind, self.predicts_sigma = network, predicts_sigma
-        self.network: FCBaseline | Martinez | SRNet
-        if network == "fc":
-            self.network = FCBaseline(len(skeleton), outputs, **given)
-        elif network == "martinez":
-            self.network = Martinez(len(skeleton), outputs, **given)
-        elif network == "srnet":
-            self.network = SRNet(body_parts(skeleton), outputs, **given)
-        else:
+        self.predicts_sigma = predicts_sigma
+        if network not in NETWORKS:
             raise InputError(f"networks that lift are {', '.join(NETWORKS)}, not {network!r}")
+        joints = {"parts": body_parts(skeleton)} if network == SRNet.kind else {"joints": len(skeleton)}
+        self.network = NETWORKS[network].from_config({**joints, "outputs": outputs, **(settings or {})})
         self.frames = self.network.frames
         at_root = torch.zeros(len(skeleton), 1, dtype=torch.bool)
         at_root[list(skeleton.root)] = True
@@ -373,23 +384,22 @@ class LiftingModel(KeypointModel):
 
     def begin_epoch(self, share: float) -> None:
         """Lower the momentum of batch normalisation, as SRNet's training does for the first and the last network."""
-        if self.kind == "martinez":
+        if isinstance(self.network, Martinez):
             return
         first, last = MOMENTUM
         for module in self.modules():
             if isinstance(module, nn.BatchNorm1d):
                 module.momentum = first * (last / first) ** share
 
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
-        return {
-            "kind": "lifting",
-            "network": self.kind,
-            "skeleton": self.skeleton.to_dict(),
-            "predicts_sigma": self.predicts_sigma,
-            "settings": self.network.settings,
-            "learned_from": list(self.learned_from),
-        }
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument: of `network` its name."""
+        return self.network.kind if name == "network" else super().argument(name)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All arguments of the network but the joints and the number of outputs, which follow from the others."""
+        values = self.network.config()
+        return {name: value for name, value in values.items() if name not in ("kind", "joints", "parts", "outputs")}
 
 
 def mirror(points: Float[Tensor, "*B K D"], skeleton: Skeleton) -> Float[Tensor, "*B K D"]:

@@ -8,8 +8,9 @@ the first one found. At inference the regressed joints are snapped to the peaks 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -17,18 +18,19 @@ from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import SceneBatch
 from logpose.metrics.oks import oks_nms
 from logpose.models import anchors
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.detector import Detections, Detector, nobody
 from logpose.models.peaks import PeakBranch, peak_losses, snapped
 from logpose.models.pose_model import COARSEST, SIGMA_FLOOR
 from logpose.models.pyramid import pyramid_on
-from logpose.models.towers import Stage, Told, focal_loss
+from logpose.models.towers import Stage, StageOutput, focal_loss
 
 __all__ = ["PointSetAnchors", "PointSetOptions"]
 
@@ -39,7 +41,7 @@ BOX_BETA = 0.11
 
 
 @dataclass(frozen=True)
-class PointSetOptions:
+class PointSetOptions(Configurable):
     """What can be chosen of the network, its training and its inference; as published, unless said otherwise."""
 
     channels: int = 256
@@ -95,12 +97,9 @@ class PointSetOptions:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> PointSetOptions:
-        """The options that `dataclasses.asdict` wrote, perhaps to JSON and back; what is missing stays as published."""
-        known = {f.name: plain[f.name] for f in fields(cls) if f.name in plain}
-        for name in ("thresholds", "scales"):
-            if name in known:
-                known[name] = tuple(tuple(item) if isinstance(item, list | tuple) else item for item in known[name])
-        return cls(**known)
+        """Deprecated: `from_config`."""
+        warnings.warn("PointSetOptions.from_dict is now from_config", DeprecationWarning, stacklevel=2)
+        return cls.from_config(plain)
 
 
 class Grid(NamedTuple):
@@ -133,8 +132,10 @@ class PointSetAnchors(Detector):
         pixel_std: what the difference is divided by.
     """
 
+    kind = "point_set"
+    nested = {**Detector.nested, "options": PointSetOptions.from_config}  # noqa: RUF012
+    score_threshold = 0.3  # of focal losses, scores are lower than those of a softmax
     template: Tensor
-    sure = 0.3  # of focal losses, scores are lower than those of a softmax
     read: Tensor
     oks_sigmas: Tensor
 
@@ -188,19 +189,19 @@ class PointSetAnchors(Detector):
             scales.append(self.template.new_full((len(cells[-1]),), scale))
         return Grid(torch.cat(poses), torch.cat(cells), torch.cat(scales), sizes)
 
-    def tell(self, levels: Sequence[Tensor]) -> Iterator[tuple[Grid, Float[Tensor, "B A K 2"], Told]]:
+    def run_stages(self, levels: Sequence[Tensor]) -> Iterator[tuple[Grid, Float[Tensor, "B A K 2"], StageOutput]]:
         """Of each stage the grid, the anchors' poses, and what it says of them."""
         grid = self.grid(levels)
         poses = grid.poses.expand(len(levels[0]), -1, -1, -1)
         for stage in self.stages:
             read = poses[:, :, self.read]
-            told: Told = stage(levels, [places / self.trunk.strides[level] for level, places in grid.split(read)])
+            told: StageOutput = stage(levels, [places / self.trunk.strides[level] for level, places in grid.split(read)])
             yield grid, poses, told
             poses = (poses + told.poses[..., :2] * grid.scale[:, None, None]).detach()
 
     # --- Learning --------------------------------------------------------------------------------------------------
 
-    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
+    def training_losses(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
         """Losses of every stage: classification, joints (by the loss that is given) and boxes; and of the maps.
 
         What is given to the loss is in units of an anchor's scale, relative to the anchor's own joints.
@@ -209,7 +210,7 @@ class PointSetAnchors(Detector):
         levels = self.trunk(self.inputs(batch.images, batch.sizes))
         losses: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}
-        for number, (grid, poses, told) in enumerate(self.tell(levels)):
+        for number, (grid, poses, told) in enumerate(self.run_stages(levels)):
             targets = self._targets(batch, grid, poses, options.thresholds[number])
             after = f"_{number + 1}" if number else ""
             losses |= {f"{name}{after}": value for name, value in self._stage_losses(told, targets, loss).items()}
@@ -249,7 +250,7 @@ class PointSetAnchors(Detector):
         columns = [torch.cat(column) for column in zip(*parts, strict=True)]
         return Targets(state, (columns[0], columns[1]), *columns[2:])
 
-    def _stage_losses(self, told: Told, targets: Targets, loss: KeypointLoss) -> dict[str, Tensor]:
+    def _stage_losses(self, told: StageOutput, targets: Targets, loss: KeypointLoss) -> dict[str, Tensor]:
         count = max(len(targets.weight), 1)
         mu, sigma = self._mu_sigma(told.poses[targets.row])
         prediction = self._claim(mu, sigma)
@@ -293,7 +294,7 @@ class PointSetAnchors(Detector):
             pixels = F.interpolate(pixels, size=extent, mode="bilinear", antialias=factor < 1)
             pixels = F.pad(pixels, (0, -extent[1] % COARSEST, 0, -extent[0] % COARSEST))
         levels = self.trunk(pixels)
-        *_, (grid, poses, told) = self.tell(levels)
+        *_, (grid, poses, told) = self.run_stages(levels)
         maps = self.peaks(levels[0]) if self.peaks is not None and self.options.snap else None
         found = []
         for image, size in enumerate(sizes * factors):
@@ -341,11 +342,9 @@ class PointSetAnchors(Detector):
         kept = oks_nms(places, scores, areas, self.skeleton.sigmas, self.options.nms, self.options.most)
         return people.chosen(torch.tensor(kept, device=keypoints.device))
 
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
-        own = {"predicts_sigma": self.predicts_sigma, "options": asdict(self.options)}
-        backbone = getattr(self.trunk.backbone, "name", None)
-        return {**self.common_config(), "kind": "point_set", "backbone": backbone, **own}
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument; the backbone is the trunk's."""
+        return self.trunk.backbone if name == "backbone" else super().argument(name)
 
 
 @dataclass(frozen=True)

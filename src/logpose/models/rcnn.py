@@ -142,27 +142,17 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision say
 
 def proposals(
     channels: int,
-    anchors: Sequence[int],
+    sizes: Sequence[int],
     samples: int,
-    before: tuple[int, int],
-    kept: tuple[int, int],
+    pre_nms_top_n: tuple[int, int],
+    post_nms_top_n: tuple[int, int],
     ratios: Sequence[float],
-    overlaps: tuple[float, float],
+    iou_thresholds: tuple[float, float],
 ) -> Proposals:
-    """Region proposals from the pyramid's levels.
-
-    Args:
-        channels: of the pyramid.
-        anchors: side of the anchors of each level, pixels.
-        samples: anchors of each picture that are learned from.
-        before: of each level, proposals that are looked at in training and in evaluation.
-        kept: proposals of a picture, likewise.
-        ratios: height over width of anchors.
-        overlaps: intersection over union with somebody from which on an anchor is theirs, and below which nobody's.
-    """
-    places = AnchorGenerator(tuple((side,) for side in anchors), (tuple(ratios),) * len(anchors))
-    looked_at, left = ({"training": of[0], "testing": of[1]} for of in (before, kept))
-    return Proposals(places, RPNHead(channels, len(ratios)), *overlaps, samples, 0.5, looked_at, left, 0.7)
+    """Region proposals from the pyramid's levels; for the arguments see `mask_rcnn.MaskRCNNOptions`."""
+    anchors = AnchorGenerator(tuple((side,) for side in sizes), (tuple(ratios),) * len(sizes))
+    before, after = ({"training": n[0], "testing": n[1]} for n in (pre_nms_top_n, post_nms_top_n))
+    return Proposals(anchors, RPNHead(channels, len(ratios)), *iou_thresholds, samples, 0.5, before, after, 0.7)
 
 
 class BoxHeads(RoIHeads):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from logpose.models.peaks import START
 from logpose.models.pose_model import exactly
 from logpose.models.pyramid import conv_gn, group_norm
 
-__all__ = ["ShapeIndexed", "Stage", "Told", "focal_loss", "read_at"]
+__all__ = ["ShapeIndexed", "Stage", "StageOutput", "focal_loss", "read_at"]
 
 TOWERS = ("classification", "pose", "box")
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
@@ -63,7 +63,7 @@ def read_at(features: Float[Tensor, "B C h w"], places: Float[Tensor, "B A P 2"]
         return F.grid_sample(features.float(), (2 * places.float() + 1) / extent - 1, align_corners=False)
 
 
-class Told(NamedTuple):
+class StageOutput(NamedTuple):
     """What a stage says of all anchors of all levels."""
 
     logits: Float[Tensor, "B A"]
@@ -103,7 +103,7 @@ class Stage(nn.Module):
         assert isinstance(last, nn.Linear)
         nn.init.constant_(last.bias, float(torch.tensor(PRIOR).logit()))
 
-    def forward(self, levels: Sequence[Tensor], places: Sequence[Tensor]) -> Told:
+    def forward(self, levels: Sequence[Tensor], places: Sequence[Tensor]) -> StageOutput:
         """What is told of the anchors of each level, joined.
 
         Args:
@@ -116,7 +116,7 @@ class Stage(nn.Module):
                 features = self.indexed[name](self.towers[name](level), where).transpose(1, 2)
                 found[name].append(exactly(self.last[name], features))
         logits, poses, boxes = (torch.cat(found[name], dim=1) for name in TOWERS)
-        return Told(logits[..., 0], poses.view(*poses.shape[:2], -1, self.each), boxes)
+        return StageOutput(logits[..., 0], poses.view(*poses.shape[:2], -1, self.each), boxes)
 
 
 def focal_loss(logits: Float[Tensor, "B A"], state: Float[Tensor, "B A"]) -> Float[Tensor, ""]:

@@ -78,7 +78,7 @@ class PoseModule(L.LightningModule):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """The loss of one batch."""
-        lesson = self.model.learn(batch, self.loss)
+        lesson = self.model.training_losses(batch, self.loss)
         total = lesson.total
         parts = {f"loss_{name}": loss for name, loss in lesson.losses.items()} if len(lesson.losses) > 1 else {}
         for name, value in {"loss": total, **parts, **lesson.figures}.items():

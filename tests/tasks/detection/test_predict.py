@@ -31,7 +31,7 @@ class Bright(Detector):
         super().__init__(COCO, 64, 128)
         self.set_error_distribution(ErrorDistribution(torch.zeros(2), torch.ones(2), torch.arange(1.0, 21.0)))
 
-    def learn(self, batch, loss) -> LossDict:
+    def training_losses(self, batch, loss) -> LossDict:
         raise NotImplementedError
 
     def config(self):
@@ -227,7 +227,7 @@ def test_boxes_come_from_one_place(detector, tiny_run, refused, coco_folder):
 
 
 def test_whom_a_model_is_sure_of_goes_with_its_kind():
-    assert PointSetAnchors.sure < Detector.sure == 0.5
+    assert PointSetAnchors.score_threshold < Detector.score_threshold == 0.5
     model = Bright()
     assert Finder(model, "cpu").least_score == 0.5
     assert Finder(model, "cpu", least_score=0.1).least_score == 0.1

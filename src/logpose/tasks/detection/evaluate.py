@@ -244,7 +244,7 @@ class DetectionEvaluation:
         pairs = sum(map(len, self.matched.values()))
         # Whoever was found takes a label before the less sure do: leaving these out changes no other pair.
         sure = sum(
-            int(self.found[index].box_scores[row] >= self.model.sure)
+            int(self.found[index].box_scores[row] >= self.model.score_threshold)
             for index, rows in self.matched.items()
             for row, *_ in rows
         )

@@ -28,9 +28,6 @@ class Nobody(Detector):
     def detect(self, images, sizes):
         return [nobody(self) for _ in images]
 
-    def config(self):
-        return {**self.common_config(), "kind": "nobody"}
-
 
 def random_boxes(count: int, seed: int) -> torch.Tensor:
     corners = torch.rand(count, 2, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 50

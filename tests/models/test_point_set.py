@@ -311,7 +311,7 @@ class Oracle(PointSetAnchors):
 
     wanted: list[tuple[Tensor, Tensor]]
 
-    def tell(self, levels):
+    def run_stages(self, levels):
         for grid, poses, told in super().run_stages(levels):
             logits, deltas = torch.full_like(told.logits, -20.0), told.poses.clone()
             for row, (pose, logit) in enumerate(self.wanted):
@@ -361,7 +361,7 @@ class Drawn(PointSetAnchors):
 
     seed = 0
 
-    def tell(self, levels):
+    def run_stages(self, levels):
         generator = torch.Generator().manual_seed(self.seed)
         for grid, poses, told in super().run_stages(levels):
             logits, deltas, boxes = (torch.randn(part.shape, generator=generator) for part in told[:3])
@@ -505,7 +505,7 @@ def test_options_are_plain_values_and_back() -> None:
     config = json.loads(json.dumps(model.config()))
     assert PointSetOptions.from_config(config["options"]) == model.options
     assert config["kind"] == "point_set"
-    assert config["backbone"] == "resnet18"
+    assert config["backbone"] == {"kind": "resnet", "depth": 18}
     assert PointSetOptions.from_config({}) == PointSetOptions()
 
 

@@ -36,9 +36,6 @@ class Told(Detector):
     def detect(self, images, sizes):
         raise NotImplementedError
 
-    def config(self):
-        return {**self.common_config(), "kind": "told"}
-
     def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
         found = []
         for index, people in zip(batch.index.tolist(), batch.people, strict=True):

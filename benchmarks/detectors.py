@@ -67,9 +67,7 @@ def of_cells_after() -> DetectionRecipe:
     """RLE of such cells after heatmaps, charged."""
     return replace(
         mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first(),
-        model=partial(
-            mask_rcnn.mask_rcnn, options=replace(mask_rcnn.SMALL, coordinates="cells", with_logits=True)
-        ),
+        model=partial(mask_rcnn.mask_rcnn, options=replace(mask_rcnn.SMALL, coordinates="cells", with_logits=True)),
     )
 
 

@@ -25,8 +25,8 @@ from logpose.training.checkpoint import build_model, load, save
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
 TINY = {
     "backbone": "resnet18", "short": 64, "longest": 96, "frozen": False, "channels": 16, "box_head_width": 32,
-    "anchor_sizes": (8, 16, 32, 64, 96), "keypoint_head_channels": (16, 16), "samples_per_image": (32, 16), "rpn_pre_nms_top_n": (60, 40), "rpn_post_nms_top_n": (30, 20),
-    "detections_per_image": 10,
+    "anchor_sizes": (8, 16, 32, 64, 96), "keypoint_head_channels": (16, 16), "samples_per_image": (32, 16),
+    "rpn_pre_nms_top_n": (60, 40), "rpn_post_nms_top_n": (30, 20), "detections_per_image": 10,
 }  # fmt: skip
 
 
@@ -371,7 +371,8 @@ def test_joints_lie_where_the_head_says_in_the_region_around_the_box(head, charg
     """Mu is the regression's, peaks are the maps', both in a region a quarter larger than the box."""
     torch.manual_seed(0)
     places = "maps" if head == "regression" else "average"
-    model = network(COCO, head=head, coordinates=places, with_logits=charged, roi_scale=1.25, min_map_size=112, **TINY).eval()
+    model = network(COCO, head=head, coordinates=places, with_logits=charged, roi_scale=1.25, **TINY, min_map_size=112)
+    model.eval()
     batch = batch_of(picture(ODD["two people"]))
     with torch.inference_mode():
         (found,) = model.detect(batch.images, batch.sizes)

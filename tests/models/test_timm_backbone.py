@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from logpose.core.compat import mend_torchvision
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.models import create_backbone, load_backbone_weights
+from logpose.models import PointSetAnchors, PointSetOptions, create_backbone, load_backbone_weights
 from logpose.models.backbone import IMAGENET_MEAN
 from logpose.tasks.pose.recipe import Recipe
 
@@ -120,3 +120,37 @@ def test_timm_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm, "create_model", download)
     with pytest.raises(InputError, match=r"timm/resnet18 could not be downloaded .*--weights random"):
         load_backbone_weights(backbone, "imagenet")
+
+
+@timm_only
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "swin_tiny_patch4_window7_224"])
+def test_detectors_work_on_timms_stages(name: str) -> None:
+    """Three levels at strides 8, 16 and 32, with the weights of timm's whole network."""
+    backbone = create_backbone(f"timm/{name}", (64, 96), neck=False, all_branches=True)
+    with torch.no_grad():
+        levels = backbone.stages(torch.randn(1, 3, 64, 96))
+    assert [tuple(level.shape[2:]) for level in levels] == [(8, 12), (4, 6), (2, 3)]
+    assert tuple(level.shape[1] for level in levels) == backbone.stage_channels
+    torch.manual_seed(0)
+    model = PointSetAnchors(
+        backbone, COCO, options=PointSetOptions(channels=16, depth=1, maps_weight=0.0), short=64, longest=96
+    )
+    assert len(model.eval()(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))) == 1
+    again = PointSetAnchors.from_config(model.config())
+    again.load_state_dict(model.state_dict())
+
+
+@timm_only
+def test_weights_of_the_whole_network_fill_its_stages(tmp_path: Path) -> None:
+    import timm
+
+    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "timm.pth")
+    backbone = create_backbone("timm/resnet18", SIZE, neck=False, all_branches=True)
+    load_backbone_weights(backbone, str(tmp_path / "timm.pth"))
+    assert is_filled(backbone.published(), torch.load(tmp_path / "timm.pth", weights_only=True))
+
+
+@timm_only
+def test_a_transformer_of_one_stride_has_no_stages() -> None:
+    with pytest.raises(InputError, match="timm/vit_tiny_patch16_224"):
+        create_backbone("timm/vit_tiny_patch16_224", SIZE, neck=False, all_branches=True)

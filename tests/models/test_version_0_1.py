@@ -32,7 +32,8 @@ def unpacked(name: str, folder: Path) -> Path:
 
 def close(found: object, expected: list[object]) -> None:
     wanted = np.array(expected, dtype=float)
-    np.testing.assert_allclose(np.asarray(found, dtype=float).reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-6)
+    # Coordinates are sums of float32 of about 1, in an order that depends on the number of threads.
+    np.testing.assert_allclose(np.asarray(found, dtype=float).reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_there_is_one_of_every_model() -> None:

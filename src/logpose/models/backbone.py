@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Backbone", "FeatureExtractor", "features"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Backbone", "FeatureExtractor", "Needs", "features"]
 
 # Channel statistics of ImageNet, RGB in [0, 1]: what torchvision's weights and most of timm's were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -26,6 +26,17 @@ class Backbone(Protocol):
     def __call__(self, x: Float[Tensor, "B 3 H W"], /) -> Float[Tensor, "B C h w"]:
         """Features of normalised images."""
         ...
+
+
+class Needs(NamedTuple):
+    """What a backbone is needed for."""
+
+    size: tuple[int, int]
+    """(H, W) of images."""
+    neck: bool
+    """Features for averaging."""
+    all_branches: bool
+    """Feature maps of several strides."""
 
 
 class FeatureExtractor(nn.Module, Configurable):
@@ -53,15 +64,8 @@ class FeatureExtractor(nn.Module, Configurable):
     neck_parameters: tuple[str, ...] = ()
 
     @classmethod
-    def named(cls, name: str, size: tuple[int, int], neck: bool, all_branches: bool) -> dict[str, Any] | None:
-        """The `config` of the backbone of a name; None if the name is none of this class's.
-
-        Args:
-            name: as of `backbones.create_backbone`.
-            size: (H, W) of its images.
-            neck: whether features for averaging are needed.
-            all_branches: whether `stages` is needed.
-        """
+    def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:
+        """The `config` of the backbone of a name, for `backbones.create_backbone`; None if the name is another's."""
         raise NotImplementedError
 
     def features(self, x: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B M h w"], Float[Tensor, "B C h2 w2"]]:

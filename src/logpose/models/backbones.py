@@ -14,7 +14,7 @@ from urllib.error import URLError
 from torch import Tensor, nn
 
 from logpose.core.errors import InputError
-from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, FeatureExtractor
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, FeatureExtractor, Needs
 from logpose.models.hrnet import HRNet
 from logpose.models.resnet import ResNet
 from logpose.models.timm_backbone import TimmBackbone
@@ -56,19 +56,19 @@ def create_backbone(
         name: "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "hrnet_w32", "hrnet_w48", or "timm/NAME".
         size: (H, W) of its images.
         neck: whether an HRNet merges its branches into features for averaging.
-        all_branches: whether feature maps of several strides are needed, as detectors do: of an HRNet without a neck all
-            four branches instead of the finest alone, of timm's models the feature maps of strides 8, 16 and 32.
+        all_branches: whether feature maps of several strides are needed, as by detectors: of an HRNet without a neck all
+            branches instead of the finest alone, of timm's models those of strides 8, 16 and 32.
 
     Raises:
         InputError: if there is no backbone of that name, or it has no such features.
     """
-    return backbone_from_config(backbone_config(name, size, neck, all_branches))
+    return backbone_from_config(backbone_config(name, Needs(size, neck, all_branches)))
 
 
-def backbone_config(name: str, size: tuple[int, int], neck: bool, all_branches: bool) -> dict[str, Any]:
+def backbone_config(name: str, needs: Needs) -> dict[str, Any]:
     """The `config` of the backbone of a name; for arguments and errors see `create_backbone`."""
     for kind in BACKBONES:
-        if (config := kind.named(name, size, neck, all_branches)) is not None:
+        if (config := kind.named(name, needs)) is not None:
             return config
     known = [name for kind in BACKBONES for name in kind.names]
     raise InputError(f"there is no backbone {name!r}; there are {', '.join(known[:-1])} and {known[-1]}")
@@ -80,10 +80,11 @@ def backbone_from_config(config: Mapping[str, Any]) -> FeatureExtractor:
     Raises:
         InputError: if it is none of `BACKBONES`, or cannot be made.
     """
-    for kind in BACKBONES:
-        if kind.kind == config.get("kind"):
-            return kind.from_config(config)
-    raise InputError(f"there is no backbone of kind {config.get('kind')!r}; pass your own: load_model(path, backbone=…)")
+    for made in BACKBONES:
+        if made.kind == config.get("kind"):
+            return made.from_config(config)
+    kind = config.get("kind")
+    raise InputError(f"there is no backbone of kind {kind!r}; pass your own: load_model(path, backbone=…)")
 
 
 def load_backbone_weights(backbone: nn.Module, source: str) -> None:

@@ -130,7 +130,8 @@ class BoundaryModel(KeypointModel):
         pools = head == "column" or (head == "rows" and predicts_sigma)
         if pools and (not 1 <= cells <= size[0] or size[0] % cells):
             raise InputError(f"{size[0]} rows cannot be split into {cells} cells alike (--cells)")
-        self.size, self.head, self.predicts_sigma, self.shown = (int(size[0]), int(size[1])), head, predicts_sigma, shown
+        self.size = (int(size[0]), int(size[1]))
+        self.head, self.predicts_sigma, self.shown = head, predicts_sigma, shown
         self.channels, self.depth, self.cells = channels, depth, cells
         check_height(um_per_px)
         self.learned_from, self.um_per_px = tuple(learned_from), um_per_px

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from logpose.core.errors import InputError
-from logpose.models.backbone import FeatureExtractor
+from logpose.models.backbone import FeatureExtractor, Needs
 from logpose.models.resnet import BasicBlock, Bottleneck
 from logpose.models.weight_files import fetched, read_state_dict
 
@@ -156,12 +156,12 @@ class HRNet(FeatureExtractor):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     @classmethod
-    def named(cls, name: str, size: tuple[int, int], neck: bool, all_branches: bool) -> dict[str, Any] | None:
+    def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:
         """The `config` of "hrnet_w32" or "hrnet_w48"."""
         if name not in cls.names:
             return None
         width = int(name.removeprefix("hrnet_w"))
-        return {"kind": cls.kind, "width": width, "neck": neck, "all_branches": all_branches}
+        return {"kind": cls.kind, "width": width, "neck": needs.neck, "all_branches": needs.all_branches}
 
     def imagenet(self) -> dict[str, Tensor]:
         """timm's weights of the classification network."""

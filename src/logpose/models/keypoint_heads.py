@@ -45,7 +45,7 @@ class RegressionHead(nn.Module):
         channels: of the features of a region.
         joints: K.
         predicts_sigma: whether sigma is predicted, from averaged features.
-        coordinates: what mu is read from. "average", the paper's: average pooling, and a linear layer to 4K numbers in all.
+        coordinates: what mu is read from. "average", the paper's: average pooling, and a linear layer to 4K numbers.
             "cells": the mean of cells, weighted by the softmax of a map of each joint, as in HRNet + RLE (the paper's
             supplement); it lies in the box always, and is learned several times faster from random weights. "maps": the
             same of the heatmap head's own maps, four times as fine, so that a network that was trained with heatmaps
@@ -55,7 +55,12 @@ class RegressionHead(nn.Module):
     """
 
     def __init__(
-        self, channels: int, joints: int, predicts_sigma: bool, coordinates: Coordinates = "average", sharpness: float = 1.0
+        self,
+        channels: int,
+        joints: int,
+        predicts_sigma: bool,
+        coordinates: Coordinates = "average",
+        sharpness: float = 1.0,
     ) -> None:
         super().__init__()
         self.sharpness = sharpness

@@ -31,7 +31,17 @@ MOMENTUM = (0.1, 0.001)  # of batch normalisation, in the first and towards the 
 EVERY_MM = 1000.0  # millimetres in a metre
 
 
-class FCBaseline(nn.Module, Configurable):
+class LiftingNetwork(nn.Module, Configurable):
+    """Base of the networks: windows of keypoints (B, T, K, 2) in, all outputs (B, O) out."""
+
+    frames: int
+
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument: of blocks their number."""
+        return len(self.blocks) if name == "blocks" else super().argument(name)  # type: ignore[arg-type]
+
+
+class FCBaseline(LiftingNetwork):
     """The fully connected baseline as SRNet's code has it: 4,291,635 parameters for 17 joints without sigma.
 
     Args:
@@ -58,10 +68,6 @@ class FCBaseline(nn.Module, Configurable):
         self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
         self.last = nn.Linear(width, 3 * joints * outputs)
 
-    def argument(self, name: str) -> Any:
-        """The value of a constructor argument."""
-        return len(self.blocks) if name == "blocks" else super().argument(name)
-
     def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B O"]:
         """All outputs of each window."""
         features = exactly(self.expand, keypoints.flatten(1))
@@ -79,7 +85,7 @@ class _MaxNorm(nn.Linear):
         return F.linear(inputs, self.weight / length.clamp_min(1), self.bias)
 
 
-class Martinez(nn.Module, Configurable):
+class Martinez(LiftingNetwork):
     """The baseline as Martinez et al. 2017 published it: ReLU, dropout, weights of bounded norm, biases.
 
     It learns z-scores: the mean and standard deviation of inputs and outputs over the training data are part of it
@@ -131,10 +137,6 @@ class Martinez(nn.Module, Configurable):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
-
-    def argument(self, name: str) -> Any:
-        """The value of a constructor argument."""
-        return len(self.blocks) if name == "blocks" else super().argument(name)
 
     @torch.no_grad()
     def standardise(self, inputs: Float[Tensor, "N K 2"], targets: Float[Tensor, "N K 3"]) -> None:
@@ -239,7 +241,7 @@ def _settled(layer: _Split, dropout: float) -> nn.Sequential:
     return nn.Sequential(layer, nn.BatchNorm1d(channels), nn.LeakyReLU(SLOPE), nn.Dropout(dropout))
 
 
-class SRNet(nn.Module, Configurable):
+class SRNet(LiftingNetwork):
     """Split-and-recombine network (Zeng et al. 2020): 899,029 parameters for a frame, 3,612,067 for 243, without sigma.
 
     Every layer is split by parts of the body; into each part's features goes a product with one number for each frame
@@ -293,9 +295,8 @@ class SRNet(nn.Module, Configurable):
         return placed.flatten(1)
 
 
-NETWORKS: dict[str, type[FCBaseline | Martinez | SRNet]] = {
-    network.kind: network for network in (FCBaseline, Martinez, SRNet)
-}
+FOLLOWING = ("joints", "parts", "outputs")  # arguments of networks that follow from a model's
+NETWORKS: dict[str, type[LiftingNetwork]] = {network.kind: network for network in (FCBaseline, Martinez, SRNet)}
 
 
 class LiftingModel(KeypointModel):
@@ -398,8 +399,7 @@ class LiftingModel(KeypointModel):
     @property
     def settings(self) -> dict[str, Any]:
         """All arguments of the network but the joints and the number of outputs, which follow from the others."""
-        values = self.network.config()
-        return {name: value for name, value in values.items() if name not in ("kind", "joints", "parts", "outputs")}
+        return {name: v for name, v in self.network.config().items() if name not in ("kind", *FOLLOWING)}
 
 
 def mirror(points: Float[Tensor, "*B K D"], skeleton: Skeleton) -> Float[Tensor, "*B K D"]:

@@ -82,8 +82,8 @@ class MaskRCNNOptions(Configurable):
     """Side of the region that keypoints are predicted in, relative to the box's. 1 is published: the box, on whose
     edge or beyond eyes and wrists may lie, where maps have no cell and a mean of cells never is."""
     min_map_size: int = 0
-    """Least size, in cells, that heatmaps are upsampled to before their maxima are taken. 0, published, takes a cell for
-    each pixel of the region, and so makes the maps of people below 56 pixels coarser."""
+    """Least size, in cells, that heatmaps are upsampled to before their maxima are taken. 0, published, takes a cell
+    for each pixel of the region, and so makes the maps of people below 56 pixels coarser."""
     keypoint_weight: float = 1.0
     """Of the keypoints' loss, relative to those of boxes, which have weight 1."""
     keypoint_mean: Literal["joints", "people", "instances"] = "joints"
@@ -192,9 +192,7 @@ class MaskRCNN(Detector):
         self.roi_heads.keypoint_predictor = (
             HeatmapHead(layers[-1], len(skeleton))
             if head == "heatmap"
-            else RegressionHead(
-                layers[-1], len(skeleton), self.predicts_sigma, options.coordinates, options.sharpness
-            )
+            else RegressionHead(layers[-1], len(skeleton), self.predicts_sigma, options.coordinates, options.sharpness)
         )
         self.set_eps(options.norm_eps)
 

@@ -195,9 +195,10 @@ class PointSetAnchors(Detector):
         poses = grid.poses.expand(len(levels[0]), -1, -1, -1)
         for stage in self.stages:
             read = poses[:, :, self.read]
-            told: StageOutput = stage(levels, [places / self.trunk.strides[level] for level, places in grid.split(read)])
-            yield grid, poses, told
-            poses = (poses + told.poses[..., :2] * grid.scale[:, None, None]).detach()
+            points = [where / self.trunk.strides[level] for level, where in grid.split(read)]
+            output: StageOutput = stage(levels, points)
+            yield grid, poses, output
+            poses = (poses + output.poses[..., :2] * grid.scale[:, None, None]).detach()
 
     # --- Learning --------------------------------------------------------------------------------------------------
 
@@ -210,11 +211,11 @@ class PointSetAnchors(Detector):
         levels = self.trunk(self.inputs(batch.images, batch.sizes))
         losses: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}
-        for number, (grid, poses, told) in enumerate(self.run_stages(levels)):
+        for number, (grid, poses, output) in enumerate(self.run_stages(levels)):
             targets = self._targets(batch, grid, poses, options.thresholds[number])
             after = f"_{number + 1}" if number else ""
-            losses |= {f"{name}{after}": value for name, value in self._stage_losses(told, targets, loss).items()}
-            apart = (told.poses[targets.row][..., :2].detach() - targets.joints).square().sum(dim=-1).sqrt()
+            losses |= {f"{name}{after}": value for name, value in self._stage_losses(output, targets, loss).items()}
+            apart = (output.poses[targets.row][..., :2].detach() - targets.joints).square().sum(dim=-1).sqrt()
             apart = apart * grid.scale[targets.row[1], None] * (targets.weight > 0)
             figures["error_px"] = apart.sum() / (targets.weight > 0).sum().clamp_min(1)
         if self.peaks is not None:
@@ -250,27 +251,27 @@ class PointSetAnchors(Detector):
         columns = [torch.cat(column) for column in zip(*parts, strict=True)]
         return Targets(state, (columns[0], columns[1]), *columns[2:])
 
-    def _stage_losses(self, told: StageOutput, targets: Targets, loss: KeypointLoss) -> dict[str, Tensor]:
+    def _stage_losses(self, output: StageOutput, targets: Targets, loss: KeypointLoss) -> dict[str, Tensor]:
         count = max(len(targets.weight), 1)
-        mu, sigma = self._mu_sigma(told.poses[targets.row])
+        mu, sigma = self._mu_sigma(output.poses[targets.row])
         prediction = self._claim(mu, sigma)
         given = self.options.pose_weight
         weight = L1_WEIGHT * typical(sigma.detach(), targets.weight) if given is None else given
         # The loss is a mean over labelled joints; published are sums over joints, averaged over positive anchors.
         joints = (targets.weight > 0).sum() / count
-        boxes = F.smooth_l1_loss(told.boxes[targets.row], targets.boxes, reduction="sum", beta=BOX_BETA)
+        boxes = F.smooth_l1_loss(output.boxes[targets.row], targets.boxes, reduction="sum", beta=BOX_BETA)
         return {
-            "classification": focal_loss(told.logits, targets.state) / count,
+            "classification": focal_loss(output.logits, targets.state) / count,
             "keypoints": weight * joints * loss.of_prediction(prediction, targets.joints, targets.weight),
             "boxes": boxes / count,
         }
 
-    def _mu_sigma(self, told: Float[Tensor, "N K E"]) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K 2"]]:
+    def _mu_sigma(self, output: Float[Tensor, "N K E"]) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K 2"]]:
         """Distances from the anchor and their scales, both in units of the anchor's."""
-        mu = told[..., :2]
+        mu = output[..., :2]
         if not self.predicts_sigma:
             return mu, torch.ones_like(mu)
-        return mu, SIGMA_FLOOR + (1 - SIGMA_FLOOR) * told[..., 2:].sigmoid()
+        return mu, SIGMA_FLOOR + (1 - SIGMA_FLOOR) * output[..., 2:].sigmoid()
 
     def _claim(self, mu: Float[Tensor, "N K 2"], sigma: Float[Tensor, "N K 2"]) -> Prediction:
         """Mu and sigma with what goes with them; joints without a sigma are all as sure."""
@@ -294,18 +295,18 @@ class PointSetAnchors(Detector):
             pixels = F.interpolate(pixels, size=extent, mode="bilinear", antialias=factor < 1)
             pixels = F.pad(pixels, (0, -extent[1] % COARSEST, 0, -extent[0] % COARSEST))
         levels = self.trunk(pixels)
-        *_, (grid, poses, told) = self.run_stages(levels)
+        *_, (grid, poses, output) = self.run_stages(levels)
         maps = self.peaks(levels[0]) if self.peaks is not None and self.options.snap else None
         found = []
         for image, size in enumerate(sizes * factors):
-            rows = self._likely(grid, told.logits[image].sigmoid(), size)
+            rows = self._likely(grid, output.logits[image].sigmoid(), size)
             anchor, scale = poses[image, rows], grid.scale[rows]
-            mu, sigma = self._mu_sigma(told.poses[image, rows])
+            mu, sigma = self._mu_sigma(output.poses[image, rows])
             mu = mu + (anchor - grid.cells[rows, None]) / scale[:, None, None]
             to_input = scale[:, None, None] * torch.eye(2, 3, device=scale.device)
             to_input[:, :, 2] = grid.cells[rows] - scale[:, None] / 2  # crop coordinates begin at -1/2
-            boxes = anchors.moved_boxes(anchors.bounds(anchor), told.boxes[image, rows])
-            people = Detections(boxes, told.logits[image, rows].sigmoid(), self._claim(mu, sigma), to_input)
+            boxes = anchors.moved_boxes(anchors.bounds(anchor), output.boxes[image, rows])
+            people = Detections(boxes, output.logits[image, rows].sigmoid(), self._claim(mu, sigma), to_input)
             if maps is not None and self.peaks is not None:
                 options, reach = self.options, None if self.options.farthest is None else self.options.farthest * scale
                 people.positions = snapped(

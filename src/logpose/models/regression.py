@@ -31,8 +31,8 @@ class RegressionModel(PoseModel):
         pixel_std: what the difference is divided by.
         unit_features: whether mu is read from features scaled to length 1, as in the paper's released code; sigma is
             read from the features as they are.
-        auxiliary: whether heatmaps are predicted too while training, for a heatmap loss beside (Table 14). Their head is
-            not needed to predict, and `drop_training_parts` removes it.
+        auxiliary: whether heatmaps are predicted too while training, for a heatmap loss beside (Table 14). Their head
+            is not needed afterwards, and `drop_training_parts` removes it.
     """
 
     kind = "regression"

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from logpose.core.errors import InputError
-from logpose.models.backbone import FeatureExtractor
+from logpose.models.backbone import FeatureExtractor, Needs
 
 __all__ = ["ResNet"]
 
@@ -125,7 +125,7 @@ class ResNet(FeatureExtractor):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     @classmethod
-    def named(cls, name: str, size: tuple[int, int], neck: bool, all_branches: bool) -> dict[str, Any] | None:
+    def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:  # noqa: ARG003
         """The `config` of "resnet18" … "resnet152"."""
         return {"kind": cls.kind, "depth": int(name.removeprefix("resnet"))} if name in cls.names else None
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from logpose.core.compat import mend_torchvision
 from logpose.core.errors import InputError
-from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, Needs
 
 __all__ = ["TIMM", "TimmBackbone"]
 
@@ -55,11 +55,16 @@ class TimmBackbone(FeatureExtractor):
         self.pixel_std = tuple(config.get("std", IMAGENET_STD))
 
     @classmethod
-    def named(cls, name: str, size: tuple[int, int], neck: bool, all_branches: bool) -> dict[str, Any] | None:
+    def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:
         """The `config` of a name that begins with "timm/"."""
         if not name.startswith(TIMM):
             return None
-        return {"kind": cls.kind, "model": name.removeprefix(TIMM), "size": list(size), "pyramid": all_branches}
+        return {
+            "kind": cls.kind,
+            "model": name.removeprefix(TIMM),
+            "size": list(needs.size),
+            "pyramid": needs.all_branches,
+        }
 
     def argument(self, name: str) -> Any:
         """The value of a constructor argument."""

@@ -60,9 +60,10 @@ def _statistics(tensors: dict[str, Any]) -> dict[str, Any]:
 
 def _backbone(config: dict[str, Any]) -> dict[str, Any]:
     """The `config` of a backbone, of which there was the name."""
+    from logpose.models.backbone import Needs
     from logpose.models.backbones import backbone_config
 
     pyramid = config["kind"] == "point_set"
     height, width = (config["short"],) * 2 if pyramid else config["size"]
     neck = config["kind"] == "regression" or bool(config.get("predicts_sigma"))
-    return backbone_config(config["backbone"], (int(height), int(width)), neck and not pyramid, pyramid)
+    return backbone_config(config["backbone"], Needs((int(height), int(width)), neck and not pyramid, pyramid))

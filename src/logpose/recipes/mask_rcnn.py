@@ -95,7 +95,8 @@ def rle_and_cells() -> WithHeatmaps:
 def mask_rcnn_resnet18_rle() -> MaskRCNNRecipe:
     """RLE on a ResNet-18 at 320 pixels from ImageNet weights: for small data sets of one's own."""
     return MaskRCNNRecipe(
-        model=partial(mask_rcnn, options=replace(MIDDLING, **BY_MAPS)), loss=rle_and_cells, outside="mask", backbone="resnet18",
+        model=partial(mask_rcnn, options=replace(MIDDLING, **BY_MAPS)), loss=rle_and_cells, outside="mask",
+        backbone="resnet18",
         short=(256, 288, 320, 352, 384), test_short=320, longest=640, batch_size=8, epochs=100,
         lr=5e-4, weight_decay=0.05, schedule="one_cycle", validate_every=5,
     )  # fmt: skip
@@ -124,7 +125,8 @@ def drawn_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
 def mask_rcnn_synthetic_rle() -> MaskRCNNRecipe:
     """A small Mask R-CNN by RLE on drawn scenes of several people, from random weights, on a CPU."""
     return MaskRCNNRecipe(
-        people=drawn_pictures, model=partial(mask_rcnn, options=replace(SMALL, **BY_MAPS)), loss=rle_and_cells, outside="mask",
+        people=drawn_pictures, model=partial(mask_rcnn, options=replace(SMALL, **BY_MAPS)), loss=rle_and_cells,
+        outside="mask",
         backbone="resnet18", weights="random",
         short=(88, 96), test_short=96, longest=128, batch_size=8, epochs=6, workers=0, precision="auto",
         lr=1e-3, weight_decay=0.05, schedule="one_cycle", validate_every=2,

@@ -62,9 +62,7 @@ def describe(model: Model, loss: PoseLoss) -> dict[str, Any]:
     return {"format": FORMAT, "model": model.config(), "loss": {"kind": type(loss).__name__, **loss.config()}}
 
 
-def build_model(
-    config: dict[str, Any], backbone: Backbone | None = None, models: Sequence[type[Model]] = ()
-) -> Model:
+def build_model(config: dict[str, Any], backbone: Backbone | None = None, models: Sequence[type[Model]] = ()) -> Model:
     """The model that its `config` described, with random weights; for the arguments and errors see `load`."""
     for model in (*models, *MODELS):
         if model.kind == config["kind"]:

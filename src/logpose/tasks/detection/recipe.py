@@ -151,9 +151,7 @@ def mask_rcnn(
     options = replace(options or MaskRCNNOptions(), outside=recipe.outside)
     if options.frozen is None:
         options = replace(options, frozen=not learns_normalisation(recipe.weights))
-    model = MaskRCNN(
-        skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, options
-    )
+    model = MaskRCNN(skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, options)
     load_mask_rcnn_weights(model, recipe.weights)
     return model
 

@@ -281,7 +281,7 @@ def test_a_loss_that_nobody_knows_is_told(
     torch.save(whole, path)
     assert load(path, Tiny())[1] is None
     assert [record.message for record in caplog.records] == (
-        ["its loss, Other, is none of ours: there will be no likelihood"] if told else []
+        ["its loss, Other, is not one of logpose: there will be no likelihood"] if told else []
     )
 
 

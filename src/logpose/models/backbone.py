@@ -1,4 +1,4 @@
-"""What a backbone is: a network from normalised images to features, which says itself which features it gives."""
+"""What a backbone is: a network from normalised images to features, which describes the features that it gives."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FeatureExtractor(nn.Module, Configurable):
         channels: number of feature channels.
         stage_channels: of each feature map that `stages` gives, finest first; detectors need those of strides 8 to 32.
         parallel: whether the stages run side by side and exchange features, so that all have seen the whole network.
-        map_channels: of the features that heatmaps are drawn from without upsampling; None where there are none.
+        map_channels: of the features that heatmaps are predicted from without upsampling; None where there are none.
         divisor: the sides of images must be multiples of it.
         neck_parameters: beginnings of the names of parameters that weights of other tasks may lack.
     """

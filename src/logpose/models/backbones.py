@@ -56,8 +56,8 @@ def create_backbone(
         name: "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "hrnet_w32", "hrnet_w48", or "timm/NAME".
         size: (H, W) of its images.
         neck: whether an HRNet merges its branches into features for averaging.
-        all_branches: whether feature maps of several strides are needed, as by detectors: of an HRNet without a neck all
-            branches instead of the finest alone, of timm's models those of strides 8, 16 and 32.
+        all_branches: whether feature maps of several strides are needed, as by detectors: of an HRNet without a neck
+            all branches instead of the finest alone, of timm's models those of strides 8, 16 and 32.
 
     Raises:
         InputError: if there is no backbone of that name, or it has no such features.
@@ -129,16 +129,16 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
 
 
 def in_rgb(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[Triple, Triple] | None]:
-    """A whole checkpoint of a network that sees RGB, and the mean and standard deviation of its channels.
+    """A whole checkpoint of a network of RGB images, and the mean and standard deviation of its channels.
 
-    SimplePose's public code reads pictures as B, G, R and takes the statistics of R, G and B for theirs: in its
-    checkpoints, which are told by their names, the first layer's channels are turned round.
+    SimplePose's public code reads images as B, G, R and takes the statistics of R, G and B for theirs: in its
+    checkpoints, recognised by the names of their parameters, the first layer's channels are reversed.
 
     Args:
         state: tensors by name.
 
     Returns:
-        the tensors; the statistics, None where the file does not say.
+        the tensors; the statistics, None where the file has none.
     """
     if "model.pixel_mean" in state and "model.pixel_std" in state:
         mean, std = (state[f"model.pixel_{name}"].flatten().tolist() for name in ("mean", "std"))

@@ -30,7 +30,7 @@ BoundaryHead = Literal["column", "full", "rows"]
 everything, and a linear layer to all columns at once, as "a fully-connected layer" may also be read; rows: a softmax
 over the rows of each column, and its mean (He et al. 2019)."""
 
-LOOKED_AT = 64  # scans at most, spread over all, whose labels tell where to begin
+LOOKED_AT = 64  # scans at most, spread over all, whose labels the first predictions are taken from
 LEAST_SPREAD = 1e-3  # of the window's height
 
 
@@ -95,7 +95,7 @@ class BoundaryModel(KeypointModel):
             mean over all rows.
         shown: rows of a scan that a window shows, unless the retina is thicker; as many as it has when None.
         learned_from: fingerprints of the scans that it was trained on, so that it can be measured on others.
-        um_per_px: height of their pixels in micrometres, if it was the same of all: that of scans that do not say it.
+        um_per_px: height of their pixels in micrometres, if it was the same of all: the default of other scans.
 
     Raises:
         InputError: if there can be no such windows or no such network.
@@ -187,9 +187,9 @@ class BoundaryModel(KeypointModel):
         """Begin where the labels of the training data lie: mu at each boundary's mean, sigma at its spread about that.
 
         From the middle of the window and half its height the way there would be most of a short training. Besides it
-        is kept what is learned from, and how high its pixels are.
+        the scans' fingerprints and the height of their pixels are kept.
         """
-        scans = [data[i] for i in range(len(data))]  # each once: those that are drawn are drawn whenever asked for
+        scans = [data[i] for i in range(len(data))]  # each once: synthetic ones are computed at every access
         self.learned_from = tuple(dict.fromkeys(scan.fingerprint for scan in scans))
         heights = {scan.um_per_px for scan in scans}
         self.um_per_px = heights.pop() if len(heights) == 1 else None

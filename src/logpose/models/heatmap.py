@@ -1,4 +1,4 @@
-"""Models that draw a map for every joint: SimplePose, HRNet and Integral Pose, what the paper measures RLE against.
+"""Models that predict a heatmap for every joint: SimplePose, HRNet and Integral Pose, the paper's baselines of RLE.
 
 SimplePose (Xiao et al. 2018) puts three transposed convolutions behind a ResNet and reads a joint's place off its map's
 maximum; HRNet's finest branch needs none. Integral Pose (Sun et al. 2018) takes the map for a probability and its mean

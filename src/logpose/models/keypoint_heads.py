@@ -1,4 +1,4 @@
-"""What is said of the joints in a region of a picture: by maps over it (Mask R-CNN's), or by mu and sigma (Table 2c).
+"""Predictions of the joints in a region of an image: heatmaps over it (Mask R-CNN's), or mu and sigma (Table 2c).
 
 Features of regions come from a stack of convolutions in both; then either a deconvolution draws maps of 56×56 cells, or
 averaging and one linear layer give mu and sigma of every joint relative to the region, for RLE.
@@ -51,7 +51,7 @@ class RegressionHead(nn.Module):
             same of the heatmap head's own maps, four times as fine, so that a network that was trained with heatmaps
             hands over all that it has learned of places.
         sharpness: with what power of a map's probabilities cells count in their mean. 1: the mean itself, which of a
-            joint that may lie in either of two places lies between them; the greater, the nearer to the likelier one.
+            joint that may lie in either of two places lies between them; the greater, the closer to the likelier one.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class RegressionHead(nn.Module):
         self.fc_sigma = SigmaHead(channels, joints, 2) if predicts_sigma else None
 
     def forward(self, features: Float[Tensor, "N C s s"], error_distribution: ErrorDistribution) -> Prediction:
-        """What is said of each region, in coordinates of its box; and the maps of cells, if there are any."""
+        """Mu and sigma of each region, in coordinates of its box; and the maps of cells, if there are any."""
         pooled, maps = features.float().mean(dim=(2, 3)), None
         if self.coordinates != "average":
             fine = self.coordinates == "maps"
@@ -123,7 +123,7 @@ def _mass_around(maps: Float[Tensor, "N K s s"], places: Float[Tensor, "N K 2"])
 def peaks_in_boxes(
     maps: Float[Tensor, "N K s s"], boxes: Float[Tensor, "N 4"], min_map_size: int = 0
 ) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
-    """Where each map is greatest once it is as large as its box, in the box's crop coordinates, and how sure that is.
+    """Where each map is greatest once it is as large as its box, in the box's crop coordinates, and the confidence.
 
     Maps are enlarged bicubically to a cell for each pixel; a joint lies in the middle of its pixel (detectron2's
     `heatmaps_to_keypoints`). The confidence is the softmax among the map's own cells, summed near the peak.

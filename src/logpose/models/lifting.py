@@ -1,8 +1,7 @@
-"""Two-stage 3-D pose: from keypoints in the picture to joints in space (the paper's Tables 9 and 10).
+"""Two-stage 3-D pose: from keypoints in the image to joints in space (the paper's Tables 9 and 10).
 
-Keypoints come screen-normalised, over one frame or a window of frames; joints go out in metres relative to the root
-joint, in the camera's frame, for the middle frame. A network is a trunk with one linear layer at its end, which for
-losses that learn sigma gives twice as many numbers.
+Keypoints are screen-normalised, of one frame or a window of frames; joints are in metres relative to the root joint, in
+the camera's frame, of the middle frame. For losses that learn sigma the last layer has twice as many outputs.
 
     T  frames of a window
 """
@@ -33,8 +32,6 @@ EVERY_MM = 1000.0  # millimetres in a metre
 
 class LiftingNetwork(nn.Module, Configurable):
     """Base of the networks: windows of keypoints (B, T, K, 2) in, all outputs (B, O) out."""
-
-    frames: int
 
     def argument(self, name: str) -> Any:
         """The value of a constructor argument: of blocks their number."""
@@ -88,9 +85,8 @@ class _MaxNorm(nn.Linear):
 class Martinez(LiftingNetwork):
     """The baseline as Martinez et al. 2017 published it: ReLU, dropout, weights of bounded norm, biases.
 
-    It learns z-scores: the mean and standard deviation of inputs and outputs over the training data are part of it
-    (`standardise`). The root joint is not predicted, it is 0. Of Human3.6M's 17 joints the nose is not looked at, which
-    makes 4,291,632 parameters without sigma.
+    Inputs and outputs are standardised by their mean and standard deviation over the training data (`standardise`). The
+    root joint is not predicted, it is 0. Without Human3.6M's nose it has 4,291,632 parameters without sigma.
 
     Args:
         joints: K.
@@ -99,7 +95,7 @@ class Martinez(LiftingNetwork):
         blocks: residual blocks, of two layers each.
         dropout: share of features left out in training.
         root: the joint that is not predicted.
-        unseen: joints whose keypoints are not looked at.
+        unseen: joints whose keypoints are not used.
     """
 
     kind = "martinez"
@@ -163,20 +159,14 @@ def body_parts(skeleton: Skeleton) -> tuple[tuple[int, ...], ...]:
     """SRNet's groups: right leg, left leg, trunk and head, left arm, right arm, the root joint in front of each.
 
     Raises:
-        InputError: if the joints' names do not tell them.
+        InputError: if they cannot be inferred from the joints' names.
     """
     if len(skeleton.root) != 1:
         raise InputError(f"skeleton {skeleton.name!r} has no pelvis, which is part of every group of SRNet")
     root = skeleton.root[0]
-    limbs = [
-        skeleton.joints_of(side, names)
-        for side, names in (
-            ("right", ("hip", "knee", "ankle")),
-            ("left", ("hip", "knee", "ankle")),
-            ("left", ("shoulder", "elbow", "wrist")),
-            ("right", ("shoulder", "elbow", "wrist")),
-        )
-    ]
+    leg, arm = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
+    sides = (("right", leg), ("left", leg), ("left", arm), ("right", arm))
+    limbs = [skeleton.joints_of(side, names) for side, names in sides]
     if not all(limbs):
         raise InputError(f"skeleton {skeleton.name!r} lacks an arm or a leg, by its joints' names")
     of_limbs = {joint for limb in limbs for joint in limb}
@@ -186,12 +176,12 @@ def body_parts(skeleton: Skeleton) -> tuple[tuple[int, ...], ...]:
 
 def _shares(total: int, sizes: Sequence[int]) -> list[int]:
     """`total` split in proportion, rounded down; the last takes the rest."""
-    shares = [total * size // sum(sizes) for size in sizes]
-    return [*shares[:-1], total - sum(shares[:-1])]
+    shares = [total * size // sum(sizes) for size in sizes[:-1]]
+    return [*shares, total - sum(shares)]
 
 
 class _Split(nn.Module):
-    """A convolution split into groups, each of which sees of the others one number for each frame.
+    """A convolution split into groups, each of which takes of the others one number for each frame.
 
     Args:
         inputs: channels of each group.
@@ -248,9 +238,9 @@ class SRNet(LiftingNetwork):
     that is computed from all other parts.
 
     Args:
-        parts: joints of each group, as `body_parts` tells; the first of each is the root.
+        parts: joints of each group, as of `body_parts`; the first of each is the root.
         outputs: numbers for each of a joint's dimensions: 1, or 2 with sigma.
-        filters: frames that become one, layer by layer: (1, 1, 1) sees one frame, (3, 3, 3, 3, 3) sees 243.
+        filters: frames that become one, layer by layer: (1, 1, 1) takes one frame, (3, 3, 3, 3, 3) takes 243.
         width: of the hidden layers.
         dropout: share of features left out in training.
 
@@ -295,7 +285,7 @@ class SRNet(LiftingNetwork):
         return placed.flatten(1)
 
 
-FOLLOWING = ("joints", "parts", "outputs")  # arguments of networks that follow from a model's
+FOLLOWING = ("joints", "parts", "outputs")
 NETWORKS: dict[str, type[LiftingNetwork]] = {network.kind: network for network in (FCBaseline, Martinez, SRNet)}
 
 
@@ -344,10 +334,9 @@ class LiftingModel(KeypointModel):
         found = self.network(keypoints.float()).view(len(keypoints), -1, len(self.skeleton), 3)
         mu = found[:, 0].masked_fill(self.at_root, 0)
         if not self.predicts_sigma:
-            sigma = torch.ones_like(mu)
-            return Prediction(
-                mu, sigma.masked_fill(self.at_root, SIGMA_FLOOR), sigma.mean(dim=-1), self.error_distribution
-            )
+            ones = torch.ones_like(mu)
+            sigma = ones.masked_fill(self.at_root, SIGMA_FLOOR)
+            return Prediction(mu, sigma, ones.mean(dim=-1), self.error_distribution)
         sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * found[:, 1].sigmoid().masked_fill(self.at_root, 0)
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution)
 
@@ -357,7 +346,7 @@ class LiftingModel(KeypointModel):
         return "keypoints of a frame" if self.frames == 1 else f"keypoints of {self.frames} frames"
 
     def example_input(self) -> Float[Tensor, "1 T K 2"]:
-        """All keypoints in the middle of the picture."""
+        """All keypoints in the middle of the image."""
         return torch.zeros(1, self.frames, len(self.skeleton), 2, device=self.at_root.device)
 
     def mirrored(self, inputs: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B T K 2"]:
@@ -398,7 +387,7 @@ class LiftingModel(KeypointModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All arguments of the network but the joints and the number of outputs, which follow from the others."""
+        """Arguments of the network, but for those that follow from the model's own."""
         return {name: v for name, v in self.network.config().items() if name not in ("kind", *FOLLOWING)}
 
 

@@ -35,7 +35,7 @@ log = logging.getLogger("logpose")
 CELLS = 14  # along a side, of what joints are read from
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 COCO_WEIGHTS = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
-"""torchvision's keypoint R-CNN, trained on COCO: 65.0 keypoint AP as its page says."""
+"""torchvision's keypoint R-CNN, trained on COCO: 65.0 keypoint AP according to its page."""
 PREDICTOR = "roi_heads.keypoint_predictor."
 NAME_RULES = (
     (r"^model\.", ""),  # in checkpoints of logpose
@@ -214,7 +214,7 @@ class MaskRCNN(Detector):
         return {name: level.float() for name, level in self.backbone(pixels).items()}
 
     def posed(self, levels: Sequence[Tensor], boxes: Sequence[Float[Tensor, "_ 4"]]) -> Prediction:
-        """What the keypoint head says of each region, picture after picture."""
+        """Predictions of the keypoint head for each region, image after image."""
         features = self.roi_heads.keypoint_head(roi_align(levels, boxes, CELLS))
         prediction: Prediction = self.roi_heads.keypoint_predictor(features, self.error_distribution)
         return prediction
@@ -243,18 +243,18 @@ class MaskRCNN(Detector):
     def _keypoint_targets(
         self, boxes: Sequence[Tensor], matched: Sequence[Tensor], labels: Sequence[Tensor], batch: SceneBatch
     ) -> tuple[list[Tensor], Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
-        """Regions that joints are learned in, and the labels there: of those that show somebody's labelled joint."""
+        """Regions of the keypoint loss, and the labels in them: those that contain a labelled joint of their person."""
         chosen, targets, weights = [], [], []
         for own, rows, label, people in zip(boxes, matched, labels, batch.people, strict=True):
-            somebody = label > 0
-            regions = widened(own[somebody], self.options.roi_scale)
-            target, weight, inside = _in_regions(regions, people, rows[somebody])
+            positive = label > 0
+            regions = widened(own[positive], self.options.roi_scale)
+            target, weight, inside = _in_regions(regions, people, rows[positive])
             shows = inside.any(dim=1)
             chosen.append(regions[shows])
             targets.append(target[shows])
             weights.append((weight * inside if self.options.outside == "mask" else weight)[shows])
         if not sum(map(len, chosen)):
-            # Nothing is to be learned, but every parameter takes part: other processes wait for its gradient.
+            # There are no labels, but every parameter takes part: other processes wait for its gradient.
             height, width = batch.sizes[0].tolist()
             chosen[0] = batch.to_image.new_tensor([[0, 0, width, height]])
             targets[0] = chosen[0].new_zeros(1, len(self.skeleton), 2)
@@ -262,7 +262,7 @@ class MaskRCNN(Detector):
         return chosen, torch.cat(targets), torch.cat(weights)
 
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
-        """The people in each picture, best first.
+        """The people in each image, best first.
 
         Raises:
             RuntimeError: while the model is in training mode.
@@ -270,7 +270,7 @@ class MaskRCNN(Detector):
         from logpose.models.rcnn import images as listed
 
         if self.training:
-            raise RuntimeError("a model in training mode finds nobody: call eval() first")
+            raise RuntimeError("a model in training mode does not detect: call eval() first")
         pixels = self.inputs(images, sizes)
         features = self._levels(pixels)
         pictures = listed(pixels, sizes)
@@ -279,14 +279,16 @@ class MaskRCNN(Detector):
         found = self.roi_heads.found(levels, proposals, pictures.image_sizes)
         boxes = torch.cat([own for own, _ in found])
         regions = [widened(own, self.options.roi_scale) for own, _ in found]
-        said, region = self.posed(levels, regions), torch.cat(regions)
-        if said.maps is not None:
+        prediction, region = self.posed(levels, regions), torch.cat(regions)
+        if prediction.maps is not None:
             if self.output_type == "heatmap logits":
-                said.mu, said.confidence = peaks_in_boxes(said.maps, region, self.options.min_map_size)
-            said.maps = None  # nothing more is read from them, and those of a thousand people are large
-        everybody = Detections(boxes, torch.cat([scores for _, scores in found]), said, box_maps(region))
+                prediction.mu, prediction.confidence = peaks_in_boxes(
+                    prediction.maps, region, self.options.min_map_size
+                )
+            prediction.maps = None  # nothing more is read from them, and those of a thousand people are large
+        people = Detections(boxes, torch.cat([scores for _, scores in found]), prediction, box_maps(region))
         whose = torch.repeat_interleave(torch.tensor([len(own) for own, _ in found], device=boxes.device))
-        return [everybody.chosen(whose == picture) for picture in range(len(found))]
+        return [people.chosen(whose == picture) for picture in range(len(found))]
 
 
 def _in_regions(

@@ -95,7 +95,7 @@ def build_loss(config: dict[str, Any]) -> PoseLoss | None:
         return MixedRLELoss(space, plane) if space and plane else None
     flowing = {made.__name__: made for made in (RLELoss, UnscaledRLELoss)}
     if kind not in (*flowing, None):
-        log.warning("its loss, %s, is none of ours: there will be no likelihood", f"{kind!s:.60}")
+        log.warning("its loss, %s, is not one of logpose: there will be no likelihood", f"{kind!s:.60}")
     if kind not in flowing or settings["flow"] is None:  # also of a model that came without one
         return None
     flow = dict(settings.pop("flow"))
@@ -150,7 +150,7 @@ def _damaged(path: Path) -> Iterator[None]:
 
 
 def notes(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint of ours says beside model and loss: figures, the recipe, where it came from; nothing of others.
+    """Notes in a checkpoint beside model and loss: figures, the recipe, its origin; empty for files of other codes.
 
     Args:
         path: as of `load`, or a file of another code.
@@ -161,12 +161,12 @@ def notes(path: str | Path) -> dict[str, Any]:
         return {}
     found = {name: value for name, value in entry.items() if name not in ("format", "model", "loss", "pixels")}
     if isinstance(recipe := found.get("recipe"), dict):
-        found["recipe"] = {name: _without_place(value) for name, value in recipe.items()}
+        found["recipe"] = {name: _without_folder(value) for name, value in recipe.items()}
     return found
 
 
-def _without_place(value: Any) -> Any:
-    """A recipe's value; of a path its name alone, as the places of one machine are nobody else's to know."""
+def _without_folder(value: Any) -> Any:
+    """A recipe's value; of a path its name alone, as paths of a machine are private."""
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 

@@ -96,7 +96,7 @@ def of_cameras(views: Any) -> TypeGuard[Sequence[Any] | np.ndarray]:
     return array or isinstance(views, list | tuple)
 
 
-def read_archive(file: Path) -> dict[str, Any]:
+def read_archive(file: str | Path) -> dict[str, Any]:
     """The arrays of an `.npz` file by name, without running the pickles in it.
 
     Args:
@@ -110,6 +110,7 @@ def read_archive(file: Path) -> dict[str, Any]:
     Raises:
         InputError: if the file is missing or damaged, holds anything else, or is larger than `MOST_BYTES`.
     """
+    file = Path(file)
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     try:

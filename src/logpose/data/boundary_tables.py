@@ -23,7 +23,7 @@ LONGEST = 2**26  # bytes
 
 
 def read_boundaries(
-    table: Path, size: tuple[int, ...], picture: str
+    table: str | Path, size: tuple[int, ...], picture: str
 ) -> tuple[Float[np.ndarray, "D W"], tuple[str, ...]]:
     """The rows of boundaries in each column of a B-scan, NaN where there is no label, and their names.
 
@@ -37,6 +37,7 @@ def read_boundaries(
     Raises:
         InputError: if the file cannot be read, or is not of such a picture.
     """
+    table = Path(table)
     if table.stat().st_size > LONGEST:
         raise InputError(f"{table}: too large to be read")
     try:

@@ -11,7 +11,7 @@ from logpose.core.errors import InputError
 __all__ = ["chosen_categories"]
 
 
-def chosen_categories(path: Path, categories: Sequence[Any], wanted: str | None = None) -> list[dict[str, Any]]:
+def chosen_categories(path: str | Path, categories: Sequence[Any], wanted: str | None = None) -> list[dict[str, Any]]:
     """The categories that name joints: one, or several with the same joints.
 
     Animals often have a category for each species and one list of joints for all: they are learned as one kind.
@@ -24,6 +24,7 @@ def chosen_categories(path: Path, categories: Sequence[Any], wanted: str | None 
     Raises:
         InputError: if none has joints or the name wanted, or several have different ones.
     """
+    path = Path(path)
     named = [row for row in categories if isinstance(row, dict) and row.get("keypoints")]
     names = ", ".join(str(row.get("name")) for row in named)
     if not named:

@@ -91,12 +91,14 @@ class CocoKeypoints:
 
     def __init__(
         self,
-        file: Path,
-        images: Path | None = None,
+        file: str | Path,
+        images: str | Path | None = None,
         strict: bool = False,
         part: str | None = None,
         category: str | None = None,
     ) -> None:
+        file = Path(file)
+        images = None if images is None else Path(images)
         content = _coco_content(file)  # not kept: that of COCO's training part fills more than a gigabyte
         self.file = file
         self.category_ids, self.skeleton = _categories(file, content, category)

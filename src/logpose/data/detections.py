@@ -43,7 +43,8 @@ class DetectedBoxes:
             none of its boxes is left.
     """
 
-    def __init__(self, labels: People, file: Path) -> None:
+    def __init__(self, labels: People, file: str | Path) -> None:
+        file = Path(file)
         if not isinstance(labels, CocoKeypoints):
             raise InputError(f"{file}: boxes name images by COCO's ids, which the data set's format does not have")
         self.labels, self.skeleton, self.category = labels, labels.skeleton, labels.category

@@ -21,8 +21,8 @@ LOOK = 2**16
 
 
 def open_people(
-    file: Path,
-    images: Path | None = None,
+    file: str | Path,
+    images: str | Path | None = None,
     strict: bool = False,
     part: str | None = None,
     category: str | None = None,
@@ -42,6 +42,8 @@ def open_people(
         InputError: if the file is missing, is none of these, holds nobody, (`strict`) has a wrong row, or has no
             categories to choose from.
     """
+    file = Path(file)
+    images = None if images is None else Path(images)
     opened = _opened(file, images, strict, part, category)
     if category is not None and not isinstance(opened, CocoKeypoints):
         raise InputError(f"{file}: has no categories, and so none to choose by --category")
@@ -70,7 +72,7 @@ def _beginning(file: Path) -> bytes:
         return opened.read(LOOK).removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
-def annotation_files(data: Path) -> dict[str, Path]:
+def annotation_files(data: str | Path) -> dict[str, Path]:
     """The annotation file of each part ("train", "val") of a data set; the same file twice if it has but one.
 
     Args:
@@ -79,6 +81,7 @@ def annotation_files(data: Path) -> dict[str, Path]:
     Raises:
         InputError: if there is none, or several that nothing tells apart.
     """
+    data = Path(data)
     if not data.exists():
         raise InputError(f"{data}: no such file or folder")
     if data.is_file():

@@ -76,7 +76,11 @@ class H36mPeople:
 
     evaluated: tuple[int, ...] = tuple(range(JOINTS))
 
-    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+    def __init__(
+        self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
+    ) -> None:
+        file = Path(file)
+        images = None if images is None else Path(images)
         pictures, rows = _lists(file)
         self.file, self.skeleton = file, H36M
         names = [str(picture.get("file_name")) if isinstance(picture, dict) else "" for picture in pictures]

@@ -29,13 +29,14 @@ APART = 0.5
 """Pixels by which the same joint may differ in two files, one of which was rounded."""
 
 
-def heads_file(folder: Path) -> Path | None:
+def heads_file(folder: str | Path) -> Path | None:
     """The file of heads in a folder; None where there is none."""
+    folder = Path(folder)
     return next((folder / name for name in NAMES if (folder / name).is_file()), None)
 
 
 def read_heads(
-    file: Path, labels: Path, joints: Float[np.ndarray, "N 16 2"], first: int | None
+    file: str | Path, labels: str | Path, joints: Float[np.ndarray, "N 16 2"], first: int | None
 ) -> Float[np.ndarray, "N 16"] | None:
     """The size of the head by which each joint of each person is measured.
 
@@ -53,6 +54,8 @@ def read_heads(
         InputError: if the file cannot be read, a variable is not as above, `pos_gt_src` has other joints than `joints`
             (heads in another order would go unnoticed), or counts pixels from another number.
     """
+    file = Path(file)
+    labels = Path(labels)
     boxes = _variable(file, "headboxes_src", (2, 2), "2×2×N (corner, x and y, person)")
     count = boxes.shape[2]
     if count != len(joints):

@@ -34,16 +34,17 @@ REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.
 TAIL = 4096  # bytes at a file's end that are looked at first
 
 
-def read_image(source: Path | Image) -> Image:
+def read_image(source: str | Path | Image) -> Image:
     """The picture as RGB, turned upright where its EXIF data say so; an array is passed through.
 
     Raises:
         InputError: if the file is missing, is no picture, or breaks off before its end.
     """
+    source = Path(source) if isinstance(source, str) else source
     return read_reduced(source, 1.0)[0]
 
 
-def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
+def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]:
     """The picture as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
 
     Args:
@@ -56,6 +57,7 @@ def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
     Raises:
         InputError: as `read_image`.
     """
+    source = Path(source) if isinstance(source, str) else source
     if not isinstance(source, Path):
         return source, 1
     data = _bytes(source)
@@ -98,8 +100,9 @@ def _is_upright_jpeg(data: bytes) -> bool:
         return picture.getexif().get(ORIENTATION, 1) == 1  # type: ignore[no-any-return]
 
 
-def check_image(path: Path) -> str | None:
+def check_image(path: str | Path) -> str | None:
     """What is wrong with a picture's file, None if nothing is; decodes it only where its end leaves doubt."""
+    path = Path(path)
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -134,12 +137,13 @@ def _reaches_scan(file: BinaryIO) -> bool:
         at += 1 if marker[1] == 0xFF else 2 + int.from_bytes(marker[2:], "big")
 
 
-def read_deep(path: Path) -> Image | UInt16[np.ndarray, "H W 3"]:
+def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:
     """A picture file as `read_image` gives it, but with all 16 bits where it keeps so many of each value.
 
     Raises:
         InputError: as `read_image`.
     """
+    path = Path(path)
     data = _bytes(path)
     if fault := _fault(data):
         raise InputError(f"{path}: {fault}")
@@ -147,12 +151,13 @@ def read_deep(path: Path) -> Image | UInt16[np.ndarray, "H W 3"]:
     return pixels if pixels.dtype in (np.uint8, np.uint16) else _decoded(path, data, cv2.IMREAD_COLOR_RGB)
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: str | Path) -> tuple[int, int]:
     """(width, height) of a picture as `read_image` returns it, read from the file's header.
 
     Raises:
         InputError: if the file is no picture.
     """
+    path = Path(path)
     try:
         with _header(path) as picture:
             turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS

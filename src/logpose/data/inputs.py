@@ -32,7 +32,7 @@ class FoundBoxes(NamedTuple):
     """Of the boxes; 1 where the file does not say."""
 
 
-def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path, int | str]:
+def find_images(paths: Sequence[Path], folder: str | Path | None = None) -> dict[Path, int | str]:
     """The pictures among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
 
     A picture's id is that of the list it is in, else its name without suffix, as a number if it is one, as COCO's are.
@@ -44,6 +44,7 @@ def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path,
     Raises:
         InputError: if a path does not exist, a folder holds no picture, or a list is none.
     """
+    folder = None if folder is None else Path(folder)
     found: dict[Path, int | str] = {}
     for path in paths:
         inside = []
@@ -88,7 +89,7 @@ def _listed(file: Path, folder: Path | None) -> dict[Path, int | str]:
 
 
 def read_boxes(
-    file: Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
+    file: str | Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
 ) -> FoundBoxes:
     """The boxes of each image, from a file.
 
@@ -109,6 +110,7 @@ def read_boxes(
         InputError: if the file is no such file, a row of it is malformed, it has no box of the category, or it is about
             other images.
     """
+    file = Path(file)
     content = read_json(file)
     kind = 1
     if isinstance(content, Mapping):
@@ -233,6 +235,7 @@ def _names(image: Path) -> set[str]:
     return {str(image), image.name, stem} | ({str(int(stem))} if stem.isdecimal() else set())
 
 
-def image_id(path: Path) -> int | str:
+def image_id(path: str | Path) -> int | str:
     """The id that COCO files give an image: its name without suffix, as a number if it is one."""
+    path = Path(path)
     return int(path.stem) if path.stem.isdecimal() else path.stem

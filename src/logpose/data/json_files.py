@@ -14,12 +14,13 @@ from logpose.core.errors import InputError
 __all__ = ["numbers", "read_json", "whole"]
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: str | Path) -> Any:
     """The content of a JSON file.
 
     Raises:
         InputError: if it is missing, empty, or not JSON; the message says where it stops being JSON.
     """
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     text = path.read_bytes()

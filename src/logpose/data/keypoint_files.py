@@ -76,7 +76,7 @@ class _Wanted:
 
 
 def read_keypoints(
-    file: Path, skeleton: Skeleton, picture: tuple[int, int] | None = None, layout: Layout | None = None
+    file: str | Path, skeleton: Skeleton, picture: tuple[int, int] | None = None, layout: Layout | None = None
 ) -> KeypointFile:
     """The keypoints of a file, of the joints that a model needs.
 
@@ -90,6 +90,7 @@ def read_keypoints(
     Raises:
         InputError: if it is no such file, a row is malformed, joints are missing, or the size of a picture is unknown.
     """
+    file = Path(file)
     wanted = _Wanted(file, skeleton, picture, layout)
     if picture is not None and not all(1 <= side < FARTHEST for side in picture):
         raise InputError(f"a picture has a height and a width of a pixel or more, not {picture[0]} and {picture[1]}")

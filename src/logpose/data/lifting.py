@@ -161,16 +161,19 @@ class LiftingPoses:
 
     def __init__(
         self,
-        file: Path,
-        file_2d: Path | None = None,
+        file: str | Path,
+        file_2d: str | Path | None = None,
         subjects: Sequence[str] | None = None,
         size: tuple[int, int] | None = None,
         cameras: int = 4,
         seed: int = 0,
         root: int = 0,
         strict: bool = False,
-        detected: Path | None = None,
+        detected: str | Path | None = None,
     ) -> None:
+        file = Path(file)
+        file_2d = None if file_2d is None else Path(file_2d)
+        detected = None if detected is None else Path(detected)
         self.file, self.file_2d, self.detected, self.root = file, file_2d, detected, root
         self.problems: list[Problem] = []
         if detected is not None and file_2d is None:
@@ -326,8 +329,10 @@ class LiftingPoses:
         return None
 
 
-def exact_keypoints(file: Path, named: Path | None = None) -> Path | None:
+def exact_keypoints(file: str | Path, named: str | Path | None = None) -> Path | None:
     """The 2-D file that is named or, unless one is, lies beside the 3-D file (data_2d_NAME_gt.npz), if one does."""
+    file = Path(file)
+    named = None if named is None else Path(named)
     beside = _beside(file)
     return named or (beside if beside.is_file() else None)
 
@@ -336,26 +341,30 @@ def _beside(file: Path) -> Path:
     return file.parent / f"{file.stem.replace('data_3d_', 'data_2d_')}_gt.npz"
 
 
-def subject_fingerprints(file: Path) -> dict[str, str]:
+def subject_fingerprints(file: str | Path) -> dict[str, str]:
     """Names and `LiftingPoses.fingerprints` of all subjects of a 3-D file.
 
     Raises:
         InputError: if it is no such file.
     """
+    file = Path(file)
     world = table_of(file, read_archive(file), "positions_3d")
     return fingerprints(world, world)
 
 
 def open_poses(
-    file: Path,
-    file_2d: Path | None = None,
+    file: str | Path,
+    file_2d: str | Path | None = None,
     subjects: Sequence[str] | None = None,
     size: tuple[int, int] | None = None,
     cameras: int = 4,
     seed: int = 0,
-    detected: Path | None = None,
+    detected: str | Path | None = None,
 ) -> LiftingPoses:
     """The frames of a 3-D file with its `exact_keypoints`. Arguments and errors as of `LiftingPoses`."""
+    file = Path(file)
+    file_2d = None if file_2d is None else Path(file_2d)
+    detected = None if detected is None else Path(detected)
     return LiftingPoses(file, exact_keypoints(file, file_2d), subjects, size, cameras, seed, detected=detected)
 
 

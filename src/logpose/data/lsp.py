@@ -52,7 +52,11 @@ class LspPeople:
         InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row.
     """
 
-    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+    def __init__(
+        self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
+    ) -> None:
+        file = Path(file)
+        images = None if images is None else Path(images)
         self.file, self.skeleton = file, LSP
         self.image_folder = images or file.parent / "images"
         self.problems: list[Problem] = []

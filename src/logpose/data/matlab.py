@@ -11,19 +11,21 @@ from logpose.core.errors import InputError
 __all__ = ["has_variable", "matlab_sizes", "read_matlab"]
 
 
-def has_variable(file: Path, name: str) -> bool:
+def has_variable(file: str | Path, name: str) -> bool:
     """Whether a MATLAB file that can be read holds a variable."""
+    file = Path(file)
     from scipy.io import whosmat  # type: ignore[import-untyped]
 
     return any(found == name for found, *_ in whosmat(file))
 
 
-def matlab_sizes(file: Path) -> dict[str, tuple[int, ...]]:
+def matlab_sizes(file: str | Path) -> dict[str, tuple[int, ...]]:
     """The shape of every variable of a MATLAB file, so far as its headers tell; nothing else of it is read.
 
     Raises:
         InputError: if the file is missing or cannot be read.
     """
+    file = Path(file)
     from scipy.io import whosmat
 
     if not file.is_file():
@@ -36,7 +38,7 @@ def matlab_sizes(file: Path) -> dict[str, tuple[int, ...]]:
         raise InputError(f"{file}: not a MATLAB file that can be read ({type(error).__name__}: {error})") from error
 
 
-def read_matlab(file: Path, name: str) -> np.ndarray:
+def read_matlab(file: str | Path, name: str) -> np.ndarray:
     """A numeric array of a MATLAB file (version 7 or older), in double precision.
 
     Args:
@@ -46,6 +48,7 @@ def read_matlab(file: Path, name: str) -> np.ndarray:
     Raises:
         InputError: if the file is missing or cannot be read, has no such variable, or it is not numbers.
     """
+    file = Path(file)
     from scipy.io import loadmat
 
     if not file.is_file():

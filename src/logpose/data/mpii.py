@@ -58,7 +58,11 @@ class MpiiPeople:
             of heads is wrong, or has other people's.
     """
 
-    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+    def __init__(
+        self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
+    ) -> None:
+        file = Path(file)
+        images = None if images is None else Path(images)
         content = read_json(file)
         if not isinstance(content, list):
             raise InputError(f"{file}: not an MPII file, which is a list of people")

@@ -76,7 +76,7 @@ class LabelledScans:
         return replace(self, scans=kept, problems=problems)
 
 
-def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> LabelledScans:
+def open_scans(path: str | Path, grader: int = 1, um_per_px: float | None = None) -> LabelledScans:
     """The labelled B-scans of a file or of all files in a folder.
 
     Args:
@@ -88,6 +88,7 @@ def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> L
     Raises:
         InputError: if there is nothing labelled, or something is not what it should be.
     """
+    path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     files = [file for file in sorted(path.iterdir()) if is_matlab(file)] if path.is_dir() else [path]
@@ -117,8 +118,9 @@ def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> L
     return _ordered(path, Skeleton("retina", names, flip_pairs=()), labelled, problems)
 
 
-def is_matlab(file: Path) -> bool:
+def is_matlab(file: str | Path) -> bool:
     """Whether a file's name ends as those of the Duke layout do."""
+    file = Path(file)
     return file.suffix.lower() == ".mat"
 
 
@@ -133,12 +135,13 @@ def check_height(um_per_px: float | None, name: str = "um_per_px") -> None:
         raise InputError(f"{name} must be the height of a pixel in micrometres, {told}")
 
 
-def holds_scans(path: Path) -> bool:
+def holds_scans(path: str | Path) -> bool:
     """Whether a file or folder is of B-scans: in the Duke layout, or pictures with CSV files and no annotation file.
 
     Raises:
         InputError: if a `.mat` file cannot be read.
     """
+    path = Path(path)
     if not path.is_dir():
         return path.is_file() and is_matlab(path) and _is_duke(path)
     files = sorted(path.iterdir())
@@ -301,12 +304,13 @@ def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
     ]
 
 
-def unlabelled_scans(file: Path, um_per_px: float | None = None) -> list[Scan]:
+def unlabelled_scans(file: str | Path, um_per_px: float | None = None) -> list[Scan]:
     """The B-scans of a file without labels: of a picture one of its name, of a `.mat` file all, numbered from 0.
 
     Raises:
         InputError: if it cannot be read.
     """
+    file = Path(file)
     if not is_matlab(file):
         image = _grey(file)
         return [Scan(image, np.empty((0, image.shape[1])), file.stem, file.stem, um_per_px)]

@@ -27,8 +27,9 @@ def most_found(choices: Sequence[Choice], files: Callable[[Choice], Iterable[Pat
     return max(choices, key=lambda choice: sum(map(os.path.isfile, islice(files(choice), LOOKED_FOR))))
 
 
-def coco_folder(file: Path, rows: Sequence[Any]) -> Path:
+def coco_folder(file: str | Path, rows: Sequence[Any]) -> Path:
     """The folder beside a COCO file that has most of its first pictures."""
+    file = Path(file)
     names = [row["file_name"] for row in rows if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
     split = file.stem.rsplit("_", maxsplit=1)[-1]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent

@@ -51,12 +51,13 @@ LARGEST = 10.0
 """Metres from the root that no joint is at; farther ones are in another unit."""
 
 
-def table_of(file: Path, content: dict[str, Any], name: str) -> Table:
+def table_of(file: str | Path, content: dict[str, Any], name: str) -> Table:
     """One of a file's tables; what is in it is not looked at.
 
     Raises:
         InputError: if there is no such table, or nothing in it.
     """
+    file = Path(file)
     table = content.get(name)
     if not isinstance(table, dict) or not all(isinstance(actions, dict) for actions in table.values()):
         there = printable(", ".join(content)) or "nothing"
@@ -76,7 +77,7 @@ def person(subject: str) -> str:
     return subject.rpartition("/")[2]
 
 
-def chosen(file: Path, there: list[str], wanted: Sequence[str] | None) -> list[str]:
+def chosen(file: str | Path, there: list[str], wanted: Sequence[str] | None) -> list[str]:
     """The subjects of these names, or before whose "/" one of them stands, in the file's order; all for None.
 
     A name that a subject has is that subject's alone.
@@ -84,6 +85,7 @@ def chosen(file: Path, there: list[str], wanted: Sequence[str] | None) -> list[s
     Raises:
         InputError: if there is none of a name; the message suggests the nearest.
     """
+    file = Path(file)
     if wanted is None:
         return there
     parts = [*there, *(subject.partition("/")[0] for subject in there if "/" in subject)]
@@ -111,12 +113,13 @@ def fingerprints(table: Table, subjects: Iterable[str]) -> dict[str, str]:
     return words
 
 
-def joints_of(file: Path, world: Table) -> int:
+def joints_of(file: str | Path, world: Table) -> int:
     """How many joints the poses in space have, or most of them.
 
     Raises:
         InputError: if they are none of `SKELETONS`.
     """
+    file = Path(file)
     arrays = [found for *_, found in sequences_of(world, world) if isinstance(found, np.ndarray) and found.ndim == 3]
     if not arrays:
         raise InputError(f"{file}: positions_3d holds no arrays of frames × joints × 3")
@@ -158,12 +161,13 @@ def checked(where: str, found: Any, joints: int, dim: int, frames: int | None = 
     return array
 
 
-def check_symmetry(file: Path, metadata: Any, skeleton: Skeleton) -> None:
+def check_symmetry(file: str | Path, metadata: Any, skeleton: Skeleton) -> None:
     """What a 2-D file says of left and right joints must be what the skeleton says.
 
     Raises:
         InputError: if it is not.
     """
+    file = Path(file)
     if (
         not isinstance(metadata, dict)
         or whole(metadata.get("num_joints")) == 32
@@ -182,12 +186,13 @@ def check_symmetry(file: Path, metadata: Any, skeleton: Skeleton) -> None:
         raise InputError(f"{file}: has left and right joints {told}; those of {len(skeleton)} joints must be {wanted}")
 
 
-def check_pixels(file: Path, views: Sequence[Float[np.ndarray, "_ K 2"]], size: tuple[int, int]) -> None:
+def check_pixels(file: str | Path, views: Sequence[Float[np.ndarray, "_ K 2"]], size: tuple[int, int]) -> None:
     """Most keypoints must lie in the picture, and not in a picture of a few pixels.
 
     Raises:
         InputError: if they do not.
     """
+    file = Path(file)
     if not views:
         return
     middles = [np.median(view.reshape(-1, 2), axis=0) for view in views]

@@ -179,8 +179,8 @@ def learning_rate(recipe: TrainingRecipe, steps: int) -> Callable[[int], float]:
 
 def fit(
     recipe: TrainingRecipe,
-    folder: Path,
-    resume: Path | None = None,
+    folder: str | Path,
+    resume: str | Path | None = None,
     callbacks: tuple[Callback, ...] = (),
     loggers: tuple[Logger, ...] = (),
 ) -> Run:
@@ -196,6 +196,8 @@ def fit(
     Raises:
         InputError: if the data, the weights or the checkpoint to resume from cannot be used.
     """
+    folder = Path(folder)
+    resume = None if resume is None else Path(resume)
     quiet_lightning()
     keep_freed_memory()
     given = recipe

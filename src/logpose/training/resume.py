@@ -41,8 +41,9 @@ def _on_the_same(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
     return all(told[name] == given[name] for name in OF_DATA if name in told and name in given)
 
 
-def check_resumable(path: Path, wanted: dict[str, Any], recipe: TrainingRecipe) -> None:
+def check_resumable(path: str | Path, wanted: dict[str, Any], recipe: TrainingRecipe) -> None:
     """Refuse to go on from a checkpoint of another model or loss or of a finished run, before anything is written."""
+    path = Path(path)
     content = read(path)
     found = {name: content["logpose"][name] for name in ("model", "loss")}
     found["model"] = _as_now(found["model"])
@@ -68,6 +69,7 @@ def is_finished(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
     return bool(content.get("epoch", -1) + 1 >= recipe.epochs)
 
 
-def is_unbegun(folder: Path) -> bool:
+def is_unbegun(folder: str | Path) -> bool:
     """Whether a run was begun in a folder and broke off before an epoch was finished: there is nothing to go on."""
+    folder = Path(folder)
     return (folder / "config.yaml").is_file() and not any(folder.rglob("*.ckpt"))

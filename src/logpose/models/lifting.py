@@ -33,6 +33,8 @@ EVERY_MM = 1000.0  # millimetres in a metre
 class LiftingNetwork(nn.Module, Configurable):
     """Base of the networks: windows of keypoints (B, T, K, 2) in, all outputs (B, O) out."""
 
+    frames: int
+
     def argument(self, name: str) -> Any:
         """The value of a constructor argument: of blocks their number."""
         return len(self.blocks) if name == "blocks" else super().argument(name)  # type: ignore[arg-type]

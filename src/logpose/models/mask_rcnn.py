@@ -232,7 +232,7 @@ class MaskRCNN(Detector):
         named = {"objectness": losses["loss_objectness"], "proposals": losses["loss_rpn_box_reg"]}
         named |= self.roi_heads.box_losses(levels, boxes, batch.people, matched, labels)
         boxes, target, weight = self._keypoint_targets(boxes, matched, labels, batch)
-        mean, factor = self.options.keypoint_mean, self.options.keypoint_weight
+        mean, factor = self.options.keypoint_mean, weight.new_tensor(self.options.keypoint_weight)
         if mean == "people":
             weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1)
         elif mean == "instances":

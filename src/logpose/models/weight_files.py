@@ -127,7 +127,7 @@ def named_objects(path: str | Path) -> list[str]:
                 inner = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
                 streams, stream = 1, stack.enter_context(archive.open(inner))
             else:  # torch before 1.6: a magic number, the version and the system's sizes come first
-                streams, stream = 4, stack.enter_context(Path(path).open("rb"))  # type: ignore[assignment]
+                streams, stream = 4, stack.enter_context(Path(path).open("rb"))
             for _ in range(streams):
                 for opcode, argument, _ in pickletools.genops(stream):
                     if opcode.name == "GLOBAL":

@@ -20,7 +20,8 @@ from logpose.core.structures import Origin
 from logpose.flows import RealNVP
 from logpose.losses import LikelihoodLoss, MixedRLELoss, RLELoss
 from logpose.models import HeatmapModel, HRNet, Model, PoseModel, RegressionModel, ResNet
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, RELEASED_MEAN, RELEASED_STD, in_rgb
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
+from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD, in_rgb
 from logpose.models.weight_files import read_state_dict
 from logpose.training.checkpoint import CONFIG, TENSORS, load, save
 

@@ -58,7 +58,7 @@ def of_cells() -> DetectionRecipe:
     """RLE of cells as coarse as the features, which nothing but their mean teaches."""
     return replace(
         mask_rcnn.mask_rcnn_synthetic_rle(),
-        model=partial(mask_rcnn.mask_rcnn, places="cells", **mask_rcnn.SMALL),
+        model=partial(mask_rcnn.mask_rcnn, options=replace(mask_rcnn.SMALL, coordinates="cells")),
         loss=RLELoss,
     )
 
@@ -67,7 +67,7 @@ def of_cells_after() -> DetectionRecipe:
     """RLE of such cells after heatmaps, charged."""
     return replace(
         mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first(),
-        model=partial(mask_rcnn.mask_rcnn, places="cells", charged=True, **mask_rcnn.SMALL),
+        model=partial(mask_rcnn.mask_rcnn, options=replace(mask_rcnn.SMALL, coordinates="cells", with_logits=True)),
     )
 
 
@@ -124,9 +124,9 @@ def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe
 
 def read_by_means(trained: MaskRCNN, weights: Path) -> MaskRCNN:
     """A heatmap network whose places are the means that RLE reads, and not maxima: how much of a difference is that."""
-    chosen = {name: value for name, value in trained.settings.items() if name not in ("head", "predicts_sigma")}
-    chosen |= {"places": "maps", "sharpness": mask_rcnn.BY_MAPS["sharpness"], "predicts_sigma": False}
-    model = MaskRCNN(trained.skeleton, short=trained.short, longest=trained.longest, **chosen)
+    options = replace(trained.options, coordinates="maps", sharpness=mask_rcnn.BY_MAPS["sharpness"])
+    arguments = {"head": "regression", "predicts_sigma": False, "options": options.config()}
+    model = MaskRCNN.from_config({**trained.config(), **arguments})
     load_mask_rcnn_weights(model, str(weights))
     return model
 

@@ -20,7 +20,7 @@ class Options(Configurable):
 
 class Network(Configurable):
     kind = "network"
-    parts = {"options": Options.from_config}  # noqa: RUF012
+    nested = {"options": Options.from_config}  # noqa: RUF012
 
     def __init__(self, depth: int, options: Options | None = None, names: Sequence[str] = ()) -> None:
         self.depth, self.options, self.names = depth, options, names

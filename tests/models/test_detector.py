@@ -22,14 +22,11 @@ from logpose.models.detector import box_iou, box_maps, in_boxes, nobody
 class Nobody(Detector):
     """Finds nobody, and learns that by adding nothing to nothing."""
 
-    def learn(self, batch: SceneBatch, loss) -> LossDict:
+    def training_losses(self, batch: SceneBatch, loss) -> LossDict:
         return LossDict({"boxes": torch.tensor(1.0), "keypoints": torch.tensor(2.0)})
 
     def detect(self, images, sizes):
         return [nobody(self) for _ in images]
-
-    def config(self):
-        return {**self.common_config(), "kind": "nobody"}
 
 
 def random_boxes(count: int, seed: int) -> torch.Tensor:
@@ -132,7 +129,7 @@ def test_a_detector_is_asked_what_every_model_is():
     assert len(found[0]) == 0
     assert found[0].keypoints().shape == (0, 17, 2)
     batch = scene(LabelledImage(np.zeros((40, 60, 3), np.uint8), 1, ()), COCO, ShortSide((64,), 64))
-    assert float(model.learn(batch, L1Loss()).total) == 3.0
+    assert float(model.training_losses(batch, L1Loss()).total) == 3.0
     assert [len(people) for people in model.predict(batch)] == [0]
     assert model.output_type == "coordinates"
     assert model.config()["short"] == 64

@@ -21,11 +21,11 @@ class Configurable:
 
     Attributes:
         kind: name of the class in a `config`; those of a class without one do not contain it.
-        parts: arguments that are objects with a `config` of their own, and what makes each from that.
+        nested: arguments that are objects with a `config` of their own, and what makes each from that.
     """
 
     kind: ClassVar[str] = ""
-    parts: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    nested: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
 
     @classmethod
     def arguments(cls) -> list[str]:
@@ -62,7 +62,7 @@ class Configurable:
 
     @classmethod
     def _made(cls, name: str, value: Any) -> Any:
-        return cls.parts[name](value) if name in cls.parts and isinstance(value, Mapping) else as_tuples(value)
+        return cls.nested[name](value) if name in cls.nested and isinstance(value, Mapping) else as_tuples(value)
 
 
 def plain(value: Any) -> Any:

@@ -24,6 +24,7 @@ def chosen_categories(path: str | Path, categories: Sequence[Any], wanted: str |
     Raises:
         InputError: if none has joints or the name wanted, or several have different ones.
     """
+    path = Path(path)
     named = [row for row in categories if isinstance(row, dict) and row.get("keypoints")]
     names = ", ".join(str(row.get("name")) for row in named)
     if not named:

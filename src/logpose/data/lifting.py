@@ -364,6 +364,9 @@ def open_poses(
     detected: str | Path | None = None,
 ) -> LiftingPoses:
     """The frames of a 3-D file with its `exact_keypoints`. Arguments and errors as of `LiftingPoses`."""
+    file = Path(file)
+    file_2d = None if file_2d is None else Path(file_2d)
+    detected = None if detected is None else Path(detected)
     return LiftingPoses(file, exact_keypoints(file, file_2d), subjects, size, cameras, seed, detected=detected)
 
 

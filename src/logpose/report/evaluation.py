@@ -87,9 +87,9 @@ class _Seen:
 
 
 def write_report(
-    path: Path,
-    checkpoint: Path,
-    data: Path,
+    path: str | Path,
+    checkpoint: str | Path,
+    data: str | Path,
     evaluation: AnyEvaluation,
     figures: Mapping[str, float],
     loss: LikelihoodLoss | None,
@@ -104,6 +104,9 @@ def write_report(
         figures: what it computed.
         loss: that the model was trained by; None where none is kept.
     """
+    path = Path(path)
+    checkpoint = Path(checkpoint)
+    data = Path(data)
     model = evaluation.model
     seen = _seen(evaluation, figures)
     measured = f"<code>{html.escape(str(checkpoint))}</code> on <code>{html.escape(str(data))}</code>."

@@ -38,10 +38,10 @@ LISTED = 20  # wrong rows told one by one
 
 
 def inspect_data(
-    data: Path,
-    images: Path | None,
-    out: Path,
-    model: Path | None = None,
+    data: str | Path,
+    images: str | Path | None,
+    out: str | Path,
+    model: str | Path | None = None,
     device: str = "cpu",
     category: str | None = None,
     grader: int | None = None,
@@ -65,6 +65,10 @@ def inspect_data(
     Raises:
         InputError: if the data cannot be read at all.
     """
+    data = Path(data)
+    images = None if images is None else Path(images)
+    out = Path(out)
+    model = None if model is None else Path(model)
     if data.suffix == ".npz":
         if any(flag is not None for flag in (images, model, category, grader, um_per_px)):
             raise InputError(f"{data}: poses to be lifted, and --images, --model, --category, … are about pictures")

@@ -87,6 +87,8 @@ def fit(
     Raises:
         InputError: if the data, the weights or the checkpoint to resume from cannot be used.
     """
+    folder = Path(folder)
+    resume = None if resume is None else Path(resume)
     quiet_lightning()
     keep_freed_memory()
     stages = _stages(recipe, Path(folder))

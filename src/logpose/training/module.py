@@ -51,7 +51,7 @@ class PoseModule(L.LightningModule):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """The loss of one batch."""
-        computed = self.model.learn(batch, self.loss)
+        computed = self.model.training_losses(batch, self.loss)
         total = computed.total
         parts = {f"loss_{name}": loss for name, loss in computed.losses.items()} if len(computed.losses) > 1 else {}
         self.latest = {name: value.detach() for name, value in {"loss": total, **parts, **computed.figures}.items()}

@@ -30,14 +30,11 @@ class Told(Detector):
         self.off, self.sigma, self.finds, self.worst = off, sigma, finds, worst
         self.set_error_distribution(ErrorDistribution(torch.zeros(2), torch.ones(2), torch.arange(1.0, 21.0)))
 
-    def learn(self, batch, loss) -> LossDict:
+    def training_losses(self, batch, loss) -> LossDict:
         raise NotImplementedError
 
     def detect(self, images, sizes):
         raise NotImplementedError
-
-    def config(self):
-        return {**self.common_config(), "kind": "told"}
 
     def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
         found = []

@@ -31,7 +31,7 @@ class Bright(Detector):
         super().__init__(COCO, 64, 128)
         self.set_error_distribution(ErrorDistribution(torch.zeros(2), torch.ones(2), torch.arange(1.0, 21.0)))
 
-    def learn(self, batch, loss) -> LossDict:
+    def training_losses(self, batch, loss) -> LossDict:
         raise NotImplementedError
 
     def config(self):
@@ -227,7 +227,7 @@ def test_boxes_come_from_one_place(detector, tiny_run, refused, coco_folder):
 
 
 def test_whom_a_model_is_sure_of_goes_with_its_kind():
-    assert PointSetAnchors.sure < Detector.sure == 0.5
+    assert PointSetAnchors.score_threshold < Detector.score_threshold == 0.5
     model = Bright()
     assert Finder(model, "cpu").least_score == 0.5
     assert Finder(model, "cpu", least_score=0.1).least_score == 0.1
@@ -247,13 +247,13 @@ def test_eval_measures_a_detector(detector, command, refused, coco_folder, tmp_p
 
 @with_torchvision
 def test_commands_about_crops_say_what_it_is(detector, refused, command, coco_folder, tmp_path):
-    with pytest.raises(InputError, match="finds people in whole pictures, it does not look at crops"):
+    with pytest.raises(InputError, match="detection"):
         Predictor(detector)
-    assert "finds people in whole pictures" in refused("inspect", coco_folder, "--model", detector)
+    assert "detection" in refused("inspect", coco_folder, "--model", detector)
     assert "who is in the picture" in refused("complexity", detector)
     code, _, err = command("convert", detector, "--out", tmp_path / "copy")
     assert code == 0, err
-    assert "pictures whose short side has 64 pixels" in err
+    assert "short side has 64 pixels" in err
     assert len(Finder(tmp_path / "copy", "cpu")(bright_picture())) == len(Finder(detector, "cpu")(bright_picture()))
 
 

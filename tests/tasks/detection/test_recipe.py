@@ -20,7 +20,7 @@ from logpose.tasks.detection.recipe import DetectionRecipe
 class Nobody(Detector):
     """Finds nobody."""
 
-    def learn(self, batch, loss) -> LossDict:
+    def training_losses(self, batch, loss) -> LossDict:
         raise NotImplementedError
 
     def detect(self, images, sizes):

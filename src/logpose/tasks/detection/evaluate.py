@@ -252,7 +252,9 @@ class DetectionEvaluation(Evaluator[Detected]):
         pairs = sum(len(one.matched) for one in self.rows.values())
         # Labels are matched in the order of the scores: leaving out low scores changes no other pair.
         above = sum(
-            int(one.people.box_scores[row] >= self.model.sure) for one in self.rows.values() for row, *_ in one.matched
+            int(one.people.box_scores[row] >= self.model.score_threshold)
+            for one in self.rows.values()
+            for row, *_ in one.matched
         )
         figures: dict[str, float] = {
             "images": len(self.rows),

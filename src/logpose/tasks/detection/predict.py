@@ -60,7 +60,7 @@ class Finder:
         refuse_scoring(scoring, loaded.error_distribution)
         self.model = loaded.to(self.device).eval()
         self.batch_size, self.scoring = batch_size, scoring
-        self.least_score = self.model.sure if least_score is None else least_score
+        self.least_score = self.model.score_threshold if least_score is None else least_score
         self.transform = ShortSide((self.model.short,), self.model.longest)
 
     def __call__(self, image: Image | Path | str) -> Poses:

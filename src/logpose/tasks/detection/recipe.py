@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch.utils.data import DataLoader
@@ -15,7 +15,7 @@ from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.scenes import SceneBatch, Scenes, SceneTransform, ShortSide, SquareCrop, scene_loader
 from logpose.losses import CellLoss, LikelihoodLoss, PoseLoss, RLELoss
 from logpose.models import Detector, PointSetAnchors, PointSetOptions, create_backbone, load_backbone_weights
-from logpose.models.mask_rcnn import MaskRCNN, learns_normalisation, load_mask_rcnn_weights
+from logpose.models.mask_rcnn import MaskRCNN, MaskRCNNOptions, learns_normalisation, load_mask_rcnn_weights
 from logpose.tasks.detection.evaluate import DetectionEvaluation, validation_loader
 from logpose.tasks.pose.recipe import PictureRecipe, labelled_people
 
@@ -144,14 +144,13 @@ def mask_rcnn(
     skeleton: Skeleton,
     predicts_sigma: bool,
     head: Literal["regression", "heatmap"] = "regression",
-    **settings: Any,
+    options: MaskRCNNOptions | None = None,
 ) -> MaskRCNN:
     """Mask R-CNN on the recipe's backbone and weights; from random ones on its normalisation learns."""
-    if "frozen" not in settings:
-        settings["frozen"] = not learns_normalisation(recipe.weights)
-    model = MaskRCNN(
-        skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, recipe.outside, **settings
-    )
+    options = replace(options or MaskRCNNOptions(), outside=recipe.outside)
+    if options.frozen is None:
+        options = replace(options, frozen=not learns_normalisation(recipe.weights))
+    model = MaskRCNN(skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, options)
     load_mask_rcnn_weights(model, recipe.weights)
     return model
 

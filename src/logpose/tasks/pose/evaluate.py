@@ -208,12 +208,13 @@ def _in_dimensions(keypoints: Float[np.ndarray, "K D"], dim: int) -> Float[np.nd
     return np.concatenate([keypoints[:, :dim], missing], axis=1)
 
 
-def check_skeletons(checkpoint: Path, model: Model, people: People | Poses) -> None:
+def check_skeletons(checkpoint: str | Path, model: Model, people: People | Poses) -> None:
     """Refuse to evaluate a model on labels of other joints.
 
     Raises:
         InputError: if the joints' names differ.
     """
+    checkpoint = Path(checkpoint)
     ours, theirs = model.skeleton.joints, people.skeleton.joints
     if ours != theirs:
         raise InputError(

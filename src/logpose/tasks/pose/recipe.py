@@ -147,8 +147,9 @@ class PictureRecipe(TrainingRecipe):
     """What the backbone starts from (--backbone-from too): imagenet, random, or weights or a checkpoint, of which it is
     taken alone, as a file, an address, hf://OWNER/NAME/FILE."""
 
-    def initialised_from(self, checkpoint: Path) -> PictureRecipe:
+    def initialised_from(self, checkpoint: str | Path) -> PictureRecipe:
         """This recipe as a single stage whose weights are a checkpoint's."""
+        checkpoint = Path(checkpoint)
         return replace(self, first=None, weights=str(checkpoint))
 
 

@@ -311,7 +311,7 @@ def test_there_are_no_imagenet_weights_of_ones_own_backbone() -> None:
 # timm
 
 if importlib.util.find_spec("timm") is None:
-    timm_only = pytest.mark.skip(reason="timm is not installed: pip install 'logpose[timm]'")
+    timm_only = pytest.mark.skip(reason="timm is not installed: pip install 'logpose-keypoints[timm]'")
 else:
     mend_torchvision()
     # timm's own dependencies warn of each other now and then.

@@ -91,7 +91,7 @@ class TimmBackbone(nn.Module):
         try:
             import timm
         except ImportError as error:
-            raise InputError(f"backbone {TIMM}{name} needs timm: pip install 'logpose[timm]'") from error
+            raise InputError(f"backbone {TIMM}{name} needs timm: pip install 'logpose-keypoints[timm]'") from error
         if not timm.is_model(name):
             near = timm.list_models(f"*{name.split('_', maxsplit=1)[0]}*")[:5]
             raise InputError(f"timm has no model {name!r}" + (f"; it has {', '.join(near)} …" if near else ""))

@@ -75,6 +75,8 @@ class MaskRCNN(Detector):
         InputError: if torchvision is not installed, or there is no such network.
     """
 
+    backbone_path = "backbone.body"
+
     def __init__(
         self,
         skeleton: Skeleton,
@@ -128,7 +130,7 @@ class MaskRCNN(Detector):
         try:
             from logpose.models import rcnn
         except ImportError as error:
-            raise InputError("Mask R-CNN needs torchvision: pip install 'logpose[detect]'") from error
+            raise InputError("Mask R-CNN needs torchvision: pip install 'logpose-keypoints[detect]'") from error
         if charged and (head == "heatmap" or places == "average"):
             raise InputError("Mask R-CNN has cells to charge beside places where it reads places from these only")
         self.output_type = (
@@ -260,6 +262,18 @@ class MaskRCNN(Detector):
         everybody = Detections(boxes, torch.cat([scores for _, scores in found]), said, box_maps(region))
         whose = torch.repeat_interleave(torch.tensor([len(own) for own, _ in found], device=boxes.device))
         return [everybody.chosen(whose == picture) for picture in range(len(found))]
+
+    def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
+        """The pyramid, the box head on as many proposals as are kept of an image, the keypoint head on one region."""
+        from logpose.models import rcnn
+
+        features = self._levels(self.normalised(images))
+        self.rpn.head(list(features.values()))
+        channels, proposals = features["0"].shape[1], self.settings["kept"][1]
+        regions = features["0"].new_zeros(()).expand(proposals, channels, rcnn.BOX_CELLS, rcnn.BOX_CELLS)
+        self.roi_heads.box_predictor(self.roi_heads.box_head(regions))
+        region = self.roi_heads.keypoint_head(features["0"].new_zeros(1, channels, CELLS, CELLS))
+        self.roi_heads.keypoint_predictor(region, self.error_distribution)
 
     def config(self) -> dict[str, Any]:
         """Plain values from which `checkpoint.build_model` makes the model again."""

@@ -135,6 +135,7 @@ class PointSetAnchors(Detector):
 
     template: Tensor
     sure = 0.3  # of focal losses, scores are lower than those of a softmax
+    backbone_path = "trunk.backbone"
     read: Tensor
     oks_sigmas: Tensor
 
@@ -197,8 +198,6 @@ class PointSetAnchors(Detector):
             told: Told = stage(levels, [places / self.trunk.strides[level] for level, places in grid.split(read)])
             yield grid, poses, told
             poses = (poses + told.poses[..., :2] * grid.scale[:, None, None]).detach()
-
-    # --- Learning --------------------------------------------------------------------------------------------------
 
     def learn(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
         """Losses of every stage: classification, joints (by the loss that is given) and boxes; and of the maps.
@@ -276,8 +275,6 @@ class PointSetAnchors(Detector):
         confidence = 1 - sigma.mean(dim=-1) if self.predicts_sigma else sigma.mean(dim=-1)
         return Prediction(mu, sigma, confidence, self.error_distribution)
 
-    # --- Finding ---------------------------------------------------------------------------------------------------
-
     @torch.no_grad()
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
         """The people in each picture, best first; see `Detector.detect`."""
@@ -340,6 +337,13 @@ class PointSetAnchors(Detector):
         places, scores, areas = (part.double().cpu().numpy() for part in (keypoints, people.box_scores, area))
         kept = oks_nms(places, scores, areas, self.skeleton.sigmas, self.options.nms, self.options.most)
         return people.chosen(torch.tensor(kept, device=keypoints.device))
+
+    def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
+        """All layers, once: they do not depend on the number of people."""
+        levels = self.trunk(self.normalised(images))
+        list(self.tell(levels))
+        if self.peaks is not None and self.options.snap:
+            self.peaks(levels[0])
 
     def config(self) -> dict[str, Any]:
         """Plain values from which `checkpoint.build_model` makes the model again."""

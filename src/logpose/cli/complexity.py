@@ -13,6 +13,7 @@ from logpose.cli.parser import ArgumentParser
 __all__ = ["HELP", "parser", "run"]
 
 HELP = "count parameters and multiply-accumulates of a network"
+"""The command's line in `logpose --help`."""
 PATIENCE = 2.0  # seconds without output after which a line of progress is printed
 
 

@@ -62,11 +62,11 @@ CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 def unwanted(text: str) -> list[tuple[int, str, str]]:
     """Line, word and replacement of each unwanted word."""
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        for match in PATTERN.finditer(CAPITAL.sub("_", ADDRESS.sub("", line))):
-            found.append((number, match[0], INSTEAD[int((match.lastgroup or "w0")[1:])]))
-    return found
+    return [
+        (number, match[0], INSTEAD[int((match.lastgroup or "w0")[1:])])
+        for number, line in enumerate(text.splitlines(), 1)
+        for match in PATTERN.finditer(CAPITAL.sub("_", ADDRESS.sub("", line)))
+    ]
 
 
 def excepted(path: str, word: str) -> bool:

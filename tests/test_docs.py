@@ -64,8 +64,8 @@ def broken(page: Path, text: str) -> list[str]:
             continue
         name, _, heading = target.partition("#")
         file = (page.parent / name).resolve()
-        headings = (anchors(file.read_text("utf-8")) if file.is_file() else set()) if name else anchors(text)
-        if (name and not file.exists()) or (heading and heading not in headings):
+        exists = not name or file.exists()
+        if not exists or (heading and heading not in anchors(file.read_text("utf-8") if name else text)):
             wrong.append(target)
     return wrong
 

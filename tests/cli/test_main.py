@@ -348,13 +348,3 @@ def test_a_checkpoint_becomes_a_folder_that_every_command_takes(capsys, refused,
     torch.save({"state_dict": {}, "when": Path("x")}, tmp_path / "objects.pth")
     assert "it holds an object of pathlib" in refused("convert", tmp_path / "objects.pth", "--out", other)
     assert not other.exists()
-
-
-def test_complexity(capsys, refused, tiny_run):
-    code, out, _ = run(capsys, "complexity", "resnet50_rle", "--json")
-    assert code == 0
-    assert json.loads(out)["models"]["resnet50_rle"]["parameters"] == 23_647_364
-    code, out, _ = run(capsys, "complexity", tiny_run / "best.ckpt")
-    assert code == 0
-    assert "64×48" in out
-    assert "did you mean resnet50_simplepose" in refused("complexity", "resnet50_simplpose")

@@ -24,7 +24,7 @@ def is_filled(backbone: nn.Module, state: dict[str, Tensor]) -> bool:
 
 
 if importlib.util.find_spec("timm") is None:
-    timm_only = pytest.mark.skip(reason="timm is not installed: pip install 'logpose[timm]'")
+    timm_only = pytest.mark.skip(reason="timm is not installed: pip install 'logpose-keypoints[timm]'")
 else:
     patch_torchvision()
     # timm's own dependencies warn of each other now and then.

@@ -207,6 +207,7 @@ COCO = Skeleton(
         *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
     ),
 )
+"""The 17 joints of COCO."""
 
 MPII = Skeleton(
     "person",
@@ -219,6 +220,7 @@ MPII = Skeleton(
         *((10, 11), (11, 12), (12, 7), (7, 13), (13, 14), (14, 15)),
     ),
 )
+"""The 16 joints of MPII."""
 
 LSP = Skeleton(
     "person",
@@ -231,6 +233,7 @@ LSP = Skeleton(
         *((12, 13), (2, 8), (3, 9)),
     ),
 )
+"""The 14 joints of LSP."""
 
 H36M = Skeleton(
     "person",
@@ -243,11 +246,11 @@ H36M = Skeleton(
         *((8, 11), (11, 12), (12, 13), (8, 14), (14, 15), (15, 16)),
     ),
 )
+"""The joints of Human3.6M, with the thorax that the released code adds."""
 
-# The joints that 3-D figures are of; the 17 of the data set's 32 that VideoPose3D keeps, in its order.
 H36M_LIFTING = Skeleton("person", H36M.joints[:17], H36M.bones)
+"""The joints in which 3-D errors are reported: the 17 of Human3.6M's 32 that VideoPose3D keeps, in its order."""
 
-# HumanEva's 15 joints in VideoPose3D's order; it has one point for neck and chest, and one for the head.
 HUMANEVA = Skeleton(
     "person",
     (
@@ -259,3 +262,4 @@ HUMANEVA = Skeleton(
         *((0, 8), (8, 9), (9, 10), (0, 11), (11, 12), (12, 13), (1, 14)),
     ),
 )
+"""The 15 joints of HumanEva-I in VideoPose3D's order: one point for neck and chest, and one for the head."""

@@ -85,6 +85,8 @@ class Detector(PixelStatistics, Model):
 
     task = "detection"
     score_threshold: ClassVar[float] = 0.5
+    backbone_path: ClassVar[str] = "backbone"
+    """Path of the submodule that `logpose complexity` counts as the backbone."""
 
     def __init__(
         self,
@@ -112,6 +114,10 @@ class Detector(PixelStatistics, Model):
             images: RGB, sides multiples of 32; black beyond each image's own size.
             sizes: height and width of each image in them.
         """
+
+    @abstractmethod
+    def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
+        """Call each layer as often as for an image with one person, whatever it shows: to count what is computed."""
 
     def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
         """The people in each picture of a batch.

@@ -148,6 +148,7 @@ class MaskRCNN(Detector):
     """
 
     kind = "mask_rcnn"
+    backbone_path = "backbone.body"
     nested = {"skeleton": Skeleton.from_config, "options": MaskRCNNOptions.from_config}  # noqa: RUF012
 
     def __init__(
@@ -171,7 +172,7 @@ class MaskRCNN(Detector):
         try:
             from logpose.models import rcnn
         except ImportError as error:
-            raise InputError("Mask R-CNN needs torchvision: pip install 'logpose[detect]'") from error
+            raise InputError("Mask R-CNN needs torchvision: pip install 'logpose-keypoints[detect]'") from error
         self.head, self.predicts_sigma = head, predicts_sigma and head == "regression"
         self.options = replace(options, frozen=options.frozen is not False)
         if head == "heatmap":
@@ -289,6 +290,18 @@ class MaskRCNN(Detector):
         people = Detections(boxes, torch.cat([scores for _, scores in found]), prediction, box_maps(region))
         whose = torch.repeat_interleave(torch.tensor([len(own) for own, _ in found], device=boxes.device))
         return [people.chosen(whose == picture) for picture in range(len(found))]
+
+    def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
+        """The pyramid, the box head on as many proposals as are kept of an image, the keypoint head on one region."""
+        from logpose.models import rcnn
+
+        features = self._levels(self.normalised(images))
+        self.rpn.head(list(features.values()))
+        channels, proposals = features["0"].shape[1], self.options.rpn_post_nms_top_n[1]
+        regions = features["0"].new_zeros(()).expand(proposals, channels, rcnn.BOX_CELLS, rcnn.BOX_CELLS)
+        self.roi_heads.box_predictor(self.roi_heads.box_head(regions))
+        region = self.roi_heads.keypoint_head(features["0"].new_zeros(1, channels, CELLS, CELLS))
+        self.roi_heads.keypoint_predictor(region, self.error_distribution)
 
 
 def _in_regions(

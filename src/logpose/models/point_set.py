@@ -135,6 +135,7 @@ class PointSetAnchors(Detector):
     kind = "point_set"
     nested = {**Detector.nested, "options": PointSetOptions.from_config}  # noqa: RUF012
     score_threshold = 0.3  # of focal losses, scores are lower than those of a softmax
+    backbone_path = "trunk.backbone"
     template: Tensor
     read: Tensor
     oks_sigmas: Tensor
@@ -278,8 +279,6 @@ class PointSetAnchors(Detector):
         confidence = 1 - sigma.mean(dim=-1) if self.predicts_sigma else sigma.mean(dim=-1)
         return Prediction(mu, sigma, confidence, self.error_distribution)
 
-    # --- Finding ---------------------------------------------------------------------------------------------------
-
     @torch.no_grad()
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
         """The people in each image, best first; see `Detector.detect`."""
@@ -346,6 +345,13 @@ class PointSetAnchors(Detector):
     def argument(self, name: str) -> Any:
         """The value of a constructor argument; the backbone is the trunk's."""
         return self.trunk.backbone if name == "backbone" else super().argument(name)
+
+    def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
+        """All layers, once: they do not depend on the number of people."""
+        levels = self.trunk(self.normalised(images))
+        list(self.run_stages(levels))
+        if self.peaks is not None and self.options.snap:
+            self.peaks(levels[0])
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class TimmBackbone(FeatureExtractor):
         try:
             import timm
         except ImportError as error:
-            raise InputError(f"backbone {TIMM}{model} needs timm: pip install 'logpose[timm]'") from error
+            raise InputError(f"backbone {TIMM}{model} needs timm: pip install 'logpose-keypoints[timm]'") from error
         if not timm.is_model(model):
             near = timm.list_models(f"*{model.split('_', maxsplit=1)[0]}*")[:5]
             raise InputError(f"timm has no model {model!r}" + (f"; it has {', '.join(near)} …" if near else ""))

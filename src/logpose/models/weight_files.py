@@ -167,7 +167,7 @@ def fetched(source: str) -> Path:
                 torch.hub.download_url_to_file(source, str(file), progress=False)
             return file
     except ImportError as error:
-        raise InputError(f"{source}: the Hub needs huggingface_hub: pip install 'logpose[hub]'") from error
+        raise InputError(f"{source}: the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'") from error
     except ValueError as error:
         raise InputError(f"{source}: not of the form {HUB}OWNER/NAME/FILE ({error!s:.120})") from error
     except OSError as error:  # no network, no such address, no such repository or file

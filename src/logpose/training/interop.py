@@ -28,7 +28,7 @@ from logpose.training.checkpoint import CONFIG, TENSORS, load, save
 __all__ = ["from_pretrained", "load_heatmaps", "load_mmpose", "load_released", "load_weights", "push_to_hub"]
 
 
-NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose[hub]'"
+NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
 
 SKELETONS = {(17, 2): (COCO, (256, 192)), (16, 2): (MPII, (256, 256)), (18, 3): (H36M, (256, 256))}
 """Skeleton and (H, W) by number of joints and dimensions, unless others are given."""
@@ -203,7 +203,7 @@ def from_pretrained(name: str | Path) -> tuple[Model, LikelihoodLoss | None]:
             folder = Path(snapshot_download(str(name), allow_patterns=[TENSORS, CONFIG]))
         except ImportError as error:
             raise InputError(
-                f"{name}: no such folder; the Hub needs huggingface_hub: pip install 'logpose[hub]'"
+                f"{name}: no such folder; the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
             ) from error
         except Exception as error:  # no network, no such repository, no permission: whatever its client raises
             raise InputError(f"{name}: no such folder, and not to be had from the Hub ({error!s:.120})") from error

@@ -7,7 +7,7 @@ feasible in practice; it is here because the paper's argument for RLE begins wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -71,4 +71,9 @@ class FlowedPositions(Distribution):
             ValueError: if `level` is not between 0 and 1.
         """
         check_level(level)
-        return Region(self, self.log_prob(self._draws()).quantile(1 - level, dim=0))
+        draws = self._draws()
+        log_p = [  # of one image at a time, all of its draws at once
+            replace(self, mu=mu.expand_as(x), scale=scale.expand_as(x)).log_prob(x)
+            for mu, scale, x in zip(self.mu, self.scale, draws.unbind(dim=1), strict=True)
+        ]
+        return Region(self, torch.stack(log_p, dim=1).quantile(1 - level, dim=0))

@@ -87,7 +87,7 @@ def test_pictures_of_nobody_that_cannot_be_read_are_left_out_and_named(crowd_fil
     pictures = whole_images(CocoKeypoints(crowd_file))
     assert [pictures[i].image_id for i in range(len(pictures))] == [1, 2]
     (problem,) = pictures.problems
-    assert str(problem).startswith(f"{crowd_file}: image id 3: the image file breaks off")
+    assert str(problem).startswith(f"{crowd_file}: image id 3: truncated image")
     (crowd_file.parent / "3.png").unlink()
     assert "no such file" in str(whole_images(CocoKeypoints(crowd_file)).problems[0])
 

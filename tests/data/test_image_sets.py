@@ -79,15 +79,15 @@ def test_somebody_without_labels_is_nobody_where_the_box_is_none(crowd_file, box
     assert not found[2].people
     assert not found[2].ignored
     (problem,) = pictures.problems
-    assert str(problem).startswith(f"{crowd_file}: image id 2: somebody without labels has a box that is none")
+    assert str(problem).startswith(f"{crowd_file}: image id 2: bbox of a person without labels is not valid")
 
 
-def test_whole_images_nobody_that_cannot_be_read_are_left_out_and_named(crowd_file):
+def test_pictures_of_nobody_that_cannot_be_read_are_left_out_and_named(crowd_file):
     (crowd_file.parent / "3.png").write_bytes((crowd_file.parent / "3.png").read_bytes()[:40])
     pictures = whole_images(CocoKeypoints(crowd_file))
     assert [pictures[i].image_id for i in range(len(pictures))] == [1, 2]
     (problem,) = pictures.problems
-    assert str(problem).startswith(f"{crowd_file}: image id 3: the image file breaks off")
+    assert str(problem).startswith(f"{crowd_file}: image id 3: truncated image")
     (crowd_file.parent / "3.png").unlink()
     assert "no such file" in str(whole_images(CocoKeypoints(crowd_file)).problems[0])
 

@@ -82,9 +82,9 @@ def test_boxes_that_nobody_can_be_looked_for_in_are_listed(tmp_path):
     outside = [f"{file}: box {i} of 'a.jpg'" for i in (3, 4, 5, 6)]
     assert [problem.where for problem in problems] == [*outside, f"{file}: box 0 of 'c.jpg'"]
     assert str(problems[0]).endswith("outside the image ([0.0, 60.0, 9.0, 9.0] in a.jpg of 30×60 pixels)")
-    assert str(problems[-1]).endswith("on none of the pictures ('c.jpg')")
+    assert str(problems[-1]).endswith("not on any of the images ('c.jpg')")
     found, problems, _ = read_boxes(file, images, least_score=1.5)
-    assert [problem.kind for problem in problems] == ["on none of the pictures"]
+    assert [problem.kind for problem in problems] == ["not on any of the images"]
 
 
 class TestBoxFiles:

@@ -414,7 +414,7 @@ def test_bad_image_rows(folder: Path, row: Any) -> None:
     assert [person.id for person in people] == [10]
     assert [problem.kind for problem in people.problems] == [
         "needs an integer id and a file_name",
-        "image_id",
+        "no image with this image_id",
     ]
 
 

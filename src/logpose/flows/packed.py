@@ -63,9 +63,9 @@ class RealNVP(PlainRealNVP):
 
     def log_prob(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """Log-density log G(x), in nats."""
-        one = super().log_prob
         if len(x) <= CHUNK:
-            return one(x)
+            return super().log_prob(x)
+        one = partial(PlainRealNVP.log_prob, self)
         again = partial(checkpoint, one, use_reentrant=False, preserve_rng_state=False)
         each = again if torch.is_grad_enabled() else one
         return torch.cat([each(part) for part in torch.split(x, CHUNK)])

@@ -55,10 +55,10 @@ class Proposal(ABC):
 class _Halves(Proposal):
     """½ (Q + G): the weights Q G / ½ (Q + G) are at most twice the smaller of the two densities."""
 
-    @torch.no_grad()
     def sample(self, count: int, like: Tensor) -> Float[Tensor, "N D"]:  # noqa: ARG002
-        of_flow = self.flow.sample(round(count / 2 * (1 - self.share)))
-        return torch.cat([self.q.sample(count - len(of_flow), of_flow), of_flow])
+        with torch.no_grad():
+            of_flow = self.flow.sample(round(count / 2 * (1 - self.share)))
+            return torch.cat([self.q.sample(count - len(of_flow), of_flow), of_flow])
 
     def log_density(self, points: Tensor, log_q: Tensor, log_g: Tensor) -> Tensor:  # noqa: ARG002
         return torch.logaddexp(log_q, log_g) - math.log(2)
@@ -81,22 +81,22 @@ class _Narrowed(Proposal):
         parts = len(TEMPERATURES) + len(NARROWED)
         return [count // parts + (part < count % parts) for part in range(parts)]
 
-    @torch.no_grad()
     def sample(self, count: int, like: Tensor) -> Float[Tensor, "N D"]:
-        counts = self._counts(self.times * count)
-        temperatures = zip(TEMPERATURES, counts, strict=False)
-        noise = torch.cat([t * torch.randn(n, self.q.dim).to(like) for t, n in temperatures])
-        of_q = [q.sample(n, like) for q, n in zip(self.narrowed, counts[len(TEMPERATURES) :], strict=True)]
-        return torch.cat([*[self.realnvp(part) for part in torch.split(noise, CHUNK)], *of_q])
+        with torch.no_grad():
+            counts = self._counts(self.times * count)
+            temperatures = zip(TEMPERATURES, counts, strict=False)
+            noise = torch.cat([t * torch.randn(n, self.q.dim).to(like) for t, n in temperatures])
+            of_q = [q.sample(n, like) for q, n in zip(self.narrowed, counts[len(TEMPERATURES) :], strict=True)]
+            return torch.cat([*[self.realnvp(part) for part in torch.split(noise, CHUNK)], *of_q])
 
-    @torch.no_grad()
     def log_density(self, points: Tensor, log_q: Tensor, log_g: Tensor) -> Tensor:  # noqa: ARG002
-        pairs = [self.realnvp.inverse(part) for part in torch.split(points, CHUNK)]
-        z, log_det = (torch.cat(part) for part in zip(*pairs, strict=True))
-        each = [gaussian_log_prob(z, t).sum(dim=-1) + log_det for t in TEMPERATURES]
-        each += [q.log_prob(points) for q in self.narrowed]
-        share = points.new_tensor(self._counts(len(points))) / len(points)
-        return (torch.stack(each, dim=-1) + share.log()).logsumexp(dim=-1)
+        with torch.no_grad():
+            pairs = [self.realnvp.inverse(part) for part in torch.split(points, CHUNK)]
+            z, log_det = (torch.cat(part) for part in zip(*pairs, strict=True))
+            each = [gaussian_log_prob(z, t).sum(dim=-1) + log_det for t in TEMPERATURES]
+            each += [q.log_prob(points) for q in self.narrowed]
+            share = points.new_tensor(self._counts(len(points))) / len(points)
+            return (torch.stack(each, dim=-1) + share.log()).logsumexp(dim=-1)
 
 
 class _Widths(Proposal):
@@ -106,10 +106,10 @@ class _Widths(Proposal):
     autoregressive ones): their draws accumulate there, where their own density is about 0.
     """
 
-    @torch.no_grad()
     def sample(self, count: int, like: Tensor) -> Float[Tensor, "N D"]:
-        width = like.new_tensor(WIDTHS)[torch.arange(count, device=like.device) % len(WIDTHS)]
-        return self.q.sample(count, like) * width[:, None]
+        with torch.no_grad():
+            width = like.new_tensor(WIDTHS)[torch.arange(count, device=like.device) % len(WIDTHS)]
+            return self.q.sample(count, like) * width[:, None]
 
     def log_density(self, points: Tensor, log_q: Tensor, log_g: Tensor) -> Tensor:  # noqa: ARG002
         each = [SimpleDensity(self.q.base, self.q.dim, self.q.scale * width).log_prob(points) for width in WIDTHS]

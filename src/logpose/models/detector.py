@@ -115,9 +115,9 @@ class Detector(PixelStatistics, Model):
             sizes: height and width of each image in them.
         """
 
-    @abstractmethod
     def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
         """Call each layer as often as for an image with one person, whatever it shows: to count what is computed."""
+        self(images)
 
     def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
         """The people in each picture of a batch.

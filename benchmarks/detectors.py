@@ -20,7 +20,7 @@ still there.
     ap_…          AP by another score: "product", "sum" and, of models that know a spread, "oks"
     oks           mean object keypoint similarity of labelled people whose box is found
     matched       share of labelled people whose box is found: intersection over union of half or more
-    matched_sure  "matched" by those whose box has the score that `predict` asks for
+    recall_at_threshold  "matched" by detections at or above the score threshold of `predict`
     error_px      mean distance of a joint of those from its label, pixels of the picture
     nll           nats per joint of those, in the box's coordinates, of what the loss claims
     coverage@0.9  share of their labels in the region that claims 90 %
@@ -39,8 +39,8 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Scoring
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
+from logpose.data.image_sets import ImageSet, LabelledImage, whole_images
 from logpose.data.images import read_image
-from logpose.data.pictures import Picture, Pictures, pictures_of
 from logpose.losses import RLELoss
 from logpose.models import Detector, MaskRCNN
 from logpose.models.mask_rcnn import load_mask_rcnn_weights
@@ -58,7 +58,7 @@ def of_cells() -> DetectionRecipe:
     """RLE of cells as coarse as the features, which nothing but their mean teaches."""
     return replace(
         mask_rcnn.mask_rcnn_synthetic_rle(),
-        model=partial(mask_rcnn.mask_rcnn, places="cells", **mask_rcnn.SMALL),
+        model=partial(mask_rcnn.mask_rcnn, options=replace(mask_rcnn.SMALL, coordinates="cells")),
         loss=RLELoss,
     )
 
@@ -67,7 +67,7 @@ def of_cells_after() -> DetectionRecipe:
     """RLE of such cells after heatmaps, charged."""
     return replace(
         mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first(),
-        model=partial(mask_rcnn.mask_rcnn, places="cells", charged=True, **mask_rcnn.SMALL),
+        model=partial(mask_rcnn.mask_rcnn, options=replace(mask_rcnn.SMALL, coordinates="cells", with_logits=True)),
     )
 
 
@@ -87,7 +87,7 @@ SCENES: dict[str, Callable[[], DetectionRecipe]] = {
     "point-set anchors, L1": point_set.point_set_synthetic_l1,
 }
 SHOWN = (
-    "ap", "ap_product", "ap_oks", "ap50", "oks", "matched", "matched_sure", "error_px", "nll", "coverage@0.9",
+    "ap", "ap_product", "ap_oks", "ap50", "oks", "matched", "recall_at_threshold", "error_px", "nll", "coverage@0.9",
     "sigma_rank", "minutes",
 )  # fmt: skip
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"
@@ -98,7 +98,7 @@ FEW, EPOCH, BATCH = 8, 50, 4  # photographs, how often each is seen in an epoch,
 class First:
     """The first photographs of a data set in which somebody has labelled joints, each as often as one says."""
 
-    def __init__(self, pictures: Pictures, count: int, times: int = 1) -> None:
+    def __init__(self, pictures: ImageSet, count: int, times: int = 1) -> None:
         self.skeleton: Skeleton = pictures.skeleton
         every = (pictures[i] for i in range(len(pictures)))
         self.chosen = [picture for picture in every if any((who.visible > 0).any() for who in picture.people)][:count]
@@ -107,15 +107,15 @@ class First:
     def __len__(self) -> int:
         return self.times * len(self.chosen)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> LabelledImage:
         return self.chosen[index % len(self.chosen)]
 
 
 def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe:
     """A recipe for scenes on eight photographs, without what varies them, measured on the same."""
-    photographs = pictures_of(CocoKeypoints(file))
+    photographs = whole_images(CocoKeypoints(file))
 
-    def people(_: DetectionRecipe, part: str) -> Pictures:
+    def people(_: DetectionRecipe, part: str) -> ImageSet:
         return First(photographs, FEW, EPOCH if part == "train" else 1)
 
     still = {"view": "whole", "short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": BATCH}
@@ -124,9 +124,9 @@ def by_heart(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe
 
 def read_by_means(trained: MaskRCNN, weights: Path) -> MaskRCNN:
     """A heatmap network whose places are the means that RLE reads, and not maxima: how much of a difference is that."""
-    chosen = {name: value for name, value in trained.settings.items() if name not in ("head", "predicts_sigma")}
-    chosen |= {"places": "maps", "sharpness": mask_rcnn.BY_MAPS["sharpness"], "predicts_sigma": False}
-    model = MaskRCNN(trained.skeleton, short=trained.short, longest=trained.longest, **chosen)
+    options = replace(trained.options, coordinates="maps", sharpness=mask_rcnn.BY_MAPS["sharpness"])
+    arguments = {"head": "regression", "predicts_sigma": False, "options": options.config()}
+    model = MaskRCNN.from_config({**trained.config(), **arguments})
     load_mask_rcnn_weights(model, str(weights))
     return model
 
@@ -175,8 +175,8 @@ def main() -> None:
             figures[f"ap_{scoring}"] = evaluation.compute()["ap"]
         return figures
 
-    def elsewhere(_: DetectionRecipe, __: str) -> Pictures:
-        return pictures_of(CocoKeypoints(annotation_files(given.elsewhere)["val"]))
+    def elsewhere(_: DetectionRecipe, __: str) -> ImageSet:
+        return whole_images(CocoKeypoints(annotation_files(given.elsewhere)["val"]))
 
     recipes = dict(SCENES)
     if given.photographs is not None:

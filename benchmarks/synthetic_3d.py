@@ -8,9 +8,9 @@ plane only. A seed changes the weights, the order and the augmentation; the peop
 
     mpjpe         mean distance of a joint from the truth, both relative to the middle of the hips, millimetres
     pa_mpjpe      the same after the similarity that brings each pose nearest to the truth
-    nll           nats per joint, in crop coordinates, of noisy labels; of what the loss claims
-    coverage@0.9  share of noisy labels in the region that claims 90 %, in all three dimensions
-    sigma_rank    Spearman's correlation of a joint's spread in the picture with its error there
+    nll           nats per joint, in crop coordinates, of noisy labels, of the predictive distribution
+    coverage@0.9  share of noisy labels inside nominal 90 % regions, in all three dimensions
+    sigma_rank    Spearman's correlation of a joint's standard deviation in the image with its error there
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The device of a --device flag."""
+"""Devices by name."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 
 
-def test_devices() -> None:
-    assert str(choose_device("cpu")) == "cpu"
-    assert str(choose_device("auto")) == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(InputError, match="warp"):
-        choose_device("warp")
+@pytest.mark.parametrize("name", ["cpu", torch.device("cpu")])
+def test_a_named_device(name: str | torch.device) -> None:
+    assert choose_device(name) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["auto", None])
+@pytest.mark.parametrize("available", [True, False])
+def test_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch, name: str | None, available: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    assert choose_device(name) == torch.device("cuda" if available else "cpu")
+
+
+@pytest.mark.parametrize("name", ["warp", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"device {name}"):
+        choose_device(name)

@@ -16,13 +16,14 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import H36M
 from logpose.core.space import InSpace
 from logpose.data.h36m import H36mPeople, MixedPeople
+from logpose.data.problems import log_problems
 from logpose.losses import L1Loss, MixedRLELoss
 from logpose.models import IntegralModel, RegressionModel
 from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD
 from logpose.recipes import h36m
 from logpose.tasks.pose.evaluate import evaluate
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.fit import fit, say_problems
+from logpose.training.fit import fit
 from logpose.training.recipe import plain_fields
 
 SIDE = 96  # of the pictures, pixels
@@ -180,11 +181,11 @@ def test_rows_of_either_file_that_are_left_out_are_told(data: Path, mpii: Path, 
     assert len(people) == 14
     assert ["annotation 2" in str(people.problems[0]), "train.json" in str(people.problems[1])] == [True, True]
     assert len(people.problems) == 2
-    say_problems(people)
+    log_problems(people)
     assert sum("1 left out" in message for message in caplog.messages) == 2
 
 
-def test_pictures_of_people_in_the_plane_need_these(data: Path, refused) -> None:
+def test_whole_images_people_in_the_plane_need_these(data: Path, refused) -> None:
     told = refused("train", "h36m_resnet50_l1", "--data", data, "--mpii-images", data)
     assert told.endswith("--mpii_images: about the pictures of --mpii, which is not given")
 

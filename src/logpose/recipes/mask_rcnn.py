@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any
 
 from logpose.core.errors import InputError
-from logpose.data.pictures import Pictures, pictures_of
+from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import CellLoss, RLELoss, WithHeatmaps
+from logpose.models import MaskRCNNOptions
 from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, mask_rcnn
 
 __all__ = [
@@ -28,21 +29,22 @@ __all__ = [
     "mask_rcnn_synthetic_rle_heatmaps_first",
 ]
 
-SMALL: dict[str, Any] = {
-    "frozen": False, "channels": 64, "anchors": (16, 28, 40, 64, 96), "ratios": (1.0, 2.0, 3.5), "overlaps": (0.5, 0.3),
-    "width": 256, "stack": (64, 64, 64, 64), "samples": (32, 32), "before": (100, 100), "kept": (100, 100), "most": 80,
-    "frame": 1.25, "finest": 112,
-}  # fmt: skip
+SMALL = MaskRCNNOptions(
+    frozen=False, channels=64, anchor_sizes=(16, 28, 40, 64, 96), aspect_ratios=(1.0, 2.0, 3.5),
+    rpn_iou_thresholds=(0.5, 0.3), box_head_width=256, keypoint_head_channels=(64, 64, 64, 64),
+    samples_per_image=(32, 32), rpn_pre_nms_top_n=(100, 100), rpn_post_nms_top_n=(100, 100), detections_per_image=80,
+    roi_scale=1.25, min_map_size=112,
+)  # fmt: skip
 """A network that learns on a CPU. Its anchors are as slender as people who stand are: by torchvision's numbers one in
 five of the drawn people would have one that overlaps them by .7. Joints are looked for in regions a quarter larger than
 boxes, as a sixteenth of them lies nearer to the rim than the middle of the outermost cell."""
-MIDDLING: dict[str, Any] = {
-    "channels": 128, "width": 512, "stack": (256, 256, 256, 256), "anchors": (16, 32, 64, 128, 256), "frame": 1.25,
-    "finest": 112,
-}  # fmt: skip
+MIDDLING = MaskRCNNOptions(
+    channels=128, box_head_width=512, keypoint_head_channels=(256, 256, 256, 256), anchor_sizes=(16, 32, 64, 128, 256),
+    roi_scale=1.25, min_map_size=112,
+)  # fmt: skip
 """A network for small data. (Four convolutions are blind to places in an average of 14×14 cells: what zero padding
 tells of the rim comes no further; so by RLE mu is read from the heatmap head's maps in both.)"""
-BY_MAPS: dict[str, Any] = {"places": "maps", "charged": True, "sharpness": 2.0}
+BY_MAPS: dict[str, Any] = {"coordinates": "maps", "with_logits": True, "sharpness": 2.0}
 """Of RLE in these two: mu the mean of a map, whose cells are charged by cross-entropy beside. It is that of squared
 probabilities, which keeps off the middle between two places. (Chosen on scenes that nothing is measured on.)"""
 
@@ -93,7 +95,8 @@ def rle_and_cells() -> WithHeatmaps:
 def mask_rcnn_resnet18_rle() -> MaskRCNNRecipe:
     """RLE on a ResNet-18 at 320 pixels from ImageNet weights: for small data sets of one's own."""
     return MaskRCNNRecipe(
-        model=partial(mask_rcnn, **BY_MAPS, **MIDDLING), loss=rle_and_cells, outside="mask", backbone="resnet18",
+        model=partial(mask_rcnn, options=replace(MIDDLING, **BY_MAPS)), loss=rle_and_cells, outside="mask",
+        backbone="resnet18",
         short=(256, 288, 320, 352, 384), test_short=320, longest=640, batch_size=8, epochs=100,
         lr=5e-4, weight_decay=0.05, schedule="one_cycle", validate_every=5,
     )  # fmt: skip
@@ -101,13 +104,13 @@ def mask_rcnn_resnet18_rle() -> MaskRCNNRecipe:
 
 def mask_rcnn_resnet18_heatmap() -> MaskRCNNRecipe:
     """The same network and budget with the heatmap head."""
-    return replace(mask_rcnn_resnet18_rle(), model=partial(mask_rcnn, head="heatmap", **MIDDLING), loss=CellLoss)
+    return replace(mask_rcnn_resnet18_rle(), model=partial(mask_rcnn, head="heatmap", options=MIDDLING), loss=CellLoss)
 
 
 SCENES, VAL_SCENES = 3200, 300
 
 
-def drawn_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
+def drawn_pictures(recipe: DetectionRecipe, part: str) -> ImageSet:
     """Scenes of one to three synthetic people of the easy kind; those of "val" are others than those of "train".
 
     Raises:
@@ -116,13 +119,14 @@ def drawn_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
     if recipe.data or recipe.val_data:
         raise InputError("this recipe draws its people itself; to learn from --data take mask_rcnn_resnet18_rle")
     count, seed = (SCENES, 11) if part == "train" else (VAL_SCENES, 12)
-    return pictures_of(SyntheticPeople(count, seed, size=(96, 96), people=(1, 3), easy=True))
+    return whole_images(SyntheticPeople(count, seed, size=(96, 96), people=(1, 3), easy=True))
 
 
 def mask_rcnn_synthetic_rle() -> MaskRCNNRecipe:
     """A small Mask R-CNN by RLE on drawn scenes of several people, from random weights, on a CPU."""
     return MaskRCNNRecipe(
-        people=drawn_pictures, model=partial(mask_rcnn, **BY_MAPS, **SMALL), loss=rle_and_cells, outside="mask",
+        people=drawn_pictures, model=partial(mask_rcnn, options=replace(SMALL, **BY_MAPS)), loss=rle_and_cells,
+        outside="mask",
         backbone="resnet18", weights="random",
         short=(88, 96), test_short=96, longest=128, batch_size=8, epochs=6, workers=0, precision="auto",
         lr=1e-3, weight_decay=0.05, schedule="one_cycle", validate_every=2,
@@ -131,7 +135,7 @@ def mask_rcnn_synthetic_rle() -> MaskRCNNRecipe:
 
 def mask_rcnn_synthetic_heatmap() -> MaskRCNNRecipe:
     """The same network, scenes and budget with the heatmap head."""
-    return replace(mask_rcnn_synthetic_rle(), model=partial(mask_rcnn, head="heatmap", **SMALL), loss=CellLoss)
+    return replace(mask_rcnn_synthetic_rle(), model=partial(mask_rcnn, head="heatmap", options=SMALL), loss=CellLoss)
 
 
 def mask_rcnn_synthetic_rle_heatmaps_first() -> MaskRCNNRecipe:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from logpose.core.errors import InputError
-from logpose.data.pictures import Pictures
+from logpose.data.image_sets import ImageSet
 from logpose.losses import L1Loss, RLELoss
 from logpose.models import PointSetOptions
 from logpose.recipes.mask_rcnn import drawn_pictures
@@ -62,7 +62,7 @@ def point_set_resnet18_l1() -> PointSetRecipe:
     return replace(point_set_resnet18_rle(), loss=L1Loss)
 
 
-def drawn_scenes(recipe: DetectionRecipe, part: str) -> Pictures:
+def drawn_scenes(recipe: DetectionRecipe, part: str) -> ImageSet:
     """The scenes of Mask R-CNN's recipe for drawn people.
 
     Raises:

@@ -41,7 +41,7 @@ class Section:
     """Rows of cells, the first row being the head."""
 
 
-def plot_density(loss: LikelihoodLoss, path: Path) -> None:
+def plot_density(loss: LikelihoodLoss, path: str | Path) -> None:
     """The learned density of the standardised error beside a Gaussian and a Laplace of equal deviation (Fig. 4).
 
     Args:
@@ -75,10 +75,12 @@ def plot_density(loss: LikelihoodLoss, path: Path) -> None:
         axes[3].plot(axis, np.exp(values).sum(axis=0) * step, color=colour, label=name)
     axes[3].set(title="density along x", xlabel="error (std)", yscale="log", ylim=(1e-4, 2))
     axes[3].legend(frameon=False)
-    _save(figure, path)
+    _save(figure, Path(path))
 
 
-def plot_calibration(found: Deviations, error_distribution: ErrorDistribution, path: Path, what: str = "joint") -> None:
+def plot_calibration(
+    found: Deviations, error_distribution: ErrorDistribution, path: str | Path, what: str = "joint"
+) -> None:
     """Calibration of sigma: coverage of predictive regions, and error against predicted standard deviation.
 
     Args:
@@ -109,14 +111,16 @@ def plot_calibration(found: Deviations, error_distribution: ErrorDistribution, p
         xlim=(0, most),
         ylim=(0, most),
     )
-    _save(figure, path)
+    _save(figure, Path(path))
 
 
-def read_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+def read_curves(folder: str | Path) -> dict[str, list[tuple[int, float]]]:
     """What a run's CSV logger wrote: for each figure, (epoch from 1, value) in order."""
     curves: dict[str, dict[int, float]] = {}
     # The epoch that a run was resumed from is validated once more; the later figure counts.
-    for path in sorted(folder.glob("csv-*/metrics.csv"), key=lambda path: int(path.parent.name.removeprefix("csv-"))):
+    for path in sorted(
+        Path(folder).glob("csv-*/metrics.csv"), key=lambda path: int(path.parent.name.removeprefix("csv-"))
+    ):
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 for name, value in row.items():
@@ -125,7 +129,7 @@ def read_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {name: sorted(points.items()) for name, points in curves.items()}
 
 
-def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: Path) -> None:
+def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: str | Path) -> None:
     """The pixel error and the negative log-likelihood of each run over its epochs, apart from each other.
 
     Args:
@@ -143,11 +147,12 @@ def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: Pa
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend(frameon=False)
     panels[0].set_ylim(bottom=0)
-    _save(figure, path)
+    _save(figure, Path(path))
 
 
-def save_image(image: Image, path: Path) -> None:
+def save_image(image: Image, path: str | Path) -> None:
     """Write an RGB image, whole or not at all, in the format of the file's suffix."""
+    path = Path(path)
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
     done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
@@ -156,7 +161,7 @@ def save_image(image: Image, path: Path) -> None:
         file.write(data.tobytes())
 
 
-def write_page(title: str, sections: Sequence[Section], path: Path) -> None:
+def write_page(title: str, sections: Sequence[Section], path: str | Path) -> None:
     """One HTML file that needs nothing but itself, whole or not at all: images are inside it."""
     body = [f"<h1>{html.escape(title)}</h1>"]
     for section in sections:
@@ -174,7 +179,7 @@ def write_page(title: str, sections: Sequence[Section], path: Path) -> None:
         + "\n".join(body)
         + "</body></html>\n"
     )
-    with whole_file(path) as file:
+    with whole_file(Path(path)) as file:
         file.write(page.encode())
 
 

@@ -120,12 +120,13 @@ class TrainingRecipe:
             inapplicable["warmup_start"] = "about the first steps, and without --warmup_steps they are as the others"
         return inapplicable
 
-    def initialised_from(self, checkpoint: Path) -> TrainingRecipe:
+    def initialised_from(self, checkpoint: str | Path) -> TrainingRecipe:
         """This recipe as a single stage that starts from a checkpoint's weights.
 
         Raises:
             InputError: if such models do not start from weights.
         """
+        checkpoint = Path(checkpoint)
         raise InputError(f"{type(self).__name__}: no weights to start from, so no run before it ({checkpoint})")
 
     def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
@@ -140,7 +141,7 @@ class TrainingRecipe:
         """
         raise NotImplementedError
 
-    def evaluation(self, data: Any, model: Any, loss: LikelihoodLoss | None) -> Evaluator:
+    def evaluation(self, data: Any, model: Any, loss: LikelihoodLoss | None) -> Evaluator[Any]:
         """What measures the model on a data set."""
         raise NotImplementedError
 

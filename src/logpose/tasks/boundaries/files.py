@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from logpose.core.errors import InputError
+from logpose.core.progress import track
 from logpose.data.images import SUFFIXES
 from logpose.data.oct import check_height, is_matlab, unlabelled_scans
 from logpose.models import BoundaryModel
@@ -44,18 +43,17 @@ def predict_in_scans(model: BoundaryModel, options: BoundaryPredictOptions) -> P
         unlabelled_scans(file, options.um_per_px)  # what is wrong with one is reported before anything is written
     segmenter = Segmenter(model, options.device, options.flip_test, options.batch_size or 8)
     found: list[Found] = []
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("predicting boundaries", total=None)
-        for number, file in enumerate(files):
-            for scan in unlabelled_scans(file, options.um_per_px):
-                name, boundaries = scan.name, segmenter(scan)
-                if options.save_images:
-                    image = np.repeat(scan.image[..., None], 3, axis=2)
-                    drawn = draw_boundaries(image, boundaries.rows, boundaries.band, names=boundaries.skeleton.joints)
-                    twice = any(other == name for _, other, _ in found)
-                    save_image(drawn, options.save_images / f"{name}-boundaries{f'-{number}' if twice else ''}.png")
-                found.append((file, name, boundaries))
-                progress.advance(bar)
+    scans = (
+        (number, file, scan) for number, file in enumerate(files) for scan in unlabelled_scans(file, options.um_per_px)
+    )
+    for number, file, scan in track(scans, "predicting", unit="B-scans"):
+        name, boundaries = scan.name, segmenter(scan)
+        if options.save_images:
+            image = np.repeat(scan.image[..., None], 3, axis=2)
+            drawn = draw_boundaries(image, boundaries.rows, boundaries.band, names=boundaries.skeleton.joints)
+            twice = any(other == name for _, other, _ in found)
+            save_image(drawn, options.save_images / f"{name}-boundaries{f'-{number}' if twice else ''}.png")
+        found.append((file, name, boundaries))
     rows = [boundary_rows(file.name, name, boundaries) for file, name, boundaries in found]
     return Predictions(lambda: rows, partial(boundary_arrays, found), partial(_text, found))
 

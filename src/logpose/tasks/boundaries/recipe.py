@@ -19,7 +19,7 @@ from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 from logpose.losses import FactorsRLELoss, LikelihoodLoss, PoseLoss, RLELoss, RowsLoss
 from logpose.metrics.boundaries import central
 from logpose.models import BoundaryModel
-from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
+from logpose.tasks.boundaries.evaluate import BoundaryEvaluation, validation_loader
 from logpose.training.recipe import TrainingRecipe
 
 __all__ = ["OctRecipe", "drawn_scans", "rle_of_rows"]
@@ -72,7 +72,7 @@ def rle_of_column(boundaries: int) -> RLELoss:
 
 def rle_of_rows(boundaries: int) -> RowsLoss:
     """Cross-entropy of rows, which leads mu, and less loudly RLE of all boundaries of a column at once."""
-    return RowsLoss(boundaries, weight=0.3, loss=RLELoss(dim=boundaries, balance=0.0))
+    return RowsLoss(boundaries, weight=0.3, loss=RLELoss(dim=boundaries, gradient_reweighting=0.0))
 
 
 @dataclass(kw_only=True)
@@ -158,11 +158,12 @@ class OctRecipe(TrainingRecipe):
         self, data: Scans, model: BoundaryModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[ScanBatch]:
         """Batches of windows: at random columns and varied in training, side by side otherwise."""
-        variation = Variation(self.flip, self.shift, self.stretch) if training else None
+        if not training:
+            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+        variation = Variation(self.flip, self.shift, self.stretch)
         windows = ScanWindows(data, model.size, model.shown, variation, self.seed, model.um_per_px)
         return scan_loader(
-            windows, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
-            processes=processes,
+            windows, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
         )  # fmt: skip
 
     def inapplicable(self) -> dict[str, str]:

@@ -43,7 +43,7 @@ SCANS = (
 def page_parts(evaluation: BoundaryEvaluation, figures: Mapping[str, float]) -> PageParts:
     """The page's parts about boundaries: errors and bands of each, and some scans."""
     model = evaluation.model
-    if not evaluation.stitching.parts:
+    if not evaluation.rows:
         return PageParts("boundary", model.error_distribution, meanings=MEANINGS)
     _, std, truth = evaluation.columns_of_all()
     labelled, names = np.isfinite(truth), model.skeleton.joints
@@ -68,10 +68,10 @@ def page_parts(evaluation: BoundaryEvaluation, figures: Mapping[str, float]) -> 
 
 def _examples(evaluation: BoundaryEvaluation) -> Image | None:
     """Some scans, evenly spaced from the lowest error to the highest."""
-    indices, errors = sorted(evaluation.stitching.parts), []
+    indices, errors = sorted(evaluation.rows), []
     for i in indices:
         labels = evaluation.scans[i].rows
-        off = abs(evaluation.stitching.found(i, labels.shape[1]).rows - labels)
+        off = abs(evaluation.boundaries(i).rows - labels)
         errors.append(float(off[np.isfinite(off)].mean()) if np.isfinite(off).any() else float("nan"))
     shown = [indices[row] for row in evenly_ranked(errors, SHOWN)]
     tiles = [draw_scan(evaluation, i, around_labels(evaluation.scans[i].rows)) for i in shown]
@@ -88,7 +88,7 @@ def draw_scan(evaluation: BoundaryEvaluation, index: int, rows: slice = slice(No
         rows: to show.
     """
     scan = evaluation.scans[index]
-    found = evaluation.stitching.found(index, scan.rows.shape[1])
+    found = evaluation.boundaries(index)
     half = evaluation.model.error_distribution.bands_at(BAND)[:, None]
     image, first = np.repeat(scan.image[rows, :, None], 3, axis=2), rows.start or 0
     names = evaluation.model.skeleton.joints

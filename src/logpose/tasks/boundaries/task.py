@@ -47,13 +47,13 @@ class BoundaryTask(Task):
     def _open(self, model: Any, options: BoundaryEvalOptions) -> Any:
         """The scans that a model is evaluated on, checked against it."""
         from logpose.data.oct import check_height, open_scans
-        from logpose.training.fit import say_problems
+        from logpose.data.problems import log_problems
 
         if options.columns is not None and options.columns < 1:
             raise InputError(f"--columns must be at least 1, got {options.columns}")
         check_height(options.um_per_px, "--um-per-px")
         scans = open_scans(options.data, options.grader or 1, options.um_per_px)
-        say_problems(scans)
+        log_problems(scans)
         ours, theirs = model.skeleton.joints, scans.skeleton.joints
         if ours != theirs:
             made = f"made for the boundaries {', '.join(ours)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch.utils.data import DataLoader
@@ -11,27 +11,27 @@ from torch.utils.data import DataLoader
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Scoring
-from logpose.data.pictures import Pictures, pictures_of
+from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.scenes import SceneBatch, Scenes, SceneTransform, ShortSide, SquareCrop, scene_loader
 from logpose.losses import CellLoss, LikelihoodLoss, PoseLoss, RLELoss
 from logpose.models import Detector, PointSetAnchors, PointSetOptions, create_backbone, load_backbone_weights
-from logpose.models.mask_rcnn import MaskRCNN, learns_normalisation, load_mask_rcnn_weights
-from logpose.tasks.detection.evaluate import DetectionEvaluation
+from logpose.models.mask_rcnn import MaskRCNN, MaskRCNNOptions, learns_normalisation, load_mask_rcnn_weights
+from logpose.tasks.detection.evaluate import DetectionEvaluation, validation_loader
 from logpose.tasks.pose.recipe import PictureRecipe, labelled_people
 
 __all__ = ["DetectionRecipe", "MaskRCNNRecipe", "PointSetRecipe", "labelled_pictures", "mask_rcnn", "point_set"]
 
 
-def labelled_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
+def labelled_pictures(recipe: DetectionRecipe, part: str) -> ImageSet:
     """The pictures of an annotation file of any format, with everybody in them: see `recipe.labelled_people`."""
-    return pictures_of(labelled_people(recipe, part))
+    return whole_images(labelled_people(recipe, part))
 
 
 @dataclass(kw_only=True)
 class DetectionRecipe(PictureRecipe):
     """Everything that a run of a detector needs."""
 
-    people: Callable[[Any, str], Pictures] = labelled_pictures
+    people: Callable[[Any, str], ImageSet] = labelled_pictures
     """Called with the recipe and "train" or "val": the pictures of that part."""
     loss: Callable[[], PoseLoss] = RLELoss
     """Makes the loss of joints; those of boxes are the model's own."""
@@ -101,7 +101,7 @@ class DetectionRecipe(PictureRecipe):
             return SquareCrop(self.square, self.scale, self.flip, after)
         return ShortSide(self.short, self.longest, self.flip)
 
-    def check_data(self, train: Pictures, val: Pictures, loss: PoseLoss) -> None:
+    def check_data(self, train: ImageSet, val: ImageSet, loss: PoseLoss) -> None:
         """As of any recipe; a score by OKS needs a spread."""
         super().check_data(train, val, loss)
         density = loss.density
@@ -113,18 +113,17 @@ class DetectionRecipe(PictureRecipe):
             raise InputError(f"{type(loss).__name__} tells no spread of errors, which --score oks is about")
 
     def loader(
-        self, data: Pictures, model: Detector, *, training: bool, processes: int = 1, pin: bool = False
+        self, data: ImageSet, model: Detector, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[SceneBatch]:
         """Batches of pictures, varied in training; those in which nobody is labelled are in evaluation always."""
-        still = ShortSide((model.short,), model.longest)
-        transform = self.transform() if training else still
-        scenes = Scenes(data, transform, self.seed, training, empty=self.empty or not training)
+        if not training:
+            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+        scenes = Scenes(data, self.transform(), self.seed, training=True, empty=self.empty)
         return scene_loader(
-            scenes, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
-            processes=processes,
+            scenes, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
         )  # fmt: skip
 
-    def evaluation(self, data: Pictures, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:
+    def evaluation(self, data: ImageSet, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:
         """Average precision, and how well those who were found are posed."""
         return DetectionEvaluation(data, model, loss, self.score)
 
@@ -145,14 +144,13 @@ def mask_rcnn(
     skeleton: Skeleton,
     predicts_sigma: bool,
     head: Literal["regression", "heatmap"] = "regression",
-    **settings: Any,
+    options: MaskRCNNOptions | None = None,
 ) -> MaskRCNN:
     """Mask R-CNN on the recipe's backbone and weights; from random ones on its normalisation learns."""
-    if "frozen" not in settings:
-        settings["frozen"] = not learns_normalisation(recipe.weights)
-    model = MaskRCNN(
-        skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, recipe.outside, **settings
-    )
+    options = replace(options or MaskRCNNOptions(), outside=recipe.outside)
+    if options.frozen is None:
+        options = replace(options, frozen=not learns_normalisation(recipe.weights))
+    model = MaskRCNN(skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, options)
     load_mask_rcnn_weights(model, recipe.weights)
     return model
 

@@ -19,7 +19,7 @@ SHOWN, TILE = 6, (420, 560)  # images on the page, height and width of each
 MEANINGS = (
     *OF_PEOPLE,
     (r"matched", "recall of labelled people by boxes (IoU .5), no score threshold"),
-    (r"matched_sure|recall_at_threshold", "the same by detections above the score threshold of predict"),
+    (r"recall_at_threshold", "the same by detections above the score threshold of predict"),
 )
 """What figures of detected people mean."""
 
@@ -40,12 +40,12 @@ def page_parts(evaluation: DetectionEvaluation) -> PageParts:
 
 def _images(evaluation: DetectionEvaluation) -> Image | None:
     """Some images, with detections and labels."""
-    indices = sorted(evaluation.found)
+    indices = sorted(evaluation.rows)
     places = np.unique(np.linspace(0, max(0, len(indices) - 1), min(SHOWN, len(indices))).round().astype(int))
     radius, skeleton = evaluation.model.error_distribution.radius_at(INSIDE), evaluation.model.skeleton
     tiles = []
     for place in places:
-        shown, found = evaluation.pictures[indices[place]], evaluation.found[indices[place]]
+        shown, found = evaluation.pictures[indices[place]], evaluation.rows[indices[place]].people
         tile, factor = enlarged(read_image(shown.image), max(TILE))
         for joints, std in zip(found.keypoints, found.std, strict=True):
             # Pixel centres are whole numbers: scaling an image moves them by half a pixel of either size.

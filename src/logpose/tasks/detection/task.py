@@ -23,14 +23,14 @@ class DetectionTask(Task):
 
     def evaluate(self, model: Any, loss: Any, options: DetectionEvalOptions) -> Any:
         """Detect the people of every image, and collect the detections."""
-        from logpose.data.pictures import pictures_of
+        from logpose.data.image_sets import whole_images
         from logpose.tasks.detection.evaluate import evaluate_detector
         from logpose.tasks.pose.people import labelled_people
 
         people = labelled_people(model, options)
         evaluation = evaluate_detector(
             model,
-            pictures_of(people),
+            whole_images(people),
             loss,
             scoring=options.score,
             batch_size=options.batch_size or 8,

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from logpose.core.errors import InputError
+from logpose.core.progress import track
 from logpose.data.json_files import read_json
 from logpose.data.keypoint_files import LAYOUTS, KeypointFile, read_keypoints
 from logpose.models import LiftingModel
@@ -53,13 +52,9 @@ def predict_in_space(model: LiftingModel, options: LiftingPredictOptions) -> Pre
         _say_changes(file, content, model)
     sequences = [(str(file), sequence) for file, content in contents.items() for sequence in content.sequences]
     lifter = Lifter(model, options.device, options.flip_test, options.batch_size or 1024)
-    found: list[Lifted] = []
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("lifting", total=sum(len(sequence) for _, sequence in sequences))
-        lifted = lifter.many((sequence.keypoints, sequence.size) for _, sequence in sequences)
-        for (name, sequence), poses in zip(sequences, lifted, strict=True):
-            found.append((name, sequence, poses))
-            progress.advance(bar, len(poses))
+    lifted = lifter.many((sequence.keypoints, sequence.size) for _, sequence in sequences)
+    progress = track(lifted, "lifting", len(sequences), unit="sequences")
+    found: list[Lifted] = [(name, sequence, poses) for (name, sequence), poses in zip(sequences, progress, strict=True)]
     if options.save_images:
         _draw(found, options.save_images)
 

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
-from logpose.core.errors import InputError
+from logpose.core.errors import InputError, UnknownSubjectError
 from logpose.core.skeletons import Skeleton
 from logpose.data.lifting import LiftingPoses, exact_keypoints, open_poses
 from logpose.data.windows import Poses, WindowBatch, Windows, window_loader
 from logpose.losses import LikelihoodLoss, PoseLoss, RLELoss
 from logpose.models import LiftingModel
-from logpose.tasks.lifting.evaluate import LiftingEvaluation
+from logpose.tasks.lifting.evaluate import LiftingEvaluation, validation_loader
 from logpose.training.recipe import TrainingRecipe
 
 __all__ = ["LiftingRecipe", "lifting", "poses_of_file", "rle_in_space"]
@@ -36,10 +36,8 @@ def poses_of_file(recipe: LiftingRecipe, part: str) -> LiftingPoses:
         poses = open_poses(
             recipe.data, recipe.keypoints, subjects, recipe.picture, recipe.cameras, recipe.camera_seed, recipe.detected
         )
-    except InputError as error:
-        if "no subject" not in str(error):
-            raise
-        raise InputError(f"{error} (they are chosen by --train_subjects and --val_subjects)") from error
+    except UnknownSubjectError as error:
+        raise UnknownSubjectError(f"{error} (they are chosen by --train_subjects and --val_subjects)") from error
     twice = {name for name in poses.subjects if {name, name.partition("/")[0]} & {*recipe.train_subjects}}
     if part == "val" and twice:
         raise InputError(
@@ -148,11 +146,11 @@ class LiftingRecipe(TrainingRecipe):
         self, data: Poses, model: LiftingModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[WindowBatch]:
         """Batches of windows, mirrored at times in training."""
-        flip, every = (self.flip, self.every) if training else (0.0, 1)
-        windows = Windows(data, model.frames, flip, self.seed, every)
+        if not training:
+            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+        windows = Windows(data, model.frames, self.flip, self.seed, self.every)
         return window_loader(
-            windows, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
-            processes=processes,
+            windows, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
         )  # fmt: skip
 
     def check_data(self, train: Poses, val: Poses, loss: PoseLoss) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from logpose.core.geometry import MM
 from logpose.core.structures import Image
 from logpose.data.lifting import LiftingPoses, open_poses
 from logpose.report.draw import contact_sheet, draw_pose
@@ -20,7 +21,6 @@ from logpose.tasks.lifting.options import LiftingInspectOptions
 
 __all__ = ["MEANINGS", "inspect_poses", "inspection_text", "page_parts"]
 
-MM = 1000.0  # millimetres in a metre
 SHOWN, TILE = 8, 400  # poses on a contact sheet, and pixels of each's height
 
 MEANINGS = (
@@ -33,7 +33,7 @@ MEANINGS = (
 
 def page_parts(evaluation: LiftingEvaluation) -> PageParts:
     """The page's parts about poses in space."""
-    deviations = evaluation.deviations() if evaluation.found else None
+    deviations = evaluation.deviations() if evaluation.rows else None
     return PageParts("joint", evaluation.model.error_distribution, deviations, MEANINGS)
 
 

@@ -46,8 +46,8 @@ class LiftingTask(Task):
     def _open(self, model: Any, options: LiftingEvalOptions) -> Any:
         """The poses that a model is evaluated on, checked against it."""
         from logpose.data.lifting import open_poses
+        from logpose.data.problems import log_problems
         from logpose.tasks.pose.evaluate import check_skeletons
-        from logpose.training.fit import say_problems
 
         cameras = CAMERAS if options.cameras is None else options.cameras
         seed = options.camera_seed or 0
@@ -67,7 +67,7 @@ class LiftingTask(Task):
             raise InputError(f"{' and '.join(placed)}: about synthetic cameras, and {poses.file_2d} has its own")
         if not poses.file_2d and options.picture is not None:
             raise InputError("--picture: about a file of --keypoints, and without one cameras are synthetic")
-        say_problems(poses)
+        log_problems(poses)
         check_skeletons(options.checkpoint, model, poses)
         if seen := [name for name in poses.subjects if poses.fingerprints[name] in model.learned_from]:
             log.warning("%s was trained on %s: these figures are of training data", options.checkpoint, ", ".join(seen))

@@ -13,7 +13,7 @@ from logpose.tasks.pose.predict import Poses
 __all__ = ["overlay", "overlay_files", "plot_poses"]
 
 
-def plot_poses(images: Sequence[tuple[Image, Poses]], path: Path, columns: int = 6, side: int = 300) -> None:
+def plot_poses(images: Sequence[tuple[Image, Poses]], path: str | Path, columns: int = 6, side: int = 300) -> None:
     """People on their images, each joint with the ellipse that is as likely to hold it as not (50 %).
 
     Args:
@@ -37,9 +37,9 @@ def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
     return image
 
 
-def overlay_files(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
+def overlay_files(images: Sequence[Path], folder: str | Path) -> dict[Path, Path]:
     """Where each image's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
-    originals = {image.resolve() for image in images}
+    folder, originals = Path(folder), {image.resolve() for image in images}
     places: dict[Path, Path] = {}
     taken: set[str] = set()
     for image in images:

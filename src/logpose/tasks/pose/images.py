@@ -10,11 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import Progress
-
 from logpose.core.errors import InputError, NoImagesError
 from logpose.core.placement import STATURE, Viewpoint
+from logpose.core.progress import track
 from logpose.core.structures import Image
 from logpose.data.images import check_image, read_image
 from logpose.data.inputs import Boxes, find_images, read_boxes
@@ -85,15 +83,13 @@ class ImageInputs:
         drawings = overlay_files(list(self.images), self.options.save_images) if self.options.save_images else {}
         people: list[tuple[int | str, Poses]] = []
         late: list[str] = []  # images in which only decoding shows that something is wrong
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task("predicting", total=len(self.readable))
-            for poses in poses_of(lambda error: late.append(str(error))):
-                assert poses.path is not None
-                if drawings:
-                    image = read_image(poses.path) if poses.image is None else poses.image
-                    save_image(_with_poses(image, poses), drawings[poses.path])
-                people.append((self.images[poses.path], _without_image(poses)))
-                progress.advance(bar)
+        found = poses_of(lambda error: late.append(str(error)))
+        for poses in track(found, "predicting", len(self.readable), unit="images"):
+            assert poses.path is not None
+            if drawings:
+                image = read_image(poses.path) if poses.image is None else poses.image
+                save_image(_with_poses(image, poses), drawings[poses.path])
+            people.append((self.images[poses.path], _without_image(poses)))
         _without(self.readable, late, people)
         rows = [row for number, poses in people for row in coco_results(poses, number, category)]
         predictions = Predictions(

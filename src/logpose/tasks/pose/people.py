@@ -17,6 +17,7 @@ from logpose.core.space import InSpace
 from logpose.core.structures import Image, Sample
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.matlab import matlab_sizes
+from logpose.data.problems import log_problems
 from logpose.data.transforms import CropTransform
 from logpose.losses import LikelihoodLoss
 from logpose.models import Model, PoseModel
@@ -27,7 +28,6 @@ from logpose.tasks.figures import uniform_sigmas
 from logpose.tasks.pose.evaluate import check_skeletons, evaluate
 from logpose.tasks.pose.options import PeopleEvalOptions, PoseInspectOptions
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.fit import say_problems
 
 __all__ = ["holds_people", "inspect_people", "inspection_text", "is_json", "labelled_people"]
 
@@ -55,7 +55,7 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     part = wanted if alone and wanted != "all" else None
     file = files["train" if wanted == "train" else "val"]
     people = open_people(file, options.images, part=part, category=options.category)
-    say_problems(people)
+    log_problems(people)
     check_skeletons(options.checkpoint, model, people)
     if model.dim == 3 and not isinstance(people, InSpace):
         log.info("%s has no joints in space: there are no figures in millimetres", people.file)

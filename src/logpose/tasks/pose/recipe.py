@@ -26,7 +26,7 @@ from logpose.models import (
     load_backbone_weights,
 )
 from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD, Backbone
-from logpose.tasks.pose.evaluate import Evaluation
+from logpose.tasks.pose.evaluate import Evaluation, validation_loader
 from logpose.training.recipe import TrainingRecipe
 
 __all__ = [
@@ -147,8 +147,9 @@ class PictureRecipe(TrainingRecipe):
     """What the backbone starts from (--backbone-from too): imagenet, random, or weights or a checkpoint, of which it is
     taken alone, as a file, an address, hf://OWNER/NAME/FILE."""
 
-    def initialised_from(self, checkpoint: Path) -> PictureRecipe:
+    def initialised_from(self, checkpoint: str | Path) -> PictureRecipe:
         """This recipe as a single stage whose weights are a checkpoint's."""
+        checkpoint = Path(checkpoint)
         return replace(self, first=None, weights=str(checkpoint))
 
 
@@ -185,12 +186,12 @@ class Recipe(PictureRecipe):
         self, data: People, model: PoseModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[Batch]:
         """Batches of crops, varied by the recipe's augmentation in training."""
-        transform = CropTransform(data.skeleton, self.size, padding=model.padding)
-        if training:
-            transform.augmentation, transform.outside = self.augmentation, self.outside
+        if not training:
+            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+        transform = CropTransform(data.skeleton, self.size, self.augmentation, self.outside, model.padding)
         return crop_loader(
-            Crops(data, transform, self.seed), self.batch_size, training=training, workers=self.workers,
-            seed=self.seed, pin=pin, processes=processes,
+            Crops(data, transform, self.seed), self.batch_size, training=True, workers=self.workers, seed=self.seed,
+            pin=pin, processes=processes,
         )  # fmt: skip
 
     def evaluation(self, data: People, model: PoseModel, loss: LikelihoodLoss | None) -> Evaluation:

@@ -50,7 +50,7 @@ POSES = (
 def page_parts(evaluation: Evaluation) -> PageParts:
     """The page's parts about people in crops."""
     model = evaluation.model
-    if not evaluation.found:
+    if not evaluation.rows:
         return PageParts("joint", model.error_distribution, meanings=MEANINGS, notes=notes(model))
     at = evaluation.arrays()
     return PageParts(
@@ -88,7 +88,7 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     labelled = np.isfinite(apart)
     errors = np.where(labelled, apart, 0).sum(axis=1) / diagonal
     errors = np.where(labelled.any(axis=1), errors / np.maximum(labelled.sum(axis=1), 1), np.nan)
-    indices, people, skeleton = sorted(evaluation.found), evaluation.people, evaluation.model.skeleton
+    indices, people, skeleton = sorted(evaluation.rows), evaluation.people, evaluation.model.skeleton
     radius = evaluation.model.error_distribution.radius_at(INSIDE)
     tiles = []
     for row in evenly_ranked(errors.tolist(), SHOWN):

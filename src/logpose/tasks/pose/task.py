@@ -27,14 +27,14 @@ class PoseTask(Task):
     def evaluate(self, model: Any, loss: Any, options: PoseEvalOptions) -> Any:
         """Predict every labelled person, or in every detected box, and collect the predictions."""
         from logpose.data.detections import DetectedBoxes
+        from logpose.data.problems import log_problems
         from logpose.tasks.pose.evaluate import evaluate
         from logpose.tasks.pose.people import labelled_people
-        from logpose.training.fit import say_problems
 
         people = labelled_people(model, options)
         detected = DetectedBoxes(people, options.boxes) if options.boxes else None
         if detected is not None:
-            say_problems(detected)
+            log_problems(detected)
             if detected.passed_over:
                 over = detected.passed_over
                 log.warning("%s: %d boxes on other images or of other categories left out", options.boxes, over)

@@ -45,7 +45,7 @@ def test_scans_are_inspected_too(scan_folder, tmp_path, command, refused):
     assert facts["counts"] == {"B-scans with labels": 4, "subjects": 4, "columns": 320}
     assert facts["height × width"] == {"96×80": 4}
     assert list(facts["labelled columns"].values()) == [290, 290, 290, 80, 290, 290, 290, 290]
-    assert facts["problems"]["by kind"] == {"no CSV file of boundaries beside it": 1}
+    assert facts["problems"]["by kind"] == {"no CSV file of boundaries": 1}
     assert any("more than once" in hint and "--folds" in hint for hint in facts["hints"])
     assert any(hint.startswith("d: ") for hint in facts["hints"])
     assert cv2.imread(facts["contact_sheet"]).shape == (600, 1520, 3)

@@ -70,8 +70,8 @@ def test_flags_about_the_other_view_change_nothing():
     ("changes", "said"),
     [
         ({"flip_test": True}, "no flip test"),
-        ({"short": ()}, "a pixel or more"),
-        ({"view": "square", "scale": (2.0, 1.0)}, "a pixel or more"),
+        ({"short": ()}, r"short=\(\)"),
+        ({"view": "square", "scale": (2.0, 1.0)}, r"scale=\(2\.0, 1\.0\)"),
         ({"test_short": 10}, "test_short"),
         ({"momentum": 1.0}, "momentum"),
         ({"steps": -1}, "steps"),

@@ -68,7 +68,7 @@ class TestKeypoints:
         rows = json.loads(out)
         assert rows[0]["sequence"].startswith("annotation ")
         assert "of its poses or sequences; the first: " in err
-        assert "a joint that the model needs is not labelled" in err
+        assert "not labelled (left_wrist)" in err
         assert "lifted one by one, and the model is made for keypoints of 9 frames" in err
 
     def test_poses_are_printed(self, command, lifters, lifting_files):

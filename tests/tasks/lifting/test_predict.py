@@ -54,7 +54,7 @@ def test_a_model_that_has_diverged_is_told(lifters) -> None:
     model = load_model(lifters["humaneva"])
     for weights in model.parameters():
         weights.data.fill_(torch.nan)
-    with pytest.raises(InputError, match="numbers that are not finite; it has diverged"):
+    with pytest.raises(InputError, match="not finite"):
         Lifter(model, device="cpu")(VIDEO, SIZE)
 
 

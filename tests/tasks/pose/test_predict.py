@@ -65,7 +65,7 @@ def test_a_model_that_has_diverged_is_told() -> None:
             return Prediction(MU.expand(1, 17, 2) + place, said.sigma, said.confidence * sure, said.error_distribution)
 
         model.forward = broken
-        with pytest.raises(InputError, match="numbers that are not finite; it has diverged"):
+        with pytest.raises(InputError, match="not finite"):
             Predictor(model, device="cpu")(np.zeros((200, 300, 3), np.uint8))
 
 
@@ -179,7 +179,7 @@ def test_boxes_far_off_are_refused(predictor, tmp_path):
     with pytest.raises(InputError, match="pixels"):
         predictor(np.zeros((40, 40, 3), np.uint8), [[0, 0, 1e9, 10]])
     (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": [[0, 0, 1e30, 10]]}))
-    with pytest.raises(InputError, match=r"boxes\.json: box 0 of 'a\.jpg' lies"):
+    with pytest.raises(InputError, match=r"boxes\.json: box 0 of 'a\.jpg'"):
         read_boxes(tmp_path / "boxes.json", {tmp_path / "a.jpg": "a"})
 
 

@@ -29,6 +29,7 @@ __all__ = [
 # The person's own left and right; apart from each other also without red-green vision (Okabe and Ito).
 LEFT, RIGHT, CENTRE = (86, 180, 233), (230, 159, 0), (240, 240, 240)
 OUTLINE = (20, 20, 20)
+"""Colour around lines and points."""
 AROUND = 30  # rows of a B-scan above the highest label and below the lowest
 FRACTION = 4  # binary digits of sub-pixel precision that OpenCV's drawing takes
 

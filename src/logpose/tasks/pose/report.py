@@ -22,7 +22,8 @@ from logpose.tasks.pose.evaluate import Evaluation
 __all__ = ["INSIDE", "MEANINGS", "by_joint", "notes", "page_parts"]
 
 SHOWN, TILE, COLUMNS = 12, 280, 4  # people on the page, pixels of each, and of them in a row
-INSIDE = 0.5  # probability that the drawn ellipses hold
+INSIDE = 0.5
+"""Probability that the drawn ellipses hold."""
 LEVEL = 0.9  # nominal level of the regions of the table
 
 MEANINGS = (

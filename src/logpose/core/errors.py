@@ -1,9 +1,17 @@
-"""Exceptions that logpose raises."""
+"""Exceptions that logpose raises: one for input that is wrong, and a subclass for each case that callers handle."""
 
 from __future__ import annotations
 
-__all__ = ["InputError"]
+__all__ = ["InputError", "NoImagesError", "UnknownSubjectError"]
 
 
 class InputError(ValueError):
-    """A file, row or option from outside is not what it should be; the message is one sentence naming it."""
+    """A file, row or option from outside is not as it should be; the message is one sentence naming it."""
+
+
+class NoImagesError(InputError):
+    """A JSON file has no list `images`: no COCO file, but perhaps a file of keypoints."""
+
+
+class UnknownSubjectError(InputError):
+    """A subject was asked for that the file does not have."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from logpose.core.errors import InputError
+from logpose.core.errors import InputError, NoImagesError
 from logpose.data.coco import FARTHEST, Problem
 from logpose.data.images import SUFFIXES, image_size
 from logpose.data.json_files import numbers, read_json, whole
@@ -42,7 +42,8 @@ def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path,
         folder: of the pictures of lists; when None, the usual places beside them are tried.
 
     Raises:
-        InputError: if a path does not exist, a folder holds no picture, or a list is none.
+        NoImagesError: if a JSON file lists no images.
+        InputError: if a path does not exist, a folder holds no picture, or a row of a list is wrong.
     """
     found: dict[Path, int | str] = {}
     for path in paths:
@@ -69,12 +70,13 @@ def _listed(file: Path, folder: Path | None) -> dict[Path, int | str]:
         folder: of the pictures; when None, the usual places beside the file are tried.
 
     Raises:
-        InputError: if it is no such file, lists nothing, or a row is wrong.
+        NoImagesError: if it lists none.
+        InputError: if it is no JSON file, or a row is wrong.
     """
     content = read_json(file)
     rows = content.get("images") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
-        raise InputError(f"{file}: lists no images")
+        raise NoImagesError(f"{file}: lists no images")
     seen: set[int] = set()
     for i, row in enumerate(rows):
         number = whole(row.get("id")) if isinstance(row, dict) else None

@@ -151,8 +151,9 @@ class LiftingPoses:
         groups: of each frame the action, without its number (`action_group`).
 
     Raises:
-        InputError: if a file is missing, is not such a file or leaves nothing, if there is no such subject, if what
-            was detected is not of the same frames as `file_2d`, or (`strict`) if a sequence is wrong.
+        UnknownSubjectError: if the file has none of a name in `subjects`.
+        InputError: if a file is missing, is not such a file or leaves nothing, if what was detected is not of the same
+            frames as `file_2d`, or (`strict`) if a sequence is wrong.
     """
 
     inputs: Float32[np.ndarray, "N K 2"]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.core.errors import InputError
+from logpose.core.errors import InputError, UnknownSubjectError
 from logpose.core.skeletons import H36M_LIFTING, HUMANEVA, Skeleton
 from logpose.core.space import relative
 from logpose.data.archive import printable
@@ -82,7 +82,7 @@ def chosen(file: Path, there: list[str], wanted: Sequence[str] | None) -> list[s
     A name that a subject has is that subject's alone.
 
     Raises:
-        InputError: if there is none of a name; the message suggests the nearest.
+        UnknownSubjectError: if there is none of a name; the message suggests a similar one.
     """
     if wanted is None:
         return there
@@ -91,7 +91,7 @@ def chosen(file: Path, there: list[str], wanted: Sequence[str] | None) -> list[s
         if name not in parts:
             near = difflib.get_close_matches(name, parts, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"{file}: there is no subject {name!r} among {printable(', '.join(there))}{hint}")
+            raise UnknownSubjectError(f"{file}: there is no subject {name!r} among {printable(', '.join(there))}{hint}")
     prefixes = [name for name in wanted if name not in there]
     return [subject for subject in there if subject in wanted or subject.partition("/")[0] in prefixes]
 

@@ -9,7 +9,7 @@ the one-dimensional law P, scaled by a sigma of its own:
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -31,6 +31,8 @@ class FactorsRLELoss(LikelihoodLoss):
         base: Q.
         symmetric: whether an error and its opposite are claimed to be equally likely.
     """
+
+    needs_all_dimensions: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -56,10 +56,12 @@ class PoseLoss(nn.Module, ABC):
     Attributes:
         learns_sigma: whether sigma matters to the loss; where not, the claim has one constant scale.
         output_type: what a model must give.
+        needs_all_dimensions: whether a joint is trained only where all its dimensions are labelled.
     """
 
     learns_sigma: ClassVar[bool] = True
     output_type: ClassVar[OutputType] = "coordinates"
+    needs_all_dimensions: ClassVar[bool] = True
 
     @property
     def density(self) -> LikelihoodLoss | None:

@@ -190,7 +190,7 @@ class BoundaryRecipe(TrainingRecipe):
         """
         super().check_data(train, val, loss)
         if loss.density is not None and loss.density.dim != len(val.skeleton):
-            raise InputError(f"the data have {len(val.skeleton)} boundaries, the loss has {loss.density.dim} dimensions")
+            raise InputError(f"the data have {len(val.skeleton)} boundaries, the loss {loss.density.dim} dimensions")
         where = getattr(train, "file", "the training data")
         scans = [train[i] for i in range(len(train))]
         known = [np.isfinite(scan.rows) for scan in scans]

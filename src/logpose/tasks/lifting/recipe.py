@@ -74,7 +74,7 @@ class LiftingRecipe(TrainingRecipe):
     keypoints: Path | None = None
     """Their exact 2-D keypoints; default: data_2d_NAME_gt.npz beside it, or projections by `cameras`."""
     detected: Path | None = None
-    """A detector's keypoints of the same frames, the network's input in place of `keypoints` (still used for cameras)."""
+    """A detector's keypoints of the same frames: inputs in place of `keypoints`, which give the cameras."""
     train_subjects: tuple[str, ...] = ("S1", "S5", "S6", "S7", "S8")
     """Subjects for training; "Train" stands for all of Train/…"""
     val_subjects: tuple[str, ...] = ("S9", "S11")
@@ -150,7 +150,7 @@ class LiftingRecipe(TrainingRecipe):
         """As for any recipe; a mean over actions needs several actions."""
         super().check_data(train, val, loss)
         if self.watch == "mpjpe_mean" and len(set(val.groups)) < 2:
-            raise InputError(f"--watch mpjpe_mean: the validation data have one action, {val.groups[0]}; use --watch mpjpe")
+            raise InputError(f"--watch mpjpe_mean: the validation data have one action, {val.groups[0]}")
 
     def make_loss(self, skeleton: Skeleton) -> PoseLoss:
         """The loss of 3-D joints that `loss` names."""

@@ -1,4 +1,4 @@
-"""The command `logpose reproduce [TABLE]`: the paper's tables, their commands, and measured beside published figures."""
+"""The command `logpose reproduce [TABLE]`: the paper's tables, their commands, measured beside published figures."""
 
 from __future__ import annotations
 
@@ -116,14 +116,13 @@ def _text(table: Table, rows: Sequence[Mapping[str, Any]], ran: bool) -> str:
     cells = [[row["method"], *(_cell(row.get(kind), h) for h in headings for kind in kinds)] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     lines = [f"Table {table.name}: {table.title}", *([f"--data: {table.data}"] if table.data else []), ""]
-    for line in (head, *cells) if headings else cells:
+    for line in (head, *cells) if headings else ():
         padded = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
         lines.append("  ".join(padded).rstrip())
-    lines.append("")
     for row in rows:
-        why = f"  not run: {row['reason']}" if row["reason"] else ""
-        lines += [row["method"], f"    {row['command']}" if row["command"] else "", *([f"  {why}"] if why else [])]
-    return "\n".join(line for line in lines if line or lines)
+        lines += ["", row["method"], *([f"    {row['command']}"] if row["command"] else [])]
+        lines += [f"    not run: {row['reason']}"] if row["reason"] else []
+    return "\n".join(lines)
 
 
 def _cell(figures: Mapping[str, float | None] | None, heading: str) -> str:

@@ -3,7 +3,7 @@
 A row's command is a preset and flags of `logpose train`. Figures are in the paper's units: AP, PCKh and AUC in percent,
 MPJPE in millimetres. "Pre-trained" is the paper's *, a backbone that was trained with heatmaps first. A row that cannot
 be run says why in its `reason`. Measured figures are those of the run's best checkpoint on the validation data; of COCO
-they are for ground-truth boxes, while the paper's AP is for detected ones (`logpose eval --detections`).
+they are for ground-truth boxes, while the paper's AP is for detected ones (`logpose eval --boxes`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from logpose.core.errors import InputError
 from logpose.training.checkpoint import read
-from logpose.training.fit import fit
 from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
 from logpose.training.resume import is_finished
 
@@ -295,5 +294,7 @@ def measure(recipe: TrainingRecipe, folder: Path) -> Mapping[str, float] | None:
         if is_finished(content, recipe):
             figures: Mapping[str, float] = read(best if best.is_file() else last)["logpose"]["figures"]
             return figures
+    from logpose.training.fit import fit  # Lightning, which reading the tables does not need
+
     run = fit(recipe, folder, last_checkpoint(folder))
     return None if run.interrupted else run.figures

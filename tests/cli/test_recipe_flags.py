@@ -100,7 +100,7 @@ def test_resume_takes_the_run_s_own_settings(tiny_run):
 
 
 def test_resume_of_nothing_is_refused(tmp_path):
-    with pytest.raises(InputError, match="last.ckpt"):
+    with pytest.raises(InputError, match=r"last.ckpt"):
         parsed("--resume", str(tmp_path))
 
 

@@ -19,7 +19,7 @@ def test_the_list_names_every_table(command) -> None:
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [table.name for table in TABLES]
     listed = json.loads(command("reproduce", "--json")[1])
-    assert {"table": "7", "rows": 6} == {key: listed[8][key] for key in ("table", "rows")}
+    assert {key: listed[8][key] for key in ("table", "rows")} == {"table": "7", "rows": 6}
 
 
 def test_a_table_shows_figures_and_commands(command) -> None:
@@ -56,7 +56,7 @@ def test_wrong_words_are_refused(command, tmp_path: Path, words: tuple[str, ...]
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch, thin_resnets: None) -> None:  # noqa: ARG001  (networks are small too)
+def few(monkeypatch: pytest.MonkeyPatch, thin_resnets: None) -> None:
     monkeypatch.setattr(synthetic, "TRAIN", 16)
     monkeypatch.setattr(synthetic, "VAL", 6)
 

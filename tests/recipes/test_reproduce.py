@@ -37,7 +37,7 @@ def test_the_papers_figures(table: str, method: str, figures: tuple[float, ...])
 
 
 def test_a_table_that_there_is_not_is_refused() -> None:
-    with pytest.raises(InputError, match="'99'.*2a"):
+    with pytest.raises(InputError, match=r"'99'.*2a"):
         table_named("99")
 
 

@@ -19,8 +19,8 @@ from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import FactorsRLELoss, L1Loss, Laplace, RLELoss, RowsLoss
 from logpose.models import BoundaryModel
 from logpose.recipes import oct
-from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
 from logpose.tasks.boundaries import recipe as recipes
+from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
 from logpose.tasks.boundaries.recipe import BoundaryRecipe, synthetic_scans
 from logpose.training.checkpoint import load
 from logpose.training.fit import fit
@@ -135,7 +135,7 @@ def test_any_number_of_boundaries_is_learned(tmp_path: Path, caplog: pytest.LogC
     assert model.dim == loss.dim == 3
     assert model.um_per_px == 4.0
     assert "B-scans" not in caplog.text
-    with pytest.raises(InputError, match="3 boundaries.* 8"):
+    with pytest.raises(InputError, match=r"3 boundaries.* 8"):
         fit(small(tmp_path, loss=lambda _: RLELoss(dim=8)), tmp_path / "other")
     fit(small(tmp_path, val_data=tmp_path), tmp_path / "both")
     assert "2 training B-scans" in caplog.text

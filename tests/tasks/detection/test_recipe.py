@@ -12,9 +12,9 @@ from logpose.core.structures import LossDict
 from logpose.data.pictures import pictures_of
 from logpose.data.scenes import ShortSide, SquareCrop
 from logpose.data.synthetic import SyntheticPeople
+from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models.detector import Detector, nobody
 from logpose.tasks.detection.evaluate import DetectionEvaluation
-from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, PointSetRecipe, mask_rcnn
 
 

@@ -85,7 +85,7 @@ def test_it_trains_and_is_read_again(file: Path, tmp_path: Path, make, changes) 
         for batch in recipe.loader(val, model, training=False):
             again.update(batch, model.flip_average(model(batch.inputs), model(model.mirrored(batch.inputs))))
     assert again.compute()["mpjpe"] == pytest.approx(run.figures["mpjpe"], rel=1e-4)
-    with pytest.raises(InputError, match="best.ckpt"):
+    with pytest.raises(InputError, match=r"best.ckpt"):
         load_of_crops(run.best)
 
 

@@ -159,7 +159,7 @@ def test_settings_of_another_recipe_are_taken_with_a_warning(tiny_run, tmp_path,
     config = named(tiny_run, tmp_path) / "config.yaml"
     recipe, _, _ = parse_recipe("coco_resnet18_rle", coco_resnet18_rle(), ["--config", str(config)])
     assert (recipe.size, recipe.name) == ((64, 48), "coco_resnet18_rle")
-    assert "coco_resnet50_rle; coco_resnet18_rle" in caplog.text
+    assert "coco_resnet50_rle, used for coco_resnet18_rle" in caplog.text
     caplog.clear()
     parsed("--config", str(config))
     assert not caplog.text

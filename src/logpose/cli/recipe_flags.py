@@ -88,9 +88,7 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
         out, resume = folder, checkpoint
     else:
         if _slug(given.recipe) != _slug(name):
-            log.warning(
-                "--config: these are settings of the recipe %s; %s keeps its own network and loss", given.recipe, name
-            )
+            log.warning("--config: these are settings of the recipe %s, used for %s", given.recipe, name)
         out, resume = given.out or Path("runs") / f"{_slug(name)}-{datetime.now():%Y%m%d-%H%M%S}", None
     built = parser.instantiate(given)
     if given.loss is not None:

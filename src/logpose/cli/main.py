@@ -35,13 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _log_to_stderr()
     try:
         if words[:1] == ["train"]:
-            from logpose.cli.train import run_train
+            from logpose.cli import train
 
-            return run_train(words[1:])
+            return train.run(train.parse(words[1:]))
         if words[:1] == ["reproduce"]:
-            from logpose.cli.reproduce import run_reproduce
+            from logpose.cli import reproduce
 
-            return run_reproduce(words[1:])
+            return reproduce.run(reproduce.parse(words[1:]))
         if lists := LISTS.get(words[0]) if words else None:
             from logpose.cli.recipe_flags import as_parsed
 

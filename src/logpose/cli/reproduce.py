@@ -1,4 +1,4 @@
-"""The command `logpose reproduce [TABLE]`: the paper's tables, their commands, measured beside published figures."""
+"""`logpose reproduce [TABLE]`: the paper's tables, the commands of their rows, measured beside published figures."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from logpose.core.errors import InputError
 if TYPE_CHECKING:
     from logpose.recipes.reproduce import Row, Table
 
-__all__ = ["run_reproduce"]
+__all__ = ["parse", "run"]
 
 
-def run_reproduce(words: Sequence[str]) -> int:
+def run(given: argparse.Namespace) -> int:
     """List the paper's tables, print the rows of one with their commands, or run them.
 
     Args:
-        words: the command line after `logpose reproduce`.
+        given: the command's options.
 
     Returns:
         exit code: 0 done, 2 bad input, 130 interrupted.
@@ -30,9 +30,6 @@ def run_reproduce(words: Sequence[str]) -> int:
     Raises:
         InputError: if there is no such table, or a row cannot be trained.
     """
-    given, flags = _parser().parse_known_args(list(words))
-    if flags and not given.run:
-        raise InputError(f"{flags[0]}: without --run nothing is trained")
     from logpose.recipes.reproduce import TABLES, table_named
 
     if given.table is None:
@@ -50,7 +47,7 @@ def run_reproduce(words: Sequence[str]) -> int:
     interrupted = False
     for number, row in enumerate(table.rows if given.run else ()):
         if row.preset and not row.reason:
-            figures = _run(row, given.data, given.out, flags)
+            figures = _run(row, given.data, given.out, given.flags)
             if interrupted := figures is None:
                 break
             measured[number] = figures or {}
@@ -64,7 +61,12 @@ def run_reproduce(words: Sequence[str]) -> int:
     return 130 if interrupted else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The options that the words give; flags of `logpose train` among them are in `flags`.
+
+    Raises:
+        InputError: if there are such flags, and nothing is trained.
+    """
     parser = argparse.ArgumentParser(
         prog="logpose reproduce",
         usage="logpose reproduce [TABLE] [--run [--data DATA] [--out DIR] [--FIELD VALUE …]] [--json]",
@@ -78,7 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="the table's data set")
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of the runs (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser
+    given, flags = parser.parse_known_args(list(words))
+    if flags and not given.run:
+        raise InputError(f"{flags[0]}: without --run nothing is trained")
+    given.flags = flags
+    return given
 
 
 def _run(row: Row, data: Path | None, out: Path, flags: Sequence[str]) -> Mapping[str, float] | None:

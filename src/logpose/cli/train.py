@@ -1,4 +1,4 @@
-"""The command `logpose train RECIPE`: its flags are the recipe's plain fields."""
+"""`logpose train RECIPE`: train a recipe; its plain fields are the flags."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from logpose.cli.output import print_figures
 from logpose.core.errors import InputError
 
-__all__ = ["run_train"]
+__all__ = ["parse", "run"]
 
 log = logging.getLogger("logpose")
 
@@ -19,7 +18,12 @@ RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
 `logpose train RECIPE --help` lists the recipe's fields and their defaults."""
 
 
-def run_train(words: Sequence[str]) -> int:
+def parse(words: Sequence[str]) -> Sequence[str]:
+    """The words as they are: which flags there are depends on the recipe."""
+    return words
+
+
+def run(words: Sequence[str]) -> int:
     """Train a recipe.
 
     Args:
@@ -35,6 +39,7 @@ def run_train(words: Sequence[str]) -> int:
     if not words or words[0].startswith("-"):
         print(USAGE, file=sys.stdout if wants_help else sys.stderr)
         return 0 if wants_help else 2
+    from logpose.cli.output import print_figures
     from logpose.cli.recipe_flags import parse_recipe
     from logpose.recipes import find
     from logpose.recipes.renamed import command, renamed
@@ -54,13 +59,13 @@ def run_train(words: Sequence[str]) -> int:
     if first and resume is None and out.exists() and any(out.iterdir()):
         resumed = "" if is_unbegun(out) else f", or resume its run with --resume {out}"
         raise InputError(f"{out}: is not empty; choose another folder{resumed}")
-    run = fit(recipe, out, resume)
-    if run.interrupted:
-        begun = any((place / "last.ckpt").exists() for place in (run.folder, run.folder / FIRST))
-        again = f"resume with: logpose train {name} --resume {run.folder}" if begun else "no epoch was finished"
+    trained = fit(recipe, out, resume)
+    if trained.interrupted:
+        begun = any((place / "last.ckpt").exists() for place in (trained.folder, trained.folder / FIRST))
+        again = f"resume with: logpose train {name} --resume {trained.folder}" if begun else "no epoch was finished"
         print(f"logpose: interrupted; {again}", file=sys.stderr)
         return 130
     if first:
-        print_figures(run.figures)
-        print(f"best checkpoint: {run.best}", file=sys.stderr)
+        print_figures(trained.figures)
+        print(f"best checkpoint: {trained.best}", file=sys.stderr)
     return 0

@@ -208,10 +208,10 @@ def test_no_subject_is_in_both_parts(file: Path) -> None:
 def test_a_mean_over_one_action_is_not_watched(file: Path) -> None:
     recipe = small(file, watch="mpjpe_mean")
     val = recipe.people(recipe, "val")
-    recipe.check_data(val, val, recipe.loss())
+    recipe.check_data(val, val, recipe.make_loss(val.skeleton))
     val.groups = ["walking"] * len(val)
     with pytest.raises(InputError, match="walking"):
-        recipe.check_data(val, val, recipe.loss())
+        recipe.check_data(val, val, recipe.make_loss(val.skeleton))
 
 
 @pytest.mark.parametrize(

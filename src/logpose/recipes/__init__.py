@@ -58,7 +58,7 @@ def find(name: str) -> Callable[[], TrainingRecipe]:
     if name in recipes:
         return recipes[name]
     if name in OLD:
-        return old_recipe(name)
+        return old_recipe(name, recipes)
     near = difflib.get_close_matches(name, recipes, n=2, cutoff=0.4)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise InputError(f"there is no recipe {name!r}{hint} (`logpose recipes` lists them)")

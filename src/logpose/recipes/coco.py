@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from logpose.data import Augmentation
 from logpose.losses import RLELoss
-from logpose.recipes.renamed import old_preset as __getattr__  # noqa: F401  (names of version 0.1)
+from logpose.recipes.renamed import old_preset
 from logpose.tasks.pose.recipe import Recipe, released_regression
 
 __all__ = [
@@ -80,3 +81,7 @@ def coco_resnet18_rle() -> Recipe:
         weight_decay=0.05,
         schedule="one_cycle",
     )
+
+
+def __getattr__(name: str) -> Any:
+    return old_preset(name, globals())  # a name of version 0.1

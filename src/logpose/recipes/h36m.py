@@ -12,9 +12,10 @@ loss is a mean, and one norm is computed over all tensors: 35 / 18 is 2. Without
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from logpose.data import Augmentation
-from logpose.recipes.renamed import old_preset as __getattr__  # noqa: F401  (names of version 0.1)
+from logpose.recipes.renamed import old_preset
 from logpose.tasks.pose.recipe import H36mRecipe, released_regression
 
 __all__ = ["h36m_resnet50_rle", "h36m_resnet50_rle_released"]
@@ -50,3 +51,7 @@ def h36m_resnet50_rle_released() -> H36mRecipe:
     return replace(
         recipe, convention="released", model=released_regression, augmentation=occluded, epochs=200, gradient_clip=35.0
     )
+
+
+def __getattr__(name: str) -> Any:
+    return old_preset(name, globals())  # a name of version 0.1

@@ -7,8 +7,10 @@ format give `--data`, `--train_subjects` and `--val_subjects`. Schedules are tho
 
 from __future__ import annotations
 
+from typing import Any
+
 from logpose.losses import UnscaledRLELoss
-from logpose.recipes.renamed import old_preset as __getattr__  # noqa: F401  (names of version 0.1)
+from logpose.recipes.renamed import old_preset
 from logpose.tasks.lifting.recipe import LiftingRecipe
 
 __all__ = ["lifting_fc_rle", "lifting_fc_rle_unscaled", "lifting_martinez_l2"]
@@ -34,3 +36,7 @@ def lifting_martinez_l2() -> LiftingRecipe:
         epochs=200,
         decay=0.99,  # 0.96 for every 100,000 steps, and 1,559,752 poses make 24,371 of them an epoch
     )
+
+
+def __getattr__(name: str) -> Any:
+    return old_preset(name, globals())  # a name of version 0.1

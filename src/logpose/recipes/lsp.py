@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from logpose.data import Augmentation
-from logpose.recipes.renamed import old_preset as __getattr__  # noqa: F401  (names of version 0.1)
+from logpose.recipes.renamed import old_preset
 from logpose.tasks.pose.recipe import Recipe
 
 __all__ = ["lsp_resnet18_rle"]
@@ -27,3 +29,7 @@ def lsp_resnet18_rle() -> Recipe:
         watch="pck_torso@0.2",
         validate_every=5,
     )
+
+
+def __getattr__(name: str) -> Any:
+    return old_preset(name, globals())  # a name of version 0.1

@@ -12,7 +12,7 @@ from typing import Any
 
 from logpose.data.pictures import Pictures, pictures_of
 from logpose.data.synthetic import SyntheticPeople
-from logpose.recipes.renamed import old_preset as __getattr__  # noqa: F401  (names of version 0.1)
+from logpose.recipes.renamed import old_preset
 from logpose.recipes.synthetic import refuse_data
 from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, mask_rcnn
 
@@ -72,3 +72,7 @@ def mask_rcnn_synthetic_rle() -> MaskRCNNRecipe:
         short=(88, 96), test_short=96, longest=128, batch_size=8, epochs=6, workers=0, precision="auto",
         lr=1e-3, weight_decay=0.05, schedule="one_cycle", validate_every=2,
     )  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    return old_preset(name, globals())  # a name of version 0.1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from logpose.recipes.coco import coco_resnet50_rle, coco_resnet50_rle_mmpose
-from logpose.recipes.renamed import old_preset as __getattr__  # noqa: F401  (names of version 0.1)
+from logpose.recipes.renamed import old_preset
 from logpose.tasks.pose.recipe import Recipe
 
 __all__ = ["mpii_resnet50_rle", "mpii_resnet50_rle_mmpose"]
@@ -21,3 +22,7 @@ def mpii_resnet50_rle_mmpose() -> Recipe:
     recipe = coco_resnet50_rle_mmpose()
     augmentation = replace(recipe.augmentation, half_body_probability=0.0, shift_probability=0.0)
     return replace(recipe, size=(256, 256), watch="pckh@0.5", lr=5e-4, augmentation=augmentation)
+
+
+def __getattr__(name: str) -> Any:
+    return old_preset(name, globals())  # a name of version 0.1

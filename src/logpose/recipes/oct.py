@@ -6,7 +6,10 @@ He et al. 2019 is `--head rows --loss l1`; one density per boundary is `--factor
 
 from __future__ import annotations
 
-from logpose.recipes.renamed import old_preset as __getattr__  # noqa: F401  (names of version 0.1)
+from typing import Any
+
+from logpose.recipes.renamed import old_preset
+from logpose.tasks.boundaries import recipe
 from logpose.tasks.boundaries.recipe import BoundaryRecipe, synthetic_scans
 
 __all__ = ["oct_column_rle", "oct_synthetic_rle"]
@@ -34,3 +37,7 @@ def oct_synthetic_rle() -> BoundaryRecipe:
         flip_test=False,
         validate_every=2,
     )
+
+
+def __getattr__(name: str) -> Any:
+    return recipe.OctRecipe if name == "OctRecipe" else old_preset(name, globals())  # names of version 0.1

@@ -8,10 +8,11 @@ proposed instead.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from logpose.models import PointSetOptions
 from logpose.recipes.mask_rcnn import synthetic_scenes
-from logpose.recipes.renamed import old_preset as __getattr__  # noqa: F401  (names of version 0.1)
+from logpose.recipes.renamed import old_preset
 from logpose.tasks.detection.recipe import PointSetRecipe, point_set
 
 __all__ = ["point_set_hrnet_w32_rle", "point_set_resnet18_rle", "point_set_synthetic_rle"]
@@ -55,3 +56,7 @@ def point_set_synthetic_rle() -> PointSetRecipe:
         view="square", square=96, scale=(0.85, 1.15), test_short=96, longest=128, batch_size=8, epochs=7, workers=0,
         lr=1e-3, weight_decay=0.05, schedule="one_cycle", validate_every=7, precision="auto",
     )  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    return old_preset(name, globals())  # a name of version 0.1

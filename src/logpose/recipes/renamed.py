@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from logpose.training.recipe import TrainingRecipe
 
-__all__ = ["Renamed", "command", "old_preset", "renamed"]
+__all__ = ["OLD", "Renamed", "command", "old_preset", "old_recipe", "renamed"]
 
 
 class Renamed(NamedTuple):
@@ -118,30 +117,36 @@ def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def old_preset(name: str) -> Callable[[], TrainingRecipe]:
-    """The function that a module of this package had under this name in version 0.1; it is the modules' `__getattr__`.
+def old_preset(name: str, module: Mapping[str, Any]) -> Callable[[], TrainingRecipe]:
+    """The function that a module of presets had under this name in version 0.1, with a DeprecationWarning.
+
+    Args:
+        name: the name.
+        module: the module's names; its `__getattr__` calls this.
 
     Raises:
         AttributeError: if there was none.
     """
-    if name == "OctRecipe":
-        return getattr(importlib.import_module("logpose.tasks.boundaries.recipe"), name)  # type: ignore[no-any-return]
     if name not in OLD:
         raise AttributeError(f"logpose.recipes has no recipe {name!r}")
     preset, fields = OLD[name]
     message = f"{name} will be removed: it is `logpose train {command(preset, fields)}`"
-    warnings.warn(message, DeprecationWarning, stacklevel=2)
-    return old_recipe(name)
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return old_recipe(name, module)
 
 
-def old_recipe(name: str) -> Callable[[], TrainingRecipe]:
-    """The function that makes the recipe of version 0.1 of this name."""
+def old_recipe(name: str, presets: Mapping[str, Any]) -> Callable[[], TrainingRecipe]:
+    """The function that makes the recipe of version 0.1 of this name.
+
+    Args:
+        name: one of `OLD`.
+        presets: functions that make presets, by name.
+    """
     preset, fields = OLD[name]
 
     def make() -> TrainingRecipe:
-        from logpose.recipes import available
-
-        return replace(available()[preset](), **fields)
+        recipe: TrainingRecipe = presets[preset]()
+        return replace(recipe, **fields)
 
     make.__name__ = name
     make.__doc__ = f"Now `logpose train {command(preset, fields)}`."

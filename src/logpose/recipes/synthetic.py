@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from logpose.core.errors import InputError
 from logpose.data import Augmentation, InMemory, People
 from logpose.data.h36m import MixedPeople
 from logpose.data.synthetic import LabelNoise, SyntheticPeople
-from logpose.recipes.renamed import old_preset as __getattr__  # noqa: F401  (names of version 0.1)
+from logpose.recipes.renamed import old_preset
 from logpose.tasks.pose.recipe import ImageRecipe, Recipe
 
 __all__ = ["synthetic_3d_rle", "synthetic_resnet18_rle"]
@@ -89,3 +90,7 @@ def synthetic_resnet18_rle() -> Recipe:
 def synthetic_3d_rle() -> Recipe:
     """RLE in 3-D on synthetic people, half of them with depth labels; errors in millimetres."""
     return replace(synthetic_resnet18_rle(), people=synthetic_people_in_space, dim=3, flip_test=True, watch="mpjpe")
+
+
+def __getattr__(name: str) -> Any:
+    return old_preset(name, globals())  # a name of version 0.1

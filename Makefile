@@ -3,16 +3,17 @@
 PYTHON ?= python3
 VENV := .venv
 EXTRAS := .venv-extras
+FRESH := build/venv-package
 NEEDS := pyproject.toml constraints.txt
-# No question, no version banner, no list of packages: pip speaks up when something is wrong.
+# No questions, no version banner, no list of packages: pip prints errors only.
 PIP := -m pip --disable-pip-version-check install -q --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
 # Two installs at once would write to one environment.
 .NOTPARALLEL:
-# A stamp whose recipe failed must not look done.
+# The stamp of a failed recipe must not remain.
 .DELETE_ON_ERROR:
-.PHONY: help demo test check extras clean
+.PHONY: help demo test check extras docs package clean
 
 help: ## This list
 	@echo "logpose: keypoint regression by maximum likelihood"
@@ -20,8 +21,8 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Another Python:   make test PYTHON=python3.12"
-	@echo "No GPU? PyTorch's CPU build is 3 GB smaller: point pip's extra index at it, as PyTorch's"
-	@echo "installation page says (PIP_EXTRA_INDEX_URL=… make demo)."
+	@echo "No GPU? PyTorch's CPU build is 3 GB smaller: set pip's extra index as on PyTorch's"
+	@echo "installation page (PIP_EXTRA_INDEX_URL=… make demo)."
 
 demo: $(VENV)/.installed ## Install, train on synthetic people, write runs/demo/report.html
 	@echo "==> logpose demo"
@@ -31,24 +32,48 @@ test: $(VENV)/.installed-test ## Install with the test extras, run the tests (AR
 	@echo "==> pytest"
 	@$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
-check: $(VENV)/.installed-dev ## Lint, format and types: ruff and mypy
+check: $(VENV)/.installed-dev ## Lint, format, types, links and docstrings: ruff, mypy, tests/test_docs.py
 	@echo "==> ruff check"
 	@$(VENV)/bin/ruff check
 	@echo "==> ruff format --check"
 	@$(VENV)/bin/ruff format --check
 	@echo "==> mypy"
 	@$(VENV)/bin/mypy
+	@echo "==> pytest tests/test_docs.py: links and docstrings"
+	@$(VENV)/bin/python -m pytest -q tests/test_docs.py -k "not runs"
 
-extras: $(EXTRAS)/.installed ## Install each optional extra in a room of its own (.venv-extras) and try it
-	@echo "==> pytest, with what the extras bring"
-	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/flows/test_adapters.py tests/test_interop.py \
-		tests/models/test_rcnn.py tests/models/test_mask_rcnn.py tests/recipes/test_mask_rcnn.py tests/test_detection_predict.py
+extras: $(EXTRAS)/.installed ## Install the optional extras in an environment of their own (.venv-extras), test them
+	@echo "==> pytest, with the extras"
+	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/flows/test_adapters.py \
+		tests/training/test_interop.py tests/models/test_rcnn.py tests/models/test_mask_rcnn.py \
+		tests/recipes/test_mask_rcnn.py tests/tasks/detection/test_predict.py tests/report/test_systems.py
+
+docs: $(VENV)/.installed-docs ## Build the site with its API reference into build/site; a broken link is an error
+	@echo "==> docs/build.py"
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python docs/build.py
+
+package: $(VENV)/.installed-dev ## Build wheel and sdist, install the wheel in a fresh environment, use it there
+	@echo "==> build"
+	@rm -rf dist
+	@PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(VENV)/bin/python -m build >/dev/null
+	@ls dist
+	@echo "==> install the wheel in a fresh environment"
+	@$(VENV)/bin/python -m venv --clear $(FRESH)
+	@# Unconstrained, pip would take a CUDA build of torch, gigabytes that CI does not use: torch comes first, pinned.
+	@# Everything else is resolved from the wheel's own metadata.
+	@$(FRESH)/bin/python $(PIP) torch
+	@$(FRESH)/bin/python $(filter-out -c constraints.txt,$(PIP)) dist/*.whl
+	@$(FRESH)/bin/python -m pip --disable-pip-version-check check
+	@echo "==> use it, outside the checkout"
+	@folder="$$(mktemp -d)" && trap 'rm -rf "$$folder"' EXIT && cd "$$folder" && bin="$(CURDIR)/$(FRESH)/bin/logpose" \
+		&& "$$bin" --version && "$$bin" recipes >/dev/null && "$$bin" train synthetic_resnet18_rle --epochs 1 --out run \
+		&& test -s run/best.ckpt
 
 clean: ## Remove the environments, builds and caches (runs/ stays)
 	rm -rf $(VENV) $(EXTRAS) build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks docs examples -type d -name __pycache__ -prune -exec rm -rf {} +
 
-# $(call create,DIR): a new virtual environment, or one sentence that says why there is none.
+# $(call create,DIR): a new virtual environment, or one sentence on why it cannot be created.
 define create
 @command -v "$(PYTHON)" >/dev/null || { echo "logpose: there is no '$(PYTHON)'; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3." >&2; exit 1; }
 @"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "logpose: Python 3.11 or newer is needed, but '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1); name a newer one: make PYTHON=python3.12." >&2; exit 1; }
@@ -56,7 +81,7 @@ define create
 @echo "==> creating $(1) with $$("$(PYTHON)" --version)"
 @rm -rf $(1)
 @"$(PYTHON)" -m venv $(1)
-@# Git, ruff and others then pass it by, whatever it is called.
+@# So that Git, ruff and others ignore it, whatever its name.
 @echo '*' > $(1)/.gitignore
 @touch $(1)/.created
 endef
@@ -74,8 +99,13 @@ $(VENV)/.installed: $(VENV)/.created $(NEEDS)
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.created $(NEEDS)
-	@echo "==> installing logpose and what its tests need (minutes the first time)"
+	@echo "==> installing logpose and its test dependencies (minutes the first time)"
 	@$(VENV)/bin/python $(PIP) -e ".[test]"
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.created $(NEEDS)
+	@echo "==> installing the site builder"
+	@$(VENV)/bin/python $(PIP) -e ".[docs]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.created $(NEEDS)

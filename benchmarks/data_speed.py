@@ -1,10 +1,10 @@
 """The way from a JPEG to a training crop, and from predictions to COCO's figures, against what the field does.
 
     python benchmarks/data_speed.py FOLDER …                # data sets as `logpose train` takes them
-    python benchmarks/data_speed.py FOLDER … --enlarge 4    # besides, their pictures four times as wide and high
+    python benchmarks/data_speed.py FOLDER … --enlarge 4    # also with images four times as wide and high
 
 Images a second on one thread, of the training pipeline (decode, augment, crop, targets) against a transcription of the
-released code's (decode the whole picture, half body, scale, rotation and mirror, one warp, floats, a target at a time)
+released code's (decode the whole image, half body, scale, rotation and mirror, one warp, floats, a target at a time)
 and against the bare decoding of the file, turn by turn in one process; the median ratio and its quartiles. Then COCO's
 evaluation of 6,352 people with random predictions against pycocotools, with the largest difference of a figure.
 """
@@ -82,7 +82,7 @@ def transcription(sample: Sample, size: tuple[int, int], flip: tuple[int, ...], 
 
 
 def decoded(sample: Sample) -> Image:
-    """The whole picture and nothing else."""
+    """The whole image and nothing else."""
     assert isinstance(sample.image, Path)
     image: Image = cv2.imdecode(np.frombuffer(sample.image.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
     return image
@@ -108,17 +108,17 @@ def crops(people: People, size: tuple[int, int], count: int, rounds: int) -> Non
             if turn:  # the first brings the files into memory
                 times[name].append(time.perf_counter() - started)
     rates = {name: len(chosen) / statistics.median(spent) for name, spent in times.items()}
-    told = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
+    text = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
     for other in ("transcription", "decode"):
         low, middle, high = statistics.quantiles(
             [b / a for a, b in zip(times["logpose"], times[other], strict=True)], n=4
         )
-        told += f"; {middle:.2f} ({low:.2f} … {high:.2f}) × {other}"
-    print(f"  {size[0]}×{size[1]}, images/s: {told}", flush=True)
+        text += f"; {middle:.2f} ({low:.2f} … {high:.2f}) × {other}"
+    print(f"  {size[0]}×{size[1]}, images/s: {text}", flush=True)
 
 
 class Enlarged:
-    """People in copies of their pictures that are a whole number of times as wide and high, as a phone takes them."""
+    """People in copies of their images that are a whole number of times as wide and high, as a phone takes them."""
 
     def __init__(self, people: People, factor: int, count: int, folder: Path) -> None:
         self.skeleton, self.samples = people.skeleton, []
@@ -139,10 +139,10 @@ class Enlarged:
         return self.samples[index]
 
 
-def told(name: str, people: People) -> None:
+def report(name: str, people: People) -> None:
     """Print what is measured now."""
     sides = np.array([decoded(people[i]).shape[:2] for i in range(0, len(people), -(-len(people) // 20))])
-    print(f"{name}: {len(people)} people, pictures of about {np.median(sides, axis=0).astype(int).tolist()}")
+    print(f"{name}: {len(people)} people, images of about {np.median(sides, axis=0).astype(int).tolist()}")
 
 
 def evaluation() -> None:
@@ -205,13 +205,13 @@ def main() -> None:
     cv2.setNumThreads(1)
     for data in given.data:
         people = open_people(annotation_files(data)["train"])
-        told(data.name, people)
+        report(data.name, people)
         for size in SIZES:
             crops(people, size, given.images, given.rounds)
         if given.enlarge > 1:
             with tempfile.TemporaryDirectory() as folder:
                 large = Enlarged(people, given.enlarge, given.images, Path(folder))
-                told(f"{data.name}, {given.enlarge} times as large", large)
+                report(f"{data.name}, {given.enlarge} times as large", large)
                 for size in SIZES:
                     crops(large, size, given.images, given.rounds)
     evaluation()

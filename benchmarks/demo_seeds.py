@@ -27,7 +27,7 @@ SHOWN = ("true_error_px", "true_pck@0.1", "true_ap", "nll", "coverage@0.9", "sig
 
 def plain_gradient() -> Recipe:
     """RLE whose gradient of mu is left as the likelihood has it, going with 1 / sigma."""
-    return replace(synthetic.synthetic_resnet18_rle(), loss=partial(RLELoss, balance=0.0))
+    return replace(synthetic.synthetic_resnet18_rle(), loss=partial(RLELoss, gradient_reweighting=0.0))
 
 
 CANDIDATES = {

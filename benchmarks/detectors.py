@@ -20,7 +20,7 @@ again.
     ap_…          AP by another score: "product", "sum" and, for models with a standard deviation, "oks"
     oks           mean object keypoint similarity of labelled people whose box is detected
     matched       recall of labelled people: a box with an intersection over union of half or more
-    matched_sure  "matched" by boxes above the score threshold of `predict`
+    recall_at_threshold  "matched" by detections at or above the score threshold of `predict`
     error_px      mean distance of a joint of those from its label, pixels of the image
     nll           negative log-likelihood, nats per joint of those, in the box's coordinates
     coverage@0.9  coverage of nominal 90 % regions
@@ -40,15 +40,16 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Scoring
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
+from logpose.data.image_sets import ImageSet, LabelledImage, whole_images
 from logpose.data.images import read_image
-from logpose.data.pictures import Picture, Pictures, pictures_of
+from logpose.losses import RLELoss, WithHeatmaps
 from logpose.models import Detector, MaskRCNN
 from logpose.models.mask_rcnn import load_mask_rcnn_weights
 from logpose.recipes import mask_rcnn, point_set
 from logpose.report.page import plot_poses
 from logpose.tasks.detection.evaluate import evaluate_detector
 from logpose.tasks.detection.predict import Finder
-from logpose.tasks.detection.recipe import MEANS, DetectionRecipe, MaskRCNNRecipe
+from logpose.tasks.detection.recipe import BY_MAPS, DetectionRecipe, MaskRCNNRecipe
 from logpose.training.checkpoint import load
 from logpose.training.fit import fit
 from tables import Runs, folder_of, is_whole, whole
@@ -63,7 +64,9 @@ def of_cells_after() -> DetectionRecipe:
     """RLE of cells as coarse as the features, with their cross-entropy, after heatmaps."""
     return replace(
         mask_rcnn.mask_rcnn_synthetic_rle(),
-        model=partial(mask_rcnn.mask_rcnn, places="cells", sharpness=1.0, **mask_rcnn.SMALL),
+        model=partial(mask_rcnn.mask_rcnn, options=replace(mask_rcnn.SMALL, coordinates="cells", with_logits=True)),
+        mu_from="average",  # no option of the network's besides
+        loss=lambda: WithHeatmaps(RLELoss(), cells=True),
         pretrain="heatmap",
         epochs=4,
     )
@@ -86,7 +89,7 @@ SCENES: dict[str, Callable[[], DetectionRecipe]] = {
     "point-set anchors, L1": lambda: replace(point_set.point_set_synthetic_rle(), loss="l1"),
 }
 SHOWN = (
-    "ap", "ap_product", "ap_oks", "ap50", "oks", "matched", "matched_sure", "error_px", "nll", "coverage@0.9",
+    "ap", "ap_product", "ap_oks", "ap50", "oks", "matched", "recall_at_threshold", "error_px", "nll", "coverage@0.9",
     "sigma_rank", "minutes",
 )  # fmt: skip
 FIGURES = Path(__file__).parent / "figures" / "detectors.json"
@@ -97,7 +100,7 @@ FEW, EPOCH, BATCH = 8, 50, 4  # photographs, repetitions of each in an epoch, ba
 class First:
     """The first photographs of a data set with labelled joints, each repeated."""
 
-    def __init__(self, pictures: Pictures, count: int, times: int = 1) -> None:
+    def __init__(self, pictures: ImageSet, count: int, times: int = 1) -> None:
         self.skeleton: Skeleton = pictures.skeleton
         every = (pictures[i] for i in range(len(pictures)))
         self.chosen = [picture for picture in every if any((who.visible > 0).any() for who in picture.people)][:count]
@@ -106,15 +109,15 @@ class First:
     def __len__(self) -> int:
         return self.times * len(self.chosen)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> LabelledImage:
         return self.chosen[index % len(self.chosen)]
 
 
 def overfit(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe:
     """A recipe for scenes on eight photographs, without augmentation, evaluated on the same."""
-    photographs = pictures_of(CocoKeypoints(file))
+    photographs = whole_images(CocoKeypoints(file))
 
-    def people(_: DetectionRecipe, part: str) -> Pictures:
+    def people(_: DetectionRecipe, part: str) -> ImageSet:
         return First(photographs, FEW, EPOCH if part == "train" else 1)
 
     still = {"view": "whole", "short": (192,), "test_short": 192, "longest": 320, "flip": 0.0, "batch_size": BATCH}
@@ -123,9 +126,9 @@ def overfit(recipe: DetectionRecipe, file: Path, steps: int) -> DetectionRecipe:
 
 def read_by_means(trained: MaskRCNN, weights: Path) -> MaskRCNN:
     """A heatmap network whose coordinates are means, as RLE's, not maxima: to see what that changes."""
-    chosen = {name: value for name, value in trained.settings.items() if name not in ("head", "predicts_sigma")}
-    chosen |= {"places": "maps", "sharpness": MEANS["maps"]["sharpness"], "predicts_sigma": False}
-    model = MaskRCNN(trained.skeleton, short=trained.short, longest=trained.longest, **chosen)
+    options = replace(trained.options, coordinates="maps", sharpness=BY_MAPS["sharpness"])
+    arguments = {"head": "regression", "predicts_sigma": False, "options": options.config()}
+    model = MaskRCNN.from_config({**trained.config(), **arguments})
     load_mask_rcnn_weights(model, str(weights))
     return model
 
@@ -174,8 +177,8 @@ def main() -> None:
             figures[f"ap_{scoring}"] = evaluation.compute()["ap"]
         return figures
 
-    def elsewhere(_: DetectionRecipe, __: str) -> Pictures:
-        return pictures_of(CocoKeypoints(annotation_files(given.elsewhere)["val"]))
+    def elsewhere(_: DetectionRecipe, __: str) -> ImageSet:
+        return whole_images(CocoKeypoints(annotation_files(given.elsewhere)["val"]))
 
     recipes = dict(SCENES)
     if given.photographs is not None:

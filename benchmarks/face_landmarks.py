@@ -8,9 +8,9 @@ comparison. A run's figures go to `benchmarks/figures/face_landmarks.json` as so
 there is not made again.
 
     nme           mean distance of a landmark from its label, in diagonals of the box
-    pck@t         share of landmarks nearer than t of the box's longer side
+    pck@t         share of landmarks within t of the box's longer side
     nll           nats per landmark, in crop coordinates
-    coverage@0.9  share of labels in the region that claims 90 %
+    coverage@0.9  share of labels inside nominal 90 % regions
     sigma_rank    Spearman's correlation of a landmark's spread with its error
 """
 

@@ -18,7 +18,7 @@ import torch
 
 from logpose.core.structures import Batch
 from logpose.data import Crops, CropTransform, InMemory
-from logpose.data.crops import collate
+from logpose.data.batches import collate
 from logpose.data.synthetic import SyntheticPeople
 from logpose.models import PoseModel
 from logpose.report.systems import SYSTEMS

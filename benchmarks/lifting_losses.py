@@ -12,8 +12,8 @@ poses, drawn together to 20; in smaller batches than SRNet's.
 
     mpjpe, pa_mpjpe  mm, mean over joints (the root counts as one without an error) and frames
     velocity         mm per frame
-    nll              nats per joint, in metres; of what the loss claims
-    coverage@0.9     share of labels in the region that claims 90 %
+    nll              nats per joint, in metres, of the predictive distribution
+    coverage@0.9     share of labels inside nominal 90 % regions
     sigma_rank       Spearman's correlation of a joint's spread with its error
 """
 
@@ -42,7 +42,7 @@ SHOWN = ("mpjpe", "pa_mpjpe", "velocity", "nll", "coverage@0.9", "sigma_rank")
 class WholePoseRLELoss(PoseLoss):
     """RLE with one flow over all numbers of a pose at once, but for the root's, which are nothing.
 
-    As in the paper, without s: in so many dimensions no number of points tells it.
+    As in the paper, without s: in so many dimensions no feasible number of points estimates it.
     """
 
     def __init__(self, joints: int) -> None:
@@ -59,7 +59,7 @@ class WholePoseRLELoss(PoseLoss):
         return loss
 
     def error_distribution(self) -> ErrorDistribution:
-        """Of a pose, not of a joint: nothing is claimed of these alone."""
+        """Of a pose, not of a joint: there is no predictive distribution of a single joint."""
         return ErrorDistribution.unknown(3)
 
     def config(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ LOSSES: dict[str, Callable[[int], PoseLoss]] = {
     "RLE normalized, Q Gaussian": lambda _: RLELoss(dim=3, base="gaussian"),
     "RLE, Q unscaled": lambda _: UnscaledRLELoss(),
     "RLE, Q unscaled, 100 times": lambda _: UnscaledRLELoss(shortcut=100.0),
-    "RLE normalized, plain gradient": lambda _: RLELoss(dim=3, balance=0.0),
+    "RLE normalized, plain gradient": lambda _: RLELoss(dim=3, gradient_reweighting=0.0),
     "RLE of the whole pose": WholePoseRLELoss,
     "Laplace": lambda _: Laplace(3),
     "RLE released": lambda _: RLELoss(dim=3, convention="released"),

@@ -97,18 +97,19 @@ def plot(figures: dict[str, dict[str, Any]], path: Path) -> None:
         row = figures.get(f"{system}-0", {})
         if "_coverage" in row:
             over = np.array(row["_coverage"]) - LEVELS
-            (drawn[system],) = left.plot(LEVELS, over, color=colour, label=system)
+            label = system.replace("heatmaps first", "heatmap pre-training")
+            (drawn[label],) = left.plot(LEVELS, over, color=colour, label=label)
         if "_sparsification" in row and "sigma_rank" in row:
             right.plot([1 - share for share in KEPT_SHARES], row["_sparsification"], color=colour)
     left.set(
-        xlabel="nominal level of a region",
-        ylabel="coverage of held-out labels, less that",
-        title="Reliability (0: calibrated)",
+        xlabel="nominal level of the region",
+        ylabel="coverage minus nominal level",
+        title="Calibration (0: calibrated)",
     )
     right.set(
-        xlabel="share of joints left out, the most uncertain first",
-        ylabel="mean error of the rest (pixels)",
-        title="Sparsification (of losses with a sigma of their own)",
+        xlabel="share of joints excluded, largest sigma first",
+        ylabel="mean error of the remaining joints, px",
+        title="Sparsification (losses with a learned sigma)",
         ylim=(0, None),
     )
     figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=4, frameon=False, fontsize=9)

@@ -44,7 +44,7 @@ AGAINST = "column, L1"
 
 def plain_gradient(boundaries: int) -> RLELoss:
     """RLE without gradient reweighting."""
-    return RLELoss(dim=boundaries, balance=0.0)
+    return RLELoss(dim=boundaries, gradient_reweighting=0.0)
 
 
 def budget(data: Path) -> BoundaryRecipe:

@@ -1,9 +1,9 @@
-"""The whole path on real photographs: learn a small part of COCO by heart, from random weights, on a CPU.
+"""The whole path on real photographs: overfit a small part of COCO from random weights on a CPU.
 
     python benchmarks/overfit_coco.py COCO_FOLDER --out runs/overfit
 
 Uses `annotations/person_keypoints_train2017.json` of a folder in COCO's layout (a true subset with some dozens of
-images is meant), and the commands that a user has. Writes `figures.json` and pictures. A model that cannot reach AP
+images is meant), and the commands that a user has. Writes `figures.json` and images. A model that cannot reach AP
 0.9 on the very people it learned from has a fault somewhere between file and figure.
 """
 

@@ -1,22 +1,57 @@
-"""Keypoint regression by maximum likelihood: where each joint is, and how sure the network is.
+"""Keypoint regression by maximum likelihood: a network predicts where each joint is and how uncertain it is.
 
->>> from logpose import Predictor
+>>> from logpose import Finder, Lifter, Predictor, Segmenter
 >>> poses = Predictor("best.ckpt")("photo.jpg")  # .keypoints and .sigma in pixels, .scores
->>> poses = Finder("detector.ckpt")("photo.jpg")  # the same of everybody in it, by a model that finds them itself
+>>> poses = Finder("detector.ckpt")("photo.jpg")  # the same for every person that a detector finds in the image
 >>> poses = Lifter("lifting.ckpt")(keypoints, size=(1000, 1000))  # .joints_mm and .sigma_mm
->>> boundaries = Segmenter("boundaries.ckpt")(scan)  # .rows, .sigma and .band in the scan's own rows
+>>> boundaries = Segmenter("boundaries.ckpt")(scan)  # .rows, .sigma and .band in rows of the scan
 """
 
-from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Prediction
-from logpose.flows import RealNVP
-from logpose.losses import RLELoss
-from logpose.tasks.boundaries.predict import Segmenter
-from logpose.tasks.detection.predict import Finder
-from logpose.tasks.lifting.predict import Lifter
-from logpose.tasks.pose.predict import Predictor
-from logpose.training.checkpoint import load_model
+import importlib
+from typing import TYPE_CHECKING
+
+from logpose.core import moved
+
+if TYPE_CHECKING:
+    from logpose.core.skeletons import Skeleton
+    from logpose.core.structures import Prediction
+    from logpose.flows import RealNVP
+    from logpose.losses import RLELoss
+    from logpose.tasks.boundaries.predict import Segmenter
+    from logpose.tasks.detection.predict import Finder
+    from logpose.tasks.lifting.predict import Lifter
+    from logpose.tasks.pose.predict import Predictor
+    from logpose.training.checkpoint import load_model
+else:
+    # Imported on first use: `logpose --help` must not wait for torch.
+    _WHERE = {
+        "Finder": "tasks.detection.predict",
+        "Lifter": "tasks.lifting.predict",
+        "Prediction": "core.structures",
+        "Predictor": "tasks.pose.predict",
+        "RLELoss": "losses",
+        "RealNVP": "flows",
+        "Segmenter": "tasks.boundaries.predict",
+        "Skeleton": "core.skeletons",
+        "load_model": "training.checkpoint",
+    }
+    _PACKAGES = {"core", "data", "flows", "losses", "metrics", "models", "recipes", "report", "tasks", "training"}
+
+    def __getattr__(name: str) -> object:
+        if name in _PACKAGES:
+            return importlib.import_module(f"logpose.{name}")
+        if name not in _WHERE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"logpose.{_WHERE[name]}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__, *_PACKAGES})
+
 
 __all__ = ["Finder", "Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Segmenter", "Skeleton", "load_model"]
 
 __version__ = "0.1.0"
+
+moved.install()

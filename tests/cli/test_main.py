@@ -101,11 +101,11 @@ def test_bad_data_files_are_refused_by_name(refused, coco_folder, tmp_path):
     ("change", "told"),
     [
         (lambda row: row.pop("keypoints"), "no keypoints"),
-        (lambda row: row["keypoints"].pop(), "wrong number of keypoint values"),
+        (lambda row: row["keypoints"].pop(), "51 numbers"),
         (lambda row: row["keypoints"].__setitem__(slice(0, 3), [float("nan"), 1, 2]), "keypoints are not finite"),
-        (lambda row: row.__setitem__("bbox", [3, 3, 0, 4]), "box of no area"),
+        (lambda row: row.__setitem__("bbox", [3, 3, 0, 4]), "bbox has no area"),
         (lambda row: row.__setitem__("bbox", [9000, 9000, 4, 4]), "box outside the image"),
-        (lambda row: row.__setitem__("image_id", 9999), "its image is not in the file"),
+        (lambda row: row.__setitem__("image_id", 9999), "image_id 9999"),
     ],
 )
 def test_a_bad_row_is_refused_in_strict_training_by_file_and_row(refused, coco_folder, tmp_path, change, told):
@@ -122,9 +122,9 @@ def test_missing_and_truncated_images_are_named(refused, coco_folder, tmp_path):
     second.write_bytes(second.read_bytes()[:-200])
     words = ("train", "coco_resnet18_rle", "--data", data, "--strict", "true", "--out", tmp_path / "run")
     assert second.name in (sentence := refused(*words))
-    assert "breaks off before its end" in sentence
+    assert "truncated" in sentence
     second.unlink()
-    assert "no such image file" in refused(*words)
+    assert "no such file" in refused(*words)
     assert first.exists()
 
 
@@ -154,15 +154,15 @@ def test_unknown_recipes_get_the_nearest_name(refused):
 def test_pictures_and_boxes_that_are_none_are_refused(refused, coco_folder, tiny_run, tmp_path):
     checkpoint = tiny_run / "best.ckpt"
     (tmp_path / "text.jpg").write_text("not a picture")
-    assert "text.jpg: not a picture that can be read" in refused("predict", checkpoint, tmp_path / "text.jpg")
+    assert "text.jpg: not a readable image" in refused("predict", checkpoint, tmp_path / "text.jpg")
     cv2.imwrite(str(tmp_path / "cut.png"), np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
     whole = (tmp_path / "cut.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    assert "breaks off" in refused("predict", checkpoint, tmp_path / "cut.png", "--save-json", tmp_path / "o.json")
+    assert "truncated" in refused("predict", checkpoint, tmp_path / "cut.png", "--save-json", tmp_path / "o.json")
     assert not (tmp_path / "o.json").exists()
     (tmp_path / "boxes.json").write_text('{"elsewhere.jpg": [[1, 2, 3, 4]]}')
     photo = next((coco_folder / "val").iterdir())
-    assert "boxes for other images" in refused("predict", checkpoint, photo, "--boxes", tmp_path / "boxes.json")
+    assert "no box for the given images" in refused("predict", checkpoint, photo, "--boxes", tmp_path / "boxes.json")
 
 
 def test_synth_does_not_write_over_anything(refused, tmp_path):
@@ -348,13 +348,3 @@ def test_a_checkpoint_becomes_a_folder_that_every_command_takes(capsys, refused,
     torch.save({"state_dict": {}, "when": Path("x")}, tmp_path / "objects.pth")
     assert "it holds an object of pathlib" in refused("convert", tmp_path / "objects.pth", "--out", other)
     assert not other.exists()
-
-
-def test_complexity(capsys, refused, tiny_run):
-    code, out, _ = run(capsys, "complexity", "resnet50_rle", "--json")
-    assert code == 0
-    assert json.loads(out)["models"]["resnet50_rle"]["parameters"] == 23_647_364
-    code, out, _ = run(capsys, "complexity", tiny_run / "best.ckpt")
-    assert code == 0
-    assert "64×48" in out
-    assert "did you mean resnet50_simplepose" in refused("complexity", "resnet50_simplpose")

@@ -24,7 +24,7 @@ from logpose.core.errors import InputError
 def test_devices() -> None:
     assert device_named("cpu") == "cpu"
     assert device_named("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(InputError, match="--device warp"):
+    with pytest.raises(InputError, match="device warp"):
         device_named("warp")
 
 

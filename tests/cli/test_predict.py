@@ -90,7 +90,7 @@ class TestPictures:
         told = refused("predict", tiny_run / "best.ckpt", lifting_files[1])
         assert "data_2d_x_gt.npz: keypoints to be lifted into space, and" in told
         told = refused("predict", tiny_run / "best.ckpt", coco_results(tmp_path / "r.json"))
-        assert "r.json: lists no images; " in told
+        assert "r.json: no list of images; " in told
         assert "best.ckpt looks at pictures, and lifts no keypoints" in told
 
 
@@ -115,7 +115,7 @@ class TestWhatIsLeftOut:
         words = ("--save-json", tmp_path / "a.json", "--save-images", tmp_path / "out")
         code, out, err = command("predict", tiny_run / "best.ckpt", folder, *words)
         assert (code, out) == (0, "")
-        assert f"left out 1 of 3 pictures; the first: {cut}: the image file breaks off before its end" in err
+        assert f"left out 1 of 3 pictures; the first: {cut}: truncated image" in err
         rows = json.loads((tmp_path / "a.json").read_text())
         assert [(row["image_id"], row["file_name"]) for row in rows] == [(i, f"{i}{cut.suffix}") for i in (0, 2)]
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0-poses.jpg", "2-poses.jpg"]
@@ -128,12 +128,12 @@ class TestWhatIsLeftOut:
         assert [row["image_id"] for row in json.loads(out)] == [0, 2]
         assert f"left out 1 of 3 pictures; the first: {cut}: " in err
         told = refused("predict", tiny_run / "best.ckpt", cut)
-        assert told == f"logpose: {cut}: the image file breaks off before its end"
+        assert told == f"logpose: {cut}: truncated image"
 
     def test_where_none_can_be_read_nothing_is_written(self, refused, tiny_run, folder, tmp_path):
         first, *_ = [self.shortened(photo) for photo in sorted(folder.iterdir())]
         told = refused("predict", tiny_run / "best.ckpt", folder, "--save-json", tmp_path / "a.json")
-        assert f"none of the 3 pictures can be read; the first: {first}: the image file breaks off" in told
+        assert f"none of the 3 pictures can be read; the first: {first}: truncated image" in told
         assert not (tmp_path / "a.json").exists()
 
     def test_boxes_outside_their_picture_or_on_none_are_counted(self, command, tiny_run, folder, tmp_path):
@@ -306,7 +306,7 @@ def test_a_model_that_lifts_becomes_a_folder(command, lifters, lifting_files, tm
 
 def test_a_model_that_lifts_does_not_inspect_pictures(refused, lifters, coco_folder, tmp_path):
     told = refused("inspect", coco_folder, "--model", lifters["humaneva"], "--out", tmp_path / "out")
-    assert f"{lifters['humaneva']}: lifts keypoints into space, it does not look at pictures" in told
+    assert f"{lifters['humaneva']}: is a model for lifting" in told
     assert not (tmp_path / "out").exists()
 
 

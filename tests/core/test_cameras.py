@@ -126,7 +126,7 @@ def test_places_are_the_generators() -> None:
 
 @pytest.mark.parametrize("points", [np.zeros((0, 17, 3)), np.full((2, 17, 3), np.nan), np.full((1, 17, 3), 1e300)])
 def test_nobody_to_place_cameras_around(points: np.ndarray) -> None:
-    with pytest.raises(InputError, match="cameras are placed around points"):
+    with pytest.raises(InputError, match="point"):
         placed_around(points, 4, np.random.default_rng(0))
 
 
@@ -154,7 +154,7 @@ def test_the_axis_that_points_up_is_named(axis: int, sign: int, others: tuple[in
         check_upright("a.npz", [turned], 0, [1, 2])
         return
     told = ("" if sign > 0 else "-") + "xyz"[axis]
-    with pytest.raises(InputError, match=f"^a.npz: the head is above the ankles along {told} in most frames"):
+    with pytest.raises(InputError, match=rf"^a\.npz.*along {told} "):
         check_upright("a.npz", [turned], 0, [1, 2])
 
 
@@ -164,6 +164,6 @@ def test_who_lies_about_may_be_upright() -> None:
     for frame, angle in enumerate(np.linspace(0, 40 * np.pi, 400)):  # heads in all directions, a little raised
         lying[frame] = body[frame] @ np.stack([[1, 0, 0], [0, 0, -1], [np.cos(angle), np.sin(angle), 0.15]])
     check_upright("a.npz", [lying], 0, [1, 2])
-    with pytest.raises(InputError, match="above the ankles along no axis in most frames; are the joints in order"):
+    with pytest.raises(InputError, match="no axis"):
         check_upright("a.npz", [lying * [1, 1, -1]], 0, [1, 2])
     check_upright("a.npz", [], 0, [1, 2])

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logpose.core import compat
-from logpose.core.compat import _nms, keep_freed_memory, mend_torchvision
+from logpose.core.compat import _nms, keep_freed_memory, patch_torchvision
 
 boxes = st.lists(
     st.tuples(*(st.integers(0, 20) for _ in range(2)), *(st.integers(1, 12) for _ in range(2)), st.integers(0, 9)),
@@ -45,7 +45,7 @@ def test_without_torchvision_nothing_is_done(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(importlib.metadata, "version", absent)
     monkeypatch.setattr(compat.operators, "define", lambda *_: pytest.fail("an operator was declared"))
-    mend_torchvision()
+    patch_torchvision()
 
 
 BROKEN = """
@@ -60,9 +60,9 @@ assert not hasattr(torch.ops.torchvision, "nms")
 importlib.metadata.version = lambda name: "0.1"
 importlib.metadata.files = lambda name: [File("README"), File(sys.argv[1])]
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
-from logpose.core.compat import mend_torchvision
-mend_torchvision()
-mend_torchvision()
+from logpose.core.compat import patch_torchvision
+patch_torchvision()
+patch_torchvision()
 boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]])
 print(torch.ops.torchvision.nms(boxes, torch.tensor([0.5, 0.9, 0.1]), 0.5).tolist())
 """

@@ -307,7 +307,8 @@ def test_flipping_twice_is_nothing(width: int, skeleton: Skeleton, dim: int, see
     )
     one = predictions(torch.randn(2, len(skeleton), dim, generator=generator, dtype=torch.float64), error_distribution)
     two = flip_back(flip_back(one, skeleton, width), skeleton, width)
-    torch.testing.assert_close(two.mu, one.mean, atol=1e-12, rtol=0)
+    torch.testing.assert_close(two.mu, one.mu, atol=1e-12, rtol=0)
+    torch.testing.assert_close(two.mean, one.mean, atol=1e-12, rtol=0)
     torch.testing.assert_close(two.std, one.std, equal_nan=True)
     assert torch.equal(two.sigma, one.sigma)
     assert torch.equal(two.confidence, one.confidence)
@@ -322,14 +323,30 @@ def test_flip_back_swaps_sides_in_everything_and_mirrors_only_across() -> None:
     assert torch.equal(back.confidence, one.confidence[:, [0, 2, 1]])
 
 
-def test_the_mean_of_a_skewed_density_is_mirrored_with_the_position() -> None:
-    # The network says mu; the joint is expected at mu + sigma * mean, and that point is what is mirrored.
-    error_distribution = ErrorDistribution(torch.tensor([0.5, 0.25]), torch.ones(2), torch.ones(len(LEVELS)))
-    mirrored = predictions(torch.zeros(1, 3, 2), error_distribution)
+def skewed() -> ErrorDistribution:
+    return ErrorDistribution(torch.tensor([0.5, 0.25]), torch.ones(2), torch.ones(len(LEVELS)))
+
+
+def test_a_skewed_error_distribution_is_mirrored_with_the_position() -> None:
+    # The joint is expected at mu + sigma * mean, and that point is mirrored; an error to the right becomes one to the
+    # left.
+    mirrored = predictions(torch.zeros(1, 3, 2), skewed())
     back = flip_back(mirrored, HANDS, 4)
     expected = mirrored.mean[:, [0, 2, 1]] * torch.tensor([-1.0, 1.0]) - torch.tensor([0.25, 0.0])
     torch.testing.assert_close(back.mean, expected)
-    assert torch.equal(back.mu, back.mean)
+    assert back.error_distribution.mean.tolist() == [-0.5, 0.25]
+    torch.testing.assert_close(back.mu, torch.tensor([[[-0.25, 0.0]] * 3]))
+
+
+def test_flip_average_of_a_skewed_error_distribution() -> None:
+    """The expected position is the mean of both, and the distribution about it the learned one."""
+    torch.manual_seed(0)
+    one, other = (predictions(torch.randn(1, 3, 2), skewed()) for _ in range(2))
+    both = flip_average(one, other, HANDS, 8)
+    back = other.mean[:, [0, 2, 1]] * torch.tensor([-1.0, 1.0]) - torch.tensor([0.125, 0.0])
+    torch.testing.assert_close(both.mean, (one.mean + back) / 2)
+    torch.testing.assert_close(both.mu, both.mean - both.sigma * torch.tensor([0.5, 0.25]))
+    assert both.error_distribution is one.error_distribution
 
 
 def test_flip_average_of_agreeing_predictions_changes_nothing() -> None:

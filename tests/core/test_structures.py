@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from jaxtyping import TypeCheckError
-from torch import Tensor
+from torch import Tensor, distributed
 
 from logpose.core.errors import InputError
-from logpose.core.structures import LEVELS, Batch, ErrorDistribution, Prediction, Sample
+from logpose.core.structures import LEVELS, Batch, ErrorDistribution, Evaluator, Prediction, Sample
 
 
 def make_batch(**changed: Tensor) -> Batch:
@@ -148,25 +148,27 @@ def test_mean_and_std_against_drawn_errors() -> None:
     torch.testing.assert_close(positions.std(0), prediction.std, atol=0, rtol=0.01)
 
 
-def test_folding_changes_no_claim() -> None:
+def test_a_prediction_about_another_mean_keeps_its_error_distribution() -> None:
     prediction = make_prediction(SKEWED)
-    folded = prediction.folded()
-    assert folded.error_distribution.mean.tolist() == [0.0, 0.0]
-    assert torch.equal(folded.mu, prediction.mean)
-    assert torch.equal(folded.mean, prediction.mean)
-    assert torch.equal(folded.std, prediction.std)
-    assert torch.equal(folded.error_distribution.radius, SKEWED.radius)
-    assert torch.equal(folded.folded().mu, folded.mu)
-    assert prediction.error_distribution.mean.tolist() == [0.5, -1.0], "the original is left as it was"
+    mean, sigma = torch.tensor([[[0.25, -0.5], [0.0, 1.0]]]), 2 * prediction.sigma
+    moved = prediction.about(mean, sigma, prediction.confidence / 2)
+    torch.testing.assert_close(moved.mean, mean)
+    # SKEWED's mean is (0.5, -1): mu lies half a sigma to the left, and one sigma below.
+    torch.testing.assert_close(moved.mu, mean - torch.tensor([0.5, -1.0]) * sigma)
+    assert torch.equal(moved.sigma, sigma)
+    assert torch.equal(moved.confidence, prediction.confidence / 2)
+    assert moved.error_distribution is prediction.error_distribution
 
 
-def test_folding_a_symmetric_law_moves_nothing() -> None:
+def test_mu_is_the_mean_of_a_symmetric_error_distribution() -> None:
     prediction = make_prediction(ErrorDistribution.unknown(2))
-    assert torch.equal(prediction.folded().mu, prediction.mu)
+    assert torch.equal(prediction.mean, prediction.mu)
+    moved = prediction.about(prediction.mean + 1, prediction.sigma, prediction.confidence)
+    assert torch.equal(moved.mu, prediction.mu + 1)
     assert prediction.std.isnan().all()
 
 
-def test_bands_of_a_law_are_read_between_levels() -> None:
+def test_bands_of_an_error_distribution_are_read_between_levels() -> None:
     bands = torch.stack([torch.linspace(0.1, 2, len(LEVELS)), torch.linspace(0.2, 4, len(LEVELS))], dim=1)
     error_distribution = ErrorDistribution(torch.zeros(2), torch.ones(2), torch.ones(len(LEVELS)), bands)
     assert error_distribution.bands_at(0.5).tolist() == pytest.approx(bands[9].tolist(), rel=1e-6)
@@ -176,5 +178,48 @@ def test_bands_of_a_law_are_read_between_levels() -> None:
     assert moved.device.type == "meta"
     with pytest.raises(ValueError, match=r"no band of level 0\.999"):
         error_distribution.bands_at(0.999)
-    with pytest.raises(ValueError, match="no band"):
+    with pytest.raises(ValueError, match="band of level"):
         SKEWED.bands_at(0.5)
+
+
+# Evaluator
+
+
+class Collected(Evaluator[float]):
+    def update(self, batch: dict[int, float], prediction: float, /) -> None:
+        for index, row in batch.items():
+            self.add(index, row + prediction)
+
+    def is_finite(self) -> bool:
+        return True
+
+    def compute(self, costly: bool = True) -> dict[str, float]:
+        return {"sum": sum(self.rows.values()) + costly}
+
+
+def test_alone_an_evaluator_gathers_nothing() -> None:
+    evaluator = Collected()
+    evaluator.update({0: 1.0, 1: 2.0}, 0.5)
+    evaluator.gather()
+    assert evaluator.rows == {0: 1.5, 1: 2.5}
+
+
+def test_an_evaluator_gathers_the_rows_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def all_gather_object(parts: list[dict[int, float]], own: dict[int, float]) -> None:
+        parts[:] = [{2: 2.0}, own]
+
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "all_gather_object", all_gather_object)
+    evaluator = Collected()
+    evaluator.update({1: 1.0}, 0.5)
+    evaluator.gather()
+    assert evaluator.rows == {2: 2.0, 1: 1.5}
+
+
+def test_an_evaluator_without_figures_is_refused() -> None:
+    class Half(Evaluator[float]):
+        def update(self, batch: object, prediction: object, /) -> None: ...
+
+    with pytest.raises(TypeError, match="compute"):
+        Half()

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.data.coco import CocoKeypoints, Problem, _box
+from logpose.data.coco import CocoKeypoints, _box
 from logpose.data.files import annotation_files
+from logpose.data.problems import Problem
 from logpose.metrics.oks import coco_ap
 
 JOINTS = ["left_ear", "right_ear", "tail"]
@@ -173,34 +174,34 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
     "no keypoints": ({key: value for key, value in ROW.items() if key != "keypoints"}, "no keypoints"),
     "keypoints are null": ({**ROW, "keypoints": None}, "no keypoints"),
     "keypoints are an object": ({**ROW, "keypoints": {"x": 1}}, "no keypoints"),
-    "wrong number": ({**ROW, "keypoints": [1, 2, 2]}, "wrong number of keypoint values (3 instead of 9)"),
-    "one too many": ({**ROW, "keypoints": [*ROW["keypoints"], 1]}, "(10 instead of 9)"),
-    "nan": ({**ROW, "keypoints": [math.nan, 22, 2, *[0] * 6]}, "keypoints are not finite"),
-    "infinite": ({**ROW, "keypoints": [12, -math.inf, 1, *[0] * 6]}, "keypoints are not finite"),
-    "flag is nan": ({**ROW, "keypoints": [12, 22, math.nan, *[0] * 6]}, "keypoints are not finite"),
-    "flag 3": ({**ROW, "keypoints": [12, 22, 3, *[0] * 6]}, "visibility flags must be 0, 1 or 2 (got 3)"),
-    "flag -1": ({**ROW, "keypoints": [12, 22, -1, *[0] * 6]}, "visibility flags must be 0, 1 or 2 (got -1)"),
-    "flag .5": ({**ROW, "keypoints": [12, 22, 0.5, *[0] * 6]}, "visibility flags must be 0, 1 or 2 (got 0.5)"),
-    "words": ({**ROW, "keypoints": ["a", 22, 2, *[0] * 6]}, "keypoints are not numbers"),
-    "numbers as words": ({**ROW, "keypoints": ["12", "22", "2", *["0"] * 6]}, "keypoints are not numbers"),
-    "nested": ({**ROW, "keypoints": [[12, 22, 2]] * 9}, "keypoints are not numbers"),
-    "nulls": ({**ROW, "keypoints": [None] * 9}, "keypoints are not numbers"),
-    "endless integer": ({**ROW, "keypoints": [10**400, 22, 2, *[0] * 6]}, "keypoints are not numbers"),
+    "wrong number": ({**ROW, "keypoints": [1, 2, 2]}, "got 3"),
+    "one too many": ({**ROW, "keypoints": [*ROW["keypoints"], 1]}, "9 numbers (3 joints × 3) (got 10)"),
+    "nan": ({**ROW, "keypoints": [math.nan, 22, 2, *[0] * 6]}, "keypoints must be finite"),
+    "infinite": ({**ROW, "keypoints": [12, -math.inf, 1, *[0] * 6]}, "keypoints must be finite"),
+    "flag is nan": ({**ROW, "keypoints": [12, 22, math.nan, *[0] * 6]}, "keypoints must be finite"),
+    "flag 3": ({**ROW, "keypoints": [12, 22, 3, *[0] * 6]}, "(got 3)"),
+    "flag -1": ({**ROW, "keypoints": [12, 22, -1, *[0] * 6]}, "(got -1)"),
+    "flag .5": ({**ROW, "keypoints": [12, 22, 0.5, *[0] * 6]}, "(got 0.5)"),
+    "words": ({**ROW, "keypoints": ["a", 22, 2, *[0] * 6]}, "keypoints must be numbers"),
+    "numbers as words": ({**ROW, "keypoints": ["12", "22", "2", *["0"] * 6]}, "keypoints must be numbers"),
+    "nested": ({**ROW, "keypoints": [[12, 22, 2]] * 9}, "keypoints must be numbers"),
+    "nulls": ({**ROW, "keypoints": [None] * 9}, "keypoints must be numbers"),
+    "endless integer": ({**ROW, "keypoints": [10**400, 22, 2, *[0] * 6]}, "keypoints must be numbers"),
     "no box": ({key: value for key, value in ROW.items() if key != "bbox"}, "bbox must be four finite numbers"),
     "box of three": ({**ROW, "bbox": [1, 2, 3]}, "bbox must be four finite numbers"),
     "box of words": ({**ROW, "bbox": ["1", "2", "30", "16"]}, "bbox must be four finite numbers"),
     "box with nan": ({**ROW, "bbox": [1, math.nan, 30, 16]}, "bbox must be four finite numbers"),
-    "box of no area": ({**ROW, "bbox": [10, 20, 0, 16]}, "box of no area (bbox [10.0, 20.0, 0.0, 16.0])"),
-    "negative box": ({**ROW, "bbox": [10, 20, -30, 16]}, "box of no area"),
-    "outside": ({**ROW, "bbox": [70, 20, 30, 16]}, "box outside the image (bbox [70.0, 20.0, 30.0, 16.0])"),
-    "negative area": ({**ROW, "area": -3.5}, "area must be a number, 0 or more (got -3.5)"),
-    "area is a word": ({**ROW, "area": "200"}, "area must be a number, 0 or more (got '200')"),
-    "area is null": ({**ROW, "area": None}, "area must be a number, 0 or more (got None)"),
-    "area is infinite": ({**ROW, "area": math.inf}, "area must be a number, 0 or more (got inf)"),
-    "unknown image": ({**ROW, "image_id": 77}, "its image is not in the file (image_id 77)"),
-    "image id is a word": ({**ROW, "image_id": "1"}, "its image is not in the file (image_id 1)"),
-    "image id is a list": ({**ROW, "image_id": [1]}, "its image is not in the file"),
-    "no image id": ({key: value for key, value in ROW.items() if key != "image_id"}, "its image is not in the file"),
+    "bbox has no area": ({**ROW, "bbox": [10, 20, 0, 16]}, "bbox has no area ([10.0, 20.0, 0.0, 16.0])"),
+    "negative box": ({**ROW, "bbox": [10, 20, -30, 16]}, "bbox has no area"),
+    "outside": ({**ROW, "bbox": [70, 20, 30, 16]}, "bbox outside the image ([70.0, 20.0, 30.0, 16.0])"),
+    "negative area": ({**ROW, "area": -3.5}, "area must be a number >= 0 (got -3.5)"),
+    "area is a word": ({**ROW, "area": "200"}, "area must be a number >= 0 (got '200')"),
+    "area is null": ({**ROW, "area": None}, "area must be a number >= 0 (got None)"),
+    "area is infinite": ({**ROW, "area": math.inf}, "area must be a number >= 0 (got inf)"),
+    "unknown image": ({**ROW, "image_id": 77}, "(image_id 77)"),
+    "image id is a word": ({**ROW, "image_id": "1"}, "(image_id 1)"),
+    "image id is a list": ({**ROW, "image_id": [1]}, "image_id"),
+    "no image id": ({key: value for key, value in ROW.items() if key != "image_id"}, "image_id"),
 }
 
 
@@ -233,7 +234,7 @@ def test_bad_rows_are_listed_and_left_out(folder: Path, row: dict[str, Any], mes
 @pytest.mark.parametrize("row", [None, 5, "row", [1]])
 def test_rows_that_are_no_rows(folder: Path, row: Any) -> None:
     people = CocoKeypoints(write(folder, content(ROW, row)))
-    assert [str(problem).rsplit(": ", 2)[-2:] for problem in people.problems] == [["annotation 1", "not an annotation"]]
+    assert [str(problem).rsplit(": ", 2)[-2:] for problem in people.problems] == [["annotation 1", "not a JSON object"]]
     assert len(people.ground_truth()["annotations"]) == 1
 
 
@@ -258,10 +259,10 @@ def test_nobody_left_names_the_first_fault(folder: Path) -> None:
     file = write(folder, content({**ROW, "bbox": [10, 20, 0, 0]}, {**ROW, "area": -1}))
     with pytest.raises(
         InputError,
-        match=r"no labelled cat to learn from; the first of 2 wrong rows: .*annotation 0 \(id 10\): box of no area",
+        match=r"no labelled cat; the first of 2 wrong rows: .*annotation 0 \(id 10\): bbox has no area",
     ):
         CocoKeypoints(file)
-    with pytest.raises(InputError, match=r"no labelled cat to learn from$"):
+    with pytest.raises(InputError, match=r"cat$"):
         CocoKeypoints(write(folder, content({**ROW, "iscrowd": 1})))
 
 
@@ -271,7 +272,7 @@ def test_whether_it_is_a_crowd_must_be_told_in_coco_s_way(folder: Path, said: ob
     assert len(people) == 1
     (problem,) = people.problems
     assert "annotation 1 (id 11)" in problem.where
-    assert (problem.kind, problem.detail) == ("iscrowd must be 0 or 1", repr(said))
+    assert (problem.kind, problem.detail) == ("iscrowd must be 0 or 1", f"got {said!r}")
 
 
 def test_true_and_false_are_crowds_and_none(folder: Path) -> None:
@@ -307,10 +308,10 @@ def broken(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (Path.unlink, "no such image file"),
-        (lambda path: path.write_bytes(b""), "the image file is empty"),
-        (broken, "the image file breaks off before its end"),
-        (lambda path: path.write_text("<html>"), "not a picture that can be read"),
+        (Path.unlink, "no such file"),
+        (lambda path: path.write_bytes(b""), "empty file"),
+        (broken, "truncated image"),
+        (lambda path: path.write_text("<html>"), "not a readable image"),
     ],
     ids=["missing", "empty", "truncated", "a web page"],
 )
@@ -337,23 +338,23 @@ def test_a_picture_with_a_hole_is_a_problem_of_its_own(folder: Path) -> None:
     picture.write_bytes(whole[:20] + b"?" * 8 + whole[-12:])  # its end is as it should be
     people = CocoKeypoints(write(folder, two_images(folder)))
     assert [person.id for person in people] == [10]
-    assert [problem.kind for problem in people.problems] == ["not a picture that can be read"]
+    assert [problem.kind for problem in people.problems] == ["not a readable image"]
 
 
 @pytest.mark.parametrize("number", ["x", [1], 1.5, math.inf, None, True])
 def test_a_category_needs_a_number(folder: Path, number: Any) -> None:
     rows = content()
     rows["categories"][0]["id"] = number
-    with pytest.raises(InputError, match="the category's id must be a whole number"):
+    with pytest.raises(InputError, match="category id"):
         CocoKeypoints(write(folder, rows))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"keypoints": [1e300, 22, 2, 30.5, 25, 1, 0, 0, 0]}, "keypoints 1e+06 pixels off or more"),
-        ({"bbox": [0.1, 0.2, 0.5, 0.6]}, "box of a pixel or less (relative coordinates? they must be pixels)"),
-        ({"bbox": [5, 5, 1, 1]}, "box of a pixel or less"),
+        ({"keypoints": [1e300, 22, 2, 30.5, 25, 1, 0, 0, 0]}, "keypoints beyond ±1e+06 pixels"),
+        ({"bbox": [0.1, 0.2, 0.5, 0.6]}, "bbox of a pixel or less (relative coordinates? expected pixels)"),
+        ({"bbox": [5, 5, 1, 1]}, "bbox of a pixel or less"),
         ({"bbox": [1e308, 5, 1e308, 10]}, "bbox must be four finite numbers x, y, width, height"),
     ],
 )
@@ -373,12 +374,12 @@ def test_labels_made_on_a_picture_of_another_size_or_before_turning_it(folder: P
     file = write(folder, rows)
     people = CocoKeypoints(file)
     assert [person.id for person in people] == [10]
-    seen, why = ("48×64", "; its EXIF data turn it, so labels made before turning do not fit")
+    seen, why = ("48×64", "; its EXIF data rotate it, so labels made before the rotation do not fit")
     if orientation == 1:
         seen, why = "80×48", ""
     (problem,) = people.problems
     assert str(problem) == (
-        f"{file}: image 1 (id 2): another size than its picture's ({picture} is {seen}, the file says 64×48{why})"
+        f"{file}: image 1 (id 2): width and height are not the image's (64×48, {picture} has {seen}{why})"
     )
     # Without a size there is nothing to disagree with.
     del rows["images"][1]["width"]
@@ -412,8 +413,8 @@ def test_bad_image_rows(folder: Path, row: Any) -> None:
     people = CocoKeypoints(write(folder, rows))
     assert [person.id for person in people] == [10]
     assert [problem.kind for problem in people.problems] == [
-        "image rows need a whole number as id, and a file_name",
-        "its image is not in the file",
+        "needs an integer id and a file_name",
+        "no image with this image_id",
     ]
 
 
@@ -422,59 +423,59 @@ def test_two_images_of_one_number(folder: Path) -> None:
     rows["images"][1]["id"] = 1
     people = CocoKeypoints(write(folder, rows))
     assert people[0].image.name == "1.png"
-    assert [problem.kind for problem in people.problems] == ["another image has the same id"]
+    assert [problem.kind for problem in people.problems] == ["duplicate id"]
 
 
 # What is wrong with a file
 
 FILES = {
-    "empty": ("", r"the file is empty"),
-    "blank": ("  \n\n", r"the file is empty"),
+    "empty": ("", r"empty"),
+    "blank": ("  \n\n", r"empty"),
     "not JSON": ('{"images": [],\n "annotations": oops}', r"not JSON: .* at line 2, column 17"),
     "breaks off": ('{"images": [\n\n{"id": 1', r"not JSON: .* at line 3"),
-    "a list": ("[]", r"not a COCO annotation file, it has no list 'images'"),
-    "no annotations": ('{"images": []}', r"not a COCO annotation file, it has no list 'annotations'"),
+    "a list": ("[]", r"'images'"),
+    "no annotations": ('{"images": []}', r"'annotations'"),
     "annotations are an object": (
         '{"images": [], "annotations": {}, "categories": []}',
-        r"not a COCO annotation file, it has no list 'annotations'",
+        r"'annotations'",
     ),
-    "no categories": ('{"images": [], "annotations": []}', r"not a COCO annotation file, it has no list 'categories'"),
-    "thousands of brackets": ("[" * 100_000, r"JSON that cannot be read"),
-    "a number of thousands of digits": ("1" * 5000, r"JSON that cannot be read"),
+    "no categories": ('{"images": [], "annotations": []}', r"'categories'"),
+    "thousands of brackets": ("[" * 100_000, r"unreadable JSON"),
+    "a number of thousands of digits": ("1" * 5000, r"unreadable JSON"),
 }
 
 
 @pytest.mark.parametrize(("text", "message"), FILES.values(), ids=FILES.keys())
 def test_files_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     file = write(tmp_path, text)
-    with pytest.raises(InputError, match=rf"annotations\.json: {message}") as caught:
+    with pytest.raises(InputError, match=rf"annotations\.json: .*{message}") as caught:
         CocoKeypoints(file)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_and_binary_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone\.json: no such file"):
+    with pytest.raises(InputError, match=r"gone\.json"):
         CocoKeypoints(tmp_path / "gone.json")
     (tmp_path / "x.json").write_bytes(b"\x89PNG\xff\xfe\x00\x80")
-    with pytest.raises(InputError, match=r"x\.json: not JSON"):
+    with pytest.raises(InputError, match=r"x\.json"):
         CocoKeypoints(tmp_path / "x.json")
 
 
 def test_a_detection_file_has_no_keypoints(folder: Path) -> None:
     boxes_only = {key: value for key, value in ROW.items() if key != "keypoints"}
-    with pytest.raises(InputError, match="none of its 2 annotations has keypoints"):
+    with pytest.raises(InputError, match="2 annotations"):
         CocoKeypoints(write(folder, content(boxes_only, boxes_only)))
 
 
 @pytest.mark.parametrize(
     ("categories", "message"),
     [
-        ([], "a category must name keypoints, none does"),
-        ([{"id": 1, "name": "dog"}], "none does"),
+        ([], "category"),
+        ([{"id": 1, "name": "dog"}], "category"),
         ([{"id": i, "name": n, "keypoints": [n]} for i, n in ((1, "dog"), (2, "cat"))], r"different .*\(dog, cat\)"),
-        ([{"name": "cat", "keypoints": JOINTS}], "id must be a whole number, got None"),
+        ([{"name": "cat", "keypoints": JOINTS}], "got None"),
         ([{"id": "three", "name": "cat", "keypoints": JOINTS}], "three"),
-        ([{"id": 3, "name": "cat", "keypoints": ["a", "a", "b"]}], "joints with names of their own"),
+        ([{"id": 3, "name": "cat", "keypoints": ["a", "a", "b"]}], "distinct names"),
         ([{"id": 3, "name": "cat", "keypoints": JOINTS, "skeleton": [[1, 9]]}], "names a joint outside"),
     ],
 )
@@ -531,7 +532,7 @@ def test_a_wrong_row_is_neither_to_be_found_nor_not(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("box", "told"), [([10, 20, 1.0, 16], "box of a pixel or less"), ([100, 20, 30, 16], "box outside the image")]
+    ("box", "told"), [([10, 20, 1.0, 16], "bbox of a pixel or less"), ([100, 20, 30, 16], "bbox outside the image")]
 )
 def test_why_a_box_is_none(folder: Path, box: list[float], told: str) -> None:
     people = CocoKeypoints(write(folder, content(ROW, {**ROW, "bbox": box})))
@@ -547,9 +548,9 @@ def test_a_kind_can_be_chosen(folder: Path, name: str, number: int, joints: int)
 
 
 def test_a_kind_that_is_not_there_is_told(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"no category 'cow' names keypoints, only cat, dog"):
+    with pytest.raises(InputError, match=r"'cow'.*cat, dog"):
         CocoKeypoints(two_kinds(folder, JOINTS[:2]), category="cow")
-    with pytest.raises(InputError, match=r"different keypoints \(cat, dog\); choose one by --category NAME"):
+    with pytest.raises(InputError, match=r"cat, dog.*--category"):
         CocoKeypoints(two_kinds(folder, JOINTS[:2]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ import PIL.Image
 import pytest
 
 from logpose.core.errors import InputError
-from logpose.data.images import SUFFIXES, check_image, image_size, read_image, read_reduced
+from logpose.data.images import LOOKED_FOR, SUFFIXES, check_image, image_size, most_found, read_image, read_reduced
 
 pytestmark = pytest.mark.usefixtures("_quiet")
 
@@ -57,7 +58,7 @@ def test_a_jpeg_without_pixels_is_refused_although_it_has_an_end(tmp_path: Path)
     whole = encoded(".jpg")
     path = tmp_path / "x.jpg"
     path.write_bytes(whole[: whole.index(b"\xff\xda")] + b"\xff\xd9")
-    assert refused(path) == "not a picture that can be read"
+    assert refused(path) == "not a readable image"
     path.write_bytes(whole[:2] + b"\xff\xff" + whole[2:])  # fill bytes before a segment
     assert check_image(path) is None
 
@@ -107,20 +108,20 @@ def test_photographs_are_turned_upright(tmp_path: Path, orientation: int, turn: 
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
-    assert refused(tmp_path / "gone.jpg") == "no such image file"
+    assert refused(tmp_path / "gone.jpg") == "no such file"
     (tmp_path / "folder.jpg").mkdir()
-    assert check_image(tmp_path / "folder.jpg") == "the image file cannot be read"
+    assert check_image(tmp_path / "folder.jpg") == "cannot be read"
     with pytest.raises(InputError, match=r"folder\.jpg"):
         read_image(tmp_path / "folder.jpg")
     # Names that no file can have.
-    assert check_image(tmp_path / ("x" * 5000)) == "the image file cannot be read"
-    assert check_image(tmp_path / "x\0y.jpg") == "the image file cannot be read"
+    assert check_image(tmp_path / ("x" * 5000)) == "cannot be read"
+    assert check_image(tmp_path / "x\0y.jpg") == "cannot be read"
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_empty_file(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"x{suffix}").write_bytes(b"")
-    assert refused(tmp_path / f"x{suffix}") == "the image file is empty"
+    assert refused(tmp_path / f"x{suffix}") == "empty file"
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -132,7 +133,7 @@ def test_a_file_that_breaks_off(tmp_path: Path, suffix: str, share: float, size:
     path.write_bytes(data[: int(share * len(data))])
     reason = refused(path)
     if suffix in (".jpg", ".jpeg", ".png") and share > 0.01:
-        assert reason == "the image file breaks off before its end"
+        assert reason == "truncated image"
 
 
 def with_thumbnail(quality: int = 95) -> bytes:
@@ -151,7 +152,7 @@ def test_a_thumbnails_end_is_not_the_pictures(tmp_path: Path) -> None:
     assert read_image(path).shape == (48, 64, 3)
     path.write_bytes(data[:-200])
     assert b"\xff\xd9" in data[-4096:-200], "the thumbnail's end marker is among the last bytes"
-    assert refused(path) == "the image file breaks off before its end"
+    assert refused(path) == "truncated image"
 
 
 def test_bytes_after_the_end_do_no_harm(tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_a_picture_that_claims_to_be_huge(tmp_path: Path) -> None:
     head = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
     parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(b"0" * 100)), chunk(b"IEND", b"")
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
-    with pytest.raises(InputError, match=r"x\.png: not a picture that can be read"):
+    with pytest.raises(InputError, match=r"x\.png"):
         read_image(tmp_path / "x.png")
 
 
@@ -199,7 +200,7 @@ def test_what_cameras_append_does_not_make_a_picture_broken(tmp_path):
     assert check_image(path) is None
     assert read_image(path).shape == (40, 60, 3)
     path.write_bytes(data[: len(data) // 2] + b"film" * 5)
-    assert check_image(path) == "the image file breaks off before its end"
+    assert check_image(path) == "truncated image"
 
 
 def damaged(suffix: str, size: tuple[int, int] = (240, 320)) -> bytes:
@@ -213,7 +214,7 @@ def damaged(suffix: str, size: tuple[int, int] = (240, 320)) -> bytes:
 def test_damage_in_the_middle_is_found_by_checksums(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(damaged(".png"))
-    with pytest.raises(InputError, match=r"x\.png: not a picture that can be read"):
+    with pytest.raises(InputError, match=r"x\.png"):
         read_image(path)
 
 
@@ -275,3 +276,45 @@ def test_others_are_read_whole(tmp_path: Path) -> None:
         assert image.shape[:2] == ((8, 6) if reduced == 8 else (48, 64))
     array = np.zeros((10, 10, 3), np.uint8)
     assert read_reduced(array, 8) == (array, 1)
+
+
+# Where a data set's images are
+
+
+def touched(folder: Path, *names: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def test_a_missing_first_file_decides_nothing(tmp_path: Path) -> None:
+    names = ["a", "b", "c"]
+    few, most = touched(tmp_path / "few", "a"), touched(tmp_path / "most", "b", "c")
+    assert most_found([few, most], lambda folder: (folder / name for name in names)) == most
+    assert most_found([most, few], lambda folder: (folder / name for name in names)) == most
+
+
+def test_the_first_of_equals(tmp_path: Path) -> None:
+    one, other = touched(tmp_path / "one", "a"), touched(tmp_path / "other", "b")
+    assert most_found([one, other], lambda folder: (folder / name for name in "ab")) == one
+    assert most_found([other, one], lambda folder: (folder / name for name in "ab")) == other
+    assert most_found([4, 5], lambda digits: (tmp_path / f"{i:0{digits}d}" for i in range(3))) == 4
+
+
+def test_so_many_are_looked_for(tmp_path: Path) -> None:
+    asked = []
+
+    def files(folder: Path) -> Iterator[Path]:
+        for i in range(10 * LOOKED_FOR):
+            asked.append(i)
+            yield folder / str(i)
+
+    most_found([tmp_path], files)
+    assert asked == list(range(LOOKED_FOR))
+
+
+def test_folders_and_names_that_no_file_can_have(tmp_path: Path) -> None:
+    names = ["", "x" * 5000, "\0", "a"]
+    none, one = touched(tmp_path / "none"), touched(tmp_path / "one", "a")
+    assert most_found([none, one], lambda folder: (folder / name for name in names)) == one

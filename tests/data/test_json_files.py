@@ -21,11 +21,11 @@ def test_any_json_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (b"", "the file is empty"),
-        (b" \n", "the file is empty"),
+        (b"", "empty file"),
+        (b" \n", "empty file"),
         (b'{"a": 1,\n x', "not JSON: Expecting property name enclosed in double quotes at line 2, column 2"),
-        (b"\xff\xfe\x00", "not JSON (not even text"),
-        (b"[" * 100_000, "JSON that cannot be read"),
+        (b"\xff\xfe\x00", "not JSON (not UTF-8 text"),
+        (b"[" * 100_000, "unreadable JSON"),
     ],
 )
 def test_what_is_none_is_told(tmp_path: Path, text: bytes, told: str) -> None:
@@ -36,7 +36,7 @@ def test_what_is_none_is_told(tmp_path: Path, text: bytes, told: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a\.json: no such file"):
+    with pytest.raises(InputError, match=r"a\.json"):
         read_json(tmp_path / "a.json")
 
 

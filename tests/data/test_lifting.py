@@ -124,11 +124,9 @@ def test_cameras_are_placed_where_there_are_no_keypoints(tmp_path: Path) -> None
 def test_motion_that_lies_down(tmp_path: Path) -> None:
     world, _ = tables()
     fallen = {s: {a: x[..., [0, 2, 1]] * [1, 1, -1] for a, x in actions.items()} for s, actions in world.items()}
-    with pytest.raises(
-        InputError, match=r"data_3d_x.npz: the head is above the ankles along y in most frames, where z"
-    ):
+    with pytest.raises(InputError, match=r"data_3d_x\.npz.*along y "):
         LiftingPoses(written(tmp_path, fallen)[0])
-    with pytest.raises(InputError, match=r"the head is above the ankles along -z"):
+    with pytest.raises(InputError, match="along -z"):
         LiftingPoses(written(tmp_path, {"S1": {"Walk": world["Train/P1"]["Walking 1 chunk0"] * [1, -1, -1]}})[0])
     world["Train/P1"]["Box 1 chunk2"] = fallen["Train/P1"]["Box 1 chunk2"]
     assert len(LiftingPoses(written(tmp_path, world)[0], cameras=1).sequences) == 4, "one who lies for a while"
@@ -175,25 +173,25 @@ BOTH, SECOND = r"data_3d_x.npz: Train/P2, Jog 1: ", r"data_2d_x_gt.npz: Train/P2
 UNSEEN, UNKNOWN = r"2d_x_gt.npz: Train/P2, Jog 1: no keypoints", r"2d_x_gt.npz: camera 1 of P2: cannot be recovered"
 NOISE = np.random.default_rng(0).uniform(0, 480, (25, 15, 2)).astype(np.float32)
 WRONG: dict[tuple[str, str], tuple[Any, str]] = {
-    ("view", "short"): (lambda x: x[:20], SECOND + r"too few frames \(20, where 25 are needed\)"),
-    ("view", "hole"): (lambda x: holed(x, 3, 7), SECOND + r"frames that are not finite \(2 of 25, the first is 3\)"),
-    ("view", "joints"): (lambda x: x[:, :14], SECOND + r"another number of joints \(14, not 15\)"),
+    ("view", "short"): (lambda x: x[:20], SECOND + r"too few frames \(20, expected 25\)"),
+    ("view", "hole"): (lambda x: holed(x, 3, 7), SECOND + r"frames that are not finite \(2 of 25, first 3\)"),
+    ("view", "joints"): (lambda x: x[:, :14], SECOND + r"another number of joints \(14, expected 15\)"),
     ("view", "flat"): (lambda x: x.reshape(25, -1), SECOND + r"not an array of frames × joints × 2 \(25×30\)"),
     ("view", "word"): ("camera", SECOND + r"not an array of frames × joints × 2 \(str\)"),
-    ("view", "far"): (lambda x: x * np.float32(1e6), SECOND + r"keypoints 1e\+06 pixels off or more"),
-    ("view", "noise"): (NOISE, UNKNOWN + r" \(.*px off in the median\)"),
+    ("view", "far"): (lambda x: x * np.float32(1e6), SECOND + r"keypoints beyond ±1e\+06"),
+    ("view", "noise"): (NOISE, UNKNOWN + r" \(.* px\)"),
     ("view", "mirrored"): (lambda x: [640, 0] + x * [-1, 1], UNKNOWN + r" \(.*mirrored\)"),
-    ("space", "empty"): (lambda x: x[:0], BOTH + r"too few frames \(0, where 1 are needed\)"),
-    ("space", "hole"): (lambda x: holed(x, 5, 9), BOTH + r"frames that are not finite \(2 of 25, the first is 5\)"),
-    ("space", "unit"): (lambda x: x * 1000, BOTH + r"joints 10 m from the root or 1e\+06 m off; .* metres\?"),
-    ("space", "far"): (lambda x: x + np.float32(2e6), BOTH + r"joints 10 m from the root or 1e\+06 m off"),
+    ("space", "empty"): (lambda x: x[:0], BOTH + r"too few frames \(0, expected 1\)"),
+    ("space", "hole"): (lambda x: holed(x, 5, 9), BOTH + r"frames that are not finite \(2 of 25, first 5\)"),
+    ("space", "unit"): (lambda x: x * 1000, BOTH + r"joints more than 10 m .* metres"),
+    ("space", "far"): (lambda x: x + np.float32(2e6), BOTH + r"joints more than 10 m "),
     ("views", "none"): ([], UNSEEN),
     ("views", "number"): (3, UNSEEN),
     ("views", "zero axes"): (np.array(3.0), UNSEEN),
     ("views", "one axis"): (np.zeros(9), UNSEEN),
     ("views", "gone"): (None, UNSEEN),
 }
-"""What becomes of Train/P2's second view, positions or views, and what is said of it."""
+"""What becomes of Train/P2's second view, positions or views, and its message."""
 
 
 def holed(array: np.ndarray, *frames: int) -> np.ndarray:
@@ -237,9 +235,7 @@ def test_keypoints_of_another_take_are_told_from_the_rest(tmp_path: Path) -> Non
     views[0] = views[0] + np.float32(30)
     poses = LiftingPoses(*written(tmp_path, world, pixels))
     (problem,) = poses.problems
-    assert "Train/P1, Box 1 chunk2, camera 0: keypoints that are not where the camera shows the positions" in str(
-        problem
-    )
+    assert "Train/P1, Box 1 chunk2, camera 0: keypoints far from the projected positions" in str(problem)
     assert 35 < float(problem.detail.split()[0]) < 50, "30 pixels to the right and down"
     assert len(poses.sequences) == 7
 
@@ -258,7 +254,7 @@ def test_cameras_that_are_told_badly_are_left_out(tmp_path: Path) -> None:
     poses = LiftingPoses(*written(tmp_path, world, pixels))
     told = [str(problem) for problem in poses.problems]
     assert [re.sub(r"\d+ mm", "N mm", text.split("gt.npz: ")[1]) for text in told] == [
-        f"camera {i} of P2: cannot be recovered well enough (labels would be off by some N mm)" for i in (0, 1)
+        f"camera {i} of P2: cannot be recovered well enough (labels would be off by about N mm)" for i in (0, 1)
     ]
     assert min(int(text.split(" mm")[0].split()[-1]) for text in told) > 3
     assert poses.problems[0].kind == poses.problems[1].kind
@@ -266,9 +262,7 @@ def test_cameras_that_are_told_badly_are_left_out(tmp_path: Path) -> None:
     for sequence in poses.sequences:
         true = eyes(1)[sequence.camera_index].to_camera(world[sequence.subject][sequence.action])
         np.testing.assert_allclose(sequence.positions - sequence.positions[:, :1], true - true[:, :1], atol=0.01)
-    with pytest.raises(
-        InputError, match=r"of P2: cannot .*; what a detector found is given as --detected, beside exact"
-    ):
+    with pytest.raises(InputError, match=r"of P2: .*--detected"):
         LiftingPoses(*written(tmp_path, world, pixels), subjects=["Train/P2"])
 
 
@@ -311,7 +305,7 @@ def test_what_was_detected_is_lifted_and_exact_pixels_tell_the_cameras(tmp_path:
     alone = LiftingPoses(*files, ["Validate"], strict=True, detected=detections(tmp_path, some))
     np.testing.assert_array_equal(alone.inputs, poses.inputs[-24:])
     # As cameras' own keypoints they will not do.
-    with pytest.raises(InputError, match=r"cannot be recovered .*; what a detector found is given as --detected"):
+    with pytest.raises(InputError, match="--detected"):
         LiftingPoses(files[0], detections(tmp_path, found))
 
 
@@ -333,30 +327,30 @@ UNLIKE: dict[str, tuple[str | None, Any, str]] = {
     "no subject": (
         None,
         None,
-        "Train/P1, Walking 1 chunk0 of 0 cameras, .*data_2d_x_gt.npz of 2; they must be the same",
+        r"Train/P1, Walking 1 chunk0: 0 cameras, expected 2 .*data_2d_x_gt\.npz",
     ),
-    "no action": ("Box 1 chunk2", None, "has Train/P1, Box 1 chunk2 of 0 cameras, .*gt.npz of 2; they"),
-    "a camera": (WALK, lambda views: views[:1], "has Train/P1, Walking 1 chunk0 of 1 cameras, .* of 2; they must"),
+    "no action": ("Box 1 chunk2", None, "Train/P1, Box 1 chunk2: 0 cameras, expected 2 .*gt.npz"),
+    "a camera": (WALK, lambda views: views[:1], "Train/P1, Walking 1 chunk0: 1 cameras, expected 2"),
     "cameras": (
         WALK,
         lambda views: [*views, views[0]],
-        "Walking 1 chunk0 of 3 cameras, .* of 2; they must be the same",
+        "Walking 1 chunk0: 3 cameras, expected 2",
     ),
-    "no views": (WALK, lambda _: np.zeros(3), "has Train/P1, Walking 1 chunk0 of 0 cameras"),
+    "no views": (WALK, lambda _: np.zeros(3), "Train/P1, Walking 1 chunk0: 0 cameras"),
     "frames": (
         WALK,
         lambda views: [views[0], views[1][:20]],
-        r"camera 1: too few frames \(20, where 30 are needed\); fr",
+        r"camera 1: too few frames \(20, expected 30\)",
     ),
     "joints": (
         WALK,
         lambda views: [v[:, :14] for v in views],
-        r"another number of joints \(14, not 15\); frames and jo",
+        r"another number of joints \(14, expected 15\)",
     ),
     "axes": (
         WALK,
         lambda views: [v[0] for v in views],
-        r"not an array of frames × joints × 2 \(15×2\); .* must be those",
+        r"not an array of frames × joints × 2 \(15×2\); expected",
     ),
 }
 
@@ -374,13 +368,11 @@ def test_detections_of_other_sides_without_exact_ones_or_not_there(tmp_path: Pat
     world, pixels = tables()
     files, found = written(tmp_path, world, pixels), found_by_a_detector(pixels)
     coco = [[1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]]
-    with pytest.raises(InputError, match=r"x_found.npz: has left and right joints .*; those of 15 joints must be"):
+    with pytest.raises(InputError, match=r"x_found\.npz.*keypoints_symmetry.*15 joints"):
         LiftingPoses(*files, detected=detections(tmp_path, found, {"keypoints_symmetry": coco}))
-    with pytest.raises(
-        InputError, match=r"x_found.npz: cameras cannot be told from it: data_2d_x_gt.npz is needed too"
-    ):
+    with pytest.raises(InputError, match=r"x_found\.npz.*data_2d_x_gt\.npz"):
         LiftingPoses(files[0], detected=detections(tmp_path, found))
-    with pytest.raises(InputError, match=r"none.npz: no such file"):
+    with pytest.raises(InputError, match=r"none\.npz"):
         LiftingPoses(*files, detected=tmp_path / "none.npz")
 
 
@@ -392,9 +384,9 @@ def test_single_detections_that_are_wrong_are_left_out_and_named(tmp_path: Path)
     poses = LiftingPoses(*files, detected=detections(tmp_path, found))
     told = [str(problem).split("x_found.npz: ")[1] for problem in poses.problems]
     assert [text.split(" (")[0] for text in told[:2]] == [
-        f"Train/P1, {WALK}, camera {i}: keypoints that are not those of {files[1]}" for i in (0, 1)
+        f"Train/P1, {WALK}, camera {i}: keypoints far from those of {files[1]}" for i in (0, 1)
     ]
-    assert told[2] == "Train/P2, Jog 1, camera 1: frames that are not finite (2 of 25, the first is 3)"
+    assert told[2] == "Train/P2, Jog 1, camera 1: frames that are not finite (2 of 25, first 3)"
     assert len(poses.sequences) == 5
 
 
@@ -411,30 +403,28 @@ def test_exact_keypoints_are_looked_for_beside_the_poses(tmp_path: Path) -> None
 
 def test_files_and_subjects_that_cannot_be(tmp_path: Path) -> None:
     files = written(tmp_path, *tables())
-    with pytest.raises(InputError, match=r"there is no subject 'Trian' among .*; did you mean Train\?"):
+    with pytest.raises(InputError, match=r"'Trian'.*Train\?"):
         LiftingPoses(files[0], subjects=["Trian"])
-    with pytest.raises(
-        InputError, match=r"data_2d_x_gt.npz: has no table positions_3d .* it has positions_2d, metadata"
-    ):
+    with pytest.raises(InputError, match=r"data_2d_x_gt\.npz.*positions_3d.*positions_2d, metadata"):
         LiftingPoses(files[1])
-    with pytest.raises(InputError, match=r"data_3d_x.npz: has no table positions_2d .* it has positions_3d"):
+    with pytest.raises(InputError, match=r"data_3d_x\.npz.*positions_2d.*positions_3d"):
         LiftingPoses(files[0], files[0])
-    with pytest.raises(InputError, match="which cannot be pixels of a picture 64 pixels wide and 48 high"):
+    with pytest.raises(InputError, match="64 pixels wide and 48 high"):
         LiftingPoses(*files, size=(48, 64))
     turned = written(tmp_path, *tables(), {"keypoints_symmetry": [RIGHT, LEFT]})
-    with pytest.raises(InputError, match=r"data_2d_x_gt.npz: has left and right joints .* must be"):
+    with pytest.raises(InputError, match=r"data_2d_x_gt\.npz.*keypoints_symmetry"):
         LiftingPoses(*turned)
     wrong = {"S1": {"a": np.full((2, 15, 3), np.nan), "b": np.zeros((0, 15, 3))}}
-    with pytest.raises(InputError, match=r"no sequences of poses; the first of 2 wrong ones: .*S1, a: frames that"):
+    with pytest.raises(InputError, match=r"first of 2 .*S1, a: frames that"):
         LiftingPoses(written(tmp_path, wrong)[0])
     files = written(tmp_path, *tables())
-    with pytest.raises(InputError, match=r"else.npz: no such file"):
+    with pytest.raises(InputError, match=r"else\.npz"):
         LiftingPoses(tmp_path / "else.npz")
-    with pytest.raises(InputError, match=r"else.npz: no such file"):
+    with pytest.raises(InputError, match=r"else\.npz"):
         LiftingPoses(files[0], tmp_path / "else.npz")
-    with pytest.raises(InputError, match="no sequences of poses"):
+    with pytest.raises(InputError, match=r"data_3d_x\.npz"):
         LiftingPoses(files[0], subjects=[])
-    with pytest.raises(InputError, match=r"has no joint 15"):
+    with pytest.raises(InputError, match="joint 15"):
         LiftingPoses(files[0], root=15)
 
 

@@ -60,13 +60,11 @@ def test_a_centre_that_is_not_known_is_told(tmp_path: Path) -> None:
     people = MpiiPeople(written(tmp_path, [row(), row(center=[-1, -1])]))
     assert len(people) == 1
     (problem,) = people.problems
-    assert str(problem) == f"{people.file}: person 1 (a.jpg): no center (it is -1, -1)"
+    assert str(problem) == f"{people.file}: person 1 (a.jpg): no center (got -1, -1)"
 
 
 def test_an_empty_part_says_which_is_held_out(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"to learn from in the part 'val' \(every tenth image is held out; --val_data"
-    ):
+    with pytest.raises(InputError, match=r"'val' .*--val_data"):
         MpiiPeople(written(tmp_path, [row()]), part="val")
 
 
@@ -136,7 +134,7 @@ def test_heads_in_another_order_are_refused(tmp_path: Path, form: str) -> None:
     rows, heads = people_with_heads()
     savemat(tmp_path / "mpii_gt_val.mat", heads | {"pos_gt_src": heads["pos_gt_src"][..., ::-1]})
     file = written(tmp_path, rows if form == "list" else coco(rows))
-    with pytest.raises(InputError, match=r"mpii_gt_val\.mat: person 0 has other joints there than in valid\.json"):
+    with pytest.raises(InputError, match=r"mpii_gt_val\.mat.*person 0 .*valid\.json"):
         (MpiiPeople if form == "list" else MpiiOfCoco)(file)
 
 
@@ -154,7 +152,7 @@ def test_a_list_that_counts_from_0_is_refused(tmp_path: Path) -> None:
     for person in rows:
         person["joints"] = [[x - 1, y - 1] for x, y in person["joints"]]
     savemat(tmp_path / "mpii_gt_val.mat", heads)
-    with pytest.raises(InputError, match=r"counts pixels from 1, valid\.json from 0"):
+    with pytest.raises(InputError, match=r"valid\.json.*from 0"):
         MpiiPeople(written(tmp_path, rows))
 
 
@@ -248,12 +246,12 @@ def test_people_of_an_image_share_its_id_and_its_part(tmp_path: Path) -> None:
         (row(joints=[[1, 2]] * 15), "16 pairs"),
         (row(joints=[[1, 2], [3]] * 8), "must be numbers"),
         (row(joints_vis=[2] * 16), "joints_vis must be 0 or 1"),
-        (row(center=[float("nan"), 1]), "not finite"),
-        (row(scale=0), "a scale not above 0"),
-        (row(joints=[[1e9, 2]] * 16), "beyond 1e"),
-        (row(image="gone.jpg"), "no such image file"),
+        (row(center=[float("nan"), 1]), "finite"),
+        (row(scale=0), "scale > 0"),
+        (row(joints=[[1e9, 2]] * 16), "±1e"),
+        (row(image="gone.jpg"), "no such file"),
         (row(scale=10**400), "must be numbers"),
-        ({"image_id": 3, "bbox": [1, 2, 3, 4], "score": 1}, "detected boxes go to --boxes"),
+        ({"image_id": 3, "bbox": [1, 2, 3, 4], "score": 1}, "detections go to --boxes"),
     ],
 )
 def test_wrong_rows_are_left_out_and_named(tmp_path: Path, wrong: Any, message: str) -> None:
@@ -268,7 +266,7 @@ def test_wrong_rows_are_left_out_and_named(tmp_path: Path, wrong: Any, message: 
 
 def test_not_a_list(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(InputError, match="not an MPII file"):
+    with pytest.raises(InputError, match="list"):
         MpiiPeople(tmp_path / "a.json")
 
 

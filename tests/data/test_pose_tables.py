@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import H36M_LIFTING, HUMANEVA
-from logpose.data.coco import Problem
 from logpose.data.pose_tables import (
     KEPT,
     check_pixels,
@@ -25,6 +24,7 @@ from logpose.data.pose_tables import (
     sequences_of,
     table_of,
 )
+from logpose.data.problems import Problem
 
 FILE = Path("folder/data.npz")
 THERE = ["Train/P1", "Train/P2", "Validate/P1"]
@@ -35,12 +35,12 @@ def test_a_table_is_one_of_subjects_and_actions() -> None:
     held = {"positions_3d": {"S1": {"Walk": 1, 2: 3}, 5: {}}, "metadata": {}}
     assert table_of(FILE, held, "positions_3d") == {"S1": {"Walk": 1, "2": 3}, "5": {}}
     for wrong in ([1], {"S1": np.zeros((2, 15, 3))}, {"S1": {}, "S2": 3}, None):
-        with pytest.raises(InputError, match=r"data.npz: has no table positions_3d of .* it has positions_3d, other"):
+        with pytest.raises(InputError, match=r"data\.npz.*positions_3d, other"):
             table_of(FILE, {"positions_3d": wrong, "other": 1}, "positions_3d")
-    with pytest.raises(InputError, match="it has nothing"):
+    with pytest.raises(InputError, match="nothing"):
         table_of(FILE, {}, "positions_2d")
     for empty in ({}, {"S1": {}, "S2": {}}):
-        with pytest.raises(InputError, match=r"data.npz: its table positions_3d has no subject with an action"):
+        with pytest.raises(InputError, match=r"data\.npz.*positions_3d"):
             table_of(FILE, {"positions_3d": empty}, "positions_3d")
 
 
@@ -93,16 +93,16 @@ def test_subjects_are_chosen(wanted: list[str] | None, expected: list[str]) -> N
 def test_subjects_that_are_not_there(name: str, hint: str) -> None:
     with pytest.raises(InputError) as refusal:
         chosen(FILE, THERE, ["Train", name])
-    told = f"data.npz: there is no subject {name!r} among Train/P1, Train/P2, Validate/P1{hint}"
+    told = f"data.npz: no subject {name!r} among Train/P1, Train/P2, Validate/P1{hint}"
     assert str(refusal.value).endswith(told)
 
 
 def test_joints_are_counted() -> None:
     poses = {"a": np.zeros((2, 17, 3)), "b": np.zeros((1, 17, 3)), "c": np.zeros((9, 15, 3)), "d": 3}
     assert joints_of(FILE, {"S1": poses}) == 17
-    with pytest.raises(InputError, match="positions_3d holds no arrays of frames × joints × 3"):
+    with pytest.raises(InputError, match="positions_3d"):
         joints_of(FILE, {"S1": {"a": 1, "b": np.zeros(3)}})
-    with pytest.raises(InputError, match=r"poses of 19 joints; known are 15 .*, 17 and 32"):
+    with pytest.raises(InputError, match="19 joints"):
         joints_of(FILE, {"S1": {"a": np.zeros((2, 19, 3))}})
 
 
@@ -113,11 +113,11 @@ PROBLEMS: dict[str, tuple[Any, str]] = {
     "no array": ("word", "here: not an array of frames × joints × 3 (str)"),
     "axes": (ONE[0], "here: not an array of frames × joints × 3 (15×3)"),
     "dimensions": (ONE[..., :2], "here: not an array of frames × joints × 3 (5×15×2)"),
-    "joints": (ONE[:, :14], "here: another number of joints (14, not 15)"),
-    "frames": (ONE[:3], "here: too few frames (3, where 4 are needed)"),
-    "holes": (HOLED, "here: frames that are not finite (1 of 4, the first is 2)"),
-    "unit": (ONE * 1000, "here: joints 10 m from the root or 1e+06 m off; are they in metres?"),
-    "far": (ONE + 2e6, "here: joints 10 m from the root or 1e+06 m off; are they in metres?"),
+    "joints": (ONE[:, :14], "here: another number of joints (14, expected 15)"),
+    "frames": (ONE[:3], "here: too few frames (3, expected 4)"),
+    "holes": (HOLED, "here: frames that are not finite (1 of 4, first 2)"),
+    "unit": (ONE * 1000, "here: joints more than 10 m from the root; expected metres"),
+    "far": (ONE + 2e6, "here: joints more than 10 m from the root; expected metres"),
 }
 
 
@@ -143,19 +143,19 @@ def test_what_is_right_is_cut_and_picked() -> None:
     np.testing.assert_array_equal(few, np.delete(all32, removed, axis=1))
     assert set(KEPT) == set(range(32)) - set(removed)
     far = checked("here", 1e7 * all32, 32, 2)
-    assert str(far) == "here: keypoints 1e+06 pixels off or more"
+    assert str(far) == "here: keypoints beyond ±1e+06 pixels"
 
 
 SIDES: dict[str, tuple[Any, str]] = {
-    "turned": ({"keypoints_symmetry": [RIGHT, LEFT]}, "has left and right joints .* must be"),
-    "other": ({"keypoints_symmetry": [[1], [2]]}, r"left and right joints \[\[1\], \[2\]\]; those of 15"),
-    "short": ({"keypoints_symmetry": [LEFT, RIGHT[1:]]}, "has left and right joints"),
+    "turned": ({"keypoints_symmetry": [RIGHT, LEFT]}, "keypoints_symmetry .*expected"),
+    "other": ({"keypoints_symmetry": [[1], [2]]}, r"keypoints_symmetry is \[\[1\], \[2\]\].* 15"),
+    "short": ({"keypoints_symmetry": [LEFT, RIGHT[1:]]}, "keypoints_symmetry"),
     "endless": (
         {"keypoints_symmetry": [list(range(10**5))] * 9},
-        r"has left and right joints \[\[0, 1, 2, 3, 4, 5, \.\.\.\], .{,200}; those of 15",
+        r"keypoints_symmetry is \[\[0, 1, 2, 3, 4, 5, \.\.\.\], .{,200}, expected",
     ),
-    "no number": ({"num_joints": np.arange(2), "keypoints_symmetry": [[np.inf], [1]]}, "right joints"),
-    "a word": ({"keypoints_symmetry": "left"}, "has left and right joints left"),
+    "no number": ({"num_joints": np.arange(2), "keypoints_symmetry": [[np.inf], [1]]}, "keypoints_symmetry"),
+    "a word": ({"keypoints_symmetry": "left"}, "keypoints_symmetry is left"),
 }
 
 
@@ -182,7 +182,7 @@ def test_keypoints_that_are_no_pixels_of_the_picture(factor: float, size: tuple[
     views = [np.random.default_rng(i).uniform([200, 100], [400, 400], (9, 15, 2)) for i in range(3)]
     check_pixels(FILE, views, (480, 640))
     check_pixels(FILE, [*views, 99 * views[0]], (480, 640))  # one that is elsewhere
-    with pytest.raises(InputError, match=r"which cannot be pixels of a picture \d+ pixels wide and \d+ high"):
+    with pytest.raises(InputError, match=r"\d+ pixels wide and \d+ high"):
         check_pixels(FILE, [factor * view for view in views], size)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from logpose.core.cameras import Camera, reprojection_errors
 from logpose.core.errors import InputError
-from logpose.data.resection import recovered, unsure
+from logpose.data.resection import axis_error, recovered
 
 SIZE = (480, 640)
 LENS = np.array([-0.29, 0.11, -0.0014, 0.0011, 0.01])
@@ -134,7 +134,7 @@ def test_nothing_but_a_sentence_comes_of_nonsense(seed: int, kind: str, size: fl
     except InputError:
         return
     assert np.median(reprojection_errors(found, world, pixels)) <= 2
-    assert unsure(found, world, pixels) >= 0
+    assert axis_error(found, world, pixels) >= 0
 
 
 # How sure the axes are
@@ -179,7 +179,7 @@ def test_what_is_told_of_the_axes_is_about_what_they_are_off(noise: str) -> None
         world = posed(120, 0.8, seed)
         pixels = shown(world, noise, np.random.default_rng(seed))
         found = recovered(world.reshape(-1, 3), pixels.reshape(-1, 2), SIZE)
-        told.append(unsure(found, world, pixels))
+        told.append(axis_error(found, world, pixels))
         true.append(off(found, world))
     ratio = np.sqrt(np.mean(np.square(told)) / np.mean(np.square(true)))
     assert 0.6 < ratio < 1.8
@@ -191,7 +191,7 @@ def test_axes_of_exact_pixels_are_sure() -> None:
         world = posed(60, far)
         pixels = by_hand(camera(), world.reshape(-1, 3)).reshape(60, 15, 2)
         found = recovered(world.reshape(-1, 3), pixels.reshape(-1, 2), SIZE)
-        assert unsure(found, world, pixels) < 1e-5
+        assert axis_error(found, world, pixels) < 1e-5
 
 
 def test_axes_told_by_somebody_who_hardly_moves_are_not() -> None:
@@ -205,7 +205,7 @@ def test_axes_told_by_somebody_who_hardly_moves_are_not() -> None:
         pixels = shown(world, noise, rng)
         found = recovered(world.reshape(-1, 3), pixels.reshape(-1, 2), SIZE)
         assert np.median(reprojection_errors(found, world, pixels)) < 2, "no worse in the picture"
-        assert least < unsure(found, world, pixels) < most
+        assert least < axis_error(found, world, pixels) < most
 
 
 def test_how_unsure_is_in_the_unit_of_the_world_and_of_the_root() -> None:
@@ -213,11 +213,11 @@ def test_how_unsure_is_in_the_unit_of_the_world_and_of_the_root() -> None:
     pixels = shown(world, "independent", np.random.default_rng(0))
     found = recovered(world.reshape(-1, 3), pixels.reshape(-1, 2), SIZE)
     larger = Camera(found.focal, found.centre, found.rotation, 1000 * found.translation, found.distortion)
-    of_metres = unsure(found, world, pixels)
-    assert unsure(larger, 1000 * world, pixels) == pytest.approx(1000 * of_metres, rel=1e-6)
+    of_metres = axis_error(found, world, pixels)
+    assert axis_error(larger, 1000 * world, pixels) == pytest.approx(1000 * of_metres, rel=1e-6)
     # From a joint at the end of the body the others are farther than from its middle.
     ends = np.ptp(world[0], axis=0).argmax()
-    assert unsure(found, world, pixels, root=int(world[0, :, ends].argmax())) > 1.2 * unsure(
+    assert axis_error(found, world, pixels, root=int(world[0, :, ends].argmax())) > 1.2 * axis_error(
         found, np.concatenate([world.mean(axis=1, keepdims=True), world[:, 1:]], axis=1), pixels
     )
 
@@ -228,9 +228,9 @@ def test_rows_that_are_wrong_do_not_make_axes_unsure() -> None:
     found = recovered(world.reshape(-1, 3), pixels.reshape(-1, 2), SIZE)
     spoiled = pixels.copy()
     spoiled[rng.random(pixels.shape[:2]) < 0.1] += 80
-    assert unsure(found, world, spoiled) == pytest.approx(unsure(found, world, pixels), rel=0.2)
+    assert axis_error(found, world, spoiled) == pytest.approx(axis_error(found, world, pixels), rel=0.2)
 
 
 def test_of_a_few_points_nothing_is_sure() -> None:
     world = posed(1, 0.0)[:, :7]
-    assert unsure(camera(), world, by_hand(camera(), world[0])[None]) == np.inf
+    assert axis_error(camera(), world, by_hand(camera(), world[0])[None]) == np.inf

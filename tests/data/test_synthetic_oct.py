@@ -68,5 +68,5 @@ def test_layers_look_like_layers() -> None:
 
 @pytest.mark.parametrize("settings", [{"count": 0}, {"count": 1, "seed": -1}, {"count": 1, "size": (160, 32)}])
 def test_what_cannot_be_drawn(settings: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="drawn scans: at least one"):
+    with pytest.raises(InputError, match="synthetic scans"):
         SyntheticScans(**settings)

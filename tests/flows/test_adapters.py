@@ -1,4 +1,4 @@
-"""Densities from elsewhere: what is taken, what is refused, and that each learns as a part of RLE."""
+"""Densities of other libraries: which are accepted, which are refused, and that each learns as a part of RLE."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ZUKO: dict[str, Callable[[], nn.Module]] = {
 
 
 class Own:
-    """The least that a density is."""
+    """The smallest density: two methods."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         return -0.5 * (x.square().sum(-1) + x.shape[-1] * math.log(2 * math.pi))
@@ -34,7 +34,7 @@ class Own:
         return torch.randn(count, 2)
 
 
-def test_what_is_a_density_already_is_left_as_it_is() -> None:
+def test_a_density_is_returned_unchanged() -> None:
     for density in (RealNVP(2), Own()):
         assert as_density(density, 2) is density
 
@@ -44,9 +44,9 @@ def test_a_distribution_of_torch() -> None:
     density = as_density(source, 2)
     x = torch.randn(5, 2)
     torch.testing.assert_close(density.log_prob(x), source.log_prob(x))
-    drawn = density.sample(20_000)
-    assert drawn.shape == (20_000, 2)
-    torch.testing.assert_close(drawn.T.cov(), source.covariance_matrix, atol=0.1, rtol=0)
+    points = density.sample(20_000)
+    assert points.shape == (20_000, 2)
+    torch.testing.assert_close(points.T.cov(), source.covariance_matrix, atol=0.1, rtol=0)
     assert as_density(Independent(Normal(torch.zeros(3), torch.ones(3)), 1), 3).sample(4).shape == (4, 3)
 
 
@@ -55,14 +55,14 @@ def test_a_distribution_of_torch() -> None:
     [Normal(0.0, 1.0), Normal(torch.zeros(2), 1.0), nn.Identity, 3, None, zuko.flows.MAF],
     ids=["a number", "two numbers, each by itself", "a class", "3", "None", "a class of flows"],
 )
-def test_what_is_no_density(source: object) -> None:
+def test_other_objects_are_refused(source: object) -> None:
     with pytest.raises(TypeError, match="density"):
         as_density(source, 2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("make", ZUKO.values(), ids=ZUKO.keys())
 def test_flows_of_zuko_learn_as_g(make: Callable[[], nn.Module]) -> None:
-    """Errors of a Student t law: what is learned is normalised, and likelier for held-out errors than before."""
+    """Errors of a Student t distribution: the learned density is normalised, and held-out errors become likelier."""
     torch.manual_seed(0)
     loss = RLELoss(make())
     assert isinstance(loss.flow, DistributionDensity)
@@ -95,8 +95,8 @@ def test_flows_of_zuko_learn_as_g(make: Callable[[], nn.Module]) -> None:
     torch.testing.assert_close(loss.error_distribution().std, spread, rtol=0.05, atol=0)
 
 
-class Said(Own):
-    """A density whose answers have other shapes."""
+class OtherShapes(Own):
+    """A density whose results have other shapes."""
 
     def __init__(self, points: int = 2, heights: tuple[int, ...] = ()) -> None:
         self.points, self.heights = points, heights
@@ -109,7 +109,7 @@ class Said(Own):
 
 
 class InPairs(Own):
-    """What some libraries' `sample` gives."""
+    """`sample` as some libraries have it."""
 
     def sample(self, count: int) -> Tensor:
         points = torch.randn(count, 2)
@@ -122,18 +122,18 @@ class InPairs(Own):
         zuko.flows.NSF(3, transforms=1, hidden_features=(4,)),
         zuko.flows.NSF(2, context=3, transforms=1, hidden_features=(4,)),
         RealNVP(3, 2, (4,)),
-        Said(points=3),
-        Said(heights=(1,)),
+        OtherShapes(points=3),
+        OtherShapes(heights=(1,)),
         InPairs(),
     ],
     ids=["of three", "of a context", "of another D", "other points", "heights with an axis", "pairs"],
 )
-def test_flows_that_do_not_answer_as_densities_in_the_plane_are_refused(source: nn.Module) -> None:
-    with pytest.raises(ValueError, match="densit"):
+def test_flows_with_results_of_other_shapes_are_refused(source: nn.Module) -> None:
+    with pytest.raises(ValueError, match="density"):
         RLELoss(source)
 
 
-def test_looking_at_a_flow_leaves_the_random_numbers_alone() -> None:
+def test_the_check_does_not_change_the_random_numbers() -> None:
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
@@ -141,7 +141,7 @@ def test_looking_at_a_flow_leaves_the_random_numbers_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_where_a_flow_has_no_number_the_density_falls_off() -> None:
+def test_where_a_flow_is_infinite_the_density_decays() -> None:
     class Box(MultivariateNormal):
         """-inf from 4 on."""
 

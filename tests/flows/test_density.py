@@ -1,4 +1,4 @@
-"""Anything with `log_prob` and `sample` is a density: a loss takes it as it is."""
+"""Any object with `log_prob` and `sample` is a density: a loss accepts it unchanged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from logpose.losses import RLELoss
 
 
 class WideGaussian:
-    """A density of one's own: no module, no base class, nothing to learn."""
+    """A density of the user's own: no module, no base class, no parameters."""
 
     scale = 3.0
 
@@ -54,7 +54,7 @@ def test_a_plain_object_is_a_density(convention: str, mode: str) -> None:
     assert loss.config()["flow"] is None
 
 
-def test_of_two_gaussians_the_product_is_the_one_that_everyone_knows() -> None:
+def test_the_product_of_two_gaussians_is_gaussian() -> None:
     # Precisions add: N(0, 1) N(0, 9) is proportional to N(0, 1 / (1 + 1/9)).
     loss = RLELoss(WideGaussian(), base="gaussian", convention="paper").eval()
     x = torch.randn(1, 50, 2)
@@ -75,5 +75,5 @@ def test_a_modules_parameters_are_learned_with_the_loss() -> None:
 
 
 def test_basic_mode_needs_an_inverse() -> None:
-    with pytest.raises(ValueError, match="basic mode"):
+    with pytest.raises(ValueError, match="basic"):
         RLELoss(WideGaussian(), mode="basic")

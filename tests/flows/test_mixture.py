@@ -1,4 +1,4 @@
-"""The density on the line is one: it integrates to 1, its draws follow it, and it can learn any law."""
+"""The density on the line: it integrates to 1, its draws follow it, and every parameter is learned."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def test_log_prob_is_a_transcription(components: int) -> None:
         w * stats.norm.pdf(x, m, s) for w, m, s in zip(weight, mixture.mean.detach().numpy(), scale, strict=True)
     )
     with torch.no_grad():
-        found = mixture.log_prob(torch.from_numpy(x)[:, None])
-    np.testing.assert_allclose(found.numpy(), np.log(expected), rtol=1e-10)
+        log_p = mixture.log_prob(torch.from_numpy(x)[:, None])
+    np.testing.assert_allclose(log_p.numpy(), np.log(expected), rtol=1e-10)
 
 
 @pytest.mark.parametrize("components", [1, 5])
@@ -48,14 +48,14 @@ def test_it_integrates_to_one_and_draws_follow_it(components: int) -> None:
     assert stats.kstest(below, "uniform").pvalue > 1e-3
 
 
-def test_it_begins_near_a_standard_gaussian() -> None:
-    draws = GaussianMixture(16)
+def test_it_starts_close_to_a_standard_gaussian() -> None:
+    mixture = GaussianMixture(16)
     x = torch.linspace(-1.5, 1.5, 13)[:, None]
-    np.testing.assert_allclose(draws.log_prob(x).detach(), stats.norm.logpdf(x[:, 0]), atol=0.1)
+    np.testing.assert_allclose(mixture.log_prob(x).detach(), stats.norm.logpdf(x[:, 0]), atol=0.1)
     torch.manual_seed(0)
-    drawn = draws.sample(50_000)
-    assert float(drawn.mean()) == pytest.approx(0, abs=0.02)
-    assert float(drawn.std()) == pytest.approx(1, abs=0.02)
+    points = mixture.sample(50_000)
+    assert float(points.mean()) == pytest.approx(0, abs=0.02)
+    assert float(points.std()) == pytest.approx(1, abs=0.02)
 
 
 def test_every_parameter_learns() -> None:
@@ -66,11 +66,10 @@ def test_every_parameter_learns() -> None:
         assert (parameter.grad.abs() > 0).all()
 
 
-def test_it_is_a_density_that_can_be_made_again() -> None:
+def test_it_is_a_density() -> None:
     mixture = GaussianMixture(3)
     assert isinstance(mixture, Density)
     assert as_density(mixture, 1) is mixture
-    assert len(GaussianMixture(**mixture.config()).mean) == 3
     assert mixture.sample(0).shape == (0, 1)
-    with pytest.raises(ValueError, match="a component or more, got 0"):
+    with pytest.raises(ValueError, match="components"):
         GaussianMixture(0)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from logpose.flows import RealNVP
 from logpose.losses import MixedRLELoss, RLELoss
-from logpose.losses.conventions import base_width, code_charge
+from logpose.losses.conventions import MMPose, Released
 
 B, K = 5, 17
 
@@ -89,15 +89,14 @@ def test_mmpose(flow: RealNVP, mode: str, base: str, unlabelled: float) -> None:
 def test_gradients_are_the_codes_too(flow: RealNVP, convention: str) -> None:
     mu, sigma, target, weight = case(0.3)
     theirs, ours = [], []
-    for found in (theirs, ours):
+    for gradients in (theirs, ours):
         inputs = mu.clone().requires_grad_(), sigma.clone().requires_grad_()
         code = released if convention == "released" else mmpose
-        if found is theirs:
+        if gradients is theirs:
             value = code(flow, *inputs, target, weight, True)
         else:
             value = RLELoss(flow, convention=convention)(*inputs, target, weight)
-        # Columns of the first layer that see zeros only have no gradient to speak of.
-        found += torch.autograd.grad(value, [*inputs, *flow.parameters()])
+        gradients += torch.autograd.grad(value, [*inputs, *flow.parameters()])
     for a, b in zip(theirs, ours, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
 
@@ -114,7 +113,8 @@ def test_it_is_twice_equation_8(flow: RealNVP, convention: str, width: float, co
     loss = RLELoss(flow, convention=convention)(mu, sigma, target, weight)
     expected = (2 * eq8(flow, mu, sigma, target, width) + constant).mean()
     torch.testing.assert_close(loss, expected, rtol=1e-7, atol=1e-6)
-    assert base_width(convention, "laplace", 2) == pytest.approx(width)
+    formula = Released("laplace", "rle") if convention == "released" else MMPose("laplace", "rle")
+    assert formula.q_scale(2) == pytest.approx(width)
 
 
 def test_it_is_divided_by_images_not_by_joints(flow: RealNVP) -> None:
@@ -129,9 +129,9 @@ def test_it_is_divided_by_images_not_by_joints(flow: RealNVP) -> None:
     torch.testing.assert_close(ten_fewer + rest, whole)
 
 
-def test_an_empty_batch_costs_nothing(flow: RealNVP) -> None:
+def test_the_loss_of_an_empty_batch_is_0(flow: RealNVP) -> None:
     none = torch.zeros(0, K, 2, dtype=torch.float64)
-    assert code_charge("released", "laplace", "rle", flow.log_prob, none, none, none).shape == (0, K)
+    assert Released("laplace", "rle").nll(flow, none, none, none).shape == (0, K)
     value = RLELoss(flow, convention="released")(none, none, none)
     assert float(value.detach()) == 0
 
@@ -162,7 +162,7 @@ def released_3d(flow2d: RealNVP, flow3d: RealNVP, mu: Tensor, sigma: Tensor, tar
 
 
 def case_3d() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A batch of which a third has depth, a third a place in the picture, a third nothing."""
+    """A batch of which a third has depth, a third a position in the image, a third no label."""
     generator = torch.Generator().manual_seed(4)
     mu, target, raw = 0.3 * torch.randn(3, B, K, 3, generator=generator, dtype=torch.float64)
     weight = torch.tensor([(1.0, 1, 1), (1, 1, 0), (0, 0, 0)]).double()
@@ -190,7 +190,7 @@ def test_in_space_log_sigma_is_short_of_a_likelihoods() -> None:
     mu, sigma, target, _ = case_3d()
     flow = disturbed(3)
     error = (target - mu) / sigma
-    width = base_width("released", "laplace", 3)
+    width = Released("laplace", "rle").q_scale(3)
     log_g = flow.log_prob(-error.reshape(-1, 3)).reshape(B, K)
     eq_8 = (sigma.log().sum(-1) + error.abs().sum(-1) / width - log_g).sum(dim=1)
     constant = 3 * K * math.log(math.sqrt(2 * math.pi))

@@ -1,4 +1,4 @@
-"""Weights, quantiles, fixed draws: what losses need of arithmetic."""
+"""Weights, masks, means and quantiles: the arithmetic that losses share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from logpose.losses.numerics import fingerprint, fixed_randomness, joint_weight, weighted_mean, weighted_quantile
+from logpose.losses.numerics import joint_weight, masked, weighted_mean, weighted_quantile
 
 
 def test_of_a_weight_per_dimension_the_least_counts() -> None:
@@ -53,30 +53,11 @@ def test_weighted_quantiles_of_a_gaussian() -> None:
     values = torch.linspace(-6, 6, 20_001)
     weight = torch.from_numpy(stats.norm.pdf(values.numpy())).float()
     levels = (0.025, 0.5, 0.9, 0.975)
-    found = weighted_quantile(values, weight, levels)
-    np.testing.assert_allclose(found, stats.norm.ppf(levels), atol=2e-3)
+    quantiles = weighted_quantile(values, weight, levels)
+    np.testing.assert_allclose(quantiles, stats.norm.ppf(levels), atol=2e-3)
 
 
-def test_fixed_randomness_is_fixed_and_local() -> None:
-    torch.manual_seed(1)
-    plain = torch.rand(2), torch.rand(2)
-    torch.manual_seed(1)
-    first = torch.rand(2)
-    with fixed_randomness(torch.device("cpu")):
-        inside = torch.rand(2)
-    assert torch.equal(first, plain[0])
-    assert torch.equal(torch.rand(2), plain[1])
-    with fixed_randomness(torch.device("cpu")):
-        assert torch.equal(torch.rand(2), inside)
-    with fixed_randomness(torch.device("cpu"), 7):
-        assert not torch.equal(torch.rand(2), inside)
-
-
-def test_a_fingerprint_changes_with_any_value_and_with_their_places() -> None:
-    values = [torch.randn(3, 4), torch.randn(5)]
-    before = fingerprint(values)
-    assert before == fingerprint([value.clone() for value in values])
-    values[1].data[2] += 1e-3
-    assert before != fingerprint(values)
-    assert fingerprint([torch.tensor([1.0, 2.0])]) != fingerprint([torch.tensor([2.0, 1.0])])
-    assert fingerprint([]) == ()
+def test_labels_without_weight_are_the_prediction_and_others_are_clamped() -> None:
+    mu, target = torch.zeros(1, 3, 2), torch.tensor([[[math.nan, 1.0], [1.0, 2.0], [3e38, -3e38]]])
+    weight = torch.tensor([[0.0, 1.0, 1.0]])
+    assert masked(target, weight, mu).tolist() == [[[0, 0], [1, 2], [1e6, -1e6]]]

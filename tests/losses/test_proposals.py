@@ -1,4 +1,4 @@
-"""Points at which Q G is looked at: s against closed forms, whatever the flow's own draws are."""
+"""Points at which Q G is evaluated: s against closed forms, whatever the flow's own draws are."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Wide(nn.Module):
         return self.log_width.exp().detach() * torch.randn(count, self.dim)
 
 
-class Lying(Independent):
+class Misreporting(Independent):
     """A Gaussian whose draws are not its own, as those of flows whose inverse is searched for and not found."""
 
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
@@ -48,7 +48,7 @@ def exact_log_s(dim: int, q: float, g: float) -> float:
     [
         Wide,
         lambda dim, width: MultivariateNormal(torch.zeros(dim), width**2 * torch.eye(dim)),
-        lambda dim, width: Lying(Normal(torch.zeros(dim), torch.full((dim,), width)), 1),
+        lambda dim, width: Misreporting(Normal(torch.zeros(dim), torch.full((dim,), width)), 1),
     ],
     ids=["draws of its own", "a distribution", "draws that are not its own"],
 )
@@ -67,7 +67,7 @@ def test_s_is_one_over_the_product_s_mass(make: Callable, convention: str, width
         torch.testing.assert_close(loss.error_distribution().std, torch.full((dim,), std), rtol=0.05, atol=0)
 
 
-def test_the_gradient_of_s_is_in_what_is_claimed() -> None:
+def test_the_gradient_of_s_is_in_reported_densities() -> None:
     """P is a Gaussian of precision 1 / q² + 1 / g²: its log-density's derivative by log g is known."""
     torch.manual_seed(0)
     flow = Wide(2, 0.7)
@@ -77,25 +77,25 @@ def test_the_gradient_of_s_is_in_what_is_claimed() -> None:
     # d log P / d log g = (D - |x|² / v) · (d log v / d log g) · -1/2, and d log v / d log g = 2 v / g²
     expected = float((-(2 - x.square().sum(-1) / variance) * variance / 0.7**2).mean())
     value = loss.distribution(mu, sigma).log_prob(x).mean()
-    (found,) = torch.autograd.grad(value, [flow.log_width])
-    assert float(found) == pytest.approx(expected, abs=0.1)
+    (gradient,) = torch.autograd.grad(value, [flow.log_width])
+    assert float(gradient) == pytest.approx(expected, abs=0.1)
     normal = MultivariateNormal(torch.zeros(2), variance * torch.eye(2))
     assert float(value.detach()) == pytest.approx(float(normal.log_prob(x).mean()), abs=0.02)
 
 
 @pytest.mark.parametrize("convention", ["paper", "normalized"])
-def test_with_s_the_loss_learns_what_the_product_must_be(convention: str) -> None:
+def test_with_s_the_loss_has_the_gradient_of_the_normalised_product(convention: str) -> None:
     """Its gradient by the flow's width, over many estimates of s, against the closed form; without s another."""
     torch.manual_seed(0)
     flow = Wide(2, 0.7)
-    options = {"with_s": True} if convention == "paper" else {"symmetric": False, "balance": 0.0}
+    options = {"with_s": True} if convention == "paper" else {"symmetric": False, "gradient_reweighting": 0.0}
     loss = RLELoss(flow, base="gaussian", convention=convention, **options)
     q = 1.0 if convention == "paper" else 2.0
     mu, sigma, x = torch.zeros(50, 1, 2), torch.ones(50, 1, 2), 0.5 * torch.randn(50, 1, 2)
     variance = 1 / (q**-2 + 0.7**-2)
     expected = float(((2 - x.square().sum(-1) / variance) * variance / 0.7**2).mean())
-    found = [torch.autograd.grad(loss(mu, sigma, x), [flow.log_width])[0] for _ in range(20)]
-    assert float(torch.stack(found).mean()) == pytest.approx(expected, abs=0.1)
+    gradients = [torch.autograd.grad(loss(mu, sigma, x), [flow.log_width])[0] for _ in range(20)]
+    assert float(torch.stack(gradients).mean()) == pytest.approx(expected, abs=0.1)
     if convention == "paper":
         without = RLELoss(flow, base="gaussian", convention="paper")
         (other,) = torch.autograd.grad(without(mu, sigma, x), [flow.log_width])
@@ -108,7 +108,7 @@ def test_with_s_the_loss_learns_what_the_product_must_be(convention: str) -> Non
 
 @pytest.fixture(scope="module")
 def learned() -> RLELoss:
-    """RLE of eight dimensions that has learned errors which belong together: a common part, and one of each."""
+    """RLE of eight dimensions that has learned correlated errors: a common part, and one of each dimension."""
     torch.manual_seed(0)
     loss = RLELoss(dim=8)
     optimizer = torch.optim.Adam(loss.parameters(), lr=3e-3)
@@ -124,7 +124,7 @@ def learned() -> RLELoss:
 
 @torch.no_grad()
 def test_many_points_count_in_eight_dimensions(learned: RLELoss) -> None:
-    """Of ½ (Q + G) a few hundred of 32,768 do; s and spreads against a large sample of that, written out."""
+    """Of ½ (Q + G) a few hundred of 32,768 do; s and standard deviations against a large sample of that."""
     torch.manual_seed(1)
     error, weight = learned.error_draws(32_768)
     assert float(1 / weight.square().sum()) > 2000
@@ -145,9 +145,9 @@ def test_many_points_count_in_eight_dimensions(learned: RLELoss) -> None:
     assert len(error) == 4 * 32_768
 
 
-def test_few_points_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_few_points_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
     RLELoss(dim=8).eval().error_distribution()
     assert not caplog.records
     RLELoss(Wide(24, 2.0), dim=24).eval().error_distribution()
-    assert "its spreads and regions are told from" in caplog.text
+    assert "RLELoss" in caplog.text

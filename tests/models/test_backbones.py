@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -17,12 +16,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from logpose.core.compat import mend_torchvision
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.models import ResNet, create_backbone, load_backbone_weights
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_URLS
-from logpose.tasks.pose.recipe import Recipe
+from logpose.models.resnet import IMAGENET_URLS
 
 SIZE = (64, 48)
 
@@ -232,7 +229,7 @@ def test_imagenet_weights_are_torchvisions(monkeypatch: pytest.MonkeyPatch) -> N
     backbone = create_backbone("resnet18", SIZE)
     load_backbone_weights(backbone, "imagenet")
     assert is_filled(backbone, state)
-    assert asked["url"] == IMAGENET_URLS["resnet18"]
+    assert asked["url"] == IMAGENET_URLS[18]
     assert asked["weights_only"] is True
     assert asked["check_hash"] is True
 
@@ -306,104 +303,3 @@ def test_weights_from_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def test_there_are_no_imagenet_weights_of_ones_own_backbone() -> None:
     with pytest.raises(InputError, match="no ImageNet weights are known for Own"):
         load_backbone_weights(Own(), "imagenet")
-
-
-# timm
-
-if importlib.util.find_spec("timm") is None:
-    timm_only = pytest.mark.skip(reason="timm is not installed: pip install 'logpose[timm]'")
-else:
-    mend_torchvision()
-    # timm's own dependencies warn of each other now and then.
-    timm_only = pytest.mark.filterwarnings("default")
-
-FAMILIES = {
-    "mobilenetv3_small_050": (2, 3),
-    "resnet18": (2, 3),
-    "convnext_atto": (2, 3),
-    "hrnet_w18_small": (2, 3),
-    "vit_tiny_patch16_224": (1, 4 * 6),  # a row of tokens
-    "swin_tiny_patch4_window7_224": (2, 3),
-}
-
-
-@pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
-def test_without_timm_it_says_how_to_get_it() -> None:
-    with pytest.raises(InputError, match=r"needs timm: pip install 'logpose\[timm\]'"):
-        create_backbone("timm/resnet18", SIZE)
-
-
-@timm_only
-@pytest.mark.parametrize("name", FAMILIES)
-def test_timm_models_are_backbones(name: str, tmp_path: Path) -> None:
-    size = (64, 96)
-    backbone = create_backbone(f"timm/{name}", size).eval()
-    assert backbone.name == f"timm/{name}"
-    with torch.no_grad():
-        features = backbone(torch.randn(2, 3, *size))
-    assert features.shape == (2, backbone.channels, *FAMILIES[name])
-    assert features.isfinite().all()
-    # A file of timm's, with its classifier, fills all of it.
-    import timm
-
-    torch.manual_seed(1)
-    options = {"img_size": size} if name.startswith(("vit", "swin")) else {}
-    whole = timm.create_model(name, **options).eval()
-    torch.save(whole.state_dict(), tmp_path / "timm.pth")
-    load_backbone_weights(backbone, str(tmp_path / "timm.pth"))
-    x = torch.randn(1, 3, *size)
-    with torch.no_grad():
-        expected = whole.forward_features(x)
-        found = backbone(x)
-    torch.testing.assert_close(found.mean(), _patches(whole, expected).mean(), atol=1e-5, rtol=1e-4)
-
-
-def _patches(model: nn.Module, features: Tensor) -> Tensor:
-    return features[:, getattr(model, "num_prefix_tokens", 0) :] if features.ndim == 3 else features
-
-
-@timm_only
-@pytest.mark.parametrize(("name", "mean"), [("vit_small_patch16_224", (0.5, 0.5, 0.5)), ("resnet18", IMAGENET_MEAN)])
-def test_pixels_are_normalised_as_the_weights_want_them(name: str, mean: tuple[float, ...]) -> None:
-    backbone = create_backbone(f"timm/{name}", (64, 96))
-    assert backbone.pixel_mean == mean
-    recipe = Recipe(people=lambda *_: None, backbone=f"timm/{name}", weights="random", size=(64, 96))
-    assert recipe.model(recipe, COCO, True).pixel_mean.flatten().tolist() == pytest.approx(mean)
-
-
-@timm_only
-def test_timm_has_no_such_model() -> None:
-    with pytest.raises(InputError, match=r"timm has no model 'resnet_of_mine'; it has .*resnet"):
-        create_backbone("timm/resnet_of_mine", SIZE)
-
-
-@timm_only
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18"])
-def test_pretrained_weights_of_timm_are_made_for_the_crops_size(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    import timm
-
-    backbone = create_backbone(f"timm/{name}", (64, 96))
-    create, made = timm.create_model, []
-
-    def download(name: str, pretrained: bool = False, **options: object) -> nn.Module:
-        assert pretrained
-        made.append(create(name, **options))
-        return made[-1]
-
-    monkeypatch.setattr(timm, "create_model", download)
-    load_backbone_weights(backbone, "imagenet")
-    assert is_filled(backbone.model, made[-1].state_dict())
-
-
-@timm_only
-def test_timm_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    import timm
-
-    backbone = create_backbone("timm/resnet18", SIZE)
-
-    def download(*_: object, **__: object) -> None:
-        raise FileNotFoundError("no file in the cache, and the hub cannot be reached")
-
-    monkeypatch.setattr(timm, "create_model", download)
-    with pytest.raises(InputError, match=r"timm/resnet18 could not be downloaded .*--weights random"):
-        load_backbone_weights(backbone, "imagenet")

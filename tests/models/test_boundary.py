@@ -48,7 +48,7 @@ def test_shapes_and_scales(head: str, sigma: bool) -> None:
     assert ((found.sigma > 0) & (found.sigma <= 1)).all()
     assert bool((found.sigma == 1).all()) is not sigma
     assert torch.allclose(found.mu, model(images().float() / 255).mu, atol=1e-5)
-    assert model.output_type == ("rows" if head == "rows" else "coordinates")
+    assert model.output_type == ("row logits" if head == "rows" else "coordinates")
     assert (found.maps is None) is (model.output_type == "coordinates")
     if found.maps is not None:
         assert found.maps.shape == (2, 16, 8, 32)
@@ -199,8 +199,8 @@ def test_positions_are_fine_under_autocast_too(head: str) -> None:
     assert not torch.equal(mu, mu.bfloat16().float())
 
 
-def test_a_skewed_law_s_mean_does_not_put_boundaries_out_of_order() -> None:
-    """What is averaged has the law's mean in it: with sigma large and small in turn one passes the next."""
+def test_a_skewed_error_distribution_does_not_put_boundaries_out_of_order() -> None:
+    """Averaged are expected rows: with sigma large and small in turn, the mean moves one over the next."""
     model = made("column").eval()
     error_distribution = replace(RLELoss(dim=8).eval().error_distribution(), mean=torch.ones(8))
     mu = torch.arange(8.0).mul(0.01).expand(2, 16, 8).clone()
@@ -210,4 +210,5 @@ def test_a_skewed_law_s_mean_does_not_put_boundaries_out_of_order() -> None:
     )
     # Moved they lie at 0.1, 0.0101, 0.12, 0.0301, …: every other one is above the one before.
     expected = torch.tensor([0.10, 0.10, 0.12, 0.12, 0.14, 0.14, 0.16, 0.16])
-    assert torch.allclose(found.mu, expected.expand(2, 16, 8), atol=1e-6)
+    assert torch.allclose(found.mean, expected.expand(2, 16, 8), atol=1e-6)
+    assert torch.allclose(found.mu, found.mean - sigma, atol=1e-6)

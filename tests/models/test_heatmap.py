@@ -205,9 +205,11 @@ def test_an_auxiliary_head_draws_in_training_only() -> None:
     images = torch.randn(2, 3, 64, 64)
     assert model(images).maps.shape == (2, 17, 16, 16)
     assert model.eval()(images).maps is None
-    assert "auxiliary" not in model.config()
     plain = RegressionModel(ResNet(18), COCO, (64, 64))
     assert size_of(model) - size_of(plain) == size_of(MapHead(ResNet(18), 17))
+    model.drop_training_parts()
+    assert size_of(model) == size_of(plain)
+    assert model.config() == plain.config()
 
 
 @pytest.mark.parametrize("kind", [IntegralModel, HeatmapModel])

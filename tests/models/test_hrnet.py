@@ -48,11 +48,11 @@ def test_names_are_the_public_code_s(nets: dict[bool, HRNet]) -> None:
 def test_resolutions_and_channels(nets: dict[bool, HRNet]) -> None:
     images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
-        shapes = [tuple(x.shape) for x in nets[True].branches(images)]
+        shapes = [tuple(x.shape) for x in nets[True].stages(images)]
         assert shapes == [(2, 32, 16, 24), (2, 64, 8, 12), (2, 128, 4, 6), (2, 256, 2, 3)]
         assert nets[True](images).shape == (2, 2048, 2, 3)
         assert nets[False](images).shape == (2, 32, 16, 24)
-    assert (nets[True].channels, nets[True].fine_channels, nets[True].name) == (2048, 32, "hrnet_w32")
+    assert (nets[True].channels, nets[True].map_channels, nets[True].name) == (2048, 32, "hrnet_w32")
 
 
 def test_weights_of_the_larger_fit_the_smaller(nets: dict[bool, HRNet]) -> None:
@@ -61,7 +61,7 @@ def test_weights_of_the_larger_fit_the_smaller(nets: dict[bool, HRNet]) -> None:
     smaller.load_state_dict({k: v for k, v in nets[True].state_dict().items() if k in names})
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(smaller(images), nets[True].branches(images)[0])
+        torch.testing.assert_close(smaller(images), nets[True].stages(images)[0])
 
 
 def test_branches_are_exchanged_as_told() -> None:
@@ -106,7 +106,7 @@ def test_all_branches_can_be_had_without_a_neck(nets: dict[bool, HRNet]) -> None
     assert nets[False].stage_channels == (32,)
     with torch.no_grad():
         image = torch.randn(1, 3, 64, 64)
-        found, expected = net.branches(image), nets[True].branches(image)
+        found, expected = net.stages(image), nets[True].stages(image)
         assert [tuple(branch.shape[1:]) for branch in found] == [(32, 16, 16), (64, 8, 8), (128, 4, 4), (256, 2, 2)]
         assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
         assert torch.equal(net(image), expected[0])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
-import json
 import math
 from typing import Any
 
@@ -12,31 +10,37 @@ import numpy as np
 import pytest
 import torch
 
-from logpose.core.compat import mend_torchvision
+from logpose.core.compat import patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.structures import Sample
-from logpose.data.pictures import Picture
+from logpose.data.image_sets import LabelledImage
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
-from logpose.models import MaskRCNN
+from logpose.models import MaskRCNN, MaskRCNNOptions
 from logpose.models.keypoint_heads import peaks_in_boxes
 from logpose.models.mask_rcnn import learns_normalisation, load_mask_rcnn_weights
 from logpose.training.checkpoint import build_model, load, save
 
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
 TINY = {
-    "backbone": "resnet18", "short": 64, "longest": 96, "frozen": False, "channels": 16, "width": 32,
-    "anchors": (8, 16, 32, 64, 96), "stack": (16, 16), "samples": (32, 16), "before": (60, 40), "kept": (30, 20),
-    "most": 10,
+    "backbone": "resnet18", "short": 64, "longest": 96, "frozen": False, "channels": 16, "box_head_width": 32,
+    "anchor_sizes": (8, 16, 32, 64, 96), "keypoint_head_channels": (16, 16), "samples_per_image": (32, 16),
+    "rpn_pre_nms_top_n": (60, 40), "rpn_post_nms_top_n": (30, 20), "detections_per_image": 10,
 }  # fmt: skip
+
+
+def network(skeleton: Skeleton = COCO, **chosen: Any) -> MaskRCNN:
+    """A network of arguments and options, by their names."""
+    options = {name: chosen.pop(name) for name in MaskRCNNOptions.arguments() if name in chosen}
+    return MaskRCNN(skeleton, **chosen, options=MaskRCNNOptions(**options))
 
 
 def counted(module: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
-def picture(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), labelled: bool = True) -> Picture:
+def picture(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), labelled: bool = True) -> LabelledImage:
     rng = np.random.default_rng(len(boxes))
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     people = tuple(
@@ -46,10 +50,10 @@ def picture(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), la
         )
         for i, box in enumerate(boxes)
     )  # fmt: skip
-    return Picture(image, 1, people)
+    return LabelledImage(image, 1, people)
 
 
-def batch_of(*pictures: Picture) -> SceneBatch:
+def batch_of(*pictures: LabelledImage) -> SceneBatch:
     return join([scene(one, COCO, ShortSide((64,), 96), i) for i, one in enumerate(pictures)])
 
 
@@ -68,8 +72,8 @@ ODD = {
 @pytest.mark.parametrize("who", ODD)
 def test_losses_and_gradients_are_finite_whoever_is_there(head, who):
     torch.manual_seed(0)
-    model, loss = MaskRCNN(COCO, head=head, **TINY), LOSSES[head]()
-    lesson = model.learn(batch_of(picture(ODD[who]), picture([])), loss)
+    model, loss = network(COCO, head=head, **TINY), LOSSES[head]()
+    lesson = model.training_losses(batch_of(picture(ODD[who]), picture([])), loss)
     assert set(lesson.losses) == {"objectness", "proposals", "classes", "boxes", "keypoints"}
     assert all(value.isfinite() for value in lesson.losses.values())
     lesson.total.backward()
@@ -83,10 +87,10 @@ def test_losses_and_gradients_are_finite_whoever_is_there(head, who):
 @pytest.mark.parametrize("head", LOSSES)
 def test_a_picture_that_is_all_crowd_teaches_nothing_and_no_nan(head):
     torch.manual_seed(0)
-    model = MaskRCNN(COCO, head=head, **TINY)
+    model = network(COCO, head=head, **TINY)
     batch = batch_of(picture([]))
     batch.people[0].ignored = torch.tensor([[-1e4, -1e4, 2e4, 2e4]])
-    lesson = model.learn(batch, LOSSES[head]())
+    lesson = model.training_losses(batch, LOSSES[head]())
     assert {name: float(value.detach()) for name, value in lesson.losses.items()} == dict.fromkeys(lesson.losses, 0.0)
     lesson.total.backward()
     assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
@@ -96,9 +100,9 @@ def test_a_picture_that_is_all_crowd_teaches_nothing_and_no_nan(head):
 @pytest.mark.parametrize("head", LOSSES)
 def test_it_learns_and_finds_under_autocast(head):
     torch.manual_seed(0)
-    model, batch = MaskRCNN(COCO, head=head, **TINY), batch_of(picture(ODD["two people"]))
+    model, batch = network(COCO, head=head, **TINY), batch_of(picture(ODD["two people"]))
     with torch.autocast("cpu", torch.bfloat16):
-        model.learn(batch, LOSSES[head]()).total.backward()
+        model.training_losses(batch, LOSSES[head]()).total.backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         (found,) = model.eval().predict(batch)
@@ -110,8 +114,8 @@ def test_it_learns_and_finds_under_autocast(head):
 @with_torchvision
 def test_people_without_labelled_joints_teach_boxes_only():
     torch.manual_seed(0)
-    model = MaskRCNN(COCO, **TINY)
-    lesson = model.learn(batch_of(picture([(10, 10, 30, 40)], labelled=False)), RLELoss())
+    model = network(COCO, **TINY)
+    lesson = model.training_losses(batch_of(picture([(10, 10, 30, 40)], labelled=False)), RLELoss())
     assert lesson.losses["keypoints"] == 0
     assert lesson.losses["boxes"] > 0
 
@@ -120,13 +124,13 @@ def test_people_without_labelled_joints_teach_boxes_only():
 @pytest.mark.parametrize("head", LOSSES)
 def test_an_untrained_model_finds_well_formed_people(head):
     torch.manual_seed(0)
-    model = MaskRCNN(COCO, head=head, **TINY).eval()
+    model = network(COCO, head=head, **TINY).eval()
     batch = batch_of(picture([(10, 10, 30, 40)], (64, 48)), picture([], (32, 90)))
     with torch.inference_mode():
         found = model.predict(batch)
     assert len(found) == 2
     for people, (height, width) in zip(found, batch.sizes.tolist(), strict=True):
-        assert 0 < len(people) <= TINY["most"]
+        assert 0 < len(people) <= TINY["detections_per_image"]
         assert people.keypoints().shape == (len(people), 17, 2)
         assert people.keypoints().isfinite().all()
         assert people.prediction.confidence.isfinite().all()
@@ -139,7 +143,7 @@ def test_an_untrained_model_finds_well_formed_people(head):
 
 @with_torchvision
 def test_a_model_without_proposals_finds_nobody():
-    model = MaskRCNN(COCO, **TINY).eval()
+    model = network(COCO, **TINY).eval()
     torch.nn.init.constant_(model.rpn.head.bbox_pred.bias, float("nan"))
     with torch.inference_mode():
         found = model.predict(batch_of(picture([])))
@@ -161,14 +165,14 @@ class Kept(L1Loss):
 @pytest.mark.parametrize("outside", ["supervise", "mask"])
 def test_joints_are_learned_relative_to_the_proposals_box(outside, frame, monkeypatch):
     """The labels are those of the people, in the frame of each sampled box that shows a joint of theirs."""
-    model, loss = MaskRCNN(COCO, predicts_sigma=False, outside=outside, frame=frame, **TINY), Kept()
+    model, loss = network(COCO, predicts_sigma=False, outside=outside, roi_scale=frame, **TINY), Kept()
     batch = batch_of(picture([(10, 10, 30, 40), (45, 10, 30, 40)], (64, 80)))
     boxes = torch.tensor(
         [[8.0, 12.0, 44.0, 48.0], [0.0, 50.0, 6.0, 60.0], [42.0, 5.0, 62.0, 50.0], [40.0, 0.0, 44.0, 2.0]]
     )
     sampled = [boxes], [torch.tensor([0, 0, 1, 1])], [torch.tensor([1, 0, 1, 1])]
     monkeypatch.setattr(model.roi_heads, "sampled", lambda *_: sampled)
-    model.learn(batch, loss)
+    model.training_losses(batch, loss)
     said, target, weight = loss.asked
     rows = []
     for box, person in ((boxes[0], 0), (boxes[2], 1)):  # the second shows nobody, the last no joint
@@ -184,12 +188,12 @@ def test_joints_are_learned_relative_to_the_proposals_box(outside, frame, monkey
 @with_torchvision
 def test_the_networks_parameters_are_torchvisions():
     """The heatmap network is torchvision's, name for name; the paper's has its head instead."""
-    mend_torchvision()
+    patch_torchvision()
     from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
     with torch.device("meta"):
         theirs = keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
-    ours = MaskRCNN(COCO, head="heatmap")
+    ours = network(COCO, head="heatmap")
     shapes = {name: tuple(tensor.shape) for name, tensor in ours.state_dict().items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in theirs.items() if "num_batches_tracked" not in name}
     assert {name: shape for name, shape in shapes.items() if not name.startswith(("error_", "pixel_"))} == wanted
@@ -201,7 +205,7 @@ def test_the_networks_parameters_are_torchvisions():
 @pytest.mark.parametrize("head", LOSSES)
 def test_checkpoints_hold_the_model(head, tmp_path):
     torch.manual_seed(0)
-    model = MaskRCNN(COCO, head=head, outside="mask", places="cells", **TINY)
+    model = network(COCO, head=head, outside="mask", coordinates="cells", **TINY)
     loss = LOSSES[head]()
     if head == "regression":
         model.set_error_distribution(loss.error_distribution())
@@ -218,35 +222,16 @@ def test_checkpoints_hold_the_model(head, tmp_path):
 
 
 @with_torchvision
-def test_a_checkpoint_keeps_whatever_can_be_chosen():
-    """Every setting, none of them its default, comes back from plain values."""
-    chosen: dict[str, Any] = {
-        **TINY, "head": "regression", "places": "maps", "predicts_sigma": False, "outside": "mask", "eps": 1e-3,
-        "frozen": True, "keypoint_weight": 0.5, "keypoint_mean": "people", "ratios": (1.0, 2.0),
-        "overlaps": (0.6, 0.2), "frame": 1.5, "finest": 77, "charged": True, "sharpness": 3.0,
-    }  # fmt: skip
-    parameters = inspect.signature(MaskRCNN).parameters
-    assert set(chosen) | {"skeleton"} == set(parameters)
-    model = MaskRCNN(COCO, **chosen)
-    plain = json.loads(json.dumps(model.config()))
-    differ = {name for name, value in chosen.items() if value != parameters[name].default}
-    assert differ == set(chosen) - {"frozen", "head"}
-    again = build_model(plain)
-    assert again.config() == model.config() == plain
-    assert all(plain[name] == (list(value) if isinstance(value, tuple) else value) for name, value in chosen.items())
-
-
-@with_torchvision
 @pytest.mark.parametrize(("places", "side"), [("cells", 14), ("maps", 56)])
 def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path):
     torch.manual_seed(0)
-    model = MaskRCNN(COCO, places=places, charged=True, sharpness=2.0, **TINY)
-    assert model.output_type == "places and cells"
+    model = network(COCO, coordinates=places, with_logits=True, sharpness=2.0, **TINY)
+    assert model.output_type == "coordinates and heatmap logits"
     loss, batch = WithHeatmaps(RLELoss(), weight=2.0, cells=True), batch_of(picture(ODD["two people"]))
     random = torch.get_rng_state()
-    both = model.learn(batch, loss)
+    both = model.training_losses(batch, loss)
     torch.set_rng_state(random)
-    alone = model.learn(batch, loss.density)
+    alone = model.training_losses(batch, loss.density)
     cells = float((both.losses["keypoints"] - alone.losses["keypoints"]).detach()) / 2
     assert cells == pytest.approx(math.log(side * side), rel=0.3)  # of a network that has not learned any is as likely
     both.total.backward()
@@ -261,16 +246,16 @@ def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path)
     assert torch.equal(found.prediction.mu, before.prediction.mu)
     assert found.prediction.maps is None
     assert found.prediction.sigma.unique().numel() > 1  # told by the regression, not read off maps
-    for wrong in ({}, {"head": "heatmap", "places": "cells"}):
-        with pytest.raises(InputError, match="reads places from these only"):
-            MaskRCNN(COCO, charged=True, **wrong, **TINY)
+    for wrong in ({}, {"head": "heatmap", "coordinates": "cells"}):
+        with pytest.raises(InputError, match="with_logits"):
+            network(COCO, with_logits=True, **wrong, **TINY)
 
 
 @with_torchvision
 def test_weights_of_torchvisions_keypoint_network_load(tmp_path):
     """Also with the names of torchvision's older versions, which the published file has."""
     torch.manual_seed(0)
-    source = MaskRCNN(COCO, head="heatmap", **{**TINY, "frozen": True})
+    source = network(COCO, head="heatmap", **{**TINY, "frozen": True})
     state = {name: tensor for name, tensor in source.state_dict().items() if not name.startswith(("error_", "pixel_"))}
     old = {}
     for name, tensor in state.items():
@@ -281,18 +266,18 @@ def test_weights_of_torchvisions_keypoint_network_load(tmp_path):
     assert old.keys() != state.keys()
     for names in (state, old):
         torch.save(names, tmp_path / "weights.pth")
-        model = MaskRCNN(COCO, head="heatmap", **{**TINY, "frozen": True})
+        model = network(COCO, head="heatmap", **{**TINY, "frozen": True})
         load_mask_rcnn_weights(model, str(tmp_path / "weights.pth"))
         assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in state.items())
-        assert model.config()["eps"] == 0.0
+        assert model.options.norm_eps == 0.0
 
 
 @with_torchvision
 def test_a_heatmap_network_hands_its_trunk_to_the_papers(tmp_path, caplog):
     torch.manual_seed(0)
-    trained = MaskRCNN(COCO, head="heatmap", **TINY)
+    trained = network(COCO, head="heatmap", **TINY)
     save(trained, CellLoss(), tmp_path / "heatmaps")
-    model = MaskRCNN(COCO, **TINY)
+    model = network(COCO, **TINY)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     load_mask_rcnn_weights(model, str(tmp_path / "heatmaps"))
     assert "another last layer" in caplog.text
@@ -306,19 +291,19 @@ def test_a_heatmap_network_hands_its_trunk_to_the_papers(tmp_path, caplog):
 @with_torchvision
 def test_a_heatmap_network_hands_over_its_maps_to_one_that_reads_places_from_them(tmp_path, caplog):
     torch.manual_seed(0)
-    trained = MaskRCNN(COCO, head="heatmap", **TINY)
+    trained = network(COCO, head="heatmap", **TINY)
     save(trained, CellLoss(), tmp_path / "heatmaps")
-    model = MaskRCNN(COCO, places="maps", **TINY)
+    model = network(COCO, coordinates="maps", **TINY)
     sigma = model.state_dict()["roi_heads.keypoint_predictor.fc_sigma.weight"].clone()
     load_mask_rcnn_weights(model, str(tmp_path / "heatmaps"))
-    assert "no sigma, which begins with random weights" in caplog.text
+    assert "no sigma" in caplog.text
     handed, kept = model.state_dict(), trained.state_dict()
     assert torch.equal(handed["roi_heads.keypoint_predictor.fc_sigma.weight"], sigma)
     names = [name for name in kept if not name.startswith("error_")]
     assert any("kps_score_lowres" in name for name in names)
     assert all(torch.equal(handed[name], kept[name]) for name in names)
     batch = batch_of(picture(ODD["two people"]))
-    lesson = model.learn(batch, RLELoss())
+    lesson = model.training_losses(batch, RLELoss())
     lesson.total.backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
 
@@ -327,19 +312,19 @@ def test_a_heatmap_network_hands_over_its_maps_to_one_that_reads_places_from_the
 def test_what_a_checkpoint_says_of_itself_is_kept(tmp_path, caplog):
     """The eps of COCO's weights; and maps of other joints, or of other regions, are not taken for these."""
     torch.manual_seed(0)
-    trained = MaskRCNN(COCO, head="heatmap", **{**TINY, "frozen": True})
+    trained = network(COCO, head="heatmap", **{**TINY, "frozen": True})
     trained.set_eps(0.0)
     save(trained, CellLoss(), tmp_path / "heatmaps")
-    again = MaskRCNN(COCO, places="maps", frame=1.25, **{**TINY, "frozen": True})
+    again = network(COCO, coordinates="maps", roi_scale=1.25, **{**TINY, "frozen": True})
     load_mask_rcnn_weights(again, str(tmp_path / "heatmaps"))
-    assert again.config()["eps"] == 0.0
-    assert "regions 1 times as large as boxes, and this model does in 1.25 times" in caplog.text
-    sharp = MaskRCNN(COCO, places="maps", sharpness=2.0, **TINY)
+    assert again.options.norm_eps == 0.0
+    assert "regions 1 times as large as boxes, and this model has 1.25 times" in caplog.text
+    sharp = network(COCO, coordinates="maps", sharpness=2.0, **TINY)
     save(sharp, RLELoss(), tmp_path / "sharp")
     load_mask_rcnn_weights(again, str(tmp_path / "sharp"))
-    assert "by means of sharpness 2, and this model does by 1" in caplog.text
+    assert "sharpness 2, and this model has 1" in caplog.text
     hands = Skeleton("hand", tuple(f"point {i}" for i in range(17)))
-    other = MaskRCNN(hands, places="maps", **{**TINY, "frozen": True})
+    other = network(hands, coordinates="maps", **{**TINY, "frozen": True})
     name = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
     before = other.state_dict()[name].clone()
     load_mask_rcnn_weights(other, str(tmp_path / "heatmaps"))
@@ -355,7 +340,7 @@ def test_what_a_checkpoint_says_of_itself_is_kept(tmp_path, caplog):
 def test_weights_of_a_checkpoint_load_in_any_form(form, tmp_path):
     """Also where nothing beside the tensors says whose joints and regions they are."""
     torch.manual_seed(0)
-    trained = MaskRCNN(COCO, head="heatmap", **TINY)
+    trained = network(COCO, head="heatmap", **TINY)
     save(trained, CellLoss(), tmp_path / "folder")
     state = {f"model.{name}": tensor for name, tensor in trained.state_dict().items()}
     torch.save(state, tmp_path / "state_dict.pth")
@@ -364,7 +349,7 @@ def test_weights_of_a_checkpoint_load_in_any_form(form, tmp_path):
         "folder": "folder", "tensors": "folder/model.safetensors", "state_dict": "state_dict.pth",
         "legacy": "legacy.pth",
     }  # fmt: skip
-    model = MaskRCNN(COCO, places="maps", **TINY)
+    model = network(COCO, coordinates="maps", **TINY)
     load_mask_rcnn_weights(model, str(tmp_path / forms[form]))
     name = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
     assert torch.equal(model.state_dict()[name], trained.state_dict()[name])
@@ -377,7 +362,7 @@ def test_weights_of_a_checkpoint_load_in_any_form(form, tmp_path):
 )
 def test_weights_that_cannot_be_had_are_refused(source, said):
     with pytest.raises(InputError, match=said):
-        load_mask_rcnn_weights(MaskRCNN(COCO, **TINY), source)
+        load_mask_rcnn_weights(network(COCO, **TINY), source)
 
 
 @with_torchvision
@@ -386,7 +371,8 @@ def test_joints_lie_where_the_head_says_in_the_region_around_the_box(head, charg
     """Mu is the regression's, peaks are the maps', both in a region a quarter larger than the box."""
     torch.manual_seed(0)
     places = "maps" if head == "regression" else "average"
-    model = MaskRCNN(COCO, head=head, places=places, charged=charged, frame=1.25, finest=112, **TINY).eval()
+    model = network(COCO, head=head, coordinates=places, with_logits=charged, roi_scale=1.25, **TINY, min_map_size=112)
+    model.eval()
     batch = batch_of(picture(ODD["two people"]))
     with torch.inference_mode():
         (found,) = model.detect(batch.images, batch.sizes)
@@ -404,7 +390,7 @@ def test_joints_lie_where_the_head_says_in_the_region_around_the_box(head, charg
 @with_torchvision
 def test_a_normalisation_that_learned_goes_on_learning(tmp_path):
     for frozen in (True, False):
-        save(MaskRCNN(COCO, **{**TINY, "frozen": frozen}), CellLoss(), tmp_path / str(frozen))
+        save(network(COCO, **{**TINY, "frozen": frozen}), CellLoss(), tmp_path / str(frozen))
         assert learns_normalisation(str(tmp_path / str(frozen))) is not frozen
     from logpose.models import ResNet
 
@@ -421,13 +407,13 @@ def test_the_joints_loss_counts_as_it_is_told(head):
     lessons = []
     for weight in (1.0, 0.25):
         torch.manual_seed(0)
-        model = MaskRCNN(COCO, head=head, **TINY, keypoint_weight=weight)
+        model = network(COCO, head=head, **TINY, keypoint_weight=weight)
         torch.manual_seed(1)
-        lesson = model.learn(batch_of(picture(ODD["two people"])), LOSSES[head]())
+        lesson = model.training_losses(batch_of(picture(ODD["two people"])), LOSSES[head]())
         lessons.append({name: float(value.detach()) for name, value in lesson.losses.items()})
     lessons[0]["keypoints"] *= 0.25
     assert lessons[1] == pytest.approx(lessons[0], rel=1e-4)
-    assert build_model(model.config()).settings["keypoint_weight"] == 0.25
+    assert build_model(model.config()).options.keypoint_weight == 0.25
 
 
 @with_torchvision
@@ -438,10 +424,10 @@ def test_joints_or_people_count_alike():
     told, values = {}, {}
     for mean in ("joints", "people", "instances"):
         torch.manual_seed(0)
-        model = MaskRCNN(COCO, **TINY, keypoint_mean=mean)
+        model = network(COCO, **TINY, keypoint_mean=mean)
         taught = []
         loss = Spy(taught)
-        lesson = model.learn(batch_of(shown), loss)
+        lesson = model.training_losses(batch_of(shown), loss)
         (weight,) = taught
         values[mean] = float(lesson.losses["keypoints"].detach()), int((weight > 0).sum()) / len(weight)
         alone = (weight > 0).sum(dim=1) == 1
@@ -473,15 +459,15 @@ def test_weights_of_a_backbone_alone_load(tmp_path):
     body = ResNet(18)
     torch.save(body.state_dict(), tmp_path / "resnet18.pth")
     for frozen in (True, False):
-        model = MaskRCNN(COCO, **{**TINY, "frozen": frozen})
+        model = network(COCO, **{**TINY, "frozen": frozen})
         load_mask_rcnn_weights(model, str(tmp_path / "resnet18.pth"))
         assert torch.equal(model.backbone.body.layer4[1].conv2.weight, body.layer4[1].conv2.weight)
 
 
 @with_torchvision
 def test_weights_that_do_not_fit_are_refused(tmp_path):
-    save(MaskRCNN(COCO, **TINY), None, tmp_path / "narrow")
-    model = MaskRCNN(COCO, **{**TINY, "channels": 24})
+    save(network(COCO, **TINY), None, tmp_path / "narrow")
+    model = network(COCO, **{**TINY, "channels": 24})
     with pytest.raises(InputError, match=r"narrow: not weights of this Mask R-CNN; \d+ tensors .*fpn"):
         load_mask_rcnn_weights(model, str(tmp_path / "narrow"))
     (tmp_path / "text.pth").write_text("no weights")
@@ -493,34 +479,34 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
     "changes",
     [
         {"backbone": "vgg"},
-        {"anchors": (8, 16)},
-        {"stack": ()},
-        {"kept": (0, 1)},
+        {"anchor_sizes": (8, 16)},
+        {"keypoint_head_channels": ()},
+        {"rpn_post_nms_top_n": (0, 1)},
         {"channels": 0},
         {"keypoint_weight": -1.0},
-        {"ratios": ()},
-        {"overlaps": (0.3, 0.7)},
-        {"frame": 0.0},
-        {"finest": -1},
+        {"aspect_ratios": ()},
+        {"rpn_iou_thresholds": (0.3, 0.7)},
+        {"roi_scale": 0.0},
+        {"min_map_size": -1},
         {"sharpness": 0.0},
     ],
 )
 def test_networks_that_are_none_are_refused(changes):
-    with pytest.raises(InputError, match=r"Mask R-CNN|ratios, frame, sharpness"):
-        MaskRCNN(COCO, **{**TINY, **changes})
+    with pytest.raises(InputError, match=next(iter(changes))):
+        network(COCO, **{**TINY, **changes})
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
 def test_without_torchvision_it_says_what_to_install():
     with pytest.raises(InputError, match=r"pip install 'logpose\[detect\]'"):
-        MaskRCNN(COCO, **TINY)
+        network(COCO, **TINY)
 
 
 @with_torchvision
 @pytest.mark.slow
 def test_it_finds_what_torchvisions_network_finds(monkeypatch):
     """The same weights and picture in torchvision's own code give the same boxes, scores and joints."""
-    mend_torchvision()
+    patch_torchvision()
     import torchvision
     from torchvision.models.detection import KeypointRCNN
 
@@ -528,7 +514,7 @@ def test_it_finds_what_torchvisions_network_finds(monkeypatch):
     # Its stand-in for RoIAlign would be compiled first, in minutes.
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
     torch.manual_seed(0)
-    ours = MaskRCNN(COCO, backbone="resnet18", head="heatmap", short=128, longest=256, frozen=True).eval()
+    ours = network(COCO, backbone="resnet18", head="heatmap", short=128, longest=256, frozen=True).eval()
     theirs = KeypointRCNN(ours.backbone, num_classes=2, min_size=128, max_size=256).eval()
     state = {name: tensor for name, tensor in ours.state_dict().items() if not name.startswith(("error_", "pixel_"))}
     theirs.load_state_dict(state)

@@ -15,13 +15,13 @@ from torch import Tensor
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.structures import Prediction, Sample
-from logpose.data.scenes import Picture, SceneBatch, ScenePeople, join
+from logpose.data.scenes import LabelledImage, SceneBatch, ScenePeople, join
 from logpose.losses import L1Loss, Laplace, RLELoss
 from logpose.models import create_backbone
 from logpose.models.anchors import default_template
 from logpose.models.detector import Detections
 from logpose.models.point_set import PointSetAnchors, PointSetOptions, Targets
-from logpose.models.towers import Told
+from logpose.models.towers import StageOutput
 
 SMALL = PointSetOptions(channels=16, depth=1)
 K = len(COCO)
@@ -76,14 +76,14 @@ def check(found: list[Detections], size: tuple[int, int]) -> None:
 def test_a_gradient_reaches_every_parameter(sigma: bool, loss: L1Loss | RLELoss) -> None:
     # Anchors small enough that all levels read something of so small a picture.
     model = model_of(sigma, scale=4.0)
-    model.learn(batch_of(people(standing(30, 34, 50)), people(standing(20, 30, 40))), loss).total.backward()
+    model.training_losses(batch_of(people(standing(30, 34, 50)), people(standing(20, 30, 40))), loss).total.backward()
     inapplicable = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not inapplicable
     assert all(p.grad is not None and p.grad.isfinite().all() for p in loss.parameters())
 
 
 def test_the_losses_have_names() -> None:
-    lesson = model_of().learn(batch_of(people(standing(30, 34, 50)), people()), RLELoss())
+    lesson = model_of().training_losses(batch_of(people(standing(30, 34, 50)), people()), RLELoss())
     each = {"classification", "keypoints", "boxes"}
     assert set(lesson.losses) == each | {f"{name}_2" for name in each} | {"maps", "offsets"}
     assert set(lesson.figures) == {"error_px"}
@@ -110,7 +110,7 @@ CROWD = people(*(standing(3.0 + i, 20 + 0.4 * i, 5 + 0.5 * i) for i in range(60)
 @pytest.mark.parametrize("sigma", [False, True], ids=["l1", "rle"])
 def test_losses_and_gradients_are_finite_whoever_is_there(scene: ScenePeople, sigma: bool) -> None:
     model, loss = model_of(sigma), RLELoss() if sigma else L1Loss()
-    lesson = model.learn(batch_of(scene), loss)
+    lesson = model.training_losses(batch_of(scene), loss)
     lesson.total.backward()
     assert all(value.isfinite() for value in (*lesson.losses.values(), *lesson.figures.values()))
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
@@ -118,9 +118,9 @@ def test_losses_and_gradients_are_finite_whoever_is_there(scene: ScenePeople, si
 
 def test_it_learns_and_finds_under_autocast() -> None:
     model, batch, loss = model_of(), batch_of(people(standing(32, 34, 40.0))), RLELoss()
-    exact = model.learn(batch, loss).losses
+    exact = model.training_losses(batch, loss).losses
     with torch.autocast("cpu", torch.bfloat16):
-        half = model.learn(batch, loss)
+        half = model.training_losses(batch, loss)
     half.total.backward()
     for name in set(exact) - {"keypoints", "keypoints_2"}:  # their s is drawn afresh
         assert half.losses[name].item() == pytest.approx(exact[name].item(), rel=0.02), name
@@ -132,7 +132,7 @@ def test_it_learns_and_finds_under_autocast() -> None:
 
 def targets_of(model: PointSetAnchors, batch: SceneBatch, stage: int = 0) -> tuple[Targets, Tensor, Tensor]:
     levels = model.trunk(model.inputs(batch.images, batch.sizes))
-    grid, poses, _ = list(model.tell(levels))[stage]
+    grid, poses, _ = list(model.run_stages(levels))[stage]
     return model._targets(batch, grid, poses, model.options.thresholds[stage]), poses, grid.scale
 
 
@@ -193,7 +193,7 @@ def test_the_second_stage_begins_where_the_first_one_led() -> None:
     model = model_of()
     batch = batch_of(people(standing(30, 34, 60)))
     levels = model.trunk(model.inputs(batch.images, batch.sizes))
-    (grid, first, told), (_, second, _) = model.tell(levels)
+    (grid, first, told), (_, second, _) = model.run_stages(levels)
     assert torch.equal(first[0], grid.poses)
     assert torch.allclose(second, first + told.poses[..., :2] * grid.scale[:, None, None])
     assert not second.requires_grad
@@ -208,7 +208,7 @@ def test_the_loss_counts_a_sum_over_joints_for_each_positive_anchor() -> None:
         model = model_of(sigma=False, pose_weight=weight)
         batch = batch_of(scene)
         levels = model.trunk(model.inputs(batch.images, batch.sizes))
-        grid, poses, told = next(model.tell(levels))
+        grid, poses, told = next(model.run_stages(levels))
         targets = model._targets(batch, grid, poses, (0.5, 0.4))
         value = model._stage_losses(told, targets, L1Loss())["keypoints"]
         apart = (told.poses[targets.row] - targets.joints).abs()[:, four].sum()
@@ -222,7 +222,7 @@ def test_the_joints_pull_alike_however_small_sigma_is() -> None:
     model = model_of()
     batch = batch_of(scene)
     levels = model.trunk(model.inputs(batch.images, batch.sizes))
-    grid, poses, told = next(model.tell(levels))
+    grid, poses, told = next(model.run_stages(levels))
     targets = model._targets(batch, grid, poses, (0.5, 0.4))
     rle = RLELoss().eval()
     for logit in (0.0, -1.0, -3.0, -5.0):
@@ -249,7 +249,7 @@ def test_the_anchors_are_the_mean_pose_of_the_training_data() -> None:
     model = model_of()
     wide = standing(0, 0, 50) * torch.tensor([3.0, 1.0])
     shown = [Sample(np.zeros((9, 9, 3), np.uint8), np.ones(4), wide.double().numpy(), np.full(K, 2), 1.0, 1, 1)]
-    picture = Picture(shown[0].image, 1, tuple(shown))
+    picture = LabelledImage(shown[0].image, 1, tuple(shown))
     before = model.template.clone()
     model.prepare([picture])
     assert not torch.allclose(model.template, before, atol=0.05)
@@ -258,7 +258,7 @@ def test_the_anchors_are_the_mean_pose_of_the_training_data() -> None:
     again = model_of()
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.template, model.template)
-    model.prepare([Picture(shown[0].image, 1, ())])  # nobody: as it was
+    model.prepare([LabelledImage(shown[0].image, 1, ())])  # nobody: as it was
     assert torch.equal(again.template, model.template)
 
 
@@ -280,7 +280,7 @@ def test_an_untrained_model_gives_well_formed_results(sigma: bool, changes: dict
     assert ((confidence > 0) & (confidence < 1)).all() if sigma else (confidence == 1).all()
 
 
-def test_whoever_is_found_does_not_depend_on_the_other_pictures_of_a_batch() -> None:
+def test_whoever_is_found_does_not_depend_on_the_other_whole_images_a_batch() -> None:
     """Its norms are of all that they are given; what was put around a picture for a larger one must not be."""
     model = model_of().eval()
     small, large = batch_of(people(), size=(64, 96)), batch_of(people(), size=(160, 128), seed=1)
@@ -311,13 +311,13 @@ class Oracle(PointSetAnchors):
 
     wanted: list[tuple[Tensor, Tensor]]
 
-    def tell(self, levels):
-        for grid, poses, told in super().tell(levels):
+    def run_stages(self, levels):
+        for grid, poses, told in super().run_stages(levels):
             logits, deltas = torch.full_like(told.logits, -20.0), told.poses.clone()
             for row, (pose, logit) in enumerate(self.wanted):
                 logits[:, row] = logit
                 deltas[:, row, :, :2] = (pose - poses[:, row]) / grid.scale[row]
-            yield grid, poses, Told(logits, deltas, torch.zeros_like(told.boxes))
+            yield grid, poses, StageOutput(logits, deltas, torch.zeros_like(told.boxes))
 
 
 def oracle(*wanted: tuple[Tensor, float], **changes: object) -> Oracle:
@@ -361,12 +361,12 @@ class Drawn(PointSetAnchors):
 
     seed = 0
 
-    def tell(self, levels):
+    def run_stages(self, levels):
         generator = torch.Generator().manual_seed(self.seed)
-        for grid, poses, told in super().tell(levels):
+        for grid, poses, told in super().run_stages(levels):
             logits, deltas, boxes = (torch.randn(part.shape, generator=generator) for part in told[:3])
             self.said = (grid, poses, logits, deltas, boxes)
-            yield grid, poses, Told(logits - 1, deltas, boxes)
+            yield grid, poses, StageOutput(logits - 1, deltas, boxes)
 
 
 @pytest.fixture(scope="module")
@@ -503,10 +503,10 @@ def test_options_are_plain_values_and_back() -> None:
 
     model = model_of(scales=(0.5, 1.0), pose_weight=2.0)
     config = json.loads(json.dumps(model.config()))
-    assert PointSetOptions.from_dict(config["options"]) == model.options
+    assert PointSetOptions.from_config(config["options"]) == model.options
     assert config["kind"] == "point_set"
-    assert config["backbone"] == "resnet18"
-    assert PointSetOptions.from_dict({}) == PointSetOptions()
+    assert config["backbone"] == {"kind": "resnet", "depth": 18}
+    assert PointSetOptions.from_config({}) == PointSetOptions()
 
 
 def test_any_skeleton_will_do() -> None:

@@ -138,12 +138,15 @@ def test_config_is_plain() -> None:
     model = RegressionModel(ResNet(18), COCO, SIZE, dim=3, predicts_sigma=False)
     assert model.config() == {
         "kind": "regression",
-        "backbone": "resnet18",
-        "skeleton": COCO.to_dict(),
+        "backbone": {"kind": "resnet", "depth": 18},
+        "skeleton": COCO.config(),
         "size": [64, 48],
         "dim": 3,
         "predicts_sigma": False,
         "unit_features": False,
         "padding": 1.25,
+        "pixel_mean": [0.485, 0.456, 0.406],
+        "pixel_std": [0.229, 0.224, 0.225],
+        "auxiliary": False,
     }
     assert RegressionModel(Tiny(), COCO, SIZE).config()["backbone"] is None

@@ -16,13 +16,14 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import H36M
 from logpose.core.space import InSpace
 from logpose.data.h36m import H36mPeople, MixedPeople
+from logpose.data.problems import log_problems
 from logpose.losses import MixedRLELoss
 from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD
 from logpose.recipes import h36m
 from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import H36mRecipe, people_in_space
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.fit import fit, say_problems
+from logpose.training.fit import fit
 
 SIDE = 96  # of the pictures, pixels
 ROWS = {
@@ -159,11 +160,11 @@ def test_rows_of_either_file_that_are_left_out_are_told(data: Path, mpii: Path, 
     assert len(people) == 14
     assert ["annotation 2" in str(people.problems[0]), "train.json" in str(people.problems[1])] == [True, True]
     assert len(people.problems) == 2
-    say_problems(people)
+    log_problems(people)
     assert sum("1 left out" in message for message in caplog.messages) == 2
 
 
-def test_pictures_of_people_in_the_plane_need_these(data: Path, refused) -> None:
+def test_images_of_people_in_the_plane_need_these(data: Path, refused) -> None:
     told = refused("train", "h36m_resnet50_rle", "--data", data, "--mpii-images", data)
     assert "--mpii_images: " in told
 

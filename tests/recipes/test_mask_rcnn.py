@@ -12,19 +12,20 @@ import torch
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.data.pictures import pictures_of
+from logpose.data.image_sets import whole_images
 from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import CellLoss, HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
-from logpose.models import MaskRCNN
+from logpose.models import MaskRCNN, MaskRCNNOptions
 from logpose.recipes import available, find, mask_rcnn
 from logpose.training.checkpoint import load, read
-from logpose.training.fit import fit, learning_rate
+from logpose.training.fit import fit
+from logpose.training.module import learning_rate
 
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
-TINY = {
-    "channels": 16, "anchors": (8, 16, 32, 64, 96), "width": 32, "stack": (16, 16), "samples": (32, 16),
-    "before": (60, 40), "kept": (30, 20), "most": 10,
-}  # fmt: skip
+TINY = MaskRCNNOptions(
+    frozen=False, channels=16, anchor_sizes=(8, 16, 32, 64, 96), box_head_width=32, keypoint_head_channels=(16, 16),
+    samples_per_image=(32, 16), rpn_pre_nms_top_n=(60, 40), rpn_post_nms_top_n=(30, 20), detections_per_image=10,
+)  # fmt: skip
 
 
 def test_schedules_are_detectron2s():
@@ -98,12 +99,13 @@ def test_synthetic_scenes_take_no_data():
 
 
 def few(recipe, part):
-    return pictures_of(SyntheticPeople(4, 1 + (part == "val"), size=(64, 64), people=(1, 3), easy=True))
+    return whole_images(SyntheticPeople(4, 1 + (part == "val"), size=(64, 64), people=(1, 3), easy=True))
 
 
 def tiny(make, **changes):
     small = {"short": (64,), "test_short": 64, "longest": 96, "batch_size": 2, "people": few, "validate_every": 1}
-    return replace(make(), **{**small, "model": partial(mask_rcnn.mask_rcnn, frozen=False, **TINY), **changes})
+    model = partial(mask_rcnn.mask_rcnn, options=TINY)
+    return replace(make(), **{**small, "model": model, **changes})
 
 
 @with_torchvision

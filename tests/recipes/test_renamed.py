@@ -18,12 +18,13 @@ import torch
 from logpose.cli.recipe_flags import parse_recipe
 from logpose.core.skeletons import COCO, H36M, H36M_LIFTING
 from logpose.data.scans import RETINA
-from logpose.models import MaskRCNN
+from logpose.losses import PoseLoss
+from logpose.models import MaskRCNN, MaskRCNNOptions
+from logpose.models.version_0_1 import upgraded
 from logpose.recipes import available, coco, find, mask_rcnn
 from logpose.recipes.renamed import OLD, command, renamed
 from logpose.tasks.boundaries.recipe import BoundaryRecipe
 from logpose.tasks.detection import recipe as detection
-from logpose.training.checkpoint import build_loss
 from logpose.training.recipe import settings
 
 RECORD = json.loads(Path(__file__).with_name("recipes_0_1.json").read_text())
@@ -43,13 +44,16 @@ def check(name: str, recipe: Any, record: dict[str, Any], of_class: str) -> None
     for field, value in fields.items():
         assert field in without_effect or today[field] == value, field
     skeleton = next(skeleton for start, skeleton in SKELETONS.items() if name.startswith(start))
-    loss, recorded = recipe.make_loss(skeleton), build_loss(RECORD["losses"][record["loss"]])
+    loss, recorded = recipe.make_loss(skeleton), PoseLoss.from_config(RECORD["losses"][record["loss"]])
     assert type(loss) is type(recorded)
     assert loss.config() == recorded.config()
     small = {"size": (64, 64)} if recipe.task == "pose" else {}
     if "backbone" in today:
         small |= {"backbone": "hrnet_w32" if "hrnet" in recipe.backbone else "resnet18", "weights": "random"}
     told = dict(RECORD["models"][record["model"]])
+    if told["kind"] == "mask_rcnn":
+        told = upgraded(1, told | {"outside": recipe.outside}, {})
+        told["options"] = json.loads(json.dumps(MaskRCNNOptions.from_config(told["options"]).config()))
     with torch.device("meta" if recipe.task == "pose" and "pixel_std" not in told else "cpu"):  # to be quick
         model = recipe.model(replace(recipe, **small), skeleton, loss.learns_sigma)
     config = json.loads(json.dumps(model.config()))
@@ -62,10 +66,11 @@ def check(name: str, recipe: Any, record: dict[str, Any], of_class: str) -> None
 class Arguments(MaskRCNN):
     """Stands for Mask R-CNN, which needs torchvision: the arguments that it was called with."""
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, *arguments: Any) -> None:
         torch.nn.Module.__init__(self)
         names = ("head", "predicts_sigma")
-        self.told = {"kind": "mask_rcnn", **dict(zip(names, arguments[2:4], strict=True)), **settings}
+        self.told = {"kind": "mask_rcnn", **dict(zip(names, arguments[2:4], strict=True))}
+        self.told["options"] = arguments[6].config()
 
     def config(self) -> dict[str, Any]:
         return self.told

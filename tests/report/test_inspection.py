@@ -45,7 +45,7 @@ def test_counts_problems_and_hints(spoiled, tmp_path):
     facts = found[str(file)]
     assert facts["counts"]["annotations"] == count
     assert facts["counts"]["people"] == count - 2
-    assert facts["problems"]["by kind"] == {"box of no area": 1, "wrong number of keypoint values": 1}
+    assert facts["problems"]["by kind"] == {"bbox has no area": 1, "keypoints must have 51 numbers (17 joints × 3)": 1}
     assert "annotation 1" in facts["problems"]["first"][0]
     assert facts["labelled"]["nose"] == 0
     assert "nobody has a label of 'nose'" in facts["hints"]
@@ -59,7 +59,7 @@ def test_it_is_told_in_words(spoiled, tmp_path):
     data, file, _ = spoiled
     text = tell(inspect_data(data, None, tmp_path / "out"))
     assert str(file) in text
-    assert "1 × box of no area" in text
+    assert "1 × bbox has no area" in text
     assert "wrong rows, which training leaves out: 2" in text
     assert "wrong rows, which training leaves out: none" in text
 

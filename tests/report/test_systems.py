@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 from logpose.core.errors import InputError
-from logpose.report.systems import SYSTEMS, count_flows, count_models, tell
+from logpose.report.systems import SYSTEMS, as_text, count_flows, count_models
 
 
 @pytest.fixture(scope="module")
 def counted() -> dict:
-    return count_models(list(SYSTEMS))
+    return dict(count_models(list(SYSTEMS)))
 
 
 # name: parameters, GMAC as computed, GMAC as the paper counts; to the digits that are known of each.
@@ -70,7 +72,7 @@ def test_lifting(counted: dict) -> None:
     assert counted["lifting_fc"]["macs"] == 34 * 1024 + 4 * 1024**2 + 1024 * 51
     assert counted["lifting_fc"]["as_the_paper_counts"] == 64 * (counted["lifting_fc"]["macs"] + 2 * 5 * 1024)
     assert f"{counted['lifting_srnet']['macs'] / 1e6:.3f}" == "0.889"
-    assert "243 frames" in tell(counted, {})
+    assert "243 frames" in as_text(counted, {})
 
 
 def test_what_is_saved_over_simplepose(counted: dict) -> None:
@@ -96,12 +98,37 @@ def test_flows() -> None:
 
 def test_a_checkpoint_is_counted_at_its_size(tiny_run) -> None:
     best = str(tiny_run / "best.ckpt")
-    row = count_models([best])[best]
+    row = dict(count_models([best]))[best]
     assert row["input"] == "crops of 64×48"
     assert row["parameters"] == 11_176_512 + 2 * (512 * 34 + 34)
-    assert best in tell({best: row}, {})
+    assert best in as_text({best: row}, {})
 
 
-def test_a_typo_is_told() -> None:
-    with pytest.raises(InputError, match="did you mean resnet50_rle"):
-        count_models(["resnet50_rl"])
+def test_a_typo_gets_a_suggestion() -> None:
+    with pytest.raises(InputError, match="resnet50_rle"):
+        dict(count_models(["resnet50_rl"]))
+
+
+def test_point_set_anchors(counted: dict) -> None:
+    """Two stages of three towers on three levels of an image of 800×800: 100², 50² and 25² cells of 256 channels."""
+    row = counted["point_set_hrnet_w32_rle"]
+    cells, channels = 100**2 + 50**2 + 25**2, 256
+    towers = 2 * 3 * cells * 4 * 9 * channels**2  # of three convolutions, and one whose taps are at the anchor's points
+    assert row["input"] == "an image of 800×800"
+    assert row["macs_head"] > towers
+    assert row["macs_backbone"] == pytest.approx(
+        counted["hrnet_w32_rle"]["macs_backbone"] * 800**2 / (256 * 192), rel=0.2
+    )
+    assert "800×800" in as_text(counted, {})
+
+
+def test_mask_rcnn(counted: dict) -> None:
+    """torchvision's page gives its keypoint R-CNN 59,137,258 parameters and 137.42 G."""
+    row = counted["mask_rcnn_resnet50_heatmap"]
+    if importlib.util.find_spec("torchvision") is None:
+        assert "logpose-keypoints[detect]" in row["error"]
+        assert row["error"] in as_text(counted, {})
+        return
+    assert row["parameters"] == 59_137_258
+    assert f"{row['macs'] / 1e9:.2f}" == "137.42"
+    assert row["macs"] > counted["mask_rcnn_resnet50_rle"]["macs"]

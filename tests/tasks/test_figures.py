@@ -1,4 +1,4 @@
-"""Scores of people, and what is told of figures: by hand."""
+"""Scores of people, and notes on figures: by hand."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_nobody_has_no_score(scoring: Scoring) -> None:
 
 
 def test_scores_by_a_spread_that_nobody_learned_are_refused() -> None:
-    with pytest.raises(InputError, match="trained by a likelihood"):
+    with pytest.raises(InputError, match="--score oks"):
         refuse_scoring("oks", ErrorDistribution.unknown(2))
     refuse_scoring("product", ErrorDistribution.unknown(2))
     refuse_scoring("oks", Gaussian().error_distribution())
@@ -80,7 +80,7 @@ def test_the_oks_that_is_expected_comes_out_where_spreads_are_right() -> None:
     assert figures["oks_expected_r"] == pytest.approx(np.corrcoef(person, similar)[0, 1])
 
 
-def test_sigmas_of_no_joint_s_own_are_told() -> None:
+def test_uniform_sigmas_are_noted() -> None:
     assert uniform_sigmas(COCO) == ""
     assert "take 0.05 as the sigma of every joint" in uniform_sigmas(Skeleton("bar", ("a", "b")))
     assert uniform_sigmas(Skeleton("bar", ("a", "b"), oks_sigmas=(0.1, 0.2))) == ""

@@ -1,4 +1,4 @@
-"""What a run can be gone on from: the same model and loss, on the same data, not finished; of older versions too."""
+"""What a run can be resumed from: the same model and loss, on the same data, not finished; of older versions too."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ def written(folder: Path, described: dict[str, Any], **more: Any) -> Path:
 def test_the_same_goes_on_and_what_is_finished_does_not(tmp_path: Path) -> None:
     wanted = describe(model(), RLELoss(dim=3))
     check_resumable(written(tmp_path, wanted), wanted, RECIPE)
-    with pytest.raises(InputError, match=r"last.ckpt: all 3 epochs are done; --epochs with a larger number goes on"):
+    with pytest.raises(InputError, match=r"last\.ckpt: all 3 epochs .*--epochs"):
         check_resumable(written(tmp_path, wanted, epoch=2), wanted, RECIPE)
     by_steps = LiftingRecipe(steps=50)
     check_resumable(written(tmp_path, wanted, global_step=49, epoch=2), wanted, by_steps)
-    with pytest.raises(InputError, match="all 50 steps are done"):
+    with pytest.raises(InputError, match=r"last\.ckpt: all 50 steps .*--steps"):
         check_resumable(written(tmp_path, wanted, global_step=50), wanted, by_steps)
     assert is_finished({"epoch": 2}, RECIPE)
     assert not is_finished({}, RECIPE)
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "token"),
     [
         (
             describe(model(("a", "c")), RLELoss(dim=3)),
-            "learned from other data than these; begin anew in another --out",
+            "other data.*--out",
         ),
-        (describe(LiftingModel("fc", HUMANEVA, settings={"width": 9}), RLELoss(dim=3)), "another model .*settings"),
-        (describe(model(), RLELoss(dim=3, convention="paper")), "another loss than this recipe's .*convention"),
-        (describe(model(), L1Loss(3)), "is of another loss"),
+        (describe(LiftingModel("fc", HUMANEVA, settings={"width": 9}), RLELoss(dim=3)), "another model.*settings"),
+        (describe(model(), RLELoss(dim=3, convention="paper")), "another loss.*convention"),
+        (describe(model(), L1Loss(3)), "another loss"),
     ],
 )
-def test_others_are_refused(tmp_path: Path, other: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_others_are_refused(tmp_path: Path, other: dict[str, Any], token: str) -> None:
+    with pytest.raises(InputError, match=token):
         check_resumable(written(tmp_path, other), describe(model(), RLELoss(dim=3)), RECIPE)
 
 
@@ -71,7 +71,7 @@ def test_what_an_older_version_does_not_say_has_its_default(tmp_path: Path) -> N
     older["recipe"]["data"] = str(Path("data_3d_x.npz").absolute())  # as it is written, wherever it was begun
     check_resumable(written(tmp_path, older), wanted, replace(RECIPE, data=Path("data_3d_x.npz")))
     older["recipe"]["train_subjects"] = ["S1", "S2"]  # whom it learned from is not known, but that it was others is
-    with pytest.raises(InputError, match="learned from other data than these"):
+    with pytest.raises(InputError, match=r"last\.ckpt: .*other data"):
         check_resumable(written(tmp_path, older), wanted, RECIPE)
 
 
@@ -79,7 +79,7 @@ def test_a_loss_that_cannot_be_made_is_another(tmp_path: Path) -> None:
     wanted = describe(model(), L1Loss(3))
     other = copy.deepcopy(wanted)
     other["loss"] = {"kind": "CellLoss", "shared": False, "temperature": 1}
-    with pytest.raises(InputError, match="is of another loss than this recipe's"):
+    with pytest.raises(InputError, match=r"last\.ckpt: .*another loss"):
         check_resumable(written(tmp_path, other), wanted, RECIPE)
 
 

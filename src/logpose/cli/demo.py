@@ -37,7 +37,7 @@ FIGURES = (
 
 
 def run_demo(
-    folder: Path, seed: int = 0, epochs: int | None = None, people: int | None = None
+    folder: str | Path, seed: int = 0, epochs: int | None = None, people: int | None = None
 ) -> dict[str, dict[str, float]]:
     """Train by RLE and by L1 on the same data with the same budget; measure, draw and explain both.
 
@@ -55,6 +55,7 @@ def run_demo(
         InputError: if the folder holds something else, or a number cannot be trained with.
         KeyboardInterrupt: if a run is interrupted; it has to be started anew.
     """
+    folder = Path(folder)
     say = Console(stderr=True)
     base = synthetic.synthetic_resnet18_rle()
     count = synthetic.TRAIN if people is None else people

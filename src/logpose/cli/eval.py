@@ -18,9 +18,10 @@ from logpose.core.errors import InputError
 from logpose.core.space import InSpace
 from logpose.data.detections import DetectedBoxes
 from logpose.data.files import LabelledPeople, annotation_files, open_people
+from logpose.data.image_sets import whole_images
 from logpose.data.lifting import open_poses, subject_fingerprints
 from logpose.data.oct import LabelledScans, check_height, open_scans
-from logpose.data.pictures import pictures_of
+from logpose.data.problems import log_problems
 from logpose.losses import LikelihoodLoss
 from logpose.models import BoundaryModel, Detector, LiftingModel, Model, PoseModel
 from logpose.report.evaluation import AnyEvaluation, draw_scan, write_report
@@ -31,7 +32,6 @@ from logpose.tasks.figures import uniform_sigmas
 from logpose.tasks.lifting.evaluate import evaluate_lifting
 from logpose.tasks.pose.evaluate import check_skeletons, evaluate
 from logpose.training.checkpoint import load
-from logpose.training.fit import say_problems
 
 __all__ = ["run_eval"]
 
@@ -110,7 +110,7 @@ def _labelled(given: Namespace, model: Model) -> LabelledPeople:
     people = open_people(
         files["train" if wanted == "train" else "val"], given.images, part=part, category=given.category
     )
-    say_problems(people)
+    log_problems(people)
     check_skeletons(given.checkpoint, model, people)
     if isinstance(model, PoseModel) and model.dim == 3 and not isinstance(people, InSpace):
         log.info("%s does not say where joints are in space: there are no figures in millimetres", people.file)
@@ -124,7 +124,7 @@ def _eval_detector(given: Namespace, model: Detector, loss: LikelihoodLoss | Non
     people = _labelled(given, model)
     evaluation = evaluate_detector(
         model,
-        pictures_of(people),
+        whole_images(people),
         loss,
         scoring=given.score or "box",
         batch_size=given.batch_size or 8,
@@ -143,7 +143,7 @@ def _eval_crops(given: Namespace, model: PoseModel, loss: LikelihoodLoss | None)
     people = _labelled(given, model)
     detected = DetectedBoxes(people, given.boxes) if given.boxes else None
     if detected is not None:
-        say_problems(detected)
+        log_problems(detected)
         if detected.passed_over:
             told = "%s: %d boxes on other images or of other categories were passed over"
             log.warning(told, given.boxes, detected.passed_over)
@@ -183,7 +183,7 @@ def _eval_lifting(given: Namespace, model: LiftingModel, loss: LikelihoodLoss | 
         refuse_flags(given, OF_PLACED, f"about cameras that are placed around, and {poses.file_2d} has its own")
     else:
         refuse_flags(given, {"picture": None}, "about a file of --keypoints, and without one cameras are placed around")
-    say_problems(poses)
+    log_problems(poses)
     check_skeletons(given.checkpoint, model, poses)
     if seen := [name for name in poses.subjects if poses.fingerprints[name] in model.learned_from]:
         log.warning("%s learned from %s: figures of what is known by heart", given.checkpoint, ", ".join(seen))
@@ -227,7 +227,7 @@ def _eval_scans(given: Namespace, model: BoundaryModel, loss: LikelihoodLoss | N
     check_height(given.um_per_px, "--um-per-px")
     check_picture_folder(given.save_images)
     scans = open_scans(given.data, given.grader or 1, given.um_per_px)
-    say_problems(scans)
+    log_problems(scans)
     ours, theirs = model.skeleton.joints, scans.skeleton.joints
     if ours != theirs:
         raise InputError(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from jsonargparse import ActionYesNo
 
 from logpose import __version__
+from logpose.cli import complexity
 from logpose.cli.parser import ArgumentParser
 from logpose.core.structures import Origin, Scoring
 from logpose.data.keypoint_files import Layout
@@ -70,14 +71,7 @@ def command_parser() -> ArgumentParser:
     inspect.add_argument("--json", action="store_true", help="print what was found as JSON")
     subcommands.add_subcommand("inspect", inspect, help="look at a data set before learning from it")
 
-    complexity = ArgumentParser(
-        description="Parameters and multiply-accumulates of networks, as they are and as the paper counts them."
-    )
-    complexity.add_argument(
-        "models", type=str, nargs="*", help="checkpoints, and names of the paper's networks; all of those unless given"
-    )
-    complexity.add_argument("--json", action="store_true", help="print the counts as JSON")
-    subcommands.add_subcommand("complexity", complexity, help="count parameters and what a network computes")
+    subcommands.add_subcommand("complexity", complexity.parser(), help=complexity.HELP)
 
     synth = ArgumentParser(description="Write synthetic people as a COCO keypoint data set.")
     synth.add_argument("out", type=Path, help="folder to make")

@@ -122,12 +122,9 @@ def _inspect(given: Namespace) -> int:
 
 
 def _complexity(given: Namespace) -> int:
-    from logpose.report.systems import SYSTEMS, count_flows, count_models, tell
+    from logpose.cli.complexity import run
 
-    models = count_models(given.models or list(SYSTEMS))
-    flows = {} if given.models else count_flows()
-    print(json.dumps({"models": models, "flows": flows}, indent=2) if given.json else tell(models, flows))
-    return 0
+    return run(given)
 
 
 def _synth(given: Namespace) -> int:

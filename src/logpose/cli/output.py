@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jsonargparse import Namespace
 
+from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.files import whole_file
 
@@ -23,15 +24,7 @@ def device_named(name: str) -> str:
     Raises:
         InputError: if there is no such device.
     """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
-    return name
+    return str(choose_device(name))
 
 
 def refuse_flags(given: Namespace, unset: Mapping[str, Any], why: str) -> None:
@@ -70,18 +63,20 @@ def check_picture_folder(folder: Path | None) -> None:
         raise InputError(f"{folder}: is a file, not a folder for pictures")
 
 
-def check_output(path: Path | None) -> None:
+def check_output(path: str | Path | None) -> None:
     """Refuse a folder where a file is to be written.
 
     Raises:
         InputError: if it is one.
     """
+    path = None if path is None else Path(path)
     if path is not None and path.is_dir():
         raise InputError(f"{path}: is a folder, not a file for results")
 
 
-def write_json(path: Path, rows: Iterable[Any]) -> None:
+def write_json(path: str | Path, rows: Iterable[Any]) -> None:
     """A JSON list of these rows, whole or not at all."""
+    path = Path(path)
     with whole_file(path) as file:
         for text in json_rows(rows):
             file.write(text.encode())
@@ -96,7 +91,8 @@ def json_rows(rows: Iterable[Any]) -> Iterator[str]:
     yield "]\n" if before != "[" else "[]\n"
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An archive of NumPy (`.npz`) of these arrays, whole or not at all."""
+    path = Path(path)
     with whole_file(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

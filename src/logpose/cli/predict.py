@@ -24,7 +24,7 @@ from logpose.cli.output import (
     write_arrays,
     write_json,
 )
-from logpose.core.errors import InputError
+from logpose.core.errors import InputError, NoImagesError
 from logpose.core.placement import STATURE, Viewpoint
 from logpose.core.structures import Image, Scoring
 from logpose.data.images import SUFFIXES, check_image, read_image
@@ -130,10 +130,8 @@ def _predict(given: Namespace, model: PoseModel | Detector) -> None:
     detector = Finder(given.detector, device, least_score=least) if given.detector else None
     try:
         images = find_images(given.inputs, given.image_folder)
-    except InputError as error:
-        if str(error).endswith("lists no images"):  # such are files of keypoints
-            raise InputError(f"{error}; {looks}, and lifts no keypoints") from error
-        raise
+    except NoImagesError as error:  # such are files of keypoints
+        raise InputError(f"{error}; {looks}, and lifts no keypoints") from error
     wrong = {image: f"{image}: {fault}" for image in images if (fault := check_image(image))}
     readable = _without(images, list(wrong.values()), [image for image in images if image not in wrong])
     boxes, category = _boxes(given, images, readable) if given.boxes else ({}, 1)

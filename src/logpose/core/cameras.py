@@ -14,28 +14,28 @@ from jaxtyping import Float
 
 from logpose.core.errors import InputError
 
-__all__ = ["PICTURE", "Camera", "check_upright", "placed_around", "reprojection_errors"]
+__all__ = ["IMAGE_SIZE", "Camera", "check_upright", "placed_around", "reprojection_errors"]
 
 Points = Float[np.ndarray, "*N 3"]
 Pixels = Float[np.ndarray, "*N 2"]
 
-PICTURE = (1000, 1000)
-"""(H, W) of the pictures of `placed_around`; Human3.6M's are 1000×1000 and 1002×1000."""
+IMAGE_SIZE = (1000, 1000)
+"""(H, W) of the images of `placed_around`; Human3.6M's are 1000×1000 and 1002×1000."""
 FOCAL, CENTRE = (1143.0, 1150.0), (501.0, 520.0)
 """Pixels: ranges of the focal lengths and principal points of Human3.6M's four cameras."""
 DISTANCE, HEIGHT, NEAREST = (4.0, 6.0), (1.3, 1.7), 2.0
-"""Metres: of Human3.6M's cameras from the middle of the room and above its floor; the least depth of a joint."""
+"""Metres: of Human3.6M's cameras from the middle of the scene and above its floor; the least depth of a joint."""
 UPRIGHT = 0.25
 """How far the head must be above the ankles in the median over frames, relative to the body's extent."""
 FARTHEST = 1e6
-"""Metres from the origin of the world that nobody is at."""
+"""Metres from the origin of the world within which everything lies."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Camera:
     """A pinhole camera with the lens distortion of Brown and Conrady, as OpenCV and VideoPose3D write it.
 
-    A point X of the world is R X + t in the camera's frame, and (fx x / z + cx, fy y / z + cy) in the picture, x / z
+    A point X of the world is R X + t in the camera's frame, and (fx x / z + cx, fy y / z + cy) in the image, x / z
     and y / z moved by the distortion before.
 
     Attributes:
@@ -88,11 +88,11 @@ def reprojection_errors(camera: Camera, world: Points, pixels: Pixels) -> Float[
 
 
 def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random.Generator) -> list[Camera]:
-    """Cameras around a person, as Human3.6M's stand around its room, that see pictures of `PICTURE` pixels.
+    """Cameras around a person, as in Human3.6M's capture space, with images of `IMAGE_SIZE` pixels.
 
     They stand at even angles, each moved a little, above the height of the lowest joint, and look at the middle of
-    where the person goes. Where the person walks far they stand farther off, so that every joint is at least `NEAREST`
-    in front of each and within its picture.
+    where the person goes. Where the person walks far they stand at a greater distance, so that every joint is at least
+    `NEAREST` in front of each and within its image.
 
     Args:
         points: the person's joints over T frames in the world, whose z axis points up; metres.
@@ -104,7 +104,7 @@ def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random
     """
     points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
     if not len(points) or not np.abs(points).max() < FARTHEST:
-        raise InputError(f"cameras are placed around points, at least one, and none {FARTHEST:g} m off or more")
+        raise InputError(f"expected at least one point, all within {FARTHEST:g} m, to place cameras around")
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low + high) / 2
     angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * (np.arange(count) + rng.uniform(-0.1, 0.1, count)) / count
@@ -118,7 +118,7 @@ def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random
             camera = _looking(place, middle, focal, centre)
             seen = camera.to_camera(points)
             pixels = camera.project(seen)
-            if seen[:, 2].min() >= NEAREST and ((pixels >= 0) & (pixels < [PICTURE[1], PICTURE[0]])).all():
+            if seen[:, 2].min() >= NEAREST and ((pixels >= 0) & (pixels < [IMAGE_SIZE[1], IMAGE_SIZE[0]])).all():
                 break
             distance *= 1.05
         cameras.append(camera)
@@ -126,7 +126,7 @@ def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random
 
 
 def check_upright(where: str, bodies: Sequence[Float[np.ndarray, "_ K 3"]], head: int, ankles: Sequence[int]) -> None:
-    """The z axis must point up; somebody may lie in some frames, so the median over all of them tells.
+    """Check that the z axis points up: by the median over all frames, as a person may lie in some.
 
     Args:
         where: the bodies are from, for the message.
@@ -149,8 +149,8 @@ def check_upright(where: str, bodies: Sequence[Float[np.ndarray, "_ K 3"]], head
         raise InputError(
             f"{where}: the head is above the ankles along no axis in most frames; are the joints in order?"
         )
-    told = f"{'-' if up[axis] < 0 else ''}{'xyz'[axis]}"
-    raise InputError(f"{where}: the head is above the ankles along {told} in most frames, where z must point up")
+    axis_name = f"{'-' if up[axis] < 0 else ''}{'xyz'[axis]}"
+    raise InputError(f"{where}: the head is above the ankles along {axis_name} in most frames, expected z")
 
 
 def _looking(

@@ -1,4 +1,4 @@
-"""Cures for libraries that do not work together; each is applied only where it is needed, and says so once."""
+"""Fixes for libraries that do not work together; each is applied only where it is needed, and logged once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch import library as operators
 
-__all__ = ["keep_freed_memory", "mend_torchvision"]
+__all__ = ["keep_freed_memory", "patch_torchvision"]
 
 log = logging.getLogger("logpose")
 
@@ -26,7 +26,7 @@ ALLOCATOR = ((MMAP_THRESHOLD, 32 << 20), (TRIM_THRESHOLD, (2 << 30) - 1), (TOP_P
 def keep_freed_memory() -> bool:
     """Let this process keep the memory of freed tensors for the next ones; returns whether it could be set.
 
-    glibc gives large blocks back to the system at once and gets them anew, page by page, for the next step: on a CPU
+    glibc returns large blocks to the system at once and requests them again, page by page, for the next step: on a CPU
     that is a good part of a training step. Elsewhere than on glibc nothing is done.
     """
     if platform.libc_ver()[0] != "glibc":
@@ -39,7 +39,7 @@ NMS_ROWS = 256
 """Boxes whose overlaps with all others are computed at once: some megabytes of a few thousand boxes."""
 
 
-def mend_torchvision() -> None:
+def patch_torchvision() -> None:
     """Let torchvision be imported next to a torch that its compiled operators were not built for.
 
     The wheel of torchvision that pip finds is built for CUDA. Next to a CPU-only torch its library does not load, and
@@ -59,13 +59,13 @@ def mend_torchvision() -> None:
         operators.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     operators.impl("torchvision::nms", "CompositeExplicitAutograd", _nms)
     log.warning(
-        "torchvision's compiled operators do not fit this torch; logpose stands in for nms in plain PyTorch "
-        "(install matching builds of both to have torchvision's own)"
+        "torchvision's compiled operators do not fit this torch; nms runs in plain PyTorch "
+        "(install matching builds of both for torchvision's own)"
     )
 
 
 def _compiled_operators_load() -> bool:
-    """Whether torchvision's shared library can be loaded into this torch (found without importing torchvision)."""
+    """Whether torchvision's shared library can be loaded into this torch (checked without importing torchvision)."""
     for file in importlib.metadata.files("torchvision") or ():
         if file.name.startswith("_C.") and file.suffix in (".so", ".pyd", ".dylib"):
             try:

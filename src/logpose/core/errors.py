@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["InputError", "NoImagesError", "UnknownSubjectError"]
+__all__ = ["InputError", "NoImagesError", "UnknownKindError", "UnknownSubjectError"]
 
 
 class InputError(ValueError):
@@ -11,6 +11,10 @@ class InputError(ValueError):
 
 class NoImagesError(InputError):
     """A JSON file has no list `images`: no COCO file, but perhaps a file of keypoints."""
+
+
+class UnknownKindError(InputError):
+    """A configuration names a class that is not of this package, such as a loss or a flow of the user's own."""
 
 
 class UnknownSubjectError(InputError):

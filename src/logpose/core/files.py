@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files written atomically: whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["whole_file"]
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` once that is done, and leaves nothing if it fails.
 
     Folders that are missing are made. What is written lies beside `path` until then, as `NAME.part`.
@@ -19,6 +19,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: if it cannot be written.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:

@@ -1,4 +1,4 @@
-"""Where things are: boxes, crops, affine maps between them, and the mirror.
+"""Boxes, crops, affine maps between them, and mirroring.
 
 A crop is cut by one affine map. It is kept as a (2, 3) matrix that takes (x, y, 1) of the image to (x, y) of the
 crop, or back. Sizes are (H, W) as tensors have them; points and boxes are (x, y, …) as annotations have them.
@@ -18,6 +18,7 @@ from logpose.core.structures import Prediction
 
 __all__ = [
     "DEPTH_RANGE",
+    "MM",
     "PADDING",
     "apply_affine",
     "box_to_region",
@@ -35,6 +36,9 @@ __all__ = [
 
 PADDING = 1.25
 """How much larger than a person's box the region is that a crop shows, in the paper's systems."""
+
+MM = 1000.0
+"""Millimetres in a metre."""
 
 DEPTH_RANGE = 2000.0
 """Millimetres of depth in a unit of crop coordinates: a person's depths lie within ±0.5 (the paper's released code)."""
@@ -91,7 +95,7 @@ def mirror_matrix(width: int) -> Matrix:
 
 
 def enlargement(factor: int) -> Matrix:
-    """Affine map from pixels of a picture whose every pixel is the mean of factor × factor to those of the picture."""
+    """Affine map from pixels of an image reduced by `factor`, means of factor × factor, to those of the image."""
     return np.array([[factor, 0.0, (factor - 1) / 2], [0.0, factor, (factor - 1) / 2]])
 
 
@@ -152,33 +156,42 @@ def spread_in_image(
 
 
 def flip_back(prediction: Prediction, skeleton: Skeleton, width: int) -> Prediction:
-    """What a prediction on mirrored crops says of the crops themselves.
+    """A prediction on mirrored crops, brought back to the crops themselves.
 
-    A column x of the crop stands at W - 1 - x in its mirror image, so u -> -u - 1 / W (not -u); left and right
-    joints change places.
+    A column x of the crop is at W - 1 - x in its mirror image, so u -> -u - 1 / W (not -u); left and right joints
+    change places, and an error distribution that is skewed along x is skewed the other way.
 
     Args:
         prediction: made on crops mirrored left to right.
-        skeleton: tells which joints change places.
+        skeleton: defines which joints change places.
         width: W of the crops.
     """
     order = list(skeleton.flip_index)
-    mu = prediction.folded().mu[:, order]
-    mirrored = torch.cat([-mu[..., :1] - 1 / width, mu[..., 1:]], dim=-1)
+    mu, error = prediction.mu[:, order], prediction.error_distribution
     return replace(
-        prediction.folded(),
-        mu=mirrored,
+        prediction,
+        mu=torch.cat([-mu[..., :1] - 1 / width, mu[..., 1:]], dim=-1),
         sigma=prediction.sigma[:, order],
         confidence=prediction.confidence[:, order],
+        error_distribution=replace(error, mean=torch.cat([-error.mean[:1], error.mean[1:]])),
     )
 
 
 def flip_average(prediction: Prediction, mirrored: Prediction, skeleton: Skeleton, width: int) -> Prediction:
-    """Flip test: the mean of a prediction and of the one on the mirrored crops, in position, sigma and confidence."""
-    straight, back = prediction.folded(), flip_back(mirrored, skeleton, width)
-    return replace(
-        straight,
-        mu=(straight.mu + back.mu) / 2,
-        sigma=(straight.sigma + back.sigma) / 2,
-        confidence=(straight.confidence + back.confidence) / 2,
+    """Flip test: the mean of a prediction and of the one on the mirrored crops, in position, sigma and confidence.
+
+    The expected positions are averaged, not the mus: where the error distribution is skewed along x, the mirrored one
+    is skewed the other way. The result has the learned error distribution about that average.
+
+    Args:
+        prediction: made on crops.
+        mirrored: made on the same crops, mirrored left to right.
+        skeleton: defines which joints change places.
+        width: W of the crops.
+    """
+    back = flip_back(mirrored, skeleton, width)
+    return prediction.about(
+        (prediction.mean + back.mean) / 2,
+        (prediction.sigma + back.sigma) / 2,
+        (prediction.confidence + back.confidence) / 2,
     )

@@ -1,11 +1,11 @@
-"""Where people are in the camera's frame, from their joints in the picture and depths relative to the root.
+"""Where people are in the camera's frame, from their joints in the image and depths relative to the root.
 
-Two things have to be known for that: the camera, and how far the root is from it. Where nobody tells, they are assumed:
+This needs the camera and the root's distance from it. Where they are not given, they are assumed:
 
-* The focal length is the picture's diagonal, so the picture is 53 degrees wide from corner to corner, as a normal lens
-  shows it (Kissos et al. 2020; Li et al. 2022, CLIFF). The principal point is the picture's middle.
+* The focal length is the image's diagonal, so the image is 53 degrees wide from corner to corner, as a normal lens
+  shows it (Kissos et al. 2020; Li et al. 2022, CLIFF). The principal point is the image's middle.
 * The root is where the limbs have the size of an adult's of 1,700 mm (`adult_root_depth`). A child is placed too far
-  away by its size, and a focal length that is wrong by some factor moves everybody away by the same.
+  away by its size, and a focal length that is wrong by some factor scales all distances by the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Assumable = Literal["focal", "centre", "root_depth"]
 """What is assumed where it is not given."""
 
 STATURE = 1700.0
-"""Millimetres: the adult's whose size everybody is taken to be of."""
+"""Millimetres: the stature that is assumed for all people, an adult's."""
 LIMBS = {
     ("hip", "knee"): 0.245,
     ("knee", "ankle"): 0.246,
@@ -44,7 +44,7 @@ NEAREST, FARTHEST = 100.0, 1e5
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """What is known of the camera and of the distance to the people, of all pictures alike; None where it is not.
+    """What is known of the camera and of the distance to the people, of all images alike; None where it is not.
 
     Attributes:
         focal: focal lengths along x and y, in pixels; one number for both.
@@ -61,11 +61,11 @@ class Viewpoint:
 
     def __post_init__(self) -> None:
         if self.focal is not None and not all(0 < side < np.inf for side in self._focal(self.focal)):
-            raise InputError(f"a focal length is a number of pixels above 0, not {min(self._focal(self.focal)):g}")
+            raise InputError(f"focal length must be > 0 pixels, got {min(self._focal(self.focal)):g}")
         if self.centre is not None and not np.isfinite(self.centre).all():
-            raise InputError(f"the principal point is x and y in pixels, not {self.centre}")
+            raise InputError(f"principal point must be x and y in pixels, got {self.centre}")
         if self.root_depth is not None and not NEAREST < self.root_depth < np.inf:
-            raise InputError(f"the root's depth is more than {NEAREST:g} millimetres, not {self.root_depth:g}")
+            raise InputError(f"root depth must be > {NEAREST:g} millimetres, got {self.root_depth:g}")
 
     @staticmethod
     def _focal(given: Sequence[float] | float) -> tuple[float, float]:
@@ -85,7 +85,7 @@ class Viewpoint:
         return tuple(name for name in names if getattr(self, name) is None)
 
     def camera(self, size: tuple[int, int]) -> Camera:
-        """The camera of a picture of (H, W) pixels."""
+        """The camera of an image of (H, W) pixels."""
         height, width = size
         focal = self._focal(float(np.hypot(height, width)) if self.focal is None else self.focal)
         centre = self.centre or ((width - 1) / 2, (height - 1) / 2)
@@ -98,16 +98,16 @@ class Viewpoint:
         size: tuple[int, int],
         skeleton: Skeleton,
     ) -> Placement | None:
-        """The people of one picture in the camera's frame; None if nothing tells how far such a thing is.
+        """The people of one image in the camera's frame; None if the distance of such an object is unknown.
 
         Standard deviations are carried over to first order, with the camera and the root's depth taken as exact: along
-        z they hold what is unsure of a joint's depth and of the root's, from which it is taken (a single root has none
-        then), along x and y of the place in the picture and, beside the camera's axis, of that.
+        z they hold the uncertainty of a joint's depth and of the root's, from which it is taken (a single root has none
+        then), along x and y of the place in the image and, beside the camera's axis, of that.
 
         Args:
-            keypoints: pixels of the picture, and depths in millimetres relative to the root.
+            keypoints: pixels of the image, and depths in millimetres relative to the root.
             sigma: standard deviations of these; may be NaN.
-            size: (H, W) of the picture.
+            size: (H, W) of the image.
             skeleton: whose joints they are.
 
         Raises:
@@ -123,10 +123,10 @@ class Viewpoint:
         people = zip(keypoints, depths, strict=True)
         joints = np.array([lifted(person, camera, depth, root) for person, depth in people]).reshape(keypoints.shape)
         if (behind := (joints[..., 2] <= 0).any(axis=1)).any():
-            told = f"the root {depths[int(behind.argmax())]:g} mm away, some joints would lie behind the camera"
+            detail = f"the root {depths[int(behind.argmax())]:g} mm away, some joints would lie behind the camera"
             if self.root_depth is None:
-                raise InputError(f"the depths span too much to place them; even with {told}")
-            raise InputError(f"with {told}")
+                raise InputError(f"the depths span too much: with {detail}")
+            raise InputError(f"with {detail}")
         along = _relative_spread(sigma[..., 2], root)[..., None]
         slope = joints[..., :2] / joints[..., 2:]
         across = np.hypot(sigma[..., :2] * joints[..., 2:] / camera.focal, slope * along)
@@ -135,7 +135,7 @@ class Viewpoint:
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where the people of one picture are."""
+    """Where the people of one image are."""
 
     joints: Float[np.ndarray, "N K 3"]
     """Millimetres in the camera's frame: x to the right, y down, z away from it."""
@@ -152,18 +152,18 @@ def _relative_spread(sigma: Float[np.ndarray, "N K"], root: Sequence[int]) -> Fl
     count = chosen.sum()
     of_root = (sigma[:, chosen] ** 2).sum(axis=1, keepdims=True) / count**2
     # A root joint is in its own mean: of one alone nothing is left.
-    spread: np.ndarray = np.sqrt((1 - 2 * chosen / count) * sigma**2 + of_root)
-    return spread
+    std: np.ndarray = np.sqrt((1 - 2 * chosen / count) * sigma**2 + of_root)
+    return std
 
 
 def refuse_diverged(position: np.ndarray, confidence: np.ndarray) -> None:
-    """Refuse what a model says of joints if it is not finite; its sigma may be unknown.
+    """Refuse predictions that are not finite; sigma may be unknown.
 
     Raises:
         InputError: if it is not.
     """
     if not (np.isfinite(position).all() and np.isfinite(confidence).all()):
-        raise InputError("the model gives numbers that are not finite; it has diverged")
+        raise InputError("the model's predictions are not finite; its training has diverged")
 
 
 def adult_root_depth(keypoints: Float[np.ndarray, "K 3"], camera: Camera, skeleton: Skeleton) -> float | None:
@@ -175,9 +175,9 @@ def adult_root_depth(keypoints: Float[np.ndarray, "K 3"], camera: Camera, skelet
     this equation, and where there is none, because the depths alone are longer than limbs, where the sum is least.
 
     Args:
-        keypoints: pixels of the picture, and depths in millimetres relative to the root.
+        keypoints: pixels of the image, and depths in millimetres relative to the root.
         camera: that took it.
-        skeleton: its names tell the limbs: thighs, shanks, upper arms and forearms.
+        skeleton: by its names the limbs are known: thighs, shanks, upper arms and forearms.
 
     Returns:
         the depth, at most `FARTHEST`, but at least so that every joint is `NEAREST` away or more; None if the skeleton

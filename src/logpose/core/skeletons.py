@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 
 __all__ = ["COCO", "DEFAULT_OKS_SIGMA", "H36M", "H36M_LIFTING", "HUMANEVA", "LSP", "MPII", "Skeleton"]
 
 DEFAULT_OKS_SIGMA = 0.05
-"""OKS standard deviation (relative to the square root of the area) of a joint that nobody measured one for.
+"""OKS standard deviation (relative to the square root of the area) of a joint without a measured one.
 
 COCO's own lie between 0.025 (eyes) and 0.107 (hips); see its keypoint evaluation page."""
 
@@ -23,14 +25,14 @@ _LOWER_BODY = {"hip", "knee", "ankle", "foot", "toe", "heel", "pelvis"}
 
 
 @dataclass(frozen=True)
-class Skeleton:
+class Skeleton(Configurable):
     """The joints that a model predicts.
 
     Attributes:
         name: what the skeleton describes ("person").
         joints: a name for each of the K joints.
         bones: pairs of joint indices that are drawn as lines.
-        flip_pairs: pairs of joint indices that change places when the picture is mirrored; when None, inferred
+        flip_pairs: pairs of joint indices that are swapped in a mirrored image; when None, inferred
             from names such as left_eye/right_eye, l_hip/r_hip, LWrist/RWrist.
         oks_sigmas: per joint the standard deviation of careful labels relative to the square root of the object's
             area (COCO's "sigmas"); when None, `DEFAULT_OKS_SIGMA` for every joint.
@@ -45,7 +47,7 @@ class Skeleton:
     def __post_init__(self) -> None:
         count = len(self.joints)
         if not count or len(set(self.joints)) != count:
-            raise InputError(f"skeleton {self.name!r} needs joints with names of their own, got {self.joints}")
+            raise InputError(f"skeleton {self.name!r} needs joints with distinct names, got {self.joints}")
         for pair in (*self.bones, *(self.flip_pairs or ())):
             if len(pair) != 2 or not all(0 <= joint < count for joint in pair):
                 raise InputError(f"skeleton {self.name!r}: {pair} names a joint outside 0..{count - 1}")
@@ -63,7 +65,7 @@ class Skeleton:
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The pairs that mirror each other: as given, or as the names tell."""
+        """The pairs that mirror each other: as given, or inferred from the names."""
         if self.flip_pairs is not None:
             return self.flip_pairs
         place = {joint: i for i, joint in enumerate(self.joints)}
@@ -72,7 +74,7 @@ class Skeleton:
 
     @cached_property
     def flip_index(self) -> tuple[int, ...]:
-        """For each joint, the joint whose place it takes when the picture is mirrored."""
+        """For each joint, its counterpart in a mirrored image."""
         index = list(range(len(self)))
         for a, b in self.pairs:
             index[a], index[b] = b, a
@@ -108,30 +110,38 @@ class Skeleton:
         words = [set(_words(joint)) for joint in self.joints]
         return tuple(i for i, w in enumerate(words) if w & {side, side[0]} and w & set(parts))
 
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument; of mirror pairs and OKS sigmas the inferred or default ones."""
+        return getattr(self, {"flip_pairs": "pairs", "oks_sigmas": "sigmas"}.get(name, name))
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers that `from_dict` reads back; stored in checkpoints."""
-        return {
-            "name": self.name,
-            "joints": list(self.joints),
-            "bones": [list(bone) for bone in self.bones],
-            "flip_pairs": [list(pair) for pair in self.pairs],
-            "oks_sigmas": list(self.sigmas),
-        }
+        """Deprecated: `config`."""
+        warnings.warn("Skeleton.to_dict is now Skeleton.config", DeprecationWarning, stacklevel=2)
+        return self.config()
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Skeleton:
-        """The skeleton that `to_dict` wrote.
+        """Deprecated: `from_config`."""
+        warnings.warn("Skeleton.from_dict is now Skeleton.from_config", DeprecationWarning, stacklevel=2)
+        return cls.from_config(plain)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Skeleton:
+        """The skeleton that `config` described.
 
         Raises:
-            InputError: if an entry is missing or malformed.
+            InputError: if an entry is missing, unknown or malformed.
         """
+        for name in config:
+            if name not in cls.arguments():
+                raise InputError(f"a skeleton has no entry {name!r}")
         try:
             return cls(
-                name=str(plain["name"]),
-                joints=tuple(map(str, plain["joints"])),
-                bones=tuple((int(a), int(b)) for a, b in plain["bones"]),
-                flip_pairs=tuple((int(a), int(b)) for a, b in plain["flip_pairs"]),
-                oks_sigmas=tuple(map(float, plain["oks_sigmas"])),
+                name=str(config["name"]),
+                joints=tuple(map(str, config["joints"])),
+                bones=tuple((int(a), int(b)) for a, b in config["bones"]),
+                flip_pairs=tuple((int(a), int(b)) for a, b in config["flip_pairs"]),
+                oks_sigmas=tuple(map(float, config["oks_sigmas"])),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a skeleton: {error!r}") from error
@@ -149,7 +159,7 @@ class Skeleton:
         joints = category.get("keypoints")
         name = str(category.get("name", "object"))
         if not isinstance(joints, Sequence) or isinstance(joints, str) or not joints:
-            raise InputError(f"category {name!r} names no keypoints")
+            raise InputError(f"category {name!r} lists no keypoints")
         joints = tuple(map(str, joints))
         sigmas = category.get("sigmas")
         try:
@@ -197,6 +207,7 @@ COCO = Skeleton(
         *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
     ),
 )
+"""The 17 joints of COCO."""
 
 MPII = Skeleton(
     "person",
@@ -209,6 +220,7 @@ MPII = Skeleton(
         *((10, 11), (11, 12), (12, 7), (7, 13), (13, 14), (14, 15)),
     ),
 )
+"""The 16 joints of MPII."""
 
 LSP = Skeleton(
     "person",
@@ -221,6 +233,7 @@ LSP = Skeleton(
         *((12, 13), (2, 8), (3, 9)),
     ),
 )
+"""The 14 joints of LSP."""
 
 H36M = Skeleton(
     "person",
@@ -233,11 +246,11 @@ H36M = Skeleton(
         *((8, 11), (11, 12), (12, 13), (8, 14), (14, 15), (15, 16)),
     ),
 )
+"""The joints of Human3.6M, with the thorax that the released code adds."""
 
-# The joints that 3-D figures are of; the 17 of the data set's 32 that VideoPose3D keeps, in its order.
 H36M_LIFTING = Skeleton("person", H36M.joints[:17], H36M.bones)
+"""The joints in which 3-D errors are reported: the 17 of Human3.6M's 32 that VideoPose3D keeps, in its order."""
 
-# HumanEva's 15 joints in VideoPose3D's order; it has one point for neck and chest, and one for the head.
 HUMANEVA = Skeleton(
     "person",
     (
@@ -249,3 +262,4 @@ HUMANEVA = Skeleton(
         *((0, 8), (8, 9), (9, 10), (0, 11), (11, 12), (12, 13), (1, 14)),
     ),
 )
+"""The 15 joints of HumanEva-I in VideoPose3D's order: one point for neck and chest, and one for the head."""

@@ -1,4 +1,4 @@
-"""Joints in space: the truth about a person, and the way there from a picture and depths relative to a root."""
+"""Joints in space: the truth about a person, and the way there from an image and depths relative to a root."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["InSpace", "Space", "lifted", "middle_depth", "relative"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Space:
-    """Where a person's joints are in space, and the camera that sees them."""
+    """Where a person's joints are in space, and their camera."""
 
     joints: Float[np.ndarray, "K 3"]
     """Millimetres in the camera's frame; NaN where unknown."""
@@ -54,11 +54,11 @@ def lifted(
 ) -> Float[np.ndarray, "K 3"]:
     """Back-projection of a prediction: positions in the camera's frame, millimetres.
 
-    As in the released 3-D code, the root lies at the depth that is told for it, whatever was predicted of it.
+    As in the released 3-D code, the root lies at the depth that is given for it, whatever was predicted.
 
     Args:
-        keypoints: pixels of the picture, and depths in millimetres up to a common shift.
-        camera: that took the picture.
+        keypoints: pixels of the image, and depths in millimetres up to a common shift.
+        camera: that took the image.
         root_depth: how far the root is from the camera along its axis, millimetres.
         root: the root joints, whose mean depth that is; without any it is that of all.
     """

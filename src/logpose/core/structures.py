@@ -1,4 +1,4 @@
-"""What passes from room to room: a labelled sample, a batch of crops, a prediction.
+"""What packages pass to each other: a labelled sample, a batch of crops, a prediction, the evaluation of predictions.
 
 Axis legend, used in every shape of the project:
 
@@ -6,24 +6,25 @@ Axis legend, used in every shape of the project:
     K  joints (keypoints) of a skeleton
     D  dimensions of a joint's position (2 in an image, 3 in space)
     H  rows of an image        W  columns of an image
-    N  loose points, of no particular joint
+    N  points, of no particular joint
 
-Coordinates. *Image coordinates* are pixels of the original picture, (x, y), pixel centres at whole numbers.
+Coordinates. *Image coordinates* are pixels of the original image, (x, y), pixel centres at whole numbers.
 *Crop coordinates* are what networks predict: a pixel (x, y) of an H×W crop is (x / W - 0.5, y / H - 0.5), so the
 crop is [-0.5, 0.5] (the paper, §4.1; its released code). Depth is relative to the root joint: millimetres beside
-image coordinates, units of 2,000 mm beside crop coordinates; NaN of a joint that is labelled in the picture only.
+image coordinates, units of 2,000 mm beside crop coordinates; NaN of a joint that is labelled in the image only.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64, UInt8
-from torch import Tensor
+from torch import Tensor, distributed, nn
 
 __all__ = [
     "LEVELS",
@@ -41,15 +42,16 @@ __all__ = [
 ]
 
 Image = UInt8[np.ndarray, "_ _ 3"]
-"""A decoded picture, (H, W, 3): RGB, 8 bits a channel. Pictures of one call may differ in size."""
+"""A decoded image, (H, W, 3): RGB, 8 bits a channel. Images of one call may differ in size."""
+
+Row = TypeVar("Row")
 
 LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
-"""The probabilities at which an `ErrorDistribution` keeps the radius of its region."""
-
+"""The nominal levels at which an `ErrorDistribution` has the radius of its region."""
 
 Scoring = Literal["sum", "product", "box", "oks"]
 """A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, box, or
-box × the OKS that the joints' spread lets expect."""
+box × the OKS predicted from the joints' standard deviations."""
 
 OutputType = Literal[
     "coordinates",
@@ -60,24 +62,24 @@ OutputType = Literal[
     "row logits",
 ]
 """What a model outputs in training and a loss is computed from: mu and sigma; a heatmap of each joint; both; logits
-over the cells of a heatmap; these and mu and sigma; or, for each boundary in a column, logits over its rows."""
+over the pixels of a heatmap; these and mu and sigma; or, for each boundary in a column, logits over its rows."""
 
 Origin = Literal["auto", "logpose", "released", "mmpose", "heatmaps"]
-"""Whose a checkpoint is: "heatmaps" is of the public code of SimplePose and HRNet, or mmpose's of those."""
+"""The code that wrote a checkpoint; "heatmaps" is SimplePose's and HRNet's own, or mmpose's of their models."""
 
 
 @dataclass(slots=True)
 class Sample:
-    """One labelled person (or other object) in one image, as read: nothing cropped, nothing scaled."""
+    """One labelled person (or other object) in one image, as read: not cropped, not scaled."""
 
     image: Path | Image
-    """The picture, or the file it is in."""
+    """The image, or its file."""
     box: Float[np.ndarray, "4"]
     """x, y, width, height in image coordinates."""
     keypoints: Float[np.ndarray, "K D"]
-    """Image coordinates; where `visible` is 0 they mean nothing (and may be NaN)."""
+    """Image coordinates; undefined (perhaps NaN) where `visible` is 0."""
     visible: Int[np.ndarray, "K"]
-    """0: not labelled; 1: labelled but hidden; 2: labelled and seen (COCO's flag)."""
+    """0: not labelled; 1: labelled but hidden; 2: labelled and visible (COCO's flag)."""
     area: float
     """Area of the object in square pixels, the scale of OKS."""
     image_id: int
@@ -85,19 +87,19 @@ class Sample:
     id: int
     """The annotation's own number."""
     score: float = 1.0
-    """How sure a detector was of the box; 1 where a person drew it."""
+    """A detector's score of the box; 1 for an annotated box."""
     category_id: int = 1
-    """What kind of thing it is, in data that number kinds (COCO's)."""
+    """Category of the object, in data that number categories (COCO's)."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Crops ready for a model, with what is needed to learn from them and to find the way back."""
+    """Crops ready for a model, with their labels and the maps back to their images."""
 
     images: UInt8[Tensor, "B 3 H W"]
     """RGB; models normalise pixels themselves."""
     target: Float[Tensor, "B K D"]
-    """Crop coordinates; where `weight` is 0 they mean nothing."""
+    """Crop coordinates; undefined where `weight` is 0."""
     weight: Float[Tensor, "B K"]
     """How much each label counts: 0 not at all, 1 fully."""
     to_image: Float[Tensor, "B 2 3"]
@@ -107,7 +109,7 @@ class Batch:
 
     @property
     def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
-        """What the model is given."""
+        """The input of the model."""
         return self.images
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
@@ -116,15 +118,15 @@ class Batch:
         return Batch(**moved)
 
     def pin_memory(self) -> Batch:
-        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
+        """The same batch in page-locked memory (called by `DataLoader(pin_memory=True)`)."""
         return Batch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
 
 
 @dataclass(slots=True)
 class ErrorDistribution:
-    """What a trained loss claims about the standardised error (label - mu) / sigma.
+    """Summary of the distribution of the standardised error (label - mu) / sigma that a loss has learned.
 
-    This is all that inference keeps of a learned density: its first two moments, and how far its mass reaches.
+    Inference needs no more of a learned density: its first two moments, and the radii of its regions.
     """
 
     mean: Float[Tensor, "D"]
@@ -132,114 +134,148 @@ class ErrorDistribution:
     std: Float[Tensor, "D"]
     """Standard deviation of the standardised error."""
     radius: Float[Tensor, "L"]
-    """For each of `LEVELS`, the r for which the ellipse sum_d ((e_d - mean_d) / std_d)^2 <= r^2 holds that much."""
+    """For each of `LEVELS`, the r of the ellipse sum_d ((e_d - mean_d) / std_d)^2 <= r^2 with that probability."""
     bands: Float[Tensor, "L D"] | None = None
-    """The same of each dimension alone, |e_d - mean_d| / std_d <= r_d; None where only the ellipse was kept."""
+    """The same of each dimension alone, |e_d - mean_d| / std_d <= r_d; None where only the ellipse is stored."""
 
     @staticmethod
     def unknown(dim: int) -> ErrorDistribution:
-        """The law of a model that no likelihood was trained for: NaN, so that nothing can be read out of it."""
+        """That of a model trained without a likelihood: mean 0, standard deviation and radii NaN."""
         nan = float("nan")
         return ErrorDistribution(torch.zeros(dim), torch.full((dim,), nan), torch.full((len(LEVELS),), nan))
 
     def radius_at(self, level: float) -> float:
-        """Radius, in standard deviations, of the ellipse that holds the share `level` (0.05 … 0.99) of errors.
+        """Radius, in standard deviations, of the ellipse with the probability `level` (0.05 … 0.99).
 
         Raises:
-            ValueError: for a level outside the range that is kept.
+            ValueError: for a level outside the range of `LEVELS`.
         """
         if not LEVELS[0] <= level <= LEVELS[-1]:
             raise ValueError(f"level must lie in [{LEVELS[0]:g}, {LEVELS[-1]:g}], got {level:g}")
         return float(np.interp(level, LEVELS, self.radius.detach().cpu().double().numpy()))
 
     def bands_at(self, level: float) -> Float[np.ndarray, "D"]:
-        """Half the width, in standard deviations, of each dimension's own band that holds the share `level` of errors.
+        """Half the width, in standard deviations, of each dimension's own band with the probability `level`.
 
         Raises:
-            ValueError: for a level outside the range that is kept, or where bands are not.
+            ValueError: for a level outside the range of `LEVELS`, or if no bands are stored.
         """
         if self.bands is None or not LEVELS[0] <= level <= LEVELS[-1]:
-            raise ValueError(f"no band of level {level:g} is kept")
+            raise ValueError(f"no band of level {level:g} is stored")
         return np.array([np.interp(level, LEVELS, band) for band in self.bands.detach().cpu().double().numpy().T])
 
     def to(self, device: torch.device | str) -> ErrorDistribution:
-        """The same law on another device."""
+        """The same distribution on another device."""
         bands = None if self.bands is None else self.bands.to(device)
         return ErrorDistribution(self.mean.to(device), self.std.to(device), self.radius.to(device), bands)
 
 
 @dataclass(slots=True)
 class Prediction:
-    """What a model says of a batch of crops. All coordinates are crop coordinates."""
+    """A model's prediction on a batch of crops. All coordinates are crop coordinates."""
 
     mu: Float[Tensor, "B K D"]
-    """Location parameter of each joint: what the loss is given."""
+    """Location parameter of each joint, as the loss takes it."""
     sigma: Float[Tensor, "B K D"]
     """Scale parameter of each joint, > 0; all ones where the model does not predict one."""
     confidence: Float[Tensor, "B K"]
-    """How sure of the joint, for ranking: 1 - sigma averaged over dimensions (the paper's Eq. 9 per joint)."""
+    """Confidence of each joint, for ranking: 1 - sigma averaged over dimensions (the paper's Eq. 9 per joint)."""
     error_distribution: ErrorDistribution
-    """The learned density of (label - mu) / sigma, summarised."""
+    """Summary of the learned distribution of (label - mu) / sigma."""
     maps: Float[Tensor, "B K h w"] | None = None
-    """Of models that draw one for each joint: what their loss is given."""
+    """A heatmap of each joint, of models that output them, as the loss takes it."""
 
     @property
     def mean(self) -> Float[Tensor, "B K D"]:
-        """Expected position: mu, moved by the mean of the learned error where that density is skewed."""
+        """Expected position: mu + sigma * E[e]; mu itself where the error distribution is symmetric."""
         return self.mu + self.sigma * self.error_distribution.mean
 
     @property
     def std(self) -> Float[Tensor, "B K D"]:
-        """Standard deviation of the position: sigma times that of the learned error density."""
+        """Standard deviation of the position: sigma times that of the standardised error."""
         return self.sigma * self.error_distribution.std
 
-    def folded(self) -> Prediction:
-        """The same claim with the density's mean moved into mu, so that `mu` is where the joint is expected."""
-        return replace(
-            self,
-            mu=self.mean,
-            error_distribution=replace(self.error_distribution, mean=torch.zeros_like(self.error_distribution.mean)),
-        )
+    def about(
+        self, mean: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], confidence: Float[Tensor, "B K"]
+    ) -> Prediction:
+        """The same error distribution about another expected position: mu = mean - sigma * E[e].
+
+        Args:
+            mean: expected position of each joint, crop coordinates; what `mean` of the result is.
+            sigma: scale of each joint.
+            confidence: of each joint.
+        """
+        mu = mean - sigma * self.error_distribution.mean
+        return replace(self, mu=mu, sigma=sigma, confidence=confidence)
 
 
 @runtime_checkable
 class KeypointLoss(Protocol):
-    """What a model is given to learn joints by; no model knows more of a loss."""
+    """The loss of joints as models call it; they depend on nothing else of a loss."""
 
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
     ) -> Float[Tensor, ""]:
-        """The loss of a batch, in the coordinates of the prediction; 0 when nothing is labelled, or nobody is there."""
+        """The loss of a batch, in the coordinates of the prediction; 0 if nothing is labelled or predicted."""
         ...
 
 
 @dataclass(slots=True)
 class LossDict:
-    """What a model makes of a batch while it learns."""
+    """The losses of a training batch, by name, and figures beside them."""
 
     losses: dict[str, Float[Tensor, ""]]
-    """To be added up; a name is that of a curve."""
+    """Losses to be added up; they are logged by name where there are several."""
     figures: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
-    """What is watched beside, without a gradient."""
+    """Values that are logged only, without a gradient."""
 
     @property
     def total(self) -> Float[Tensor, ""]:
-        """The sum of the losses."""
+        """The sum of the losses, which is minimised."""
         return torch.stack(list(self.losses.values())).sum()
 
 
-@runtime_checkable
-class Evaluator(Protocol):
-    """What collects predictions on a data set, batch by batch, and measures them."""
+class Evaluator(ABC, Generic[Row]):
+    """Collects the predictions on a data set, batch by batch, and computes figures of them.
 
+    Args:
+        loss: the loss that the model was trained with, for the likelihood; None leaves that out.
+
+    Attributes:
+        rows: what is kept of each row of the data set, by its number.
+    """
+
+    def __init__(self, loss: nn.Module | None = None) -> None:
+        self.loss = loss
+        self.rows: dict[int, Row] = {}
+
+    @abstractmethod
     def update(self, batch: Any, prediction: Any, /) -> None:
-        """Take in the prediction on one batch."""
-        ...
+        """Collect the prediction on one batch."""
+
+    def add(self, index: int, row: Row) -> None:
+        """Keep what was collected of one row of the data set."""
+        self.rows[index] = row
 
     def gather(self) -> None:
-        """Bring together what the processes of a distributed run have collected."""
-        ...
+        """Merge what the processes of a distributed run have collected; each has all of it then."""
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return
+        parts: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(parts, self.rows)
+        self.rows = {}
+        for part in parts:
+            for index, row in part.items():
+                self.add(index, row)
 
+    @abstractmethod
+    def is_finite(self) -> bool:
+        """Whether all that was predicted is finite; sigma may be unknown."""
+
+    @abstractmethod
     def compute(self, costly: bool = True) -> dict[str, float]:
-        """Every figure, by name; the costly ones only if wanted."""
-        ...
+        """Every figure, by name.
+
+        Args:
+            costly: whether to compute those too that take long.
+        """

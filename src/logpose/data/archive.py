@@ -1,16 +1,15 @@
-"""NumPy archives (`.npz`) that hold pickled dictionaries of arrays: numbers and names out of them, and nothing else.
+"""NumPy archives (`.npz`) that hold pickled dictionaries of arrays, read without calling anything that they name.
 
-The lifting data sets are written with `np.savez` from dictionaries, so they are pickles, and a pickle may say "call
-this function with these arguments". No unpickler runs here. `pickletools` tells one instruction of the pickle after
-the other, and this module carries out the few that build containers, text and numbers; a call is compared with the
-handful of calls that NumPy's own pickles of arrays make, and what they would have made is made here. So no instruction
-can import, call or change anything, and no size that a file declares is believed before its bytes are there.
+The lifting data sets are written with `np.savez` from dictionaries, so they are pickles, and a pickle may contain any
+call. `_Unpickler` is Python's own with the few instructions that data need. The four names that NumPy's pickles of
+arrays use (`ADMITTED`) become objects of this module, which check their arguments and make the arrays; any other name
+is refused. So nothing is imported, and no size that a file declares is allocated before its bytes are there.
 """
 
 from __future__ import annotations
 
 import math
-import pickletools
+import pickle
 import re
 import reprlib
 import zipfile
@@ -18,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.lib import format as npy
@@ -33,8 +32,8 @@ MOST_STEPS = 5_000_000
 """Instructions of one pickle; Human3.6M's takes some forty for each of its 840 arrays."""
 DEEPEST = 16
 """Containers within containers; the data sets need three."""
-MOST_PLACES = 2_000_000
-"""Places of the whole tree, where what is shared counts as often as it is met; Human3.6M's has some thousand."""
+MOST_ITEMS = 2_000_000
+"""Items of the whole tree, where a shared one counts each time; Human3.6M's has some thousand."""
 MOST_CAMERAS = 1000
 """Views of one sequence."""
 LONGEST = 1000
@@ -43,61 +42,39 @@ LONGEST = 1000
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 """Of each version of the `.npy` format that arrays of numbers come in."""
 NUMBER = re.compile(r"b1|[iu][1248]|f[248]")
-
-RECONSTRUCT, FROM_BUFFER = "numpy.core.multiarray._reconstruct", "numpy.core.numeric._frombuffer"
-SCALAR, ARRAY, TYPE, ENCODE = "numpy.core.multiarray.scalar", "numpy.ndarray", "numpy.dtype", "_codecs.encode"
-ADMITTED = {RECONSTRUCT, FROM_BUFFER, SCALAR, ARRAY, TYPE, ENCODE}
-"""What pickles of arrays name: protocol 5 `_frombuffer`, older ones `_reconstruct`, protocol 2 writes bytes as text."""
-
-LITERALS = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
-    *("BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE", "BINBYTES", "BINBYTES8", "SHORT_BINBYTES", "BYTEARRAY8"),
-}
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-
-
-class _Foreign(Exception):  # noqa: N818 - it never leaves this module
-    """What the archive holds that is no array of numbers."""
+RECONSTRUCT, SCALAR = "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar"
+ARRAY, TYPE = "numpy.ndarray", "numpy.dtype"
+ADMITTED = {RECONSTRUCT, SCALAR, ARRAY, TYPE}
+"""What pickles of arrays name in the protocols that `np.savez` has used, 3 and 4."""
+INSTRUCTIONS = (
+    *("PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
+    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "NONE", "NEWTRUE", "NEWFALSE"),
+    *("BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE", "BINBYTES", "BINBYTES8", "SHORT_BINBYTES"),
+    *("EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("APPEND", "APPENDS", "SETITEM", "SETITEMS", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+)
+"""Of the pickle format, by the names of Python's `pickle` module."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """A function or class that the pickle names; only its name."""
-
-    name: str
-
-
-@dataclass(slots=True, eq=False)
-class _Type:
-    """A NumPy dtype: code ("f4") and byte order."""
-
-    code: str
-    order: str = "="
-
-
-@dataclass(slots=True, eq=False)
-class _Array:
-    """A NumPy array, made empty and filled by a later instruction; one of objects is kept as their list."""
-
-    value: Any = None
+class _Refused(Exception):  # noqa: N818 - it never leaves this module
+    """The archive holds something other than trees of numbers; the message is what."""
 
 
 def printable(value: Any, most: int = LONGEST) -> str:
-    """Something foreign for a message: on one line, of letters that a terminal shows as they are, and not long."""
+    """Foreign text or values for a message: one line of printable letters, at most `most` of them."""
     text = value if isinstance(value, str) else reprlib.repr(value)
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:most])
     return shown if len(text) <= most else f"{shown}..."
 
 
 def of_cameras(views: Any) -> TypeGuard[Sequence[Any] | np.ndarray]:
-    """Whether this is a list of what each camera saw, or an array of as many views; not what each view is."""
+    """Whether this is a list with an entry for each camera, or an array of as many views."""
     array = isinstance(views, np.ndarray) and views.ndim == 4 and len(views) <= MOST_CAMERAS
     return array or isinstance(views, list | tuple)
 
 
-def read_archive(file: Path) -> dict[str, Any]:
-    """The arrays of an `.npz` file by name, without running the pickles in it.
+def read_archive(file: str | Path) -> dict[str, Any]:
+    """The arrays of an `.npz` file by name, without calling what the pickles in it name.
 
     Args:
         file: a zip archive of `.npy` files, as `np.savez` and `np.savez_compressed` write it, from Python 3.
@@ -105,11 +82,12 @@ def read_archive(file: Path) -> dict[str, Any]:
     Returns:
         Of an array of numbers that array; of a pickled object the object: dictionaries, lists and tuples of text,
         numbers and arrays of numbers, in this machine's byte order. Arrays of objects come as lists. Keys are numbers
-        and printable text of `LONGEST` letters at most. The tree has no more than `MOST_PLACES` places.
+        and printable text of `LONGEST` letters at most. The tree has no more than `MOST_ITEMS` items.
 
     Raises:
         InputError: if the file is missing or damaged, holds anything else, or is larger than `MOST_BYTES`.
     """
+    file = Path(file)
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     try:
@@ -119,204 +97,157 @@ def read_archive(file: Path) -> dict[str, Any]:
             names = [entry.filename.removesuffix(".npy") for entry in entries]
             _check_keys(names)
             return {name: _entry(archive, entry) for name, entry in zip(names, entries, strict=True)}
-    except _Foreign as foreign:
-        raise InputError(f"{file}: holds {printable(str(foreign))}; refused") from foreign
+    except _Refused as refused:
+        raise InputError(f"{file}: holds {printable(str(refused))}; expected arrays of numbers") from refused
     except zipfile.BadZipFile as error:
         raise InputError(f"{file}: not a NumPy archive (.npz), or a damaged one ({printable(str(error))})") from error
-    except Exception as error:  # whatever is wrong in a hostile file, its readers may fail in any way
-        told = printable(" ".join(str(error)[:LONGEST].split()))
-        raise InputError(f"{file}: a damaged NumPy archive ({type(error).__name__}: {told})") from error
+    except Exception as error:  # a hostile file can make its readers fail in any way
+        detail = printable(" ".join(str(error)[:LONGEST].split()))
+        raise InputError(f"{file}: damaged NumPy archive ({type(error).__name__}: {detail})") from error
 
 
 def _check_size(declared: int) -> None:
     if declared > MOST_BYTES:
-        raise _Foreign(f"{declared:,} bytes once unpacked, more than the {MOST_BYTES:,} that are read")
+        raise _Refused(f"{declared:,} bytes once unpacked, more than {MOST_BYTES:,}")
 
 
 def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _Foreign(f"{entry.filename} in a compression that NumPy does not write")
+        raise _Refused(f"{entry.filename} in a compression that NumPy does not write")
     with archive.open(entry) as stream:
         header = HEADERS.get(npy.read_magic(stream))
         if header is None:
-            _refuse(f"{entry.filename} in a version of the .npy format for records")
+            raise _Refused(f"{entry.filename} in a version of the .npy format for records")
         shape, fortran, dtype = header(stream)
-        content = stream.read()  # no more than the archive's directory says, so no more than MOST_BYTES
+        content = stream.read()  # no more than the archive's directory declares, so no more than MOST_BYTES
     if dtype.kind == "O":
-        return _plain(_unpickled(content), (), {})[0]
+        return _plain(_Unpickler(content).load(), (), {})[0]
     if dtype.kind not in "biuf":
-        _refuse(f"{entry.filename}, an array of {dtype}")
+        raise _Refused(f"{entry.filename}, an array of {dtype}")
     return _numbers(dtype, shape, content, "F" if fortran else "C")
 
 
-def _refuse(what: str) -> NoReturn:
-    raise _Foreign(f"{what}, which is not an array of numbers")
-
-
-def _unpickled(content: bytes) -> Any:
-    """What a pickle builds, by the instructions that containers, text, numbers and arrays need."""
-    stack: list[Any] = []
-    marks: list[int] = []
-    memo: dict[int, Any] = {}
-
-    def popped(count: int) -> list[Any]:
-        values = stack[len(stack) - count :]
-        if len(values) != count:
-            raise ValueError("the pickle takes what it has not put down")
-        del stack[len(stack) - count :]
-        return values
-
-    def since_mark() -> list[Any]:
-        return popped(len(stack) - marks.pop())
-
-    argument: Any
-    for step, (instruction, argument, _) in enumerate(pickletools.genops(BytesIO(content))):
-        if step == MOST_STEPS:
-            raise _Foreign(f"more than {MOST_STEPS:,} things")
-        name = instruction.name
-        if name in ("PROTO", "FRAME"):
-            pass
-        elif name in LITERALS:
-            stack.append(argument)
-        elif name in CONSTANTS:
-            stack.append(CONSTANTS[name])
-        elif name == "EMPTY_DICT":
-            stack.append({})
-        elif name == "EMPTY_LIST":
-            stack.append([])
-        elif name == "MARK":
-            marks.append(len(stack))
-        elif name == "TUPLE":
-            stack.append(tuple(since_mark()))
-        elif name in TUPLES:
-            stack.append(tuple(popped(TUPLES[name])))
-        elif name in ("APPEND", "APPENDS"):
-            values = popped(1) if name == "APPEND" else since_mark()
-            _within(stack[-1], list).extend(values)
-        elif name in ("SETITEM", "SETITEMS"):
-            values = popped(2) if name == "SETITEM" else since_mark()
-            _within(stack[-1], dict).update(_items(values))
-        elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
-        elif name == "GLOBAL":
-            stack.append(_named(*argument.split(" ", 1)))
-        elif name == "STACK_GLOBAL":
-            stack.append(_named(*popped(2)))
-        elif name == "REDUCE":
-            stack.append(_made(*popped(2)))
-        elif name == "BUILD":
-            state = popped(1)[0]
-            _fill(stack[-1], state)
-        elif name == "STOP":
-            break
-        else:
-            _refuse(f"something made by the pickle instruction {name}")
-    return popped(1)[0]
-
-
-def _described(value: Any) -> str:
-    """What a value is, for a message; not what it holds, which may be endless."""
-    if isinstance(value, _Named):
-        return value.name
-    return {_Array: "an array", _Type: "a dtype", type(None): "None"}.get(type(value), f"a {type(value).__name__}")
-
-
-def _within(container: Any, kind: type) -> Any:
-    if type(container) is not kind:
-        raise TypeError("the pickle puts something into what is no container")
-    return container
-
-
-def _items(values: list[Any]) -> Iterable[tuple[Any, Any]]:
-    """Keys and values; only text and numbers are keys, so that nothing deep is ever hashed."""
-    keys = values[::2]
-    _check_keys(keys)
-    return zip(keys, values[1::2], strict=True)
-
-
 def _check_keys(keys: Iterable[Any]) -> None:
-    """Keys end up in messages: text of letters that can be shown, not long, and numbers of few digits."""
+    """Keys go into messages and are hashed: short printable text and numbers of 64 bits."""
     for key in keys:
         if not isinstance(key, str | int | float):
-            _refuse(f"{_described(key)} as a key")
+            raise _Refused(f"a {type(key).__name__} as a key")
         if isinstance(key, str) and not (len(key) <= LONGEST and key.isprintable()):
-            raise _Foreign(f"a name of more than {LONGEST:,} letters, or of some that cannot be shown: {key[:50]!a}")
+            raise _Refused(f"a name of more than {LONGEST:,} letters, or of unprintable ones: {key[:50]!a}")
         if isinstance(key, int) and key.bit_length() > 64:
-            raise _Foreign("a number of more than 64 bits as a key")
+            raise _Refused("a number of more than 64 bits as a key")
 
 
-def _named(module: Any, name: Any) -> _Named:
-    """A name that the pickle mentions; NumPy 1 and 2 keep the same functions in two places."""
-    if not isinstance(module, str) or not isinstance(name, str):
-        raise TypeError("the pickle names something by other than text")
-    full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
-    if full not in ADMITTED:
-        _refuse(f"{module}.{name}")
-    return _Named(full)
-
-
-def _made(function: Any, arguments: Any) -> Any:
-    """What a call of the pickle would make, if it is one of those that pickles of arrays need."""
-    # In `_frombuffer` the contents' axes are in another order ("K") for arrays that are neither C's nor Fortran's.
-    match function, arguments:
-        case _Named(name=name), (_Named(name=made), tuple(), bytes()) if (name, made) == (RECONSTRUCT, ARRAY):
-            return _Array()
-        case _Named(name=name), (content, _Type() as kind, tuple() as shape, "C" | "F" as order, *_) if (
-            name == FROM_BUFFER
-        ):
-            return _Array(_numbers(_dtype(kind), shape, content, order))
-        case _Named(name=name), (content, _Type() as kind, tuple() as shape, "K", tuple() as axes) if (
-            name == FROM_BUFFER
-        ):
-            return _Array(_numbers(_dtype(kind), shape, content, "C").transpose(axes))
-        case _Named(name=name), (str() as code, *_) if name == TYPE:
-            return _Type(code)
-        case _Named(name=name), (_Type() as kind, bytes() as content) if name == SCALAR:
-            return _numbers(_dtype(kind), (), content, "C").item()
-        case _Named(name=name), (str() as text, "latin1") if name == ENCODE:
-            return text.encode("latin-1")
-    _refuse(f"a call of {_described(function)}")
-
-
-def _fill(target: Any, state: Any) -> None:
-    """Fill an array, or give a dtype its byte order."""
-    match target, state:
-        case _Type(), (3, "<" | ">" | "=" | "|" as order, None, None, None, int(), int(), int()):
-            target.order = order
-        case _Array(), (1, tuple() as shape, _Type(code="O8" | "O4" | "O"), _, list() as objects):
-            if shape not in ((), (len(objects),)) or (shape == () and len(objects) != 1):
-                _refuse("a table of objects")
-            target.value = objects if shape else objects[0]
-        case _Array(), (1, tuple() as shape, _Type() as kind, bool() as fortran, bytes() as content):
-            target.value = _numbers(_dtype(kind), shape, content, "F" if fortran else "C")
-        case _:
-            _refuse(f"{_described(target)} with a state of its own")
-
-
-def _dtype(kind: _Type) -> np.dtype[Any]:
-    if not NUMBER.fullmatch(kind.code):
-        _refuse(f"an array of {kind.code}")
-    return np.dtype(kind.order + kind.code)
-
-
-def _numbers(dtype: np.dtype[Any], shape: tuple[Any, ...], content: bytes | bytearray, order: str) -> np.ndarray:
+def _numbers(dtype: np.dtype[Any], shape: tuple[Any, ...], content: bytes, order: str) -> np.ndarray:
     """An array from its bytes, if there are as many as its shape needs."""
     sane = len(shape) <= DEEPEST and all(type(side) is int and side >= 0 for side in shape)
     if not sane or math.prod(shape) * dtype.itemsize != len(content):
-        raise ValueError(f"an array's {len(content)} bytes do not fill its shape {reprlib.repr(shape)} of {dtype}")
+        raise ValueError(f"{len(content)} bytes do not fill an array of shape {reprlib.repr(shape)} of {dtype}")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if order == "F" else "C")
     return array.astype(dtype.newbyteorder("="))  # a copy: its own memory, this machine's byte order
 
 
+@dataclass(slots=True, eq=False)
+class _Type:
+    """A NumPy dtype: code ("f4") and byte order."""
+
+    code: str
+    order: str = "="
+
+    def __setstate__(self, state: Any) -> None:
+        match state:
+            case (3, "<" | ">" | "=" | "|" as order, None, None, None, int(), int(), int()):
+                self.order = order
+            case _:
+                raise _Refused(f"a dtype {self.code} with a state of its own")
+
+    def numpy(self) -> np.dtype[Any]:
+        if not NUMBER.fullmatch(self.code):
+            raise _Refused(f"an array of {self.code}")
+        return np.dtype(self.order + self.code)
+
+
+@dataclass(slots=True, eq=False)
+class _Array:
+    """A NumPy array, empty until its state is set; one of objects is their list."""
+
+    value: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        match state:
+            case (1, tuple() as shape, _Type(code="O8" | "O4" | "O"), _, list() as objects):
+                if shape not in ((), (len(objects),)) or (shape == () and len(objects) != 1):
+                    raise _Refused("a table of objects")
+                self.value = objects if shape else objects[0]
+            case (1, tuple() as shape, _Type() as kind, bool() as fortran, bytes() as content):
+                self.value = _numbers(kind.numpy(), shape, content, "F" if fortran else "C")
+            case _:
+                raise _Refused("an array with a state of its own")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Named:
+    """A function or class that the pickle names: of the admitted ones, what the call would make."""
+
+    name: str
+
+    def __call__(self, *arguments: Any) -> Any:
+        match arguments:
+            case (_Named(name="numpy.ndarray"), tuple(), bytes()) if self.name == RECONSTRUCT:
+                return _Array()
+            case (str() as code, *_) if self.name == TYPE:
+                return _Type(code)
+            case (_Type() as kind, bytes() as content) if self.name == SCALAR:
+                return _numbers(kind.numpy(), (), content, "C").item()
+        raise _Refused(f"a call of {self.name}")
+
+
+class _Dict(dict[Any, Any]):
+    """A dictionary that checks its keys before it hashes them: the hash of nested tuples has no bound."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _check_keys([key])
+        super().__setitem__(key, value)
+
+
+class _Unpickler(pickle._Unpickler):  # the one in C allocates as many places of its memo as a file declares
+    """Python's unpickler with `INSTRUCTIONS` only, and for each name of `ADMITTED` a `_Named`."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(BytesIO(content))
+        codes = [getattr(pickle, name)[0] for name in INSTRUCTIONS]
+        empty = {pickle.EMPTY_DICT[0]: lambda unpickler: unpickler.append(_Dict())}
+        self.dispatch = _Counted({code: self.dispatch[code] for code in codes} | empty)  # type: ignore[misc]
+
+    def find_class(self, module: str, name: str) -> Any:
+        full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")  # NumPy 2's and NumPy 1's
+        if full not in ADMITTED:
+            raise _Refused(f"{module}.{name}")
+        return _Named(full)
+
+
+class _Counted(dict[int, Any]):
+    """Instructions by their code, each use of which counts."""
+
+    steps = 0
+
+    def __getitem__(self, code: int) -> Any:
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise _Refused(f"more than {MOST_STEPS:,} pickle instructions")
+        return super().__getitem__(code)
+
+    def __missing__(self, code: int) -> Any:
+        raise _Refused(f"the pickle instruction {bytes([code])!r}")
+
+
 def _plain(value: Any, above: tuple[int, ...], done: dict[int, tuple[Any, int]]) -> tuple[Any, int]:
-    """The same tree of dictionaries, lists and tuples with the arrays in their places, and how many places it has.
+    """The same tree with arrays in the place of `_Array`, and its number of items.
 
     Args:
-        value: what the pickle built.
-        above: of the containers that it lies in.
-        done: by identity, so that a container that is in many places is looked at once.
+        value: as unpickled.
+        above: identities of the containers around it.
+        done: results by identity, so that a shared container is looked at once.
     """
     if isinstance(value, str | int | float | np.ndarray):
         return value, 1
@@ -324,21 +255,17 @@ def _plain(value: Any, above: tuple[int, ...], done: dict[int, tuple[Any, int]])
     if key in done:
         return done[key]
     if key in above or len(above) > DEEPEST:
-        raise _Foreign(f"containers that hold themselves, or more than {DEEPEST} within one another")
+        raise _Refused(f"containers that hold themselves, or more than {DEEPEST} within one another")
     inside = (*above, key)
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, _Array) and value.value is not None:
+        plain, items = _plain(value.value, inside, done)
+    elif isinstance(value, dict | list | tuple):
         held = [_plain(each, inside, done) for each in (value.values() if isinstance(value, dict) else value)]
-        places = 1 + sum(count for _, count in held)
-        plain: Any = [each for each, _ in held]
-        if isinstance(value, dict):
-            plain = dict(zip(value, plain, strict=True))
-        elif isinstance(value, tuple):
-            plain = tuple(plain)
-    elif isinstance(value, _Array) and value.value is not None:
-        plain, places = _plain(value.value, inside, done)
+        items, parts = 1 + sum(count for _, count in held), [each for each, _ in held]
+        plain = dict(zip(value, parts, strict=True)) if isinstance(value, dict) else type(value)(parts)
     else:
-        _refuse(f"{_described(value)} by itself")
-    if places > MOST_PLACES:
-        raise _Foreign(f"more than {MOST_PLACES:,} things, counting what is in many places in each")
-    done[key] = plain, places
-    return plain, places
+        raise _Refused(f"{value.name if isinstance(value, _Named) else type(value).__name__} by itself")
+    if items > MOST_ITEMS:
+        raise _Refused(f"more than {MOST_ITEMS:,} items, where a shared one counts each time")
+    done[key] = plain, items
+    return plain, items

@@ -1,7 +1,7 @@
 """Boundaries of one B-scan in a CSV file, from the top down.
 
-A column for each boundary under a heading with its name, and a line for each column of the picture; or, without
-headings, a line for each boundary. Rows are counted from 0; an empty cell or `nan` is no label. Cells are separated by
+A column for each boundary under a header with its name, and a line for each column of the image; or, without
+a header, a line for each boundary. Rows are counted from 0; an empty cell or `nan` is no label. Cells are separated by
 commas, tabs or semicolons; beside semicolons a comma may stand for the point in a number.
 """
 
@@ -23,22 +23,23 @@ LONGEST = 2**26  # bytes
 
 
 def read_boundaries(
-    table: Path, size: tuple[int, ...], picture: str
+    table: str | Path, size: tuple[int, ...], image: str
 ) -> tuple[Float[np.ndarray, "D W"], tuple[str, ...]]:
     """The rows of boundaries in each column of a B-scan, NaN where there is no label, and their names.
 
-    Eight boundaries without names have those of the retina.
+    Eight boundaries without a header have the names of the retina's.
 
     Args:
         table: the CSV file.
         size: (height, width) of the B-scan.
-        picture: name of its file, for messages.
+        image: name of its file, for messages.
 
     Raises:
-        InputError: if the file cannot be read, or is not of such a picture.
+        InputError: if the file cannot be read, or does not fit the image.
     """
+    table = Path(table)
     if table.stat().st_size > LONGEST:
-        raise InputError(f"{table}: too large to be read")
+        raise InputError(f"{table}: more than {LONGEST:,} bytes")
     try:
         text = table.read_text(encoding="utf-8-sig")
         reader = csv.reader(text.splitlines(), delimiter=_delimiter(text))
@@ -52,25 +53,27 @@ def read_boundaries(
     height, width = size
     if headed:
         if rows.shape != (width, len(names)):
-            lines_told = "1 line" if len(rows) == 1 else f"{len(rows)} lines"
-            told = f"{lines_told} of numbers below the headings, and {picture} is {width} pixels wide"
-            raise InputError(f"{table}: {told}")
+            raise InputError(
+                f"{table}: {len(rows)} lines of numbers below the header, expected {width} (the width of {image})"
+            )
         rows = rows.T
     elif rows.shape[1] != width:
-        told = f"and without headings a line is a boundary: {picture} is {width} pixels wide"
-        raise InputError(f"{table}: lines of {rows.shape[1]} numbers, {told}")
+        raise InputError(
+            f"{table}: lines of {rows.shape[1]} numbers, expected {width} (the width of {image}; without a header a "
+            "line is a boundary)"
+        )
     if not all(names or ("x",)):
-        raise InputError(f"{table}: column {names.index('') + 1} has no name: an index has no place among boundaries")
+        raise InputError(f"{table}: column {names.index('') + 1} has no name; remove it if it is an index")
     if len(rows) < 2:
-        raise InputError(f"{table}: holds one boundary; it must hold two or more")
+        raise InputError(f"{table}: one boundary, expected two or more")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"{table}: two columns are named {twice}")
     plain = RETINA.joints if len(rows) == len(RETINA) else tuple(f"boundary {i + 1}" for i in range(len(rows)))
     outside = np.argwhere((rows < 0) | (rows > height - 1))
     if len(outside):
         boundary, column = (int(i) for i in outside[0])
-        at = f"{(names or plain)[boundary]} is in row {rows[boundary, column]:g} of {height}"
-        raise InputError(f"{table}: column {column} of the picture: {at}")
+        at = f"{(names or plain)[boundary]} in row {rows[boundary, column]:g}, expected 0 to {height - 1}"
+        raise InputError(f"{table}: image column {column}: {at}")
     return rows, names or plain
 
 
@@ -82,7 +85,7 @@ def _numbers(table: Path, lines: Sequence[tuple[int, Sequence[str]]]) -> Float[n
     found = np.empty((len(lines), width))
     for i, (number, line) in enumerate(lines):
         if len(line) != width:
-            raise InputError(f"{table}: line {number} has {len(line)} cells, others {width}")
+            raise InputError(f"{table}: line {number} has {len(line)} cells, expected {width}")
         for j, cell in enumerate(line):
             value = _number(cell)
             if value is None:
@@ -97,7 +100,7 @@ def _delimiter(text: str) -> str:
 
 
 def _number(cell: str) -> float | None:
-    """What a cell says: a finite number, NaN where it is empty or says so; None if it is something else."""
+    """The value of a cell: a finite number, NaN where it is empty or "nan"; None if it is anything else."""
     text = cell.strip().replace(",", ".")
     if text.lower() in ("", "nan"):
         return float("nan")

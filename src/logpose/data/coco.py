@@ -1,15 +1,13 @@
-"""COCO keypoint files: anyone's labelled people, with any skeleton, checked row by row before anything is learned.
+"""COCO keypoint files: labelled people with any skeleton, checked row by row before training.
 
 The format is that of https://cocodataset.org (`images`, `annotations`, `categories`; keypoints as x, y, v triplets).
-Which rows are people to learn from is decided as the paper's released code does (see `_box`).
+Which rows are trained on is decided as in the paper's released code (see `_box`).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,83 +18,58 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.categories import chosen_categories
-from logpose.data.images import check_image, image_size
+from logpose.data.images import check_image, coco_folder, image_size
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.places import coco_folder
+from logpose.data.problems import FARTHEST, Problem, refuse
 
-__all__ = ["FARTHEST", "HOLD_OUT", "CocoKeypoints", "Problem", "of_part", "refuse"]
+__all__ = ["HOLD_OUT", "CocoKeypoints", "of_part", "with_last_pixel"]
 
-FARTHEST = 1e6
-"""Pixels: no place or side is larger, and float32 still tells tenths of them apart."""
+LAST_PIXEL = 1
+"""Pixels by which a sample's box is narrower and lower than the file's: it ends at the centre of its last pixel, as in
+the released code (`_box`; `with_last_pixel` gives the file's extent)."""
 HOLD_OUT = 10
 """Where a data set has no validation part, every tenth image is held out."""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A row that cannot be learned from, and why."""
-
-    where: str
-    """File and row: "annotations.json: annotation 12 (id 345)"."""
-    kind: str
-    """What is wrong, the same words for every such row."""
-    detail: str = ""
-    """What is wrong with this one."""
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.kind}{f' ({self.detail})' if self.detail else ''}"
-
-
-def refuse(samples: Sequence[Sample], problems: Sequence[Problem], strict: bool, nobody: str) -> None:
-    """Refuse a file that holds nobody, as `nobody` says, or, if `strict`, one with a wrong row.
-
-    Raises:
-        InputError: if so; it names the first wrong row.
-    """
-    if strict and problems:
-        raise InputError(f"{problems[0]} (and {len(problems) - 1} more wrong rows)")
-    if not samples:
-        first = f"; the first of {len(problems)} wrong rows: {problems[0]}" if problems else ""
-        raise InputError(f"{nobody}{first}")
-
-
 def of_part(part: str | None, which: str = "every tenth image") -> str:
-    """What is to be added where a part of a file holds nobody, and which is held out; nothing of a whole file."""
+    """The end of a message about an empty part of a file: which rows are held out; empty for a whole file."""
     return f" in the part {part!r} ({which} is held out; --val_data names another file)" if part else ""
 
 
 class CocoKeypoints:
-    """The people of a COCO keypoint file who have labels to learn from.
+    """The people of a COCO keypoint file who have labels.
 
-    Crowds and people without a single labelled joint are passed over, as everywhere; rows that are wrong are listed in
+    Crowds and people without a labelled joint are passed over; rows that are wrong are listed in
     `problems` and left out.
 
     Args:
         file: the JSON file.
-        images: the folder with its pictures; when None, the usual places beside the file are tried.
+        images: the folder with its images; when None, the usual places beside the file are tried.
         strict: refuse the file if any row is wrong.
         part: of the images, those "train" or "val" when one file has to serve as both; None takes all.
-        category: name of the category to learn from, where several have joints; None takes all that have the same.
+        category: name of the category to train on, where several have joints; None takes all that have the same.
 
     Attributes:
         skeleton: from the file's `categories`.
         category: id of the category, the first of several; `category_ids` has all.
         problems: rows that were left out.
-        unusable: of these the boxes that can be read, as crowds: somebody is there, and nothing can be learned of them.
+        unusable: of these the boxes that can be read, as crowds: a person whose labels cannot be used.
         counts: how many images, annotations, crowds, … the file holds.
 
     Raises:
-        InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row.
+        InputError: if the file is missing, is not such a file, has no labelled people, or (`strict`) has a wrong row.
     """
 
     def __init__(
         self,
-        file: Path,
-        images: Path | None = None,
+        file: str | Path,
+        images: str | Path | None = None,
         strict: bool = False,
         part: str | None = None,
         category: str | None = None,
     ) -> None:
+        file = Path(file)
+        images = None if images is None else Path(images)
         content = _coco_content(file)  # not kept: that of COCO's training part fills more than a gigabyte
         self.file = file
         self.category_ids, self.skeleton = _categories(file, content, category)
@@ -107,12 +80,12 @@ class CocoKeypoints:
         self.counts: Counter[str] = Counter()
         self.images = self._checked_images(content, part)
         self.samples, self.passed_over = self._checked_people(content["annotations"])
-        nobody = f"{file}: no labelled {self.skeleton.name} to learn from{of_part(part)}"
+        nobody = f"{file}: no labelled {self.skeleton.name}{of_part(part)}"
         refuse(self.samples, self.problems, strict, nobody)
         self._read_more(content)
 
     def _read_more(self, content: dict[str, Any]) -> None:
-        """Read what else a kind of such files has, beside the people; of a plain one nothing."""
+        """Read what a subclass's files hold beside the people."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -121,13 +94,13 @@ class CocoKeypoints:
         return self.samples[index]
 
     def ground_truth(self) -> dict[str, Any]:
-        """This part's images and people as the COCO evaluation wants them.
+        """This part's images and people as the COCO evaluation reads them.
 
-        Crowds, people without labels and those whose rows are wrong are among them, to be found or not.
+        Crowds, people without labels and wrong rows are among them; detecting these is neither right nor wrong.
         """
         rows = [self._truth(s.image_id, np.column_stack([s.keypoints, s.visible]), s.box, s.area) for s in self.samples]
         rows = [{"id": i, **row} for i, row in enumerate([*rows, *self.passed_over, *self.unusable], start=1)]
-        every = {**self.images, **self.unlabelled}  # what is found where nobody is labelled counts as false
+        every = {**self.images, **self.unlabelled}  # a detection in an image without people is a false positive
         images = [{"id": image, "file_name": path.name} for image, path in every.items()]
         return {"images": images, "annotations": rows, "categories": [{"id": self.category, "name": "object"}]}
 
@@ -151,7 +124,7 @@ class CocoKeypoints:
         }
 
     def _passed_over(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The same of a crowd, or of somebody without labelled joints: finding them is neither right nor wrong."""
+        """The same of a crowd, or of a person without labelled joints."""
         box, keypoints = numbers(row.get("bbox"), 4), numbers(row.get("keypoints"), 3 * len(self.skeleton))
         box = np.zeros(4) if box is None else box
         keypoints = np.zeros(3 * len(self.skeleton)) if keypoints is None else np.nan_to_num(keypoints)
@@ -165,20 +138,20 @@ class CocoKeypoints:
         )
 
     def _checked_images(self, content: dict[str, Any], part: str | None) -> dict[int, Path]:
-        """Files of the images that can be used, by id; others become problems if somebody is labelled in them."""
+        """Files of the images that can be used, by id; others become problems if they have annotations."""
         wanted = {whole(row.get("image_id")) for row in content["annotations"] if isinstance(row, dict)}
-        found: dict[int, Path] = {}
+        used: dict[int, Path] = {}
         self.unlabelled: dict[int, Path] = {}  # images of this part without an annotation; their files are not checked
-        self.sizes: dict[int, tuple[Any, Any]] = {}  # (width, height) as the file says, of every image in it
+        self.sizes: dict[int, tuple[Any, Any]] = {}  # (width, height) of every image in the file, as given there
         self.counts["images"] = len(content["images"])
         for i, row in enumerate(content["images"]):
             where = f"{self.file}: image {i}"
             number = whole(row.get("id")) if isinstance(row, dict) else None
             if number is None or not isinstance(row.get("file_name"), str):
-                self.problems.append(Problem(where, "image rows need a whole number as id, and a file_name"))
+                self.problems.append(Problem(where, "needs an integer id and a file_name"))
                 continue
             if number in self.sizes:
-                self.problems.append(Problem(where, "another image has the same id", f"id {number}"))
+                self.problems.append(Problem(where, "duplicate id", f"id {number}"))
                 continue
             self.sizes[number] = row.get("width"), row.get("height")
             held_out = i % HOLD_OUT == HOLD_OUT - 1
@@ -191,27 +164,27 @@ class CocoKeypoints:
             if fault := check_image(path):
                 self.problems.append(Problem(f"{where} (id {number})", fault, str(path)))
             elif fault := _size_fault(path, self.sizes[number]):
-                self.problems.append(Problem(f"{where} (id {number})", "another size than its picture's", fault))
+                self.problems.append(Problem(f"{where} (id {number})", "width and height are not the image's", fault))
             else:
-                found[number] = path
-        self.counts["images used"] = len(found)
-        return found
+                used[number] = path
+        self.counts["images used"] = len(used)
+        return used
 
     def _checked_people(self, rows: list[Any]) -> tuple[list[Sample], list[dict[str, Any]]]:
-        """The people to learn from, and the crowds and people without labels on images of this part."""
+        """The labelled people, and the crowds and people without labels on images of this part."""
         people: list[Sample] = []
         passed_over: list[dict[str, Any]] = []
         self.counts["annotations"] = len(rows)
         for i, row in enumerate(rows):
             if not isinstance(row, dict):
-                self.problems.append(Problem(f"{self.file}: annotation {i}", "not an annotation"))
+                self.problems.append(Problem(f"{self.file}: annotation {i}", "not a JSON object"))
                 continue
             if row.get("category_id") not in self.category_ids:
                 self.counts["of other categories"] += 1
                 continue
             if row.get("iscrowd", 0) not in (0, 1):  # true and false are these too
-                told = f"{row['iscrowd']!r:.40}"
-                self.problems.append(Problem(self._where(i, row), "iscrowd must be 0 or 1", told))
+                got = f"got {row['iscrowd']!r:.40}"
+                self.problems.append(Problem(self._where(i, row), "iscrowd must be 0 or 1", got))
                 continue
             if row.get("iscrowd"):
                 self.counts["crowds"] += 1
@@ -221,7 +194,7 @@ class CocoKeypoints:
             image = whole(row.get("image_id"))
             if image not in self.sizes:
                 self.problems.append(
-                    Problem(self._where(i, row), "its image is not in the file", f"image_id {row.get('image_id')}")
+                    Problem(self._where(i, row), "no image with this image_id", f"image_id {row.get('image_id')}")
                 )
                 continue
             if image not in self.images:
@@ -253,30 +226,34 @@ class CocoKeypoints:
         if not isinstance(triplets, list):
             return Problem(where, "no keypoints")
         if len(triplets) != wanted:
-            return Problem(where, "wrong number of keypoint values", f"{len(triplets)} instead of {wanted}")
+            return Problem(
+                where,
+                f"keypoints must have {wanted} numbers ({wanted // 3} joints × 3)",
+                f"got {len(triplets)}",
+            )
         values, box = numbers(triplets, wanted), numbers(row.get("bbox"), 4)
         if values is None:
-            return Problem(where, "keypoints are not numbers")
+            return Problem(where, "keypoints must be numbers")
         joints = values.reshape(-1, 3)
         visible = joints[:, 2]
         if not np.isfinite(joints[(visible != 0)]).all():
-            return Problem(where, "keypoints are not finite")
+            return Problem(where, "keypoints must be finite")
         if np.abs(joints[visible != 0]).max(initial=0) > FARTHEST:
-            return Problem(where, f"keypoints {FARTHEST:g} pixels off or more")
+            return Problem(where, f"keypoints beyond ±{FARTHEST:g} pixels")
         if not np.isin(visible, (0, 1, 2)).all():
             return Problem(where, "visibility flags must be 0, 1 or 2", f"got {sorted(set(visible) - {0, 1, 2})[0]:g}")
         if box is None or not np.isfinite(box).all() or np.abs(box).max() > FARTHEST:
             return Problem(where, "bbox must be four finite numbers x, y, width, height")
         if box[2] <= 0 or box[3] <= 0:
-            return Problem(where, "box of no area", f"bbox {[round(float(v), 2) for v in box]}")
+            return Problem(where, "bbox has no area", f"{[round(float(v), 2) for v in box]}")
         cleaned = _box(box, size)
         if cleaned is None:
-            kind = "box of a pixel or less" if min(box[2:]) <= 1 else "box outside the image"
-            hint = " (relative coordinates? they must be pixels)" if np.abs(box).max() <= 1 else ""
-            return Problem(where, kind + hint, f"bbox {[round(float(v), 2) for v in box]}")
+            kind = "bbox of a pixel or less" if min(box[2:]) <= 1 else "bbox outside the image"
+            hint = " (relative coordinates? expected pixels)" if np.abs(box).max() <= 1 else ""
+            return Problem(where, kind + hint, f"{[round(float(v), 2) for v in box]}")
         area = numbers([row.get("area", float(box[2] * box[3]))], 1)
         if area is None or not 0 <= area[0] < math.inf:
-            return Problem(where, "area must be a number, 0 or more", f"got {row.get('area')!r:.40}")
+            return Problem(where, "area must be a number >= 0", f"got {row.get('area')!r:.40}")
         return Sample(
             image=self.images[row["image_id"]],
             box=cleaned,
@@ -297,32 +274,38 @@ def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray
 
     Args:
         box: x, y, width, height in pixels.
-        size: (width, height) of the image as the file says; None where it does not.
+        size: (width, height) of the image; None where unknown.
     """
     x, y = max(0.0, box[0]), max(0.0, box[1])
-    right, bottom = box[0] + max(box[2] - 1, 0), box[1] + max(box[3] - 1, 0)
+    right, bottom = box[0] + max(box[2] - LAST_PIXEL, 0), box[1] + max(box[3] - LAST_PIXEL, 0)
     if all(isinstance(side, int | float) and side > 0 for side in size):
         right, bottom = min(size[0] - 1, right), min(size[1] - 1, bottom)
     return np.array([x, y, right - x, bottom - y]) if right > x and bottom > y else None
 
 
-def _size_fault(path: Path, told: tuple[Any, Any]) -> str | None:
-    """How a picture, seen upright, differs from the (width, height) that the file says; None if it does not."""
+def with_last_pixel(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
+    """The whole extent of a person, of the box of a `CocoKeypoints` sample, which ends at its last pixel's centre."""
+    whole: Float[np.ndarray, "4"] = box + np.array([0, 0, LAST_PIXEL, LAST_PIXEL])
+    return whole
+
+
+def _size_fault(path: Path, given: tuple[Any, Any]) -> str | None:
+    """How the size of an upright image differs from the (width, height) of its row; None if it does not."""
     size = image_size(path)
-    if told == size or not all(isinstance(side, int | float) and side > 0 for side in told):
+    if given == size or not all(isinstance(side, int | float) and side > 0 for side in given):
         return None
-    turned = "; its EXIF data turn it, so labels made before turning do not fit" if told == size[::-1] else ""
-    return f"{path} is {size[0]}×{size[1]}, the file says {told[0]:g}×{told[1]:g}{turned}"
+    turned = "; its EXIF data rotate it, so labels made before the rotation do not fit" if given == size[::-1] else ""
+    return f"{given[0]:g}×{given[1]:g}, {path} has {size[0]}×{size[1]}{turned}"
 
 
 def _coco_content(path: Path) -> dict[str, Any]:
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise InputError(f"{path}: not a COCO annotation file, it has no list {key!r}")
+            raise InputError(f"{path}: no list {key!r}; expected a COCO annotation file")
     rows = content["annotations"]
     if rows and not any(isinstance(row, dict) and "keypoints" in row for row in rows):
-        raise InputError(f"{path}: none of its {len(rows)} annotations has keypoints")
+        raise InputError(f"{path}: {len(rows)} annotations without keypoints")
     return content  # type: ignore[no-any-return]
 
 
@@ -331,7 +314,7 @@ def _categories(path: Path, content: dict[str, Any], wanted: str | None) -> tupl
     named = chosen_categories(path, content["categories"], wanted)
     for row in named:
         if whole(row.get("id")) is None:
-            raise InputError(f"{path}: the category's id must be a whole number, got {row.get('id')!r:.40}")
+            raise InputError(f"{path}: category id must be an integer, got {row.get('id')!r:.40}")
     try:
         return tuple(row["id"] for row in named), Skeleton.from_category(named[0])
     except (KeyError, TypeError, ValueError) as error:

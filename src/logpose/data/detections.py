@@ -1,9 +1,9 @@
-"""People as a detector found them: boxes to look into, to be compared with labels that are elsewhere."""
+"""Boxes of a detector over the images of a labelled data set."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,45 +11,47 @@ import numpy as np
 
 from logpose.core.errors import InputError
 from logpose.core.structures import Sample
-from logpose.data.coco import CocoKeypoints, Problem
-from logpose.data.crops import People
+from logpose.data.crops import AnnotatedPeople, People
 from logpose.data.images import check_image
 from logpose.data.inputs import checked_box
 from logpose.data.json_files import read_json, whole
+from logpose.data.problems import Problem
 
 __all__ = ["DetectedBoxes"]
 
-CATEGORY, ELSEWHERE = "of another category", "on an image that it does not have"
-"""What is the matter with boxes that are passed over: a detector's file may hold more than a data set is about."""
+
+class _Elsewhere(Problem):
+    """A box of another category or image: a detector's file may hold more than the data set, so it is passed over."""
 
 
 class DetectedBoxes:
     """The boxes of a COCO detections file, over the images of a labelled data set.
 
     Boxes are neither clipped nor filtered by score, as in the released code; those of other categories, and of
-    images that the data set does not have, are passed over. Those on pictures that cannot be read, or with ids that
-    are no whole numbers, are listed in `problems` and left out.
+    images that the data set does not have, are passed over. Those on images that cannot be read, or with ids that
+    are not integers, are listed in `problems` and left out.
 
     Args:
         labels: the data set.
-        file: list of {image_id, category_id, bbox, score}; a score that is not there is 1.
+        file: list of {image_id, category_id, bbox, score}; a missing score is 1.
 
     Attributes:
         passed_over: how many boxes are of other categories, or on images that the data set does not have.
         problems: boxes that were left out.
 
     Raises:
-        InputError: if the data set is not a COCO file, the boxes' file is no such list, a row of it is malformed, or
-            none of its boxes is left.
+        InputError: if the data set is not a COCO file, the boxes' file is no such list, a row is malformed, or no
+            box is left.
     """
 
-    def __init__(self, labels: People, file: Path) -> None:
-        if not isinstance(labels, CocoKeypoints):
-            raise InputError(f"{file}: boxes name images by COCO's ids, which the data set's format does not have")
+    def __init__(self, labels: People, file: str | Path) -> None:
+        file = Path(file)
+        if not isinstance(labels, AnnotatedPeople):
+            raise InputError(f"{file}: boxes refer to images by COCO ids; the data set must be a COCO file")
         self.labels, self.skeleton, self.category = labels, labels.skeleton, labels.category
         content = read_json(file)
         if not isinstance(content, list):
-            raise InputError(f"{file}: not a COCO detections file, which is a list")
+            raise InputError(f"{file}: expected a list of COCO detections")
         self.problems: list[Problem] = []
         self.samples: list[Sample] = []
         over: list[Problem] = []
@@ -58,7 +60,7 @@ class DetectedBoxes:
             found = self._sample(i, row, file, faults)
             if isinstance(found, Sample):
                 self.samples.append(found)
-            elif found.kind in (CATEGORY, ELSEWHERE):
+            elif isinstance(found, _Elsewhere):
                 over.append(found)
             else:
                 self.problems.append(found)
@@ -72,36 +74,36 @@ class DetectedBoxes:
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
 
-    def ground_truth(self) -> dict[str, Any]:
-        """The labels, as the COCO evaluation wants them."""
+    def ground_truth(self) -> Mapping[str, Any]:
+        """The labels as the COCO evaluation reads them."""
         return self.labels.ground_truth()
 
     def _none_left(self, problems: Sequence[Problem]) -> str:
         """Why no box is left: how many of each kind, and which is the first of it."""
-        told = []
+        kinds = []
         for kind, count in Counter(problem.kind for problem in problems).items():
             first = next(problem for problem in problems if problem.kind == kind)
-            told.append(f"{count} {kind}, the first in {first.where.rpartition(': ')[2]} ({first.detail})")
-        return f"none of its {len(problems)} boxes is one to look into for {self.labels.file}: {'; '.join(told)}"
+            kinds.append(f"{count} {kind}, the first in {first.where.rpartition(': ')[2]} ({first.detail})")
+        return f"no box for {self.labels.file} among {len(problems)}: {'; '.join(kinds)}"
 
     def _sample(self, i: int, row: Any, file: Path, faults: dict[Path, str | None]) -> Sample | Problem:
-        """A row's box, or why it is none of those to look into; `faults` has what is known of pictures."""
+        """The box of a row, or why it is left out; `faults` has what is known of images."""
         where = f"{file}: row {i}"
         if not isinstance(row, dict) or not {"image_id", "bbox"} <= row.keys():
-            raise InputError(f"{where} needs image_id and bbox")
+            raise InputError(f"{where}: needs image_id and bbox")
         if (category := row.get("category_id", self.category)) not in self.labels.category_ids:
             wanted = " or ".join(map(str, self.labels.category_ids))
-            return Problem(where, CATEGORY, f"category_id {category!r:.40}, not {wanted}")
+            return _Elsewhere(where, "of another category", f"category_id {category!r:.40}, not {wanted}")
         image = whole(row["image_id"])
         if image is None:
-            return Problem(where, "with an image_id that is no whole number", f"image_id {row['image_id']!r:.40}")
+            return Problem(where, "with an image_id that is not an integer", f"image_id {row['image_id']!r:.40}")
         path = self.labels.images.get(image, self.labels.unlabelled.get(image))
         if path is None:
-            return Problem(where, ELSEWHERE, f"image_id {image}")
+            return _Elsewhere(where, "on an image that the data set does not have", f"image_id {image}")
         if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
-            raise InputError(f"{where}: bbox is not x, y, width, height: {row['bbox']}")
+            raise InputError(f"{where}: bbox must be x, y, width, height, got {row['bbox']}")
         *box, score = checked_box([*row["bbox"], row.get("score", 1.0)], where)
-        if image in self.labels.unlabelled:  # the others were looked at when the data set was opened
+        if image in self.labels.unlabelled:  # the others were checked when the data set was opened
             if path not in faults:
                 faults[path] = check_image(path)
             if fault := faults[path]:

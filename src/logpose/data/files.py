@@ -1,4 +1,4 @@
-"""Annotation files of every format: which of a folder's belongs to which part, and who reads it."""
+"""Annotation files of every format: which file of a folder belongs to which part, and its reader."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
+from logpose.data.crops import AnnotatedPeople
 from logpose.data.h36m import H36mPeople
 from logpose.data.heads import heads_file
 from logpose.data.lsp import LspPeople
@@ -14,37 +15,39 @@ from logpose.data.mpii import MpiiOfCoco, MpiiPeople
 __all__ = ["LabelledPeople", "annotation_files", "open_people"]
 
 LabelledPeople = CocoKeypoints | LspPeople | MpiiPeople | H36mPeople
-"""People with labels from a file, and what is wrong with it."""
+"""Labelled people of a file, with its problems."""
 
 LOOK = 2**16
-"""Bytes of a file that are read to tell its format: that of the last kind can have a gigabyte."""
+"""Bytes of a file that are read to detect its format; files of the last format can have a gigabyte."""
 
 
 def open_people(
-    file: Path,
-    images: Path | None = None,
+    file: str | Path,
+    images: str | Path | None = None,
     strict: bool = False,
     part: str | None = None,
     category: str | None = None,
 ) -> LabelledPeople:
-    """The labelled people of an annotation file; its content tells the format.
+    """The labelled people of an annotation file, whose format is detected from its content.
 
     Args:
         file: COCO keypoints (a JSON object; MPII as the paper's released code has it, if its heads lie beside), MPII as
             HRNet has it (a JSON list), LSP (`joints.mat`), or Human3.6M as the released code has it (a JSON object of
             images with `cam_param`).
-        images: the folder with its pictures; when None, the usual places beside the file are tried.
+        images: the folder with its images; when None, the usual places beside the file are tried.
         strict: refuse the file if any row is wrong.
         part: "train" or "val", when one file has to serve as both; None takes all.
         category: of a COCO file in which several categories have joints of their own, the name of one.
 
     Raises:
-        InputError: if the file is missing, is none of these, holds nobody, (`strict`) has a wrong row, or has no
-            categories to choose from.
+        InputError: if the file is missing, is none of these, has no labelled people, (`strict`) has a wrong row, or
+            has no categories to choose from.
     """
+    file = Path(file)
+    images = None if images is None else Path(images)
     opened = _opened(file, images, strict, part, category)
-    if category is not None and not isinstance(opened, CocoKeypoints):
-        raise InputError(f"{file}: has no categories, and so none to choose by --category")
+    if category is not None and not isinstance(opened, AnnotatedPeople):
+        raise InputError(f"{file}: no categories in this format; remove --category")
     return opened
 
 
@@ -63,22 +66,23 @@ def _opened(file: Path, images: Path | None, strict: bool, part: str | None, cat
 
 
 def _beginning(file: Path) -> bytes:
-    """The first bytes of a file, from where its content starts; none of one that is not there, as its reader says."""
+    """The first bytes of a file, from where its content starts; empty for a missing file, which its reader reports."""
     if not file.is_file():
         return b""
     with file.open("rb") as opened:
         return opened.read(LOOK).removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
-def annotation_files(data: Path) -> dict[str, Path]:
+def annotation_files(data: str | Path) -> dict[str, Path]:
     """The annotation file of each part ("train", "val") of a data set; the same file twice if it has but one.
 
     Args:
         data: a file, or a folder with one or more of them in it or in its `annotations` (`annot`).
 
     Raises:
-        InputError: if there is none, or several that nothing tells apart.
+        InputError: if there is none, or several of one part.
     """
+    data = Path(data)
     if not data.exists():
         raise InputError(f"{data}: no such file or folder")
     if data.is_file():
@@ -98,5 +102,5 @@ def annotation_files(data: Path) -> dict[str, Path]:
     for part, found in parts.items():
         if len(found) != 1:
             listed = ", ".join(file.name for file in found or files) or "no .json file"
-            raise InputError(f"{folder}: needs one annotation file with {names[part]!r} in its name, has {listed}")
+            raise InputError(f"{folder}: expected one annotation file with {names[part]!r} in its name, got {listed}")
     return {part: found[0] for part, found in parts.items()}

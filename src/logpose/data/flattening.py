@@ -1,6 +1,6 @@
-"""Where the retina is in a B-scan, from the picture alone, and the crop in which it lies flat.
+"""Where the retina is in a B-scan, from the image alone, and the crop in which it lies flat.
 
-A *B-scan* is a picture of the retina in section: rows are depths, columns places along a line. Its eight boundaries
+A *B-scan* is an image of the retina in section: rows are depths, columns places along a line. Its eight boundaries
 run from left to right; *flattening* moves every column up or down so that the lowest of them, Bruch's membrane, comes
 to lie on one row. A whole number of rows each, so nothing is interpolated and the way back is exact.
 """
@@ -19,9 +19,9 @@ WHITE = 255
 SPECK = 12  # pixels; a smaller white spot at the edge is speckle of a bright layer
 NEAR_WHITE = 220  # grey values; a white line of one column that was a JPEG is nowhere darker
 NARROW, LONG = 5, 41  # columns that it is narrower than, and rows at least: boxes of a screen are lower (both odd)
-LINE, LAYER = 3, 30  # rows: higher than a drawn line, and at a side of the picture no higher than a layer of the retina
+LINE, LAYER = 3, 30  # rows: higher than a drawn line, and at a side of the image no higher than a layer of the retina
 EVEN = 15  # grey values by which what a screen draws differs from place to place at most (it may have been a JPEG)
-MOST_EVEN = 0.1  # share of a picture that a screen's drawings cover at most
+MOST_EVEN = 0.1  # share of an image that a screen's drawings cover at most
 ROW_UM = 3.87  # micrometres to a row, of the numbers of rows from here to the membrane (the Duke scans')
 FAINT = 8  # grey values; noise alone becomes brighter by so much at most, along the path where it does most
 STRIPE = 4  # columns that are averaged before the search: speckle is finer than that, boundaries are not
@@ -50,7 +50,7 @@ class Flattening:
     rows: int
     """Rows of the crop."""
     rise: float = float("nan")
-    """By how many grey values the picture becomes brighter, on average, where the retina was taken to begin."""
+    """By how many grey values the image becomes brighter, on average, where the retina was taken to begin."""
 
     @property
     def faint(self) -> bool:
@@ -88,7 +88,7 @@ class Flattening:
 def flatten(
     image: UInt8[np.ndarray, "H W"], rows: int, shown: int | None = None, um_per_px: float | None = None
 ) -> Flattening:
-    """The crop of a B-scan, by what is found in the picture alone.
+    """The crop of a B-scan, by what is found in the image alone.
 
     Args:
         image: the B-scan, without white borders.
@@ -106,12 +106,12 @@ def flatten(
 
 
 def cleaned(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """The picture without upright lines that a device drew over it, and without white frames.
+    """The image without upright lines that a device drew over it, and without white frames.
 
     A calliper's line, near white, long and at most four columns wide, is filled from the columns beside it. White parts
     that reach the edge become black: the Duke files fill up so what a registered scan does not show. A layer of the
-    retina that is so bright that it is white, where it leaves the picture at a side, stays; so does a line across that
-    is not all white, as it cannot be told from one.
+    retina that is so bright that it is white, where it leaves the image at a side, stays; so does a line across that
+    is not all white, as the two cannot be distinguished.
     """
     return _without_frames(_without_lines(image))
 
@@ -119,7 +119,7 @@ def cleaned(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
 def _without_lines(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     """Upright lines filled, row by row, by what lies between the nearest columns to the left and right."""
     bright = (image >= NEAR_WHITE).astype(np.uint8)
-    # Beyond the picture's sides all counts as bright: what touches them is a frame.
+    # Beyond the image's sides all counts as bright: what touches them is a frame.
     framed = np.pad(bright, ((0, 0), (NARROW, NARROW)), constant_values=1)
     broad = cv2.morphologyEx(framed, cv2.MORPH_OPEN, np.ones((1, NARROW), np.uint8))[:, NARROW:-NARROW]
     narrow, upright = np.where(broad > 0, 0, bright).astype(np.uint8), np.ones((LONG, 1), np.uint8)
@@ -140,7 +140,7 @@ def _without_frames(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]
     at_edge = (left == 0) | (top == 0) | (right == width) | (bottom == height)
     at_edge &= stats[:, cv2.CC_STAT_AREA] > SPECK
     sides = np.maximum(*(np.bincount(of[:, column], minlength=count) for column in (0, -1)))  # rows there
-    across = (top > 0) & (bottom < height)  # leaves the picture at a side only
+    across = (top > 0) & (bottom < height)  # leaves the image at a side only
     at_edge &= ~(across & (stats[:, cv2.CC_STAT_HEIGHT] > LINE) & (sides <= LAYER))
     at_edge[0] = False  # what is not white
     example_input: UInt8[np.ndarray, "H W"] = np.where(at_edge[of] if count > 1 else False, 0, image).astype(np.uint8)
@@ -152,9 +152,9 @@ def find_retina(
 ) -> tuple[Float[np.ndarray, "W"], Float[np.ndarray, "W"], float]:
     """The retina's upper edge and Bruch's membrane in each column, in rows, roughly; and how much brighter it is there.
 
-    From the top the picture becomes bright twice: where the retina begins, and, after the dark outer nuclear layer, at
+    From the top the image becomes bright twice: where the retina begins, and, after the dark outer nuclear layer, at
     the photoreceptors (Chiu et al. 2010). Both are paths of the steepest rise in brightness from edge to edge of the
-    picture. The membrane lies at a known distance below the second; its course is smoothed.
+    image. The membrane lies at a known distance below the second; its course is smoothed.
 
     Args:
         image: the B-scan, without white borders.
@@ -185,10 +185,10 @@ def find_retina(
 
 
 def _without_drawn(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """The picture without what has no speckle and is not black: bars and boxes that the device's screen drew in."""
+    """The image without what has no speckle and is not black: bars and boxes that the device's screen drew in."""
     square = np.ones((5, 5), np.uint8)
     even = (cv2.dilate(image, square) - cv2.erode(image, square) <= EVEN) & (image > EVEN)
-    if even.mean() > MOST_EVEN:  # a picture without speckle anywhere: it was smoothed, or averaged over many
+    if even.mean() > MOST_EVEN:  # an image without speckle anywhere: it was smoothed, or averaged over many
         even[:] = False
     solid = cv2.morphologyEx((image >= WHITE - EVEN).astype(np.uint8), cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
     drawn = cv2.morphologyEx((even | (solid > 0)).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 25), np.uint8))

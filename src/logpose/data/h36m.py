@@ -23,10 +23,12 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import H36M, Skeleton
 from logpose.core.space import Space
 from logpose.core.structures import Sample
-from logpose.data.coco import FARTHEST, HOLD_OUT, Problem, of_part, refuse
+from logpose.data.coco import HOLD_OUT, of_part
 from logpose.data.crops import People
 from logpose.data.images import check_image, image_size
+from logpose.data.joint_names import short_names
 from logpose.data.json_files import read_json, whole
+from logpose.data.problems import FARTHEST, Problem, refuse
 
 __all__ = ["ACTIONS", "H36mPeople", "MixedPeople", "same_joints"]
 
@@ -41,7 +43,7 @@ SMALLEST = 100.0
 """Millimetres: a person of less is one in metres."""
 ROOT = 0  # the pelvis
 SHOULDERS = [H36M.joints.index(joint) for joint in ("l_shoulder", "r_shoulder")]
-NAME = re.compile(r"(s_\d+_act_(\d+)_subact_\d+)")  # recording and action, of a picture of one camera
+NAME = re.compile(r"(s_\d+_act_(\d+)_subact_\d+)")  # recording and action, of an image of one camera
 
 # Numbers of a row: where in the arrays they lie, and of what shape they must be.
 CAMERA = {"R": (slice(0, 9), (3, 3)), "t": (slice(9, 12), (3,)), "f": (slice(12, 14), (2,)), "c": (slice(14, 16), (2,))}
@@ -54,44 +56,48 @@ Numbers = Float[np.ndarray, "N 73"]
 class H36mPeople:
     """The people of such a file. Their keypoints are pixels, and the depth behind the pelvis in millimetres.
 
-    Boxes are clipped to the picture and end at x + w - 1, as in the released code. What is kept of a file are arrays:
+    Boxes are clipped to the image and end at x + w - 1, as in the released code. What is kept of a file are arrays:
     the training part has hundreds of thousands of frames.
 
     Args:
         file: the JSON file.
-        images: the folder with its pictures; when None, `images` beside the file or its folder, or the folder itself.
+        images: the folder with its images; when None, `images` beside the file or its folder, or the folder itself.
         strict: refuse the file if any row is wrong.
-        part: of the recordings, those "train" or "val" (every tenth, as all its cameras saw it) when one file has to
+        part: of the recordings, those "train" or "val" (every tenth, with all its cameras) when one file has to
             serve as both; None takes all.
 
     Attributes:
         skeleton: Human3.6M's 17 joints and the thorax.
         evaluated: the joints that errors are measured on: all but the thorax.
         problems: rows that were left out.
-        counts: how many rows the file holds, and how many are of recordings that nobody uses.
+        counts: how many rows the file holds, and how many are of blocked recordings.
 
     Raises:
-        InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row.
+        InputError: if the file is missing, is not such a file, has no people, or (`strict`) has a wrong row.
     """
 
     evaluated: tuple[int, ...] = tuple(range(JOINTS))
 
-    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
-        pictures, rows = _lists(file)
+    def __init__(
+        self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
+    ) -> None:
+        file = Path(file)
+        images = None if images is None else Path(images)
+        image_rows, rows = _lists(file)
         self.file, self.skeleton = file, H36M
-        names = [str(picture.get("file_name")) if isinstance(picture, dict) else "" for picture in pictures]
+        names = [str(row.get("file_name")) if isinstance(row, dict) else "" for row in image_rows]
         self.image_folder = images or _image_folder(file, names)
         self.counts: Counter[str] = Counter()
         wanted = self._wanted(names, part)
         numbers = np.full((len(wanted), SIZE.stop), np.nan)
         faults: dict[int, tuple[str, str]] = {}  # kind and detail, by place in `wanted`
         for place, i in enumerate(wanted):
-            if kind := _read_row(pictures[i], rows[i], numbers[place]):
+            if kind := _read_row(image_rows[i], rows[i], numbers[place]):
                 faults[place] = kind, ""
         joints, boxes = _placed(numbers, faults)
         sizes: dict[Any, tuple[int, int]] = {}
         for place, i in enumerate(wanted):
-            if place not in faults and (fault := self._picture_fault(names[i], numbers[place, SIZE], sizes)):
+            if place not in faults and (fault := self._image_fault(names[i], numbers[place, SIZE], sizes)):
                 faults[place] = fault
         self.problems = [
             Problem(f"{file}: annotation {wanted[place]} ({names[wanted[place]]})", *faults[place])
@@ -104,7 +110,7 @@ class H36mPeople:
         self._joints, self._boxes = joints[kept], boxes[kept]
         self._cameras, self._camera = _cameras(numbers[kept])
         self.counts["people"] = len(used)
-        nobody = f"{file}: nobody to learn from{of_part(part, 'every tenth recording')}"
+        nobody = f"{file}: no labelled people{of_part(part, 'every tenth recording')}"
         refuse([self[0]] if used else [], self.problems, strict, nobody)
 
     def __len__(self) -> int:
@@ -126,11 +132,11 @@ class H36mPeople:
 
     @property
     def samples(self) -> Iterable[Sample]:
-        """Every person, made as one goes through them."""
+        """Every person, one at a time."""
         return (self[i] for i in range(len(self)))
 
     def space(self, index: int) -> Space:
-        """Where a person is in space."""
+        """The 3-D joints of a person, and the camera."""
         return Space(
             joints=self._joints[index],
             camera=self._cameras[self._camera[index]],
@@ -153,24 +159,24 @@ class H36mPeople:
                 wanted.append(i)
         return wanted
 
-    def _picture_fault(
-        self, name: str, told: Float[np.ndarray, "2"], sizes: dict[Any, tuple[int, int]]
+    def _image_fault(
+        self, name: str, given: Float[np.ndarray, "2"], sizes: dict[Any, tuple[int, int]]
     ) -> tuple[str, str] | None:
-        """What is wrong with a row's picture; of those of a folder, one's size is looked at, and kept in `sizes`."""
+        """What is wrong with a row's image; the size of one image per folder is read, and kept in `sizes`."""
         path = self.image_folder / name
         if fault := check_image(path):
             return fault, str(path)
-        if np.isnan(told).any():
+        if np.isnan(given).any():
             return None
-        key = path.parent, *told.tolist()
+        key = path.parent, *given.tolist()
         if key not in sizes:
             sizes[key] = image_size(path)
         size = sizes[key]
-        if size == tuple(told):
+        if size == tuple(given):
             return None
         return (
-            "another size than its picture's",
-            f"those of {path.parent} are {size[0]}×{size[1]}, not {told[0]:g}×{told[1]:g}",
+            "width and height are not the image's",
+            f"{given[0]:g}×{given[1]:g}, images of {path.parent} have {size[0]}×{size[1]}",
         )
 
 
@@ -179,11 +185,11 @@ def _lists(file: Path) -> tuple[list[Any], list[Any]]:
     content = read_json(file)
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise InputError(f"{file}: not a Human3.6M file of the released code, it has no list {key!r}")
-    pictures, rows = content["images"], content["annotations"]
-    if len(pictures) != len(rows):
-        raise InputError(f"{file}: {len(pictures)} images and {len(rows)} annotations, which must stand side by side")
-    return pictures, rows
+            raise InputError(f"{file}: no list {key!r}; expected a Human3.6M file of the released code")
+    image_rows, rows = content["images"], content["annotations"]
+    if len(image_rows) != len(rows):
+        raise InputError(f"{file}: {len(image_rows)} images and {len(rows)} annotations, expected as many of both")
+    return image_rows, rows
 
 
 def _image_folder(file: Path, names: list[str]) -> Path:
@@ -192,7 +198,7 @@ def _image_folder(file: Path, names: list[str]) -> Path:
 
 
 def _recording(name: str) -> tuple[str, str]:
-    """Of which recording a picture is, and of which action; of another name, its folder's."""
+    """Of which recording an image is, and of which action; of another name, its folder's."""
     if (found := NAME.search(name)) is None:
         return str(Path(name).parent), "other"
     action = int(found[2]) - 2
@@ -208,22 +214,22 @@ def _numbers(values: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "..."] | 
     return found if found.shape == shape else None
 
 
-def _read_row(picture: Any, row: Any, into: Float[np.ndarray, "73"]) -> str | None:
+def _read_row(image_row: Any, row: Any, into: Float[np.ndarray, "73"]) -> str | None:
     """Write a row's numbers into an array; what is wrong if that is impossible."""
-    if not isinstance(picture, dict) or not isinstance(picture.get("file_name"), str):
-        return "its image needs a file_name"
+    if not isinstance(image_row, dict) or not isinstance(image_row.get("file_name"), str):
+        return "the image row needs a file_name"
     if not isinstance(row, dict) or not {"image_id", "bbox", "keypoints_world"} <= row.keys():
-        return "an annotation needs image_id, bbox and keypoints_world"
+        return "needs image_id, bbox and keypoints_world"
     if (image := whole(row["image_id"])) is None:
-        return "image_id must be a whole number"
-    if (number := whole(picture.get("id"))) is not None and number != image:
-        return "image_id is not the id of the image beside it"
-    camera = picture.get("cam_param")
+        return "image_id must be an integer"
+    if (number := whole(image_row.get("id"))) is not None and number != image:
+        return "image_id is not the id of the image row beside it"
+    camera = image_row.get("cam_param")
     if not isinstance(camera, dict) or not camera.keys() >= CAMERA.keys():
-        return "its image needs cam_param with R, t, f and c"
+        return "the image row needs cam_param with R, t, f and c"
     parts = [(camera[key], *where) for key, where in CAMERA.items()]
     parts += [(row["bbox"], BOX, (4,)), (row["keypoints_world"], WORLD, (JOINTS, 3))]
-    parts += [([picture.get("width"), picture.get("height")], SIZE, (2,))]
+    parts += [([image_row.get("width"), image_row.get("height")], SIZE, (2,))]
     for values, where, shape in parts:
         if (found := _numbers(values, shape)) is None:
             return f"R must be 3×3 numbers, t 3, f and c 2, bbox 4, keypoints_world {JOINTS}×3, width and height 1 each"
@@ -254,7 +260,7 @@ def _in_camera(numbers: Numbers) -> Float[np.ndarray, "N 18 3"]:
 
 
 def _clipped(numbers: Numbers) -> Float[np.ndarray, "N 4"]:
-    """Boxes clipped to their pictures, where the file tells the size; of no extent if nothing is left."""
+    """Boxes clipped to their images, where the file gives the size; of no extent if nothing is left."""
     low = np.maximum(numbers[:, BOX][:, :2], 0)
     high = numbers[:, BOX][:, :2] + np.maximum(numbers[:, BOX][:, 2:] - 1, 0)
     high = np.fmin(high, numbers[:, SIZE] - 1)
@@ -272,13 +278,13 @@ def _wrong(
     pixels = np.abs(focal * joints[..., :2] / joints[..., 2:] + centre).max(axis=(1, 2))
     extent = np.ptp(joints, axis=1).max(axis=1)
     return {
-        f"numbers not finite, or beyond {FARTHEST:g}": ~(np.abs(numbers[:, : WORLD.stop]).max(axis=1) <= FARTHEST),
-        "R is no rotation": ~turned,
-        "focal lengths must be above 0": ~(focal > 0).all(axis=(1, 2)),
-        f"a person of less than {SMALLEST:g} mm (metres? they must be millimetres)": ~(extent >= SMALLEST),
+        f"numbers not finite, or beyond ±{FARTHEST:g}": ~(np.abs(numbers[:, : WORLD.stop]).max(axis=1) <= FARTHEST),
+        "R is not a rotation matrix": ~turned,
+        "focal lengths must be > 0": ~(focal > 0).all(axis=(1, 2)),
+        f"a person of less than {SMALLEST:g} mm (metres? expected millimetres)": ~(extent >= SMALLEST),
         "joints behind the camera": ~(joints[..., 2] > 0).all(axis=1),
-        f"joints that are seen {FARTHEST:g} pixels off or more": ~(pixels <= FARTHEST),
-        "box of no area, or outside the image": ~(boxes[:, 2:] > 0).all(axis=1),
+        f"joints beyond ±{FARTHEST:g} pixels": ~(pixels <= FARTHEST),
+        "bbox has no area, or lies outside the image": ~(boxes[:, 2:] > 0).all(axis=1),
     }
 
 
@@ -292,7 +298,7 @@ def _cameras(numbers: Numbers) -> tuple[list[Camera], np.ndarray]:
     return cameras, which.reshape(-1)
 
 
-# Together with people who are labelled in the plane
+# Together with people labelled in 2-D
 
 SAME = {"upper_neck": "neck", "head_top": "head", "pelv": "pelvis", "thrx": "thorax"}
 """Joints of MPII, as its own names or the released code's have them, and what Human3.6M calls them."""
@@ -303,22 +309,17 @@ def same_joints(source: Skeleton, target: Skeleton) -> tuple[int | None, ...]:
 
     From MPII to Human3.6M this is the list of the released code (datasets/h36m_mpii.py).
     """
-
-    def plain(joint: str) -> str:
-        name = joint.lower().replace("right_", "r_").replace("left_", "l_")
-        return SAME.get(name, name)
-
-    place = {plain(joint): i for i, joint in enumerate(source.joints)}
-    return tuple(place.get(plain(joint)) for joint in target.joints)
+    index = {name: i for i, name in enumerate(short_names(source, SAME))}
+    return tuple(index.get(name) for name in short_names(target, SAME))
 
 
 class MixedPeople:
-    """People in space and as many people in the plane, whose depth is unknown (NaN): how the paper's network learns.
+    """People in space and as many people in the plane, whose depth is unknown (NaN): as the paper's network is trained.
 
     The first half are those in space. The second goes through the others in a mixed order, again and again until there
     are as many, so that each is used equally often, give or take one; where they are more than those in space, the
-    rest of them is never used. It is the same in every epoch. (The released code draws each anew at random. It also
-    supervises the joints that nobody labelled, at (0, 0), wherever that lies in the crop; here they have no weight.)
+    rest of them is never used. It is the same in every epoch. (The released code draws each again at random. It also
+    supervises unlabelled joints, at (0, 0), wherever that lies in the crop; here they have no weight.)
 
     Args:
         space: people whose keypoints have three coordinates.
@@ -341,9 +342,9 @@ class MixedPeople:
         self.joints = same_joints(plane.skeleton, space.skeleton)
         self.problems = [problem for people in (space, plane) for problem in getattr(people, "problems", ())]
         if all(joint is None for joint in self.joints):
-            raise InputError(f"no joint of {plane.skeleton.joints} is one of {space.skeleton.joints}")
+            raise InputError(f"no joint in common: {plane.skeleton.joints} and {space.skeleton.joints}")
         if not len(space) or not len(plane):
-            raise InputError("nobody in one of the data sets that are to be mixed")
+            raise InputError(f"data sets to mix must not be empty, got {len(space)} and {len(plane)} people")
         rng = np.random.default_rng(seed)
         rounds = -(-len(space) // len(plane))
         self.order = np.concatenate([rng.permutation(len(plane)) for _ in range(rounds)])[: len(space)]

@@ -29,13 +29,14 @@ APART = 0.5
 """Pixels by which the same joint may differ in two files, one of which was rounded."""
 
 
-def heads_file(folder: Path) -> Path | None:
+def heads_file(folder: str | Path) -> Path | None:
     """The file of heads in a folder; None where there is none."""
+    folder = Path(folder)
     return next((folder / name for name in NAMES if (folder / name).is_file()), None)
 
 
 def read_heads(
-    file: Path, labels: Path, joints: Float[np.ndarray, "N 16 2"], first: int | None
+    file: str | Path, labels: str | Path, joints: Float[np.ndarray, "N 16 2"], first: int | None
 ) -> Float[np.ndarray, "N 16"] | None:
     """The size of the head by which each joint of each person is measured.
 
@@ -43,16 +44,18 @@ def read_heads(
         file: the file of heads.
         labels: the annotation file, to be named where the two do not fit.
         joints: in pixels, of every row of the annotation file in its order; NaN where there is no label.
-        first: what `joints` count a picture's first pixel as; None where that is not known (0 or 1).
+        first: what `joints` count an image's first pixel as; None where that is not known (0 or 1).
 
     Returns:
-        in pixels; NaN where the joint does not count, because `jnt_missing` says so, because `pos_gt_src` has no place
-        for it, or because the head's box is none. None if the file is of another number of people, which is warned of.
+        in pixels; NaN where the joint does not count, because of `jnt_missing`, because `pos_gt_src` is not finite
+        there, or because the head has no box. None if the file is of another number of people, which is warned of.
 
     Raises:
         InputError: if the file cannot be read, a variable is not as above, `pos_gt_src` has other joints than `joints`
             (heads in another order would go unnoticed), or counts pixels from another number.
     """
+    file = Path(file)
+    labels = Path(labels)
     boxes = _variable(file, "headboxes_src", (2, 2), "2×2×N (corner, x and y, person)")
     count = boxes.shape[2]
     if count != len(joints):
@@ -74,14 +77,14 @@ def read_heads(
     return np.where(counted, sizes[:, None], np.nan)
 
 
-def _variable(file: Path, name: str, sides: tuple[int, ...], told: str, count: int | None = None) -> np.ndarray:
+def _variable(file: Path, name: str, sides: tuple[int, ...], expected: str, count: int | None = None) -> np.ndarray:
     """An array whose last axis is that of people, its others as they must be."""
     array = read_matlab(file, name)
     if array.ndim == len(sides):
         array = array[..., None]  # MATLAB drops the axis of a single person
     if array.shape != (*sides, array.shape[-1] if count is None else count):
         shape = "×".join(map(str, array.shape))
-        raise InputError(f"{file}: {name} must be {told}, is {shape}")
+        raise InputError(f"{file}: {name} must be {expected}, got {shape}")
     return array
 
 
@@ -103,8 +106,8 @@ def _check_joints(
     others = compared & (np.abs(apart - (1 - found)) > APART).any(axis=2)
     if others.any():
         person = np.flatnonzero(others.any(axis=1))[0]
-        raise InputError(f"{file}: person {person} has other joints there than in {labels.name}")
+        raise InputError(f"{file}: joints of person {person} are not those of {labels.name}")
     if first is None and found == 1:
         log.warning("%s: counts pixels from 1, not from 0 as COCO does; taken as it stands, a pixel off", labels)
     if first is not None and found != first:
-        raise InputError(f"{file}: counts pixels from 1, {labels.name} from {found}: every joint is a pixel off")
+        raise InputError(f"{file}: pixels from 1, {labels.name} has pixels from {found}; shift its joints by one pixel")

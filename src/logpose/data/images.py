@@ -1,63 +1,80 @@
-"""Pictures from files: upright, or refused, as those are that break off before their end.
+"""Image files: where they lie, whether they are whole, and their pixels, upright.
 
 Damage in the middle is found where the format has checksums (PNG). Of a JPEG or WebP with other bytes there, or of a
-JPEG that was cut and given an end marker, decoders make a picture of the right size, grey or wrong from there on, and
-tell their callers nothing (libjpeg writes "Corrupt JPEG data" to stderr): such pictures are taken as they are.
+JPEG that was cut and given an end marker, decoders make an image of the right size, grey or wrong from there on, and
+report nothing (libjpeg writes "Corrupt JPEG data" to stderr): such images are used as they are.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import cv2
 import numpy as np
 from jaxtyping import UInt16
-from PIL import Image as Pictures
+from PIL import Image as Pillow
 
 from logpose.core.errors import InputError
 from logpose.core.structures import Image
 
-__all__ = ["SUFFIXES", "check_image", "image_size", "read_deep", "read_image", "read_reduced"]
+__all__ = [
+    "LOOKED_FOR",
+    "SUFFIXES",
+    "check_image",
+    "coco_folder",
+    "image_size",
+    "most_found",
+    "read_deep",
+    "read_image",
+    "read_reduced",
+]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-"""Names that a folder of pictures is searched for."""
+"""Suffixes of image files."""
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # what such files begin with
-ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for a picture that lies on its side
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for an image that lies on its side
 EXIF_WITHIN = 2**16  # bytes of a JPEG within which its EXIF segment begins
 REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+LOOKED_FOR = 50
+"""Files that `most_found` looks for: one missing file decides nothing, and looking for all would take long."""
 TAIL = 4096  # bytes at a file's end that are looked at first
 
+Choice = TypeVar("Choice")
 
-def read_image(source: Path | Image) -> Image:
-    """The picture as RGB, turned upright where its EXIF data say so; an array is passed through.
+
+def read_image(source: str | Path | Image) -> Image:
+    """The image as RGB, rotated upright by its EXIF data; an array is passed through.
 
     Raises:
-        InputError: if the file is missing, is no picture, or breaks off before its end.
+        InputError: if the file is missing, is not an image, or is truncated.
     """
     return read_reduced(source, 1.0)[0]
 
 
-def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
-    """The picture as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
+def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]:
+    """The image as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
 
     Args:
         source: file or array.
         factor: the most by which both sides may be divided.
 
     Returns:
-        the picture, and by what it was divided (1, 2, 4 or 8): each of its pixels is the mean of so many by so many.
+        the image, and by what it was divided (1, 2, 4 or 8): each of its pixels is the mean of so many by so many.
 
     Raises:
         InputError: as `read_image`.
     """
-    if not isinstance(source, Path):
+    if not isinstance(source, str | Path):
         return source, 1
+    source = Path(source)
     data = _bytes(source)
     if fault := _fault(data):
         raise InputError(f"{source}: {fault}")
@@ -68,24 +85,24 @@ def read_reduced(source: Path | Image, factor: float) -> tuple[Image, int]:
 
 
 def _decoded(source: Path, data: bytes, flags: int) -> np.ndarray:
-    """What OpenCV makes of a file's bytes."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is said below, once
+    """The pixels of a file's bytes, by OpenCV."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error is raised below
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:  # a header that claims more pixels than OpenCV takes
-        raise InputError(f"{source}: not a picture that can be read ({error.err})") from error
+    except cv2.error as error:  # a header with more pixels than OpenCV accepts
+        raise InputError(f"{source}: not a readable image ({error.err})") from error
     finally:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
-        raise InputError(f"{source}: not a picture that can be read")
+        raise InputError(f"{source}: not a readable image")
     return image
 
 
 @contextmanager
-def _header(source: Path | io.BytesIO) -> Iterator[Pictures.Image]:
-    """A picture of which only the header has been read; what Pillow warns of is no fault here, or is told as one."""
-    with warnings.catch_warnings(action="ignore"), Pictures.open(source) as picture:
-        yield picture
+def _header(source: Path | io.BytesIO) -> Iterator[Pillow.Image]:
+    """An image of which only the header has been read; Pillow's warnings are ignored."""
+    with warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
+        yield opened
 
 
 def _is_upright_jpeg(data: bytes) -> bool:
@@ -94,12 +111,13 @@ def _is_upright_jpeg(data: bytes) -> bool:
         return False
     if b"Exif" not in data[:EXIF_WITHIN]:
         return True
-    with _header(io.BytesIO(data)) as picture:
-        return picture.getexif().get(ORIENTATION, 1) == 1  # type: ignore[no-any-return]
+    with _header(io.BytesIO(data)) as opened:
+        return opened.getexif().get(ORIENTATION, 1) == 1  # type: ignore[no-any-return]
 
 
-def check_image(path: Path) -> str | None:
-    """What is wrong with a picture's file, None if nothing is; decodes it only where its end leaves doubt."""
+def check_image(path: str | Path) -> str | None:
+    """What is wrong with an image's file, None if nothing is; decodes it only where its end is unclear."""
+    path = Path(path)
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -108,9 +126,9 @@ def check_image(path: Path) -> str | None:
             tail = file.read()
             begins = not head.startswith(JPEG) or _reaches_scan(file)
     except FileNotFoundError:
-        return "no such image file"
+        return "no such file"
     except (OSError, ValueError):  # a folder, no permission; a name that no file can have
-        return "the image file cannot be read"
+        return "cannot be read"
     try:
         if begins and _ends_well(head, tail, size):
             image_size(path)
@@ -122,7 +140,7 @@ def check_image(path: Path) -> str | None:
 
 
 def _reaches_scan(file: BinaryIO) -> bool:
-    """Whether a JPEG's header leads to its pixels: segment after segment, each as long as it says."""
+    """Whether a JPEG's header leads to its pixels: segment after segment, each of the length that it declares."""
     at = 2
     while True:
         file.seek(at)
@@ -134,12 +152,13 @@ def _reaches_scan(file: BinaryIO) -> bool:
         at += 1 if marker[1] == 0xFF else 2 + int.from_bytes(marker[2:], "big")
 
 
-def read_deep(path: Path) -> Image | UInt16[np.ndarray, "H W 3"]:
-    """A picture file as `read_image` gives it, but with all 16 bits where it keeps so many of each value.
+def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:
+    """An image file as `read_image` gives it, but with all 16 bits where it keeps so many of each value.
 
     Raises:
         InputError: as `read_image`.
     """
+    path = Path(path)
     data = _bytes(path)
     if fault := _fault(data):
         raise InputError(f"{path}: {fault}")
@@ -147,23 +166,24 @@ def read_deep(path: Path) -> Image | UInt16[np.ndarray, "H W 3"]:
     return pixels if pixels.dtype in (np.uint8, np.uint16) else _decoded(path, data, cv2.IMREAD_COLOR_RGB)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of a picture as `read_image` returns it, read from the file's header.
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) of an image as `read_image` returns it, read from the file's header.
 
     Raises:
-        InputError: if the file is no picture.
+        InputError: if the file is not an image.
     """
+    path = Path(path)
     try:
-        with _header(path) as picture:
-            turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
-            return picture.size[::-1] if turned else picture.size
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError):
+        with _header(path) as opened:
+            turned = opened.getexif().get(ORIENTATION, 1) in SIDEWAYS
+            return opened.size[::-1] if turned else opened.size
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):
         height, width = read_image(path).shape[:2]
         return width, height
 
 
 def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
-    """Whether a file plainly ends as its format says: by an end marker, or where its header says."""
+    """Whether a file ends as its format requires: by an end marker, or at the length in its header."""
     if head.startswith(JPEG):
         return tail.rstrip(b"\0").endswith(b"\xff\xd9")
     if head.startswith(PNG):
@@ -173,7 +193,7 @@ def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
 
 def _bytes(path: Path) -> bytes:
     if not path.is_file():
-        raise InputError(f"{path}: no such image file")
+        raise InputError(f"{path}: no such file")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -181,12 +201,12 @@ def _bytes(path: Path) -> bytes:
 
 
 def _fault(data: bytes) -> str | None:
-    """Why these bytes are not a whole picture; decoders fill what is missing with grey and say nothing."""
+    """Why these bytes are not a whole image; decoders fill missing pixels with grey and report nothing."""
     if not data:
-        return "the image file is empty"
+        return "empty file"
     cut_jpeg = data.startswith(JPEG) and not _ends_well(data[:8], data[-TAIL:], len(data)) and not _jpeg_ends(data)
     cut_png = data.startswith(PNG) and data.rfind(b"IEND") <= data.rfind(b"IDAT")
-    return "the image file breaks off before its end" if cut_jpeg or cut_png else None
+    return "truncated image" if cut_jpeg or cut_png else None
 
 
 def _jpeg_ends(data: bytes) -> bool:
@@ -200,3 +220,24 @@ def _jpeg_ends(data: bytes) -> bool:
         alone = marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8
         at += (1 if marker == 0xFF else 2) if alone else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return False
+
+
+def most_found(choices: Sequence[Choice], files: Callable[[Choice], Iterable[Path]]) -> Choice:
+    """The choice by which most of a data set's first files exist; the first of equal ones.
+
+    Args:
+        choices: folders, numbers of digits, …; at least one.
+        files: the files of a choice, of which the first `LOOKED_FOR` are looked for.
+    """
+    # Not Path.is_file, which raises where a name is longer than any file's may be.
+    return max(choices, key=lambda choice: sum(map(os.path.isfile, islice(files(choice), LOOKED_FOR))))
+
+
+def coco_folder(file: str | Path, rows: Sequence[Any]) -> Path:
+    """The folder beside a COCO file that has most of the first images of its `images`."""
+    file = Path(file)
+    names = [row["file_name"] for row in rows if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
+    split = file.stem.rsplit("_", maxsplit=1)[-1]
+    root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    folders = [root / split, root / split.replace("test-dev", "test"), root / "images" / split, root / "images", root]
+    return most_found([*folders, file.parent], lambda folder: (folder / name for name in names))

@@ -1,4 +1,4 @@
-"""Which pictures are meant, and the boxes of the people in them: from folders, lists and files of boxes."""
+"""Images to predict on, from files, folders and lists, and the boxes of people in them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError, NoImagesError
-from logpose.data.coco import FARTHEST, Problem
-from logpose.data.images import SUFFIXES, image_size
+from logpose.data.images import SUFFIXES, coco_folder, image_size
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.places import coco_folder
+from logpose.data.problems import FARTHEST, Problem
 
 __all__ = ["Boxes", "FoundBoxes", "checked_box", "find_images", "image_id", "lies_outside", "read_boxes"]
 
@@ -27,35 +26,35 @@ class FoundBoxes(NamedTuple):
     boxes: dict[Path, Boxes]
     """Of each of them."""
     problems: list[Problem]
-    """Boxes that were left out because they are on none of them, or lie outside their picture."""
+    """Boxes that were left out because they are on none of them, or lie outside their image."""
     category_id: int
-    """Of the boxes; 1 where the file does not say."""
+    """Of the boxes; 1 where the file has none."""
 
 
-def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path, int | str]:
-    """The pictures among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
+def find_images(paths: Sequence[str | Path], folder: str | Path | None = None) -> dict[Path, int | str]:
+    """The images among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
 
-    A picture's id is that of the list it is in, else its name without suffix, as a number if it is one, as COCO's are.
+    An image's id is that of the list it is in, else its name without suffix, as a number if it is one, as COCO's are.
 
     Args:
-        paths: pictures, folders, and JSON files with `images` (those of a test part hold nothing else of use).
-        folder: of the pictures of lists; when None, the usual places beside them are tried.
+        paths: images, folders, and JSON files with `images` (those of a test part hold nothing else of use).
+        folder: of the images of lists; when None, the usual places beside them are tried.
 
     Raises:
         NoImagesError: if a JSON file lists no images.
-        InputError: if a path does not exist, a folder holds no picture, or a row of a list is wrong.
+        InputError: if a path does not exist, a folder holds no image, or a row of a list is wrong.
     """
     found: dict[Path, int | str] = {}
-    for path in paths:
+    for path in map(Path, paths):
         inside = []
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
             if not inside:
-                raise InputError(f"{path}: no picture in this folder ({', '.join(SUFFIXES)})")
+                raise InputError(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
         elif not path.is_file():
             raise InputError(f"{path}: no such file or folder")
         elif path.suffix == ".json":
-            found |= _listed(path, folder)
+            found |= _listed(path, None if folder is None else Path(folder))
         else:
             inside = [path]
         found |= {image: image_id(image) for image in inside if image not in found}
@@ -63,11 +62,11 @@ def find_images(paths: Sequence[Path], folder: Path | None = None) -> dict[Path,
 
 
 def _listed(file: Path, folder: Path | None) -> dict[Path, int | str]:
-    """The pictures that a COCO file lists, labelled or not, with their ids: of a test part there is no more to read.
+    """The images that a COCO file lists, labelled or not, with their ids: of a test part there is no more to read.
 
     Args:
         file: JSON with `images`.
-        folder: of the pictures; when None, the usual places beside the file are tried.
+        folder: of the images; when None, the usual places beside the file are tried.
 
     Raises:
         NoImagesError: if it lists none.
@@ -76,26 +75,26 @@ def _listed(file: Path, folder: Path | None) -> dict[Path, int | str]:
     content = read_json(file)
     rows = content.get("images") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
-        raise NoImagesError(f"{file}: lists no images")
+        raise NoImagesError(f"{file}: no list of images")
     seen: set[int] = set()
     for i, row in enumerate(rows):
         number = whole(row.get("id")) if isinstance(row, dict) else None
         if number is None or not isinstance(row.get("file_name"), str):
-            raise InputError(f"{file}: image {i} needs a whole number as id, and a file_name")
+            raise InputError(f"{file}: image {i}: needs an integer id and a file_name")
         if number in seen:
-            raise InputError(f"{file}: image {i} has the id {number} of another image")
+            raise InputError(f"{file}: image {i}: duplicate id {number}")
         seen.add(number)
     folder = folder or coco_folder(file, rows)
     return {folder / row["file_name"]: row["id"] for row in rows}
 
 
 def read_boxes(
-    file: Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
+    file: str | Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
 ) -> FoundBoxes:
     """The boxes of each image, from a file.
 
     The file is either a COCO detections file, a list of {image_id, bbox, score}, where an image's id is that of
-    `images` or its name without suffix (or `file_name` says it), or a mapping of file names to lists of x, y, width,
+    `images` or its name without suffix (or by `file_name`), or a mapping of file names to lists of x, y, width,
     height[, score].
 
     Args:
@@ -105,12 +104,13 @@ def read_boxes(
         category: `category_id` of the boxes to take, where the file has several.
 
     Returns:
-        those of `images`; pictures that cannot be read are not looked at.
+        those of `images`; images that cannot be read are not checked.
 
     Raises:
         InputError: if the file is no such file, a row of it is malformed, it has no box of the category, or it is about
             other images.
     """
+    file = Path(file)
     content = read_json(file)
     kind = 1
     if isinstance(content, Mapping):
@@ -119,7 +119,7 @@ def read_boxes(
         rows, kind = _detected_rows(file, content, category)
     names: dict[str, set[Path]] = {}
     for image, number in images.items():
-        # An id that a list gave is not to be mixed up with another picture's name.
+        # An id that a list gave is not to be mixed up with another image's name.
         for name in _names(image) if number == image_id(image) else {str(image), image.name, str(number)}:
             names.setdefault(name, set()).add(image)
     found: dict[Path, list[list[float]]] = {image: [] for image in images}
@@ -129,10 +129,10 @@ def read_boxes(
     for name, box, where in rows:
         meant = names.get(name) or names.get(Path(name).name) or set()
         if len(meant) > 1:
-            raise InputError(f"{where}: several of the images are called {name!r}; say which by its whole path")
+            raise InputError(f"{where}: several images are called {name!r}; give the whole path")
         values = checked_box(box, where)
         if not meant:
-            problems.append(Problem(where, "on none of the pictures", repr(name)))
+            problems.append(Problem(where, "not on any of the images", repr(name)))
             continue
         matched, image = True, next(iter(meant))
         if values[4] < least_score:
@@ -140,20 +140,21 @@ def read_boxes(
         if image not in sizes:
             sizes[image] = _size(image)
         if (size := sizes[image]) and lies_outside(values[:4], size):
-            told = f"{values[:4]} in {image.name} of {size[0]}×{size[1]} pixels"
-            problems.append(Problem(where, "outside the picture", told))
+            detail = f"{values[:4]} in {image.name} of {size[0]}×{size[1]} pixels"
+            problems.append(Problem(where, "outside the image", detail))
         else:
             found[image].append(values)
     if rows and not matched:
         raise InputError(
-            f"{file}: boxes for other images; it names {rows[0][0]!r}, the first image is {next(iter(images)).name}"
+            f"{file}: no box for the given images: its first is for {rows[0][0]!r}, "
+            f"the first image is {next(iter(images)).name}"
         )
     arrays = {image: np.array(boxes, dtype=np.float64).reshape(-1, 5) for image, boxes in found.items()}
     return FoundBoxes(arrays, problems, kind)
 
 
 def lies_outside(box: Sequence[float], size: tuple[int, int]) -> bool:
-    """Whether a box, x, y, width and height in pixels, has no point in a picture of so many pixels, (width, height)."""
+    """Whether a box, x, y, width and height in pixels, has no point in an image of so many pixels, (width, height)."""
     x, y, width, height = box
     return x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0
 
@@ -167,7 +168,7 @@ def _mapped_rows(file: Path, content: Mapping[str, Any]) -> list[_Row]:
     rows: list[_Row] = []
     for name, boxes in content.items():
         if not isinstance(boxes, list):
-            raise InputError(f"{file}: the boxes of {name!r} are not a list")
+            raise InputError(f"{file}: boxes of {name!r} must be a list")
         rows += [(name, box, f"{file}: box {i} of {name!r}") for i, box in enumerate(boxes)]
     return rows
 
@@ -175,25 +176,25 @@ def _mapped_rows(file: Path, content: Mapping[str, Any]) -> list[_Row]:
 def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list[_Row], int]:
     """The boxes of a COCO detections file, of one category, and which."""
     if not isinstance(content, list):
-        raise InputError(f"{file}: neither a list of detections nor a mapping of file names to boxes")
+        raise InputError(f"{file}: expected a list of detections or a mapping of file names to boxes")
     categories = {str(row.get("category_id")) for row in content if isinstance(row, Mapping)}
     listed = ", ".join(sorted(categories))
     if category is None and len(categories) > 1:
-        raise InputError(f"{file}: boxes of several categories ({listed}); say which with --box_category")
+        raise InputError(f"{file}: boxes of several categories ({listed}); choose one with --box_category")
     rows: list[_Row] = []
     for i, row in enumerate(content):
         where = f"{file}: row {i}"
         if not isinstance(row, Mapping) or "bbox" not in row or not {"image_id", "file_name"} & row.keys():
-            raise InputError(f"{where} has no bbox and image_id")
+            raise InputError(f"{where}: needs bbox and image_id")
         if category is None or row.get("category_id") == category:
             box = row["bbox"]
             if not isinstance(box, list) or len(box) != 4:
-                raise InputError(f"{where}: bbox is not x, y, width, height: {box}")
+                raise InputError(f"{where}: bbox must be x, y, width, height, got {box}")
             rows.append((str(row.get("file_name", row.get("image_id"))), [*box, row.get("score", 1.0)], where))
     if content and not rows:
-        raise InputError(f"{file}: none of its {len(content)} boxes is of category {category}; they are of {listed}")
-    told = (row.get("category_id") for row in content if isinstance(row, Mapping))
-    kind = category if category is not None else whole(next(told, None))
+        raise InputError(f"{file}: no box of category {category} among {len(content)}; choose from {listed}")
+    ids = (row.get("category_id") for row in content if isinstance(row, Mapping))
+    kind = category if category is not None else whole(next(ids, None))
     return rows, 1 if kind is None else kind
 
 
@@ -206,23 +207,23 @@ def checked_box(box: Any, where: str) -> list[float]:
 
     Raises:
         InputError: if it is not so many numbers (what JSON writes as such: no text, no true), not finite, of no area,
-            or farther off than any picture is large.
+            or beyond `FARTHEST` pixels.
     """
     found = numbers(box, len(box)) if isinstance(box, list) and len(box) in (4, 5) else None
     if found is None:
-        raise InputError(f"{where} is not four or five numbers: {box}")
+        raise InputError(f"{where}: must be four or five numbers, got {box}")
     values = found.tolist()
     if not np.isfinite(values[:4]).all() or min(values[2:4]) <= 0:
-        raise InputError(f"{where} is not x, y, width > 0, height > 0 and perhaps a score: {box}")
+        raise InputError(f"{where}: must be finite x, y, width > 0, height > 0[, score], got {box}")
     if not np.isfinite(values[4:]).all():
-        raise InputError(f"{where}: its score is not a finite number, but {values[4]}")
+        raise InputError(f"{where}: score must be finite, got {values[4]}")
     if max(map(abs, values[:4])) > FARTHEST:
-        raise InputError(f"{where} lies {FARTHEST:g} pixels off or more: {box}")
+        raise InputError(f"{where}: beyond ±{FARTHEST:g} pixels: {box}")
     return values if len(values) == 5 else [*values, 1.0]
 
 
 def _size(image: Path) -> tuple[int, int] | None:
-    """(width, height) of a picture; None if it cannot be read."""
+    """(width, height) of an image; None if it cannot be read."""
     try:
         return image_size(image)
     except InputError:
@@ -235,6 +236,7 @@ def _names(image: Path) -> set[str]:
     return {str(image), image.name, stem} | ({str(int(stem))} if stem.isdecimal() else set())
 
 
-def image_id(path: Path) -> int | str:
+def image_id(path: str | Path) -> int | str:
     """The id that COCO files give an image: its name without suffix, as a number if it is one."""
+    path = Path(path)
     return int(path.stem) if path.stem.isdecimal() else path.stem

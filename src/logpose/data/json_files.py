@@ -1,4 +1,4 @@
-"""JSON as people and programs write it: what is none is told, and numbers are numbers."""
+"""JSON files from outside, and checks of their values."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from logpose.core.errors import InputError
 __all__ = ["numbers", "read_json", "whole"]
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: str | Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        InputError: if it is missing, empty, or not JSON; the message says where it stops being JSON.
+        InputError: if it is missing, empty, or not JSON; the message gives line and column.
     """
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     text = path.read_bytes()
     if not text.strip():
-        raise InputError(f"{path}: the file is empty")
+        raise InputError(f"{path}: empty file")
     try:
         return json.loads(text)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not JSON (not even text: {error.reason})") from error
+        raise InputError(f"{path}: not JSON (not UTF-8 text: {error.reason})") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise InputError(f"{path}: JSON that cannot be read ({error})") from error
+        raise InputError(f"{path}: unreadable JSON ({error})") from error
 
 
 def whole(value: Any) -> int | None:
-    """An id: the value if it is a whole number, else None."""
+    """An id: the value if it is an integer, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

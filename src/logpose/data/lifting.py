@@ -1,12 +1,12 @@
-"""Poses to be lifted from the picture into space, in VideoPose3D's files: Human3.6M, HumanEva, anything written alike.
+"""Poses to be lifted from the image into space, in VideoPose3D's files: Human3.6M, HumanEva, anything written alike.
 
 `data_3d_NAME.npz` holds `positions_3d`, {subject: {action: (T, K, 3)}} in metres in the world, whose z axis points up;
 `data_2d_NAME_gt.npz` holds `positions_2d`, {subject: {action: [(T, K, 2) in pixels, of each camera]}}, and `metadata`.
-There are no cameras in them. Positions and pixels tell where they stood (`resection.recovered`), and where there are no
+The files have no cameras. They are recovered from positions and pixels (`resection.recovered`); where there are no
 pixels, cameras are placed around the person (`cameras.placed_around`).
 
-What a detector found of the same frames, `data_2d_NAME_….npz` of the same form, is what a network may be fed instead.
-It is too rough to tell cameras by, so these come from the exact pixels all the same.
+Detected keypoints of the same frames, `data_2d_NAME_….npz` of the same form, can be the network's input instead.
+It is too inaccurate to recover cameras from, so these still come from the exact pixels.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from logpose.core.cameras import PICTURE, Camera, check_upright, placed_around, reprojection_errors
+from logpose.core.cameras import IMAGE_SIZE, Camera, check_upright, placed_around, reprojection_errors
 from logpose.core.errors import InputError
 from logpose.core.space import relative
 from logpose.data.archive import of_cameras, read_archive
-from logpose.data.coco import Problem
 from logpose.data.pose_tables import (
-    PICTURES,
+    IMAGE_SIZES,
     SKELETONS,
     Table,
+    Unalike,
     check_pixels,
     check_symmetry,
     checked,
@@ -40,7 +40,8 @@ from logpose.data.pose_tables import (
     sequences_of,
     table_of,
 )
-from logpose.data.resection import FARTHEST_MEDIAN, recovered, unsure
+from logpose.data.problems import Problem
+from logpose.data.resection import FARTHEST_MEDIAN, axis_error, recovered
 
 __all__ = [
     "LiftingPoses",
@@ -52,20 +53,20 @@ __all__ = [
     "subject_fingerprints",
 ]
 
-UNRECOVERED = "cannot be recovered"
-"""What is wrong with a camera."""
-UNALIKE = ("too few frames", "another number of joints", "not an array of frames × joints × 2")
-"""What is wrong with a whole file rather than with a sequence, if it is wrong with what was detected."""
 LOOKED_AT = 2000
 """Frames that a camera is recovered from, evenly over all sequences."""
 MOST_UNSURE = 0.003
-"""Metres that labels may be off because a recovered camera is unsure; the paper's gain is 2.7 mm."""
+"""Metres that labels may be off because of a recovered camera's uncertainty; the paper's gain is 2.7 mm."""
 FARTHEST_DETECTED = 0.1
-"""Of a person's extent in the picture: what was detected may be off by as much in the median. Detectors err by less."""
+"""Of a person's extent in the image: the largest median error of detected keypoints. Detectors err by less."""
+
+
+class _NoCamera(Problem):
+    """A camera that cannot be recovered, or not well enough."""
 
 
 class _Take(NamedTuple):
-    """One sequence as one camera saw it, in the world."""
+    """One sequence in the view of one camera, in world coordinates."""
 
     subject: str
     action: str
@@ -74,14 +75,14 @@ class _Take(NamedTuple):
     keypoints: Float[np.ndarray, "T K 2"]
     detected: Float[np.ndarray, "T K 2"] | None = None
 
-    def told(self, file: Path) -> str:
-        """Where it is in a 2-D file."""
+    def where(self, file: Path) -> str:
+        """File and sequence, for messages."""
         return f"{file}: {self.subject}, {self.action}, camera {self.camera}"
 
 
 @dataclass(slots=True, eq=False)
 class PoseSequence:
-    """Frames of one person that one camera saw in a row."""
+    """Consecutive frames of one person in one camera."""
 
     subject: str
     """As in the file: "S1", "Train/S1"."""
@@ -96,7 +97,7 @@ class PoseSequence:
     camera: Camera
     """What took it."""
     size: tuple[int, int]
-    """(H, W) of the picture."""
+    """(H, W) of the image."""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -107,7 +108,7 @@ def screen(keypoints: Float[np.ndarray, "*N 2"], size: tuple[int, int]) -> Float
 
     Args:
         keypoints: pixels.
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
     """
     height, width = size
     normalised: Float[np.ndarray, "*N 2"] = keypoints / width * 2 - np.array([1, height / width], keypoints.dtype)
@@ -120,18 +121,18 @@ def action_group(action: str) -> str:
 
 
 class LiftingPoses:
-    """The frames of some subjects of a 3-D file, seen by each camera.
+    """The frames of some subjects of a 3-D file, in each camera.
 
     With a 2-D file every person (a subject without its "Train/" or "Validate/") has a camera for each place in the
-    file's lists, recovered from all of the person's sequences, whichever are chosen. Without, each sequence is seen
-    by cameras of its own, which depend on the seed and its name only. A sequence that is wrong is left out whole: a
+    file's lists, recovered from all of the person's sequences, whichever are chosen. Without, each sequence has
+    cameras of its own, which depend on the seed and its name only. A sequence that is wrong is left out whole: a
     window over frames must not have a gap.
 
     Args:
         file: the 3-D file.
         file_2d: the 2-D file; None places cameras.
         subjects: names, or what stands before their "/" ("Train" takes "Train/S1"); None takes all.
-        size: (H, W) of the pictures of the 2-D file; by default HumanEva's (480, 640) for 15 joints, (1000, 1000) for
+        size: (H, W) of the images of the 2-D file; by default HumanEva's (480, 640) for 15 joints, (1000, 1000) for
             Human3.6M's.
         cameras: how many are placed around each sequence.
         seed: of their places.
@@ -142,8 +143,8 @@ class LiftingPoses:
     Attributes:
         skeleton: Human3.6M's 17 joints or HumanEva's 15.
         subjects: their names.
-        fingerprints: of each subject, by which a model knows whom it has learned from.
-        sequences: each sequence as each camera saw it.
+        fingerprints: of each subject, by which a model knows the subjects it was trained on.
+        sequences: each sequence in each camera.
         problems: sequences and cameras that were left out.
         inputs: screen-normalised keypoints of all N frames (`screen`).
         targets: metres, relative to the root joint, in the camera's frame.
@@ -162,31 +163,34 @@ class LiftingPoses:
 
     def __init__(
         self,
-        file: Path,
-        file_2d: Path | None = None,
+        file: str | Path,
+        file_2d: str | Path | None = None,
         subjects: Sequence[str] | None = None,
         size: tuple[int, int] | None = None,
         cameras: int = 4,
         seed: int = 0,
         root: int = 0,
         strict: bool = False,
-        detected: Path | None = None,
+        detected: str | Path | None = None,
     ) -> None:
+        file = Path(file)
+        file_2d = None if file_2d is None else Path(file_2d)
+        detected = None if detected is None else Path(detected)
         self.file, self.file_2d, self.detected, self.root = file, file_2d, detected, root
         self.problems: list[Problem] = []
         if detected is not None and file_2d is None:
-            raise InputError(f"{detected}: cameras cannot be told from it: {_beside(file).name} is needed too")
+            raise InputError(f"{detected}: needs the exact {_beside(file).name} too, to recover cameras from")
         world = table_of(file, read_archive(file), "positions_3d")
         self.subjects = chosen(file, list(world), subjects)
         self.fingerprints = fingerprints(world, self.subjects)
         joints = joints_of(file, world)
         self.skeleton = SKELETONS[joints]
         if not 0 <= root < len(self.skeleton):
-            raise InputError(f"{file}: its skeleton has no joint {root}, which positions should be relative to")
+            raise InputError(f"{file}: no joint {root} as root in a skeleton of {len(self.skeleton)}")
         if file_2d is None:
             self.sequences = list(self._placed(world, joints, cameras, seed))
         else:
-            self.sequences = list(self._seen(file_2d, world, joints, size or PICTURES[joints]))
+            self.sequences = list(self._seen(file_2d, world, joints, size or IMAGE_SIZES[joints]))
         _refuse(self.sequences, self.problems, strict, file)
         lengths = [len(sequence) for sequence in self.sequences]
         self.inputs = np.concatenate([screen(sequence.keypoints, sequence.size) for sequence in self.sequences])
@@ -215,7 +219,7 @@ class LiftingPoses:
         return self.inputs[np.clip(around, self._first[sequence], self._first[sequence + 1] - 1)]
 
     def _placed(self, world: Table, joints: int, cameras: int, seed: int) -> Iterator[PoseSequence]:
-        """The chosen sequences as cameras see them that are placed around each."""
+        """The chosen sequences, projected by cameras placed around each."""
         right: list[tuple[str, str, np.ndarray]] = []
         for subject, action, found in sequences_of(world, self.subjects):
             positions = checked(f"{self.file}: {subject}, {action}", found, joints, 3)
@@ -229,10 +233,10 @@ class LiftingPoses:
             rng = np.random.default_rng((seed, zlib.crc32(f"{subject}/{action}".encode())))
             for i, camera in enumerate(placed_around(positions, cameras, rng)):
                 take = _Take(subject, action, i, positions, camera.project(camera.to_camera(positions)))
-                yield _sequence(take, camera, PICTURE)
+                yield _sequence(take, camera, IMAGE_SIZE)
 
     def _seen(self, file: Path, world: Table, joints: int, size: tuple[int, int]) -> Iterator[PoseSequence]:
-        """The chosen sequences as the 2-D file's cameras saw them."""
+        """The chosen sequences with the 2-D file's pixels and recovered cameras."""
         seen = self._pixels(file)
         people = {person(subject) for subject in self.subjects}
         takes = list(self._takes(file, world, seen, joints, [name for name in world if person(name) in people]))
@@ -251,8 +255,8 @@ class LiftingPoses:
             if median <= FARTHEST_MEDIAN:
                 yield _sequence(take, camera, size)
             else:
-                kind = "keypoints that are not where the camera shows the positions"
-                self.problems.append(Problem(take.told(file), kind, f"{median:.1f} px off in the median"))
+                kind = "keypoints far from the projected positions"
+                self.problems.append(Problem(take.where(file), kind, f"{median:.1f} px off in the median"))
 
     def _pixels(self, file: Path) -> Table:
         """The table of a 2-D file of these joints."""
@@ -261,7 +265,7 @@ class LiftingPoses:
         return table_of(file, content, "positions_2d")
 
     def _takes(self, file: Path, world: Table, seen: Table, joints: int, subjects: Sequence[str]) -> Iterator[_Take]:
-        """All that is right of some subjects; of those that were chosen, `problems` tells what is wrong."""
+        """All that is right of some subjects; `problems` has what is wrong with the chosen ones."""
         problems = []
         for subject, action, found in sequences_of(world, subjects):
             positions = checked(f"{self.file}: {subject}, {action}", found, joints, 3)
@@ -270,7 +274,7 @@ class LiftingPoses:
                 problems.append((subject, positions))
                 continue
             if not of_cameras(views) or not len(views):
-                problems.append((subject, Problem(f"{file}: {subject}, {action}", "no keypoints of this sequence")))
+                problems.append((subject, Problem(f"{file}: {subject}, {action}", "no keypoints")))
                 continue
             for i, view in enumerate(views):
                 keypoints = checked(f"{file}: {subject}, {action}, camera {i}", view, joints, 2, len(positions))
@@ -281,21 +285,21 @@ class LiftingPoses:
         self.problems += [problem for subject, problem in problems if subject in self.subjects]
 
     def _detected(self, file: Path, takes: Sequence[_Take], seen: Table, joints: int) -> Iterator[_Take]:
-        """The same takes with what was detected of them; of those that are wrong, `problems` tells it.
+        """The same takes with what was detected of them; wrong ones go to `problems`.
 
         Raises:
             InputError: if the file has not the same subjects, actions, cameras, frames and joints.
         """
         table = self._pixels(file)
         for take in takes:
-            where, views = take.told(file), table.get(take.subject, {}).get(take.action)
+            where, views = take.where(file), table.get(take.subject, {}).get(take.action)
             count, there = len(seen[take.subject][take.action]), len(views) if of_cameras(views) else 0
             if not of_cameras(views) or there != count:
-                told = f"{take.subject}, {take.action} of {there} cameras, {self.file_2d} of {count}"
-                raise InputError(f"{file}: has {told}; they must be the same")
+                cameras = f"{there} cameras, expected {count} as in {self.file_2d}"
+                raise InputError(f"{file}: {take.subject}, {take.action}: {cameras}")
             found = checked(where, views[take.camera], joints, 2, len(take.positions))
-            if isinstance(found, Problem) and found.kind in UNALIKE:
-                raise InputError(f"{found}; frames and joints must be those of {self.file_2d}")
+            if isinstance(found, Unalike):
+                raise InputError(f"{found}; expected the frames and joints of {self.file_2d}")
             if isinstance(found, Problem):
                 self.problems.append(found)
                 continue
@@ -304,7 +308,7 @@ class LiftingPoses:
             if apart <= FARTHEST_DETECTED * extent:
                 yield take._replace(detected=found)
             else:
-                kind = f"keypoints that are not those of {self.file_2d}"
+                kind = f"keypoints far from those of {self.file_2d}"
                 self.problems.append(Problem(where, kind, f"{apart:.0f} px off in the median"))
 
     def _camera(self, file: Path, key: tuple[str, int], takes: Sequence[_Take], size: tuple[int, int]) -> Camera | None:
@@ -317,18 +321,20 @@ class LiftingPoses:
         try:
             camera = recovered(positions.reshape(-1, 3), keypoints.reshape(-1, 2), size)
         except InputError as error:
-            self.problems.append(Problem(where, UNRECOVERED, str(error)))
+            self.problems.append(_NoCamera(where, "cannot be recovered", str(error)))
             return None
-        off = unsure(camera, positions, keypoints, self.root)
+        off = axis_error(camera, positions, keypoints, self.root)
         if off <= MOST_UNSURE:
             return camera
-        told = f"labels would be off by some {1000 * off:.0f} mm"
-        self.problems.append(Problem(where, f"{UNRECOVERED} well enough", told))
+        detail = f"labels would be off by about {1000 * off:.0f} mm"
+        self.problems.append(_NoCamera(where, "cannot be recovered well enough", detail))
         return None
 
 
-def exact_keypoints(file: Path, named: Path | None = None) -> Path | None:
+def exact_keypoints(file: str | Path, named: str | Path | None = None) -> Path | None:
     """The 2-D file that is named or, unless one is, lies beside the 3-D file (data_2d_NAME_gt.npz), if one does."""
+    file = Path(file)
+    named = None if named is None else Path(named)
     beside = _beside(file)
     return named or (beside if beside.is_file() else None)
 
@@ -337,26 +343,30 @@ def _beside(file: Path) -> Path:
     return file.parent / f"{file.stem.replace('data_3d_', 'data_2d_')}_gt.npz"
 
 
-def subject_fingerprints(file: Path) -> dict[str, str]:
+def subject_fingerprints(file: str | Path) -> dict[str, str]:
     """Names and `LiftingPoses.fingerprints` of all subjects of a 3-D file.
 
     Raises:
         InputError: if it is no such file.
     """
+    file = Path(file)
     world = table_of(file, read_archive(file), "positions_3d")
     return fingerprints(world, world)
 
 
 def open_poses(
-    file: Path,
-    file_2d: Path | None = None,
+    file: str | Path,
+    file_2d: str | Path | None = None,
     subjects: Sequence[str] | None = None,
     size: tuple[int, int] | None = None,
     cameras: int = 4,
     seed: int = 0,
-    detected: Path | None = None,
+    detected: str | Path | None = None,
 ) -> LiftingPoses:
     """The frames of a 3-D file with its `exact_keypoints`. Arguments and errors as of `LiftingPoses`."""
+    file = Path(file)
+    file_2d = None if file_2d is None else Path(file_2d)
+    detected = None if detected is None else Path(detected)
     return LiftingPoses(file, exact_keypoints(file, file_2d), subjects, size, cameras, seed, detected=detected)
 
 
@@ -371,6 +381,6 @@ def _refuse(sequences: Sequence[PoseSequence], problems: Sequence[Problem], stri
         raise InputError(f"{problems[0]} (and {len(problems) - 1} more wrong sequences)")
     if not sequences:
         first = f"; the first of {len(problems)} wrong ones: {problems[0]}" if problems else ""
-        if any(problem.kind.startswith(UNRECOVERED) for problem in problems):
-            first += "; what a detector found is given as --detected, beside exact keypoints"
-        raise InputError(f"{file}: no sequences of poses{first}")
+        if any(isinstance(problem, _NoCamera) for problem in problems):
+            first += "; detected keypoints go to --detected, beside exact ones"
+        raise InputError(f"{file}: no usable sequences{first}")

@@ -1,8 +1,8 @@
 """Leeds Sports Pose and its extension: one `joints.mat` and a folder of numbered photographs.
 
-LSP (Johnson and Everingham, BMVC 2010) has `joints` of 3×14×N, whose third row says that a joint is hidden; all joints
+LSP (Johnson and Everingham, BMVC 2010) has `joints` of 3×14×N, whose third row flags hidden joints; all joints
 are labelled, the first half of its 2,000 people is for training. LSP-Extended (CVPR 2011) has 14×3×N, whose third
-column says that a joint is labelled; its labels come from crowd workers. Neither has boxes: a person's is the tight box
+column flags labelled joints; its labels come from crowd workers. Neither has boxes: a person's is the tight box
 of the labelled joints.
 """
 
@@ -17,10 +17,10 @@ from jaxtyping import Float, Int
 from logpose.core.errors import InputError
 from logpose.core.skeletons import LSP
 from logpose.core.structures import Sample
-from logpose.data.coco import FARTHEST, Problem, of_part, refuse
-from logpose.data.images import check_image
+from logpose.data.coco import of_part
+from logpose.data.images import check_image, most_found
 from logpose.data.matlab import read_matlab
-from logpose.data.places import most_found
+from logpose.data.problems import FARTHEST, Problem, refuse
 
 __all__ = ["LspPeople"]
 
@@ -38,7 +38,7 @@ class LspPeople:
 
     Args:
         file: the MATLAB file.
-        images: the folder with `im0001.jpg` or `im00001.jpg` and so on, whichever there are more of; `images` beside
+        images: the folder with `im0001.jpg` or `im00001.jpg` and so on, whichever has more files; `images` beside
             the file when None.
         strict: refuse the file if any row is wrong.
         part: "val" for the last 1,000 people, "train" for those before them; None takes all.
@@ -49,31 +49,35 @@ class LspPeople:
         counts: how many people the file holds, and how many have too few joints.
 
     Raises:
-        InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row.
+        InputError: if the file is missing, is not such a file, has no labelled people, or (`strict`) has a wrong row.
     """
 
-    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+    def __init__(
+        self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
+    ) -> None:
+        file = Path(file)
+        images = None if images is None else Path(images)
         self.file, self.skeleton = file, LSP
         self.image_folder = images or file.parent / "images"
         self.problems: list[Problem] = []
         self.counts: Counter[str] = Counter()
         positions, visible = _read(file)
         numbers = range(1, len(positions) + 1)
-        digits = most_found((5, 4), lambda digits: (self._picture(number, digits) for number in numbers))
+        digits = most_found((5, 4), lambda digits: (self._image(number, digits) for number in numbers))
         first_held_out = len(positions) - min(HELD_OUT, len(positions) // 2)
         self.samples: list[Sample] = []
         for i in range(len(positions)):
             if part is not None and (i >= first_held_out) != (part == "val"):
                 continue
             self.counts["annotations"] += 1
-            person = self._person(i, self._picture(i + 1, digits), positions[i], visible[i])
+            person = self._person(i, self._image(i + 1, digits), positions[i], visible[i])
             if isinstance(person, Problem):
                 self.problems.append(person)
             elif person is not None:
                 self.samples.append(person)
         self.counts["people"] = len(self.samples)
         of = of_part(part, "the end of the file")
-        refuse(self.samples, self.problems, strict, f"{file}: nobody with labelled joints to learn from{of}")
+        refuse(self.samples, self.problems, strict, f"{file}: no labelled people{of}")
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -81,7 +85,7 @@ class LspPeople:
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
 
-    def _picture(self, number: int, digits: int) -> Path:
+    def _image(self, number: int, digits: int) -> Path:
         return self.image_folder / f"im{number:0{digits}d}.jpg"
 
     def _person(
@@ -90,7 +94,7 @@ class LspPeople:
         where = f"{self.file}: person {i + 1} ({image.name})"
         labelled = positions[visible > 0]
         if not np.isfinite(labelled).all() or np.abs(labelled).max(initial=0) > FARTHEST:
-            return Problem(where, f"joints that are not finite, or {FARTHEST:g} pixels off or more")
+            return Problem(where, f"joints not finite, or beyond ±{FARTHEST:g} pixels")
         if len(labelled) < JOINTS_LEAST or not np.ptp(labelled, axis=0).any():
             self.counts["with too few labelled joints"] += 1
             return None
@@ -119,10 +123,10 @@ def _read(file: Path) -> tuple[Float[np.ndarray, "N 14 2"], Int[np.ndarray, "N 1
         rows, labelled_by = joints.transpose(2, 1, 0), False
     else:
         shape = "×".join(map(str, joints.shape))
-        raise InputError(f"{file}: joints must be {count}×3×N (LSP-Extended) or 3×{count}×N (LSP), is {shape}")
+        raise InputError(f"{file}: joints must be {count}×3×N (LSP-Extended) or 3×{count}×N (LSP), got {shape}")
     flags = rows[..., 2]
     wrong = np.flatnonzero(~np.isin(flags, (0, 1)).all(axis=1))
     if len(wrong):
-        raise InputError(f"{file}: the flags of joints must be 0 or 1, those of person {wrong[0] + 1} are not")
+        raise InputError(f"{file}: person {wrong[0] + 1}: joint flags must be 0 or 1")
     visible = np.where(flags > 0, 2, 0) if labelled_by else np.where(flags > 0, 1, 2)
     return rows[..., :2].astype(np.float64), visible.astype(np.int64)

@@ -1,8 +1,10 @@
-"""MATLAB files: numbers out of them, and nothing else."""
+"""Arrays of numbers from MATLAB files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,32 +13,25 @@ from logpose.core.errors import InputError
 __all__ = ["has_variable", "matlab_sizes", "read_matlab"]
 
 
-def has_variable(file: Path, name: str) -> bool:
+def has_variable(file: str | Path, name: str) -> bool:
     """Whether a MATLAB file that can be read holds a variable."""
     from scipy.io import whosmat  # type: ignore[import-untyped]
 
     return any(found == name for found, *_ in whosmat(file))
 
 
-def matlab_sizes(file: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of every variable of a MATLAB file, so far as its headers tell; nothing else of it is read.
+def matlab_sizes(file: str | Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every variable of a MATLAB file, from its headers; nothing else of it is read.
 
     Raises:
         InputError: if the file is missing or cannot be read.
     """
     from scipy.io import whosmat
 
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
-    try:
-        return {name: tuple(int(side) for side in shape) for name, shape, _ in whosmat(file)}
-    except NotImplementedError as error:
-        raise InputError(f"{file}: a MATLAB 7.3 file; save it with -v7 to have it read here") from error
-    except Exception as error:  # whatever is wrong in a hostile file, the reader may fail in any way
-        raise InputError(f"{file}: not a MATLAB file that can be read ({type(error).__name__}: {error})") from error
+    return {name: tuple(int(side) for side in shape) for name, shape, _ in _read(Path(file), whosmat)}
 
 
-def read_matlab(file: Path, name: str) -> np.ndarray:
+def read_matlab(file: str | Path, name: str) -> np.ndarray:
     """A numeric array of a MATLAB file (version 7 or older), in double precision.
 
     Args:
@@ -48,17 +43,22 @@ def read_matlab(file: Path, name: str) -> np.ndarray:
     """
     from scipy.io import loadmat
 
+    content = _read(Path(file), lambda file: loadmat(file, variable_names=[name]))
+    if name not in content:
+        raise InputError(f"{file}: no variable {name!r}")
+    array = np.asarray(content[name])
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{file}: {name} must be an array of numbers")
+    return array.astype(np.float64)
+
+
+def _read(file: Path, read: Callable[[Path], Any]) -> Any:
+    """What a reader of SciPy's returns."""
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     try:
-        content = loadmat(file, variable_names=[name])
+        return read(file)
     except NotImplementedError as error:
-        raise InputError(f"{file}: a MATLAB 7.3 file; save it with -v7 to have it read here") from error
-    except Exception as error:  # whatever is wrong in a hostile file, the reader may fail in any way
-        raise InputError(f"{file}: not a MATLAB file that can be read ({type(error).__name__}: {error})") from error
-    if name not in content:
-        raise InputError(f"{file}: has no variable {name!r}")
-    array = np.asarray(content[name])
-    if array.dtype.kind not in "buif":
-        raise InputError(f"{file}: {name} is not an array of numbers")
-    return array.astype(np.float64)
+        raise InputError(f"{file}: a MATLAB 7.3 file; save it with -v7") from error
+    except Exception as error:  # a hostile file can make its reader fail in any way
+        raise InputError(f"{file}: not a readable MATLAB file ({type(error).__name__}: {error})") from error

@@ -16,13 +16,14 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError
-from logpose.core.skeletons import MPII, Skeleton
+from logpose.core.skeletons import MPII
 from logpose.core.structures import Sample
-from logpose.data.coco import FARTHEST, HOLD_OUT, CocoKeypoints, Problem, of_part, refuse
+from logpose.data.coco import HOLD_OUT, CocoKeypoints, of_part
 from logpose.data.heads import heads_file, read_heads
-from logpose.data.images import check_image
+from logpose.data.images import check_image, most_found
+from logpose.data.joint_names import short_names
 from logpose.data.json_files import read_json, whole
-from logpose.data.places import most_found
+from logpose.data.problems import FARTHEST, Problem, refuse
 
 __all__ = ["MpiiOfCoco", "MpiiPeople"]
 
@@ -41,7 +42,7 @@ class MpiiPeople:
 
     Args:
         file: the JSON file.
-        images: the folder with its pictures; when None, `images` beside the file or its folder, or the folder itself,
+        images: the folder with its images; when None, `images` beside the file or its folder, or the folder itself,
             whichever has most of the first.
         strict: refuse the file if any row is wrong.
         part: of the images, those "train" or "val" (every tenth) when one file has to serve as both; None takes all.
@@ -54,16 +55,20 @@ class MpiiPeople:
             joint does not count, see `data.heads`); None without one of as many people.
 
     Raises:
-        InputError: if the file is missing, is not such a file, holds nobody, or (`strict`) has a wrong row; if the file
-            of heads is wrong, or has other people's.
+        InputError: if the file is missing, is not such a file, has no labelled people, or (`strict`) has a wrong row;
+            if the file of heads is wrong, or has other people's.
     """
 
-    def __init__(self, file: Path, images: Path | None = None, strict: bool = False, part: str | None = None) -> None:
+    def __init__(
+        self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
+    ) -> None:
+        file = Path(file)
+        images = None if images is None else Path(images)
         content = read_json(file)
         if not isinstance(content, list):
-            raise InputError(f"{file}: not an MPII file, which is a list of people")
+            raise InputError(f"{file}: expected a list of people, as in MPII files")
         if not content:
-            raise InputError(f"{file}: an empty list, neither MPII's people nor a COCO annotation file")
+            raise InputError(f"{file}: an empty list; expected MPII people or a COCO annotation file")
         self.file, self.skeleton = file, MPII
         names = [str(row.get("image")) if isinstance(row, dict) else "" for row in content]
         self.image_folder = images or _image_folder(file, names)
@@ -91,7 +96,7 @@ class MpiiPeople:
                 kept.append(i)
         self.counts["people"] = len(self.samples)
         self.head_sizes = None if sizes is None else sizes[kept]
-        refuse(self.samples, self.problems, strict, f"{file}: no labelled person to learn from{of_part(part)}")
+        refuse(self.samples, self.problems, strict, f"{file}: no labelled people{of_part(part)}")
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -102,9 +107,9 @@ class MpiiPeople:
     def _person(self, i: int, row: Any, number: int) -> Sample | Problem | None:
         where = f"{self.file}: person {i}"
         if isinstance(row, dict) and {"bbox", "image_id"} <= row.keys():
-            return Problem(where, "a detection or a result, not a labelled person (detected boxes go to --boxes)")
+            return Problem(where, "a detection, not a labelled person; detections go to --boxes")
         if not isinstance(row, dict) or not {"image", "center", "scale", "joints", "joints_vis"} <= row.keys():
-            return Problem(where, "a person needs image, center, scale, joints and joints_vis")
+            return Problem(where, "needs image, center, scale, joints and joints_vis")
         where += f" ({row['image']})"
         count = len(self.skeleton)
         try:
@@ -120,11 +125,11 @@ class MpiiPeople:
         labelled = joints[visible > 0]
         numbers = np.concatenate([centre, labelled.ravel(), [scale]])
         if not np.isfinite(numbers).all() or np.abs(numbers).max() > FARTHEST or scale <= 0:
-            return Problem(where, f"numbers not finite or beyond {FARTHEST:g} pixels, or a scale not above 0")
+            return Problem(where, f"numbers must be finite and within ±{FARTHEST:g} pixels, and scale > 0")
         if not len(labelled):
             return None
-        if centre.max() < 0:  # MPII's own files say -1, -1 where they know none
-            return Problem(where, "no center", f"it is {centre[0]:g}, {centre[1]:g}")
+        if centre.max() < 0:  # MPII's own files have -1, -1 where it is unknown
+            return Problem(where, "no center", f"got {centre[0]:g}, {centre[1]:g}")
         image = self.image_folder / str(row["image"])
         if fault := check_image(image):
             return Problem(where, fault, str(image))
@@ -158,7 +163,7 @@ class MpiiOfCoco(CocoKeypoints):
     def _read_more(self, content: dict[str, Any]) -> None:
         self.head_sizes: Float[np.ndarray, "N 16"] | None = None
         heads = heads_file(self.file.parent)
-        if heads is None or not _is_mpii(self.skeleton):
+        if heads is None or short_names(self.skeleton, OTHER_NAMES) != MPII.joints:
             return
         rows = content["annotations"]
         sizes = read_heads(heads, self.file, np.array([_labelled_of_coco(row) for row in rows]), first=None)
@@ -172,21 +177,15 @@ class MpiiOfCoco(CocoKeypoints):
         self.head_sizes = sizes[[places[sample.id] for sample in self.samples]]
 
 
-def _is_mpii(skeleton: Skeleton) -> bool:
-    """Whether joints are MPII's in its order, by the names that they have in converted files, too."""
-    names = [joint.lower().replace("right_", "r_").replace("left_", "l_") for joint in skeleton.joints]
-    return tuple(OTHER_NAMES.get(name, name) for name in names) == MPII.joints
-
-
 def _image_folder(file: Path, names: list[str]) -> Path:
-    """The folder that has most of the first pictures."""
+    """The folder that has most of the first images."""
     places = [file.parent / "images", file.parent.parent / "images", file.parent]
-    pictures = [name for name in dict.fromkeys(names) if name]
-    return most_found(places, lambda place: (place / name for name in pictures))
+    images = [name for name in dict.fromkeys(names) if name]
+    return most_found(places, lambda place: (place / name for name in images))
 
 
 def _labelled(row: Any) -> Float[np.ndarray, "16 2"]:
-    """Joints of a row of a list, as they stand; NaN where there is no label, or the row is wrong, told as such."""
+    """Joints of a row of a list; NaN where there is no label, or the row is wrong (which is reported elsewhere)."""
     try:
         joints = np.array(row["joints"], dtype=np.float64).reshape(len(MPII), 2)
         visible = np.array(row["joints_vis"], dtype=np.float64).reshape(len(MPII), 1)

@@ -1,10 +1,10 @@
-"""Labelled B-scans from files: the Duke DME layout in `.mat`, or pictures with a CSV file of boundaries each.
+"""Labelled B-scans from files: the Duke DME layout in `.mat`, or images with a CSV file of boundaries each.
 
 `.mat` (version 7 or older; Chiu et al. 2015): `images` (H, W, n) with values 0 to 255, `manualLayers1` and
 `manualLayers2` (8, W, n), the rows that two graders marked, counted from 1, NaN where they marked none. B-scans without
 a label are left out. `um_per_px`, where there is one, is the height of a pixel in micrometres. A file is a subject.
 
-Pictures: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` as `logpose.data.boundary_tables` reads them. A picture
+Images: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` as `logpose.data.boundary_tables` reads them. An image
 is a subject.
 """
 
@@ -21,10 +21,10 @@ from jaxtyping import UInt8
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.data.boundary_tables import read_boundaries
-from logpose.data.coco import Problem
 from logpose.data.flattening import ROW_UM
 from logpose.data.images import SUFFIXES, read_deep
 from logpose.data.matlab import has_variable, matlab_sizes, read_matlab
+from logpose.data.problems import Problem
 from logpose.data.scans import RETINA, Scan
 
 __all__ = [
@@ -76,69 +76,73 @@ class LabelledScans:
         return replace(self, scans=kept, problems=problems)
 
 
-def open_scans(path: Path, grader: int = 1, um_per_px: float | None = None) -> LabelledScans:
+def open_scans(path: str | Path, grader: int = 1, um_per_px: float | None = None) -> LabelledScans:
     """The labelled B-scans of a file or of all files in a folder.
 
     Args:
-        path: a `.mat` file, or a folder of them, or of pictures with a CSV file each.
+        path: a `.mat` file, or a folder of them, or of images with a CSV file each.
         grader: whose labels, 1 or 2; those of CSV files count as the first's.
-        um_per_px: height of a pixel in micrometres; when None what a `.mat` file says, or 3.87 for one whose scans have
-            the Duke size. Pictures do not say it.
+        um_per_px: height of a pixel in micrometres; when None that of a `.mat` file, or 3.87 for one whose scans have
+            the Duke size. Image files have none.
 
     Raises:
-        InputError: if there is nothing labelled, or something is not what it should be.
+        InputError: if there is nothing labelled, or a file is not as described above.
     """
+    path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     files = [file for file in sorted(path.iterdir()) if is_matlab(file)] if path.is_dir() else [path]
     if files and is_matlab(files[0]):
         beside = sorted(path.glob("*.csv")) if path.is_dir() else []
-        problems = [Problem(str(table), "a table in a folder of .mat files") for table in beside]
+        problems = [Problem(str(table), "a CSV file in a folder of .mat files") for table in beside]
         found = [scan for file in files for scan in _of_matlab(file, grader, um_per_px)]
         if not found:
-            raise InputError(f"{path}: no B-scan has a label of grader {grader}")
+            raise InputError(f"{path}: no labels of grader {grader}")
         return _ordered(path, RETINA, found, problems)
     if not path.is_dir():
-        raise InputError(f"{path}: not a .mat file, nor a folder of such files or of pictures with CSV files")
+        raise InputError(f"{path}: expected a .mat file, or a folder of .mat files or of images with CSV files")
     if grader != 1:
-        raise InputError(f"{path}: CSV files hold the labels of one grader, not of a second")
+        raise InputError(f"{path}: CSV files have one grader; remove --grader {grader}")
     pairs, problems = _pairs(path)
     read = [_of_table(*pair, um_per_px) for pair in pairs]
     names = read[0][1]
     for (_, table), (_, other) in zip(pairs, read, strict=True):
         if other != names:
-            first = f"those of {pairs[0][1].name} are {', '.join(names)}"
-            raise InputError(f"{table}: its boundaries are {', '.join(other)}, {first}")
+            first = f"expected {', '.join(names)} as in {pairs[0][1].name}"
+            raise InputError(f"{table}: boundaries {', '.join(other)}, {first}")
     labelled = [scan for scan, _ in read if np.isfinite(scan.rows).any()]
     if not labelled:
-        raise InputError(f"{path}: no boundary is labelled in any CSV file")
+        raise InputError(f"{path}: no labelled boundary in any CSV file")
     empty = [table for (_, table), (scan, _) in zip(pairs, read, strict=True) if not np.isfinite(scan.rows).any()]
-    problems += [Problem(str(table), "no boundary labelled") for table in empty]
+    problems += [Problem(str(table), "no labelled boundary") for table in empty]
     return _ordered(path, Skeleton("retina", names, flip_pairs=()), labelled, problems)
 
 
-def is_matlab(file: Path) -> bool:
+def is_matlab(file: str | Path) -> bool:
     """Whether a file's name ends as those of the Duke layout do."""
+    file = Path(file)
     return file.suffix.lower() == ".mat"
 
 
 def check_height(um_per_px: float | None, name: str = "um_per_px") -> None:
-    """Refuse what is no height of a pixel in micrometres.
+    """Check the height of a pixel in micrometres.
 
     Raises:
-        InputError: if no OCT device has such pixels.
+        InputError: if it is outside `HEIGHTS`, those of OCT devices.
     """
     if um_per_px is not None and not HEIGHTS[0] <= um_per_px <= HEIGHTS[1]:
-        told = f"{HEIGHTS[0]:g} to {HEIGHTS[1]:g}, got {um_per_px:g}"
-        raise InputError(f"{name} must be the height of a pixel in micrometres, {told}")
+        raise InputError(
+            f"{name} must be the height of a pixel in micrometres, {HEIGHTS[0]:g} to {HEIGHTS[1]:g}, got {um_per_px:g}"
+        )
 
 
-def holds_scans(path: Path) -> bool:
-    """Whether a file or folder is of B-scans: in the Duke layout, or pictures with CSV files and no annotation file.
+def holds_scans(path: str | Path) -> bool:
+    """Whether a file or folder is of B-scans: in the Duke layout, or images with CSV files and no annotation file.
 
     Raises:
         InputError: if a `.mat` file cannot be read.
     """
+    path = Path(path)
     if not path.is_dir():
         return path.is_file() and is_matlab(path) and _is_duke(path)
     files = sorted(path.iterdir())
@@ -150,7 +154,7 @@ def holds_scans(path: Path) -> bool:
 
 
 def _annotates(file: Path) -> bool:
-    """Whether a JSON file begins as annotations of pictures do, COCO's or MPII's: results may lie beside B-scans."""
+    """Whether a JSON file begins as annotations of images do, COCO's or MPII's: results may lie beside B-scans."""
     with file.open("rb") as opened:
         head = opened.read(4096)
     return any(f'"{key}"'.encode() in head for key in ANNOTATED)
@@ -161,22 +165,22 @@ def _is_duke(file: Path) -> bool:
 
 
 def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Problem]]:
-    """Pictures of a folder with the CSV files of their boundaries, and those that lack one or the other."""
+    """Images of a folder with the CSV files of their boundaries, and those that lack one or the other."""
     files = sorted(folder.iterdir())
     tables = {file.stem: file for file in files if file.suffix.lower() == ".csv"}
-    pictures: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for file in files:
         if file.suffix.lower() not in SUFFIXES:
             continue
-        if file.stem in pictures and file.stem in tables:
-            of = f"{pictures[file.stem].name} and {file.name}"
-            raise InputError(f"{tables[file.stem]}: is beside two pictures of its name, {of}")
-        pictures[file.stem] = file
-    pairs = [(picture, tables[stem]) for stem, picture in pictures.items() if stem in tables]
+        if file.stem in images and file.stem in tables:
+            of = f"{images[file.stem].name} and {file.name}"
+            raise InputError(f"{tables[file.stem]}: two images of this name: {of}")
+        images[file.stem] = file
+    pairs = [(image, tables[stem]) for stem, image in images.items() if stem in tables]
     if not pairs:
-        raise InputError(f"{folder}: no .mat file, and no picture with a CSV file of its boundaries beside it")
-    problems = [Problem(str(p), "no CSV file of boundaries beside it") for s, p in pictures.items() if s not in tables]
-    problems += [Problem(str(t), "no picture beside it") for s, t in tables.items() if s not in pictures]
+        raise InputError(f"{folder}: expected a .mat file, or images with a CSV file of boundaries beside each")
+    problems = [Problem(str(p), "no CSV file of boundaries") for s, p in images.items() if s not in tables]
+    problems += [Problem(str(t), "no image of this name") for s, t in tables.items() if s not in images]
     return pairs, problems
 
 
@@ -192,11 +196,11 @@ def _ordered(path: Path, skeleton: Skeleton, scans: Sequence[Scan], problems: Se
         wrong = np.asarray(above.any(axis=0))
         if wrong.any():
             boundary, column = (int(i) for i in np.argwhere(above)[0])
-            first = f"column {column}: {skeleton.joints[boundary + 1]} lies above one that comes before it"
+            first = f"column {column}: {skeleton.joints[boundary + 1]} lies above the one before it"
             if 2 * wrong.sum() > np.isfinite(scan.rows).any(axis=0).sum():
-                raise InputError(f"{path}: {scan.name}, {first}; boundaries come from the top down")
-            told = f"{wrong.sum()} of {len(wrong)}, {first}"
-            crossed.append(Problem(f"{path}: {scan.name}", "columns in which boundaries cross", told))
+                raise InputError(f"{path}: {scan.name}: {first}; list boundaries from the top down")
+            detail = f"{wrong.sum()} of {len(wrong)}, {first}"
+            crossed.append(Problem(f"{path}: {scan.name}", "columns in which boundaries cross", detail))
         kept.append(replace(scan, rows=np.where(wrong, np.nan, scan.rows)))
     return LabelledScans(skeleton, tuple(kept), path, (*problems, *crossed))
 
@@ -215,11 +219,11 @@ def chosen(
     Args:
         scans: all.
         part: "train" or "val".
-        train_subjects: to learn from; unless given the second half of all (of Duke's ten 6 to 10, 55 B-scans) …
-        val_subjects: … and to be measured on; unless given the first half (1 to 5).
+        train_subjects: to train on; by default the second half of all (of Duke's ten 6 to 10, 55 B-scans) …
+        val_subjects: … and to evaluate on; by default the first half (1 to 5).
         folds: when above 0, scans are shuffled into so many parts instead, whatever their subjects. Scans with the
-            same picture stay together.
-        fold: the part that is measured on.
+            same image stay together.
+        fold: the part that is evaluated on.
         seed: of the shuffling.
 
     Raises:
@@ -227,52 +231,52 @@ def chosen(
     """
     if folds:
         if train_subjects or val_subjects:
-            raise InputError("scans are split by subjects or into folds, not both")
-        pictures = [scan.fingerprint for scan in scans.scans]
-        alike = {picture: number for number, picture in enumerate(dict.fromkeys(pictures))}
+            raise InputError("--folds does not go with --train_subjects or --val_subjects")
+        fingerprints = [scan.fingerprint for scan in scans.scans]
+        alike = {each: number for number, each in enumerate(dict.fromkeys(fingerprints))}
         if len(alike) < folds:
-            raise InputError(f"{scans.file}: {len(alike)} different B-scans cannot be split into {folds} folds")
+            raise InputError(f"{scans.file}: {len(alike)} different B-scans, fewer than {folds} folds")
         place = np.random.default_rng(seed).permutation(len(alike))
-        held_out = [place[alike[picture]] % folds == fold for picture in pictures]
+        held_out = [place[alike[each]] % folds == fold for each in fingerprints]
         held = part == "val"
         return scans.of([i for i, apart in enumerate(held_out) if apart == held], rest=not held)
     subjects = scans.subjects
     half = len(subjects) // 2
     wanted = {"train": list(train_subjects), "val": list(val_subjects)}
     if not (train_subjects and val_subjects) and len(subjects) < 2:
-        raise InputError(f"{scans.file}: one subject cannot be learned from and measured on; say --folds 5")
+        raise InputError(f"{scans.file}: one subject cannot be split into train and val; use --folds 5")
     if not train_subjects:
         wanted["train"] = [s for s in (subjects if val_subjects else subjects[half:]) if s not in val_subjects]
     if not val_subjects:
         wanted["val"] = [s for s in (subjects if train_subjects else subjects[:half]) if s not in train_subjects]
     missing = sorted({*wanted["train"], *wanted["val"]} - set(subjects))
     if missing:
-        raise InputError(f"{scans.file}: no subject {missing[0]!r}; there are {', '.join(subjects[:12])}")
+        raise InputError(f"{scans.file}: no subject {missing[0]!r} among {', '.join(subjects[:12])}")
     twice = sorted({*wanted["train"]} & {*wanted["val"]})
     if twice:
-        raise InputError(f"{', '.join(twice)}: to be learned from and to be measured on; subjects must be apart")
+        raise InputError(f"subjects in both train and val: {', '.join(twice)}")
     kept = scans.of([i for i, scan in enumerate(scans.scans) if scan.subject in wanted[part]], rest=part == "train")
     if not len(kept):
-        raise InputError(f"{scans.file}: no subject is left for {part}")
+        raise InputError(f"{scans.file}: no subjects left for {part}")
     return kept
 
 
 def _grey(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """A B-scan in a picture file, as grey values; of 16 bits such that the brightest pixel, if above 255, becomes that.
+    """A B-scan in an image file, as grey values; of 16 bits such that the brightest pixel, if above 255, becomes that.
 
     Raises:
         InputError: if it cannot be read, is in colours, too small, or one of several in its file.
     """
     pixels = read_deep(path)
     if path.suffix.lower() in (".tif", ".tiff") and (pages := cv2.imcount(str(path))) > 1:
-        raise InputError(f"{path}: holds {pages} pictures; a B-scan has a file of its own")
+        raise InputError(f"{path}: {pages} images in one file, expected one")
     if min(pixels.shape[:2]) < LEAST:
-        raise InputError(f"{path}: a B-scan of {pixels.shape[0]}×{pixels.shape[1]} pixels is too small")
-    # Of 16 bits; the brightest becomes 255 exactly, as a white frame is told by that.
+        raise InputError(f"{path}: {pixels.shape[0]}×{pixels.shape[1]} pixels, expected at least {LEAST}×{LEAST}")
+    # Of 16 bits; the brightest becomes 255 exactly, by which white frames are recognised.
     scale = 255 / max(255, int(pixels.max())) if pixels.dtype == np.uint16 else 1.0
     shades = np.rint(pixels * scale).astype(np.uint8)
     if not (np.ptp(shades, axis=2) <= 8).all():
-        raise InputError(f"{path}: a picture in colours; a B-scan is in shades of grey")
+        raise InputError(f"{path}: a colour image; expected shades of grey")
     return np.ascontiguousarray(shades[..., 1])
 
 
@@ -283,9 +287,9 @@ def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
         layers = layers[..., None]
     count, names = images.shape[2], RETINA.joints
     if layers.ndim != 3 or layers.shape != (len(names), images.shape[1], count):
-        told = "×".join(map(str, layers.shape))
+        shape = "×".join(map(str, layers.shape))
         wanted = f"{len(names)}×{images.shape[1]}×{count}"
-        raise InputError(f"{file}: manualLayers{grader} is {told}, of such images it must be {wanted}")
+        raise InputError(f"{file}: manualLayers{grader} is {shape}, expected {wanted}")
     wrong = np.isinf(layers) | (layers < 1) | (layers > images.shape[0])
     if wrong.any():
         boundary, column, number = (int(i) for i in np.argwhere(wrong)[0])
@@ -301,12 +305,13 @@ def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
     ]
 
 
-def unlabelled_scans(file: Path, um_per_px: float | None = None) -> list[Scan]:
-    """The B-scans of a file without labels: of a picture one of its name, of a `.mat` file all, numbered from 0.
+def unlabelled_scans(file: str | Path, um_per_px: float | None = None) -> list[Scan]:
+    """The B-scans of a file without labels: of an image one of its name, of a `.mat` file all, numbered from 0.
 
     Raises:
         InputError: if it cannot be read.
     """
+    file = Path(file)
     if not is_matlab(file):
         image = _grey(file)
         return [Scan(image, np.empty((0, image.shape[1])), file.stem, file.stem, um_per_px)]
@@ -319,11 +324,11 @@ def unlabelled_scans(file: Path, um_per_px: float | None = None) -> list[Scan]:
 
 
 def _height(file: Path, size: tuple[int, ...]) -> float | None:
-    """Micrometres to a row: what a `.mat` file says, or of scans of the Duke size theirs."""
+    """Micrometres to a row: that of a `.mat` file, or of scans of the Duke size theirs."""
     if has_variable(file, "um_per_px"):
         given = _whole(file, "um_per_px").reshape(-1)
         if len(given) != 1:
-            raise InputError(f"{file}: um_per_px has {len(given)} numbers, not one")
+            raise InputError(f"{file}: um_per_px has {len(given)} numbers, expected one")
         check_height(float(given[0]), f"{file}: um_per_px")
         return float(given[0])
     return DUKE_UM if size == DUKE_SIZE else None
@@ -338,11 +343,11 @@ def _matlab_images(file: Path) -> UInt8[np.ndarray, "H W N"]:
     images = _whole(file, "images")
     images = images[..., None] if images.ndim == 2 else images
     if images.ndim != 3 or min(images.shape[:2]) < LEAST or max(images.shape[:2]) > 8192 or not images.shape[2]:
-        raise InputError(f"{file}: images must be height × width × number, not {'×'.join(map(str, images.shape))}")
+        raise InputError(f"{file}: images must be height × width × number, got {'×'.join(map(str, images.shape))}")
     if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 255):
-        raise InputError(f"{file}: images must have values from 0 to 255")
+        raise InputError(f"{file}: images must have values 0 to 255")
     if 0 < images.max() <= 1:
-        raise InputError(f"{file}: images have values from 0 to 1; they must have them from 0 to 255")
+        raise InputError(f"{file}: images have values 0 to 1, expected 0 to 255")
     pixels: UInt8[np.ndarray, "H W N"] = np.rint(images).astype(np.uint8)
     return pixels
 
@@ -351,12 +356,12 @@ def _whole(file: Path, name: str) -> np.ndarray:
     """A variable that is not too large to be read."""
     size = matlab_sizes(file).get(name, ())
     if np.prod([float(side) for side in size]) > LARGEST:
-        raise InputError(f"{file}: {name} is {'×'.join(map(str, size))}, too large to be read")
+        raise InputError(f"{file}: {name} is {'×'.join(map(str, size))}, more than {LARGEST:,} numbers")
     return read_matlab(file, name)
 
 
-def _of_table(picture: Path, table: Path, um_per_px: float | None) -> tuple[Scan, tuple[str, ...]]:
-    """A picture and its boundaries, and their names."""
-    image = _grey(picture)
-    rows, names = read_boundaries(table, image.shape, picture.name)
-    return Scan(image, rows, picture.stem, picture.stem, um_per_px), names
+def _of_table(file: Path, table: Path, um_per_px: float | None) -> tuple[Scan, tuple[str, ...]]:
+    """An image and its boundaries, and their names."""
+    image = _grey(file)
+    rows, names = read_boundaries(table, image.shape, file.name)
+    return Scan(image, rows, file.stem, file.stem, um_per_px), names

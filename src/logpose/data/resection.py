@@ -1,7 +1,7 @@
-"""Resection: the camera that shows known points at known pixels, and how sure its axes are.
+"""Resection: the camera that projects known points to known pixels, and the uncertainty of its axes.
 
 A label of pose in space is a position relative to the root, along the camera's axes. So of all that is sought of a
-camera only its rotation is part of the labels, and a rotation is told badly by somebody who hardly moves: it is made up
+camera only its rotation is part of the labels, and a person who hardly moves determines a rotation badly: it is made up
 for by the principal point and the place of the camera, which are unknown too.
 """
 
@@ -15,7 +15,7 @@ from logpose.core.cameras import Camera, reprojection_errors
 from logpose.core.errors import InputError
 from logpose.core.space import relative
 
-__all__ = ["FARTHEST_MEDIAN", "recovered", "unsure"]
+__all__ = ["FARTHEST_MEDIAN", "axis_error", "recovered"]
 
 FARTHEST_MEDIAN = 2.0
 """Pixels: points and pixels that are this far apart in the median do not belong together."""
@@ -28,7 +28,7 @@ FLATTEST = 1e-3
 TRIALS, SUBSET, FITTED = 100, 1000, 400
 """Starts from eight points, points that each start is judged by, points that the lens is fitted to."""
 CELLS = 12
-"""A picture's side in cells over which the points that a lens is fitted to are spread."""
+"""Cells along an image's side over which the points that a lens is fitted to are distributed."""
 GOOD = 5.0
 """Standard deviations of a Gaussian with the same median (1.48 medians each) beyond which a row is taken as wrong."""
 STEPS = 2
@@ -42,35 +42,35 @@ def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"],
     """The camera that shows points of the world at these pixels (resection).
 
     The direct linear transform of eight points at a time (Hartley and Zisserman, Multiple View Geometry, 2nd ed.,
-    §7.1) gives starts. The one with the least median error (least median of squares, Rousseeuw 1984) tells wrong rows
-    from the others, of which there may be a fifth. It is taken apart into R, t and the intrinsic matrix (§6.2.4), and
-    OpenCV's calibration fits these and a lens to some of the good points, spread over the picture; steps of Gauss and
+    §7.1) gives starts. The one with the least median error (least median of squares, Rousseeuw 1984) separates wrong
+    rows from the others, of which there may be a fifth. It is decomposed into R, t and the intrinsic matrix (§6.2.4);
+    OpenCV's calibration fits these and a lens to some of the good points from all over the image; steps of Gauss and
     Newton fit them to all of these, so that what is noise in the pixels is averaged away.
 
     Args:
         world: points in the world, in any unit; rows that are not finite are left out.
         pixels: where they are seen.
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
 
     Returns:
         The camera, its translation in the unit of `world`.
 
     Raises:
-        InputError: if there are too few points, they lie in a plane, or no camera shows them to within
-            `FARTHEST_MEDIAN` pixels in the median.
+        InputError: if there are too few points, they lie in a plane, or the median
+            reprojection error is above `FARTHEST_MEDIAN` pixels.
     """
     world, pixels = np.asarray(world, dtype=np.float64), np.asarray(pixels, dtype=np.float64)
     finite = np.isfinite(world).all(axis=1) & np.isfinite(pixels).all(axis=1)
     world, pixels = world[finite], pixels[finite]
     if len(world) < FEWEST:
-        raise InputError(f"a camera is recovered from at least {FEWEST} points, not from {len(world)}")
+        raise InputError(f"{len(world)} points, expected at least {FEWEST} to recover a camera")
     extent = np.linalg.svd(np.cov(world.T), compute_uv=False)
     if not extent[2] > (FLATTEST**2) * extent[0] or not np.ptp(pixels, axis=0).all():
-        raise InputError("points in a plane, on a line or in one place do not determine a camera")
+        raise InputError("points in a plane or on a line do not determine a camera")
     rng = np.random.default_rng(0)
     some = rng.permutation(len(world))[:SUBSET]
     camera = _start(world[some], pixels[some], rng)
-    for _ in range(2):  # the fitted lens tells good rows from wrong ones more sharply than the start could
+    for _ in range(2):  # the fitted lens separates good rows from wrong ones better than the start could
         good = np.flatnonzero(_agreeing(camera, world, pixels))
         chosen = good[_spread(pixels[good], size, rng)]
         camera = _calibrated(camera, world[chosen], pixels[chosen], size)
@@ -78,22 +78,22 @@ def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"],
     camera = _refined(camera, world[good], pixels[good])
     median = float(np.median(reprojection_errors(camera, world, pixels)))
     if not median <= FARTHEST_MEDIAN:
-        raise InputError(f"no camera shows these points at these pixels: the best is {median:.1f} px off in the median")
+        raise InputError(f"no camera fits: median reprojection error {median:.1f} px")
     return camera
 
 
-def unsure(
+def axis_error(
     camera: Camera, world: Float[np.ndarray, "T K 3"], pixels: Float[np.ndarray, "T K 2"], root: int = 0
 ) -> float:
-    """How far positions relative to the root may be off along a recovered camera's axes, because these may be.
+    """The error of positions relative to the root that a recovered camera's uncertain axes cause.
 
     To first order the axes turn by P e for errors e of the pixels, P being the rows of the turn in the pseudoinverse of
     the fit's Jacobian. Two kinds of errors are taken to be there, and their covariances added up:
 
     * errors of a joint that are alike in neighbouring frames, and independent between stretches of them: each stretch
       turns the axes by what its residuals do (the sandwich estimator of Liang and Zeger 1986);
-    * errors of a joint that are the same in all frames, as of a detector that sees the hip elsewhere than the markers
-      have it. Their variance is that of the joints' mean residuals, with `SOUGHT` degrees of freedom lost. Of somebody
+    * errors of a joint that are the same in all frames, as of a detector whose hip is not where the markers
+      have it. Their variance is that of the joints' mean residuals, with `SOUGHT` degrees of freedom lost. For a person
       who hardly moves no number of frames averages them away.
 
     Args:
@@ -103,7 +103,7 @@ def unsure(
         root: which joint.
 
     Returns:
-        Root mean square over frames and joints, in the unit of `world`; infinite if too little is left to tell it.
+        Root mean square over frames and joints, in the unit of `world`; infinite if too few points are left.
     """
     good = _agreeing(camera, world, pixels)
     if 2 * (seen := int(good.sum())) <= SOUGHT:
@@ -135,7 +135,7 @@ def unsure(
 def _agreeing(
     camera: Camera, world: Float[np.ndarray, "*N 3"], pixels: Float[np.ndarray, "*N 2"]
 ) -> Bool[np.ndarray, "*N"]:
-    """Which points are seen about where the camera shows them."""
+    """Which points have a small reprojection error."""
     errors = reprojection_errors(camera, world, pixels)
     good: Bool[np.ndarray, "*N"] = errors <= max(GOOD * 1.4826 * float(np.median(errors)), 1e-3)
     good &= np.isfinite(errors)
@@ -156,7 +156,7 @@ def _lengths(jacobian: Float[np.ndarray, "M 15"]) -> Float[np.ndarray, "15"]:
 
 
 def _refined(camera: Camera, world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"]) -> Camera:
-    """The camera after some steps of Gauss and Newton, each taken only if it brings points nearer to their pixels."""
+    """The camera after some steps of Gauss and Newton, each taken only if it lowers the reprojection error."""
 
     def apart(other: Camera) -> float:
         return float((reprojection_errors(other, world, pixels) ** 2).sum())
@@ -166,7 +166,7 @@ def _refined(camera: Camera, world: Float[np.ndarray, "N 3"], pixels: Float[np.n
     least = apart(camera)
     for _ in range(STEPS):
         jacobian = _jacobian(camera, world)
-        if not np.isfinite(jacobian).all():  # of a camera that is none: it is refused by what it shows
+        if not np.isfinite(jacobian).all():  # of a degenerate camera, refused by its reprojection error
             break
         lengths = _lengths(jacobian)
         residuals = (pixels - camera.project(camera.to_camera(world))).reshape(-1)
@@ -186,7 +186,7 @@ def _refined(camera: Camera, world: Float[np.ndarray, "N 3"], pixels: Float[np.n
 
 
 def _spread(pixels: Float[np.ndarray, "N 2"], size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Up to `FITTED` rows: one of each cell of the picture, then another of each, and so on."""
+    """Up to `FITTED` rows: one of each cell of the image, then another of each, and so on."""
     rows = rng.permutation(len(pixels))
     column, row = np.clip(pixels[rows] * CELLS / [size[1], size[0]], 0, CELLS - 1).astype(int).T
     cell = row * CELLS + column
@@ -241,13 +241,13 @@ def _decomposed(matrix: Float[np.ndarray, "3 4"], world: Float[np.ndarray, "N 3"
     """The camera of a projection matrix, which is K [R | t] up to a factor; K's skew is left out.
 
     Raises:
-        InputError: if the points would lie behind the camera unless the picture were mirrored.
+        InputError: if the points would lie behind the camera unless the image were mirrored.
     """
     from scipy.linalg import rq  # type: ignore[import-untyped]
 
     matrix = matrix * np.sign(np.median(_homogeneous(world) @ matrix[2]))
     if not np.linalg.det(matrix[:, :3]) > 0:
-        raise InputError("no camera shows these points at these pixels, unless one of both is mirrored")
+        raise InputError("no camera fits: points or pixels are mirrored")
     upper, rotation = rq(matrix[:, :3])
     signs = np.sign(np.diag(upper))
     upper, rotation = upper * signs, signs[:, None] * rotation
@@ -273,6 +273,6 @@ def _calibrated(
             start.distortion.copy(), flags=cv2.CALIB_USE_INTRINSIC_GUESS, criteria=stop,
         )  # fmt: skip
     except cv2.error as error:
-        raise InputError(f"no camera shows these points at these pixels (OpenCV: {error.err})") from error
+        raise InputError(f"no camera fits (OpenCV: {error.err})") from error
     rotation = cv2.Rodrigues(turns[0])[0]
     return Camera(np.diag(matrix)[:2].copy(), matrix[:2, 2].copy(), rotation, moves[0].reshape(3), lens.reshape(-1)[:5])

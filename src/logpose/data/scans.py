@@ -1,4 +1,4 @@
-"""B-scans as batches of windows: columns side by side, flattened, that a network learns boundaries from.
+"""B-scans as batches of windows: columns side by side, flattened, for boundary models.
 
 Shapes: a column takes the place of a joint, and its boundaries that of a joint's dimensions: K = C columns of the
 window, D boundaries. Crop coordinates of a row are row / rows - 0.5, as everywhere.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol, Unpack, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from logpose.core.skeletons import Skeleton
-from logpose.data.crops import EpochSampler
+from logpose.data.batches import LoaderOptions, Tensors, epoch_loader
 from logpose.data.flattening import Flattening, cleaned, flatten
 
 __all__ = ["RETINA", "DrawnScan", "Scan", "ScanBatch", "ScanWindows", "Scans", "Variation", "scan_loader", "starts"]
@@ -44,19 +43,19 @@ class Scan:
     name: str
     """Its file's, and its number there from 0."""
     subject: str
-    """Whose it is, so far as the file's name tells."""
+    """The subject, from the file's name."""
     um_per_px: float | None = None
     """Height of a pixel in micrometres, where it is known."""
 
     @property
     def fingerprint(self) -> str:
-        """The same of two scans only if their pictures are the same."""
+        """The same of two scans only if their images are the same."""
         return hashlib.blake2b(str(self.image.shape).encode() + self.image.tobytes(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)
 class DrawnScan(Scan):
-    """A B-scan of which more is known than its labels: it was drawn."""
+    """A synthetic B-scan, whose truth is known beside its labels."""
 
     truth: Float[np.ndarray, "D W"] | None = None
     """Where the boundaries are."""
@@ -83,8 +82,8 @@ class Scans(Protocol):
 
 
 @dataclass(slots=True)
-class ScanBatch:
-    """Windows of scans ready for a model, with what is needed to learn from them and to find the way back."""
+class ScanBatch(Tensors):
+    """Windows of scans ready for a model, with labels and the maps back to the scans."""
 
     images: UInt8[Tensor, "B 1 H W"]
     """Flattened."""
@@ -111,14 +110,6 @@ class ScanBatch:
         """Rows of the scans, pixel centres at whole numbers from 0, of crop coordinates in the columns."""
         rows = (places + 0.5) * self.images.shape[-2]
         return (rows + 0.5) * self.scale.to(places)[:, None, None] - 0.5 + self.top.to(places)[..., None]
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> ScanBatch:
-        """The same batch on another device."""
-        return ScanBatch(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
-
-    def pin_memory(self) -> ScanBatch:
-        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
-        return ScanBatch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -159,7 +150,7 @@ class ScanWindows(Dataset[ScanBatch]):
         shown: rows of a scan that it shows; as many as it has when None.
         variation: of training; None covers every scan with windows that overlap.
         seed: of that.
-        um_per_px: height of a pixel in micrometres by which the retina is looked for in scans that do not say theirs.
+        um_per_px: height of a pixel in micrometres by which the retina is looked for in scans without their own.
     """
 
     def __init__(
@@ -181,13 +172,13 @@ class ScanWindows(Dataset[ScanBatch]):
         ]
 
     def flattened(self, index: int) -> tuple[Scan, UInt8[np.ndarray, "H W"], Flattening]:
-        """A scan, its picture cleaned, and where its retina is: looked for once."""
+        """A scan, its image cleaned, and where its retina is: looked for once."""
         kept = self._kept[index]
         if kept.image is None or kept.flat is None:
             kept.image = cleaned(kept.scan.image)
             kept.flat = flatten(kept.image, self.size[0], self.shown, kept.scan.um_per_px or self.um_per_px)
             if kept.flat.faint:
-                log.warning("%s: shows no retina that could be found", kept.scan.name or "a B-scan")
+                log.warning("%s: no retina detected", kept.scan.name or "a B-scan")
         return kept.scan, kept.image, kept.flat
 
     def __len__(self) -> int:
@@ -207,14 +198,14 @@ class ScanWindows(Dataset[ScanBatch]):
             mirrored = bool(rng.random() < self.variation.flip)
         columns = slice(start, min(start + self.size[1], width))
         missing = self.size[1] - (columns.stop - columns.start)
-        picture = np.pad(flat.crop(image, columns), ((0, 0), (0, missing)))
+        window = np.pad(flat.crop(image, columns), ((0, 0), (0, missing)))
         target = np.pad(flat.to_crop(scan.rows)[:, columns].T, ((0, missing), (0, 0)), constant_values=np.nan)
         top = np.pad(flat.top[columns].astype(np.float32), (0, missing))
         if mirrored:
-            picture, target, top = picture[:, ::-1].copy(), target[::-1].copy(), top[::-1].copy()
+            window, target, top = window[:, ::-1].copy(), target[::-1].copy(), top[::-1].copy()
         weight = np.isfinite(target).any(axis=1)
         return ScanBatch(
-            images=torch.from_numpy(picture)[None, None],
+            images=torch.from_numpy(window)[None, None],
             target=torch.from_numpy(target.astype(np.float32))[None],
             weight=torch.from_numpy(weight.astype(np.float32))[None],
             top=torch.from_numpy(top)[None],
@@ -225,34 +216,10 @@ class ScanWindows(Dataset[ScanBatch]):
 
 
 def scan_loader(
-    windows: ScanWindows,
-    batch_size: int,
-    *,
-    training: bool,
-    workers: int = 0,
-    seed: int = 0,
-    pin: bool = False,
-    processes: int = 1,
+    windows: ScanWindows, batch_size: int, *, training: bool, **options: Unpack[LoaderOptions]
 ) -> DataLoader[ScanBatch]:
-    """Batches of windows: shuffled and of equal size for training, each once and in order otherwise.
-
-    Arguments as of `crops.crop_loader`.
-    """
-    if workers:  # each process would look for every retina anew, and tell of those that are not found
+    """Batches of windows; arguments as of `batches.epoch_loader`."""
+    if options.get("workers"):  # else each process would look for every retina, and warn of those not detected
         for index in range(len(windows.scans)):
             windows.flattened(index)
-    sampler = EpochSampler(len(windows), shuffle=training, seed=seed, even=training)
-    return DataLoader(
-        windows,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=workers,
-        collate_fn=_joined,
-        pin_memory=pin,
-        drop_last=training and min(len(sampler), len(windows) // processes) >= batch_size,
-        persistent_workers=workers > 0,
-    )
-
-
-def _joined(batches: Sequence[ScanBatch]) -> ScanBatch:
-    return ScanBatch(*(torch.cat([getattr(batch, f.name) for batch in batches]) for f in fields(ScanBatch)))
+    return epoch_loader(windows, batch_size, training=training, skip_damaged=False, **options)

@@ -1,15 +1,15 @@
-"""Whole pictures as batches: what a network that finds people by itself learns from.
+"""Whole images as batches, for detectors.
 
-A picture is enlarged or reduced by one affine map and laid into the upper left of its input; what a batch's inputs have
-beyond their pictures is black. Randomness travels with the index, as in `crops`.
+An image is enlarged or reduced by one affine map and laid into the upper left of its input; what a batch's inputs have
+beyond their images is black. Randomness travels with the index, as in `crops`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Unpack, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,10 +22,10 @@ from logpose.core import geometry
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
-from logpose.data.coco import FARTHEST
-from logpose.data.crops import epoch_loader
+from logpose.data.batches import LoaderOptions, Tensors, epoch_loader
+from logpose.data.image_sets import ImageSet, LabelledImage
 from logpose.data.images import image_size, read_reduced
-from logpose.data.pictures import Picture, Pictures
+from logpose.data.problems import FARTHEST
 from logpose.data.transforms import cut
 
 __all__ = [
@@ -41,62 +41,44 @@ __all__ = [
 
 MULTIPLE = 32
 """Inputs have sides of so many pixels, so that the cells of a pyramid's levels fit each other."""
-LEAST_SIDE = 1.0  # pixels of the input: of somebody of whom less is in it, nothing is to be found
+LEAST_SIDE = 1.0  # pixels of the input: a person of whom less is visible is left out
 
 
 @dataclass(slots=True)
-class ScenePeople:
-    """Everybody in one input."""
+class ScenePeople(Tensors):
+    """The people of one input."""
 
     boxes: Float[Tensor, "N 4"]
     """x0, y0, x1, y1 in pixels of the input, within it: edges, the first pixel lies between 0 and 1."""
     keypoints: Float[Tensor, "N K 2"]
     """Pixels of the input, centres at whole numbers, also of labelled joints outside it; 0 where `weight` is 0."""
     weight: Float[Tensor, "N K"]
-    """How much each label counts: 0 not at all, 1 fully. All 0 of somebody of whom no joint is labelled."""
+    """How much each label counts: 0 not at all, 1 fully. All 0 for a person without labelled joints."""
     area: Float[Tensor, "N"]
     """Of each person, square pixels of the input; of the whole person where the input shows a part."""
     ignored: Float[Tensor, "M 4"]
-    """Boxes in which finding somebody is neither right nor wrong."""
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> ScenePeople:
-        """The same on another device."""
-        return ScenePeople(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
-
-    def pin_memory(self) -> ScenePeople:
-        """The same in page-locked memory."""
-        return ScenePeople(*(getattr(self, f.name).pin_memory() for f in fields(self)))
+    """Boxes in which a detection is neither right nor wrong."""
 
 
 @dataclass(slots=True)
-class SceneBatch:
-    """Whole pictures ready for a detector, with what is needed to learn from them and to find the way back."""
+class SceneBatch(Tensors):
+    """Whole images ready for a detector, with labels and the maps back to the images."""
 
     images: UInt8[Tensor, "B 3 H W"]
-    """RGB, of the batch's largest picture, sides multiples of 32; black beyond each picture's own size."""
+    """RGB, of the batch's largest image, sides multiples of 32; black beyond each image's own size."""
     sizes: Int64[Tensor, "B 2"]
-    """Height and width of each picture in them."""
+    """Height and width of each image in them."""
     to_image: Float[Tensor, "B 2 3"]
     """Affine map from pixels of the input to image coordinates."""
     index: Int64[Tensor, "B"]
-    """Row of the data set each picture is."""
+    """Row of the data set each image is."""
     people: list[ScenePeople]
-    """Everybody in each of them."""
+    """The people of each."""
 
     @property
     def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
         """What the model is given."""
         return self.images
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> SceneBatch:
-        """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)[:-1]}
-        return SceneBatch(**moved, people=[who.to(device, non_blocking) for who in self.people])
-
-    def pin_memory(self) -> SceneBatch:
-        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
-        pinned = {f.name: getattr(self, f.name).pin_memory() for f in fields(self)[:-1]}
-        return SceneBatch(**pinned, people=[who.pin_memory() for who in self.people])
 
 
 Matrix = Float[np.ndarray, "2 3"]
@@ -104,7 +86,7 @@ Matrix = Float[np.ndarray, "2 3"]
 
 @runtime_checkable
 class SceneTransform(Protocol):
-    """How a picture becomes an input."""
+    """How an image becomes an input."""
 
     @property
     def flip(self) -> float:
@@ -117,7 +99,7 @@ class SceneTransform(Protocol):
         """The map from image coordinates to pixels of the input, and the input's (H, W).
 
         Args:
-            size: (W, H) of the picture.
+            size: (W, H) of the image.
             people: in it.
             rng: source of what is drawn; None takes what evaluation takes.
         """
@@ -126,7 +108,7 @@ class SceneTransform(Protocol):
 
 @dataclass(frozen=True)
 class ShortSide:
-    """The whole picture, its short side as long as a draw says, unless its long one would be too long (detectron2's).
+    """The whole image, its short side resized to a drawn length, unless its long side would be too long (detectron2's).
 
     Attributes:
         short: lengths in pixels, one of which is drawn; evaluation takes the first.
@@ -140,7 +122,7 @@ class ShortSide:
 
     def __post_init__(self) -> None:
         if not (self.short and min(self.short) >= 1 and max(self.short) <= self.longest and 0 <= self.flip <= 1):
-            raise InputError(f"a short side has a pixel or more, and no more than the longest; flip is a share: {self}")
+            raise InputError(f"expected 1 <= short <= longest and 0 <= flip <= 1, got {self}")
 
     def place(
         self,
@@ -152,25 +134,25 @@ class ShortSide:
         short = self.short[0] if rng is None else self.short[int(rng.integers(len(self.short)))]
         factor = self.factor(size, short)
         width, height = (max(1, int(side * factor + 0.5)) for side in size)
-        # The corners of the picture, half a pixel outside the centres of its outer pixels, stay its corners.
+        # The corners of the image, half a pixel outside the centres of its outer pixels, stay its corners.
         x, y = width / size[0], height / size[1]
         return np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2]]), (height, width)
 
     def factor(self, size: tuple[int, int], short: int | None = None) -> float:
-        """By what a picture of (W, H) is enlarged, for a short side of evaluation's length unless another is given."""
+        """By what an image of (W, H) is enlarged, for a short side of evaluation's length unless another is given."""
         return min((self.short[0] if short is None else short) / min(size), self.longest / max(size))
 
 
 @dataclass(frozen=True)
 class SquareCrop:
-    """A square around somebody, at a scale that is drawn (Point-Set Anchors'); black where there is no picture.
+    """A square around a person, at a drawn scale (Point-Set Anchors'); black where there is no image.
 
     Attributes:
         side: of the square, pixels of the input.
-        scale: least and greatest factor by which the picture is enlarged.
+        scale: least and greatest factor by which the image is enlarged.
         flip: how often it is mirrored.
-        after: how pictures are enlarged or reduced before; what they are in evaluation, so that people are as large
-            there as in training however large the pictures are. None, published, takes them as they are.
+        after: how images are enlarged or reduced before; what they are in evaluation, so that people are as large
+            there as in training however large the images are. None, published, takes them as they are.
     """
 
     side: int = 640
@@ -180,12 +162,12 @@ class SquareCrop:
 
     def __post_init__(self) -> None:
         if not (self.side >= 1 and 0 < self.scale[0] <= self.scale[1] and 0 <= self.flip <= 1):
-            raise InputError(f"a square has a pixel or more, scales are above 0 and in order, flip is a share: {self}")
+            raise InputError(f"expected side >= 1, 0 < scale[0] <= scale[1] and 0 <= flip <= 1, got {self}")
 
     def place(
         self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
     ) -> tuple[Matrix, tuple[int, int]]:
-        """See `SceneTransform`; where nobody is, and in evaluation, the square is around the picture's middle."""
+        """See `SceneTransform`; without people, and in evaluation, the square is around the image's middle."""
         usual = 1.0 if self.after is None else self.after.factor(size)
         factor, centre = usual * float(np.mean(self.scale)), np.array(size) / 2 - 0.5
         if rng is not None:
@@ -198,27 +180,27 @@ class SquareCrop:
 
 
 class Scenes(Dataset[SceneBatch]):
-    """Each picture, as a batch of one.
+    """Each image, as a batch of one.
 
     Args:
-        pictures: the data set.
-        transform: how a picture becomes an input.
+        images: the data set.
+        transform: how an image becomes an input.
         seed: of what is drawn.
         training: whether anything is.
-        empty: whether pictures in which nobody is labelled are gone through too.
+        empty: whether images without labelled people are included.
 
     Raises:
-        InputError: if there is nothing to go through.
+        InputError: if no image is left.
     """
 
     def __init__(
-        self, pictures: Pictures, transform: SceneTransform, seed: int = 0, training: bool = False, empty: bool = True
+        self, images: ImageSet, transform: SceneTransform, seed: int = 0, training: bool = False, empty: bool = True
     ) -> None:
-        self.pictures, self.transform, self.seed, self.training = pictures, transform, seed, training
-        every = range(len(pictures))
-        self.rows = list(every) if empty else [i for i in every if _has_labels(pictures[i])]
+        self.images, self.transform, self.seed, self.training = images, transform, seed, training
+        every = range(len(images))
+        self.rows = list(every) if empty else [i for i in every if _has_labels(images[i])]
         if not self.rows:
-            raise InputError("there is no picture in which somebody is labelled")
+            raise InputError("no image has labelled people")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -226,32 +208,32 @@ class Scenes(Dataset[SceneBatch]):
     def __getitem__(self, key: tuple[int, int]) -> SceneBatch:
         epoch, index = key[0], self.rows[key[1]]
         rng = np.random.default_rng((self.seed, epoch, index)) if self.training else None
-        return scene(self.pictures[index], self.pictures.skeleton, self.transform, index, rng)
+        return scene(self.images[index], self.images.skeleton, self.transform, index, rng)
 
 
-def _has_labels(picture: Picture) -> bool:
-    return any((person.visible > 0).any() for person in picture.people)
+def _has_labels(labelled: LabelledImage) -> bool:
+    return any((person.visible > 0).any() for person in labelled.people)
 
 
 def scene(
-    picture: Picture, skeleton: Skeleton, transform: SceneTransform, index: int = 0,
+    labelled: LabelledImage, skeleton: Skeleton, transform: SceneTransform, index: int = 0,
     rng: np.random.Generator | None = None,
 ) -> SceneBatch:  # fmt: skip
-    """The input that a picture becomes, as a batch of one.
+    """The input that an image becomes, as a batch of one.
 
     Args:
-        picture: with its people.
-        skeleton: tells which joints change places in a mirror.
+        labelled: the image with its people.
+        skeleton: its flip pairs change places in a mirrored image.
         transform: how.
-        index: the picture's row, kept with the input.
+        index: the image's row, kept with the input.
         rng: source of all randomness; None for evaluation.
 
     Raises:
-        InputError: if the picture cannot be read.
+        InputError: if the image cannot be read.
     """
-    source = picture.image
+    source = labelled.image
     width, height = image_size(source) if isinstance(source, Path) else (source.shape[1], source.shape[0])
-    to_input, size = transform.place((width, height), picture.people, rng)
+    to_input, size = transform.place((width, height), labelled.people, rng)
     mirror = rng is not None and rng.random() < transform.flip
     if mirror:
         to_input = geometry.compose(geometry.mirror_matrix(size[1]), to_input)
@@ -264,21 +246,23 @@ def scene(
         torch.tensor([size]),
         torch.from_numpy(geometry.invert_affine(to_input).astype(np.float32))[None],
         torch.tensor([index]),
-        [_people(picture, skeleton, to_input, size, mirror)],
+        [_people(labelled, skeleton, to_input, size, mirror)],
     )
 
 
-def _people(picture: Picture, skeleton: Skeleton, to_input: Matrix, size: tuple[int, int], mirror: bool) -> ScenePeople:
-    """Everybody of whom something is in the input."""
-    boxes = _boxes(picture.people, to_input, size)
+def _people(
+    labelled: LabelledImage, skeleton: Skeleton, to_input: Matrix, size: tuple[int, int], mirror: bool
+) -> ScenePeople:
+    """The people who are partly in the input."""
+    boxes = _boxes(labelled.people, to_input, size)
     seen = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(axis=1)
-    people = [person for person, there in zip(picture.people, seen, strict=True) if there]
+    people = [person for person, there in zip(labelled.people, seen, strict=True) if there]
     order = list(skeleton.flip_index) if mirror else list(range(len(skeleton)))
     keypoints = np.stack([person.keypoints[order, :2] for person in people]) if people else np.zeros((0, len(order), 2))
     visible = np.array([person.visible[order] > 0 for person in people]).reshape(-1, len(order))
     placed = np.where(visible[..., None], geometry.apply_affine(to_input, keypoints), 0)
     area = np.array([person.area for person in people]) * abs(np.linalg.det(to_input[:, :2]))
-    ignored = _boxes(picture.ignored, to_input, size)
+    ignored = _boxes(labelled.ignored, to_input, size)
     ignored = ignored[((ignored[:, 2:] - ignored[:, :2]) >= LEAST_SIDE).all(axis=1)]
     columns = (boxes[seen], placed, visible, area, ignored)
     return ScenePeople(*(torch.from_numpy(column.astype(np.float32)) for column in columns))
@@ -313,19 +297,7 @@ def join(batches: Sequence[SceneBatch]) -> SceneBatch:
 
 
 def scene_loader(
-    scenes: Scenes,
-    batch_size: int,
-    *,
-    training: bool,
-    workers: int = 0,
-    seed: int = 0,
-    pin: bool = False,
-    processes: int = 1,
+    scenes: Scenes, batch_size: int, *, training: bool, **options: Unpack[LoaderOptions]
 ) -> DataLoader[SceneBatch]:
-    """Batches of whole pictures: shuffled and of equal number for training, every picture once and in order otherwise.
-
-    Arguments as of `crops.crop_loader`.
-    """
-    return epoch_loader(
-        scenes, batch_size, join, training=training, workers=workers, seed=seed, pin=pin, processes=processes
-    )
+    """Batches of whole images; arguments as of `batches.epoch_loader`."""
+    return epoch_loader(scenes, batch_size, join, training=training, **options)

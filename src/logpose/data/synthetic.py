@@ -1,9 +1,9 @@
-"""People worth learning from, as many as one likes, with errors of a known law in their labels.
+"""Synthetic people, any number of them, with label errors of a known distribution.
 
 A scene is a camera in front of a cluttered place in which posed, dressed bodies (`figures`) stand, sit, run or lie,
-some behind others, behind things, or half out of the picture. Everything about them is known: where each joint is in
-space and in the picture, whether it is seen, which pixels show whom. On request the labels carry an error whose
-density is known too (`LabelNoise`), so what a model learns about its own errors can be held against the truth.
+some behind others, behind things, or half out of the image. Everything about them is known: where each joint is in
+space and in the image, whether it is seen, which pixels show whom. On request the labels carry an error whose
+density is known too (`LabelNoise`), so a model's predicted errors can be compared with the truth.
 
 Scene `index` of seed `seed` is a function of these two numbers: not of the order of access, nor of the process.
 """
@@ -26,33 +26,33 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from logpose.core.cameras import Camera as Pinhole
 from logpose.core.errors import InputError
+from logpose.core.geometry import MM
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.space import Space, relative
 from logpose.core.structures import Image, Sample
-from logpose.data.figures import Actor, Figure, figure, paint_face
-from logpose.data.painting import Camera, Canvas, Parts, paint
-from logpose.data.scenery import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
+from logpose.data.backgrounds import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
+from logpose.data.bodies import Actor, Figure, figure, paint_face
+from logpose.data.rendering import Camera, Canvas, Parts, paint
 
 __all__ = ["LabelNoise", "Person", "Scene", "SyntheticPeople", "write_coco"]
 
 Points = Float[np.ndarray, "K 2"]
-_MM = 1000.0  # millimetres in a metre
 
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """The law of a label's error: Student's t, independent per joint and axis, of a standard deviation that is known.
+    """The distribution of a label's error: Student's t, independent per joint and axis, of known standard deviation.
 
     With e the error in pixels along one axis, nu = `dof`, and s = `std`, the density is
 
         p(e) = Gamma((nu + 1) / 2) / (Gamma(nu / 2) sqrt(pi nu) tau) · (1 + e² / (nu tau²))^(-(nu + 1) / 2),
         tau = s sqrt((nu - 2) / nu),
 
-    the Gaussian N(0, s²) in the limit nu = inf. The spread is that of careful labels, times what one asks for:
+    the Gaussian N(0, s²) in the limit nu = inf. The standard deviation is that of careful labels, times `scale`:
 
         s = scale · (OKS sigma of the joint) · sqrt(area of the person) · (hidden_factor if the joint is hidden).
 
-    A label may thus fall outside the picture: cutting it off there would change the law. Of a depth, s is as many
+    A label may thus fall outside the image: clipping it there would change the distribution. Of a depth, s is as many
     millimetres as those pixels are at the joint's distance.
 
     Attributes:
@@ -107,11 +107,11 @@ class Person:
     keypoints: Points
     """The label: true position plus label noise, image coordinates; 0 where `visible` is 0."""
     truth: Points
-    """Where the joints are, image coordinates, also outside the picture."""
+    """Where the joints are, image coordinates, also outside the image."""
     std: Points
     """Standard deviation of the label's error, pixels; 0 without label noise."""
     visible: Int[np.ndarray, "K"]
-    """0: outside the picture; 1: hidden by the own body, somebody else or something; 2: seen."""
+    """0: outside the image; 1: hidden by the own body, another person or a thing; 2: visible."""
     joints: Float[np.ndarray, "K 3"]
     """Camera frame (x right, y down, z away), metres."""
     box: Float[np.ndarray, "4"]
@@ -122,7 +122,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, and everybody in it."""
+    """An image and its people."""
 
     image: Image
     people: tuple[Person, ...]
@@ -136,7 +136,7 @@ class Scene:
 
 
 class SyntheticPeople:
-    """A data set of drawn people: item `index` is the main person of scene `index`."""
+    """A data set of synthetic people: item `index` is the main person of scene `index`."""
 
     skeleton: Skeleton = COCO
     evaluated = tuple(range(len(COCO)))  # joints that errors in space are measured on
@@ -156,12 +156,12 @@ class SyntheticPeople:
         Args:
             count: number of scenes.
             seed: not negative; another seed, other scenes.
-            size: (H, W) of the pictures.
-            noise: law of the labels' errors; None for true labels. Pictures and truth do not depend on it.
-            people: fewest and most people that a scene is composed of (some may end up hidden or outside).
-            easy: everybody stands, walks or runs and roughly faces the camera, and the main person is wholly in the
-                picture with nothing put in front.
-            depth: whether keypoints have a third coordinate, millimetres behind the true middle of the hips. Pictures
+            size: (H, W) of the images.
+            noise: distribution of the labels' errors; None for true labels. Images and truth do not depend on it.
+            people: fewest and most people in a scene (some may end up hidden or outside).
+            easy: people stand, walk or run and roughly face the camera, and the main person is wholly in the
+                image with nothing put in front.
+            depth: whether keypoints have a third coordinate, millimetres behind the true middle of the hips. Images
                 and labels in them do not depend on it.
 
         Raises:
@@ -170,7 +170,7 @@ class SyntheticPeople:
         if count < 0 or seed < 0:
             raise ValueError(f"count and seed must not be negative, got {count} and {seed}")
         if min(size) < 32:
-            raise ValueError(f"nobody can be told in a picture smaller than 32 pixels, got {size}")
+            raise ValueError(f"size must be at least 32 pixels, got {size}")
         if not 1 <= people[0] <= people[1] <= 100:
             raise ValueError(f"people must be (fewest, most) with 1 <= fewest <= most <= 100, got {people}")
         self.count, self.seed, self.size, self.noise = count, seed, size, noise
@@ -194,7 +194,7 @@ class SyntheticPeople:
         )
 
     def scene(self, index: int) -> Scene:
-        """The whole scene of an index: picture, people, and who is where.
+        """The whole scene of an index: image, people, and who is where.
 
         Raises:
             IndexError: if there is no such index.
@@ -212,11 +212,11 @@ class SyntheticPeople:
     def space(self, index: int) -> Space:
         """Where the main person truly is, and the camera."""
         scene = self.scene(index)
-        return Space(_MM * scene.people[0].joints, Pinhole(np.full(2, scene.focal), np.array(scene.centre)))
+        return Space(MM * scene.people[0].joints, Pinhole(np.full(2, scene.focal), np.array(scene.centre)))
 
     def _depths(self, index: int, person: Person, focal: float) -> Float[np.ndarray, "K"]:
-        """Labels of somebody's depths, millimetres; 0 where there is none."""
-        joints = _MM * person.joints
+        """Labels of a person's depths, millimetres; 0 where there is none."""
+        joints = MM * person.joints
         depths = relative(joints, self.skeleton.root)[:, 2]
         if self.noise is not None:
             rng = np.random.default_rng((self.seed, index, 2))
@@ -237,7 +237,7 @@ def write_coco(
 ) -> Path:
     """Write scenes as a COCO folder: annotations/person_keypoints_<split>.json, and <split>/000000000001.jpg ….
 
-    Everybody in a scene is annotated. An annotation's "synthetic" entry holds what COCO does not know: the true
+    All people of a scene are annotated. An annotation's "synthetic" entry holds what COCO's format lacks: the true
     positions and the label's standard deviation (pixels), and the joints in space (camera frame, metres). The folder
     appears when it is complete, or not at all.
 
@@ -255,11 +255,11 @@ def write_coco(
     """
     folder = Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not an empty folder; nothing was written")
+        raise InputError(f"{folder}: exists and is not an empty folder")
     splits = data if isinstance(data, Mapping) else {split: data}
     for name in splits:
         if name in ("", ".", "..", "annotations") or Path(name).name != name:
-            raise InputError(f"a split cannot be called {name!r}: its pictures lie in a folder of that name")
+            raise InputError(f"split {name!r} is not a valid folder name")
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.parent / f".{folder.name}.unfinished-{os.getpid()}"
     try:
@@ -278,7 +278,7 @@ def write_coco(
 
 
 def _write_split(data: SyntheticPeople, folder: Path, quality: int) -> dict[str, Any]:
-    """Write the pictures of a split; returns its annotations."""
+    """Write the images of a split; returns its annotations."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(len(data)):
@@ -297,7 +297,7 @@ def _write_split(data: SyntheticPeople, folder: Path, quality: int) -> dict[str,
 
 
 def _annotation(person: Person, mask: Bool[np.ndarray, "H W"]) -> dict[str, Any]:
-    """COCO's entry for somebody; coordinates to a thousandth of a pixel."""
+    """COCO's annotation of a person; coordinates to a thousandth of a pixel."""
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     polygons = [outline.ravel().tolist() for outline in outlines if len(outline) > 2]
     x, y, w, h = person.box.tolist()
@@ -326,9 +326,9 @@ def _mislabelled(person: Person, noise: LabelNoise, rng: np.random.Generator) ->
 
 
 # --- Scenes --------------------------------------------------------------------------------------------------------
-_PLAIN_AFTER = 4  # unusable tries: then nothing stands in front of the main person, who is wholly in the picture
+_PLAIN_AFTER = 4  # unusable tries: then nothing stands in front of the main person, who is wholly in the image
 _FEWEST_SEEN = 5  # joints that the main person shows …
-_SMALLEST_BOX = 0.04  # … in a box of at least this share of the picture
+_SMALLEST_BOX = 0.04  # … in a box of at least this share of the image
 _SMALLEST_AREA = 12.0  # pixels: other people who show fewer are not annotated
 
 
@@ -386,7 +386,7 @@ def _try_scene(
 
 
 def _label(canvas: Canvas, camera: Camera, who: Figure, owner: int) -> Person | None:
-    """The truth about somebody as the finished canvas shows it; None if it hardly shows anything."""
+    """The truth about a person as the finished canvas shows it; None if hardly anything is visible."""
     mask = canvas.owner == owner
     area = float(np.count_nonzero(mask))
     if area < _SMALLEST_AREA:

@@ -1,8 +1,8 @@
-"""B-scans drawn from nothing: boundaries that are known, and labels whose noise is of a known law.
+"""Synthetic B-scans: known boundaries, and labels with noise of a known distribution.
 
 Seven layers lie on Bruch's membrane, each of a brightness of its own, thinner where the fovea is. Light comes from
-above: vessels throw shadows. Some retinas are swollen by a dark cyst. Over all lies speckle, as it does over everything
-that is seen by coherent light: the brightness is multiplied by a gamma-distributed number.
+above: vessels throw shadows. Some retinas are swollen by a dark cyst. Over all lies speckle, as in every image made
+with coherent light: the brightness is multiplied by a gamma-distributed number.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ THICKNESS = np.array([6.0, 14.0, 8.0, 8.0, 17.0, 5.0, 6.0])
 BRIGHTNESS = np.array([0.75, 0.50, 0.26, 0.44, 0.14, 0.80, 1.0])
 VITREOUS, CHOROID = 0.07, 0.55  # above, and below, where it fades
 INNER = 5  # layers that the fovea pushes aside, all but the photoreceptors
-LOOKS = 4.0  # of the speckle: the shape of its gamma law
+LOOKS = 4.0  # of the speckle: the shape of its gamma distribution
 MICROMETRES = 5.0  # to a row; the retina is 64 rows thick, 320 µm
 WAVES = 6  # of a random course, of 1, 2, … half periods over the scan
 
 
 @dataclass(frozen=True)
 class ScanNoise:
-    """Labels = truth + std × e, e of a Laplace law with standard deviation 1, drawn for each column and boundary.
+    """Labels = truth + std × e, e Laplace-distributed with standard deviation 1, drawn for each column and boundary.
 
-    Independent from column to column, which a hand that draws a line is not; but so its law is exactly known.
+    Independent from column to column, unlike a line drawn by hand; so the distribution is exactly known.
     """
 
     rows: float = 0.8
@@ -48,7 +48,7 @@ FAINT = np.array([1.0, 1.5, 1.6, 1.8, 1.6, 1.0, 1.3, 1.2])
 
 
 class SyntheticScans:
-    """Drawn B-scans, each made when it is asked for, always the same.
+    """Synthetic B-scans, each computed on access, always the same.
 
     Args:
         count: how many.
@@ -58,7 +58,7 @@ class SyntheticScans:
         lesions: share of scans with a cyst.
 
     Raises:
-        InputError: if there can be no such scans.
+        InputError: if an argument is out of range.
     """
 
     def __init__(
@@ -70,7 +70,9 @@ class SyntheticScans:
         lesions: float = 0.2,
     ) -> None:
         if count < 1 or seed < 0 or min(size) < 64:
-            raise InputError(f"drawn scans: at least one of 64 pixels a side, seed >= 0; got {count}, {seed}, {size}")
+            raise InputError(
+                f"synthetic scans: expected count >= 1, seed >= 0, sides >= 64; got {count}, {seed}, {size}"
+            )
         self.count, self.seed, self.size, self.noise, self.lesions = count, seed, size, noise, lesions
         self.skeleton = RETINA
 
@@ -127,7 +129,7 @@ class SyntheticScans:
         cyst: Float[np.ndarray, "W"] | None,
         unit: float,
     ) -> UInt8[np.ndarray, "H W"]:
-        """The picture of such layers."""
+        """The image of such layers."""
         height, width = self.size
         y = np.arange(height)[:, None]
         bright = np.full((height, width), VITREOUS)
@@ -143,11 +145,11 @@ class SyntheticScans:
         bright = np.maximum(bright, 0.02) * rng.uniform(0.7, 1.1)
         speckle = rng.gamma(LOOKS, 1 / LOOKS, size=bright.shape)
         seen = cv2.GaussianBlur(np.sqrt(bright * speckle), (0, 0), 0.6)  # what is shown is compressed
-        picture: UInt8[np.ndarray, "H W"] = np.clip(200 * seen, 0, 254).astype(np.uint8)
-        return picture
+        image: UInt8[np.ndarray, "H W"] = np.clip(200 * seen, 0, 254).astype(np.uint8)
+        return image
 
     def _gaps(self, rng: np.random.Generator, width: int) -> np.ndarray:
-        """Columns that nobody labelled."""
+        """Columns without labels."""
         assert self.noise is not None
         gap = np.zeros(width, dtype=bool)
         for _ in range(rng.poisson(10 * self.noise.missing)):  # each a tenth of the columns, on average

@@ -1,4 +1,4 @@
-"""From a labelled person in a photograph to a crop that a network can learn from: one affine map, one warp.
+"""The crop of a labelled person: one affine map, one warp.
 
 The augmentations and their order are those of the paper's released code (half body, scale, rotation, flip); all of
 them are folded into the matrix of the crop, so pixels are interpolated once.
@@ -32,12 +32,12 @@ class Augmentation:
         rotation: turned by a draw from ± rotation degrees …
         rotation_probability: … this often.
         half_body_probability: how often a person with enough labelled joints is cropped to one half of the body.
-        flip_probability: how often the picture is mirrored.
+        flip_probability: how often the image is mirrored.
         shift: the region's centre is moved by a draw from ± shift times its padded extent, along x and along y …
         shift_probability: … this often.
         half_body_least: how many labelled joints are enough for half a body.
         half_body_upper: share of upper halves; the released code asks whether a normal draw is below 0.5.
-        draws: from what those draws are: uniform; "normal", a standard normal drawn anew beyond ±1 (mmpose's); or
+        draws: from what those draws are: uniform; "normal", a standard normal drawn again beyond ±1 (mmpose's); or
             "clipped", a normal moved to ±1 from beyond, standard but for the rotation's, half as wide (HRNet's).
         occlusion: largest share of the box's area that a rectangle of noise hides; how large, is drawn each time.
         colour: each channel is multiplied by a draw from 1 ± colour, which is uniform always.
@@ -58,8 +58,8 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if not (0 <= self.scale < 1 and 0 <= self.rotation <= 180):
-            told = f"got {self.scale:g} and {self.rotation:g}"
-            raise InputError(f"scale must lie in [0, 1) and rotation in [0, 180], {told}")
+            got = f"got {self.scale:g} and {self.rotation:g}"
+            raise InputError(f"scale must lie in [0, 1) and rotation in [0, 180], {got}")
         shares = (
             "rotation_probability",
             "half_body_probability",
@@ -73,8 +73,8 @@ class Augmentation:
         if not 0 <= self.shift <= 1:
             raise InputError(f"shift must lie in [0, 1], got {self.shift:g}")
         if not (0 <= self.occlusion <= 1 and 0 <= self.colour < 1):
-            told = f"got {self.occlusion:g} and {self.colour:g}"
-            raise InputError(f"occlusion must lie in [0, 1] and colour in [0, 1), {told}")
+            got = f"got {self.occlusion:g} and {self.colour:g}"
+            raise InputError(f"occlusion must lie in [0, 1] and colour in [0, 1), {got}")
 
     def draw(self, rng: np.random.Generator, spread: float = 1.0) -> float:
         """A number from [-1, 1].
@@ -99,14 +99,14 @@ HALF_BODY_LEAST = 2  # joints that make a half
 # Of the released 3-D code (utils/presets/simple_transform_3d.py).
 ROTATION_SPREAD = 0.5  # rotations are clipped at two standard deviations, scales at one
 OCCLUSION_ASPECT = (0.3, 1 / 0.3)  # of the rectangle, its height over its width
-OCCLUSION_TRIES = 100  # ours: of a box that hardly overlaps the picture, no rectangle may ever lie in it
+OCCLUSION_TRIES = 100  # ours: of a box that hardly overlaps the image, no rectangle may ever lie in it
 
 
 class CropTransform:
     """Cuts the crop of a person and expresses its labels in crop coordinates.
 
     Args:
-        skeleton: the joints; tells which change places in a mirror and which belong to the upper body.
+        skeleton: the joints, with flip pairs and the upper body.
         size: (H, W) of the crop.
         augmentation: how to vary it; None for evaluation.
         outside: what becomes of labelled joints that fall outside the crop. "supervise" keeps them: the network learns
@@ -135,7 +135,7 @@ class CropTransform:
             rng: source of all randomness; needed for augmentation only.
 
         Raises:
-            InputError: if the picture cannot be read.
+            InputError: if the image cannot be read.
         """
         centre, extent = geometry.box_to_region(sample.box, self.size, self.padding)
         rotation, mirror = 0.0, False
@@ -152,7 +152,7 @@ class CropTransform:
         keypoints, visible = sample.keypoints, sample.visible
         to_crop = geometry.crop_matrix(centre, extent, self.size, -rotation if mirror else rotation)
         if mirror:
-            # As if the picture were mirrored, then cropped: the crop of what is turned the other way, mirrored about
+            # As if the image were mirrored, then cropped: the crop of what is turned the other way, mirrored about
             # W / 2, where the centre is. Left and right joints change places.
             to_crop = geometry.compose(geometry.mirror_matrix(self.size[1] + 1), to_crop)
             order = list(self.skeleton.flip_index)
@@ -161,10 +161,10 @@ class CropTransform:
         weight = (visible > 0).astype(np.float32)
         target = np.concatenate([placed, keypoints[:, 2:] / geometry.DEPTH_RANGE], axis=1)
         if self.outside == "mask":
-            weight *= ~(np.abs(target) > 0.5).any(axis=1)  # a depth that nobody knows (NaN) is not outside
+            weight *= ~(np.abs(target) > 0.5).any(axis=1)  # an unknown depth (NaN) is not outside
         target[weight == 0] = 0
-        # Of a person much larger than the crop, pixels that would be skipped need not be decoded. What is measured is
-        # decoded whole, as everybody measures it, and as `predict` sees it.
+        # Of a person much larger than the crop, pixels that would be skipped need not be decoded. Evaluation images are
+        # decoded whole, as in other codes' evaluation and in `predict`.
         image, reduced = read_reduced(sample.image, 1.0 if aug is None else float(extent[0]) / self.size[1])
         from_read = geometry.compose(to_crop, geometry.enlargement(reduced))
         crop = cut(image, from_read, self.size)
@@ -221,13 +221,13 @@ def occlude(
 ) -> None:
     """Hide part of a person behind a rectangle of noise, drawn into the crop (the released 3-D code's occlusion).
 
-    The rectangle lies in the person's box and in the picture, its sides along theirs: its area is a draw from 0 to
+    The rectangle lies in the person's box and in the image, its sides along theirs: its area is a draw from 0 to
     `share` of the box's, its height a draw from 0.3 to 3.3 times its width. One longer than the box sticks out of it.
 
     Args:
         crop: what is changed.
         box: x, y, width, height in image coordinates.
-        shown: (width, height) of the picture.
+        shown: (width, height) of the image.
         to_crop: map from image coordinates to pixels of the crop.
         share: see above.
         rng: source of all draws.

@@ -1,10 +1,10 @@
-"""Poses of a video as batches of windows: what a network that lifts keypoints into space learns from."""
+"""Poses of a video as batches of windows, for lifting models."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, Unpack, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from logpose.core.skeletons import Skeleton
-from logpose.data.crops import EpochSampler
+from logpose.data.batches import LoaderOptions, Tensors, epoch_loader
 
 __all__ = ["Poses", "WindowBatch", "Windows", "window_loader"]
 
 
 @runtime_checkable
 class Poses(Protocol):
-    """Keypoints and positions of N frames of many sequences, K joints each: what a data set to lift has to offer."""
+    """Keypoints and positions of N frames of many sequences, K joints each: the interface of a data set for lifting."""
 
     skeleton: Skeleton
     inputs: Float32[np.ndarray, "N K 2"]
@@ -30,7 +30,7 @@ class Poses(Protocol):
     sequence: Int[np.ndarray, "N"]
     """Which sequence a frame is of; frames of one are neighbours, in order."""
     groups: list[str]
-    """What each frame's figures are told apart by: its action."""
+    """The group that each frame's figures are listed under: its action."""
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -42,8 +42,8 @@ class Poses(Protocol):
 
 
 @dataclass(slots=True)
-class WindowBatch:
-    """Windows ready for a model, with what is needed to learn from them."""
+class WindowBatch(Tensors):
+    """Windows ready for a model, with labels."""
 
     keypoints: Float[Tensor, "B T K 2"]
     """Screen-normalised."""
@@ -58,14 +58,6 @@ class WindowBatch:
     def inputs(self) -> Float[Tensor, "B T K 2"]:
         """What the model is given."""
         return self.keypoints
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> WindowBatch:
-        """The same batch on another device."""
-        return WindowBatch(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
-
-    def pin_memory(self) -> WindowBatch:
-        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
-        return WindowBatch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
 
 class Windows(Dataset[WindowBatch]):
@@ -108,30 +100,10 @@ class Windows(Dataset[WindowBatch]):
 
 
 def window_loader(
-    windows: Windows,
-    batch_size: int,
-    *,
-    training: bool,
-    workers: int = 0,
-    seed: int = 0,
-    pin: bool = False,
-    processes: int = 1,
+    windows: Windows, batch_size: int, *, training: bool, **options: Unpack[LoaderOptions]
 ) -> DataLoader[WindowBatch]:
-    """Batches of windows: shuffled and of equal size for training, every frame once and in order otherwise.
-
-    Arguments as of `crops.crop_loader`.
-    """
-    sampler = EpochSampler(len(windows), shuffle=training, seed=seed, even=training)
-    return DataLoader(
-        windows,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        pin_memory=pin,
-        drop_last=training and min(len(sampler), len(windows) // processes) >= batch_size,
-        persistent_workers=workers > 0,
-    )
+    """Batches of windows; arguments as of `batches.epoch_loader`."""
+    return epoch_loader(windows, batch_size, _as_it_is, training=training, skip_damaged=False, **options)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,30 +1,32 @@
 """A learned density on the line: a mixture of Gaussians.
 
-In one dimension every density is that of a flow: z = Phi^-1(F(x)), with F its distribution function, is Gaussian. So
-what a flow's layers do in more dimensions, where no such formula is at hand, a mixture does on the line: its
-log-density is exact, it can be drawn from, and with enough components it comes as near to any density as is wanted.
+In one dimension every density is that of a flow: z = Phi^-1(F(x)), with F its distribution function, is Gaussian. So a
+mixture replaces the coupling layers of more dimensions: its log-density is exact, it can be sampled, and with enough
+components it approximates any density.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from logpose.flows.density import NamedDensity
+
 __all__ = ["GaussianMixture"]
 
-SPREAD, WIDTH = 1.5, 0.7  # how far from 0 the outermost components begin, and their scale, before both are drawn in
-# to a variance of 1. Nearer and wider ones are nearer to a Gaussian, and learn other laws much more slowly.
+RANGE, WIDTH = 1.5, 0.7
+"""Distance of the outermost components from 0 at the start, and their scale, before both are scaled to a variance of 1.
+A smaller range and wider components start closer to a Gaussian, and learn other densities much more slowly."""
 
 
-class GaussianMixture(nn.Module):
-    """Density on R^1 with learned weights, means and scales; it begins near the standard Gaussian.
+class GaussianMixture(NamedDensity, nn.Module):
+    """Density on R^1 with learned weights, means and scales; it starts close to the standard Gaussian.
 
     Args:
-        components: how many Gaussians.
+        components: number of Gaussians.
 
     Raises:
         ValueError: if there are none.
@@ -35,17 +37,14 @@ class GaussianMixture(nn.Module):
     def __init__(self, components: int = 16) -> None:
         super().__init__()
         if components < 1:
-            raise ValueError(f"a mixture needs a component or more, got {components}")
-        mean = torch.linspace(-SPREAD, SPREAD, components) if components > 1 else torch.zeros(1)
+            raise ValueError(f"components must be at least 1, got {components}")
+        self.components = components
+        mean = torch.linspace(-RANGE, RANGE, components) if components > 1 else torch.zeros(1)
         weight = torch.softmax(-0.5 * mean.square(), dim=0)
         std = math.sqrt(float((weight * mean.square()).sum()) + WIDTH**2)
         self.logits = nn.Parameter(weight.log())
         self.mean = nn.Parameter(mean / std)
         self.log_scale = nn.Parameter(torch.full((components,), math.log(WIDTH / std)))
-
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this density again."""
-        return {"components": len(self.mean)}
 
     def log_prob(self, x: Float[Tensor, "N 1"]) -> Float[Tensor, "N"]:
         """Log-density at each point, in nats."""

@@ -4,48 +4,31 @@ A *flow* is an invertible map x = f(z) of Gaussian noise z. Its density follows 
 
     log G(x) = log N(f^-1(x); 0, I) + log |det df^-1/dx|
 
-A *coupling layer* keeps some dimensions of x and moves the others by a scale and a shift that small networks
-compute from the kept ones. So its inverse is as cheap as itself, and its log-determinant is the sum of its log-scales.
+A *coupling layer* keeps some dimensions of x. The others it scales and shifts, by what two small networks compute from
+the kept ones. So its inverse is as cheap as itself, and its log-determinant is the sum of its log-scales.
+
+This file is the definition. `flows.packed` computes the same numbers several times faster; that class is `RealNVP`.
 """
 
 from __future__ import annotations
 
 import math
-from functools import partial
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-__all__ = ["RealNVP"]
+from logpose.flows.density import NamedDensity
+
+__all__ = ["Activation", "PlainRealNVP"]
 
 Activation = Literal["leaky_relu", "relu", "silu", "gelu", "tanh"]
-# In place where the derivative can be told from the result: half of what is kept for the backward pass is not needed.
-ACTIVATIONS = {
-    "leaky_relu": F.leaky_relu_, "relu": F.relu_, "tanh": torch.tanh_, "silu": F.silu, "gelu": F.gelu
-}  # fmt: skip
-Layer = tuple[tuple[Tensor, Tensor], ...]  # of each depth, the weights and biases of the two networks
-CHUNK = 8192
-"""Points that go through the flow at once; of more, activations are computed again for the backward pass."""
 
 
-class RealNVP(nn.Module):
-    """Normalizing flow of affine coupling layers.
-
-    With its defaults it is the paper's flow for images: 53,784 parameters (Table 5, "3 × 64").
-
-    Args:
-        dim: D, at least 2 (a coupling layer needs something to keep and something to move).
-        layers: how many coupling layers. In turn they move the first ⌈D / 2⌉ dimensions, as in the paper, and the rest.
-        hidden: widths of the hidden layers of the scale and shift networks.
-        activation: between the linear layers, by its name in `torch.nn.functional`.
-
-    Raises:
-        ValueError: if there are too few dimensions, layers or hidden units, or no such activation.
-    """
+class PlainRealNVP(NamedDensity, nn.Module):
+    """Normalizing flow of affine coupling layers. See `RealNVP` for its arguments."""
 
     weights: nn.ParameterList
     biases: nn.ParameterList
@@ -63,7 +46,7 @@ class RealNVP(nn.Module):
         if activation not in get_args(Activation):  # it may come from a file
             raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}, got {activation!r}")
         self.dim, self.layers, self.hidden, self.activation = dim, layers, tuple(hidden), activation
-        # One stack per depth: (coupling layer, scale or shift network, out, in). Both networks of a layer run at once.
+        # Of each depth, the weights and biases of all networks: (layer, scale or shift network, out, in).
         widths = (dim, *self.hidden, dim)
         sizes = list(zip(widths[1:], widths[:-1], strict=True))
         self.weights = nn.ParameterList(torch.empty(layers, 2, out, width) for out, width in sizes)
@@ -77,73 +60,48 @@ class RealNVP(nn.Module):
         """The settings, for `print(flow)`."""
         return f"dim={self.dim}, layers={self.layers}, hidden={self.hidden}, activation={self.activation!r}"
 
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this flow again."""
-        return {
-            "dim": self.dim,
-            "layers": self.layers,
-            "hidden": list(self.hidden),
-            "activation": self.activation,
-        }
+    def moved(self, layer: int) -> Float[Tensor, "D"]:
+        """1 for each dimension that a layer moves, 0 for those it keeps: in turn the first ⌈D / 2⌉ and the rest."""
+        first = torch.arange(self.dim, device=self.weights[0].device) < (self.dim + 1) // 2
+        return (first if layer % 2 == 0 else ~first).to(self.weights[0].dtype)
 
-    def _halves(self, x: Float[Tensor, "N D"]) -> list[Tensor]:
-        """The larger half of the dimensions, and the rest. Points are columns: products are faster so."""
-        first = (self.dim + 1) // 2
-        return list(x.t().tensor_split([first]))
+    def network(self, layer: int, which: int, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+        """The scale (0) or shift (1) network of a layer: linear layers with activations between them."""
+        for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = getattr(F, self.activation)(x) if depth else x
+            x = F.linear(x, weight[layer, which], bias[layer, which, :, 0])
+        return x
 
-    def _networks(self) -> list[Layer]:
-        """Of every layer. What would read the half that it moves, or write to the one that it keeps, is left out."""
-        first = (self.dim + 1) // 2
-        halves = slice(None, first), slice(first, None)
-        found: list[Layer] = [()] * self.layers
-        for moves in (0, 1):
-            stacks = [(w[moves::2], b[moves::2]) for w, b in zip(self.weights, self.biases, strict=True)]
-            stacks[-1] = stacks[-1][0][:, :, halves[moves]], stacks[-1][1][:, :, halves[moves]]
-            stacks[0] = stacks[0][0][..., halves[1 - moves]].flatten(1, 2), stacks[0][1].flatten(1, 2)
-            found[moves::2] = zip(*(zip(w.unbind(), b.unbind(), strict=True) for w, b in stacks), strict=True)
-        return found
-
-    def _scale_and_shift(self, kept: Float[Tensor, "M N"], networks: Layer) -> tuple[Tensor, Tensor]:
-        """Log-scale (within ±1, by Tanh) and shift of the half that a layer moves."""
-        (weight, bias), *rest = networks
-        h = torch.addmm(bias, weight, kept)  # both networks read the same rows
-        for weight, bias in rest:
-            h = ACTIVATIONS[self.activation](h).view(2, weight.shape[-1], kept.shape[1])
-            h = torch.baddbmm(bias, weight, h)
-        scale, shift = h.flatten(0, -2).chunk(2)
-        return scale.tanh(), shift
+    def scale_and_shift(self, layer: int, x: Float[Tensor, "N D"]) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]]:
+        """Log-scale (within ±1) and shift of a layer; both are 0 for the dimensions that it keeps."""
+        moved = self.moved(layer)
+        kept = x * (1 - moved)
+        return moved * self.network(layer, 0, kept).tanh(), moved * self.network(layer, 1, kept)
 
     def forward(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
         """Noise to point, x = f(z)."""
-        halves = self._halves(z)
-        for layer, networks in enumerate(self._networks()):
-            scale, shift = self._scale_and_shift(halves[1 - layer % 2], networks)
-            halves[layer % 2] = halves[layer % 2] * scale.exp() + shift
-        return torch.cat(halves).t()
+        x = z
+        for layer in range(self.layers):
+            scale, shift = self.scale_and_shift(layer, x)
+            x = x * scale.exp() + shift
+        return x
 
     def inverse(self, x: Float[Tensor, "N D"]) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Point to noise: z = f^-1(x), and log |det df^-1/dx|."""
-        halves, scales = self._halves(x), []
-        for layer, networks in reversed(list(enumerate(self._networks()))):
-            scale, shift = self._scale_and_shift(halves[1 - layer % 2], networks)
-            halves[layer % 2] = (halves[layer % 2] - shift) * (-scale).exp()
-            scales.append(scale)
-        return torch.cat(halves).t(), -torch.cat(scales).sum(dim=0)
+        z, log_det = x, x.new_zeros(len(x))
+        for layer in reversed(range(self.layers)):
+            scale, shift = self.scale_and_shift(layer, z)
+            z = (z - shift) * (-scale).exp()
+            log_det = log_det - scale.sum(dim=-1)
+        return z, log_det
 
     def log_prob(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """Log-density log G(x), in nats."""
-        if len(x) <= CHUNK:  # of more, a chunk's activations stay in the cache, and only one chunk's are held
-            return self._log_prob(x)
-        again = partial(checkpoint, self._log_prob, use_reentrant=False, preserve_rng_state=False)
-        each = again if torch.is_grad_enabled() else self._log_prob
-        return torch.cat([each(part) for part in torch.split(x, CHUNK)])
-
-    def _log_prob(self, x: Tensor) -> Tensor:
         z, log_det = self.inverse(x)
         return log_det - 0.5 * (z.square().sum(dim=-1) + self.dim * math.log(2 * math.pi))
 
     def sample(self, count: int) -> Float[Tensor, "N D"]:
-        """`count` points drawn from G."""
+        """`count` independent draws of G."""
         like = self.weights[0]
-        noise = torch.randn(count, self.dim, device=like.device, dtype=like.dtype)
-        return torch.cat([self.forward(part) for part in torch.split(noise, CHUNK)])
+        noise: Tensor = self(torch.randn(count, self.dim, device=like.device, dtype=like.dtype))
+        return noise

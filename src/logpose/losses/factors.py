@@ -1,22 +1,23 @@
-"""RLE of one dimension at a time: what lies along D axes is told by D independent laws, all of one shape.
+"""RLE of one dimension at a time: the density of D numbers is a product of D one-dimensional ones of one shape.
 
-Where the D numbers of a joint are no place in a space, but D things that are each labelled or not (the boundaries of a
-retina in one column), a density of all at once says more than is known, and cannot learn from some of them. So each has
-the one-dimensional law P, scaled by a sigma of its own:
+Where the D numbers of a joint are not coordinates of a point, but D quantities each labelled or not (the boundaries of
+a retina in one column), a joint density cannot learn from rows in which some have no label. So each has the
+one-dimensional density P, scaled by a sigma of its own:
 
     L = sum_d log sigma_d - log P((label_d - mu_d) / sigma_d),    P = s Q G on the line
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from logpose.flows import GaussianMixture
-from logpose.losses.likelihood import LikelihoodLoss
+from logpose.flows.simple import Base
+from logpose.losses.base import LikelihoodLoss
 from logpose.losses.rle import RLELoss
 
 __all__ = ["FactorsRLELoss"]
@@ -27,9 +28,9 @@ class FactorsRLELoss(LikelihoodLoss):
 
     Args:
         dim: D.
-        components: of the mixture of Gaussians that is G on the line, where a RealNVP has nothing to keep.
+        components: number of Gaussians in the mixture that is G (on the line a RealNVP has no dimension to keep).
         base: Q.
-        symmetric: whether an error and its opposite are claimed to be equally likely.
+        symmetric: whether G is made symmetric; for skewed errors False.
     """
 
     needs_all_dimensions: ClassVar[bool] = False
@@ -38,27 +39,23 @@ class FactorsRLELoss(LikelihoodLoss):
         self,
         dim: int = 2,
         components: int = 16,
-        base: Literal["laplace", "gaussian"] = "laplace",
+        base: Base = "laplace",
         symmetric: bool = True,
     ) -> None:
         super().__init__(dim)
         self.factor = RLELoss(GaussianMixture(components), dim=1, base=base, symmetric=symmetric)
         self.components, self.base, self.symmetric = components, base, symmetric
 
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this loss again."""
-        return {name: getattr(self, name) for name in ("dim", "components", "base", "symmetric")}
-
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """The sum of the factors' log-densities."""
         return self.factor.error_log_prob(error.reshape(-1, 1)).view(error.shape).sum(dim=-1)
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
-        """Points whose dimensions are drawn apart from each other, equally weighted."""
+        """Points whose dimensions are drawn independently, equally weighted."""
         error, weight = self.factor.error_draws(4 * count)
-        # A product of weights over dimensions would leave few points that count; resampled, all count alike.
-        drawn = error[torch.multinomial(weight, count * self.dim, replacement=True)].view(count, self.dim)
-        return drawn, torch.full_like(drawn[:, 0], 1 / count)
+        # With products of weights over dimensions few points would have weight; resampled, all have the same.
+        points = error[torch.multinomial(weight, count * self.dim, replacement=True)].view(count, self.dim)
+        return points, torch.full_like(points[:, 0], 1 / count)
 
     def forward(
         self,
@@ -72,7 +69,7 @@ class FactorsRLELoss(LikelihoodLoss):
         Args:
             mu: predicted positions.
             sigma: predicted scales, > 0, in the units of mu.
-            target: labels; dimensions in which they are not finite, or their weight is 0, are never looked at.
+            target: labels; dimensions in which they are not finite, or their weight is 0, have no effect.
             weight: how much each joint counts, or each dimension of it.
         """
         self.check_shapes(mu, sigma, target)

@@ -1,56 +1,57 @@
-"""Losses on maps: what heatmap models are trained by, alone or beside a regression loss (the paper's Table 14)."""
+"""Losses on heatmaps, alone or beside a regression loss (the paper's Table 14)."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from logpose.core.structures import ErrorDistribution, OutputType, Prediction
-from logpose.losses.likelihood import LikelihoodLoss, PoseLoss
-from logpose.losses.numerics import exact, joint_weight
+from logpose.losses.base import LikelihoodLoss, PoseLoss
+from logpose.losses.numerics import autocast_disabled, joint_weight, weighted_mean
 
 __all__ = ["CellLoss", "HeatmapLoss", "WithHeatmaps", "target_maps"]
 
-REACH = 3  # standard deviations; farther from its centre a target map is 0
+REACH = 3
+"""Standard deviations from its centre beyond which a target map is 0."""
 
 
 def target_maps(
     target: Float[Tensor, "B K 2"], size: tuple[int, int], sigma: float
 ) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B K"]]:
-    """The map that each joint should have: a Gaussian bump of height 1 around the nearest cell, in a square window.
+    """Target heatmap of each joint: a Gaussian bump of height 1 around the closest pixel, in a square window.
 
-    Cells, windows and weights are those of SimplePose's code, at the edges too (there a window is counted as one cell
-    wider on its far side than it is drawn).
+    Pixels, windows and weights are those of SimplePose's code, at the edges too (where a window counts as one pixel
+    wider on its right and lower side than the bump in it).
 
     Args:
-        target: places in crop coordinates, finite.
+        target: positions in crop coordinates, finite.
         size: (h, w) of the maps.
-        sigma: of the bump, in cells.
+        sigma: standard deviation of the bump, in pixels of the map.
 
     Returns:
-        the maps, and of each joint 1, or 0 if its window lies wholly outside.
+        the maps, and of each joint 1, or 0 if its window lies entirely outside.
     """
     height, width = size
-    cells = torch.tensor([width, height], device=target.device, dtype=target.dtype)
-    centre = ((target + 0.5) * cells + 0.5).trunc()
+    pixels = torch.tensor([width, height], device=target.device, dtype=target.dtype)
+    centre = ((target + 0.5) * pixels + 0.5).trunc()
     reach = REACH * sigma
     sides = []
     for axis, count in enumerate((width, height)):
         apart = torch.arange(count, device=target.device, dtype=target.dtype) - centre[..., axis, None]
         sides.append(torch.exp(-apart.square() / (2 * sigma**2)) * (apart.abs() <= reach))
-    inside = ((centre + reach + 1 >= 0) & (centre - reach < cells)).all(dim=-1)
+    inside = ((centre + reach + 1 >= 0) & (centre - reach < pixels)).all(dim=-1)
     return sides[1][..., :, None] * sides[0][..., None, :], inside.to(target.dtype)
 
 
 class HeatmapLoss(PoseLoss):
-    """Half the mean squared difference of maps from their targets; joints without a label count as met.
+    """Half the mean squared error of heatmaps; that of joints without a label counts as 0.
 
     Args:
-        sigma: of the bump around a joint, in cells of the map; when None a 32nd of the map's height, as in Xiao et al.
-            (2018): 2 for maps of 64×48, 3 for 96×72.
+        sigma: standard deviation of the bump around a joint, in pixels of the map; when None a 32nd of the map's
+            height, as in Xiao et al. (2018): 2 for maps of 64×48, 3 for 96×72.
 
     Raises:
         ValueError: if sigma is not above 0.
@@ -71,38 +72,35 @@ class HeatmapLoss(PoseLoss):
         """The loss of a batch; 0 when nothing is labelled.
 
         Raises:
-            ValueError: if the model draws no maps.
+            ValueError: if the model has no heatmaps.
         """
         if prediction.maps is None:
-            raise ValueError("the heatmap loss is for models that draw maps, and this one draws none")
-        with exact(target.device):
+            raise ValueError("HeatmapLoss needs a model with heatmaps, this one has none")
+        with autocast_disabled(target.device):
             maps, target = prediction.maps.float(), target[..., :2].float()
             weight = joint_weight(target, weight).to(maps.dtype)
             labelled = torch.where(weight[..., None] > 0, target, 0)
             sigma = maps.shape[2] / 32 if self.sigma is None else self.sigma
             wanted, inside = target_maps(labelled, (maps.shape[2], maps.shape[3]), sigma)
             counted = (weight * inside)[..., None, None]
-            # The mean is over all maps, as in SimplePose's code: what is not labelled has nothing to differ from.
+            # The mean is over all maps, as in SimplePose's code, also those without a label.
             return 0.5 * (counted * (maps - wanted)).square().sum() / max(maps.numel(), 1)
 
     def error_distribution(self) -> ErrorDistribution:
-        """Unknown: nothing is claimed of errors."""
+        """Unknown: heatmaps define no density of errors."""
         return ErrorDistribution.unknown(2)
-
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this loss again."""
-        return {"sigma": self.sigma}
 
 
 class CellLoss(PoseLoss):
-    """Cross-entropy of the cell that a joint lies in, among all cells of its map: Mask R-CNN's heatmap loss.
+    """Cross-entropy of the pixel of the heatmap that a joint lies in: Mask R-CNN's heatmap loss.
 
-    The mean over labelled joints that lie within the map; one on its far edge is in the last cell (detectron2).
+    The mean over labelled joints that lie within the map; one on its right or lower edge is in the last pixel
+    (detectron2).
 
     Args:
-        shared: whether a joint between the middles of cells is in each of the four, in proportion to how near it is, so
-            that the mean of what is learned is its place, and not the middle of its cell; between the map's rim and the
-            outermost middle it is that middle, as no mean lies beyond.
+        shared: whether the target of a joint is shared between the four pixels around it, by bilinear weights. Then the
+            mean of the softmax is the joint's position, not the centre of its pixel; outside of the outermost centres,
+            which no mean exceeds, it is the closest of them.
     """
 
     learns_sigma: ClassVar[bool] = False
@@ -118,73 +116,70 @@ class CellLoss(PoseLoss):
         """The loss of a batch; 0 when nothing is labelled, or all of it lies outside.
 
         Raises:
-            ValueError: if the model draws no maps.
+            ValueError: if the model has no heatmaps.
         """
         if prediction.maps is None:
-            raise ValueError("the loss of cells is for models that draw maps, and this one draws none")
-        with exact(target.device):
+            raise ValueError("CellLoss needs a model with heatmaps, this one has none")
+        with autocast_disabled(target.device):
             maps, target = prediction.maps.float(), target[..., :2].float()
             weight = joint_weight(target, weight).to(maps.dtype)
             inside = (weight > 0) & (target >= -0.5).all(dim=-1) & (target <= 0.5).all(dim=-1)
             height, width = maps.shape[2:]
-            cells = target.new_tensor([width, height])
-            place = (torch.where(inside[..., None], target, 0) + 0.5) * cells
-            place = (place - 0.5).clamp_min(0) if self.shared else place.floor()
-            low = place.floor().minimum(cells - 1)
-            high, part = (low + 1).minimum(cells - 1), (place - low).clamp_max(1) * self.shared
-            standardised_nll = -maps.flatten(2).log_softmax(dim=2)
-            charge = torch.zeros_like(weight)
-            near = ((low, 1 - part), (high, part)) if self.shared else ((low, 1 - part),)
-            for column, share_x in near:
-                for row, share_y in near:
+            pixels = target.new_tensor([width, height])
+            position = (torch.where(inside[..., None], target, 0) + 0.5) * pixels
+            position = (position - 0.5).clamp_min(0) if self.shared else position.floor()
+            low = position.floor().minimum(pixels - 1)
+            high, part = (low + 1).minimum(pixels - 1), (position - low).clamp_max(1) * self.shared
+            nll = -maps.flatten(2).log_softmax(dim=2)
+            entropy = torch.zeros_like(weight)
+            around = ((low, 1 - part), (high, part)) if self.shared else ((low, 1 - part),)
+            for column, share_x in around:
+                for row, share_y in around:
                     at = (row[..., 1] * width + column[..., 0]).long()[..., None]
-                    charge = charge + share_x[..., 0] * share_y[..., 1] * standardised_nll.gather(2, at)[..., 0]
-            weight = weight * inside
-            return (charge * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+                    entropy = entropy + share_x[..., 0] * share_y[..., 1] * nll.gather(2, at)[..., 0]
+            return weighted_mean(entropy, weight * inside)
 
     def error_distribution(self) -> ErrorDistribution:
-        """Unknown: nothing is claimed of errors."""
+        """Unknown: heatmaps define no density of errors."""
         return ErrorDistribution.unknown(2)
-
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this loss again."""
-        return {"shared": self.shared}
 
 
 class WithHeatmaps(PoseLoss):
-    """A regression loss and, beside it, a heatmap loss on what an auxiliary head draws while training (Table 14).
+    """A regression loss and a heatmap loss on the maps of an auxiliary head (Table 14).
 
-    Or on the cells that places are read from themselves, where these are the mean of a softmax: of the cell that a
-    joint lies in they learn far sooner by its cross-entropy than by their mean.
+    Or on the maps that coordinates are decoded from, as the mean of a softmax: these learn much faster by the
+    cross-entropy of the joint's pixel than by the loss of their mean.
 
     Args:
-        loss: of regression; what is claimed is what it claims.
-        weight: of the heatmap loss. The paper does not say in what units: its regression loss is summed, and maps
-            are averaged. Here both are means, per joint and per cell.
+        loss: of regression; defines the density of errors.
+        weight: of the heatmap loss. The paper does not give its units: its regression loss is summed, and maps are
+            averaged. Here both are means, per joint and per pixel.
         sigma: of the bump around a joint, see `HeatmapLoss`.
-        cells: whether maps are logits of cells, charged by `CellLoss(shared=True)`, and not bumps.
+        cells: whether maps are logits, with the loss `CellLoss(shared=True)`, and not bumps.
 
     Raises:
-        ValueError: if sigma is not above 0, or told of cells.
+        ValueError: if sigma is not above 0, or given although maps are logits.
     """
+
+    nested: ClassVar = {"loss": LikelihoodLoss.from_config}
 
     def __init__(
         self, loss: LikelihoodLoss, weight: float = 1.0, sigma: float | None = None, cells: bool = False
     ) -> None:
         super().__init__()
         if cells and sigma is not None:
-            raise ValueError("cells have no bumps, and so no sigma")
+            raise ValueError("sigma is of bumps; with cells=True maps are logits and have none")
         self.heatmaps = CellLoss(shared=True) if cells else HeatmapLoss(sigma)
-        self.loss, self.weight = loss, weight
+        self.loss, self.weight, self.sigma, self.cells = loss, weight, sigma, cells
 
     @property
     def output_type(self) -> OutputType:  # type: ignore[override]  # of the one inside
-        """What a model must give: mu and sigma, and what the heatmap loss learns from."""
-        return "coordinates and heatmap logits" if isinstance(self.heatmaps, CellLoss) else "coordinates and heatmaps"
+        """What a model must predict: mu and sigma, and the maps of the heatmap loss."""
+        return "coordinates and heatmap logits" if self.cells else "coordinates and heatmaps"
 
     @property
     def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
-        """Whether sigma matters to the regression loss."""
+        """Whether the regression loss depends on sigma."""
         return self.loss.learns_sigma
 
     @property
@@ -198,7 +193,7 @@ class WithHeatmaps(PoseLoss):
         """The sum of both.
 
         Raises:
-            ValueError: if the model draws no maps.
+            ValueError: if the model has no heatmaps.
         """
         regression = self.loss.of_prediction(prediction, target, weight)
         return regression + self.weight * self.heatmaps.of_prediction(prediction, target, weight)
@@ -206,12 +201,3 @@ class WithHeatmaps(PoseLoss):
     def error_distribution(self) -> ErrorDistribution:
         """That of the regression loss."""
         return self.loss.error_distribution()
-
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this loss again."""
-        return {
-            "loss": {"kind": type(self.loss).__name__, **self.loss.config()},
-            "weight": self.weight,
-            "sigma": getattr(self.heatmaps, "sigma", None),
-            "cells": isinstance(self.heatmaps, CellLoss),
-        }

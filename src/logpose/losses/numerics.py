@@ -1,40 +1,36 @@
-"""What losses of any density need of arithmetic: which labels count, gradients put right, precision, fixed draws."""
+"""Arithmetic that losses share: which labels count, precision, weighted means and quantiles."""
 
 from __future__ import annotations
-
-import contextlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 __all__ = [
-    "FARTHEST",
+    "LARGEST_COORDINATE",
     "LEAST_SIGMA",
-    "balanced",
-    "bounded",
-    "exact",
-    "fingerprint",
-    "fixed_randomness",
+    "autocast_disabled",
     "joint_weight",
-    "settled",
+    "masked",
+    "upcast",
     "weighted_mean",
     "weighted_quantile",
-    "widened",
 ]
 
 LEAST_SIGMA = 1e-6
-"""Smaller scales count as this: their logarithm and their inverse stay finite where a sigmoid has come to 0."""
-FARTHEST = 1e6
-"""Labels farther from the origin count as this far (a million crops away): the squares of any stay finite."""
+"""Smaller scales count as this: their logarithm and their inverse stay finite where a sigmoid underflows to 0."""
+LARGEST_COORDINATE = 1e6
+"""Labels are clamped to ± this (a million crops away): squares of any error stay finite."""
 
 
 def joint_weight(
     target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None
 ) -> Float[Tensor, "B K"]:
-    """Weight of each joint: the least of its dimensions'; 0 where that is below 0 or it or the label is not finite."""
+    """Weight of each joint: the least of its dimensions'; 0 where that is negative, or it or the label is not finite.
+
+    Raises:
+        ValueError: if the weights are of another shape than joints or labels.
+    """
     if weight is None:
         weight = target.new_ones(target.shape[:2])
     if weight.shape not in (target.shape, target.shape[:2]):
@@ -44,8 +40,8 @@ def joint_weight(
     return torch.where(target.isfinite().all(dim=-1) & weight.isfinite() & (weight > 0), weight, 0)
 
 
-def widened(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """In another precision; of float16 with a gradient that it can hold when it flows back: 1 / sigma may be larger."""
+def upcast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor in a wider dtype; gradients, which go with 1 / sigma, are clamped on their way back to float16."""
     wide = tensor.to(dtype)
     if tensor.dtype == torch.float16 and wide.requires_grad:
         largest = torch.finfo(torch.float16).max
@@ -53,49 +49,11 @@ def widened(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return wide
 
 
-def settled(
+def masked(
     target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"], mu: Float[Tensor, "B K D"]
 ) -> Float[Tensor, "B K D"]:
-    """Labels that a density can be asked of: where nothing counts, the prediction (NaN times 0 would still be NaN)."""
-    return torch.where((weight > 0)[..., None], target.clamp(-FARTHEST, FARTHEST), mu.detach())
-
-
-def balanced(
-    mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"], power: float
-) -> Float[Tensor, "B K D"]:
-    """The same mu, whose gradient gets multiplied by (sigma / typical sigma) ** power on its way back.
-
-    A likelihood's gradient with respect to mu goes with 1 / sigma: joints that are well known already pull hardest, and
-    those that are not yet are left behind (Seitzer et al. 2022). With a power of 1 all joints pull alike, as under L1.
-    The loss, and what it says of sigma and of the density, stay exact; so does the position at which a joint taken
-    alone is best placed. Where joints share weights and cannot all be met, the compromise is another: the one under
-    L1's weights. Typical is the batch's geometric mean, so that the gradient keeps its size as a whole.
-    """
-    if not power:
-        return mu
-    sigma = sigma.detach()
-    typical = weighted_mean(sigma.log().mean(dim=-1), weight).exp()
-    return mu.detach() + (mu - mu.detach()) * (sigma / typical) ** power
-
-
-def bounded(
-    mu: Float[Tensor, "B K D"],
-    sigma: Float[Tensor, "B K D"],
-    target: Float[Tensor, "B K D"],
-    weight: Float[Tensor, "B K"],
-    median: float | None,
-) -> Float[Tensor, "B K"] | float:
-    """0, with a gradient that lowers all sigmas of a dimension while most of its errors are below `median` sigmas.
-
-    A learned density can be as narrow as it likes, with a sigma as much larger: what is claimed of labels is the same,
-    and nothing else decides how large sigma is. Left free it stays near where it began, and a flow that has to learn a
-    density a tenth as wide as its own first one takes long to see more of it than its width.
-    """
-    if median is None:
-        return 0.0
-    beyond = ((target - mu).abs() > median * sigma).to(sigma.dtype).detach()
-    share = torch.stack([weighted_mean(of_dimension, weight) for of_dimension in beyond.unbind(dim=-1)])
-    return ((1 - 2 * share).clamp_min(0) * (sigma.log() - sigma.log().detach())).sum(dim=-1)
+    """Labels, replaced by the prediction where the weight is 0 (0 times NaN would still be NaN), and clamped."""
+    return torch.where((weight > 0)[..., None], target.clamp(-LARGEST_COORDINATE, LARGEST_COORDINATE), mu.detach())
 
 
 def weighted_mean(values: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
@@ -113,34 +71,6 @@ def weighted_quantile(
     return values[order][torch.searchsorted(below, wanted).clamp_max(len(values) - 1)]
 
 
-def exact(device: torch.device) -> torch.autocast:
-    """A context without autocast: likelihoods are differences of large logarithms, half precision is not for them."""
+def autocast_disabled(device: torch.device) -> torch.autocast:
+    """A context without autocast: likelihoods are differences of large logarithms, and half precision loses them."""
     return torch.autocast(device.type, enabled=False)
-
-
-@contextmanager
-def fixed_randomness(device: torch.device, seed: int = 0) -> Iterator[None]:
-    """Draws inside it are the same every time; those outside go on as if nothing had been drawn."""
-    on_cpu = torch.default_generator.get_state()
-    own = getattr(torch, device.type) if device.type in ("cuda", "mps", "xpu") else None
-    # Of several devices of a kind the seed is the current one's.
-    with own.device(device) if own and hasattr(own, "device") else contextlib.nullcontext():
-        on_device = own.get_rng_state() if own else None
-        try:
-            torch.default_generator.manual_seed(seed)
-            if own:
-                own.manual_seed(seed)
-            yield
-        finally:
-            torch.default_generator.set_state(on_cpu)
-            if own:
-                own.set_rng_state(on_device)
-
-
-def fingerprint(tensors: Sequence[Tensor]) -> tuple[float, ...]:
-    """Numbers that change with the values: fused optimisers and `tensor.data` leave autograd's counters as they are."""
-    if not tensors:
-        return ()
-    values = torch.cat([tensor.detach().flatten().float() for tensor in tensors])
-    along = torch.linspace(1, 2, len(values), device=values.device)  # tells values that have changed places
-    return float(values.norm()), float(values @ along)

@@ -1,10 +1,10 @@
 """Residual log-likelihood estimation: the density of the error is learned while the network learns mu and sigma.
 
-The standardised error e = (label - mu) / sigma is claimed to have the density P(e) = s Q(e) G(e) (Eq. 7): Q simple and
-right in the rough (Laplace or Gaussian), G a normalizing flow that learns what Q misses, and s the constant that makes
-the product a density (Eq. 15). The loss is minus the log-density of the label (Eq. 8):
+The standardised error e = (label - mu) / sigma has the density P(e) = s Q(e) G(e) (Eq. 7): Q simple and roughly right
+(Laplace or Gaussian), G a normalizing flow that learns what Q misses, and s the constant that makes the product a
+density (Eq. 15). The loss is minus the log-density of the label (Eq. 8; `LikelihoodLoss.joint_log_prob`):
 
-    L = sum_d log sigma_d - log Q(e) - log G(e) - log s
+    L = sum_d log sigma_d - log P(e),    log P(e) = log s + log Q(e) + log G(e)
 
 log Q reaches mu and sigma without passing through the flow: the paper's "gradient shortcut".
 """
@@ -12,47 +12,47 @@ log Q reaches mu and sigma without passing through the flow: the paper's "gradie
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from logpose.flows import Density, RealNVP, as_density
-from logpose.losses.conventions import FLOOR, MEDIAN, Base, Convention, Mode, base_width, check_choice, code_charge
-from logpose.losses.fixed import BASES
-from logpose.losses.likelihood import Distribution, LikelihoodLoss
-from logpose.losses.positions import FlowedPositions, flowed_log_prob
-from logpose.losses.proposals import log_mean, proposal_for
+from logpose.core.renamed import renamed_arguments
+from logpose.flows import Density, PlainRealNVP, RealNVP, SimpleDensity, as_density
+from logpose.flows.compose import Clamped, Mirrored, Mixture, Symmetric, random_side
+from logpose.losses.cache import with_fresh_gradient
+from logpose.losses.conventions import Base, Convention, ConventionLoss, Mode, check_options, code_formula
+from logpose.losses.proposals import Product, log_mean
 
 __all__ = ["RLELoss"]
 
-DRAWS, FINE_DRAWS = 512, 32_768  # points at which s is estimated: at every training step, and once for claims
+DRAWS, FINE_DRAWS = 512, 32_768  # points at which s is estimated: at every training step, and for reported densities
+SHARE = 1 / 1024  # of Q in `normalized`: without it wrong labels drive G to where Q is 0, and s cannot be estimated
+MEDIAN = math.log(2) / 4  # sigma is regularised to at most four times the Laplace scale with the errors' median
 
 
-class RLELoss(LikelihoodLoss):
+class RLELoss(ConventionLoss):
     """The paper's loss, in its three modes and in the forms that are in use.
 
     Args:
         flow: the density G, whatever `flows.as_density` takes; a RealNVP when None.
         dim: D of the joints.
-        base: Q, of unit scale in `paper`, of two in `normalized`.
+        base: Q, of scale 1 in `paper`, of 2 in `normalized` (G can remove tails, but not add any).
         convention: which formula exactly.
-            `normalized`: a proper density. s by importance sampling, afresh at every step (fixed points would let the
-            flow hide mass between them); G the flow made symmetric, ½ (G(e) + G(-e)), so that mu is the expected
-            position, with a little of Q; learned from either side of each error; sigma's size is `bounded`.
+            `normalized`: a proper density. s is estimated at every step, by new points (between fixed ones the flow
+            could hide probability); G is made symmetric, ½ (G(e) + G(-e)), so that mu is the expected position, with a
+            little of Q. Training evaluates a random side of each error, and uses both `losses.heuristics`.
             `paper`: Eq. 8 without s or symmetry. `released`, `mmpose`: what those codes compute (`losses.conventions`).
         mode: `rle` (Eq. 8), `dle` (Eq. 5: P = G alone) or `basic` (Eq. 4: the flow acts on positions, not on errors).
         with_s: of `paper`, whether log s is in the loss (Table 17); `normalized` always has it, the codes never.
-        balance: `normalized` multiplies mu's gradient by this power of sigma (`likelihood.balanced`); 0 does not.
-        symmetric: whether `normalized` makes G so. Skewed errors need False: their mean is then reported, not mu.
+        gradient_reweighting: of `normalized`, power of sigma that mu's gradient is multiplied by; 0 for none.
+        symmetric: whether `normalized` makes G so. For skewed errors False: their mean is then reported, not mu.
 
     Raises:
-        ValueError: if the flow is of another dimension, or the convention never had such a base or mode.
+        ValueError: if the flow is of another dimension, or the convention has no such base or mode.
     """
 
-    nowhere: Tensor
-
+    @renamed_arguments(balance="gradient_reweighting")
     def __init__(
         self,
         flow: Density | nn.Module | torch.distributions.Distribution | None = None,
@@ -61,89 +61,70 @@ class RLELoss(LikelihoodLoss):
         convention: Convention = "normalized",
         mode: Mode = "rle",
         with_s: bool | None = None,
-        balance: float = 1.0,
+        gradient_reweighting: float = 1.0,
         symmetric: bool = True,
     ) -> None:
         super().__init__(dim)
-        check_choice(dim, base, convention, mode, with_s, balance)
+        check_options(dim, base, convention, mode, with_s, gradient_reweighting)
         self.flow = RealNVP(dim) if flow is None else as_density(flow, dim)
-        self.base, self.convention, self.mode = base, convention, mode
-        self.claim: type[Distribution] = FlowedPositions if mode == "basic" else Distribution
-        self.copies, normal = convention in ("released", "mmpose"), convention == "normalized" and mode == "rle"
+        if mode == "basic" and not isinstance(self.flow, PlainRealNVP):
+            raise ValueError(f"basic mode inverts the flow, which only a RealNVP can: {type(self.flow).__name__}")
+        self.base, self.convention, self.mode, self.code = base, convention, mode, code_formula(convention, base, mode)
+        normal = convention == "normalized" and mode == "rle"
         self.with_s, self.symmetric = normal or bool(with_s), normal and symmetric
-        self.floor, self.median, self.balance = (FLOOR, MEDIAN, balance) if normal else (0.0, None, 0.0)
-        if mode == "basic" and not isinstance(self.flow, RealNVP):
-            raise ValueError(f"basic mode asks for points of noise, which only a RealNVP tells: {self.flow}")
-        self.width, self.sign = base_width(convention, base, dim), -1.0 if self.copies else 1.0
-        self.proposal = proposal_for(self.flow, dim)(base, self.width, self.floor, self.sign)
-        own = next(iter(self.parameters()), torch.empty(0))
-        self.register_buffer("nowhere", own.new_empty(0, dim), persistent=False)
+        self.share, self.scale_regulariser = (SHARE, MEDIAN) if normal else (0.0, None)
+        self.gradient_reweighting = gradient_reweighting if normal else 0.0
+        self.q = SimpleDensity(base, dim, self.code.q_scale(dim) if self.code else 2.0 if normal else 1.0)
+        self.anchor = next(self.parameters(), self.anchor).detach().new_zeros(())
 
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this loss again, the flow's under "flow" (None if it cannot tell them)."""
-        names = ("dim", "base", "convention", "mode", "with_s", "balance", "symmetric")
-        flow = self.flow.config() if isinstance(self.flow, RealNVP) else None
-        return {**{name: getattr(self, name) for name in names}, "flow": flow}
+    @property
+    def g(self) -> Density:  # type: ignore[override]
+        """G, before it is made symmetric."""
+        flow = Mirrored(self.flow) if self.code else self.flow
+        g = Clamped(flow, decays=self.mode == "dle")  # where there is no Q, a gradient must lead back from far out
+        return Mixture(g, self.q, self.share) if self.share else g
 
-    def _log_q(self, error: Tensor) -> Tensor:
-        return BASES[self.base][0](error, self.width).sum(dim=-1)
+    @property
+    def product(self) -> Product:
+        """Q G, before G is made symmetric."""
+        return Product(self.flow, self.q, self.g, self.share, mirrored=self.code is not None)
 
-    def _log_g(self, error: Tensor) -> Tensor:
-        near = error.clamp(-1e4, 1e4)  # farther out G stays constant and only Q falls: all labels' losses are finite
-        log_g = self.flow.log_prob(self.sign * near)
-        if not self.floor:  # nor is there a Q in `dle`, and there must be a way back from there
-            return log_g - (error - near).abs().sum(dim=-1) if self.mode == "dle" else log_g
-        return torch.logaddexp(log_g + math.log1p(-self.floor), self._log_q(error) + math.log(self.floor))
-
-    def _either_side(self, error: Tensor) -> Tensor:
-        return error.where(torch.rand_like(error[:, :1]) < 0.5, -error) if self.symmetric else error
-
-    def _densities(self, error: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """log Q G of the errors; points with their log importance weights: all in one pass of the flow."""
-        points = self.proposal.points(self.flow, self.proposal.times * count, error)
-        log_q, log_g = (log(torch.cat([error, points])) for log in (self._log_q, self._log_g))
-        log_r = self.proposal.log_density(self.flow, points, log_q[len(error) :], log_g[len(error) :]).detach()
-        return (log_q + log_g)[: len(error)], points, (log_q + log_g)[len(error) :] - log_r
-
-    def log_s(self, count: int = FINE_DRAWS) -> Float[Tensor, ""]:
-        """log s = -log of the integral of Q G (Eq. 15), estimated on `count` random points; differentiable."""
-        return -log_mean(self._densities(self.nowhere, count)[2])
+    def _log_prob(self, error: Tensor, fresh: bool) -> Tensor:
+        """log s + log Q(e) + log G(e)."""
+        if self.mode == "dle":
+            return self.g.log_prob(error)
+        if fresh and self.with_s:
+            side = random_side(error) if self.symmetric else error
+            log_qg, _, log_weight = self.product.with_points(side, DRAWS)
+            return log_qg - log_mean(log_weight)
+        log_qg = self.q.log_prob(error) + (Symmetric(self.g) if self.symmetric else self.g).log_prob(error)
+        return log_qg if fresh else log_qg + self._cached_log_s()
 
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-        """log P(e): of Q G s, or of G alone in `dle` mode; normalised in every convention. s is settled, see `kept`."""
-        if self.mode == "dle":
-            return self._log_g(error)
-        sides = torch.stack([self._log_g(side) for side in ([error, -error] if self.symmetric else [error])])
-        log_s = self.differentiable(self.kept("log_s", self.log_s), lambda: self.log_s(DRAWS))
-        return self._log_q(error) + sides.logsumexp(dim=0) - math.log(len(sides)) + log_s
+        """log P(e), normalised in every convention: s is estimated once and cached."""
+        return self._log_prob(error, fresh=False)
+
+    def fresh_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
+        """log P(e) as training needs it: with a new estimate of s, of a random side of each error; or without s."""
+        return self._log_prob(error, fresh=True)
+
+    def log_s(self, count: int = FINE_DRAWS) -> Float[Tensor, ""]:
+        """log s = -log of the integral of Q G (Eq. 15), estimated from `count` random points; differentiable."""
+        return -log_mean(self.product.points(count, self.anchor)[1])
+
+    def _cached_log_s(self) -> Tensor:
+        return with_fresh_gradient(self.cached("log s", self.log_s), [*self.parameters()], lambda: self.log_s(DRAWS))
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
-        """Points with importance weights; in `dle` mode plain draws of the flow."""
+        """Points with importance weights; in `dle` mode draws of G, equally weighted.
+
+        Raises:
+            NotImplementedError: in `basic` mode, in which errors have no density of their own.
+        """
         if self.mode == "basic":
             raise NotImplementedError("in basic mode the flow acts on positions: errors have no density of their own")
         if self.mode == "dle":
-            points = self.sign * self.flow.sample(count)
+            points = self.g.sample(count)
             return points, torch.full_like(points[:, 0], 1 / count)
-        _, points, log_weight = self._densities(self.nowhere, count)
-        return self._either_side(points), log_weight.softmax(dim=0)
-
-    def _log_prob(self, mu: Tensor, sigma: Tensor, x: Tensor) -> Tensor:
-        if self.mode == "basic" and isinstance(self.flow, RealNVP):
-            return flowed_log_prob(self.flow, mu, sigma, x)
-        return super()._log_prob(mu, sigma, x)
-
-    def _charge(self, mu: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
-        if self.copies:
-            return code_charge(self.convention, self.base, self.mode, self._log_g, mu, sigma, target)
-        if self.mode != "rle" or (self.with_s and not torch.is_grad_enabled()):
-            return super()._charge(mu, sigma, target)
-        error = ((target - mu) / sigma).flatten(0, 1)
-        if self.with_s:  # what is learned from needs an s with its gradient; what is only told (above), one that stays
-            log_qg, _, log_weight = self._densities(self._either_side(error), DRAWS)
-            log_p = log_qg - log_mean(log_weight)
-        else:
-            log_p = self._log_q(error) + self._log_g(error)
-        return sigma.log().sum(dim=-1) - log_p.view(mu.shape[:2])
-
-    def _mean(self, charge: Tensor, weight: Tensor) -> Tensor:
-        return (charge * weight).sum() / max(len(charge), 1) if self.copies else super()._mean(charge, weight)
+        points, log_weight = self.product.points(count, self.anchor)
+        return random_side(points) if self.symmetric else points, log_weight.softmax(dim=0)

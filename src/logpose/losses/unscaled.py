@@ -1,15 +1,14 @@
-"""RLE whose shortcut is not divided by sigma: what the code of SRNet has left of the two-stage experiments.
+"""RLE whose shortcut is not divided by sigma: what SRNet's code contains of the two-stage experiments (Table 9).
 
     L = sum_d log sigma_d - log G(e) + sum_d |label_d - mu_d|
 
-The last term pulls mu like plain L1, however sure the network is, and teaches sigma nothing. So what is claimed of the
-standardised error e is the flow's density alone, as under DLE (Eq. 5).
+The gradient of the last term with respect to mu is that of plain L1, whatever sigma is, and sigma has none. So the
+density of the standardised error e is that of the flow alone, as under DLE (Eq. 5).
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from logpose.flows import Density
@@ -24,9 +23,8 @@ class UnscaledRLELoss(RLELoss):
     Args:
         flow: the density G, whatever `flows.as_density` takes; a RealNVP when None.
         dim: D of the joints.
-        shortcut: how much L1 counts, in nats for a unit of the labels. Beside the flow's gradient, which goes with
-            1 / sigma, the code's 1 is little where sigma is (of poses in metres a twenty-fifth, at 4 cm); of the order
-            of 1 / sigma the two pull alike.
+        shortcut: weight of L1, in nats for a unit of the labels. The gradient of the flow's term goes with 1 / sigma,
+            beside which the code's 1 is small (of poses in metres a 25th, at 4 cm); at about 1 / sigma both are equal.
 
     Raises:
         ValueError: if the flow is of another dimension, or the shortcut is below 0.
@@ -38,9 +36,13 @@ class UnscaledRLELoss(RLELoss):
             raise ValueError(f"shortcut must be 0 or more, got {shortcut:g}")
         self.shortcut = shortcut
 
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this loss again, the flow's under "flow"."""
-        return {"dim": self.dim, "shortcut": self.shortcut, "flow": super().config()["flow"]}
-
-    def _charge(self, mu: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
-        return super()._charge(mu, sigma, target) + self.shortcut * (target - mu).abs().sum(dim=-1)
+    def joint_losses(
+        self,
+        mu: Float[Tensor, "B K D"],
+        sigma: Float[Tensor, "B K D"],
+        target: Float[Tensor, "B K D"],
+        weight: Float[Tensor, "B K"],
+    ) -> Float[Tensor, "B K"]:
+        """What training minimises of each joint."""
+        nll = super().joint_losses(mu, sigma, target, weight)
+        return nll + self.shortcut * (target - mu).abs().sum(dim=-1)

@@ -1,4 +1,4 @@
-"""How far boundaries are from their labels: errors along columns, as layers of the retina are measured.
+"""Errors of boundaries, along columns, as usual for layers of the retina.
 
 Of each boundary in each scan a mean over columns; of these a mean over scans; of these, one over boundaries (as the
 evaluation of the Duke data does): a scan counts the same however much of it is labelled.

@@ -1,4 +1,4 @@
-"""Whether a model's uncertainty means what it says."""
+"""Calibration: whether predicted uncertainties agree with the errors."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Deviations", "coverage", "pearson", "rank_correlation", "scaled_radi
 
 @dataclass(frozen=True)
 class Deviations:
-    """How far labels are from what was predicted, beside how far they were expected to be."""
+    """Errors of predictions, beside the predicted standard deviations."""
 
     radius: Float[np.ndarray, "M"]
-    """Of each whole label, as `scaled_radius` tells it."""
+    """Of each whole label, as `scaled_radius` returns it."""
     spread: Float[np.ndarray, "N"]
-    """Predicted: the root of the variances' sum over a label's dimensions."""
+    """Predicted standard deviation: the root of the variances' sum over a label's dimensions."""
     apart: Float[np.ndarray, "N"]
-    """Found: the distance of that label from its prediction."""
+    """Actual error: the distance of that label from its prediction."""
     unit: str
-    """Of spread and distance: "px", "mm"."""
+    """Unit of both: "px", "mm"."""
 
 
 def scaled_radius(

@@ -1,7 +1,7 @@
 """Errors of poses in space: as they stand, after the best similarity, and from one frame to the next.
 
-Lengths go in and come out in millimetres. Nothing is moved to a root here: who measures relative to the root, as
-Human3.6M's protocols do, subtracts it from both sides first.
+Lengths are in millimetres. No root is subtracted here: for errors relative to the root, as in Human3.6M's protocols,
+subtract it from prediction and label first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def procrustes(
     truth: Float[np.ndarray, "N K 3"],
     visible: Float[np.ndarray, "N K"] | Int[np.ndarray, "N K"] | None = None,
 ) -> Float[np.ndarray, "N K 3"]:
-    """Each predicted pose after the similarity that brings it nearest to the truth (Umeyama 1991, eq. 40-42).
+    """Each predicted pose after the similarity that brings it closest to the truth (Umeyama 1991, eq. 40-42).
 
     The similarity is a scale, a rotation without reflection and a translation; it minimises the sum of squared
     distances over the pose's labelled joints. A pose that leaves it open takes one of the best: predicted joints that
@@ -126,7 +126,7 @@ def spatial_errors(
     predicted, truth = (np.where(flags[..., None] > 0, x, np.nan).astype(np.float64) for x in (predicted, truth))
     aligned = distances(procrustes(predicted, truth, flags), truth, flags)
     plain = distances(predicted, truth, flags)
-    group = np.array([_told(name) for name in groups], dtype=np.str_)
+    group = np.array([_figure_name(name) for name in groups], dtype=np.str_)
     names = np.unique(group)
 
     figures = {"mpjpe": _mean(plain), "pa_mpjpe": _mean(aligned)}
@@ -138,19 +138,19 @@ def spatial_errors(
         figures["velocity"] = _mean(steps)
         within = group[1:] == group[:-1]
         figures |= {f"velocity_{g}": _mean(steps[within & (group[1:] == g)]) for g in names}
-    for measure, apart in (("mpjpe", plain), ("pa_mpjpe", aligned)):
-        figures |= {f"{measure}_{g}": _mean(apart[group == g]) for g in names}
-        figures |= {f"{measure}_joint_{joint}": _mean(apart[:, k]) for k, joint in enumerate(joints)}
+    for metric, apart in (("mpjpe", plain), ("pa_mpjpe", aligned)):
+        figures |= {f"{metric}_{g}": _mean(apart[group == g]) for g in names}
+        figures |= {f"{metric}_joint_{joint}": _mean(apart[:, k]) for k, joint in enumerate(joints)}
     return figures
 
 
-def _told(group: str) -> str:
-    """A group's name within those of figures."""
+def _figure_name(group: str) -> str:
+    """A group's name as part of a figure's name."""
     name = group.lower().replace(" ", "_")
     return f"{name}_" if name == "mean" or name.startswith("joint_") else name
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean of what is known; NaN of nothing."""
+    """Mean of the values that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")

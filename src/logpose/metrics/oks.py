@@ -52,7 +52,7 @@ def over_labelled(each: Float[np.ndarray, "N K"], visible: Int[np.ndarray, "N K"
 
 
 def _variance(area: Float[np.ndarray, "N"], sigmas: Sequence[float]) -> Float[np.ndarray, "N K"]:
-    """What squared distances are measured by, (2 sigma)² area, of each person's joints."""
+    """(2 sigma)² area of each person's joints, which squared distances are relative to."""
     # COCO's evaluation adds the smallest number above 1 minus 1, so that an area of 0 divides nothing.
     variance: Float[np.ndarray, "N K"] = (2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0))
     return variance
@@ -61,7 +61,7 @@ def _variance(area: Float[np.ndarray, "N"], sigmas: Sequence[float]) -> Float[np
 def expected_oks(
     std: Float[np.ndarray, "N K 2"], area: Float[np.ndarray, "N"], sigmas: Sequence[float]
 ) -> Float[np.ndarray, "N K"]:
-    """What each joint's similarity will be on average, if its errors are a Gaussian's of these standard deviations.
+    """Expected similarity of each joint whose error is Gaussian with these standard deviations.
 
     Of an error along one axis of deviation s, E exp(-e² / 2v) = (1 + s² / v)^-1/2 with v = area (2 sigma)²; the two
     axes' multiply. A density with the same deviations and heavier tails has more mass in its middle, and so somewhat
@@ -87,7 +87,7 @@ def oks_nms(
     threshold: float = 0.9,
     most: int | None = None,
 ) -> list[int]:
-    """Of people found more than once in one image, the best of each: greedy suppression by OKS.
+    """Greedy non-maximum suppression by OKS: of several detections of one person in an image, the best.
 
     Args:
         keypoints: positions in pixels; all joints count.
@@ -118,12 +118,12 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
 
     Args:
         ground_truth: content of an annotation file.
-        results: content of a results file: {image_id, category_id, keypoints, score} of each person found.
+        results: content of a results file: {image_id, category_id, keypoints, score} of each predicted person.
         sigmas: of the skeleton's joints.
 
     Returns:
-        `ap`, `ap50`, `ap75`, `ap_medium`, `ap_large` and the same of `ar`, each in [0, 1]; NaN where there is nobody
-        of that size.
+        `ap`, `ap50`, `ap75`, `ap_medium`, `ap_large` and the same of `ar`, each in [0, 1]; NaN where there are no
+        people of that size.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
@@ -146,7 +146,7 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
 
 
 class _AtOnce:
-    """The similarities of all people found to all people labelled, as COCO's evaluation asks for them: by image.
+    """The similarities of all predicted people to all labelled ones, as COCO's evaluation asks for them: by image.
 
     Args:
         evaluation: one of faster-coco-eval; asks after it has dealt labels and results out to images.
@@ -189,7 +189,7 @@ def _similarities(
     pairs: Int[np.ndarray, "P 2"],
     sigmas: Sequence[float],
 ) -> Float[np.ndarray, "P"]:
-    """OKS of each pair of a person found and one labelled, as `oks`.
+    """OKS of each pair of a predicted and a labelled person, as `oks`.
 
     Where nothing of a person is labelled but a box, joints are as far off as they are outside of its double.
     """

@@ -1,4 +1,4 @@
-"""Distances between predicted and labelled joints, and the share of joints that are near enough."""
+"""Distances between predicted and labelled joints, and the percentage of correct keypoints."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def distances(
 
 
 def pck(distance: Float[np.ndarray, "N K"], reference: Float[np.ndarray, "N"], threshold: float) -> float:
-    """Percentage of correct keypoints, as a share: labelled joints no farther off than threshold × reference.
+    """Percentage of correct keypoints, as a share: labelled joints within threshold × reference of their label.
 
     Args:
         distance: as `distances` gives; NaN where there is no label.
-        reference: length that each person is measured by (longer side of the box, torso, head), > 0; people for whom
-            it is not known (NaN) are left out.
+        reference: length that each person's distances are relative to (longer side of the box, torso, head), > 0;
+            people for whom it is not known (NaN) are left out.
         threshold: fraction of it.
 
     Returns:
@@ -43,7 +43,7 @@ def pck(distance: Float[np.ndarray, "N K"], reference: Float[np.ndarray, "N"], t
 def torso_size(
     truth: Float[np.ndarray, "N K D"], visible: Int[np.ndarray, "N K"], diagonals: tuple[tuple[int, int], ...]
 ) -> Float[np.ndarray, "N"]:
-    """Length of each person's torso, from a shoulder to the opposite hip, as LSP's PCK is measured by.
+    """Length of each person's torso, from a shoulder to the opposite hip, which LSP's PCK is relative to.
 
     Args:
         truth: labelled positions.
@@ -65,10 +65,10 @@ def pckh(
     head: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"],
     joints: tuple[str, ...],
 ) -> dict[str, float]:
-    """MPII's PCKh: joints that are nearer than a fraction of the head's size (Andriluka et al. 2014).
+    """MPII's PCKh: joints within a fraction of the head's size of their label (Andriluka et al. 2014).
 
-    The mean is over labelled joints without pelvis and thorax. A joint on the threshold is not near enough, as in the
-    benchmark's own evaluation; what HRNet prints as Mean@0.1 is measured at 0.11. People whose head is not known (NaN)
+    The mean is over labelled joints without pelvis and thorax. A joint at the threshold is not counted, as in the
+    benchmark's own evaluation; HRNet's Mean@0.1 is the figure at 0.11. People whose head is not known (NaN)
     are left out, and so are single joints where the benchmark does not count all.
 
     Args:
@@ -79,7 +79,7 @@ def pckh(
 
     Returns:
         `pckh@0.5`, `pckh@0.1`, `pckh_auc` (the mean over 0, 0.01, …, 0.5) and `pckh@0.5_JOINT` of every joint, as
-        shares; NaN where nobody is labelled.
+        shares; NaN where nothing is labelled.
     """
     size = head[:, None] if head.ndim == 1 else head
     labelled = ~np.isnan(distance) & ~np.isnan(size)

@@ -54,7 +54,7 @@ _BODY = {
     **{"elbow": (0.15, -0.16), "wrist": (0.14, -0.11), "hip": (0.05, 0.0), "knee": (0.08, 0.22), "ankle": (0.09, 0.41)},
 }
 """Mean pose of people who stand, walk or run (252 of `data.synthetic`'s easy kind, each also mirrored): the right-hand
-side of the picture, relative to the middle of the hips and to the diagonal of the joints' bounding box."""
+side of the image, relative to the middle of the hips and to the diagonal of the joints' bounding box."""
 
 
 def default_template(skeleton: Skeleton) -> Float[Tensor, "K 2"]:
@@ -65,7 +65,7 @@ def default_template(skeleton: Skeleton) -> Float[Tensor, "K 2"]:
     if skeleton.joints != COCO.joints:
         turn = torch.arange(len(skeleton)) * (2 * math.pi / len(skeleton))
         return torch.stack([turn.sin(), -turn.cos()], dim=-1) / 2
-    sides = {"left": 1.0, "right": -1.0}  # in a picture of somebody who faces the camera
+    sides = {"left": 1.0, "right": -1.0}  # in an image of a person who faces the camera
     places = []
     for joint in skeleton.joints:
         side, _, part = joint.rpartition("_")
@@ -200,14 +200,14 @@ def similarity(
 
 @dataclass(frozen=True)
 class Assignment:
-    """What each anchor of an image learns: to find a person, to find nobody, or nothing."""
+    """The target of each anchor of an image: a person, background, or none."""
 
     person: Int64[Tensor, "A"]
     """Of positive anchors, whom they belong to; of others it means nothing."""
     positive: Bool[Tensor, "A"]
     """Those that belong to a person."""
     negative: Bool[Tensor, "A"]
-    """Those that belong to nobody; what is neither takes no part in learning."""
+    """Background; anchors that are neither take no part in the loss."""
 
 
 def assign(
@@ -220,7 +220,7 @@ def assign(
     """Give anchors to people, by how alike they are.
 
     An anchor belongs to the person whom it is most like, if at least `positive`; it is negative if it is less than
-    `negative` like everybody. The `forced` anchors that are most like a person belong to that person however little
+    `negative` like every person. The `forced` anchors that are most like a person belong to that person however little
     that is, and whatever else they would belong to; one that several people ask for, to the one it is most like.
 
     Args:
@@ -285,7 +285,7 @@ def box_deltas(anchors: Boxes, boxes: Boxes) -> Boxes:
 
 
 def moved_boxes(anchors: Boxes, deltas: Boxes) -> Boxes:
-    """The boxes that `box_deltas` told of; the inverse of it for boxes of a pixel or more a side."""
+    """The inverse of `box_deltas`, for boxes of a pixel or more a side."""
     middle, size = _middle_and_size(anchors)
     middle = middle + deltas[:, :2] * size
     half = size * deltas[:, 2:].clamp(-LARGEST_GROWTH, LARGEST_GROWTH).exp() / 2

@@ -1,48 +1,33 @@
-"""Where features come from: our own backbones by name, any timm model by name, and pretrained weights for them.
+"""Backbones by name, and pretrained weights for them.
 
-A backbone is an `nn.Module` that takes normalised images (B, 3, H, W) to features (B, C, h, w), has `channels` (C) and
-a `name` from which `create_backbone` makes it again. A module of one's own needs only the first two.
+A backbone of your own is an `nn.Module` that takes normalised images (B, 3, H, W) to features (B, C, h, w) and has
+`channels` (C). One that is made by name is a subclass of `backbone.FeatureExtractor` beside it.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any
 from urllib.error import URLError
 
-import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from logpose.core.compat import mend_torchvision
 from logpose.core.errors import InputError
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, FeatureExtractor, Needs
 from logpose.models.hrnet import HRNet
 from logpose.models.resnet import ResNet
+from logpose.models.timm_backbone import TimmBackbone
 from logpose.models.weight_files import fetched, read_state_dict
 
-__all__ = ["Backbone", "TimmBackbone", "create_backbone", "load_backbone_weights"]
+__all__ = ["BACKBONES", "Backbone", "backbone_from_config", "create_backbone", "load_backbone_weights"]
 
-# The ImageNet weights ("V1", those of the papers) that torchvision publishes; the hash is part of the file's name.
-IMAGENET_URLS = {
-    "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
-    "resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
-    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
-    "resnet101": "https://download.pytorch.org/models/resnet101-63fe2227.pth",
-    "resnet152": "https://download.pytorch.org/models/resnet152-394f9c45.pth",
-}
-# The same of HRNets, as timm's repositories on the Hugging Face Hub have them: with the public code's names.
-IMAGENET_HRNETS = {
-    "hrnet_w32": "hf://timm/hrnet_w32.ms_in1k/model.safetensors",
-    "hrnet_w48": "hf://timm/hrnet_w48.ms_in1k/model.safetensors",
-}
-HRNETS = {"hrnet_w32": 32, "hrnet_w48": 48}
-# Channel statistics of ImageNet, RGB in [0, 1]: what torchvision's weights and most of timm's were trained with.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+BACKBONES: tuple[type[FeatureExtractor], ...] = (ResNet, HRNet, TimmBackbone)
+"""All that can be made by name; another one is a file of its own and an entry here."""
+
 # What the paper's released code subtracts, in its order of channels, and what it then divides by: of D.
 RELEASED_MEAN = (0.406, 0.457, 0.480)
 RELEASED_STD = {2: (1.0, 1.0, 1.0), 3: (0.225, 0.224, 0.229)}
-TIMM = "timm/"
 INSIDE = (
     "model.backbone.",
     "model.backbone.model.",
@@ -59,91 +44,47 @@ paper's."""
 
 log = logging.getLogger("logpose")
 
-
 Triple = tuple[float, float, float]
-
-
-@runtime_checkable
-class Backbone(Protocol):
-    """What models ask of a feature extractor."""
-
-    channels: int
-
-    def __call__(self, x: Float[Tensor, "B 3 H W"], /) -> Float[Tensor, "B C h w"]:
-        """Features of normalised images."""
-        ...
-
-
-class TimmBackbone(nn.Module):
-    """Any classification model of timm, without its classifier.
-
-    Args:
-        name: timm's name of the model ("mobilenetv4_conv_small", "vit_small_patch16_224").
-        size: (H, W) of the images it will see; transformers are built for it.
-
-    Raises:
-        InputError: if timm is not installed or has no such model.
-    """
-
-    def __init__(self, name: str, size: tuple[int, int]) -> None:
-        super().__init__()
-        mend_torchvision()
-        try:
-            import timm
-        except ImportError as error:
-            raise InputError(f"backbone {TIMM}{name} needs timm: pip install 'logpose[timm]'") from error
-        if not timm.is_model(name):
-            near = timm.list_models(f"*{name.split('_', maxsplit=1)[0]}*")[:5]
-            raise InputError(f"timm has no model {name!r}" + (f"; it has {', '.join(near)} …" if near else ""))
-        self.size = size
-        self.model = self.create(name)
-        self.name, self.channels = TIMM + name, int(self.model.num_features)
-        # The channel statistics that its pretrained weights were made with.
-        self.pixel_mean = tuple(self.model.pretrained_cfg.get("mean", IMAGENET_MEAN))
-        self.pixel_std = tuple(self.model.pretrained_cfg.get("std", IMAGENET_STD))
-
-    def create(self, name: str, pretrained: bool = False) -> Any:
-        """timm's model; pretrained position embeddings are resampled to the size."""
-        import timm
-
-        settings = {"num_classes": 0, "global_pool": "", "pretrained": pretrained}
-        try:
-            return timm.create_model(name, img_size=self.size, **settings)
-        except TypeError:  # convolutional models take images of any size and have no such argument
-            return timm.create_model(name, **settings)
-
-    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """Features; the tokens of a transformer in one row (h = 1), its class token left out."""
-        features = self.model.forward_features(x)
-        if features.ndim == 3:  # B tokens C
-            features = features[:, getattr(self.model, "num_prefix_tokens", 0) :].transpose(1, 2)[:, :, None]
-        elif features.shape[1] != self.channels and features.shape[-1] == self.channels:  # B h w C
-            features = features.permute(0, 3, 1, 2)
-        return features  # type: ignore[no-any-return]
 
 
 def create_backbone(
     name: str, size: tuple[int, int], neck: bool = True, all_branches: bool = False
-) -> ResNet | HRNet | TimmBackbone:
+) -> FeatureExtractor:
     """A backbone with random weights.
 
     Args:
         name: "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "hrnet_w32", "hrnet_w48", or "timm/NAME".
-        size: (H, W) of the images it will see.
+        size: (H, W) of its images.
         neck: whether an HRNet merges its branches into features for averaging.
-        all_branches: whether an HRNet without a neck gives all four, not the finest alone.
+        all_branches: whether feature maps of several strides are needed, as by detectors: of an HRNet without a neck
+            all branches instead of the finest alone, of timm's models those of strides 8, 16 and 32.
 
     Raises:
-        InputError: if there is no backbone of that name.
+        InputError: if there is no backbone of that name, or it has no such features.
     """
-    if name.startswith(TIMM):
-        return TimmBackbone(name.removeprefix(TIMM), size)
-    if name in HRNETS:
-        return HRNet(HRNETS[name], neck, all_branches)
-    if name not in IMAGENET_URLS:
-        known = ", ".join([*IMAGENET_URLS, *HRNETS])
-        raise InputError(f"there is no backbone {name!r}; there are {known} and timm/NAME")
-    return ResNet(int(name.removeprefix("resnet")))
+    return backbone_from_config(backbone_config(name, Needs(size, neck, all_branches)))
+
+
+def backbone_config(name: str, needs: Needs) -> dict[str, Any]:
+    """The `config` of the backbone of a name; for arguments and errors see `create_backbone`."""
+    for kind in BACKBONES:
+        if (config := kind.named(name, needs)) is not None:
+            return config
+    known = [name for kind in BACKBONES for name in kind.names]
+    raise InputError(f"there is no backbone {name!r}; there are {', '.join(known[:-1])} and {known[-1]}")
+
+
+def backbone_from_config(config: Mapping[str, Any]) -> FeatureExtractor:
+    """The backbone that its `config` described, with random weights.
+
+    Raises:
+        InputError: if it is none of `BACKBONES`, or cannot be made.
+    """
+    for made in BACKBONES:
+        if made.kind == config.get("kind"):
+            return made.from_config(config)
+    kind = config.get("kind")
+    raise InputError(f"there is no backbone of kind {kind!r}; pass your own: load_model(path, backbone=…)")
 
 
 def load_backbone_weights(backbone: nn.Module, source: str) -> None:
@@ -162,11 +103,9 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     """
     if source == "random":
         return
-    if source == "imagenet" and isinstance(backbone, HRNet):
-        source = IMAGENET_HRNETS[backbone.name]
     name = str(getattr(backbone, "name", type(backbone).__name__))
     state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(fetched(source))
-    module = backbone.model if isinstance(backbone, TimmBackbone) else backbone
+    module = backbone.published() if isinstance(backbone, FeatureExtractor) else backbone
     wanted = module.state_dict()
     first = next(iter(wanted))
     state, pixels = in_rgb(state)
@@ -174,13 +113,10 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     state = {key.removeprefix(inside): tensor for key, tensor in state.items() if key.startswith(inside)}
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
     wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
-    if isinstance(backbone, HRNet) and backbone.neck and not any(key in state for key in wrong):
-        with torch.device("meta"):  # for its names alone
-            without = HRNet(backbone.fine_channels, neck=False).state_dict().keys()
-        of_neck = wanted.keys() - without
-        if wrong and set(wrong) <= of_neck:  # weights of a network that draws maps
-            log.warning("%s: has no neck of %s, which begins with random weights", source, name)
-            wrong = []
+    neck = backbone.neck_parameters if isinstance(backbone, FeatureExtractor) else ()
+    if wrong and all(key.startswith(neck) and key not in state for key in wrong):  # weights of a network of heatmaps
+        log.warning("%s: has no neck of %s, which keeps its random weights", source, name)
+        wrong = []
     if wrong:
         raise InputError(
             f"{source}: not weights of {name}; {len(wrong)} tensors are missing or of another shape, "
@@ -193,16 +129,16 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
 
 
 def in_rgb(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[Triple, Triple] | None]:
-    """A whole checkpoint of a network that sees RGB, and the mean and standard deviation of its channels.
+    """A whole checkpoint of a network of RGB images, and the mean and standard deviation of its channels.
 
-    SimplePose's public code reads pictures as B, G, R and takes the statistics of R, G and B for theirs: in its
-    checkpoints, which are told by their names, the first layer's channels are turned round.
+    SimplePose's public code reads images as B, G, R and takes the statistics of R, G and B for theirs: in its
+    checkpoints, recognised by the names of their parameters, the first layer's channels are reversed.
 
     Args:
         state: tensors by name.
 
     Returns:
-        the tensors; the statistics, None where the file does not say.
+        the tensors; the statistics, None where the file has none.
     """
     if "model.pixel_mean" in state and "model.pixel_std" in state:
         mean, std = (state[f"model.pixel_{name}"].flatten().tolist() for name in ("mean", "std"))
@@ -219,15 +155,12 @@ def in_rgb(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[Triple, T
 
 def _imagenet(backbone: nn.Module, name: str) -> dict[str, Tensor]:
     """ImageNet weights, from torch's or timm's cache or the network."""
+    if not isinstance(backbone, FeatureExtractor):
+        raise InputError(f"no ImageNet weights are known for {name}; give --weights FILE or --weights random")
     try:
-        if isinstance(backbone, TimmBackbone):
-            return dict(backbone.create(name.removeprefix(TIMM), pretrained=True).state_dict())
-        if name in IMAGENET_URLS:
-            url = IMAGENET_URLS[name]
-            return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+        return backbone.imagenet()
     except (URLError, OSError, RuntimeError) as error:
         raise InputError(
             f"ImageNet weights of {name} could not be downloaded ({error!s:.120}); give a file with --weights FILE, "
-            "or start from nothing with --weights random"
+            "or start from random weights with --weights random"
         ) from error
-    raise InputError(f"no ImageNet weights are known for {name}; give --weights FILE or --weights random")

@@ -7,7 +7,8 @@ the columns, and every loss of D dimensions is learned as for joints.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ BoundaryHead = Literal["column", "full", "rows"]
 everything, and a linear layer to all columns at once, as "a fully-connected layer" may also be read; rows: a softmax
 over the rows of each column, and its mean (He et al. 2019)."""
 
-LOOKED_AT = 64  # scans at most, spread over all, whose labels tell where to begin
+LOOKED_AT = 64  # scans at most, spread over all, whose labels the first predictions are taken from
 LEAST_SPREAD = 1e-3  # of the window's height
 
 
@@ -95,13 +96,15 @@ class BoundaryModel(KeypointModel):
             mean over all rows.
         shown: rows of a scan that a window shows, unless the retina is thicker; as many as it has when None.
         learned_from: fingerprints of the scans that it was trained on, so that it can be measured on others.
-        um_per_px: height of their pixels in micrometres, if it was the same of all: that of scans that do not say it.
+        um_per_px: height of their pixels in micrometres, if it was the same of all: the default of other scans.
 
     Raises:
         InputError: if there can be no such windows or no such network.
     """
 
     unit = "window_px"
+    kind = "boundary"
+    task = "boundaries"
     error_bands: Tensor
 
     def __init__(
@@ -123,12 +126,13 @@ class BoundaryModel(KeypointModel):
         if not (1 <= channels <= 1024 and 0 <= depth <= 8 and (shown is None or 1 <= shown <= 8192)):
             raise InputError("a network of boundaries takes 1 to 1,024 channels, a depth of 0 to 8, 1 to 8,192 rows")
         least = 2**depth
-        if not all(least <= side <= 8192 and side % least == 0 for side in size):
+        if len(size) != 2 or not all(least <= side <= 8192 and side % least == 0 for side in size):
             raise InputError(f"with a depth of {depth} windows have multiples of {least} rows and columns, not {size}")
         pools = head == "column" or (head == "rows" and predicts_sigma)
         if pools and (not 1 <= cells <= size[0] or size[0] % cells):
             raise InputError(f"{size[0]} rows cannot be split into {cells} cells alike (--cells)")
-        self.size, self.head, self.predicts_sigma, self.shown = size, head, predicts_sigma, shown
+        self.size = (int(size[0]), int(size[1]))
+        self.head, self.predicts_sigma, self.shown = head, predicts_sigma, shown
         self.channels, self.depth, self.cells = channels, depth, cells
         check_height(um_per_px)
         self.learned_from, self.um_per_px = tuple(learned_from), um_per_px
@@ -184,9 +188,9 @@ class BoundaryModel(KeypointModel):
         """Begin where the labels of the training data lie: mu at each boundary's mean, sigma at its spread about that.
 
         From the middle of the window and half its height the way there would be most of a short training. Besides it
-        is kept what is learned from, and how high its pixels are.
+        the scans' fingerprints and the height of their pixels are kept.
         """
-        scans = [data[i] for i in range(len(data))]  # each once: those that are drawn are drawn whenever asked for
+        scans = [data[i] for i in range(len(data))]  # each once: synthetic ones are computed at every access
         self.learned_from = tuple(dict.fromkeys(scan.fingerprint for scan in scans))
         heights = {scan.um_per_px for scan in scans}
         self.um_per_px = heights.pop() if len(heights) == 1 else None
@@ -226,24 +230,13 @@ class BoundaryModel(KeypointModel):
 
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
         """The mean of a prediction and of that on mirrored windows, brought back: columns change places."""
-        straight, back = prediction.folded(), mirrored.folded()
-        straight.mu = ordered((straight.mu + back.mu.flip(1)) / 2)
-        straight.sigma = (straight.sigma + back.sigma.flip(1)) / 2
-        straight.confidence = (straight.confidence + back.confidence.flip(1)) / 2
-        straight.maps = None
-        return straight
+        average = prediction.about(
+            ordered((prediction.mean + mirrored.mean.flip(1)) / 2),
+            (prediction.sigma + mirrored.sigma.flip(1)) / 2,
+            (prediction.confidence + mirrored.confidence.flip(1)) / 2,
+        )
+        return replace(average, maps=None)
 
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
         """How far boundaries are from their labels in each column, on average, in rows of the window."""
         return (mu - target).abs().nanmean(dim=-1) * self.size[0]
-
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
-        return {
-            "kind": "boundary",
-            "skeleton": self.skeleton.to_dict(),
-            "size": list(self.size),
-            **{n: getattr(self, n) for n in ("head", "predicts_sigma", "channels", "depth", "cells", "shown")},
-            "learned_from": list(self.learned_from),
-            "um_per_px": self.um_per_px,
-        }

@@ -1,10 +1,10 @@
-"""Networks that find people by themselves: whole pictures in, several people out, each with a box and joints."""
+"""Detectors: whole images in, several people out, each with a box and joints."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int, Int64, UInt8
@@ -15,7 +15,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import MULTIPLE, SceneBatch
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.pose_model import Model, PixelStatistics
 
 __all__ = ["Detections", "Detector", "box_iou", "box_maps", "in_boxes", "nobody", "widened"]
@@ -26,12 +26,12 @@ UNIT = (1, 1)
 
 @dataclass(slots=True)
 class Detections:
-    """The people that were found in one input: N of them, best first."""
+    """The people detected in one input: N of them, best first."""
 
     boxes: Float[Tensor, "N 4"]
     """x0, y0, x1, y1 in pixels of the input."""
     box_scores: Float[Tensor, "N"]
-    """How sure the detector is of each, in [0, 1]."""
+    """Score of each box, in [0, 1]."""
     prediction: Prediction
     """Of N instances, each in crop coordinates of its own."""
     to_input: Float[Tensor, "N 2 3"]
@@ -54,40 +54,39 @@ class Detections:
 
     def chosen(self, rows: Int[Tensor, "M"] | Bool[Tensor, "N"]) -> Detections:
         """Some of them."""
-        said = self.prediction
+        prediction = self.prediction
         kept = replace(
-            said,
-            mu=said.mu[rows],
-            sigma=said.sigma[rows],
-            confidence=said.confidence[rows],
-            maps=None if said.maps is None else said.maps[rows],
+            prediction,
+            mu=prediction.mu[rows],
+            sigma=prediction.sigma[rows],
+            confidence=prediction.confidence[rows],
+            maps=None if prediction.maps is None else prediction.maps[rows],
         )
         positions = None if self.positions is None else self.positions[rows]
         return Detections(self.boxes[rows], self.box_scores[rows], kept, self.to_input[rows], positions)
 
-    def folded(self) -> Detections:
-        """The same with the density's mean moved into mu."""
-        return replace(self, prediction=self.prediction.folded())
-
 
 class Detector(PixelStatistics, Model):
-    """Base of the models of whole pictures.
+    """Base of the models of whole images.
 
     Args:
         skeleton: the joints that are predicted.
-        short: to how many pixels the short side of a picture is brought that somebody is to be found in, …
-        longest: … unless its long side would become longer than this.
+        short: pixels of the short side that images are resized to, …
+        longest: … unless their long side would become longer than this.
         pixel_mean: subtracted from each channel (RGB in [0, 1]).
         pixel_std: what the difference is divided by.
 
     Raises:
-        InputError: if there can be no such pictures.
+        InputError: if there can be no such images.
 
     Attributes:
-        sure: score of a box from which on somebody is said to be there, where nothing else is asked for.
+        score_threshold: least score of a box that counts as a detection, unless another one is given.
     """
 
-    sure: ClassVar[float] = 0.5
+    task = "detection"
+    score_threshold: ClassVar[float] = 0.5
+    backbone_path: ClassVar[str] = "backbone"
+    """Path of the submodule that `logpose complexity` counts as the backbone."""
 
     def __init__(
         self,
@@ -99,27 +98,31 @@ class Detector(PixelStatistics, Model):
     ) -> None:
         super().__init__(skeleton, dim=2)
         if not 32 <= short <= longest <= 8192:
-            raise InputError(f"pictures have 32 to 8,192 pixels a side, short ≤ longest; got {short} and {longest}")
+            raise InputError(f"images have 32 to 8,192 pixels a side, short ≤ longest; got {short} and {longest}")
         self.short, self.longest = short, longest
         self.keep_statistics(pixel_mean, pixel_std)
 
     @abstractmethod
-    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
-        """Learn to find people and, by the loss that is given, their joints."""
+    def training_losses(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
+        """The losses of a batch: of detections, and, by the loss that is given, of joints."""
 
     @abstractmethod
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
-        """The people in each picture, best first.
+        """The people in each image, best first.
 
         Args:
-            images: RGB, sides multiples of 32; black beyond each picture's own size.
-            sizes: height and width of each picture in them.
+            images: RGB, sides multiples of 32; black beyond each image's own size.
+            sizes: height and width of each image in them.
         """
 
-    def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
-        """The people in each picture of a batch, the density's mean folded in.
+    def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
+        """Call each layer as often as for an image with one person, whatever it shows: to count what is computed."""
+        self(images)
 
-        Whoever is found does not depend on the others in the batch: pictures are looked at with those whose inputs have
+    def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
+        """The people in each picture of a batch.
+
+        Whoever is found does not depend on the others in the batch: images are looked at with those whose inputs have
         the same size, without what was put around them for the largest.
 
         Raises:
@@ -132,33 +135,29 @@ class Detector(PixelStatistics, Model):
         for height, width in dict.fromkeys(extents):
             rows = [row for row, extent in enumerate(extents) if extent == (height, width)]
             alike = self.detect(batch.images[rows, :, :height, :width], batch.sizes[rows])
-            found |= zip(rows, (people.folded() for people in alike), strict=True)
+            found |= zip(rows, alike, strict=True)
         return [found[row] for row in range(len(extents))]
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"]) -> list[Detections]:
-        """The people in pictures that fill their inputs."""
+        """The people in images that fill their inputs."""
         size = torch.tensor(images.shape[2:], device=images.device)
         return self.detect(images, size.expand(len(images), 2))
 
     def inputs(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> Float[Tensor, "B 3 H W"]:
-        """Normalised pixels, 0 beyond each picture: what lies there must not depend on how large the others are."""
+        """Normalised pixels, 0 beyond each image: what lies there must not depend on how large the others are."""
         rows, columns = (torch.arange(side, device=images.device) for side in images.shape[2:])
         inside = (rows[:, None] < sizes[:, 0, None, None]) & (columns < sizes[:, 1, None, None])
         return self.normalised(images) * inside[:, None]
 
     @property
     def input_spec(self) -> str:
-        """The size of its pictures."""
-        return f"pictures whose short side has {self.short} pixels"
+        """The size of its images."""
+        return f"images whose short side has {self.short} pixels"
 
     def example_input(self) -> UInt8[Tensor, "1 3 H W"]:
-        """A black picture."""
+        """A black image."""
         side = -(-self.short // 32) * 32
         return torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.pixel_mean.device)
-
-    def common_config(self) -> dict[str, Any]:
-        """What every detector's `config` has."""
-        return {"skeleton": self.skeleton.to_dict(), "short": self.short, "longest": self.longest}
 
 
 def box_maps(boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N 2 3"]:
@@ -196,7 +195,7 @@ def box_iou(one: Float[Tensor, "N 4"], other: Float[Tensor, "M 4"]) -> Float[Ten
 
 
 def nobody(model: Detector) -> Detections:
-    """What is found where nobody is."""
+    """No detections."""
     none = model.pixel_mean.new_zeros
     count = len(model.skeleton)
     prediction = Prediction(none(0, count, 2), none(0, count, 2), none(0, count), model.error_distribution)

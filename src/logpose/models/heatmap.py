@@ -1,4 +1,4 @@
-"""Models that draw a map for every joint: SimplePose, HRNet and Integral Pose, what the paper measures RLE against.
+"""Models that predict a heatmap for every joint: SimplePose, HRNet and Integral Pose, the paper's baselines of RLE.
 
 SimplePose (Xiao et al. 2018) puts three transposed convolutions behind a ResNet and reads a joint's place off its map's
 maximum; HRNet's finest branch needs none. Integral Pose (Sun et al. 2018) takes the map for a probability and its mean
@@ -8,7 +8,7 @@ HRNet + RLE (the paper, Table 2b).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float, UInt8
@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
-from logpose.models.hrnet import HRNet
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, features
 from logpose.models.pose_model import PoseModel, SigmaHead, exactly
 
-__all__ = ["HeatmapModel", "IntegralModel", "MapHead", "decode", "expected", "features"]
+__all__ = ["HeatmapModel", "IntegralModel", "MapHead", "decode", "expected"]
 
 DECONVOLUTIONS, WIDTH = 3, 256  # of SimplePose: each doubles the resolution
 QUARTER = 0.25  # cells from the greatest towards the greater of its neighbours (Newell et al. 2016)
@@ -37,9 +36,10 @@ class MapHead(nn.Module):
 
     def __init__(self, backbone: Backbone, maps: int) -> None:
         super().__init__()
-        channels = backbone.fine_channels if isinstance(backbone, HRNet) else backbone.channels
+        fine: int | None = getattr(backbone, "map_channels", None)
+        channels = fine or backbone.channels
         layers: list[nn.Module] = []
-        for _ in range(0 if isinstance(backbone, HRNet) else DECONVOLUTIONS):
+        for _ in range(0 if fine else DECONVOLUTIONS):
             layers += [nn.ConvTranspose2d(channels, WIDTH, 4, 2, 1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU(True)]
             channels = WIDTH
         self.deconv_layers = nn.Sequential(*layers)
@@ -54,15 +54,6 @@ class MapHead(nn.Module):
         """The maps. Their last layer is computed as it is stored: in half precision places would come in steps."""
         maps: Tensor = exactly(self.final_layer, self.deconv_layers(fine))
         return maps
-
-
-def features(backbone: Backbone, pixels: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
-    """What maps are made from, and what is averaged for sigma: an HRNet's finest branch and its neck, else the same."""
-    if isinstance(backbone, HRNet):
-        branches = backbone.branches(pixels)
-        return branches[0], backbone.merged(branches) if backbone.neck else branches[0]
-    found = backbone(pixels)
-    return found, found
 
 
 def decode(maps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
@@ -112,6 +103,8 @@ class HeatmapModel(PoseModel):
         pixel_std: what the difference is divided by.
     """
 
+    kind = "heatmap"
+
     def __init__(
         self,
         backbone: Backbone,
@@ -122,7 +115,7 @@ class HeatmapModel(PoseModel):
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__(skeleton, size, 2, padding, pixel_mean, pixel_std)
-        self._check_cells()
+        self._check_divisible()
         self.output_type = "heatmaps"
         self.backbone = backbone
         self.head = MapHead(backbone, len(skeleton))
@@ -147,10 +140,6 @@ class HeatmapModel(PoseModel):
         back = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
         return self._read((prediction.maps + back) / 2)
 
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
-        return {**self.common_config(), "kind": "heatmap"}
-
 
 class IntegralModel(PoseModel):
     """Integral Pose in two or three dimensions, and, with sigma, HRNet + RLE.
@@ -168,6 +157,8 @@ class IntegralModel(PoseModel):
         pixel_std: what the difference is divided by.
     """
 
+    kind = "integral"
+
     def __init__(
         self,
         backbone: Backbone,
@@ -182,8 +173,9 @@ class IntegralModel(PoseModel):
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
-        self._check_cells()
+        self._check_divisible()
         self.backbone, self.normalisation, self.depth = backbone, normalisation, depth
+        self.predicts_sigma = predicts_sigma
         self.head = MapHead(backbone, len(skeleton) * (depth if dim == 3 else 1))
         self.fc_sigma = SigmaHead(backbone.channels, len(skeleton), dim) if predicts_sigma else None
 
@@ -206,8 +198,3 @@ class IntegralModel(PoseModel):
             return Prediction(mu, torch.ones_like(mu), peak, self.error_distribution)
         sigma = exactly(self.fc_sigma, coarse.to(self.fc_sigma.weight.dtype).mean(dim=(2, 3)))
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution)
-
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
-        own = {"predicts_sigma": self.fc_sigma is not None, "normalisation": self.normalisation, "depth": self.depth}
-        return {**self.common_config(), "kind": "integral", "dim": self.dim, **own}

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from logpose.core.errors import InputError
+from logpose.models.backbone import FeatureExtractor, Needs
 from logpose.models.resnet import BasicBlock, Bottleneck
+from logpose.models.weight_files import fetched, read_state_dict
 
 __all__ = ["HRNet"]
 
@@ -23,6 +26,11 @@ BLOCKS = 4  # in the first stage, and in each branch of each module
 MODULES = (1, 4, 3)  # of stages 2, 3 and 4
 NECK_WIDTHS = (32, 64, 128, 256)  # of the bottleneck that each branch passes in the neck
 NECK_CHANNELS = 2048
+# ImageNet weights in timm's repositories on the Hugging Face Hub, with the public code's names.
+IMAGENET_FILES = {
+    32: "hf://timm/hrnet_w32.ms_in1k/model.safetensors",
+    48: "hf://timm/hrnet_w48.ms_in1k/model.safetensors",
+}
 
 
 def conv_bn(
@@ -83,7 +91,7 @@ class ExchangeModule(nn.Module):
         return merged
 
 
-class HRNet(nn.Module):
+class HRNet(FeatureExtractor):
     """HRNet without its last layer.
 
     Args:
@@ -92,22 +100,27 @@ class HRNet(nn.Module):
         all_branches: whether, without a neck, the last stage has all four branches instead of the finest alone.
 
     Attributes:
-        fine_channels: of the finest branch.
+        map_channels: of the finest branch.
         stage_channels: of each branch that the last stage gives.
         channels: of what is given out: 2048 merged ones, or without a neck the finest branch's.
         name: "hrnet_w32" or "hrnet_w48".
 
     Raises:
-        ValueError: for any other width.
+        InputError: for any other width.
     """
 
+    kind = "hrnet"
+    names: ClassVar[tuple[str, ...]] = ("hrnet_w32", "hrnet_w48")
+    parallel = True
+    divisor = 32
     WIDTHS: ClassVar[tuple[int, ...]] = (32, 48)
 
     def __init__(self, width: int = 32, neck: bool = True, all_branches: bool = False) -> None:
         super().__init__()
         if width not in self.WIDTHS:
-            raise ValueError(f"there is no HRNet-W{width}; widths are {', '.join(map(str, self.WIDTHS))}")
-        self.name, self.fine_channels, self.neck = f"hrnet_w{width}", width, neck
+            raise InputError(f"there is no HRNet-W{width}; widths are {', '.join(map(str, self.WIDTHS))}")
+        self.name, self.width, self.neck, self.all_branches = f"hrnet_w{width}", width, neck, all_branches
+        self.map_channels = width
         self.conv1 = nn.Conv2d(3, STEM, 3, 2, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM)
         self.conv2 = nn.Conv2d(STEM, STEM, 3, 2, 1, bias=False)
@@ -120,12 +133,15 @@ class HRNet(nn.Module):
         before = [out]
         for stage, count in enumerate(MODULES, start=2):
             widths = [width * 2**i for i in range(stage)]
-            # Not everybody wants more than the finest of the last branches.
+            # Heatmaps need no more than the finest of the last branches.
             outputs = [stage] * (count - 1) + [stage if neck or all_branches or stage < 4 else 1]
             setattr(self, f"transition{stage - 1}", self._transition(before, widths))
             setattr(self, f"stage{stage}", nn.Sequential(*(ExchangeModule(widths, n) for n in outputs)))
             before = widths
         if neck:
+            # The coarser outputs of the last module are there for the neck alone.
+            coarse = tuple(f"stage{stage}.{count - 1}.fuse_layers.{branch}." for branch in (1, 2, 3))
+            self.neck_parameters = ("incre_modules.", "downsamp_modules.", "final_layer.", *coarse)
             outs = [narrow * Bottleneck.expansion for narrow in NECK_WIDTHS]
             self.incre_modules = nn.ModuleList(
                 nn.Sequential(Bottleneck(channels, narrow, 1))
@@ -139,6 +155,18 @@ class HRNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    @classmethod
+    def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:
+        """The `config` of "hrnet_w32" or "hrnet_w48"."""
+        if name not in cls.names:
+            return None
+        width = int(name.removeprefix("hrnet_w"))
+        return {"kind": cls.kind, "width": width, "neck": needs.neck, "all_branches": needs.all_branches}
+
+    def imagenet(self) -> dict[str, Tensor]:
+        """timm's weights of the classification network."""
+        return read_state_dict(fetched(IMAGENET_FILES[self.width]))
+
     @staticmethod
     def _transition(before: list[int], widths: list[int]) -> nn.ModuleList:
         """To one branch more than before; None where a branch goes on as it is."""
@@ -150,7 +178,7 @@ class HRNet(nn.Module):
         begun = nn.Sequential(nn.Sequential(*conv_bn(before[-1], widths[-1], 3, stride=2)))
         return nn.ModuleList([*going_on, begun])  # type: ignore[list-item]
 
-    def branches(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+    def stages(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """Features of normalised images at 1/4, 1/8, 1/16 and 1/32 of their resolution; or of the first alone."""
         x = self.relu(self.bn1(self.conv1(x)))
         found = [self.layer1(self.relu(self.bn2(self.conv2(x))))]
@@ -169,7 +197,11 @@ class HRNet(nn.Module):
             total = widen(x) + down(total)
         return self.final_layer(total)  # type: ignore[no-any-return]
 
+    def features(self, x: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
+        """The finest branch, which maps are made from, and the neck's merged features, if there is one."""
+        branches = self.stages(x)
+        return branches[0], self.merged(branches) if self.neck else branches[0]
+
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """The merged features of normalised images (h = H / 32); without a neck those of the finest branch (H / 4)."""
-        branches = self.branches(x)
-        return self.merged(branches) if self.neck else branches[0]
+        return self.features(x)[1]

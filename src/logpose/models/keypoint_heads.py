@@ -1,4 +1,4 @@
-"""What is said of the joints in a region of a picture: by maps over it (Mask R-CNN's), or by mu and sigma (Table 2c).
+"""Predictions of the joints in a region of an image: heatmaps over it (Mask R-CNN's), or mu and sigma (Table 2c).
 
 Features of regions come from a stack of convolutions in both; then either a deconvolution draws maps of 56×56 cells, or
 averaging and one linear layer give mu and sigma of every joint relative to the region, for RLE.
@@ -17,9 +17,9 @@ from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.models.heatmap import expected
 from logpose.models.pose_model import SigmaHead, exactly, small_start
 
-__all__ = ["HeatmapHead", "Places", "RegressionHead", "peaks_in_boxes"]
+__all__ = ["Coordinates", "HeatmapHead", "RegressionHead", "peaks_in_boxes"]
 
-Places = Literal["average", "cells", "maps"]
+Coordinates = Literal["average", "cells", "maps"]
 NEAR = 2
 """Cells on either side of a place that count as being there: of 56, an eleventh of the region's side in all."""
 
@@ -45,35 +45,40 @@ class RegressionHead(nn.Module):
         channels: of the features of a region.
         joints: K.
         predicts_sigma: whether sigma is predicted, from averaged features.
-        places: what mu is read from. "average", the paper's: average pooling, and a linear layer to 4K numbers in all.
+        coordinates: what mu is read from. "average", the paper's: average pooling, and a linear layer to 4K numbers.
             "cells": the mean of cells, weighted by the softmax of a map of each joint, as in HRNet + RLE (the paper's
             supplement); it lies in the box always, and is learned several times faster from random weights. "maps": the
             same of the heatmap head's own maps, four times as fine, so that a network that was trained with heatmaps
             hands over all that it has learned of places.
         sharpness: with what power of a map's probabilities cells count in their mean. 1: the mean itself, which of a
-            joint that may lie in either of two places lies between them; the greater, the nearer to the likelier one.
+            joint that may lie in either of two places lies between them; the greater, the closer to the likelier one.
     """
 
     def __init__(
-        self, channels: int, joints: int, predicts_sigma: bool, places: Places = "average", sharpness: float = 1.0
+        self,
+        channels: int,
+        joints: int,
+        predicts_sigma: bool,
+        coordinates: Coordinates = "average",
+        sharpness: float = 1.0,
     ) -> None:
         super().__init__()
         self.sharpness = sharpness
-        self.places = places
-        if places == "average":
+        self.coordinates = coordinates
+        if coordinates == "average":
             self.fc_mu: nn.Module = nn.Linear(channels, joints * 2)
             small_start(self.fc_mu)
-        elif places == "cells":
+        elif coordinates == "cells":
             self.fc_mu = nn.Conv2d(channels, joints, 1)
         else:
             self.kps_score_lowres = _deconvolution(channels, joints)
         self.fc_sigma = SigmaHead(channels, joints, 2) if predicts_sigma else None
 
     def forward(self, features: Float[Tensor, "N C s s"], error_distribution: ErrorDistribution) -> Prediction:
-        """What is said of each region, in coordinates of its box; and the maps of cells, if there are any."""
+        """Mu and sigma of each region, in coordinates of its box; and the maps of cells, if there are any."""
         pooled, maps = features.float().mean(dim=(2, 3)), None
-        if self.places != "average":
-            fine = self.places == "maps"
+        if self.coordinates != "average":
+            fine = self.coordinates == "maps"
             maps = _drawn(self.kps_score_lowres, features) if fine else exactly(self.fc_mu, features)
             # A cell stands for its middle.
             share = (self.sharpness * maps).flatten(2).softmax(dim=2).view_as(maps)
@@ -116,9 +121,9 @@ def _mass_around(maps: Float[Tensor, "N K s s"], places: Float[Tensor, "N K 2"])
 
 
 def peaks_in_boxes(
-    maps: Float[Tensor, "N K s s"], boxes: Float[Tensor, "N 4"], finest: int = 0
+    maps: Float[Tensor, "N K s s"], boxes: Float[Tensor, "N 4"], min_map_size: int = 0
 ) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
-    """Where each map is greatest once it is as large as its box, in the box's crop coordinates, and how sure that is.
+    """Where each map is greatest once it is as large as its box, in the box's crop coordinates, and the confidence.
 
     Maps are enlarged bicubically to a cell for each pixel; a joint lies in the middle of its pixel (detectron2's
     `heatmaps_to_keypoints`). The confidence is the softmax among the map's own cells, summed near the peak.
@@ -126,10 +131,10 @@ def peaks_in_boxes(
     Args:
         maps: logits.
         boxes: x0, y0, x1, y1 in pixels.
-        finest: cells that a side is enlarged to at least, so that the maps of small boxes are not made coarser.
+        min_map_size: cells that a side is upsampled to at least, so that the maps of small boxes are not made coarser.
     """
     places = maps.new_zeros(*maps.shape[:2], 2)
-    sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(max(1, finest)).ceil().long().tolist()
+    sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(max(1, min_map_size)).ceil().long().tolist()
     for i, (width, height) in enumerate(sides):
         large = F.interpolate(maps[i, None], (height, width), mode="bicubic", align_corners=False)[0]
         at = large.flatten(1).argmax(dim=1)

@@ -1,8 +1,7 @@
-"""Two-stage 3-D pose: from keypoints in the picture to joints in space (the paper's Tables 9 and 10).
+"""Two-stage 3-D pose: from keypoints in the image to joints in space (the paper's Tables 9 and 10).
 
-Keypoints come screen-normalised, over one frame or a window of frames; joints go out in metres relative to the root
-joint, in the camera's frame, for the middle frame. A network is a trunk with one linear layer at its end, which for
-losses that learn sigma gives twice as many numbers.
+Keypoints are screen-normalised, of one frame or a window of frames; joints are in metres relative to the root joint, in
+the camera's frame, of the middle frame. For losses that learn sigma the last layer has twice as many outputs.
 
     T  frames of a window
 """
@@ -18,7 +17,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.core.config import Configurable
 from logpose.core.errors import InputError
+from logpose.core.geometry import MM
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
 from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly
@@ -27,10 +28,19 @@ __all__ = ["FCBaseline", "LiftingModel", "Martinez", "SRNet", "body_parts"]
 
 SLOPE = 0.01  # of LeakyReLU, as in SRNet's code
 MOMENTUM = (0.1, 0.001)  # of batch normalisation, in the first and towards the last epoch (SRNet's code)
-EVERY_MM = 1000.0  # millimetres in a metre
 
 
-class FCBaseline(nn.Module):
+class LiftingNetwork(nn.Module, Configurable):
+    """Base of the networks: windows of keypoints (B, T, K, 2) in, all outputs (B, O) out."""
+
+    frames: int
+
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument: of blocks their number."""
+        return len(self.blocks) if name == "blocks" else super().argument(name)  # type: ignore[arg-type]
+
+
+class FCBaseline(LiftingNetwork):
     """The fully connected baseline as SRNet's code has it: 4,291,635 parameters for 17 joints without sigma.
 
     Args:
@@ -41,11 +51,12 @@ class FCBaseline(nn.Module):
         dropout: share of features left out in training.
     """
 
+    kind = "fc"
     frames = 1
 
     def __init__(self, joints: int, outputs: int = 1, width: int = 1024, blocks: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
-        self.settings = {"width": width, "blocks": blocks, "dropout": dropout}
+        self.joints, self.outputs, self.width, self.dropout = joints, outputs, width, dropout
 
         def layer(inputs: int) -> nn.Sequential:
             return nn.Sequential(
@@ -73,12 +84,11 @@ class _MaxNorm(nn.Linear):
         return F.linear(inputs, self.weight / length.clamp_min(1), self.bias)
 
 
-class Martinez(nn.Module):
+class Martinez(LiftingNetwork):
     """The baseline as Martinez et al. 2017 published it: ReLU, dropout, weights of bounded norm, biases.
 
-    It learns z-scores: the mean and standard deviation of inputs and outputs over the training data are part of it
-    (`standardise`). The root joint is not predicted, it is 0. Of Human3.6M's 17 joints the nose is not looked at, which
-    makes 4,291,632 parameters without sigma.
+    Inputs and outputs are standardised by their mean and standard deviation over the training data (`standardise`). The
+    root joint is not predicted, it is 0. Without Human3.6M's nose it has 4,291,632 parameters without sigma.
 
     Args:
         joints: K.
@@ -87,9 +97,10 @@ class Martinez(nn.Module):
         blocks: residual blocks, of two layers each.
         dropout: share of features left out in training.
         root: the joint that is not predicted.
-        unseen: joints whose keypoints are not looked at.
+        unseen: joints whose keypoints are not used.
     """
 
+    kind = "martinez"
     frames = 1
     inputs_mean: Tensor
     inputs_std: Tensor
@@ -107,8 +118,8 @@ class Martinez(nn.Module):
         unseen: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.settings = {"width": width, "blocks": blocks, "dropout": dropout, "root": root, "unseen": list(unseen)}
-        self.outputs, self.root = outputs, root
+        self.joints, self.outputs, self.width, self.dropout = joints, outputs, width, dropout
+        self.root, self.unseen = root, tuple(unseen)
         self.seen = [joint for joint in range(joints) if joint not in unseen]
         self.register_buffer("inputs_mean", torch.zeros(joints, 2))
         self.register_buffer("inputs_std", torch.ones(joints, 2))
@@ -150,20 +161,14 @@ def body_parts(skeleton: Skeleton) -> tuple[tuple[int, ...], ...]:
     """SRNet's groups: right leg, left leg, trunk and head, left arm, right arm, the root joint in front of each.
 
     Raises:
-        InputError: if the joints' names do not tell them.
+        InputError: if they cannot be inferred from the joints' names.
     """
     if len(skeleton.root) != 1:
         raise InputError(f"skeleton {skeleton.name!r} has no pelvis, which is part of every group of SRNet")
     root = skeleton.root[0]
-    limbs = [
-        skeleton.joints_of(side, names)
-        for side, names in (
-            ("right", ("hip", "knee", "ankle")),
-            ("left", ("hip", "knee", "ankle")),
-            ("left", ("shoulder", "elbow", "wrist")),
-            ("right", ("shoulder", "elbow", "wrist")),
-        )
-    ]
+    leg, arm = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
+    sides = (("right", leg), ("left", leg), ("left", arm), ("right", arm))
+    limbs = [skeleton.joints_of(side, names) for side, names in sides]
     if not all(limbs):
         raise InputError(f"skeleton {skeleton.name!r} lacks an arm or a leg, by its joints' names")
     of_limbs = {joint for limb in limbs for joint in limb}
@@ -173,12 +178,12 @@ def body_parts(skeleton: Skeleton) -> tuple[tuple[int, ...], ...]:
 
 def _shares(total: int, sizes: Sequence[int]) -> list[int]:
     """`total` split in proportion, rounded down; the last takes the rest."""
-    shares = [total * size // sum(sizes) for size in sizes]
-    return [*shares[:-1], total - sum(shares[:-1])]
+    shares = [total * size // sum(sizes) for size in sizes[:-1]]
+    return [*shares, total - sum(shares)]
 
 
 class _Split(nn.Module):
-    """A convolution split into groups, each of which sees of the others one number for each frame.
+    """A convolution split into groups, each of which takes of the others one number for each frame.
 
     Args:
         inputs: channels of each group.
@@ -228,22 +233,24 @@ def _settled(layer: _Split, dropout: float) -> nn.Sequential:
     return nn.Sequential(layer, nn.BatchNorm1d(channels), nn.LeakyReLU(SLOPE), nn.Dropout(dropout))
 
 
-class SRNet(nn.Module):
+class SRNet(LiftingNetwork):
     """Split-and-recombine network (Zeng et al. 2020): 899,029 parameters for a frame, 3,612,067 for 243, without sigma.
 
     Every layer is split by parts of the body; into each part's features goes a product with one number for each frame
     that is computed from all other parts.
 
     Args:
-        parts: joints of each group, as `body_parts` tells; the first of each is the root.
+        parts: joints of each group, as of `body_parts`; the first of each is the root.
         outputs: numbers for each of a joint's dimensions: 1, or 2 with sigma.
-        filters: frames that become one, layer by layer: (1, 1, 1) sees one frame, (3, 3, 3, 3, 3) sees 243.
+        filters: frames that become one, layer by layer: (1, 1, 1) takes one frame, (3, 3, 3, 3, 3) takes 243.
         width: of the hidden layers.
         dropout: share of features left out in training.
 
     Raises:
         InputError: if the layers are too narrow to be split.
     """
+
+    kind = "srnet"
 
     def __init__(
         self,
@@ -254,7 +261,7 @@ class SRNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.settings = {"filters": list(filters), "width": width, "dropout": dropout}
+        self.filters, self.width, self.dropout = tuple(filters), width, dropout
         self.frames, self.outputs, self.parts = math.prod(filters), outputs, [list(part) for part in parts]
         self.joints = max(joint for part in self.parts for joint in part) + 1
         inputs = [2 * len(part) for part in self.parts]
@@ -280,7 +287,8 @@ class SRNet(nn.Module):
         return placed.flatten(1)
 
 
-NETWORKS = ("fc", "martinez", "srnet")
+FOLLOWING = ("joints", "parts", "outputs")
+NETWORKS: dict[str, type[LiftingNetwork]] = {network.kind: network for network in (FCBaseline, Martinez, SRNet)}
 
 
 class LiftingModel(KeypointModel):
@@ -298,6 +306,8 @@ class LiftingModel(KeypointModel):
     """
 
     unit = "mm"
+    kind = "lifting"
+    task = "lifting"
     at_root: Tensor
 
     def __init__(
@@ -311,17 +321,11 @@ class LiftingModel(KeypointModel):
         super().__init__(skeleton, dim=3)
         self.learned_from = tuple(learned_from)
         outputs = 2 if predicts_sigma else 1
-        given = dict(settings or {})
-        self.kind, self.predicts_sigma = network, predicts_sigma
-        self.network: FCBaseline | Martinez | SRNet
-        if network == "fc":
-            self.network = FCBaseline(len(skeleton), outputs, **given)
-        elif network == "martinez":
-            self.network = Martinez(len(skeleton), outputs, **given)
-        elif network == "srnet":
-            self.network = SRNet(body_parts(skeleton), outputs, **given)
-        else:
+        self.predicts_sigma = predicts_sigma
+        if network not in NETWORKS:
             raise InputError(f"networks that lift are {', '.join(NETWORKS)}, not {network!r}")
+        joints = {"parts": body_parts(skeleton)} if network == SRNet.kind else {"joints": len(skeleton)}
+        self.network = NETWORKS[network].from_config({**joints, "outputs": outputs, **(settings or {})})
         self.frames = self.network.frames
         at_root = torch.zeros(len(skeleton), 1, dtype=torch.bool)
         at_root[list(skeleton.root)] = True
@@ -332,10 +336,9 @@ class LiftingModel(KeypointModel):
         found = self.network(keypoints.float()).view(len(keypoints), -1, len(self.skeleton), 3)
         mu = found[:, 0].masked_fill(self.at_root, 0)
         if not self.predicts_sigma:
-            sigma = torch.ones_like(mu)
-            return Prediction(
-                mu, sigma.masked_fill(self.at_root, SIGMA_FLOOR), sigma.mean(dim=-1), self.error_distribution
-            )
+            ones = torch.ones_like(mu)
+            sigma = ones.masked_fill(self.at_root, SIGMA_FLOOR)
+            return Prediction(mu, sigma, ones.mean(dim=-1), self.error_distribution)
         sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * found[:, 1].sigmoid().masked_fill(self.at_root, 0)
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution)
 
@@ -345,7 +348,7 @@ class LiftingModel(KeypointModel):
         return "keypoints of a frame" if self.frames == 1 else f"keypoints of {self.frames} frames"
 
     def example_input(self) -> Float[Tensor, "1 T K 2"]:
-        """All keypoints in the middle of the picture."""
+        """All keypoints in the middle of the image."""
         return torch.zeros(1, self.frames, len(self.skeleton), 2, device=self.at_root.device)
 
     def mirrored(self, inputs: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B T K 2"]:
@@ -354,16 +357,16 @@ class LiftingModel(KeypointModel):
 
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
         """The mean of a prediction and of that on mirrored keypoints, brought back."""
-        straight, back = prediction.folded(), mirrored.folded()
         order = list(self.skeleton.flip_index)
-        straight.mu = (straight.mu + mirror(back.mu, self.skeleton)) / 2
-        straight.sigma = (straight.sigma + back.sigma[:, order]) / 2
-        straight.confidence = (straight.confidence + back.confidence[:, order]) / 2
-        return straight
+        return prediction.about(
+            (prediction.mean + mirror(mirrored.mean, self.skeleton)) / 2,
+            (prediction.sigma + mirrored.sigma[:, order]) / 2,
+            (prediction.confidence + mirrored.confidence[:, order]) / 2,
+        )
 
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
         """How far predicted joints are from their labels, in millimetres."""
-        return (mu - target).square().sum(dim=-1).sqrt() * EVERY_MM
+        return (mu - target).square().sum(dim=-1).sqrt() * MM
 
     def prepare(self, data: Any) -> None:
         """Keep whom the data are of, and their means and standard deviations, where the network has any."""
@@ -373,23 +376,21 @@ class LiftingModel(KeypointModel):
 
     def begin_epoch(self, share: float) -> None:
         """Lower the momentum of batch normalisation, as SRNet's training does for the first and the last network."""
-        if self.kind == "martinez":
+        if isinstance(self.network, Martinez):
             return
         first, last = MOMENTUM
         for module in self.modules():
             if isinstance(module, nn.BatchNorm1d):
                 module.momentum = first * (last / first) ** share
 
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
-        return {
-            "kind": "lifting",
-            "network": self.kind,
-            "skeleton": self.skeleton.to_dict(),
-            "predicts_sigma": self.predicts_sigma,
-            "settings": self.network.settings,
-            "learned_from": list(self.learned_from),
-        }
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument: of `network` its name."""
+        return self.network.kind if name == "network" else super().argument(name)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments of the network, but for those that follow from the model's own."""
+        return {name: v for name, v in self.network.config().items() if name not in ("kind", *FOLLOWING)}
 
 
 def mirror(points: Float[Tensor, "*B K D"], skeleton: Skeleton) -> Float[Tensor, "*B K D"]:

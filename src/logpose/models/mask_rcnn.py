@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,25 +16,119 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import SceneBatch, ScenePeople
 from logpose.models.backbones import load_backbone_weights
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes, widened
-from logpose.models.keypoint_heads import HeatmapHead, Places, RegressionHead, peaks_in_boxes
+from logpose.models.keypoint_heads import Coordinates, HeatmapHead, RegressionHead, peaks_in_boxes
 from logpose.models.regions import roi_align
+from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import fetched, read_state_dict, read_weights
 
-__all__ = ["MaskRCNN", "learns_normalisation", "load_mask_rcnn_weights"]
+__all__ = ["MaskRCNN", "MaskRCNNOptions", "learns_normalisation", "load_mask_rcnn_weights"]
 
 log = logging.getLogger("logpose")
 
 CELLS = 14  # along a side, of what joints are read from
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 COCO_WEIGHTS = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
-"""torchvision's keypoint R-CNN, trained on COCO: 65.0 keypoint AP as its page says."""
+"""torchvision's keypoint R-CNN, trained on COCO: 65.0 keypoint AP according to its page."""
 PREDICTOR = "roi_heads.keypoint_predictor."
+NAME_RULES = (
+    (r"^model\.", ""),  # in checkpoints of logpose
+    # As torchvision called them before its version 0.13.
+    (r"((?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2"),
+    (r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1"),
+)
+"""From names in files to names in this model: patterns and what replaces them, one after another."""
+OF_TORCHVISION = {"skeleton": COCO.config(), "options": {"roi_scale": 1.0, "norm_eps": 0.0}}
+"""The part that matters here of a `config` of torchvision's network."""
+
+
+@dataclass(frozen=True)
+class MaskRCNNOptions(Configurable):
+    """Options of the network, its training and its inference. Two numbers are those of training and of inference."""
+
+    channels: int = 256
+    """Of the pyramid."""
+    anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
+    """Sides of the anchors of its five levels, pixels of the input."""
+    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """Height over width of anchors."""
+    rpn_iou_thresholds: tuple[float, float] = (0.7, 0.3)
+    """Intersection over union with a person above which an anchor is positive, and below which it is negative."""
+    rpn_pre_nms_top_n: tuple[int, int] = (2000, 1000)
+    """Proposals of each level before non-maximum suppression."""
+    rpn_post_nms_top_n: tuple[int, int] = (1500, 1000)
+    """Proposals of an image after it."""
+    samples_per_image: tuple[int, int] = (256, 512)
+    """Anchors, and proposals, of each image that losses are computed on."""
+    detections_per_image: int = 100
+    """Most people that are detected in an image."""
+    box_head_width: int = 1024
+    """Of the hidden layers of the box head."""
+    keypoint_head_channels: tuple[int, ...] = (512,) * 8
+    """Channels of the convolutions of the keypoint head."""
+    coordinates: Coordinates = "average"
+    """What the regression head reads coordinates from: see `RegressionHead`."""
+    sharpness: float = 1.0
+    """Of the mean of cells: see `RegressionHead`."""
+    with_logits: bool = False
+    """Whether the maps that coordinates are read from are given to the loss too, for `WithHeatmaps(cells=True)`."""
+    roi_scale: float = 1.0
+    """Side of the region that keypoints are predicted in, relative to the box's. 1 is published: the box, on whose
+    edge or beyond eyes and wrists may lie, where maps have no cell and a mean of cells never is."""
+    min_map_size: int = 0
+    """Least size, in cells, that heatmaps are upsampled to before their maxima are taken. 0, published, takes a cell
+    for each pixel of the region, and so makes the maps of people below 56 pixels coarser."""
+    keypoint_weight: float = 1.0
+    """Of the keypoints' loss, relative to those of boxes, which have weight 1."""
+    keypoint_mean: Literal["joints", "people", "instances"] = "joints"
+    """What that loss is averaged over: labelled "joints", as in detectron2; "people", so that those with few labelled
+    joints count as much; or "instances": summed over joints, averaged over people."""
+    outside: Literal["supervise", "mask"] = "supervise"
+    """Labelled joints outside a proposal's region: "supervise" keeps them, and the head learns to extrapolate; "mask"
+    leaves them out. Heatmaps cannot represent them."""
+    frozen: bool | None = None
+    """Whether the backbone's normalisation, stem and first stage stay as pretrained weights have them. None: yes,
+    unless a recipe starts from weights without a normalisation to keep."""
+    norm_eps: float = 1e-5
+    """Of the frozen normalisation."""
+
+    def __post_init__(self) -> None:
+        counts = (
+            *(*self.anchor_sizes, *self.keypoint_head_channels, *self.samples_per_image, *self.rpn_pre_nms_top_n),
+            *(*self.rpn_post_nms_top_n, self.channels, self.box_head_width, self.detections_per_image),
+        )
+        shares = (1.0, *self.rpn_iou_thresholds, 0.0)
+        positive = (*self.aspect_ratios, self.roi_scale, self.sharpness)
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+        for name, fine in {
+            "anchor_sizes": len(self.anchor_sizes) == 5,
+            "keypoint_head_channels": bool(self.keypoint_head_channels),
+            "aspect_ratios": bool(self.aspect_ratios),
+            "rpn_iou_thresholds": len(shares) == 4 and list(shares) == sorted(shares, reverse=True),
+            "keypoint_weight": self.keypoint_weight >= 0,
+            "min_map_size": self.min_map_size >= 0,
+        }.items():
+            if not fine:
+                raise InputError(f"Mask R-CNN cannot have {name} of {getattr(self, name)}")
+        if min(counts) < 1 or not min(positive) > 0:
+            raise InputError(f"sizes, counts and ratios of Mask R-CNN are above 0; got {self}")
+        if self.with_logits and self.coordinates == "average":
+            raise InputError("with_logits needs coordinates from cells or maps: an average has no logits")
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "coordinates": get_args(Coordinates),
+    "keypoint_mean": ("joints", "people", "instances"),
+    "outside": ("supervise", "mask"),
+}
 
 
 class MaskRCNN(Detector):
@@ -44,36 +139,17 @@ class MaskRCNN(Detector):
         backbone: "resnet18", 34, 50, 101 or 152.
         head: "regression", the paper's; or "heatmap", the baseline, which has no sigma.
         predicts_sigma: whether the regression head predicts it; where not (L1 and the like), it is 1 everywhere.
-        short: to how many pixels the short side of a picture is brought in evaluation, …
-        longest: … unless its long side would become longer than this.
-        outside: what becomes of labelled joints outside a proposal's region. "supervise" keeps them: the head learns to
-            extrapolate; "mask" leaves them out. Maps cannot hold them.
-        frozen: whether the backbone's normalisation, stem and first stage stay as pretrained weights have them.
-        eps: of the frozen normalisation.
-        channels: of the pyramid.
-        anchors: sides of the anchors of its five levels, pixels of the input.
-        ratios: height over width of anchors.
-        overlaps: intersection over union with somebody from which on an anchor is theirs, and below which nobody's.
-        width: of the hidden layers that judge boxes.
-        stack: channels of the convolutions of the keypoint head.
-        samples: anchors, and proposals, of each picture that are learned from.
-        before: of each level, proposals that are looked at in training and in evaluation, …
-        kept: … and those of a picture that are left without the ones that overlap a better one.
-        most: people that are found in a picture.
-        places: what the regression head reads places from: see `RegressionHead`.
-        sharpness: of the mean of cells: see `RegressionHead`.
-        charged: whether the cells that places are read from are charged too: for a loss `WithHeatmaps(cells=True)`.
-        frame: side of the region in which joints are looked for and told, beside that of the box. 1 is published: the
-            box, whose rim eyes and wrists may lie on or beyond, where maps have no cell, and a mean of cells never is.
-        finest: cells that maps are enlarged to at least before their maxima are taken; 0, published, takes one for each
-            pixel of the region, and so makes the maps of people below 56 pixels coarser.
-        keypoint_weight: of the joints' loss beside those of boxes, which all count 1.
-        keypoint_mean: over what that is a mean: labelled "joints", as in detectron2; "people", so that those of whom
-            few joints are labelled count as much; or "instances", joints summed, people averaged.
+        short: see `Detector`.
+        longest: see `Detector`.
+        options: everything else of the network.
 
     Raises:
         InputError: if torchvision is not installed, or there is no such network.
     """
+
+    kind = "mask_rcnn"
+    backbone_path = "backbone.body"
+    nested = {"skeleton": Skeleton.from_config, "options": MaskRCNNOptions.from_config}  # noqa: RUF012
 
     def __init__(
         self,
@@ -83,101 +159,53 @@ class MaskRCNN(Detector):
         predicts_sigma: bool = True,
         short: int = 800,
         longest: int = 1333,
-        outside: Literal["supervise", "mask"] = "supervise",
-        frozen: bool = True,
-        eps: float = 1e-5,
-        channels: int = 256,
-        anchors: Sequence[int] = (32, 64, 128, 256, 512),
-        width: int = 1024,
-        stack: Sequence[int] = (512,) * 8,
-        samples: tuple[int, int] = (256, 512),
-        before: tuple[int, int] = (2000, 1000),
-        kept: tuple[int, int] = (1500, 1000),
-        most: int = 100,
-        places: Places = "average",
-        keypoint_weight: float = 1.0,
-        keypoint_mean: Literal["joints", "people", "instances"] = "joints",
-        ratios: Sequence[float] = (0.5, 1.0, 2.0),
-        overlaps: tuple[float, float] = (0.7, 0.3),
-        frame: float = 1.0,
-        finest: int = 0,
-        charged: bool = False,
-        sharpness: float = 1.0,
+        options: MaskRCNNOptions | None = None,
     ) -> None:
         super().__init__(skeleton, short, longest)
+        options = options or MaskRCNNOptions()
         if backbone not in BACKBONES:
             raise InputError(f"Mask R-CNN's backbones are {', '.join(BACKBONES)}, not {backbone!r}")
-        if head not in ("regression", "heatmap") or outside not in ("supervise", "mask"):
-            raise InputError(f"head is regression or heatmap, outside supervise or mask; got {head!r} and {outside!r}")
-        if places not in get_args(Places):
-            raise InputError(f"Mask R-CNN reads places from the average, cells or maps, not from {places!r}")
-        if (
-            len(anchors) != 5
-            or min((*anchors, *stack, *samples, *before, *kept, channels, width, most)) < 1
-            or not stack
-        ):
-            raise InputError("Mask R-CNN needs five sides of anchors, a convolution or more, and no number below 1")
-        means = ("joints", "people", "instances")
-        if not keypoint_weight >= 0 or keypoint_mean not in means:
-            told = f"{', '.join(means)}; got {keypoint_weight:g} and {keypoint_mean!r}"
-            raise InputError(f"Mask R-CNN's keypoint_weight is 0 or more, its keypoint_mean one of {told}")
-        least = min((*ratios, frame, sharpness))
-        if not (ratios and least > 0 and 0 <= overlaps[1] <= overlaps[0] <= 1 and finest >= 0):
-            told = f"got {tuple(ratios)}, {frame:g}, {sharpness:g}, {tuple(overlaps)} and {finest}"
-            raise InputError(f"ratios, frame, sharpness are above 0, overlaps in [0, 1], finest is 0 or more; {told}")
+        if head not in ("regression", "heatmap"):
+            raise InputError(f"head is regression or heatmap, not {head!r}")
+        if options.with_logits and head == "heatmap":
+            raise InputError("with_logits is an option of the regression head: a heatmap head gives nothing else")
         try:
             from logpose.models import rcnn
         except ImportError as error:
-            raise InputError("Mask R-CNN needs torchvision: pip install 'logpose[detect]'") from error
-        if charged and (head == "heatmap" or places == "average"):
-            raise InputError("Mask R-CNN has cells to charge beside places where it reads places from these only")
-        self.output_type = (
-            "heatmap logits" if head == "heatmap" else "coordinates and heatmap logits" if charged else "coordinates"
-        )
-        self.outside = outside
-        self.settings: dict[str, Any] = {
-            "backbone": backbone,
-            "head": head,
-            "places": places,
-            "predicts_sigma": predicts_sigma and head == "regression",
-            "outside": outside,
-            "frozen": frozen,
-            "eps": eps,
-            "channels": channels,
-            "anchors": list(anchors),
-            "width": width,
-            "stack": list(stack),
-            "samples": list(samples),
-            "before": list(before),
-            "kept": list(kept),
-            "most": most,
-            "keypoint_weight": keypoint_weight,
-            "keypoint_mean": keypoint_mean,
-            "ratios": list(ratios),
-            "overlaps": list(overlaps),
-            "frame": frame,
-            "finest": finest,
-            "charged": charged,
-            "sharpness": sharpness,
-        }
-        self.backbone = rcnn.pyramid(backbone, channels, frozen)
+            raise InputError("Mask R-CNN needs torchvision: pip install 'logpose-keypoints[detect]'") from error
+        self.head, self.predicts_sigma = head, predicts_sigma and head == "regression"
+        self.options = replace(options, frozen=options.frozen is not False)
+        if head == "heatmap":
+            self.output_type = "heatmap logits"
+        elif options.with_logits:
+            self.output_type = "coordinates and heatmap logits"
+        self.backbone = rcnn.pyramid(backbone, options.channels, self.options.frozen is not False)
         self.backbone.body.name = backbone
-        self.rpn = rcnn.proposals(channels, anchors, samples[0], before, kept, ratios, overlaps)
-        self.roi_heads = rcnn.box_heads(channels, width, samples[1], most)
-        self.roi_heads.keypoint_head = rcnn.KeypointRCNNHeads(channels, tuple(stack))
-        joints = len(skeleton)
-        self.roi_heads.keypoint_predictor = (
-            HeatmapHead(stack[-1], joints)
-            if head == "heatmap"
-            else RegressionHead(stack[-1], joints, self.settings["predicts_sigma"], places, sharpness)
+        self.rpn = rcnn.proposals(
+            options.channels, options.anchor_sizes, options.samples_per_image[0], options.rpn_pre_nms_top_n,
+            options.rpn_post_nms_top_n, options.aspect_ratios, options.rpn_iou_thresholds,
+        )  # fmt: skip
+        self.roi_heads = rcnn.box_heads(
+            options.channels, options.box_head_width, options.samples_per_image[1], options.detections_per_image
         )
-        self.set_eps(eps)
+        layers = options.keypoint_head_channels
+        self.roi_heads.keypoint_head = rcnn.KeypointRCNNHeads(options.channels, layers)
+        self.roi_heads.keypoint_predictor = (
+            HeatmapHead(layers[-1], len(skeleton))
+            if head == "heatmap"
+            else RegressionHead(layers[-1], len(skeleton), self.predicts_sigma, options.coordinates, options.sharpness)
+        )
+        self.set_eps(options.norm_eps)
+
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument: of `backbone` its name."""
+        return self.backbone.body.name if name == "backbone" else super().argument(name)
 
     def set_eps(self, eps: float) -> None:
         """Set the frozen normalisation's eps: torchvision's COCO weights were made with 0."""
         from logpose.models.rcnn import FrozenBatchNorm2d
 
-        self.settings["eps"] = eps
+        self.options = replace(self.options, norm_eps=eps)
         for module in self.modules():
             if isinstance(module, FrozenBatchNorm2d):
                 module.eps = eps
@@ -187,12 +215,12 @@ class MaskRCNN(Detector):
         return {name: level.float() for name, level in self.backbone(pixels).items()}
 
     def posed(self, levels: Sequence[Tensor], boxes: Sequence[Float[Tensor, "_ 4"]]) -> Prediction:
-        """What the keypoint head says of each region, picture after picture."""
+        """Predictions of the keypoint head for each region, image after image."""
         features = self.roi_heads.keypoint_head(roi_align(levels, boxes, CELLS))
         prediction: Prediction = self.roi_heads.keypoint_predictor(features, self.error_distribution)
         return prediction
 
-    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
+    def training_losses(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
         """Losses of proposals, boxes and, by the loss that is given, joints; as detectron2 weighs them."""
         from logpose.models.rcnn import images
 
@@ -204,8 +232,8 @@ class MaskRCNN(Detector):
         boxes, matched, labels = self.roi_heads.sampled(proposals, batch.people)
         named = {"objectness": losses["loss_objectness"], "proposals": losses["loss_rpn_box_reg"]}
         named |= self.roi_heads.box_losses(levels, boxes, batch.people, matched, labels)
-        boxes, target, weight = self._taught(boxes, matched, labels, batch)
-        mean, factor = self.settings["keypoint_mean"], self.settings["keypoint_weight"]
+        boxes, target, weight = self._keypoint_targets(boxes, matched, labels, batch)
+        mean, factor = self.options.keypoint_mean, weight.new_tensor(self.options.keypoint_weight)
         if mean == "people":
             weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1)
         elif mean == "instances":
@@ -213,21 +241,21 @@ class MaskRCNN(Detector):
         named["keypoints"] = factor * loss.of_prediction(self.posed(levels, boxes), target, weight)
         return LossDict(named)
 
-    def _taught(
+    def _keypoint_targets(
         self, boxes: Sequence[Tensor], matched: Sequence[Tensor], labels: Sequence[Tensor], batch: SceneBatch
     ) -> tuple[list[Tensor], Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
-        """Regions that joints are learned in, and the labels there: of those that show somebody's labelled joint."""
+        """Regions of the keypoint loss, and the labels in them: those that contain a labelled joint of their person."""
         chosen, targets, weights = [], [], []
         for own, rows, label, people in zip(boxes, matched, labels, batch.people, strict=True):
-            somebody = label > 0
-            regions = widened(own[somebody], self.settings["frame"])
-            target, weight, inside = _in_frames(regions, people, rows[somebody])
+            positive = label > 0
+            regions = widened(own[positive], self.options.roi_scale)
+            target, weight, inside = _in_regions(regions, people, rows[positive])
             shows = inside.any(dim=1)
             chosen.append(regions[shows])
             targets.append(target[shows])
-            weights.append((weight * inside if self.outside == "mask" else weight)[shows])
+            weights.append((weight * inside if self.options.outside == "mask" else weight)[shows])
         if not sum(map(len, chosen)):
-            # Nothing is to be learned, but every parameter takes part: other processes wait for its gradient.
+            # There are no labels, but every parameter takes part: other processes wait for its gradient.
             height, width = batch.sizes[0].tolist()
             chosen[0] = batch.to_image.new_tensor([[0, 0, width, height]])
             targets[0] = chosen[0].new_zeros(1, len(self.skeleton), 2)
@@ -235,7 +263,7 @@ class MaskRCNN(Detector):
         return chosen, torch.cat(targets), torch.cat(weights)
 
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
-        """The people in each picture, best first.
+        """The people in each image, best first.
 
         Raises:
             RuntimeError: while the model is in training mode.
@@ -243,7 +271,7 @@ class MaskRCNN(Detector):
         from logpose.models.rcnn import images as listed
 
         if self.training:
-            raise RuntimeError("a model in training mode finds nobody: call eval() first")
+            raise RuntimeError("a model in training mode does not detect: call eval() first")
         pixels = self.inputs(images, sizes)
         features = self._levels(pixels)
         pictures = listed(pixels, sizes)
@@ -251,22 +279,32 @@ class MaskRCNN(Detector):
         levels = list(features.values())[:4]
         found = self.roi_heads.found(levels, proposals, pictures.image_sizes)
         boxes = torch.cat([own for own, _ in found])
-        regions = [widened(own, self.settings["frame"]) for own, _ in found]
-        said, region = self.posed(levels, regions), torch.cat(regions)
-        if said.maps is not None:
+        regions = [widened(own, self.options.roi_scale) for own, _ in found]
+        prediction, region = self.posed(levels, regions), torch.cat(regions)
+        if prediction.maps is not None:
             if self.output_type == "heatmap logits":
-                said.mu, said.confidence = peaks_in_boxes(said.maps, region, self.settings["finest"])
-            said.maps = None  # nothing more is read from them, and those of a thousand people are large
-        everybody = Detections(boxes, torch.cat([scores for _, scores in found]), said, box_maps(region))
+                prediction.mu, prediction.confidence = peaks_in_boxes(
+                    prediction.maps, region, self.options.min_map_size
+                )
+            prediction.maps = None  # nothing more is read from them, and those of a thousand people are large
+        people = Detections(boxes, torch.cat([scores for _, scores in found]), prediction, box_maps(region))
         whose = torch.repeat_interleave(torch.tensor([len(own) for own, _ in found], device=boxes.device))
-        return [everybody.chosen(whose == picture) for picture in range(len(found))]
+        return [people.chosen(whose == picture) for picture in range(len(found))]
 
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
-        return {**self.common_config(), "kind": "mask_rcnn", **self.settings}
+    def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
+        """The pyramid, the box head on as many proposals as are kept of an image, the keypoint head on one region."""
+        from logpose.models import rcnn
+
+        features = self._levels(self.normalised(images))
+        self.rpn.head(list(features.values()))
+        channels, proposals = features["0"].shape[1], self.options.rpn_post_nms_top_n[1]
+        regions = features["0"].new_zeros(()).expand(proposals, channels, rcnn.BOX_CELLS, rcnn.BOX_CELLS)
+        self.roi_heads.box_predictor(self.roi_heads.box_head(regions))
+        region = self.roi_heads.keypoint_head(features["0"].new_zeros(1, channels, CELLS, CELLS))
+        self.roi_heads.keypoint_predictor(region, self.error_distribution)
 
 
-def _in_frames(
+def _in_regions(
     boxes: Float[Tensor, "N 4"], people: ScenePeople, rows: Int64[Tensor, "N"]
 ) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K"], Tensor]:
     """Labels of the people that boxes show, in the boxes' own coordinates, their weight, and which lie inside."""
@@ -292,48 +330,48 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
     if source in ("random", "imagenet"):
         load_backbone_weights(model.backbone.body, source)
         return
-    if source == "coco" and model.settings["backbone"] != "resnet50":
-        raise InputError(f"weights of coco are of a resnet50, and the backbone is {model.settings['backbone']}")
+    if source == "coco" and model.argument("backbone") != "resnet50":
+        raise InputError(f"weights of coco are of a resnet50, and the backbone is {model.argument('backbone')}")
     path = _file(source)
-    state, told = read_weights(path)
+    state, entry = read_weights(path)
     ours = "model.backbone.body.conv1.weight" in state
     if not ours and "backbone.body.conv1.weight" not in state:
         load_backbone_weights(model.backbone.body, str(path))
         return
-    state = {_as_now(key.removeprefix("model.") if ours else key): tensor for key, tensor in state.items()}
-    wanted = model.state_dict()
-    taken = {key: state[key] for key in wanted if key in state and state[key].shape == wanted[key].shape}
-    # What is not in the file, or of another shape, may be the joints' last layer only, and what is learned of errors.
-    own = ("law_", "pixel_")
-    missing = [key for key in wanted if key not in taken and not key.startswith((PREDICTOR, *own))]
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    config = upgraded(entry.get("format"), entry.get("model", {}), state) if ours else OF_TORCHVISION
+    state = {_as_now(name): tensor for name, tensor in state.items()}
+    taken, missing, new = {}, [], set()
+    for name, wanted in model.state_dict().items():
+        if name.startswith("error_"):  # of the loss that is trained with
+            continue
+        if name in state and state[name].shape == wanted.shape:
+            taken[name] = state[name]
+        elif name.startswith(PREDICTOR):
+            new.add(name)
+        elif not (name.startswith("pixel_") or name.endswith("num_batches_tracked")):
+            missing.append(name)
     if missing:
         raise InputError(
             f"{source}: not weights of this Mask R-CNN; {len(missing)} tensors are missing or of another shape, "
             f"the first is {missing[0]}"
         )
-    if not ours:
-        told = {"skeleton": COCO.to_dict(), "frame": 1.0, "eps": 0.0}
-    new = {key for key in wanted if key.startswith(PREDICTOR) and key not in taken}
-    of_sigma = {key for key in new if key.startswith(f"{PREDICTOR}fc_sigma.")}
     joints = list(model.skeleton.joints)
-    others = told.get("skeleton", {"joints": joints}).get("joints") != joints
-    if others or new != of_sigma:
-        taken = {key: tensor for key, tensor in taken.items() if not key.startswith(PREDICTOR)}
+    others = config.get("skeleton", {"joints": joints}).get("joints") != joints
+    if others or any(not name.startswith(f"{PREDICTOR}fc_sigma.") for name in new):
+        taken = {name: tensor for name, tensor in taken.items() if not name.startswith(PREDICTOR)}
         what = "is of other joints" if others else "has another last layer of joints than this model's"
-        log.warning("%s: %s; that layer begins with random weights", source, what)
+        log.warning("%s: %s; that layer keeps its random weights", source, what)
     elif new:
-        log.warning("%s: has no sigma, which begins with random weights", source)
-    now, before = model.settings, model.settings | told
-    if before["frame"] != now["frame"]:
-        what = "%s: looked for joints in regions %g times as large as boxes, and this model does in %g times"
-        log.warning(what, source, before["frame"], now["frame"])
-    if before["head"] == now["head"] == "regression" and before["sharpness"] != now["sharpness"]:
-        what = "%s: read places by means of sharpness %g, and this model does by %g"
-        log.warning(what, source, before["sharpness"], now["sharpness"])
-    taken = {key: tensor for key, tensor in taken.items() if not key.startswith("law_")}
+        log.warning("%s: has no sigma, which keeps its random weights", source)
+    now = model.options
+    before = MaskRCNNOptions.from_config(now.config() | config.get("options", {}))
+    if before.roi_scale != now.roi_scale:
+        what = "%s: was trained with regions %g times as large as boxes, and this model has %g times"
+        log.warning(what, source, before.roi_scale, now.roi_scale)
+    if config.get("head", model.head) == model.head == "regression" and before.sharpness != now.sharpness:
+        log.warning("%s: was trained with sharpness %g, and this model has %g", source, before.sharpness, now.sharpness)
     model.load_state_dict(taken, strict=False)
-    model.set_eps(before["eps"])
+    model.set_eps(before.norm_eps)
 
 
 def learns_normalisation(source: str) -> bool:
@@ -359,7 +397,8 @@ def _file(source: str) -> Path:
     return path
 
 
-def _as_now(key: str) -> str:
-    """A parameter's name as torchvision has it now, from one of before its version 0.13."""
-    key = re.sub(r"((?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2", key)
-    return re.sub(r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1", key)
+def _as_now(name: str) -> str:
+    """A parameter's name in this model."""
+    for pattern, replacement in NAME_RULES:
+        name = re.sub(pattern, replacement, name)
+    return name

@@ -1,4 +1,4 @@
-"""Maps of all people's joints in a picture, to whose peaks regressed joints are snapped (Wei et al. 2020).
+"""Maps of all people's joints in an image, to whose peaks regressed joints are snapped (Wei et al. 2020).
 
 A small branch on a pyramid's finest level draws, at half its stride, a map for every joint and, beside it, where within
 its cell the joint is. The regression says which peak is whose.
@@ -81,7 +81,7 @@ def cells_of(
 def peak_maps(
     keypoints: Float[Tensor, "M K 2"], weight: Float[Tensor, "M K"], size: tuple[int, int], stride: int
 ) -> Float[Tensor, "K h w"]:
-    """The maps that a picture should have: of every labelled joint in it a bump of height 1 at its cell.
+    """The maps that an image should have: of every labelled joint in it a bump of height 1 at its cell.
 
     Args:
         keypoints: labels, pixels.
@@ -111,21 +111,21 @@ def peak_losses(
     """Squared difference of maps from their targets, summed, and mean absolute difference of offsets at joints' cells.
 
     Args:
-        maps: drawn maps.
-        offsets: drawn offsets.
-        people: of each picture the labels (M, K, 2), pixels, and their weights (M, K).
+        maps: predicted maps.
+        offsets: predicted offsets.
+        people: of each image the labels (M, K, 2), pixels, and their weights (M, K).
         stride: pixels to a cell of the maps.
         background: how much cells count that are no part of a bump.
     """
     size = (maps.shape[2], maps.shape[3])
     apart, wrong, count = maps.new_zeros(()), offsets.new_zeros(()), 0
-    for drawn, drawn_offsets, (keypoints, weight) in zip(maps, offsets, people, strict=True):
+    for predicted, predicted_offsets, (keypoints, weight) in zip(maps, offsets, people, strict=True):
         target = peak_maps(keypoints, weight, size, stride)
-        apart = apart + ((drawn - target).square() * torch.where(target > 0, 1.0, background)).sum()
+        apart = apart + ((predicted - target).square() * torch.where(target > 0, 1.0, background)).sum()
         cells, within, there = cells_of(keypoints, weight, size, stride)
         joint = torch.arange(keypoints.shape[1], device=maps.device).expand_as(there)[there]
         column, row = cells[there].long().unbind(dim=-1)
-        wrong = wrong + (drawn_offsets[joint, :, row, column] - within[there]).abs().sum()
+        wrong = wrong + (predicted_offsets[joint, :, row, column] - within[there]).abs().sum()
         count += 2 * int(there.sum())
     return apart, wrong / max(count, 1)
 
@@ -143,12 +143,12 @@ def snapped(
 
     Args:
         poses: regressed, pixels.
-        maps: of one picture.
-        offsets: of one picture.
+        maps: of one image.
+        offsets: of one image.
         stride: pixels to a cell of the maps.
         peaks: how many of each map are considered, …
         least: … if they are so high …
-        farthest: … and no farther off, pixels of each pose; at any distance when None.
+        farthest: … and at most this far away, pixels of each pose; at any distance when None.
     """
     highest = F.max_pool2d(maps[None], WINDOW, 1, WINDOW // 2)[0]
     heights, at = torch.where(maps == highest, maps, -1.0).flatten(1).topk(min(peaks, maps[0].numel()), dim=1)

@@ -1,15 +1,16 @@
-"""Point-set anchors (Wei et al. 2020), by L1 or by RLE (the paper, Table 2d): people found as poses, not in boxes.
+"""Point-set anchors (Wei et al. 2020), by L1 or by RLE (the paper, Table 2d): people detected as poses, not in boxes.
 
 Every cell of three levels has one anchor, the mean pose of the training data. Three towers of convolutions say whether
 it is near somebody, how far each of its joints is from theirs, and where their box is; before the last layer features
 are read at nine of the anchor's points (*shape-indexed*). A second stage does the same once more from the poses that
-the first one found. At inference the regressed joints are snapped to the peaks of maps drawn beside.
+the first one found. At inference the regressed joints are snapped to the peaks of maps predicted beside.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -17,18 +18,19 @@ from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import SceneBatch
 from logpose.metrics.oks import oks_nms
 from logpose.models import anchors
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.detector import Detections, Detector, nobody
 from logpose.models.peaks import PeakBranch, peak_losses, snapped
 from logpose.models.pose_model import COARSEST, SIGMA_FLOOR
 from logpose.models.pyramid import pyramid_on
-from logpose.models.towers import Stage, Told, focal_loss
+from logpose.models.towers import Stage, StageOutput, focal_loss
 
 __all__ = ["PointSetAnchors", "PointSetOptions"]
 
@@ -39,8 +41,8 @@ BOX_BETA = 0.11
 
 
 @dataclass(frozen=True)
-class PointSetOptions:
-    """What can be chosen of the network, its training and its inference; as published, unless said otherwise."""
+class PointSetOptions(Configurable):
+    """Options of the network, its training and its inference; defaults are the published ones unless noted."""
 
     channels: int = 256
     """Width of levels, towers and the branch of maps."""
@@ -51,7 +53,7 @@ class PointSetOptions:
     forced: int = 9
     """Anchors of each person that are positive, however little they resemble it, unless another person takes them."""
     scale: float = 16.0
-    """Diagonal of an anchor in strides of its level; also what joints' distances are told in."""
+    """Diagonal of an anchor in strides of its level; also the unit of joints' distances."""
     pose_weight: float | None = None
     """Of the joints' loss, a sum over each positive anchor's joints. Unless given 10 times the typical sigma (geometric
     mean; 1 without sigma): the published 10 of L1, and by likelihood the same pull on mu however small sigma becomes,
@@ -63,22 +65,22 @@ class PointSetOptions:
     background: float = 0.1
     """How much a map's cells count that are no part of a bump."""
     snap: bool = True
-    """Whether joints are put at the nearest peak of their map; sigma stays what the regression says."""
+    """Whether joints are put at the nearest peak of their map; sigma stays the regression's."""
     least_peak: float = 0.0
     """Least height of such a peak, of 1; where there is none, a joint stays where it was regressed. The published code
-    takes any: of a joint that is hidden or outside the picture then the nearest of noise."""
+    takes any: of a joint that is hidden or outside the image then the nearest of noise."""
     farthest: float | None = None
     """How far such a peak may be, in units of the anchor; any distance unless given."""
     scales: tuple[float, ...] = (1.0,)
-    """Factors by which each input is enlarged; what is found at all of them is brought together."""
+    """Factors by which each input is enlarged; detections of all of them are merged."""
     least_score: float = 0.001
     """Less likely people are left out."""
     candidates: int = 1000
-    """People that are considered at each level, before those found more than once are taken out."""
+    """People that are considered at each level, before non-maximum suppression."""
     nms: float = 0.5
     """People more alike than this (OKS) are the same."""
     most: int = 100
-    """People in a picture."""
+    """People in an image."""
 
     def __post_init__(self) -> None:
         least = min(self.channels, self.depth, self.forced + 1, self.candidates, self.most, len(self.thresholds))
@@ -89,18 +91,15 @@ class PointSetOptions:
             raise InputError(f"what is positive cannot be negative too: thresholds are {self.thresholds}")
         weights = (self.maps_weight, self.offsets_weight, self.pose_weight or 0.0)
         if not (0 <= self.least_peak <= 1 and (self.farthest is None or self.farthest > 0)):
-            raise InputError(f"a peak is 0 to 1 high, and may be farther off than 0; got {self}")
+            raise InputError(f"least_peak is in [0, 1] and farthest above 0; got {self}")
         if not (self.scale > 0 and min(weights) >= 0 and self.scales and min(self.scales) > 0):
             raise InputError(f"scales must be above 0 and weights not below; got {self}")
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> PointSetOptions:
-        """The options that `dataclasses.asdict` wrote, perhaps to JSON and back; what is missing stays as published."""
-        known = {f.name: plain[f.name] for f in fields(cls) if f.name in plain}
-        for name in ("thresholds", "scales"):
-            if name in known:
-                known[name] = tuple(tuple(item) if isinstance(item, list | tuple) else item for item in known[name])
-        return cls(**known)
+        """Deprecated: `from_config`."""
+        warnings.warn("PointSetOptions.from_dict is now from_config", DeprecationWarning, stacklevel=2)
+        return cls.from_config(plain)
 
 
 class Grid(NamedTuple):
@@ -133,8 +132,11 @@ class PointSetAnchors(Detector):
         pixel_std: what the difference is divided by.
     """
 
+    kind = "point_set"
+    nested = {**Detector.nested, "options": PointSetOptions.from_config}  # noqa: RUF012
+    score_threshold = 0.3  # of focal losses, scores are lower than those of a softmax
+    backbone_path = "trunk.backbone"
     template: Tensor
-    sure = 0.3  # of focal losses, scores are lower than those of a softmax
     read: Tensor
     oks_sigmas: Tensor
 
@@ -188,19 +190,20 @@ class PointSetAnchors(Detector):
             scales.append(self.template.new_full((len(cells[-1]),), scale))
         return Grid(torch.cat(poses), torch.cat(cells), torch.cat(scales), sizes)
 
-    def tell(self, levels: Sequence[Tensor]) -> Iterator[tuple[Grid, Float[Tensor, "B A K 2"], Told]]:
-        """Of each stage the grid, the anchors' poses, and what it says of them."""
+    def run_stages(self, levels: Sequence[Tensor]) -> Iterator[tuple[Grid, Float[Tensor, "B A K 2"], StageOutput]]:
+        """Of each stage the grid, the anchors' poses, and its output."""
         grid = self.grid(levels)
         poses = grid.poses.expand(len(levels[0]), -1, -1, -1)
         for stage in self.stages:
             read = poses[:, :, self.read]
-            told: Told = stage(levels, [places / self.trunk.strides[level] for level, places in grid.split(read)])
-            yield grid, poses, told
-            poses = (poses + told.poses[..., :2] * grid.scale[:, None, None]).detach()
+            points = [where / self.trunk.strides[level] for level, where in grid.split(read)]
+            output: StageOutput = stage(levels, points)
+            yield grid, poses, output
+            poses = (poses + output.poses[..., :2] * grid.scale[:, None, None]).detach()
 
     # --- Learning --------------------------------------------------------------------------------------------------
 
-    def learn(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
+    def training_losses(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
         """Losses of every stage: classification, joints (by the loss that is given) and boxes; and of the maps.
 
         What is given to the loss is in units of an anchor's scale, relative to the anchor's own joints.
@@ -209,32 +212,32 @@ class PointSetAnchors(Detector):
         levels = self.trunk(self.inputs(batch.images, batch.sizes))
         losses: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}
-        for number, (grid, poses, told) in enumerate(self.tell(levels)):
+        for number, (grid, poses, output) in enumerate(self.run_stages(levels)):
             targets = self._targets(batch, grid, poses, options.thresholds[number])
             after = f"_{number + 1}" if number else ""
-            losses |= {f"{name}{after}": value for name, value in self._stage_losses(told, targets, loss).items()}
-            apart = (told.poses[targets.row][..., :2].detach() - targets.joints).square().sum(dim=-1).sqrt()
+            losses |= {f"{name}{after}": value for name, value in self._stage_losses(output, targets, loss).items()}
+            apart = (output.poses[targets.row][..., :2].detach() - targets.joints).square().sum(dim=-1).sqrt()
             apart = apart * grid.scale[targets.row[1], None] * (targets.weight > 0)
             figures["error_px"] = apart.sum() / (targets.weight > 0).sum().clamp_min(1)
         if self.peaks is not None:
             labels = [(who.keypoints, who.weight) for who in batch.people]
-            drawn, within = self.peaks(levels[0])
-            maps, offsets = peak_losses(drawn, within, labels, self.peaks.stride, options.background)
+            predicted, within = self.peaks(levels[0])
+            maps, offsets = peak_losses(predicted, within, labels, self.peaks.stride, options.background)
             losses["maps"] = options.maps_weight * maps
             losses["offsets"] = options.maps_weight * options.offsets_weight * offsets
         return LossDict(losses, figures)
 
     @torch.no_grad()
     def _targets(self, batch: SceneBatch, grid: Grid, poses: Tensor, thresholds: tuple[float, float]) -> Targets:
-        """What a stage's anchors are to say of a batch."""
+        """Targets of a stage's anchors for a batch."""
         state = poses.new_zeros(poses.shape[:2])  # 1: positive, -1: negative, 0: neither
         parts: list[tuple[Tensor, ...]] = []
         for image, who in enumerate(batch.people):
-            # Where a batch's larger picture has no smaller one, anchors are nobody's.
+            # Where a batch's larger image has no smaller one, anchors are neither positive nor negative.
             within = ((grid.cells >= 0) & (grid.cells < batch.sizes[image].flip(0))).all(dim=1).nonzero()[:, 0]
             edge = batch.sizes[image].flip(0) - 1
             seen = ((who.keypoints >= 0) & (who.keypoints <= edge)).all(dim=-1)
-            known = ((who.weight > 0) & seen).any(dim=1)  # nobody is posed of whom no joint is in the input
+            known = ((who.weight > 0) & seen).any(dim=1)  # people without a joint in the input have no pose
             assigned = anchors.assign_labels(
                 poses[image, within], grid.cells[within], who.keypoints[known], who.weight[known],
                 torch.cat([who.ignored, who.boxes[~known]]), self.oks_sigmas, *thresholds, self.options.forced,
@@ -249,38 +252,36 @@ class PointSetAnchors(Detector):
         columns = [torch.cat(column) for column in zip(*parts, strict=True)]
         return Targets(state, (columns[0], columns[1]), *columns[2:])
 
-    def _stage_losses(self, told: Told, targets: Targets, loss: KeypointLoss) -> dict[str, Tensor]:
+    def _stage_losses(self, output: StageOutput, targets: Targets, loss: KeypointLoss) -> dict[str, Tensor]:
         count = max(len(targets.weight), 1)
-        mu, sigma = self._mu_sigma(told.poses[targets.row])
-        prediction = self._claim(mu, sigma)
+        mu, sigma = self._mu_sigma(output.poses[targets.row])
+        prediction = self._prediction(mu, sigma)
         given = self.options.pose_weight
         weight = L1_WEIGHT * typical(sigma.detach(), targets.weight) if given is None else given
         # The loss is a mean over labelled joints; published are sums over joints, averaged over positive anchors.
         joints = (targets.weight > 0).sum() / count
-        boxes = F.smooth_l1_loss(told.boxes[targets.row], targets.boxes, reduction="sum", beta=BOX_BETA)
+        boxes = F.smooth_l1_loss(output.boxes[targets.row], targets.boxes, reduction="sum", beta=BOX_BETA)
         return {
-            "classification": focal_loss(told.logits, targets.state) / count,
+            "classification": focal_loss(output.logits, targets.state) / count,
             "keypoints": weight * joints * loss.of_prediction(prediction, targets.joints, targets.weight),
             "boxes": boxes / count,
         }
 
-    def _mu_sigma(self, told: Float[Tensor, "N K E"]) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K 2"]]:
+    def _mu_sigma(self, output: Float[Tensor, "N K E"]) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K 2"]]:
         """Distances from the anchor and their scales, both in units of the anchor's."""
-        mu = told[..., :2]
+        mu = output[..., :2]
         if not self.predicts_sigma:
             return mu, torch.ones_like(mu)
-        return mu, SIGMA_FLOOR + (1 - SIGMA_FLOOR) * told[..., 2:].sigmoid()
+        return mu, SIGMA_FLOOR + (1 - SIGMA_FLOOR) * output[..., 2:].sigmoid()
 
-    def _claim(self, mu: Float[Tensor, "N K 2"], sigma: Float[Tensor, "N K 2"]) -> Prediction:
-        """Mu and sigma with what goes with them; joints without a sigma are all as sure."""
+    def _prediction(self, mu: Float[Tensor, "N K 2"], sigma: Float[Tensor, "N K 2"]) -> Prediction:
+        """Mu and sigma with what goes with them; without sigma all joints have the same confidence."""
         confidence = 1 - sigma.mean(dim=-1) if self.predicts_sigma else sigma.mean(dim=-1)
         return Prediction(mu, sigma, confidence, self.error_distribution)
 
-    # --- Finding ---------------------------------------------------------------------------------------------------
-
     @torch.no_grad()
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
-        """The people in each picture, best first; see `Detector.detect`."""
+        """The people in each image, best first; see `Detector.detect`."""
         pixels = self.inputs(images, sizes)
         at_scales = [self._candidates(pixels, sizes, factor) for factor in self.options.scales]
         return [self._best(found) for found in zip(*at_scales, strict=True)]
@@ -293,18 +294,18 @@ class PointSetAnchors(Detector):
             pixels = F.interpolate(pixels, size=extent, mode="bilinear", antialias=factor < 1)
             pixels = F.pad(pixels, (0, -extent[1] % COARSEST, 0, -extent[0] % COARSEST))
         levels = self.trunk(pixels)
-        *_, (grid, poses, told) = self.tell(levels)
+        *_, (grid, poses, output) = self.run_stages(levels)
         maps = self.peaks(levels[0]) if self.peaks is not None and self.options.snap else None
         found = []
         for image, size in enumerate(sizes * factors):
-            rows = self._likely(grid, told.logits[image].sigmoid(), size)
+            rows = self._likely(grid, output.logits[image].sigmoid(), size)
             anchor, scale = poses[image, rows], grid.scale[rows]
-            mu, sigma = self._mu_sigma(told.poses[image, rows])
+            mu, sigma = self._mu_sigma(output.poses[image, rows])
             mu = mu + (anchor - grid.cells[rows, None]) / scale[:, None, None]
             to_input = scale[:, None, None] * torch.eye(2, 3, device=scale.device)
             to_input[:, :, 2] = grid.cells[rows] - scale[:, None] / 2  # crop coordinates begin at -1/2
-            boxes = anchors.moved_boxes(anchors.bounds(anchor), told.boxes[image, rows])
-            people = Detections(boxes, told.logits[image, rows].sigmoid(), self._claim(mu, sigma), to_input)
+            boxes = anchors.moved_boxes(anchors.bounds(anchor), output.boxes[image, rows])
+            people = Detections(boxes, output.logits[image, rows].sigmoid(), self._prediction(mu, sigma), to_input)
             if maps is not None and self.peaks is not None:
                 options, reach = self.options, None if self.options.farthest is None else self.options.farthest * scale
                 people.positions = snapped(
@@ -317,7 +318,7 @@ class PointSetAnchors(Detector):
         return found
 
     def _likely(self, grid: Grid, scores: Float[Tensor, "A"], size: Float[Tensor, "2"]) -> Int64[Tensor, "N"]:
-        """Of each level the anchors in a picture that are likely enough, and not more than are considered."""
+        """Of each level the anchors in an image that are likely enough, and not more than are considered."""
         scores = scores * (grid.cells < size.flip(0)).all(dim=1)
         chosen, start = [], 0
         for _, of_level in grid.split(scores[None]):
@@ -327,9 +328,9 @@ class PointSetAnchors(Detector):
         return torch.cat(chosen)
 
     def _best(self, found: Sequence[Detections]) -> Detections:
-        """Of candidates, those who remain when whoever was found more than once is taken out.
+        """Non-maximum suppression of the candidates by OKS.
 
-        Who is told by the regressed joints: those of neighbours may be snapped to the same peaks.
+        OKS is that of the regressed joints: those of neighbours may be snapped to the same peaks.
         """
         people = _joined(found)
         if not len(people):
@@ -341,16 +342,21 @@ class PointSetAnchors(Detector):
         kept = oks_nms(places, scores, areas, self.skeleton.sigmas, self.options.nms, self.options.most)
         return people.chosen(torch.tensor(kept, device=keypoints.device))
 
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
-        own = {"predicts_sigma": self.predicts_sigma, "options": asdict(self.options)}
-        backbone = getattr(self.trunk.backbone, "name", None)
-        return {**self.common_config(), "kind": "point_set", "backbone": backbone, **own}
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument; the backbone is the trunk's."""
+        return self.trunk.backbone if name == "backbone" else super().argument(name)
+
+    def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
+        """All layers, once: they do not depend on the number of people."""
+        levels = self.trunk(self.normalised(images))
+        list(self.run_stages(levels))
+        if self.peaks is not None and self.options.snap:
+            self.peaks(levels[0])
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What the anchors of a stage are to say of a batch."""
+    """Targets of the anchors of a stage for a batch."""
 
     state: Float[Tensor, "B A"]
     """1: positive, -1: negative, 0: neither."""
@@ -371,7 +377,7 @@ def typical(sigma: Float[Tensor, "N K 2"], weight: Float[Tensor, "N K"]) -> Floa
 
 
 def _joined(found: Sequence[Detections]) -> Detections:
-    """What was found in one picture at several scales."""
+    """Detections of one image at several scales, joined."""
     first = found[0]
     if len(found) == 1:
         return first
@@ -391,6 +397,6 @@ def _resized(people: Detections, factors: Float[Tensor, "2"]) -> Detections:
     shift = (factors - 1) / 2
     to_input = people.to_input * factors[:, None]
     to_input[:, :, 2] += shift
-    boxes = people.boxes * factors.repeat(2)  # told by the corners of pixels
+    boxes = people.boxes * factors.repeat(2)  # in corners of pixels
     positions = None if people.positions is None else people.positions * factors + shift
     return replace(people, boxes=boxes, to_input=to_input, positions=positions)

@@ -1,26 +1,30 @@
-"""What every model carries: the skeleton and the law of its errors; of those that see pictures, also their pixels.
+"""Bases of all models: the skeleton and the error distribution; of models of images, also the pixel normalisation.
 
-Training and evaluation ask two things of a model: to `learn` from a batch, by the loss that it is given, and to
-`predict` one. Models of one instance in each row (`KeypointModel`) do both in one way; those that find the instances
-themselves are `detector.Detector`s.
+Training and evaluation ask two things of a model: the losses of a batch (`training_losses`), and to `predict` one.
+Models of one instance in each row (`KeypointModel`) do both in one way; those that detect the instances themselves are
+`detector.Detector`s. A model describes itself by its constructor's arguments (`config`, `from_config`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
 from logpose.core import geometry
+from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import ErrorDistribution, KeypointLoss, LossDict, OutputType, Prediction
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
+from logpose.models.backbones import backbone_from_config
 
 __all__ = ["KeypointModel", "Model", "PixelStatistics", "PoseModel", "SigmaHead", "exactly", "in_dimensions"]
 
@@ -30,6 +34,8 @@ SIGMA_FLOOR = 1e-6
 
 COARSEST = 32
 """Pixels to a cell of the features of ResNets, and of an HRNet's coarsest branch."""
+
+AnyModel = TypeVar("AnyModel", bound="Model")
 
 
 def in_dimensions(target: Float[Tensor, "B K D"], dim: int) -> Float[Tensor, "B K E"]:
@@ -63,7 +69,7 @@ def small_start(layer: nn.Linear) -> None:
     nn.init.zeros_(layer.bias)
 
 
-class Model(nn.Module, ABC):
+class Model(nn.Module, Configurable, ABC):
     """Base of all models: what training, evaluation and checkpoints ask of them.
 
     Args:
@@ -74,9 +80,13 @@ class Model(nn.Module, ABC):
         InputError: if D is not 1 or more.
 
     Attributes:
-        gives: what a loss can learn from.
+        kind: name of the class in a checkpoint.
+        task: which task a model is of: "pose", "detection", "lifting", "boundaries", or one of your own.
+        output_type: what it gives a loss.
     """
 
+    task: ClassVar[str]
+    nested = {"skeleton": Skeleton.from_config, "backbone": backbone_from_config}  # noqa: RUF012
     output_type: OutputType = "coordinates"
     error_mean: Tensor
     error_std: Tensor
@@ -109,12 +119,12 @@ class Model(nn.Module, ABC):
         return all(bool(weight.isfinite().all()) for weight in self.parameters())
 
     @abstractmethod
-    def learn(self, batch: Any, loss: KeypointLoss) -> LossDict:
-        """Learn from a batch: its losses, of joints by the one that is given."""
+    def training_losses(self, batch: Any, loss: KeypointLoss) -> LossDict:
+        """The losses of a batch, and figures to watch; of keypoints by the loss that is given."""
 
     @abstractmethod
     def predict(self, batch: Any, flip_test: bool = False) -> Any:
-        """What it says of a batch, for evaluation: the learned density's mean folded in, on request of its mirror too.
+        """The prediction on a batch, for evaluation; if `flip_test`, averaged with that on its mirror image.
 
         Raises:
             InputError: if a flip test is asked of a model that has none.
@@ -129,15 +139,45 @@ class Model(nn.Module, ABC):
     def example_input(self) -> Tensor:
         """An input with nothing in it, of a batch of one."""
 
-    @abstractmethod
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
+    @classmethod
+    def from_config(cls: type[AnyModel], config: Mapping[str, Any], backbone: Any = None) -> AnyModel:
+        """The model that `config` described, with random weights.
+
+        Args:
+            config: as `config` gave it.
+            backbone: for a model whose backbone cannot be made from a config.
+
+        Raises:
+            InputError: if the config has an unknown key, or needs a backbone that is not given.
+        """
+        values = dict(config)
+        if "backbone" in cls.arguments():
+            if backbone is not None:
+                values["backbone"] = backbone
+            elif values.get("backbone", "") is None:
+                raise InputError("the model has a backbone of your own; pass it: load_model(path, backbone=…)")
+        return super().from_config(values)
+
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument; None for a backbone that has no `config`."""
+        value = super().argument(name)
+        return None if isinstance(value, nn.Module) and not isinstance(value, Configurable) else value
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        """As every module's; checkpoints of version 0.1 call the error distribution's buffers `law_*`."""
+        for name in ("mean", "std", "radius", "bands"):
+            if f"{prefix}law_{name}" in state_dict:
+                state_dict[f"{prefix}error_{name}"] = state_dict.pop(f"{prefix}law_{name}")
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def prepare(self, data: Any) -> None:
-        """Shown the training data before training."""
+        """Take from the training data, before training, what the model keeps of them."""
 
     def begin_epoch(self, share: float) -> None:
-        """Told before an epoch of training what share of them is done."""
+        """Prepare for an epoch of training, of which a share in [0, 1] is done."""
+
+    def drop_training_parts(self) -> None:
+        """Remove what serves training alone."""
 
 
 class KeypointModel(Model):
@@ -172,7 +212,7 @@ class KeypointModel(Model):
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
         """How far predicted joints are from their labels, in `unit`."""
 
-    def learn(self, batch: Any, loss: KeypointLoss) -> LossDict:
+    def training_losses(self, batch: Any, loss: KeypointLoss) -> LossDict:
         """The loss of a batch with `inputs`, `target` and `weight`, and the mean distance from its labels."""
         prediction = self(batch.inputs)
         target = in_dimensions(batch.target, self.dim)
@@ -182,23 +222,33 @@ class KeypointModel(Model):
         return LossDict({"keypoints": value}, {f"error_{self.unit}": error})
 
     def predict(self, batch: Any, flip_test: bool = False) -> Prediction:
-        """Prediction on a batch, averaged with that on its mirror image if `flip_test`; the density's mean folded."""
+        """Prediction on a batch; if `flip_test`, averaged with that on its mirror image."""
         prediction: Prediction = self(batch.inputs)
         if not flip_test:
-            return prediction.folded()
+            return prediction
         return self.flip_average(prediction, self(self.mirrored(batch.inputs)))
 
 
-class PixelStatistics:
-    """Part of a model that sees pictures: it normalises their pixels itself, so that nobody can forget it."""
+class PixelStatistics(Configurable):
+    """Part of a model of images: pixel normalisation belongs to the model, so that it cannot be forgotten."""
 
     pixel_mean: Tensor
     pixel_std: Tensor
+    given_statistics: dict[str, tuple[float, float, float]]
 
     def keep_statistics(self: Any, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
         """Keep what is subtracted from each channel (RGB in [0, 1]), and what the difference is divided by."""
+        self.given_statistics = {"pixel_mean": mean, "pixel_std": std}
         self.register_buffer("pixel_mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(std).view(3, 1, 1))
+
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument; channel statistics from their buffers, in as few digits as they need."""
+        if name not in self.given_statistics:
+            return super().argument(name)
+        buffer = getattr(self, name)
+        values = self.given_statistics[name] if buffer.is_meta else buffer.flatten().tolist()
+        return [float(str(np.float32(value))) for value in values]
 
     def normalised(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
         """Pixels as the backbone wants them, from 8-bit values or floats in [0, 1]."""
@@ -222,6 +272,7 @@ class PoseModel(PixelStatistics, KeypointModel):
     """
 
     unit = "crop_px"
+    task = "pose"
 
     def __init__(
         self,
@@ -233,21 +284,21 @@ class PoseModel(PixelStatistics, KeypointModel):
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__(skeleton, dim)
-        if not (all(1 <= side <= 8192 for side in size) and 0 < padding < 100):
+        if not (len(size) == 2 and all(1 <= side <= 8192 for side in size) and 0 < padding < 100):
             raise InputError(
                 f"a model needs crops of 1 to 8,192 pixels a side and a padding above 0, got {size} and {padding:g}"
             )
-        self.size, self.padding = size, padding
+        self.size, self.padding = (int(size[0]), int(size[1])), padding
         self.keep_statistics(pixel_mean, pixel_std)
 
     @abstractmethod
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop."""
 
-    def _check_cells(self) -> None:
-        """Refuse sizes of which a map's cells are not whole pixels, or an HRNet's branches do not fit each other."""
-        if any(side % COARSEST for side in self.size):
-            raise InputError(f"this network takes crops of multiples of {COARSEST} pixels a side, not {self.size}")
+    def _check_divisible(self, divisor: int = COARSEST) -> None:
+        """Refuse sizes for which a map's cells are not whole pixels, or an HRNet's branches do not fit each other."""
+        if any(side % divisor for side in self.size):
+            raise InputError(f"this network takes crops of multiples of {divisor} pixels a side, not {self.size}")
 
     @property
     def input_spec(self) -> str:
@@ -270,12 +321,3 @@ class PoseModel(PixelStatistics, KeypointModel):
         """How far predicted joints are from their labels in the crop, in its pixels."""
         apart = (mu - target)[..., :2] * mu.new_tensor(self.size[::-1])
         return apart.square().sum(dim=-1).sqrt()
-
-    def common_config(self) -> dict[str, Any]:
-        """What every model's `config` tells."""
-        return {
-            "backbone": getattr(getattr(self, "backbone", None), "name", None),
-            "skeleton": self.skeleton.to_dict(),
-            "size": list(self.size),
-            "padding": self.padding,
-        }

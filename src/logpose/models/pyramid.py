@@ -1,4 +1,4 @@
-"""Trunks of detectors that see people of several sizes: features of one width at strides of 8, 16 and 32 pixels."""
+"""Trunks of detectors of people of several sizes: features of one width at strides of 8, 16 and 32 pixels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from logpose.core.errors import InputError
-from logpose.models.backbones import Backbone
-from logpose.models.hrnet import HRNet
-from logpose.models.resnet import ResNet
+from logpose.models.backbone import Backbone, FeatureExtractor
 
 __all__ = ["GROUPS", "FeaturePyramid", "HighResolutionPyramid", "conv_gn", "pyramid_on"]
 
@@ -33,16 +31,16 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 class FeaturePyramid(nn.Module):
-    """Three levels of a feature pyramid (Lin et al. 2017) on a ResNet's last three stages.
+    """Three levels of a feature pyramid (Lin et al. 2017) on a backbone's last three stages.
 
     Args:
-        backbone: the ResNet.
+        backbone: with `stages`, the last three of which have strides 8, 16 and 32.
         channels: of every level.
     """
 
     strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
 
-    def __init__(self, backbone: ResNet, channels: int) -> None:
+    def __init__(self, backbone: FeatureExtractor, channels: int) -> None:
         super().__init__()
         self.backbone, self.channels = backbone, channels
         widths = backbone.stage_channels[-len(self.strides) :]
@@ -66,13 +64,13 @@ class HighResolutionPyramid(nn.Module):
     and 4 cells, is convolved with a stride of 2 to levels of 1/8, 1/16 and 1/32.
 
     Args:
-        backbone: an HRNet that gives all its branches.
+        backbone: with four parallel `stages` of strides 4 to 32: an HRNet with all branches.
         channels: of every level.
     """
 
     strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
 
-    def __init__(self, backbone: HRNet, channels: int) -> None:
+    def __init__(self, backbone: FeatureExtractor, channels: int) -> None:
         super().__init__()
         self.backbone, self.channels = backbone, channels
         self.narrow = conv_gn(sum(backbone.stage_channels), channels, 1)
@@ -81,7 +79,7 @@ class HighResolutionPyramid(nn.Module):
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """Levels of normalised images, finest first."""
-        branches = self.backbone.branches(x)
+        branches = self.backbone.stages(x)
         size = branches[0].shape[-2:]
         enlarged = [branches[0], *(F.interpolate(b, size=size, mode="bilinear") for b in branches[1:])]
         merged = self.narrow(torch.cat(enlarged, dim=1))
@@ -104,11 +102,12 @@ def pyramid_on(backbone: Backbone, channels: int) -> FeaturePyramid | HighResolu
     Raises:
         InputError: if the backbone does not give features at several strides.
     """
-    if isinstance(backbone, ResNet):
-        return FeaturePyramid(backbone, channels)
-    if isinstance(backbone, HRNet) and len(backbone.stage_channels) == 4:
-        return HighResolutionPyramid(backbone, channels)
+    if isinstance(backbone, FeatureExtractor):
+        if backbone.parallel and len(backbone.stage_channels) == 4:
+            return HighResolutionPyramid(backbone, channels)
+        if not backbone.parallel and len(backbone.stage_channels) >= len(FeaturePyramid.strides):
+            return FeaturePyramid(backbone, channels)
     raise InputError(
-        f"a pyramid needs features at several strides, of a ResNet or an HRNet with all branches; "
+        "a pyramid needs features at several strides, as of a ResNet or an HRNet with all branches; "
         f"{getattr(backbone, 'name', type(backbone).__name__)} gives those of one"
     )

@@ -1,7 +1,7 @@
 """Faster R-CNN from torchvision's parts, for one kind of object: a pyramid, region proposals, boxes.
 
-Of torchvision's own code two things differ: what is found in a crowd is neither right nor wrong, and nothing needs its
-compiled operators. This module is imported by models that need it only, since torchvision is an extra.
+Two things differ from torchvision's own code: detections in a crowd count neither as right nor as wrong, and no
+compiled operators are needed. This module is imported by models that need it only, since torchvision is an extra.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from logpose.core.compat import mend_torchvision
+from logpose.core.compat import patch_torchvision
 from logpose.data.scenes import ScenePeople
 from logpose.models.pose_model import exactly
 from logpose.models.regions import roi_align
 
-mend_torchvision()
+patch_torchvision()
 from torchvision.models import resnet  # noqa: E402
 from torchvision.models.detection.anchor_utils import AnchorGenerator  # noqa: E402
 from torchvision.models.detection.backbone_utils import BackboneWithFPN  # noqa: E402
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 CROWDED = 0.5
-"""Share of a box's area in a crowd from which on it is not to be learned that nobody is there."""
+"""Share of a box's area in a crowd from which on it is no negative example."""
 BOX_CELLS = 7  # along a side, of what boxes are judged by
 BOX_BETA = 0.5  # of boxes' smooth L1, as in detectron2's keypoint R-CNN
 LEAST_SIDE = 1e-2  # pixels: smaller boxes are none
@@ -93,13 +93,13 @@ def pyramid(name: str, channels: int, frozen: bool) -> BackboneWithFPN:
     return BackboneWithFPN(body, {f"layer{i + 1}": str(i) for i in range(4)}, widths, channels)
 
 
-class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision says nothing of types
+class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision has no type annotations
     """torchvision's network of region proposals; see the module for what differs."""
 
     def assign_targets_to_anchors(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Which anchors are somebody's (1), nobody's (0) or not to be learned from (-1), and whose box they have."""
+        """Which anchors are positive (1), negative (0) or left out of the loss (-1), and the boxes of their people."""
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
         for label, own, target in zip(labels, anchors, targets, strict=True):
             label[(label == 0) & in_crowd(own, target["ignored"])] = -1
@@ -142,27 +142,17 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision say
 
 def proposals(
     channels: int,
-    anchors: Sequence[int],
+    sizes: Sequence[int],
     samples: int,
-    before: tuple[int, int],
-    kept: tuple[int, int],
+    pre_nms_top_n: tuple[int, int],
+    post_nms_top_n: tuple[int, int],
     ratios: Sequence[float],
-    overlaps: tuple[float, float],
+    iou_thresholds: tuple[float, float],
 ) -> Proposals:
-    """Region proposals from the pyramid's levels.
-
-    Args:
-        channels: of the pyramid.
-        anchors: side of the anchors of each level, pixels.
-        samples: anchors of each picture that are learned from.
-        before: of each level, proposals that are looked at in training and in evaluation.
-        kept: proposals of a picture, likewise.
-        ratios: height over width of anchors.
-        overlaps: intersection over union with somebody from which on an anchor is theirs, and below which nobody's.
-    """
-    places = AnchorGenerator(tuple((side,) for side in anchors), (tuple(ratios),) * len(anchors))
-    looked_at, left = ({"training": of[0], "testing": of[1]} for of in (before, kept))
-    return Proposals(places, RPNHead(channels, len(ratios)), *overlaps, samples, 0.5, looked_at, left, 0.7)
+    """Region proposals from the pyramid's levels; for the arguments see `mask_rcnn.MaskRCNNOptions`."""
+    anchors = AnchorGenerator(tuple((side,) for side in sizes), (tuple(ratios),) * len(sizes))
+    before, after = ({"training": n[0], "testing": n[1]} for n in (pre_nms_top_n, post_nms_top_n))
+    return Proposals(anchors, RPNHead(channels, len(ratios)), *iou_thresholds, samples, 0.5, before, after, 0.7)
 
 
 class BoxHeads(RoIHeads):  # type: ignore[misc]
@@ -174,7 +164,7 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
         """Of proposals and labelled boxes those that are learned from, whom each shows, and whether it does (1) or not.
 
         Returns:
-            of each picture: boxes (n, 4); rows of its people (n,), of no meaning where the label is 0; labels (n,).
+            of each image: boxes (n, 4); rows of its people (n,), of no meaning where the label is 0; labels (n,).
         """
         boxes = [person.boxes for person in people]
         with_labelled = self.add_gt_proposals(list(proposals), boxes)
@@ -187,7 +177,7 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
         return chosen[0], chosen[1], chosen[2]
 
     def judged(self, levels: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Of each box the logits of nobody and somebody, and how it is to be moved for somebody (N, 4)."""
+        """Of each box the logits of background and person, and the deltas of the person's box (N, 4)."""
         logits, moves = exactly(self.box_predictor, self.box_head(roi_align(levels, boxes, BOX_CELLS)))
         return logits, moves[:, 4:]
 
@@ -199,22 +189,22 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
         matched: Sequence[Tensor],
         labels: Sequence[Tensor],
     ) -> dict[str, Tensor]:
-        """Cross-entropy of who is somebody, and smooth L1 of somebody's box, summed, over the number of all boxes."""
+        """Cross-entropy of the classes and smooth L1 of positive boxes, both summed, over the number of all boxes."""
         logits, moves = self.judged(levels, boxes)
         label = torch.cat(list(labels))
-        somebody = label > 0
+        positive = label > 0
         truth = torch.cat(
             [p.boxes[m] if len(p.boxes) else own for p, m, own in zip(people, matched, boxes, strict=True)]
         )
-        target = self.box_coder.encode_single(truth[somebody], torch.cat(list(boxes))[somebody])
-        apart = F.smooth_l1_loss(moves[somebody], target, beta=BOX_BETA, reduction="sum")
+        target = self.box_coder.encode_single(truth[positive], torch.cat(list(boxes))[positive])
+        apart = F.smooth_l1_loss(moves[positive], target, beta=BOX_BETA, reduction="sum")
         count = max(1, len(label))  # of a batch all of whose proposals lie in crowds there is nothing to learn
         return {"classes": F.cross_entropy(logits, label, reduction="sum") / count, "boxes": apart / count}
 
     def found(
         self, levels: Sequence[Tensor], proposals: Sequence[Tensor], shapes: Sequence[tuple[int, int]]
     ) -> list[tuple[Tensor, Tensor]]:
-        """Boxes of people and their scores, of each picture, best first."""
+        """Boxes of people and their scores, of each image, best first."""
         logits, moves = self.judged(levels, proposals)
         scores = logits.softmax(dim=1)[:, 1]
         moved = self.box_coder.decode(moves, list(proposals)).reshape(-1, 4)
@@ -235,19 +225,19 @@ def box_heads(channels: int, width: int, samples: int, most: int) -> BoxHeads:
     Args:
         channels: of the pyramid.
         width: of the hidden layers.
-        samples: proposals of each picture that are learned from, at most a quarter of them somebody's.
-        most: people that are found in a picture.
+        samples: proposals of each image that are learned from, at most a quarter of them positive.
+        most: people detected in an image.
     """
     head = TwoMLPHead(channels * BOX_CELLS**2, width)
     return BoxHeads(None, head, FastRCNNPredictor(width, 2), 0.5, 0.5, samples, 0.25, None, 0.05, 0.5, most)
 
 
 def _within(boxes: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Boxes cut off at the edges of a picture of (H, W)."""
+    """Boxes cut off at the edges of an image of (H, W)."""
     far = boxes.new_tensor([shape[1], shape[0]])
     return boxes.view(-1, 2, 2).clamp_min(0).minimum(far).view(-1, 4)
 
 
 def images(pixels: Tensor, sizes: Tensor) -> Any:
-    """Pictures as torchvision's proposals want them."""
+    """Images as torchvision's proposals want them."""
     return ImageList(pixels, [(int(height), int(width)) for height, width in sizes.tolist()])

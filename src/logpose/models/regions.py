@@ -1,4 +1,4 @@
-"""Features of regions of a picture: RoIAlign over the levels of a feature pyramid, in plain PyTorch.
+"""Features of regions of an image: RoIAlign over the levels of a feature pyramid, in plain PyTorch.
 
 The same as torchvision's operator gives (its `MultiScaleRoIAlign`, `aligned=False`), by `grid_sample`; but that more
 than a cell beyond a level's rim, where the compiled one reads 0, the rim is repeated. It works next to any torch, and
@@ -34,7 +34,7 @@ def roi_align(
 
     Args:
         levels: of the pyramid, the first of stride 4, each next one of twice the stride.
-        boxes: of each picture, x0, y0, x1, y1 in pixels; picture after picture they make N.
+        boxes: of each image, x0, y0, x1, y1 in pixels; image after image they make N.
         size: cells along a side.
         sampling: samples along a side of a cell.
     """

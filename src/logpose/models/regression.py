@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -12,10 +10,9 @@ from torch.nn import functional as F
 from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
-from logpose.models.heatmap import MapHead, features
-from logpose.models.hrnet import HRNet
-from logpose.models.pose_model import PoseModel, SigmaHead, exactly, small_start
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, features
+from logpose.models.heatmap import MapHead
+from logpose.models.pose_model import COARSEST, PoseModel, SigmaHead, exactly, small_start
 
 __all__ = ["RegressionModel"]
 
@@ -34,9 +31,11 @@ class RegressionModel(PoseModel):
         pixel_std: what the difference is divided by.
         unit_features: whether mu is read from features scaled to length 1, as in the paper's released code; sigma is
             read from the features as they are.
-        auxiliary: whether maps are drawn too while training, for a heatmap loss beside (Table 14). Nothing of that is
-            in `config`, and so in the model that is loaded again: `auxiliary_head` has no part in predicting.
+        auxiliary: whether heatmaps are predicted too while training, for a heatmap loss beside (Table 14). Their head
+            is not needed afterwards, and `drop_training_parts` removes it.
     """
+
+    kind = "regression"
 
     def __init__(
         self,
@@ -53,13 +52,13 @@ class RegressionModel(PoseModel):
     ) -> None:
         super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
         self.backbone, self.unit_features = backbone, unit_features
+        self.predicts_sigma, self.auxiliary = predicts_sigma, auxiliary
         self.fc_mu = nn.Linear(backbone.channels, len(skeleton) * dim)
         small_start(self.fc_mu)
         self.fc_sigma = SigmaHead(backbone.channels, len(skeleton), dim) if predicts_sigma else None
         self.auxiliary_head = MapHead(backbone, len(skeleton)) if auxiliary else None
         self.output_type = "coordinates and heatmaps" if auxiliary else "coordinates"
-        if auxiliary or isinstance(backbone, HRNet):
-            self._check_cells()
+        self._check_divisible(COARSEST if auxiliary else getattr(backbone, "divisor", 1))
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop, in crop coordinates."""
@@ -74,7 +73,6 @@ class RegressionModel(PoseModel):
         sigma = exactly(self.fc_sigma, pooled)
         return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution, maps)
 
-    def config(self) -> dict[str, Any]:
-        """Plain values from which `checkpoint.build_model` makes the model again."""
-        own = {"predicts_sigma": self.fc_sigma is not None, "unit_features": self.unit_features}
-        return {**self.common_config(), "kind": "regression", "dim": self.dim, **own}
+    def drop_training_parts(self) -> None:
+        """Remove the head of heatmaps."""
+        self.auxiliary, self.auxiliary_head, self.output_type = False, None, "coordinates"

@@ -5,12 +5,25 @@ The stride of a bottleneck sits in its 3×3 convolution, as in torchvision (the 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from logpose.core.errors import InputError
+from logpose.models.backbone import FeatureExtractor, Needs
+
 __all__ = ["ResNet"]
+
+# The ImageNet weights ("V1", those of the papers) that torchvision publishes; the hash is part of the file's name.
+IMAGENET_URLS = {
+    18: "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+    34: "https://download.pytorch.org/models/resnet34-b627a593.pth",
+    50: "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+    101: "https://download.pytorch.org/models/resnet101-63fe2227.pth",
+    152: "https://download.pytorch.org/models/resnet152-394f9c45.pth",
+}
 
 
 class BasicBlock(nn.Module):
@@ -67,7 +80,7 @@ def _shortcut(channels: int, out: int, stride: int) -> nn.Sequential | None:
     return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
 
-class ResNet(nn.Module):
+class ResNet(FeatureExtractor):
     """ResNet without its classifier: an image to features at 1/32 of its resolution.
 
     Args:
@@ -79,9 +92,11 @@ class ResNet(nn.Module):
         name: "resnet18" … "resnet152".
 
     Raises:
-        ValueError: for any other depth.
+        InputError: for any other depth.
     """
 
+    kind = "resnet"
+    names: ClassVar[tuple[str, ...]] = tuple(f"resnet{depth}" for depth in IMAGENET_URLS)
     # Blocks in each of the four stages (He et al. 2016, Table 1).
     STAGES: ClassVar[dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]]] = {
         18: (BasicBlock, (2, 2, 2, 2)),
@@ -94,9 +109,9 @@ class ResNet(nn.Module):
     def __init__(self, depth: int = 50) -> None:
         super().__init__()
         if depth not in self.STAGES:
-            raise ValueError(f"there is no ResNet-{depth}; depths are {', '.join(map(str, self.STAGES))}")
+            raise InputError(f"there is no ResNet-{depth}; depths are {', '.join(map(str, self.STAGES))}")
         block, counts = self.STAGES[depth]
-        self.name = f"resnet{depth}"
+        self.depth, self.name = depth, f"resnet{depth}"
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
@@ -108,6 +123,16 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @classmethod
+    def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:  # noqa: ARG003
+        """The `config` of "resnet18" … "resnet152"."""
+        return {"kind": cls.kind, "depth": int(name.removeprefix("resnet"))} if name in cls.names else None
+
+    def imagenet(self) -> dict[str, Tensor]:
+        """torchvision's weights."""
+        url = IMAGENET_URLS[self.depth]
+        return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
 
     def _stage(self, block: type[BasicBlock | Bottleneck], width: int, count: int, stride: int) -> nn.Sequential:
         blocks = []

@@ -1,4 +1,4 @@
-"""What is told of pose anchors: towers of convolutions, and layers that read them at the anchors' own points."""
+"""Predictions for pose anchors: towers of convolutions, and layers that read them at the anchors' own points."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from logpose.models.peaks import START
 from logpose.models.pose_model import exactly
 from logpose.models.pyramid import conv_gn, group_norm
 
-__all__ = ["ShapeIndexed", "Stage", "Told", "focal_loss", "read_at"]
+__all__ = ["ShapeIndexed", "Stage", "StageOutput", "focal_loss", "read_at"]
 
 TOWERS = ("classification", "pose", "box")
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
@@ -24,11 +24,11 @@ SPREAD = 0.1
 """Sigma of an untrained network, in the anchor's unit: about as far as joints are from those of the anchors that are
 given to them. Of half a unit, as other networks begin, the pull on mu would be weak until sigma has come down."""
 PRIOR = 0.01
-"""How sure an untrained network is of every anchor: else the many negatives' loss is all there is (the same)."""
+"""Score of every anchor of an untrained network: else the many negatives' loss is all there is (the same)."""
 
 
 class ShapeIndexed(nn.Module):
-    """A 3×3 convolution whose nine taps read features at nine places of one's choice, group normalisation, a ReLU.
+    """A 3×3 convolution whose nine taps read features at nine given points, group normalisation, a ReLU.
 
     It is what a deformable convolution computes whose offsets lead to these places: features are interpolated between
     cells, and 0 outside.
@@ -56,15 +56,15 @@ class ShapeIndexed(nn.Module):
 def read_at(features: Float[Tensor, "B C h w"], places: Float[Tensor, "B A P 2"]) -> Float[Tensor, "B C A P"]:
     """Features at any places, (x, y) in cells: between cells interpolated bilinearly, 0 outside.
 
-    In single precision always: half precision tells places to a quarter of a cell only.
+    In single precision always: half precision has positions to a quarter of a cell only.
     """
     extent = places.new_tensor([features.shape[3], features.shape[2]])
     with torch.autocast(features.device.type, enabled=False):
         return F.grid_sample(features.float(), (2 * places.float() + 1) / extent - 1, align_corners=False)
 
 
-class Told(NamedTuple):
-    """What a stage says of all anchors of all levels."""
+class StageOutput(NamedTuple):
+    """Output of a stage for all anchors of all levels."""
 
     logits: Float[Tensor, "B A"]
     poses: Float[Tensor, "B A K E"]
@@ -79,7 +79,7 @@ class Stage(nn.Module):
         channels: of levels and towers.
         depth: convolutions of a tower.
         joints: K.
-        each: numbers told of each joint: 2, or 4 with sigma.
+        each: outputs for each joint: 2, or 4 with sigma.
     """
 
     def __init__(self, channels: int, depth: int, joints: int, each: int) -> None:
@@ -103,8 +103,8 @@ class Stage(nn.Module):
         assert isinstance(last, nn.Linear)
         nn.init.constant_(last.bias, float(torch.tensor(PRIOR).logit()))
 
-    def forward(self, levels: Sequence[Tensor], places: Sequence[Tensor]) -> Told:
-        """What is told of the anchors of each level, joined.
+    def forward(self, levels: Sequence[Tensor], places: Sequence[Tensor]) -> StageOutput:
+        """Outputs for the anchors of all levels, joined.
 
         Args:
             levels: of features, (B, C, h, w) each.
@@ -116,14 +116,14 @@ class Stage(nn.Module):
                 features = self.indexed[name](self.towers[name](level), where).transpose(1, 2)
                 found[name].append(exactly(self.last[name], features))
         logits, poses, boxes = (torch.cat(found[name], dim=1) for name in TOWERS)
-        return Told(logits[..., 0], poses.view(*poses.shape[:2], -1, self.each), boxes)
+        return StageOutput(logits[..., 0], poses.view(*poses.shape[:2], -1, self.each), boxes)
 
 
 def focal_loss(logits: Float[Tensor, "B A"], state: Float[Tensor, "B A"]) -> Float[Tensor, ""]:
     """Sum over anchors of -alpha (1 - p)^gamma log p, p being how likely was what is right (Lin et al. 2017b, Eq. 5).
 
     Args:
-        logits: of there being somebody.
+        logits: of a person at the anchor.
         state: 1 where there is, -1 where not, 0 where neither is right.
     """
     unlikely = torch.sigmoid(-logits * state)

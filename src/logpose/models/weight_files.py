@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickletools
 import re
+import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,58 +21,61 @@ from logpose.core.errors import InputError
 __all__ = ["fetched", "held_object", "read_state_dict", "read_weights"]
 
 HUB = "hf://"
-MOST_NAMES = 50  # of objects that a file may hold besides tensors
+MOST_NAMES = 50  # of classes and functions in a file
+OF_TENSORS = re.compile(r"torch\.(_utils\.)?\w+|collections\.OrderedDict|_codecs\.encode")
+"""Names that a file of tensors alone has."""
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a weights file, by name: see `read_weights`."""
     return read_weights(path)[0]
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a weights file, by name, and of a checkpoint of ours its model's `config`. No code in it is run.
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a weights file, by name, and of a checkpoint of logpose its `logpose` entry.
 
-    What else it holds, as mmpose's runner writes its settings and history beside them, is not made. (Lists and
-    dictionaries of kinds of their own cannot be passed over: a file with such is refused.)
+    No code in it is run. Other objects in it, such as the settings and the history that mmpose's runner writes, are not
+    made. (Lists and dictionaries of classes of their own cannot be skipped: a file with such is refused.)
+
+    Args:
+        path: a file of torch or of safetensors, or a folder of a model that `logpose convert` wrote.
 
     Raises:
         InputError: if the file is missing or is not a dictionary of tensors.
     """
+    path = Path(path)
     if path.is_dir() and (path / "model.safetensors").is_file():
-        path = path / "model.safetensors"  # a model as `logpose convert` writes it
+        path = path / "model.safetensors"
     if not path.is_file():
         raise InputError(f"{path}: no such weights file (give a file, an address, 'imagenet' or 'random')")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path), _config_beside(path)
+            return load_file(path), _entry_beside(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        if held_object(error) and (tensors := _among_others(path)):
-            return tensors, {}
-        # Of a text file torch's reader says where it stumbled, which tells nobody anything.
-        stumbled = isinstance(error, IndexError | KeyError | EOFError)
-        why = held_object(error) or ("it was not written by torch.save" if stumbled else f"{error!s:.120}")
+        names = named_objects(path)
+        if names and (found := _without_objects(path, names)) is not None:
+            return found, {}
+        # Of a text file torch's reader says at which byte it failed, which does not help.
+        failed = isinstance(error, IndexError | KeyError | EOFError)
+        why = held_object(path) or ("it was not written by torch.save" if failed else f"{error!s:.120}")
         raise InputError(f"{path}: not a weights file that can be read safely ({why})") from error
-    found = _tensors(state)
-    if found is None:
+    tensors = _tensors(state)
+    if tensors is None:
         raise InputError(f"{path}: holds no dictionary of tensors")
-    return found, _told_of_model(state.get("logpose"))
+    entry = state.get("logpose")
+    return tensors, entry if isinstance(entry, dict) else {}
 
 
-def _config_beside(tensors: Path) -> dict[str, Any]:
-    """What the folder of a model that `logpose convert` wrote says of it; nothing beside tensors of others."""
+def _entry_beside(tensors: Path) -> dict[str, Any]:
+    """The entry in the folder of a model that `logpose convert` wrote; nothing beside other tensors."""
     try:
-        return _told_of_model(json.loads((tensors.parent / "config.json").read_text(encoding="utf-8")))
+        entry = json.loads((tensors.parent / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def _told_of_model(entry: Any) -> dict[str, Any]:
-    """The model's `config` in the `logpose` entry of a checkpoint; nothing of what is no such entry."""
-    told = entry.get("model") if isinstance(entry, dict) else None
-    return told if isinstance(told, dict) else {}
+    return entry if isinstance(entry, dict) else {}
 
 
 def _tensors(content: Any) -> dict[str, Tensor] | None:
@@ -80,7 +87,7 @@ def _tensors(content: Any) -> dict[str, Tensor] | None:
 
 
 class Inert:
-    """Stands for whatever a file holds besides tensors: takes anything, and does nothing."""
+    """Stands for any object in a file besides tensors: takes any arguments, and does nothing."""
 
     def __new__(cls, *_: Any, **__: Any) -> Inert:
         """One of them, whatever it is to be made of."""
@@ -95,30 +102,52 @@ class Inert:
     def __setstate__(self, _: Any) -> None: ...
 
 
-def _among_others(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of a file in torch's format that holds other objects too; None if they are not to be had.
+def _without_objects(path: Path, names: list[str]) -> dict[str, Tensor] | None:
+    """The tensors of a file of torch that holds other objects too; None if they cannot be read.
 
-    torch's own safe reader says which name it does not know; it is read again with `Inert` under that name. Names that
-    reach for the system it refuses whatever they stand for.
+    It is read with `Inert` under every name in it. Those that torch allows stay its own, and names that reach for the
+    system it refuses whatever they stand for.
     """
-    named: list[str] = []
-    while len(named) < MOST_NAMES:
-        try:
-            with torch.serialization.safe_globals([(Inert, name) for name in named]):
-                return _tensors(torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:  # whatever else a damaged or a hostile file leads to was told at the first reading
-            unknown = re.search(r"GLOBAL (\S+)", str(error))
-            name = "" if unknown is None else unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}"
-            if not name or name in named:
-                return None
-            named.append(name)
-    return None
+    if len(names) > MOST_NAMES:
+        return None
+    try:
+        with torch.serialization.safe_globals([(Inert, name) for name in names]):
+            return _tensors(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception:  # whatever a damaged or a hostile file leads to was raised at the first reading
+        return None
 
 
-def held_object(error: Exception) -> str:
-    """Of torch's refusal to read a file: which object it holds besides tensors; empty if that is not the reason."""
-    held = re.search(r"GLOBAL (\S+)", str(error))
-    return f"it holds an object of {held[1]}, and only tensors are read; save its state_dict alone" if held else ""
+def named_objects(path: str | Path) -> list[str]:
+    """The classes and functions that a file of torch names, in order; its pickle is disassembled, nothing is run."""
+    named: dict[str, None] = {}
+    try:
+        with ExitStack() as stack:
+            if zipfile.is_zipfile(path):
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                inner = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+                streams, stream = 1, stack.enter_context(archive.open(inner))
+            else:  # torch before 1.6: a magic number, the version and the system's sizes come first
+                streams, stream = 4, stack.enter_context(Path(path).open("rb"))
+            for _ in range(streams):
+                for opcode, argument, _ in pickletools.genops(stream):
+                    if opcode.name == "GLOBAL":
+                        named[_in_python3(*str(argument).split(" ", maxsplit=1))] = None
+    except Exception:  # not a pickle, or one that breaks off
+        pass
+    return list(named)
+
+
+def _in_python3(module: str, name: str) -> str:
+    """The full name of an object that pickle's protocol 2 calls as Python 2 did."""
+    if (module, name) in NAME_MAPPING:
+        module, name = NAME_MAPPING[module, name]
+    return f"{IMPORT_MAPPING.get(module, module)}.{name}"
+
+
+def held_object(path: str | Path) -> str:
+    """Why torch refuses to read a file: which object it holds besides tensors; empty if there is none."""
+    held = [name for name in named_objects(path) if not OF_TENSORS.fullmatch(name)]
+    return f"it holds an object of {held[0]}, and only tensors are read; save its state_dict alone" if held else ""
 
 
 def fetched(source: str) -> Path:
@@ -138,7 +167,7 @@ def fetched(source: str) -> Path:
                 torch.hub.download_url_to_file(source, str(file), progress=False)
             return file
     except ImportError as error:
-        raise InputError(f"{source}: the Hub needs huggingface_hub: pip install 'logpose[hub]'") from error
+        raise InputError(f"{source}: the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'") from error
     except ValueError as error:
         raise InputError(f"{source}: not of the form {HUB}OWNER/NAME/FILE ({error!s:.120})") from error
     except OSError as error:  # no network, no such address, no such repository or file

@@ -10,26 +10,28 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from logpose.data.pictures import Pictures, pictures_of
+from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.synthetic import SyntheticPeople
+from logpose.models import MaskRCNNOptions
 from logpose.recipes.renamed import old_preset
 from logpose.recipes.synthetic import refuse_data
 from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, mask_rcnn
 
 __all__ = ["mask_rcnn_resnet18_rle", "mask_rcnn_resnet50_rle", "mask_rcnn_synthetic_rle"]
 
-SMALL: dict[str, Any] = {
-    "frozen": False, "channels": 64, "anchors": (16, 28, 40, 64, 96), "ratios": (1.0, 2.0, 3.5), "overlaps": (0.5, 0.3),
-    "width": 256, "stack": (64, 64, 64, 64), "samples": (32, 32), "before": (100, 100), "kept": (100, 100), "most": 80,
-    "frame": 1.25, "finest": 112,
-}  # fmt: skip
+SMALL = MaskRCNNOptions(
+    frozen=False, channels=64, anchor_sizes=(16, 28, 40, 64, 96), aspect_ratios=(1.0, 2.0, 3.5),
+    rpn_iou_thresholds=(0.5, 0.3), box_head_width=256, keypoint_head_channels=(64, 64, 64, 64),
+    samples_per_image=(32, 32), rpn_pre_nms_top_n=(100, 100), rpn_post_nms_top_n=(100, 100), detections_per_image=80,
+    roi_scale=1.25, min_map_size=112,
+)  # fmt: skip
 """A network that trains on a CPU. Its anchors are as slender as standing people: with torchvision's, one in five of the
 synthetic people would have an anchor that overlaps them by .7. The keypoint head's regions are a quarter larger than
 the boxes, since a sixteenth of the joints lies closer to a box's edge than the centre of the outermost cell."""
-MIDDLING: dict[str, Any] = {
-    "channels": 128, "width": 512, "stack": (256, 256, 256, 256), "anchors": (16, 32, 64, 128, 256), "frame": 1.25,
-    "finest": 112,
-}  # fmt: skip
+MIDDLING = MaskRCNNOptions(
+    channels=128, box_head_width=512, keypoint_head_channels=(256, 256, 256, 256), anchor_sizes=(16, 32, 64, 128, 256),
+    roi_scale=1.25, min_map_size=112,
+)  # fmt: skip
 """A network for small data sets. (With four convolutions an average over 14×14 cells holds too little about positions:
 what zero padding adds at the edge does not reach the middle. So with RLE mu is the mean of the maps in both.)"""
 
@@ -47,13 +49,13 @@ def mask_rcnn_resnet50_rle() -> MaskRCNNRecipe:
 def mask_rcnn_resnet18_rle() -> MaskRCNNRecipe:
     """Mask R-CNN with RLE, ResNet-18, 320 pixels, ImageNet weights: for small data sets."""
     return MaskRCNNRecipe(
-        model=partial(mask_rcnn, **MIDDLING), mu_from="maps", outside="mask", backbone="resnet18",
+        model=partial(mask_rcnn, options=MIDDLING), mu_from="maps", outside="mask", backbone="resnet18",
         short=(256, 288, 320, 352, 384), test_short=320, longest=640, batch_size=8, epochs=100,
         lr=5e-4, weight_decay=0.05, schedule="one_cycle", validate_every=5,
     )  # fmt: skip
 
 
-def synthetic_scenes(recipe: DetectionRecipe, part: str) -> Pictures:
+def synthetic_scenes(recipe: DetectionRecipe, part: str) -> ImageSet:
     """Images of one to three synthetic people of the easy kind; those of "val" are others than those of "train".
 
     Raises:
@@ -61,13 +63,13 @@ def synthetic_scenes(recipe: DetectionRecipe, part: str) -> Pictures:
     """
     refuse_data(recipe, "mask_rcnn_resnet18_rle or point_set_resnet18_rle")
     count, seed = (SCENES, 11) if part == "train" else (VAL_SCENES, 12)
-    return pictures_of(SyntheticPeople(count, seed, size=(96, 96), people=(1, 3), easy=True))
+    return whole_images(SyntheticPeople(count, seed, size=(96, 96), people=(1, 3), easy=True))
 
 
 def mask_rcnn_synthetic_rle() -> MaskRCNNRecipe:
     """Mask R-CNN with RLE on synthetic scenes, a small network, random weights: trains on a CPU."""
     return MaskRCNNRecipe(
-        people=synthetic_scenes, model=partial(mask_rcnn, **SMALL), mu_from="maps", outside="mask",
+        people=synthetic_scenes, model=partial(mask_rcnn, options=SMALL), mu_from="maps", outside="mask",
         backbone="resnet18", weights="random",
         short=(88, 96), test_short=96, longest=128, batch_size=8, epochs=6, workers=0, precision="auto",
         lr=1e-3, weight_decay=0.05, schedule="one_cycle", validate_every=2,

@@ -65,7 +65,7 @@ MEANINGS = (
     (r"oks_expected_r", "correlation of that with a person's OKS"),
     (r"confidence_oks", "correlation of a person's confidence with OKS"),
     (r"matched", "share of labelled people whose box was found, by however unsure a guess"),
-    (r"matched_sure", "the same by those guesses that predict would say"),
+    (r"recall_at_threshold", "the same, of detections at or above the score threshold of predict"),
     (r"people|joints|images|found|labelled|frames|scans|columns", "how many were measured"),
 )
 """What a figure's name means; those of one joint, boundary or action have its name at their end."""
@@ -87,9 +87,9 @@ class _Seen:
 
 
 def write_report(
-    path: Path,
-    checkpoint: Path,
-    data: Path,
+    path: str | Path,
+    checkpoint: str | Path,
+    data: str | Path,
     evaluation: AnyEvaluation,
     figures: Mapping[str, float],
     loss: LikelihoodLoss | None,
@@ -104,6 +104,9 @@ def write_report(
         figures: what it computed.
         loss: that the model was trained by; None where none is kept.
     """
+    path = Path(path)
+    checkpoint = Path(checkpoint)
+    data = Path(data)
     model = evaluation.model
     seen = _seen(evaluation, figures)
     measured = f"<code>{html.escape(str(checkpoint))}</code> on <code>{html.escape(str(data))}</code>."
@@ -188,9 +191,9 @@ def _calibration(seen: _Seen, error_distribution: ErrorDistribution, picture: Pa
 def _seen(evaluation: AnyEvaluation, figures: Mapping[str, float]) -> _Seen:
     """Of any evaluation what is shown."""
     if isinstance(evaluation, LiftingEvaluation):
-        return _Seen("joint", evaluation.deviations() if evaluation.found else None)
+        return _Seen("joint", evaluation.deviations() if evaluation.rows else None)
     if isinstance(evaluation, BoundaryEvaluation):
-        return _of_scans(evaluation, figures) if evaluation.stitching.parts else _Seen("boundary", None)
+        return _of_scans(evaluation, figures) if evaluation.rows else _Seen("boundary", None)
     if isinstance(evaluation, DetectionEvaluation):
         at = evaluation.arrays()
         picture = _pictures(evaluation)
@@ -198,7 +201,7 @@ def _seen(evaluation: AnyEvaluation, figures: Mapping[str, float]) -> _Seen:
             return _Seen("joint", None, picture=picture, caption=PICTURES)
         each = _by_joint(at, evaluation.model)
         return _Seen("joint", at.deviations(), each, picture=picture, caption=PICTURES)
-    if not evaluation.found:
+    if not evaluation.rows:
         return _Seen("joint", None)
     at = evaluation.arrays()
     each, picture = _by_joint(at, evaluation.model), _people(evaluation, at)
@@ -242,7 +245,7 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     labelled = np.isfinite(apart)
     errors = np.where(labelled, apart, 0).sum(axis=1) / diagonal
     errors = np.where(labelled.any(axis=1), errors / np.maximum(labelled.sum(axis=1), 1), np.nan)
-    indices, people, skeleton = sorted(evaluation.found), evaluation.people, evaluation.model.skeleton
+    indices, people, skeleton = sorted(evaluation.rows), evaluation.people, evaluation.model.skeleton
     radius = evaluation.model.error_distribution.radius_at(INSIDE)
     tiles = []
     for row in _ranks(errors.tolist(), SHOWN):
@@ -264,12 +267,12 @@ def _cut(people: People, index: int, padding: float) -> tuple[Image, Any]:
 
 def _pictures(evaluation: DetectionEvaluation) -> Image | None:
     """Some pictures, with everybody who was found."""
-    indices = sorted(evaluation.found)
+    indices = sorted(evaluation.rows)
     places = np.unique(np.linspace(0, max(0, len(indices) - 1), min(SHOWN_PICTURES, len(indices))).round().astype(int))
     radius, skeleton = evaluation.model.error_distribution.radius_at(INSIDE), evaluation.model.skeleton
     tiles = []
     for place in places:
-        shown, found = evaluation.pictures[indices[place]], evaluation.found[indices[place]]
+        shown, found = evaluation.pictures[indices[place]], evaluation.rows[indices[place]].people
         tile, factor = enlarged(read_image(shown.image), max(PICTURE_TILE))
         for joints, std in zip(found.keypoints, found.std, strict=True):
             # Pixel centres are whole numbers: scaling an image moves them by half a pixel of either size.
@@ -291,10 +294,10 @@ def _of_scans(evaluation: BoundaryEvaluation, figures: Mapping[str, float]) -> _
         error = np.array([figures.get(f"error_px_{name}", np.nan)])
         cells = _mean(error, "{:.2f}"), _mean(std[i, labelled[i]], "{:.2f}"), _mean(inside[i], "{:.3f}")
         each.append([name, str(int(labelled[i].sum())), *cells])
-    indices, errors = sorted(evaluation.stitching.parts), []
+    indices, errors = sorted(evaluation.rows), []
     for i in indices:
         labels = evaluation.scans[i].rows
-        off = abs(evaluation.stitching.found(i, labels.shape[1]).rows - labels)
+        off = abs(evaluation.boundaries(i).rows - labels)
         errors.append(float(off[np.isfinite(off)].mean()) if np.isfinite(off).any() else float("nan"))
     shown = [indices[row] for row in _ranks(errors, SHOWN_SCANS)]
     tiles = [draw_scan(evaluation, i, around_labels(evaluation.scans[i].rows)) for i in shown]
@@ -307,7 +310,7 @@ def _of_scans(evaluation: BoundaryEvaluation, figures: Mapping[str, float]) -> _
 def draw_scan(evaluation: BoundaryEvaluation, index: int, rows: slice = slice(None)) -> Image:
     """A B-scan, or some rows of it, twice as large, with the boundaries that were found, their bands and labels."""
     scan = evaluation.scans[index]
-    found = evaluation.stitching.found(index, scan.rows.shape[1])
+    found = evaluation.boundaries(index)
     half = evaluation.model.error_distribution.bands_at(BAND)[:, None]
     seen, first = np.repeat(scan.image[rows, :, None], 3, axis=2), rows.start or 0
     names = evaluation.model.skeleton.joints

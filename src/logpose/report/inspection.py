@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from logpose.core.errors import InputError
+from logpose.core.geometry import MM
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image, Sample
-from logpose.data.coco import Problem
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.flattening import cleaned, flatten
 from logpose.data.lifting import LiftingPoses, open_poses
 from logpose.data.oct import LabelledScans, check_height, holds_scans, open_scans
+from logpose.data.problems import Problem
 from logpose.data.scans import Scan
 from logpose.data.transforms import CropTransform
 from logpose.losses import LikelihoodLoss
@@ -32,16 +33,15 @@ __all__ = ["inspect_data", "tell"]
 SHOWN = 30  # people on a contact sheet
 TILE = 220  # pixels of each
 SHOWN_POSES, POSE_TILE = 8, 400  # poses to be lifted, and pixels of each's height
-MM = 1000.0  # millimetres in a metre
 SHOWN_SCANS, SCAN_TILE = 12, (300, 760)  # B-scans, and height and width of each
 LISTED = 20  # wrong rows told one by one
 
 
 def inspect_data(
-    data: Path,
-    images: Path | None,
-    out: Path,
-    model: Path | None = None,
+    data: str | Path,
+    images: str | Path | None,
+    out: str | Path,
+    model: str | Path | None = None,
     device: str = "cpu",
     category: str | None = None,
     grader: int | None = None,
@@ -65,6 +65,10 @@ def inspect_data(
     Raises:
         InputError: if the data cannot be read at all.
     """
+    data = Path(data)
+    images = None if images is None else Path(images)
+    out = Path(out)
+    model = None if model is None else Path(model)
     if data.suffix == ".npz":
         if any(flag is not None for flag in (images, model, category, grader, um_per_px)):
             raise InputError(f"{data}: poses to be lifted, and --images, --model, --category, … are about pictures")

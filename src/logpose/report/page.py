@@ -43,13 +43,14 @@ class Section:
     """Rows of cells, the first row being the head."""
 
 
-def plot_density(loss: LikelihoodLoss, path: Path) -> None:
+def plot_density(loss: LikelihoodLoss, path: str | Path) -> None:
     """The learned density of the standardised error beside a Gaussian and a Laplace of equal spread (Fig. 4).
 
     Args:
         loss: the trained loss, of two or more dimensions; the first two are shown, at 0 in the others.
         path: PNG to write.
     """
+    path = Path(path)
     axis = np.linspace(-REACH, REACH, GRID)
     x, y = np.meshgrid(axis, axis)
     error_distribution = loss.error_distribution()
@@ -80,7 +81,9 @@ def plot_density(loss: LikelihoodLoss, path: Path) -> None:
     _save(figure, path)
 
 
-def plot_calibration(found: Deviations, error_distribution: ErrorDistribution, path: Path, what: str = "joint") -> None:
+def plot_calibration(
+    found: Deviations, error_distribution: ErrorDistribution, path: str | Path, what: str = "joint"
+) -> None:
     """Whether sigma means what it says: coverage of the predicted regions, and error against predicted spread.
 
     Args:
@@ -89,6 +92,7 @@ def plot_calibration(found: Deviations, error_distribution: ErrorDistribution, p
         path: PNG to write.
         what: what a prediction is of.
     """
+    path = Path(path)
     radii = error_distribution.radius.double().cpu().numpy()
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -116,8 +120,9 @@ def plot_calibration(found: Deviations, error_distribution: ErrorDistribution, p
     _save(figure, path)
 
 
-def read_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+def read_curves(folder: str | Path) -> dict[str, list[tuple[int, float]]]:
     """What a run's CSV logger wrote: for each figure, (epoch from 1, value) in order."""
+    folder = Path(folder)
     curves: dict[str, dict[int, float]] = {}
     # The epoch that a run was resumed from is validated once more; the later figure counts.
     for path in sorted(folder.glob("csv-*/metrics.csv"), key=lambda path: int(path.parent.name.removeprefix("csv-"))):
@@ -129,13 +134,14 @@ def read_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {name: sorted(points.items()) for name, points in curves.items()}
 
 
-def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: Path) -> None:
+def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: str | Path) -> None:
     """The pixel error and the negative log-likelihood of each run over its epochs, apart from each other.
 
     Args:
         runs: curves, as `read_curves` gives them, by the run's name.
         path: PNG to write.
     """
+    path = Path(path)
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     panels = figure.subplots(1, 2)
     wanted = (("val/error_px", "error of held-out joints (pixels)"), ("val/nll", "held-out NLL (nats per joint)"))
@@ -150,7 +156,7 @@ def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: Pa
     _save(figure, path)
 
 
-def plot_poses(pictures: Sequence[tuple[Image, Poses]], path: Path, columns: int = 6, side: int = 300) -> None:
+def plot_poses(pictures: Sequence[tuple[Image, Poses]], path: str | Path, columns: int = 6, side: int = 300) -> None:
     """People on their pictures, each joint with the ellipse that is as likely to hold it as not (50 %).
 
     Args:
@@ -159,6 +165,7 @@ def plot_poses(pictures: Sequence[tuple[Image, Poses]], path: Path, columns: int
         columns: pictures in a row.
         side: longer side of each picture, pixels.
     """
+    path = Path(path)
     drawn = [overlay(image, poses, side) for image, poses in pictures]
     tile = (max(d.shape[0] for d in drawn) + 4, max(d.shape[1] for d in drawn) + 4)
     save_picture(contact_sheet(drawn, columns, tile), path)
@@ -199,8 +206,9 @@ def save_picture(picture: Image, path: Path) -> None:
         file.write(data.tobytes())
 
 
-def write_page(title: str, sections: Sequence[Section], path: Path) -> None:
+def write_page(title: str, sections: Sequence[Section], path: str | Path) -> None:
     """One HTML file that needs nothing but itself, whole or not at all: pictures are inside it."""
+    path = Path(path)
     body = [f"<h1>{html.escape(title)}</h1>"]
     for section in sections:
         body.append(f"<h2>{html.escape(section.title)}</h2>")

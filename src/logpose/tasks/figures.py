@@ -1,4 +1,4 @@
-"""Figures of poses that stand beside labels, whatever found them: distances, likelihood, and what sigma is worth."""
+"""Figures of predicted poses matched to labels, of any model: distances, likelihood, calibration; scores of people."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 TORSO_THRESHOLDS = (0.1, 0.2)
 COVERAGE_LEVELS = (0.5, 0.9, 0.95)
 LEAST_CONFIDENCE = 0.2
-"""Joints that are less sure do not count in a score by "product"."""
+"""Joints with a lower confidence do not count in a score by "product"."""
 COVERED = 0.53
-"""Of a person's box, in area, what the person covers: the mean of COCO's labels (.52 and .54 in two samples of 2017's).
-OKS measures distances by that area, and of somebody who was found the box alone is known."""
+"""Mean share of a box that its person covers in COCO's labels (.52 and .54 in two samples of 2017's): OKS scales
+distances by a person's area, and of a detected person only the box is known."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Found:
     nll: Float[np.ndarray, "N K"]
     """Nats, in crop coordinates; NaN where there is no whole label or no loss."""
     standardised_nll: Float[np.ndarray, "N K"]
-    """The same of the standardised error alone, -log P(e): how unlikely the label is, given how sure the model was."""
+    """The same of the standardised error alone, -log P(e): the likelihood with sigma's scale left out."""
     truth: Float[np.ndarray, "N K D"]
     """Labels, in as many dimensions as are predicted; NaN where they have no depth."""
     visible: Int[np.ndarray, "N K"]
@@ -52,7 +52,7 @@ class Found:
         return whole
 
     def is_finite(self) -> bool:
-        """Whether all that was predicted is; sigma may be unknown."""
+        """Whether all that was predicted is finite; sigma may be unknown."""
         return bool(np.isfinite(self.predicted).all() and np.isfinite(self.confidence).all())
 
     def radius(self) -> Float[np.ndarray, "M"]:
@@ -61,7 +61,7 @@ class Found:
         return calibration.scaled_radius(self.predicted[whole], self.std[whole], self.truth[whole])
 
     def deviations(self) -> calibration.Deviations:
-        """Of every whole label, in the picture's plane."""
+        """Of every whole label, in the image plane."""
         whole = self.whole()
         spread = np.sqrt((self.std[whole][:, :2] ** 2).sum(axis=-1))
         apart = distances(self.predicted[..., :2], self.truth[..., :2], self.visible)[whole]
@@ -71,12 +71,12 @@ class Found:
 def pose_figures(
     at: Found, model: Model, learns_sigma: bool, heads: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"] | None = None
 ) -> dict[str, float]:
-    """Figures of predictions that stand beside labels, by name; see `Evaluation.compute`.
+    """Figures of predictions matched to labels, by name; see `Evaluation.compute`.
 
     Args:
         at: both.
-        model: tells the skeleton, and what it claims of its errors.
-        learns_sigma: whether joints have spreads of their own.
+        model: has the skeleton and the error distribution.
+        learns_sigma: whether each joint has a predicted standard deviation.
         heads: sizes of people's heads, or one for each joint (NaN where one does not count), in pixels, where known.
     """
     skeleton = model.skeleton
@@ -107,7 +107,7 @@ def pose_figures(
         if np.ptp(foreseen) > 0:
             figures["oks_expected_r"] = calibration.pearson(foreseen, similarity[has_label])
     confidence = at.confidence.mean(axis=1)[has_label]
-    if np.ptp(confidence) > 0:  # a model that does not tell its predictions apart says 1 of all
+    if np.ptp(confidence) > 0:  # without sigma the confidence of all is 1
         figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
     return figures
 
@@ -115,15 +115,15 @@ def pose_figures(
 def calibrated(
     found: calibration.Deviations, error_distribution: ErrorDistribution, learns_sigma: bool
 ) -> dict[str, float]:
-    """Whether spreads mean what they say: share of labels in regions, mean spread, rank correlation with the error.
+    """Calibration: coverage of regions, mean standard deviation, rank correlation of that with the error.
 
     Args:
         found: labels beside predictions.
-        error_distribution: what is claimed of errors.
-        learns_sigma: whether joints have spreads of their own.
+        error_distribution: of the standardised errors.
+        learns_sigma: whether each joint has a predicted standard deviation.
     """
     figures = {}
-    if len(found.radius):  # of boundaries it may be that no column has a label of each
+    if len(found.radius):  # perhaps no column has labels of all boundaries
         shares = calibration.coverage(found.radius, [error_distribution.radius_at(level) for level in COVERAGE_LEVELS])
         figures = {f"coverage@{level:g}": share for level, share in zip(COVERAGE_LEVELS, shares, strict=True)}
     figures[f"std_{found.unit}"] = float(found.spread.mean())
@@ -140,14 +140,14 @@ def person_scores(
     boxes: Float[np.ndarray, "N 4"],
     sigmas: Sequence[float],
 ) -> Float[np.ndarray, "N"]:
-    """The scores of people by those of their boxes and what is said of their joints.
+    """The scores of people, from those of their boxes and the confidence of their joints.
 
     Args:
         scoring: "sum" adds the joints' mean and their greatest confidence (the paper's released code); "product"
             multiplies by the mean of those above 0.2, by 0 if there are none (HRNet's and mmpose's code); "oks" by the
-            OKS that the joints' spread lets expect (`expected_oks`, of a person who covers .53 of the box), where no
-            spread is known by 0; "box" leaves the joints out.
-        box_scores: how sure it is that there is somebody.
+            OKS predicted from the joints' standard deviations (`expected_oks`, of a person who covers .53 of the
+            box), by 0 where these are unknown; "box" leaves the joints out.
+        box_scores: the detector's scores; 1 for annotated boxes.
         confidence: of each joint.
         std: standard deviations of the joints, in pixels.
         boxes: x, y, width, height in pixels.
@@ -157,8 +157,8 @@ def person_scores(
     if scoring == "sum":
         scores = box_scores + confidence.mean(axis=1) + confidence.max(axis=1)
     elif scoring == "product":
-        sure = confidence > LEAST_CONFIDENCE
-        scores = box_scores * np.where(sure, confidence, 0).sum(axis=1) / np.maximum(sure.sum(axis=1), 1)
+        counted = confidence > LEAST_CONFIDENCE
+        scores = box_scores * np.where(counted, confidence, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
     elif scoring == "oks":
         expected = expected_oks(std[..., :2], COVERED * boxes[:, 2:].prod(axis=1), sigmas)
         scores = box_scores * np.nan_to_num(expected).mean(axis=1)
@@ -166,17 +166,17 @@ def person_scores(
 
 
 def refuse_scoring(scoring: Scoring, error_distribution: ErrorDistribution) -> None:
-    """Refuse scores by OKS of a model that does not know how large its errors are.
+    """Refuse scores by OKS of a model without an error distribution.
 
     Raises:
-        InputError: says so.
+        InputError: if `scoring` is "oks" and the standard deviations are unknown.
     """
     if scoring == "oks" and not error_distribution.std.isfinite().all():
-        raise InputError("a score by oks needs a model that was trained by a likelihood: this one knows no spread")
+        raise InputError("--score oks needs a model trained by a likelihood: this one has no standard deviations")
 
 
 def uniform_sigmas(skeleton: Skeleton) -> str:
-    """What is to be told beside OKS and AP of joints that all count as labelled alike well; nothing of others."""
+    """A note on OKS and AP of a skeleton whose joints all have one sigma; empty for others."""
     if len(set(skeleton.sigmas)) > 1:
         return ""
     return f"OKS, AP and AR take {skeleton.sigmas[0]:g} as the sigma of every joint: this skeleton has none of its own"

@@ -1,1 +1,14 @@
 """Training: recipes' base, `fit` on Lightning, checkpoints, resuming, other codes' weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from logpose.core.moved import moved_name
+
+
+def __getattr__(name: str) -> Any:
+    """Names of version 0.1's module `logpose.training`."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return moved_name("training", name)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,97 +20,23 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from logpose.core.errors import InputError
-from logpose.core.skeletons import Skeleton
-from logpose.flows import RealNVP
-from logpose.losses import (
-    CellLoss,
-    FactorsRLELoss,
-    Gaussian,
-    HeatmapLoss,
-    L1Loss,
-    L2Loss,
-    Laplace,
-    LikelihoodLoss,
-    MixedRLELoss,
-    PoseLoss,
-    RLELoss,
-    RowsLoss,
-    UnscaledRLELoss,
-    WithHeatmaps,
-)
-from logpose.models import (
-    BoundaryModel,
-    Detector,
-    HeatmapModel,
-    IntegralModel,
-    LiftingModel,
-    MaskRCNN,
-    Model,
-    PointSetAnchors,
-    PointSetOptions,
-    PoseModel,
-    RegressionModel,
-    create_backbone,
-)
-from logpose.models.backbones import Backbone
+from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
+from logpose.models import MODELS, Model, PoseModel
+from logpose.models.backbone import Backbone
 from logpose.models.pose_model import PixelStatistics
+from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import held_object
 
 __all__ = ["describe", "load", "load_model", "load_of_crops", "read", "save"]
 
-FORMAT = 1
-"""Version of the `logpose` entry; raised when an older reader could not make sense of a newer file."""
+FORMAT = 2
+"""Version of the `logpose` entry; raised when an older reader could not make sense of a newer file. 1 is version 0.1's,
+and is read too (`models.version_0_1`)."""
 
 log = logging.getLogger("logpose")
 
 TENSORS, CONFIG = "model.safetensors", "config.json"
 """Files of the folder form, by the Hub's usual names."""
-
-AUXILIARY = "auxiliary_head."
-"""Before the names of what a model needs in training only."""
-
-RENAMED = {f"law_{name}": f"error_{name}" for name in ("mean", "std", "radius", "bands")}
-"""Tensors of checkpoints of version 0.1 and their names today."""
-
-FIXED: dict[str, type[LikelihoodLoss]] = {loss.__name__: loss for loss in (L1Loss, L2Loss, Laplace, Gaussian)}
-
-
-def _whole_or_none(value: Any) -> int | None:
-    return None if value is None else int(value)
-
-
-def _number_or_none(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-KINDS: dict[str, tuple[Callable[..., Model], dict[str, Callable[[Any], Any]]]] = {
-    "regression": (RegressionModel, {"dim": int, "predicts_sigma": bool, "unit_features": bool}),
-    "heatmap": (HeatmapModel, {}),
-    "lifting": (LiftingModel, {"network": str, "predicts_sigma": bool, "settings": dict, "learned_from": tuple}),
-    "boundary": (
-        BoundaryModel,
-        {
-            **{"head": str, "predicts_sigma": bool, "channels": int, "depth": int, "cells": int},
-            **{"shown": _whole_or_none, "learned_from": tuple, "um_per_px": _number_or_none},
-        },
-    ),
-    "mask_rcnn": (
-        MaskRCNN,
-        {
-            **{"backbone": str, "head": str, "predicts_sigma": bool, "short": int, "longest": int, "outside": str},
-            **{"frozen": bool, "eps": float, "channels": int, "anchors": tuple, "width": int, "stack": tuple},
-            **{"samples": tuple, "before": tuple, "kept": tuple, "most": int, "places": str},
-            **{"keypoint_weight": float, "keypoint_mean": str, "ratios": tuple, "overlaps": tuple},
-            **{"frame": float, "finest": int, "charged": bool, "sharpness": float},
-        },
-    ),
-    "point_set": (
-        PointSetAnchors,
-        {"predicts_sigma": bool, "options": PointSetOptions.from_dict, "short": int, "longest": int},
-    ),
-    "integral": (IntegralModel, {"dim": int, "predicts_sigma": bool, "normalisation": str, "depth": int}),
-}
-"""Of each kind of model, its class and what its `config` tells of its own."""
 
 
 def describe(model: Model, loss: PoseLoss) -> dict[str, Any]:
@@ -117,65 +44,15 @@ def describe(model: Model, loss: PoseLoss) -> dict[str, Any]:
     return {"format": FORMAT, "model": model.config(), "loss": {"kind": type(loss).__name__, **loss.config()}}
 
 
-def build_model(config: dict[str, Any], backbone: Backbone | None = None) -> Model:
-    """The model that its `config` described, with random weights."""
-    if config["kind"] not in KINDS:
-        raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
-    skeleton = Skeleton.from_dict(config["skeleton"])
-    settings = {name: kind(config[name]) for name, kind in KINDS[config["kind"]][1].items() if name in config}
-    on_pyramid = config["kind"] == "point_set"
-    if "size" not in config and not on_pyramid:  # models of keypoints, or of whole pictures
-        return KINDS[config["kind"]][0](skeleton=skeleton, **settings)
-    height, width = (config["short"],) * 2 if on_pyramid else config["size"][:2]
-    size = (int(height), int(width))
-    if config["kind"] == "boundary":
-        return BoundaryModel(skeleton, size, **settings)
-    if backbone is None:
-        if config["backbone"] is None:
-            raise InputError("the model has a backbone of its author's own; pass it to load_model(path, backbone=…)")
-        try:
-            neck = config["kind"] == "regression" or bool(config.get("predicts_sigma"))
-            backbone = create_backbone(str(config["backbone"]), size, neck and not on_pyramid, on_pyramid)
-        except InputError as error:
-            raise InputError(f"{error}; a backbone of your own is passed as load_model(path, backbone=…)") from error
-    if on_pyramid:
-        return KINDS[config["kind"]][0](backbone, skeleton, **settings)
-    return KINDS[config["kind"]][0](backbone, skeleton, size, padding=float(config["padding"]), **settings)
+def build_model(config: dict[str, Any], backbone: Backbone | None = None, models: Sequence[type[Model]] = ()) -> Model:
+    """The model that its `config` described, with random weights; for the arguments and errors see `load`."""
+    for model in (*models, *MODELS):
+        if model.kind == config["kind"]:
+            return model.from_config(config, backbone)
+    raise InputError(f"models of kind {config['kind']!r} are not known to this version of logpose")
 
 
-def build_loss(config: dict[str, Any]) -> PoseLoss | None:
-    """The loss that `LikelihoodLoss.config` described; None if it, or its flow, is its author's own."""
-    settings = dict(config)
-    kind = settings.pop("kind")
-    if kind in FIXED:
-        return FIXED[kind](**settings)
-    if kind == CellLoss.__name__:
-        return CellLoss(**settings)
-    if kind == HeatmapLoss.__name__:
-        return HeatmapLoss(**settings)
-    if kind == FactorsRLELoss.__name__:
-        return FactorsRLELoss(**settings)
-    if kind == RowsLoss.__name__ and settings["loss"] is None:
-        return RowsLoss(**settings)
-    if kind in (RowsLoss.__name__, WithHeatmaps.__name__):
-        inner = build_loss(settings.pop("loss"))
-        if inner is None or inner.density is None:
-            return None
-        return (RowsLoss if kind == RowsLoss.__name__ else WithHeatmaps)(loss=inner.density, **settings)
-    if kind == MixedRLELoss.__name__:
-        parts = [build_loss({"kind": RLELoss.__name__, **settings[part]}) for part in ("space", "plane")]
-        space, plane = (part if isinstance(part, RLELoss) else None for part in parts)
-        return MixedRLELoss(space, plane) if space and plane else None
-    flowing = {made.__name__: made for made in (RLELoss, UnscaledRLELoss)}
-    if kind not in (*flowing, None):
-        log.warning("its loss, %s, is none of ours: there will be no likelihood", f"{kind!s:.60}")
-    if kind not in flowing or settings["flow"] is None:  # also of a model that came without one
-        return None
-    flow = dict(settings.pop("flow"))
-    return flowing[kind](RealNVP(**{**flow, "hidden": tuple(flow["hidden"])}), **settings)
-
-
-def read(path: Path) -> dict[str, Any]:
+def read(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint, with its `logpose` entry checked and nothing built from it.
 
     Args:
@@ -184,6 +61,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: if the file is missing, or is not such a checkpoint.
     """
+    path = Path(path)
     folder = path if path.is_dir() else None
     missing = [file for file in ([path / CONFIG, path / TENSORS] if folder else [path]) if not file.is_file()]
     if missing and (best := path / "best.ckpt").is_file():
@@ -197,18 +75,32 @@ def read(path: Path) -> dict[str, Any]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        why = held_object(error)
+        why = "" if folder else held_object(path)
         raise InputError(f"{path}: not a checkpoint, or damaged{f' ({why})' if why else ''}") from error
     entry = content.get("logpose") if isinstance(content, dict) else None
     if not isinstance(entry, dict) or "state_dict" not in content:
         raise InputError(f"{path}: not a checkpoint of logpose (`logpose convert` reads other codes')")
-    if entry.get("format") != FORMAT:
-        raise InputError(f"{path}: checkpoint format {entry.get('format')}, this logpose reads format {FORMAT}")
+    version = entry.get("format")
+    if version not in (1, FORMAT):
+        raise InputError(f"{path}: checkpoint format {version}, this logpose reads formats 1 and {FORMAT}")
+    with _damaged(path):
+        content["logpose"] = {**entry, "model": upgraded(version, entry["model"], content["state_dict"])}
     return content
 
 
-def notes(path: Path) -> dict[str, Any]:
-    """What a checkpoint of ours says beside model and loss: figures, the recipe, where it came from; nothing of others.
+@contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    """Errors that damaged content leads to, as one that names the file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (LookupError, ArithmeticError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise InputError(f"{path}: damaged checkpoint ({_first_line(error)})") from error
+
+
+def notes(path: str | Path) -> dict[str, Any]:
+    """Notes in a checkpoint beside model and loss: figures, the recipe, its origin; empty for files of other codes.
 
     Args:
         path: as of `load`, or a file of another code.
@@ -219,63 +111,61 @@ def notes(path: Path) -> dict[str, Any]:
         return {}
     found = {name: value for name, value in entry.items() if name not in ("format", "model", "loss", "pixels")}
     if isinstance(recipe := found.get("recipe"), dict):
-        found["recipe"] = {name: _without_place(value) for name, value in recipe.items()}
+        found["recipe"] = {name: _without_folder(value) for name, value in recipe.items()}
     return found
 
 
-def _without_place(value: Any) -> Any:
-    """A recipe's value; of a path its name alone, as the places of one machine are nobody else's to know."""
+def _without_folder(value: Any) -> Any:
+    """A recipe's value; of a path its name alone, as paths of a machine are private."""
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
-def load(path: Path | str, backbone: Backbone | None = None) -> tuple[Model, LikelihoodLoss | None]:
-    """Model of a checkpoint and what its loss claims of errors (None if nothing), on the CPU, in evaluation mode.
+def load(
+    path: str | Path, backbone: Backbone | None = None, models: Sequence[type[Model]] = ()
+) -> tuple[Model, LikelihoodLoss | None]:
+    """Model of a checkpoint and the density of errors that its loss learned (None if none), on the CPU, in eval mode.
 
     Args:
         path: a `.ckpt` file that `logpose train` wrote, or a folder that `save` or `logpose convert` did.
         backbone: for a model whose backbone `create_backbone` does not know.
+        models: classes of models of your own, looked up by their `kind` before those of `logpose.models`.
 
     Raises:
-        InputError: if the file is missing, is not such a checkpoint, or is damaged.
+        InputError: if the file is missing, is not such a checkpoint, has a key that its model does not know, or is
+            damaged.
     """
     path = Path(path)
     content = read(path)
     entry = content["logpose"]
-    try:
-        model, loss = build_model(entry["model"], backbone), build_loss(entry["loss"])
+    with _damaged(path):
+        model, loss = build_model(entry["model"], backbone, models), loss_from_config(entry["loss"])
         _fill(model, "model.", content["state_dict"])
+        model.drop_training_parts()
         density = None
         if loss is not None:
             _fill(loss, "loss.", content["state_dict"])
             density = loss.eval().density
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (LookupError, ArithmeticError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise InputError(f"{path}: damaged checkpoint ({_first_line(error)})") from error
     return model.eval(), density
 
 
-def load_of_crops(path: Path | str, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
-    """The same of a model that looks at crops of pictures.
+def load_of_crops(path: str | Path, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
+    """The same of a model of crops of images.
 
     Raises:
-        InputError: as `load`, and if the model looks at something else.
+        InputError: as `load`, and if the model's inputs are others.
     """
     model, density = load(path, backbone)
     if not isinstance(model, PoseModel):
-        if isinstance(model, Detector):
-            raise InputError(f"{path}: finds people in whole pictures, it does not look at crops of them")
-        does = "finds boundaries in B-scans" if isinstance(model, BoundaryModel) else "lifts keypoints into space"
-        raise InputError(f"{path}: {does}, it does not look at pictures of people")
+        raise InputError(f"{path}: is a model for {model.task}, and a model of crops of people is needed")
     return model, density
 
 
-def load_model(path: Path | str, backbone: Backbone | None = None) -> Model:
+def load_model(path: str | Path, backbone: Backbone | None = None, models: Sequence[type[Model]] = ()) -> Model:
     """The model of a checkpoint, on the CPU, in evaluation mode; see `load` for arguments and errors."""
-    return load(path, backbone)[0]
+    return load(path, backbone, models)[0]
 
 
-def save(model: Model, loss: PoseLoss | None, folder: Path, **notes: Any) -> None:
+def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) -> None:
     """Write model and loss as a folder of `model.safetensors` and `config.json`, which `load` reads.
 
     Args:
@@ -284,12 +174,13 @@ def save(model: Model, loss: PoseLoss | None, folder: Path, **notes: Any) -> Non
         folder: made if it is not there; the two files are replaced.
         notes: plain values to keep beside (figures, where it came from, the recipe).
     """
+    folder = Path(folder)
     state = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
     entry = {"format": FORMAT, "model": model.config(), "loss": {"kind": None}}
     if loss is not None:
         entry = describe(model, loss)
         state |= {f"loss.{key}": tensor for key, tensor in loss.state_dict().items()}
-    if isinstance(model, PixelStatistics):  # for people to read: they are among the tensors
+    if isinstance(model, PixelStatistics):  # for other readers, as the file's tensors have them
         entry["pixels"] = {name: getattr(model, f"pixel_{name}").flatten().tolist() for name in ("mean", "std")}
     entry |= notes
     folder.mkdir(parents=True, exist_ok=True)
@@ -307,10 +198,7 @@ def save(model: Model, loss: PoseLoss | None, folder: Path, **notes: Any) -> Non
 
 
 def _fill(module: nn.Module, prefix: str, state: dict[str, Any]) -> None:
-    own = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
-    own = {RENAMED.get(key, key): tensor for key, tensor in own.items()}
-    # What served training alone is in no `config`, and so not in the module either.
-    module.load_state_dict({key: tensor for key, tensor in own.items() if not key.startswith(AUXILIARY)})
+    module.load_state_dict({key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)})
 
 
 def _first_line(error: BaseException) -> str:

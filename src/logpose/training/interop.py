@@ -20,21 +20,22 @@ from logpose.core.structures import Origin
 from logpose.flows import RealNVP
 from logpose.losses import LikelihoodLoss, MixedRLELoss, RLELoss
 from logpose.models import HeatmapModel, HRNet, Model, PoseModel, RegressionModel, ResNet
-from logpose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, RELEASED_MEAN, RELEASED_STD, in_rgb
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
+from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD, in_rgb
 from logpose.models.weight_files import read_state_dict
 from logpose.training.checkpoint import CONFIG, TENSORS, load, save
 
 __all__ = ["from_pretrained", "load_heatmaps", "load_mmpose", "load_released", "load_weights", "push_to_hub"]
 
 
-NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose[hub]'"
+NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
 
 SKELETONS = {(17, 2): (COCO, (256, 192)), (16, 2): (MPII, (256, 256)), (18, 3): (H36M, (256, 256))}
-"""Skeleton and (H, W) by number of joints and dimensions, unless one says otherwise."""
+"""Skeleton and (H, W) by number of joints and dimensions, unless others are given."""
 
 
 def load_released(
-    path: Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
+    path: str | Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
 ) -> tuple[PoseModel, LikelihoodLoss]:
     """A checkpoint of the paper's released code: ResNet-18 … 152 in two dimensions, or in three.
 
@@ -54,6 +55,7 @@ def load_released(
     Raises:
         InputError: if the file is not such a checkpoint.
     """
+    path = Path(path)
     state = _plain_names(read_state_dict(path))
     _need(path, state, "preact.conv1.weight", "fc_coord.linear.weight", kind="the paper's released code")
     dim = 3 if any(key.startswith("flow3d.") for key in state) else 2
@@ -71,7 +73,7 @@ def load_released(
 
 
 def load_mmpose(
-    path: Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
+    path: str | Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
 ) -> tuple[PoseModel, LikelihoodLoss]:
     """A checkpoint of mmpose's RLE head on a ResNet.
 
@@ -88,6 +90,7 @@ def load_mmpose(
     Raises:
         InputError: if the file is not such a checkpoint.
     """
+    path = Path(path)
     state = _plain_names(read_state_dict(path))
     _need(path, state, "backbone.conv1.weight", "head.fc.weight", kind="mmpose's RLE head on a ResNet")
     weight, bias = _layer(path, state, "head.fc")
@@ -103,7 +106,7 @@ def load_mmpose(
 
 
 def load_heatmaps(
-    path: Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
+    path: str | Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
 ) -> tuple[PoseModel, None]:
     """A checkpoint of SimplePose or HRNet-W32 or W48, as their public code or mmpose wrote it.
 
@@ -121,6 +124,7 @@ def load_heatmaps(
     Raises:
         InputError: if the file is not such a checkpoint.
     """
+    path = Path(path)
     state, pixels = in_rgb(_plain_names(read_state_dict(path)))
     mean, std = pixels or (IMAGENET_MEAN, IMAGENET_STD)
     body, head = ("backbone.", "head.") if "head.final_layer.weight" in state else ("", "")
@@ -145,7 +149,7 @@ def load_heatmaps(
 
 
 def load_weights(
-    path: Path,
+    path: str | Path,
     origin: Origin = "auto",
     skeleton: Skeleton | None = None,
     size: tuple[int, int] | None = None,
@@ -154,13 +158,14 @@ def load_weights(
 
     Args:
         path: the file; a folder is one of ours.
-        origin: whose it is; `auto` tells by the names of its tensors.
+        origin: which code wrote it; `auto` infers it from the names of its tensors.
         skeleton: of another code's, see `load_released`.
         size: of another code's, see `load_released`.
 
     Raises:
         InputError: if it is none of them.
     """
+    path = Path(path)
     if origin == "auto":
         names = set() if path.is_dir() else _names(path)
         telling: dict[str, Origin] = {
@@ -177,7 +182,7 @@ def load_weights(
     if origin == "mmpose":
         return load_mmpose(path, skeleton, size)
     if skeleton is not None or size is not None:
-        raise InputError(f"{path}: a checkpoint of logpose, which knows its own skeleton and size")
+        raise InputError(f"{path}: a checkpoint of logpose has its own skeleton and size")
     return load(path)
 
 
@@ -198,7 +203,7 @@ def from_pretrained(name: str | Path) -> tuple[Model, LikelihoodLoss | None]:
             folder = Path(snapshot_download(str(name), allow_patterns=[TENSORS, CONFIG]))
         except ImportError as error:
             raise InputError(
-                f"{name}: no such folder; the Hub needs huggingface_hub: pip install 'logpose[hub]'"
+                f"{name}: no such folder; the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
             ) from error
         except Exception as error:  # no network, no such repository, no permission: whatever its client raises
             raise InputError(f"{name}: no such folder, and not to be had from the Hub ({error!s:.120})") from error
@@ -212,7 +217,7 @@ def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: b
         model: the model.
         loss: what it was trained with.
         name: OWNER/NAME; the repository is made if it is not there.
-        private: whether others are not to see it.
+        private: whether the repository is private.
         notes: as of `checkpoint.save`.
 
     Returns:
@@ -335,7 +340,9 @@ def _model(
 def _skeleton(path: Path, skeleton: Skeleton | None, count: int, dim: int) -> tuple[Skeleton, tuple[int, int]]:
     """The skeleton that is meant, by the number of joints unless one is given, and the usual (H, W) of its crops."""
     if skeleton is None and (count, dim) not in SKELETONS:
-        raise InputError(f"{path}: {count} joints in {dim} dimensions are none of a known skeleton's; say which it is")
+        raise InputError(
+            f"{path}: {count} joints in {dim} dimensions are none of a known skeleton's; give the skeleton"
+        )
     known, usual = SKELETONS.get((count, dim), (None, (256, 256)))
     skeleton = skeleton or known
     assert skeleton is not None
@@ -343,7 +350,7 @@ def _skeleton(path: Path, skeleton: Skeleton | None, count: int, dim: int) -> tu
 
 
 def reason(error: Exception) -> str:
-    """What a library's error says, in one line: of several, the first that is about something."""
+    """A library's error message in one line: of several, the first that is about something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__)[:160]
 

@@ -143,7 +143,7 @@ class TrainingRecipe:
             inapplicable["base"] = f"applies to --loss rle, not to {self.loss}"
         return inapplicable
 
-    def initialised_from(self, checkpoint: Path) -> TrainingRecipe:
+    def initialised_from(self, checkpoint: str | Path) -> TrainingRecipe:
         """This recipe as a single stage that starts from a checkpoint's weights.
 
         Raises:
@@ -163,7 +163,7 @@ class TrainingRecipe:
         """
         raise NotImplementedError
 
-    def evaluation(self, data: Any, model: Any, loss: LikelihoodLoss | None) -> Evaluator:
+    def evaluation(self, data: Any, model: Any, loss: LikelihoodLoss | None) -> Evaluator[Any]:
         """The evaluator of the model on a data set."""
         raise NotImplementedError
 

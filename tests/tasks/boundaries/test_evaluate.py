@@ -15,7 +15,8 @@ from logpose.data.scans import Scan, ScanWindows, scan_loader
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 from logpose.losses import FactorsRLELoss, Laplace
 from logpose.models import BoundaryModel
-from logpose.tasks.boundaries.evaluate import BoundaryEvaluation, Stitching, evaluate_scans
+from logpose.models.boundary import ordered
+from logpose.tasks.boundaries.evaluate import BoundaryEvaluation, evaluate_scans, stitched
 
 SIZE = (112, 64)
 
@@ -92,23 +93,23 @@ def test_columns_in_the_middle_alone() -> None:
     assert figures["error_px"] == pytest.approx(np.mean(error), rel=1e-4)
 
 
-def test_each_column_is_taken_from_the_window_that_has_it_nearest_its_middle() -> None:
-    model = model_of(Laplace(8))
-    scans = SyntheticScans(1, seed=1)
-    stitching = Stitching(model)
-    windows = ScanWindows(scans, SIZE, 160)
-    for batch in scan_loader(windows, 1, training=False):
-        said = torch.full((1, SIZE[1], 8), float(batch.start[0]))  # each window says its own number, in rows
-        crop = (said - batch.top[..., None] + 0.5) / batch.scale - 0.5
-        stitching.update(
-            batch, Prediction(crop / SIZE[0] - 0.5, torch.ones(1, 64, 8), torch.ones(1, 64), model.error_distribution)
-        )
-    found = stitching.found(0, 128).rows[0]
-    starts = [start for _, start in windows.windows]
-    for column in range(128):
-        within = [start for start in starts if start <= column < start + 64]
+def test_each_column_is_taken_from_the_window_whose_middle_is_closest() -> None:
+    windows = {start: np.full((17, 64), float(start)) for start in (64, 0, 40)}  # each window predicts its own number
+    found = stitched(windows, 100)
+    for column in range(100):
+        within = [start for start in windows if start <= column < start + 64]
         best = min(within, key=lambda start: abs(column - start - 31.5))
-        assert found[column] == pytest.approx(best, abs=1e-3)
+        assert (found.rows[:, column] == best).all()
+        assert found.nll[column] == best
+    assert found.rows.shape == found.std.shape == (8, 100)
+
+
+def test_windows_of_a_scan_are_put_together_in_its_own_rows() -> None:
+    scans, model = SyntheticScans(1, seed=1), model_of(Laplace(8))
+    evaluation = BoundaryEvaluation(scans, model)
+    for batch in scan_loader(ScanWindows(scans, SIZE, 160), 1, training=False):
+        evaluation.update(batch, oracle(batch, scans, 1.0, model))
+    np.testing.assert_allclose(evaluation.boundaries(0).rows, scans[0].truth, atol=1e-3)
 
 
 def test_a_model_that_has_diverged_is_told_so() -> None:
@@ -165,30 +166,31 @@ def test_a_model_s_height_of_pixels_finds_the_retina_and_tells_no_micrometres() 
     assert "error_um" in evaluate_scans(model, scans, flip_test=False).compute()
 
 
-def test_a_claim_whose_mean_is_not_mu_is_measured_as_it_is() -> None:
-    """The likelihood is of what the loss claims, also where what is reported is moved by the law's mean."""
+def test_a_skewed_error_distribution_s_mean_is_in_the_rows_and_not_in_the_likelihood() -> None:
+    """Labels scatter about mu; reported, and compared with the labels, is mu + sigma times the mean of the errors."""
     scans = SyntheticScans(1, seed=3, noise=ScanNoise(rows=0.8, missing=0.0), lesions=0.0)
     loss = Laplace(8)
     model = model_of(loss)
-    error_distribution = loss.error_distribution()
-    moved = torch.full((8,), 0.4)
-    model.set_error_distribution(replace(error_distribution, mean=moved))
+    model.set_error_distribution(replace(loss.error_distribution(), mean=torch.full((8,), 0.4)))
     evaluation = BoundaryEvaluation(scans, model, loss)
-    rows = 0.8 * math.sqrt(0.5)
+    sigma = 0.8 * math.sqrt(0.5)
     for batch in scan_loader(ScanWindows(scans, SIZE, 160), 4, training=False):
-        said = oracle(batch, scans, rows, model)
-        # As models say it: mu has the mean in it, and the law's mean is nothing.
-        evaluation.update(
-            batch,
-            replace(
-                said,
-                mu=said.mu + said.sigma * moved,
-                error_distribution=replace(model.error_distribution, mean=moved * 0),
-            ),
-        )
-    scan = scans[0]
-    expected = -stats.laplace(scale=rows).logpdf(scan.rows - scan.truth).sum(axis=0).mean()
-    assert evaluation.compute()["nll"] == pytest.approx(expected, rel=1e-3)
+        evaluation.update(batch, oracle(batch, scans, sigma, model))
+    error = scans[0].rows - scans[0].truth
+    figures = evaluation.compute()
+    assert figures["nll"] == pytest.approx(-stats.laplace(scale=sigma).logpdf(error).sum(axis=0).mean(), rel=1e-3)
+    assert figures["error_px"] == pytest.approx(abs(error - 0.4 * sigma).mean(), rel=1e-3)
+
+
+def test_flip_average_of_a_skewed_error_distribution() -> None:
+    model = model_of(Laplace(8)).eval()
+    model.set_error_distribution(replace(model.error_distribution, mean=torch.full((8,), 0.01)))
+    images = torch.rand(2, 1, *SIZE)
+    with torch.inference_mode():
+        one, other = model(images), model(model.mirrored(images))
+        both = model.flip_average(one, other)
+    torch.testing.assert_close(both.mean, ordered((one.mean + other.mean.flip(1)) / 2))
+    torch.testing.assert_close(both.mu, both.mean - 0.01 * both.sigma)
 
 
 def test_columns_that_are_not_measured_have_no_likelihood() -> None:
@@ -201,12 +203,6 @@ def test_columns_that_are_not_measured_have_no_likelihood() -> None:
     assert nats[seen].mean() != pytest.approx(nats.mean(), rel=1e-2)
 
 
-def test_boundaries_that_a_density_s_mean_moved_over_another_are_put_in_order() -> None:
-    scans = SyntheticScans(1, seed=3)
-    model = model_of(Laplace(8))
-    stitching = Stitching(model)
-    for batch in scan_loader(ScanWindows(scans, SIZE, 160), 4, training=False):
-        said = oracle(batch, scans, 0.5, model)
-        stitching.update(batch, replace(said, mu=said.mu.flip(-1)))
-    rows = stitching.found(0, scans[0].rows.shape[1]).rows
-    assert (np.diff(rows, axis=0) >= 0).all()
+def test_boundaries_that_the_mean_moved_over_another_are_put_in_order() -> None:
+    windows = {0: np.concatenate([np.array([[5.0, 1.0], [4.0, 2.0]]), np.ones((3, 2))])}
+    assert stitched(windows, 2).rows.tolist() == [[5, 1], [5, 2]]

@@ -12,7 +12,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.core.structures import ErrorDistribution, LossDict, Prediction
 from logpose.data.coco import CocoKeypoints
-from logpose.data.pictures import Pictures, pictures_of
+from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.scenes import SceneBatch
 from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import Laplace
@@ -30,14 +30,11 @@ class Told(Detector):
         self.off, self.sigma, self.finds, self.worst = off, sigma, finds, worst
         self.set_error_distribution(ErrorDistribution(torch.zeros(2), torch.ones(2), torch.arange(1.0, 21.0)))
 
-    def learn(self, batch, loss) -> LossDict:
+    def training_losses(self, batch, loss) -> LossDict:
         raise NotImplementedError
 
     def detect(self, images, sizes):
         raise NotImplementedError
-
-    def config(self):
-        return {**self.common_config(), "kind": "told"}
 
     def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
         found = []
@@ -60,8 +57,8 @@ class Told(Detector):
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Pictures:
-    return pictures_of(SyntheticPeople(4, seed=3, size=(96, 128), people=(2, 3)))
+def pictures() -> ImageSet:
+    return whole_images(SyntheticPeople(4, seed=3, size=(96, 128), people=(2, 3)))
 
 
 def test_who_finds_everybody_has_all_points(pictures):
@@ -70,7 +67,7 @@ def test_who_finds_everybody_has_all_points(pictures):
     assert figures["error_px"] < 0.01
     assert figures["images"] == 4
     assert figures["found"] == sum(len(pictures[i].people) for i in range(4))
-    assert figures["matched_sure"] == 1
+    assert figures["recall_at_threshold"] == 1
 
 
 def test_people_who_are_found_by_unsure_guesses_are_told_apart(pictures, monkeypatch):
@@ -79,7 +76,7 @@ def test_people_who_are_found_by_unsure_guesses_are_told_apart(pictures, monkeyp
     figures = evaluate_detector(Told(), pictures).compute(costly=False)
     counts = [len(pictures[i].people) for i in range(4)]
     assert figures["matched"] == 1
-    assert figures["matched_sure"] == pytest.approx(sum({2: 1, 3: 2}[count] for count in counts) / sum(counts))
+    assert figures["recall_at_threshold"] == pytest.approx(sum({2: 1, 3: 2}[count] for count in counts) / sum(counts))
 
 
 def test_who_finds_nobody_has_none(pictures):
@@ -118,6 +115,20 @@ def test_figures_are_those_of_a_loop(pictures):
     assert figures["joints"] == len(errors)
     standardised_nll = evaluation.arrays().standardised_nll
     assert np.nanmean(standardised_nll) == pytest.approx(expected - 2 * np.log(sigma), abs=1e-3)
+
+
+def test_a_skewed_error_distribution_s_mean_is_in_the_position_and_not_in_the_likelihood(pictures):
+    """Labels are at mu; reported, and compared with the labels, is mu + sigma times the mean of the errors."""
+    sigma, moved = 0.1, torch.tensor([0.5, -0.25])
+    model, loss = Told(0.0, sigma), Laplace()
+    model.set_error_distribution(ErrorDistribution(moved, torch.ones(2), torch.arange(1.0, 21.0)))
+    evaluation = evaluate_detector(model, pictures, loss)
+    figures, at = evaluation.compute(costly=False), evaluation.arrays()
+    assert figures["nll"] == pytest.approx(2 * np.log(2 * sigma), abs=1e-3)
+    low = np.clip(at.boxes[:, :2], 0, [128, 96])
+    side = np.clip(at.boxes[:, :2] + at.boxes[:, 2:], 0, [128, 96]) - low
+    expected = np.linalg.norm(side * sigma * moved.numpy(), axis=-1)[:, None] * (at.visible > 0)
+    assert figures["error_px"] == pytest.approx(expected.sum() / (at.visible > 0).sum(), rel=0.03)
 
 
 def test_the_likelihood_does_not_depend_on_the_frame_it_was_learned_in(pictures):
@@ -174,10 +185,10 @@ def test_results_are_rows_of_coco(pictures):
 def test_people_are_scored_by_the_oks_that_their_spread_lets_expect(pictures):
     unknown = Told()
     unknown.set_error_distribution(ErrorDistribution.unknown(2))
-    with pytest.raises(InputError, match="knows no spread"):
+    with pytest.raises(InputError, match="--score oks"):
         evaluate_detector(unknown, pictures, scoring="oks")
     evaluation = evaluate_detector(Told(), pictures, scoring="oks")
-    first, row = evaluation.found[0], evaluation.results()[0]
+    first, row = evaluation.rows[0].people, evaluation.results()[0]
     share = first.std[0] ** 2 / (0.53 * first.boxes[0, 2:].prod() * (2 * np.array(COCO.sigmas)[:, None]) ** 2)
     assert row["score"] == pytest.approx(0.9 * (1 / np.sqrt(1 + share)).prod(axis=-1).mean())
 
@@ -185,7 +196,7 @@ def test_people_are_scored_by_the_oks_that_their_spread_lets_expect(pictures):
 def test_the_truth_is_that_of_the_file(crowd_file):
     """AP by our rows of the labels is AP by the file's own, crowds and people without labels included."""
     people = CocoKeypoints(crowd_file)
-    pictures = pictures_of(people)
+    pictures = whole_images(people)
     sample = people[0]
     triplets = np.column_stack([sample.keypoints, np.ones(17)]).ravel().tolist()
     results = [

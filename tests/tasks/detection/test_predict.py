@@ -13,8 +13,8 @@ import torch
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.core.structures import ErrorDistribution, LossDict, Prediction
+from logpose.data.image_sets import LabelledImage
 from logpose.data.images import read_image
-from logpose.data.pictures import Picture
 from logpose.models import Detections, Detector, PointSetAnchors, PointSetOptions, RegressionModel, create_backbone
 from logpose.models.detector import box_maps, nobody
 from logpose.tasks.detection.evaluate import evaluate_detector
@@ -31,7 +31,7 @@ class Bright(Detector):
         super().__init__(COCO, 64, 128)
         self.set_error_distribution(ErrorDistribution(torch.zeros(2), torch.ones(2), torch.arange(1.0, 21.0)))
 
-    def learn(self, batch, loss) -> LossDict:
+    def training_losses(self, batch, loss) -> LossDict:
         raise NotImplementedError
 
     def config(self):
@@ -73,10 +73,10 @@ def test_a_large_photograph_is_seen_as_it_is_measured(tmp_path):
         def __len__(self) -> int:
             return 1
 
-        def __getitem__(self, index: int) -> Picture:
-            return Picture(file, 1, ())
+        def __getitem__(self, index: int) -> LabelledImage:
+            return LabelledImage(file, 1, ())
 
-    measured = evaluate_detector(model, One()).found[0]
+    measured = evaluate_detector(model, One()).rows[0].people
     found = Finder(model, "cpu", least_score=0.0)(file)
     assert len(found) == len(measured.boxes) > 0
     assert np.allclose(found.keypoints, measured.keypoints, atol=1e-2)
@@ -104,7 +104,7 @@ def test_pictures_that_cannot_be_read_are_told_and_left_out(tmp_path):
     (tmp_path / "bad.jpg").write_text("no")
     finder = Finder(Bright(), "cpu", batch_size=2)
     sources = [np.zeros((50, 60, 3), np.uint8), tmp_path / "bad.jpg", bright_picture()]
-    with pytest.raises(InputError, match=r"bad\.jpg: not a picture"):
+    with pytest.raises(InputError, match=r"bad\.jpg"):
         list(finder.many(sources))
     told = []
     assert [len(poses) for poses in finder.many(sources, told.append)] == [0, 1]
@@ -227,7 +227,7 @@ def test_boxes_come_from_one_place(detector, tiny_run, refused, coco_folder):
 
 
 def test_whom_a_model_is_sure_of_goes_with_its_kind():
-    assert PointSetAnchors.sure < Detector.sure == 0.5
+    assert PointSetAnchors.score_threshold < Detector.score_threshold == 0.5
     model = Bright()
     assert Finder(model, "cpu").least_score == 0.5
     assert Finder(model, "cpu", least_score=0.1).least_score == 0.1
@@ -247,13 +247,13 @@ def test_eval_measures_a_detector(detector, command, refused, coco_folder, tmp_p
 
 @with_torchvision
 def test_commands_about_crops_say_what_it_is(detector, refused, command, coco_folder, tmp_path):
-    with pytest.raises(InputError, match="finds people in whole pictures, it does not look at crops"):
+    with pytest.raises(InputError, match="detection"):
         Predictor(detector)
-    assert "finds people in whole pictures" in refused("inspect", coco_folder, "--model", detector)
+    assert "detection" in refused("inspect", coco_folder, "--model", detector)
     assert "who is in the picture" in refused("complexity", detector)
     code, _, err = command("convert", detector, "--out", tmp_path / "copy")
     assert code == 0, err
-    assert "pictures whose short side has 64 pixels" in err
+    assert "short side has 64 pixels" in err
     assert len(Finder(tmp_path / "copy", "cpu")(bright_picture())) == len(Finder(detector, "cpu")(bright_picture()))
 
 

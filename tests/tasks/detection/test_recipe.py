@@ -9,7 +9,7 @@ import pytest
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.core.structures import LossDict
-from logpose.data.pictures import pictures_of
+from logpose.data.image_sets import whole_images
 from logpose.data.scenes import ShortSide, SquareCrop
 from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
@@ -21,7 +21,7 @@ from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, Poin
 class Nobody(Detector):
     """Finds nobody."""
 
-    def learn(self, batch, loss) -> LossDict:
+    def training_losses(self, batch, loss) -> LossDict:
         raise NotImplementedError
 
     def detect(self, images, sizes):
@@ -54,7 +54,7 @@ def test_whole_pictures_or_squares():
     assert make().transform() == ShortSide((640, 672, 704, 736, 768, 800), 1333, 0.5)
     squares = make(view="square", square=96, scale=(0.8, 1.2), flip=0.0)
     assert squares.transform() == SquareCrop(96, (0.8, 1.2), 0.0)
-    pictures = pictures_of(SyntheticPeople(2, seed=1, size=(64, 64)))
+    pictures = whole_images(SyntheticPeople(2, seed=1, size=(64, 64)))
     batch = next(iter(squares.loader(pictures, Nobody(COCO, 64, 96), training=True)))
     assert batch.sizes.tolist() == [[96, 96]] * 2
 

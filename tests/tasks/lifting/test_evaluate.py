@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Prediction
+from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.data.windows import Windows, window_loader
 from logpose.losses import Gaussian, L1Loss
 from logpose.models import LiftingModel
@@ -65,7 +65,7 @@ def test_errors_by_hand() -> None:
     assert figures["mpjpe_joint_pelvis"] == pytest.approx(0, abs=1e-3)
     assert figures["velocity"] == pytest.approx(0, abs=1e-3)  # whatever is off by the same in each frame of a sequence
     assert "nll" not in figures
-    assert "coverage@0.9" not in figures  # nothing is known of the errors' law
+    assert "coverage@0.9" not in figures  # the error distribution is unknown
 
 
 def test_likelihood_and_regions_are_of_all_joints_but_the_root() -> None:
@@ -79,6 +79,40 @@ def test_likelihood_and_regions_are_of_all_joints_but_the_root() -> None:
         assert figures[f"coverage@{level:g}"] == pytest.approx(level, abs=0.02)
     assert figures["std_mm"] == pytest.approx(20 * np.sqrt(3), rel=0.02)
     assert "sigma_rank" in figures
+
+
+def test_a_skewed_error_distribution_s_mean_is_in_the_position_and_not_in_the_likelihood() -> None:
+    """Labels scatter about mu; reported, and compared with the labels, is mu + sigma times the mean of the errors."""
+    rng = np.random.default_rng(2)
+    poses, loss, sigma = Made(300), Gaussian(3), 0.05
+    moved = torch.tensor([0.5, -1.0, 0.25])
+    known = ErrorDistribution(moved, torch.ones(3), torch.arange(1.0, 21.0))
+    model = LiftingModel("fc", THREE, settings={"width": 4})
+    model.set_error_distribution(known)
+    error = rng.normal(0, sigma, (300, 3, 3)).astype(np.float32)
+    evaluation = LiftingEvaluation(poses, model, loss)
+    for batch in window_loader(Windows(poses), 64, training=False):
+        mu = batch.target + torch.from_numpy(error[batch.index.numpy()])
+        evaluation.update(batch, Prediction(mu, torch.full_like(mu, sigma), mu[..., 0], model.error_distribution))
+    figures = evaluation.compute()
+    nll = -stats.norm.logpdf(error[:, 1:], scale=sigma).sum(axis=-1)
+    assert figures["nll"] == pytest.approx(nll.mean(), rel=1e-4)
+    apart = np.linalg.norm(error + sigma * moved.numpy(), axis=-1)
+    assert figures["mpjpe_joint_l_hip"] == pytest.approx(1000 * apart[:, 1].mean(), rel=1e-4)
+
+
+def test_flip_average_of_a_skewed_error_distribution() -> None:
+    torch.manual_seed(0)
+    model = LiftingModel("fc", THREE, settings={"width": 8}).eval()
+    moved = torch.tensor([0.5, -1.0, 0.25])
+    model.set_error_distribution(ErrorDistribution(moved, torch.ones(3), torch.ones(20)))
+    inputs = torch.from_numpy(Made(5).inputs)[:, None]
+    with torch.inference_mode():
+        one, other = model(inputs), model(model.mirrored(inputs))
+        both = model.flip_average(one, other)
+    back = other.mean[:, [0, 2, 1]] * torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(both.mean, (one.mean + back) / 2)
+    torch.testing.assert_close(both.mu, both.mean - both.sigma * moved)
 
 
 def test_a_constant_scale_ranks_nothing() -> None:

@@ -115,7 +115,7 @@ def test_dropout_is_the_networks_own_unless_given(file: Path) -> None:
         recipe = small(file, **changes)
         model = recipe.model(recipe, recipe.people(recipe, "train").skeleton, True)
         assert {layer.p for layer in model.modules() if isinstance(layer, torch.nn.Dropout)} <= {share}
-        assert model.network.settings["dropout"] == share
+        assert model.settings["dropout"] == share
 
 
 def test_martinez_does_not_look_at_the_nose(file: Path) -> None:

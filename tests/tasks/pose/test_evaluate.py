@@ -21,7 +21,8 @@ from logpose.core.geometry import box_to_region, crop_matrix, invert_affine
 from logpose.core.skeletons import COCO, H36M_LIFTING
 from logpose.core.space import Space
 from logpose.core.structures import Batch, ErrorDistribution, Prediction, Sample, Scoring
-from logpose.data.crops import Crops, InMemory, collate, crop_loader
+from logpose.data.batches import collate
+from logpose.data.crops import Crops, InMemory, crop_loader
 from logpose.data.transforms import CropTransform
 from logpose.losses import Gaussian, L2Loss, Laplace, MixedRLELoss
 from logpose.models import PoseModel, RegressionModel, create_backbone
@@ -284,13 +285,27 @@ def test_the_flip_test_cancels_a_bias_to_one_side() -> None:
     assert (Biased(COCO, SIZE).predict(batch, flip_test=False).mu - honest.mu).abs().max() > 0.05
 
 
-def test_predictions_are_folded_and_single_precision() -> None:
-    model = Symmetric(COCO, SIZE)
-    model.set_error_distribution(ErrorDistribution(torch.tensor([0.4, 0.0]), torch.ones(2), torch.ones(20)))
-    batch = noisy_batch()
-    prediction = model.predict(batch, flip_test=False)
-    assert prediction.error_distribution.mean.tolist() == [0, 0]
-    torch.testing.assert_close(prediction.mu, model(batch.images).mu + 0.25 * torch.tensor([0.4, 0.0]))
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_a_skewed_error_distribution_keeps_mu_and_reports_the_mean(flip_test: bool) -> None:
+    """A model that is off by the error distribution's mean, to the left in the crop as in its mirror image.
+
+    On the crop its expected position is right; brought back from the mirror image it is right too.
+    """
+
+    class Skewed(Symmetric):
+        def forward(self, images: Tensor) -> Prediction:
+            prediction = super().forward(images)
+            prediction.mu = prediction.mu - prediction.sigma * self.error_distribution.mean
+            return prediction
+
+    mean = torch.tensor([0.4, -0.2])
+    batch, model = noisy_batch(), Skewed(COCO, SIZE)
+    model.set_error_distribution(ErrorDistribution(mean, torch.ones(2), torch.ones(20)))
+    prediction = model.predict(batch, flip_test)
+    honest = Symmetric(COCO, SIZE).predict(batch).mu
+    torch.testing.assert_close(prediction.mean, honest, atol=1e-6, rtol=0)
+    torch.testing.assert_close(prediction.mu, honest - 0.25 * mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(prediction.error_distribution.mean, mean)
     assert prediction.mu.dtype == torch.float32
 
 
@@ -337,9 +352,9 @@ def test_results_are_scored_as_asked(people: Crowd) -> None:
     by_oks = evaluations["oks"]
     for index, row in enumerate(found["oks"]):
         area = 0.53 * people[index].box[2] * people[index].box[3]
-        share = by_oks.found[index].std ** 2 / (area * (2 * np.array(COCO.sigmas)[:, None]) ** 2)
+        share = by_oks.rows[index].std ** 2 / (area * (2 * np.array(COCO.sigmas)[:, None]) ** 2)
         assert row["score"] == pytest.approx((1 / np.sqrt(1 + share)).prod(axis=-1).mean())
-    with pytest.raises(InputError, match="knows no spread"):
+    with pytest.raises(InputError, match="--score oks"):
         evaluate(Oracle(people), people, flip_test=False, scoring="oks")
 
 

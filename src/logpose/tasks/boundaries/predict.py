@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.skeletons import Skeleton
 from logpose.data.oct import LEAST
 from logpose.data.scans import Scan, ScanWindows, scan_loader
 from logpose.models import BoundaryModel
-from logpose.tasks.boundaries.evaluate import Stitching
+from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
 from logpose.training.checkpoint import load
 
 __all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows", "check_scan"]
@@ -63,7 +64,7 @@ class Segmenter:
         found = model if isinstance(model, BoundaryModel) else load(model)[0]
         if not isinstance(found, BoundaryModel):
             raise InputError(f"{model}: does not find boundaries in B-scans")
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         self.model = found.to(self.device).eval()
         self.flip_test, self.batch_size = flip_test, batch_size
 
@@ -79,13 +80,14 @@ class Segmenter:
         width = pixels.shape[1]
         nothing = np.full((self.model.dim, width), np.nan)
         scan = replace(image, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
-        stitching = Stitching(self.model)
         model = self.model
-        windows = ScanWindows(_One(model.skeleton, scan), model.size, model.shown, um_per_px=model.um_per_px)
+        alone = _One(model.skeleton, scan)
+        windows = ScanWindows(alone, model.size, model.shown, um_per_px=model.um_per_px)
+        collected = BoundaryEvaluation(alone, model)
         for batch in scan_loader(windows, self.batch_size, training=False):
             on_device = batch.to(self.device)
-            stitching.update(on_device, self.model.predict(on_device, self.flip_test))
-        found = stitching.found(0, width)
+            collected.update(on_device, self.model.predict(on_device, self.flip_test))
+        found = collected.boundaries(0)
         refuse_diverged(found.rows, found.rows)
         half = self.model.error_distribution.bands_at(SHOWN_LEVEL)[:, None]
         return Boundaries(self.model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)

@@ -20,7 +20,7 @@ from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 from logpose.losses import FactorsRLELoss, LikelihoodLoss, PoseLoss, RowsLoss
 from logpose.metrics.boundaries import central
 from logpose.models import BoundaryModel
-from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
+from logpose.tasks.boundaries.evaluate import BoundaryEvaluation, validation_loader
 from logpose.training.recipe import TrainingRecipe
 
 __all__ = ["BoundaryRecipe", "boundaries", "scans_of_file", "synthetic_scans"]
@@ -152,11 +152,12 @@ class BoundaryRecipe(TrainingRecipe):
         self, data: Scans, model: BoundaryModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[ScanBatch]:
         """Batches of windows: at random columns and augmented in training, side by side otherwise."""
-        variation = Variation(self.flip, self.shift, self.stretch) if training else None
+        if not training:
+            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+        variation = Variation(self.flip, self.shift, self.stretch)
         windows = ScanWindows(data, model.size, model.shown, variation, self.seed, model.um_per_px)
         return scan_loader(
-            windows, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
-            processes=processes,
+            windows, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
         )  # fmt: skip
 
     def inapplicable(self) -> dict[str, str]:
@@ -222,7 +223,7 @@ class BoundaryRecipe(TrainingRecipe):
             if self.loss == "l1":
                 return RowsLoss(dim)
             # Cross-entropy of rows drives mu; the likelihood, with less weight and its plain gradient, mostly sigma.
-            plain = {"balance": 0.0} if self.loss == "rle" else {}
+            plain = {"gradient_reweighting": 0.0} if self.loss == "rle" else {}
             return RowsLoss(dim, weight=0.3, loss=self.likelihood(dim, **plain))
         if self.factors and self.loss == "rle":
             return FactorsRLELoss(dim, base=self.base)

@@ -1,4 +1,4 @@
-"""How good a model that finds people by itself is on a data set: who is found, and how well those are posed."""
+"""Evaluation of detectors: which people are detected, and how well their joints are predicted."""
 
 from __future__ import annotations
 
@@ -9,26 +9,35 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from logpose.core.structures import Sample, Scoring
-from logpose.data.pictures import Pictures
+from logpose.core.structures import Evaluator, Sample, Scoring
+from logpose.data.image_sets import ImageSet
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, scene_loader
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
+from logpose.tasks import evaluation
 from logpose.tasks.figures import Found, person_scores, pose_figures, refuse_scoring
-from logpose.tasks.pose.evaluate import measure
 
-__all__ = ["DetectionEvaluation", "FoundPeople", "evaluate_detector", "ground_truth", "in_image", "matches"]
+__all__ = [
+    "DetectionEvaluation",
+    "FoundPeople",
+    "evaluate_detector",
+    "ground_truth",
+    "in_image",
+    "matches",
+    "validation_loader",
+]
 
 LEAST_OVERLAP = 0.5
-"""Intersection over union of boxes from which on somebody who was found is held against a label."""
+"""Least intersection over union of boxes for a detected person to be matched to a labelled one."""
 
 
 @dataclass(frozen=True)
 class FoundPeople:
-    """The people found in one picture, best first: N of them, pixels of the picture."""
+    """The people detected in one image, best first: N people, pixels of the image."""
 
     boxes: Float[np.ndarray, "N 4"]
     """x, y, width, height."""
@@ -42,16 +51,16 @@ class FoundPeople:
         return person_scores(scoring, self.box_scores, self.confidence, self.std, self.boxes, sigmas)
 
     def sound(self) -> bool:
-        """Whether all is finite but perhaps the spread: not of a model that has diverged."""
+        """Whether all is finite but perhaps the standard deviations; not so of a model that has diverged."""
         parts = (self.boxes, self.box_scores, self.keypoints, self.confidence)
         return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 def in_image(found: Detections, to_image: Float[Tensor, "2 3"]) -> FoundPeople:
-    """Detections in pixels of the picture that an input was made from.
+    """Detections in pixels of the image that an input was made from.
 
     Args:
-        found: in one input, the density's mean folded in or not.
+        found: in one input.
         to_image: map from pixels of the input to image coordinates; it does not turn.
     """
     # Maps are of pixels' centres, and a box's corner is the corner of a pixel.
@@ -72,7 +81,9 @@ def _moved(points: Float[Tensor, "N K 2"], matrix: Float[Tensor, "2 3"]) -> Floa
 
 
 def matches(found: Float[np.ndarray, "N 4"], labelled: Float[np.ndarray, "M 4"]) -> list[tuple[int, int]]:
-    """Who was found is whom: in their order, each takes the label that it overlaps best, if that is left and overlaps.
+    """Match detected people to labelled ones: in their order, each to the unmatched label that it overlaps best.
+
+    Those that overlap none by half (intersection over union) are not matched.
 
     Args:
         found: boxes x, y, width, height, best first.
@@ -95,8 +106,8 @@ def matches(found: Float[np.ndarray, "N 4"], labelled: Float[np.ndarray, "M 4"])
     return pairs
 
 
-def ground_truth(pictures: Pictures, category: int = 1) -> dict[str, Any]:
-    """The labels of whole pictures in the form of a COCO annotation file; crowds and the unlabelled included."""
+def ground_truth(pictures: ImageSet, category: int = 1) -> dict[str, Any]:
+    """The labels of whole images in the form of a COCO annotation file; crowds and unlabelled people included."""
     every = [pictures[i] for i in range(len(pictures))]
     rows = [
         {
@@ -119,60 +130,66 @@ def ground_truth(pictures: Pictures, category: int = 1) -> dict[str, Any]:
     return {"images": images, "annotations": rows, "categories": [{"id": category, "name": "object"}]}
 
 
-class DetectionEvaluation:
-    """Collects what is found, batch by batch, and measures it.
+@dataclass(frozen=True)
+class Detected:
+    """What is kept of one image: the detected people, and which of them are matched to labels."""
+
+    people: FoundPeople
+    matched: list[tuple[int, int, Float[np.ndarray, "K 2"]]]
+    """Row of a detected person, number of the labelled one, and of each joint the NLL and the standardised NLL."""
+
+
+class DetectionEvaluation(Evaluator[Detected]):
+    """Collects detections, batch by batch, and computes figures of them.
 
     Args:
         pictures: the data set that the batches are of.
-        model: tells skeleton and law.
+        model: has the skeleton and the error distribution.
         loss: for the likelihood; None leaves it out.
-        scoring: how the score of a person comes from that of the box and what is said of the joints. With "box" those
-            of a detector count as they are, as in detectron2.
+        scoring: how a person's score follows from that of the box and the confidence of the joints; "box" takes the
+            box's as it is, as detectron2 does.
     """
 
+    loss: LikelihoodLoss | None
+
     def __init__(
-        self, pictures: Pictures, model: Detector, loss: LikelihoodLoss | None = None, scoring: Scoring = "box"
+        self, pictures: ImageSet, model: Detector, loss: LikelihoodLoss | None = None, scoring: Scoring = "box"
     ) -> None:
-        self.pictures, self.model, self.loss, self.scoring = pictures, model, loss, scoring
-        self.found: dict[int, FoundPeople] = {}
+        super().__init__(loss)
+        self.pictures, self.model, self.scoring = pictures, model, scoring
         self.diverged = False
-        self.matched: dict[int, list[tuple[int, int, np.ndarray]]] = {}
 
     @torch.no_grad()
     def update(self, batch: SceneBatch, found: Sequence[Detections]) -> None:
-        """Take in what was found in one batch."""
+        """Collect the detections in one batch."""
         for index, to_image, own in zip(batch.index.tolist(), batch.to_image, found, strict=True):
-            if not in_image(own, to_image).sound():  # of a model that has diverged: nobody is found there
+            if not in_image(own, to_image).sound():  # of a model that has diverged: no detections
                 self.diverged = True
                 own = own.chosen(torch.zeros_like(own.box_scores) > 1)
-            self.found[index] = in_image(own, to_image)
-            labelled = _labelled(self.pictures[index].people)
+            people, labelled = in_image(own, to_image), _labelled(self.pictures[index].people)
             boxes = np.array([who.box for who in labelled], dtype=np.float64).reshape(-1, 4)
-            pairs = matches(self.found[index].boxes, boxes)
+            pairs = matches(people.boxes, boxes)
             nll = self._nll(own, to_image, [labelled[label] for _, label in pairs], [row for row, _ in pairs])
-            self.matched[index] = [(*pair, row) for pair, row in zip(pairs, nll, strict=True)]
+            self.add(index, Detected(people, [(*pair, row) for pair, row in zip(pairs, nll, strict=True)]))
 
     def _nll(
         self, found: Detections, to_image: Float[Tensor, "2 3"], people: Sequence[Sample], rows: Sequence[int]
     ) -> Float[np.ndarray, "M K 2"]:
-        """Of people beside their labels, what the loss makes of each joint: of its place, and of its error alone."""
+        """NLL of each joint of matched people, and the standardised NLL, without sigma's scale."""
         if self.loss is None or not people:
             return np.full((len(people), len(self.model.skeleton), 2), np.nan)
         own = found.chosen(torch.tensor(rows, device=to_image.device))
         truth = np.stack([who.keypoints[:, :2] for who in people])
         visible = torch.from_numpy(np.stack([who.visible > 0 for who in people])).to(to_image.device)
         labels = torch.from_numpy(np.nan_to_num(truth)).to(to_image)
-        # Back into each person's own frame, in which the density was learned.
+        # Into each person's own coordinates, in which the density was learned.
         for matrix in (to_image.expand(len(labels), 2, 3), own.to_input):
             labels = torch.linalg.solve(matrix[:, None, :, :2], (labels - matrix[:, None, :, 2])[..., None])[..., 0]
         labels = labels - 0.5
-        said = own.prediction
-        mu = said.mu - said.sigma * (
-            self.model.error_distribution.mean - said.error_distribution.mean
-        )  # the density is centred on mu
-        nll = -self.loss.log_prob(mu, said.sigma, torch.where(visible[..., None], labels, mu))
-        standardised_nll = nll - self.loss.scale(said.sigma).log().sum(dim=-1)
-        # Into the box's frame, whatever frame the density was learned in: so that heads can be compared.
+        mu, sigma = own.prediction.mu, own.prediction.sigma
+        nll = -self.loss.log_prob(mu, sigma, torch.where(visible[..., None], labels, mu))
+        standardised_nll = nll - self.loss.scale(sigma).log().sum(dim=-1)
+        # Into the box's coordinates, whatever those of the density: so that heads can be compared.
         box = (own.boxes[:, 2:] - own.boxes[:, :2]).clamp_min(1e-3).log().sum(dim=1)
         nll = nll + (torch.linalg.det(own.to_input[:, :, :2]).abs().log() - box)[:, None]
         both = torch.stack([nll, standardised_nll], dim=-1)
@@ -180,40 +197,32 @@ class DetectionEvaluation:
         return kept
 
     def is_finite(self) -> bool:
-        """Whether all that was predicted is; sigma may be unknown."""
+        """Whether all that was predicted is finite; sigma may be unknown."""
         return not self.diverged
 
-    def gather(self) -> None:
-        """Bring together what the processes of a distributed run have collected."""
-        if distributed.is_available() and distributed.is_initialized():
-            parts: list[Any] = [None] * distributed.get_world_size()
-            distributed.all_gather_object(parts, (self.found, self.matched))
-            self.found = {index: row for found, _ in parts for index, row in found.items()}
-            self.matched = {index: row for _, matched in parts for index, row in matched.items()}
-
     def results(self, category_id: int = 1) -> list[dict[str, Any]]:
-        """The people found, as entries of a COCO results file; without boxes, which would count as people's areas."""
+        """The detected people, as entries of a COCO results file; without boxes, which would be taken for areas."""
         sigmas = self.model.skeleton.sigmas
         return [
             {
                 "image_id": self.pictures[index].image_id,
                 "category_id": category_id,
-                "keypoints": [round(float(v), 3) for v in np.column_stack([joints, sure]).ravel()],
+                "keypoints": [round(float(v), 3) for v in np.column_stack([joints, confidence]).ravel()],
                 "score": float(score),
             }
-            for index in sorted(self.found)
-            for people in (self.found[index],)
-            for joints, sure, score in zip(
+            for index in sorted(self.rows)
+            for people in (self.rows[index].people,)
+            for joints, confidence, score in zip(
                 people.keypoints, people.confidence, people.scores(self.scoring, sigmas), strict=True
             )
         ]
 
     def arrays(self) -> Found | None:
-        """Those who were found and are labelled, with their labels; None if there are none."""
+        """The matched people, with their labels; None if there are none."""
         rows = [
-            (self.found[index], row, nll, _labelled(self.pictures[index].people)[label])
-            for index in sorted(self.matched)
-            for row, label, nll in self.matched[index]
+            (self.rows[index].people, row, nll, _labelled(self.pictures[index].people)[label])
+            for index in sorted(self.rows)
+            for row, label, nll in self.rows[index].matched
         ]
         if not rows:
             return None
@@ -233,27 +242,26 @@ class DetectionEvaluation:
     def compute(self, costly: bool = True) -> dict[str, float]:
         """Every figure, by name.
 
-        `images`, and `found` in them; `labelled` people, and the share `matched` of them: of each such pair, the boxes
-        overlap by half (intersection over union) or more. In it counts whoever was found, however unsure: of point-set
-        anchors up to a hundred in each picture; in `matched_sure` those whose box has the score that `predict` asks
-        for, the model's `sure`. `error_px`, `nme`, `pck…`, `oks`, `nll`, `coverage@l` and the
-        like are of those pairs alone, as `Evaluation.compute` tells them; `nll` is in each box's coordinates. AP and
-        AR are COCO's, of all pictures.
+        `images`, and people `found` in them; people `labelled`, and the share `matched` of them: recall at an
+        intersection over union of .5, without a score threshold (point-set anchors detect up to a hundred people in
+        each image); `recall_at_threshold` is the same of detections with the score that `predict` asks for by default.
+        `error_px`, `nme`, `pck…`, `oks`, `nll`, `coverage@l` and the like are of matched people alone, as in the pose
+        task's `Evaluation.compute`; `nll` is in each box's coordinates. AP and AR are COCO's, of all images.
         """
-        labelled = sum(len(_labelled(self.pictures[index].people)) for index in self.found)
-        pairs = sum(map(len, self.matched.values()))
-        # Whoever was found takes a label before the less sure do: leaving these out changes no other pair.
-        sure = sum(
-            int(self.found[index].box_scores[row] >= self.model.sure)
-            for index, rows in self.matched.items()
-            for row, *_ in rows
+        labelled = sum(len(_labelled(self.pictures[index].people)) for index in self.rows)
+        pairs = sum(len(one.matched) for one in self.rows.values())
+        # Labels are matched in the order of the scores: leaving out low scores changes no other pair.
+        above = sum(
+            int(one.people.box_scores[row] >= self.model.score_threshold)
+            for one in self.rows.values()
+            for row, *_ in one.matched
         )
         figures: dict[str, float] = {
-            "images": len(self.found),
-            "found": sum(len(people.boxes) for people in self.found.values()),
+            "images": len(self.rows),
+            "found": sum(len(one.people.boxes) for one in self.rows.values()),
             "labelled": labelled,
             "matched": pairs / labelled if labelled else float("nan"),
-            "matched_sure": sure / labelled if labelled else float("nan"),
+            "recall_at_threshold": above / labelled if labelled else float("nan"),
         }
         at = self.arrays()
         if at is not None:
@@ -265,13 +273,29 @@ class DetectionEvaluation:
 
 
 def _labelled(people: Sequence[Sample]) -> list[Sample]:
-    """Those with a labelled joint."""
+    """The people with a labelled joint."""
     return [who for who in people if (who.visible > 0).any()]
+
+
+def validation_loader(
+    pictures: ImageSet, model: Detector, batch_size: int, *, workers: int = 0, pin: bool = False
+) -> DataLoader[SceneBatch]:
+    """Batches of whole images to evaluate a detector on: every image once, in order, also those without people.
+
+    Args:
+        pictures: the data set.
+        model: has the size that images are scaled to.
+        batch_size: images in a batch.
+        workers: processes that read images; 0: this one.
+        pin: whether batches go to page-locked memory, for a GPU.
+    """
+    scenes = Scenes(pictures, ShortSide((model.short,), model.longest))
+    return scene_loader(scenes, batch_size, training=False, workers=workers, pin=pin)
 
 
 def evaluate_detector(
     model: Detector,
-    pictures: Pictures,
+    pictures: ImageSet,
     loss: LikelihoodLoss | None = None,
     *,
     scoring: Scoring = "box",
@@ -280,25 +304,23 @@ def evaluate_detector(
     device: torch.device | str = "cpu",
     show_progress: bool = False,
 ) -> DetectionEvaluation:
-    """Find the people of every picture of a data set.
+    """Detect the people in every image of a data set.
 
     Args:
         model: put on `device` and into evaluation mode.
         pictures: with the model's skeleton.
         loss: for the likelihood; None leaves it out.
-        scoring: how the score of a person comes from that of the box and what is said of the joints.
-        batch_size: pictures at a time.
-        workers: processes that read pictures.
+        scoring: how a person's score follows from that of the box and the confidence of the joints.
+        batch_size: images at a time.
+        workers: processes that read images.
         device: where to predict.
-        show_progress: whether to draw a bar on stderr.
+        show_progress: whether to report progress on stderr.
 
     Raises:
-        InputError: if people are to be scored by a spread that the model does not know.
+        InputError: if people are to be scored by OKS and the model has no standard deviations.
     """
     refuse_scoring(scoring, model.error_distribution)
-    model = model.to(device).eval()
-    evaluation = DetectionEvaluation(pictures, model, None if loss is None else loss.to(device).eval(), scoring)
-    scenes = Scenes(pictures, ShortSide((model.short,), model.longest))
-    batches = scene_loader(scenes, batch_size, training=False, workers=workers)
-    measure(model, evaluation, batches, device=device, show_progress=show_progress)
-    return evaluation
+    return evaluation.evaluate(
+        model, DetectionEvaluation(pictures, model, loss, scoring),
+        validation_loader(pictures, model, batch_size, workers=workers), device=device, show_progress=show_progress,
+    )  # fmt: skip

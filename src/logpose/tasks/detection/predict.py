@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.structures import Image, Scoring
+from logpose.data.image_sets import LabelledImage
 from logpose.data.images import image_size, read_image
-from logpose.data.pictures import Picture
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.models import Detector
 from logpose.tasks.detection.evaluate import FoundPeople, in_image
@@ -48,7 +49,7 @@ class Finder:
         scoring: Scoring = "box",
         least_score: float | None = None,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         loaded = model if isinstance(model, Detector) else load_model(model)
         if not isinstance(loaded, Detector):
             raise InputError(f"{model}: finds nobody by itself, it is given {loaded.input_spec}")
@@ -59,7 +60,7 @@ class Finder:
         refuse_scoring(scoring, loaded.error_distribution)
         self.model = loaded.to(self.device).eval()
         self.batch_size, self.scoring = batch_size, scoring
-        self.least_score = self.model.sure if least_score is None else least_score
+        self.least_score = self.model.score_threshold if least_score is None else least_score
         self.transform = ShortSide((self.model.short,), self.model.longest)
 
     def __call__(self, image: Image | Path | str) -> Poses:
@@ -121,7 +122,7 @@ class Finder:
 
     def _scene(self, image: Image | Path) -> SceneBatch:
         """What the model sees of an image, decoded as `eval` decodes it."""
-        return scene(Picture(image, 0, ()), self.model.skeleton, self.transform)
+        return scene(LabelledImage(image, 0, ()), self.model.skeleton, self.transform)
 
     def _read(
         self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None

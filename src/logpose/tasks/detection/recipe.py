@@ -11,20 +11,20 @@ from torch.utils.data import DataLoader
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Scoring
-from logpose.data.pictures import Pictures, pictures_of
+from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.scenes import SceneBatch, Scenes, SceneTransform, ShortSide, SquareCrop, scene_loader
 from logpose.losses import CellLoss, LikelihoodLoss, PoseLoss, WithHeatmaps
 from logpose.models import Detector, PointSetAnchors, PointSetOptions, create_backbone, load_backbone_weights
-from logpose.models.mask_rcnn import MaskRCNN, learns_normalisation, load_mask_rcnn_weights
-from logpose.tasks.detection.evaluate import DetectionEvaluation
+from logpose.models.mask_rcnn import MaskRCNN, MaskRCNNOptions, learns_normalisation, load_mask_rcnn_weights
+from logpose.tasks.detection.evaluate import DetectionEvaluation, validation_loader
 from logpose.tasks.pose.recipe import ImageRecipe, PretrainedRecipe, labelled_people
 
 __all__ = ["DetectionRecipe", "MaskRCNNRecipe", "PointSetRecipe", "labelled_pictures", "mask_rcnn", "point_set"]
 
 
-def labelled_pictures(recipe: DetectionRecipe, part: str) -> Pictures:
+def labelled_pictures(recipe: DetectionRecipe, part: str) -> ImageSet:
     """The images of an annotation file of any format, with all their people: see `labelled_people`."""
-    return pictures_of(labelled_people(recipe, part))
+    return whole_images(labelled_people(recipe, part))
 
 
 @dataclass(kw_only=True)
@@ -33,7 +33,7 @@ class DetectionRecipe(ImageRecipe):
 
     task: ClassVar[str] = "detection"
 
-    people: Callable[[Any, str], Pictures] = labelled_pictures
+    people: Callable[[Any, str], ImageSet] = labelled_pictures
     """Called with the recipe and "train" or "val": the images of that part."""
     model: Callable[[Any, Skeleton, bool], Detector]
     """Called with the recipe, the data's skeleton and whether sigma is needed: the network."""
@@ -97,7 +97,7 @@ class DetectionRecipe(ImageRecipe):
             return SquareCrop(self.square, self.scale, self.flip, after)
         return ShortSide(self.short, self.longest, self.flip)
 
-    def check_data(self, train: Pictures, val: Pictures, loss: PoseLoss) -> None:
+    def check_data(self, train: ImageSet, val: ImageSet, loss: PoseLoss) -> None:
         """As for any recipe; a score by OKS needs a predicted standard deviation.
 
         Raises:
@@ -113,18 +113,17 @@ class DetectionRecipe(ImageRecipe):
             raise InputError(f"--score oks: {type(loss).__name__} has no standard deviation of errors")
 
     def loader(
-        self, data: Pictures, model: Detector, *, training: bool, processes: int = 1, pin: bool = False
+        self, data: ImageSet, model: Detector, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[SceneBatch]:
         """Batches of images, augmented in training; evaluation includes those without labelled people."""
-        still = ShortSide((model.short,), model.longest)
-        transform = self.transform() if training else still
-        scenes = Scenes(data, transform, self.seed, training, empty=self.empty or not training)
+        if not training:
+            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+        scenes = Scenes(data, self.transform(), self.seed, training=True, empty=self.empty)
         return scene_loader(
-            scenes, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
-            processes=processes,
+            scenes, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
         )  # fmt: skip
 
-    def evaluation(self, data: Pictures, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:
+    def evaluation(self, data: ImageSet, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:
         """The evaluator: average precision, and metrics of the joints of detected people."""
         return DetectionEvaluation(data, model, loss, self.score)
 
@@ -177,13 +176,11 @@ class MaskRCNNRecipe(DetectionRecipe, PretrainedRecipe):
         )  # fmt: skip
 
 
-MEANS: dict[str, dict[str, Any]] = {
-    "average": {},
-    "cells": {"places": "cells"},
-    "maps": {"places": "maps", "charged": True, "sharpness": 2.0},
-}
-"""The network's arguments for each `mu_from`. Of maps mu is the mean of squared probabilities, which keeps off the
+BY_MAPS: dict[str, Any] = {"coordinates": "maps", "with_logits": True, "sharpness": 2.0}
+MEANS: dict[str, dict[str, Any]] = {"average": {}, "cells": {"coordinates": "cells"}, "maps": BY_MAPS}
+"""The network's options for each `mu_from`. Of maps mu is the mean of squared probabilities, which keeps off the
 middle between two modes; the power was chosen on scenes that are used in no evaluation."""
+NO_MEANS: dict[str, Any] = {"coordinates": "average", "with_logits": False, "sharpness": 1.0}
 
 
 def mask_rcnn(
@@ -191,7 +188,7 @@ def mask_rcnn(
     skeleton: Skeleton,
     predicts_sigma: bool,
     head: Literal["regression", "heatmap"] | None = None,
-    **settings: Any,
+    options: MaskRCNNOptions | None = None,
 ) -> MaskRCNN:
     """Mask R-CNN on the recipe's backbone and weights; with random ones its normalisation layers are trained.
 
@@ -200,15 +197,16 @@ def mask_rcnn(
         skeleton: the joints.
         predicts_sigma: whether sigma is predicted beside mu.
         head: in place of the recipe's.
-        settings: further arguments of `MaskRCNN`, in place of the recipe's.
+        options: further options of the network; those that `outside` and `mu_from` name are the recipe's.
     """
     head = head or recipe.head
-    settings = {"frozen": not learns_normalisation(recipe.weights), **settings}
-    if head == "regression":
-        settings = MEANS[recipe.mu_from] | settings
-    model = MaskRCNN(
-        skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, recipe.outside, **settings
-    )
+    options = replace(options or MaskRCNNOptions(), outside=recipe.outside)
+    if options.frozen is None:
+        options = replace(options, frozen=not learns_normalisation(recipe.weights))
+    # A heatmap head has no means: options of these are of the regression head that may follow it.
+    means = MEANS[recipe.mu_from] if head == "regression" else NO_MEANS
+    options = replace(options, **means)
+    model = MaskRCNN(skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, options)
     load_mask_rcnn_weights(model, recipe.weights)
     return model
 

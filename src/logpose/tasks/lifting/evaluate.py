@@ -1,71 +1,68 @@
-"""How good a model that lifts keypoints into space is on a data set."""
+"""Evaluation of models that lift keypoints into space."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from logpose.core.structures import Prediction
+from logpose.core.geometry import MM
+from logpose.core.structures import Evaluator, Prediction
 from logpose.data.windows import Poses, WindowBatch, Windows, window_loader
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.models import LiftingModel
+from logpose.tasks import evaluation
 from logpose.tasks.figures import calibrated
-from logpose.tasks.pose.evaluate import measure
 
-__all__ = ["LiftingEvaluation", "evaluate_lifting"]
+__all__ = ["LiftingEvaluation", "evaluate_lifting", "validation_loader"]
 
-MM = 1000.0  # millimetres in a metre
+Columns = tuple[np.ndarray, ...]
+"""Index, mean, standard deviation and NLL of some frames."""
 
 
-class LiftingEvaluation:
-    """Collects predictions, batch by batch, and measures them.
+class LiftingEvaluation(Evaluator[Columns]):
+    """Collects the predictions of a lifting model, batch by batch, and computes figures of them.
 
     Args:
         poses: the data set that the windows are of.
-        model: tells the law of its errors.
+        model: has the skeleton and the error distribution.
         loss: for the likelihood; None leaves it out.
+
+    Attributes:
+        rows: columns of the frames of each batch, by the batch's first frame.
     """
 
+    loss: LikelihoodLoss | None
+
     def __init__(self, poses: Poses, model: LiftingModel, loss: LikelihoodLoss | None = None) -> None:
-        self.poses, self.model, self.loss = poses, model, loss
-        self.found: list[tuple[np.ndarray, ...]] = []
+        super().__init__(loss)
+        self.poses, self.model = poses, model
 
     @torch.no_grad()
     def update(self, batch: WindowBatch, prediction: Prediction) -> None:
-        """Take in the prediction on one batch."""
+        """Collect the prediction on one batch."""
         nll = torch.full_like(prediction.confidence, float("nan"))
         if self.loss is not None:
-            # The density is centred on mu; what is reported is its mean.
-            mu = prediction.mu - prediction.sigma * self.model.error_distribution.mean
-            nll = -self.loss.log_prob(mu, prediction.sigma, batch.target).where(batch.weight > 0, nll)
+            nll = -self.loss.log_prob(prediction.mu, prediction.sigma, batch.target).where(batch.weight > 0, nll)
         columns: tuple[Tensor, ...] = (batch.index, prediction.mean, prediction.std, nll)
-        self.found.append(tuple(column.cpu().numpy() for column in columns))
-
-    def gather(self) -> None:
-        """Bring together what the processes of a distributed run have collected."""
-        if distributed.is_available() and distributed.is_initialized():
-            parts: list[Any] = [None] * distributed.get_world_size()
-            distributed.all_gather_object(parts, self.found)
-            self.found = [row for part in parts for row in part]
+        self.add(int(batch.index[0]), tuple(column.cpu().numpy() for column in columns))
 
     def is_finite(self) -> bool:
-        """Whether all that was predicted is; sigma may be unknown."""
-        return all(bool(np.isfinite(mean).all()) for _, mean, *_ in self.found)
+        """Whether all that was predicted is finite; sigma may be unknown."""
+        return all(bool(np.isfinite(mean).all()) for _, mean, *_ in self.rows.values())
 
     def compute(self, costly: bool = True) -> dict[str, float]:  # noqa: ARG002  (none of these is)
         """Every figure, by name.
 
         Lengths are in millimetres, of positions relative to the root, which counts as a joint without an error;
         `mpjpe` is the mean over frames, `mpjpe_mean` over actions, see `metrics.mpjpe`; `nll` is in nats per joint but
-        the root, in metres; `coverage@l` is the share of labels in the ellipsoid that should hold the share l;
+        the root, in metres; `coverage@l` is the share of labels in the ellipsoid of nominal level l;
         `sigma_rank` is Spearman's correlation of predicted and true distance.
         """
-        if not self.found:
+        if not self.rows:
             return {"frames": 0}
         index, mean, std, nll = self._columns()
         truth = self.poses.targets[index]
@@ -97,10 +94,25 @@ class LiftingEvaluation:
         return calibration.Deviations(radius, MM * np.sqrt((spread**2).sum(axis=-1)), MM * apart, "mm")
 
     def _columns(self) -> tuple[np.ndarray, ...]:
-        """Index, mean, standard deviation and nats of every frame, in the order of the data set."""
-        columns = [np.concatenate(column) for column in zip(*self.found, strict=True)]
+        """Index, mean, standard deviation and NLL of every frame, in the order of the data set."""
+        columns = [np.concatenate(column) for column in zip(*self.rows.values(), strict=True)]
         order = np.argsort(columns[0], kind="stable")
         return tuple(column[order] for column in columns)
+
+
+def validation_loader(
+    poses: Poses, model: LiftingModel, batch_size: int, *, workers: int = 0, pin: bool = False
+) -> DataLoader[WindowBatch]:
+    """Batches of windows to evaluate a model on: every frame once, in order.
+
+    Args:
+        poses: the data set.
+        model: has the number of frames.
+        batch_size: windows in a batch.
+        workers: processes that cut windows; 0: this one.
+        pin: whether batches go to page-locked memory, for a GPU.
+    """
+    return window_loader(Windows(poses, model.frames), batch_size, training=False, workers=workers, pin=pin)
 
 
 def evaluate_lifting(
@@ -124,10 +136,9 @@ def evaluate_lifting(
         batch_size: windows at a time.
         workers: processes that cut windows.
         device: where to predict.
-        show_progress: whether to draw a bar on stderr.
+        show_progress: whether to report progress on stderr.
     """
-    model = model.to(device).eval()
-    evaluation = LiftingEvaluation(poses, model, None if loss is None else loss.to(device).eval())
-    batches = window_loader(Windows(poses, model.frames), batch_size, training=False, workers=workers)
-    measure(model, evaluation, batches, flip_test=flip_test, device=device, show_progress=show_progress)
-    return evaluation
+    return evaluation.evaluate(
+        model, LiftingEvaluation(poses, model, loss), validation_loader(poses, model, batch_size, workers=workers),
+        flip_test=flip_test, device=device, show_progress=show_progress,
+    )  # fmt: skip

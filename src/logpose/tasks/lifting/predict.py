@@ -15,17 +15,18 @@ import torch
 from jaxtyping import Float32
 from numpy.typing import ArrayLike
 
+from logpose.core.device import choose_device
 from logpose.core.errors import InputError
+from logpose.core.geometry import MM
 from logpose.core.placement import refuse_diverged
 from logpose.core.skeletons import Skeleton
-from logpose.data.coco import FARTHEST
 from logpose.data.lifting import screen
+from logpose.data.problems import FARTHEST
 from logpose.models import LiftingModel
 from logpose.training.checkpoint import load
 
 __all__ = ["LiftedPoses", "Lifter"]
 
-MM = 1000.0  # millimetres in a metre
 SHOWN_LEVEL = 0.5  # share of the probability that the regions of `LiftedPoses.radius` hold
 
 
@@ -67,7 +68,7 @@ class Lifter:
         flip_test: bool = False,
         batch_size: int = 1024,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         loaded = model if isinstance(model, LiftingModel) else load(model)[0]
         if not isinstance(loaded, LiftingModel):
             raise InputError(f"{model}: looks at pictures, it does not lift keypoints")

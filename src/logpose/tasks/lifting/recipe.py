@@ -15,7 +15,7 @@ from logpose.data.lifting import LiftingPoses, exact_keypoints, open_poses
 from logpose.data.windows import Poses, WindowBatch, Windows, window_loader
 from logpose.losses import LikelihoodLoss, PoseLoss
 from logpose.models import LiftingModel
-from logpose.tasks.lifting.evaluate import LiftingEvaluation
+from logpose.tasks.lifting.evaluate import LiftingEvaluation, validation_loader
 from logpose.training.recipe import TrainingRecipe
 
 __all__ = ["LiftingRecipe", "lifting", "poses_of_file"]
@@ -139,11 +139,11 @@ class LiftingRecipe(TrainingRecipe):
         self, data: Poses, model: LiftingModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[WindowBatch]:
         """Batches of windows, randomly mirrored in training."""
-        flip, every = (self.flip, self.every) if training else (0.0, 1)
-        windows = Windows(data, model.frames, flip, self.seed, every)
+        if not training:
+            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+        windows = Windows(data, model.frames, self.flip, self.seed, self.every)
         return window_loader(
-            windows, self.batch_size, training=training, workers=self.workers, seed=self.seed, pin=pin,
-            processes=processes,
+            windows, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
         )  # fmt: skip
 
     def check_data(self, train: Poses, val: Poses, loss: PoseLoss) -> None:

@@ -1,4 +1,4 @@
-"""How good a model is on a data set: every figure that training watches and `logpose eval` prints."""
+"""Evaluation of models of one person's crop: the figures that training watches and `logpose eval` prints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import distributed
 from torch.utils.data import DataLoader
 
 from logpose.core import geometry
@@ -24,9 +23,10 @@ from logpose.metrics.mpjpe import spatial_errors
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks_nms
 from logpose.models import Model, PoseModel
 from logpose.models.pose_model import in_dimensions
+from logpose.tasks import evaluation
 from logpose.tasks.figures import Found, person_scores, pose_figures, refuse_scoring
 
-__all__ = ["Evaluation", "check_skeletons", "evaluate", "measure"]
+__all__ = ["Evaluation", "check_skeletons", "evaluate", "validation_loader"]
 
 
 @dataclass(slots=True)
@@ -41,16 +41,18 @@ class _Found:
     standardised_nll: Float[np.ndarray, "K"]
 
 
-class Evaluation:
-    """Collects predictions, batch by batch, and measures them.
+class Evaluation(Evaluator[_Found]):
+    """Collects the predictions on crops, batch by batch, and computes figures of them.
 
     Args:
         people: the data set that the batches are cut from.
-        model: tells size and skeleton.
+        model: has the size of crops and the skeleton.
         loss: for the likelihood; None leaves it out.
-        nms: whether one person may have been found in several boxes, of which the best is to be kept.
-        scoring: how the score of a person comes from that of the box and what is said of the joints.
+        nms: whether to keep the best of several boxes of one person (non-maximum suppression by OKS).
+        scoring: how a person's score follows from that of the box and the confidence of the joints.
     """
+
+    loss: LikelihoodLoss | None
 
     def __init__(
         self,
@@ -60,18 +62,17 @@ class Evaluation:
         nms: bool = False,
         scoring: Scoring = "sum",
     ) -> None:
-        self.people, self.model, self.loss, self.nms, self.scoring = people, model, loss, nms, scoring
-        self.found: dict[int, _Found] = {}
-        # The depth of a single root is 0 whatever the picture: nobody is to be credited with being sure of it.
+        super().__init__(loss)
+        self.people, self.model, self.nms, self.scoring = people, model, nms, scoring
+        # The depth of a single root is 0 by definition: predicting it exactly must not improve the figures.
         self._given = model.skeleton.root if model.dim == 3 and len(model.skeleton.root) == 1 else ()
 
     @torch.no_grad()
     def update(self, batch: Batch, prediction: Prediction) -> None:
-        """Take in the prediction on one batch."""
+        """Collect the prediction on one batch."""
         nll = standardised_nll = torch.full_like(prediction.confidence, float("nan"))
         if self.loss is not None:
-            # The density is centred on mu; what is reported is its mean.
-            mu = prediction.mu - prediction.sigma * self.model.error_distribution.mean
+            mu = prediction.mu
             target = in_dimensions(batch.target, mu.shape[-1])
             labelled = (batch.weight > 0) & target.isfinite().all(dim=-1)
             labelled[:, list(self._given)] = False
@@ -83,30 +84,23 @@ class Evaluation:
         columns = (keypoints, std, prediction.confidence, nll, standardised_nll)
         arrays = (column.double().cpu().numpy() for column in columns)
         for index, *row in zip(batch.index.tolist(), *arrays, strict=True):
-            self.found[index] = _Found(index, *row)
-
-    def gather(self) -> None:
-        """Bring together what the processes of a distributed run have collected."""
-        if distributed.is_available() and distributed.is_initialized():
-            parts: list[Any] = [None] * distributed.get_world_size()
-            distributed.all_gather_object(parts, self.found)
-            self.found = {index: row for part in parts for index, row in part.items()}
+            self.add(index, _Found(index, *row))
 
     def is_finite(self) -> bool:
-        """Whether all that was predicted is; sigma may be unknown."""
-        return not self.found or self.arrays().is_finite()
+        """Whether all that was predicted is finite; sigma may be unknown."""
+        return not self.rows or self.arrays().is_finite()
 
     def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
-        """The people found, as entries of a COCO results file.
+        """The predicted people, as entries of a COCO results file.
 
         Args:
             category_id: of all; each has its own label's or box's when None.
         """
         sigmas = self.model.skeleton.sigmas
         by_image: dict[int, list[_Found]] = {}
-        for row in self.found.values():
+        for row in self.rows.values():
             if not (np.isfinite(row.keypoints).all() and np.isfinite(row.confidence).all()):
-                continue  # of a model that has diverged: nobody is found there
+                continue  # of a model that has diverged: no result
             by_image.setdefault(self.people[row.index].image_id, []).append(row)
         results = []
         for image_id, rows in by_image.items():
@@ -138,7 +132,7 @@ class Evaluation:
 
     def arrays(self) -> Found:
         """Predictions and labels of all people, in the order of the data set."""
-        rows = [self.found[index] for index in sorted(self.found)]
+        rows = [self.rows[index] for index in sorted(self.rows)]
         samples = [self.people[row.index] for row in rows]
         truth = np.stack([_in_dimensions(sample.keypoints, self.model.dim) for sample in samples])
         truth[:, list(self._given), 2:] = np.nan
@@ -160,22 +154,22 @@ class Evaluation:
 
         Lengths are in pixels of the original images; `nme` is relative to the diagonal of a person's box, `pck@t` to
         its longer side, `pck_torso@t` to the distance of a shoulder and the opposite hip (people without these are left
-        out), `pckh@t` to the head's size where the data tell it; `nll` is in nats per labelled joint, of the crop,
+        out), `pckh@t` to the head's size where the data have it; `nll` is in nats per labelled joint, of the crop,
         in space without a single root, whose depth is 0 by definition; so are `coverage@l` and what follows.
-        `coverage@l` is the share of labels in the ellipse that should hold the share l; `sigma_rank` is Spearman's
+        `coverage@l` is the share of labels in the ellipse of nominal level l; `sigma_rank` is Spearman's
         correlation of predicted and true distance; `confidence_oks` is Pearson's of a person's confidence and OKS.
 
-        Of a model in space, `nll` and `coverage@l` are of joints with a depth, the other figures of the picture alone;
+        Of a model in space, `nll` and `coverage@l` are of joints with a depth, the other figures of the image plane;
         where the truth in space is known, errors in millimetres beside them are those of `metrics.mpjpe`.
         """
-        if not self.found:  # a detector that found nobody
+        if not self.rows:  # a detector without detections
             ground_truth = getattr(self.people, "ground_truth", None)
             nobody = coco_ap(ground_truth(), [], self.model.skeleton.sigmas) if ground_truth else {}
             return {"people": 0, "joints": 0, **nobody}
         at = self.arrays()
         heads = getattr(self.people, "head_sizes", None)
         learns_sigma = self.loss is None or self.loss.learns_sigma
-        figures = pose_figures(at, self.model, learns_sigma, None if heads is None else heads[sorted(self.found)])
+        figures = pose_figures(at, self.model, learns_sigma, None if heads is None else heads[sorted(self.rows)])
         if isinstance(self.people, InSpace) and self.model.dim == 3:
             figures |= self._in_space(self.people)
         if costly:
@@ -187,9 +181,9 @@ class Evaluation:
         root, joints = self.model.skeleton.root, self.model.skeleton.joints
         chosen = list(people.evaluated)
         predicted, truth, groups = [], [], []
-        for index in sorted(self.found):
+        for index in sorted(self.rows):
             space = people.space(index)
-            found = lifted(self.found[index].keypoints, space.camera, middle_depth(space.joints, root), root)
+            found = lifted(self.rows[index].keypoints, space.camera, middle_depth(space.joints, root), root)
             predicted.append(relative(found, root)[chosen])
             truth.append(relative(space.joints, root)[chosen])
             groups.append(space.group)
@@ -209,23 +203,40 @@ class Evaluation:
 
 
 def _in_dimensions(keypoints: Float[np.ndarray, "K D"], dim: int) -> Float[np.ndarray, "K E"]:
-    """Labels of as many dimensions as are predicted; those that there are not are NaN."""
+    """Labels of as many dimensions as are predicted; missing ones are NaN."""
     missing = np.full((len(keypoints), max(0, dim - keypoints.shape[1])), np.nan)
     return np.concatenate([keypoints[:, :dim], missing], axis=1)
 
 
-def check_skeletons(checkpoint: Path, model: Model, people: People | Poses) -> None:
-    """Refuse to hold a model against labels of other joints.
+def check_skeletons(checkpoint: str | Path, model: Model, people: People | Poses) -> None:
+    """Refuse to evaluate a model on labels of other joints.
 
     Raises:
         InputError: if the joints' names differ.
     """
+    checkpoint = Path(checkpoint)
     ours, theirs = model.skeleton.joints, people.skeleton.joints
     if ours != theirs:
         raise InputError(
             f"{checkpoint}: made for the {len(ours)} joints {', '.join(ours[:3])} …, "
             f"{getattr(people, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …"
         )
+
+
+def validation_loader(
+    people: People, model: PoseModel, batch_size: int, *, workers: int = 0, pin: bool = False
+) -> DataLoader[Batch]:
+    """Batches of crops to evaluate a model on: every person once, in order, not augmented.
+
+    Args:
+        people: the data set.
+        model: has the size and the padding of its crops.
+        batch_size: crops in a batch.
+        workers: processes that cut crops; 0: this one.
+        pin: whether batches go to page-locked memory, for a GPU.
+    """
+    crops = Crops(people, CropTransform(people.skeleton, model.size, padding=model.padding))
+    return crop_loader(crops, batch_size, training=False, workers=workers, pin=pin)
 
 
 def evaluate(
@@ -248,49 +259,19 @@ def evaluate(
         people: with the model's skeleton.
         loss: for the likelihood; None leaves it out.
         flip_test: whether to average with the prediction on mirrored crops.
-        nms: whether one person may have been found in several boxes, of which the best is to be kept.
-        scoring: how the score of a person comes from that of the box and what is said of the joints.
+        nms: whether to keep the best of several boxes of one person (non-maximum suppression by OKS).
+        scoring: how a person's score follows from that of the box and the confidence of the joints.
         batch_size: crops at a time.
         workers: processes that cut crops.
         device: where to predict.
-        show_progress: whether to draw a bar on stderr.
+        show_progress: whether to report progress on stderr.
 
     Raises:
-        InputError: if people are to be scored by a spread that the model does not know.
+        InputError: if people are to be scored by OKS and the model has no standard deviations.
     """
     refuse_scoring(scoring, model.error_distribution)
-    model = model.to(device).eval()
-    evaluation = Evaluation(people, model, None if loss is None else loss.to(device).eval(), nms, scoring)
-    crops = Crops(people, CropTransform(model.skeleton, model.size, padding=model.padding))
-    batches = crop_loader(crops, batch_size, training=False, workers=workers)
-    measure(model, evaluation, batches, flip_test=flip_test, device=device, show_progress=show_progress)
-    return evaluation
-
-
-def measure(
-    model: Model,
-    evaluation: Evaluator,
-    batches: DataLoader[Any],
-    *,
-    flip_test: bool = False,
-    device: torch.device | str = "cpu",
-    show_progress: bool = False,
-) -> None:
-    """Predict batches, each handed to an evaluation.
-
-    Args:
-        model: in evaluation mode, on `device`.
-        evaluation: what collects.
-        batches: of its data set.
-        flip_test: whether to average with the prediction on mirrored inputs.
-        device: where to predict.
-        show_progress: whether to draw a bar on stderr.
-    """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    bar = Progress(console=Console(stderr=True), transient=True, disable=not show_progress)
-    with torch.inference_mode(), bar:
-        for batch in bar.track(batches, description="measuring"):
-            on_device = batch.to(device)
-            evaluation.update(on_device, model.predict(on_device, flip_test))
+    return evaluation.evaluate(
+        model, Evaluation(people, model, loss, nms, scoring),
+        validation_loader(people, model, batch_size, workers=workers),
+        flip_test=flip_test, device=device, show_progress=show_progress,
+    )  # fmt: skip

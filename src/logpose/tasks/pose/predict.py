@@ -15,14 +15,15 @@ from jaxtyping import Float
 
 from logpose.core import geometry
 from logpose.core.cameras import Camera
+from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.placement import Assumable, Viewpoint, refuse_diverged
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Batch, Image, Sample, Scoring
-from logpose.data.coco import FARTHEST
-from logpose.data.crops import collate
+from logpose.data.batches import collate
 from logpose.data.images import read_image
 from logpose.data.inputs import Boxes, lies_outside
+from logpose.data.problems import FARTHEST
 from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
@@ -105,7 +106,7 @@ class Predictor:
         nms: bool = False,
         view: Viewpoint | None = None,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         loaded = model if isinstance(model, PoseModel) else load_of_crops(model)[0]
         refuse_scoring(scoring, loaded.error_distribution)
         self.model = loaded.to(self.device).eval()

@@ -28,7 +28,7 @@ from logpose.models import (
     load_backbone_weights,
 )
 from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD, Backbone
-from logpose.tasks.pose.evaluate import Evaluation
+from logpose.tasks.pose.evaluate import Evaluation, validation_loader
 from logpose.training.recipe import TrainingRecipe
 
 __all__ = [
@@ -164,7 +164,7 @@ class ImageRecipe(TrainingRecipe):
     """Initial weights of the backbone (also --backbone-from): imagenet, random, or those of a weights file or a
     checkpoint: a path, an address, or hf://OWNER/NAME/FILE."""
 
-    def initialised_from(self, checkpoint: Path) -> ImageRecipe:
+    def initialised_from(self, checkpoint: str | Path) -> ImageRecipe:
         """This recipe as a single stage that starts from a checkpoint's weights."""
         return replace(self, first=None, weights=str(checkpoint))
 
@@ -187,7 +187,7 @@ class PretrainedRecipe(ImageRecipe):
         """The recipe of the heatmap pre-training."""
         raise NotImplementedError
 
-    def initialised_from(self, checkpoint: Path) -> ImageRecipe:
+    def initialised_from(self, checkpoint: str | Path) -> ImageRecipe:
         """This recipe as a single stage that starts from a checkpoint's weights."""
         return replace(self, first=None, pretrain="none", weights=str(checkpoint))
 
@@ -290,12 +290,12 @@ class Recipe(PretrainedRecipe):
         self, data: People, model: PoseModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[Batch]:
         """Batches of crops, augmented in training."""
-        transform = CropTransform(data.skeleton, self.size, padding=model.padding)
-        if training:
-            transform.augmentation, transform.outside = self.augmentation, self.outside
+        if not training:
+            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+        transform = CropTransform(data.skeleton, self.size, self.augmentation, self.outside, model.padding)
         return crop_loader(
-            Crops(data, transform, self.seed), self.batch_size, training=training, workers=self.workers,
-            seed=self.seed, pin=pin, processes=processes,
+            Crops(data, transform, self.seed), self.batch_size, training=True, workers=self.workers, seed=self.seed,
+            pin=pin, processes=processes,
         )  # fmt: skip
 
     def evaluation(self, data: People, model: PoseModel, loss: LikelihoodLoss | None) -> Evaluation:

@@ -1,0 +1,180 @@
+"""Batches of tensors, and the loader that joins the rows of a data set to them.
+
+Randomness travels with the index. The sampler hands out (epoch, row) and every row is varied by a generator of its
+own, seeded by (seed, epoch, row). So a row does not depend on which worker makes it, two workers never repeat each
+other, every epoch differs from the last, and a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any, TypedDict, TypeVar, Unpack
+
+import cv2
+import numpy as np
+import torch
+from torch import distributed
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from logpose.core.errors import InputError
+
+__all__ = ["EpochSampler", "LoaderOptions", "Tensors", "collate", "epoch_loader"]
+
+log = logging.getLogger("logpose")
+
+T = TypeVar("T")
+Moved = TypeVar("Moved", bound="Tensors")
+
+IN_A_ROW = 10  # images that cannot be decoded, one after another, are no single damaged ones
+
+
+class Tensors:
+    """Base of dataclasses whose fields are tensors (or lists of `Tensors`), which move to a device together."""
+
+    __slots__ = ()
+
+    def to(self: Moved, device: torch.device | str, non_blocking: bool = False) -> Moved:
+        """The same batch on another device."""
+        return self._each(lambda part: part.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self: Moved) -> Moved:
+        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
+        return self._each(lambda part: part.pin_memory())
+
+    def _each(self: Moved, change: Callable[[Any], Any]) -> Moved:
+        parts = [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]  # a dataclass
+        return type(self)(
+            *([change(each) for each in part] if isinstance(part, list) else change(part) for part in parts)
+        )
+
+
+def collate(batches: list[T]) -> T:
+    """Small batches, dataclasses of tensors, joined into one along their first axis."""
+    names = [field.name for field in fields(batches[0])]  # type: ignore[arg-type]  # a dataclass
+    return type(batches[0])(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, row) of every row: shuffled again each epoch, or in order; each process its share.
+
+    Args:
+        count: number of rows.
+        shuffle: whether to shuffle them.
+        seed: of the shuffling.
+        even: with several processes, leave out the last few rows so that all have as many (gradients are exchanged in
+            step); for evaluation every row comes exactly once.
+    """
+
+    def __init__(self, count: int, shuffle: bool, seed: int = 0, even: bool = True) -> None:
+        self.count, self.shuffle, self.seed, self.even = count, shuffle, seed, even
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch the next pass is (Lightning calls this)."""
+        self.epoch = epoch
+
+    def _mine(self) -> tuple[int, int]:
+        ready = distributed.is_available() and distributed.is_initialized()
+        return (distributed.get_rank(), distributed.get_world_size()) if ready else (0, 1)
+
+    def __len__(self) -> int:
+        rank, world = self._mine()
+        return self.count // world if self.even else len(range(rank, self.count, world))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        rank, world = self._mine()
+        order = np.arange(self.count)
+        if self.shuffle:
+            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
+        for row in order[rank::world][: len(self)]:
+            yield self.epoch, int(row)
+
+
+class _Readable(Dataset[T]):
+    """Rows of a data set; a row whose image turns out to be damaged is replaced by the next, with a warning.
+
+    Whether an image can be decoded is not known before it is: decoding all would take as long as an epoch. Where
+    `IN_A_ROW` in a row cannot be, something else is wrong, and the first is refused.
+    """
+
+    def __init__(self, rows: Dataset[T]) -> None:
+        self.rows, self.reported = rows, set[str]()
+
+    def __len__(self) -> int:
+        return len(self.rows)  # type: ignore[arg-type]  # PyTorch's class does not declare it
+
+    def __getitem__(self, key: tuple[int, int]) -> T:
+        epoch, row = key
+        count = len(self)
+        wrong: list[InputError] = []
+        for more in range(min(count, IN_A_ROW)):
+            try:
+                found = self.rows[epoch, (row + more) % count]
+            except InputError as error:
+                wrong.append(error)
+            else:
+                for message in map(str, wrong):
+                    if message not in self.reported:
+                        self.reported.add(message)
+                        log.warning("left out of training: %s", message)
+                return found
+        raise wrong[0]
+
+
+class LoaderOptions(TypedDict, total=False):
+    """Options that every loader takes."""
+
+    workers: int
+    """Processes that make rows; 0, the default, makes them in this one."""
+    seed: int
+    """Of the order, 0 by default."""
+    pin: bool
+    """Whether batches go to page-locked memory, for a GPU; not by default."""
+    processes: int
+    """How many share the rows of a training epoch; 1 by default."""
+
+
+def epoch_loader(
+    rows: Dataset[T],
+    batch_size: int,
+    join: Callable[[list[T]], T] = collate,
+    *,
+    training: bool,
+    skip_damaged: bool = True,
+    **options: Unpack[LoaderOptions],
+) -> DataLoader[T]:
+    """Batches of rows: shuffled and of equal size for training, every row once and in order otherwise.
+
+    Args:
+        rows: a data set with a length whose rows are (epoch, row) and come as batches of one.
+        batch_size: rows in a batch (the last batch of a training epoch is left out if it is smaller, unless it is the
+            only one).
+        join: makes a batch of several.
+        training: see above.
+        skip_damaged: whether training leaves out rows that raise `InputError`, with a warning.
+        options: see `LoaderOptions`.
+    """
+    count = len(rows)  # type: ignore[arg-type]  # PyTorch's class does not declare it
+    workers = options.get("workers", 0)
+    sampler = EpochSampler(count, shuffle=training, seed=options.get("seed", 0), even=training)
+    return DataLoader(
+        _Readable(rows) if training and skip_damaged else rows,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=join,
+        pin_memory=options.get("pin", False),
+        drop_last=training and min(len(sampler), count // options.get("processes", 1)) >= batch_size,
+        persistent_workers=workers > 0,
+        worker_init_fn=_start_worker,
+    )
+
+
+def _start_worker(_: int) -> None:
+    """One thread each, for there are as many workers as cores to spare; the main process answers Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

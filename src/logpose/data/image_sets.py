@@ -1,0 +1,140 @@
+"""Whole images, each with all its labelled people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Image, Sample
+from logpose.data.coco import with_last_pixel
+from logpose.data.crops import AnnotatedPeople, People
+from logpose.data.images import check_image
+from logpose.data.inputs import lies_outside
+from logpose.data.problems import FARTHEST, Problem
+from logpose.data.synthetic import SyntheticPeople
+
+__all__ = ["ImageSet", "LabelledImage", "whole_images"]
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image and its people."""
+
+    image: Path | Image
+    image_id: int
+    people: tuple[Sample, ...]
+    """People with a box of their own, also those without labelled joints."""
+    ignored: tuple[Sample, ...] = ()
+    """Crowds, and people whose labels cannot be used: a detection there is neither right nor wrong."""
+
+
+@runtime_checkable
+class ImageSet(Protocol):
+    """A data set of whole images."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints that are labelled."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def __getitem__(self, index: int, /) -> LabelledImage:
+        """One image."""
+        ...
+
+
+class _Listed:
+    """Images in a list, and the problems of their file."""
+
+    def __init__(self, skeleton: Skeleton, images: Sequence[LabelledImage], problems: Sequence[Any]) -> None:
+        self.skeleton, self._images, self.problems = skeleton, images, problems
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> LabelledImage:
+        return self._images[index]
+
+
+class _Drawn:
+    """Synthetic images, each drawn at its first use and kept."""
+
+    def __init__(self, people: SyntheticPeople) -> None:
+        self.people, self.skeleton = people, people.skeleton
+        self._kept: dict[int, LabelledImage] = {}
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, index: int) -> LabelledImage:
+        if index not in self._kept:
+            scene, first = self.people.scene(index), index * self.people.people[1] + 1  # ids as in `write_coco`
+            people = tuple(
+                Sample(scene.image, who.box, who.keypoints, who.visible, who.area, index + 1, first + place)
+                for place, who in enumerate(scene.people)
+            )
+            self._kept[index] = LabelledImage(scene.image, index + 1, people)
+        return self._kept[index]
+
+
+def whole_images(people: People) -> ImageSet:
+    """The images that labelled people are in, each with all its people.
+
+    Args:
+        people: a data set of people. Of `AnnotatedPeople` (a COCO file) there are also images without people, crowds,
+            people of whom no joint is labelled, and boxes of rows that are wrong; of `SyntheticPeople`, all people of
+            each scene.
+    """
+    if isinstance(people, SyntheticPeople):
+        return _Drawn(people)
+    found: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
+    problems = list(getattr(people, "problems", ()))
+    if isinstance(people, AnnotatedPeople):
+        # The reader checks only the files of labelled people.
+        faults = {number: fault for number, path in people.unlabelled.items() if (fault := check_image(path))}
+        problems += [
+            Problem(f"{people.file}: image id {number}", fault, str(people.unlabelled[number]))
+            for number, fault in faults.items()
+        ]
+        every = people.images | people.unlabelled
+        found = {number: (path, [], []) for number, path in every.items() if number not in faults}
+    for i in range(len(people)):
+        sample = people[i]
+        if isinstance(people, AnnotatedPeople):  # boxes of crops end with their last pixel's centre
+            sample = replace(sample, box=with_last_pixel(sample.box))
+        found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
+    if isinstance(people, AnnotatedPeople):
+        for row in (*people.passed_over, *people.unusable):
+            image, with_boxes, ignored = found[row["image_id"]]
+            sample = _without_joints(row, image, len(people.skeleton))
+            if row["iscrowd"]:
+                ignored.append(sample)
+            elif _is_box(sample.box, people.sizes[sample.image_id]):
+                with_boxes.append(sample)
+            else:
+                where = f"{people.file}: image id {sample.image_id}"
+                problems.append(Problem(where, "bbox of a person without labels is not valid", f"{row['bbox']}"))
+    listed = [LabelledImage(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
+    return _Listed(people.skeleton, listed, problems)
+
+
+def _is_box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> bool:
+    """Whether a box x, y, width, height is valid, and lies in an image of (width, height), where known."""
+    if not np.isfinite(box).all() or np.abs(box).max() > FARTHEST or box[2:].min() <= 0:
+        return False
+    return not all(isinstance(side, int | float) and side > 0 for side in size) or not lies_outside(box.tolist(), size)
+
+
+def _without_joints(row: dict[str, Any], image: Path | Image, joints: int) -> Sample:
+    """A crowd, or a person without labelled joints, from its annotation."""
+    nothing = np.zeros((joints, 2)), np.zeros(joints, dtype=np.int64)
+    return Sample(image, np.array(row["bbox"], dtype=np.float64), *nothing, float(row["area"]), row["image_id"], 0)

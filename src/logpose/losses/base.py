@@ -1,0 +1,254 @@
+"""What all losses have in common: error -> standardise by (mu, sigma) -> minus the log-density of the result.
+
+Under a likelihood loss a label lies at mu + sigma * e, where e, the *standardised error*, has a density P that does not
+depend on the image. So the label's density is P((label - mu) / sigma) / sigma, and the loss is minus its logarithm:
+
+    L = sum_d log sigma_d - log P((label - mu) / sigma)
+
+Subclasses define P. The value is a log-density, so it can be negative: densities can be above one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from logpose.core.family import Family
+from logpose.core.structures import ErrorDistribution, OutputType, Prediction
+from logpose.losses.cache import Cache
+from logpose.losses.distribution import ERROR_DRAWS, Distribution, moments_and_radii
+from logpose.losses.heuristics import regularise_scale, reweight_gradient
+from logpose.losses.numerics import (
+    LARGEST_COORDINATE,
+    LEAST_SIGMA,
+    autocast_disabled,
+    joint_weight,
+    masked,
+    upcast,
+    weighted_mean,
+)
+
+__all__ = ["LikelihoodLoss", "PoseLoss"]
+
+T = TypeVar("T")
+
+
+class PoseLoss(Family, nn.Module, ABC):
+    """What training needs of any loss. `PoseLoss.from_config` makes any loss of this package, by its kind.
+
+    Attributes:
+        learns_sigma: whether the loss depends on sigma; if not, its error distribution has one constant scale.
+        output_type: what a model must predict.
+        needs_all_dimensions: whether a joint is trained only where all its dimensions are labelled.
+    """
+
+    learns_sigma: ClassVar[bool] = True
+    output_type: ClassVar[OutputType] = "coordinates"
+    needs_all_dimensions: ClassVar[bool] = True
+
+    @property
+    def density(self) -> LikelihoodLoss | None:
+        """The loss that defines the density of errors; None if there is none."""
+        return None
+
+    @abstractmethod
+    def of_prediction(
+        self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch."""
+
+    @abstractmethod
+    def error_distribution(self) -> ErrorDistribution:
+        """Moments and radii of the density of standardised errors: all that inference needs of the loss."""
+
+
+class LikelihoodLoss(PoseLoss):
+    """Base of the likelihood losses: negative log-likelihood of labels, averaged over labelled joints.
+
+    Args:
+        dim: D of the joints.
+
+    Attributes:
+        symmetric: whether errors e and -e are known to be equally likely, so that their mean is exactly 0.
+        gradient_reweighting: power of sigma that the gradient of mu is multiplied by, see `reweight_gradient`.
+        scale_regulariser: median of |error| / sigma below which sigma is lowered, see `regularise_scale`; None: never.
+
+    Raises:
+        ValueError: if there is no dimension.
+    """
+
+    symmetric: bool = False
+    gradient_reweighting: float = 0.0
+    scale_regulariser: float | None = None
+    anchor: Tensor
+
+    def __init__(self, dim: int = 2) -> None:
+        super().__init__()
+        if dim < 1:
+            raise ValueError(f"dim must be at least 1, got {dim}")
+        self.dim = dim
+        self._cache = Cache()
+        self.register_buffer("anchor", torch.zeros(()), persistent=False)  # has the device and dtype of random draws
+
+    @abstractmethod
+    def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
+        """log P: normalised log-density of standardised errors, in nats."""
+
+    @abstractmethod
+    def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
+        """A weighted sample of P, as importance sampling gives: errors, and weights with a sum of 1."""
+
+    def fresh_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
+        """log P as training needs it: where constants are estimated, by new random points at every call."""
+        return self.error_log_prob(error)
+
+    def joint_log_prob(
+        self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"], fresh: bool = False
+    ) -> Float[Tensor, "B K"]:
+        """log P((x - mu) / sigma) - sum_d log sigma_d, of tensors that are upcast and finite already.
+
+        Args:
+            mu: predicted positions.
+            sigma: predicted scales, > 0.
+            x: where the density of each joint is evaluated.
+            fresh: whether P is as training needs it (`fresh_log_prob`), or as it is reported (`error_log_prob`).
+        """
+        scale = self.scale(sigma)
+        error = ((x - mu) / scale).flatten(0, 1)
+        log_p = self.fresh_log_prob(error) if fresh else self.error_log_prob(error)
+        return log_p.view(x.shape[:2]) - scale.log().sum(dim=-1)
+
+    def joint_losses(
+        self,
+        mu: Float[Tensor, "B K D"],
+        sigma: Float[Tensor, "B K D"],
+        target: Float[Tensor, "B K D"],
+        weight: Float[Tensor, "B K"],
+    ) -> Float[Tensor, "B K"]:
+        """What training minimises of each joint, of tensors that are upcast and masked already."""
+        nll = -self.joint_log_prob(mu, sigma, target, fresh=True)
+        return nll + regularise_scale(mu, sigma, target, weight, self.scale_regulariser)
+
+    def reduce(self, nll: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
+        """The loss of a batch from those of its joints."""
+        return weighted_mean(nll, weight)
+
+    def forward(
+        self,
+        mu: Float[Tensor, "B K D"],
+        sigma: Float[Tensor, "B K D"],
+        target: Float[Tensor, "B K D"],
+        weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Mean negative log-likelihood over labelled joints, by weight; 0 when nothing is labelled.
+
+        Args:
+            mu: predicted positions.
+            sigma: predicted scales, > 0 (smaller ones than 1e-6 count as that), in the units of mu.
+            target: labels; those that are not finite, or of weight 0, have no effect.
+            weight: how much each joint counts. Of a weight per dimension the least is taken: the density of a joint is
+                one of all its dimensions.
+
+        Raises:
+            ValueError: if mu, sigma and target are not of one shape, or not of the loss's dimensions.
+        """
+        with autocast_disabled(mu.device):
+            mu, sigma, target = self.upcast(mu, sigma.clamp_min(LEAST_SIGMA), target)
+            weight = joint_weight(target, weight).to(mu.dtype)
+            target = masked(target, weight, mu)
+            mu = reweight_gradient(mu, sigma, weight, self.gradient_reweighting)
+            return self.reduce(self.joint_losses(mu, sigma, target, weight), weight)
+
+    def of_prediction(
+        self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
+        """`forward` of a model's output."""
+        loss: Tensor = self(prediction.mu, prediction.sigma, target, weight)
+        return loss
+
+    def log_prob(
+        self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"]
+    ) -> Float[Tensor, "B K"]:
+        """Log-density, in nats, of each joint at `x`; differentiable in all that it depends on."""
+        with autocast_disabled(mu.device):
+            near = x.clamp(-LARGEST_COORDINATE, LARGEST_COORDINATE)
+            mu, sigma, near = self.upcast(mu, sigma.clamp_min(LEAST_SIGMA), near)
+            return self.joint_log_prob(mu, sigma, near)
+
+    def distribution(self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"]) -> Distribution:
+        """The predictive distribution of every joint.
+
+        Raises:
+            ValueError: if mu and sigma are not of one shape, or not of the loss's dimensions.
+        """
+        self.check_shapes(mu, sigma)
+        return Distribution(mu, self.scale(sigma), self)
+
+    def error_distribution(self) -> ErrorDistribution:
+        """Moments and radii of P, estimated from a fixed weighted sample: all that inference needs of the loss."""
+        return self.cached(
+            "error distribution",
+            lambda: moments_and_radii(*self.error_draws(ERROR_DRAWS), self.symmetric, type(self).__name__),
+        )
+
+    @property
+    def density(self) -> LikelihoodLoss:
+        """This loss."""
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the loss's parameters and buffers."""
+        return self.anchor.device
+
+    def scale(self, sigma: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
+        """What errors are divided by: sigma, or 1 where the loss does not learn it."""
+        return sigma if self.learns_sigma else torch.ones_like(sigma)
+
+    def cached(self, name: str, compute: Callable[[], T]) -> T:
+        """What `compute` returns with fixed random numbers, until a parameter or buffer changes.
+
+        Of a density without parameters, whose changes cannot be detected, until the next `train()` or `eval()`.
+        """
+        return self._cache.get(name, (*self.parameters(), *self.buffers()), self.device, compute)
+
+    def check_shapes(self, *tensors: Tensor) -> None:
+        """Refuse tensors that are not all (B, K, D) with the loss's D: some others would be broadcast silently.
+
+        Raises:
+            ValueError: if they are not.
+        """
+        shapes = [tuple(tensor.shape) for tensor in tensors]
+        if len(set(shapes)) > 1 or len(shapes[0]) != 3 or shapes[0][-1] != self.dim:
+            got = ", ".join(map(str, shapes))
+            raise ValueError(f"mu, sigma and labels must be of one shape (B, K, {self.dim}), got {got}")
+
+    def upcast(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of one shape (B, K, D), in the precision of the loss: that of its parameters, and at least float32.
+
+        Raises:
+            ValueError: if their shapes differ, or are not of the loss's dimensions.
+        """
+        self.check_shapes(*tensors)
+        own = next((p.dtype for p in self.parameters()), tensors[0].dtype)
+        wide = torch.promote_types(own, torch.float32)
+        return tuple(upcast(t, wide) for t in tensors)
+
+    def train(self, mode: bool = True) -> LikelihoodLoss:
+        """As of every module; clears the cache."""
+        self._cache.clear()
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LikelihoodLoss:
+        """As of every module, but `half()` and `bfloat16()` change nothing: likelihoods need more precision."""
+
+        def wide(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return tensor.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved
+
+        return super()._apply(wide, recurse)  # type: ignore[no-untyped-call, no-any-return]

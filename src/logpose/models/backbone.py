@@ -1,0 +1,99 @@
+"""What a backbone is: a network from normalised images to features, which describes the features that it gives."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from logpose.core.config import Configurable
+from logpose.core.errors import InputError
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Backbone", "FeatureExtractor", "Needs", "features"]
+
+# Channel statistics of ImageNet, RGB in [0, 1]: what torchvision's weights and most of timm's were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """What models need of a feature extractor: any module that takes images to features and has `channels`."""
+
+    channels: int
+
+    def __call__(self, x: Float[Tensor, "B 3 H W"], /) -> Float[Tensor, "B C h w"]:
+        """Features of normalised images."""
+        ...
+
+
+class Needs(NamedTuple):
+    """What a backbone is needed for."""
+
+    size: tuple[int, int]
+    """(H, W) of images."""
+    neck: bool
+    """Features for averaging."""
+    all_branches: bool
+    """Feature maps of several strides."""
+
+
+class FeatureExtractor(nn.Module, Configurable):
+    """Base of this package's backbones. A new one is one file, and one entry in `backbones.BACKBONES`.
+
+    Attributes:
+        kind: name of the class in a checkpoint.
+        names: the names that `named` knows.
+        name: the one that this object was made from.
+        channels: number of feature channels.
+        stage_channels: of each feature map that `stages` gives, finest first; detectors need those of strides 8 to 32.
+        parallel: whether the stages run side by side and exchange features, so that all have seen the whole network.
+        map_channels: of the features that heatmaps are predicted from without upsampling; None where there are none.
+        divisor: the sides of images must be multiples of it.
+        neck_parameters: beginnings of the names of parameters that weights of other tasks may lack.
+    """
+
+    names: ClassVar[tuple[str, ...]]
+    parallel: ClassVar[bool] = False
+    name: str
+    channels: int
+    stage_channels: tuple[int, ...] = ()
+    map_channels: int | None = None
+    divisor: int = 1
+    neck_parameters: tuple[str, ...] = ()
+
+    @classmethod
+    def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:
+        """The `config` of the backbone of a name, for `backbones.create_backbone`; None if the name is another's."""
+        raise NotImplementedError
+
+    def features(self, x: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B M h w"], Float[Tensor, "B C h2 w2"]]:
+        """Features that maps are made from, and those that are averaged: the same unless a network has both."""
+        found = self(x)
+        return found, found
+
+    def stages(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """Feature maps of normalised images at several strides, finest first."""
+        raise NotImplementedError
+
+    def published(self) -> nn.Module:
+        """The module whose parameters have the names of published weights."""
+        return self
+
+    def imagenet(self) -> dict[str, Tensor]:
+        """The tensors of its ImageNet weights by name, downloaded or from a cache.
+
+        Raises:
+            InputError: if there are none.
+            OSError: or RuntimeError, if they cannot be downloaded.
+        """
+        raise InputError(f"no ImageNet weights are known for {self.name}; give --weights FILE or --weights random")
+
+
+def features(backbone: Any, pixels: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
+    """`FeatureExtractor.features` of any backbone; of one with `channels` only, its output twice."""
+    if isinstance(backbone, FeatureExtractor):
+        return backbone.features(pixels)
+    found = backbone(pixels)
+    return found, found

@@ -1,0 +1,125 @@
+"""Any model of timm as a backbone; timm is imported when one is made."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from logpose.core.compat import patch_torchvision
+from logpose.core.errors import InputError
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, Needs
+
+__all__ = ["TIMM", "TimmBackbone"]
+
+TIMM = "timm/"
+STRIDES = (8, 16, 32)
+"""Of the stages that detectors' pyramids are built on."""
+
+
+class TimmBackbone(FeatureExtractor):
+    """Any classification model of timm, without its classifier.
+
+    Args:
+        model: timm's name of it ("mobilenetv4_conv_small", "vit_small_patch16_224").
+        size: (H, W) of the images; transformers are built for it.
+        pyramid: whether it gives the feature maps of strides 8, 16 and 32 (timm's `features_only`), for detectors.
+
+    Raises:
+        InputError: if timm is not installed or has no such model, or a pyramid is wanted of a model without stages.
+    """
+
+    kind = "timm"
+    names: ClassVar[tuple[str, ...]] = (f"{TIMM}NAME",)
+
+    def __init__(self, model: str, size: tuple[int, int], pyramid: bool = False) -> None:
+        super().__init__()
+        patch_torchvision()
+        try:
+            import timm
+        except ImportError as error:
+            raise InputError(f"backbone {TIMM}{model} needs timm: pip install 'logpose-keypoints[timm]'") from error
+        if not timm.is_model(model):
+            near = timm.list_models(f"*{model.split('_', maxsplit=1)[0]}*")[:5]
+            raise InputError(f"timm has no model {model!r}" + (f"; it has {', '.join(near)} …" if near else ""))
+        self.name, self.size, self.pyramid = TIMM + model, (int(size[0]), int(size[1])), pyramid
+        self.model = self.create()
+        if pyramid:
+            self.stage_channels = tuple(map(int, self.model.feature_info.channels()))
+        self.channels = self.stage_channels[-1] if pyramid else int(self.model.num_features)
+        # The channel statistics that its pretrained weights were made with.
+        config = self._pretrained_cfg()
+        self.pixel_mean = tuple(config.get("mean", IMAGENET_MEAN))
+        self.pixel_std = tuple(config.get("std", IMAGENET_STD))
+
+    @classmethod
+    def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:
+        """The `config` of a name that begins with "timm/"."""
+        if not name.startswith(TIMM):
+            return None
+        return {
+            "kind": cls.kind,
+            "model": name.removeprefix(TIMM),
+            "size": list(needs.size),
+            "pyramid": needs.all_branches,
+        }
+
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument."""
+        return self.name.removeprefix(TIMM) if name == "model" else super().argument(name)
+
+    def create(self, pretrained: bool = False) -> Any:
+        """timm's model; pretrained position embeddings are resampled to the size."""
+        name = self.name.removeprefix(TIMM)
+        if not self.pyramid:
+            return _created(name, img_size=self.size, num_classes=0, global_pool="", pretrained=pretrained)
+        try:
+            with torch.device("meta"):  # for its strides alone
+                strides = _created(name, img_size=self.size, features_only=True).feature_info.reduction()
+            chosen = tuple(strides.index(stride) for stride in STRIDES)
+        except (AttributeError, RuntimeError, ValueError) as error:
+            raise InputError(f"{self.name} has no stages of strides 8, 16 and 32, which detectors need") from error
+        return _created(name, img_size=self.size, features_only=True, out_indices=chosen, pretrained=pretrained)
+
+    def _pretrained_cfg(self) -> dict[str, Any]:
+        import timm
+
+        config = getattr(self.model, "pretrained_cfg", None)
+        return dict(config) if config is not None else timm.get_pretrained_cfg(self.argument("model")).to_dict()
+
+    def published(self) -> nn.Module:
+        """timm's model itself."""
+        return self.model  # type: ignore[no-any-return]
+
+    def imagenet(self) -> dict[str, Tensor]:
+        """timm's pretrained weights."""
+        return dict(self.create(pretrained=True).state_dict())
+
+    def stages(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """Feature maps of strides 8, 16 and 32, of a backbone with a pyramid."""
+        return [_channels_first(level, count) for level, count in zip(self.model(x), self.stage_channels, strict=True)]
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Features; the tokens of a transformer in one row (h = 1), its class token left out."""
+        if self.pyramid:
+            return self.stages(x)[-1]
+        features = self.model.forward_features(x)
+        if features.ndim == 3:  # B tokens C
+            return features[:, getattr(self.model, "num_prefix_tokens", 0) :].transpose(1, 2)[:, :, None]  # type: ignore[no-any-return]
+        return _channels_first(features, self.channels)
+
+
+def _created(name: str, img_size: tuple[int, int], **options: Any) -> Any:
+    import timm
+
+    try:
+        return timm.create_model(name, img_size=img_size, **options)
+    except TypeError:  # convolutional models take images of any size and have no such argument
+        return timm.create_model(name, **options)
+
+
+def _channels_first(features: Tensor, channels: int) -> Tensor:
+    last = features.shape[1] != channels and features.shape[-1] == channels
+    return features.permute(0, 3, 1, 2) if last else features

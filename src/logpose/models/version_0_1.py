@@ -1,0 +1,69 @@
+"""Checkpoints of version 0.1: what a model's `config` was then, as this version writes it.
+
+(The buffers `law_*` of then are renamed by `Model` itself, wherever tensors are loaded.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["upgraded"]
+
+MASK_RCNN_OPTIONS = {
+    "anchors": "anchor_sizes",
+    "ratios": "aspect_ratios",
+    "overlaps": "rpn_iou_thresholds",
+    "before": "rpn_pre_nms_top_n",
+    "kept": "rpn_post_nms_top_n",
+    "samples": "samples_per_image",
+    "most": "detections_per_image",
+    "width": "box_head_width",
+    "stack": "keypoint_head_channels",
+    "places": "coordinates",
+    "charged": "with_logits",
+    "frame": "roi_scale",
+    "finest": "min_map_size",
+    "eps": "norm_eps",
+    **{name: name for name in ("channels", "sharpness", "keypoint_weight", "keypoint_mean", "outside", "frozen")},
+}
+"""Options of Mask R-CNN, which were arguments of its own, and their names today."""
+
+
+def upgraded(format: Any, config: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
+    """A model's `config` in today's form.
+
+    Args:
+        format: the `format` of the checkpoint; 1 is version 0.1's, and others are left as they are.
+        config: of the checkpoint.
+        tensors: of the checkpoint, by name.
+    """
+    if format != 1:
+        return config
+    if config.get("kind") == "mask_rcnn":
+        options = {new: config[old] for old, new in MASK_RCNN_OPTIONS.items() if old in config}
+        return {name: value for name, value in config.items() if name not in MASK_RCNN_OPTIONS} | {"options": options}
+    config = {**config, **_statistics(tensors)}
+    if isinstance(config.get("backbone"), str):
+        config["backbone"] = _backbone(config)
+    if any(name.startswith("model.auxiliary_head.") for name in tensors):
+        config["auxiliary"] = True
+    return config
+
+
+def _statistics(tensors: dict[str, Any]) -> dict[str, Any]:
+    """The channel statistics, which stood among the tensors alone."""
+    found = {name: tensors.get(f"model.{name}") for name in ("pixel_mean", "pixel_std")}
+    return {name: value.flatten().tolist() for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _backbone(config: dict[str, Any]) -> dict[str, Any]:
+    """The `config` of a backbone, of which there was the name."""
+    from logpose.models.backbone import Needs
+    from logpose.models.backbones import backbone_config
+
+    pyramid = config["kind"] == "point_set"
+    height, width = (config["short"],) * 2 if pyramid else config["size"]
+    neck = config["kind"] == "regression" or bool(config.get("predicts_sigma"))
+    return backbone_config(config["backbone"], Needs((int(height), int(width)), neck and not pyramid, pyramid))

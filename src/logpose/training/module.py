@@ -1,0 +1,152 @@
+"""What Lightning trains: model and loss with the recipe's optimiser, schedule and validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from logpose.core.compat import patch_torchvision
+from logpose.core.errors import InputError
+from logpose.core.structures import Evaluator
+from logpose.losses import PoseLoss
+from logpose.models import Model
+from logpose.training.checkpoint import describe
+from logpose.training.recipe import TrainingRecipe, plain_recipe
+
+patch_torchvision()
+import lightning as L  # noqa: E402  (imports torchvision where it is installed)
+
+__all__ = ["PoseModule", "higher_is_better", "learning_rate"]
+
+
+class PoseModule(L.LightningModule):
+    """Model and loss as Lightning trains them; `checkpoint.load` reads what it saves.
+
+    Args:
+        model: the network.
+        loss: learned together with it.
+        recipe: optimiser, schedule and validation.
+        data: the validation data, for its labels.
+
+    Attributes:
+        figures: of the last validation.
+        latest: losses, and figures beside them, of the last training step.
+    """
+
+    evaluation: Evaluator[Any]
+
+    def __init__(self, model: Model, loss: PoseLoss, recipe: TrainingRecipe, data: Any) -> None:
+        super().__init__()
+        self.model, self.loss, self.recipe, self.data = model, loss, recipe, data
+        self.figures: dict[str, float] = {}
+        self.latest: dict[str, Tensor] = {}
+
+    def on_train_epoch_start(self) -> None:
+        """Give the model the share of training that is done."""
+        self.model.begin_epoch(self.current_epoch / self.recipe.epochs)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        """The loss of one batch."""
+        computed = self.model.training_losses(batch, self.loss)
+        total = computed.total
+        parts = {f"loss_{name}": loss for name, loss in computed.losses.items()} if len(computed.losses) > 1 else {}
+        self.latest = {name: value.detach() for name, value in {"loss": total, **parts, **computed.figures}.items()}
+        for name, value in {"loss": total, **parts, **computed.figures}.items():
+            shown = name == "loss" or name in computed.figures
+            self.log(f"train/{name}", value, on_epoch=True, on_step=False, prog_bar=shown, batch_size=len(batch.index))
+        return total
+
+    def on_train_epoch_end(self) -> None:
+        """Copy the error distribution that the loss has learned to the model, which is about to be saved."""
+        self._check_weights()  # before anything is saved
+        self.model.set_error_distribution(self.loss.error_distribution())
+
+    def _check_weights(self) -> None:
+        if not all(bool(p.isfinite().all()) for p in self.parameters()):
+            raise InputError(f"weights are no longer finite in epoch {self.current_epoch + 1}: start with a lower --lr")
+
+    def on_validation_epoch_start(self) -> None:
+        """Copy the error distribution that the loss has learned to the model."""
+        self._check_weights()
+        self.model.set_error_distribution(self.loss.error_distribution())
+        self.evaluation = self.recipe.evaluation(self.data, self.model, self.loss.density)
+
+    def validation_step(self, batch: Any, _: int) -> None:
+        """Predict one batch."""
+        self.evaluation.update(batch, self.model.predict(batch, self.recipe.flip_test))
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute the figures of the predictions, and log them."""
+        self.evaluation.gather()
+        self.figures = self.evaluation.compute(costly=self.recipe.watch == "ap" or self._is_last())
+        # A figure that cannot be computed must not stop the run: it counts as worse than any other.
+        worst = -math.inf if higher_is_better(self.recipe.watch) else math.inf
+        watched = self.figures.get(self.recipe.watch, math.nan)
+        figures = {**self.figures, self.recipe.watch: worst if math.isnan(watched) else watched}
+        known = {f"val/{name}": value for name, value in figures.items() if not math.isnan(value)}
+        self.log_dict(known, rank_zero_only=True)
+        for name in {self.recipe.watch, "error_px", "mpjpe"} & figures.keys():
+            self.log(name, figures[name], prog_bar=True, logger=False, rank_zero_only=True)
+
+    def _is_last(self) -> bool:
+        return self.current_epoch + 1 == self.recipe.epochs
+
+    def configure_optimizers(self) -> Any:
+        """The recipe's optimiser and schedule."""
+        recipe = self.recipe
+        weights = [p for p in self.model.parameters() if p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.ndim <= 1] + list(self.loss.parameters())
+        groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "sgd":
+            optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+        else:
+            kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+            optimizer = kind(groups, lr=recipe.lr, amsgrad=recipe.optimizer == "amsgrad")
+        steps = int(self.trainer.estimated_stepping_batches)
+        rate = learning_rate(recipe, steps)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the configuration of model, loss and recipe, and the figures."""
+        kept = {"figures": self.figures, "recipe": plain_recipe(self.recipe)}
+        checkpoint["logpose"] = {**describe(self.model, self.loss), **kept}
+
+
+def learning_rate(recipe: TrainingRecipe, steps: int) -> Callable[[int], float]:
+    """The learning rate of every step, relative to the highest.
+
+    Args:
+        recipe: has the schedule.
+        steps: number of steps of the whole run.
+
+    Returns:
+        a function of the step, counted from 0.
+    """
+    unit = 1 if recipe.steps else steps / recipe.epochs
+    milestones = [milestone * unit for milestone in recipe.milestones]
+    rise = recipe.warmup_steps or (steps // 10 if recipe.schedule == "one_cycle" else 0)
+
+    def share(step: int) -> float:
+        if step < rise:
+            start = recipe.warmup_start
+            return start + (1 - start) * step / rise if start else (step + 1) / (rise + 1)
+        if recipe.schedule == "step":
+            return float(0.1 ** sum(step >= milestone for milestone in milestones))
+        if recipe.schedule == "exponential":
+            return float(recipe.decay ** (step * recipe.epochs // max(1, steps)))
+        if recipe.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+
+    return share
+
+
+def higher_is_better(figure: str) -> bool:
+    """Whether a larger value of a validation figure is better: so of AP and PCK, not of errors and the NLL."""
+    return figure.startswith(("ap", "pck"))

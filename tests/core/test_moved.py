@@ -1,0 +1,59 @@
+"""Old paths and names work and warn; new ones are not touched."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+from logpose.core import moved, structures
+
+
+@pytest.mark.parametrize("old", sorted(set(moved.MODULES) - {"training", "report"}))
+def test_every_old_path_has_all_names_of_its_new_one(old: str) -> None:
+    new = importlib.import_module(f"logpose.{moved.MODULES[old]}")
+    sys.modules.pop(f"logpose.{old}", None)
+    module = importlib.import_module(f"logpose.{old}")
+    for name in new.__all__:
+        with pytest.warns(DeprecationWarning, match=moved.MODULES[old].replace(".", r"\.")):
+            assert getattr(module, name) is getattr(new, name)
+
+
+@pytest.mark.parametrize(("old", "name"), moved.NAMES)
+def test_every_renamed_name_is_its_new_one(old: str, name: str) -> None:
+    path, new = moved.NAMES[old, name]
+    with pytest.warns(DeprecationWarning, match=rf"{name} .*{new}"):
+        found = moved.moved_name(old, name)
+    assert found is getattr(importlib.import_module(f"logpose.{path}"), new)
+
+
+def test_the_forms_of_import() -> None:
+    with pytest.warns(DeprecationWarning, match="LossDict"):
+        from logpose.structures import Lesson  # type: ignore[import-not-found]
+    assert Lesson is structures.LossDict
+    with pytest.warns(DeprecationWarning, match=r"training\.fit"):
+        from logpose.training import Run
+    assert Run.__name__ == "Run"
+    with pytest.warns(DeprecationWarning, match=r"report\.page"):
+        from logpose.report import write_page
+    assert callable(write_page)
+
+
+def test_submodules_of_a_package_that_took_a_modules_name() -> None:
+    from logpose.training import checkpoint  # no warning
+
+    assert callable(checkpoint.load_model)
+
+
+def test_unknown_names_stay_unknown() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("logpose.nowhere")
+    with pytest.raises(AttributeError, match="nothing"):
+        moved.moved_name("structures", "nothing")
+
+
+def test_it_is_installed_once() -> None:
+    count = len(sys.meta_path)
+    moved.install()
+    assert len(sys.meta_path) == count

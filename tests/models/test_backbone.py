@@ -1,0 +1,55 @@
+"""What backbones say of their features, each of them; any module with `channels` has the least of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from logpose.core.errors import InputError
+from logpose.models import HRNet, ResNet
+from logpose.models.backbone import Backbone, FeatureExtractor, Needs, features
+
+
+class Own(nn.Module):
+    channels = 3
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+def test_a_module_of_your_own_gives_its_output_for_maps_and_for_averaging() -> None:
+    image = torch.rand(1, 3, 8, 8)
+    assert isinstance(Own(), Backbone)
+    assert all(torch.equal(found, 2 * image) for found in features(Own(), image))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: ResNet(18), lambda: ResNet(50), HRNet, lambda: HRNet(neck=False), lambda: HRNet(32, False, True)],
+    ids=["resnet18", "resnet50", "neck", "no neck", "all branches"],
+)
+def test_features_have_the_channels_that_are_said(make) -> None:
+    with torch.device("meta"):
+        backbone: FeatureExtractor = make().eval()
+        image = torch.zeros(1, 3, 64, 96)
+        for_maps, for_averaging = backbone.features(image)
+        assert for_averaging.shape == backbone(image).shape
+        assert for_averaging.shape[1] == backbone.channels
+        assert for_maps.shape[1] == (backbone.map_channels or backbone.channels)
+        stages = backbone.stages(image)
+    assert tuple(stage.shape[1] for stage in stages) == backbone.stage_channels
+    assert [64 // stage.shape[2] for stage in stages] == [4, 8, 16, 32][: len(stages)]
+    names = backbone.state_dict()
+    assert all(any(name.startswith(start) for name in names) for start in backbone.neck_parameters)
+    assert backbone.named("vgg", Needs((64, 96), True, False)) is None
+
+
+class Plain(FeatureExtractor):
+    names = ("plain",)
+    name, channels = "plain", 3
+
+
+def test_a_backbone_without_published_weights_says_so() -> None:
+    with pytest.raises(InputError, match="plain"):
+        Plain().imagenet()

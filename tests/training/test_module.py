@@ -1,0 +1,50 @@
+"""The learning rate of every step, and which figures are better when larger."""
+
+from __future__ import annotations
+
+import pytest
+
+from logpose.training.module import higher_is_better, learning_rate
+
+
+def test_step_schedule_falls_tenfold_at_each_milestone(make_recipe):
+    recipe = make_recipe(schedule="step", epochs=270, milestones=(170, 200))
+    share = learning_rate(recipe, 2700)
+    assert [share(step) for step in (0, 1699, 1700, 1999, 2000, 2699)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_warm_up_rises_in_equal_steps_to_its_height(make_recipe):
+    share = learning_rate(make_recipe(schedule="constant", warmup_steps=4), 100)
+    assert [share(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+
+
+def test_warm_up_from_a_share_is_detectron2s(make_recipe):
+    share = learning_rate(make_recipe(schedule="constant", warmup_steps=10, warmup_start=0.2), 100)
+    assert [share(step) for step in (0, 5, 10, 11)] == pytest.approx([0.2, 0.6, 1, 1])
+
+
+def test_milestones_are_steps_where_steps_are_counted(make_recipe):
+    share = learning_rate(make_recipe(schedule="step", steps=90, milestones=(30, 60)), 96)
+    assert [share(step) for step in (29, 30, 59, 60, 95)] == pytest.approx([1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.parametrize(("schedule", "top"), [("cosine", 0), ("one_cycle", 10)])
+def test_cosine_ends_at_zero(make_recipe, schedule, top):
+    share = learning_rate(make_recipe(schedule=schedule), 100)
+    assert share(top) == pytest.approx(1)
+    assert share(100) == pytest.approx(0, abs=1e-12)
+    assert all(share(step) >= share(step + 1) for step in range(top, 100))
+    middle = top + (100 - top) / 2
+    assert share(int(middle)) == pytest.approx(0.5)
+
+
+def test_exponential_falls_after_every_epoch(make_recipe):
+    share = learning_rate(make_recipe(schedule="exponential", decay=0.9, epochs=5), 50)
+    assert [share(step) for step in (0, 9, 10, 49)] == pytest.approx([1, 1, 0.9, 0.9**4])
+
+
+@pytest.mark.parametrize(
+    ("figure", "higher"), [("ap", True), ("pck@0.1", True), ("pckh@0.5", True), ("nll", False), ("mpjpe", False)]
+)
+def test_which_figures_are_better_when_larger(figure, higher):
+    assert higher_is_better(figure) is higher

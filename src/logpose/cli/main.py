@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from jsonargparse import Namespace
 
 from logpose.cli.flags import command_parser
-from logpose.cli.output import device_named, print_figures
+from logpose.cli.output import device_named
 from logpose.core.errors import InputError
 
 __all__ = ["main"]
@@ -36,7 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _log_to_stderr()
     try:
         if words[:1] == ["train"]:
-            return _train(words[1:])
+            from logpose.cli import train
+
+            return train.run(train.parse(words[1:]))
+        if words[:1] == ["reproduce"]:
+            from logpose.cli import reproduce
+
+            return reproduce.run(reproduce.parse(words[1:]))
         if lists := LISTS.get(words[0]) if words else None:
             from logpose.cli.recipe_flags import as_parsed
 
@@ -81,44 +86,6 @@ def _demo(given: Namespace) -> int:
 
     run_demo(given.out, given.seed, given.epochs, given.people)
     return 0
-
-
-def _train(arguments: list[str]) -> int:
-    """`logpose train RECIPE [--FIELD VALUE …]`: the flags are the recipe's plain fields."""
-    wants_help = arguments[:1] in (["--help"], ["-h"])
-    if not arguments or arguments[0].startswith("-"):
-        print(TRAIN_USAGE, file=sys.stdout if wants_help else sys.stderr)
-        return 0 if wants_help else 2
-    from logpose.cli.recipe_flags import parse_recipe
-    from logpose.recipes import find
-    from logpose.training.fit import fit
-    from logpose.training.recipe import FIRST
-    from logpose.training.resume import is_unbegun
-
-    name = arguments[0]
-    recipe, out, resume = parse_recipe(name, find(name)(), arguments[1:])
-    # Lightning starts the further processes of a run with the same words; the first one has made the folder by then.
-    first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
-    if out.is_file():
-        raise InputError(f"{out}: is a file, not a folder for a run")
-    if first and resume is None and out.exists() and any(out.iterdir()):
-        resumed = "" if is_unbegun(out) else f", or go on from it with --resume {out}"
-        raise InputError(f"{out}: is not empty; choose another folder{resumed}")
-    run = fit(recipe, out, resume)
-    if run.interrupted:
-        begun = any((place / "last.ckpt").exists() for place in (run.folder, run.folder / FIRST))
-        again = f"go on with: logpose train {name} --resume {run.folder}" if begun else "no epoch was finished"
-        print(f"logpose: interrupted; {again}", file=sys.stderr)
-        return 130
-    if first:
-        print_figures(run.figures)
-        print(f"best checkpoint: {run.best}", file=sys.stderr)
-    return 0
-
-
-TRAIN_USAGE = """usage: logpose train RECIPE [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD …]
-RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
-`logpose train RECIPE --help` lists the recipe's fields: what they mean and what they are."""
 
 
 def _eval(given: Namespace) -> int:

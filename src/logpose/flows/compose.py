@@ -17,7 +17,7 @@ __all__ = ["Clamped", "Mirrored", "Mixture", "Symmetric", "random_side"]
 class _Composed(NamedDensity):
     """A density made of another one, an argument `density`."""
 
-    parts: ClassVar = {"density": density_from_config, "other": density_from_config}
+    nested: ClassVar = {"density": density_from_config, "other": density_from_config}
 
 
 class Mirrored(_Composed):

@@ -147,7 +147,7 @@ class ConventionLoss(LikelihoodLoss):
         mode: `basic` where the flow acts on positions: then errors have no density of their own.
     """
 
-    parts: ClassVar = {"flow": density_from_config}
+    nested: ClassVar = {"flow": density_from_config}
 
     flow: Density
     mode: Mode

@@ -161,7 +161,7 @@ class WithHeatmaps(PoseLoss):
         ValueError: if sigma is not above 0, or given although maps are logits.
     """
 
-    parts: ClassVar = {"loss": LikelihoodLoss.from_config}
+    nested: ClassVar = {"loss": LikelihoodLoss.from_config}
 
     def __init__(
         self, loss: LikelihoodLoss, weight: float = 1.0, sigma: float | None = None, cells: bool = False

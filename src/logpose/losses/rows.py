@@ -37,7 +37,7 @@ class RowsLoss(PoseLoss):
         ValueError: if the weight is below 0, or the loss has other dimensions.
     """
 
-    parts: ClassVar = {"loss": LikelihoodLoss.from_config}
+    nested: ClassVar = {"loss": LikelihoodLoss.from_config}
 
     output_type: ClassVar[OutputType] = "row logits"
 
@@ -54,6 +54,11 @@ class RowsLoss(PoseLoss):
     def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
         """Whether the loss of positions depends on sigma."""
         return self.loss.learns_sigma
+
+    @property
+    def needs_all_dimensions(self) -> bool:  # type: ignore[override]  # of the one inside
+        """Whether a column is trained only where all its boundaries are labelled."""
+        return not self.published and self.loss.needs_all_dimensions
 
     @property
     def density(self) -> LikelihoodLoss:

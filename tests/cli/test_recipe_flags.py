@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from logpose.cli.recipe_flags import as_parsed, parse_recipe
+from logpose.cli.recipe_flags import parse_recipe
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.losses import L1Loss, RLELoss
@@ -186,11 +186,6 @@ def test_lists_may_be_words(words):
     assert parsed("--milestones", "3", "5", "8", *words)[0].milestones == (3, 5, 8)
     assert parsed("--loggers", "csv", "tensorboard", *words)[0].loggers == ("csv", "tensorboard")
     assert parsed("--loggers", "csv")[0].loggers == ("csv",)
-
-
-def test_what_follows_a_list_of_numbers_is_a_word_by_itself():
-    taken = as_parsed(["convert", "--size", "256", "192", "model.pth", "--out", "x"], {"size": (0, 0)})
-    assert taken == ["convert", "--size=[256,192]", "model.pth", "--out", "x"]
 
 
 # Losses and heads

@@ -5,32 +5,42 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
-from jsonargparse import Namespace
+from logpose.cli.flags import parse_options
+from logpose.core.options import Options
 
-from logpose.cli.parser import ArgumentParser
+__all__ = ["ComplexityOptions", "parse", "run"]
 
-__all__ = ["HELP", "parser", "run"]
-
-HELP = "count parameters and multiply-accumulates of a network"
-"""The command's line in `logpose --help`."""
 PATIENCE = 2.0  # seconds without output after which a line of progress is printed
 
 
-def parser() -> ArgumentParser:
-    """The flags of the command."""
-    flags = ArgumentParser(
-        description="Parameters and multiply-accumulates (MAC) of networks: as computed, and as the paper counts them."
-    )
-    flags.add_argument(
-        "models", type=str, nargs="*", help="checkpoints, or names of the paper's networks; all of these by default"
-    )
-    flags.add_argument("--json", action="store_true", help="print the counts as JSON")
-    return flags
+@dataclass(kw_only=True)
+class ComplexityOptions(Options):
+    """Options of `logpose complexity`."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("models",)
+
+    models: tuple[str, ...] = ()
+    """Checkpoints, or names of the paper's networks; all of these by default."""
+    json: bool = False
+    """Print the counts as JSON."""
 
 
-def run(options: Namespace) -> int:
-    """Count the networks and print the table, or JSON."""
+def parse(words: Sequence[str]) -> ComplexityOptions:
+    """The options that the words give."""
+    return parse_options(
+        ComplexityOptions,
+        words,
+        "complexity",
+        "Parameters and multiply-accumulates (MAC) of networks: as computed, and as the paper counts them.",
+    )
+
+
+def run(options: ComplexityOptions) -> int:
+    """Count the networks and print the table, or JSON; returns the exit code."""
     from logpose.report.systems import SYSTEMS, as_text, count_flows, count_models
 
     names = options.models or list(SYSTEMS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from argparse import SUPPRESS
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -14,17 +13,15 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from jsonargparse import set_parsing_settings
 
 from logpose.cli.parser import ArgumentParser
+from logpose.cli.words import as_parsed
 from logpose.core.errors import InputError
 from logpose.recipes.renamed import renamed
 from logpose.training.recipe import FIRST, OBJECTS, LossName, TrainingRecipe, plain_fields, settings
 from logpose.training.resume import is_unbegun
 
-__all__ = ["as_parsed", "parse_recipe"]
+__all__ = ["parse_recipe"]
 
 log = logging.getLogger("logpose")
-
-OTHER_NAMES = {"backbone_from": "weights"}
-"""Further names of flags."""
 
 LOSS_HELP = (
     "rle, dle, basic: with a normalizing flow (Eq. 8, 5 and 4); l1, l2: direct regression; laplace, gaussian: a "
@@ -117,49 +114,3 @@ def _slug(name: str) -> str:
     """A recipe's name as part of a folder's: "my_recipes.py:my_run" becomes "my_run"; of an old name, the preset's."""
     old = renamed(name)
     return old.preset if old else name.rpartition(":")[2]
-
-
-def as_parsed(words: Sequence[str], values: dict[str, Any]) -> list[str]:
-    """Flags in the spelling that the parser takes, from those that are allowed.
-
-    --batch-size is --batch_size; a switch may stand alone (--strict); a list may be words (--size 256 192) or a size
-    (--size 256x192) instead of "[256, 192]", which needs quotes in a shell. A word after a list of numbers that is
-    no number is an argument of its own.
-    """
-    flags: list[str] = []
-    for word in map(_with_underscores, words):
-        name, equals, value = (word if word.startswith("--") else flags[-1] if flags else "").partition("=")
-        listed = values.get(name[2:])
-        taken = equals if word.startswith("--") else _is_item(word, listed)
-        if isinstance(listed, tuple) and taken:
-            items = value.strip("[]").split(",") if value else []
-            items += [] if word.startswith("--") else word.strip("[]").split(",")
-            flags = flags if word.startswith("--") else flags[:-1]
-            flags.append(f"{name}=[{','.join(_sides(item) for item in items)}]")
-        else:
-            flags.append(word)
-    alone = [i + 1 == len(flags) or flags[i + 1].startswith("--") for i in range(len(flags))]
-    return [
-        f"{flag}=true" if isinstance(values.get(flag[2:]), bool) and last else flag
-        for flag, last in zip(flags, alone, strict=True)
-    ]
-
-
-def _is_item(word: str, listed: Any) -> bool:
-    """Whether a word after a list's flag belongs to the list: any word if it holds words, else numbers and sizes."""
-    holds_words = isinstance(listed, tuple) and any(isinstance(item, str) for item in listed)
-    return holds_words or re.fullmatch(r"[\[\]\d,x.+-]*", word) is not None
-
-
-def _sides(item: str) -> str:
-    """256x192, and 1-4, as two numbers; anything else as it is."""
-    return re.sub("[x-]", ",", item) if re.fullmatch(r"\d+[x-]\d+", item) else item
-
-
-def _with_underscores(word: str) -> str:
-    """A flag in the spelling of a recipe's field: --batch-size is --batch_size, --backbone-from is --weights."""
-    flag, equals, value = word.partition("=")
-    if not flag.startswith("--"):
-        return word
-    name = flag[2:].replace("-", "_")
-    return f"--{OTHER_NAMES.get(name, name)}{equals}{value}"

@@ -7,14 +7,13 @@ the user's own. What a flag of `logpose train` can say (`--loss`, `--head`, `--b
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import inspect
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from logpose.core.errors import InputError
+from logpose.core.user_files import module_of_file
 from logpose.recipes import coco, h36m, lifting, lsp, mask_rcnn, mpii, oct, point_set, synthetic
 from logpose.recipes.renamed import OLD, old_recipe
 from logpose.training.recipe import TrainingRecipe
@@ -64,24 +63,8 @@ def find(name: str) -> Callable[[], TrainingRecipe]:
     raise InputError(f"there is no recipe {name!r}{hint} (`logpose recipes` lists them)")
 
 
-_from_files: set[str] = set()  # users' own modules, loaded by path
-
-
 def _from_file(path: Path, function: str) -> Callable[[], TrainingRecipe]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if path.stem in sys.stdlib_module_names or (path.stem in sys.modules and path.stem not in _from_files):
-        raise InputError(f"{path}: rename the file, {path.stem!r} is the name of a library")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # so that worker processes find its definitions
-    _from_files.add(path.stem)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"{path}: fails to run: {type(error).__name__}: {error}") from error
+    module = module_of_file(path)
     made = {n: f for n, f in inspect.getmembers(module, inspect.isfunction) if f.__module__ == path.stem}
     if function not in made:
         near = difflib.get_close_matches(function, made, n=1)

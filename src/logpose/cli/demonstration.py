@@ -65,7 +65,7 @@ def run_demo(
     epochs = base.epochs if epochs is None else epochs
     recipes = {
         "RLE": replace(base, seed=seed, epochs=epochs),
-        "L1": replace(synthetic.synthetic_resnet18_l1(), seed=seed, epochs=epochs),
+        "L1": replace(base, loss="l1", seed=seed, epochs=epochs),
     }
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists()):
         raise InputError(f"{folder}: is no empty folder and not a demo's; choose another with --out")
@@ -75,7 +75,7 @@ def run_demo(
         shutil.rmtree(folder / name, ignore_errors=True)
     started = time.monotonic()
     say.print(f"Drawing {count} synthetic people to train on and {synthetic.VAL} for validation …")
-    train = synthetic.drawn_people(count, seed=1, noise=LabelNoise())
+    train = synthetic.easy_people(count, seed=1, noise=LabelNoise())
     parts: dict[str, People] = {
         "train": train,
         "val": synthetic.synthetic_people(synthetic.synthetic_resnet18_rle(), "val"),

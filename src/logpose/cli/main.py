@@ -27,6 +27,7 @@ COMMANDS = {
     "inspect": "look at a data set before training on it",
     "synth": "write synthetic people as a COCO data set",
     "convert": "turn a checkpoint, also another code's, into a safe folder",
+    "reproduce": "list, run and compare the rows of the paper's tables",
     "complexity": "count parameters and multiply-accumulates of a network",
 }
 """Every command and its line in `logpose --help`. A command is the module of its name in this package, with

@@ -56,6 +56,11 @@ class RowsLoss(PoseLoss):
         return self.loss.learns_sigma
 
     @property
+    def needs_all_dimensions(self) -> bool:  # type: ignore[override]  # of the one inside
+        """Whether a column is trained only where all its boundaries are labelled."""
+        return not self.published and self.loss.needs_all_dimensions
+
+    @property
     def density(self) -> LikelihoodLoss:
         """The loss that defines the density of errors."""
         return self.loss

@@ -100,10 +100,10 @@ FEW, EPOCH, BATCH = 8, 50, 4  # photographs, repetitions of each in an epoch, ba
 class First:
     """The first photographs of a data set with labelled joints, each repeated."""
 
-    def __init__(self, pictures: ImageSet, count: int, times: int = 1) -> None:
-        self.skeleton: Skeleton = pictures.skeleton
-        every = (pictures[i] for i in range(len(pictures)))
-        self.chosen = [picture for picture in every if any((who.visible > 0).any() for who in picture.people)][:count]
+    def __init__(self, images: ImageSet, count: int, times: int = 1) -> None:
+        self.skeleton: Skeleton = images.skeleton
+        every = (images[i] for i in range(len(images)))
+        self.chosen = [image for image in every if any((who.visible > 0).any() for who in image.people)][:count]
         self.times = times
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.data.coco import CocoKeypoints, _box
+from logpose.data.coco import CocoKeypoints, _box, chosen_categories
 from logpose.data.files import annotation_files
 from logpose.data.problems import Problem
 from logpose.metrics.oks import coco_ap
@@ -636,3 +636,32 @@ def test_a_subset_of_coco(data_root: Path, part: str, images: int, people: int, 
     assert len(truth["annotations"]) == people
     for key in ("num_keypoints", "area", "iscrowd", "image_id"):
         assert sorted(row[key] for row in truth["annotations"]) == sorted(row[key] for row in told["annotations"])
+
+
+# Which categories are learned from
+
+FILE = Path("x.json")
+CAT, DOG, COW = (
+    {"id": i, "name": n, "keypoints": k} for i, n, k in ((1, "cat", ["a"]), (2, "dog", ["a"]), (3, "cow", ["b"]))
+)
+
+
+def test_those_with_joints():
+    assert chosen_categories(FILE, [CAT, {"id": 9, "name": "tree"}, None]) == [CAT]
+    assert chosen_categories(FILE, [CAT, DOG]) == [CAT, DOG]
+    assert chosen_categories(FILE, [CAT, DOG, COW], "cow") == [COW]
+    assert chosen_categories(FILE, [CAT, DOG, COW], "cat") == [CAT]
+
+
+@pytest.mark.parametrize(
+    ("categories", "wanted", "told"),
+    [
+        ([], None, "category"),
+        ([{"id": 1, "keypoints": []}], None, "category"),
+        ([CAT, COW], None, r"different keypoints \(cat, cow\)"),
+        ([CAT, COW], "horse", "'horse' .*cat, cow"),
+    ],
+)
+def test_what_cannot_be_chosen_is_told(categories, wanted, told):
+    with pytest.raises(InputError, match=rf"x\.json: .*{told}"):
+        chosen_categories(FILE, categories, wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from logpose.core.errors import InputError
 from logpose.core.structures import Sample
 from logpose.data.crops import AnnotatedPeople, People
 from logpose.data.images import check_image
-from logpose.data.inputs import checked_box
+from logpose.data.inputs import detected_box
 from logpose.data.json_files import read_json, whole
-from logpose.data.problems import Problem
+from logpose.data.problems import Problem, by_kind
 
 __all__ = ["DetectedBoxes"]
 
@@ -80,10 +79,10 @@ class DetectedBoxes:
 
     def _none_left(self, problems: Sequence[Problem]) -> str:
         """Why no box is left: how many of each kind, and which is the first of it."""
-        kinds = []
-        for kind, count in Counter(problem.kind for problem in problems).items():
-            first = next(problem for problem in problems if problem.kind == kind)
-            kinds.append(f"{count} {kind}, the first in {first.where.rpartition(': ')[2]} ({first.detail})")
+        kinds = [
+            f"{len(those)} {kind}, the first in {those[0].where.rpartition(': ')[2]} ({those[0].detail})"
+            for kind, those in by_kind(problems).items()
+        ]
         return f"no box for {self.labels.file} among {len(problems)}: {'; '.join(kinds)}"
 
     def _sample(self, i: int, row: Any, file: Path, faults: dict[Path, str | None]) -> Sample | Problem:
@@ -100,23 +99,11 @@ class DetectedBoxes:
         path = self.labels.images.get(image, self.labels.unlabelled.get(image))
         if path is None:
             return _Elsewhere(where, "on an image that the data set does not have", f"image_id {image}")
-        if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
-            raise InputError(f"{where}: bbox must be x, y, width, height, got {row['bbox']}")
-        *box, score = checked_box([*row["bbox"], row.get("score", 1.0)], where)
+        *box, score = detected_box(row, where)
         if image in self.labels.unlabelled:  # the others were checked when the data set was opened
             if path not in faults:
                 faults[path] = check_image(path)
             if fault := faults[path]:
                 return Problem(where, fault, str(path))
-        count = len(self.skeleton)
-        return Sample(
-            image=path,
-            box=np.array(box),
-            keypoints=np.zeros((count, 2)),
-            visible=np.zeros(count, dtype=np.int64),
-            area=box[2] * box[3],
-            image_id=image,
-            id=i,
-            score=score,
-            category_id=category,
-        )
+        nothing = np.zeros((len(self.skeleton), 2)), np.zeros(len(self.skeleton), dtype=np.int64)
+        return Sample(path, np.array(box), *nothing, box[2] * box[3], image, i, score, category)

@@ -23,12 +23,11 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import H36M, Skeleton
 from logpose.core.space import Space
 from logpose.core.structures import Sample
-from logpose.data.coco import HOLD_OUT, of_part
 from logpose.data.crops import People
 from logpose.data.images import check_image, image_size
 from logpose.data.joint_names import short_names
 from logpose.data.json_files import read_json, whole
-from logpose.data.problems import FARTHEST, Problem, refuse
+from logpose.data.problems import FARTHEST, Problem, in_part, of_part, refuse
 
 __all__ = ["ACTIONS", "H36mPeople", "MixedPeople", "same_joints"]
 
@@ -150,7 +149,7 @@ class H36mPeople:
         for i, name in enumerate(names):
             recording = _recording(name)[0]
             number = recordings.setdefault(recording, len(recordings))
-            if part is not None and (number % HOLD_OUT == HOLD_OUT - 1) != (part == "val"):
+            if not in_part(number, part):
                 continue
             self.counts["annotations"] += 1
             if recording in BLOCKED:

@@ -10,14 +10,7 @@ import numpy as np
 
 from logpose.core.errors import InputError
 
-__all__ = ["has_variable", "matlab_sizes", "read_matlab"]
-
-
-def has_variable(file: str | Path, name: str) -> bool:
-    """Whether a MATLAB file that can be read holds a variable."""
-    from scipy.io import whosmat  # type: ignore[import-untyped]
-
-    return any(found == name for found, *_ in whosmat(file))
+__all__ = ["matlab_sizes", "read_matlab"]
 
 
 def matlab_sizes(file: str | Path) -> dict[str, tuple[int, ...]]:
@@ -26,17 +19,13 @@ def matlab_sizes(file: str | Path) -> dict[str, tuple[int, ...]]:
     Raises:
         InputError: if the file is missing or cannot be read.
     """
-    from scipy.io import whosmat
+    from scipy.io import whosmat  # type: ignore[import-untyped]
 
     return {name: tuple(int(side) for side in shape) for name, shape, _ in _read(Path(file), whosmat)}
 
 
 def read_matlab(file: str | Path, name: str) -> np.ndarray:
     """A numeric array of a MATLAB file (version 7 or older), in double precision.
-
-    Args:
-        file: the `.mat` file.
-        name: of the variable.
 
     Raises:
         InputError: if the file is missing or cannot be read, has no such variable, or it is not numbers.

@@ -23,7 +23,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import MPII
 from logpose.core.structures import Sample
 from logpose.data.coco import CocoKeypoints
-from logpose.data.images import check_image, most_found
+from logpose.data.images import check_image, image_folder
 from logpose.data.joint_names import short_names
 from logpose.data.json_files import read_json, whole
 from logpose.data.matlab import matlab_sizes, read_matlab
@@ -52,8 +52,7 @@ class MpiiPeople(PeopleFile):
 
     Args:
         file: the JSON file.
-        images: the folder with its images; when None, `images` beside the file or its folder, or the folder itself,
-            whichever has most of the first.
+        images: the folder with its images; see `image_folder` when None.
         strict: refuse the file if any row is wrong.
         part: of the images, those "train" or "val" (every tenth) when one file has to serve as both; None takes all.
 
@@ -76,7 +75,7 @@ class MpiiPeople(PeopleFile):
         if not content:
             raise InputError(f"{file}: an empty list; expected MPII people or a COCO annotation file")
         names = [str(row.get("image")) if isinstance(row, dict) else "" for row in content]
-        super().__init__(file, MPII, images or _image_folder(file, names))
+        super().__init__(file, MPII, images or image_folder(file, names))
         numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
         heads = heads_file(file.parent)
         sizes = None if heads is None else read_heads(heads, file, np.array([*map(_labelled, content)]), first=1)
@@ -157,15 +156,8 @@ class MpiiOfCoco(CocoKeypoints):
         self.head_sizes = sizes[[places[sample.id] for sample in self.samples]]
 
 
-def _image_folder(file: Path, names: list[str]) -> Path:
-    """The folder that has most of the first images."""
-    places = [file.parent / "images", file.parent.parent / "images", file.parent]
-    images = [name for name in dict.fromkeys(names) if name]
-    return most_found(places, lambda place: (place / name for name in images))
-
-
 def _labelled(row: Any) -> Float[np.ndarray, "16 2"]:
-    """Joints of a row of either form; NaN where there is no label, or the row is wrong (which is reported elsewhere)."""
+    """Joints of a row of either form; NaN where there is no label, or the row is wrong (reported elsewhere)."""
     try:
         in_list = "joints_vis" in row
         values = np.column_stack([row["joints"], row["joints_vis"]]) if in_list else row["keypoints"]

@@ -216,7 +216,7 @@ def test_joints_that_were_not_found_are_missing(tmp_path: Path) -> None:
         ({"positions_2d": {"S1": {"Walk": [POSE[None]]}}, "metadata": {"keypoints_symmetry": [[np.inf], [1]]}},
          "keypoints_symmetry"),
         ({"positions_3d": POSE}, "`positions_2d`, got positions_3d"),
-        ({"positions_2d": POSE}, "positions_2d must"),
+        ({"positions_2d": POSE}, "positions_2d"),
         ({"positions_2d": {"S1": {"Walk": 3}}}, "S1, Walk: "),
         ({"positions_2d": {"S1": {"Walk": [POSE]}}}, "the first of 1 left out: .*S1, Walk, cam"),
     ],

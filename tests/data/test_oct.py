@@ -101,7 +101,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 def test_what_claims_to_be_huge_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     duke(tmp_path, ("a",))
-    monkeypatch.setattr("logpose.data.oct.LARGEST", 1000)
+    monkeypatch.setattr("logpose.data.matlab.LARGEST", 1000)
     with pytest.raises(InputError, match=r"a\.mat.*96×70×3"):
         open_scans(tmp_path / "a.mat")
 

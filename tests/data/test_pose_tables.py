@@ -180,11 +180,11 @@ def test_sides_may_be_in_any_order_or_untold(order: list[int]) -> None:
 )
 def test_keypoints_that_are_no_pixels_of_the_picture(factor: float, size: tuple[int, int]) -> None:
     views = [np.random.default_rng(i).uniform([200, 100], [400, 400], (9, 15, 2)) for i in range(3)]
-    check_pixels(FILE, views, (480, 640))
-    check_pixels(FILE, [*views, 99 * views[0]], (480, 640))  # one that is elsewhere
+    check_pixels(FILE, [(view, (480, 640)) for view in views])
+    check_pixels(FILE, [(view, (480, 640)) for view in [*views, 99 * views[0]]])  # one that is elsewhere
     with pytest.raises(InputError, match=r"\d+ pixels wide and \d+ high"):
-        check_pixels(FILE, [factor * view for view in views], size)
+        check_pixels(FILE, [(factor * view, size) for view in views])
 
 
 def test_of_nothing_nothing_is_said() -> None:
-    check_pixels(FILE, [], (480, 640))
+    check_pixels(FILE, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import numpy as np
 from logpose.core.errors import InputError
 
 __all__ = ["matlab_sizes", "read_matlab"]
+
+LARGEST = 2**28
+"""Numbers in a variable that is read: three times the Duke set's."""
 
 
 def matlab_sizes(file: str | Path) -> dict[str, tuple[int, ...]]:
@@ -28,10 +32,14 @@ def read_matlab(file: str | Path, name: str) -> np.ndarray:
     """A numeric array of a MATLAB file (version 7 or older), in double precision.
 
     Raises:
-        InputError: if the file is missing or cannot be read, has no such variable, or it is not numbers.
+        InputError: if the file is missing or cannot be read, has no such variable, or it is not numbers, or
+            more than `LARGEST` of them.
     """
     from scipy.io import loadmat
 
+    size = matlab_sizes(file).get(name, ())
+    if math.prod(size) > LARGEST:
+        raise InputError(f"{file}: {name} is {'×'.join(map(str, size))}, more than {LARGEST:,} numbers")
     content = _read(Path(file), lambda file: loadmat(file, variable_names=[name]))
     if name not in content:
         raise InputError(f"{file}: no variable {name!r}")

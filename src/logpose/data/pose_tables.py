@@ -23,20 +23,8 @@ from logpose.data.json_files import whole
 from logpose.data.problems import FARTHEST, Problem
 
 __all__ = [
-    "IMAGE_SIZES",
-    "KEPT",
-    "SKELETONS",
-    "Table",
-    "Unalike",
-    "check_pixels",
-    "check_symmetry",
-    "checked",
-    "chosen",
-    "fingerprints",
-    "joints_of",
-    "person",
-    "sequences_of",
-    "table_of",
+    *("IMAGE_SIZES", "KEPT", "SKELETONS", "Table", "Unalike", "check_pixels", "check_symmetry", "checked", "chosen"),
+    *("fingerprints", "joints_of", "person", "sequences_of", "table_of"),
 ]
 
 Table = dict[str, dict[str, Any]]
@@ -48,6 +36,8 @@ KEPT = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 """The joints that VideoPose3D leaves of Human3.6M's 32; the others never move, or lie where another is."""
 IMAGE_SIZES = {15: (480, 640), 17: (1000, 1000), 32: (1000, 1000)}
 """(H, W) of HumanEva's images and Human3.6M's (some of which have two rows more), by number of joints."""
+LEAST = 10.0
+"""Pixels: where all keypoints lie closer to the image's corner, they are no pixels but shares of its sides."""
 LARGEST = 10.0
 """Metres from the root within which all joints lie; larger values are in another unit."""
 
@@ -171,8 +161,8 @@ def check_symmetry(file: str | Path, metadata: Any, skeleton: Skeleton) -> None:
     """
     if (
         not isinstance(metadata, dict)
-        or whole(metadata.get("num_joints")) == 32
         or "keypoints_symmetry" not in metadata
+        or whole(metadata.get("num_joints")) == 32
     ):
         return
     named = [(a, b) if skeleton.joints[a].startswith("l_") else (b, a) for a, b in skeleton.pairs]
@@ -187,16 +177,20 @@ def check_symmetry(file: str | Path, metadata: Any, skeleton: Skeleton) -> None:
         raise InputError(f"{file}: keypoints_symmetry is {got}, expected {wanted} for {len(skeleton)} joints")
 
 
-def check_pixels(file: str | Path, views: Sequence[Float[np.ndarray, "_ K 2"]], size: tuple[int, int]) -> None:
-    """Check that most keypoints lie in the image, and not in a corner of a few pixels.
+def check_pixels(file: str | Path, views: Sequence[tuple[Float[np.ndarray, "_ K 2"], tuple[int, int]]]) -> None:
+    """Check that most keypoints lie in their images, and not in a corner of a few pixels.
+
+    Args:
+        file: for messages.
+        views: keypoints, and (H, W) of their images.
 
     Raises:
         InputError: if they do not.
     """
     if not views:
         return
-    middles = [np.median(view.reshape(-1, 2), axis=0) for view in views]
-    x, y = np.median(middles, axis=0)
-    if not (0 <= x < size[1] and 0 <= y < size[0]) or max(np.abs(view).max() for view in views) < 10:
-        image = f"an image {size[1]} pixels wide and {size[0]} high"
-        raise InputError(f"{file}: keypoints around ({x:.4g}, {y:.4g}) are not pixels of {image}")
+    x, y = np.median([np.median(keypoints.reshape(-1, 2), axis=0) / size[::-1] for keypoints, size in views], axis=0)
+    if not (0 <= x < 1 and 0 <= y < 1) or max(np.abs(keypoints).max() for keypoints, _ in views) < LEAST:
+        height, width = views[0][1]
+        image = f"an image {width} pixels wide and {height} high"
+        raise InputError(f"{file}: keypoints around ({x * width:.4g}, {y * height:.4g}) are not pixels of {image}")

@@ -86,8 +86,7 @@ def read_archive(file: str | Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-            if (declared := sum(entry.file_size for entry in entries)) > MOST_BYTES:
-                raise _Refused(f"{declared:,} bytes once unpacked, more than {MOST_BYTES:,}")
+            _check_size(sum(entry.file_size for entry in entries))
             names = [entry.filename.removesuffix(".npy") for entry in entries]
             _check_keys(names)
             return {name: _entry(archive, entry) for name, entry in zip(names, entries, strict=True)}
@@ -96,6 +95,11 @@ def read_archive(file: str | Path) -> dict[str, Any]:
     except Exception as error:  # a hostile file can make its readers fail in any way
         detail = printable(" ".join(str(error)[:LONGEST].split()))
         raise InputError(f"{file}: damaged NumPy archive (.npz; {type(error).__name__}: {detail})") from error
+
+
+def _check_size(declared: int) -> None:
+    if declared > MOST_BYTES:
+        raise _Refused(f"{declared:,} bytes once unpacked, more than {MOST_BYTES:,}")
 
 
 def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:

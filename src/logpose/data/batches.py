@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from typing import Any, TypedDict, TypeVar, Unpack
+from itertools import chain
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
 import cv2
 import numpy as np
@@ -20,15 +21,35 @@ from torch import distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
 
-__all__ = ["EpochSampler", "LoaderOptions", "Tensors", "collate", "epoch_loader"]
+__all__ = ["EpochSampler", "LabelledSet", "LoaderOptions", "Tensors", "collate", "epoch_loader"]
 
 log = logging.getLogger("logpose")
 
 T = TypeVar("T")
+Item = TypeVar("Item", covariant=True)
 Moved = TypeVar("Moved", bound="Tensors")
 
-IN_A_ROW = 10  # images that cannot be decoded, one after another, are no single damaged ones
+IN_A_ROW = 10  # so many images that cannot be decoded one after another are not single damaged ones
+
+
+@runtime_checkable
+class LabelledSet(Protocol[Item]):
+    """A labelled data set: what a new one has to offer."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints that are labelled."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of items."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Item:
+        """One item."""
+        ...
 
 
 class Tensors:
@@ -46,15 +67,14 @@ class Tensors:
 
     def _each(self: Moved, change: Callable[[Any], Any]) -> Moved:
         parts = [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]  # a dataclass
-        return type(self)(
-            *([change(each) for each in part] if isinstance(part, list) else change(part) for part in parts)
-        )
+        return type(self)(*([*map(change, part)] if isinstance(part, list) else change(part) for part in parts))
 
 
-def collate(batches: list[T]) -> T:
-    """Small batches, dataclasses of tensors, joined into one along their first axis."""
+def collate(batches: Sequence[T]) -> T:
+    """Small batches, dataclasses of tensors and of lists, joined into one along their first axis."""
     names = [field.name for field in fields(batches[0])]  # type: ignore[arg-type]  # a dataclass
-    return type(batches[0])(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))
+    columns = [[getattr(batch, name) for batch in batches] for name in names]
+    return type(batches[0])(*([*chain(*each)] if isinstance(each[0], list) else torch.cat(each) for each in columns))
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -140,7 +160,7 @@ class LoaderOptions(TypedDict, total=False):
 def epoch_loader(
     rows: Dataset[T],
     batch_size: int,
-    join: Callable[[list[T]], T] = collate,
+    join: Callable[[Sequence[T]], T] = collate,
     *,
     training: bool,
     skip_damaged: bool = True,

@@ -51,17 +51,12 @@ def read_boundaries(
     names = tuple(cell.strip() for cell in first) if headed else ()
     rows = _numbers(table, numbered[1:] if headed else numbered)
     height, width = size
-    if headed:
-        if rows.shape != (width, len(names)):
-            raise InputError(
-                f"{table}: {len(rows)} lines of numbers below the header, expected {width} (the width of {image})"
-            )
-        rows = rows.T
-    elif rows.shape[1] != width:
-        raise InputError(
-            f"{table}: lines of {rows.shape[1]} numbers, expected {width} (the width of {image}; without a header a "
-            "line is a boundary)"
-        )
+    lines, values = rows.shape
+    rows = rows.T if headed else rows
+    if rows.shape != (len(names) if headed else lines, width):
+        got = f"{lines} lines of numbers below the header" if headed else f"lines of {values} numbers"
+        hint = "" if headed else "; without a header a line is a boundary"
+        raise InputError(f"{table}: {got}, expected {width} (the width of {image}{hint})")
     if not all(names or ("x",)):
         raise InputError(f"{table}: column {names.index('') + 1} has no name; remove it if it is an index")
     if len(rows) < 2:

@@ -9,31 +9,17 @@ from typing import Any, Protocol, Unpack, runtime_checkable
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from logpose.core.skeletons import Skeleton
 from logpose.core.space import InSpace, Space
 from logpose.core.structures import Batch, Sample
-from logpose.data.batches import LoaderOptions, epoch_loader
+from logpose.data.batches import LabelledSet, LoaderOptions, epoch_loader
 from logpose.data.transforms import CropTransform
 
 __all__ = ["AnnotatedPeople", "Crops", "InMemory", "People", "crop_loader"]
 
 
 @runtime_checkable
-class People(Protocol):
-    """A data set of labelled people (or hands, faces, animals): what a new one has to offer."""
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """The joints that are labelled."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of people."""
-        ...
-
-    def __getitem__(self, index: int, /) -> Sample:
-        """One of them."""
-        ...
+class People(LabelledSet[Sample], Protocol):
+    """A data set of labelled people (or hands, faces, animals)."""
 
 
 @runtime_checkable
@@ -60,14 +46,14 @@ class AnnotatedPeople(People, Protocol):
 
 
 class InMemory:
-    """People read or drawn once and kept, for data that fit into memory and are used for many epochs.
+    """People kept in memory, for small data that are used for many epochs.
 
     Args:
         people: the data set.
         indices: which of them, in this order; None takes all.
 
     Attributes:
-        evaluated: of people who are `InSpace`, the joints that errors are measured on; others have none.
+        evaluated: of people who are `InSpace`, the joints that errors are computed on; others have none.
     """
 
     evaluated: tuple[int, ...]
@@ -87,7 +73,7 @@ class InMemory:
         return self.samples[index]
 
     def space(self, index: int) -> Space:
-        """Where the joints of one of them are; asked for once, and kept.
+        """The 3-D joints of one of them.
 
         Raises:
             TypeError: if the people are not `InSpace`.

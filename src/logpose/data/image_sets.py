@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image, Sample
+from logpose.data.batches import LabelledSet
 from logpose.data.coco import with_last_pixel
 from logpose.data.crops import AnnotatedPeople, People
 from logpose.data.images import check_image
@@ -35,38 +36,27 @@ class LabelledImage:
 
 
 @runtime_checkable
-class ImageSet(Protocol):
+class ImageSet(LabelledSet[LabelledImage], Protocol):
     """A data set of whole images."""
 
-    @property
-    def skeleton(self) -> Skeleton:
-        """The joints that are labelled."""
-        ...
 
-    def __len__(self) -> int:
-        """Number of images."""
-        ...
-
-    def __getitem__(self, index: int, /) -> LabelledImage:
-        """One image."""
-        ...
-
-
+@dataclass
 class _Listed:
     """Images in a list, and the problems of their file."""
 
-    def __init__(self, skeleton: Skeleton, images: Sequence[LabelledImage], problems: Sequence[Any]) -> None:
-        self.skeleton, self._images, self.problems = skeleton, images, problems
+    skeleton: Skeleton
+    images: Sequence[LabelledImage]
+    problems: Sequence[Problem]
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> LabelledImage:
-        return self._images[index]
+        return self.images[index]
 
 
-class _Drawn:
-    """Synthetic images, each drawn at its first use and kept."""
+class _Synthetic:
+    """Synthetic images, each computed at its first use and kept."""
 
     def __init__(self, people: SyntheticPeople) -> None:
         self.people, self.skeleton = people, people.skeleton
@@ -78,11 +68,11 @@ class _Drawn:
     def __getitem__(self, index: int) -> LabelledImage:
         if index not in self._kept:
             scene, first = self.people.scene(index), index * self.people.people[1] + 1  # ids as in `write_coco`
-            people = tuple(
+            people = (
                 Sample(scene.image, who.box, who.keypoints, who.visible, who.area, index + 1, first + place)
                 for place, who in enumerate(scene.people)
             )
-            self._kept[index] = LabelledImage(scene.image, index + 1, people)
+            self._kept[index] = LabelledImage(scene.image, index + 1, tuple(people))
         return self._kept[index]
 
 
@@ -95,26 +85,24 @@ def whole_images(people: People) -> ImageSet:
             each scene.
     """
     if isinstance(people, SyntheticPeople):
-        return _Drawn(people)
-    found: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
+        return _Synthetic(people)
     problems = list(getattr(people, "problems", ()))
+    images: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
     if isinstance(people, AnnotatedPeople):
-        # The reader checks only the files of labelled people.
-        faults = {number: fault for number, path in people.unlabelled.items() if (fault := check_image(path))}
-        problems += [
-            Problem(f"{people.file}: image id {number}", fault, str(people.unlabelled[number]))
-            for number, fault in faults.items()
-        ]
-        every = people.images | people.unlabelled
-        found = {number: (path, [], []) for number, path in every.items() if number not in faults}
+        for number, path in (people.images | people.unlabelled).items():
+            # The reader checks only the files of labelled people.
+            if number in people.unlabelled and (fault := check_image(path)):
+                problems.append(Problem(f"{people.file}: image id {number}", fault, str(path)))
+            else:
+                images[number] = path, [], []
     for i in range(len(people)):
         sample = people[i]
         if isinstance(people, AnnotatedPeople):  # boxes of crops end with their last pixel's centre
             sample = replace(sample, box=with_last_pixel(sample.box))
-        found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
+        images.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
     if isinstance(people, AnnotatedPeople):
         for row in (*people.passed_over, *people.unusable):
-            image, with_boxes, ignored = found[row["image_id"]]
+            image, with_boxes, ignored = images[row["image_id"]]
             sample = _without_joints(row, image, len(people.skeleton))
             if row["iscrowd"]:
                 ignored.append(sample)
@@ -123,7 +111,7 @@ def whole_images(people: People) -> ImageSet:
             else:
                 where = f"{people.file}: image id {sample.image_id}"
                 problems.append(Problem(where, "bbox of a person without labels is not valid", f"{row['bbox']}"))
-    listed = [LabelledImage(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
+    listed = [LabelledImage(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in images.items()]
     return _Listed(people.skeleton, listed, problems)
 
 

@@ -1,8 +1,7 @@
 """Resection: the camera that projects known points to known pixels, and the uncertainty of its axes.
 
-A label of pose in space is a position relative to the root, along the camera's axes. So of all that is sought of a
-camera only its rotation is part of the labels, and a person who hardly moves determines a rotation badly: it is made up
-for by the principal point and the place of the camera, which are unknown too.
+A label of pose in space is a position relative to the root, along the camera's axes, so of a camera only the rotation
+is part of the labels; a person who hardly moves determines it badly.
 """
 
 from __future__ import annotations
@@ -19,23 +18,14 @@ __all__ = ["FARTHEST_MEDIAN", "axis_error", "recovered"]
 
 FARTHEST_MEDIAN = 2.0
 """Pixels: points and pixels that are this far apart in the median do not belong together."""
-FEWEST = 30
-"""Points that a camera is recovered from; each gives two numbers, and `SOUGHT` are sought."""
-SOUGHT = 15
-"""Numbers of a camera: a turn and a shift of 3 each, focal lengths and principal point of 2, a lens of 5."""
-FLATTEST = 1e-3
-"""Thickness of the cloud of points relative to its length; points in a plane do not determine a camera."""
-TRIALS, SUBSET, FITTED = 100, 1000, 400
-"""Starts from eight points, points that each start is judged by, points that the lens is fitted to."""
-CELLS = 12
-"""Cells along an image's side over which the points that a lens is fitted to are distributed."""
-GOOD = 5.0
-"""Standard deviations of a Gaussian with the same median (1.48 medians each) beyond which a row is taken as wrong."""
-STEPS = 2
-"""Of Gauss and Newton, over all good points; the camera that they start from is close already."""
-STRETCHES, SHORTEST = (10, 40), 10
-"""Fewest and most stretches of frames whose errors are taken as independent of the others'; the fewest frames of one,
-where there are enough."""
+FEWEST = 30  # points that a camera is recovered from; each gives two numbers, and `SOUGHT` are sought
+SOUGHT = 15  # numbers of a camera: a turn and a shift of 3 each, focal lengths and principal point of 2, a lens of 5
+FLATTEST = 1e-3  # thickness of the cloud of points relative to its length; points in a plane determine no camera
+TRIALS, SUBSET, FITTED = 100, 1000, 400  # starts from eight points; points that judge a start, that fit the lens
+CELLS = 12  # along an image's side, over which the points that a lens is fitted to are distributed
+GOOD = 5.0  # standard deviations of a Gaussian of the same median (1.48 medians each) beyond which a row is wrong
+STEPS = 2  # of Gauss and Newton, over all good points; the camera that they start from is close already
+STRETCHES, SHORTEST = (10, 40), 10  # fewest and most stretches of frames with independent errors; their fewest frames
 
 
 def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], size: tuple[int, int]) -> Camera:
@@ -49,11 +39,8 @@ def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"],
 
     Args:
         world: points in the world, in any unit; rows that are not finite are left out.
-        pixels: where they are seen.
+        pixels: their projections.
         size: (H, W) of the image.
-
-    Returns:
-        The camera, its translation in the unit of `world`.
 
     Raises:
         InputError: if there are too few points, they lie in a plane, or the median
@@ -88,7 +75,7 @@ def axis_error(
     """The error of positions relative to the root that a recovered camera's uncertain axes cause.
 
     To first order the axes turn by P e for errors e of the pixels, P being the rows of the turn in the pseudoinverse of
-    the fit's Jacobian. Two kinds of errors are taken to be there, and their covariances added up:
+    the fit's Jacobian. The covariances of two kinds of errors are added up:
 
     * errors of a joint that are alike in neighbouring frames, and independent between stretches of them: each stretch
       turns the axes by what its residuals do (the sandwich estimator of Liang and Zeger 1986);
@@ -97,10 +84,10 @@ def axis_error(
       who hardly moves no number of frames averages them away.
 
     Args:
-        camera: as `recovered` found it from these frames.
+        camera: as `recovered` from these frames.
         world: the joints of frames that follow each other, in the world.
-        pixels: where they are seen.
-        root: which joint.
+        pixels: their projections.
+        root: index of the root joint.
 
     Returns:
         Root mean square over frames and joints, in the unit of `world`; infinite if too few points are left.

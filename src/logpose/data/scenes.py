@@ -7,9 +7,9 @@ beyond their images is black. Randomness travels with the index, as in `crops`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, Unpack, runtime_checkable
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -22,20 +22,14 @@ from logpose.core import geometry
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
-from logpose.data.batches import LoaderOptions, Tensors, epoch_loader
+from logpose.data.batches import LoaderOptions, Tensors, collate, epoch_loader
 from logpose.data.image_sets import ImageSet, LabelledImage
 from logpose.data.images import image_size, read_reduced
 from logpose.data.problems import FARTHEST
 from logpose.data.transforms import cut
 
 __all__ = [
-    "MULTIPLE",
-    "SceneBatch",
-    "ScenePeople",
-    "SceneTransform",
-    "Scenes",
-    "ShortSide",
-    "SquareCrop",
+    *("MULTIPLE", "SceneBatch", "ScenePeople", "SceneTransform", "Scenes", "ShortSide", "SquareCrop", "join", "scene"),
     "scene_loader",
 ]
 
@@ -77,33 +71,11 @@ class SceneBatch(Tensors):
 
     @property
     def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
-        """What the model is given."""
+        """The input of the model."""
         return self.images
 
 
 Matrix = Float[np.ndarray, "2 3"]
-
-
-@runtime_checkable
-class SceneTransform(Protocol):
-    """How an image becomes an input."""
-
-    @property
-    def flip(self) -> float:
-        """How often it is mirrored."""
-        ...
-
-    def place(
-        self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
-    ) -> tuple[Matrix, tuple[int, int]]:
-        """The map from image coordinates to pixels of the input, and the input's (H, W).
-
-        Args:
-            size: (W, H) of the image.
-            people: in it.
-            rng: source of what is drawn; None takes what evaluation takes.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -125,12 +97,14 @@ class ShortSide:
             raise InputError(f"expected 1 <= short <= longest and 0 <= flip <= 1, got {self}")
 
     def place(
-        self,
-        size: tuple[int, int],
-        people: Sequence[Sample],  # noqa: ARG002  (it is the same for any)
-        rng: np.random.Generator | None,
+        self, size: tuple[int, int], _: Sequence[Sample], rng: np.random.Generator | None
     ) -> tuple[Matrix, tuple[int, int]]:
-        """See `SceneTransform`."""
+        """The map from image coordinates to pixels of the input, and the input's (H, W).
+
+        Args:
+            size: (W, H) of the image.
+            rng: source of what is drawn; None takes what evaluation takes.
+        """
         short = self.short[0] if rng is None else self.short[int(rng.integers(len(self.short)))]
         factor = self.factor(size, short)
         width, height = (max(1, int(side * factor + 0.5)) for side in size)
@@ -167,7 +141,7 @@ class SquareCrop:
     def place(
         self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
     ) -> tuple[Matrix, tuple[int, int]]:
-        """See `SceneTransform`; without people, and in evaluation, the square is around the image's middle."""
+        """As `ShortSide.place`; without people, and in evaluation, the square is around the image's middle."""
         usual = 1.0 if self.after is None else self.after.factor(size)
         factor, centre = usual * float(np.mean(self.scale)), np.array(size) / 2 - 0.5
         if rng is not None:
@@ -177,6 +151,10 @@ class SquareCrop:
                 centre = box[:2] + box[2:] / 2
         shift = self.side / 2 - 0.5 - factor * centre
         return np.array([[factor, 0.0, shift[0]], [0.0, factor, shift[1]]]), (self.side, self.side)
+
+
+SceneTransform = ShortSide | SquareCrop
+"""How an image becomes an input."""
 
 
 class Scenes(Dataset[SceneBatch]):
@@ -198,7 +176,7 @@ class Scenes(Dataset[SceneBatch]):
     ) -> None:
         self.images, self.transform, self.seed, self.training = images, transform, seed, training
         every = range(len(images))
-        self.rows = list(every) if empty else [i for i in every if _has_labels(images[i])]
+        self.rows = [i for i in every if empty or any((person.visible > 0).any() for person in images[i].people)]
         if not self.rows:
             raise InputError("no image has labelled people")
 
@@ -209,10 +187,6 @@ class Scenes(Dataset[SceneBatch]):
         epoch, index = key[0], self.rows[key[1]]
         rng = np.random.default_rng((self.seed, epoch, index)) if self.training else None
         return scene(self.images[index], self.images.skeleton, self.transform, index, rng)
-
-
-def _has_labels(labelled: LabelledImage) -> bool:
-    return any((person.visible > 0).any() for person in labelled.people)
 
 
 def scene(
@@ -287,13 +261,7 @@ def _padded(images: Tensor, height: int, width: int) -> Tensor:
 def join(batches: Sequence[SceneBatch]) -> SceneBatch:
     """Small batches joined into one of the size of the largest."""
     height, width = (max(batch.images.shape[axis] for batch in batches) for axis in (2, 3))
-    return SceneBatch(
-        torch.cat([_padded(batch.images, height, width) for batch in batches]),
-        torch.cat([batch.sizes for batch in batches]),
-        torch.cat([batch.to_image for batch in batches]),
-        torch.cat([batch.index for batch in batches]),
-        [people for batch in batches for people in batch.people],
-    )
+    return collate([replace(batch, images=_padded(batch.images, height, width)) for batch in batches])
 
 
 def scene_loader(

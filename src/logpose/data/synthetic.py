@@ -1,9 +1,9 @@
 """Synthetic people, any number of them, with label errors of a known distribution.
 
-A scene is a camera in front of a cluttered place in which posed, dressed bodies (`figures`) stand, sit, run or lie,
+A scene is a camera in front of a cluttered place in which posed, dressed bodies (`bodies`) stand, sit, run or lie,
 some behind others, behind things, or half out of the image. Everything about them is known: where each joint is in
-space and in the image, whether it is seen, which pixels show whom. On request the labels carry an error whose
-density is known too (`LabelNoise`), so a model's predicted errors can be compared with the truth.
+space and in the image, whether it is visible, which pixels show whom. On request the labels carry an error of known
+distribution (`LabelNoise`), so a model's predicted errors can be compared with the truth.
 
 Scene `index` of seed `seed` is a function of these two numbers: not of the order of access, nor of the process.
 """
@@ -37,6 +37,8 @@ from logpose.data.rendering import Camera, Canvas, Parts, paint
 __all__ = ["LabelNoise", "Person", "Scene", "SyntheticPeople", "write_coco"]
 
 Points = Float[np.ndarray, "K 2"]
+
+QUALITY = 92  # of the JPEG files of a COCO folder
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,7 @@ class LabelNoise:
             raise ValueError(f"scale and hidden_factor must be positive, got {self.scale}, {self.hidden_factor}")
 
     def std(self, area: float, visible: Int[np.ndarray, "K"], skeleton: Skeleton = COCO) -> Points:
-        """Standard deviation of each joint's label along x and y, in pixels.
-
-        Args:
-            area: of the person, square pixels.
-            visible: COCO's flag; 1 is hidden.
-            skeleton: whose OKS sigmas count.
-        """
+        """Standard deviation of each joint's label along x and y, pixels, of a person of so many square pixels."""
         per_joint = self.scale * math.sqrt(area) * np.array(skeleton.sigmas)
         per_joint = per_joint * np.where(visible == 1, self.hidden_factor, 1.0)
         return np.repeat(per_joint[:, None], 2, axis=1)
@@ -88,16 +84,6 @@ class LabelNoise:
         if math.isinf(self.dof):
             return std * rng.standard_normal(std.shape)
         return std * math.sqrt((self.dof - 2) / self.dof) * rng.standard_t(self.dof, std.shape)
-
-    def log_prob(self, error: Float[np.ndarray, "*N"], std: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
-        """Log density of each error along its axis, per pixel; the joint's own is the sum over its axes."""
-        if math.isinf(self.dof):
-            gaussian: np.ndarray = -0.5 * (error / std) ** 2 - np.log(std) - 0.5 * math.log(2 * math.pi)
-            return gaussian
-        nu = self.dof
-        tau = std * math.sqrt((nu - 2) / nu)
-        constant = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(math.pi * nu)
-        return constant - np.log(tau) - (nu + 1) / 2 * np.log1p((error / tau) ** 2 / nu)
 
 
 @dataclass(frozen=True)
@@ -223,29 +209,17 @@ class SyntheticPeople:
             depths = depths + self.noise.sample(rng, person.std[:, 0] * joints[:, 2] / focal)
         return np.where(person.visible > 0, depths, 0.0)
 
-    def truth(self, index: int) -> tuple[Points, Points]:
-        """True positions of the main person's joints and the standard deviation of their labels, both in pixels."""
-        person = self.scene(index).people[0]
-        return person.truth, person.std
 
-
-def write_coco(
-    data: SyntheticPeople | Mapping[str, SyntheticPeople],
-    folder: Path | str,
-    split: str = "train2017",
-    quality: int = 92,
-) -> Path:
+def write_coco(splits: Mapping[str, SyntheticPeople], folder: Path | str) -> Path:
     """Write scenes as a COCO folder: annotations/person_keypoints_<split>.json, and <split>/000000000001.jpg ….
 
-    All people of a scene are annotated. An annotation's "synthetic" entry holds what COCO's format lacks: the true
+    All people of a scene are annotated. An annotation's "synthetic" entry has what COCO's format lacks: the true
     positions and the label's standard deviation (pixels), and the joints in space (camera frame, metres). The folder
     appears when it is complete, or not at all.
 
     Args:
-        data: the data set of one split, or one for each split's name.
+        splits: the data set of each split's name ("train2017").
         folder: is made; may exist if it is empty.
-        split: name of the split, where only one data set is given.
-        quality: of the JPEG files, 1 … 100.
 
     Returns:
         The folder.
@@ -256,7 +230,6 @@ def write_coco(
     folder = Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder")
-    splits = data if isinstance(data, Mapping) else {split: data}
     for name in splits:
         if name in ("", ".", "..", "annotations") or Path(name).name != name:
             raise InputError(f"split {name!r} is not a valid folder name")
@@ -266,9 +239,8 @@ def write_coco(
         (unfinished / "annotations").mkdir(parents=True)
         for name, people in splits.items():
             (unfinished / name).mkdir()
-            content = _write_split(people, unfinished / name, quality)
-            with (unfinished / "annotations" / f"person_keypoints_{name}.json").open("w") as file:
-                json.dump(content, file)
+            content = _write_split(people, unfinished / name)
+            (unfinished / "annotations" / f"person_keypoints_{name}.json").write_text(json.dumps(content))
         if folder.exists():
             folder.rmdir()
         unfinished.rename(folder)
@@ -277,14 +249,14 @@ def write_coco(
     return folder
 
 
-def _write_split(data: SyntheticPeople, folder: Path, quality: int) -> dict[str, Any]:
+def _write_split(data: SyntheticPeople, folder: Path) -> dict[str, Any]:
     """Write the images of a split; returns its annotations."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(len(data)):
         scene, image_id = data.scene(index), index + 1
         name = f"{image_id:012d}.jpg"
-        if not cv2.imwrite(str(folder / name), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]):
+        if not cv2.imwrite(str(folder / name), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY]):
             raise OSError(f"cannot write {folder / name}")
         images.append({"id": image_id, "file_name": name, "width": data.size[1], "height": data.size[0]})
         for place, person in enumerate(scene.people):

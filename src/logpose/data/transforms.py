@@ -22,6 +22,9 @@ from logpose.data.images import read_reduced
 
 __all__ = ["Augmentation", "CropTransform", "cut", "occlude", "tint"]
 
+SHARES = ("rotation_probability", "half_body_probability", "half_body_upper", "flip_probability", "shift_probability")
+"""Fields of `Augmentation` that are probabilities."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -57,32 +60,13 @@ class Augmentation:
     colour: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.scale < 1 and 0 <= self.rotation <= 180):
-            got = f"got {self.scale:g} and {self.rotation:g}"
-            raise InputError(f"scale must lie in [0, 1) and rotation in [0, 180], {got}")
-        shares = (
-            "rotation_probability",
-            "half_body_probability",
-            "half_body_upper",
-            "flip_probability",
-            "shift_probability",
-        )
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must lie in [0, 1], got {getattr(self, name):g}")
-        if not 0 <= self.shift <= 1:
-            raise InputError(f"shift must lie in [0, 1], got {self.shift:g}")
-        if not (0 <= self.occlusion <= 1 and 0 <= self.colour < 1):
-            got = f"got {self.occlusion:g} and {self.colour:g}"
-            raise InputError(f"occlusion must lie in [0, 1] and colour in [0, 1), {got}")
+        for name in ("scale", "rotation", "shift", "occlusion", "colour", *SHARES):
+            value, most, below = getattr(self, name), 180 if name == "rotation" else 1, name in ("scale", "colour")
+            if not 0 <= value <= most or (below and value == most):
+                raise InputError(f"{name} must lie in [0, {most}{')' if below else ']'}, got {value:g}")
 
     def draw(self, rng: np.random.Generator, spread: float = 1.0) -> float:
-        """A number from [-1, 1].
-
-        Args:
-            rng: source of it.
-            spread: standard deviation of "clipped" draws.
-        """
+        """A number from [-1, 1]; `spread` is the standard deviation of "clipped" draws."""
         if self.draws == "clipped":
             return float(np.clip(spread * rng.standard_normal(), -1, 1))
         value = rng.uniform(-1, 1)

@@ -1,9 +1,9 @@
 """NumPy archives (`.npz`) that hold pickled dictionaries of arrays, read without calling anything that they name.
 
-The lifting data sets are written with `np.savez` from dictionaries, so they are pickles, and a pickle may contain any
-call. `_Unpickler` is Python's own with the few instructions that data need. The four names that NumPy's pickles of
-arrays use (`ADMITTED`) become objects of this module, which check their arguments and make the arrays; any other name
-is refused. So nothing is imported, and no size that a file declares is allocated before its bytes are there.
+A pickle may contain any call. `_Unpickler` is Python's own with the few instructions that data need. The four names
+that NumPy's pickles of arrays use (`ADMITTED`) become objects of this module, which check their arguments and make the
+arrays; any other name is refused. So nothing is imported, and no size that a file declares is allocated before its
+bytes are there.
 """
 
 from __future__ import annotations
@@ -70,16 +70,12 @@ def of_cameras(views: Any) -> TypeGuard[Sequence[Any] | np.ndarray]:
 def read_archive(file: str | Path) -> dict[str, Any]:
     """The arrays of an `.npz` file by name, without calling what the pickles in it name.
 
-    Args:
-        file: a zip archive of `.npy` files, as `np.savez` and `np.savez_compressed` write it, from Python 3.
-
-    Returns:
-        Of an array of numbers that array; of a pickled object the object: dictionaries, lists and tuples of text,
-        numbers and arrays of numbers, in this machine's byte order. Arrays of objects come as lists. Keys are numbers
-        and printable text of `LONGEST` letters at most. The tree has no more than `MOST_ITEMS` items.
+    The file is as `np.savez` and `np.savez_compressed` write it, from Python 3. Of an array of objects the result is a
+    list; of a pickled object it is dictionaries, lists and tuples of text, numbers and arrays of numbers, in this
+    machine's byte order.
 
     Raises:
-        InputError: if the file is missing or damaged, holds anything else, or is larger than `MOST_BYTES`.
+        InputError: if the file is missing or damaged, holds anything else, or exceeds the limits above.
     """
     if not Path(file).is_file():
         raise InputError(f"{file}: no such file")

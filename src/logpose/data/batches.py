@@ -1,8 +1,7 @@
 """Batches of tensors, and the loader that joins the rows of a data set to them.
 
-Randomness travels with the index. The sampler hands out (epoch, row) and every row is varied by a generator of its
-own, seeded by (seed, epoch, row). So a row does not depend on which worker makes it, two workers never repeat each
-other, every epoch differs from the last, and a run can be repeated.
+Randomness travels with the index: the sampler yields (epoch, row), and every row is varied by a generator of its own,
+seeded by (seed, epoch, row). So a row does not depend on the worker, and a run can be repeated.
 """
 
 from __future__ import annotations
@@ -80,12 +79,8 @@ def collate(batches: Sequence[T]) -> T:
 class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, row) of every row: shuffled again each epoch, or in order; each process its share.
 
-    Args:
-        count: number of rows.
-        shuffle: whether to shuffle them.
-        seed: of the shuffling.
-        even: with several processes, leave out the last few rows so that all have as many (gradients are exchanged in
-            step); for evaluation every row comes exactly once.
+    With several processes and `even`, the last few rows are left out so that all have as many (gradients are exchanged in
+    step); for evaluation every row comes exactly once.
     """
 
     def __init__(self, count: int, shuffle: bool, seed: int = 0, even: bool = True) -> None:
@@ -116,8 +111,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 class _Readable(Dataset[T]):
     """Rows of a data set; a row whose image turns out to be damaged is replaced by the next, with a warning.
 
-    Whether an image can be decoded is not known before it is: decoding all would take as long as an epoch. Where
-    `IN_A_ROW` in a row cannot be, something else is wrong, and the first is refused.
+    Where `IN_A_ROW` in a row cannot be decoded, something else is wrong, and the first is refused.
     """
 
     def __init__(self, rows: Dataset[T]) -> None:
@@ -170,8 +164,7 @@ def epoch_loader(
 
     Args:
         rows: a data set with a length whose rows are (epoch, row) and come as batches of one.
-        batch_size: rows in a batch (the last batch of a training epoch is left out if it is smaller, unless it is the
-            only one).
+        batch_size: of a batch (the last of a training epoch is left out if it is smaller, unless it is the only one).
         join: makes a batch of several.
         training: see above.
         skip_damaged: whether training leaves out rows that raise `InputError`, with a warning.

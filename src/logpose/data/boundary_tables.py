@@ -27,12 +27,8 @@ def read_boundaries(
 ) -> tuple[Float[np.ndarray, "D W"], tuple[str, ...]]:
     """The rows of boundaries in each column of a B-scan, NaN where there is no label, and their names.
 
-    Eight boundaries without a header have the names of the retina's.
-
-    Args:
-        table: the CSV file.
-        size: (height, width) of the B-scan.
-        image: name of its file, for messages.
+    Eight boundaries without a header have the names of the retina's. `size` is the (height, width) of the B-scan, `image`
+    the name of its file, for messages.
 
     Raises:
         InputError: if the file cannot be read, or does not fit the image.

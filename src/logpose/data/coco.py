@@ -31,22 +31,12 @@ the released code (`_box`; `with_last_pixel` gives the file's extent)."""
 class CocoKeypoints(PeopleFile):
     """The people of a COCO keypoint file who have labels.
 
-    Crowds and people without a labelled joint are passed over; rows that are wrong are listed in
-    `problems` and left out.
-
-    Args:
-        file: the JSON file.
-        images: the folder with its images; when None, the usual places beside the file are tried.
-        strict: refuse the file if any row is wrong.
-        part: of the images, those "train" or "val" when one file has to serve as both; None takes all.
-        category: name of the category to train on, where several have joints; None takes all that have the same.
+    Crowds and people without a labelled joint are passed over; rows that are wrong are left out, and in `problems`.
+    Arguments and errors as of `open_people`; the part "val" of a single file has every tenth image.
 
     Attributes:
         category: id of the category, the first of several; `category_ids` has all.
         unusable: of `problems` the boxes that can be read, as crowds: people whose labels cannot be used.
-
-    Raises:
-        InputError: if the file is missing, is not such a file, has no labelled people, or (`strict`) has a wrong row.
     """
 
     def __init__(
@@ -254,14 +244,10 @@ def _coco_content(path: Path) -> dict[str, Any]:
 
 
 def chosen_categories(path: str | Path, categories: Sequence[Any], wanted: str | None = None) -> list[dict[str, Any]]:
-    """The categories that name joints: one, or several with the same joints.
+    """The categories of a file that name joints: one, or several with the same joints.
 
     Animals often have a category for each species and one list of joints for all: they are trained as one class.
-
-    Args:
-        path: the annotation file, for messages.
-        categories: its `categories`.
-        wanted: name of the category to take, where several have joints; None takes all.
+    `wanted` is the name of the only one to take.
 
     Raises:
         InputError: if none has joints or the name wanted, or several have different ones.

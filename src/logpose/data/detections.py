@@ -20,7 +20,7 @@ __all__ = ["DetectedBoxes"]
 
 
 class _Elsewhere(Problem):
-    """A box of another category or image: a detector's file may hold more than the data set, so it is passed over."""
+    """A box of another category or image: a file may hold more than the data set, so it is passed over."""
 
 
 class DetectedBoxes:
@@ -36,7 +36,6 @@ class DetectedBoxes:
 
     Attributes:
         passed_over: how many boxes are of other categories, or on images that the data set does not have.
-        problems: boxes that were left out.
 
     Raises:
         InputError: if the data set is not a COCO file, the boxes' file is no such list, a row is malformed, or no

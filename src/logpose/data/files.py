@@ -15,8 +15,7 @@ __all__ = ["LabelledPeople", "annotation_files", "open_people"]
 LabelledPeople = CocoKeypoints | LspPeople | MpiiPeople | H36mPeople
 """Labelled people of a file, with its problems."""
 
-LOOK = 2**16
-"""Bytes of a file that are read to detect its format; files of the last format can have a gigabyte."""
+LOOK = 2**16  # bytes of a file that are read to detect its format; files of the last format can have a gigabyte
 
 
 def open_people(
@@ -39,7 +38,7 @@ def open_people(
 
     Raises:
         InputError: if the file is missing, is none of these, has no labelled people, (`strict`) has a wrong row, or
-            has no categories to choose from.
+            has no categories to choose from; if a file of heads is wrong, or has other people's.
     """
     file = Path(file)
     opened: LabelledPeople

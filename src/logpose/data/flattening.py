@@ -1,8 +1,8 @@
 """Where the retina is in a B-scan, from the image alone, and the crop in which it lies flat.
 
-A *B-scan* is an image of the retina in section: rows are depths, columns places along a line. Its eight boundaries
-run from left to right; *flattening* moves every column up or down so that the lowest of them, Bruch's membrane, comes
-to lie on one row. A whole number of rows each, so nothing is interpolated and the way back is exact.
+A *B-scan* is an image of the retina in section: rows are depths, columns places along a line. *Flattening* moves every
+column up or down so that the lowest of its eight boundaries, Bruch's membrane, lies on one row. A whole number of rows
+each, so nothing is interpolated and the way back is exact.
 """
 
 from __future__ import annotations
@@ -113,7 +113,18 @@ def cleaned(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     retina that is so bright that it is white, where it leaves the image at a side, stays; so does a line across that
     is not all white, as the two cannot be distinguished.
     """
-    return _without_frames(_without_lines(image))
+    image = _without_lines(image)
+    count, of, stats, _ = cv2.connectedComponentsWithStats((image == WHITE).astype(np.uint8), connectivity=4)
+    height, width = image.shape
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    at_edge = (left == 0) | (top == 0) | (right == width) | (bottom == height)
+    at_edge &= stats[:, cv2.CC_STAT_AREA] > SPECK
+    sides = np.maximum(*(np.bincount(of[:, column], minlength=count) for column in (0, -1)))  # rows there
+    across = (top > 0) & (bottom < height)  # leaves the image at a side only
+    at_edge &= ~(across & (stats[:, cv2.CC_STAT_HEIGHT] > LINE) & (sides <= LAYER))
+    at_edge[0] = False  # what is not white
+    return np.where(at_edge[of] if count > 1 else False, 0, image).astype(np.uint8)
 
 
 def _without_lines(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
@@ -129,22 +140,6 @@ def _without_lines(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
         drawn = line[row] > 0
         filled[row, drawn] = np.rint(np.interp(columns[drawn], columns[~drawn], image[row, ~drawn]))
     return filled
-
-
-def _without_frames(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """White parts that reach the edge made black."""
-    count, of, stats, _ = cv2.connectedComponentsWithStats((image == WHITE).astype(np.uint8), connectivity=4)
-    height, width = image.shape
-    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
-    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
-    at_edge = (left == 0) | (top == 0) | (right == width) | (bottom == height)
-    at_edge &= stats[:, cv2.CC_STAT_AREA] > SPECK
-    sides = np.maximum(*(np.bincount(of[:, column], minlength=count) for column in (0, -1)))  # rows there
-    across = (top > 0) & (bottom < height)  # leaves the image at a side only
-    at_edge &= ~(across & (stats[:, cv2.CC_STAT_HEIGHT] > LINE) & (sides <= LAYER))
-    at_edge[0] = False  # what is not white
-    example_input: UInt8[np.ndarray, "H W"] = np.where(at_edge[of] if count > 1 else False, 0, image).astype(np.uint8)
-    return example_input
 
 
 def find_retina(
@@ -181,7 +176,9 @@ def find_retina(
     columns = np.arange(width)
     edge = np.interp(columns, at, upper)
     course = np.interp(columns, at, lower) + TO_MEMBRANE * finer
-    return edge, _smooth(course), float(rise[first, np.arange(stripes)].mean())
+    # Smooth; beyond the ends the course goes on as it ended.
+    smooth = cv2.GaussianBlur(course[None], (0, 0), sigmaX=SMOOTH, borderType=cv2.BORDER_REPLICATE)[0]
+    return edge, smooth, float(rise[first, np.arange(stripes)].mean())
 
 
 def _without_drawn(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
@@ -196,19 +193,10 @@ def _without_drawn(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     return np.where(drawn > 0, 0, image).astype(np.uint8)
 
 
-def _smooth(course: Float[np.ndarray, "W"]) -> Float[np.ndarray, "W"]:
-    """A mean with the weights of a Gaussian; beyond the ends the course goes on as it ended."""
-    kept: Float[np.ndarray, "W"] = cv2.GaussianBlur(
-        course[None].astype(np.float64), (0, 0), sigmaX=SMOOTH, borderType=cv2.BORDER_REPLICATE
-    )[0]
-    return kept
-
-
 def steepest_path(gain: Float[np.ndarray, "H W"]) -> Int[np.ndarray, "W"]:
     """The row in each column of the path from left to right whose summed gain is the greatest.
 
-    Args:
-        gain: of every pixel; from column to column the path moves by `SLOPE` rows at most.
+    From column to column the path moves by `SLOPE` rows at most.
     """
     height, width = gain.shape
     best, came = gain[:, 0].astype(np.float64), np.zeros((width, height), dtype=np.int64)

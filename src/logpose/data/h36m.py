@@ -38,8 +38,7 @@ ACTIONS = (
 """Human3.6M's fifteen, which file names count from 2."""
 BLOCKED = ("s_09_act_05_subact_02", "s_09_act_10_subact_02", "s_09_act_13_subact_01")
 """Recordings whose labels lie beside the person; the released code leaves them out."""
-SMALLEST = 100.0
-"""Millimetres: a person of less is one in metres."""
+SMALLEST = 100.0  # millimetres: a person of less is one in metres
 ROOT = 0  # the pelvis
 SHOULDERS = [H36M.joints.index(joint) for joint in ("l_shoulder", "r_shoulder")]
 NAME = re.compile(r"(s_\d+_act_(\d+)_subact_\d+)")  # recording and action, of an image of one camera
@@ -55,24 +54,15 @@ Numbers = Float[np.ndarray, "N 73"]
 class H36mPeople:
     """The people of such a file. Their keypoints are pixels, and the depth behind the pelvis in millimetres.
 
-    Boxes are clipped to the image and end at x + w - 1, as in the released code. What is kept of a file are arrays:
-    the training part has hundreds of thousands of frames.
-
-    Args:
-        file: the JSON file.
-        images: the folder with its images; see `image_folder` when None.
-        strict: refuse the file if any row is wrong.
-        part: of the recordings, those "train" or "val" (every tenth, with all its cameras) when one file has to
-            serve as both; None takes all.
+    Boxes are clipped to the image and end at x + w - 1, as in the released code. What is kept of a file are arrays: the
+    training part has hundreds of thousands of frames. Arguments and errors as of `open_people`; the part "val" of a
+    single file has every tenth recording, with all its cameras.
 
     Attributes:
         skeleton: Human3.6M's 17 joints and the thorax.
         evaluated: the joints that errors are computed on: all but the thorax.
         problems: rows that were left out.
         counts: how many rows the file holds, and how many are of blocked recordings.
-
-    Raises:
-        InputError: if the file is missing, is not such a file, has no people, or (`strict`) has a wrong row.
     """
 
     evaluated: tuple[int, ...] = tuple(range(JOINTS))
@@ -290,11 +280,6 @@ class MixedPeople:
         enlarge: how much larger the boxes of those in the plane are made. One padding serves both; the released code's
             is 1 for Human3.6M and 1.25 for MPII.
         seed: of the order.
-
-    Attributes:
-        skeleton: that of the people in space.
-        order: which of the people in the plane each of the second half is.
-        problems: rows of both that were left out.
 
     Raises:
         InputError: if no joint is the same, or one of the data sets is empty.

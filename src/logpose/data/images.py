@@ -1,8 +1,7 @@
 """Image files: where they lie, whether they are whole, and their pixels, upright.
 
-Damage in the middle is found where the format has checksums (PNG). Of a JPEG or WebP with other bytes there, or of a
-JPEG that was cut and given an end marker, decoders make an image of the right size, grey or wrong from there on, and
-report nothing (libjpeg writes "Corrupt JPEG data" to stderr): such images are used as they are.
+Damage in the middle is detected where the format has checksums (PNG). Of a damaged JPEG or WebP decoders make an image
+of the right size, wrong from there on, and report nothing: such images are used as they are.
 """
 
 from __future__ import annotations
@@ -215,12 +214,7 @@ def _jpeg_ends(data: bytes) -> bool:
 
 
 def most_found(choices: Sequence[Choice], files: Callable[[Choice], Iterable[Path]]) -> Choice:
-    """The choice by which most of a data set's first files exist; the first of equal ones.
-
-    Args:
-        choices: folders, numbers of digits, …; at least one.
-        files: the files of a choice, of which the first `LOOKED_FOR` are looked for.
-    """
+    """The choice, of folders or the like, by which most of a data set's first files exist; the first of equal ones."""
     # Not Path.is_file, which raises where a name is longer than any file's may be.
     return max(choices, key=lambda choice: sum(map(os.path.isfile, islice(files(choice), LOOKED_FOR))))
 

@@ -90,8 +90,7 @@ def read_boxes(
 
     Args:
         file: JSON.
-        images: those wanted, with their ids (`find_images`); one that the file does not name has no boxes. Those that
-            cannot be read are not checked.
+        images: those wanted, with their ids (`find_images`); one that the file does not name has no boxes.
         least_score: boxes below it are left out.
         category: `category_id` of the boxes to take, where the file has several.
 
@@ -184,11 +183,7 @@ def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list
 
 
 def detected_box(row: Mapping[str, Any], where: str) -> list[float]:
-    """x, y, width, height and score, 1 where there is none, of a COCO detection.
-
-    Args:
-        row: has a `bbox`.
-        where: file and row, for messages.
+    """x, y, width, height and score, 1 where there is none, of a COCO detection, which has a `bbox`.
 
     Raises:
         InputError: if these are not finite numbers, or the box is of no area or beyond `FARTHEST` pixels.

@@ -138,13 +138,9 @@ class _Joints:
 def _layout(
     wanted: _Wanted, count: int, known: Iterable[Skeleton], pairs: Iterable[Sequence[int]] | None = None
 ) -> Skeleton:
-    """The layout of a file.
+    """The layout of a file of `count` joints, of which `pairs` mirror each other, if it has them.
 
-    Args:
-        wanted: the model's, and the user's layout.
-        count: of the joints in the file.
-        known: candidates besides the model's, unless the user gives one.
-        pairs: those that mirror each other, if the file has them.
+    `known` are the candidates besides the model's, unless the user gives one.
     """
     known = [wanted.skeleton, *known]
     if wanted.layout is not None:

@@ -1,12 +1,12 @@
 """Poses to be lifted from the image into space, in VideoPose3D's files: Human3.6M, HumanEva, anything written alike.
 
-`data_3d_NAME.npz` holds `positions_3d`, {subject: {action: (T, K, 3)}} in metres in the world, whose z axis points up;
-`data_2d_NAME_gt.npz` holds `positions_2d`, {subject: {action: [(T, K, 2) in pixels, of each camera]}}, and `metadata`.
+`data_3d_NAME.npz` has `positions_3d`, {subject: {action: (T, K, 3)}} in metres in the world, whose z axis points up;
+`data_2d_NAME_gt.npz` has `positions_2d`, {subject: {action: [(T, K, 2) in pixels, of each camera]}}, and `metadata`.
 The files have no cameras. They are recovered from positions and pixels (`resection.recovered`); where there are no
 pixels, cameras are placed around the person (`cameras.placed_around`).
 
-Detected keypoints of the same frames, `data_2d_NAME_….npz` of the same form, can be the network's input instead.
-It is too inaccurate to recover cameras from, so these still come from the exact pixels.
+Detected keypoints of the same frames, `data_2d_NAME_….npz` of the same form, can be the network's input instead;
+they are too inaccurate to recover cameras from.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ __all__ = [
     "subject_fingerprints",
 ]
 
-LOOKED_AT = 2000
-"""Frames that a camera is recovered from, evenly over all sequences."""
+LOOKED_AT = 2000  # frames that a camera is recovered from, evenly over all sequences
 MOST_UNSURE = 0.003
 """Metres that labels may be off because of a recovered camera's uncertainty; the paper's gain is 2.7 mm."""
 FARTHEST_DETECTED = 0.1
@@ -88,12 +87,7 @@ class PoseSequence:
 
 
 def screen(keypoints: Float[np.ndarray, "*N 2"], size: tuple[int, int]) -> Float[np.ndarray, "*N 2"]:
-    """Screen-normalised keypoints, x in [-1, 1] and y to the same scale: X / w * 2 - [1, h / w] (VideoPose3D).
-
-    Args:
-        keypoints: pixels.
-        size: (H, W) of the image.
-    """
+    """Screen-normalised keypoints of pixels in images of (H, W), x in [-1, 1], y to the same scale (VideoPose3D)."""
     height, width = size
     normalised: Float[np.ndarray, "*N 2"] = keypoints / width * 2 - np.array([1, height / width], keypoints.dtype)
     return normalised
@@ -181,12 +175,8 @@ class LiftingPoses:
     def window(self, indices: Int[np.ndarray, "B"], frames: int) -> Float32[np.ndarray, "B T K 2"]:
         """Keypoints of the frames around each index in its own sequence, whose first and last are repeated.
 
-        Args:
-            indices: of the frames in the middle.
-            frames: T, odd.
-
         Raises:
-            ValueError: if there would be no frame in the middle.
+            ValueError: if the number of frames is even, so that none is in the middle.
         """
         if frames < 1 or frames % 2 == 0:
             raise ValueError(f"a window has an odd number of frames, not {frames}")
@@ -262,11 +252,7 @@ class LiftingPoses:
         self.problems += [problem for subject, problem in problems if subject in self.subjects]
 
     def _detected(self, file: Path, takes: Sequence[_Take], seen: Table) -> Iterator[_Take]:
-        """The same takes with what was detected of them; wrong ones go to `problems`.
-
-        Raises:
-            InputError: if the file has not the same subjects, actions, cameras, frames and joints.
-        """
+        """The same takes with what was detected of them; wrong ones become problems, a file of others is refused."""
         table = self._pixels(file)
         for take in takes:
             where, views = take.where(file), table.get(take.subject, {}).get(take.action)

@@ -24,22 +24,14 @@ __all__ = ["LspPeople"]
 
 HELD_OUT = 1000
 """People at the end of a file that are held out, as in LSP's own split (half of them where there are fewer)."""
-JOINTS_LEAST = 2
-"""Labelled joints that make a box."""
+JOINTS_LEAST = 2  # labelled joints that make a box
 
 
 class LspPeople(PeopleFile):
     """The people of a `joints.mat`, their coordinates as they are in the file.
 
-    Args:
-        file: the MATLAB file.
-        images: the folder with `im0001.jpg` or `im00001.jpg` and so on, whichever has more files; `images` beside
-            the file when None.
-        strict: refuse the file if any row is wrong.
-        part: "val" for the last 1,000 people, "train" for those before them; None takes all.
-
-    Raises:
-        InputError: if the file is missing, is not such a file, has no labelled people, or (`strict`) has a wrong row.
+    Arguments and errors as of `open_people`. Images are `im0001.jpg` or `im00001.jpg` and so on, whichever are more, by
+    default in `images` beside the file; the part "val" has the last 1,000 people.
     """
 
     def __init__(

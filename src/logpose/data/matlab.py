@@ -13,8 +13,7 @@ from logpose.core.errors import InputError
 
 __all__ = ["matlab_sizes", "read_matlab"]
 
-LARGEST = 2**28
-"""Numbers in a variable that is read: three times the Duke set's."""
+LARGEST = 2**28  # numbers in a variable that is read: three times the Duke set's
 
 
 def matlab_sizes(file: str | Path) -> dict[str, tuple[int, ...]]:

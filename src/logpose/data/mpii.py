@@ -4,10 +4,9 @@ HRNet's are lists of people. An entry is {image, center, scale, joints, joints_v
 over 200 pixels, and sixteen joints, all counted from 1 as in MATLAB. The released code's `annot_mpii.json` is COCO's
 form with MPII's joints.
 
-The heads by which PCKh normalises lie beside either in `mpii_gt_val.mat` (HRNet: `gt_valid.mat`), the ground truth of
-HRNet's and mmpose's evaluation: the people of the annotation file in its order, `headboxes_src` (2×2×N: corner, x and
-y, person) and, optionally, `pos_gt_src` (16×2×N: the joints in pixels, counted from 1) and `jnt_missing` (16×N: 1 for
-a joint that is not labelled, and not counted).
+Beside either may lie `mpii_gt_val.mat` (HRNet: `gt_valid.mat`) with the heads by which PCKh normalises: the people of
+the annotation file in its order, `headboxes_src` (2×2×N: corner, x and y, person) and, optionally, `pos_gt_src`
+(16×2×N: the joints in pixels, counted from 1) and `jnt_missing` (16×N: 1 for a joint that is not counted).
 """
 
 from __future__ import annotations
@@ -33,36 +32,22 @@ __all__ = ["MpiiOfCoco", "MpiiPeople", "heads_file", "read_heads"]
 
 log = logging.getLogger("logpose")
 
-PERSON = 200.0
-"""Pixels of a person of scale 1."""
+PERSON = 200.0  # pixels of a person of scale 1
 LOWERED = 15.0
 """Pixels, times the scale, by which a person's box lies below the given centre (HRNet's and mmpose's data sets)."""
 OTHER_NAMES = {"pelv": "pelvis", "thrx": "thorax", "throax": "thorax", "neck": "upper_neck", "head": "head_top"}
 """Joints as COCO's form names them, the released code's or (with a slip of the pen) that of a script much copied."""
-HEADS = ("mpii_gt_val.mat", "gt_valid.mat")
-"""Names of the file of heads, mmpose's and HRNet's."""
-HEAD_SHARE = 0.6
-"""Of the diagonal of the head's box: the size of the head in PCKh (the benchmark's own evaluation)."""
-APART = 0.5
-"""Pixels by which the same joint may differ in two files, one of which was rounded."""
+HEADS = ("mpii_gt_val.mat", "gt_valid.mat")  # names of the file of heads, mmpose's and HRNet's
+HEAD_SHARE = 0.6  # of the diagonal of the head's box: the size of the head in PCKh (the benchmark's own evaluation)
+APART = 0.5  # pixels by which the same joint may differ in two files, one of which was rounded
 
 
 class MpiiPeople(PeopleFile):
-    """The people of such a list.
-
-    Args:
-        file: the JSON file.
-        images: the folder with its images; see `image_folder` when None.
-        strict: refuse the file if any row is wrong.
-        part: of the images, those "train" or "val" (every tenth) when one file has to serve as both; None takes all.
+    """The people of such a list. Arguments and errors as of `open_people`.
 
     Attributes:
         head_sizes: (N, 16) pixels, by which PCKh normalises the error of each joint (see `read_heads`); None without
             a file of heads of as many people.
-
-    Raises:
-        InputError: if the file is missing, is not such a file, has no labelled people, or (`strict`) has a wrong row;
-            if the file of heads is wrong, or has other people's.
     """
 
     def __init__(
@@ -129,14 +114,11 @@ class MpiiPeople(PeopleFile):
 
 
 class MpiiOfCoco(CocoKeypoints):
-    """MPII's people in a COCO keypoint file (the released code's `annot_mpii.json`), with the sizes of their heads.
+    """MPII's people in a COCO keypoint file (the released code's `annot_mpii.json`). Arguments and errors as there.
 
     Attributes:
         head_sizes: as those of `MpiiPeople`. None, too, where the file's joints are not MPII's sixteen, or annotations
             share an id.
-
-    Raises:
-        InputError: as `CocoKeypoints`; if the file of heads is wrong, or has other people's.
     """
 
     def _read_more(self, content: dict[str, Any]) -> None:

@@ -174,11 +174,7 @@ def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Problem]]:
 
 
 def _ordered(path: Path, skeleton: Skeleton, scans: Sequence[Scan], problems: Sequence[Problem]) -> LabelledScans:
-    """Labels without the columns in which a boundary lies above one before it: predictions never do.
-
-    Raises:
-        InputError: if in a scan those are more than half: then boundaries are not named from the top down.
-    """
+    """Labels without columns in which a boundary lies above one before it; where those are more than half, an error."""
     kept, crossed = [], []
     for scan in scans:
         above = scan.rows[1:] < np.fmax.accumulate(scan.rows, axis=0)[:-1] - CROSSING
@@ -203,11 +199,11 @@ def chosen(
     fold: int = 0,
     seed: int = 0,
 ) -> LabelledScans:
-    """One part of the scans: by subject, or by scan.
+    """One part of the scans, "train" or "val": by subject, or by scan.
 
     Args:
         scans: all.
-        part: "train" or "val".
+        part: which.
         train_subjects: to train on; by default the second half of all (of Duke's ten 6 to 10, 55 B-scans) …
         val_subjects: … and to evaluate on; by default the first half (1 to 5).
         folds: when above 0, scans are shuffled into so many parts instead, whatever their subjects. Scans with the
@@ -251,11 +247,7 @@ def chosen(
 
 
 def _grey(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """A B-scan in an image file, as grey values; of 16 bits such that the brightest pixel, if above 255, becomes that.
-
-    Raises:
-        InputError: if it cannot be read, is in colours, too small, or one of several in its file.
-    """
+    """A B-scan in an image file, as grey values; 16 bits are scaled so that the brightest pixel is 255 at most."""
     pixels = read_deep(path)
     if path.suffix.lower() in (".tif", ".tiff") and (pages := cv2.imcount(str(path))) > 1:
         raise InputError(f"{path}: {pages} images in one file, expected one")

@@ -36,10 +36,8 @@ KEPT = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 """The joints that VideoPose3D leaves of Human3.6M's 32; the others never move, or lie where another is."""
 IMAGE_SIZES = {15: (480, 640), 17: (1000, 1000), 32: (1000, 1000)}
 """(H, W) of HumanEva's images and Human3.6M's (some of which have two rows more), by number of joints."""
-LEAST = 10.0
-"""Pixels: where all keypoints lie closer to the image's corner, they are no pixels but shares of its sides."""
-LARGEST = 10.0
-"""Metres from the root within which all joints lie; larger values are in another unit."""
+LEAST = 10.0  # pixels: where all keypoints lie closer to the image's corner, they are no pixels but shares of its sides
+LARGEST = 10.0  # metres from the root within which all joints lie; larger values are in another unit
 
 
 class Unalike(Problem):
@@ -107,7 +105,7 @@ def fingerprints(table: Table, subjects: Iterable[str]) -> dict[str, str]:
 
 
 def joints_of(file: str | Path, world: Table) -> int:
-    """How many joints the poses in space have, or most of them.
+    """The number of joints that the poses in space, or most of them, have.
 
     Raises:
         InputError: if they are none of `SKELETONS`.
@@ -122,17 +120,14 @@ def joints_of(file: str | Path, world: Table) -> int:
 
 
 def checked(where: str, found: Any, joints: int, dim: int, frames: int | None = None) -> np.ndarray | Problem:
-    """An array of a table, or what is wrong with it.
+    """An array of a table, (T, K, dim) of the skeleton's joints, or what is wrong with it.
 
     Args:
         where: file and place in it, for the problem.
-        found: what the table holds.
+        found: the array.
         joints: how many the file has.
         dim: 2 or 3.
         frames: how many are needed, in the image as many as in space; those beyond are cut off.
-
-    Returns:
-        (T, K, dim), of the skeleton's joints.
     """
     if not isinstance(found, np.ndarray) or found.ndim != 3 or found.shape[2] != dim:
         shape = "×".join(map(str, found.shape)) if isinstance(found, np.ndarray) else type(found).__name__

@@ -19,8 +19,7 @@ log = logging.getLogger("logpose")
 
 FARTHEST = 1e6
 """Pixels: the largest coordinate, and the largest side of an image; float32 still resolves tenths of a pixel there."""
-HOLD_OUT = 10
-"""Where a data set has no validation part, every tenth image is held out."""
+HOLD_OUT = 10  # where a data set has no validation part, every tenth image is held out
 
 
 @dataclass(frozen=True)

@@ -143,8 +143,8 @@ def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray,
     The formulas run over the pixels of all parts at once, since parts are many and small.
 
     Args:
-        canvas: what there is already.
-        camera: which looks at the parts.
+        canvas: what is behind them.
+        camera: the camera.
         parts: wholly in front of the camera.
         light: unit vector towards the light, camera frame.
         ambient: share of the light that comes from everywhere.
@@ -166,8 +166,7 @@ def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray,
 
     def each() -> Float[np.ndarray, "N"]:
         """The next number of the table, for each pixel's part."""
-        number: np.ndarray = np.repeat(next(of_part), counts)
-        return number
+        return np.repeat(next(of_part), counts)  # type: ignore[no-any-return]
 
     run = columns * each() + rows * each() + each()
     side = columns * each() + rows * each() + each()

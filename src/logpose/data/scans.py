@@ -1,7 +1,7 @@
 """B-scans as batches of windows: columns side by side, flattened, for boundary models.
 
-Shapes: a column takes the place of a joint, and its boundaries that of a joint's dimensions: K = C columns of the
-window, D boundaries. Crop coordinates of a row are row / rows - 0.5, as everywhere.
+A column takes the place of a joint, and its boundaries that of a joint's dimensions: K columns of the window, D
+boundaries. Crop coordinates of a row are row / rows - 0.5, as everywhere.
 """
 
 from __future__ import annotations
@@ -123,12 +123,12 @@ class ScanWindows(Dataset[ScanBatch]):
     """Windows of every scan, as batches of one: at random columns and varied, or side by side and as they are.
 
     Args:
-        scans: what they are of.
+        scans: the data set.
         size: (rows, columns) of a window.
-        shown: rows of a scan that it shows; as many as it has when None.
+        shown: rows of a scan in a window; as many as it has when None.
         variation: of training; None covers every scan with windows that overlap.
-        seed: of that.
-        um_per_px: height of a pixel in micrometres by which the retina is looked for in scans without their own.
+        seed: of the variation.
+        um_per_px: height of a pixel in micrometres, of scans without their own.
     """
 
     def __init__(

@@ -1,7 +1,6 @@
 """Whole images as batches, for detectors.
 
-An image is enlarged or reduced by one affine map and laid into the upper left of its input; what a batch's inputs have
-beyond their images is black. Randomness travels with the index, as in `crops`.
+An image is enlarged or reduced by one affine map and laid into the upper left of its input, which is black beyond.
 """
 
 from __future__ import annotations
@@ -125,8 +124,8 @@ class SquareCrop:
         side: of the square, pixels of the input.
         scale: least and greatest factor by which the image is enlarged.
         flip: how often it is mirrored.
-        after: how images are enlarged or reduced before; what they are in evaluation, so that people are as large
-            there as in training however large the images are. None, published, takes them as they are.
+        after: how images are resized before, as in evaluation, so that people are as large there as in training; None,
+            published, takes them as they are.
     """
 
     side: int = 640
@@ -163,8 +162,8 @@ class Scenes(Dataset[SceneBatch]):
     Args:
         images: the data set.
         transform: how an image becomes an input.
-        seed: of what is drawn.
-        training: whether anything is.
+        seed: of all draws.
+        training: whether there are any.
         empty: whether images without labelled people are included.
 
     Raises:
@@ -193,14 +192,7 @@ def scene(
     labelled: LabelledImage, skeleton: Skeleton, transform: SceneTransform, index: int = 0,
     rng: np.random.Generator | None = None,
 ) -> SceneBatch:  # fmt: skip
-    """The input that an image becomes, as a batch of one.
-
-    Args:
-        labelled: the image with its people.
-        skeleton: its flip pairs change places in a mirrored image.
-        transform: how.
-        index: the image's row, kept with the input.
-        rng: source of all randomness; None for evaluation.
+    """The input that an image becomes, as a batch of one; for evaluation if `rng` is None.
 
     Raises:
         InputError: if the image cannot be read.

@@ -54,8 +54,7 @@ class LabelNoise:
 
         s = scale · (OKS sigma of the joint) · sqrt(area of the person) · (hidden_factor if the joint is hidden).
 
-    A label may thus fall outside the image: clipping it there would change the distribution. Of a depth, s is as many
-    millimetres as those pixels are at the joint's distance.
+    Labels may lie outside the image. Of a depth, s is as many millimetres as those pixels are at the joint's distance.
 
     Attributes:
         scale: 1 is as careful as COCO's annotators were.
@@ -137,16 +136,15 @@ class SyntheticPeople:
         easy: bool = False,
         depth: bool = False,
     ) -> None:
-        """Describe the data set; nothing is drawn yet.
+        """Describe the data set; nothing is computed yet.
 
         Args:
             count: number of scenes.
-            seed: not negative; another seed, other scenes.
+            seed: not negative.
             size: (H, W) of the images.
             noise: distribution of the labels' errors; None for true labels. Images and truth do not depend on it.
             people: fewest and most people in a scene (some may end up hidden or outside).
-            easy: people stand, walk or run and roughly face the camera, and the main person is wholly in the
-                image with nothing put in front.
+            easy: people stand, walk or run and roughly face the camera; nothing is before the main person.
             depth: whether keypoints have a third coordinate, millimetres behind the true middle of the hips. Images
                 and labels in them do not depend on it.
 
@@ -180,7 +178,7 @@ class SyntheticPeople:
         )
 
     def scene(self, index: int) -> Scene:
-        """The whole scene of an index: image, people, and who is where.
+        """The whole scene of an index.
 
         Raises:
             IndexError: if there is no such index.
@@ -220,9 +218,6 @@ def write_coco(splits: Mapping[str, SyntheticPeople], folder: Path | str) -> Pat
     Args:
         splits: the data set of each split's name ("train2017").
         folder: is made; may exist if it is empty.
-
-    Returns:
-        The folder.
 
     Raises:
         InputError: if there is something at `folder` already, or a split's name is not that of a folder.
@@ -313,7 +308,7 @@ def _compose(rng: np.random.Generator, size: tuple[int, int], people: tuple[int,
 def _try_scene(
     rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], easy: bool, plain: bool
 ) -> Scene | None:
-    """One scene, or None if its main person is hardly to be seen."""
+    """One scene, or None if its main person is hardly visible."""
     height, width = size
     camera = Camera.random(rng, size)
     actor = Actor.random(rng, camera, upright=easy)

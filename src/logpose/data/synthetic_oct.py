@@ -1,8 +1,8 @@
 """Synthetic B-scans: known boundaries, and labels with noise of a known distribution.
 
 Seven layers lie on Bruch's membrane, each of a brightness of its own, thinner where the fovea is. Light comes from
-above: vessels throw shadows. Some retinas are swollen by a dark cyst. Over all lies speckle, as in every image made
-with coherent light: the brightness is multiplied by a gamma-distributed number.
+above: vessels throw shadows. Some retinas are swollen by a dark cyst. Over all lies speckle: the brightness is
+multiplied by a gamma-distributed number.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class SyntheticScans:
 
     Args:
         count: how many.
-        seed: others for another.
-        size: their height and width in pixels.
-        noise: of their labels; None labels the truth.
+        seed: of all draws.
+        size: (H, W) of the images.
+        noise: of the labels; None labels the truth.
         lesions: share of scans with a cyst.
 
     Raises:

@@ -42,7 +42,7 @@ class Augmentation:
         half_body_upper: share of upper halves; the released code asks whether a normal draw is below 0.5.
         draws: from what those draws are: uniform; "normal", a standard normal drawn again beyond ±1 (mmpose's); or
             "clipped", a normal moved to ±1 from beyond, standard but for the rotation's, half as wide (HRNet's).
-        occlusion: largest share of the box's area that a rectangle of noise hides; how large, is drawn each time.
+        occlusion: largest share of the box's area that a rectangle of noise hides; its size is drawn each time.
         colour: each channel is multiplied by a draw from 1 ± colour, which is uniform always.
     """
 
@@ -113,10 +113,7 @@ class CropTransform:
     def __call__(self, sample: Sample, index: int = 0, rng: np.random.Generator | None = None) -> Batch:
         """The crop of one person, as a batch of one.
 
-        Args:
-            sample: the person.
-            index: its row in the data set, kept with the crop.
-            rng: source of all randomness; needed for augmentation only.
+        `index` is its row in the data set, kept with the crop; `rng` is needed for augmentation only.
 
         Raises:
             InputError: if the image cannot be read.
@@ -205,16 +202,8 @@ def occlude(
 ) -> None:
     """Hide part of a person behind a rectangle of noise, drawn into the crop (the released 3-D code's occlusion).
 
-    The rectangle lies in the person's box and in the image, its sides along theirs: its area is a draw from 0 to
-    `share` of the box's, its height a draw from 0.3 to 3.3 times its width. One longer than the box sticks out of it.
-
-    Args:
-        crop: what is changed.
-        box: x, y, width, height in image coordinates.
-        shown: (width, height) of the image.
-        to_crop: map from image coordinates to pixels of the crop.
-        share: see above.
-        rng: source of all draws.
+    The rectangle lies in the person's box (image coordinates) and in the image of `shown` pixels, (width, height): its
+    area is a draw from 0 to `share` of the box's, its height a draw from 0.3 to 3.3 times its width.
     """
     for _ in range(OCCLUSION_TRIES):
         area, aspect = rng.uniform(0, share) * box[2] * box[3], rng.uniform(*OCCLUSION_ASPECT)

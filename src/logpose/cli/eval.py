@@ -16,9 +16,9 @@ from logpose.cli.output import (
 )
 from logpose.core.errors import InputError
 from logpose.core.space import InSpace
-from logpose.data.detections import DetectedBoxes
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.image_sets import whole_images
+from logpose.data.inputs import DetectedBoxes
 from logpose.data.lifting import open_poses, subject_fingerprints
 from logpose.data.oct import LabelledScans, check_height, open_scans
 from logpose.data.problems import log_problems

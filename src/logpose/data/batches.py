@@ -79,8 +79,8 @@ def collate(batches: Sequence[T]) -> T:
 class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, row) of every row: shuffled again each epoch, or in order; each process its share.
 
-    With several processes and `even`, the last few rows are left out so that all have as many (gradients are exchanged in
-    step); for evaluation every row comes exactly once.
+    With several processes and `even`, the last few rows are left out so that all have as many, as their gradients are
+    exchanged in step; for evaluation every row comes exactly once.
     """
 
     def __init__(self, count: int, shuffle: bool, seed: int = 0, even: bool = True) -> None:

@@ -27,8 +27,8 @@ def read_boundaries(
 ) -> tuple[Float[np.ndarray, "D W"], tuple[str, ...]]:
     """The rows of boundaries in each column of a B-scan, NaN where there is no label, and their names.
 
-    Eight boundaries without a header have the names of the retina's. `size` is the (height, width) of the B-scan, `image`
-    the name of its file, for messages.
+    Eight boundaries without a header have the names of the retina's. `size` is the (height, width) of the B-scan,
+    `image` the name of its file, for messages.
 
     Raises:
         InputError: if the file cannot be read, or does not fit the image.
@@ -38,7 +38,8 @@ def read_boundaries(
         raise InputError(f"{table}: more than {LONGEST:,} bytes")
     try:
         text = table.read_text(encoding="utf-8-sig")
-        reader = csv.reader(text.splitlines(), delimiter=_delimiter(text))
+        # Spreadsheets that have commas in numbers separate cells by semicolons.
+        reader = csv.reader(text.splitlines(), delimiter=next((mark for mark in ";\t" if mark in text), ","))
         numbered = [(reader.line_num, line) for line in reader if line]
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{table}: not a CSV file ({error})") from error
@@ -83,11 +84,6 @@ def _numbers(table: Path, lines: Sequence[tuple[int, Sequence[str]]]) -> Float[n
                 raise InputError(f"{table}: line {number}: {cell.strip()!r:.40} is not a number")
             found[i, j] = value
     return found
-
-
-def _delimiter(text: str) -> str:
-    """What separates cells: semicolons where a table has them, as spreadsheets write that have commas in numbers."""
-    return ";" if ";" in text else "\t" if "\t" in text else ","
 
 
 def _number(cell: str) -> float | None:

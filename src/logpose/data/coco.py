@@ -219,8 +219,7 @@ def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray
 
 def with_last_pixel(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
     """The whole extent of a person, of the box of a `CocoKeypoints` sample, which ends at its last pixel's centre."""
-    whole: Float[np.ndarray, "4"] = box + np.array([0, 0, LAST_PIXEL, LAST_PIXEL])
-    return whole
+    return np.asarray(box + np.array([0, 0, LAST_PIXEL, LAST_PIXEL]))
 
 
 def _size_fault(path: Path, given: tuple[Any, Any]) -> str | None:

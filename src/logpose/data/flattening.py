@@ -71,13 +71,11 @@ class Flattening:
         if self.shown == self.rows:
             return cut
         way = cv2.INTER_AREA if self.shown > self.rows else cv2.INTER_LINEAR
-        resized: UInt8[np.ndarray, "R C"] = cv2.resize(cut, (cut.shape[1], self.rows), interpolation=way)
-        return resized
+        return cv2.resize(cut, (cut.shape[1], self.rows), interpolation=way)
 
     def to_crop(self, rows: Float[np.ndarray, "D W"]) -> Float[np.ndarray, "D W"]:
         """Crop coordinates of rows of the scan; `ScanBatch.to_scan` is the way back."""
-        places: Float[np.ndarray, "D W"] = ((rows - self.top + 0.5) / self.scale - 0.5) / self.rows - 0.5
-        return places
+        return np.asarray(((rows - self.top + 0.5) / self.scale - 0.5) / self.rows - 0.5)
 
     def varied(self, shift: int, factor: float) -> Flattening:
         """The same with the retina `shift` rows of the scan lower, and `factor` times as large, about the membrane."""

@@ -1,4 +1,4 @@
-"""Images to predict on, from files, folders and lists, and the boxes of people in them."""
+"""Images to predict on, from files, folders and lists; boxes of a detector, in these and in a labelled data set."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError, NoImagesError
-from logpose.data.images import SUFFIXES, coco_folder, image_size
+from logpose.core.structures import Sample
+from logpose.data.crops import AnnotatedPeople, People
+from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.problems import FARTHEST, Problem
+from logpose.data.problems import FARTHEST, Problem, by_kind
 
-__all__ = ["Boxes", "ImageBoxes", "detected_box", "find_images", "image_id", "lies_outside", "read_boxes"]
+__all__ = ["Boxes", "DetectedBoxes", "ImageBoxes", "find_images", "image_id", "lies_outside", "read_boxes"]
 
 Boxes = Float[np.ndarray, "_ 5"]
 """x, y, width, height, score of each person in one image."""
@@ -175,19 +177,15 @@ def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list
         if not isinstance(row, Mapping) or "bbox" not in row or not {"image_id", "file_name"} & row.keys():
             raise InputError(f"{where}: needs bbox and image_id")
         if category is None or row.get("category_id") == category:
-            rows.append((str(row.get("file_name", row.get("image_id"))), detected_box(row, where), where))
+            rows.append((str(row.get("file_name", row.get("image_id"))), _detected_box(row, where), where))
     if content and not rows:
         raise InputError(f"{file}: no box of category {category} among {len(content)}; choose from {listed}")
     kind = category if category is not None or not content else whole(content[0].get("category_id"))
     return rows, 1 if kind is None else kind
 
 
-def detected_box(row: Mapping[str, Any], where: str) -> list[float]:
-    """x, y, width, height and score, 1 where there is none, of a COCO detection, which has a `bbox`.
-
-    Raises:
-        InputError: if these are not finite numbers, or the box is of no area or beyond `FARTHEST` pixels.
-    """
+def _detected_box(row: Mapping[str, Any], where: str) -> list[float]:
+    """x, y, width, height and score, 1 where there is none, of a COCO detection, which has a `bbox`."""
     if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
         raise InputError(f"{where}: bbox must be x, y, width, height, got {row['bbox']}")
     return _checked_box([*row["bbox"], row.get("score", 1.0)], where)
@@ -220,3 +218,92 @@ def image_id(path: str | Path) -> int | str:
     """The id that COCO files give an image: its name without suffix, as a number if it is one."""
     stem = Path(path).stem
     return int(stem) if stem.isdecimal() else stem
+
+
+class _Elsewhere(Problem):
+    """A box of another category or image: a file may hold more than the data set, so it is passed over."""
+
+
+class DetectedBoxes:
+    """The boxes of a COCO detections file, over the images of a labelled data set.
+
+    Boxes are neither clipped nor filtered by score, as in the released code; those of other categories, and of
+    images that the data set does not have, are passed over. Those on images that cannot be read, or with ids that
+    are not integers, are listed in `problems` and left out.
+
+    Args:
+        labels: the data set.
+        file: list of {image_id, category_id, bbox, score}; a missing score is 1.
+
+    Attributes:
+        passed_over: how many boxes are of other categories, or on images that the data set does not have.
+
+    Raises:
+        InputError: if the data set is not a COCO file, the boxes' file is no such list, a row is malformed, or no
+            box is left.
+    """
+
+    def __init__(self, labels: People, file: str | Path) -> None:
+        file = Path(file)
+        if not isinstance(labels, AnnotatedPeople):
+            raise InputError(f"{file}: boxes refer to images by COCO ids; the data set must be a COCO file")
+        self.labels, self.skeleton, self.category = labels, labels.skeleton, labels.category
+        content = read_json(file)
+        if not isinstance(content, list):
+            raise InputError(f"{file}: expected a list of COCO detections")
+        self.problems: list[Problem] = []
+        self.samples: list[Sample] = []
+        over: list[Problem] = []
+        faults: dict[Path, str | None] = {}
+        for i, row in enumerate(content):
+            found = self._sample(i, row, file, faults)
+            if isinstance(found, Sample):
+                self.samples.append(found)
+            elif isinstance(found, _Elsewhere):
+                over.append(found)
+            else:
+                self.problems.append(found)
+        self.passed_over = len(over)
+        if content and not self.samples:
+            raise InputError(f"{file}: {self._none_left([*over, *self.problems])}")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def ground_truth(self) -> Mapping[str, Any]:
+        """The labels as the COCO evaluation reads them."""
+        return self.labels.ground_truth()
+
+    def _none_left(self, problems: Sequence[Problem]) -> str:
+        """Why no box is left: how many of each kind, and which is the first of it."""
+        kinds = [
+            f"{len(those)} {kind}, the first in {those[0].where.rpartition(': ')[2]} ({those[0].detail})"
+            for kind, those in by_kind(problems).items()
+        ]
+        return f"no box for {self.labels.file} among {len(problems)}: {'; '.join(kinds)}"
+
+    def _sample(self, i: int, row: Any, file: Path, faults: dict[Path, str | None]) -> Sample | Problem:
+        """The box of a row, or why it is left out; `faults` has what is known of images."""
+        where = f"{file}: row {i}"
+        if not isinstance(row, dict) or not {"image_id", "bbox"} <= row.keys():
+            raise InputError(f"{where}: needs image_id and bbox")
+        if (category := row.get("category_id", self.category)) not in self.labels.category_ids:
+            wanted = " or ".join(map(str, self.labels.category_ids))
+            return _Elsewhere(where, "of another category", f"category_id {category!r:.40}, not {wanted}")
+        image = whole(row["image_id"])
+        if image is None:
+            return Problem(where, "with an image_id that is not an integer", f"image_id {row['image_id']!r:.40}")
+        path = self.labels.images.get(image, self.labels.unlabelled.get(image))
+        if path is None:
+            return _Elsewhere(where, "on an image that the data set does not have", f"image_id {image}")
+        *box, score = _detected_box(row, where)
+        if image in self.labels.unlabelled:  # the others were checked when the data set was opened
+            if path not in faults:
+                faults[path] = check_image(path)
+            if fault := faults[path]:
+                return Problem(where, fault, str(path))
+        nothing = np.zeros((len(self.skeleton), 2)), np.zeros(len(self.skeleton), dtype=np.int64)
+        return Sample(path, np.array(box), *nothing, box[2] * box[3], image, i, score, category)

@@ -89,8 +89,7 @@ class PoseSequence:
 def screen(keypoints: Float[np.ndarray, "*N 2"], size: tuple[int, int]) -> Float[np.ndarray, "*N 2"]:
     """Screen-normalised keypoints of pixels in images of (H, W), x in [-1, 1], y to the same scale (VideoPose3D)."""
     height, width = size
-    normalised: Float[np.ndarray, "*N 2"] = keypoints / width * 2 - np.array([1, height / width], keypoints.dtype)
-    return normalised
+    return np.asarray(keypoints / width * 2 - np.array([1, height / width], keypoints.dtype))
 
 
 def action_group(action: str) -> str:

@@ -87,8 +87,7 @@ class Camera:
 
     def project(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
         """Image coordinates of points in the camera frame."""
-        pixels: np.ndarray = points[:, :2] / points[:, 2:] * self.focal + self.centre
-        return pixels
+        return np.asarray(points[:, :2] / points[:, 2:] * self.focal + self.centre)
 
     @staticmethod
     def random(rng: np.random.Generator, size: Size) -> Camera:
@@ -131,8 +130,7 @@ def textures() -> UInt8[np.ndarray, "T 64 64"]:
         dots = np.sin(x / period) * np.sin(y / period) > 0.5
         rows += [across, down, across ^ down, (across + 0.5 * down) / 1.5, np.sin((x + y) / period) > 0.3, dots]
     worn = np.clip([np.zeros((64, 64)), *(row * 0.9 + 0.35 * grain for row in rows)], 0, 1)
-    bank: np.ndarray = (255 * worn).astype(np.uint8)
-    return bank
+    return np.asarray((255 * worn).astype(np.uint8))
 
 
 def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray, "3"], ambient: float) -> None:
@@ -166,7 +164,7 @@ def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray,
 
     def each() -> Float[np.ndarray, "N"]:
         """The next number of the table, for each pixel's part."""
-        return np.repeat(next(of_part), counts)  # type: ignore[no-any-return]
+        return np.repeat(next(of_part), counts)
 
     run = columns * each() + rows * each() + each()
     side = columns * each() + rows * each() + each()

@@ -101,13 +101,12 @@ def axis_error(
     jacobian = _jacobian(camera, world[good])
     if not np.isfinite(jacobian).all():
         return np.inf
-    lengths = _lengths(jacobian)
+    lengths = np.linalg.norm(jacobian, axis=0).clip(min=1e-300)  # to bring columns to one length
     turn[:, good] = (np.linalg.pinv(jacobian / lengths)[:3] / lengths[:3, None]).reshape(3, -1, 2)
     frames, joints = pixels.shape[:2]
     stretches = min(max(frames // SHORTEST, STRETCHES[0]), STRETCHES[1], frames)
-    turned = np.add.reduceat(
-        np.einsum("atkd,tkd->tka", turn, residuals), np.arange(stretches) * frames // stretches, axis=0
-    )
+    turns = np.einsum("atkd,tkd->tka", turn, residuals)
+    turned = np.add.reduceat(turns, np.arange(stretches) * frames // stretches, axis=0)
     covariance = np.einsum("ska,skb->ab", turned, turned) * 2 * seen / (2 * seen - SOUGHT)
     means = residuals.sum(axis=0) / good.sum(axis=0).clip(min=1)[:, None]
     variance = (means**2).sum() / max(2 * joints - SOUGHT, 1)
@@ -136,39 +135,26 @@ def _jacobian(camera: Camera, world: Float[np.ndarray, "N 3"]) -> Float[np.ndarr
     return np.asarray(found[1][:, :SOUGHT])
 
 
-def _lengths(jacobian: Float[np.ndarray, "M 15"]) -> Float[np.ndarray, "15"]:
-    """Of its columns, to bring them to one length: radians are not pixels."""
-    lengths: Float[np.ndarray, "15"] = np.linalg.norm(jacobian, axis=0).clip(min=1e-300)
-    return lengths
-
-
 def _refined(camera: Camera, world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"]) -> Camera:
     """The camera after some steps of Gauss and Newton, each taken only if it lowers the reprojection error."""
-
-    def apart(other: Camera) -> float:
-        return float((reprojection_errors(other, world, pixels) ** 2).sum())
-
     if not len(world):
         return camera
-    least = apart(camera)
+    least = float((reprojection_errors(camera, world, pixels) ** 2).sum())
     for _ in range(STEPS):
         jacobian = _jacobian(camera, world)
         if not np.isfinite(jacobian).all():  # of a degenerate camera, refused by its reprojection error
             break
-        lengths = _lengths(jacobian)
+        lengths = np.linalg.norm(jacobian, axis=0).clip(min=1e-300)
         residuals = (pixels - camera.project(camera.to_camera(world))).reshape(-1)
         step = np.linalg.lstsq(jacobian / lengths, residuals, rcond=None)[0] / lengths
         turn = cv2.Rodrigues(step[:3])[0]
-        stepped = Camera(
-            camera.focal + step[6:8],
-            camera.centre + step[8:10],
-            turn @ camera.rotation,
-            turn @ camera.translation + step[3:6],
-            camera.distortion + step[10:],
-        )
-        if not (found := apart(stepped)) < least:
+        rotation, translation = turn @ camera.rotation, turn @ camera.translation + step[3:6]
+        focal, centre, lens = camera.focal + step[6:8], camera.centre + step[8:10], camera.distortion + step[10:]
+        stepped = Camera(focal, centre, rotation, translation, lens)
+        error = float((reprojection_errors(stepped, world, pixels) ** 2).sum())
+        if not error < least:
             break
-        camera, least = stepped, found
+        camera, least = stepped, error
     return camera
 
 
@@ -205,8 +191,7 @@ def _linear(world: Float[np.ndarray, "*B N 3"], pixels: Float[np.ndarray, "*B N 
     rows = [[space, nothing, -plane[..., :1] * space], [nothing, space, -plane[..., 1:2] * space]]
     system = np.concatenate([np.concatenate(row, axis=-1) for row in rows], axis=-2)
     smallest = np.linalg.svd(system, full_matrices=False)[2][..., -1, :].reshape(*system.shape[:-2], 3, 4)
-    matrix: Float[np.ndarray, "*B 3 4"] = np.linalg.solve(units[1], smallest) @ units[0]
-    return matrix
+    return np.asarray(np.linalg.solve(units[1], smallest) @ units[0])
 
 
 def _homogeneous(points: Float[np.ndarray, "*B N D"]) -> Float[np.ndarray, "*B N D+1"]:
@@ -225,11 +210,7 @@ def _to_unit(points: Float[np.ndarray, "*B N D"]) -> Float[np.ndarray, "*B D+1 D
 
 
 def _decomposed(matrix: Float[np.ndarray, "3 4"], world: Float[np.ndarray, "N 3"]) -> Camera:
-    """The camera of a projection matrix, which is K [R | t] up to a factor; K's skew is left out.
-
-    Raises:
-        InputError: if the points would lie behind the camera unless the image were mirrored.
-    """
+    """The camera of a projection matrix, which is K [R | t] up to a factor; K's skew is left out."""
     from scipy.linalg import rq  # type: ignore[import-untyped]
 
     matrix = matrix * np.sign(np.median(_homogeneous(world) @ matrix[2]))
@@ -246,11 +227,7 @@ def _decomposed(matrix: Float[np.ndarray, "3 4"], world: Float[np.ndarray, "N 3"
 def _calibrated(
     start: Camera, world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], size: tuple[int, int]
 ) -> Camera:
-    """The camera with a lens that fits best, from a start.
-
-    Raises:
-        InputError: if OpenCV finds none.
-    """
+    """The camera with a lens that fits best, from a start."""
     guess = start.matrix
     guess[:2, 2] = np.clip(guess[:2, 2], 1, [size[1] - 2, size[0] - 2])  # OpenCV takes no others
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-10)

@@ -183,10 +183,10 @@ class ScanWindows(Dataset[ScanBatch]):
         if mirrored:
             window, target, top = window[:, ::-1].copy(), target[::-1].copy(), top[::-1].copy()
         weight = np.isfinite(target).any(axis=1)
-        columns_of = [window[None], target.astype(np.float32), weight.astype(np.float32), top]
+        arrays = (window[None], target.astype(np.float32), weight.astype(np.float32), top)
+        images, targets, weights, tops = (torch.from_numpy(array)[None] for array in arrays)
         scale = torch.tensor([flat.scale], dtype=torch.float32)
-        tensors = [torch.from_numpy(each)[None] for each in columns_of]
-        return ScanBatch(*tensors, scale, torch.tensor([index]), torch.tensor([start]))
+        return ScanBatch(images, targets, weights, tops, scale, torch.tensor([index]), torch.tensor([start]))
 
 
 def scan_loader(

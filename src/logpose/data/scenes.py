@@ -241,8 +241,7 @@ def _boxes(people: Sequence[Sample], to_input: Matrix, size: tuple[int, int]) ->
     corners = np.stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     # Maps are of pixels' centres, and a box's corner is the corner of a pixel.
     placed = np.sort(geometry.apply_affine(to_input, corners - 0.5) + 0.5, axis=1)
-    clipped: np.ndarray = np.clip(placed, 0, size[::-1]).reshape(-1, 4)
-    return clipped
+    return np.clip(placed, 0, size[::-1]).reshape(-1, 4)
 
 
 def _padded(images: Tensor, height: int, width: int) -> Tensor:

@@ -39,6 +39,10 @@ __all__ = ["LabelNoise", "Person", "Scene", "SyntheticPeople", "write_coco"]
 Points = Float[np.ndarray, "K 2"]
 
 QUALITY = 92  # of the JPEG files of a COCO folder
+_PLAIN_AFTER = 4  # unusable tries: then nothing stands in front of the main person, who is wholly in the image
+_FEWEST_SEEN = 5  # joints that the main person shows …
+_SMALLEST_BOX = 0.04  # … in a box of at least this share of the image
+_SMALLEST_AREA = 12.0  # pixels: other people who show fewer are not annotated
 
 
 @dataclass(frozen=True)
@@ -167,15 +171,8 @@ class SyntheticPeople:
         scene = self.scene(index)
         person, number = scene.people[0], index % self.count
         depths = [self._depths(number, person, scene.focal)] if self.depth else []
-        return Sample(
-            image=scene.image,
-            box=person.box,
-            keypoints=np.column_stack([person.keypoints, *depths]),
-            visible=person.visible,
-            area=person.area,
-            image_id=number + 1,
-            id=number * self.people[1] + 1,
-        )
+        keypoints, name = np.column_stack([person.keypoints, *depths]), number * self.people[1] + 1
+        return Sample(scene.image, person.box, keypoints, person.visible, person.area, number + 1, name)
 
     def scene(self, index: int) -> Scene:
         """The whole scene of an index.
@@ -186,12 +183,59 @@ class SyntheticPeople:
         if not -self.count <= index < self.count:
             raise IndexError(f"no scene {index}: there are {self.count}")
         index = int(index) % self.count
-        scene = _compose(np.random.default_rng((self.seed, index)), self.size, self.people, self.easy)
+        rng = np.random.default_rng((self.seed, index))
+        tries = (self._try_scene(rng, self.easy or attempt >= _PLAIN_AFTER) for attempt in itertools.count())
+        scene = next(scene for scene in tries if scene is not None)  # one that shows its main person well enough
         if self.noise is None:
             return scene
         # A stream of its own, so that the noise cannot change what is drawn.
         rng = np.random.default_rng((self.seed, index, 1))
-        return replace(scene, people=tuple(_mislabelled(person, self.noise, rng) for person in scene.people))
+        people = []
+        for person in scene.people:
+            std = self.noise.std(person.area, person.visible)
+            labels = person.truth + self.noise.sample(rng, std)
+            people.append(replace(person, std=std, keypoints=np.where(person.visible[:, None] > 0, labels, 0.0)))
+        return replace(scene, people=tuple(people))
+
+    def _try_scene(self, rng: np.random.Generator, plain: bool) -> Scene | None:
+        """One scene, or None if its main person is hardly visible."""
+        size, easy = self.size, self.easy
+        height, width = size
+        camera = Camera.random(rng, size)
+        actor = Actor.random(rng, camera, upright=easy)
+        shift = main_place(rng, camera, actor, size, plain)
+        main = actor.points + shift
+        if inside(camera.project(main[:17]), size).sum() < _FEWEST_SEEN + 2:
+            return None
+        cast = [(actor, shift)]
+        for _ in range(int(rng.integers(self.people[0], self.people[1] + 1)) - 1):
+            other = Actor.random(rng, camera, upright=easy)
+            place = other_place(rng, camera, [place for _, place in cast], width, plain)
+            if (other.points[:, 2] + place[2]).min() > 0.3:  # metres: nobody stands in the lens
+                cast.append((other, place))
+        sun = np.array([rng.normal(0, 0.7), rng.uniform(0.2, 1.2), rng.normal(0.5, 0.6)])
+        light = camera.turn @ (sun / np.linalg.norm(sun))
+        ambient = float(rng.uniform(0.35, 0.7))
+        canvas = Canvas(backdrop(rng, camera, size), np.full(size, np.inf, np.float32), np.zeros(size, np.uint8))
+        figures = [figure(rng, who, place, i + 1) for i, (who, place) in enumerate(cast)]
+        farthest = max(float(who.joints[:, 2].max()) for who in figures)
+        everything = Parts.joined([clutter(rng, camera, size, 1.5 * farthest), *(who.parts for who in figures)])
+        paint(canvas, camera, everything, light, ambient)
+        for i, who in enumerate(figures):
+            paint_face(canvas, camera, who, i + 1)
+        if not plain:
+            occlude(rng, canvas, bounds(canvas.owner == 1))
+        labelled = [_label(canvas, camera, who, i + 1) for i, who in enumerate(figures)]
+        first = labelled[0]
+        if first is None or (first.visible == 2).sum() < _FEWEST_SEEN:
+            return None
+        if first.box[2] * first.box[3] < _SMALLEST_BOX * height * width:
+            return None
+        kept = [i for i, person in enumerate(labelled) if person is not None]
+        number = np.zeros(len(cast) + 1, dtype=np.uint8)
+        number[[i + 1 for i in kept]] = range(1, len(kept) + 1)
+        visible = tuple(person for person in labelled if person is not None)
+        return Scene(photograph(rng, canvas.image), visible, number[canvas.owner], camera.focal, camera.centre)
 
     def space(self, index: int) -> Space:
         """Where the main person truly is, and the camera."""
@@ -278,78 +322,10 @@ def _annotation(person: Person, mask: Bool[np.ndarray, "H W"]) -> dict[str, Any]
         "keypoints": [int(v) if v.is_integer() else v for v in triplets.round(3).ravel().tolist()],
         "segmentation": polygons or [[x, y, x + w, y, x + w, y + h, x, y + h]],  # the box, if there are but specks
         "synthetic": {
-            "truth": person.truth.round(3).tolist(),
-            "std": person.std.round(4).tolist(),
-            "joints": person.joints.round(4).tolist(),
+            name: getattr(person, name).round(digits).tolist()
+            for name, digits in (("truth", 3), ("std", 4), ("joints", 4))
         },
     }
-
-
-def _mislabelled(person: Person, noise: LabelNoise, rng: np.random.Generator) -> Person:
-    """The person with an error drawn into each label."""
-    std = noise.std(person.area, person.visible)
-    labels = person.truth + noise.sample(rng, std)
-    return replace(person, std=std, keypoints=np.where(person.visible[:, None] > 0, labels, 0.0))
-
-
-# --- Scenes --------------------------------------------------------------------------------------------------------
-_PLAIN_AFTER = 4  # unusable tries: then nothing stands in front of the main person, who is wholly in the image
-_FEWEST_SEEN = 5  # joints that the main person shows …
-_SMALLEST_BOX = 0.04  # … in a box of at least this share of the image
-_SMALLEST_AREA = 12.0  # pixels: other people who show fewer are not annotated
-
-
-def _compose(rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], easy: bool) -> Scene:
-    """Draw scenes until one shows its main person well enough."""
-    tries = (_try_scene(rng, size, people, easy, easy or attempt >= _PLAIN_AFTER) for attempt in itertools.count())
-    return next(scene for scene in tries if scene is not None)
-
-
-def _try_scene(
-    rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], easy: bool, plain: bool
-) -> Scene | None:
-    """One scene, or None if its main person is hardly visible."""
-    height, width = size
-    camera = Camera.random(rng, size)
-    actor = Actor.random(rng, camera, upright=easy)
-    shift = main_place(rng, camera, actor, size, plain)
-    main = actor.points + shift
-    if inside(camera.project(main[:17]), size).sum() < _FEWEST_SEEN + 2:
-        return None
-    cast = [(actor, shift)]
-    for _ in range(int(rng.integers(people[0], people[1] + 1)) - 1):
-        other = Actor.random(rng, camera, upright=easy)
-        place = other_place(rng, camera, [place for _, place in cast], width, plain)
-        if (other.points[:, 2] + place[2]).min() > 0.3:  # metres: nobody stands in the lens
-            cast.append((other, place))
-    sun = np.array([rng.normal(0, 0.7), rng.uniform(0.2, 1.2), rng.normal(0.5, 0.6)])
-    light = camera.turn @ (sun / np.linalg.norm(sun))
-    ambient = float(rng.uniform(0.35, 0.7))
-    canvas = Canvas(backdrop(rng, camera, size), np.full(size, np.inf, np.float32), np.zeros(size, np.uint8))
-    figures = [figure(rng, who, place, i + 1) for i, (who, place) in enumerate(cast)]
-    farthest = max(float(who.joints[:, 2].max()) for who in figures)
-    everything = Parts.joined([clutter(rng, camera, size, 1.5 * farthest), *(who.parts for who in figures)])
-    paint(canvas, camera, everything, light, ambient)
-    for i, who in enumerate(figures):
-        paint_face(canvas, camera, who, i + 1)
-    if not plain:
-        occlude(rng, canvas, bounds(canvas.owner == 1))
-    labelled = [_label(canvas, camera, who, i + 1) for i, who in enumerate(figures)]
-    first = labelled[0]
-    if first is None or (first.visible == 2).sum() < _FEWEST_SEEN:
-        return None
-    if first.box[2] * first.box[3] < _SMALLEST_BOX * height * width:
-        return None
-    kept = [i for i, person in enumerate(labelled) if person is not None]
-    number = np.zeros(len(cast) + 1, dtype=np.uint8)
-    number[[i + 1 for i in kept]] = range(1, len(kept) + 1)
-    return Scene(
-        image=photograph(rng, canvas.image),
-        people=tuple(person for person in labelled if person is not None),
-        owner=number[canvas.owner],
-        focal=camera.focal,
-        centre=camera.centre,
-    )
 
 
 def _label(canvas: Canvas, camera: Camera, who: Figure, owner: int) -> Person | None:

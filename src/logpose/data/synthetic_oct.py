@@ -137,8 +137,7 @@ class SyntheticScans:
         bright = np.maximum(bright, 0.02) * rng.uniform(0.7, 1.1)
         speckle = rng.gamma(LOOKS, 1 / LOOKS, size=bright.shape)
         seen = cv2.GaussianBlur(np.sqrt(bright * speckle), (0, 0), 0.6)  # what is shown is compressed
-        image: UInt8[np.ndarray, "H W"] = np.clip(200 * seen, 0, 254).astype(np.uint8)
-        return image
+        return np.asarray(np.clip(200 * seen, 0, 254).astype(np.uint8))
 
 
 def _course(rng: np.random.Generator, x: Float[np.ndarray, "W"]) -> Float[np.ndarray, "W"]:
@@ -146,5 +145,4 @@ def _course(rng: np.random.Generator, x: Float[np.ndarray, "W"]) -> Float[np.nda
     waves = np.arange(1, WAVES + 1)
     weights = rng.standard_normal(WAVES) / waves
     phases = rng.uniform(0, 2 * np.pi, (WAVES, 1))
-    course: Float[np.ndarray, "W"] = weights @ np.cos(np.pi * waves[:, None] * x + phases)
-    return course
+    return np.asarray(weights @ np.cos(np.pi * waves[:, None] * x + phases))

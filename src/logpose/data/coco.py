@@ -36,6 +36,9 @@ class CocoKeypoints(PeopleFile):
 
     Attributes:
         category: id of the category, the first of several; `category_ids` has all.
+        images: files of the images with labelled people, by id; `unlabelled` has those of images without annotations.
+        sizes: (width, height) of every image, as the file has them.
+        passed_over: crowds and people without labelled joints, as COCO annotations.
         unusable: of `problems` the boxes that can be read, as crowds: people whose labels cannot be used.
     """
 

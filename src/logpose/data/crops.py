@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol, Unpack, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, Unpack, runtime_checkable
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -14,35 +13,12 @@ from logpose.core.structures import Batch, Sample
 from logpose.data.batches import LabelledSet, LoaderOptions, epoch_loader
 from logpose.data.transforms import CropTransform
 
-__all__ = ["AnnotatedPeople", "Crops", "InMemory", "People", "crop_loader"]
+__all__ = ["Crops", "InMemory", "People", "crop_loader"]
 
 
 @runtime_checkable
 class People(LabelledSet[Sample], Protocol):
     """A data set of labelled people (or hands, faces, animals)."""
-
-
-@runtime_checkable
-class AnnotatedPeople(People, Protocol):
-    """People who know more of their images: their ids and sizes, images without people, regions to ignore."""
-
-    file: Path
-    category: int
-    category_ids: tuple[int, ...]
-    images: dict[int, Path]
-    """Of labelled people, by id."""
-    unlabelled: dict[int, Path]
-    """Images without annotations, by id."""
-    sizes: dict[int, tuple[Any, Any]]
-    """(width, height) of every image, as the file has them."""
-    passed_over: list[dict[str, Any]]
-    """Crowds and people without labelled joints, as COCO annotations."""
-    unusable: list[dict[str, Any]]
-    """Boxes of people whose annotation is wrong, as crowds."""
-
-    def ground_truth(self) -> Mapping[str, Any]:
-        """Images and annotations as the COCO evaluation reads them."""
-        ...
 
 
 class InMemory:

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image, Sample
 from logpose.data.batches import LabelledSet
-from logpose.data.coco import with_last_pixel
-from logpose.data.crops import AnnotatedPeople, People
+from logpose.data.coco import CocoKeypoints, with_last_pixel
+from logpose.data.crops import People
 from logpose.data.images import check_image
 from logpose.data.inputs import lies_outside
 from logpose.data.problems import FARTHEST, Problem
@@ -80,7 +80,7 @@ def whole_images(people: People) -> ImageSet:
     """The images that labelled people are in, each with all its people.
 
     Args:
-        people: a data set of people. Of `AnnotatedPeople` (a COCO file) there are also images without people, crowds,
+        people: a data set of people. Of a COCO file there are also images without people, crowds,
             people of whom no joint is labelled, and boxes of rows that are wrong; of `SyntheticPeople`, all people of
             each scene.
     """
@@ -88,7 +88,7 @@ def whole_images(people: People) -> ImageSet:
         return _Synthetic(people)
     problems = list(getattr(people, "problems", ()))
     images: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
-    if isinstance(people, AnnotatedPeople):
+    if isinstance(people, CocoKeypoints):
         for number, path in (people.images | people.unlabelled).items():
             # The reader checks only the files of labelled people.
             if number in people.unlabelled and (fault := check_image(path)):
@@ -97,10 +97,10 @@ def whole_images(people: People) -> ImageSet:
                 images[number] = path, [], []
     for i in range(len(people)):
         sample = people[i]
-        if isinstance(people, AnnotatedPeople):  # boxes of crops end with their last pixel's centre
+        if isinstance(people, CocoKeypoints):  # boxes of crops end with their last pixel's centre
             sample = replace(sample, box=with_last_pixel(sample.box))
         images.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
-    if isinstance(people, AnnotatedPeople):
+    if isinstance(people, CocoKeypoints):
         for row in (*people.passed_over, *people.unusable):
             image, with_boxes, ignored = images[row["image_id"]]
             sample = _without_joints(row, image, len(people.skeleton))

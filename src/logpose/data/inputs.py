@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from logpose.core.errors import InputError, NoImagesError
 from logpose.core.structures import Sample
-from logpose.data.crops import AnnotatedPeople, People
+from logpose.data.coco import CocoKeypoints
+from logpose.data.crops import People
 from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.problems import FARTHEST, Problem, by_kind
@@ -245,7 +246,7 @@ class DetectedBoxes:
 
     def __init__(self, labels: People, file: str | Path) -> None:
         file = Path(file)
-        if not isinstance(labels, AnnotatedPeople):
+        if not isinstance(labels, CocoKeypoints):
             raise InputError(f"{file}: boxes refer to images by COCO ids; the data set must be a COCO file")
         self.labels, self.skeleton, self.category = labels, labels.skeleton, labels.category
         content = read_json(file)

@@ -22,14 +22,9 @@ class People(LabelledSet[Sample], Protocol):
 
 
 class InMemory:
-    """People kept in memory, for small data that are used for many epochs.
+    """People (those of `indices`, in this order; None takes all) kept in memory, for small data used for many epochs.
 
-    Args:
-        people: the data set.
-        indices: which of them, in this order; None takes all.
-
-    Attributes:
-        evaluated: of people who are `InSpace`, the joints that errors are computed on; others have none.
+    Those who are `InSpace` stay so: `evaluated` are the joints that errors are computed on.
     """
 
     evaluated: tuple[int, ...]
@@ -62,13 +57,7 @@ class InMemory:
 
 
 class Crops(Dataset[Batch]):
-    """The crop of each person, as batches of one.
-
-    Args:
-        people: whom to cut out.
-        transform: how.
-        seed: of the augmentation.
-    """
+    """The crop of each person, as batches of one; `seed` is that of the augmentation."""
 
     def __init__(self, people: People, transform: CropTransform, seed: int = 0) -> None:
         self.people, self.transform, self.seed = people, transform, seed

@@ -86,14 +86,10 @@ class Flattening:
 def flatten(
     image: UInt8[np.ndarray, "H W"], rows: int, shown: int | None = None, um_per_px: float | None = None
 ) -> Flattening:
-    """The crop of a B-scan, by what is found in the image alone.
+    """The crop of a B-scan without white borders, of so many rows, from the image alone.
 
-    Args:
-        image: the B-scan, without white borders.
-        rows: of the crop.
-        shown: of the scan that it shows; as many as `rows` when None. Of a thicker retina it shows more, and is
-            made smaller by that much.
-        um_per_px: height of a pixel in micrometres, where it is known.
+    It shows `shown` rows of the scan (as many as `rows` when None), of a thicker retina more, which is made smaller by
+    that much. `um_per_px` is the height of a pixel in micrometres, where it is known.
     """
     edge, membrane, rise = find_retina(image, um_per_px)
     shown = shown or rows
@@ -147,11 +143,7 @@ def find_retina(
 
     From the top the image becomes bright twice: where the retina begins, and, after the dark outer nuclear layer, at
     the photoreceptors (Chiu et al. 2010). Both are paths of the steepest rise in brightness from edge to edge of the
-    image. The membrane lies at a known distance below the second; its course is smoothed.
-
-    Args:
-        image: the B-scan, without white borders.
-        um_per_px: height of a pixel in micrometres, where it is known: how thick a retina is in rows goes with it.
+    image. The membrane lies at a known distance below the second; its course is smoothed. Arguments as of `flatten`.
     """
     height, width = image.shape
     finer = ROW_UM / (um_per_px or ROW_UM)

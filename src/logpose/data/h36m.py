@@ -2,8 +2,7 @@
 
 Its files hold two lists side by side: `images` of {file_name, width, height, cam_param {R, t, f, c}} and `annotations`
 of {image_id, bbox, keypoints_world}, seventeen joints in millimetres. A point X of the world is R (X - t) in the
-camera's frame, lenses are taken as free of distortion, and an eighteenth joint, the thorax, is put between the
-shoulders. (Of the paper's two data sets, the other, MPII, has labels in the plane only; `MixedPeople` joins them.)
+camera's frame, lenses are free of distortion, and an eighteenth joint, the thorax, is put between the shoulders.
 """
 
 from __future__ import annotations
@@ -56,13 +55,8 @@ class H36mPeople:
 
     Boxes are clipped to the image and end at x + w - 1, as in the released code. What is kept of a file are arrays: the
     training part has hundreds of thousands of frames. Arguments and errors as of `open_people`; the part "val" of a
-    single file has every tenth recording, with all its cameras.
-
-    Attributes:
-        skeleton: Human3.6M's 17 joints and the thorax.
-        evaluated: the joints that errors are computed on: all but the thorax.
-        problems: rows that were left out.
-        counts: how many rows the file holds, and how many are of blocked recordings.
+    single file has every tenth recording, with all its cameras. Attributes as of `PeopleFile`; `evaluated` are the
+    joints that errors are computed on, all but the thorax.
     """
 
     evaluated: tuple[int, ...] = tuple(range(JOINTS))
@@ -277,8 +271,7 @@ class MixedPeople:
     Args:
         space: people whose keypoints have three coordinates.
         plane: people whose keypoints are pixels, of any skeleton some of whose joints are the same (`same_joints`).
-        enlarge: how much larger the boxes of those in the plane are made. One padding serves both; the released code's
-            is 1 for Human3.6M and 1.25 for MPII.
+        enlarge: of the boxes of those in the plane. One padding serves both; the released code's are 1 and 1.25.
         seed: of the order.
 
     Raises:

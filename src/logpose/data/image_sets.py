@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
 
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image, Sample
@@ -103,26 +102,21 @@ def whole_images(people: People) -> ImageSet:
     if isinstance(people, CocoKeypoints):
         for row in (*people.passed_over, *people.unusable):
             image, with_boxes, ignored = images[row["image_id"]]
-            sample = _without_joints(row, image, len(people.skeleton))
+            box, size, joints = (
+                np.array(row["bbox"], dtype=np.float64),
+                people.sizes[row["image_id"]],
+                len(people.skeleton),
+            )
+            nothing = np.zeros((joints, 2)), np.zeros(joints, dtype=np.int64)
+            sample = Sample(image, box, *nothing, float(row["area"]), row["image_id"], 0)
+            is_box = np.isfinite(box).all() and np.abs(box).max() <= FARTHEST and box[2:].min() > 0
+            known = all(isinstance(side, int | float) and side > 0 for side in size)
             if row["iscrowd"]:
                 ignored.append(sample)
-            elif _is_box(sample.box, people.sizes[sample.image_id]):
+            elif is_box and not (known and lies_outside(box.tolist(), size)):
                 with_boxes.append(sample)
             else:
                 where = f"{people.file}: image id {sample.image_id}"
                 problems.append(Problem(where, "bbox of a person without labels is not valid", f"{row['bbox']}"))
     listed = [LabelledImage(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in images.items()]
     return _Listed(people.skeleton, listed, problems)
-
-
-def _is_box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> bool:
-    """Whether a box x, y, width, height is valid, and lies in an image of (width, height), where known."""
-    if not np.isfinite(box).all() or np.abs(box).max() > FARTHEST or box[2:].min() <= 0:
-        return False
-    return not all(isinstance(side, int | float) and side > 0 for side in size) or not lies_outside(box.tolist(), size)
-
-
-def _without_joints(row: dict[str, Any], image: Path | Image, joints: int) -> Sample:
-    """A crowd, or a person without labelled joints, from its annotation."""
-    nothing = np.zeros((joints, 2)), np.zeros(joints, dtype=np.int64)
-    return Sample(image, np.array(row["bbox"], dtype=np.float64), *nothing, float(row["area"]), row["image_id"], 0)

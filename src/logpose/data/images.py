@@ -62,12 +62,9 @@ def read_image(source: str | Path | Image) -> Image:
 def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]:
     """The image as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
 
-    Args:
-        source: file or array.
-        factor: the most by which both sides may be divided.
-
     Returns:
-        the image, and by what it was divided (1, 2, 4 or 8): each of its pixels is the mean of so many by so many.
+        the image, and by what it was divided (1, 2, 4 or 8, `factor` at most): each of its pixels is the mean of so
+        many by so many.
 
     Raises:
         InputError: as `read_image`.

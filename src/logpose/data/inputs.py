@@ -37,11 +37,8 @@ class ImageBoxes(NamedTuple):
 def find_images(paths: Sequence[str | Path], folder: str | Path | None = None) -> dict[Path, int | str]:
     """The images among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
 
-    An image's id is that of the list it is in, else its name without suffix, as a number if it is one, as COCO's are.
-
-    Args:
-        paths: images, folders, and JSON files with `images` (those of a test part hold nothing else of use).
-        folder: of the images of lists; when None, the usual places beside them are tried.
+    An image's id is that of the list it is in, else its name without suffix, as a number if it is one. Lists are JSON
+    files with `images`, which lie in `folder` or, when None, in the usual places beside the list.
 
     Raises:
         NoImagesError: if a JSON file lists no images.
@@ -228,16 +225,9 @@ class _Elsewhere(Problem):
 class DetectedBoxes:
     """The boxes of a COCO detections file, over the images of a labelled data set.
 
-    Boxes are neither clipped nor filtered by score, as in the released code; those of other categories, and of
-    images that the data set does not have, are passed over. Those on images that cannot be read, or with ids that
-    are not integers, are listed in `problems` and left out.
-
-    Args:
-        labels: the data set.
-        file: list of {image_id, category_id, bbox, score}; a missing score is 1.
-
-    Attributes:
-        passed_over: how many boxes are of other categories, or on images that the data set does not have.
+    Boxes are neither clipped nor filtered by score (1 where there is none), as in the released code. Those of other
+    categories, and of images that the data set does not have, are counted in `passed_over`. Those on images that cannot
+    be read, or with ids that are not integers, are listed in `problems` and left out.
 
     Raises:
         InputError: if the data set is not a COCO file, the boxes' file is no such list, a row is malformed, or no

@@ -109,16 +109,14 @@ class LiftingPoses:
         file: the 3-D file.
         file_2d: the 2-D file; None places cameras.
         subjects: names, or what stands before their "/" ("Train" takes "Train/S1"); None takes all.
-        size: (H, W) of the images of the 2-D file; by default HumanEva's (480, 640) for 15 joints, (1000, 1000) for
-            Human3.6M's.
+        size: (H, W) of the images of the 2-D file; None takes HumanEva's (480, 640) or Human3.6M's (1000, 1000).
         cameras: how many are placed around each sequence.
         seed: of their places.
         detected: a further 2-D file, of the same frames, whose keypoints are `inputs`; cameras come from `file_2d`.
 
     Attributes:
         skeleton: Human3.6M's 17 joints or HumanEva's 15.
-        subjects: their names.
-        fingerprints: of each subject, by which a model knows the subjects it was trained on.
+        subjects: their names; `fingerprints` identify them across files.
         sequences: each sequence in each camera.
         problems: sequences and cameras that were left out.
         inputs: screen-normalised keypoints of all N frames (`screen`).
@@ -128,8 +126,7 @@ class LiftingPoses:
 
     Raises:
         UnknownSubjectError: if the file has none of a name in `subjects`.
-        InputError: if a file is missing, is not such a file or leaves nothing, or if what was detected is not of the
-            same frames as `file_2d`.
+        InputError: if a file is missing, is not such a file or leaves nothing, or `detected` is of other frames.
     """
 
     inputs: Float32[np.ndarray, "N K 2"]

@@ -166,8 +166,8 @@ def read_heads(
         first: what `joints` count an image's first pixel as; None where that is not known (0 or 1).
 
     Returns:
-        in pixels; NaN where the joint does not count, because of `jnt_missing`, because `pos_gt_src` is not finite
-        there, or because the head has no box. None if the file is of another number of people, which is warned of.
+        in pixels; NaN where the joint does not count, or the head has no box. None if the file is of another number
+        of people, which is warned of.
 
     Raises:
         InputError: if the file cannot be read, a variable is not as above, `pos_gt_src` has other joints than `joints`

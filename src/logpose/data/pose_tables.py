@@ -122,12 +122,8 @@ def joints_of(file: str | Path, world: Table) -> int:
 def checked(where: str, found: Any, joints: int, dim: int, frames: int | None = None) -> np.ndarray | Problem:
     """An array of a table, (T, K, dim) of the skeleton's joints, or what is wrong with it.
 
-    Args:
-        where: file and place in it, for the problem.
-        found: the array.
-        joints: how many the file has.
-        dim: 2 or 3.
-        frames: how many are needed, in the image as many as in space; those beyond are cut off.
+    `where` is file and place in it, `joints` how many the file has. Frames beyond `frames` are cut off: in the image
+    there must be as many as in space.
     """
     if not isinstance(found, np.ndarray) or found.ndim != 3 or found.shape[2] != dim:
         shape = "×".join(map(str, found.shape)) if isinstance(found, np.ndarray) else type(found).__name__
@@ -173,11 +169,7 @@ def check_symmetry(file: str | Path, metadata: Any, skeleton: Skeleton) -> None:
 
 
 def check_pixels(file: str | Path, views: Sequence[tuple[Float[np.ndarray, "_ K 2"], tuple[int, int]]]) -> None:
-    """Check that most keypoints lie in their images, and not in a corner of a few pixels.
-
-    Args:
-        file: for messages.
-        views: keypoints, and (H, W) of their images.
+    """Check that most keypoints lie in their images of (H, W), and not in a corner of a few pixels.
 
     Raises:
         InputError: if they do not.

@@ -41,9 +41,6 @@ class PeopleFile:
     """The people of an annotation file; base of the readers.
 
     Attributes:
-        file: the annotation file.
-        skeleton: its joints.
-        image_folder: where its images lie.
         samples: the labelled people.
         problems: rows that were left out.
         counts: how many rows the file holds, and how many of them were passed over, by reason.

@@ -134,18 +134,12 @@ def textures() -> UInt8[np.ndarray, "T 64 64"]:
 
 
 def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray, "3"], ambient: float) -> None:
-    """Paint parts onto the canvas: shaded, textured, antialiased, behind what is closer to the camera.
+    """Paint parts, wholly in front of the camera, onto the canvas: shaded, textured, behind what is closer.
 
     An ellipsoid with semi-axes S (columns) covers the image's points q around its centre with q' M^-1 q <= 1, where
     M is the upper 2×2 block of S S'. In coordinates M^-1/2 q the part is a rounded cone of radius 1 at its start.
-    The formulas run over the pixels of all parts at once, since parts are many and small.
-
-    Args:
-        canvas: what is behind them.
-        camera: the camera.
-        parts: wholly in front of the camera.
-        light: unit vector towards the light, camera frame.
-        ambient: share of the light that comes from everywhere.
+    The formulas run over the pixels of all parts at once, since parts are many and small. `light` is the unit vector
+    towards the light, camera frame; `ambient` the share of the light that comes from everywhere.
     """
     order = np.argsort(-(parts.start[:, 2] + parts.end[:, 2]))
     table, low, span = _geometry(parts, camera, light, canvas.depth.shape)

@@ -29,22 +29,17 @@ STRETCHES, SHORTEST = (10, 40), 10  # fewest and most stretches of frames with i
 
 
 def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], size: tuple[int, int]) -> Camera:
-    """The camera that shows points of the world at these pixels (resection).
+    """The camera that shows points of the world, in any unit, at these pixels of an image of (H, W) (resection).
 
     The direct linear transform of eight points at a time (Hartley and Zisserman, Multiple View Geometry, 2nd ed.,
     §7.1) gives starts. The one with the least median error (least median of squares, Rousseeuw 1984) separates wrong
     rows from the others, of which there may be a fifth. It is decomposed into R, t and the intrinsic matrix (§6.2.4);
     OpenCV's calibration fits these and a lens to some of the good points from all over the image; steps of Gauss and
-    Newton fit them to all of these, so that what is noise in the pixels is averaged away.
-
-    Args:
-        world: points in the world, in any unit; rows that are not finite are left out.
-        pixels: their projections.
-        size: (H, W) of the image.
+    Newton fit them to all of these, so that noise in the pixels is averaged. Rows that are not finite are left out.
 
     Raises:
-        InputError: if there are too few points, they lie in a plane, or the median
-            reprojection error is above `FARTHEST_MEDIAN` pixels.
+        InputError: if there are too few points, they lie in a plane, or the median reprojection error is above
+            `FARTHEST_MEDIAN` pixels.
     """
     world, pixels = np.asarray(world, dtype=np.float64), np.asarray(pixels, dtype=np.float64)
     finite = np.isfinite(world).all(axis=1) & np.isfinite(pixels).all(axis=1)
@@ -83,14 +78,9 @@ def axis_error(
       have it. Their variance is that of the joints' mean residuals, with `SOUGHT` degrees of freedom lost. For a person
       who hardly moves no number of frames averages them away.
 
-    Args:
-        camera: as `recovered` from these frames.
-        world: the joints of frames that follow each other, in the world.
-        pixels: their projections.
-        root: index of the root joint.
-
     Returns:
-        Root mean square over frames and joints, in the unit of `world`; infinite if too few points are left.
+        Root mean square over frames, which follow each other, and joints, in the unit of `world`; infinite if too few
+        points are left.
     """
     good = _agreeing(camera, world, pixels)
     if 2 * (seen := int(good.sum())) <= SOUGHT:

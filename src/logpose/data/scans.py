@@ -122,13 +122,9 @@ def starts(width: int, columns: int) -> list[int]:
 class ScanWindows(Dataset[ScanBatch]):
     """Windows of every scan, as batches of one: at random columns and varied, or side by side and as they are.
 
-    Args:
-        scans: the data set.
-        size: (rows, columns) of a window.
-        shown: rows of a scan in a window; as many as it has when None.
-        variation: of training; None covers every scan with windows that overlap.
-        seed: of the variation.
-        um_per_px: height of a pixel in micrometres, of scans without their own.
+    `size` is (rows, columns) of a window, which shows `shown` rows of the scan (as many as it has when None). Without a
+    `variation` windows that overlap cover every scan; `seed` is that of the variation. `um_per_px` is the height of a
+    pixel in micrometres, of scans without their own.
     """
 
     def __init__(

@@ -157,14 +157,7 @@ SceneTransform = ShortSide | SquareCrop
 
 
 class Scenes(Dataset[SceneBatch]):
-    """Each image, as a batch of one.
-
-    Args:
-        images: the data set.
-        transform: how an image becomes an input.
-        seed: of all draws.
-        training: whether there are any.
-        empty: whether images without labelled people are included.
+    """Each image, as a batch of one; without `empty` only those with labelled people.
 
     Raises:
         InputError: if no image is left.

@@ -48,14 +48,9 @@ FAINT = np.array([1.0, 1.5, 1.6, 1.8, 1.6, 1.0, 1.3, 1.2])
 
 
 class SyntheticScans:
-    """Synthetic B-scans, each computed on access, always the same.
+    """Synthetic B-scans of (H, W) pixels, each computed on access, always the same.
 
-    Args:
-        count: how many.
-        seed: of all draws.
-        size: (H, W) of the images.
-        noise: of the labels; None labels the truth.
-        lesions: share of scans with a cyst.
+    `lesions` is the share of scans with a cyst; without `noise` the labels are the truth.
 
     Raises:
         InputError: if an argument is out of range.

@@ -93,9 +93,9 @@ class CropTransform:
         skeleton: the joints, with flip pairs and the upper body.
         size: (H, W) of the crop.
         augmentation: how to vary it; None for evaluation.
-        outside: what becomes of labelled joints that fall outside the crop. "supervise" keeps them: the network learns
-            to extrapolate, on which the paper's robustness to truncation rests. "mask" gives them no weight,
-            nor those that lie more than half of `geometry.DEPTH_RANGE` before or behind the root.
+        outside: of labelled joints outside the crop. "supervise" keeps them: the network learns to extrapolate, on
+            which the paper's robustness to truncation rests. "mask" gives them no weight, nor those that lie more
+            than half of `geometry.DEPTH_RANGE` before or behind the root.
         padding: how much larger than the box the region is.
     """
 

@@ -1,4 +1,4 @@
-"""Which pictures are meant, and files of boxes: found by number, name or list, what is wrong named."""
+"""Which images are meant, and files of boxes: found by number, name or list, what is wrong named."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_find_images_searches_folders_and_names_what_is_missing(coco_folder, tmp
         find_images([tmp_path])
 
 
-def test_a_list_of_images_says_which_and_under_what_ids(coco_folder, tmp_path):
-    """The file of COCO's test-dev: no labels, a part of the folder's pictures, ids that need not be the names."""
+def test_a_list_of_images_states_which_and_under_what_ids(coco_folder, tmp_path):
+    """The file of COCO's test-dev: no labels, a part of the folder's images, ids that need not be the names."""
     names = sorted(file.name for file in (coco_folder / "val").iterdir())[2:5]
     content = {"images": [{"id": 70 + i, "file_name": name} for i, name in enumerate(names)], "categories": []}
     (root := tmp_path / "coco").mkdir()
@@ -53,7 +53,7 @@ def test_a_list_of_images_says_which_and_under_what_ids(coco_folder, tmp_path):
 
 
 def test_ids_of_a_list_are_not_mixed_up_with_names(tmp_path):
-    """Pictures 1, 2 and 3 whose ids are 2, 3 and 1: a box on image 2 is on the first."""
+    """Images 1, 2 and 3 whose ids are 2, 3 and 1: a box on image 2 is on the first."""
     images = {tmp_path / f"{name:012}.jpg": number for name, number in ((1, 2), (2, 3), (3, 1))}
     rows = [{"image_id": number, "bbox": [number, 2, 3, 4], "score": 1.0} for number in (1, 2, 3)]
     (tmp_path / "boxes.json").write_text(json.dumps(rows))
@@ -62,7 +62,7 @@ def test_ids_of_a_list_are_not_mixed_up_with_names(tmp_path):
 
 
 def test_boxes_that_nobody_can_be_looked_for_in_are_listed(tmp_path):
-    """On no picture, or outside theirs, told by a header that EXIF data turn: 60 pixels high and 30 wide."""
+    """On no image, or outside theirs, by a header that EXIF data turn: 60 pixels high and 30 wide."""
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
     PIL.Image.new("RGB", (60, 30)).save(tmp_path / "a.jpg", exif=exif)
@@ -211,19 +211,19 @@ def test_a_malformed_row_is_named(labels, tmp_path, change, message):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "report"),
     [
         ({"image_id": -7}, "2 on an image that the data set does not have, the first in row 0 (image_id -7)"),
         ({"image_id": "139"}, "2 with an image_id that is not an integer, the first in row 0 (image_id '139')"),
         ({"category_id": 3}, "2 of another category, the first in row 0 (category_id 3, not 1)"),
     ],
 )
-def test_a_file_without_a_box_to_look_into_says_what_its_boxes_are(labels, tmp_path, change, told):
+def test_a_file_without_a_box_to_look_into_states_what_its_boxes_are(labels, tmp_path, change, report):
     row = {"image_id": next(iter(labels.images)), "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5} | change
     file = written(tmp_path, [row, row])
     with pytest.raises(InputError) as refused:
         DetectedBoxes(labels, file)
-    assert str(refused.value) == f"{file}: no box for {labels.file} among 2: {told}"
+    assert str(refused.value) == f"{file}: no box for {labels.file} among 2: {report}"
 
 
 def test_boxes_of_all_kinds_that_were_learned_as_one(coco_folder, tmp_path):
@@ -238,14 +238,14 @@ def test_boxes_of_all_kinds_that_were_learned_as_one(coco_folder, tmp_path):
     assert boxes.passed_over == 1
 
 
-def test_each_reason_is_told_where_there_are_several(labels, tmp_path):
+def test_each_reason_is_reported_where_there_are_several(labels, tmp_path):
     row = {"image_id": -7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
     with pytest.raises(InputError, match=r": 1 on an image that .* in row 0 \(.*; 2 of another category, .* in row 1"):
         DetectedBoxes(labels, written(tmp_path, [row, row | {"category_id": 2}, row | {"category_id": 5}]))
 
 
-def test_boxes_on_pictures_that_cannot_be_read_are_left_out_and_named(crowd_file, tmp_path):
-    """Somebody is labelled on pictures 1 and 2; of 3 nothing is known but its name."""
+def test_boxes_on_images_that_cannot_be_read_are_left_out_and_named(crowd_file, tmp_path):
+    """Somebody is labelled on images 1 and 2; of 3 nothing is known but its name."""
     whole = (tmp_path / "3.png").read_bytes()
     (tmp_path / "3.png").write_bytes(whole[: len(whole) // 2])
     labels = CocoKeypoints(crowd_file)

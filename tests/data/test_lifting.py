@@ -31,7 +31,7 @@ def walk(frames: int, joints: int = 15, seed: int = 0) -> np.ndarray:
 
 
 def eyes(person: int, count: int = 2) -> list[Camera]:
-    """The cameras around one person, whose pictures are `SIZE`."""
+    """The cameras around one person, whose images are `SIZE`."""
     around = placed_around(np.array([[[-1.0, -1, 0], [1, 1, 2]]]), count, np.random.default_rng(person))
     lens = np.array([-0.2, 0.1, -0.001, 0.001, 0.0])
     return [
@@ -224,7 +224,7 @@ def test_wrong_sequences_are_left_out_and_named(tmp_path: Path, case: tuple[str,
     assert LiftingPoses(files[0], cameras=1).problems == (poses.problems if case[0] == "space" else [])
 
 
-def test_keypoints_of_another_take_are_told_from_the_rest(tmp_path: Path) -> None:
+def test_keypoints_of_another_take_are_left_out(tmp_path: Path) -> None:
     world, pixels = tables()
     views = pixels["Train/P1"]["Box 1 chunk2"]
     views[0] = views[0] + np.float32(30)
@@ -235,7 +235,7 @@ def test_keypoints_of_another_take_are_told_from_the_rest(tmp_path: Path) -> Non
     assert len(poses.sequences) == 7
 
 
-def test_cameras_that_are_told_badly_are_left_out(tmp_path: Path) -> None:
+def test_uncertain_cameras_are_left_out(tmp_path: Path) -> None:
     """Of somebody who stays where he is, in keypoints that are off by a third of a pixel."""
     rng = np.random.default_rng(0)
     world, pixels = tables()
@@ -247,9 +247,9 @@ def test_cameras_that_are_told_badly_are_left_out(tmp_path: Path) -> None:
         for action, exact in pixels[subject].items():
             pixels[subject][action] = [view + rng.normal(0, noise, view.shape).astype(np.float32) for view in exact]
     poses = LiftingPoses(*written(tmp_path, world, pixels))
-    told = [str(problem) for problem in poses.problems]
-    assert [re.search(r"camera \d of P\d", text)[0] for text in told] == ["camera 0 of P2", "camera 1 of P2"]
-    assert min(int(text.split(" mm")[0].split()[-1]) for text in told) > 3
+    report = [str(problem) for problem in poses.problems]
+    assert [re.search(r"camera \d of P\d", text)[0] for text in report] == ["camera 0 of P2", "camera 1 of P2"]
+    assert min(int(text.split(" mm")[0].split()[-1]) for text in report) > 3
     assert poses.problems[0].kind == poses.problems[1].kind
     assert {sequence.subject for sequence in poses.sequences} == {"Train/P1", "Validate/P1"}
     for sequence in poses.sequences:
@@ -351,9 +351,9 @@ UNLIKE: dict[str, tuple[str | None, Any, str]] = {
 @pytest.mark.parametrize("case", UNLIKE)
 def test_detections_of_something_else_are_refused(tmp_path: Path, case: str) -> None:
     world, pixels = tables()
-    action, change, told = UNLIKE[case]
+    action, change, report = UNLIKE[case]
     files, file = written(tmp_path, world, pixels), detections(tmp_path, changed(pixels, action, change))
-    with pytest.raises(InputError, match=f"^{re.escape(str(file))}: .*{told}"):
+    with pytest.raises(InputError, match=f"^{re.escape(str(file))}: .*{report}"):
         LiftingPoses(*files, detected=file)
 
 
@@ -375,11 +375,11 @@ def test_single_detections_that_are_wrong_are_left_out_and_named(tmp_path: Path)
     found["Train/P1"][WALK].reverse()  # cameras in another order
     found["Train/P2"]["Jog 1"][1] = holed(found["Train/P2"]["Jog 1"][1], 3, 7)
     poses = LiftingPoses(*files, detected=detections(tmp_path, found))
-    told = [str(problem).split("x_found.npz: ")[1] for problem in poses.problems]
-    assert [text.split(" (")[0] for text in told[:2]] == [
+    report = [str(problem).split("x_found.npz: ")[1] for problem in poses.problems]
+    assert [text.split(" (")[0] for text in report[:2]] == [
         f"Train/P1, {WALK}, camera {i}: keypoints far from those of {files[1]}" for i in (0, 1)
     ]
-    assert told[2] == "Train/P2, Jog 1, camera 1: frames that are not finite (2 of 25, first 3)"
+    assert report[2] == "Train/P2, Jog 1, camera 1: frames that are not finite (2 of 25, first 3)"
     assert len(poses.sequences) == 5
 
 

@@ -56,14 +56,14 @@ def test_the_crop_is_hrnets(tmp_path: Path) -> None:
         np.testing.assert_allclose(geometry.apply_affine(matrix, np.array(point)), expected, atol=0.01)
 
 
-def test_a_centre_that_is_not_known_is_told(tmp_path: Path) -> None:
+def test_an_unknown_centre_is_reported(tmp_path: Path) -> None:
     people = MpiiPeople(written(tmp_path, [row(), row(center=[-1, -1])]))
     assert len(people) == 1
     (problem,) = people.problems
     assert str(problem) == f"{people.file}: person 1 (a.jpg): no center (got -1, -1)"
 
 
-def test_an_empty_part_says_which_is_held_out(tmp_path: Path) -> None:
+def test_an_empty_part_states_which_is_held_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'val' .*--val_data"):
         MpiiPeople(written(tmp_path, [row()]), part="val")
 
@@ -138,7 +138,7 @@ def test_heads_in_another_order_are_refused(tmp_path: Path, form: str) -> None:
         (MpiiPeople if form == "list" else MpiiOfCoco)(file)
 
 
-def test_heads_of_another_number_of_people_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_heads_of_another_number_of_people_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     savemat(tmp_path / "mpii_gt_val.mat", {"headboxes_src": np.ones((2, 2, 7))})
     with caplog.at_level("WARNING", "logpose"):
         assert MpiiPeople(written(tmp_path, [row()])).head_sizes is None
@@ -212,7 +212,7 @@ def test_pckh_by_hand(tmp_path: Path, form: str) -> None:
     assert figures["pckh_auc"] == pytest.approx(12 / 25 * 17 / 51)
 
 
-def test_a_missing_first_picture_does_not_condemn_the_others(tmp_path: Path) -> None:
+def test_a_missing_first_image_does_not_condemn_the_others(tmp_path: Path) -> None:
     file = written(tmp_path, [row(image="gone.jpg"), row(), row(image="b.jpg")])
     (tmp_path / "annot").mkdir()
     file = file.rename(tmp_path / "annot" / "valid.json")
@@ -314,7 +314,7 @@ def test_either_name(tmp_path: Path) -> None:
     assert heads_file(tmp_path) == tmp_path / "mpii_gt_val.mat"
 
 
-def test_every_joint_is_measured_by_the_person_s_head(tmp_path: Path) -> None:
+def test_every_joint_is_evaluated_by_the_person_s_head(tmp_path: Path) -> None:
     sizes = read_heads(heads_of(tmp_path, variables()), LABELS, places(), first=1)
     np.testing.assert_allclose(sizes, np.repeat([[3.0], [6.0], [15.0]], 16, axis=1))
     boxes = variables()["headboxes_src"]
@@ -324,7 +324,7 @@ def test_every_joint_is_measured_by_the_person_s_head(tmp_path: Path) -> None:
     np.testing.assert_allclose(sizes[2], 15)
 
 
-def test_joints_that_the_file_says_are_missing_do_not_count(tmp_path: Path) -> None:
+def test_joints_that_the_file_states_are_missing_do_not_count(tmp_path: Path) -> None:
     missing, there = np.zeros((16, COUNT)), variables()["pos_gt_src"]
     missing[4, 1] = 1
     there[4, :, 1] = -1  # a place that is none, and is not compared

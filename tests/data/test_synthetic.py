@@ -1,4 +1,4 @@
-"""Scenes are what they say: deterministic, anatomical, truthfully labelled, with errors of the stated law."""
+"""Scenes are what they say: deterministic, anatomical, truthfully labelled, with errors of the stated distribution."""
 
 from __future__ import annotations
 
@@ -196,9 +196,9 @@ def test_poses_vary(people: list[Person]) -> None:
     assert (height < 0.4).mean() > 0.05  # lying, squatting, upside down
 
 
-def test_sides_in_the_picture_are_balanced(people: list[Person]) -> None:
-    nearer = np.array([p.joints[6, 2] - p.joints[5, 2] > 0 for p in people])
-    assert abs(nearer.mean() - 0.5) < 4 * 0.5 / len(people) ** 0.5
+def test_sides_in_the_image_are_balanced(people: list[Person]) -> None:
+    closer = np.array([p.joints[6, 2] - p.joints[5, 2] > 0 for p in people])
+    assert abs(closer.mean() - 0.5) < 4 * 0.5 / len(people) ** 0.5
     seen = np.array([p.visible == 2 for p in people]).mean(axis=0)
     for a, b in COCO.pairs:
         assert abs(seen[a] - seen[b]) < 4 * 0.7 / len(people) ** 0.5
@@ -263,8 +263,8 @@ def test_faces_are_seen_from_the_front_only(people: list[Person]) -> None:
     assert (front[front > 0] == 2).mean() > 0.7
 
 
-def test_the_nearer_hides_the_farther(scenes: list[Scene]) -> None:
-    # Where two people's torsos overlap in the picture, the far one's joints in the overlap are not seen.
+def test_the_closer_hides_the_further(scenes: list[Scene]) -> None:
+    # Where two people's torsos overlap in the image, the far one's joints in the overlap are not seen.
     checked = 0
     for scene in scenes:
         for a, far in enumerate(scene.people, start=1):
@@ -307,7 +307,7 @@ def test_boxes_are_tight_and_inside(scenes: list[Scene]) -> None:
         assert scene.owner.max() == len(scene.people)
 
 
-def test_people_stand_out_of_the_picture(scenes: list[Scene]) -> None:
+def test_people_stand_out_of_the_image(scenes: list[Scene]) -> None:
     # Somebody who was not drawn could not be found: pixels inside the silhouette differ from those around it.
     contrast = []
     for scene in scenes[:100]:
@@ -359,7 +359,7 @@ def test_where_somebody_is_in_space(data: SyntheticPeople, scenes: list[Scene]) 
 
 
 @pytest.mark.parametrize("noise", [NOISE, LabelNoise(dof=float("inf"))])
-def test_depths_have_errors_of_the_same_law_and_size(noise: LabelNoise) -> None:
+def test_depths_have_errors_of_the_same_distribution_and_size(noise: LabelNoise) -> None:
     flat, deep, true = (
         SyntheticPeople(COUNT, seed=7, size=SIZE, noise=error_distribution, depth=depth)
         for error_distribution, depth in ((noise, False), (noise, True), (None, True))
@@ -415,14 +415,14 @@ def test_noise_is_deterministic(noisy: list[Scene]) -> None:
     np.testing.assert_allclose((other[3].keypoints - truth)[labelled], twice)
 
 
-def test_errors_follow_the_law(noisy: list[Scene]) -> None:
+def test_errors_follow_the_distribution(noisy: list[Scene]) -> None:
     people = [p for scene in noisy for p in scene.people]
     labelled = np.array([p.visible > 0 for p in people])
     errors = np.array([(p.keypoints - p.truth) / p.std for p in people])[labelled]
     unit = ((NOISE.dof - 2) / NOISE.dof) ** 0.5  # scale of a t variable of standard deviation 1
     for axis in range(2):
         assert stats.kstest(errors[:, axis] / unit, stats.t(NOISE.dof).cdf).pvalue > 1e-3
-        # The same test tells this law from a Gaussian of the same standard deviation.
+        # The same test gives this distribution from a Gaussian of the same standard deviation.
         assert stats.kstest(errors[:, axis], stats.norm.cdf).pvalue < 1e-3
     assert abs(np.corrcoef(errors.T)[0, 1]) < 0.05
 

@@ -25,6 +25,8 @@ MODULES = {
     **{"drawing": "report.draw", "drawing_3d": "report.draw3d", "inspection": "report.inspection"},
     **{"data.pictures": "data.image_sets", "data.figures": "data.bodies", "data.painting": "data.rendering"},
     **{"data.scenery": "data.backgrounds", "data.stand_ins": "data.joint_names", "data.places": "data.images"},
+    **{"data.heads": "data.mpii", "data.categories": "data.coco", "data.detections": "data.inputs"},
+    **{"data.boundary_tables": "data.oct"},
     # Of these a package has the name: its `__getattr__` calls `moved_name`.
     **{"training": "training.fit", "report": "report.page"},
 }

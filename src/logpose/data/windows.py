@@ -86,14 +86,9 @@ def windows_around(
 
 
 class Windows(Dataset[WindowBatch]):
-    """Batches of windows around the frames that are asked for.
+    """Batches of windows of `frames` frames; of every so many-th frame only, with the neighbours that it has.
 
-    Args:
-        poses: the frames.
-        frames: T.
-        flip: how often a pose is mirrored.
-        seed: of that.
-        every: take every so many-th frame only, with the neighbours that it has.
+    `flip` is how often a pose is mirrored, `seed` the seed of that.
     """
 
     def __init__(self, poses: Poses, frames: int = 1, flip: float = 0.0, seed: int = 0, every: int = 1) -> None:

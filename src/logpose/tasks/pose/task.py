@@ -26,7 +26,7 @@ class PoseTask(Task):
 
     def evaluate(self, model: Any, loss: Any, options: PoseEvalOptions) -> Any:
         """Predict every labelled person, or in every detected box, and collect the predictions."""
-        from logpose.data.detections import DetectedBoxes
+        from logpose.data.inputs import DetectedBoxes
         from logpose.data.problems import log_problems
         from logpose.tasks.pose.evaluate import evaluate
         from logpose.tasks.pose.people import labelled_people

@@ -1,8 +1,4 @@
-"""Predictions of the joints in a region of an image: heatmaps over it (Mask R-CNN's), or mu and sigma (Table 2c).
-
-Features of regions come from a stack of convolutions in both; then either a deconvolution draws maps of 56×56 cells, or
-averaging and one linear layer give mu and sigma of every joint relative to the region, for RLE.
-"""
+"""Predictions of the joints in a region of an image: heatmaps over it (Mask R-CNN's), or mu and sigma (Table 2c)."""
 
 from __future__ import annotations
 
@@ -15,17 +11,17 @@ from torch.nn import functional as F
 
 from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.models.heatmap import expected
-from logpose.models.pose_model import SigmaHead, exactly, small_start
+from logpose.models.pose_model import SigmaHead, exactly, prediction_of, small_start
 
 __all__ = ["Coordinates", "HeatmapHead", "RegressionHead", "peaks_in_boxes"]
 
 Coordinates = Literal["average", "cells", "maps"]
 NEAR = 2
-"""Cells on either side of a place that count as being there: of 56, an eleventh of the region's side in all."""
+"""Cells on either side of a position that count as being there: of 56, an eleventh of the region's side in all."""
 
 
 def _deconvolution(channels: int, joints: int) -> nn.ConvTranspose2d:
-    """What draws maps twice as fine as features; in a head it is called as torchvision's, whose weights it takes."""
+    """A layer from features to maps twice as fine; heads give it torchvision's name, whose weights it takes."""
     layer = nn.ConvTranspose2d(channels, joints, 4, stride=2, padding=1)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     assert layer.bias is not None
@@ -47,11 +43,9 @@ class RegressionHead(nn.Module):
         predicts_sigma: whether sigma is predicted, from averaged features.
         coordinates: what mu is read from. "average", the paper's: average pooling, and a linear layer to 4K numbers.
             "cells": the mean of cells, weighted by the softmax of a map of each joint, as in HRNet + RLE (the paper's
-            supplement); it lies in the box always, and is learned several times faster from random weights. "maps": the
-            same of the heatmap head's own maps, four times as fine, so that a network that was trained with heatmaps
-            hands over all that it has learned of places.
-        sharpness: with what power of a map's probabilities cells count in their mean. 1: the mean itself, which of a
-            joint that may lie in either of two places lies between them; the greater, the closer to the likelier one.
+            supplement). "maps": the same of the heatmap head's own maps, four times as fine.
+        sharpness: power of a map's probabilities by which cells are weighted. 1: the mean itself, which of a bimodal
+            map lies between the modes; the greater, the closer to the likelier one.
     """
 
     def __init__(
@@ -63,8 +57,7 @@ class RegressionHead(nn.Module):
         sharpness: float = 1.0,
     ) -> None:
         super().__init__()
-        self.sharpness = sharpness
-        self.coordinates = coordinates
+        self.sharpness, self.coordinates = sharpness, coordinates
         if coordinates == "average":
             self.fc_mu: nn.Module = nn.Linear(channels, joints * 2)
             small_start(self.fc_mu)
@@ -77,19 +70,15 @@ class RegressionHead(nn.Module):
     def forward(self, features: Float[Tensor, "N C s s"], error_distribution: ErrorDistribution) -> Prediction:
         """Mu and sigma of each region, in coordinates of its box; and the maps of cells, if there are any."""
         pooled, maps = features.float().mean(dim=(2, 3)), None
-        if self.coordinates != "average":
+        if self.coordinates == "average":
+            mu = exactly(self.fc_mu, pooled).unflatten(1, (-1, 2))
+        else:
             fine = self.coordinates == "maps"
             maps = _drawn(self.kps_score_lowres, features) if fine else exactly(self.fc_mu, features)
-            # A cell stands for its middle.
             share = (self.sharpness * maps).flatten(2).softmax(dim=2).view_as(maps)
-            mu = expected(share) + 0.5 / maps.shape[3]
-        else:
-            mu = exactly(self.fc_mu, pooled).unflatten(1, (-1, 2))
-        if self.fc_sigma is None:
-            sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma, sigma.mean(dim=-1), error_distribution, maps)
-        sigma = exactly(self.fc_sigma, pooled)
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), error_distribution, maps)
+            mu = expected(share) + 0.5 / maps.shape[3]  # a cell stands for its middle
+        sigma = None if self.fc_sigma is None else exactly(self.fc_sigma, pooled)
+        return prediction_of(mu, sigma, error_distribution, maps)
 
 
 class HeatmapHead(nn.Module):
@@ -100,7 +89,7 @@ class HeatmapHead(nn.Module):
         self.kps_score_lowres = _deconvolution(channels, joints)
 
     def forward(self, features: Float[Tensor, "N C s s"], error_distribution: ErrorDistribution) -> Prediction:
-        """Maps, and where they are greatest to a cell: `peaks_in_boxes` knows the boxes, and so places them finer."""
+        """Maps, and the cells of their maxima; `peaks_in_boxes` refines these."""
         maps = _drawn(self.kps_score_lowres, features)
         at, width = maps.detach().flatten(2).argmax(dim=2), maps.shape[3]
         mu = (torch.stack([at % width, at // width], dim=-1) + 0.5) / width - 0.5
@@ -108,11 +97,7 @@ class HeatmapHead(nn.Module):
 
 
 def _mass_around(maps: Float[Tensor, "N K s s"], places: Float[Tensor, "N K 2"]) -> Float[Tensor, "N K"]:
-    """How likely joints are to lie near places: the softmax of maps, added up over the `NEAR` cells on either side.
-
-    That of the peak's cell alone, detectron2's, depends on how fine the cells are: of a trained network it is a few
-    hundredths where the joint is seen plainly.
-    """
+    """Probability of joints near positions: the softmax of maps, summed over the `NEAR` cells on either side."""
     side, reach = maps.shape[-1], 2 * NEAR + 1
     share = maps.flatten(2).softmax(dim=2).view_as(maps)
     around = F.avg_pool2d(share, reach, stride=1, padding=NEAR) * reach**2
@@ -123,7 +108,7 @@ def _mass_around(maps: Float[Tensor, "N K s s"], places: Float[Tensor, "N K 2"])
 def peaks_in_boxes(
     maps: Float[Tensor, "N K s s"], boxes: Float[Tensor, "N 4"], min_map_size: int = 0
 ) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
-    """Where each map is greatest once it is as large as its box, in the box's crop coordinates, and the confidence.
+    """Maximum of each map once it is as large as its box, in the box's crop coordinates, and the confidence.
 
     Maps are enlarged bicubically to a cell for each pixel; a joint lies in the middle of its pixel (detectron2's
     `heatmaps_to_keypoints`). The confidence is the softmax among the map's own cells, summed near the peak.
@@ -131,7 +116,7 @@ def peaks_in_boxes(
     Args:
         maps: logits.
         boxes: x0, y0, x1, y1 in pixels.
-        min_map_size: cells that a side is upsampled to at least, so that the maps of small boxes are not made coarser.
+        min_map_size: least cells to a side after upsampling.
     """
     places = maps.new_zeros(*maps.shape[:2], 2)
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(max(1, min_map_size)).ceil().long().tolist()

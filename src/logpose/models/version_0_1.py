@@ -1,7 +1,4 @@
-"""Checkpoints of version 0.1: what a model's `config` was then, as this version writes it.
-
-(The buffers `law_*` of then are renamed by `Model` itself, wherever tensors are loaded.)
-"""
+"""Checkpoints of version 0.1: a model's `config`, and names of tensors, as this version writes them."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["upgraded"]
+__all__ = ["rename_buffers", "upgraded"]
 
 MASK_RCNN_OPTIONS = {
     "anchors": "anchor_sizes",
@@ -31,11 +28,18 @@ MASK_RCNN_OPTIONS = {
 """Options of Mask R-CNN, which were arguments of its own, and their names today."""
 
 
+def rename_buffers(tensors: dict[str, Any], prefix: str = "") -> None:
+    """Give the error distribution's buffers, once `law_*`, their names of today."""
+    for name in ("mean", "std", "radius", "bands"):
+        if f"{prefix}law_{name}" in tensors:
+            tensors[f"{prefix}error_{name}"] = tensors.pop(f"{prefix}law_{name}")
+
+
 def upgraded(format: Any, config: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
     """A model's `config` in today's form.
 
     Args:
-        format: the `format` of the checkpoint; 1 is version 0.1's, and others are left as they are.
+        format: of the checkpoint; 1 is version 0.1's, and others are left as they are.
         config: of the checkpoint.
         tensors: of the checkpoint, by name.
     """
@@ -44,7 +48,9 @@ def upgraded(format: Any, config: dict[str, Any], tensors: dict[str, Any]) -> di
     if config.get("kind") == "mask_rcnn":
         options = {new: config[old] for old, new in MASK_RCNN_OPTIONS.items() if old in config}
         return {name: value for name, value in config.items() if name not in MASK_RCNN_OPTIONS} | {"options": options}
-    config = {**config, **_statistics(tensors)}
+    # Channel statistics stood among the tensors alone.
+    found = {name: tensors.get(f"model.{name}") for name in ("pixel_mean", "pixel_std")}
+    config = config | {name: value.flatten().tolist() for name, value in found.items() if isinstance(value, Tensor)}
     if isinstance(config.get("backbone"), str):
         config["backbone"] = _backbone(config)
     if any(name.startswith("model.auxiliary_head.") for name in tensors):
@@ -52,14 +58,8 @@ def upgraded(format: Any, config: dict[str, Any], tensors: dict[str, Any]) -> di
     return config
 
 
-def _statistics(tensors: dict[str, Any]) -> dict[str, Any]:
-    """The channel statistics, which stood among the tensors alone."""
-    found = {name: tensors.get(f"model.{name}") for name in ("pixel_mean", "pixel_std")}
-    return {name: value.flatten().tolist() for name, value in found.items() if isinstance(value, Tensor)}
-
-
 def _backbone(config: dict[str, Any]) -> dict[str, Any]:
-    """The `config` of a backbone, of which there was the name."""
+    """The `config` of a backbone, of which the name alone was kept."""
     from logpose.models.backbone import Needs
     from logpose.models.backbones import backbone_config
 

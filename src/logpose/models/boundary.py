@@ -71,9 +71,10 @@ class ResidualUNet(nn.Module):
 
     def forward(self, images: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
         """Features of every pixel."""
-        kept = [x := self.down[0](images)]
-        for block in self.down[1:]:
-            kept.append(x := block(functional.max_pool2d(x, 2)))
+        x, kept = images, list[Tensor]()
+        for i, block in enumerate(self.down):
+            x = block(x if i == 0 else functional.max_pool2d(x, 2))
+            kept.append(x)
         for block, beside in zip(self.up, reversed(kept[:-1]), strict=True):
             x = block(torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), beside], dim=1))
         return x

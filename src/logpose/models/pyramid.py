@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -20,7 +19,7 @@ GROUPS = 32
 
 
 def conv_gn(channels: int, out: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """A convolution without bias that keeps its input's size (but for the stride), group normalisation, a ReLU."""
+    """A convolution without bias, which pads for its input's size, group normalisation, a ReLU."""
     conv = nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(conv, group_norm(out), nn.ReLU(inplace=True))
 
@@ -30,11 +29,11 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(next(groups for groups in range(GROUPS, 0, -1) if channels % groups == 0), channels)
 
 
-class FeaturePyramid(nn.Module):
-    """Three levels of a feature pyramid (Lin et al. 2017) on a backbone's last three stages.
+class Pyramid(nn.Module):
+    """Base of the pyramids: levels of one width at strides of 8, 16 and 32 pixels.
 
     Args:
-        backbone: with `stages`, the last three of which have strides 8, 16 and 32.
+        backbone: with the `stages` that a pyramid needs.
         channels: of every level.
     """
 
@@ -43,10 +42,26 @@ class FeaturePyramid(nn.Module):
     def __init__(self, backbone: FeatureExtractor, channels: int) -> None:
         super().__init__()
         self.backbone, self.channels = backbone, channels
+
+    @staticmethod
+    def start(*parts: nn.Module) -> None:
+        """Initialise convolutions as detectors' codes do: Xavier's weights for these shapes, no bias."""
+        for conv in (module for part in parts for module in part.modules()):
+            if isinstance(conv, nn.Conv2d):
+                nn.init.kaiming_uniform_(conv.weight, a=1)
+                if conv.bias is not None:
+                    nn.init.zeros_(conv.bias)
+
+
+class FeaturePyramid(Pyramid):
+    """A feature pyramid (Lin et al. 2017) on a backbone's last three stages, of strides 8, 16 and 32."""
+
+    def __init__(self, backbone: FeatureExtractor, channels: int) -> None:
+        super().__init__(backbone, channels)
         widths = backbone.stage_channels[-len(self.strides) :]
         self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
         self.output = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in widths)
-        _start(self.lateral, self.output)
+        self.start(self.lateral, self.output)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """Levels of normalised images, finest first."""
@@ -57,25 +72,18 @@ class FeaturePyramid(nn.Module):
         return [output(level) for output, level in zip(self.output, found, strict=True)]
 
 
-class HighResolutionPyramid(nn.Module):
+class HighResolutionPyramid(Pyramid):
     """The pyramid of HRNets (HRFPN; Sun et al. 2019b), with convolutions of stride 2 as Wei et al. (2020) have them.
 
     All four branches are brought to the finest one's resolution, stacked and narrowed; the result, averaged over 1, 2
-    and 4 cells, is convolved with a stride of 2 to levels of 1/8, 1/16 and 1/32.
-
-    Args:
-        backbone: with four parallel `stages` of strides 4 to 32: an HRNet with all branches.
-        channels: of every level.
+    and 4 cells, is convolved with a stride of 2.
     """
 
-    strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
-
     def __init__(self, backbone: FeatureExtractor, channels: int) -> None:
-        super().__init__()
-        self.backbone, self.channels = backbone, channels
+        super().__init__(backbone, channels)
         self.narrow = conv_gn(sum(backbone.stage_channels), channels, 1)
         self.output = nn.ModuleList(conv_gn(channels, channels, 3, stride=2) for _ in self.strides)
-        _start(self.narrow, self.output)
+        self.start(self.narrow, self.output)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """Levels of normalised images, finest first."""
@@ -85,15 +93,6 @@ class HighResolutionPyramid(nn.Module):
         merged = self.narrow(torch.cat(enlarged, dim=1))
         levels = [merged if i == 0 else F.avg_pool2d(merged, 2**i, ceil_mode=True) for i in range(len(self.output))]
         return [output(level) for output, level in zip(self.output, levels, strict=True)]
-
-
-def _start(*parts: nn.Module) -> None:
-    convolutions: Sequence[nn.Module] = [m for part in parts for m in part.modules() if isinstance(m, nn.Conv2d)]
-    for conv in convolutions:
-        assert isinstance(conv, nn.Conv2d)
-        nn.init.kaiming_uniform_(conv.weight, a=1)  # Xavier's for these shapes, as detectors' codes have it
-        if conv.bias is not None:
-            nn.init.zeros_(conv.bias)
 
 
 def pyramid_on(backbone: Backbone, channels: int) -> FeaturePyramid | HighResolutionPyramid:

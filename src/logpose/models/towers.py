@@ -19,23 +19,15 @@ __all__ = ["ShapeIndexed", "Stage", "StageOutput", "focal_loss", "read_at"]
 
 TOWERS = ("classification", "pose", "box")
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
-"""Of the focal loss: the share of positives, and how little what is known already counts (Lin et al. 2017b)."""
+"""Alpha and gamma of the focal loss (Lin et al. 2017b)."""
 SPREAD = 0.1
-"""Sigma of an untrained network, in the anchor's unit: about as far as joints are from those of the anchors that are
-given to them. Of half a unit, as other networks begin, the pull on mu would be weak until sigma has come down."""
+"""Sigma of an untrained network, in the anchor's unit: about the distance of joints from those of their anchors."""
 PRIOR = 0.01
-"""Score of every anchor of an untrained network: else the many negatives' loss is all there is (the same)."""
+"""Score of every anchor of an untrained network, against the many negatives (Lin et al. 2017b)."""
 
 
 class ShapeIndexed(nn.Module):
-    """A 3×3 convolution whose nine taps read features at nine given points, group normalisation, a ReLU.
-
-    It is what a deformable convolution computes whose offsets lead to these places: features are interpolated between
-    cells, and 0 outside.
-
-    Args:
-        channels: of features, and of what comes out.
-    """
+    """A deformable 3×3 convolution, whose taps read features at nine given points, group normalisation, a ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,21 +36,14 @@ class ShapeIndexed(nn.Module):
         nn.init.normal_(self.conv.weight, std=START)
 
     def forward(self, features: Float[Tensor, "B C h w"], places: Float[Tensor, "B A P 2"]) -> Float[Tensor, "B C A"]:
-        """New features of every anchor.
-
-        Args:
-            features: of a level.
-            places: (x, y) in cells of the level.
-        """
+        """New features of every anchor, from those of a level at (x, y) in its cells."""
         return F.relu(self.norm(self.conv(read_at(features, places))[..., 0]))
 
 
 def read_at(features: Float[Tensor, "B C h w"], places: Float[Tensor, "B A P 2"]) -> Float[Tensor, "B C A P"]:
-    """Features at any places, (x, y) in cells: between cells interpolated bilinearly, 0 outside.
-
-    In single precision always: half precision has positions to a quarter of a cell only.
-    """
+    """Features at any (x, y) in cells: between cells interpolated bilinearly, 0 outside."""
     extent = places.new_tensor([features.shape[3], features.shape[2]])
+    # In single precision always: half precision has positions to a quarter of a cell only.
     with torch.autocast(features.device.type, enabled=False):
         return F.grid_sample(features.float(), (2 * places.float() + 1) / extent - 1, align_corners=False)
 
@@ -68,7 +53,7 @@ class StageOutput(NamedTuple):
 
     logits: Float[Tensor, "B A"]
     poses: Float[Tensor, "B A K E"]
-    """Along E how far x and y are from the anchor's, and if sigma is predicted the logits of those of both."""
+    """Along E the distances of x and y from the anchor's, and if sigma is predicted its logits for both."""
     boxes: Float[Tensor, "B A 4"]
 
 
@@ -79,7 +64,7 @@ class Stage(nn.Module):
         channels: of levels and towers.
         depth: convolutions of a tower.
         joints: K.
-        each: outputs for each joint: 2, or 4 with sigma.
+        each: outputs of each joint: 2, or 4 with sigma.
     """
 
     def __init__(self, channels: int, depth: int, joints: int, each: int) -> None:
@@ -94,22 +79,14 @@ class Stage(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.normal_(module.weight, std=START)
-        for layer in self.last.values():
+        for name, layer in self.last.items():
             assert isinstance(layer, nn.Linear)
-            nn.init.zeros_(layer.bias)
-            if layer is self.last["pose"] and each == 4:
-                nn.init.constant_(layer.bias.view(joints, each)[:, 2:], float(torch.tensor(SPREAD).logit()))
-        last = self.last["classification"]
-        assert isinstance(last, nn.Linear)
-        nn.init.constant_(last.bias, float(torch.tensor(PRIOR).logit()))
+            nn.init.constant_(layer.bias, _logit(PRIOR) if name == "classification" else 0)
+            if name == "pose" and each == 4:
+                nn.init.constant_(layer.bias.view(joints, each)[:, 2:], _logit(SPREAD))
 
     def forward(self, levels: Sequence[Tensor], places: Sequence[Tensor]) -> StageOutput:
-        """Outputs for the anchors of all levels, joined.
-
-        Args:
-            levels: of features, (B, C, h, w) each.
-            places: of each level where its anchors' features are read, (B, h w, 9, 2), in its cells.
-        """
+        """Outputs for the anchors of all levels (B, C, h, w), whose features are read at (B, h w, 9, 2), in cells."""
         found: dict[str, list[Tensor]] = {name: [] for name in TOWERS}
         for level, where in zip(levels, places, strict=True):
             for name in TOWERS:
@@ -119,12 +96,18 @@ class Stage(nn.Module):
         return StageOutput(logits[..., 0], poses.view(*poses.shape[:2], -1, self.each), boxes)
 
 
+def _logit(share: float) -> float:
+    return float(torch.tensor(share).logit())
+
+
 def focal_loss(logits: Float[Tensor, "B A"], state: Float[Tensor, "B A"]) -> Float[Tensor, ""]:
-    """Sum over anchors of -alpha (1 - p)^gamma log p, p being how likely was what is right (Lin et al. 2017b, Eq. 5).
+    """Sum over anchors of -alpha (1 - p)^gamma log p, with p the predicted probability of the true class.
+
+    Lin et al. 2017b, Eq. 5.
 
     Args:
         logits: of a person at the anchor.
-        state: 1 where there is, -1 where not, 0 where neither is right.
+        state: 1 where there is one, -1 where not, 0 where the anchor does not count.
     """
     unlikely = torch.sigmoid(-logits * state)
     share = 0.5 + (FOCAL_ALPHA - 0.5) * state

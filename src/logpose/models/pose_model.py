@@ -22,10 +22,7 @@ from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.backbones import backbone_from_config
 from logpose.models.version_0_1 import rename_buffers
 
-__all__ = [
-    *("KeypointModel", "Model", "PixelStatistics", "PoseModel"),
-    *("SigmaHead", "exactly", "in_dimensions", "prediction_of", "sigma_of", "small_start"),
-]
+__all__ = ["KeypointModel", "Model", "PixelStatistics", "PoseModel", "SigmaHead", "exactly", "in_dimensions"]
 
 SIGMA_FLOOR = 1e-6
 """Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""

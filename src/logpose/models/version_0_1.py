@@ -23,9 +23,10 @@ MASK_RCNN_OPTIONS = {
     "frame": "roi_scale",
     "finest": "min_map_size",
     "eps": "norm_eps",
-    **{name: name for name in ("channels", "sharpness", "keypoint_weight", "keypoint_mean", "outside", "frozen")},
+    **{name: name for name in ("channels", "sharpness", "outside", "frozen")},
 }
 """Options of Mask R-CNN, which were arguments of its own, and their names today."""
+REMOVED = {"keypoint_weight", "keypoint_mean"}  # of its training
 
 
 def rename_buffers(tensors: dict[str, Any], prefix: str = "") -> None:
@@ -47,7 +48,8 @@ def upgraded(format: Any, config: dict[str, Any], tensors: dict[str, Any]) -> di
         return config
     if config.get("kind") == "mask_rcnn":
         options = {new: config[old] for old, new in MASK_RCNN_OPTIONS.items() if old in config}
-        return {name: value for name, value in config.items() if name not in MASK_RCNN_OPTIONS} | {"options": options}
+        gone = MASK_RCNN_OPTIONS.keys() | REMOVED
+        return {name: value for name, value in config.items() if name not in gone} | {"options": options}
     # Channel statistics stood among the tensors alone.
     found = {name: tensors.get(f"model.{name}") for name in ("pixel_mean", "pixel_std")}
     config = config | {name: value.flatten().tolist() for name, value in found.items() if isinstance(value, Tensor)}

@@ -91,14 +91,14 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
         return
     name = str(getattr(backbone, "name", type(backbone).__name__))
     state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(fetched(source))
-    ours = isinstance(backbone, FeatureExtractor)
-    module, neck = (backbone.published(), backbone.neck_parameters) if ours else (backbone, ())
+    module = backbone.published() if isinstance(backbone, FeatureExtractor) else backbone
     wanted = module.state_dict()
     state, pixels = in_rgb(state)
     inside = next((prefix for prefix in INSIDE if prefix + next(iter(wanted)) in state), "")
     state = {key.removeprefix(inside): tensor for key, tensor in state.items() if key.startswith(inside)}
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
     wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
+    neck = backbone.neck_parameters if isinstance(backbone, FeatureExtractor) else ()
     if wrong and all(key.startswith(neck) and key not in state for key in wrong):  # weights of a network of heatmaps
         log.warning("%s: has no neck of %s, which keeps its random weights", source, name)
         wrong = []

@@ -312,18 +312,18 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
         name: state[name] for name, tensor in wanted.items() if name in state and state[name].shape == tensor.shape
     }
     new = [name for name in wanted if name not in taken and name.startswith(PREDICTOR)]
-    missing = wanted.keys() - taken.keys() - set(new)
-    missing = [name for name in wanted if name in missing and not re.search("^pixel_|num_batches_tracked$", name)]
+    others = [name for name in wanted if name not in taken and not name.startswith(PREDICTOR)]
+    missing = [name for name in others if not re.search("^pixel_|num_batches_tracked$", name)]
     if missing:
         raise InputError(
             f"{source}: not weights of this Mask R-CNN; {len(missing)} tensors are missing or of another shape, "
             f"the first is {missing[0]}"
         )
     joints = list(model.skeleton.joints)
-    others = config.get("skeleton", {"joints": joints}).get("joints") != joints
-    if others or any(not name.startswith(f"{PREDICTOR}fc_sigma.") for name in new):
+    foreign = config.get("skeleton", {"joints": joints}).get("joints") != joints
+    if foreign or any(not name.startswith(f"{PREDICTOR}fc_sigma.") for name in new):
         taken = {name: tensor for name, tensor in taken.items() if not name.startswith(PREDICTOR)}
-        what = "is of other joints" if others else "has another last layer of joints than this model's"
+        what = "is of other joints" if foreign else "has another last layer of joints than this model's"
         log.warning("%s: %s; that layer keeps its random weights", source, what)
     elif new:
         log.warning("%s: has no sigma, which keeps its random weights", source)

@@ -53,7 +53,9 @@ def roi_align(
             at = scaled[:, :2, None] + side[:, :, None] * parts  # n, (x, y), samples
             last = at.new_tensor([level.shape[3] - 1, level.shape[2] - 1]).clamp_min(1)
             at = 2 * at / last[:, None] - 1
-            grid = torch.stack(torch.broadcast_tensors(at[:, 0, None, :], at[:, 1, :, None]), dim=-1)
+            grid = torch.stack(
+                [part.expand(-1, at.shape[2], at.shape[2]) for part in (at[:, 0, None, :], at[:, 1, :, None])], dim=-1
+            )
             # In half precision positions would come in steps; autocast samples in float32 anyway.
             exact = torch.promote_types(level.dtype, torch.float32)
             whole, grid = level[image, None].to(exact), grid.flatten(0, 1)[None].to(exact)

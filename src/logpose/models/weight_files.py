@@ -99,7 +99,7 @@ class Inert:
 
 
 def _without_objects(path: Path, names: list[str]) -> dict[str, Tensor] | None:
-    """The tensors of a file of torch that holds other objects too, read with `Inert` for these; None if it cannot be."""
+    """The tensors of a file of torch that holds other objects too, read as `Inert`; None if they cannot be read."""
     if len(names) > MOST_NAMES:
         return None
     try:

@@ -18,8 +18,8 @@ from logpose.data.image_sets import LabelledImage
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN, MaskRCNNOptions
-from logpose.models.keypoint_heads import peaks_in_boxes
 from logpose.models.mask_rcnn import learns_normalisation, load_mask_rcnn_weights
+from logpose.models.regions import peaks_in_boxes
 from logpose.training.checkpoint import load, save
 
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")

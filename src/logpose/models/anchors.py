@@ -36,15 +36,13 @@ __all__ = [
 Poses = Float[Tensor, "A K 2"]
 Boxes = Float[Tensor, "A 4"]
 
-POINTS = 9
-"""Points at which features are read: as many as a 3×3 convolution has taps."""
+POINTS = 9  # points at which features are read: as many as a 3×3 convolution has taps
 # Features are read at both joints of each of these, and at the first of the head's that there is.
 READ = ("elbow", "wrist", "knee", "ankle")
 HEADS = ("nose", "head", "neck")
 LARGEST_GROWTH = math.log(1000 / 16)
 """Largest logarithm of a box's size relative to its anchor's (Girshick 2015's code)."""
-LEAST_SIDE = 1.0
-"""Least side of an anchor's box, pixels."""
+LEAST_SIDE = 1.0  # least side of an anchor's box, pixels
 
 _BODY = {
     **{"nose": (0.0, -0.39), "eye": (0.02, -0.41), "ear": (0.04, -0.41), "shoulder": (0.10, -0.27)},

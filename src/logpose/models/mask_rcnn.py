@@ -21,8 +21,7 @@ from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import SceneBatch
 from logpose.models.backbones import load_backbone_weights
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes, scaled
-from logpose.models.keypoint_heads import Coordinates, HeatmapHead, RegressionHead, peaks_in_boxes
-from logpose.models.regions import roi_align
+from logpose.models.regions import Coordinates, HeatmapHead, RegressionHead, peaks_in_boxes, roi_align
 from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import fetched, read_state_dict, read_weights
 

@@ -11,14 +11,10 @@ from torch.nn import functional as F
 
 __all__ = ["PeakBranch", "peak_losses", "peak_maps", "snapped"]
 
-RADIUS = 3
-"""Cells, to each side of a joint's, that its bump covers; its standard deviation is 1."""
-PRIOR = 0.01
-"""Value of an untrained map."""
-START = 0.01
-"""Standard deviation of initial weights in Wei et al.'s heads."""
-PEAKS, WINDOW = 30, 5
-"""Most peaks of each map, and side of the square of cells of which a peak is the maximum."""
+RADIUS = 3  # cells, to each side of a joint's, that its bump covers; its standard deviation is 1
+PRIOR = 0.01  # value of an untrained map
+START = 0.01  # standard deviation of initial weights in Wei et al.'s heads
+PEAKS, WINDOW = 30, 5  # most peaks of each map, and side of the square of cells of which a peak is the maximum
 
 
 class PeakBranch(nn.Module):

@@ -28,15 +28,12 @@ from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.detector import Detections, Detector, nobody
 from logpose.models.peaks import PEAKS, PeakBranch, peak_losses, snapped
 from logpose.models.pose_model import COARSEST, prediction_of, sigma_of
-from logpose.models.pyramid import pyramid_on
-from logpose.models.towers import Stage, StageOutput, focal_loss
+from logpose.models.towers import Stage, StageOutput, focal_loss, pyramid_on
 
 __all__ = ["PointSetAnchors", "PointSetOptions"]
 
-L1_WEIGHT = 10.0
-"""Of the joints' loss, when that is L1 (Wei et al.'s code)."""
-BOX_BETA = 0.11
-"""Of the boxes' smooth L1: errors above it count by their absolute value (Wei et al.'s code)."""
+L1_WEIGHT = 10.0  # of the joints' loss, when that is L1 (Wei et al.'s code)
+BOX_BETA = 0.11  # of the boxes' smooth L1: errors above it count by their absolute value (Wei et al.'s code)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,7 @@ __all__ = ["KeypointModel", "Model", "PixelStatistics", "PoseModel", "SigmaHead"
 
 SIGMA_FLOOR = 1e-6
 """Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""
-COARSEST = 32
-"""Pixels to a cell of the features of ResNets, and of an HRNet's coarsest branch."""
+COARSEST = 32  # pixels to a cell of the features of ResNets, and of an HRNet's coarsest branch
 
 AnyModel = TypeVar("AnyModel", bound="Model")
 

@@ -33,8 +33,7 @@ from torchvision.ops import FrozenBatchNorm2d  # noqa: E402
 
 __all__ = ["BoxHeads", "FrozenBatchNorm2d", "KeypointRCNNHeads", "Proposals", "box_heads", "proposals", "pyramid"]
 
-CROWDED = 0.5
-"""Share of a box's area in a crowd above which it is no negative example."""
+CROWDED = 0.5  # share of a box's area in a crowd above which it is no negative example
 BOX_CELLS = 7  # along a side, of the features that the box head takes
 BOX_BETA = 0.5  # of boxes' smooth L1, as in detectron2's keypoint R-CNN
 LEAST_SIDE = 1e-2  # of a box, pixels

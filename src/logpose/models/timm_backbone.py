@@ -15,8 +15,7 @@ from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, FeatureExtracto
 __all__ = ["TIMM", "TimmBackbone"]
 
 TIMM = "timm/"
-STRIDES = (8, 16, 32)
-"""Of the feature maps that detectors take."""
+STRIDES = (8, 16, 32)  # of the feature maps that detectors take
 
 
 class TimmBackbone(FeatureExtractor):

@@ -136,16 +136,9 @@ LOADERS = {"heatmaps": load_heatmaps, "released": load_released, "mmpose": load_
 def load_weights(
     path: str | Path, origin: Origin = "auto", skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
 ) -> tuple[Model, LikelihoodLoss | None]:
-    """Model and loss of a checkpoint of any of these codes.
+    """Model and loss of a checkpoint of any of these codes; `auto` infers which from the names of its tensors.
 
-    Args:
-        path: the file; a folder is one of ours.
-        origin: which code wrote it; `auto` infers it from the names of its tensors.
-        skeleton: of another code's, see `load_released`.
-        size: of another code's, see `load_released`.
-
-    Raises:
-        InputError: if it is none of them.
+    For skeleton and size, of other codes' checkpoints, and errors see `load_released`. A folder is one of ours.
     """
     if origin == "auto":
         names = set() if Path(path).is_dir() else _names(path)
@@ -180,7 +173,7 @@ def from_pretrained(name: str | Path) -> tuple[Model, LikelihoodLoss | None]:
 
 
 def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: bool = False, **notes: Any) -> str:
-    """Upload model and loss to the Hugging Face Hub, with the token that `huggingface_hub` knows.
+    """Upload model and loss to the Hugging Face Hub, with the token of `huggingface_hub`; the repository's address.
 
     Args:
         model: the model.
@@ -188,9 +181,6 @@ def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: b
         name: OWNER/NAME; the repository is made if it is not there.
         private: whether the repository is private.
         notes: as of `checkpoint.save`.
-
-    Returns:
-        the address of the repository.
 
     Raises:
         InputError: if huggingface_hub is not installed, or the Hub refuses.

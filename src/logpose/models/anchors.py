@@ -76,11 +76,6 @@ def mean_pose(
     Each is taken relative to its centre (the middle of the hips; of all joints where a skeleton has no hips) and to the
     diagonal of its joints' bounding box. People with all joints count, or else all who have a centre; a joint that none
     of them has is the default's.
-
-    Args:
-        keypoints: labels, in pixels.
-        weight: 0 where a joint is not labelled.
-        skeleton: of the joints.
     """
     labelled = (weight > 0) & keypoints.isfinite().all(dim=-1)
     centred = list(centre_joints(skeleton))
@@ -124,14 +119,7 @@ def read_joints(skeleton: Skeleton, template: Float[Tensor, "K 2"]) -> tuple[int
 
 
 def anchor_poses(template: Float[Tensor, "K 2"], size: tuple[int, int], stride: int, scale: float) -> Poses:
-    """A copy of the template at every cell of a level, row by row.
-
-    Args:
-        template: as of `mean_pose`.
-        size: (h, w) of the level.
-        stride: pixels to a cell.
-        scale: pixels to the template's unit.
-    """
+    """A copy of the template at every cell of a level of (h, w), row by row; stride and scale in pixels."""
     rows, columns = (torch.arange(count, device=template.device, dtype=template.dtype) * stride for count in size)
     cells = torch.cartesian_prod(rows, columns).flip(-1)  # x, y
     return cells[:, None] + template * scale
@@ -155,16 +143,8 @@ def similarity(
 ) -> Float[Tensor, "A M"]:
     """Object keypoint similarity of every anchor with every labelled pose, over the joints that are labelled.
 
-    The area is that of Wei et al.'s code: width² + height² of the joints' bounding box, the mean of both poses'.
-
-    Args:
-        anchors: poses.
-        keypoints: labels; anything where `weight` is 0.
-        weight: 0 where a joint is not labelled.
-        sigmas: the skeleton's OKS standard deviations.
-
-    Returns:
-        in [0, 1]; 0 with a person without labels.
+    The area is that of Wei et al.'s code: width² + height² of the joints' bounding box, the mean of both poses'. The
+    similarity with a person without labels is 0.
     """
     labelled = (weight > 0) & keypoints.isfinite().all(dim=-1)
     keypoints = torch.where(labelled[..., None], keypoints, 0)

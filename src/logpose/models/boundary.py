@@ -57,12 +57,7 @@ class _Block(nn.Module):
 
 
 class ResidualUNet(nn.Module):
-    """Residual U-Net: as many channels at every depth, max-pooling on the way down, features joined on the way up.
-
-    Args:
-        channels: of every feature map, that of the result too.
-        depth: times that rows and columns are halved.
-    """
+    """Residual U-Net, all of whose maps have `channels`; rows and columns are halved `depth` times by max-pooling."""
 
     def __init__(self, channels: int = 64, depth: int = 4) -> None:
         super().__init__()

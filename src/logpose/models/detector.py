@@ -103,12 +103,7 @@ class Detector(PixelStatistics, Model):
 
     @abstractmethod
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
-        """The people in each image, best first.
-
-        Args:
-            images: RGB, sides multiples of 32; black beyond each image's own size.
-            sizes: height and width of each image in them.
-        """
+        """The people in each image (RGB, sides multiples of 32, padded beyond each image's own H and W), best first."""
 
     def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
         """Call each layer as often as for an image with one person, to count operations."""

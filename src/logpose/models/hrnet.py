@@ -41,12 +41,7 @@ def conv_bn(
 
 
 class ExchangeModule(nn.Module):
-    """Blocks on every branch, then every branch receives the sum of all, brought to its resolution and channels.
-
-    Args:
-        widths: channels of each branch, finest first.
-        outputs: number of branches that are returned, finest first.
-    """
+    """Blocks on every branch; then the first `outputs` branches receive the sum of all, brought to their shape."""
 
     def __init__(self, widths: Sequence[int], outputs: int) -> None:
         super().__init__()

@@ -53,9 +53,7 @@ class FCBaseline(LiftingNetwork):
     Args:
         joints: K.
         outputs: numbers for each of a joint's dimensions: 1, or 2 with sigma.
-        width: of the hidden layers.
-        blocks: residual blocks, of two layers each.
-        dropout: share of features left out in training.
+        width, blocks, dropout: channels of hidden layers, residual blocks of two layers each, and their dropout.
     """
 
     kind = "fc"

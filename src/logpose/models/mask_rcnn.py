@@ -326,15 +326,8 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
         log.warning("%s: %s; that layer keeps its random weights", source, what)
     elif new:
         log.warning("%s: has no sigma, which keeps its random weights", source)
-    now = model.options
-    before = MaskRCNNOptions.from_config(now.config() | config.get("options", {}))
-    if before.roi_scale != now.roi_scale:
-        what = "%s: was trained with regions %g times as large as boxes, and this model has %g times"
-        log.warning(what, source, before.roi_scale, now.roi_scale)
-    if config.get("head", model.head) == model.head == "regression" and before.sharpness != now.sharpness:
-        log.warning("%s: was trained with sharpness %g, and this model has %g", source, before.sharpness, now.sharpness)
     model.load_state_dict(taken, strict=False)
-    model.set_eps(before.norm_eps)
+    model.set_eps(config.get("options", {}).get("norm_eps", model.options.norm_eps))
 
 
 def learns_normalisation(source: str) -> bool:

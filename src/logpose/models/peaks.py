@@ -18,15 +18,7 @@ PEAKS, WINDOW = 30, 5  # most peaks of each map, and side of the square of cells
 
 
 class PeakBranch(nn.Module):
-    """From the finest level to maps (B K h w) and offsets (B K 2 h w), both in (0, 1), at half the level's stride.
-
-    Offsets are the joint's position within its cell.
-
-    Args:
-        channels: of the level.
-        joints: K.
-        stride: of the level, pixels; the attribute is that of the maps.
-    """
+    """From the finest level to maps, and offsets of joints within their cells, both in (0, 1), at half its stride."""
 
     def __init__(self, channels: int, joints: int, stride: int) -> None:
         super().__init__()
@@ -93,12 +85,8 @@ def peak_losses(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Squared difference of maps from their targets, summed, and mean absolute difference of offsets at joints' cells.
 
-    Args:
-        maps: predicted maps.
-        offsets: predicted offsets.
-        people: of each image the labels (M, K, 2), pixels, and their weights (M, K).
-        stride: pixels to a cell of the maps.
-        background: weight of cells outside all bumps.
+    People are labels (M, K, 2), pixels, and their weights (M, K), of each image; cells outside all bumps have the
+    weight `background`.
     """
     size = (maps.shape[2], maps.shape[3])
     apart, wrong, count = maps.new_zeros(()), offsets.new_zeros(()), 0
@@ -126,8 +114,8 @@ def snapped(
 
     Args:
         poses: regressed, pixels.
-        maps: of one image.
-        offsets: of one image.
+        maps: of one image, as of `PeakBranch`.
+        offsets: likewise.
         stride: pixels to a cell of the maps.
         peaks: most peaks of each map.
         least: least height of a peak.

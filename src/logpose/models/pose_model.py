@@ -61,10 +61,7 @@ def sigma_of(logits: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
 
 
 def prediction_of(
-    mu: Float[Tensor, "B K D"],
-    sigma: Float[Tensor, "B K D"] | None,
-    error_distribution: ErrorDistribution,
-    maps: Tensor | None = None,
+    mu: Float[Tensor, "B K D"], sigma: Tensor | None, error_distribution: ErrorDistribution, maps: Tensor | None = None
 ) -> Prediction:
     """Mu and sigma, with confidences of 1 - sigma; where sigma is not predicted, both are 1 everywhere."""
     if sigma is None:
@@ -148,11 +145,7 @@ class Model(nn.Module, Configurable, ABC):
 
     @classmethod
     def from_config(cls: type[AnyModel], config: Mapping[str, Any], backbone: Any = None) -> AnyModel:
-        """The model that `config` described, with random weights.
-
-        Args:
-            config: as `config` gave it.
-            backbone: for a model whose backbone cannot be made from a config.
+        """The model that `config` described, with random weights; a backbone that has no config is given.
 
         Raises:
             InputError: if the config has an unknown key, or needs a backbone that is not given.

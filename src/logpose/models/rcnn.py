@@ -42,14 +42,7 @@ LEAST_SIDE = 1e-2  # of a box, pixels
 def nms(
     boxes: Float[Tensor, "N 4"], scores: Float[Tensor, "N"], threshold: float, groups: Int64[Tensor, "N"] | None = None
 ) -> Int64[Tensor, "M"]:
-    """Greedy suppression of boxes that overlap a better one: the rows that are kept, best first.
-
-    Args:
-        boxes: x0, y0, x1, y1.
-        scores: of each.
-        threshold: the intersection over union above which a box is left out.
-        groups: boxes suppress those of their own group only.
-    """
+    """Greedy non-maximum suppression within groups: rows of the boxes (x0, y0, x1, y1) that are kept, best first."""
     if groups is not None and len(boxes):
         # Far apart, so that they cannot overlap.
         boxes = boxes + (groups.to(boxes) * (boxes.max() - boxes.min() + 1))[:, None]
@@ -65,10 +58,7 @@ def in_crowd(boxes: Float[Tensor, "N 4"], ignored: Float[Tensor, "M 4"]) -> Tens
 def pyramid(name: str, channels: int, frozen: bool) -> BackboneWithFPN:
     """A ResNet with a feature pyramid of five levels, strides 4 to 64, with random weights.
 
-    Args:
-        name: "resnet18" … "resnet152".
-        channels: of each level.
-        frozen: whether normalisation, the stem and the first stage stay as pretrained weights have them.
+    If frozen, normalisation, the stem and the first stage do not learn.
     """
     body = getattr(resnet, name)(weights=None, norm_layer=FrozenBatchNorm2d if frozen else nn.BatchNorm2d)
     if frozen:
@@ -203,14 +193,7 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
 
 
 def box_heads(channels: int, width: int, samples: int, most: int) -> BoxHeads:
-    """Heads of regions with torchvision's thresholds.
-
-    Args:
-        channels: of the pyramid.
-        width: of the hidden layers.
-        samples: proposals of each image in the loss, at most a quarter of them positive.
-        most: people detected in an image.
-    """
+    """Heads of regions with torchvision's thresholds; `samples` proposals of an image in the loss, `most` people."""
     head = TwoMLPHead(channels * BOX_CELLS**2, width)
     return BoxHeads(None, head, FastRCNNPredictor(width, 2), 0.5, 0.5, samples, 0.25, None, 0.05, 0.5, most)
 

@@ -21,7 +21,7 @@ from logpose.models.pose_model import SigmaHead, exactly, prediction_of, small_s
 __all__ = ["Coordinates", "HeatmapHead", "RegressionHead", "levels_of", "peaks_in_boxes", "roi_align"]
 
 Coordinates = Literal["average", "cells", "maps"]
-NEAR = 2  # cells on either side of a position that count as being there: of 56, an eleventh of the region's side in all
+NEAR = 2  # cells on either side of a position that count as being there
 FINEST = 2  # the pyramid's first level is that of stride 2²
 CANONICAL_SIZE, CANONICAL_LEVEL = 224.0, 4  # a box of ImageNet's size is read from the fourth level (FPN, Eq. 1)
 
@@ -36,13 +36,9 @@ def levels_of(boxes: Float[Tensor, "N 4"], count: int) -> Int64[Tensor, "N"]:
 def roi_align(
     levels: Sequence[Float[Tensor, "B C _h _w"]], boxes: Sequence[Float[Tensor, "_n 4"]], size: int, sampling: int = 2
 ) -> Float[Tensor, "N C s s"]:
-    """Features of boxes, each as a grid of cells: means of bilinear samples.
+    """Features of each image's boxes (x0, y0, x1, y1 in pixels) as grids of cells: means of bilinear samples.
 
-    Args:
-        levels: of the pyramid, the first of stride 4, each next one of twice the stride.
-        boxes: of each image, x0, y0, x1, y1 in pixels; image after image they make N.
-        size: cells along a side.
-        sampling: samples along a side of a cell.
+    The first level has stride 4, each next one twice the stride; a cell has `sampling` samples along a side.
     """
     channels = levels[0].shape[1]
     features = levels[0].new_zeros(sum(map(len, boxes)), channels, size, size)
@@ -163,13 +159,9 @@ def peaks_in_boxes(
 ) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
     """Maximum of each map once it is as large as its box, in the box's crop coordinates, and the confidence.
 
-    Maps are enlarged bicubically to a cell for each pixel; a joint lies in the middle of its pixel (detectron2's
-    `heatmaps_to_keypoints`). The confidence is the softmax among the map's own cells, summed near the peak.
-
-    Args:
-        maps: logits.
-        boxes: x0, y0, x1, y1 in pixels.
-        min_map_size: least cells to a side after upsampling.
+    Maps of logits are enlarged bicubically to a cell for each pixel, `min_map_size` to a side at least; a joint lies in
+    the middle of its pixel (detectron2's `heatmaps_to_keypoints`). The confidence is the softmax among the map's own
+    cells, summed near the peak.
     """
     places = maps.new_zeros(*maps.shape[:2], 2)
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(max(1, min_map_size)).ceil().long().tolist()

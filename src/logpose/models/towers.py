@@ -38,12 +38,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 class Pyramid(nn.Module):
-    """Base of the pyramids: levels of one width at strides of 8, 16 and 32 pixels.
-
-    Args:
-        backbone: with the `stages` that a pyramid needs.
-        channels: of every level.
-    """
+    """Base of the pyramids: levels of one width at strides of 8, 16 and 32 pixels, from a backbone's `stages`."""
 
     strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
 
@@ -152,24 +147,19 @@ class StageOutput(NamedTuple):
 
 
 class Stage(nn.Module):
-    """The towers of one stage, shared by all levels, with their shape-indexed and last layers.
+    """The towers of one stage, `depth` convolutions each, shared by all levels, with shape-indexed and last layers.
 
-    Args:
-        channels: of levels and towers.
-        depth: convolutions of a tower.
-        joints: K.
-        each: outputs of each joint: 2, or 4 with sigma.
+    There are `each` outputs of a joint: 2, or 4 with sigma.
     """
 
     def __init__(self, channels: int, depth: int, joints: int, each: int) -> None:
         super().__init__()
         self.each = each
-        outputs = dict(zip(TOWERS, (1, joints * each, 4), strict=True))
-        self.towers = nn.ModuleDict(
-            {name: nn.Sequential(*(conv_gn(channels, channels, 3) for _ in range(depth))) for name in TOWERS}
-        )
+        counts = zip(TOWERS, (1, joints * each, 4), strict=True)
+        towers = (nn.Sequential(*(conv_gn(channels, channels, 3) for _ in range(depth))) for _ in TOWERS)
+        self.towers = nn.ModuleDict(dict(zip(TOWERS, towers, strict=True)))
         self.indexed = nn.ModuleDict({name: ShapeIndexed(channels) for name in TOWERS})
-        self.last = nn.ModuleDict({name: nn.Linear(channels, count) for name, count in outputs.items()})
+        self.last = nn.ModuleDict({name: nn.Linear(channels, count) for name, count in counts})
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.normal_(module.weight, std=START)
@@ -197,11 +187,7 @@ def _logit(share: float) -> float:
 def focal_loss(logits: Float[Tensor, "B A"], state: Float[Tensor, "B A"]) -> Float[Tensor, ""]:
     """Sum over anchors of -alpha (1 - p)^gamma log p, with p the predicted probability of the true class.
 
-    Lin et al. 2017b, Eq. 5.
-
-    Args:
-        logits: of a person at the anchor.
-        state: 1 where there is one, -1 where not, 0 where the anchor does not count.
+    Lin et al. 2017b, Eq. 5. The state is 1 where a person is, -1 where not, 0 where the anchor does not count.
     """
     unlikely = torch.sigmoid(-logits * state)
     share = 0.5 + (FOCAL_ALPHA - 0.5) * state

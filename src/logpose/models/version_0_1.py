@@ -37,13 +37,7 @@ def rename_buffers(tensors: dict[str, Any], prefix: str = "") -> None:
 
 
 def upgraded(format: Any, config: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
-    """A model's `config` in today's form.
-
-    Args:
-        format: of the checkpoint; 1 is version 0.1's, and others are left as they are.
-        config: of the checkpoint.
-        tensors: of the checkpoint, by name.
-    """
+    """A model's `config` in today's form, from the format, config and tensors of a checkpoint; format 1 is 0.1's."""
     if format != 1:
         return config
     if config.get("kind") == "mask_rcnn":

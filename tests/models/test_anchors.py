@@ -211,17 +211,16 @@ def test_anchors_in_ignored_boxes_are_not_negative() -> None:
     template = anchors.default_template(COCO)
     poses, cells = (anchors.anchor_poses(t, (4, 4), 8, 20.0) for t in (template, torch.zeros(1, 2)))
     box = torch.tensor([[7.0, 7.0, 17.0, 9.0]])
-    found = anchors.assign_labels(
-        poses, cells[:, 0], torch.zeros(0, 17, 2), torch.zeros(0, 17), box, torch.tensor(COCO.sigmas)
-    )
+    alike = anchors.similarity(poses, torch.zeros(0, 17, 2), torch.zeros(0, 17), torch.tensor(COCO.sigmas))
+    found = anchors.assign(alike, ignored=anchors.inside(cells[:, 0], box).any(dim=1))
     assert (~found.negative).nonzero()[:, 0].tolist() == [5, 6]  # cells (8, 8) and (16, 8)
 
 
 def test_an_anchor_that_is_the_label_is_positive() -> None:
     template = anchors.default_template(COCO)
-    poses, cells = (anchors.anchor_poses(t, (8, 8), 8, 30.0) for t in (template, torch.zeros(1, 2)))
-    found = anchors.assign_labels(
-        poses, cells[:, 0], poses[[27]], torch.ones(1, 17), torch.zeros(0, 4), torch.tensor(COCO.sigmas), 0.99, 0.5, 0
+    poses = anchors.anchor_poses(template, (8, 8), 8, 30.0)
+    found = anchors.assign(
+        anchors.similarity(poses, poses[[27]], torch.ones(1, 17), torch.tensor(COCO.sigmas)), 0.99, 0.5, 0
     )
     assert found.positive.nonzero()[:, 0].tolist() == [27]
 

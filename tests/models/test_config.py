@@ -44,7 +44,7 @@ MASK_RCNN = {
     "rpn_iou_thresholds": (0.6, 0.2), "rpn_pre_nms_top_n": (60, 40), "rpn_post_nms_top_n": (30, 20),
     "samples_per_image": (32, 16), "detections_per_image": 7, "box_head_width": 32, "norm_eps": 1e-3,
     "keypoint_head_channels": (16, 8), "coordinates": "maps", "sharpness": 3.0, "with_logits": True, "roi_scale": 1.5,
-    "min_map_size": 77, "keypoint_weight": 0.5, "keypoint_mean": "people", "outside": "mask", "frozen": False,
+    "min_map_size": 77, "outside": "mask", "frozen": False,
 }  # fmt: skip
 PIXELS = {"pixel_mean": (0.1, 0.2, 0.3), "pixel_std": (0.4, 0.5, 0.6)}
 CROPS = {"skeleton": FACE, "size": (64, 96), "padding": 1.5, **PIXELS}

@@ -18,9 +18,9 @@ from logpose.data.image_sets import LabelledImage
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN, MaskRCNNOptions
-from logpose.models.keypoint_heads import peaks_in_boxes
 from logpose.models.mask_rcnn import learns_normalisation, load_mask_rcnn_weights
-from logpose.training.checkpoint import build_model, load, save
+from logpose.models.regions import peaks_in_boxes
+from logpose.training.checkpoint import load, save
 
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
 TINY = {
@@ -40,7 +40,7 @@ def counted(module: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
-def picture(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), labelled: bool = True) -> LabelledImage:
+def image_of(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), labelled: bool = True) -> LabelledImage:
     rng = np.random.default_rng(len(boxes))
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     people = tuple(
@@ -73,7 +73,7 @@ ODD = {
 def test_losses_and_gradients_are_finite_whoever_is_there(head, who):
     torch.manual_seed(0)
     model, loss = network(COCO, head=head, **TINY), LOSSES[head]()
-    lesson = model.training_losses(batch_of(picture(ODD[who]), picture([])), loss)
+    lesson = model.training_losses(batch_of(image_of(ODD[who]), image_of([])), loss)
     assert set(lesson.losses) == {"objectness", "proposals", "classes", "boxes", "keypoints"}
     assert all(value.isfinite() for value in lesson.losses.values())
     lesson.total.backward()
@@ -88,7 +88,7 @@ def test_losses_and_gradients_are_finite_whoever_is_there(head, who):
 def test_a_picture_that_is_all_crowd_teaches_nothing_and_no_nan(head):
     torch.manual_seed(0)
     model = network(COCO, head=head, **TINY)
-    batch = batch_of(picture([]))
+    batch = batch_of(image_of([]))
     batch.people[0].ignored = torch.tensor([[-1e4, -1e4, 2e4, 2e4]])
     lesson = model.training_losses(batch, LOSSES[head]())
     assert {name: float(value.detach()) for name, value in lesson.losses.items()} == dict.fromkeys(lesson.losses, 0.0)
@@ -100,7 +100,7 @@ def test_a_picture_that_is_all_crowd_teaches_nothing_and_no_nan(head):
 @pytest.mark.parametrize("head", LOSSES)
 def test_it_learns_and_finds_under_autocast(head):
     torch.manual_seed(0)
-    model, batch = network(COCO, head=head, **TINY), batch_of(picture(ODD["two people"]))
+    model, batch = network(COCO, head=head, **TINY), batch_of(image_of(ODD["two people"]))
     with torch.autocast("cpu", torch.bfloat16):
         model.training_losses(batch, LOSSES[head]()).total.backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
@@ -115,7 +115,7 @@ def test_it_learns_and_finds_under_autocast(head):
 def test_people_without_labelled_joints_teach_boxes_only():
     torch.manual_seed(0)
     model = network(COCO, **TINY)
-    lesson = model.training_losses(batch_of(picture([(10, 10, 30, 40)], labelled=False)), RLELoss())
+    lesson = model.training_losses(batch_of(image_of([(10, 10, 30, 40)], labelled=False)), RLELoss())
     assert lesson.losses["keypoints"] == 0
     assert lesson.losses["boxes"] > 0
 
@@ -125,7 +125,7 @@ def test_people_without_labelled_joints_teach_boxes_only():
 def test_an_untrained_model_finds_well_formed_people(head):
     torch.manual_seed(0)
     model = network(COCO, head=head, **TINY).eval()
-    batch = batch_of(picture([(10, 10, 30, 40)], (64, 48)), picture([], (32, 90)))
+    batch = batch_of(image_of([(10, 10, 30, 40)], (64, 48)), image_of([], (32, 90)))
     with torch.inference_mode():
         found = model.predict(batch)
     assert len(found) == 2
@@ -146,10 +146,10 @@ def test_a_model_without_proposals_finds_nobody():
     model = network(COCO, **TINY).eval()
     torch.nn.init.constant_(model.rpn.head.bbox_pred.bias, float("nan"))
     with torch.inference_mode():
-        found = model.predict(batch_of(picture([])))
+        found = model.predict(batch_of(image_of([])))
     assert [len(people) for people in found] == [0]
     with pytest.raises(RuntimeError, match="call eval"):
-        model.train().predict(batch_of(picture([])))
+        model.train().predict(batch_of(image_of([])))
 
 
 class Kept(L1Loss):
@@ -166,7 +166,7 @@ class Kept(L1Loss):
 def test_joints_are_learned_relative_to_the_proposals_box(outside, frame, monkeypatch):
     """The labels are those of the people, in the frame of each sampled box that shows a joint of theirs."""
     model, loss = network(COCO, predicts_sigma=False, outside=outside, roi_scale=frame, **TINY), Kept()
-    batch = batch_of(picture([(10, 10, 30, 40), (45, 10, 30, 40)], (64, 80)))
+    batch = batch_of(image_of([(10, 10, 30, 40), (45, 10, 30, 40)], (64, 80)))
     boxes = torch.tensor(
         [[8.0, 12.0, 44.0, 48.0], [0.0, 50.0, 6.0, 60.0], [42.0, 5.0, 62.0, 50.0], [40.0, 0.0, 44.0, 2.0]]
     )
@@ -214,7 +214,7 @@ def test_checkpoints_hold_the_model(head, tmp_path):
     assert isinstance(again, MaskRCNN)
     assert again.config() == model.config()
     assert (density is None) == (head == "heatmap")
-    batch = batch_of(picture([]))
+    batch = batch_of(image_of([]))
     with torch.inference_mode():
         before, after = model.predict(batch)[0], again.predict(batch)[0]
     assert torch.equal(before.boxes, after.boxes)
@@ -227,7 +227,7 @@ def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path)
     torch.manual_seed(0)
     model = network(COCO, coordinates=places, with_logits=True, sharpness=2.0, **TINY)
     assert model.output_type == "coordinates and heatmap logits"
-    loss, batch = WithHeatmaps(RLELoss(), weight=2.0, cells=True), batch_of(picture(ODD["two people"]))
+    loss, batch = WithHeatmaps(RLELoss(), weight=2.0, cells=True), batch_of(image_of(ODD["two people"]))
     random = torch.get_rng_state()
     both = model.training_losses(batch, loss)
     torch.set_rng_state(random)
@@ -302,7 +302,7 @@ def test_a_heatmap_network_hands_over_its_maps_to_one_that_reads_places_from_the
     names = [name for name in kept if not name.startswith("error_")]
     assert any("kps_score_lowres" in name for name in names)
     assert all(torch.equal(handed[name], kept[name]) for name in names)
-    batch = batch_of(picture(ODD["two people"]))
+    batch = batch_of(image_of(ODD["two people"]))
     lesson = model.training_losses(batch, RLELoss())
     lesson.total.backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
@@ -310,7 +310,7 @@ def test_a_heatmap_network_hands_over_its_maps_to_one_that_reads_places_from_the
 
 @with_torchvision
 def test_what_a_checkpoint_says_of_itself_is_kept(tmp_path, caplog):
-    """The eps of COCO's weights; and maps of other joints, or of other regions, are not taken for these."""
+    """The eps of COCO's weights; and maps of other joints are not taken for these."""
     torch.manual_seed(0)
     trained = network(COCO, head="heatmap", **{**TINY, "frozen": True})
     trained.set_eps(0.0)
@@ -318,11 +318,6 @@ def test_what_a_checkpoint_says_of_itself_is_kept(tmp_path, caplog):
     again = network(COCO, coordinates="maps", roi_scale=1.25, **{**TINY, "frozen": True})
     load_mask_rcnn_weights(again, str(tmp_path / "heatmaps"))
     assert again.options.norm_eps == 0.0
-    assert "regions 1 times as large as boxes, and this model has 1.25 times" in caplog.text
-    sharp = network(COCO, coordinates="maps", sharpness=2.0, **TINY)
-    save(sharp, RLELoss(), tmp_path / "sharp")
-    load_mask_rcnn_weights(again, str(tmp_path / "sharp"))
-    assert "sharpness 2, and this model has 1" in caplog.text
     hands = Skeleton("hand", tuple(f"point {i}" for i in range(17)))
     other = network(hands, coordinates="maps", **{**TINY, "frozen": True})
     name = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
@@ -373,7 +368,7 @@ def test_joints_lie_where_the_head_says_in_the_region_around_the_box(head, charg
     places = "maps" if head == "regression" else "average"
     model = network(COCO, head=head, coordinates=places, with_logits=charged, roi_scale=1.25, **TINY, min_map_size=112)
     model.eval()
-    batch = batch_of(picture(ODD["two people"]))
+    batch = batch_of(image_of(ODD["two people"]))
     with torch.inference_mode():
         (found,) = model.detect(batch.images, batch.sizes)
         assert len(found)
@@ -401,42 +396,14 @@ def test_a_normalisation_that_learned_goes_on_learning(tmp_path):
 
 
 @with_torchvision
-@pytest.mark.parametrize("head", ["regression", "heatmap"])
-def test_the_joints_loss_counts_as_it_is_told(head):
-    """Drawn proposals are the same of one seed, and so is everything else."""
-    lessons = []
-    for weight in (1.0, 0.25):
-        torch.manual_seed(0)
-        model = network(COCO, head=head, **TINY, keypoint_weight=weight)
-        torch.manual_seed(1)
-        lesson = model.training_losses(batch_of(picture(ODD["two people"])), LOSSES[head]())
-        lessons.append({name: float(value.detach()) for name, value in lesson.losses.items()})
-    lessons[0]["keypoints"] *= 0.25
-    assert lessons[1] == pytest.approx(lessons[0], rel=1e-4)
-    assert build_model(model.config()).options.keypoint_weight == 0.25
-
-
-@with_torchvision
-def test_joints_or_people_count_alike():
-    """Of two people one has a single labelled joint: a half of the mean, or an eighteenth."""
-    shown = picture(ODD["two people"])
+def test_labelled_joints_count_alike():
+    """Those of a person with one labelled joint as those of a person with all."""
+    torch.manual_seed(0)
+    shown = image_of(ODD["two people"])
     shown.people[1].visible[1:] = 0
-    told, values = {}, {}
-    for mean in ("joints", "people", "instances"):
-        torch.manual_seed(0)
-        model = network(COCO, **TINY, keypoint_mean=mean)
-        taught = []
-        loss = Spy(taught)
-        lesson = model.training_losses(batch_of(shown), loss)
-        (weight,) = taught
-        values[mean] = float(lesson.losses["keypoints"].detach()), int((weight > 0).sum()) / len(weight)
-        alone = (weight > 0).sum(dim=1) == 1
-        assert alone.any()
-        assert not alone.all()
-        told[mean] = {round(float(row.sum()), 5) for row in weight}
-    assert told == {"joints": {1.0, 17.0}, "people": {1.0}, "instances": {1.0, 17.0}}
-    labelled = values["instances"][1]
-    assert values["instances"][0] == pytest.approx(labelled * values["joints"][0], rel=1e-4)
+    weights: list[torch.Tensor] = []
+    network(COCO, **TINY).training_losses(batch_of(shown), Spy(weights))
+    assert {float(row.sum()) for row in weights[0]} == {1.0, 17.0}
 
 
 class Spy(RLELoss):
@@ -483,7 +450,6 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         {"keypoint_head_channels": ()},
         {"rpn_post_nms_top_n": (0, 1)},
         {"channels": 0},
-        {"keypoint_weight": -1.0},
         {"aspect_ratios": ()},
         {"rpn_iou_thresholds": (0.3, 0.7)},
         {"roi_scale": 0.0},

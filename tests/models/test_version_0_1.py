@@ -79,7 +79,7 @@ def test_options_of_mask_rcnn_keep_their_values(tmp_path: Path) -> None:
         "rpn_iou_thresholds": (0.5, 0.3), "rpn_pre_nms_top_n": (60, 40), "rpn_post_nms_top_n": (30, 20),
         "samples_per_image": (32, 16), "detections_per_image": 5, "box_head_width": 32, "norm_eps": 1e-5,
         "keypoint_head_channels": (16, 16), "coordinates": "maps", "sharpness": 2.0, "with_logits": True,
-        "roi_scale": 1.25, "min_map_size": 112, "keypoint_weight": 0.5, "keypoint_mean": "people", "frozen": False,
+        "roi_scale": 1.25, "min_map_size": 112, "frozen": False,
     }  # fmt: skip
     assert {name: getattr(model.options, name) for name in model.options.arguments()} == chosen
     config = torch.load(path, weights_only=True)["logpose"]["model"]

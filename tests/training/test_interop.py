@@ -264,7 +264,7 @@ def test_hrnet_with_its_last_layer(width: int, images: Tensor, tmp_path: Path, c
     ("changes", "message"),
     [
         ({"final_layer.weight": torch.zeros(17, 256)}, "not a 1×1 convolution"),
-        ({"final_layer.weight": torch.zeros(21, 256, 1, 1)}, "21 joints in 2 dimensions are none of a known"),
+        ({"final_layer.weight": torch.zeros(21, 256, 1, 1)}, "21 joints in 2 dimensions"),
         ({"deconv_layers.3.weight": None}, r"deconv_layers\.3\.weight"),
         ({"layer2.0.conv1.weight": None}, "is not a resnet18 of ours"),
     ],
@@ -340,7 +340,7 @@ def test_names_of_training_on_several_devices(tmp_path: Path, images: Tensor) ->
 
 def test_a_skeleton_and_size_of_one_s_own(tmp_path: Path) -> None:
     file = written(Released(18, joints=14), tmp_path)
-    with pytest.raises(InputError, match="14 joints in 2 dimensions are none of a known skeleton"):
+    with pytest.raises(InputError, match="14 joints in 2 dimensions"):
         load_released(file)
     model, _ = load_released(file, LSP, (128, 96))
     assert (model.skeleton, model.size) == (LSP, (128, 96))
@@ -439,7 +439,7 @@ def test_a_hostile_config(tmp_path: Path, wrong: dict[str, object]) -> None:
     entry = json.loads(config.read_text())
     entry["model"] |= wrong
     config.write_text(json.dumps(entry))
-    with pytest.raises(InputError, match="a model needs crops"):
+    with pytest.raises(InputError, match="crops"):
         load(tmp_path / "out")
 
 

@@ -1,19 +1,17 @@
-"""Poses as anchors: what point-set anchors (Wei et al. 2020) are made of, assigned to and moved by, as pure functions.
+"""Poses as anchors of point-set anchors (Wei et al. 2020): templates, similarities and assignment, as pure functions.
 
-An *anchor* is a whole pose: one template, of which every cell of a level of features has a copy. The classification
-tower says whether a person is near an anchor, the pose tower how far each of the anchor's joints is from the person's.
+An *anchor* is a whole pose: a copy of one template at a cell of a level of features.
 
     A  anchors        M  labelled people in an image        P  points of an anchor at which features are read
 
-All coordinates are pixels of the network's input. A cell i of features with a stride of s pixels lies at pixel i s, as
-the middle of what strided convolutions with padding see. (Of levels that were averaged first, as HRNet's pyramid has
-them, the middle lies an eighth and a fifth of a cell further.)
+All coordinates are pixels of the network's input. A cell i of features with a stride of s pixels lies at pixel i s, the
+centre of the field of view of strided convolutions with padding.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -25,7 +23,6 @@ __all__ = [
     "Assignment",
     "anchor_poses",
     "assign",
-    "assign_labels",
     "bounds",
     "box_deltas",
     "default_template",
@@ -39,15 +36,13 @@ __all__ = [
 Poses = Float[Tensor, "A K 2"]
 Boxes = Float[Tensor, "A 4"]
 
-POINTS = 9
-"""Points at which features are read: as many as a 3×3 convolution has taps."""
+POINTS = 9  # points at which features are read: as many as a 3×3 convolution has taps
+# Features are read at both joints of each of these, and at the first of the head's that there is.
 READ = ("elbow", "wrist", "knee", "ankle")
-"""Both joints of each of these, and one of the head's, are where features are read."""
 HEADS = ("nose", "head", "neck")
 LARGEST_GROWTH = math.log(1000 / 16)
-"""Logarithm of how much larger than its anchor's a box can be: what detectors usually allow (Girshick 2015's code)."""
-LEAST_SIDE = 1.0
-"""Pixels: the boxes of anchors that are narrower, such as poses that have shrunk to a line, count as this wide."""
+"""Largest logarithm of a box's size relative to its anchor's (Girshick 2015's code)."""
+LEAST_SIDE = 1.0  # least side of an anchor's box, pixels
 
 _BODY = {
     **{"nose": (0.0, -0.39), "eye": (0.02, -0.41), "ear": (0.04, -0.41), "shoulder": (0.10, -0.27)},
@@ -58,24 +53,17 @@ side of the image, relative to the middle of the hips and to the diagonal of the
 
 
 def default_template(skeleton: Skeleton) -> Float[Tensor, "K 2"]:
-    """The anchor's pose before any data are seen: upright for COCO's joints, for others a circle of diameter 1.
-
-    Training replaces it by the mean pose of the training data. It is as `mean_pose` gives it.
-    """
+    """The anchor's pose before training, as of `mean_pose`: upright for COCO's joints, else a circle of diameter 1."""
     if skeleton.joints != COCO.joints:
         turn = torch.arange(len(skeleton)) * (2 * math.pi / len(skeleton))
         return torch.stack([turn.sin(), -turn.cos()], dim=-1) / 2
     sides = {"left": 1.0, "right": -1.0}  # in an image of a person who faces the camera
-    places = []
-    for joint in skeleton.joints:
-        side, _, part = joint.rpartition("_")
-        x, y = _BODY[part]
-        places.append((x * sides.get(side, 0.0), y))
-    return torch.tensor(places)
+    parts = [joint.rpartition("_") for joint in skeleton.joints]
+    return torch.tensor([(_BODY[part][0] * sides.get(side, 0.0), _BODY[part][1]) for side, _, part in parts])
 
 
 def centre_joints(skeleton: Skeleton) -> tuple[int, ...]:
-    """The joints in whose middle a pose's centre is: the hips, or else all of them."""
+    """The joints whose mean is a pose's centre: the hips, or else all of them."""
     hips = skeleton.joints_of("left", ["hip"]) + skeleton.joints_of("right", ["hip"])
     return hips if len(hips) == 2 else tuple(range(len(skeleton)))
 
@@ -86,13 +74,8 @@ def mean_pose(
     """The mean of labelled poses and of their mirror images: the template of anchors.
 
     Each is taken relative to its centre (the middle of the hips; of all joints where a skeleton has no hips) and to the
-    diagonal of its joints' bounding box. People with all joints count; a joint that none of those has is averaged over
-    whoever has it and the centre, and one that nobody has is the default's.
-
-    Args:
-        keypoints: labels, in pixels.
-        weight: 0 where a joint is not labelled.
-        skeleton: whose joints they are.
+    diagonal of its joints' bounding box. People with all joints count, or else all who have a centre; a joint that none
+    of them has is the default's.
     """
     labelled = (weight > 0) & keypoints.isfinite().all(dim=-1)
     centred = list(centre_joints(skeleton))
@@ -102,12 +85,10 @@ def mean_pose(
     keypoints, labelled = keypoints[usable].double(), labelled[usable]
     if not len(keypoints):
         return default_template(skeleton)
-    corners = bounds(keypoints, labelled)
-    diagonal = (corners[:, 2:] - corners[:, :2]).square().sum(dim=1).sqrt()
+    diagonal = _diagonal_squared(bounds(keypoints, labelled)).sqrt()
     sized = diagonal > 0
     centre = keypoints[:, centred].mean(dim=1, keepdim=True)
-    poses = ((keypoints - centre) / diagonal[:, None, None])[sized]
-    labelled = labelled[sized]
+    poses, labelled = ((keypoints - centre) / diagonal[:, None, None])[sized], labelled[sized]
     flip = list(skeleton.flip_index)
     poses = torch.cat([poses, poses[:, flip] * poses.new_tensor([-1, 1])])
     labelled = torch.cat([labelled, labelled[:, flip]])
@@ -120,13 +101,13 @@ def read_joints(skeleton: Skeleton, template: Float[Tensor, "K 2"]) -> tuple[int
     """The nine joints at which an anchor's features are read.
 
     Elbows, wrists, knees, ankles and the nose, as in Wei et al. (2020); of skeletons without a nose something else of
-    the head. Of any other skeleton nine joints that lie far apart in the template: the one farthest from its middle,
-    then ever the one farthest from those before (all of them, and some repeatedly, where there are fewer than nine).
+    the head. Of any other skeleton nine joints that lie far apart in the template (some repeatedly, if it has fewer):
+    the one most distant from its mean, then always the one most distant from those before.
     """
-    head = next((found for part in HEADS if (found := _named(skeleton, part))), ())
+    heads = [i for part in HEADS for i, joint in enumerate(skeleton.joints) if part in joint.lower()]
     limbs = [joint for part in READ for side in ("left", "right") for joint in skeleton.joints_of(side, [part])]
-    if head and len(limbs) == POINTS - 1 == len(set(limbs)):
-        return (head[0], *limbs)
+    if heads and len(limbs) == POINTS - 1 == len(set(limbs)):
+        return (heads[0], *limbs)
     chosen: list[int] = []
     away = (template - template.mean(dim=0)).square().sum(dim=1)
     for _ in range(min(POINTS, len(skeleton))):
@@ -137,19 +118,8 @@ def read_joints(skeleton: Skeleton, template: Float[Tensor, "K 2"]) -> tuple[int
     return tuple(chosen[i % len(chosen)] for i in range(POINTS))
 
 
-def _named(skeleton: Skeleton, part: str) -> tuple[int, ...]:
-    return tuple(i for i, joint in enumerate(skeleton.joints) if part in joint.lower())
-
-
 def anchor_poses(template: Float[Tensor, "K 2"], size: tuple[int, int], stride: int, scale: float) -> Poses:
-    """A copy of the template at every cell of a level, row by row.
-
-    Args:
-        template: as `mean_pose` gives it.
-        size: (h, w) of the level.
-        stride: pixels to a cell.
-        scale: pixels that the template's unit stands for.
-    """
+    """A copy of the template at every cell of a level of (h, w), row by row; stride and scale in pixels."""
     rows, columns = (torch.arange(count, device=template.device, dtype=template.dtype) * stride for count in size)
     cells = torch.cartesian_prod(rows, columns).flip(-1)  # x, y
     return cells[:, None] + template * scale
@@ -159,36 +129,26 @@ def bounds(keypoints: Float[Tensor, "*N K 2"], labelled: Bool[Tensor, "*N K"] | 
     """Left, top, right and bottom of poses; of those without a labelled joint all 0."""
     if labelled is None:
         return torch.cat([keypoints.amin(dim=-2), keypoints.amax(dim=-2)], dim=-1)
-    there = labelled[..., None]
-    low = torch.where(there, keypoints, math.inf).amin(dim=-2)
-    high = torch.where(there, keypoints, -math.inf).amax(dim=-2)
+    low = torch.where(labelled[..., None], keypoints, math.inf).amin(dim=-2)
+    high = torch.where(labelled[..., None], keypoints, -math.inf).amax(dim=-2)
     return torch.where(labelled.any(dim=-1, keepdim=True), torch.cat([low, high], dim=-1), 0)
 
 
+def _diagonal_squared(boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N"]:
+    return (boxes[:, 2:] - boxes[:, :2]).square().sum(dim=1)
+
+
 def similarity(
-    anchors: Poses,
-    keypoints: Float[Tensor, "M K 2"],
-    weight: Float[Tensor, "M K"],
-    sigmas: Float[Tensor, "K"],
+    anchors: Poses, keypoints: Float[Tensor, "M K 2"], weight: Float[Tensor, "M K"], sigmas: Float[Tensor, "K"]
 ) -> Float[Tensor, "A M"]:
     """Object keypoint similarity of every anchor with every labelled pose, over the joints that are labelled.
 
-    The area is that of Wei et al.'s code: width² + height² of the joints' bounding box, the mean of both poses'.
-
-    Args:
-        anchors: poses.
-        keypoints: labels; anything where `weight` is 0.
-        weight: 0 where a joint is not labelled.
-        sigmas: the skeleton's OKS standard deviations.
-
-    Returns:
-        in [0, 1]; 0 with a person without labels.
+    The area is that of Wei et al.'s code: width² + height² of the joints' bounding box, the mean of both poses'. The
+    similarity with a person without labels is 0.
     """
     labelled = (weight > 0) & keypoints.isfinite().all(dim=-1)
     keypoints = torch.where(labelled[..., None], keypoints, 0)
-    of_anchor, of_person = (
-        (box[:, 2:] - box[:, :2]).square().sum(dim=1) for box in (bounds(anchors), bounds(keypoints, labelled))
-    )
+    of_anchor, of_person = _diagonal_squared(bounds(anchors)), _diagonal_squared(bounds(keypoints, labelled))
     area = (of_anchor[:, None] + of_person) / 2
     area = area.clamp_min(torch.finfo(area.dtype).eps)  # poses of a single point divide nothing
     total = torch.zeros_like(area)
@@ -198,14 +158,13 @@ def similarity(
     return total / labelled.sum(dim=1).clamp_min(1)
 
 
-@dataclass(frozen=True)
-class Assignment:
+class Assignment(NamedTuple):
     """The target of each anchor of an image: a person, background, or none."""
 
     person: Int64[Tensor, "A"]
-    """Of positive anchors, whom they belong to; of others it means nothing."""
+    """Row of the person of each positive anchor; of other anchors it means nothing."""
     positive: Bool[Tensor, "A"]
-    """Those that belong to a person."""
+    """Those of a person."""
     negative: Bool[Tensor, "A"]
     """Background; anchors that are neither take no part in the loss."""
 
@@ -217,17 +176,16 @@ def assign(
     forced: int = 9,
     ignored: Bool[Tensor, "A"] | None = None,
 ) -> Assignment:
-    """Give anchors to people, by how alike they are.
+    """Assign anchors to people.
 
-    An anchor belongs to the person whom it is most like, if at least `positive`; it is negative if it is less than
-    `negative` like every person. The `forced` anchors that are most like a person belong to that person however little
-    that is, and whatever else they would belong to; one that several people ask for, to the one it is most like.
+    An anchor belongs to the most similar person, or is negative, or neither. The `forced` anchors that are most similar
+    to a person belong to that person in any case; one that several people ask for, to the most similar of them.
 
     Args:
         alike: similarity of anchors and people.
-        positive: the least similarity of a positive anchor.
-        negative: what a negative one's is below.
-        forced: anchors that each person gets at least (0: none).
+        positive: least similarity of a positive anchor.
+        negative: similarity to every person below which an anchor is negative.
+        forced: least number of anchors of each person.
         ignored: anchors that are not to be negative.
     """
     anchors, people = alike.shape
@@ -243,42 +201,13 @@ def assign(
     return Assignment(person, is_positive, (best < negative) & ~is_positive & ~free)
 
 
-def assign_labels(
-    anchors: Poses,
-    cells: Float[Tensor, "A 2"],
-    keypoints: Float[Tensor, "M K 2"],
-    weight: Float[Tensor, "M K"],
-    ignored: Float[Tensor, "I 4"],
-    sigmas: Float[Tensor, "K"],
-    positive: float = 0.5,
-    negative: float = 0.4,
-    forced: int = 9,
-) -> Assignment:
-    """The same from labels; anchors whose cell lies in an ignored box are not negative.
-
-    Args:
-        anchors: poses.
-        cells: where the anchors' cells are.
-        keypoints: labels of people who have some.
-        weight: 0 where a joint is not labelled.
-        ignored: boxes (left, top, right, bottom) of crowds, and of people without labelled joints.
-        sigmas: the skeleton's OKS standard deviations.
-        positive: see `assign`.
-        negative: see `assign`.
-        forced: see `assign`.
-    """
-    return assign(
-        similarity(anchors, keypoints, weight, sigmas), positive, negative, forced, inside(cells, ignored).any(dim=1)
-    )
-
-
 def inside(points: Float[Tensor, "A 2"], boxes: Float[Tensor, "I 4"]) -> Bool[Tensor, "A I"]:
-    """Whether each point lies in each box, its rim included."""
+    """Whether each point lies in each box or on its edge."""
     return ((points[:, None] >= boxes[:, :2]) & (points[:, None] <= boxes[:, 2:])).all(dim=-1)
 
 
 def box_deltas(anchors: Boxes, boxes: Boxes) -> Boxes:
-    """What makes boxes of anchors' boxes: shift of the middle in their sizes, and logarithm of the growth."""
+    """Regression targets: shift of the centre in units of the anchor's size, and logarithm of the relative size."""
     middle, size = _middle_and_size(anchors)
     wanted, wanted_size = _middle_and_size(boxes)
     return torch.cat([(wanted - middle) / size, (wanted_size / size).log()], dim=-1)

@@ -1,4 +1,4 @@
-"""What a backbone is: a network from normalised images to features, which describes the features that it gives."""
+"""The interface of backbones: networks from normalised images to features, which describe these."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @runtime_checkable
 class Backbone(Protocol):
-    """What models need of a feature extractor: any module that takes images to features and has `channels`."""
+    """Any module that takes images to features and has `channels`."""
 
     channels: int
 
@@ -29,7 +29,7 @@ class Backbone(Protocol):
 
 
 class Needs(NamedTuple):
-    """What a backbone is needed for."""
+    """Requirements of a backbone."""
 
     size: tuple[int, int]
     """(H, W) of images."""
@@ -44,14 +44,14 @@ class FeatureExtractor(nn.Module, Configurable):
 
     Attributes:
         kind: name of the class in a checkpoint.
-        names: the names that `named` knows.
-        name: the one that this object was made from.
+        names: all names that `named` takes.
+        name: of this object.
         channels: number of feature channels.
-        stage_channels: of each feature map that `stages` gives, finest first; detectors need those of strides 8 to 32.
-        parallel: whether the stages run side by side and exchange features, so that all have seen the whole network.
-        map_channels: of the features that heatmaps are predicted from without upsampling; None where there are none.
+        stage_channels: of each feature map of `stages`, finest first; detectors need those of strides 8 to 32.
+        parallel: whether the stages run in parallel and exchange features.
+        map_channels: of the features that heatmaps are predicted from without upsampling, if there are any.
         divisor: the sides of images must be multiples of it.
-        neck_parameters: beginnings of the names of parameters that weights of other tasks may lack.
+        neck_parameters: prefixes of parameters that weights of other tasks may lack.
     """
 
     names: ClassVar[tuple[str, ...]]
@@ -65,11 +65,11 @@ class FeatureExtractor(nn.Module, Configurable):
 
     @classmethod
     def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:
-        """The `config` of the backbone of a name, for `backbones.create_backbone`; None if the name is another's."""
+        """The `config` of the backbone of a name; None if the name is not one of `names`."""
         raise NotImplementedError
 
     def features(self, x: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B M h w"], Float[Tensor, "B C h2 w2"]]:
-        """Features that maps are made from, and those that are averaged: the same unless a network has both."""
+        """Features for heatmaps, and those for averaging: the same unless a network has both."""
         found = self(x)
         return found, found
 

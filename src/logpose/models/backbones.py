@@ -1,8 +1,4 @@
-"""Backbones by name, and pretrained weights for them.
-
-A backbone of your own is an `nn.Module` that takes normalised images (B, 3, H, W) to features (B, C, h, w) and has
-`channels` (C). One that is made by name is a subclass of `backbone.FeatureExtractor` beside it.
-"""
+"""Backbones by name, and pretrained weights for them."""
 
 from __future__ import annotations
 
@@ -25,22 +21,14 @@ __all__ = ["BACKBONES", "Backbone", "backbone_from_config", "create_backbone", "
 BACKBONES: tuple[type[FeatureExtractor], ...] = (ResNet, HRNet, TimmBackbone)
 """All that can be made by name; another one is a file of its own and an entry here."""
 
-# What the paper's released code subtracts, in its order of channels, and what it then divides by: of D.
+# The mean that the paper's released code subtracts, and its standard deviation by D.
 RELEASED_MEAN = (0.406, 0.457, 0.480)
 RELEASED_STD = {2: (1.0, 1.0, 1.0), 3: (0.225, 0.224, 0.229)}
 INSIDE = (
-    "model.backbone.",
-    "model.backbone.model.",
-    "model.backbone.body.",
-    "model.trunk.backbone.",
-    "backbone.",
-    "preact.",
-    "module.backbone.",
-    "module.preact.",
-    "module.",
+    *("model.backbone.", "model.backbone.model.", "model.backbone.body.", "model.trunk.backbone."),
+    *("backbone.", "preact.", "module.backbone.", "module.preact.", "module."),
 )
-"""What stands before a backbone's names in whole checkpoints: ours (of timm's models and detectors too), mmpose's, the
-paper's."""
+"""Prefixes of a backbone's names in whole checkpoints: ours, mmpose's, the paper's."""
 
 log = logging.getLogger("logpose")
 
@@ -56,8 +44,7 @@ def create_backbone(
         name: "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "hrnet_w32", "hrnet_w48", or "timm/NAME".
         size: (H, W) of its images.
         neck: whether an HRNet merges its branches into features for averaging.
-        all_branches: whether feature maps of several strides are needed, as by detectors: of an HRNet without a neck
-            all branches instead of the finest alone, of timm's models those of strides 8, 16 and 32.
+        all_branches: whether feature maps of several strides are needed, as by detectors.
 
     Raises:
         InputError: if there is no backbone of that name, or it has no such features.
@@ -80,10 +67,10 @@ def backbone_from_config(config: Mapping[str, Any]) -> FeatureExtractor:
     Raises:
         InputError: if it is none of `BACKBONES`, or cannot be made.
     """
-    for made in BACKBONES:
-        if made.kind == config.get("kind"):
-            return made.from_config(config)
     kind = config.get("kind")
+    for made in BACKBONES:
+        if made.kind == kind:
+            return made.from_config(config)
     raise InputError(f"there is no backbone of kind {kind!r}; pass your own: load_model(path, backbone=…)")
 
 
@@ -92,11 +79,10 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
 
     Args:
         backbone: as `create_backbone` makes it.
-        source: "random" (leave it as it is), "imagenet" (download, or find in torch's cache), or a state dict of
-            torchvision or timm, or a checkpoint (ours, mmpose's, the paper's code's) whose backbone is to be taken, in
+        source: "random" (leave it as it is), "imagenet" (download, or take from torch's cache), or a state dict of
+            torchvision or timm, or a checkpoint (ours, mmpose's, the paper's code's) of which the backbone is taken, in
             torch's format or safetensors: a file, an http(s) address, or "hf://OWNER/NAME/FILE" on the Hugging Face
-            Hub. What the backbone has no place for, such as a classifier, is left out. A whole checkpoint's channel
-            statistics are kept as the backbone's `pixel_mean` and `pixel_std`.
+            Hub. A whole checkpoint's channel statistics are kept as the backbone's `pixel_mean` and `pixel_std`.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.
@@ -107,9 +93,8 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
     state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(fetched(source))
     module = backbone.published() if isinstance(backbone, FeatureExtractor) else backbone
     wanted = module.state_dict()
-    first = next(iter(wanted))
     state, pixels = in_rgb(state)
-    inside = next((prefix for prefix in INSIDE if prefix + first in state), "")
+    inside = next((prefix for prefix in INSIDE if prefix + next(iter(wanted)) in state), "")
     state = {key.removeprefix(inside): tensor for key, tensor in state.items() if key.startswith(inside)}
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
     wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
@@ -129,21 +114,14 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
 
 
 def in_rgb(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[Triple, Triple] | None]:
-    """A whole checkpoint of a network of RGB images, and the mean and standard deviation of its channels.
+    """The tensors of a checkpoint for RGB images, and the mean and standard deviation of its channels, if it has any.
 
     SimplePose's public code reads images as B, G, R and takes the statistics of R, G and B for theirs: in its
     checkpoints, recognised by the names of their parameters, the first layer's channels are reversed.
-
-    Args:
-        state: tensors by name.
-
-    Returns:
-        the tensors; the statistics, None where the file has none.
     """
     if "model.pixel_mean" in state and "model.pixel_std" in state:
         mean, std = (state[f"model.pixel_{name}"].flatten().tolist() for name in ("mean", "std"))
-        known = len(mean) == len(std) == 3
-        return state, ((mean[0], mean[1], mean[2]), (std[0], std[1], std[2])) if known else None
+        return state, ((mean[0], mean[1], mean[2]), (std[0], std[1], std[2])) if len(mean) == len(std) == 3 else None
     if any(key.endswith("preact.conv1.weight") for key in state):  # only the paper's code calls its backbone so
         return state, (RELEASED_MEAN, RELEASED_STD[3 if any("flow3d." in key for key in state) else 2])
     for prefix in ("", "module."):

@@ -1,7 +1,7 @@
 """Boundaries in B-scans: in every column of a flattened window, the rows of D boundaries from the top down.
 
-A column takes the place of a joint and its boundaries that of a joint's dimensions, so a prediction is (B, K, D) with K
-the columns, and every loss of D dimensions is learned as for joints.
+A column takes the place of a joint and its boundaries that of a joint's dimensions: predictions are (B, K, D) with K
+columns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
 from logpose.data.flattening import cleaned, flatten
 from logpose.data.oct import check_height
 from logpose.data.scans import Scans
-from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly, small_start
+from logpose.models.pose_model import KeypointModel, exactly, prediction_of, sigma_of, small_start
 
 __all__ = ["BoundaryHead", "BoundaryModel", "ResidualUNet", "ordered"]
 
@@ -31,7 +31,7 @@ BoundaryHead = Literal["column", "full", "rows"]
 everything, and a linear layer to all columns at once, as "a fully-connected layer" may also be read; rows: a softmax
 over the rows of each column, and its mean (He et al. 2019)."""
 
-LOOKED_AT = 64  # scans at most, spread over all, whose labels the first predictions are taken from
+LOOKED_AT = 64  # most scans, spread over all, whose labels the first predictions are taken from
 LEAST_SPREAD = 1e-3  # of the window's height
 
 
@@ -41,7 +41,7 @@ def ordered(rows: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
 
 
 class _Block(nn.Module):
-    """Two 3×3 convolutions with batch normalisation, and a way around them."""
+    """A residual block of two 3×3 convolutions."""
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
@@ -53,17 +53,11 @@ class _Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "B I H W"]) -> Float[Tensor, "B C H W"]:
         h = functional.relu(self.first_norm(self.first(x)), inplace=True)
-        added: Tensor = self.second_norm(self.second(h)) + self.around(x)
-        return functional.relu(added, inplace=True)
+        return functional.relu(self.second_norm(self.second(h)) + self.around(x), inplace=True)
 
 
 class ResidualUNet(nn.Module):
-    """Residual U-Net: as many channels at every depth, max-pooling on the way down, features joined on the way up.
-
-    Args:
-        channels: of every feature map, that of the result too.
-        depth: times that rows and columns are halved.
-    """
+    """Residual U-Net, all of whose maps have `channels`; rows and columns are halved `depth` times by max-pooling."""
 
     def __init__(self, channels: int = 64, depth: int = 4) -> None:
         super().__init__()
@@ -72,8 +66,7 @@ class ResidualUNet(nn.Module):
 
     def forward(self, images: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
         """Features of every pixel."""
-        kept: list[Tensor] = []
-        x = images
+        x, kept = images, list[Tensor]()
         for i, block in enumerate(self.down):
             x = block(x if i == 0 else functional.max_pool2d(x, 2))
             kept.append(x)
@@ -90,12 +83,10 @@ class BoundaryModel(KeypointModel):
         size: (H, W) of the windows, rows and columns.
         head: see `BoundaryHead`.
         predicts_sigma: whether sigma is predicted; where not, it is 1 everywhere.
-        channels: of the trunk.
-        depth: times that it halves rows and columns.
-        cells: of "column", and of the sigma of "rows", parts of the rows whose features are averaged apart; 1 takes the
-            mean over all rows.
+        channels, depth: of the trunk, see `ResidualUNet`.
+        cells: of "column", and of the sigma of "rows": parts of the rows whose features are averaged apart.
         shown: rows of a scan that a window shows, unless the retina is thicker; as many as it has when None.
-        learned_from: fingerprints of the scans that it was trained on, so that it can be measured on others.
+        learned_from: fingerprints of the scans that it was trained on, so that it can be evaluated on others.
         um_per_px: height of their pixels in micrometres, if it was the same of all: the default of other scans.
 
     Raises:
@@ -155,20 +146,18 @@ class BoundaryModel(KeypointModel):
     def set_error_distribution(self, error_distribution: ErrorDistribution) -> None:
         """Keep what the loss has learned of the errors."""
         super().set_error_distribution(error_distribution)
-        self.error_bands.fill_(float("nan")) if error_distribution.bands is None else self.error_bands.copy_(
-            error_distribution.bands
-        )
+        bands = error_distribution.bands
+        self.error_bands.copy_(torch.full_like(self.error_bands, float("nan")) if bands is None else bands)
 
     def forward(self, images: UInt8[Tensor, "B 1 H W"] | Float[Tensor, "B 1 H W"]) -> Prediction:
-        """The place of each boundary in each column: 8-bit values, or floats in [0, 1]."""
+        """Predict every boundary in every column, from 8-bit values or floats in [0, 1]."""
         pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-        features = self.trunk(pixels)
-        maps = None
-        found = None
+        features, maps, found = self.trunk(pixels), None, None
         if self.output is not None and self.head == "full":
             found = exactly(self.output, features.float().mean(dim=(2, 3))).view(len(images), self.size[1], -1)
         elif self.output is not None:
-            found = exactly(self.output, self._pooled(features.float()))
+            parts = features.float().unflatten(2, (self.cells, -1)).mean(dim=3)
+            found = exactly(self.output, parts.flatten(1, 2).transpose(1, 2))
         if self.head == "rows":
             maps = exactly(self.choice, features).permute(0, 3, 1, 2)  # (B, columns, boundaries, rows)
             rows = torch.arange(self.size[0], device=maps.device, dtype=maps.dtype) / self.size[0] - 0.5
@@ -177,18 +166,14 @@ class BoundaryModel(KeypointModel):
             assert found is not None
             mu, spread = found[..., : self.dim], found[..., self.dim :]
             mu = mu if self.training else ordered(mu)
-        if not self.predicts_sigma or spread is None:
-            sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma, sigma.mean(dim=-1), self.error_distribution, maps)
-        sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * spread.sigmoid()
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution, maps)
+        sigma = sigma_of(spread) if self.predicts_sigma and spread is not None else None
+        return prediction_of(mu, sigma, self.error_distribution, maps)
 
     @torch.no_grad()
     def prepare(self, data: Scans) -> None:
-        """Begin where the labels of the training data lie: mu at each boundary's mean, sigma at its spread about that.
+        """Start from the labels of the training data: mu at each boundary's mean, sigma at the spread about it.
 
-        From the middle of the window and half its height the way there would be most of a short training. Besides it
-        the scans' fingerprints and the height of their pixels are kept.
+        The scans' fingerprints and the height of their pixels are kept.
         """
         scans = [data[i] for i in range(len(data))]  # each once: synthetic ones are computed at every access
         self.learned_from = tuple(dict.fromkeys(scan.fingerprint for scan in scans))
@@ -208,13 +193,6 @@ class BoundaryModel(KeypointModel):
         start = [*([] if self.head == "rows" else [mean]), *([spread.logit()] if self.predicts_sigma else [])]
         self.output.bias.view(-1, len(start) * self.dim).copy_(torch.cat(start))
 
-    def _pooled(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B W F"]:
-        """The features of each column: means over `cells` parts of its rows."""
-        batch, channels, _, width = features.shape
-        parts = features.reshape(batch, channels, self.cells, -1, width).mean(dim=3)
-        pooled: Tensor = parts.flatten(1, 2).transpose(1, 2)
-        return pooled
-
     @property
     def input_spec(self) -> str:
         """The size of its windows."""
@@ -224,12 +202,8 @@ class BoundaryModel(KeypointModel):
         """A black window."""
         return torch.zeros(1, 1, *self.size, dtype=torch.uint8, device=self.error_mean.device)
 
-    def mirrored(self, inputs: Tensor) -> Tensor:
-        """Windows mirrored left to right."""
-        return inputs.flip(-1)
-
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
-        """The mean of a prediction and of that on mirrored windows, brought back: columns change places."""
+        """The mean of a prediction and of that on mirrored windows, mirrored back."""
         average = prediction.about(
             ordered((prediction.mean + mirrored.mean.flip(1)) / 2),
             (prediction.sigma + mirrored.sigma.flip(1)) / 2,
@@ -238,5 +212,5 @@ class BoundaryModel(KeypointModel):
         return replace(average, maps=None)
 
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
-        """How far boundaries are from their labels in each column, on average, in rows of the window."""
+        """Mean distance of boundaries from their labels in each column, in rows of the window."""
         return (mu - target).abs().nanmean(dim=-1) * self.size[0]

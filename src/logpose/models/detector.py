@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int, Int64, UInt8
@@ -18,7 +18,7 @@ from logpose.data.scenes import MULTIPLE, SceneBatch
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.pose_model import Model, PixelStatistics
 
-__all__ = ["Detections", "Detector", "box_iou", "box_maps", "in_boxes", "nobody", "widened"]
+__all__ = ["Detections", "Detector", "box_intersections", "box_iou", "box_maps", "in_boxes", "nobody", "scaled"]
 
 UNIT = (1, 1)
 """(H, W) of an instance's own frame: its crop coordinates are a "crop" of one pixel."""
@@ -37,13 +37,13 @@ class Detections:
     to_input: Float[Tensor, "N 2 3"]
     """Affine map from an instance's own frame, a "crop" of 1×1 pixels, to pixels of the input: for `from_crop`."""
     positions: Float[Tensor, "N K 2"] | None = None
-    """Where joints are, pixels of the input, of models that snap them: elsewhere than at the prediction's mean."""
+    """Of joints, pixels of the input, of models that snap them: elsewhere than at the prediction's mean."""
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def keypoints(self) -> Float[Tensor, "N K 2"]:
-        """Where the joints are, pixels of the input."""
+        """Positions of the joints, pixels of the input."""
         if self.positions is not None:
             return self.positions
         return geometry.from_crop(self.prediction.mean, self.to_input, UNIT)
@@ -54,16 +54,12 @@ class Detections:
 
     def chosen(self, rows: Int[Tensor, "M"] | Bool[Tensor, "N"]) -> Detections:
         """Some of them."""
-        prediction = self.prediction
-        kept = replace(
-            prediction,
-            mu=prediction.mu[rows],
-            sigma=prediction.sigma[rows],
-            confidence=prediction.confidence[rows],
-            maps=None if prediction.maps is None else prediction.maps[rows],
-        )
-        positions = None if self.positions is None else self.positions[rows]
-        return Detections(self.boxes[rows], self.box_scores[rows], kept, self.to_input[rows], positions)
+
+        def of(part: Any, *names: str) -> dict[str, Any]:
+            return {name: None if (value := getattr(part, name)) is None else value[rows] for name in names}
+
+        kept = replace(self.prediction, **of(self.prediction, "mu", "sigma", "confidence", "maps"))
+        return replace(self, prediction=kept, **of(self, "boxes", "box_scores", "to_input", "positions"))
 
 
 class Detector(PixelStatistics, Model):
@@ -73,20 +69,19 @@ class Detector(PixelStatistics, Model):
         skeleton: the joints that are predicted.
         short: pixels of the short side that images are resized to, …
         longest: … unless their long side would become longer than this.
-        pixel_mean: subtracted from each channel (RGB in [0, 1]).
-        pixel_std: what the difference is divided by.
+        pixel_mean, pixel_std: see `PoseModel`.
 
     Raises:
         InputError: if there can be no such images.
 
     Attributes:
         score_threshold: least score of a box that counts as a detection, unless another one is given.
+        backbone_path: of the submodule that `logpose complexity` counts as the backbone.
     """
 
     task = "detection"
     score_threshold: ClassVar[float] = 0.5
     backbone_path: ClassVar[str] = "backbone"
-    """Path of the submodule that `logpose complexity` counts as the backbone."""
 
     def __init__(
         self,
@@ -108,22 +103,14 @@ class Detector(PixelStatistics, Model):
 
     @abstractmethod
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
-        """The people in each image, best first.
-
-        Args:
-            images: RGB, sides multiples of 32; black beyond each image's own size.
-            sizes: height and width of each image in them.
-        """
+        """The people in each image (RGB, sides multiples of 32, padded beyond each image's own H and W), best first."""
 
     def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
-        """Call each layer as often as for an image with one person, whatever it shows: to count what is computed."""
+        """Call each layer as often as for an image with one person, to count operations."""
         self(images)
 
     def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
-        """The people in each picture of a batch.
-
-        Whoever is found does not depend on the others in the batch: images are looked at with those whose inputs have
-        the same size, without what was put around them for the largest.
+        """The people in each image of a batch, which do not depend on the other images: padding is cut off.
 
         Raises:
             InputError: if a flip test is asked for: there is none.
@@ -144,7 +131,7 @@ class Detector(PixelStatistics, Model):
         return self.detect(images, size.expand(len(images), 2))
 
     def inputs(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> Float[Tensor, "B 3 H W"]:
-        """Normalised pixels, 0 beyond each image: what lies there must not depend on how large the others are."""
+        """Normalised pixels, 0 beyond each image."""
         rows, columns = (torch.arange(side, device=images.device) for side in images.shape[2:])
         inside = (rows[:, None] < sizes[:, 0, None, None]) & (columns < sizes[:, 1, None, None])
         return self.normalised(images) * inside[:, None]
@@ -161,34 +148,35 @@ class Detector(PixelStatistics, Model):
 
 
 def box_maps(boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N 2 3"]:
-    """Affine maps from boxes' own frames ("crops" of 1×1 pixels) to where the boxes are.
-
-    Args:
-        boxes: x0, y0, x1, y1.
-    """
+    """Affine maps from the own frames ("crops" of 1×1 pixels) of boxes x0, y0, x1, y1 to where they are."""
     maps = boxes.new_zeros(len(boxes), 2, 3)
     maps[:, 0, 0], maps[:, 1, 1] = (boxes[:, 2:] - boxes[:, :2]).unbind(dim=1)
     maps[:, :, 2] = boxes[:, :2]
     return maps
 
 
-def widened(boxes: Float[Tensor, "N 4"], factor: float) -> Float[Tensor, "N 4"]:
-    """Boxes x0, y0, x1, y1 with sides so many times as long, about their middles."""
+def scaled(boxes: Float[Tensor, "N 4"], factor: float) -> Float[Tensor, "N 4"]:
+    """Boxes x0, y0, x1, y1 with sides longer by a factor, about their centres."""
     middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, factor * (boxes[:, 2:] - boxes[:, :2]) / 2
     return torch.cat([middle - half, middle + half], dim=1)
 
 
 def in_boxes(points: Float[Tensor, "N K 2"], boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N K 2"]:
     """Crop coordinates of points, each row in the frame of its own box: the box is [-0.5, 0.5]."""
-    extent = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1e-3)  # a box of no extent has no inside, but no infinity either
+    extent = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1e-3)
     return (points - boxes[:, None, :2]) / extent[:, None] - 0.5
+
+
+def box_intersections(one: Float[Tensor, "N 4"], other: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
+    """Area that every two boxes x0, y0, x1, y1 share."""
+    top_left = torch.maximum(one[:, None, :2], other[None, :, :2])
+    bottom_right = torch.minimum(one[:, None, 2:], other[None, :, 2:])
+    return (bottom_right - top_left).clamp_min(0).prod(dim=2)
 
 
 def box_iou(one: Float[Tensor, "N 4"], other: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
     """Intersection over union of every two boxes x0, y0, x1, y1; 0 where both have no area."""
-    top_left = torch.maximum(one[:, None, :2], other[None, :, :2])
-    bottom_right = torch.minimum(one[:, None, 2:], other[None, :, 2:])
-    shared = (bottom_right - top_left).clamp_min(0).prod(dim=2)
+    shared = box_intersections(one, other)
     areas = [(boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(dim=1) for boxes in (one, other)]
     union = areas[0][:, None] + areas[1][None] - shared
     return shared / union.clamp_min(torch.finfo(union.dtype).tiny)

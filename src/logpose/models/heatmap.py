@@ -1,10 +1,4 @@
-"""Models that predict a heatmap for every joint: SimplePose, HRNet and Integral Pose, the paper's baselines of RLE.
-
-SimplePose (Xiao et al. 2018) puts three transposed convolutions behind a ResNet and reads a joint's place off its map's
-maximum; HRNet's finest branch needs none. Integral Pose (Sun et al. 2018) takes the map for a probability and its mean
-for the place, so that it can be trained by the losses of regression; with sigma read from the averaged features it is
-HRNet + RLE (the paper, Table 2b).
-"""
+"""Models that predict a heatmap for every joint: SimplePose, HRNet and Integral Pose, the paper's baselines of RLE."""
 
 from __future__ import annotations
 
@@ -18,7 +12,7 @@ from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, features
-from logpose.models.pose_model import PoseModel, SigmaHead, exactly
+from logpose.models.pose_model import PoseModel, SigmaHead, exactly, prediction_of
 
 __all__ = ["HeatmapModel", "IntegralModel", "MapHead", "decode", "expected"]
 
@@ -27,12 +21,7 @@ QUARTER = 0.25  # cells from the greatest towards the greater of its neighbours 
 
 
 class MapHead(nn.Module):
-    """From a backbone's features to maps: three transposed convolutions, none behind an HRNet, then a 1×1.
-
-    Args:
-        backbone: whose features they are.
-        maps: how many.
-    """
+    """From a backbone's features to maps: three transposed convolutions, none behind an HRNet, then a 1×1."""
 
     def __init__(self, backbone: Backbone, maps: int) -> None:
         super().__init__()
@@ -51,18 +40,17 @@ class MapHead(nn.Module):
         nn.init.zeros_(self.final_layer.bias)
 
     def forward(self, fine: Float[Tensor, "B C h w"]) -> Float[Tensor, "B M h2 w2"]:
-        """The maps. Their last layer is computed as it is stored: in half precision places would come in steps."""
+        """The maps; their last layer in full precision, as coordinates would come in steps."""
         maps: Tensor = exactly(self.final_layer, self.deconv_layers(fine))
         return maps
 
 
 def decode(maps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
-    """Where each map is greatest, in crop coordinates, and how great.
+    """Position of each map's maximum, in crop coordinates, and its value.
 
-    The place is moved by a quarter of a cell, along x and along y, towards the greater of its two neighbours; not
-    within two cells of the maps' left and top rim or one of the others', as in SimplePose's code (which besides puts
-    joints whose map is nowhere above 0 into the corner; here they stay). A cell i of w lies at i / w - 0.5, as the
-    pixel it was made from.
+    It is moved by a quarter of a cell, along x and along y, towards the greater of its two neighbours; not within two
+    cells of the maps' left and top edge or one of the others', as in SimplePose's code. A cell i of w lies at
+    i / w - 0.5, as the pixel it was made from.
     """
     height, width = maps.shape[2:]
     flat = maps.flatten(2)
@@ -90,17 +78,13 @@ def expected(share: Float[Tensor, "B K *cells"]) -> Float[Tensor, "B K D"]:
 
 
 class HeatmapModel(PoseModel):
-    """SimplePose, or HRNet as it was published: trained on maps (`losses.HeatmapLoss`), read off their maxima.
+    """SimplePose (Xiao et al. 2018), or HRNet: trained on maps (`losses.HeatmapLoss`), read at their maxima.
 
     Its confidence is the map's maximum, as in the paper's comparison; it has no sigma.
 
     Args:
         backbone: features of images; an `HRNet` without a neck, or with `channels` and 1/32 of the resolution.
-        skeleton: the joints that are predicted.
-        size: (H, W) of the crops it is made for.
-        padding: how much larger than a person's box the region is that its crops show.
-        pixel_mean: subtracted from each channel (RGB in [0, 1]).
-        pixel_std: what the difference is divided by.
+        skeleton, size, padding, pixel_mean, pixel_std: see `PoseModel`.
     """
 
     kind = "heatmap"
@@ -132,7 +116,7 @@ class HeatmapModel(PoseModel):
         """Flip test: the mean of the maps and of those of the mirrored crops, then where it is greatest.
 
         A column x of the crop stands at W - 1 - x in its mirror image: a cell i of w, four columns each, at
-        w - 1/4 - i, between two cells. The maps are moved to the nearer one, as in SimplePose's code.
+        w - 1/4 - i, between two cells. The maps are moved to the closer one, as in SimplePose's code.
         """
         assert prediction.maps is not None
         assert mirrored.maps is not None
@@ -142,19 +126,15 @@ class HeatmapModel(PoseModel):
 
 
 class IntegralModel(PoseModel):
-    """Integral Pose in two or three dimensions, and, with sigma, HRNet + RLE.
+    """Integral Pose (Sun et al. 2018) in two or three dimensions; with sigma, HRNet + RLE (the paper, Table 2b).
 
     Args:
         backbone: as of `HeatmapModel`; an `HRNet` has a neck if sigma is predicted.
-        skeleton: the joints that are predicted.
-        size: (H, W) of the crops it is made for.
         dim: D; in three dimensions a map has `depth` layers.
         predicts_sigma: whether a linear layer reads sigma from the averaged features; where not, it is 1 everywhere.
-        normalisation: what makes a map a probability: its softmax, or its sigmoid over the sum of that.
+        normalisation: makes a map a probability: its softmax, or its sigmoid over the sum of that.
         depth: layers of a map.
-        padding: how much larger than a person's box the region is that its crops show.
-        pixel_mean: subtracted from each channel (RGB in [0, 1]).
-        pixel_std: what the difference is divided by.
+        skeleton, size, padding, pixel_mean, pixel_std: see `PoseModel`.
     """
 
     kind = "integral"
@@ -197,4 +177,4 @@ class IntegralModel(PoseModel):
         if self.fc_sigma is None:
             return Prediction(mu, torch.ones_like(mu), peak, self.error_distribution)
         sigma = exactly(self.fc_sigma, coarse.to(self.fc_sigma.weight.dtype).mean(dim=(2, 3)))
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution)
+        return prediction_of(mu, sigma, self.error_distribution)

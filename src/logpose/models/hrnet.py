@@ -1,8 +1,7 @@
 """HRNet-W32 and W48 (Sun et al. 2019; Wang et al. 2020), with the parameter names of the public code.
 
-Four branches at 1/4, 1/8, 1/16 and 1/32 of the image run side by side and exchange what they know. The finest one is
-what heatmaps are made from. With a *neck*, that of the classification network, all four are also merged into features
-like a ResNet's: those that are averaged and read by a linear layer.
+Four branches at 1/4, 1/8, 1/16 and 1/32 of the image run in parallel and exchange features. Heatmaps are made from the
+finest one. With a *neck*, that of the classification network, all four are merged into features for averaging.
 """
 
 from __future__ import annotations
@@ -42,19 +41,14 @@ def conv_bn(
 
 
 class ExchangeModule(nn.Module):
-    """Blocks on every branch, then every branch receives the sum of all, brought to its resolution and channels.
-
-    Args:
-        widths: channels of each branch, finest first.
-        outputs: how many of the branches, from the finest on, are given out.
-    """
+    """Blocks on every branch; then the first `outputs` branches receive the sum of all, brought to their shape."""
 
     def __init__(self, widths: Sequence[int], outputs: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             nn.Sequential(*(BasicBlock(width, width, 1) for _ in range(BLOCKS))) for width in widths
         )
-        # An entry [to][from]; where both are the same branch nothing is to be done, and the public code has None.
+        # An entry [to][from]; None where both are the same branch, as in the public code.
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList([self._path(widths, source, to) for source in range(len(widths))])  # type: ignore[misc]
             for to in range(outputs)
@@ -68,18 +62,11 @@ class ExchangeModule(nn.Module):
         if source > to:
             enlarge = nn.Upsample(scale_factor=2 ** (source - to), mode="nearest")
             return nn.Sequential(*conv_bn(widths[source], widths[to], 1, relu=False), enlarge)
-        steps = to - source
-        return nn.Sequential(
-            *(
-                nn.Sequential(
-                    *conv_bn(widths[source], widths[to] if last else widths[source], 3, stride=2, relu=not last)
-                )
-                for last in (i == steps - 1 for i in range(steps))
-            )
-        )
+        halve = [nn.Sequential(*conv_bn(widths[source], widths[source], 3, stride=2)) for _ in range(to - source - 1)]
+        return nn.Sequential(*halve, nn.Sequential(*conv_bn(widths[source], widths[to], 3, stride=2, relu=False)))
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
-        """Features of every branch that is given out."""
+        """Features of every branch that is returned."""
         branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
         merged = []
         for to, paths in enumerate(self.fuse_layers):
@@ -98,12 +85,6 @@ class HRNet(FeatureExtractor):
         width: channels of the finest branch, 32 or 48; the others have 2, 4 and 8 times as many.
         neck: whether to merge the branches into features for averaging, beside the finest branch.
         all_branches: whether, without a neck, the last stage has all four branches instead of the finest alone.
-
-    Attributes:
-        map_channels: of the finest branch.
-        stage_channels: of each branch that the last stage gives.
-        channels: of what is given out: 2048 merged ones, or without a neck the finest branch's.
-        name: "hrnet_w32" or "hrnet_w48".
 
     Raises:
         InputError: for any other width.
@@ -139,7 +120,7 @@ class HRNet(FeatureExtractor):
             setattr(self, f"stage{stage}", nn.Sequential(*(ExchangeModule(widths, n) for n in outputs)))
             before = widths
         if neck:
-            # The coarser outputs of the last module are there for the neck alone.
+            # The coarser outputs of the last module are for the neck alone.
             coarse = tuple(f"stage{stage}.{count - 1}.fuse_layers.{branch}." for branch in (1, 2, 3))
             self.neck_parameters = ("incre_modules.", "downsamp_modules.", "final_layer.", *coarse)
             outs = [narrow * Bottleneck.expansion for narrow in NECK_WIDTHS]
@@ -170,10 +151,8 @@ class HRNet(FeatureExtractor):
     @staticmethod
     def _transition(before: list[int], widths: list[int]) -> nn.ModuleList:
         """To one branch more than before; None where a branch goes on as it is."""
-        going_on = [
-            nn.Sequential(*conv_bn(old, new, 3)) if old != new else None
-            for old, new in zip(before, widths, strict=False)
-        ]
+        pairs = zip(before, widths, strict=False)
+        going_on = [nn.Sequential(*conv_bn(old, new, 3)) if old != new else None for old, new in pairs]
         # The public code wraps the new branch's one convolution twice.
         begun = nn.Sequential(nn.Sequential(*conv_bn(before[-1], widths[-1], 3, stride=2)))
         return nn.ModuleList([*going_on, begun])  # type: ignore[list-item]
@@ -191,14 +170,14 @@ class HRNet(FeatureExtractor):
         return found
 
     def merged(self, branches: list[Tensor]) -> Float[Tensor, "B 2048 h w"]:
-        """What the neck makes of the four branches."""
+        """The four branches merged by the neck."""
         total = self.incre_modules[0](branches[0])
         for down, widen, x in zip(self.downsamp_modules, self.incre_modules[1:], branches[1:], strict=True):
             total = widen(x) + down(total)
         return self.final_layer(total)  # type: ignore[no-any-return]
 
     def features(self, x: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
-        """The finest branch, which maps are made from, and the neck's merged features, if there is one."""
+        """The finest branch, and the neck's merged features, if there is one."""
         branches = self.stages(x)
         return branches[0], self.merged(branches) if self.neck else branches[0]
 

@@ -1,15 +1,14 @@
 """Two-stage 3-D pose: from keypoints in the image to joints in space (the paper's Tables 9 and 10).
 
-Keypoints are screen-normalised, of one frame or a window of frames; joints are in metres relative to the root joint, in
-the camera's frame, of the middle frame. For losses that learn sigma the last layer has twice as many outputs.
-
-    T  frames of a window
+Keypoints are screen-normalised, of a window of T frames; joints are in metres relative to the root joint, in the
+camera's frame, of the middle frame. For losses that learn sigma the last layer has twice as many outputs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,22 +21,30 @@ from logpose.core.errors import InputError
 from logpose.core.geometry import MM
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
-from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly
+from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly, prediction_of
 
 __all__ = ["FCBaseline", "LiftingModel", "Martinez", "SRNet", "body_parts"]
 
 SLOPE = 0.01  # of LeakyReLU, as in SRNet's code
+OF_MODEL = ("kind", "joints", "parts", "outputs")  # of a network's `config`: what follows from its model's arguments
 MOMENTUM = (0.1, 0.001)  # of batch normalisation, in the first and towards the last epoch (SRNet's code)
 
 
 class LiftingNetwork(nn.Module, Configurable):
     """Base of the networks: windows of keypoints (B, T, K, 2) in, all outputs (B, O) out."""
 
-    frames: int
+    frames: int = 1
 
     def argument(self, name: str) -> Any:
         """The value of a constructor argument: of blocks their number."""
         return len(self.blocks) if name == "blocks" else super().argument(name)  # type: ignore[arg-type]
+
+
+class _Residual(nn.Sequential):
+    """Layers beside a shortcut."""
+
+    def forward(self, features: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
+        return features + super().forward(features)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class FCBaseline(LiftingNetwork):
@@ -46,38 +53,31 @@ class FCBaseline(LiftingNetwork):
     Args:
         joints: K.
         outputs: numbers for each of a joint's dimensions: 1, or 2 with sigma.
-        width: of the hidden layers.
-        blocks: residual blocks, of two layers each.
-        dropout: share of features left out in training.
+        width, blocks, dropout: channels of hidden layers, residual blocks of two layers each, and their dropout.
     """
 
     kind = "fc"
-    frames = 1
 
     def __init__(self, joints: int, outputs: int = 1, width: int = 1024, blocks: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
         self.joints, self.outputs, self.width, self.dropout = joints, outputs, width, dropout
 
         def layer(inputs: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.LeakyReLU(SLOPE), nn.Dropout(dropout)
-            )
+            linear = nn.Linear(inputs, width, bias=False)
+            return nn.Sequential(linear, nn.BatchNorm1d(width), nn.LeakyReLU(SLOPE), nn.Dropout(dropout))
 
         self.expand = layer(2 * joints)
-        self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
+        self.blocks = nn.Sequential(*(_Residual(layer(width), layer(width)) for _ in range(blocks)))
         self.last = nn.Linear(width, 3 * joints * outputs)
 
     def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B O"]:
         """All outputs of each window."""
-        features = exactly(self.expand, keypoints.flatten(1))
-        for block in self.blocks:
-            features = features + block(features)
-        outputs: Tensor = exactly(self.last, features)
+        outputs: Tensor = exactly(self.last, self.blocks(exactly(self.expand, keypoints.flatten(1))))
         return outputs
 
 
 class _MaxNorm(nn.Linear):
-    """A linear layer whose weight, as a whole, is never longer than 1 (TensorFlow's clip_by_norm)."""
+    """A linear layer whose weight has a norm of 1 at most (TensorFlow's clip_by_norm)."""
 
     def forward(self, inputs: Float[Tensor, "B C"]) -> Float[Tensor, "B O"]:
         length = self.weight.square().sum().sqrt()
@@ -91,17 +91,12 @@ class Martinez(LiftingNetwork):
     root joint is not predicted, it is 0. Without Human3.6M's nose it has 4,291,632 parameters without sigma.
 
     Args:
-        joints: K.
-        outputs: numbers for each of a joint's dimensions: 1, or 2 with sigma.
-        width: of the hidden layers.
-        blocks: residual blocks, of two layers each.
-        dropout: share of features left out in training.
+        joints, outputs, width, blocks, dropout: see `FCBaseline`.
         root: the joint that is not predicted.
         unseen: joints whose keypoints are not used.
     """
 
     kind = "martinez"
-    frames = 1
     inputs_mean: Tensor
     inputs_std: Tensor
     targets_mean: Tensor
@@ -121,16 +116,15 @@ class Martinez(LiftingNetwork):
         self.joints, self.outputs, self.width, self.dropout = joints, outputs, width, dropout
         self.root, self.unseen = root, tuple(unseen)
         self.seen = [joint for joint in range(joints) if joint not in unseen]
-        self.register_buffer("inputs_mean", torch.zeros(joints, 2))
-        self.register_buffer("inputs_std", torch.ones(joints, 2))
-        self.register_buffer("targets_mean", torch.zeros(joints, 3))
-        self.register_buffer("targets_std", torch.ones(joints, 3))
+        for name, dim in (("inputs", 2), ("targets", 3)):
+            self.register_buffer(f"{name}_mean", torch.zeros(joints, dim))
+            self.register_buffer(f"{name}_std", torch.ones(joints, dim))
 
         def layer(inputs: int) -> nn.Sequential:
             return nn.Sequential(_MaxNorm(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
 
         self.expand = layer(2 * len(self.seen))
-        self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
+        self.blocks = nn.Sequential(*(_Residual(layer(width), layer(width)) for _ in range(blocks)))
         self.last = _MaxNorm(width, 3 * (joints - 1) * outputs)
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -138,7 +132,7 @@ class Martinez(LiftingNetwork):
 
     @torch.no_grad()
     def standardise(self, inputs: Float[Tensor, "N K 2"], targets: Float[Tensor, "N K 3"]) -> None:
-        """Take means and standard deviations of the training data; what does not vary is left in its unit."""
+        """Take means and standard deviations of the training data; 1 for constants."""
         for name, values in (("inputs", inputs), ("targets", targets)):
             std = values.std(dim=0)
             getattr(self, f"{name}_mean").copy_(values.mean(dim=0))
@@ -147,9 +141,7 @@ class Martinez(LiftingNetwork):
     def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B O"]:
         """All outputs of each window: positions of all joints, then their logits of sigma."""
         standardised = (keypoints[:, 0] - self.inputs_mean) / self.inputs_std
-        features = exactly(self.expand, standardised[:, self.seen].flatten(1))
-        for block in self.blocks:
-            features = features + block(features)
+        features = self.blocks(exactly(self.expand, standardised[:, self.seen].flatten(1)))
         found = exactly(self.last, features).view(len(features), self.outputs, -1, 3)
         root = torch.zeros_like(found[:, :, :1])
         found = torch.cat([found[:, :, : self.root], root, found[:, :, self.root :]], dim=2)
@@ -158,38 +150,31 @@ class Martinez(LiftingNetwork):
 
 
 def body_parts(skeleton: Skeleton) -> tuple[tuple[int, ...], ...]:
-    """SRNet's groups: right leg, left leg, trunk and head, left arm, right arm, the root joint in front of each.
+    """SRNet's groups: right leg, left leg, trunk and head, left arm, right arm; the root joint is first in each.
 
     Raises:
         InputError: if they cannot be inferred from the joints' names.
     """
     if len(skeleton.root) != 1:
         raise InputError(f"skeleton {skeleton.name!r} has no pelvis, which is part of every group of SRNet")
-    root = skeleton.root[0]
     leg, arm = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
     sides = (("right", leg), ("left", leg), ("left", arm), ("right", arm))
     limbs = [skeleton.joints_of(side, names) for side, names in sides]
     if not all(limbs):
         raise InputError(f"skeleton {skeleton.name!r} lacks an arm or a leg, by its joints' names")
-    of_limbs = {joint for limb in limbs for joint in limb}
-    trunk = tuple(joint for joint in range(len(skeleton)) if joint not in of_limbs and joint != root)
-    return tuple((root, *part) for part in (limbs[0], limbs[1], trunk, limbs[2], limbs[3]))
+    elsewhere = {*skeleton.root, *(joint for limb in limbs for joint in limb)}
+    trunk = tuple(joint for joint in range(len(skeleton)) if joint not in elsewhere)
+    return tuple((skeleton.root[0], *part) for part in (*limbs[:2], trunk, *limbs[2:]))
 
 
 def _shares(total: int, sizes: Sequence[int]) -> list[int]:
-    """`total` split in proportion, rounded down; the last takes the rest."""
+    """`total` split in proportion to sizes, rounded down; the last takes the rest."""
     shares = [total * size // sum(sizes) for size in sizes[:-1]]
     return [*shares, total - sum(shares)]
 
 
 class _Split(nn.Module):
-    """A convolution split into groups, each of which takes of the others one number for each frame.
-
-    Args:
-        inputs: channels of each group.
-        outputs: the same after it.
-        taps: frames that become one.
-    """
+    """A convolution over `taps` frames, split into groups; each takes of the others one number for each frame."""
 
     def __init__(self, inputs: Sequence[int], outputs: Sequence[int], taps: int) -> None:
         super().__init__()
@@ -202,9 +187,7 @@ class _Split(nn.Module):
             nn.init.zeros_(conv.weight)  # type: ignore[arg-type]
 
     def forward(self, features: Float[Tensor, "B C T"]) -> Float[Tensor, "B O S"]:
-        """Features of as many frames as there are multiples of `taps`."""
-        groups = torch.split(features, self.inputs, dim=1)
-        found = []
+        groups, found = torch.split(features, self.inputs, dim=1), []
         for i, group in enumerate(groups):
             others = torch.cat([*groups[:i], *groups[i + 1 :]], dim=1)
             gate = self.norms[i](self.others[i](others)).sigmoid()  # (B, taps, S): one number for each frame
@@ -218,17 +201,15 @@ class _Block(nn.Module):
     def __init__(self, hidden: Sequence[int], taps: int, dropout: float) -> None:
         super().__init__()
         self.taps = taps
-        self.first = _settled(_Split(hidden, hidden, taps), dropout)
-        self.second = _settled(_Split(hidden, hidden, 1), dropout)
+        self.first, self.second = (_with_norm(_Split(hidden, hidden, each), dropout) for each in (taps, 1))
 
     def forward(self, features: Float[Tensor, "B C T"]) -> Float[Tensor, "B C S"]:
-        kept: Tensor = features[:, :, self.taps // 2 :: self.taps]
-        joined: Tensor = kept + self.second(self.first(features))
+        joined: Tensor = features[:, :, self.taps // 2 :: self.taps] + self.second(self.first(features))
         return joined
 
 
-def _settled(layer: _Split, dropout: float) -> nn.Sequential:
-    """A split layer with what follows it."""
+def _with_norm(layer: _Split, dropout: float) -> nn.Sequential:
+    """A split layer, batch normalisation, LeakyReLU, dropout."""
     channels = sum(layer.outputs)
     return nn.Sequential(layer, nn.BatchNorm1d(channels), nn.LeakyReLU(SLOPE), nn.Dropout(dropout))
 
@@ -241,10 +222,8 @@ class SRNet(LiftingNetwork):
 
     Args:
         parts: joints of each group, as of `body_parts`; the first of each is the root.
-        outputs: numbers for each of a joint's dimensions: 1, or 2 with sigma.
         filters: frames that become one, layer by layer: (1, 1, 1) takes one frame, (3, 3, 3, 3, 3) takes 243.
-        width: of the hidden layers.
-        dropout: share of features left out in training.
+        outputs, width, dropout: see `FCBaseline`.
 
     Raises:
         InputError: if the layers are too narrow to be split.
@@ -270,12 +249,12 @@ class SRNet(LiftingNetwork):
             raise InputError(f"a width of {width} leaves some of SRNet's groups without a channel")
         # One more than is used, as in the published network: 64 numbers for 21 joints.
         last = _shares(3 * outputs * sum(map(len, self.parts)) + 1, inputs)
-        self.expand = _settled(_Split(inputs, hidden, filters[0]), dropout)
+        self.expand = _with_norm(_Split(inputs, hidden, filters[0]), dropout)
         self.blocks = nn.Sequential(*(_Block(hidden, taps, dropout) for taps in filters[1:]))
         self.last, self.sizes = _Split(hidden, last, 1), last
 
     def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B O"]:
-        """All outputs of each window: positions of all joints, then their logits of sigma."""
+        """All outputs of each window, as of `Martinez`."""
         split = torch.cat([keypoints[:, :, part].flatten(2) for part in self.parts], dim=-1)
         features = self.blocks(exactly(self.expand, split.transpose(1, 2)))
         found = torch.split(exactly(self.last, features)[:, :, 0], self.sizes, dim=1)
@@ -287,7 +266,6 @@ class SRNet(LiftingNetwork):
         return placed.flatten(1)
 
 
-FOLLOWING = ("joints", "parts", "outputs")
 NETWORKS: dict[str, type[LiftingNetwork]] = {network.kind: network for network in (FCBaseline, Martinez, SRNet)}
 
 
@@ -299,7 +277,7 @@ class LiftingModel(KeypointModel):
         skeleton: the joints, of keypoints and positions alike.
         predicts_sigma: whether sigma is predicted; where not (L1 and L2 regression), it is 1 everywhere.
         settings: further arguments of the network.
-        learned_from: fingerprints of the subjects that it was trained on, so that it can be measured on others.
+        learned_from: fingerprints of the subjects that it was trained on, so that it can be evaluated on others.
 
     Raises:
         InputError: if the network is another, or the skeleton's joints cannot be split for it.
@@ -319,32 +297,30 @@ class LiftingModel(KeypointModel):
         learned_from: Sequence[str] = (),
     ) -> None:
         super().__init__(skeleton, dim=3)
-        self.learned_from = tuple(learned_from)
-        outputs = 2 if predicts_sigma else 1
-        self.predicts_sigma = predicts_sigma
+        self.predicts_sigma, self.learned_from = predicts_sigma, tuple(learned_from)
         if network not in NETWORKS:
             raise InputError(f"networks that lift are {', '.join(NETWORKS)}, not {network!r}")
         joints = {"parts": body_parts(skeleton)} if network == SRNet.kind else {"joints": len(skeleton)}
-        self.network = NETWORKS[network].from_config({**joints, "outputs": outputs, **(settings or {})})
+        outputs = {"outputs": 2 if predicts_sigma else 1}
+        self.network = NETWORKS[network].from_config(joints | outputs | dict(settings or {}))
         self.frames = self.network.frames
         at_root = torch.zeros(len(skeleton), 1, dtype=torch.bool)
         at_root[list(skeleton.root)] = True
         self.register_buffer("at_root", at_root, persistent=False)
 
     def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Prediction:
-        """Where each joint of the middle frame is in space; the root is at 0, and known to be."""
+        """Predict each joint of the middle frame; the root is at 0, with the least sigma."""
         found = self.network(keypoints.float()).view(len(keypoints), -1, len(self.skeleton), 3)
         mu = found[:, 0].masked_fill(self.at_root, 0)
-        if not self.predicts_sigma:
-            ones = torch.ones_like(mu)
-            sigma = ones.masked_fill(self.at_root, SIGMA_FLOOR)
-            return Prediction(mu, sigma, ones.mean(dim=-1), self.error_distribution)
-        sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * found[:, 1].sigmoid().masked_fill(self.at_root, 0)
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution)
+        if self.predicts_sigma:
+            sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * found[:, 1].sigmoid().masked_fill(self.at_root, 0)
+            return prediction_of(mu, sigma, self.error_distribution)
+        prediction = prediction_of(mu, None, self.error_distribution)
+        return replace(prediction, sigma=prediction.sigma.masked_fill(self.at_root, SIGMA_FLOOR))
 
     @property
     def input_spec(self) -> str:
-        """How many frames of keypoints."""
+        """The number of its frames."""
         return "keypoints of a frame" if self.frames == 1 else f"keypoints of {self.frames} frames"
 
     def example_input(self) -> Float[Tensor, "1 T K 2"]:
@@ -352,11 +328,11 @@ class LiftingModel(KeypointModel):
         return torch.zeros(1, self.frames, len(self.skeleton), 2, device=self.at_root.device)
 
     def mirrored(self, inputs: Float[Tensor, "B T K 2"]) -> Float[Tensor, "B T K 2"]:
-        """Keypoints as a mirror would show them; the screen's middle is 0."""
+        """Keypoints mirrored left to right; the screen's middle is 0."""
         return mirror(inputs, self.skeleton)
 
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
-        """The mean of a prediction and of that on mirrored keypoints, brought back."""
+        """The mean of a prediction and of that on mirrored keypoints, mirrored back."""
         order = list(self.skeleton.flip_index)
         return prediction.about(
             (prediction.mean + mirror(mirrored.mean, self.skeleton)) / 2,
@@ -365,22 +341,20 @@ class LiftingModel(KeypointModel):
         )
 
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
-        """How far predicted joints are from their labels, in millimetres."""
+        """Distance of predicted joints from their labels, in millimetres."""
         return (mu - target).square().sum(dim=-1).sqrt() * MM
 
     def prepare(self, data: Any) -> None:
-        """Keep whom the data are of, and their means and standard deviations, where the network has any."""
+        """Keep the subjects of the data, and their means and standard deviations, where the network has any."""
         self.learned_from = tuple(getattr(data, "fingerprints", {}).values())
         if isinstance(self.network, Martinez):
             self.network.standardise(torch.from_numpy(data.inputs), torch.from_numpy(data.targets))
 
     def begin_epoch(self, share: float) -> None:
         """Lower the momentum of batch normalisation, as SRNet's training does for the first and the last network."""
-        if isinstance(self.network, Martinez):
-            return
         first, last = MOMENTUM
         for module in self.modules():
-            if isinstance(module, nn.BatchNorm1d):
+            if isinstance(module, nn.BatchNorm1d) and not isinstance(self.network, Martinez):
                 module.momentum = first * (last / first) ** share
 
     def argument(self, name: str) -> Any:
@@ -389,8 +363,8 @@ class LiftingModel(KeypointModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Arguments of the network, but for those that follow from the model's own."""
-        return {name: v for name, v in self.network.config().items() if name not in ("kind", *FOLLOWING)}
+        """Arguments of the network but those that follow from the model's own."""
+        return {name: v for name, v in self.network.config().items() if name not in OF_MODEL}
 
 
 def mirror(points: Float[Tensor, "*B K D"], skeleton: Skeleton) -> Float[Tensor, "*B K D"]:

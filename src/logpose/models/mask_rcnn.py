@@ -1,7 +1,4 @@
-"""Mask R-CNN that poses people: torchvision's parts, and its heatmap head or the paper's regression head (Table 2c).
-
-The keypoint head of a region is a stack of convolutions, and one of `keypoint_heads`.
-"""
+"""Keypoint R-CNN: torchvision's parts, and its heatmap head or the paper's regression head (Table 2c)."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
@@ -20,11 +18,10 @@ from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.structures import KeypointLoss, LossDict, Prediction
-from logpose.data.scenes import SceneBatch, ScenePeople
+from logpose.data.scenes import SceneBatch
 from logpose.models.backbones import load_backbone_weights
-from logpose.models.detector import Detections, Detector, box_maps, in_boxes, widened
-from logpose.models.keypoint_heads import Coordinates, HeatmapHead, RegressionHead, peaks_in_boxes
-from logpose.models.regions import roi_align
+from logpose.models.detector import Detections, Detector, box_maps, in_boxes, scaled
+from logpose.models.regions import Coordinates, HeatmapHead, RegressionHead, peaks_in_boxes, roi_align
 from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import fetched, read_state_dict, read_weights
 
@@ -35,7 +32,7 @@ log = logging.getLogger("logpose")
 CELLS = 14  # along a side, of what joints are read from
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 COCO_WEIGHTS = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
-"""torchvision's keypoint R-CNN, trained on COCO: 65.0 keypoint AP according to its page."""
+"""torchvision's keypoint R-CNN, trained on COCO."""
 PREDICTOR = "roi_heads.keypoint_predictor."
 NAME_RULES = (
     (r"^model\.", ""),  # in checkpoints of logpose
@@ -79,56 +76,41 @@ class MaskRCNNOptions(Configurable):
     with_logits: bool = False
     """Whether the maps that coordinates are read from are given to the loss too, for `WithHeatmaps(cells=True)`."""
     roi_scale: float = 1.0
-    """Side of the region that keypoints are predicted in, relative to the box's. 1 is published: the box, on whose
-    edge or beyond eyes and wrists may lie, where maps have no cell and a mean of cells never is."""
+    """Side of the region that keypoints are predicted in, relative to the box's; 1 is published."""
     min_map_size: int = 0
     """Least size, in cells, that heatmaps are upsampled to before their maxima are taken. 0, published, takes a cell
-    for each pixel of the region, and so makes the maps of people below 56 pixels coarser."""
-    keypoint_weight: float = 1.0
-    """Of the keypoints' loss, relative to those of boxes, which have weight 1."""
-    keypoint_mean: Literal["joints", "people", "instances"] = "joints"
-    """What that loss is averaged over: labelled "joints", as in detectron2; "people", so that those with few labelled
-    joints count as much; or "instances": summed over joints, averaged over people."""
+    for each pixel of the region, which makes the maps of people below 56 pixels coarser."""
     outside: Literal["supervise", "mask"] = "supervise"
     """Labelled joints outside a proposal's region: "supervise" keeps them, and the head learns to extrapolate; "mask"
     leaves them out. Heatmaps cannot represent them."""
     frozen: bool | None = None
-    """Whether the backbone's normalisation, stem and first stage stay as pretrained weights have them. None: yes,
-    unless a recipe starts from weights without a normalisation to keep."""
+    """Whether the backbone's normalisation, stem and first stage stay as pretrained. None: yes, unless a recipe starts
+    from weights with no normalisation to keep."""
     norm_eps: float = 1e-5
     """Of the frozen normalisation."""
 
     def __post_init__(self) -> None:
-        counts = (
-            *(*self.anchor_sizes, *self.keypoint_head_channels, *self.samples_per_image, *self.rpn_pre_nms_top_n),
-            *(*self.rpn_post_nms_top_n, self.channels, self.box_head_width, self.detections_per_image),
-        )
-        shares = (1.0, *self.rpn_iou_thresholds, 0.0)
-        positive = (*self.aspect_ratios, self.roi_scale, self.sharpness)
-        for name, allowed in CHOICES.items():
+        for name, allowed in (("coordinates", get_args(Coordinates)), ("outside", ("supervise", "mask"))):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
-        for name, fine in {
-            "anchor_sizes": len(self.anchor_sizes) == 5,
-            "keypoint_head_channels": bool(self.keypoint_head_channels),
-            "aspect_ratios": bool(self.aspect_ratios),
-            "rpn_iou_thresholds": len(shares) == 4 and list(shares) == sorted(shares, reverse=True),
-            "keypoint_weight": self.keypoint_weight >= 0,
+        values = {name: np.atleast_1d(getattr(self, name)) for name in POSITIVE}
+        positive, negative = self.rpn_iou_thresholds
+        fine = {name: value.size > 0 and value.min() > 0 for name, value in values.items()} | {
+            "anchor_sizes": len(self.anchor_sizes) == 5 and min(self.anchor_sizes) > 0,
+            "rpn_iou_thresholds": 1 >= positive >= negative >= 0,
             "min_map_size": self.min_map_size >= 0,
-        }.items():
-            if not fine:
-                raise InputError(f"Mask R-CNN cannot have {name} of {getattr(self, name)}")
-        if min(counts) < 1 or not min(positive) > 0:
-            raise InputError(f"sizes, counts and ratios of Mask R-CNN are above 0; got {self}")
+        }
+        if wrong := next((name for name in fine if not fine[name]), None):
+            raise InputError(f"Mask R-CNN cannot have {wrong} of {getattr(self, wrong)}")
         if self.with_logits and self.coordinates == "average":
             raise InputError("with_logits needs coordinates from cells or maps: an average has no logits")
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "coordinates": get_args(Coordinates),
-    "keypoint_mean": ("joints", "people", "instances"),
-    "outside": ("supervise", "mask"),
-}
+POSITIVE = (
+    *("channels", "anchor_sizes", "aspect_ratios", "rpn_pre_nms_top_n", "rpn_post_nms_top_n", "samples_per_image"),
+    *("detections_per_image", "box_head_width", "keypoint_head_channels", "sharpness", "roi_scale"),
+)
+"""Options that are above 0, each of their values."""
 
 
 class MaskRCNN(Detector):
@@ -139,8 +121,7 @@ class MaskRCNN(Detector):
         backbone: "resnet18", 34, 50, 101 or 152.
         head: "regression", the paper's; or "heatmap", the baseline, which has no sigma.
         predicts_sigma: whether the regression head predicts it; where not (L1 and the like), it is 1 everywhere.
-        short: see `Detector`.
-        longest: see `Detector`.
+        short, longest: see `Detector`.
         options: everything else of the network.
 
     Raises:
@@ -168,7 +149,7 @@ class MaskRCNN(Detector):
         if head not in ("regression", "heatmap"):
             raise InputError(f"head is regression or heatmap, not {head!r}")
         if options.with_logits and head == "heatmap":
-            raise InputError("with_logits is an option of the regression head: a heatmap head gives nothing else")
+            raise InputError("with_logits is an option of the regression head")
         try:
             from logpose.models import rcnn
         except ImportError as error:
@@ -179,7 +160,7 @@ class MaskRCNN(Detector):
             self.output_type = "heatmap logits"
         elif options.with_logits:
             self.output_type = "coordinates and heatmap logits"
-        self.backbone = rcnn.pyramid(backbone, options.channels, self.options.frozen is not False)
+        self.backbone = rcnn.pyramid(backbone, options.channels, options.frozen is not False)
         self.backbone.body.name = backbone
         self.rpn = rcnn.proposals(
             options.channels, options.anchor_sizes, options.samples_per_image[0], options.rpn_pre_nms_top_n,
@@ -211,7 +192,7 @@ class MaskRCNN(Detector):
                 module.eps = eps
 
     def _levels(self, pixels: Tensor) -> dict[str, Tensor]:
-        """The pyramid in full precision also under autocast: torchvision's anchors have that of what they lie on."""
+        """The pyramid, in full precision also under autocast, for torchvision's anchors."""
         return {name: level.float() for name, level in self.backbone(pixels).items()}
 
     def posed(self, levels: Sequence[Tensor], boxes: Sequence[Float[Tensor, "_ 4"]]) -> Prediction:
@@ -221,35 +202,31 @@ class MaskRCNN(Detector):
         return prediction
 
     def training_losses(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
-        """Losses of proposals, boxes and, by the loss that is given, joints; as detectron2 weighs them."""
-        from logpose.models.rcnn import images
+        """Losses of proposals, boxes and, by the loss that is given, joints, weighted as in detectron2."""
+        from logpose.models.rcnn import image_list
 
         pixels = self.inputs(batch.images, batch.sizes)
         features = self._levels(pixels)
         targets = [{"boxes": people.boxes, "ignored": people.ignored} for people in batch.people]
-        proposals, losses = self.rpn(images(pixels, batch.sizes), features, targets)
+        proposals, losses = self.rpn(image_list(pixels, batch.sizes), features, targets)
         levels = list(features.values())[:4]
         boxes, matched, labels = self.roi_heads.sampled(proposals, batch.people)
         named = {"objectness": losses["loss_objectness"], "proposals": losses["loss_rpn_box_reg"]}
         named |= self.roi_heads.box_losses(levels, boxes, batch.people, matched, labels)
         boxes, target, weight = self._keypoint_targets(boxes, matched, labels, batch)
-        mean, factor = self.options.keypoint_mean, weight.new_tensor(self.options.keypoint_weight)
-        if mean == "people":
-            weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1)
-        elif mean == "instances":
-            factor = factor * (weight > 0).sum() / max(1, len(weight))
-        named["keypoints"] = factor * loss.of_prediction(self.posed(levels, boxes), target, weight)
+        named["keypoints"] = loss.of_prediction(self.posed(levels, boxes), target, weight)
         return LossDict(named)
 
     def _keypoint_targets(
         self, boxes: Sequence[Tensor], matched: Sequence[Tensor], labels: Sequence[Tensor], batch: SceneBatch
     ) -> tuple[list[Tensor], Float[Tensor, "N K 2"], Float[Tensor, "N K"]]:
-        """Regions of the keypoint loss, and the labels in them: those that contain a labelled joint of their person."""
+        """Regions with a labelled joint of their person in them, and the labels in the regions' coordinates."""
         chosen, targets, weights = [], [], []
         for own, rows, label, people in zip(boxes, matched, labels, batch.people, strict=True):
             positive = label > 0
-            regions = widened(own[positive], self.options.roi_scale)
-            target, weight, inside = _in_regions(regions, people, rows[positive])
+            regions, rows = scaled(own[positive], self.options.roi_scale), rows[positive]
+            target, weight = in_boxes(people.keypoints[rows], regions), people.weight[rows]
+            inside = (weight > 0) & (target.abs() <= 0.5).all(dim=-1)
             shows = inside.any(dim=1)
             chosen.append(regions[shows])
             targets.append(target[shows])
@@ -268,28 +245,27 @@ class MaskRCNN(Detector):
         Raises:
             RuntimeError: while the model is in training mode.
         """
-        from logpose.models.rcnn import images as listed
+        from logpose.models.rcnn import image_list
 
         if self.training:
             raise RuntimeError("a model in training mode does not detect: call eval() first")
         pixels = self.inputs(images, sizes)
         features = self._levels(pixels)
-        pictures = listed(pixels, sizes)
-        proposals, _ = self.rpn(pictures, features)
+        proposals, _ = self.rpn(image_list(pixels, sizes), features)
         levels = list(features.values())[:4]
-        found = self.roi_heads.found(levels, proposals, pictures.image_sizes)
+        found = self.roi_heads.found(levels, proposals, [(int(height), int(width)) for height, width in sizes])
         boxes = torch.cat([own for own, _ in found])
-        regions = [widened(own, self.options.roi_scale) for own, _ in found]
+        regions = [scaled(own, self.options.roi_scale) for own, _ in found]
         prediction, region = self.posed(levels, regions), torch.cat(regions)
         if prediction.maps is not None:
             if self.output_type == "heatmap logits":
                 prediction.mu, prediction.confidence = peaks_in_boxes(
                     prediction.maps, region, self.options.min_map_size
                 )
-            prediction.maps = None  # nothing more is read from them, and those of a thousand people are large
+            prediction.maps = None  # those of a thousand people are large
         people = Detections(boxes, torch.cat([scores for _, scores in found]), prediction, box_maps(region))
         whose = torch.repeat_interleave(torch.tensor([len(own) for own, _ in found], device=boxes.device))
-        return [people.chosen(whose == picture) for picture in range(len(found))]
+        return [people.chosen(whose == image) for image in range(len(found))]
 
     def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
         """The pyramid, the box head on as many proposals as are kept of an image, the keypoint head on one region."""
@@ -304,15 +280,6 @@ class MaskRCNN(Detector):
         self.roi_heads.keypoint_predictor(region, self.error_distribution)
 
 
-def _in_regions(
-    boxes: Float[Tensor, "N 4"], people: ScenePeople, rows: Int64[Tensor, "N"]
-) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K"], Tensor]:
-    """Labels of the people that boxes show, in the boxes' own coordinates, their weight, and which lie inside."""
-    target = in_boxes(people.keypoints[rows], boxes)
-    weight = people.weight[rows]
-    return target, weight, (weight > 0) & (target.abs() <= 0.5).all(dim=-1)
-
-
 def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
     """Fill a network with pretrained weights, in place.
 
@@ -320,9 +287,8 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
         model: the network.
         source: "random" (leave it as it is); "imagenet" (of the backbone); "coco" (torchvision's keypoint R-CNN, for a
             ResNet-50); or a file, an address or "hf://OWNER/NAME/FILE": weights of torchvision's keypoint R-CNN, or a
-            checkpoint of this network. The joints' last layer begins with random weights where it is of another shape
-            or of other joints, and sigma where there is none. Or weights of a backbone, as `load_backbone_weights`
-            takes them.
+            checkpoint of this network (a last layer of other joints or shape, or without sigma, keeps its random
+            weights), or weights of a backbone, see `load_backbone_weights`.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.
@@ -340,42 +306,32 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
         return
     config = upgraded(entry.get("format"), entry.get("model", {}), state) if ours else OF_TORCHVISION
     state = {_as_now(name): tensor for name, tensor in state.items()}
-    taken, missing, new = {}, [], set()
-    for name, wanted in model.state_dict().items():
-        if name.startswith("error_"):  # of the loss that is trained with
-            continue
-        if name in state and state[name].shape == wanted.shape:
-            taken[name] = state[name]
-        elif name.startswith(PREDICTOR):
-            new.add(name)
-        elif not (name.startswith("pixel_") or name.endswith("num_batches_tracked")):
-            missing.append(name)
+    wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("error_")}
+    taken = {
+        name: state[name] for name, tensor in wanted.items() if name in state and state[name].shape == tensor.shape
+    }
+    new = [name for name in wanted if name not in taken and name.startswith(PREDICTOR)]
+    others = [name for name in wanted if name not in taken and not name.startswith(PREDICTOR)]
+    missing = [name for name in others if not re.search("^pixel_|num_batches_tracked$", name)]
     if missing:
         raise InputError(
             f"{source}: not weights of this Mask R-CNN; {len(missing)} tensors are missing or of another shape, "
             f"the first is {missing[0]}"
         )
     joints = list(model.skeleton.joints)
-    others = config.get("skeleton", {"joints": joints}).get("joints") != joints
-    if others or any(not name.startswith(f"{PREDICTOR}fc_sigma.") for name in new):
+    foreign = config.get("skeleton", {"joints": joints}).get("joints") != joints
+    if foreign or any(not name.startswith(f"{PREDICTOR}fc_sigma.") for name in new):
         taken = {name: tensor for name, tensor in taken.items() if not name.startswith(PREDICTOR)}
-        what = "is of other joints" if others else "has another last layer of joints than this model's"
+        what = "is of other joints" if foreign else "has another last layer of joints than this model's"
         log.warning("%s: %s; that layer keeps its random weights", source, what)
     elif new:
         log.warning("%s: has no sigma, which keeps its random weights", source)
-    now = model.options
-    before = MaskRCNNOptions.from_config(now.config() | config.get("options", {}))
-    if before.roi_scale != now.roi_scale:
-        what = "%s: was trained with regions %g times as large as boxes, and this model has %g times"
-        log.warning(what, source, before.roi_scale, now.roi_scale)
-    if config.get("head", model.head) == model.head == "regression" and before.sharpness != now.sharpness:
-        log.warning("%s: was trained with sharpness %g, and this model has %g", source, before.sharpness, now.sharpness)
     model.load_state_dict(taken, strict=False)
-    model.set_eps(before.norm_eps)
+    model.set_eps(config.get("options", {}).get("norm_eps", model.options.norm_eps))
 
 
 def learns_normalisation(source: str) -> bool:
-    """Whether a network that begins with these weights has a normalisation that learns: it had one, or none to keep.
+    """Whether a network that starts from these weights trains its normalisation: it did before, or has none to keep.
 
     Args:
         source: as of `load_mask_rcnn_weights`.
@@ -385,7 +341,7 @@ def learns_normalisation(source: str) -> bool:
     """
     if source in ("random", "imagenet", "coco"):
         return source == "random"
-    # What counts the batches is there in our own networks whose normalisation was not frozen.
+    # A counter of batches is in our own networks whose normalisation was not frozen.
     return "model.backbone.body.bn1.num_batches_tracked" in read_state_dict(_file(source))
 
 

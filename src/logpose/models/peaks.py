@@ -1,8 +1,4 @@
-"""Maps of all people's joints in an image, to whose peaks regressed joints are snapped (Wei et al. 2020).
-
-A small branch on a pyramid's finest level draws, at half its stride, a map for every joint and, beside it, where within
-its cell the joint is. The regression says which peak is whose.
-"""
+"""Maps of all people's joints in an image, to whose peaks regressed joints are snapped (Wei et al. 2020)."""
 
 from __future__ import annotations
 
@@ -15,29 +11,14 @@ from torch.nn import functional as F
 
 __all__ = ["PeakBranch", "peak_losses", "peak_maps", "snapped"]
 
-RADIUS = 3
-"""Cells, to each side of a joint's, that its bump covers; its standard deviation is 1."""
-PRIOR = 0.01
-"""What a map is everywhere before it has learned."""
-START = 0.01
-"""Standard deviation of the first weights, as everywhere in Wei et al.'s heads."""
-PEAKS, WINDOW = 30, 5
-"""Peaks of each map that joints are snapped to, and the square of cells of which a peak is the greatest."""
+RADIUS = 3  # cells, to each side of a joint's, that its bump covers; its standard deviation is 1
+PRIOR = 0.01  # value of an untrained map
+START = 0.01  # standard deviation of initial weights in Wei et al.'s heads
+PEAKS, WINDOW = 30, 5  # most peaks of each map, and side of the square of cells of which a peak is the maximum
 
 
 class PeakBranch(nn.Module):
-    """From the finest level to maps (B K h w) and offsets (B K 2 h w), both in (0, 1), at half the level's stride.
-
-    Each comes of its own 3×3 convolution, transposed convolution and 1×1 convolution.
-
-    Args:
-        channels: of the level.
-        joints: K.
-        stride: of the level, pixels.
-
-    Attributes:
-        stride: of the maps, pixels.
-    """
+    """From the finest level to maps, and offsets of joints within their cells, both in (0, 1), at half its stride."""
 
     def __init__(self, channels: int, joints: int, stride: int) -> None:
         super().__init__()
@@ -54,6 +35,7 @@ class PeakBranch(nn.Module):
 
     @staticmethod
     def _layers(channels: int, out: int) -> nn.Sequential:
+        """A 3×3 convolution, a transposed one, and a 1×1 convolution."""
         return nn.Sequential(
             *(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(True)),
             *(nn.ConvTranspose2d(channels, channels, 4, 2, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(True)),
@@ -71,7 +53,7 @@ class PeakBranch(nn.Module):
 def cells_of(
     keypoints: Float[Tensor, "M K 2"], weight: Float[Tensor, "M K"], size: tuple[int, int], stride: int
 ) -> tuple[Float[Tensor, "M K 2"], Float[Tensor, "M K 2"], Bool[Tensor, "M K"]]:
-    """Column and row of the cell that each joint is in, where within it, and whether it is labelled and in the maps."""
+    """Column and row of each joint's cell, its position in it, and whether it is labelled and in the maps."""
     places = torch.where(weight[..., None] > 0, keypoints, -1.0) / stride
     cells = places.floor()
     there = ((cells >= 0) & (cells < cells.new_tensor(size[::-1]))).all(dim=-1)
@@ -81,14 +63,7 @@ def cells_of(
 def peak_maps(
     keypoints: Float[Tensor, "M K 2"], weight: Float[Tensor, "M K"], size: tuple[int, int], stride: int
 ) -> Float[Tensor, "K h w"]:
-    """The maps that an image should have: of every labelled joint in it a bump of height 1 at its cell.
-
-    Args:
-        keypoints: labels, pixels.
-        weight: 0 where a joint is not labelled.
-        size: (h, w) of the maps.
-        stride: pixels to a cell.
-    """
+    """Target maps, of (h, w) cells of `stride` pixels: of every labelled joint a bump of height 1 at its cell."""
     cells, _, there = cells_of(keypoints, weight, size, stride)
     maps = keypoints.new_zeros(keypoints.shape[1], *size)
     for cell, labelled in zip(cells, there, strict=True):
@@ -110,12 +85,8 @@ def peak_losses(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Squared difference of maps from their targets, summed, and mean absolute difference of offsets at joints' cells.
 
-    Args:
-        maps: predicted maps.
-        offsets: predicted offsets.
-        people: of each image the labels (M, K, 2), pixels, and their weights (M, K).
-        stride: pixels to a cell of the maps.
-        background: how much cells count that are no part of a bump.
+    People are labels (M, K, 2), pixels, and their weights (M, K), of each image; cells outside all bumps have the
+    weight `background`.
     """
     size = (maps.shape[2], maps.shape[3])
     apart, wrong, count = maps.new_zeros(()), offsets.new_zeros(()), 0
@@ -139,16 +110,16 @@ def snapped(
     least: float = 0.0,
     farthest: Float[Tensor, "N"] | None = None,
 ) -> Float[Tensor, "N K 2"]:
-    """Every joint at the nearest of the greatest peaks of its map, or where it was, where there is none.
+    """Every joint at the nearest of the greatest peaks of its map, or unchanged, where there is none.
 
     Args:
         poses: regressed, pixels.
-        maps: of one image.
-        offsets: of one image.
+        maps: of one image, as of `PeakBranch`.
+        offsets: likewise.
         stride: pixels to a cell of the maps.
-        peaks: how many of each map are considered, …
-        least: … if they are so high …
-        farthest: … and at most this far away, pixels of each pose; at any distance when None.
+        peaks: most peaks of each map.
+        least: least height of a peak.
+        farthest: largest distance from it, pixels, for each pose; any distance when None.
     """
     highest = F.max_pool2d(maps[None], WINDOW, 1, WINDOW // 2)[0]
     heights, at = torch.where(maps == highest, maps, -1.0).flatten(1).topk(min(peaks, maps[0].numel()), dim=1)

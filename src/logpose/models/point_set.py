@@ -1,15 +1,14 @@
 """Point-set anchors (Wei et al. 2020), by L1 or by RLE (the paper, Table 2d): people detected as poses, not in boxes.
 
-Every cell of three levels has one anchor, the mean pose of the training data. Three towers of convolutions say whether
-it is near somebody, how far each of its joints is from theirs, and where their box is; before the last layer features
-are read at nine of the anchor's points (*shape-indexed*). A second stage does the same once more from the poses that
-the first one found. At inference the regressed joints are snapped to the peaks of maps predicted beside.
+Every cell of three levels has one anchor, the mean pose of the training data. Three towers of convolutions predict
+whether a person is there, the distances of its joints from the anchor's, and its box; before the last layer features
+are read at nine of the anchor's points (*shape-indexed*). A second stage repeats this from the poses of the first. At
+inference the regressed joints are snapped to the peaks of maps predicted beside.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -27,17 +26,14 @@ from logpose.metrics.oks import oks_nms
 from logpose.models import anchors
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.detector import Detections, Detector, nobody
-from logpose.models.peaks import PeakBranch, peak_losses, snapped
-from logpose.models.pose_model import COARSEST, SIGMA_FLOOR
-from logpose.models.pyramid import pyramid_on
-from logpose.models.towers import Stage, StageOutput, focal_loss
+from logpose.models.peaks import PEAKS, PeakBranch, peak_losses, snapped
+from logpose.models.pose_model import COARSEST, prediction_of, sigma_of
+from logpose.models.towers import Stage, StageOutput, focal_loss, pyramid_on
 
 __all__ = ["PointSetAnchors", "PointSetOptions"]
 
-L1_WEIGHT = 10.0
-"""Of the joints' loss, when that is L1 (Wei et al.'s code)."""
-BOX_BETA = 0.11
-"""Of the boxes' smooth L1: errors above it count by their absolute value (Wei et al.'s code)."""
+L1_WEIGHT = 10.0  # of the joints' loss, when that is L1 (Wei et al.'s code)
+BOX_BETA = 0.11  # of the boxes' smooth L1: errors above it count by their absolute value (Wei et al.'s code)
 
 
 @dataclass(frozen=True)
@@ -49,38 +45,36 @@ class PointSetOptions(Configurable):
     depth: int = 4
     """Convolutions of a tower."""
     thresholds: tuple[tuple[float, float], ...] = ((0.5, 0.4), (0.99, 0.89))
-    """Of each stage: the least similarity of positive anchors, and what that of negative ones is below."""
+    """Of each stage: the least similarity of positive anchors, and that below which anchors are negative."""
     forced: int = 9
-    """Anchors of each person that are positive, however little they resemble it, unless another person takes them."""
+    """The most similar anchors of each person, which are positive in any case."""
     scale: float = 16.0
     """Diagonal of an anchor in strides of its level; also the unit of joints' distances."""
     pose_weight: float | None = None
-    """Of the joints' loss, a sum over each positive anchor's joints. Unless given 10 times the typical sigma (geometric
-    mean; 1 without sigma): the published 10 of L1, and by likelihood the same pull on mu however small sigma becomes,
-    while with a constant weight the joints' gradient grows until, clipped, it leaves classes and boxes nothing."""
+    """Of the joints' loss, a sum over each positive anchor's joints. None: 10 times the typical sigma (geometric mean),
+    which keeps the gradient of mu from growing; without sigma the published 10."""
     maps_weight: float = 0.05
-    """Of all that the branch of maps learns by; 0 leaves the branch out, and with it snapping."""
+    """Of the losses of the branch of maps; 0 leaves the branch out, and with it snapping."""
     offsets_weight: float = 10.0
     """Of its offsets, within that."""
     background: float = 0.1
-    """How much a map's cells count that are no part of a bump."""
+    """Weight of a map's cells outside all bumps."""
     snap: bool = True
     """Whether joints are put at the nearest peak of their map; sigma stays the regression's."""
     least_peak: float = 0.0
-    """Least height of such a peak, of 1; where there is none, a joint stays where it was regressed. The published code
-    takes any: of a joint that is hidden or outside the image then the nearest of noise."""
+    """Least height of such a peak, of 1; where there is none, a joint stays where it was regressed."""
     farthest: float | None = None
-    """How far such a peak may be, in units of the anchor; any distance unless given."""
+    """Largest distance of such a peak, in units of the anchor; any unless given."""
     scales: tuple[float, ...] = (1.0,)
     """Factors by which each input is enlarged; detections of all of them are merged."""
     least_score: float = 0.001
-    """Less likely people are left out."""
+    """Of a candidate."""
     candidates: int = 1000
-    """People that are considered at each level, before non-maximum suppression."""
+    """Most candidates of each level, before non-maximum suppression."""
     nms: float = 0.5
-    """People more alike than this (OKS) are the same."""
+    """OKS above which people are the same."""
     most: int = 100
-    """People in an image."""
+    """Most people in an image."""
 
     def __post_init__(self) -> None:
         least = min(self.channels, self.depth, self.forced + 1, self.candidates, self.most, len(self.thresholds))
@@ -95,12 +89,6 @@ class PointSetOptions(Configurable):
         if not (self.scale > 0 and min(weights) >= 0 and self.scales and min(self.scales) > 0):
             raise InputError(f"scales must be above 0 and weights not below; got {self}")
 
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> PointSetOptions:
-        """Deprecated: `from_config`."""
-        warnings.warn("PointSetOptions.from_dict is now from_config", DeprecationWarning, stacklevel=2)
-        return cls.from_config(plain)
-
 
 class Grid(NamedTuple):
     """The anchors of all levels, one after another."""
@@ -108,14 +96,13 @@ class Grid(NamedTuple):
     poses: Float[Tensor, "A K 2"]
     cells: Float[Tensor, "A 2"]
     scale: Float[Tensor, "A"]
-    """Pixels that a distance of 1 stands for."""
+    """Pixels to the anchor's unit."""
     sizes: list[tuple[int, int]]
     """(h, w) of the levels."""
 
     def split(self, of_anchors: Shaped[Tensor, "B A *rest"]) -> Iterator[tuple[int, Tensor]]:
-        """Of each level, its number, and what belongs to its anchors."""
-        counts = [height * width for height, width in self.sizes]
-        yield from enumerate(torch.split(of_anchors, counts, dim=1))
+        """The number of each level, and the part of its anchors."""
+        yield from enumerate(torch.split(of_anchors, [height * width for height, width in self.sizes], dim=1))
 
 
 class PointSetAnchors(Detector):
@@ -126,10 +113,7 @@ class PointSetAnchors(Detector):
         skeleton: the joints that are predicted.
         predicts_sigma: whether sigma is predicted (4 K numbers of each anchor, else 2 K).
         options: everything else of the network.
-        short: see `Detector`.
-        longest: see `Detector`.
-        pixel_mean: subtracted from each channel (RGB in [0, 1]).
-        pixel_std: what the difference is divided by.
+        short, longest, pixel_mean, pixel_std: see `Detector`.
     """
 
     kind = "point_set"
@@ -174,7 +158,7 @@ class PointSetAnchors(Detector):
 
     @torch.no_grad()
     def set_template(self, template: Float[Tensor, "K 2"]) -> None:
-        """Make every anchor another pose, as `anchors.mean_pose` gives it."""
+        """Replace the anchors' pose by another one, as of `anchors.mean_pose`."""
         self.template.copy_(template)
         self.read.copy_(torch.tensor(anchors.read_joints(self.skeleton, template.cpu())))
 
@@ -191,7 +175,7 @@ class PointSetAnchors(Detector):
         return Grid(torch.cat(poses), torch.cat(cells), torch.cat(scales), sizes)
 
     def run_stages(self, levels: Sequence[Tensor]) -> Iterator[tuple[Grid, Float[Tensor, "B A K 2"], StageOutput]]:
-        """Of each stage the grid, the anchors' poses, and its output."""
+        """The grid, the anchors' poses and the output of each stage."""
         grid = self.grid(levels)
         poses = grid.poses.expand(len(levels[0]), -1, -1, -1)
         for stage in self.stages:
@@ -201,17 +185,14 @@ class PointSetAnchors(Detector):
             yield grid, poses, output
             poses = (poses + output.poses[..., :2] * grid.scale[:, None, None]).detach()
 
-    # --- Learning --------------------------------------------------------------------------------------------------
-
     def training_losses(self, batch: SceneBatch, loss: KeypointLoss) -> LossDict:
         """Losses of every stage: classification, joints (by the loss that is given) and boxes; and of the maps.
 
-        What is given to the loss is in units of an anchor's scale, relative to the anchor's own joints.
+        Coordinates are in units of an anchor's scale, relative to the anchor's own joints.
         """
         options = self.options
         levels = self.trunk(self.inputs(batch.images, batch.sizes))
-        losses: dict[str, Tensor] = {}
-        figures: dict[str, Tensor] = {}
+        losses, figures = dict[str, Tensor](), dict[str, Tensor]()
         for number, (grid, poses, output) in enumerate(self.run_stages(levels)):
             targets = self._targets(batch, grid, poses, options.thresholds[number])
             after = f"_{number + 1}" if number else ""
@@ -238,10 +219,9 @@ class PointSetAnchors(Detector):
             edge = batch.sizes[image].flip(0) - 1
             seen = ((who.keypoints >= 0) & (who.keypoints <= edge)).all(dim=-1)
             known = ((who.weight > 0) & seen).any(dim=1)  # people without a joint in the input have no pose
-            assigned = anchors.assign_labels(
-                poses[image, within], grid.cells[within], who.keypoints[known], who.weight[known],
-                torch.cat([who.ignored, who.boxes[~known]]), self.oks_sigmas, *thresholds, self.options.forced,
-            )  # fmt: skip
+            ignored = anchors.inside(grid.cells[within], torch.cat([who.ignored, who.boxes[~known]])).any(dim=1)
+            alike = anchors.similarity(poses[image, within], who.keypoints[known], who.weight[known], self.oks_sigmas)
+            assigned = anchors.assign(alike, *thresholds, self.options.forced, ignored)
             state[image, within] = assigned.positive.to(state) - assigned.negative.to(state)
             row, person = within[assigned.positive], assigned.person[assigned.positive]
             anchor, scale = poses[image, row], grid.scale[row, None, None]
@@ -254,10 +234,8 @@ class PointSetAnchors(Detector):
 
     def _stage_losses(self, output: StageOutput, targets: Targets, loss: KeypointLoss) -> dict[str, Tensor]:
         count = max(len(targets.weight), 1)
-        mu, sigma = self._mu_sigma(output.poses[targets.row])
-        prediction = self._prediction(mu, sigma)
-        given = self.options.pose_weight
-        weight = L1_WEIGHT * typical(sigma.detach(), targets.weight) if given is None else given
+        prediction, given = self._prediction(output.poses[targets.row]), self.options.pose_weight
+        weight = L1_WEIGHT * typical(prediction.sigma.detach(), targets.weight) if given is None else given
         # The loss is a mean over labelled joints; published are sums over joints, averaged over positive anchors.
         joints = (targets.weight > 0).sum() / count
         boxes = F.smooth_l1_loss(output.boxes[targets.row], targets.boxes, reduction="sum", beta=BOX_BETA)
@@ -267,27 +245,20 @@ class PointSetAnchors(Detector):
             "boxes": boxes / count,
         }
 
-    def _mu_sigma(self, output: Float[Tensor, "N K E"]) -> tuple[Float[Tensor, "N K 2"], Float[Tensor, "N K 2"]]:
+    def _prediction(self, output: Float[Tensor, "N K E"]) -> Prediction:
         """Distances from the anchor and their scales, both in units of the anchor's."""
-        mu = output[..., :2]
-        if not self.predicts_sigma:
-            return mu, torch.ones_like(mu)
-        return mu, SIGMA_FLOOR + (1 - SIGMA_FLOOR) * output[..., 2:].sigmoid()
-
-    def _prediction(self, mu: Float[Tensor, "N K 2"], sigma: Float[Tensor, "N K 2"]) -> Prediction:
-        """Mu and sigma with what goes with them; without sigma all joints have the same confidence."""
-        confidence = 1 - sigma.mean(dim=-1) if self.predicts_sigma else sigma.mean(dim=-1)
-        return Prediction(mu, sigma, confidence, self.error_distribution)
+        sigma = sigma_of(output[..., 2:]) if self.predicts_sigma else None
+        return prediction_of(output[..., :2], sigma, self.error_distribution)
 
     @torch.no_grad()
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
-        """The people in each image, best first; see `Detector.detect`."""
+        """The people in each image, best first."""
         pixels = self.inputs(images, sizes)
         at_scales = [self._candidates(pixels, sizes, factor) for factor in self.options.scales]
         return [self._best(found) for found in zip(*at_scales, strict=True)]
 
     def _candidates(self, pixels: Tensor, sizes: Tensor, factor: float) -> list[Detections]:
-        """Everybody who may be there, many of them several times, in pixels of the input as it was given."""
+        """Candidates at one scale, of each image, in pixels of the input as it was given."""
         extent = [max(1, round(side * factor)) for side in pixels.shape[2:]]
         factors = sizes.new_tensor(extent) / sizes.new_tensor(pixels.shape[2:])
         if factor != 1:
@@ -300,25 +271,25 @@ class PointSetAnchors(Detector):
         for image, size in enumerate(sizes * factors):
             rows = self._likely(grid, output.logits[image].sigmoid(), size)
             anchor, scale = poses[image, rows], grid.scale[rows]
-            mu, sigma = self._mu_sigma(output.poses[image, rows])
-            mu = mu + (anchor - grid.cells[rows, None]) / scale[:, None, None]
+            prediction = self._prediction(output.poses[image, rows])
+            prediction.mu = prediction.mu + (anchor - grid.cells[rows, None]) / scale[:, None, None]
             to_input = scale[:, None, None] * torch.eye(2, 3, device=scale.device)
             to_input[:, :, 2] = grid.cells[rows] - scale[:, None] / 2  # crop coordinates begin at -1/2
             boxes = anchors.moved_boxes(anchors.bounds(anchor), output.boxes[image, rows])
-            people = Detections(boxes, output.logits[image, rows].sigmoid(), self._prediction(mu, sigma), to_input)
+            people = Detections(boxes, output.logits[image, rows].sigmoid(), prediction, to_input)
             if maps is not None and self.peaks is not None:
-                options, reach = self.options, None if self.options.farthest is None else self.options.farthest * scale
+                reach = None if self.options.farthest is None else self.options.farthest * scale
+                heights, offsets = maps[0][image], maps[1][image]
                 people.positions = snapped(
-                    people.keypoints(), maps[0][image], maps[1][image], self.peaks.stride,
-                    least=options.least_peak, farthest=reach,
-                )  # fmt: skip
+                    people.keypoints(), heights, offsets, self.peaks.stride, PEAKS, self.options.least_peak, reach
+                )
             people = _resized(people, 1 / factors.flip(0))
             edge = sizes[image].flip(0).repeat(2).to(people.boxes)
             found.append(replace(people, boxes=torch.minimum(people.boxes.clamp_min(0), edge)))
         return found
 
     def _likely(self, grid: Grid, scores: Float[Tensor, "A"], size: Float[Tensor, "2"]) -> Int64[Tensor, "N"]:
-        """Of each level the anchors in an image that are likely enough, and not more than are considered."""
+        """Rows of the candidates of all levels in an image."""
         scores = scores * (grid.cells < size.flip(0)).all(dim=1)
         chosen, start = [], 0
         for _, of_level in grid.split(scores[None]):
@@ -328,13 +299,11 @@ class PointSetAnchors(Detector):
         return torch.cat(chosen)
 
     def _best(self, found: Sequence[Detections]) -> Detections:
-        """Non-maximum suppression of the candidates by OKS.
-
-        OKS is that of the regressed joints: those of neighbours may be snapped to the same peaks.
-        """
+        """Non-maximum suppression of the candidates at all scales by OKS."""
         people = _joined(found)
         if not len(people):
             return nobody(self)
+        # Regressed joints: those of neighbours may be snapped to the same peaks.
         keypoints = replace(people, positions=None).keypoints()
         corners = anchors.bounds(keypoints)
         area = (corners[:, 2:] - corners[:, :2]).prod(dim=1)
@@ -343,7 +312,7 @@ class PointSetAnchors(Detector):
         return people.chosen(torch.tensor(kept, device=keypoints.device))
 
     def argument(self, name: str) -> Any:
-        """The value of a constructor argument; the backbone is the trunk's."""
+        """The value of a constructor argument: of `backbone` the trunk's."""
         return self.trunk.backbone if name == "backbone" else super().argument(name)
 
     def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
@@ -363,9 +332,9 @@ class Targets:
     row: tuple[Int64[Tensor, "N"], Int64[Tensor, "N"]]
     """Image and number of each positive anchor."""
     joints: Float[Tensor, "N K 2"]
-    """How far their person's joints are from theirs, in units of the anchor; 0 where not labelled."""
+    """Distances of their person's joints from theirs, in units of the anchor; 0 where not labelled."""
     weight: Float[Tensor, "N K"]
-    """How much each label counts."""
+    """Of each label."""
     boxes: Float[Tensor, "N 4"]
     """`anchors.box_deltas` of their person's box."""
 
@@ -393,7 +362,7 @@ def _joined(found: Sequence[Detections]) -> Detections:
 
 
 def _resized(people: Detections, factors: Float[Tensor, "2"]) -> Detections:
-    """The same in pixels of an input that is so many times as large along x and y; pixels' corners stay corners."""
+    """The same in pixels of an input enlarged by factors along x and y; pixels' corners stay corners."""
     shift = (factors - 1) / 2
     to_input = people.to_input * factors[:, None]
     to_input[:, :, 2] += shift

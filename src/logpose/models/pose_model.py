@@ -1,9 +1,4 @@
-"""Bases of all models: the skeleton and the error distribution; of models of images, also the pixel normalisation.
-
-Training and evaluation ask two things of a model: the losses of a batch (`training_losses`), and to `predict` one.
-Models of one instance in each row (`KeypointModel`) do both in one way; those that detect the instances themselves are
-`detector.Detector`s. A model describes itself by its constructor's arguments (`config`, `from_config`).
-"""
+"""Bases of all models: of one instance in each row (`KeypointModel`), or of whole images (`detector.Detector`)."""
 
 from __future__ import annotations
 
@@ -25,15 +20,13 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import ErrorDistribution, KeypointLoss, LossDict, OutputType, Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.backbones import backbone_from_config
+from logpose.models.version_0_1 import rename_buffers
 
 __all__ = ["KeypointModel", "Model", "PixelStatistics", "PoseModel", "SigmaHead", "exactly", "in_dimensions"]
 
 SIGMA_FLOOR = 1e-6
 """Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""
-
-
-COARSEST = 32
-"""Pixels to a cell of the features of ResNets, and of an HRNet's coarsest branch."""
+COARSEST = 32  # pixels to a cell of the features of ResNets, and of an HRNet's coarsest branch
 
 AnyModel = TypeVar("AnyModel", bound="Model")
 
@@ -59,8 +52,22 @@ class SigmaHead(nn.Linear):
 
     def forward(self, pooled: Float[Tensor, "B C"]) -> Float[Tensor, "B K D"]:
         """The scale of each joint along each dimension."""
-        logits = super().forward(pooled).view(len(pooled), self.out_features // self.dim, self.dim)
-        return SIGMA_FLOOR + (1 - SIGMA_FLOOR) * logits.sigmoid()
+        return sigma_of(super().forward(pooled).view(len(pooled), self.out_features // self.dim, self.dim))
+
+
+def sigma_of(logits: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+    """Sigma from its logits, in (0, 1)."""
+    return SIGMA_FLOOR + (1 - SIGMA_FLOOR) * logits.sigmoid()
+
+
+def prediction_of(
+    mu: Float[Tensor, "B K D"], sigma: Tensor | None, error_distribution: ErrorDistribution, maps: Tensor | None = None
+) -> Prediction:
+    """Mu and sigma, with confidences of 1 - sigma; where sigma is not predicted, both are 1 everywhere."""
+    if sigma is None:
+        sigma = torch.ones_like(mu)
+        return Prediction(mu, sigma, sigma.mean(dim=-1), error_distribution, maps)
+    return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), error_distribution, maps)
 
 
 def small_start(layer: nn.Linear) -> None:
@@ -81,7 +88,7 @@ class Model(nn.Module, Configurable, ABC):
 
     Attributes:
         kind: name of the class in a checkpoint.
-        task: which task a model is of: "pose", "detection", "lifting", "boundaries", or one of your own.
+        task: "pose", "detection", "lifting", "boundaries", or one of your own.
         output_type: what it gives a loss.
     """
 
@@ -97,10 +104,8 @@ class Model(nn.Module, Configurable, ABC):
         if dim < 1:
             raise InputError(f"a model needs a dimension or more, got {dim}")
         self.skeleton, self.dim = skeleton, dim
-        error_distribution = ErrorDistribution.unknown(dim)
-        self.register_buffer("error_mean", error_distribution.mean)
-        self.register_buffer("error_std", error_distribution.std)
-        self.register_buffer("error_radius", error_distribution.radius)
+        for name in ("mean", "std", "radius"):
+            self.register_buffer(f"error_{name}", getattr(ErrorDistribution.unknown(dim), name))
 
     @property
     def error_distribution(self) -> ErrorDistribution:
@@ -110,9 +115,8 @@ class Model(nn.Module, Configurable, ABC):
     @torch.no_grad()
     def set_error_distribution(self, error_distribution: ErrorDistribution) -> None:
         """Keep what the loss has learned of the errors, so that the loss itself can be dropped."""
-        self.error_mean.copy_(error_distribution.mean)
-        self.error_std.copy_(error_distribution.std)
-        self.error_radius.copy_(error_distribution.radius)
+        for name in ("mean", "std", "radius"):
+            getattr(self, f"error_{name}").copy_(getattr(error_distribution, name))
 
     def is_finite(self) -> bool:
         """Whether all weights are: those of a model that has diverged are not."""
@@ -133,19 +137,15 @@ class Model(nn.Module, Configurable, ABC):
     @property
     @abstractmethod
     def input_spec(self) -> str:
-        """What it is given, in words."""
+        """Its inputs, in words."""
 
     @abstractmethod
     def example_input(self) -> Tensor:
-        """An input with nothing in it, of a batch of one."""
+        """An empty input, in a batch of one."""
 
     @classmethod
     def from_config(cls: type[AnyModel], config: Mapping[str, Any], backbone: Any = None) -> AnyModel:
-        """The model that `config` described, with random weights.
-
-        Args:
-            config: as `config` gave it.
-            backbone: for a model whose backbone cannot be made from a config.
+        """The model that `config` described, with random weights; a backbone that has no config is given.
 
         Raises:
             InputError: if the config has an unknown key, or needs a backbone that is not given.
@@ -164,10 +164,8 @@ class Model(nn.Module, Configurable, ABC):
         return None if isinstance(value, nn.Module) and not isinstance(value, Configurable) else value
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        """As every module's; checkpoints of version 0.1 call the error distribution's buffers `law_*`."""
-        for name in ("mean", "std", "radius", "bands"):
-            if f"{prefix}law_{name}" in state_dict:
-                state_dict[f"{prefix}error_{name}"] = state_dict.pop(f"{prefix}law_{name}")
+        """As every module's; also from checkpoints of version 0.1."""
+        rename_buffers(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *others)
 
     def prepare(self, data: Any) -> None:
@@ -181,17 +179,10 @@ class Model(nn.Module, Configurable, ABC):
 
 
 class KeypointModel(Model):
-    """Base of the models of one instance in each row: a batch's inputs in, `Prediction` out.
-
-    Args:
-        skeleton: the joints that are predicted.
-        dim: D.
-
-    Raises:
-        InputError: if D is not 1 or more.
+    """Base of the models of one instance in each row: a batch's inputs in, `Prediction` out; for arguments see `Model`.
 
     Attributes:
-        unit: what `distance` is in, as part of a figure's name.
+        unit: of `distance`, as part of a figure's name.
     """
 
     unit: ClassVar[str]
@@ -200,37 +191,34 @@ class KeypointModel(Model):
     def forward(self, inputs: Tensor) -> Prediction:
         """Predict every joint."""
 
-    @abstractmethod
     def mirrored(self, inputs: Tensor) -> Tensor:
-        """The inputs as a mirror would show them."""
+        """The inputs mirrored left to right."""
+        return inputs.flip(-1)
 
     @abstractmethod
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
-        """Flip test: what a prediction and one on the mirrored inputs say together."""
+        """Flip test: the mean of a prediction and of one on the mirrored inputs, mirrored back."""
 
     @abstractmethod
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
-        """How far predicted joints are from their labels, in `unit`."""
+        """Distance of predicted joints from their labels, in `unit`."""
 
     def training_losses(self, batch: Any, loss: KeypointLoss) -> LossDict:
         """The loss of a batch with `inputs`, `target` and `weight`, and the mean distance from its labels."""
-        prediction = self(batch.inputs)
-        target = in_dimensions(batch.target, self.dim)
+        prediction, target = self(batch.inputs), in_dimensions(batch.target, self.dim)
         value = loss.of_prediction(prediction, target, batch.weight)
-        apart = self.distance(prediction.mu.detach(), target)
-        error = (apart * batch.weight).nansum() / batch.weight.sum().clamp_min(1)
+        apart = self.distance(prediction.mu.detach(), target) * batch.weight
+        error = apart.nansum() / batch.weight.sum().clamp_min(1)
         return LossDict({"keypoints": value}, {f"error_{self.unit}": error})
 
     def predict(self, batch: Any, flip_test: bool = False) -> Prediction:
         """Prediction on a batch; if `flip_test`, averaged with that on its mirror image."""
         prediction: Prediction = self(batch.inputs)
-        if not flip_test:
-            return prediction
-        return self.flip_average(prediction, self(self.mirrored(batch.inputs)))
+        return self.flip_average(prediction, self(self.mirrored(batch.inputs))) if flip_test else prediction
 
 
 class PixelStatistics(Configurable):
-    """Part of a model of images: pixel normalisation belongs to the model, so that it cannot be forgotten."""
+    """Part of a model of images: its pixel normalisation."""
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -261,9 +249,9 @@ class PoseModel(PixelStatistics, KeypointModel):
 
     Args:
         skeleton: the joints that are predicted.
-        size: (H, W) of the crops it is made for.
+        size: (H, W) of the crops.
         dim: D.
-        padding: how much larger than a person's box the region is that its crops show.
+        padding: side of the region that a crop shows, relative to that of the person's box.
         pixel_mean: subtracted from each channel (RGB in [0, 1]).
         pixel_std: what the difference is divided by.
 
@@ -285,15 +273,9 @@ class PoseModel(PixelStatistics, KeypointModel):
     ) -> None:
         super().__init__(skeleton, dim)
         if not (len(size) == 2 and all(1 <= side <= 8192 for side in size) and 0 < padding < 100):
-            raise InputError(
-                f"a model needs crops of 1 to 8,192 pixels a side and a padding above 0, got {size} and {padding:g}"
-            )
+            raise InputError(f"crops have 1 to 8,192 pixels a side and a padding above 0, got {size} and {padding:g}")
         self.size, self.padding = (int(size[0]), int(size[1])), padding
         self.keep_statistics(pixel_mean, pixel_std)
-
-    @abstractmethod
-    def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
-        """Predict every joint of every crop."""
 
     def _check_divisible(self, divisor: int = COARSEST) -> None:
         """Refuse sizes for which a map's cells are not whole pixels, or an HRNet's branches do not fit each other."""
@@ -309,15 +291,11 @@ class PoseModel(PixelStatistics, KeypointModel):
         """A black crop."""
         return torch.zeros(1, 3, *self.size, dtype=torch.uint8, device=self.pixel_mean.device)
 
-    def mirrored(self, inputs: Tensor) -> Tensor:
-        """Crops mirrored left to right."""
-        return inputs.flip(-1)
-
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
-        """Flip test: what a prediction on crops and one on the mirrored crops say together."""
+        """Flip test: the mean of a prediction on crops and of one on the mirrored crops."""
         return geometry.flip_average(prediction, mirrored, self.skeleton, self.size[1])
 
     def distance(self, mu: Float[Tensor, "B K D"], target: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
-        """How far predicted joints are from their labels in the crop, in its pixels."""
+        """Distance of predicted joints from their labels, in pixels of the crop."""
         apart = (mu - target)[..., :2] * mu.new_tensor(self.size[::-1])
         return apart.square().sum(dim=-1).sqrt()

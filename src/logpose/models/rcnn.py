@@ -1,7 +1,7 @@
-"""Faster R-CNN from torchvision's parts, for one kind of object: a pyramid, region proposals, boxes.
+"""Faster R-CNN from torchvision's parts, for one class: a pyramid, region proposals, boxes.
 
-Two things differ from torchvision's own code: detections in a crowd count neither as right nor as wrong, and no
-compiled operators are needed. This module is imported by models that need it only, since torchvision is an extra.
+Other than in torchvision's own code, detections in a crowd count neither as right nor as wrong, and no compiled
+operators are needed. torchvision is an extra: models import this module when they are made.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from logpose.core.compat import patch_torchvision
 from logpose.data.scenes import ScenePeople
+from logpose.models.detector import box_intersections
 from logpose.models.pose_model import exactly
 from logpose.models.regions import roi_align
 
@@ -30,37 +31,18 @@ from torchvision.models.detection.roi_heads import RoIHeads  # noqa: E402
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead  # noqa: E402
 from torchvision.ops import FrozenBatchNorm2d  # noqa: E402
 
-__all__ = [
-    "BoxHeads",
-    "FrozenBatchNorm2d",
-    "KeypointRCNNHeads",
-    "Proposals",
-    "box_heads",
-    "images",
-    "in_crowd",
-    "nms",
-    "proposals",
-    "pyramid",
-]
+__all__ = ["BoxHeads", "FrozenBatchNorm2d", "KeypointRCNNHeads", "Proposals", "box_heads", "proposals", "pyramid"]
 
-CROWDED = 0.5
-"""Share of a box's area in a crowd from which on it is no negative example."""
-BOX_CELLS = 7  # along a side, of what boxes are judged by
+CROWDED = 0.5  # share of a box's area in a crowd above which it is no negative example
+BOX_CELLS = 7  # along a side, of the features that the box head takes
 BOX_BETA = 0.5  # of boxes' smooth L1, as in detectron2's keypoint R-CNN
-LEAST_SIDE = 1e-2  # pixels: smaller boxes are none
+LEAST_SIDE = 1e-2  # of a box, pixels
 
 
 def nms(
     boxes: Float[Tensor, "N 4"], scores: Float[Tensor, "N"], threshold: float, groups: Int64[Tensor, "N"] | None = None
 ) -> Int64[Tensor, "M"]:
-    """Greedy suppression of boxes that overlap a better one: the rows that are kept, best first.
-
-    Args:
-        boxes: x0, y0, x1, y1.
-        scores: of each.
-        threshold: the intersection over union above which a box is left out.
-        groups: boxes of different groups leave each other alone.
-    """
+    """Greedy non-maximum suppression within groups: rows of the boxes (x0, y0, x1, y1) that are kept, best first."""
     if groups is not None and len(boxes):
         # Far apart, so that they cannot overlap.
         boxes = boxes + (groups.to(boxes) * (boxes.max() - boxes.min() + 1))[:, None]
@@ -69,21 +51,14 @@ def nms(
 
 def in_crowd(boxes: Float[Tensor, "N 4"], ignored: Float[Tensor, "M 4"]) -> Tensor:
     """Which boxes lie mostly in one of the areas to be ignored (N,)."""
-    if not len(ignored):
-        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    top_left = torch.maximum(boxes[:, None, :2], ignored[None, :, :2])
-    shared = (torch.minimum(boxes[:, None, 2:], ignored[None, :, 2:]) - top_left).clamp_min(0).prod(dim=2)
     area = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(dim=1)
-    return shared.amax(dim=1) > CROWDED * area
+    return (box_intersections(boxes, ignored) > CROWDED * area[:, None]).any(dim=1)
 
 
 def pyramid(name: str, channels: int, frozen: bool) -> BackboneWithFPN:
     """A ResNet with a feature pyramid of five levels, strides 4 to 64, with random weights.
 
-    Args:
-        name: "resnet18" … "resnet152".
-        channels: of each level.
-        frozen: whether normalisation, the stem and the first stage stay as pretrained weights have them.
+    If frozen, normalisation, the stem and the first stage do not learn.
     """
     body = getattr(resnet, name)(weights=None, norm_layer=FrozenBatchNorm2d if frozen else nn.BatchNorm2d)
     if frozen:
@@ -99,7 +74,7 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision has
     def assign_targets_to_anchors(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Which anchors are positive (1), negative (0) or left out of the loss (-1), and the boxes of their people."""
+        """Labels of anchors, positive (1), negative (0) or ignored (-1), and the boxes of their people."""
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
         for label, own, target in zip(labels, anchors, targets, strict=True):
             label[(label == 0) & in_crowd(own, target["ignored"])] = -1
@@ -121,7 +96,7 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision has
         image_shapes: list[tuple[int, int]],
         num_anchors_per_level: list[int],
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Of every level the best, without those that overlap a better one of their level; then the best of all."""
+        """The best of every level, suppressed level by level; then the best of all."""
         found: tuple[list[Tensor], list[Tensor]] = ([], [])
         scores_of_all = objectness.detach().reshape(len(proposals), -1)
         groups_of_all = torch.repeat_interleave(torch.tensor(num_anchors_per_level, device=proposals.device))
@@ -131,9 +106,9 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision has
                 best.append(start + level.topk(min(count, self.pre_nms_top_n())).indices)
                 start += count
             rows = torch.cat(best)
-            boxes, scores, groups = _within(boxes[rows], shape), scores[rows].sigmoid(), groups_of_all[rows]
+            boxes, scores = _within(boxes[rows], shape), scores[rows].sigmoid()
             there = ((boxes[:, 2:] - boxes[:, :2]) >= self.min_size).all(dim=1) & scores.isfinite()
-            boxes, scores, groups = boxes[there], scores[there], groups[there]
+            boxes, scores, groups = boxes[there], scores[there], groups_of_all[rows][there]
             kept = nms(boxes, scores, self.nms_thresh, groups)[: self.post_nms_top_n()]
             found[0].append(boxes[kept])
             found[1].append(scores[kept])
@@ -161,7 +136,7 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
     def sampled(
         self, proposals: Sequence[Tensor], people: Sequence[ScenePeople]
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Of proposals and labelled boxes those that are learned from, whom each shows, and whether it does (1) or not.
+        """A sample of the proposals and labelled boxes of each image.
 
         Returns:
             of each image: boxes (n, 4); rows of its people (n,), of no meaning where the label is 0; labels (n,).
@@ -177,7 +152,7 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
         return chosen[0], chosen[1], chosen[2]
 
     def judged(self, levels: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Of each box the logits of background and person, and the deltas of the person's box (N, 4)."""
+        """Logits of background and person of each box, and the deltas of the person's box (N, 4)."""
         logits, moves = exactly(self.box_predictor, self.box_head(roi_align(levels, boxes, BOX_CELLS)))
         return logits, moves[:, 4:]
 
@@ -192,13 +167,11 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
         """Cross-entropy of the classes and smooth L1 of positive boxes, both summed, over the number of all boxes."""
         logits, moves = self.judged(levels, boxes)
         label = torch.cat(list(labels))
-        positive = label > 0
-        truth = torch.cat(
-            [p.boxes[m] if len(p.boxes) else own for p, m, own in zip(people, matched, boxes, strict=True)]
-        )
+        positive, rows = label > 0, zip(people, matched, boxes, strict=True)
+        truth = torch.cat([person.boxes[row] if len(person.boxes) else own for person, row, own in rows])
         target = self.box_coder.encode_single(truth[positive], torch.cat(list(boxes))[positive])
         apart = F.smooth_l1_loss(moves[positive], target, beta=BOX_BETA, reduction="sum")
-        count = max(1, len(label))  # of a batch all of whose proposals lie in crowds there is nothing to learn
+        count = max(1, len(label))  # all proposals of a batch may lie in crowds
         return {"classes": F.cross_entropy(logits, label, reduction="sum") / count, "boxes": apart / count}
 
     def found(
@@ -220,24 +193,17 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
 
 
 def box_heads(channels: int, width: int, samples: int, most: int) -> BoxHeads:
-    """Heads of regions with torchvision's thresholds.
-
-    Args:
-        channels: of the pyramid.
-        width: of the hidden layers.
-        samples: proposals of each image that are learned from, at most a quarter of them positive.
-        most: people detected in an image.
-    """
+    """Heads of regions with torchvision's thresholds; `samples` proposals of an image in the loss, `most` people."""
     head = TwoMLPHead(channels * BOX_CELLS**2, width)
     return BoxHeads(None, head, FastRCNNPredictor(width, 2), 0.5, 0.5, samples, 0.25, None, 0.05, 0.5, most)
 
 
 def _within(boxes: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Boxes cut off at the edges of an image of (H, W)."""
+    """Boxes clipped to an image of (H, W)."""
     far = boxes.new_tensor([shape[1], shape[0]])
     return boxes.view(-1, 2, 2).clamp_min(0).minimum(far).view(-1, 4)
 
 
-def images(pixels: Tensor, sizes: Tensor) -> Any:
-    """Images as torchvision's proposals want them."""
+def image_list(pixels: Tensor, sizes: Tensor) -> Any:
+    """Images as torchvision's proposals take them."""
     return ImageList(pixels, [(int(height), int(width)) for height, width in sizes.tolist()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +11,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, features
 from logpose.models.heatmap import MapHead
-from logpose.models.pose_model import COARSEST, PoseModel, SigmaHead, exactly, small_start
+from logpose.models.pose_model import COARSEST, PoseModel, SigmaHead, exactly, prediction_of, small_start
 
 __all__ = ["RegressionModel"]
 
@@ -22,17 +21,10 @@ class RegressionModel(PoseModel):
 
     Args:
         backbone: features of images; has `channels`.
-        skeleton: the joints that are predicted.
-        size: (H, W) of the crops it is made for.
-        dim: D.
         predicts_sigma: whether sigma is predicted; where not (L1 and L2 regression), it is 1 everywhere.
-        padding: how much larger than a person's box the region is that its crops show.
-        pixel_mean: subtracted from each channel (RGB in [0, 1]).
-        pixel_std: what the difference is divided by.
-        unit_features: whether mu is read from features scaled to length 1, as in the paper's released code; sigma is
-            read from the features as they are.
-        auxiliary: whether heatmaps are predicted too while training, for a heatmap loss beside (Table 14). Their head
-            is not needed afterwards, and `drop_training_parts` removes it.
+        unit_features: whether mu is read from features scaled to length 1, as in the paper's released code.
+        auxiliary: whether heatmaps are predicted too while training, for a heatmap loss beside (Table 14).
+        skeleton, size, dim, padding, pixel_mean, pixel_std: see `PoseModel`.
     """
 
     kind = "regression"
@@ -67,11 +59,8 @@ class RegressionModel(PoseModel):
         pooled = coarse.to(self.fc_mu.weight.dtype).mean(dim=(2, 3))
         mu = exactly(self.fc_mu, F.normalize(pooled) if self.unit_features else pooled)
         mu = mu.view(len(pooled), len(self.skeleton), self.dim)
-        if self.fc_sigma is None:
-            sigma = torch.ones_like(mu)
-            return Prediction(mu, sigma, sigma.mean(dim=-1), self.error_distribution, maps)
-        sigma = exactly(self.fc_sigma, pooled)
-        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution, maps)
+        sigma = None if self.fc_sigma is None else exactly(self.fc_sigma, pooled)
+        return prediction_of(mu, sigma, self.error_distribution, maps)
 
     def drop_training_parts(self) -> None:
         """Remove the head of heatmaps."""

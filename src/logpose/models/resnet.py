@@ -1,7 +1,4 @@
-"""ResNet-18 … 152 (He et al. 2016) as feature extractors, with torchvision's parameter names.
-
-The stride of a bottleneck sits in its 3×3 convolution, as in torchvision (the "v1.5" that everyone's weights are for).
-"""
+"""ResNet-18 … 152 (He et al. 2016) as feature extractors, with torchvision's parameter names."""
 
 from __future__ import annotations
 
@@ -26,58 +23,47 @@ IMAGENET_URLS = {
 }
 
 
-class BasicBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut (ResNet-18 and 34)."""
+class Block(nn.Module):
+    """Convolutions with batch normalisation beside a shortcut."""
 
-    expansion: ClassVar[int] = 1
+    expansion: ClassVar[int]
+    kernels: ClassVar[tuple[int, ...]]
+    strided: ClassVar[int]
+    """Index of the convolution that has the stride."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        out = width * self.expansion
+        widths = [channels, *[width] * (len(self.kernels) - 1), out]
+        for i, kernel in enumerate(self.kernels):
+            step = stride if i == self.strided else 1
+            setattr(self, f"conv{i + 1}", nn.Conv2d(widths[i], widths[i + 1], kernel, step, kernel // 2, bias=False))
+            setattr(self, f"bn{i + 1}", nn.BatchNorm2d(widths[i + 1]))
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(channels, width * self.expansion, stride)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or channels != out:
+            self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
         """Features of the next depth."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(x))
+        for i in range(1, len(self.kernels)):
+            x = self.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x)))
+        last = len(self.kernels)
+        x = getattr(self, f"bn{last}")(getattr(self, f"conv{last}")(x))
         return self.relu(x + shortcut)  # type: ignore[no-any-return]
 
 
-class Bottleneck(nn.Module):
-    """A 3×3 convolution between two 1×1, beside a shortcut (ResNet-50, 101 and 152)."""
+class BasicBlock(Block):
+    """Two 3×3 convolutions (ResNet-18 and 34)."""
 
-    expansion: ClassVar[int] = 4
-
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(width * self.expansion)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(channels, width * self.expansion, stride)
-
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
-        """Features of the next depth."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        x = self.bn3(self.conv3(x))
-        return self.relu(x + shortcut)  # type: ignore[no-any-return]
+    expansion, kernels, strided = 1, (3, 3), 0
 
 
-def _shortcut(channels: int, out: int, stride: int) -> nn.Sequential | None:
-    """A 1×1 projection where a block changes the shape of its input, else nothing."""
-    if stride == 1 and channels == out:
-        return None
-    return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+class Bottleneck(Block):
+    """A 3×3 convolution between two 1×1 (ResNet-50, 101 and 152); it has the stride, as in torchvision ("v1.5")."""
+
+    expansion, kernels, strided = 4, (1, 3, 1), 1
 
 
 class ResNet(FeatureExtractor):
@@ -86,11 +72,6 @@ class ResNet(FeatureExtractor):
     Args:
         depth: 18, 34, 50, 101 or 152.
 
-    Attributes:
-        channels: number of feature channels (512, or 2048 from depth 50 on).
-        stage_channels: the same of each of the four stages.
-        name: "resnet18" … "resnet152".
-
     Raises:
         InputError: for any other depth.
     """
@@ -98,7 +79,7 @@ class ResNet(FeatureExtractor):
     kind = "resnet"
     names: ClassVar[tuple[str, ...]] = tuple(f"resnet{depth}" for depth in IMAGENET_URLS)
     # Blocks in each of the four stages (He et al. 2016, Table 1).
-    STAGES: ClassVar[dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]]] = {
+    STAGES: ClassVar[dict[int, tuple[type[Block], tuple[int, ...]]]] = {
         18: (BasicBlock, (2, 2, 2, 2)),
         34: (BasicBlock, (3, 4, 6, 3)),
         50: (Bottleneck, (3, 4, 6, 3)),
@@ -134,7 +115,7 @@ class ResNet(FeatureExtractor):
         url = IMAGENET_URLS[self.depth]
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
 
-    def _stage(self, block: type[BasicBlock | Bottleneck], width: int, count: int, stride: int) -> nn.Sequential:
+    def _stage(self, block: type[Block], width: int, count: int, stride: int) -> nn.Sequential:
         blocks = []
         for i in range(count):
             blocks.append(block(self.channels, width, stride if i == 0 else 1))

@@ -15,8 +15,7 @@ from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, FeatureExtracto
 __all__ = ["TIMM", "TimmBackbone"]
 
 TIMM = "timm/"
-STRIDES = (8, 16, 32)
-"""Of the stages that detectors' pyramids are built on."""
+STRIDES = (8, 16, 32)  # of the feature maps that detectors take
 
 
 class TimmBackbone(FeatureExtractor):
@@ -25,7 +24,7 @@ class TimmBackbone(FeatureExtractor):
     Args:
         model: timm's name of it ("mobilenetv4_conv_small", "vit_small_patch16_224").
         size: (H, W) of the images; transformers are built for it.
-        pyramid: whether it gives the feature maps of strides 8, 16 and 32 (timm's `features_only`), for detectors.
+        pyramid: whether it returns feature maps of strides 8, 16 and 32 (timm's `features_only`), for detectors.
 
     Raises:
         InputError: if timm is not installed or has no such model, or a pyramid is wanted of a model without stages.
@@ -50,7 +49,8 @@ class TimmBackbone(FeatureExtractor):
             self.stage_channels = tuple(map(int, self.model.feature_info.channels()))
         self.channels = self.stage_channels[-1] if pyramid else int(self.model.num_features)
         # The channel statistics that its pretrained weights were made with.
-        config = self._pretrained_cfg()
+        config = getattr(self.model, "pretrained_cfg", None)
+        config = config if config is not None else timm.get_pretrained_cfg(model).to_dict()
         self.pixel_mean = tuple(config.get("mean", IMAGENET_MEAN))
         self.pixel_std = tuple(config.get("std", IMAGENET_STD))
 
@@ -59,12 +59,8 @@ class TimmBackbone(FeatureExtractor):
         """The `config` of a name that begins with "timm/"."""
         if not name.startswith(TIMM):
             return None
-        return {
-            "kind": cls.kind,
-            "model": name.removeprefix(TIMM),
-            "size": list(needs.size),
-            "pyramid": needs.all_branches,
-        }
+        model, size = name.removeprefix(TIMM), list(needs.size)
+        return {"kind": cls.kind, "model": model, "size": size, "pyramid": needs.all_branches}
 
     def argument(self, name: str) -> Any:
         """The value of a constructor argument."""
@@ -82,12 +78,6 @@ class TimmBackbone(FeatureExtractor):
         except (AttributeError, RuntimeError, ValueError) as error:
             raise InputError(f"{self.name} has no stages of strides 8, 16 and 32, which detectors need") from error
         return _created(name, img_size=self.size, features_only=True, out_indices=chosen, pretrained=pretrained)
-
-    def _pretrained_cfg(self) -> dict[str, Any]:
-        import timm
-
-        config = getattr(self.model, "pretrained_cfg", None)
-        return dict(config) if config is not None else timm.get_pretrained_cfg(self.argument("model")).to_dict()
 
     def published(self) -> nn.Module:
         """timm's model itself."""

@@ -1,4 +1,4 @@
-"""Files of pretrained weights: fetched where they are elsewhere, and read without running anything in them."""
+"""Files of pretrained weights: downloaded if necessary, and read without running code in them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a weights file, by name, and of a checkpoint of logpose its `logpose` entry.
 
-    No code in it is run. Other objects in it, such as the settings and the history that mmpose's runner writes, are not
-    made. (Lists and dictionaries of classes of their own cannot be skipped: a file with such is refused.)
+    Other objects in it, such as the settings and the history that mmpose's runner writes, are not made.
 
     Args:
         path: a file of torch or of safetensors, or a folder of a model that `logpose convert` wrote.
@@ -58,7 +57,6 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         names = named_objects(path)
         if names and (found := _without_objects(path, names)) is not None:
             return found, {}
-        # Of a text file torch's reader says at which byte it failed, which does not help.
         failed = isinstance(error, IndexError | KeyError | EOFError)
         why = held_object(path) or ("it was not written by torch.save" if failed else f"{error!s:.120}")
         raise InputError(f"{path}: not a weights file that can be read safely ({why})") from error
@@ -70,7 +68,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _entry_beside(tensors: Path) -> dict[str, Any]:
-    """The entry in the folder of a model that `logpose convert` wrote; nothing beside other tensors."""
+    """The entry beside the tensors of a folder that `logpose convert` wrote; empty beside others."""
     try:
         entry = json.loads((tensors.parent / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -87,38 +85,32 @@ def _tensors(content: Any) -> dict[str, Tensor] | None:
 
 
 class Inert:
-    """Stands for any object in a file besides tensors: takes any arguments, and does nothing."""
+    """Replaces any object in a file besides tensors: takes any arguments, and does nothing."""
 
     def __new__(cls, *_: Any, **__: Any) -> Inert:
-        """One of them, whatever it is to be made of."""
         return super().__new__(cls)
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
     def __call__(self, *_: Any, **__: Any) -> Inert:
-        """Another of them: a file may call what it has made."""
         return Inert()
 
     def __setstate__(self, _: Any) -> None: ...
 
 
 def _without_objects(path: Path, names: list[str]) -> dict[str, Tensor] | None:
-    """The tensors of a file of torch that holds other objects too; None if they cannot be read.
-
-    It is read with `Inert` under every name in it. Those that torch allows stay its own, and names that reach for the
-    system it refuses whatever they stand for.
-    """
+    """The tensors of a file of torch that holds other objects too, read as `Inert`; None if they cannot be read."""
     if len(names) > MOST_NAMES:
         return None
     try:
         with torch.serialization.safe_globals([(Inert, name) for name in names]):
             return _tensors(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception:  # whatever a damaged or a hostile file leads to was raised at the first reading
+    except Exception:  # of a damaged or a hostile file; the first reading raised too
         return None
 
 
 def named_objects(path: str | Path) -> list[str]:
-    """The classes and functions that a file of torch names, in order; its pickle is disassembled, nothing is run."""
+    """The classes and functions that a file of torch names, in order; its pickle is disassembled, not run."""
     named: dict[str, None] = {}
     try:
         with ExitStack() as stack:
@@ -139,13 +131,12 @@ def named_objects(path: str | Path) -> list[str]:
 
 def _in_python3(module: str, name: str) -> str:
     """The full name of an object that pickle's protocol 2 calls as Python 2 did."""
-    if (module, name) in NAME_MAPPING:
-        module, name = NAME_MAPPING[module, name]
+    module, name = NAME_MAPPING.get((module, name), (module, name))
     return f"{IMPORT_MAPPING.get(module, module)}.{name}"
 
 
 def held_object(path: str | Path) -> str:
-    """Why torch refuses to read a file: which object it holds besides tensors; empty if there is none."""
+    """Why torch refuses to read a file: an object that it holds besides tensors; empty if there is none."""
     held = [name for name in named_objects(path) if not OF_TENSORS.fullmatch(name)]
     return f"it holds an object of {held[0]}, and only tensors are read; save its state_dict alone" if held else ""
 

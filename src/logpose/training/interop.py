@@ -1,13 +1,14 @@
-"""Weights from elsewhere and to elsewhere: the paper's checkpoints, mmpose's, folders and repositories of the Hub.
+"""Weights from and for other codes: the paper's checkpoints, mmpose's, folders and repositories of the Hub.
 
-What another code's network computes is carried over whole, with its pixel normalisation and coordinates, so that the
-model that comes out predicts what that code did. Only tensors are read from a file; nothing in it is executed.
+A model computes what the other code's network did, with its pixel normalisation and coordinates. Only tensors are read
+from a file; nothing in it is executed.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from logpose.training.checkpoint import CONFIG, TENSORS, load, save
 
 __all__ = ["from_pretrained", "load_heatmaps", "load_mmpose", "load_released", "load_weights", "push_to_hub"]
 
-
 NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
 
 SKELETONS = {(17, 2): (COCO, (256, 192)), (16, 2): (MPII, (256, 256)), (18, 3): (H36M, (256, 256))}
@@ -44,10 +44,9 @@ def load_released(
     when it evaluates; the model does not.
 
     Args:
-        path: the file, a dictionary of tensors (`preact.*`, `fc_coord.linear.*`, `fc_sigma.*`, `flow.*` or `flow2d.*`
-            and `flow3d.*`).
+        path: the file, a dictionary of tensors.
         skeleton: its joints; by their number COCO's, MPII's or Human3.6M's when None.
-        size: (H, W) of its crops; the paper's for that skeleton when None.
+        size: (H, W) of its crops; 256×192 for COCO and 256×256 for others when None.
 
     Returns:
         the model, and the loss in the convention `released`.
@@ -55,7 +54,6 @@ def load_released(
     Raises:
         InputError: if the file is not such a checkpoint.
     """
-    path = Path(path)
     state = _plain_names(read_state_dict(path))
     _need(path, state, "preact.conv1.weight", "fc_coord.linear.weight", kind="the paper's released code")
     dim = 3 if any(key.startswith("flow3d.") for key in state) else 2
@@ -67,7 +65,7 @@ def load_released(
         loss = MixedRLELoss(space, plane)
     else:
         loss = RLELoss(_flow(path, state, "flow."), convention="released")
-    model = _model(path, state, "preact.", coord, sigma, dim, skeleton, size, RELEASED_MEAN, RELEASED_STD[dim])
+    model = _model(path, state, "preact.", coord, sigma, dim, skeleton, size, released=True)
     model.set_error_distribution(loss.eval().error_distribution())
     return model, loss
 
@@ -75,22 +73,11 @@ def load_released(
 def load_mmpose(
     path: str | Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
 ) -> tuple[PoseModel, LikelihoodLoss]:
-    """A checkpoint of mmpose's RLE head on a ResNet.
+    """A checkpoint of mmpose's RLE head on a ResNet, and its loss in the convention `mmpose`.
 
-    Its one linear layer gives x, y and the logits of both sigmas joint by joint, in [0, 1] of the crop.
-
-    Args:
-        path: the file, a dictionary of tensors (`backbone.*`, `head.fc.*`, `head.loss_module.flow_model.*`).
-        skeleton: its joints; by their number COCO's or MPII's when None.
-        size: (H, W) of its crops; 256×192 for COCO and 256×256 for MPII when None.
-
-    Returns:
-        the model, and the loss in the convention `mmpose`.
-
-    Raises:
-        InputError: if the file is not such a checkpoint.
+    Its one linear layer gives x, y and the logits of both sigmas joint by joint, in [0, 1] of the crop. For arguments
+    and errors see `load_released`.
     """
-    path = Path(path)
     state = _plain_names(read_state_dict(path))
     _need(path, state, "backbone.conv1.weight", "head.fc.weight", kind="mmpose's RLE head on a ResNet")
     weight, bias = _layer(path, state, "head.fc")
@@ -108,23 +95,11 @@ def load_mmpose(
 def load_heatmaps(
     path: str | Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
 ) -> tuple[PoseModel, None]:
-    """A checkpoint of SimplePose or HRNet-W32 or W48, as their public code or mmpose wrote it.
+    """A checkpoint of SimplePose or HRNet-W32 or W48, as their public code or mmpose wrote it; there is no density.
 
     SimplePose's public code gives its network B, G and R, normalised as if they were R, G and B, and so does the model.
-
-    Args:
-        path: the file, a dictionary of tensors: a ResNet's, `deconv_layers.*` and `final_layer.*`, or an HRNet's; in
-            mmpose's after `backbone.` and `head.`.
-        skeleton: its joints; by their number COCO's or MPII's when None.
-        size: (H, W) of its crops; 256×192 for COCO and 256×256 for MPII when None.
-
-    Returns:
-        the model; there is no density of errors.
-
-    Raises:
-        InputError: if the file is not such a checkpoint.
+    For arguments and errors see `load_released`.
     """
-    path = Path(path)
     state, pixels = in_rgb(_plain_names(read_state_dict(path)))
     mean, std = pixels or (IMAGENET_MEAN, IMAGENET_STD)
     body, head = ("backbone.", "head.") if "head.final_layer.weight" in state else ("", "")
@@ -148,39 +123,28 @@ def load_heatmaps(
     return model.eval(), None
 
 
+NAMES: dict[str, Origin] = {
+    "head.fc.weight": "mmpose",
+    "fc_coord.linear.weight": "released",
+    "final_layer.weight": "heatmaps",
+    "head.final_layer.weight": "heatmaps",
+}
+"""Tensors by which a checkpoint of another code is recognised."""
+LOADERS = {"heatmaps": load_heatmaps, "released": load_released, "mmpose": load_mmpose}
+
+
 def load_weights(
-    path: str | Path,
-    origin: Origin = "auto",
-    skeleton: Skeleton | None = None,
-    size: tuple[int, int] | None = None,
+    path: str | Path, origin: Origin = "auto", skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
 ) -> tuple[Model, LikelihoodLoss | None]:
-    """Model and loss of a checkpoint of any of these codes.
+    """Model and loss of a checkpoint of any of these codes; `auto` infers which from the names of its tensors.
 
-    Args:
-        path: the file; a folder is one of ours.
-        origin: which code wrote it; `auto` infers it from the names of its tensors.
-        skeleton: of another code's, see `load_released`.
-        size: of another code's, see `load_released`.
-
-    Raises:
-        InputError: if it is none of them.
+    For skeleton and size, of other codes' checkpoints, and errors see `load_released`. A folder is one of ours.
     """
-    path = Path(path)
     if origin == "auto":
-        names = set() if path.is_dir() else _names(path)
-        telling: dict[str, Origin] = {
-            "head.fc.weight": "mmpose",
-            "fc_coord.linear.weight": "released",
-            "final_layer.weight": "heatmaps",
-            "head.final_layer.weight": "heatmaps",
-        }
-        origin = next((whose for name, whose in telling.items() if name in names), "logpose")
-    if origin == "heatmaps":
-        return load_heatmaps(path, skeleton, size)
-    if origin == "released":
-        return load_released(path, skeleton, size)
-    if origin == "mmpose":
-        return load_mmpose(path, skeleton, size)
+        names = set() if Path(path).is_dir() else _names(path)
+        origin = next((whose for name, whose in NAMES.items() if name in names), "logpose")
+    if origin in LOADERS:
+        return LOADERS[origin](path, skeleton, size)
     if skeleton is not None or size is not None:
         raise InputError(f"{path}: a checkpoint of logpose has its own skeleton and size")
     return load(path)
@@ -202,16 +166,14 @@ def from_pretrained(name: str | Path) -> tuple[Model, LikelihoodLoss | None]:
 
             folder = Path(snapshot_download(str(name), allow_patterns=[TENSORS, CONFIG]))
         except ImportError as error:
-            raise InputError(
-                f"{name}: no such folder; the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
-            ) from error
+            raise InputError(f"{name}: no such folder; {NO_HUB}") from error
         except Exception as error:  # no network, no such repository, no permission: whatever its client raises
             raise InputError(f"{name}: no such folder, and not to be had from the Hub ({error!s:.120})") from error
     return load(folder)
 
 
 def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: bool = False, **notes: Any) -> str:
-    """Upload model and loss to the Hugging Face Hub, with the token that `huggingface_hub` knows.
+    """Upload model and loss to the Hugging Face Hub, with the token of `huggingface_hub`; the repository's address.
 
     Args:
         model: the model.
@@ -220,28 +182,25 @@ def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: b
         private: whether the repository is private.
         notes: as of `checkpoint.save`.
 
-    Returns:
-        the address of what was uploaded.
-
     Raises:
         InputError: if huggingface_hub is not installed, or the Hub refuses.
     """
     try:
         from huggingface_hub import HfApi
-    except ImportError as error:
-        raise InputError(NO_HUB) from error
-    try:
+
         api = HfApi()
         api.create_repo(name, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             save(model, loss, Path(folder), **notes)
             return str(api.upload_folder(repo_id=name, folder_path=folder))
+    except ImportError as error:
+        raise InputError(NO_HUB) from error
     except Exception as error:  # no network, no permission, no such name: whatever its client raises
         raise InputError(f"{name}: cannot be uploaded to the Hub ({error!s:.160})") from error
 
 
-def _names(path: Path) -> set[str]:
-    """Of a file's tensors; none where it is not a plain dictionary of them, as our own are not."""
+def _names(path: str | Path) -> set[str]:
+    """Names of a file's tensors; none where it is not a plain dictionary of them, as our own are not."""
     try:
         return set(_plain_names(read_state_dict(path)))
     except InputError:
@@ -249,22 +208,19 @@ def _names(path: Path) -> set[str]:
 
 
 def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without what training on several devices puts before every name; mmpose 0.x's names as 1.x has them."""
-    plain = {}
-    for key, tensor in state.items():
-        name = key.removeprefix("module.")
-        for old, new in (("keypoint_head.loss.", "head.loss_module."), ("keypoint_head.", "head.")):
-            name = new + name.removeprefix(old) if name.startswith(old) else name
-        plain[name] = tensor
-    return plain
+    """Without the prefix of training on several devices; mmpose 0.x's names as 1.x has them."""
+    renamed = (r"^module\.", ""), (r"^keypoint_head\.loss\.", "head.loss_module."), (r"^keypoint_head\.", "head.")
+    for pattern, new in renamed:
+        state = {re.sub(pattern, new, key): tensor for key, tensor in state.items()}
+    return state
 
 
-def _need(path: Path, state: dict[str, Tensor], *names: str, kind: str) -> None:
+def _need(path: str | Path, state: dict[str, Tensor], *names: str, kind: str) -> None:
     if missing := [name for name in names if name not in state]:
         raise InputError(f"{path}: not a checkpoint of {kind}, it has no {missing[0]}")
 
 
-def _layer(path: Path, state: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
+def _layer(path: str | Path, state: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
     """Weight and bias of a linear layer."""
     _need(path, state, f"{name}.weight", f"{name}.bias", kind="a regression network")
     weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
@@ -273,11 +229,10 @@ def _layer(path: Path, state: dict[str, Tensor], name: str) -> tuple[Tensor, Ten
     return weight, bias
 
 
-def _flow(path: Path, state: dict[str, Tensor], prefix: str) -> RealNVP:
+def _flow(path: str | Path, state: dict[str, Tensor], prefix: str) -> RealNVP:
     """A flow whose scale and shift networks are lists of `Sequential`s: PREFIX{s,t}.LAYER.PLACE.{weight,bias}."""
     found = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
-    numbered = [re.fullmatch(r"s\.0\.(\d{1,4})\.weight", key) for key in found]
-    places = sorted({int(match[1]) for match in numbered if match})
+    places = sorted(int(match[1]) for key in found if (match := re.fullmatch(r"s\.0\.(\d{1,4})\.weight", key)))
     layers = len({key.split(".")[1] for key in found if key.startswith("s.")})
     if not places or "mask" not in found or found["mask"].ndim != 2:
         raise InputError(f"{path}: has no flow {prefix}s, {prefix}t and {prefix}mask")
@@ -285,14 +240,12 @@ def _flow(path: Path, state: dict[str, Tensor], prefix: str) -> RealNVP:
     try:
         widths = [len(found[f"s.0.{place}.weight"]) for place in places]
         flow = RealNVP(dim, layers, tuple(widths[:-1]))
-        keep_last = [[float(i >= (dim + 1) // 2) for i in range(dim)], [float(i < (dim + 1) // 2) for i in range(dim)]]
-        masks = torch.tensor([keep_last[i % 2] for i in range(layers)])
+        last = torch.arange(dim) >= (dim + 1) // 2
+        masks = torch.stack([last if i % 2 == 0 else ~last for i in range(layers)]).float()
         with torch.no_grad():
-            for depth, place in enumerate(places):
-                for layer in range(layers):
-                    for which, net in enumerate("st"):
-                        flow.weights[depth][layer, which].copy_(found[f"{net}.{layer}.{place}.weight"])
-                        flow.biases[depth][layer, which, :, 0].copy_(found[f"{net}.{layer}.{place}.bias"])
+            for (depth, place), layer, (which, net) in product(enumerate(places), range(layers), enumerate("st")):
+                flow.weights[depth][layer, which].copy_(found[f"{net}.{layer}.{place}.weight"])
+                flow.biases[depth][layer, which, :, 0].copy_(found[f"{net}.{layer}.{place}.bias"])
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
         raise InputError(f"{path}: the flow {prefix}* is incomplete or of another shape ({error!s:.80})") from error
     if not torch.equal(found["mask"].float(), masks):
@@ -301,7 +254,7 @@ def _flow(path: Path, state: dict[str, Tensor], prefix: str) -> RealNVP:
 
 
 def _model(
-    path: Path,
+    path: str | Path,
     state: dict[str, Tensor],
     prefix: str,
     mu: tuple[Tensor, Tensor],
@@ -309,23 +262,17 @@ def _model(
     dim: int,
     skeleton: Skeleton | None,
     size: tuple[int, int] | None,
-    pixel_mean: tuple[float, float, float] | None = None,
-    pixel_std: tuple[float, float, float] | None = None,
+    released: bool = False,
 ) -> RegressionModel:
-    """The network around a ResNet's weights and two linear layers; with a pixel mean, of the released kind."""
+    """The network around a ResNet's weights and two linear layers."""
     skeleton, usual = _skeleton(path, skeleton, len(mu[0]) // dim, dim)
     if len(mu[0]) != len(skeleton) * dim or mu[0].shape != sigma[0].shape:
         raise InputError(f"{path}: {len(mu[0])} coordinates do not fit {len(skeleton)} joints in {dim} dimensions")
     own = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
     backbone = ResNet(_depth(path, own))
+    mean, std = (RELEASED_MEAN, RELEASED_STD[dim]) if released else (IMAGENET_MEAN, IMAGENET_STD)
     model = RegressionModel(
-        backbone,
-        skeleton,
-        size or usual,
-        dim,
-        pixel_mean=pixel_mean or IMAGENET_MEAN,
-        pixel_std=pixel_std or IMAGENET_STD,
-        unit_features=pixel_mean is not None,
+        backbone, skeleton, size or usual, dim, pixel_mean=mean, pixel_std=std, unit_features=released
     ).eval()
     _fill(path, backbone, prefix, state)
     assert model.fc_sigma is not None
@@ -337,26 +284,22 @@ def _model(
     return model
 
 
-def _skeleton(path: Path, skeleton: Skeleton | None, count: int, dim: int) -> tuple[Skeleton, tuple[int, int]]:
-    """The skeleton that is meant, by the number of joints unless one is given, and the usual (H, W) of its crops."""
+def _skeleton(path: str | Path, skeleton: Skeleton | None, count: int, dim: int) -> tuple[Skeleton, tuple[int, int]]:
+    """The skeleton, by the number of joints unless one is given, and the usual (H, W) of its crops."""
     if skeleton is None and (count, dim) not in SKELETONS:
-        raise InputError(
-            f"{path}: {count} joints in {dim} dimensions are none of a known skeleton's; give the skeleton"
-        )
-    known, usual = SKELETONS.get((count, dim), (None, (256, 256)))
-    skeleton = skeleton or known
-    assert skeleton is not None
-    return skeleton, usual
+        raise InputError(f"{path}: {count} joints in {dim} dimensions are of no known skeleton; give the skeleton")
+    known, usual = SKELETONS.get((count, dim), (COCO, (256, 256)))
+    return skeleton or known, usual
 
 
 def reason(error: Exception) -> str:
-    """A library's error message in one line: of several, the first that is about something."""
+    """A library's error message in one line: of several, the second."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__)[:160]
 
 
-def _fill(path: Path, module: torch.nn.Module, prefix: str, state: dict[str, Tensor]) -> None:
-    """Give a module the tensors of its names behind a prefix; batches need not have been counted."""
+def _fill(path: str | Path, module: torch.nn.Module, prefix: str, state: dict[str, Tensor]) -> None:
+    """Give a module the tensors of its names after a prefix; counters of batches may be missing."""
     wanted = [key for key in module.state_dict() if not key.endswith("num_batches_tracked")]
     try:
         module.load_state_dict({key: state[prefix + key] for key in wanted}, strict=False)
@@ -365,11 +308,10 @@ def _fill(path: Path, module: torch.nn.Module, prefix: str, state: dict[str, Ten
         raise InputError(f"{path}: {prefix}* is not a {name} of ours ({reason(error)})") from error
 
 
-def _depth(path: Path, state: dict[str, Tensor]) -> int:
-    """Of the ResNet whose blocks these are."""
-    counts = tuple(
-        len({key.split(".")[1] for key in state if key.startswith(f"layer{stage}.")}) for stage in (1, 2, 3, 4)
-    )
+def _depth(path: str | Path, state: dict[str, Tensor]) -> int:
+    """Of the ResNet with these blocks."""
+    blocks_of = ({key.split(".")[1] for key in state if key.startswith(f"layer{stage}.")} for stage in (1, 2, 3, 4))
+    counts = tuple(map(len, blocks_of))
     deep = "layer1.0.conv3.weight" in state
     for depth, (block, blocks) in ResNet.STAGES.items():
         if counts == blocks and deep == (block.expansion == 4):

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from logpose.core.family import Family
 from logpose.core.structures import ErrorDistribution, OutputType, Prediction
-from logpose.losses.cache import Cache
-from logpose.losses.distribution import ERROR_DRAWS, Distribution, moments_and_radii
+from logpose.losses.cache import Cache, fixed_randomness
+from logpose.losses.distribution import ERROR_DRAWS, moments_and_radii, weighted_quantile
 from logpose.losses.heuristics import regularise_scale, reweight_gradient
 from logpose.losses.numerics import (
     LARGEST_COORDINATE,
@@ -33,7 +34,10 @@ from logpose.losses.numerics import (
     weighted_mean,
 )
 
-__all__ = ["LikelihoodLoss", "PoseLoss"]
+__all__ = ["Distribution", "LikelihoodLoss", "PoseLoss", "Region"]
+
+SAMPLE_CHUNK = 2**18
+"""Positions drawn at once, which bounds the memory that is needed beside the sample itself."""
 
 T = TypeVar("T")
 
@@ -58,7 +62,11 @@ class PoseLoss(Family, nn.Module, ABC):
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
     ) -> Float[Tensor, ""]:
-        """The loss of a batch."""
+        """The loss of a batch.
+
+        Raises:
+            ValueError: if the model does not predict what the loss needs.
+        """
 
     @abstractmethod
     def error_distribution(self) -> ErrorDistribution:
@@ -110,11 +118,7 @@ class LikelihoodLoss(PoseLoss):
     ) -> Float[Tensor, "B K"]:
         """log P((x - mu) / sigma) - sum_d log sigma_d, of tensors that are upcast and finite already.
 
-        Args:
-            mu: predicted positions.
-            sigma: predicted scales, > 0.
-            x: where the density of each joint is evaluated.
-            fresh: whether P is as training needs it (`fresh_log_prob`), or as it is reported (`error_log_prob`).
+        With `fresh`, P is as training needs it (`fresh_log_prob`), else as it is reported (`error_log_prob`).
         """
         scale = self.scale(sigma)
         error = ((x - mu) / scale).flatten(0, 1)
@@ -250,3 +254,72 @@ class LikelihoodLoss(PoseLoss):
             return tensor.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved
 
         return super()._apply(wide, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Independent joints at mu + scale × e, with e of the loss's density of standardised errors."""
+
+    mu: Float[Tensor, "B K D"]
+    scale: Float[Tensor, "B K D"]
+    loss: LikelihoodLoss
+
+    def log_prob(self, x: Float[Tensor, "*S B K D"]) -> Float[Tensor, "*S B K"]:
+        """Log-density, in nats, of each joint at `x`, or at each of several positions, of the shape of a `sample`."""
+        if x.ndim > self.mu.ndim:
+            return torch.stack([self.log_prob(position) for position in x])
+        return self.loss.log_prob(self.mu, self.scale, x)
+
+    @torch.no_grad()
+    def sample(self, count: int) -> Float[Tensor, "S B K D"]:
+        """`count` positions of every joint."""
+        wanted = count * self.mu[..., 0].numel()
+        parts = []
+        for start in range(0, wanted, SAMPLE_CHUNK):
+            size = min(SAMPLE_CHUNK, wanted - start)
+            with autocast_disabled(self.mu.device):
+                error, weight = self.loss.error_draws(max(ERROR_DRAWS, 4 * size))
+            # Resampling by weight turns a weighted sample into a plain one. With replacement: without it, points of
+            # large weight would be used up and the sample would be too wide.
+            parts.append(error[torch.multinomial(weight, size, replacement=True)])
+        errors = torch.cat(parts) if parts else self.mu.new_empty(0)
+        return self.mu + self.scale * errors.view(count, *self.mu.shape)
+
+    @property
+    def mean(self) -> Float[Tensor, "B K D"]:
+        """Expected position of every joint."""
+        return self.mu + self.scale * self.loss.error_distribution().mean
+
+    @property
+    def std(self) -> Float[Tensor, "B K D"]:
+        """Standard deviation of every joint's position."""
+        return self.scale * self.loss.error_distribution().std
+
+    @torch.no_grad()
+    def region(self, level: float) -> Region:
+        """The smallest region of every joint that contains the share `level` of its probability.
+
+        Raises:
+            ValueError: if `level` is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must lie between 0 and 1, got {level:g}")
+        with autocast_disabled(self.mu.device), fixed_randomness(self.loss.device):
+            error, weight = self.loss.error_draws(ERROR_DRAWS)
+            threshold = weighted_quantile(self.loss.error_log_prob(error), weight, (1 - level,))
+            (scale,) = self.loss.upcast(self.scale.clamp_min(LEAST_SIGMA))
+        return Region(self, threshold - scale.log().sum(dim=-1))
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where each joint's density is above a threshold: the highest-density region of one level."""
+
+    distribution: Distribution
+    threshold: Float[Tensor, "B K"]
+    """Least log-density of a position inside the region."""
+
+    @torch.no_grad()
+    def contains(self, x: Float[Tensor, "*S B K D"]) -> Bool[Tensor, "*S B K"]:
+        """Whether each joint's position `x`, or each of several, lies in its region."""
+        return self.distribution.log_prob(x) >= self.threshold

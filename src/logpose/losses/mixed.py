@@ -60,10 +60,7 @@ class MixedRLELoss(LikelihoodLoss):
         target: Float[Tensor, "B K 3"],
         weight: Float[Tensor, "B K"] | Float[Tensor, "B K 3"] | None = None,
     ) -> Float[Tensor, ""]:
-        """Mean over joints with a label in the plane or in space, by weight; see `LikelihoodLoss.forward`.
-
-        A dimension counts as labelled where its weight is above 0 and its label is finite.
-        """
+        """Mean over joints with a label in the plane or in space, by weight; see `LikelihoodLoss.forward`."""
         with autocast_disabled(mu.device):
             mu, sigma, target = self.upcast(mu, sigma.clamp_min(LEAST_SIGMA), target)
             whole = joint_weight(target, weight).to(mu.dtype)

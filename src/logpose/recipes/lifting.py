@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from logpose.losses import L1Loss, L2Loss, RLELoss, UnscaledRLELoss
+from logpose.losses import L1Loss, L2Loss, RLELoss
 from logpose.tasks.lifting.recipe import LiftingRecipe, rle_in_space
 
 __all__ = [
     "lifting_fc_l1",
     "lifting_fc_rle",
     "lifting_fc_rle_paper",
-    "lifting_fc_rle_unscaled",
     "lifting_martinez_l1",
     "lifting_martinez_l2",
     "lifting_martinez_rle",
@@ -40,11 +39,6 @@ def lifting_fc_l1() -> LiftingRecipe:
 def lifting_fc_rle_paper() -> LiftingRecipe:
     """The fully connected baseline by Eq. 8 as the paper has it, without s."""
     return replace(lifting_fc_rle(), loss=partial(RLELoss, dim=3, convention="paper"))
-
-
-def lifting_fc_rle_unscaled() -> LiftingRecipe:
-    """The fully connected baseline by RLE whose L1 is not divided by sigma, as SRNet's code has it left over."""
-    return replace(lifting_fc_rle(), loss=UnscaledRLELoss)
 
 
 def lifting_srnet_rle() -> LiftingRecipe:

@@ -64,7 +64,6 @@ def small(file: Path, make=lifting.lifting_fc_rle, **changes) -> lifting.Lifting
         (lifting.lifting_martinez_rle, {}),
         (lifting.lifting_srnet_rle, {}),
         (lifting.lifting_srnet243_l1, {"filters": (3, 3)}),
-        (lifting.lifting_fc_rle_unscaled, {}),
         (lifting.lifting_fc_rle_paper, {}),
         (lifting.lifting_fc_rle, {"loss": partial(RLELoss, dim=3, convention="released")}),
     ],

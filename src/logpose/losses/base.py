@@ -34,7 +34,7 @@ from logpose.losses.numerics import (
     weighted_mean,
 )
 
-__all__ = ["Distribution", "LikelihoodLoss", "PoseLoss", "Region"]
+__all__ = ["Distribution", "LikelihoodLoss", "OuterLoss", "PoseLoss", "Region"]
 
 SAMPLE_CHUNK = 2**18
 """Positions drawn at once, which bounds the memory that is needed beside the sample itself."""
@@ -116,10 +116,7 @@ class LikelihoodLoss(PoseLoss):
     def joint_log_prob(
         self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"], fresh: bool = False
     ) -> Float[Tensor, "B K"]:
-        """log P((x - mu) / sigma) - sum_d log sigma_d, of tensors that are upcast and finite already.
-
-        With `fresh`, P is as training needs it (`fresh_log_prob`), else as it is reported (`error_log_prob`).
-        """
+        """log P((x - mu) / sigma) - sum_d log sigma_d of upcast, finite tensors; with `fresh` by `fresh_log_prob`."""
         scale = self.scale(sigma)
         error = ((x - mu) / scale).flatten(0, 1)
         log_p = self.fresh_log_prob(error) if fresh else self.error_log_prob(error)
@@ -213,10 +210,7 @@ class LikelihoodLoss(PoseLoss):
         return sigma if self.learns_sigma else torch.ones_like(sigma)
 
     def cached(self, name: str, compute: Callable[[], T]) -> T:
-        """What `compute` returns with fixed random numbers, until a parameter or buffer changes.
-
-        Of a density without parameters, whose changes cannot be detected, until the next `train()` or `eval()`.
-        """
+        """What `compute` returns with fixed random numbers, until a parameter or buffer changes or `train` is called."""
         return self._cache.get(name, (*self.parameters(), *self.buffers()), self.device, compute)
 
     def check_shapes(self, *tensors: Tensor) -> None:
@@ -242,7 +236,7 @@ class LikelihoodLoss(PoseLoss):
         return tuple(upcast(t, wide) for t in tensors)
 
     def train(self, mode: bool = True) -> LikelihoodLoss:
-        """As of every module; clears the cache."""
+        """As of every module; clears the cache, as changes of a density without parameters cannot be detected."""
         self._cache.clear()
         return super().train(mode)
 
@@ -256,6 +250,27 @@ class LikelihoodLoss(PoseLoss):
         return super()._apply(wide, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
 
+class OuterLoss(PoseLoss):
+    """A loss that has a likelihood loss as a term, which defines the density of errors."""
+
+    parts: ClassVar = {"loss": LikelihoodLoss.from_config}
+    loss: LikelihoodLoss
+
+    @property
+    def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
+        """Whether the likelihood loss depends on sigma."""
+        return self.loss.learns_sigma
+
+    @property
+    def density(self) -> LikelihoodLoss:
+        """The likelihood loss."""
+        return self.loss
+
+    def error_distribution(self) -> ErrorDistribution:
+        """That of the likelihood loss."""
+        return self.loss.error_distribution()
+
+
 @dataclass(frozen=True)
 class Distribution:
     """Independent joints at mu + scale × e, with e of the loss's density of standardised errors."""
@@ -265,7 +280,7 @@ class Distribution:
     loss: LikelihoodLoss
 
     def log_prob(self, x: Float[Tensor, "*S B K D"]) -> Float[Tensor, "*S B K"]:
-        """Log-density, in nats, of each joint at `x`, or at each of several positions, of the shape of a `sample`."""
+        """Log-density, in nats, of each joint at `x`, or at each of several positions."""
         if x.ndim > self.mu.ndim:
             return torch.stack([self.log_prob(position) for position in x])
         return self.loss.log_prob(self.mu, self.scale, x)

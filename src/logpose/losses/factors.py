@@ -31,13 +31,7 @@ class FactorsRLELoss(LikelihoodLoss):
         symmetric: whether G is made symmetric; for skewed errors False.
     """
 
-    def __init__(
-        self,
-        dim: int = 2,
-        components: int = 16,
-        base: Base = "laplace",
-        symmetric: bool = True,
-    ) -> None:
+    def __init__(self, dim: int = 2, components: int = 16, base: Base = "laplace", symmetric: bool = True) -> None:
         super().__init__(dim)
         self.factor = RLELoss(GaussianMixture(components), dim=1, base=base, symmetric=symmetric)
         self.components, self.base, self.symmetric = components, base, symmetric
@@ -60,14 +54,7 @@ class FactorsRLELoss(LikelihoodLoss):
         target: Float[Tensor, "B K D"],
         weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None = None,
     ) -> Float[Tensor, ""]:
-        """D times the mean over labelled dimensions of all joints, by weight; 0 when nothing is labelled.
-
-        Args:
-            mu: predicted positions.
-            sigma: predicted scales, > 0, in the units of mu.
-            target: labels; dimensions in which they are not finite, or their weight is 0, have no effect.
-            weight: how much each joint counts, or each dimension of it.
-        """
+        """D times the mean over labelled dimensions of all joints, by weight, of each joint or of each dimension."""
         self.check_shapes(mu, sigma, target)
         if weight is not None:
             weight = (weight if weight.ndim == 3 else weight[..., None].expand(target.shape)).reshape(len(mu), -1)

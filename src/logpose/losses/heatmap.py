@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from logpose.core.structures import ErrorDistribution, OutputType, Prediction
-from logpose.losses.base import LikelihoodLoss, PoseLoss
+from logpose.losses.base import LikelihoodLoss, OuterLoss, PoseLoss
 from logpose.losses.numerics import autocast_disabled, joint_weight, weighted_mean
 
 __all__ = ["CellLoss", "HeatmapLoss", "WithHeatmaps", "target_maps"]
@@ -33,7 +33,7 @@ def target_maps(
         sigma: standard deviation of the bump, in pixels of the map.
 
     Returns:
-        the maps, and of each joint 1, or 0 if its window lies entirely outside.
+        the maps, and whether each joint's window lies within, at least in part.
     """
     height, width = size
     pixels = torch.tensor([width, height], device=target.device, dtype=target.dtype)
@@ -99,7 +99,7 @@ class HeatmapLoss(MapLoss):
     def of_maps(
         self, maps: Float[Tensor, "B K h w"], target: Float[Tensor, "B K 2"], weight: Float[Tensor, "B K"]
     ) -> Float[Tensor, ""]:
-        """The mean over all maps, as in SimplePose's code, also those without a label."""
+        """The mean over all maps, as in SimplePose's code; those without a label are 0."""
         labelled = torch.where(weight[..., None] > 0, target, 0)
         sigma = maps.shape[2] / 32 if self.sigma is None else self.sigma
         wanted, inside = target_maps(labelled, (maps.shape[2], maps.shape[3]), sigma)
@@ -146,24 +146,20 @@ class CellLoss(MapLoss):
         return weighted_mean(entropy, weight * inside)
 
 
-class WithHeatmaps(PoseLoss):
+class WithHeatmaps(OuterLoss):
     """A regression loss and a heatmap loss on the maps of an auxiliary head (Table 14).
 
-    Or on the maps that coordinates are decoded from, as the mean of a softmax: these learn much faster by the
-    cross-entropy of the joint's pixel than by the loss of their mean.
+    Or on the maps that coordinates are decoded from, as the mean of a softmax: these learn much faster so.
 
     Args:
         loss: of regression; defines the density of errors.
-        weight: of the heatmap loss. The paper does not give its units: its regression loss is summed, and maps are
-            averaged. Here both are means, per joint and per pixel.
+        weight: of the heatmap loss; both are means, per joint and per pixel (the paper does not give its units).
         sigma: of the bump around a joint, see `HeatmapLoss`.
         cells: whether maps are logits, with the loss `CellLoss(shared=True)`, and not bumps.
 
     Raises:
         ValueError: if sigma is not above 0, or given although maps are logits.
     """
-
-    parts: ClassVar = {"loss": LikelihoodLoss.from_config}
 
     def __init__(
         self, loss: LikelihoodLoss, weight: float = 1.0, sigma: float | None = None, cells: bool = False
@@ -179,23 +175,9 @@ class WithHeatmaps(PoseLoss):
         """What a model must predict: mu and sigma, and the maps of the heatmap loss."""
         return "coordinates and heatmap logits" if self.cells else "coordinates and heatmaps"
 
-    @property
-    def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
-        """Whether the regression loss depends on sigma."""
-        return self.loss.learns_sigma
-
-    @property
-    def density(self) -> LikelihoodLoss:
-        """The regression loss."""
-        return self.loss
-
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
     ) -> Float[Tensor, ""]:
         """The sum of both."""
         regression = self.loss.of_prediction(prediction, target, weight)
         return regression + self.weight * self.heatmaps.of_prediction(prediction, target, weight)
-
-    def error_distribution(self) -> ErrorDistribution:
-        """That of the regression loss."""
-        return self.loss.error_distribution()

@@ -21,7 +21,6 @@ FEW_DIMENSIONS = 3
 """Up to which ½ (Q + G) is enough: of a trained flow half of its points have weight there, in eight a 300th."""
 TEMPERATURES, NARROWED = (1.0, 0.7, 0.5), (1.0, 0.5, 0.25)
 """Standard deviations of the flow's noise, and scales relative to Q's, of the densities sampled in more dimensions."""
-PARTS = len(TEMPERATURES) + len(NARROWED)
 
 
 class Halves(NamedTuple):
@@ -53,10 +52,16 @@ class Narrowed(NamedTuple):
     flow: PlainRealNVP
     q: SimpleDensity
 
+    @staticmethod
+    def counts(total: int) -> list[int]:
+        """How many of the points are drawn from each of the densities."""
+        parts = len(TEMPERATURES) + len(NARROWED)
+        return [total // parts + (part < total % parts) for part in range(parts)]
+
     def sample(self, count: int, like: Tensor) -> Float[Tensor, "N D"]:
         """Four times `count` points."""
         with torch.no_grad():
-            counts = split_evenly(4 * count)
+            counts = self.counts(4 * count)
             temperatures = zip(TEMPERATURES, counts, strict=False)
             noise = torch.cat([t * torch.randn(n, self.q.dim).to(like) for t, n in temperatures])
             widths = zip(NARROWED, counts[len(TEMPERATURES) :], strict=True)
@@ -70,7 +75,7 @@ class Narrowed(NamedTuple):
             z, log_det = (torch.cat(part) for part in zip(*pairs, strict=True))
             each = [gaussian_log_prob(z, t).sum(dim=-1) + log_det for t in TEMPERATURES]
             each += [self.q.scaled(width).log_prob(points) for width in NARROWED]
-            share = points.new_tensor(split_evenly(len(points))) / len(points)
+            share = points.new_tensor(self.counts(len(points))) / len(points)
             return (torch.stack(each, dim=-1) + share.log()).logsumexp(dim=-1)
 
 
@@ -113,11 +118,6 @@ def proposal(flow: Density, q: SimpleDensity, share: float, mirrored: bool) -> P
     if isinstance(flow, PlainRealNVP) and q.dim > FEW_DIMENSIONS:
         return Narrowed(flow, q)
     return Halves(flow, q, share, mirrored)
-
-
-def split_evenly(count: int) -> list[int]:
-    """How many of `count` points are drawn from each part of `Narrowed`."""
-    return [count // PARTS + (part < count % PARTS) for part in range(PARTS)]
 
 
 def log_mean(log_weight: Float[Tensor, "N"]) -> Float[Tensor, ""]:

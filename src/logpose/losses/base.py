@@ -210,7 +210,7 @@ class LikelihoodLoss(PoseLoss):
         return sigma if self.learns_sigma else torch.ones_like(sigma)
 
     def cached(self, name: str, compute: Callable[[], T]) -> T:
-        """What `compute` returns with fixed random numbers, until a parameter or buffer changes or `train` is called."""
+        """What `compute` returns with fixed random numbers; kept until `train`, or a parameter or buffer changes."""
         return self._cache.get(name, (*self.parameters(), *self.buffers()), self.device, compute)
 
     def check_shapes(self, *tensors: Tensor) -> None:

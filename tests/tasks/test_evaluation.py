@@ -42,7 +42,7 @@ def model_class() -> type:
         def __init__(self) -> None:
             super().__init__(COCO, 2)
 
-        def learn(self, batch: Any, loss: Any) -> Any:
+        def training_losses(self, batch: Any, loss: Any) -> Any:
             raise NotImplementedError
 
         def predict(self, batch: Any, flip_test: bool = False) -> float:

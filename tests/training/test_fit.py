@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.data import InMemory
 from logpose.data.synthetic import SyntheticPeople
-from logpose.losses import HeatmapLoss, L1Loss, Laplace, MixedRLELoss, RLELoss, WithHeatmaps
+from logpose.losses import HeatmapLoss, L1Loss, Laplace, RLELoss, WithHeatmaps
 from logpose.models import HeatmapModel, IntegralModel, RegressionModel
 from logpose.report.page import read_curves
 from logpose.tasks.pose.evaluate import evaluate
@@ -26,8 +27,6 @@ from logpose.tasks.pose.recipe import (
     integral,
     labelled_people,
     regression,
-    regression_in_space,
-    regression_with_heatmaps,
 )
 from logpose.training.checkpoint import load, read
 from logpose.training.fit import fit, in_whole_epochs, save_config, validation_interval
@@ -168,7 +167,7 @@ def test_every_loss_goes_through(make_recipe, tmp_path, loss):
         ({"model": heatmaps, "loss": HeatmapLoss}, HeatmapModel, None),
         ({"model": integral, "loss": L1Loss}, IntegralModel, L1Loss),
         ({"model": integral, "loss": RLELoss}, IntegralModel, RLELoss),
-        ({"model": regression_with_heatmaps, "loss": lambda: WithHeatmaps(RLELoss())}, RegressionModel, RLELoss),
+        ({"auxiliary": 1.0}, RegressionModel, RLELoss),
     ],
     ids=["heatmap", "integral", "integral with sigma", "auxiliary"],
 )
@@ -195,6 +194,9 @@ def test_a_maps_confidence_is_held_against_oks(make_recipe, tmp_path):
     assert "confidence_oks" not in direct, "nothing tells its predictions apart"
 
 
+with_heatmaps = partial(regression, auxiliary=True)
+
+
 @pytest.mark.parametrize(
     ("model", "loss", "output_type"),
     [
@@ -202,8 +204,8 @@ def test_a_maps_confidence_is_held_against_oks(make_recipe, tmp_path):
         (heatmaps, lambda: WithHeatmaps(L1Loss()), "outputs heatmaps"),
         (regression, HeatmapLoss, "outputs coordinates"),
         (integral, lambda: WithHeatmaps(L1Loss()), "outputs coordinates"),
-        (regression_with_heatmaps, RLELoss, "outputs coordinates and heatmaps"),
-        (regression_with_heatmaps, HeatmapLoss, "outputs coordinates and heatmaps"),
+        (with_heatmaps, RLELoss, "outputs coordinates and heatmaps"),
+        (with_heatmaps, HeatmapLoss, "outputs coordinates and heatmaps"),
     ],
 )
 def test_a_loss_that_would_not_reach_the_network_is_refused(make_recipe, tmp_path, model, loss, output_type):
@@ -372,7 +374,6 @@ def test_labels_of_other_dimensions_than_the_model_s(make_recipe, tmp_path, dept
     def people(_, part):
         return InMemory(SyntheticPeople(8, seed=1 + (part == "val"), people=(1, 1), easy=True, depth=depth))
 
-    model, loss = (regression, RLELoss) if dim == 2 else (regression_in_space, MixedRLELoss)
-    run = fit(make_recipe(people=people, model=model, loss=loss, epochs=1, batch_size=4, watch="error_px"), tmp_path)
+    run = fit(make_recipe(people=people, dim=dim, epochs=1, batch_size=4, watch="error_px"), tmp_path)
     assert math.isfinite(run.figures["error_px"])
     assert load(run.best)[0].dim == dim

@@ -5,33 +5,42 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from jsonargparse import Namespace
+from logpose.cli.flags import parse_options
+from logpose.core.options import Options
 
-from logpose.cli.parser import ArgumentParser
+__all__ = ["ComplexityOptions", "as_text", "parse", "run"]
 
-__all__ = ["HELP", "as_text", "parser", "run"]
-
-HELP = "count parameters and multiply-accumulates of a network"
-"""The command's line in `logpose --help`."""
 PATIENCE = 2.0  # seconds without output after which a line of progress is printed
 
 
-def parser() -> ArgumentParser:
-    """The flags of the command."""
-    flags = ArgumentParser(
-        description="Parameters and multiply-accumulates (MAC) of networks, beside the figures that the paper prints."
-    )
-    flags.add_argument(
-        "models", type=str, nargs="*", help="checkpoints, or names of the paper's networks; all of these by default"
-    )
-    flags.add_argument("--json", action="store_true", help="print the counts as JSON")
-    return flags
+@dataclass(kw_only=True)
+class ComplexityOptions(Options):
+    """Options of `logpose complexity`."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("models",)
+
+    models: tuple[str, ...] = ()
+    """Checkpoints, or names of the paper's networks; all of these by default."""
+    json: bool = False
+    """Print the counts as JSON."""
 
 
-def run(options: Namespace) -> int:
-    """Count the networks and print the table, or JSON."""
+def parse(words: Sequence[str]) -> ComplexityOptions:
+    """The options that the words give."""
+    return parse_options(
+        ComplexityOptions,
+        words,
+        "complexity",
+        "Parameters and multiply-accumulates (MAC) of networks, beside the figures that the paper prints.",
+    )
+
+
+def run(options: ComplexityOptions) -> int:
+    """Count the networks and print the table, or JSON; returns the exit code."""
     from logpose.report.systems import SYSTEMS, count_models
 
     names = options.models or list(SYSTEMS)
@@ -49,9 +58,8 @@ def run(options: Namespace) -> int:
 def as_text(models: dict[str, dict[str, Any]]) -> str:
     """Counts of networks as a table."""
     width = max(map(len, models))
-    lines = [
-        f"{'network':{width}} {'input':>10} {'parameters':>11} {'paper':>7}  {'GMAC':>9} {'of head':>9} {'paper':>9}"
-    ]
+    title = ("input", "parameters", "paper", "GMAC", "of head", "paper")
+    lines = [f"{'network':{width}} {{:>10}} {{:>11}} {{:>7}}  {{:>9}} {{:>9}} {{:>9}}".format(*title)]
     for name, row in models.items():
         if "error" in row:
             lines.append(f"{name:{width}} not counted: {row['error']}")

@@ -7,7 +7,7 @@ import importlib.abc
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -39,6 +39,7 @@ NAMES = {
     ("data.pictures", "Pictures"): ("data.image_sets", "ImageSet"),
     ("data.pictures", "pictures_of"): ("data.image_sets", "whole_images"),
     ("recipe", "TrainingRecipe"): ("training.recipe", "TrainingRecipe"),
+    ("report", "plot_poses"): ("tasks.pose.draw", "plot_poses"),
 }
 """(old path, old name) -> (new path, new name), where they are not those of `MODULES`."""
 
@@ -67,7 +68,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self,
         name: str,
-        path: Sequence[str] | None,  # noqa: ARG002
+        path: Iterable[str] | None,  # noqa: ARG002
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         package, _, old = name.partition(".")

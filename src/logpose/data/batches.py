@@ -20,6 +20,7 @@ from torch import distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from logpose.core.errors import InputError
+from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError
 
 __all__ = ["EpochSampler", "LoaderOptions", "Tensors", "collate", "epoch_loader"]
 
@@ -160,12 +161,13 @@ def epoch_loader(
     count = len(rows)  # type: ignore[arg-type]  # PyTorch's class does not declare it
     workers = options.get("workers", 0)
     sampler = EpochSampler(count, shuffle=training, seed=options.get("seed", 0), even=training)
-    return DataLoader(
-        _Readable(rows) if training and skip_damaged else rows,
+    readable = _Readable(rows) if training and skip_damaged else rows
+    return InputErrorLoader(
+        ErrorsAsRows(readable) if workers else readable,
         batch_size=batch_size,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=join,
+        collate_fn=JoinedOrError(join) if workers else join,
         pin_memory=options.get("pin", False),
         drop_last=training and min(len(sampler), count // options.get("processes", 1)) >= batch_size,
         persistent_workers=workers > 0,

@@ -42,6 +42,7 @@ from logpose.data.pose_tables import (
 )
 from logpose.data.problems import Problem
 from logpose.data.resection import FARTHEST_MEDIAN, axis_error, recovered
+from logpose.data.windows import windows_around
 
 __all__ = [
     "LiftingPoses",
@@ -212,11 +213,9 @@ class LiftingPoses:
         Raises:
             ValueError: if there would be no frame in the middle.
         """
-        if frames < 1 or frames % 2 == 0:
-            raise ValueError(f"a window has an odd number of frames, not {frames}")
-        around = np.asarray(indices)[:, None] + np.arange(frames) - frames // 2
-        sequence = self.sequence[indices][:, None]
-        return self.inputs[np.clip(around, self._first[sequence], self._first[sequence + 1] - 1)]
+        sequence = self.sequence[indices]
+        first, last = self._first[sequence], self._first[sequence + 1] - 1
+        return windows_around(self.inputs, np.asarray(indices), first, last, frames)
 
     def _placed(self, world: Table, joints: int, cameras: int, seed: int) -> Iterator[PoseSequence]:
         """The chosen sequences, projected by cameras placed around each."""

@@ -48,10 +48,12 @@ class PoseLoss(Family, nn.Module, ABC):
     Attributes:
         learns_sigma: whether the loss depends on sigma; if not, its error distribution has one constant scale.
         output_type: what a model must predict.
+        needs_all_dimensions: whether a joint is trained only where all its dimensions are labelled.
     """
 
     learns_sigma: ClassVar[bool] = True
     output_type: ClassVar[OutputType] = "coordinates"
+    needs_all_dimensions: ClassVar[bool] = True
 
     @property
     def density(self) -> LikelihoodLoss | None:
@@ -253,7 +255,7 @@ class LikelihoodLoss(PoseLoss):
 class OuterLoss(PoseLoss):
     """A loss that has a likelihood loss as a term, which defines the density of errors."""
 
-    parts: ClassVar = {"loss": LikelihoodLoss.from_config}
+    nested: ClassVar = {"loss": LikelihoodLoss.from_config}
     loss: LikelihoodLoss
 
     @property

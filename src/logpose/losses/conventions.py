@@ -85,7 +85,7 @@ class ConventionLoss(LikelihoodLoss):
             `basic`, where the flow acts on positions: errors have no density of their own then.
     """
 
-    parts: ClassVar = {"flow": density_from_config}
+    nested: ClassVar = {"flow": density_from_config}
 
     flow: Density
     mode: Mode

@@ -9,6 +9,8 @@ one-dimensional density P, scaled by a sigma of its own:
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -30,6 +32,8 @@ class FactorsRLELoss(LikelihoodLoss):
         base: Q.
         symmetric: whether G is made symmetric; for skewed errors False.
     """
+
+    needs_all_dimensions: ClassVar[bool] = False
 
     def __init__(self, dim: int = 2, components: int = 16, base: Base = "laplace", symmetric: bool = True) -> None:
         super().__init__(dim)

@@ -34,7 +34,7 @@ class MixedRLELoss(LikelihoodLoss):
         ValueError: if the losses have other dimensions, or differ in other arguments.
     """
 
-    parts: ClassVar = {"space": RLELoss.from_config, "plane": RLELoss.from_config}
+    nested: ClassVar = {"space": RLELoss.from_config, "plane": RLELoss.from_config}
 
     def __init__(self, space: RLELoss | None = None, plane: RLELoss | None = None) -> None:
         super().__init__(dim=3)

@@ -48,6 +48,11 @@ class RowsLoss(OuterLoss):
         self.dim, self.weight, self.published = dim, weight, loss is None
         self.loss: LikelihoodLoss = L1Loss(dim) if loss is None else loss
 
+    @property
+    def needs_all_dimensions(self) -> bool:  # type: ignore[override]  # of the one inside
+        """Whether a column is trained only where all its boundaries are labelled."""
+        return not self.published and self.loss.needs_all_dimensions
+
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
     ) -> Float[Tensor, ""]:

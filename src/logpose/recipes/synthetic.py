@@ -1,68 +1,75 @@
-"""Recipes for the built-in synthetic people: nothing to download, learned on a CPU in minutes."""
+"""Recipes for synthetic people, which are rendered in memory: they need no data and train on a CPU in minutes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 from logpose.core.errors import InputError
 from logpose.data import Augmentation, InMemory, People
 from logpose.data.h36m import MixedPeople
 from logpose.data.synthetic import LabelNoise, SyntheticPeople
-from logpose.losses import L1Loss, MixedRLELoss, RLELoss
-from logpose.tasks.pose.recipe import Recipe, regression_in_space
+from logpose.recipes.renamed import old_preset
+from logpose.tasks.pose.recipe import ImageRecipe, Recipe
 
-__all__ = ["synthetic_3d_l1", "synthetic_3d_rle", "synthetic_resnet18_l1", "synthetic_resnet18_rle"]
+__all__ = ["synthetic_3d_rle", "synthetic_resnet18_rle"]
 
 TRAIN, VAL = 1800, 400  # people
-TRAIN_IN_SPACE = 1200  # of whom depth is known, and as many beside of whom it is not
+TRAIN_IN_SPACE = 1200  # people with depth labels, and as many without
 
 
-def drawn_people(count: int, seed: int, noise: LabelNoise | None, depth: bool = False) -> InMemory:
-    """One person in a picture, of the easy kind: what a small network can learn from in two minutes."""
+def easy_people(count: int, seed: int, noise: LabelNoise | None, depth: bool = False) -> InMemory:
+    """Images of one person each, of the easy kind: a small network learns from them in two minutes."""
     return InMemory(SyntheticPeople(count, seed, noise=noise, people=(1, 1), easy=True, depth=depth))
 
 
 def synthetic_people(recipe: Recipe, part: str) -> InMemory:
-    """Synthetic people with noisy labels, drawn once and kept; those of "val" are others than those of "train".
+    """Synthetic people with noisy labels; those of "val" are others than those of "train".
 
     Raises:
-        InputError: if data are given: there is no use for them here.
+        InputError: if data are given.
     """
-    _check_no_data(recipe)
+    refuse_data(recipe, "coco_resnet18_rle")
     count, seed = (TRAIN, 1) if part == "train" else (VAL, 2)
-    return drawn_people(count, seed, LabelNoise())
+    return easy_people(count, seed, LabelNoise())
 
 
 def synthetic_people_in_space(recipe: Recipe, part: str) -> People:
-    """The same with labels of depth, as noisy; half of those to learn from are labelled in the plane only.
+    """The same with noisy depth labels; half of the training people have 2-D labels only.
 
     Raises:
-        InputError: as there.
+        InputError: if data are given.
     """
-    _check_no_data(recipe)
+    refuse_data(recipe, "h36m_resnet50_rle")
     if part != "train":
-        return drawn_people(VAL, 2, LabelNoise(), depth=True)
-    in_space = drawn_people(TRAIN_IN_SPACE, 1, LabelNoise(), depth=True)
-    return MixedPeople(in_space, drawn_people(TRAIN_IN_SPACE, 3, LabelNoise()), enlarge=1.0)
+        return easy_people(VAL, 2, LabelNoise(), depth=True)
+    in_space = easy_people(TRAIN_IN_SPACE, 1, LabelNoise(), depth=True)
+    return MixedPeople(in_space, easy_people(TRAIN_IN_SPACE, 3, LabelNoise()), enlarge=1.0)
 
 
-def _check_no_data(recipe: Recipe) -> None:
+def refuse_data(recipe: ImageRecipe, other: str) -> None:
+    """Refuse `--data` of a recipe that trains on synthetic people.
+
+    Args:
+        recipe: the recipe.
+        other: name of a recipe that trains on data, for the message.
+
+    Raises:
+        InputError: if data are given.
+    """
     if recipe.data or recipe.val_data:
-        other = "an h36m" if recipe.people is synthetic_people_in_space else "a coco"
-        raise InputError(f"this recipe draws its people itself; to learn from --data take {other} recipe")
+        raise InputError(f"--data: this recipe trains on synthetic people; train on data with {other}")
 
 
 def clean_people() -> InMemory:
-    """The people of "val" with their true joints for labels."""
-    return drawn_people(VAL, 2, None)
+    """The people of "val" with their true joints as labels."""
+    return easy_people(VAL, 2, None)
 
 
 def synthetic_resnet18_rle() -> Recipe:
-    """ResNet-18 at 64×48 by RLE on synthetic people, from random weights, in some minutes on two cores."""
+    """RLE on synthetic people, ResNet-18, 64×48, random weights: trains on two cores in minutes."""
     return Recipe(
         people=synthetic_people,
-        loss=RLELoss,
         backbone="resnet18",
         weights="random",
         size=(64, 48),
@@ -80,25 +87,10 @@ def synthetic_resnet18_rle() -> Recipe:
     )
 
 
-def synthetic_resnet18_l1() -> Recipe:
-    """The same network, data and budget by L1."""
-    recipe = synthetic_resnet18_rle()
-    recipe.loss = L1Loss
-    return recipe
-
-
 def synthetic_3d_rle() -> Recipe:
-    """The same network in space, from joints with and without depth, by the RLE of both; errors in millimetres."""
-    return replace(
-        synthetic_resnet18_rle(),
-        people=synthetic_people_in_space,
-        loss=MixedRLELoss,
-        model=regression_in_space,
-        flip_test=True,
-        watch="mpjpe",
-    )
+    """RLE in 3-D on synthetic people, half of them with depth labels; errors in millimetres."""
+    return replace(synthetic_resnet18_rle(), people=synthetic_people_in_space, dim=3, flip_test=True, watch="mpjpe")
 
 
-def synthetic_3d_l1() -> Recipe:
-    """The same network, data and budget by L1."""
-    return replace(synthetic_3d_rle(), loss=partial(L1Loss, dim=3))
+def __getattr__(name: str) -> Any:
+    return old_preset(name, globals())  # a name of version 0.1

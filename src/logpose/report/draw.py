@@ -1,4 +1,4 @@
-"""Poses drawn on pictures: bones, joints, and around each joint the ellipse that should hold it."""
+"""Poses drawn on images: bones, joints, and around each joint the ellipse that should hold it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ __all__ = [
     "mixed",
 ]
 
-# The person's own left and right; apart from each other for eyes that do not tell red from green (Okabe and Ito).
+# The person's own left and right; apart from each other also without red-green vision (Okabe and Ito).
 LEFT, RIGHT, CENTRE = (86, 180, 233), (230, 159, 0), (240, 240, 240)
 OUTLINE = (20, 20, 20)
+"""Colour around lines and points."""
 AROUND = 30  # rows of a B-scan above the highest label and below the lowest
 FRACTION = 4  # binary digits of sub-pixel precision that OpenCV's drawing takes
 
 
 def enlarged(image: Image, least_side: int = 384) -> tuple[Image, float]:
-    """A picture scaled up, where it is smaller, so that its longer side has `least_side` pixels; and the factor."""
+    """An image scaled up, where it is smaller, so that its longer side has `least_side` pixels; and the factor."""
     factor = max(1.0, least_side / max(image.shape[:2]))
     if factor == 1:
         return image.copy(), 1.0
@@ -49,12 +50,12 @@ def draw_pose(
     spread: Float[np.ndarray, "K 2"] | None = None,
     shown: np.ndarray | None = None,
 ) -> None:
-    """Draw one person into a picture, in place.
+    """Draw one person into an image, in place.
 
     Args:
         image: RGB, changed.
         skeleton: joints and bones.
-        keypoints: pixels of the picture.
+        keypoints: pixels of the image.
         spread: half axes, in pixels along x and y, of the ellipse around each joint; None draws none.
         shown: which joints to draw; None draws all.
     """
@@ -83,7 +84,7 @@ def draw_pose(
 
 
 def mark_points(image: Image, points: Float[np.ndarray, "N 2"]) -> None:
-    """Draw a ring around each point into a picture, in place: where a label is."""
+    """Draw a ring around each point into an image, in place: where a label is."""
     thickness = max(1, round(max(image.shape[:2]) / 250))
     for x, y in points[np.isfinite(points).all(axis=1)]:
         for width, colour in ((thickness + 2, OUTLINE), (thickness, CENTRE)):
@@ -96,7 +97,7 @@ BOUNDARIES = (
     (0, 240, 220),
 )  # fmt: skip
 """Colours of lines that lie on one another, in turn (Okabe and Ito, with turquoise in the place of black)."""
-VEIL = 0.35  # how much of a band's colour lies over the picture
+VEIL = 0.35  # how much of a band's colour lies over the image
 LEGEND = 22  # rows of the strip in which a line of names stands
 
 
@@ -114,7 +115,7 @@ def draw_boundaries(
         rows: of each boundary in each column, pixels of the image; not drawn where NaN.
         band: half the height of the band around each; None draws none.
         labels: rows that were marked, NaN where none was; None draws none.
-        names: of the boundaries, to stand under the picture in their colours; None leaves the strip out.
+        names: of the boundaries, to stand under the image in their colours; None leaves the strip out.
     """
     drawn: Image = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     at = np.arange(drawn.shape[0])[:, None]
@@ -169,14 +170,14 @@ def _between(at: np.ndarray, values: np.ndarray) -> np.ndarray:
     return between
 
 
-def contact_sheet(pictures: list[Image], columns: int, tile: tuple[int, int]) -> Image:
-    """Pictures side by side, each fitted into a tile of (H, W) pixels with its shape kept."""
-    rows = -(-len(pictures) // columns)
+def contact_sheet(images: list[Image], columns: int, tile: tuple[int, int]) -> Image:
+    """Images side by side, each fitted into a tile of (H, W) pixels with its shape kept."""
+    rows = -(-len(images) // columns)
     sheet = np.full((rows * tile[0], columns * tile[1], 3), 255, np.uint8)
-    for i, picture in enumerate(pictures):
-        factor = min((tile[0] - 4) / picture.shape[0], (tile[1] - 4) / picture.shape[1])
-        size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
-        fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    for i, image in enumerate(images):
+        factor = min((tile[0] - 4) / image.shape[0], (tile[1] - 4) / image.shape[1])
+        size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+        fitted = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
         y, x = i // columns * tile[0], i % columns * tile[1]
         y, x = y + (tile[0] - size[1]) // 2, x + (tile[1] - size[0]) // 2
         sheet[y : y + size[1], x : x + size[0]] = fitted

@@ -54,7 +54,7 @@ def test_a_model_that_has_diverged_is_told(lifters) -> None:
     model = load_model(lifters["humaneva"])
     for weights in model.parameters():
         weights.data.fill_(torch.nan)
-    with pytest.raises(InputError, match="numbers that are not finite; it has diverged"):
+    with pytest.raises(InputError, match="not finite"):
         Lifter(model, device="cpu")(VIDEO, SIZE)
 
 
@@ -71,11 +71,11 @@ def test_other_keypoints_and_other_models_are_refused(lifters, tiny_run) -> None
         with pytest.raises(InputError, match="keypoints must be finite, and less than 1e"):
             lifter(wrong, SIZE)
     for size in ((0, 0), (480, -640)):
-        with pytest.raises(InputError, match="a picture has a height and a width of 1 to 1e"):
+        with pytest.raises(InputError, match="height and a width"):
             lifter(VIDEO, size)
     listed = lifter(VIDEO.tolist(), SIZE)
     np.testing.assert_allclose(listed.joints_mm, lifter(VIDEO, SIZE).joints_mm, rtol=1e-4, atol=1e-2)
     with pytest.raises(InputError, match="one window or more are lifted at a time, not 0"):
         Lifter(lifters["humaneva"], device="cpu", batch_size=0)
-    with pytest.raises(InputError, match=r"best\.ckpt: looks at pictures, it does not lift keypoints"):
+    with pytest.raises(InputError, match=r"best\.ckpt"):
         Lifter(tiny_run / "best.ckpt")

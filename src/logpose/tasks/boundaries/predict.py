@@ -38,7 +38,7 @@ class Boundaries:
     band: Float[np.ndarray, "D W"]
     """Half the height of the band around each row that holds the boundary with a probability of 90 %."""
     faint: bool = False
-    """Whether what was taken for a retina, and is shown to the network, may as well be noise."""
+    """Whether the detected retina may as well be noise."""
 
 
 class Segmenter:
@@ -114,8 +114,8 @@ def check_scan(image: object) -> None:
         InputError: if it is no array of grey values from 0 to 255 (uint8), or too small.
     """
     if not isinstance(image, np.ndarray) or image.ndim != 2 or image.dtype != np.uint8:
-        told = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"a B-scan is an array (H, W) of grey values from 0 to 255 (uint8), not {told}")
+        given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"a B-scan is an array (H, W) of grey values from 0 to 255 (uint8), not {given}")
     if min(image.shape) < LEAST:
         raise InputError(f"a B-scan of {image.shape[0]}×{image.shape[1]} pixels is too small")
 

@@ -157,6 +157,7 @@ class DetectionEvaluation(Evaluator[Detected]):
     ) -> None:
         super().__init__(loss)
         self.pictures, self.model, self.scoring = pictures, model, scoring
+        self.category_id = 1
         self.diverged = False
 
     @torch.no_grad()
@@ -200,13 +201,17 @@ class DetectionEvaluation(Evaluator[Detected]):
         """Whether all that was predicted is finite; sigma may be unknown."""
         return not self.diverged
 
-    def results(self, category_id: int = 1) -> list[dict[str, Any]]:
-        """The detected people, as entries of a COCO results file; without boxes, which would be taken for areas."""
+    def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
+        """The detected people, as entries of a COCO results file; without boxes, which would be taken for areas.
+
+        Args:
+            category_id: of all; the evaluation's own when None.
+        """
         sigmas = self.model.skeleton.sigmas
         return [
             {
                 "image_id": self.pictures[index].image_id,
-                "category_id": category_id,
+                "category_id": self.category_id if category_id is None else category_id,
                 "keypoints": [round(float(v), 3) for v in np.column_stack([joints, confidence]).ravel()],
                 "score": float(score),
             }
@@ -268,7 +273,7 @@ class DetectionEvaluation(Evaluator[Detected]):
             learns_sigma = self.loss is None or self.loss.learns_sigma
             figures |= pose_figures(at, self.model, learns_sigma)
         if costly:
-            figures |= coco_ap(ground_truth(self.pictures), self.results(), self.model.skeleton.sigmas)
+            figures |= coco_ap(ground_truth(self.pictures), self.results(category_id=1), self.model.skeleton.sigmas)
         return figures
 
 

@@ -1,4 +1,4 @@
-"""What was found as plain values, arrays and text: COCO's results, rows of JSON, `.npz`, lines for a terminal."""
+"""Poses in images as results: entries of a COCO results file, arrays, lines for a terminal."""
 
 from __future__ import annotations
 
@@ -9,33 +9,20 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.skeletons import Skeleton
-from logpose.data.keypoint_files import KeypointSequence
-from logpose.tasks.lifting.predict import LiftedPoses
 from logpose.tasks.pose.predict import Poses
 
-__all__ = [
-    "coco_results",
-    "lifted_arrays",
-    "lifted_rows",
-    "lifted_text",
-    "official_result",
-    "people_text",
-    "results_arrays",
-]
+__all__ = ["coco_results", "in_mm", "official_result", "people_text", "results_arrays", "rounded", "rows_mm"]
 
 OFFICIAL = ("image_id", "category_id", "keypoints", "score")
 """All that an entry of a COCO results file has: with a `bbox` pycocotools would take its area for the person's, which
 without one is that of the joints' extent, and medium and large people would be others."""
 
-Lifted = tuple[str, KeypointSequence, LiftedPoses]
-"""A sequence of a file of keypoints, the file's name before it, and its poses in space."""
-
 
 def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
     """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
 
-    Of models of three dimensions they have `joints_mm` and `sigma_mm`, K rows of x, y, z, and `camera`, which tells
-    what of it was assumed.
+    Of models of three dimensions they have `joints_mm` and `sigma_mm`, K rows of x, y, z, and `camera` with
+    `assumed`, what of it was not given.
 
     Args:
         poses: the people.
@@ -46,9 +33,9 @@ def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> lis
         {
             "image_id": image_id,
             "category_id": category_id,
-            "keypoints": _rounded(np.column_stack([poses.keypoints[i], poses.confidence[i]])),
-            "sigma": _rounded(poses.sigma[i]) if np.isfinite(poses.sigma[i]).all() else None,
-            "bbox": _rounded(poses.boxes[i]),
+            "keypoints": rounded(np.column_stack([poses.keypoints[i], poses.confidence[i]])),
+            "sigma": rounded(poses.sigma[i]) if np.isfinite(poses.sigma[i]).all() else None,
+            "bbox": rounded(poses.boxes[i]),
             "score": round(float(poses.scores[i]), 6),
             **({"file_name": poses.path.name} if poses.path else {}),
             **_in_space(poses, i),
@@ -63,24 +50,19 @@ def official_result(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_space(poses: Poses, person: int) -> dict[str, Any]:
-    """Where a person is, as plain values; nothing of models of two dimensions."""
+    """A person's joints in space, as plain values; nothing for models of two dimensions."""
     if poses.joints_mm is None or poses.sigma_mm is None or poses.root_depth_mm is None or poses.camera is None:
         return {}
     return {
-        "joints_mm": _rows_mm(poses.joints_mm[person]),
-        "sigma_mm": _rows_mm(poses.sigma_mm[person]),
+        "joints_mm": rows_mm(poses.joints_mm[person]),
+        "sigma_mm": rows_mm(poses.sigma_mm[person]),
         "camera": {
-            "focal": _rounded(poses.camera.focal),
-            "centre": _rounded(poses.camera.centre),
+            "focal": rounded(poses.camera.focal),
+            "centre": rounded(poses.camera.centre),
             "root_depth_mm": round(float(poses.root_depth_mm[person]), 1),
             "assumed": ["root_depth_mm" if name == "root_depth" else name for name in poses.assumed],
         },
     }
-
-
-def _rows_mm(values: Float[np.ndarray, "K 3"]) -> list[list[float]] | None:
-    """Lengths in millimetres as rows of plain numbers, to a hundredth; None where they are not known."""
-    return (np.round(values.astype(np.float64), 2) + 0.0).tolist() if np.isfinite(values).all() else None
 
 
 def results_arrays(found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton) -> dict[str, np.ndarray]:
@@ -116,47 +98,6 @@ def results_arrays(found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton)
     return arrays
 
 
-def lifted_rows(found: Lifted) -> Iterator[dict[str, Any]]:
-    """The poses of a sequence as plain values, one after the other.
-
-    `joints_mm` and `sigma_mm` are K rows of x, y, z: relative to the root, along the axes of the camera's frame; sigma
-    is None where the model knows none. `frame` counts from 0.
-    """
-    file, sequence, poses = found
-    picture = {} if sequence.image_id is None else {"image_id": sequence.image_id}
-    for frame in range(len(poses)):
-        yield {
-            "file_name": file,
-            "sequence": sequence.name,
-            **picture,
-            "frame": frame,
-            "joints_mm": _rows_mm(poses.joints_mm[frame]),
-            "sigma_mm": _rows_mm(poses.sigma_mm[frame]),
-            "confidence": _rounded(poses.confidence[frame]),
-        }
-
-
-def lifted_arrays(found: Sequence[Lifted], skeleton: Skeleton) -> dict[str, np.ndarray]:
-    """The poses of some sequences as arrays to be saved: a row for each of N poses.
-
-    Returns:
-        `joints`, the K names; `file_name` and `sequence` as text; `frame`; `keypoints`, the pixels of the model's
-        joints that were lifted; `joints_mm`, `sigma_mm`, `confidence`.
-    """
-    each = [(file, sequence.name, frame) for file, sequence, poses in found for frame in range(len(poses))]
-    return {
-        "joints": np.array(skeleton.joints),
-        "file_name": np.array([file for file, _, _ in each], dtype=np.str_),
-        "sequence": np.array([name for _, name, _ in each], dtype=np.str_),
-        "frame": np.array([frame for _, _, frame in each], dtype=np.int64),
-        "keypoints": np.concatenate([sequence.keypoints for _, sequence, _ in found]),
-        **{
-            name: np.concatenate([getattr(poses, name) for _, _, poses in found])
-            for name in ("joints_mm", "sigma_mm", "confidence")
-        },
-    }
-
-
 def people_text(rows: Iterable[Mapping[str, Any]], joints: Sequence[str]) -> Iterator[str]:
     """Entries of `coco_results` as lines: one for each person, and one for each joint."""
     for row in rows:
@@ -164,23 +105,21 @@ def people_text(rows: Iterable[Mapping[str, Any]], joints: Sequence[str]) -> Ite
         for i, joint in enumerate(joints):
             x, y, confidence = row["keypoints"][3 * i : 3 * i + 3]
             sigma = "" if row["sigma"] is None else "  ± {:6.1f} {:6.1f}".format(*row["sigma"][2 * i : 2 * i + 2])
-            placed = _in_mm(row, i) if row.get("joints_mm") else ""
+            placed = in_mm(row, i) if row.get("joints_mm") else ""
             yield f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}{placed}  confidence {confidence:.3f}"
 
 
-def lifted_text(rows: Iterable[Mapping[str, Any]], joints: Sequence[str]) -> Iterator[str]:
-    """Rows of `lifted_rows` as lines, in the same way."""
-    for row in rows:
-        yield f"{row['file_name']}: {row['sequence']}, frame {row['frame']}"
-        for i, joint in enumerate(joints):
-            yield f"  {joint:16}{_in_mm(row, i)}  confidence {row['confidence'][i]:.3f}"
+def rows_mm(values: Float[np.ndarray, "K 3"]) -> list[list[float]] | None:
+    """Lengths in millimetres as rows of plain numbers, to a hundredth; None where they are not known."""
+    return (np.round(values.astype(np.float64), 2) + 0.0).tolist() if np.isfinite(values).all() else None
 
 
-def _in_mm(row: Mapping[str, Any], joint: int) -> str:
-    """Where a joint is in space."""
+def in_mm(row: Mapping[str, Any], joint: int) -> str:
+    """A joint of a row's position in space, and its standard deviation where known, as text."""
     place = "  {:6d} {:6d} {:6d} mm".format(*map(round, row["joints_mm"][joint]))
     return place + ("  ± {:5.0f} {:5.0f} {:5.0f}".format(*row["sigma_mm"][joint]) if row["sigma_mm"] else "")
 
 
-def _rounded(values: np.ndarray) -> list[float]:
+def rounded(values: np.ndarray) -> list[float]:
+    """Numbers to a thousandth, as a flat list."""
     return [round(float(value), 3) for value in values.ravel()]

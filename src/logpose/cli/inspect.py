@@ -1,0 +1,47 @@
+"""`logpose inspect`: counts, label problems and a contact sheet of a data set, whatever its task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from logpose.cli.task_options import Chosen, TaskCommand
+from logpose.tasks import task_that_opens
+from logpose.tasks.task import InspectOptions, Task
+
+__all__ = ["parse", "run"]
+
+
+def parse(words: Sequence[str]) -> Chosen[None]:
+    """The task that the data are for, and the options that the words give."""
+    return COMMAND.parse(words)
+
+
+def run(chosen: Chosen[None]) -> int:
+    """Print what the data hold; returns the exit code.
+
+    Raises:
+        InputError: if the data cannot be read, or an option is not what it should be.
+    """
+    from logpose.report.inspection import inspection_text
+
+    facts = chosen.task.inspect(chosen.options)
+    print(json.dumps(facts, indent=2) if chosen.options.json else inspection_text(facts, chosen.task.inspection_text))
+    return 0
+
+
+def _open(data: Path, task: Task | None) -> tuple[Task, None]:
+    """The task of the data."""
+    return task or task_that_opens(data), None
+
+
+COMMAND = TaskCommand(
+    name="inspect",
+    description="Counts, label problems and a contact sheet of a data set. With data before --help: the options of "
+    "their task alone.",
+    common=InspectOptions,
+    of=lambda task: task.inspect_options,
+    find=_open,
+    noun="data",
+)

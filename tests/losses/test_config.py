@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from logpose.core.config import Family
 from logpose.core.errors import InputError
-from logpose.core.family import Family
 from logpose.flows import GaussianMixture, RealNVP
 from logpose.losses import (
     CellLoss,

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from logpose.core.family import Family
+from logpose.core.config import Family
 from logpose.core.structures import ErrorDistribution, OutputType, Prediction
 from logpose.losses.cache import Cache, fixed_randomness
 from logpose.losses.distribution import ERROR_DRAWS, moments_and_radii, weighted_quantile

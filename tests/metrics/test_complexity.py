@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from logpose.metrics.complexity import complexity, without_values
+from logpose.metrics.complexity import WithoutValues, complexity
 from logpose.models import ResNet
 
 
@@ -90,7 +90,7 @@ def test_the_network_works_afterwards() -> None:
 
 
 def test_networks_without_values_need_no_memory() -> None:
-    with without_values():
+    with WithoutValues():
         network = nn.Sequential(nn.Linear(10**5, 10**5), nn.BatchNorm1d(10**5))
     assert network[0].weight.is_meta
     assert complexity(network, torch.zeros(1, 10**5)).macs == 10**10

@@ -7,18 +7,16 @@ No layer is computed: parameters are on PyTorch's `meta` device, where tensors h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Complexity", "complexity", "without_values"]
+__all__ = ["Complexity", "WithoutValues", "complexity"]
 
 
 class Complexity(NamedTuple):
@@ -44,7 +42,7 @@ def complexity(
     """Count a network's parameters and its multiply-accumulates on one input.
 
     Args:
-        network: is put into evaluation mode; its parameters may be on the `meta` device (`without_values`).
+        network: is put into evaluation mode; its parameters may be on the `meta` device (`WithoutValues`).
         example: an input of a batch of one; its values do not matter.
         backbone: path of the submodule that is also counted separately; nothing is where there is none.
         run: what to call with the example; the network itself unless given.
@@ -60,17 +58,10 @@ def complexity(
     return Complexity(parameters, sum(counter.macs.values()), counter.macs[True])
 
 
-@contextmanager
-def without_values() -> Iterator[None]:
-    """Modules that are constructed inside have their parameters on the `meta` device: no memory, no initialisation."""
-    with _Unfilled():
-        yield
+class WithoutValues(TorchFunctionMode):
+    """A context: modules constructed inside have parameters on the `meta` device, without memory or initialisation.
 
-
-class _Unfilled(TorchFunctionMode):
-    """Sends `torch.empty`, with which modules allocate their parameters, to the meta device, and fills nothing there.
-
-    `torch.device("meta")` would send all tensors, among them those whose values decide shapes.
+    `torch.device("meta")` would send all tensors there, among them those whose values decide shapes.
     """
 
     FILLS = (Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_)
@@ -80,13 +71,8 @@ class _Unfilled(TorchFunctionMode):
         if func is torch.empty and kwargs.get("device") is None:
             kwargs = kwargs | {"device": "meta"}
         first = args[0] if args else kwargs.get("tensor")
-        if (
-            (func in self.FILLS or getattr(func, "__module__", None) == "torch.nn.init")
-            and isinstance(first, Tensor)
-            and first.is_meta
-        ):
-            return first
-        return func(*args, **kwargs)
+        fills = func in self.FILLS or getattr(func, "__module__", None) == "torch.nn.init"
+        return first if fills and isinstance(first, Tensor) and first.is_meta else func(*args, **kwargs)
 
 
 CONVOLUTIONS = {F.conv1d, F.conv2d, F.conv3d, F.linear}
@@ -121,13 +107,13 @@ class _Counter(TorchFunctionMode):
         if func in NORMALISATIONS:
             return _zeros(*args[0].shape)
         if getattr(func, "__name__", "") in ELEMENTWISE and args[0].is_floating_point():
-            return _zeros(*np.broadcast_shapes(*(each.shape for each in args if isinstance(each, Tensor))))
+            return _zeros(*torch.broadcast_shapes(*(each.shape for each in args if isinstance(each, Tensor))))
         if func is F.grid_sample:
             return _zeros(*args[0].shape[:2], *args[1].shape[1:-1])
         if func in PRODUCTS:
             one, other = args[:2]
             if min(one.dim(), other.dim()) > 1:
-                batch = math.prod(np.broadcast_shapes(one.shape[:-2], other.shape[:-2]))
+                batch = math.prod(torch.broadcast_shapes(one.shape[:-2], other.shape[:-2]))
                 self.macs[False] += batch * one.shape[-2] * one.shape[-1] * other.shape[-1]
         elif func is F.scaled_dot_product_attention:
             query, key, value = args[:3]

@@ -26,9 +26,8 @@ def procrustes(
 ) -> Float[np.ndarray, "N K 3"]:
     """Each predicted pose after the similarity that brings it closest to the truth (Umeyama 1991, eq. 40-42).
 
-    The similarity is a scale, a rotation without reflection and a translation; it minimises the sum of squared
-    distances over the pose's labelled joints. A pose that leaves it open takes one of the best: predicted joints that
-    all lie in one point get scale 0 and go to the mean of the labels; so does a single labelled joint.
+    A scale, a rotation without reflection and a translation minimise the sum of squared distances over the pose's
+    labelled joints. Predicted joints that all lie in one point go to the mean of the labels; so does a single one.
 
     Args:
         predicted: positions in any one unit; anything where there is no label.
@@ -36,7 +35,7 @@ def procrustes(
         visible: above 0 where there is a label; None: everywhere.
 
     Returns:
-        the moved poses in the same unit; NaN where there is no label, and only there.
+        the moved poses; NaN where there is no label, and only there.
 
     Raises:
         ValueError: a labelled joint's position or label is not finite.
@@ -73,8 +72,7 @@ def velocity_error(
     Args:
         predicted: positions, rows in the order of the frames.
         truth: labels in the same unit; NaN where there is none, and a step from or to such a joint is left out.
-        sequence: number of the video that each row is from; neighbouring rows with the same number are neighbouring
-            frames, and no step is taken from one video to another.
+        sequence: number of the video that each row is from; no step is taken from one video to another.
 
     Returns:
         in the labels' unit per frame; NaN where no two labels follow each other, or of a prediction that is NaN.
@@ -105,8 +103,7 @@ def spatial_errors(
         predicted: positions in mm.
         truth: labels in mm; anything where `visible` is 0.
         visible: above 0 where there is a label.
-        groups: what each pose belongs to, an action for instance; letter case is ignored. One that is called as another
-            figure's name would be ("mean", "joint …") has a _ at its end.
+        groups: what each pose belongs to, an action for instance; letter case is ignored.
         joints: names of the K joints.
         sequence: as `velocity_error` takes it.
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from logpose import models
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, H36M, H36M_LIFTING
-from logpose.metrics.complexity import complexity, without_values
+from logpose.metrics.complexity import WithoutValues, complexity
 from logpose.models import Model
 from logpose.training.checkpoint import load_model
 
@@ -98,7 +98,7 @@ def count_models(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         make, *paper = SYSTEMS[name]
         try:
-            with without_values():
+            with WithoutValues():
                 model = make()
         except InputError as error:
             yield name, {"error": str(error)}

@@ -130,7 +130,6 @@ def test_it_is_divided_by_images_not_by_joints(flow: RealNVP) -> None:
 
 def test_the_loss_of_an_empty_batch_is_0(flow: RealNVP) -> None:
     none = torch.zeros(0, K, 2, dtype=torch.float64)
-    assert Released("laplace", "rle").nll(flow, none, none, none).shape == (0, K)
     value = RLELoss(flow, convention="released")(none, none, none)
     assert float(value.detach()) == 0
 

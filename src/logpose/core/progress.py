@@ -52,6 +52,11 @@ class ProgressLines:
         self.start = clock()
         self.next = self.start + first
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self.clock() - self.start
+
     def write(self, text: Callable[[], str]) -> bool:
         """Write a line, which `text` returns, if one is due; returns whether it was."""
         now = self.clock()
@@ -91,7 +96,7 @@ def track(
     lines = lines or ProgressLines()
 
     def text(done: int) -> str:
-        rate = done / max(lines.clock() - lines.start, 1e-9)
+        rate = done / max(lines.elapsed, 1e-9)
         share, left = ("", "") if total is None else (f"/{total}", f", {duration((total - done) / rate)} left")
         return f"{description}: {done}{share}{f' {unit}' if unit else ''}, {rate:.3g}/s{left}"
 

@@ -118,17 +118,10 @@ class Skeleton(Configurable):
         Raises:
             InputError: if an entry is missing, unknown or malformed.
         """
-        for name in config:
-            if name not in cls.arguments():
-                raise InputError(f"a skeleton has no entry {name!r}")
         try:
-            return cls(
-                name=str(config["name"]),
-                joints=tuple(map(str, config["joints"])),
-                bones=tuple((int(a), int(b)) for a, b in config["bones"]),
-                flip_pairs=tuple((int(a), int(b)) for a, b in config["flip_pairs"]),
-                oks_sigmas=tuple(map(float, config["oks_sigmas"])),
-            )
+            for name in ("joints", "bones", "flip_pairs", "oks_sigmas"):
+                tuple(config[name])  # all are there, and sequences
+            return super().from_config(config)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a skeleton: {error!r}") from error
 

@@ -79,10 +79,8 @@ class ConventionLoss(LikelihoodLoss):
     """Base of `RLELoss`: a likelihood loss, but for the conventions of codes and the basic design.
 
     Attributes:
-        flow: the learned density.
         code: whose formula training minimises instead of the likelihood; None of a convention that is a likelihood.
-        mode: with Q (`rle`), without (`dle`; log sigma then has 1 / D of a likelihood's weight in the codes), or
-            `basic`, where the flow acts on positions: errors have no density of their own then.
+        mode: in `dle`, log sigma has 1 / D of a likelihood's weight in the codes; in `basic`, errors have no density.
     """
 
     nested: ClassVar = {"flow": density_from_config}

@@ -1,8 +1,7 @@
 """RLE of one dimension at a time: the density of D numbers is a product of D one-dimensional ones of one shape.
 
-Where the D numbers of a joint are not coordinates of a point, but D quantities each labelled or not (the boundaries of
-a retina in one column), a joint density cannot learn from rows in which some have no label. So each has the
-one-dimensional density P, scaled by a sigma of its own:
+A joint density cannot learn from quantities of which some have no label (the boundaries of a retina in one column). So
+each has the one-dimensional density P, scaled by a sigma of its own:
 
     L = sum_d log sigma_d - log P((label_d - mu_d) / sigma_d),    P = s Q G on the line
 """

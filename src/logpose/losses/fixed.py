@@ -54,8 +54,8 @@ class Gaussian(_Simple):
 class _ConstantScale(_Simple):
     """A density of one scale for all joints and images. What is minimised does not depend on that scale.
 
-    While training, a buffer follows the scale (a running mean of the errors), so that a model trained by L1 or L2 has a
-    log-likelihood, standard deviations and regions too; before any training they are NaN.
+    While training, a buffer follows the scale, so that models trained by L1 or L2 have a log-likelihood, standard
+    deviations and regions too; before any training they are NaN.
     """
 
     moment: Tensor

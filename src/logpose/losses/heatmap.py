@@ -110,13 +110,11 @@ class HeatmapLoss(MapLoss):
 class CellLoss(MapLoss):
     """Cross-entropy of the pixel of the heatmap that a joint lies in: Mask R-CNN's heatmap loss.
 
-    The mean over labelled joints that lie within the map; one on its right or lower edge is in the last pixel
-    (detectron2).
+    A joint on the map's right or lower edge is in the last pixel (detectron2).
 
     Args:
-        shared: whether the target of a joint is shared between the four pixels around it, by bilinear weights. Then the
-            mean of the softmax is the joint's position, not the centre of its pixel; outside of the outermost centres,
-            which no mean exceeds, it is the closest of them.
+        shared: whether the target of a joint is shared between the four pixels around it, by bilinear weights: then the
+            mean of the softmax is the joint's position, within the outermost centres, not the centre of its pixel.
     """
 
     output_type: ClassVar[OutputType] = "heatmap logits"

@@ -23,8 +23,7 @@ class MixedRLELoss(LikelihoodLoss):
     """The labelled dimensions of each joint determine its density (the paper's 3-D system; its `RLELoss3D`).
 
     A joint whose three dimensions have weight has the loss `space`; one of which only x and y have, the loss `plane`,
-    which does not depend on depth. The predictive distribution is that of `space`; for a joint that only `plane` is
-    trained on, its standard deviation comes from another flow than the one that sigma was fitted with.
+    which does not depend on depth. The predictive distribution is that of `space`, also for joints without depth.
 
     Args:
         space: of three dimensions.

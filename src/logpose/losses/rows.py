@@ -25,8 +25,7 @@ __all__ = ["RowsLoss"]
 class RowsLoss(OuterLoss):
     """Sum of the cross-entropy of rows and the smooth L1 of positions, each a mean over labelled boundaries.
 
-    He et al. define no density of errors. So that likelihoods can be compared, it is a Laplace density of constant
-    scale, as of `L1Loss`: the mean error in training.
+    He et al. define no density of errors; here it is a Laplace density of constant scale, as of `L1Loss`.
 
     Args:
         dim: D boundaries.

@@ -1,7 +1,6 @@
 """Errors of boundaries, along columns, as usual for layers of the retina.
 
-Of each boundary in each scan a mean over columns; of these a mean over scans; of these, one over boundaries (as the
-evaluation of the Duke data does): a scan counts the same however much of it is labelled.
+They are means over columns, then over scans, then over boundaries, as in the evaluation of the Duke data.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -107,13 +108,13 @@ class _Counter(TorchFunctionMode):
         if func in NORMALISATIONS:
             return _zeros(*args[0].shape)
         if getattr(func, "__name__", "") in ELEMENTWISE and args[0].is_floating_point():
-            return _zeros(*torch.broadcast_shapes(*(each.shape for each in args if isinstance(each, Tensor))))
+            return _zeros(*np.broadcast_shapes(*(each.shape for each in args if isinstance(each, Tensor))))
         if func is F.grid_sample:
             return _zeros(*args[0].shape[:2], *args[1].shape[1:-1])
         if func in PRODUCTS:
             one, other = args[:2]
             if min(one.dim(), other.dim()) > 1:
-                batch = math.prod(torch.broadcast_shapes(one.shape[:-2], other.shape[:-2]))
+                batch = math.prod(np.broadcast_shapes(one.shape[:-2], other.shape[:-2]))
                 self.macs[False] += batch * one.shape[-2] * one.shape[-1] * other.shape[-1]
         elif func is F.scaled_dot_product_attention:
             query, key, value = args[:3]

@@ -1,7 +1,6 @@
 """Errors of poses in space: as they stand, after the best similarity, and from one frame to the next.
 
-Lengths are in millimetres. No root is subtracted here: for errors relative to the root, as in Human3.6M's protocols,
-subtract it from prediction and label first.
+Lengths are in millimetres. For errors relative to the root, as in Human3.6M's protocols, subtract it first.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 __all__ = ["coco_ap", "coco_ground_truth", "expected_oks", "oks", "oks_nms", "over_labelled", "similarities"]
 
@@ -160,7 +160,7 @@ def similarities(
     area = np.array([row["area"] for row in labels], dtype=np.float64)
     corner, side = np.array([row["bbox"] for row in labels], dtype=np.float64).reshape(-1, 2, 1, 2).swapaxes(0, 1)
     outside = np.maximum(corner - side - at, 0) + np.maximum(at - corner - 2 * side, 0)
-    there = truth[..., 2] > 0
+    there: Bool[np.ndarray, "labels K"] = truth[..., 2] > 0
     by_box = ~there.any(axis=1, keepdims=True)
     apart = np.where(by_box[..., None], outside, at - truth[..., :2]).reshape(-1, *truth.shape[1:2], 2)
     counted = np.tile((there | by_box).astype(np.int64), (shape[0], 1))

@@ -64,11 +64,7 @@ class PoseLoss(Family, nn.Module, ABC):
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
     ) -> Float[Tensor, ""]:
-        """The loss of a batch.
-
-        Raises:
-            ValueError: if the model does not predict what the loss needs.
-        """
+        """The loss of a batch; a ValueError if the model does not predict what the loss needs."""
 
     @abstractmethod
     def error_distribution(self) -> ErrorDistribution:
@@ -216,22 +212,14 @@ class LikelihoodLoss(PoseLoss):
         return self._cache.get(name, (*self.parameters(), *self.buffers()), self.device, compute)
 
     def check_shapes(self, *tensors: Tensor) -> None:
-        """Refuse tensors that are not all (B, K, D) with the loss's D: some others would be broadcast silently.
-
-        Raises:
-            ValueError: if they are not.
-        """
+        """A ValueError unless all are (B, K, D) with the loss's D: some others would be broadcast silently."""
         shapes = [tuple(tensor.shape) for tensor in tensors]
         if len(set(shapes)) > 1 or len(shapes[0]) != 3 or shapes[0][-1] != self.dim:
             got = ", ".join(map(str, shapes))
             raise ValueError(f"mu, sigma and labels must be of one shape (B, K, {self.dim}), got {got}")
 
     def upcast(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Tensors of one shape (B, K, D), in the precision of the loss: that of its parameters, and at least float32.
-
-        Raises:
-            ValueError: if their shapes differ, or are not of the loss's dimensions.
-        """
+        """Tensors of one shape (B, K, D), in the precision of the loss's parameters, and at least float32."""
         self.check_shapes(*tensors)
         own = next((p.dtype for p in self.parameters()), tensors[0].dtype)
         wide = torch.promote_types(own, torch.float32)

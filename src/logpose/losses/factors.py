@@ -23,7 +23,7 @@ __all__ = ["FactorsRLELoss"]
 
 
 class FactorsRLELoss(LikelihoodLoss):
-    """RLE whose density is a product over dimensions; dimensions without a label or weight are left out one by one.
+    """RLE whose density is a product over dimensions; those without a label or weight are left out one by one.
 
     Args:
         dim: D.

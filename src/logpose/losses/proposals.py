@@ -82,8 +82,7 @@ class Narrowed(NamedTuple):
 class Widths(NamedTuple):
     """Q and narrower versions of it: needs nothing of the flow but its density.
 
-    Some flows of other libraries invert themselves by a search that ends at ±10 (zuko's Gaussianization and neural
-    autoregressive ones): their draws accumulate there, where their own density is about 0.
+    Some flows' draws accumulate at ±10, where a search for their inverse ends (zuko's Gaussianization and NAF).
     """
 
     q: SimpleDensity
@@ -105,14 +104,7 @@ Proposal = Halves | Narrowed | Widths
 
 
 def proposal(flow: Density, q: SimpleDensity, share: float, mirrored: bool) -> Proposal:
-    """What to sample for the integral of Q G.
-
-    Args:
-        flow: in G.
-        q: Q.
-        share: of Q in G.
-        mirrored: whether G evaluates the flow at minus the error.
-    """
+    """What to sample for the integral of Q G, G having a share of Q; a `mirrored` flow is evaluated at minus errors."""
     if isinstance(flow, DistributionDensity):
         return Widths(q)
     if isinstance(flow, PlainRealNVP) and q.dim > FEW_DIMENSIONS:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from logpose.flows import Density, PlainRealNVP, RealNVP, SimpleDensity, as_density
 from logpose.losses.cache import with_fresh_gradient
 from logpose.losses.conventions import CODES, Base, Convention, ConventionLoss, Mode, check_options
-from logpose.losses.proposals import Proposal, log_mean, proposal, random_side
+from logpose.losses.proposals import log_mean, proposal, random_side
 
 __all__ = ["RLELoss"]
 
@@ -106,21 +106,16 @@ class RLELoss(ConventionLoss):
         log_qg, _, log_weight = self.with_points(random_side(error) if self.symmetric else error, DRAWS)
         return log_qg - log_mean(log_weight)
 
-    @property
-    def proposal(self) -> Proposal:
-        """What is sampled for s."""
-        return proposal(self.flow, self.q, self.share, mirrored=self.code is not None)
-
     def with_points(
         self, error: Float[Tensor, "N D"], count: int
     ) -> tuple[Float[Tensor, "N"], Float[Tensor, "M D"], Float[Tensor, "M"]]:
         """log Q(e) + log G(e), and random points with their log importance weights: all in one pass of the flow."""
-        proposal = self.proposal
-        points = proposal.sample(count, error)
+        source = proposal(self.flow, self.q, self.share, mirrored=self.code is not None)
+        points = source.sample(count, error)
         both = torch.cat([error, points])
         log_q, log_g = self.q.log_prob(both), self.log_g(both)
         log_qg, rest = log_q + log_g, slice(len(error), None)
-        log_r = proposal.log_density(points, log_q[rest], log_g[rest]).detach()
+        log_r = source.log_density(points, log_q[rest], log_g[rest]).detach()
         return log_qg[: len(error)], points, log_qg[rest] - log_r
 
     def log_s(self, count: int = FINE_DRAWS) -> Float[Tensor, ""]:

@@ -22,11 +22,7 @@ def central(width: int, columns: int | None) -> slice:
 
 
 def mean_over_scans(values: Sequence[Float[np.ndarray, "D _"]]) -> Float[np.ndarray, "D"]:
-    """Of each boundary the mean over scans of its mean over columns; NaN where no scan has a value of it.
-
-    Args:
-        values: of each scan, one for each boundary and column, NaN where there is none.
-    """
+    """Of each boundary the mean over scans of its mean over columns, of the values that are known (not NaN)."""
     return _known_mean(np.stack([_known_mean(scan, 1) for scan in values]), 0)
 
 

@@ -35,10 +35,7 @@ class Complexity(NamedTuple):
 
 @torch.no_grad()
 def complexity(
-    network: nn.Module,
-    example: Tensor,
-    backbone: str = "backbone",
-    run: Callable[[Tensor], Any] | None = None,
+    network: nn.Module, example: Tensor, backbone: str = "backbone", run: Callable[[Tensor], Any] | None = None
 ) -> Complexity:
     """Count a network's parameters and its multiply-accumulates on one input.
 
@@ -87,11 +84,7 @@ ELEMENTWISE = {
 
 
 class _Counter(TorchFunctionMode):
-    """Counts layers by the shapes of what they take and give, of the backbone (True) and of the rest (False).
-
-    Args:
-        backbone: `id` of the backbone's parameters: a layer with one of these belongs to it.
-    """
+    """Counts layers by their shapes, of the backbone (True; it has the parameters of these `id`s) and of the rest."""
 
     def __init__(self, backbone: set[int]) -> None:
         super().__init__()

@@ -14,8 +14,7 @@ from logpose.metrics.pck import distances
 
 __all__ = ["procrustes", "spatial_errors", "velocity_error"]
 
-# Joints that differ by no more than this share of their coordinates lie in one point: what is left is rounding.
-ONE_POINT = 1e-12
+ONE_POINT = 1e-12  # joints that differ by no more than this share of their coordinates lie in one point
 
 
 def procrustes(

@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float, Int
 
 __all__ = ["coco_ap", "coco_ground_truth", "expected_oks", "oks", "oks_nms", "over_labelled", "similarities"]
 
-# What the ten figures of a COCO keypoint evaluation are called, in its order.
 NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
 
 
@@ -49,8 +48,7 @@ def over_labelled(each: Float[np.ndarray, "N K"], visible: Int[np.ndarray, "N K"
 
 def _variance(area: Float[np.ndarray, "N"], sigmas: Sequence[float]) -> Float[np.ndarray, "N K"]:
     """(2 sigma)² area of each person's joints, which squared distances are relative to."""
-    # COCO's evaluation adds the smallest number above 1 minus 1, so that an area of 0 divides nothing.
-    variance: Float[np.ndarray, "N K"] = (2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0))
+    variance: Float[np.ndarray, "N K"] = (2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0))  # as COCO's
     return variance
 
 
@@ -126,8 +124,7 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
         there = {"medium": any(32**2 <= a <= 96**2 for a in areas), "large": any(a >= 96**2 for a in areas)}
         return {name: 0.0 if there.get(name.partition("_")[2], True) else float("nan") for name in NAMES}
     with contextlib.redirect_stdout(io.StringIO()):
-        # The library writes into the rows that it is given (not into what they hold).
-        wanted = ("images", "annotations", "categories")
+        wanted = ("images", "annotations", "categories")  # of these, and of results, the library writes into the rows
         truth = COCO({part: [dict(row) for row in ground_truth[part]] for part in wanted})
         found = truth.loadRes([dict(row) for row in results])
         evaluation = COCOeval_faster(truth, found, iouType="keypoints", kpt_oks_sigmas=np.asarray(sigmas))
@@ -161,7 +158,7 @@ def similarities(
     corner, side = np.array([row["bbox"] for row in labels], dtype=np.float64).reshape(-1, 2, 1, 2).swapaxes(0, 1)
     outside = np.maximum(corner - side - at, 0) + np.maximum(at - corner - 2 * side, 0)
     there: Bool[np.ndarray, "labels K"] = truth[..., 2] > 0
-    by_box = ~there.any(axis=1, keepdims=True)
+    by_box = there.sum(axis=1, keepdims=True) == 0
     apart = np.where(by_box[..., None], outside, at - truth[..., :2]).reshape(-1, *truth.shape[1:2], 2)
     counted = np.tile((there | by_box).astype(np.int64), (shape[0], 1))
     return oks(apart, np.zeros_like(apart), counted, np.tile(area, shape[0]), sigmas).reshape(shape)

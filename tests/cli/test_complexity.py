@@ -26,3 +26,13 @@ def test_progress_goes_to_stderr(command, monkeypatch):
     assert code == 0
     assert len(json.loads(out)["models"]) == 2
     assert "2 of 2" in err.splitlines()[-1]
+
+
+def test_the_table_has_the_paper_s_figures_and_what_is_not_counted():
+    paper = {"parameters": "23.6M", "gflops": "4.0"}
+    counts = {"input": "crops of 256×192", "parameters": 23_647_364, "macs": 4_003_900_000, "macs_head": 69_632}
+    text = complexity.as_text({"one": {**counts, "paper": paper}, "other": {"error": "needs a library"}})
+    title, one, other = text.splitlines()
+    assert title.split() == ["network", "input", "parameters", "paper", "GMAC", "of", "head", "paper"]
+    assert one.split() == ["one", "256×192", "23,647,364", "23.6M", "4.0039", "0.0001", "4.0"]
+    assert other.split(maxsplit=1) == ["other", "not counted: needs a library"]

@@ -104,7 +104,7 @@ def test_depths_that_span_more_than_anything_are_placed_or_told_in_a_sentence() 
     point = np.column_stack([np.tile([300.0, 200], (17, 1)), told[:, 2]])
     assert adult_root_depth(point, camera(), COCO) > FARTHEST
     told[:, 2] = np.linspace(-1e22, 1e22, 17)
-    with pytest.raises(InputError, match=r"span.* with the root 1\.\S+e\+22 mm away"):
+    with pytest.raises(InputError, match=r"root 1\.\S+e\+22 mm away"):
         Viewpoint().place(told[None], told[None], SIZE, COCO)
 
 
@@ -175,7 +175,7 @@ def test_nobody_is_nobody() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     for wrong, told in (
-        ({"focal": (1.0, 2.0, 3.0)}, "a focal length is a number of pixels, or one along x and one along y"),
+        ({"focal": (1.0, 2.0, 3.0)}, "focal length.*3"),
         ({"focal": -2.0}, "focal length.*-2"),
         ({"focal": (0.0, 5.0)}, "focal length.*0"),
         ({"focal": (float("nan"), 5.0)}, "focal length"),

@@ -263,13 +263,6 @@ def test_from_config_refuses_unknown_entries() -> None:
         Skeleton.from_config({**COCO.config(), "limbs": []})
 
 
-def test_the_old_names_still_work() -> None:
-    with pytest.warns(DeprecationWarning, match="config"):
-        plain = COCO.to_dict()
-    with pytest.warns(DeprecationWarning, match="from_config"):
-        assert Skeleton.from_dict(plain).config() == COCO.config()
-
-
 # Categories of a COCO file
 
 

@@ -176,7 +176,7 @@ def test_bands_of_an_error_distribution_are_read_between_levels() -> None:
     moved = error_distribution.to("meta").bands
     assert moved is not None
     assert moved.device.type == "meta"
-    with pytest.raises(ValueError, match=r"no band of level 0\.999"):
+    with pytest.raises(ValueError, match=r"0\.999"):
         error_distribution.bands_at(0.999)
     with pytest.raises(ValueError, match="band of level"):
         SKEWED.bands_at(0.5)

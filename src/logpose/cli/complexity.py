@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from logpose.cli.flags import parse_options
 from logpose.core.options import Options
 
-__all__ = ["ComplexityOptions", "parse", "run"]
+__all__ = ["ComplexityOptions", "as_text", "parse", "run"]
 
 PATIENCE = 2.0  # seconds without output after which a line of progress is printed
 
@@ -35,13 +35,13 @@ def parse(words: Sequence[str]) -> ComplexityOptions:
         ComplexityOptions,
         words,
         "complexity",
-        "Parameters and multiply-accumulates (MAC) of networks: as computed, and as the paper counts them.",
+        "Parameters and multiply-accumulates (MAC) of networks, beside the figures that the paper prints.",
     )
 
 
 def run(options: ComplexityOptions) -> int:
     """Count the networks and print the table, or JSON; returns the exit code."""
-    from logpose.report.systems import SYSTEMS, as_text, count_flows, count_models
+    from logpose.report.systems import SYSTEMS, count_models
 
     names = options.models or list(SYSTEMS)
     models = {}
@@ -51,6 +51,22 @@ def run(options: ComplexityOptions) -> int:
         if time.monotonic() - reported > PATIENCE:
             reported = time.monotonic()
             print(f"logpose: counted {len(models)} of {len(names)} networks", file=sys.stderr)
-    flows = {} if options.models else count_flows()
-    print(json.dumps({"models": models, "flows": flows}, indent=2) if options.json else as_text(models, flows))
+    print(json.dumps({"models": models}, indent=2) if options.json else as_text(models))
     return 0
+
+
+def as_text(models: dict[str, dict[str, Any]]) -> str:
+    """Counts of networks as a table."""
+    width = max(map(len, models))
+    title = ("input", "parameters", "paper", "GMAC", "of head", "paper")
+    lines = [f"{'network':{width}} {{:>10}} {{:>11}} {{:>7}}  {{:>9}} {{:>9}} {{:>9}}".format(*title)]
+    for name, row in models.items():
+        if "error" in row:
+            lines.append(f"{name:{width}} not counted: {row['error']}")
+            continue
+        lines.append(
+            f"{name:{width}} {row['input'].rpartition(' of ')[2]:>10} {row['parameters']:>11,} "
+            f"{row['paper']['parameters']:>7}  {row['macs'] / 1e9:9.4f} {row['macs_head'] / 1e9:9.4f} "
+            f"{row['paper']['gflops']:>9}"
+        )
+    return "\n".join(lines)

@@ -9,21 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from logpose.losses import UnscaledRLELoss
 from logpose.recipes.renamed import old_preset
 from logpose.tasks.lifting.recipe import LiftingRecipe
 
-__all__ = ["lifting_fc_rle", "lifting_fc_rle_unscaled", "lifting_martinez_l2"]
+__all__ = ["lifting_fc_rle", "lifting_martinez_l2"]
 
 
 def lifting_fc_rle() -> LiftingRecipe:
     """RLE, fully connected baseline (Table 9: MPJPE 40.9 mm, PA-MPJPE 31.1 mm)."""
     return LiftingRecipe()
-
-
-def lifting_fc_rle_unscaled() -> LiftingRecipe:
-    """RLE with an L1 term that is not divided by sigma, as left over in SRNet's code; otherwise the same."""
-    return LiftingRecipe(loss=UnscaledRLELoss)
 
 
 def lifting_martinez_l2() -> LiftingRecipe:

@@ -65,7 +65,6 @@ def small(file: Path, make=lifting.lifting_fc_rle, **changes) -> LiftingRecipe:
         (lifting.lifting_martinez_l2, {"loss": "rle"}),
         (lifting.lifting_fc_rle, {"network": "srnet"}),
         (lifting.lifting_fc_rle, {"network": "srnet", "filters": (3, 3), "loss": "l1"}),
-        (lifting.lifting_fc_rle_unscaled, {}),
         (lifting.lifting_fc_rle, {"convention": "paper"}),
         (lifting.lifting_fc_rle, {"convention": "released"}),
     ],

@@ -113,3 +113,26 @@ def test_help_is_the_docstrings_in_groups(capsys) -> None:
 )
 def test_the_first_word_is_no_flag_and_no_value_of_one(words, first) -> None:
     assert first_word(normalised(words, [Base, Derived]), [Base, Derived]) == first
+
+
+@pytest.mark.parametrize(
+    ("words", "spelled"),
+    [
+        (["--batch-size", "8"], ["--batch_size", "8"]),
+        (["--batch-size=8"], ["--batch_size=8"]),
+        (["--size", "256x192"], ["--size=[256,192]"]),
+        (["--size=256,192"], ["--size=[256,192]"]),
+        (["--size", "1-4"], ["--size=[1,4]"]),
+        (["--names", "S1", "S2"], ['--names=["S1","S2"]']),
+        (["--flip-test", "--size", "[3, 4]"], ["--flip_test", "--size=[3,4]"]),
+        (["--flip-test", "false"], ["--no_flip_test"]),
+        (["--flip-test=true", "a"], ["--flip_test", "a"]),
+        (["--backbone-from", "x"], ["--weights", "x"]),
+        (
+            ["convert", "--size", "256", "192", "model.pth", "--out", "x"],
+            ["convert", "--size=[256,192]", "model.pth", "--out", "x"],
+        ),
+    ],
+)
+def test_words_have_one_spelling(words, spelled) -> None:
+    assert normalised(words, [Derived]) == spelled

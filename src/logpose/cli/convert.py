@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -17,7 +17,7 @@ __all__ = ["ConvertOptions", "parse", "run"]
 
 @dataclass(kw_only=True)
 class ConvertOptions(Options):
-    """Options of `logpose convert`."""
+    """Write a checkpoint of logpose, of the paper's code or of mmpose as a safe folder."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -35,14 +35,7 @@ class ConvertOptions(Options):
     """OWNER/NAME on the Hugging Face Hub to upload it to as well."""
 
 
-def parse(words: Sequence[str]) -> ConvertOptions:
-    """The options that the words give."""
-    return parse_options(
-        ConvertOptions,
-        words,
-        "convert",
-        "Write a checkpoint of logpose, of the paper's code or of mmpose as a safe folder.",
-    )
+parse = partial(parse_options, ConvertOptions, command="convert", description=ConvertOptions.__doc__ or "")
 
 
 def run(options: ConvertOptions) -> int:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-from logpose.cli.task_options import Chosen, TaskCommand
+from logpose.cli.task_options import Chosen, TaskCommand, open_checkpoint
 from logpose.core.errors import InputError
-from logpose.tasks.task import EvalOptions, Task
+from logpose.tasks.task import EvalOptions
 
 __all__ = ["parse", "run"]
 
 log = logging.getLogger("logpose")
 
+parse = TaskCommand(
+    name="eval",
+    description="Measure a checkpoint on a data set. With a checkpoint before --help: the options of its task alone.",
+    common=EvalOptions,
+    of=lambda task: task.eval_options,
+    find=partial(open_checkpoint, with_loss=True),
+    noun="models",
+).parse
 
-def parse(words: Sequence[str]) -> Chosen[tuple[Any, Any]]:
-    """The checkpoint's task, its model and loss, and the options that the words give."""
-    return COMMAND.parse(words)
 
-
-def run(chosen: Chosen[tuple[Any, Any]]) -> int:
+def run(chosen: Chosen) -> int:
     """Print the figures, and write what the options ask for; returns the exit code.
 
     Raises:
@@ -32,7 +34,7 @@ def run(chosen: Chosen[tuple[Any, Any]]) -> int:
     from logpose.core.device import choose_device
     from logpose.report.evaluation import write_report
 
-    task, (model, loss), options = chosen.task, chosen.subject, chosen.options
+    task, (model, loss), options = chosen
     if options.workers < 0 or (options.batch_size is not None and options.batch_size < 1):
         raise InputError("--batch-size must be at least 1, --workers at least 0")
     check_outputs(options)
@@ -46,24 +48,3 @@ def run(chosen: Chosen[tuple[Any, Any]]) -> int:
         log.info("wrote %s", options.report)
     print_figures(figures, as_json=options.json)
     return 0
-
-
-def _open(checkpoint: Path, task: Task | None) -> tuple[Task, tuple[Any, Any]]:
-    """The task of a checkpoint, and its model and loss."""
-    from logpose.tasks import task_of
-    from logpose.training.checkpoint import load
-
-    model, loss = load(checkpoint, models=task.models if task else ())
-    if task and task.name != model.task:
-        raise InputError(f"--task {task.name}: {checkpoint} holds a {model.task} model")
-    return task or task_of(model), (model, loss)
-
-
-COMMAND = TaskCommand(
-    name="eval",
-    description="Measure a checkpoint on a data set. With a checkpoint before --help: the options of its task alone.",
-    common=EvalOptions,
-    of=lambda task: task.eval_options,
-    find=_open,
-    noun="models",
-)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,12 @@ FILES, FOLDERS = ("save_json", "save_npz", "report"), ("save_images",)
 
 
 def check_outputs(options: Any) -> list[Path]:
-    """Refuse a folder where a file is to be written, and the other way round.
-
-    Args:
-        options: of a command.
-
-    Returns:
-        what will be written.
+    """What a command's options ask to write; a folder in place of a file, or a file in place of one, is refused.
 
     Raises:
         InputError: naming it.
     """
-    given = {f.name: getattr(options, f.name) for f in fields(options) if f.name in (*FILES, *FOLDERS)}
-    outputs = {name: path for name, path in given.items() if path is not None}
+    outputs = {name: path for name in (*FILES, *FOLDERS) if (path := getattr(options, name, None)) is not None}
     for name, path in outputs.items():
         if name in FILES and path.is_dir():
             raise InputError(f"{path}: is a folder, not a file for results")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from logpose.cli.flags import parse_options
 from logpose.core.options import Options
@@ -13,20 +13,20 @@ __all__ = ["RecipesOptions", "parse", "run"]
 
 @dataclass(kw_only=True)
 class RecipesOptions(Options):
-    """Options of `logpose recipes`: none."""
+    """List the recipes that come with logpose."""
 
 
-def parse(words: Sequence[str]) -> RecipesOptions:
-    """The options that the words give."""
-    return parse_options(RecipesOptions, words, "recipes", "List the recipes that come with logpose.")
+parse = partial(parse_options, RecipesOptions, command="recipes", description=RecipesOptions.__doc__ or "")
 
 
 def run(_: RecipesOptions) -> int:
-    """Print a line for each recipe; returns the exit code."""
-    from logpose.recipes import available
+    """Print the recipes of each task, a line for each; returns the exit code."""
+    from logpose.recipes import by_task
 
-    recipes = available()
-    width = max(map(len, recipes))
-    for name, make in recipes.items():
-        print(f"{name:{width}}  {(make.__doc__ or '').strip().splitlines()[0]}")
+    tasks = by_task()
+    width = max(len(name) for recipes in tasks.values() for name in recipes)
+    for number, (task, recipes) in enumerate(tasks.items()):
+        print(f"{chr(10) if number else ''}{task}:")
+        for name, make in recipes.items():
+            print(f"  {name:{width}}  {(make.__doc__ or '').strip().splitlines()[0]}")
     return 0

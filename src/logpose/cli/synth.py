@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ __all__ = ["SynthOptions", "parse", "run"]
 
 @dataclass(kw_only=True)
 class SynthOptions(Options):
-    """Options of `logpose synth`."""
+    """Write synthetic people as a COCO keypoint data set."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("out",)
 
@@ -39,9 +39,7 @@ class SynthOptions(Options):
     """Seed of the people."""
 
 
-def parse(words: Sequence[str]) -> SynthOptions:
-    """The options that the words give."""
-    return parse_options(SynthOptions, words, "synth", "Write synthetic people as a COCO keypoint data set.")
+parse = partial(parse_options, SynthOptions, command="synth", description=SynthOptions.__doc__ or "")
 
 
 def run(options: SynthOptions) -> int:

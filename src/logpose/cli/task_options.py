@@ -6,39 +6,45 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, NamedTuple
 
-from logpose.cli.flags import (
-    dashed,
-    first_word,
-    flag_names,
-    help_text,
-    normalised,
-    parse_options,
-    refuse_unknown,
-    wants_help,
-)
+from logpose.cli.flags import first_word, flag_names, help_text, normalised, parse_options, refuse_unknown, wants_help
+from logpose.cli.parser import dashed
 from logpose.core.errors import InputError
 from logpose.core.options import Options
 from logpose.tasks import TASKS, find_task
 from logpose.tasks.task import Task
 
-__all__ = ["Chosen", "TaskCommand"]
-
-S = TypeVar("S")
+__all__ = ["Chosen", "TaskCommand", "open_checkpoint"]
 
 
-@dataclass(frozen=True)
-class Chosen(Generic[S]):
+class Chosen(NamedTuple):
     """A task, what it was chosen by, and its options."""
 
     task: Task
-    subject: S
+    subject: Any
     options: Any
 
 
+def open_checkpoint(checkpoint: Path, task: Task | None, *, with_loss: bool) -> tuple[Task, Any]:
+    """The task of a checkpoint, and its model; or its model and loss.
+
+    Raises:
+        InputError: if it cannot be read, or is of another task than the one that is given.
+    """
+    from logpose.tasks import task_of
+    from logpose.training.checkpoint import load, load_model
+
+    models = task.models if task else ()
+    loaded: Any = load(checkpoint, models=models) if with_loss else load_model(checkpoint, models=models)
+    model = loaded[0] if with_loss else loaded
+    if task and task.name != model.task:
+        raise InputError(f"--task {task.name}: {checkpoint} holds a {model.task} model")
+    return task or task_of(model), loaded
+
+
 @dataclass(frozen=True)
-class TaskCommand(Generic[S]):
+class TaskCommand:
     """A command of which each task has options of its own."""
 
     name: str
@@ -47,12 +53,12 @@ class TaskCommand(Generic[S]):
     """Options that it has in any case."""
     of: Callable[[Task], type[Options]]
     """Those of a task, derived from `common`."""
-    find: Callable[[Path, Task | None], tuple[Task, S]]
+    find: Callable[[Path, Task | None], tuple[Task, Any]]
     """Of the command's first word, and the task that --task names: the task, and what the command goes on with."""
     noun: str
     """What a task's flags are options of: "models", "data"."""
 
-    def parse(self, words: Sequence[str]) -> Chosen[S]:
+    def parse(self, words: Sequence[str]) -> Chosen:
         """The task that the words name or imply, and its options.
 
         Raises:
@@ -64,34 +70,25 @@ class TaskCommand(Generic[S]):
         words = normalised(words, every)
         first = first_word(words, every)
         if wants_help(words):
-            self._help(first, named)
+            if first is not None and named is None:
+                tasks = (self.find(Path(first), None)[0],)
+            groups = [(f"{task.name} {self.noun} ({task.description})", self.of(task)) for task in tasks]
+            print(help_text(self.common, self.name, self.description, groups), end="")
+            sys.exit(0)
         refuse_unknown(words, [*every, *map(self.of, TASKS)], self.name)
         if first is None:
             own = all(_has(self.common, name) for name in flag_names(words))
             parse_options(self.common, words if own else [], self.name, self.description)  # reports what is missing
         assert first is not None
         task, subject = self.find(Path(first), named)
-        self._refuse_others(words, task, first)
-        return Chosen(task, subject, parse_options(self.of(task), words, self.name, self.description))
-
-    def _help(self, first: str | None, named: Task | None) -> None:
-        """Print the options, of the task alone where it is known, and end the process."""
-        if first is not None and named is None:
-            named = self.find(Path(first), None)[0]
-        groups = [
-            (f"{task.name} {self.noun} ({task.description})", self.of(task)) for task in ((named,) if named else TASKS)
-        ]
-        print(help_text(self.common, self.name, self.description, groups), end="")
-        sys.exit(0)
-
-    def _refuse_others(self, words: Sequence[str], task: Task, first: str) -> None:
-        """Refuse flags that only other tasks have."""
         wrong = [name for name in dict.fromkeys(flag_names(words)) if not _has(self.of(task), name)]
         if wrong:
             others = [other.name for other in TASKS if any(_has(self.of(other), name) for name in wrong)]
-            an_option, it = ("an option", "it") if len(wrong) == 1 else ("options", "them")
-            own = f"not {an_option} of {task.name} {self.noun} ({first})"
-            raise InputError(f"{' and '.join(map(dashed, wrong))}: {own}; {' and '.join(others)} {self.noun} take {it}")
+            flags = " and ".join(dashed(f"--{name}") for name in wrong)
+            raise InputError(
+                f"{flags}: for {' and '.join(others)} {self.noun}, not for {task.name} {self.noun} ({first})"
+            )
+        return Chosen(task, subject, parse_options(self.of(task), words, self.name, self.description))
 
 
 def _has(options: type[Options], flag: str) -> bool:
@@ -102,9 +99,8 @@ def _has(options: type[Options], flag: str) -> bool:
 
 def _named_task(words: Sequence[str]) -> Task | None:
     """The task of --task."""
-    for i, word in enumerate(words):
+    for word, following in zip(words, [*words[1:], ""], strict=True):
         name, equals, value = word.partition("=")
         if name == "--task":
-            value = value if equals else next(iter(words[i + 1 :]), "")
-            return find_task(value)
+            return find_task(value if equals else following)
     return None

@@ -12,10 +12,9 @@ loss is a mean, and one norm is computed over all tensors: 35 / 18 is 2. Without
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from logpose.data import Augmentation
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.pose.recipe import H36mRecipe, released_regression
 
 __all__ = ["h36m_resnet50_rle", "h36m_resnet50_rle_released"]
@@ -27,14 +26,8 @@ def h36m_resnet50_rle() -> H36mRecipe:
         size=(256, 256),
         padding=1.0,
         outside="mask",
-        augmentation=Augmentation(
-            scale=0.3,
-            rotation=60.0,  # 30 is the standard deviation
-            rotation_probability=0.6,
-            half_body_probability=0.0,
-            draws="clipped",
-            colour=0.2,
-        ),
+        # A rotation of 60 degrees is two standard deviations.
+        augmentation=Augmentation(0.3, 60.0, 0.6, half_body_probability=0.0, draws="clipped", colour=0.2),
         epochs=140,
         milestones=(90, 120),
         batch_size=128,
@@ -53,5 +46,4 @@ def h36m_resnet50_rle_released() -> H36mRecipe:
     )
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

@@ -7,10 +7,8 @@ format give `--data`, `--train_subjects` and `--val_subjects`. Schedules are tho
 
 from __future__ import annotations
 
-from typing import Any
-
 from logpose.losses import UnscaledRLELoss
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.lifting.recipe import LiftingRecipe
 
 __all__ = ["lifting_fc_rle", "lifting_fc_rle_unscaled", "lifting_martinez_l2"]
@@ -38,5 +36,4 @@ def lifting_martinez_l2() -> LiftingRecipe:
     )
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

@@ -8,12 +8,11 @@ after heatmap pre-training, as its author says (`--pretrain heatmap --steps 1800
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.synthetic import SyntheticPeople
 from logpose.models import MaskRCNNOptions
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.recipes.synthetic import refuse_data
 from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, mask_rcnn
 
@@ -56,11 +55,7 @@ def mask_rcnn_resnet18_rle() -> MaskRCNNRecipe:
 
 
 def synthetic_scenes(recipe: DetectionRecipe, part: str) -> ImageSet:
-    """Images of one to three synthetic people of the easy kind; those of "val" are others than those of "train".
-
-    Raises:
-        InputError: if data are given.
-    """
+    """Images of one to three synthetic people of the easy kind; those of "val" are others than those of "train"."""
     refuse_data(recipe, "mask_rcnn_resnet18_rle or point_set_resnet18_rle")
     count, seed = (SCENES, 11) if part == "train" else (VAL_SCENES, 12)
     return whole_images(SyntheticPeople(count, seed, size=(96, 96), people=(1, 3), easy=True))
@@ -76,5 +71,4 @@ def mask_rcnn_synthetic_rle() -> MaskRCNNRecipe:
     )  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

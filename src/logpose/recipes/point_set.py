@@ -8,11 +8,10 @@ proposed instead.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from logpose.models import PointSetOptions
 from logpose.recipes.mask_rcnn import synthetic_scenes
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.detection.recipe import PointSetRecipe, point_set
 
 __all__ = ["point_set_hrnet_w32_rle", "point_set_resnet18_rle", "point_set_synthetic_rle"]
@@ -58,5 +57,4 @@ def point_set_synthetic_rle() -> PointSetRecipe:
     )  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

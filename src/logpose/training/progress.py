@@ -40,7 +40,7 @@ class TrainingLines(Callback):
     def __init__(self, lines: ProgressLines | None = None) -> None:
         self.given = lines
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
         """Start the clock."""
         self.lines = self.given or ProgressLines()
         self.first_step = trainer.global_step
@@ -52,7 +52,7 @@ class TrainingLines(Callback):
         self.steps, self.samples, self.seconds = 0, 0, 0.0
         self.sums: dict[str, Tensor] = {}
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, *_: Any, **__: Any) -> None:
         """Do not count the time of validation as training."""
         self.mark = self.lines.clock()
 

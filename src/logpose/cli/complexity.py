@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
-from logpose.cli.flags import parse_options
 from logpose.core.options import Options
 
-__all__ = ["ComplexityOptions", "parse", "run"]
+__all__ = ["ComplexityOptions", "run"]
 
 
 @dataclass(kw_only=True)
@@ -23,9 +21,6 @@ class ComplexityOptions(Options):
     """Checkpoints, or names of the paper's networks; all of these by default."""
     json: bool = False
     """Print the counts as JSON."""
-
-
-parse = partial(parse_options, ComplexityOptions, command="complexity", description=ComplexityOptions.__doc__ or "")
 
 
 def run(options: ComplexityOptions) -> int:

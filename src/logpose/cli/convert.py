@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from logpose.cli.flags import parse_options
 from logpose.core.errors import InputError
 from logpose.core.options import Options
 
-__all__ = ["ConvertOptions", "parse", "run"]
+__all__ = ["ConvertOptions", "run"]
 
 
 @dataclass(kw_only=True)
@@ -33,9 +31,6 @@ class ConvertOptions(Options):
     """Height and width of its crops, in pixels."""
     push_to: str | None = None
     """OWNER/NAME on the Hugging Face Hub to upload it to as well."""
-
-
-parse = partial(parse_options, ConvertOptions, command="convert", description=ConvertOptions.__doc__ or "")
 
 
 def run(options: ConvertOptions) -> int:

@@ -6,15 +6,13 @@ import json
 import shutil
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from logpose.cli.flags import parse_options
 from logpose.core.errors import InputError
 from logpose.core.options import Options
 
-__all__ = ["DemoOptions", "parse", "run"]
+__all__ = ["DemoOptions", "run"]
 
 SHOWN = 12  # people in the figure of predictions
 MARK = ".logpose-demo"  # a file that marks the folder of a demo
@@ -61,9 +59,6 @@ class DemoOptions(Options):
     """Number of epochs; the recipe's unless given."""
     people: int | None = None
     """Number of people in the training data; the recipe's unless given."""
-
-
-parse = partial(parse_options, DemoOptions, command="demo", description=DemoOptions.__doc__ or "")
 
 
 def run(options: DemoOptions) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from logpose.cli.task_options import Chosen, TaskCommand, open_checkpoint
+from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
 from logpose.core.errors import InputError
 from logpose.tasks.task import EvalOptions
 
-__all__ = ["parse", "run"]
+__all__ = ["parse", "print_figures", "run"]
 
 log = logging.getLogger("logpose")
 
@@ -30,7 +33,6 @@ def run(chosen: Chosen) -> int:
     Raises:
         InputError: if the data or an option are not what they should be, or the model has diverged.
     """
-    from logpose.cli.output import check_outputs, print_figures
     from logpose.core.device import choose_device
     from logpose.report.evaluation import write_report
 
@@ -48,3 +50,13 @@ def run(chosen: Chosen) -> int:
         log.info("wrote %s", options.report)
     print_figures(figures, as_json=options.json)
     return 0
+
+
+def print_figures(figures: Mapping[str, float], as_json: bool = False) -> None:
+    """Print figures on stdout, a line for each, or as JSON, where those that are not known are null."""
+    if as_json:
+        print(json.dumps({k: None if math.isnan(v) else v for k, v in figures.items()}, indent=2))
+        return
+    width = max(map(len, figures), default=0)
+    for name, value in figures.items():
+        print(f"{name:{width}} {value:.4f}" if isinstance(value, float) else f"{name:{width}} {value}")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -17,21 +16,10 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from docstring_parser import parse_from_object
 from jsonargparse import ActionYesNo, Namespace
 
-from logpose.cli.parser import SUPPRESS, ArgumentParser, dashed, near
-from logpose.core.errors import InputError
+from logpose.cli.parser import SUPPRESS, ArgumentParser
 from logpose.core.options import Options
 
-__all__ = [
-    "add_flags",
-    "first_word",
-    "flag_names",
-    "help_text",
-    "normalised",
-    "parse_options",
-    "refuse_unknown",
-    "values_of",
-    "wants_help",
-]
+__all__ = ["add_flags", "first_word", "flag_names", "help_text", "normalised", "parse_options", "values_of"]
 
 T = TypeVar("T", bound=Options)
 
@@ -39,24 +27,13 @@ OTHER_NAMES = {"backbone_from": "weights"}
 """Of flags, beside their fields' own."""
 
 
-def parse_options(options: type[T], words: Sequence[str], command: str, description: str) -> T:
-    """The options that some words give. A wrong value ends the process with one sentence and exit code 2.
+def parse_options(options: type[T], words: Sequence[str], command: str, description: str = "") -> T:
+    """The options that the words after a command give; its description is the dataclass's unless another is given.
 
-    Args:
-        options: their dataclass.
-        words: of the command line, after the command.
-        command: its name.
-        description: of the command, for its help.
-
-    Raises:
-        InputError: if there is no such flag.
+    A wrong flag or value ends the process with one sentence and exit code 2, --help with the help and 0.
     """
-    words = normalised(words, [options])
-    if wants_help(words):
-        print(help_text(options, command, description), end="")
-        sys.exit(0)
-    refuse_unknown(words, [options], command)
-    return options(**values_of(options, _parser(options, command, description).parse_args(words)))
+    parser = _parser(options, command, description or options.__doc__ or "")
+    return options(**values_of(options, parser.parse_args(normalised(words, [options]))))
 
 
 def help_text(
@@ -68,7 +45,7 @@ def help_text(
         options: what it takes in any case.
         command: its name.
         description: what it does.
-        groups: headings, and dataclasses derived from `options` of which the further fields stand under them.
+        groups: headings, and dataclasses derived from `options` whose further fields stand under them.
     """
     common = {f.name for f in fields(options)}
     shown = groups[0][1] if len(groups) == 1 else options  # a single one words the common options for itself
@@ -79,11 +56,6 @@ def help_text(
             add_flags(group.add_argument_group(heading), further, common)
             text += "\n" + group.format_help()
     return text
-
-
-def wants_help(words: Iterable[str]) -> bool:
-    """Whether help is asked for."""
-    return not {"-h", "--help"}.isdisjoint(words)
 
 
 def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
@@ -145,30 +117,19 @@ def flag_names(words: Iterable[str]) -> list[str]:
     return [word[2:].partition("=")[0] for word in words if word.startswith("--")]
 
 
-def refuse_unknown(words: Iterable[str], options: Iterable[type[Any]], command: str) -> None:
-    """Refuse flags that no dataclass has.
-
-    Raises:
-        InputError: naming the first, and the nearest that there is.
-    """
-    types = _flag_types(options)
-    for name in flag_names(words):
-        if name not in types and not _is_switch(types.get(name.removeprefix("no_"))):
-            flag = dashed(f"--{name}")
-            hint = near(flag, [f"--{known}" for known in types])
-            raise InputError(f"{flag}: unrecognized argument{hint} (`logpose {command} --help` lists them)")
-
-
-def add_flags(parser: Any, options: type[Any], skip: Iterable[str] = (), **defaults: Any) -> None:
+def add_flags(
+    parser: Any, options: type[Any], skip: Iterable[str] = (), types: Mapping[str, Any] | None = None, **defaults: Any
+) -> None:
     """Add an argument for each field of a dataclass.
 
     Args:
         parser: a parser, or a group of one.
         options: the dataclass.
         skip: names of fields that get none.
+        types: in place of the fields' own.
         defaults: in place of the fields' own.
     """
-    hints, positional = get_type_hints(options), getattr(options, "POSITIONAL", ())
+    hints, positional = get_type_hints(options) | dict(types or {}), getattr(options, "POSITIONAL", ())
     helps = _helps(options)
     for f in fields(options):
         if f.name in skip:
@@ -178,7 +139,7 @@ def add_flags(parser: Any, options: type[Any], skip: Iterable[str] = (), **defau
         if f.name in positional:
             several = {"nargs": "+" if required else "*"} if _is_words(hint) else {}
             parser.add_argument(f.name, type=get_args(hint)[0] if several else hint, **several, **settings)
-        elif is_dataclass(hint):
+        elif isinstance(hint, type) and is_dataclass(hint):
             group, inner = parser.add_argument_group(helps.get(f.name, f.name)), get_type_hints(hint)
             for name, text in _helps(hint).items():
                 default = defaults[f.name][name]
@@ -209,7 +170,7 @@ def _helps(options: type[Any]) -> dict[str, str]:
 
 def _flag_types(options: Iterable[type[Any]]) -> dict[str, Any]:
     """The types of the fields that are flags, by name."""
-    types = {}
+    types: dict[str, Any] = {}
     for each in options:
         hints = get_type_hints(each)
         types |= {f.name: hints[f.name] for f in fields(each) if f.name not in getattr(each, "POSITIONAL", ())}

@@ -6,13 +6,12 @@ import difflib
 import re
 import sys
 from argparse import HelpFormatter
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import jsonargparse
 from jsonargparse import SUPPRESS
 
-__all__ = ["SUPPRESS", "ArgumentParser", "dashed", "near"]
+__all__ = ["SUPPRESS", "ArgumentParser", "dashed"]
 
 EXPECTED = {"int": "an integer", "float": "a number", "bool": "true or false", "tuple": "a list"}
 """What a flag of a Python type takes."""
@@ -48,14 +47,14 @@ def _sentence(parser: jsonargparse.ArgumentParser, message: str) -> str:
     if found := re.match(r"unrecognized arguments: (.*)", message, re.DOTALL):
         words = found[1].split()
         unknown = next((word.partition("=")[0] for word in words if word.startswith("-")), " ".join(words))
-        return f"{dashed(unknown)}: unrecognized argument{near(unknown, flags)} ({asks} lists them)"
+        near = difflib.get_close_matches(dashed(unknown), map(dashed, flags), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{dashed(unknown)}: unrecognized argument{hint} ({asks} lists them)"
     if found := re.match(r"the following arguments are required: (.*)", message):
         needed = " and ".join(dashed(f"--{n}") if f"--{n}" in flags else n.upper() for n in found[1].split(", "))
         return f"{parser.prog} needs {needed} ({asks})"
     if found := re.match(r"argument (\S+): expected (?:one|at least one) argument", message):
         return f"{dashed(found[1])} has no value ({asks})"
-    if found := re.match(r'Parser key "([^"]*)": File does not exist: \'(.*)\'', message):
-        return f"{dashed('--' + found[1])}: {found[2]}: no such file"
     if found := re.match(r"Problems parsing config: (.*)", message):
         return f"--config is not a YAML file of fields ({found[1]})"
     if found := re.match(r'Parser key "([^"]*)"[^:]*:\s*(.*)', message, re.DOTALL):
@@ -70,12 +69,6 @@ def _sentence(parser: jsonargparse.ArgumentParser, message: str) -> str:
 def dashed(flag: str) -> str:
     """A flag as people read it: --save-json."""
     return flag.replace("_", "-")
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """A hint at what may have been meant."""
-    near = difflib.get_close_matches(dashed(word), map(dashed, known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _expected(why: str) -> str:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 
-from logpose.cli.task_options import Chosen, TaskCommand, open_checkpoint
+from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
 from logpose.core.errors import InputError
 from logpose.tasks.task import PredictOptions
 
@@ -29,7 +29,6 @@ def run(chosen: Chosen) -> int:
     Raises:
         InputError: if an input or an option is not what it should be.
     """
-    from logpose.cli.output import check_outputs
     from logpose.core.device import choose_device
     from logpose.report.results import json_rows, write_arrays, write_json
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from logpose.cli.flags import add_flags, flag_names, normalised, values_of
 from logpose.cli.parser import ArgumentParser
@@ -20,11 +20,6 @@ from logpose.training.resume import is_unbegun, last_checkpoint
 __all__ = ["parse_recipe"]
 
 log = logging.getLogger("logpose")
-
-LOSS_HELP = (
-    "rle, dle, basic: with a normalizing flow (Eq. 8, 5 and 4); l1, l2: direct regression; laplace, gaussian: a "
-    "likelihood with a learned sigma"
-)
 
 R = TypeVar("R", bound=TrainingRecipe)
 
@@ -77,16 +72,14 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
 def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
     """The parser of a recipe's flags, whose defaults are the recipe's values."""
     usage = f"logpose train {name} [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD VALUE …]"
-    description = "Train a recipe; its fields are flags."
-    parser = ArgumentParser(prog=f"logpose train {name}", usage=usage, description=description)
+    parser = ArgumentParser(prog=f"logpose train {name}", usage=usage, description="Train it; its fields are flags.")
     parser.add_argument("--config", action="config", help="YAML file of fields, as --print_config writes it")
     parser.add_argument("--out", type=Path | None, default=None, help="folder of the run; default: a new one in runs/")
     parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to resume")
     parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
     # A recipe's own loss is no value of a flag.
-    loss, kind = (None, LossName | None) if callable(recipe.loss) else (recipe.loss, LossName)
-    parser.add_argument("--loss", type=kind, default=loss, help=LOSS_HELP)
-    add_flags(parser, type(recipe), {*OBJECTS, "loss"}, **settings(recipe))
+    types: dict[str, Any] = {"loss": LossName | None if callable(recipe.loss) else LossName}
+    add_flags(parser, type(recipe), OBJECTS, types, **{"loss": None, **settings(recipe)})
     return parser
 
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
-from logpose.cli.flags import parse_options
 from logpose.core.options import Options
 
-__all__ = ["RecipesOptions", "parse", "run"]
+__all__ = ["RecipesOptions", "run"]
 
 
 @dataclass(kw_only=True)
 class RecipesOptions(Options):
     """List the recipes that come with logpose."""
-
-
-parse = partial(parse_options, RecipesOptions, command="recipes", description=RecipesOptions.__doc__ or "")
 
 
 def run(_: RecipesOptions) -> int:

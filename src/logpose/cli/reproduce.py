@@ -28,8 +28,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="logpose reproduce",
         usage="logpose reproduce [TABLE] [--run [--data DATA] [--out DIR] [--FIELD VALUE …]] [--json]",
-        description="The paper's tables. Without TABLE: list them. With it: print its rows, each with its command and "
-        "the published figures.",
+        description="List the paper's tables, or a table's rows: their published figures and commands.",
         epilog="Further flags are those of `logpose train` and hold for each row, such as --epochs 10 or --mpii DIR.",
         allow_abbrev=False,
     )

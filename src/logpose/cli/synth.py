@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from logpose.cli.flags import parse_options
 from logpose.core.errors import InputError
 from logpose.core.options import Options
 
-__all__ = ["SynthOptions", "parse", "run"]
+__all__ = ["SynthOptions", "run"]
 
 
 @dataclass(kw_only=True)
@@ -37,9 +35,6 @@ class SynthOptions(Options):
     """Everybody stands, walks or runs, faces the camera and is fully visible."""
     seed: int = 0
     """Seed of the people."""
-
-
-parse = partial(parse_options, SynthOptions, command="synth", description=SynthOptions.__doc__ or "")
 
 
 def run(options: SynthOptions) -> int:

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from logpose.cli.flags import first_word, flag_names, help_text, normalised, parse_options, refuse_unknown, wants_help
+from logpose.cli.flags import first_word, flag_names, help_text, normalised, parse_options
 from logpose.cli.parser import dashed
 from logpose.core.errors import InputError
 from logpose.core.options import Options
 from logpose.tasks import TASKS, find_task
 from logpose.tasks.task import Task
 
-__all__ = ["Chosen", "TaskCommand", "open_checkpoint"]
+__all__ = ["Chosen", "TaskCommand", "check_outputs", "open_checkpoint"]
+
+FILES, FOLDERS = ("save_json", "save_npz", "report"), ("save_images",)
+"""Names of options that are files, and folders, to write."""
 
 
 class Chosen(NamedTuple):
@@ -43,6 +46,21 @@ def open_checkpoint(checkpoint: Path, task: Task | None, *, with_loss: bool) -> 
     return task or task_of(model), loaded
 
 
+def check_outputs(options: Any) -> list[Path]:
+    """What a command's options ask to write; a folder in place of a file, or a file in place of one, is refused.
+
+    Raises:
+        InputError: naming it.
+    """
+    outputs = {name: path for name in (*FILES, *FOLDERS) if (path := getattr(options, name, None)) is not None}
+    for name, path in outputs.items():
+        if name in FILES and path.is_dir():
+            raise InputError(f"{path}: is a folder, not a file for results")
+        if name in FOLDERS and path.exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file, not a folder for images")
+    return list(outputs.values())
+
+
 @dataclass(frozen=True)
 class TaskCommand:
     """A command of which each task has options of its own."""
@@ -62,28 +80,26 @@ class TaskCommand:
         """The task that the words name or imply, and its options.
 
         Raises:
-            InputError: if a flag is unknown, or another task's; and whatever `find` raises.
+            InputError: if a flag is another task's; and whatever `find` raises.
         """
         named = _named_task(normalised(words, [self.common]))
         tasks = (named,) if named else TASKS
         every = [self.common, *map(self.of, tasks)]
         words = normalised(words, every)
         first = first_word(words, every)
-        if wants_help(words):
+        if not {"-h", "--help"}.isdisjoint(words):
             if first is not None and named is None:
                 tasks = (self.find(Path(first), None)[0],)
             groups = [(f"{task.name} {self.noun} ({task.description})", self.of(task)) for task in tasks]
             print(help_text(self.common, self.name, self.description, groups), end="")
             sys.exit(0)
-        refuse_unknown(words, [*every, *map(self.of, TASKS)], self.name)
         if first is None:
             own = all(_has(self.common, name) for name in flag_names(words))
             parse_options(self.common, words if own else [], self.name, self.description)  # reports what is missing
         assert first is not None
         task, subject = self.find(Path(first), named)
         wrong = [name for name in dict.fromkeys(flag_names(words)) if not _has(self.of(task), name)]
-        if wrong:
-            others = [other.name for other in TASKS if any(_has(self.of(other), name) for name in wrong)]
+        if others := [other.name for other in TASKS if any(_has(self.of(other), name) for name in wrong)]:
             flags = " and ".join(dashed(f"--{name}") for name in wrong)
             raise InputError(
                 f"{flags}: for {' and '.join(others)} {self.noun}, not for {task.name} {self.noun} ({first})"
@@ -93,8 +109,7 @@ class TaskCommand:
 
 def _has(options: type[Options], flag: str) -> bool:
     """Whether a dataclass has a flag, or the switch that it turns off."""
-    names = set(options.__dataclass_fields__) - set(options.POSITIONAL)
-    return flag in names or flag.removeprefix("no_") in names
+    return not {flag, flag.removeprefix("no_")}.isdisjoint(set(options.__dataclass_fields__) - {*options.POSITIONAL})
 
 
 def _named_task(words: Sequence[str]) -> Task | None:

@@ -31,7 +31,7 @@ def run(words: Sequence[str]) -> int:
     if not words or words[0].startswith("-"):
         print(USAGE, file=sys.stdout if wants_help else sys.stderr)
         return 0 if wants_help else 2
-    from logpose.cli.output import print_figures
+    from logpose.cli.eval import print_figures
     from logpose.cli.recipe_flags import parse_recipe
     from logpose.recipes import find
     from logpose.recipes.renamed import command, renamed

@@ -1,8 +1,7 @@
 """Recipes for COCO keypoints (`logpose train NAME --data COCO`), and one for small data sets of one's own.
 
-Those of the paper share the released configuration's optimiser, schedule and augmentation (Adam 1e-3, × 0.1 at epochs
-170 and 200 of 270); the batch is 32 people on each of 8 GPUs. The rows of its tables differ in `--loss`, `--base`,
-`--convention`, `--head`, `--backbone`, `--size` and `--pretrain`: `logpose reproduce` prints their commands.
+Those of the paper share the released configuration's optimiser, schedule and augmentation; the batch is 32 people on
+each of 8 GPUs. `logpose reproduce` prints the commands of the tables' rows.
 """
 
 from __future__ import annotations

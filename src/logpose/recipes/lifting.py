@@ -1,8 +1,7 @@
 """Recipes for two-stage 3-D pose: from 2-D keypoints to 3-D joints (Tables 9 and 10).
 
-They are for Human3.6M in VideoPose3D's format (`data_3d_h36m.npz`, `data_2d_h36m_gt.npz`); for other data of that
-format give `--data`, `--train_subjects` and `--val_subjects`. Schedules are those of SRNet's code; SRNet itself is
-`--network srnet`, with 243 frames `--filters 3 3 3 3 3`.
+For data in VideoPose3D's format (`data_3d_h36m.npz`, `data_2d_h36m_gt.npz`). Schedules are those of SRNet's code; SRNet
+itself is `--network srnet`, with 243 frames `--filters 3 3 3 3 3`.
 """
 
 from __future__ import annotations

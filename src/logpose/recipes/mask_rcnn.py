@@ -24,15 +24,14 @@ SMALL = MaskRCNNOptions(
     samples_per_image=(32, 32), rpn_pre_nms_top_n=(100, 100), rpn_post_nms_top_n=(100, 100), detections_per_image=80,
     roi_scale=1.25, min_map_size=112,
 )  # fmt: skip
-"""A network that trains on a CPU. Its anchors are as slender as standing people: with torchvision's, one in five of the
-synthetic people would have an anchor that overlaps them by .7. The keypoint head's regions are a quarter larger than
-the boxes, since a sixteenth of the joints lies closer to a box's edge than the centre of the outermost cell."""
+"""A network that trains on a CPU, with anchors as slender as standing people. The keypoint head's regions are a quarter
+larger than the boxes: a sixteenth of the joints lies closer to a box's edge than the centre of the outermost cell."""
 MIDDLING = MaskRCNNOptions(
     channels=128, box_head_width=512, keypoint_head_channels=(256, 256, 256, 256), anchor_sizes=(16, 32, 64, 128, 256),
     roi_scale=1.25, min_map_size=112,
 )  # fmt: skip
-"""A network for small data sets. (With four convolutions an average over 14×14 cells holds too little about positions:
-what zero padding adds at the edge does not reach the middle. So with RLE mu is the mean of the maps in both.)"""
+"""A network for small data sets. With four convolutions an average over 14×14 cells holds too little about positions,
+so with RLE mu is the mean of the maps in both."""
 
 SCENES, VAL_SCENES = 3200, 300
 

@@ -46,8 +46,7 @@ def point_set_synthetic_rle() -> PointSetRecipe:
     """Point-set anchors with RLE on synthetic scenes, a small network, random weights: trains on a CPU.
 
     Anchors are half as large as the published ones, since the images are small, and fewer anchors without a similar
-    pose are positive. Maps are trained beside, which helps the regression, but joints do not snap to their peaks: after
-    so short a training the peaks are not more accurate.
+    pose are positive. Joints do not snap to the maps' peaks, which are not more accurate after so short a training.
     """
     options = PointSetOptions(channels=64, depth=1, scale=8.0, forced=5, snap=False)
     return PointSetRecipe(

@@ -14,12 +14,10 @@ __all__ = ["OLD", "Renamed", "command", "old_presets", "old_recipe", "renamed"]
 
 
 class Renamed(NamedTuple):
-    """What a recipe of version 0.1 is today."""
+    """What a recipe of version 0.1 is today: the preset of a name, with some other plain fields."""
 
     preset: str
-    """Name of the preset."""
     fields: dict[str, Any]
-    """Plain fields that differ from the preset's."""
 
 
 R50, LARGE = "coco_resnet50_rle", {"size": (384, 288)}

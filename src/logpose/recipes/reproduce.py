@@ -1,9 +1,8 @@
 """The paper's tables: each row with its published figures and the recipe that trains it.
 
-A row's command is a preset and flags of `logpose train`. Figures are in the paper's units: AP, PCKh and AUC in percent,
-MPJPE in millimetres. "Pre-trained" is the paper's *, a backbone that was trained with heatmaps first. A row that cannot
-be run says why in its `reason`. Measured figures are those of the run's best checkpoint on the validation data; of COCO
-they are for ground-truth boxes, while the paper's AP is for detected ones (`logpose eval --boxes`).
+Figures are in the paper's units: AP, PCKh and AUC in percent, MPJPE in millimetres. "Pre-trained" is the paper's *, a
+backbone that was trained with heatmaps first. Measured figures are those of the run's best checkpoint on the validation
+data; of COCO they are for ground-truth boxes, while the paper's AP is for detected ones (`logpose eval --boxes`).
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ class Row:
     """A row of a table."""
 
     method: str
-    """What the row is about."""
     published: tuple[float | None, ...]
     """The paper's figures, one for each of the table's metrics; None where it gives none."""
     preset: str = ""
@@ -44,9 +42,7 @@ class Table:
     """A table of the paper."""
 
     name: str
-    """As `logpose reproduce` takes it."""
     title: str
-    """What it compares, and its data set."""
     metrics: tuple[tuple[str, str, float], ...]
     """Of each column: its heading, the name of the metric in a run's figures, the factor to the paper's unit."""
     data: str
@@ -199,12 +195,9 @@ def table_named(name: str) -> Table:
 
 
 def measure(recipe: Any, folder: Path) -> Mapping[str, float] | None:
-    """The figures of a recipe's best checkpoint, after training it in a folder.
+    """The figures of a recipe's best checkpoint, after training it in a folder; None if training was interrupted.
 
     A finished run in the folder is kept, an unfinished one is resumed.
-
-    Returns:
-        the figures by name; None if training was interrupted.
 
     Raises:
         InputError: if the data cannot be used, or the folder has a run on other data, or of another model or loss.

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from logpose.core.compat import keep_freed_memory, patch_torchvision
 from logpose.core.errors import InputError
@@ -38,24 +37,20 @@ log = logging.getLogger("logpose")
 
 @dataclass(frozen=True)
 class Run:
-    """The result of a training run."""
+    """The result of a training run: its best checkpoint, by the watched figure, and that one's validation figures."""
 
     folder: Path
     best: Path
-    """The checkpoint with the best watched figure."""
     figures: dict[str, float]
-    """The validation figures of that checkpoint."""
     interrupted: bool = False
-    """Whether it was stopped by the user."""
 
 
 class Stage(NamedTuple):
-    """One of the trainings that a run consists of; most have one."""
+    """One of the trainings that a run consists of; it starts from the weights of the checkpoint `before`, if any."""
 
     recipe: TrainingRecipe
     folder: Path
     before: Path | None = None
-    """The best checkpoint of the stage before it, whose weights this one starts from."""
 
 
 def fit(
@@ -165,7 +160,7 @@ def _train(
         # Nothing is left to refuse: from here on the run can be resumed, also in later stages.
         for each in stages:
             save_config(each.recipe, each.folder)
-    interrupted = _fit(trainer, module, train_loader, val_loader, resume)
+    interrupted = _fit(trainer, module, (train_loader, val_loader), resume)
     figures = module.figures
     if Path(best.best_model_path).is_file():
         figures = read(Path(best.best_model_path))["logpose"]["figures"]
@@ -191,19 +186,13 @@ def in_whole_epochs(recipe: TrainingRecipe, batches: int) -> TrainingRecipe:
     return recipe
 
 
-def _fit(
-    trainer: L.Trainer,
-    module: PoseModule,
-    train_loader: DataLoader[Any],
-    val_loader: DataLoader[Any],
-    resume: Path | None,
-) -> bool:
+def _fit(trainer: L.Trainer, module: PoseModule, loaders: tuple[Any, Any], resume: Path | None) -> bool:
     """Train; whether the user interrupted it."""
     layers = [layer for layer in module.model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     hooks = [layer.register_forward_pre_hook(_refuse_one_value) for layer in layers]
     try:
         # Our checkpoints hold plain values and tensors only: reading them executes nothing.
-        trainer.fit(module, train_loader, val_loader, ckpt_path=resume, weights_only=True)
+        trainer.fit(module, *loaders, ckpt_path=resume, weights_only=True)
     except (KeyboardInterrupt, SystemExit):  # Lightning ends the process on Ctrl-C; the caller continues
         if not trainer.interrupted:
             raise

@@ -56,19 +56,12 @@ class TrainingLines(Callback):
         """Do not count the time of validation as training."""
         self.mark = self.lines.clock()
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,  # noqa: ARG002
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *arguments: Any, **_: Any) -> None:
         """Count a step, and write a line if one is due."""
         if not trainer.is_global_zero:
             return
-        assert isinstance(pl_module, PoseModule)
-        module, now = pl_module, self.lines.clock()
+        module, _outputs, batch, batch_idx = arguments
+        now = self.lines.clock()
         self.seconds, self.mark = self.seconds + now - self.mark, now
         self.steps, self.samples = self.steps + 1, self.samples + len(batch.index) * trainer.world_size
         for name, value in module.latest.items():
@@ -89,19 +82,11 @@ class TrainingLines(Callback):
         ]
         return ", ".join(parts)
 
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,  # noqa: ARG002
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validation_batch_end(self, trainer: L.Trainer, *arguments: Any, **_: Any) -> None:
         """Write a line if one is due."""
         if trainer.is_global_zero:
-            total = trainer.num_val_batches[dataloader_idx]
-            self.lines.write(lambda: f"{_epoch(trainer)}, validation batch {batch_idx + 1}/{total}")
+            done, total = arguments[3] + 1, trainer.num_val_batches[0]
+            self.lines.write(lambda: f"{_epoch(trainer)}, validation batch {done}/{total}")
 
 
 def _epoch(trainer: L.Trainer) -> str:

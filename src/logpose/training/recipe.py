@@ -155,14 +155,10 @@ class TrainingRecipe:
         raise InputError(f"{type(self).__name__}: its models start from random weights, not from {checkpoint}")
 
     def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
-        """Batches of a data set in the form that the model takes.
+        """Batches of the data that `people` made, in the form that the model takes.
 
-        Args:
-            data: what `people` made.
-            model: what `model` made.
-            training: whether samples are shuffled and augmented.
-            processes: number of processes that share the samples of a training epoch.
-            pin: whether batches are copied to page-locked memory, for a GPU.
+        In training they are shuffled and augmented, and each of so many processes gets a share of them. With `pin` they
+        are copied to page-locked memory, for a GPU.
         """
         raise NotImplementedError
 

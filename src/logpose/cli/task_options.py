@@ -114,7 +114,7 @@ def _has(options: type[Options], flag: str) -> bool:
 
 def _named_task(words: Sequence[str]) -> Task | None:
     """The task of --task."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         name, equals, value = word.partition("=")
         if name == "--task":
             return find_task(value if equals else following)

@@ -30,11 +30,11 @@ import numpy as np
 from logpose.core.structures import LEVELS
 from logpose.metrics.calibration import coverage
 from logpose.recipes.lsp import lsp_resnet18_rle
-from logpose.recipes.reproduce import last_checkpoint
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
 from logpose.tasks.pose.recipe import Recipe, labelled_people
 from logpose.training.checkpoint import load_of_crops
 from logpose.training.fit import fit
+from logpose.training.resume import last_checkpoint
 from tables import Runs, is_whole, whole
 
 

@@ -12,8 +12,8 @@ import yaml
 
 def test_a_checkpoint_becomes_a_folder_that_every_command_takes(command, refused, coco_folder, tiny_run, tmp_path):
     out = tmp_path / "mine"
-    code, said, err = command("convert", tiny_run / "best.ckpt", "--out", out)
-    assert (code, said) == (0, "")
+    code, printed, err = command("convert", tiny_run / "best.ckpt", "--out", out)
+    assert (code, printed) == (0, "")
     assert "17 joints" in err
     assert sorted(file.name for file in out.iterdir()) == ["config.json", "model.safetensors"]
     ckpt = tiny_run / "best.ckpt"
@@ -28,12 +28,12 @@ def test_a_checkpoint_becomes_a_folder_that_every_command_takes(command, refused
     again = tmp_path / "again"
     assert command("convert", out, "--out", again)[0] == 0
     assert json.loads((again / "config.json").read_text()) == kept | {"converted_from": "mine"}
-    picture = next((coco_folder / "val").iterdir())
-    assert command("predict", out, picture)[0] == 0
+    image = next((coco_folder / "val").iterdir())
+    assert command("predict", out, image)[0] == 0
     assert "not empty" in refused("convert", ckpt, "--out", out)
     other = tmp_path / "other"
     assert "config.json: no such checkpoint" in refused("convert", coco_folder, "--out", other)
-    assert picture.name in refused("convert", picture, "--out", other)
+    assert image.name in refused("convert", image, "--out", other)
     assert "best.ckpt" in refused("convert", ckpt, "--out", other, "--origin", "mmpose")
     torch.save({"state_dict": {}, "when": Path("x")}, tmp_path / "objects.pth")
     assert "it holds an object of pathlib" in refused("convert", tmp_path / "objects.pth", "--out", other)

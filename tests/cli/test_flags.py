@@ -9,7 +9,6 @@ from typing import ClassVar, Literal
 import pytest
 
 from logpose.cli.flags import first_word, help_text, normalised, parse_options
-from logpose.core.errors import InputError
 from logpose.core.options import Options
 
 
@@ -77,9 +76,13 @@ def test_wrong_words_are_named_and_end_with_exit_code_2(words, tokens, capsys) -
     assert all(token in err for token in tokens)
 
 
-def test_unknown_flags_get_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"--out-fiel.*--out-file"):
-        parsed("a", "--out-fiel", "c")
+def test_unknown_flags_get_the_nearest(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parsed("a", "--out-file", "b", "--cuont", "c")
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert "--cuont" in err
+    assert "--count" in err
 
 
 def test_help_is_the_docstrings_in_groups(capsys) -> None:
@@ -113,3 +116,26 @@ def test_help_is_the_docstrings_in_groups(capsys) -> None:
 )
 def test_the_first_word_is_no_flag_and_no_value_of_one(words, first) -> None:
     assert first_word(normalised(words, [Base, Derived]), [Base, Derived]) == first
+
+
+@pytest.mark.parametrize(
+    ("words", "spelled"),
+    [
+        (["--batch-size", "8"], ["--batch_size", "8"]),
+        (["--batch-size=8"], ["--batch_size=8"]),
+        (["--size", "256x192"], ["--size=[256,192]"]),
+        (["--size=256,192"], ["--size=[256,192]"]),
+        (["--size", "1-4"], ["--size=[1,4]"]),
+        (["--names", "S1", "S2"], ['--names=["S1","S2"]']),
+        (["--flip-test", "--size", "[3, 4]"], ["--flip_test", "--size=[3,4]"]),
+        (["--flip-test", "false"], ["--no_flip_test"]),
+        (["--flip-test=true", "a"], ["--flip_test", "a"]),
+        (["--backbone-from", "x"], ["--weights", "x"]),
+        (
+            ["convert", "--size", "256", "192", "model.pth", "--out", "x"],
+            ["convert", "--size=[256,192]", "model.pth", "--out", "x"],
+        ),
+    ],
+)
+def test_words_have_one_spelling(words, spelled) -> None:
+    assert normalised(words, [Derived]) == spelled

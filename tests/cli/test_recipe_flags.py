@@ -56,7 +56,7 @@ def test_wrong_flags_end_with_code_2_and_name_themselves(flags, capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "token"),
     [
         (("--schedule", "cosine", "--milestones", "3"), "--milestones: "),
         (("--decay", "0.9"), "--decay: "),
@@ -71,8 +71,8 @@ def test_wrong_flags_end_with_code_2_and_name_themselves(flags, capsys):
         (("--loss", "basic", "--convention", "mmpose"), "--convention mmpose"),
     ],
 )
-def test_flags_that_have_no_effect_are_refused(flags, told):
-    with pytest.raises(InputError, match=told):
+def test_flags_that_have_no_effect_are_refused(flags, token):
+    with pytest.raises(InputError, match=token):
         parsed(*flags)
 
 
@@ -215,9 +215,9 @@ def test_they_are_saved_and_restored(tmp_path):
 def test_help_shows_them_with_their_defaults(capsys):
     with pytest.raises(SystemExit):
         parsed("--help")
-    told = " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
     for flag, default in (("loss", "rle"), ("base", "laplace"), ("convention", "normalized"), ("head", "regression")):
-        assert re.search(rf"--{flag} \{{.*?default: {default}\)", told), flag
+        assert re.search(rf"--{flag} \{{.*?default: {default}\)", shown), flag
 
 
 def test_a_recipes_own_loss_stays_unless_another_is_named():

@@ -70,7 +70,7 @@ def test_rows_are_run_and_filled_in(command, tmp_path: Path, monkeypatch: pytest
     metrics = (("error px", "error_px", 1.0), ("AP", "ap", 100.0))
     shared = Row("RLE", (3.5, 70.5), "synthetic_resnet18_rle")
     rows = (Row("L1", (None, None), "synthetic_resnet18_rle", "--loss l1"), shared, Row("none", (1, 2), reason="lost"))
-    tables = (Table("a", "first", metrics, rows), Table("b", "second", metrics, (shared,)))
+    tables = (Table("a", "first", metrics, "", rows), Table("b", "second", metrics, "", (shared,)))
     monkeypatch.setattr(reproduce, "TABLES", tables)
     words = ("--run", "--out", tmp_path, *SMALL, "--json")
     code, out, _ = command("reproduce", "a", *words)

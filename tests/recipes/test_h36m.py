@@ -25,14 +25,14 @@ from logpose.tasks.pose.recipe import H36mRecipe, people_in_space
 from logpose.training.checkpoint import load_of_crops
 from logpose.training.fit import fit
 
-SIDE = 96  # of the pictures, pixels
+SIDE = 96  # of the images, pixels
 ROWS = {
     "rle": {}, "l1": {"loss": "l1"}, "integral": {"head": "integral", "loss": "l1"}, "dle": {"loss": "dle"},
     "released": {},
 }  # fmt: skip
 
 
-def picture(path: Path, rng: np.random.Generator) -> None:
+def write_image(path: Path, rng: np.random.Generator) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
 
@@ -45,7 +45,7 @@ def in_space(folder: Path, part: str, subject: int, count: int) -> None:
     for number in range(count):
         recording = f"s_{subject:02d}_act_{2 + number % 2:02d}_subact_01_ca_01"
         name = f"{recording}/{recording}_{number:06d}.jpg"
-        picture(folder / "images" / name, rng)
+        write_image(folder / "images" / name, rng)
         images.append({"id": number, "file_name": name, "width": SIDE, "height": SIDE, "cam_param": camera})
         world = rng.uniform([-700, -900, 3600], [700, 900, 4400], (17, 3)).tolist()
         rows.append({"id": number, "image_id": number, "bbox": [12, 6, 72, 84], "keypoints_world": world})
@@ -67,7 +67,7 @@ def mpii(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, rng = tmp_path_factory.mktemp("mpii"), np.random.default_rng(5)
     people = []
     for number in range(3):
-        picture(folder / "images" / f"{number}.jpg", rng)
+        write_image(folder / "images" / f"{number}.jpg", rng)
         joints = rng.uniform(10, 85, (16, 2)).tolist()
         person = {"image": f"{number}.jpg", "center": [48, 48], "scale": 0.4, "joints": joints}
         people.append({**person, "joints_vis": [1] * 16})
@@ -144,7 +144,7 @@ def test_its_own_fields_are_flags_too(data: Path, mpii: Path) -> None:
         recipe.people(replace(recipe, mpii=Path("there")), "train")
 
 
-def test_rows_of_either_file_that_are_left_out_are_told(data: Path, mpii: Path, tmp_path: Path, caplog) -> None:
+def test_rows_of_either_file_that_are_left_out_are_logged(data: Path, mpii: Path, tmp_path: Path, caplog) -> None:
     files = []
     for folder in (data, mpii):
         files.append(copy := shutil.copytree(folder, tmp_path / folder.name))
@@ -165,8 +165,8 @@ def test_rows_of_either_file_that_are_left_out_are_told(data: Path, mpii: Path, 
 
 
 def test_images_of_people_in_the_plane_need_these(data: Path, refused) -> None:
-    told = refused("train", "h36m_resnet50_rle", "--data", data, "--mpii-images", data)
-    assert "--mpii_images: " in told
+    message = refused("train", "h36m_resnet50_rle", "--data", data, "--mpii-images", data)
+    assert "--mpii_images: " in message
 
 
 # The whole way

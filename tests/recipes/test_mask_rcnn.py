@@ -29,7 +29,7 @@ TINY = MaskRCNNOptions(
 
 
 def test_schedules_are_detectron2s():
-    """Highest rate 0.02 for 16 pictures, up from a thousandth in 1,000 steps, × 0.1 at two of them."""
+    """Highest rate 0.02 for 16 images, up from a thousandth in 1,000 steps, × 0.1 at two of them."""
     for recipe, milestones, steps in (
         (mask_rcnn.mask_rcnn_resnet50_rle(), (210_000, 250_000), 270_000),
         (find("mask_rcnn_resnet50_rle_heatmaps_first")(), (120_000, 160_000), 180_000),
@@ -110,7 +110,7 @@ def tiny(make, **changes):
 
 @with_torchvision
 def test_a_run_counts_steps(tmp_path):
-    """Three steps are two epochs of two; the checkpoint says which, and a longer budget goes on from it."""
+    """Three steps are two epochs of two; the checkpoint holds which, and a longer budget goes on from it."""
     recipe = tiny(mask_rcnn.mask_rcnn_synthetic_rle, steps=3, optimizer="sgd", lr=0.01, loggers=("csv",))
     run = fit(recipe, tmp_path / "run")
     content = read(run.folder / "last.ckpt")

@@ -1,7 +1,7 @@
 """Recipes of version 0.1: each of the 85 names, but one of a study's, gives the recipe that it gave.
 
 `recipes_0_1.json` holds what the code of version 0.1 made of them: the plain fields of each class (the most frequent
-values, and each recipe's differences), the losses, and what told the networks apart, on small backbones.
+values, and each recipe's differences), the losses, and what distinguished the networks, on small backbones.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ def check(name: str, recipe: Any, record: dict[str, Any], of_class: str) -> None
     small = {"size": (64, 64)} if recipe.task == "pose" else {}
     if "backbone" in today:
         small |= {"backbone": "hrnet_w32" if "hrnet" in recipe.backbone else "resnet18", "weights": "random"}
-    told = dict(RECORD["models"][record["model"]])
-    if told["kind"] == "mask_rcnn":
-        told = upgraded(1, told | {"outside": recipe.outside}, {})
-        told["options"] = json.loads(json.dumps(MaskRCNNOptions.from_config(told["options"]).config()))
-    with torch.device("meta" if recipe.task == "pose" and "pixel_std" not in told else "cpu"):  # to be quick
+    described = dict(RECORD["models"][record["model"]])
+    if described["kind"] == "mask_rcnn":
+        described = upgraded(1, described | {"outside": recipe.outside}, {})
+        described["options"] = json.loads(json.dumps(MaskRCNNOptions.from_config(described["options"]).config()))
+    with torch.device("meta" if recipe.task == "pose" and "pixel_std" not in described else "cpu"):  # to be quick
         model = recipe.model(replace(recipe, **small), skeleton, loss.learns_sigma)
     config = json.loads(json.dumps(model.config()))
-    if "pixel_std" in told:
-        assert model.pixel_std.flatten().tolist() == pytest.approx(told.pop("pixel_std"), abs=1e-4)
-    assert (getattr(model, "auxiliary_head", None) is not None) == told.pop("auxiliary", False)
-    assert {key: config[key] for key in told} == told
+    if "pixel_std" in described:
+        assert model.pixel_std.flatten().tolist() == pytest.approx(described.pop("pixel_std"), abs=1e-4)
+    assert (getattr(model, "auxiliary_head", None) is not None) == described.pop("auxiliary", False)
+    assert {key: config[key] for key in described} == described
 
 
 class Arguments(MaskRCNN):
@@ -70,11 +70,11 @@ class Arguments(MaskRCNN):
     def __init__(self, *arguments: Any) -> None:
         torch.nn.Module.__init__(self)
         names = ("head", "predicts_sigma")
-        self.told = {"kind": "mask_rcnn", **dict(zip(names, arguments[2:4], strict=True))}
-        self.told["options"] = arguments[6].config()
+        self.described = {"kind": "mask_rcnn", **dict(zip(names, arguments[2:4], strict=True))}
+        self.described["options"] = arguments[6].config()
 
     def config(self) -> dict[str, Any]:
-        return self.told
+        return self.described
 
 
 @pytest.fixture

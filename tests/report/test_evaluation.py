@@ -23,11 +23,11 @@ def test_every_figure_has_one_meaning(name):
 
 
 def test_the_page_shows_what_a_task_adds(tmp_path):
-    law = L1Loss().error_distribution()
+    distribution = L1Loss().error_distribution()
     rng = np.random.default_rng(0)
     deviations = Deviations(rng.exponential(1, 50), rng.uniform(1, 2, 50), rng.exponential(1, 50), "s")
     parts = PageParts(
-        "period", law, deviations, [(r"rmse", "root mean square error <s>")], ["Periods are in seconds"],
+        "period", distribution, deviations, [(r"rmse", "root mean square error <s>")], ["Periods are in seconds"],
         [["", "n"], ["one", "3"]], ["rmse_one"],
     )  # fmt: skip
     file = tmp_path / "new" / "page.html"

@@ -1,4 +1,4 @@
-"""The report: pictures are made, curves are read right, and the page needs nothing but itself."""
+"""The report: images are made, curves are read right, and the page needs nothing but itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from logpose.tasks.pose.evaluate import evaluate
 from logpose.training.checkpoint import load
 
 
-def is_picture(path):
+def is_image(path):
     image = cv2.imread(str(path))
     return image is not None and image.std() > 5
 
@@ -39,7 +39,7 @@ def test_every_plot_is_made(tiny_run, coco_folder, tmp_path):
     )
     plot_curves({"RLE": read_curves(tiny_run), "L1": {}}, tmp_path / "curves.png")
     for name in ("density", "three", "calibration", "curves"):
-        assert is_picture(tmp_path / f"{name}.png"), name
+        assert is_image(tmp_path / f"{name}.png"), name
 
 
 def test_curves_of_a_resumed_run_are_one(tmp_path):
@@ -50,7 +50,7 @@ def test_curves_of_a_resumed_run_are_one(tmp_path):
     assert read_curves(tmp_path) == {"val/nll": [(1, 3.0), (2, 2.5), (3, 1.0)]}
 
 
-def test_pictures_keep_their_colours(tmp_path):
+def test_images_keep_their_colours(tmp_path):
     image = np.zeros((8, 8, 3), np.uint8)
     image[..., 0] = 200
     save_image(image, tmp_path / "new" / "red.png")

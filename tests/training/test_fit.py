@@ -39,8 +39,8 @@ def test_steps_are_whole_epochs(make_recipe, tmp_path, caplog):
         run = fit(recipe, tmp_path)
     content = read(run.folder / "last.ckpt")
     per_epoch = content["global_step"] // (content["epoch"] + 1)
-    told = f"5 steps become {content['global_step']}, whole epochs of {per_epoch}"
-    assert (told in caplog.text) == (content["global_step"] != 5)
+    message = f"5 steps become {content['global_step']}, whole epochs of {per_epoch}"
+    assert (message in caplog.text) == (content["global_step"] != 5)
     assert content["global_step"] == math.ceil(5 / per_epoch) * per_epoch
     groups = content["optimizer_states"][0]["param_groups"]
     assert [(group["momentum"], group["weight_decay"]) for group in groups] == [(0.9, 1e-4), (0.9, 0.0)]
@@ -162,7 +162,7 @@ def test_every_loss_goes_through(make_recipe, tmp_path, loss):
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind", "claims"),
+    ("changes", "kind", "density"),
     [
         ({"model": heatmaps, "loss": HeatmapLoss}, HeatmapModel, None),
         ({"model": integral, "loss": L1Loss}, IntegralModel, L1Loss),
@@ -171,17 +171,17 @@ def test_every_loss_goes_through(make_recipe, tmp_path, loss):
     ],
     ids=["heatmap", "integral", "integral with sigma", "auxiliary"],
 )
-def test_every_model_goes_through(make_recipe, tmp_path, changes, kind, claims):
-    """Trained, measured, loaded again: the same predictions, and the loss if it claims anything."""
+def test_every_model_goes_through(make_recipe, tmp_path, changes, kind, density):
+    """Trained, measured, loaded again: the same predictions, and the loss if it is a density."""
     recipe = make_recipe(epochs=1, size=(64, 64), **changes)
     run = fit(recipe, tmp_path)
     model, loss = load(run.best)
     assert type(model) is kind
-    assert loss is None if claims is None else type(loss) is claims
+    assert loss is None if density is None else type(loss) is density
     assert not any(name.startswith("auxiliary") for name in model.state_dict())
     found = evaluate(model, labelled_people(recipe, "val"), loss).compute()
     assert found["error_px"] == pytest.approx(run.figures["error_px"], rel=1e-5)
-    assert ("nll" in found) == (claims is not None)
+    assert ("nll" in found) == (density is not None)
 
 
 def test_a_maps_confidence_is_held_against_oks(make_recipe, tmp_path):
@@ -191,7 +191,7 @@ def test_a_maps_confidence_is_held_against_oks(make_recipe, tmp_path):
     assert "sigma_rank" not in figures
     assert "coverage@0.9" not in figures
     direct = fit(make_recipe(epochs=1, loss=L1Loss), tmp_path / "direct").figures
-    assert "confidence_oks" not in direct, "nothing tells its predictions apart"
+    assert "confidence_oks" not in direct, "its predictions have no confidence"
 
 
 with_heatmaps = partial(regression, auxiliary=True)
@@ -305,10 +305,10 @@ def test_wrong_rows_are_logged_once_with_their_count(make_recipe, coco_folder, t
         row["bbox"] = [0, 0, 0, 0]
     file.write_text(json.dumps(content))
     fit(make_recipe(data=data, epochs=1), tmp_path / "run")
-    told = [record.message for record in caplog.records if "left out" in record.message]
-    assert len(told) == 1
-    assert "3 left out, bbox has no area" in told[0]
-    assert "annotation 0" in told[0]
+    messages = [record.message for record in caplog.records if "left out" in record.message]
+    assert len(messages) == 1
+    assert "3 left out, bbox has no area" in messages[0]
+    assert "annotation 0" in messages[0]
     with pytest.raises(InputError, match="annotation 0"):
         fit(make_recipe(data=data, epochs=1, strict=True), tmp_path / "strict")
     assert not (tmp_path / "strict").exists()
@@ -354,15 +354,15 @@ def test_the_last_epoch_is_validated(make_recipe, epochs, every, interval):
     assert validation_interval(make_recipe(epochs=epochs, validate_every=every)) == interval
 
 
-@pytest.mark.parametrize(("watch", "told"), [("pckh@0.5", "no head boxes"), ("pck_torso@0.2", "shoulders and hips")])
-def test_a_figure_that_the_data_never_tell_is_refused_at_once(make_recipe, tmp_path, watch, told):
+@pytest.mark.parametrize(("watch", "token"), [("pckh@0.5", "no head boxes"), ("pck_torso@0.2", "shoulders and hips")])
+def test_a_figure_that_the_data_do_not_give_is_refused_at_once(make_recipe, tmp_path, watch, token):
     face = Skeleton("face", ("left_eye", "right_eye"))
     people = InMemory(labelled_people(make_recipe(), "val"))
     if "torso" in watch:
         people.skeleton = face
     recipe = make_recipe(watch=watch)
     recipe.people = lambda *_: people
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=token):
         fit(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from logpose.cli.flags import parse_options
 from logpose.core.options import Options
 
-__all__ = ["ComplexityOptions", "as_text", "parse", "run"]
-
-PATIENCE = 2.0  # seconds without output after which a line of progress is printed
+__all__ = ["ComplexityOptions", "as_text", "run"]
 
 
 @dataclass(kw_only=True)
 class ComplexityOptions(Options):
-    """Options of `logpose complexity`."""
+    """Parameters and multiply-accumulates (MAC) of networks, beside the figures that the paper prints."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("models",)
 
@@ -29,28 +23,13 @@ class ComplexityOptions(Options):
     """Print the counts as JSON."""
 
 
-def parse(words: Sequence[str]) -> ComplexityOptions:
-    """The options that the words give."""
-    return parse_options(
-        ComplexityOptions,
-        words,
-        "complexity",
-        "Parameters and multiply-accumulates (MAC) of networks, beside the figures that the paper prints.",
-    )
-
-
 def run(options: ComplexityOptions) -> int:
     """Count the networks and print the table, or JSON; returns the exit code."""
+    from logpose.core.progress import track
     from logpose.report.systems import SYSTEMS, count_models
 
     names = options.models or list(SYSTEMS)
-    models = {}
-    reported = time.monotonic()
-    for name, counts in count_models(names):
-        models[name] = counts
-        if time.monotonic() - reported > PATIENCE:
-            reported = time.monotonic()
-            print(f"logpose: counted {len(models)} of {len(names)} networks", file=sys.stderr)
+    models = dict(track(count_models(names), "counting", len(names), unit="networks"))
     print(json.dumps({"models": models}, indent=2) if options.json else as_text(models))
     return 0
 

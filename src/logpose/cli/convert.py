@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from logpose.cli.flags import parse_options
 from logpose.core.errors import InputError
 from logpose.core.options import Options
 
-__all__ = ["ConvertOptions", "parse", "run"]
+__all__ = ["ConvertOptions", "run"]
 
 
 @dataclass(kw_only=True)
 class ConvertOptions(Options):
-    """Options of `logpose convert`."""
+    """Write a checkpoint of logpose, of the paper's code or of mmpose as a safe folder."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -33,16 +31,6 @@ class ConvertOptions(Options):
     """Height and width of its crops, in pixels."""
     push_to: str | None = None
     """OWNER/NAME on the Hugging Face Hub to upload it to as well."""
-
-
-def parse(words: Sequence[str]) -> ConvertOptions:
-    """The options that the words give."""
-    return parse_options(
-        ConvertOptions,
-        words,
-        "convert",
-        "Write a checkpoint of logpose, of the paper's code or of mmpose as a safe folder.",
-    )
 
 
 def run(options: ConvertOptions) -> int:

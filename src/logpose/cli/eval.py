@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-from logpose.cli.task_options import Chosen, TaskCommand
+from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
 from logpose.core.errors import InputError
-from logpose.tasks.task import EvalOptions, Task
+from logpose.tasks.task import EvalOptions
 
-__all__ = ["parse", "run"]
+__all__ = ["parse", "print_figures", "run"]
 
 log = logging.getLogger("logpose")
 
+parse = TaskCommand(
+    name="eval",
+    description="Measure a checkpoint on a data set. With a checkpoint before --help: the options of its task alone.",
+    common=EvalOptions,
+    of=lambda task: task.eval_options,
+    find=partial(open_checkpoint, with_loss=True),
+    noun="models",
+).parse
 
-def parse(words: Sequence[str]) -> Chosen[tuple[Any, Any]]:
-    """The checkpoint's task, its model and loss, and the options that the words give."""
-    return COMMAND.parse(words)
 
-
-def run(chosen: Chosen[tuple[Any, Any]]) -> int:
+def run(chosen: Chosen) -> int:
     """Print the figures, and write what the options ask for; returns the exit code.
 
     Raises:
         InputError: if the data or an option are not what they should be, or the model has diverged.
     """
-    from logpose.cli.output import check_outputs, print_figures
     from logpose.core.device import choose_device
     from logpose.report.evaluation import write_report
 
-    task, (model, loss), options = chosen.task, chosen.subject, chosen.options
+    task, (model, loss), options = chosen
     if options.workers < 0 or (options.batch_size is not None and options.batch_size < 1):
         raise InputError("--batch-size must be at least 1, --workers at least 0")
     check_outputs(options)
@@ -48,22 +52,11 @@ def run(chosen: Chosen[tuple[Any, Any]]) -> int:
     return 0
 
 
-def _open(checkpoint: Path, task: Task | None) -> tuple[Task, tuple[Any, Any]]:
-    """The task of a checkpoint, and its model and loss."""
-    from logpose.tasks import task_of
-    from logpose.training.checkpoint import load
-
-    model, loss = load(checkpoint, models=task.models if task else ())
-    if task and task.name != model.task:
-        raise InputError(f"--task {task.name}: {checkpoint} holds a {model.task} model")
-    return task or task_of(model), (model, loss)
-
-
-COMMAND = TaskCommand(
-    name="eval",
-    description="Measure a checkpoint on a data set. With a checkpoint before --help: the options of its task alone.",
-    common=EvalOptions,
-    of=lambda task: task.eval_options,
-    find=_open,
-    noun="models",
-)
+def print_figures(figures: Mapping[str, float], as_json: bool = False) -> None:
+    """Print figures on stdout, a line for each, or as JSON, where those that are not known are null."""
+    if as_json:
+        print(json.dumps({k: None if math.isnan(v) else v for k, v in figures.items()}, indent=2))
+        return
+    width = max(map(len, figures), default=0)
+    for name, value in figures.items():
+        print(f"{name:{width}} {value:.4f}" if isinstance(value, float) else f"{name:{width}} {value}")

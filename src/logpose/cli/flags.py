@@ -1,64 +1,43 @@
 """Flags made from dataclasses: a field is a flag, its docstring the help, its type what the flag takes.
 
-A field without a default has to be given. The fields that `POSITIONAL` names are given without a flag, in that order.
+A field without a default has to be given. The fields that `POSITIONAL` names are given without a flag, in that order;
+those of a nested dataclass are flags with a dot: --augmentation.scale.
 """
 
 from __future__ import annotations
 
-import difflib
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, fields
-from pathlib import Path
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse_from_object
-from jsonargparse import ActionYesNo
+from jsonargparse import ActionYesNo, Namespace
 
 from logpose.cli.parser import SUPPRESS, ArgumentParser
-from logpose.cli.words import as_parsed
-from logpose.core.errors import InputError
 from logpose.core.options import Options
 
-__all__ = [
-    "dashed",
-    "first_word",
-    "flag_names",
-    "help_text",
-    "normalised",
-    "parse_options",
-    "refuse_unknown",
-    "wants_help",
-]
+__all__ = ["add_flags", "first_word", "flag_names", "help_text", "normalised", "parse_options", "values_of"]
 
 T = TypeVar("T", bound=Options)
 
+OTHER_NAMES = {"backbone_from": "weights"}
+"""Of flags, beside their fields' own."""
 
-def parse_options(options: type[T], words: Sequence[str], command: str, description: str) -> T:
-    """The options that some words give. A wrong value ends the process with one sentence and exit code 2.
 
-    Args:
-        options: their dataclass.
-        words: of the command line, after the command.
-        command: its name.
-        description: of the command, for its help.
+def parse_options(options: type[T], words: Sequence[str], command: str, description: str = "") -> T:
+    """The options that the words after a command give; its description is the dataclass's unless another is given.
 
-    Raises:
-        InputError: if there is no such flag.
+    A wrong flag or value ends the process with one sentence and exit code 2, --help with the help and 0.
     """
-    words = normalised(words, [options])
-    if wants_help(words):
-        print(help_text(options, command, description), end="")
-        sys.exit(0)
-    refuse_unknown(words, [options], command)
-    parsed = _parser(options, command, description).parse_args(list(words))
-    values = {f.name: parsed[f.name] for f in fields(options)}
-    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    parser = _parser(options, command, description or options.__doc__ or "")
+    return options(**values_of(options, parser.parse_args(normalised(words, [options]))))
 
 
 def help_text(
-    options: type[Options], command: str, description: str, groups: Iterable[tuple[str, type[Options]]] = ()
+    options: type[Options], command: str, description: str, groups: Sequence[tuple[str, type[Options]]] = ()
 ) -> str:
     """The help of a command.
 
@@ -66,76 +45,136 @@ def help_text(
         options: what it takes in any case.
         command: its name.
         description: what it does.
-        groups: headings, and dataclasses derived from `options` of which the further fields stand under them.
+        groups: headings, and dataclasses derived from `options` whose further fields stand under them.
     """
-    groups, common = list(groups), {f.name for f in fields(options)}
+    common = {f.name for f in fields(options)}
     shown = groups[0][1] if len(groups) == 1 else options  # a single one words the common options for itself
     text = _parser(shown, command, description, {f.name for f in fields(shown)} - common).format_help()
     for heading, further in groups:
         if {f.name for f in fields(further)} - common:
-            text += "\n" + _group(further, heading, common).format_help()
+            group = ArgumentParser(usage=SUPPRESS, add_help=False)
+            add_flags(group.add_argument_group(heading), further, common)
+            text += "\n" + group.format_help()
     return text
 
 
-def wants_help(words: Iterable[str]) -> bool:
-    """Whether help is asked for."""
-    return not {"-h", "--help"}.isdisjoint(words)
+def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
+    """Words in the one spelling that the parsers take.
 
+    --batch-size is --batch_size; a switch may have a word (--strict false is --no_strict); a list may be words
+    (--size 256 192) or a size (--size 256x192), which is --size=[256,192]. What follows a list of numbers and is none
+    is a word by itself.
 
-def normalised(words: Sequence[str], options: Iterable[type[Options]]) -> list[str]:
-    """Words in the spelling that the parsers take: --save-json is --save_json, --size 64x48 is --size=[64,48]."""
-    lists = {
-        name: (0,) for each in options for name, hint in _flags(each).items() if _is_list(hint) and not _is_words(hint)
-    }
-    return as_parsed(words, lists)
-
-
-def first_word(words: Sequence[str], options: Iterable[type[Options]]) -> str | None:
-    """The first word that is neither a flag nor the value of one, in the spelling of `normalised`."""
-    hints = {name: hint for each in options for name, hint in _flags(each).items()}
-    taken = many = False
-    for word in words:
-        if word.startswith("--"):
-            name, equals, _ = word[2:].partition("=")
-            hint = hints.get(name, bool)
-            many = not equals and _is_words(hint)
-            taken = not equals and bool not in (hint, *get_args(hint))
-        elif taken:
-            taken = many
+    Args:
+        words: the arguments after the command's name.
+        options: the dataclasses whose fields are the flags.
+    """
+    types = _flag_types(options)
+    spelled, rest = [], list(words)
+    while rest:
+        flag, equals, value = rest.pop(0).partition("=")
+        if not flag.startswith("--"):
+            spelled.append(flag + equals + value)
+            continue
+        name = flag[2:].replace("-", "_")
+        name = OTHER_NAMES.get(name, name)
+        hint = types.get(name)
+        if _is_switch(hint):
+            if not equals and rest and rest[0] in ("true", "false"):
+                value = rest.pop(0)
+            spelled.append({"false": f"--no_{name}", "true": f"--{name}"}.get(value, f"--{name}{equals}{value}"))
+        elif _is_list(hint):
+            items = [value] if equals else []
+            while not equals and rest and _is_item(rest[0], hint):
+                items.append(rest.pop(0))
+            each = [item.strip(" '\"") for text in items for item in text.strip("[]").split(",") if item]
+            if _is_words(hint):
+                each = [json.dumps(item) for item in each]
+            else:  # 256x192, and 1-4, are two numbers
+                each = [re.sub("[x-]", ",", item) if re.fullmatch(r"\d+[x-]\d+", item) else item for item in each]
+            spelled.append(f"--{name}=[{','.join(each)}]" if items else f"--{name}")
         else:
-            return word
+            spelled.append(f"--{name}{equals}{value}")
+    return spelled
+
+
+def first_word(words: Iterable[str], options: Iterable[type[Any]]) -> str | None:
+    """The first word that is neither a flag nor the value of one, in the spelling of `normalised`."""
+    types = _flag_types(options)
+    takes_next = False
+    for word in words:
+        if not word.startswith("--"):
+            if not takes_next:
+                return word
+            takes_next = False
+        else:
+            takes_next = word[2:] in types and not _is_switch(types[word[2:]])
     return None
 
 
 def flag_names(words: Iterable[str]) -> list[str]:
-    """Names of the flags among words, as fields are spelled; --no_x is x, where there is such a switch."""
+    """Names of the flags among words, as fields are spelled."""
     return [word[2:].partition("=")[0] for word in words if word.startswith("--")]
 
 
-def refuse_unknown(words: Iterable[str], options: Iterable[type[Options]], command: str) -> None:
-    """Refuse flags that no dataclass has.
+def add_flags(
+    parser: Any, options: type[Any], skip: Iterable[str] = (), types: Mapping[str, Any] | None = None, **defaults: Any
+) -> None:
+    """Add an argument for each field of a dataclass.
 
-    Raises:
-        InputError: naming the first, and the nearest that there is.
+    Args:
+        parser: a parser, or a group of one.
+        options: the dataclass.
+        skip: names of fields that get none.
+        types: in place of the fields' own.
+        defaults: in place of the fields' own.
     """
-    known = {name: name for each in options for name in _flags(each)}
-    switches = {f"no_{name}" for each in options for name, hint in _flags(each).items() if _is_switch(hint)}
-    for name in flag_names(words):
-        if name not in known.keys() | switches:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {dashed(near[0])}?" if near else ""
-            raise InputError(f"{dashed(name)}: unrecognized argument{hint} (`logpose {command} --help` lists them)")
+    hints, positional = get_type_hints(options) | dict(types or {}), getattr(options, "POSITIONAL", ())
+    helps = _helps(options)
+    for f in fields(options):
+        if f.name in skip:
+            continue
+        hint, required = hints[f.name], f.default is MISSING and f.name not in defaults
+        settings: dict[str, Any] = {"help": helps.get(f.name, "")}
+        if f.name in positional:
+            several = {"nargs": "+" if required else "*"} if _is_words(hint) else {}
+            parser.add_argument(f.name, type=get_args(hint)[0] if several else hint, **several, **settings)
+        elif isinstance(hint, type) and is_dataclass(hint):
+            group, inner = parser.add_argument_group(helps.get(f.name, f.name)), get_type_hints(hint)
+            for name, text in _helps(hint).items():
+                default = defaults[f.name][name]
+                group.add_argument(f"--{f.name}.{name}", type=inner[name], help=text, default=default)
+        else:
+            settings |= {"required": True} if required else {"default": defaults.get(f.name, f.default)}
+            settings |= {"action": ActionYesNo(no_prefix="no_")} if _is_switch(hint) else {"type": hint}
+            parser.add_argument(f"--{f.name}", **settings)
 
 
-def dashed(name: str) -> str:
-    """A field's name as a flag: --save-json."""
-    return f"--{name.replace('_', '-')}"
-
-
-def _flags(options: type[Options]) -> dict[str, Any]:
-    """The types of the fields that are flags, by name."""
+def values_of(options: type[Any], parsed: Namespace) -> dict[str, Any]:
+    """The values of a dataclass's fields that a parser returned."""
     hints = get_type_hints(options)
-    return {f.name: hints[f.name] for f in fields(options) if f.name not in options.POSITIONAL}
+    values = {f.name: parsed[f.name] for f in fields(options) if f.name in parsed}
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+        elif is_dataclass(hints[name]) and isinstance(hints[name], type):
+            values[name] = hints[name](**vars(value))
+    return values
+
+
+def _helps(options: type[Any]) -> dict[str, str]:
+    """The docstrings of the fields, by name."""
+    entries = [entry for base in reversed(options.__mro__[:-1]) for entry in parse_from_object(base).params]
+    return {entry.arg_name: " ".join((entry.description or "").split()) for entry in entries}
+
+
+def _flag_types(options: Iterable[type[Any]]) -> dict[str, Any]:
+    """The types of the fields that are flags, by name."""
+    types: dict[str, Any] = {}
+    for each in options:
+        hints = get_type_hints(each)
+        types |= {f.name: hints[f.name] for f in fields(each) if f.name not in getattr(each, "POSITIONAL", ())}
+    return types
 
 
 def _alternatives(hint: Any) -> list[Any]:
@@ -150,49 +189,20 @@ def _is_list(hint: Any) -> bool:
 
 def _is_words(hint: Any) -> bool:
     """Whether a flag takes several words, each as it is."""
-    return any(get_origin(part) is tuple and get_args(part)[0] in (str, Path) for part in _alternatives(hint))
+    return any(get_origin(part) is tuple and get_args(part)[0] not in (int, float) for part in _alternatives(hint))
 
 
 def _is_switch(hint: Any) -> bool:
     return bool in _alternatives(hint)
 
 
+def _is_item(word: str, hint: Any) -> bool:
+    """Whether a word after a list's flag is of the list: of one of words each is, else numbers and sizes."""
+    return not word.startswith("--") and (_is_words(hint) or re.fullmatch(r"[\[\]\d,x.+\- ]*", word) is not None)
+
+
 def _parser(options: type[Options], command: str, description: str, skip: Iterable[str] = ()) -> ArgumentParser:
     """The parser of a command's words."""
     parser = ArgumentParser(prog=f"logpose {command}", description=description)
-    _add(parser, options, frozenset(skip))
+    add_flags(parser, options, frozenset(skip))
     return parser
-
-
-def _group(options: type[Options], heading: str, skip: Iterable[str]) -> ArgumentParser:
-    """A parser with nothing but one group, for its part of a help text."""
-    parser = ArgumentParser(usage=SUPPRESS, add_help=False)
-    _add(parser.add_argument_group(heading), options, frozenset(skip))
-    return parser
-
-
-def _add(parser: Any, options: type[Options], skip: frozenset[str]) -> None:
-    """Add an argument for each field."""
-    hints = get_type_hints(options)
-    helps = {
-        entry.arg_name: entry.description
-        for base in reversed(options.__mro__[:-1])
-        for entry in parse_from_object(base).params
-    }
-    for f in fields(options):
-        if f.name in skip:
-            continue
-        hint = hints[f.name]
-        settings: dict[str, Any] = {"help": " ".join((helps.get(f.name) or "").split())}
-        required = f.default is MISSING and f.default_factory is MISSING
-        if f.name in options.POSITIONAL:
-            several = {"nargs": "+" if required else "*"} if _is_words(hint) else {}
-            parser.add_argument(f.name, type=get_args(hint)[0] if several else hint, **several, **settings)
-            continue
-        settings |= {"required": True} if required else {"default": f.default}
-        if _is_switch(hint):
-            parser.add_argument(f"--{f.name}", action=ActionYesNo(no_prefix="no_"), **settings)
-        elif _is_words(hint):
-            parser.add_argument(f"--{f.name}", type=str, nargs="+", **settings)
-        else:
-            parser.add_argument(f"--{f.name}", type=hint, **settings)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
 
 from logpose.cli.task_options import Chosen, TaskCommand
 from logpose.tasks import task_that_opens
-from logpose.tasks.task import InspectOptions, Task
+from logpose.tasks.task import InspectOptions
 
 __all__ = ["parse", "run"]
 
+parse = TaskCommand(
+    name="inspect",
+    description="Counts, label problems and a contact sheet of a data set. With data before --help: the options of "
+    "their task alone.",
+    common=InspectOptions,
+    of=lambda task: task.inspect_options,
+    find=lambda data, task: (task or task_that_opens(data), None),
+    noun="data",
+).parse
 
-def parse(words: Sequence[str]) -> Chosen[None]:
-    """The task that the data are for, and the options that the words give."""
-    return COMMAND.parse(words)
 
-
-def run(chosen: Chosen[None]) -> int:
+def run(chosen: Chosen) -> int:
     """Print what the data hold; returns the exit code.
 
     Raises:
@@ -29,19 +32,3 @@ def run(chosen: Chosen[None]) -> int:
     facts = chosen.task.inspect(chosen.options)
     print(json.dumps(facts, indent=2) if chosen.options.json else inspection_text(facts, chosen.task.inspection_text))
     return 0
-
-
-def _open(data: Path, task: Task | None) -> tuple[Task, None]:
-    """The task of the data."""
-    return task or task_that_opens(data), None
-
-
-COMMAND = TaskCommand(
-    name="inspect",
-    description="Counts, label problems and a contact sheet of a data set. With data before --help: the options of "
-    "their task alone.",
-    common=InspectOptions,
-    of=lambda task: task.inspect_options,
-    find=_open,
-    noun="data",
-)

@@ -31,8 +31,8 @@ COMMANDS = {
     "complexity": "count parameters and multiply-accumulates of a network",
 }
 """Every command and its line in `logpose --help`. A command is the module of its name in this package, with
-`parse(words)`, which gives its options, and `run(options)`, which gives the exit code. Only the module of the command
-that is run is imported, and it imports what is slow to import in `run`."""
+`run(options)`, which gives the exit code, and either a dataclass of its options (`DemoOptions`) or `parse(words)`. Only
+the module of the command that is run is imported, and it imports what is slow to import in `run`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,7 +78,13 @@ def _run(words: Sequence[str]) -> int:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"{name}: no such command{hint} (`logpose --help` lists them)")
     command: Any = importlib.import_module(f"logpose.cli.{name}")
-    code: int = command.run(command.parse(words[1:]))
+    if hasattr(command, "parse"):
+        options = command.parse(words[1:])
+    else:
+        from logpose.cli.flags import parse_options
+
+        options = parse_options(getattr(command, f"{name.title()}Options"), words[1:], name)
+    code: int = command.run(options)
     return code
 
 

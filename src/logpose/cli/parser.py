@@ -6,13 +6,12 @@ import difflib
 import re
 import sys
 from argparse import HelpFormatter
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import jsonargparse
 from jsonargparse import SUPPRESS
 
-__all__ = ["SUPPRESS", "ArgumentParser"]
+__all__ = ["SUPPRESS", "ArgumentParser", "dashed"]
 
 EXPECTED = {"int": "an integer", "float": "a number", "bool": "true or false", "tuple": "a list"}
 """What a flag of a Python type takes."""
@@ -21,7 +20,7 @@ EXPECTED = {"int": "an integer", "float": "a number", "bool": "true or false", "
 class ArgumentParser(jsonargparse.ArgumentParser):
     """jsonargparse's, whose flags have to be written out, and whose refusals are one sentence and exit code 2.
 
-    Flags are spelled with underscores, as the fields that they are made from (`words.as_parsed`); people read dashes.
+    Flags are spelled with underscores, as the fields that they are made from (`flags.normalised`); people read dashes.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -29,15 +28,10 @@ class ArgumentParser(jsonargparse.ArgumentParser):
 
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
         """The help, with dashes in flags."""
-        return re.sub(r"(?<![\w-])--[a-z][\w.]*", lambda flag: _dashed(flag[0]), super().format_help(formatter))
+        return re.sub(r"(?<![\w-])--[a-z][\w.]*", lambda flag: dashed(flag[0]), super().format_help(formatter))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # noqa: ARG002  (its text is the message)
-        """Print what is wrong on stderr, and end the process.
-
-        Args:
-            message: jsonargparse's, over several lines and in terms of Python.
-            ex: what it caught.
-        """
+        """Print what is wrong on stderr, in place of jsonargparse's message in terms of Python, and end the process."""
         print(f"logpose: {_sentence(self, str(message))}", file=sys.stderr)
         sys.exit(2)
 
@@ -52,17 +46,15 @@ def _sentence(parser: jsonargparse.ArgumentParser, message: str) -> str:
     asks = f"`{parser.prog.replace(' [options]', '')} --help`"
     if found := re.match(r"unrecognized arguments: (.*)", message, re.DOTALL):
         words = found[1].split()
-        unknown = next((word.partition("=")[0] for word in words if word.startswith("-")), None)
-        if unknown is None:
-            return f"{' '.join(words)}: unrecognized argument ({asks})"
-        return f"{_dashed(unknown)}: unrecognized argument{_near(unknown, flags)} ({asks} lists them)"
+        unknown = next((word.partition("=")[0] for word in words if word.startswith("-")), " ".join(words))
+        near = difflib.get_close_matches(dashed(unknown), map(dashed, flags), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{dashed(unknown)}: unrecognized argument{hint} ({asks} lists them)"
     if found := re.match(r"the following arguments are required: (.*)", message):
-        needed = " and ".join(_dashed(f"--{n}") if f"--{n}" in flags else n.upper() for n in found[1].split(", "))
+        needed = " and ".join(dashed(f"--{n}") if f"--{n}" in flags else n.upper() for n in found[1].split(", "))
         return f"{parser.prog} needs {needed} ({asks})"
     if found := re.match(r"argument (\S+): expected (?:one|at least one) argument", message):
-        return f"{_dashed(found[1])} has no value ({asks})"
-    if found := re.match(r'Parser key "([^"]*)": File does not exist: \'(.*)\'', message):
-        return f"{_dashed('--' + found[1])}: {found[2]}: no such file"
+        return f"{dashed(found[1])} has no value ({asks})"
     if found := re.match(r"Problems parsing config: (.*)", message):
         return f"--config is not a YAML file of fields ({found[1]})"
     if found := re.match(r'Parser key "([^"]*)"[^:]*:\s*(.*)', message, re.DOTALL):
@@ -70,18 +62,13 @@ def _sentence(parser: jsonargparse.ArgumentParser, message: str) -> str:
         value = re.search(r"(?:Got|Given) value: (.*)", why)
         expected = _expected(why)
         if expected and value:
-            return f"{_dashed('--' + key)} takes {expected}, not {re.sub(r'''[][']''', '', value[1])}"
+            return f"{dashed('--' + key)} takes {expected}, not {re.sub(r'''[][']''', '', value[1])}"
     return " ".join(message.split())
 
 
-def _dashed(flag: str) -> str:
+def dashed(flag: str) -> str:
+    """A flag as people read it: --save-json."""
     return flag.replace("_", "-")
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    """A hint at what may have been meant."""
-    near = difflib.get_close_matches(_dashed(word), map(_dashed, known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _expected(why: str) -> str:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from logpose.cli.flags import parse_options
 from logpose.core.options import Options
 
-__all__ = ["RecipesOptions", "parse", "run"]
+__all__ = ["RecipesOptions", "run"]
 
 
 @dataclass(kw_only=True)
 class RecipesOptions(Options):
-    """Options of `logpose recipes`: none."""
-
-
-def parse(words: Sequence[str]) -> RecipesOptions:
-    """The options that the words give."""
-    return parse_options(RecipesOptions, words, "recipes", "List the recipes that come with logpose.")
+    """List the recipes that come with logpose."""
 
 
 def run(_: RecipesOptions) -> int:
-    """Print a line for each recipe; returns the exit code."""
-    from logpose.recipes import available
+    """Print the recipes of each task, a line for each; returns the exit code."""
+    from logpose.recipes import by_task
 
-    recipes = available()
-    width = max(map(len, recipes))
-    for name, make in recipes.items():
-        print(f"{name:{width}}  {(make.__doc__ or '').strip().splitlines()[0]}")
+    tasks = by_task()
+    width = max(len(name) for recipes in tasks.values() for name in recipes)
+    for number, (task, recipes) in enumerate(tasks.items()):
+        print(f"{chr(10) if number else ''}{task}:")
+        for name, make in recipes.items():
+            print(f"  {name:{width}}  {(make.__doc__ or '').strip().splitlines()[0]}")
     return 0

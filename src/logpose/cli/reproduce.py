@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,49 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["parse", "run"]
 
 
-def run(given: argparse.Namespace) -> int:
-    """List the paper's tables, print the rows of one with their commands, or run them.
-
-    Args:
-        given: the command's options.
-
-    Returns:
-        exit code: 0 done, 2 bad input, 130 interrupted.
-
-    Raises:
-        InputError: if there is no such table, or a row cannot be trained.
-    """
-    from logpose.recipes.reproduce import TABLES, table_named
-
-    if given.table is None:
-        if given.run:
-            raise InputError("--run needs a table: `logpose reproduce` lists them")
-        listed = [{"table": table.name, "title": table.title, "rows": len(table.rows)} for table in TABLES]
-        width = max(len(table.name) for table in TABLES)
-        lines = [f"{table.name:{width}}  {table.title}" for table in TABLES]
-        print(json.dumps(listed, indent=2) if given.json else "\n".join(lines))
-        return 0
-    table = table_named(given.table)
-    if given.run and table.data and given.data is None:
-        raise InputError(f"--data: table {table.name} needs {table.data}")
-    measured: dict[int, Mapping[str, float]] = {}
-    interrupted = False
-    for number, row in enumerate(table.rows if given.run else ()):
-        if row.preset and not row.reason:
-            figures = _run(row, given.data, given.out, given.flags)
-            if interrupted := figures is None:
-                break
-            measured[number] = figures or {}
-    rows = [_described(table, row, measured.get(number)) for number, row in enumerate(table.rows)]
-    if given.json:
-        print(json.dumps({"table": table.name, "title": table.title, "data": table.data, "rows": rows}, indent=2))
-    else:
-        print(_text(table, rows, given.run))
-    if interrupted:
-        print("logpose: interrupted; the same command resumes", file=sys.stderr)
-    return 130 if interrupted else 0
-
-
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The options that the words give; flags of `logpose train` among them are in `flags`.
 
@@ -70,8 +28,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="logpose reproduce",
         usage="logpose reproduce [TABLE] [--run [--data DATA] [--out DIR] [--FIELD VALUE …]] [--json]",
-        description="The paper's tables. Without TABLE: list them. With it: print its rows, each with its command and "
-        "the published figures.",
+        description="List the paper's tables, or a table's rows: their published figures and commands.",
         epilog="Further flags are those of `logpose train` and hold for each row, such as --epochs 10 or --mpii DIR.",
         allow_abbrev=False,
     )
@@ -85,6 +42,40 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         raise InputError(f"{flags[0]}: without --run nothing is trained")
     given.flags = flags
     return given
+
+
+def run(given: argparse.Namespace) -> int:
+    """List the paper's tables, print the rows of one with their commands, or run them; returns the exit code.
+
+    Raises:
+        InputError: if there is no such table, or a row cannot be trained.
+    """
+    from logpose.recipes.reproduce import TABLES, table_named
+
+    if given.table is None:
+        if given.run:
+            raise InputError("--run needs a table: `logpose reproduce` lists them")
+        listed = [{"table": table.name, "title": table.title, "rows": len(table.rows)} for table in TABLES]
+        lines = [f"{table.name:10}  {table.title}" for table in TABLES]
+        print(json.dumps(listed, indent=2) if given.json else "\n".join(lines))
+        return 0
+    table = table_named(given.table)
+    if given.run and table.data and given.data is None:
+        raise InputError(f"--data: table {table.name} needs {table.data}")
+    rows, interrupted = [], False
+    for row in table.rows:
+        figures = None
+        if given.run and row.preset and not row.reason and not interrupted:
+            figures = _run(row, given.data, given.out, given.flags)
+            interrupted = figures is None
+        rows.append(_described(table, row, figures))
+    if given.json:
+        print(json.dumps({"table": table.name, "title": table.title, "data": table.data, "rows": rows}, indent=2))
+    else:
+        print(_text(table, rows, given.run))
+    if interrupted:
+        print("logpose: interrupted; the same command resumes", file=sys.stderr)
+    return 130 if interrupted else 0
 
 
 def _run(row: Row, data: Path | None, out: Path, flags: Sequence[str]) -> Mapping[str, float] | None:
@@ -103,34 +94,33 @@ def _run(row: Row, data: Path | None, out: Path, flags: Sequence[str]) -> Mappin
 
 def _described(table: Table, row: Row, figures: Mapping[str, float] | None) -> dict[str, Any]:
     """A row as JSON holds it; measured figures are in the units of the published ones, or null."""
-    headings = [heading for heading, _, _ in table.metrics]
-    described: dict[str, Any] = {"method": row.method, "published": dict(zip(headings, row.published, strict=True))}
+    published = {heading: value for (heading, _, _), value in zip(table.metrics, row.published, strict=True)}
+    described: dict[str, Any] = {"method": row.method, "published": published}
     if figures is not None:
-        values = {heading: figures.get(metric) for heading, metric, _ in table.metrics}
-        known = {heading: None if value is None or value != value else value for heading, value in values.items()}
-        scales = {heading: scale for heading, _, scale in table.metrics}
-        described["measured"] = {h: None if value is None else scales[h] * value for h, value in known.items()}
+        known = {name: value for name, value in figures.items() if not math.isnan(value)}
+        described["measured"] = {
+            heading: scale * known[metric] if metric in known else None for heading, metric, scale in table.metrics
+        }
     command = f"{row.command} --data DATA" if row.command and table.data else row.command
     return described | {"command": command or None, "reason": row.reason or None}
 
 
 def _text(table: Table, rows: Sequence[Mapping[str, Any]], ran: bool) -> str:
     """A table as text: published figures, measured ones if it was run, then each row's command or reason."""
-    headings = [heading for heading, _, _ in table.metrics]
-    kinds = ["published", "measured"] if ran else ["published"]
-    head = ["", *(f"{heading} {kind}" for heading in headings for kind in kinds)]
-    cells = [[row["method"], *(_cell(row.get(kind), h) for h in headings for kind in kinds)] for row in rows]
-    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    columns = [(h, kind) for h, _, _ in table.metrics for kind in ("published", *(["measured"] if ran else []))]
     lines = [f"Table {table.name}: {table.title}", *([f"--data: {table.data}"] if table.data else []), ""]
-    for line in (head, *cells) if headings else ():
-        padded = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        lines.append("  ".join(padded).rstrip())
+    if columns:
+        cells = [[row["method"], *(_cell(row.get(kind, {}).get(h)) for h, kind in columns)] for row in rows]
+        cells.insert(0, ["", *map(" ".join, columns)])
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for first, *others in cells:
+            padded = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+            lines.append("  ".join([first.ljust(widths[0]), *padded]).rstrip())
     for row in rows:
         lines += ["", row["method"], *([f"    {row['command']}"] if row["command"] else [])]
         lines += [f"    not run: {row['reason']}"] if row["reason"] else []
     return "\n".join(lines)
 
 
-def _cell(figures: Mapping[str, float | None] | None, heading: str) -> str:
-    value = (figures or {}).get(heading)
+def _cell(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from logpose.cli.flags import parse_options
 from logpose.core.errors import InputError
 from logpose.core.options import Options
 
-__all__ = ["SynthOptions", "parse", "run"]
+__all__ = ["SynthOptions", "run"]
 
 
 @dataclass(kw_only=True)
 class SynthOptions(Options):
-    """Options of `logpose synth`."""
+    """Write synthetic people as a COCO keypoint data set."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("out",)
 
@@ -37,11 +35,6 @@ class SynthOptions(Options):
     """Everybody stands, walks or runs, faces the camera and is fully visible."""
     seed: int = 0
     """Seed of the people."""
-
-
-def parse(words: Sequence[str]) -> SynthOptions:
-    """The options that the words give."""
-    return parse_options(SynthOptions, words, "synth", "Write synthetic people as a COCO keypoint data set.")
 
 
 def run(options: SynthOptions) -> int:

@@ -18,19 +18,11 @@ RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
 `logpose train RECIPE --help` lists the recipe's fields and their defaults."""
 
 
-def parse(words: Sequence[str]) -> Sequence[str]:
-    """The words as they are: which flags there are depends on the recipe."""
-    return words
+parse = list  # the words as they are: which flags there are depends on the recipe
 
 
 def run(words: Sequence[str]) -> int:
-    """Train a recipe.
-
-    Args:
-        words: the command line after `logpose train`.
-
-    Returns:
-        exit code: 0 done, 2 bad input, 130 interrupted.
+    """Train a recipe; returns the exit code: 0 done, 2 bad input, 130 interrupted.
 
     Raises:
         InputError: if the recipe, a flag, the data or the run's folder cannot be used.
@@ -39,13 +31,11 @@ def run(words: Sequence[str]) -> int:
     if not words or words[0].startswith("-"):
         print(USAGE, file=sys.stdout if wants_help else sys.stderr)
         return 0 if wants_help else 2
-    from logpose.cli.output import print_figures
+    from logpose.cli.eval import print_figures
     from logpose.cli.recipe_flags import parse_recipe
     from logpose.recipes import find
     from logpose.recipes.renamed import command, renamed
-    from logpose.training.fit import fit
-    from logpose.training.recipe import FIRST
-    from logpose.training.resume import is_unbegun
+    from logpose.training.resume import is_unbegun, last_checkpoint
 
     name, make = words[0], find(words[0])
     if old := renamed(name):
@@ -59,9 +49,11 @@ def run(words: Sequence[str]) -> int:
     if first and resume is None and out.exists() and any(out.iterdir()):
         resumed = "" if is_unbegun(out) else f", or resume its run with --resume {out}"
         raise InputError(f"{out}: is not empty; choose another folder{resumed}")
+    from logpose.training.fit import fit  # Lightning, which the flags' help does not need
+
     trained = fit(recipe, out, resume)
     if trained.interrupted:
-        begun = any((place / "last.ckpt").exists() for place in (trained.folder, trained.folder / FIRST))
+        begun = last_checkpoint(trained.folder)
         again = f"resume with: logpose train {name} --resume {trained.folder}" if begun else "no epoch was finished"
         print(f"logpose: interrupted; {again}", file=sys.stderr)
         return 130

@@ -1,19 +1,17 @@
 """Recipes for COCO keypoints (`logpose train NAME --data COCO`), and one for small data sets of one's own.
 
-Those of the paper share the released configuration's optimiser, schedule and augmentation (Adam 1e-3, × 0.1 at epochs
-170 and 200 of 270); the batch is 32 people on each of 8 GPUs. The rows of its tables differ in `--loss`, `--base`,
-`--convention`, `--head`, `--backbone`, `--size` and `--pretrain`: `logpose reproduce` prints their commands.
+Those of the paper share the released configuration's optimiser, schedule and augmentation; the batch is 32 people on
+each of 8 GPUs. `logpose reproduce` prints the commands of the tables' rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from logpose.data import Augmentation
 from logpose.losses import RLELoss
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.pose.recipe import Recipe, released_regression
 
 __all__ = [
@@ -46,14 +44,7 @@ def coco_resnet50_rle_mmpose() -> Recipe:
     return Recipe(
         convention="mmpose",
         augmentation=Augmentation(
-            scale=0.5,
-            rotation=80.0,
-            rotation_probability=0.6,
-            shift=0.16,
-            shift_probability=0.3,
-            half_body_least=9,
-            half_body_upper=0.7,
-            draws="normal",
+            0.5, 80.0, 0.6, shift=0.16, shift_probability=0.3, half_body_least=9, half_body_upper=0.7, draws="normal"
         ),
         outside="mask",
         epochs=210,
@@ -83,5 +74,4 @@ def coco_resnet18_rle() -> Recipe:
     )
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

@@ -1,21 +1,17 @@
 """Recipes for Human3.6M, one network from the image to 3-D joints (Table 8).
 
 `--data` is Human3.6M in the released code's format, `--mpii` the people with 2-D joints that the paper trains on as
-well. Crops, schedule and augmentation are the released code's: 256×256, boxes not padded, labels outside the crop left
-out, Adam 1e-3, × 0.1 at epochs 90 and 120, 128 people in a batch (there 32 on each of 4 GPUs). The paper does not give
-the number of epochs; 140 are that schedule's in related work, the released configuration trains for 200.
-
-The released code clips the gradient of each tensor to a norm of 35, of a loss that is a sum over 18 joints. Here the
-loss is a mean, and one norm is computed over all tensors: 35 / 18 is 2. Without clipping training can diverge.
+well. Crops, schedule and augmentation are the released code's; the paper does not give the number of epochs: 140 are
+that schedule's in related work, the released configuration trains for 200. The released code clips gradients of a loss
+that is a sum over 18 joints to a norm of 35; here the loss is a mean, and 35 / 18 is 2.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from logpose.data import Augmentation
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.pose.recipe import H36mRecipe, released_regression
 
 __all__ = ["h36m_resnet50_rle", "h36m_resnet50_rle_released"]
@@ -27,14 +23,8 @@ def h36m_resnet50_rle() -> H36mRecipe:
         size=(256, 256),
         padding=1.0,
         outside="mask",
-        augmentation=Augmentation(
-            scale=0.3,
-            rotation=60.0,  # 30 is the standard deviation
-            rotation_probability=0.6,
-            half_body_probability=0.0,
-            draws="clipped",
-            colour=0.2,
-        ),
+        # A rotation of 60 degrees is two standard deviations.
+        augmentation=Augmentation(0.3, 60.0, 0.6, half_body_probability=0.0, draws="clipped", colour=0.2),
         epochs=140,
         milestones=(90, 120),
         batch_size=128,
@@ -53,5 +43,4 @@ def h36m_resnet50_rle_released() -> H36mRecipe:
     )
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

@@ -1,15 +1,12 @@
 """Recipes for two-stage 3-D pose: from 2-D keypoints to 3-D joints (Tables 9 and 10).
 
-They are for Human3.6M in VideoPose3D's format (`data_3d_h36m.npz`, `data_2d_h36m_gt.npz`); for other data of that
-format give `--data`, `--train_subjects` and `--val_subjects`. Schedules are those of SRNet's code; SRNet itself is
-`--network srnet`, with 243 frames `--filters 3 3 3 3 3`.
+For data in VideoPose3D's format (`data_3d_h36m.npz`, `data_2d_h36m_gt.npz`). Schedules are those of SRNet's code; SRNet
+itself is `--network srnet`, with 243 frames `--filters 3 3 3 3 3`.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.lifting.recipe import LiftingRecipe
 
 __all__ = ["lifting_fc_rle", "lifting_martinez_l2"]
@@ -32,5 +29,4 @@ def lifting_martinez_l2() -> LiftingRecipe:
     )
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

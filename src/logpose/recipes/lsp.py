@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from logpose.data import Augmentation
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.coco import coco_resnet18_rle
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.pose.recipe import Recipe
 
 __all__ = ["lsp_resnet18_rle"]
@@ -13,23 +14,16 @@ __all__ = ["lsp_resnet18_rle"]
 
 def lsp_resnet18_rle() -> Recipe:
     """RLE, ResNet-18, 128×128, random weights, on LSP-Extended (compared in `benchmarks/lsp_losses.py`)."""
-    return Recipe(
-        backbone="resnet18",
-        weights="random",
-        size=(128, 128),
+    return replace(
+        coco_resnet18_rle(),
         # Milder than COCO's, with which a network this small underfits when trained from random weights.
         augmentation=Augmentation(scale=0.2, rotation=30.0, rotation_probability=0.4, half_body_probability=0.0),
         epochs=20,
         batch_size=32,
         workers=0,
-        optimizer="adamw",
-        lr=2e-3,
-        weight_decay=0.05,
-        schedule="one_cycle",
         watch="pck_torso@0.2",
         validate_every=5,
     )
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

@@ -8,12 +8,11 @@ after heatmap pre-training, as its author says (`--pretrain heatmap --steps 1800
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from logpose.data.image_sets import ImageSet, whole_images
 from logpose.data.synthetic import SyntheticPeople
 from logpose.models import MaskRCNNOptions
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.recipes.synthetic import refuse_data
 from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, mask_rcnn
 
@@ -25,15 +24,14 @@ SMALL = MaskRCNNOptions(
     samples_per_image=(32, 32), rpn_pre_nms_top_n=(100, 100), rpn_post_nms_top_n=(100, 100), detections_per_image=80,
     roi_scale=1.25, min_map_size=112,
 )  # fmt: skip
-"""A network that trains on a CPU. Its anchors are as slender as standing people: with torchvision's, one in five of the
-synthetic people would have an anchor that overlaps them by .7. The keypoint head's regions are a quarter larger than
-the boxes, since a sixteenth of the joints lies closer to a box's edge than the centre of the outermost cell."""
+"""A network that trains on a CPU, with anchors as slender as standing people. The keypoint head's regions are a quarter
+larger than the boxes: a sixteenth of the joints lies closer to a box's edge than the centre of the outermost cell."""
 MIDDLING = MaskRCNNOptions(
     channels=128, box_head_width=512, keypoint_head_channels=(256, 256, 256, 256), anchor_sizes=(16, 32, 64, 128, 256),
     roi_scale=1.25, min_map_size=112,
 )  # fmt: skip
-"""A network for small data sets. (With four convolutions an average over 14×14 cells holds too little about positions:
-what zero padding adds at the edge does not reach the middle. So with RLE mu is the mean of the maps in both.)"""
+"""A network for small data sets. With four convolutions an average over 14×14 cells holds too little about positions,
+so with RLE mu is the mean of the maps in both."""
 
 SCENES, VAL_SCENES = 3200, 300
 
@@ -56,11 +54,7 @@ def mask_rcnn_resnet18_rle() -> MaskRCNNRecipe:
 
 
 def synthetic_scenes(recipe: DetectionRecipe, part: str) -> ImageSet:
-    """Images of one to three synthetic people of the easy kind; those of "val" are others than those of "train".
-
-    Raises:
-        InputError: if data are given.
-    """
+    """Images of one to three synthetic people of the easy kind; those of "val" are others than those of "train"."""
     refuse_data(recipe, "mask_rcnn_resnet18_rle or point_set_resnet18_rle")
     count, seed = (SCENES, 11) if part == "train" else (VAL_SCENES, 12)
     return whole_images(SyntheticPeople(count, seed, size=(96, 96), people=(1, 3), easy=True))
@@ -76,5 +70,4 @@ def mask_rcnn_synthetic_rle() -> MaskRCNNRecipe:
     )  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

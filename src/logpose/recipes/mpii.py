@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from logpose.recipes.coco import coco_resnet50_rle, coco_resnet50_rle_mmpose
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.pose.recipe import Recipe
 
 __all__ = ["mpii_resnet50_rle", "mpii_resnet50_rle_mmpose"]
@@ -24,5 +23,4 @@ def mpii_resnet50_rle_mmpose() -> Recipe:
     return replace(recipe, size=(256, 256), watch="pckh@0.5", lr=5e-4, augmentation=augmentation)
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

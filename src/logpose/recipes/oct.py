@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.boundaries import recipe
 from logpose.tasks.boundaries.recipe import BoundaryRecipe, synthetic_scans
 
@@ -29,15 +29,15 @@ def oct_synthetic_rle() -> BoundaryRecipe:
         depth=4,
         cells=10,
         shift=6,
+        flip_test=False,
         epochs=10,
         batch_size=8,
         optimizer="adamw",
         lr=4e-3,
         schedule="one_cycle",
-        flip_test=False,
         validate_every=2,
     )
 
 
 def __getattr__(name: str) -> Any:
-    return recipe.OctRecipe if name == "OctRecipe" else old_preset(name, globals())  # names of version 0.1
+    return recipe.OctRecipe if name == "OctRecipe" else old_presets(globals())(name)  # names of version 0.1

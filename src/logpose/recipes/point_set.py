@@ -8,11 +8,10 @@ proposed instead.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from logpose.models import PointSetOptions
 from logpose.recipes.mask_rcnn import synthetic_scenes
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.detection.recipe import PointSetRecipe, point_set
 
 __all__ = ["point_set_hrnet_w32_rle", "point_set_resnet18_rle", "point_set_synthetic_rle"]
@@ -47,8 +46,7 @@ def point_set_synthetic_rle() -> PointSetRecipe:
     """Point-set anchors with RLE on synthetic scenes, a small network, random weights: trains on a CPU.
 
     Anchors are half as large as the published ones, since the images are small, and fewer anchors without a similar
-    pose are positive. Maps are trained beside, which helps the regression, but joints do not snap to their peaks: after
-    so short a training the peaks are not more accurate.
+    pose are positive. Joints do not snap to the maps' peaks, which are not more accurate after so short a training.
     """
     options = PointSetOptions(channels=64, depth=1, scale=8.0, forced=5, snap=False)
     return PointSetRecipe(
@@ -58,5 +56,4 @@ def point_set_synthetic_rle() -> PointSetRecipe:
     )  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

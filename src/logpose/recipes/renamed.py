@@ -5,26 +5,27 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from logpose.training.recipe import TrainingRecipe
+if TYPE_CHECKING:
+    from logpose.training.recipe import TrainingRecipe
 
-__all__ = ["OLD", "Renamed", "command", "old_preset", "old_recipe", "renamed"]
+__all__ = ["OLD", "Renamed", "command", "old_presets", "old_recipe", "renamed"]
 
 
 class Renamed(NamedTuple):
-    """What a recipe of version 0.1 is today."""
+    """What a recipe of version 0.1 is today: the preset of a name, with some other plain fields."""
 
     preset: str
-    """Name of the preset."""
     fields: dict[str, Any]
-    """Plain fields that differ from the preset's."""
 
 
 R50, LARGE = "coco_resnet50_rle", {"size": (384, 288)}
 R152: dict[str, Any] = {"backbone": "resnet152"}
 MMPOSE, PRETRAIN = "coco_resnet50_rle_mmpose", {"pretrain": "heatmap"}
 L1, MAPS, L1_INTEGRAL = {"loss": "l1"}, {"head": "heatmap"}, {"head": "integral", "loss": "l1"}
+HRNET_EPOCHS = {"epochs": 210, "milestones": (170, 200)}
+STEPS = {"steps": 180_000, "milestones": (120_000, 160_000)}
 SIMPLE = {**MAPS, "epochs": 140, "milestones": (90, 120)}
 FULL = {"head": "full", "size": (224, 768)}
 SRNET, SRNET_243 = {"network": "srnet"}, {"network": "srnet", "filters": (3, 3, 3, 3, 3)}
@@ -47,10 +48,7 @@ OLD: dict[str, tuple[str, dict[str, Any]]] = {
     "coco_resnet152_384_heatmap": ("coco_resnet50_heatmap", R152 | LARGE),
     "coco_resnet50_integral": (R50, L1_INTEGRAL),
     "coco_resnet50_integral_sigmoid": (R50, {**L1_INTEGRAL, "normalisation": "sigmoid"}),
-    "coco_hrnet_w32_heatmap": (
-        "coco_resnet50_heatmap",
-        {"backbone": "hrnet_w32", "epochs": 210, "milestones": (170, 200)},
-    ),
+    "coco_hrnet_w32_heatmap": ("coco_resnet50_heatmap", {"backbone": "hrnet_w32", **HRNET_EPOCHS}),
     "coco_hrnet_w32_rle": (R50, {"backbone": "hrnet_w32", "head": "integral"}),
     "coco_hrnet_w48_384_rle": (R50, {"backbone": "hrnet_w48", "head": "integral", **LARGE}),
     "coco_resnet50_l1_auxiliary": (R50, {**L1, "auxiliary": 1.0}),
@@ -67,10 +65,7 @@ OLD: dict[str, tuple[str, dict[str, Any]]] = {
     "lsp_resnet18_integral": ("lsp_resnet18_rle", L1_INTEGRAL),
     "lsp_resnet18_rle_heatmaps_first": ("lsp_resnet18_rle", PRETRAIN),
     "mask_rcnn_resnet50_heatmap": ("mask_rcnn_resnet50_rle", MAPS),
-    "mask_rcnn_resnet50_rle_heatmaps_first": (
-        "mask_rcnn_resnet50_rle",
-        {**PRETRAIN, "steps": 180_000, "milestones": (120_000, 160_000)},
-    ),
+    "mask_rcnn_resnet50_rle_heatmaps_first": ("mask_rcnn_resnet50_rle", {**PRETRAIN, **STEPS}),
     "mask_rcnn_resnet18_heatmap": ("mask_rcnn_resnet18_rle", MAPS),
     "mask_rcnn_synthetic_heatmap": ("mask_rcnn_synthetic_rle", MAPS),
     "mask_rcnn_synthetic_rle_heatmaps_first": ("mask_rcnn_synthetic_rle", {**PRETRAIN, "epochs": 4}),
@@ -108,40 +103,28 @@ def renamed(name: str) -> Renamed | None:
 
 def command(preset: str, fields: dict[str, Any]) -> str:
     """The words after `logpose train` that give a preset with these plain fields."""
-    return " ".join([preset, *(f"--{name} {_word(value)}" for name, value in fields.items())])
+    words = [preset]
+    for name, value in fields.items():
+        values = value if isinstance(value, tuple) else (value,)
+        words += [f"--{name}", *(f"{each:g}" if isinstance(each, float) else str(each) for each in values)]
+    return " ".join(words).replace("True", "true")
 
 
-def _word(value: Any) -> str:
-    if isinstance(value, tuple):
-        return " ".join(map(_word, value))
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+def old_presets(module: Mapping[str, Any]) -> Callable[[str], Callable[[], TrainingRecipe]]:
+    """The `__getattr__` of a module of presets: its functions of version 0.1, with a DeprecationWarning."""
 
+    def function(name: str) -> Callable[[], TrainingRecipe]:
+        if name not in OLD:
+            raise AttributeError(f"logpose.recipes has no recipe {name!r}")
+        message = f"{name} will be removed: it is `logpose train {command(*OLD[name])}`"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return old_recipe(name, module)
 
-def old_preset(name: str, module: Mapping[str, Any]) -> Callable[[], TrainingRecipe]:
-    """The function that a module of presets had under this name in version 0.1, with a DeprecationWarning.
-
-    Args:
-        name: the name.
-        module: the module's names; its `__getattr__` calls this.
-
-    Raises:
-        AttributeError: if there was none.
-    """
-    if name not in OLD:
-        raise AttributeError(f"logpose.recipes has no recipe {name!r}")
-    preset, fields = OLD[name]
-    message = f"{name} will be removed: it is `logpose train {command(preset, fields)}`"
-    warnings.warn(message, DeprecationWarning, stacklevel=3)
-    return old_recipe(name, module)
+    return function
 
 
 def old_recipe(name: str, presets: Mapping[str, Any]) -> Callable[[], TrainingRecipe]:
-    """The function that makes the recipe of version 0.1 of this name.
-
-    Args:
-        name: one of `OLD`.
-        presets: functions that make presets, by name.
-    """
+    """The function that makes the recipe of a name in `OLD`, from the functions that make presets."""
     preset, fields = OLD[name]
 
     def make() -> TrainingRecipe:

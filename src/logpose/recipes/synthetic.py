@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from logpose.core.errors import InputError
 from logpose.data import Augmentation, InMemory, People
 from logpose.data.h36m import MixedPeople
 from logpose.data.synthetic import LabelNoise, SyntheticPeople
-from logpose.recipes.renamed import old_preset
+from logpose.recipes.coco import coco_resnet18_rle
+from logpose.recipes.renamed import old_presets
 from logpose.tasks.pose.recipe import ImageRecipe, Recipe
 
 __all__ = ["synthetic_3d_rle", "synthetic_resnet18_rle"]
@@ -24,22 +24,14 @@ def easy_people(count: int, seed: int, noise: LabelNoise | None, depth: bool = F
 
 
 def synthetic_people(recipe: Recipe, part: str) -> InMemory:
-    """Synthetic people with noisy labels; those of "val" are others than those of "train".
-
-    Raises:
-        InputError: if data are given.
-    """
+    """Synthetic people with noisy labels; those of "val" are others than those of "train"."""
     refuse_data(recipe, "coco_resnet18_rle")
     count, seed = (TRAIN, 1) if part == "train" else (VAL, 2)
     return easy_people(count, seed, LabelNoise())
 
 
 def synthetic_people_in_space(recipe: Recipe, part: str) -> People:
-    """The same with noisy depth labels; half of the training people have 2-D labels only.
-
-    Raises:
-        InputError: if data are given.
-    """
+    """The same with noisy depth labels; half of the training people have 2-D labels only."""
     refuse_data(recipe, "h36m_resnet50_rle")
     if part != "train":
         return easy_people(VAL, 2, LabelNoise(), depth=True)
@@ -48,15 +40,7 @@ def synthetic_people_in_space(recipe: Recipe, part: str) -> People:
 
 
 def refuse_data(recipe: ImageRecipe, other: str) -> None:
-    """Refuse `--data` of a recipe that trains on synthetic people.
-
-    Args:
-        recipe: the recipe.
-        other: name of a recipe that trains on data, for the message.
-
-    Raises:
-        InputError: if data are given.
-    """
+    """Refuse `--data` of a recipe that trains on synthetic people, naming an `other` that trains on data."""
     if recipe.data or recipe.val_data:
         raise InputError(f"--data: this recipe trains on synthetic people; train on data with {other}")
 
@@ -68,20 +52,15 @@ def clean_people() -> InMemory:
 
 def synthetic_resnet18_rle() -> Recipe:
     """RLE on synthetic people, ResNet-18, 64×48, random weights: trains on two cores in minutes."""
-    return Recipe(
+    return replace(
+        coco_resnet18_rle(),
         people=synthetic_people,
-        backbone="resnet18",
-        weights="random",
         size=(64, 48),
         augmentation=Augmentation(scale=0.15, rotation_probability=0.0, half_body_probability=0.0),
         epochs=8,
         batch_size=32,
         workers=0,
         flip_test=False,
-        optimizer="adamw",
-        lr=2e-3,
-        weight_decay=0.05,
-        schedule="one_cycle",
         watch="error_px",
         validate_every=2,
     )
@@ -92,5 +71,4 @@ def synthetic_3d_rle() -> Recipe:
     return replace(synthetic_resnet18_rle(), people=synthetic_people_in_space, dim=3, flip_test=True, watch="mpjpe")
 
 
-def __getattr__(name: str) -> Any:
-    return old_preset(name, globals())  # a name of version 0.1
+__getattr__ = old_presets(globals())

@@ -75,15 +75,21 @@ def write_report(
         path: HTML file to write, whole or not at all.
         checkpoint: of the model; training's curves are taken from beside it, where they are.
         data: what it was evaluated on.
-        parts: what the task shows of it.
+        parts: what the task adds.
         figures: by name.
-        loss: that the model was trained by; None where none is kept.
+        loss: that the model was trained by, if any is kept.
     """
     checkpoint = Path(checkpoint)
     measured = f"<code>{html.escape(str(checkpoint))}</code> on <code>{html.escape(str(data))}</code>."
-    rows = _rows(figures, (*MEANINGS, *parts.meanings))
-    explained = [row for row in rows if row[2]]
-    others = [row[:2] for row in rows if not row[2] and row[0] not in parts.in_table]
+    explained, others = [], []
+    for name, value in figures.items():
+        row = [name, f"{value:.4g}" if isinstance(value, float) else str(value)]
+        # Those of one joint or action have no meaning of their own.
+        meaning = next((text for form, text in (*MEANINGS, *parts.meanings) if re.fullmatch(form, name)), "")
+        if meaning:
+            explained.append([*row, meaning])
+        elif name not in parts.in_table:
+            others.append(row)
     paragraphs = [measured, *(f"{note}." for note in parts.notes)]
     sections = [Section("Figures", paragraphs, table=[["", "", "what it is"], *explained])]
     with TemporaryDirectory() as temporary:
@@ -126,15 +132,6 @@ CALIBRATED = (
 UNKNOWN = "Not known: this model was trained without a likelihood, nobody was detected, or it has diverged."
 
 
-def _rows(figures: Mapping[str, float], meanings: Sequence[tuple[str, str]]) -> list[list[str]]:
-    """Name, value and meaning of each figure; those of one joint or action have no meaning of their own."""
-    rows = []
-    for name, value in figures.items():
-        meant = next((meaning for form, meaning in meanings if re.fullmatch(form, name)), "")
-        rows.append([name, f"{value:.4g}" if isinstance(value, float) else str(value), meant])
-    return rows
-
-
 def _calibration(parts: PageParts, plot: Path) -> Section:
     """Whether sigma is calibrated."""
     title, deviations = "Is sigma calibrated?", parts.deviations
@@ -155,5 +152,4 @@ def mean_text(values: np.ndarray, form: str) -> str:
 def evenly_ranked(errors: Sequence[float], count: int) -> list[int]:
     """Rows of so many, evenly spread from the smallest error to the largest; those without one are left out."""
     order = [int(i) for i in np.argsort(errors) if np.isfinite(errors[i])]
-    places = np.unique(np.linspace(0, max(0, len(order) - 1), min(count, len(order))).round().astype(int))
-    return [order[place] for place in places]
+    return [order[i] for i in np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))]

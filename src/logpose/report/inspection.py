@@ -13,11 +13,7 @@ LISTED = 20
 
 
 def summary(problems: Sequence[Any]) -> dict[str, Any]:
-    """Wrong rows as plain values: how many of each kind, and the first ones.
-
-    Args:
-        problems: each with a `kind`, and a sentence as its text.
-    """
+    """Wrong rows, which have a `kind` and a text, as plain values: how many of each kind, and the first ones."""
     kinds = Counter(problem.kind for problem in problems)
     return {"by kind": dict(kinds), "first": [str(problem) for problem in problems[:LISTED]]}
 
@@ -25,12 +21,7 @@ def summary(problems: Sequence[Any]) -> dict[str, Any]:
 def inspection_text(
     found: Mapping[str, Mapping[str, Any]], own: Callable[[Mapping[str, Any]], tuple[list[str], list[str]]]
 ) -> str:
-    """What an inspection found, as text.
-
-    Args:
-        found: facts by file, as `Task.inspect` returns them.
-        own: gives lines about one file's facts after its counts, and at its end; `Task.inspection_text`.
-    """
+    """An inspection's facts by file (`Task.inspect`) as text, with the lines of `Task.inspection_text` among them."""
     lines = []
     for file, facts in found.items():
         after_counts, at_end = own(facts)

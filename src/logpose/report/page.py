@@ -93,34 +93,27 @@ def plot_calibration(
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="nominal")
-    left.plot(
-        LEVELS, [(found.radius <= limit).mean() for limit in radii], "o-", color=LEARNED, markersize=3, label="held out"
-    )
+    shares = [(found.radius <= limit).mean() for limit in radii]
+    left.plot(LEVELS, shares, "o-", color=LEARNED, markersize=3, label="held out")
     left.set(xlabel="nominal level of the region", ylabel="share of labels inside", title="Coverage", aspect="equal")
     left.legend(frameon=False)
     bins = [tenth for tenth in np.array_split(np.argsort(found.spread), 10) if len(tenth)]
     predicted, actual = ([float(np.sqrt((x[b] ** 2).mean())) for b in bins] for x in (found.spread, found.apart))
-    most = 1.1 * max(*predicted, *actual)
-    unit = {"px": "pixels"}.get(found.unit, found.unit)
-    right.plot([0, most], [0, most], color="0.7", linestyle="--")
+    limits = (0, 1.1 * max(*predicted, *actual))
+    right.plot(limits, limits, color="0.7", linestyle="--")
     right.plot(predicted, actual, "o-", color=LEARNED)
-    right.set(
-        xlabel=f"predicted standard deviation of a {what} ({unit})",
-        ylabel=f"root mean square error ({unit})",
-        title="Error in each tenth of predicted standard deviation",
-        xlim=(0, most),
-        ylim=(0, most),
-    )
+    right.set(xlim=limits, ylim=limits, title="Error in each tenth of predicted standard deviation")
+    right.set_xlabel(f"predicted standard deviation of a {what} ({found.unit})")
+    right.set_ylabel(f"root mean square error ({found.unit})")
     _save(figure, Path(path))
 
 
 def read_curves(folder: str | Path) -> dict[str, list[tuple[int, float]]]:
     """What a run's CSV logger wrote: for each figure, (epoch from 1, value) in order."""
     curves: dict[str, dict[int, float]] = {}
+    files = Path(folder).glob("csv-*/metrics.csv")
     # The epoch that a run was resumed from is validated once more; the later figure counts.
-    for path in sorted(
-        Path(folder).glob("csv-*/metrics.csv"), key=lambda path: int(path.parent.name.removeprefix("csv-"))
-    ):
+    for path in sorted(files, key=lambda path: int(path.parent.name.removeprefix("csv-"))):
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 for name, value in row.items():

@@ -29,6 +29,9 @@ FIXED: dict[str, type[LikelihoodLoss]] = {"l1": L1Loss, "l2": L2Loss, "laplace":
 """Losses without a flow, by the word of `--loss`."""
 
 FLOW_HIDDEN = (64, 64)
+NOT_NEGATIVE = (
+    "workers", "seed", "warmup_steps", "steps", "gradient_clip", "weight_decay", "momentum", "warmup_start",
+)  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -105,12 +108,10 @@ class TrainingRecipe:
     """Formats of the training log in the run's folder."""
 
     def __post_init__(self) -> None:
-        least = {"epochs": 1, "batch_size": 1, "validate_every": 1, "num_nodes": 1}
-        least |= dict.fromkeys(("workers", "seed", "warmup_steps", "steps"), 0)
-        least |= dict.fromkeys(("gradient_clip", "weight_decay", "momentum", "warmup_start"), 0)
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise InputError(f"{name} must be at least {bound}, got {getattr(self, name)}")
+        for name in ("epochs", "batch_size", "validate_every", "num_nodes", *NOT_NEGATIVE):
+            least = 0 if name in NOT_NEGATIVE else 1
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not (self.lr > 0 and 0 < self.decay <= 1):
             raise InputError(f"lr must be above 0 and decay in (0, 1], got {self.lr:g} and {self.decay:g}")
         if max(self.momentum, self.warmup_start) >= 1:
@@ -122,14 +123,16 @@ class TrainingRecipe:
 
     def inapplicable(self) -> dict[str, str]:
         """Plain fields that have no effect given the others, each with the reason; as flags they are refused."""
-        inapplicable = {}
-        for name, flag, value in (
-            ("milestones", "schedule", "step"),
-            ("decay", "schedule", "exponential"),
-            ("momentum", "optimizer", "sgd"),
-        ):
-            if getattr(self, flag) != value:
-                inapplicable[name] = f"applies to --{flag} {value}, not to {getattr(self, flag)}"
+        only = {
+            "milestones": ("schedule", "step"),
+            "decay": ("schedule", "exponential"),
+            "momentum": ("optimizer", "sgd"),
+        }
+        inapplicable = {
+            name: f"applies to --{flag} {value}, not to {getattr(self, flag)}"
+            for name, (flag, value) in only.items()
+            if getattr(self, flag) != value
+        }
         if self.steps:
             inapplicable["epochs"] = "has no effect with --steps; --steps 0 trains for --epochs"
         if not self.warmup_steps and self.schedule != "one_cycle":
@@ -152,14 +155,10 @@ class TrainingRecipe:
         raise InputError(f"{type(self).__name__}: its models start from random weights, not from {checkpoint}")
 
     def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
-        """Batches of a data set in the form that the model takes.
+        """Batches of the data that `people` made, in the form that the model takes.
 
-        Args:
-            data: the data set that `people` made.
-            model: the model that `model` made.
-            training: whether samples are shuffled and augmented.
-            processes: number of processes that share the samples of a training epoch.
-            pin: whether batches are copied to page-locked memory, for a GPU.
+        In training they are shuffled and augmented, and each of so many processes gets a share of them. With `pin` they
+        are copied to page-locked memory, for a GPU.
         """
         raise NotImplementedError
 
@@ -173,15 +172,11 @@ class TrainingRecipe:
         Raises:
             InputError: if there is no such combination of `loss`, `base` and `convention`.
         """
-        del skeleton  # the number of dimensions of some tasks depends on it
+        del skeleton  # of some tasks D depends on it
         return self.loss() if callable(self.loss) else self.likelihood(2)
 
     def likelihood(self, dim: int, **settings: Any) -> LikelihoodLoss:
-        """The loss of D dimensions that the fields `loss`, `base`, `convention` and `flow_hidden` name.
-
-        Args:
-            dim: D.
-            settings: further arguments of `RLELoss`.
+        """The loss of D dimensions (`dim`) that the fields name, with further arguments of `RLELoss`.
 
         Raises:
             InputError: if there is no such combination.
@@ -193,9 +188,8 @@ class TrainingRecipe:
         try:
             return RLELoss(flow, dim, self.base, self.convention, mode, **settings)
         except ValueError as error:
-            raise InputError(
-                f"--loss {mode} --base {self.base} --convention {self.convention}: no such loss ({error})"
-            ) from error
+            words = f"--loss {mode} --base {self.base} --convention {self.convention}"
+            raise InputError(f"{words}: no such loss ({error})") from error
 
     def check_data(self, train: Any, val: Any, loss: PoseLoss) -> None:  # noqa: ARG002  (tasks look at the data)
         """Refuse data that this loss cannot learn from, and a `watch` that these data and this loss cannot give.
@@ -209,8 +203,6 @@ class TrainingRecipe:
 
 FIRST = "first"
 """Folder, within a run's, of the run that the recipe's `first` describes."""
-
-
 OBJECTS = ("people", "model", "first", "name", "dim")
 """Fields of a recipe that are no plain values: what builds something, its name, and what the data decide."""
 

@@ -16,8 +16,8 @@ from logpose.data import InMemory, People
 from logpose.data.synthetic import LabelNoise
 from logpose.recipes import synthetic
 from logpose.report import page as report
-from logpose.tasks.pose.draw import plot_poses
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
+from logpose.tasks.pose.images import plot_poses
 from logpose.tasks.pose.predict import Predictor
 from logpose.training.checkpoint import load_of_crops
 from logpose.training.fit import Run, fit

@@ -39,7 +39,7 @@ NAMES = {
     ("data.pictures", "Pictures"): ("data.image_sets", "ImageSet"),
     ("data.pictures", "pictures_of"): ("data.image_sets", "whole_images"),
     ("recipe", "TrainingRecipe"): ("training.recipe", "TrainingRecipe"),
-    ("report", "plot_poses"): ("tasks.pose.draw", "plot_poses"),
+    ("report", "plot_poses"): ("tasks.pose.images", "plot_poses"),
 }
 """(old path, old name) -> (new path, new name), where they are not those of `MODULES`."""
 

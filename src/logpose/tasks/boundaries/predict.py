@@ -81,7 +81,8 @@ class Segmenter:
         nothing = np.full((self.model.dim, width), np.nan)
         scan = replace(image, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
         model = self.model
-        alone = _One(model.skeleton, scan)
+        alone = _One((scan,))
+        alone.skeleton = model.skeleton
         windows = ScanWindows(alone, model.size, model.shown, um_per_px=model.um_per_px)
         collected = BoundaryEvaluation(alone, model)
         for batch in scan_loader(windows, self.batch_size, training=False):
@@ -93,18 +94,10 @@ class Segmenter:
         return Boundaries(self.model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)
 
 
-@dataclass(frozen=True)
-class _One:
+class _One(tuple[Scan, ...]):
     """A data set of one scan."""
 
     skeleton: Skeleton
-    scan: Scan
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> Scan:
-        return self.scan
 
 
 def check_scan(image: object) -> None:

@@ -19,10 +19,10 @@ from logpose.models.mask_rcnn import MaskRCNN, MaskRCNNOptions, learns_normalisa
 from logpose.tasks.detection.evaluate import DetectionEvaluation, validation_loader
 from logpose.tasks.pose.recipe import ImageRecipe, PretrainedRecipe, labelled_people
 
-__all__ = ["DetectionRecipe", "MaskRCNNRecipe", "PointSetRecipe", "labelled_pictures", "mask_rcnn", "point_set"]
+__all__ = ["DetectionRecipe", "MaskRCNNRecipe", "PointSetRecipe", "labelled_images", "mask_rcnn", "point_set"]
 
 
-def labelled_pictures(recipe: DetectionRecipe, part: str) -> ImageSet:
+def labelled_images(recipe: DetectionRecipe, part: str) -> ImageSet:
     """The images of an annotation file of any format, with all their people: see `labelled_people`."""
     return whole_images(labelled_people(recipe, part))
 
@@ -33,7 +33,7 @@ class DetectionRecipe(ImageRecipe):
 
     task: ClassVar[str] = "detection"
 
-    people: Callable[[Any, str], ImageSet] = labelled_pictures
+    people: Callable[[Any, str], ImageSet] = labelled_images
     """Called with the recipe and "train" or "val": the images of that part."""
     model: Callable[[Any, Skeleton, bool], Detector]
     """Called with the recipe, the data's skeleton and whether sigma is needed: the network."""

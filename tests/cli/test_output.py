@@ -8,7 +8,7 @@ import pytest
 
 from logpose.cli.output import check_outputs, print_figures
 from logpose.core.errors import InputError
-from logpose.tasks.boundaries.options import BoundaryPredictOptions
+from logpose.tasks.options import BoundaryPredictOptions
 from logpose.tasks.task import EvalOptions
 
 

@@ -203,6 +203,7 @@ def evaluate_scans(
 ) -> BoundaryEvaluation:
     """Predict the boundaries of every B-scan of a data set.
 
-    Arguments are those of `BoundaryEvaluation` and, for `flip_test`, `device` and `show_progress`, of `evaluation.evaluate`.
+    Arguments are those of `BoundaryEvaluation` and (flip_test, device, show_progress) of `evaluation.evaluate`.
+    """
     loader = validation_loader(scans, model, batch_size, workers=workers)
     return evaluation.evaluate(model, BoundaryEvaluation(scans, model, loss, columns), loader, **running)

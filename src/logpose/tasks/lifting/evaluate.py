@@ -119,6 +119,7 @@ def evaluate_lifting(
 ) -> LiftingEvaluation:
     """Lift every frame of a data set.
 
-    Arguments are those of `LiftingEvaluation` and, for `flip_test`, `device` and `show_progress`, of `evaluation.evaluate`.
+    Arguments are those of `LiftingEvaluation` and (flip_test, device, show_progress) of `evaluation.evaluate`.
+    """
     loader = validation_loader(poses, model, batch_size, workers=workers)
     return evaluation.evaluate(model, LiftingEvaluation(poses, model, loss), loader, **running)

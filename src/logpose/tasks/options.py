@@ -29,13 +29,18 @@ Score = Literal["sum", "product", "box", "oks"]
 
 
 @dataclass(kw_only=True)
-class PeopleInspectOptions(InspectOptions):
-    """Labelled people in images: options of `logpose inspect`."""
+class AnnotationOptions(Options):
+    """Labelled people in images: what `eval` and `inspect` take."""
 
     images: Path | None = None
     """Folder of the images, if not beside the annotations."""
     category: str | None = None
     """Name of the category, in a COCO file in which several have keypoints of their own."""
+
+
+@dataclass(kw_only=True)
+class PeopleInspectOptions(AnnotationOptions, InspectOptions):
+    """Labelled people in images: options of `logpose inspect`."""
 
 
 @dataclass(kw_only=True)
@@ -49,15 +54,11 @@ class PoseInspectOptions(PeopleInspectOptions):
 
 
 @dataclass(kw_only=True)
-class PeopleEvalOptions(EvalOptions):
+class PeopleEvalOptions(AnnotationOptions, EvalOptions):
     """Models of people in images: options of `logpose eval`."""
 
     part: Literal["val", "train", "all"] | None = None
     """Part of the data; unless given, a folder's validation part (held out, where it has one file), else all."""
-    images: Path | None = None
-    """Folder of the images, if not beside the annotations."""
-    category: str | None = None
-    """Name of the category, in a COCO file in which several have keypoints of their own."""
     save_json: Path | None = None
     """Write a COCO results file, with the official keys."""
 
@@ -181,23 +182,26 @@ class ScanOptions(Options):
 
 
 @dataclass(kw_only=True)
-class BoundaryInspectOptions(ScanOptions, InspectOptions):
-    """Labelled B-scans: options of `logpose inspect`."""
+class LabelledScanOptions(ScanOptions):
+    """Labelled B-scans: what `eval` and `inspect` take."""
 
     grader: Literal[1, 2] | None = None
     """Grader whose labels count (1)."""
 
 
 @dataclass(kw_only=True)
-class BoundaryEvalOptions(ScanOptions, EvalOptions):
+class BoundaryInspectOptions(LabelledScanOptions, InspectOptions):
+    """Labelled B-scans: options of `logpose inspect`."""
+
+
+@dataclass(kw_only=True)
+class BoundaryEvalOptions(LabelledScanOptions, EvalOptions):
     """Boundary models: options of `logpose eval`."""
 
     data: Path
     """B-scans: a .mat file in the Duke layout, a folder of them, or a folder of images with CSV files of boundaries."""
     part: Literal["val", "train", "all"] | None = None
     """B-scans to evaluate: val, those that the model was not trained on, unless given."""
-    grader: Literal[1, 2] | None = None
-    """Grader whose labels count (1)."""
     columns: int | None = None
     """Number of columns in the middle of each scan to evaluate (the Duke protocol: 500); all unless given."""
     flip_test: bool = True

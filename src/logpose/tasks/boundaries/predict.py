@@ -77,8 +77,7 @@ class Segmenter:
         """
         pixels = image.image if isinstance(image, Scan) else image
         check_scan(pixels)
-        width = pixels.shape[1]
-        nothing = np.full((self.model.dim, width), np.nan)
+        nothing = np.full((self.model.dim, pixels.shape[1]), np.nan)
         scan = replace(image, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
         model = self.model
         alone = _One((scan,))
@@ -87,11 +86,11 @@ class Segmenter:
         collected = BoundaryEvaluation(alone, model)
         for batch in scan_loader(windows, self.batch_size, training=False):
             on_device = batch.to(self.device)
-            collected.update(on_device, self.model.predict(on_device, self.flip_test))
+            collected.update(on_device, model.predict(on_device, self.flip_test))
         found = collected.boundaries(0)
         refuse_diverged(found.rows, found.rows)
-        half = self.model.error_distribution.bands_at(SHOWN_LEVEL)[:, None]
-        return Boundaries(self.model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)
+        half = model.error_distribution.bands_at(SHOWN_LEVEL)[:, None]
+        return Boundaries(model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)
 
 
 class _One(tuple[Scan, ...]):

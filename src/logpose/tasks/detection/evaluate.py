@@ -54,7 +54,7 @@ class FoundPeople:
         """Position, standard deviation and confidence of the joints."""
         return self.keypoints, self.std, self.confidence
 
-    def sound(self) -> bool:
+    def is_finite(self) -> bool:
         """Whether all is finite but perhaps the standard deviations; not so of a model that has diverged."""
         parts = (self.boxes, self.box_scores, self.keypoints, self.confidence)
         return all(bool(np.isfinite(part).all()) for part in parts)
@@ -165,7 +165,7 @@ class DetectionEvaluation(Evaluator[Detected]):
     def update(self, batch: SceneBatch, found: Sequence[Detections]) -> None:
         """Collect the detections in one batch."""
         for index, to_image, own in zip(batch.index.tolist(), batch.to_image, found, strict=True):
-            if not in_image(own, to_image).sound():  # of a model that has diverged: no detections
+            if not in_image(own, to_image).is_finite():  # of a model that has diverged: no detections
                 self.diverged = True
                 own = own.chosen(torch.zeros_like(own.box_scores) > 1)
             people, labelled = in_image(own, to_image), _labelled(self.images[index].people)

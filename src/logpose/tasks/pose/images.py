@@ -49,9 +49,6 @@ REGION = "each ellipsoid holds its joint with a probability of at least 50 %"
 class ImageInputs:
     """The images that `logpose predict` is given. Those that cannot be read are reported and left out.
 
-    Args:
-        options: of the command.
-
     Attributes:
         images: every image that is meant, with its id.
         readable: those whose file looks whole.

@@ -35,8 +35,7 @@ from logpose.training.checkpoint import load_of_crops
 
 __all__ = ["Poses", "Predictor", "coco_results", "official_result", "people_text", "results_arrays"]
 
-SHOWN_LEVEL = 0.5
-"""Share of the probability that the regions of `Poses.radius` hold: as likely inside as outside."""
+SHOWN_LEVEL = 0.5  # share of the probability that the regions of `Poses.radius` hold
 
 BoxesOf = Callable[[Image], Boxes | Sequence[Sequence[float]]]
 """A detector: of an image, the boxes of the people in it, x, y, width, height and perhaps a score each."""
@@ -44,8 +43,7 @@ BoxesOf = Callable[[Image], Boxes | Sequence[Sequence[float]]]
 _Waiting = tuple[Path | None, Image | None, tuple[int, int], Boxes]
 """An image's file, the image if it is to be kept, its (H, W) and its boxes, while their crops wait for others."""
 
-HELD = 2**28
-"""Most bytes of decoded images that are kept while their crops wait for others."""
+HELD = 2**28  # most bytes of decoded images that are kept while their crops wait for others
 
 
 @dataclass(frozen=True)
@@ -212,13 +210,7 @@ class Predictor:
             )  # fmt: skip
             yield self._placed(poses, keypoints[rows], sigma[rows], size) if dim == 3 else poses
 
-    def _placed(
-        self,
-        poses: Poses,
-        keypoints: Float[np.ndarray, "N K 3"],
-        sigma: Float[np.ndarray, "N K 3"],
-        size: tuple[int, int],
-    ) -> Poses:
+    def _placed(self, poses: Poses, keypoints: np.ndarray, sigma: np.ndarray, size: tuple[int, int]) -> Poses:
         """The same people, placed in the camera's frame, if their distance is known."""
         try:
             placed = self.view.place(keypoints, sigma, size, poses.skeleton)

@@ -139,7 +139,7 @@ def test_the_oks_that_is_expected_comes_out_where_spreads_are_right() -> None:
     )  # fmt: skip
     model = RegressionModel(create_backbone("resnet18", (64, 48)), skeleton, (64, 48))
     model.set_error_distribution(Gaussian().error_distribution())
-    figures = pose_figures(at, model, learns_sigma=True)
+    figures = pose_figures(at, model, None)
     assert figures["oks_expected"] == pytest.approx(figures["oks"], abs=0.01)
     each = (1 + spread**2 / (600 * (2 * np.array([0.05, 0.1])) ** 2)[:, None]).prod(axis=-1) ** -0.5
     person = (each * visible).sum(axis=1) / visible.sum(axis=1)

@@ -12,15 +12,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch.utils.data import DataLoader
 
+from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.progress import track
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import ErrorDistribution, Evaluator, Sample, Scoring
+from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.oks import expected_oks, oks, over_labelled
 from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import Model
 from logpose.report.results import rounded
+from logpose.training.checkpoint import load_model
 
 __all__ = [
     "Found",
@@ -28,12 +31,14 @@ __all__ = [
     "check_skeletons",
     "coco_result",
     "evaluate",
+    "loaded",
     "person_scores",
     "pose_figures",
     "refuse_scoring",
     "uniform_sigmas",
 ]
 
+M = TypeVar("M", bound=Model)
 AnyEvaluator = TypeVar("AnyEvaluator", bound=Evaluator[Any])
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
@@ -135,14 +140,17 @@ class Found:
 
 
 def pose_figures(
-    at: Found, model: Model, learns_sigma: bool, heads: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"] | None = None
+    at: Found,
+    model: Model,
+    loss: LikelihoodLoss | None,
+    heads: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"] | None = None,
 ) -> dict[str, float]:
     """Figures of predictions matched to labels, by name; see `Evaluation.compute`.
 
     Args:
         at: both.
         model: has the skeleton and the error distribution.
-        learns_sigma: whether each joint has a predicted standard deviation.
+        loss: that the model was trained by, where it is kept.
         heads: sizes of people's heads, or one for each joint (NaN where one does not count), in pixels, where known.
     """
     skeleton = model.skeleton
@@ -166,7 +174,7 @@ def pose_figures(
     if not np.isnan(at.nll).all():
         figures["nll"] = float(np.nanmean(at.nll))
     if np.isfinite(at.std).all() and at.whole().any():
-        figures |= calibrated(at.deviations(), model.error_distribution, learns_sigma)
+        figures |= calibrated(at.deviations(), model, loss)
         expected = expected_oks(at.std[..., :2], at.area, skeleton.sigmas)
         foreseen = over_labelled(expected, at.visible)[has_label]
         figures["oks_expected"] = float(foreseen.mean())
@@ -178,22 +186,16 @@ def pose_figures(
     return figures
 
 
-def calibrated(
-    found: calibration.Deviations, error_distribution: ErrorDistribution, learns_sigma: bool
-) -> dict[str, float]:
-    """Calibration: coverage of regions, mean standard deviation, rank correlation of that with the error.
-
-    Args:
-        found: labels beside predictions.
-        error_distribution: of the standardised errors.
-        learns_sigma: whether each joint has a predicted standard deviation.
-    """
+def calibrated(found: calibration.Deviations, model: Model, loss: LikelihoodLoss | None) -> dict[str, float]:
+    """Calibration: coverage of regions, mean standard deviation; rank correlation with the error if sigma is learned."""
     figures = {}
     if len(found.radius):  # perhaps no column has labels of all boundaries
-        shares = calibration.coverage(found.radius, [error_distribution.radius_at(level) for level in COVERAGE_LEVELS])
+        shares = calibration.coverage(
+            found.radius, [model.error_distribution.radius_at(level) for level in COVERAGE_LEVELS]
+        )
         figures = {f"coverage@{level:g}": share for level, share in zip(COVERAGE_LEVELS, shares, strict=True)}
     figures[f"std_{found.unit}"] = float(found.spread.mean())
-    if learns_sigma:
+    if loss is None or loss.learns_sigma:
         figures["sigma_rank"] = calibration.rank_correlation(found.spread, found.apart)
     return figures
 
@@ -268,3 +270,16 @@ def check_skeletons(checkpoint: str | Path, model: Model, data: Any) -> None:
             f"{checkpoint}: made for the {len(ours)} joints {', '.join(ours[:3])} …, "
             f"{getattr(data, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …"
         )
+
+
+def loaded(model: Any, kind: type[M], device: torch.device | str | None, refusal: str) -> tuple[M, torch.device]:
+    """A model of a class, or of a checkpoint, ready to predict on a device (None: a GPU if there is one).
+
+    Raises:
+        InputError: if the checkpoint cannot be used; with `refusal` if its model is of another class.
+    """
+    found = model if isinstance(model, kind) else load_model(model)
+    if not isinstance(found, kind):
+        raise InputError(f"{model}: {refusal}")
+    place = choose_device(device)
+    return found.to(place).eval(), place

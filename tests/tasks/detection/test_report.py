@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from logpose.tasks.detection.images import predict_in_images
 
 from logpose.core.skeletons import COCO
 from logpose.data.coco import CocoKeypoints
@@ -18,7 +17,7 @@ from logpose.data.image_sets import whole_images
 from logpose.losses import RLELoss
 from logpose.models import PointSetAnchors, PointSetOptions, create_backbone
 from logpose.tasks.detection.evaluate import evaluate_detector
-from logpose.tasks.detection.report import page_parts
+from logpose.tasks.detection.report import page_parts, predict_in_images
 from logpose.tasks.options import DetectionPredictOptions
 
 SMALL = PointSetOptions(channels=16, depth=1)

@@ -41,12 +41,7 @@ Window = Float[np.ndarray, "E W"]
 
 
 def stitched(windows: Mapping[int, Window], width: int) -> FoundBoundaries:
-    """The boundaries of a scan from its windows: of each column, those of the window whose middle is closest to it.
-
-    Args:
-        windows: by the column that they begin at.
-        width: columns of the scan.
-    """
+    """The boundaries of a scan from its windows: of each column, those of the window whose middle is closest to it."""
     height, columns = next(iter(windows.values())).shape
     joined = np.full((height, width), np.nan)
     closest = np.full(width, np.inf)
@@ -81,7 +76,6 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
     ) -> None:
         super().__init__(loss)
         self.scans, self.model, self.columns = scans, model, columns
-        self.learns_sigma = loss is None or loss.learns_sigma
 
     @torch.no_grad()
     def update(self, batch: ScanBatch, prediction: Prediction) -> None:
@@ -142,7 +136,7 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
             figures["truth_px"] = float(np.nanmean(mean_over_scans(away)))
         if all(np.isfinite(found.std).all() for found, _ in parts):
             figures |= {f"band@{level:g}": float(np.nanmean(self.in_bands(level))) for level in BAND_LEVELS}
-            figures |= evaluation.calibrated(self.deviations(), self.model.error_distribution, self.learns_sigma)
+            figures |= evaluation.calibrated(self.deviations(), self.model, self.loss)
         return figures | {name: value for name, value in errors.items() if name in of_one}
 
     def columns_labelled(self) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.skeletons import Skeleton
@@ -19,7 +18,7 @@ from logpose.data.oct import LEAST
 from logpose.data.scans import Scan, ScanWindows, scan_loader
 from logpose.models import BoundaryModel
 from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
-from logpose.training.checkpoint import load
+from logpose.tasks.evaluation import loaded
 
 __all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows", "check_scan"]
 
@@ -61,11 +60,7 @@ class Segmenter:
         flip_test: bool = False,
         batch_size: int = 8,
     ) -> None:
-        found = model if isinstance(model, BoundaryModel) else load(model)[0]
-        if not isinstance(found, BoundaryModel):
-            raise InputError(f"{model}: does not find boundaries in B-scans")
-        self.device = choose_device(device)
-        self.model = found.to(self.device).eval()
+        self.model, self.device = loaded(model, BoundaryModel, device, "does not find boundaries in B-scans")
         self.flip_test, self.batch_size = flip_test, batch_size
 
     @torch.inference_mode()

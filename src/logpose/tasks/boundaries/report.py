@@ -92,13 +92,7 @@ def _examples(evaluation: BoundaryEvaluation) -> Image | None:
 
 
 def draw_scan(evaluation: BoundaryEvaluation, index: int, rows: slice = slice(None)) -> Image:
-    """A B-scan, or some rows of it, twice as large, with predicted boundaries, their bands and labels.
-
-    Args:
-        evaluation: that holds the predictions.
-        index: of the scan.
-        rows: to show.
-    """
+    """A B-scan, or some rows of it, twice as large, with predicted boundaries, their bands and labels."""
     scan = evaluation.scans[index]
     found = evaluation.boundaries(index)
     half = evaluation.model.error_distribution.bands_at(BAND)[:, None]

@@ -203,11 +203,7 @@ class DetectionEvaluation(Evaluator[Detected]):
         return not self.diverged
 
     def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
-        """The detected people, as entries of a COCO results file; without boxes, which would be taken for areas.
-
-        Args:
-            category_id: of all; the evaluation's own when None.
-        """
+        """The detected people, as entries of a COCO results file, of the evaluation's category unless one is given."""
         sigmas, category = self.model.skeleton.sigmas, self.category_id if category_id is None else category_id
         return [
             coco_result(self.images[index].image_id, category, joints, confidence, score)
@@ -257,8 +253,7 @@ class DetectionEvaluation(Evaluator[Detected]):
         }
         at = self.arrays()
         if at is not None:
-            learns_sigma = self.loss is None or self.loss.learns_sigma
-            figures |= pose_figures(at, self.model, learns_sigma)
+            figures |= pose_figures(at, self.model, self.loss)
         if costly:
             figures |= coco_ap(ground_truth(self.images), self.results(category_id=1), self.model.skeleton.sigmas)
         return figures

@@ -81,8 +81,7 @@ class LiftingEvaluation(Evaluator[Columns]):
         if self.loss is not None:
             figures["nll"] = float(np.nanmean(nll))
         if np.isfinite(std).all():
-            learns_sigma = self.loss is None or self.loss.learns_sigma
-            figures |= evaluation.calibrated(self.deviations(), self.model.error_distribution, learns_sigma)
+            figures |= evaluation.calibrated(self.deviations(), self.model, self.loss)
         return figures
 
     def deviations(self) -> calibration.Deviations:

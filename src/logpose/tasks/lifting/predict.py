@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float32
 from numpy.typing import ArrayLike
 
-from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.geometry import MM
 from logpose.core.placement import refuse_diverged
@@ -27,7 +26,7 @@ from logpose.data.problems import FARTHEST
 from logpose.data.windows import WindowBatch, windows_around
 from logpose.models import LiftingModel
 from logpose.report.results import in_mm, rounded, rows_mm
-from logpose.training.checkpoint import load
+from logpose.tasks.evaluation import loaded
 
 __all__ = ["Lifted", "LiftedPoses", "Lifter", "lifted_arrays", "lifted_rows", "lifted_text"]
 
@@ -72,13 +71,9 @@ class Lifter:
         flip_test: bool = False,
         batch_size: int = 1024,
     ) -> None:
-        self.device = choose_device(device)
-        loaded = model if isinstance(model, LiftingModel) else load(model)[0]
-        if not isinstance(loaded, LiftingModel):
-            raise InputError(f"{model}: not a lifting model")
+        self.model, self.device = loaded(model, LiftingModel, device, "not a lifting model")
         if batch_size < 1:
             raise InputError(f"one window or more are lifted at a time, not {batch_size}")
-        self.model = loaded.to(self.device).eval()
         self.flip_test, self.batch_size = flip_test, batch_size
 
     def __call__(self, keypoints: ArrayLike, size: tuple[int, int]) -> LiftedPoses:

@@ -105,11 +105,7 @@ class Evaluation(Evaluator[_Found]):
         return not self.rows or self.arrays().is_finite()
 
     def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
-        """The predicted people, as entries of a COCO results file.
-
-        Args:
-            category_id: of all; each has its own label's or box's when None.
-        """
+        """The predicted people, as entries of a COCO results file, each of its own category unless one is given."""
         sigmas = self.model.skeleton.sigmas
         by_image: dict[int, list[_Found]] = {}
         for row in self.rows.values():
@@ -159,8 +155,7 @@ class Evaluation(Evaluator[_Found]):
             return {"people": 0, "joints": 0, **nobody}
         at = self.arrays()
         heads = getattr(self.people, "head_sizes", None)
-        learns_sigma = self.loss is None or self.loss.learns_sigma
-        figures = pose_figures(at, self.model, learns_sigma, None if heads is None else heads[sorted(self.rows)])
+        figures = pose_figures(at, self.model, self.loss, None if heads is None else heads[sorted(self.rows)])
         if isinstance(self.people, InSpace) and self.model.dim == 3:
             figures |= self._in_space(self.people)
         if costly:

@@ -213,14 +213,7 @@ def _with_poses(image: Image, poses: Poses) -> Image:
 
 
 def plot_poses(images: Sequence[tuple[Image, Poses]], path: str | Path, columns: int = 6, side: int = 300) -> None:
-    """People on their images, each joint with the ellipse that is as likely to hold it as not (50 %).
-
-    Args:
-        images: image and the people detected in it.
-        path: PNG or JPEG to write.
-        columns: images in a row.
-        side: longer side of each image, pixels.
-    """
+    """People on their images, each joint with the ellipse that is as likely to hold it as not (50 %)."""
     drawn = [overlay(image, poses, side) for image, poses in images]
     tile = (max(d.shape[0] for d in drawn) + 4, max(d.shape[1] for d in drawn) + 4)
     save_image(contact_sheet(drawn, columns, tile), path)
@@ -234,15 +227,7 @@ def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
 
 
 def draw_people(image: Image, skeleton: Skeleton, keypoints: np.ndarray, extent: np.ndarray, factor: float) -> None:
-    """Draw people into an image that was scaled by `factor`.
-
-    Args:
-        image: to draw in.
-        skeleton: of the people.
-        keypoints: (N, K, 2), in pixels before the scaling.
-        extent: (N, K, 2), half axes of the ellipses about them.
-        factor: size of the image over its size before.
-    """
+    """Draw people into an image that was scaled by `factor`; `extent`: half axes of ellipses before that."""
     for joints, axes in zip(keypoints, extent, strict=True):
         # Pixel centres are whole numbers: scaling an image moves them by half a pixel of either size.
         draw_pose(image, skeleton, (joints + 0.5) * factor - 0.5, axes * factor)

@@ -265,11 +265,6 @@ def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> lis
 
     Of models of three dimensions they have `joints_mm` and `sigma_mm`, K rows of x, y, z, and `camera` with
     `assumed`, what of it was not given.
-
-    Args:
-        poses: the people.
-        image_id: the image's.
-        category_id: of the people.
     """
     return [
         {
@@ -308,11 +303,7 @@ def _in_space(poses: Poses, person: int) -> dict[str, Any]:
 
 
 def results_arrays(found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton) -> dict[str, np.ndarray]:
-    """The people of many images as arrays to be saved: a row for each of N people.
-
-    Args:
-        found: image ids and the people of these images.
-        skeleton: theirs.
+    """The people of many images, with the ids of these, as arrays to be saved: a row for each of N people.
 
     Returns:
         `joints`, the K names; `image_id` and `file_name` as text; `boxes`, `keypoints`, `sigma`, `confidence`,

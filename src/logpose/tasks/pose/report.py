@@ -67,15 +67,7 @@ def page_parts(evaluation: Evaluation) -> PageParts:
 def people_parts(
     model: Model, at: Found | None, meanings: Sequence[tuple[str, str]], examples: Image | None, caption: str
 ) -> PageParts:
-    """The page's parts about predicted people, whatever predicts them.
-
-    Args:
-        model: what predicts.
-        at: predictions matched to labels; None if there are none.
-        meanings: of the task's own figures.
-        examples: some people.
-        caption: of these.
-    """
+    """The parts of predictions matched to labels, if any, with the task's own meanings of figures and examples."""
     note = uniform_sigmas(model.skeleton)
     return PageParts(
         "joint", model.error_distribution, None if at is None else at.deviations(), (*MEANINGS, *meanings),
@@ -125,10 +117,7 @@ def _cut(people: People, index: int, padding: float) -> tuple[Image, Any]:
 
 
 def inspect_people(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
-    """Counts, skeleton, label problems and a contact sheet of every annotation file of a data set.
-
-    Args:
-        options: of `logpose inspect`. With a `model`, the labels that its density finds least likely are listed too.
+    """Counts, skeleton, label problems and a contact sheet of each file; unlikely labels where a model is given.
 
     Raises:
         InputError: if the data cannot be read at all, or the model has other joints or no density.

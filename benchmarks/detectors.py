@@ -49,7 +49,7 @@ from logpose.recipes import mask_rcnn, point_set
 from logpose.tasks.detection.evaluate import evaluate_detector
 from logpose.tasks.detection.predict import Finder
 from logpose.tasks.detection.recipe import BY_MAPS, DetectionRecipe, MaskRCNNRecipe
-from logpose.tasks.pose.draw import plot_poses
+from logpose.tasks.pose.images import plot_poses
 from logpose.training.checkpoint import load
 from logpose.training.fit import fit
 from tables import Runs, folder_of, is_whole, whole

@@ -9,7 +9,7 @@ import pytest
 from logpose.cli.task_options import TaskCommand, check_outputs
 from logpose.core.errors import InputError
 from logpose.tasks import find_task
-from logpose.tasks.boundaries.options import BoundaryPredictOptions
+from logpose.tasks.options import BoundaryPredictOptions
 from logpose.tasks.task import EvalOptions, InspectOptions
 
 COMMAND = TaskCommand(

@@ -34,7 +34,11 @@ SKELETONS = {
     "h36m": H36M, "synthetic_3d": H36M, "lifting": H36M_LIFTING, "oct": RETINA, "": COCO,
 }  # fmt: skip
 CLASSES = {"BoundaryRecipe": "OctRecipe"}
-PEOPLE = {"synthetic_scenes": ("drawn_scenes", "drawn_pictures"), "synthetic_scans": ("drawn_scans",)}
+PEOPLE = {
+    "labelled_images": ("labelled_pictures",),
+    "synthetic_scans": ("drawn_scans",),
+    "synthetic_scenes": ("drawn_scenes", "drawn_pictures"),
+}
 
 
 def check(name: str, recipe: Any, record: dict[str, Any], of_class: str) -> None:

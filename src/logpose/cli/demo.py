@@ -140,7 +140,7 @@ def _plots(folder: Path, runs: dict[str, Any], evaluation: Any, truth: Any) -> l
     """Sections of the report with plots of the RLE run, and of both runs' training."""
     from logpose.report.evaluation import CALIBRATED, CURVES
     from logpose.report.page import Section, plot_calibration, plot_curves, plot_density, read_curves
-    from logpose.tasks.pose.draw import plot_poses
+    from logpose.tasks.pose.images import plot_poses
     from logpose.tasks.pose.predict import Predictor
     from logpose.training.checkpoint import load_of_crops
 

@@ -14,6 +14,7 @@ import numpy as np
 from logpose.core.structures import ErrorDistribution, Image
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.calibration import Deviations
+from logpose.report.inspection import evenly
 from logpose.report.page import (
     Section,
     plot_calibration,
@@ -152,4 +153,4 @@ def mean_text(values: np.ndarray, form: str) -> str:
 def evenly_ranked(errors: Sequence[float], count: int) -> list[int]:
     """Rows of so many, evenly spread from the smallest error to the largest; those without one are left out."""
     order = [int(i) for i in np.argsort(errors) if np.isfinite(errors[i])]
-    return [order[i] for i in np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))]
+    return [order[place] for place in evenly(len(order), count)]

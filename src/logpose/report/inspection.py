@@ -6,10 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["LISTED", "inspection_text", "summary"]
+import numpy as np
+
+__all__ = ["LISTED", "evenly", "inspection_text", "summary"]
 
 LISTED = 20
 """Most wrong rows, or unlikely labels, that are listed one by one."""
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """At most `count` of the numbers 0 … total - 1, evenly spaced."""
+    return np.unique(np.linspace(0, max(0, total - 1), min(count, total)).round().astype(int)).tolist()  # type: ignore[no-any-return]
 
 
 def summary(problems: Sequence[Any]) -> dict[str, Any]:

@@ -22,46 +22,52 @@ __all__ = ["EvalOptions", "InspectOptions", "PredictOptions", "Predictions", "Ta
 
 
 @dataclass(kw_only=True)
-class EvalOptions(Options):
-    """Options of `logpose eval` that every task has."""
-
-    POSITIONAL: ClassVar[tuple[str, ...]] = ("checkpoint",)
+class ModelOptions(Options):
+    """Options of `logpose eval` and `logpose predict` that every task has."""
 
     checkpoint: Path
     """Checkpoint: best.ckpt of a run, or a folder that `logpose convert` wrote."""
-    data: Path
-    """Labelled data, as for `train`."""
     task: str | None = None
     """Task of the model: its name, or path/to/file.py:NAME; the checkpoint's own unless given."""
     batch_size: int | None = None
     """Inputs in a batch: 64 crops, 8 images, 1024 poses or 8 windows of B-scans unless given."""
-    workers: int = 0
-    """Processes that prepare batches."""
     device: str = "auto"
     """Device: cpu, cuda, cuda:1, mps, auto."""
+
+    def batches(self) -> dict[str, int]:
+        """`batch_size` as an argument of a function that has a default for it."""
+        return {"batch_size": self.batch_size} if self.batch_size else {}
+
+
+@dataclass(kw_only=True)
+class EvalOptions(ModelOptions):
+    """Options of `logpose eval` that every task has."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("checkpoint",)
+
+    data: Path
+    """Labelled data, as for `train`."""
+    workers: int = 0
+    """Processes that prepare batches."""
     report: Path | None = None
     """Write a page (HTML): the figures and what they mean, examples, calibration of sigma, the error's density."""
     json: bool = False
     """Print the figures as JSON."""
 
+    def running(self) -> dict[str, Any]:
+        """The arguments that the tasks' functions of evaluation share."""
+        return {**self.batches(), "workers": self.workers, "device": self.device, "show_progress": True}
+
 
 @dataclass(kw_only=True)
-class PredictOptions(Options):
+class PredictOptions(ModelOptions):
     """Options of `logpose predict` that every task has."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("checkpoint", "inputs")
 
-    checkpoint: Path
-    """Checkpoint: best.ckpt of a run, or a folder that `logpose convert` wrote."""
     inputs: tuple[Path, ...]
     """Files to predict on: images, folders of images or COCO files that list them; of lifting models files of
     keypoints; of boundary models B-scans, in images or .mat files in the Duke layout."""
-    task: str | None = None
-    """Task of the model: its name, or path/to/file.py:NAME; the checkpoint's own unless given."""
-    batch_size: int | None = None
-    """Inputs in a batch: 64 crops, 8 images, 1024 poses or 8 windows of B-scans unless given."""
-    device: str = "auto"
-    """Device: cpu, cuda, cuda:1, mps, auto."""
     save_json: Path | None = None
     """Write the predictions as JSON."""
     save_npz: Path | None = None
@@ -111,9 +117,9 @@ class Task(ABC):
     """That its models have as `task`."""
     description: ClassVar[str]
     """What is predicted of what, in a few words."""
-    eval_options: ClassVar[type[EvalOptions]]
-    predict_options: ClassVar[type[PredictOptions]]
-    inspect_options: ClassVar[type[InspectOptions]]
+    eval_options: ClassVar[type[EvalOptions]] = EvalOptions
+    predict_options: ClassVar[type[PredictOptions]] = PredictOptions
+    inspect_options: ClassVar[type[InspectOptions]] = InspectOptions
     models: ClassVar[tuple[type[Any], ...]] = ()
     """Classes of models that checkpoints may hold beside logpose's own."""
 
@@ -130,8 +136,7 @@ class Task(ABC):
             InputError: if the data or an option are not what they should be.
         """
 
-    @abstractmethod
-    def save(self, evaluator: Any, options: Any) -> None:
+    def save(self, evaluator: Any, options: Any) -> None:  # noqa: B027  (most have nothing)
         """Write what `options` ask for besides figures and page."""
 
     @abstractmethod
@@ -155,9 +160,9 @@ class Task(ABC):
             InputError: if an input or an option is not what it should be.
         """
 
-    @abstractmethod
-    def opens(self, data: Path) -> bool:
-        """Whether a file or folder holds labelled data of this task, by its content."""
+    def opens(self, data: Path) -> bool:  # noqa: ARG002
+        """Whether a file or folder holds labelled data of this task, by its content; else `--task` is needed."""
+        return False
 
     @abstractmethod
     def inspect(self, options: Any) -> dict[str, dict[str, Any]]:
@@ -170,6 +175,6 @@ class Task(ABC):
             InputError: if the data cannot be read at all.
         """
 
-    @abstractmethod
-    def inspection_text(self, facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    def inspection_text(self, facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:  # noqa: ARG002
         """Lines about one file's facts that only this task knows: some after its counts, and some at the end."""
+        return [], []

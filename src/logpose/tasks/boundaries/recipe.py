@@ -121,20 +121,12 @@ class BoundaryRecipe(TrainingRecipe):
     batch_size: int = 2
     """Windows in a batch, per device."""
     epochs: int = 200
-    """Number of epochs."""
     lr: float = 1e-4
-    """Highest learning rate."""
     weight_decay: float = 1e-4
-    """Weight decay of the network's weights (not of biases, normalisation layers and the flow)."""
     schedule: Literal["step", "cosine", "one_cycle", "exponential", "constant"] = "constant"
-    """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0;
-    exponential: × decay after every epoch."""
     validate_every: int = 10
-    """Epochs between validations; lowered if needed so that the last epoch is validated."""
     workers: int = 0
-    """Worker processes that load data; 0: load in the main process."""
     watch: Literal["error_px", "rmse_px", "p95_px", "nll"] = "error_px"
-    """Validation metric that selects the best checkpoint."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,25 +1,37 @@
-"""What the report page and `logpose inspect` show of boundaries in B-scans."""
+"""Boundaries in files of B-scans: the report page, `logpose inspect` and `logpose predict`."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from logpose.core.errors import InputError
+from logpose.core.progress import track
 from logpose.core.structures import Image
 from logpose.data.flattening import cleaned, flatten
-from logpose.data.oct import LabelledScans, check_height, open_scans
-from logpose.data.scans import Scan
+from logpose.data.images import SUFFIXES
+from logpose.data.oct import LabelledScans, check_height, is_matlab, open_scans, unlabelled_scans
+from logpose.models import BoundaryModel
 from logpose.report.draw import around_labels, contact_sheet, draw_boundaries
 from logpose.report.evaluation import PageParts, evenly_ranked, mean_text
-from logpose.report.inspection import summary
+from logpose.report.inspection import evenly, summary
 from logpose.report.page import save_image
 from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
-from logpose.tasks.boundaries.options import BoundaryInspectOptions
+from logpose.tasks.boundaries.predict import Boundaries, Segmenter, boundary_arrays, boundary_rows
+from logpose.tasks.options import BoundaryInspectOptions, BoundaryPredictOptions
+from logpose.tasks.task import Predictions
 
-__all__ = ["MEANINGS", "draw_scan", "inspect_scans", "inspection_text", "page_parts"]
+__all__ = ["draw_scan", "inspect_scans", "page_parts", "predict_in_scans"]
+
+Found = tuple[Path, str, Boundaries]
+"""A file, the name of a scan in it, and its boundaries."""
 
 SHOWN, WIDTH = 6, 960  # B-scans on the page, and pixels of each's width
 ON_SHEET, TILE = 12, (300, 760)  # B-scans on a contact sheet, and height and width of each
@@ -80,17 +92,11 @@ def _examples(evaluation: BoundaryEvaluation) -> Image | None:
 
 
 def draw_scan(evaluation: BoundaryEvaluation, index: int, rows: slice = slice(None)) -> Image:
-    """A B-scan, or some rows of it, twice as large, with predicted boundaries, their bands and labels.
-
-    Args:
-        evaluation: that holds the predictions.
-        index: of the scan.
-        rows: to show.
-    """
+    """A B-scan, or some rows of it, twice as large, with predicted boundaries, their bands and labels."""
     scan = evaluation.scans[index]
     found = evaluation.boundaries(index)
     half = evaluation.model.error_distribution.bands_at(BAND)[:, None]
-    image, first = np.repeat(scan.image[rows, :, None], 3, axis=2), rows.start or 0
+    image, first = _grey(scan.image[rows]), rows.start or 0
     names = evaluation.model.skeleton.joints
     return draw_boundaries(image, found.rows - first, half * found.std, scan.rows - first, names)
 
@@ -98,17 +104,16 @@ def draw_scan(evaluation: BoundaryEvaluation, index: int, rows: slice = slice(No
 def inspect_scans(options: BoundaryInspectOptions) -> dict[str, dict[str, Any]]:
     """Counts, labelled columns, problems and a contact sheet of B-scans.
 
-    Args:
-        options: of `logpose inspect`.
-
     Raises:
         InputError: if the data cannot be read, or no pixel has such a height.
     """
     check_height(options.um_per_px, "--um-per-px")
     scans = open_scans(options.data, options.grader or 1, options.um_per_px)
     sheet = options.out / f"{options.data.resolve().stem}.jpg"
-    shown = np.linspace(0, len(scans) - 1, min(ON_SHEET, len(scans))).round().astype(int).tolist()
-    drawn = [_labelled_part(scans[i], scans.skeleton.joints) for i in shown]
+    drawn = []
+    for i in evenly(len(scans), ON_SHEET):
+        scan, shown = scans[i], around_labels(scans[i].rows)
+        drawn.append(draw_boundaries(_grey(scan.image[shown]), scan.rows - shown.start, names=scans.skeleton.joints))
     save_image(contact_sheet(drawn, 2, TILE), sheet)
     known = np.concatenate([np.isfinite(scan.rows) for scan in scans.scans], axis=1)
     columns = {name: int(row.sum()) for name, row in zip(scans.skeleton.joints, known, strict=True)}
@@ -139,16 +144,59 @@ def _hints(scans: LabelledScans, columns: Mapping[str, int]) -> list[str]:
     return hints
 
 
-def _labelled_part(scan: Scan, names: Sequence[str]) -> Image:
-    """The rows of a scan in which boundaries are labelled, with these and their names."""
-    shown = around_labels(scan.rows)
-    return draw_boundaries(np.repeat(scan.image[shown, :, None], 3, axis=2), scan.rows - shown.start, names=names)
+def _grey(image: np.ndarray) -> Image:
+    """Shades of grey as an image in colour."""
+    return np.repeat(image[..., None], 3, axis=2)
 
 
-def inspection_text(facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Lines about one file: sizes of images, and labelled columns of each boundary."""
-    return [
-        "  height × width: " + ", ".join(f"{count} of {size}" for size, count in facts["height × width"].items()),
-        "  boundary          labelled columns",
-        *(f"  {name:16} {columns:17}" for name, columns in facts["labelled columns"].items()),
-    ], []
+def predict_in_scans(model: BoundaryModel, options: BoundaryPredictOptions) -> Predictions:
+    """Predictions of a boundary model.
+
+    Raises:
+        InputError: if an option or an input is not what it should be.
+    """
+    check_height(options.um_per_px, "--um-per-px")
+    files = [file for path in dict.fromkeys(options.inputs) for file in _scan_files(path)]
+    for file in files:
+        unlabelled_scans(file, options.um_per_px)  # what is wrong with one is reported before anything is written
+    segmenter = Segmenter(model, options.device, options.flip_test, **options.batches())
+    found: list[Found] = []
+    scans = ((i, file, scan) for i, file in enumerate(files) for scan in unlabelled_scans(file, options.um_per_px))
+    for number, file, scan in track(scans, "predicting", unit="B-scans"):
+        boundaries = segmenter(scan)
+        if options.save_images:
+            drawn = draw_boundaries(_grey(scan.image), boundaries.rows, boundaries.band, names=model.skeleton.joints)
+            twice = any(other == scan.name for _, other, _ in found)
+            save_image(drawn, options.save_images / f"{scan.name}-boundaries{f'-{number}' if twice else ''}.png")
+        found.append((file, scan.name, boundaries))
+    rows = [boundary_rows(file.name, name, boundaries) for file, name, boundaries in found]
+    return Predictions(lambda: rows, partial(boundary_arrays, found), partial(_text, found))
+
+
+def _scan_files(path: Path) -> list[Path]:
+    """A file, or the files of B-scans in a folder."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if is_matlab(file) or file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise InputError(f"{path}: holds no .mat file and no image")
+    return files
+
+
+def _text(found: Sequence[Found]) -> Iterator[str]:
+    """Boundaries as CSV: a line for each column of each scan."""
+    for i, (file, name, boundaries) in enumerate(found):
+        if i == 0:
+            joints = boundaries.skeleton.joints
+            yield _line(["file", "scan", "column", *joints, *(f"{k} {j}" for k in ("sigma", "band90") for j in joints)])
+        for column, numbers in enumerate(np.concatenate([boundaries.rows, boundaries.sigma, boundaries.band]).T):
+            yield _line([file.name, name, str(column), *("" if np.isnan(n) else f"{n:.3f}" for n in numbers)])
+
+
+def _line(cells: Sequence[str]) -> str:
+    """A line of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()

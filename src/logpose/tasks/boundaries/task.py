@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from logpose.core.errors import InputError
-from logpose.tasks.boundaries.options import BoundaryEvalOptions, BoundaryInspectOptions, BoundaryPredictOptions
+from logpose.tasks.options import BoundaryEvalOptions, BoundaryInspectOptions, BoundaryPredictOptions
 from logpose.tasks.task import Predictions, Task
 
 __all__ = ["BoundaryTask"]
@@ -29,40 +29,13 @@ class BoundaryTask(Task):
         """Predict the boundaries of every labelled scan, and collect them."""
         from logpose.tasks.boundaries.evaluate import evaluate_scans
 
+        scans = _open(model, options)
         evaluation = evaluate_scans(
-            model,
-            self._open(model, options),
-            loss,
-            columns=options.columns,
-            flip_test=options.flip_test,
-            batch_size=options.batch_size or 8,
-            workers=options.workers,
-            device=options.device,
-            show_progress=True,
+            model, scans, loss, columns=options.columns, flip_test=options.flip_test, **options.running()
         )
         if evaluation.is_finite() and not evaluation.columns_labelled():
             raise InputError(f"{options.data}: no label in the {options.columns} columns in the middle of any B-scan")
         return evaluation
-
-    def _open(self, model: Any, options: BoundaryEvalOptions) -> Any:
-        """The scans that a model is evaluated on, checked against it."""
-        from logpose.data.oct import check_height, open_scans
-        from logpose.data.problems import log_problems
-
-        if options.columns is not None and options.columns < 1:
-            raise InputError(f"--columns must be at least 1, got {options.columns}")
-        check_height(options.um_per_px, "--um-per-px")
-        scans = open_scans(options.data, options.grader or 1, options.um_per_px)
-        log_problems(scans)
-        ours, theirs = model.skeleton.joints, scans.skeleton.joints
-        if ours != theirs:
-            made = f"made for the boundaries {', '.join(ours)}"
-            raise InputError(f"{options.checkpoint}: {made}; {options.data} has {', '.join(theirs)}")
-        scans = _part(scans, model, options)
-        if model.um_per_px and (unknown := sum(scan.um_per_px is None for scan in scans.scans)):
-            message = "%d of them have pixels of unknown height: their retina is sought as at %g µm, as in training"
-            log.info(message, unknown, model.um_per_px)
-        return scans
 
     def save(self, evaluator: Any, options: BoundaryEvalOptions) -> None:
         """Write the images of scans with predictions and labels."""
@@ -75,14 +48,14 @@ class BoundaryTask(Task):
                 save_image(draw_scan(evaluator, i), file)
 
     def page(self, evaluator: Any, figures: Mapping[str, float]) -> Any:
-        """See `Task`."""
+        """Errors and bands of each boundary, and some scans."""
         from logpose.tasks.boundaries.report import page_parts
 
         return page_parts(evaluator, figures)
 
     def predict(self, model: Any, options: BoundaryPredictOptions) -> Predictions:
-        """See `Task`."""
-        from logpose.tasks.boundaries.files import predict_in_scans
+        """Boundaries in files of B-scans."""
+        from logpose.tasks.boundaries.report import predict_in_scans
 
         return predict_in_scans(model, options)
 
@@ -93,20 +66,34 @@ class BoundaryTask(Task):
         return holds_scans(data)
 
     def inspect(self, options: BoundaryInspectOptions) -> dict[str, dict[str, Any]]:
-        """See `Task`."""
+        """Counts, labelled columns, problems and a contact sheet."""
         from logpose.tasks.boundaries.report import inspect_scans
 
         return inspect_scans(options)
 
     def inspection_text(self, facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """See `Task`."""
-        from logpose.tasks.boundaries.report import inspection_text
+        """Sizes of images, and labelled columns of each boundary."""
+        return [
+            "  height × width: " + ", ".join(f"{count} of {size}" for size, count in facts["height × width"].items()),
+            "  boundary          labelled columns",
+            *(f"  {name:16} {columns:17}" for name, columns in facts["labelled columns"].items()),
+        ], []
 
-        return inspection_text(facts)
 
+def _open(model: Any, options: BoundaryEvalOptions) -> Any:
+    """The scans that a model is evaluated on, checked against it: new to it, those it was trained on, or all."""
+    from logpose.data.oct import check_height, open_scans
+    from logpose.data.problems import log_problems
 
-def _part(scans: Any, model: Any, options: BoundaryEvalOptions) -> Any:
-    """The scans that the model was not trained on, or the others, or all."""
+    if options.columns is not None and options.columns < 1:
+        raise InputError(f"--columns must be at least 1, got {options.columns}")
+    check_height(options.um_per_px, "--um-per-px")
+    scans = open_scans(options.data, options.grader or 1, options.um_per_px)
+    log_problems(scans)
+    ours, theirs = model.skeleton.joints, scans.skeleton.joints
+    if ours != theirs:
+        made = f"made for the boundaries {', '.join(ours)}"
+        raise InputError(f"{options.checkpoint}: {made}; {options.data} has {', '.join(theirs)}")
     part, count = options.part or "val", len(scans)
     if part != "all":
         wanted = part == "train"
@@ -117,4 +104,7 @@ def _part(scans: Any, model: Any, options: BoundaryEvalOptions) -> Any:
             raise InputError(f"{options.data}: of its {count} B-scans the model was trained on {others}; {hint}")
     left = f"; {count - len(scans)} of the training data are left out" if len(scans) < count and part == "val" else ""
     log.info("evaluating %d B-scans of %s%s", len(scans), ", ".join(scans.subjects), left)
+    if model.um_per_px and (unknown := sum(scan.um_per_px is None for scan in scans.scans)):
+        message = "%d of them have pixels of unknown height: their retina is sought as at %g µm, as in training"
+        log.info(message, unknown, model.um_per_px)
     return scans

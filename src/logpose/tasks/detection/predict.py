@@ -19,7 +19,7 @@ from logpose.data.images import image_size, read_image
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.models import Detector
 from logpose.tasks.detection.evaluate import FoundPeople, in_image
-from logpose.tasks.figures import refuse_scoring
+from logpose.tasks.evaluation import refuse_scoring
 from logpose.tasks.pose.predict import SHOWN_LEVEL, Poses
 from logpose.training.checkpoint import load_model
 

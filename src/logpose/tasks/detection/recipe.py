@@ -19,10 +19,10 @@ from logpose.models.mask_rcnn import MaskRCNN, MaskRCNNOptions, learns_normalisa
 from logpose.tasks.detection.evaluate import DetectionEvaluation, validation_loader
 from logpose.tasks.pose.recipe import ImageRecipe, PretrainedRecipe, labelled_people
 
-__all__ = ["DetectionRecipe", "MaskRCNNRecipe", "PointSetRecipe", "labelled_pictures", "mask_rcnn", "point_set"]
+__all__ = ["DetectionRecipe", "MaskRCNNRecipe", "PointSetRecipe", "labelled_images", "mask_rcnn", "point_set"]
 
 
-def labelled_pictures(recipe: DetectionRecipe, part: str) -> ImageSet:
+def labelled_images(recipe: DetectionRecipe, part: str) -> ImageSet:
     """The images of an annotation file of any format, with all their people: see `labelled_people`."""
     return whole_images(labelled_people(recipe, part))
 
@@ -33,10 +33,9 @@ class DetectionRecipe(ImageRecipe):
 
     task: ClassVar[str] = "detection"
 
-    people: Callable[[Any, str], ImageSet] = labelled_pictures
+    people: Callable[[Any, str], ImageSet] = labelled_images
     """Called with the recipe and "train" or "val": the images of that part."""
     model: Callable[[Any, Skeleton, bool], Detector]
-    """Called with the recipe, the data's skeleton and whether sigma is needed: the network."""
 
     view: Literal["whole", "square"] = "whole"
     """Training inputs: whole images, or squares around people."""
@@ -63,9 +62,7 @@ class DetectionRecipe(ImageRecipe):
     batch_size: int = 16
     """Images in a batch, per device."""
     optimizer: Literal["adam", "adamw", "amsgrad", "sgd"] = "adamw"
-    """Adam; adamw: with decoupled weight decay; amsgrad: its AMSGrad variant; sgd: with momentum."""
     lr: float = 1e-4
-    """Highest learning rate."""
     gradient_clip: float = 0.0
     """Maximum norm of the gradient; 0: no clipping (the joints' gradient dominates at first: clipped, it would leave
     classes and boxes none)."""
@@ -74,7 +71,6 @@ class DetectionRecipe(ImageRecipe):
     precision: str = "32-true"
     """Lightning's precision (32-true, bf16-mixed, 16-mixed, …)."""
     watch: Literal["ap", "error_px", "nll"] = "ap"
-    """Validation metric that selects the best checkpoint."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

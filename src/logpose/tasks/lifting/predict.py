@@ -6,27 +6,29 @@ camera's frame (x to the right, y down, z away from the camera), but their origi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from numpy.typing import ArrayLike
 
-from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.geometry import MM
 from logpose.core.placement import refuse_diverged
 from logpose.core.skeletons import Skeleton
+from logpose.data.keypoint_files import KeypointSequence
 from logpose.data.lifting import screen
 from logpose.data.problems import FARTHEST
 from logpose.data.windows import WindowBatch, windows_around
 from logpose.models import LiftingModel
-from logpose.training.checkpoint import load
+from logpose.report.results import in_mm, rounded, rows_mm
+from logpose.tasks.evaluation import loaded
 
-__all__ = ["LiftedPoses", "Lifter"]
+__all__ = ["Lifted", "LiftedPoses", "Lifter", "lifted_arrays", "lifted_rows", "lifted_text"]
 
 SHOWN_LEVEL = 0.5  # share of the probability that the regions of `LiftedPoses.radius` hold
 
@@ -69,13 +71,9 @@ class Lifter:
         flip_test: bool = False,
         batch_size: int = 1024,
     ) -> None:
-        self.device = choose_device(device)
-        loaded = model if isinstance(model, LiftingModel) else load(model)[0]
-        if not isinstance(loaded, LiftingModel):
-            raise InputError(f"{model}: not a lifting model")
+        self.model, self.device = loaded(model, LiftingModel, device, "not a lifting model")
         if batch_size < 1:
             raise InputError(f"one window or more are lifted at a time, not {batch_size}")
-        self.model = loaded.to(self.device).eval()
         self.flip_test, self.batch_size = flip_test, batch_size
 
     def __call__(self, keypoints: ArrayLike, size: tuple[int, int]) -> LiftedPoses:
@@ -149,3 +147,56 @@ class Lifter:
         prediction = self.model.predict(batch, self.flip_test)
         mean, std, confidence = (x.cpu().numpy() for x in (prediction.mean, prediction.std, prediction.confidence))
         return mean, std, confidence
+
+
+Lifted = tuple[str, KeypointSequence, LiftedPoses]
+"""A sequence of a file of keypoints, the file's name before it, and its poses in space."""
+
+
+def lifted_rows(found: Lifted) -> Iterator[dict[str, Any]]:
+    """The poses of a sequence as plain values, one after the other.
+
+    `joints_mm` and `sigma_mm` are K rows of x, y, z: relative to the root, along the axes of the camera's frame; sigma
+    is None where the model knows none. `frame` counts from 0.
+    """
+    file, sequence, poses = found
+    image = {} if sequence.image_id is None else {"image_id": sequence.image_id}
+    for frame in range(len(poses)):
+        yield {
+            "file_name": file,
+            "sequence": sequence.name,
+            **image,
+            "frame": frame,
+            "joints_mm": rows_mm(poses.joints_mm[frame]),
+            "sigma_mm": rows_mm(poses.sigma_mm[frame]),
+            "confidence": rounded(poses.confidence[frame]),
+        }
+
+
+def lifted_arrays(found: Sequence[Lifted], skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """The poses of some sequences as arrays to be saved: a row for each of N poses.
+
+    Returns:
+        `joints`, the K names; `file_name` and `sequence` as text; `frame`; `keypoints`, the pixels of the model's
+        joints that were lifted; `joints_mm`, `sigma_mm`, `confidence`.
+    """
+    each = [(file, sequence.name, frame) for file, sequence, poses in found for frame in range(len(poses))]
+    return {
+        "joints": np.array(skeleton.joints),
+        "file_name": np.array([file for file, _, _ in each], dtype=np.str_),
+        "sequence": np.array([name for _, name, _ in each], dtype=np.str_),
+        "frame": np.array([frame for _, _, frame in each], dtype=np.int64),
+        "keypoints": np.concatenate([sequence.keypoints for _, sequence, _ in found]),
+        **{
+            name: np.concatenate([getattr(poses, name) for _, _, poses in found])
+            for name in ("joints_mm", "sigma_mm", "confidence")
+        },
+    }
+
+
+def lifted_text(rows: Iterable[Mapping[str, Any]], joints: Sequence[str]) -> Iterator[str]:
+    """Rows of `lifted_rows` as lines, in the same way."""
+    for row in rows:
+        yield f"{row['file_name']}: {row['sequence']}, frame {row['frame']}"
+        for i, joint in enumerate(joints):
+            yield f"  {joint:16}{in_mm(row, i)}  confidence {row['confidence'][i]:.3f}"

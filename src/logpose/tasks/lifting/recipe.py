@@ -67,7 +67,6 @@ class LiftingRecipe(TrainingRecipe):
     people: Callable[[LiftingRecipe, str], Poses] = poses_of_file
     """Called with the recipe and "train" or "val": the data set of that part."""
     model: Callable[[LiftingRecipe, Skeleton, bool], LiftingModel] = lifting
-    """Called with the recipe, the data's skeleton and whether sigma is needed: the network."""
 
     data: Path | None = None
     """3-D poses: a data_3d_NAME.npz in VideoPose3D's format."""
@@ -100,18 +99,13 @@ class LiftingRecipe(TrainingRecipe):
     batch_size: int = 1024
     """Poses in a batch, per device."""
     epochs: int = 60
-    """Number of epochs."""
     optimizer: Literal["adam", "adamw", "amsgrad"] = "amsgrad"
     """Adam; adamw: with decoupled weight decay; amsgrad: its AMSGrad variant."""
     schedule: Literal["step", "cosine", "one_cycle", "exponential", "constant"] = "exponential"
-    """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0;
-    exponential: × decay after every epoch."""
     workers: int = 0
-    """Worker processes that load data; 0: load in the main process."""
     precision: str = "32-true"
     """Lightning's precision (32-true, bf16-mixed, 16-mixed, …)."""
     watch: Literal["mpjpe", "mpjpe_mean", "pa_mpjpe", "nll"] = "mpjpe"
-    """Validation metric that selects the best checkpoint."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

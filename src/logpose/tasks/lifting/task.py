@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from logpose.core.errors import InputError
-from logpose.tasks.lifting.options import LiftingEvalOptions, LiftingInspectOptions, LiftingPredictOptions
-from logpose.tasks.task import Predictions, Task
+from logpose.tasks.options import LiftingEvalOptions, LiftingPredictOptions
+from logpose.tasks.task import InspectOptions, Predictions, Task
 
 __all__ = ["LiftingTask"]
 
@@ -26,28 +26,19 @@ class LiftingTask(Task):
     description = "joints in space, of keypoints"
     eval_options = LiftingEvalOptions
     predict_options = LiftingPredictOptions
-    inspect_options = LiftingInspectOptions
 
     def evaluate(self, model: Any, loss: Any, options: LiftingEvalOptions) -> Any:
         """Lift every frame, and collect the poses."""
         from logpose.tasks.lifting.evaluate import evaluate_lifting
 
-        return evaluate_lifting(
-            model,
-            self._open(model, options),
-            loss,
-            flip_test=options.flip_test,
-            batch_size=options.batch_size or 1024,
-            workers=options.workers,
-            device=options.device,
-            show_progress=True,
-        )
+        poses = self._open(model, options)
+        return evaluate_lifting(model, poses, loss, flip_test=options.flip_test, **options.running())
 
     def _open(self, model: Any, options: LiftingEvalOptions) -> Any:
         """The poses that a model is evaluated on, checked against it."""
         from logpose.data.lifting import open_poses
         from logpose.data.problems import log_problems
-        from logpose.tasks.pose.evaluate import check_skeletons
+        from logpose.tasks.evaluation import check_skeletons
 
         cameras = CAMERAS if options.cameras is None else options.cameras
         seed = options.camera_seed or 0
@@ -58,11 +49,8 @@ class LiftingTask(Task):
             raise InputError(f"{options.data}: {there}lifting models are evaluated on VideoPose3D's data_3d_NAME.npz")
         subjects = options.subjects or _unseen_subjects(model, options)
         poses = open_poses(options.data, options.keypoints, subjects, options.picture, cameras, seed, options.detected)
-        placed = [
-            flag
-            for flag, value in (("--cameras", options.cameras), ("--camera-seed", options.camera_seed))
-            if value is not None
-        ]
+        flags = {"--cameras": options.cameras, "--camera-seed": options.camera_seed}
+        placed = [flag for flag, value in flags.items() if value is not None]
         if poses.file_2d and placed:
             raise InputError(f"{' and '.join(placed)}: about synthetic cameras, and {poses.file_2d} has its own")
         if not poses.file_2d and options.picture is not None:
@@ -76,18 +64,15 @@ class LiftingTask(Task):
         log.info("evaluating %d frames of %s, %s", len(poses), ", ".join(poses.subjects), by)
         return poses
 
-    def save(self, evaluator: Any, options: LiftingEvalOptions) -> None:
-        """Nothing: there are figures and the page only."""
-
     def page(self, evaluator: Any, figures: Mapping[str, float]) -> Any:  # noqa: ARG002
-        """See `Task`."""
+        """Calibration beside the figures."""
         from logpose.tasks.lifting.report import page_parts
 
         return page_parts(evaluator)
 
     def predict(self, model: Any, options: LiftingPredictOptions) -> Predictions:
-        """See `Task`."""
-        from logpose.tasks.lifting.files import predict_in_space
+        """Poses in space of files of keypoints."""
+        from logpose.tasks.lifting.report import predict_in_space
 
         return predict_in_space(model, options)
 
@@ -98,17 +83,20 @@ class LiftingTask(Task):
         with data.open("rb") as file:
             return file.read(2) == b"PK"
 
-    def inspect(self, options: LiftingInspectOptions) -> dict[str, dict[str, Any]]:
-        """See `Task`."""
+    def inspect(self, options: InspectOptions) -> dict[str, dict[str, Any]]:
+        """Counts, problems and a contact sheet."""
         from logpose.tasks.lifting.report import inspect_poses
 
         return inspect_poses(options)
 
     def inspection_text(self, facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """See `Task`."""
-        from logpose.tasks.lifting.report import inspection_text
-
-        return inspection_text(facts)
+        """Joints, keypoints, frames of each subject."""
+        return [
+            f"  {len(facts['joints'])} joints: {', '.join(facts['joints'])}",
+            f"  keypoints: {facts['keypoints']}",
+            "  subject             frames",
+            *(f"  {name:16} {frames:9}" for name, frames in facts["frames of subjects"].items()),
+        ], []
 
 
 def _unseen_subjects(model: Any, options: LiftingEvalOptions) -> list[str] | None:

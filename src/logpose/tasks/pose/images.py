@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
@@ -10,24 +11,33 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from logpose.core.errors import InputError, NoImagesError
 from logpose.core.placement import STATURE, Viewpoint
 from logpose.core.progress import track
+from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
 from logpose.data.images import check_image, read_image
 from logpose.data.inputs import Boxes, find_images, read_boxes
 from logpose.models import Model, PoseModel
+from logpose.report.draw import contact_sheet, draw_pose, enlarged
 from logpose.report.draw3d import beside
 from logpose.report.page import save_image
 from logpose.tasks.detection.predict import Finder
-from logpose.tasks.pose.draw import overlay, overlay_files
-from logpose.tasks.pose.options import PeoplePredictOptions, PosePredictOptions
-from logpose.tasks.pose.people import is_json
-from logpose.tasks.pose.predict import Poses, Predictor
-from logpose.tasks.pose.results import coco_results, official_result, people_text, results_arrays
+from logpose.tasks.options import PeoplePredictOptions, PosePredictOptions
+from logpose.tasks.pose.evaluate import is_json
+from logpose.tasks.pose.predict import (
+    Poses,
+    Predictor,
+    coco_results,
+    official_result,
+    people_text,
+    results_arrays,
+)
 from logpose.tasks.task import Predictions
 
-__all__ = ["ImageInputs", "predict_in_crops", "say_nobody"]
+__all__ = ["ImageInputs", "draw_people", "overlay", "plot_poses", "predict_in_crops", "report_nobody"]
 
 log = logging.getLogger("logpose")
 Kept = TypeVar("Kept")
@@ -38,9 +48,6 @@ REGION = "each ellipsoid holds its joint with a probability of at least 50 %"
 
 class ImageInputs:
     """The images that `logpose predict` is given. Those that cannot be read are reported and left out.
-
-    Args:
-        options: of the command.
 
     Attributes:
         images: every image that is meant, with its id.
@@ -80,7 +87,7 @@ class ImageInputs:
             model: that they are of.
             category: `category_id` of the people.
         """
-        drawings = overlay_files(list(self.images), self.options.save_images) if self.options.save_images else {}
+        drawings = _overlay_files(list(self.images), self.options.save_images) if self.options.save_images else {}
         people: list[tuple[int | str, Poses]] = []
         late: list[str] = []  # images in which only decoding shows that something is wrong
         found = poses_of(lambda error: late.append(str(error)))
@@ -89,7 +96,7 @@ class ImageInputs:
             if drawings:
                 image = read_image(poses.path) if poses.image is None else poses.image
                 save_image(_with_poses(image, poses), drawings[poses.path])
-            people.append((self.images[poses.path], _without_image(poses)))
+            people.append((self.images[poses.path], replace(poses, image=None)))  # it is drawn by now
         _without(self.readable, late, people)
         rows = [row for number, poses in people for row in coco_results(poses, number, category)]
         predictions = Predictions(
@@ -104,17 +111,14 @@ class ImageInputs:
 def predict_in_crops(model: PoseModel, options: PosePredictOptions) -> Predictions:
     """Predictions of a pose model, in the boxes of a file, of a detector, or in whole images.
 
-    Args:
-        model: the model.
-        options: of `logpose predict`.
-
     Raises:
         InputError: if an option or an input is not what it should be.
     """
     _check_boxes(options)
     view = _viewpoint(options)
-    batch_size = options.batch_size or 64
-    predictor = Predictor(model, options.device, options.flip_test, batch_size, options.score, options.nms, view)
+    predictor = Predictor(
+        model, options.device, options.flip_test, scoring=options.score, nms=options.nms, view=view, **options.batches()
+    )
     detector = Finder(options.detector, options.device, least_score=options.box_score) if options.detector else None
     inputs = ImageInputs(options)
     boxes, category = _boxes(options.boxes, options, inputs) if options.boxes else ({}, 1)
@@ -125,13 +129,13 @@ def predict_in_crops(model: PoseModel, options: PosePredictOptions) -> Predictio
 
     predictions, found = inputs.predict(poses_of, model, category)
     if detector is not None:
-        say_nobody(found, detector.least_score)
+        report_nobody(found, detector.least_score)
     if model.dim == 3:
-        _say_assumed(view, found)
+        _report_assumed(view, found)
     return predictions
 
 
-def say_nobody(found: Sequence[Poses], least_score: float) -> None:
+def report_nobody(found: Sequence[Poses], least_score: float) -> None:
     """Report on stderr that nobody was detected, if so."""
     if not any(len(poses) for poses in found):
         images = f"{len(found)} images" if len(found) > 1 else "the image"
@@ -185,7 +189,7 @@ def _viewpoint(options: PosePredictOptions) -> Viewpoint:
     return Viewpoint(None if focal is None else (focal[0], focal[-1]), options.centre, options.root_depth)
 
 
-def _say_assumed(view: Viewpoint, found: Sequence[Poses]) -> None:
+def _report_assumed(view: Viewpoint, found: Sequence[Poses]) -> None:
     """Report once what was assumed about cameras and distances."""
     if not any(len(poses) for poses in found):
         return
@@ -198,11 +202,6 @@ def _say_assumed(view: Viewpoint, found: Sequence[Poses]) -> None:
         log.warning("no --root-depth: people are placed where their limbs are those of an adult of %g mm", STATURE)
 
 
-def _without_image(poses: Poses) -> Poses:
-    """The same poses; the image is drawn by now, and need not be held."""
-    return poses if poses.image is None else replace(poses, image=None)
-
-
 def _with_poses(image: Image, poses: Poses) -> Image:
     """An image with its people drawn in; where they are placed in space, that beside it."""
     drawn = overlay(image, poses)
@@ -211,3 +210,35 @@ def _with_poses(image: Image, poses: Poses) -> Image:
     return beside(
         drawn, poses.skeleton, poses.joints_mm, poses.radius * poses.sigma_mm, f"in the camera's frame\n{REGION}"
     )
+
+
+def plot_poses(images: Sequence[tuple[Image, Poses]], path: str | Path, columns: int = 6, side: int = 300) -> None:
+    """People on their images, each joint with the ellipse that is as likely to hold it as not (50 %)."""
+    drawn = [overlay(image, poses, side) for image, poses in images]
+    tile = (max(d.shape[0] for d in drawn) + 4, max(d.shape[1] for d in drawn) + 4)
+    save_image(contact_sheet(drawn, columns, tile), path)
+
+
+def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
+    """A copy of an image, scaled up where it is small, with its people drawn in."""
+    image, factor = enlarged(image, least_side)
+    draw_people(image, poses.skeleton, poses.keypoints, poses.sigma * poses.radius, factor)
+    return image
+
+
+def draw_people(image: Image, skeleton: Skeleton, keypoints: np.ndarray, extent: np.ndarray, factor: float) -> None:
+    """Draw people into an image that was scaled by `factor`; `extent`: half axes of ellipses before that."""
+    for joints, axes in zip(keypoints, extent, strict=True):
+        # Pixel centres are whole numbers: scaling an image moves them by half a pixel of either size.
+        draw_pose(image, skeleton, (joints + 0.5) * factor - 0.5, axes * factor)
+
+
+def _overlay_files(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Where each image's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
+    taken = {image.resolve() for image in images}
+    places: dict[Path, Path] = {}
+    for image in images:
+        names = (f"{image.stem}-poses{f'-{number}' if number > 1 else ''}.jpg" for number in itertools.count(1))
+        places[image] = next(folder / name for name in names if (folder / name).resolve() not in taken)
+        taken.add(places[image].resolve())
+    return places

@@ -5,9 +5,10 @@ Those of models of three dimensions come in millimetres in the camera's frame be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,13 +28,14 @@ from logpose.data.problems import FARTHEST
 from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
-from logpose.tasks.figures import person_scores, refuse_scoring
+from logpose.report.results import in_mm, rounded, rows_mm
+from logpose.tasks.evaluation import person_scores, refuse_scoring
+from logpose.tasks.pose.evaluate import shown_size
 from logpose.training.checkpoint import load_of_crops
 
-__all__ = ["Poses", "Predictor"]
+__all__ = ["Poses", "Predictor", "coco_results", "official_result", "people_text", "results_arrays"]
 
-SHOWN_LEVEL = 0.5
-"""Share of the probability that the regions of `Poses.radius` hold: as likely inside as outside."""
+SHOWN_LEVEL = 0.5  # share of the probability that the regions of `Poses.radius` hold
 
 BoxesOf = Callable[[Image], Boxes | Sequence[Sequence[float]]]
 """A detector: of an image, the boxes of the people in it, x, y, width, height and perhaps a score each."""
@@ -41,8 +43,7 @@ BoxesOf = Callable[[Image], Boxes | Sequence[Sequence[float]]]
 _Waiting = tuple[Path | None, Image | None, tuple[int, int], Boxes]
 """An image's file, the image if it is to be kept, its (H, W) and its boxes, while their crops wait for others."""
 
-HELD = 2**28
-"""Most bytes of decoded images that are kept while their crops wait for others."""
+HELD = 2**28  # most bytes of decoded images that are kept while their crops wait for others
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,8 @@ class Predictor:
             scores = person_scores(self.scoring, boxes[:, 4], confidence[rows], sigma[rows], boxes[:, :4], sigmas)
             if self.nms and len(boxes):
                 # As in `eval`, of the region that the crop shows.
-                area = [
-                    np.prod(geometry.box_to_region(box[:4], self.model.size, self.model.padding)[1]) for box in boxes
-                ]
-                best = oks_nms(keypoints[rows, :, :2], scores, np.array(area), sigmas)
+                area = np.array([np.prod(shown_size(box[:4], self.model)) for box in boxes])
+                best = oks_nms(keypoints[rows, :, :2], scores, area, sigmas)
                 rows, boxes, scores = rows[best], boxes[best], scores[best]
             poses = Poses(
                 self.model.skeleton, boxes[:, :4], keypoints[rows, :, :2], sigma[rows, :, :2], confidence[rows], scores,
@@ -211,13 +210,7 @@ class Predictor:
             )  # fmt: skip
             yield self._placed(poses, keypoints[rows], sigma[rows], size) if dim == 3 else poses
 
-    def _placed(
-        self,
-        poses: Poses,
-        keypoints: Float[np.ndarray, "N K 3"],
-        sigma: Float[np.ndarray, "N K 3"],
-        size: tuple[int, int],
-    ) -> Poses:
+    def _placed(self, poses: Poses, keypoints: np.ndarray, sigma: np.ndarray, size: tuple[int, int]) -> Poses:
         """The same people, placed in the camera's frame, if their distance is known."""
         try:
             placed = self.view.place(keypoints, sigma, size, poses.skeleton)
@@ -260,3 +253,90 @@ def _checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[
             raise InputError(f"{where}box {i} lies outside the image of {size[1]}×{size[0]} pixels: {given}")
         rows[i] = values if len(values) == 5 else (*values, 1)
     return rows
+
+
+OFFICIAL = ("image_id", "category_id", "keypoints", "score")
+"""All that an entry of a COCO results file has: with a `bbox` pycocotools would take its area for the person's, which
+without one is that of the joints' extent, and medium and large people would be others."""
+
+
+def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
+    """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
+
+    Of models of three dimensions they have `joints_mm` and `sigma_mm`, K rows of x, y, z, and `camera` with
+    `assumed`, what of it was not given.
+    """
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_id,
+            "keypoints": rounded(np.column_stack([poses.keypoints[i], poses.confidence[i]])),
+            "sigma": rounded(poses.sigma[i]) if np.isfinite(poses.sigma[i]).all() else None,
+            "bbox": rounded(poses.boxes[i]),
+            "score": round(float(poses.scores[i]), 6),
+            **({"file_name": poses.path.name} if poses.path else {}),
+            **_in_space(poses, i),
+        }
+        for i in range(len(poses))
+    ]
+
+
+def official_result(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of `coco_results` with the keys that COCO's server knows and no others, as `eval` writes it."""
+    return {key: row[key] for key in OFFICIAL}
+
+
+def _in_space(poses: Poses, person: int) -> dict[str, Any]:
+    """A person's joints in space, as plain values; nothing for models of two dimensions."""
+    if poses.joints_mm is None or poses.sigma_mm is None or poses.root_depth_mm is None or poses.camera is None:
+        return {}
+    return {
+        "joints_mm": rows_mm(poses.joints_mm[person]),
+        "sigma_mm": rows_mm(poses.sigma_mm[person]),
+        "camera": {
+            "focal": rounded(poses.camera.focal),
+            "centre": rounded(poses.camera.centre),
+            "root_depth_mm": round(float(poses.root_depth_mm[person]), 1),
+            "assumed": ["root_depth_mm" if name == "root_depth" else name for name in poses.assumed],
+        },
+    }
+
+
+def results_arrays(found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """The people of many images, with the ids of these, as arrays to be saved: a row for each of N people.
+
+    Returns:
+        `joints`, the K names; `image_id` and `file_name` as text; `boxes`, `keypoints`, `sigma`, `confidence`,
+        `scores`; where people are placed in space also `joints_mm`, `sigma_mm`, `root_depth_mm`, `focal`, `centre`, and
+        in `assumed` the names of what was not given.
+    """
+    count = len(skeleton)
+    empty = {"boxes": (4,), "keypoints": (count, 2), "sigma": (count, 2), "confidence": (count,), "scores": ()}
+    people = [poses for _, poses in found]
+    arrays = {
+        "joints": np.array(skeleton.joints),
+        "image_id": np.array([str(number) for number, poses in found for _ in range(len(poses))], dtype=np.str_),
+        "file_name": np.array([p.path.name if p.path else "" for p in people for _ in range(len(p))], dtype=np.str_),
+    }
+    arrays |= {n: np.concatenate([np.empty((0, *s)), *(getattr(p, n) for p in people)]) for n, s in empty.items()}
+    placed = [poses for poses in people if poses.joints_mm is not None]
+    if placed and len(placed) == len(people):
+        arrays |= {
+            name: np.concatenate([getattr(poses, name) for poses in placed])
+            for name in ("joints_mm", "sigma_mm", "root_depth_mm")
+        }
+        for name in ("focal", "centre"):
+            arrays[name] = np.concatenate([np.tile(getattr(p.camera, name), (len(p), 1)) for p in placed])
+        arrays["assumed"] = np.array(placed[0].assumed, dtype=np.str_)
+    return arrays
+
+
+def people_text(rows: Iterable[Mapping[str, Any]], joints: Sequence[str]) -> Iterator[str]:
+    """Entries of `coco_results` as lines: one for each person, and one for each joint."""
+    for row in rows:
+        yield f"{row['file_name']}  score {row['score']:.3f}"
+        for i, joint in enumerate(joints):
+            x, y, confidence = row["keypoints"][3 * i : 3 * i + 3]
+            sigma = "" if row["sigma"] is None else "  ± {:6.1f} {:6.1f}".format(*row["sigma"][2 * i : 2 * i + 2])
+            placed = in_mm(row, i) if row.get("joints_mm") else ""
+            yield f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}{placed}  confidence {confidence:.3f}"

@@ -211,7 +211,6 @@ class Recipe(PretrainedRecipe):
     people: Callable[[Any, str], People] = labelled_people
     """Called with the recipe and "train" or "val": the data set of that part."""
     model: Callable[[Any, Skeleton, bool], PoseModel] = network
-    """Called with the recipe, the data's skeleton and whether sigma is needed: the network."""
     dim: Literal[2, 3] = 2
     """D of the joints; 3 with depth."""
 
@@ -231,7 +230,6 @@ class Recipe(PretrainedRecipe):
     outside: Literal["supervise", "mask"] = "supervise"
     """Joints outside the crop: supervise: train on them; mask: leave them out."""
     watch: Watch = "ap"
-    """Validation metric that selects the best checkpoint."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -328,7 +326,6 @@ class H36mRecipe(Recipe):
     """The settings of a run on people with 3-D joints, and on others with 2-D joints beside them."""
 
     people: Callable[[Any, str], People] = people_in_space
-    """Called with the recipe and "train" or "val": the data set of that part."""
     dim: Literal[2, 3] = 3
     """D of the joints."""
 

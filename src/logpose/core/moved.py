@@ -23,6 +23,9 @@ MODULES = {
 NAMES = {
     ("structures", "InputError"): ("core.errors", "InputError"),
     ("structures", "ErrorLaw"): ("core.structures", "ErrorDistribution"),
+    ("structures", "Lesson"): ("core.structures", "LossDict"),
+    ("structures", "Measuring"): ("core.structures", "Evaluator"),
+    ("structures", "Material"): ("core.structures", "OutputType"),
     ("recipe", "TrainingRecipe"): ("training.recipe", "TrainingRecipe"),
 }
 """(old path, old name) -> (new path, new name), where they are not those of `MODULES`."""

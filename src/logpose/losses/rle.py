@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from logpose.core.renamed import renamed_arguments
 from logpose.flows import Density, PlainRealNVP, RealNVP, SimpleDensity, as_density
 from logpose.losses.cache import with_fresh_gradient
 from logpose.losses.conventions import CODES, Base, Convention, ConventionLoss, Mode, check_options
@@ -51,6 +52,7 @@ class RLELoss(ConventionLoss):
         ValueError: if the flow is of another dimension, or the convention has no such base or mode.
     """
 
+    @renamed_arguments(balance="gradient_reweighting")
     def __init__(
         self,
         flow: Density | nn.Module | torch.distributions.Distribution | None = None,

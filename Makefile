@@ -46,6 +46,7 @@ extras: $(EXTRAS)/.installed ## Install the optional extras in an environment of
 	@echo "==> pytest, with the extras"
 	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/flows/test_adapters.py \
 		tests/training/test_interop.py tests/models/test_rcnn.py tests/models/test_mask_rcnn.py \
+		tests/models/test_timm_backbone.py tests/models/test_version_0_1.py \
 		tests/recipes/test_mask_rcnn.py tests/tasks/detection/test_predict.py tests/report/test_systems.py
 
 docs: $(VENV)/.installed-docs ## Build the site with its API reference into build/site; a broken link is an error

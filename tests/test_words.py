@@ -45,7 +45,17 @@ EXCEPTIONS = {
     ("src/logpose/core/moved.py", "law"): "a name of version 0.1",
     ("src/logpose/recipes/renamed.py", "*"): "names of version 0.1",
     ("src/logpose/models/version_0_1.py", "*"): "names of version 0.1",
-    ("docs/3d.md", "picture"): "the option --picture",
+    ("src/logpose/tasks/pose/recipe.py", "picture"): "a name of version 0.1",
+    ("src/logpose/tasks/detection/recipe.py", "picture"): "the value of --scale-of, as runs of version 0.1 recorded it",
+    **{
+        (path, "picture"): "the option --picture, as runs of version 0.1 recorded it"
+        for path in (
+            "docs/3d.md",
+            "src/logpose/data/keypoint_files.py",
+            "src/logpose/tasks/options.py",
+            *(f"src/logpose/tasks/lifting/{name}.py" for name in ("recipe", "report", "task")),
+        )
+    },
     ("benchmarks/lsp_losses.py", "heatmaps first"): "a key of the committed figures",
 }
 """(file, word or *): the reason. Words are in lower case."""

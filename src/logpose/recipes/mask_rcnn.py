@@ -2,7 +2,7 @@
 
 The schedule is detectron2's for its keypoint R-CNN (SGD, 0.02 for 16 images, × 0.1 at two milestones). There are two
 readings of the paper: 270,000 steps from ImageNet weights (its first version, according to a reader), or 180,000 steps
-after heatmap pre-training, as its author says (`--pretrain heatmap --steps 180000 --milestones 120000 160000`).
+after heatmap pre-training, according to its author (`--pretrain heatmap --steps 180000 --milestones 120000 160000`).
 """
 
 from __future__ import annotations

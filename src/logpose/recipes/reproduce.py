@@ -1,7 +1,7 @@
 """The paper's tables: each row with its published figures and the recipe that trains it.
 
 Figures are in the paper's units: AP, PCKh and AUC in percent, MPJPE in millimetres. "Pre-trained" is the paper's *, a
-backbone that was trained with heatmaps first. Measured figures are those of the run's best checkpoint on the validation
+backbone with heatmap pre-training. Measured figures are those of the run's best checkpoint on the validation
 data; of COCO they are for ground-truth boxes, while the paper's AP is for detected ones (`logpose eval --boxes`).
 """
 

@@ -23,7 +23,7 @@ def test_a_task_is_whole(task):
     assert not inspect.isabstract(type(task))
     assert task.name == (FOLDER / task.name).name
     files = {path.name for path in (FOLDER / task.name).glob("*.py")}
-    assert {"task.py", "options.py", "recipe.py", "evaluate.py", "predict.py"} <= files
+    assert {"task.py", "recipe.py", "evaluate.py", "predict.py", "report.py"} <= files
     for options, base in (
         (task.eval_options, EvalOptions),
         (task.predict_options, PredictOptions),

@@ -46,15 +46,15 @@ def people(*poses: Tensor, ignored: tuple[tuple[float, ...], ...] = ()) -> Scene
     return ScenePeople(boxes, keypoints, torch.ones(len(poses), K), area, torch.tensor(ignored).view(-1, 4))
 
 
-def batch_of(*pictures: ScenePeople, size: tuple[int, int] = (64, 64), seed: int = 0) -> SceneBatch:
+def batch_of(*scenes: ScenePeople, size: tuple[int, int] = (64, 64), seed: int = 0) -> SceneBatch:
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (len(pictures), 3, *size), generator=generator, dtype=torch.uint8)
-    maps = torch.eye(2, 3).expand(len(pictures), 2, 3)
-    return SceneBatch(images, torch.tensor([size] * len(pictures)), maps, torch.arange(len(pictures)), list(pictures))
+    images = torch.randint(0, 256, (len(scenes), 3, *size), generator=generator, dtype=torch.uint8)
+    maps = torch.eye(2, 3).expand(len(scenes), 2, 3)
+    return SceneBatch(images, torch.tensor([size] * len(scenes)), maps, torch.arange(len(scenes)), list(scenes))
 
 
 def check(found: list[Detections], size: tuple[int, int]) -> None:
-    """Well formed: best first, boxes in the picture, everything finite and of its shape."""
+    """Well formed: best first, boxes in the image, everything finite and of its shape."""
     for one in found:
         count = len(one)
         assert one.boxes.shape == (count, 4)
@@ -74,7 +74,7 @@ def check(found: list[Detections], size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("sigma", "loss"), [(False, L1Loss()), (True, RLELoss())], ids=["l1", "rle"])
 def test_a_gradient_reaches_every_parameter(sigma: bool, loss: L1Loss | RLELoss) -> None:
-    # Anchors small enough that all levels read something of so small a picture.
+    # Anchors small enough that all levels read something of so small an image.
     model = model_of(sigma, scale=4.0)
     model.training_losses(batch_of(people(standing(30, 34, 50)), people(standing(20, 30, 40))), loss).total.backward()
     inapplicable = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
@@ -83,11 +83,11 @@ def test_a_gradient_reaches_every_parameter(sigma: bool, loss: L1Loss | RLELoss)
 
 
 def test_the_losses_have_names() -> None:
-    lesson = model_of().training_losses(batch_of(people(standing(30, 34, 50)), people()), RLELoss())
+    outcome = model_of().training_losses(batch_of(people(standing(30, 34, 50)), people()), RLELoss())
     each = {"classification", "keypoints", "boxes"}
-    assert set(lesson.losses) == each | {f"{name}_2" for name in each} | {"maps", "offsets"}
-    assert set(lesson.figures) == {"error_px"}
-    assert float(lesson.figures["error_px"]) > 0
+    assert set(outcome.losses) == each | {f"{name}_2" for name in each} | {"maps", "offsets"}
+    assert set(outcome.figures) == {"error_px"}
+    assert float(outcome.figures["error_px"]) > 0
 
 
 HALF = people(standing(0, 30, 50))  # cut in half by the left edge
@@ -108,11 +108,11 @@ CROWD = people(*(standing(3.0 + i, 20 + 0.4 * i, 5 + 0.5 * i) for i in range(60)
     "scene", [people(), CROWD, HALF, EDGE, UNLABELLED], ids=["nobody", "crowd", "half", "edge", "unlabelled"]
 )
 @pytest.mark.parametrize("sigma", [False, True], ids=["l1", "rle"])
-def test_losses_and_gradients_are_finite_whoever_is_there(scene: ScenePeople, sigma: bool) -> None:
+def test_losses_and_gradients_are_finite_whatever_the_scene(scene: ScenePeople, sigma: bool) -> None:
     model, loss = model_of(sigma), RLELoss() if sigma else L1Loss()
-    lesson = model.training_losses(batch_of(scene), loss)
-    lesson.total.backward()
-    assert all(value.isfinite() for value in (*lesson.losses.values(), *lesson.figures.values()))
+    outcome = model.training_losses(batch_of(scene), loss)
+    outcome.total.backward()
+    assert all(value.isfinite() for value in (*outcome.losses.values(), *outcome.figures.values()))
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
@@ -163,7 +163,7 @@ def test_ignored_regions_and_people_without_joints_teach_nothing() -> None:
 
 
 def test_people_of_whom_no_joint_is_in_the_input_are_not_posed() -> None:
-    """A square shows an elbow's sleeve: nine anchors would learn to pose whom nobody sees."""
+    """A square shows an elbow's sleeve: nine anchors would learn to pose nobody who is visible."""
     model = model_of()
     hand = torch.tensor((50.0, 10.0, 63.0, 63.0))
     beyond = people(standing(100, 34, 60))
@@ -179,7 +179,7 @@ def replace_boxes(scene: ScenePeople, box: tuple[float, ...]) -> ScenePeople:
     return ScenePeople(torch.tensor([box]), scene.keypoints, scene.weight, scene.area, scene.ignored)
 
 
-def test_anchors_beyond_a_picture_take_no_part() -> None:
+def test_anchors_beyond_an_image_take_no_part() -> None:
     model = model_of()
     batch = batch_of(people(standing(20, 34, 110)))
     batch.sizes[0] = torch.tensor([64, 40])
@@ -193,9 +193,9 @@ def test_the_second_stage_begins_where_the_first_one_led() -> None:
     model = model_of()
     batch = batch_of(people(standing(30, 34, 60)))
     levels = model.trunk(model.inputs(batch.images, batch.sizes))
-    (grid, first, told), (_, second, _) = model.run_stages(levels)
+    (grid, first, output), (_, second, _) = model.run_stages(levels)
     assert torch.equal(first[0], grid.poses)
-    assert torch.allclose(second, first + told.poses[..., :2] * grid.scale[:, None, None])
+    assert torch.allclose(second, first + output.poses[..., :2] * grid.scale[:, None, None])
     assert not second.requires_grad
 
 
@@ -208,10 +208,10 @@ def test_the_loss_counts_a_sum_over_joints_for_each_positive_anchor() -> None:
         model = model_of(sigma=False, pose_weight=weight)
         batch = batch_of(scene)
         levels = model.trunk(model.inputs(batch.images, batch.sizes))
-        grid, poses, told = next(model.run_stages(levels))
+        grid, poses, output = next(model.run_stages(levels))
         targets = model._targets(batch, grid, poses, (0.5, 0.4))
-        value = model._stage_losses(told, targets, L1Loss())["keypoints"]
-        apart = (told.poses[targets.row] - targets.joints).abs()[:, four].sum()
+        value = model._stage_losses(output, targets, L1Loss())["keypoints"]
+        apart = (output.poses[targets.row] - targets.joints).abs()[:, four].sum()
         assert float(value.detach()) == pytest.approx(10 * float(apart.detach()) / len(targets.weight), rel=1e-4)
         losses.append(float(value.detach()))
     assert losses[0] == losses[1]  # 10 is what L1 has
@@ -222,22 +222,22 @@ def test_the_joints_pull_alike_however_small_sigma_is() -> None:
     model = model_of()
     batch = batch_of(scene)
     levels = model.trunk(model.inputs(batch.images, batch.sizes))
-    grid, poses, told = next(model.run_stages(levels))
+    grid, poses, output = next(model.run_stages(levels))
     targets = model._targets(batch, grid, poses, (0.5, 0.4))
     rle = RLELoss().eval()
     for logit in (0.0, -1.0, -3.0, -5.0):
-        poses = told.poses.detach().clone()
+        poses = output.poses.detach().clone()
         poses[..., 2:] = logit
         poses.requires_grad_()
         pulls = []
         for loss in (Laplace(), rle):
-            value = model._stage_losses(told._replace(poses=poses), targets, loss)["keypoints"]
+            value = model._stage_losses(output._replace(poses=poses), targets, loss)["keypoints"]
             (gradient,) = torch.autograd.grad(value, poses)
             pulls.append(float(gradient[..., :2].abs().sum()))
         with torch.no_grad():  # the same draws of s each time
             mu, sigma = poses[targets.row].split(2, dim=-1)
-            claim = Prediction(mu, sigma.sigmoid(), sigma[..., 0], model.error_distribution)
-            plain = rle.of_prediction(claim, targets.joints, targets.weight)
+            prediction = Prediction(mu, sigma.sigmoid(), sigma[..., 0], model.error_distribution)
+            plain = rle.of_prediction(prediction, targets.joints, targets.weight)
         # Ten times sigma, and the seventeen joints that the loss is a mean over.
         assert float(value.detach()) == pytest.approx(10 / (1 + math.exp(-logit)) * K * float(plain), rel=0.05)
         # That of the published L1, whose weight is 10: of each of the joints' two coordinates, a mean over anchors.
@@ -249,9 +249,9 @@ def test_the_anchors_are_the_mean_pose_of_the_training_data() -> None:
     model = model_of()
     wide = standing(0, 0, 50) * torch.tensor([3.0, 1.0])
     shown = [Sample(np.zeros((9, 9, 3), np.uint8), np.ones(4), wide.double().numpy(), np.full(K, 2), 1.0, 1, 1)]
-    picture = LabelledImage(shown[0].image, 1, tuple(shown))
+    labelled = LabelledImage(shown[0].image, 1, tuple(shown))
     before = model.template.clone()
-    model.prepare([picture])
+    model.prepare([labelled])
     assert not torch.allclose(model.template, before, atol=0.05)
     extent = model.template.amax(dim=0) - model.template.amin(dim=0)
     assert float(extent.norm()) == pytest.approx(1, abs=0.1)
@@ -280,8 +280,8 @@ def test_an_untrained_model_gives_well_formed_results(sigma: bool, changes: dict
     assert ((confidence > 0) & (confidence < 1)).all() if sigma else (confidence == 1).all()
 
 
-def test_whoever_is_found_does_not_depend_on_the_other_whole_images_a_batch() -> None:
-    """Its norms are of all that they are given; what was put around a picture for a larger one must not be."""
+def test_the_people_that_are_found_do_not_depend_on_the_other_whole_images_a_batch() -> None:
+    """Its norms are of all that they are given; padding around an image for a larger one must not be."""
     model = model_of().eval()
     small, large = batch_of(people(), size=(64, 96)), batch_of(people(), size=(160, 128), seed=1)
     small.sizes[0] = torch.tensor([50, 96])
@@ -296,28 +296,28 @@ def test_whoever_is_found_does_not_depend_on_the_other_whole_images_a_batch() ->
 
 
 def test_where_nobody_is_likely_nobody_is_found() -> None:
-    found = model_of(least_score=0.5).eval().detect(*picture())
+    found = model_of(least_score=0.5).eval().detect(*example())
     check(found, (64, 64))
     assert len(found[0]) == 0
 
 
-def picture(size: tuple[int, int] = (64, 64)) -> tuple[Tensor, Tensor]:
+def example(size: tuple[int, int] = (64, 64)) -> tuple[Tensor, Tensor]:
     batch = batch_of(people(), size=size)
     return batch.images, batch.sizes
 
 
 class Oracle(PointSetAnchors):
-    """Finds what it is told of, whatever the picture shows."""
+    """Finds given people, whatever the image shows."""
 
     wanted: list[tuple[Tensor, Tensor]]
 
     def run_stages(self, levels):
-        for grid, poses, told in super().run_stages(levels):
-            logits, deltas = torch.full_like(told.logits, -20.0), told.poses.clone()
+        for grid, poses, output in super().run_stages(levels):
+            logits, deltas = torch.full_like(output.logits, -20.0), output.poses.clone()
             for row, (pose, logit) in enumerate(self.wanted):
                 logits[:, row] = logit
                 deltas[:, row, :, :2] = (pose - poses[:, row]) / grid.scale[row]
-            yield grid, poses, StageOutput(logits, deltas, torch.zeros_like(told.boxes))
+            yield grid, poses, StageOutput(logits, deltas, torch.zeros_like(output.boxes))
 
 
 def oracle(*wanted: tuple[Tensor, float], **changes: object) -> Oracle:
@@ -328,12 +328,12 @@ def oracle(*wanted: tuple[Tensor, float], **changes: object) -> Oracle:
     return model.eval()
 
 
-def test_what_the_last_stage_tells_is_decoded() -> None:
+def test_the_output_of_the_last_stage_is_decoded() -> None:
     one, other = standing(20, 30, 40), standing(45, 34, 55)
-    found = oracle((one, 1.0), (other, 2.0)).detect(*picture())[0]
+    found = oracle((one, 1.0), (other, 2.0)).detect(*example())[0]
     assert found.box_scores.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 1 / (1 + math.exp(-1))])
     assert torch.allclose(found.keypoints(), torch.stack([other, one]), atol=1e-3)
-    # An untrained network says a tenth of the anchor's unit; the finest level's is 128 pixels.
+    # An untrained network predicts a tenth of the anchor's unit; the finest level's is 128 pixels.
     assert torch.allclose(found.prediction.sigma, torch.full((2, K, 2), 0.1), atol=0.03)
     assert torch.allclose(found.to_input[:, 0, 0], torch.tensor(128.0))
 
@@ -349,23 +349,23 @@ def test_neighbours_that_are_snapped_to_the_same_peaks_are_two_people(monkeypatc
         return maps, torch.zeros(len(level), K, 2, 16, 16)
 
     monkeypatch.setattr(model.peaks, "forward", peaks)
-    found = model.detect(*picture())[0]
+    found = model.detect(*example())[0]
     assert len(found) == 2
     assert torch.equal(found.positions[0], found.positions[1])
     model.wanted = [(one, torch.tensor(1.0)), (one + 0.5, torch.tensor(2.0))]  # the same person twice
-    assert len(model.detect(*picture())[0]) == 1
+    assert len(model.detect(*example())[0]) == 1
 
 
 class Drawn(PointSetAnchors):
-    """Says what is drawn for it."""
+    """Outputs random numbers."""
 
     seed = 0
 
     def run_stages(self, levels):
         generator = torch.Generator().manual_seed(self.seed)
-        for grid, poses, told in super().run_stages(levels):
-            logits, deltas, boxes = (torch.randn(part.shape, generator=generator) for part in told[:3])
-            self.said = (grid, poses, logits, deltas, boxes)
+        for grid, poses, output in super().run_stages(levels):
+            logits, deltas, boxes = (torch.randn(part.shape, generator=generator) for part in output[:3])
+            self.outputs = (grid, poses, logits, deltas, boxes)
             yield grid, poses, StageOutput(logits - 1, deltas, boxes)
 
 
@@ -381,8 +381,8 @@ def drawn() -> Drawn:
 @given(seed=st.integers(0, 10_000))
 def test_decoding_is_a_naive_loop(drawn: Drawn, seed: int) -> None:
     drawn.seed = seed
-    found = drawn.detect(*picture())[0]
-    _, poses, logits, deltas, boxes = drawn.said
+    found = drawn.detect(*example())[0]
+    _, poses, logits, deltas, boxes = drawn.outputs
     expected, row = [], 0
     for stride, cells in ((8, 64), (16, 16), (32, 4)):
         likely = []
@@ -423,7 +423,7 @@ def test_people_found_twice_are_taken_out_as_by_a_naive_loop(seed: int, nms: flo
     generator = torch.Generator().manual_seed(seed)
     poses = [standing(20 + 12 * float(u), 30 + 6 * float(v), 40) for u, v in torch.rand(12, 2, generator=generator)]
     logits = (4 * torch.rand(12, generator=generator) - 1).tolist()
-    found = oracle_of(poses, logits, nms).detect(*picture())[0]
+    found = oracle_of(poses, logits, nms).detect(*example())[0]
 
     def alike(a: Tensor, b: Tensor) -> float:
         areas = [float((p.amax(dim=0) - p.amin(dim=0)).prod()) for p in (a, b)]
@@ -449,11 +449,11 @@ def oracle_of(poses: list[Tensor], logits: list[float], nms: float) -> Oracle:
     return model
 
 
-def test_no_more_are_considered_or_found_than_said() -> None:
+def test_no_more_are_considered_or_found_than_asked_for() -> None:
     many = [(standing(4.0 * i, 3.0 * i, 20), 3.0 - 0.1 * i) for i in range(12)]
-    assert len(oracle(*many).detect(*picture())[0]) == 12
+    assert len(oracle(*many).detect(*example())[0]) == 12
     for changes in ({"most": 5}, {"candidates": 5}):
-        found = oracle(*many, **changes).detect(*picture())[0]
+        found = oracle(*many, **changes).detect(*example())[0]
         assert torch.allclose(found.keypoints(), torch.stack([pose for pose, _ in many[:5]]), atol=1e-2)
 
 
@@ -462,18 +462,18 @@ def test_what_is_found_at_other_scales_is_brought_back() -> None:
     one = standing(20, 30, 40)
     twice = 2 * (one + 0.5) - 0.5
     model = oracle((twice, 1.0), scales=(2.0,))
-    found = model.detect(*picture())[0]
+    found = model.detect(*example())[0]
     assert torch.allclose(found.keypoints(), one[None], atol=1e-3)
-    plain = oracle((twice, 1.0)).detect(*picture())[0]
+    plain = oracle((twice, 1.0)).detect(*example())[0]
     assert torch.allclose(found.to_input[:, :, :2], plain.to_input[:, :, :2] / 2)
-    both = oracle((one, 1.0), scales=(1.0, 2.0)).detect(*picture())[0]
+    both = oracle((one, 1.0), scales=(1.0, 2.0)).detect(*example())[0]
     assert len(both) == 2  # half as large, and elsewhere, the second time
     check([both], (64, 64))
 
 
 def test_several_scales_of_an_untrained_model_are_well_formed() -> None:
     model = model_of(scales=(0.7, 1.0, 1.5)).eval()
-    check(model.detect(*picture((64, 96))), (64, 96))
+    check(model.detect(*example((64, 96))), (64, 96))
 
 
 # --- Around it -----------------------------------------------------------------------------------------------------
@@ -513,7 +513,7 @@ def test_any_skeleton_will_do() -> None:
     torch.manual_seed(0)
     face = Skeleton("face", tuple(f"point_{i}" for i in range(4)))
     model = PointSetAnchors(create_backbone("resnet18", (64, 64)), face, True, SMALL, short=64, longest=128)
-    found = model.eval().detect(*picture())[0]
+    found = model.eval().detect(*example())[0]
     assert found.keypoints().shape[1:] == (4, 2)
 
 
@@ -534,7 +534,7 @@ def test_predictions_fold_the_learned_mean_in() -> None:
     model.error_mean.copy_(torch.tensor([0.5, 0.0]))
     batch = batch_of(people())
     found = model.predict(batch)[0]
-    claim: Prediction = found.prediction
+    prediction: Prediction = found.prediction
     assert torch.allclose(
-        found.keypoints()[0, :, 0], standing(20, 30, 40)[:, 0] + 0.5 * 128 * claim.sigma[0, :, 0], atol=1e-2
+        found.keypoints()[0, :, 0], standing(20, 30, 40)[:, 0] + 0.5 * 128 * prediction.sigma[0, :, 0], atol=1e-2
     )

@@ -32,7 +32,7 @@ def plain_gradient() -> Recipe:
 
 CANDIDATES = {
     "RLE": synthetic.synthetic_resnet18_rle,
-    "L1": synthetic.synthetic_resnet18_l1,
+    "L1": lambda: replace(synthetic.synthetic_resnet18_rle(), loss="l1"),
     "RLE, plain gradient": plain_gradient,
 }
 

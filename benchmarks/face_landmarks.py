@@ -45,7 +45,7 @@ def main() -> None:
     runs = Runs(given.figures, SHOWN)
 
     def measured(recipe: Recipe, name: str) -> dict[str, float]:
-        # The last epoch's weights: those of the best epoch would be chosen on the faces they are measured on.
+        # The last epoch's weights: the best epoch is chosen on the faces of the evaluation.
         model, fitted = load_of_crops(whole(fit(recipe, given.out / name)).folder / "last.ckpt")
         return evaluate(model, labelled_people(recipe, "val"), fitted).compute()
 

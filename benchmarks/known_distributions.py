@@ -33,8 +33,8 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from logpose.losses import Gaussian, Laplace, LikelihoodLoss, RLELoss
-from logpose.losses.distribution import ERROR_DRAWS, Distribution
+from logpose.losses import Distribution, Gaussian, Laplace, LikelihoodLoss, RLELoss
+from logpose.losses.distribution import ERROR_DRAWS
 from tables import cell
 
 LEVELS = (0.5, 0.9, 0.95)

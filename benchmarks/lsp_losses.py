@@ -1,19 +1,18 @@
-"""Losses and systems on photographs: one backbone, one budget, LSP-Extended's noisy labels, each from random weights.
+"""Losses and heads on photographs: one backbone, one budget, LSP-Extended's noisy labels, each from random weights.
 
     python benchmarks/lsp_losses.py --data PATH/TO/lspet
 
-The recipe is `lsp_resnet18_rle`, for half its epochs: all people but the last 1,000 to learn from, those to be measured
-on. Two systems are also trained for all its epochs, to tell what they would bring the others. A run's figures go to
-`benchmarks/figures/lsp_losses.json` as soon as it is finished, and a run that is there is not made again, so the table
-grows over days, and one that was broken off goes on. Each run's folder keeps its checkpoint and the `config.yaml` that
-makes it again.
+The recipe is `lsp_resnet18_rle`, for half its epochs; the last 1,000 people are for evaluation, the rest for training.
+Two systems are also trained for all its epochs, to show what longer training would change. A run's figures go to
+`benchmarks/figures/lsp_losses.json` as soon as it is finished; a run that is there is not repeated, and an interrupted
+one is resumed, so the table grows over days. Each run's folder keeps its checkpoint and its `config.yaml`.
 
-    pck_torso@t     share of joints nearer than t of the torso (shoulder to opposite hip), person-centric
+    pck_torso@t     share of joints with an error below t of the torso (shoulder to opposite hip), person-centric
     error           mean distance of a joint from its label, pixels
-    nll             nats per joint, in crop coordinates; of what the loss claims
+    nll             negative log-likelihood, nats per joint, in crop coordinates
     confidence_oks  Pearson's correlation of a person's confidence with OKS
-    sigma_rank      Spearman's of a joint's spread with its error
-    coverage@0.9    share of labels in the region that claims 90 %
+    sigma_rank      Spearman's of a joint's standard deviation with its error
+    coverage@0.9    coverage of nominal 90 % regions
 """
 
 from __future__ import annotations
@@ -29,26 +28,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from logpose.core.structures import LEVELS
-from logpose.losses import Gaussian, L2Loss, Laplace, RLELoss
 from logpose.metrics.calibration import coverage
-from logpose.recipes.lsp import (
-    lsp_resnet18_heatmap,
-    lsp_resnet18_integral,
-    lsp_resnet18_l1,
-    lsp_resnet18_rle,
-    lsp_resnet18_rle_heatmaps_first,
-)
+from logpose.recipes.lsp import lsp_resnet18_rle
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
 from logpose.tasks.pose.recipe import Recipe, labelled_people
 from logpose.training.checkpoint import load_of_crops
 from logpose.training.fit import fit
-from logpose.training.recipe import FIRST
+from logpose.training.resume import last_checkpoint
 from tables import Runs, is_whole, whole
 
 
-def by(loss: Callable[[], Any]) -> Callable[[], Recipe]:
-    """Regression by a loss."""
-    return lambda: replace(lsp_resnet18_rle(), loss=loss)
+def by(**fields: Any) -> Callable[[], Recipe]:
+    """The recipe with other plain fields."""
+    return lambda: replace(lsp_resnet18_rle(), **fields)
 
 
 def for_share(make: Callable[[], Recipe], share: float) -> Recipe:
@@ -60,17 +52,17 @@ def for_share(make: Callable[[], Recipe], share: float) -> Recipe:
 
 # Those of which several seeds matter most come first.
 SYSTEMS: dict[str, Callable[[], Recipe]] = {
-    "L1": lsp_resnet18_l1,
+    "L1": by(loss="l1"),
     "RLE normalized": lsp_resnet18_rle,
-    "heatmap": lsp_resnet18_heatmap,
-    "RLE paper": by(partial(RLELoss, convention="paper")),
-    "RLE, heatmaps first": lsp_resnet18_rle_heatmaps_first,
-    "Integral": lsp_resnet18_integral,
-    "Laplace": by(Laplace),
-    "RLE released": by(partial(RLELoss, convention="released")),
-    "Gaussian": by(Gaussian),
-    "DLE": by(partial(RLELoss, mode="dle")),
-    "L2": by(L2Loss),
+    "heatmap": by(head="heatmap"),
+    "RLE paper": by(convention="paper"),
+    "RLE, heatmaps first": by(pretrain="heatmap"),
+    "Integral": by(head="integral", loss="l1"),
+    "Laplace": by(loss="laplace"),
+    "RLE released": by(convention="released"),
+    "Gaussian": by(loss="gaussian"),
+    "DLE": by(loss="dle"),
+    "L2": by(loss="l2"),
 }
 LONGER = {f"{name}, twice as long": SYSTEMS[name] for name in ("L1", "RLE normalized")}
 SHARES = dict.fromkeys(SYSTEMS, 0.5) | dict.fromkeys(LONGER, 1.0)
@@ -96,7 +88,7 @@ def measured(evaluation: Evaluation) -> dict[str, Any]:
     return figures
 
 
-def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
+def plot(figures: dict[str, dict[str, Any]], path: Path) -> None:
     """Reliability and sparsification of the first seed of every system that has a density."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.6), layout="constrained")
     left.axhline(0, color="k", ls="--", lw=1)
@@ -127,7 +119,7 @@ def picture(figures: dict[str, dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/lsp_losses"), help="folder for checkpoints and pictures")
+    parser.add_argument("--out", type=Path, default=Path("runs/lsp_losses"), help="folder for checkpoints and plots")
     parser.add_argument("--figures", type=Path, default=FIGURES)
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--seeds", type=int, default=3)
@@ -137,12 +129,10 @@ def main() -> None:
 
     def measure(recipe: Recipe, name: str) -> dict[str, Any]:
         folder = given.out / name
-        # A run that was broken off goes on; the minutes are then those of its last part.
-        lasts = [folder / "last.ckpt", folder / FIRST / "last.ckpt"]
-        resume = next((last for last in lasts if last.is_file()), None)
+        # An interrupted run is resumed; the minutes are then those of its last part.
         if not is_whole(folder, recipe):
-            whole(fit(recipe, folder, resume))
-        # The last epoch's weights: those of the best epoch would be chosen on the people they are measured on.
+            whole(fit(recipe, folder, last_checkpoint(folder)))
+        # The last epoch's weights: the best epoch is chosen on the people of the evaluation.
         model, loss = load_of_crops(folder / "last.ckpt")
         return {**measured(evaluate(model, labelled_people(recipe, "val"), loss)), "epochs": recipe.epochs}
 
@@ -151,7 +141,7 @@ def main() -> None:
             recipe = for_share(SYSTEMS[name], SHARES[name])
             runs.add(name, seed, partial(measure, replace(recipe, data=given.data, seed=seed)))
     (given.out / "table.md").write_text(runs.table("system") + "\n")
-    picture(runs.figures, given.out / "lsp_losses.png")
+    plot(runs.figures, given.out / "lsp_losses.png")
     print(runs.table("system"))
 
 

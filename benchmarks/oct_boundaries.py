@@ -2,18 +2,18 @@
 
     python benchmarks/oct_boundaries.py --data PATH/TO/oct
 
-The set of `--data` is split by scan into five parts, each of which is measured once by networks that learned from the
-other four; scans with the same picture stay together. A run is one part of one seed: its figures go to
-`benchmarks/figures/oct_boundaries.json` as soon as it is finished, and a run that is there is not made again. Windows
-of 112×64 show 224 rows of a scan (two rows become one) and 64 of its columns. The number of epochs, and how RLE stands
-beside cross-entropy, were chosen by a look at three of the parts that are measured.
+The set of `--data` is split by scan into five folds: each is evaluated once, with networks trained on the other four;
+scans with the same image stay together. A run is one fold of one seed: its figures go to
+`benchmarks/figures/oct_boundaries.json` as soon as it is finished, and a run that is there is not repeated. Windows
+of 112×64 show 224 rows of a scan (two rows become one) and 64 of its columns. The number of epochs, and the weight of
+RLE beside cross-entropy, were chosen on three of the folds that are evaluated.
 
     error_px      mean distance of a boundary from its label, pixels (over columns, then scans, then boundaries)
     rmse_px       root mean square of the same
     p95_px        95th percentile of all distances
-    nll           nats per column of eight boundaries, rows in pixels
-    band@0.9      share of labels in their boundary's band that claims 90 %
-    sigma_rank    Spearman's correlation of a boundary's spread with its error
+    nll           negative log-likelihood, nats per column of eight boundaries, rows in pixels
+    band@0.9      coverage of each boundary's nominal 90 % band
+    sigma_rank    Spearman's correlation of a boundary's standard deviation with its error
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ import numpy as np
 from logpose.data.flattening import cleaned, find_retina
 from logpose.data.oct import open_scans
 from logpose.data.scans import Scan
-from logpose.losses import FactorsRLELoss, L1Loss, Laplace, RLELoss, RowsLoss
+from logpose.losses import RLELoss
 from logpose.metrics.boundaries import boundary_errors, mean_over_scans
-from logpose.tasks.boundaries.recipe import OctRecipe, rle_of_column, rle_of_rows, scans_of_file
+from logpose.tasks.boundaries.recipe import BoundaryRecipe, scans_of_file
 from logpose.training.fit import fit
 from tables import Runs, cell, whole
 
@@ -43,13 +43,13 @@ AGAINST = "column, L1"
 
 
 def plain_gradient(boundaries: int) -> RLELoss:
-    """RLE whose gradient of mu is not balanced."""
+    """RLE without gradient reweighting."""
     return RLELoss(dim=boundaries, gradient_reweighting=0.0)
 
 
-def budget(data: Path) -> OctRecipe:
-    """What all systems have in common."""
-    return OctRecipe(
+def budget(data: Path) -> BoundaryRecipe:
+    """The recipe that all systems share."""
+    return BoundaryRecipe(
         data=data,
         folds=5,
         size=(112, 64),
@@ -69,24 +69,24 @@ def budget(data: Path) -> OctRecipe:
 
 
 SYSTEMS = {
-    "column, L1": {"loss": L1Loss},
-    "column, RLE": {"loss": rle_of_column},
-    "softmax over rows (He et al.)": {"head": "rows", "loss": RowsLoss},
-    "column, RLE of factors": {"loss": FactorsRLELoss},
+    "column, L1": {"loss": "l1"},
+    "column, RLE": {},
+    "softmax over rows (He et al.)": {"head": "rows", "loss": "l1"},
+    "column, RLE of factors": {"factors": True},
     "column, RLE, plain gradient": {"loss": plain_gradient},
-    "column, Laplace": {"loss": Laplace},
-    "full, L1": {"head": "full", "loss": L1Loss},
-    "full, RLE": {"head": "full", "loss": rle_of_column},
-    "softmax over rows, RLE": {"head": "rows", "loss": rle_of_rows},
-    "mean over rows, L1": {"cells": 1, "loss": L1Loss},
-    "mean over rows, RLE": {"cells": 1, "loss": rle_of_column},
+    "column, Laplace": {"loss": "laplace"},
+    "full, L1": {"head": "full", "loss": "l1"},
+    "full, RLE": {"head": "full"},
+    "softmax over rows, RLE": {"head": "rows"},
+    "mean over rows, L1": {"cells": 1, "loss": "l1"},
+    "mean over rows, RLE": {"cells": 1},
 }
 
 
 def over_folds(runs: Runs) -> str:
-    """Of each system the mean over its parts, and that over seeds with all of them; and what it has over `AGAINST`.
+    """The mean of each system over its folds, and over seeds with all of them; and its difference from `AGAINST`.
 
-    Parts are not equally hard, so systems are compared on the parts and seeds that both have: the last column is the
+    Folds are not equally hard, so systems are compared on the folds and seeds that both have: the last column is the
     mean difference of `error_px` there, with its standard deviation over these pairs.
     """
     names = [*SHOWN, f"error_px less that of {AGAINST}"]
@@ -111,30 +111,30 @@ def over_folds(runs: Runs) -> str:
 
 
 def mean_course(data: Path, fold: int) -> dict[str, float]:
-    """Figures of no network at all: where the labels of the other parts lie on average below the found membrane."""
+    """Figures without a network: the mean position of the other folds' labels below the detected membrane."""
     recipe = replace(budget(data), fold=fold)
     scans = {part: scans_of_file(recipe, part) for part in ("train", "val")}
     from_membrane = {
         part: [scan.rows - find_retina(cleaned(scan.image))[1] for scan in found.scans] for part, found in scans.items()
     }
     mean = mean_over_scans(from_membrane["train"])
-    said = [np.broadcast_to(mean[:, None], rows.shape) for rows in from_membrane["val"]]
+    predicted = [np.broadcast_to(mean[:, None], rows.shape) for rows in from_membrane["val"]]
     names = scans["val"].skeleton.joints
-    return boundary_errors(said, from_membrane["val"], names, [None] * len(said))
+    return boundary_errors(predicted, from_membrane["val"], names, [None] * len(predicted))
 
 
 def repeatability(data: Path) -> str:
-    """How far labels of one picture are from each other, where it is in the data twice with different labels."""
-    by_picture: dict[str, list[Scan]] = {}
+    """Mean distance of the labels of one image, where it is in the data twice with different labels."""
+    by_image: dict[str, list[Scan]] = {}
     for scan in open_scans(data).scans:
-        by_picture.setdefault(scan.fingerprint, []).append(scan)
-    pairs = [(a, b) for same in by_picture.values() for a, b in pairwise(same)]
-    told = [f"{len(by_picture)} different pictures, {len(pairs)} of them twice"]
+        by_image.setdefault(scan.fingerprint, []).append(scan)
+    pairs = [(a, b) for same in by_image.values() for a, b in pairwise(same)]
+    lines = [f"{len(by_image)} different images, {len(pairs)} of them twice"]
     for a, b in pairs:
         apart = abs(a.rows - b.rows)
         if np.nanmax(apart) > 0:
-            told.append(f"labels of {a.name} and {b.name}: {np.nanmean(apart):.2f} px apart")
-    return "; ".join(told)
+            lines.append(f"labels of {a.name} and {b.name}: {np.nanmean(apart):.2f} px apart")
+    return "; ".join(lines)
 
 
 def main() -> None:
@@ -153,7 +153,7 @@ def main() -> None:
     for seed in range(given.seeds):
         for fold in given.folds:
             for name in given.systems:
-                # The split is the same for every seed: what differs is weights, order and variation.
+                # The split is the same for every seed; weights, order and augmentation differ.
                 recipe = replace(budget(given.data), fold=fold, seed=seed, **SYSTEMS[name])
                 run = f"{name}, fold {fold}"
                 runs.add(run, seed, lambda folder, r=recipe: whole(fit(r, given.out / folder)).figures)

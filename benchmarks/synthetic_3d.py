@@ -1,15 +1,15 @@
-"""RLE against L1 in space, on synthetic people: one network, one budget, several seeds, errors in millimetres.
+"""RLE against L1 in 3-D, on synthetic people: one network, one budget, several seeds, errors in millimetres.
 
     python benchmarks/synthetic_3d.py
 
-The recipes are `synthetic_3d_rle` and `synthetic_3d_l1`: half of the people that they learn from are labelled in the
-plane only. A seed changes the weights, the order and the augmentation; the people are the same. A run's figures go to
-`benchmarks/figures/synthetic_3d.json` as soon as it is finished, and a run that is there is not made again.
+The recipe is `synthetic_3d_rle`, with `--loss l1` for L1: half of the training people have 2-D labels only. A seed
+changes the weights, the order and the augmentation; the people are the same. A run's figures go to
+`benchmarks/figures/synthetic_3d.json` as soon as it is finished, and a run that is there is not repeated.
 
     mpjpe         mean distance of a joint from the truth, both relative to the middle of the hips, millimetres
-    pa_mpjpe      the same after the similarity that brings each pose nearest to the truth
-    nll           nats per joint, in crop coordinates, of noisy labels, of the predictive distribution
-    coverage@0.9  share of noisy labels inside nominal 90 % regions, in all three dimensions
+    pa_mpjpe      the same after Procrustes alignment of each pose
+    nll           negative log-likelihood of noisy labels, nats per joint, in crop coordinates
+    coverage@0.9  coverage of nominal 90 % regions, of noisy labels, in all three dimensions
     sigma_rank    Spearman's correlation of a joint's standard deviation in the image with its error there
 """
 
@@ -28,7 +28,7 @@ from logpose.training.checkpoint import load_of_crops
 from logpose.training.fit import fit
 from tables import Runs, whole
 
-SYSTEMS = {"RLE": synthetic.synthetic_3d_rle, "L1": synthetic.synthetic_3d_l1}
+SYSTEMS = {"RLE": synthetic.synthetic_3d_rle, "L1": lambda: replace(synthetic.synthetic_3d_rle(), loss="l1")}
 SHOWN = ("mpjpe", "pa_mpjpe", "nll", "coverage@0.9", "sigma_rank")
 FIGURES = Path(__file__).parent / "figures" / "synthetic_3d.json"
 
@@ -49,7 +49,7 @@ def main() -> None:
         if not parts:
             parts.update({part: recipe.people(recipe, part) for part in ("train", "val")})
         run = whole(fit(replace(recipe, people=people), given.out / name))
-        # The last epoch's weights: those of the best epoch would be chosen on the people they are measured on.
+        # The last epoch's weights: the best epoch is chosen on the people of the evaluation.
         model, loss = load_of_crops(run.folder / "last.ckpt")
         return evaluate(model, parts["val"], loss, flip_test=recipe.flip_test).compute()
 

@@ -1,4 +1,4 @@
-"""What the benchmarks' tables are made of: figures of runs over seeds, kept as they come."""
+"""Tables of the benchmarks: figures of runs over seeds, saved as soon as a run is finished."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from logpose.training.resume import is_finished
 
 
 class Runs:
-    """Figures of each run, in a JSON file: a run that is there is not made again, so a table can grow over days.
+    """Figures of each run, in a JSON file: a run that is there is not repeated, so a table can grow over days.
 
     Args:
-        file: is made, with its folder, when the first run is finished.
-        shown: names of the figures that the table shows.
+        file: created, with its folder, when the first run is finished.
+        shown: names of the figures in the table.
     """
 
     def __init__(self, file: Path, shown: Sequence[str]) -> None:
@@ -35,34 +35,34 @@ class Runs:
         name: str,
         seed: int,
         run: Callable[[str], dict[str, Any]],
-        anew: Callable[[str], dict[str, Any]] | None = None,
+        again: Callable[[str], dict[str, Any]] | None = None,
     ) -> None:
-        """Make a run, unless it is there, and keep what it gives, with the minutes that it took.
+        """Make a run, unless it is there, and save its figures, with the minutes that it took.
 
         Args:
-            name: of what is compared.
-            seed: of the run.
+            name: of the system.
+            seed: the run's.
             run: called with a name for its folder.
-            anew: called in the same way for a run that is there: its figures then are what this gives.
+            again: called in the same way for a run that is there; returns its figures.
         """
         key = f"{name}-{seed}"
-        make = run if key not in self.figures else anew
+        make = run if key not in self.figures else again
         if make is None:
             return
         began = time.monotonic()
         row = {figure: value for figure, value in make(folder_of(name, seed)).items() if value == value}
         took = (time.monotonic() - began) / 60 if make is run else self.figures[key]["minutes"]
-        # Another process may have finished runs meanwhile.
+        # Another process may have added runs meanwhile.
         self.figures = self._kept() | {key: {**row, "minutes": took}}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         part = self.file.with_suffix(".part")
         part.write_text(json.dumps(self.figures, indent=1) + "\n")
         part.replace(self.file)
-        told = {shown: round(self.figures[key][shown], 4) for shown in self.shown if shown in self.figures[key]}
-        print(key, told, flush=True)
+        figures = {shown: round(self.figures[key][shown], 4) for shown in self.shown if shown in self.figures[key]}
+        print(key, figures, flush=True)
 
     def table(self, what: str = "loss", digits: int = 3) -> str:
-        """Mean and standard deviation over seeds, in the order in which they were first made."""
+        """Mean and standard deviation over seeds, in the order of the first runs."""
         lines = [f"| {what} | seeds | " + " | ".join(self.shown) + " |", "|" + "---|" * (len(self.shown) + 2)]
         for name in dict.fromkeys(key.rpartition("-")[0] for key in self.figures):
             rows = [row for key, row in self.figures.items() if key.rpartition("-")[0] == name]
@@ -72,10 +72,10 @@ class Runs:
 
 
 def whole(run: Run) -> Run:
-    """The same run; one that was broken off ends the benchmark instead, and has no figures.
+    """The same run; an interrupted one ends the benchmark instead.
 
     Raises:
-        SystemExit: of code 130.
+        SystemExit: with code 130.
     """
     if run.interrupted:
         raise SystemExit(130)
@@ -83,7 +83,7 @@ def whole(run: Run) -> Run:
 
 
 def is_whole(folder: Path, recipe: TrainingRecipe) -> bool:
-    """Whether a folder holds a run of a recipe that came to its end."""
+    """Whether a folder holds a finished run of a recipe."""
     last = folder / "last.ckpt"
     return last.is_file() and is_finished(read(last), recipe)
 

@@ -20,10 +20,10 @@ ORDER = [
     "models",
     "data",
     "training",
+    "report",
     "tasks",
     "recipes",
     "export",
-    "report",
     "cli",
 ]
 

@@ -33,7 +33,7 @@ loss.eval()
 x, y, std = draw(20_000)
 with torch.no_grad():
     out = network(x)[:, None]
-claimed = loss.distribution(out[..., :2], out[..., 2:].sigmoid())
-inside = claimed.region(0.9).contains(y[:, None]).float().mean()
+predicted = loss.distribution(out[..., :2], out[..., 2:].sigmoid())
+inside = predicted.region(0.9).contains(y[:, None]).float().mean()
 print(f"labels inside the 90 % region: {inside:.1%}")
-print(f"claimed over true standard deviation: {(claimed.std[:, 0] / std).mean():.2f}")
+print(f"predicted over true standard deviation: {(predicted.std[:, 0] / std).mean():.2f}")

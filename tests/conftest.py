@@ -230,3 +230,60 @@ def lifting_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
     metadata = {"layout_name": "x", "num_joints": 15, "keypoints_symmetry": symmetry}
     np.savez_compressed(folder / "data_2d_x_gt.npz", positions_2d=pixels, metadata=metadata)
     return folder / "data_3d_x.npz", folder / "data_2d_x_gt.npz"
+
+
+@pytest.fixture
+def page(command, tmp_path):
+    """Run `eval … --report`; returns the page that it writes, with the figures that it prints."""
+    return lambda *words: Page(command, tmp_path / "new" / "p.html", words)
+
+
+class Page:
+    """A report page of `logpose eval`.
+
+    Attributes:
+        figures: those that the command printed, by name.
+        text: of the page.
+    """
+
+    def __init__(self, command, path: Path, words: tuple[object, ...]) -> None:
+        import json
+
+        code, out, err = command("eval", *words, "--json", "--device", "cpu", "--report", path)
+        assert code == 0, err
+        assert str(path) in err
+        self.figures, self.text = json.loads(out), path.read_text()
+
+    def cells(self, title: str) -> list[list[str]]:
+        """The table under a heading, row by row."""
+        import re
+
+        part = re.search(rf"<h2>{re.escape(title)}</h2>(.*?)(<h2>|</body>)", self.text, re.DOTALL)
+        assert part, title
+        return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>(.*?)</tr>", part[1])]
+
+    def images(self) -> dict:
+        """Each image by its heading."""
+        import base64
+        import html
+        import re
+
+        import numpy as np
+
+        found = re.findall(r'<img alt="(.*?)" src="data:image/\w+;base64,(.*?)">', self.text)
+        return {
+            html.unescape(name): cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), 1)
+            for name, data in found
+        }
+
+    def check_figures(self, elsewhere: int = 0) -> None:
+        """Every figure stands in one table or the other, with its value, but so many of them."""
+        import math
+
+        shown = {row[0]: row[1] for row in self.cells("Figures")[1:]}
+        if "<h2>In detail</h2>" in self.text:
+            shown |= {row[0]: row[1] for row in self.cells("In detail")[1:]}
+        assert len(self.figures) == len(shown) + elsewhere
+        for name, text in shown.items():
+            expected = math.nan if self.figures[name] is None else self.figures[name]
+            assert float(text) == pytest.approx(expected, rel=1e-3, abs=1e-6, nan_ok=True), name

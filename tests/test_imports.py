@@ -25,8 +25,9 @@ PACKAGES = (
     {"flows", "data", "metrics"},
     {"losses", "models"},
     {"training"},
+    {"report"},
     {"tasks"},
-    {"recipes", "report"},
+    {"recipes"},
     {"cli"},
     {"__main__"},
 )

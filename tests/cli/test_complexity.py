@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from logpose.cli import complexity
+from logpose.core import progress
 
 
 def test_json_and_a_checkpoint(command, tiny_run):
@@ -21,8 +23,19 @@ def test_a_typo(refused):
 
 
 def test_progress_goes_to_stderr(command, monkeypatch):
-    monkeypatch.setattr(complexity, "PATIENCE", -1.0)
+    often = partial(progress.track, lines=progress.ProgressLines(first=0, interval=0))
+    monkeypatch.setattr(progress, "track", often)
     code, out, err = command("complexity", "lifting_fc", "lifting_srnet", "--json")
     assert code == 0
     assert len(json.loads(out)["models"]) == 2
-    assert "2 of 2" in err.splitlines()[-1]
+    assert "1/2 networks" in err
+
+
+def test_the_table_has_the_paper_s_figures_and_what_is_not_counted():
+    paper = {"parameters": "23.6M", "gflops": "4.0"}
+    counts = {"input": "crops of 256×192", "parameters": 23_647_364, "macs": 4_003_900_000, "macs_head": 69_632}
+    text = complexity.as_text({"one": {**counts, "paper": paper}, "other": {"error": "needs a library"}})
+    title, one, other = text.splitlines()
+    assert title.split() == ["network", "input", "parameters", "paper", "GMAC", "of", "head", "paper"]
+    assert one.split() == ["one", "256×192", "23,647,364", "23.6M", "4.0039", "0.0001", "4.0"]
+    assert other.split(maxsplit=1) == ["other", "not counted: needs a library"]

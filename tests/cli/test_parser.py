@@ -1,4 +1,4 @@
-"""What is wrong with flags, in one sentence."""
+"""Messages of the parser: one sentence that names the flag and the value."""
 
 from __future__ import annotations
 
@@ -12,96 +12,87 @@ from logpose.cli.parser import ArgumentParser
 
 
 def parser() -> ArgumentParser:
-    """Two commands, one with flags of every kind."""
-    made = ArgumentParser(prog="logpose")
-    commands = made.add_subcommands(dest="command", metavar="COMMAND")
-    measure = ArgumentParser()
-    measure.add_argument("checkpoint", type=Path)
-    measure.add_argument("--data", type=Path, required=True)
-    measure.add_argument("--batch-size", type=int | None, default=None)
-    measure.add_argument("--rate", type=float, default=1.0)
-    measure.add_argument("--size", type=tuple[int, int] | None, default=None)
-    measure.add_argument("--focal", type=tuple[float, ...] | None, default=None)
-    measure.add_argument("--score", type=Literal["sum", "box"], default="sum")
-    measure.add_argument("--part", type=Literal["val", "train", "all"] | None, default=None)
-    measure.add_argument("--only", type=Literal["this"], default="this")
-    measure.add_argument("--strict", type=bool, default=False)
-    measure.add_argument("--names", type=str, nargs="+", default=None)
-    measure.add_argument("--flip-test", action=ActionYesNo(no_prefix="no-"), default=True)
-    measure.add_argument("--config", action="config")
-    commands.add_subcommand("eval", measure)
-    commands.add_subcommand("demo", ArgumentParser())
+    """A command with flags of every kind."""
+    made = ArgumentParser(prog="logpose eval")
+    made.add_argument("checkpoint", type=Path)
+    made.add_argument("--data", type=Path, required=True)
+    made.add_argument("--batch_size", type=int | None, default=None)
+    made.add_argument("--rate", type=float, default=1.0)
+    made.add_argument("--size", type=tuple[int, int] | None, default=None)
+    made.add_argument("--focal", type=tuple[float, ...] | None, default=None)
+    made.add_argument("--score", type=Literal["sum", "box"], default="sum")
+    made.add_argument("--part", type=Literal["val", "train", "all"] | None, default=None)
+    made.add_argument("--only", type=Literal["this"], default="this")
+    made.add_argument("--strict", type=bool, default=False)
+    made.add_argument("--names", type=str, nargs="+", default=None)
+    made.add_argument("--flip_test", action=ActionYesNo(no_prefix="no_"), default=True)
+    made.add_argument("--config", action="config")
     return made
 
 
-GOOD = ("eval", "best.ckpt", "--data", "there")
+GOOD = ("best.ckpt", "--data", "there")
 
 
 def test_what_is_right_is_parsed() -> None:
-    given = parser().parse_args([*GOOD, "--batch-size", "3", "--size", "[4, 5]", "--names", "a", "b", "--no-flip-test"])
-    assert given.command == "eval"
-    told = given["eval"]
-    assert (told.batch_size, told.size, told.names, told.flip_test) == (3, (4, 5), ["a", "b"], False)
+    given = parser().parse_args([*GOOD, "--batch_size", "3", "--size", "[4, 5]", "--names", "a", "b", "--no_flip_test"])
+    assert (given.batch_size, given.size, given.names, given.flip_test) == (3, (4, 5), ["a", "b"], False)
+
+
+def test_help_has_dashes() -> None:
+    text = parser().format_help()
+    assert "--batch-size" in text
+    assert "--no-flip-test" in text
+    assert "--batch_size" not in text
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "tokens"),
     [
-        (("evl",), "there is no command 'evl'; did you mean eval? (they are eval, demo)"),
-        (("xyz",), "there is no command 'xyz' (they are eval, demo)"),
-        (("eval",), "logpose eval needs CHECKPOINT and --data (`logpose eval --help`)"),
-        (GOOD[:2], "logpose eval needs --data (`logpose eval --help`)"),
-        ((*GOOD, "--batch-size", "many"), "--batch-size takes a whole number, not many"),
-        ((*GOOD, "--rate=fast"), "--rate takes a number, not fast"),
-        ((*GOOD, "--size", "[480]"), "--size takes 2 values, not 480"),
-        ((*GOOD, "--focal", "x"), "--focal takes a list, not x"),
-        ((*GOOD, "--focal", "[x]"), "--focal takes a number, not x"),
-        ((*GOOD, "--score", "mean"), "--score takes sum or box, not mean"),
-        ((*GOOD, "--part", "vla"), "--part takes val, train or all, not vla"),
-        ((*GOOD, "--only", "that"), "--only takes this, not that"),
-        ((*GOOD, "--strict", "maybe"), "--strict takes true or false, not maybe"),
-        ((*GOOD, "--names"), "--names has no value (`logpose eval --help`)"),
-        ((*GOOD, "--rate"), "--rate has no value (`logpose eval --help`)"),
-        ((*GOOD, "more"), "more: there is no use for it here (`logpose eval --help`)"),
-        (
-            (*GOOD, "--batch_sise", "3"),
-            "there is no flag --batch_sise; did you mean --batch-size? (`logpose eval --help` lists them)",
-        ),
-        ((*GOOD, "--zzz=3"), "there is no flag --zzz (`logpose eval --help` lists them)"),
-        ((*GOOD, "--config", "none.yaml"), "none.yaml: no such file"),
+        ((), ("CHECKPOINT", "--data")),
+        (GOOD[:1], ("--data",)),
+        ((*GOOD, "--batch_size", "many"), ("--batch-size", "integer", "many")),
+        ((*GOOD, "--rate=fast"), ("--rate", "number", "fast")),
+        ((*GOOD, "--size", "[480]"), ("--size", "2", "480")),
+        ((*GOOD, "--focal", "x"), ("--focal", "x")),
+        ((*GOOD, "--focal", "[x]"), ("--focal", "x")),
+        ((*GOOD, "--score", "mean"), ("--score", "sum or box", "mean")),
+        ((*GOOD, "--part", "vla"), ("--part", "val, train or all", "vla")),
+        ((*GOOD, "--only", "that"), ("--only", "this", "that")),
+        ((*GOOD, "--strict", "maybe"), ("--strict", "true or false", "maybe")),
+        ((*GOOD, "--names"), ("--names", "value")),
+        ((*GOOD, "--rate"), ("--rate", "value")),
+        ((*GOOD, "more"), ("more", "unrecognized")),
+        ((*GOOD, "--batch_sise", "3"), ("--batch-sise", "did you mean --batch-size?")),
+        ((*GOOD, "--zzz=3"), ("--zzz", "`logpose eval --help`")),
+        ((*GOOD, "--rat", "3"), ("--rat", "did you mean --rate?")),
+        ((*GOOD, "--config", "none.yaml"), ("none.yaml",)),
     ],
 )
-def test_what_is_wrong_is_one_sentence(words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_is_one_sentence(words: tuple[str, ...], tokens: tuple[str, ...], capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         parser().parse_args(list(words))
     out, err = capsys.readouterr()
     assert (ended.value.code, out) == (2, "")
     assert err.startswith("logpose: ")
-    assert err.endswith(f"{told}\n")
     assert err.count("\n") == 1
+    assert all(token in err for token in tokens)
 
 
-def test_files_of_settings_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, text, told in (
-        ("broken.yaml", "a: [1\n", "--config is not a YAML file of fields (while parsing"),
+def test_files_of_settings_that_are_none(tmp_path: Path, capsys) -> None:
+    for name, text, token in (
+        ("broken.yaml", "a: [1\n", "--config"),
         ("other.yaml", "foo: 3\n", "'foo'"),
-        ("wrong.yaml", "batch_size: many\n", "--batch-size takes a whole number, not many"),
+        ("wrong.yaml", "batch_size: many\n", "--batch-size"),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(SystemExit):
             parser().parse_args([*GOOD, "--config", str(tmp_path / name)])
         err = capsys.readouterr().err
-        assert told in err
+        assert token in err
         assert err.count("\n") == 1
 
 
-def test_flags_have_to_be_written_out(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parser().parse_args([*GOOD, "--rat", "3"])
-    assert "there is no flag --rat; did you mean --rate?" in capsys.readouterr().err
-
-
-def test_what_is_not_known_is_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_known_is_on_one_line(capsys) -> None:
     with pytest.raises(SystemExit):
         parser().error("something\n  has gone\n wrong")
     assert capsys.readouterr().err == "logpose: something has gone wrong\n"

@@ -96,7 +96,7 @@ def test_cameras_around_see_everything(length: float) -> None:
         assert (np.abs(eye.centre - 510) < 12).all()
         np.testing.assert_allclose(eye.rotation @ eye.rotation.T, np.eye(3), atol=1e-12)
         assert np.linalg.det(eye.rotation) == pytest.approx(1)
-        # Upright: what is above in the world is above in the picture, and the middle of the path is in its middle.
+        # Upright: what is above in the world is above in the image, and the middle of the path is in its middle.
         assert eye.rotation[0, 2] == pytest.approx(0)
         assert eye.rotation[1, 2] < 0
         flat = points.reshape(-1, 3)
@@ -153,8 +153,8 @@ def test_the_axis_that_points_up_is_named(axis: int, sign: int, others: tuple[in
     if (axis, sign) == (2, 1):
         check_upright("a.npz", [turned], 0, [1, 2])
         return
-    told = ("" if sign > 0 else "-") + "xyz"[axis]
-    with pytest.raises(InputError, match=rf"^a\.npz.*along {told} "):
+    along = ("" if sign > 0 else "-") + "xyz"[axis]
+    with pytest.raises(InputError, match=rf"^a\.npz.*along {along} "):
         check_upright("a.npz", [turned], 0, [1, 2])
 
 

@@ -78,8 +78,8 @@ def test_a_library_that_does_not_load_is_stood_in_for_once(tmp_path: Path) -> No
         check=True,
         env={"PYTHONPATH": str(Path(__file__).parents[2] / "src"), "PATH": "", "OMP_NUM_THREADS": "1"},
     )
-    said, kept = done.stdout.splitlines()
-    assert "torchvision's compiled operators do not fit this torch" in said
+    logged, kept = done.stdout.splitlines()
+    assert "torchvision's compiled operators do not fit this torch" in logged
     assert kept == "[1, 2]"
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from logpose.core.config import Configurable
-from logpose.core.errors import InputError
+from logpose.core.config import Configurable, Family
+from logpose.core.errors import InputError, UnknownKindError
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,46 @@ def test_unknown_keys_are_named(config: dict[str, object]) -> None:
 def test_another_kind_is_refused() -> None:
     with pytest.raises(InputError, match="'tree'"):
         Network.from_config({"kind": "tree", "depth": 1})
+
+
+# Families of classes
+
+
+class Shape(Family):
+    def __init__(self, size: float = 1.0) -> None:
+        self.size = size
+
+
+class Square(Shape):
+    pass
+
+
+@pytest.fixture
+def of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (Shape, Square):
+        monkeypatch.setattr(kind, "__module__", "logpose.shapes")
+
+
+@pytest.mark.usefixtures("of_the_package")
+def test_a_kind_chooses_the_class() -> None:
+    assert Square(2.0).config() == {"kind": "Square", "size": 2.0}
+    made = Shape.from_config({"kind": "Square", "size": 2.0})
+    assert (type(made), made.size) == (Square, 2.0)
+    assert type(Square.from_config({})) is Square
+    assert type(Shape.from_config({})) is Shape
+
+
+@pytest.mark.usefixtures("of_the_package")
+def test_other_kinds_and_keys_are_refused() -> None:
+    with pytest.raises(UnknownKindError, match="Circle"):
+        Shape.from_config({"kind": "Circle"})
+    with pytest.raises(UnknownKindError, match="Shape"):
+        Square.from_config({"kind": "Shape"})
+    with pytest.raises(InputError, match="width"):
+        Shape.from_config({"kind": "Square", "width": 2.0})
+
+
+def test_classes_of_other_packages_are_not_made() -> None:
+    assert not Shape.members()
+    with pytest.raises(UnknownKindError, match="Square"):
+        Shape.from_config({"kind": "Square"})

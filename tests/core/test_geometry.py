@@ -253,7 +253,7 @@ def test_spread_against_drawn_positions() -> None:
     torch.testing.assert_close(drawn.std(1), spread_in_image(std, to_image, size)[:, 0], rtol=0.01, atol=0)
 
 
-def test_spread_of_an_unknown_law_stays_unknown() -> None:
+def test_spread_of_an_unknown_error_distribution_stays_unknown() -> None:
     spread = spread_in_image(torch.full((1, 3, 2), math.nan), torch.eye(3)[None, :2], (8, 4))
     assert spread.isnan().all()
 
@@ -377,28 +377,28 @@ def test_mirror_matrix_is_its_own_inverse(width: int, where: np.ndarray) -> None
 
 @pytest.mark.parametrize("width", [11, 12])
 def test_mirror_matrix_is_what_reversing_the_columns_does(width: int) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (9, width, 3), dtype=np.uint8)
-    warped = cv2.warpAffine(picture, mirror_matrix(width), (width, 9))
-    np.testing.assert_array_equal(warped, picture[:, ::-1])
+    image = np.random.default_rng(0).integers(0, 256, (9, width, 3), dtype=np.uint8)
+    warped = cv2.warpAffine(image, mirror_matrix(width), (width, 9))
+    np.testing.assert_array_equal(warped, image[:, ::-1])
 
 
 def test_a_mirrored_crop_is_cut_by_the_composed_map() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    # Four columns of the crop to one of the picture: OpenCV's fixed-point weights then are exact.
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    # Four columns of the crop to one of the image: OpenCV's fixed-point weights then are exact.
     matrix = crop_matrix(np.array([20.0, 15.0]), np.array([8.0, 10.0]), (40, 32))
-    crop = cv2.warpAffine(picture, matrix, (32, 40))
-    mirrored = cv2.warpAffine(picture, compose(mirror_matrix(32), matrix), (32, 40))
+    crop = cv2.warpAffine(image, matrix, (32, 40))
+    mirrored = cv2.warpAffine(image, compose(mirror_matrix(32), matrix), (32, 40))
     assert crop.any()
     np.testing.assert_array_equal(mirrored, crop[:, ::-1])
 
 
-def test_pixels_land_where_the_map_says() -> None:
+def test_pixels_land_where_the_map_takes_them() -> None:
     # One bright square in a photograph; its centre is looked for in the crop.
-    picture = np.zeros((300, 400), np.float32)
-    picture[140:145, 210:215] = 1
+    image = np.zeros((300, 400), np.float32)
+    image[140:145, 210:215] = 1
     centre, extent = box_to_region(np.array([150.0, 80.0, 120.0, 140.0]), (256, 192))
     matrix = crop_matrix(centre, extent, (256, 192), rotation=-25)
-    crop = cv2.warpAffine(picture, matrix, (192, 256), flags=cv2.INTER_LINEAR)
+    crop = cv2.warpAffine(image, matrix, (192, 256), flags=cv2.INTER_LINEAR)
     rows, columns = np.mgrid[:256, :192]
     found = [(crop * columns).sum() / crop.sum(), (crop * rows).sum() / crop.sum()]
     np.testing.assert_allclose(found, apply_affine(matrix, np.array([212.0, 142.0])), atol=0.05)

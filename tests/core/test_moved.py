@@ -10,7 +10,7 @@ import pytest
 from logpose.core import moved, structures
 
 
-@pytest.mark.parametrize("old", sorted(set(moved.MODULES) - {"training", "report"}))
+@pytest.mark.parametrize("old", sorted(set(moved.MODULES) - {"training"}))
 def test_every_old_path_has_all_names_of_its_new_one(old: str) -> None:
     new = importlib.import_module(f"logpose.{moved.MODULES[old]}")
     sys.modules.pop(f"logpose.{old}", None)
@@ -29,15 +29,12 @@ def test_every_renamed_name_is_its_new_one(old: str, name: str) -> None:
 
 
 def test_the_forms_of_import() -> None:
-    with pytest.warns(DeprecationWarning, match="LossDict"):
-        from logpose.structures import Lesson  # type: ignore[import-not-found]
-    assert Lesson is structures.LossDict
+    with pytest.warns(DeprecationWarning, match="ErrorDistribution"):
+        from logpose.structures import ErrorLaw  # type: ignore[import-not-found]
+    assert ErrorLaw is structures.ErrorDistribution
     with pytest.warns(DeprecationWarning, match=r"training\.fit"):
         from logpose.training import Run
     assert Run.__name__ == "Run"
-    with pytest.warns(DeprecationWarning, match=r"report\.page"):
-        from logpose.report import write_page
-    assert callable(write_page)
 
 
 def test_submodules_of_a_package_that_took_a_modules_name() -> None:

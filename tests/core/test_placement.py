@@ -23,7 +23,7 @@ def camera(focal=FOCAL, centre=CENTRE) -> Camera:
 
 
 def seen(joints, eye) -> np.ndarray:
-    """What a perfect model says: pixels, and depth relative to the hips."""
+    """The output of a perfect model: pixels, and depth relative to the hips."""
     depth = joints[:, 2:] - joints[[11, 12], 2].mean()
     return np.concatenate([eye.project(joints), depth], axis=1)
 
@@ -42,10 +42,10 @@ def adult(seed: int, at=(0.0, 0, 0), stature=STATURE) -> np.ndarray:
 
 def test_joints_come_back_where_the_camera_and_the_depth_are_known() -> None:
     people = np.stack([adult(0, (300, -100, 4000)), adult(1, (-500, 80, 4000))])
-    told = np.stack([seen(person, camera()) for person in people])
-    told[..., 2] += 70  # depths count up to a common shift
+    seen_at = np.stack([seen(person, camera()) for person in people])
+    seen_at[..., 2] += 70  # depths count up to a common shift
     view = Viewpoint(FOCAL, CENTRE, 4000.0)
-    placed = view.place(told, np.full(told.shape, np.nan), SIZE, COCO)
+    placed = view.place(seen_at, np.full(seen_at.shape, np.nan), SIZE, COCO)
     assert placed is not None
     np.testing.assert_allclose(placed.joints, people, atol=1e-6)
     np.testing.assert_allclose(placed.root_depth, 4000)
@@ -60,7 +60,7 @@ def test_an_adult_is_found_at_the_true_depth(seed: int, depth: float) -> None:
     assert adult_root_depth(seen(person, camera()), camera(), COCO) == pytest.approx(depth, rel=1e-6)
 
 
-def test_somebody_smaller_is_put_farther_away() -> None:
+def test_somebody_smaller_is_put_further_away() -> None:
     child = adult(1, (0, 0, 3000), stature=0.5 * STATURE)
     found = adult_root_depth(seen(child, camera()), camera(), COCO)
     assert 1.8 * 3000 < found < 2.3 * 3000
@@ -70,8 +70,8 @@ def test_a_focal_length_that_is_wrong_moves_people_by_the_same_factor() -> None:
     flat = adult(2)
     flat[:, 2] = 5000
     double = camera((1800, 1760))
-    told = seen(flat, camera())
-    once, twice = (adult_root_depth(told, eye, COCO) for eye in (camera(), double))
+    seen_at = seen(flat, camera())
+    once, twice = (adult_root_depth(seen_at, eye, COCO) for eye in (camera(), double))
     assert twice == pytest.approx(2 * once)
 
 
@@ -87,46 +87,46 @@ def test_drawn_people_are_found_near_to_where_they_are() -> None:
 
 
 def test_depths_longer_than_limbs_are_taken_as_near_as_can_be() -> None:
-    told = seen(adult(3, (0, 0, 3000)), camera())
-    told[:, 2] *= 10
-    found = adult_root_depth(told, camera(), COCO)
-    assert NEAREST - (told[:, 2] - told[[11, 12], 2].mean()).min() <= found < FARTHEST
+    seen_at = seen(adult(3, (0, 0, 3000)), camera())
+    seen_at[:, 2] *= 10
+    found = adult_root_depth(seen_at, camera(), COCO)
+    assert NEAREST - (seen_at[:, 2] - seen_at[[11, 12], 2].mean()).min() <= found < FARTHEST
 
 
-def test_depths_that_span_more_than_anything_are_placed_or_told_in_a_sentence() -> None:
-    told = seen(adult(3, (0, 0, 3000)), camera())
+def test_depths_that_span_more_than_anything_are_placed_or_refused() -> None:
+    seen_at = seen(adult(3, (0, 0, 3000)), camera())
     for factor in (1e3, 1e4):
-        told[:, 2] = factor * np.linspace(-100, 100, 17)
-        placed = Viewpoint().place(told[None], told[None], SIZE, COCO)
+        seen_at[:, 2] = factor * np.linspace(-100, 100, 17)
+        placed = Viewpoint().place(seen_at[None], seen_at[None], SIZE, COCO)
         assert placed is not None
         assert placed.joints[..., 2].min() >= NEAREST - 1e-6
     assert placed.root_depth > FARTHEST
-    point = np.column_stack([np.tile([300.0, 200], (17, 1)), told[:, 2]])
+    point = np.column_stack([np.tile([300.0, 200], (17, 1)), seen_at[:, 2]])
     assert adult_root_depth(point, camera(), COCO) > FARTHEST
-    told[:, 2] = np.linspace(-1e22, 1e22, 17)
-    with pytest.raises(InputError, match=r"span.* with the root 1\.\S+e\+22 mm away"):
-        Viewpoint().place(told[None], told[None], SIZE, COCO)
+    seen_at[:, 2] = np.linspace(-1e22, 1e22, 17)
+    with pytest.raises(InputError, match=r"root 1\.\S+e\+22 mm away"):
+        Viewpoint().place(seen_at[None], seen_at[None], SIZE, COCO)
 
 
 def test_numbers_that_are_not_finite_are_nowhere() -> None:
-    told = seen(adult(3, (0, 0, 3000)), camera())
-    told[4, 2] = np.nan
-    assert adult_root_depth(told, camera(), COCO) is None
-    assert Viewpoint().place(told[None], told[None], SIZE, COCO) is None
+    seen_at = seen(adult(3, (0, 0, 3000)), camera())
+    seen_at[4, 2] = np.nan
+    assert adult_root_depth(seen_at, camera(), COCO) is None
+    assert Viewpoint().place(seen_at[None], seen_at[None], SIZE, COCO) is None
 
 
 def test_a_point_is_infinitely_far_and_a_thing_without_limbs_nowhere() -> None:
-    told = np.tile([300.0, 200, 0], (17, 1))
-    assert adult_root_depth(told, camera(), COCO) == FARTHEST
+    seen_at = np.tile([300.0, 200, 0], (17, 1))
+    assert adult_root_depth(seen_at, camera(), COCO) == FARTHEST
     face = Skeleton("face", ("left_eye", "right_eye", "nose"))
-    assert adult_root_depth(told[:3], camera(), face) is None
-    assert Viewpoint().place(told[None, :3], told[None, :3], SIZE, face) is None
-    placed = Viewpoint(root_depth=500.0).place(told[None, :3], told[None, :3], SIZE, face)
+    assert adult_root_depth(seen_at[:3], camera(), face) is None
+    assert Viewpoint().place(seen_at[None, :3], seen_at[None, :3], SIZE, face) is None
+    placed = Viewpoint(root_depth=500.0).place(seen_at[None, :3], seen_at[None, :3], SIZE, face)
     assert placed is not None
     np.testing.assert_allclose(placed.joints[..., 2], 500)
 
 
-def test_what_is_assumed_is_said_and_is_the_picture_s_own() -> None:
+def test_what_is_assumed_is_listed_and_is_the_image_s_own() -> None:
     view = Viewpoint()
     assert view.assumed == ("focal", "centre", "root_depth")
     eye = view.camera((480, 640))
@@ -140,25 +140,25 @@ def test_what_is_assumed_is_said_and_is_the_picture_s_own() -> None:
 @pytest.mark.parametrize("skeleton", [COCO, H36M_LIFTING, Skeleton("thing", tuple(f"p{i}" for i in range(17)))])
 def test_spread_is_that_of_many_draws(skeleton: Skeleton) -> None:
     rng = np.random.default_rng(4)
-    told = seen(adult(4, (1500, 400, 4000)), camera())
+    seen_at = seen(adult(4, (1500, 400, 4000)), camera())
     sigma = rng.uniform([2, 1, 40], [6, 3, 120], (17, 3))
     view = Viewpoint(FOCAL, CENTRE, 4000.0)
-    placed = view.place(told[None], sigma[None], SIZE, skeleton)
+    placed = view.place(seen_at[None], sigma[None], SIZE, skeleton)
     assert placed is not None
-    draws = told + rng.normal(size=(20_000, 17, 3)) * sigma
+    draws = seen_at + rng.normal(size=(20_000, 17, 3)) * sigma
     points = np.array([lifted(draw, camera(), 4000.0, skeleton.root) for draw in draws])
     np.testing.assert_allclose(placed.sigma[0], points.std(axis=0), rtol=0.03, atol=1e-9)
-    if len(skeleton.root) == 1:  # it is where its depth was said to be
+    if len(skeleton.root) == 1:  # it is at the given depth
         assert placed.sigma[0, skeleton.root[0], 2] == 0
         assert placed.joints[0, skeleton.root[0], 2] == 4000
 
 
 def test_what_is_not_known_of_one_joint_leaves_the_others() -> None:
-    told = seen(adult(4, (1500, 400, 4000)), camera())
+    seen_at = seen(adult(4, (1500, 400, 4000)), camera())
     sigma = np.full((17, 3), 5.0)
-    whole = Viewpoint(FOCAL, CENTRE, 4000.0).place(told[None], sigma[None], SIZE, COCO)
+    whole = Viewpoint(FOCAL, CENTRE, 4000.0).place(seen_at[None], sigma[None], SIZE, COCO)
     sigma[3] = np.nan
-    placed = Viewpoint(FOCAL, CENTRE, 4000.0).place(told[None], sigma[None], SIZE, COCO)
+    placed = Viewpoint(FOCAL, CENTRE, 4000.0).place(seen_at[None], sigma[None], SIZE, COCO)
     assert whole is not None
     assert placed is not None
     assert np.isnan(placed.sigma[0, 3]).all()
@@ -174,8 +174,8 @@ def test_nobody_is_nobody() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    for wrong, told in (
-        ({"focal": (1.0, 2.0, 3.0)}, "a focal length is a number of pixels, or one along x and one along y"),
+    for wrong, token in (
+        ({"focal": (1.0, 2.0, 3.0)}, "focal length.*3"),
         ({"focal": -2.0}, "focal length.*-2"),
         ({"focal": (0.0, 5.0)}, "focal length.*0"),
         ({"focal": (float("nan"), 5.0)}, "focal length"),
@@ -183,8 +183,8 @@ def test_what_cannot_be_is_refused() -> None:
         ({"root_depth": 4.0}, "root depth.* 4"),
         ({"root_depth": float("nan")}, "root depth"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=token):
             Viewpoint(**wrong)
-    told = seen(adult(5, (0, 0, 4000)), camera())
+    seen_at = seen(adult(5, (0, 0, 4000)), camera())
     with pytest.raises(InputError, match="150 mm"):
-        Viewpoint(root_depth=150.0).place(told[None], told[None], SIZE, COCO)
+        Viewpoint(root_depth=150.0).place(seen_at[None], seen_at[None], SIZE, COCO)

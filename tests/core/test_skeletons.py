@@ -263,13 +263,6 @@ def test_from_config_refuses_unknown_entries() -> None:
         Skeleton.from_config({**COCO.config(), "limbs": []})
 
 
-def test_the_old_names_still_work() -> None:
-    with pytest.warns(DeprecationWarning, match="config"):
-        plain = COCO.to_dict()
-    with pytest.warns(DeprecationWarning, match="from_config"):
-        assert Skeleton.from_dict(plain).config() == COCO.config()
-
-
 # Categories of a COCO file
 
 
@@ -286,7 +279,7 @@ def test_from_category_counts_joints_from_one() -> None:
     assert read.sigmas == (DEFAULT_OKS_SIGMA,) * 3
 
 
-def test_from_category_takes_what_the_file_says() -> None:
+def test_from_category_takes_the_file_s_values() -> None:
     read = Skeleton.from_category(category(sigmas=[0.1, 0.2, 0.3], flip_pairs=[[1, 3]]))
     assert read.sigmas == (0.1, 0.2, 0.3)
     assert read.flip_index == (2, 1, 0)

@@ -1,4 +1,4 @@
-"""Joints in space: a picture and depths up to a shift are the joints again, once the root's depth is told."""
+"""Joints in space: from an image and depths up to a shift the joints again, given the depth of the root."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def case(seed: int, lens: bool = False) -> tuple[np.ndarray, Camera]:
 
 
 def seen(joints: np.ndarray, camera: Camera, shift: float) -> np.ndarray:
-    """What a faultless network says: pixels, and depths up to a shift."""
+    """The output of a faultless network: pixels, and depths up to a shift."""
     return np.column_stack([camera.project(joints), joints[:, 2] + shift])
 
 
@@ -46,7 +46,7 @@ def test_a_shift_of_all_depths_changes_nothing(seed: int, root: tuple[int, ...],
 
 
 @given(st.integers(0, 2**31), st.sampled_from(ROOTS))
-def test_the_root_lies_where_it_is_told(seed: int, root: tuple[int, ...]) -> None:
+def test_the_root_lies_at_the_given_depth(seed: int, root: tuple[int, ...]) -> None:
     joints, camera = case(seed)
     assert middle_depth(lifted(seen(joints, camera, 0), camera, 4321.0, root), root) == pytest.approx(4321)
 

@@ -1,4 +1,4 @@
-"""NumPy archives of pickled dictionaries: what `np.load` would give, and no more, whatever the pickle says."""
+"""NumPy archives of pickled dictionaries: what `np.load` would give, and no more, whatever the pickle states."""
 
 from __future__ import annotations
 

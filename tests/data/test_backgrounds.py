@@ -25,7 +25,7 @@ def test_inside() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_plain_main_person_is_wholly_in_the_picture(seed: int) -> None:
+def test_the_plain_main_person_is_wholly_in_the_image(seed: int) -> None:
     rng = np.random.default_rng(seed)
     camera = Camera.random(rng, SIZE)
     actor = Actor.random(rng, camera)
@@ -61,20 +61,20 @@ def test_occluders_own_what_they_cover() -> None:
 
 def test_backdrops_and_photographs_vary() -> None:
     rng = np.random.default_rng(0)
-    pictures = [backdrop(rng, Camera.random(rng, SIZE), SIZE) for _ in range(20)]
-    assert all(picture.shape == (*SIZE, 3) and picture.dtype == np.uint8 for picture in pictures)
-    assert np.std([picture.mean() for picture in pictures]) > 10
-    assert np.median([picture.std() for picture in pictures]) > 20
-    taken = [photograph(rng, pictures[0]) for _ in range(20)]
-    assert len({picture.tobytes() for picture in taken}) == 20
+    images = [backdrop(rng, Camera.random(rng, SIZE), SIZE) for _ in range(20)]
+    assert all(image.shape == (*SIZE, 3) and image.dtype == np.uint8 for image in images)
+    assert np.std([image.mean() for image in images]) > 10
+    assert np.median([image.std() for image in images]) > 20
+    taken = [photograph(rng, images[0]) for _ in range(20)]
+    assert len({image.tobytes() for image in taken}) == 20
 
 
 def test_a_large_photograph_has_noise_everywhere() -> None:
     grey = np.full((700, 600, 3), 120, np.uint8)
     taken = [photograph(np.random.default_rng(seed), grey) for seed in range(8)]
-    noisy = [picture for picture in taken if picture[:100, :100].std(axis=(0, 1)).max() > 1]
+    noisy = [image for image in taken if image[:100, :100].std(axis=(0, 1)).max() > 1]
     assert noisy
-    assert all(picture[-100:, -100:].std(axis=(0, 1)).max() > 1 for picture in noisy)
+    assert all(image[-100:, -100:].std(axis=(0, 1)).max() > 1 for image in noisy)
 
 
 def test_clutter_is_nobodys_and_far() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.data.coco import CocoKeypoints, _box
+from logpose.data.coco import CocoKeypoints, _box, chosen_categories
 from logpose.data.files import annotation_files
 from logpose.data.problems import Problem
 from logpose.metrics.oks import coco_ap
@@ -266,13 +266,13 @@ def test_nobody_left_names_the_first_fault(folder: Path) -> None:
         CocoKeypoints(write(folder, content({**ROW, "iscrowd": 1})))
 
 
-@pytest.mark.parametrize("said", ["0", 2, None, "false"])
-def test_whether_it_is_a_crowd_must_be_told_in_coco_s_way(folder: Path, said: object) -> None:
-    people = CocoKeypoints(write(folder, content(ROW, {**ROW, "id": 11, "iscrowd": said})))
+@pytest.mark.parametrize("given", ["0", 2, None, "false"])
+def test_whether_it_is_a_crowd_must_be_given_as_in_coco(folder: Path, given: object) -> None:
+    people = CocoKeypoints(write(folder, content(ROW, {**ROW, "id": 11, "iscrowd": given})))
     assert len(people) == 1
     (problem,) = people.problems
     assert "annotation 1 (id 11)" in problem.where
-    assert (problem.kind, problem.detail) == ("iscrowd must be 0 or 1", f"got {said!r}")
+    assert (problem.kind, problem.detail) == ("iscrowd must be 0 or 1", f"got {given!r}")
 
 
 def test_true_and_false_are_crowds_and_none(folder: Path) -> None:
@@ -282,7 +282,7 @@ def test_true_and_false_are_crowds_and_none(folder: Path) -> None:
     assert not people.problems
 
 
-def test_one_missing_picture_does_not_say_where_the_others_are(tmp_path: Path) -> None:
+def test_one_missing_image_does_not_say_where_the_others_are(tmp_path: Path) -> None:
     rows = [{**ROW, "id": i, "image_id": i + 1} for i in range(3)]
     file = write(tmp_path / "annotations", content(*rows, images=3), "cats_val.json")
     draw(tmp_path / "images", 3)
@@ -332,10 +332,10 @@ def test_bad_images_are_listed_once_and_their_people_left_out(
         CocoKeypoints(file, strict=True)
 
 
-def test_a_picture_with_a_hole_is_a_problem_of_its_own(folder: Path) -> None:
-    picture = folder / "images" / "2.png"
-    whole = picture.read_bytes()
-    picture.write_bytes(whole[:20] + b"?" * 8 + whole[-12:])  # its end is as it should be
+def test_a_image_with_a_hole_is_a_problem_of_its_own(folder: Path) -> None:
+    image = folder / "images" / "2.png"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:20] + b"?" * 8 + whole[-12:])  # its end is as it should be
     people = CocoKeypoints(write(folder, two_images(folder)))
     assert [person.id for person in people] == [10]
     assert [problem.kind for problem in people.problems] == ["not a readable image"]
@@ -364,11 +364,11 @@ def test_numbers_that_cannot_be_pixels(folder: Path, change: dict[str, Any], mes
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_labels_made_on_a_picture_of_another_size_or_before_turning_it(folder: Path, orientation: int) -> None:
-    picture = folder / "images" / "2.jpg"
+def test_labels_made_on_a_image_of_another_size_or_before_turning_it(folder: Path, orientation: int) -> None:
+    image = folder / "images" / "2.jpg"
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
-    PIL.Image.new("RGB", (64 if orientation == 6 else 80, 48)).save(picture, exif=exif)
+    PIL.Image.new("RGB", (64 if orientation == 6 else 80, 48)).save(image, exif=exif)
     rows = two_images(folder)
     rows["images"][1]["file_name"] = "2.jpg"
     file = write(folder, rows)
@@ -379,7 +379,7 @@ def test_labels_made_on_a_picture_of_another_size_or_before_turning_it(folder: P
         seen, why = "80×48", ""
     (problem,) = people.problems
     assert str(problem) == (
-        f"{file}: image 1 (id 2): width and height are not the image's (64×48, {picture} has {seen}{why})"
+        f"{file}: image 1 (id 2): width and height are not the image's (64×48, {image} has {seen}{why})"
     )
     # Without a size there is nothing to disagree with.
     del rows["images"][1]["width"]
@@ -506,7 +506,7 @@ def test_each_keeps_its_kind(folder: Path) -> None:
 
 @pytest.mark.parametrize("box", [[20, 10, 1.0, 12], [20, 10, 0, 0], [500, 10, 8, 8], "none"])
 def test_of_people_without_labels_the_box_may_be_anything(folder: Path, box: Any) -> None:
-    """They are passed over, as pycocotools does, and not told as wrong: nothing is to be learned of them."""
+    """They are passed over, as pycocotools does, and not reported as wrong: nothing is to be learned of them."""
     nobody = {**ROW, "id": 11, "keypoints": [0] * 9, "num_keypoints": 0, "bbox": box}
     people = CocoKeypoints(write(folder, content(ROW, nobody)), strict=True)
     assert [sample.id for sample in people.samples] == [10]
@@ -514,7 +514,7 @@ def test_of_people_without_labels_the_box_may_be_anything(folder: Path, box: Any
     assert [row["num_keypoints"] for row in people.ground_truth()["annotations"]] == [2, 0]
 
 
-def test_an_area_of_nothing_is_measured_as_pycocotools_does(folder: Path) -> None:
+def test_an_area_of_nothing_is_evaluated_as_pycocotools_does(folder: Path) -> None:
     people = CocoKeypoints(write(folder, content({**ROW, "area": 0})), strict=True)
     exact = {"image_id": 1, "category_id": 3, "keypoints": ROW["keypoints"], "score": 1.0}
     assert coco_ap(people.ground_truth(), [exact], people.skeleton.sigmas)["ap"] == pytest.approx(1)
@@ -532,11 +532,11 @@ def test_a_wrong_row_is_neither_to_be_found_nor_not(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("box", "told"), [([10, 20, 1.0, 16], "bbox of a pixel or less"), ([100, 20, 30, 16], "bbox outside the image")]
+    ("box", "report"), [([10, 20, 1.0, 16], "bbox of a pixel or less"), ([100, 20, 30, 16], "bbox outside the image")]
 )
-def test_why_a_box_is_none(folder: Path, box: list[float], told: str) -> None:
+def test_why_a_box_is_none(folder: Path, box: list[float], report: str) -> None:
     people = CocoKeypoints(write(folder, content(ROW, {**ROW, "bbox": box})))
-    assert [problem.kind for problem in people.problems] == [told]
+    assert [problem.kind for problem in people.problems] == [report]
 
 
 @pytest.mark.parametrize(("name", "number", "joints"), [("cat", 10, 3), ("dog", 11, 2)])
@@ -547,7 +547,7 @@ def test_a_kind_can_be_chosen(folder: Path, name: str, number: int, joints: int)
     assert people.counts["of other categories"] == 1
 
 
-def test_a_kind_that_is_not_there_is_told(folder: Path) -> None:
+def test_a_kind_that_is_not_there_is_reported(folder: Path) -> None:
     with pytest.raises(InputError, match=r"'cow'.*cat, dog"):
         CocoKeypoints(two_kinds(folder, JOINTS[:2]), category="cow")
     with pytest.raises(InputError, match=r"cat, dog.*--category"):
@@ -601,13 +601,13 @@ def test_a_bad_image_is_a_problem_of_its_own_part_only(tmp_path: Path) -> None:
         ("annotations/train.json", "annotations"),
     ],
 )
-def test_pictures_are_found_in_the_usual_places(tmp_path: Path, file: str, images: str) -> None:
+def test_images_are_found_in_the_usual_places(tmp_path: Path, file: str, images: str) -> None:
     draw(tmp_path / images)
     people = CocoKeypoints(write(tmp_path, content(), file), strict=True)
     assert people[0].image.resolve() == (tmp_path / images / "1.png").resolve()
 
 
-def test_or_where_one_says(tmp_path: Path) -> None:
+def test_or_where_one_states(tmp_path: Path) -> None:
     draw(tmp_path / "images", 1)
     draw(tmp_path / "elsewhere" / "deep", 1)
     people = CocoKeypoints(write(tmp_path, content()), images=tmp_path / "elsewhere" / "deep")
@@ -632,7 +632,36 @@ def test_a_subset_of_coco(data_root: Path, part: str, images: int, people: int, 
     assert found.counts["without labelled joints"] == people - labelled - crowds
     assert found.skeleton.joints == COCO.joints
     assert found.skeleton.sigmas == COCO.sigmas
-    truth, told = found.ground_truth(), json.loads(file.read_text())
+    truth, report = found.ground_truth(), json.loads(file.read_text())
     assert len(truth["annotations"]) == people
     for key in ("num_keypoints", "area", "iscrowd", "image_id"):
-        assert sorted(row[key] for row in truth["annotations"]) == sorted(row[key] for row in told["annotations"])
+        assert sorted(row[key] for row in truth["annotations"]) == sorted(row[key] for row in report["annotations"])
+
+
+# Which categories are learned from
+
+FILE = Path("x.json")
+CAT, DOG, COW = (
+    {"id": i, "name": n, "keypoints": k} for i, n, k in ((1, "cat", ["a"]), (2, "dog", ["a"]), (3, "cow", ["b"]))
+)
+
+
+def test_those_with_joints():
+    assert chosen_categories(FILE, [CAT, {"id": 9, "name": "tree"}, None]) == [CAT]
+    assert chosen_categories(FILE, [CAT, DOG]) == [CAT, DOG]
+    assert chosen_categories(FILE, [CAT, DOG, COW], "cow") == [COW]
+    assert chosen_categories(FILE, [CAT, DOG, COW], "cat") == [CAT]
+
+
+@pytest.mark.parametrize(
+    ("categories", "wanted", "report"),
+    [
+        ([], None, "category"),
+        ([{"id": 1, "keypoints": []}], None, "category"),
+        ([CAT, COW], None, r"different keypoints \(cat, cow\)"),
+        ([CAT, COW], "horse", "'horse' .*cat, cow"),
+    ],
+)
+def test_what_cannot_be_chosen_is_reported(categories, wanted, report):
+    with pytest.raises(InputError, match=rf"x\.json: .*{report}"):
+        chosen_categories(FILE, categories, wanted)

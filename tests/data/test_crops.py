@@ -24,7 +24,7 @@ SIZE = (24, 16)
 
 
 class Noise:
-    """People in pictures of noise, each its own."""
+    """People in images of noise, each its own."""
 
     skeleton = COCO
 
@@ -56,7 +56,7 @@ def epoch_of(loader: torch.utils.data.DataLoader, epoch: int) -> list[Batch]:
 
 
 class Damaged(Noise):
-    """Of some of whom the picture cannot be decoded."""
+    """Of some of whom the image cannot be decoded."""
 
     def __init__(self, path: Path, which: tuple[int, ...]) -> None:
         super().__init__()
@@ -67,10 +67,10 @@ class Damaged(Noise):
         return replace(sample, image=self.path) if index in self.which else sample
 
 
-def test_a_picture_that_turns_out_to_be_damaged_is_left_out_of_training_and_named(tmp_path, caplog) -> None:
-    """Whoever comes next is learned from in its place; what is measured must be whole."""
+def test_a_image_that_turns_out_to_be_damaged_is_left_out_of_training_and_named(tmp_path, caplog) -> None:
+    """Whoever comes next is learned from in its place; what is evaluated must be whole."""
     path = tmp_path / "grey.jpg"
-    path.write_bytes(b"\xff\xd8 no picture \xff\xd9")
+    path.write_bytes(b"\xff\xd8 no image \xff\xd9")
     some = Crops(Damaged(path, (3, 9)), CropTransform(COCO, SIZE, Augmentation()))
     loader = crop_loader(some, 5, training=True)
     for epoch in (0, 1):
@@ -83,7 +83,7 @@ def test_a_picture_that_turns_out_to_be_damaged_is_left_out_of_training_and_name
     nobody = Crops(Damaged(path, tuple(range(10))), CropTransform(COCO, SIZE, Augmentation()))
     with pytest.raises(InputError, match=r"grey\.jpg"):
         next(iter(crop_loader(nobody, 5, training=True)))
-    assert not caplog.records  # where all are gone, one is told, as what is wrong
+    assert not caplog.records  # where all are gone, one is reported, as what is wrong
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -96,7 +96,7 @@ def test_crops_do_not_depend_on_who_cuts_them() -> None:
         assert all(same(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_a_crop_is_told_by_seed_epoch_and_row() -> None:
+def test_a_crop_depends_on_seed_epoch_and_row() -> None:
     first = crops()[0, 3]
     assert same(crops()[0, 3], first)
     np.random.seed(1)  # noqa: NPY002 - global randomness plays no part

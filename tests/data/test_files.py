@@ -74,7 +74,7 @@ def test_a_file_is_both_parts(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_annotation_files_that_nothing_tells_apart(tmp_path: Path, names: list[str], message: str) -> None:
+def test_annotation_files_that_nothing_gives_apart(tmp_path: Path, names: list[str], message: str) -> None:
     for name in names:
         write(tmp_path, "{}", name)
     with pytest.raises(InputError, match=message):
@@ -91,7 +91,7 @@ def test_a_matlab_file_is_both_parts(tmp_path: Path) -> None:
     assert annotation_files(tmp_path) == {"train": file, "val": file}
 
 
-def test_the_content_tells_the_format(tmp_path: Path, coco_folder: Path) -> None:
+def test_the_content_gives_the_format(tmp_path: Path, coco_folder: Path) -> None:
     assert type(open_people(coco_folder / "annotations" / "person_keypoints_val.json")).__name__ == "CocoKeypoints"
     for begin in ("  \n", "\ufeff", " " * 200):
         with pytest.raises(InputError, match=r"mpii\.json"):

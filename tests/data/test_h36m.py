@@ -46,12 +46,12 @@ def rows(name: str = f"{FOLDER}/{FOLDER}_000001.jpg", number: int = 7, **changes
 def written(tmp_path: Path, *pairs: tuple[Any, Any], name: str = "annotations/file.json") -> Path:
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)
-    picture = cv2.imencode(".jpg", np.full((HEIGHT, WIDTH, 3), 128, np.uint8))[1].tobytes()
+    image = cv2.imencode(".jpg", np.full((HEIGHT, WIDTH, 3), 128, np.uint8))[1].tobytes()
     for image, _ in pairs:
         if isinstance(image, dict) and isinstance(image.get("file_name"), str):
             path = tmp_path / "images" / image["file_name"]
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(picture)
+            path.write_bytes(image)
     images, annotations = ([pair[i] for pair in pairs] for i in (0, 1))
     file.write_text(json.dumps({"images": images, "annotations": annotations}))
     return file
@@ -93,7 +93,7 @@ def test_where_a_person_is(tmp_path: Path) -> None:
 
 @settings(max_examples=8)
 @given(st.lists(st.integers(0, 2**31), min_size=12, max_size=12))
-def test_a_turned_camera_turns_what_it_sees(seeds: list[int]) -> None:
+def test_a_turned_camera_turns_what_it_views(seeds: list[int]) -> None:
     """Whatever moves world and camera alike changes nothing."""
     others = []
     for seed in seeds:
@@ -110,14 +110,14 @@ def test_a_turned_camera_turns_what_it_sees(seeds: list[int]) -> None:
         np.testing.assert_allclose(first.keypoints, other.keypoints, atol=1e-6)
 
 
-def test_boxes_end_at_the_picture(tmp_path: Path) -> None:
+def test_boxes_end_at_the_image(tmp_path: Path) -> None:
     people = H36mPeople(
         written(tmp_path, rows(bbox=[-20, -10, 200, 300]), rows(bbox=[90, 70, 500, 500]), rows(bbox=[-5, 3, 11, 21])),
         strict=True,
     )
     assert [person.box.tolist() for person in people] == [[0, 0, 99, 79], [90, 70, 9, 9], [0, 3, 5, 20]]
     image, row = rows(bbox=[-20, -10, 201, 301])
-    del image["width"], image["height"]  # then nobody knows where the picture ends
+    del image["width"], image["height"]  # then nobody knows where the image ends
     assert H36mPeople(written(tmp_path, (image, row)))[0].box.tolist() == [0, 0, 180, 290]
 
 
@@ -217,7 +217,7 @@ def test_wrong_rows_are_left_out_and_named(tmp_path: Path, wrong: tuple[Any, Any
         H36mPeople(file, strict=True)
 
 
-def test_wrong_pictures(tmp_path: Path) -> None:
+def test_wrong_images(tmp_path: Path) -> None:
     names = ["a/whole.jpg", "a/gone.jpg", "a/cut.jpg", "b/small.jpg", "b/also.jpg"]
     file = written(tmp_path, *(rows(name, i) for i, name in enumerate(names)))
     images = tmp_path / "images"
@@ -227,11 +227,11 @@ def test_wrong_pictures(tmp_path: Path) -> None:
         cv2.imwrite(str(images / "b" / f"{name}.jpg"), np.zeros((40, 50, 3), np.uint8))
     people = H36mPeople(file)
     assert [person.image_id for person in people] == [0]
-    told = [str(problem) for problem in people.problems]
-    assert "annotation 1 (a/gone.jpg): no such file" in told[0]
-    assert "annotation 2 (a/cut.jpg): truncated image" in told[1]
-    assert "annotation 3 (b/small.jpg): width and height are not the image's" in told[2]
-    assert "have 50×40" in told[3]
+    report = [str(problem) for problem in people.problems]
+    assert "annotation 1 (a/gone.jpg): no such file" in report[0]
+    assert "annotation 2 (a/cut.jpg): truncated image" in report[1]
+    assert "annotation 3 (b/small.jpg): width and height are not the image's" in report[2]
+    assert "have 50×40" in report[3]
 
 
 def test_problems_come_in_the_file_s_order(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_files_that_cannot_be(tmp_path: Path, content: Any, message: str) -> Non
 
 
 @pytest.mark.parametrize("place", ["images", "annotations/images", "annotations", "elsewhere"])
-def test_where_pictures_are(tmp_path: Path, place: str) -> None:
+def test_where_images_are(tmp_path: Path, place: str) -> None:
     file = written(tmp_path, rows())
     (tmp_path / "images").rename(tmp_path / "moved")
     (tmp_path / place).mkdir(exist_ok=True)

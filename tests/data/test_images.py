@@ -1,4 +1,4 @@
-"""Pictures from files: whole and upright, or refused with a reason."""
+"""Images from files: whole and upright, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _quiet() -> None:
     cv2.utils.logging.setLogLevel(level)
 
 
-def picture(height: int = 48, width: int = 64) -> np.ndarray:
+def photograph(height: int = 48, width: int = 64) -> np.ndarray:
     """Noise over three plain halves: red above, blue at the lower left, green at the lower right."""
     image = np.zeros((height, width, 3), np.uint8)
     image[: height // 2, :, 0] = 200
@@ -38,7 +38,7 @@ def picture(height: int = 48, width: int = 64) -> np.ndarray:
 
 
 def encoded(suffix: str, image: np.ndarray | None = None) -> bytes:
-    image = picture() if image is None else image
+    image = photograph() if image is None else image
     done, data = cv2.imencode(suffix, image[..., ::-1] if image.ndim == 3 else image)
     assert done
     return data.tobytes()
@@ -71,20 +71,20 @@ def test_a_good_file_is_read_as_rgb(tmp_path: Path, suffix: str) -> None:
     image = read_image(path)
     assert image.dtype == np.uint8
     assert image.shape == (48, 64, 3)
-    assert np.abs(image.astype(int) - picture()).mean() < 12  # what JPEG loses
+    assert np.abs(image.astype(int) - photograph()).mean() < 12  # what JPEG loses
     if suffix in (".png", ".bmp"):
-        np.testing.assert_array_equal(image, picture())
+        np.testing.assert_array_equal(image, photograph())
 
 
 def test_an_array_is_passed_through() -> None:
-    image = picture()
+    image = photograph()
     assert read_image(image) is image
 
 
 @pytest.mark.parametrize("kind", ["grey", "with alpha", "16 bits"])
 def test_other_depths_become_rgb(tmp_path: Path, kind: str) -> None:
-    grey = picture()[..., 0]
-    image = {"grey": grey, "with alpha": np.dstack([picture(), grey]), "16 bits": grey.astype(np.uint16) * 257}[kind]
+    grey = photograph()[..., 0]
+    image = {"grey": grey, "with alpha": np.dstack([photograph(), grey]), "16 bits": grey.astype(np.uint16) * 257}[kind]
     (tmp_path / "x.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
     read = read_image(tmp_path / "x.png")
     assert read.dtype == np.uint8
@@ -98,9 +98,9 @@ def test_photographs_are_turned_upright(tmp_path: Path, orientation: int, turn: 
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     out = io.BytesIO()
-    PIL.Image.fromarray(picture()).save(out, "jpeg", exif=exif, quality=95)
+    PIL.Image.fromarray(photograph()).save(out, "jpeg", exif=exif, quality=95)
     (tmp_path / "x.jpg").write_bytes(out.getvalue())
-    upright = np.rot90(picture(), turn)
+    upright = np.rot90(photograph(), turn)
     image = read_image(tmp_path / "x.jpg")
     assert image.shape == upright.shape
     assert np.abs(image.astype(int) - upright).mean() < 12
@@ -128,7 +128,7 @@ def test_an_empty_file(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("size", [(48, 64), (240, 320)])
 def test_a_file_that_breaks_off(tmp_path: Path, suffix: str, share: float, size: tuple[int, int]) -> None:
-    data = encoded(suffix, picture(*size))
+    data = encoded(suffix, photograph(*size))
     path = tmp_path / f"x{suffix}"
     path.write_bytes(data[: int(share * len(data))])
     reason = refused(path)
@@ -138,13 +138,13 @@ def test_a_file_that_breaks_off(tmp_path: Path, suffix: str, share: float, size:
 
 def with_thumbnail(quality: int = 95) -> bytes:
     """A JPEG with a whole small JPEG in its header, as cameras write them."""
-    thumbnail = encoded(".jpg", picture(24, 32))
+    thumbnail = encoded(".jpg", photograph(24, 32))
     note = b"Exif\0\0" + thumbnail
     whole = encoded(".jpg")
     return whole[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + whole[2:]
 
 
-def test_a_thumbnails_end_is_not_the_pictures(tmp_path: Path) -> None:
+def test_a_thumbnails_end_is_not_the_images(tmp_path: Path) -> None:
     data = with_thumbnail()
     path = tmp_path / "x.jpg"
     path.write_bytes(data)
@@ -166,12 +166,12 @@ def test_bytes_after_the_end_do_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"hello", b"<html><body>404</body></html>", b"\0" * 100, b"\xff\xd8", b"BM" + b"x" * 90]
 )
-def test_files_that_are_no_pictures(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_no_images(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.jpg").write_bytes(content)
     refused(tmp_path / "x.jpg")
 
 
-def test_a_picture_that_claims_to_be_huge(tmp_path: Path) -> None:
+def test_a_image_that_declares_to_be_huge(tmp_path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -189,7 +189,7 @@ def test_the_check_does_not_decode_a_sound_file(tmp_path: Path, monkeypatch: pyt
     assert [check_image(path) for path in tmp_path.iterdir()] == [None] * 3
 
 
-def test_what_cameras_append_does_not_make_a_picture_broken(tmp_path):
+def test_what_cameras_append_does_not_make_a_image_broken(tmp_path):
     """A motion photo is a JPEG with a film behind it, whose bytes may look like any marker."""
     import cv2
 
@@ -205,7 +205,7 @@ def test_what_cameras_append_does_not_make_a_picture_broken(tmp_path):
 
 def damaged(suffix: str, size: tuple[int, int] = (240, 320)) -> bytes:
     """A file of which a tenth in the middle is zeros."""
-    data = bytearray(encoded(suffix, picture(*size)))
+    data = bytearray(encoded(suffix, photograph(*size)))
     start, count = len(data) // 2, len(data) // 10
     data[start : start + count] = bytes(count)
     return bytes(data)
@@ -220,7 +220,7 @@ def test_damage_in_the_middle_is_found_by_checksums(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["cut and given an end", "zeros in the middle"])
 def test_of_a_jpeg_it_is_not_and_what_comes_before_it_is_right(tmp_path: Path, content: str) -> None:
-    data = encoded(".jpg", picture(240, 320))
+    data = encoded(".jpg", photograph(240, 320))
     wrong = damaged(".jpg") if content.startswith("zeros") else data[: len(data) // 2] + b"\xff\xd9"
     (tmp_path / "whole.jpg").write_bytes(data)
     (tmp_path / "wrong.jpg").write_bytes(wrong)
@@ -232,7 +232,7 @@ def test_of_a_jpeg_it_is_not_and_what_comes_before_it_is_right(tmp_path: Path, c
 
 @pytest.mark.filterwarnings("error")
 def test_what_pillow_warns_of_does_not_come_between(tmp_path: Path) -> None:
-    """EXIF data that break off, and a picture of more pixels than Pillow likes."""
+    """EXIF data that break off, and a image of more pixels than Pillow likes."""
     exif = b"Exif\0\0II*\0\x08\0\0\0\xff\0" + b"x" * 22
     data = encoded(".jpg")
     (tmp_path / "x.jpg").write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
@@ -264,13 +264,13 @@ def test_a_jpeg_is_read_at_a_fraction_and_stays_in_place(tmp_path: Path, factor:
 
 
 def test_others_are_read_whole(tmp_path: Path) -> None:
-    picture = PIL.Image.fromarray(np.zeros((64, 48, 3), np.uint8))
-    picture.save(tmp_path / "x.png")
+    image = PIL.Image.fromarray(np.zeros((64, 48, 3), np.uint8))
+    image.save(tmp_path / "x.png")
     assert read_reduced(tmp_path / "x.png", 8)[1] == 1
     exif = PIL.Image.Exif()
     for orientation, reduced in ((1, 8), (6, 1)):
         exif[0x0112] = orientation
-        picture.save(tmp_path / "x.jpg", exif=exif)
+        image.save(tmp_path / "x.jpg", exif=exif)
         image, found = read_reduced(tmp_path / "x.jpg", 8)
         assert found == reduced
         assert image.shape[:2] == ((8, 6) if reduced == 8 else (48, 64))

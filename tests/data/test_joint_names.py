@@ -9,7 +9,7 @@ from logpose.core.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII
 from logpose.data.joint_names import derived_joints
 
 
-def told(source: Skeleton, target: Skeleton) -> dict[str, set[str]]:
+def derived(source: Skeleton, target: Skeleton) -> dict[str, set[str]]:
     ways = derived_joints(source, target)
     return {name: {source.joints[j] for j in way} for name, way in zip(target.joints, ways, strict=True)}
 
@@ -21,7 +21,7 @@ def test_joints_of_the_same_skeleton_stay(skeleton) -> None:
 
 def test_human36m_from_coco() -> None:
     shoulders, hips = {"left_shoulder", "right_shoulder"}, {"left_hip", "right_hip"}
-    found = told(COCO, H36M_LIFTING)
+    found = derived(COCO, H36M_LIFTING)
     assert (found["pelvis"], found["neck"], found["torso"]) == (hips, shoulders, shoulders | hips)
     assert (found["head"], found["nose"]) == ({"left_eye", "right_eye"}, {"nose"})
     for side, letter in (("left", "l"), ("right", "r")):
@@ -30,11 +30,11 @@ def test_human36m_from_coco() -> None:
 
 
 def test_what_has_a_name_there_is_taken_by_it() -> None:
-    assert told(MPII, HUMANEVA)["pelvis"] == {"pelvis"}
-    assert told(MPII, HUMANEVA)["head"] == {"head_top"}
-    assert told(H36M, H36M_LIFTING)["torso"] == {"torso"}
-    assert told(LSP, HUMANEVA)["thorax"] == {"neck"}
-    assert told(H36M_LIFTING, COCO.__class__("p", ("LHip", "RHip", "spine"))) == {
+    assert derived(MPII, HUMANEVA)["pelvis"] == {"pelvis"}
+    assert derived(MPII, HUMANEVA)["head"] == {"head_top"}
+    assert derived(H36M, H36M_LIFTING)["torso"] == {"torso"}
+    assert derived(LSP, HUMANEVA)["thorax"] == {"neck"}
+    assert derived(H36M_LIFTING, COCO.__class__("p", ("LHip", "RHip", "spine"))) == {
         "LHip": {"l_hip"}, "RHip": {"r_hip"}, "spine": {"torso"},
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""JSON: what is none is told with its place; ids and numbers are such, not words or switches."""
+"""JSON: what is none is reported with its place; ids and numbers are such, not words or switches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_any_json_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "report"),
     [
         (b"", "empty file"),
         (b" \n", "empty file"),
@@ -28,14 +28,14 @@ def test_any_json_is_read(tmp_path: Path) -> None:
         (b"[" * 100_000, "unreadable JSON"),
     ],
 )
-def test_what_is_none_is_told(tmp_path: Path, text: bytes, told: str) -> None:
+def test_what_is_none_is_reported(tmp_path: Path, text: bytes, report: str) -> None:
     (tmp_path / "a.json").write_bytes(text)
     with pytest.raises(InputError) as refused:
         read_json(tmp_path / "a.json")
-    assert str(refused.value).startswith(f"{tmp_path / 'a.json'}: {told}")
+    assert str(refused.value).startswith(f"{tmp_path / 'a.json'}: {report}")
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.json"):
         read_json(tmp_path / "a.json")
 

@@ -31,7 +31,7 @@ def walk(frames: int, joints: int = 15, seed: int = 0) -> np.ndarray:
 
 
 def eyes(person: int, count: int = 2) -> list[Camera]:
-    """The cameras around one person, whose pictures are `SIZE`."""
+    """The cameras around one person, whose images are `SIZE`."""
     around = placed_around(np.array([[[-1.0, -1, 0], [1, 1, 2]]]), count, np.random.default_rng(person))
     lens = np.array([-0.2, 0.1, -0.001, 0.001, 0.0])
     return [
@@ -67,13 +67,20 @@ def written(folder: Path, world: Any, pixels: Any = None, metadata: Any = None) 
     return files
 
 
+def sound(*args: Any, **options: Any) -> LiftingPoses:
+    """The poses of files in which nothing is wrong."""
+    poses = LiftingPoses(*args, **options)
+    assert not poses.problems
+    return poses
+
+
 def names(poses: LiftingPoses) -> list[tuple[str, str, int]]:
     return [(s.subject, s.action, s.camera_index) for s in poses.sequences]
 
 
 def test_cameras_are_recovered(tmp_path: Path) -> None:
     world, pixels = tables()
-    poses = LiftingPoses(*written(tmp_path, world, pixels), strict=True)
+    poses = sound(*written(tmp_path, world, pixels))
     assert poses.skeleton is HUMANEVA
     assert isinstance(poses, Poses)
     assert names(poses) == [(*key, camera) for key in LENGTHS for camera in (0, 1)]
@@ -94,8 +101,6 @@ def test_cameras_are_recovered(tmp_path: Path) -> None:
         first += len(sequence)
     assert poses.groups[58:62] == ["walking", "walking", "box", "box"]
     assert not poses.targets[:, 0].any()
-    other = LiftingPoses(*written(tmp_path, world, pixels), root=4)
-    np.testing.assert_allclose(other.targets, poses.targets - poses.targets[:, 4:5], atol=1e-5)
 
 
 def test_a_person_has_the_same_cameras_whatever_is_chosen(tmp_path: Path) -> None:
@@ -147,7 +152,7 @@ def test_human36ms_joints_are_picked(tmp_path: Path) -> None:
     world, _ = tables(32)
     pixels = {s: {a: np.stack(seen(x, int(s[-1]))) for a, x in actions.items()} for s, actions in world.items()}
     files = written(tmp_path, world, pixels, {"num_joints": 32, "keypoints_symmetry": [[1, 2], [3, 4]]})
-    poses = LiftingPoses(*files, size=SIZE, strict=True)
+    poses = sound(*files, size=SIZE)
     assert poses.skeleton is H36M_LIFTING
     removed = [4, 5, 9, 10, 11, 16, 20, 21, 22, 23, 24, 28, 29, 30, 31]  # VideoPose3D's
     kept = np.delete(np.arange(32), removed)
@@ -157,7 +162,7 @@ def test_human36ms_joints_are_picked(tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(6)
     symmetry = [np.array(symmetry[0])[order], [symmetry[1][i] for i in order]]
     files = written(tmp_path, world, few, {"num_joints": 17, "keypoints_symmetry": symmetry})
-    np.testing.assert_array_equal(LiftingPoses(*files, size=SIZE, strict=True).inputs, poses.inputs)
+    np.testing.assert_array_equal(sound(*files, size=SIZE).inputs, poses.inputs)
     assert LiftingPoses(files[0], cameras=1).skeleton is H36M_LIFTING
 
 
@@ -166,7 +171,7 @@ def test_the_end_of_longer_keypoints_is_cut(tmp_path: Path) -> None:
     expected = LiftingPoses(*written(tmp_path, world, pixels))
     views = pixels["Train/P2"]["Jog 1"]
     views[1] = np.concatenate([views[1], np.full((3, 15, 2), np.nan, np.float32)])
-    np.testing.assert_array_equal(LiftingPoses(*written(tmp_path, world, pixels), strict=True).inputs, expected.inputs)
+    np.testing.assert_array_equal(sound(*written(tmp_path, world, pixels)).inputs, expected.inputs)
 
 
 BOTH, SECOND = r"data_3d_x.npz: Train/P2, Jog 1: ", r"data_2d_x_gt.npz: Train/P2, Jog 1, camera 1: "
@@ -179,8 +184,8 @@ WRONG: dict[tuple[str, str], tuple[Any, str]] = {
     ("view", "flat"): (lambda x: x.reshape(25, -1), SECOND + r"not an array of frames × joints × 2 \(25×30\)"),
     ("view", "word"): ("camera", SECOND + r"not an array of frames × joints × 2 \(str\)"),
     ("view", "far"): (lambda x: x * np.float32(1e6), SECOND + r"keypoints beyond ±1e\+06"),
-    ("view", "noise"): (NOISE, UNKNOWN + r" \(.* px\)"),
-    ("view", "mirrored"): (lambda x: [640, 0] + x * [-1, 1], UNKNOWN + r" \(.*mirrored\)"),
+    ("view", "noise"): (NOISE, UNKNOWN + r".*\(.* px\)"),
+    ("view", "mirrored"): (lambda x: [640, 0] + x * [-1, 1], UNKNOWN + r".*\(.*mirrored\)"),
     ("space", "empty"): (lambda x: x[:0], BOTH + r"too few frames \(0, expected 1\)"),
     ("space", "hole"): (lambda x: holed(x, 5, 9), BOTH + r"frames that are not finite \(2 of 25, first 5\)"),
     ("space", "unit"): (lambda x: x * 1000, BOTH + r"joints more than 10 m .* metres"),
@@ -215,21 +220,11 @@ def test_wrong_sequences_are_left_out_and_named(tmp_path: Path, case: tuple[str,
     assert re.search(message, str(problem))
     assert len(poses.sequences) == (7 if case[0] == "view" else 6)
     assert np.isfinite(poses.inputs).all()
-    assert not LiftingPoses(*files, ["Validate"], strict=True).problems, "of what is not chosen nothing is told"
+    sound(*files, ["Validate"])  # problems are those of the chosen subjects only
     assert LiftingPoses(files[0], cameras=1).problems == (poses.problems if case[0] == "space" else [])
 
 
-@pytest.mark.parametrize("case", [("view", "short"), ("view", "noise"), ("space", "hole"), ("views", "none")], ids=str)
-def test_wrong_sequences_are_refused_if_nothing_may_be_wrong(tmp_path: Path, case: tuple[str, str]) -> None:
-    (world, pixels), (change, message) = tables(), WRONG[case]
-    subject = (world if case[0] == "space" else pixels)["Train/P2"]
-    table, key = (subject["Jog 1"], 1) if case[0] == "view" else (subject, "Jog 1")
-    table[key] = change(table[key]) if callable(change) else change
-    with pytest.raises(InputError, match=message + r".* \(and 0 more wrong sequences\)"):
-        LiftingPoses(*written(tmp_path, world, pixels), strict=True)
-
-
-def test_keypoints_of_another_take_are_told_from_the_rest(tmp_path: Path) -> None:
+def test_keypoints_of_another_take_are_left_out(tmp_path: Path) -> None:
     world, pixels = tables()
     views = pixels["Train/P1"]["Box 1 chunk2"]
     views[0] = views[0] + np.float32(30)
@@ -240,23 +235,21 @@ def test_keypoints_of_another_take_are_told_from_the_rest(tmp_path: Path) -> Non
     assert len(poses.sequences) == 7
 
 
-def test_cameras_that_are_told_badly_are_left_out(tmp_path: Path) -> None:
+def test_uncertain_cameras_are_left_out(tmp_path: Path) -> None:
     """Of somebody who stays where he is, in keypoints that are off by a third of a pixel."""
     rng = np.random.default_rng(0)
     world, pixels = tables()
     world["Train/P1"][WALK] = walk(300)
     world["Train/P2"]["Jog 1"] = walk(1, 15, 9) + rng.normal(0, 0.02, (25, 15, 3)).astype(np.float32)
     pixels["Train/P1"][WALK], pixels["Train/P2"]["Jog 1"] = seen(walk(300), 1), seen(world["Train/P2"]["Jog 1"], 2)
-    assert len(LiftingPoses(*written(tmp_path, world, pixels), strict=True).sequences) == 8, "exact pixels do"
+    assert len(sound(*written(tmp_path, world, pixels)).sequences) == 8, "exact pixels do"
     for subject, noise in (("Train/P2", 0.3), ("Train/P1", 0.1), ("Validate/P1", 0.1)):
         for action, exact in pixels[subject].items():
             pixels[subject][action] = [view + rng.normal(0, noise, view.shape).astype(np.float32) for view in exact]
     poses = LiftingPoses(*written(tmp_path, world, pixels))
-    told = [str(problem) for problem in poses.problems]
-    assert [re.sub(r"\d+ mm", "N mm", text.split("gt.npz: ")[1]) for text in told] == [
-        f"camera {i} of P2: cannot be recovered well enough (labels would be off by about N mm)" for i in (0, 1)
-    ]
-    assert min(int(text.split(" mm")[0].split()[-1]) for text in told) > 3
+    report = [str(problem) for problem in poses.problems]
+    assert [re.search(r"camera \d of P\d", text)[0] for text in report] == ["camera 0 of P2", "camera 1 of P2"]
+    assert min(int(text.split(" mm")[0].split()[-1]) for text in report) > 3
     assert poses.problems[0].kind == poses.problems[1].kind
     assert {sequence.subject for sequence in poses.sequences} == {"Train/P1", "Validate/P1"}
     for sequence in poses.sequences:
@@ -292,7 +285,7 @@ def test_what_was_detected_is_lifted_and_exact_pixels_tell_the_cameras(tmp_path:
     files, found = written(tmp_path, world, pixels), found_by_a_detector(pixels)
     exact = LiftingPoses(*files)
     found["Train/P2"]["Jog 1"][1] = np.concatenate([found["Train/P2"]["Jog 1"][1], np.zeros((3, 15, 2), np.float32)])
-    poses = LiftingPoses(*files, strict=True, detected=detections(tmp_path, found))
+    poses = sound(*files, detected=detections(tmp_path, found))
     assert names(poses) == names(exact)
     np.testing.assert_array_equal(poses.targets, exact.targets)
     for sequence in poses.sequences:
@@ -302,7 +295,7 @@ def test_what_was_detected_is_lifted_and_exact_pixels_tell_the_cameras(tmp_path:
     assert poses.detected == tmp_path / "data_2d_x_found.npz"
     # Of subjects that are not chosen, nothing has to be there.
     some = {"Validate/P1": found["Validate/P1"]}
-    alone = LiftingPoses(*files, ["Validate"], strict=True, detected=detections(tmp_path, some))
+    alone = sound(*files, ["Validate"], detected=detections(tmp_path, some))
     np.testing.assert_array_equal(alone.inputs, poses.inputs[-24:])
     # As cameras' own keypoints they will not do.
     with pytest.raises(InputError, match="--detected"):
@@ -358,9 +351,9 @@ UNLIKE: dict[str, tuple[str | None, Any, str]] = {
 @pytest.mark.parametrize("case", UNLIKE)
 def test_detections_of_something_else_are_refused(tmp_path: Path, case: str) -> None:
     world, pixels = tables()
-    action, change, told = UNLIKE[case]
+    action, change, report = UNLIKE[case]
     files, file = written(tmp_path, world, pixels), detections(tmp_path, changed(pixels, action, change))
-    with pytest.raises(InputError, match=f"^{re.escape(str(file))}: .*{told}"):
+    with pytest.raises(InputError, match=f"^{re.escape(str(file))}: .*{report}"):
         LiftingPoses(*files, detected=file)
 
 
@@ -382,11 +375,11 @@ def test_single_detections_that_are_wrong_are_left_out_and_named(tmp_path: Path)
     found["Train/P1"][WALK].reverse()  # cameras in another order
     found["Train/P2"]["Jog 1"][1] = holed(found["Train/P2"]["Jog 1"][1], 3, 7)
     poses = LiftingPoses(*files, detected=detections(tmp_path, found))
-    told = [str(problem).split("x_found.npz: ")[1] for problem in poses.problems]
-    assert [text.split(" (")[0] for text in told[:2]] == [
+    report = [str(problem).split("x_found.npz: ")[1] for problem in poses.problems]
+    assert [text.split(" (")[0] for text in report[:2]] == [
         f"Train/P1, {WALK}, camera {i}: keypoints far from those of {files[1]}" for i in (0, 1)
     ]
-    assert told[2] == "Train/P2, Jog 1, camera 1: frames that are not finite (2 of 25, first 3)"
+    assert report[2] == "Train/P2, Jog 1, camera 1: frames that are not finite (2 of 25, first 3)"
     assert len(poses.sequences) == 5
 
 
@@ -424,8 +417,6 @@ def test_files_and_subjects_that_cannot_be(tmp_path: Path) -> None:
         LiftingPoses(files[0], tmp_path / "else.npz")
     with pytest.raises(InputError, match=r"data_3d_x\.npz"):
         LiftingPoses(files[0], subjects=[])
-    with pytest.raises(InputError, match="joint 15"):
-        LiftingPoses(files[0], root=15)
 
 
 @pytest.mark.parametrize("frames", [1, 3, 27, 81])
@@ -488,7 +479,7 @@ def facing(sequence: PoseSequence, world: np.ndarray, left: int, right: int) -> 
 
 def test_humaneva_itself(data_root: Path) -> None:
     files = humaneva(data_root)
-    train, val = (LiftingPoses(*files, [part], strict=True) for part in ("Train", "Validate"))
+    train, val = (sound(*files, [part]) for part in ("Train", "Validate"))
     assert (len(train), len(val)) == (3 * 4729, 3 * 4848)
     assert set(train.groups) == {"gestures", "walking", "box", "jog", "throwcatch"}
     for sequence in [*train.sequences, *val.sequences]:
@@ -514,7 +505,7 @@ def test_cmu_itself(data_root: Path) -> None:
     file = data_root / "lifting" / "data_3d_cmu.npz"
     if not file.is_file():
         pytest.skip(f"no CMU in {data_root}")
-    poses = LiftingPoses(file, subjects=["test"], strict=True)
+    poses = sound(file, subjects=["test"])
     assert (len(poses), len(poses.sequences)) == (4 * 7053, 4 * 24)
     assert (np.abs(poses.inputs) <= 1).all()
     assert all(sequence.positions[..., 2].min() >= 2 for sequence in poses.sequences)

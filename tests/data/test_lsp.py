@@ -14,7 +14,7 @@ from logpose.data.lsp import LspPeople
 
 
 def positions(count: int) -> np.ndarray:
-    """(N, 14, 2) within pictures of 60 × 50."""
+    """(N, 14, 2) within images of 60 × 50."""
     return np.random.default_rng(0).uniform(5, 45, (count, 14, 2))
 
 
@@ -33,7 +33,7 @@ def extended(count: int = 6, flags: np.ndarray | None = None) -> np.ndarray:
     return np.concatenate([positions(count), flags[..., None]], axis=2).transpose(1, 2, 0)
 
 
-def test_the_extended_layout_says_what_is_labelled(tmp_path: Path) -> None:
+def test_the_extended_layout_states_what_is_labelled(tmp_path: Path) -> None:
     flags = np.ones((4, 14))
     flags[2, 5:] = 0
     people = LspPeople(folder(tmp_path, extended(4, flags)), strict=True)
@@ -47,7 +47,7 @@ def test_the_extended_layout_says_what_is_labelled(tmp_path: Path) -> None:
     assert (people[3].id, people[3].image_id) == (4, 4)
 
 
-def test_the_first_layout_says_what_is_hidden(tmp_path: Path) -> None:
+def test_the_first_layout_states_what_is_hidden(tmp_path: Path) -> None:
     hidden = np.zeros((3, 14))
     hidden[0, 3] = 1
     joints = np.concatenate([positions(3), hidden[..., None]], axis=2).transpose(2, 1, 0)
@@ -59,7 +59,7 @@ def test_the_first_layout_says_what_is_hidden(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("digits", [4, 5])
-def test_a_missing_first_picture_does_not_condemn_the_others(tmp_path: Path, digits: int) -> None:
+def test_a_missing_first_image_does_not_condemn_the_others(tmp_path: Path, digits: int) -> None:
     file = folder(tmp_path, extended(3), digits=digits)
     (tmp_path / "images" / f"im{1:0{digits}d}.jpg").unlink()
     people = LspPeople(file)
@@ -99,11 +99,11 @@ def test_wrong_rows_are_left_out_and_named(tmp_path: Path) -> None:
     (tmp_path / "images" / "im00001.jpg").write_bytes((tmp_path / "images" / "im00004.jpg").read_bytes()[:-30])
     people = LspPeople(file)
     assert [sample.id for sample in people] == [4]
-    told = [str(problem) for problem in people.problems]
-    assert "person 1 (im00001.jpg): truncated image" in told[0]
-    assert "person 2 (im00002.jpg): joints not finite" in told[1]
-    assert "person 3" in told[2]
-    assert "person 5 (im00005.jpg): no such file" in told[3]
+    report = [str(problem) for problem in people.problems]
+    assert "person 1 (im00001.jpg): truncated image" in report[0]
+    assert "person 2 (im00002.jpg): joints not finite" in report[1]
+    assert "person 3" in report[2]
+    assert "person 5 (im00005.jpg): no such file" in report[3]
     with pytest.raises(InputError, match=r"person 1 .*\(and 3 more wrong rows\)"):
         LspPeople(file, strict=True)
 

@@ -34,7 +34,7 @@ def test_what_is_not_numbers(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "MATLAB"),
-        (b"not one at all, whatever its name says" * 20, "MATLAB"),
+        (b"not one at all, whatever its name states" * 20, "MATLAB"),
         (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400), r"a MATLAB 7\.3 file; save it with -v7"),
     ],
 )
@@ -54,7 +54,7 @@ def test_a_file_cut_short(tmp_path: Path) -> None:
             read_matlab(file, "a")
 
 
-def test_sizes_are_told_without_reading(tmp_path: Path) -> None:
+def test_sizes_are_reported_without_reading(tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"a": np.zeros((3, 4, 5)), "b": "text"}, do_compression=True)
     assert matlab_sizes(tmp_path / "a.mat")["a"] == (3, 4, 5)
     (tmp_path / "b.mat").write_bytes(b"not one" * 100)

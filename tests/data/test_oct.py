@@ -10,7 +10,7 @@ import pytest
 from scipy.io import savemat
 
 from logpose.core.errors import InputError
-from logpose.data.oct import chosen, open_scans, unlabelled_scans
+from logpose.data.oct import chosen, open_scans, read_boundaries, unlabelled_scans
 from logpose.data.scans import RETINA, Scans
 from logpose.data.synthetic_oct import SyntheticScans
 
@@ -99,9 +99,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         open_scans(tmp_path / "d.mat")
 
 
-def test_what_claims_to_be_huge_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_declares_to_be_huge_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     duke(tmp_path, ("a",))
-    monkeypatch.setattr("logpose.data.oct.LARGEST", 1000)
+    monkeypatch.setattr("logpose.data.matlab.LARGEST", 1000)
     with pytest.raises(InputError, match=r"a\.mat.*96×70×3"):
         open_scans(tmp_path / "a.mat")
 
@@ -112,7 +112,7 @@ def pair(folder: Path, name: str, table: str, width: int = 30) -> None:
     (folder / f"{name}.csv").write_text(table)
 
 
-def test_pictures_with_tables(tmp_path: Path) -> None:
+def test_images_with_tables(tmp_path: Path) -> None:
     lines = [f"{5 + column / 10},{20 + column % 3}" for column in range(30)]
     lines[4], lines[7] = "5.4,", "nan,21"
     pair(tmp_path, "eye_1", "top,bottom\n" + "\n".join(lines))
@@ -167,24 +167,24 @@ def test_boundaries_that_cross_are_left_out(tmp_path: Path) -> None:
     scans = open_scans(tmp_path)
     assert np.isfinite(scans[0].rows).all(axis=0).tolist() == [True] * 24 + [False] * 6
     assert np.isnan(scans[0].rows[:, 24:]).all()
-    told = "a: columns in which boundaries cross (6 of 30, column 24: middle lies above the one before it)"
-    assert [str(problem) for problem in scans.problems] == [f"{tmp_path}: {told}"]
+    report = "a: columns in which boundaries cross (6 of 30, column 24: middle lies above the one before it)"
+    assert [str(problem) for problem in scans.problems] == [f"{tmp_path}: {report}"]
     pair(tmp_path, "a", "top,middle,bottom\n" + "5,8,9\n" * 14 + "8,5,9\n" * 16)
     with pytest.raises(InputError, match="a: column 14: middle"):
         open_scans(tmp_path)
 
 
-def test_each_part_tells_what_was_left_out_of_its_own_scans(tmp_path: Path) -> None:
-    """And the part that is learned from what is no scan at all, so that nothing is told twice."""
+def test_each_part_gives_what_was_left_out_of_its_own_scans(tmp_path: Path) -> None:
+    """And the part that is learned from what is no scan at all, so that nothing is reported twice."""
     for name in ("a", "b"):
         pair(tmp_path, name, "top,bottom\n" + "5,8\n" * 28 + "8,5\n" * 2)
     cv2.imwrite(str(tmp_path / "c.png"), np.zeros((40, 30), np.uint8))
     cv2.imwrite(str(tmp_path / "b.png"), np.full((40, 30), 9, np.uint8))
     scans = open_scans(tmp_path)
-    told = {part: [problem.where for problem in chosen(scans, part).problems] for part in ("train", "val")}
-    assert told == {"train": [str(tmp_path / "c.png"), f"{tmp_path}: b"], "val": [f"{tmp_path}: a"]}
+    report = {part: [problem.where for problem in chosen(scans, part).problems] for part in ("train", "val")}
+    assert report == {"train": [str(tmp_path / "c.png"), f"{tmp_path}: b"], "val": [f"{tmp_path}: a"]}
     folds = {part: [p.where for p in chosen(scans, part, folds=2).problems] for part in ("train", "val")}
-    assert sorted(folds["train"] + folds["val"]) == sorted(told["train"] + told["val"])
+    assert sorted(folds["train"] + folds["val"]) == sorted(report["train"] + report["val"])
     assert str(tmp_path / "c.png") in folds["train"]
 
 
@@ -194,7 +194,7 @@ def test_endings_may_be_capitals(tmp_path: Path) -> None:
     assert [scan.name for scan in unlabelled_scans(tmp_path / "A.MAT")] == ["A-0", "A-1", "A-2"]
 
 
-def test_a_picture_in_colours_is_no_scan(tmp_path: Path) -> None:
+def test_a_image_in_colours_is_no_scan(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.dstack([np.zeros((20, 20)), np.full((20, 20), 200), np.zeros((20, 20))]))
     with pytest.raises(InputError, match="colour"):
         unlabelled_scans(tmp_path / "a.png")
@@ -202,7 +202,7 @@ def test_a_picture_in_colours_is_no_scan(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("brightest", [200, 255, 256, 319, 333, 1000, 4096, 40_000, 65535])
 def test_of_sixteen_bits_the_brightest_counts(tmp_path: Path, brightest: int) -> None:
-    """It becomes 255, if it is more: two pictures of nearly the same light stay so, wherever their bits end."""
+    """It becomes 255, if it is more: two images of nearly the same light stay so, wherever their bits end."""
     deep = np.linspace(0, brightest, 20 * 30).reshape(20, 30).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "deep.png"), deep)
     grey = unlabelled_scans(tmp_path / "deep.png")[0].image
@@ -219,7 +219,7 @@ def test_colours_of_twelve_bits_are_colours(tmp_path: Path) -> None:
         unlabelled_scans(tmp_path / "green.png")
 
 
-def test_pictures_that_are_no_single_scan(tmp_path: Path) -> None:
+def test_images_that_are_no_single_scan(tmp_path: Path) -> None:
     pages = [np.full((20, 30), 40 * i, np.uint8) for i in range(3)]
     cv2.imwritemulti(str(tmp_path / "volume.tif"), pages)
     with pytest.raises(InputError, match=r"volume\.tif: 3"):
@@ -256,7 +256,7 @@ def test_the_split_by_subject_is_that_of_the_duke_set(tmp_path: Path) -> None:
         chosen(chosen(scans, "train", ("Subject_01",)), "val")
 
 
-def test_folds_hold_every_scan_once_and_the_same_picture_in_one(tmp_path: Path) -> None:
+def test_folds_hold_every_scan_once_and_the_same_image_in_one(tmp_path: Path) -> None:
     duke(tmp_path, ("a", "b"), count=4)
     scans = open_scans(tmp_path)
     twice = scans.of([0, 1, 2, 3, 0, 2])
@@ -276,7 +276,7 @@ def test_folds_hold_every_scan_once_and_the_same_picture_in_one(tmp_path: Path) 
 def test_real_scans(data_root: Path) -> None:
     scans = open_scans(data_root / "oct")
     assert len(scans) == 30
-    assert len({scan.image.tobytes() for scan in scans.scans}) == 27  # three pictures are there twice
+    assert len({scan.image.tobytes() for scan in scans.scans}) == 27  # three images are there twice
     assert {scan.image.shape for scan in scans.scans} == {(568, 759), (456, 951)}
     unlabelled = np.mean([np.isnan(scan.rows).mean() for scan in scans.scans])
     assert unlabelled == pytest.approx(0.16, abs=0.01)
@@ -284,3 +284,78 @@ def test_real_scans(data_root: Path) -> None:
         known = np.isfinite(scan.rows)
         assert (known.all(axis=0) == known.any(axis=0)).all()
         assert (np.diff(scan.rows, axis=0)[:, known.all(axis=0)] >= 0).all()
+
+
+# Tables of boundaries
+
+SIZE = (40, 30)
+
+
+def read_table(folder: Path, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    (folder / "a.csv").write_text(text)
+    return read_boundaries(folder / "a.csv", SIZE, "a.png")
+
+
+def test_a_line_for_each_column_below_headings(tmp_path: Path) -> None:
+    lines = [f"{5 + column / 10},{20 + column % 3}" for column in range(30)]
+    lines[4], lines[7] = "5.4,", "nan,21"
+    rows, names = read_table(tmp_path, "top, bottom \n" + "\n".join(lines))
+    assert names == ("top", "bottom")
+    assert rows.shape == (2, 30)
+    assert rows[0, :4].tolist() == pytest.approx([5.0, 5.1, 5.2, 5.3])
+    assert rows[1, 8] == 22
+    assert np.argwhere(np.isnan(rows)).tolist() == [[0, 7], [1, 4]]
+
+
+@pytest.mark.parametrize(("count", "names"), [(8, RETINA.joints), (3, ("boundary 1", "boundary 2", "boundary 3"))])
+def test_without_headings_a_line_for_each_boundary(tmp_path: Path, count: int, names: tuple[str, ...]) -> None:
+    rows, found = read_table(tmp_path, "\n".join(",".join(str(3 * i + 1) for _ in range(30)) for i in range(count)))
+    assert found == names
+    assert rows[:, 12].tolist() == [3 * i + 1 for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    "text", ["top;bottom\n" + "1,5;2\n" * 29 + ";7,25\n", "\ufefftop\tbottom\n" + "1.5\t2\n" * 29 + "\t7.25\n"]
+)
+def test_tables_of_spreadsheets(tmp_path: Path, text: str) -> None:
+    rows, names = read_table(tmp_path, text)
+    assert names == ("top", "bottom")
+    assert rows[:, 0].tolist() == [1.5, 2]
+    assert np.isnan(rows[0, 29])
+    assert rows[1, 29] == 7.25
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("top,bottom\n1,2\n", "1 lines of numbers.*30 .*a.png"),
+        ("1,2\n3,4\n", "2 numbers, expected 30 .*a.png"),
+        ("top,bottom\n" + "1,2\n" * 29 + "1,x\n", "line 31: 'x' is not a number"),
+        ("top,bottom\n" + "1,2\n" * 29 + "1\n", "line 31 has 1 cells, expected 2"),
+        ("top,bottom\n" + "1,2\n\n" * 29 + "1,x\n", "line 60: 'x' is not a number"),
+        ("top,bottom\n" + "1,2\n" * 29 + "1,inf\n", "line 31: 'inf' is not a number"),
+        ("top,bottom\n" + "1,2\n" * 29 + "1,40\n", "image column 29: bottom in row 40"),
+        ("top,bottom\n" + "1,2\n" * 29 + "-1,4\n", "image column 29: top in row -1"),
+        ("top,bottom,top\n" + "1,2,3\n" * 30, "two columns are named top"),
+        ("top\n" + "1\n" * 30, "one boundary"),
+        (",top,bottom\n" + "0,1,2\n" * 30, "column 1 has no name"),
+        ("", "holds no numbers"),
+        ("top,bottom\n", "holds no numbers"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as report:
+        read_table(tmp_path, text)
+    assert str(report.value).startswith(f"{tmp_path / 'a.csv'}: ")
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"a\.csv"):
+        read_boundaries(tmp_path / "a.csv", SIZE, "a.png")
+
+
+def test_a_table_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("logpose.data.oct.LONGEST", 100)
+    with pytest.raises(InputError, match=r"a\.csv"):
+        read_table(tmp_path, "top,bottom\n" + "1,2\n" * 30)

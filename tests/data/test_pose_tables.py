@@ -93,8 +93,8 @@ def test_subjects_are_chosen(wanted: list[str] | None, expected: list[str]) -> N
 def test_subjects_that_are_not_there(name: str, hint: str) -> None:
     with pytest.raises(InputError) as refusal:
         chosen(FILE, THERE, ["Train", name])
-    told = f"data.npz: no subject {name!r} among Train/P1, Train/P2, Validate/P1{hint}"
-    assert str(refusal.value).endswith(told)
+    report = f"data.npz: no subject {name!r} among Train/P1, Train/P2, Validate/P1{hint}"
+    assert str(refusal.value).endswith(report)
 
 
 def test_joints_are_counted() -> None:
@@ -122,11 +122,11 @@ PROBLEMS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("case", PROBLEMS)
-def test_what_is_wrong_is_told(case: str) -> None:
-    found, told = PROBLEMS[case]
+def test_what_is_wrong_is_reported(case: str) -> None:
+    found, report = PROBLEMS[case]
     problem = checked("here", found, 15, 3, 4)
     assert isinstance(problem, Problem)
-    assert str(problem) == told
+    assert str(problem) == report
 
 
 def test_what_is_right_is_cut_and_picked() -> None:
@@ -161,8 +161,8 @@ SIDES: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("case", SIDES)
 def test_sides_must_be_the_skeleton_s(case: str) -> None:
-    metadata, told = SIDES[case]
-    with pytest.raises(InputError, match=told):
+    metadata, report = SIDES[case]
+    with pytest.raises(InputError, match=report):
         check_symmetry(FILE, metadata, HUMANEVA)
 
 
@@ -178,13 +178,13 @@ def test_sides_may_be_in_any_order_or_untold(order: list[int]) -> None:
 @pytest.mark.parametrize(
     ("factor", "size"), [(1.0, (48, 64)), (10.0, (480, 640)), (0.01, (480, 640)), (-1.0, (480, 640))]
 )
-def test_keypoints_that_are_no_pixels_of_the_picture(factor: float, size: tuple[int, int]) -> None:
+def test_keypoints_that_are_no_pixels_of_the_image(factor: float, size: tuple[int, int]) -> None:
     views = [np.random.default_rng(i).uniform([200, 100], [400, 400], (9, 15, 2)) for i in range(3)]
-    check_pixels(FILE, views, (480, 640))
-    check_pixels(FILE, [*views, 99 * views[0]], (480, 640))  # one that is elsewhere
+    check_pixels(FILE, [(view, (480, 640)) for view in views])
+    check_pixels(FILE, [(view, (480, 640)) for view in [*views, 99 * views[0]]])  # one that is elsewhere
     with pytest.raises(InputError, match=r"\d+ pixels wide and \d+ high"):
-        check_pixels(FILE, [factor * view for view in views], size)
+        check_pixels(FILE, [(factor * view, size) for view in views])
 
 
-def test_of_nothing_nothing_is_said() -> None:
-    check_pixels(FILE, [], (480, 640))
+def test_of_nothing_nothing_is_given() -> None:
+    check_pixels(FILE, [])

@@ -59,7 +59,7 @@ def test_a_limb_covers_its_axis_and_no_more_than_its_width() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_the_nearer_is_seen_in_whatever_order(first: int) -> None:
+def test_the_closer_is_seen_in_whatever_order(first: int) -> None:
     near = part((0.0, 0.0, 2.0), (0.0, 0.0, 2.0), 0.1, (RED, RED, 2.0), owner=1)
     far = part((0.0, 0.0, 4.0), (0.0, 0.0, 4.0), 0.8, (BLUE, BLUE, 2.0), owner=2)
     canvas = example_input()
@@ -89,7 +89,7 @@ def test_light_comes_from_where_it_is() -> None:
     assert canvas.image[40, 35, 0] > canvas.image[40, 65, 0] + 30
 
 
-def test_what_is_outside_the_picture_is_left_out() -> None:
+def test_what_is_outside_the_image_is_left_out() -> None:
     canvas = example_input()
     paint(canvas, CAMERA, part((9.0, 0.0, 4.0), (9.0, 1.0, 4.0), 0.2), LIGHT, 0.5)
     assert not canvas.owner.any()

@@ -94,7 +94,7 @@ def test_the_way_back_is_exact(top: list[int], shown: int, rows: int, place: flo
     assert np.abs(batch.to_scan(batch.target)[0].T.numpy() - at).max() < 1e-3
 
 
-def test_pixels_are_the_scan_s_where_the_crop_says() -> None:
+def test_pixels_are_the_scan_s_where_the_crop_states() -> None:
     scan = one()
     batch = ScanWindows(Listed(scan), SIZE)[0, 1]
     assert batch.images.dtype == torch.uint8
@@ -108,12 +108,12 @@ def test_pixels_are_the_scan_s_where_the_crop_says() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_scan_without_a_retina_is_told_once(workers: int, caplog: pytest.LogCaptureFixture, capfd) -> None:
+def test_a_scan_without_a_retina_is_reported_once(workers: int, caplog: pytest.LogCaptureFixture, capfd) -> None:
     """Not by every process that cuts windows."""
     noise = np.random.default_rng(0).normal(60, 20, (200, 128)).clip(0, 255).astype(np.uint8)
     scans = Listed(one(), Scan(noise, np.full((8, 128), np.nan), "noise", "noise"))
     list(scan_loader(ScanWindows(scans, SIZE), 2, training=False, workers=workers))
-    assert [record.message for record in caplog.records] == ["noise: shows no retina that could be found"]
+    assert [record.message for record in caplog.records] == ["noise: no retina detected"]
     assert capfd.readouterr().err.count("no retina") <= 1  # where messages go to stderr
 
 

@@ -1,4 +1,4 @@
-"""Whole pictures: who is in them, where a transform puts them, and batches of them."""
+"""Whole images: who is in them, where a transform puts them, and batches of them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def person(image: np.ndarray, box, keypoints=None, visible=None) -> Sample:
     return Sample(image, np.array(box, dtype=float), keypoints, visible, float(box[2] * box[3]), image_id=1, id=1)
 
 
-def test_scenes_leave_pictures_without_labels_out_on_request(crowd_file):
-    pictures = whole_images(CocoKeypoints(crowd_file))
-    assert len(Scenes(pictures, ShortSide())) == 3
-    chosen = Scenes(pictures, ShortSide(), empty=False)
-    assert [pictures[row].image_id for row in chosen.rows] == [1]
-    empty = [pictures[i] for i in range(3) if pictures[i].image_id != 1]
+def test_scenes_leave_images_without_labels_out_on_request(crowd_file):
+    images = whole_images(CocoKeypoints(crowd_file))
+    assert len(Scenes(images, ShortSide())) == 3
+    chosen = Scenes(images, ShortSide(), empty=False)
+    assert [images[row].image_id for row in chosen.rows] == [1]
+    empty = [images[i] for i in range(3) if images[i].image_id != 1]
 
     class Others:
         skeleton = COCO
@@ -80,7 +80,7 @@ def test_points_boxes_and_pixels_move_together(seed, square):
     assert np.allclose([bright[1].mean(), bright[0].mean()], nose, atol=0.75)
     if not square:  # a square may cut the box
         box = people.boxes[0].numpy()
-        assert np.allclose((box[:2] + box[2:]) / 2, nose + 0.5, atol=1e-3)  # told by the edges of pixels
+        assert np.allclose((box[:2] + box[2:]) / 2, nose + 0.5, atol=1e-3)  # between the edges of pixels
         assert np.allclose(box, [bright[1].min(), bright[0].min(), bright[1].max() + 1, bright[0].max() + 1], atol=1)
     left, right = (people.keypoints[0, COCO.joints.index(f"{side}_wrist"), 0] for side in ("left", "right"))
     assert left < right  # in the mirror too, since they change places
@@ -110,37 +110,37 @@ def test_people_cut_in_half_keep_their_joints_and_those_outside_are_gone():
     batch = scene(LabelledImage(image, 1, (middle, halved, far, outside)), COCO, way, rng=np.random.default_rng(0))
     people = batch.people[0]
     assert len(people.boxes) == 2
-    # The square begins at 70 - 32 + 0.5 = 38.5 of the picture, and ends at the edge 64.
+    # The square begins at 70 - 32 + 0.5 = 38.5 of the image, and ends at the edge 64.
     assert people.boxes[1].tolist() == pytest.approx([41.5, 21.5, 64, 41.5])
     assert people.keypoints[1, -1, 0] == pytest.approx(130 - 38.5)
     assert people.weight[1].all()
     assert people.area[1] == pytest.approx(1000)
 
 
-def test_people_are_as_large_in_squares_as_in_evaluation_however_large_the_picture():
+def test_people_are_as_large_in_squares_as_in_evaluation_however_large_the_image():
     """So that people of photographs of twelve megapixels are learned in the size that they are looked for in."""
     whole = ShortSide((64,), 200)
     for times in (1, 6):
         image = np.zeros((80 * times, 100 * times, 3), np.uint8)
         who = person(image, (40 * times, 20 * times, 20 * times, 40 * times))
-        picture = LabelledImage(image, 1, (who,))
-        seen = scene(picture, COCO, whole)
-        drawn = scene(picture, COCO, SquareCrop(64, (0.5, 1.5), 0.0, whole), rng=np.random.default_rng(3))
+        image = LabelledImage(image, 1, (who,))
+        seen = scene(image, COCO, whole)
+        drawn = scene(image, COCO, SquareCrop(64, (0.5, 1.5), 0.0, whole), rng=np.random.default_rng(3))
         expected = np.random.default_rng(3).uniform(0.5, 1.5)
         assert drawn.people[0].area[0] == pytest.approx(float(seen.people[0].area[0]) * expected**2, rel=1e-4)
-        as_it_is = scene(picture, COCO, SquareCrop(64, (0.5, 1.5), 0.0), rng=np.random.default_rng(3))
+        as_it_is = scene(image, COCO, SquareCrop(64, (0.5, 1.5), 0.0), rng=np.random.default_rng(3))
         assert as_it_is.people[0].area[0] == pytest.approx(800 * times**2 * expected**2, rel=1e-4)
 
 
 def test_evaluation_draws_nothing():
     image = np.zeros((100, 200, 3), np.uint8)
-    picture = LabelledImage(image, 1, (person(image, (10, 10, 20, 40)),))
-    first, second = (scene(picture, COCO, ShortSide((64, 96), 300)) for _ in range(2))
+    image = LabelledImage(image, 1, (person(image, (10, 10, 20, 40)),))
+    first, second = (scene(image, COCO, ShortSide((64, 96), 300)) for _ in range(2))
     assert first.sizes.tolist() == [[64, 128]]
     assert torch.equal(first.to_image, second.to_image)
 
 
-def test_an_epoch_is_told_by_its_number(crowd_file):
+def test_an_epoch_depends_on_its_number(crowd_file):
     scenes = Scenes(whole_images(CocoKeypoints(crowd_file)), ShortSide((32, 64, 96)), seed=3, training=True)
     again = [scenes[epoch, 0].to_image for epoch in (0, 1, 2, 3, 4, 5)]
     assert all(torch.equal(scenes[epoch, 0].to_image, before) for epoch, before in enumerate(again))
@@ -148,8 +148,8 @@ def test_an_epoch_is_told_by_its_number(crowd_file):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_batches_are_as_large_as_their_largest_picture(workers):
-    pictures = [
+def test_batches_are_as_large_as_their_largest_image(workers):
+    images = [
         LabelledImage(image, i, (person(image, (2, 2, 10, 10)),) * i)
         for i, image in enumerate(np.full((side, 40, 3), 200, np.uint8) for side in (30, 40, 70))
     ]
@@ -161,7 +161,7 @@ def test_batches_are_as_large_as_their_largest_picture(workers):
             return 3
 
         def __getitem__(self, i):
-            return pictures[i]
+            return images[i]
 
     loader = scene_loader(Scenes(Three(), ShortSide((40,), 400)), 2, training=False, workers=workers)
     first, second = loader
@@ -180,9 +180,9 @@ def test_batches_are_as_large_as_their_largest_picture(workers):
 
 
 def test_crowds_are_to_be_ignored(crowd_file):
-    pictures = whole_images(CocoKeypoints(crowd_file))
-    batches = [Scenes(pictures, ShortSide((80,), 400))[0, i] for i in range(3)]
-    ignored = {int(pictures[int(b.index)].image_id): b.people[0].ignored for b in batches}
+    images = whole_images(CocoKeypoints(crowd_file))
+    batches = [Scenes(images, ShortSide((80,), 400))[0, i] for i in range(3)]
+    ignored = {int(images[int(b.index)].image_id): b.people[0].ignored for b in batches}
     assert ignored[1].tolist() == [pytest.approx([0, 0, 60, 20])]
     assert ignored[2].shape == ignored[3].shape == (0, 4)
 

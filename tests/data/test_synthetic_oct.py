@@ -1,4 +1,4 @@
-"""Drawn B-scans: boundaries in order, labels of the law that is said, the same each time."""
+"""Synthetic B-scans: boundaries in order, labels of the distribution that is given, the same each time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from logpose.data.scans import RETINA, Scans
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 
 
-def test_boundaries_are_in_order_and_in_the_picture() -> None:
+def test_boundaries_are_in_order_and_in_the_image() -> None:
     scans = SyntheticScans(12, seed=3, lesions=0.5)
     assert isinstance(scans, Scans)
     assert (len(scans), scans.skeleton) == (12, RETINA)
@@ -35,7 +35,7 @@ def test_each_is_the_same_again_and_other_than_the_others() -> None:
         scans[3]
 
 
-def test_labels_are_noisy_by_the_law_that_is_said() -> None:
+def test_labels_are_noisy_by_the_given_distribution() -> None:
     scans = SyntheticScans(40, seed=5, noise=ScanNoise(rows=1.0, missing=0.1))
     error, gaps, spread = [], [], []
     for i in range(40):

@@ -28,7 +28,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def sample(seed: int = 0, skeleton: Skeleton = COCO, image: np.ndarray | None = None) -> Sample:
-    """A person of random joints inside its box, in a grey picture."""
+    """A person of random joints inside its box, in a grey image."""
     r = rng(seed)
     image = np.full((240, 320, 3), 90, np.uint8) if image is None else image
     box = np.array([*r.uniform(40, 100, 2), *r.uniform(50, 120, 2)])
@@ -88,7 +88,7 @@ def test_an_augmentation_that_does_nothing_is_none() -> None:
 
 
 def dots(seed: int) -> tuple[Sample, np.ndarray]:
-    """A picture with a red, a green and a blue dot, at the joints left, right and middle."""
+    """A image with a red, a green and a blue dot, at the joints left, right and middle."""
     r = rng(seed)
     image = np.zeros((300, 400, 3), np.uint8)
     box = np.array([120.0, 80.0, 140.0, 120.0])
@@ -126,7 +126,7 @@ def test_every_dot_lies_at_its_target(seed: int, flip: bool) -> None:
 
 
 @pytest.mark.parametrize("width", [319, 320])
-def test_a_mirrored_crop_is_the_crop_of_the_mirrored_picture(width: int) -> None:
+def test_a_mirrored_crop_is_the_crop_of_the_mirrored_image(width: int) -> None:
     image = cv2.GaussianBlur(rng().integers(0, 256, (240, width, 3), dtype=np.uint8), (0, 0), 3)
     person = sample(3, image=image)
     flip = Augmentation(0, 0, 0, 0, flip_probability=1)
@@ -144,7 +144,7 @@ def test_a_mirrored_crop_is_the_crop_of_the_mirrored_picture(width: int) -> None
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_large_person_s_crop_is_that_of_the_whole_picture(tmp_path, seed: int) -> None:
+def test_a_large_person_s_crop_is_that_of_the_whole_image(tmp_path, seed: int) -> None:
     """The JPEG is decoded at a half or a quarter; the crop shows the same at the same place."""
     noise = rng(seed).standard_normal((601, 803))
     smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 30), None, 60, 255, cv2.NORM_MINMAX).astype(np.uint8)
@@ -165,7 +165,7 @@ def test_a_large_person_s_crop_is_that_of_the_whole_picture(tmp_path, seed: int)
     assert apart < 0.15 * beside, "a fraction of a pixel off would look like this"
 
 
-def test_what_is_measured_is_decoded_whole(tmp_path) -> None:
+def test_what_is_evaluated_is_decoded_whole(tmp_path) -> None:
     cv2.imwrite(str(tmp_path / "x.jpg"), rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8))
     box, joints = np.array([50.0, 40, 400, 500]), np.zeros((17, 2))
     file, array = tmp_path / "x.jpg", read_image(tmp_path / "x.jpg")
@@ -182,7 +182,7 @@ def test_what_is_measured_is_decoded_whole(tmp_path) -> None:
     assert not torch.equal(*shown[1]), "decoded whole in training too: the test would not tell"
 
 
-def test_the_share_of_upper_halves_is_told() -> None:
+def test_the_share_of_upper_halves_can_be_chosen() -> None:
     person = sample()
     upper, lower = (
         CropTransform(COCO, SIZE, Augmentation(0, 0, 0, 1, 0, half_body_upper=share))(person, 0, rng()).target
@@ -207,7 +207,7 @@ def test_a_mirror_swaps_flags_too() -> None:
     assert batch.target.isfinite().all()
 
 
-def test_outside_the_picture_is_black() -> None:
+def test_outside_the_image_is_black() -> None:
     image = np.full((50, 60, 3), 255, np.uint8)
     crop = cut(image, np.array([[1.0, 0, 10], [0, 1, 20]]), (100, 100))
     assert (crop[20:70, 10:70] == 255).all()
@@ -288,7 +288,7 @@ def test_the_sample_is_left_alone() -> None:
 
 
 def matrices(augmentation: Augmentation, count: int = 400, person: Sample | None = None) -> list[np.ndarray]:
-    """Image-to-crop maps of many draws on a small picture."""
+    """Image-to-crop maps of many draws on a small image."""
     person = person or sample(image=np.zeros((240, 320, 3), np.uint8))
     transform = CropTransform(COCO, (16, 12), augmentation)
     batches: list[Batch] = [transform(person, 0, rng(seed)) for seed in range(count)]
@@ -364,7 +364,7 @@ NOISY = Augmentation(0.2, 30, 0.5, 0, occlusion=0.7, colour=0.2, draws="clipped"
 
 
 def flat(value: int = 90, box: tuple[float, ...] = (60, 30, 120, 160)) -> Sample:
-    """A person in a picture of one grey."""
+    """A person in a image of one grey."""
     person = sample(image=np.full((240, 320, 3), value, np.uint8))
     person.box = np.array(box, dtype=float)
     return person
@@ -410,14 +410,14 @@ def test_a_rectangle_of_noise_hides_part_of_the_box() -> None:
         inside.append(low - 1 <= rows[0] and rows[-1] <= far + 1)
     assert max(shares) <= 0.72
     assert max(shares) > 0.6
-    assert np.mean(shares) == pytest.approx(0.33, abs=0.06)  # the largest are rejected where they leave the picture
+    assert np.mean(shares) == pytest.approx(0.33, abs=0.06)  # the largest are rejected where they leave the image
     assert 0.25 < min(aspects) < 0.5
     assert 2.5 < max(aspects) < 4
     assert np.mean(inside) > 0.8  # the tallest stick out of the box
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])
-def test_the_rectangle_turns_with_the_picture(flip: float) -> None:
+def test_the_rectangle_turns_with_the_image(flip: float) -> None:
     turning = Augmentation(0.2, 60, 1.0, 0, flip, occlusion=0.5)
     complete = 0
     for seed in range(40):
@@ -425,9 +425,9 @@ def test_the_rectangle_turns_with_the_picture(flip: float) -> None:
         rows, columns = np.nonzero(hidden(batch))
         to_image = batch.to_image[0].double().numpy()
         points = apply_affine(to_image, np.column_stack([columns, rows]).astype(float))
-        pixel = abs(np.linalg.det(to_image[:, :2]))  # of the crop, in those of the picture
+        pixel = abs(np.linalg.det(to_image[:, :2]))  # of the crop, in those of the image
         extent = np.ptp(points, axis=0) + math.sqrt(pixel)
-        # What is hidden fills an upright rectangle of the picture, of which the crop is a turned part.
+        # What is hidden fills an upright rectangle of the image, of which the crop is a turned part.
         whole = (np.array([rows.min(), columns.min()]) > 0).all() and max(rows.max(), columns.max()) < 255
         edge = math.sqrt(pixel) * extent.sum()
         assert not whole or pixel * len(rows) == pytest.approx(np.prod(extent), rel=0.07, abs=1.5 * edge)
@@ -548,7 +548,7 @@ def test_augmentations_that_cannot_be(wrong: dict[str, float]) -> None:
         Augmentation(**wrong)
 
 
-def test_a_picture_that_cannot_be_read_is_named(tmp_path) -> None:
+def test_a_image_that_cannot_be_read_is_named(tmp_path) -> None:
     person = sample()
     person.image = tmp_path / "gone.jpg"
     with pytest.raises(InputError, match=r"gone\.jpg"):

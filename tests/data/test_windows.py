@@ -12,7 +12,7 @@ THREE = Skeleton("person", ("pelvis", "l_hip", "r_hip"))
 
 
 class Made:
-    """Poses whose first number tells the row."""
+    """Poses whose first number gives the row."""
 
     skeleton = THREE
     groups: list[str]
@@ -38,7 +38,7 @@ def all_of(loader) -> WindowBatch:
     return WindowBatch(*(torch.cat([getattr(p, name) for p in parts]) for name in WindowBatch.__slots__))
 
 
-def test_evaluation_sees_every_frame_once_and_in_order() -> None:
+def test_evaluation_views_every_frame_once_and_in_order() -> None:
     poses = Made()
     found = all_of(window_loader(Windows(poses, frames=3), 16, training=False))
     assert found.index.tolist() == list(range(40))

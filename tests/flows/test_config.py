@@ -9,15 +9,10 @@ import pytest
 
 from logpose.core.errors import InputError, UnknownKindError
 from logpose.flows import (
-    Clamped,
     GaussianMixture,
-    Mirrored,
-    Mixture,
     NamedDensity,
     PlainRealNVP,
     RealNVP,
-    SimpleDensity,
-    Symmetric,
     density_from_config,
 )
 
@@ -27,11 +22,6 @@ OTHERS: dict[type[NamedDensity], list[NamedDensity]] = {
     PlainRealNVP: [PlainRealNVP(3, 2, (4, 5), "tanh")],
     RealNVP: [RealNVP(3, 2, (4, 5), "tanh"), RealNVP(2, 1, ())],
     GaussianMixture: [INNER],
-    SimpleDensity: [SimpleDensity("gaussian", 3, 0.5)],
-    Mirrored: [Mirrored(INNER)],
-    Symmetric: [Symmetric(Mirrored(INNER))],
-    Mixture: [Mixture(INNER, SimpleDensity("laplace", 1), 0.25)],
-    Clamped: [Clamped(INNER, 3.0, True)],
 }
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from logpose.flows import RealNVP
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss, UnscaledRLELoss
+from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
 from logpose.losses.cache import fixed_randomness
 
 B, K = 4, 6
@@ -237,7 +237,6 @@ WEIGHTS = st.sampled_from((0.0, 0.0, 1.0, 1.0, 0.3, 1e-30, 1e3))
 DTYPES = st.sampled_from((torch.float32, torch.bfloat16, torch.float16))
 EVERY_LOSS = {
     **LOSSES,
-    "unscaled": lambda: UnscaledRLELoss(RealNVP(3, 2, (4,))),
     "paper, with s": rle(convention="paper", with_s=True),
     "mixed": lambda: MixedRLELoss(RLELoss(RealNVP(3, 2, (4,)), dim=3), RLELoss(RealNVP(2, 2, (4,)))),
 }

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from logpose.core.config import Family
 from logpose.core.errors import InputError
-from logpose.core.family import Family
 from logpose.flows import GaussianMixture, RealNVP
 from logpose.losses import (
     CellLoss,
@@ -25,7 +25,6 @@ from logpose.losses import (
     PoseLoss,
     RLELoss,
     RowsLoss,
-    UnscaledRLELoss,
     WithHeatmaps,
     loss_from_config,
 )
@@ -44,7 +43,6 @@ OTHERS: dict[type[PoseLoss], list[PoseLoss]] = {
         RLELoss(convention="released", mode="dle"),
         RLELoss(GaussianMixture(3), 1),
     ],
-    UnscaledRLELoss: [UnscaledRLELoss(RealNVP(2, 2, (4,)), 2, 0.5)],
     MixedRLELoss: [
         MixedRLELoss(RLELoss(RealNVP(3, 2, (4,)), 3, "gaussian"), RLELoss(RealNVP(2, 3, (5,)), base="gaussian"))
     ],
@@ -93,12 +91,11 @@ MAPS = {"kind": "WithHeatmaps", "loss": {"kind": "RLELoss", **OLD}, "weight": 2.
     [
         ({"kind": "RLELoss", **OLD}, {"gradient_reweighting": 0.5, "symmetric": False}),
         ({"kind": "L1Loss", "dim": 3}, {"dim": 3}),
-        ({"kind": "UnscaledRLELoss", "dim": 2, "shortcut": 0.5, "flow": OLD_FLOW}, {"shortcut": 0.5}),
         (MAPS, {"weight": 2.0, "cells": True}),
         ({"kind": "RowsLoss", "dim": 3, "weight": 0.5, "loss": None}, {"dim": 3, "weight": 0.5}),
         ({"kind": "MixedRLELoss", "space": {**OLD, "dim": 3, "flow": {**OLD_FLOW, "dim": 3}}, "plane": OLD}, {}),
     ],
-    ids=["RLELoss", "L1Loss", "UnscaledRLELoss", "WithHeatmaps", "RowsLoss", "MixedRLELoss"],
+    ids=["RLELoss", "L1Loss", "WithHeatmaps", "RowsLoss", "MixedRLELoss"],
 )
 def test_configurations_of_version_0_1(config: dict[str, Any], expected: dict[str, Any]) -> None:
     loss = loss_from_config(config)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from logpose.core.structures import LEVELS
 from logpose.flows import RealNVP
 from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, RLELoss
 from logpose.losses.cache import fixed_randomness
-from logpose.losses.distribution import moments_and_radii
+from logpose.losses.distribution import moments_and_radii, weighted_quantile
 
 B, K = 4, 6
 
@@ -206,3 +208,24 @@ def test_few_draws_with_weight_are_warned_of(caplog: pytest.LogCaptureFixture) -
     assert not caplog.records
     moments_and_radii(error, weight, False, "Mine")
     assert "Mine" in caplog.text
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 5)), min_size=1, max_size=20), st.floats(0.01, 0.99))
+def test_weighted_quantile_is_that_of_repeated_values(rows: list[tuple[int, int]], level: float) -> None:
+    repeated = sorted(value for value, times in rows for _ in range(times))
+    if not repeated:
+        return
+    # The smallest value with at least the wanted share at or below it.
+    place = math.ceil(round(level * len(repeated), 9)) - 1
+    if abs(level * len(repeated) - round(level * len(repeated))) < 1e-6:
+        return  # on the step itself rounding decides
+    values, weight = torch.tensor(rows, dtype=torch.float64).T
+    assert float(weighted_quantile(values, weight, (level,))[0]) == repeated[place]
+
+
+def test_weighted_quantiles_of_a_gaussian() -> None:
+    values = torch.linspace(-6, 6, 20_001)
+    weight = torch.from_numpy(stats.norm.pdf(values.numpy())).float()
+    levels = (0.025, 0.5, 0.9, 0.975)
+    quantiles = weighted_quantile(values, weight, levels)
+    np.testing.assert_allclose(quantiles, stats.norm.ppf(levels), atol=2e-3)

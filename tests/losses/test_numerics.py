@@ -1,4 +1,4 @@
-"""Weights, masks, means and quantiles: the arithmetic that losses share."""
+"""Weights, masks, and means: the arithmetic that losses share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
-from logpose.losses.numerics import joint_weight, masked, weighted_mean, weighted_quantile
+from logpose.losses.numerics import joint_weight, masked, weighted_mean
 
 
 def test_of_a_weight_per_dimension_the_least_counts() -> None:
@@ -34,27 +33,6 @@ def test_weighted_mean_is_numpys(data: st.DataObject, weight: list[float]) -> No
     )
     expected = np.average(values, weights=weight) if any(weight) else 0
     assert ours == pytest.approx(expected, rel=1e-9, abs=1e-9)
-
-
-@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 5)), min_size=1, max_size=20), st.floats(0.01, 0.99))
-def test_weighted_quantile_is_that_of_repeated_values(rows: list[tuple[int, int]], level: float) -> None:
-    repeated = sorted(value for value, times in rows for _ in range(times))
-    if not repeated:
-        return
-    # The smallest value with at least the wanted share at or below it.
-    place = math.ceil(round(level * len(repeated), 9)) - 1
-    if abs(level * len(repeated) - round(level * len(repeated))) < 1e-6:
-        return  # on the step itself rounding decides
-    values, weight = torch.tensor(rows, dtype=torch.float64).T
-    assert float(weighted_quantile(values, weight, (level,))[0]) == repeated[place]
-
-
-def test_weighted_quantiles_of_a_gaussian() -> None:
-    values = torch.linspace(-6, 6, 20_001)
-    weight = torch.from_numpy(stats.norm.pdf(values.numpy())).float()
-    levels = (0.025, 0.5, 0.9, 0.975)
-    quantiles = weighted_quantile(values, weight, levels)
-    np.testing.assert_allclose(quantiles, stats.norm.ppf(levels), atol=2e-3)
 
 
 def test_labels_without_weight_are_the_prediction_and_others_are_clamped() -> None:

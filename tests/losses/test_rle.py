@@ -229,7 +229,7 @@ def test_in_basic_mode_errors_have_no_density() -> None:
     assert error_distribution.std.isnan().all()
     assert error_distribution.radius.isnan().all()
     with pytest.raises(NotImplementedError, match="basic"):
-        loss.error_draws(10)
+        loss.distribution(torch.zeros(1, 1, 2), torch.ones(1, 1, 2)).sample(10)
 
 
 # s
@@ -394,11 +394,6 @@ def test_defaults_are_the_papers_flow_and_a_proper_density() -> None:
 def test_formulas_that_do_not_exist(options: dict, token: str) -> None:
     with pytest.raises(ValueError, match=token):
         RLELoss(**options)
-
-
-def test_the_old_name_of_gradient_reweighting_warns() -> None:
-    with pytest.warns(DeprecationWarning, match="gradient_reweighting"):
-        assert RLELoss(balance=0.5).gradient_reweighting == 0.5
 
 
 def test_the_gradient_shortcut() -> None:

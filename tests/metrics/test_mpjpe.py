@@ -117,7 +117,7 @@ def test_the_best_similarity_leaves_no_more_squared_error_than_none(seed: int) -
 
 
 def test_squares_are_what_is_minimised_not_distances() -> None:
-    # Five joints of six are right: the similarity moves them all to bring the sixth nearer.
+    # Five joints of six are right: the similarity moves them all to bring the sixth closer.
     truth = np.array([[[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]]])
     predicted = truth + np.array([1.0, 0, 0]) * (np.arange(6) == 0)[:, None]
     figures = errors(predicted, truth)

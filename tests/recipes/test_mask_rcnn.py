@@ -1,4 +1,4 @@
-"""Recipes for Mask R-CNN: the published schedules, and a run from drawn scenes to a checkpoint."""
+"""Recipes for Mask R-CNN: the published schedules, and a run from synthetic scenes to a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO
 from logpose.data.image_sets import whole_images
 from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import CellLoss, HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN, MaskRCNNOptions
-from logpose.recipes import available, mask_rcnn
+from logpose.recipes import available, find, mask_rcnn
 from logpose.training.checkpoint import load, read
 from logpose.training.fit import fit
 from logpose.training.module import learning_rate
@@ -28,13 +29,11 @@ TINY = MaskRCNNOptions(
 
 
 def test_schedules_are_detectron2s():
-    """Highest rate 0.02 for 16 pictures, up from a thousandth in 1,000 steps, × 0.1 at two of them."""
-    for make, milestones, steps in (
-        (mask_rcnn.mask_rcnn_resnet50_heatmap, (210_000, 250_000), 270_000),
-        (mask_rcnn.mask_rcnn_resnet50_rle, (210_000, 250_000), 270_000),
-        (mask_rcnn.mask_rcnn_resnet50_rle_heatmaps_first, (120_000, 160_000), 180_000),
+    """Highest rate 0.02 for 16 images, up from a thousandth in 1,000 steps, × 0.1 at two of them."""
+    for recipe, milestones, steps in (
+        (mask_rcnn.mask_rcnn_resnet50_rle(), (210_000, 250_000), 270_000),
+        (find("mask_rcnn_resnet50_rle_heatmaps_first")(), (120_000, 160_000), 180_000),
     ):
-        recipe = make()
         assert (recipe.steps, recipe.batch_size, recipe.lr, recipe.weight_decay) == (steps, 16, 0.02, 1e-4)
         assert (recipe.optimizer, recipe.momentum) == ("sgd", 0.9)
         share = learning_rate(recipe, steps + 315)  # whole epochs are a little more
@@ -48,9 +47,9 @@ def test_schedules_are_detectron2s():
 def test_both_readings_of_the_paper():
     assert mask_rcnn.mask_rcnn_resnet50_rle().first is None
     assert mask_rcnn.mask_rcnn_resnet50_rle().weights == "imagenet"
-    recipe = replace(mask_rcnn.mask_rcnn_resnet50_rle_heatmaps_first(), data=Path("coco"), workers=7)
+    recipe = replace(find("mask_rcnn_resnet50_rle_heatmaps_first")(), data=Path("coco"), workers=7)
     before = recipe.first(recipe)
-    assert before.loss is CellLoss
+    assert before.head == "heatmap"
     assert (before.steps, before.first, before.data, before.workers) == (270_000, None, Path("coco"), 7)
     assert before.milestones == (210_000, 250_000)
     shorter = recipe.first(replace(recipe, steps=1800))
@@ -60,36 +59,32 @@ def test_both_readings_of_the_paper():
 
 
 def test_the_small_one_has_both_stages_too():
-    recipe = mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first()
-    before, alone = recipe.first(recipe), mask_rcnn.mask_rcnn_synthetic_heatmap()
-    assert before.loss is CellLoss
+    recipe = find("mask_rcnn_synthetic_rle_heatmaps_first")()
+    before = recipe.first(recipe)
+    assert isinstance(before.make_loss(COCO), CellLoss)
     assert (before.epochs, before.first) == (6, None)
-    assert (before.epochs, before.milestones) == (alone.epochs, alone.milestones)
-    assert before.model.keywords == alone.model.keywords
-    loss = recipe.loss()
+    assert before.model.keywords == recipe.model.keywords
+    loss = recipe.make_loss(COCO)
     assert isinstance(loss, WithHeatmaps)
     assert isinstance(loss.density, RLELoss)
 
 
-@pytest.mark.parametrize(
-    "make", [mask_rcnn.mask_rcnn_resnet50_rle_heatmaps_first, mask_rcnn.mask_rcnn_synthetic_rle_heatmaps_first]
-)
+@pytest.mark.parametrize("make", [mask_rcnn.mask_rcnn_resnet50_rle, mask_rcnn.mask_rcnn_synthetic_rle])
 def test_the_first_stage_has_the_rate_that_is_asked_for_and_no_score_by_oks(make):
-    """Heatmaps tell no spread; and whoever has fewer pictures in a batch wants a lower rate in both stages."""
-    recipe = replace(make(), lr=1e-5, batch_size=4, score="oks")
+    """Heatmaps have no standard deviation; and smaller batches need a lower rate in both stages."""
+    recipe = replace(make(), pretrain="heatmap", lr=1e-5, batch_size=4, score="oks")
     before = recipe.first(recipe)
     assert (before.lr, before.batch_size, before.score) == (1e-5, 4, "box")
-    assert replace(make()).first(make()).lr == make().lr
 
 
-def test_a_score_by_oks_needs_a_spread():
-    """It is refused before anything is trained: of maps, and of a flow on positions, which has no law of errors."""
+def test_a_score_by_oks_needs_a_standard_deviation():
+    """It is refused before training: with maps, and with a flow on positions, which has no error distribution."""
     recipe = replace(mask_rcnn.mask_rcnn_synthetic_rle(), score="oks")
     data = few(recipe, "train")
     for loss in (CellLoss(), RLELoss(mode="basic")):
-        with pytest.raises(InputError, match="tells no spread of errors"):
+        with pytest.raises(InputError, match="--score oks"):
             recipe.check_data(data, data, loss)
-    for loss in (recipe.loss(), L1Loss()):
+    for loss in (recipe.make_loss(COCO), L1Loss()):
         recipe.check_data(data, data, loss)
 
 
@@ -97,9 +92,9 @@ def test_all_have_names():
     assert set(mask_rcnn.__all__) - {"MaskRCNNRecipe"} <= set(available())
 
 
-def test_recipes_that_draw_take_no_data():
+def test_synthetic_scenes_take_no_data():
     recipe = replace(mask_rcnn.mask_rcnn_synthetic_rle(), data=Path("x"))
-    with pytest.raises(InputError, match="draws its people itself"):
+    with pytest.raises(InputError, match="--data"):
         recipe.people(recipe, "train")
 
 
@@ -109,16 +104,13 @@ def few(recipe, part):
 
 def tiny(make, **changes):
     small = {"short": (64,), "test_short": 64, "longest": 96, "batch_size": 2, "people": few, "validate_every": 1}
-    if make is mask_rcnn.mask_rcnn_synthetic_heatmap:
-        model = partial(mask_rcnn.mask_rcnn, head="heatmap", options=TINY)
-    else:
-        model = partial(mask_rcnn.mask_rcnn, options=replace(TINY, **mask_rcnn.BY_MAPS))
+    model = partial(mask_rcnn.mask_rcnn, options=TINY)
     return replace(make(), **{**small, "model": model, **changes})
 
 
 @with_torchvision
 def test_a_run_counts_steps(tmp_path):
-    """Three steps are two epochs of two; the checkpoint says which, and a longer budget goes on from it."""
+    """Three steps are two epochs of two; the checkpoint holds which, and a longer budget goes on from it."""
     recipe = tiny(mask_rcnn.mask_rcnn_synthetic_rle, steps=3, optimizer="sgd", lr=0.01, loggers=("csv",))
     run = fit(recipe, tmp_path / "run")
     content = read(run.folder / "last.ckpt")
@@ -136,29 +128,29 @@ def test_a_run_counts_steps(tmp_path):
 
 @with_torchvision
 @pytest.mark.parametrize(
-    ("make", "loss", "goes_with"),
+    ("head", "loss", "goes_with"),
     [
-        (mask_rcnn.mask_rcnn_synthetic_rle, lambda: WithHeatmaps(RLELoss()), "cells=True"),
-        (mask_rcnn.mask_rcnn_synthetic_rle, RLELoss, "cells=True"),
-        (mask_rcnn.mask_rcnn_synthetic_heatmap, HeatmapLoss, "CellLoss"),
+        ("regression", lambda: WithHeatmaps(RLELoss()), "cells=True"),
+        ("regression", RLELoss, "cells=True"),
+        ("heatmap", HeatmapLoss, "CellLoss"),
     ],
 )
-def test_logits_of_cells_are_not_fitted_to_bumps(make, loss, goes_with, tmp_path):
+def test_heatmap_logits_are_not_fitted_to_bumps(head, loss, goes_with, tmp_path):
     with pytest.raises(InputError, match=goes_with):
-        fit(tiny(make, loss=loss), tmp_path / "run")
+        fit(tiny(mask_rcnn.mask_rcnn_synthetic_rle, head=head, loss=loss), tmp_path / "run")
 
 
 @with_torchvision
-def test_heatmaps_first(tmp_path, caplog):
-    """The second stage begins with what the first has learned, maps and all; only sigma is new."""
+def test_heatmap_pretraining(tmp_path, caplog):
+    """The second stage starts from the first's weights, maps included; only sigma is new."""
 
     def first(recipe):
-        return tiny(mask_rcnn.mask_rcnn_synthetic_heatmap, epochs=1, loggers=())
+        return tiny(mask_rcnn.mask_rcnn_synthetic_rle, head="heatmap", epochs=1, loggers=())
 
     recipe = tiny(mask_rcnn.mask_rcnn_synthetic_rle, first=first, epochs=1, lr=1e-12, loggers=(), schedule="constant")
     run = fit(recipe, tmp_path / "run")
     before, after = (load(path)[0] for path in (run.folder / "first" / "best.ckpt", run.best))
-    assert (before.output_type, after.output_type) == ("cells", "places and cells")
+    assert (before.output_type, after.output_type) == ("heatmap logits", "coordinates and heatmap logits")
     assert "no sigma, which begins with random weights" in caplog.text
     for part in ("keypoint_head.0.weight", "keypoint_predictor.kps_score_lowres.weight"):
         first_weight, second_weight = (model.roi_heads.get_parameter(part) for model in (before, after))

@@ -43,7 +43,7 @@ def test_colours_of_joints_and_of_what_is_between_them():
     assert mixed(LEFT, RIGHT) == CENTRE
 
 
-def test_sides_are_told_in_every_spelling():
+def test_sides_are_recognised_in_every_spelling():
     for names in (("right_00", "left_00"), ("RWrist", "LWrist"), ("r_hip", "l_hip"), ("ankle_r", "ankle_l")):
         image = canvas()
         draw_pose(image, Skeleton("s", names), np.array([[20.0, 50], [100, 50]]))
@@ -51,7 +51,7 @@ def test_sides_are_told_in_every_spelling():
         assert tuple(image[50, 100]) == LEFT
 
 
-def test_the_ellipse_reaches_as_far_as_it_is_told():
+def test_the_ellipse_has_the_given_half_axes():
     image = canvas()
     draw_pose(image, Skeleton("s", ("a",)), np.array([[60.0, 50]]), np.array([[40.0, 20]]))
     lit = np.argwhere(image.any(axis=2))
@@ -77,7 +77,7 @@ def test_far_and_huge_marks_do_not_break():
     draw_pose(image, COCO, -far, np.full((17, 2), np.nan))
 
 
-def test_small_pictures_are_enlarged_and_large_ones_copied():
+def test_small_images_are_enlarged_and_large_ones_copied():
     small, factor = enlarged(canvas(50, 100), 300)
     assert small.shape == (150, 300, 3)
     assert factor == 3

@@ -40,7 +40,7 @@ def test_the_photograph_is_on_the_left_and_keeps_its_shape(person):
 
 
 def test_up_is_up_and_right_is_right():
-    """y points down and x to the right; what is farther away is drawn farther up and to the right, as it is seen."""
+    """y points down and x to the right; what is further away is drawn further up and to the right."""
     for a, b, axis, sign in (
         ((0, -500, 4000), (0, 500, 4000), 0, -1),
         ((-500, 0, 4000), (500, 0, 4000), 1, -1),
@@ -61,7 +61,7 @@ def test_ellipsoids_are_drawn_where_they_are_known(person):
 
 def test_ellipsoids_of_joints_in_the_middle_are_seen(person):
     nose = COCO.joints.index("nose")
-    person[0, nose] = person[0].mean(axis=0)  # the ellipsoid makes the room no larger
+    person[0, nose] = person[0].mean(axis=0)  # the ellipsoid makes the box no larger
     without = in_space(beside(PHOTO, COCO, person))
     spread = np.full(person.shape, np.nan)
     spread[0, nose] = 100
@@ -69,15 +69,15 @@ def test_ellipsoids_of_joints_in_the_middle_are_seen(person):
     assert (darker[without.min(axis=2) > 235].min(axis=1) > 20).sum() > 300
 
 
-def test_ellipsoids_that_are_cut_are_told(person, monkeypatch):
+def test_ellipsoids_that_are_cut_have_a_note(person, monkeypatch):
     titles = []
     monkeypatch.setattr("logpose.report.draw3d._caption", lambda _, title, *__: titles.append(title))
     extent = float(np.ptp(person[0], axis=0).max())
     spread = np.full(person.shape, np.nan)
-    for largest, told in ((0.9, "of 50 %"), (1.1, f"of 50 %\n{CUT}")):
+    for largest, title in ((0.9, "of 50 %"), (1.1, f"of 50 %\n{CUT}")):
         spread[0, 3] = [10, largest * extent, 20]
         beside(PHOTO, COCO, person, spread, "of 50 %")
-        assert titles.pop() == told
+        assert titles.pop() == title
     beside(PHOTO, COCO, person, spread)
     assert titles.pop() == CUT
     spread[0, 3] = [np.nan, 9000, 3]  # is not drawn, and so not cut
@@ -96,7 +96,7 @@ def test_an_ellipsoid_that_is_flat_is_drawn(person):
 
 
 def test_nothing_breaks(person):
-    """Nobody, one point, no bones, far off, wider than the room, not finite, letters that mean something to others."""
+    """Nobody, one point, no bones, far off, wider than the box, not finite, letters that mean something to others."""
     face = Skeleton("face", ("a", "b"))
     for skeleton, joints, spread in (
         (COCO, person[:0], person[:0]),
@@ -182,18 +182,18 @@ def test_what_is_written_along_the_axes_can_be_read(monkeypatch, joints):
         assert not [other for other in texts[:i] if overlap(found[text], found[other])], f"{text!r} lies on another"
 
 
-def test_people_who_are_small_in_the_picture_are_drawn_with_thinner_lines(monkeypatch):
+def test_people_who_are_small_in_the_image_are_drawn_with_thinner_lines(monkeypatch):
     def inked(joints):
         drawn = in_space(beside(PHOTO, STICK, joints))
         return sum((np.abs(drawn - colour).max(axis=2) < 12).sum() for colour in (LEFT, RIGHT))
 
     one = np.array([[[0.0, -500, 4000], [0, 500, 4000]]])
     group = np.concatenate([one, one + np.array([9000, 0, 0])])
-    # Ten times as small in the picture: so would the joints be if they had not a least size.
+    # Ten times as small in the image: so would the joints be if they had not a least size.
     assert inked(group) < inked(one)
 
 
-def test_an_empty_picture_has_the_shape_of_the_one_that_is_missing():
+def test_an_empty_image_has_the_shape_of_the_one_that_is_missing():
     flat, factor = flat_pose((480, 640), side=320)
     assert flat.shape == (240, 320, 3)
     assert factor == 0.5

@@ -1,4 +1,4 @@
-"""The report: pictures are made, curves are read right, and the page needs nothing but itself."""
+"""The report: images are made, curves are read right, and the page needs nothing but itself."""
 
 from __future__ import annotations
 
@@ -13,21 +13,18 @@ from logpose.data.files import annotation_files
 from logpose.losses import Laplace
 from logpose.report.page import (
     Section,
-    overlay,
     plot_calibration,
     plot_curves,
     plot_density,
-    plot_poses,
     read_curves,
-    save_picture,
+    save_image,
     write_page,
 )
 from logpose.tasks.pose.evaluate import evaluate
-from logpose.tasks.pose.predict import Predictor
 from logpose.training.checkpoint import load
 
 
-def is_picture(path):
+def is_image(path):
     image = cv2.imread(str(path))
     return image is not None and image.std() > 5
 
@@ -41,10 +38,8 @@ def test_every_plot_is_made(tiny_run, coco_folder, tmp_path):
         evaluate(model, people, loss).arrays().deviations(), model.error_distribution, tmp_path / "calibration.png"
     )
     plot_curves({"RLE": read_curves(tiny_run), "L1": {}}, tmp_path / "curves.png")
-    image = np.zeros((64, 48, 3), np.uint8)
-    plot_poses([(image, Predictor(model, device="cpu")(image))] * 3, tmp_path / "poses.png", columns=2)
-    for name in ("density", "three", "calibration", "curves", "poses"):
-        assert is_picture(tmp_path / f"{name}.png"), name
+    for name in ("density", "three", "calibration", "curves"):
+        assert is_image(tmp_path / f"{name}.png"), name
 
 
 def test_curves_of_a_resumed_run_are_one(tmp_path):
@@ -55,27 +50,17 @@ def test_curves_of_a_resumed_run_are_one(tmp_path):
     assert read_curves(tmp_path) == {"val/nll": [(1, 3.0), (2, 2.5), (3, 1.0)]}
 
 
-def test_an_overlay_has_the_joints_in_their_places(tiny_run):
-    image = np.full((96, 72, 3), 30, np.uint8)
-    poses = Predictor(tiny_run / "best.ckpt", device="cpu")(image)
-    poses.keypoints[0] = (36, 48)
-    poses.sigma[0] = 0.01
-    drawn = overlay(image, poses, 384)
-    lit = np.argwhere((drawn != 30).any(axis=2)).mean(axis=0)
-    np.testing.assert_allclose(lit, ((48 + 0.5) * 4 - 0.5, (36 + 0.5) * 4 - 0.5), atol=0.6)
-
-
-def test_pictures_keep_their_colours(tmp_path):
+def test_images_keep_their_colours(tmp_path):
     image = np.zeros((8, 8, 3), np.uint8)
     image[..., 0] = 200
-    save_picture(image, tmp_path / "new" / "red.png")
+    save_image(image, tmp_path / "new" / "red.png")
     assert tuple(cv2.imread(str(tmp_path / "new" / "red.png"))[0, 0]) == (0, 0, 200)
     with pytest.raises((ValueError, cv2.error)):
-        save_picture(image, tmp_path / "red.nonsense")
+        save_image(image, tmp_path / "red.nonsense")
 
 
 def test_the_page_is_well_formed_and_self_contained(tmp_path):
-    save_picture(np.zeros((8, 8, 3), np.uint8), tmp_path / "p.png")
+    save_image(np.zeros((8, 8, 3), np.uint8), tmp_path / "p.png")
     sections = [Section("A < B", ["text <b>bold</b>"], tmp_path / "p.png", [["", "x<y"], ["row", "1"]])]
     write_page("T & t", sections, tmp_path / "page.html")
 

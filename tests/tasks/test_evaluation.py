@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from logpose.core.structures import Evaluator
-from logpose.tasks.evaluation import evaluate
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, Skeleton
+from logpose.core.structures import ErrorDistribution, Evaluator, Scoring
+from logpose.losses import Gaussian
+from logpose.metrics.oks import oks
+from logpose.models import RegressionModel, create_backbone
+from logpose.tasks.evaluation import Found, evaluate, person_scores, pose_figures, refuse_scoring, uniform_sigmas
 
 
 class Recorder(Evaluator[float]):
@@ -42,7 +48,7 @@ def model_class() -> type:
         def __init__(self) -> None:
             super().__init__(COCO, 2)
 
-        def learn(self, batch: Any, loss: Any) -> Any:
+        def training_losses(self, batch: Any, loss: Any) -> Any:
             raise NotImplementedError
 
         def predict(self, batch: Any, flip_test: bool = False) -> float:
@@ -76,3 +82,90 @@ def test_every_batch_reaches_the_evaluator(
     assert evaluator.rows == {i: (-2.0 if flip_test else 2.0) * i for i in range(5)}
     assert not loss.training
     assert capsys.readouterr().err == ""  # short work prints nothing where there is no terminal
+
+
+def scores(scoring: Scoring, confidence: list[float], std: float = 2.0) -> np.ndarray:
+    """Of two people with the same joints, in boxes of 10 by 20 pixels and of four times as many."""
+    joints = np.tile(confidence, (2, 1))
+    boxes = np.array([[3.0, 4.0, 10.0, 20.0], [0.0, 0.0, 20.0, 40.0]])
+    sigmas = (0.05, 0.1, 0.05, 0.1)[: len(confidence)]
+    spread = np.full((2, len(confidence), 2), std)
+    return person_scores(scoring, np.array([0.5, 0.25]), joints, spread, boxes, sigmas)
+
+
+@pytest.mark.parametrize(("scoring", "score"), [("sum", 0.5 + 0.55 + 0.9), ("product", 0.5 * 0.9), ("box", 0.5)])
+def test_a_person_s_score(scoring: Scoring, score: float) -> None:
+    assert scores(scoring, [0.2, 0.9])[0] == pytest.approx(score)
+
+
+def test_a_score_by_product_leaves_out_joints_that_nobody_sees() -> None:
+    assert scores("product", [0.1, 0.2, 0.3, 0.9])[0] == pytest.approx(0.5 * 0.6)
+    assert scores("product", [0.1, 0.2]).tolist() == [0, 0]
+
+
+def test_a_score_by_oks_is_what_draws_of_the_joints_have_on_average() -> None:
+    """Of a person who covers .53 of the box, and whose first joint is labelled twice as exactly as the second."""
+    rng = np.random.default_rng(0)
+    squared = (rng.normal(0, 2.0, (400_000, 2, 2)) ** 2).sum(axis=-1)
+    for person, (box, area) in enumerate([(0.5, 0.53 * 200), (0.25, 0.53 * 800)]):
+        drawn = np.exp(-squared / (2 * area * np.array([0.1, 0.2]) ** 2)).mean()
+        assert scores("oks", [0.9, 0.9])[person] == pytest.approx(box * drawn, rel=5e-3)
+    assert scores("oks", [0.9, 0.9], std=np.nan).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("scoring", get_args(Scoring))
+def test_nobody_has_no_score(scoring: Scoring) -> None:
+    nobody = person_scores(scoring, np.zeros(0), np.zeros((0, 3)), np.zeros((0, 3, 2)), np.zeros((0, 4)), (0.1,) * 3)
+    assert nobody.shape == (0,)
+
+
+def test_scores_by_a_spread_that_nobody_learned_are_refused() -> None:
+    with pytest.raises(InputError, match="--score oks"):
+        refuse_scoring("oks", ErrorDistribution.unknown(2))
+    refuse_scoring("product", ErrorDistribution.unknown(2))
+    refuse_scoring("oks", Gaussian().error_distribution())
+
+
+def test_the_oks_that_is_expected_comes_out_where_spreads_are_right() -> None:
+    rng = np.random.default_rng(1)
+    count, spread = 4000, rng.uniform(0.5, 6.0, (4000, 2, 2))
+    skeleton = Skeleton("bar", ("a", "b"), oks_sigmas=(0.05, 0.1))
+    visible = (rng.random((count, 2)) < 0.8).astype(np.int64)
+    visible[:, 0] = 1
+    unknown = np.full((count, 2), np.nan)
+    at = Found(
+        rng.normal(0, spread), spread, np.ones((count, 2)), unknown, unknown, np.zeros((count, 2, 2)), visible,
+        np.tile([0.0, 0.0, 30.0, 40.0], (count, 1)), np.full(count, 600.0), [0] * count,
+    )  # fmt: skip
+    model = RegressionModel(create_backbone("resnet18", (64, 48)), skeleton, (64, 48))
+    model.set_error_distribution(Gaussian().error_distribution())
+    figures = pose_figures(at, model, None)
+    assert figures["oks_expected"] == pytest.approx(figures["oks"], abs=0.01)
+    each = (1 + spread**2 / (600 * (2 * np.array([0.05, 0.1])) ** 2)[:, None]).prod(axis=-1) ** -0.5
+    person = (each * visible).sum(axis=1) / visible.sum(axis=1)
+    assert figures["oks_expected"] == pytest.approx(person.mean())
+    similar = oks(at.predicted, at.truth, visible, at.area, skeleton.sigmas)
+    assert figures["oks_expected_r"] == pytest.approx(np.corrcoef(person, similar)[0, 1])
+
+
+def test_uniform_sigmas_are_noted() -> None:
+    assert uniform_sigmas(COCO) == ""
+    assert "take 0.05 as the sigma of every joint" in uniform_sigmas(Skeleton("bar", ("a", "b")))
+    assert uniform_sigmas(Skeleton("bar", ("a", "b"), oks_sigmas=(0.1, 0.2))) == ""
+
+
+def found(predicted: np.ndarray, confidence: np.ndarray) -> Found:
+    count, joints = confidence.shape
+    unknown = np.full((count, joints), np.nan)
+    return Found(
+        predicted, np.full_like(predicted, np.nan), confidence, unknown, unknown, np.zeros_like(predicted),
+        np.ones((count, joints), dtype=np.int64), np.ones((count, 4)), np.ones(count), [0] * count,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "sure", "finite"), [(1.0, 0.5, True), (np.nan, 0.5, False), (1.0, np.inf, False)])
+def test_what_has_diverged_is_not_finite(place: float, sure: float, finite: bool) -> None:
+    """Spreads need not be known."""
+    predicted, confidence = np.ones((2, 3, 2)), np.ones((2, 3))
+    predicted[1, 2, 0], confidence[0, 1] = place, sure
+    assert found(predicted, confidence).is_finite() is finite

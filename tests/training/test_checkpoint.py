@@ -280,9 +280,8 @@ def test_a_loss_that_nobody_knows_is_reported(
     whole["logpose"]["loss"] = {"kind": kind}
     torch.save(whole, path)
     assert load(path, Tiny())[1] is None
-    assert [record.message for record in caplog.records] == (
-        ["its loss, Other, is not one of logpose: there will be no likelihood"] if warned else []
-    )
+    assert len(caplog.records) == warned
+    assert all("Other" in record.message for record in caplog.records)
 
 
 @pytest.mark.parametrize("sigma", [False, True])

@@ -5,22 +5,34 @@ Results go to stdout or files, everything else to stderr. Bad input ends in one 
 
 from __future__ import annotations
 
-import json
+import difflib
+import importlib
 import logging
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from jsonargparse import Namespace
-
-from logpose.cli.flags import command_parser
-from logpose.cli.output import device_named, print_figures
 from logpose.core.errors import InputError
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
 log = logging.getLogger("logpose")
+
+COMMANDS = {
+    "demo": "train on synthetic people and show what was learned, in minutes",
+    "train": "train a recipe on your data; `logpose train RECIPE --help`",
+    "eval": "measure a checkpoint on a data set",
+    "predict": "predict keypoints, poses in space or boundaries by a checkpoint",
+    "recipes": "list the recipes that `train` knows",
+    "inspect": "look at a data set before training on it",
+    "synth": "write synthetic people as a COCO data set",
+    "convert": "turn a checkpoint, also another code's, into a safe folder",
+    "reproduce": "list, run and compare the rows of the paper's tables",
+    "complexity": "count parameters and multiply-accumulates of a network",
+}
+"""Every command and its line in `logpose --help`. A command is the module of its name in this package, with
+`run(options)`, which gives the exit code, and either a dataclass of its options (`DemoOptions`) or `parse(words)`. Only
+the module of the command that is run is imported, and it imports what is slow to import in `run`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,23 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _log_to_stderr()
     try:
-        if words[:1] == ["train"]:
-            return _train(words[1:])
-        if lists := LISTS.get(words[0]) if words else None:
-            from logpose.cli.recipe_flags import as_parsed
-
-            words = as_parsed(words, lists)
-        arguments = [_with_dashes(word) for word in words]
-        parser = command_parser()
-        if not arguments:
-            parser.print_help(sys.stderr)
-            return 2
-        parsed = parser.parse_args(arguments)
-        return COMMANDS[parsed.command](parsed[parsed.command])
+        return _run(words)
     except InputError as error:
-        # One from a loader's process carries that process's traceback before what it says.
-        said = str(error).splitlines()[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
-        print(f"logpose: {said}", file=sys.stderr)
+        print(f"logpose: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
@@ -64,143 +62,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-LISTS: dict[str, dict[str, Any]] = {
-    "synth": {"size": (0, 0), "people": (0, 0)},
-    "convert": {"size": (0, 0)},
-    "eval": {"picture": (0, 0)},
-    "predict": {"picture": (0, 0), "focal": (0.0,), "centre": (0.0, 0.0)},
-}
-"""Of each command, flags that take several numbers, with an example."""
+def _run(words: Sequence[str]) -> int:
+    """Run the command that the first word names."""
+    name = words[0] if words else None
+    if name in (None, "-h", "--help"):
+        print(_help(), file=sys.stderr if name is None else sys.stdout)
+        return 2 if name is None else 0
+    if name == "--version":
+        from logpose import __version__
+
+        print(f"logpose {__version__}")
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"{name}: no such command{hint} (`logpose --help` lists them)")
+    command: Any = importlib.import_module(f"logpose.cli.{name}")
+    if hasattr(command, "parse"):
+        options = command.parse(words[1:])
+    else:
+        from logpose.cli.flags import parse_options
+
+        options = parse_options(getattr(command, f"{name.title()}Options"), words[1:], name)
+    code: int = command.run(options)
+    return code
 
 
-# Each command imports what it needs, so that the others do not wait for it.
-
-
-def _demo(given: Namespace) -> int:
-    from logpose.cli.demo import run_demo
-
-    run_demo(given.out, given.seed, given.epochs, given.people)
-    return 0
-
-
-def _train(arguments: list[str]) -> int:
-    """`logpose train RECIPE [--FIELD VALUE …]`: the flags are the recipe's plain fields."""
-    wants_help = arguments[:1] in (["--help"], ["-h"])
-    if not arguments or arguments[0].startswith("-"):
-        print(TRAIN_USAGE, file=sys.stdout if wants_help else sys.stderr)
-        return 0 if wants_help else 2
-    from logpose.cli.recipe_flags import parse_recipe
-    from logpose.recipes import find
-    from logpose.training.fit import fit
-    from logpose.training.recipe import FIRST
-    from logpose.training.resume import is_unbegun
-
-    name = arguments[0]
-    recipe, out, resume = parse_recipe(name, find(name)(), arguments[1:])
-    # Lightning starts the further processes of a run with the same words; the first one has made the folder by then.
-    first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
-    if out.is_file():
-        raise InputError(f"{out}: is a file, not a folder for a run")
-    if first and resume is None and out.exists() and any(out.iterdir()):
-        resumed = "" if is_unbegun(out) else f", or go on from it with --resume {out}"
-        raise InputError(f"{out}: is not empty; choose another folder{resumed}")
-    run = fit(recipe, out, resume)
-    if run.interrupted:
-        begun = any((place / "last.ckpt").exists() for place in (run.folder, run.folder / FIRST))
-        again = f"go on with: logpose train {name} --resume {run.folder}" if begun else "no epoch was finished"
-        print(f"logpose: interrupted; {again}", file=sys.stderr)
-        return 130
-    if first:
-        print_figures(run.figures)
-        print(f"best checkpoint: {run.best}", file=sys.stderr)
-    return 0
-
-
-TRAIN_USAGE = """usage: logpose train RECIPE [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD …]
-RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
-`logpose train RECIPE --help` lists the recipe's fields: what they mean and what they are."""
-
-
-def _eval(given: Namespace) -> int:
-    from logpose.cli.eval import run_eval
-
-    return run_eval(given)
-
-
-def _predict(given: Namespace) -> int:
-    from logpose.cli.predict import run_predict
-
-    return run_predict(given)
-
-
-def _recipes(_: Namespace) -> int:
-    from logpose.recipes import available
-
-    recipes = available()
-    width = max(map(len, recipes))
-    for name, make in recipes.items():
-        print(f"{name:{width}}  {(make.__doc__ or '').strip().splitlines()[0]}")
-    return 0
-
-
-def _inspect(given: Namespace) -> int:
-    from logpose.report.inspection import inspect_data, tell
-
-    found = inspect_data(
-        given.data, given.images, given.out, given.model, device_named(given.device), given.category, given.grader,
-        given.um_per_px,
-    )  # fmt: skip
-    print(json.dumps(found, indent=2) if given.json else tell(found))
-    return 0
-
-
-def _complexity(given: Namespace) -> int:
-    from logpose.cli.complexity import run
-
-    return run(given)
-
-
-def _synth(given: Namespace) -> int:
-    from logpose.data.synthetic import LabelNoise, SyntheticPeople, write_coco
-
-    fewest, most = given.people
-    if min(given.train, given.val) < 1 or not 1 <= fewest <= most <= 20 or min(given.size) < 32 or given.seed < 0:
-        raise InputError(
-            "synth needs an image or more in each part, 1 to 20 people in one, 32 pixels a side, seed >= 0"
-        )
-    parts = {
-        part: SyntheticPeople(
-            count, seed=2 * given.seed + i, size=given.size, people=given.people, easy=given.easy,
-            noise=LabelNoise() if given.noise and part == "train" else None,
-        )
-        for i, (part, count) in enumerate((("train", given.train), ("val", given.val)))
-    }  # fmt: skip
-    write_coco(parts, given.out)
-    print(f"wrote {given.out}; look at it with: logpose inspect {given.out}", file=sys.stderr)
-    return 0
-
-
-def _convert(given: Namespace) -> int:
-    from logpose.core import skeletons
-    from logpose.training.checkpoint import notes, save
-    from logpose.training.interop import load_weights, push_to_hub
-
-    if given.out.is_file() or (given.out.is_dir() and any(given.out.iterdir())):
-        raise InputError(f"{given.out}: is a file, or a folder that is not empty; choose another --out")
-    skeleton = None if given.skeleton is None else getattr(skeletons, given.skeleton.upper())
-    model, loss = load_weights(given.source, given.origin, skeleton, given.size)
-    kept = notes(given.source) | {"converted_from": given.source.name}
-    save(model, loss, given.out, **kept)
-    print(f"wrote {given.out}: {len(model.skeleton)} joints, from {model.input_spec}", file=sys.stderr)
-    if given.push_to:
-        print(push_to_hub(model, loss, given.push_to, **kept))
-    return 0
-
-
-COMMANDS: dict[str, Callable[[Namespace], int]] = {
-    "demo": _demo, "eval": _eval, "predict": _predict, "recipes": _recipes, "inspect": _inspect, "synth": _synth,
-    "convert": _convert, "complexity": _complexity,
-}  # fmt: skip
+def _help() -> str:
+    """What `logpose --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = ["usage: logpose COMMAND …", "", "Keypoint regression by maximum likelihood.", "", "commands:"]
+    lines += [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
+    lines += ["", "options:", "  -h, --help  show this help", "  --version   print the version", ""]
+    return "\n".join([*lines, "`logpose COMMAND --help` lists a command's options."])
 
 
 class _ToStderr(logging.Handler):
@@ -216,12 +110,6 @@ def _log_to_stderr() -> None:
         handler.setFormatter(logging.Formatter("logpose: %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
-
-
-def _with_dashes(word: str) -> str:
-    """A flag as the commands spell it: --save_json is --save-json."""
-    flag, equals, value = word.partition("=")
-    return flag.replace("_", "-") + equals + value if flag.startswith("--") else word
 
 
 if __name__ == "__main__":

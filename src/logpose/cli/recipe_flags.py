@@ -3,146 +3,100 @@
 from __future__ import annotations
 
 import logging
-import re
 from argparse import SUPPRESS
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jsonargparse import set_parsing_settings
-
+from logpose.cli.flags import add_flags, flag_names, normalised, values_of
 from logpose.cli.parser import ArgumentParser
 from logpose.core.errors import InputError
-from logpose.training.recipe import FIRST, OBJECTS, TrainingRecipe, plain_fields, settings
-from logpose.training.resume import is_unbegun
+from logpose.recipes.renamed import renamed
+from logpose.training.recipe import FIRST, OBJECTS, LossName, TrainingRecipe, plain_fields, settings
+from logpose.training.resume import is_unbegun, last_checkpoint
 
-__all__ = ["as_parsed", "parse_recipe"]
+__all__ = ["parse_recipe"]
 
 log = logging.getLogger("logpose")
-
-OTHER_NAMES = {"backbone_from": "weights"}
-"""Of flags, beside their fields' own."""
 
 R = TypeVar("R", bound=TrainingRecipe)
 
 
 def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, Path | None]:
-    """Read the flags of `logpose train RECIPE`. Wrong ones end the process with a sentence and exit code 2.
+    """Parse the flags of `logpose train RECIPE`. Wrong ones end the process with one sentence and exit code 2.
 
     Args:
-        name: the recipe's, as it was given.
-        recipe: what it makes.
+        name: name of the recipe, as it was given.
+        recipe: the recipe.
         flags: the arguments after its name.
 
     Returns:
-        the recipe with its plain fields as the flags say; the run's folder; the checkpoint to go on from, if any.
+        the recipe with the flags' values in its plain fields; the run's folder; the checkpoint to resume from, if any.
 
     Raises:
-        InputError: if `--resume` names no run, or one of another recipe, or if a flag would change nothing.
+        InputError: if `--resume` names no run, or one of another recipe, or if a flag would have no effect.
     """
-    flags = as_parsed(flags, plain_fields(recipe) | _unset_lists(recipe))
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    usage = f"logpose train {name} [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD VALUE …]"
-    parser = ArgumentParser(
-        prog=f"logpose train {name}", usage=usage, description="Train a recipe; its fields are flags."
-    )
-    parser.add_argument("--config", action="config", help="YAML file with fields, as --print_config writes it")
-    parser.add_argument(
-        "--out", type=Path | None, default=None, help="the run's folder; a new one in runs/ if not given"
-    )
-    parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to go on with")
-    parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
-    parser.add_class_arguments(type(recipe), None, skip=set(OBJECTS), fail_untyped=False)
-    parser.set_defaults(settings(recipe))
-    given = parser.parse_args(flags)
-    resumed = given.resume
-    in_two = recipe.first is not None
-    if resumed is not None:
-        if given.out is not None:
-            raise InputError("--resume goes on in the run's own folder: leave --out away")
-        folder = resumed if resumed.is_dir() else resumed.parent
-        if in_two and folder.name == FIRST and (folder.parent / "config.yaml").is_file():
-            folder = folder.parent  # the run that this one belongs to
-        checkpoint, config = folder / "last.ckpt", folder / "config.yaml"
-        if not checkpoint.is_file() and in_two:
-            checkpoint = folder / FIRST / "last.ckpt"  # it was interrupted in what is done first
-        if config.is_file() and is_unbegun(folder):
-            raise InputError(f"{resumed}: no epoch of this run was finished; begin it anew in another folder")
-        if not checkpoint.is_file() or not config.is_file():
-            raise InputError(f"{resumed}: no run to go on with (it needs last.ckpt and config.yaml)")
-        # The run's own settings first; what is given now goes before them.
-        given = parser.parse_args(["--config", str(config), *flags])
+    flags = normalised(flags, [type(recipe)])
+    given = _parser(name, recipe).parse_args(flags)
+    resume = None
+    if given.resume is None:
         if _slug(given.recipe) != _slug(name):
-            raise InputError(f"{folder}: is a run of the recipe {given.recipe}, not of {name}")
-        out, resume = folder, checkpoint
+            log.warning("--config: these are settings of the recipe %s, used for %s", given.recipe, name)
+        out = given.out or Path("runs") / f"{_slug(name)}-{datetime.now():%Y%m%d-%H%M%S}"
     else:
+        if given.out is not None:
+            raise InputError("--out: a resumed run stays in its own folder")
+        out, resume = _run_to_resume(given.resume)
+        # The run's own settings first; flags have precedence.
+        flags = ["--config", str(out / "config.yaml"), *flags]
+        given = _parser(name, recipe).parse_args(flags)
         if _slug(given.recipe) != _slug(name):
-            log.warning("settings of the recipe %s are taken for %s; its network and loss are not", given.recipe, name)
-        out, resume = given.out or Path("runs") / f"{_slug(name)}-{datetime.now():%Y%m%d-%H%M%S}", None
-    built = parser.instantiate(given)
-    values = {key: built[key] for key in plain_fields(recipe)}
-    recipe = replace(recipe, name=name, **values)
-    typed = {word[2:].partition("=")[0] for word in flags if word.startswith("--")}
+            raise InputError(f"{out}: is a run of the recipe {given.recipe}, not of {name}")
+        if old := renamed(given.recipe):  # a run of version 0.1, whose config.yaml has none of today's fields
+            given = _parser(name, replace(recipe, **old.fields)).parse_args(flags)
+    if given.loss is not None:
+        recipe = replace(recipe, loss=given.loss)
+    values = values_of(type(recipe), given)
+    recipe = replace(recipe, name=name, **{key: values[key] for key in plain_fields(recipe)})
+    typed = {field.removeprefix("no_") for field in flag_names(flags)}
     for field, why in recipe.inapplicable().items():
         if field in typed:
             raise InputError(f"--{field}: {why}")
+    if not callable(recipe.loss):
+        recipe.likelihood(getattr(recipe, "dim", 2))  # refuses words that do not go together, before data are opened
     return recipe, out, resume
 
 
-def _unset_lists(recipe: TrainingRecipe) -> dict[str, tuple[Any, ...]]:
-    """An example of each list, of numbers or of words, that a recipe may have and has not."""
-    unset = [f for f in fields(recipe) if getattr(recipe, f.name) in (None, ()) and str(f.type).startswith("tuple[")]
-    return {f.name: ("",) if str(f.type).startswith("tuple[str") else (0,) for f in unset}
+def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
+    """The parser of a recipe's flags, whose defaults are the recipe's values."""
+    usage = f"logpose train {name} [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD VALUE …]"
+    parser = ArgumentParser(prog=f"logpose train {name}", usage=usage, description="Train it; its fields are flags.")
+    parser.add_argument("--config", action="config", help="YAML file of fields, as --print_config writes it")
+    parser.add_argument("--out", type=Path | None, default=None, help="folder of the run; default: a new one in runs/")
+    parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to resume")
+    parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
+    # A recipe's own loss is no value of a flag.
+    types: dict[str, Any] = {"loss": LossName | None if callable(recipe.loss) else LossName}
+    add_flags(parser, type(recipe), OBJECTS, types, **{"loss": None, **settings(recipe)})
+    return parser
+
+
+def _run_to_resume(resumed: Path) -> tuple[Path, Path]:
+    """The folder of a run to resume, and the checkpoint to resume it from."""
+    folder = resumed if resumed.is_dir() else resumed.parent
+    if folder.name == FIRST and (folder.parent / "config.yaml").is_file():
+        folder = folder.parent  # the run of which this is the first stage
+    if is_unbegun(folder):
+        raise InputError(f"{resumed}: no epoch of this run was finished; start a new run in another folder")
+    checkpoint = last_checkpoint(folder)
+    if checkpoint is None or not (folder / "config.yaml").is_file():
+        raise InputError(f"{resumed}: no run to resume (it needs last.ckpt and config.yaml)")
+    return folder, checkpoint
 
 
 def _slug(name: str) -> str:
-    """A recipe's name as part of a folder's: "my_recipes.py:my_run" becomes "my_run"."""
-    return name.rpartition(":")[2]
-
-
-def as_parsed(words: Sequence[str], values: dict[str, Any]) -> list[str]:
-    """Flags in the spelling that the parser takes, from the spellings that people use.
-
-    --batch-size is --batch_size; a switch may stand alone (--strict); a list may be words (--size 256 192) or a size
-    (--size 256x192) instead of "[256, 192]", which shells want quoted. What follows a list of numbers and is none is a
-    word by itself.
-    """
-    flags: list[str] = []
-    for word in map(_with_underscores, words):
-        name, equals, value = (word if word.startswith("--") else flags[-1] if flags else "").partition("=")
-        listed = values.get(name[2:])
-        taken = equals if word.startswith("--") else _is_item(word, listed)
-        if isinstance(listed, tuple) and taken:
-            items = value.strip("[]").split(",") if value else []
-            items += [] if word.startswith("--") else word.strip("[]").split(",")
-            flags = flags if word.startswith("--") else flags[:-1]
-            flags.append(f"{name}=[{','.join(_sides(item) for item in items)}]")
-        else:
-            flags.append(word)
-    alone = [i + 1 == len(flags) or flags[i + 1].startswith("--") for i in range(len(flags))]
-    return [
-        f"{flag}=true" if isinstance(values.get(flag[2:]), bool) and last else flag
-        for flag, last in zip(flags, alone, strict=True)
-    ]
-
-
-def _is_item(word: str, listed: Any) -> bool:
-    """Whether a word after a list's flag is of the list: of one that holds words each is, else numbers and sizes."""
-    holds_words = isinstance(listed, tuple) and any(isinstance(item, str) for item in listed)
-    return holds_words or re.fullmatch(r"[\[\]\d,x.+-]*", word) is not None
-
-
-def _sides(item: str) -> str:
-    """256x192, and 1-4, as two numbers; anything else as it is."""
-    return re.sub("[x-]", ",", item) if re.fullmatch(r"\d+[x-]\d+", item) else item
-
-
-def _with_underscores(word: str) -> str:
-    """A flag as fields of a recipe are spelled: --batch-size is --batch_size, --backbone-from is --weights."""
-    flag, equals, value = word.partition("=")
-    if not flag.startswith("--"):
-        return word
-    name = flag[2:].replace("-", "_")
-    return f"--{OTHER_NAMES.get(name, name)}{equals}{value}"
+    """A recipe's name as part of a folder's: "my_recipes.py:my_run" becomes "my_run"; of an old name, the preset's."""
+    old = renamed(name)
+    return old.preset if old else name.rpartition(":")[2]

@@ -91,13 +91,12 @@ def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random
     """Cameras around a person, as in Human3.6M's capture space, with images of `IMAGE_SIZE` pixels.
 
     They stand at even angles, each moved a little, above the height of the lowest joint, and look at the middle of
-    where the person goes. Where the person walks far they stand at a greater distance, so that every joint is at least
-    `NEAREST` in front of each and within its image.
+    where the person goes, at a distance from which every joint is at least `NEAREST` in front of each and in its image.
 
     Args:
         points: the person's joints over T frames in the world, whose z axis points up; metres.
         count: of cameras.
-        rng: draws angles, distances, heights and lenses; the same state places the same cameras.
+        rng: draws angles, distances, heights and lenses.
 
     Raises:
         InputError: if there are no points, or some are not finite or `FARTHEST` off.
@@ -126,16 +125,10 @@ def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random
 
 
 def check_upright(where: str, bodies: Sequence[Float[np.ndarray, "_ K 3"]], head: int, ankles: Sequence[int]) -> None:
-    """Check that the z axis points up: by the median over all frames, as a person may lie in some.
-
-    Args:
-        where: the bodies are from, for the message.
-        bodies: each sequence's joints in the world.
-        head: which joint.
-        ankles: which joints.
+    """Check that the z axis points up: by the median over all frames of all sequences, as a person may lie in some.
 
     Raises:
-        InputError: if the head is not above the ankles, naming the axis along which it is, if it is along any.
+        InputError: naming `where` the bodies are from, and the axis along which the head is above the ankles, if any.
     """
     if not bodies:
         return
@@ -145,12 +138,8 @@ def check_upright(where: str, bodies: Sequence[Float[np.ndarray, "_ K 3"]], head
     axis = int(np.abs(up).argmax())
     if up[2] >= UPRIGHT or (axis == 2 and up[2] >= 0):  # the latter of people who lie about in all directions
         return
-    if np.abs(up[axis]) < UPRIGHT:
-        raise InputError(
-            f"{where}: the head is above the ankles along no axis in most frames; are the joints in order?"
-        )
-    axis_name = f"{'-' if up[axis] < 0 else ''}{'xyz'[axis]}"
-    raise InputError(f"{where}: the head is above the ankles along {axis_name} in most frames, expected z")
+    along = "no axis" if np.abs(up[axis]) < UPRIGHT else f"{'-' if up[axis] < 0 else ''}{'xyz'[axis]}"
+    raise InputError(f"{where}: the head is above the ankles along {along} in most frames, expected z")
 
 
 def _looking(

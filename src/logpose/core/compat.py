@@ -26,8 +26,7 @@ ALLOCATOR = ((MMAP_THRESHOLD, 32 << 20), (TRIM_THRESHOLD, (2 << 30) - 1), (TOP_P
 def keep_freed_memory() -> bool:
     """Let this process keep the memory of freed tensors for the next ones; returns whether it could be set.
 
-    glibc returns large blocks to the system at once and requests them again, page by page, for the next step: on a CPU
-    that is a good part of a training step. Elsewhere than on glibc nothing is done.
+    glibc returns large blocks to the system at once: on a CPU that is a good part of a training step.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -42,12 +41,9 @@ NMS_ROWS = 256
 def patch_torchvision() -> None:
     """Let torchvision be imported next to a torch that its compiled operators were not built for.
 
-    The wheel of torchvision that pip finds is built for CUDA. Next to a CPU-only torch its library does not load, and
-    `import torchvision` fails with "operator torchvision::nms does not exist", and with it every library that imports
-    it when it is there (lightning, torchmetrics, timm). Declaring the two operators that the import asks for is enough;
-    `nms` is also implemented, in plain PyTorch.
-
-    Does nothing when torchvision is absent or works.
+    Next to a CPU-only torch, `import torchvision` from PyPI's wheel fails with "operator torchvision::nms does not
+    exist", and with it lightning, torchmetrics and timm. Declaring the two operators that the import asks for is
+    enough; `nms` is also implemented, in plain PyTorch. Does nothing when torchvision is absent or works.
     """
     try:
         importlib.metadata.version("torchvision")

@@ -1,4 +1,4 @@
-"""Objects that can be written as plain values and made again from them: models, backbones, options, skeletons."""
+"""Objects that can be written as plain values and made again from them: models, losses, densities, options."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from logpose.core.errors import InputError
+from logpose.core.errors import InputError, UnknownKindError
 
-__all__ = ["Configurable"]
+__all__ = ["Configurable", "Family"]
 
 Object = TypeVar("Object", bound="Configurable")
+Member = TypeVar("Member", bound="Family")
 
 
 class Configurable:
@@ -43,10 +44,7 @@ class Configurable:
 
     @classmethod
     def from_config(cls: type[Object], config: Mapping[str, Any]) -> Object:
-        """The object that `config` described; arguments that are missing have their defaults.
-
-        Args:
-            config: plain values, or the objects that they stand for.
+        """The object that `config`, plain values or objects, described; missing arguments have their defaults.
 
         Raises:
             InputError: if it is of another kind, or has a key that is no argument.
@@ -54,15 +52,49 @@ class Configurable:
         values = dict(config)
         if cls.kind and values.pop("kind", cls.kind) != cls.kind:
             raise InputError(f"{cls.__name__} is of kind {cls.kind!r}, not {config['kind']!r}")
-        known = cls.arguments()
-        for name in values:
-            if name not in known:
-                raise InputError(f"{cls.__name__} has no argument {name!r}")
-        return cls(**{name: cls._made(name, value) for name, value in values.items()})
+        for name in values.keys() - set(cls.arguments()):
+            raise InputError(f"{cls.__name__} has no argument {name!r}")
+        for name, value in values.items():
+            nested = name in cls.nested and isinstance(value, Mapping)
+            values[name] = cls.nested[name](value) if nested else as_tuples(value)
+        return cls(**values)
+
+
+class Family(Configurable):
+    """Base of a family of classes: the kind of each is its name, and `from_config` of a base class makes any of them.
+
+    Only classes of this package can be named by a configuration: nothing that a file contains chooses other code.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.kind = cls.__name__
 
     @classmethod
-    def _made(cls, name: str, value: Any) -> Any:
-        return cls.nested[name](value) if name in cls.nested and isinstance(value, Mapping) else as_tuples(value)
+    def members(cls: type[Member]) -> dict[str, type[Member]]:
+        """Of this package, the classes below this one and itself, by kind, without abstract and private ones."""
+        known = {kind: member for child in cls.__subclasses__() for kind, member in child.members().items()}
+        own = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+        return {cls.kind: cls, **known} if own and not inspect.isabstract(cls) and cls.kind[0] != "_" else known
+
+    @classmethod
+    def from_config(cls: type[Member], config: Mapping[str, Any]) -> Member:
+        """The object that `config` described, of the class `config["kind"]`, or of this one.
+
+        Raises:
+            UnknownKindError: if the kind is no class of this family.
+            InputError: if a key is no argument.
+        """
+        kind = config.get("kind", cls.kind)
+        made = cls.members().get(kind)
+        if made is None:
+            raise UnknownKindError(f"{kind!s:.60} is no {cls.__name__} of this package")
+        return made.make(config)
+
+    @classmethod
+    def make(cls: type[Member], config: Mapping[str, Any]) -> Member:
+        """An object of this very class; overridden where arguments have had other names."""
+        return super().from_config(config)
 
 
 def plain(value: Any) -> Any:

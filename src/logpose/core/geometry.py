@@ -50,12 +50,7 @@ Points = Float[np.ndarray, "*N 2"]
 def box_to_region(
     box: Float[np.ndarray, "4"], size: tuple[int, int], padding: float = PADDING
 ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
-    """The region of the image that a crop of `size` shows for a box: grown to the crop's shape, then padded.
-
-    Args:
-        box: x, y, width, height in image coordinates.
-        size: (H, W) of the crop.
-        padding: how much larger than the box the region is.
+    """The region of the image that a crop of (H, W) pixels shows for a box: grown to the crop's shape, then padded.
 
     Returns:
         centre (x, y) and extent (width, height) of the region, in image coordinates.
@@ -75,7 +70,7 @@ def crop_matrix(
     in the crop (the three-point transform of SimplePose, which the paper's code uses).
 
     Args:
-        centre: centre (x, y) of the region, image coordinates.
+        centre: (x, y) of the region, image coordinates.
         extent: (width, height) of the region, image coordinates.
         size: (H, W) of the crop.
         rotation: turn of the region, in degrees, clockwise on the screen.
@@ -132,10 +127,7 @@ def from_crop(
 ) -> Float[Tensor, "B K D"]:
     """Image coordinates of crop coordinates: pixels, and millimetres of depth relative to the root joint.
 
-    Args:
-        points: crop coordinates.
-        to_image: affine map from pixels of each crop to image coordinates.
-        size: (H, W) of the crops.
+    `to_image` maps pixels of each crop of size (H, W) to the image.
     """
     extent = points.new_tensor([size[1], size[0]])
     pixels = (points[..., :2] + 0.5) * extent
@@ -160,11 +152,6 @@ def flip_back(prediction: Prediction, skeleton: Skeleton, width: int) -> Predict
 
     A column x of the crop is at W - 1 - x in its mirror image, so u -> -u - 1 / W (not -u); left and right joints
     change places, and an error distribution that is skewed along x is skewed the other way.
-
-    Args:
-        prediction: made on crops mirrored left to right.
-        skeleton: defines which joints change places.
-        width: W of the crops.
     """
     order = list(skeleton.flip_index)
     mu, error = prediction.mu[:, order], prediction.error_distribution
@@ -182,12 +169,6 @@ def flip_average(prediction: Prediction, mirrored: Prediction, skeleton: Skeleto
 
     The expected positions are averaged, not the mus: where the error distribution is skewed along x, the mirrored one
     is skewed the other way. The result has the learned error distribution about that average.
-
-    Args:
-        prediction: made on crops.
-        mirrored: made on the same crops, mirrored left to right.
-        skeleton: defines which joints change places.
-        width: W of the crops.
     """
     back = flip_back(mirrored, skeleton, width)
     return prediction.about(

@@ -1,4 +1,4 @@
-"""Module paths and names of version 0.1: they work for one version more, with a DeprecationWarning."""
+"""Documented module paths of version 0.1: they work for one version more, with a DeprecationWarning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib.abc
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -15,18 +14,10 @@ from typing import Any
 __all__ = ["MODULES", "NAMES", "install", "moved_name"]
 
 MODULES = {
-    **{name: f"core.{name}" for name in ("structures", "skeletons", "geometry", "space", "cameras", "placement")},
-    **{"output": "core.files", "resection": "data.resection", "checkpoint": "training.checkpoint"},
-    **{"interop": "training.interop", "resumption": "training.resume", "detection_recipe": "tasks.detection.recipe"},
+    **{name: f"core.{name}" for name in ("structures", "skeletons", "geometry")},
+    **{name: f"training.{name}" for name in ("checkpoint", "interop")},
     **{"recipe": "tasks.pose.recipe", "evaluation": "tasks.pose.evaluate", "predict": "tasks.pose.predict"},
-    **{"lifting_evaluation": "tasks.lifting.evaluate", "lifting_predict": "tasks.lifting.predict"},
-    **{"detection_evaluation": "tasks.detection.evaluate", "detection_predict": "tasks.detection.predict"},
-    **{"oct_evaluation": "tasks.boundaries.evaluate", "oct_predict": "tasks.boundaries.predict"},
-    **{"drawing": "report.draw", "drawing_3d": "report.draw3d", "inspection": "report.inspection"},
-    **{"data.pictures": "data.image_sets", "data.figures": "data.bodies", "data.painting": "data.rendering"},
-    **{"data.scenery": "data.backgrounds", "data.stand_ins": "data.joint_names", "data.places": "data.images"},
-    # Of these a package has the name: its `__getattr__` calls `moved_name`.
-    **{"training": "training.fit", "report": "report.page"},
+    "training": "training.fit",  # a package has the name now: its `__getattr__` calls `moved_name`
 }
 """Old path -> new path, both within `logpose`."""
 NAMES = {
@@ -35,20 +26,13 @@ NAMES = {
     ("structures", "Lesson"): ("core.structures", "LossDict"),
     ("structures", "Measuring"): ("core.structures", "Evaluator"),
     ("structures", "Material"): ("core.structures", "OutputType"),
-    ("data.pictures", "Picture"): ("data.image_sets", "LabelledImage"),
-    ("data.pictures", "Pictures"): ("data.image_sets", "ImageSet"),
-    ("data.pictures", "pictures_of"): ("data.image_sets", "whole_images"),
     ("recipe", "TrainingRecipe"): ("training.recipe", "TrainingRecipe"),
 }
 """(old path, old name) -> (new path, new name), where they are not those of `MODULES`."""
 
 
 def moved_name(old: str, name: str) -> Any:
-    """A name of a module of version 0.1, with a DeprecationWarning.
-
-    Args:
-        old: the module's path within `logpose`: "structures".
-        name: what is asked of it: "ErrorLaw".
+    """A name of a module of version 0.1 (its path within `logpose`), with a DeprecationWarning.
 
     Raises:
         AttributeError: if the new module has no such name.
@@ -64,12 +48,7 @@ def moved_name(old: str, name: str) -> Any:
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives each old path a module whose names are looked up at the new one."""
 
-    def find_spec(
-        self,
-        name: str,
-        path: Sequence[str] | None,  # noqa: ARG002
-        target: ModuleType | None = None,  # noqa: ARG002
-    ) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002
         package, _, old = name.partition(".")
         return importlib.util.spec_from_loader(name, self) if package == "logpose" and old in MODULES else None
 

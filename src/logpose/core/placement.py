@@ -73,9 +73,7 @@ class Viewpoint:
         try:
             x, y = np.broadcast_to(np.asarray(given, dtype=np.float64), 2).tolist()
         except (TypeError, ValueError) as error:
-            raise InputError(
-                f"a focal length is a number of pixels, or one along x and one along y: {given}"
-            ) from error
+            raise InputError(f"focal length must be one or two numbers of pixels, got {given}") from error
         return x, y
 
     @property
@@ -100,9 +98,7 @@ class Viewpoint:
     ) -> Placement | None:
         """The people of one image in the camera's frame; None if the distance of such an object is unknown.
 
-        Standard deviations are carried over to first order, with the camera and the root's depth taken as exact: along
-        z they hold the uncertainty of a joint's depth and of the root's, from which it is taken (a single root has none
-        then), along x and y of the place in the image and, beside the camera's axis, of that.
+        Standard deviations are carried over to first order, with the camera and the root's depth taken as exact.
 
         Args:
             keypoints: pixels of the image, and depths in millimetres relative to the root.
@@ -123,10 +119,8 @@ class Viewpoint:
         people = zip(keypoints, depths, strict=True)
         joints = np.array([lifted(person, camera, depth, root) for person, depth in people]).reshape(keypoints.shape)
         if (behind := (joints[..., 2] <= 0).any(axis=1)).any():
-            detail = f"the root {depths[int(behind.argmax())]:g} mm away, some joints would lie behind the camera"
-            if self.root_depth is None:
-                raise InputError(f"the depths span too much: with {detail}")
-            raise InputError(f"with {detail}")
+            depth = depths[int(behind.argmax())]
+            raise InputError(f"with the root {depth:g} mm away, some joints would lie behind the camera")
         along = _relative_spread(sigma[..., 2], root)[..., None]
         slope = joints[..., :2] / joints[..., 2:]
         across = np.hypot(sigma[..., :2] * joints[..., 2:] / camera.focal, slope * along)
@@ -171,8 +165,8 @@ def adult_root_depth(keypoints: Float[np.ndarray, "K 3"], camera: Camera, skelet
 
     A joint that is seen along the ray r (r_z = 1), d behind the root, lies at r (Z + d), Z being the root's depth. A
     limb between two joints is then A Z + B with A = r_1 - r_2 and B = r_1 d_1 - r_2 d_2. The sum of the squared lengths
-    of all limbs, Z² ΣA² + 2 Z ΣA·B + ΣB², shall be as near as it can be to that of an adult: Z is the greater root of
-    this equation, and where there is none, because the depths alone are longer than limbs, where the sum is least.
+    of all limbs, Z² ΣA² + 2 Z ΣA·B + ΣB², is set to an adult's: Z is the greater root of this equation, and where there
+    is none, because the depths alone are longer than limbs, where the sum is least.
 
     Args:
         keypoints: pixels of the image, and depths in millimetres relative to the root.
@@ -180,8 +174,7 @@ def adult_root_depth(keypoints: Float[np.ndarray, "K 3"], camera: Camera, skelet
         skeleton: by its names the limbs are known: thighs, shanks, upper arms and forearms.
 
     Returns:
-        the depth, at most `FARTHEST`, but at least so that every joint is `NEAREST` away or more; None if the skeleton
-        has no limbs, or a number is not finite.
+        at most `FARTHEST`, but at least so that every joint is `NEAREST` away; None without limbs or finite numbers.
     """
     if not np.isfinite(keypoints).all():
         return None

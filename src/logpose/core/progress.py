@@ -39,14 +39,7 @@ def duration(seconds: float) -> str:
 
 
 class ProgressLines:
-    """Lines of progress, `first` seconds after the start and every `interval` seconds from then on.
-
-    Args:
-        stream: where they are written; stderr when None.
-        clock: the time, in seconds.
-        first: seconds before the first line.
-        interval: seconds between lines.
-    """
+    """Lines of progress on a stream (stderr when None), after `first` seconds and then every `interval` seconds."""
 
     def __init__(
         self,
@@ -65,14 +58,7 @@ class ProgressLines:
         return self.clock() - self.start
 
     def write(self, text: Callable[[], str]) -> bool:
-        """Write a line if one is due.
-
-        Args:
-            text: called for the line, only if it is written.
-
-        Returns:
-            whether it was.
-        """
+        """Write a line, which `text` returns, if one is due; returns whether it was."""
         now = self.clock()
         if now < self.next:
             return False
@@ -92,12 +78,11 @@ def track(
     """The items, with progress on stderr: a bar on a terminal; elsewhere lines with the rate and the time left.
 
     Args:
-        items: what is gone through.
+        items: the items.
         description: what is done with them: "evaluating".
-        total: how many there are; their length when None, and if they have none, neither share nor time left is given.
+        total: how many there are; their length when None, and if they have none, no time left is given.
         unit: what they are, in the plural: "batches".
-        lines: where lines go, and when; where None, a bar is drawn on a terminal, and the usual lines are written
-            elsewhere.
+        lines: where lines go, and when, also on a terminal.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -112,11 +97,8 @@ def track(
 
     def text(done: int) -> str:
         rate = done / max(lines.elapsed, 1e-9)
-        counted = f"{done}/{total}" if total is not None else f"{done}"
-        parts = [f"{description}: {counted}{f' {unit}' if unit else ''}", f"{rate:.3g}/s"]
-        if total is not None:
-            parts.append(f"{duration((total - done) / rate)} left")
-        return ", ".join(parts)
+        share, left = ("", "") if total is None else (f"/{total}", f", {duration((total - done) / rate)} left")
+        return f"{description}: {done}{share}{f' {unit}' if unit else ''}, {rate:.3g}/s{left}"
 
     for done, item in enumerate(items, start=1):
         yield item

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,19 +45,16 @@ class Skeleton(Configurable):
 
     def __post_init__(self) -> None:
         count = len(self.joints)
+        pairs, sigmas = self.flip_pairs or (), self.oks_sigmas
         if not count or len(set(self.joints)) != count:
             raise InputError(f"skeleton {self.name!r} needs joints with distinct names, got {self.joints}")
-        for pair in (*self.bones, *(self.flip_pairs or ())):
+        for pair in (*self.bones, *pairs):
             if len(pair) != 2 or not all(0 <= joint < count for joint in pair):
                 raise InputError(f"skeleton {self.name!r}: {pair} names a joint outside 0..{count - 1}")
-        mirrored = [joint for pair in self.flip_pairs or () for joint in pair]
-        if len(set(mirrored)) != len(mirrored):
-            pairs = self.flip_pairs
+        if len({joint for pair in pairs for joint in pair}) != 2 * len(pairs):
             raise InputError(f"skeleton {self.name!r}: a joint is in more than one mirror pair of {pairs}")
-        if self.oks_sigmas is not None and (
-            len(self.oks_sigmas) != count or not all(0 < s < float("inf") for s in self.oks_sigmas)
-        ):
-            raise InputError(f"skeleton {self.name!r} needs {count} positive OKS sigmas, got {self.oks_sigmas}")
+        if sigmas is not None and (len(sigmas) != count or not all(0 < s < float("inf") for s in sigmas)):
+            raise InputError(f"skeleton {self.name!r} needs {count} positive OKS sigmas, got {sigmas}")
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -75,10 +71,8 @@ class Skeleton(Configurable):
     @cached_property
     def flip_index(self) -> tuple[int, ...]:
         """For each joint, its counterpart in a mirrored image."""
-        index = list(range(len(self)))
-        for a, b in self.pairs:
-            index[a], index[b] = b, a
-        return tuple(index)
+        partner = dict(self.pairs) | {b: a for a, b in self.pairs}
+        return tuple(partner.get(joint, joint) for joint in range(len(self)))
 
     @cached_property
     def sigmas(self) -> tuple[float, ...]:
@@ -88,7 +82,7 @@ class Skeleton(Configurable):
     @cached_property
     def upper_body(self) -> tuple[int, ...]:
         """Joints above the hips, by their names; empty where no joint is a hip, knee, ankle or foot (a face)."""
-        lower = {i for i, joint in enumerate(self.joints) if _LOWER_BODY & set(_words(joint))}
+        lower = self._named(_LOWER_BODY)
         return tuple(i for i in range(len(self)) if i not in lower) if lower else ()
 
     @cached_property
@@ -100,30 +94,22 @@ class Skeleton(Configurable):
     @cached_property
     def root(self) -> tuple[int, ...]:
         """The joints whose middle positions in space are relative to: the pelvis, or else both hips; may be empty."""
-        words = [set(_words(joint)) for joint in self.joints]
-        pelvis = tuple(i for i, w in enumerate(words) if w & {"pelvis", "root"})
-        hips = tuple(i for i, w in enumerate(words) if "hip" in w)
+        pelvis, hips = self._named({"pelvis", "root"}), self._named({"hip"})
         return pelvis[:1] or (hips if len(hips) == 2 else ())
 
     def joints_of(self, side: str, parts: Sequence[str]) -> tuple[int, ...]:
         """The joints of one side, "left" or "right", whose names have one of these words."""
-        words = [set(_words(joint)) for joint in self.joints]
-        return tuple(i for i, w in enumerate(words) if w & {side, side[0]} and w & set(parts))
+        of_side = self._named({side, side[0]})
+        return tuple(i for i in self._named(set(parts)) if i in of_side)
+
+    def _named(self, words: set[str]) -> tuple[int, ...]:
+        """The joints whose names, "left_eye", "LeftEye" and "left-eye" alike, have one of these words."""
+        names = [{word.lower() for word in _WORD.findall(joint)} for joint in self.joints]
+        return tuple(i for i, name in enumerate(names) if name & words)
 
     def argument(self, name: str) -> Any:
         """The value of a constructor argument; of mirror pairs and OKS sigmas the inferred or default ones."""
         return getattr(self, {"flip_pairs": "pairs", "oks_sigmas": "sigmas"}.get(name, name))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Deprecated: `config`."""
-        warnings.warn("Skeleton.to_dict is now Skeleton.config", DeprecationWarning, stacklevel=2)
-        return self.config()
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Skeleton:
-        """Deprecated: `from_config`."""
-        warnings.warn("Skeleton.from_dict is now Skeleton.from_config", DeprecationWarning, stacklevel=2)
-        return cls.from_config(plain)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Skeleton:
@@ -132,17 +118,10 @@ class Skeleton(Configurable):
         Raises:
             InputError: if an entry is missing, unknown or malformed.
         """
-        for name in config:
-            if name not in cls.arguments():
-                raise InputError(f"a skeleton has no entry {name!r}")
         try:
-            return cls(
-                name=str(config["name"]),
-                joints=tuple(map(str, config["joints"])),
-                bones=tuple((int(a), int(b)) for a, b in config["bones"]),
-                flip_pairs=tuple((int(a), int(b)) for a, b in config["flip_pairs"]),
-                oks_sigmas=tuple(map(float, config["oks_sigmas"])),
-            )
+            for name in ("joints", "bones", "flip_pairs", "oks_sigmas"):
+                tuple(config[name])  # all are there, and sequences
+            return super().from_config(config)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a skeleton: {error!r}") from error
 
@@ -172,11 +151,6 @@ class Skeleton(Configurable):
         if oks_sigmas is None and joints == COCO.joints:
             oks_sigmas = COCO.oks_sigmas
         return cls(name, joints, bones, flip_pairs, oks_sigmas)
-
-
-def _words(joint: str) -> list[str]:
-    """A joint's name in lower-case words: "left_eye", "LeftEye" and "left-eye" alike."""
-    return [word.lower() for word in _WORD.findall(joint)]
 
 
 def _mirrored(joint: str) -> str:

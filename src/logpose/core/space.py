@@ -54,13 +54,11 @@ def lifted(
 ) -> Float[np.ndarray, "K 3"]:
     """Back-projection of a prediction: positions in the camera's frame, millimetres.
 
-    As in the released 3-D code, the root lies at the depth that is given for it, whatever was predicted.
-
     Args:
         keypoints: pixels of the image, and depths in millimetres up to a common shift.
         camera: that took the image.
-        root_depth: how far the root is from the camera along its axis, millimetres.
-        root: the root joints, whose mean depth that is; without any it is that of all.
+        root_depth: mean depth of the root joints (of all where there are none), as in the released 3-D code.
+        root: the root joints.
     """
     depth = keypoints[:, 2] - middle_depth(keypoints, root) + root_depth
     return camera.back_project(keypoints[:, :2], depth)

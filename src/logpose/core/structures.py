@@ -114,8 +114,7 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
-        return Batch(**moved)
+        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)})
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory (called by `DataLoader(pin_memory=True)`)."""
@@ -150,9 +149,7 @@ class ErrorDistribution:
         Raises:
             ValueError: for a level outside the range of `LEVELS`.
         """
-        if not LEVELS[0] <= level <= LEVELS[-1]:
-            raise ValueError(f"level must lie in [{LEVELS[0]:g}, {LEVELS[-1]:g}], got {level:g}")
-        return float(np.interp(level, LEVELS, self.radius.detach().cpu().double().numpy()))
+        return float(_at_level(level, self.radius[:, None])[0])
 
     def bands_at(self, level: float) -> Float[np.ndarray, "D"]:
         """Half the width, in standard deviations, of each dimension's own band with the probability `level`.
@@ -160,14 +157,21 @@ class ErrorDistribution:
         Raises:
             ValueError: for a level outside the range of `LEVELS`, or if no bands are stored.
         """
-        if self.bands is None or not LEVELS[0] <= level <= LEVELS[-1]:
+        if self.bands is None:
             raise ValueError(f"no band of level {level:g} is stored")
-        return np.array([np.interp(level, LEVELS, band) for band in self.bands.detach().cpu().double().numpy().T])
+        return _at_level(level, self.bands)
 
     def to(self, device: torch.device | str) -> ErrorDistribution:
         """The same distribution on another device."""
         bands = None if self.bands is None else self.bands.to(device)
         return ErrorDistribution(self.mean.to(device), self.std.to(device), self.radius.to(device), bands)
+
+
+def _at_level(level: float, values: Float[Tensor, "L D"]) -> Float[np.ndarray, "D"]:
+    """Values at a level, between those of `LEVELS`."""
+    if not LEVELS[0] <= level <= LEVELS[-1]:
+        raise ValueError(f"level must lie in [{LEVELS[0]:g}, {LEVELS[-1]:g}], got {level:g}")
+    return np.array([np.interp(level, LEVELS, column) for column in values.detach().cpu().double().numpy().T])
 
 
 @dataclass(slots=True)
@@ -198,13 +202,7 @@ class Prediction:
     def about(
         self, mean: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], confidence: Float[Tensor, "B K"]
     ) -> Prediction:
-        """The same error distribution about another expected position: mu = mean - sigma * E[e].
-
-        Args:
-            mean: expected position of each joint, crop coordinates; what `mean` of the result is.
-            sigma: scale of each joint.
-            confidence: of each joint.
-        """
+        """The same error distribution about another expected position, `mean`: mu = mean - sigma * E[e]."""
         mu = mean - sigma * self.error_distribution.mean
         return replace(self, mu=mu, sigma=sigma, confidence=confidence)
 
@@ -274,8 +272,4 @@ class Evaluator(ABC, Generic[Row]):
 
     @abstractmethod
     def compute(self, costly: bool = True) -> dict[str, float]:
-        """Every figure, by name.
-
-        Args:
-            costly: whether to compute those too that take long.
-        """
+        """Every figure, by name; those that take long only if `costly`."""

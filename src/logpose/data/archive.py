@@ -1,9 +1,9 @@
 """NumPy archives (`.npz`) that hold pickled dictionaries of arrays, read without calling anything that they name.
 
-The lifting data sets are written with `np.savez` from dictionaries, so they are pickles, and a pickle may contain any
-call. `_Unpickler` is Python's own with the few instructions that data need. The four names that NumPy's pickles of
-arrays use (`ADMITTED`) become objects of this module, which check their arguments and make the arrays; any other name
-is refused. So nothing is imported, and no size that a file declares is allocated before its bytes are there.
+A pickle may contain any call. `_Unpickler` is Python's own with the few instructions that data need. The four names
+that NumPy's pickles of arrays use (`ADMITTED`) become objects of this module, which check their arguments and make the
+arrays; any other name is refused. So nothing is imported, and no size that a file declares is allocated before its
+bytes are there.
 """
 
 from __future__ import annotations
@@ -26,18 +26,12 @@ from logpose.core.errors import InputError
 
 __all__ = ["of_cameras", "printable", "read_archive"]
 
-MOST_BYTES = 4 * 2**30
-"""Uncompressed size of an archive; the 2-D poses of Human3.6M, 3.6 million of 17 joints, have half a gigabyte."""
-MOST_STEPS = 5_000_000
-"""Instructions of one pickle; Human3.6M's takes some forty for each of its 840 arrays."""
-DEEPEST = 16
-"""Containers within containers; the data sets need three."""
-MOST_ITEMS = 2_000_000
-"""Items of the whole tree, where a shared one counts each time; Human3.6M's has some thousand."""
-MOST_CAMERAS = 1000
-"""Views of one sequence."""
-LONGEST = 1000
-"""Letters of a name."""
+MOST_BYTES = 4 * 2**30  # of an archive, uncompressed; Human3.6M's 3.6 million 2-D poses have half a gigabyte
+MOST_STEPS = 5_000_000  # instructions of one pickle; Human3.6M's takes some forty for each of its 840 arrays
+DEEPEST = 16  # containers within containers; the data sets need three
+MOST_ITEMS = 2_000_000  # of the whole tree, where a shared one counts each time; Human3.6M's has some thousand
+MOST_CAMERAS = 1000  # views of one sequence
+LONGEST = 1000  # letters of a name
 
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 """Of each version of the `.npy` format that arrays of numbers come in."""
@@ -45,7 +39,7 @@ NUMBER = re.compile(r"b1|[iu][1248]|f[248]")
 RECONSTRUCT, SCALAR = "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar"
 ARRAY, TYPE = "numpy.ndarray", "numpy.dtype"
 ADMITTED = {RECONSTRUCT, SCALAR, ARRAY, TYPE}
-"""What pickles of arrays name in the protocols that `np.savez` has used, 3 and 4."""
+"""The names in pickles of arrays, in the protocols that `np.savez` has used, 3 and 4."""
 INSTRUCTIONS = (
     *("PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
     *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "NONE", "NEWTRUE", "NEWFALSE"),
@@ -76,19 +70,14 @@ def of_cameras(views: Any) -> TypeGuard[Sequence[Any] | np.ndarray]:
 def read_archive(file: str | Path) -> dict[str, Any]:
     """The arrays of an `.npz` file by name, without calling what the pickles in it name.
 
-    Args:
-        file: a zip archive of `.npy` files, as `np.savez` and `np.savez_compressed` write it, from Python 3.
-
-    Returns:
-        Of an array of numbers that array; of a pickled object the object: dictionaries, lists and tuples of text,
-        numbers and arrays of numbers, in this machine's byte order. Arrays of objects come as lists. Keys are numbers
-        and printable text of `LONGEST` letters at most. The tree has no more than `MOST_ITEMS` items.
+    The file is as `np.savez` and `np.savez_compressed` write it, from Python 3. Of an array of objects the result is a
+    list; of a pickled object it is dictionaries, lists and tuples of text, numbers and arrays of numbers, in this
+    machine's byte order.
 
     Raises:
-        InputError: if the file is missing or damaged, holds anything else, or is larger than `MOST_BYTES`.
+        InputError: if the file is missing or damaged, holds anything else, or exceeds the limits above.
     """
-    file = Path(file)
-    if not file.is_file():
+    if not Path(file).is_file():
         raise InputError(f"{file}: no such file")
     try:
         with zipfile.ZipFile(file) as archive:
@@ -99,11 +88,9 @@ def read_archive(file: str | Path) -> dict[str, Any]:
             return {name: _entry(archive, entry) for name, entry in zip(names, entries, strict=True)}
     except _Refused as refused:
         raise InputError(f"{file}: holds {printable(str(refused))}; expected arrays of numbers") from refused
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{file}: not a NumPy archive (.npz), or a damaged one ({printable(str(error))})") from error
     except Exception as error:  # a hostile file can make its readers fail in any way
         detail = printable(" ".join(str(error)[:LONGEST].split()))
-        raise InputError(f"{file}: damaged NumPy archive ({type(error).__name__}: {detail})") from error
+        raise InputError(f"{file}: damaged NumPy archive (.npz; {type(error).__name__}: {detail})") from error
 
 
 def _check_size(declared: int) -> None:
@@ -124,7 +111,7 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
         return _plain(_Unpickler(content).load(), (), {})[0]
     if dtype.kind not in "biuf":
         raise _Refused(f"{entry.filename}, an array of {dtype}")
-    return _numbers(dtype, shape, content, "F" if fortran else "C")
+    return _numbers(dtype, shape, content, fortran)
 
 
 def _check_keys(keys: Iterable[Any]) -> None:
@@ -138,12 +125,12 @@ def _check_keys(keys: Iterable[Any]) -> None:
             raise _Refused("a number of more than 64 bits as a key")
 
 
-def _numbers(dtype: np.dtype[Any], shape: tuple[Any, ...], content: bytes, order: str) -> np.ndarray:
+def _numbers(dtype: np.dtype[Any], shape: tuple[Any, ...], content: bytes, fortran: bool = False) -> np.ndarray:
     """An array from its bytes, if there are as many as its shape needs."""
     sane = len(shape) <= DEEPEST and all(type(side) is int and side >= 0 for side in shape)
     if not sane or math.prod(shape) * dtype.itemsize != len(content):
         raise ValueError(f"{len(content)} bytes do not fill an array of shape {reprlib.repr(shape)} of {dtype}")
-    array = np.frombuffer(content, dtype).reshape(shape, order="F" if order == "F" else "C")
+    array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="))  # a copy: its own memory, this machine's byte order
 
 
@@ -180,7 +167,7 @@ class _Array:
                     raise _Refused("a table of objects")
                 self.value = objects if shape else objects[0]
             case (1, tuple() as shape, _Type() as kind, bool() as fortran, bytes() as content):
-                self.value = _numbers(kind.numpy(), shape, content, "F" if fortran else "C")
+                self.value = _numbers(kind.numpy(), shape, content, fortran)
             case _:
                 raise _Refused("an array with a state of its own")
 
@@ -198,7 +185,7 @@ class _Named:
             case (str() as code, *_) if self.name == TYPE:
                 return _Type(code)
             case (_Type() as kind, bytes() as content) if self.name == SCALAR:
-                return _numbers(kind.numpy(), (), content, "C").item()
+                return _numbers(kind.numpy(), (), content).item()
         raise _Refused(f"a call of {self.name}")
 
 
@@ -244,10 +231,7 @@ class _Counted(dict[int, Any]):
 def _plain(value: Any, above: tuple[int, ...], done: dict[int, tuple[Any, int]]) -> tuple[Any, int]:
     """The same tree with arrays in the place of `_Array`, and its number of items.
 
-    Args:
-        value: as unpickled.
-        above: identities of the containers around it.
-        done: results by identity, so that a shared container is looked at once.
+    `above` are the identities of the containers around it; `done` has the results of shared ones by identity.
     """
     if isinstance(value, str | int | float | np.ndarray):
         return value, 1

@@ -33,8 +33,7 @@ def main_place(
     offset = slack * (rng.uniform(-1, 1), rng.uniform(-0.35, 1) if extent[1] > frame[1] else rng.uniform(-1, 1))
     if not plain and rng.random() < 0.15:  # half out at a side
         offset[0] += float(rng.choice([-1, 1])) * rng.uniform(0.1, 0.4) * extent[0]
-    place: np.ndarray = np.array([*(offset * distance / camera.focal), distance]) - (low + high) / 2
-    return place
+    return np.asarray(np.array([*(offset * distance / camera.focal), distance]) - (low + high) / 2)
 
 
 def other_place(
@@ -54,8 +53,7 @@ def other_place(
 
 def inside(points: Points, size: Size) -> Bool[np.ndarray, "N"]:
     """Which points (image coordinates) lie between the centres of an image's outermost pixels."""
-    within: np.ndarray = np.asarray(((points >= 0) & (points <= (size[1] - 1, size[0] - 1))).all(axis=1))
-    return within
+    return np.asarray(((points >= 0) & (points <= (size[1] - 1, size[0] - 1))).all(axis=1))
 
 
 def bounds(mask: Bool[np.ndarray, "H W"] | UInt8[np.ndarray, "H W"]) -> Float[np.ndarray, "4"]:
@@ -99,8 +97,7 @@ def _pattern(rng: np.random.Generator, size: Size) -> UInt8[np.ndarray, "H W"]:
 def _painted(pattern: UInt8[np.ndarray, "H W"], dark: Colour, bright: Colour) -> Image:
     """A texture in two colours."""
     mix = np.stack([(bright - dark) / 255, dark], axis=1).astype(np.float32)
-    colours: Image = cv2.transform(pattern[..., None], mix)
-    return colours
+    return cv2.transform(pattern[..., None], mix)
 
 
 def _quads(rng: np.random.Generator, size: Size, thin: Bool[np.ndarray, "N"]) -> Float[np.ndarray, "N 4 2"]:
@@ -113,14 +110,12 @@ def _quads(rng: np.random.Generator, size: Size, thin: Bool[np.ndarray, "N"]) ->
     cos, sin = np.cos(angle), np.sin(angle)
     spin = np.array([[cos, sin], [-sin, cos]]).transpose(2, 0, 1)
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * extent[:, None] * rng.uniform(0.85, 1.15, (count, 4, 1))
-    placed: np.ndarray = corners @ spin + (rng.random((count, 2)) * size[::-1])[:, None]
-    return placed
+    return np.asarray(corners @ spin + (rng.random((count, 2)) * size[::-1])[:, None])
 
 
 def _fixed(points: Float[np.ndarray, "*N 2"]) -> np.ndarray:
     """OpenCV's fixed-point coordinates, 4 bits after the comma."""
-    fixed: np.ndarray = np.rint(points * 16).astype(np.int32, order="C")
-    return fixed
+    return np.asarray(np.rint(points * 16).astype(np.int32, order="C"))
 
 
 def backdrop(rng: np.random.Generator, camera: Camera, size: Size) -> Image:
@@ -222,5 +217,4 @@ def photograph(rng: np.random.Generator, image: Image) -> Image:
     gains = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.06, 3))
     levels = np.linspace(0, 1, 256)[:, None] * gains
     curve = np.minimum(255 * levels ** np.exp(rng.normal(0, 0.2)), 255).astype(np.uint8)
-    lit: Image = cv2.LUT(image, curve[None])
-    return lit
+    return cv2.LUT(image, curve[None])

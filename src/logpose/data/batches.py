@@ -1,17 +1,17 @@
 """Batches of tensors, and the loader that joins the rows of a data set to them.
 
-Randomness travels with the index. The sampler hands out (epoch, row) and every row is varied by a generator of its
-own, seeded by (seed, epoch, row). So a row does not depend on which worker makes it, two workers never repeat each
-other, every epoch differs from the last, and a run can be repeated.
+Randomness travels with the index: the sampler yields (epoch, row), and every row is varied by a generator of its own,
+seeded by (seed, epoch, row). So a row does not depend on the worker, and a run can be repeated.
 """
 
 from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from typing import Any, TypedDict, TypeVar, Unpack
+from itertools import chain
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
 import cv2
 import numpy as np
@@ -20,15 +20,36 @@ from torch import distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError
 
-__all__ = ["EpochSampler", "LoaderOptions", "Tensors", "collate", "epoch_loader"]
+__all__ = ["EpochSampler", "LabelledSet", "LoaderOptions", "Tensors", "collate", "epoch_loader"]
 
 log = logging.getLogger("logpose")
 
 T = TypeVar("T")
+Item = TypeVar("Item", covariant=True)
 Moved = TypeVar("Moved", bound="Tensors")
 
-IN_A_ROW = 10  # images that cannot be decoded, one after another, are no single damaged ones
+IN_A_ROW = 10  # so many images that cannot be decoded one after another are not single damaged ones
+
+
+@runtime_checkable
+class LabelledSet(Protocol[Item]):
+    """A labelled data set: what a new one has to offer."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints that are labelled."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of items."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Item:
+        """One item."""
+        ...
 
 
 class Tensors:
@@ -46,26 +67,21 @@ class Tensors:
 
     def _each(self: Moved, change: Callable[[Any], Any]) -> Moved:
         parts = [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]  # a dataclass
-        return type(self)(
-            *([change(each) for each in part] if isinstance(part, list) else change(part) for part in parts)
-        )
+        return type(self)(*([*map(change, part)] if isinstance(part, list) else change(part) for part in parts))
 
 
-def collate(batches: list[T]) -> T:
-    """Small batches, dataclasses of tensors, joined into one along their first axis."""
+def collate(batches: Sequence[T]) -> T:
+    """Small batches, dataclasses of tensors and of lists, joined into one along their first axis."""
     names = [field.name for field in fields(batches[0])]  # type: ignore[arg-type]  # a dataclass
-    return type(batches[0])(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))
+    columns = [[getattr(batch, name) for batch in batches] for name in names]
+    return type(batches[0])(*([*chain(*each)] if isinstance(each[0], list) else torch.cat(each) for each in columns))
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, row) of every row: shuffled again each epoch, or in order; each process its share.
 
-    Args:
-        count: number of rows.
-        shuffle: whether to shuffle them.
-        seed: of the shuffling.
-        even: with several processes, leave out the last few rows so that all have as many (gradients are exchanged in
-            step); for evaluation every row comes exactly once.
+    With several processes and `even`, the last few rows are left out so that all have as many, as their gradients are
+    exchanged in step; for evaluation every row comes exactly once.
     """
 
     def __init__(self, count: int, shuffle: bool, seed: int = 0, even: bool = True) -> None:
@@ -96,8 +112,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 class _Readable(Dataset[T]):
     """Rows of a data set; a row whose image turns out to be damaged is replaced by the next, with a warning.
 
-    Whether an image can be decoded is not known before it is: decoding all would take as long as an epoch. Where
-    `IN_A_ROW` in a row cannot be, something else is wrong, and the first is refused.
+    Where `IN_A_ROW` in a row cannot be decoded, something else is wrong, and the first is refused.
     """
 
     def __init__(self, rows: Dataset[T]) -> None:
@@ -140,7 +155,7 @@ class LoaderOptions(TypedDict, total=False):
 def epoch_loader(
     rows: Dataset[T],
     batch_size: int,
-    join: Callable[[list[T]], T] = collate,
+    join: Callable[[Sequence[T]], T] = collate,
     *,
     training: bool,
     skip_damaged: bool = True,
@@ -150,8 +165,7 @@ def epoch_loader(
 
     Args:
         rows: a data set with a length whose rows are (epoch, row) and come as batches of one.
-        batch_size: rows in a batch (the last batch of a training epoch is left out if it is smaller, unless it is the
-            only one).
+        batch_size: of a batch (the last of a training epoch is left out if it is smaller, unless it is the only one).
         join: makes a batch of several.
         training: see above.
         skip_damaged: whether training leaves out rows that raise `InputError`, with a warning.
@@ -160,12 +174,13 @@ def epoch_loader(
     count = len(rows)  # type: ignore[arg-type]  # PyTorch's class does not declare it
     workers = options.get("workers", 0)
     sampler = EpochSampler(count, shuffle=training, seed=options.get("seed", 0), even=training)
-    return DataLoader(
-        _Readable(rows) if training and skip_damaged else rows,
+    readable = _Readable(rows) if training and skip_damaged else rows
+    return InputErrorLoader(
+        ErrorsAsRows(readable) if workers else readable,
         batch_size=batch_size,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=join,
+        collate_fn=JoinedOrError(join) if workers else join,
         pin_memory=options.get("pin", False),
         drop_last=training and min(len(sampler), count // options.get("processes", 1)) >= batch_size,
         persistent_workers=workers > 0,

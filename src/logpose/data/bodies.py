@@ -1,8 +1,8 @@
 """Synthetic people: an articulated body in space, its poses, its clothes and its face.
 
-A body is a tree of rigid segments whose lengths are shares of the stature. A pose is a vector of anatomical angles; a
-walker's, a sitter's or a reacher's is drawn around a typical one and kept within what joints can do. What is painted
-are the swept ellipsoids of `painting` along the segments.
+A body is a tree of rigid segments whose lengths are shares of the stature. A pose is a vector of anatomical angles,
+drawn around a typical one and kept within what joints can do. What is painted are the swept ellipsoids of `rendering`
+along the segments.
 
 Frames. *Body*: x to the person's left, y up, z forward. *World*: y up, the camera looks along -z. *Camera*: x right,
 y down, z away from the camera. Metres; angles in degrees.
@@ -10,9 +10,7 @@ y down, z away from the camera. Metres; angles in degrees.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import cv2
 import numpy as np
@@ -67,26 +65,17 @@ _STANCES = (
 _UPRIGHT = [i for i, (_, _, _, axis) in enumerate(_STANCES) if i not in (2, 3, 4) and abs(axis[6]) + abs(axis[7]) < 10]
 """Rows of the stances on one's feet, with the body upright."""
 
-
-def _chances(weights: Sequence[float]) -> Float[np.ndarray, "N"]:
-    """Sums of the first shares, for `searchsorted` to draw by."""
-    return np.cumsum(weights) / sum(weights)
-
-
-_ARM_CHANCES = _chances([row[0] for row in _ARMS])
-_STANCE_CHANCES = _chances([row[0] for row in _STANCES])
-_UPRIGHT_CHANCES = _chances([_STANCES[i][0] for i in _UPRIGHT])
+_ARM_CHANCES, _STANCE_CHANCES, _UPRIGHT_CHANCES = (
+    np.cumsum([row[0] for row in rows]) / sum(row[0] for row in rows)
+    for rows in (_ARMS, _STANCES, [_STANCES[i] for i in _UPRIGHT])
+)
+"""Sums of the first shares, for `searchsorted` to draw by."""
 _GAITS = (0.16, 0.28)  # shares of poses: up to the first walking, up to the second running
 _ARMS_SWING = 0.75  # share of walkers and runners whose arms swing with the legs
 
 
 def random_pose(rng: np.random.Generator, upright: bool = False) -> Pose:
-    """A pose, drawn from the families above: angles in degrees, within limits, mirror-symmetric in distribution.
-
-    Args:
-        rng: source of all randomness.
-        upright: only people who stand, walk or run.
-    """
+    """A pose from the families above, mirror-symmetric in distribution; `upright` ones stand, walk or run."""
     gait = rng.random()
     left, right = (_ARMS[i][1] for i in np.searchsorted(_ARM_CHANCES, rng.random(2), side="right"))
     if gait < _GAITS[1]:
@@ -123,21 +112,19 @@ def mirrored(pose: Pose) -> Pose:
 # Points beyond COCO's 17: middle of the hips, waist, base of the neck, middle of the head, then per side the knuckles,
 # the toes, and the heel.
 _PELVIS, _WAIST, _NECK, _HEAD, _HAND, _TOES, _HEEL = 17, 18, 19, 20, 21, 23, 25
+_FACE = np.array([(0, -0.015, 0.062), (0.02, 0.004, 0.046), (-0.02, 0.004, 0.046), (0.041, 0, 0), (-0.041, 0, 0)])
 # Frames: pelvis, chest, head, then per side upper arm, forearm, thigh, shin, foot.
 _FRAMES = 13
 
 
 @dataclass(frozen=True)
 class Body:
-    """The proportions of a person.
-
-    Lengths are shares of the stature after Drillis and Contini (1966), each varied by a factor near 1.
-    """
+    """The proportions of a person: factors of lengths, which are shares of the stature (Drillis and Contini, 1966)."""
 
     stature: float = 1.7
     """Metres."""
     girth: float = 1.0
-    """How much thicker than an average person's the trunk and limbs are."""
+    """Of the thickness of trunk and limbs."""
     arm: float = 1.0
     leg: float = 1.0
     shoulders: float = 1.0
@@ -156,9 +143,7 @@ class Body:
     def place(self, pose: Pose, heading: float) -> tuple[Places, Frames]:
         """The points (world frame, lowest one on the ground y = 0) and segment frames of this body in a pose.
 
-        Args:
-            pose: angles in degrees, see the tables of this module.
-            heading: turn about the vertical, degrees; 0 looks into the camera.
+        `heading` is the turn about the vertical in degrees; 0 looks into the camera.
         """
         points, frames = np.zeros((27, 3)), np.zeros((_FRAMES, 3, 3))
         tall, wide = self.stature, self.head * self.stature
@@ -179,10 +164,7 @@ class Body:
         points[_WAIST] = frames[0] @ (0, 0.11 * tall, 0)
         points[_NECK] = points[_WAIST] + frames[1] @ (0, 0.178 * tall, 0)
         points[_HEAD] = points[_NECK] + frames[1] @ (0, 0.04 * tall, 0) + frames[2] @ (0, 0.072 * wide, 0.014 * wide)
-        face = np.array(
-            [(0, -0.015, 0.062), (0.02, 0.004, 0.046), (-0.02, 0.004, 0.046), (0.041, 0, 0), (-0.041, 0, 0)]
-        )
-        points[:5] = points[_HEAD] + wide * face @ frames[2].T
+        points[:5] = points[_HEAD] + wide * _FACE @ frames[2].T
         down, ahead = -frames[:, :, 1] * tall, frames[:, :, 2] * tall
         outward = np.array([[1.0], [-1.0]]) * tall
         points[11:13] = outward * (0.055 * self.hips) * frames[0, :, 0]
@@ -225,6 +207,7 @@ _AXIAL = (
 _TABLE = _AXIAL + tuple(
     (a + side, b + side, frame + 5 * side, axes, taper) for side in (0, 1) for a, b, frame, axes, taper in _PAIRED
 )
+_START, _END, _FRAME, _AXES, _TAPER = (np.array(column) for column in zip(*_TABLE, strict=True))
 _SKULL, _HAIR, _NOSE = 4, 5, 6
 _HAIR_SHIFT = (0.0, 0.024, -0.017)  # of the hair from the middle of the head: upwards and backwards
 
@@ -239,13 +222,7 @@ class Actor:
 
     @staticmethod
     def random(rng: np.random.Generator, camera: Camera, upright: bool = False) -> Actor:
-        """Somebody in some pose, turned any way, though towards the camera more often than not.
-
-        Args:
-            rng: source of all randomness.
-            camera: who looks.
-            upright: a person who stands, walks or runs, and roughly faces the camera.
-        """
+        """Somebody in some pose, turned any way; `upright`, who stands, walks or runs and roughly faces the camera."""
         faces_us = upright or rng.random() < 0.35
         heading = rng.normal(0, 30 if upright else 45) if faces_us else rng.uniform(-180, 180)
         body = Body.random(rng)
@@ -278,12 +255,6 @@ _SKINS = ((255, 219, 190), (238, 192, 156), (212, 158, 118), (170, 116, 80), (12
 _HAIRS = ((24, 20, 18), (52, 36, 26), (92, 62, 38), (150, 108, 62), (196, 164, 108), (128, 126, 124), (122, 58, 30))
 
 
-@cache
-def _columns() -> tuple[np.ndarray, ...]:
-    """The parts' table by columns."""
-    return tuple(np.array(column) for column in zip(*_TABLE, strict=True))
-
-
 def _cloth(rng: np.random.Generator) -> Material:
     """A garment: any colour, plain or with any pattern."""
     level = rng.uniform(25, 225)
@@ -311,30 +282,23 @@ def figure(rng: np.random.Generator, actor: Actor, place: Float[np.ndarray, "3"]
     # Where sleeves and trouser legs end, as a share of the limb: sleeveless to wrist, shorts to ankle.
     sleeve = (-0.3, 0.55, 0.7, 2.5, 2.5)[int(rng.integers(5))]
     leg = (0.35, 0.8, 1.4, 2.5, 2.5, 2.5)[int(rng.integers(6))]
-    side = [
-        (shirt, skin, sleeve),
-        (shirt, skin, sleeve - 1),
-        (skin, skin, 2.0),
-        (trousers, skin, leg),
-        (trousers, skin, leg - 1),
-        (shoe, shoe, 2.0),
-    ]
+    arm = [(shirt, skin, sleeve), (shirt, skin, sleeve - 1), (skin, skin, 2.0)]
+    side = [*arm, (trousers, skin, leg), (trousers, skin, leg - 1), (shoe, shoe, 2.0)]
     hem = float(rng.uniform(0.2, 1.0))
     axial = [(trousers, shirt, hem), *[(shirt, shirt, 2.0)] * 2, *[(skin, skin, 2.0)] * 2, (hair, hair, 2.0)]
-    start, end, frame, axes, taper = _columns()
-    sizes = axes * body.stature * body.girth**0.75
+    sizes = _AXES * body.stature * body.girth**0.75
     of_head = [_SKULL, _HAIR, _NOSE]
-    sizes[of_head] = axes[of_head] * body.stature * body.head
+    sizes[of_head] = _AXES[of_head] * body.stature * body.head
     # Shoulders and hips are as wide as the skeleton is.
     sizes[[0, 1], 0] *= (body.hips * body.shoulders) ** 0.5
-    a, b, frame_of = points[start], points[end], frames[frame]
+    a, b, frame_of = points[_START], points[_END], frames[_FRAME]
     head = body.stature * body.head
     a[_HAIR] = b[_HAIR] = a[_HAIR] + frame_of[_HAIR] @ np.array(_HAIR_SHIFT) * head
     b[1] -= frame_of[1] @ (0.0, 0.05 * body.stature, 0.0)  # the chest ends below the neck
     if rng.random() < 0.3 and hair is not skin:  # long hair falls down the back
         b[_HAIR] = b[_HAIR] - frame_of[_HAIR] @ (0.0, rng.uniform(0.03, 0.11) * head, 0.02 * head)
-    owners = np.full(len(taper), owner, dtype=np.uint8)
-    parts = Parts(a, b, frame_of * sizes[:, None, :], taper, [*axial, (skin, skin, 2.0), *side, *side], owners)
+    owners = np.full(len(_TAPER), owner, dtype=np.uint8)
+    parts = Parts(a, b, frame_of * sizes[:, None, :], _TAPER, [*axial, (skin, skin, 2.0), *side, *side], owners)
     mouth = points[_HEAD] + np.array([(0.012, -0.034, 0.045), (-0.012, -0.034, 0.045)]) @ frames[2].T * head
     reach = _REACH * body.stature * body.girth**0.75 + 0.015
     return Figure(points[:17], reach, parts, skin, head, mouth, frames[2][:, 1])
@@ -359,9 +323,7 @@ def paint_face(canvas: Canvas, camera: Camera, person: Figure, owner: int) -> No
     def dot(spot: int, radius: float, colour: Float[np.ndarray, "3"]) -> None:
         cv2.circle(canvas.image, fixed[spot], max(round(16 * radius), 8), colour.tolist(), -1, cv2.LINE_AA, 4)
 
-    for spot in np.flatnonzero(seen).tolist():
-        if spot >= 7:
-            continue
+    for spot in np.flatnonzero(seen[:7]).tolist():
         # As bright as the skin around it is lit.
         lit = min(1.1, float(canvas.image[rows[spot], columns[spot]].sum() / skin.sum()))
         radius = float(size[spot])

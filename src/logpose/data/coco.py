@@ -7,7 +7,7 @@ Which rows are trained on is decided as in the paper's released code (see `_box`
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +17,29 @@ from jaxtyping import Float
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
-from logpose.data.categories import chosen_categories
 from logpose.data.images import check_image, coco_folder, image_size
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.problems import FARTHEST, Problem, refuse
+from logpose.data.problems import FARTHEST, PeopleFile, Problem, in_part, of_part, refuse
 
-__all__ = ["HOLD_OUT", "CocoKeypoints", "of_part", "with_last_pixel"]
+__all__ = ["CocoKeypoints", "chosen_categories", "with_last_pixel"]
 
 LAST_PIXEL = 1
 """Pixels by which a sample's box is narrower and lower than the file's: it ends at the centre of its last pixel, as in
 the released code (`_box`; `with_last_pixel` gives the file's extent)."""
-HOLD_OUT = 10
-"""Where a data set has no validation part, every tenth image is held out."""
 
 
-def of_part(part: str | None, which: str = "every tenth image") -> str:
-    """The end of a message about an empty part of a file: which rows are held out; empty for a whole file."""
-    return f" in the part {part!r} ({which} is held out; --val_data names another file)" if part else ""
-
-
-class CocoKeypoints:
+class CocoKeypoints(PeopleFile):
     """The people of a COCO keypoint file who have labels.
 
-    Crowds and people without a labelled joint are passed over; rows that are wrong are listed in
-    `problems` and left out.
-
-    Args:
-        file: the JSON file.
-        images: the folder with its images; when None, the usual places beside the file are tried.
-        strict: refuse the file if any row is wrong.
-        part: of the images, those "train" or "val" when one file has to serve as both; None takes all.
-        category: name of the category to train on, where several have joints; None takes all that have the same.
+    Crowds and people without a labelled joint are passed over; rows that are wrong are left out, and in `problems`.
+    Arguments and errors as of `open_people`; the part "val" of a single file has every tenth image.
 
     Attributes:
-        skeleton: from the file's `categories`.
         category: id of the category, the first of several; `category_ids` has all.
-        problems: rows that were left out.
-        unusable: of these the boxes that can be read, as crowds: a person whose labels cannot be used.
-        counts: how many images, annotations, crowds, … the file holds.
-
-    Raises:
-        InputError: if the file is missing, is not such a file, has no labelled people, or (`strict`) has a wrong row.
+        images: files of the images with labelled people, by id; `unlabelled` has those of images without annotations.
+        sizes: (width, height) of every image, as the file has them.
+        passed_over: crowds and people without labelled joints, as COCO annotations.
+        unusable: of `problems` the boxes that can be read, as crowds: people whose labels cannot be used.
     """
 
     def __init__(
@@ -69,29 +51,19 @@ class CocoKeypoints:
         category: str | None = None,
     ) -> None:
         file = Path(file)
-        images = None if images is None else Path(images)
         content = _coco_content(file)  # not kept: that of COCO's training part fills more than a gigabyte
-        self.file = file
-        self.category_ids, self.skeleton = _categories(file, content, category)
+        self.category_ids, skeleton = _categories(file, content, category)
+        super().__init__(file, skeleton, images or coco_folder(file, content["images"]))
         self.category = self.category_ids[0]
-        self.image_folder = images or coco_folder(file, content["images"])
-        self.problems: list[Problem] = []
         self.unusable: list[dict[str, Any]] = []
-        self.counts: Counter[str] = Counter()
+        self.passed_over: list[dict[str, Any]] = []
         self.images = self._checked_images(content, part)
-        self.samples, self.passed_over = self._checked_people(content["annotations"])
-        nobody = f"{file}: no labelled {self.skeleton.name}{of_part(part)}"
-        refuse(self.samples, self.problems, strict, nobody)
+        self._read_people(content["annotations"])
+        refuse(self.samples, self.problems, strict, f"{file}: no labelled {self.skeleton.name}{of_part(part)}")
         self._read_more(content)
 
     def _read_more(self, content: dict[str, Any]) -> None:
         """Read what a subclass's files hold beside the people."""
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.samples[index]
 
     def ground_truth(self) -> dict[str, Any]:
         """This part's images and people as the COCO evaluation reads them.
@@ -105,12 +77,7 @@ class CocoKeypoints:
         return {"images": images, "annotations": rows, "categories": [{"id": self.category, "name": "object"}]}
 
     def _truth(
-        self,
-        image: int,
-        triplets: Float[np.ndarray, "K 3"],
-        box: Float[np.ndarray, "4"],
-        area: float,
-        crowd: bool = False,
+        self, image: int, triplets: np.ndarray, box: Float[np.ndarray, "4"], area: float, crowd: bool = False
     ) -> dict[str, Any]:
         """What the evaluation reads of an annotation."""
         return {
@@ -118,24 +85,22 @@ class CocoKeypoints:
             "category_id": self.category,
             "iscrowd": int(crowd),
             "keypoints": triplets.ravel().tolist(),
-            "num_keypoints": int((triplets[:, 2] > 0).sum()),
+            "num_keypoints": int((triplets.reshape(-1, 3)[:, 2] > 0).sum()),
             "bbox": box.tolist(),
             "area": area,
         }
 
-    def _passed_over(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The same of a crowd, or of a person without labelled joints."""
+    def _pass_over(self, row: dict[str, Any], reason: str) -> None:
+        """Count a crowd or a person without labelled joints; the evaluation reads it if its image is of this part."""
+        self.counts[reason] += 1
+        if whole(row.get("image_id")) not in self.images:
+            return
         box, keypoints = numbers(row.get("bbox"), 4), numbers(row.get("keypoints"), 3 * len(self.skeleton))
         box = np.zeros(4) if box is None else box
         keypoints = np.zeros(3 * len(self.skeleton)) if keypoints is None else np.nan_to_num(keypoints)
         area = numbers([row.get("area")], 1)
-        return self._truth(
-            row["image_id"],
-            keypoints.reshape(-1, 3),
-            box,
-            float(box[2] * box[3] if area is None else area[0]),
-            bool(row.get("iscrowd")),
-        )
+        size = float(box[2] * box[3] if area is None else area[0])
+        self.passed_over.append(self._truth(row["image_id"], keypoints, box, size, bool(row.get("iscrowd"))))
 
     def _checked_images(self, content: dict[str, Any], part: str | None) -> dict[int, Path]:
         """Files of the images that can be used, by id; others become problems if they have annotations."""
@@ -154,8 +119,7 @@ class CocoKeypoints:
                 self.problems.append(Problem(where, "duplicate id", f"id {number}"))
                 continue
             self.sizes[number] = row.get("width"), row.get("height")
-            held_out = i % HOLD_OUT == HOLD_OUT - 1
-            if part is not None and held_out != (part == "val"):
+            if not in_part(i, part):
                 continue
             path = self.image_folder / row["file_name"]
             if number not in wanted:
@@ -170,67 +134,45 @@ class CocoKeypoints:
         self.counts["images used"] = len(used)
         return used
 
-    def _checked_people(self, rows: list[Any]) -> tuple[list[Sample], list[dict[str, Any]]]:
-        """The labelled people, and the crowds and people without labels on images of this part."""
-        people: list[Sample] = []
-        passed_over: list[dict[str, Any]] = []
-        self.counts["annotations"] = len(rows)
+    def _read_people(self, rows: list[Any]) -> None:
+        """Sort the annotations into people, problems, and crowds and people without labels."""
+        self.counts["annotations"], wanted = len(rows), 3 * len(self.skeleton)
         for i, row in enumerate(rows):
             if not isinstance(row, dict):
                 self.problems.append(Problem(f"{self.file}: annotation {i}", "not a JSON object"))
                 continue
+            where = f"{self.file}: annotation {i}" + (f" (id {row['id']})" if "id" in row else "")
+            image = whole(row.get("image_id"))
             if row.get("category_id") not in self.category_ids:
                 self.counts["of other categories"] += 1
-                continue
-            if row.get("iscrowd", 0) not in (0, 1):  # true and false are these too
-                got = f"got {row['iscrowd']!r:.40}"
-                self.problems.append(Problem(self._where(i, row), "iscrowd must be 0 or 1", got))
-                continue
-            if row.get("iscrowd"):
-                self.counts["crowds"] += 1
-                if whole(row.get("image_id")) in self.images:
-                    passed_over.append(self._passed_over(row))
-                continue
-            image = whole(row.get("image_id"))
-            if image not in self.sizes:
-                self.problems.append(
-                    Problem(self._where(i, row), "no image with this image_id", f"image_id {row.get('image_id')}")
-                )
-                continue
-            if image not in self.images:
+            elif row.get("iscrowd", 0) not in (0, 1):  # true and false are these too
+                self.problems.append(Problem(where, "iscrowd must be 0 or 1", f"got {row['iscrowd']!r:.40}"))
+            elif row.get("iscrowd"):
+                self._pass_over(row, "crowds")
+            elif image not in self.sizes:
+                got = f"image_id {row.get('image_id')}"
+                self.problems.append(Problem(where, "no image with this image_id", got))
+            elif image not in self.images:
                 continue  # the image is of the other part, or among the problems already
-            if self._unlabelled(row):
-                self.counts["without labelled joints"] += 1
-                passed_over.append(self._passed_over(row))
-                continue
-            sample = self._person(i, row, self.sizes[image])
-            if isinstance(sample, Problem):
-                self.problems.append(sample)
+            elif (values := numbers(row.get("keypoints"), wanted)) is not None and not values[2::3].any():
+                self._pass_over(row, "without labelled joints")  # its box may be anything
+            elif isinstance(person := self._person(i, row, where, self.sizes[image]), Problem):
+                self.problems.append(person)
                 box = numbers(row.get("bbox"), 4)
                 if box is not None and np.abs(box).max() <= FARTHEST and box[2:].min() > 0:
                     nothing = np.zeros((len(self.skeleton), 3))
                     self.unusable.append(self._truth(row["image_id"], nothing, box, float(box[2:].prod()), crowd=True))
             else:
-                people.append(sample)
-        self.counts["people"] = len(people)
-        return people, passed_over
+                self.samples.append(person)
+        self.counts["people"] = len(self.samples)
 
-    def _unlabelled(self, row: dict[str, Any]) -> bool:
-        """Whether a row's keypoints are as they should be, and none is labelled: then its box may be anything."""
-        values = numbers(row.get("keypoints"), 3 * len(self.skeleton))
-        return values is not None and not values[2::3].any()
-
-    def _person(self, i: int, row: dict[str, Any], size: tuple[Any, Any]) -> Sample | Problem:
-        where, wanted = self._where(i, row), 3 * len(self.skeleton)
-        triplets = row.get("keypoints")
+    def _person(self, i: int, row: dict[str, Any], where: str, size: tuple[Any, Any]) -> Sample | Problem:
+        triplets, wanted = row.get("keypoints"), 3 * len(self.skeleton)
         if not isinstance(triplets, list):
             return Problem(where, "no keypoints")
         if len(triplets) != wanted:
-            return Problem(
-                where,
-                f"keypoints must have {wanted} numbers ({wanted // 3} joints × 3)",
-                f"got {len(triplets)}",
-            )
+            kind = f"keypoints must have {wanted} numbers ({wanted // 3} joints × 3)"
+            return Problem(where, kind, f"got {len(triplets)}")
         values, box = numbers(triplets, wanted), numbers(row.get("bbox"), 4)
         if values is None:
             return Problem(where, "keypoints must be numbers")
@@ -265,16 +207,11 @@ class CocoKeypoints:
             category_id=row["category_id"],
         )
 
-    def _where(self, i: int, row: Any) -> str:
-        return f"{self.file}: annotation {i}" + (f" (id {row['id']})" if isinstance(row, dict) and "id" in row else "")
-
 
 def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray, "4"] | None:
-    """The box clipped to its image; None if nothing is left. Its far corner is x + w - 1, as in the released code.
+    """The box clipped to an image of (width, height), where known; None if nothing is left.
 
-    Args:
-        box: x, y, width, height in pixels.
-        size: (width, height) of the image; None where unknown.
+    Its far corner is x + w - 1, as in the released code.
     """
     x, y = max(0.0, box[0]), max(0.0, box[1])
     right, bottom = box[0] + max(box[2] - LAST_PIXEL, 0), box[1] + max(box[3] - LAST_PIXEL, 0)
@@ -285,8 +222,7 @@ def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray
 
 def with_last_pixel(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
     """The whole extent of a person, of the box of a `CocoKeypoints` sample, which ends at its last pixel's centre."""
-    whole: Float[np.ndarray, "4"] = box + np.array([0, 0, LAST_PIXEL, LAST_PIXEL])
-    return whole
+    return np.asarray(box + np.array([0, 0, LAST_PIXEL, LAST_PIXEL]))
 
 
 def _size_fault(path: Path, given: tuple[Any, Any]) -> str | None:
@@ -307,6 +243,28 @@ def _coco_content(path: Path) -> dict[str, Any]:
     if rows and not any(isinstance(row, dict) and "keypoints" in row for row in rows):
         raise InputError(f"{path}: {len(rows)} annotations without keypoints")
     return content  # type: ignore[no-any-return]
+
+
+def chosen_categories(path: str | Path, categories: Sequence[Any], wanted: str | None = None) -> list[dict[str, Any]]:
+    """The categories of a file that name joints: one, or several with the same joints.
+
+    Animals often have a category for each species and one list of joints for all: they are trained as one class.
+    `wanted` is the name of the only one to take.
+
+    Raises:
+        InputError: if none has joints or the name wanted, or several have different ones.
+    """
+    named = [row for row in categories if isinstance(row, dict) and row.get("keypoints")]
+    names = ", ".join(str(row.get("name")) for row in named)
+    if not named:
+        raise InputError(f"{path}: no category lists keypoints")
+    if wanted is not None:
+        named = [row for row in named if row.get("name") == wanted]
+        if not named:
+            raise InputError(f"{path}: no category {wanted!r} with keypoints; choose from {names}")
+    if any(row["keypoints"] != named[0]["keypoints"] for row in named):
+        raise InputError(f"{path}: categories with different keypoints ({names}); choose one with --category NAME")
+    return named
 
 
 def _categories(path: Path, content: dict[str, Any], wanted: str | None) -> tuple[tuple[int, ...], Skeleton]:

@@ -2,72 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol, Unpack, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, Unpack, runtime_checkable
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from logpose.core.skeletons import Skeleton
 from logpose.core.space import InSpace, Space
 from logpose.core.structures import Batch, Sample
-from logpose.data.batches import LoaderOptions, epoch_loader
+from logpose.data.batches import LabelledSet, LoaderOptions, epoch_loader
 from logpose.data.transforms import CropTransform
 
-__all__ = ["AnnotatedPeople", "Crops", "InMemory", "People", "crop_loader"]
+__all__ = ["Crops", "InMemory", "People", "crop_loader"]
 
 
 @runtime_checkable
-class People(Protocol):
-    """A data set of labelled people (or hands, faces, animals): what a new one has to offer."""
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """The joints that are labelled."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of people."""
-        ...
-
-    def __getitem__(self, index: int, /) -> Sample:
-        """One of them."""
-        ...
-
-
-@runtime_checkable
-class AnnotatedPeople(People, Protocol):
-    """People who know more of their images: their ids and sizes, images without people, regions to ignore."""
-
-    file: Path
-    category: int
-    category_ids: tuple[int, ...]
-    images: dict[int, Path]
-    """Of labelled people, by id."""
-    unlabelled: dict[int, Path]
-    """Images without annotations, by id."""
-    sizes: dict[int, tuple[Any, Any]]
-    """(width, height) of every image, as the file has them."""
-    passed_over: list[dict[str, Any]]
-    """Crowds and people without labelled joints, as COCO annotations."""
-    unusable: list[dict[str, Any]]
-    """Boxes of people whose annotation is wrong, as crowds."""
-
-    def ground_truth(self) -> Mapping[str, Any]:
-        """Images and annotations as the COCO evaluation reads them."""
-        ...
+class People(LabelledSet[Sample], Protocol):
+    """A data set of labelled people (or hands, faces, animals)."""
 
 
 class InMemory:
-    """People read or drawn once and kept, for data that fit into memory and are used for many epochs.
+    """People (those of `indices`, in this order; None takes all) kept in memory, for small data used for many epochs.
 
-    Args:
-        people: the data set.
-        indices: which of them, in this order; None takes all.
-
-    Attributes:
-        evaluated: of people who are `InSpace`, the joints that errors are measured on; others have none.
+    Those who are `InSpace` stay so: `evaluated` are the joints that errors are computed on.
     """
 
     evaluated: tuple[int, ...]
@@ -87,7 +44,7 @@ class InMemory:
         return self.samples[index]
 
     def space(self, index: int) -> Space:
-        """Where the joints of one of them are; asked for once, and kept.
+        """The 3-D joints of one of them.
 
         Raises:
             TypeError: if the people are not `InSpace`.
@@ -100,13 +57,7 @@ class InMemory:
 
 
 class Crops(Dataset[Batch]):
-    """The crop of each person, as batches of one.
-
-    Args:
-        people: whom to cut out.
-        transform: how.
-        seed: of the augmentation.
-    """
+    """The crop of each person, as batches of one; `seed` is that of the augmentation."""
 
     def __init__(self, people: People, transform: CropTransform, seed: int = 0) -> None:
         self.people, self.transform, self.seed = people, transform, seed

@@ -6,19 +6,16 @@ from pathlib import Path
 
 from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
-from logpose.data.crops import AnnotatedPeople
 from logpose.data.h36m import H36mPeople
-from logpose.data.heads import heads_file
 from logpose.data.lsp import LspPeople
-from logpose.data.mpii import MpiiOfCoco, MpiiPeople
+from logpose.data.mpii import MpiiOfCoco, MpiiPeople, heads_file
 
 __all__ = ["LabelledPeople", "annotation_files", "open_people"]
 
 LabelledPeople = CocoKeypoints | LspPeople | MpiiPeople | H36mPeople
 """Labelled people of a file, with its problems."""
 
-LOOK = 2**16
-"""Bytes of a file that are read to detect its format; files of the last format can have a gigabyte."""
+LOOK = 2**16  # bytes of a file that are read to detect its format; files of the last format can have a gigabyte
 
 
 def open_people(
@@ -41,36 +38,26 @@ def open_people(
 
     Raises:
         InputError: if the file is missing, is none of these, has no labelled people, (`strict`) has a wrong row, or
-            has no categories to choose from.
+            has no categories to choose from; if a file of heads is wrong, or has other people's.
     """
     file = Path(file)
-    images = None if images is None else Path(images)
-    opened = _opened(file, images, strict, part, category)
-    if category is not None and not isinstance(opened, AnnotatedPeople):
+    opened: LabelledPeople
+    begin = b""
+    if file.suffix != ".mat" and file.is_file():  # a missing file is reported by its reader
+        with file.open("rb") as stream:
+            begin = stream.read(LOOK).removeprefix(b"\xef\xbb\xbf").lstrip()
+    in_space = b'"cam_param"' in begin or b'"keypoints_world"' in begin  # whichever of its two lists comes first
+    if file.suffix == ".mat":
+        opened = LspPeople(file, images, strict, part)
+    elif begin.startswith(b"["):
+        opened = MpiiPeople(file, images, strict, part)
+    elif in_space and b'"categories"' not in begin:
+        opened = H36mPeople(file, images, strict, part)
+    else:
+        return (MpiiOfCoco if heads_file(file.parent) else CocoKeypoints)(file, images, strict, part, category)
+    if category is not None:
         raise InputError(f"{file}: no categories in this format; remove --category")
     return opened
-
-
-def _opened(file: Path, images: Path | None, strict: bool, part: str | None, category: str | None) -> LabelledPeople:
-    if file.suffix == ".mat":
-        return LspPeople(file, images, strict, part)
-    begin = _beginning(file)
-    if begin.startswith(b"["):
-        return MpiiPeople(file, images, strict, part)
-    # Whichever of its two lists comes first.
-    in_space = b'"cam_param"' in begin or b'"keypoints_world"' in begin
-    if in_space and b'"categories"' not in begin:
-        return H36mPeople(file, images, strict, part)
-    of_coco = MpiiOfCoco if heads_file(file.parent) else CocoKeypoints
-    return of_coco(file, images, strict, part, category)
-
-
-def _beginning(file: Path) -> bytes:
-    """The first bytes of a file, from where its content starts; empty for a missing file, which its reader reports."""
-    if not file.is_file():
-        return b""
-    with file.open("rb") as opened:
-        return opened.read(LOOK).removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
 def annotation_files(data: str | Path) -> dict[str, Path]:

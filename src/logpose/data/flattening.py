@@ -1,8 +1,8 @@
 """Where the retina is in a B-scan, from the image alone, and the crop in which it lies flat.
 
-A *B-scan* is an image of the retina in section: rows are depths, columns places along a line. Its eight boundaries
-run from left to right; *flattening* moves every column up or down so that the lowest of them, Bruch's membrane, comes
-to lie on one row. A whole number of rows each, so nothing is interpolated and the way back is exact.
+A *B-scan* is an image of the retina in section: rows are depths, columns places along a line. *Flattening* moves every
+column up or down so that the lowest of its eight boundaries, Bruch's membrane, lies on one row. A whole number of rows
+each, so nothing is interpolated and the way back is exact.
 """
 
 from __future__ import annotations
@@ -71,13 +71,11 @@ class Flattening:
         if self.shown == self.rows:
             return cut
         way = cv2.INTER_AREA if self.shown > self.rows else cv2.INTER_LINEAR
-        resized: UInt8[np.ndarray, "R C"] = cv2.resize(cut, (cut.shape[1], self.rows), interpolation=way)
-        return resized
+        return cv2.resize(cut, (cut.shape[1], self.rows), interpolation=way)
 
     def to_crop(self, rows: Float[np.ndarray, "D W"]) -> Float[np.ndarray, "D W"]:
         """Crop coordinates of rows of the scan; `ScanBatch.to_scan` is the way back."""
-        places: Float[np.ndarray, "D W"] = ((rows - self.top + 0.5) / self.scale - 0.5) / self.rows - 0.5
-        return places
+        return np.asarray(((rows - self.top + 0.5) / self.scale - 0.5) / self.rows - 0.5)
 
     def varied(self, shift: int, factor: float) -> Flattening:
         """The same with the retina `shift` rows of the scan lower, and `factor` times as large, about the membrane."""
@@ -88,14 +86,10 @@ class Flattening:
 def flatten(
     image: UInt8[np.ndarray, "H W"], rows: int, shown: int | None = None, um_per_px: float | None = None
 ) -> Flattening:
-    """The crop of a B-scan, by what is found in the image alone.
+    """The crop of a B-scan without white borders, of so many rows, from the image alone.
 
-    Args:
-        image: the B-scan, without white borders.
-        rows: of the crop.
-        shown: of the scan that it shows; as many as `rows` when None. Of a thicker retina it shows more, and is
-            made smaller by that much.
-        um_per_px: height of a pixel in micrometres, where it is known.
+    It shows `shown` rows of the scan (as many as `rows` when None), of a thicker retina more, which is made smaller by
+    that much. `um_per_px` is the height of a pixel in micrometres, where it is known.
     """
     edge, membrane, rise = find_retina(image, um_per_px)
     shown = shown or rows
@@ -113,7 +107,18 @@ def cleaned(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     retina that is so bright that it is white, where it leaves the image at a side, stays; so does a line across that
     is not all white, as the two cannot be distinguished.
     """
-    return _without_frames(_without_lines(image))
+    image = _without_lines(image)
+    count, of, stats, _ = cv2.connectedComponentsWithStats((image == WHITE).astype(np.uint8), connectivity=4)
+    height, width = image.shape
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    at_edge = (left == 0) | (top == 0) | (right == width) | (bottom == height)
+    at_edge &= stats[:, cv2.CC_STAT_AREA] > SPECK
+    sides = np.maximum(*(np.bincount(of[:, column], minlength=count) for column in (0, -1)))  # rows there
+    across = (top > 0) & (bottom < height)  # leaves the image at a side only
+    at_edge &= ~(across & (stats[:, cv2.CC_STAT_HEIGHT] > LINE) & (sides <= LAYER))
+    at_edge[0] = False  # what is not white
+    return np.where(at_edge[of] if count > 1 else False, 0, image).astype(np.uint8)
 
 
 def _without_lines(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
@@ -131,22 +136,6 @@ def _without_lines(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     return filled
 
 
-def _without_frames(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """White parts that reach the edge made black."""
-    count, of, stats, _ = cv2.connectedComponentsWithStats((image == WHITE).astype(np.uint8), connectivity=4)
-    height, width = image.shape
-    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
-    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
-    at_edge = (left == 0) | (top == 0) | (right == width) | (bottom == height)
-    at_edge &= stats[:, cv2.CC_STAT_AREA] > SPECK
-    sides = np.maximum(*(np.bincount(of[:, column], minlength=count) for column in (0, -1)))  # rows there
-    across = (top > 0) & (bottom < height)  # leaves the image at a side only
-    at_edge &= ~(across & (stats[:, cv2.CC_STAT_HEIGHT] > LINE) & (sides <= LAYER))
-    at_edge[0] = False  # what is not white
-    example_input: UInt8[np.ndarray, "H W"] = np.where(at_edge[of] if count > 1 else False, 0, image).astype(np.uint8)
-    return example_input
-
-
 def find_retina(
     image: UInt8[np.ndarray, "H W"], um_per_px: float | None = None
 ) -> tuple[Float[np.ndarray, "W"], Float[np.ndarray, "W"], float]:
@@ -154,11 +143,7 @@ def find_retina(
 
     From the top the image becomes bright twice: where the retina begins, and, after the dark outer nuclear layer, at
     the photoreceptors (Chiu et al. 2010). Both are paths of the steepest rise in brightness from edge to edge of the
-    image. The membrane lies at a known distance below the second; its course is smoothed.
-
-    Args:
-        image: the B-scan, without white borders.
-        um_per_px: height of a pixel in micrometres, where it is known: how thick a retina is in rows goes with it.
+    image. The membrane lies at a known distance below the second; its course is smoothed. Arguments as of `flatten`.
     """
     height, width = image.shape
     finer = ROW_UM / (um_per_px or ROW_UM)
@@ -181,7 +166,9 @@ def find_retina(
     columns = np.arange(width)
     edge = np.interp(columns, at, upper)
     course = np.interp(columns, at, lower) + TO_MEMBRANE * finer
-    return edge, _smooth(course), float(rise[first, np.arange(stripes)].mean())
+    # Smooth; beyond the ends the course goes on as it ended.
+    smooth = cv2.GaussianBlur(course[None], (0, 0), sigmaX=SMOOTH, borderType=cv2.BORDER_REPLICATE)[0]
+    return edge, smooth, float(rise[first, np.arange(stripes)].mean())
 
 
 def _without_drawn(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
@@ -196,19 +183,10 @@ def _without_drawn(image: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
     return np.where(drawn > 0, 0, image).astype(np.uint8)
 
 
-def _smooth(course: Float[np.ndarray, "W"]) -> Float[np.ndarray, "W"]:
-    """A mean with the weights of a Gaussian; beyond the ends the course goes on as it ended."""
-    kept: Float[np.ndarray, "W"] = cv2.GaussianBlur(
-        course[None].astype(np.float64), (0, 0), sigmaX=SMOOTH, borderType=cv2.BORDER_REPLICATE
-    )[0]
-    return kept
-
-
 def steepest_path(gain: Float[np.ndarray, "H W"]) -> Int[np.ndarray, "W"]:
     """The row in each column of the path from left to right whose summed gain is the greatest.
 
-    Args:
-        gain: of every pixel; from column to column the path moves by `SLOPE` rows at most.
+    From column to column the path moves by `SLOPE` rows at most.
     """
     height, width = gain.shape
     best, came = gain[:, 0].astype(np.float64), np.zeros((width, height), dtype=np.int64)

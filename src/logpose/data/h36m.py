@@ -2,8 +2,7 @@
 
 Its files hold two lists side by side: `images` of {file_name, width, height, cam_param {R, t, f, c}} and `annotations`
 of {image_id, bbox, keypoints_world}, seventeen joints in millimetres. A point X of the world is R (X - t) in the
-camera's frame, lenses are taken as free of distortion, and an eighteenth joint, the thorax, is put between the
-shoulders. (Of the paper's two data sets, the other, MPII, has labels in the plane only; `MixedPeople` joins them.)
+camera's frame, lenses are free of distortion, and an eighteenth joint, the thorax, is put between the shoulders.
 """
 
 from __future__ import annotations
@@ -16,19 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from logpose.core.cameras import Camera
 from logpose.core.errors import InputError
 from logpose.core.skeletons import H36M, Skeleton
 from logpose.core.space import Space
 from logpose.core.structures import Sample
-from logpose.data.coco import HOLD_OUT, of_part
 from logpose.data.crops import People
-from logpose.data.images import check_image, image_size
+from logpose.data.images import check_image, image_folder, image_size
 from logpose.data.joint_names import short_names
 from logpose.data.json_files import read_json, whole
-from logpose.data.problems import FARTHEST, Problem, refuse
+from logpose.data.problems import FARTHEST, Problem, in_part, of_part, refuse
 
 __all__ = ["ACTIONS", "H36mPeople", "MixedPeople", "same_joints"]
 
@@ -39,8 +37,7 @@ ACTIONS = (
 """Human3.6M's fifteen, which file names count from 2."""
 BLOCKED = ("s_09_act_05_subact_02", "s_09_act_10_subact_02", "s_09_act_13_subact_01")
 """Recordings whose labels lie beside the person; the released code leaves them out."""
-SMALLEST = 100.0
-"""Millimetres: a person of less is one in metres."""
+SMALLEST = 100.0  # millimetres: a person of less is one in metres
 ROOT = 0  # the pelvis
 SHOULDERS = [H36M.joints.index(joint) for joint in ("l_shoulder", "r_shoulder")]
 NAME = re.compile(r"(s_\d+_act_(\d+)_subact_\d+)")  # recording and action, of an image of one camera
@@ -56,24 +53,10 @@ Numbers = Float[np.ndarray, "N 73"]
 class H36mPeople:
     """The people of such a file. Their keypoints are pixels, and the depth behind the pelvis in millimetres.
 
-    Boxes are clipped to the image and end at x + w - 1, as in the released code. What is kept of a file are arrays:
-    the training part has hundreds of thousands of frames.
-
-    Args:
-        file: the JSON file.
-        images: the folder with its images; when None, `images` beside the file or its folder, or the folder itself.
-        strict: refuse the file if any row is wrong.
-        part: of the recordings, those "train" or "val" (every tenth, with all its cameras) when one file has to
-            serve as both; None takes all.
-
-    Attributes:
-        skeleton: Human3.6M's 17 joints and the thorax.
-        evaluated: the joints that errors are measured on: all but the thorax.
-        problems: rows that were left out.
-        counts: how many rows the file holds, and how many are of blocked recordings.
-
-    Raises:
-        InputError: if the file is missing, is not such a file, has no people, or (`strict`) has a wrong row.
+    Boxes are clipped to the image and end at x + w - 1, as in the released code. What is kept of a file are arrays: the
+    training part has hundreds of thousands of frames. Arguments and errors as of `open_people`; the part "val" of a
+    single file has every tenth recording, with all its cameras. Attributes as of `PeopleFile`; `evaluated` are the
+    joints that errors are computed on, all but the thorax.
     """
 
     evaluated: tuple[int, ...] = tuple(range(JOINTS))
@@ -82,11 +65,10 @@ class H36mPeople:
         self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
     ) -> None:
         file = Path(file)
-        images = None if images is None else Path(images)
         image_rows, rows = _lists(file)
         self.file, self.skeleton = file, H36M
         names = [str(row.get("file_name")) if isinstance(row, dict) else "" for row in image_rows]
-        self.image_folder = images or _image_folder(file, names)
+        self.image_folder = Path(images or image_folder(file, names))
         self.counts: Counter[str] = Counter()
         wanted = self._wanted(names, part)
         numbers = np.full((len(wanted), SIZE.stop), np.nan)
@@ -120,15 +102,9 @@ class H36mPeople:
         space = self.space(index)
         depth = space.joints[:, 2:] - space.joints[ROOT, 2]
         box = self._boxes[index].copy()
-        return Sample(
-            image=self.image_folder / self._names[index],
-            box=box,
-            keypoints=np.concatenate([space.camera.project(space.joints), depth], axis=1),
-            visible=np.full(len(H36M), 2),
-            area=float(box[2] * box[3]),
-            image_id=self._ids[index][0],
-            id=self._ids[index][1],
-        )
+        keypoints = np.concatenate([space.camera.project(space.joints), depth], axis=1)
+        image, visible, area = self.image_folder / self._names[index], np.full(len(H36M), 2), float(box[2] * box[3])
+        return Sample(image, box, keypoints, visible, area, *self._ids[index])
 
     @property
     def samples(self) -> Iterable[Sample]:
@@ -137,11 +113,8 @@ class H36mPeople:
 
     def space(self, index: int) -> Space:
         """The 3-D joints of a person, and the camera."""
-        return Space(
-            joints=self._joints[index],
-            camera=self._cameras[self._camera[index]],
-            group=_recording(self._names[index])[1],
-        )
+        camera = self._cameras[self._camera[index]]
+        return Space(self._joints[index], camera, _recording(self._names[index])[1])
 
     def _wanted(self, names: list[str], part: str | None) -> list[int]:
         """Rows of the part, without those of blocked recordings."""
@@ -150,7 +123,7 @@ class H36mPeople:
         for i, name in enumerate(names):
             recording = _recording(name)[0]
             number = recordings.setdefault(recording, len(recordings))
-            if part is not None and (number % HOLD_OUT == HOLD_OUT - 1) != (part == "val"):
+            if not in_part(number, part):
                 continue
             self.counts["annotations"] += 1
             if recording in BLOCKED:
@@ -174,10 +147,8 @@ class H36mPeople:
         size = sizes[key]
         if size == tuple(given):
             return None
-        return (
-            "width and height are not the image's",
-            f"{given[0]:g}×{given[1]:g}, images of {path.parent} have {size[0]}×{size[1]}",
-        )
+        detail = f"{given[0]:g}×{given[1]:g}, images of {path.parent} have {size[0]}×{size[1]}"
+        return "width and height are not the image's", detail
 
 
 def _lists(file: Path) -> tuple[list[Any], list[Any]]:
@@ -190,11 +161,6 @@ def _lists(file: Path) -> tuple[list[Any], list[Any]]:
     if len(image_rows) != len(rows):
         raise InputError(f"{file}: {len(image_rows)} images and {len(rows)} annotations, expected as many of both")
     return image_rows, rows
-
-
-def _image_folder(file: Path, names: list[str]) -> Path:
-    places = [file.parent.parent / "images", file.parent / "images", file.parent]
-    return next((place for place in places if names and (place / names[0]).is_file()), places[0])
 
 
 def _recording(name: str) -> tuple[str, str]:
@@ -241,51 +207,33 @@ def _placed(
     numbers: Numbers, faults: dict[int, tuple[str, str]]
 ) -> tuple[Float[np.ndarray, "N 18 3"], Float[np.ndarray, "N 4"]]:
     """Joints in the camera's frame, and boxes; the first thing that is wrong with a row's numbers is a fault."""
-    with np.errstate(all="ignore"):  # rows that are wrong in one way may be anything in the others
-        joints, boxes = _in_camera(numbers), _clipped(numbers)
-        wrong = _wrong(numbers, joints, boxes)
-    for kind, those in wrong.items():
-        for place in np.flatnonzero(those).tolist():
-            faults.setdefault(place, (kind, ""))
-    return joints, boxes
-
-
-def _in_camera(numbers: Numbers) -> Float[np.ndarray, "N 18 3"]:
-    """All joints in the camera's frame, R (X - t): 17 and the thorax."""
-    world = numbers[:, WORLD].reshape(-1, JOINTS, 3)
-    world = np.concatenate([world, world[:, SHOULDERS].mean(axis=1, keepdims=True)], axis=1)
-    rotation, position = numbers[:, CAMERA["R"][0]].reshape(-1, 3, 3), numbers[:, None, CAMERA["t"][0]]
-    joints: Float[np.ndarray, "N 18 3"] = (world - position) @ rotation.transpose(0, 2, 1)
-    return joints
-
-
-def _clipped(numbers: Numbers) -> Float[np.ndarray, "N 4"]:
-    """Boxes clipped to their images, where the file gives the size; of no extent if nothing is left."""
-    low = np.maximum(numbers[:, BOX][:, :2], 0)
-    high = numbers[:, BOX][:, :2] + np.maximum(numbers[:, BOX][:, 2:] - 1, 0)
-    high = np.fmin(high, numbers[:, SIZE] - 1)
-    return np.concatenate([low, np.maximum(high - low, 0)], axis=1)
-
-
-def _wrong(
-    numbers: Numbers, joints: Float[np.ndarray, "N 18 3"], boxes: Float[np.ndarray, "N 4"]
-) -> dict[str, Bool[np.ndarray, "N"]]:
-    """What can be wrong with a row's numbers, the first thing first, and in which rows it is."""
     rotation = numbers[:, CAMERA["R"][0]].reshape(-1, 3, 3)
-    focal, centre = (numbers[:, None, CAMERA[key][0]] for key in ("f", "c"))
-    turned = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2)) < 1e-2
-    turned &= np.linalg.det(rotation) > 0
-    pixels = np.abs(focal * joints[..., :2] / joints[..., 2:] + centre).max(axis=(1, 2))
-    extent = np.ptp(joints, axis=1).max(axis=1)
-    return {
-        f"numbers not finite, or beyond ±{FARTHEST:g}": ~(np.abs(numbers[:, : WORLD.stop]).max(axis=1) <= FARTHEST),
-        "R is not a rotation matrix": ~turned,
-        "focal lengths must be > 0": ~(focal > 0).all(axis=(1, 2)),
-        f"a person of less than {SMALLEST:g} mm (metres? expected millimetres)": ~(extent >= SMALLEST),
-        "joints behind the camera": ~(joints[..., 2] > 0).all(axis=1),
-        f"joints beyond ±{FARTHEST:g} pixels": ~(pixels <= FARTHEST),
-        "bbox has no area, or lies outside the image": ~(boxes[:, 2:] > 0).all(axis=1),
-    }
+    position, focal, centre = (numbers[:, None, CAMERA[key][0]] for key in ("t", "f", "c"))
+    with np.errstate(all="ignore"):  # rows that are wrong in one way may be anything in the others
+        world = numbers[:, WORLD].reshape(-1, JOINTS, 3)
+        world = np.concatenate([world, world[:, SHOULDERS].mean(axis=1, keepdims=True)], axis=1)
+        joints = (world - position) @ rotation.transpose(0, 2, 1)
+        # Boxes are clipped to their images, where the file gives the size; of no extent if nothing is left.
+        low = np.maximum(numbers[:, BOX][:, :2], 0)
+        high = numbers[:, BOX][:, :2] + np.maximum(numbers[:, BOX][:, 2:] - 1, 0)
+        extent = np.maximum(np.fmin(high, numbers[:, SIZE] - 1) - low, 0)
+        turned = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2)) < 1e-2
+        turned &= np.linalg.det(rotation) > 0
+        pixels = np.abs(focal * joints[..., :2] / joints[..., 2:] + centre).max(axis=(1, 2))
+        right = {
+            f"numbers not finite, or beyond ±{FARTHEST:g}": np.abs(numbers[:, : WORLD.stop]).max(axis=1) <= FARTHEST,
+            "R is not a rotation matrix": turned,
+            "focal lengths must be > 0": (focal > 0).all(axis=(1, 2)),
+            f"a person of less than {SMALLEST:g} mm (metres? expected millimetres)": np.ptp(joints, axis=1).max(axis=1)
+            >= SMALLEST,
+            "joints behind the camera": (joints[..., 2] > 0).all(axis=1),
+            f"joints beyond ±{FARTHEST:g} pixels": pixels <= FARTHEST,
+            "bbox has no area, or lies outside the image": (extent > 0).all(axis=1),
+        }
+    for kind, those in right.items():
+        for place in np.flatnonzero(~those).tolist():
+            faults.setdefault(place, (kind, ""))
+    return joints, np.concatenate([low, extent], axis=1)
 
 
 def _cameras(numbers: Numbers) -> tuple[list[Camera], np.ndarray]:
@@ -316,22 +264,15 @@ def same_joints(source: Skeleton, target: Skeleton) -> tuple[int | None, ...]:
 class MixedPeople:
     """People in space and as many people in the plane, whose depth is unknown (NaN): as the paper's network is trained.
 
-    The first half are those in space. The second goes through the others in a mixed order, again and again until there
-    are as many, so that each is used equally often, give or take one; where they are more than those in space, the
-    rest of them is never used. It is the same in every epoch. (The released code draws each again at random. It also
-    supervises unlabelled joints, at (0, 0), wherever that lies in the crop; here they have no weight.)
+    The first half are those in space. The second goes through the others in a mixed order, the same in every epoch,
+    again and again until there are as many. (The released code draws each again at random. It also supervises
+    unlabelled joints, at (0, 0), wherever that lies in the crop; here they have no weight.)
 
     Args:
         space: people whose keypoints have three coordinates.
         plane: people whose keypoints are pixels, of any skeleton some of whose joints are the same (`same_joints`).
-        enlarge: how much larger the boxes of those in the plane are made. One padding serves both; the released code's
-            is 1 for Human3.6M and 1.25 for MPII.
+        enlarge: of the boxes of those in the plane. One padding serves both; the released code's are 1 and 1.25.
         seed: of the order.
-
-    Attributes:
-        skeleton: that of the people in space.
-        order: which of the people in the plane each of the second half is.
-        problems: rows of both that were left out.
 
     Raises:
         InputError: if no joint is the same, or one of the data sets is empty.

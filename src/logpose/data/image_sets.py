@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
 
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image, Sample
-from logpose.data.coco import with_last_pixel
-from logpose.data.crops import AnnotatedPeople, People
+from logpose.data.batches import LabelledSet
+from logpose.data.coco import CocoKeypoints, with_last_pixel
+from logpose.data.crops import People
 from logpose.data.images import check_image
 from logpose.data.inputs import lies_outside
 from logpose.data.problems import FARTHEST, Problem
@@ -35,38 +35,27 @@ class LabelledImage:
 
 
 @runtime_checkable
-class ImageSet(Protocol):
+class ImageSet(LabelledSet[LabelledImage], Protocol):
     """A data set of whole images."""
 
-    @property
-    def skeleton(self) -> Skeleton:
-        """The joints that are labelled."""
-        ...
 
-    def __len__(self) -> int:
-        """Number of images."""
-        ...
-
-    def __getitem__(self, index: int, /) -> LabelledImage:
-        """One image."""
-        ...
-
-
+@dataclass
 class _Listed:
     """Images in a list, and the problems of their file."""
 
-    def __init__(self, skeleton: Skeleton, images: Sequence[LabelledImage], problems: Sequence[Any]) -> None:
-        self.skeleton, self._images, self.problems = skeleton, images, problems
+    skeleton: Skeleton
+    images: Sequence[LabelledImage]
+    problems: Sequence[Problem]
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> LabelledImage:
-        return self._images[index]
+        return self.images[index]
 
 
-class _Drawn:
-    """Synthetic images, each drawn at its first use and kept."""
+class _Synthetic:
+    """Synthetic images, each computed at its first use and kept."""
 
     def __init__(self, people: SyntheticPeople) -> None:
         self.people, self.skeleton = people, people.skeleton
@@ -78,11 +67,11 @@ class _Drawn:
     def __getitem__(self, index: int) -> LabelledImage:
         if index not in self._kept:
             scene, first = self.people.scene(index), index * self.people.people[1] + 1  # ids as in `write_coco`
-            people = tuple(
+            people = (
                 Sample(scene.image, who.box, who.keypoints, who.visible, who.area, index + 1, first + place)
                 for place, who in enumerate(scene.people)
             )
-            self._kept[index] = LabelledImage(scene.image, index + 1, people)
+            self._kept[index] = LabelledImage(scene.image, index + 1, tuple(people))
         return self._kept[index]
 
 
@@ -90,51 +79,44 @@ def whole_images(people: People) -> ImageSet:
     """The images that labelled people are in, each with all its people.
 
     Args:
-        people: a data set of people. Of `AnnotatedPeople` (a COCO file) there are also images without people, crowds,
+        people: a data set of people. Of a COCO file there are also images without people, crowds,
             people of whom no joint is labelled, and boxes of rows that are wrong; of `SyntheticPeople`, all people of
             each scene.
     """
     if isinstance(people, SyntheticPeople):
-        return _Drawn(people)
-    found: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
+        return _Synthetic(people)
     problems = list(getattr(people, "problems", ()))
-    if isinstance(people, AnnotatedPeople):
-        # The reader checks only the files of labelled people.
-        faults = {number: fault for number, path in people.unlabelled.items() if (fault := check_image(path))}
-        problems += [
-            Problem(f"{people.file}: image id {number}", fault, str(people.unlabelled[number]))
-            for number, fault in faults.items()
-        ]
-        every = people.images | people.unlabelled
-        found = {number: (path, [], []) for number, path in every.items() if number not in faults}
+    images: dict[int, tuple[Path | Image, list[Sample], list[Sample]]] = {}
+    if isinstance(people, CocoKeypoints):
+        for number, path in (people.images | people.unlabelled).items():
+            # The reader checks only the files of labelled people.
+            if number in people.unlabelled and (fault := check_image(path)):
+                problems.append(Problem(f"{people.file}: image id {number}", fault, str(path)))
+            else:
+                images[number] = path, [], []
     for i in range(len(people)):
         sample = people[i]
-        if isinstance(people, AnnotatedPeople):  # boxes of crops end with their last pixel's centre
+        if isinstance(people, CocoKeypoints):  # boxes of crops end with their last pixel's centre
             sample = replace(sample, box=with_last_pixel(sample.box))
-        found.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
-    if isinstance(people, AnnotatedPeople):
+        images.setdefault(sample.image_id, (sample.image, [], []))[1].append(sample)
+    if isinstance(people, CocoKeypoints):
         for row in (*people.passed_over, *people.unusable):
-            image, with_boxes, ignored = found[row["image_id"]]
-            sample = _without_joints(row, image, len(people.skeleton))
+            image, with_boxes, ignored = images[row["image_id"]]
+            box, size, joints = (
+                np.array(row["bbox"], dtype=np.float64),
+                people.sizes[row["image_id"]],
+                len(people.skeleton),
+            )
+            nothing = np.zeros((joints, 2)), np.zeros(joints, dtype=np.int64)
+            sample = Sample(image, box, *nothing, float(row["area"]), row["image_id"], 0)
+            is_box = np.isfinite(box).all() and np.abs(box).max() <= FARTHEST and box[2:].min() > 0
+            known = all(isinstance(side, int | float) and side > 0 for side in size)
             if row["iscrowd"]:
                 ignored.append(sample)
-            elif _is_box(sample.box, people.sizes[sample.image_id]):
+            elif is_box and not (known and lies_outside(box.tolist(), size)):
                 with_boxes.append(sample)
             else:
                 where = f"{people.file}: image id {sample.image_id}"
                 problems.append(Problem(where, "bbox of a person without labels is not valid", f"{row['bbox']}"))
-    listed = [LabelledImage(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in found.items()]
+    listed = [LabelledImage(image, number, tuple(own), tuple(rest)) for number, (image, own, rest) in images.items()]
     return _Listed(people.skeleton, listed, problems)
-
-
-def _is_box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> bool:
-    """Whether a box x, y, width, height is valid, and lies in an image of (width, height), where known."""
-    if not np.isfinite(box).all() or np.abs(box).max() > FARTHEST or box[2:].min() <= 0:
-        return False
-    return not all(isinstance(side, int | float) and side > 0 for side in size) or not lies_outside(box.tolist(), size)
-
-
-def _without_joints(row: dict[str, Any], image: Path | Image, joints: int) -> Sample:
-    """A crowd, or a person without labelled joints, from its annotation."""
-    nothing = np.zeros((joints, 2)), np.zeros(joints, dtype=np.int64)
-    return Sample(image, np.array(row["bbox"], dtype=np.float64), *nothing, float(row["area"]), row["image_id"], 0)

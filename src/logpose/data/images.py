@@ -1,8 +1,7 @@
 """Image files: where they lie, whether they are whole, and their pixels, upright.
 
-Damage in the middle is found where the format has checksums (PNG). Of a JPEG or WebP with other bytes there, or of a
-JPEG that was cut and given an end marker, decoders make an image of the right size, grey or wrong from there on, and
-report nothing (libjpeg writes "Corrupt JPEG data" to stderr): such images are used as they are.
+Damage in the middle is detected where the format has checksums (PNG). Of a damaged JPEG or WebP decoders make an image
+of the right size, wrong from there on, and report nothing: such images are used as they are.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ __all__ = [
     "SUFFIXES",
     "check_image",
     "coco_folder",
+    "image_folder",
     "image_size",
     "most_found",
     "read_deep",
@@ -62,29 +62,49 @@ def read_image(source: str | Path | Image) -> Image:
 def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]:
     """The image as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
 
-    Args:
-        source: file or array.
-        factor: the most by which both sides may be divided.
-
     Returns:
-        the image, and by what it was divided (1, 2, 4 or 8): each of its pixels is the mean of so many by so many.
+        the image, and by what it was divided (1, 2, 4 or 8, `factor` at most): each of its pixels is the mean of so
+        many by so many.
 
     Raises:
         InputError: as `read_image`.
     """
     if not isinstance(source, str | Path):
         return source, 1
-    source = Path(source)
-    data = _bytes(source)
-    if fault := _fault(data):
-        raise InputError(f"{source}: {fault}")
+    data = _whole(Path(source))
     reduced = next((k for k in REDUCED if k <= factor and _is_upright_jpeg(data)), 1)
-    flags = REDUCED.get(reduced, cv2.IMREAD_COLOR_RGB)
-    image = _decoded(source, data, flags)
+    image = _decoded(source, data, REDUCED.get(reduced, cv2.IMREAD_COLOR_RGB))
     return (image if reduced == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), reduced
 
 
-def _decoded(source: Path, data: bytes, flags: int) -> np.ndarray:
+def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:
+    """An image file as `read_image` gives it, but with all 16 bits where it keeps so many of each value.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    data = _whole(Path(path))
+    pixels = _decoded(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    return pixels if pixels.dtype in (np.uint8, np.uint16) else _decoded(path, data, cv2.IMREAD_COLOR_RGB)
+
+
+def _whole(path: Path) -> bytes:
+    """The bytes of an image file that is not cut: decoders fill missing pixels with grey and report nothing."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if not data:
+        raise InputError(f"{path}: empty file")
+    cut_jpeg = data.startswith(JPEG) and not _ends_well(data[:8], data[-TAIL:], len(data)) and not _jpeg_ends(data)
+    if cut_jpeg or (data.startswith(PNG) and data.rfind(b"IEND") <= data.rfind(b"IDAT")):
+        raise InputError(f"{path}: truncated image")
+    return data
+
+
+def _decoded(source: str | Path, data: bytes, flags: int) -> np.ndarray:
     """The pixels of a file's bytes, by OpenCV."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error is raised below
     try:
@@ -152,20 +172,6 @@ def _reaches_scan(file: BinaryIO) -> bool:
         at += 1 if marker[1] == 0xFF else 2 + int.from_bytes(marker[2:], "big")
 
 
-def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:
-    """An image file as `read_image` gives it, but with all 16 bits where it keeps so many of each value.
-
-    Raises:
-        InputError: as `read_image`.
-    """
-    path = Path(path)
-    data = _bytes(path)
-    if fault := _fault(data):
-        raise InputError(f"{path}: {fault}")
-    pixels = _decoded(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
-    return pixels if pixels.dtype in (np.uint8, np.uint16) else _decoded(path, data, cv2.IMREAD_COLOR_RGB)
-
-
 def image_size(path: str | Path) -> tuple[int, int]:
     """(width, height) of an image as `read_image` returns it, read from the file's header.
 
@@ -191,24 +197,6 @@ def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
     return head.startswith(b"RIFF") and int.from_bytes(head[4:8], "little") + 8 <= size  # WebP
 
 
-def _bytes(path: Path) -> bytes:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _fault(data: bytes) -> str | None:
-    """Why these bytes are not a whole image; decoders fill missing pixels with grey and report nothing."""
-    if not data:
-        return "empty file"
-    cut_jpeg = data.startswith(JPEG) and not _ends_well(data[:8], data[-TAIL:], len(data)) and not _jpeg_ends(data)
-    cut_png = data.startswith(PNG) and data.rfind(b"IEND") <= data.rfind(b"IDAT")
-    return "truncated image" if cut_jpeg or cut_png else None
-
-
 def _jpeg_ends(data: bytes) -> bool:
     """Whether a JPEG's own end marker is there: after its header with its thumbnail, before what cameras append."""
     at = 2
@@ -223,14 +211,17 @@ def _jpeg_ends(data: bytes) -> bool:
 
 
 def most_found(choices: Sequence[Choice], files: Callable[[Choice], Iterable[Path]]) -> Choice:
-    """The choice by which most of a data set's first files exist; the first of equal ones.
-
-    Args:
-        choices: folders, numbers of digits, …; at least one.
-        files: the files of a choice, of which the first `LOOKED_FOR` are looked for.
-    """
+    """The choice, of folders or the like, by which most of a data set's first files exist; the first of equal ones."""
     # Not Path.is_file, which raises where a name is longer than any file's may be.
     return max(choices, key=lambda choice: sum(map(os.path.isfile, islice(files(choice), LOOKED_FOR))))
+
+
+def image_folder(file: str | Path, names: Iterable[str]) -> Path:
+    """The folder that has most of the first images: `images` beside a file or its folder, or its folder itself."""
+    root = Path(file).parent
+    known = [name for name in dict.fromkeys(names) if name]
+    places = [root.parent / "images", root / "images", root]
+    return most_found(places, lambda place: (place / name for name in known))
 
 
 def coco_folder(file: str | Path, rows: Sequence[Any]) -> Path:

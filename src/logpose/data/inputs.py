@@ -1,4 +1,4 @@
-"""Images to predict on, from files, folders and lists, and the boxes of people in them."""
+"""Images to predict on, from files, folders and lists; boxes of a detector, in these and in a labelled data set."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError, NoImagesError
-from logpose.data.images import SUFFIXES, coco_folder, image_size
+from logpose.core.structures import Sample
+from logpose.data.coco import CocoKeypoints
+from logpose.data.crops import People
+from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.problems import FARTHEST, Problem
+from logpose.data.problems import FARTHEST, Problem, by_kind
 
-__all__ = ["Boxes", "FoundBoxes", "checked_box", "find_images", "image_id", "lies_outside", "read_boxes"]
+__all__ = ["Boxes", "DetectedBoxes", "ImageBoxes", "find_images", "image_id", "lies_outside", "read_boxes"]
 
 Boxes = Float[np.ndarray, "_ 5"]
 """x, y, width, height, score of each person in one image."""
 
 
-class FoundBoxes(NamedTuple):
-    """What a file of boxes has for some images."""
+class ImageBoxes(NamedTuple):
+    """The boxes that a file has for some images."""
 
     boxes: dict[Path, Boxes]
-    """Of each of them."""
+    """Of each image."""
     problems: list[Problem]
-    """Boxes that were left out because they are on none of them, or lie outside their image."""
+    """Boxes that were left out because they are on none of the images, or lie outside theirs."""
     category_id: int
     """Of the boxes; 1 where the file has none."""
 
@@ -34,17 +37,14 @@ class FoundBoxes(NamedTuple):
 def find_images(paths: Sequence[str | Path], folder: str | Path | None = None) -> dict[Path, int | str]:
     """The images among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
 
-    An image's id is that of the list it is in, else its name without suffix, as a number if it is one, as COCO's are.
-
-    Args:
-        paths: images, folders, and JSON files with `images` (those of a test part hold nothing else of use).
-        folder: of the images of lists; when None, the usual places beside them are tried.
+    An image's id is that of the list it is in, else its name without suffix, as a number if it is one. Lists are JSON
+    files with `images`, which lie in `folder` or, when None, in the usual places beside the list.
 
     Raises:
         NoImagesError: if a JSON file lists no images.
         InputError: if a path does not exist, a folder holds no image, or a row of a list is wrong.
     """
-    found: dict[Path, int | str] = {}
+    images: dict[Path, int | str] = {}
     for path in map(Path, paths):
         inside = []
         if path.is_dir():
@@ -54,24 +54,15 @@ def find_images(paths: Sequence[str | Path], folder: str | Path | None = None) -
         elif not path.is_file():
             raise InputError(f"{path}: no such file or folder")
         elif path.suffix == ".json":
-            found |= _listed(path, None if folder is None else Path(folder))
+            images |= _listed(path, folder)
         else:
             inside = [path]
-        found |= {image: image_id(image) for image in inside if image not in found}
-    return found
+        images |= {image: image_id(image) for image in inside if image not in images}
+    return images
 
 
-def _listed(file: Path, folder: Path | None) -> dict[Path, int | str]:
-    """The images that a COCO file lists, labelled or not, with their ids: of a test part there is no more to read.
-
-    Args:
-        file: JSON with `images`.
-        folder: of the images; when None, the usual places beside the file are tried.
-
-    Raises:
-        NoImagesError: if it lists none.
-        InputError: if it is no JSON file, or a row is wrong.
-    """
+def _listed(file: Path, folder: str | Path | None) -> dict[Path, int | str]:
+    """The images that a COCO file lists, labelled or not, with their ids."""
     content = read_json(file)
     rows = content.get("images") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
@@ -84,13 +75,13 @@ def _listed(file: Path, folder: Path | None) -> dict[Path, int | str]:
         if number in seen:
             raise InputError(f"{file}: image {i}: duplicate id {number}")
         seen.add(number)
-    folder = folder or coco_folder(file, rows)
-    return {folder / row["file_name"]: row["id"] for row in rows}
+    root = Path(folder or coco_folder(file, rows))
+    return {root / row["file_name"]: row["id"] for row in rows}
 
 
 def read_boxes(
     file: str | Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
-) -> FoundBoxes:
+) -> ImageBoxes:
     """The boxes of each image, from a file.
 
     The file is either a COCO detections file, a list of {image_id, bbox, score}, where an image's id is that of
@@ -102,9 +93,6 @@ def read_boxes(
         images: those wanted, with their ids (`find_images`); one that the file does not name has no boxes.
         least_score: boxes below it are left out.
         category: `category_id` of the boxes to take, where the file has several.
-
-    Returns:
-        those of `images`; images that cannot be read are not checked.
 
     Raises:
         InputError: if the file is no such file, a row of it is malformed, it has no box of the category, or it is about
@@ -119,18 +107,19 @@ def read_boxes(
         rows, kind = _detected_rows(file, content, category)
     names: dict[str, set[Path]] = {}
     for image, number in images.items():
+        stem = image.stem
+        by_stem = {stem, str(int(stem))} if stem.isdecimal() else {stem}
         # An id that a list gave is not to be mixed up with another image's name.
-        for name in _names(image) if number == image_id(image) else {str(image), image.name, str(number)}:
+        for name in {str(image), image.name} | (by_stem if number == image_id(image) else {str(number)}):
             names.setdefault(name, set()).add(image)
-    found: dict[Path, list[list[float]]] = {image: [] for image in images}
+    boxes: dict[Path, list[list[float]]] = {image: [] for image in images}
     sizes: dict[Path, tuple[int, int] | None] = {}
     problems: list[Problem] = []
     matched = False
-    for name, box, where in rows:
+    for name, values, where in rows:
         meant = names.get(name) or names.get(Path(name).name) or set()
         if len(meant) > 1:
             raise InputError(f"{where}: several images are called {name!r}; give the whole path")
-        values = checked_box(box, where)
         if not meant:
             problems.append(Problem(where, "not on any of the images", repr(name)))
             continue
@@ -143,14 +132,12 @@ def read_boxes(
             detail = f"{values[:4]} in {image.name} of {size[0]}×{size[1]} pixels"
             problems.append(Problem(where, "outside the image", detail))
         else:
-            found[image].append(values)
+            boxes[image].append(values)
     if rows and not matched:
-        raise InputError(
-            f"{file}: no box for the given images: its first is for {rows[0][0]!r}, "
-            f"the first image is {next(iter(images)).name}"
-        )
-    arrays = {image: np.array(boxes, dtype=np.float64).reshape(-1, 5) for image, boxes in found.items()}
-    return FoundBoxes(arrays, problems, kind)
+        first = f"its first is for {rows[0][0]!r}, the first image is {next(iter(images)).name}"
+        raise InputError(f"{file}: no box for the given images: {first}")
+    arrays = {image: np.array(own, dtype=np.float64).reshape(-1, 5) for image, own in boxes.items()}
+    return ImageBoxes(arrays, problems, kind)
 
 
 def lies_outside(box: Sequence[float], size: tuple[int, int]) -> bool:
@@ -159,8 +146,8 @@ def lies_outside(box: Sequence[float], size: tuple[int, int]) -> bool:
     return x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0
 
 
-_Row = tuple[str, Any, str]
-"""What a file calls an image, a box on it, and where that stands: "boxes.json: row 12"."""
+_Row = tuple[str, list[float], str]
+"""Name or id of an image, a box in it with its score, and the row for messages: "boxes.json: row 12"."""
 
 
 def _mapped_rows(file: Path, content: Mapping[str, Any]) -> list[_Row]:
@@ -169,7 +156,8 @@ def _mapped_rows(file: Path, content: Mapping[str, Any]) -> list[_Row]:
     for name, boxes in content.items():
         if not isinstance(boxes, list):
             raise InputError(f"{file}: boxes of {name!r} must be a list")
-        rows += [(name, box, f"{file}: box {i} of {name!r}") for i, box in enumerate(boxes)]
+        places = (f"{file}: box {i} of {name!r}" for i in range(len(boxes)))
+        rows += [(name, _checked_box(box, where), where) for box, where in zip(boxes, places, strict=True)]
     return rows
 
 
@@ -187,28 +175,22 @@ def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list
         if not isinstance(row, Mapping) or "bbox" not in row or not {"image_id", "file_name"} & row.keys():
             raise InputError(f"{where}: needs bbox and image_id")
         if category is None or row.get("category_id") == category:
-            box = row["bbox"]
-            if not isinstance(box, list) or len(box) != 4:
-                raise InputError(f"{where}: bbox must be x, y, width, height, got {box}")
-            rows.append((str(row.get("file_name", row.get("image_id"))), [*box, row.get("score", 1.0)], where))
+            rows.append((str(row.get("file_name", row.get("image_id"))), _detected_box(row, where), where))
     if content and not rows:
         raise InputError(f"{file}: no box of category {category} among {len(content)}; choose from {listed}")
-    ids = (row.get("category_id") for row in content if isinstance(row, Mapping))
-    kind = category if category is not None else whole(next(ids, None))
+    kind = category if category is not None or not content else whole(content[0].get("category_id"))
     return rows, 1 if kind is None else kind
 
 
-def checked_box(box: Any, where: str) -> list[float]:
-    """x, y, width, height and score of a box, which is 1 where it has none.
+def _detected_box(row: Mapping[str, Any], where: str) -> list[float]:
+    """x, y, width, height and score, 1 where there is none, of a COCO detection, which has a `bbox`."""
+    if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
+        raise InputError(f"{where}: bbox must be x, y, width, height, got {row['bbox']}")
+    return _checked_box([*row["bbox"], row.get("score", 1.0)], where)
 
-    Args:
-        box: as a file has it.
-        where: to be named in messages.
 
-    Raises:
-        InputError: if it is not so many numbers (what JSON writes as such: no text, no true), not finite, of no area,
-            or beyond `FARTHEST` pixels.
-    """
+def _checked_box(box: Any, where: str) -> list[float]:
+    """The same of a list of four or five numbers (what JSON writes as such: no text, no true)."""
     found = numbers(box, len(box)) if isinstance(box, list) and len(box) in (4, 5) else None
     if found is None:
         raise InputError(f"{where}: must be four or five numbers, got {box}")
@@ -230,13 +212,89 @@ def _size(image: Path) -> tuple[int, int] | None:
         return None
 
 
-def _names(image: Path) -> set[str]:
-    """What a box file may call an image."""
-    stem = image.stem
-    return {str(image), image.name, stem} | ({str(int(stem))} if stem.isdecimal() else set())
-
-
 def image_id(path: str | Path) -> int | str:
     """The id that COCO files give an image: its name without suffix, as a number if it is one."""
-    path = Path(path)
-    return int(path.stem) if path.stem.isdecimal() else path.stem
+    stem = Path(path).stem
+    return int(stem) if stem.isdecimal() else stem
+
+
+class _Elsewhere(Problem):
+    """A box of another category or image: a file may hold more than the data set, so it is passed over."""
+
+
+class DetectedBoxes:
+    """The boxes of a COCO detections file, over the images of a labelled data set.
+
+    Boxes are neither clipped nor filtered by score (1 where there is none), as in the released code. Those of other
+    categories, and of images that the data set does not have, are counted in `passed_over`. Those on images that cannot
+    be read, or with ids that are not integers, are listed in `problems` and left out.
+
+    Raises:
+        InputError: if the data set is not a COCO file, the boxes' file is no such list, a row is malformed, or no
+            box is left.
+    """
+
+    def __init__(self, labels: People, file: str | Path) -> None:
+        file = Path(file)
+        if not isinstance(labels, CocoKeypoints):
+            raise InputError(f"{file}: boxes refer to images by COCO ids; the data set must be a COCO file")
+        self.labels, self.skeleton, self.category = labels, labels.skeleton, labels.category
+        content = read_json(file)
+        if not isinstance(content, list):
+            raise InputError(f"{file}: expected a list of COCO detections")
+        self.problems: list[Problem] = []
+        self.samples: list[Sample] = []
+        over: list[Problem] = []
+        faults: dict[Path, str | None] = {}
+        for i, row in enumerate(content):
+            found = self._sample(i, row, file, faults)
+            if isinstance(found, Sample):
+                self.samples.append(found)
+            elif isinstance(found, _Elsewhere):
+                over.append(found)
+            else:
+                self.problems.append(found)
+        self.passed_over = len(over)
+        if content and not self.samples:
+            raise InputError(f"{file}: {self._none_left([*over, *self.problems])}")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def ground_truth(self) -> Mapping[str, Any]:
+        """The labels as the COCO evaluation reads them."""
+        return self.labels.ground_truth()
+
+    def _none_left(self, problems: Sequence[Problem]) -> str:
+        """Why no box is left: how many of each kind, and which is the first of it."""
+        kinds = [
+            f"{len(those)} {kind}, the first in {those[0].where.rpartition(': ')[2]} ({those[0].detail})"
+            for kind, those in by_kind(problems).items()
+        ]
+        return f"no box for {self.labels.file} among {len(problems)}: {'; '.join(kinds)}"
+
+    def _sample(self, i: int, row: Any, file: Path, faults: dict[Path, str | None]) -> Sample | Problem:
+        """The box of a row, or why it is left out; `faults` has what is known of images."""
+        where = f"{file}: row {i}"
+        if not isinstance(row, dict) or not {"image_id", "bbox"} <= row.keys():
+            raise InputError(f"{where}: needs image_id and bbox")
+        if (category := row.get("category_id", self.category)) not in self.labels.category_ids:
+            wanted = " or ".join(map(str, self.labels.category_ids))
+            return _Elsewhere(where, "of another category", f"category_id {category!r:.40}, not {wanted}")
+        image = whole(row["image_id"])
+        if image is None:
+            return Problem(where, "with an image_id that is not an integer", f"image_id {row['image_id']!r:.40}")
+        path = self.labels.images.get(image, self.labels.unlabelled.get(image))
+        if path is None:
+            return _Elsewhere(where, "on an image that the data set does not have", f"image_id {image}")
+        *box, score = _detected_box(row, where)
+        if image in self.labels.unlabelled:  # the others were checked when the data set was opened
+            if path not in faults:
+                faults[path] = check_image(path)
+            if fault := faults[path]:
+                return Problem(where, fault, str(path))
+        nothing = np.zeros((len(self.skeleton), 2)), np.zeros(len(self.skeleton), dtype=np.int64)
+        return Sample(path, np.array(box), *nothing, box[2] * box[3], image, i, score, category)

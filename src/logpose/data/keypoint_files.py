@@ -7,7 +7,7 @@ The last have no joint names; where their number fits several layouts, the layou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,8 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
 from logpose.data.archive import of_cameras, printable, read_archive
 from logpose.data.joint_names import derived_joints
-from logpose.data.json_files import read_json, whole
-from logpose.data.pose_tables import IMAGE_SIZES, KEPT
+from logpose.data.json_files import numbers, read_json, whole
+from logpose.data.pose_tables import IMAGE_SIZES, KEPT, check_pixels, sequences_of, table_of
 from logpose.data.problems import FARTHEST, Problem
 
 __all__ = ["KeypointFile", "KeypointSequence", "Layout", "read_keypoints"]
@@ -31,8 +31,6 @@ Layout = Literal["model", "coco", "mpii", "lsp", "h36m", "humaneva"]
 LAYOUTS = {"coco": (COCO,), "mpii": (MPII,), "lsp": (LSP,), "h36m": (H36M_LIFTING, H36M), "humaneva": (HUMANEVA,)}
 RESULTS, ARCHIVES = (COCO, MPII, LSP), (COCO, H36M_LIFTING, HUMANEVA, MPII, LSP)
 """Layouts, besides the model's, that lists of results may have, and archives."""
-LEAST = 10.0
-"""Pixels: where all keypoints lie closer to the image's corner, they are no pixels but shares of its sides."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +52,7 @@ class KeypointSequence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeypointFile:
-    """What a file of keypoints holds."""
+    """The content of a file of keypoints."""
 
     sequences: list[KeypointSequence]
     problems: list[Problem]
@@ -63,16 +61,6 @@ class KeypointFile:
     """Of joints that the file does not have: the joints whose midpoint replaces them."""
     guessed: str | None = None
     """The layout inferred from the number of joints; None where the file or the user gives it, or it is the model's."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What `read_keypoints` was asked for."""
-
-    file: Path
-    skeleton: Skeleton
-    size: tuple[int, int] | None
-    layout: Layout | None
 
 
 def read_keypoints(
@@ -90,43 +78,45 @@ def read_keypoints(
     Raises:
         InputError: if it is no such file, a row is malformed, joints are missing, or the size of an image is unknown.
     """
-    file = Path(file)
-    wanted = _Wanted(file, skeleton, size, layout)
+    wanted = _Wanted(Path(file), skeleton, size, layout)
     if size is not None and not all(1 <= side < FARTHEST for side in size):
         raise InputError(f"image height and width must be >= 1 pixel, got {size[0]} and {size[1]}")
-    if file.is_dir():
+    if wanted.file.is_dir():
         raise InputError(f"{file}: a folder; expected a file of keypoints (COCO .json or .npz)")
-    if file.suffix == ".npz":
-        found = _of_archive(wanted)
-    elif file.suffix == ".json":
-        found = _of_json(wanted)
+    if wanted.file.suffix == ".npz":
+        content = _of_archive(wanted)
+    elif wanted.file.suffix == ".json":
+        content = _of_json(wanted)
     else:
-        what = "not a file of keypoints" if file.exists() else "no such file"
+        what = "not a file of keypoints" if wanted.file.exists() else "no such file"
         raise InputError(f"{file}: {what}; expected COCO .json or .npz")
-    if not found.sequences:
-        first = f"; the first of {len(found.problems)} left out: {found.problems[0]}" if found.problems else ""
+    if not content.sequences:
+        first = f"; the first of {len(content.problems)} left out: {content.problems[0]}" if content.problems else ""
         raise InputError(f"{file}: no complete poses{first}")
-    _check_pixels(file, found.sequences)
-    return found
+    check_pixels(file, [(sequence.keypoints, sequence.size) for sequence in content.sequences])
+    return content
 
 
-def _check_pixels(file: Path, sequences: Sequence[KeypointSequence]) -> None:
-    """Check that most people lie in their image, and not in a corner of a few pixels."""
-    middles = np.array([np.median(s.keypoints.reshape(-1, 2), axis=0) / s.size[::-1] for s in sequences])
-    x, y = np.median(middles, axis=0)
-    furthest = max(float(np.abs(s.keypoints).max()) for s in sequences)
-    if not (0 <= x < 1 and 0 <= y < 1) or furthest < LEAST:
-        height, width = sequences[0].size
-        raise InputError(
-            f"{file}: keypoints around ({x * width:.4g}, {y * height:.4g}) are not pixels of an image {width} pixels "
-            f"wide and {height} high"
-        )
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The arguments of `read_keypoints`."""
+
+    file: Path
+    skeleton: Skeleton
+    size: tuple[int, int] | None
+    layout: Layout | None
+
+    def image_size(self, own: tuple[int, int] | None, usual: tuple[int, int] | None = None) -> tuple[int, int]:
+        """(H, W) of an image: its own, else the user's, else the usual one."""
+        if (size := own or self.size or usual) is None:
+            raise InputError(f"{self.file}: no image size; give --picture HEIGHT WIDTH")
+        return size
 
 
 class _Joints:
-    """How to get the model's joints from those of a file."""
+    """The model's joints from those of a file, which the file names if `named`."""
 
-    def __init__(self, wanted: _Wanted, source: Skeleton) -> None:
+    def __init__(self, wanted: _Wanted, source: Skeleton, named: bool = False) -> None:
         try:
             self.ways = derived_joints(source, wanted.skeleton)
         except InputError as error:
@@ -138,12 +128,8 @@ class _Joints:
             for name, way in zip(wanted.skeleton.joints, self.ways, strict=True)
             if len(way) > 1
         }
-
-    def guessed(self, wanted: _Wanted, named: Skeleton | None = None) -> str | None:
-        """See `KeypointFile.guessed`; `named` has the joints that the file names."""
-        if named is not None or wanted.layout is not None or self.source.joints == wanted.skeleton.joints:
-            return None
-        return _named(self.source)
+        known = named or wanted.layout is not None or source.joints == wanted.skeleton.joints
+        self.guessed = None if known else _named(source)
 
     def __call__(self, keypoints: Float[np.ndarray, "T J 2"]) -> Float[np.ndarray, "T K 2"]:
         return np.stack([keypoints[:, list(way)].mean(axis=1) for way in self.ways], axis=1)
@@ -152,13 +138,9 @@ class _Joints:
 def _layout(
     wanted: _Wanted, count: int, known: Iterable[Skeleton], pairs: Iterable[Sequence[int]] | None = None
 ) -> Skeleton:
-    """Whose joints these are.
+    """The layout of a file of `count` joints, of which `pairs` mirror each other, if it has them.
 
-    Args:
-        wanted: the model's, and the user's layout.
-        count: of the joints in the file.
-        known: candidates besides the model's, unless the user gives one.
-        pairs: those that mirror each other, if the file has them.
+    `known` are the candidates besides the model's, unless the user gives one.
     """
     known = [wanted.skeleton, *known]
     if wanted.layout is not None:
@@ -203,10 +185,8 @@ def _of_json(wanted: _Wanted) -> KeypointFile:
         if not isinstance(image, dict) or whole(image.get("id")) is None:
             raise InputError(f"{wanted.file}: image {i}: needs an integer id")
         images[image["id"]] = image
-    rows = [
-        row if not isinstance(row, dict) or (row.get("category_id") == named[0].get("id")) else None
-        for row in content["annotations"]
-    ]
+    category = named[0].get("id")
+    rows = [None if isinstance(r, dict) and r.get("category_id") != category else r for r in content["annotations"]]
     return _rows(wanted, rows, source, images)
 
 
@@ -215,10 +195,10 @@ def _rows(
 ) -> KeypointFile:
     """Each row's pose; 0 marks joints that are not labelled in annotations, which have a `source` that names them.
 
-    In results 0, 0, 0 marks those that were not found; a score of 0 alone does not.
+    In results 0, 0, 0 marks those that were not detected; a score of 0 alone does not.
     """
     kind = "row" if source is None else "annotation"
-    joints = None if source is None else _Joints(wanted, source)
+    joints = None if source is None else _Joints(wanted, source, named=True)
     sequences: list[KeypointSequence] = []
     problems: list[Problem] = []
     for i, row in enumerate(rows):
@@ -240,10 +220,13 @@ def _rows(
         used = triplets[joints.used, :2]
         if not np.isfinite(used).all() or np.abs(used).max() > FARTHEST:
             raise InputError(f"{where}: keypoints must be finite and within ±{FARTHEST:g} pixels")
-        size = _image_size(wanted, where, None if source is None else images.get(row["image_id"], {}))
+        image = images.get(row["image_id"], {})
+        if source is not None and not image:
+            raise InputError(f"{where}: no image with this image_id")
+        size = wanted.image_size(_size(image.get("height"), image.get("width")))
         pose = joints(triplets[None, :, :2])
         sequences.append(KeypointSequence(f"{kind} {i}", pose, size, row["image_id"]))
-    derived, guessed = (joints.derived, joints.guessed(wanted, source)) if joints else ({}, None)
+    derived, guessed = (joints.derived, joints.guessed) if joints else ({}, None)
     return KeypointFile(sequences, problems, derived, guessed)
 
 
@@ -253,21 +236,9 @@ def _triplets(where: str, values: Any, count: int | None) -> Float[np.ndarray, "
         raise InputError(f"{where}: needs keypoints")
     if len(values) % 3 or len(values) != 3 * (len(values) // 3 if count is None else count):
         raise InputError(f"{where}: keypoints has {len(values)} numbers, expected 3 for each joint")
-    if not all(isinstance(value, int | float) for value in values):
+    if (triplets := numbers(values, len(values))) is None:
         raise InputError(f"{where}: keypoints must be numbers")
-    try:
-        return np.array(values, dtype=np.float64).reshape(-1, 3)
-    except OverflowError as error:  # an integer of hundreds of digits
-        raise InputError(f"{where}: keypoints must be numbers") from error
-
-
-def _image_size(wanted: _Wanted, where: str, image: Mapping[str, Any] | None) -> tuple[int, int]:
-    """(H, W) of a row's image, from the file or else from the user."""
-    if image is not None:
-        if not image:
-            raise InputError(f"{where}: no image with this image_id")
-        return _size(image.get("height"), image.get("width")) or _known_size(wanted)
-    return _known_size(wanted)
+    return triplets.reshape(-1, 3)
 
 
 def _size(height: Any, width: Any) -> tuple[int, int] | None:
@@ -276,13 +247,6 @@ def _size(height: Any, width: Any) -> tuple[int, int] | None:
     if rows is None or columns is None or not 0 < min(rows, columns) <= max(rows, columns) < FARTHEST:
         return None
     return rows, columns
-
-
-def _known_size(wanted: _Wanted, usual: tuple[int, int] | None = None) -> tuple[int, int]:
-    size = wanted.size or usual
-    if size is None:
-        raise InputError(f"{wanted.file}: no image size; give --picture HEIGHT WIDTH")
-    return size
 
 
 def _of_archive(wanted: _Wanted) -> KeypointFile:
@@ -296,58 +260,47 @@ def _of_archive(wanted: _Wanted) -> KeypointFile:
     if fault := _fault(array):
         raise InputError(f"{wanted.file}: keypoints {fault}")
     joints = _Joints(wanted, _layout(wanted, array.shape[1], ARCHIVES))
-    size = _sides(content["size"]) if "size" in content else _known_size(wanted)
-    if size is None:
-        raise InputError(f"{wanted.file}: size must be height and width in pixels")
-    pose = joints(array.astype(np.float64))
-    return KeypointFile([KeypointSequence("keypoints", pose, size)], [], joints.derived, joints.guessed(wanted))
-
-
-def _sides(value: Any) -> tuple[int, int] | None:
-    """(H, W) of an array or list of two numbers of pixels."""
-    if isinstance(value, np.ndarray):
-        value = value.reshape(-1).tolist() if value.size == 2 else ()
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        return None
-    return _size(*(int(side) if isinstance(side, float) and side.is_integer() else side for side in value))
+    own = None
+    if "size" in content:
+        sides = content["size"]
+        if isinstance(sides, np.ndarray) and sides.size == 2:
+            sides = sides.reshape(-1).tolist()
+        if isinstance(sides, list | tuple) and len(sides) == 2:
+            own = _size(*(int(side) if isinstance(side, float) and side.is_integer() else side for side in sides))
+        if own is None:
+            raise InputError(f"{wanted.file}: size must be height and width in pixels")
+    sequence = KeypointSequence("keypoints", joints(array.astype(np.float64)), wanted.image_size(own))
+    return KeypointFile([sequence], [], joints.derived, joints.guessed)
 
 
 def _of_views(wanted: _Wanted, content: Mapping[str, Any]) -> KeypointFile:
     """Sequences of a file of VideoPose3D's."""
     metadata = content.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    videos = metadata.get("video_metadata")
+    mirrored = _pairs(wanted.file, metadata)
     joints: dict[int, _Joints] = {}
     sequences: list[KeypointSequence] = []
     problems: list[Problem] = []
-    for name, subject, view in _views(wanted.file, content["positions_2d"]):
-        if fault := _fault(view):
-            problems.append(Problem(f"{wanted.file}: {name}", "keypoints", fault))
-            continue
-        array = view[:, KEPT] if view.shape[1] == 32 else view
-        count = array.shape[1]
-        if (there := view.shape[1]) not in joints:
-            known = (H36M_LIFTING,) if there == 32 else ARCHIVES
-            pairs = H36M_LIFTING.pairs if there == 32 else _pairs(wanted.file, metadata)
-            joints[there] = _Joints(wanted, _layout(wanted, count, known, pairs))
-        usual = IMAGE_SIZES[count] if joints[there].source.joints in (H36M_LIFTING.joints, HUMANEVA.joints) else None
-        size = _video_size(videos, subject) or _known_size(wanted, usual)
-        sequences.append(KeypointSequence(name, joints[there](array.astype(np.float64)), size))
+    table = table_of(wanted.file, dict(content), "positions_2d")
+    for subject, action, views in sequences_of(table, table):
+        if not of_cameras(views):
+            raise InputError(f"{wanted.file}: {subject}, {action}: expected a list of one array per camera")
+        for camera, view in enumerate(views):
+            name = f"{subject}, {action}, camera {camera}"
+            if fault := _fault(view):
+                problems.append(Problem(f"{wanted.file}: {name}", "keypoints", fault))
+                continue
+            of_32 = view.shape[1] == 32
+            array = view[:, KEPT] if of_32 else view
+            if (there := view.shape[1]) not in joints:
+                known, pairs = ((H36M_LIFTING,), H36M_LIFTING.pairs) if of_32 else (ARCHIVES, mirrored)
+                joints[there] = _Joints(wanted, _layout(wanted, array.shape[1], known, pairs), mirrored is not None)
+            of_set = joints[there].source.joints in (H36M_LIFTING.joints, HUMANEVA.joints)
+            usual = IMAGE_SIZES[array.shape[1]] if of_set else None
+            size = wanted.image_size(_video_size(metadata, subject), usual)
+            sequences.append(KeypointSequence(name, joints[there](array.astype(np.float64)), size))
     derived = {name: way for each in joints.values() for name, way in each.derived.items()}
-    unsaid = [each.guessed(wanted) for each in joints.values()] if _pairs(wanted.file, metadata) is None else []
-    return KeypointFile(sequences, problems, derived, next(filter(None, unsaid), None))
-
-
-def _views(file: Path, table: Any) -> Iterator[tuple[str, str, Any]]:
-    """Name, subject and keypoints of each sequence as each camera saw it."""
-    if not isinstance(table, dict) or not all(isinstance(actions, dict) for actions in table.values()):
-        raise InputError(f"{file}: positions_2d must be {{subject: {{action: [views]}}}}, as in VideoPose3D")
-    for subject, actions in table.items():
-        for action, views in actions.items():
-            if not of_cameras(views):
-                raise InputError(f"{file}: {subject}, {action}: expected a list of one array per camera")
-            for camera, view in enumerate(views):
-                yield f"{subject}, {action}, camera {camera}", str(subject), view
+    return KeypointFile(sequences, problems, derived, next(filter(None, (j.guessed for j in joints.values())), None))
 
 
 def _pairs(file: Path, metadata: Mapping[str, Any]) -> list[tuple[int, int]] | None:
@@ -361,8 +314,9 @@ def _pairs(file: Path, metadata: Mapping[str, Any]) -> list[tuple[int, int]] | N
         raise InputError(f"{file}: keypoints_symmetry must be a list of left and one of right joints") from error
 
 
-def _video_size(videos: Any, subject: str) -> tuple[int, int] | None:
+def _video_size(metadata: Mapping[str, Any], subject: str) -> tuple[int, int] | None:
     """(H, W) of a video, as in VideoPose3D's files of custom videos."""
+    videos = metadata.get("video_metadata")
     entry = videos.get(subject) if isinstance(videos, dict) else None
     return _size(entry.get("h"), entry.get("w")) if isinstance(entry, dict) else None
 

@@ -1,12 +1,12 @@
 """Poses to be lifted from the image into space, in VideoPose3D's files: Human3.6M, HumanEva, anything written alike.
 
-`data_3d_NAME.npz` holds `positions_3d`, {subject: {action: (T, K, 3)}} in metres in the world, whose z axis points up;
-`data_2d_NAME_gt.npz` holds `positions_2d`, {subject: {action: [(T, K, 2) in pixels, of each camera]}}, and `metadata`.
+`data_3d_NAME.npz` has `positions_3d`, {subject: {action: (T, K, 3)}} in metres in the world, whose z axis points up;
+`data_2d_NAME_gt.npz` has `positions_2d`, {subject: {action: [(T, K, 2) in pixels, of each camera]}}, and `metadata`.
 The files have no cameras. They are recovered from positions and pixels (`resection.recovered`); where there are no
 pixels, cameras are placed around the person (`cameras.placed_around`).
 
-Detected keypoints of the same frames, `data_2d_NAME_….npz` of the same form, can be the network's input instead.
-It is too inaccurate to recover cameras from, so these still come from the exact pixels.
+Detected keypoints of the same frames, `data_2d_NAME_….npz` of the same form, can be the network's input instead;
+they are too inaccurate to recover cameras from.
 """
 
 from __future__ import annotations
@@ -24,45 +24,23 @@ from jaxtyping import Float, Float32, Int
 from logpose.core.cameras import IMAGE_SIZE, Camera, check_upright, placed_around, reprojection_errors
 from logpose.core.errors import InputError
 from logpose.core.space import relative
+from logpose.data import pose_tables
 from logpose.data.archive import of_cameras, read_archive
-from logpose.data.pose_tables import (
-    IMAGE_SIZES,
-    SKELETONS,
-    Table,
-    Unalike,
-    check_pixels,
-    check_symmetry,
-    checked,
-    chosen,
-    fingerprints,
-    joints_of,
-    person,
-    sequences_of,
-    table_of,
-)
-from logpose.data.problems import Problem
+from logpose.data.pose_tables import IMAGE_SIZES, SKELETONS, Table, Unalike, checked, person, sequences_of, table_of
+from logpose.data.problems import Problem, refuse
 from logpose.data.resection import FARTHEST_MEDIAN, axis_error, recovered
+from logpose.data.windows import windows_around
 
 __all__ = [
-    "LiftingPoses",
-    "PoseSequence",
-    "action_group",
-    "exact_keypoints",
-    "open_poses",
-    "screen",
+    *("LiftingPoses", "PoseSequence", "action_group", "exact_keypoints", "open_poses", "screen"),
     "subject_fingerprints",
 ]
 
-LOOKED_AT = 2000
-"""Frames that a camera is recovered from, evenly over all sequences."""
+LOOKED_AT = 2000  # frames that a camera is recovered from, evenly over all sequences
 MOST_UNSURE = 0.003
 """Metres that labels may be off because of a recovered camera's uncertainty; the paper's gain is 2.7 mm."""
 FARTHEST_DETECTED = 0.1
 """Of a person's extent in the image: the largest median error of detected keypoints. Detectors err by less."""
-
-
-class _NoCamera(Problem):
-    """A camera that cannot be recovered, or not well enough."""
 
 
 class _Take(NamedTuple):
@@ -78,6 +56,12 @@ class _Take(NamedTuple):
     def where(self, file: Path) -> str:
         """File and sequence, for messages."""
         return f"{file}: {self.subject}, {self.action}, camera {self.camera}"
+
+    def sequence(self, camera: Camera, size: tuple[int, int]) -> PoseSequence:
+        """The same in the camera's frame."""
+        positions = camera.to_camera(self.positions).astype(np.float32)
+        keypoints = (self.keypoints if self.detected is None else self.detected).astype(np.float32)
+        return PoseSequence(self.subject, self.action, self.camera, keypoints, positions, camera, size)
 
 
 @dataclass(slots=True, eq=False)
@@ -104,15 +88,9 @@ class PoseSequence:
 
 
 def screen(keypoints: Float[np.ndarray, "*N 2"], size: tuple[int, int]) -> Float[np.ndarray, "*N 2"]:
-    """Screen-normalised keypoints, x in [-1, 1] and y to the same scale: X / w * 2 - [1, h / w] (VideoPose3D).
-
-    Args:
-        keypoints: pixels.
-        size: (H, W) of the image.
-    """
+    """Screen-normalised keypoints of pixels in images of (H, W), x in [-1, 1], y to the same scale (VideoPose3D)."""
     height, width = size
-    normalised: Float[np.ndarray, "*N 2"] = keypoints / width * 2 - np.array([1, height / width], keypoints.dtype)
-    return normalised
+    return np.asarray(keypoints / width * 2 - np.array([1, height / width], keypoints.dtype))
 
 
 def action_group(action: str) -> str:
@@ -132,18 +110,14 @@ class LiftingPoses:
         file: the 3-D file.
         file_2d: the 2-D file; None places cameras.
         subjects: names, or what stands before their "/" ("Train" takes "Train/S1"); None takes all.
-        size: (H, W) of the images of the 2-D file; by default HumanEva's (480, 640) for 15 joints, (1000, 1000) for
-            Human3.6M's.
+        size: (H, W) of the images of the 2-D file; None takes HumanEva's (480, 640) or Human3.6M's (1000, 1000).
         cameras: how many are placed around each sequence.
         seed: of their places.
-        root: the joint that `targets` are relative to.
-        strict: refuse the files if any sequence is wrong.
         detected: a further 2-D file, of the same frames, whose keypoints are `inputs`; cameras come from `file_2d`.
 
     Attributes:
         skeleton: Human3.6M's 17 joints or HumanEva's 15.
-        subjects: their names.
-        fingerprints: of each subject, by which a model knows the subjects it was trained on.
+        subjects: their names; `fingerprints` identify them across files.
         sequences: each sequence in each camera.
         problems: sequences and cameras that were left out.
         inputs: screen-normalised keypoints of all N frames (`screen`).
@@ -153,8 +127,7 @@ class LiftingPoses:
 
     Raises:
         UnknownSubjectError: if the file has none of a name in `subjects`.
-        InputError: if a file is missing, is not such a file or leaves nothing, if what was detected is not of the same
-            frames as `file_2d`, or (`strict`) if a sequence is wrong.
+        InputError: if a file is missing, is not such a file or leaves nothing, or `detected` is of other frames.
     """
 
     inputs: Float32[np.ndarray, "N K 2"]
@@ -169,32 +142,26 @@ class LiftingPoses:
         size: tuple[int, int] | None = None,
         cameras: int = 4,
         seed: int = 0,
-        root: int = 0,
-        strict: bool = False,
         detected: str | Path | None = None,
     ) -> None:
-        file = Path(file)
-        file_2d = None if file_2d is None else Path(file_2d)
-        detected = None if detected is None else Path(detected)
-        self.file, self.file_2d, self.detected, self.root = file, file_2d, detected, root
+        self.file = file = Path(file)
+        self.file_2d, self.detected = (None if path is None else Path(path) for path in (file_2d, detected))
         self.problems: list[Problem] = []
         if detected is not None and file_2d is None:
             raise InputError(f"{detected}: needs the exact {_beside(file).name} too, to recover cameras from")
         world = table_of(file, read_archive(file), "positions_3d")
-        self.subjects = chosen(file, list(world), subjects)
-        self.fingerprints = fingerprints(world, self.subjects)
-        joints = joints_of(file, world)
-        self.skeleton = SKELETONS[joints]
-        if not 0 <= root < len(self.skeleton):
-            raise InputError(f"{file}: no joint {root} as root in a skeleton of {len(self.skeleton)}")
-        if file_2d is None:
-            self.sequences = list(self._placed(world, joints, cameras, seed))
+        self.subjects = pose_tables.chosen(file, list(world), subjects)
+        self.fingerprints = pose_tables.fingerprints(world, self.subjects)
+        self._joints = pose_tables.joints_of(file, world)
+        self.skeleton = SKELETONS[self._joints]
+        if self.file_2d is None:
+            self.sequences = list(self._placed(world, cameras, seed))
         else:
-            self.sequences = list(self._seen(file_2d, world, joints, size or IMAGE_SIZES[joints]))
-        _refuse(self.sequences, self.problems, strict, file)
+            self.sequences = list(self._seen(self.file_2d, world, size or IMAGE_SIZES[self._joints]))
+        refuse(self.sequences, self.problems, strict=False, nobody=f"{file}: no usable sequences")
         lengths = [len(sequence) for sequence in self.sequences]
         self.inputs = np.concatenate([screen(sequence.keypoints, sequence.size) for sequence in self.sequences])
-        self.targets = np.concatenate([relative(sequence.positions, [root]) for sequence in self.sequences])
+        self.targets = np.concatenate([relative(each.positions, self.skeleton.root) for each in self.sequences])
         self.sequence = np.repeat(np.arange(len(lengths)), lengths)
         self._first = np.cumsum([0, *lengths])
         self.groups = [group for s in self.sequences for group in [action_group(s.action)] * len(s)]
@@ -205,24 +172,18 @@ class LiftingPoses:
     def window(self, indices: Int[np.ndarray, "B"], frames: int) -> Float32[np.ndarray, "B T K 2"]:
         """Keypoints of the frames around each index in its own sequence, whose first and last are repeated.
 
-        Args:
-            indices: of the frames in the middle.
-            frames: T, odd.
-
         Raises:
-            ValueError: if there would be no frame in the middle.
+            ValueError: if the number of frames is even, so that none is in the middle.
         """
-        if frames < 1 or frames % 2 == 0:
-            raise ValueError(f"a window has an odd number of frames, not {frames}")
-        around = np.asarray(indices)[:, None] + np.arange(frames) - frames // 2
-        sequence = self.sequence[indices][:, None]
-        return self.inputs[np.clip(around, self._first[sequence], self._first[sequence + 1] - 1)]
+        sequence = self.sequence[indices]
+        first, last = self._first[sequence], self._first[sequence + 1] - 1
+        return windows_around(self.inputs, np.asarray(indices), first, last, frames)
 
-    def _placed(self, world: Table, joints: int, cameras: int, seed: int) -> Iterator[PoseSequence]:
+    def _placed(self, world: Table, cameras: int, seed: int) -> Iterator[PoseSequence]:
         """The chosen sequences, projected by cameras placed around each."""
         right: list[tuple[str, str, np.ndarray]] = []
-        for subject, action, found in sequences_of(world, self.subjects):
-            positions = checked(f"{self.file}: {subject}, {action}", found, joints, 3)
+        for subject, action, array in sequences_of(world, self.subjects):
+            positions = checked(f"{self.file}: {subject}, {action}", array, self._joints, 3)
             if isinstance(positions, Problem):
                 self.problems.append(positions)
             else:
@@ -232,18 +193,18 @@ class LiftingPoses:
         for subject, action, positions in right:
             rng = np.random.default_rng((seed, zlib.crc32(f"{subject}/{action}".encode())))
             for i, camera in enumerate(placed_around(positions, cameras, rng)):
-                take = _Take(subject, action, i, positions, camera.project(camera.to_camera(positions)))
-                yield _sequence(take, camera, IMAGE_SIZE)
+                keypoints = camera.project(camera.to_camera(positions))
+                yield _Take(subject, action, i, positions, keypoints).sequence(camera, IMAGE_SIZE)
 
-    def _seen(self, file: Path, world: Table, joints: int, size: tuple[int, int]) -> Iterator[PoseSequence]:
+    def _seen(self, file: Path, world: Table, size: tuple[int, int]) -> Iterator[PoseSequence]:
         """The chosen sequences with the 2-D file's pixels and recovered cameras."""
         seen = self._pixels(file)
         people = {person(subject) for subject in self.subjects}
-        takes = list(self._takes(file, world, seen, joints, [name for name in world if person(name) in people]))
-        check_pixels(file, [take.keypoints for take in takes], size)
+        takes = list(self._takes(file, world, seen, [name for name in world if person(name) in people]))
+        pose_tables.check_pixels(file, [(take.keypoints, size) for take in takes])
         mine = [take for take in takes if take.subject in self.subjects]
         if self.detected is not None:
-            mine = list(self._detected(self.detected, mine, seen, joints))
+            mine = list(self._detected(self.detected, mine, seen))
         cameras: dict[tuple[str, int], Camera | None] = {}
         for take in mine:
             key = (person(take.subject), take.camera)
@@ -253,7 +214,7 @@ class LiftingPoses:
                 continue
             median = float(np.median(reprojection_errors(camera, take.positions, take.keypoints)))
             if median <= FARTHEST_MEDIAN:
-                yield _sequence(take, camera, size)
+                yield take.sequence(camera, size)
             else:
                 kind = "keypoints far from the projected positions"
                 self.problems.append(Problem(take.where(file), kind, f"{median:.1f} px off in the median"))
@@ -261,14 +222,14 @@ class LiftingPoses:
     def _pixels(self, file: Path) -> Table:
         """The table of a 2-D file of these joints."""
         content = read_archive(file)
-        check_symmetry(file, content.get("metadata"), self.skeleton)
+        pose_tables.check_symmetry(file, content.get("metadata"), self.skeleton)
         return table_of(file, content, "positions_2d")
 
-    def _takes(self, file: Path, world: Table, seen: Table, joints: int, subjects: Sequence[str]) -> Iterator[_Take]:
+    def _takes(self, file: Path, world: Table, seen: Table, subjects: Sequence[str]) -> Iterator[_Take]:
         """All that is right of some subjects; `problems` has what is wrong with the chosen ones."""
         problems = []
-        for subject, action, found in sequences_of(world, subjects):
-            positions = checked(f"{self.file}: {subject}, {action}", found, joints, 3)
+        for subject, action, array in sequences_of(world, subjects):
+            positions = checked(f"{self.file}: {subject}, {action}", array, self._joints, 3)
             views = seen.get(subject, {}).get(action)
             if isinstance(positions, Problem):
                 problems.append((subject, positions))
@@ -277,19 +238,16 @@ class LiftingPoses:
                 problems.append((subject, Problem(f"{file}: {subject}, {action}", "no keypoints")))
                 continue
             for i, view in enumerate(views):
-                keypoints = checked(f"{file}: {subject}, {action}, camera {i}", view, joints, 2, len(positions))
+                where = f"{file}: {subject}, {action}, camera {i}"
+                keypoints = checked(where, view, self._joints, 2, len(positions))
                 if isinstance(keypoints, Problem):
                     problems.append((subject, keypoints))
                 else:
                     yield _Take(subject, action, i, positions, keypoints)
         self.problems += [problem for subject, problem in problems if subject in self.subjects]
 
-    def _detected(self, file: Path, takes: Sequence[_Take], seen: Table, joints: int) -> Iterator[_Take]:
-        """The same takes with what was detected of them; wrong ones go to `problems`.
-
-        Raises:
-            InputError: if the file has not the same subjects, actions, cameras, frames and joints.
-        """
+    def _detected(self, file: Path, takes: Sequence[_Take], seen: Table) -> Iterator[_Take]:
+        """The same takes with what was detected of them; wrong ones become problems, a file of others is refused."""
         table = self._pixels(file)
         for take in takes:
             where, views = take.where(file), table.get(take.subject, {}).get(take.action)
@@ -297,16 +255,16 @@ class LiftingPoses:
             if not of_cameras(views) or there != count:
                 cameras = f"{there} cameras, expected {count} as in {self.file_2d}"
                 raise InputError(f"{file}: {take.subject}, {take.action}: {cameras}")
-            found = checked(where, views[take.camera], joints, 2, len(take.positions))
-            if isinstance(found, Unalike):
-                raise InputError(f"{found}; expected the frames and joints of {self.file_2d}")
-            if isinstance(found, Problem):
-                self.problems.append(found)
+            keypoints = checked(where, views[take.camera], self._joints, 2, len(take.positions))
+            if isinstance(keypoints, Unalike):
+                raise InputError(f"{keypoints}; expected the frames and joints of {self.file_2d}")
+            if isinstance(keypoints, Problem):
+                self.problems.append(keypoints)
                 continue
-            apart = float(np.median(np.linalg.norm(found - take.keypoints, axis=-1)))
+            apart = float(np.median(np.linalg.norm(keypoints - take.keypoints, axis=-1)))
             extent = float(np.median(np.linalg.norm(np.ptp(take.keypoints, axis=1), axis=-1)))
             if apart <= FARTHEST_DETECTED * extent:
-                yield take._replace(detected=found)
+                yield take._replace(detected=keypoints)
             else:
                 kind = f"keypoints far from those of {self.file_2d}"
                 self.problems.append(Problem(where, kind, f"{apart:.0f} px off in the median"))
@@ -317,26 +275,24 @@ class LiftingPoses:
         step = -(-sum(len(take.positions) for take in own) // LOOKED_AT)
         positions = np.concatenate([take.positions[::step] for take in own])
         keypoints = np.concatenate([take.keypoints[::step] for take in own])
-        where = f"{file}: camera {key[1]} of {key[0]}"
         try:
             camera = recovered(positions.reshape(-1, 3), keypoints.reshape(-1, 2), size)
         except InputError as error:
-            self.problems.append(_NoCamera(where, "cannot be recovered", str(error)))
-            return None
-        off = axis_error(camera, positions, keypoints, self.root)
-        if off <= MOST_UNSURE:
-            return camera
-        detail = f"labels would be off by about {1000 * off:.0f} mm"
-        self.problems.append(_NoCamera(where, "cannot be recovered well enough", detail))
+            detail = str(error)
+        else:
+            off = axis_error(camera, positions, keypoints, *self.skeleton.root)
+            if off <= MOST_UNSURE:
+                return camera
+            detail = f"labels would be off by about {1000 * off:.0f} mm"
+        kind = "cannot be recovered; detected keypoints go to --detected, beside exact ones"
+        self.problems.append(Problem(f"{file}: camera {key[1]} of {key[0]}", kind, detail))
         return None
 
 
 def exact_keypoints(file: str | Path, named: str | Path | None = None) -> Path | None:
     """The 2-D file that is named or, unless one is, lies beside the 3-D file (data_2d_NAME_gt.npz), if one does."""
-    file = Path(file)
-    named = None if named is None else Path(named)
-    beside = _beside(file)
-    return named or (beside if beside.is_file() else None)
+    beside = _beside(Path(file))
+    return Path(named) if named else beside if beside.is_file() else None
 
 
 def _beside(file: Path) -> Path:
@@ -349,9 +305,8 @@ def subject_fingerprints(file: str | Path) -> dict[str, str]:
     Raises:
         InputError: if it is no such file.
     """
-    file = Path(file)
     world = table_of(file, read_archive(file), "positions_3d")
-    return fingerprints(world, world)
+    return pose_tables.fingerprints(world, world)
 
 
 def open_poses(
@@ -364,23 +319,4 @@ def open_poses(
     detected: str | Path | None = None,
 ) -> LiftingPoses:
     """The frames of a 3-D file with its `exact_keypoints`. Arguments and errors as of `LiftingPoses`."""
-    file = Path(file)
-    file_2d = None if file_2d is None else Path(file_2d)
-    detected = None if detected is None else Path(detected)
-    return LiftingPoses(file, exact_keypoints(file, file_2d), subjects, size, cameras, seed, detected=detected)
-
-
-def _sequence(take: _Take, camera: Camera, size: tuple[int, int]) -> PoseSequence:
-    positions = camera.to_camera(take.positions).astype(np.float32)
-    keypoints = (take.keypoints if take.detected is None else take.detected).astype(np.float32)
-    return PoseSequence(take.subject, take.action, take.camera, keypoints, positions, camera, size)
-
-
-def _refuse(sequences: Sequence[PoseSequence], problems: Sequence[Problem], strict: bool, file: Path) -> None:
-    if strict and problems:
-        raise InputError(f"{problems[0]} (and {len(problems) - 1} more wrong sequences)")
-    if not sequences:
-        first = f"; the first of {len(problems)} wrong ones: {problems[0]}" if problems else ""
-        if any(isinstance(problem, _NoCamera) for problem in problems):
-            first += "; detected keypoints go to --detected, beside exact ones"
-        raise InputError(f"{file}: no usable sequences{first}")
+    return LiftingPoses(file, exact_keypoints(file, file_2d), subjects, size, cameras, seed, detected)

@@ -8,7 +8,6 @@ of the labelled joints.
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,73 +16,40 @@ from jaxtyping import Float, Int
 from logpose.core.errors import InputError
 from logpose.core.skeletons import LSP
 from logpose.core.structures import Sample
-from logpose.data.coco import of_part
 from logpose.data.images import check_image, most_found
 from logpose.data.matlab import read_matlab
-from logpose.data.problems import FARTHEST, Problem, refuse
+from logpose.data.problems import FARTHEST, PeopleFile, Problem, of_part, refuse
 
 __all__ = ["LspPeople"]
 
 HELD_OUT = 1000
 """People at the end of a file that are held out, as in LSP's own split (half of them where there are fewer)."""
-JOINTS_LEAST = 2
-"""Labelled joints that make a box."""
+JOINTS_LEAST = 2  # labelled joints that make a box
 
 
-class LspPeople:
-    """The people of a `joints.mat`.
+class LspPeople(PeopleFile):
+    """The people of a `joints.mat`, their coordinates as they are in the file.
 
-    Coordinates are taken as they stand; what little the format's papers leave open (whether the first pixel is 0 or 1)
-    is far below the noise of the labels.
-
-    Args:
-        file: the MATLAB file.
-        images: the folder with `im0001.jpg` or `im00001.jpg` and so on, whichever has more files; `images` beside
-            the file when None.
-        strict: refuse the file if any row is wrong.
-        part: "val" for the last 1,000 people, "train" for those before them; None takes all.
-
-    Attributes:
-        skeleton: LSP's 14 joints.
-        problems: people who were left out.
-        counts: how many people the file holds, and how many have too few joints.
-
-    Raises:
-        InputError: if the file is missing, is not such a file, has no labelled people, or (`strict`) has a wrong row.
+    Arguments and errors as of `open_people`. Images are `im0001.jpg` or `im00001.jpg` and so on, whichever are more, by
+    default in `images` beside the file; the part "val" has the last 1,000 people.
     """
 
     def __init__(
         self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
     ) -> None:
         file = Path(file)
-        images = None if images is None else Path(images)
-        self.file, self.skeleton = file, LSP
-        self.image_folder = images or file.parent / "images"
-        self.problems: list[Problem] = []
-        self.counts: Counter[str] = Counter()
+        super().__init__(file, LSP, images or file.parent / "images")
         positions, visible = _read(file)
         numbers = range(1, len(positions) + 1)
         digits = most_found((5, 4), lambda digits: (self._image(number, digits) for number in numbers))
         first_held_out = len(positions) - min(HELD_OUT, len(positions) // 2)
-        self.samples: list[Sample] = []
         for i in range(len(positions)):
-            if part is not None and (i >= first_held_out) != (part == "val"):
-                continue
-            self.counts["annotations"] += 1
-            person = self._person(i, self._image(i + 1, digits), positions[i], visible[i])
-            if isinstance(person, Problem):
-                self.problems.append(person)
-            elif person is not None:
-                self.samples.append(person)
+            if part is None or (i >= first_held_out) == (part == "val"):
+                self.counts["annotations"] += 1
+                person = self._person(i, self._image(i + 1, digits), positions[i], visible[i])
+                self._add(person, "with too few labelled joints")
         self.counts["people"] = len(self.samples)
-        of = of_part(part, "the end of the file")
-        refuse(self.samples, self.problems, strict, f"{file}: no labelled people{of}")
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.samples[index]
+        refuse(self.samples, self.problems, strict, f"{file}: no labelled people{of_part(part, 'the end of the file')}")
 
     def _image(self, number: int, digits: int) -> Path:
         return self.image_folder / f"im{number:0{digits}d}.jpg"
@@ -96,21 +62,14 @@ class LspPeople:
         if not np.isfinite(labelled).all() or np.abs(labelled).max(initial=0) > FARTHEST:
             return Problem(where, f"joints not finite, or beyond ±{FARTHEST:g} pixels")
         if len(labelled) < JOINTS_LEAST or not np.ptp(labelled, axis=0).any():
-            self.counts["with too few labelled joints"] += 1
             return None
         if fault := check_image(image):
             return Problem(where, fault, str(image))
         low, extent = labelled.min(axis=0), np.ptp(labelled, axis=0)
-        return Sample(
-            image=image,
-            box=np.concatenate([low, extent]),
-            keypoints=np.where(visible[:, None] > 0, positions, 0),
-            visible=visible,
-            # What OKS is measured by: no outlines were drawn, and a line of joints has no area.
-            area=float(max(extent.prod(), extent.max() ** 2 / 4)),
-            image_id=i + 1,
-            id=i + 1,
-        )
+        # The area that OKS divides by: there are no outlines, and a line of joints has no area.
+        area = float(max(extent.prod(), extent.max() ** 2 / 4))
+        keypoints = np.where(visible[:, None] > 0, positions, 0)
+        return Sample(image, np.concatenate([low, extent]), keypoints, visible, area, image_id=i + 1, id=i + 1)
 
 
 def _read(file: Path) -> tuple[Float[np.ndarray, "N 14 2"], Int[np.ndarray, "N 14"]]:
@@ -118,9 +77,9 @@ def _read(file: Path) -> tuple[Float[np.ndarray, "N 14 2"], Int[np.ndarray, "N 1
     joints = read_matlab(file, "joints")
     count = len(LSP)
     if joints.shape[:2] == (count, 3) and joints.ndim == 3:
-        rows, labelled_by = joints.transpose(2, 0, 1), True
+        rows, unflagged, flagged = joints.transpose(2, 0, 1), 0, 2
     elif joints.shape[:2] == (3, count) and joints.ndim == 3:
-        rows, labelled_by = joints.transpose(2, 1, 0), False
+        rows, unflagged, flagged = joints.transpose(2, 1, 0), 2, 1
     else:
         shape = "×".join(map(str, joints.shape))
         raise InputError(f"{file}: joints must be {count}×3×N (LSP-Extended) or 3×{count}×N (LSP), got {shape}")
@@ -128,5 +87,4 @@ def _read(file: Path) -> tuple[Float[np.ndarray, "N 14 2"], Int[np.ndarray, "N 1
     wrong = np.flatnonzero(~np.isin(flags, (0, 1)).all(axis=1))
     if len(wrong):
         raise InputError(f"{file}: person {wrong[0] + 1}: joint flags must be 0 or 1")
-    visible = np.where(flags > 0, 2, 0) if labelled_by else np.where(flags > 0, 1, 2)
-    return rows[..., :2].astype(np.float64), visible.astype(np.int64)
+    return rows[..., :2].astype(np.float64), np.where(flags > 0, flagged, unflagged).astype(np.int64)

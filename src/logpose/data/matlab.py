@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,9 @@ import numpy as np
 
 from logpose.core.errors import InputError
 
-__all__ = ["has_variable", "matlab_sizes", "read_matlab"]
+__all__ = ["matlab_sizes", "read_matlab"]
 
-
-def has_variable(file: str | Path, name: str) -> bool:
-    """Whether a MATLAB file that can be read holds a variable."""
-    from scipy.io import whosmat  # type: ignore[import-untyped]
-
-    return any(found == name for found, *_ in whosmat(file))
+LARGEST = 2**28  # numbers in a variable that is read: three times the Duke set's
 
 
 def matlab_sizes(file: str | Path) -> dict[str, tuple[int, ...]]:
@@ -26,7 +22,7 @@ def matlab_sizes(file: str | Path) -> dict[str, tuple[int, ...]]:
     Raises:
         InputError: if the file is missing or cannot be read.
     """
-    from scipy.io import whosmat
+    from scipy.io import whosmat  # type: ignore[import-untyped]
 
     return {name: tuple(int(side) for side in shape) for name, shape, _ in _read(Path(file), whosmat)}
 
@@ -34,15 +30,15 @@ def matlab_sizes(file: str | Path) -> dict[str, tuple[int, ...]]:
 def read_matlab(file: str | Path, name: str) -> np.ndarray:
     """A numeric array of a MATLAB file (version 7 or older), in double precision.
 
-    Args:
-        file: the `.mat` file.
-        name: of the variable.
-
     Raises:
-        InputError: if the file is missing or cannot be read, has no such variable, or it is not numbers.
+        InputError: if the file is missing or cannot be read, has no such variable, or it is not numbers, or
+            more than `LARGEST` of them.
     """
     from scipy.io import loadmat
 
+    size = matlab_sizes(file).get(name, ())
+    if math.prod(size) > LARGEST:
+        raise InputError(f"{file}: {name} is {'×'.join(map(str, size))}, more than {LARGEST:,} numbers")
     content = _read(Path(file), lambda file: loadmat(file, variable_names=[name]))
     if name not in content:
         raise InputError(f"{file}: no variable {name!r}")

@@ -2,107 +2,75 @@
 
 HRNet's are lists of people. An entry is {image, center, scale, joints, joints_vis}: the person's rough centre, height
 over 200 pixels, and sixteen joints, all counted from 1 as in MATLAB. The released code's `annot_mpii.json` is COCO's
-form with MPII's joints. What PCKh measures by is in a file of its own beside either (`data.heads`).
+form with MPII's joints.
+
+Beside either may lie `mpii_gt_val.mat` (HRNet: `gt_valid.mat`) with the heads by which PCKh normalises: the people of
+the annotation file in its order, `headboxes_src` (2×2×N: corner, x and y, person) and, optionally, `pos_gt_src`
+(16×2×N: the joints in pixels, counted from 1) and `jnt_missing` (16×N: 1 for a joint that is not counted).
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import MPII
 from logpose.core.structures import Sample
-from logpose.data.coco import HOLD_OUT, CocoKeypoints, of_part
-from logpose.data.heads import heads_file, read_heads
-from logpose.data.images import check_image, most_found
+from logpose.data.coco import CocoKeypoints
+from logpose.data.images import check_image, image_folder
 from logpose.data.joint_names import short_names
 from logpose.data.json_files import read_json, whole
-from logpose.data.problems import FARTHEST, Problem, refuse
+from logpose.data.matlab import matlab_sizes, read_matlab
+from logpose.data.problems import FARTHEST, PeopleFile, Problem, in_part, of_part, refuse
 
-__all__ = ["MpiiOfCoco", "MpiiPeople"]
+__all__ = ["MpiiOfCoco", "MpiiPeople", "heads_file", "read_heads"]
 
 log = logging.getLogger("logpose")
 
-PERSON = 200.0
-"""Pixels of a person of scale 1."""
+PERSON = 200.0  # pixels of a person of scale 1
 LOWERED = 15.0
 """Pixels, times the scale, by which a person's box lies below the given centre (HRNet's and mmpose's data sets)."""
 OTHER_NAMES = {"pelv": "pelvis", "thrx": "thorax", "throax": "thorax", "neck": "upper_neck", "head": "head_top"}
 """Joints as COCO's form names them, the released code's or (with a slip of the pen) that of a script much copied."""
+HEADS = ("mpii_gt_val.mat", "gt_valid.mat")  # names of the file of heads, mmpose's and HRNet's
+HEAD_SHARE = 0.6  # of the diagonal of the head's box: the size of the head in PCKh (the benchmark's own evaluation)
+APART = 0.5  # pixels by which the same joint may differ in two files, one of which was rounded
 
 
-class MpiiPeople:
-    """The people of such a list.
-
-    Args:
-        file: the JSON file.
-        images: the folder with its images; when None, `images` beside the file or its folder, or the folder itself,
-            whichever has most of the first.
-        strict: refuse the file if any row is wrong.
-        part: of the images, those "train" or "val" (every tenth) when one file has to serve as both; None takes all.
+class MpiiPeople(PeopleFile):
+    """The people of such a list. Arguments and errors as of `open_people`.
 
     Attributes:
-        skeleton: MPII's 16 joints.
-        problems: rows that were left out.
-        counts: how many rows the file holds, and how many have no labels.
-        head_sizes: (N, 16) pixels, by which PCKh measures each joint, from the file of heads beside it (NaN where the
-            joint does not count, see `data.heads`); None without one of as many people.
-
-    Raises:
-        InputError: if the file is missing, is not such a file, has no labelled people, or (`strict`) has a wrong row;
-            if the file of heads is wrong, or has other people's.
+        head_sizes: (N, 16) pixels, by which PCKh normalises the error of each joint (see `read_heads`); None without
+            a file of heads of as many people.
     """
 
     def __init__(
         self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
     ) -> None:
         file = Path(file)
-        images = None if images is None else Path(images)
         content = read_json(file)
         if not isinstance(content, list):
             raise InputError(f"{file}: expected a list of people, as in MPII files")
         if not content:
             raise InputError(f"{file}: an empty list; expected MPII people or a COCO annotation file")
-        self.file, self.skeleton = file, MPII
         names = [str(row.get("image")) if isinstance(row, dict) else "" for row in content]
-        self.image_folder = images or _image_folder(file, names)
-        self.problems: list[Problem] = []
-        self.counts: Counter[str] = Counter()
+        super().__init__(file, MPII, images or image_folder(file, names))
         numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
         heads = heads_file(file.parent)
-        sizes = None
-        if heads is not None:
-            sizes = read_heads(heads, file, np.array([_labelled(row) for row in content]), first=1)
-        self.samples: list[Sample] = []
-        kept = []
+        sizes = None if heads is None else read_heads(heads, file, np.array([*map(_labelled, content)]), first=1)
         for i, row in enumerate(content):
-            number = numbers[names[i]]
-            if part is not None and (number % HOLD_OUT == HOLD_OUT - 1) != (part == "val"):
-                continue
-            self.counts["annotations"] += 1
-            person = self._person(i, row, number)
-            if isinstance(person, Problem):
-                self.problems.append(person)
-            elif person is None:
-                self.counts["without labelled joints"] += 1
-            else:
-                self.samples.append(person)
-                kept.append(i)
+            if in_part(number := numbers[names[i]], part):
+                self.counts["annotations"] += 1
+                self._add(self._person(i, row, number), "without labelled joints")
         self.counts["people"] = len(self.samples)
-        self.head_sizes = None if sizes is None else sizes[kept]
+        self.head_sizes = None if sizes is None else sizes[[person.id for person in self.samples]]
         refuse(self.samples, self.problems, strict, f"{file}: no labelled people{of_part(part)}")
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.samples[index]
 
     def _person(self, i: int, row: Any, number: int) -> Sample | Problem | None:
         where = f"{self.file}: person {i}"
@@ -113,9 +81,8 @@ class MpiiPeople:
         where += f" ({row['image']})"
         count = len(self.skeleton)
         try:
-            centre, scale = np.array(row["center"], dtype=np.float64), float(row["scale"])
-            joints = np.array(row["joints"], dtype=np.float64)
-            visible = np.array(row["joints_vis"], dtype=np.float64)
+            scale = float(row["scale"])
+            centre, joints, visible = (np.array(row[key], np.float64) for key in ("center", "joints", "joints_vis"))
         except (TypeError, ValueError, OverflowError):
             return Problem(where, "center, scale, joints and joints_vis must be numbers")
         if centre.shape != (2,) or joints.shape != (count, 2) or visible.shape != (count,):
@@ -147,17 +114,11 @@ class MpiiPeople:
 
 
 class MpiiOfCoco(CocoKeypoints):
-    """MPII's people in a COCO keypoint file (the released code's `annot_mpii.json`), with the sizes of their heads.
-
-    Args:
-        file: the JSON file; as are the others, those of `CocoKeypoints`.
+    """MPII's people in a COCO keypoint file (the released code's `annot_mpii.json`). Arguments and errors as there.
 
     Attributes:
-        head_sizes: as those of `MpiiPeople`: the file of heads has the file's annotations in their order. None, too,
-            where its joints are not MPII's sixteen, or annotations share an id.
-
-    Raises:
-        InputError: as `CocoKeypoints`; if the file of heads is wrong, or has other people's.
+        head_sizes: as those of `MpiiPeople`. None, too, where the file's joints are not MPII's sixteen, or annotations
+            share an id.
     """
 
     def _read_more(self, content: dict[str, Any]) -> None:
@@ -166,7 +127,7 @@ class MpiiOfCoco(CocoKeypoints):
         if heads is None or short_names(self.skeleton, OTHER_NAMES) != MPII.joints:
             return
         rows = content["annotations"]
-        sizes = read_heads(heads, self.file, np.array([_labelled_of_coco(row) for row in rows]), first=None)
+        sizes = read_heads(heads, self.file, np.array([*map(_labelled, rows)]), first=None)
         if sizes is None:
             return
         ids = [whole(row.get("id")) if isinstance(row, dict) else None for row in rows]
@@ -177,27 +138,94 @@ class MpiiOfCoco(CocoKeypoints):
         self.head_sizes = sizes[[places[sample.id] for sample in self.samples]]
 
 
-def _image_folder(file: Path, names: list[str]) -> Path:
-    """The folder that has most of the first images."""
-    places = [file.parent / "images", file.parent.parent / "images", file.parent]
-    images = [name for name in dict.fromkeys(names) if name]
-    return most_found(places, lambda place: (place / name for name in images))
-
-
 def _labelled(row: Any) -> Float[np.ndarray, "16 2"]:
-    """Joints of a row of a list; NaN where there is no label, or the row is wrong (which is reported elsewhere)."""
+    """Joints of a row of either form; NaN where there is no label, or the row is wrong (reported elsewhere)."""
     try:
-        joints = np.array(row["joints"], dtype=np.float64).reshape(len(MPII), 2)
-        visible = np.array(row["joints_vis"], dtype=np.float64).reshape(len(MPII), 1)
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
-        return np.full((len(MPII), 2), np.nan)
-    return np.where(visible > 0, joints, np.nan)
-
-
-def _labelled_of_coco(row: Any) -> Float[np.ndarray, "16 2"]:
-    """The same of an annotation of a COCO file."""
-    try:
-        triplets = np.array(row["keypoints"], dtype=np.float64).reshape(len(MPII), 3)
+        in_list = "joints_vis" in row
+        values = np.column_stack([row["joints"], row["joints_vis"]]) if in_list else row["keypoints"]
+        triplets = np.array(values, dtype=np.float64).reshape(len(MPII), 3)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         return np.full((len(MPII), 2), np.nan)
     return np.where(triplets[:, 2:] > 0, triplets[:, :2], np.nan)
+
+
+def heads_file(folder: str | Path) -> Path | None:
+    """The file of heads in a folder; None where there is none."""
+    return next((Path(folder) / name for name in HEADS if (Path(folder) / name).is_file()), None)
+
+
+def read_heads(
+    file: str | Path, labels: str | Path, joints: Float[np.ndarray, "N 16 2"], first: int | None
+) -> Float[np.ndarray, "N 16"] | None:
+    """The size of the head by which the error of each joint of each person is divided.
+
+    Args:
+        file: the file of heads.
+        labels: the annotation file, for messages.
+        joints: in pixels, of every row of the annotation file in its order; NaN where there is no label.
+        first: what `joints` count an image's first pixel as; None where that is not known (0 or 1).
+
+    Returns:
+        in pixels; NaN where the joint does not count, or the head has no box. None if the file is of another number
+        of people, which is warned of.
+
+    Raises:
+        InputError: if the file cannot be read, a variable is not as above, `pos_gt_src` has other joints than `joints`
+            (heads in another order would go unnoticed), or counts pixels from another number.
+    """
+    file, labels = Path(file), Path(labels)
+    boxes = _variable(file, "headboxes_src", (2, 2), "2×2×N (corner, x and y, person)")
+    count = boxes.shape[2]
+    if count != len(joints):
+        log.warning("%s: heads of %d people, %s has %d; not used", file, count, labels.name, len(joints))
+        return None
+    there = matlab_sizes(file)
+    counted = np.ones((count, len(MPII)), dtype=bool)
+    if "jnt_missing" in there:
+        missing = _variable(file, "jnt_missing", (len(MPII),), f"16×{count} (joint, person)", count)
+        if not np.isin(missing, (0, 1)).all():
+            raise InputError(f"{file}: jnt_missing must be 0 or 1")
+        counted &= missing.T == 0
+    if "pos_gt_src" in there:
+        positions = _variable(file, "pos_gt_src", (len(MPII), 2), f"16×2×{count} (joint, x and y, person)", count)
+        truth = positions.transpose(2, 0, 1)
+        counted &= np.isfinite(truth).all(axis=2)
+        _check_joints(file, labels, truth, joints, counted, first)
+    sizes = HEAD_SHARE * np.linalg.norm(boxes[1] - boxes[0], axis=0)
+    sizes = np.where(np.isfinite(sizes) & (sizes > 0), sizes, np.nan)
+    return np.where(counted, sizes[:, None], np.nan)
+
+
+def _variable(file: Path, name: str, sides: tuple[int, ...], expected: str, count: int | None = None) -> np.ndarray:
+    """An array of these sides, and a last axis of people."""
+    array = read_matlab(file, name)
+    if array.ndim == len(sides):
+        array = array[..., None]  # MATLAB drops the axis of a single person
+    if array.shape != (*sides, array.shape[-1] if count is None else count):
+        raise InputError(f"{file}: {name} must be {expected}, got {'×'.join(map(str, array.shape))}")
+    return array
+
+
+def _check_joints(
+    file: Path,
+    labels: Path,
+    truth: Float[np.ndarray, "N 16 2"],
+    joints: Float[np.ndarray, "N 16 2"],
+    counted: Bool[np.ndarray, "N 16"],
+    first: int | None,
+) -> None:
+    """Refuse joints that are not those of the file; as `read_heads`."""
+    compared = counted & np.isfinite(joints).all(axis=2)
+    if not compared.any():
+        return
+    apart = truth - joints
+    # The file counts from 1: all joints are where it has them, or all one pixel before.
+    start = 0 if np.median(apart[compared]) > APART else 1
+    others = compared & (np.abs(apart - (1 - start)) > APART).any(axis=2)
+    if others.any():
+        person = np.flatnonzero(others.any(axis=1))[0]
+        raise InputError(f"{file}: joints of person {person} are not those of {labels.name}")
+    if first is None and start == 1:
+        log.warning("%s: counts pixels from 1, not from 0 as COCO does; taken as it stands, a pixel off", labels)
+    if first is not None and start != first:
+        raise InputError(f"{file}: pixels from 1, {labels.name} has pixels from {start}; shift its joints by one pixel")

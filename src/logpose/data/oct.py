@@ -4,47 +4,43 @@
 `manualLayers2` (8, W, n), the rows that two graders marked, counted from 1, NaN where they marked none. B-scans without
 a label are left out. `um_per_px`, where there is one, is the height of a pixel in micrometres. A file is a subject.
 
-Images: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` as `logpose.data.boundary_tables` reads them. An image
-is a subject.
+Images: beside each `NAME.png` (or .jpg, .tif, …) a `NAME.csv` of its boundaries from the top down. An image is a
+subject. The table has a column for each boundary under a header with its name, and a line for each column of the image;
+or, without a header, a line for each boundary. Rows are counted from 0; an empty cell or `nan` is no label. Cells are
+separated by commas, tabs or semicolons; beside semicolons a comma may stand for the point in a number.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
-from logpose.data.boundary_tables import read_boundaries
 from logpose.data.flattening import ROW_UM
 from logpose.data.images import SUFFIXES, read_deep
-from logpose.data.matlab import has_variable, matlab_sizes, read_matlab
+from logpose.data.matlab import matlab_sizes, read_matlab
 from logpose.data.problems import Problem
 from logpose.data.scans import RETINA, Scan
 
 __all__ = [
-    "DUKE_UM",
-    "LabelledScans",
-    "check_height",
-    "chosen",
-    "holds_scans",
-    "is_matlab",
-    "open_scans",
-    "unlabelled_scans",
+    *("DUKE_UM", "LabelledScans", "check_height", "chosen", "holds_scans", "is_matlab", "open_scans"),
+    *("read_boundaries", "unlabelled_scans"),
 ]
 
 DUKE_SIZE, DUKE_UM = (496, 768), ROW_UM
 """Height and width of the Duke scans, and the height of their pixels in micrometres (its evaluation's own number)."""
 CROSSING = 1.0  # rows that a boundary may lie above the one before it
 LEAST = 16  # pixels of a side
+LONGEST = 2**26  # bytes of a table
 HEIGHTS = (0.1, 100.0)  # micrometres to a pixel, at least and at most: what OCT devices have lies between
 ANNOTATED = ("info", "licenses", "images", "annotations", "categories", "joints_vis")  # keys of annotation files
-LARGEST = 2**28  # numbers in a variable that is read: three times the Duke set's
 
 
 @dataclass(frozen=True)
@@ -95,33 +91,36 @@ def open_scans(path: str | Path, grader: int = 1, um_per_px: float | None = None
     if files and is_matlab(files[0]):
         beside = sorted(path.glob("*.csv")) if path.is_dir() else []
         problems = [Problem(str(table), "a CSV file in a folder of .mat files") for table in beside]
-        found = [scan for file in files for scan in _of_matlab(file, grader, um_per_px)]
-        if not found:
+        scans = [scan for file in files for scan in _of_matlab(file, grader, um_per_px)]
+        labelled = [scan for scan in scans if np.isfinite(scan.rows).any()]
+        if not labelled:
             raise InputError(f"{path}: no labels of grader {grader}")
-        return _ordered(path, RETINA, found, problems)
+        return _ordered(path, RETINA, labelled, problems)
     if not path.is_dir():
         raise InputError(f"{path}: expected a .mat file, or a folder of .mat files or of images with CSV files")
     if grader != 1:
         raise InputError(f"{path}: CSV files have one grader; remove --grader {grader}")
     pairs, problems = _pairs(path)
-    read = [_of_table(*pair, um_per_px) for pair in pairs]
-    names = read[0][1]
-    for (_, table), (_, other) in zip(pairs, read, strict=True):
-        if other != names:
-            first = f"expected {', '.join(names)} as in {pairs[0][1].name}"
-            raise InputError(f"{table}: boundaries {', '.join(other)}, {first}")
-    labelled = [scan for scan, _ in read if np.isfinite(scan.rows).any()]
+    first, labelled = None, []
+    for file, table in pairs:
+        image = _grey(file)
+        rows, names = read_boundaries(table, image.shape, file.name)
+        first = first or names
+        if names != first:
+            wanted = f"expected {', '.join(first)} as in {pairs[0][1].name}"
+            raise InputError(f"{table}: boundaries {', '.join(names)}, {wanted}")
+        if np.isfinite(rows).any():
+            labelled.append(Scan(image, rows, file.stem, file.stem, um_per_px))
+        else:
+            problems.append(Problem(str(table), "no labelled boundary"))
     if not labelled:
         raise InputError(f"{path}: no labelled boundary in any CSV file")
-    empty = [table for (_, table), (scan, _) in zip(pairs, read, strict=True) if not np.isfinite(scan.rows).any()]
-    problems += [Problem(str(table), "no labelled boundary") for table in empty]
-    return _ordered(path, Skeleton("retina", names, flip_pairs=()), labelled, problems)
+    return _ordered(path, Skeleton("retina", first or (), flip_pairs=()), labelled, problems)
 
 
 def is_matlab(file: str | Path) -> bool:
     """Whether a file's name ends as those of the Duke layout do."""
-    file = Path(file)
-    return file.suffix.lower() == ".mat"
+    return Path(file).suffix.lower() == ".mat"
 
 
 def check_height(um_per_px: float | None, name: str = "um_per_px") -> None:
@@ -130,10 +129,9 @@ def check_height(um_per_px: float | None, name: str = "um_per_px") -> None:
     Raises:
         InputError: if it is outside `HEIGHTS`, those of OCT devices.
     """
-    if um_per_px is not None and not HEIGHTS[0] <= um_per_px <= HEIGHTS[1]:
-        raise InputError(
-            f"{name} must be the height of a pixel in micrometres, {HEIGHTS[0]:g} to {HEIGHTS[1]:g}, got {um_per_px:g}"
-        )
+    low, high = HEIGHTS
+    if um_per_px is not None and not low <= um_per_px <= high:
+        raise InputError(f"{name} must be the height of a pixel in micrometres, {low:g} to {high:g}, got {um_per_px:g}")
 
 
 def holds_scans(path: str | Path) -> bool:
@@ -143,11 +141,9 @@ def holds_scans(path: str | Path) -> bool:
         InputError: if a `.mat` file cannot be read.
     """
     path = Path(path)
-    if not path.is_dir():
-        return path.is_file() and is_matlab(path) and _is_duke(path)
-    files = sorted(path.iterdir())
-    if matlab := next(filter(is_matlab, files), None):
-        return _is_duke(matlab)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if matlab := next((file for file in files if is_matlab(file) and file.is_file()), None):
+        return bool({"images", "manualLayers1"} & matlab_sizes(matlab).keys())
     tables = {file.stem for file in files if file.suffix.lower() == ".csv"}
     paired = any(file.stem in tables for file in files if file.suffix.lower() in SUFFIXES)
     return paired and not any(file.suffix == ".json" and _annotates(file) for file in files)
@@ -158,10 +154,6 @@ def _annotates(file: Path) -> bool:
     with file.open("rb") as opened:
         head = opened.read(4096)
     return any(f'"{key}"'.encode() in head for key in ANNOTATED)
-
-
-def _is_duke(file: Path) -> bool:
-    return bool({"images", "manualLayers1"} & matlab_sizes(file).keys())
 
 
 def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Problem]]:
@@ -185,11 +177,7 @@ def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Problem]]:
 
 
 def _ordered(path: Path, skeleton: Skeleton, scans: Sequence[Scan], problems: Sequence[Problem]) -> LabelledScans:
-    """Labels without the columns in which a boundary lies above one before it: predictions never do.
-
-    Raises:
-        InputError: if in a scan those are more than half: then boundaries are not named from the top down.
-    """
+    """Labels without columns in which a boundary lies above one before it; where those are more than half, an error."""
     kept, crossed = [], []
     for scan in scans:
         above = scan.rows[1:] < np.fmax.accumulate(scan.rows, axis=0)[:-1] - CROSSING
@@ -214,15 +202,14 @@ def chosen(
     fold: int = 0,
     seed: int = 0,
 ) -> LabelledScans:
-    """One part of the scans: by subject, or by scan.
+    """One part of the scans, "train" or "val": by subject, or by scan.
 
     Args:
         scans: all.
-        part: "train" or "val".
-        train_subjects: to train on; by default the second half of all (of Duke's ten 6 to 10, 55 B-scans) …
-        val_subjects: … and to evaluate on; by default the first half (1 to 5).
-        folds: when above 0, scans are shuffled into so many parts instead, whatever their subjects. Scans with the
-            same image stay together.
+        part: which.
+        train_subjects: by default the second half of all (of Duke's ten 6 to 10, 55 B-scans).
+        val_subjects: by default the first half (1 to 5).
+        folds: when above 0, scans are shuffled into so many parts instead, those with the same image together.
         fold: the part that is evaluated on.
         seed: of the shuffling.
 
@@ -262,11 +249,7 @@ def chosen(
 
 
 def _grey(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """A B-scan in an image file, as grey values; of 16 bits such that the brightest pixel, if above 255, becomes that.
-
-    Raises:
-        InputError: if it cannot be read, is in colours, too small, or one of several in its file.
-    """
+    """A B-scan in an image file, as grey values; 16 bits are scaled so that the brightest pixel is 255 at most."""
     pixels = read_deep(path)
     if path.suffix.lower() in (".tif", ".tiff") and (pages := cv2.imcount(str(path))) > 1:
         raise InputError(f"{path}: {pages} images in one file, expected one")
@@ -280,31 +263,6 @@ def _grey(path: Path) -> UInt8[np.ndarray, "H W"]:
     return np.ascontiguousarray(shades[..., 1])
 
 
-def _of_matlab(file: Path, grader: int, um_per_px: float | None) -> list[Scan]:
-    """The labelled scans of a file in the Duke layout."""
-    images, layers = _matlab_images(file), _whole(file, f"manualLayers{grader}")
-    if layers.ndim == 2:
-        layers = layers[..., None]
-    count, names = images.shape[2], RETINA.joints
-    if layers.ndim != 3 or layers.shape != (len(names), images.shape[1], count):
-        shape = "×".join(map(str, layers.shape))
-        wanted = f"{len(names)}×{images.shape[1]}×{count}"
-        raise InputError(f"{file}: manualLayers{grader} is {shape}, expected {wanted}")
-    wrong = np.isinf(layers) | (layers < 1) | (layers > images.shape[0])
-    if wrong.any():
-        boundary, column, number = (int(i) for i in np.argwhere(wrong)[0])
-        raise InputError(
-            f"{file}: {file.stem}-{number}, column {column} (both counted from 0): {names[boundary]} is in row "
-            f"{layers[boundary, column, number]:g} of 1 to {images.shape[0]}"
-        )
-    um_per_px = um_per_px or _height(file, images.shape[:2])
-    return [
-        Scan(np.ascontiguousarray(images[..., i]), layers[..., i] - 1, f"{file.stem}-{i}", file.stem, um_per_px)
-        for i in range(count)
-        if np.isfinite(layers[..., i]).any()
-    ]
-
-
 def unlabelled_scans(file: str | Path, um_per_px: float | None = None) -> list[Scan]:
     """The B-scans of a file without labels: of an image one of its name, of a `.mat` file all, numbered from 0.
 
@@ -312,35 +270,15 @@ def unlabelled_scans(file: str | Path, um_per_px: float | None = None) -> list[S
         InputError: if it cannot be read.
     """
     file = Path(file)
-    if not is_matlab(file):
-        image = _grey(file)
-        return [Scan(image, np.empty((0, image.shape[1])), file.stem, file.stem, um_per_px)]
-    images = _matlab_images(file)
-    height, nothing = um_per_px or _height(file, images.shape[:2]), np.empty((0, images.shape[1]))
-    return [
-        Scan(np.ascontiguousarray(images[..., i]), nothing, f"{file.stem}-{i}", file.stem, height)
-        for i in range(images.shape[2])
-    ]
+    if is_matlab(file):
+        return _of_matlab(file, None, um_per_px)
+    image = _grey(file)
+    return [Scan(image, np.empty((0, image.shape[1])), file.stem, file.stem, um_per_px)]
 
 
-def _height(file: Path, size: tuple[int, ...]) -> float | None:
-    """Micrometres to a row: that of a `.mat` file, or of scans of the Duke size theirs."""
-    if has_variable(file, "um_per_px"):
-        given = _whole(file, "um_per_px").reshape(-1)
-        if len(given) != 1:
-            raise InputError(f"{file}: um_per_px has {len(given)} numbers, expected one")
-        check_height(float(given[0]), f"{file}: um_per_px")
-        return float(given[0])
-    return DUKE_UM if size == DUKE_SIZE else None
-
-
-def _matlab_images(file: Path) -> UInt8[np.ndarray, "H W N"]:
-    """The B-scans of a file in the Duke layout, labelled or not.
-
-    Raises:
-        InputError: if there are none.
-    """
-    images = _whole(file, "images")
+def _of_matlab(file: Path, grader: int | None, um_per_px: float | None) -> list[Scan]:
+    """All scans of a file in the Duke layout, with the labels of a grader or with none."""
+    images = read_matlab(file, "images")
     images = images[..., None] if images.ndim == 2 else images
     if images.ndim != 3 or min(images.shape[:2]) < LEAST or max(images.shape[:2]) > 8192 or not images.shape[2]:
         raise InputError(f"{file}: images must be height × width × number, got {'×'.join(map(str, images.shape))}")
@@ -348,20 +286,103 @@ def _matlab_images(file: Path) -> UInt8[np.ndarray, "H W N"]:
         raise InputError(f"{file}: images must have values 0 to 255")
     if 0 < images.max() <= 1:
         raise InputError(f"{file}: images have values 0 to 1, expected 0 to 255")
-    pixels: UInt8[np.ndarray, "H W N"] = np.rint(images).astype(np.uint8)
-    return pixels
+    pixels = np.rint(images).astype(np.uint8)
+    (height, width, count), names = images.shape, RETINA.joints
+    layers = np.empty((0, width, count)) if grader is None else read_matlab(file, f"manualLayers{grader}")
+    layers = layers[..., None] if layers.ndim == 2 else layers
+    if grader is not None and layers.shape != (len(names), width, count):
+        shape, wanted = "×".join(map(str, layers.shape)), f"{len(names)}×{width}×{count}"
+        raise InputError(f"{file}: manualLayers{grader} is {shape}, expected {wanted}")
+    wrong = np.isinf(layers) | (layers < 1) | (layers > height)
+    if wrong.any():
+        boundary, column, number = (int(i) for i in np.argwhere(wrong)[0])
+        row = f"{names[boundary]} is in row {layers[boundary, column, number]:g} of 1 to {height}"
+        raise InputError(f"{file}: {file.stem}-{number}, column {column} (both counted from 0): {row}")
+    if um_per_px is None and "um_per_px" in matlab_sizes(file):
+        given = read_matlab(file, "um_per_px").reshape(-1)
+        if len(given) != 1:
+            raise InputError(f"{file}: um_per_px has {len(given)} numbers, expected one")
+        um_per_px = float(given[0])
+        check_height(um_per_px, f"{file}: um_per_px")
+    elif um_per_px is None and (height, width) == DUKE_SIZE:
+        um_per_px = DUKE_UM
+    return [
+        Scan(np.ascontiguousarray(pixels[..., i]), layers[..., i] - 1, f"{file.stem}-{i}", file.stem, um_per_px)
+        for i in range(count)
+    ]
 
 
-def _whole(file: Path, name: str) -> np.ndarray:
-    """A variable that is not too large to be read."""
-    size = matlab_sizes(file).get(name, ())
-    if np.prod([float(side) for side in size]) > LARGEST:
-        raise InputError(f"{file}: {name} is {'×'.join(map(str, size))}, more than {LARGEST:,} numbers")
-    return read_matlab(file, name)
+def read_boundaries(
+    table: str | Path, size: tuple[int, ...], image: str
+) -> tuple[Float[np.ndarray, "D W"], tuple[str, ...]]:
+    """The rows of boundaries in each column of a B-scan, NaN where there is no label, and their names.
+
+    Eight boundaries without a header have the names of the retina's. `size` is the (height, width) of the B-scan,
+    `image` the name of its file, for messages.
+
+    Raises:
+        InputError: if the file cannot be read, or does not fit the image.
+    """
+    table = Path(table)
+    if table.stat().st_size > LONGEST:
+        raise InputError(f"{table}: more than {LONGEST:,} bytes")
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        # Spreadsheets that have commas in numbers separate cells by semicolons.
+        reader = csv.reader(text.splitlines(), delimiter=next((mark for mark in ";\t" if mark in text), ","))
+        numbered = [(reader.line_num, line) for line in reader if line]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{table}: not a CSV file ({error})") from error
+    first = numbered[0][1] if numbered else []
+    headed = any(_number(cell) is None for cell in first)
+    names = tuple(cell.strip() for cell in first) if headed else ()
+    rows = _numbers(table, numbered[1:] if headed else numbered)
+    height, width = size
+    lines, values = rows.shape
+    rows = rows.T if headed else rows
+    if rows.shape != (len(names) if headed else lines, width):
+        got = f"{lines} lines of numbers below the header" if headed else f"lines of {values} numbers"
+        hint = "" if headed else "; without a header a line is a boundary"
+        raise InputError(f"{table}: {got}, expected {width} (the width of {image}{hint})")
+    if not all(names or ("x",)):
+        raise InputError(f"{table}: column {names.index('') + 1} has no name; remove it if it is an index")
+    if len(rows) < 2:
+        raise InputError(f"{table}: one boundary, expected two or more")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"{table}: two columns are named {twice}")
+    plain = RETINA.joints if len(rows) == len(RETINA) else tuple(f"boundary {i + 1}" for i in range(len(rows)))
+    outside = np.argwhere((rows < 0) | (rows > height - 1))
+    if len(outside):
+        boundary, column = (int(i) for i in outside[0])
+        at = f"{(names or plain)[boundary]} in row {rows[boundary, column]:g}, expected 0 to {height - 1}"
+        raise InputError(f"{table}: image column {column}: {at}")
+    return rows, names or plain
 
 
-def _of_table(file: Path, table: Path, um_per_px: float | None) -> tuple[Scan, tuple[str, ...]]:
-    """An image and its boundaries, and their names."""
-    image = _grey(file)
-    rows, names = read_boundaries(table, image.shape, file.name)
-    return Scan(image, rows, file.stem, file.stem, um_per_px), names
+def _numbers(table: Path, lines: Sequence[tuple[int, Sequence[str]]]) -> Float[np.ndarray, "L C"]:
+    """The cells of lines, each with its number in the file, that are alike in length."""
+    width = len(lines[0][1]) if lines else 0
+    if not width:
+        raise InputError(f"{table}: holds no numbers")
+    found = np.empty((len(lines), width))
+    for i, (number, line) in enumerate(lines):
+        if len(line) != width:
+            raise InputError(f"{table}: line {number} has {len(line)} cells, expected {width}")
+        for j, cell in enumerate(line):
+            value = _number(cell)
+            if value is None:
+                raise InputError(f"{table}: line {number}: {cell.strip()!r:.40} is not a number")
+            found[i, j] = value
+    return found
+
+
+def _number(cell: str) -> float | None:
+    """The value of a cell: a finite number, NaN where it is empty or "nan"; None if it is anything else."""
+    text = cell.strip().replace(",", ".")
+    if text.lower() in ("", "nan"):
+        return float("nan")
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None

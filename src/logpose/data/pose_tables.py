@@ -23,20 +23,8 @@ from logpose.data.json_files import whole
 from logpose.data.problems import FARTHEST, Problem
 
 __all__ = [
-    "IMAGE_SIZES",
-    "KEPT",
-    "SKELETONS",
-    "Table",
-    "Unalike",
-    "check_pixels",
-    "check_symmetry",
-    "checked",
-    "chosen",
-    "fingerprints",
-    "joints_of",
-    "person",
-    "sequences_of",
-    "table_of",
+    *("IMAGE_SIZES", "KEPT", "SKELETONS", "Table", "Unalike", "check_pixels", "check_symmetry", "checked", "chosen"),
+    *("fingerprints", "joints_of", "person", "sequences_of", "table_of"),
 ]
 
 Table = dict[str, dict[str, Any]]
@@ -48,8 +36,8 @@ KEPT = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 """The joints that VideoPose3D leaves of Human3.6M's 32; the others never move, or lie where another is."""
 IMAGE_SIZES = {15: (480, 640), 17: (1000, 1000), 32: (1000, 1000)}
 """(H, W) of HumanEva's images and Human3.6M's (some of which have two rows more), by number of joints."""
-LARGEST = 10.0
-"""Metres from the root within which all joints lie; larger values are in another unit."""
+LEAST = 10.0  # pixels: where all keypoints lie closer to the image's corner, they are no pixels but shares of its sides
+LARGEST = 10.0  # metres from the root within which all joints lie; larger values are in another unit
 
 
 class Unalike(Problem):
@@ -117,7 +105,7 @@ def fingerprints(table: Table, subjects: Iterable[str]) -> dict[str, str]:
 
 
 def joints_of(file: str | Path, world: Table) -> int:
-    """How many joints the poses in space have, or most of them.
+    """The number of joints that the poses in space, or most of them, have.
 
     Raises:
         InputError: if they are none of `SKELETONS`.
@@ -132,17 +120,10 @@ def joints_of(file: str | Path, world: Table) -> int:
 
 
 def checked(where: str, found: Any, joints: int, dim: int, frames: int | None = None) -> np.ndarray | Problem:
-    """An array of a table, or what is wrong with it.
+    """An array of a table, (T, K, dim) of the skeleton's joints, or what is wrong with it.
 
-    Args:
-        where: file and place in it, for the problem.
-        found: what the table holds.
-        joints: how many the file has.
-        dim: 2 or 3.
-        frames: how many are needed, in the image as many as in space; those beyond are cut off.
-
-    Returns:
-        (T, K, dim), of the skeleton's joints.
+    `where` is file and place in it, `joints` how many the file has. Frames beyond `frames` are cut off: in the image
+    there must be as many as in space.
     """
     if not isinstance(found, np.ndarray) or found.ndim != 3 or found.shape[2] != dim:
         shape = "×".join(map(str, found.shape)) if isinstance(found, np.ndarray) else type(found).__name__
@@ -171,8 +152,8 @@ def check_symmetry(file: str | Path, metadata: Any, skeleton: Skeleton) -> None:
     """
     if (
         not isinstance(metadata, dict)
-        or whole(metadata.get("num_joints")) == 32
         or "keypoints_symmetry" not in metadata
+        or whole(metadata.get("num_joints")) == 32
     ):
         return
     named = [(a, b) if skeleton.joints[a].startswith("l_") else (b, a) for a, b in skeleton.pairs]
@@ -187,16 +168,16 @@ def check_symmetry(file: str | Path, metadata: Any, skeleton: Skeleton) -> None:
         raise InputError(f"{file}: keypoints_symmetry is {got}, expected {wanted} for {len(skeleton)} joints")
 
 
-def check_pixels(file: str | Path, views: Sequence[Float[np.ndarray, "_ K 2"]], size: tuple[int, int]) -> None:
-    """Check that most keypoints lie in the image, and not in a corner of a few pixels.
+def check_pixels(file: str | Path, views: Sequence[tuple[Float[np.ndarray, "_ K 2"], tuple[int, int]]]) -> None:
+    """Check that most keypoints lie in their images of (H, W), and not in a corner of a few pixels.
 
     Raises:
         InputError: if they do not.
     """
     if not views:
         return
-    middles = [np.median(view.reshape(-1, 2), axis=0) for view in views]
-    x, y = np.median(middles, axis=0)
-    if not (0 <= x < size[1] and 0 <= y < size[0]) or max(np.abs(view).max() for view in views) < 10:
-        image = f"an image {size[1]} pixels wide and {size[0]} high"
-        raise InputError(f"{file}: keypoints around ({x:.4g}, {y:.4g}) are not pixels of {image}")
+    x, y = np.median([np.median(keypoints.reshape(-1, 2), axis=0) / size[::-1] for keypoints, size in views], axis=0)
+    if not (0 <= x < 1 and 0 <= y < 1) or max(np.abs(keypoints).max() for keypoints, _ in views) < LEAST:
+        height, width = views[0][1]
+        image = f"an image {width} pixels wide and {height} high"
+        raise InputError(f"{file}: keypoints around ({x * width:.4g}, {y * height:.4g}) are not pixels of {image}")

@@ -1,4 +1,4 @@
-"""Rows of a file that are left out, and why: what every reader of labels reports them with."""
+"""What all readers of annotation files share: their people, and the rows that are left out, with the reason."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 
-__all__ = ["FARTHEST", "Problem", "log_problems", "refuse"]
+__all__ = ["FARTHEST", "PeopleFile", "Problem", "by_kind", "in_part", "log_problems", "of_part", "refuse"]
 
 log = logging.getLogger("logpose")
 
 FARTHEST = 1e6
 """Pixels: the largest coordinate, and the largest side of an image; float32 still resolves tenths of a pixel there."""
+HOLD_OUT = 10  # where a data set has no validation part, every tenth image is held out
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,48 @@ class Problem:
         return f"{self.where}: {self.kind}{f' ({self.detail})' if self.detail else ''}"
 
 
-def refuse(samples: Sequence[Sample], problems: Sequence[Problem], strict: bool, nobody: str) -> None:
+class PeopleFile:
+    """The people of an annotation file; base of the readers.
+
+    Attributes:
+        samples: the labelled people.
+        problems: rows that were left out.
+        counts: how many rows the file holds, and how many of them were passed over, by reason.
+    """
+
+    def __init__(self, file: Path, skeleton: Skeleton, image_folder: str | Path) -> None:
+        self.file, self.skeleton, self.image_folder = file, skeleton, Path(image_folder)
+        self.samples: list[Sample] = []
+        self.problems: list[Problem] = []
+        self.counts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def _add(self, row: Sample | Problem | None, passed_over: str) -> None:
+        """Add the person of a row, or what is wrong with it; None counts as `passed_over`."""
+        if isinstance(row, Problem):
+            self.problems.append(row)
+        elif row is None:
+            self.counts[passed_over] += 1
+        else:
+            self.samples.append(row)
+
+
+def in_part(number: int, part: str | None) -> bool:
+    """Whether an image is in a part ("train", "val") of a file without parts, by its number; None takes all."""
+    return part is None or (number % HOLD_OUT == HOLD_OUT - 1) == (part == "val")
+
+
+def of_part(part: str | None, which: str = "every tenth image") -> str:
+    """The end of a message about an empty part of a file: which rows are held out; empty for a whole file."""
+    return f" in the part {part!r} ({which} is held out; --val_data names another file)" if part else ""
+
+
+def refuse(samples: Sequence[Any], problems: Sequence[Problem], strict: bool, nobody: str) -> None:
     """Refuse a file without a single usable row, with the message `nobody`, or, if `strict`, one with a wrong row.
 
     Raises:
@@ -47,14 +91,15 @@ def refuse(samples: Sequence[Sample], problems: Sequence[Problem], strict: bool,
         raise InputError(f"{nobody}{first}")
 
 
-def log_problems(data: Any, prefix: str = "") -> None:
-    """Log a warning for each kind of problem of a data set: how many rows were left out, and the first of them.
+def by_kind(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
+    """The problems of each kind."""
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(problem.kind, []).append(problem)
+    return groups
 
-    Args:
-        data: a data set; one without a `problems` attribute has none.
-        prefix: start of each warning.
-    """
-    problems: Sequence[Problem] = getattr(data, "problems", ())
-    for kind, count in Counter(problem.kind for problem in problems).items():
-        first = next(problem for problem in problems if problem.kind == kind)
-        log.warning("%s%d left out, %s; the first: %s", prefix, count, kind, first)
+
+def log_problems(data: Any, prefix: str = "") -> None:
+    """Log a warning for each kind of problem of a data set, if it has any: how many rows, and the first of them."""
+    for kind, problems in by_kind(getattr(data, "problems", ())).items():
+        log.warning("%s%d left out, %s; the first: %s", prefix, len(problems), kind, problems[0])

@@ -87,8 +87,7 @@ class Camera:
 
     def project(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
         """Image coordinates of points in the camera frame."""
-        pixels: np.ndarray = points[:, :2] / points[:, 2:] * self.focal + self.centre
-        return pixels
+        return np.asarray(points[:, :2] / points[:, 2:] * self.focal + self.centre)
 
     @staticmethod
     def random(rng: np.random.Generator, size: Size) -> Camera:
@@ -131,23 +130,16 @@ def textures() -> UInt8[np.ndarray, "T 64 64"]:
         dots = np.sin(x / period) * np.sin(y / period) > 0.5
         rows += [across, down, across ^ down, (across + 0.5 * down) / 1.5, np.sin((x + y) / period) > 0.3, dots]
     worn = np.clip([np.zeros((64, 64)), *(row * 0.9 + 0.35 * grain for row in rows)], 0, 1)
-    bank: np.ndarray = (255 * worn).astype(np.uint8)
-    return bank
+    return np.asarray((255 * worn).astype(np.uint8))
 
 
 def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray, "3"], ambient: float) -> None:
-    """Paint parts onto the canvas: shaded, textured, antialiased, behind what is closer to the camera.
+    """Paint parts, wholly in front of the camera, onto the canvas: shaded, textured, behind what is closer.
 
     An ellipsoid with semi-axes S (columns) covers the image's points q around its centre with q' M^-1 q <= 1, where
     M is the upper 2×2 block of S S'. In coordinates M^-1/2 q the part is a rounded cone of radius 1 at its start.
-    The formulas run over the pixels of all parts at once, since parts are many and small.
-
-    Args:
-        canvas: what there is already.
-        camera: which looks at the parts.
-        parts: wholly in front of the camera.
-        light: unit vector towards the light, camera frame.
-        ambient: share of the light that comes from everywhere.
+    The formulas run over the pixels of all parts at once, since parts are many and small. `light` is the unit vector
+    towards the light, camera frame; `ambient` the share of the light that comes from everywhere.
     """
     order = np.argsort(-(parts.start[:, 2] + parts.end[:, 2]))
     table, low, span = _geometry(parts, camera, light, canvas.depth.shape)
@@ -166,8 +158,7 @@ def paint(canvas: Canvas, camera: Camera, parts: Parts, light: Float[np.ndarray,
 
     def each() -> Float[np.ndarray, "N"]:
         """The next number of the table, for each pixel's part."""
-        number: np.ndarray = np.repeat(next(of_part), counts)
-        return number
+        return np.repeat(next(of_part), counts)
 
     run = columns * each() + rows * each() + each()
     side = columns * each() + rows * each() + each()

@@ -1,8 +1,7 @@
 """Resection: the camera that projects known points to known pixels, and the uncertainty of its axes.
 
-A label of pose in space is a position relative to the root, along the camera's axes. So of all that is sought of a
-camera only its rotation is part of the labels, and a person who hardly moves determines a rotation badly: it is made up
-for by the principal point and the place of the camera, which are unknown too.
+A label of pose in space is a position relative to the root, along the camera's axes, so of a camera only the rotation
+is part of the labels; a person who hardly moves determines it badly.
 """
 
 from __future__ import annotations
@@ -19,45 +18,28 @@ __all__ = ["FARTHEST_MEDIAN", "axis_error", "recovered"]
 
 FARTHEST_MEDIAN = 2.0
 """Pixels: points and pixels that are this far apart in the median do not belong together."""
-FEWEST = 30
-"""Points that a camera is recovered from; each gives two numbers, and `SOUGHT` are sought."""
-SOUGHT = 15
-"""Numbers of a camera: a turn and a shift of 3 each, focal lengths and principal point of 2, a lens of 5."""
-FLATTEST = 1e-3
-"""Thickness of the cloud of points relative to its length; points in a plane do not determine a camera."""
-TRIALS, SUBSET, FITTED = 100, 1000, 400
-"""Starts from eight points, points that each start is judged by, points that the lens is fitted to."""
-CELLS = 12
-"""Cells along an image's side over which the points that a lens is fitted to are distributed."""
-GOOD = 5.0
-"""Standard deviations of a Gaussian with the same median (1.48 medians each) beyond which a row is taken as wrong."""
-STEPS = 2
-"""Of Gauss and Newton, over all good points; the camera that they start from is close already."""
-STRETCHES, SHORTEST = (10, 40), 10
-"""Fewest and most stretches of frames whose errors are taken as independent of the others'; the fewest frames of one,
-where there are enough."""
+FEWEST = 30  # points that a camera is recovered from; each gives two numbers, and `SOUGHT` are sought
+SOUGHT = 15  # numbers of a camera: a turn and a shift of 3 each, focal lengths and principal point of 2, a lens of 5
+FLATTEST = 1e-3  # thickness of the cloud of points relative to its length; points in a plane determine no camera
+TRIALS, SUBSET, FITTED = 100, 1000, 400  # starts from eight points; points that judge a start, that fit the lens
+CELLS = 12  # along an image's side, over which the points that a lens is fitted to are distributed
+GOOD = 5.0  # standard deviations of a Gaussian of the same median (1.48 medians each) beyond which a row is wrong
+STEPS = 2  # of Gauss and Newton, over all good points; the camera that they start from is close already
+STRETCHES, SHORTEST = (10, 40), 10  # fewest and most stretches of frames with independent errors; their fewest frames
 
 
 def recovered(world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], size: tuple[int, int]) -> Camera:
-    """The camera that shows points of the world at these pixels (resection).
+    """The camera that shows points of the world, in any unit, at these pixels of an image of (H, W) (resection).
 
     The direct linear transform of eight points at a time (Hartley and Zisserman, Multiple View Geometry, 2nd ed.,
     §7.1) gives starts. The one with the least median error (least median of squares, Rousseeuw 1984) separates wrong
     rows from the others, of which there may be a fifth. It is decomposed into R, t and the intrinsic matrix (§6.2.4);
     OpenCV's calibration fits these and a lens to some of the good points from all over the image; steps of Gauss and
-    Newton fit them to all of these, so that what is noise in the pixels is averaged away.
-
-    Args:
-        world: points in the world, in any unit; rows that are not finite are left out.
-        pixels: where they are seen.
-        size: (H, W) of the image.
-
-    Returns:
-        The camera, its translation in the unit of `world`.
+    Newton fit them to all of these, so that noise in the pixels is averaged. Rows that are not finite are left out.
 
     Raises:
-        InputError: if there are too few points, they lie in a plane, or the median
-            reprojection error is above `FARTHEST_MEDIAN` pixels.
+        InputError: if there are too few points, they lie in a plane, or the median reprojection error is above
+            `FARTHEST_MEDIAN` pixels.
     """
     world, pixels = np.asarray(world, dtype=np.float64), np.asarray(pixels, dtype=np.float64)
     finite = np.isfinite(world).all(axis=1) & np.isfinite(pixels).all(axis=1)
@@ -88,7 +70,7 @@ def axis_error(
     """The error of positions relative to the root that a recovered camera's uncertain axes cause.
 
     To first order the axes turn by P e for errors e of the pixels, P being the rows of the turn in the pseudoinverse of
-    the fit's Jacobian. Two kinds of errors are taken to be there, and their covariances added up:
+    the fit's Jacobian. The covariances of two kinds of errors are added up:
 
     * errors of a joint that are alike in neighbouring frames, and independent between stretches of them: each stretch
       turns the axes by what its residuals do (the sandwich estimator of Liang and Zeger 1986);
@@ -96,14 +78,9 @@ def axis_error(
       have it. Their variance is that of the joints' mean residuals, with `SOUGHT` degrees of freedom lost. For a person
       who hardly moves no number of frames averages them away.
 
-    Args:
-        camera: as `recovered` found it from these frames.
-        world: the joints of frames that follow each other, in the world.
-        pixels: where they are seen.
-        root: which joint.
-
     Returns:
-        Root mean square over frames and joints, in the unit of `world`; infinite if too few points are left.
+        Root mean square over frames, which follow each other, and joints, in the unit of `world`; infinite if too few
+        points are left.
     """
     good = _agreeing(camera, world, pixels)
     if 2 * (seen := int(good.sum())) <= SOUGHT:
@@ -114,13 +91,12 @@ def axis_error(
     jacobian = _jacobian(camera, world[good])
     if not np.isfinite(jacobian).all():
         return np.inf
-    lengths = _lengths(jacobian)
+    lengths = np.linalg.norm(jacobian, axis=0).clip(min=1e-300)  # to bring columns to one length
     turn[:, good] = (np.linalg.pinv(jacobian / lengths)[:3] / lengths[:3, None]).reshape(3, -1, 2)
     frames, joints = pixels.shape[:2]
     stretches = min(max(frames // SHORTEST, STRETCHES[0]), STRETCHES[1], frames)
-    turned = np.add.reduceat(
-        np.einsum("atkd,tkd->tka", turn, residuals), np.arange(stretches) * frames // stretches, axis=0
-    )
+    turns = np.einsum("atkd,tkd->tka", turn, residuals)
+    turned = np.add.reduceat(turns, np.arange(stretches) * frames // stretches, axis=0)
     covariance = np.einsum("ska,skb->ab", turned, turned) * 2 * seen / (2 * seen - SOUGHT)
     means = residuals.sum(axis=0) / good.sum(axis=0).clip(min=1)[:, None]
     variance = (means**2).sum() / max(2 * joints - SOUGHT, 1)
@@ -149,39 +125,26 @@ def _jacobian(camera: Camera, world: Float[np.ndarray, "N 3"]) -> Float[np.ndarr
     return np.asarray(found[1][:, :SOUGHT])
 
 
-def _lengths(jacobian: Float[np.ndarray, "M 15"]) -> Float[np.ndarray, "15"]:
-    """Of its columns, to bring them to one length: radians are not pixels."""
-    lengths: Float[np.ndarray, "15"] = np.linalg.norm(jacobian, axis=0).clip(min=1e-300)
-    return lengths
-
-
 def _refined(camera: Camera, world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"]) -> Camera:
     """The camera after some steps of Gauss and Newton, each taken only if it lowers the reprojection error."""
-
-    def apart(other: Camera) -> float:
-        return float((reprojection_errors(other, world, pixels) ** 2).sum())
-
     if not len(world):
         return camera
-    least = apart(camera)
+    least = float((reprojection_errors(camera, world, pixels) ** 2).sum())
     for _ in range(STEPS):
         jacobian = _jacobian(camera, world)
         if not np.isfinite(jacobian).all():  # of a degenerate camera, refused by its reprojection error
             break
-        lengths = _lengths(jacobian)
+        lengths = np.linalg.norm(jacobian, axis=0).clip(min=1e-300)
         residuals = (pixels - camera.project(camera.to_camera(world))).reshape(-1)
         step = np.linalg.lstsq(jacobian / lengths, residuals, rcond=None)[0] / lengths
         turn = cv2.Rodrigues(step[:3])[0]
-        stepped = Camera(
-            camera.focal + step[6:8],
-            camera.centre + step[8:10],
-            turn @ camera.rotation,
-            turn @ camera.translation + step[3:6],
-            camera.distortion + step[10:],
-        )
-        if not (found := apart(stepped)) < least:
+        rotation, translation = turn @ camera.rotation, turn @ camera.translation + step[3:6]
+        focal, centre, lens = camera.focal + step[6:8], camera.centre + step[8:10], camera.distortion + step[10:]
+        stepped = Camera(focal, centre, rotation, translation, lens)
+        error = float((reprojection_errors(stepped, world, pixels) ** 2).sum())
+        if not error < least:
             break
-        camera, least = stepped, found
+        camera, least = stepped, error
     return camera
 
 
@@ -218,8 +181,7 @@ def _linear(world: Float[np.ndarray, "*B N 3"], pixels: Float[np.ndarray, "*B N 
     rows = [[space, nothing, -plane[..., :1] * space], [nothing, space, -plane[..., 1:2] * space]]
     system = np.concatenate([np.concatenate(row, axis=-1) for row in rows], axis=-2)
     smallest = np.linalg.svd(system, full_matrices=False)[2][..., -1, :].reshape(*system.shape[:-2], 3, 4)
-    matrix: Float[np.ndarray, "*B 3 4"] = np.linalg.solve(units[1], smallest) @ units[0]
-    return matrix
+    return np.asarray(np.linalg.solve(units[1], smallest) @ units[0])
 
 
 def _homogeneous(points: Float[np.ndarray, "*B N D"]) -> Float[np.ndarray, "*B N D+1"]:
@@ -238,11 +200,7 @@ def _to_unit(points: Float[np.ndarray, "*B N D"]) -> Float[np.ndarray, "*B D+1 D
 
 
 def _decomposed(matrix: Float[np.ndarray, "3 4"], world: Float[np.ndarray, "N 3"]) -> Camera:
-    """The camera of a projection matrix, which is K [R | t] up to a factor; K's skew is left out.
-
-    Raises:
-        InputError: if the points would lie behind the camera unless the image were mirrored.
-    """
+    """The camera of a projection matrix, which is K [R | t] up to a factor; K's skew is left out."""
     from scipy.linalg import rq  # type: ignore[import-untyped]
 
     matrix = matrix * np.sign(np.median(_homogeneous(world) @ matrix[2]))
@@ -259,11 +217,7 @@ def _decomposed(matrix: Float[np.ndarray, "3 4"], world: Float[np.ndarray, "N 3"
 def _calibrated(
     start: Camera, world: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], size: tuple[int, int]
 ) -> Camera:
-    """The camera with a lens that fits best, from a start.
-
-    Raises:
-        InputError: if OpenCV finds none.
-    """
+    """The camera with a lens that fits best, from a start."""
     guess = start.matrix
     guess[:2, 2] = np.clip(guess[:2, 2], 1, [size[1] - 2, size[0] - 2])  # OpenCV takes no others
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-10)

@@ -1,7 +1,7 @@
 """B-scans as batches of windows: columns side by side, flattened, for boundary models.
 
-Shapes: a column takes the place of a joint, and its boundaries that of a joint's dimensions: K = C columns of the
-window, D boundaries. Crop coordinates of a row are row / rows - 0.5, as everywhere.
+A column takes the place of a joint, and its boundaries that of a joint's dimensions: K columns of the window, D
+boundaries. Crop coordinates of a row are row / rows - 0.5, as everywhere.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from logpose.core.skeletons import Skeleton
-from logpose.data.batches import LoaderOptions, Tensors, epoch_loader
+from logpose.data.batches import LabelledSet, LoaderOptions, Tensors, epoch_loader
 from logpose.data.flattening import Flattening, cleaned, flatten
 
-__all__ = ["RETINA", "DrawnScan", "Scan", "ScanBatch", "ScanWindows", "Scans", "Variation", "scan_loader", "starts"]
+__all__ = ["RETINA", "Scan", "ScanBatch", "ScanWindows", "Scans", "SyntheticScan", "Variation", "scan_loader", "starts"]
 
 log = logging.getLogger("logpose")
 
@@ -54,8 +54,8 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class DrawnScan(Scan):
-    """A synthetic B-scan, whose truth is known beside its labels."""
+class SyntheticScan(Scan):
+    """A B-scan whose true boundaries are known beside its labels."""
 
     truth: Float[np.ndarray, "D W"] | None = None
     """Where the boundaries are."""
@@ -64,21 +64,8 @@ class DrawnScan(Scan):
 
 
 @runtime_checkable
-class Scans(Protocol):
-    """A data set of labelled B-scans."""
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """The boundaries, from the top down, in the place of joints."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of scans."""
-        ...
-
-    def __getitem__(self, index: int, /) -> Scan:
-        """One of them."""
-        ...
+class Scans(LabelledSet[Scan], Protocol):
+    """A data set of labelled B-scans; their boundaries, from the top down, take the place of joints."""
 
 
 @dataclass(slots=True)
@@ -103,7 +90,7 @@ class ScanBatch(Tensors):
 
     @property
     def inputs(self) -> UInt8[Tensor, "B 1 H W"]:
-        """What the model is given."""
+        """The input of the model."""
         return self.images
 
     def to_scan(self, places: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
@@ -124,15 +111,6 @@ class Variation:
     """Share by which it is stretched or squeezed at most, in depth."""
 
 
-@dataclass(slots=True)
-class _Kept:
-    """A scan, and what was made of it."""
-
-    scan: Scan
-    image: UInt8[np.ndarray, "H W"] | None = None
-    flat: Flattening | None = None
-
-
 def starts(width: int, columns: int) -> list[int]:
     """First columns of the windows that cover a scan, each at most half a window after the last."""
     if width <= columns:
@@ -144,13 +122,9 @@ def starts(width: int, columns: int) -> list[int]:
 class ScanWindows(Dataset[ScanBatch]):
     """Windows of every scan, as batches of one: at random columns and varied, or side by side and as they are.
 
-    Args:
-        scans: what they are of.
-        size: (rows, columns) of a window.
-        shown: rows of a scan that it shows; as many as it has when None.
-        variation: of training; None covers every scan with windows that overlap.
-        seed: of that.
-        um_per_px: height of a pixel in micrometres by which the retina is looked for in scans without their own.
+    `size` is (rows, columns) of a window, which shows `shown` rows of the scan (as many as it has when None). Without a
+    `variation` windows that overlap cover every scan; `seed` is that of the variation. `um_per_px` is the height of a
+    pixel in micrometres, of scans without their own.
     """
 
     def __init__(
@@ -164,22 +138,23 @@ class ScanWindows(Dataset[ScanBatch]):
     ) -> None:
         self.scans, self.size, self.shown, self.variation, self.seed = scans, size, shown, variation, seed
         self.um_per_px = um_per_px
-        self._kept = [_Kept(scans[i]) for i in range(len(scans))]
+        self._scans = [scans[i] for i in range(len(scans))]
+        self._flat: dict[int, tuple[UInt8[np.ndarray, "H W"], Flattening]] = {}
         self.windows = [
             (i, start)
-            for i, width in enumerate(kept.scan.image.shape[1] for kept in self._kept)
+            for i, width in enumerate(scan.image.shape[1] for scan in self._scans)
             for start in (starts(width, size[1]) if variation is None else range(-(-width // size[1])))
         ]
 
     def flattened(self, index: int) -> tuple[Scan, UInt8[np.ndarray, "H W"], Flattening]:
         """A scan, its image cleaned, and where its retina is: looked for once."""
-        kept = self._kept[index]
-        if kept.image is None or kept.flat is None:
-            kept.image = cleaned(kept.scan.image)
-            kept.flat = flatten(kept.image, self.size[0], self.shown, kept.scan.um_per_px or self.um_per_px)
-            if kept.flat.faint:
-                log.warning("%s: no retina detected", kept.scan.name or "a B-scan")
-        return kept.scan, kept.image, kept.flat
+        scan = self._scans[index]
+        if index not in self._flat:
+            image = cleaned(scan.image)
+            self._flat[index] = image, flatten(image, self.size[0], self.shown, scan.um_per_px or self.um_per_px)
+            if self._flat[index][1].faint:
+                log.warning("%s: no retina detected", scan.name or "a B-scan")
+        return scan, *self._flat[index]
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -204,15 +179,10 @@ class ScanWindows(Dataset[ScanBatch]):
         if mirrored:
             window, target, top = window[:, ::-1].copy(), target[::-1].copy(), top[::-1].copy()
         weight = np.isfinite(target).any(axis=1)
-        return ScanBatch(
-            images=torch.from_numpy(window)[None, None],
-            target=torch.from_numpy(target.astype(np.float32))[None],
-            weight=torch.from_numpy(weight.astype(np.float32))[None],
-            top=torch.from_numpy(top)[None],
-            scale=torch.tensor([flat.scale], dtype=torch.float32),
-            index=torch.tensor([index]),
-            start=torch.tensor([start]),
-        )
+        arrays = (window[None], target.astype(np.float32), weight.astype(np.float32), top)
+        images, targets, weights, tops = (torch.from_numpy(array)[None] for array in arrays)
+        scale = torch.tensor([flat.scale], dtype=torch.float32)
+        return ScanBatch(images, targets, weights, tops, scale, torch.tensor([index]), torch.tensor([start]))
 
 
 def scan_loader(

@@ -1,15 +1,14 @@
 """Whole images as batches, for detectors.
 
-An image is enlarged or reduced by one affine map and laid into the upper left of its input; what a batch's inputs have
-beyond their images is black. Randomness travels with the index, as in `crops`.
+An image is enlarged or reduced by one affine map and laid into the upper left of its input, which is black beyond.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, Unpack, runtime_checkable
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -22,20 +21,14 @@ from logpose.core import geometry
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
-from logpose.data.batches import LoaderOptions, Tensors, epoch_loader
+from logpose.data.batches import LoaderOptions, Tensors, collate, epoch_loader
 from logpose.data.image_sets import ImageSet, LabelledImage
 from logpose.data.images import image_size, read_reduced
 from logpose.data.problems import FARTHEST
 from logpose.data.transforms import cut
 
 __all__ = [
-    "MULTIPLE",
-    "SceneBatch",
-    "ScenePeople",
-    "SceneTransform",
-    "Scenes",
-    "ShortSide",
-    "SquareCrop",
+    *("MULTIPLE", "SceneBatch", "ScenePeople", "SceneTransform", "Scenes", "ShortSide", "SquareCrop", "join", "scene"),
     "scene_loader",
 ]
 
@@ -77,33 +70,11 @@ class SceneBatch(Tensors):
 
     @property
     def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
-        """What the model is given."""
+        """The input of the model."""
         return self.images
 
 
 Matrix = Float[np.ndarray, "2 3"]
-
-
-@runtime_checkable
-class SceneTransform(Protocol):
-    """How an image becomes an input."""
-
-    @property
-    def flip(self) -> float:
-        """How often it is mirrored."""
-        ...
-
-    def place(
-        self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
-    ) -> tuple[Matrix, tuple[int, int]]:
-        """The map from image coordinates to pixels of the input, and the input's (H, W).
-
-        Args:
-            size: (W, H) of the image.
-            people: in it.
-            rng: source of what is drawn; None takes what evaluation takes.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -125,12 +96,14 @@ class ShortSide:
             raise InputError(f"expected 1 <= short <= longest and 0 <= flip <= 1, got {self}")
 
     def place(
-        self,
-        size: tuple[int, int],
-        people: Sequence[Sample],  # noqa: ARG002  (it is the same for any)
-        rng: np.random.Generator | None,
+        self, size: tuple[int, int], _: Sequence[Sample], rng: np.random.Generator | None
     ) -> tuple[Matrix, tuple[int, int]]:
-        """See `SceneTransform`."""
+        """The map from image coordinates to pixels of the input, and the input's (H, W).
+
+        Args:
+            size: (W, H) of the image.
+            rng: source of what is drawn; None takes what evaluation takes.
+        """
         short = self.short[0] if rng is None else self.short[int(rng.integers(len(self.short)))]
         factor = self.factor(size, short)
         width, height = (max(1, int(side * factor + 0.5)) for side in size)
@@ -151,8 +124,8 @@ class SquareCrop:
         side: of the square, pixels of the input.
         scale: least and greatest factor by which the image is enlarged.
         flip: how often it is mirrored.
-        after: how images are enlarged or reduced before; what they are in evaluation, so that people are as large
-            there as in training however large the images are. None, published, takes them as they are.
+        after: how images are resized before, as in evaluation, so that people are as large there as in training; None,
+            published, takes them as they are.
     """
 
     side: int = 640
@@ -167,7 +140,7 @@ class SquareCrop:
     def place(
         self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
     ) -> tuple[Matrix, tuple[int, int]]:
-        """See `SceneTransform`; without people, and in evaluation, the square is around the image's middle."""
+        """As `ShortSide.place`; without people, and in evaluation, the square is around the image's middle."""
         usual = 1.0 if self.after is None else self.after.factor(size)
         factor, centre = usual * float(np.mean(self.scale)), np.array(size) / 2 - 0.5
         if rng is not None:
@@ -179,15 +152,12 @@ class SquareCrop:
         return np.array([[factor, 0.0, shift[0]], [0.0, factor, shift[1]]]), (self.side, self.side)
 
 
-class Scenes(Dataset[SceneBatch]):
-    """Each image, as a batch of one.
+SceneTransform = ShortSide | SquareCrop
+"""How an image becomes an input."""
 
-    Args:
-        images: the data set.
-        transform: how an image becomes an input.
-        seed: of what is drawn.
-        training: whether anything is.
-        empty: whether images without labelled people are included.
+
+class Scenes(Dataset[SceneBatch]):
+    """Each image, as a batch of one; without `empty` only those with labelled people.
 
     Raises:
         InputError: if no image is left.
@@ -198,7 +168,7 @@ class Scenes(Dataset[SceneBatch]):
     ) -> None:
         self.images, self.transform, self.seed, self.training = images, transform, seed, training
         every = range(len(images))
-        self.rows = list(every) if empty else [i for i in every if _has_labels(images[i])]
+        self.rows = [i for i in every if empty or any((person.visible > 0).any() for person in images[i].people)]
         if not self.rows:
             raise InputError("no image has labelled people")
 
@@ -211,22 +181,11 @@ class Scenes(Dataset[SceneBatch]):
         return scene(self.images[index], self.images.skeleton, self.transform, index, rng)
 
 
-def _has_labels(labelled: LabelledImage) -> bool:
-    return any((person.visible > 0).any() for person in labelled.people)
-
-
 def scene(
     labelled: LabelledImage, skeleton: Skeleton, transform: SceneTransform, index: int = 0,
     rng: np.random.Generator | None = None,
 ) -> SceneBatch:  # fmt: skip
-    """The input that an image becomes, as a batch of one.
-
-    Args:
-        labelled: the image with its people.
-        skeleton: its flip pairs change places in a mirrored image.
-        transform: how.
-        index: the image's row, kept with the input.
-        rng: source of all randomness; None for evaluation.
+    """The input that an image becomes, as a batch of one; for evaluation if `rng` is None.
 
     Raises:
         InputError: if the image cannot be read.
@@ -275,8 +234,7 @@ def _boxes(people: Sequence[Sample], to_input: Matrix, size: tuple[int, int]) ->
     corners = np.stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     # Maps are of pixels' centres, and a box's corner is the corner of a pixel.
     placed = np.sort(geometry.apply_affine(to_input, corners - 0.5) + 0.5, axis=1)
-    clipped: np.ndarray = np.clip(placed, 0, size[::-1]).reshape(-1, 4)
-    return clipped
+    return np.clip(placed, 0, size[::-1]).reshape(-1, 4)
 
 
 def _padded(images: Tensor, height: int, width: int) -> Tensor:
@@ -287,13 +245,7 @@ def _padded(images: Tensor, height: int, width: int) -> Tensor:
 def join(batches: Sequence[SceneBatch]) -> SceneBatch:
     """Small batches joined into one of the size of the largest."""
     height, width = (max(batch.images.shape[axis] for batch in batches) for axis in (2, 3))
-    return SceneBatch(
-        torch.cat([_padded(batch.images, height, width) for batch in batches]),
-        torch.cat([batch.sizes for batch in batches]),
-        torch.cat([batch.to_image for batch in batches]),
-        torch.cat([batch.index for batch in batches]),
-        [people for batch in batches for people in batch.people],
-    )
+    return collate([replace(batch, images=_padded(batch.images, height, width)) for batch in batches])
 
 
 def scene_loader(

@@ -1,9 +1,9 @@
 """Synthetic people, any number of them, with label errors of a known distribution.
 
-A scene is a camera in front of a cluttered place in which posed, dressed bodies (`figures`) stand, sit, run or lie,
+A scene is a camera in front of a cluttered place in which posed, dressed bodies (`bodies`) stand, sit, run or lie,
 some behind others, behind things, or half out of the image. Everything about them is known: where each joint is in
-space and in the image, whether it is seen, which pixels show whom. On request the labels carry an error whose
-density is known too (`LabelNoise`), so a model's predicted errors can be compared with the truth.
+space and in the image, whether it is visible, which pixels show whom. On request the labels carry an error of known
+distribution (`LabelNoise`), so a model's predicted errors can be compared with the truth.
 
 Scene `index` of seed `seed` is a function of these two numbers: not of the order of access, nor of the process.
 """
@@ -38,6 +38,12 @@ __all__ = ["LabelNoise", "Person", "Scene", "SyntheticPeople", "write_coco"]
 
 Points = Float[np.ndarray, "K 2"]
 
+QUALITY = 92  # of the JPEG files of a COCO folder
+_PLAIN_AFTER = 4  # unusable tries: then nothing stands in front of the main person, who is wholly in the image
+_FEWEST_SEEN = 5  # joints that the main person shows …
+_SMALLEST_BOX = 0.04  # … in a box of at least this share of the image
+_SMALLEST_AREA = 12.0  # pixels: other people who show fewer are not annotated
+
 
 @dataclass(frozen=True)
 class LabelNoise:
@@ -52,8 +58,7 @@ class LabelNoise:
 
         s = scale · (OKS sigma of the joint) · sqrt(area of the person) · (hidden_factor if the joint is hidden).
 
-    A label may thus fall outside the image: clipping it there would change the distribution. Of a depth, s is as many
-    millimetres as those pixels are at the joint's distance.
+    Labels may lie outside the image. Of a depth, s is as many millimetres as those pixels are at the joint's distance.
 
     Attributes:
         scale: 1 is as careful as COCO's annotators were.
@@ -72,13 +77,7 @@ class LabelNoise:
             raise ValueError(f"scale and hidden_factor must be positive, got {self.scale}, {self.hidden_factor}")
 
     def std(self, area: float, visible: Int[np.ndarray, "K"], skeleton: Skeleton = COCO) -> Points:
-        """Standard deviation of each joint's label along x and y, in pixels.
-
-        Args:
-            area: of the person, square pixels.
-            visible: COCO's flag; 1 is hidden.
-            skeleton: whose OKS sigmas count.
-        """
+        """Standard deviation of each joint's label along x and y, pixels, of a person of so many square pixels."""
         per_joint = self.scale * math.sqrt(area) * np.array(skeleton.sigmas)
         per_joint = per_joint * np.where(visible == 1, self.hidden_factor, 1.0)
         return np.repeat(per_joint[:, None], 2, axis=1)
@@ -88,16 +87,6 @@ class LabelNoise:
         if math.isinf(self.dof):
             return std * rng.standard_normal(std.shape)
         return std * math.sqrt((self.dof - 2) / self.dof) * rng.standard_t(self.dof, std.shape)
-
-    def log_prob(self, error: Float[np.ndarray, "*N"], std: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
-        """Log density of each error along its axis, per pixel; the joint's own is the sum over its axes."""
-        if math.isinf(self.dof):
-            gaussian: np.ndarray = -0.5 * (error / std) ** 2 - np.log(std) - 0.5 * math.log(2 * math.pi)
-            return gaussian
-        nu = self.dof
-        tau = std * math.sqrt((nu - 2) / nu)
-        constant = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(math.pi * nu)
-        return constant - np.log(tau) - (nu + 1) / 2 * np.log1p((error / tau) ** 2 / nu)
 
 
 @dataclass(frozen=True)
@@ -151,16 +140,15 @@ class SyntheticPeople:
         easy: bool = False,
         depth: bool = False,
     ) -> None:
-        """Describe the data set; nothing is drawn yet.
+        """Describe the data set; nothing is computed yet.
 
         Args:
             count: number of scenes.
-            seed: not negative; another seed, other scenes.
+            seed: not negative.
             size: (H, W) of the images.
             noise: distribution of the labels' errors; None for true labels. Images and truth do not depend on it.
             people: fewest and most people in a scene (some may end up hidden or outside).
-            easy: people stand, walk or run and roughly face the camera, and the main person is wholly in the
-                image with nothing put in front.
+            easy: people stand, walk or run and roughly face the camera; nothing is before the main person.
             depth: whether keypoints have a third coordinate, millimetres behind the true middle of the hips. Images
                 and labels in them do not depend on it.
 
@@ -183,18 +171,11 @@ class SyntheticPeople:
         scene = self.scene(index)
         person, number = scene.people[0], index % self.count
         depths = [self._depths(number, person, scene.focal)] if self.depth else []
-        return Sample(
-            image=scene.image,
-            box=person.box,
-            keypoints=np.column_stack([person.keypoints, *depths]),
-            visible=person.visible,
-            area=person.area,
-            image_id=number + 1,
-            id=number * self.people[1] + 1,
-        )
+        keypoints, name = np.column_stack([person.keypoints, *depths]), number * self.people[1] + 1
+        return Sample(scene.image, person.box, keypoints, person.visible, person.area, number + 1, name)
 
     def scene(self, index: int) -> Scene:
-        """The whole scene of an index: image, people, and who is where.
+        """The whole scene of an index.
 
         Raises:
             IndexError: if there is no such index.
@@ -202,12 +183,59 @@ class SyntheticPeople:
         if not -self.count <= index < self.count:
             raise IndexError(f"no scene {index}: there are {self.count}")
         index = int(index) % self.count
-        scene = _compose(np.random.default_rng((self.seed, index)), self.size, self.people, self.easy)
+        rng = np.random.default_rng((self.seed, index))
+        tries = (self._try_scene(rng, self.easy or attempt >= _PLAIN_AFTER) for attempt in itertools.count())
+        scene = next(scene for scene in tries if scene is not None)  # one that shows its main person well enough
         if self.noise is None:
             return scene
         # A stream of its own, so that the noise cannot change what is drawn.
         rng = np.random.default_rng((self.seed, index, 1))
-        return replace(scene, people=tuple(_mislabelled(person, self.noise, rng) for person in scene.people))
+        people = []
+        for person in scene.people:
+            std = self.noise.std(person.area, person.visible)
+            labels = person.truth + self.noise.sample(rng, std)
+            people.append(replace(person, std=std, keypoints=np.where(person.visible[:, None] > 0, labels, 0.0)))
+        return replace(scene, people=tuple(people))
+
+    def _try_scene(self, rng: np.random.Generator, plain: bool) -> Scene | None:
+        """One scene, or None if its main person is hardly visible."""
+        size, easy = self.size, self.easy
+        height, width = size
+        camera = Camera.random(rng, size)
+        actor = Actor.random(rng, camera, upright=easy)
+        shift = main_place(rng, camera, actor, size, plain)
+        main = actor.points + shift
+        if inside(camera.project(main[:17]), size).sum() < _FEWEST_SEEN + 2:
+            return None
+        cast = [(actor, shift)]
+        for _ in range(int(rng.integers(self.people[0], self.people[1] + 1)) - 1):
+            other = Actor.random(rng, camera, upright=easy)
+            place = other_place(rng, camera, [place for _, place in cast], width, plain)
+            if (other.points[:, 2] + place[2]).min() > 0.3:  # metres: nobody stands in the lens
+                cast.append((other, place))
+        sun = np.array([rng.normal(0, 0.7), rng.uniform(0.2, 1.2), rng.normal(0.5, 0.6)])
+        light = camera.turn @ (sun / np.linalg.norm(sun))
+        ambient = float(rng.uniform(0.35, 0.7))
+        canvas = Canvas(backdrop(rng, camera, size), np.full(size, np.inf, np.float32), np.zeros(size, np.uint8))
+        figures = [figure(rng, who, place, i + 1) for i, (who, place) in enumerate(cast)]
+        farthest = max(float(who.joints[:, 2].max()) for who in figures)
+        everything = Parts.joined([clutter(rng, camera, size, 1.5 * farthest), *(who.parts for who in figures)])
+        paint(canvas, camera, everything, light, ambient)
+        for i, who in enumerate(figures):
+            paint_face(canvas, camera, who, i + 1)
+        if not plain:
+            occlude(rng, canvas, bounds(canvas.owner == 1))
+        labelled = [_label(canvas, camera, who, i + 1) for i, who in enumerate(figures)]
+        first = labelled[0]
+        if first is None or (first.visible == 2).sum() < _FEWEST_SEEN:
+            return None
+        if first.box[2] * first.box[3] < _SMALLEST_BOX * height * width:
+            return None
+        kept = [i for i, person in enumerate(labelled) if person is not None]
+        number = np.zeros(len(cast) + 1, dtype=np.uint8)
+        number[[i + 1 for i in kept]] = range(1, len(kept) + 1)
+        visible = tuple(person for person in labelled if person is not None)
+        return Scene(photograph(rng, canvas.image), visible, number[canvas.owner], camera.focal, camera.centre)
 
     def space(self, index: int) -> Space:
         """Where the main person truly is, and the camera."""
@@ -223,32 +251,17 @@ class SyntheticPeople:
             depths = depths + self.noise.sample(rng, person.std[:, 0] * joints[:, 2] / focal)
         return np.where(person.visible > 0, depths, 0.0)
 
-    def truth(self, index: int) -> tuple[Points, Points]:
-        """True positions of the main person's joints and the standard deviation of their labels, both in pixels."""
-        person = self.scene(index).people[0]
-        return person.truth, person.std
 
-
-def write_coco(
-    data: SyntheticPeople | Mapping[str, SyntheticPeople],
-    folder: Path | str,
-    split: str = "train2017",
-    quality: int = 92,
-) -> Path:
+def write_coco(splits: Mapping[str, SyntheticPeople], folder: Path | str) -> Path:
     """Write scenes as a COCO folder: annotations/person_keypoints_<split>.json, and <split>/000000000001.jpg ….
 
-    All people of a scene are annotated. An annotation's "synthetic" entry holds what COCO's format lacks: the true
+    All people of a scene are annotated. An annotation's "synthetic" entry has what COCO's format lacks: the true
     positions and the label's standard deviation (pixels), and the joints in space (camera frame, metres). The folder
     appears when it is complete, or not at all.
 
     Args:
-        data: the data set of one split, or one for each split's name.
+        splits: the data set of each split's name ("train2017").
         folder: is made; may exist if it is empty.
-        split: name of the split, where only one data set is given.
-        quality: of the JPEG files, 1 … 100.
-
-    Returns:
-        The folder.
 
     Raises:
         InputError: if there is something at `folder` already, or a split's name is not that of a folder.
@@ -256,7 +269,6 @@ def write_coco(
     folder = Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder")
-    splits = data if isinstance(data, Mapping) else {split: data}
     for name in splits:
         if name in ("", ".", "..", "annotations") or Path(name).name != name:
             raise InputError(f"split {name!r} is not a valid folder name")
@@ -266,9 +278,8 @@ def write_coco(
         (unfinished / "annotations").mkdir(parents=True)
         for name, people in splits.items():
             (unfinished / name).mkdir()
-            content = _write_split(people, unfinished / name, quality)
-            with (unfinished / "annotations" / f"person_keypoints_{name}.json").open("w") as file:
-                json.dump(content, file)
+            content = _write_split(people, unfinished / name)
+            (unfinished / "annotations" / f"person_keypoints_{name}.json").write_text(json.dumps(content))
         if folder.exists():
             folder.rmdir()
         unfinished.rename(folder)
@@ -277,14 +288,14 @@ def write_coco(
     return folder
 
 
-def _write_split(data: SyntheticPeople, folder: Path, quality: int) -> dict[str, Any]:
+def _write_split(data: SyntheticPeople, folder: Path) -> dict[str, Any]:
     """Write the images of a split; returns its annotations."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(len(data)):
         scene, image_id = data.scene(index), index + 1
         name = f"{image_id:012d}.jpg"
-        if not cv2.imwrite(str(folder / name), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]):
+        if not cv2.imwrite(str(folder / name), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY]):
             raise OSError(f"cannot write {folder / name}")
         images.append({"id": image_id, "file_name": name, "width": data.size[1], "height": data.size[0]})
         for place, person in enumerate(scene.people):
@@ -311,78 +322,10 @@ def _annotation(person: Person, mask: Bool[np.ndarray, "H W"]) -> dict[str, Any]
         "keypoints": [int(v) if v.is_integer() else v for v in triplets.round(3).ravel().tolist()],
         "segmentation": polygons or [[x, y, x + w, y, x + w, y + h, x, y + h]],  # the box, if there are but specks
         "synthetic": {
-            "truth": person.truth.round(3).tolist(),
-            "std": person.std.round(4).tolist(),
-            "joints": person.joints.round(4).tolist(),
+            name: getattr(person, name).round(digits).tolist()
+            for name, digits in (("truth", 3), ("std", 4), ("joints", 4))
         },
     }
-
-
-def _mislabelled(person: Person, noise: LabelNoise, rng: np.random.Generator) -> Person:
-    """The person with an error drawn into each label."""
-    std = noise.std(person.area, person.visible)
-    labels = person.truth + noise.sample(rng, std)
-    return replace(person, std=std, keypoints=np.where(person.visible[:, None] > 0, labels, 0.0))
-
-
-# --- Scenes --------------------------------------------------------------------------------------------------------
-_PLAIN_AFTER = 4  # unusable tries: then nothing stands in front of the main person, who is wholly in the image
-_FEWEST_SEEN = 5  # joints that the main person shows …
-_SMALLEST_BOX = 0.04  # … in a box of at least this share of the image
-_SMALLEST_AREA = 12.0  # pixels: other people who show fewer are not annotated
-
-
-def _compose(rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], easy: bool) -> Scene:
-    """Draw scenes until one shows its main person well enough."""
-    tries = (_try_scene(rng, size, people, easy, easy or attempt >= _PLAIN_AFTER) for attempt in itertools.count())
-    return next(scene for scene in tries if scene is not None)
-
-
-def _try_scene(
-    rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], easy: bool, plain: bool
-) -> Scene | None:
-    """One scene, or None if its main person is hardly to be seen."""
-    height, width = size
-    camera = Camera.random(rng, size)
-    actor = Actor.random(rng, camera, upright=easy)
-    shift = main_place(rng, camera, actor, size, plain)
-    main = actor.points + shift
-    if inside(camera.project(main[:17]), size).sum() < _FEWEST_SEEN + 2:
-        return None
-    cast = [(actor, shift)]
-    for _ in range(int(rng.integers(people[0], people[1] + 1)) - 1):
-        other = Actor.random(rng, camera, upright=easy)
-        place = other_place(rng, camera, [place for _, place in cast], width, plain)
-        if (other.points[:, 2] + place[2]).min() > 0.3:  # metres: nobody stands in the lens
-            cast.append((other, place))
-    sun = np.array([rng.normal(0, 0.7), rng.uniform(0.2, 1.2), rng.normal(0.5, 0.6)])
-    light = camera.turn @ (sun / np.linalg.norm(sun))
-    ambient = float(rng.uniform(0.35, 0.7))
-    canvas = Canvas(backdrop(rng, camera, size), np.full(size, np.inf, np.float32), np.zeros(size, np.uint8))
-    figures = [figure(rng, who, place, i + 1) for i, (who, place) in enumerate(cast)]
-    farthest = max(float(who.joints[:, 2].max()) for who in figures)
-    everything = Parts.joined([clutter(rng, camera, size, 1.5 * farthest), *(who.parts for who in figures)])
-    paint(canvas, camera, everything, light, ambient)
-    for i, who in enumerate(figures):
-        paint_face(canvas, camera, who, i + 1)
-    if not plain:
-        occlude(rng, canvas, bounds(canvas.owner == 1))
-    labelled = [_label(canvas, camera, who, i + 1) for i, who in enumerate(figures)]
-    first = labelled[0]
-    if first is None or (first.visible == 2).sum() < _FEWEST_SEEN:
-        return None
-    if first.box[2] * first.box[3] < _SMALLEST_BOX * height * width:
-        return None
-    kept = [i for i, person in enumerate(labelled) if person is not None]
-    number = np.zeros(len(cast) + 1, dtype=np.uint8)
-    number[[i + 1 for i in kept]] = range(1, len(kept) + 1)
-    return Scene(
-        image=photograph(rng, canvas.image),
-        people=tuple(person for person in labelled if person is not None),
-        owner=number[canvas.owner],
-        focal=camera.focal,
-        centre=camera.centre,
-    )
 
 
 def _label(canvas: Canvas, camera: Camera, who: Figure, owner: int) -> Person | None:

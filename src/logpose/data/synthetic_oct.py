@@ -1,8 +1,8 @@
 """Synthetic B-scans: known boundaries, and labels with noise of a known distribution.
 
 Seven layers lie on Bruch's membrane, each of a brightness of its own, thinner where the fovea is. Light comes from
-above: vessels throw shadows. Some retinas are swollen by a dark cyst. Over all lies speckle, as in every image made
-with coherent light: the brightness is multiplied by a gamma-distributed number.
+above: vessels throw shadows. Some retinas are swollen by a dark cyst. Over all lies speckle: the brightness is
+multiplied by a gamma-distributed number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from logpose.core.errors import InputError
-from logpose.data.scans import RETINA, DrawnScan
+from logpose.data.scans import RETINA, SyntheticScan
 
 __all__ = ["ScanNoise", "SyntheticScans"]
 
@@ -48,14 +48,9 @@ FAINT = np.array([1.0, 1.5, 1.6, 1.8, 1.6, 1.0, 1.3, 1.2])
 
 
 class SyntheticScans:
-    """Synthetic B-scans, each computed on access, always the same.
+    """Synthetic B-scans of (H, W) pixels, each computed on access, always the same.
 
-    Args:
-        count: how many.
-        seed: others for another.
-        size: their height and width in pixels.
-        noise: of their labels; None labels the truth.
-        lesions: share of scans with a cyst.
+    `lesions` is the share of scans with a cyst; without `noise` the labels are the truth.
 
     Raises:
         InputError: if an argument is out of range.
@@ -70,16 +65,15 @@ class SyntheticScans:
         lesions: float = 0.2,
     ) -> None:
         if count < 1 or seed < 0 or min(size) < 64:
-            raise InputError(
-                f"synthetic scans: expected count >= 1, seed >= 0, sides >= 64; got {count}, {seed}, {size}"
-            )
+            got = f"got {count}, {seed}, {size}"
+            raise InputError(f"synthetic scans: expected count >= 1, seed >= 0, sides >= 64; {got}")
         self.count, self.seed, self.size, self.noise, self.lesions = count, seed, size, noise, lesions
         self.skeleton = RETINA
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> DrawnScan:
+    def __getitem__(self, index: int) -> SyntheticScan:
         if not 0 <= index < self.count:
             raise IndexError(index)
         rng = np.random.default_rng((self.seed, index))
@@ -90,36 +84,29 @@ class SyntheticScans:
         fovea = rng.uniform(0.3, 0.7) if rng.random() < 0.7 else rng.uniform(-1, 2)
         pit = rng.uniform(0.5, 0.92) * np.exp(-0.5 * ((x - fovea) / rng.uniform(0.06, 0.12)) ** 2)
         thickness[:INNER] *= 1 - pit
-        cyst = self._cyst(rng, x, unit) if rng.random() < self.lesions else None
-        if cyst is not None:
+        cyst = None
+        if rng.random() < self.lesions:  # it swells the inner nuclear layer
+            inside = 1 - ((x - rng.uniform(0.2, 0.8)) / rng.uniform(0.08, 0.18)) ** 2
+            cyst = unit * rng.uniform(10, 24) * np.sqrt(np.maximum(inside, 0))
             thickness[2] += cyst
         thickness = np.maximum(thickness, 0.6)
         bend = rng.uniform(-0.15, 0.15) * (x - 0.5) + rng.uniform(-0.2, 0.3) * (x - 0.5) ** 2 + 0.015 * _course(rng, x)
         membrane = height * (rng.uniform(0.6, 0.72) + bend)
         truth = np.concatenate([membrane - thickness[::-1].cumsum(axis=0)[::-1], membrane[None]])
-        shadow = self._shadows(rng, x)
+        shadow = np.zeros_like(x)  # how deep in a vessel's shadow each column is, from 0 to 1
+        for _ in range(rng.integers(0, 4)):
+            vessel = np.exp(-0.5 * ((x - rng.uniform(0, 1)) / rng.uniform(0.008, 0.02)) ** 2)
+            shadow = np.maximum(shadow, rng.uniform(0.5, 1) * vessel)
         image = self._image(rng, truth, shadow, cyst, unit)
         rows, std = truth, np.zeros_like(truth)
         if self.noise is not None:
             std = self.noise.rows * unit * FAINT[:, None] * (1 + (self.noise.shadow - 1) * shadow)
             rows = truth + std * rng.laplace(scale=np.sqrt(0.5), size=truth.shape)
-            rows[:, self._gaps(rng, width)] = np.nan
+            for _ in range(rng.poisson(10 * self.noise.missing)):  # gaps, each a tenth of the columns on average
+                start = rng.integers(0, width)
+                rows[:, start : start + rng.integers(1, width // 5)] = np.nan
         name = f"drawn {self.seed}-{index}"
-        return DrawnScan(image, rows, name, name, MICROMETRES / unit, truth, std)
-
-    def _cyst(self, rng: np.random.Generator, x: Float[np.ndarray, "W"], unit: float) -> Float[np.ndarray, "W"]:
-        """How much a cyst swells the inner nuclear layer."""
-        inside = 1 - ((x - rng.uniform(0.2, 0.8)) / rng.uniform(0.08, 0.18)) ** 2
-        swelling: Float[np.ndarray, "W"] = unit * rng.uniform(10, 24) * np.sqrt(np.maximum(inside, 0))
-        return swelling
-
-    def _shadows(self, rng: np.random.Generator, x: Float[np.ndarray, "W"]) -> Float[np.ndarray, "W"]:
-        """How deep in a vessel's shadow each column is, from 0 to 1."""
-        shadow = np.zeros_like(x)
-        for _ in range(rng.integers(0, 4)):
-            vessel = np.exp(-0.5 * ((x - rng.uniform(0, 1)) / rng.uniform(0.008, 0.02)) ** 2)
-            shadow = np.maximum(shadow, rng.uniform(0.5, 1) * vessel)
-        return shadow
+        return SyntheticScan(image, rows, name, name, MICROMETRES / unit, truth, std)
 
     def _image(
         self,
@@ -145,24 +132,12 @@ class SyntheticScans:
         bright = np.maximum(bright, 0.02) * rng.uniform(0.7, 1.1)
         speckle = rng.gamma(LOOKS, 1 / LOOKS, size=bright.shape)
         seen = cv2.GaussianBlur(np.sqrt(bright * speckle), (0, 0), 0.6)  # what is shown is compressed
-        image: UInt8[np.ndarray, "H W"] = np.clip(200 * seen, 0, 254).astype(np.uint8)
-        return image
-
-    def _gaps(self, rng: np.random.Generator, width: int) -> np.ndarray:
-        """Columns without labels."""
-        assert self.noise is not None
-        gap = np.zeros(width, dtype=bool)
-        for _ in range(rng.poisson(10 * self.noise.missing)):  # each a tenth of the columns, on average
-            start = rng.integers(0, width)
-            gap[start : start + rng.integers(1, width // 5)] = True
-        return gap
+        return np.asarray(np.clip(200 * seen, 0, 254).astype(np.uint8))
 
 
 def _course(rng: np.random.Generator, x: Float[np.ndarray, "W"]) -> Float[np.ndarray, "W"]:
     """A smooth random course of mean square 1 or so."""
     waves = np.arange(1, WAVES + 1)
     weights = rng.standard_normal(WAVES) / waves
-    course: Float[np.ndarray, "W"] = weights @ np.cos(
-        np.pi * waves[:, None] * x + rng.uniform(0, 2 * np.pi, (WAVES, 1))
-    )
-    return course
+    phases = rng.uniform(0, 2 * np.pi, (WAVES, 1))
+    return np.asarray(weights @ np.cos(np.pi * waves[:, None] * x + phases))

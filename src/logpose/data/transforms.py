@@ -22,6 +22,9 @@ from logpose.data.images import read_reduced
 
 __all__ = ["Augmentation", "CropTransform", "cut", "occlude", "tint"]
 
+SHARES = ("rotation_probability", "half_body_probability", "half_body_upper", "flip_probability", "shift_probability")
+"""Fields of `Augmentation` that are probabilities."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -39,7 +42,7 @@ class Augmentation:
         half_body_upper: share of upper halves; the released code asks whether a normal draw is below 0.5.
         draws: from what those draws are: uniform; "normal", a standard normal drawn again beyond ±1 (mmpose's); or
             "clipped", a normal moved to ±1 from beyond, standard but for the rotation's, half as wide (HRNet's).
-        occlusion: largest share of the box's area that a rectangle of noise hides; how large, is drawn each time.
+        occlusion: largest share of the box's area that a rectangle of noise hides; its size is drawn each time.
         colour: each channel is multiplied by a draw from 1 ± colour, which is uniform always.
     """
 
@@ -57,32 +60,13 @@ class Augmentation:
     colour: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.scale < 1 and 0 <= self.rotation <= 180):
-            got = f"got {self.scale:g} and {self.rotation:g}"
-            raise InputError(f"scale must lie in [0, 1) and rotation in [0, 180], {got}")
-        shares = (
-            "rotation_probability",
-            "half_body_probability",
-            "half_body_upper",
-            "flip_probability",
-            "shift_probability",
-        )
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must lie in [0, 1], got {getattr(self, name):g}")
-        if not 0 <= self.shift <= 1:
-            raise InputError(f"shift must lie in [0, 1], got {self.shift:g}")
-        if not (0 <= self.occlusion <= 1 and 0 <= self.colour < 1):
-            got = f"got {self.occlusion:g} and {self.colour:g}"
-            raise InputError(f"occlusion must lie in [0, 1] and colour in [0, 1), {got}")
+        for name in ("scale", "rotation", "shift", "occlusion", "colour", *SHARES):
+            value, most, below = getattr(self, name), 180 if name == "rotation" else 1, name in ("scale", "colour")
+            if not 0 <= value <= most or (below and value == most):
+                raise InputError(f"{name} must lie in [0, {most}{')' if below else ']'}, got {value:g}")
 
     def draw(self, rng: np.random.Generator, spread: float = 1.0) -> float:
-        """A number from [-1, 1].
-
-        Args:
-            rng: source of it.
-            spread: standard deviation of "clipped" draws.
-        """
+        """A number from [-1, 1]; `spread` is the standard deviation of "clipped" draws."""
         if self.draws == "clipped":
             return float(np.clip(spread * rng.standard_normal(), -1, 1))
         value = rng.uniform(-1, 1)
@@ -109,9 +93,9 @@ class CropTransform:
         skeleton: the joints, with flip pairs and the upper body.
         size: (H, W) of the crop.
         augmentation: how to vary it; None for evaluation.
-        outside: what becomes of labelled joints that fall outside the crop. "supervise" keeps them: the network learns
-            to extrapolate, on which the paper's robustness to truncation rests. "mask" gives them no weight,
-            nor those that lie more than half of `geometry.DEPTH_RANGE` before or behind the root.
+        outside: of labelled joints outside the crop. "supervise" keeps them: the network learns to extrapolate, on
+            which the paper's robustness to truncation rests. "mask" gives them no weight, nor those that lie more
+            than half of `geometry.DEPTH_RANGE` before or behind the root.
         padding: how much larger than the box the region is.
     """
 
@@ -129,10 +113,7 @@ class CropTransform:
     def __call__(self, sample: Sample, index: int = 0, rng: np.random.Generator | None = None) -> Batch:
         """The crop of one person, as a batch of one.
 
-        Args:
-            sample: the person.
-            index: its row in the data set, kept with the crop.
-            rng: source of all randomness; needed for augmentation only.
+        `index` is its row in the data set, kept with the crop; `rng` is needed for augmentation only.
 
         Raises:
             InputError: if the image cannot be read.
@@ -221,16 +202,8 @@ def occlude(
 ) -> None:
     """Hide part of a person behind a rectangle of noise, drawn into the crop (the released 3-D code's occlusion).
 
-    The rectangle lies in the person's box and in the image, its sides along theirs: its area is a draw from 0 to
-    `share` of the box's, its height a draw from 0.3 to 3.3 times its width. One longer than the box sticks out of it.
-
-    Args:
-        crop: what is changed.
-        box: x, y, width, height in image coordinates.
-        shown: (width, height) of the image.
-        to_crop: map from image coordinates to pixels of the crop.
-        share: see above.
-        rng: source of all draws.
+    The rectangle lies in the person's box (image coordinates) and in the image of `shown` pixels, (width, height): its
+    area is a draw from 0 to `share` of the box's, its height a draw from 0.3 to 3.3 times its width.
     """
     for _ in range(OCCLUSION_TRIES):
         area, aspect = rng.uniform(0, share) * box[2] * box[3], rng.uniform(*OCCLUSION_ASPECT)

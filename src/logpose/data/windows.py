@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from logpose.core.skeletons import Skeleton
 from logpose.data.batches import LoaderOptions, Tensors, epoch_loader
 
-__all__ = ["Poses", "WindowBatch", "Windows", "window_loader"]
+__all__ = ["Poses", "WindowBatch", "Windows", "window_loader", "windows_around"]
 
 
 @runtime_checkable
@@ -60,15 +60,35 @@ class WindowBatch(Tensors):
         return self.keypoints
 
 
-class Windows(Dataset[WindowBatch]):
-    """Batches of windows around the frames that are asked for.
+def windows_around(
+    inputs: Float32[np.ndarray, "N K 2"],
+    rows: Int[np.ndarray, "B"],
+    first: Int[np.ndarray, "B"],
+    last: Int[np.ndarray, "B"],
+    frames: int,
+) -> Float32[np.ndarray, "B T K 2"]:
+    """Keypoints of the frames around each row in its own sequence, whose first and last are repeated.
 
     Args:
-        poses: the frames.
-        frames: T.
-        flip: how often a pose is mirrored.
-        seed: of that.
-        every: take every so many-th frame only, with the neighbours that it has.
+        inputs: screen-normalised keypoints of sequences, one after the other.
+        rows: of the frames in the middle.
+        first: row of the first frame of each one's sequence.
+        last: row of its last frame.
+        frames: T, odd.
+
+    Raises:
+        ValueError: if there would be no frame in the middle.
+    """
+    if frames < 1 or frames % 2 == 0:
+        raise ValueError(f"a window has an odd number of frames, not {frames}")
+    around = rows[:, None] + np.arange(frames) - frames // 2
+    return inputs[np.clip(around, first[:, None], last[:, None])]
+
+
+class Windows(Dataset[WindowBatch]):
+    """Batches of windows of `frames` frames; of every so many-th frame only, with the neighbours that it has.
+
+    `flip` is how often a pose is mirrored, `seed` the seed of that.
     """
 
     def __init__(self, poses: Poses, frames: int = 1, flip: float = 0.0, seed: int = 0, every: int = 1) -> None:

@@ -37,9 +37,8 @@ class DistributionDensity(nn.Module):
     def log_prob(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """Log-density at each point, in nats.
 
-        Some flows return -inf for points far out (zuko's Gaussianization from about 5 on, in float32). There the
-        density is evaluated at the point clamped to ±10, 5, … in each dimension, the first at which it is finite, and
-        decays from there as a Laplace density does.
+        Where a flow returns -inf far out (zuko's Gaussianization from about 5 on, in float32), it is evaluated at the
+        point clamped to ±10, 5, …, the first at which it is finite, and decays from there as a Laplace density does.
         """
         distribution, near = self.distribution(), x
         log_p: Tensor = distribution.log_prob(near)
@@ -69,19 +68,16 @@ def as_density(source: Density | nn.Module | Distribution, dim: int) -> Density:
         TypeError: if it is none of these.
         ValueError: if its points are not of D dimensions, or its methods return tensors of other shapes.
     """
-    density = _wrapped(source)
+    density, name = _wrapped(source), type(source).__name__
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
             points = density.sample(3)
-            log_p = density.log_prob(points)
-            shapes = tuple(points.shape), tuple(log_p.shape)
+            shapes = tuple(points.shape), tuple(density.log_prob(points).shape)
         except Exception as error:
-            raise ValueError(
-                f"{type(source).__name__} is no density: log_prob or sample fail ({type(error).__name__}: {error})"
-            ) from error
+            raise ValueError(f"{name} is no density: {type(error).__name__}: {error}") from error
     if shapes != ((3, dim), (3,)):
         raise ValueError(
-            f"{type(source).__name__} is no density in {dim} dimensions: sample(3) and log_prob of these have shapes "
+            f"{name} is no density in {dim} dimensions: sample(3) and log_prob of these have shapes "
             f"{shapes[0]} and {shapes[1]}, expected (3, {dim}) and (3,)"
         )
     return density
@@ -89,16 +85,14 @@ def as_density(source: Density | nn.Module | Distribution, dim: int) -> Density:
 
 def _wrapped(source: Density | nn.Module | Distribution) -> Density:
     if isinstance(source, Distribution):
-        if len(source.event_shape) != 1:
-            raise TypeError(f"expected a density on R^D, got a distribution of events {tuple(source.event_shape)}")
-        return DistributionDensity(source)
-    if isinstance(source, Density):
+        distribution: Any = source
+    elif isinstance(source, Density):
         return source
-    if isinstance(source, nn.Module):
+    else:
         with torch.no_grad():
-            distribution = source()
-        if isinstance(distribution, Distribution) and len(distribution.event_shape) == 1:
-            return DistributionDensity(source)
+            distribution = source() if isinstance(source, nn.Module) else None
+    if isinstance(distribution, Distribution) and len(distribution.event_shape) == 1:
+        return DistributionDensity(source)
     raise TypeError(
         f"{type(source).__name__} is no density: it needs log_prob((N, D)) -> (N,) and sample(count) -> (count, D), "
         "or must return a torch distribution over vectors when it is called without arguments"

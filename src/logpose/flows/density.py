@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from logpose.core.family import Family
+from logpose.core.config import Family
 
 __all__ = ["Density", "NamedDensity", "density_from_config"]
 

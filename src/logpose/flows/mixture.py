@@ -1,8 +1,6 @@
-"""A learned density on the line: a mixture of Gaussians.
+"""A learned density on the line: a mixture of Gaussians, in place of the coupling layers of more dimensions.
 
-In one dimension every density is that of a flow: z = Phi^-1(F(x)), with F its distribution function, is Gaussian. So a
-mixture replaces the coupling layers of more dimensions: its log-density is exact, it can be sampled, and with enough
-components it approximates any density.
+It is a flow too: z = Phi^-1(F(x)), with F its distribution function, is Gaussian.
 """
 
 from __future__ import annotations

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-from logpose.flows.density import NamedDensity
 
 __all__ = ["Base", "SimpleDensity", "gaussian_log_prob", "gaussian_sample", "laplace_log_prob", "laplace_sample"]
 
@@ -40,22 +38,16 @@ def gaussian_sample(count: int, dim: int, like: Tensor) -> Float[Tensor, "N D"]:
 FORMULAS = {"laplace": (laplace_log_prob, laplace_sample), "gaussian": (gaussian_log_prob, gaussian_sample)}
 
 
-class SimpleDensity(NamedDensity):
-    """A product of D Laplace or Gaussian densities of one scale.
+class SimpleDensity(NamedTuple):
+    """A product of D Laplace or Gaussian densities; of `scale` b of exp(-|e| / b), or the standard deviation."""
 
-    Args:
-        base: which of the two.
-        dim: D.
-        scale: b of exp(-|e| / b), or the standard deviation.
+    base: Base = "laplace"
+    dim: int = 2
+    scale: float | Tensor = 1.0
 
-    Raises:
-        ValueError: if there is no such density.
-    """
-
-    def __init__(self, base: Base = "laplace", dim: int = 2, scale: float = 1.0) -> None:
-        if base not in get_args(Base):  # it may come from a file
-            raise ValueError(f"base must be one of {', '.join(get_args(Base))}, got {base!r}")
-        self.base, self.dim, self.scale = base, dim, scale
+    def scaled(self, factor: float) -> SimpleDensity:
+        """The same density, wider by a factor."""
+        return SimpleDensity(self.base, self.dim, self.scale * factor)
 
     def log_prob(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """Log-density at each point, in nats."""

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from logpose.core.errors import UnknownKindError
-from logpose.losses.base import LikelihoodLoss, PoseLoss
-from logpose.losses.distribution import Distribution
+from logpose.losses.base import Distribution, LikelihoodLoss, PoseLoss
 from logpose.losses.factors import FactorsRLELoss
 from logpose.losses.fixed import Gaussian, L1Loss, L2Loss, Laplace
 from logpose.losses.heatmap import CellLoss, HeatmapLoss, WithHeatmaps
 from logpose.losses.mixed import MixedRLELoss
 from logpose.losses.rle import RLELoss
 from logpose.losses.rows import RowsLoss
-from logpose.losses.unscaled import UnscaledRLELoss
 
 __all__ = [
     "CellLoss",
@@ -31,7 +29,6 @@ __all__ = [
     "PoseLoss",
     "RLELoss",
     "RowsLoss",
-    "UnscaledRLELoss",
     "WithHeatmaps",
     "loss_from_config",
 ]

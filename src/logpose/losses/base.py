@@ -12,16 +12,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from logpose.core.family import Family
+from logpose.core.config import Family
 from logpose.core.structures import ErrorDistribution, OutputType, Prediction
-from logpose.losses.cache import Cache
-from logpose.losses.distribution import ERROR_DRAWS, Distribution, moments_and_radii
+from logpose.losses.cache import Cache, fixed_randomness
+from logpose.losses.distribution import ERROR_DRAWS, moments_and_radii, weighted_quantile
 from logpose.losses.heuristics import regularise_scale, reweight_gradient
 from logpose.losses.numerics import (
     LARGEST_COORDINATE,
@@ -33,7 +34,10 @@ from logpose.losses.numerics import (
     weighted_mean,
 )
 
-__all__ = ["LikelihoodLoss", "PoseLoss"]
+__all__ = ["Distribution", "LikelihoodLoss", "OuterLoss", "PoseLoss", "Region"]
+
+SAMPLE_CHUNK = 2**18
+"""Positions drawn at once, which bounds the memory that is needed beside the sample itself."""
 
 T = TypeVar("T")
 
@@ -44,10 +48,12 @@ class PoseLoss(Family, nn.Module, ABC):
     Attributes:
         learns_sigma: whether the loss depends on sigma; if not, its error distribution has one constant scale.
         output_type: what a model must predict.
+        needs_all_dimensions: whether a joint is trained only where all its dimensions are labelled.
     """
 
     learns_sigma: ClassVar[bool] = True
     output_type: ClassVar[OutputType] = "coordinates"
+    needs_all_dimensions: ClassVar[bool] = True
 
     @property
     def density(self) -> LikelihoodLoss | None:
@@ -58,7 +64,7 @@ class PoseLoss(Family, nn.Module, ABC):
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
     ) -> Float[Tensor, ""]:
-        """The loss of a batch."""
+        """The loss of a batch; a ValueError if the model does not predict what the loss needs."""
 
     @abstractmethod
     def error_distribution(self) -> ErrorDistribution:
@@ -108,14 +114,7 @@ class LikelihoodLoss(PoseLoss):
     def joint_log_prob(
         self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"], fresh: bool = False
     ) -> Float[Tensor, "B K"]:
-        """log P((x - mu) / sigma) - sum_d log sigma_d, of tensors that are upcast and finite already.
-
-        Args:
-            mu: predicted positions.
-            sigma: predicted scales, > 0.
-            x: where the density of each joint is evaluated.
-            fresh: whether P is as training needs it (`fresh_log_prob`), or as it is reported (`error_log_prob`).
-        """
+        """log P((x - mu) / sigma) - sum_d log sigma_d of upcast, finite tensors; with `fresh` by `fresh_log_prob`."""
         scale = self.scale(sigma)
         error = ((x - mu) / scale).flatten(0, 1)
         log_p = self.fresh_log_prob(error) if fresh else self.error_log_prob(error)
@@ -209,36 +208,25 @@ class LikelihoodLoss(PoseLoss):
         return sigma if self.learns_sigma else torch.ones_like(sigma)
 
     def cached(self, name: str, compute: Callable[[], T]) -> T:
-        """What `compute` returns with fixed random numbers, until a parameter or buffer changes.
-
-        Of a density without parameters, whose changes cannot be detected, until the next `train()` or `eval()`.
-        """
+        """What `compute` returns with fixed random numbers; kept until `train`, or a parameter or buffer changes."""
         return self._cache.get(name, (*self.parameters(), *self.buffers()), self.device, compute)
 
     def check_shapes(self, *tensors: Tensor) -> None:
-        """Refuse tensors that are not all (B, K, D) with the loss's D: some others would be broadcast silently.
-
-        Raises:
-            ValueError: if they are not.
-        """
+        """A ValueError unless all are (B, K, D) with the loss's D: some others would be broadcast silently."""
         shapes = [tuple(tensor.shape) for tensor in tensors]
         if len(set(shapes)) > 1 or len(shapes[0]) != 3 or shapes[0][-1] != self.dim:
             got = ", ".join(map(str, shapes))
             raise ValueError(f"mu, sigma and labels must be of one shape (B, K, {self.dim}), got {got}")
 
     def upcast(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Tensors of one shape (B, K, D), in the precision of the loss: that of its parameters, and at least float32.
-
-        Raises:
-            ValueError: if their shapes differ, or are not of the loss's dimensions.
-        """
+        """Tensors of one shape (B, K, D), in the precision of the loss's parameters, and at least float32."""
         self.check_shapes(*tensors)
         own = next((p.dtype for p in self.parameters()), tensors[0].dtype)
         wide = torch.promote_types(own, torch.float32)
         return tuple(upcast(t, wide) for t in tensors)
 
     def train(self, mode: bool = True) -> LikelihoodLoss:
-        """As of every module; clears the cache."""
+        """As of every module; clears the cache, as changes of a density without parameters cannot be detected."""
         self._cache.clear()
         return super().train(mode)
 
@@ -250,3 +238,93 @@ class LikelihoodLoss(PoseLoss):
             return tensor.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved
 
         return super()._apply(wide, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class OuterLoss(PoseLoss):
+    """A loss that has a likelihood loss as a term, which defines the density of errors."""
+
+    nested: ClassVar = {"loss": LikelihoodLoss.from_config}
+    loss: LikelihoodLoss
+
+    @property
+    def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
+        """Whether the likelihood loss depends on sigma."""
+        return self.loss.learns_sigma
+
+    @property
+    def density(self) -> LikelihoodLoss:
+        """The likelihood loss."""
+        return self.loss
+
+    def error_distribution(self) -> ErrorDistribution:
+        """That of the likelihood loss."""
+        return self.loss.error_distribution()
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Independent joints at mu + scale × e, with e of the loss's density of standardised errors."""
+
+    mu: Float[Tensor, "B K D"]
+    scale: Float[Tensor, "B K D"]
+    loss: LikelihoodLoss
+
+    def log_prob(self, x: Float[Tensor, "*S B K D"]) -> Float[Tensor, "*S B K"]:
+        """Log-density, in nats, of each joint at `x`, or at each of several positions."""
+        if x.ndim > self.mu.ndim:
+            return torch.stack([self.log_prob(position) for position in x])
+        return self.loss.log_prob(self.mu, self.scale, x)
+
+    @torch.no_grad()
+    def sample(self, count: int) -> Float[Tensor, "S B K D"]:
+        """`count` positions of every joint."""
+        wanted = count * self.mu[..., 0].numel()
+        parts = []
+        for start in range(0, wanted, SAMPLE_CHUNK):
+            size = min(SAMPLE_CHUNK, wanted - start)
+            with autocast_disabled(self.mu.device):
+                error, weight = self.loss.error_draws(max(ERROR_DRAWS, 4 * size))
+            # Resampling by weight turns a weighted sample into a plain one. With replacement: without it, points of
+            # large weight would be used up and the sample would be too wide.
+            parts.append(error[torch.multinomial(weight, size, replacement=True)])
+        errors = torch.cat(parts) if parts else self.mu.new_empty(0)
+        return self.mu + self.scale * errors.view(count, *self.mu.shape)
+
+    @property
+    def mean(self) -> Float[Tensor, "B K D"]:
+        """Expected position of every joint."""
+        return self.mu + self.scale * self.loss.error_distribution().mean
+
+    @property
+    def std(self) -> Float[Tensor, "B K D"]:
+        """Standard deviation of every joint's position."""
+        return self.scale * self.loss.error_distribution().std
+
+    @torch.no_grad()
+    def region(self, level: float) -> Region:
+        """The smallest region of every joint that contains the share `level` of its probability.
+
+        Raises:
+            ValueError: if `level` is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must lie between 0 and 1, got {level:g}")
+        with autocast_disabled(self.mu.device), fixed_randomness(self.loss.device):
+            error, weight = self.loss.error_draws(ERROR_DRAWS)
+            threshold = weighted_quantile(self.loss.error_log_prob(error), weight, (1 - level,))
+            (scale,) = self.loss.upcast(self.scale.clamp_min(LEAST_SIGMA))
+        return Region(self, threshold - scale.log().sum(dim=-1))
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where each joint's density is above a threshold: the highest-density region of one level."""
+
+    distribution: Distribution
+    threshold: Float[Tensor, "B K"]
+    """Least log-density of a position inside the region."""
+
+    @torch.no_grad()
+    def contains(self, x: Float[Tensor, "*S B K D"]) -> Bool[Tensor, "*S B K"]:
+        """Whether each joint's position `x`, or each of several, lies in its region."""
+        return self.distribution.log_prob(x) >= self.threshold

@@ -28,14 +28,7 @@ class Cache:
         self._entries.clear()
 
     def get(self, name: str, tensors: Sequence[Tensor], device: torch.device, compute: Callable[[], T]) -> T:
-        """The value of `compute`, with fixed random numbers, without autocast and gradients.
-
-        Args:
-            name: of the value.
-            tensors: all that it depends on; it is computed again after any of them has changed.
-            device: whose random numbers are fixed.
-            compute: returns the value.
-        """
+        """The value of `compute`, with the device's random numbers fixed, until one of the tensors has changed."""
         state = ([(id(t), t.data_ptr(), t.device, t.dtype) for t in tensors], fingerprint(tensors))
         if name not in self._entries or self._entries[name][0] != state:
             # A value computed under `inference_mode` must be usable outside of it too.

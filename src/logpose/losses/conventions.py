@@ -5,15 +5,15 @@ once per dimension and log sigma twice, sum over joints and dimensions, and divi
 dimensions that is D times Eq. 8 with a wider Q, plus a constant, but for log sigma, which counts 2 / D as much as in
 a likelihood: fully in two dimensions, too little in three, where sigma is pushed upwards.
 
-In the basic design (Eq. 3 and 4) z is Gaussian around mu with the scale sigma, and the joint lies at x = f(z).
+In the basic design (Eq. 3 and 4) z is Gaussian around mu with the scale sigma, and the joint lies at x = f(z). The
+paper calls it not feasible in practice; it is here because the paper's argument for RLE begins with it.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
 
 from jaxtyping import Float
 from torch import Tensor
@@ -21,12 +21,10 @@ from torch import Tensor
 from logpose.core.errors import UnknownKindError
 from logpose.core.structures import ErrorDistribution
 from logpose.flows import Density, NamedDensity, PlainRealNVP, density_from_config
-from logpose.flows.simple import FORMULAS, Base
+from logpose.flows.simple import Base, gaussian_log_prob, laplace_log_prob
 from logpose.losses.base import LikelihoodLoss
-from logpose.losses.distribution import Distribution
-from logpose.losses.positions import FlowedPositions, flowed_log_prob
 
-__all__ = ["Base", "CodeFormula", "Convention", "ConventionLoss", "Mode", "check_options", "code_formula"]
+__all__ = ["CODES", "Base", "Code", "Convention", "ConventionLoss", "Mode", "check_options"]
 
 Convention = Literal["normalized", "paper", "released", "mmpose"]
 Mode = Literal["rle", "dle", "basic"]
@@ -36,88 +34,26 @@ RENAMED = {"balance": "gradient_reweighting"}
 """Arguments in checkpoints of version 0.1, and their names today."""
 
 
-class CodeFormula(ABC):
-    """What a code minimises, number for number.
+class Code(NamedTuple):
+    """A code's loss with one base."""
 
-    Args:
-        base: Q.
-        mode: with Q (`rle`) or without (`dle`; log sigma then has 1 / D of a likelihood's weight, as in those codes).
-
-    Attributes:
-        dimensions: the bases that the code has, and the D that each was written for.
-    """
-
-    dimensions: ClassVar[dict[str, tuple[int, ...]]]
-
-    def __init__(self, base: Base, mode: Mode) -> None:
-        self.base, self.mode = base, mode
-
-    @abstractmethod
-    def q_scale(self, dim: int) -> float:
-        """Scale of the Q, in units of sigma, with which the formula is D times Eq. 8 (log sigma's share apart)."""
-
-    @abstractmethod
-    def minus_log_q(self, error: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
-        """The term that stands for -log Q, without log sigma."""
-
-    def nll(
-        self,
-        g: Density,
-        mu: Float[Tensor, "B K D"],
-        sigma: Float[Tensor, "B K D"],
-        target: Float[Tensor, "B K D"],
-    ) -> Float[Tensor, "B K"]:
-        """The loss of each joint.
-
-        Args:
-            g: the flow, mirrored: both codes evaluate it at minus the error.
-            mu: predicted positions.
-            sigma: predicted scales.
-            target: labels, finite everywhere.
-        """
-        error = (target - mu) / (sigma + 1e-9)
-        log_sigma = sigma.log()
-        nll = log_sigma - g.log_prob(error.flatten(0, 1)).view(mu.shape[:2])[..., None]  # log G once per dimension
-        if self.mode == "rle":
-            nll = nll + log_sigma + self.minus_log_q(error)
-        return nll.sum(dim=-1)
-
-    def reduce(self, nll: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
-        """The loss of a batch: a sum over joints, divided by the number of images."""
-        return (nll * weight).sum() / max(len(nll), 1)
+    dimensions: tuple[int, ...]
+    """The D that it was written for."""
+    q_scale: Callable[[int], float]
+    """By D, the scale of the Q with which the formula is D times Eq. 8 (log sigma's share apart), in units of sigma."""
+    minus_log_q: Callable[[Tensor], Tensor]
+    """The term that stands for -log Q, per dimension, without log sigma."""
 
 
-class Released(CodeFormula):
-    """The paper's released code. Its Q has a Laplace exponent and a Gaussian's constant."""
-
-    dimensions: ClassVar = {"laplace": (2, 3)}
-
-    def q_scale(self, dim: int) -> float:
-        return dim * math.sqrt(2)
-
-    def minus_log_q(self, error: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
-        return 0.5 * math.log(2 * math.pi) + error.abs() / math.sqrt(2)
-
-
-class MMPose(CodeFormula):
-    """mmpose's `RLELoss`."""
-
-    dimensions: ClassVar = {"laplace": (2,), "gaussian": (2,)}
-
-    def q_scale(self, dim: int) -> float:
-        return math.sqrt(dim) if self.base == "gaussian" else float(dim)
-
-    def minus_log_q(self, error: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
-        log_prob, _ = FORMULAS[self.base]
-        return -log_prob(error)
-
-
-CODES: dict[str, type[CodeFormula]] = {"released": Released, "mmpose": MMPose}
-
-
-def code_formula(convention: Convention, base: Base, mode: Mode) -> CodeFormula | None:
-    """The formula of a code's convention; None of those that are likelihoods as Eq. 8 defines them."""
-    return CODES[convention](base, mode) if convention in CODES else None
+CODES = {
+    # The paper's released code: a Laplace exponent, and a Gaussian's constant.
+    ("released", "laplace"): Code(
+        (2, 3), lambda dim: dim * math.sqrt(2), lambda e: 0.5 * math.log(2 * math.pi) + e.abs() / math.sqrt(2)
+    ),
+    ("mmpose", "laplace"): Code((2,), float, lambda e: -laplace_log_prob(e)),
+    ("mmpose", "gaussian"): Code((2,), math.sqrt, lambda e: -gaussian_log_prob(e)),
+}
+"""By convention and base."""
 
 
 def check_options(dim: int, base: str, convention: str, mode: str, with_s: bool | None, reweighting: float) -> None:
@@ -129,7 +65,8 @@ def check_options(dim: int, base: str, convention: str, mode: str, with_s: bool 
     for name, word, choice in (("base", base, Base), ("convention", convention, Convention), ("mode", mode, Mode)):
         if word not in get_args(choice):
             raise ValueError(f"{name} must be one of {', '.join(get_args(choice))}, got {word!r}")
-    if convention in CODES and (dim not in CODES[convention].dimensions.get(base, ()) or mode == "basic"):
+    code = CODES.get((convention, base))
+    if convention in ("released", "mmpose") and (code is None or dim not in code.dimensions or mode == "basic"):
         raise ValueError(f"the {convention} code has no {mode} mode with a {base} base in {dim} dimensions")
     choices = {("normalized", "rle"): (None, True), ("paper", "rle"): (None, False, True)}
     if with_s not in choices.get((convention, mode), (None, False)):
@@ -142,38 +79,40 @@ class ConventionLoss(LikelihoodLoss):
     """Base of `RLELoss`: a likelihood loss, but for the conventions of codes and the basic design.
 
     Attributes:
-        flow: the learned density.
-        code: the formula that training minimises instead of the likelihood.
-        mode: `basic` where the flow acts on positions: then errors have no density of their own.
+        code: whose formula training minimises instead of the likelihood; None of a convention that is a likelihood.
+        mode: in `dle`, log sigma has 1 / D of a likelihood's weight in the codes; in `basic`, errors have no density.
     """
 
-    parts: ClassVar = {"flow": density_from_config}
+    nested: ClassVar = {"flow": density_from_config}
 
     flow: Density
     mode: Mode
-    code: CodeFormula | None
-    g: Density
+    code: Code | None
+
+    def log_g(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
+        """log G of errors; with a code, which evaluates the flow at minus the error, of the flow mirrored."""
+        raise NotImplementedError
 
     def joint_log_prob(
         self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"], fresh: bool = False
     ) -> Float[Tensor, "B K"]:
         """As of every likelihood loss; with `fresh`, minus what a code minimises."""
         if fresh and self.code:
-            return -self.code.nll(self.g, mu, sigma, x)
-        if self.mode == "basic" and isinstance(self.flow, PlainRealNVP):
-            return flowed_log_prob(self.flow, mu, sigma, x)
+            error = (x - mu) / (sigma + 1e-9)
+            log_sigma = sigma.log()
+            nll = log_sigma - self.log_g(error.flatten(0, 1)).view(mu.shape[:2])[..., None]  # once per dimension
+            if self.mode == "rle":
+                nll = nll + log_sigma + self.code.minus_log_q(error)
+            return -nll.sum(dim=-1)
+        if self.mode == "basic" and isinstance(self.flow, PlainRealNVP):  # Eq. 4
+            z, log_det = self.flow.inverse(x.flatten(0, 1))
+            log_z = gaussian_log_prob((z.view_as(mu) - mu) / sigma).sum(dim=-1) - sigma.log().sum(dim=-1)
+            return log_z + log_det.view(x.shape[:2])
         return super().joint_log_prob(mu, sigma, x, fresh)
 
     def reduce(self, nll: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
-        """The loss of a batch from those of its joints."""
-        return self.code.reduce(nll, weight) if self.code else super().reduce(nll, weight)
-
-    def distribution(self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"]) -> Distribution:
-        """The predictive distribution of every joint."""
-        if self.mode == "basic" and isinstance(self.flow, PlainRealNVP):
-            self.check_shapes(mu, sigma)
-            return FlowedPositions(mu, sigma, self, self.flow)
-        return super().distribution(mu, sigma)
+        """The loss of a batch from those of its joints: a code's is a sum, divided by the number of images."""
+        return (nll * weight).sum() / max(len(nll), 1) if self.code else super().reduce(nll, weight)
 
     def error_distribution(self) -> ErrorDistribution:
         """Moments and radii of the density of errors; unknown (NaN) in `basic` mode, in which they have none."""

@@ -1,13 +1,14 @@
 """RLE of one dimension at a time: the density of D numbers is a product of D one-dimensional ones of one shape.
 
-Where the D numbers of a joint are not coordinates of a point, but D quantities each labelled or not (the boundaries of
-a retina in one column), a joint density cannot learn from rows in which some have no label. So each has the
-one-dimensional density P, scaled by a sigma of its own:
+A joint density cannot learn from quantities of which some have no label (the boundaries of a retina in one column). So
+each has the one-dimensional density P, scaled by a sigma of its own:
 
     L = sum_d log sigma_d - log P((label_d - mu_d) / sigma_d),    P = s Q G on the line
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -22,7 +23,7 @@ __all__ = ["FactorsRLELoss"]
 
 
 class FactorsRLELoss(LikelihoodLoss):
-    """RLE whose density is a product over dimensions; dimensions without a label or weight are left out one by one.
+    """RLE whose density is a product over dimensions; those without a label or weight are left out one by one.
 
     Args:
         dim: D.
@@ -31,13 +32,9 @@ class FactorsRLELoss(LikelihoodLoss):
         symmetric: whether G is made symmetric; for skewed errors False.
     """
 
-    def __init__(
-        self,
-        dim: int = 2,
-        components: int = 16,
-        base: Base = "laplace",
-        symmetric: bool = True,
-    ) -> None:
+    needs_all_dimensions: ClassVar[bool] = False
+
+    def __init__(self, dim: int = 2, components: int = 16, base: Base = "laplace", symmetric: bool = True) -> None:
         super().__init__(dim)
         self.factor = RLELoss(GaussianMixture(components), dim=1, base=base, symmetric=symmetric)
         self.components, self.base, self.symmetric = components, base, symmetric
@@ -60,14 +57,7 @@ class FactorsRLELoss(LikelihoodLoss):
         target: Float[Tensor, "B K D"],
         weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None = None,
     ) -> Float[Tensor, ""]:
-        """D times the mean over labelled dimensions of all joints, by weight; 0 when nothing is labelled.
-
-        Args:
-            mu: predicted positions.
-            sigma: predicted scales, > 0, in the units of mu.
-            target: labels; dimensions in which they are not finite, or their weight is 0, have no effect.
-            weight: how much each joint counts, or each dimension of it.
-        """
+        """D times the mean over labelled dimensions of all joints, by weight, of each joint or of each dimension."""
         self.check_shapes(mu, sigma, target)
         if weight is not None:
             weight = (weight if weight.ndim == 3 else weight[..., None].expand(target.shape)).reshape(len(mu), -1)

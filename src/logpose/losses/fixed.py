@@ -12,52 +12,54 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from logpose.flows.simple import Base, SimpleDensity, gaussian_log_prob, laplace_log_prob
+from logpose.flows.simple import Base, SimpleDensity
 from logpose.losses.base import LikelihoodLoss
 from logpose.losses.numerics import LARGEST_COORDINATE, autocast_disabled, joint_weight
 
 __all__ = ["Gaussian", "L1Loss", "L2Loss", "Laplace"]
 
 
-class _LearnedScale(LikelihoodLoss):
-    """A simple density of scale 1."""
+class _Simple(LikelihoodLoss):
+    """A simple density of errors."""
 
     base: ClassVar[Base]
     symmetric = True
 
+    def error_scale(self) -> Float[Tensor, "D"] | float:
+        """Scale of the density of errors, per dimension."""
+        return 1.0
+
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """Log-density of standardised errors."""
-        return SimpleDensity(self.base, self.dim).log_prob(error)
+        return SimpleDensity(self.base, self.dim, self.error_scale()).log_prob(error)
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Independent errors, equally weighted."""
-        error = SimpleDensity(self.base, self.dim).sample(count, self.anchor)
+        error = SimpleDensity(self.base, self.dim, self.error_scale()).sample(count, self.anchor)
         return error, error.new_full((count,), 1 / count)
 
 
-class Laplace(_LearnedScale):
+class Laplace(_Simple):
     """Laplace density with learned scale: L = sum_d log(2 sigma_d) + |label_d - mu_d| / sigma_d."""
 
     base = "laplace"
 
 
-class Gaussian(_LearnedScale):
+class Gaussian(_Simple):
     """Gaussian density, learned scale (Eq. 2): L = sum_d log(sqrt(2 pi) sigma_d) + (label_d - mu_d)² / 2 sigma_d²."""
 
     base = "gaussian"
 
 
-class _ConstantScale(LikelihoodLoss):
+class _ConstantScale(_Simple):
     """A density of one scale for all joints and images. What is minimised does not depend on that scale.
 
-    While training, a buffer follows the scale (a running mean of the errors), so that a model trained by L1 or L2 has a
-    log-likelihood, standard deviations and regions too; before any training they are NaN.
+    While training, a buffer follows the scale, so that models trained by L1 or L2 have a log-likelihood, standard
+    deviations and regions too; before any training they are NaN.
     """
 
-    base: ClassVar[Base]
     moment: Tensor
     learns_sigma = False
-    symmetric = True
     momentum = 0.02
     """Share of the newest batch in the running mean: about the last 50 batches count."""
 
@@ -67,17 +69,9 @@ class _ConstantScale(LikelihoodLoss):
         self.register_buffer("moment", torch.zeros(dim))
 
     def error_scale(self) -> Float[Tensor, "D"]:
-        """Scale of the density per dimension; NaN for dimensions without a label so far."""
-        raise NotImplementedError
-
-    def distance(self, error: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
-        """The loss of an error, per dimension."""
-        raise NotImplementedError
-
-    def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
-        """Independent errors, equally weighted."""
-        error = SimpleDensity(self.base, self.dim).sample(count, self.moment) * self.error_scale()
-        return error, error.new_full((count,), 1 / count)
+        """The mean |error|, or the root of the mean error², in training; NaN for dimensions without a label so far."""
+        moment = self.moment.where(self.moment > 0, float("nan"))
+        return moment if self.base == "laplace" else moment.sqrt()
 
     def forward(
         self,
@@ -101,8 +95,10 @@ class _ConstantScale(LikelihoodLoss):
     ) -> Float[Tensor, ""]:
         """The loss where every dimension counts by itself; labels of weight 0 have no effect."""
         target = torch.where(weight > 0, target.clamp(-LARGEST_COORDINATE, LARGEST_COORDINATE), mu.detach())
+        error = target - mu
+        each = error.abs() if self.base == "laplace" else error.square()
         total = weight.sum(dim=(0, 1))
-        mean = (self.distance(target - mu) * weight).sum(dim=(0, 1)) / total.clamp_min(torch.finfo(weight.dtype).tiny)
+        mean = (each * weight).sum(dim=(0, 1)) / total.clamp_min(torch.finfo(weight.dtype).tiny)
         if self.training:
             with torch.no_grad():
                 known = (total > 0) & mean.isfinite()  # a step that overflowed must not stay in the mean
@@ -116,32 +112,8 @@ class L1Loss(_ConstantScale):
 
     base = "laplace"
 
-    def distance(self, error: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
-        """|error|."""
-        return error.abs()
-
-    def error_scale(self) -> Float[Tensor, "D"]:
-        """The mean |error| in training; NaN for dimensions without a label so far."""
-        return self.moment.where(self.moment > 0, float("nan"))
-
-    def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-        """Log-density of a Laplace distribution whose scale is the mean |error| in training."""
-        return laplace_log_prob(error, self.moment).sum(dim=-1)
-
 
 class L2Loss(_ConstantScale):
     """Direct regression by L2 (Table 7): L = sum_d (label_d - mu_d)²; a Gaussian density of constant variance."""
 
     base = "gaussian"
-
-    def distance(self, error: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
-        """error²."""
-        return error.square()
-
-    def error_scale(self) -> Float[Tensor, "D"]:
-        """Root of the mean error² in training; NaN for dimensions without a label so far."""
-        return self.moment.where(self.moment > 0, float("nan")).sqrt()
-
-    def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-        """Log-density of a Gaussian whose variance is the mean error² in training."""
-        return gaussian_log_prob(error, self.moment.sqrt()).sum(dim=-1)

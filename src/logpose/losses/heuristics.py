@@ -18,8 +18,6 @@ def reweight_gradient(
 
     The gradient of a likelihood with respect to mu goes with 1 / sigma: joints of small sigma dominate, and those of
     large sigma are learned last (beta-NLL, Seitzer et al. 2022). With a power of 1 all joints weigh alike, as under L1.
-    The value of the loss and the gradients of sigma and of the density do not change, nor does the best position of a
-    joint taken alone. Where joints share weights and not all can be met, the compromise is that of L1's weights.
     Typical is the batch's geometric mean, so that the gradient keeps its overall size.
     """
     if not power:
@@ -39,8 +37,7 @@ def regularise_scale(
     """Scale regulariser: 0, with a gradient that lowers sigma where most errors are below `median` sigmas.
 
     A narrow density with a large sigma has the same likelihood as a wide one with a small sigma, so nothing else
-    determines the size of sigma. Without the regulariser sigma stays close to where it started, and a flow that has to
-    learn a density a tenth as wide as its initial one takes long to learn more of it than its width.
+    determines the size of sigma: it would stay close to where it started, and the flow would have to learn its width.
     """
     if median is None:
         return 0.0

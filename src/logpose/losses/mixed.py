@@ -23,8 +23,7 @@ class MixedRLELoss(LikelihoodLoss):
     """The labelled dimensions of each joint determine its density (the paper's 3-D system; its `RLELoss3D`).
 
     A joint whose three dimensions have weight has the loss `space`; one of which only x and y have, the loss `plane`,
-    which does not depend on depth. The predictive distribution is that of `space`; for a joint that only `plane` is
-    trained on, its standard deviation comes from another flow than the one that sigma was fitted with.
+    which does not depend on depth. The predictive distribution is that of `space`, also for joints without depth.
 
     Args:
         space: of three dimensions.
@@ -34,7 +33,7 @@ class MixedRLELoss(LikelihoodLoss):
         ValueError: if the losses have other dimensions, or differ in other arguments.
     """
 
-    parts: ClassVar = {"space": RLELoss.from_config, "plane": RLELoss.from_config}
+    nested: ClassVar = {"space": RLELoss.from_config, "plane": RLELoss.from_config}
 
     def __init__(self, space: RLELoss | None = None, plane: RLELoss | None = None) -> None:
         super().__init__(dim=3)
@@ -60,10 +59,7 @@ class MixedRLELoss(LikelihoodLoss):
         target: Float[Tensor, "B K 3"],
         weight: Float[Tensor, "B K"] | Float[Tensor, "B K 3"] | None = None,
     ) -> Float[Tensor, ""]:
-        """Mean over joints with a label in the plane or in space, by weight; see `LikelihoodLoss.forward`.
-
-        A dimension counts as labelled where its weight is above 0 and its label is finite.
-        """
+        """Mean over joints with a label in the plane or in space, by weight; see `LikelihoodLoss.forward`."""
         with autocast_disabled(mu.device):
             mu, sigma, target = self.upcast(mu, sigma.clamp_min(LEAST_SIGMA), target)
             whole = joint_weight(target, weight).to(mu.dtype)

@@ -1,4 +1,4 @@
-"""Arithmetic that losses share: which labels count, precision, weighted means and quantiles."""
+"""Arithmetic that losses share: which labels count, precision, weighted means."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ __all__ = [
     "masked",
     "upcast",
     "weighted_mean",
-    "weighted_quantile",
 ]
 
 LEAST_SIGMA = 1e-6
@@ -59,16 +58,6 @@ def masked(
 def weighted_mean(values: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
     """Mean by weight; 0, with a gradient of 0, where all weights are."""
     return (values * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
-
-
-def weighted_quantile(
-    values: Float[Tensor, "N"], weight: Float[Tensor, "N"], levels: tuple[float, ...]
-) -> Float[Tensor, "L"]:
-    """The values below which the given shares of the total weight lie."""
-    order = values.argsort()
-    below = weight[order].cumsum(0)
-    wanted = torch.tensor(levels, device=below.device, dtype=below.dtype) * below[-1]
-    return values[order][torch.searchsorted(below, wanted).clamp_max(len(values) - 1)]
 
 
 def autocast_disabled(device: torch.device) -> torch.autocast:

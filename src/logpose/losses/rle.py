@@ -19,16 +19,16 @@ from torch import Tensor, nn
 
 from logpose.core.renamed import renamed_arguments
 from logpose.flows import Density, PlainRealNVP, RealNVP, SimpleDensity, as_density
-from logpose.flows.compose import Clamped, Mirrored, Mixture, Symmetric, random_side
 from logpose.losses.cache import with_fresh_gradient
-from logpose.losses.conventions import Base, Convention, ConventionLoss, Mode, check_options, code_formula
-from logpose.losses.proposals import Product, log_mean
+from logpose.losses.conventions import CODES, Base, Convention, ConventionLoss, Mode, check_options
+from logpose.losses.proposals import log_mean, proposal, random_side
 
 __all__ = ["RLELoss"]
 
 DRAWS, FINE_DRAWS = 512, 32_768  # points at which s is estimated: at every training step, and for reported densities
 SHARE = 1 / 1024  # of Q in `normalized`: without it wrong labels drive G to where Q is 0, and s cannot be estimated
 MEDIAN = math.log(2) / 4  # sigma is regularised to at most four times the Laplace scale with the errors' median
+REACH = 1e4  # sigmas: flows overflow at points that are further out, and are evaluated within
 
 
 class RLELoss(ConventionLoss):
@@ -69,7 +69,7 @@ class RLELoss(ConventionLoss):
         self.flow = RealNVP(dim) if flow is None else as_density(flow, dim)
         if mode == "basic" and not isinstance(self.flow, PlainRealNVP):
             raise ValueError(f"basic mode inverts the flow, which only a RealNVP can: {type(self.flow).__name__}")
-        self.base, self.convention, self.mode, self.code = base, convention, mode, code_formula(convention, base, mode)
+        self.base, self.convention, self.mode, self.code = base, convention, mode, CODES.get((convention, base))
         normal = convention == "normalized" and mode == "rle"
         self.with_s, self.symmetric = normal or bool(with_s), normal and symmetric
         self.share, self.scale_regulariser = (SHARE, MEDIAN) if normal else (0.0, None)
@@ -77,43 +77,52 @@ class RLELoss(ConventionLoss):
         self.q = SimpleDensity(base, dim, self.code.q_scale(dim) if self.code else 2.0 if normal else 1.0)
         self.anchor = next(self.parameters(), self.anchor).detach().new_zeros(())
 
-    @property
-    def g(self) -> Density:  # type: ignore[override]
-        """G, before it is made symmetric."""
-        flow = Mirrored(self.flow) if self.code else self.flow
-        g = Clamped(flow, decays=self.mode == "dle")  # where there is no Q, a gradient must lead back from far out
-        return Mixture(g, self.q, self.share) if self.share else g
-
-    @property
-    def product(self) -> Product:
-        """Q G, before G is made symmetric."""
-        return Product(self.flow, self.q, self.g, self.share, mirrored=self.code is not None)
-
-    def _log_prob(self, error: Tensor, fresh: bool) -> Tensor:
-        """log s + log Q(e) + log G(e)."""
-        if self.mode == "dle":
-            return self.g.log_prob(error)
-        if fresh and self.with_s:
-            side = random_side(error) if self.symmetric else error
-            log_qg, _, log_weight = self.product.with_points(side, DRAWS)
-            return log_qg - log_mean(log_weight)
-        log_qg = self.q.log_prob(error) + (Symmetric(self.g) if self.symmetric else self.g).log_prob(error)
-        return log_qg if fresh else log_qg + self._cached_log_s()
+    def log_g(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
+        """log G(e), before G is made symmetric."""
+        near = error.clamp(-REACH, REACH)
+        log_g = self.flow.log_prob(-near if self.code else near)
+        if self.mode == "dle":  # where there is no Q, a gradient must lead back from far out
+            log_g = log_g - (error - near).abs().sum(dim=-1)
+        if self.share:
+            log_q = self.q.log_prob(error)
+            log_g = torch.logaddexp(log_g + math.log1p(-self.share), log_q + math.log(self.share))
+        return log_g
 
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """log P(e), normalised in every convention: s is estimated once and cached."""
-        return self._log_prob(error, fresh=False)
+        log_g = self.log_g(error)
+        if self.mode == "dle":
+            return log_g
+        if self.symmetric:
+            log_g = torch.logaddexp(log_g, self.log_g(-error)) - math.log(2)
+        parameters = list(self.parameters())
+        log_s = with_fresh_gradient(self.cached("log s", self.log_s), parameters, lambda: self.log_s(DRAWS))
+        return self.q.log_prob(error) + log_g + log_s
 
     def fresh_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """log P(e) as training needs it: with a new estimate of s, of a random side of each error; or without s."""
-        return self._log_prob(error, fresh=True)
+        if self.mode == "dle":
+            return self.log_g(error)
+        if not self.with_s:
+            return self.q.log_prob(error) + self.log_g(error)
+        log_qg, _, log_weight = self.with_points(random_side(error) if self.symmetric else error, DRAWS)
+        return log_qg - log_mean(log_weight)
+
+    def with_points(
+        self, error: Float[Tensor, "N D"], count: int
+    ) -> tuple[Float[Tensor, "N"], Float[Tensor, "M D"], Float[Tensor, "M"]]:
+        """log Q(e) + log G(e), and random points with their log importance weights: all in one pass of the flow."""
+        source = proposal(self.flow, self.q, self.share, mirrored=self.code is not None)
+        points = source.sample(count, error)
+        both = torch.cat([error, points])
+        log_q, log_g = self.q.log_prob(both), self.log_g(both)
+        log_qg, rest = log_q + log_g, slice(len(error), None)
+        log_r = source.log_density(points, log_q[rest], log_g[rest]).detach()
+        return log_qg[: len(error)], points, log_qg[rest] - log_r
 
     def log_s(self, count: int = FINE_DRAWS) -> Float[Tensor, ""]:
         """log s = -log of the integral of Q G (Eq. 15), estimated from `count` random points; differentiable."""
-        return -log_mean(self.product.points(count, self.anchor)[1])
-
-    def _cached_log_s(self) -> Tensor:
-        return with_fresh_gradient(self.cached("log s", self.log_s), [*self.parameters()], lambda: self.log_s(DRAWS))
+        return -log_mean(self.with_points(self.anchor.new_empty(0, self.dim), count)[2])
 
     def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
         """Points with importance weights; in `dle` mode draws of G, equally weighted.
@@ -124,7 +133,7 @@ class RLELoss(ConventionLoss):
         if self.mode == "basic":
             raise NotImplementedError("in basic mode the flow acts on positions: errors have no density of their own")
         if self.mode == "dle":
-            points = self.g.sample(count)
-            return points, torch.full_like(points[:, 0], 1 / count)
-        points, log_weight = self.product.points(count, self.anchor)
+            points = self.flow.sample(count)
+            return -points if self.code else points, torch.full_like(points[:, 0], 1 / count)
+        _, points, log_weight = self.with_points(self.anchor.new_empty(0, self.dim), count)
         return random_side(points) if self.symmetric else points, log_weight.softmax(dim=0)

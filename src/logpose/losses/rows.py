@@ -14,19 +14,18 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from logpose.core.structures import ErrorDistribution, OutputType, Prediction
-from logpose.losses.base import LikelihoodLoss, PoseLoss
+from logpose.core.structures import OutputType, Prediction
+from logpose.losses.base import LikelihoodLoss, OuterLoss
 from logpose.losses.fixed import L1Loss
 from logpose.losses.numerics import autocast_disabled
 
 __all__ = ["RowsLoss"]
 
 
-class RowsLoss(PoseLoss):
+class RowsLoss(OuterLoss):
     """Sum of the cross-entropy of rows and the smooth L1 of positions, each a mean over labelled boundaries.
 
-    He et al. define no density of errors. So that likelihoods can be compared, it is a Laplace density of constant
-    scale, as of `L1Loss`: the mean error in training.
+    He et al. define no density of errors; here it is a Laplace density of constant scale, as of `L1Loss`.
 
     Args:
         dim: D boundaries.
@@ -36,8 +35,6 @@ class RowsLoss(PoseLoss):
     Raises:
         ValueError: if the weight is below 0, or the loss has other dimensions.
     """
-
-    parts: ClassVar = {"loss": LikelihoodLoss.from_config}
 
     output_type: ClassVar[OutputType] = "row logits"
 
@@ -51,14 +48,9 @@ class RowsLoss(PoseLoss):
         self.loss: LikelihoodLoss = L1Loss(dim) if loss is None else loss
 
     @property
-    def learns_sigma(self) -> bool:  # type: ignore[override]  # of the one inside
-        """Whether the loss of positions depends on sigma."""
-        return self.loss.learns_sigma
-
-    @property
-    def density(self) -> LikelihoodLoss:
-        """The loss that defines the density of errors."""
-        return self.loss
+    def needs_all_dimensions(self) -> bool:  # type: ignore[override]  # of the one inside
+        """Whether a column is trained only where all its boundaries are labelled."""
+        return not self.published and self.loss.needs_all_dimensions
 
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
@@ -89,10 +81,6 @@ class RowsLoss(PoseLoss):
             at = torch.where(labelled, position, ((mu + 0.5) * rows).detach())
             apart = functional.smooth_l1_loss((mu + 0.5) * rows, at, reduction="none")
             return entropy + self.weight * (share * apart).sum()
-
-    def error_distribution(self) -> ErrorDistribution:
-        """That of the density."""
-        return self.loss.error_distribution()
 
     def argument(self, name: str) -> Any:
         """The value of a constructor argument; of `loss` None where it is smooth L1."""

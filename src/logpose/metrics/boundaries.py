@@ -1,7 +1,6 @@
 """Errors of boundaries, along columns, as usual for layers of the retina.
 
-Of each boundary in each scan a mean over columns; of these a mean over scans; of these, one over boundaries (as the
-evaluation of the Duke data does): a scan counts the same however much of it is labelled.
+They are means over columns, then over scans, then over boundaries, as in the evaluation of the Duke data.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 __all__ = ["boundary_errors", "central", "mean_over_scans"]
 
@@ -23,17 +22,8 @@ def central(width: int, columns: int | None) -> slice:
 
 
 def mean_over_scans(values: Sequence[Float[np.ndarray, "D _"]]) -> Float[np.ndarray, "D"]:
-    """Of each boundary the mean over scans of its mean over columns; NaN where no scan has a value of it.
-
-    Args:
-        values: of each scan, one for each boundary and column, NaN where there is none.
-    """
-    means = np.full((len(values), len(values[0])), np.nan)
-    for row, scan in zip(means, values, strict=True):
-        known = np.isfinite(scan)
-        count = known.sum(axis=1)
-        row[count > 0] = np.where(known, scan, 0).sum(axis=1)[count > 0] / count[count > 0]
-    return _over(means)
+    """Of each boundary the mean over scans of its mean over columns, of the values that are known (not NaN)."""
+    return _known_mean(np.stack([_known_mean(scan, 1) for scan in values]), 0)
 
 
 def boundary_errors(
@@ -77,8 +67,8 @@ def _lengths(
     }, {f"error_{unit}_{name}": float(error) for name, error in zip(names, each, strict=True)}
 
 
-def _over(means: Float[np.ndarray, "S D"]) -> Float[np.ndarray, "D"]:
-    """Mean over scans of those that are known."""
-    known: Bool[np.ndarray, "S D"] = np.isfinite(means)
-    total = np.where(known, means, 0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+def _known_mean(values: Float[np.ndarray, "A B"], axis: int) -> Float[np.ndarray, "C"]:
+    """Mean of the values that are finite along an axis; NaN where there are none."""
+    known = np.isfinite(values)
+    total, count = np.where(known, values, 0).sum(axis=axis), known.sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -50,10 +50,6 @@ def pearson(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:
 
 def rank_correlation(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"]) -> float:
     """Spearman's rank correlation: Pearson's of the ranks, ties sharing their mean rank."""
-    return pearson(_ranks(a), _ranks(b))
+    from scipy.stats import rankdata  # type: ignore[import-untyped]  # takes long to import
 
-
-def _ranks(values: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return (last - (count - 1) / 2)[place].astype(np.float64)
+    return pearson(rankdata(a), rankdata(b))

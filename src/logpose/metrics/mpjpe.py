@@ -1,7 +1,6 @@
 """Errors of poses in space: as they stand, after the best similarity, and from one frame to the next.
 
-Lengths are in millimetres. No root is subtracted here: for errors relative to the root, as in Human3.6M's protocols,
-subtract it from prediction and label first.
+Lengths are in millimetres. For errors relative to the root, as in Human3.6M's protocols, subtract it first.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from logpose.metrics.pck import distances
 
 __all__ = ["procrustes", "spatial_errors", "velocity_error"]
 
-# Joints that differ by no more than this share of their coordinates lie in one point: what is left is rounding.
-ONE_POINT = 1e-12
+ONE_POINT = 1e-12  # joints that differ by no more than this share of their coordinates lie in one point
 
 
 def procrustes(
@@ -26,9 +24,8 @@ def procrustes(
 ) -> Float[np.ndarray, "N K 3"]:
     """Each predicted pose after the similarity that brings it closest to the truth (Umeyama 1991, eq. 40-42).
 
-    The similarity is a scale, a rotation without reflection and a translation; it minimises the sum of squared
-    distances over the pose's labelled joints. A pose that leaves it open takes one of the best: predicted joints that
-    all lie in one point get scale 0 and go to the mean of the labels; so does a single labelled joint.
+    A scale, a rotation without reflection and a translation minimise the sum of squared distances over the pose's
+    labelled joints. Predicted joints that all lie in one point go to the mean of the labels; so does a single one.
 
     Args:
         predicted: positions in any one unit; anything where there is no label.
@@ -36,7 +33,7 @@ def procrustes(
         visible: above 0 where there is a label; None: everywhere.
 
     Returns:
-        the moved poses in the same unit; NaN where there is no label, and only there.
+        the moved poses; NaN where there is no label, and only there.
 
     Raises:
         ValueError: a labelled joint's position or label is not finite.
@@ -73,8 +70,7 @@ def velocity_error(
     Args:
         predicted: positions, rows in the order of the frames.
         truth: labels in the same unit; NaN where there is none, and a step from or to such a joint is left out.
-        sequence: number of the video that each row is from; neighbouring rows with the same number are neighbouring
-            frames, and no step is taken from one video to another.
+        sequence: number of the video that each row is from; no step is taken from one video to another.
 
     Returns:
         in the labels' unit per frame; NaN where no two labels follow each other, or of a prediction that is NaN.
@@ -105,8 +101,7 @@ def spatial_errors(
         predicted: positions in mm.
         truth: labels in mm; anything where `visible` is 0.
         visible: above 0 where there is a label.
-        groups: what each pose belongs to, an action for instance; letter case is ignored. One that is called as another
-            figure's name would be ("mean", "joint …") has a _ at its end.
+        groups: what each pose belongs to, an action for instance; letter case is ignored.
         joints: names of the K joints.
         sequence: as `velocity_error` takes it.
 

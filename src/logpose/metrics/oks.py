@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-__all__ = ["coco_ap", "coco_ground_truth", "expected_oks", "oks", "oks_nms", "over_labelled"]
+__all__ = ["coco_ap", "coco_ground_truth", "expected_oks", "oks", "oks_nms", "over_labelled", "similarities"]
 
-PAIRS = 1 << 16
-"""How many people are compared at once: bounds the memory."""
-
-# What the ten figures of a COCO keypoint evaluation are called, in its order.
 NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
 
 
@@ -53,8 +48,7 @@ def over_labelled(each: Float[np.ndarray, "N K"], visible: Int[np.ndarray, "N K"
 
 def _variance(area: Float[np.ndarray, "N"], sigmas: Sequence[float]) -> Float[np.ndarray, "N K"]:
     """(2 sigma)² area of each person's joints, which squared distances are relative to."""
-    # COCO's evaluation adds the smallest number above 1 minus 1, so that an area of 0 divides nothing.
-    variance: Float[np.ndarray, "N K"] = (2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0))
+    variance: Float[np.ndarray, "N K"] = (2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0))  # as COCO's
     return variance
 
 
@@ -64,8 +58,7 @@ def expected_oks(
     """Expected similarity of each joint whose error is Gaussian with these standard deviations.
 
     Of an error along one axis of deviation s, E exp(-e² / 2v) = (1 + s² / v)^-1/2 with v = area (2 sigma)²; the two
-    axes' multiply. A density with the same deviations and heavier tails has more mass in its middle, and so somewhat
-    more similarity than this.
+    axes' multiply. Of the same deviations, heavier tails have somewhat more similarity.
 
     Args:
         std: standard deviations of positions along x and y, in pixels.
@@ -98,7 +91,7 @@ def oks_nms(
         most: how many are kept; None keeps all.
 
     Returns:
-        rows that are kept, best first.
+        rows, best first.
     """
     order = list(np.argsort(-scores, kind="stable"))
     everywhere = np.ones(keypoints.shape[:2], dtype=np.int64)
@@ -122,8 +115,7 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
         sigmas: of the skeleton's joints.
 
     Returns:
-        `ap`, `ap50`, `ap75`, `ap_medium`, `ap_large` and the same of `ar`, each in [0, 1]; NaN where there are no
-        people of that size.
+        `NAMES`, each in [0, 1]; NaN where there are no people of that size.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
@@ -132,12 +124,17 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
         there = {"medium": any(32**2 <= a <= 96**2 for a in areas), "large": any(a >= 96**2 for a in areas)}
         return {name: 0.0 if there.get(name.partition("_")[2], True) else float("nan") for name in NAMES}
     with contextlib.redirect_stdout(io.StringIO()):
-        # The library writes into the rows that it is given (not into what they hold).
-        wanted = ("images", "annotations", "categories")
+        wanted = ("images", "annotations", "categories")  # of these, and of results, the library writes into the rows
         truth = COCO({part: [dict(row) for row in ground_truth[part]] for part in wanted})
         found = truth.loadRes([dict(row) for row in results])
         evaluation = COCOeval_faster(truth, found, iouType="keypoints", kpt_oks_sigmas=np.asarray(sigmas))
-        evaluation.computeOks = _AtOnce(evaluation, sigmas)  # two thirds of its time go there, image by image
+
+        def compute_oks(image: Any, category: Any) -> Float[np.ndarray, "found labels"]:
+            ranked = sorted(evaluation.dt_dataset.get(image, category), key=lambda row: -row["score"])
+            labels = evaluation.gt_dataset.get(image, category)
+            return similarities(labels, ranked[: evaluation.params.maxDets[-1]], sigmas)
+
+        evaluation.computeOks = compute_oks  # the library's own, pair by pair, takes two thirds of the time
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -145,70 +142,26 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
     return {name: figure if figure >= 0 else float("nan") for name, figure in zip(NAMES, figures, strict=True)}
 
 
-class _AtOnce:
-    """The similarities of all predicted people to all labelled ones, as COCO's evaluation asks for them: by image.
-
-    Args:
-        evaluation: one of faster-coco-eval; asks after it has dealt labels and results out to images.
-        sigmas: of the skeleton's joints.
-    """
-
-    def __init__(self, evaluation: Any, sigmas: Sequence[float]) -> None:
-        self.evaluation, self.sigmas = evaluation, sigmas
-        self.blocks: dict[tuple[int | np.integer, int | np.integer], Float[np.ndarray, "found labelled"]] = {}
-
-    def __call__(self, image: int | np.integer, category: int | np.integer) -> Float[np.ndarray, "found labelled"]:
-        if not self.blocks:
-            self._compute()
-        return self.blocks[image, category]
-
-    def _compute(self) -> None:
-        settings = self.evaluation.params
-        labels: list[dict[str, Any]] = []
-        found: list[dict[str, Any]] = []
-        places = []
-        pairs: list[Int[np.ndarray, "P 2"]] = []
-        for image, category in itertools.product(settings.imgIds, settings.catIds):
-            here = self.evaluation.gt_dataset.get(image, category)
-            ranked = sorted(self.evaluation.dt_dataset.get(image, category), key=lambda row: -row["score"])
-            ranked = ranked[: settings.maxDets[-1]]
-            grid = np.indices((len(ranked), len(here))).reshape(2, -1).T
-            places.append(((image, category), (len(ranked), len(here))))
-            pairs.append(grid + np.array([len(found), len(labels)]))
-            labels += here
-            found += ranked
-        alike = _similarities(labels, found, np.concatenate(pairs), self.sigmas) if found and labels else np.empty(0)
-        ends = np.cumsum([rows * columns for _, (rows, columns) in places])
-        for (place, shape), block in zip(places, np.split(alike, ends[:-1]), strict=True):
-            self.blocks[place] = block.reshape(shape)
-
-
-def _similarities(
-    labels: Sequence[dict[str, Any]],
-    found: Sequence[dict[str, Any]],
-    pairs: Int[np.ndarray, "P 2"],
-    sigmas: Sequence[float],
-) -> Float[np.ndarray, "P"]:
-    """OKS of each pair of a predicted and a labelled person, as `oks`.
+def similarities(
+    labels: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]], sigmas: Sequence[float]
+) -> Float[np.ndarray, "found labels"]:
+    """OKS of each predicted with each labelled person of an image, as rows of COCO's files.
 
     Where nothing of a person is labelled but a box, joints are as far off as they are outside of its double.
     """
-    count = len(sigmas)
-    truth = np.array([row["keypoints"] for row in labels], dtype=np.float64).reshape(-1, count, 3)
-    visible = truth[..., 2] > 0
+    shape = len(found), len(labels)
+    if not all(shape):
+        return np.empty(shape)
+    truth = np.array([row["keypoints"] for row in labels], dtype=np.float64).reshape(shape[1], -1, 3)
+    at = np.array([row["keypoints"] for row in found], dtype=np.float64).reshape(shape[0], 1, -1, 3)[..., :2]
     area = np.array([row["area"] for row in labels], dtype=np.float64)
     corner, side = np.array([row["bbox"] for row in labels], dtype=np.float64).reshape(-1, 2, 1, 2).swapaxes(0, 1)
-    places = np.array([row["keypoints"] for row in found], dtype=np.float64).reshape(-1, count, 3)[..., :2]
-    alike = []
-    for of_found, of_label in (part.T for part in np.array_split(pairs, len(pairs) // PAIRS + 1)):
-        at, there = places[of_found], visible[of_label]
-        low, high = (corner - side)[of_label], (corner + 2 * side)[of_label]
-        outside = np.maximum(low - at, 0) + np.maximum(at - high, 0)
-        by_box = ~there.any(axis=1)
-        apart = np.where(by_box[:, None, None], outside, at - truth[of_label, :, :2])
-        counted = (there | by_box[:, None]).astype(np.int64)
-        alike.append(oks(apart, np.zeros_like(apart), counted, area[of_label], sigmas))
-    return np.concatenate(alike)
+    outside = np.maximum(corner - side - at, 0) + np.maximum(at - corner - 2 * side, 0)
+    there: Bool[np.ndarray, "labels K"] = truth[..., 2] > 0
+    by_box = there.sum(axis=1, keepdims=True) == 0
+    apart = np.where(by_box[..., None], outside, at - truth[..., :2]).reshape(-1, *truth.shape[1:2], 2)
+    counted = np.tile((there | by_box).astype(np.int64), (shape[0], 1))
+    return oks(apart, np.zeros_like(apart), counted, np.tile(area, shape[0]), sigmas).reshape(shape)
 
 
 def coco_ground_truth(

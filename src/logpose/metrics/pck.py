@@ -31,7 +31,7 @@ def pck(distance: Float[np.ndarray, "N K"], reference: Float[np.ndarray, "N"], t
         threshold: fraction of it.
 
     Returns:
-        the share of all labelled joints, in [0, 1]; NaN if none is labelled.
+        in [0, 1]; NaN if no joint is labelled.
     """
     labelled = ~np.isnan(distance) & ~np.isnan(reference)[:, None]
     if not labelled.any():
@@ -68,13 +68,12 @@ def pckh(
     """MPII's PCKh: joints within a fraction of the head's size of their label (Andriluka et al. 2014).
 
     The mean is over labelled joints without pelvis and thorax. A joint at the threshold is not counted, as in the
-    benchmark's own evaluation; HRNet's Mean@0.1 is the figure at 0.11. People whose head is not known (NaN)
-    are left out, and so are single joints where the benchmark does not count all.
+    benchmark's own evaluation; HRNet's Mean@0.1 is the figure at 0.11.
 
     Args:
         distance: as `distances` gives; NaN where there is no label.
-        head: 0.6 times the diagonal of each person's head box, in the unit of `distance`; for each joint where some
-            do not count (NaN).
+        head: 0.6 times the diagonal of each person's head box, in the unit of `distance`; NaN of people, or of single
+            joints, that do not count.
         joints: names of the K joints, in upper or lower case.
 
     Returns:

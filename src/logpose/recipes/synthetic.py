@@ -1,104 +1,74 @@
-"""Recipes for the built-in synthetic people: nothing to download, learned on a CPU in minutes."""
+"""Recipes for synthetic people, which are rendered in memory: they need no data and train on a CPU in minutes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from logpose.core.errors import InputError
 from logpose.data import Augmentation, InMemory, People
 from logpose.data.h36m import MixedPeople
 from logpose.data.synthetic import LabelNoise, SyntheticPeople
-from logpose.losses import L1Loss, MixedRLELoss, RLELoss
-from logpose.tasks.pose.recipe import Recipe, regression_in_space
+from logpose.recipes.coco import coco_resnet18_rle
+from logpose.recipes.renamed import old_presets
+from logpose.tasks.pose.recipe import ImageRecipe, Recipe
 
-__all__ = ["synthetic_3d_l1", "synthetic_3d_rle", "synthetic_resnet18_l1", "synthetic_resnet18_rle"]
+__all__ = ["synthetic_3d_rle", "synthetic_resnet18_rle"]
 
 TRAIN, VAL = 1800, 400  # people
-TRAIN_IN_SPACE = 1200  # of whom depth is known, and as many beside of whom it is not
+TRAIN_IN_SPACE = 1200  # people with depth labels, and as many without
 
 
-def drawn_people(count: int, seed: int, noise: LabelNoise | None, depth: bool = False) -> InMemory:
-    """One person in a picture, of the easy kind: what a small network can learn from in two minutes."""
+def easy_people(count: int, seed: int, noise: LabelNoise | None, depth: bool = False) -> InMemory:
+    """Images of one person each, of the easy kind: a small network learns from them in two minutes."""
     return InMemory(SyntheticPeople(count, seed, noise=noise, people=(1, 1), easy=True, depth=depth))
 
 
 def synthetic_people(recipe: Recipe, part: str) -> InMemory:
-    """Synthetic people with noisy labels, drawn once and kept; those of "val" are others than those of "train".
-
-    Raises:
-        InputError: if data are given: there is no use for them here.
-    """
-    _check_no_data(recipe)
+    """Synthetic people with noisy labels; those of "val" are others than those of "train"."""
+    refuse_data(recipe, "coco_resnet18_rle")
     count, seed = (TRAIN, 1) if part == "train" else (VAL, 2)
-    return drawn_people(count, seed, LabelNoise())
+    return easy_people(count, seed, LabelNoise())
 
 
 def synthetic_people_in_space(recipe: Recipe, part: str) -> People:
-    """The same with labels of depth, as noisy; half of those to learn from are labelled in the plane only.
-
-    Raises:
-        InputError: as there.
-    """
-    _check_no_data(recipe)
+    """The same with noisy depth labels; half of the training people have 2-D labels only."""
+    refuse_data(recipe, "h36m_resnet50_rle")
     if part != "train":
-        return drawn_people(VAL, 2, LabelNoise(), depth=True)
-    in_space = drawn_people(TRAIN_IN_SPACE, 1, LabelNoise(), depth=True)
-    return MixedPeople(in_space, drawn_people(TRAIN_IN_SPACE, 3, LabelNoise()), enlarge=1.0)
+        return easy_people(VAL, 2, LabelNoise(), depth=True)
+    in_space = easy_people(TRAIN_IN_SPACE, 1, LabelNoise(), depth=True)
+    return MixedPeople(in_space, easy_people(TRAIN_IN_SPACE, 3, LabelNoise()), enlarge=1.0)
 
 
-def _check_no_data(recipe: Recipe) -> None:
+def refuse_data(recipe: ImageRecipe, other: str) -> None:
+    """Refuse `--data` of a recipe that trains on synthetic people, naming an `other` that trains on data."""
     if recipe.data or recipe.val_data:
-        other = "an h36m" if recipe.people is synthetic_people_in_space else "a coco"
-        raise InputError(f"this recipe draws its people itself; to learn from --data take {other} recipe")
+        raise InputError(f"--data: this recipe trains on synthetic people; train on data with {other}")
 
 
 def clean_people() -> InMemory:
-    """The people of "val" with their true joints for labels."""
-    return drawn_people(VAL, 2, None)
+    """The people of "val" with their true joints as labels."""
+    return easy_people(VAL, 2, None)
 
 
 def synthetic_resnet18_rle() -> Recipe:
-    """ResNet-18 at 64×48 by RLE on synthetic people, from random weights, in some minutes on two cores."""
-    return Recipe(
+    """RLE on synthetic people, ResNet-18, 64×48, random weights: trains on two cores in minutes."""
+    return replace(
+        coco_resnet18_rle(),
         people=synthetic_people,
-        loss=RLELoss,
-        backbone="resnet18",
-        weights="random",
         size=(64, 48),
         augmentation=Augmentation(scale=0.15, rotation_probability=0.0, half_body_probability=0.0),
         epochs=8,
         batch_size=32,
         workers=0,
         flip_test=False,
-        optimizer="adamw",
-        lr=2e-3,
-        weight_decay=0.05,
-        schedule="one_cycle",
         watch="error_px",
         validate_every=2,
     )
 
 
-def synthetic_resnet18_l1() -> Recipe:
-    """The same network, data and budget by L1."""
-    recipe = synthetic_resnet18_rle()
-    recipe.loss = L1Loss
-    return recipe
-
-
 def synthetic_3d_rle() -> Recipe:
-    """The same network in space, from joints with and without depth, by the RLE of both; errors in millimetres."""
-    return replace(
-        synthetic_resnet18_rle(),
-        people=synthetic_people_in_space,
-        loss=MixedRLELoss,
-        model=regression_in_space,
-        flip_test=True,
-        watch="mpjpe",
-    )
+    """RLE in 3-D on synthetic people, half of them with depth labels; errors in millimetres."""
+    return replace(synthetic_resnet18_rle(), people=synthetic_people_in_space, dim=3, flip_test=True, watch="mpjpe")
 
 
-def synthetic_3d_l1() -> Recipe:
-    """The same network, data and budget by L1."""
-    return replace(synthetic_3d_rle(), loss=partial(L1Loss, dim=3))
+__getattr__ = old_presets(globals())

@@ -1,8 +1,9 @@
-"""Poses drawn on pictures: bones, joints, and around each joint the ellipse that should hold it."""
+"""Poses drawn on images: bones, joints, and around each joint the ellipse that should hold it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -26,15 +27,16 @@ __all__ = [
     "mixed",
 ]
 
-# The person's own left and right; apart from each other for eyes that do not tell red from green (Okabe and Ito).
+# The person's own left and right; apart from each other also without red-green vision (Okabe and Ito).
 LEFT, RIGHT, CENTRE = (86, 180, 233), (230, 159, 0), (240, 240, 240)
 OUTLINE = (20, 20, 20)
+"""Colour around lines and points."""
 AROUND = 30  # rows of a B-scan above the highest label and below the lowest
 FRACTION = 4  # binary digits of sub-pixel precision that OpenCV's drawing takes
 
 
 def enlarged(image: Image, least_side: int = 384) -> tuple[Image, float]:
-    """A picture scaled up, where it is smaller, so that its longer side has `least_side` pixels; and the factor."""
+    """An image scaled up, where it is smaller, so that its longer side has `least_side` pixels; and the factor."""
     factor = max(1.0, least_side / max(image.shape[:2]))
     if factor == 1:
         return image.copy(), 1.0
@@ -49,12 +51,12 @@ def draw_pose(
     spread: Float[np.ndarray, "K 2"] | None = None,
     shown: np.ndarray | None = None,
 ) -> None:
-    """Draw one person into a picture, in place.
+    """Draw one person into an image, in place.
 
     Args:
         image: RGB, changed.
         skeleton: joints and bones.
-        keypoints: pixels of the picture.
+        keypoints: pixels of the image.
         spread: half axes, in pixels along x and y, of the ellipse around each joint; None draws none.
         shown: which joints to draw; None draws all.
     """
@@ -63,15 +65,13 @@ def draw_pose(
     shown = everywhere if shown is None else everywhere & shown
     colours = joint_colours(skeleton)
     if spread is not None:
-        veil = image.copy()
-        ellipses = [j for j in np.flatnonzero(shown) if np.isfinite(spread[j]).all()]
-        for joint in ellipses:
-            axes = _point(np.minimum(spread[joint], 4 * max(image.shape[:2])))
-            cv2.ellipse(veil, _point(keypoints[joint]), axes, 0, 0, 360, colours[joint], -1, cv2.LINE_AA, FRACTION)
-        cv2.addWeighted(veil, 0.15, image, 0.85, 0, dst=image)
-        for joint in ellipses:
-            axes = _point(np.minimum(spread[joint], 4 * max(image.shape[:2])))
-            cv2.ellipse(image, _point(keypoints[joint]), axes, 0, 0, 360, colours[joint], 1, cv2.LINE_AA, FRACTION)
+        for target, width in ((veil := image.copy(), -1), (image, 1)):
+            for joint in np.flatnonzero(shown & np.isfinite(spread).all(axis=1)):
+                axes = _point(np.minimum(spread[joint], 4 * max(image.shape[:2])))
+                centre, colour = _point(keypoints[joint]), colours[joint]
+                cv2.ellipse(target, centre, axes, 0, 0, 360, colour, width, cv2.LINE_AA, FRACTION)
+            if target is veil:
+                cv2.addWeighted(veil, 0.15, image, 0.85, 0, dst=image)
     for width, plain in ((thickness + 2, True), (thickness, False)):
         for a, b in skeleton.bones:
             if shown[a] and shown[b]:
@@ -83,7 +83,7 @@ def draw_pose(
 
 
 def mark_points(image: Image, points: Float[np.ndarray, "N 2"]) -> None:
-    """Draw a ring around each point into a picture, in place: where a label is."""
+    """Draw a ring around each point into an image, in place: where a label is."""
     thickness = max(1, round(max(image.shape[:2]) / 250))
     for x, y in points[np.isfinite(points).all(axis=1)]:
         for width, colour in ((thickness + 2, OUTLINE), (thickness, CENTRE)):
@@ -96,7 +96,7 @@ BOUNDARIES = (
     (0, 240, 220),
 )  # fmt: skip
 """Colours of lines that lie on one another, in turn (Okabe and Ito, with turquoise in the place of black)."""
-VEIL = 0.35  # how much of a band's colour lies over the picture
+VEIL = 0.35  # how much of a band's colour lies over the image
 LEGEND = 22  # rows of the strip in which a line of names stands
 
 
@@ -114,18 +114,19 @@ def draw_boundaries(
         rows: of each boundary in each column, pixels of the image; not drawn where NaN.
         band: half the height of the band around each; None draws none.
         labels: rows that were marked, NaN where none was; None draws none.
-        names: of the boundaries, to stand under the picture in their colours; None leaves the strip out.
+        names: of the boundaries, to stand under the image in their colours; None leaves the strip out.
     """
     drawn: Image = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     at = np.arange(drawn.shape[0])[:, None]
     # Pixel centres are whole numbers: enlarging an image moves them by half a pixel of either size.
     columns = (np.arange(drawn.shape[1]) + 0.5) / 2 - 0.5
-    places = [2 * _between(columns, row) + 0.5 for row in rows]
+    between = partial(np.interp, columns, np.arange(len(image[0])))  # NaN near a NaN
+    places = [2 * between(row) + 0.5 for row in rows]
     colours = [BOUNDARIES[i % len(BOUNDARIES)] for i in range(len(rows))]
     if band is not None:
         for half, place, colour in zip(band, places, colours, strict=True):
             # One after the other, so that where bands overlap both show.
-            inside = abs(at - place) <= 2 * _between(columns, half)
+            inside = abs(at - place) <= 2 * between(half)
             drawn[inside] = np.rint((1 - VEIL) * drawn[inside] + VEIL * np.array(colour)).astype(np.uint8)
     for i, (place, colour) in enumerate(zip(places, colours, strict=True)):
         drawn[abs(at - place) <= 0.75] = colour
@@ -145,38 +146,26 @@ def around_labels(labels: Float[np.ndarray, "D W"]) -> slice:
 def _legend(names: Sequence[str], colours: Sequence[tuple[int, int, int]], width: int) -> Image:
     """A strip with names in their colours, in as many lines as they take."""
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.45
-    lines: list[list[tuple[int, int]]] = [[]]  # of each name its number and column
-    x = 6
-    for i, name in enumerate(names):
+    x, y = 6, LEGEND // 2
+    strip = np.full((LEGEND * len(names), width, 3), OUTLINE, np.uint8)
+    for name, colour in zip(names, colours, strict=True):
         taken = cv2.getTextSize(name, font, size, 1)[0][0] + 28
-        if x + taken > width and lines[-1]:
-            lines.append([])
-            x = 6
-        lines[-1].append((i, x))
+        if x + taken > width and x > 6:
+            x, y = 6, y + LEGEND
+        cv2.line(strip, (x, y), (x + 12, y), colour, 2)
+        cv2.putText(strip, name, (x + 16, y + 5), font, size, colour, 1, cv2.LINE_AA)
         x += taken
-    strip = np.full((LEGEND * len(lines), width, 3), OUTLINE, np.uint8)
-    for number, line in enumerate(lines):
-        y = LEGEND * number + LEGEND // 2
-        for i, x in line:
-            cv2.line(strip, (x, y), (x + 12, y), colours[i], 2)
-            cv2.putText(strip, names[i], (x + 16, y + 5), font, size, colours[i], 1, cv2.LINE_AA)
-    return strip
+    return strip[: y + LEGEND // 2]
 
 
-def _between(at: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values of columns at places between them; NaN near a NaN."""
-    between: np.ndarray = np.interp(at, np.arange(len(values)), values)
-    return between
-
-
-def contact_sheet(pictures: list[Image], columns: int, tile: tuple[int, int]) -> Image:
-    """Pictures side by side, each fitted into a tile of (H, W) pixels with its shape kept."""
-    rows = -(-len(pictures) // columns)
+def contact_sheet(images: list[Image], columns: int, tile: tuple[int, int], border: int = 2) -> Image:
+    """Images side by side, each fitted into a tile of (H, W) pixels with its shape kept, and a border around it."""
+    rows = -(-len(images) // columns)
     sheet = np.full((rows * tile[0], columns * tile[1], 3), 255, np.uint8)
-    for i, picture in enumerate(pictures):
-        factor = min((tile[0] - 4) / picture.shape[0], (tile[1] - 4) / picture.shape[1])
-        size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
-        fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    for i, image in enumerate(images):
+        factor = min((tile[0] - 2 * border) / image.shape[0], (tile[1] - 2 * border) / image.shape[1])
+        size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+        fitted = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
         y, x = i // columns * tile[0], i % columns * tile[1]
         y, x = y + (tile[0] - size[1]) // 2, x + (tile[1] - size[0]) // 2
         sheet[y : y + size[1], x : x + size[0]] = fitted
@@ -185,17 +174,10 @@ def contact_sheet(pictures: list[Image], columns: int, tile: tuple[int, int]) ->
 
 def joint_colours(skeleton: Skeleton) -> list[tuple[int, int, int]]:
     """The colour of each joint, RGB: of the person's left, of the right, or of the middle."""
-    return [_colour(skeleton, joint) for joint in range(len(skeleton))]
-
-
-def _colour(skeleton: Skeleton, joint: int) -> tuple[int, int, int]:
-    """Of a joint: left, right, or in the middle."""
-    partner = skeleton.flip_index[joint]
-    if partner == joint:
-        return CENTRE
-    name, other = skeleton.joints[joint].lower(), skeleton.joints[partner].lower()
-    # The two names differ in their side word only: "l…" sorts before "r…".
-    return LEFT if name < other else RIGHT
+    names = [name.lower() for name in skeleton.joints]
+    partners = [names[partner] for partner in skeleton.flip_index]
+    # The names of a pair differ in their side word only: "l…" sorts before "r…".
+    return [CENTRE if a == b else LEFT if a < b else RIGHT for a, b in zip(names, partners, strict=True)]
 
 
 def mixed(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -1,7 +1,7 @@
 """Poses in space, drawn: bones, joints, and around each joint the ellipsoid that should hold it.
 
-The picture is drawn upright and seen from beside the camera: to the right is the camera's x, up is -y, and z, away from
-the camera, goes into the picture.
+The plot is upright and shows people from beside the camera: to the right is the camera's x, up is -y, and z, away from
+the camera, goes into the plot.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from textwrap import shorten
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,78 +16,58 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
-from mpl_toolkits.mplot3d import proj3d  # type: ignore[import-untyped]
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
-from logpose.report.draw import CENTRE, LEFT, OUTLINE, RIGHT, joint_colours, mixed
+from logpose.report.draw import CENTRE, LEFT, OUTLINE, RIGHT, contact_sheet, joint_colours, mixed
 
 __all__ = ["beside", "flat_pose"]
 
-SIDE = 560
-"""Pixels: height of the pictures."""
-ELEVATION, AZIMUTH = 12, -62
-"""Degrees: from where it is seen. At -90 it would be from the camera itself, and no depth could be told."""
-NARROWEST = 0.55
-"""Of the box around everybody: its shortest side relative to its longest, so that there is room for ticks."""
-ROUND = (10, 7)
-"""Faces of an ellipsoid around its axis, and along it."""
-MIDDLE = (90, 90, 90)
-"""Grey of the ellipsoids of joints in the middle: their own colour is nearly that of the paper."""
-APART, WIDE = 40, 3
-"""Pixels between neighbouring ticks; points that the axis's name is moved out for each digit beyond four."""
-THINNEST = 0.5
-"""Of lines and joints, relative to their usual width, where people are small in the picture."""
-WIDEST = 84
-"""Characters in a line of the title."""
-FLATTEST = 0.003
-"""Least half axis of an ellipsoid, relative to the person: a root's has none along z."""
-CUT = "some are larger than the person, and drawn as large as that"
-"""Said of ellipsoids below the title."""
-BACKDROP = 34
-"""Grey of the picture on which keypoints are drawn that have none."""
+SIDE = 560  # pixels: height of the images
+ELEVATION, AZIMUTH = 12, -62  # degrees: at -90 the view would be the camera's own, and no depth would show
+NARROWEST = 0.55  # shortest side of the box around all people relative to the longest, to have space for ticks
+ROUND = (10, 7)  # faces of an ellipsoid around its axis, and along it
+MIDDLE = (90, 90, 90)  # ellipsoids of joints in the middle, whose own colour is nearly that of the paper
+MARGIN = 0.08  # share of an axis at either end without ticks
+WIDE = 3  # points that an axis's name is moved out for each digit of its numbers beyond four
+THINNEST = 0.5  # least width of lines and joints relative to the usual one, where people are small in the image
+WIDEST = 84  # characters in a line of the title
+FLATTEST = 0.003  # least half axis of an ellipsoid, relative to the person: a root's has none along z
+CUT = "some are larger than the person, and drawn as large as that"  # note about ellipsoids, below the title
+BACKDROP = 34  # grey of the image on which keypoints are drawn that have none
 
 
 def beside(
-    picture: Image,
+    image: Image,
     skeleton: Skeleton,
     joints: Float[np.ndarray, "N K 3"],
     spread: Float[np.ndarray, "N K 3"] | None = None,
     title: str = "",
 ) -> Image:
-    """A picture, and to its right the people in space: their joints, bones, and an ellipsoid around each joint.
+    """An image, and to its right the people in space: their joints, bones, and an ellipsoid around each joint.
 
     Args:
-        picture: RGB, with the poses drawn in.
+        image: RGB, with the poses drawn in.
         skeleton: joints and bones.
         joints: millimetres, in the camera's frame or along its axes; people who are not finite are left out.
         spread: half axes of the ellipsoids, in millimetres along the same axes; None and NaN draw none. They are drawn
-            no larger than the person, and where they would be, this is said.
+            no larger than the person, and where they would be, a caption notes it.
         title: over the right one; a line or two.
 
     Returns:
         RGB, `SIDE` pixels high.
     """
-    width = max(1, round(picture.shape[1] * SIDE / picture.shape[0]))
-    if width > 2 * SIDE:  # a panorama
-        width, height = 2 * SIDE, max(1, round(2 * SIDE * picture.shape[0] / picture.shape[1]))
-    else:
-        height = SIDE
-    shrinks = height < picture.shape[0]
-    left = np.full((SIDE, width, 3), 255, np.uint8)
-    top = (SIDE - height) // 2
-    left[top : top + height] = cv2.resize(
-        picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    )
+    width = min(2 * SIDE, max(1, round(image.shape[1] * SIDE / image.shape[0])))  # 2 * SIDE: of a panorama
+    left = contact_sheet([image], 1, (SIDE, width), border=0)
     return np.concatenate([left, _in_space(skeleton, joints, spread, title)], axis=1)
 
 
 def flat_pose(size: tuple[int, int], side: int = SIDE) -> tuple[Image, float]:
-    """An empty picture for keypoints of which there is no photograph, and what their pixels are multiplied by.
+    """An empty image for keypoints of which there is no photograph, and what their pixels are multiplied by.
 
     Args:
-        size: (H, W) of the picture that is missing.
+        size: (H, W) of the image that is missing.
         side: of the longer side of the one that is returned.
     """
     factor = side / max(size)
@@ -102,12 +81,12 @@ def _in_space(
     figure = Figure(figsize=(SIDE / 100, SIDE / 100), dpi=100)
     canvas: Any = FigureCanvasAgg(figure)  # whose methods have no types
     axes: Any = figure.add_axes((0.0, 0.055, 0.91, 0.865), projection="3d", computed_zorder=False)
-    seen = [person for person in range(len(joints)) if np.isfinite(joints[person]).all()]
-    people = [_upright(joints[person]) for person in seen]
+    placed = [person for person in range(len(joints)) if np.isfinite(joints[person]).all()]
+    people = [_upright(joints[person]) for person in placed]
     extents = [np.ptp(pose, axis=0).max() for pose in people]
     half_axes = [
         _drawable(pose, np.full_like(pose, np.nan) if spread is None else np.abs(_upright(spread[person])))
-        for person, pose in zip(seen, people, strict=True)
+        for person, pose in zip(placed, people, strict=True)
     ]
     low, high = _box(people, half_axes)
     of_joints = joint_colours(skeleton)
@@ -132,7 +111,7 @@ def _in_space(
     _dress(axes, low, high)
     if spread is not None and any(
         (np.abs(spread[person][np.isfinite(spread[person]).all(axis=1)]) > extent).any()
-        for person, extent in zip(seen, extents, strict=True)
+        for person, extent in zip(placed, extents, strict=True)
     ):
         title = f"{title}\n{CUT}".lstrip()
     _caption(figure, title, bool(skeleton.pairs))
@@ -171,7 +150,7 @@ def _drawable(pose: Float[np.ndarray, "K 3"], half: Float[np.ndarray, "K 3"]) ->
 def _box(
     people: list[Float[np.ndarray, "K 3"]], half: list[Float[np.ndarray, "K 3"]]
 ) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
-    """Corners of a box around everybody, of no side much shorter than the longest."""
+    """Corners of a box around all people, of no side much shorter than the longest."""
     if not people:
         return np.full(3, -1000.0), np.full(3, 1000.0)
     low = np.min([(p - h).min(axis=0) for p, h in zip(people, half, strict=True)], axis=0)
@@ -185,16 +164,9 @@ def _ellipsoid(
     centre: Float[np.ndarray, "3"], half: Float[np.ndarray, "3"], colour: tuple[float, float, float]
 ) -> Poly3DCollection:
     """A translucent ellipsoid along the axes."""
-    around, along = np.linspace(0, 2 * np.pi, ROUND[0] + 1), np.linspace(0, np.pi, ROUND[1] + 1)
-    ball = np.stack(
-        [
-            np.outer(np.cos(around), np.sin(along)),
-            np.outer(np.sin(around), np.sin(along)),
-            np.outer(np.ones_like(around), np.cos(along)),
-        ],
-        axis=-1,
-    )
-    net = centre + half * ball
+    around, along = np.ix_(np.linspace(0, 2 * np.pi, ROUND[0] + 1), np.linspace(0, np.pi, ROUND[1] + 1))
+    x, y = np.cos(around) * np.sin(along), np.sin(around) * np.sin(along)
+    net = centre + half * np.stack([x, y, np.broadcast_to(np.cos(along), x.shape)], axis=-1)
     faces = np.stack([net[:-1, :-1], net[1:, :-1], net[1:, 1:], net[:-1, 1:]], axis=2).reshape(-1, 4, 3)
     return Poly3DCollection(faces, facecolors=[(*colour, 0.16)], edgecolors="none", zorder=3)
 
@@ -204,41 +176,25 @@ def _dress(axes: Any, low: Float[np.ndarray, "3"], high: Float[np.ndarray, "3"])
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
     axes.set_box_aspect(high - low, zoom=0.92)
     axes.view_init(elev=ELEVATION, azim=AZIMUTH)
-    axes.apply_aspect()  # from here on it is known where in the picture everything is
-    # The edges of the box that have ticks, from corner to corner: along x, then depth, then up.
-    left, right = low, np.array([high[0], low[1], low[2]])
-    behind = np.array([high[0], high[1], low[2]])
-    x, depth, up = (
-        _ticks(axes, start, end, axis)
-        for axis, (start, end) in enumerate(((left, right), (right, behind), (behind, high)))
-    )
-    if len(x) > 1 and len(depth) and _apart(axes, [x[-1], *low[1:]], [high[0], depth[0], low[2]]) < APART:
-        x = x[:-1]  # depth begins where x ends, and two labels would lie on each other
-    for axis, name, places, sign, pad, wide in (
-        (axes.xaxis, "x", x, 1, 0, 0),
-        (axes.yaxis, "z, depth", depth, 1, 0, WIDE),
-        (axes.zaxis, "y, down", up, -1, 6, WIDE),
+    for i, (axis, name, sign, pad, wide) in enumerate(
+        ((axes.xaxis, "x", 1, 0, 0), (axes.yaxis, "z, depth", 1, 0, WIDE), (axes.zaxis, "y, down", -1, 6, WIDE))
     ):
+        places = _ticks(low[i], high[i])
+        places = places if i == 2 else [places[0], places[-1]]  # the others are short in the image
         texts = [f"{sign * round(place, 6) + 0.0:.6g}" for place in places]
         axis.set_ticks(places, texts)
         axis.set_label_text(f"{name} (mm)", fontsize=9)
-        longer = max(0, max(map(len, texts), default=0) - 4)
+        longer = max(0, *(len(text) - 4 for text in texts))
         axis.set_tick_params(labelsize=8, pad=pad + wide * longer / 2)
         axis.labelpad = 4 + pad + wide * longer
 
 
-def _ticks(axes: Any, start: Float[np.ndarray, "3"], end: Float[np.ndarray, "3"], axis: int) -> list[float]:
-    """Round places along an edge of the box, about as far apart in the picture as labels need, but two if they can."""
-    room = _apart(axes, start, end)
-    places = MaxNLocator(max(1, int(room / APART)), steps=[1, 2, 5, 10]).tick_values(start[axis], end[axis])
-    step = places[1] - places[0]
-    inside = [float(place) for place in places if start[axis] <= place <= end[axis]]
-    every = int(np.ceil(APART * (end[axis] - start[axis]) / (step * room)))
-    fewer = [place for place in inside if round(place / step) % every == 0]
-    return fewer if len(fewer) > 1 else inside[:: max(1, len(inside) - 1)]
-
-
-def _apart(axes: Any, one: Any, other: Any) -> float:
-    """How far two places in space are apart in the picture, in pixels."""
-    ends = [proj3d.proj_transform(*place, axes.get_proj())[:2] for place in (one, other)]
-    return float(np.hypot(*np.subtract(*axes.transData.transform(ends))))
+def _ticks(start: float, end: float) -> list[float]:
+    """Two or more round places, away from the ends, where the labels of two axes would lie on each other."""
+    margin = MARGIN * (end - start)
+    for count in range(2, 9):
+        places = MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(start, end)
+        inside = [float(place) for place in places if start + margin <= place <= end - margin]
+        if len(inside) > 1:
+            break
+    return inside

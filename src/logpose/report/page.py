@@ -1,4 +1,4 @@
-"""Pictures of what a model learned, and one self-contained page that shows them and says what they mean."""
+"""Plots of what a model learned, and one self-contained page that shows and explains them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,10 @@ from logpose.core.files import whole_file
 from logpose.core.structures import LEVELS, ErrorDistribution, Image
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.calibration import Deviations
-from logpose.report.draw import contact_sheet, draw_pose, enlarged
-from logpose.tasks.pose.predict import Poses
 
-__all__ = ["Section", "plot_calibration", "plot_curves", "plot_density", "plot_poses", "read_curves", "write_page"]
+__all__ = ["Section", "plot_calibration", "plot_curves", "plot_density", "read_curves", "save_image", "write_page"]
 
-# Okabe and Ito's colours, which eyes of every kind can tell apart; the learned, the Laplace and the Gaussian density.
+# Okabe and Ito's colours, which people with any colour vision can distinguish; of the three densities.
 LEARNED, LAPLACE, GAUSSIAN = "#0072B2", "#D55E00", "#009E73"
 REACH = 4.0  # standard deviations that density plots show on either side
 GRID = 161  # points along each of their axes
@@ -34,23 +32,22 @@ GRID = 161  # points along each of their axes
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: a heading, paragraphs (HTML), and a picture or a table under them."""
+    """A part of a page: a heading, paragraphs (HTML), and an image or a table under them."""
 
     title: str
     paragraphs: Sequence[str]
-    picture: Path | None = None
+    image: Path | None = None
     table: Sequence[Sequence[str]] | None = None
     """Rows of cells, the first row being the head."""
 
 
 def plot_density(loss: LikelihoodLoss, path: str | Path) -> None:
-    """The learned density of the standardised error beside a Gaussian and a Laplace of equal spread (Fig. 4).
+    """The learned density of the standardised error beside a Gaussian and a Laplace of equal deviation (Fig. 4).
 
     Args:
         loss: the trained loss, of two or more dimensions; the first two are shown, at 0 in the others.
         path: PNG to write.
     """
-    path = Path(path)
     axis = np.linspace(-REACH, REACH, GRID)
     x, y = np.meshgrid(axis, axis)
     error_distribution = loss.error_distribution()
@@ -78,54 +75,45 @@ def plot_density(loss: LikelihoodLoss, path: str | Path) -> None:
         axes[3].plot(axis, np.exp(values).sum(axis=0) * step, color=colour, label=name)
     axes[3].set(title="density along x", xlabel="error (std)", yscale="log", ylim=(1e-4, 2))
     axes[3].legend(frameon=False)
-    _save(figure, path)
+    _save(figure, Path(path))
 
 
 def plot_calibration(
     found: Deviations, error_distribution: ErrorDistribution, path: str | Path, what: str = "joint"
 ) -> None:
-    """Whether sigma means what it says: coverage of the predicted regions, and error against predicted spread.
+    """Calibration of sigma: coverage of predictive regions, and error against predicted standard deviation.
 
     Args:
         found: labels beside predictions.
-        error_distribution: what the model claims of errors.
+        error_distribution: the model's.
         path: PNG to write.
         what: what a prediction is of.
     """
-    path = Path(path)
     radii = error_distribution.radius.double().cpu().numpy()
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="what is claimed")
-    left.plot(
-        LEVELS, [(found.radius <= limit).mean() for limit in radii], "o-", color=LEARNED, markersize=3, label="held out"
-    )
-    left.set(
-        xlabel="probability claimed for the region", ylabel="share of labels inside", title="Coverage", aspect="equal"
-    )
+    left.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="nominal")
+    shares = [(found.radius <= limit).mean() for limit in radii]
+    left.plot(LEVELS, shares, "o-", color=LEARNED, markersize=3, label="held out")
+    left.set(xlabel="nominal level of the region", ylabel="share of labels inside", title="Coverage", aspect="equal")
     left.legend(frameon=False)
     bins = [tenth for tenth in np.array_split(np.argsort(found.spread), 10) if len(tenth)]
-    claimed, seen = ([float(np.sqrt((x[b] ** 2).mean())) for b in bins] for x in (found.spread, found.apart))
-    most = 1.1 * max(*claimed, *seen)
-    unit = {"px": "pixels"}.get(found.unit, found.unit)
-    right.plot([0, most], [0, most], color="0.7", linestyle="--")
-    right.plot(claimed, seen, "o-", color=LEARNED)
-    right.set(
-        xlabel=f"predicted spread of a {what} ({unit})",
-        ylabel=f"root mean square error ({unit})",
-        title="Error in each tenth of predicted spread",
-        xlim=(0, most),
-        ylim=(0, most),
-    )
-    _save(figure, path)
+    predicted, actual = ([float(np.sqrt((x[b] ** 2).mean())) for b in bins] for x in (found.spread, found.apart))
+    limits = (0, 1.1 * max(*predicted, *actual))
+    right.plot(limits, limits, color="0.7", linestyle="--")
+    right.plot(predicted, actual, "o-", color=LEARNED)
+    right.set(xlim=limits, ylim=limits, title="Error in each tenth of predicted standard deviation")
+    right.set_xlabel(f"predicted standard deviation of a {what} ({found.unit})")
+    right.set_ylabel(f"root mean square error ({found.unit})")
+    _save(figure, Path(path))
 
 
 def read_curves(folder: str | Path) -> dict[str, list[tuple[int, float]]]:
     """What a run's CSV logger wrote: for each figure, (epoch from 1, value) in order."""
-    folder = Path(folder)
     curves: dict[str, dict[int, float]] = {}
+    files = Path(folder).glob("csv-*/metrics.csv")
     # The epoch that a run was resumed from is validated once more; the later figure counts.
-    for path in sorted(folder.glob("csv-*/metrics.csv"), key=lambda path: int(path.parent.name.removeprefix("csv-"))):
+    for path in sorted(files, key=lambda path: int(path.parent.name.removeprefix("csv-"))):
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 for name, value in row.items():
@@ -141,7 +129,6 @@ def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: st
         runs: curves, as `read_curves` gives them, by the run's name.
         path: PNG to write.
     """
-    path = Path(path)
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     panels = figure.subplots(1, 2)
     wanted = (("val/error_px", "error of held-out joints (pixels)"), ("val/nll", "held-out NLL (nats per joint)"))
@@ -153,71 +140,31 @@ def plot_curves(runs: Mapping[str, dict[str, list[tuple[int, float]]]], path: st
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend(frameon=False)
     panels[0].set_ylim(bottom=0)
-    _save(figure, path)
+    _save(figure, Path(path))
 
 
-def plot_poses(pictures: Sequence[tuple[Image, Poses]], path: str | Path, columns: int = 6, side: int = 300) -> None:
-    """People on their pictures, each joint with the ellipse that is as likely to hold it as not (50 %).
-
-    Args:
-        pictures: image and the people found in it.
-        path: PNG or JPEG to write.
-        columns: pictures in a row.
-        side: longer side of each picture, pixels.
-    """
+def save_image(image: Image, path: str | Path) -> None:
+    """Write an RGB image, whole or not at all, in the format of the file's suffix."""
     path = Path(path)
-    drawn = [overlay(image, poses, side) for image, poses in pictures]
-    tile = (max(d.shape[0] for d in drawn) + 4, max(d.shape[1] for d in drawn) + 4)
-    save_picture(contact_sheet(drawn, columns, tile), path)
-
-
-def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
-    """A copy of an image, scaled up where it is small, with its people drawn in."""
-    picture, factor = enlarged(image, least_side)
-    for person in range(len(poses)):
-        # Pixel centres are whole numbers: scaling an image moves them by half a pixel of either size.
-        placed = (poses.keypoints[person] + 0.5) * factor - 0.5
-        draw_pose(picture, poses.skeleton, placed, poses.sigma[person] * poses.radius * factor)
-    return picture
-
-
-def overlay_files(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Where each picture's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
-    originals = {image.resolve() for image in images}
-    places: dict[Path, Path] = {}
-    taken: set[str] = set()
-    for image in images:
-        name, number = f"{image.stem}-poses.jpg", 1
-        while name in taken or (folder / name).resolve() in originals:
-            number += 1
-            name = f"{image.stem}-poses-{number}.jpg"
-        taken.add(name)
-        places[image] = folder / name
-    return places
-
-
-def save_picture(picture: Image, path: Path) -> None:
-    """Write an RGB picture, whole or not at all, in the format that the file's name says."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
-        raise ValueError(f"{path}: a picture cannot be written in this format")
+        raise ValueError(f"{path}: an image cannot be written in this format")
     with whole_file(path) as file:
         file.write(data.tobytes())
 
 
 def write_page(title: str, sections: Sequence[Section], path: str | Path) -> None:
-    """One HTML file that needs nothing but itself, whole or not at all: pictures are inside it."""
-    path = Path(path)
+    """One HTML file that needs nothing but itself, whole or not at all: images are inside it."""
     body = [f"<h1>{html.escape(title)}</h1>"]
     for section in sections:
         body.append(f"<h2>{html.escape(section.title)}</h2>")
         body += [f"<p>{paragraph}</p>" for paragraph in section.paragraphs]
         if section.table:
             body += _table(section.table)
-        if section.picture:
-            data = base64.b64encode(section.picture.read_bytes()).decode()
-            kind = "jpeg" if section.picture.suffix in (".jpg", ".jpeg") else "png"
+        if section.image:
+            data = base64.b64encode(section.image.read_bytes()).decode()
+            kind = "jpeg" if section.image.suffix in (".jpg", ".jpeg") else "png"
             body.append(f'<img alt="{html.escape(section.title)}" src="data:image/{kind};base64,{data}">')
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
@@ -225,7 +172,7 @@ def write_page(title: str, sections: Sequence[Section], path: str | Path) -> Non
         + "\n".join(body)
         + "</body></html>\n"
     )
-    with whole_file(path) as file:
+    with whole_file(Path(path)) as file:
         file.write(page.encode())
 
 

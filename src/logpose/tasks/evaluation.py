@@ -1,19 +1,54 @@
-"""`evaluate`: how good a model is on a data set, whatever its task; each task adds its evaluator and its batches."""
+"""Evaluation in any task: a pass over a data set; figures of poses matched to labels; calibration; people's scores."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch.utils.data import DataLoader
 
+from logpose.core.device import choose_device
+from logpose.core.errors import InputError
 from logpose.core.progress import track
-from logpose.core.structures import Evaluator
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import ErrorDistribution, Evaluator, Sample, Scoring
+from logpose.losses import LikelihoodLoss
+from logpose.metrics import calibration
+from logpose.metrics.oks import expected_oks, oks, over_labelled
+from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import Model
+from logpose.report.results import rounded
+from logpose.training.checkpoint import load_model
 
-__all__ = ["evaluate"]
+__all__ = [
+    "Found",
+    "calibrated",
+    "check_skeletons",
+    "coco_result",
+    "evaluate",
+    "loaded",
+    "person_scores",
+    "pose_figures",
+    "refuse_scoring",
+    "uniform_sigmas",
+]
 
+M = TypeVar("M", bound=Model)
 AnyEvaluator = TypeVar("AnyEvaluator", bound=Evaluator[Any])
+
+PCK_THRESHOLDS = (0.05, 0.1, 0.2)
+TORSO_THRESHOLDS = (0.1, 0.2)
+COVERAGE_LEVELS = (0.5, 0.9, 0.95)
+LEAST_CONFIDENCE = 0.2
+"""Joints with a lower confidence do not count in a score by "product"."""
+COVERED = 0.53
+"""Mean share of a box that its person covers in COCO's labels (.52 and .54 in two samples of 2017's): OKS scales
+distances by a person's area, and of a detected person only the box is known."""
 
 
 def evaluate(
@@ -21,7 +56,7 @@ def evaluate(
     evaluator: AnyEvaluator,
     loader: DataLoader[Any],
     *,
-    flip_test: bool = False,
+    flip_test: bool = True,
     device: torch.device | str = "cpu",
     show_progress: bool = False,
 ) -> AnyEvaluator:
@@ -35,9 +70,6 @@ def evaluate(
         device: where to predict.
         show_progress: whether to report progress on stderr.
 
-    Returns:
-        the evaluator.
-
     Raises:
         InputError: if a flip test is asked of a model that has none.
     """
@@ -49,3 +81,205 @@ def evaluate(
             on_device = batch.to(device)
             evaluator.update(on_device, model.predict(on_device, flip_test))
     return evaluator
+
+
+@dataclass(frozen=True)
+class Found:
+    """Predictions beside labels: N people, K joints; pixels of the original images, and millimetres of depth."""
+
+    predicted: Float[np.ndarray, "N K D"]
+    std: Float[np.ndarray, "N K D"]
+    confidence: Float[np.ndarray, "N K"]
+    nll: Float[np.ndarray, "N K"]
+    """Nats, in crop coordinates; NaN where there is no whole label or no loss."""
+    standardised_nll: Float[np.ndarray, "N K"]
+    """The same of the standardised error alone, -log P(e): the likelihood with sigma's scale left out."""
+    truth: Float[np.ndarray, "N K D"]
+    """Labels, in as many dimensions as are predicted; NaN where they have no depth."""
+    visible: Int[np.ndarray, "N K"]
+    boxes: Float[np.ndarray, "N 4"]
+    area: Float[np.ndarray, "N"]
+    image_ids: list[int]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], *arrays: Any) -> Found:
+        """Predictions beside the people that they are of.
+
+        Args:
+            samples: N labelled people.
+            arrays: the fields of predictions, in their order, and `truth`.
+        """
+        visible, boxes = np.stack([sample.visible for sample in samples]), np.stack([sample.box for sample in samples])
+        area = np.array([sample.area for sample in samples])
+        labels: tuple[Any, ...] = (visible, boxes, area, [sample.image_id for sample in samples])
+        return cls(*arrays, *labels)
+
+    def apart(self) -> Float[np.ndarray, "N K"]:
+        """Distances of labels from predictions in the image plane; NaN without a label."""
+        return distances(self.predicted[..., :2], self.truth[..., :2], self.visible)
+
+    def whole(self) -> Bool[np.ndarray, "N K"]:
+        """Which joints are labelled in every dimension."""
+        whole: Bool[np.ndarray, "N K"] = (self.visible > 0) & ~np.isnan(self.truth).any(axis=-1)
+        return whole
+
+    def is_finite(self) -> bool:
+        """Whether all that was predicted is finite; sigma may be unknown."""
+        return bool(np.isfinite(self.predicted).all() and np.isfinite(self.confidence).all())
+
+    def radius(self) -> Float[np.ndarray, "M"]:
+        """Distance of each whole label from its prediction, in predicted standard deviations."""
+        whole = self.whole()
+        return calibration.scaled_radius(self.predicted[whole], self.std[whole], self.truth[whole])
+
+    def deviations(self) -> calibration.Deviations:
+        """Of every whole label, in the image plane."""
+        whole = self.whole()
+        spread = np.sqrt((self.std[whole][:, :2] ** 2).sum(axis=-1))
+        return calibration.Deviations(self.radius(), spread, self.apart()[whole], "px")
+
+
+def pose_figures(
+    at: Found,
+    model: Model,
+    loss: LikelihoodLoss | None,
+    heads: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"] | None = None,
+) -> dict[str, float]:
+    """Figures of predictions matched to labels, by name; see `Evaluation.compute`.
+
+    Args:
+        at: both.
+        model: has the skeleton and the error distribution.
+        loss: that the model was trained by, where it is kept.
+        heads: sizes of people's heads, or one for each joint (NaN where one does not count), in pixels, where known.
+    """
+    skeleton = model.skeleton
+    predicted, truth, labelled = at.predicted[..., :2], at.truth[..., :2], at.visible > 0
+    figures: dict[str, float] = {"people": len(at.nll), "joints": int(labelled.sum())}
+    if not labelled.any():
+        return figures
+    apart = at.apart()
+    side = at.boxes[:, 2:].max(axis=1)
+    similarity = oks(predicted, truth, at.visible, at.area, skeleton.sigmas)
+    has_label = labelled.any(axis=1)
+    figures["error_px"] = float(np.nanmean(apart))
+    figures["nme"] = float(np.nanmean(apart / np.linalg.norm(at.boxes[:, 2:], axis=1)[:, None]))
+    figures |= {f"pck@{t:g}": pck(apart, side, t) for t in PCK_THRESHOLDS}
+    if torso := skeleton.torso:
+        size = torso_size(truth, at.visible, torso)
+        figures |= {f"pck_torso@{t:g}": pck(apart, size, t) for t in TORSO_THRESHOLDS}
+    if heads is not None:
+        figures |= pckh(apart, heads, skeleton.joints)
+    figures["oks"] = float(similarity[has_label].mean())
+    if not np.isnan(at.nll).all():
+        figures["nll"] = float(np.nanmean(at.nll))
+    if np.isfinite(at.std).all() and at.whole().any():
+        figures |= calibrated(at.deviations(), model, loss)
+        expected = expected_oks(at.std[..., :2], at.area, skeleton.sigmas)
+        foreseen = over_labelled(expected, at.visible)[has_label]
+        figures["oks_expected"] = float(foreseen.mean())
+        if np.ptp(foreseen) > 0:
+            figures["oks_expected_r"] = calibration.pearson(foreseen, similarity[has_label])
+    confidence = at.confidence.mean(axis=1)[has_label]
+    if np.ptp(confidence) > 0:  # without sigma the confidence of all is 1
+        figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
+    return figures
+
+
+def calibrated(found: calibration.Deviations, model: Model, loss: LikelihoodLoss | None) -> dict[str, float]:
+    """Coverage of regions and mean standard deviation; with a learned sigma, its rank correlation with the error."""
+    figures = {}
+    if len(found.radius):  # perhaps no column has labels of all boundaries
+        shares = calibration.coverage(
+            found.radius, [model.error_distribution.radius_at(level) for level in COVERAGE_LEVELS]
+        )
+        figures = {f"coverage@{level:g}": share for level, share in zip(COVERAGE_LEVELS, shares, strict=True)}
+    figures[f"std_{found.unit}"] = float(found.spread.mean())
+    if loss is None or loss.learns_sigma:
+        figures["sigma_rank"] = calibration.rank_correlation(found.spread, found.apart)
+    return figures
+
+
+def person_scores(
+    scoring: Scoring,
+    box_scores: Float[np.ndarray, "N"],
+    confidence: Float[np.ndarray, "N K"],
+    std: Float[np.ndarray, "N K D"],
+    boxes: Float[np.ndarray, "N 4"],
+    sigmas: Sequence[float],
+) -> Float[np.ndarray, "N"]:
+    """The scores of people, from those of their boxes and the confidence of their joints.
+
+    Args:
+        scoring: "sum" adds the joints' mean and their greatest confidence (the paper's released code); "product"
+            multiplies by the mean of those above 0.2, by 0 if there are none (HRNet's and mmpose's code); "oks" by the
+            OKS predicted from the joints' standard deviations (`expected_oks`, of a person who covers .53 of the
+            box), by 0 where these are unknown; "box" leaves the joints out.
+        box_scores: the detector's scores; 1 for annotated boxes.
+        confidence: of each joint.
+        std: standard deviations of the joints, in pixels.
+        boxes: x, y, width, height in pixels.
+        sigmas: of the skeleton's joints.
+    """
+    scores: Float[np.ndarray, "N"] = box_scores
+    if scoring == "sum":
+        scores = box_scores + confidence.mean(axis=1) + confidence.max(axis=1)
+    elif scoring == "product":
+        counted = confidence > LEAST_CONFIDENCE
+        scores = box_scores * np.where(counted, confidence, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
+    elif scoring == "oks":
+        expected = expected_oks(std[..., :2], COVERED * boxes[:, 2:].prod(axis=1), sigmas)
+        scores = box_scores * np.nan_to_num(expected).mean(axis=1)
+    return scores
+
+
+def coco_result(
+    image_id: int | str, category_id: int, keypoints: np.ndarray, confidence: np.ndarray, score: float
+) -> dict[str, Any]:
+    """A person as an entry of a COCO results file, without a box, which would be taken for the area."""
+    triplets = np.column_stack([keypoints, confidence])
+    return {"image_id": image_id, "category_id": category_id, "keypoints": rounded(triplets), "score": float(score)}
+
+
+def refuse_scoring(scoring: Scoring, error_distribution: ErrorDistribution) -> None:
+    """Refuse scores by OKS of a model without an error distribution.
+
+    Raises:
+        InputError: if `scoring` is "oks" and the standard deviations are unknown.
+    """
+    if scoring == "oks" and not error_distribution.std.isfinite().all():
+        raise InputError("--score oks needs a model trained by a likelihood: this one has no standard deviations")
+
+
+def uniform_sigmas(skeleton: Skeleton) -> str:
+    """A note on OKS and AP of a skeleton whose joints all have one sigma; empty for others."""
+    if len(set(skeleton.sigmas)) > 1:
+        return ""
+    return f"OKS, AP and AR take {skeleton.sigmas[0]:g} as the sigma of every joint: this skeleton has none of its own"
+
+
+def check_skeletons(checkpoint: str | Path, model: Model, data: Any) -> None:
+    """Refuse to evaluate a model on labels of other joints.
+
+    Raises:
+        InputError: if the joints' names differ.
+    """
+    ours, theirs = model.skeleton.joints, data.skeleton.joints
+    if ours != theirs:
+        raise InputError(
+            f"{checkpoint}: made for the {len(ours)} joints {', '.join(ours[:3])} …, "
+            f"{getattr(data, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …"
+        )
+
+
+def loaded(model: Any, kind: type[M], device: torch.device | str | None, refusal: str) -> tuple[M, torch.device]:
+    """A model of a class, or of a checkpoint, ready to predict on a device (None: a GPU if there is one).
+
+    Raises:
+        InputError: if the checkpoint cannot be used; with `refusal` if its model is of another class.
+    """
+    found = model if isinstance(model, kind) else load_model(model)
+    if not isinstance(found, kind):
+        raise InputError(f"{model}: {refusal}")
+    place = choose_device(device)
+    return found.to(place).eval(), place

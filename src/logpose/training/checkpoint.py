@@ -89,7 +89,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _damaged(path: Path) -> Iterator[None]:
+def _damaged(path: str | Path) -> Iterator[None]:
     """Errors that damaged content leads to, as one that names the file."""
     try:
         yield
@@ -134,18 +134,8 @@ def load(
         InputError: if the file is missing, is not such a checkpoint, has a key that its model does not know, or is
             damaged.
     """
-    path = Path(path)
     content = read(path)
-    entry = content["logpose"]
-    with _damaged(path):
-        model, loss = build_model(entry["model"], backbone, models), loss_from_config(entry["loss"])
-        _fill(model, "model.", content["state_dict"])
-        model.drop_training_parts()
-        density = None
-        if loss is not None:
-            _fill(loss, "loss.", content["state_dict"])
-            density = loss.eval().density
-    return model.eval(), density
+    return _model(path, content, backbone, models), _density(path, content)
 
 
 def load_of_crops(path: str | Path, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
@@ -161,8 +151,29 @@ def load_of_crops(path: str | Path, backbone: Backbone | None = None) -> tuple[P
 
 
 def load_model(path: str | Path, backbone: Backbone | None = None, models: Sequence[type[Model]] = ()) -> Model:
-    """The model of a checkpoint, on the CPU, in evaluation mode; see `load` for arguments and errors."""
-    return load(path, backbone, models)[0]
+    """The model of a checkpoint alone, on the CPU, in evaluation mode; see `load` for arguments and errors."""
+    return _model(path, read(path), backbone, models)
+
+
+def _model(
+    path: str | Path, content: dict[str, Any], backbone: Backbone | None, models: Sequence[type[Model]]
+) -> Model:
+    """The model of a checkpoint's content."""
+    with _damaged(path):
+        model = build_model(content["logpose"]["model"], backbone, models)
+        _fill(model, "model.", content["state_dict"])
+        model.drop_training_parts()
+    return model.eval()
+
+
+def _density(path: str | Path, content: dict[str, Any]) -> LikelihoodLoss | None:
+    """The density of errors of a checkpoint's loss."""
+    with _damaged(path):
+        loss = loss_from_config(content["logpose"]["loss"])
+        if loss is None:
+            return None
+        _fill(loss, "loss.", content["state_dict"])
+        return loss.eval().density
 
 
 def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) -> None:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from logpose.core.compat import keep_freed_memory, patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.progress import on_terminal
-from logpose.core.structures import OutputType
 from logpose.data.problems import log_problems
-from logpose.losses import PoseLoss
-from logpose.models import Model
 from logpose.training.checkpoint import describe, read
 from logpose.training.module import PoseModule, higher_is_better
 from logpose.training.progress import Bar, TrainingLines
@@ -33,7 +27,7 @@ from logpose.training.resume import check_resumable, is_finished
 patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
 from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
-from lightning.pytorch.callbacks import Callback, LambdaCallback, LearningRateMonitor, ModelCheckpoint  # noqa: E402
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint  # noqa: E402
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402
 
 __all__ = ["Run", "fit", "in_whole_epochs", "save_config", "validation_interval"]
@@ -43,29 +37,20 @@ log = logging.getLogger("logpose")
 
 @dataclass(frozen=True)
 class Run:
-    """The result of a training run."""
+    """The result of a training run: its best checkpoint, by the watched figure, and that one's validation figures."""
 
     folder: Path
     best: Path
-    """The checkpoint with the best watched figure."""
     figures: dict[str, float]
-    """The validation figures of that checkpoint."""
     interrupted: bool = False
-    """Whether it was stopped by the user."""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One of the trainings that a run consists of; most have one."""
+class Stage(NamedTuple):
+    """One of the trainings that a run consists of; it starts from the weights of the checkpoint `before`, if any."""
 
     recipe: TrainingRecipe
     folder: Path
     before: Path | None = None
-    """The best checkpoint of the stage before it, whose weights this one starts from."""
-
-    def started(self) -> TrainingRecipe:
-        """The recipe that is trained: with the weights of the stage before."""
-        return self.recipe if self.before is None else self.recipe.initialised_from(self.before)
 
 
 def fit(
@@ -87,20 +72,16 @@ def fit(
     Raises:
         InputError: if the data, the weights or the checkpoint to resume from cannot be used.
     """
-    folder = Path(folder)
-    resume = None if resume is None else Path(resume)
     quiet_lightning()
     keep_freed_memory()
     stages = _stages(recipe, Path(folder))
-    start, resume = _start(stages, None if resume is None else Path(resume))
-    for number, stage in enumerate(stages[start:], start=start + 1):
-        # Written once nothing is left to refuse: from there on the run can be resumed.
-        later = [LambdaCallback(on_fit_start=partial(_keep_config, other)) for other in stages[number:]]
-        run = _train(stage, resume, (*callbacks, *later), loggers)
+    start, checkpoint = _start(stages, None if resume is None else Path(resume))
+    for number in range(start, len(stages)):
+        run = _train(stages[number:], checkpoint, callbacks, loggers)
         if run.interrupted:
             break
-        resume = None
-    return replace(run, folder=stages[-1].folder)
+        checkpoint = None
+    return replace(run, folder=Path(folder))
 
 
 def _stages(recipe: TrainingRecipe, folder: Path) -> list[Stage]:
@@ -120,78 +101,83 @@ def _start(stages: list[Stage], resume: Path | None) -> tuple[int, Path | None]:
     return len(stages) - 1, resume
 
 
-def _train(stage: Stage, resume: Path | None, callbacks: tuple[Callback, ...], loggers: tuple[Logger, ...]) -> Run:
-    """Train one stage."""
-    recipe = stage.started()
+def _train(
+    stages: list[Stage], resume: Path | None, callbacks: tuple[Callback, ...], loggers: tuple[Logger, ...]
+) -> Run:
+    """Train the first of these stages."""
+    stage = stages[0]
+    recipe = stage.recipe if stage.before is None else stage.recipe.initialised_from(stage.before)
     L.seed_everything(recipe.seed, workers=True, verbose=False)
-    train, val = _data(recipe)
+    train, val = recipe.people(recipe, "train"), recipe.people(recipe, "val")
+    if train.skeleton.joints != val.skeleton.joints:
+        raise InputError("training and validation data have different skeletons")
+    for part, data in (("training", train), ("validation", val)):
+        log_problems(data, f"{part} data: ")
     loss = recipe.make_loss(train.skeleton)
     recipe.check_data(train, val, loss)
     # Seeded again: networks of one seed start alike with every loss, also with one that has parameters.
     L.seed_everything(recipe.seed, workers=True, verbose=False)
-    model = _model(recipe, train, loss)
+    model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
+    model.prepare(train)
+    if model.output_type != loss.output_type:
+        kinds = f"the loss {type(loss).__name__} needs {loss.output_type}, the model {type(model).__name__}"
+        raise InputError(f"{kinds} outputs {model.output_type}")
     if resume is not None:
         check_resumable(resume, describe(model, loss), recipe)
-    processes, pin = _hardware(recipe)
-    train_loader = recipe.loader(train, model, training=True, processes=processes, pin=pin)
+    hardware = _trainer(recipe, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    pin = type(hardware.accelerator).__name__ == "CUDAAccelerator"  # batches go to page-locked memory
+    train_loader = recipe.loader(train, model, training=True, processes=hardware.world_size, pin=pin)
     val_loader = recipe.loader(val, model, training=False, pin=pin)
     recipe = in_whole_epochs(recipe, len(train_loader))
     module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
-    best = _best(recipe, stage.folder)
-    trainer = _trainer(recipe, stage.folder, best, callbacks, loggers)
+    best = ModelCheckpoint(
+        stage.folder,
+        filename="best",
+        monitor=f"val/{recipe.watch}",
+        mode="max" if higher_is_better(recipe.watch) else "min",
+        enable_version_counter=False,
+        save_weights_only=True,
+    )
+    # `save_last` of `best` would follow the best epoch only; a run is resumed from its last one.
+    last = ModelCheckpoint(stage.folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    rates = [LearningRateMonitor("step")] if recipe.loggers or loggers else []
+    terminal = on_terminal()
+    trainer = _trainer(
+        recipe,
+        precision=_precision(recipe),
+        max_epochs=recipe.epochs,
+        gradient_clip_val=recipe.gradient_clip or None,
+        check_val_every_n_epoch=validation_interval(recipe),
+        callbacks=[best, last, *rates, Bar() if terminal else TrainingLines(), *callbacks],
+        logger=[*(LOGGERS[name](stage.folder) for name in recipe.loggers), *loggers],
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        enable_progress_bar=terminal,
+        use_distributed_sampler=False,
+        default_root_dir=stage.folder,
+    )
     if trainer.is_global_zero:
-        save_config(stage.recipe, stage.folder)
-    interrupted = _fit(trainer, module, train_loader, val_loader, resume)
+        # Nothing is left to refuse: from here on the run can be resumed, also in later stages.
+        for each in stages:
+            save_config(each.recipe, each.folder)
+    interrupted = _fit(trainer, module, (train_loader, val_loader), resume)
     figures = module.figures
     if Path(best.best_model_path).is_file():
         figures = read(Path(best.best_model_path))["logpose"]["figures"]
     return Run(stage.folder, Path(best.best_model_path or stage.folder / "last.ckpt"), dict(figures), interrupted)
 
 
-def _data(recipe: TrainingRecipe) -> tuple[Any, Any]:
-    """Training and validation data, their problems logged."""
-    train, val = recipe.people(recipe, "train"), recipe.people(recipe, "val")
-    if train.skeleton.joints != val.skeleton.joints:
-        raise InputError("training and validation data have different skeletons")
-    for part, data in (("training", train), ("validation", val)):
-        log_problems(data, f"{part} data: ")
-    return train, val
-
-
-def _model(recipe: TrainingRecipe, train: Any, loss: PoseLoss) -> Model:
-    """The network, if it outputs what the loss takes."""
-    model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
-    model.prepare(train)
-    if model.output_type != loss.output_type:
-        raise InputError(
-            f"the loss {type(loss).__name__} needs {loss.output_type}, the model {type(model).__name__} outputs "
-            f"{model.output_type}: use {LOSSES[model.output_type]}"
-        )
-    return model
-
-
-def _hardware(recipe: TrainingRecipe) -> tuple[int, bool]:
-    """How many processes train together, and whether batches go to page-locked memory, for a GPU."""
-    with _settings_refused():
-        trainer = L.Trainer(
-            accelerator=recipe.accelerator,
-            devices=recipe.devices,
-            num_nodes=recipe.num_nodes,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    return trainer.world_size, type(trainer.accelerator).__name__ == "CUDAAccelerator"
+def _trainer(recipe: TrainingRecipe, **settings: Any) -> L.Trainer:
+    """Lightning's trainer on a recipe's devices; its errors about settings are `InputError`s."""
+    hardware: Any = {"accelerator": recipe.accelerator, "devices": recipe.devices, "num_nodes": recipe.num_nodes}
+    try:
+        return L.Trainer(**hardware, **settings, enable_model_summary=False)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"these settings cannot be trained with: {str(error).splitlines()[0]}") from error
 
 
 def in_whole_epochs(recipe: TrainingRecipe, batches: int) -> TrainingRecipe:
-    """The recipe with as many epochs as its steps take, where it counts steps: the last validation is of the last step.
-
-    Args:
-        recipe: the recipe.
-        batches: batches in an epoch.
-    """
+    """The recipe with as many epochs of so many batches as its steps take: the last validation is of the last step."""
     if not recipe.steps:
         return recipe
     recipe = replace(recipe, epochs=math.ceil(recipe.steps / max(1, batches)))
@@ -200,91 +186,25 @@ def in_whole_epochs(recipe: TrainingRecipe, batches: int) -> TrainingRecipe:
     return recipe
 
 
-def _best(recipe: TrainingRecipe, folder: Path) -> ModelCheckpoint:
-    """Keeps the checkpoint with the best watched figure."""
-    return ModelCheckpoint(
-        folder,
-        filename="best",
-        monitor=f"val/{recipe.watch}",
-        mode="max" if higher_is_better(recipe.watch) else "min",
-        enable_version_counter=False,
-        save_weights_only=True,
-    )
-
-
-def _trainer(
-    recipe: TrainingRecipe,
-    folder: Path,
-    best: ModelCheckpoint,
-    callbacks: tuple[Callback, ...],
-    loggers: tuple[Logger, ...],
-) -> L.Trainer:
-    """Lightning's trainer for a recipe."""
-    # `save_last` of `best` would follow the best epoch only; a run is resumed from its last one.
-    last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-    rates = [LearningRateMonitor("step")] if recipe.loggers or loggers else []
-    terminal = on_terminal()
-    with _settings_refused():
-        return L.Trainer(
-            accelerator=recipe.accelerator,
-            devices=recipe.devices,
-            num_nodes=recipe.num_nodes,
-            precision=_precision(recipe),  # type: ignore[arg-type]
-            max_epochs=recipe.epochs,
-            gradient_clip_val=recipe.gradient_clip or None,
-            check_val_every_n_epoch=validation_interval(recipe),
-            callbacks=[best, last, *rates, Bar() if terminal else TrainingLines(), *callbacks],
-            logger=[*(LOGGERS[name](folder) for name in recipe.loggers), *loggers],
-            log_every_n_steps=10,
-            num_sanity_val_steps=0,
-            enable_progress_bar=terminal,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            default_root_dir=folder,
-        )
-
-
-@contextmanager
-def _settings_refused() -> Iterator[None]:
-    """Lightning's errors about its settings as `InputError`."""
-    try:
-        yield
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"these settings cannot be trained with: {str(error).splitlines()[0]}") from error
-
-
-def _fit(
-    trainer: L.Trainer,
-    module: PoseModule,
-    train_loader: DataLoader[Any],
-    val_loader: DataLoader[Any],
-    resume: Path | None,
-) -> bool:
+def _fit(trainer: L.Trainer, module: PoseModule, loaders: tuple[Any, Any], resume: Path | None) -> bool:
     """Train; whether the user interrupted it."""
+    layers = [layer for layer in module.model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    hooks = [layer.register_forward_pre_hook(_refuse_one_value) for layer in layers]
     try:
-        with _normalisable(module.model):
-            # Our checkpoints hold plain values and tensors only: reading them executes nothing.
-            trainer.fit(module, train_loader, val_loader, ckpt_path=resume, weights_only=True)
+        # Our checkpoints hold plain values and tensors only: reading them executes nothing.
+        trainer.fit(module, *loaders, ckpt_path=resume, weights_only=True)
     except (KeyboardInterrupt, SystemExit):  # Lightning ends the process on Ctrl-C; the caller continues
         if not trainer.interrupted:
             raise
         return True
-    return False
-
-
-@contextmanager
-def _normalisable(model: Model) -> Iterator[None]:
-    """Refuse, inside, batches that batch normalisation has one value of each channel of: they have no variance."""
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    hooks = [layer.register_forward_pre_hook(_refuse_one_value) for layer in layers]
-    try:
-        yield
     finally:
         for hook in hooks:
             hook.remove()
+    return False
 
 
 def _refuse_one_value(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Refuse batches of which batch normalisation has one value of each channel: they have no variance."""
     if layer.training and inputs[0].numel() == inputs[0].shape[1]:
         raise InputError(
             "batch normalisation has one value of each channel to average over: it needs more data, a larger "
@@ -303,18 +223,6 @@ def save_config(recipe: TrainingRecipe, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(plain_recipe(recipe), sort_keys=False))
 
-
-def _keep_config(stage: Stage, trainer: L.Trainer, _: L.LightningModule) -> None:
-    if trainer.is_global_zero:
-        save_config(stage.recipe, stage.folder)
-
-
-LOSSES: dict[OutputType, str] = {
-    "coordinates": "RLELoss, L1Loss or another regression loss", "heatmaps": "HeatmapLoss",
-    "coordinates and heatmaps": "WithHeatmaps(RLELoss())", "heatmap logits": "CellLoss",
-    "coordinates and heatmap logits": "WithHeatmaps(RLELoss(), cells=True)", "row logits": "RowsLoss",
-}  # fmt: skip
-"""The losses for each output type of models."""
 
 LOGGERS: dict[str, Callable[[Path], Any]] = {
     # A resumed run gets a further folder: csv-1, csv-2, …; `report.read_curves` joins them.
@@ -337,10 +245,5 @@ def quiet_lightning() -> None:
     """Silence Lightning's hints that do not apply here, so that what matters is read."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*isinstance.treespec, LeafSpec.*",
-        ".*Checkpoint directory .* exists.*",
-        ".*is smaller than the logging interval.*",
-    ):
-        warnings.filterwarnings("ignore", message)
+    for hint in ("have many workers", "isinstance.treespec", "Checkpoint directory .* exists", "the logging interval"):
+        warnings.filterwarnings("ignore", f".*{hint}.*")

@@ -52,27 +52,23 @@ class PoseModule(L.LightningModule):
     def training_step(self, batch: Any, _: int) -> Tensor:
         """The loss of one batch."""
         computed = self.model.training_losses(batch, self.loss)
-        total = computed.total
         parts = {f"loss_{name}": loss for name, loss in computed.losses.items()} if len(computed.losses) > 1 else {}
-        self.latest = {name: value.detach() for name, value in {"loss": total, **parts, **computed.figures}.items()}
-        for name, value in {"loss": total, **parts, **computed.figures}.items():
-            shown = name == "loss" or name in computed.figures
+        logged = {"loss": computed.total, **parts, **computed.figures}
+        self.latest = {name: value.detach() for name, value in logged.items()}
+        for name, value in logged.items():
+            shown = name not in parts
             self.log(f"train/{name}", value, on_epoch=True, on_step=False, prog_bar=shown, batch_size=len(batch.index))
-        return total
+        return computed.total
 
     def on_train_epoch_end(self) -> None:
         """Copy the error distribution that the loss has learned to the model, which is about to be saved."""
-        self._check_weights()  # before anything is saved
-        self.model.set_error_distribution(self.loss.error_distribution())
-
-    def _check_weights(self) -> None:
         if not all(bool(p.isfinite().all()) for p in self.parameters()):
             raise InputError(f"weights are no longer finite in epoch {self.current_epoch + 1}: start with a lower --lr")
+        self.model.set_error_distribution(self.loss.error_distribution())
 
     def on_validation_epoch_start(self) -> None:
-        """Copy the error distribution that the loss has learned to the model."""
-        self._check_weights()
-        self.model.set_error_distribution(self.loss.error_distribution())
+        """Copy the error distribution that the loss has learned to the model, and start to evaluate it."""
+        self.on_train_epoch_end()
         self.evaluation = self.recipe.evaluation(self.data, self.model, self.loss.density)
 
     def validation_step(self, batch: Any, _: int) -> None:
@@ -82,18 +78,14 @@ class PoseModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Compute the figures of the predictions, and log them."""
         self.evaluation.gather()
-        self.figures = self.evaluation.compute(costly=self.recipe.watch == "ap" or self._is_last())
+        watch, last = self.recipe.watch, self.current_epoch + 1 == self.recipe.epochs
+        self.figures = self.evaluation.compute(costly=watch == "ap" or last)
         # A figure that cannot be computed must not stop the run: it counts as worse than any other.
-        worst = -math.inf if higher_is_better(self.recipe.watch) else math.inf
-        watched = self.figures.get(self.recipe.watch, math.nan)
-        figures = {**self.figures, self.recipe.watch: worst if math.isnan(watched) else watched}
-        known = {f"val/{name}": value for name, value in figures.items() if not math.isnan(value)}
-        self.log_dict(known, rank_zero_only=True)
-        for name in {self.recipe.watch, "error_px", "mpjpe"} & figures.keys():
+        figures = {watch: -math.inf if higher_is_better(watch) else math.inf}
+        figures |= {name: value for name, value in self.figures.items() if not math.isnan(value)}
+        self.log_dict({f"val/{name}": value for name, value in figures.items()}, rank_zero_only=True)
+        for name in {watch, "error_px", "mpjpe"} & figures.keys():
             self.log(name, figures[name], prog_bar=True, logger=False, rank_zero_only=True)
-
-    def _is_last(self) -> bool:
-        return self.current_epoch + 1 == self.recipe.epochs
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser and schedule."""
@@ -107,8 +99,7 @@ class PoseModule(L.LightningModule):
         else:
             kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
             optimizer = kind(groups, lr=recipe.lr, amsgrad=recipe.optimizer == "amsgrad")
-        steps = int(self.trainer.estimated_stepping_batches)
-        rate = learning_rate(recipe, steps)
+        rate = learning_rate(recipe, int(self.trainer.estimated_stepping_batches))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -119,15 +110,7 @@ class PoseModule(L.LightningModule):
 
 
 def learning_rate(recipe: TrainingRecipe, steps: int) -> Callable[[int], float]:
-    """The learning rate of every step, relative to the highest.
-
-    Args:
-        recipe: has the schedule.
-        steps: number of steps of the whole run.
-
-    Returns:
-        a function of the step, counted from 0.
-    """
+    """The learning rate of each step from 0, relative to the highest, by the schedule of a run of so many steps."""
     unit = 1 if recipe.steps else steps / recipe.epochs
     milestones = [milestone * unit for milestone in recipe.milestones]
     rise = recipe.warmup_steps or (steps // 10 if recipe.schedule == "one_cycle" else 0)

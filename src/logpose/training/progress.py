@@ -40,7 +40,7 @@ class TrainingLines(Callback):
     def __init__(self, lines: ProgressLines | None = None) -> None:
         self.given = lines
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
         """Start the clock."""
         self.lines = self.given or ProgressLines()
         self.first_step = trainer.global_step
@@ -52,23 +52,16 @@ class TrainingLines(Callback):
         self.steps, self.samples, self.seconds = 0, 0, 0.0
         self.sums: dict[str, Tensor] = {}
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, *_: Any, **__: Any) -> None:
         """Do not count the time of validation as training."""
         self.mark = self.lines.clock()
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,  # noqa: ARG002
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *arguments: Any, **_: Any) -> None:
         """Count a step, and write a line if one is due."""
         if not trainer.is_global_zero:
             return
-        assert isinstance(pl_module, PoseModule)
-        module, now = pl_module, self.lines.clock()
+        module, _outputs, batch, batch_idx = arguments
+        now = self.lines.clock()
         self.seconds, self.mark = self.seconds + now - self.mark, now
         self.steps, self.samples = self.steps + 1, self.samples + len(batch.index) * trainer.world_size
         for name, value in module.latest.items():
@@ -89,19 +82,11 @@ class TrainingLines(Callback):
         ]
         return ", ".join(parts)
 
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,  # noqa: ARG002
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validation_batch_end(self, trainer: L.Trainer, *arguments: Any, **_: Any) -> None:
         """Write a line if one is due."""
         if trainer.is_global_zero:
-            total = trainer.num_val_batches[dataloader_idx]
-            self.lines.write(lambda: f"{_epoch(trainer)}, validation batch {batch_idx + 1}/{total}")
+            done, total = arguments[3] + 1, trainer.num_val_batches[0]
+            self.lines.write(lambda: f"{_epoch(trainer)}, validation batch {done}/{total}")
 
 
 def _epoch(trainer: L.Trainer) -> str:

@@ -1,8 +1,8 @@
-"""`TrainingRecipe`: what a training run of any task needs.
+"""`TrainingRecipe`: the settings of a training run, common to all tasks.
 
-It holds two kinds of fields. Plain values (`epochs`, `lr`, `size`, …) are each a flag of `logpose train` and are saved
-with the run. The others say what is built from them (`people`, `model`, `loss`); they are functions, called once the
-seed is set, so that a run is the same each time.
+A recipe has two kinds of fields. Plain values (`epochs`, `lr`, `size`, …) are flags of `logpose train` and are saved
+with the run. The others are functions that build something (`people`, `model`); they are called once the seed is set,
+so that a run is reproducible. `loss` is either: a word, which `--loss` can change, or a function that makes a loss.
 """
 
 from __future__ import annotations
@@ -11,113 +11,139 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Evaluator
 from logpose.data import Augmentation
-from logpose.losses import LikelihoodLoss, PoseLoss
+from logpose.flows import RealNVP
+from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, PoseLoss, RLELoss
 from logpose.models import Model
 
-__all__ = ["FIRST", "OBJECTS", "TrainingRecipe", "plain_fields", "plain_recipe", "settings"]
+__all__ = ["FIRST", "OBJECTS", "LossName", "TrainingRecipe", "plain_fields", "plain_recipe", "settings"]
+
+LossName = Literal["rle", "dle", "basic", "l1", "l2", "laplace", "gaussian"]
+
+FIXED: dict[str, type[LikelihoodLoss]] = {"l1": L1Loss, "l2": L2Loss, "laplace": Laplace, "gaussian": Gaussian}
+"""Losses without a flow, by the word of `--loss`."""
+
+FLOW_HIDDEN = (64, 64)
+NOT_NEGATIVE = (
+    "workers", "seed", "warmup_steps", "steps", "gradient_clip", "weight_decay", "momentum", "warmup_start",
+)  # fmt: skip
 
 
 @dataclass(kw_only=True)
 class TrainingRecipe:
-    """What a training run of any kind needs; each kind adds what its data and networks do."""
+    """The settings of a training run; each task adds those of its data and networks."""
+
+    task: ClassVar[str]
+    """Name of the task: "pose", "detection", "lifting", "boundaries", or one of a user's own."""
 
     people: Callable[[Any, str], Any]
     """Called with the recipe and "train" or "val": the data set of that part; it has a `skeleton`."""
-    loss: Callable[..., PoseLoss]
-    """Makes the loss."""
+    loss: Callable[..., PoseLoss] | LossName = "rle"
+    """rle, dle and basic: with a normalizing flow (Eq. 8, 5 and 4); l1, l2: direct regression; laplace, gaussian: a
+    likelihood with a learned sigma."""
     model: Callable[[Any, Skeleton, bool], Model]
-    """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
+    """Called with the recipe, the data's skeleton and whether sigma is needed: the network."""
     first: Callable[[Any], Any] | None = None
-    """Called with this recipe: one that is run before it, and from whose weights it starts."""
+    """Called with this recipe: a recipe that is trained before it, and whose weights it starts from."""
     name: str = field(default="", compare=False)
-    """As it was called for; kept with the run, so that it is gone on with as what it is."""
+    """Name by which `logpose train` was called; saved with the run, and checked when the run is resumed."""
 
+    base: Literal["laplace", "gaussian"] = "laplace"
+    """With --loss rle: the density Q that the flow corrects."""
+    convention: Literal["normalized", "paper", "released", "mmpose"] = "normalized"
+    """With a flow: normalized: a proper density; paper: Eq. 8 without s; released, mmpose: as in those codes."""
+    flow_hidden: tuple[int, ...] = FLOW_HIDDEN
+    """With a flow: widths of the hidden layers of its networks (Table 5)."""
     epochs: int = 210
-    """Times that the data are gone through."""
+    """Number of epochs."""
     batch_size: int = 32
-    """Samples in a batch, on each device."""
+    """Samples in a batch, per device."""
     steps: int = 0
-    """Instead of epochs: as many whole ones as it takes to have so many steps; 0: as `epochs` says."""
+    """Number of steps, rounded up to whole epochs, in place of `epochs`; 0: train for `epochs`."""
     optimizer: Literal["adam", "adamw", "amsgrad", "sgd"] = "adam"
-    """Adam; adamw: with decoupled weight decay; amsgrad: with steps that never grow back; sgd: with momentum."""
+    """Adam; adamw: with decoupled weight decay; amsgrad: its AMSGrad variant; sgd: with momentum."""
     momentum: float = 0.9
-    """Of sgd."""
+    """Momentum of sgd."""
     lr: float = 1e-3
     """Highest learning rate."""
     weight_decay: float = 0.0
-    """Of the network's weights (not of biases, normalisation and the flow)."""
+    """Weight decay of the network's weights (not of biases, normalisation layers and the flow)."""
     schedule: Literal["step", "cosine", "one_cycle", "exponential", "constant"] = "step"
     """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0;
     exponential: × decay after every epoch."""
     milestones: tuple[int, ...] = (170, 200)
-    """Epochs, or steps where `steps` counts them, after which `step` lowers the learning rate."""
+    """Epochs (or steps, if `steps` is given) after which the schedule `step` lowers the learning rate."""
     decay: float = 0.95
-    """What `exponential` multiplies the learning rate with."""
+    """Factor of the schedule `exponential`, per epoch."""
     warmup_steps: int = 0
-    """Steps over which the learning rate rises to its height …"""
+    """Steps over which the learning rate rises to its highest value."""
     warmup_start: float = 0.0
-    """… from this share of it."""
+    """Learning rate at the first step, as a fraction of the highest."""
     gradient_clip: float = 1.0
-    """Largest norm of a step's gradient; 0 clips nothing."""
+    """Maximum norm of the gradient; 0: no clipping."""
     flip_test: bool = True
-    """Average with the prediction on mirrored inputs in validation."""
+    """In validation, average the predictions for the input and its mirror image."""
     watch: str
-    """The validation figure that decides which checkpoint is the best."""
+    """Validation metric that selects the best checkpoint."""
     validate_every: int = 1
-    """Epochs between validations, or fewer, so that the last epoch is validated."""
+    """Epochs between validations; lowered if needed so that the last epoch is validated."""
     seed: int = 0
-    """Of weights, order and augmentation."""
+    """Seed of the initial weights, the order of samples and the augmentation."""
     workers: int = 2
-    """Processes that prepare batches; 0 does it in the main one."""
+    """Worker processes that load data; 0: load in the main process."""
     precision: str = "auto"
-    """Lightning's precision (32-true, bf16-mixed, 16-mixed, …); auto takes bf16-mixed where the hardware has it."""
+    """Lightning's precision (32-true, bf16-mixed, 16-mixed, …); auto: bf16-mixed where the hardware supports it."""
     accelerator: str = "auto"
     """Lightning's accelerator: cpu, gpu, mps, …"""
     devices: str = "auto"
     """Lightning's devices: a number, a list, or auto."""
     num_nodes: int = 1
-    """Machines that train together."""
+    """Number of machines that train together."""
     loggers: tuple[Literal["csv", "tensorboard"], ...] = ("csv", "tensorboard")
-    """Where figures are written while training, in the run's folder."""
+    """Formats of the training log in the run's folder."""
 
     def __post_init__(self) -> None:
-        least = {"epochs": 1, "batch_size": 1, "validate_every": 1, "num_nodes": 1, "workers": 0, "seed": 0}
-        least |= {
-            "warmup_steps": 0,
-            "gradient_clip": 0,
-            "weight_decay": 0,
-            "steps": 0,
-            "momentum": 0,
-            "warmup_start": 0,
-        }
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise InputError(f"{name} must be at least {bound}, got {getattr(self, name)}")
+        for name in ("epochs", "batch_size", "validate_every", "num_nodes", *NOT_NEGATIVE):
+            least = 0 if name in NOT_NEGATIVE else 1
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not (self.lr > 0 and 0 < self.decay <= 1):
             raise InputError(f"lr must be above 0 and decay in (0, 1], got {self.lr:g} and {self.decay:g}")
         if max(self.momentum, self.warmup_start) >= 1:
-            raise InputError(f"momentum and warmup_start lie below 1, got {self.momentum:g} and {self.warmup_start:g}")
+            raise InputError(f"momentum and warmup_start must be below 1, got {self.momentum:g}, {self.warmup_start:g}")
+        if not (callable(self.loss) or self.loss in get_args(LossName)):
+            raise InputError(f"loss must be a function or one of {', '.join(get_args(LossName))}; got {self.loss!r}")
+        if not self.flow_hidden or min(self.flow_hidden) < 1:
+            raise InputError(f"flow_hidden must be numbers of at least 1, got {self.flow_hidden}")
 
     def inapplicable(self) -> dict[str, str]:
-        """Plain fields that change nothing as the others are, and why: as flags they are refused."""
-        inapplicable = {}
-        for name, flag, value in (
-            ("milestones", "schedule", "step"),
-            ("decay", "schedule", "exponential"),
-            ("momentum", "optimizer", "sgd"),
-        ):
-            if getattr(self, flag) != value:
-                inapplicable[name] = f"about --{flag} {value}, and this is {getattr(self, flag)}"
+        """Plain fields that have no effect given the others, each with the reason; as flags they are refused."""
+        only = {
+            "milestones": ("schedule", "step"),
+            "decay": ("schedule", "exponential"),
+            "momentum": ("optimizer", "sgd"),
+        }
+        inapplicable = {
+            name: f"applies to --{flag} {value}, not to {getattr(self, flag)}"
+            for name, (flag, value) in only.items()
+            if getattr(self, flag) != value
+        }
         if self.steps:
-            inapplicable["epochs"] = "how long to train is told by --steps (0: by --epochs)"
+            inapplicable["epochs"] = "has no effect with --steps; --steps 0 trains for --epochs"
         if not self.warmup_steps and self.schedule != "one_cycle":
-            inapplicable["warmup_start"] = "about the first steps, and without --warmup_steps they are as the others"
+            inapplicable["warmup_start"] = "applies to a warm-up, and there is none without --warmup_steps"
+        of_flow = ("base", "convention", "flow_hidden")
+        if callable(self.loss):
+            inapplicable |= dict.fromkeys(of_flow, "applies to --loss rle and the like; this recipe has its own loss")
+        elif self.loss in FIXED:
+            inapplicable |= dict.fromkeys(of_flow, f"applies to losses with a flow (--loss rle), not to {self.loss}")
+        elif self.loss != "rle":
+            inapplicable["base"] = f"applies to --loss rle, not to {self.loss}"
         return inapplicable
 
     def initialised_from(self, checkpoint: str | Path) -> TrainingRecipe:
@@ -126,60 +152,75 @@ class TrainingRecipe:
         Raises:
             InputError: if such models do not start from weights.
         """
-        checkpoint = Path(checkpoint)
-        raise InputError(f"{type(self).__name__}: no weights to start from, so no run before it ({checkpoint})")
+        raise InputError(f"{type(self).__name__}: its models start from random weights, not from {checkpoint}")
 
     def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
-        """Batches of a data set as the model wants them.
+        """Batches of the data that `people` made, in the form that the model takes.
 
-        Args:
-            data: what `people` made.
-            model: what `model` made.
-            training: whether they are shuffled and varied.
-            processes: how many share the samples of a training epoch.
-            pin: whether batches go to page-locked memory, for a GPU.
+        In training they are shuffled and augmented, and each of so many processes gets a share of them. With `pin` they
+        are copied to page-locked memory, for a GPU.
         """
         raise NotImplementedError
 
     def evaluation(self, data: Any, model: Any, loss: LikelihoodLoss | None) -> Evaluator[Any]:
-        """What measures the model on a data set."""
+        """The evaluator of the model on a data set."""
         raise NotImplementedError
 
-    def make_loss(self, skeleton: Skeleton) -> PoseLoss:  # noqa: ARG002  (of other kinds it has to do with the data)
-        """The loss of joints, for data with this skeleton."""
-        return self.loss()
-
-    def check_data(self, train: Any, val: Any, loss: PoseLoss) -> None:  # noqa: ARG002  (other kinds look at the data)
-        """Refuse data that this loss can learn nothing from, and to watch what can never be told of them and it.
+    def make_loss(self, skeleton: Skeleton) -> PoseLoss:
+        """The loss for data with this skeleton.
 
         Raises:
-            InputError: naming the data or the figure.
+            InputError: if there is no such combination of `loss`, `base` and `convention`.
+        """
+        del skeleton  # of some tasks D depends on it
+        return self.loss() if callable(self.loss) else self.likelihood(2)
+
+    def likelihood(self, dim: int, **settings: Any) -> LikelihoodLoss:
+        """The loss of D dimensions (`dim`) that the fields name, with further arguments of `RLELoss`.
+
+        Raises:
+            InputError: if there is no such combination.
+        """
+        if self.loss in FIXED:
+            return FIXED[str(self.loss)](dim)
+        flow = None if self.flow_hidden == FLOW_HIDDEN else RealNVP(dim, hidden=self.flow_hidden)
+        mode: Any = self.loss
+        try:
+            return RLELoss(flow, dim, self.base, self.convention, mode, **settings)
+        except ValueError as error:
+            words = f"--loss {mode} --base {self.base} --convention {self.convention}"
+            raise InputError(f"{words}: no such loss ({error})") from error
+
+    def check_data(self, train: Any, val: Any, loss: PoseLoss) -> None:  # noqa: ARG002  (tasks look at the data)
+        """Refuse data that this loss cannot learn from, and a `watch` that these data and this loss cannot give.
+
+        Raises:
+            InputError: naming the data or the metric.
         """
         if self.watch == "nll" and loss.density is None:
-            raise InputError(f"{type(loss).__name__} claims nothing of errors, so there is no nll to --watch")
+            raise InputError(f"--watch nll: {type(loss).__name__} has no predictive distribution")
 
 
 FIRST = "first"
-"""Folder, within a run's, of the run that its recipe wants carried out before it."""
-
-
-OBJECTS = ("people", "loss", "model", "first", "name")
-"""Fields of a recipe that say what is built, and its name; all others are plain values."""
+"""Folder, within a run's, of the run that the recipe's `first` describes."""
+OBJECTS = ("people", "model", "first", "name", "dim")
+"""Fields of a recipe that are no plain values: what builds something, its name, and what the data decide."""
 
 
 def plain_fields(recipe: TrainingRecipe) -> dict[str, Any]:
-    """The plain values of a recipe, by name."""
-    return {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in OBJECTS}
+    """The plain values of a recipe, by name; of a recipe with its own loss without the fields that name one."""
+    left_out = {*OBJECTS, *(("loss", "base", "convention", "flow_hidden") if callable(recipe.loss) else ())}
+    return {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in left_out}
 
 
 def settings(recipe: TrainingRecipe) -> dict[str, Any]:
-    """The same with fields that have fields as dictionaries, as files and flags hold them."""
+    """The plain values with nested fields as dictionaries, the form that files and flags hold."""
     plain = plain_fields(recipe)
     return {name: asdict(value) if isinstance(value, Augmentation) else value for name, value in plain.items()}
 
 
 def plain_recipe(recipe: TrainingRecipe) -> dict[str, Any]:
-    """The recipe's name and its plain values, as checkpoints and `config.yaml` keep them."""
-    # Paths in full: a run may be resumed from anywhere.
+    """The recipe's name and its plain values, the form that checkpoints and `config.yaml` hold."""
+    # Absolute paths: a run may be resumed from another folder.
     plain: dict[str, Any] = json.loads(json.dumps(settings(recipe), default=lambda path: str(Path(path).absolute())))
     return ({"recipe": recipe.name} if recipe.name else {}) | plain

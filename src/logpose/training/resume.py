@@ -10,9 +10,9 @@ import torch
 from logpose.core.errors import InputError
 from logpose.losses import loss_from_config
 from logpose.training.checkpoint import build_model, read
-from logpose.training.recipe import TrainingRecipe, plain_recipe
+from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
 
-__all__ = ["check_resumable", "is_finished", "is_unbegun"]
+__all__ = ["check_resumable", "is_finished", "is_unbegun", "last_checkpoint"]
 
 OF_DATA = ("data", "train_subjects")
 """Fields of recipes that name the training data."""
@@ -36,18 +36,12 @@ def _loss_as_now(config: dict[str, Any]) -> dict[str, Any]:
     return config if loss is None else {"kind": config["kind"], **loss.config()}
 
 
-def _on_the_same(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
-    """Whether a checkpoint's recipe names the same data and subjects as this recipe."""
-    stored, given = content["logpose"].get("recipe", {}), plain_recipe(recipe)
-    return all(stored[name] == given[name] for name in OF_DATA if name in stored and name in given)
-
-
 def check_resumable(path: str | Path, wanted: dict[str, Any], recipe: TrainingRecipe) -> None:
     """Refuse a checkpoint of another model or loss, of other data or of a finished run, before anything is written.
 
     Args:
         path: the checkpoint.
-        wanted: `checkpoint.describe` of the model and the loss that are to be trained.
+        wanted: `checkpoint.describe` of the recipe's model and loss.
         recipe: the recipe that is to be trained.
 
     Raises:
@@ -58,8 +52,10 @@ def check_resumable(path: str | Path, wanted: dict[str, Any], recipe: TrainingRe
     stored["model"] = _as_now(stored["model"])
     if stored["loss"] != wanted["loss"]:
         stored["loss"] = _loss_as_now(stored["loss"])
-    if stored["model"].get("learned_from") == [] and _on_the_same(content, recipe):  # from before this was stored
-        stored["model"]["learned_from"] = wanted["model"].get("learned_from")
+    if stored["model"].get("learned_from") == []:  # from before this was stored
+        before, now = content["logpose"].get("recipe", {}), plain_recipe(recipe)
+        if all(before[name] == now[name] for name in OF_DATA if name in before and name in now):
+            stored["model"]["learned_from"] = wanted["model"].get("learned_from")
     for part in ("model", "loss"):
         if stored[part] != wanted[part]:
             keys = [key for key in wanted[part] if stored[part].get(key) != wanted[part][key]]
@@ -82,3 +78,9 @@ def is_unbegun(folder: str | Path) -> bool:
     """Whether a run in a folder stopped before its first epoch was finished: there is no checkpoint to resume from."""
     folder = Path(folder)
     return (folder / "config.yaml").is_file() and not any(folder.rglob("*.ckpt"))
+
+
+def last_checkpoint(folder: str | Path) -> Path | None:
+    """The checkpoint from which a run in a folder resumes, also of its first stage; None if it has none."""
+    lasts = (Path(folder) / "last.ckpt", Path(folder) / FIRST / "last.ckpt")
+    return next((last for last in lasts if last.is_file()), None)

@@ -113,7 +113,7 @@ def test_a_scan_without_a_retina_is_told_once(caplog: pytest.LogCaptureFixture) 
     assert not caplog.records
     noise = np.random.default_rng(0).normal(60, 20, (200, 128)).clip(0, 255).astype(np.uint8)
     assert Segmenter(steady(), "cpu")(Scan(noise, scan.rows, "eye-3", "")).faint
-    assert [record.message for record in caplog.records] == ["eye-3: shows no retina that could be found"]
+    assert [record.message for record in caplog.records] == ["eye-3: no retina detected"]
 
 
 def test_a_checkpoint_is_read_and_another_kind_is_refused(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_who_finds_everybody_has_all_points(pictures):
 
 def test_people_who_are_found_by_unsure_guesses_are_told_apart(pictures, monkeypatch):
     """Scores of a picture's people fall from .9 to .5: at .65 the last of two or three is not said."""
-    monkeypatch.setattr(Told, "sure", 0.65)
+    monkeypatch.setattr(Told, "score_threshold", 0.65)
     figures = evaluate_detector(Told(), pictures).compute(costly=False)
     counts = [len(pictures[i].people) for i in range(4)]
     assert figures["matched"] == 1

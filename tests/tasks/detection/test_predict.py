@@ -146,7 +146,7 @@ def test_a_detectors_boxes_go_to_a_model_of_crops(law_in_space):
 
 
 def test_other_models_find_nobody_by_themselves(model_in_space):
-    with pytest.raises(InputError, match="finds nobody by itself, it is given crops of 64×48"):
+    with pytest.raises(InputError, match="crops of 64×48"):
         Finder(model_in_space)
 
 
@@ -188,7 +188,8 @@ def test_predict_needs_no_boxes(detector, command, coco_folder, tmp_path):
     code, out, err = command("predict", detector, photographs, "--box-score", "0.999", "--json")
     assert code == 0
     assert json.loads(out) == []
-    assert "nobody was found in 8 pictures, with a score of 0.999 or more; --box-score takes less likely" in err
+    assert "8 images" in err
+    assert "--box-score" in err
 
 
 @with_torchvision
@@ -198,9 +199,9 @@ def test_predict_needs_no_boxes(detector, command, coco_folder, tmp_path):
      ("--root-depth", "3"), ("--picture", "10", "10")],
 )  # fmt: skip
 def test_flags_about_crops_are_refused(detector, refused, coco_folder, flags):
-    said = refused("predict", detector, coco_folder, *flags)
-    assert flags[0] in said
-    assert "finds them in whole pictures" in said or "looks at pictures" in said
+    message = refused("predict", detector, coco_folder, *flags)
+    assert flags[0] in message
+    assert "detection models" in message
 
 
 @with_torchvision
@@ -221,8 +222,8 @@ def test_a_detector_finds_the_boxes_for_a_model_of_crops(detector, tiny_run, com
 @with_torchvision
 def test_boxes_come_from_one_place(detector, tiny_run, refused, coco_folder):
     words = ("predict", tiny_run / "best.ckpt", coco_folder)
-    assert "not from both" in refused(*words, "--detector", detector, "--boxes", "b.json")
-    assert "finds nobody by itself" in refused(*words, "--detector", tiny_run / "best.ckpt")
+    assert "--boxes and --detector" in refused(*words, "--detector", detector, "--boxes", "b.json")
+    assert "best.ckpt" in refused(*words, "--detector", tiny_run / "best.ckpt")
     assert "--box-score lies in [0, 1], got 2" in refused("predict", detector, coco_folder, "--box-score", 2)
 
 

@@ -1,4 +1,4 @@
-"""What a run of a detector says: what it learns from, how pictures are varied, and what is refused."""
+"""Recipes of detectors: training data, augmentation, the losses that flags name, and what is refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from logpose.core.structures import LossDict
 from logpose.data.image_sets import whole_images
 from logpose.data.scenes import ShortSide, SquareCrop
 from logpose.data.synthetic import SyntheticPeople
+from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models.detector import Detector, nobody
 from logpose.tasks.detection.evaluate import DetectionEvaluation
-from logpose.tasks.detection.recipe import DetectionRecipe
+from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, PointSetRecipe, mask_rcnn
 
 
 class Nobody(Detector):
@@ -62,21 +63,47 @@ def test_flags_about_the_other_view_change_nothing():
     assert make().inapplicable().keys() >= {"square", "scale"}
     assert "short" not in make().inapplicable()
     inapplicable = make(view="square").inapplicable()
-    assert inapplicable["short"] == "about --view whole, and this is square"
+    assert "whole" in inapplicable["short"]
     assert not {"square", "scale"} & inapplicable.keys()
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "token"),
     [
-        ({"flip_test": True}, "no flip test"),
-        ({"short": ()}, "a pixel or more"),
-        ({"view": "square", "scale": (2.0, 1.0)}, "a pixel or more"),
+        ({"flip_test": True}, "--flip_test"),
+        ({"short": ()}, "short"),
+        ({"view": "square", "scale": (2.0, 1.0)}, "scale"),
         ({"test_short": 10}, "test_short"),
         ({"momentum": 1.0}, "momentum"),
         ({"steps": -1}, "steps"),
     ],
 )
-def test_what_is_none_is_refused(changes, said):
-    with pytest.raises(InputError, match=said):
+def test_what_is_none_is_refused(changes, token):
+    with pytest.raises(InputError, match=token):
         make(**changes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "loss", "cells"),
+    [
+        ({}, RLELoss, None),
+        ({"loss": "l1"}, L1Loss, None),
+        ({"head": "heatmap"}, CellLoss, None),
+        ({"mu_from": "cells"}, RLELoss, None),
+        ({"mu_from": "maps"}, WithHeatmaps, True),
+        ({"mu_from": "maps", "loss": "laplace"}, WithHeatmaps, True),
+    ],
+)
+def test_heads_name_losses(fields, loss, cells):
+    recipe = MaskRCNNRecipe(model=mask_rcnn, **fields)
+    made = recipe.make_loss(COCO)
+    assert type(made) is loss
+    assert made.config().get("cells") is cells
+
+
+def test_fields_of_the_other_head_are_inapplicable():
+    heatmap = MaskRCNNRecipe(model=partial(mask_rcnn, channels=16), head="heatmap").inapplicable()
+    assert {"loss", "outside", "mu_from", "pretrain"} <= heatmap.keys()
+    assert not {"loss", "outside", "mu_from", "head"} & MaskRCNNRecipe(model=mask_rcnn).inapplicable().keys()
+    assert {"head", "mu_from"} <= MaskRCNNRecipe(model=lambda *_: Nobody(COCO, 64, 96)).inapplicable().keys()
+    assert "outside" in PointSetRecipe(model=make().model).inapplicable()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from logpose.core.errors import InputError
+from logpose.core.skeletons import HUMANEVA
+from logpose.data.keypoint_files import KeypointSequence
 from logpose.data.lifting import LiftingPoses, screen
 from logpose.data.windows import Windows, window_loader
-from logpose.tasks.lifting.predict import Lifter
+from logpose.tasks.lifting.predict import LiftedPoses, Lifter, lifted_arrays, lifted_rows
 from logpose.training.checkpoint import load_model
 
 SIZE = (480, 640)
@@ -54,7 +58,7 @@ def test_a_model_that_has_diverged_is_told(lifters) -> None:
     model = load_model(lifters["humaneva"])
     for weights in model.parameters():
         weights.data.fill_(torch.nan)
-    with pytest.raises(InputError, match="numbers that are not finite; it has diverged"):
+    with pytest.raises(InputError, match="not finite"):
         Lifter(model, device="cpu")(VIDEO, SIZE)
 
 
@@ -71,11 +75,40 @@ def test_other_keypoints_and_other_models_are_refused(lifters, tiny_run) -> None
         with pytest.raises(InputError, match="keypoints must be finite, and less than 1e"):
             lifter(wrong, SIZE)
     for size in ((0, 0), (480, -640)):
-        with pytest.raises(InputError, match="a picture has a height and a width of 1 to 1e"):
+        with pytest.raises(InputError, match="height and a width"):
             lifter(VIDEO, size)
     listed = lifter(VIDEO.tolist(), SIZE)
     np.testing.assert_allclose(listed.joints_mm, lifter(VIDEO, SIZE).joints_mm, rtol=1e-4, atol=1e-2)
     with pytest.raises(InputError, match="one window or more are lifted at a time, not 0"):
         Lifter(lifters["humaneva"], device="cpu", batch_size=0)
-    with pytest.raises(InputError, match=r"best\.ckpt: looks at pictures, it does not lift keypoints"):
+    with pytest.raises(InputError, match=r"best\.ckpt"):
         Lifter(tiny_run / "best.ckpt")
+
+
+RNG = np.random.default_rng(0)
+
+
+def test_lifted_poses_are_told_row_by_row() -> None:
+    joints, sigma = RNG.normal(0, 300, (2, 3, 15, 3)).astype(np.float32)
+    sigma[1, 4] = np.nan
+    joints[0, 0] = -1e-9
+    confidence = RNG.uniform(0, 1, (3, 15)).astype(np.float32)
+    lifted = LiftedPoses(HUMANEVA, joints, sigma, confidence, 1.5)
+    video = KeypointSequence("S1, Walk, camera 0", RNG.uniform(0, 400, (3, 15, 2)), (480, 640))
+    rows = json.loads(json.dumps(list(lifted_rows(("x.npz", video, lifted))), allow_nan=False))
+    assert [(row["file_name"], row["sequence"], row["frame"]) for row in rows] == [
+        ("x.npz", "S1, Walk, camera 0", frame) for frame in range(3)
+    ]
+    np.testing.assert_allclose(rows[2]["joints_mm"], joints[2], atol=0.006)
+    assert rows[1]["sigma_mm"] is None
+    assert str(rows[0]["joints_mm"][0]) == "[0.0, 0.0, 0.0]"
+    assert "image_id" not in rows[0]
+    single = KeypointSequence("row 3", video.keypoints[:1], (480, 640), image_id=9)
+    one = LiftedPoses(HUMANEVA, joints[:1], sigma[:1], confidence[:1], 1.5)
+    assert next(lifted_rows(("y.json", single, one)))["image_id"] == 9
+    arrays = lifted_arrays([("x.npz", video, lifted), ("y.json", single, one)], HUMANEVA)
+    assert arrays["frame"].tolist() == [0, 1, 2, 0]
+    assert arrays["sequence"].tolist()[2:] == ["S1, Walk, camera 0", "row 3"]
+    assert arrays["keypoints"].shape == (4, 15, 2)
+    np.testing.assert_array_equal(arrays["joints_mm"][:3], joints)
+    assert not any(array.dtype.hasobject for array in arrays.values())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from logpose.core.placement import Viewpoint
 from logpose.core.skeletons import COCO
 from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
 from logpose.data.inputs import find_images, read_boxes
+from logpose.metrics.oks import coco_ap, coco_ground_truth
 from logpose.models import PoseModel
-from logpose.tasks.pose.predict import Predictor
+from logpose.tasks.pose.predict import Poses, Predictor, coco_results, results_arrays
 
 MU = torch.linspace(-0.6, 0.4, 34).view(17, 2)
 
@@ -65,7 +68,7 @@ def test_a_model_that_has_diverged_is_told() -> None:
             return Prediction(MU.expand(1, 17, 2) + place, said.sigma, said.confidence * sure, said.error_distribution)
 
         model.forward = broken
-        with pytest.raises(InputError, match="numbers that are not finite; it has diverged"):
+        with pytest.raises(InputError, match="not finite"):
             Predictor(model, device="cpu")(np.zeros((200, 300, 3), np.uint8))
 
 
@@ -101,9 +104,9 @@ def test_crops_of_many_images_are_computed_together_and_come_back_in_order(predi
     assert predictor.model.crops == 13
 
 
-def test_the_score_is_the_box_s_times_the_mean_confidence(predictor):
+def test_the_score_is_the_sum_that_eval_ranks_by(predictor):
     poses = predictor(np.zeros((40, 40, 3), np.uint8), [[0, 0, 10, 20, 0.5]])
-    assert poses.scores[0] == pytest.approx(0.5 * 0.97)
+    assert poses.scores[0] == pytest.approx(0.5 + 0.97 + 0.97)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +141,7 @@ def test_people_found_in_several_boxes_are_kept_once():
     poses = Predictor(Steady(), device="cpu", nms=True)(image, twice)
     np.testing.assert_array_equal(poses.boxes, [twice[1][:4], twice[2][:4]])
     np.testing.assert_allclose(poses.keypoints[0], placed(twice[1][:4])[0], atol=1e-3)
-    np.testing.assert_allclose(poses.scores, [0.9 * 0.97, 0.4 * 0.97], rtol=1e-5)
+    np.testing.assert_allclose(poses.scores, [0.9 + 2 * 0.97, 0.4 + 2 * 0.97], rtol=1e-5)
     assert len(Predictor(Steady(), device="cpu", nms=True)(image, [])) == 0
 
 
@@ -179,7 +182,7 @@ def test_boxes_far_off_are_refused(predictor, tmp_path):
     with pytest.raises(InputError, match="pixels"):
         predictor(np.zeros((40, 40, 3), np.uint8), [[0, 0, 1e9, 10]])
     (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": [[0, 0, 1e30, 10]]}))
-    with pytest.raises(InputError, match=r"boxes\.json: box 0 of 'a\.jpg' lies"):
+    with pytest.raises(InputError, match=r"boxes\.json: box 0 of 'a\.jpg'"):
         read_boxes(tmp_path / "boxes.json", {tmp_path / "a.jpg": "a"})
 
 
@@ -239,3 +242,79 @@ class TestInSpace:
     def test_a_model_of_two_dimensions_needs_no_camera(self):
         with pytest.raises(InputError, match="this model is of two dimensions"):
             Predictor(Steady(), device="cpu", view=Viewpoint(root_depth=4000.0))
+
+
+RNG = np.random.default_rng(0)
+
+
+SIZE = (200, 300)
+
+
+def poses(people: int = 2, path: Path | None = None) -> Poses:
+    keypoints = RNG.uniform(20, 180, (people, 17, 2))
+    sigma, confidence = RNG.uniform(1, 5, (people, 17, 2)), RNG.uniform(0, 1, (people, 17))
+    boxes = np.tile([10.0, 20, 60, 80], (people, 1))
+    return Poses(COCO, boxes, keypoints, sigma, confidence, confidence.mean(axis=1), 1.5, path)
+
+
+def in_space(flat: Poses, view: Viewpoint | None = None) -> Poses:
+    view = view or Viewpoint()
+    depth = RNG.normal(0, 100, (len(flat), 17, 1))
+    placed = view.place(
+        np.concatenate([flat.keypoints, depth], axis=2), np.full((len(flat), 17, 3), 20.0), SIZE, COCO
+    )  # fmt: skip
+    return replace(
+        flat, joints_mm=placed.joints, sigma_mm=placed.sigma, root_depth_mm=placed.root_depth, camera=placed.camera,
+        assumed=view.assumed,
+    )  # fmt: skip
+
+
+def test_results_are_a_coco_results_file() -> None:
+    found = poses(1)
+    rows = json.loads(json.dumps(coco_results(found, 7)))
+    assert rows[0]["image_id"] == 7
+    assert len(rows[0]["sigma"]) == 34
+    assert {"joints_mm", "sigma_mm", "camera", "file_name"}.isdisjoint(rows[0])
+    content = coco_ground_truth(found.keypoints, np.full((1, 17), 2), found.boxes, np.array([4800.0]), [7])
+    assert coco_ap(content, rows, COCO.sigmas)["ap"] == pytest.approx(1)
+
+
+def test_what_is_in_space_is_told_with_what_was_assumed() -> None:
+    found = in_space(poses(2, Path("a/b.jpg")))
+    first, second = json.loads(json.dumps(coco_results(found, "b"), allow_nan=False))
+    assert first["file_name"] == "b.jpg"
+    np.testing.assert_allclose(first["joints_mm"], found.joints_mm[0], atol=0.006)
+    np.testing.assert_allclose(second["sigma_mm"], found.sigma_mm[1], atol=0.006)
+    camera = second["camera"]
+    assert camera["focal"] == pytest.approx([np.hypot(*SIZE)] * 2, abs=1e-3)
+    assert camera["centre"] == [149.5, 99.5]
+    assert camera["root_depth_mm"] == pytest.approx(found.root_depth_mm[1], abs=0.06)
+    assert camera["assumed"] == ["focal", "centre", "root_depth_mm"]
+    known = in_space(poses(1), Viewpoint((500.0, 500.0), (1.0, 2.0), 3000.0))
+    assert coco_results(known, 1)[0]["camera"]["assumed"] == []
+
+
+def test_what_is_not_known_is_null() -> None:
+    found = in_space(poses(1))
+    found.sigma[0, 3] = found.sigma_mm[0, 3] = np.nan
+    (row,) = coco_results(found, 1)
+    assert row["sigma"] is row["sigma_mm"] is None
+    assert row["joints_mm"] is not None
+
+
+def test_arrays_have_a_row_for_each_person() -> None:
+    found = [(4, in_space(poses(2, Path("a.jpg")))), ("x", in_space(poses(0))), (5, in_space(poses(3)))]
+    arrays = results_arrays(found, COCO)
+    assert arrays["joints"].tolist() == list(COCO.joints)
+    assert arrays["image_id"].tolist() == ["4", "4", "5", "5", "5"]
+    assert arrays["file_name"].tolist() == ["a.jpg", "a.jpg", "", "", ""]
+    shapes = {name: array.shape for name, array in arrays.items()}
+    assert shapes["keypoints"] == shapes["sigma"] == (5, 17, 2)
+    assert shapes["joints_mm"] == shapes["sigma_mm"] == (5, 17, 3)
+    assert shapes["focal"] == shapes["centre"] == (5, 2)
+    assert shapes["scores"] == shapes["root_depth_mm"] == (5,)
+    np.testing.assert_array_equal(arrays["joints_mm"][2:], found[2][1].joints_mm)
+    assert arrays["assumed"].tolist() == ["focal", "centre", "root_depth"]
+    assert "joints_mm" not in results_arrays([(1, poses(2))], COCO)
+    assert results_arrays([(1, poses(0))], COCO)["keypoints"].shape == (0, 17, 2)
+    assert not any(array.dtype.hasobject for array in arrays.values())

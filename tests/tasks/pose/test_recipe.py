@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.models import RegressionModel
-from logpose.tasks.pose.recipe import labelled_people
-from logpose.training.recipe import plain_fields
-
-
-def test_plain_fields_are_all_but_the_objects(make_recipe):
-    assert not {"people", "loss", "model"} & plain_fields(make_recipe()).keys()
-    assert plain_fields(make_recipe())["epochs"] == 2
+from logpose.losses import HeatmapLoss, L1Loss, MixedRLELoss, RLELoss, WithHeatmaps
+from logpose.models import HeatmapModel, IntegralModel, RegressionModel
+from logpose.tasks.pose import recipe as recipes
+from logpose.tasks.pose.recipe import H36mRecipe, ImageRecipe, Recipe, labelled_people, released_regression
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("lr", float("nan")), ("padding", 0.0), ("size", (16, 64)),
-     ("workers", -1), ("seed", -1), ("gradient_clip", -1.0)],
-)  # fmt: skip
+    [("padding", 0.0), ("size", (16, 64)), ("auxiliary", -1.0)],
+)
 def test_values_that_cannot_be(make_recipe, field, value):
     with pytest.raises(InputError, match=field):
         make_recipe(**{field: value})
@@ -33,6 +29,64 @@ def test_the_model_is_made_as_the_recipe_says(make_recipe):
     model = recipe.model(recipe, COCO, False)
     assert isinstance(model, RegressionModel)
     assert (model.size, model.padding, model.fc_sigma) == ((96, 64), 1.5, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "model", "loss"),
+    [
+        ({}, RegressionModel, RLELoss),
+        ({"head": "heatmap"}, HeatmapModel, HeatmapLoss),
+        ({"head": "integral", "loss": "l1"}, IntegralModel, L1Loss),
+        ({"head": "integral"}, IntegralModel, RLELoss),
+        ({"auxiliary": 0.5}, RegressionModel, WithHeatmaps),
+        ({"dim": 3}, RegressionModel, MixedRLELoss),
+        ({"dim": 3, "head": "integral", "loss": "l1"}, IntegralModel, L1Loss),
+    ],
+)
+def test_heads_and_losses_that_go_together(make_recipe, fields, model, loss):
+    recipe = make_recipe(size=(64, 64), **fields)
+    made = recipe.make_loss(COCO)
+    assert type(made) is loss
+    network = recipe.model(recipe, COCO, made.learns_sigma)
+    assert type(network) is model
+    assert network.output_type == made.output_type
+    if loss is WithHeatmaps:
+        assert made.weight == 0.5
+    if "dim" in fields:
+        assert made.density.dim == network.dim == 3
+
+
+def test_fields_of_another_head_are_inapplicable(make_recipe):
+    assert {"loss", "base", "convention", "pretrain"} <= make_recipe(head="heatmap").inapplicable().keys()
+    assert {"normalisation"} <= make_recipe().inapplicable().keys()
+    assert {"auxiliary"} <= make_recipe(head="integral").inapplicable().keys()
+    assert {"head", "normalisation"} <= make_recipe(model=released_regression).inapplicable().keys()
+    assert not {"loss", "head", "auxiliary", "pretrain"} & make_recipe().inapplicable().keys()
+
+
+def test_heatmaps_have_no_depth():
+    with pytest.raises(InputError, match="--head heatmap"):
+        H36mRecipe(head="heatmap")
+    assert "pretrain" in H36mRecipe().inapplicable()
+
+
+def test_pretraining_is_a_first_stage_until_it_is_done(make_recipe, tmp_path):
+    recipe = make_recipe(pretrain="heatmap")
+    assert recipe.first is not None
+    stage = recipe.first(recipe)
+    assert (stage.head, stage.first, stage.data) == ("heatmap", None, recipe.data)
+    second = recipe.initialised_from(tmp_path / "best.ckpt")
+    assert (second.first, second.head, second.weights) == (None, "regression", str(tmp_path / "best.ckpt"))
+    assert replace(recipe, pretrain="none").first is None
+    own = make_recipe(first=lambda r: replace(r, first=None))
+    assert "pretrain" in own.inapplicable()
+
+
+@pytest.mark.parametrize("name", ["PictureRecipe", "regression_in_space", "regression_with_heatmaps"])
+def test_names_of_version_0_1_have_a_warning(name):
+    with pytest.warns(DeprecationWarning, match=name):
+        assert callable(getattr(recipes, name))
+    assert issubclass(Recipe, ImageRecipe)
 
 
 # The data

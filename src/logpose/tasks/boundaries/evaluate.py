@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +18,8 @@ from logpose.metrics import calibration
 from logpose.metrics.boundaries import boundary_errors, central, mean_over_scans
 from logpose.models import BoundaryModel
 from logpose.tasks import evaluation
-from logpose.tasks.figures import calibrated
 
-__all__ = [
-    "BoundaryEvaluation",
-    "FoundBoundaries",
-    "evaluate_scans",
-    "stitched",
-    "validation_loader",
-]
+__all__ = ["BoundaryEvaluation", "FoundBoundaries", "evaluate_scans", "stitched", "validation_loader"]
 
 BAND_LEVELS = (0.5, 0.9, 0.95)
 
@@ -47,12 +41,7 @@ Window = Float[np.ndarray, "E W"]
 
 
 def stitched(windows: Mapping[int, Window], width: int) -> FoundBoundaries:
-    """The boundaries of a scan from its windows: of each column, those of the window whose middle is closest to it.
-
-    Args:
-        windows: by the column that they begin at.
-        width: columns of the scan.
-    """
+    """The boundaries of a scan from its windows: of each column, those of the window whose middle is closest to it."""
     height, columns = next(iter(windows.values())).shape
     joined = np.full((height, width), np.nan)
     closest = np.full(width, np.inf)
@@ -87,7 +76,6 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
     ) -> None:
         super().__init__(loss)
         self.scans, self.model, self.columns = scans, model, columns
-        self.learns_sigma = loss is None or loss.learns_sigma
 
     @torch.no_grad()
     def update(self, batch: ScanBatch, prediction: Prediction) -> None:
@@ -113,11 +101,6 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
         """The predicted boundaries of a scan."""
         return stitched(self.rows[index], self.scans[index].rows.shape[1])
 
-    def columns_labelled(self) -> int:
-        """How many of the evaluated columns have a label."""
-        rows = (self.scans[i].rows for i in self.rows)
-        return sum(int(np.isfinite(r[:, central(r.shape[1], self.columns)]).any(axis=0).sum()) for r in rows)
-
     def is_finite(self) -> bool:
         """Whether all that was predicted is finite; sigma may be unknown."""
         return all(bool(np.isfinite(self.boundaries(i).rows).all()) for i in self.rows)
@@ -131,42 +114,51 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
         together; `sigma_rank` is Spearman's correlation of a boundary's standard deviation and error. Where the labels
         are noisy and the truth is known, `truth_px` is the error to the truth.
         """
-        indices = sorted(self.rows)
-        if not indices:
+        if not self.rows:
             return {"scans": 0, "columns": 0}
-        scans = [self.scans[i] for i in indices]
-        seen = [central(scan.rows.shape[1], self.columns) for scan in scans]
-        found = [self.boundaries(i) for i in indices]
-        rows = [each.rows[:, part] for each, part in zip(found, seen, strict=True)]
-        truth = [scan.rows[:, part] for scan, part in zip(scans, seen, strict=True)]
-        labelled = sum(int(np.isfinite(t).any(axis=0).sum()) for t in truth)
-        figures: dict[str, float] = {"scans": len(scans), "columns": labelled}
-        if not labelled:
+        scans = [self.scans[i] for i in sorted(self.rows)]
+        parts = self._evaluated()
+        rows, truth = [found.rows for found, _ in parts], [labels for _, labels in parts]
+        figures: dict[str, float] = {"scans": len(scans), "columns": self.columns_labelled()}
+        if not figures["columns"]:
             return figures
         if not all(np.isfinite(r).all() for r in rows):
             return figures | {"error_px": float("nan")}  # of a model that has diverged
         errors = boundary_errors(rows, truth, self.model.skeleton.joints, [scan.um_per_px for scan in scans])
         of_one = {name for name in errors if "px_" in name or "um_" in name}
         figures |= {name: value for name, value in errors.items() if name not in of_one}
-        nll = np.concatenate([each.nll[part] for each, part in zip(found, seen, strict=True)])
+        nll = np.concatenate([found.nll for found, _ in parts])
         if np.isfinite(nll).any():
             figures["nll"] = float(np.nanmean(nll))
         exact = [getattr(scan, "truth", None) for scan in scans]
         if all(isinstance(true, np.ndarray) for true in exact):
-            away = [abs(r - true[:, part]) for r, true, part in zip(rows, exact, seen, strict=True) if true is not None]
+            away = [abs(r - self._central(true)) for r, true in zip(rows, exact, strict=True) if true is not None]
             figures["truth_px"] = float(np.nanmean(mean_over_scans(away)))
-        if all(np.isfinite(each.std[:, part]).all() for each, part in zip(found, seen, strict=True)):
+        if all(np.isfinite(found.std).all() for found, _ in parts):
             figures |= {f"band@{level:g}": float(np.nanmean(self.in_bands(level))) for level in BAND_LEVELS}
-            figures |= calibrated(self.deviations(), self.model.error_distribution, self.learns_sigma)
+            figures |= evaluation.calibrated(self.deviations(), self.model, self.loss)
         return figures | {name: value for name, value in errors.items() if name in of_one}
+
+    def columns_labelled(self) -> int:
+        """How many of the evaluated columns have a label."""
+        return sum(int(np.isfinite(self._central(self.scans[i].rows)).any(axis=0).sum()) for i in self.rows)
+
+    def _central(self, array: np.ndarray) -> np.ndarray:
+        """The columns that are evaluated of an array whose last axis is the columns of a scan."""
+        return array[..., central(array.shape[-1], self.columns)]
+
+    def _evaluated(self) -> list[tuple[FoundBoundaries, Float[np.ndarray, "D C"]]]:
+        """Of each scan its boundaries and their labels, in the columns that are evaluated."""
+        parts = []
+        for i in sorted(self.rows):
+            found = self.boundaries(i)
+            columns = FoundBoundaries(*map(self._central, (found.rows, found.std, found.nll)))
+            parts.append((columns, self._central(self.scans[i].rows)))
+        return parts
 
     def columns_of_all(self) -> tuple[Float[np.ndarray, "D N"], Float[np.ndarray, "D N"], Float[np.ndarray, "D N"]]:
         """Rows, their standard deviations and labels (NaN where there is none) of every evaluated column."""
-        parts = []
-        for i in sorted(self.rows):
-            labels = self.scans[i].rows
-            found, seen = self.boundaries(i), central(labels.shape[1], self.columns)
-            parts.append((found.rows[:, seen], found.std[:, seen], labels[:, seen]))
+        parts = [(found.rows, found.std, labels) for found, labels in self._evaluated()]
         rows, std, labels = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
         return rows, std, labels
 
@@ -188,15 +180,7 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
 def validation_loader(
     scans: Scans, model: BoundaryModel, batch_size: int, *, workers: int = 0, pin: bool = False
 ) -> DataLoader[ScanBatch]:
-    """Batches of windows to evaluate a model on: all columns of every scan, in order.
-
-    Args:
-        scans: the data set.
-        model: has the size of windows and of pixels.
-        batch_size: windows in a batch.
-        workers: processes that cut windows; 0: this one.
-        pin: whether batches go to page-locked memory, for a GPU.
-    """
+    """Batches of windows to evaluate a model on: all columns of every scan, in order."""
     windows = ScanWindows(scans, model.size, model.shown, um_per_px=model.um_per_px)
     return scan_loader(windows, batch_size, training=False, workers=workers, pin=pin)
 
@@ -207,27 +191,13 @@ def evaluate_scans(
     loss: LikelihoodLoss | None = None,
     *,
     columns: int | None = None,
-    flip_test: bool = True,
     batch_size: int = 8,
     workers: int = 0,
-    device: torch.device | str = "cpu",
-    show_progress: bool = False,
+    **running: Any,
 ) -> BoundaryEvaluation:
-    """Find the boundaries of every B-scan of a data set.
+    """Predict the boundaries of every B-scan of a data set.
 
-    Args:
-        model: put on `device` and into evaluation mode.
-        scans: with the model's boundaries.
-        loss: for the likelihood; None leaves it out.
-        columns: how many columns in the middle of each scan are evaluated; all when None.
-        flip_test: whether to average with the prediction on mirrored windows.
-        batch_size: windows at a time.
-        workers: processes that cut windows.
-        device: where to predict.
-        show_progress: whether to report progress on stderr.
+    Arguments are those of `BoundaryEvaluation` and (flip_test, device, show_progress) of `evaluation.evaluate`.
     """
-    return evaluation.evaluate(
-        model, BoundaryEvaluation(scans, model, loss, columns),
-        validation_loader(scans, model, batch_size, workers=workers),
-        flip_test=flip_test, device=device, show_progress=show_progress,
-    )  # fmt: skip
+    loader = validation_loader(scans, model, batch_size, workers=workers)
+    return evaluation.evaluate(model, BoundaryEvaluation(scans, model, loss, columns), loader, **running)

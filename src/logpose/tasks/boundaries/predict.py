@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.skeletons import Skeleton
@@ -19,7 +18,7 @@ from logpose.data.oct import LEAST
 from logpose.data.scans import Scan, ScanWindows, scan_loader
 from logpose.models import BoundaryModel
 from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
-from logpose.training.checkpoint import load
+from logpose.tasks.evaluation import loaded
 
 __all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows", "check_scan"]
 
@@ -38,7 +37,7 @@ class Boundaries:
     band: Float[np.ndarray, "D W"]
     """Half the height of the band around each row that holds the boundary with a probability of 90 %."""
     faint: bool = False
-    """Whether what was taken for a retina, and is shown to the network, may as well be noise."""
+    """Whether the detected retina may as well be noise."""
 
 
 class Segmenter:
@@ -61,11 +60,7 @@ class Segmenter:
         flip_test: bool = False,
         batch_size: int = 8,
     ) -> None:
-        found = model if isinstance(model, BoundaryModel) else load(model)[0]
-        if not isinstance(found, BoundaryModel):
-            raise InputError(f"{model}: does not find boundaries in B-scans")
-        self.device = choose_device(device)
-        self.model = found.to(self.device).eval()
+        self.model, self.device = loaded(model, BoundaryModel, device, "does not find boundaries in B-scans")
         self.flip_test, self.batch_size = flip_test, batch_size
 
     @torch.inference_mode()
@@ -77,34 +72,26 @@ class Segmenter:
         """
         pixels = image.image if isinstance(image, Scan) else image
         check_scan(pixels)
-        width = pixels.shape[1]
-        nothing = np.full((self.model.dim, width), np.nan)
+        nothing = np.full((self.model.dim, pixels.shape[1]), np.nan)
         scan = replace(image, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
         model = self.model
-        alone = _One(model.skeleton, scan)
+        alone = _One((scan,))
+        alone.skeleton = model.skeleton
         windows = ScanWindows(alone, model.size, model.shown, um_per_px=model.um_per_px)
         collected = BoundaryEvaluation(alone, model)
         for batch in scan_loader(windows, self.batch_size, training=False):
             on_device = batch.to(self.device)
-            collected.update(on_device, self.model.predict(on_device, self.flip_test))
+            collected.update(on_device, model.predict(on_device, self.flip_test))
         found = collected.boundaries(0)
         refuse_diverged(found.rows, found.rows)
-        half = self.model.error_distribution.bands_at(SHOWN_LEVEL)[:, None]
-        return Boundaries(self.model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)
+        half = model.error_distribution.bands_at(SHOWN_LEVEL)[:, None]
+        return Boundaries(model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)
 
 
-@dataclass(frozen=True)
-class _One:
+class _One(tuple[Scan, ...]):
     """A data set of one scan."""
 
     skeleton: Skeleton
-    scan: Scan
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> Scan:
-        return self.scan
 
 
 def check_scan(image: object) -> None:
@@ -114,8 +101,8 @@ def check_scan(image: object) -> None:
         InputError: if it is no array of grey values from 0 to 255 (uint8), or too small.
     """
     if not isinstance(image, np.ndarray) or image.ndim != 2 or image.dtype != np.uint8:
-        told = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"a B-scan is an array (H, W) of grey values from 0 to 255 (uint8), not {told}")
+        given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"a B-scan is an array (H, W) of grey values from 0 to 255 (uint8), not {given}")
     if min(image.shape) < LEAST:
         raise InputError(f"a B-scan of {image.shape[0]}×{image.shape[1]} pixels is too small")
 

@@ -1,12 +1,13 @@
-"""`OctRecipe`: what a training run of retinal boundaries in OCT needs."""
+"""`BoundaryRecipe`: the settings of a training run of retinal boundaries in OCT."""
 
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch.utils.data import DataLoader
@@ -16,131 +17,116 @@ from logpose.core.skeletons import Skeleton
 from logpose.data.oct import LabelledScans, check_height, chosen, open_scans
 from logpose.data.scans import ScanBatch, Scans, ScanWindows, Variation, scan_loader
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
-from logpose.losses import FactorsRLELoss, LikelihoodLoss, PoseLoss, RLELoss, RowsLoss
+from logpose.losses import FactorsRLELoss, LikelihoodLoss, PoseLoss, RowsLoss
 from logpose.metrics.boundaries import central
 from logpose.models import BoundaryModel
 from logpose.tasks.boundaries.evaluate import BoundaryEvaluation, validation_loader
 from logpose.training.recipe import TrainingRecipe
 
-__all__ = ["OctRecipe", "drawn_scans", "rle_of_rows"]
+__all__ = ["BoundaryRecipe", "boundaries", "scans_of_file", "synthetic_scans"]
 
 log = logging.getLogger("logpose")
 
 
-FEW_WHOLE = 0.8  # share of labelled columns; fewer with a label of every boundary are told
+FEW_WHOLE = 0.8  # share of labelled columns; with fewer that have a label of every boundary there is a warning
 
 
-TRAIN, VAL = 160, 40  # drawn scans
+TRAIN, VAL = 160, 40  # synthetic scans
 
 
-def scans_of_file(recipe: OctRecipe, part: str) -> LabelledScans:
+def scans_of_file(recipe: BoundaryRecipe, part: str) -> LabelledScans:
     """The scans of one part, as `data.oct.chosen` splits them.
 
     Raises:
-        InputError: if there are none, or they cannot be learned from.
+        InputError: if there are none, or they cannot be used for training.
     """
     if recipe.data is None:
-        raise InputError("this recipe learns from B-scans: say which with --data FILE_OR_FOLDER")
+        raise InputError("this recipe needs labelled B-scans: --data FILE_OR_FOLDER")
     if recipe.val_data is not None:
         return open_scans(recipe.data if part == "train" else recipe.val_data, recipe.grader, recipe.um_per_px)
     scans = open_scans(recipe.data, recipe.grader, recipe.um_per_px)
     return chosen(scans, part, recipe.train_subjects, recipe.val_subjects, recipe.folds, recipe.fold, recipe.fold_seed)
 
 
-def drawn_scans(recipe: OctRecipe, part: str) -> SyntheticScans:
-    """B-scans drawn here, with noisy labels; those of "val" are others than those of "train".
+def synthetic_scans(recipe: BoundaryRecipe, part: str) -> SyntheticScans:
+    """Synthetic B-scans with noisy labels; those of "val" are others than those of "train".
 
     Raises:
-        InputError: if data are given: there is no use for them here.
+        InputError: if data are given.
     """
     if recipe.data or recipe.val_data:
-        raise InputError("this recipe draws its B-scans itself; to learn from --data take oct_column_rle or another")
+        raise InputError("--data: this recipe trains on synthetic B-scans; oct_column_rle trains on data")
     return SyntheticScans(TRAIN, 1, noise=ScanNoise()) if part == "train" else SyntheticScans(VAL, 2, noise=ScanNoise())
 
 
-def boundaries(recipe: OctRecipe, skeleton: Skeleton, predicts_sigma: bool) -> BoundaryModel:
+def boundaries(recipe: BoundaryRecipe, skeleton: Skeleton, predicts_sigma: bool) -> BoundaryModel:
     """The network that the recipe names."""
     return BoundaryModel(
         skeleton, recipe.size, recipe.head, predicts_sigma, recipe.channels, recipe.depth, recipe.cells, recipe.shown
     )
 
 
-def rle_of_column(boundaries: int) -> RLELoss:
-    """RLE of all boundaries of a column at once."""
-    return RLELoss(dim=boundaries)
-
-
-def rle_of_rows(boundaries: int) -> RowsLoss:
-    """Cross-entropy of rows, which leads mu, and less loudly RLE of all boundaries of a column at once."""
-    return RowsLoss(boundaries, weight=0.3, loss=RLELoss(dim=boundaries, gradient_reweighting=0.0))
-
-
 @dataclass(kw_only=True)
-class OctRecipe(TrainingRecipe):
-    """Everything that a run of a model that finds boundaries in B-scans needs."""
+class BoundaryRecipe(TrainingRecipe):
+    """The settings of a training run of a model of boundaries in B-scans."""
 
-    people: Callable[[OctRecipe, str], Scans] = scans_of_file
+    task: ClassVar[str] = "boundaries"
+
+    people: Callable[[BoundaryRecipe, str], Scans] = scans_of_file
     """Called with the recipe and "train" or "val": the data set of that part."""
-    loss: Callable[[int], PoseLoss] = rle_of_column
-    """Called with the number of boundaries: the loss."""
-    model: Callable[[OctRecipe, Skeleton, bool], BoundaryModel] = boundaries
-    """Called with the recipe, the boundaries and whether sigma is wanted: the network."""
+    model: Callable[[BoundaryRecipe, Skeleton, bool], BoundaryModel] = boundaries
+    """Called with the recipe, the boundaries and whether sigma is needed: the network."""
 
     data: Path | None = None
-    """A .mat file in the Duke layout, or a folder of such files, or of pictures with a CSV file of boundaries each."""
+    """A .mat file in the Duke layout, or a folder of such files, or of images with a CSV file of boundaries each."""
     val_data: Path | None = None
-    """The same for validation; unless given, a part of `data` is held out."""
+    """The same for validation; default: a part of `data` is held out."""
     train_subjects: tuple[str, ...] = ()
-    """Subjects (files) to learn from; unless given, the second half of all, in the order of their names …"""
+    """Subjects (files) for training; default: the second half of all, in the order of their names."""
     val_subjects: tuple[str, ...] = ()
-    """… and to be measured on; unless given, the first half."""
+    """Subjects for validation; default: the first half."""
     folds: int = 0
-    """Instead: scans are shuffled into so many parts, one of which is measured on and the others learned from; …"""
+    """Cross-validation instead: number of parts into which the scans are shuffled; 0: split by subject."""
     fold: int = 0
-    """… which one …"""
+    """With --folds: index of the part for validation; the others are for training."""
     fold_seed: int = 0
-    """… and the seed of the shuffling."""
+    """With --folds: seed of the shuffling."""
     grader: Literal[1, 2] = 1
-    """Whose labels: manualLayers1 or manualLayers2."""
+    """Grader whose labels are used: manualLayers1 or manualLayers2."""
     um_per_px: float | None = None
-    """Height of a pixel in micrometres; unless given, what the file says, or 3.87 for the Duke set."""
+    """Height of a pixel in micrometres; default: the file's, or 3.87 for the Duke set."""
     size: tuple[int, int] = (224, 256)
-    """Rows and columns of the windows that the network sees."""
+    """Rows and columns of the network's input windows."""
     shown: int | None = None
-    """Rows of a scan that a window shows, unless its retina is thicker; as many as it has rows unless given."""
+    """Rows of a scan in a window (more if its retina is thicker); default: as many as the window has rows."""
     head: Literal["column", "full", "rows"] = "column"
-    """column: features pooled in each column; full: features pooled over everything; rows: a softmax over rows."""
+    """column: features pooled in each column; full: features pooled over the whole window; rows: a softmax over rows,
+    trained by its cross-entropy as well (He et al. 2019 with --loss l1)."""
+    factors: bool = False
+    """With --loss rle: each boundary has a density of its own, and is trained wherever it is labelled."""
     channels: int = 64
-    """Of the network's feature maps."""
+    """Channels of the network's feature maps."""
     depth: int = 4
-    """Times that the network halves rows and columns."""
+    """Number of times that the network halves rows and columns."""
     cells: int = 14
-    """Of head column, and of rows' sigma: parts of the rows that are averaged apart; 1 takes the mean of all rows."""
+    """With --head column, and for sigma with --head rows: vertical bins of the average pooling."""
     flip: float = 0.5
-    """How often a training window is mirrored."""
+    """Probability that a training window is mirrored."""
     shift: int = 12
-    """Most rows that it is moved up or down."""
+    """Maximum shift of a training window, in rows."""
     stretch: float = 0.15
-    """Share by which it is stretched or squeezed at most."""
+    """Maximum relative stretch of a training window."""
     columns: int | None = None
-    """Columns in the middle of a scan that are measured; all unless given (the Duke protocol: 500)."""
+    """Central columns of a scan that are evaluated; default: all (the Duke protocol: 500)."""
     batch_size: int = 2
-    """Windows in a batch, on each device."""
+    """Windows in a batch, per device."""
     epochs: int = 200
-    """Times that the data are gone through."""
     lr: float = 1e-4
-    """Highest learning rate."""
     weight_decay: float = 1e-4
-    """Of the network's weights (not of biases, normalisation and the flow)."""
     schedule: Literal["step", "cosine", "one_cycle", "exponential", "constant"] = "constant"
-    """step: × 0.1 at each milestone; cosine: down to 0; one_cycle: up over a tenth of the steps, then down to 0;
-    exponential: × decay after every epoch."""
     validate_every: int = 10
-    """Epochs between validations, or fewer, so that the last epoch is validated."""
     workers: int = 0
-    """Processes that prepare batches; 0 does it in the main one."""
     watch: Literal["error_px", "rmse_px", "p95_px", "nll"] = "error_px"
-    """The validation figure that decides which checkpoint is the best."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,7 +143,7 @@ class OctRecipe(TrainingRecipe):
     def loader(
         self, data: Scans, model: BoundaryModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[ScanBatch]:
-        """Batches of windows: at random columns and varied in training, side by side otherwise."""
+        """Batches of windows: at random columns and augmented in training, side by side otherwise."""
         if not training:
             return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
         variation = Variation(self.flip, self.shift, self.stretch)
@@ -167,67 +153,85 @@ class OctRecipe(TrainingRecipe):
         )  # fmt: skip
 
     def inapplicable(self) -> dict[str, str]:
-        """As of any recipe; what is about another way to split the data, another head or other data."""
+        """As for any recipe; fields of another way to split the data, of another head or of other data."""
         inapplicable = super().inapplicable()
         if self.head == "full":
-            inapplicable["cells"] = "about features that are averaged in each column, and this is --head full"
-        if self.head == "rows" and self.loss is RowsLoss:
-            inapplicable["cells"] = "about what sigma is read from, and this loss has none"
-        if self.people is drawn_scans:
-            drawn = "about scans of a file, and this recipe draws its own"
+            inapplicable["cells"] = "applies to features pooled in each column, not to --head full"
+        if self.head == "rows" and self.loss in ("l1", "l2"):
+            inapplicable["cells"] = f"applies to sigma, which --loss {self.loss} does not have"
+        if self.loss != "rle" or self.head == "rows":
+            inapplicable["factors"] = "applies to --loss rle with --head column or full"
+        if self.loss == "rle" and self.factors:
+            inapplicable |= dict.fromkeys(("convention", "flow_hidden"), "does not apply to --factors")
+        if self.people is synthetic_scans:
             own = ("train_subjects", "val_subjects", "folds", "fold", "fold_seed", "grader", "um_per_px")
-            return inapplicable | dict.fromkeys(own, drawn)
+            return inapplicable | dict.fromkeys(own, "applies to scans of a file; this recipe uses synthetic ones")
         if self.val_data is not None:
-            apart = f"about a part of --data that is held out, and {self.val_data} is measured on"
+            apart = f"applies to a split of --data; the validation data are {self.val_data}"
             return inapplicable | dict.fromkeys(("train_subjects", "val_subjects", "folds", "fold", "fold_seed"), apart)
         if not self.folds:
-            inapplicable |= dict.fromkeys(("fold", "fold_seed"), "about --folds, and scans are split by subject")
+            inapplicable |= dict.fromkeys(("fold", "fold_seed"), "applies to --folds; the split is by subject")
         return inapplicable
 
     def check_data(self, train: Scans, val: Scans, loss: PoseLoss) -> None:
-        """As of any recipe; the loss must be of as many dimensions as there are boundaries, and all must be labelled.
+        """As for any recipe; the loss must have as many dimensions as there are boundaries, and all must be labelled.
 
-        A density of all boundaries together learns from columns in which all are labelled.
+        A joint density of all boundaries trains only on columns in which all are labelled.
+
+        Raises:
+            InputError: naming the file and the boundary.
         """
         super().check_data(train, val, loss)
-        if isinstance(loss, RowsLoss) is not (self.head == "rows"):
-            wanted = "goes with --head rows" if isinstance(loss, RowsLoss) else "does not go with --head rows"
-            raise InputError(f"{type(loss).__name__} {wanted}: oct_softargmax and oct_softargmax_rle have that head")
         if loss.density is not None and loss.density.dim != len(val.skeleton):
-            raise InputError(f"the data have {len(val.skeleton)} boundaries, and the loss is of {loss.density.dim}")
+            raise InputError(f"the data have {len(val.skeleton)} boundaries, the loss {loss.density.dim} dimensions")
         where = getattr(train, "file", "the training data")
         scans = [train[i] for i in range(len(train))]
         known = [np.isfinite(scan.rows) for scan in scans]
         if never := [n for n, name in enumerate(train.skeleton.joints) if not any(part[n].any() for part in known)]:
-            raise InputError(f"{where}: {train.skeleton.joints[never[0]]} is labelled in no scan that is learned from")
+            raise InputError(f"{where}: {train.skeleton.joints[never[0]]} is labelled in no training scan")
         labelled, whole = (sum(int(of(part, axis=0).sum()) for part in known) for of in (np.any, np.all))
-        if not _takes_parts(loss):
-            told = f"and {type(loss).__name__} learns from no others; oct_column_rle_factors learns from each label"
+        if loss.needs_all_dimensions:
+            others = f"and {type(loss).__name__} ignores the others; --factors trains on each label"
             if not whole:
-                raise InputError(f"{where}: no column that is learned from has a label of every boundary, {told}")
+                raise InputError(f"{where}: no training column has a label of every boundary, {others}")
             if whole < FEW_WHOLE * labelled:
                 log.warning(
-                    "%s: %d of %d labelled columns have a label of every boundary, %s", where, whole, labelled, told
+                    "%s: %d of %d labelled columns have a label of every boundary, %s", where, whole, labelled, others
                 )
-        measured = (val[i].rows for i in range(len(val)))
-        if not any(np.isfinite(rows[:, central(rows.shape[1], self.columns)]).any() for rows in measured):
-            told = getattr(val, "file", "the validation data")
-            raise InputError(f"{told}: no label in the {self.columns} columns that are measured of any B-scan")
+        evaluated = (val[i].rows for i in range(len(val)))
+        if not any(np.isfinite(rows[:, central(rows.shape[1], self.columns)]).any() for rows in evaluated):
+            where = getattr(val, "file", "the validation data")
+            raise InputError(f"{where}: no B-scan has a label in its central {self.columns} columns (--columns)")
         held_out = {val[i].fingerprint for i in range(len(val))}
         if both := sum(scan.fingerprint in held_out for scan in scans):
-            log.warning("%d B-scans that are learned from are among those that are measured on", both)
+            log.warning("%d training B-scans are also among the validation B-scans", both)
 
     def make_loss(self, skeleton: Skeleton) -> PoseLoss:
-        """The loss for the data's boundaries."""
-        return self.loss(len(skeleton))
+        """The loss for the data's boundaries that `loss`, `head` and `factors` name."""
+        dim = len(skeleton)
+        if callable(self.loss):
+            return self.loss(dim)
+        if self.head == "rows":
+            if self.loss == "l1":
+                return RowsLoss(dim)
+            # Cross-entropy of rows drives mu; the likelihood, with less weight and its plain gradient, mostly sigma.
+            plain = {"gradient_reweighting": 0.0} if self.loss == "rle" else {}
+            return RowsLoss(dim, weight=0.3, loss=self.likelihood(dim, **plain))
+        if self.factors and self.loss == "rle":
+            return FactorsRLELoss(dim, base=self.base)
+        return self.likelihood(dim)
 
     def evaluation(self, data: Scans, model: BoundaryModel, loss: LikelihoodLoss | None) -> BoundaryEvaluation:
-        """Distances of boundaries from their labels."""
+        """The evaluator: distances of boundaries from their labels."""
         return BoundaryEvaluation(data, model, loss, self.columns)
 
 
-def _takes_parts(loss: PoseLoss) -> bool:
-    """Whether a loss learns from a column too in which some boundaries have no label."""
-    if isinstance(loss, RowsLoss):
-        return loss.published or isinstance(loss.density, FactorsRLELoss)
-    return isinstance(loss, FactorsRLELoss)
+RENAMED: dict[str, Any] = {"OctRecipe": BoundaryRecipe, "drawn_scans": synthetic_scans}
+"""Names of version 0.1."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{name} is now {RENAMED[name].__name__}", DeprecationWarning, stacklevel=2)
+    return RENAMED[name]

@@ -19,7 +19,7 @@ from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
 from logpose.tasks import evaluation
-from logpose.tasks.figures import Found, person_scores, pose_figures, refuse_scoring
+from logpose.tasks.evaluation import Found, coco_result, person_scores, pose_figures, refuse_scoring
 
 __all__ = [
     "DetectionEvaluation",
@@ -50,7 +50,11 @@ class FoundPeople:
         """The score of each; sigmas are those of the skeleton's joints."""
         return person_scores(scoring, self.box_scores, self.confidence, self.std, self.boxes, sigmas)
 
-    def sound(self) -> bool:
+    def joints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Position, standard deviation and confidence of the joints."""
+        return self.keypoints, self.std, self.confidence
+
+    def is_finite(self) -> bool:
         """Whether all is finite but perhaps the standard deviations; not so of a model that has diverged."""
         parts = (self.boxes, self.box_scores, self.keypoints, self.confidence)
         return all(bool(np.isfinite(part).all()) for part in parts)
@@ -106,28 +110,25 @@ def matches(found: Float[np.ndarray, "N 4"], labelled: Float[np.ndarray, "M 4"])
     return pairs
 
 
-def ground_truth(pictures: ImageSet, category: int = 1) -> dict[str, Any]:
+def ground_truth(images: ImageSet, category: int = 1) -> dict[str, Any]:
     """The labels of whole images in the form of a COCO annotation file; crowds and unlabelled people included."""
-    every = [pictures[i] for i in range(len(pictures))]
+    every = [images[i] for i in range(len(images))]
+    each = [(image, crowd, who) for image in every for crowd in (0, 1) for who in (image.people, image.ignored)[crowd]]
     rows = [
         {
-            "id": 0,
-            "image_id": picture.image_id,
+            "id": number,
+            "image_id": image.image_id,
             "category_id": category,
-            "iscrowd": int(crowd),
+            "iscrowd": crowd,
             "keypoints": np.column_stack([np.nan_to_num(who.keypoints[:, :2]), who.visible]).ravel().tolist(),
             "num_keypoints": int((who.visible > 0).sum()),
             "bbox": who.box.tolist(),
             "area": float(who.area),
         }
-        for picture in every
-        for crowd, people in ((False, picture.people), (True, picture.ignored))
-        for who in people
+        for number, (image, crowd, who) in enumerate(each, start=1)
     ]
-    for number, row in enumerate(rows, start=1):
-        row["id"] = number
-    images = [{"id": picture.image_id} for picture in every]
-    return {"images": images, "annotations": rows, "categories": [{"id": category, "name": "object"}]}
+    numbers = [{"id": image.image_id} for image in every]
+    return {"images": numbers, "annotations": rows, "categories": [{"id": category, "name": "object"}]}
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class DetectionEvaluation(Evaluator[Detected]):
     """Collects detections, batch by batch, and computes figures of them.
 
     Args:
-        pictures: the data set that the batches are of.
+        images: the data set that the batches are of.
         model: has the skeleton and the error distribution.
         loss: for the likelihood; None leaves it out.
         scoring: how a person's score follows from that of the box and the confidence of the joints; "box" takes the
@@ -153,20 +154,21 @@ class DetectionEvaluation(Evaluator[Detected]):
     loss: LikelihoodLoss | None
 
     def __init__(
-        self, pictures: ImageSet, model: Detector, loss: LikelihoodLoss | None = None, scoring: Scoring = "box"
+        self, images: ImageSet, model: Detector, loss: LikelihoodLoss | None = None, scoring: Scoring = "box"
     ) -> None:
         super().__init__(loss)
-        self.pictures, self.model, self.scoring = pictures, model, scoring
+        self.images, self.model, self.scoring = images, model, scoring
+        self.category_id = 1
         self.diverged = False
 
     @torch.no_grad()
     def update(self, batch: SceneBatch, found: Sequence[Detections]) -> None:
         """Collect the detections in one batch."""
         for index, to_image, own in zip(batch.index.tolist(), batch.to_image, found, strict=True):
-            if not in_image(own, to_image).sound():  # of a model that has diverged: no detections
+            if not in_image(own, to_image).is_finite():  # of a model that has diverged: no detections
                 self.diverged = True
                 own = own.chosen(torch.zeros_like(own.box_scores) > 1)
-            people, labelled = in_image(own, to_image), _labelled(self.pictures[index].people)
+            people, labelled = in_image(own, to_image), _labelled(self.images[index].people)
             boxes = np.array([who.box for who in labelled], dtype=np.float64).reshape(-1, 4)
             pairs = matches(people.boxes, boxes)
             nll = self._nll(own, to_image, [labelled[label] for _, label in pairs], [row for row, _ in pairs])
@@ -200,16 +202,11 @@ class DetectionEvaluation(Evaluator[Detected]):
         """Whether all that was predicted is finite; sigma may be unknown."""
         return not self.diverged
 
-    def results(self, category_id: int = 1) -> list[dict[str, Any]]:
-        """The detected people, as entries of a COCO results file; without boxes, which would be taken for areas."""
-        sigmas = self.model.skeleton.sigmas
+    def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
+        """The detected people, as entries of a COCO results file, of the evaluation's category unless one is given."""
+        sigmas, category = self.model.skeleton.sigmas, self.category_id if category_id is None else category_id
         return [
-            {
-                "image_id": self.pictures[index].image_id,
-                "category_id": category_id,
-                "keypoints": [round(float(v), 3) for v in np.column_stack([joints, confidence]).ravel()],
-                "score": float(score),
-            }
+            coco_result(self.images[index].image_id, category, joints, confidence, score)
             for index in sorted(self.rows)
             for people in (self.rows[index].people,)
             for joints, confidence, score in zip(
@@ -219,24 +216,15 @@ class DetectionEvaluation(Evaluator[Detected]):
 
     def arrays(self) -> Found | None:
         """The matched people, with their labels; None if there are none."""
-        rows = [
-            (self.rows[index].people, row, nll, _labelled(self.pictures[index].people)[label])
-            for index in sorted(self.rows)
-            for row, label, nll in self.rows[index].matched
-        ]
-        if not rows:
+        matched = [(index, *pair) for index in sorted(self.rows) for pair in self.rows[index].matched]
+        if not matched:
             return None
-        return Found(
-            predicted=np.stack([people.keypoints[row] for people, row, _, _ in rows]),
-            std=np.stack([people.std[row] for people, row, _, _ in rows]),
-            confidence=np.stack([people.confidence[row] for people, row, _, _ in rows]),
-            nll=np.stack([nll[:, 0] for _, _, nll, _ in rows]),
-            standardised_nll=np.stack([nll[:, 1] for _, _, nll, _ in rows]),
-            truth=np.stack([who.keypoints[:, :2] for _, _, _, who in rows]),
-            visible=np.stack([who.visible for _, _, _, who in rows]),
-            boxes=np.stack([who.box for _, _, _, who in rows]),
-            area=np.array([who.area for _, _, _, who in rows]),
-            image_ids=[who.image_id for _, _, _, who in rows],
+        found = [[part[row] for part in self.rows[index].people.joints()] for index, row, _, _ in matched]
+        samples = [_labelled(self.images[index].people)[label] for index, _, label, _ in matched]
+        nll = np.stack([nll for *_, nll in matched])
+        columns = map(np.stack, zip(*found, strict=True))
+        return Found.of(
+            samples, *columns, nll[..., 0], nll[..., 1], np.stack([who.keypoints[:, :2] for who in samples])
         )
 
     def compute(self, costly: bool = True) -> dict[str, float]:
@@ -248,7 +236,7 @@ class DetectionEvaluation(Evaluator[Detected]):
         `error_px`, `nme`, `pck…`, `oks`, `nll`, `coverage@l` and the like are of matched people alone, as in the pose
         task's `Evaluation.compute`; `nll` is in each box's coordinates. AP and AR are COCO's, of all images.
         """
-        labelled = sum(len(_labelled(self.pictures[index].people)) for index in self.rows)
+        labelled = sum(len(_labelled(self.images[index].people)) for index in self.rows)
         pairs = sum(len(one.matched) for one in self.rows.values())
         # Labels are matched in the order of the scores: leaving out low scores changes no other pair.
         above = sum(
@@ -265,10 +253,9 @@ class DetectionEvaluation(Evaluator[Detected]):
         }
         at = self.arrays()
         if at is not None:
-            learns_sigma = self.loss is None or self.loss.learns_sigma
-            figures |= pose_figures(at, self.model, learns_sigma)
+            figures |= pose_figures(at, self.model, self.loss)
         if costly:
-            figures |= coco_ap(ground_truth(self.pictures), self.results(), self.model.skeleton.sigmas)
+            figures |= coco_ap(ground_truth(self.images), self.results(category_id=1), self.model.skeleton.sigmas)
         return figures
 
 
@@ -278,49 +265,32 @@ def _labelled(people: Sequence[Sample]) -> list[Sample]:
 
 
 def validation_loader(
-    pictures: ImageSet, model: Detector, batch_size: int, *, workers: int = 0, pin: bool = False
+    images: ImageSet, model: Detector, batch_size: int, *, workers: int = 0, pin: bool = False
 ) -> DataLoader[SceneBatch]:
-    """Batches of whole images to evaluate a detector on: every image once, in order, also those without people.
-
-    Args:
-        pictures: the data set.
-        model: has the size that images are scaled to.
-        batch_size: images in a batch.
-        workers: processes that read images; 0: this one.
-        pin: whether batches go to page-locked memory, for a GPU.
-    """
-    scenes = Scenes(pictures, ShortSide((model.short,), model.longest))
+    """Batches of whole images to evaluate a detector on: every image once, in order, also those without people."""
+    scenes = Scenes(images, ShortSide((model.short,), model.longest))
     return scene_loader(scenes, batch_size, training=False, workers=workers, pin=pin)
 
 
 def evaluate_detector(
     model: Detector,
-    pictures: ImageSet,
+    images: ImageSet,
     loss: LikelihoodLoss | None = None,
     *,
     scoring: Scoring = "box",
     batch_size: int = 8,
     workers: int = 0,
-    device: torch.device | str = "cpu",
-    show_progress: bool = False,
+    **running: Any,
 ) -> DetectionEvaluation:
     """Detect the people in every image of a data set.
 
-    Args:
-        model: put on `device` and into evaluation mode.
-        pictures: with the model's skeleton.
-        loss: for the likelihood; None leaves it out.
-        scoring: how a person's score follows from that of the box and the confidence of the joints.
-        batch_size: images at a time.
-        workers: processes that read images.
-        device: where to predict.
-        show_progress: whether to report progress on stderr.
+    Arguments are those of `DetectionEvaluation` and, for `device` and `show_progress`, of `evaluation.evaluate`.
 
     Raises:
         InputError: if people are to be scored by OKS and the model has no standard deviations.
     """
     refuse_scoring(scoring, model.error_distribution)
+    loader = validation_loader(images, model, batch_size, workers=workers)
     return evaluation.evaluate(
-        model, DetectionEvaluation(pictures, model, loss, scoring),
-        validation_loader(pictures, model, batch_size, workers=workers), device=device, show_progress=show_progress,
-    )  # fmt: skip
+        model, DetectionEvaluation(images, model, loss, scoring), loader, flip_test=False, **running
+    )

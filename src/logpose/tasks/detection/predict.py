@@ -1,4 +1,4 @@
-"""From a photograph to the poses of everybody in it, by a model that finds people by itself."""
+"""From an image to the poses of all people in it, by a detection model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from logpose.data.images import image_size, read_image
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.models import Detector
 from logpose.tasks.detection.evaluate import FoundPeople, in_image
-from logpose.tasks.figures import refuse_scoring
+from logpose.tasks.evaluation import refuse_scoring
 from logpose.tasks.pose.predict import SHOWN_LEVEL, Poses
 from logpose.training.checkpoint import load_model
 
@@ -33,12 +33,12 @@ class Finder:
         model: a checkpoint's path, or a model.
         device: where to compute; a GPU if there is one when None.
         batch_size: images at a time.
-        scoring: how the score of a person comes from that of the box and what is said of the joints.
-        least_score: people whose box is less sure are left out; the model's own `sure` when None.
+        scoring: how the score of a person comes from that of the box and the confidence of the joints.
+        least_score: lowest score of a box; the model's own threshold when None.
 
     Raises:
         InputError: if the checkpoint cannot be used, is of another kind of model, has diverged, or people are to be
-            scored by a spread that it does not know.
+            scored by a standard deviation that it does not predict.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Finder:
         self.device = choose_device(device)
         loaded = model if isinstance(model, Detector) else load_model(model)
         if not isinstance(loaded, Detector):
-            raise InputError(f"{model}: finds nobody by itself, it is given {loaded.input_spec}")
+            raise InputError(f"{model}: is a top-down model ({loaded.input_spec}): it needs boxes or a detector")
         if not loaded.is_finite():
             raise InputError(
                 "the model's weights are not finite; it has diverged"
-            )  # it would find nobody, and not say why
+            )  # it would detect nobody, without a reason
         refuse_scoring(scoring, loaded.error_distribution)
         self.model = loaded.to(self.device).eval()
         self.batch_size, self.scoring = batch_size, scoring
@@ -79,7 +79,7 @@ class Finder:
         """
         source = Path(image) if isinstance(image, str) else image
         found = self._found([self._scene(source)])[0]
-        # Of somebody at the very edge a box may have no area, or lie off a picture smaller than what models see.
+        # At the very edge a box may have no area, or lie outside an image smaller than the model's input.
         width, height = image_size(source) if isinstance(source, Path) else source.shape[1::-1]
         low = found.boxes[:, :2].clip(0)
         size = np.minimum(found.boxes[:, :2] + found.boxes[:, 2:], (width, height)) - low
@@ -94,7 +94,7 @@ class Finder:
 
         Args:
             images: RGB arrays, or files.
-            left_out: is told what is wrong with an image that cannot be read; the others go on without it. When None,
+            left_out: is called with the error of an image that cannot be read; the others go on without it. When None,
                 such an image is refused.
 
         Raises:
@@ -103,7 +103,7 @@ class Finder:
         waiting = self._read(images, left_out)
         radius = self.model.error_distribution.radius_at(SHOWN_LEVEL)
         while together := list(islice(waiting, self.batch_size)):
-            for (path, _), found in zip(together, self._found([seen for _, seen in together]), strict=True):
+            for (path, _), found in zip(together, self._found([read for _, read in together]), strict=True):
                 yield Poses(
                     self.model.skeleton, found.boxes, found.keypoints, found.std, found.confidence,
                     found.scores(self.scoring, self.model.skeleton.sigmas), radius, path,
@@ -121,19 +121,19 @@ class Finder:
         return people
 
     def _scene(self, image: Image | Path) -> SceneBatch:
-        """What the model sees of an image, decoded as `eval` decodes it."""
+        """The model's input of an image, decoded as `eval` decodes it."""
         return scene(LabelledImage(image, 0, ()), self.model.skeleton, self.transform)
 
     def _read(
         self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None
     ) -> Iterator[tuple[Path | None, SceneBatch]]:
-        """Files, if they are any, and what is seen of them; those that cannot be read are told, and left out."""
+        """Files, if they are any, and their inputs; those that cannot be read are reported and left out."""
         for source in images:
             try:
-                seen = self._scene(source if isinstance(source, Path) else read_image(source))
+                read = self._scene(source if isinstance(source, Path) else read_image(source))
             except InputError as error:
                 if left_out is None:
                     raise
                 left_out(error)
                 continue
-            yield source if isinstance(source, Path) else None, seen
+            yield source if isinstance(source, Path) else None, read

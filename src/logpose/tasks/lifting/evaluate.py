@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,7 +17,6 @@ from logpose.metrics import calibration
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.models import LiftingModel
 from logpose.tasks import evaluation
-from logpose.tasks.figures import calibrated
 
 __all__ = ["LiftingEvaluation", "evaluate_lifting", "validation_loader"]
 
@@ -80,8 +81,7 @@ class LiftingEvaluation(Evaluator[Columns]):
         if self.loss is not None:
             figures["nll"] = float(np.nanmean(nll))
         if np.isfinite(std).all():
-            learns_sigma = self.loss is None or self.loss.learns_sigma
-            figures |= calibrated(self.deviations(), self.model.error_distribution, learns_sigma)
+            figures |= evaluation.calibrated(self.deviations(), self.model, self.loss)
         return figures
 
     def deviations(self) -> calibration.Deviations:
@@ -103,15 +103,7 @@ class LiftingEvaluation(Evaluator[Columns]):
 def validation_loader(
     poses: Poses, model: LiftingModel, batch_size: int, *, workers: int = 0, pin: bool = False
 ) -> DataLoader[WindowBatch]:
-    """Batches of windows to evaluate a model on: every frame once, in order.
-
-    Args:
-        poses: the data set.
-        model: has the number of frames.
-        batch_size: windows in a batch.
-        workers: processes that cut windows; 0: this one.
-        pin: whether batches go to page-locked memory, for a GPU.
-    """
+    """Batches of windows to evaluate a model on: every frame once, in order."""
     return window_loader(Windows(poses, model.frames), batch_size, training=False, workers=workers, pin=pin)
 
 
@@ -120,25 +112,13 @@ def evaluate_lifting(
     poses: Poses,
     loss: LikelihoodLoss | None = None,
     *,
-    flip_test: bool = True,
     batch_size: int = 1024,
     workers: int = 0,
-    device: torch.device | str = "cpu",
-    show_progress: bool = False,
+    **running: Any,
 ) -> LiftingEvaluation:
     """Lift every frame of a data set.
 
-    Args:
-        model: put on `device` and into evaluation mode.
-        poses: with the model's skeleton.
-        loss: for the likelihood; None leaves it out.
-        flip_test: whether to average with the prediction on mirrored keypoints.
-        batch_size: windows at a time.
-        workers: processes that cut windows.
-        device: where to predict.
-        show_progress: whether to report progress on stderr.
+    Arguments are those of `LiftingEvaluation` and (flip_test, device, show_progress) of `evaluation.evaluate`.
     """
-    return evaluation.evaluate(
-        model, LiftingEvaluation(poses, model, loss), validation_loader(poses, model, batch_size, workers=workers),
-        flip_test=flip_test, device=device, show_progress=show_progress,
-    )  # fmt: skip
+    loader = validation_loader(poses, model, batch_size, workers=workers)
+    return evaluation.evaluate(model, LiftingEvaluation(poses, model, loss), loader, **running)

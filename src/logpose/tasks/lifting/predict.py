@@ -1,31 +1,34 @@
 """From keypoints to poses in space, by a model that lifts them: millimetres relative to the root joint.
 
-Keypoints do not tell how far away a person is, and neither does such a model: its joints lie along the axes of the
+Keypoints do not determine how far away a person is, and neither does such a model: its joints lie along the axes of the
 camera's frame (x to the right, y down, z away from the camera), but their origin is the root joint, wherever that is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from numpy.typing import ArrayLike
 
-from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.geometry import MM
 from logpose.core.placement import refuse_diverged
 from logpose.core.skeletons import Skeleton
+from logpose.data.keypoint_files import KeypointSequence
 from logpose.data.lifting import screen
 from logpose.data.problems import FARTHEST
+from logpose.data.windows import WindowBatch, windows_around
 from logpose.models import LiftingModel
-from logpose.training.checkpoint import load
+from logpose.report.results import in_mm, rounded, rows_mm
+from logpose.tasks.evaluation import loaded
 
-__all__ = ["LiftedPoses", "Lifter"]
+__all__ = ["Lifted", "LiftedPoses", "Lifter", "lifted_arrays", "lifted_rows", "lifted_text"]
 
 SHOWN_LEVEL = 0.5  # share of the probability that the regions of `LiftedPoses.radius` hold
 
@@ -58,7 +61,7 @@ class Lifter:
         batch_size: windows at a time.
 
     Raises:
-        InputError: if the checkpoint cannot be used, its model looks at pictures, or there is no window at a time.
+        InputError: if the checkpoint cannot be used, its model is of another task, or there is no window at a time.
     """
 
     def __init__(
@@ -68,13 +71,9 @@ class Lifter:
         flip_test: bool = False,
         batch_size: int = 1024,
     ) -> None:
-        self.device = choose_device(device)
-        loaded = model if isinstance(model, LiftingModel) else load(model)[0]
-        if not isinstance(loaded, LiftingModel):
-            raise InputError(f"{model}: looks at pictures, it does not lift keypoints")
+        self.model, self.device = loaded(model, LiftingModel, device, "not a lifting model")
         if batch_size < 1:
             raise InputError(f"one window or more are lifted at a time, not {batch_size}")
-        self.model = loaded.to(self.device).eval()
         self.flip_test, self.batch_size = flip_test, batch_size
 
     def __call__(self, keypoints: ArrayLike, size: tuple[int, int]) -> LiftedPoses:
@@ -82,11 +81,11 @@ class Lifter:
 
         Args:
             keypoints: (T, K, 2), pixels, of the model's joints in frames that follow each other.
-            size: (H, W) of the picture.
+            size: (H, W) of the image.
 
         Raises:
             InputError: if they are other joints, not finite or 1,000,000 pixels off or more, if there is no such
-                picture, or the model has diverged.
+                image, or the model has diverged.
         """
         return next(self.many([(keypoints, size)]))
 
@@ -94,7 +93,7 @@ class Lifter:
         """The poses of many sequences, in order; frames of several are computed together.
 
         Args:
-            sequences: pairs of keypoints and the size of their picture, as `__call__` takes them.
+            sequences: pairs of keypoints and the size of their image, as `__call__` takes them.
 
         Raises:
             InputError: as `__call__`.
@@ -107,13 +106,13 @@ class Lifter:
             except ValueError as error:  # rows of several lengths
                 raise InputError(f"keypoints are numbers, of frames × {count} × 2: {error}") from error
             if points.dtype.kind not in "iuf" or points.shape[1:] != (count, 2) or not len(points):
-                told = "×".join(map(str, points.shape))
-                raise InputError(f"keypoints are numbers, of frames × {count} × 2, and not {points.dtype} of {told}")
+                given = "×".join(map(str, points.shape))
+                raise InputError(f"keypoints are numbers, of frames × {count} × 2, and not {points.dtype} of {given}")
             points = points.astype(np.float64)
             if not (np.isfinite(points).all() and np.abs(points).max() < FARTHEST):
                 raise InputError(f"keypoints must be finite, and less than {FARTHEST:g} pixels off")
             if not all(1 <= side < FARTHEST for side in size):
-                raise InputError(f"a picture has a height and a width of 1 to {FARTHEST:g} pixels, not {size}")
+                raise InputError(f"an image has a height and a width of 1 to {FARTHEST:g} pixels, not {size}")
             waiting.append(screen(points, size).astype(np.float32))
             if sum(map(len, waiting)) >= self.batch_size:
                 yield from self._lifted(waiting)
@@ -128,12 +127,10 @@ class Lifter:
         lengths = [len(sequence) for sequence in sequences]
         ends = np.cumsum(lengths)
         first, last = np.repeat(ends - lengths, lengths), np.repeat(ends - 1, lengths)
-        around = np.arange(self.model.frames) - self.model.frames // 2
         found = []
         for start in range(0, len(frames), self.batch_size):
             rows = np.arange(start, min(start + self.batch_size, len(frames)))
-            window = np.clip(rows[:, None] + around, first[rows, None], last[rows, None])
-            found.append(self._predicted(frames[window]))
+            found.append(self._predicted(windows_around(frames, rows, first[rows], last[rows], self.model.frames)))
         mean, std, confidence = (np.concatenate(column) for column in zip(*found, strict=True))
         refuse_diverged(MM * mean, confidence)
         radius = self.model.error_distribution.radius_at(SHOWN_LEVEL)
@@ -143,10 +140,63 @@ class Lifter:
 
     @torch.inference_mode()
     def _predicted(self, windows: Float32[np.ndarray, "B T K 2"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Positions and spread in metres, and confidence, of the frames in the middle of windows."""
-        inputs = torch.from_numpy(windows).to(self.device)
-        prediction = self.model(inputs)
-        if self.flip_test:
-            prediction = self.model.flip_average(prediction, self.model(self.model.mirrored(inputs)))
+        """Mean and standard deviation in metres, and confidence, of the frames in the middle of windows."""
+        count, joints = len(windows), len(self.model.skeleton)
+        unknown = torch.zeros(count, joints, 3), torch.zeros(count, joints), torch.arange(count)
+        batch = WindowBatch(torch.from_numpy(windows), *unknown).to(self.device)
+        prediction = self.model.predict(batch, self.flip_test)
         mean, std, confidence = (x.cpu().numpy() for x in (prediction.mean, prediction.std, prediction.confidence))
         return mean, std, confidence
+
+
+Lifted = tuple[str, KeypointSequence, LiftedPoses]
+"""A sequence of a file of keypoints, the file's name before it, and its poses in space."""
+
+
+def lifted_rows(found: Lifted) -> Iterator[dict[str, Any]]:
+    """The poses of a sequence as plain values, one after the other.
+
+    `joints_mm` and `sigma_mm` are K rows of x, y, z: relative to the root, along the axes of the camera's frame; sigma
+    is None where the model knows none. `frame` counts from 0.
+    """
+    file, sequence, poses = found
+    image = {} if sequence.image_id is None else {"image_id": sequence.image_id}
+    for frame in range(len(poses)):
+        yield {
+            "file_name": file,
+            "sequence": sequence.name,
+            **image,
+            "frame": frame,
+            "joints_mm": rows_mm(poses.joints_mm[frame]),
+            "sigma_mm": rows_mm(poses.sigma_mm[frame]),
+            "confidence": rounded(poses.confidence[frame]),
+        }
+
+
+def lifted_arrays(found: Sequence[Lifted], skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """The poses of some sequences as arrays to be saved: a row for each of N poses.
+
+    Returns:
+        `joints`, the K names; `file_name` and `sequence` as text; `frame`; `keypoints`, the pixels of the model's
+        joints that were lifted; `joints_mm`, `sigma_mm`, `confidence`.
+    """
+    each = [(file, sequence.name, frame) for file, sequence, poses in found for frame in range(len(poses))]
+    return {
+        "joints": np.array(skeleton.joints),
+        "file_name": np.array([file for file, _, _ in each], dtype=np.str_),
+        "sequence": np.array([name for _, name, _ in each], dtype=np.str_),
+        "frame": np.array([frame for _, _, frame in each], dtype=np.int64),
+        "keypoints": np.concatenate([sequence.keypoints for _, sequence, _ in found]),
+        **{
+            name: np.concatenate([getattr(poses, name) for _, _, poses in found])
+            for name in ("joints_mm", "sigma_mm", "confidence")
+        },
+    }
+
+
+def lifted_text(rows: Iterable[Mapping[str, Any]], joints: Sequence[str]) -> Iterator[str]:
+    """Rows of `lifted_rows` as lines, in the same way."""
+    for row in rows:
+        yield f"{row['file_name']}: {row['sequence']}, frame {row['frame']}"
+        for i, joint in enumerate(joints):
+            yield f"  {joint:16}{in_mm(row, i)}  confidence {row['confidence'][i]:.3f}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,30 @@ from logpose.core.errors import InputError
 from logpose.core.space import InSpace, lifted, middle_depth, relative
 from logpose.core.structures import Batch, Evaluator, Prediction, Scoring
 from logpose.data.crops import Crops, People, crop_loader
+from logpose.data.files import LabelledPeople, annotation_files, open_people
+from logpose.data.matlab import matlab_sizes
+from logpose.data.problems import log_problems
 from logpose.data.transforms import CropTransform
-from logpose.data.windows import Poses
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.metrics.oks import coco_ap, coco_ground_truth, oks_nms
 from logpose.models import Model, PoseModel
 from logpose.models.pose_model import in_dimensions
 from logpose.tasks import evaluation
-from logpose.tasks.figures import Found, person_scores, pose_figures, refuse_scoring
+from logpose.tasks.evaluation import (
+    Found,
+    check_skeletons,
+    coco_result,
+    person_scores,
+    pose_figures,
+    refuse_scoring,
+    uniform_sigmas,
+)
+from logpose.tasks.options import PeopleEvalOptions
 
-__all__ = ["Evaluation", "check_skeletons", "evaluate", "validation_loader"]
+__all__ = ["Evaluation", "evaluate", "holds_people", "is_json", "labelled_people", "shown_size", "validation_loader"]
+
+log = logging.getLogger("logpose")
 
 
 @dataclass(slots=True)
@@ -91,11 +105,7 @@ class Evaluation(Evaluator[_Found]):
         return not self.rows or self.arrays().is_finite()
 
     def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
-        """The predicted people, as entries of a COCO results file.
-
-        Args:
-            category_id: of all; each has its own label's or box's when None.
-        """
+        """The predicted people, as entries of a COCO results file, each of its own category unless one is given."""
         sigmas = self.model.skeleton.sigmas
         by_image: dict[int, list[_Found]] = {}
         for row in self.rows.values():
@@ -105,30 +115,17 @@ class Evaluation(Evaluator[_Found]):
         results = []
         for image_id, rows in by_image.items():
             found = [self.people[row.index] for row in rows]
-            scores = person_scores(
-                self.scoring, np.array([who.score for who in found]), np.stack([row.confidence for row in rows]),
-                np.stack([row.std for row in rows]), np.stack([who.box for who in found]), sigmas,
-            )  # fmt: skip
-            boxes = [self._extent(row.index) for row in rows]
-            keypoints = np.stack([row.keypoints[:, :2] for row in rows])
+            keypoints, std, confidence = (
+                np.stack([getattr(row, name) for row in rows]) for name in ("keypoints", "std", "confidence")
+            )
+            boxes = np.stack([who.box for who in found])
+            scores = person_scores(self.scoring, np.array([who.score for who in found]), confidence, std, boxes, sigmas)
             # The area is that of the padded region, as in the released code.
-            area = np.prod(boxes, axis=1)
-            kept = oks_nms(keypoints, scores, area, sigmas) if self.nms else range(len(rows))
-            for i in kept:
-                triplets = np.column_stack([keypoints[i], rows[i].confidence])
-                results.append(
-                    {
-                        "image_id": image_id,
-                        "category_id": self.people[rows[i].index].category_id if category_id is None else category_id,
-                        "keypoints": [round(float(value), 3) for value in triplets.ravel()],
-                        "score": float(scores[i]),
-                    }
-                )
+            area = np.prod([shown_size(who.box, self.model) for who in found], axis=1)
+            for i in oks_nms(keypoints[..., :2], scores, area, sigmas) if self.nms else range(len(rows)):
+                category = found[i].category_id if category_id is None else category_id
+                results.append(coco_result(image_id, category, keypoints[i, :, :2], confidence[i], scores[i]))
         return results
-
-    def _extent(self, index: int) -> Float[np.ndarray, "2"]:
-        """Width and height of the region that a person's crop shows, in pixels."""
-        return geometry.box_to_region(self.people[index].box, self.model.size, self.model.padding)[1]
 
     def arrays(self) -> Found:
         """Predictions and labels of all people, in the order of the data set."""
@@ -136,18 +133,8 @@ class Evaluation(Evaluator[_Found]):
         samples = [self.people[row.index] for row in rows]
         truth = np.stack([_in_dimensions(sample.keypoints, self.model.dim) for sample in samples])
         truth[:, list(self._given), 2:] = np.nan
-        return Found(
-            predicted=np.stack([row.keypoints for row in rows]),
-            std=np.stack([row.std for row in rows]),
-            confidence=np.stack([row.confidence for row in rows]),
-            nll=np.stack([row.nll for row in rows]),
-            standardised_nll=np.stack([row.standardised_nll for row in rows]),
-            truth=truth,
-            visible=np.stack([sample.visible for sample in samples]),
-            boxes=np.stack([sample.box for sample in samples]),
-            area=np.array([sample.area for sample in samples]),
-            image_ids=[sample.image_id for sample in samples],
-        )
+        columns = [np.stack([getattr(row, f.name) for row in rows]) for f in fields(_Found)[1:]]
+        return Found.of(samples, *columns, truth)
 
     def compute(self, costly: bool = True) -> dict[str, float]:
         """Every figure, by name.
@@ -168,8 +155,7 @@ class Evaluation(Evaluator[_Found]):
             return {"people": 0, "joints": 0, **nobody}
         at = self.arrays()
         heads = getattr(self.people, "head_sizes", None)
-        learns_sigma = self.loss is None or self.loss.learns_sigma
-        figures = pose_figures(at, self.model, learns_sigma, None if heads is None else heads[sorted(self.rows)])
+        figures = pose_figures(at, self.model, self.loss, None if heads is None else heads[sorted(self.rows)])
         if isinstance(self.people, InSpace) and self.model.dim == 3:
             figures |= self._in_space(self.people)
         if costly:
@@ -208,33 +194,15 @@ def _in_dimensions(keypoints: Float[np.ndarray, "K D"], dim: int) -> Float[np.nd
     return np.concatenate([keypoints[:, :dim], missing], axis=1)
 
 
-def check_skeletons(checkpoint: str | Path, model: Model, people: People | Poses) -> None:
-    """Refuse to evaluate a model on labels of other joints.
-
-    Raises:
-        InputError: if the joints' names differ.
-    """
-    checkpoint = Path(checkpoint)
-    ours, theirs = model.skeleton.joints, people.skeleton.joints
-    if ours != theirs:
-        raise InputError(
-            f"{checkpoint}: made for the {len(ours)} joints {', '.join(ours[:3])} …, "
-            f"{getattr(people, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …"
-        )
+def shown_size(box: Float[np.ndarray, "4"], model: PoseModel) -> Float[np.ndarray, "2"]:
+    """Width and height of the region that the crop of a box shows, in pixels of the image."""
+    return geometry.box_to_region(box, model.size, model.padding)[1]
 
 
 def validation_loader(
     people: People, model: PoseModel, batch_size: int, *, workers: int = 0, pin: bool = False
 ) -> DataLoader[Batch]:
-    """Batches of crops to evaluate a model on: every person once, in order, not augmented.
-
-    Args:
-        people: the data set.
-        model: has the size and the padding of its crops.
-        batch_size: crops in a batch.
-        workers: processes that cut crops; 0: this one.
-        pin: whether batches go to page-locked memory, for a GPU.
-    """
+    """Batches of crops to evaluate a model on: every person once, in order, not augmented."""
     crops = Crops(people, CropTransform(people.skeleton, model.size, padding=model.padding))
     return crop_loader(crops, batch_size, training=False, workers=workers, pin=pin)
 
@@ -244,34 +212,68 @@ def evaluate(
     people: People,
     loss: LikelihoodLoss | None = None,
     *,
-    flip_test: bool = True,
     nms: bool = False,
     scoring: Scoring = "sum",
     batch_size: int = 64,
     workers: int = 0,
-    device: torch.device | str = "cpu",
-    show_progress: bool = False,
+    **running: Any,
 ) -> Evaluation:
     """Predict every person of a data set.
 
-    Args:
-        model: put on `device` and into evaluation mode.
-        people: with the model's skeleton.
-        loss: for the likelihood; None leaves it out.
-        flip_test: whether to average with the prediction on mirrored crops.
-        nms: whether to keep the best of several boxes of one person (non-maximum suppression by OKS).
-        scoring: how a person's score follows from that of the box and the confidence of the joints.
-        batch_size: crops at a time.
-        workers: processes that cut crops.
-        device: where to predict.
-        show_progress: whether to report progress on stderr.
+    Arguments are those of `Evaluation` and, for `flip_test`, `device` and `show_progress`, of `evaluation.evaluate`.
 
     Raises:
         InputError: if people are to be scored by OKS and the model has no standard deviations.
     """
     refuse_scoring(scoring, model.error_distribution)
-    return evaluation.evaluate(
-        model, Evaluation(people, model, loss, nms, scoring),
-        validation_loader(people, model, batch_size, workers=workers),
-        flip_test=flip_test, device=device, show_progress=show_progress,
-    )  # fmt: skip
+    loader = validation_loader(people, model, batch_size, workers=workers)
+    return evaluation.evaluate(model, Evaluation(people, model, loss, nms, scoring), loader, **running)
+
+
+def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
+    """The people that a model is evaluated on, checked against it.
+
+    Raises:
+        InputError: if the file cannot be read, or its joints are not the model's.
+    """
+    files = annotation_files(options.data)
+    alone = files["train"] == files["val"]
+    # COCO's person_keypoints_val2017.json with no other file beside it is the validation part, not to be split again.
+    whole = not options.data.is_dir() or (alone and any(word in files["val"].stem for word in ("val", "test")))
+    wanted = options.part or ("all" if whole else "val")
+    part = wanted if alone and wanted != "all" else None
+    file = files["train" if wanted == "train" else "val"]
+    people = open_people(file, options.images, part=part, category=options.category)
+    log_problems(people)
+    check_skeletons(options.checkpoint, model, people)
+    if model.dim == 3 and not isinstance(people, InSpace):
+        log.info("%s has no joints in space: there are no figures in millimetres", people.file)
+    if note := uniform_sigmas(model.skeleton):
+        log.info(note)
+    log.info("evaluating %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
+    return people
+
+
+def holds_people(data: str | Path) -> bool:
+    """Whether a file or folder holds annotations of people: JSON, or a MATLAB file with `joints`.
+
+    Raises:
+        InputError: if a MATLAB file cannot be read.
+    """
+    data = Path(data)
+    try:
+        file = annotation_files(data)["val"]
+    except InputError:  # there is none, or there are several
+        return False
+    if file.suffix == ".mat":
+        return "joints" in matlab_sizes(file)
+    return is_json(file)
+
+
+def is_json(file: str | Path) -> bool:
+    """Whether a file begins as JSON of a list or an object does."""
+    file = Path(file)
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")

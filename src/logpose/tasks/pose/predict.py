@@ -5,9 +5,10 @@ Those of models of three dimensions come in millimetres in the camera's frame be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,45 +28,50 @@ from logpose.data.problems import FARTHEST
 from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
-from logpose.tasks.figures import person_scores, refuse_scoring
+from logpose.report.results import in_mm, rounded, rows_mm
+from logpose.tasks.evaluation import person_scores, refuse_scoring
+from logpose.tasks.pose.evaluate import shown_size
 from logpose.training.checkpoint import load_of_crops
 
-__all__ = ["Poses", "Predictor"]
+__all__ = ["Poses", "Predictor", "coco_results", "official_result", "people_text", "results_arrays"]
 
-SHOWN_LEVEL = 0.5
-"""Share of the probability that the regions of `Poses.radius` hold: as likely inside as outside."""
+SHOWN_LEVEL = 0.5  # share of the probability that the regions of `Poses.radius` hold
 
 BoxesOf = Callable[[Image], Boxes | Sequence[Sequence[float]]]
 """A detector: of an image, the boxes of the people in it, x, y, width, height and perhaps a score each."""
 
-_Waiting = tuple[Path | None, tuple[int, int], Boxes]
-"""An image's file, its (H, W) and its boxes, while their crops wait for others."""
+_Waiting = tuple[Path | None, Image | None, tuple[int, int], Boxes]
+"""An image's file, the image if it is to be kept, its (H, W) and its boxes, while their crops wait for others."""
+
+HELD = 2**28  # most bytes of decoded images that are kept while their crops wait for others
 
 
 @dataclass(frozen=True)
 class Poses:
-    """The people found in one image. Lengths are in pixels of that image; N people, K joints."""
+    """The people in one image. Lengths are in pixels of that image; N people, K joints."""
 
     skeleton: Skeleton
     boxes: Float[np.ndarray, "N 4"]
-    """x, y, width, height of the box each person was looked for in."""
+    """x, y, width, height of the box that each person was predicted in."""
     keypoints: Float[np.ndarray, "N K 2"]
-    """Expected position of every joint, also of unsure ones and of those outside the image."""
+    """Expected position of every joint, also of uncertain ones and of those outside the image."""
     sigma: Float[np.ndarray, "N K 2"]
     """Standard deviation of every joint along x and y; NaN from a model that was trained without a likelihood."""
     confidence: Float[np.ndarray, "N K"]
     """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
     scores: Float[np.ndarray, "N"]
-    """Of every person; unless another scoring was asked for, the box's score times the mean confidence of the joints
-    that are surer than 0.2, and of models that find people themselves the box's score."""
+    """Of every person; unless another scoring was asked for, the box's score + the mean + the maximum confidence of the
+    joints, and of detection models the box's score."""
     radius: float
     """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %; of a model of
     three dimensions that is an ellipsoid, in the camera's frame."""
     path: Path | None = None
     """The image's file, if it came from one."""
+    image: Image | None = None
+    """The decoded image, where it was asked for."""
     joints_mm: Float[np.ndarray, "N K 3"] | None = None
     """Of a model of three dimensions, the same joints in the camera's frame (x to the right, y down, z away from it),
-    millimetres; None where nothing tells how far away they are."""
+    millimetres; None where their distance is not known."""
     sigma_mm: Float[np.ndarray, "N K 3"] | None = None
     """Their standard deviations, the camera and the root's depth taken as exact; NaN as `sigma`."""
     root_depth_mm: Float[np.ndarray, "N"] | None = None
@@ -87,13 +93,13 @@ class Predictor:
         device: where to compute; a GPU if there is one when None.
         flip_test: average with the prediction on the mirrored crop: a little better, half as fast.
         batch_size: crops at a time.
-        scoring: how the score of a person comes from that of the box and what is said of the joints.
+        scoring: how the score of a person comes from that of the box and the confidence of the joints.
         nms: of people who are alike (OKS above 0.9), found in several boxes, keep the best; best first.
         view: of a model of three dimensions: what is known of the camera and of the distance to the people.
 
     Raises:
-        InputError: if the checkpoint cannot be used, something is told of the camera of a model of two dimensions, or
-            people are to be scored by a spread that the model does not know.
+        InputError: if the checkpoint cannot be used, something is given of the camera of a model of two dimensions, or
+            people are to be scored by a standard deviation that the model does not predict.
     """
 
     def __init__(
@@ -102,7 +108,7 @@ class Predictor:
         device: torch.device | str | None = None,
         flip_test: bool = False,
         batch_size: int = 64,
-        scoring: Scoring = "product",
+        scoring: Scoring = "sum",
         nms: bool = False,
         view: Viewpoint | None = None,
     ) -> None:
@@ -123,7 +129,7 @@ class Predictor:
 
         Args:
             image: RGB array, or a file.
-            boxes: x, y, width, height and, if known, a score of each person, or a function that tells them of an RGB
+            boxes: x, y, width, height and, if known, a score of each person, or a function that returns them for an RGB
                 array, as `Finder.boxes` does; without them the whole image is one.
 
         Raises:
@@ -136,19 +142,22 @@ class Predictor:
         self,
         images: Iterable[tuple[Image | Path, Boxes | Sequence[Sequence[float]] | BoxesOf | None]],
         left_out: Callable[[InputError], None] | None = None,
+        with_images: bool = False,
     ) -> Iterator[Poses]:
         """The people of many images, one `Poses` for each image, in order; crops of several are computed together.
 
         Args:
             images: pairs of an image and its boxes, as `__call__` takes them.
-            left_out: is told what is wrong with an image that cannot be read, or whose boxes are none; the others go on
+            left_out: is called with the error of an image that cannot be read, or whose boxes are wrong; others go on
                 without it. When None, such an image is refused.
+            with_images: whether each `Poses` carries its decoded image, to be drawn on.
 
         Raises:
             InputError: as `__call__`.
         """
         waiting: list[_Waiting] = []
         crops: list[Batch] = []
+        held = 0
         for source, boxes in images:
             path = source if isinstance(source, Path) else None
             try:
@@ -163,11 +172,12 @@ class Predictor:
                 continue
             if callable(boxes):  # what a detector does wrong is not the image's fault
                 rows = _checked_boxes(boxes(image), (height, width), path)
-            waiting.append((path, (height, width), rows))
+            waiting.append((path, image if with_images else None, (height, width), rows))
             crops.extend(self._crop(image, row) for row in rows)
-            if len(crops) >= self.batch_size:
+            held += image.nbytes if with_images else 0
+            if len(crops) >= self.batch_size or held > HELD:
                 yield from self._poses(waiting, crops)
-                waiting, crops = [], []
+                waiting, crops, held = [], [], 0
         yield from self._poses(waiting, crops)
 
     def _crop(self, image: Image, row: Float[np.ndarray, "5"]) -> Batch:
@@ -185,31 +195,23 @@ class Predictor:
         keypoints, sigma, confidence = (np.concatenate(parts) for parts in zip(nobody, *found, strict=True))
         radius, sigmas = self.model.error_distribution.radius_at(SHOWN_LEVEL), self.model.skeleton.sigmas
         start = 0
-        for path, size, boxes in waiting:
+        for path, image, size, boxes in waiting:
             rows = np.arange(start, start + len(boxes))
             start += len(boxes)
             scores = person_scores(self.scoring, boxes[:, 4], confidence[rows], sigma[rows], boxes[:, :4], sigmas)
             if self.nms and len(boxes):
                 # As in `eval`, of the region that the crop shows.
-                area = [
-                    np.prod(geometry.box_to_region(box[:4], self.model.size, self.model.padding)[1]) for box in boxes
-                ]
-                best = oks_nms(keypoints[rows, :, :2], scores, np.array(area), sigmas)
+                area = np.array([np.prod(shown_size(box[:4], self.model)) for box in boxes])
+                best = oks_nms(keypoints[rows, :, :2], scores, area, sigmas)
                 rows, boxes, scores = rows[best], boxes[best], scores[best]
             poses = Poses(
                 self.model.skeleton, boxes[:, :4], keypoints[rows, :, :2], sigma[rows, :, :2], confidence[rows], scores,
-                radius, path,
+                radius, path, image,
             )  # fmt: skip
             yield self._placed(poses, keypoints[rows], sigma[rows], size) if dim == 3 else poses
 
-    def _placed(
-        self,
-        poses: Poses,
-        keypoints: Float[np.ndarray, "N K 3"],
-        sigma: Float[np.ndarray, "N K 3"],
-        size: tuple[int, int],
-    ) -> Poses:
-        """The same people, placed in the camera's frame, if something tells how far away they are."""
+    def _placed(self, poses: Poses, keypoints: np.ndarray, sigma: np.ndarray, size: tuple[int, int]) -> Poses:
+        """The same people, placed in the camera's frame, if their distance is known."""
         try:
             placed = self.view.place(keypoints, sigma, size, poses.skeleton)
         except InputError as error:
@@ -223,7 +225,7 @@ class Predictor:
 
     @torch.inference_mode()
     def _predicted(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Position, spread and confidence of every joint of some crops, in pixels of their images; depths in mm."""
+        """Position, deviation and confidence of every joint of some crops, in pixels of their images; depths in mm."""
         batch = batch.to(self.device)
         prediction = self.model.predict(batch, self.flip_test)
         placed = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
@@ -242,12 +244,99 @@ def _checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[
     rows = np.empty((len(boxes), 5))
     for i, box in enumerate(boxes):
         values = np.asarray(box, dtype=np.float64)
-        told = values.tolist()
+        given = values.tolist()
         if values.shape not in ((4,), (5,)) or not np.isfinite(values).all() or (values[2:4] <= 0).any():
-            raise InputError(f"{where}box {i} is not x, y, width > 0, height > 0 and perhaps a score: {told}")
+            raise InputError(f"{where}box {i} is not x, y, width > 0, height > 0 and perhaps a score: {given}")
         if np.abs(values[:4]).max() > FARTHEST:
-            raise InputError(f"{where}box {i} lies {FARTHEST:g} pixels off or more: {told}")
+            raise InputError(f"{where}box {i} lies {FARTHEST:g} pixels off or more: {given}")
         if lies_outside(values[:4].tolist(), size[::-1]):
-            raise InputError(f"{where}box {i} lies outside the image of {size[1]}×{size[0]} pixels: {told}")
+            raise InputError(f"{where}box {i} lies outside the image of {size[1]}×{size[0]} pixels: {given}")
         rows[i] = values if len(values) == 5 else (*values, 1)
     return rows
+
+
+OFFICIAL = ("image_id", "category_id", "keypoints", "score")
+"""All that an entry of a COCO results file has: with a `bbox` pycocotools would take its area for the person's, which
+without one is that of the joints' extent, and medium and large people would be others."""
+
+
+def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
+    """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
+
+    Of models of three dimensions they have `joints_mm` and `sigma_mm`, K rows of x, y, z, and `camera` with
+    `assumed`, what of it was not given.
+    """
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_id,
+            "keypoints": rounded(np.column_stack([poses.keypoints[i], poses.confidence[i]])),
+            "sigma": rounded(poses.sigma[i]) if np.isfinite(poses.sigma[i]).all() else None,
+            "bbox": rounded(poses.boxes[i]),
+            "score": round(float(poses.scores[i]), 6),
+            **({"file_name": poses.path.name} if poses.path else {}),
+            **_in_space(poses, i),
+        }
+        for i in range(len(poses))
+    ]
+
+
+def official_result(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of `coco_results` with the keys that COCO's server knows and no others, as `eval` writes it."""
+    return {key: row[key] for key in OFFICIAL}
+
+
+def _in_space(poses: Poses, person: int) -> dict[str, Any]:
+    """A person's joints in space, as plain values; nothing for models of two dimensions."""
+    if poses.joints_mm is None or poses.sigma_mm is None or poses.root_depth_mm is None or poses.camera is None:
+        return {}
+    return {
+        "joints_mm": rows_mm(poses.joints_mm[person]),
+        "sigma_mm": rows_mm(poses.sigma_mm[person]),
+        "camera": {
+            "focal": rounded(poses.camera.focal),
+            "centre": rounded(poses.camera.centre),
+            "root_depth_mm": round(float(poses.root_depth_mm[person]), 1),
+            "assumed": ["root_depth_mm" if name == "root_depth" else name for name in poses.assumed],
+        },
+    }
+
+
+def results_arrays(found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """The people of many images, with the ids of these, as arrays to be saved: a row for each of N people.
+
+    Returns:
+        `joints`, the K names; `image_id` and `file_name` as text; `boxes`, `keypoints`, `sigma`, `confidence`,
+        `scores`; where people are placed in space also `joints_mm`, `sigma_mm`, `root_depth_mm`, `focal`, `centre`, and
+        in `assumed` the names of what was not given.
+    """
+    count = len(skeleton)
+    empty = {"boxes": (4,), "keypoints": (count, 2), "sigma": (count, 2), "confidence": (count,), "scores": ()}
+    people = [poses for _, poses in found]
+    arrays = {
+        "joints": np.array(skeleton.joints),
+        "image_id": np.array([str(number) for number, poses in found for _ in range(len(poses))], dtype=np.str_),
+        "file_name": np.array([p.path.name if p.path else "" for p in people for _ in range(len(p))], dtype=np.str_),
+    }
+    arrays |= {n: np.concatenate([np.empty((0, *s)), *(getattr(p, n) for p in people)]) for n, s in empty.items()}
+    placed = [poses for poses in people if poses.joints_mm is not None]
+    if placed and len(placed) == len(people):
+        arrays |= {
+            name: np.concatenate([getattr(poses, name) for poses in placed])
+            for name in ("joints_mm", "sigma_mm", "root_depth_mm")
+        }
+        for name in ("focal", "centre"):
+            arrays[name] = np.concatenate([np.tile(getattr(p.camera, name), (len(p), 1)) for p in placed])
+        arrays["assumed"] = np.array(placed[0].assumed, dtype=np.str_)
+    return arrays
+
+
+def people_text(rows: Iterable[Mapping[str, Any]], joints: Sequence[str]) -> Iterator[str]:
+    """Entries of `coco_results` as lines: one for each person, and one for each joint."""
+    for row in rows:
+        yield f"{row['file_name']}  score {row['score']:.3f}"
+        for i, joint in enumerate(joints):
+            x, y, confidence = row["keypoints"][3 * i : 3 * i + 3]
+            sigma = "" if row["sigma"] is None else "  ± {:6.1f} {:6.1f}".format(*row["sigma"][2 * i : 2 * i + 2])
+            placed = in_mm(row, i) if row.get("joints_mm") else ""
+            yield f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}{placed}  confidence {confidence:.3f}"

@@ -1,11 +1,12 @@
-"""`Recipe`: what a training run of a model of one person's crop needs, and the networks that such recipes build."""
+"""`Recipe`: the settings of a training run of a model of one person's crop, and the networks that it builds."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch.utils.data import DataLoader
 
@@ -16,7 +17,8 @@ from logpose.core.space import InSpace
 from logpose.core.structures import Batch
 from logpose.data import Augmentation, Crops, CropTransform, People, crop_loader
 from logpose.data.files import LabelledPeople, annotation_files, open_people
-from logpose.losses import LikelihoodLoss, PoseLoss, RLELoss
+from logpose.data.h36m import MixedPeople
+from logpose.losses import HeatmapLoss, LikelihoodLoss, MixedRLELoss, PoseLoss, RLELoss, WithHeatmaps
 from logpose.models import (
     HeatmapModel,
     IntegralModel,
@@ -30,65 +32,85 @@ from logpose.tasks.pose.evaluate import Evaluation, validation_loader
 from logpose.training.recipe import TrainingRecipe
 
 __all__ = [
-    "PictureRecipe",
+    "H36mRecipe",
+    "ImageRecipe",
+    "PretrainedRecipe",
     "Recipe",
     "heatmaps",
     "integral",
-    "integral_in_space",
     "labelled_people",
+    "network",
+    "people_in_space",
     "regression",
-    "regression_in_space",
-    "regression_with_heatmaps",
     "released_regression",
 ]
 
 Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1", "pck_torso@0.2", "pckh@0.5", "mpjpe"]
 
 
-def labelled_people(recipe: PictureRecipe, part: str) -> LabelledPeople:
+def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
     """The people of an annotation file of any format: `recipe.data`, or for validation `recipe.val_data`.
 
     Raises:
-        InputError: if there is no such file, or it cannot be learned from.
+        InputError: if there is no such file, or it cannot be used for training.
     """
     if recipe.data is None:
-        raise InputError("this recipe learns from labelled pictures: say which with --data FILE_OR_FOLDER")
+        raise InputError("this recipe needs labelled images: --data FILE_OR_FOLDER")
     if part == "val" and recipe.val_data is not None:
         return open_people(
             annotation_files(recipe.val_data)["val"], recipe.val_images, recipe.strict, None, recipe.category
         )
     files = annotation_files(recipe.data)
-    # One file has to serve for both parts only where no other is named.
+    # One file serves for both parts only if no other is given.
     split = part if files["train"] == files["val"] and recipe.val_data is None else None
     images = recipe.images if part == "train" or split else recipe.val_images
     return open_people(files[part], images, recipe.strict, split, recipe.category)
 
 
-def regression(
-    recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, auxiliary: bool = False, dim: int = 2
-) -> PoseModel:
-    """The paper's network on the recipe's backbone and weights; what `Recipe.model` is unless said otherwise."""
+def people_in_space(recipe: H36mRecipe, part: str) -> People:
+    """Human3.6M's people; for training, as many people of MPII as well if `recipe.mpii` is given.
+
+    Raises:
+        InputError: if there is no such file, it cannot be used for training, or it has no 3-D joints.
+    """
+    people = labelled_people(recipe, part)
+    if not isinstance(people, InSpace):
+        raise InputError(f"{people.file}: has no 3-D joints (images with cam_param, annotations in world coordinates)")
+    if part != "train" or recipe.mpii is None:
+        return people
+    plane = open_people(annotation_files(recipe.mpii)["train"], recipe.mpii_images, recipe.strict)
+    return MixedPeople(people, plane, seed=recipe.seed)
+
+
+def network(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
+    """The network that `recipe.head` names, on the recipe's backbone and weights."""
+    if recipe.head == "heatmap":
+        return heatmaps(recipe, skeleton, predicts_sigma)
+    if recipe.head == "integral":
+        return integral(recipe, skeleton, predicts_sigma, recipe.normalisation)
+    return regression(recipe, skeleton, predicts_sigma, auxiliary=recipe.auxiliary > 0)
+
+
+def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, auxiliary: bool = False) -> PoseModel:
+    """The paper's network: average pooling and one linear layer.
+
+    Args:
+        recipe: its backbone, weights, size and dim.
+        skeleton: the joints.
+        predicts_sigma: whether sigma is predicted beside mu.
+        auxiliary: whether heatmaps are predicted while it trains, for the loss `WithHeatmaps` (Table 14).
+    """
     backbone, settings = _backbone(recipe, neck=True)
     return RegressionModel(
-        backbone, skeleton, recipe.size, dim, predicts_sigma=predicts_sigma, auxiliary=auxiliary, **settings
+        backbone, skeleton, recipe.size, recipe.dim, predicts_sigma=predicts_sigma, auxiliary=auxiliary, **settings
     )
 
 
-def regression_in_space(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
-    """The same with depth as a third dimension, for `MixedRLELoss`, or L1 and the like of that dimension."""
-    return regression(recipe, skeleton, predicts_sigma, dim=3)
-
-
-def regression_with_heatmaps(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
-    """The same, with maps drawn beside while it trains, for a loss `WithHeatmaps` (Table 14)."""
-    return regression(recipe, skeleton, predicts_sigma, auxiliary=True)
-
-
-def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, dim: Literal[2, 3] = 2) -> PoseModel:
+def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
     """The released code's network: features of length 1 before mu, its own pixel normalisation."""
     backbone, settings = _backbone(recipe, neck=True)
-    settings |= {"pixel_mean": RELEASED_MEAN, "pixel_std": RELEASED_STD[dim], "unit_features": True}
-    return RegressionModel(backbone, skeleton, recipe.size, dim, predicts_sigma=predicts_sigma, **settings)
+    settings |= {"pixel_mean": RELEASED_MEAN, "pixel_std": RELEASED_STD[recipe.dim], "unit_features": True}
+    return RegressionModel(backbone, skeleton, recipe.size, recipe.dim, predicts_sigma=predicts_sigma, **settings)
 
 
 def heatmaps(recipe: Recipe, skeleton: Skeleton, _: bool) -> PoseModel:
@@ -102,90 +124,170 @@ def integral(
     skeleton: Skeleton,
     predicts_sigma: bool,
     normalisation: Literal["softmax", "sigmoid"] = "softmax",
-    dim: int = 2,
 ) -> PoseModel:
-    """Integral Pose for L1 and the like; for losses that learn sigma, that too: on an HRNet the paper's HRNet + RLE."""
+    """Integral Pose for L1 and the like; with sigma, for losses that learn it: on an HRNet the paper's HRNet + RLE."""
     backbone, settings = _backbone(recipe, neck=predicts_sigma)
     return IntegralModel(
-        backbone, skeleton, recipe.size, dim, predicts_sigma=predicts_sigma, normalisation=normalisation, **settings
-    )
-
-
-def integral_in_space(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
-    """The same with depth as a third dimension."""
-    return integral(recipe, skeleton, predicts_sigma, dim=3)
+        backbone, skeleton, recipe.size, recipe.dim, predicts_sigma=predicts_sigma, normalisation=normalisation,
+        **settings,
+    )  # fmt: skip
 
 
 def _backbone(recipe: Recipe, neck: bool) -> tuple[Backbone, dict[str, Any]]:
-    """The recipe's backbone with its weights, and what else every model is told."""
+    """The recipe's backbone with its weights, and the further arguments that all models take."""
     backbone = create_backbone(recipe.backbone, recipe.size, neck)
     load_backbone_weights(backbone, recipe.weights)
-    # A backbone whose weights were made with other channel statistics than ImageNet's says so.
+    # A backbone whose weights were trained with other channel statistics than ImageNet's has them as attributes.
     pixels = {name: getattr(backbone, name) for name in ("pixel_mean", "pixel_std") if hasattr(backbone, name)}
     return backbone, {"padding": recipe.padding, **pixels}
 
 
 @dataclass(kw_only=True)
-class PictureRecipe(TrainingRecipe):
-    """What a run of any model needs that learns from labelled pictures."""
+class ImageRecipe(TrainingRecipe):
+    """The settings of a run on labelled images."""
 
     data: Path | None = None
     """Annotation file, or a folder with annotations and images."""
     val_data: Path | None = None
-    """The same for validation; unless given, the validation part of `data`, or every tenth image held out."""
+    """The same for validation; default: the validation part of `data`, or every tenth image held out."""
     images: Path | None = None
-    """Folder of the images of `data`, where it is not in the usual place beside it."""
+    """Folder of the images of `data`, if it is not in the usual place."""
     val_images: Path | None = None
-    """The same for the validation data, where they are in a file of their own."""
+    """Folder of the images of `val_data`, if it is not in the usual place."""
     strict: bool = False
-    """Refuse data with wrong rows instead of leaving those out."""
+    """Refuse data with wrong rows instead of leaving these out."""
     category: str | None = None
-    """Of a COCO file in which several categories have joints of their own: the name of the one to learn from."""
+    """Name of the category to train on, in a COCO file in which several have keypoints."""
     backbone: str = "resnet50"
     """resnet18, 34, 50, 101 or 152, hrnet_w32 or 48, or timm/NAME."""
     weights: str = "imagenet"
-    """What the backbone starts from (--backbone-from too): imagenet, random, or weights or a checkpoint, of which it is
-    taken alone, as a file, an address, hf://OWNER/NAME/FILE."""
+    """Initial weights of the backbone (also --backbone-from): imagenet, random, or those of a weights file or a
+    checkpoint: a path, an address, or hf://OWNER/NAME/FILE."""
 
-    def initialised_from(self, checkpoint: str | Path) -> PictureRecipe:
-        """This recipe as a single stage whose weights are a checkpoint's."""
-        checkpoint = Path(checkpoint)
+    def initialised_from(self, checkpoint: str | Path) -> ImageRecipe:
+        """This recipe as a single stage that starts from a checkpoint's weights."""
         return replace(self, first=None, weights=str(checkpoint))
 
 
 @dataclass(kw_only=True)
-class Recipe(PictureRecipe):
-    """Everything that a run of a model of one person's crop needs."""
+class PretrainedRecipe(ImageRecipe):
+    """The settings of a run that may begin with training on heatmaps, as the paper's * rows do."""
 
-    people: Callable[[Recipe, str], People] = labelled_people
-    """Called with the recipe and "train" or "val": the data set of that part."""
-    loss: Callable[[], PoseLoss] = RLELoss
-    """Makes the loss."""
-    model: Callable[[Recipe, Skeleton, bool], PoseModel] = regression
-    """Called with the recipe, the data's skeleton and whether sigma is wanted: the network."""
-
-    size: tuple[int, int] = (256, 192)
-    """Height and width of the crops, in pixels."""
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    """How training crops are varied."""
-    padding: float = PADDING
-    """How much larger than a person's box the region is that a crop shows."""
-    outside: Literal["supervise", "mask"] = "supervise"
-    """Joints outside the crop: learn to extrapolate to them, or leave them out."""
-    watch: Watch = "ap"
-    """The validation figure that decides which checkpoint is the best."""
+    pretrain: Literal["none", "heatmap"] = "none"
+    """heatmap: train with a heatmap head first, and start from its backbone (the paper's * rows)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.padding > 0 and min(self.size) >= 32):
+        if self.pretrain == "heatmap" and self.first is None:
+            self.first = heatmap_stage
+        if self.pretrain == "none" and self.first is heatmap_stage:
+            self.first = None
+
+    def heatmap_stage(self) -> PretrainedRecipe:
+        """The recipe of the heatmap pre-training."""
+        raise NotImplementedError
+
+    def initialised_from(self, checkpoint: str | Path) -> ImageRecipe:
+        """This recipe as a single stage that starts from a checkpoint's weights."""
+        return replace(self, first=None, pretrain="none", weights=str(checkpoint))
+
+    def inapplicable(self) -> dict[str, str]:
+        """As for any recipe; pre-training if the recipe has a first stage of its own."""
+        own = self.first is not None and self.first is not heatmap_stage
+        return super().inapplicable() | ({"pretrain": "this recipe has its own first stage"} if own else {})
+
+
+def heatmap_stage(recipe: PretrainedRecipe) -> PretrainedRecipe:
+    """The recipe of a recipe's heatmap pre-training."""
+    return recipe.heatmap_stage()
+
+
+@dataclass(kw_only=True)
+class Recipe(PretrainedRecipe):
+    """The settings of a training run of a model of one person's crop."""
+
+    task: ClassVar[str] = "pose"
+
+    people: Callable[[Any, str], People] = labelled_people
+    """Called with the recipe and "train" or "val": the data set of that part."""
+    model: Callable[[Any, Skeleton, bool], PoseModel] = network
+    dim: Literal[2, 3] = 2
+    """D of the joints; 3 with depth."""
+
+    head: Literal["regression", "heatmap", "integral"] = "regression"
+    """regression: mu and sigma by a linear layer; heatmap: SimplePose, with the heatmap loss; integral: mu by a
+    heatmap's mean."""
+    normalisation: Literal["softmax", "sigmoid"] = "softmax"
+    """With --head integral: how maps are normalised; sigmoid has a confidence."""
+    auxiliary: float = 0.0
+    """With --head regression: weight of an auxiliary heatmap loss in training (Table 14); 0: none."""
+    size: tuple[int, int] = (256, 192)
+    """Height and width of the crops, in pixels."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    """Augmentation of training crops."""
+    padding: float = PADDING
+    """Side of the crop's region as a multiple of the person's box."""
+    outside: Literal["supervise", "mask"] = "supervise"
+    """Joints outside the crop: supervise: train on them; mask: leave them out."""
+    watch: Watch = "ap"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.padding > 0 and min(self.size) >= 32 and self.auxiliary >= 0):
             raise InputError(
-                f"padding must be above 0 and size 32 pixels or more, got {self.padding:g} and {self.size}"
+                "padding must be above 0, size 32 pixels or more and auxiliary 0 or more, got "
+                f"{self.padding:g}, {self.size} and {self.auxiliary:g}"
             )
+        if self.head == "heatmap" and self.dim == 3:
+            raise InputError("--head heatmap: heatmaps have no depth; --head integral predicts 3-D joints")
+
+    def heatmap_stage(self) -> Recipe:
+        """SimplePose on the same data and backbone, for 140 of 270 epochs.
+
+        As in a reproduction that reaches the paper's figure; the learning rate falls where it does in Xiao et al. 2018.
+        """
+        epochs = max(1, round(self.epochs * 140 / 270))
+        milestones = (round(epochs * 90 / 140), round(epochs * 120 / 140))
+        watch: Watch = "error_px" if self.watch == "nll" else self.watch  # heatmaps have no predictive distribution
+        return replace(
+            self, first=None, pretrain="none", model=network, head="heatmap", loss="rle", epochs=epochs,
+            milestones=milestones, watch=watch,
+        )  # fmt: skip
+
+    def inapplicable(self) -> dict[str, str]:
+        """As for any recipe; what belongs to another head, or to a network that the recipe does not build."""
+        inapplicable = super().inapplicable()
+        if self.model is not network:
+            own = "applies to the heads of `logpose`; this recipe builds its own network"
+            return inapplicable | dict.fromkeys(("head", "normalisation", "auxiliary"), own)
+        for name, head in (("normalisation", "integral"), ("auxiliary", "regression")):
+            if self.head != head:
+                inapplicable[name] = f"applies to --head {head}, not to {self.head}"
+        if self.head == "heatmap":
+            own = "applies to heads that predict coordinates; --head heatmap has the heatmap loss"
+            inapplicable |= dict.fromkeys(("loss", "base", "convention", "flow_hidden"), own)
+            inapplicable["pretrain"] = "applies to heads that predict coordinates, not to --head heatmap itself"
+        if self.dim == 3:
+            inapplicable["pretrain"] = "applies to 2-D pose: heatmaps have no depth"
+        return inapplicable
+
+    def make_loss(self, skeleton: Skeleton) -> PoseLoss:
+        """The loss that the fields `loss`, `head` and `auxiliary` name."""
+        if callable(self.loss):
+            return super().make_loss(skeleton)
+        if self.head == "heatmap" and self.model is network:
+            return HeatmapLoss()
+        loss = self.likelihood(self.dim)
+        if self.dim == 3 and isinstance(loss, RLELoss):
+            plane = self.likelihood(2)
+            assert isinstance(plane, RLELoss)
+            loss = MixedRLELoss(loss, plane)
+        return WithHeatmaps(loss, self.auxiliary) if self.auxiliary and self.head == "regression" else loss
 
     def loader(
         self, data: People, model: PoseModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[Batch]:
-        """Batches of crops, varied by the recipe's augmentation in training."""
+        """Batches of crops, augmented in training."""
         if not training:
             return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
         transform = CropTransform(data.skeleton, self.size, self.augmentation, self.outside, model.padding)
@@ -195,11 +297,15 @@ class Recipe(PictureRecipe):
         )  # fmt: skip
 
     def evaluation(self, data: People, model: PoseModel, loss: LikelihoodLoss | None) -> Evaluation:
-        """Every figure of 2-D and 3-D pose."""
+        """The evaluator of 2-D and 3-D pose."""
         return Evaluation(data, model, loss)
 
     def check_data(self, train: People, val: People, loss: PoseLoss) -> None:
-        """As of any recipe; PCKh needs heads, PCK by torso shoulders and hips, MPJPE joints in space and depths."""
+        """As for any recipe; PCKh needs head boxes, PCK by torso shoulders and hips, MPJPE 3-D joints and a 3-D loss.
+
+        Raises:
+            InputError: naming the file and the metric.
+        """
         super().check_data(train, val, loss)
         missing = ""
         if self.watch.startswith("pckh") and getattr(val, "head_sizes", None) is None:
@@ -207,9 +313,52 @@ class Recipe(PictureRecipe):
         if self.watch.startswith("pck_torso") and not val.skeleton.torso:
             missing = "shoulders and hips"
         if self.watch == "mpjpe" and not isinstance(val, InSpace):
-            missing = "joints in space"
+            missing = "3-D joints"
         if self.watch == "mpjpe" and loss.density is not None and loss.density.dim != 3:
-            raise InputError(f"a {type(loss).__name__} of {loss.density.dim} dimensions has no mpjpe to --watch")
+            raise InputError(f"--watch mpjpe: {type(loss).__name__} has {loss.density.dim} dimensions, not 3")
         if missing:
             where = getattr(val, "file", "the validation data")
-            raise InputError(f"{where}: has no {missing} to measure {self.watch} by; give --watch another figure")
+            raise InputError(f"{where}: has no {missing}, which --watch {self.watch} needs; choose another metric")
+
+
+@dataclass(kw_only=True)
+class H36mRecipe(Recipe):
+    """The settings of a run on people with 3-D joints, and on others with 2-D joints beside them."""
+
+    people: Callable[[Any, str], People] = people_in_space
+    dim: Literal[2, 3] = 3
+    """D of the joints."""
+
+    mpii: Path | None = None
+    """People with 2-D joints to train on as well: an annotation file of MPII (or COCO), or a folder with it."""
+    mpii_images: Path | None = None
+    """Folder of their images, if it is not in the usual place."""
+
+    def inapplicable(self) -> dict[str, str]:
+        """As for any recipe; the folder of the second data set's images if there is no second data set."""
+        own = {} if self.mpii else {"mpii_images": "applies to the images of --mpii, which is not given"}
+        return super().inapplicable() | own
+
+
+def _in_space(model: Callable[..., PoseModel]) -> Callable[[Recipe, Skeleton, bool], PoseModel]:
+    return lambda recipe, skeleton, predicts_sigma: model(replace(recipe, dim=3), skeleton, predicts_sigma)
+
+
+RENAMED: dict[str, Any] = {
+    "PictureRecipe": (ImageRecipe, "ImageRecipe"),
+    "regression_in_space": (_in_space(regression), "Recipe(dim=3)"),
+    "integral_in_space": (_in_space(integral), 'Recipe(head="integral", dim=3)'),
+    "regression_with_heatmaps": (
+        lambda recipe, skeleton, predicts_sigma: regression(recipe, skeleton, predicts_sigma, auxiliary=True),
+        "Recipe(auxiliary=1.0)",
+    ),
+}
+"""Names of version 0.1, what they stand for, and what to write instead."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value, instead = RENAMED[name]
+    warnings.warn(f"{name} will be removed: write {instead}", DeprecationWarning, stacklevel=2)
+    return value

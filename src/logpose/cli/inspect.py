@@ -1,0 +1,34 @@
+"""`logpose inspect`: counts, label problems and a contact sheet of a data set, whatever its task."""
+
+from __future__ import annotations
+
+import json
+
+from logpose.cli.task_options import Chosen, TaskCommand
+from logpose.tasks import task_that_opens
+from logpose.tasks.task import InspectOptions
+
+__all__ = ["parse", "run"]
+
+parse = TaskCommand(
+    name="inspect",
+    description="Counts, label problems and a contact sheet of a data set. With data before --help: the options of "
+    "their task alone.",
+    common=InspectOptions,
+    of=lambda task: task.inspect_options,
+    find=lambda data, task: (task or task_that_opens(data), None),
+    noun="data",
+).parse
+
+
+def run(chosen: Chosen) -> int:
+    """Print what the data hold; returns the exit code.
+
+    Raises:
+        InputError: if the data cannot be read, or an option is not what it should be.
+    """
+    from logpose.report.inspection import inspection_text
+
+    facts = chosen.task.inspect(chosen.options)
+    print(json.dumps(facts, indent=2) if chosen.options.json else inspection_text(facts, chosen.task.inspection_text))
+    return 0

@@ -1,0 +1,121 @@
+"""The options of a command whose flags depend on a task: which task it is, and what that task takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from logpose.cli.flags import first_word, flag_names, help_text, normalised, parse_options
+from logpose.cli.parser import dashed
+from logpose.core.errors import InputError
+from logpose.core.options import Options
+from logpose.tasks import TASKS, find_task
+from logpose.tasks.task import Task
+
+__all__ = ["Chosen", "TaskCommand", "check_outputs", "open_checkpoint"]
+
+FILES, FOLDERS = ("save_json", "save_npz", "report"), ("save_images",)
+"""Names of options that are files, and folders, to write."""
+
+
+class Chosen(NamedTuple):
+    """A task, what it was chosen by, and its options."""
+
+    task: Task
+    subject: Any
+    options: Any
+
+
+def open_checkpoint(checkpoint: Path, task: Task | None, *, with_loss: bool) -> tuple[Task, Any]:
+    """The task of a checkpoint, and its model; or its model and loss.
+
+    Raises:
+        InputError: if it cannot be read, or is of another task than the one that is given.
+    """
+    from logpose.tasks import task_of
+    from logpose.training.checkpoint import load, load_model
+
+    models = task.models if task else ()
+    loaded: Any = load(checkpoint, models=models) if with_loss else load_model(checkpoint, models=models)
+    model = loaded[0] if with_loss else loaded
+    if task and task.name != model.task:
+        raise InputError(f"--task {task.name}: {checkpoint} holds a {model.task} model")
+    return task or task_of(model), loaded
+
+
+def check_outputs(options: Any) -> list[Path]:
+    """What a command's options ask to write; a folder in place of a file, or a file in place of one, is refused.
+
+    Raises:
+        InputError: naming it.
+    """
+    outputs = {name: path for name in (*FILES, *FOLDERS) if (path := getattr(options, name, None)) is not None}
+    for name, path in outputs.items():
+        if name in FILES and path.is_dir():
+            raise InputError(f"{path}: is a folder, not a file for results")
+        if name in FOLDERS and path.exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file, not a folder for images")
+    return list(outputs.values())
+
+
+@dataclass(frozen=True)
+class TaskCommand:
+    """A command of which each task has options of its own."""
+
+    name: str
+    description: str
+    common: type[Options]
+    """Options that it has in any case."""
+    of: Callable[[Task], type[Options]]
+    """Those of a task, derived from `common`."""
+    find: Callable[[Path, Task | None], tuple[Task, Any]]
+    """Of the command's first word, and the task that --task names: the task, and what the command goes on with."""
+    noun: str
+    """What a task's flags are options of: "models", "data"."""
+
+    def parse(self, words: Sequence[str]) -> Chosen:
+        """The task that the words name or imply, and its options.
+
+        Raises:
+            InputError: if a flag is another task's; and whatever `find` raises.
+        """
+        named = _named_task(normalised(words, [self.common]))
+        tasks = (named,) if named else TASKS
+        every = [self.common, *map(self.of, tasks)]
+        words = normalised(words, every)
+        first = first_word(words, every)
+        if not {"-h", "--help"}.isdisjoint(words):
+            if first is not None and named is None:
+                tasks = (self.find(Path(first), None)[0],)
+            groups = [(f"{task.name} {self.noun} ({task.description})", self.of(task)) for task in tasks]
+            print(help_text(self.common, self.name, self.description, groups), end="")
+            sys.exit(0)
+        if first is None:
+            own = all(_has(self.common, name) for name in flag_names(words))
+            parse_options(self.common, words if own else [], self.name, self.description)  # reports what is missing
+        assert first is not None
+        task, subject = self.find(Path(first), named)
+        wrong = [name for name in dict.fromkeys(flag_names(words)) if not _has(self.of(task), name)]
+        if others := [other.name for other in TASKS if any(_has(self.of(other), name) for name in wrong)]:
+            flags = " and ".join(dashed(f"--{name}") for name in wrong)
+            raise InputError(
+                f"{flags}: for {' and '.join(others)} {self.noun}, not for {task.name} {self.noun} ({first})"
+            )
+        return Chosen(task, subject, parse_options(self.of(task), words, self.name, self.description))
+
+
+def _has(options: type[Options], flag: str) -> bool:
+    """Whether a dataclass has a flag, or the switch that it turns off."""
+    return not {flag, flag.removeprefix("no_")}.isdisjoint(set(options.__dataclass_fields__) - {*options.POSITIONAL})
+
+
+def _named_task(words: Sequence[str]) -> Task | None:
+    """The task of --task."""
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        name, equals, value = word.partition("=")
+        if name == "--task":
+            return find_task(value if equals else following)
+    return None

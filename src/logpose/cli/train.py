@@ -1,0 +1,63 @@
+"""`logpose train RECIPE`: train a recipe; its plain fields are the flags."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from logpose.core.errors import InputError
+
+__all__ = ["parse", "run"]
+
+log = logging.getLogger("logpose")
+
+USAGE = """usage: logpose train RECIPE [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD …]
+RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
+`logpose train RECIPE --help` lists the recipe's fields and their defaults."""
+
+
+parse = list  # the words as they are: which flags there are depends on the recipe
+
+
+def run(words: Sequence[str]) -> int:
+    """Train a recipe; returns the exit code: 0 done, 2 bad input, 130 interrupted.
+
+    Raises:
+        InputError: if the recipe, a flag, the data or the run's folder cannot be used.
+    """
+    wants_help = list(words[:1]) in (["--help"], ["-h"])
+    if not words or words[0].startswith("-"):
+        print(USAGE, file=sys.stdout if wants_help else sys.stderr)
+        return 0 if wants_help else 2
+    from logpose.cli.eval import print_figures
+    from logpose.cli.recipe_flags import parse_recipe
+    from logpose.recipes import find
+    from logpose.recipes.renamed import command, renamed
+    from logpose.training.resume import is_unbegun, last_checkpoint
+
+    name, make = words[0], find(words[0])
+    if old := renamed(name):
+        log.warning("the recipe %s will be removed: use `logpose train %s`", name, command(*old))
+        name = old.preset
+    recipe, out, resume = parse_recipe(name, make(), words[1:])
+    # Lightning starts the further processes of a run with the same words; the first one has made the folder by then.
+    first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
+    if out.is_file():
+        raise InputError(f"{out}: is a file, not a folder for a run")
+    if first and resume is None and out.exists() and any(out.iterdir()):
+        resumed = "" if is_unbegun(out) else f", or resume its run with --resume {out}"
+        raise InputError(f"{out}: is not empty; choose another folder{resumed}")
+    from logpose.training.fit import fit  # Lightning, which the flags' help does not need
+
+    trained = fit(recipe, out, resume)
+    if trained.interrupted:
+        begun = last_checkpoint(trained.folder)
+        again = f"resume with: logpose train {name} --resume {trained.folder}" if begun else "no epoch was finished"
+        print(f"logpose: interrupted; {again}", file=sys.stderr)
+        return 130
+    if first:
+        print_figures(trained.figures)
+        print(f"best checkpoint: {trained.best}", file=sys.stderr)
+    return 0

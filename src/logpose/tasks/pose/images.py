@@ -1,0 +1,244 @@
+"""`logpose predict` on images of people, by pose models and by detection models."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from logpose.core.errors import InputError, NoImagesError
+from logpose.core.placement import STATURE, Viewpoint
+from logpose.core.progress import track
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Image
+from logpose.data.images import check_image, read_image
+from logpose.data.inputs import Boxes, find_images, read_boxes
+from logpose.models import Model, PoseModel
+from logpose.report.draw import contact_sheet, draw_pose, enlarged
+from logpose.report.draw3d import beside
+from logpose.report.page import save_image
+from logpose.tasks.detection.predict import Finder
+from logpose.tasks.options import PeoplePredictOptions, PosePredictOptions
+from logpose.tasks.pose.evaluate import is_json
+from logpose.tasks.pose.predict import (
+    Poses,
+    Predictor,
+    coco_results,
+    official_result,
+    people_text,
+    results_arrays,
+)
+from logpose.tasks.task import Predictions
+
+__all__ = ["ImageInputs", "draw_people", "overlay", "plot_poses", "predict_in_crops", "report_nobody"]
+
+log = logging.getLogger("logpose")
+Kept = TypeVar("Kept")
+
+REGION = "each ellipsoid holds its joint with a probability of at least 50 %"
+"""Beside the camera's axis depth moves a joint across too, so an ellipsoid along the axes is a little too large."""
+
+
+class ImageInputs:
+    """The images that `logpose predict` is given. Those that cannot be read are reported and left out.
+
+    Attributes:
+        images: every image that is meant, with its id.
+        readable: those whose file looks whole.
+        listed: whether all inputs are COCO files that list images.
+
+    Raises:
+        InputError: if an option or an input is not what it should be, or no image can be read.
+    """
+
+    def __init__(self, options: PeoplePredictOptions) -> None:
+        self.options = options
+        lists = [is_json(path) for path in options.inputs]
+        self.listed = all(lists)
+        if options.image_folder is not None and not any(lists):
+            raise InputError("--image-folder: no COCO file that lists images is given")
+        if options.box_score is not None and not 0 <= options.box_score <= 1:
+            raise InputError(f"--box-score lies in [0, 1], got {options.box_score:g}")
+        try:
+            self.images: dict[Path, int | str] = find_images(options.inputs, options.image_folder)
+        except NoImagesError as error:
+            raise InputError(f"{error}; {options.checkpoint} predicts on images, not on files of keypoints") from error
+        faults = {image: f"{image}: {fault}" for image in self.images if (fault := check_image(image))}
+        rest = [image for image in self.images if image not in faults]
+        self.readable = _without(self.images, list(faults.values()), rest)
+
+    def predict(
+        self,
+        poses_of: Callable[[Callable[[InputError], None]], Iterator[Poses]],
+        model: Model,
+        category: int = 1,
+    ) -> tuple[Predictions, list[Poses]]:
+        """Predict, and draw the images that are asked for.
+
+        Args:
+            poses_of: given what is called for an image that cannot be decoded: the poses of the readable images.
+            model: that they are of.
+            category: `category_id` of the people.
+        """
+        drawings = _overlay_files(list(self.images), self.options.save_images) if self.options.save_images else {}
+        people: list[tuple[int | str, Poses]] = []
+        late: list[str] = []  # images in which only decoding shows that something is wrong
+        found = poses_of(lambda error: late.append(str(error)))
+        for poses in track(found, "predicting", len(self.readable), unit="images"):
+            assert poses.path is not None
+            if drawings:
+                image = read_image(poses.path) if poses.image is None else poses.image
+                save_image(_with_poses(image, poses), drawings[poses.path])
+            people.append((self.images[poses.path], replace(poses, image=None)))  # it is drawn by now
+        _without(self.readable, late, people)
+        rows = [row for number, poses in people for row in coco_results(poses, number, category)]
+        predictions = Predictions(
+            lambda: rows,
+            partial(results_arrays, people, model.skeleton),
+            partial(people_text, rows, model.skeleton.joints),
+            (lambda: map(official_result, rows)) if self.listed else None,  # COCO's, whose results go to its server
+        )
+        return predictions, [poses for _, poses in people]
+
+
+def predict_in_crops(model: PoseModel, options: PosePredictOptions) -> Predictions:
+    """Predictions of a pose model, in the boxes of a file, of a detector, or in whole images.
+
+    Raises:
+        InputError: if an option or an input is not what it should be.
+    """
+    _check_boxes(options)
+    view = _viewpoint(options)
+    predictor = Predictor(
+        model, options.device, options.flip_test, scoring=options.score, nms=options.nms, view=view, **options.batches()
+    )
+    detector = Finder(options.detector, options.device, least_score=options.box_score) if options.detector else None
+    inputs = ImageInputs(options)
+    boxes, category = _boxes(options.boxes, options, inputs) if options.boxes else ({}, 1)
+    pairs = ((image, detector.boxes if detector else boxes.get(image)) for image in inputs.readable)
+
+    def poses_of(left_out: Callable[[InputError], None]) -> Iterator[Poses]:
+        return predictor.many(pairs, left_out, with_images=options.save_images is not None)
+
+    predictions, found = inputs.predict(poses_of, model, category)
+    if detector is not None:
+        report_nobody(found, detector.least_score)
+    if model.dim == 3:
+        _report_assumed(view, found)
+    return predictions
+
+
+def report_nobody(found: Sequence[Poses], least_score: float) -> None:
+    """Report on stderr that nobody was detected, if so."""
+    if not any(len(poses) for poses in found):
+        images = f"{len(found)} images" if len(found) > 1 else "the image"
+        hint = f"with a score of {least_score:g} or more; --box-score takes less likely people"
+        log.warning("nobody was detected in %s, %s", images, hint)
+
+
+def _check_boxes(options: PosePredictOptions) -> None:
+    """Refuse options about boxes that contradict each other, or that no boxes are given for."""
+    if options.boxes and options.detector:
+        raise InputError("--boxes and --detector: boxes come from one of them, not from both")
+    if options.boxes is None and options.box_category is not None:
+        raise InputError("--box-category: needs a file of --boxes")
+    if not (options.boxes or options.detector):
+        if options.box_score is not None:
+            raise InputError("--box-score: needs a file of --boxes, or a --detector")
+        if options.nms:
+            raise InputError("--nms: chooses among several --boxes of an image, and there are none")
+
+
+def _without(images: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Kept]:
+    """What is left of some images, once those that cannot be read are reported.
+
+    Raises:
+        InputError: if that is nothing.
+    """
+    if wrong and not rest:
+        count = f"none of the {len(images)} images can be read; the first: " if len(images) > 1 else ""
+        raise InputError(f"{count}{wrong[0]}")
+    if wrong:
+        log.warning("left out %d of %d images; the first: %s", len(wrong), len(images), wrong[0])
+    return rest
+
+
+def _boxes(file: Path, options: PosePredictOptions, inputs: ImageInputs) -> tuple[Mapping[Path, Boxes], int]:
+    """The boxes of a file and their category; boxes that are left out, and images without any, are reported."""
+    boxes, problems, category = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category)
+    for kind, count in Counter(problem.kind for problem in problems).items():
+        first = next(problem for problem in problems if problem.kind == kind)
+        log.warning("left out %d %s %s; the first: %s", count, "box" if count == 1 else "boxes", kind, first)
+    if empty := sum(not len(boxes[image]) for image in inputs.readable):
+        log.warning("%s: no box for %d of %d images; nothing is predicted there", file, empty, len(inputs.readable))
+    return boxes, category
+
+
+def _viewpoint(options: PosePredictOptions) -> Viewpoint:
+    """What the options give of the camera."""
+    focal = options.focal
+    if focal is not None and len(focal) not in (1, 2):
+        raise InputError(f"--focal takes a focal length, or one along x and one along y, not {len(focal)} numbers")
+    return Viewpoint(None if focal is None else (focal[0], focal[-1]), options.centre, options.root_depth)
+
+
+def _report_assumed(view: Viewpoint, found: Sequence[Poses]) -> None:
+    """Report once what was assumed about cameras and distances."""
+    if not any(len(poses) for poses in found):
+        return
+    if any(poses.joints_mm is None for poses in found):
+        log.warning("no joints in mm: the distance of such objects is not known without --root-depth")
+        return
+    if "focal" in view.assumed:
+        log.warning("no --focal: the focal length is taken to be the image's diagonal (53 degrees across it)")
+    if "root_depth" in view.assumed:
+        log.warning("no --root-depth: people are placed where their limbs are those of an adult of %g mm", STATURE)
+
+
+def _with_poses(image: Image, poses: Poses) -> Image:
+    """An image with its people drawn in; where they are placed in space, that beside it."""
+    drawn = overlay(image, poses)
+    if poses.joints_mm is None or poses.sigma_mm is None:
+        return drawn
+    return beside(
+        drawn, poses.skeleton, poses.joints_mm, poses.radius * poses.sigma_mm, f"in the camera's frame\n{REGION}"
+    )
+
+
+def plot_poses(images: Sequence[tuple[Image, Poses]], path: str | Path, columns: int = 6, side: int = 300) -> None:
+    """People on their images, each joint with the ellipse that is as likely to hold it as not (50 %)."""
+    drawn = [overlay(image, poses, side) for image, poses in images]
+    tile = (max(d.shape[0] for d in drawn) + 4, max(d.shape[1] for d in drawn) + 4)
+    save_image(contact_sheet(drawn, columns, tile), path)
+
+
+def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
+    """A copy of an image, scaled up where it is small, with its people drawn in."""
+    image, factor = enlarged(image, least_side)
+    draw_people(image, poses.skeleton, poses.keypoints, poses.sigma * poses.radius, factor)
+    return image
+
+
+def draw_people(image: Image, skeleton: Skeleton, keypoints: np.ndarray, extent: np.ndarray, factor: float) -> None:
+    """Draw people into an image that was scaled by `factor`; `extent`: half axes of ellipses before that."""
+    for joints, axes in zip(keypoints, extent, strict=True):
+        # Pixel centres are whole numbers: scaling an image moves them by half a pixel of either size.
+        draw_pose(image, skeleton, (joints + 0.5) * factor - 0.5, axes * factor)
+
+
+def _overlay_files(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Where each image's overlay goes: NAME-poses.jpg, with a number where two images have the same name."""
+    taken = {image.resolve() for image in images}
+    places: dict[Path, Path] = {}
+    for image in images:
+        names = (f"{image.stem}-poses{f'-{number}' if number > 1 else ''}.jpg" for number in itertools.count(1))
+        places[image] = next(folder / name for name in names if (folder / name).resolve() not in taken)
+        taken.add(places[image].resolve())
+    return places

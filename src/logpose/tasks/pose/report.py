@@ -1,0 +1,234 @@
+"""Labelled people: what the report page shows of predictions, and what `logpose inspect` shows of the labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from logpose.core import geometry
+from logpose.core.device import choose_device
+from logpose.core.errors import InputError
+from logpose.core.structures import Image, Sample
+from logpose.data.crops import People
+from logpose.data.files import LabelledPeople, annotation_files, open_people
+from logpose.data.transforms import CropTransform
+from logpose.losses import LikelihoodLoss
+from logpose.metrics.calibration import scaled_radius
+from logpose.models import Model, PoseModel
+from logpose.report.draw import contact_sheet, draw_pose, enlarged, mark_points
+from logpose.report.evaluation import PageParts, evenly_ranked, mean_text
+from logpose.report.inspection import LISTED, evenly, summary
+from logpose.report.page import save_image
+from logpose.tasks.evaluation import Found, check_skeletons, uniform_sigmas
+from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
+from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
+from logpose.tasks.pose.evaluate import Evaluation, evaluate
+from logpose.training.checkpoint import load_of_crops
+
+__all__ = ["INSIDE", "POSES", "inspect_people", "page_parts", "people_parts"]
+
+SHOWN, TILE, COLUMNS = 12, 280, 4  # people on the page, pixels of each, and of them in a row
+ON_SHEET, SHEET_TILE = 30, 220  # people on a contact sheet, pixels of each
+INSIDE = 0.5  # probability that the drawn ellipses hold
+LEVEL = 0.9  # nominal level of the regions of the table
+
+MEANINGS = (
+    (r"a[pr]", "COCO's average precision, and recall, of keypoints, over ten thresholds of OKS"),
+    (r"a[pr]\d\d", "the same at one threshold of OKS, in hundredths"),
+    (r"a[pr]_\w+", "the same of people of that size"),
+    (r"nme", "mean distance in diagonals of the person's box"),
+    (r"pck@[\d.]+", "share of joints within that part of the box's longer side"),
+    (r"pck_torso@[\d.]+", "share of joints within that part of the torso, from a shoulder to the opposite hip"),
+    (r"pckh@[\d.]+|pckh_auc", "share of joints within that part of the head's size; its mean up to a half"),
+    (r"oks", "mean object keypoint similarity: 1 is exact"),
+    (r"oks_expected", "mean of the OKS predicted from the standard deviations, given the area; to compare with oks"),
+    (r"oks_expected_r", "correlation of that with a person's actual OKS"),
+    (r"confidence_oks", "correlation of a person's confidence with OKS"),
+    *IN_SPACE,
+)
+"""What figures of people mean, those of three dimensions among them."""
+
+POSES = (
+    "Blue is the person's left, orange the right; each ellipse holds its joint with a probability of 50 %, where the "
+    "model predicts one; rings are the labels."
+)
+
+
+def page_parts(evaluation: Evaluation) -> PageParts:
+    """The page's parts about people in crops."""
+    at = evaluation.arrays() if evaluation.rows else None
+    people = None if at is None else _people(evaluation, at)
+    return people_parts(evaluation.model, at, (), people, f"People from lowest error to highest. {POSES}")
+
+
+def people_parts(
+    model: Model, at: Found | None, meanings: Sequence[tuple[str, str]], examples: Image | None, caption: str
+) -> PageParts:
+    """The parts of predictions matched to labels, if any, with the task's own meanings of figures and examples."""
+    note = uniform_sigmas(model.skeleton)
+    return PageParts(
+        "joint", model.error_distribution, None if at is None else at.deviations(), (*MEANINGS, *meanings),
+        [note] if note else [], None if at is None else _by_joint(at, model), examples=examples, caption=caption,
+    )  # fmt: skip
+
+
+def _by_joint(at: Found, model: Model) -> list[list[str]]:
+    """A table by joint: number of labels, error, NLL, and coverage of 90 % regions."""
+    apart, limit, whole = at.apart(), model.error_distribution.radius_at(LEVEL), at.whole()
+    with np.errstate(invalid="ignore"):
+        radius = scaled_radius(at.predicted, at.std, at.truth)
+    rows = [["", "labels", "error, px", "NLL, nats", f"in {100 * LEVEL:.0f} % regions"]]
+    for k, joint in enumerate(model.skeleton.joints):
+        labelled, known = at.visible[:, k] > 0, whole[:, k] & np.isfinite(radius[:, k])
+        covered = (radius[known, k] <= limit).astype(np.float64)
+        cells = mean_text(apart[labelled, k], "{:.2f}"), mean_text(at.nll[:, k], "{:.2f}"), mean_text(covered, "{:.3f}")
+        rows.append([joint, str(int(labelled.sum())), *cells])
+    return rows
+
+
+def _people(evaluation: Evaluation, at: Found) -> Image | None:
+    """Some people, cut out, with predictions and labels."""
+    apart = at.apart()
+    diagonal = np.linalg.norm(at.boxes[:, 2:], axis=1)
+    labelled = np.isfinite(apart)
+    errors = np.where(labelled, apart, 0).sum(axis=1) / diagonal
+    errors = np.where(labelled.any(axis=1), errors / np.maximum(labelled.sum(axis=1), 1), np.nan)
+    indices, people, skeleton = sorted(evaluation.rows), evaluation.people, evaluation.model.skeleton
+    radius = evaluation.model.error_distribution.radius_at(INSIDE)
+    tiles = []
+    for row in evenly_ranked(errors.tolist(), SHOWN):
+        tile, to_tile = _cut(people, indices[row], evaluation.model.padding)
+        factor = float(np.hypot(*to_tile[:, 0]))
+        placed, truth = (geometry.apply_affine(to_tile, x[row, :, :2]) for x in (at.predicted, at.truth))
+        draw_pose(tile, skeleton, placed, at.std[row, :, :2] * radius * factor)
+        mark_points(tile, truth[at.visible[row] > 0])
+        tiles.append(tile)
+    return contact_sheet(tiles, min(COLUMNS, len(tiles)), (TILE + 4, TILE + 4)) if tiles else None
+
+
+def _cut(people: People, index: int, padding: float) -> tuple[Image, Any]:
+    """A person's part of the image, and the map there from image coordinates."""
+    crop = CropTransform(people.skeleton, (TILE, TILE), padding=padding)(people[index])
+    tile = np.ascontiguousarray(crop.images[0].permute(1, 2, 0).numpy())
+    return tile, geometry.invert_affine(crop.to_image[0].double().numpy())
+
+
+def inspect_people(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
+    """Counts, skeleton, label problems and a contact sheet of each file; unlikely labels where a model is given.
+
+    Raises:
+        InputError: if the data cannot be read at all, or the model has other joints or no density.
+    """
+    files = dict.fromkeys(annotation_files(options.data).values())
+    parts = {file: open_people(file, options.images, category=options.category) for file in files}
+    judged = options if isinstance(options, PoseInspectOptions) and options.model else None
+    model, loss = _judge(judged, parts.values()) if judged else (None, None)
+    found = {}
+    for file, people in parts.items():
+        sheet = options.out / f"{file.stem}.jpg"
+        save_image(_sheet(people), sheet)
+        found[str(file)] = {**_summary(people), "contact_sheet": str(sheet)}
+        if judged and model:
+            device = str(choose_device(judged.device))
+            unlikely, rows = _unlikely(
+                people, evaluate(model, people, loss, device=device, show_progress=True).arrays()
+            )
+            sheet = options.out / f"{file.stem}-unlikely.jpg"
+            save_image(_sheet(people, rows), sheet)
+            found[str(file)] |= {"unlikely labels": unlikely, "unlikely_sheet": str(sheet)}
+    return found
+
+
+def _judge(options: PoseInspectOptions, parts: Iterable[LabelledPeople]) -> tuple[PoseModel, LikelihoodLoss]:
+    """A model and its density, to rank labels by; what is wrong with it is reported before anything is written."""
+    assert options.model is not None
+    model, loss = load_of_crops(options.model)
+    if loss is None:
+        raise InputError(f"{options.model}: holds no density of errors: heatmap losses and a user's own have none")
+    for people in parts:
+        check_skeletons(options.model, model, people)
+    return model, loss
+
+
+def _unlikely(people: LabelledPeople, found: Found) -> tuple[list[dict[str, Any]], list[int]]:
+    """The least likely label of each of the people in whom it is least likely; and their rows in the data set."""
+    standardised_nll = np.nan_to_num(found.standardised_nll, nan=-np.inf)
+    worst = standardised_nll.argmax(axis=1)
+    rows = np.argsort(-standardised_nll.max(axis=1), kind="stable")[:LISTED].tolist()
+    apart = np.linalg.norm((found.predicted - found.truth)[..., :2], axis=-1)
+    usual = np.sqrt((found.std[..., :2] ** 2).sum(axis=-1))
+    return [
+        {
+            "image": str(people[row].image),
+            "id": people[row].id,
+            "joint": people.skeleton.joints[worst[row]],
+            "px off": round(float(apart[row, worst[row]]), 1),
+            "px expected": None if np.isnan(usual[row, worst[row]]) else round(float(usual[row, worst[row]]), 1),
+            "minus log density": round(float(standardised_nll[row, worst[row]]), 2),
+        }
+        for row in rows
+    ], rows
+
+
+def _summary(people: LabelledPeople) -> dict[str, Any]:
+    """What is known of a file's people, in plain values."""
+    skeleton = people.skeleton
+    default = f"{skeleton.sigmas[0]:g} for every joint (the default: the file gives none)"
+    visible = np.stack([sample.visible for sample in people.samples])
+    sizes = np.array([sample.box[2:].max() for sample in people.samples])
+    return {
+        "counts": dict(people.counts),
+        "skeleton": {
+            "name": skeleton.name,
+            "joints": list(skeleton.joints),
+            "bones": len(skeleton.bones),
+            "mirror pairs": [[skeleton.joints[a], skeleton.joints[b]] for a, b in skeleton.pairs],
+            "oks sigmas": "as given, or COCO's own" if skeleton.oks_sigmas else default,
+        },
+        "labelled": {joint: int((visible[:, i] > 0).sum()) for i, joint in enumerate(skeleton.joints)},
+        "hidden": {joint: int((visible[:, i] == 1).sum()) for i, joint in enumerate(skeleton.joints)},
+        "longer side of boxes, px": {
+            name: round(float(np.quantile(sizes, q)), 1) for name, q in (("5 %", 0.05), ("50 %", 0.5), ("95 %", 0.95))
+        },
+        "problems": summary(people.problems),
+        "hints": _hints(people, visible),
+    }
+
+
+def _hints(people: LabelledPeople, visible: np.ndarray) -> list[str]:
+    """What is no error but deserves a look."""
+    hints = []
+    if not people.skeleton.pairs and len(people.skeleton) > 1:
+        hints.append("no left-right pairs in the joints' names: mirroring would not swap any")
+    never = np.flatnonzero((visible > 0).sum(axis=0) == 0)
+    hints += [f"nobody has a label of {people.skeleton.joints[joint]!r}" for joint in never]
+    outside = sum(_labels_outside(sample) for sample in people.samples)
+    if outside:
+        hints.append(f"{outside} of {len(people)} people have labelled joints far outside their box")
+    for count, times in Counter(sample.keypoints.tobytes() for sample in people.samples).most_common(1):
+        if times > 1 and count:
+            hints.append(f"{times} people have exactly the same keypoints")
+    return hints
+
+
+def _labels_outside(sample: Sample) -> bool:
+    """Whether a labelled joint lies more than half a box away from the box."""
+    points = sample.keypoints[sample.visible > 0, :2]
+    low, high = sample.box[:2] - sample.box[2:] / 2, sample.box[:2] + 1.5 * sample.box[2:]
+    return bool(((points < low) | (points > high)).any())
+
+
+def _sheet(people: LabelledPeople, rows: list[int] | None = None) -> Image:
+    """People with their labels: those of some rows, or some evenly spread over the data set."""
+    tiles = []
+    for row in evenly(len(people), ON_SHEET) if rows is None else rows:
+        sample = people[row]
+        crop = CropTransform(people.skeleton, (SHEET_TILE, SHEET_TILE))(sample)
+        tile = enlarged(crop.images[0].permute(1, 2, 0).numpy(), SHEET_TILE)[0]
+        points = (crop.target[0, :, :2].double().numpy() + 0.5) * SHEET_TILE
+        draw_pose(tile, people.skeleton, points, shown=sample.visible > 0)
+        tiles.append(tile)
+    return contact_sheet(tiles, columns=min(6, len(tiles)), tile=(SHEET_TILE + 4, SHEET_TILE + 4))

@@ -1,0 +1,101 @@
+"""The task of pose models: the joints of a person in a crop of an image."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from logpose.tasks.options import (
+    PeopleEvalOptions,
+    PeopleInspectOptions,
+    PeoplePredictOptions,
+    PoseEvalOptions,
+    PoseInspectOptions,
+    PosePredictOptions,
+)
+from logpose.tasks.task import Predictions, Task
+
+__all__ = ["PoseTask"]
+
+log = logging.getLogger("logpose")
+
+
+class PoseTask(Task):
+    """Joints of a person in a crop of an image, in two dimensions or three."""
+
+    name = "pose"
+    description = "a person's joints in a crop"
+    eval_options: ClassVar[type[PeopleEvalOptions]] = PoseEvalOptions
+    predict_options: ClassVar[type[PeoplePredictOptions]] = PosePredictOptions
+    inspect_options: ClassVar[type[PeopleInspectOptions]] = PoseInspectOptions
+
+    def evaluate(self, model: Any, loss: Any, options: Any) -> Any:
+        """Predict every labelled person, or in every detected box, and collect the predictions."""
+        from logpose.data.inputs import DetectedBoxes
+        from logpose.data.problems import log_problems
+        from logpose.tasks.pose.evaluate import evaluate, labelled_people
+
+        people: Any = labelled_people(model, options)
+        if options.boxes:
+            people = DetectedBoxes(people, options.boxes)
+            log_problems(people)
+            if over := people.passed_over:
+                log.warning("%s: %d boxes on other images or of other categories left out", options.boxes, over)
+        settings = {"flip_test": options.flip_test, "nms": options.boxes is not None, "scoring": options.score}
+        return evaluate(model, people, loss, **settings, **options.running())
+
+    def save(self, evaluator: Any, options: PeopleEvalOptions) -> None:
+        """Write the COCO results file."""
+        from logpose.report.results import write_json
+
+        if options.save_json:
+            write_json(options.save_json, evaluator.results())
+
+    def page(self, evaluator: Any, figures: Mapping[str, float]) -> Any:  # noqa: ARG002
+        """A table by joint, and some people."""
+        from logpose.tasks.pose.report import page_parts
+
+        return page_parts(evaluator)
+
+    def predict(self, model: Any, options: Any) -> Predictions:
+        """People in images, or in boxes there."""
+        from logpose.tasks.pose.images import predict_in_crops
+
+        return predict_in_crops(model, options)
+
+    def opens(self, data: Path) -> bool:
+        """Whether the data are annotations of people in images: JSON, or a MATLAB file of joints."""
+        from logpose.tasks.pose.evaluate import holds_people
+
+        return holds_people(data)
+
+    def inspect(self, options: Any) -> dict[str, dict[str, Any]]:
+        """Counts, skeleton, label problems and a contact sheet of every annotation file."""
+        from logpose.tasks.pose.report import inspect_people
+
+        return inspect_people(options)
+
+    def inspection_text(self, facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """Joints and boxes; and the labels that a model finds unlikely, if one was given."""
+        skeleton = facts["skeleton"]
+        pairs = ", ".join(f"{a}/{b}" for a, b in skeleton["mirror pairs"]) or "none"
+        lines = [
+            f"  {skeleton['name']}: {len(skeleton['joints'])} joints, {skeleton['bones']} bones",
+            f"  mirror pairs: {pairs}",
+            f"  OKS sigmas: {skeleton['oks sigmas']}",
+            "  longer side of boxes: "
+            + ", ".join(f"{q} below {px:g} px" for q, px in facts["longer side of boxes, px"].items()),
+            "  joint             labelled  of these hidden",
+            *(f"  {j:16} {n:9} {facts['hidden'][j]:9}" for j, n in facts["labelled"].items()),
+        ]
+        if "unlikely labels" not in facts:
+            return lines, []
+        end = ["  labels that are least likely by the model, each person's worst:"]
+        end += [
+            f"    {row['image']}: annotation of id {row['id']}, {row['joint']}: {row['px off']:g} px off, "
+            f"{row['px expected']} px expected"
+            for row in facts["unlikely labels"]
+        ]
+        return lines, [*end, f"  their images: {facts['unlikely_sheet']}"]

@@ -1,0 +1,40 @@
+"""`logpose convert`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+
+def test_a_checkpoint_becomes_a_folder_that_every_command_takes(command, refused, coco_folder, tiny_run, tmp_path):
+    out = tmp_path / "mine"
+    code, printed, err = command("convert", tiny_run / "best.ckpt", "--out", out)
+    assert (code, printed) == (0, "")
+    assert "17 joints" in err
+    assert sorted(file.name for file in out.iterdir()) == ["config.json", "model.safetensors"]
+    ckpt = tiny_run / "best.ckpt"
+    figures = [command("eval", each, "--data", coco_folder, "--json")[1] for each in (ckpt, out)]
+    assert figures[0] == figures[1]
+    kept = json.loads((out / "config.json").read_text())
+    assert kept["pixels"] == {"mean": pytest.approx([0.485, 0.456, 0.406]), "std": pytest.approx([0.229, 0.224, 0.225])}
+    assert kept["figures"]["error_px"] > 0
+    recipe = yaml.safe_load((tiny_run / "config.yaml").read_text())
+    assert kept["recipe"] == recipe | {"data": Path(recipe["data"]).name}  # not where it lay
+    assert kept["converted_from"] == "best.ckpt"
+    again = tmp_path / "again"
+    assert command("convert", out, "--out", again)[0] == 0
+    assert json.loads((again / "config.json").read_text()) == kept | {"converted_from": "mine"}
+    image = next((coco_folder / "val").iterdir())
+    assert command("predict", out, image)[0] == 0
+    assert "not empty" in refused("convert", ckpt, "--out", out)
+    other = tmp_path / "other"
+    assert "config.json: no such checkpoint" in refused("convert", coco_folder, "--out", other)
+    assert image.name in refused("convert", image, "--out", other)
+    assert "best.ckpt" in refused("convert", ckpt, "--out", other, "--origin", "mmpose")
+    torch.save({"state_dict": {}, "when": Path("x")}, tmp_path / "objects.pth")
+    assert "it holds an object of pathlib" in refused("convert", tmp_path / "objects.pth", "--out", other)
+    assert not other.exists()

@@ -1,0 +1,16 @@
+"""`logpose inspect`: the data choose the task."""
+
+from __future__ import annotations
+
+
+def test_bad_data_files_are_refused_by_name(refused, coco_folder, tmp_path):
+    assert "nowhere: no such file or folder" in refused("inspect", tmp_path / "nowhere")
+    for name, text, message in (
+        ("empty.json", "", "empty file"),
+        ("broken.json", '{"images": [}', "not JSON"),
+        ("list.json", "[]", "an empty list"),
+    ):
+        (tmp_path / name).write_text(text)
+        sentence = refused("inspect", tmp_path / name)
+        assert name in sentence
+        assert message in sentence

@@ -1,0 +1,162 @@
+"""`logpose train`: what is refused, losses and heads by flags, names of version 0.1, where a run may be written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from logpose.data.coco import CocoKeypoints
+from logpose.recipes import synthetic
+from logpose.training.checkpoint import load, notes
+
+
+def spoil(folder, tmp_path, change):
+    """A copy of a COCO folder whose training file went through `change`."""
+    data = shutil.copytree(folder, tmp_path / "spoiled")
+    file = data / "annotations" / "person_keypoints_train.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    return data
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row.pop("keypoints"), "no keypoints"),
+        (lambda row: row["keypoints"].pop(), "51 numbers"),
+        (lambda row: row["keypoints"].__setitem__(slice(0, 3), [float("nan"), 1, 2]), "keypoints must be finite"),
+        (lambda row: row.__setitem__("bbox", [3, 3, 0, 4]), "bbox has no area"),
+        (lambda row: row.__setitem__("bbox", [9000, 9000, 4, 4]), "box outside the image"),
+        (lambda row: row.__setitem__("image_id", 9999), "image_id 9999"),
+    ],
+)
+def test_a_bad_row_is_refused_in_strict_training_by_file_and_row(refused, coco_folder, tmp_path, change, message):
+    data = spoil(coco_folder, tmp_path, lambda content: change(content["annotations"][4]))
+    sentence = refused("train", "coco_resnet18_rle", "--data", data, "--strict", "true", "--out", tmp_path / "run")
+    assert message in sentence
+    assert "person_keypoints_train.json: annotation 4" in sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_and_truncated_images_are_named(refused, coco_folder, tmp_path):
+    data = shutil.copytree(coco_folder, tmp_path / "data")
+    first, second = sorted((data / "train").iterdir())[:2]
+    second.write_bytes(second.read_bytes()[:-200])
+    words = ("train", "coco_resnet18_rle", "--data", data, "--strict", "true", "--out", tmp_path / "run")
+    assert second.name in (sentence := refused(*words))
+    assert "truncated" in sentence
+    second.unlink()
+    assert "no such file" in refused(*words)
+    assert first.exists()
+
+
+def test_unknown_recipes_get_the_nearest_name(refused):
+    assert "did you mean coco_resnet50_rle" in refused("train", "coco_resnet50_rel", "--data", "x")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--epochs", 0),
+        ("--batch_size", 0),
+        ("--size", "[0,64]"),
+        ("--precision", "half"),
+        ("--lr", 0),
+        ("--accelerator", "gpu"),
+    ],
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="one of the settings is wrong only without a GPU")
+def test_settings_that_cannot_be_are_refused_before_anything_is_written(refused, coco_folder, tmp_path, flags):
+    words = ("--data", coco_folder, "--weights", "random", "--workers", 0, "--out", tmp_path / "run")
+    refused("train", "coco_resnet18_rle", *words, *flags)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_with_another_recipe_is_refused_and_changes_nothing(refused, tiny_run, tmp_path):
+    run_folder = shutil.copytree(tiny_run, tmp_path / "run")
+    before = (run_folder / "config.yaml").read_bytes()
+    message = refused("train", "coco_resnet50_rle", "--loss", "l1", "--resume", run_folder, "--epochs", 3)
+    assert "is of another model" in message or "is of another loss" in message
+    (run_folder / "last.ckpt").write_bytes((run_folder / "last.ckpt").read_bytes()[:1000])
+    assert "damaged" in refused("train", "coco_resnet18_rle", "--resume", run_folder)
+    assert (run_folder / "config.yaml").read_bytes() == before
+
+
+def test_two_processes_train_one_run(coco_folder, tmp_path):
+    """Lightning starts the second process with the same words; between them they measure everybody once."""
+    small = "--size 64x48 --epochs 1 --batch-size 4 --workers 0 --precision 32-true --accelerator cpu --devices 2"
+    words = ("train", "coco_resnet18_rle", "--data", coco_folder, *small.split())
+    done = subprocess.run(
+        [sys.executable, "-m", "logpose.cli.main", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src"), "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (folder,) = (tmp_path / "runs").iterdir()  # one folder, though it is named after the time
+    assert {"best.ckpt", "last.ckpt", "config.yaml"} <= {path.name for path in folder.iterdir()}
+    people = len(CocoKeypoints(coco_folder / "annotations" / "person_keypoints_val.json"))
+    assert [line.split() for line in done.stdout.splitlines() if line.startswith("people")] == [["people", str(people)]]
+
+
+def test_training_that_diverges_is_reported(refused, coco_folder, tmp_path):
+    small = "--size 64x48 --epochs 2 --batch-size 8 --workers 0 --precision 32-true --optimizer adam --lr 1e20"
+    message = refused("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "run", *small.split())
+    assert "no longer finite in epoch 1: start with a lower --lr" in message
+    assert not (tmp_path / "run" / "best.ckpt").exists()
+
+
+SMALL = ("--batch-size", "8", "--precision", "32-true", "--accelerator", "cpu", "--loggers", "csv")
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch, thin_resnets: None) -> None:
+    monkeypatch.setattr(synthetic, "TRAIN", 16)
+    monkeypatch.setattr(synthetic, "VAL", 6)
+
+
+def test_without_a_recipe_it_shows_its_usage(command) -> None:
+    code, out, err = command("train")
+    assert (code, out) == (2, "")
+    assert "RECIPE" in err
+    code, out, err = command("train", "--help")
+    assert (code, err) == (0, "")
+    assert "RECIPE" in out
+
+
+@pytest.mark.usefixtures("few")
+def test_flags_choose_loss_and_head_and_are_saved(command, tmp_path: Path) -> None:
+    words = ("--loss", "l1", "--head", "integral", "--size", "64x64", "--epochs", "1", "--out", tmp_path / "run")
+    assert command("train", "synthetic_resnet18_rle", *words, *SMALL)[0] == 0
+    model, density = load(tmp_path / "run" / "best.ckpt")
+    assert (type(model).__name__, type(density).__name__) == ("IntegralModel", "L1Loss")
+    recipe = notes(tmp_path / "run" / "best.ckpt")["recipe"]
+    assert (recipe["loss"], recipe["head"], recipe["convention"]) == ("l1", "integral", "normalized")
+
+
+@pytest.mark.usefixtures("few")
+def test_an_old_name_trains_and_is_resumed_by_either_name(command, tmp_path: Path, caplog) -> None:
+    run = tmp_path / "run"
+    assert command("train", "synthetic_resnet18_l1", "--epochs", "1", "--out", run, *SMALL)[0] == 0
+    assert "logpose train synthetic_resnet18_rle --loss l1" in caplog.text
+    assert type(load(run / "best.ckpt")[1]).__name__ == "L1Loss"
+    assert command("train", "synthetic_resnet18_rle", "--resume", run, "--epochs", "2")[0] == 0
+    assert command("train", "synthetic_resnet18_l1", "--resume", run, "--epochs", "3")[0] == 0
+    assert notes(run / "last.ckpt")["recipe"]["loss"] == "l1"
+
+
+def test_a_folder_that_is_not_empty_is_refused(command, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    code, out, err = command("train", "synthetic_resnet18_rle", "--out", tmp_path)
+    assert (code, out) == (2, "")
+    assert str(tmp_path) in err

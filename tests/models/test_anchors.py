@@ -31,7 +31,7 @@ def test_a_default_pose_is_centred_and_of_unit_size(skeleton: Skeleton) -> None:
     if skeleton is COCO:
         assert torch.allclose((pose[11] + pose[12]) / 2, torch.zeros(2))  # the hips
         assert pose[0, 1] < pose[11, 1] < pose[15, 1]  # nose above hips above ankles
-        assert (pose[5::2, 0] > 0).all()  # left is right in a picture of somebody who faces the camera
+        assert (pose[5::2, 0] > 0).all()  # left is right in an image of somebody who faces the camera
         extent = pose.amax(dim=0) - pose.amin(dim=0)
         assert extent.norm() == pytest.approx(0.87, abs=0.03)  # a mean of poses is smaller than those
 

@@ -29,7 +29,7 @@ def test_a_module_of_your_own_gives_its_output_for_maps_and_for_averaging() -> N
     [lambda: ResNet(18), lambda: ResNet(50), HRNet, lambda: HRNet(neck=False), lambda: HRNet(32, False, True)],
     ids=["resnet18", "resnet50", "neck", "no neck", "all branches"],
 )
-def test_features_have_the_channels_that_are_said(make) -> None:
+def test_features_have_the_channels_of_their_description(make) -> None:
     with torch.device("meta"):
         backbone: FeatureExtractor = make().eval()
         image = torch.zeros(1, 3, 64, 96)
@@ -50,6 +50,6 @@ class Plain(FeatureExtractor):
     name, channels = "plain", 3
 
 
-def test_a_backbone_without_published_weights_says_so() -> None:
+def test_a_backbone_without_published_weights_is_refused() -> None:
     with pytest.raises(InputError, match="plain"):
         Plain().imagenet()

@@ -173,7 +173,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"evil\.pth: not a weights file that can be read safely"):
         load_backbone_weights(backbone, str(tmp_path / "evil.pth"))
     assert not (tmp_path / "boom").exists()
-    # The bomb is real: whoever trusts the file runs it.
+    # The bomb is real: code that trusts the file runs it.
     torch.load(tmp_path / "evil.pth", weights_only=False)
     assert (tmp_path / "boom").exists()
 
@@ -244,7 +244,7 @@ def test_imagenet_weights_are_torchvisions(monkeypatch: pytest.MonkeyPatch) -> N
         RuntimeError("invalid hash value"),
     ],
 )
-def test_without_a_network_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_without_a_network_the_alternatives_are_named(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def download(*_: object, **__: object) -> None:
         raise error
 

@@ -97,11 +97,11 @@ def test_order_is_the_rule_of_he(rows: list[float]) -> None:
 def test_columns_share_their_layer_and_see_where_things_are() -> None:
     model = made("column", depth=0).eval()
     with torch.no_grad():
-        picture = torch.zeros(1, 1, *SIZE)
-        picture[:, :, 10] = 1
+        window = torch.zeros(1, 1, *SIZE)
+        window[:, :, 10] = 1
         low = torch.zeros(1, 1, *SIZE)
         low[:, :, 24] = 1
-        first, second = model(picture).mu[0], model(low).mu[0]
+        first, second = model(window).mu[0], model(low).mu[0]
     assert torch.allclose(first[4:12], first[4].expand(8, 8), atol=1e-5)
     assert not torch.allclose(first[8], second[8], atol=1e-3)
     whole = made("full").eval()
@@ -147,7 +147,7 @@ def test_distance_is_in_rows_over_labelled_boundaries() -> None:
 
 
 @pytest.mark.parametrize(("head", "sigma"), HEADS)
-def test_it_is_made_again_with_its_law(head: str, sigma: bool) -> None:
+def test_it_is_made_again_with_its_error_distribution(head: str, sigma: bool) -> None:
     model = made(head, sigma, shown=40).eval()
     error_distribution = (RLELoss(dim=8) if sigma else L1Loss(8)).eval().error_distribution()
     model.set_error_distribution(error_distribution)

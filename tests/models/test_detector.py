@@ -109,7 +109,7 @@ def test_some_of_the_detections():
     assert len(found.chosen(found.box_scores > 2)) == 0
 
 
-def test_what_lies_beyond_a_picture_is_nothing():
+def test_what_lies_beyond_an_image_is_nothing():
     model = Nobody(COCO, 64, 64)
     images = torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8)
     pixels = model.inputs(images, torch.tensor([[20, 64], [32, 10]]))

@@ -98,7 +98,7 @@ def test_one_lit_cell_is_where_the_mean_is() -> None:
 
 
 class Drawn(nn.Module):
-    """A head that draws what it is given, whatever it sees."""
+    """A head that draws what it is given, whatever its input."""
 
     def __init__(self, maps: Tensor) -> None:
         super().__init__()
@@ -122,17 +122,17 @@ def test_a_heatmap_model_predicts_from_its_maps(simple: HeatmapModel) -> None:
     places, peaks = naive(found.maps.numpy())
     torch.testing.assert_close(found.mu, torch.from_numpy(places / 16 - 0.5).float())
     torch.testing.assert_close(found.confidence, torch.from_numpy(peaks).float().clamp(0, 1))
-    assert found.std.isnan().all(), "it claims nothing of its errors"
+    assert found.std.isnan().all(), "the distribution of its errors is unknown"
 
 
 def test_its_flip_test_averages_maps(simple: HeatmapModel) -> None:
     maps, other = torch.rand(2, 1, 17, 16, 16, generator=torch.Generator().manual_seed(0))
 
-    def said(of: Tensor) -> Prediction:
+    def read(of: Tensor) -> Prediction:
         simple.head = Drawn(of)
         return simple(torch.zeros(1, 3, 64, 64))
 
-    both = simple.flip_average(said(maps), said(other))
+    both = simple.flip_average(read(maps), read(other))
     back = np.empty((1, 17, 16, 16), dtype=np.float32)
     for joint, mirrored in enumerate(COCO.flip_index):
         turned = other[0, mirrored].numpy()[:, ::-1]
@@ -174,7 +174,7 @@ def test_integral_pose_is_the_mean_of_what_is_drawn(normalisation: str, dim: int
     assert torch.equal(found.sigma, torch.ones_like(found.mu))
 
 
-def test_at_first_integral_pose_says_the_middle() -> None:
+def test_at_first_integral_pose_predicts_the_middle() -> None:
     torch.manual_seed(0)
     model = IntegralModel(ResNet(18), COCO, (64, 64), predicts_sigma=True).eval()
     with torch.no_grad():
@@ -214,7 +214,7 @@ def test_an_auxiliary_head_draws_in_training_only() -> None:
 
 @pytest.mark.parametrize("kind", [IntegralModel, HeatmapModel])
 def test_in_half_precision_the_last_layer_and_the_mean_are_not(kind: type) -> None:
-    """bf16 tells 256 numbers apart between 16 and 32: places read off such maps would come in steps."""
+    """bf16 has 256 numbers between 16 and 32: places read off such maps would come in steps."""
     torch.manual_seed(0)
     model = kind(ResNet(18), COCO, (64, 64)).eval()
     nn.init.normal_(model.head.final_layer.weight, std=0.3)

@@ -64,7 +64,7 @@ def test_weights_of_the_larger_fit_the_smaller(nets: dict[bool, HRNet]) -> None:
         torch.testing.assert_close(smaller(images), nets[True].stages(images)[0])
 
 
-def test_branches_are_exchanged_as_told() -> None:
+def test_branches_are_exchanged_as_published() -> None:
     """Written out for two branches: what goes down passes a strided 3×3, what goes up a 1×1 and is repeated."""
     torch.manual_seed(0)
     module = ExchangeModule((4, 8), 2).eval()

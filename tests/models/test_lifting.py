@@ -111,7 +111,7 @@ def test_standardising_takes_the_mean_and_the_spread_of_the_data() -> None:
 
 @pytest.mark.parametrize("filters", [(1, 1), (3, 3), (3, 1, 5)])
 def test_srnet_is_its_formula(filters) -> None:
-    """Loops over frames, groups and taps, as FACTS and the counts tell the network."""
+    """Loops over frames, groups and taps, as FACTS and the counts give the network."""
     model = settle(LiftingModel("srnet", BODY, predicts_sigma=True, settings={"filters": filters, "width": 40}))
     net, parts = model.network, body_parts(BODY)
     torch.manual_seed(2)
@@ -178,7 +178,7 @@ def test_the_root_is_where_positions_are_from(network, predicts_sigma) -> None:
     assert (found.sigma > 0).all()
     assert (found.sigma[:, 0] < 1e-5).all()
     assert (found.sigma[:, 1:] > 1e-3).all()
-    assert (found.confidence == 1).all() or predicts_sigma  # of those that do not tell joints apart
+    assert (found.confidence == 1).all() or predicts_sigma  # of those with one confidence for all joints
 
 
 def test_a_mirrored_pose_is_the_pose_mirrored() -> None:

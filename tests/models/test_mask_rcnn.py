@@ -1,4 +1,4 @@
-"""Mask R-CNN: counts, what it learns from and by what, what it finds, weights from elsewhere, and odd pictures."""
+"""Mask R-CNN: counts, what it learns from and by what, what it finds, weights from elsewhere, and odd images."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def image_of(boxes: list[tuple[float, ...]], size: tuple[int, int] = (64, 80), l
     return LabelledImage(image, 1, people)
 
 
-def batch_of(*pictures: LabelledImage) -> SceneBatch:
-    return join([scene(one, COCO, ShortSide((64,), 96), i) for i, one in enumerate(pictures)])
+def batch_of(*scenes: LabelledImage) -> SceneBatch:
+    return join([scene(one, COCO, ShortSide((64,), 96), i) for i, one in enumerate(scenes)])
 
 
 LOSSES = {"regression": RLELoss, "heatmap": CellLoss}
@@ -70,29 +70,29 @@ ODD = {
 @with_torchvision
 @pytest.mark.parametrize("head", LOSSES)
 @pytest.mark.parametrize("who", ODD)
-def test_losses_and_gradients_are_finite_whoever_is_there(head, who):
+def test_losses_and_gradients_are_finite_whatever_the_scene(head, who):
     torch.manual_seed(0)
     model, loss = network(COCO, head=head, **TINY), LOSSES[head]()
-    lesson = model.training_losses(batch_of(image_of(ODD[who]), image_of([])), loss)
-    assert set(lesson.losses) == {"objectness", "proposals", "classes", "boxes", "keypoints"}
-    assert all(value.isfinite() for value in lesson.losses.values())
-    lesson.total.backward()
+    outcome = model.training_losses(batch_of(image_of(ODD[who]), image_of([])), loss)
+    assert set(outcome.losses) == {"objectness", "proposals", "classes", "boxes", "keypoints"}
+    assert all(value.isfinite() for value in outcome.losses.values())
+    outcome.total.backward()
     gradients = {name: weight.grad for name, weight in model.named_parameters()}
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
     if who == "nobody":
-        assert lesson.losses["keypoints"] == 0
+        assert outcome.losses["keypoints"] == 0
 
 
 @with_torchvision
 @pytest.mark.parametrize("head", LOSSES)
-def test_a_picture_that_is_all_crowd_teaches_nothing_and_no_nan(head):
+def test_an_image_that_is_all_crowd_has_no_loss_and_no_nan(head):
     torch.manual_seed(0)
     model = network(COCO, head=head, **TINY)
     batch = batch_of(image_of([]))
     batch.people[0].ignored = torch.tensor([[-1e4, -1e4, 2e4, 2e4]])
-    lesson = model.training_losses(batch, LOSSES[head]())
-    assert {name: float(value.detach()) for name, value in lesson.losses.items()} == dict.fromkeys(lesson.losses, 0.0)
-    lesson.total.backward()
+    outcome = model.training_losses(batch, LOSSES[head]())
+    assert {name: float(value.detach()) for name, value in outcome.losses.items()} == dict.fromkeys(outcome.losses, 0.0)
+    outcome.total.backward()
     assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
 
 
@@ -115,9 +115,9 @@ def test_it_learns_and_finds_under_autocast(head):
 def test_people_without_labelled_joints_teach_boxes_only():
     torch.manual_seed(0)
     model = network(COCO, **TINY)
-    lesson = model.training_losses(batch_of(image_of([(10, 10, 30, 40)], labelled=False)), RLELoss())
-    assert lesson.losses["keypoints"] == 0
-    assert lesson.losses["boxes"] > 0
+    outcome = model.training_losses(batch_of(image_of([(10, 10, 30, 40)], labelled=False)), RLELoss())
+    assert outcome.losses["keypoints"] == 0
+    assert outcome.losses["boxes"] > 0
 
 
 @with_torchvision
@@ -173,12 +173,12 @@ def test_joints_are_learned_relative_to_the_proposals_box(outside, frame, monkey
     sampled = [boxes], [torch.tensor([0, 0, 1, 1])], [torch.tensor([1, 0, 1, 1])]
     monkeypatch.setattr(model.roi_heads, "sampled", lambda *_: sampled)
     model.training_losses(batch, loss)
-    said, target, weight = loss.asked
+    prediction, target, weight = loss.asked
     rows = []
     for box, person in ((boxes[0], 0), (boxes[2], 1)):  # the second shows nobody, the last no joint
         middle, side = (box[:2] + box[2:]).numpy() / 2, (box[2:] - box[:2]).numpy()
         rows.append((batch.people[0].keypoints[person].numpy() - middle) / (frame * side))
-    assert said.mu.shape == target.shape == (2, 17, 2)
+    assert prediction.mu.shape == target.shape == (2, 17, 2)
     assert np.allclose(target, rows, atol=1e-5)
     inside = (np.abs(rows) <= 0.5).all(axis=-1)
     assert not inside.all()
@@ -223,7 +223,7 @@ def test_checkpoints_hold_the_model(head, tmp_path):
 
 @with_torchvision
 @pytest.mark.parametrize(("places", "side"), [("cells", 14), ("maps", 56)])
-def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path):
+def test_cells_that_places_are_read_from_have_a_loss_too(places, side, tmp_path):
     torch.manual_seed(0)
     model = network(COCO, coordinates=places, with_logits=True, sharpness=2.0, **TINY)
     assert model.output_type == "coordinates and heatmap logits"
@@ -245,7 +245,7 @@ def test_cells_that_places_are_read_from_are_charged_too(places, side, tmp_path)
         (found,), (before,) = again.predict(batch), model.predict(batch)
     assert torch.equal(found.prediction.mu, before.prediction.mu)
     assert found.prediction.maps is None
-    assert found.prediction.sigma.unique().numel() > 1  # told by the regression, not read off maps
+    assert found.prediction.sigma.unique().numel() > 1  # of the regression, not read off maps
     for wrong in ({}, {"head": "heatmap", "coordinates": "cells"}):
         with pytest.raises(InputError, match="with_logits"):
             network(COCO, with_logits=True, **wrong, **TINY)
@@ -303,13 +303,13 @@ def test_a_heatmap_network_hands_over_its_maps_to_one_that_reads_places_from_the
     assert any("kps_score_lowres" in name for name in names)
     assert all(torch.equal(handed[name], kept[name]) for name in names)
     batch = batch_of(image_of(ODD["two people"]))
-    lesson = model.training_losses(batch, RLELoss())
-    lesson.total.backward()
+    outcome = model.training_losses(batch, RLELoss())
+    outcome.total.backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
 
 
 @with_torchvision
-def test_what_a_checkpoint_says_of_itself_is_kept(tmp_path, caplog):
+def test_what_a_checkpoint_holds_of_itself_is_kept(tmp_path, caplog):
     """The eps of COCO's weights; and maps of other joints are not taken for these."""
     torch.manual_seed(0)
     trained = network(COCO, head="heatmap", **{**TINY, "frozen": True})
@@ -333,7 +333,7 @@ def test_what_a_checkpoint_says_of_itself_is_kept(tmp_path, caplog):
 @with_torchvision
 @pytest.mark.parametrize("form", ["folder", "tensors", "state_dict", "legacy"])
 def test_weights_of_a_checkpoint_load_in_any_form(form, tmp_path):
-    """Also where nothing beside the tensors says whose joints and regions they are."""
+    """Also where nothing beside the tensors is known of joints and regions."""
     torch.manual_seed(0)
     trained = network(COCO, head="heatmap", **TINY)
     save(trained, CellLoss(), tmp_path / "folder")
@@ -352,21 +352,21 @@ def test_weights_of_a_checkpoint_load_in_any_form(form, tmp_path):
 
 @with_torchvision
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [("coco", "are of a resnet50, and the backbone is resnet18"), ("cocoo", "'coco', 'imagenet' or")],
 )
-def test_weights_that_cannot_be_had_are_refused(source, said):
-    with pytest.raises(InputError, match=said):
+def test_weights_that_cannot_be_had_are_refused(source, message):
+    with pytest.raises(InputError, match=message):
         load_mask_rcnn_weights(network(COCO, **TINY), source)
 
 
 @with_torchvision
-@pytest.mark.parametrize(("head", "charged"), [("regression", True), ("regression", False), ("heatmap", False)])
-def test_joints_lie_where_the_head_says_in_the_region_around_the_box(head, charged):
+@pytest.mark.parametrize(("head", "logits"), [("regression", True), ("regression", False), ("heatmap", False)])
+def test_joints_lie_where_the_head_predicts_in_the_region_around_the_box(head, logits):
     """Mu is the regression's, peaks are the maps', both in a region a quarter larger than the box."""
     torch.manual_seed(0)
     places = "maps" if head == "regression" else "average"
-    model = network(COCO, head=head, coordinates=places, with_logits=charged, roi_scale=1.25, **TINY, min_map_size=112)
+    model = network(COCO, head=head, coordinates=places, with_logits=logits, roi_scale=1.25, **TINY, min_map_size=112)
     model.eval()
     batch = batch_of(image_of(ODD["two people"]))
     with torch.inference_mode():
@@ -375,8 +375,8 @@ def test_joints_lie_where_the_head_says_in_the_region_around_the_box(head, charg
         middle, half = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2, (found.boxes[:, 2:] - found.boxes[:, :2]) / 2
         regions = torch.cat([middle - 1.25 * half, middle + 1.25 * half], dim=1)
         levels = list(model.backbone(model.inputs(batch.images, batch.sizes)).values())[:4]
-        said = model.posed(levels, [regions])
-        mu = peaks_in_boxes(said.maps, regions, 112)[0] if head == "heatmap" else said.mu
+        prediction = model.posed(levels, [regions])
+        mu = peaks_in_boxes(prediction.maps, regions, 112)[0] if head == "heatmap" else prediction.mu
     torch.testing.assert_close(found.prediction.mu, mu, atol=1e-5, rtol=0)
     expected = regions[:, None, :2] + (mu + 0.5) * (regions[:, 2:] - regions[:, :2])[:, None]
     torch.testing.assert_close(found.keypoints(), expected, atol=1e-3, rtol=0)
@@ -463,7 +463,7 @@ def test_networks_that_are_none_are_refused(changes):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
-def test_without_torchvision_it_says_what_to_install():
+def test_without_torchvision_the_package_to_install_is_named():
     with pytest.raises(InputError, match=r"pip install 'logpose\[detect\]'"):
         network(COCO, **TINY)
 
@@ -471,7 +471,7 @@ def test_without_torchvision_it_says_what_to_install():
 @with_torchvision
 @pytest.mark.slow
 def test_it_finds_what_torchvisions_network_finds(monkeypatch):
-    """The same weights and picture in torchvision's own code give the same boxes, scores and joints."""
+    """The same weights and image in torchvision's own code give the same boxes, scores and joints."""
     patch_torchvision()
     import torchvision
     from torchvision.models.detection import KeypointRCNN

@@ -1,4 +1,4 @@
-"""What every model carries: pixels as the backbone wants them, and the law of its errors."""
+"""What every model carries: pixels as the backbone wants them, and the distribution of its errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_normalisation_travels_with_the_weights() -> None:
 
 
 @pytest.mark.parametrize("dim", [2, 3])
-def test_a_new_models_law_is_unknown(dim: int) -> None:
+def test_a_new_models_error_distribution_is_unknown(dim: int) -> None:
     model = Nothing(COCO, (4, 3), dim)
     assert model.error_distribution.std.isnan().all()
     assert model.error_distribution.radius.isnan().all()
@@ -63,11 +63,11 @@ def test_a_new_models_law_is_unknown(dim: int) -> None:
     assert torch.equal(prediction.mean, prediction.mu)
 
 
-def test_the_law_is_kept_with_the_weights() -> None:
+def test_the_error_distribution_is_kept_with_the_weights() -> None:
     model = Nothing(COCO, (4, 3))
     kept = model.error_std
     model.set_error_distribution(error_distribution())
-    assert kept is model.error_std, "in place: an exported or wrapped model sees it too"
+    assert kept is model.error_std, "in place: an exported or wrapped model has it too"
     other = Nothing(COCO, (4, 3))
     other.load_state_dict(model.state_dict())
     for name in ("mean", "std", "radius"):
@@ -77,6 +77,6 @@ def test_the_law_is_kept_with_the_weights() -> None:
     torch.testing.assert_close(prediction.std, torch.tensor([1.4, 1.5]).expand(1, 17, 2))
 
 
-def test_a_model_says_what_it_predicts() -> None:
+def test_a_model_describes_its_inputs() -> None:
     with pytest.raises(TypeError, match="abstract"):
         PoseModel(COCO, (4, 3))  # type: ignore[abstract]

@@ -83,12 +83,12 @@ def test_anchors_in_a_crowd_are_not_learned_from():
     labels, boxes = network.assign_targets_to_anchors(anchors, targets)
     assert labels[0].tolist() == [1, -1, 0]
     assert boxes[0][0].tolist() == [0, 0, 10, 11]
-    # Of a picture without people all but the crowd is nobody.
+    # Of an image without people all but the crowd is nobody.
     labels, _ = network.assign_targets_to_anchors(anchors, [{**targets[0], "boxes": torch.zeros(0, 4)}])
     assert labels[0].tolist() == [0, -1, 0]
 
 
-def test_proposals_are_the_best_of_each_level_and_within_the_picture():
+def test_proposals_are_the_best_of_each_level_and_within_the_image():
     network = rcnn.proposals(4, (8, 16, 32, 64, 128), 16, (3, 3), (4, 4), *ANCHORS).eval()
     boxes = torch.cat([random_boxes(6, 1), random_boxes(4, 2)])[None] - 3
     boxes[0, 2] = torch.tensor([5.0, 5.0, 5.0, 5.0])  # of no extent
@@ -121,8 +121,8 @@ def test_box_losses_are_those_of_their_formula():
         [10 * 3 / 20, 10 * 1 / 30, 5 * torch.log(torch.tensor(22 / 20)), 5 * torch.log(torch.tensor(1.2))]
     )
     apart = (moves[0] - wanted).abs()
-    charge = torch.where(apart < 0.5, apart**2, apart - 0.25).sum()
-    assert float(losses["boxes"]) == pytest.approx(float(charge) / 2, rel=1e-4)
+    loss = torch.where(apart < 0.5, apart**2, apart - 0.25).sum()
+    assert float(losses["boxes"]) == pytest.approx(float(loss) / 2, rel=1e-4)
 
 
 def test_a_pyramid_has_five_levels():

@@ -54,11 +54,11 @@ def test_features_are_those_of_a_loop(seed, sampling):
     found = roi_align(levels, boxes, 3, sampling)
     assert found.shape == (sum(map(len, boxes)), 3, 3, 3)
     row = 0
-    for picture, own in enumerate(boxes):
+    for image, own in enumerate(boxes):
         for box in own.tolist():
             side = math.sqrt((box[2] - box[0]) * (box[3] - box[1]))
             level = min(max(math.floor(4 + math.log2(max(side, 1e-9) / 224) + 1e-6), 2), 5) - 2
-            expected = by_loop(levels[level][picture], box, 4 << level, 3, sampling)
+            expected = by_loop(levels[level][image], box, 4 << level, 3, sampling)
             assert torch.allclose(found[row], expected, atol=1e-9)
             row += 1
 
@@ -80,7 +80,7 @@ def test_a_gradient_reaches_the_features():
 
 @pytest.mark.parametrize("autocast", [True, False])
 def test_places_are_exact_in_half_precision(autocast):
-    # In bfloat16 columns from 128 on would be a cell apart at best; these features tell the column.
+    # In bfloat16 columns from 128 on would be a cell apart at best; these features are the column.
     level = (torch.arange(200) % 16).expand(1, 1, 200, 200).bfloat16()
     boxes = [torch.tensor([[4 * 131.0, 40.0, 4 * 139.0, 72.0]])]
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
@@ -100,26 +100,26 @@ def test_heads_have_the_published_numbers_of_parameters():
 
 
 def test_a_regression_head_begins_in_the_middle_of_the_box():
-    said = RegressionHead(64, 17, predicts_sigma=True)(torch.rand(3, 64, 14, 14), ErrorDistribution.unknown(2))
-    assert said.mu.abs().max() < 0.1
-    assert (said.sigma - 0.5).abs().max() < 0.1
-    assert torch.allclose(said.confidence, 1 - said.sigma.mean(dim=-1))
+    output = RegressionHead(64, 17, predicts_sigma=True)(torch.rand(3, 64, 14, 14), ErrorDistribution.unknown(2))
+    assert output.mu.abs().max() < 0.1
+    assert (output.sigma - 0.5).abs().max() < 0.1
+    assert torch.allclose(output.confidence, 1 - output.sigma.mean(dim=-1))
 
 
 def test_places_are_the_mean_of_cells():
     torch.manual_seed(0)
     head, features = RegressionHead(6, 3, True, "cells"), torch.randn(2, 6, 14, 14)
     with torch.no_grad():
-        said = head(features, ErrorDistribution.unknown(2))
+        output = head(features, ErrorDistribution.unknown(2))
     logits = torch.einsum("kc,nchw->nkhw", head.fc_mu.weight[..., 0, 0].detach(), features)
     logits = logits + head.fc_mu.bias.detach()[:, None, None]
-    for picture in range(2):
+    for image in range(2):
         for joint in range(3):
-            share = logits[picture, joint].exp() / logits[picture, joint].exp().sum()
+            share = logits[image, joint].exp() / logits[image, joint].exp().sum()
             x = sum(float(share[:, i].sum()) * ((i + 0.5) / 14 - 0.5) for i in range(14))
             y = sum(float(share[i].sum()) * ((i + 0.5) / 14 - 0.5) for i in range(14))
-            assert said.mu[picture, joint].tolist() == pytest.approx([x, y], abs=1e-5)
-    assert ((said.sigma > 0) & (said.sigma < 1)).all()
+            assert output.mu[image, joint].tolist() == pytest.approx([x, y], abs=1e-5)
+    assert ((output.sigma > 0) & (output.sigma < 1)).all()
 
 
 def test_places_are_the_mean_of_what_the_heatmap_head_draws():
@@ -128,16 +128,16 @@ def test_places_are_the_mean_of_what_the_heatmap_head_draws():
     head, drawing, features = RegressionHead(6, 3, True, "maps"), HeatmapHead(6, 3), torch.randn(2, 6, 14, 14)
     drawing.load_state_dict({k: v for k, v in head.state_dict().items() if k.startswith("kps_score_lowres.")})
     with torch.no_grad():
-        said, drawn = (module(features, ErrorDistribution.unknown(2)) for module in (head, drawing))
-    assert torch.equal(said.maps, drawn.maps)
-    share = said.maps.exp() / said.maps.exp().sum(dim=(2, 3), keepdim=True)
+        output, drawn = (module(features, ErrorDistribution.unknown(2)) for module in (head, drawing))
+    assert torch.equal(output.maps, drawn.maps)
+    share = output.maps.exp() / output.maps.exp().sum(dim=(2, 3), keepdim=True)
     middles = (torch.arange(56) + 0.5) / 56 - 0.5
     x, y = (share.sum(dim=2) * middles).sum(dim=2), (share.sum(dim=3) * middles).sum(dim=2)
-    torch.testing.assert_close(said.mu, torch.stack([x, y], dim=-1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.mu, torch.stack([x, y], dim=-1), atol=1e-5, rtol=0)
     assert counted(head) == counted(drawing) + 6 * 3 * 2 + 3 * 2
 
 
-def test_sharper_means_lie_nearer_to_the_likelier_of_two_places():
+def test_sharper_means_lie_closer_to_the_likelier_of_two_places():
     """A joint at -.25 with three times the odds of +.25: by the p-th power of probabilities the odds are 3^p."""
     head = RegressionHead(1, 1, False, "cells", sharpness=2.0)
     torch.nn.init.ones_(head.fc_mu.weight)
@@ -148,9 +148,9 @@ def test_sharper_means_lie_nearer_to_the_likelier_of_two_places():
         head.sharpness = sharpness
         share = 3**sharpness / (3**sharpness + 1)
         x = share * (3.5 / 14 - 0.5) + (1 - share) * (10.5 / 14 - 0.5)
-        said = head(features, ErrorDistribution.unknown(2))
-        assert said.mu[0, 0].tolist() == pytest.approx([x, 7.5 / 14 - 0.5], abs=1e-6)
-        assert torch.equal(said.maps, features)
+        output = head(features, ErrorDistribution.unknown(2))
+        assert output.mu[0, 0].tolist() == pytest.approx([x, 7.5 / 14 - 0.5], abs=1e-6)
+        assert torch.equal(output.maps, features)
 
 
 def test_four_convolutions_and_an_average_are_blind_to_places_and_cells_are_not():

@@ -63,7 +63,7 @@ def test_shapes(skeleton: Skeleton, dim: int) -> None:
     assert prediction.mu.dtype == prediction.sigma.dtype == torch.float32
 
 
-def test_bytes_and_floats_are_the_same_picture() -> None:
+def test_bytes_and_floats_are_the_same_image() -> None:
     model = RegressionModel(ResNet(18), COCO, SIZE).eval()
     a, b = model(images()), model(images().float() / 255)
     torch.testing.assert_close(a.mu, b.mu)
@@ -110,7 +110,7 @@ def test_the_first_prediction_is_the_centre_and_a_half() -> None:
     torch.testing.assert_close(prediction.sigma, torch.full((2, 17, 2), 0.5), atol=0.02, rtol=0)
 
 
-def test_without_sigma_it_is_one_and_confidence_says_nothing() -> None:
+def test_without_sigma_it_is_one_and_confidence_is_constant() -> None:
     model = RegressionModel(Tiny(), COCO, SIZE, predicts_sigma=False)
     assert model.fc_sigma is None
     prediction = model(images())

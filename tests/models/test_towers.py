@@ -52,20 +52,20 @@ def test_taps_at_their_own_cells_are_a_convolution() -> None:
     assert torch.allclose(found.view(1, 4, 5, 6), F.conv2d(features, kernel, padding=1), atol=1e-6)
 
 
-def test_a_stage_tells_of_every_anchor_of_every_level() -> None:
+def test_a_stage_has_outputs_of_every_anchor_of_every_level() -> None:
     torch.manual_seed(0)
     stage = Stage(channels=8, depth=1, joints=5, each=4)
     levels = [torch.randn(2, 8, 4, 3), torch.randn(2, 8, 2, 2)]
     places = [torch.rand(2, 12, 9, 2), torch.rand(2, 4, 9, 2)]
     with torch.no_grad():
-        told, alone = stage(levels, places), stage(levels[1:], places[1:])
-    assert told.logits.shape == (2, 16)
-    assert told.poses.shape == (2, 16, 5, 4)
-    assert told.boxes.shape == (2, 16, 4)
+        output, alone = stage(levels, places), stage(levels[1:], places[1:])
+    assert output.logits.shape == (2, 16)
+    assert output.poses.shape == (2, 16, 5, 4)
+    assert output.boxes.shape == (2, 16, 4)
     # An untrained network is 1 % sure of everybody.
-    assert float(told.logits.sigmoid().mean()) == pytest.approx(0.01, rel=0.3)
-    # What is told of one level does not depend on the others.
-    assert torch.allclose(told.poses[:, 12:], alone.poses, atol=1e-6)
+    assert float(output.logits.sigmoid().mean()) == pytest.approx(0.01, rel=0.3)
+    # Outputs of one level does not depend on the others.
+    assert torch.allclose(output.poses[:, 12:], alone.poses, atol=1e-6)
 
 
 def test_the_focal_loss_is_its_formula() -> None:
@@ -89,7 +89,7 @@ def test_the_focal_loss_of_extreme_logits_is_finite() -> None:
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "hrnet_w32"])
-def test_levels_have_the_strides_that_they_are_said_to_have(backbone: str) -> None:
+def test_levels_have_the_strides_of_their_description(backbone: str) -> None:
     torch.manual_seed(0)
     trunk = pyramid_on(create_backbone(backbone, (64, 96), neck=False, all_branches=True), 16).eval()
     with torch.no_grad():

@@ -29,7 +29,7 @@ class History:
     """Something of a kind of its own, as mmengine's runner keeps it in its checkpoints."""
 
     def __init__(self, *values: float) -> None:
-        self.values, self.told = np.array(values), {"last": values[-1]}
+        self.values, self.last = np.array(values), {"last": values[-1]}
 
 
 def weights() -> OrderedDict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What is written can be read, alone and safely; what cannot be read says so in one line."""
+"""What is written can be read, alone and safely; what cannot be read is refused in one line."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ DAMAGE = {
     "more joints than weights": edit("logpose", "model", "skeleton", "joints", value=["a", "b", "c", "d"]),
     "unknown loss": edit("logpose", "loss", "convention", value="mine"),
     "unhashable loss": edit("logpose", "loss", "kind", value=["RLELoss"]),
-    "one more option": edit("logpose", "loss", "surprise", value=1),
+    "one more option": edit("logpose", "loss", "unexpected", value=1),
     "flow of one dimension": edit("logpose", "loss", "flow", "dim", value=1),
     "flow that is none": edit("logpose", "loss", "flow", value=7),
     "another activation": edit("logpose", "loss", "flow", "activation", value="dropout"),
@@ -272,15 +272,15 @@ def test_unknown_backbones_and_losses(tiny: tuple[Path, dict[str, Any]]) -> None
         load(path)
 
 
-@pytest.mark.parametrize(("kind", "told"), [("Other", True), (None, False)])
-def test_a_loss_that_nobody_knows_is_told(
-    tiny: tuple[Path, dict[str, Any]], caplog: pytest.LogCaptureFixture, kind: str | None, told: bool
+@pytest.mark.parametrize(("kind", "warned"), [("Other", True), (None, False)])
+def test_a_loss_that_nobody_knows_is_reported(
+    tiny: tuple[Path, dict[str, Any]], caplog: pytest.LogCaptureFixture, kind: str | None, warned: bool
 ) -> None:
     path, whole = tiny
     whole["logpose"]["loss"] = {"kind": kind}
     torch.save(whole, path)
     assert load(path, Tiny())[1] is None
-    assert len(caplog.records) == told
+    assert len(caplog.records) == warned
     assert all("Other" in record.message for record in caplog.records)
 
 
@@ -296,7 +296,7 @@ def test_point_set_anchors_come_back_with_their_template(tmp_path: Path, sigma: 
     assert isinstance(again, PointSetAnchors)
     assert isinstance(loss, RLELoss if sigma else L1Loss)
     assert again.config() == model.config()
-    picture = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
-    (one,), (other,) = model(picture), again(picture)
+    image = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
+    (one,), (other,) = model(image), again(image)
     assert torch.equal(one.keypoints(), other.keypoints())
     assert torch.equal(one.box_scores, other.box_scores)

@@ -164,7 +164,7 @@ def test_a_released_checkpoint_predicts_what_it_did(depth: int, images: Tensor, 
 
 
 @pytest.mark.parametrize("depth", [101, 152])
-def test_deep_ones_are_told_by_their_blocks(depth: int) -> None:
+def test_deep_ones_are_known_by_their_blocks(depth: int) -> None:
     assert interop._depth(Path("x"), ResNet(depth).state_dict()) == depth
 
 
@@ -189,7 +189,7 @@ def test_a_released_checkpoint_of_three_dimensions(images: Tensor, tmp_path: Pat
 class SimplePose(nn.Module):
     """The public code's network, by its names: a ResNet's at the top, beside `deconv_layers` and `final_layer`.
 
-    That code reads pictures as B, G and R, and normalises these as if they were R, G and B; mmpose does not.
+    That code reads images as B, G and R, and normalises these as if they were R, G and B; mmpose does not.
     """
 
     bgr = True
@@ -226,7 +226,7 @@ def test_simplepose_draws_what_it_did(of_mmpose: bool, images: Tensor, tmp_path:
     with torch.no_grad():
         torch.testing.assert_close(model(images).maps, theirs(images), atol=1e-4, rtol=1e-4)
     assert (model.size, model.skeleton, loss) == ((256, 256), MPII, None)
-    # The backbone alone sees the same, in a model that begins with it.
+    # The backbone alone has the same input, in a model that begins with it.
     backbone = create_backbone("resnet18", (256, 256))
     load_backbone_weights(backbone, str(tmp_path / "theirs.pth"))
     assert torch.equal(backbone.conv1.weight, model.backbone.conv1.weight)
@@ -322,7 +322,7 @@ def test_names_of_mmpose_before_1_0(images: Tensor, tmp_path: Path) -> None:
 # Either
 
 
-def test_whose_it_is_is_told_by_the_names(tmp_path: Path, tiny_run: Path) -> None:
+def test_whose_it_is_is_known_by_the_names(tmp_path: Path, tiny_run: Path) -> None:
     torch.manual_seed(0)
     loss = load_weights(written(Released(18), tmp_path))[1]
     assert loss.convention == "released"

@@ -176,17 +176,11 @@ def assign(
     forced: int = 9,
     ignored: Bool[Tensor, "A"] | None = None,
 ) -> Assignment:
-    """Assign anchors to people.
+    """Assign anchors to people, by their similarity.
 
-    An anchor belongs to the most similar person, or is negative, or neither. The `forced` anchors that are most similar
-    to a person belong to that person in any case; one that several people ask for, to the most similar of them.
-
-    Args:
-        alike: similarity of anchors and people.
-        positive: least similarity of a positive anchor.
-        negative: similarity to every person below which an anchor is negative.
-        forced: least number of anchors of each person.
-        ignored: anchors that are not to be negative.
+    An anchor belongs to the most similar person, if at least `positive`; it is negative if below `negative` to everyone
+    and not ignored. The `forced` anchors that are most similar to a person belong to that person in any case; one that
+    several people ask for, to the most similar of them.
     """
     anchors, people = alike.shape
     free = alike.new_zeros(anchors, dtype=torch.bool) if ignored is None else ignored

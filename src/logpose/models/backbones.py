@@ -41,7 +41,7 @@ def create_backbone(
     """A backbone with random weights.
 
     Args:
-        name: "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "hrnet_w32", "hrnet_w48", or "timm/NAME".
+        name: "resnet18", 34, 50, 101 or 152, "hrnet_w32" or "hrnet_w48", or "timm/NAME".
         size: (H, W) of its images.
         neck: whether an HRNet merges its branches into features for averaging.
         all_branches: whether feature maps of several strides are needed, as by detectors.

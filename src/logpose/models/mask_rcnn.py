@@ -103,7 +103,7 @@ class MaskRCNNOptions(Configurable):
         if wrong := next((name for name in fine if not fine[name]), None):
             raise InputError(f"Mask R-CNN cannot have {wrong} of {getattr(self, wrong)}")
         if self.with_logits and self.coordinates == "average":
-            raise InputError("with_logits needs coordinates from cells or maps: an average has no logits")
+            raise InputError("with_logits needs coordinates from cells or maps")
 
 
 POSITIVE = (
@@ -332,9 +332,6 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
 
 def learns_normalisation(source: str) -> bool:
     """Whether a network that starts from these weights trains its normalisation: it did before, or has none to keep.
-
-    Args:
-        source: as of `load_mask_rcnn_weights`.
 
     Raises:
         InputError: if the weights cannot be had.

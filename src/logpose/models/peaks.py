@@ -110,16 +110,10 @@ def snapped(
     least: float = 0.0,
     farthest: Float[Tensor, "N"] | None = None,
 ) -> Float[Tensor, "N K 2"]:
-    """Every joint at the nearest of the greatest peaks of its map, or unchanged, where there is none.
+    """Every joint of poses, pixels, at the nearest of the greatest peaks of its map, or unchanged, where there is none.
 
-    Args:
-        poses: regressed, pixels.
-        maps: of one image, as of `PeakBranch`.
-        offsets: likewise.
-        stride: pixels to a cell of the maps.
-        peaks: most peaks of each map.
-        least: least height of a peak.
-        farthest: largest distance from it, pixels, for each pose; any distance when None.
+    Maps and offsets are those of one image, with `stride` pixels to a cell. Peaks are at least `least` high and at most
+    `farthest` pixels away, if given.
     """
     highest = F.max_pool2d(maps[None], WINDOW, 1, WINDOW // 2)[0]
     heights, at = torch.where(maps == highest, maps, -1.0).flatten(1).topk(min(peaks, maps[0].numel()), dim=1)

@@ -34,10 +34,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a weights file, by name, and of a checkpoint of logpose its `logpose` entry.
 
-    Other objects in it, such as the settings and the history that mmpose's runner writes, are not made.
-
-    Args:
-        path: a file of torch or of safetensors, or a folder of a model that `logpose convert` wrote.
+    The file is of torch or of safetensors, or a folder of `logpose convert`. Other objects in it, such as the settings
+    and the history that mmpose's runner writes, are not made.
 
     Raises:
         InputError: if the file is missing or is not a dictionary of tensors.

@@ -120,7 +120,7 @@ def test_outputs_that_cannot_be_written_are_named(refused, coco_folder, tiny_run
 def test_flags_that_contradict_or_cannot_be(refused, coco_folder, tiny_run, tmp_path):
     train = ("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "run")
     assert "scale must lie in" in refused(*train, "--augmentation.scale", 5)
-    assert "rotation in" in refused(*train, "--augmentation.rotation", -3)
+    assert "rotation must lie in" in refused(*train, "--augmentation.rotation", -3)
     assert "--out" in refused("train", "coco_resnet18_rle", "--resume", tiny_run, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
     best = tiny_run / "best.ckpt"

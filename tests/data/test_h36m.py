@@ -46,12 +46,12 @@ def rows(name: str = f"{FOLDER}/{FOLDER}_000001.jpg", number: int = 7, **changes
 def written(tmp_path: Path, *pairs: tuple[Any, Any], name: str = "annotations/file.json") -> Path:
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)
-    image = cv2.imencode(".jpg", np.full((HEIGHT, WIDTH, 3), 128, np.uint8))[1].tobytes()
+    jpeg = cv2.imencode(".jpg", np.full((HEIGHT, WIDTH, 3), 128, np.uint8))[1].tobytes()
     for image, _ in pairs:
         if isinstance(image, dict) and isinstance(image.get("file_name"), str):
             path = tmp_path / "images" / image["file_name"]
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(image)
+            path.write_bytes(jpeg)
     images, annotations = ([pair[i] for pair in pairs] for i in (0, 1))
     file.write_text(json.dumps({"images": images, "annotations": annotations}))
     return file

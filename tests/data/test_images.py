@@ -271,9 +271,9 @@ def test_others_are_read_whole(tmp_path: Path) -> None:
     for orientation, reduced in ((1, 8), (6, 1)):
         exif[0x0112] = orientation
         image.save(tmp_path / "x.jpg", exif=exif)
-        image, found = read_reduced(tmp_path / "x.jpg", 8)
+        decoded, found = read_reduced(tmp_path / "x.jpg", 8)
         assert found == reduced
-        assert image.shape[:2] == ((8, 6) if reduced == 8 else (48, 64))
+        assert decoded.shape[:2] == ((8, 6) if reduced == 8 else (48, 64))
     array = np.zeros((10, 10, 3), np.uint8)
     assert read_reduced(array, 8) == (array, 1)
 

@@ -296,7 +296,7 @@ def test_weights_from_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     with pytest.raises(InputError, match="hf://someone: not of the form hf://OWNER/NAME/FILE"):
         load_backbone_weights(backbone, "hf://someone")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(InputError, match=r"pip install 'logpose\[hub\]'"):
+    with pytest.raises(InputError, match=r"pip install 'logpose-keypoints\[hub\]'"):
         load_backbone_weights(backbone, "hf://someone/pose/weights.pth")
 
 

@@ -464,7 +464,7 @@ def test_networks_that_are_none_are_refused(changes):
 
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
 def test_without_torchvision_the_package_to_install_is_named():
-    with pytest.raises(InputError, match=r"pip install 'logpose\[detect\]'"):
+    with pytest.raises(InputError, match=r"pip install 'logpose-keypoints\[detect\]'"):
         network(COCO, **TINY)
 
 

@@ -42,7 +42,7 @@ FAMILIES = {
 
 @pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
 def test_without_timm_the_package_to_install_is_named() -> None:
-    with pytest.raises(InputError, match=r"needs timm: pip install 'logpose\[timm\]'"):
+    with pytest.raises(InputError, match=r"needs timm: pip install 'logpose-keypoints\[timm\]'"):
         create_backbone("timm/resnet18", SIZE)
 
 

@@ -11,7 +11,9 @@ from logpose.losses import L1Loss
 from logpose.metrics.calibration import Deviations
 from logpose.report.evaluation import MEANINGS, PageParts, evenly_ranked, mean_text, write_report
 from logpose.tasks.boundaries.report import MEANINGS as OF_BOUNDARIES
-from logpose.tasks.detection.report import MEANINGS as OF_PEOPLE
+from logpose.tasks.detection.report import MEANINGS as OF_DETECTIONS
+from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
+from logpose.tasks.pose.report import MEANINGS as OF_POSES
 
 NAMES = ["ap", "ap50", "ap_medium", "ar", "ar75", "error_px", "pck@0.1", "pck_torso@0.2", "pckh@0.5", "pckh_auc"]
 NAMES += ["mpjpe", "pa_mpjpe", "velocity", "nll", "coverage@0.9", "band@0.5", "std_mm", "sigma_rank", "people"]
@@ -19,7 +21,8 @@ NAMES += ["mpjpe", "pa_mpjpe", "velocity", "nll", "coverage@0.9", "band@0.5", "s
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_figure_has_one_meaning(name):
-    assert sum(bool(re.fullmatch(form, name)) for form, _ in (*MEANINGS, *OF_PEOPLE, *OF_BOUNDARIES)) == 1
+    every = {*MEANINGS, *OF_DETECTIONS, *OF_BOUNDARIES, *IN_SPACE, *OF_POSES}
+    assert sum(bool(re.fullmatch(form, name)) for form, _ in every) == 1
 
 
 def test_the_page_shows_what_a_task_adds(tmp_path):

@@ -25,6 +25,7 @@ parse = TaskCommand(
     find=partial(open_checkpoint, with_loss=True),
     noun="models",
 ).parse
+"""The task and the options that the words give."""
 
 
 def run(chosen: Chosen) -> int:

@@ -19,6 +19,7 @@ parse = TaskCommand(
     find=lambda data, task: (task or task_that_opens(data), None),
     noun="data",
 ).parse
+"""The task and the options that the words give."""
 
 
 def run(chosen: Chosen) -> int:

@@ -21,6 +21,7 @@ parse = TaskCommand(
     find=partial(open_checkpoint, with_loss=False),
     noun="models",
 ).parse
+"""The task and the options that the words give."""
 
 
 def run(chosen: Chosen) -> int:

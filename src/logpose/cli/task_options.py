@@ -29,7 +29,7 @@ class Chosen(NamedTuple):
     options: Any
 
 
-def open_checkpoint(checkpoint: Path, task: Task | None, *, with_loss: bool) -> tuple[Task, Any]:
+def open_checkpoint(checkpoint: str | Path, task: Task | None, *, with_loss: bool) -> tuple[Task, Any]:
     """The task of a checkpoint, and its model; or its model and loss.
 
     Raises:

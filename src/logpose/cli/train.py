@@ -18,7 +18,8 @@ RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
 `logpose train RECIPE --help` lists the recipe's fields and their defaults."""
 
 
-parse = list  # the words as they are: which flags there are depends on the recipe
+parse = list
+"""The words as they are: which flags there are depends on the recipe."""
 
 
 def run(words: Sequence[str]) -> int:

@@ -32,7 +32,12 @@ from logpose.data.resection import FARTHEST_MEDIAN, axis_error, recovered
 from logpose.data.windows import windows_around
 
 __all__ = [
-    *("LiftingPoses", "PoseSequence", "action_group", "exact_keypoints", "open_poses", "screen"),
+    "LiftingPoses",
+    "PoseSequence",
+    "action_group",
+    "exact_keypoints",
+    "open_poses",
+    "screen",
     "subject_fingerprints",
 ]
 

@@ -30,8 +30,15 @@ from logpose.data.problems import Problem
 from logpose.data.scans import RETINA, Scan
 
 __all__ = [
-    *("DUKE_UM", "LabelledScans", "check_height", "chosen", "holds_scans", "is_matlab", "open_scans"),
-    *("read_boundaries", "unlabelled_scans"),
+    "DUKE_UM",
+    "LabelledScans",
+    "check_height",
+    "chosen",
+    "holds_scans",
+    "is_matlab",
+    "open_scans",
+    "read_boundaries",
+    "unlabelled_scans",
 ]
 
 DUKE_SIZE, DUKE_UM = (496, 768), ROW_UM

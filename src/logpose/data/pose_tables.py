@@ -23,8 +23,20 @@ from logpose.data.json_files import whole
 from logpose.data.problems import FARTHEST, Problem
 
 __all__ = [
-    *("IMAGE_SIZES", "KEPT", "SKELETONS", "Table", "Unalike", "check_pixels", "check_symmetry", "checked", "chosen"),
-    *("fingerprints", "joints_of", "person", "sequences_of", "table_of"),
+    "IMAGE_SIZES",
+    "KEPT",
+    "SKELETONS",
+    "Table",
+    "Unalike",
+    "check_pixels",
+    "check_symmetry",
+    "checked",
+    "chosen",
+    "fingerprints",
+    "joints_of",
+    "person",
+    "sequences_of",
+    "table_of",
 ]
 
 Table = dict[str, dict[str, Any]]

@@ -46,8 +46,8 @@ class PeopleFile:
         counts: how many rows the file holds, and how many of them were passed over, by reason.
     """
 
-    def __init__(self, file: Path, skeleton: Skeleton, image_folder: str | Path) -> None:
-        self.file, self.skeleton, self.image_folder = file, skeleton, Path(image_folder)
+    def __init__(self, file: str | Path, skeleton: Skeleton, image_folder: str | Path) -> None:
+        self.file, self.skeleton, self.image_folder = Path(file), skeleton, Path(image_folder)
         self.samples: list[Sample] = []
         self.problems: list[Problem] = []
         self.counts: Counter[str] = Counter()

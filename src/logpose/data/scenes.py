@@ -28,7 +28,15 @@ from logpose.data.problems import FARTHEST
 from logpose.data.transforms import cut
 
 __all__ = [
-    *("MULTIPLE", "SceneBatch", "ScenePeople", "SceneTransform", "Scenes", "ShortSide", "SquareCrop", "join", "scene"),
+    "MULTIPLE",
+    "SceneBatch",
+    "ScenePeople",
+    "SceneTransform",
+    "Scenes",
+    "ShortSide",
+    "SquareCrop",
+    "join",
+    "scene",
     "scene_loader",
 ]
 

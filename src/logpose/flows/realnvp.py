@@ -25,6 +25,7 @@ from logpose.flows.density import NamedDensity
 __all__ = ["Activation", "PlainRealNVP"]
 
 Activation = Literal["leaky_relu", "relu", "silu", "gelu", "tanh"]
+"""Activation of the hidden layers of the scale and shift networks."""
 
 
 class PlainRealNVP(NamedDensity, nn.Module):

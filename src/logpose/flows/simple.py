@@ -12,6 +12,7 @@ from torch import Tensor
 __all__ = ["Base", "SimpleDensity", "gaussian_log_prob", "gaussian_sample", "laplace_log_prob", "laplace_sample"]
 
 Base = Literal["laplace", "gaussian"]
+"""Name of a simple density Q."""
 
 
 def laplace_log_prob(error: Float[Tensor, "*N D"], scale: Tensor | float = 1.0) -> Float[Tensor, "*N D"]:

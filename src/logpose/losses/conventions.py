@@ -27,7 +27,9 @@ from logpose.losses.base import LikelihoodLoss
 __all__ = ["CODES", "Base", "Code", "Convention", "ConventionLoss", "Mode", "check_options"]
 
 Convention = Literal["normalized", "paper", "released", "mmpose"]
+"""Which formula of the loss exactly, see `RLELoss`."""
 Mode = Literal["rle", "dle", "basic"]
+"""Which of the paper's designs, see `RLELoss`."""
 Loss = TypeVar("Loss", bound="ConventionLoss")
 
 RENAMED = {"balance": "gradient_reweighting"}

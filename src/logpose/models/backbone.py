@@ -14,7 +14,9 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Backbone", "FeatureExtractor", "Nee
 
 # Channel statistics of ImageNet, RGB in [0, 1]: what torchvision's weights and most of timm's were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Channel means of ImageNet, RGB in [0, 1]."""
 IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Channel standard deviations of ImageNet."""
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ from logpose.models.pose_model import SigmaHead, exactly, prediction_of, small_s
 __all__ = ["Coordinates", "HeatmapHead", "RegressionHead", "levels_of", "peaks_in_boxes", "roi_align"]
 
 Coordinates = Literal["average", "cells", "maps"]
+"""What a regression head reads mu from, see `RegressionHead`."""
 NEAR = 2  # cells on either side of a position that count as being there
 FINEST = 2  # the pyramid's first level is that of stride 2²
 CANONICAL_SIZE, CANONICAL_LEVEL = 224.0, 4  # a box of ImageNet's size is read from the fourth level (FPN, Eq. 1)

@@ -15,6 +15,7 @@ from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, FeatureExtracto
 __all__ = ["TIMM", "TimmBackbone"]
 
 TIMM = "timm/"
+"""What the names of timm's models begin with."""
 STRIDES = (8, 16, 32)  # of the feature maps that detectors take
 
 

@@ -194,7 +194,7 @@ def table_named(name: str) -> Table:
     return tables[name.lower()]
 
 
-def measure(recipe: Any, folder: Path) -> Mapping[str, float] | None:
+def measure(recipe: Any, folder: str | Path) -> Mapping[str, float] | None:
     """The figures of a recipe's best checkpoint, after training it in a folder; None if training was interrupted.
 
     A finished run in the folder is kept, an unfinished one is resumed.
@@ -208,6 +208,7 @@ def measure(recipe: Any, folder: Path) -> Mapping[str, float] | None:
     from logpose.training.recipe import plain_recipe
     from logpose.training.resume import is_finished, last_checkpoint
 
+    folder = Path(folder)
     last, best = folder / "last.ckpt", folder / "best.ckpt"
     if last.is_file():
         content, data = read(last), plain_recipe(recipe).get("data")

@@ -179,7 +179,7 @@ def _dress(axes: Any, low: Float[np.ndarray, "3"], high: Float[np.ndarray, "3"])
     for i, (axis, name, sign, pad, wide) in enumerate(
         ((axes.xaxis, "x", 1, 0, 0), (axes.yaxis, "z, depth", 1, 0, WIDE), (axes.zaxis, "y, down", -1, 6, WIDE))
     ):
-        places = _ticks(low[i], high[i])
+        places = _ticks(float(low[i]), float(high[i]))
         places = places if i == 2 else [places[0], places[-1]]  # the others are short in the image
         texts = [f"{sign * round(place, 6) + 0.0:.6g}" for place in places]
         axis.set_ticks(places, texts)

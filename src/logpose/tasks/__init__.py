@@ -52,7 +52,7 @@ def task_of(model: Any) -> Task:
     return task
 
 
-def task_that_opens(data: Path) -> Task:
+def task_that_opens(data: str | Path) -> Task:
     """The task that labelled data are for: the last that opens them, as a folder of B-scans may hold JSON files too.
 
     Where none opens them it is the first, whose reader reports what is wrong.

@@ -160,7 +160,7 @@ class Task(ABC):
             InputError: if an input or an option is not what it should be.
         """
 
-    def opens(self, data: Path) -> bool:  # noqa: ARG002
+    def opens(self, data: str | Path) -> bool:  # noqa: ARG002
         """Whether a file or folder holds labelled data of this task, by its content; else `--task` is needed."""
         return False
 

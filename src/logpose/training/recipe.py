@@ -24,6 +24,7 @@ from logpose.models import Model
 __all__ = ["FIRST", "OBJECTS", "LossName", "TrainingRecipe", "plain_fields", "plain_recipe", "settings"]
 
 LossName = Literal["rle", "dle", "basic", "l1", "l2", "laplace", "gaussian"]
+"""Words of `--loss`."""
 
 FIXED: dict[str, type[LikelihoodLoss]] = {"l1": L1Loss, "l2": L2Loss, "laplace": Laplace, "gaussian": Gaussian}
 """Losses without a flow, by the word of `--loss`."""

@@ -136,7 +136,8 @@ def test_what_is_not_about_boundaries_is_refused(refused, boundary_files, lifter
 
     model, file = boundary_files
     message = refused("eval", model, "--data", file, "--boxes", "b.json")
-    assert message.startswith(f"logpose: --boxes: not an option of boundaries models ({model}); pose models")
+    assert message.startswith("logpose: --boxes: ")
+    assert "boundaries" in message
     assert "--cameras: " in refused("eval", model, "--data", file, "--cameras", 2)
     message = refused("eval", lifters["humaneva"], "--data", lifting_files[0], "--columns", 5)
     assert message.startswith("logpose: --columns: ")

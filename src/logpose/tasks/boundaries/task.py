@@ -59,7 +59,7 @@ class BoundaryTask(Task):
 
         return predict_in_scans(model, options)
 
-    def opens(self, data: Path) -> bool:
+    def opens(self, data: str | Path) -> bool:
         """Whether the data are B-scans: in the Duke layout, or images with CSV files beside them."""
         from logpose.data.oct import holds_scans
 

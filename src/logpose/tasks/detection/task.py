@@ -45,6 +45,6 @@ class DetectionTask(PoseTask):
 
         return predict_in_images(model, options)
 
-    def opens(self, data: Path) -> bool:  # noqa: ARG002
+    def opens(self, data: str | Path) -> bool:  # noqa: ARG002
         """False: such data are opened by the pose task; `--task detection` is given where these are meant."""
         return False

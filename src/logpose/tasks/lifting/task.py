@@ -76,8 +76,9 @@ class LiftingTask(Task):
 
         return predict_in_space(model, options)
 
-    def opens(self, data: Path) -> bool:
+    def opens(self, data: str | Path) -> bool:
         """Whether the data are an archive of NumPy, as those of poses in space are."""
+        data = Path(data)
         if not data.is_file():
             return False
         with data.open("rb") as file:

@@ -32,7 +32,8 @@ __all__ = ["INSIDE", "POSES", "inspect_people", "page_parts", "people_parts"]
 
 SHOWN, TILE, COLUMNS = 12, 280, 4  # people on the page, pixels of each, and of them in a row
 ON_SHEET, SHEET_TILE = 30, 220  # people on a contact sheet, pixels of each
-INSIDE = 0.5  # probability that the drawn ellipses hold
+INSIDE = 0.5
+"""Probability that a drawn ellipse contains its joint."""
 LEVEL = 0.9  # nominal level of the regions of the table
 
 MEANINGS = (

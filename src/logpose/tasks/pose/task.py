@@ -65,7 +65,7 @@ class PoseTask(Task):
 
         return predict_in_crops(model, options)
 
-    def opens(self, data: Path) -> bool:
+    def opens(self, data: str | Path) -> bool:
         """Whether the data are annotations of people in images: JSON, or a MATLAB file of joints."""
         from logpose.tasks.pose.evaluate import holds_people
 

@@ -42,7 +42,7 @@ WORDS = {
 common to search for ("kept", "exact", "places", "sure")."""
 
 EXCEPTIONS = {
-    ("src/logpose/core/moved.py", "law"): "a name of version 0.1",
+    ("src/logpose/core/moved.py", "*"): "names of version 0.1",
     ("src/logpose/recipes/renamed.py", "*"): "names of version 0.1",
     ("src/logpose/models/version_0_1.py", "*"): "names of version 0.1",
     ("src/logpose/tasks/pose/recipe.py", "picture"): "a name of version 0.1",

@@ -56,6 +56,7 @@ POSES = (
     "Blue is the person's left, orange the right; each ellipse holds its joint with a probability of 50 %, where the "
     "model predicts one; rings are the labels."
 )
+"""What the colours of drawn poses mean."""
 
 
 def page_parts(evaluation: Evaluation) -> PageParts:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from logpose.core.compat import keep_freed_memory, patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.progress import on_terminal
+from logpose.core.structures import OutputType
 from logpose.data.problems import log_problems
 from logpose.training.checkpoint import describe, read
 from logpose.training.module import PoseModule, higher_is_better
@@ -33,6 +34,16 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # no
 __all__ = ["Run", "fit", "in_whole_epochs", "save_config", "validation_interval"]
 
 log = logging.getLogger("logpose")
+
+LOSSES: dict[OutputType, str] = {
+    "coordinates": "RLELoss, L1Loss or another regression loss",
+    "heatmaps": "HeatmapLoss",
+    "coordinates and heatmaps": "WithHeatmaps(RLELoss())",
+    "heatmap logits": "CellLoss",
+    "coordinates and heatmap logits": "WithHeatmaps(RLELoss(), cells=True)",
+    "row logits": "RowsLoss",
+}
+"""A loss for each output of a model."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ def _train(
     model.prepare(train)
     if model.output_type != loss.output_type:
         kinds = f"the loss {type(loss).__name__} needs {loss.output_type}, the model {type(model).__name__}"
-        raise InputError(f"{kinds} outputs {model.output_type}")
+        raise InputError(f"{kinds} outputs {model.output_type}: use {LOSSES[model.output_type]}")
     if resume is not None:
         check_resumable(resume, describe(model, loss), recipe)
     hardware = _trainer(recipe, logger=False, enable_checkpointing=False, enable_progress_bar=False)

@@ -173,7 +173,7 @@ def detector(tmp_path_factory):
             rpn_pre_nms_top_n=(60, 40),
             rpn_post_nms_top_n=(30, 20),
             detections_per_image=5,
-        ),  # fmt: skip
+        ),
     )
     torch.nn.init.constant_(model.roi_heads.box_predictor.cls_score.bias[1:], 3.0)
     loss = RLELoss()

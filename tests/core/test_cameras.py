@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from logpose.core.cameras import Camera, check_upright, placed_around, reprojection_errors
 from logpose.core.errors import InputError
 
-SIZE = (480, 640)
 LENS = np.array([-0.29, 0.11, -0.0014, 0.0011, 0.01])
 """About that of HumanEva's first camera."""
 

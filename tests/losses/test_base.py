@@ -50,9 +50,6 @@ LOSSES: dict[str, Callable[[], LikelihoodLoss]] = {
 }
 CODES = ("released", "mmpose")
 every_loss = pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES.keys())
-# Those with a density of standardised errors of their own, as soon as they are made.
-DENSITIES = {name: make for name, make in LOSSES.items() if name not in ("L1Loss", "L2Loss", "basic")}
-every_density = pytest.mark.parametrize("make", DENSITIES.values(), ids=DENSITIES.keys())
 
 
 def case(seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:

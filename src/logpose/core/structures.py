@@ -17,6 +17,7 @@ image coordinates, units of 2,000 mm beside crop coordinates; NaN of a joint tha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
@@ -39,6 +40,7 @@ __all__ = [
     "Prediction",
     "Sample",
     "Scoring",
+    "Tensors",
 ]
 
 Image = UInt8[np.ndarray, "_ _ 3"]
@@ -92,8 +94,29 @@ class Sample:
     """Category of the object, in data that number categories (COCO's)."""
 
 
+Moved = TypeVar("Moved", bound="Tensors")
+
+
+class Tensors:
+    """Base of dataclasses whose fields are tensors (or lists of `Tensors`), which move to a device together."""
+
+    __slots__ = ()
+
+    def to(self: Moved, device: torch.device | str, non_blocking: bool = False) -> Moved:
+        """The same batch on another device."""
+        return self._each(lambda part: part.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self: Moved) -> Moved:
+        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
+        return self._each(lambda part: part.pin_memory())
+
+    def _each(self: Moved, change: Callable[[Any], Any]) -> Moved:
+        parts = [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]  # a dataclass
+        return type(self)(*([*map(change, part)] if isinstance(part, list) else change(part) for part in parts))
+
+
 @dataclass(slots=True)
-class Batch:
+class Batch(Tensors):
     """Crops ready for a model, with their labels and the maps back to their images."""
 
     images: UInt8[Tensor, "B 3 H W"]
@@ -111,14 +134,6 @@ class Batch:
     def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
         """The input of the model."""
         return self.images
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch on another device."""
-        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)})
-
-    def pin_memory(self) -> Batch:
-        """The same batch in page-locked memory (called by `DataLoader(pin_memory=True)`)."""
-        return Batch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
 
 
 @dataclass(slots=True)

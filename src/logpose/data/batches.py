@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from itertools import chain
-from typing import Any, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
+from typing import Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Tensors
 from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError
 
 __all__ = ["EpochSampler", "LabelledSet", "LoaderOptions", "Tensors", "collate", "epoch_loader"]
@@ -29,7 +30,6 @@ log = logging.getLogger("logpose")
 
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
-Moved = TypeVar("Moved", bound="Tensors")
 
 IN_A_ROW = 10  # so many images that cannot be decoded one after another are not single damaged ones
 
@@ -50,24 +50,6 @@ class LabelledSet(Protocol[Item]):
     def __getitem__(self, index: int, /) -> Item:
         """One item."""
         ...
-
-
-class Tensors:
-    """Base of dataclasses whose fields are tensors (or lists of `Tensors`), which move to a device together."""
-
-    __slots__ = ()
-
-    def to(self: Moved, device: torch.device | str, non_blocking: bool = False) -> Moved:
-        """The same batch on another device."""
-        return self._each(lambda part: part.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self: Moved) -> Moved:
-        """The same batch in page-locked memory (the hook that `DataLoader(pin_memory=True)` looks for)."""
-        return self._each(lambda part: part.pin_memory())
-
-    def _each(self: Moved, change: Callable[[Any], Any]) -> Moved:
-        parts = [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]  # a dataclass
-        return type(self)(*([*map(change, part)] if isinstance(part, list) else change(part) for part in parts))
 
 
 def collate(batches: Sequence[T]) -> T:

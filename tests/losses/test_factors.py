@@ -84,7 +84,7 @@ def test_a_dimension_without_a_label_is_left_out_alone() -> None:
             if weight[b, k] and torch.isfinite(target[b, k, d]):
                 error = (target[b, k, d] - mu[b, k, d]) / sigma[b, k, d]
                 both = torch.stack([error, -error])[:, None]
-                log_qg = (loss.factor.q.log_prob(both) + loss.factor.log_g(both)).mean() + loss.factor.log_s()
+                log_qg = (loss.factor.q.log_prob(both) + loss.factor.g.log_prob(both)).mean() + loss.factor.log_s()
                 sides.append(float(sigma[b, k, d].log() - log_qg))
     assert len(sides) == 20
     assert float(values.mean()) == pytest.approx(3 * np.mean(sides), abs=0.05)

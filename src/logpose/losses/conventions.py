@@ -1,139 +1,147 @@
-"""What RLE is in other conventions and modes than Eq. 8: the formulas of codes in use, and the basic design.
+"""Classes of `RLELoss` whose formula is not Eq. 8: the formulas of codes in use, and the basic design.
 
-The codes' formulas are written term by term, to fine-tune their checkpoints or to compare with them. Both count log G
-once per dimension and log sigma twice, sum over joints and dimensions, and divide by the number of images. In D
-dimensions that is D times Eq. 8 with a wider Q, plus a constant, but for log sigma, which counts 2 / D as much as in
-a likelihood: fully in two dimensions, too little in three, where sigma is pushed upwards.
-
-In the basic design (Eq. 3 and 4) z is Gaussian around mu with the scale sigma, and the joint lies at x = f(z). The
-paper calls it not feasible in practice; it is here because the paper's argument for RLE begins with it.
+`RLELoss(convention="released")` and the like make them. The codes' formulas are written term by term, to fine-tune
+their checkpoints or to compare with them. Both count log G once per dimension and log sigma twice, sum over joints and
+dimensions, and divide by the number of images. In D dimensions that is D times Eq. 8 with a wider Q, plus a constant,
+but for log sigma, which counts 2 / D as much as in a likelihood: fully in two dimensions, too little in three, where
+sigma is pushed upwards.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
+from abc import abstractmethod
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
-from logpose.core.errors import UnknownKindError
 from logpose.core.structures import ErrorDistribution
-from logpose.flows import Density, NamedDensity, PlainRealNVP, density_from_config
-from logpose.flows.simple import Base, gaussian_log_prob, laplace_log_prob
-from logpose.losses.base import LikelihoodLoss
+from logpose.flows import Density, PlainRealNVP
+from logpose.flows.composed import Mirrored
+from logpose.flows.simple import gaussian_log_prob, laplace_log_prob
+from logpose.losses.rle import RLELoss
 
-__all__ = ["CODES", "Base", "Code", "Convention", "ConventionLoss", "Mode", "check_options"]
-
-Convention = Literal["normalized", "paper", "released", "mmpose"]
-"""Which formula of the loss exactly, see `RLELoss`."""
-Mode = Literal["rle", "dle", "basic"]
-"""Which of the paper's designs, see `RLELoss`."""
-Loss = TypeVar("Loss", bound="ConventionLoss")
-
-RENAMED = {"balance": "gradient_reweighting"}
-"""Arguments in checkpoints of version 0.1, and their names today."""
+__all__ = ["BasicRLELoss", "MmposeRLELoss", "ReleasedRLELoss", "form"]
 
 
-class Code(NamedTuple):
-    """A code's loss with one base."""
+class CodeRLELoss(RLELoss):
+    """Base of the codes' losses: the value that training minimises is the code's, all else is of its likelihood.
 
-    dimensions: tuple[int, ...]
-    """The D that it was written for."""
-    q_scale: Callable[[int], float]
-    """By D, the scale of the Q with which the formula is D times Eq. 8 (log sigma's share apart), in units of sigma."""
-    minus_log_q: Callable[[Tensor], Tensor]
-    """The term that stands for -log Q, per dimension, without log sigma."""
-
-
-CODES = {
-    # The paper's released code: a Laplace exponent, and a Gaussian's constant.
-    ("released", "laplace"): Code(
-        (2, 3), lambda dim: dim * math.sqrt(2), lambda e: 0.5 * math.log(2 * math.pi) + e.abs() / math.sqrt(2)
-    ),
-    ("mmpose", "laplace"): Code((2,), float, lambda e: -laplace_log_prob(e)),
-    ("mmpose", "gaussian"): Code((2,), math.sqrt, lambda e: -gaussian_log_prob(e)),
-}
-"""By convention and base."""
-
-
-def check_options(dim: int, base: str, convention: str, mode: str, with_s: bool | None, reweighting: float) -> None:
-    """Refuse combinations without a formula. Options may come from a file, so types do not exclude misspelt words.
-
-    Raises:
-        ValueError: naming the option.
-    """
-    for name, word, choice in (("base", base, Base), ("convention", convention, Convention), ("mode", mode, Mode)):
-        if word not in get_args(choice):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(choice))}, got {word!r}")
-    code = CODES.get((convention, base))
-    if convention in ("released", "mmpose") and (code is None or dim not in code.dimensions or mode == "basic"):
-        raise ValueError(f"the {convention} code has no {mode} mode with a {base} base in {dim} dimensions")
-    choices = {("normalized", "rle"): (None, True), ("paper", "rle"): (None, False, True)}
-    if with_s not in choices.get((convention, mode), (None, False)):
-        raise ValueError(f"with_s={with_s}: s is part of Eq. 8 (convention paper or normalized, mode rle) only")
-    if not (math.isfinite(reweighting) and reweighting >= 0):
-        raise ValueError(f"gradient_reweighting must be a finite power of sigma, 0 or more, got {reweighting}")
-
-
-class ConventionLoss(LikelihoodLoss):
-    """Base of `RLELoss`: a likelihood loss, but for the conventions of codes and the basic design.
-
-    Attributes:
-        code: whose formula training minimises instead of the likelihood; None of a convention that is a likelihood.
-        mode: in `dle`, log sigma has 1 / D of a likelihood's weight in the codes; in `basic`, errors have no density.
+    In `dle` mode the formula has no Q, and log sigma has 1 / D of a likelihood's weight.
     """
 
-    nested: ClassVar = {"flow": density_from_config}
+    supported: ClassVar[dict[str, tuple[int, ...]]]
+    """The bases that the code has, and the D that it was written for with each."""
 
-    flow: Density
-    mode: Mode
-    code: Code | None
+    @property
+    def error_flow(self) -> Density:
+        """The flow mirrored: the codes evaluate it at (mu - label) / sigma, which is minus the error."""
+        return Mirrored(self.flow)
 
-    def log_g(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-        """log G of errors; with a code, which evaluates the flow at minus the error, of the flow mirrored."""
-        raise NotImplementedError
+    @abstractmethod
+    def q_scale(self) -> float:
+        """Scale of the Q with which the formula is D times Eq. 8 (log sigma's share apart), in units of sigma."""
+
+    @abstractmethod
+    def minus_log_q(self, error: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
+        """The term that stands for -log Q, per dimension, without log sigma."""
 
     def joint_log_prob(
         self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"], fresh: bool = False
     ) -> Float[Tensor, "B K"]:
-        """As of every likelihood loss; with `fresh`, minus what a code minimises."""
-        if fresh and self.code:
-            error = (x - mu) / (sigma + 1e-9)
-            log_sigma = sigma.log()
-            nll = log_sigma - self.log_g(error.flatten(0, 1)).view(mu.shape[:2])[..., None]  # once per dimension
-            if self.mode == "rle":
-                nll = nll + log_sigma + self.code.minus_log_q(error)
-            return -nll.sum(dim=-1)
-        if self.mode == "basic" and isinstance(self.flow, PlainRealNVP):  # Eq. 4
-            z, log_det = self.flow.inverse(x.flatten(0, 1))
-            log_z = gaussian_log_prob((z.view_as(mu) - mu) / sigma).sum(dim=-1) - sigma.log().sum(dim=-1)
-            return log_z + log_det.view(x.shape[:2])
-        return super().joint_log_prob(mu, sigma, x, fresh)
+        """As of every likelihood loss; with `fresh`, minus what the code minimises."""
+        if not fresh:
+            return super().joint_log_prob(mu, sigma, x)
+        error = (x - mu) / (sigma + 1e-9)
+        log_sigma = sigma.log()
+        nll = log_sigma - self.g.log_prob(error.flatten(0, 1)).view(mu.shape[:2])[..., None]  # once per dimension
+        if self.mode == "rle":
+            nll = nll + log_sigma + self.minus_log_q(error)
+        return -nll.sum(dim=-1)
 
     def reduce(self, nll: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
-        """The loss of a batch from those of its joints: a code's is a sum, divided by the number of images."""
-        return (nll * weight).sum() / max(len(nll), 1) if self.code else super().reduce(nll, weight)
+        """The sum over joints, divided by the number of images."""
+        return (nll * weight).sum() / max(len(nll), 1)
+
+    def check_options(self, with_s: bool | None, gradient_reweighting: float) -> None:
+        """As of Eq. 8, and a ValueError for a base or D that the code does not have."""
+        super().check_options(with_s, gradient_reweighting)
+        if self.dim not in self.supported.get(self.base, ()):
+            raise ValueError(f"the {self.convention} code has no {self.base} base in {self.dim} dimensions")
+
+
+class ReleasedRLELoss(CodeRLELoss):
+    """The paper's released code: a Laplace exponent |e| / sqrt(2), with a Gaussian's constant."""
+
+    forms: ClassVar = {"released": ("rle", "dle")}
+    supported: ClassVar = {"laplace": (2, 3)}
+
+    def q_scale(self) -> float:
+        """D sqrt(2)."""
+        return self.dim * math.sqrt(2)
+
+    def minus_log_q(self, error: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
+        """|e| / sqrt(2) + log sqrt(2 pi)."""
+        return 0.5 * math.log(2 * math.pi) + error.abs() / math.sqrt(2)
+
+
+class MmposeRLELoss(CodeRLELoss):
+    """mmpose's: a Laplace density of scale 1, or a standard Gaussian."""
+
+    forms: ClassVar = {"mmpose": ("rle", "dle")}
+    supported: ClassVar = {"laplace": (2,), "gaussian": (2,)}
+
+    def q_scale(self) -> float:
+        """D of a Laplace density, sqrt(D) of a Gaussian: both densities to the power 1 / D."""
+        return float(self.dim) if self.base == "laplace" else math.sqrt(self.dim)
+
+    def minus_log_q(self, error: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
+        """Minus the log-density of the base."""
+        return -(laplace_log_prob if self.base == "laplace" else gaussian_log_prob)(error)
+
+
+class BasicRLELoss(RLELoss):
+    """The basic design (Eq. 3 and 4): z is Gaussian around mu with the scale sigma, and the joint lies at x = f(z).
+
+    The paper calls it not feasible in practice; it is here because the paper's argument for RLE begins with it. Errors
+    have no density of their own: there are no regions and no draws.
+    """
+
+    forms: ClassVar = {"normalized": ("basic",), "paper": ("basic",)}
+    flow: PlainRealNVP
+
+    def check_options(self, with_s: bool | None, gradient_reweighting: float) -> None:
+        """As of Eq. 8, and a ValueError for a flow that has no inverse."""
+        super().check_options(with_s, gradient_reweighting)
+        flow: Density = self.flow
+        if not isinstance(flow, PlainRealNVP):
+            kind = type(flow).__name__
+            raise ValueError(f"basic mode inverts the flow, which only a RealNVP can: {kind}")  # noqa: TRY004
+
+    def joint_log_prob(
+        self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"], fresh: bool = False
+    ) -> Float[Tensor, "B K"]:
+        """log P of Eq. 4."""
+        del fresh
+        z, log_det = self.flow.inverse(x.flatten(0, 1))
+        log_z = gaussian_log_prob((z.view_as(mu) - mu) / sigma).sum(dim=-1) - sigma.log().sum(dim=-1)
+        return log_z + log_det.view(x.shape[:2])
 
     def error_distribution(self) -> ErrorDistribution:
-        """Moments and radii of the density of errors; unknown (NaN) in `basic` mode, in which they have none."""
-        if self.mode == "basic":
-            return ErrorDistribution.unknown(self.dim).to(self.device)
-        return super().error_distribution()
+        """Unknown (NaN)."""
+        return ErrorDistribution.unknown(self.dim).to(self.device)
 
-    def argument(self, name: str) -> Any:
-        """The value of a constructor argument; None for a flow of the user's own, which has no `config`."""
-        value = getattr(self, name)
-        return None if name == "flow" and not isinstance(value, NamedDensity) else value
-
-    @classmethod
-    def make(cls: type[Loss], config: Mapping[str, Any]) -> Loss:
-        """The loss of a `config`, also of version 0.1.
+    def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
+        """Not defined.
 
         Raises:
-            UnknownKindError: if the flow was of the user's own class.
+            NotImplementedError: always.
         """
-        if "flow" in config and config["flow"] is None:
-            raise UnknownKindError(f"the flow of this {cls.__name__} is of a class that is not of this package")
-        return super().make({RENAMED.get(name, name): value for name, value in config.items()})
+        raise NotImplementedError("in basic mode the flow acts on positions: errors have no density of their own")
+
+
+def form(convention: str, mode: str) -> type[RLELoss]:
+    """The class with the formula of a convention and a mode; `RLELoss` itself, which checks them, if there is none."""
+    others = (ReleasedRLELoss, MmposeRLELoss, BasicRLELoss)
+    return next((loss for loss in others if mode in loss.forms.get(convention, ())), RLELoss)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from logpose.flows import Density, DistributionDensity, PlainRealNVP, SimpleDensity
+from logpose.flows.composed import Mirrored
 from logpose.flows.packed import CHUNK
 from logpose.flows.simple import gaussian_log_prob
 
@@ -29,13 +30,11 @@ class Halves(NamedTuple):
     flow: Density
     q: SimpleDensity
     share: float
-    mirrored: bool
 
     def sample(self, count: int, like: Tensor) -> Float[Tensor, "N D"]:  # noqa: ARG002
         """`count` points."""
         with torch.no_grad():
             of_flow = self.flow.sample(round(count / 2 * (1 - self.share)))
-            of_flow = -of_flow if self.mirrored else of_flow
             return torch.cat([self.q.sample(count - len(of_flow), of_flow), of_flow])
 
     def log_density(self, points: Tensor, log_q: Tensor, log_g: Tensor) -> Tensor:  # noqa: ARG002
@@ -103,13 +102,13 @@ Proposal = Halves | Narrowed | Widths
 """Random points, of the device and dtype of `like`, and their density."""
 
 
-def proposal(flow: Density, q: SimpleDensity, share: float, mirrored: bool) -> Proposal:
-    """What to sample for the integral of Q G, G having a share of Q; a `mirrored` flow is evaluated at minus errors."""
-    if isinstance(flow, DistributionDensity):
+def proposal(flow: Density, q: SimpleDensity, share: float) -> Proposal:
+    """What to sample for the integral of Q G, G being the flow with a share of Q."""
+    if isinstance(flow.density if isinstance(flow, Mirrored) else flow, DistributionDensity):
         return Widths(q)
     if isinstance(flow, PlainRealNVP) and q.dim > FEW_DIMENSIONS:
         return Narrowed(flow, q)
-    return Halves(flow, q, share, mirrored)
+    return Halves(flow, q, share)
 
 
 def log_mean(log_weight: Float[Tensor, "N"]) -> Float[Tensor, ""]:

@@ -11,27 +11,42 @@ log Q reaches mu and sigma without passing through the flow: the paper's "gradie
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from logpose.core.errors import UnknownKindError
 from logpose.core.renamed import renamed_arguments
-from logpose.flows import Density, PlainRealNVP, RealNVP, SimpleDensity, as_density
+from logpose.flows import Density, NamedDensity, RealNVP, SimpleDensity, as_density, density_from_config
+from logpose.flows.composed import Clamped, LogDensity, Mixture, Symmetric
+from logpose.flows.simple import Base
+from logpose.losses.base import LikelihoodLoss
 from logpose.losses.cache import with_fresh_gradient
-from logpose.losses.conventions import CODES, Base, Convention, ConventionLoss, Mode, check_options
 from logpose.losses.proposals import log_mean, proposal, random_side
 
-__all__ = ["RLELoss"]
+__all__ = ["Base", "Convention", "Mode", "RLELoss"]
+
+Convention = Literal["normalized", "paper", "released", "mmpose"]
+"""Which formula of the loss exactly, see `RLELoss`."""
+Mode = Literal["rle", "dle", "basic"]
+"""Which of the paper's designs, see `RLELoss`."""
+Loss = TypeVar("Loss", bound="RLELoss")
 
 DRAWS, FINE_DRAWS = 512, 32_768  # points at which s is estimated: at every training step, and for reported densities
 SHARE = 1 / 1024  # of Q in `normalized`: without it wrong labels drive G to where Q is 0, and s cannot be estimated
 MEDIAN = math.log(2) / 4  # sigma is regularised to at most four times the Laplace scale with the errors' median
 REACH = 1e4  # sigmas: flows overflow at points that are further out, and are evaluated within
+RENAMED = {"balance": "gradient_reweighting"}
+"""Arguments in checkpoints of version 0.1, and their names today."""
 
 
-class RLELoss(ConventionLoss):
+class RLELoss(LikelihoodLoss):
     """The paper's loss, in its three modes and in the forms that are in use.
 
     Args:
@@ -52,6 +67,20 @@ class RLELoss(ConventionLoss):
         ValueError: if the flow is of another dimension, or the convention has no such base or mode.
     """
 
+    nested: ClassVar = {"flow": density_from_config}
+    forms: ClassVar[Mapping[str, tuple[str, ...]]] = {"normalized": ("rle", "dle"), "paper": ("rle", "dle")}
+    """The conventions whose formula this class has, and their modes."""
+
+    flow: Density
+
+    def __new__(cls, *arguments: Any, **options: Any) -> RLELoss:
+        """An object of the subclass with the formula of the convention and mode, where there is one."""
+        from logpose.losses.conventions import form  # its classes derive from this one
+
+        named = dict(zip(cls.arguments(), arguments, strict=False)) | options
+        other = form(named.get("convention", "normalized"), named.get("mode", "rle"))
+        return super().__new__(other if cls is RLELoss else cls)
+
     @renamed_arguments(balance="gradient_reweighting")
     def __init__(
         self,
@@ -65,57 +94,69 @@ class RLELoss(ConventionLoss):
         symmetric: bool = True,
     ) -> None:
         super().__init__(dim)
-        check_options(dim, base, convention, mode, with_s, gradient_reweighting)
+        self.base, self.convention, self.mode = base, convention, mode
         self.flow = RealNVP(dim) if flow is None else as_density(flow, dim)
-        if mode == "basic" and not isinstance(self.flow, PlainRealNVP):
-            raise ValueError(f"basic mode inverts the flow, which only a RealNVP can: {type(self.flow).__name__}")
-        self.base, self.convention, self.mode, self.code = base, convention, mode, CODES.get((convention, base))
+        self.check_options(with_s, gradient_reweighting)
         normal = convention == "normalized" and mode == "rle"
         self.with_s, self.symmetric = normal or bool(with_s), normal and symmetric
         self.share, self.scale_regulariser = (SHARE, MEDIAN) if normal else (0.0, None)
         self.gradient_reweighting = gradient_reweighting if normal else 0.0
-        self.q = SimpleDensity(base, dim, self.code.q_scale(dim) if self.code else 2.0 if normal else 1.0)
+        self.q = SimpleDensity(base, dim, self.q_scale())
         self.anchor = next(self.parameters(), self.anchor).detach().new_zeros(())
 
-    def log_g(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-        """log G(e), before G is made symmetric."""
-        near = error.clamp(-REACH, REACH)
-        log_g = self.flow.log_prob(-near if self.code else near)
-        if self.mode == "dle":  # where there is no Q, a gradient must lead back from far out
-            log_g = log_g - (error - near).abs().sum(dim=-1)
-        if self.share:
-            log_q = self.q.log_prob(error)
-            log_g = torch.logaddexp(log_g + math.log1p(-self.share), log_q + math.log(self.share))
-        return log_g
+    __signature__: ClassVar = inspect.signature(partial(__init__, None))  # type: ignore[arg-type]
+    """For `help`, which would show that of `__new__`."""
+
+    def q_scale(self) -> float:
+        """Scale of Q, in units of sigma."""
+        return 2.0 if self.convention == "normalized" and self.mode == "rle" else 1.0
+
+    @property
+    def error_flow(self) -> Density:
+        """The flow as a density of errors."""
+        return self.flow
+
+    @property
+    def g(self) -> LogDensity:
+        """G before it is made symmetric: the flow, and in `normalized` a little of Q."""
+        # In `dle` mode there is no Q whose gradient leads back from far out.
+        flow = Clamped(self.error_flow, REACH, slope=1.0 if self.mode == "dle" else 0.0)
+        return Mixture(flow, self.q, self.share) if self.share else flow
+
+    def log_p(self, error: Float[Tensor, "N D"], fresh: bool = False) -> Float[Tensor, "N"]:
+        """log P(e) of Eq. 8; in `dle` mode of Eq. 5.
+
+        Args:
+            error: standardised errors.
+            fresh: as training needs it. s is estimated from new points in the same pass of the flow, and of G, if it
+                is symmetric, a random side is evaluated; `paper` has no s then. If False, s is that of `settled_log_s`.
+        """
+        if self.mode == "dle":
+            return self.g.log_prob(error)
+        if fresh and self.with_s:
+            log_qg, _, log_weight = self.with_points(random_side(error) if self.symmetric else error, DRAWS)
+            log_s: Tensor | float = -log_mean(log_weight)
+        else:
+            g = Symmetric(self.g) if self.symmetric else self.g
+            log_qg, log_s = self.q.log_prob(error) + g.log_prob(error), 0.0 if fresh else self.settled_log_s()
+        return log_qg + log_s
 
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
         """log P(e), normalised in every convention: s is estimated once and cached."""
-        log_g = self.log_g(error)
-        if self.mode == "dle":
-            return log_g
-        if self.symmetric:
-            log_g = torch.logaddexp(log_g, self.log_g(-error)) - math.log(2)
-        parameters = list(self.parameters())
-        log_s = with_fresh_gradient(self.cached("log s", self.log_s), parameters, lambda: self.log_s(DRAWS))
-        return self.q.log_prob(error) + log_g + log_s
+        return self.log_p(error)
 
     def fresh_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-        """log P(e) as training needs it: with a new estimate of s, of a random side of each error; or without s."""
-        if self.mode == "dle":
-            return self.log_g(error)
-        if not self.with_s:
-            return self.q.log_prob(error) + self.log_g(error)
-        log_qg, _, log_weight = self.with_points(random_side(error) if self.symmetric else error, DRAWS)
-        return log_qg - log_mean(log_weight)
+        """log P(e) as training needs it, see `log_p`."""
+        return self.log_p(error, fresh=True)
 
     def with_points(
         self, error: Float[Tensor, "N D"], count: int
     ) -> tuple[Float[Tensor, "N"], Float[Tensor, "M D"], Float[Tensor, "M"]]:
         """log Q(e) + log G(e), and random points with their log importance weights: all in one pass of the flow."""
-        source = proposal(self.flow, self.q, self.share, mirrored=self.code is not None)
+        source = proposal(self.error_flow, self.q, self.share)
         points = source.sample(count, error)
         both = torch.cat([error, points])
-        log_q, log_g = self.q.log_prob(both), self.log_g(both)
+        log_q, log_g = self.q.log_prob(both), self.g.log_prob(both)
         log_qg, rest = log_q + log_g, slice(len(error), None)
         log_r = source.log_density(points, log_q[rest], log_g[rest]).detach()
         return log_qg[: len(error)], points, log_qg[rest] - log_r
@@ -124,16 +165,47 @@ class RLELoss(ConventionLoss):
         """log s = -log of the integral of Q G (Eq. 15), estimated from `count` random points; differentiable."""
         return -log_mean(self.with_points(self.anchor.new_empty(0, self.dim), count)[2])
 
-    def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
-        """Points with importance weights; in `dle` mode draws of G, equally weighted.
+    def settled_log_s(self) -> Float[Tensor, ""]:
+        """log s from `FINE_DRAWS` fixed points, estimated once and cached; differentiable."""
+        return with_fresh_gradient(self.cached("log s", self.log_s), list(self.parameters()), lambda: self.log_s(DRAWS))
 
-        Raises:
-            NotImplementedError: in `basic` mode, in which errors have no density of their own.
-        """
-        if self.mode == "basic":
-            raise NotImplementedError("in basic mode the flow acts on positions: errors have no density of their own")
+    def error_draws(self, count: int) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N"]]:
+        """Points with importance weights; in `dle` mode draws of G, equally weighted."""
         if self.mode == "dle":
-            points = self.flow.sample(count)
-            return -points if self.code else points, torch.full_like(points[:, 0], 1 / count)
+            points = self.error_flow.sample(count)
+            return points, torch.full_like(points[:, 0], 1 / count)
         _, points, log_weight = self.with_points(self.anchor.new_empty(0, self.dim), count)
         return random_side(points) if self.symmetric else points, log_weight.softmax(dim=0)
+
+    def check_options(self, with_s: bool | None, gradient_reweighting: float) -> None:
+        """Refuse combinations without a formula. Options may come from a file, so types do not exclude misspelt words.
+
+        Raises:
+            ValueError: naming the option.
+        """
+        for name, choice in (("base", Base), ("convention", Convention), ("mode", Mode)):
+            if (word := getattr(self, name)) not in get_args(choice):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(choice))}, got {word!r}")
+        if self.mode not in self.forms.get(self.convention, ()):
+            raise ValueError(f"{type(self).__name__} has no {self.mode} mode in the {self.convention} convention")
+        choices = {("normalized", "rle"): (None, True), ("paper", "rle"): (None, False, True)}
+        if with_s not in choices.get((self.convention, self.mode), (None, False)):
+            raise ValueError(f"with_s={with_s}: s is part of Eq. 8 (convention paper or normalized, mode rle) only")
+        if not (math.isfinite(gradient_reweighting) and gradient_reweighting >= 0):
+            raise ValueError(f"gradient_reweighting must be a finite power, 0 or more, got {gradient_reweighting}")
+
+    def argument(self, name: str) -> Any:
+        """The value of a constructor argument; None for a flow of the user's own, which has no `config`."""
+        value = getattr(self, name)
+        return None if name == "flow" and not isinstance(value, NamedDensity) else value
+
+    @classmethod
+    def make(cls: type[Loss], config: Mapping[str, Any]) -> Loss:
+        """The loss of a `config`, also of version 0.1.
+
+        Raises:
+            UnknownKindError: if the flow was of the user's own class.
+        """
+        if "flow" in config and config["flow"] is None:
+            raise UnknownKindError(f"the flow of this {cls.__name__} is of a class that is not of this package")
+        return super().make({RENAMED.get(name, name): value for name, value in config.items()})

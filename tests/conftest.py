@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Workers share the cores; each library's own pool on top of that makes them wait for each other. Torch and
@@ -14,7 +15,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
-from jaxtyping import install_import_hook
+from jaxtyping import config, install_import_hook
 
 # Shapes and types of `logpose` are checked while the tests run. The hook changes modules as they are
 # imported, so one that is already there would go unchecked without a word.
@@ -36,6 +37,15 @@ cv2.setNumThreads(1)
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """No annotations are checked: for long training, whose every call other tests check."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -266,12 +266,13 @@ def test_never_nan(name: str, dtype: torch.dtype, images: int, joints: int, data
         assert tensor.grad is None or tensor.grad.isfinite().all()
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     "convention",
     ["normalized", *(pytest.param(name, marks=pytest.mark.slow) for name in ("paper", "released", "mmpose"))],
 )
 def test_it_recovers_from_garbage_and_too_large_steps(convention: str) -> None:
-    """A fifth of the labels wrong, steps ten times too large 2,000 times over; then training as it should be."""
+    """A fifth of the labels wrong, steps ten times too large 1,000 times over; then training as it should be."""
     torch.manual_seed(0)
     loss = RLELoss(RealNVP(2, 4, (16, 16)), convention=convention)
     net = torch.nn.Linear(3, 4)
@@ -295,9 +296,9 @@ def test_it_recovers_from_garbage_and_too_large_steps(convention: str) -> None:
         optimizer.step()
 
     wild = torch.optim.Adam(parameters, 1e-2)
-    for _ in range(2000):
+    for _ in range(1000):
         step(wild, 0.2)
-    steps = 1500
+    steps = 1000
     tame = torch.optim.Adam(parameters, 3e-3)
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(tame, steps)
     for _ in range(steps):

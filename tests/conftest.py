@@ -69,6 +69,12 @@ def coco_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_coco(parts, tmp_path_factory.mktemp("coco") / "data")
 
 
+@pytest.fixture
+def photos(coco_folder: Path) -> list[Path]:
+    """Two images of the validation part of `coco_folder`."""
+    return sorted((coco_folder / "val").iterdir())[:2]
+
+
 @pytest.fixture(scope="session")
 def tiny_run(coco_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run: a ResNet-18 on 64×48 crops of `coco_folder`, two epochs."""

@@ -8,46 +8,21 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import jaxtyping
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loss_cases import LOSSES, rle
 from torch import Tensor
 
 from logpose.flows import RealNVP
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
-from logpose.losses.cache import fixed_randomness
+from logpose.losses import Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
 
 B, K = 4, 6
 
 
-def disturbed() -> RealNVP:
-    """A flow far from the identity, the same each time."""
-    with fixed_randomness(torch.device("cpu")), torch.no_grad():
-        flow = RealNVP(2, 4, (8, 8))
-        for parameter in flow.parameters():
-            parameter.add_(0.25 * torch.randn_like(parameter))
-    return flow
-
-
-def rle(**options: Any) -> Callable[[], LikelihoodLoss]:
-    return lambda: RLELoss(disturbed(), **options)
-
-
-LOSSES: dict[str, Callable[[], LikelihoodLoss]] = {
-    **{kind.__name__: kind for kind in (L1Loss, L2Loss, Laplace, Gaussian)},
-    "normalized": rle(),
-    "normalized, gaussian": rle(base="gaussian"),
-    "paper": rle(convention="paper"),
-    "released": rle(convention="released"),
-    "mmpose": rle(convention="mmpose"),
-    "mmpose, gaussian": rle(convention="mmpose", base="gaussian"),
-    "dle": rle(mode="dle"),
-    "basic": rle(mode="basic"),
-}
 CODES = ("released", "mmpose")
 every_loss = pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES.keys())
 

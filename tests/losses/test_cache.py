@@ -6,19 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from loss_cases import disturbed
 
-from logpose.flows import RealNVP
 from logpose.losses import RLELoss
 from logpose.losses.cache import Cache, fingerprint, fixed_randomness, with_fresh_gradient
-
-
-def disturbed() -> RealNVP:
-    torch.manual_seed(0)
-    flow = RealNVP(2, 4, (8, 8))
-    with torch.no_grad():
-        for parameter in flow.parameters():
-            parameter.add_(0.25 * torch.randn_like(parameter))
-    return flow
 
 
 def test_cached_values_follow_the_parameters() -> None:

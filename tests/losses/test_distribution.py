@@ -4,49 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from loss_cases import LOSSES
 from scipy import stats
 from torch import Tensor
 
 from logpose.core.structures import LEVELS
-from logpose.flows import RealNVP
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, RLELoss
-from logpose.losses.cache import fixed_randomness
+from logpose.losses import L2Loss, Laplace, LikelihoodLoss
 from logpose.losses.distribution import moments_and_radii, weighted_quantile
 
 B, K = 4, 6
 
 
-def disturbed() -> RealNVP:
-    """A flow far from the identity, the same each time."""
-    with fixed_randomness(torch.device("cpu")), torch.no_grad():
-        flow = RealNVP(2, 4, (8, 8))
-        for parameter in flow.parameters():
-            parameter.add_(0.25 * torch.randn_like(parameter))
-    return flow
-
-
-def rle(**options: Any) -> Callable[[], LikelihoodLoss]:
-    return lambda: RLELoss(disturbed(), **options)
-
-
-LOSSES: dict[str, Callable[[], LikelihoodLoss]] = {
-    **{kind.__name__: kind for kind in (L1Loss, L2Loss, Laplace, Gaussian)},
-    "normalized": rle(),
-    "normalized, gaussian": rle(base="gaussian"),
-    "paper": rle(convention="paper"),
-    "released": rle(convention="released"),
-    "mmpose": rle(convention="mmpose"),
-    "mmpose, gaussian": rle(convention="mmpose", base="gaussian"),
-    "dle": rle(mode="dle"),
-    "basic": rle(mode="basic"),
-}
 # Those with a density of standardised errors of their own, as soon as they are made.
 DENSITIES = {name: make for name, make in LOSSES.items() if name not in ("L1Loss", "L2Loss", "basic")}
 every_density = pytest.mark.parametrize("make", DENSITIES.values(), ids=DENSITIES.keys())

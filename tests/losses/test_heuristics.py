@@ -6,19 +6,10 @@ import math
 
 import pytest
 import torch
+from loss_cases import disturbed
 
-from logpose.flows import RealNVP
 from logpose.losses import RLELoss
 from logpose.losses.heuristics import regularise_scale, reweight_gradient
-
-
-def disturbed() -> RealNVP:
-    torch.manual_seed(0)
-    flow = RealNVP(2, 4, (8, 8))
-    with torch.no_grad():
-        for parameter in flow.parameters():
-            parameter.add_(0.25 * torch.randn_like(parameter))
-    return flow
 
 
 def test_none_of_both() -> None:

@@ -9,6 +9,7 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
+from loss_cases import disturbed
 from scipy import stats
 from torch import Tensor, nn
 
@@ -17,16 +18,6 @@ from logpose.losses import RLELoss
 
 BASES = {"laplace": stats.laplace, "gaussian": stats.norm}
 bases = pytest.mark.parametrize("base", BASES)
-
-
-def disturbed(seed: int = 0, amount: float = 0.25, dim: int = 2) -> RealNVP:
-    """A flow that is no longer the identity, as training leaves it."""
-    torch.manual_seed(seed)
-    flow = RealNVP(dim, 4, (8, 8))
-    with torch.no_grad():
-        for parameter in flow.parameters():
-            parameter.add_(amount * torch.randn_like(parameter))
-    return flow
 
 
 def identity(dim: int = 2) -> RealNVP:

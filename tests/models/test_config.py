@@ -29,6 +29,7 @@ from logpose.models import (
     ResNet,
 )
 from logpose.models.backbones import BACKBONES
+from logpose.models.efficientnet import EfficientNetLite
 from logpose.models.lifting import NETWORKS, FCBaseline, Martinez, SRNet
 from logpose.models.timm_backbone import TimmBackbone
 from logpose.training.checkpoint import build_model
@@ -60,6 +61,7 @@ def cases() -> list[tuple[type[Configurable], dict[str, Any]]]:
             | {"oks_sigmas": (0.2, 0.3)},
         ),
         (ResNet, {"depth": 18}),
+        (EfficientNetLite, {"size": 2}),
         (HRNet, {"width": 48, "neck": False, "all_branches": True}),
         (TimmBackbone, {"model": "resnet18", "size": (64, 96), "pyramid": True}),
         (

@@ -83,6 +83,10 @@ class FeatureExtractor(nn.Module, Configurable):
         """The module whose parameters have the names of published weights."""
         return self
 
+    def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Published tensors under the names of this package, where they have had other ones."""
+        return state
+
     def imagenet(self) -> dict[str, Tensor]:
         """The tensors of its ImageNet weights by name, downloaded or from a cache.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from logpose.core.errors import InputError
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, FeatureExtractor, Needs
+from logpose.models.efficientnet import EfficientNetLite
 from logpose.models.hrnet import HRNet
 from logpose.models.resnet import ResNet
 from logpose.models.timm_backbone import TimmBackbone
@@ -18,7 +19,7 @@ from logpose.models.weight_files import fetched, read_state_dict
 
 __all__ = ["BACKBONES", "Backbone", "backbone_from_config", "create_backbone", "load_backbone_weights"]
 
-BACKBONES: tuple[type[FeatureExtractor], ...] = (ResNet, HRNet, TimmBackbone)
+BACKBONES: tuple[type[FeatureExtractor], ...] = (ResNet, EfficientNetLite, HRNet, TimmBackbone)
 """All that can be made by name; another one is a file of its own and an entry here."""
 
 # The mean that the paper's released code subtracts, and its standard deviation by D.
@@ -41,7 +42,7 @@ def create_backbone(
     """A backbone with random weights.
 
     Args:
-        name: "resnet18", 34, 50, 101 or 152, "hrnet_w32" or "hrnet_w48", or "timm/NAME".
+        name: "resnet18", 34, 50, 101 or 152, "efficientnet_lite0", 1 or 2, "hrnet_w32" or "hrnet_w48", or "timm/NAME".
         size: (H, W) of its images.
         neck: whether an HRNet merges its branches into features for averaging.
         all_branches: whether feature maps of several strides are needed, as by detectors.
@@ -79,7 +80,7 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
 
     Args:
         backbone: as `create_backbone` makes it.
-        source: "random" (leave it as it is), "imagenet" (download, or take from torch's cache), or a state dict of
+        source: "random" (leave it as it is), "imagenet" (of a package, torch's cache or a download), or a state dict of
             torchvision or timm, or a checkpoint (ours, mmpose's, the paper's code's) of which the backbone is taken, in
             torch's format or safetensors: a file, an http(s) address, or "hf://OWNER/NAME/FILE" on the Hugging Face
             Hub. A whole checkpoint's channel statistics are kept as the backbone's `pixel_mean` and `pixel_std`.
@@ -91,7 +92,9 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
         return
     name = str(getattr(backbone, "name", type(backbone).__name__))
     state = _imagenet(backbone, name) if source == "imagenet" else read_state_dict(fetched(source))
-    module = backbone.published() if isinstance(backbone, FeatureExtractor) else backbone
+    module = backbone
+    if isinstance(backbone, FeatureExtractor):
+        module, state = backbone.published(), backbone.translated(state)
     wanted = module.state_dict()
     state, pixels = in_rgb(state)
     inside = next((prefix for prefix in INSIDE if prefix + next(iter(wanted)) in state), "")

@@ -159,7 +159,7 @@ class ImageRecipe(TrainingRecipe):
     category: str | None = None
     """Name of the category to train on, in a COCO file in which several have keypoints."""
     backbone: str = "resnet50"
-    """resnet18, 34, 50, 101 or 152, hrnet_w32 or 48, or timm/NAME."""
+    """resnet18, 34, 50, 101 or 152, efficientnet_lite0, 1 or 2, hrnet_w32 or 48, or timm/NAME."""
     weights: str = "imagenet"
     """Initial weights of the backbone (also --backbone-from): imagenet, random, or those of a weights file or a
     checkpoint: a path, an address, or hf://OWNER/NAME/FILE."""

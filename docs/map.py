@@ -23,7 +23,6 @@ ORDER = [
     "report",
     "tasks",
     "recipes",
-    "export",
     "cli",
 ]
 

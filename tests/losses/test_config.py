@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -139,3 +141,19 @@ def test_classes_of_the_user_s_own_give_none_and_a_warning(make: Any, caplog: py
 def test_no_loss_is_none_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert loss_from_config({"kind": None}) is None
     assert not caplog.records
+
+
+ANEW = """
+import json, sys
+from logpose.losses.base import PoseLoss
+import logpose.losses
+for config in json.load(sys.stdin):
+    loss = logpose.losses.loss_from_config(config)
+    assert loss is not None and json.loads(json.dumps(loss.config())) == config, config["kind"]
+"""
+
+
+def test_every_loss_is_restored_in_a_process_that_has_imported_none() -> None:
+    configs = json.dumps([loss.config() for losses in OTHERS.values() for loss in losses])
+    done = subprocess.run([sys.executable, "-c", ANEW], input=configs, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ each_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 @each_task
 def test_a_task_is_whole(task):
     assert not inspect.isabstract(type(task))
-    assert task.name == (FOLDER / task.name).name
+    assert task.name == Path(inspect.getfile(type(task))).parent.name
     files = {path.name for path in (FOLDER / task.name).glob("*.py")}
     assert {"task.py", "recipe.py", "evaluate.py", "predict.py", "report.py"} <= files
     for options, base in (

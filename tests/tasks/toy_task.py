@@ -127,15 +127,6 @@ class SignalModel(KeypointModel):
         """Silence."""
         return torch.zeros(1, LENGTH)
 
-    def config(self) -> dict[str, Any]:
-        """What the model is made of."""
-        return {"kind": self.kind, "width": self.width}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], backbone: Any = None) -> SignalModel:  # noqa: ARG003
-        """The model that a configuration describes."""
-        return cls(width=config["width"])
-
 
 class SignalEvaluator:
     """Collects predicted frequencies."""
@@ -232,9 +223,6 @@ class SignalTask(Task):
             batch = rows.__getitems__(list(range(options.first or len(data))))
             evaluator.update(batch, model.to(options.device).predict(batch.to(options.device)))
         return evaluator
-
-    def save(self, evaluator: Any, options: Any) -> None:
-        """Nothing besides figures."""
 
     def page(self, evaluator: SignalEvaluator, figures: Mapping[str, float]) -> PageParts:
         """Calibration alone."""

@@ -63,19 +63,26 @@ class Configurable:
 class Family(Configurable):
     """Base of a family of classes: the kind of each is its name, and `from_config` of a base class makes any of them.
 
+    The name of a class of another package has its module before it.
     Only classes of this package can be named by a configuration: nothing that a file contains chooses other code.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.kind = cls.__name__
+        # A class of a user's own is not taken for one of this package with the same name.
+        cls.kind = cls.__name__ if cls.is_own() else f"{cls.__module__}.{cls.__qualname__}"
+
+    @classmethod
+    def is_own(cls) -> bool:
+        """Whether this is a class of this package."""
+        return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
     @classmethod
     def members(cls: type[Member]) -> dict[str, type[Member]]:
         """Of this package, the classes below this one and itself, by kind, without abstract and private ones."""
         known = {kind: member for child in cls.__subclasses__() for kind, member in child.members().items()}
-        own = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-        return {cls.kind: cls, **known} if own and not inspect.isabstract(cls) and cls.kind[0] != "_" else known
+        made = cls.is_own() and not inspect.isabstract(cls) and cls.kind[0] != "_"
+        return {cls.kind: cls, **known} if made else known
 
     @classmethod
     def from_config(cls: type[Member], config: Mapping[str, Any]) -> Member:

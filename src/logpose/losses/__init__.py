@@ -8,6 +8,7 @@ from typing import Any
 
 from logpose.core.errors import UnknownKindError
 from logpose.losses.base import Distribution, LikelihoodLoss, PoseLoss
+from logpose.losses.conventions import BasicRLELoss, MmposeRLELoss, ReleasedRLELoss
 from logpose.losses.factors import FactorsRLELoss
 from logpose.losses.fixed import Gaussian, L1Loss, L2Loss, Laplace
 from logpose.losses.heatmap import CellLoss, HeatmapLoss, WithHeatmaps
@@ -16,6 +17,7 @@ from logpose.losses.rle import RLELoss
 from logpose.losses.rows import RowsLoss
 
 __all__ = [
+    "BasicRLELoss",
     "CellLoss",
     "Distribution",
     "FactorsRLELoss",
@@ -26,8 +28,10 @@ __all__ = [
     "Laplace",
     "LikelihoodLoss",
     "MixedRLELoss",
+    "MmposeRLELoss",
     "PoseLoss",
     "RLELoss",
+    "ReleasedRLELoss",
     "RowsLoss",
     "WithHeatmaps",
     "loss_from_config",
@@ -47,7 +51,7 @@ def loss_from_config(config: Mapping[str, Any]) -> PoseLoss | None:
 
     Raises:
         InputError: if a key is no argument of its class.
-        ValueError: if a value is none.
+        ValueError: if a value is not valid.
     """
     if config["kind"] is None:
         return None

@@ -65,9 +65,9 @@ class CodeRLELoss(RLELoss):
         """The sum over joints, divided by the number of images."""
         return (nll * weight).sum() / max(len(nll), 1)
 
-    def check_options(self, with_s: bool | None, gradient_reweighting: float) -> None:
+    def check_options(self, with_s: bool | None, reweighting: float | None, symmetric: bool | None) -> None:
         """As of Eq. 8, and a ValueError for a base or D that the code does not have."""
-        super().check_options(with_s, gradient_reweighting)
+        super().check_options(with_s, reweighting, symmetric)
         if self.dim not in self.supported.get(self.base, ()):
             raise ValueError(f"the {self.convention} code has no {self.base} base in {self.dim} dimensions")
 
@@ -112,9 +112,9 @@ class BasicRLELoss(RLELoss):
     forms: ClassVar = {"normalized": ("basic",), "paper": ("basic",)}
     flow: PlainRealNVP
 
-    def check_options(self, with_s: bool | None, gradient_reweighting: float) -> None:
+    def check_options(self, with_s: bool | None, reweighting: float | None, symmetric: bool | None) -> None:
         """As of Eq. 8, and a ValueError for a flow that has no inverse."""
-        super().check_options(with_s, gradient_reweighting)
+        super().check_options(with_s, reweighting, symmetric)
         flow: Density = self.flow
         if not isinstance(flow, PlainRealNVP):
             kind = type(flow).__name__

@@ -58,7 +58,7 @@ class FormOfRLE(LikelihoodLoss):
         """The flow as a density of errors."""
         return self.flow
 
-    def check_options(self, with_s: bool | None, gradient_reweighting: float) -> None:
+    def check_options(self, with_s: bool | None, reweighting: float | None, symmetric: bool | None) -> None:
         """Refuse combinations without a formula. Options may come from a file, so types do not exclude misspelt words.
 
         Raises:
@@ -72,8 +72,12 @@ class FormOfRLE(LikelihoodLoss):
         choices = {("normalized", "rle"): (None, True), ("paper", "rle"): (None, False, True)}
         if with_s not in choices.get((self.convention, self.mode), (None, False)):
             raise ValueError(f"with_s={with_s}: s is part of Eq. 8 (convention paper or normalized, mode rle) only")
-        if not (math.isfinite(gradient_reweighting) and gradient_reweighting >= 0):
-            raise ValueError(f"gradient_reweighting must be a finite power, 0 or more, got {gradient_reweighting}")
+        if not 0 <= (reweighting or 0.0) < math.inf:
+            raise ValueError(f"gradient_reweighting must be a finite power, 0 or more, got {reweighting}")
+        normal = (self.convention, self.mode) == ("normalized", "rle")
+        for name, value in (("gradient_reweighting", reweighting), ("symmetric", symmetric)):
+            if value and not normal:
+                raise ValueError(f"{name}={value} applies to the convention normalized in mode rle only")
 
     def argument(self, name: str) -> Any:
         """The value of a constructor argument; None for a flow of the user's own, which has no `config`."""

@@ -47,8 +47,8 @@ class RLELoss(FormOfRLE):
             `paper`: Eq. 8 without s or symmetry. `released`, `mmpose`: what those codes compute (`losses.conventions`).
         mode: `rle` (Eq. 8), `dle` (Eq. 5: P = G alone) or `basic` (Eq. 4: the flow acts on positions, not on errors).
         with_s: of `paper`, whether log s is in the loss (Table 17); `normalized` always has it, the codes never.
-        gradient_reweighting: of `normalized`, power of sigma that mu's gradient is multiplied by; 0 for none.
-        symmetric: whether `normalized` makes G so. For skewed errors False: their mean is then reported, not mu.
+        gradient_reweighting: of `normalized`, power of sigma that mu's gradient is multiplied by (1); 0 for none.
+        symmetric: whether `normalized` makes G so (True). For skewed errors False: their mean is then reported, not mu.
 
     Raises:
         ValueError: if the flow is of another dimension, or the convention has no such base or mode.
@@ -65,17 +65,17 @@ class RLELoss(FormOfRLE):
         convention: Convention = "normalized",
         mode: Mode = "rle",
         with_s: bool | None = None,
-        gradient_reweighting: float = 1.0,
-        symmetric: bool = True,
+        gradient_reweighting: float | None = None,
+        symmetric: bool | None = None,
     ) -> None:
         super().__init__(dim)
         self.base, self.convention, self.mode = base, convention, mode
         self.flow = RealNVP(dim) if flow is None else as_density(flow, dim)
-        self.check_options(with_s, gradient_reweighting)
+        self.check_options(with_s, gradient_reweighting, symmetric)
         normal = convention == "normalized" and mode == "rle"
-        self.with_s, self.symmetric = normal or bool(with_s), normal and symmetric
+        self.with_s, self.symmetric = normal or bool(with_s), normal and symmetric is not False
         self.share, self.scale_regulariser = (SHARE, MEDIAN) if normal else (0.0, None)
-        self.gradient_reweighting = gradient_reweighting if normal else 0.0
+        self.gradient_reweighting = float(normal) if gradient_reweighting is None else gradient_reweighting
         self.q = SimpleDensity(base, dim, self.q_scale())
         self.anchor = next(self.parameters(), self.anchor).detach().new_zeros(())
 
@@ -96,7 +96,7 @@ class RLELoss(FormOfRLE):
         Args:
             error: standardised errors.
             fresh: as training needs it: s from new points, in the same pass of the flow, and of a symmetric G a random
-                side; `paper` has no s then. If False, `settled_log_s`.
+                side; `paper` has no s then. If False, `cached_log_s`.
         """
         if self.mode == "dle":
             return self.g.log_prob(error)
@@ -105,7 +105,7 @@ class RLELoss(FormOfRLE):
             log_s: Tensor | float = -log_mean(log_weight)
         else:
             g = Symmetric(self.g) if self.symmetric else self.g
-            log_qg, log_s = self.q.log_prob(error) + g.log_prob(error), 0.0 if fresh else self.settled_log_s()
+            log_qg, log_s = self.q.log_prob(error) + g.log_prob(error), 0.0 if fresh else self.cached_log_s()
         return log_qg + log_s
 
     def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
@@ -132,7 +132,7 @@ class RLELoss(FormOfRLE):
         """log s = -log of the integral of Q G (Eq. 15), estimated from `count` random points; differentiable."""
         return -log_mean(self.with_points(self.anchor.new_empty(0, self.dim), count)[2])
 
-    def settled_log_s(self) -> Float[Tensor, ""]:
+    def cached_log_s(self) -> Float[Tensor, ""]:
         """log s from `FINE_DRAWS` fixed points, estimated once and cached; differentiable."""
         return with_fresh_gradient(self.cached("log s", self.log_s), list(self.parameters()), lambda: self.log_s(DRAWS))
 

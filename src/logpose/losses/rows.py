@@ -74,7 +74,7 @@ class RowsLoss(OuterLoss):
             part = position - below  # a label between two rows is shared between both
             both = log_p.gather(-1, torch.stack([below, below + 1], dim=-1))
             entropy = -(share * (both[..., 0] * (1 - part) + both[..., 1] * part)).sum()
-            if not (self.published and isinstance(self.loss, L1Loss)):
+            if not isinstance(self.loss, L1Loss) or not self.published:
                 return entropy + self.weight * self.loss.of_prediction(prediction, target, weight)
             if self.training:
                 self.loss.of_each(mu.detach(), target, labelled * weight[..., None])  # updates the scale of errors

@@ -27,7 +27,11 @@ def test_a_table_shows_figures_and_commands(command) -> None:
     assert code == 0
     assert "85.5" in out
     assert "logpose train mpii_resnet50_rle --loss l1 --data DATA" in out
-    rows = json.loads(command("reproduce", "3", "--json")[1])["rows"]
+    assert "--boxes" not in out
+    assert "--boxes" in command("reproduce", "1")[1]
+    table = json.loads(command("reproduce", "3", "--json")[1])
+    assert "--boxes" in table["note"]
+    rows = table["rows"]
     assert all("test-dev" in row["reason"] for row in rows)
     assert "measured" not in rows[0]
 
@@ -44,6 +48,7 @@ def test_every_command_is_one_that_train_takes() -> None:
     [
         (("99",), "99"),
         (("--run",), "TABLE"),
+        (("--run", "--epochs", "10", "1"), "TABLE"),
         (("1", "--run"), "--data"),
         (("1", "--epochs", "3"), "--epochs"),
         (("synthetic", "--run", "--data", "x"), "--data"),

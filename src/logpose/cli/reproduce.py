@@ -38,6 +38,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of the runs (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given, flags = parser.parse_known_args(list(words))
+    if given.table not in (None, *words[:1]):  # it may be the value of a flag of `logpose train`
+        raise InputError(f"{given.table}: the name of a table comes first: logpose reproduce TABLE --run …")
     if flags and not given.run:
         raise InputError(f"{flags[0]}: without --run nothing is trained")
     given.flags = flags
@@ -70,7 +72,12 @@ def run(given: argparse.Namespace) -> int:
             interrupted = figures is None
         rows.append(_described(table, row, figures))
     if given.json:
-        print(json.dumps({"table": table.name, "title": table.title, "data": table.data, "rows": rows}, indent=2))
+        print(
+            json.dumps(
+                {"table": table.name, "title": table.title, "data": table.data, "note": table.note, "rows": rows},
+                indent=2,
+            )
+        )
     else:
         print(_text(table, rows, given.run))
     if interrupted:
@@ -108,7 +115,8 @@ def _described(table: Table, row: Row, figures: Mapping[str, float] | None) -> d
 def _text(table: Table, rows: Sequence[Mapping[str, Any]], ran: bool) -> str:
     """A table as text: published figures, measured ones if it was run, then each row's command or reason."""
     columns = [(h, kind) for h, _, _ in table.metrics for kind in ("published", *(["measured"] if ran else []))]
-    lines = [f"Table {table.name}: {table.title}", *([f"--data: {table.data}"] if table.data else []), ""]
+    lines = [f"Table {table.name}: {table.title}", *([f"--data: {table.data}"] if table.data else [])]
+    lines += [*([table.note] if table.note else []), ""]
     if columns:
         cells = [[row["method"], *(_cell(row.get(kind, {}).get(h)) for h, kind in columns)] for row in rows]
         cells.insert(0, ["", *map(" ".join, columns)])

@@ -49,6 +49,11 @@ class Table:
     """The data set that `--data` names; empty if none is needed."""
     rows: tuple[Row, ...]
 
+    @property
+    def note(self) -> str:
+        """Why measured figures cannot be compared with published ones as they are; empty if they can."""
+        return BOXES if any(row.preset.startswith("coco_") for row in self.rows) else ""
+
 
 AP = (("AP", "ap", 100.0),)
 PCKH = (("PCKh@0.5", "pckh@0.5", 100.0), ("PCKh@0.1", "pckh@0.1", 100.0), ("AUC", "pckh_auc", 100.0))
@@ -61,6 +66,7 @@ POSES, DUKE = "data_3d_h36m.npz in VideoPose3D's format", "Duke DME (a folder of
 
 C, M, H, L, B = "coco_resnet50_rle", "mpii_resnet50_rle", "h36m_resnet50_rle", "lifting_fc_rle", "oct_column_rle"
 TEST_DEV = "published on test-dev, whose labels only COCO's server has: train, then `logpose predict` and upload"
+BOXES = "measured with the labels' boxes, published with detected ones: `logpose eval RUN/best.ckpt --boxes` compares"
 OCCLUSION = "no command measures errors under synthetic occlusion"
 
 TABLES: tuple[Table, ...] = (

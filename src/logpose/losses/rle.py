@@ -90,8 +90,8 @@ class RLELoss(FormOfRLE):
         flow = Clamped(self.error_flow, REACH, slope=1.0 if self.mode == "dle" else 0.0)
         return Mixture(flow, self.q, self.share) if self.share else flow
 
-    def log_p(self, error: Float[Tensor, "N D"], fresh: bool = False) -> Float[Tensor, "N"]:
-        """log P(e) of Eq. 8; in `dle` mode of Eq. 5.
+    def error_log_prob(self, error: Float[Tensor, "N D"], fresh: bool = False) -> Float[Tensor, "N"]:
+        """log P(e) of Eq. 8, normalised in every convention; in `dle` mode of Eq. 5.
 
         Args:
             error: standardised errors.
@@ -108,13 +108,9 @@ class RLELoss(FormOfRLE):
             log_qg, log_s = self.q.log_prob(error) + g.log_prob(error), 0.0 if fresh else self.cached_log_s()
         return log_qg + log_s
 
-    def error_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-        """log P(e), normalised in every convention: s is estimated once and cached."""
-        return self.log_p(error)
-
     def fresh_log_prob(self, error: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-        """log P(e) as training needs it, see `log_p`."""
-        return self.log_p(error, fresh=True)
+        """log P(e) as training needs it."""
+        return self.error_log_prob(error, fresh=True)
 
     def with_points(
         self, error: Float[Tensor, "N D"], count: int

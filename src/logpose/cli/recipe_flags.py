@@ -15,7 +15,6 @@ from logpose.cli.parser import ArgumentParser
 from logpose.core.errors import InputError
 from logpose.recipes.renamed import renamed
 from logpose.training.recipe import FIRST, OBJECTS, LossName, TrainingRecipe, plain_fields, settings
-from logpose.training.resume import is_unbegun, last_checkpoint
 
 __all__ = ["parse_recipe"]
 
@@ -85,6 +84,8 @@ def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
 
 def _run_to_resume(resumed: Path) -> tuple[Path, Path]:
     """The folder of a run to resume, and the checkpoint to resume it from."""
+    from logpose.training.resume import is_unbegun, last_checkpoint
+
     folder = resumed if resumed.is_dir() else resumed.parent
     if folder.name == FIRST and (folder.parent / "config.yaml").is_file():
         folder = folder.parent  # the run of which this is the first stage

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from logpose.core.errors import InputError, UnknownKindError
+from logpose.core.lazy import import_all
 
 __all__ = ["Configurable", "Family"]
 
@@ -73,8 +74,10 @@ class Family(Configurable):
     @classmethod
     def members(cls: type[Member]) -> dict[str, type[Member]]:
         """Of this package, the classes below this one and itself, by kind, without abstract and private ones."""
-        known = {kind: member for child in cls.__subclasses__() for kind, member in child.members().items()}
         own = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+        if own:
+            import_all(cls.__module__.rpartition(".")[0])  # a class that was never used is not imported yet
+        known = {kind: member for child in cls.__subclasses__() for kind, member in child.members().items()}
         return {cls.kind: cls, **known} if own and not inspect.isabstract(cls) and cls.kind[0] != "_" else known
 
     @classmethod

@@ -175,8 +175,11 @@ def _hint(options: type[Any], name: str) -> Any:
 
 def _flag_type(flag: str, options: Iterable[type[Any]]) -> Any:
     """The type of the field that a flag gives; None if there is no such flag."""
-    given = [each for each in options if flag in {f.name for f in fields(each)} - {*getattr(each, "POSITIONAL", ())}]
-    return _hint(given[-1], flag) if given else None
+    for each in options:
+        others = (*getattr(each, "POSITIONAL", ()), *getattr(each, "OBJECTS", ()))
+        if flag in {f.name for f in fields(each)}.difference(others):
+            return _hint(each, flag)
+    return None
 
 
 def _alternatives(hint: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from logpose.cli.flags import add_flags, flag_names, normalised, values_of
 from logpose.cli.parser import ArgumentParser
 from logpose.core.errors import InputError
 from logpose.recipes.renamed import renamed
-from logpose.training.recipe import FIRST, OBJECTS, LossName, TrainingRecipe, plain_fields, settings
+from logpose.training.recipe import FIRST, LossName, TrainingRecipe, plain_fields, settings
 
 __all__ = ["parse_recipe"]
 
@@ -78,7 +78,7 @@ def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
     parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
     # A recipe's own loss is no value of a flag.
     types: dict[str, Any] = {"loss": LossName | None if callable(recipe.loss) else LossName}
-    add_flags(parser, type(recipe), OBJECTS, types, **{"loss": None, **settings(recipe)})
+    add_flags(parser, type(recipe), recipe.OBJECTS, types, **{"loss": None, **settings(recipe)})
     return parser
 
 

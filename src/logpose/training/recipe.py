@@ -24,7 +24,7 @@ from logpose.data import Augmentation
 if TYPE_CHECKING:
     from logpose.core.structures import Evaluator
 
-__all__ = ["FIRST", "OBJECTS", "LossName", "TrainingRecipe", "plain_fields", "plain_recipe", "settings"]
+__all__ = ["FIRST", "LossName", "TrainingRecipe", "plain_fields", "plain_recipe", "settings"]
 
 LossName = Literal["rle", "dle", "basic", "l1", "l2", "laplace", "gaussian"]
 """Words of `--loss`."""
@@ -44,6 +44,8 @@ class TrainingRecipe:
 
     task: ClassVar[str]
     """Name of the task: "pose", "detection", "lifting", "boundaries", or one of a user's own."""
+    OBJECTS: ClassVar[tuple[str, ...]] = ("people", "model", "first", "name", "dim")
+    """Fields that are no flags: what builds something, the recipe's name, and what the data decide."""
 
     people: Callable[[Any, str], Any]
     """Called with the recipe and "train" or "val": the data set of that part; it has a `skeleton`."""
@@ -210,13 +212,11 @@ class TrainingRecipe:
 
 FIRST = "first"
 """Folder, within a run's, of the run that the recipe's `first` describes."""
-OBJECTS = ("people", "model", "first", "name", "dim")
-"""Fields of a recipe that are no plain values: what builds something, its name, and what the data decide."""
 
 
 def plain_fields(recipe: TrainingRecipe) -> dict[str, Any]:
     """The plain values of a recipe, by name; of a recipe with its own loss without the fields that name one."""
-    left_out = {*OBJECTS, *(("loss", "base", "convention", "flow_hidden") if callable(recipe.loss) else ())}
+    left_out = {*recipe.OBJECTS, *(("loss", "base", "convention", "flow_hidden") if callable(recipe.loss) else ())}
     return {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in left_out}
 
 

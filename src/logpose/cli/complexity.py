@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,16 +27,20 @@ class ComplexityOptions(Options):
 
 def run(options: ComplexityOptions) -> int:
     """Count the networks and print the table, a row as soon as it is counted, or JSON; returns the exit code."""
-    from logpose.core.progress import track
-    from logpose.report.systems import SYSTEMS, count_models
+    gc.disable()  # there is no garbage to speak of, and the collector would go through all of torch many times
+    try:
+        from logpose.core.progress import track
+        from logpose.report.systems import SYSTEMS, count_models
 
-    names = options.models or list(SYSTEMS)
-    counts = count_models(names)
-    if options.json:
-        print(json.dumps({"models": dict(track(counts, "counting", len(names), unit="networks"))}, indent=2))
-    else:
-        for line in table(names, counts):
-            print(line, flush=True)
+        names = options.models or list(SYSTEMS)
+        counts = count_models(names)
+        if options.json:
+            print(json.dumps({"models": dict(track(counts, "counting", len(names), unit="networks"))}, indent=2))
+        else:
+            for line in table(names, counts):
+                print(line, flush=True)
+    finally:
+        gc.enable()
     return 0
 
 

@@ -103,7 +103,8 @@ class _Counter(TorchFunctionMode):
         if func in NORMALISATIONS:
             return _zeros(*args[0].shape)
         if getattr(func, "__name__", "") in ELEMENTWISE and args[0].is_floating_point():
-            return _zeros(*np.broadcast_shapes(*(each.shape for each in args if isinstance(each, Tensor))))
+            shapes = {each.shape for each in args if isinstance(each, Tensor)}
+            return _zeros(*(np.broadcast_shapes(*shapes) if len(shapes) > 1 else args[0].shape))
         if func is F.grid_sample:
             return _zeros(*args[0].shape[:2], *args[1].shape[1:-1])
         if func in PRODUCTS:

@@ -15,8 +15,14 @@ import subprocess
 import sys
 
 LIMIT, LIMIT_OF_COMMAND = 0.5, 1.5
-WITH_ARGUMENT = {"train": ("train", "synthetic_resnet18_rle")}
-"""Commands whose help depends on an argument: they are measured with it too."""
+PRESETS = (
+    "synthetic_resnet18_rle",
+    "mask_rcnn_resnet50_rle",
+    "point_set_resnet18_rle",
+    "lifting_fc_rle",
+    "oct_column_rle",
+)
+"""Recipes, of each task, whose own help is measured too."""
 
 
 def processor_time(words: list[str]) -> tuple[float, str]:
@@ -43,7 +49,7 @@ def main() -> int:
     runs = parser.parse_args().runs
     names = commands(processor_time(["--help"])[1])
     slow = 0
-    for words in [(), *((name,) for name in names), *WITH_ARGUMENT.values()]:
+    for words in [(), *((name,) for name in names), *(("train", name) for name in PRESETS)]:
         limit = LIMIT_OF_COMMAND if words else LIMIT
         seconds = min(processor_time([*words, "--help"])[0] for _ in range(runs))
         slow += seconds > limit

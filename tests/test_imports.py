@@ -9,10 +9,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import logpose
+from logpose import data, losses, models
 
 TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "src" / "logpose"
@@ -361,18 +363,19 @@ def test_the_check_of_imported_packages_works() -> None:
     assert {"wave", "logpose"} <= modules_after("import wave, logpose.core.errors")
 
 
-def test_public_names_are_those_that_type_checkers_know() -> None:
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+@pytest.mark.parametrize("package", [logpose, data, losses, models], ids=lambda package: package.__name__)
+def test_public_names_are_those_that_type_checkers_know(package: ModuleType) -> None:
+    tree = ast.parse(Path(str(package.__file__)).read_text())
     guarded = next(node for node in tree.body if isinstance(node, ast.If))
     known = {
         alias.name: node.module for node in guarded.body if isinstance(node, ast.ImportFrom) for alias in node.names
     }
-    assert set(known) == set(logpose.__all__)
+    assert set(known) == set(package.__all__)
     for name, module in known.items():
-        assert getattr(logpose, name) is getattr(importlib.import_module(module), name)
-    assert set(logpose.__all__) < set(dir(logpose))
+        assert getattr(package, name) is getattr(importlib.import_module(module), name)
+    assert set(package.__all__) < set(dir(package))
     with pytest.raises(AttributeError, match="nothing_such"):
-        logpose.nothing_such  # noqa: B018
+        package.nothing_such  # noqa: B018
 
 
 def test_the_watcher_detects_each(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@
 >>> boundaries = Segmenter("boundaries.ckpt")(scan)  # .rows, .sigma and .band in rows of the scan
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
 from logpose.core import moved
+from logpose.core.lazy import lazy
 
 if TYPE_CHECKING:
     from logpose.core.skeletons import Skeleton
@@ -24,31 +24,21 @@ if TYPE_CHECKING:
     from logpose.training.checkpoint import load_model
 else:
     # Imported on first use: `logpose --help` must not wait for torch.
-    _WHERE = {
-        "Finder": "tasks.detection.predict",
-        "Lifter": "tasks.lifting.predict",
-        "Prediction": "core.structures",
-        "Predictor": "tasks.pose.predict",
-        "RLELoss": "losses",
-        "RealNVP": "flows",
-        "Segmenter": "tasks.boundaries.predict",
-        "Skeleton": "core.skeletons",
-        "load_model": "training.checkpoint",
-    }
-    _PACKAGES = {"core", "data", "flows", "losses", "metrics", "models", "recipes", "report", "tasks", "training"}
-
-    def __getattr__(name: str) -> object:
-        if name in _PACKAGES:
-            return importlib.import_module(f"logpose.{name}")
-        if name not in _WHERE:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f"logpose.{_WHERE[name]}"), name)
-        globals()[name] = value
-        return value
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__, *_PACKAGES})
-
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "core.skeletons": ("Skeleton",),
+            "core.structures": ("Prediction",),
+            "flows": ("RealNVP",),
+            "losses": ("RLELoss",),
+            "tasks.boundaries.predict": ("Segmenter",),
+            "tasks.detection.predict": ("Finder",),
+            "tasks.lifting.predict": ("Lifter",),
+            "tasks.pose.predict": ("Predictor",),
+            "training.checkpoint": ("load_model",),
+        },
+        packages=("core", "data", "flows", "losses", "metrics", "models", "recipes", "report", "tasks", "training"),
+    )
 
 __all__ = ["Finder", "Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Segmenter", "Skeleton", "load_model"]
 

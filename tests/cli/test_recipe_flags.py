@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -242,3 +244,22 @@ def test_runs_of_version_0_1_are_resumed(tiny_run, tmp_path, name):
     config.write_text(yaml.safe_dump(settings))
     recipe, _, _ = parse_recipe("coco_resnet50_rle", find(name)(), ["--resume", str(folder), "--epochs", "9"])
     assert (recipe.loss, recipe.epochs, recipe.name) == ("l1", 9, "coco_resnet50_rle")
+
+
+HELP = """
+import contextlib, io, sys
+from logpose.cli.main import main
+from logpose.recipes import available
+for name in available():
+    for flag in ("--help", "--print_config"):
+        with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+            main(["train", name, flag])
+        slow = {"torch", "scipy", "lightning", "matplotlib", "torchvision"} & set(sys.modules)
+        assert "momentum" in printed.getvalue() and not slow, (name, flag, slow)
+"""
+
+
+def test_help_of_every_preset_imports_no_torch():
+    """It takes 1.5 s of processor time at most (`benchmarks/help_speed.py`), and torch alone takes longer."""
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr

@@ -148,9 +148,7 @@ def test_unknown_keys_are_refused_by_name(kind: type) -> None:
 
 
 def test_kinds_are_those_of_one_class_each() -> None:
-    for classes in (MODELS, BACKBONES):
-        assert len({kind.kind for kind in classes}) == len(classes)
-    assert {kind.task for kind in MODELS} == {"pose", "detection", "lifting", "boundaries"}
+    assert len({kind.kind for kind in BACKBONES}) == len(BACKBONES)
 
 
 class Own(nn.Module):

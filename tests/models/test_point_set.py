@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.structures import Prediction, Sample
 from logpose.data.scenes import LabelledImage, SceneBatch, ScenePeople, join
@@ -479,25 +478,6 @@ def test_several_scales_of_an_untrained_model_are_well_formed() -> None:
 
 
 # --- Around it -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"channels": 0},
-        {"thresholds": ()},
-        {"thresholds": ((0.4, 0.5),)},
-        {"thresholds": ((1.4, 0.5),)},
-        {"forced": -1},
-        {"scales": ()},
-        {"scales": (0.0,)},
-        {"nms": 1.5},
-        {"maps_weight": -1.0},
-    ],
-)
-def test_options_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(InputError):
-        replace(PointSetOptions(), **wrong)
 
 
 def test_options_are_plain_values_and_back() -> None:

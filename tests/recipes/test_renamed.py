@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from logpose import models
 from logpose.cli.recipe_flags import parse_recipe
 from logpose.core.skeletons import COCO, H36M, H36M_LIFTING
 from logpose.data.scans import RETINA
@@ -24,7 +25,6 @@ from logpose.models.version_0_1 import upgraded
 from logpose.recipes import available, coco, find, mask_rcnn
 from logpose.recipes.renamed import OLD, command, renamed
 from logpose.tasks.boundaries.recipe import BoundaryRecipe
-from logpose.tasks.detection import recipe as detection
 from logpose.training.recipe import settings
 
 RECORD = json.loads(Path(__file__).with_name("recipes_0_1.json").read_text())
@@ -83,8 +83,8 @@ class Arguments(MaskRCNN):
 
 @pytest.fixture
 def no_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detection, "MaskRCNN", Arguments)
-    monkeypatch.setattr(detection, "load_mask_rcnn_weights", lambda *_: None)
+    monkeypatch.setattr(models, "MaskRCNN", Arguments)
+    monkeypatch.setattr(models.mask_rcnn, "load_mask_rcnn_weights", lambda *_: None)
 
 
 def test_there_are_as_many_presets_and_old_names_as_there_were_recipes() -> None:

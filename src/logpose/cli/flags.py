@@ -69,7 +69,6 @@ def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
         words: the arguments after the command's name.
         options: the dataclasses whose fields are the flags.
     """
-    types = _flag_types(options)
     spelled, rest = [], list(words)
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
@@ -78,7 +77,7 @@ def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
             continue
         name = flag[2:].replace("-", "_")
         name = OTHER_NAMES.get(name, name)
-        hint = types.get(name)
+        hint = _flag_type(name, options)
         if _is_switch(hint):
             if not equals and rest and rest[0] in ("true", "false"):
                 value = rest.pop(0)
@@ -100,7 +99,6 @@ def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
 
 def first_word(words: Iterable[str], options: Iterable[type[Any]]) -> str | None:
     """The first word that is neither a flag nor the value of one, in the spelling of `normalised`."""
-    types = _flag_types(options)
     takes_next = False
     for word in words:
         if not word.startswith("--"):
@@ -108,7 +106,8 @@ def first_word(words: Iterable[str], options: Iterable[type[Any]]) -> str | None
                 return word
             takes_next = False
         else:
-            takes_next = word[2:] in types and not _is_switch(types[word[2:]])
+            hint = _flag_type(word[2:], options)
+            takes_next = hint is not None and not _is_switch(hint)
     return None
 
 
@@ -129,12 +128,12 @@ def add_flags(
         types: in place of the fields' own.
         defaults: in place of the fields' own.
     """
-    hints, positional = get_type_hints(options) | dict(types or {}), getattr(options, "POSITIONAL", ())
-    helps = _helps(options)
+    helps, positional = _helps(options), getattr(options, "POSITIONAL", ())
     for f in fields(options):
         if f.name in skip:
             continue
-        hint, required = hints[f.name], f.default is MISSING and f.name not in defaults
+        hint = types[f.name] if types and f.name in types else _hint(options, f.name)
+        required = f.default is MISSING and f.name not in defaults
         settings: dict[str, Any] = {"help": helps.get(f.name, "")}
         if f.name in positional:
             several = {"nargs": "+" if required else "*"} if _is_words(hint) else {}
@@ -152,13 +151,12 @@ def add_flags(
 
 def values_of(options: type[Any], parsed: Namespace) -> dict[str, Any]:
     """The values of a dataclass's fields that a parser returned."""
-    hints = get_type_hints(options)
     values = {f.name: parsed[f.name] for f in fields(options) if f.name in parsed}
     for name, value in values.items():
         if isinstance(value, list):
             values[name] = tuple(value)
-        elif is_dataclass(hints[name]) and isinstance(hints[name], type):
-            values[name] = hints[name](**vars(value))
+        elif isinstance(value, Namespace):
+            values[name] = _hint(options, name)(**vars(value))
     return values
 
 
@@ -168,13 +166,20 @@ def _helps(options: type[Any]) -> dict[str, str]:
     return {entry.arg_name: " ".join((entry.description or "").split()) for entry in entries}
 
 
-def _flag_types(options: Iterable[type[Any]]) -> dict[str, Any]:
-    """The types of the fields that are flags, by name."""
-    types: dict[str, Any] = {}
+def _hint(options: type[Any], name: str) -> Any:
+    """The type of a field, by itself: types of other fields, which are no flags, may take torch to look up."""
+    base = next(base for base in options.__mro__ if name in vars(base).get("__annotations__", {}))
+    alone = {"__annotations__": {name: base.__annotations__[name]}, "__module__": base.__module__}
+    return get_type_hints(type(base.__name__, (), alone))[name]
+
+
+def _flag_type(flag: str, options: Iterable[type[Any]]) -> Any:
+    """The type of the field that a flag gives; None if there is no such flag."""
     for each in options:
-        hints = get_type_hints(each)
-        types |= {f.name: hints[f.name] for f in fields(each) if f.name not in getattr(each, "POSITIONAL", ())}
-    return types
+        others = (*getattr(each, "POSITIONAL", ()), *getattr(each, "OBJECTS", ()))
+        if flag in {f.name for f in fields(each)}.difference(others):
+            return _hint(each, flag)
+    return None
 
 
 def _alternatives(hint: Any) -> list[Any]:

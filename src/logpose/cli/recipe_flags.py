@@ -14,8 +14,7 @@ from logpose.cli.flags import add_flags, flag_names, normalised, values_of
 from logpose.cli.parser import ArgumentParser
 from logpose.core.errors import InputError
 from logpose.recipes.renamed import renamed
-from logpose.training.recipe import FIRST, OBJECTS, LossName, TrainingRecipe, plain_fields, settings
-from logpose.training.resume import is_unbegun, last_checkpoint
+from logpose.training.recipe import FIRST, LossName, TrainingRecipe, plain_fields, settings
 
 __all__ = ["parse_recipe"]
 
@@ -79,12 +78,14 @@ def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
     parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
     # A recipe's own loss is no value of a flag.
     types: dict[str, Any] = {"loss": LossName | None if callable(recipe.loss) else LossName}
-    add_flags(parser, type(recipe), OBJECTS, types, **{"loss": None, **settings(recipe)})
+    add_flags(parser, type(recipe), recipe.OBJECTS, types, **{"loss": None, **settings(recipe)})
     return parser
 
 
 def _run_to_resume(resumed: Path) -> tuple[Path, Path]:
     """The folder of a run to resume, and the checkpoint to resume it from."""
+    from logpose.training.resume import is_unbegun, last_checkpoint
+
     folder = resumed if resumed.is_dir() else resumed.parent
     if folder.name == FIRST and (folder.parent / "config.yaml").is_file():
         folder = folder.parent  # the run of which this is the first stage

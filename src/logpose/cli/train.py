@@ -36,13 +36,14 @@ def run(words: Sequence[str]) -> int:
     from logpose.cli.recipe_flags import parse_recipe
     from logpose.recipes import find
     from logpose.recipes.renamed import command, renamed
-    from logpose.training.resume import is_unbegun, last_checkpoint
 
     name, make = words[0], find(words[0])
     if old := renamed(name):
         log.warning("the recipe %s will be removed: use `logpose train %s`", name, command(*old))
         name = old.preset
     recipe, out, resume = parse_recipe(name, make(), words[1:])
+    from logpose.training.resume import is_unbegun, last_checkpoint  # torch, which the flags' help does not need
+
     # Lightning starts the further processes of a run with the same words; the first one has made the folder by then.
     first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
     if out.is_file():

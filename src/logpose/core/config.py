@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from logpose.core.errors import InputError, UnknownKindError
+from logpose.core.lazy import import_all
 
 __all__ = ["Configurable", "Family"]
 
@@ -80,8 +81,10 @@ class Family(Configurable):
     @classmethod
     def members(cls: type[Member]) -> dict[str, type[Member]]:
         """Of this package, the classes below this one and itself, by kind, without abstract and private ones."""
+        if own := cls.is_own():
+            import_all(cls.__module__.rpartition(".")[0])  # a class that was never used is not imported yet
         known = {kind: member for child in cls.__subclasses__() for kind, member in child.members().items()}
-        made = cls.is_own() and not inspect.isabstract(cls) and cls.kind[0] != "_"
+        made = own and not inspect.isabstract(cls) and cls.kind[0] != "_"
         return {cls.kind: cls, **known} if made else known
 
     @classmethod

@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-__all__ = ["Flattening", "cleaned", "find_retina", "flatten"]
+from logpose.core.errors import InputError
+
+__all__ = ["Flattening", "check_height", "cleaned", "find_retina", "flatten"]
 
 WHITE = 255
 SPECK = 12  # pixels; a smaller white spot at the edge is speckle of a bright layer
@@ -23,6 +25,7 @@ LINE, LAYER = 3, 30  # rows: higher than a drawn line, and at a side of the imag
 EVEN = 15  # grey values by which what a screen draws differs from place to place at most (it may have been a JPEG)
 MOST_EVEN = 0.1  # share of an image that a screen's drawings cover at most
 ROW_UM = 3.87  # micrometres to a row, of the numbers of rows from here to the membrane (the Duke scans')
+HEIGHTS = (0.1, 100.0)  # micrometres to a pixel, at least and at most: what OCT devices have lies between
 FAINT = 8  # grey values; noise alone becomes brighter by so much at most, along the path where it does most
 STRIPE = 4  # columns that are averaged before the search: speckle is finer than that, boundaries are not
 SLOPE = 6  # rows that a path may go up or down from one stripe to the next
@@ -34,6 +37,17 @@ SMOOTH = 25  # columns; of the membrane's course: it bends with the eye, not wit
 SHARE = 11 / 14  # of a crop's rows above the membrane where that is found: 176 of 224, and it can lie lower
 ABOVE = 8  # rows that a crop shows above the retina at least, so far as that is found
 STEP = 16  # rows by which a crop is enlarged
+
+
+def check_height(um_per_px: float | None, name: str = "um_per_px") -> None:
+    """Check the height of a pixel in micrometres.
+
+    Raises:
+        InputError: if it is outside `HEIGHTS`, those of OCT devices.
+    """
+    low, high = HEIGHTS
+    if um_per_px is not None and not low <= um_per_px <= high:
+        raise InputError(f"{name} must be the height of a pixel in micrometres, {low:g} to {high:g}, got {um_per_px:g}")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from jaxtyping import Float, UInt8
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
-from logpose.data.flattening import ROW_UM
+from logpose.data.flattening import ROW_UM, check_height
 from logpose.data.images import SUFFIXES, read_deep
 from logpose.data.matlab import matlab_sizes, read_matlab
 from logpose.data.problems import Problem
@@ -46,7 +46,6 @@ DUKE_SIZE, DUKE_UM = (496, 768), ROW_UM
 CROSSING = 1.0  # rows that a boundary may lie above the one before it
 LEAST = 16  # pixels of a side
 LONGEST = 2**26  # bytes of a table
-HEIGHTS = (0.1, 100.0)  # micrometres to a pixel, at least and at most: what OCT devices have lies between
 ANNOTATED = ("info", "licenses", "images", "annotations", "categories", "joints_vis")  # keys of annotation files
 
 
@@ -128,17 +127,6 @@ def open_scans(path: str | Path, grader: int = 1, um_per_px: float | None = None
 def is_matlab(file: str | Path) -> bool:
     """Whether a file's name ends as those of the Duke layout do."""
     return Path(file).suffix.lower() == ".mat"
-
-
-def check_height(um_per_px: float | None, name: str = "um_per_px") -> None:
-    """Check the height of a pixel in micrometres.
-
-    Raises:
-        InputError: if it is outside `HEIGHTS`, those of OCT devices.
-    """
-    low, high = HEIGHTS
-    if um_per_px is not None and not low <= um_per_px <= high:
-        raise InputError(f"{name} must be the height of a pixel in micrometres, {low:g} to {high:g}, got {um_per_px:g}")
 
 
 def holds_scans(path: str | Path) -> bool:

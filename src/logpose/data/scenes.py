@@ -21,6 +21,7 @@ from logpose.core import geometry
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
+from logpose.data.augmentation import Matrix, SceneTransform, ShortSide, SquareCrop
 from logpose.data.batches import LoaderOptions, Tensors, collate, epoch_loader
 from logpose.data.image_sets import ImageSet, LabelledImage
 from logpose.data.images import image_size, read_reduced
@@ -80,88 +81,6 @@ class SceneBatch(Tensors):
     def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
         """The input of the model."""
         return self.images
-
-
-Matrix = Float[np.ndarray, "2 3"]
-
-
-@dataclass(frozen=True)
-class ShortSide:
-    """The whole image, its short side resized to a drawn length, unless its long side would be too long (detectron2's).
-
-    Attributes:
-        short: lengths in pixels, one of which is drawn; evaluation takes the first.
-        longest: of the long side, pixels.
-        flip: how often it is mirrored.
-    """
-
-    short: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
-    longest: int = 1333
-    flip: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not (self.short and min(self.short) >= 1 and max(self.short) <= self.longest and 0 <= self.flip <= 1):
-            raise InputError(f"expected 1 <= short <= longest and 0 <= flip <= 1, got {self}")
-
-    def place(
-        self, size: tuple[int, int], _: Sequence[Sample], rng: np.random.Generator | None
-    ) -> tuple[Matrix, tuple[int, int]]:
-        """The map from image coordinates to pixels of the input, and the input's (H, W).
-
-        Args:
-            size: (W, H) of the image.
-            rng: source of what is drawn; None takes what evaluation takes.
-        """
-        short = self.short[0] if rng is None else self.short[int(rng.integers(len(self.short)))]
-        factor = self.factor(size, short)
-        width, height = (max(1, int(side * factor + 0.5)) for side in size)
-        # The corners of the image, half a pixel outside the centres of its outer pixels, stay its corners.
-        x, y = width / size[0], height / size[1]
-        return np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2]]), (height, width)
-
-    def factor(self, size: tuple[int, int], short: int | None = None) -> float:
-        """By what an image of (W, H) is enlarged, for a short side of evaluation's length unless another is given."""
-        return min((self.short[0] if short is None else short) / min(size), self.longest / max(size))
-
-
-@dataclass(frozen=True)
-class SquareCrop:
-    """A square around a person, at a drawn scale (Point-Set Anchors'); black where there is no image.
-
-    Attributes:
-        side: of the square, pixels of the input.
-        scale: least and greatest factor by which the image is enlarged.
-        flip: how often it is mirrored.
-        after: how images are resized before, as in evaluation, so that people are as large there as in training; None,
-            published, takes them as they are.
-    """
-
-    side: int = 640
-    scale: tuple[float, float] = (0.5, 1.5)
-    flip: float = 0.5
-    after: ShortSide | None = None
-
-    def __post_init__(self) -> None:
-        if not (self.side >= 1 and 0 < self.scale[0] <= self.scale[1] and 0 <= self.flip <= 1):
-            raise InputError(f"expected side >= 1, 0 < scale[0] <= scale[1] and 0 <= flip <= 1, got {self}")
-
-    def place(
-        self, size: tuple[int, int], people: Sequence[Sample], rng: np.random.Generator | None
-    ) -> tuple[Matrix, tuple[int, int]]:
-        """As `ShortSide.place`; without people, and in evaluation, the square is around the image's middle."""
-        usual = 1.0 if self.after is None else self.after.factor(size)
-        factor, centre = usual * float(np.mean(self.scale)), np.array(size) / 2 - 0.5
-        if rng is not None:
-            factor = usual * float(rng.uniform(*self.scale))
-            if people:
-                box = people[int(rng.integers(len(people)))].box
-                centre = box[:2] + box[2:] / 2
-        shift = self.side / 2 - 0.5 - factor * centre
-        return np.array([[factor, 0.0, shift[0]], [0.0, factor, shift[1]]]), (self.side, self.side)
-
-
-SceneTransform = ShortSide | SquareCrop
-"""How an image becomes an input."""
 
 
 class Scenes(Dataset[SceneBatch]):

@@ -6,7 +6,6 @@ them are folded into the matrix of the crop, so pixels are interpolated once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -15,66 +14,12 @@ import torch
 from jaxtyping import Float
 
 from logpose.core import geometry
-from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Batch, Image, Sample
+from logpose.data.augmentation import Augmentation
 from logpose.data.images import read_reduced
 
 __all__ = ["Augmentation", "CropTransform", "cut", "occlude", "tint"]
-
-SHARES = ("rotation_probability", "half_body_probability", "half_body_upper", "flip_probability", "shift_probability")
-"""Fields of `Augmentation` that are probabilities."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How training crops are varied. The defaults are those of the released COCO configuration.
-
-    Attributes:
-        scale: the region's extent is multiplied by a draw from 1 ± scale.
-        rotation: turned by a draw from ± rotation degrees …
-        rotation_probability: … this often.
-        half_body_probability: how often a person with enough labelled joints is cropped to one half of the body.
-        flip_probability: how often the image is mirrored.
-        shift: the region's centre is moved by a draw from ± shift times its padded extent, along x and along y …
-        shift_probability: … this often.
-        half_body_least: how many labelled joints are enough for half a body.
-        half_body_upper: share of upper halves; the released code asks whether a normal draw is below 0.5.
-        draws: from what those draws are: uniform; "normal", a standard normal drawn again beyond ±1 (mmpose's); or
-            "clipped", a normal moved to ±1 from beyond, standard but for the rotation's, half as wide (HRNet's).
-        occlusion: largest share of the box's area that a rectangle of noise hides; its size is drawn each time.
-        colour: each channel is multiplied by a draw from 1 ± colour, which is uniform always.
-    """
-
-    scale: float = 0.25
-    rotation: float = 45.0
-    rotation_probability: float = 0.5
-    half_body_probability: float = 0.3
-    flip_probability: float = 0.5
-    shift: float = 0.0
-    shift_probability: float = 0.0
-    half_body_least: int = 4
-    half_body_upper: float = 0.69
-    draws: Literal["uniform", "normal", "clipped"] = "uniform"
-    occlusion: float = 0.0
-    colour: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("scale", "rotation", "shift", "occlusion", "colour", *SHARES):
-            value, most, below = getattr(self, name), 180 if name == "rotation" else 1, name in ("scale", "colour")
-            if not 0 <= value <= most or (below and value == most):
-                raise InputError(f"{name} must lie in [0, {most}{')' if below else ']'}, got {value:g}")
-
-    def draw(self, rng: np.random.Generator, spread: float = 1.0) -> float:
-        """A number from [-1, 1]; `spread` is the standard deviation of "clipped" draws."""
-        if self.draws == "clipped":
-            return float(np.clip(spread * rng.standard_normal(), -1, 1))
-        value = rng.uniform(-1, 1)
-        if self.draws == "normal":
-            while abs(value := rng.standard_normal()) > 1:
-                pass
-        return float(value)
-
 
 # Half-body crops, as in the released code (utils/presets/simple_transform.py).
 HALF_BODY_PADDING = 1.5

@@ -1,20 +1,32 @@
 """Losses, each a density of the error of a keypoint, called alike: `loss(mu, sigma, target, weight)`."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import logging
-from collections.abc import Mapping
-from typing import Any
+from logpose.core.lazy import lazy
 
-from logpose.core.errors import UnknownKindError
-from logpose.losses.base import Distribution, LikelihoodLoss, PoseLoss
-from logpose.losses.conventions import BasicRLELoss, MmposeRLELoss, ReleasedRLELoss
-from logpose.losses.factors import FactorsRLELoss
-from logpose.losses.fixed import Gaussian, L1Loss, L2Loss, Laplace
-from logpose.losses.heatmap import CellLoss, HeatmapLoss, WithHeatmaps
-from logpose.losses.mixed import MixedRLELoss
-from logpose.losses.rle import RLELoss
-from logpose.losses.rows import RowsLoss
+if TYPE_CHECKING:
+    from logpose.losses.base import Distribution, LikelihoodLoss, PoseLoss, loss_from_config
+    from logpose.losses.conventions import BasicRLELoss, MmposeRLELoss, ReleasedRLELoss
+    from logpose.losses.factors import FactorsRLELoss
+    from logpose.losses.fixed import Gaussian, L1Loss, L2Loss, Laplace
+    from logpose.losses.heatmap import CellLoss, HeatmapLoss, WithHeatmaps
+    from logpose.losses.mixed import MixedRLELoss
+    from logpose.losses.rle import RLELoss
+    from logpose.losses.rows import RowsLoss
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "base": ("Distribution", "LikelihoodLoss", "PoseLoss", "loss_from_config"),
+            "conventions": ("BasicRLELoss", "MmposeRLELoss", "ReleasedRLELoss"),
+            "factors": ("FactorsRLELoss",),
+            "fixed": ("Gaussian", "L1Loss", "L2Loss", "Laplace"),
+            "heatmap": ("CellLoss", "HeatmapLoss", "WithHeatmaps"),
+            "mixed": ("MixedRLELoss",),
+            "rle": ("RLELoss",),
+            "rows": ("RowsLoss",),
+        },
+    )
 
 __all__ = [
     "BasicRLELoss",
@@ -36,27 +48,3 @@ __all__ = [
     "WithHeatmaps",
     "loss_from_config",
 ]
-
-log = logging.getLogger("logpose")
-
-
-def loss_from_config(config: Mapping[str, Any]) -> PoseLoss | None:
-    """The loss that its `config` described, with new parameters.
-
-    Args:
-        config: plain values with the class as `kind`, also those of version 0.1; a kind of None is no loss.
-
-    Returns:
-        None if there is no loss, or it, or its flow, is of a class that is not of this package; then with a warning.
-
-    Raises:
-        InputError: if a key is no argument of its class.
-        ValueError: if a value is not valid.
-    """
-    if config["kind"] is None:
-        return None
-    try:
-        return PoseLoss.from_config(config)
-    except UnknownKindError as error:
-        log.warning("the loss cannot be restored, so there is no likelihood: %s", error)
-        return None

@@ -10,16 +10,18 @@ Subclasses define P. The value is a log-density, so it can be negative: densitie
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from logpose.core.config import Family
+from logpose.core.errors import UnknownKindError
 from logpose.core.structures import ErrorDistribution, OutputType, Prediction
 from logpose.losses.cache import Cache, fixed_randomness
 from logpose.losses.distribution import ERROR_DRAWS, moments_and_radii, weighted_quantile
@@ -34,7 +36,9 @@ from logpose.losses.numerics import (
     weighted_mean,
 )
 
-__all__ = ["Distribution", "LikelihoodLoss", "OuterLoss", "PoseLoss", "Region"]
+__all__ = ["Distribution", "LikelihoodLoss", "OuterLoss", "PoseLoss", "Region", "loss_from_config"]
+
+log = logging.getLogger("logpose")
 
 SAMPLE_CHUNK = 2**18
 """Positions drawn at once, which bounds the memory that is needed beside the sample itself."""
@@ -69,6 +73,28 @@ class PoseLoss(Family, nn.Module, ABC):
     @abstractmethod
     def error_distribution(self) -> ErrorDistribution:
         """Moments and radii of the density of standardised errors: all that inference needs of the loss."""
+
+
+def loss_from_config(config: Mapping[str, Any]) -> PoseLoss | None:
+    """The loss that its `config` described, with new parameters.
+
+    Args:
+        config: plain values with the class as `kind`, also those of version 0.1; a kind of None is no loss.
+
+    Returns:
+        None if there is no loss, or it, or its flow, is of a class that is not of this package; then with a warning.
+
+    Raises:
+        InputError: if a key is no argument of its class.
+        ValueError: if a value is not valid.
+    """
+    if config["kind"] is None:
+        return None
+    try:
+        return PoseLoss.from_config(config)
+    except UnknownKindError as error:
+        log.warning("the loss cannot be restored, so there is no likelihood: %s", error)
+        return None
 
 
 class LikelihoodLoss(PoseLoss):

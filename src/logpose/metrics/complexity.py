@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,6 +75,7 @@ class WithoutValues(TorchFunctionMode):
 CONVOLUTIONS = {F.conv1d, F.conv2d, F.conv3d, F.linear}
 TRANSPOSED = {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
 PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.mm, Tensor.mm}
+RESIZES = {F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate}
 NORMALISATIONS = {F.batch_norm, F.group_norm, F.layer_norm}
 ELEMENTWISE = {
     *("add", "add_", "div", "dropout", "leaky_relu", "mul", "relu", "relu_", "sigmoid", "silu", "square", "sub"),
@@ -94,14 +94,17 @@ class _Counter(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in CONVOLUTIONS or func in TRANSPOSED:
-            weight, shape = args[1], _shape(func, *map(_size, args), **{k: _size(v) for k, v in kwargs.items()})
+            weight, shape = args[1], (_transposed if func in TRANSPOSED else _convolved)(*args, **kwargs)
             meets = args[0].numel() if func in TRANSPOSED else math.prod(shape)  # how often each filter is applied
             self.macs[id(weight) in self.backbone] += meets * weight[0].numel()
             return _zeros(*shape)
+        if func in RESIZES:
+            return _zeros(len(args[0]), *func(args[0][:0], *args[1:], **kwargs).shape[1:])
         if func in NORMALISATIONS:
             return _zeros(*args[0].shape)
         if getattr(func, "__name__", "") in ELEMENTWISE and args[0].is_floating_point():
-            return _zeros(*np.broadcast_shapes(*(each.shape for each in args if isinstance(each, Tensor))))
+            shapes = {each.shape for each in args if isinstance(each, Tensor)}
+            return _zeros(*(np.broadcast_shapes(*shapes) if len(shapes) > 1 else args[0].shape))
         if func is F.grid_sample:
             return _zeros(*args[0].shape[:2], *args[1].shape[1:-1])
         if func in PRODUCTS:
@@ -115,16 +118,37 @@ class _Counter(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _size(argument: Any) -> Any:
-    return argument.shape if isinstance(argument, Tensor) else argument
+def _convolved(
+    x: Tensor, weight: Tensor, bias: object = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    groups: object = 1,
+) -> tuple[int, ...]:  # fmt: skip
+    """The shape of a convolution's result, or, for a weight without sides, of a linear layer's."""
+    del bias, groups
+    sides = weight.shape[2:]
+    if not sides:
+        return (*x.shape[:-1], len(weight))
+    if padding == "same":
+        return (len(x), len(weight), *x.shape[2:])
+    padding = 0 if padding == "valid" else padding
+    numbers = zip(x.shape[2:], sides, *_each(len(sides), stride, padding, dilation), strict=True)
+    return (len(x), len(weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in numbers))
 
 
-@cache
-def _shape(func: Any, *args: Any, **kwargs: Any) -> torch.Size:
-    """The shape of a layer's result from those of its arguments."""
-    tensors = [torch.empty(a, device="meta") if isinstance(a, torch.Size) else a for a in (*args, *kwargs.values())]
-    shape: torch.Size = func(*tensors[: len(args)], **dict(zip(kwargs, tensors[len(args) :], strict=True))).shape
-    return shape
+def _transposed(
+    x: Tensor, weight: Tensor, bias: object = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+    groups: int = 1, dilation: Any = 1,
+) -> tuple[int, ...]:  # fmt: skip
+    """The shape of a transposed convolution's result."""
+    del bias
+    sides = weight.shape[2:]
+    numbers = zip(x.shape[2:], sides, *_each(len(sides), stride, padding, output_padding, dilation), strict=True)
+    result = ((n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, o, d in numbers)
+    return (len(x), weight.shape[1] * groups, *result)
+
+
+def _each(count: int, *values: Any) -> list[tuple[int, ...]]:
+    """Values for each side: one number is for all."""
+    return [(value,) * count if isinstance(value, int) else tuple(value) for value in values]
 
 
 def _zeros(*shape: int) -> Tensor:

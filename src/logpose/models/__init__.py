@@ -1,16 +1,42 @@
 """Networks that predict keypoints, poses and boundaries; none of them imports a loss."""
 
-from logpose.models.backbones import create_backbone, load_backbone_weights
-from logpose.models.boundary import BoundaryModel
-from logpose.models.detector import Detections, Detector
-from logpose.models.heatmap import HeatmapModel, IntegralModel
-from logpose.models.hrnet import HRNet
-from logpose.models.lifting import LiftingModel
-from logpose.models.mask_rcnn import MaskRCNN, MaskRCNNOptions
-from logpose.models.point_set import PointSetAnchors, PointSetOptions
-from logpose.models.pose_model import KeypointModel, Model, PoseModel
-from logpose.models.regression import RegressionModel
-from logpose.models.resnet import ResNet
+from typing import TYPE_CHECKING
+
+from logpose.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from logpose.models.backbones import create_backbone, load_backbone_weights
+    from logpose.models.boundary import BoundaryModel
+    from logpose.models.detector import Detections, Detector
+    from logpose.models.heatmap import HeatmapModel, IntegralModel
+    from logpose.models.hrnet import HRNet
+    from logpose.models.kinds import MODELS
+    from logpose.models.lifting import LiftingModel
+    from logpose.models.mask_rcnn import MaskRCNN
+    from logpose.models.options import MaskRCNNOptions, PointSetOptions
+    from logpose.models.point_set import PointSetAnchors
+    from logpose.models.pose_model import KeypointModel, Model, PoseModel
+    from logpose.models.regression import RegressionModel
+    from logpose.models.resnet import ResNet
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "backbones": ("create_backbone", "load_backbone_weights"),
+            "boundary": ("BoundaryModel",),
+            "detector": ("Detections", "Detector"),
+            "heatmap": ("HeatmapModel", "IntegralModel"),
+            "hrnet": ("HRNet",),
+            "kinds": ("MODELS",),
+            "lifting": ("LiftingModel",),
+            "mask_rcnn": ("MaskRCNN",),
+            "options": ("MaskRCNNOptions", "PointSetOptions"),
+            "point_set": ("PointSetAnchors",),
+            "pose_model": ("KeypointModel", "Model", "PoseModel"),
+            "regression": ("RegressionModel",),
+            "resnet": ("ResNet",),
+        },
+    )
 
 __all__ = [
     "MODELS",
@@ -33,8 +59,3 @@ __all__ = [
     "create_backbone",
     "load_backbone_weights",
 ]
-
-MODELS: tuple[type[Model], ...] = (
-    *(RegressionModel, HeatmapModel, IntegralModel, MaskRCNN, PointSetAnchors, LiftingModel, BoundaryModel),
-)
-"""All models that a checkpoint may be of, by their `kind`."""

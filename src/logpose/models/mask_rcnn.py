@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import SceneBatch
 from logpose.models.backbones import load_backbone_weights
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes, scaled
-from logpose.models.regions import Coordinates, HeatmapHead, RegressionHead, peaks_in_boxes, roi_align
+from logpose.models.options import MaskRCNNOptions
+from logpose.models.regions import HeatmapHead, RegressionHead, peaks_in_boxes, roi_align
 from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import fetched, read_state_dict, read_weights
 
@@ -43,74 +42,6 @@ NAME_RULES = (
 """From names in files to names in this model: patterns and what replaces them, one after another."""
 OF_TORCHVISION = {"skeleton": COCO.config(), "options": {"roi_scale": 1.0, "norm_eps": 0.0}}
 """The part that matters here of a `config` of torchvision's network."""
-
-
-@dataclass(frozen=True)
-class MaskRCNNOptions(Configurable):
-    """Options of the network, its training and its inference. Two numbers are those of training and of inference."""
-
-    channels: int = 256
-    """Of the pyramid."""
-    anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
-    """Sides of the anchors of its five levels, pixels of the input."""
-    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    """Height over width of anchors."""
-    rpn_iou_thresholds: tuple[float, float] = (0.7, 0.3)
-    """Intersection over union with a person above which an anchor is positive, and below which it is negative."""
-    rpn_pre_nms_top_n: tuple[int, int] = (2000, 1000)
-    """Proposals of each level before non-maximum suppression."""
-    rpn_post_nms_top_n: tuple[int, int] = (1500, 1000)
-    """Proposals of an image after it."""
-    samples_per_image: tuple[int, int] = (256, 512)
-    """Anchors, and proposals, of each image that losses are computed on."""
-    detections_per_image: int = 100
-    """Most people that are detected in an image."""
-    box_head_width: int = 1024
-    """Of the hidden layers of the box head."""
-    keypoint_head_channels: tuple[int, ...] = (512,) * 8
-    """Channels of the convolutions of the keypoint head."""
-    coordinates: Coordinates = "average"
-    """What the regression head reads coordinates from: see `RegressionHead`."""
-    sharpness: float = 1.0
-    """Of the mean of cells: see `RegressionHead`."""
-    with_logits: bool = False
-    """Whether the maps that coordinates are read from are given to the loss too, for `WithHeatmaps(cells=True)`."""
-    roi_scale: float = 1.0
-    """Side of the region that keypoints are predicted in, relative to the box's; 1 is published."""
-    min_map_size: int = 0
-    """Least size, in cells, that heatmaps are upsampled to before their maxima are taken. 0, published, takes a cell
-    for each pixel of the region, which makes the maps of people below 56 pixels coarser."""
-    outside: Literal["supervise", "mask"] = "supervise"
-    """Labelled joints outside a proposal's region: "supervise" keeps them, and the head learns to extrapolate; "mask"
-    leaves them out. Heatmaps cannot represent them."""
-    frozen: bool | None = None
-    """Whether the backbone's normalisation, stem and first stage stay as pretrained. None: yes, unless a recipe starts
-    from weights with no normalisation to keep."""
-    norm_eps: float = 1e-5
-    """Of the frozen normalisation."""
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("coordinates", get_args(Coordinates)), ("outside", ("supervise", "mask"))):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
-        values = {name: np.atleast_1d(getattr(self, name)) for name in POSITIVE}
-        positive, negative = self.rpn_iou_thresholds
-        fine = {name: value.size > 0 and value.min() > 0 for name, value in values.items()} | {
-            "anchor_sizes": len(self.anchor_sizes) == 5 and min(self.anchor_sizes) > 0,
-            "rpn_iou_thresholds": 1 >= positive >= negative >= 0,
-            "min_map_size": self.min_map_size >= 0,
-        }
-        if wrong := next((name for name in fine if not fine[name]), None):
-            raise InputError(f"Mask R-CNN cannot have {wrong} of {getattr(self, wrong)}")
-        if self.with_logits and self.coordinates == "average":
-            raise InputError("with_logits needs coordinates from cells or maps")
-
-
-POSITIVE = (
-    *("channels", "anchor_sizes", "aspect_ratios", "rpn_pre_nms_top_n", "rpn_post_nms_top_n", "samples_per_image"),
-    *("detections_per_image", "box_head_width", "keypoint_head_channels", "sharpness", "roi_scale"),
-)
-"""Options that are above 0, each of their values."""
 
 
 class MaskRCNN(Detector):

@@ -17,8 +17,6 @@ from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from logpose.core.config import Configurable
-from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import SceneBatch
@@ -26,6 +24,7 @@ from logpose.metrics.oks import oks_nms
 from logpose.models import anchors
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.detector import Detections, Detector, nobody
+from logpose.models.options import PointSetOptions
 from logpose.models.peaks import PEAKS, PeakBranch, peak_losses, snapped
 from logpose.models.pose_model import COARSEST, prediction_of, sigma_of
 from logpose.models.towers import Stage, StageOutput, focal_loss, pyramid_on
@@ -34,60 +33,6 @@ __all__ = ["PointSetAnchors", "PointSetOptions"]
 
 L1_WEIGHT = 10.0  # of the joints' loss, when that is L1 (Wei et al.'s code)
 BOX_BETA = 0.11  # of the boxes' smooth L1: errors above it count by their absolute value (Wei et al.'s code)
-
-
-@dataclass(frozen=True)
-class PointSetOptions(Configurable):
-    """Options of the network, its training and its inference; defaults are the published ones unless noted."""
-
-    channels: int = 256
-    """Width of levels, towers and the branch of maps."""
-    depth: int = 4
-    """Convolutions of a tower."""
-    thresholds: tuple[tuple[float, float], ...] = ((0.5, 0.4), (0.99, 0.89))
-    """Of each stage: the least similarity of positive anchors, and that below which anchors are negative."""
-    forced: int = 9
-    """The most similar anchors of each person, which are positive in any case."""
-    scale: float = 16.0
-    """Diagonal of an anchor in strides of its level; also the unit of joints' distances."""
-    pose_weight: float | None = None
-    """Of the joints' loss, a sum over each positive anchor's joints. None: 10 times the typical sigma (geometric mean),
-    which keeps the gradient of mu from growing; without sigma the published 10."""
-    maps_weight: float = 0.05
-    """Of the losses of the branch of maps; 0 leaves the branch out, and with it snapping."""
-    offsets_weight: float = 10.0
-    """Of its offsets, within that."""
-    background: float = 0.1
-    """Weight of a map's cells outside all bumps."""
-    snap: bool = True
-    """Whether joints are put at the nearest peak of their map; sigma stays the regression's."""
-    least_peak: float = 0.0
-    """Least height of such a peak, of 1; where there is none, a joint stays where it was regressed."""
-    farthest: float | None = None
-    """Largest distance of such a peak, in units of the anchor; any unless given."""
-    scales: tuple[float, ...] = (1.0,)
-    """Factors by which each input is enlarged; detections of all of them are merged."""
-    least_score: float = 0.001
-    """Of a candidate."""
-    candidates: int = 1000
-    """Most candidates of each level, before non-maximum suppression."""
-    nms: float = 0.5
-    """OKS above which people are the same."""
-    most: int = 100
-    """Most people in an image."""
-
-    def __post_init__(self) -> None:
-        least = min(self.channels, self.depth, self.forced + 1, self.candidates, self.most, len(self.thresholds))
-        shares = (*(share for pair in self.thresholds for share in pair), self.least_score, self.nms, self.background)
-        if least < 1 or not all(0 <= share <= 1 for share in shares):
-            raise InputError(f"counts must be 1 or more, similarities and scores in [0, 1]; got {self}")
-        if any(negative > positive for positive, negative in self.thresholds):
-            raise InputError(f"what is positive cannot be negative too: thresholds are {self.thresholds}")
-        weights = (self.maps_weight, self.offsets_weight, self.pose_weight or 0.0)
-        if not (0 <= self.least_peak <= 1 and (self.farthest is None or self.farthest > 0)):
-            raise InputError(f"least_peak is in [0, 1] and farthest above 0; got {self}")
-        if not (self.scale > 0 and min(weights) >= 0 and self.scales and min(self.scales) > 0):
-            raise InputError(f"scales must be above 0 and weights not below; got {self}")
 
 
 class Grid(NamedTuple):

@@ -7,7 +7,6 @@ more than a cell beyond a level's edge, where the compiled one reads 0, the edge
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -16,12 +15,11 @@ from torch.nn import functional as F
 
 from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.models.heatmap import expected
+from logpose.models.options import Coordinates
 from logpose.models.pose_model import SigmaHead, exactly, prediction_of, small_start
 
-__all__ = ["Coordinates", "HeatmapHead", "RegressionHead", "levels_of", "peaks_in_boxes", "roi_align"]
+__all__ = ["HeatmapHead", "RegressionHead", "levels_of", "peaks_in_boxes", "roi_align"]
 
-Coordinates = Literal["average", "cells", "maps"]
-"""What a regression head reads mu from, see `RegressionHead`."""
 NEAR = 2  # cells on either side of a position that count as being there
 FINEST = 2  # the pyramid's first level is that of stride 2²
 CANONICAL_SIZE, CANONICAL_LEVEL = 224.0, 4  # a box of ImageNet's size is read from the fourth level (FPN, Eq. 1)

@@ -8,13 +8,15 @@ after heatmap pre-training, according to its author (`--pretrain heatmap --steps
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
-from logpose.data.image_sets import ImageSet, whole_images
-from logpose.data.synthetic import SyntheticPeople
 from logpose.models import MaskRCNNOptions
 from logpose.recipes.renamed import old_presets
 from logpose.recipes.synthetic import refuse_data
 from logpose.tasks.detection.recipe import DetectionRecipe, MaskRCNNRecipe, mask_rcnn
+
+if TYPE_CHECKING:
+    from logpose.data.image_sets import ImageSet
 
 __all__ = ["mask_rcnn_resnet18_rle", "mask_rcnn_resnet50_rle", "mask_rcnn_synthetic_rle"]
 
@@ -55,6 +57,9 @@ def mask_rcnn_resnet18_rle() -> MaskRCNNRecipe:
 
 def synthetic_scenes(recipe: DetectionRecipe, part: str) -> ImageSet:
     """Images of one to three synthetic people of the easy kind; those of "val" are others than those of "train"."""
+    from logpose.data.image_sets import whole_images
+    from logpose.data.synthetic import SyntheticPeople
+
     refuse_data(recipe, "mask_rcnn_resnet18_rle or point_set_resnet18_rle")
     count, seed = (SCENES, 11) if part == "train" else (VAL_SCENES, 12)
     return whole_images(SyntheticPeople(count, seed, size=(96, 96), people=(1, 3), easy=True))

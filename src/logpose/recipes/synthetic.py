@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from logpose.core.errors import InputError
-from logpose.data import Augmentation, InMemory, People
-from logpose.data.h36m import MixedPeople
-from logpose.data.synthetic import LabelNoise, SyntheticPeople
+from logpose.data import Augmentation
 from logpose.recipes.coco import coco_resnet18_rle
 from logpose.recipes.renamed import old_presets
 from logpose.tasks.pose.recipe import ImageRecipe, Recipe
+
+if TYPE_CHECKING:
+    from logpose.data import InMemory, People
+    from logpose.data.synthetic import LabelNoise
 
 __all__ = ["synthetic_3d_rle", "synthetic_resnet18_rle"]
 
@@ -20,11 +23,16 @@ TRAIN_IN_SPACE = 1200  # people with depth labels, and as many without
 
 def easy_people(count: int, seed: int, noise: LabelNoise | None, depth: bool = False) -> InMemory:
     """Images of one person each, of the easy kind: a small network learns from them in two minutes."""
+    from logpose.data import InMemory
+    from logpose.data.synthetic import SyntheticPeople
+
     return InMemory(SyntheticPeople(count, seed, noise=noise, people=(1, 1), easy=True, depth=depth))
 
 
 def synthetic_people(recipe: Recipe, part: str) -> InMemory:
     """Synthetic people with noisy labels; those of "val" are others than those of "train"."""
+    from logpose.data.synthetic import LabelNoise
+
     refuse_data(recipe, "coco_resnet18_rle")
     count, seed = (TRAIN, 1) if part == "train" else (VAL, 2)
     return easy_people(count, seed, LabelNoise())
@@ -32,6 +40,9 @@ def synthetic_people(recipe: Recipe, part: str) -> InMemory:
 
 def synthetic_people_in_space(recipe: Recipe, part: str) -> People:
     """The same with noisy depth labels; half of the training people have 2-D labels only."""
+    from logpose.data.h36m import MixedPeople
+    from logpose.data.synthetic import LabelNoise
+
     refuse_data(recipe, "h36m_resnet50_rle")
     if part != "train":
         return easy_people(VAL, 2, LabelNoise(), depth=True)

@@ -13,7 +13,6 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, H36M, H36M_LIFTING
 from logpose.metrics.complexity import WithoutValues, complexity
 from logpose.models import Model
-from logpose.training.checkpoint import load_model
 
 __all__ = ["SYSTEMS", "System", "count_models"]
 
@@ -93,6 +92,8 @@ def count_models(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
             raise InputError(f"{name}: neither a checkpoint nor a network of the paper{hint}")
     for name in names:
         if name not in SYSTEMS:
+            from logpose.training.checkpoint import load_model
+
             best = Path(name) / "best.ckpt"  # of a run's folder
             yield name, _counts(load_model(best if best.is_file() else name))
             continue

@@ -3,6 +3,9 @@
 A recipe has two kinds of fields. Plain values (`epochs`, `lr`, `size`, …) are flags of `logpose train` and are saved
 with the run. The others are functions that build something (`people`, `model`); they are called once the seed is set,
 so that a run is reproducible. `loss` is either: a word, which `--loss` can change, or a function that makes a loss.
+
+Modules of recipes import torch only inside functions: `logpose train RECIPE --help` does not wait for it. `losses` and
+`models` are packages that import a name on first use.
 """
 
 from __future__ import annotations
@@ -11,23 +14,23 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
+from logpose import losses, models
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Evaluator
 from logpose.data import Augmentation
-from logpose.flows import RealNVP
-from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, PoseLoss, RLELoss
-from logpose.models import Model
 
-__all__ = ["FIRST", "OBJECTS", "LossName", "TrainingRecipe", "plain_fields", "plain_recipe", "settings"]
+if TYPE_CHECKING:
+    from logpose.core.structures import Evaluator
+
+__all__ = ["FIRST", "LossName", "TrainingRecipe", "plain_fields", "plain_recipe", "settings"]
 
 LossName = Literal["rle", "dle", "basic", "l1", "l2", "laplace", "gaussian"]
 """Words of `--loss`."""
 
-FIXED: dict[str, type[LikelihoodLoss]] = {"l1": L1Loss, "l2": L2Loss, "laplace": Laplace, "gaussian": Gaussian}
-"""Losses without a flow, by the word of `--loss`."""
+WITH_FLOW = ("rle", "dle", "basic")
+"""Words of losses with a flow."""
 
 FLOW_HIDDEN = (64, 64)
 NOT_NEGATIVE = (
@@ -41,13 +44,15 @@ class TrainingRecipe:
 
     task: ClassVar[str]
     """Name of the task: "pose", "detection", "lifting", "boundaries", or one of a user's own."""
+    OBJECTS: ClassVar[tuple[str, ...]] = ("people", "model", "first", "name", "dim")
+    """Fields that are no flags: what builds something, the recipe's name, and what the data decide."""
 
     people: Callable[[Any, str], Any]
     """Called with the recipe and "train" or "val": the data set of that part; it has a `skeleton`."""
-    loss: Callable[..., PoseLoss] | LossName = "rle"
+    loss: Callable[..., losses.PoseLoss] | LossName = "rle"
     """rle, dle and basic: with a normalizing flow (Eq. 8, 5 and 4); l1, l2: direct regression; laplace, gaussian: a
     likelihood with a learned sigma."""
-    model: Callable[[Any, Skeleton, bool], Model]
+    model: Callable[[Any, Skeleton, bool], models.Model]
     """Called with the recipe, the data's skeleton and whether sigma is needed: the network."""
     first: Callable[[Any], Any] | None = None
     """Called with this recipe: a recipe that is trained before it, and whose weights it starts from."""
@@ -141,7 +146,7 @@ class TrainingRecipe:
         of_flow = ("base", "convention", "flow_hidden")
         if callable(self.loss):
             inapplicable |= dict.fromkeys(of_flow, "applies to --loss rle and the like; this recipe has its own loss")
-        elif self.loss in FIXED:
+        elif self.loss not in WITH_FLOW:
             inapplicable |= dict.fromkeys(of_flow, f"applies to losses with a flow (--loss rle), not to {self.loss}")
         elif self.loss != "rle":
             inapplicable["base"] = f"applies to --loss rle, not to {self.loss}"
@@ -163,11 +168,11 @@ class TrainingRecipe:
         """
         raise NotImplementedError
 
-    def evaluation(self, data: Any, model: Any, loss: LikelihoodLoss | None) -> Evaluator[Any]:
+    def evaluation(self, data: Any, model: Any, loss: losses.LikelihoodLoss | None) -> Evaluator[Any]:
         """The evaluator of the model on a data set."""
         raise NotImplementedError
 
-    def make_loss(self, skeleton: Skeleton) -> PoseLoss:
+    def make_loss(self, skeleton: Skeleton) -> losses.PoseLoss:
         """The loss for data with this skeleton.
 
         Raises:
@@ -176,23 +181,26 @@ class TrainingRecipe:
         del skeleton  # of some tasks D depends on it
         return self.loss() if callable(self.loss) else self.likelihood(2)
 
-    def likelihood(self, dim: int, **settings: Any) -> LikelihoodLoss:
+    def likelihood(self, dim: int, **settings: Any) -> losses.LikelihoodLoss:
         """The loss of D dimensions (`dim`) that the fields name, with further arguments of `RLELoss`.
 
         Raises:
             InputError: if there is no such combination.
         """
-        if self.loss in FIXED:
-            return FIXED[str(self.loss)](dim)
+        from logpose.flows import RealNVP
+
+        if self.loss not in WITH_FLOW:
+            fixed = {"l1": losses.L1Loss, "l2": losses.L2Loss, "laplace": losses.Laplace, "gaussian": losses.Gaussian}
+            return fixed[str(self.loss)](dim)
         flow = None if self.flow_hidden == FLOW_HIDDEN else RealNVP(dim, hidden=self.flow_hidden)
         mode: Any = self.loss
         try:
-            return RLELoss(flow, dim, self.base, self.convention, mode, **settings)
+            return losses.RLELoss(flow, dim, self.base, self.convention, mode, **settings)
         except ValueError as error:
             words = f"--loss {mode} --base {self.base} --convention {self.convention}"
             raise InputError(f"{words}: no such loss ({error})") from error
 
-    def check_data(self, train: Any, val: Any, loss: PoseLoss) -> None:  # noqa: ARG002  (tasks look at the data)
+    def check_data(self, train: Any, val: Any, loss: losses.PoseLoss) -> None:  # noqa: ARG002  (tasks look at the data)
         """Refuse data that this loss cannot learn from, and a `watch` that these data and this loss cannot give.
 
         Raises:
@@ -204,13 +212,11 @@ class TrainingRecipe:
 
 FIRST = "first"
 """Folder, within a run's, of the run that the recipe's `first` describes."""
-OBJECTS = ("people", "model", "first", "name", "dim")
-"""Fields of a recipe that are no plain values: what builds something, its name, and what the data decide."""
 
 
 def plain_fields(recipe: TrainingRecipe) -> dict[str, Any]:
     """The plain values of a recipe, by name; of a recipe with its own loss without the fields that name one."""
-    left_out = {*OBJECTS, *(("loss", "base", "convention", "flow_hidden") if callable(recipe.loss) else ())}
+    left_out = {*recipe.OBJECTS, *(("loss", "base", "convention", "flow_hidden") if callable(recipe.loss) else ())}
     return {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in left_out}
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from logpose.core.errors import InputError
+from logpose.core.geometry import PADDING
 from logpose.core.skeletons import COCO
 from logpose.losses import HeatmapLoss, L1Loss, MixedRLELoss, RLELoss, WithHeatmaps
 from logpose.models import HeatmapModel, IntegralModel, RegressionModel
@@ -62,6 +63,10 @@ def test_fields_of_another_head_are_inapplicable(make_recipe):
     assert {"auxiliary"} <= make_recipe(head="integral").inapplicable().keys()
     assert {"head", "normalisation"} <= make_recipe(model=released_regression).inapplicable().keys()
     assert not {"loss", "head", "auxiliary", "pretrain"} & make_recipe().inapplicable().keys()
+
+
+def test_crops_are_as_large_as_models_have_them():
+    assert Recipe().padding == PADDING
 
 
 def test_heatmaps_have_no_depth():

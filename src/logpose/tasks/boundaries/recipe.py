@@ -7,21 +7,24 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from torch.utils.data import DataLoader
 
+from logpose import losses, models
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
-from logpose.data.oct import LabelledScans, check_height, chosen, open_scans
-from logpose.data.scans import ScanBatch, Scans, ScanWindows, Variation, scan_loader
-from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
-from logpose.losses import FactorsRLELoss, LikelihoodLoss, PoseLoss, RowsLoss
+from logpose.data.flattening import check_height
 from logpose.metrics.boundaries import central
-from logpose.models import BoundaryModel
-from logpose.tasks.boundaries.evaluate import BoundaryEvaluation, validation_loader
 from logpose.training.recipe import TrainingRecipe
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from logpose.data.oct import LabelledScans
+    from logpose.data.scans import ScanBatch, Scans
+    from logpose.data.synthetic_oct import SyntheticScans
+    from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
 
 __all__ = ["BoundaryRecipe", "boundaries", "scans_of_file", "synthetic_scans"]
 
@@ -40,6 +43,8 @@ def scans_of_file(recipe: BoundaryRecipe, part: str) -> LabelledScans:
     Raises:
         InputError: if there are none, or they cannot be used for training.
     """
+    from logpose.data.oct import chosen, open_scans
+
     if recipe.data is None:
         raise InputError("this recipe needs labelled B-scans: --data FILE_OR_FOLDER")
     if recipe.val_data is not None:
@@ -54,14 +59,16 @@ def synthetic_scans(recipe: BoundaryRecipe, part: str) -> SyntheticScans:
     Raises:
         InputError: if data are given.
     """
+    from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
+
     if recipe.data or recipe.val_data:
         raise InputError("--data: this recipe trains on synthetic B-scans; oct_column_rle trains on data")
     return SyntheticScans(TRAIN, 1, noise=ScanNoise()) if part == "train" else SyntheticScans(VAL, 2, noise=ScanNoise())
 
 
-def boundaries(recipe: BoundaryRecipe, skeleton: Skeleton, predicts_sigma: bool) -> BoundaryModel:
+def boundaries(recipe: BoundaryRecipe, skeleton: Skeleton, predicts_sigma: bool) -> models.BoundaryModel:
     """The network that the recipe names."""
-    return BoundaryModel(
+    return models.BoundaryModel(
         skeleton, recipe.size, recipe.head, predicts_sigma, recipe.channels, recipe.depth, recipe.cells, recipe.shown
     )
 
@@ -74,7 +81,7 @@ class BoundaryRecipe(TrainingRecipe):
 
     people: Callable[[BoundaryRecipe, str], Scans] = scans_of_file
     """Called with the recipe and "train" or "val": the data set of that part."""
-    model: Callable[[BoundaryRecipe, Skeleton, bool], BoundaryModel] = boundaries
+    model: Callable[[BoundaryRecipe, Skeleton, bool], models.BoundaryModel] = boundaries
     """Called with the recipe, the boundaries and whether sigma is needed: the network."""
 
     data: Path | None = None
@@ -141,9 +148,12 @@ class BoundaryRecipe(TrainingRecipe):
             raise InputError(f"columns must be at least 1, got {self.columns}")
 
     def loader(
-        self, data: Scans, model: BoundaryModel, *, training: bool, processes: int = 1, pin: bool = False
+        self, data: Scans, model: models.BoundaryModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[ScanBatch]:
         """Batches of windows: at random columns and augmented in training, side by side otherwise."""
+        from logpose.data.scans import ScanWindows, Variation, scan_loader
+        from logpose.tasks.boundaries.evaluate import validation_loader
+
         if not training:
             return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
         variation = Variation(self.flip, self.shift, self.stretch)
@@ -173,7 +183,7 @@ class BoundaryRecipe(TrainingRecipe):
             inapplicable |= dict.fromkeys(("fold", "fold_seed"), "applies to --folds; the split is by subject")
         return inapplicable
 
-    def check_data(self, train: Scans, val: Scans, loss: PoseLoss) -> None:
+    def check_data(self, train: Scans, val: Scans, loss: losses.PoseLoss) -> None:
         """As for any recipe; the loss must have as many dimensions as there are boundaries, and all must be labelled.
 
         A joint density of all boundaries trains only on columns in which all are labelled.
@@ -206,23 +216,27 @@ class BoundaryRecipe(TrainingRecipe):
         if both := sum(scan.fingerprint in held_out for scan in scans):
             log.warning("%d training B-scans are also among the validation B-scans", both)
 
-    def make_loss(self, skeleton: Skeleton) -> PoseLoss:
+    def make_loss(self, skeleton: Skeleton) -> losses.PoseLoss:
         """The loss for the data's boundaries that `loss`, `head` and `factors` name."""
         dim = len(skeleton)
         if callable(self.loss):
             return self.loss(dim)
         if self.head == "rows":
             if self.loss == "l1":
-                return RowsLoss(dim)
+                return losses.RowsLoss(dim)
             # Cross-entropy of rows drives mu; the likelihood, with less weight and its plain gradient, mostly sigma.
             plain = {"gradient_reweighting": 0.0} if self.loss == "rle" else {}
-            return RowsLoss(dim, weight=0.3, loss=self.likelihood(dim, **plain))
+            return losses.RowsLoss(dim, weight=0.3, loss=self.likelihood(dim, **plain))
         if self.factors and self.loss == "rle":
-            return FactorsRLELoss(dim, base=self.base)
+            return losses.FactorsRLELoss(dim, base=self.base)
         return self.likelihood(dim)
 
-    def evaluation(self, data: Scans, model: BoundaryModel, loss: LikelihoodLoss | None) -> BoundaryEvaluation:
+    def evaluation(
+        self, data: Scans, model: models.BoundaryModel, loss: losses.LikelihoodLoss | None
+    ) -> BoundaryEvaluation:
         """The evaluator: distances of boundaries from their labels."""
+        from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
+
         return BoundaryEvaluation(data, model, loss, self.columns)
 
 

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from torch.utils.data import DataLoader
-
+from logpose import losses, models
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Scoring
-from logpose.data.image_sets import ImageSet, whole_images
-from logpose.data.scenes import SceneBatch, Scenes, SceneTransform, ShortSide, SquareCrop, scene_loader
-from logpose.losses import CellLoss, LikelihoodLoss, PoseLoss, WithHeatmaps
-from logpose.models import Detector, PointSetAnchors, PointSetOptions, create_backbone, load_backbone_weights
-from logpose.models.mask_rcnn import MaskRCNN, MaskRCNNOptions, learns_normalisation, load_mask_rcnn_weights
-from logpose.tasks.detection.evaluate import DetectionEvaluation, validation_loader
+from logpose.data.augmentation import SceneTransform, ShortSide, SquareCrop
+from logpose.models import MaskRCNNOptions, PointSetOptions
+from logpose.tasks.options import Score
 from logpose.tasks.pose.recipe import ImageRecipe, PretrainedRecipe, labelled_people
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from logpose.data.image_sets import ImageSet
+    from logpose.data.scenes import SceneBatch
+    from logpose.tasks.detection.evaluate import DetectionEvaluation
 
 __all__ = ["DetectionRecipe", "MaskRCNNRecipe", "PointSetRecipe", "labelled_images", "mask_rcnn", "point_set"]
 
 
 def labelled_images(recipe: DetectionRecipe, part: str) -> ImageSet:
     """The images of an annotation file of any format, with all their people: see `labelled_people`."""
+    from logpose.data.image_sets import whole_images
+
     return whole_images(labelled_people(recipe, part))
 
 
@@ -35,7 +39,7 @@ class DetectionRecipe(ImageRecipe):
 
     people: Callable[[Any, str], ImageSet] = labelled_images
     """Called with the recipe and "train" or "val": the images of that part."""
-    model: Callable[[Any, Skeleton, bool], Detector]
+    model: Callable[[Any, Skeleton, bool], models.Detector]
 
     view: Literal["whole", "square"] = "whole"
     """Training inputs: whole images, or squares around people."""
@@ -57,7 +61,7 @@ class DetectionRecipe(ImageRecipe):
     """Train on images without labelled people as well."""
     outside: Literal["supervise", "mask"] = "supervise"
     """Joints outside a proposal's box: supervise: train on them; mask: leave them out."""
-    score: Scoring = "box"
+    score: Score = "box"
     """Score of a person in validation: the box's alone, or combined with the joints', see `person_scores`."""
     batch_size: int = 16
     """Images in a batch, per device."""
@@ -93,7 +97,7 @@ class DetectionRecipe(ImageRecipe):
             return SquareCrop(self.square, self.scale, self.flip, after)
         return ShortSide(self.short, self.longest, self.flip)
 
-    def check_data(self, train: ImageSet, val: ImageSet, loss: PoseLoss) -> None:
+    def check_data(self, train: ImageSet, val: ImageSet, loss: losses.PoseLoss) -> None:
         """As for any recipe; a score by OKS needs a predicted standard deviation.
 
         Raises:
@@ -109,9 +113,12 @@ class DetectionRecipe(ImageRecipe):
             raise InputError(f"--score oks: {type(loss).__name__} has no standard deviation of errors")
 
     def loader(
-        self, data: ImageSet, model: Detector, *, training: bool, processes: int = 1, pin: bool = False
+        self, data: ImageSet, model: models.Detector, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[SceneBatch]:
         """Batches of images, augmented in training; evaluation includes those without labelled people."""
+        from logpose.data.scenes import Scenes, scene_loader
+        from logpose.tasks.detection.evaluate import validation_loader
+
         if not training:
             return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
         scenes = Scenes(data, self.transform(), self.seed, training=True, empty=self.empty)
@@ -119,8 +126,12 @@ class DetectionRecipe(ImageRecipe):
             scenes, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
         )  # fmt: skip
 
-    def evaluation(self, data: ImageSet, model: Detector, loss: LikelihoodLoss | None) -> DetectionEvaluation:
+    def evaluation(
+        self, data: ImageSet, model: models.Detector, loss: losses.LikelihoodLoss | None
+    ) -> DetectionEvaluation:
         """The evaluator: average precision, and metrics of the joints of detected people."""
+        from logpose.tasks.detection.evaluate import DetectionEvaluation
+
         return DetectionEvaluation(data, model, loss, self.score)
 
 
@@ -150,14 +161,14 @@ class MaskRCNNRecipe(DetectionRecipe, PretrainedRecipe):
             inapplicable |= dict.fromkeys(names, "applies to --head regression; --head heatmap has its own loss")
         return inapplicable
 
-    def make_loss(self, skeleton: Skeleton) -> PoseLoss:
+    def make_loss(self, skeleton: Skeleton) -> losses.PoseLoss:
         """The loss of joints that `loss`, `head` and `mu_from` name; those of boxes are the model's own."""
         if callable(self.loss):
             return super().make_loss(skeleton)
         if self.head == "heatmap":
-            return CellLoss()
+            return losses.CellLoss()
         loss = self.likelihood(2)
-        return WithHeatmaps(loss, cells=True) if self.mu_from == "maps" else loss
+        return losses.WithHeatmaps(loss, cells=True) if self.mu_from == "maps" else loss
 
     def heatmap_stage(self) -> MaskRCNNRecipe:
         """The heatmap head on the same data, for 270 steps (or epochs) to 180 of this recipe's, as the author has it.
@@ -185,7 +196,7 @@ def mask_rcnn(
     predicts_sigma: bool,
     head: Literal["regression", "heatmap"] | None = None,
     options: MaskRCNNOptions | None = None,
-) -> MaskRCNN:
+) -> models.MaskRCNN:
     """Mask R-CNN on the recipe's backbone and weights; with random ones its normalisation layers are trained.
 
     Args:
@@ -195,6 +206,8 @@ def mask_rcnn(
         head: in place of the recipe's.
         options: further options of the network; those that `outside` and `mu_from` name are the recipe's.
     """
+    from logpose.models.mask_rcnn import learns_normalisation, load_mask_rcnn_weights
+
     head = head or recipe.head
     options = replace(options or MaskRCNNOptions(), outside=recipe.outside)
     if options.frozen is None:
@@ -202,7 +215,7 @@ def mask_rcnn(
     # A heatmap head has no means: options of these are of the regression head that may follow it.
     means = MEANS[recipe.mu_from] if head == "regression" else NO_MEANS
     options = replace(options, **means)
-    model = MaskRCNN(skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, options)
+    model = models.MaskRCNN(skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, options)
     load_mask_rcnn_weights(model, recipe.weights)
     return model
 
@@ -218,15 +231,15 @@ class PointSetRecipe(DetectionRecipe):
 
 def point_set(
     recipe: DetectionRecipe, skeleton: Skeleton, predicts_sigma: bool, options: PointSetOptions | None = None
-) -> PointSetAnchors:
+) -> models.PointSetAnchors:
     """Point-set anchors on the recipe's backbone and weights."""
     size = (recipe.test_short, recipe.test_short)
-    backbone = create_backbone(recipe.backbone, size, neck=False, all_branches=True)
-    load_backbone_weights(backbone, recipe.weights)
+    backbone = models.create_backbone(recipe.backbone, size, neck=False, all_branches=True)
+    models.load_backbone_weights(backbone, recipe.weights)
     # A backbone whose weights were trained with other channel statistics than ImageNet's has them as attributes.
     pixels: dict[str, Any] = {
         name: getattr(backbone, name) for name in ("pixel_mean", "pixel_std") if hasattr(backbone, name)
     }
-    return PointSetAnchors(
+    return models.PointSetAnchors(
         backbone, skeleton, predicts_sigma, options, recipe.test_short, recipe.longest, **pixels
     )  # fmt: skip

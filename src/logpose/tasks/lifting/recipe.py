@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from torch.utils.data import DataLoader
-
+from logpose import losses, models
 from logpose.core.errors import InputError, UnknownSubjectError
 from logpose.core.skeletons import Skeleton
-from logpose.data.lifting import LiftingPoses, exact_keypoints, open_poses
-from logpose.data.windows import Poses, WindowBatch, Windows, window_loader
-from logpose.losses import LikelihoodLoss, PoseLoss
-from logpose.models import LiftingModel
-from logpose.tasks.lifting.evaluate import LiftingEvaluation, validation_loader
 from logpose.training.recipe import TrainingRecipe
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from logpose.data.lifting import LiftingPoses
+    from logpose.data.windows import Poses, WindowBatch
+    from logpose.tasks.lifting.evaluate import LiftingEvaluation
 
 __all__ = ["LiftingRecipe", "lifting", "poses_of_file"]
 
@@ -27,6 +28,8 @@ def poses_of_file(recipe: LiftingRecipe, part: str) -> LiftingPoses:
     Raises:
         InputError: if there is no such file, or it cannot be used for training.
     """
+    from logpose.data.lifting import open_poses
+
     if recipe.data is None:
         raise InputError("this recipe needs 3-D poses: --data data_3d_NAME.npz")
     if recipe.data.is_dir():
@@ -47,7 +50,7 @@ def poses_of_file(recipe: LiftingRecipe, part: str) -> LiftingPoses:
 DROPOUT = {"fc": 0.0, "martinez": 0.5, "srnet": 0.0}
 
 
-def lifting(recipe: LiftingRecipe, skeleton: Skeleton, predicts_sigma: bool) -> LiftingModel:
+def lifting(recipe: LiftingRecipe, skeleton: Skeleton, predicts_sigma: bool) -> models.LiftingModel:
     """The network that the recipe names."""
     dropout = DROPOUT[recipe.network] if recipe.dropout is None else recipe.dropout
     settings: dict[str, Any] = {"dropout": dropout, "width": recipe.width}
@@ -55,7 +58,7 @@ def lifting(recipe: LiftingRecipe, skeleton: Skeleton, predicts_sigma: bool) -> 
         settings["filters"] = recipe.filters
     if recipe.network == "martinez":
         settings["unseen"] = [i for i, joint in enumerate(skeleton.joints) if joint == "nose"]
-    return LiftingModel(recipe.network, skeleton, predicts_sigma, settings)
+    return models.LiftingModel(recipe.network, skeleton, predicts_sigma, settings)
 
 
 @dataclass(kw_only=True)
@@ -66,7 +69,7 @@ class LiftingRecipe(TrainingRecipe):
 
     people: Callable[[LiftingRecipe, str], Poses] = poses_of_file
     """Called with the recipe and "train" or "val": the data set of that part."""
-    model: Callable[[LiftingRecipe, Skeleton, bool], LiftingModel] = lifting
+    model: Callable[[LiftingRecipe, Skeleton, bool], models.LiftingModel] = lifting
 
     data: Path | None = None
     """3-D poses: a data_3d_NAME.npz in VideoPose3D's format."""
@@ -119,6 +122,8 @@ class LiftingRecipe(TrainingRecipe):
 
     def inapplicable(self) -> dict[str, str]:
         """As for any recipe; fields of another network, and of cameras that the data have or lack."""
+        from logpose.data.lifting import exact_keypoints
+
         inapplicable = super().inapplicable()
         if self.network != "srnet":
             inapplicable["filters"] = f"applies to --network srnet, not to {self.network}"
@@ -130,9 +135,12 @@ class LiftingRecipe(TrainingRecipe):
         return inapplicable | {"picture": "applies to a file of --keypoints; without one there are virtual cameras"}
 
     def loader(
-        self, data: Poses, model: LiftingModel, *, training: bool, processes: int = 1, pin: bool = False
+        self, data: Poses, model: models.LiftingModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[WindowBatch]:
         """Batches of windows, randomly mirrored in training."""
+        from logpose.data.windows import Windows, window_loader
+        from logpose.tasks.lifting.evaluate import validation_loader
+
         if not training:
             return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
         windows = Windows(data, model.frames, self.flip, self.seed, self.every)
@@ -140,16 +148,20 @@ class LiftingRecipe(TrainingRecipe):
             windows, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
         )  # fmt: skip
 
-    def check_data(self, train: Poses, val: Poses, loss: PoseLoss) -> None:
+    def check_data(self, train: Poses, val: Poses, loss: losses.PoseLoss) -> None:
         """As for any recipe; a mean over actions needs several actions."""
         super().check_data(train, val, loss)
         if self.watch == "mpjpe_mean" and len(set(val.groups)) < 2:
             raise InputError(f"--watch mpjpe_mean: the validation data have one action, {val.groups[0]}")
 
-    def make_loss(self, skeleton: Skeleton) -> PoseLoss:
+    def make_loss(self, skeleton: Skeleton) -> losses.PoseLoss:
         """The loss of 3-D joints that `loss` names."""
         return super().make_loss(skeleton) if callable(self.loss) else self.likelihood(3)
 
-    def evaluation(self, data: Poses, model: LiftingModel, loss: LikelihoodLoss | None) -> LiftingEvaluation:
+    def evaluation(
+        self, data: Poses, model: models.LiftingModel, loss: losses.LikelihoodLoss | None
+    ) -> LiftingEvaluation:
         """The evaluator: errors in millimetres, before and after Procrustes alignment."""
+        from logpose.tasks.lifting.evaluate import LiftingEvaluation
+
         return LiftingEvaluation(data, model, loss)

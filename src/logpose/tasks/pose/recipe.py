@@ -6,30 +6,23 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from torch.utils.data import DataLoader
-
+from logpose import losses, models
 from logpose.core.errors import InputError
-from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.space import InSpace
-from logpose.core.structures import Batch
-from logpose.data import Augmentation, Crops, CropTransform, People, crop_loader
-from logpose.data.files import LabelledPeople, annotation_files, open_people
-from logpose.data.h36m import MixedPeople
-from logpose.losses import HeatmapLoss, LikelihoodLoss, MixedRLELoss, PoseLoss, RLELoss, WithHeatmaps
-from logpose.models import (
-    HeatmapModel,
-    IntegralModel,
-    PoseModel,
-    RegressionModel,
-    create_backbone,
-    load_backbone_weights,
-)
-from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD, Backbone
-from logpose.tasks.pose.evaluate import Evaluation, validation_loader
+from logpose.data import Augmentation
 from logpose.training.recipe import TrainingRecipe
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from logpose.core.structures import Batch
+    from logpose.data import People
+    from logpose.data.files import LabelledPeople
+    from logpose.models.backbones import Backbone
+    from logpose.tasks.pose.evaluate import Evaluation
 
 __all__ = [
     "H36mRecipe",
@@ -54,6 +47,8 @@ def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
     Raises:
         InputError: if there is no such file, or it cannot be used for training.
     """
+    from logpose.data.files import annotation_files, open_people
+
     if recipe.data is None:
         raise InputError("this recipe needs labelled images: --data FILE_OR_FOLDER")
     if part == "val" and recipe.val_data is not None:
@@ -73,6 +68,9 @@ def people_in_space(recipe: H36mRecipe, part: str) -> People:
     Raises:
         InputError: if there is no such file, it cannot be used for training, or it has no 3-D joints.
     """
+    from logpose.data.files import annotation_files, open_people
+    from logpose.data.h36m import MixedPeople
+
     people = labelled_people(recipe, part)
     if not isinstance(people, InSpace):
         raise InputError(f"{people.file}: has no 3-D joints (images with cam_param, annotations in world coordinates)")
@@ -82,7 +80,7 @@ def people_in_space(recipe: H36mRecipe, part: str) -> People:
     return MixedPeople(people, plane, seed=recipe.seed)
 
 
-def network(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
+def network(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> models.PoseModel:
     """The network that `recipe.head` names, on the recipe's backbone and weights."""
     if recipe.head == "heatmap":
         return heatmaps(recipe, skeleton, predicts_sigma)
@@ -91,7 +89,7 @@ def network(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseMod
     return regression(recipe, skeleton, predicts_sigma, auxiliary=recipe.auxiliary > 0)
 
 
-def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, auxiliary: bool = False) -> PoseModel:
+def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, auxiliary: bool = False) -> models.PoseModel:
     """The paper's network: average pooling and one linear layer.
 
     Args:
@@ -101,22 +99,26 @@ def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, auxilia
         auxiliary: whether heatmaps are predicted while it trains, for the loss `WithHeatmaps` (Table 14).
     """
     backbone, settings = _backbone(recipe, neck=True)
-    return RegressionModel(
+    return models.RegressionModel(
         backbone, skeleton, recipe.size, recipe.dim, predicts_sigma=predicts_sigma, auxiliary=auxiliary, **settings
     )
 
 
-def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> PoseModel:
+def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> models.PoseModel:
     """The released code's network: features of length 1 before mu, its own pixel normalisation."""
+    from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD
+
     backbone, settings = _backbone(recipe, neck=True)
     settings |= {"pixel_mean": RELEASED_MEAN, "pixel_std": RELEASED_STD[recipe.dim], "unit_features": True}
-    return RegressionModel(backbone, skeleton, recipe.size, recipe.dim, predicts_sigma=predicts_sigma, **settings)
+    return models.RegressionModel(
+        backbone, skeleton, recipe.size, recipe.dim, predicts_sigma=predicts_sigma, **settings
+    )
 
 
-def heatmaps(recipe: Recipe, skeleton: Skeleton, _: bool) -> PoseModel:
+def heatmaps(recipe: Recipe, skeleton: Skeleton, _: bool) -> models.PoseModel:
     """SimplePose on a ResNet, or the HRNet of a name; for `HeatmapLoss`."""
     backbone, settings = _backbone(recipe, neck=False)
-    return HeatmapModel(backbone, skeleton, recipe.size, **settings)
+    return models.HeatmapModel(backbone, skeleton, recipe.size, **settings)
 
 
 def integral(
@@ -124,10 +126,10 @@ def integral(
     skeleton: Skeleton,
     predicts_sigma: bool,
     normalisation: Literal["softmax", "sigmoid"] = "softmax",
-) -> PoseModel:
+) -> models.PoseModel:
     """Integral Pose for L1 and the like; with sigma, for losses that learn it: on an HRNet the paper's HRNet + RLE."""
     backbone, settings = _backbone(recipe, neck=predicts_sigma)
-    return IntegralModel(
+    return models.IntegralModel(
         backbone, skeleton, recipe.size, recipe.dim, predicts_sigma=predicts_sigma, normalisation=normalisation,
         **settings,
     )  # fmt: skip
@@ -135,8 +137,8 @@ def integral(
 
 def _backbone(recipe: Recipe, neck: bool) -> tuple[Backbone, dict[str, Any]]:
     """The recipe's backbone with its weights, and the further arguments that all models take."""
-    backbone = create_backbone(recipe.backbone, recipe.size, neck)
-    load_backbone_weights(backbone, recipe.weights)
+    backbone = models.create_backbone(recipe.backbone, recipe.size, neck)
+    models.load_backbone_weights(backbone, recipe.weights)
     # A backbone whose weights were trained with other channel statistics than ImageNet's has them as attributes.
     pixels = {name: getattr(backbone, name) for name in ("pixel_mean", "pixel_std") if hasattr(backbone, name)}
     return backbone, {"padding": recipe.padding, **pixels}
@@ -210,7 +212,7 @@ class Recipe(PretrainedRecipe):
 
     people: Callable[[Any, str], People] = labelled_people
     """Called with the recipe and "train" or "val": the data set of that part."""
-    model: Callable[[Any, Skeleton, bool], PoseModel] = network
+    model: Callable[[Any, Skeleton, bool], models.PoseModel] = network
     dim: Literal[2, 3] = 2
     """D of the joints; 3 with depth."""
 
@@ -225,7 +227,7 @@ class Recipe(PretrainedRecipe):
     """Height and width of the crops, in pixels."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Augmentation of training crops."""
-    padding: float = PADDING
+    padding: float = 1.25
     """Side of the crop's region as a multiple of the person's box."""
     outside: Literal["supervise", "mask"] = "supervise"
     """Joints outside the crop: supervise: train on them; mask: leave them out."""
@@ -271,23 +273,26 @@ class Recipe(PretrainedRecipe):
             inapplicable["pretrain"] = "applies to 2-D pose: heatmaps have no depth"
         return inapplicable
 
-    def make_loss(self, skeleton: Skeleton) -> PoseLoss:
+    def make_loss(self, skeleton: Skeleton) -> losses.PoseLoss:
         """The loss that the fields `loss`, `head` and `auxiliary` name."""
         if callable(self.loss):
             return super().make_loss(skeleton)
         if self.head == "heatmap" and self.model is network:
-            return HeatmapLoss()
+            return losses.HeatmapLoss()
         loss = self.likelihood(self.dim)
-        if self.dim == 3 and isinstance(loss, RLELoss):
+        if self.dim == 3 and isinstance(loss, losses.RLELoss):
             plane = self.likelihood(2)
-            assert isinstance(plane, RLELoss)
-            loss = MixedRLELoss(loss, plane)
-        return WithHeatmaps(loss, self.auxiliary) if self.auxiliary and self.head == "regression" else loss
+            assert isinstance(plane, losses.RLELoss)
+            loss = losses.MixedRLELoss(loss, plane)
+        return losses.WithHeatmaps(loss, self.auxiliary) if self.auxiliary and self.head == "regression" else loss
 
     def loader(
-        self, data: People, model: PoseModel, *, training: bool, processes: int = 1, pin: bool = False
+        self, data: People, model: models.PoseModel, *, training: bool, processes: int = 1, pin: bool = False
     ) -> DataLoader[Batch]:
         """Batches of crops, augmented in training."""
+        from logpose.data import Crops, CropTransform, crop_loader
+        from logpose.tasks.pose.evaluate import validation_loader
+
         if not training:
             return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
         transform = CropTransform(data.skeleton, self.size, self.augmentation, self.outside, model.padding)
@@ -296,11 +301,13 @@ class Recipe(PretrainedRecipe):
             pin=pin, processes=processes,
         )  # fmt: skip
 
-    def evaluation(self, data: People, model: PoseModel, loss: LikelihoodLoss | None) -> Evaluation:
+    def evaluation(self, data: People, model: models.PoseModel, loss: losses.LikelihoodLoss | None) -> Evaluation:
         """The evaluator of 2-D and 3-D pose."""
+        from logpose.tasks.pose.evaluate import Evaluation
+
         return Evaluation(data, model, loss)
 
-    def check_data(self, train: People, val: People, loss: PoseLoss) -> None:
+    def check_data(self, train: People, val: People, loss: losses.PoseLoss) -> None:
         """As for any recipe; PCKh needs head boxes, PCK by torso shoulders and hips, MPJPE 3-D joints and a 3-D loss.
 
         Raises:
@@ -340,7 +347,7 @@ class H36mRecipe(Recipe):
         return super().inapplicable() | own
 
 
-def _in_space(model: Callable[..., PoseModel]) -> Callable[[Recipe, Skeleton, bool], PoseModel]:
+def _in_space(model: Callable[..., models.PoseModel]) -> Callable[[Recipe, Skeleton, bool], models.PoseModel]:
     return lambda recipe, skeleton, predicts_sigma: model(replace(recipe, dim=3), skeleton, predicts_sigma)
 
 

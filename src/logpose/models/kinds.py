@@ -1,0 +1,18 @@
+"""The models that a checkpoint may be of."""
+
+from __future__ import annotations
+
+from logpose.models.boundary import BoundaryModel
+from logpose.models.heatmap import HeatmapModel, IntegralModel
+from logpose.models.lifting import LiftingModel
+from logpose.models.mask_rcnn import MaskRCNN
+from logpose.models.point_set import PointSetAnchors
+from logpose.models.pose_model import Model
+from logpose.models.regression import RegressionModel
+
+__all__ = ["MODELS"]
+
+MODELS: tuple[type[Model], ...] = (
+    *(RegressionModel, HeatmapModel, IntegralModel, MaskRCNN, PointSetAnchors, LiftingModel, BoundaryModel),
+)
+"""All models that a checkpoint may be of, by their `kind`."""

@@ -135,6 +135,8 @@ def test_the_first_word_is_no_flag_and_no_value_of_one(words, first) -> None:
             ["convert", "--size", "256", "192", "model.pth", "--out", "x"],
             ["convert", "--size=[256,192]", "model.pth", "--out", "x"],
         ),
+        (["--size", "256", "192", "2024-01"], ["--size=[256,192]", "2024-01"]),
+        (["--size", "256x192", "2024"], ["--size=[256,192]", "2024"]),
     ],
 )
 def test_words_have_one_spelling(words, spelled) -> None:

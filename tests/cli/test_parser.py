@@ -45,6 +45,18 @@ def test_help_has_dashes() -> None:
     assert "--batch_size" not in text
 
 
+def test_help_has_defaults_and_no_types_of_python() -> None:
+    made = parser()
+    made.add_argument("--widths", type=tuple[int, ...], default=(64, 32), help="Widths.")
+    made.add_argument("--workers", type=int, default=0, help="Workers.")
+    text = made.format_help()
+    assert "(default: 64 32)" in text
+    assert "(default: 0)" in text
+    assert "(default: sum)" in text
+    for word in ("type:", "class", "Literal", "null", "None", "required,"):
+        assert word not in text
+
+
 @pytest.mark.parametrize(
     ("words", "tokens"),
     [

@@ -63,7 +63,7 @@ def test_wrong_flags_end_with_code_2_and_name_themselves(flags, capsys):
         (("--schedule", "cosine", "--milestones", "3"), "--milestones: "),
         (("--decay", "0.9"), "--decay: "),
         (("--momentum=0.8",), "--momentum: "),
-        (("--warmup-start", "0.1"), "--warmup_start: "),
+        (("--warmup-start", "0.1"), "--warmup-start: "),
         (("--steps", "3", "--epochs", "5"), "--epochs: "),
         (("--loss", "l1", "--base", "gaussian"), "--base: "),
         (("--loss", "dle", "--base", "gaussian"), "--base: "),
@@ -71,6 +71,7 @@ def test_wrong_flags_end_with_code_2_and_name_themselves(flags, capsys):
         (("--head=heatmap", "--pretrain", "heatmap"), "--pretrain: "),
         (("--head", "integral", "--auxiliary", "1"), "--auxiliary: "),
         (("--loss", "basic", "--convention", "mmpose"), "--convention mmpose"),
+        (("--steps", "300"), "--steps 300: .* 170 200 .*--milestones"),
     ],
 )
 def test_flags_that_have_no_effect_are_refused(flags, token):
@@ -83,6 +84,11 @@ def test_flags_of_the_schedule_are_taken_where_they_matter():
     assert (recipe.decay, recipe.momentum) == (0.9, 0.8)
     assert parsed("--schedule", "one_cycle", "--warmup-start", "0.1")[0].warmup_start == 0.1
     assert parsed("--warmup-steps", "9", "--warmup-start", "0.1")[0].warmup_start == 0.1
+
+
+def test_milestones_are_in_the_unit_of_the_budget():
+    assert parsed("--steps", "300", "--milestones", "200")[0].milestones == (200,)
+    assert parsed("--steps", "300", "--schedule", "cosine")[0].steps == 300
 
 
 def test_print_config_can_be_read_back(tmp_path, capsys):

@@ -47,6 +47,13 @@ def test_heatmaps_have_their_own_schedule() -> None:
     assert (recipe.head, recipe.epochs, recipe.milestones) == ("heatmap", 140, (90, 120))
 
 
+def test_pretraining_takes_140_of_270_steps_too() -> None:
+    recipe = replace(coco.coco_resnet50_rle(), pretrain="heatmap", steps=2700, milestones=(1700, 2000))
+    assert recipe.first is not None
+    stage = recipe.first(recipe)
+    assert (stage.steps, stage.milestones) == (1400, (900, 1200))
+
+
 def test_pretraining_takes_140_of_270_epochs() -> None:
     recipe = replace(coco.coco_resnet50_rle(), pretrain="heatmap", batch_size=7)
     assert recipe.first is not None

@@ -7,6 +7,7 @@ those of a nested dataclass are flags with a dot: --augmentation.scale.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -84,7 +85,7 @@ def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
             spelled.append({"false": f"--no_{name}", "true": f"--{name}"}.get(value, f"--{name}{equals}{value}"))
         elif _is_list(hint):
             items = [value] if equals else []
-            while not equals and rest and _is_item(rest[0], hint):
+            while not equals and rest and _is_item(rest[0], hint) and _numbers(items) < _most(hint):
                 items.append(rest.pop(0))
             each = [item.strip(" '\"") for text in items for item in text.strip("[]").split(",") if item]
             if _is_words(hint):
@@ -204,6 +205,17 @@ def _is_switch(hint: Any) -> bool:
 def _is_item(word: str, hint: Any) -> bool:
     """Whether a word after a list's flag is of the list: of one of words each is, else numbers and sizes."""
     return not word.startswith("--") and (_is_words(hint) or re.fullmatch(r"[\[\]\d,x.+\- ]*", word) is not None)
+
+
+def _numbers(items: Iterable[str]) -> int:
+    """How many numbers words have: 256x192 has two."""
+    return sum(len(re.findall(r"[\d.]+", item)) for item in items)
+
+
+def _most(hint: Any) -> float:
+    """How many items a list's flag takes at most, by the longest of its types."""
+    lists = [get_args(part) for part in _alternatives(hint) if get_origin(part) is tuple]
+    return max(math.inf if Ellipsis in items else len(items) for items in lists)
 
 
 def _parser(options: type[Options], command: str, description: str, skip: Iterable[str] = ()) -> ArgumentParser:

@@ -5,16 +5,25 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from argparse import HelpFormatter
+from argparse import Action, HelpFormatter
 from typing import Any, NoReturn
 
 import jsonargparse
-from jsonargparse import SUPPRESS
+from jsonargparse import SUPPRESS, DefaultHelpFormatter
 
 __all__ = ["SUPPRESS", "ArgumentParser", "dashed"]
 
 EXPECTED = {"int": "an integer", "float": "a number", "bool": "true or false", "tuple": "a list"}
 """What a flag of a Python type takes."""
+
+
+class Formatter(DefaultHelpFormatter):
+    """Help without Python's types: the text of a flag and, where it has one, its default."""
+
+    def _get_help_string(self, action: Action) -> str:
+        default = " ".join(map(str, action.default)) if isinstance(action.default, tuple) else action.default
+        shown = action.option_strings and default is not False and default not in (None, "", SUPPRESS)
+        return f"{action.help or ''} (default: {default})" if shown else action.help or ""
 
 
 class ArgumentParser(jsonargparse.ArgumentParser):
@@ -24,7 +33,7 @@ class ArgumentParser(jsonargparse.ArgumentParser):
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, allow_abbrev=False, **settings)
+        super().__init__(*arguments, allow_abbrev=False, formatter_class=Formatter, **settings)
 
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
         """The help, with dashes in flags."""

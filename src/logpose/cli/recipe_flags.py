@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from logpose.cli.flags import add_flags, flag_names, normalised, values_of
-from logpose.cli.parser import ArgumentParser
+from logpose.cli.parser import ArgumentParser, dashed
 from logpose.core.errors import InputError
 from logpose.recipes.renamed import renamed
 from logpose.training.recipe import FIRST, LossName, TrainingRecipe, plain_fields, settings
@@ -57,12 +57,16 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
             given = _parser(name, replace(recipe, **old.fields)).parse_args(flags)
     if given.loss is not None:
         recipe = replace(recipe, loss=given.loss)
-    values = values_of(type(recipe), given)
+    in_steps, values = bool(recipe.steps), values_of(type(recipe), given)
     recipe = replace(recipe, name=name, **{key: values[key] for key in plain_fields(recipe)})
     typed = {field.removeprefix("no_") for field in flag_names(flags)}
     for field, why in recipe.inapplicable().items():
         if field in typed:
-            raise InputError(f"--{field}: {why}")
+            raise InputError(f"{dashed('--' + field)}: {why}")
+    if "steps" in typed and "milestones" not in typed and in_steps != bool(recipe.steps) and recipe.schedule == "step":
+        unit, others = ("steps", "epochs") if recipe.steps else ("epochs", "steps")
+        had = " ".join(map(str, recipe.milestones))
+        raise InputError(f"--steps {recipe.steps}: the milestones {had} are {others}; give --milestones in {unit} too")
     if not callable(recipe.loss):
         recipe.likelihood(getattr(recipe, "dim", 2))  # refuses words that do not go together, before data are opened
     return recipe, out, resume

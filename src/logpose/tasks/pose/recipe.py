@@ -244,16 +244,16 @@ class Recipe(PretrainedRecipe):
             raise InputError("--head heatmap: heatmaps have no depth; --head integral predicts 3-D joints")
 
     def heatmap_stage(self) -> Recipe:
-        """SimplePose on the same data and backbone, for 140 of 270 epochs.
+        """SimplePose on the same data and backbone, for 140 of 270 epochs (or steps).
 
         As in a reproduction that reaches the paper's figure; the learning rate falls where it does in Xiao et al. 2018.
         """
-        epochs = max(1, round(self.epochs * 140 / 270))
-        milestones = (round(epochs * 90 / 140), round(epochs * 120 / 140))
+        epochs, steps = max(1, round(self.epochs * 140 / 270)), round(self.steps * 140 / 270)
+        milestones = (round((steps or epochs) * 90 / 140), round((steps or epochs) * 120 / 140))
         watch: Watch = "error_px" if self.watch == "nll" else self.watch  # heatmaps have no predictive distribution
         return replace(
             self, first=None, pretrain="none", model=network, head="heatmap", loss="rle", epochs=epochs,
-            milestones=milestones, watch=watch,
+            steps=steps, milestones=milestones, watch=watch,
         )  # fmt: skip
 
     def inapplicable(self) -> dict[str, str]:

@@ -41,9 +41,10 @@ def test_a_name_is_imported_once_it_is_used_and_no_other(package: str) -> None:
     assert "lazy_package.first" not in sys.modules
 
 
-def test_packages_are_attributes_and_other_names_are_refused(package: str) -> None:
+def test_modules_are_attributes_and_other_names_are_refused(package: str) -> None:
     import lazy_package
 
+    assert lazy_package.first.__name__ == "lazy_package.first"
     assert lazy_package.inner.__name__ == "lazy_package.inner"
     with pytest.raises(AttributeError, match=r"lazy_package.*Four"):
         lazy_package.Four  # noqa: B018

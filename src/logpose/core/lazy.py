@@ -19,12 +19,13 @@ def lazy(
         package: its `__name__`.
         names: for each of its modules, the public names that the package has from there. Type checkers know them by
             the same imports under `if TYPE_CHECKING`.
-        packages: packages in it that are attributes without an import of their own.
+        packages: further modules that are attributes of the package, as those of `names` are.
     """
     modules = {name: f"{package}.{module}" for module, own in names.items() for name in own}
+    inner = {*packages, *(module for module in names if "." not in module)}
 
     def getattribute(name: str) -> Any:
-        if name in packages:
+        if name in inner:
             return importlib.import_module(f"{package}.{name}")
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
@@ -32,7 +33,7 @@ def lazy(
         setattr(sys.modules[package], name, value)
         return value
 
-    return getattribute, lambda: sorted({*vars(sys.modules[package]), *modules, *packages})
+    return getattribute, lambda: sorted({*vars(sys.modules[package]), *modules, *inner})
 
 
 def import_all(package: str) -> None:

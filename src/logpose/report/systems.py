@@ -78,9 +78,9 @@ def count_models(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     Args:
         names: of `SYSTEMS`, or paths of checkpoints.
 
-    Yields:
-        the name and its counts: "parameters", "macs", "macs_backbone", "macs_head", and of "paper" what it prints. A
-        network whose library is not installed has "error" only.
+    Returns:
+        an iterator of names and counts: "parameters", "macs", "macs_backbone", "macs_head", and of "paper" what it
+        prints. A network whose library is not installed has "error" only.
 
     Raises:
         InputError: if a name is neither; the message suggests the closest.
@@ -90,6 +90,10 @@ def count_models(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
             near = difflib.get_close_matches(name, SYSTEMS, n=2, cutoff=0.4)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise InputError(f"{name}: neither a checkpoint nor a network of the paper{hint}")
+    return _counted(names)
+
+
+def _counted(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in names:
         if name not in SYSTEMS:
             from logpose.training.checkpoint import load_model

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from logpose.metrics.pck import distances
 
-__all__ = ["procrustes", "spatial_errors", "velocity_error"]
+__all__ = ["procrustes", "spatial_errors"]
 
 ONE_POINT = 1e-12  # joints that differ by no more than this share of their coordinates lie in one point
 
@@ -62,25 +62,11 @@ def procrustes(
     return np.where(labelled[..., None], moved, np.nan)
 
 
-def velocity_error(
-    predicted: Float[np.ndarray, "N K 3"], truth: Float[np.ndarray, "N K 3"], sequence: Int[np.ndarray, "N"]
-) -> float:
-    """Mean distance of the predicted from the true displacement between frames: MPJVE (Pavllo et al. 2019).
-
-    Args:
-        predicted: positions, rows in the order of the frames.
-        truth: labels in the same unit; NaN where there is none, and a step from or to such a joint is left out.
-        sequence: number of the video that each row is from; no step is taken from one video to another.
-
-    Returns:
-        in the labels' unit per frame; NaN where no two labels follow each other, or of a prediction that is NaN.
-    """
-    known = ~np.isnan(_step_errors(truth, truth, sequence))
-    return float(_step_errors(predicted, truth, sequence)[known].mean()) if known.any() else float("nan")
-
-
 def _step_errors(predicted: np.ndarray, truth: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    """Of each row but the last how far the step to the next is from the true one (N - 1, K); NaN where none is."""
+    """Of each row but the last how far the step to the next is from the true one (N - 1, K); NaN where none is.
+
+    Its mean is MPJVE (Pavllo et al. 2019).
+    """
     apart = np.diff(predicted.astype(np.float64), axis=0) - np.diff(truth.astype(np.float64), axis=0)
     distance: np.ndarray = np.linalg.norm(apart, axis=-1)
     distance[sequence[1:] != sequence[:-1]] = np.nan
@@ -103,7 +89,8 @@ def spatial_errors(
         visible: above 0 where there is a label.
         groups: what each pose belongs to, an action for instance; letter case is ignored.
         joints: names of the K joints.
-        sequence: as `velocity_error` takes it.
+        sequence: number of the video that each pose is from, rows in the order of the frames; no step is taken from one
+            video to another.
 
     Returns:
         lengths in mm; NaN where nothing is labelled. `mpjpe` and `pa_mpjpe` (after `procrustes`): means over all

@@ -276,10 +276,11 @@ def loaded(model: Any, kind: type[M], device: torch.device | str | None, refusal
     """A model of a class, or of a checkpoint, ready to predict on a device (None: a GPU if there is one).
 
     Raises:
-        InputError: if the checkpoint cannot be used; with `refusal` if its model is of another class.
+        InputError: if the checkpoint cannot be used; with `refusal`, of which {} is the model, if that is of another
+            class.
     """
     found = model if isinstance(model, kind) else load_model(model)
     if not isinstance(found, kind):
-        raise InputError(f"{model}: {refusal}")
+        raise InputError(f"{model}: {refusal.format(found)}")
     place = choose_device(device)
     return found.to(place).eval(), place

@@ -131,7 +131,9 @@ class Evaluation(Evaluator[_Found]):
         """Predictions and labels of all people, in the order of the data set."""
         rows = [self.rows[index] for index in sorted(self.rows)]
         samples = [self.people[row.index] for row in rows]
-        truth = np.stack([_in_dimensions(sample.keypoints, self.model.dim) for sample in samples])
+        labels = np.stack([sample.keypoints for sample in samples])[..., : self.model.dim]
+        missing = self.model.dim - labels.shape[-1]  # dimensions that are predicted and not labelled
+        truth = np.pad(labels, ((0, 0), (0, 0), (0, missing)), constant_values=np.nan)
         truth[:, list(self._given), 2:] = np.nan
         columns = [np.stack([getattr(row, f.name) for row in rows]) for f in fields(_Found)[1:]]
         return Found.of(samples, *columns, truth)
@@ -159,7 +161,12 @@ class Evaluation(Evaluator[_Found]):
         if isinstance(self.people, InSpace) and self.model.dim == 3:
             figures |= self._in_space(self.people)
         if costly:
-            figures |= self._average_precision(at)
+            if hasattr(self.people, "ground_truth"):
+                content = self.people.ground_truth()
+            else:
+                content = coco_ground_truth(at.truth[..., :2], at.visible, at.boxes, at.area, at.image_ids)
+            category = getattr(self.people, "category", 1)
+            figures |= coco_ap(content, self.results(category), self.model.skeleton.sigmas)
         return figures
 
     def _in_space(self, people: InSpace) -> dict[str, float]:
@@ -178,20 +185,6 @@ class Evaluation(Evaluator[_Found]):
         if not np.isfinite(positions[known]).all():
             return {"mpjpe": float("nan")}  # of a model that has diverged
         return spatial_errors(positions, labels, known.astype(np.int64), groups, [joints[i] for i in chosen])
-
-    def _average_precision(self, at: Found) -> dict[str, float]:
-        if hasattr(self.people, "ground_truth"):
-            content = self.people.ground_truth()
-        else:
-            content = coco_ground_truth(at.truth[..., :2], at.visible, at.boxes, at.area, at.image_ids)
-        category = getattr(self.people, "category", 1)
-        return coco_ap(content, self.results(category), self.model.skeleton.sigmas)
-
-
-def _in_dimensions(keypoints: Float[np.ndarray, "K D"], dim: int) -> Float[np.ndarray, "K E"]:
-    """Labels of as many dimensions as are predicted; missing ones are NaN."""
-    missing = np.full((len(keypoints), max(0, dim - keypoints.shape[1])), np.nan)
-    return np.concatenate([keypoints[:, :dim], missing], axis=1)
 
 
 def shown_size(box: Float[np.ndarray, "4"], model: PoseModel) -> Float[np.ndarray, "2"]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from logpose.core.options import Options
+from logpose.core.config import Options
 
 __all__ = ["ComplexityOptions", "as_text", "run"]
 

@@ -17,7 +17,7 @@ from docstring_parser import parse_from_object
 from jsonargparse import ActionYesNo, Namespace
 
 from logpose.cli.parser import SUPPRESS, ArgumentParser
-from logpose.core.options import Options
+from logpose.core.config import Options
 
 __all__ = ["add_flags", "first_word", "flag_names", "help_text", "normalised", "parse_options", "values_of"]
 

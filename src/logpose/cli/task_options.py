@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from logpose.cli.flags import first_word, flag_names, help_text, normalised, parse_options
 from logpose.cli.parser import dashed
+from logpose.core.config import Options
 from logpose.core.errors import InputError
-from logpose.core.options import Options
 from logpose.tasks import TASKS, find_task
 from logpose.tasks.task import Task
 

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from logpose.core.renamed import renamed_arguments
+from logpose.core.moved import renamed_arguments
 from logpose.flows import Density, PlainRealNVP, RealNVP, SimpleDensity, as_density
 from logpose.losses.cache import with_fresh_gradient
 from logpose.losses.conventions import CODES, Base, Convention, ConventionLoss, Mode, check_options

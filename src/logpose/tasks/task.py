@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from logpose.core.options import Options
+from logpose.core.config import Options
 
 __all__ = ["EvalOptions", "InspectOptions", "PredictOptions", "Predictions", "Task"]
 

@@ -1,4 +1,4 @@
-"""Objects that can be written as plain values and made again from them: models, losses, densities; commands' options."""
+"""Objects that can be written as plain values and made again: models, losses, densities, options of commands."""
 
 from __future__ import annotations
 

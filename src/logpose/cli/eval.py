@@ -38,8 +38,8 @@ def run(chosen: Chosen) -> int:
     from logpose.report.evaluation import write_report
 
     task, (model, loss), options = chosen
-    if options.workers < 0 or (options.batch_size is not None and options.batch_size < 1):
-        raise InputError("--batch-size must be at least 1, --workers at least 0")
+    if options.workers < 0:
+        raise InputError(f"--workers must be at least 0, got {options.workers}")
     check_outputs(options)
     evaluator = task.evaluate(model, loss, replace(options, device=str(choose_device(options.device))))
     if not (evaluator.is_finite() and model.is_finite()):

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
-from logpose.core.errors import InputError
 from logpose.tasks.task import PredictOptions
 
 __all__ = ["parse", "run"]
@@ -34,8 +33,6 @@ def run(chosen: Chosen) -> int:
     from logpose.report.results import json_rows, write_arrays, write_json
 
     task, model, options = chosen
-    if options.batch_size is not None and options.batch_size < 1:
-        raise InputError(f"--batch-size must be at least 1, got {options.batch_size}")
     outputs = check_outputs(options)
     predictions = task.predict(model, replace(options, device=str(choose_device(options.device))))
     if options.save_npz:

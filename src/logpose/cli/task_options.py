@@ -50,8 +50,10 @@ def check_outputs(options: Any) -> list[Path]:
     """What a command's options ask to write; a folder in place of a file, or a file in place of one, is refused.
 
     Raises:
-        InputError: naming it.
+        InputError: naming it, or a batch that cannot be.
     """
+    if options.batch_size is not None and options.batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {options.batch_size}")
     outputs = {name: path for name in (*FILES, *FOLDERS) if (path := getattr(options, name, None)) is not None}
     for name, path in outputs.items():
         if name in FILES and path.is_dir():

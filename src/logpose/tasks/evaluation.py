@@ -267,7 +267,7 @@ def check_skeletons(checkpoint: str | Path, model: Model, data: Any) -> None:
     ours, theirs = model.skeleton.joints, data.skeleton.joints
     if ours != theirs:
         raise InputError(
-            f"{checkpoint}: made for the {len(ours)} joints {', '.join(ours[:3])} …, "
+            f"{checkpoint}: made for {len(ours)} joints or boundaries, {', '.join(ours[:3])} …; "
             f"{getattr(data, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …"
         )
 

@@ -16,7 +16,7 @@ from logpose.core.structures import Evaluator, Sample, Scoring
 from logpose.data.image_sets import ImageSet
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, scene_loader
 from logpose.losses import LikelihoodLoss
-from logpose.metrics.oks import coco_ap
+from logpose.metrics.oks import coco_annotation, coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
 from logpose.tasks import evaluation
 from logpose.tasks.evaluation import Found, coco_result, person_scores, pose_figures, refuse_scoring
@@ -113,20 +113,13 @@ def matches(found: Float[np.ndarray, "N 4"], labelled: Float[np.ndarray, "M 4"])
 def ground_truth(images: ImageSet, category: int = 1) -> dict[str, Any]:
     """The labels of whole images in the form of a COCO annotation file; crowds and unlabelled people included."""
     every = [images[i] for i in range(len(images))]
-    each = [(image, crowd, who) for image in every for crowd in (0, 1) for who in (image.people, image.ignored)[crowd]]
     rows = [
-        {
-            "id": number,
-            "image_id": image.image_id,
-            "category_id": category,
-            "iscrowd": crowd,
-            "keypoints": np.column_stack([np.nan_to_num(who.keypoints[:, :2]), who.visible]).ravel().tolist(),
-            "num_keypoints": int((who.visible > 0).sum()),
-            "bbox": who.box.tolist(),
-            "area": float(who.area),
-        }
-        for number, (image, crowd, who) in enumerate(each, start=1)
+        coco_annotation(image.image_id, who.keypoints[:, :2], who.visible, who.box, who.area, category, crowd)
+        for image in every
+        for crowd in (False, True)
+        for who in (image.ignored if crowd else image.people)
     ]
+    rows = [{"id": number, **row} for number, row in enumerate(rows, start=1)]
     numbers = [{"id": image.image_id} for image in every]
     return {"images": numbers, "annotations": rows, "categories": [{"id": category, "name": "object"}]}
 

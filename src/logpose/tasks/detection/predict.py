@@ -48,7 +48,7 @@ class Finder:
         least_score: float | None = None,
     ) -> None:
         refusal = "is a top-down model ({0.input_spec}): it needs boxes or a detector"
-        self.model, self.device = loaded(model, Detector, device, refusal)
+        self.model, self.device = loaded(model, Detector, device, refusal)  # type: ignore[type-abstract]
         if not self.model.is_finite():  # it would detect nobody, without a reason
             raise InputError("the model's weights are not finite; it has diverged")
         refuse_scoring(scoring, self.model.error_distribution)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
 from logpose.data.images import check_image, read_image
 from logpose.data.inputs import Boxes, find_images, read_boxes
+from logpose.data.problems import log_problems
 from logpose.models import Model, PoseModel
 from logpose.report.draw import contact_sheet, draw_pose, enlarged
 from logpose.report.draw3d import beside
@@ -37,7 +37,7 @@ from logpose.tasks.pose.predict import (
 )
 from logpose.tasks.task import Predictions
 
-__all__ = ["ImageInputs", "draw_people", "overlay", "plot_poses", "predict_in_crops", "report_nobody"]
+__all__ = ["ImageInputs", "draw_people", "overlay", "plot_poses", "predict", "report_nobody"]
 
 log = logging.getLogger("logpose")
 Kept = TypeVar("Kept")
@@ -111,7 +111,7 @@ class ImageInputs:
         return predictions, [poses for _, poses in people]
 
 
-def predict_in_crops(model: PoseModel, options: PosePredictOptions) -> Predictions:
+def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     """Predictions of a pose model, in the boxes of a file, of a detector, or in whole images.
 
     Raises:
@@ -178,13 +178,11 @@ def _without(images: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Kept
 
 def _boxes(file: Path, options: PosePredictOptions, inputs: ImageInputs) -> tuple[Mapping[Path, Boxes], int]:
     """The boxes of a file and their category; boxes that are left out, and images without any, are reported."""
-    boxes, problems, category = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category)
-    for kind, count in Counter(problem.kind for problem in problems).items():
-        first = next(problem for problem in problems if problem.kind == kind)
-        log.warning("left out %d %s %s; the first: %s", count, "box" if count == 1 else "boxes", kind, first)
-    if empty := sum(not len(boxes[image]) for image in inputs.readable):
+    found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category)
+    log_problems(found, "boxes: ")
+    if empty := sum(not len(found.boxes[image]) for image in inputs.readable):
         log.warning("%s: no box for %d of %d images; nothing is predicted there", file, empty, len(inputs.readable))
-    return boxes, category
+    return found.boxes, found.category_id
 
 
 def _report_assumed(view: Viewpoint, found: Sequence[Poses]) -> None:

@@ -111,7 +111,7 @@ class Predictor:
         view: Viewpoint | None = None,
     ) -> None:
         refusal = "is a model for {0.task}, and a model of crops of people is needed"
-        self.model, self.device = loaded(model, PoseModel, device, refusal)
+        self.model, self.device = loaded(model, PoseModel, device, refusal)  # type: ignore[type-abstract]
         refuse_scoring(scoring, self.model.error_distribution)
         self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, batch_size, scoring, nms
         self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
@@ -221,10 +221,7 @@ class Predictor:
         """Position, deviation and confidence of every joint of some crops, in pixels of their images; depths in mm."""
         batch = batch.to(self.device)
         prediction = self.model.predict(batch, self.flip_test)
-        placed = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
-        spread = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
-        columns = (placed, spread, prediction.confidence)
-        position, std, confidence = (column.double().cpu().numpy() for column in columns)
+        position, std, confidence = geometry.in_images(prediction, batch.to_image, self.model.size)
         refuse_diverged(position, confidence)
         return position, std, confidence
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,10 @@ from logpose.tasks.evaluation import Found, check_skeletons, uniform_sigmas
 from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
 from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
+from logpose.tasks.pose.images import predict
 from logpose.training.checkpoint import load_of_crops
 
-__all__ = ["INSIDE", "POSES", "inspect_people", "page_parts", "people_parts"]
+__all__ = ["INSIDE", "POSES", "inspect", "page_parts", "people_parts", "predict"]
 
 SHOWN, TILE, COLUMNS = 12, 280, 4  # people on the page, pixels of each, and of them in a row
 ON_SHEET, SHEET_TILE = 30, 220  # people on a contact sheet, pixels of each
@@ -57,7 +58,7 @@ POSES = (
 """What the colours of drawn poses mean."""
 
 
-def page_parts(evaluation: Evaluation) -> PageParts:
+def page_parts(evaluation: Evaluation, _: Mapping[str, float]) -> PageParts:
     """The page's parts about people in crops."""
     at = evaluation.arrays() if evaluation.rows else None
     people = None if at is None else _people(evaluation, at)
@@ -112,7 +113,7 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     return contact_sheet(tiles, min(COLUMNS, len(tiles)), (TILE + 4, TILE + 4)) if tiles else None
 
 
-def inspect_people(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
+def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
     """Counts, skeleton, label problems and a contact sheet of each file; unlikely labels where a model is given.
 
     Raises:
@@ -120,7 +121,7 @@ def inspect_people(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
     """
     files = dict.fromkeys(annotation_files(options.data).values())
     parts = {file: open_people(file, options.images, category=options.category) for file in files}
-    judge = options.model if isinstance(options, PoseInspectOptions) else None
+    judge, device = (options.model, options.device) if isinstance(options, PoseInspectOptions) else (None, "auto")
     if judge:  # what is wrong with it is reported before anything is written
         model, loss = load_of_crops(judge)
         if loss is None:
@@ -133,8 +134,7 @@ def inspect_people(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
         save_image(_sheet(people), sheet)
         found[str(file)] = {**_summary(people), "contact_sheet": str(sheet)}
         if judge:
-            device = choose_device(options.device)
-            judged = evaluate(model, people, loss, device=device, show_progress=True)
+            judged = evaluate(model, people, loss, device=choose_device(device), show_progress=True)
             unlikely, rows = _unlikely(people, judged.arrays())
             sheet = options.out / f"{file.stem}-unlikely.jpg"
             save_image(_sheet(people, rows), sheet)

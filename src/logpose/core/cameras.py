@@ -59,8 +59,7 @@ class Camera:
 
     def to_camera(self, world: Points) -> Points:
         """Points of the world in the camera's frame."""
-        placed: Points = np.asarray(world, dtype=np.float64) @ self.rotation.T + self.translation
-        return placed
+        return np.asarray(np.asarray(world, dtype=np.float64) @ self.rotation.T + self.translation)
 
     def project(self, points: Points) -> Pixels:
         """Pixels of points in the camera's frame; those that are not in front of it (z <= 0) have none, so NaN."""
@@ -77,8 +76,7 @@ class Camera:
         flat = pixels.reshape(-1, 1, 2)
         slopes = cv2.undistortPoints(flat, self.matrix, self.distortion)[:, 0] if len(flat) else flat[:, 0]
         rays = np.concatenate([slopes, np.ones((len(slopes), 1))], axis=1).reshape(*pixels.shape[:-1], 3)
-        points: Points = rays * np.asarray(depth, dtype=np.float64)[..., None]
-        return points
+        return np.asarray(rays * np.asarray(depth, dtype=np.float64)[..., None])
 
 
 def reprojection_errors(camera: Camera, world: Points, pixels: Pixels) -> Float[np.ndarray, "*N"]:

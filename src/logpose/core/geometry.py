@@ -114,8 +114,7 @@ def invert_affine(matrix: Matrix) -> Matrix:
 
 def apply_affine(matrix: Matrix, points: Points) -> Points:
     """Points (…, 2) taken through an affine map."""
-    moved: Points = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
-    return moved
+    return np.asarray(np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2])
 
 
 def to_crop(pixels: Points, size: tuple[int, int]) -> Points:

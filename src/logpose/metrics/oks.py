@@ -48,8 +48,7 @@ def over_labelled(each: Float[np.ndarray, "N K"], visible: Int[np.ndarray, "N K"
 
 def _variance(area: Float[np.ndarray, "N"], sigmas: Sequence[float]) -> Float[np.ndarray, "N K"]:
     """(2 sigma)² area of each person's joints, which squared distances are relative to."""
-    variance: Float[np.ndarray, "N K"] = (2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0))  # as COCO's
-    return variance
+    return np.asarray((2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0)))  # as COCO's
 
 
 def expected_oks(
@@ -68,8 +67,7 @@ def expected_oks(
     Returns:
         in [0, 1]; NaN where the deviation is not known.
     """
-    expected: Float[np.ndarray, "N K"] = (1 + std**2 / _variance(area, sigmas)[..., None]).prod(axis=-1) ** -0.5
-    return expected
+    return np.asarray((1 + std**2 / _variance(area, sigmas)[..., None]).prod(axis=-1) ** -0.5)
 
 
 def oks_nms(

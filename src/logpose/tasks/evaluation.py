@@ -120,8 +120,7 @@ class Found:
 
     def whole(self) -> Bool[np.ndarray, "N K"]:
         """Which joints are labelled in every dimension."""
-        whole: Bool[np.ndarray, "N K"] = (self.visible > 0) & ~np.isnan(self.truth).any(axis=-1)
-        return whole
+        return np.asarray((self.visible > 0) & ~np.isnan(self.truth).any(axis=-1))
 
     def is_finite(self) -> bool:
         """Whether all that was predicted is finite; sigma may be unknown."""

@@ -50,10 +50,6 @@ class FoundPeople:
         """The score of each; sigmas are those of the skeleton's joints."""
         return person_scores(scoring, self.box_scores, self.confidence, self.std, self.boxes, sigmas)
 
-    def joints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Position, standard deviation and confidence of the joints."""
-        return self.keypoints, self.std, self.confidence
-
     def is_finite(self) -> bool:
         """Whether all is finite but perhaps the standard deviations; not so of a model that has diverged."""
         parts = (self.boxes, self.box_scores, self.keypoints, self.confidence)
@@ -188,8 +184,7 @@ class DetectionEvaluation(Evaluator[Detected]):
         box = (own.boxes[:, 2:] - own.boxes[:, :2]).clamp_min(1e-3).log().sum(dim=1)
         nll = nll + (torch.linalg.det(own.to_input[:, :, :2]).abs().log() - box)[:, None]
         both = torch.stack([nll, standardised_nll], dim=-1)
-        kept: np.ndarray = torch.where(visible[..., None], both, torch.nan).double().cpu().numpy()
-        return kept
+        return np.asarray(torch.where(visible[..., None], both, torch.nan).double().cpu().numpy())
 
     def is_finite(self) -> bool:
         """Whether all that was predicted is finite; sigma may be unknown."""
@@ -212,7 +207,8 @@ class DetectionEvaluation(Evaluator[Detected]):
         matched = [(index, *pair) for index in sorted(self.rows) for pair in self.rows[index].matched]
         if not matched:
             return None
-        found = [[part[row] for part in self.rows[index].people.joints()] for index, row, _, _ in matched]
+        each = [(self.rows[index].people, row) for index, row, _, _ in matched]
+        found = [(people.keypoints[row], people.std[row], people.confidence[row]) for people, row in each]
         samples = [_labelled(self.images[index].people)[label] for index, _, label, _ in matched]
         nll = np.stack([nll for *_, nll in matched])
         columns = map(np.stack, zip(*found, strict=True))

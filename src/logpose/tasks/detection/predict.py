@@ -77,8 +77,7 @@ class Finder:
         low = found.boxes[:, :2].clip(0)
         size = np.minimum(found.boxes[:, :2] + found.boxes[:, 2:], (width, height)) - low
         there = (size > 0).all(axis=1)
-        rows: np.ndarray = np.column_stack([low, size, found.box_scores])[there]
-        return rows
+        return np.asarray(np.column_stack([low, size, found.box_scores])[there])
 
     def many(
         self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None = None

@@ -11,7 +11,6 @@ from functools import partial
 
 from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
 from logpose.core.errors import InputError
-from logpose.tasks.task import EvalOptions
 
 __all__ = ["parse", "print_figures", "run"]
 
@@ -20,8 +19,6 @@ log = logging.getLogger("logpose")
 parse = TaskCommand(
     name="eval",
     description="Measure a checkpoint on a data set. With a checkpoint before --help: the options of its task alone.",
-    common=EvalOptions,
-    of=lambda task: task.eval_options,
     find=partial(open_checkpoint, with_loss=True),
     noun="models",
 ).parse

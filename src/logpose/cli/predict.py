@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
-from logpose.tasks.task import PredictOptions
 
 __all__ = ["parse", "run"]
 
@@ -15,8 +14,6 @@ parse = TaskCommand(
     name="predict",
     description="Predict keypoints in images, poses in space of keypoints, or boundaries in B-scans. "
     "With a checkpoint before --help: the options of its task alone.",
-    common=PredictOptions,
-    of=lambda task: task.predict_options,
     find=partial(open_checkpoint, with_loss=False),
     noun="models",
 ).parse

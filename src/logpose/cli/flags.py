@@ -23,6 +23,7 @@ __all__ = ["add_flags", "first_word", "flag_names", "help_text", "normalised", "
 
 T = TypeVar("T", bound=Options)
 
+ITEM = re.compile(r"[\[\]\d,x.+\- ]*")  # numbers and sizes: what a list that is not of words takes
 OTHER_NAMES = {"backbone_from": "weights"}
 """Of flags, beside their fields' own."""
 
@@ -85,7 +86,7 @@ def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
             spelled.append({"false": f"--no_{name}", "true": f"--{name}"}.get(value, f"--{name}{equals}{value}"))
         elif _is_list(hint):
             items = [value] if equals else []
-            while not equals and rest and _is_item(rest[0], hint):
+            while not equals and rest and not rest[0].startswith("--") and (_is_words(hint) or ITEM.fullmatch(rest[0])):
                 items.append(rest.pop(0))
             each = [item.strip(" '\"") for text in items for item in text.strip("[]").split(",") if item]
             if _is_words(hint):
@@ -194,11 +195,6 @@ def _is_words(hint: Any) -> bool:
 
 def _is_switch(hint: Any) -> bool:
     return bool in _alternatives(hint)
-
-
-def _is_item(word: str, hint: Any) -> bool:
-    """Whether a word after a list's flag is of the list: of one of words each is, else numbers and sizes."""
-    return not word.startswith("--") and (_is_words(hint) or re.fullmatch(r"[\[\]\d,x.+\- ]*", word) is not None)
 
 
 def _parser(options: type[Options], command: str, description: str, skip: Iterable[str] = ()) -> ArgumentParser:

@@ -62,17 +62,6 @@ def procrustes(
     return np.where(labelled[..., None], moved, np.nan)
 
 
-def _step_errors(predicted: np.ndarray, truth: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    """Of each row but the last how far the step to the next is from the true one (N - 1, K); NaN where none is.
-
-    Its mean is MPJVE (Pavllo et al. 2019).
-    """
-    apart = np.diff(predicted.astype(np.float64), axis=0) - np.diff(truth.astype(np.float64), axis=0)
-    distance: np.ndarray = np.linalg.norm(apart, axis=-1)
-    distance[sequence[1:] != sequence[:-1]] = np.nan
-    return distance
-
-
 def spatial_errors(
     predicted: Float[np.ndarray, "N K 3"],
     truth: Float[np.ndarray, "N K 3"],
@@ -115,7 +104,10 @@ def spatial_errors(
     if len(names) > 1:
         for name, apart in (("mpjpe_mean", plain), ("pa_mpjpe_mean", aligned)):
             figures[name] = _mean(np.array([_mean(apart[group == g]) for g in names]))
-    steps = np.full((0, len(joints)), np.nan) if sequence is None else _step_errors(predicted, truth, sequence)
+    steps = np.full((0, len(joints)), np.nan)
+    if sequence is not None:  # how far each step from frame to frame is from the true one: MPJVE (Pavllo et al. 2019)
+        steps = np.linalg.norm(np.diff(predicted, axis=0) - np.diff(truth, axis=0), axis=-1)
+        steps[sequence[1:] != sequence[:-1]] = np.nan
     if not np.isnan(steps).all():
         figures["velocity"] = _mean(steps)
         within = group[1:] == group[:-1]

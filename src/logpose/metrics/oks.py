@@ -139,13 +139,12 @@ def coco_annotation(
     visible: Int[np.ndarray, "K"],
     box: Float[np.ndarray, "4"],
     area: float,
-    category_id: int = 1,
     crowd: bool = False,
 ) -> dict[str, Any]:
-    """A label as a row of COCO's annotation files; its `id` is left out."""
+    """A label as a row of COCO's annotation files, of category 1; its `id` is left out."""
     return {
         "image_id": image_id,
-        "category_id": category_id,
+        "category_id": 1,
         "iscrowd": int(crowd),
         "keypoints": np.column_stack([np.nan_to_num(keypoints), visible]).ravel().tolist(),
         "num_keypoints": int((visible > 0).sum()),

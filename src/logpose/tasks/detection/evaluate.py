@@ -106,18 +106,18 @@ def matches(found: Float[np.ndarray, "N 4"], labelled: Float[np.ndarray, "M 4"])
     return pairs
 
 
-def ground_truth(images: ImageSet, category: int = 1) -> dict[str, Any]:
+def ground_truth(images: ImageSet) -> dict[str, Any]:
     """The labels of whole images in the form of a COCO annotation file; crowds and unlabelled people included."""
     every = [images[i] for i in range(len(images))]
     rows = [
-        coco_annotation(image.image_id, who.keypoints[:, :2], who.visible, who.box, who.area, category, crowd)
+        coco_annotation(image.image_id, who.keypoints[:, :2], who.visible, who.box, who.area, crowd)
         for image in every
         for crowd in (False, True)
         for who in (image.ignored if crowd else image.people)
     ]
     rows = [{"id": number, **row} for number, row in enumerate(rows, start=1)]
     numbers = [{"id": image.image_id} for image in every]
-    return {"images": numbers, "annotations": rows, "categories": [{"id": category, "name": "object"}]}
+    return {"images": numbers, "annotations": rows, "categories": [{"id": 1, "name": "object"}]}
 
 
 @dataclass(frozen=True)

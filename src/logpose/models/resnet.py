@@ -97,13 +97,10 @@ class ResNet(FeatureExtractor):
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.stage_channels = tuple(64 * 2**stage * block.expansion for stage in range(len(counts)))
         self.channels = 64
-        for stage, (count, out) in enumerate(zip(counts, self.stage_channels, strict=True)):
-            first = block(self.channels, 64 * 2**stage, 1 if stage == 0 else 2)
-            others = (block(out, 64 * 2**stage, 1) for _ in range(count - 1))
-            setattr(self, f"layer{stage + 1}", nn.Sequential(first, *others))
-            self.channels = out
+        self.stage_channels = tuple(64 * 2**stage * block.expansion for stage in range(len(counts)))
+        for stage, count in enumerate(counts):
+            setattr(self, f"layer{stage + 1}", self._stage(block, 64 * 2**stage, count, 1 if stage == 0 else 2))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -117,6 +114,13 @@ class ResNet(FeatureExtractor):
         """torchvision's weights."""
         url = IMAGENET_URLS[self.depth]
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+
+    def _stage(self, block: type[Block], width: int, count: int, stride: int) -> nn.Sequential:
+        blocks = []
+        for i in range(count):
+            blocks.append(block(self.channels, width, stride if i == 0 else 1))
+            self.channels = width * block.expansion
+        return nn.Sequential(*blocks)
 
     def stages(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """Features of normalised images at 1/4, 1/8, 1/16 and 1/32 of their resolution, rounded up."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import pytest
 
 from logpose.cli.flags import first_word, help_text, normalised, parse_options
-from logpose.core.options import Options
+from logpose.core.config import Options
 
 
 @dataclass(kw_only=True)

@@ -10,10 +10,10 @@ from logpose.cli.task_options import TaskCommand, check_outputs
 from logpose.core.errors import InputError
 from logpose.tasks import find_task
 from logpose.tasks.options import BoundaryPredictOptions
-from logpose.tasks.task import EvalOptions, InspectOptions
+from logpose.tasks.task import EvalOptions
 
 COMMAND = TaskCommand(
-    name="inspect", description="Look.", common=InspectOptions, of=lambda task: task.inspect_options,
+    name="inspect", description="Look.",
     find=lambda data, task: (task or find_task(data.stem), data), noun="data",
 )  # fmt: skip
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import pytest
 
+from logpose.core import config
 from logpose.core.config import Configurable, Family
 from logpose.core.errors import InputError, UnknownKindError
 
@@ -98,3 +100,16 @@ def test_a_class_of_another_package_is_not_taken_for_one_of_the_same_name() -> N
     assert own not in Shape.members().values()
     with pytest.raises(UnknownKindError, match=r"somebody\.shapes\.Square"):
         Shape.from_config(config)
+
+
+@dataclass(kw_only=True)
+class Copy(config.Options):
+    count: int = 1
+    source: Path
+
+
+def test_required_options_may_follow_defaults_and_are_required() -> None:
+    assert [f.name for f in fields(Copy)] == ["count", "source"]
+    assert Copy.POSITIONAL == ()
+    with pytest.raises(TypeError, match="source"):
+        Copy(count=2)

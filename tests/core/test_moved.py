@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 
 import pytest
 
 from logpose.core import moved, structures
+from logpose.core.moved import renamed_arguments
 
 
 @pytest.mark.parametrize("old", sorted(set(moved.MODULES) - {"training"}))
@@ -54,3 +56,15 @@ def test_it_is_installed_once() -> None:
     count = len(sys.meta_path)
     moved.install()
     assert len(sys.meta_path) == count
+
+
+@renamed_arguments(colour="color")
+def paint(color: str = "red") -> str:
+    return color
+
+
+def test_the_old_name_warns_and_the_new_one_does_not() -> None:
+    assert paint(color="blue") == "blue"
+    with pytest.warns(DeprecationWarning, match="colour"):
+        assert paint(**{"colour": "green"}) == "green"
+    assert list(inspect.signature(paint).parameters) == ["color"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from logpose.core.options import Options
+from logpose.core.config import Options
 
 __all__ = ["ComplexityOptions", "run", "table"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from logpose.core.config import Options
 from logpose.core.errors import InputError
-from logpose.core.options import Options
 
 __all__ = ["DemoOptions", "run"]
 

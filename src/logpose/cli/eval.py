@@ -11,7 +11,6 @@ from functools import partial
 
 from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
 from logpose.core.errors import InputError
-from logpose.tasks.task import EvalOptions
 
 __all__ = ["parse", "print_figures", "run"]
 
@@ -20,8 +19,6 @@ log = logging.getLogger("logpose")
 parse = TaskCommand(
     name="eval",
     description="Measure a checkpoint on a data set. With a checkpoint before --help: the options of its task alone.",
-    common=EvalOptions,
-    of=lambda task: task.eval_options,
     find=partial(open_checkpoint, with_loss=True),
     noun="models",
 ).parse
@@ -38,8 +35,8 @@ def run(chosen: Chosen) -> int:
     from logpose.report.evaluation import write_report
 
     task, (model, loss), options = chosen
-    if options.workers < 0 or (options.batch_size is not None and options.batch_size < 1):
-        raise InputError("--batch-size must be at least 1, --workers at least 0")
+    if options.workers < 0:
+        raise InputError(f"--workers must be at least 0, got {options.workers}")
     check_outputs(options)
     evaluator = task.evaluate(model, loss, replace(options, device=str(choose_device(options.device))))
     if not (evaluator.is_finite() and model.is_finite()):

@@ -18,12 +18,13 @@ from docstring_parser import parse_from_object
 from jsonargparse import ActionYesNo, Namespace
 
 from logpose.cli.parser import SUPPRESS, ArgumentParser
-from logpose.core.options import Options
+from logpose.core.config import Options
 
 __all__ = ["add_flags", "first_word", "flag_names", "help_text", "normalised", "parse_options", "values_of"]
 
 T = TypeVar("T", bound=Options)
 
+ITEM = re.compile(r"[\[\]\d,x.+\- ]*")  # numbers and sizes: what a list that is not of words takes
 OTHER_NAMES = {"backbone_from": "weights"}
 """Of flags, beside their fields' own."""
 
@@ -85,7 +86,9 @@ def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
             spelled.append({"false": f"--no_{name}", "true": f"--{name}"}.get(value, f"--{name}{equals}{value}"))
         elif _is_list(hint):
             items = [value] if equals else []
-            while not equals and rest and _is_item(rest[0], hint) and _numbers(items) < _most(hint):
+            while not equals and rest and not rest[0].startswith("--") and _numbers(items) < _most(hint):
+                if not (_is_words(hint) or ITEM.fullmatch(rest[0])):
+                    break
                 items.append(rest.pop(0))
             each = [item.strip(" '\"") for text in items for item in text.strip("[]").split(",") if item]
             if _is_words(hint):
@@ -200,11 +203,6 @@ def _is_words(hint: Any) -> bool:
 
 def _is_switch(hint: Any) -> bool:
     return bool in _alternatives(hint)
-
-
-def _is_item(word: str, hint: Any) -> bool:
-    """Whether a word after a list's flag is of the list: of one of words each is, else numbers and sizes."""
-    return not word.startswith("--") and (_is_words(hint) or re.fullmatch(r"[\[\]\d,x.+\- ]*", word) is not None)
 
 
 def _numbers(items: Iterable[str]) -> int:

@@ -6,7 +6,6 @@ import json
 
 from logpose.cli.task_options import Chosen, TaskCommand
 from logpose.tasks import task_that_opens
-from logpose.tasks.task import InspectOptions
 
 __all__ = ["parse", "run"]
 
@@ -14,8 +13,6 @@ parse = TaskCommand(
     name="inspect",
     description="Counts, label problems and a contact sheet of a data set. With data before --help: the options of "
     "their task alone.",
-    common=InspectOptions,
-    of=lambda task: task.inspect_options,
     find=lambda data, task: (task or task_that_opens(data), None),
     noun="data",
 ).parse

@@ -7,8 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
-from logpose.core.errors import InputError
-from logpose.tasks.task import PredictOptions
 
 __all__ = ["parse", "run"]
 
@@ -16,8 +14,6 @@ parse = TaskCommand(
     name="predict",
     description="Predict keypoints in images, poses in space of keypoints, or boundaries in B-scans. "
     "With a checkpoint before --help: the options of its task alone.",
-    common=PredictOptions,
-    of=lambda task: task.predict_options,
     find=partial(open_checkpoint, with_loss=False),
     noun="models",
 ).parse
@@ -34,8 +30,6 @@ def run(chosen: Chosen) -> int:
     from logpose.report.results import json_rows, write_arrays, write_json
 
     task, model, options = chosen
-    if options.batch_size is not None and options.batch_size < 1:
-        raise InputError(f"--batch-size must be at least 1, got {options.batch_size}")
     outputs = check_outputs(options)
     predictions = task.predict(model, replace(options, device=str(choose_device(options.device))))
     if options.save_npz:

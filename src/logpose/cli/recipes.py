@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from logpose.core.options import Options
+from logpose.core.config import Options
 
 __all__ = ["RecipesOptions", "run"]
 

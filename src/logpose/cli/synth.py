@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from logpose.core.config import Options
 from logpose.core.errors import InputError
-from logpose.core.options import Options
 
 __all__ = ["SynthOptions", "run"]
 

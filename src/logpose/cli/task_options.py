@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from logpose.cli.flags import first_word, flag_names, help_text, normalised, parse_options
 from logpose.cli.parser import dashed
+from logpose.core.config import Options
 from logpose.core.errors import InputError
-from logpose.core.options import Options
 from logpose.tasks import TASKS, find_task
 from logpose.tasks.task import Task
 
@@ -50,8 +51,10 @@ def check_outputs(options: Any) -> list[Path]:
     """What a command's options ask to write; a folder in place of a file, or a file in place of one, is refused.
 
     Raises:
-        InputError: naming it.
+        InputError: naming it, or a batch that cannot be.
     """
+    if options.batch_size is not None and options.batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {options.batch_size}")
     outputs = {name: path for name in (*FILES, *FOLDERS) if (path := getattr(options, name, None)) is not None}
     for name, path in outputs.items():
         if name in FILES and path.is_dir():
@@ -63,14 +66,10 @@ def check_outputs(options: Any) -> list[Path]:
 
 @dataclass(frozen=True)
 class TaskCommand:
-    """A command of which each task has options of its own."""
+    """A command of which each task has options of its own: those of `eval` are its `eval_options`."""
 
     name: str
     description: str
-    common: type[Options]
-    """Options that it has in any case."""
-    of: Callable[[Task], type[Options]]
-    """Those of a task, derived from `common`."""
     find: Callable[[Path, Task | None], tuple[Task, Any]]
     """Of the command's first word, and the task that --task names: the task, and what the command goes on with."""
     noun: str
@@ -82,29 +81,31 @@ class TaskCommand:
         Raises:
             InputError: if a flag is another task's; and whatever `find` raises.
         """
-        named = _named_task(normalised(words, [self.common]))
+        of: Callable[[Any], type[Options]] = attrgetter(f"{self.name}_options")
+        common = of(Task)
+        named = _named_task(normalised(words, [common]))
         tasks = (named,) if named else TASKS
-        every = [self.common, *map(self.of, tasks)]
+        every = [common, *map(of, tasks)]
         words = normalised(words, every)
         first = first_word(words, every)
         if not {"-h", "--help"}.isdisjoint(words):
             if first is not None and named is None:
                 tasks = (self.find(Path(first), None)[0],)
-            groups = [(f"{task.name} {self.noun} ({task.description})", self.of(task)) for task in tasks]
-            print(help_text(self.common, self.name, self.description, groups), end="")
+            groups = [(f"{task.name} {self.noun} ({task.description})", of(task)) for task in tasks]
+            print(help_text(common, self.name, self.description, groups), end="")
             sys.exit(0)
         if first is None:
-            own = all(_has(self.common, name) for name in flag_names(words))
-            parse_options(self.common, words if own else [], self.name, self.description)  # reports what is missing
+            own = all(_has(common, name) for name in flag_names(words))
+            parse_options(common, words if own else [], self.name, self.description)  # reports what is missing
         assert first is not None
         task, subject = self.find(Path(first), named)
-        wrong = [name for name in dict.fromkeys(flag_names(words)) if not _has(self.of(task), name)]
-        if others := [other.name for other in TASKS if any(_has(self.of(other), name) for name in wrong)]:
+        wrong = [name for name in dict.fromkeys(flag_names(words)) if not _has(of(task), name)]
+        if others := [other.name for other in TASKS if any(_has(of(other), name) for name in wrong)]:
             flags = " and ".join(dashed(f"--{name}") for name in wrong)
             raise InputError(
                 f"{flags}: for {' and '.join(others)} {self.noun}, not for {task.name} {self.noun} ({first})"
             )
-        return Chosen(task, subject, parse_options(self.of(task), words, self.name, self.description))
+        return Chosen(task, subject, parse_options(of(task), words, self.name, self.description))
 
 
 def _has(options: type[Options], flag: str) -> bool:

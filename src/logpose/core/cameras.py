@@ -59,8 +59,7 @@ class Camera:
 
     def to_camera(self, world: Points) -> Points:
         """Points of the world in the camera's frame."""
-        placed: Points = np.asarray(world, dtype=np.float64) @ self.rotation.T + self.translation
-        return placed
+        return np.asarray(np.asarray(world, dtype=np.float64) @ self.rotation.T + self.translation)
 
     def project(self, points: Points) -> Pixels:
         """Pixels of points in the camera's frame; those that are not in front of it (z <= 0) have none, so NaN."""
@@ -77,8 +76,7 @@ class Camera:
         flat = pixels.reshape(-1, 1, 2)
         slopes = cv2.undistortPoints(flat, self.matrix, self.distortion)[:, 0] if len(flat) else flat[:, 0]
         rays = np.concatenate([slopes, np.ones((len(slopes), 1))], axis=1).reshape(*pixels.shape[:-1], 3)
-        points: Points = rays * np.asarray(depth, dtype=np.float64)[..., None]
-        return points
+        return np.asarray(rays * np.asarray(depth, dtype=np.float64)[..., None])
 
 
 def reprojection_errors(camera: Camera, world: Points, pixels: Pixels) -> Float[np.ndarray, "*N"]:
@@ -114,7 +112,11 @@ def placed_around(points: Float[np.ndarray, "T K 3"], count: int, rng: np.random
         while True:
             place = middle + distance * np.array([np.cos(angle), np.sin(angle), 0])
             place[2] = low[2] + height
-            camera = _looking(place, middle, focal, centre)
+            ahead = (middle - place) / np.linalg.norm(middle - place)
+            right = np.cross(ahead, [0.0, 0.0, 1.0])
+            right /= np.linalg.norm(right)
+            rotation = np.stack([right, np.cross(ahead, right), ahead])  # upright
+            camera = Camera(focal, centre, rotation, -rotation @ place)
             seen = camera.to_camera(points)
             pixels = camera.project(seen)
             if seen[:, 2].min() >= NEAREST and ((pixels >= 0) & (pixels < [IMAGE_SIZE[1], IMAGE_SIZE[0]])).all():
@@ -140,17 +142,3 @@ def check_upright(where: str, bodies: Sequence[Float[np.ndarray, "_ K 3"]], head
         return
     along = "no axis" if np.abs(up[axis]) < UPRIGHT else f"{'-' if up[axis] < 0 else ''}{'xyz'[axis]}"
     raise InputError(f"{where}: the head is above the ankles along {along} in most frames, expected z")
-
-
-def _looking(
-    place: Float[np.ndarray, "3"],
-    at: Float[np.ndarray, "3"],
-    focal: Float[np.ndarray, "2"],
-    centre: Float[np.ndarray, "2"],
-) -> Camera:
-    """An upright camera at a place of the world that looks at another, which is not straight above or below it."""
-    ahead = (at - place) / np.linalg.norm(at - place)
-    right = np.cross(ahead, [0.0, 0.0, 1.0])
-    right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(ahead, right), ahead])
-    return Camera(focal, centre, rotation, -rotation @ place)

@@ -1,15 +1,16 @@
-"""Objects that can be written as plain values and made again from them: models, losses, densities, options."""
+"""Objects that can be written as plain values and made again: models, losses, densities, options of commands."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from logpose.core.errors import InputError, UnknownKindError
 from logpose.core.lazy import import_all
 
-__all__ = ["Configurable", "Family"]
+__all__ = ["Configurable", "Family", "Options"]
 
 Object = TypeVar("Object", bound="Configurable")
 Member = TypeVar("Member", bound="Family")
@@ -105,6 +106,14 @@ class Family(Configurable):
     def make(cls: type[Member], config: Mapping[str, Any]) -> Member:
         """An object of this very class; overridden where arguments have had other names."""
         return super().from_config(config)
+
+
+@dataclass(kw_only=True)
+class Options:
+    """A command's options: each field is a flag, the docstring under it the help; one without a default is required."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that are given without a flag."""
 
 
 def plain(value: Any) -> Any:

@@ -28,6 +28,7 @@ __all__ = [
     "flip_average",
     "flip_back",
     "from_crop",
+    "in_images",
     "invert_affine",
     "mirror_matrix",
     "spread_in_image",
@@ -113,8 +114,7 @@ def invert_affine(matrix: Matrix) -> Matrix:
 
 def apply_affine(matrix: Matrix, points: Points) -> Points:
     """Points (…, 2) taken through an affine map."""
-    moved: Points = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
-    return moved
+    return np.asarray(np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2])
 
 
 def to_crop(pixels: Points, size: tuple[int, int]) -> Points:
@@ -145,6 +145,18 @@ def spread_in_image(
     extent = std.new_tensor([size[1], size[0]])
     variance = torch.einsum("bij,bkj->bki", to_image[:, :, :2] ** 2, (std[..., :2] * extent) ** 2)
     return torch.cat([variance.sqrt(), std[..., 2:] * DEPTH_RANGE], dim=-1)
+
+
+def in_images(
+    prediction: Prediction, to_image: Float[Tensor, "B 2 3"], size: tuple[int, int]
+) -> tuple[Float[np.ndarray, "B K D"], Float[np.ndarray, "B K D"], Float[np.ndarray, "B K"]]:
+    """Expected positions and standard deviations in pixels of the images, of depths in millimetres, and confidence.
+
+    `to_image` maps pixels of each crop of size (H, W) to the image.
+    """
+    position, std = from_crop(prediction.mean, to_image, size), spread_in_image(prediction.std, to_image, size)
+    columns = (column.double().cpu().numpy() for column in (position, std, prediction.confidence))
+    return next(columns), next(columns), next(columns)
 
 
 def flip_back(prediction: Prediction, skeleton: Skeleton, width: int) -> Prediction:

@@ -1,17 +1,22 @@
-"""Documented module paths of version 0.1: they work for one version more, with a DeprecationWarning."""
+"""Module paths, and arguments of public functions, of version 0.1: they work once more, with a DeprecationWarning."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.abc
 import importlib.util
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["MODULES", "NAMES", "install", "moved_name"]
+__all__ = ["MODULES", "NAMES", "install", "moved_name", "renamed_arguments"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MODULES = {
     **{name: f"core.{name}" for name in ("structures", "skeletons", "geometry")},
@@ -61,3 +66,20 @@ def install() -> None:
     """Let imports of old paths work in this process; calling it again changes nothing."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())  # last, so that modules that exist come first
+
+
+def renamed_arguments(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A decorator: the old names of arguments, as keys, are accepted for one version with a DeprecationWarning."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def renamed(*args: P.args, **options: P.kwargs) -> T:
+            for old, new in names.items():
+                if old in options:
+                    warnings.warn(f"the argument {old!r} is now {new!r}", DeprecationWarning, stacklevel=2)
+                    options[new] = options.pop(old)
+            return function(*args, **options)
+
+        return renamed
+
+    return decorate

@@ -146,8 +146,7 @@ def _relative_spread(sigma: Float[np.ndarray, "N K"], root: Sequence[int]) -> Fl
     count = chosen.sum()
     of_root = (sigma[:, chosen] ** 2).sum(axis=1, keepdims=True) / count**2
     # A root joint is in its own mean: of one alone nothing is left.
-    std: np.ndarray = np.sqrt((1 - 2 * chosen / count) * sigma**2 + of_root)
-    return std
+    return np.asarray(np.sqrt((1 - 2 * chosen / count) * sigma**2 + of_root))
 
 
 def refuse_diverged(position: np.ndarray, confidence: np.ndarray) -> None:

@@ -11,7 +11,18 @@ from typing import Any
 from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 
-__all__ = ["COCO", "DEFAULT_OKS_SIGMA", "H36M", "H36M_LIFTING", "HUMANEVA", "LSP", "MPII", "Skeleton"]
+__all__ = [
+    "COCO",
+    "DEFAULT_OKS_SIGMA",
+    "H36M",
+    "H36M_LIFTING",
+    "HUMANEVA",
+    "LSP",
+    "MPII",
+    "Skeleton",
+    "derived_joints",
+    "short_names",
+]
 
 DEFAULT_OKS_SIGMA = 0.05
 """OKS standard deviation (relative to the square root of the area) of a joint without a measured one.
@@ -161,6 +172,62 @@ def _mirrored(joint: str) -> str:
             pieces[i] = other.upper() if piece.isupper() else other.title() if piece[0].isupper() else other
             return "".join(pieces)
     return joint
+
+
+PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "eye", "ear", "foot", "toe", "heel", "hand")
+SHOULDERS, HIPS = ("left shoulder", "right shoulder"), ("left hip", "right hip")
+SUBSTITUTES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "pelvis": (("root",), HIPS),
+    "thorax": (("neck",), SHOULDERS),
+    "neck": (("upper_neck",), ("thorax",), SHOULDERS),
+    "torso": (("spine",), (*SHOULDERS, *HIPS)),
+    "spine": (("torso",), (*SHOULDERS, *HIPS)),
+    "head": (("head_top",), ("left eye", "right eye"), ("left ear", "right ear")),
+}
+"""For a missing joint, the joints whose midpoint replaces it: the first tuple whose joints exist.
+
+COCO's to Human3.6M's as is usual: the pelvis between the hips, the neck between the shoulders, the torso half way, and
+between the eyes the head, the top of which COCO does not label."""
+
+
+def derived_joints(source: Skeleton, target: Skeleton) -> list[tuple[int, ...]]:
+    """For each joint of a skeleton, the joint of another by its name, or those whose midpoint replaces it.
+
+    Raises:
+        InputError: naming the joints that cannot be derived.
+    """
+    if source.joints == target.joints:
+        return [(joint,) for joint in range(len(target))]
+    there = {name: joint for joint, name in enumerate(_plain_names(source))}
+    found, missing = [], []
+    for joint, name in zip(target.joints, _plain_names(target), strict=True):
+        ways = ((name,), *SUBSTITUTES.get(name, ()))
+        way = next((way for way in ways if all(part in there for part in way)), None)
+        found.append(tuple(there[part] for part in way or ()))
+        if way is None:
+            missing.append(joint)
+    if missing:
+        raise InputError(
+            f"the model needs {', '.join(missing)}, which cannot be derived from the {len(source)} joints "
+            f"{', '.join(source.joints)}"
+        )
+    return found
+
+
+def short_names(skeleton: Skeleton, aliases: Mapping[str, str]) -> tuple[str, ...]:
+    """Joint names in the short form, "r_hip" of "right_hip" and "R_Hip", with `aliases` replaced."""
+    names = (joint.lower().replace("right_", "r_").replace("left_", "l_") for joint in skeleton.joints)
+    return tuple(aliases.get(name, name) for name in names)
+
+
+def _plain_names(skeleton: Skeleton) -> list[str]:
+    """Names of the joints that are alike in all skeletons: "left hip" of l_hip, left_hip and LHip."""
+    names = [joint.lower() for joint in skeleton.joints]
+    for side in ("left", "right"):
+        for part in PARTS:
+            for joint in skeleton.joints_of(side, [part])[:1]:
+                names[joint] = f"{side} {part}"
+    return names
 
 
 COCO = Skeleton(

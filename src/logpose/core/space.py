@@ -40,8 +40,7 @@ class InSpace(Protocol):
 def relative(joints: Float[np.ndarray, "*B K 3"], root: Sequence[int]) -> Float[np.ndarray, "*B K 3"]:
     """Positions relative to the middle of the root joints, or to the mean of all where there are none."""
     chosen = list(root) or list(range(joints.shape[-2]))
-    moved: Float[np.ndarray, "*B K 3"] = joints - joints[..., chosen, :].mean(axis=-2, keepdims=True)
-    return moved
+    return np.asarray(joints - joints[..., chosen, :].mean(axis=-2, keepdims=True))
 
 
 def middle_depth(joints: Float[np.ndarray, "K 3"], root: Sequence[int]) -> float:

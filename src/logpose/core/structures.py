@@ -33,6 +33,7 @@ __all__ = [
     "ErrorDistribution",
     "Evaluator",
     "Image",
+    "Inputs",
     "KeypointLoss",
     "LossDict",
     "Origin",
@@ -98,7 +99,7 @@ Moved = TypeVar("Moved", bound="Tensors")
 
 
 class Tensors:
-    """Base of dataclasses whose fields are tensors (or lists of `Tensors`), which move to a device together."""
+    """Base of dataclasses whose fields are tensors, lists of `Tensors` or None, which move to a device together."""
 
     __slots__ = ()
 
@@ -111,12 +112,25 @@ class Tensors:
         return self._each(lambda part: part.pin_memory())
 
     def _each(self: Moved, change: Callable[[Any], Any]) -> Moved:
-        parts = [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]  # a dataclass
-        return type(self)(*([*map(change, part)] if isinstance(part, list) else change(part) for part in parts))
+        def changed(part: Any) -> Any:
+            return part if part is None else [*map(change, part)] if isinstance(part, list) else change(part)
+
+        return type(self)(*(changed(getattr(self, field.name)) for field in fields(self)))  # type: ignore[arg-type]
+
+
+class Inputs(Tensors):
+    """Base of batches whose first field is the input of the model."""
+
+    __slots__ = ()
+
+    @property
+    def inputs(self) -> Any:
+        """The input of the model, a tensor."""
+        return getattr(self, fields(self)[0].name)  # type: ignore[arg-type]  # a dataclass
 
 
 @dataclass(slots=True)
-class Batch(Tensors):
+class Batch(Inputs):
     """Crops ready for a model, with their labels and the maps back to their images."""
 
     images: UInt8[Tensor, "B 3 H W"]
@@ -130,14 +144,9 @@ class Batch(Tensors):
     index: Int64[Tensor, "B"]
     """Row of the data set each crop was cut from."""
 
-    @property
-    def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
-        """The input of the model."""
-        return self.images
-
 
 @dataclass(slots=True)
-class ErrorDistribution:
+class ErrorDistribution(Tensors):
     """Summary of the distribution of the standardised error (label - mu) / sigma that a loss has learned.
 
     Inference needs no more of a learned density: its first two moments, and the radii of its regions.
@@ -175,11 +184,6 @@ class ErrorDistribution:
         if self.bands is None:
             raise ValueError(f"no band of level {level:g} is stored")
         return _at_level(level, self.bands)
-
-    def to(self, device: torch.device | str) -> ErrorDistribution:
-        """The same distribution on another device."""
-        bands = None if self.bands is None else self.bands.to(device)
-        return ErrorDistribution(self.mean.to(device), self.std.to(device), self.radius.to(device), bands)
 
 
 def _at_level(level: float, values: Float[Tensor, "L D"]) -> Float[np.ndarray, "D"]:

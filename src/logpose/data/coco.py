@@ -52,8 +52,16 @@ class CocoKeypoints(PeopleFile):
     ) -> None:
         file = Path(file)
         content = _coco_content(file)  # not kept: that of COCO's training part fills more than a gigabyte
-        self.category_ids, skeleton = _categories(file, content, category)
+        named = chosen_categories(file, content["categories"], category)
+        for row in named:
+            if whole(row.get("id")) is None:
+                raise InputError(f"{file}: category id must be an integer, got {row.get('id')!r:.40}")
+        try:
+            skeleton = Skeleton.from_category(named[0])
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
         super().__init__(file, skeleton, images or coco_folder(file, content["images"]))
+        self.category_ids: tuple[int, ...] = tuple(row["id"] for row in named)
         self.category = self.category_ids[0]
         self.unusable: list[dict[str, Any]] = []
         self.passed_over: list[dict[str, Any]] = []
@@ -265,15 +273,3 @@ def chosen_categories(path: str | Path, categories: Sequence[Any], wanted: str |
     if any(row["keypoints"] != named[0]["keypoints"] for row in named):
         raise InputError(f"{path}: categories with different keypoints ({names}); choose one with --category NAME")
     return named
-
-
-def _categories(path: Path, content: dict[str, Any], wanted: str | None) -> tuple[tuple[int, ...], Skeleton]:
-    """Ids and skeleton of the categories that have keypoints."""
-    named = chosen_categories(path, content["categories"], wanted)
-    for row in named:
-        if whole(row.get("id")) is None:
-            raise InputError(f"{path}: category id must be an integer, got {row.get('id')!r:.40}")
-    try:
-        return tuple(row["id"] for row in named), Skeleton.from_category(named[0])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: {error}") from error

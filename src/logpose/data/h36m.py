@@ -19,12 +19,11 @@ from jaxtyping import Float
 
 from logpose.core.cameras import Camera
 from logpose.core.errors import InputError
-from logpose.core.skeletons import H36M, Skeleton
+from logpose.core.skeletons import H36M, Skeleton, short_names
 from logpose.core.space import Space
 from logpose.core.structures import Sample
 from logpose.data.crops import People
 from logpose.data.images import check_image, image_folder, image_size
-from logpose.data.joint_names import short_names
 from logpose.data.json_files import read_json, whole
 from logpose.data.problems import FARTHEST, Problem, in_part, of_part, refuse
 
@@ -65,12 +64,25 @@ class H36mPeople:
         self, file: str | Path, images: str | Path | None = None, strict: bool = False, part: str | None = None
     ) -> None:
         file = Path(file)
-        image_rows, rows = _lists(file)
+        content = read_json(file)
+        for key in ("images", "annotations"):
+            if not isinstance(content, dict) or not isinstance(content.get(key), list):
+                raise InputError(f"{file}: no list {key!r}; expected a Human3.6M file of the released code")
+        image_rows, rows = content["images"], content["annotations"]
+        if len(image_rows) != len(rows):
+            got = f"{len(image_rows)} images and {len(rows)} annotations"
+            raise InputError(f"{file}: {got}, expected as many of both")
         self.file, self.skeleton = file, H36M
         names = [str(row.get("file_name")) if isinstance(row, dict) else "" for row in image_rows]
         self.image_folder = Path(images or image_folder(file, names))
         self.counts: Counter[str] = Counter()
-        wanted = self._wanted(names, part)
+        recordings = [_recording(name)[0] for name in names]
+        order = {recording: i for i, recording in enumerate(dict.fromkeys(recordings))}
+        own = [i for i, recording in enumerate(recordings) if in_part(order[recording], part)]
+        wanted = [i for i in own if recordings[i] not in BLOCKED]
+        self.counts["annotations"] = len(own)
+        if blocked := len(own) - len(wanted):
+            self.counts["of blocked recordings"] = blocked
         numbers = np.full((len(wanted), SIZE.stop), np.nan)
         faults: dict[int, tuple[str, str]] = {}  # kind and detail, by place in `wanted`
         for place, i in enumerate(wanted):
@@ -116,22 +128,6 @@ class H36mPeople:
         camera = self._cameras[self._camera[index]]
         return Space(self._joints[index], camera, _recording(self._names[index])[1])
 
-    def _wanted(self, names: list[str], part: str | None) -> list[int]:
-        """Rows of the part, without those of blocked recordings."""
-        recordings: dict[str, int] = {}
-        wanted = []
-        for i, name in enumerate(names):
-            recording = _recording(name)[0]
-            number = recordings.setdefault(recording, len(recordings))
-            if not in_part(number, part):
-                continue
-            self.counts["annotations"] += 1
-            if recording in BLOCKED:
-                self.counts["of blocked recordings"] += 1
-            else:
-                wanted.append(i)
-        return wanted
-
     def _image_fault(
         self, name: str, given: Float[np.ndarray, "2"], sizes: dict[Any, tuple[int, int]]
     ) -> tuple[str, str] | None:
@@ -149,18 +145,6 @@ class H36mPeople:
             return None
         detail = f"{given[0]:g}×{given[1]:g}, images of {path.parent} have {size[0]}×{size[1]}"
         return "width and height are not the image's", detail
-
-
-def _lists(file: Path) -> tuple[list[Any], list[Any]]:
-    """The file's images and annotations, which are as many."""
-    content = read_json(file)
-    for key in ("images", "annotations"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise InputError(f"{file}: no list {key!r}; expected a Human3.6M file of the released code")
-    image_rows, rows = content["images"], content["annotations"]
-    if len(image_rows) != len(rows):
-        raise InputError(f"{file}: {len(image_rows)} images and {len(rows)} annotations, expected as many of both")
-    return image_rows, rows
 
 
 def _recording(name: str) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from logpose.data.coco import CocoKeypoints
 from logpose.data.crops import People
 from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.problems import FARTHEST, Problem, by_kind
+from logpose.data.problems import FARTHEST, PeopleFile, Problem, by_kind
 
 __all__ = ["Boxes", "DetectedBoxes", "ImageBoxes", "find_images", "image_id", "lies_outside", "read_boxes"]
 
@@ -102,7 +103,12 @@ def read_boxes(
     content = read_json(file)
     kind = 1
     if isinstance(content, Mapping):
-        rows = _mapped_rows(file, content)
+        rows: list[_Row] = []
+        for name, own in content.items():
+            if not isinstance(own, list):
+                raise InputError(f"{file}: boxes of {name!r} must be a list")
+            places = (f"{file}: box {i} of {name!r}" for i in range(len(own)))
+            rows += [(name, _checked_box(box, where), where) for box, where in zip(own, places, strict=True)]
     else:
         rows, kind = _detected_rows(file, content, category)
     names: dict[str, set[Path]] = {}
@@ -113,7 +119,7 @@ def read_boxes(
         for name in {str(image), image.name} | (by_stem if number == image_id(image) else {str(number)}):
             names.setdefault(name, set()).add(image)
     boxes: dict[Path, list[list[float]]] = {image: [] for image in images}
-    sizes: dict[Path, tuple[int, int] | None] = {}
+    size_of = cache(_size)
     problems: list[Problem] = []
     matched = False
     for name, values, where in rows:
@@ -126,9 +132,7 @@ def read_boxes(
         matched, image = True, next(iter(meant))
         if values[4] < least_score:
             continue
-        if image not in sizes:
-            sizes[image] = _size(image)
-        if (size := sizes[image]) and lies_outside(values[:4], size):
+        if (size := size_of(image)) and lies_outside(values[:4], size):
             detail = f"{values[:4]} in {image.name} of {size[0]}×{size[1]} pixels"
             problems.append(Problem(where, "outside the image", detail))
         else:
@@ -148,17 +152,6 @@ def lies_outside(box: Sequence[float], size: tuple[int, int]) -> bool:
 
 _Row = tuple[str, list[float], str]
 """Name or id of an image, a box in it with its score, and the row for messages: "boxes.json: row 12"."""
-
-
-def _mapped_rows(file: Path, content: Mapping[str, Any]) -> list[_Row]:
-    """The boxes of a mapping of file names to lists."""
-    rows: list[_Row] = []
-    for name, boxes in content.items():
-        if not isinstance(boxes, list):
-            raise InputError(f"{file}: boxes of {name!r} must be a list")
-        places = (f"{file}: box {i} of {name!r}" for i in range(len(boxes)))
-        rows += [(name, _checked_box(box, where), where) for box, where in zip(boxes, places, strict=True)]
-    return rows
 
 
 def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list[_Row], int]:
@@ -222,7 +215,7 @@ class _Elsewhere(Problem):
     """A box of another category or image: a file may hold more than the data set, so it is passed over."""
 
 
-class DetectedBoxes:
+class DetectedBoxes(PeopleFile):
     """The boxes of a COCO detections file, over the images of a labelled data set.
 
     Boxes are neither clipped nor filtered by score (1 where there is none), as in the released code. Those of other
@@ -238,47 +231,34 @@ class DetectedBoxes:
         file = Path(file)
         if not isinstance(labels, CocoKeypoints):
             raise InputError(f"{file}: boxes refer to images by COCO ids; the data set must be a COCO file")
-        self.labels, self.skeleton, self.category = labels, labels.skeleton, labels.category
+        super().__init__(file, labels.skeleton, labels.image_folder)
+        self.labels, self.category = labels, labels.category
         content = read_json(file)
         if not isinstance(content, list):
             raise InputError(f"{file}: expected a list of COCO detections")
-        self.problems: list[Problem] = []
-        self.samples: list[Sample] = []
         over: list[Problem] = []
-        faults: dict[Path, str | None] = {}
+        fault_of = cache(check_image)
         for i, row in enumerate(content):
-            found = self._sample(i, row, file, faults)
-            if isinstance(found, Sample):
-                self.samples.append(found)
-            elif isinstance(found, _Elsewhere):
+            found = self._sample(i, row, fault_of)
+            if isinstance(found, _Elsewhere):
                 over.append(found)
             else:
-                self.problems.append(found)
+                self._add(found)
         self.passed_over = len(over)
         if content and not self.samples:
-            raise InputError(f"{file}: {self._none_left([*over, *self.problems])}")
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.samples[index]
+            kinds = [  # how many of each kind, and the first of it
+                f"{len(those)} {kind}, the first in {those[0].where.rpartition(': ')[2]} ({those[0].detail})"
+                for kind, those in by_kind([*over, *self.problems]).items()
+            ]
+            raise InputError(f"{file}: no box for {labels.file} among {len(content)}: {'; '.join(kinds)}")
 
     def ground_truth(self) -> Mapping[str, Any]:
         """The labels as the COCO evaluation reads them."""
         return self.labels.ground_truth()
 
-    def _none_left(self, problems: Sequence[Problem]) -> str:
-        """Why no box is left: how many of each kind, and which is the first of it."""
-        kinds = [
-            f"{len(those)} {kind}, the first in {those[0].where.rpartition(': ')[2]} ({those[0].detail})"
-            for kind, those in by_kind(problems).items()
-        ]
-        return f"no box for {self.labels.file} among {len(problems)}: {'; '.join(kinds)}"
-
-    def _sample(self, i: int, row: Any, file: Path, faults: dict[Path, str | None]) -> Sample | Problem:
-        """The box of a row, or why it is left out; `faults` has what is known of images."""
-        where = f"{file}: row {i}"
+    def _sample(self, i: int, row: Any, fault_of: Callable[[Path], str | None]) -> Sample | Problem:
+        """The box of a row, or why it is left out."""
+        where = f"{self.file}: row {i}"
         if not isinstance(row, dict) or not {"image_id", "bbox"} <= row.keys():
             raise InputError(f"{where}: needs image_id and bbox")
         if (category := row.get("category_id", self.category)) not in self.labels.category_ids:
@@ -291,10 +271,8 @@ class DetectedBoxes:
         if path is None:
             return _Elsewhere(where, "on an image that the data set does not have", f"image_id {image}")
         *box, score = _detected_box(row, where)
-        if image in self.labels.unlabelled:  # the others were checked when the data set was opened
-            if path not in faults:
-                faults[path] = check_image(path)
-            if fault := faults[path]:
-                return Problem(where, fault, str(path))
+        # The others were checked when the data set was opened.
+        if image in self.labels.unlabelled and (fault := fault_of(path)):
+            return Problem(where, fault, str(path))
         nothing = np.zeros((len(self.skeleton), 2)), np.zeros(len(self.skeleton), dtype=np.int64)
         return Sample(path, np.array(box), *nothing, box[2] * box[3], image, i, score, category)

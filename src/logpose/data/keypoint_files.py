@@ -16,11 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError
-from logpose.core.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
+from logpose.core.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton, derived_joints
 from logpose.data.archive import of_cameras, printable, read_archive
-from logpose.data.joint_names import derived_joints
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.pose_tables import IMAGE_SIZES, KEPT, check_pixels, sequences_of, table_of
+from logpose.data.pose_tables import IMAGE_SIZES, KEPT, check_pixels, mirror_pairs, sequences_of, table_of
 from logpose.data.problems import FARTHEST, Problem
 
 __all__ = ["KeypointFile", "KeypointSequence", "Layout", "read_keypoints"]
@@ -276,8 +275,8 @@ def _of_archive(wanted: _Wanted) -> KeypointFile:
 def _of_views(wanted: _Wanted, content: Mapping[str, Any]) -> KeypointFile:
     """Sequences of a file of VideoPose3D's."""
     metadata = content.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    mirrored = _pairs(wanted.file, metadata)
+    mirrored = mirror_pairs(wanted.file, metadata)
+    videos = metadata.get("video_metadata") if isinstance(metadata, dict) else None  # in files of custom videos
     joints: dict[int, _Joints] = {}
     sequences: list[KeypointSequence] = []
     problems: list[Problem] = []
@@ -297,28 +296,12 @@ def _of_views(wanted: _Wanted, content: Mapping[str, Any]) -> KeypointFile:
                 joints[there] = _Joints(wanted, _layout(wanted, array.shape[1], known, pairs), mirrored is not None)
             of_set = joints[there].source.joints in (H36M_LIFTING.joints, HUMANEVA.joints)
             usual = IMAGE_SIZES[array.shape[1]] if of_set else None
-            size = wanted.image_size(_video_size(metadata, subject), usual)
+            entry = videos.get(subject) if isinstance(videos, dict) else None
+            own = _size(entry.get("h"), entry.get("w")) if isinstance(entry, dict) else None
+            size = wanted.image_size(own, usual)
             sequences.append(KeypointSequence(name, joints[there](array.astype(np.float64)), size))
     derived = {name: way for each in joints.values() for name, way in each.derived.items()}
     return KeypointFile(sequences, problems, derived, next(filter(None, (j.guessed for j in joints.values())), None))
-
-
-def _pairs(file: Path, metadata: Mapping[str, Any]) -> list[tuple[int, int]] | None:
-    """Joints that mirror each other, as in the file."""
-    if "keypoints_symmetry" not in metadata:
-        return None
-    try:
-        left, right = metadata["keypoints_symmetry"]
-        return list(zip(map(int, left), map(int, right), strict=True))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{file}: keypoints_symmetry must be a list of left and one of right joints") from error
-
-
-def _video_size(metadata: Mapping[str, Any], subject: str) -> tuple[int, int] | None:
-    """(H, W) of a video, as in VideoPose3D's files of custom videos."""
-    videos = metadata.get("video_metadata")
-    entry = videos.get(subject) if isinstance(videos, dict) else None
-    return _size(entry.get("h"), entry.get("w")) if isinstance(entry, dict) else None
 
 
 def _fault(array: Any) -> str:

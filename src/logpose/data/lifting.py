@@ -186,13 +186,7 @@ class LiftingPoses:
 
     def _placed(self, world: Table, cameras: int, seed: int) -> Iterator[PoseSequence]:
         """The chosen sequences, projected by cameras placed around each."""
-        right: list[tuple[str, str, np.ndarray]] = []
-        for subject, action, array in sequences_of(world, self.subjects):
-            positions = checked(f"{self.file}: {subject}, {action}", array, self._joints, 3)
-            if isinstance(positions, Problem):
-                self.problems.append(positions)
-            else:
-                right.append((subject, action, positions))
+        right = list(self._right(world, self.subjects))
         head, *ankles = map(self.skeleton.joints.index, ("head", "l_ankle", "r_ankle"))
         check_upright(str(self.file), [body for *_, body in right], head, ankles)
         for subject, action, positions in right:
@@ -200,6 +194,15 @@ class LiftingPoses:
             for i, camera in enumerate(placed_around(positions, cameras, rng)):
                 keypoints = camera.project(camera.to_camera(positions))
                 yield _Take(subject, action, i, positions, keypoints).sequence(camera, IMAGE_SIZE)
+
+    def _right(self, world: Table, subjects: Sequence[str]) -> Iterator[tuple[str, str, np.ndarray]]:
+        """Subject, action and positions of what is right; `problems` has what is wrong with the chosen ones."""
+        for subject, action, array in sequences_of(world, subjects):
+            positions = checked(f"{self.file}: {subject}, {action}", array, self._joints, 3)
+            if not isinstance(positions, Problem):
+                yield subject, action, positions
+            elif subject in self.subjects:
+                self.problems.append(positions)
 
     def _seen(self, file: Path, world: Table, size: tuple[int, int]) -> Iterator[PoseSequence]:
         """The chosen sequences with the 2-D file's pixels and recovered cameras."""
@@ -231,25 +234,18 @@ class LiftingPoses:
         return table_of(file, content, "positions_2d")
 
     def _takes(self, file: Path, world: Table, seen: Table, subjects: Sequence[str]) -> Iterator[_Take]:
-        """All that is right of some subjects; `problems` has what is wrong with the chosen ones."""
-        problems = []
-        for subject, action, array in sequences_of(world, subjects):
-            positions = checked(f"{self.file}: {subject}, {action}", array, self._joints, 3)
-            views = seen.get(subject, {}).get(action)
-            if isinstance(positions, Problem):
-                problems.append((subject, positions))
-                continue
-            if not of_cameras(views) or not len(views):
-                problems.append((subject, Problem(f"{file}: {subject}, {action}", "no keypoints")))
-                continue
-            for i, view in enumerate(views):
-                where = f"{file}: {subject}, {action}, camera {i}"
-                keypoints = checked(where, view, self._joints, 2, len(positions))
-                if isinstance(keypoints, Problem):
-                    problems.append((subject, keypoints))
-                else:
+        """All that is right of some subjects in each camera, likewise."""
+        for subject, action, positions in self._right(world, subjects):
+            where, views = f"{file}: {subject}, {action}", seen.get(subject, {}).get(action)
+            found: list[np.ndarray | Problem] = [Problem(where, "no keypoints")]
+            if of_cameras(views) and len(views):
+                frames = len(positions)
+                found = [checked(f"{where}, camera {i}", v, self._joints, 2, frames) for i, v in enumerate(views)]
+            for i, keypoints in enumerate(found):
+                if not isinstance(keypoints, Problem):
                     yield _Take(subject, action, i, positions, keypoints)
-        self.problems += [problem for subject, problem in problems if subject in self.subjects]
+                elif subject in self.subjects:
+                    self.problems.append(keypoints)
 
     def _detected(self, file: Path, takes: Sequence[_Take], seen: Table) -> Iterator[_Take]:
         """The same takes with what was detected of them; wrong ones become problems, a file of others is refused."""

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from logpose.core.errors import InputError
-from logpose.core.skeletons import MPII
+from logpose.core.skeletons import MPII, short_names
 from logpose.core.structures import Sample
 from logpose.data.coco import CocoKeypoints
 from logpose.data.images import check_image, image_folder
-from logpose.data.joint_names import short_names
 from logpose.data.json_files import read_json, whole
 from logpose.data.matlab import matlab_sizes, read_matlab
 from logpose.data.problems import FARTHEST, PeopleFile, Problem, in_part, of_part, refuse
@@ -190,7 +189,21 @@ def read_heads(
         positions = _variable(file, "pos_gt_src", (len(MPII), 2), f"16×2×{count} (joint, x and y, person)", count)
         truth = positions.transpose(2, 0, 1)
         counted &= np.isfinite(truth).all(axis=2)
-        _check_joints(file, labels, truth, joints, counted, first)
+        compared = counted & np.isfinite(joints).all(axis=2)
+        if compared.any():
+            apart = truth - joints
+            # The file counts from 1: all joints are where it has them, or all one pixel before.
+            start = 0 if np.median(apart[compared]) > APART else 1
+            others = compared & (np.abs(apart - (1 - start)) > APART).any(axis=2)
+            if others.any():
+                person = np.flatnonzero(others.any(axis=1))[0]
+                raise InputError(f"{file}: joints of person {person} are not those of {labels.name}")
+            if first is None and start == 1:
+                message = "%s: counts pixels from 1, not from 0 as COCO does; taken as it stands, a pixel off"
+                log.warning(message, labels)
+            if first is not None and start != first:
+                shift = f"{labels.name} has pixels from {start}; shift its joints by one pixel"
+                raise InputError(f"{file}: pixels from 1, {shift}")
     sizes = HEAD_SHARE * np.linalg.norm(boxes[1] - boxes[0], axis=0)
     sizes = np.where(np.isfinite(sizes) & (sizes > 0), sizes, np.nan)
     return np.where(counted, sizes[:, None], np.nan)
@@ -204,28 +217,3 @@ def _variable(file: Path, name: str, sides: tuple[int, ...], expected: str, coun
     if array.shape != (*sides, array.shape[-1] if count is None else count):
         raise InputError(f"{file}: {name} must be {expected}, got {'×'.join(map(str, array.shape))}")
     return array
-
-
-def _check_joints(
-    file: Path,
-    labels: Path,
-    truth: Float[np.ndarray, "N 16 2"],
-    joints: Float[np.ndarray, "N 16 2"],
-    counted: Bool[np.ndarray, "N 16"],
-    first: int | None,
-) -> None:
-    """Refuse joints that are not those of the file; as `read_heads`."""
-    compared = counted & np.isfinite(joints).all(axis=2)
-    if not compared.any():
-        return
-    apart = truth - joints
-    # The file counts from 1: all joints are where it has them, or all one pixel before.
-    start = 0 if np.median(apart[compared]) > APART else 1
-    others = compared & (np.abs(apart - (1 - start)) > APART).any(axis=2)
-    if others.any():
-        person = np.flatnonzero(others.any(axis=1))[0]
-        raise InputError(f"{file}: joints of person {person} are not those of {labels.name}")
-    if first is None and start == 1:
-        log.warning("%s: counts pixels from 1, not from 0 as COCO does; taken as it stands, a pixel off", labels)
-    if first is not None and start != first:
-        raise InputError(f"{file}: pixels from 1, {labels.name} has pixels from {start}; shift its joints by one pixel")

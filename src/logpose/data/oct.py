@@ -359,16 +359,12 @@ def _numbers(table: Path, lines: Sequence[tuple[int, Sequence[str]]]) -> Float[n
     width = len(lines[0][1]) if lines else 0
     if not width:
         raise InputError(f"{table}: holds no numbers")
-    found = np.empty((len(lines), width))
-    for i, (number, line) in enumerate(lines):
+    for number, line in lines:
         if len(line) != width:
             raise InputError(f"{table}: line {number} has {len(line)} cells, expected {width}")
-        for j, cell in enumerate(line):
-            value = _number(cell)
-            if value is None:
-                raise InputError(f"{table}: line {number}: {cell.strip()!r:.40} is not a number")
-            found[i, j] = value
-    return found
+        if (wrong := next((cell for cell in line if _number(cell) is None), None)) is not None:
+            raise InputError(f"{table}: line {number}: {wrong.strip()!r:.40} is not a number")
+    return np.array([[_number(cell) for cell in line] for _, line in lines], dtype=np.float64)
 
 
 def _number(cell: str) -> float | None:

@@ -34,6 +34,7 @@ __all__ = [
     "chosen",
     "fingerprints",
     "joints_of",
+    "mirror_pairs",
     "person",
     "sequences_of",
     "table_of",
@@ -156,27 +157,32 @@ def checked(where: str, found: Any, joints: int, dim: int, frames: int | None = 
     return array
 
 
+def mirror_pairs(file: str | Path, metadata: Any) -> list[tuple[int, int]] | None:
+    """The left and right joints that mirror each other, as the `metadata` of a 2-D file has them; None without any.
+
+    Raises:
+        InputError: if they are not a list of left and one of right joints.
+    """
+    if not isinstance(metadata, dict) or "keypoints_symmetry" not in metadata:
+        return None
+    try:
+        left, right = metadata["keypoints_symmetry"]
+        return list(zip(map(int, left), map(int, right), strict=True))
+    except (TypeError, ValueError, OverflowError) as error:
+        got = printable(metadata["keypoints_symmetry"], 200)
+        raise InputError(f"{file}: keypoints_symmetry is {got}, expected a list of left and one of right") from error
+
+
 def check_symmetry(file: str | Path, metadata: Any, skeleton: Skeleton) -> None:
     """Check that the left and right joints of a 2-D file are the skeleton's.
 
     Raises:
-        InputError: if it is not.
+        InputError: if they are not.
     """
-    if (
-        not isinstance(metadata, dict)
-        or "keypoints_symmetry" not in metadata
-        or whole(metadata.get("num_joints")) == 32
-    ):
-        return
-    named = [(a, b) if skeleton.joints[a].startswith("l_") else (b, a) for a, b in skeleton.pairs]
-    try:
-        left, right = metadata["keypoints_symmetry"]
-        right_order = sorted(zip(map(int, left), map(int, right), strict=True)) == sorted(named)
-    except (TypeError, ValueError, OverflowError):
-        right_order = False
-    if not right_order:
-        wanted = [list(side) for side in zip(*named, strict=True)]
-        got = printable(metadata["keypoints_symmetry"], 200)
+    given = mirror_pairs(file, metadata)
+    named = sorted((a, b) if skeleton.joints[a].startswith("l_") else (b, a) for a, b in skeleton.pairs)
+    if given is not None and sorted(given) != named and whole(metadata.get("num_joints")) != 32:
+        got, wanted = printable(metadata["keypoints_symmetry"], 200), [list(side) for side in zip(*named, strict=True)]
         raise InputError(f"{file}: keypoints_symmetry is {got}, expected {wanted} for {len(skeleton)} joints")
 
 

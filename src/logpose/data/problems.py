@@ -58,7 +58,7 @@ class PeopleFile:
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
 
-    def _add(self, row: Sample | Problem | None, passed_over: str) -> None:
+    def _add(self, row: Sample | Problem | None, passed_over: str = "passed over") -> None:
         """Add the person of a row, or what is wrong with it; None counts as `passed_over`."""
         if isinstance(row, Problem):
             self.problems.append(row)

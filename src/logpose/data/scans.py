@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from logpose.core.skeletons import Skeleton
-from logpose.data.batches import LabelledSet, LoaderOptions, Tensors, epoch_loader
+from logpose.core.structures import Inputs
+from logpose.data.batches import LabelledSet, LoaderOptions, epoch_loader
 from logpose.data.flattening import Flattening, cleaned, flatten
 
 __all__ = ["RETINA", "Scan", "ScanBatch", "ScanWindows", "Scans", "SyntheticScan", "Variation", "scan_loader", "starts"]
@@ -69,7 +70,7 @@ class Scans(LabelledSet[Scan], Protocol):
 
 
 @dataclass(slots=True)
-class ScanBatch(Tensors):
+class ScanBatch(Inputs):
     """Windows of scans ready for a model, with labels and the maps back to the scans."""
 
     images: UInt8[Tensor, "B 1 H W"]
@@ -87,11 +88,6 @@ class ScanBatch(Tensors):
     """Which scan."""
     start: Int64[Tensor, "B"]
     """The window's first column."""
-
-    @property
-    def inputs(self) -> UInt8[Tensor, "B 1 H W"]:
-        """The input of the model."""
-        return self.images
 
     def to_scan(self, places: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
         """Rows of the scans, pixel centres at whole numbers from 0, of crop coordinates in the columns."""

@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 from logpose.core import geometry
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
+from logpose.core.structures import Inputs, Sample, Tensors
 from logpose.data.augmentation import Matrix, SceneTransform, ShortSide, SquareCrop
-from logpose.data.batches import LoaderOptions, Tensors, collate, epoch_loader
+from logpose.data.batches import LoaderOptions, collate, epoch_loader
 from logpose.data.image_sets import ImageSet, LabelledImage
 from logpose.data.images import image_size, read_reduced
 from logpose.data.problems import FARTHEST
@@ -63,7 +63,7 @@ class ScenePeople(Tensors):
 
 
 @dataclass(slots=True)
-class SceneBatch(Tensors):
+class SceneBatch(Inputs):
     """Whole images ready for a detector, with labels and the maps back to the images."""
 
     images: UInt8[Tensor, "B 3 H W"]
@@ -76,11 +76,6 @@ class SceneBatch(Tensors):
     """Row of the data set each image is."""
     people: list[ScenePeople]
     """The people of each."""
-
-    @property
-    def inputs(self) -> UInt8[Tensor, "B 3 H W"]:
-        """The input of the model."""
-        return self.images
 
 
 class Scenes(Dataset[SceneBatch]):

@@ -170,8 +170,14 @@ class SyntheticPeople:
     def __getitem__(self, index: int) -> Sample:
         scene = self.scene(index)
         person, number = scene.people[0], index % self.count
-        depths = [self._depths(number, person, scene.focal)] if self.depth else []
-        keypoints, name = np.column_stack([person.keypoints, *depths]), number * self.people[1] + 1
+        keypoints, name = person.keypoints, number * self.people[1] + 1
+        if self.depth:  # of the labels, 0 where there is none
+            joints = MM * person.joints
+            depths = relative(joints, self.skeleton.root)[:, 2]
+            if self.noise is not None:
+                rng = np.random.default_rng((self.seed, number, 2))
+                depths = depths + self.noise.sample(rng, person.std[:, 0] * joints[:, 2] / scene.focal)
+            keypoints = np.column_stack([keypoints, np.where(person.visible > 0, depths, 0.0)])
         return Sample(scene.image, person.box, keypoints, person.visible, person.area, number + 1, name)
 
     def scene(self, index: int) -> Scene:
@@ -241,15 +247,6 @@ class SyntheticPeople:
         """Where the main person truly is, and the camera."""
         scene = self.scene(index)
         return Space(MM * scene.people[0].joints, Pinhole(np.full(2, scene.focal), np.array(scene.centre)))
-
-    def _depths(self, index: int, person: Person, focal: float) -> Float[np.ndarray, "K"]:
-        """Labels of a person's depths, millimetres; 0 where there is none."""
-        joints = MM * person.joints
-        depths = relative(joints, self.skeleton.root)[:, 2]
-        if self.noise is not None:
-            rng = np.random.default_rng((self.seed, index, 2))
-            depths = depths + self.noise.sample(rng, person.std[:, 0] * joints[:, 2] / focal)
-        return np.where(person.visible > 0, depths, 0.0)
 
 
 def write_coco(splits: Mapping[str, SyntheticPeople], folder: Path | str) -> Path:

@@ -94,13 +94,12 @@ class CropTransform:
         image, reduced = read_reduced(sample.image, 1.0 if aug is None else float(extent[0]) / self.size[1])
         from_read = geometry.compose(to_crop, geometry.enlargement(reduced))
         crop = cut(image, from_read, self.size)
-        if aug is not None and aug.occlusion:
-            assert rng is not None
-            shown = reduced * image.shape[1], reduced * image.shape[0]
-            occlude(crop, sample.box, shown, to_crop, aug.occlusion, rng)
-        if aug is not None and aug.colour:
-            assert rng is not None
-            crop = tint(crop, rng.uniform(1 - aug.colour, 1 + aug.colour, 3))
+        if aug is not None and rng is not None:
+            if aug.occlusion:
+                shown = reduced * image.shape[1], reduced * image.shape[0]
+                occlude(crop, sample.box, shown, to_crop, aug.occlusion, rng)
+            if aug.colour:
+                crop = tint(crop, rng.uniform(1 - aug.colour, 1 + aug.colour, 3))
         return Batch(
             images=torch.from_numpy(crop).permute(2, 0, 1)[None],
             target=torch.from_numpy(target.astype(np.float32))[None],

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from logpose.core.skeletons import Skeleton
-from logpose.data.batches import LoaderOptions, Tensors, epoch_loader
+from logpose.core.structures import Inputs
+from logpose.data.batches import LoaderOptions, epoch_loader
 
 __all__ = ["Poses", "WindowBatch", "Windows", "window_loader", "windows_around"]
 
@@ -42,7 +43,7 @@ class Poses(Protocol):
 
 
 @dataclass(slots=True)
-class WindowBatch(Tensors):
+class WindowBatch(Inputs):
     """Windows ready for a model, with labels."""
 
     keypoints: Float[Tensor, "B T K 2"]
@@ -53,11 +54,6 @@ class WindowBatch(Tensors):
     """1, but 0 of the root: there is nothing to learn of it."""
     index: Int64[Tensor, "B"]
     """Row of the data set."""
-
-    @property
-    def inputs(self) -> Float[Tensor, "B T K 2"]:
-        """What the model is given."""
-        return self.keypoints
 
 
 def windows_around(

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from logpose.core.renamed import renamed_arguments
+from logpose.core.moved import renamed_arguments
 from logpose.flows import Density, RealNVP, SimpleDensity, as_density
 from logpose.flows.composed import Clamped, LogDensity, Mixture, Symmetric
 from logpose.losses.cache import with_fresh_gradient

@@ -29,8 +29,7 @@ def scaled_radius(
     predicted: Float[np.ndarray, "*N D"], std: Float[np.ndarray, "*N D"], truth: Float[np.ndarray, "*N D"]
 ) -> Float[np.ndarray, "*N"]:
     """Distance of each label from its prediction in units of the predicted standard deviations."""
-    radius: Float[np.ndarray, "*N"] = np.sqrt((((truth - predicted) / std) ** 2).sum(axis=-1))
-    return radius
+    return np.asarray(np.sqrt((((truth - predicted) / std) ** 2).sum(axis=-1)))
 
 
 def coverage(radius: Float[np.ndarray, "N"], limits: Sequence[float]) -> list[float]:

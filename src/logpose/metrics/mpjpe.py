@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from logpose.metrics.pck import distances
 
-__all__ = ["procrustes", "spatial_errors", "velocity_error"]
+__all__ = ["procrustes", "spatial_errors"]
 
 ONE_POINT = 1e-12  # joints that differ by no more than this share of their coordinates lie in one point
 
@@ -62,31 +62,6 @@ def procrustes(
     return np.where(labelled[..., None], moved, np.nan)
 
 
-def velocity_error(
-    predicted: Float[np.ndarray, "N K 3"], truth: Float[np.ndarray, "N K 3"], sequence: Int[np.ndarray, "N"]
-) -> float:
-    """Mean distance of the predicted from the true displacement between frames: MPJVE (Pavllo et al. 2019).
-
-    Args:
-        predicted: positions, rows in the order of the frames.
-        truth: labels in the same unit; NaN where there is none, and a step from or to such a joint is left out.
-        sequence: number of the video that each row is from; no step is taken from one video to another.
-
-    Returns:
-        in the labels' unit per frame; NaN where no two labels follow each other, or of a prediction that is NaN.
-    """
-    known = ~np.isnan(_step_errors(truth, truth, sequence))
-    return float(_step_errors(predicted, truth, sequence)[known].mean()) if known.any() else float("nan")
-
-
-def _step_errors(predicted: np.ndarray, truth: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    """Of each row but the last how far the step to the next is from the true one (N - 1, K); NaN where none is."""
-    apart = np.diff(predicted.astype(np.float64), axis=0) - np.diff(truth.astype(np.float64), axis=0)
-    distance: np.ndarray = np.linalg.norm(apart, axis=-1)
-    distance[sequence[1:] != sequence[:-1]] = np.nan
-    return distance
-
-
 def spatial_errors(
     predicted: Float[np.ndarray, "N K 3"],
     truth: Float[np.ndarray, "N K 3"],
@@ -103,7 +78,8 @@ def spatial_errors(
         visible: above 0 where there is a label.
         groups: what each pose belongs to, an action for instance; letter case is ignored.
         joints: names of the K joints.
-        sequence: as `velocity_error` takes it.
+        sequence: number of the video that each pose is from, rows in the order of the frames; no step is taken from one
+            video to another.
 
     Returns:
         lengths in mm; NaN where nothing is labelled. `mpjpe` and `pa_mpjpe` (after `procrustes`): means over all
@@ -128,7 +104,10 @@ def spatial_errors(
     if len(names) > 1:
         for name, apart in (("mpjpe_mean", plain), ("pa_mpjpe_mean", aligned)):
             figures[name] = _mean(np.array([_mean(apart[group == g]) for g in names]))
-    steps = np.full((0, len(joints)), np.nan) if sequence is None else _step_errors(predicted, truth, sequence)
+    steps = np.full((0, len(joints)), np.nan)
+    if sequence is not None:  # how far each step from frame to frame is from the true one: MPJVE (Pavllo et al. 2019)
+        steps = np.linalg.norm(np.diff(predicted, axis=0) - np.diff(truth, axis=0), axis=-1)
+        steps[sequence[1:] != sequence[:-1]] = np.nan
     if not np.isnan(steps).all():
         figures["velocity"] = _mean(steps)
         within = group[1:] == group[:-1]

@@ -62,12 +62,6 @@ def default_template(skeleton: Skeleton) -> Float[Tensor, "K 2"]:
     return torch.tensor([(_BODY[part][0] * sides.get(side, 0.0), _BODY[part][1]) for side, _, part in parts])
 
 
-def centre_joints(skeleton: Skeleton) -> tuple[int, ...]:
-    """The joints whose mean is a pose's centre: the hips, or else all of them."""
-    hips = skeleton.joints_of("left", ["hip"]) + skeleton.joints_of("right", ["hip"])
-    return hips if len(hips) == 2 else tuple(range(len(skeleton)))
-
-
 def mean_pose(
     keypoints: Float[Tensor, "M K 2"], weight: Float[Tensor, "M K"], skeleton: Skeleton
 ) -> Float[Tensor, "K 2"]:
@@ -78,7 +72,8 @@ def mean_pose(
     of them has is the default's.
     """
     labelled = (weight > 0) & keypoints.isfinite().all(dim=-1)
-    centred = list(centre_joints(skeleton))
+    hips = [joint for side in ("left", "right") for joint in skeleton.joints_of(side, ["hip"])]
+    centred = hips if len(hips) == 2 else list(range(len(skeleton)))
     usable = labelled[:, centred].all(dim=1) & (labelled.sum(dim=1) > 1)
     complete = usable & labelled.all(dim=1)
     usable = complete if complete.any() else usable

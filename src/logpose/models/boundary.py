@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
+from logpose.core.structures import Prediction
 from logpose.data.flattening import cleaned, flatten
 from logpose.data.oct import check_height
 from logpose.data.scans import Scans
@@ -96,7 +96,7 @@ class BoundaryModel(KeypointModel):
     unit = "window_px"
     kind = "boundary"
     task = "boundaries"
-    error_bands: Tensor
+    keeps_bands = True
 
     def __init__(
         self,
@@ -135,19 +135,6 @@ class BoundaryModel(KeypointModel):
         if self.output is not None:
             small_start(self.output)
         self.choice = nn.Conv2d(channels, self.dim, 1) if head == "rows" else nn.Identity()
-        self.register_buffer("error_bands", torch.full((len(LEVELS), self.dim), float("nan")))
-
-    @property
-    def error_distribution(self) -> ErrorDistribution:
-        """The density of standardised errors that the model was trained with, summarised, each boundary's bands too."""
-        return ErrorDistribution(self.error_mean, self.error_std, self.error_radius, self.error_bands)
-
-    @torch.no_grad()
-    def set_error_distribution(self, error_distribution: ErrorDistribution) -> None:
-        """Keep what the loss has learned of the errors."""
-        super().set_error_distribution(error_distribution)
-        bands = error_distribution.bands
-        self.error_bands.copy_(torch.full_like(self.error_bands, float("nan")) if bands is None else bands)
 
     def forward(self, images: UInt8[Tensor, "B 1 H W"] | Float[Tensor, "B 1 H W"]) -> Prediction:
         """Predict every boundary in every column, from 8-bit values or floats in [0, 1]."""

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -236,7 +237,7 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
         load_backbone_weights(model.backbone.body, str(path))
         return
     config = upgraded(entry.get("format"), entry.get("model", {}), state) if ours else OF_TORCHVISION
-    state = {_as_now(name): tensor for name, tensor in state.items()}
+    state = {reduce(lambda now, rule: re.sub(rule[0], rule[1], now), NAME_RULES, name): t for name, t in state.items()}
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("error_")}
     taken = {
         name: state[name] for name, tensor in wanted.items() if name in state and state[name].shape == tensor.shape
@@ -279,10 +280,3 @@ def _file(source: str) -> Path:
     if not path.exists():
         raise InputError(f"{source}: no such weights file (give a file, an address, 'coco', 'imagenet' or 'random')")
     return path
-
-
-def _as_now(name: str) -> str:
-    """A parameter's name in this model."""
-    for pattern, replacement in NAME_RULES:
-        name = re.sub(pattern, replacement, name)
-    return name

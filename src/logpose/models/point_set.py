@@ -292,18 +292,15 @@ def typical(sigma: Float[Tensor, "N K 2"], weight: Float[Tensor, "N K"]) -> Floa
 
 def _joined(found: Sequence[Detections]) -> Detections:
     """Detections of one image at several scales, joined."""
-    first = found[0]
-    if len(found) == 1:
-        return first
-    mu, sigma, confidence = (
-        torch.cat([getattr(people.prediction, name) for people in found]) for name in ("mu", "sigma", "confidence")
+
+    def joined(parts: Sequence[Any], *names: str) -> dict[str, Any]:
+        return {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+
+    prediction = replace(
+        found[0].prediction, **joined([people.prediction for people in found], "mu", "sigma", "confidence")
     )
-    boxes, scores, to_input = (
-        torch.cat([getattr(people, name) for people in found]) for name in ("boxes", "box_scores", "to_input")
-    )
-    places = [people.positions for people in found if people.positions is not None]
-    prediction = replace(first.prediction, mu=mu, sigma=sigma, confidence=confidence)
-    return Detections(boxes, scores, prediction, to_input, torch.cat(places) if places else None)
+    positions = [] if found[0].positions is None else ["positions"]
+    return replace(found[0], prediction=prediction, **joined(found, "boxes", "box_scores", "to_input", *positions))
 
 
 def _resized(people: Detections, factors: Float[Tensor, "2"]) -> Detections:

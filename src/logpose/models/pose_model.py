@@ -17,7 +17,7 @@ from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import ErrorDistribution, KeypointLoss, LossDict, OutputType, Prediction
+from logpose.core.structures import LEVELS, ErrorDistribution, KeypointLoss, LossDict, OutputType, Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.backbones import backbone_from_config
 from logpose.models.version_0_1 import rename_buffers
@@ -90,14 +90,17 @@ class Model(nn.Module, Configurable, ABC):
         kind: name of the class in a checkpoint.
         task: "pose", "detection", "lifting", "boundaries", or one of your own.
         output_type: what it gives a loss.
+        keeps_bands: whether each dimension's own bands are kept of the error distribution.
     """
 
     task: ClassVar[str]
     nested = {"skeleton": Skeleton.from_config, "backbone": backbone_from_config}  # noqa: RUF012
     output_type: OutputType = "coordinates"
+    keeps_bands: ClassVar[bool] = False
     error_mean: Tensor
     error_std: Tensor
     error_radius: Tensor
+    error_bands: Tensor | None
 
     def __init__(self, skeleton: Skeleton, dim: int) -> None:
         super().__init__()
@@ -106,17 +109,22 @@ class Model(nn.Module, Configurable, ABC):
         self.skeleton, self.dim = skeleton, dim
         for name in ("mean", "std", "radius"):
             self.register_buffer(f"error_{name}", getattr(ErrorDistribution.unknown(dim), name))
+        bands = torch.full((len(LEVELS), dim), float("nan")) if self.keeps_bands else None
+        self.register_buffer("error_bands", bands)
 
     @property
     def error_distribution(self) -> ErrorDistribution:
         """The density of standardised errors that the model was trained with, summarised."""
-        return ErrorDistribution(self.error_mean, self.error_std, self.error_radius)
+        return ErrorDistribution(self.error_mean, self.error_std, self.error_radius, self.error_bands)
 
     @torch.no_grad()
     def set_error_distribution(self, error_distribution: ErrorDistribution) -> None:
         """Keep what the loss has learned of the errors, so that the loss itself can be dropped."""
         for name in ("mean", "std", "radius"):
             getattr(self, f"error_{name}").copy_(getattr(error_distribution, name))
+        if self.error_bands is not None:
+            bands = error_distribution.bands
+            self.error_bands.copy_(torch.tensor(float("nan")) if bands is None else bands)
 
     def is_finite(self) -> bool:
         """Whether all weights are: those of a model that has diverged are not."""

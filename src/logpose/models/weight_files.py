@@ -121,16 +121,12 @@ def named_objects(path: str | Path) -> list[str]:
             for _ in range(streams):
                 for opcode, argument, _ in pickletools.genops(stream):
                     if opcode.name == "GLOBAL":
-                        named[_in_python3(*str(argument).split(" ", maxsplit=1))] = None
+                        module, name = str(argument).split(" ", maxsplit=1)
+                        module, name = NAME_MAPPING.get((module, name), (module, name))  # Python 2's, as protocol 2 has
+                        named[f"{IMPORT_MAPPING.get(module, module)}.{name}"] = None
     except Exception:  # not a pickle, or one that breaks off
         pass
     return list(named)
-
-
-def _in_python3(module: str, name: str) -> str:
-    """The full name of an object that pickle's protocol 2 calls as Python 2 did."""
-    module, name = NAME_MAPPING.get((module, name), (module, name))
-    return f"{IMPORT_MAPPING.get(module, module)}.{name}"
 
 
 def held_object(path: str | Path) -> str:

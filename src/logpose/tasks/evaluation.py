@@ -120,8 +120,7 @@ class Found:
 
     def whole(self) -> Bool[np.ndarray, "N K"]:
         """Which joints are labelled in every dimension."""
-        whole: Bool[np.ndarray, "N K"] = (self.visible > 0) & ~np.isnan(self.truth).any(axis=-1)
-        return whole
+        return np.asarray((self.visible > 0) & ~np.isnan(self.truth).any(axis=-1))
 
     def is_finite(self) -> bool:
         """Whether all that was predicted is finite; sigma may be unknown."""
@@ -267,7 +266,7 @@ def check_skeletons(checkpoint: str | Path, model: Model, data: Any) -> None:
     ours, theirs = model.skeleton.joints, data.skeleton.joints
     if ours != theirs:
         raise InputError(
-            f"{checkpoint}: made for the {len(ours)} joints {', '.join(ours[:3])} …, "
+            f"{checkpoint}: made for {len(ours)} joints or boundaries, {', '.join(ours[:3])} …; "
             f"{getattr(data, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …"
         )
 
@@ -276,10 +275,11 @@ def loaded(model: Any, kind: type[M], device: torch.device | str | None, refusal
     """A model of a class, or of a checkpoint, ready to predict on a device (None: a GPU if there is one).
 
     Raises:
-        InputError: if the checkpoint cannot be used; with `refusal` if its model is of another class.
+        InputError: if the checkpoint cannot be used; with `refusal`, of which {} is the model, if that is of another
+            class.
     """
     found = model if isinstance(model, kind) else load_model(model)
     if not isinstance(found, kind):
-        raise InputError(f"{model}: {refusal}")
+        raise InputError(f"{model}: {refusal.format(found)}")
     place = choose_device(device)
     return found.to(place).eval(), place

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from logpose.core.options import Options
+from logpose.core.config import Options
 from logpose.tasks.task import EvalOptions, InspectOptions, PredictOptions
 
 __all__ = [

@@ -10,15 +10,16 @@ they need.
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from logpose.core.options import Options
+from logpose.core.config import Options
 
-__all__ = ["EvalOptions", "InspectOptions", "PredictOptions", "Predictions", "Task"]
+__all__ = ["EvalOptions", "InspectOptions", "PredictOptions", "Predictions", "ReportedTask", "Task"]
 
 
 @dataclass(kw_only=True)
@@ -178,3 +179,27 @@ class Task(ABC):
     def inspection_text(self, facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:  # noqa: ARG002
         """Lines about one file's facts that only this task knows: some after its counts, and some at the end."""
         return [], []
+
+
+class ReportedTask(Task):
+    """A task whose page, predictions and inspection are functions of a module, which is imported when they are needed.
+
+    They are `page_parts(evaluator, figures)`, `predict(model, options)` and `inspect(options)`.
+    """
+
+    module: ClassVar[str]
+    """Path of the module."""
+
+    def page(self, evaluator: Any, figures: Mapping[str, float]) -> Any:
+        """The module's `page_parts`."""
+        return importlib.import_module(self.module).page_parts(evaluator, figures)
+
+    def predict(self, model: Any, options: Any) -> Predictions:
+        """The module's predictions."""
+        predictions: Predictions = importlib.import_module(self.module).predict(model, options)
+        return predictions
+
+    def inspect(self, options: Any) -> dict[str, dict[str, Any]]:
+        """The module's inspection."""
+        facts: dict[str, dict[str, Any]] = importlib.import_module(self.module).inspect(options)
+        return facts

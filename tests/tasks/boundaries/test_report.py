@@ -17,7 +17,7 @@ from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 from logpose.losses import Laplace, RLELoss
 from logpose.models import BoundaryModel
 from logpose.tasks.boundaries.predict import Segmenter
-from logpose.tasks.boundaries.report import inspect_scans
+from logpose.tasks.boundaries.report import inspect
 from logpose.tasks.options import BoundaryInspectOptions
 from logpose.training.checkpoint import save
 
@@ -44,7 +44,7 @@ def scan_folder(tmp_path):
 
 def test_scans_are_inspected_too(scan_folder, tmp_path, command, refused):
     options = BoundaryInspectOptions(data=scan_folder, out=tmp_path / "out")
-    facts = inspect_scans(options)[str(scan_folder)]
+    facts = inspect(options)[str(scan_folder)]
     assert facts["counts"] == {"B-scans with labels": 4, "subjects": 4, "columns": 320}
     assert facts["height × width"] == {"96×80": 4}
     assert list(facts["labelled columns"].values()) == [290, 290, 290, 80, 290, 290, 290, 290]

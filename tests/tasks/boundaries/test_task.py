@@ -148,4 +148,4 @@ def test_what_is_not_about_boundaries_is_refused(refused, boundary_files, lifter
     np.savetxt(tmp_path / "a.csv", np.full((3, 30), 5.0), delimiter=",")
     message = refused("eval", model, "--data", tmp_path)
     assert str(model) in message
-    assert f"{tmp_path} has boundary 1, boundary 2, boundary 3" in message
+    assert f"{tmp_path} has 3: boundary 1, boundary 2, boundary 3" in message

@@ -17,7 +17,7 @@ from logpose.data.image_sets import whole_images
 from logpose.losses import RLELoss
 from logpose.models import PointSetAnchors, PointSetOptions, create_backbone
 from logpose.tasks.detection.evaluate import evaluate_detector
-from logpose.tasks.detection.report import page_parts, predict_in_images
+from logpose.tasks.detection.report import page_parts, predict
 from logpose.tasks.options import DetectionPredictOptions
 
 SMALL = PointSetOptions(channels=16, depth=1)
@@ -29,7 +29,7 @@ def test_where_nobody_is_matched_there_is_no_table(coco_folder):
     people = CocoKeypoints(annotation_files(coco_folder)["val"])
     evaluation = evaluate_detector(model, whole_images(people))
     evaluation.rows = {index: replace(row, matched=[]) for index, row in evaluation.rows.items()}
-    parts = page_parts(evaluation)
+    parts = page_parts(evaluation, {})
     assert (parts.deviations, parts.table) == (None, None)
     assert parts.examples is not None
     assert parts.examples.std() > 5
@@ -45,7 +45,7 @@ def test_an_image_that_breaks_off_is_left_out(coco_folder, tmp_path, caplog):
     model = PointSetAnchors(create_backbone("resnet18", (64, 64)), COCO, True, SMALL, short=64, longest=96)
     model.set_error_distribution(RLELoss().eval().error_distribution())
     options = DetectionPredictOptions(checkpoint=tmp_path, inputs=(tmp_path,), box_score=0.001, device="cpu")
-    found = predict_in_images(model, options)
+    found = predict(model, options)
     rows = json.loads(json.dumps(list(found.rows())))
     assert {row["file_name"] for row in rows} == {second.name}
     assert found.saved_rows is None

@@ -352,7 +352,7 @@ def test_results_are_scored_as_asked(people: Crowd) -> None:
     by_oks = evaluations["oks"]
     for index, row in enumerate(found["oks"]):
         area = 0.53 * people[index].box[2] * people[index].box[3]
-        share = by_oks.rows[index].std ** 2 / (area * (2 * np.array(COCO.sigmas)[:, None]) ** 2)
+        share = by_oks.rows[index][1] ** 2 / (area * (2 * np.array(COCO.sigmas)[:, None]) ** 2)
         assert row["score"] == pytest.approx((1 / np.sqrt(1 + share)).prod(axis=-1).mean())
     with pytest.raises(InputError, match="--score oks"):
         evaluate(Oracle(people), people, flip_test=False, scoring="oks")

@@ -18,7 +18,7 @@ from logpose.models import RegressionModel, ResNet
 from logpose.report.inspection import inspection_text
 from logpose.tasks.options import PoseInspectOptions
 from logpose.tasks.pose.evaluate import holds_people, is_json
-from logpose.tasks.pose.report import inspect_people
+from logpose.tasks.pose.report import inspect
 from logpose.tasks.pose.task import PoseTask
 from logpose.training.checkpoint import describe
 
@@ -56,7 +56,7 @@ def spoiled(coco_folder, tmp_path):
 
 def test_counts_problems_and_hints(spoiled, tmp_path):
     data, file, count = spoiled
-    found = inspect_people(PoseInspectOptions(data=data, out=tmp_path / "out"))
+    found = inspect(PoseInspectOptions(data=data, out=tmp_path / "out"))
     assert len(found) == 2
     facts = found[str(file)]
     assert facts["counts"]["annotations"] == count
@@ -73,7 +73,7 @@ def test_counts_problems_and_hints(spoiled, tmp_path):
 
 def test_the_text_names_files_and_wrong_rows(spoiled, tmp_path):
     data, file, _ = spoiled
-    found = inspect_people(PoseInspectOptions(data=data, out=tmp_path / "out"))
+    found = inspect(PoseInspectOptions(data=data, out=tmp_path / "out"))
     text = inspection_text(found, PoseTask().inspection_text)
     assert str(file) in text
     assert "1 × bbox has no area" in text
@@ -102,7 +102,7 @@ def test_a_model_names_the_labels_it_finds_unlikely(coco_folder, steady, tmp_pat
     row = next(row for row in content["annotations"] if row["keypoints"][3 * 9 + 2] > 0)
     row["keypoints"][3 * 9 : 3 * 9 + 2] = [90_000, 90_000]  # a left wrist far outside the image
     file.write_text(json.dumps(content))
-    found = inspect_people(PoseInspectOptions(data=data, out=tmp_path / "out", model=steady))
+    found = inspect(PoseInspectOptions(data=data, out=tmp_path / "out", model=steady))
     facts = found[str(file)]
     worst, *others = facts["unlikely labels"]
     assert (worst["id"], worst["joint"]) == (row["id"], "left_wrist")
@@ -123,7 +123,7 @@ def test_a_model_of_other_joints_or_without_a_density_is_refused(coco_folder, ti
         content["categories"][0]["keypoints"][0] = "beak"
         file.write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"best\.ckpt.*nose"):
-        inspect_people(PoseInspectOptions(data=data, out=tmp_path / "out", model=tiny_run / "best.ckpt"))
+        inspect(PoseInspectOptions(data=data, out=tmp_path / "out", model=tiny_run / "best.ckpt"))
     assert not (tmp_path / "out").exists()
 
 

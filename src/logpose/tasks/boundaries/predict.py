@@ -14,11 +14,11 @@ from jaxtyping import Float, UInt8
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.skeletons import Skeleton
-from logpose.data.oct import LEAST
+from logpose.data.oct import LEAST, LabelledScans
 from logpose.data.scans import Scan, ScanWindows, scan_loader
 from logpose.models import BoundaryModel
 from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
-from logpose.tasks.evaluation import loaded
+from logpose.tasks.evaluation import evaluate, loaded
 
 __all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows", "check_scan"]
 
@@ -63,7 +63,6 @@ class Segmenter:
         self.model, self.device = loaded(model, BoundaryModel, device, "does not find boundaries in B-scans")
         self.flip_test, self.batch_size = flip_test, batch_size
 
-    @torch.inference_mode()
     def __call__(self, image: UInt8[np.ndarray, "H W"] | Scan) -> Boundaries:
         """The boundaries of a B-scan in shades of grey, or of a `Scan`, whose pixels may have a known height.
 
@@ -75,23 +74,14 @@ class Segmenter:
         nothing = np.full((self.model.dim, pixels.shape[1]), np.nan)
         scan = replace(image, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
         model = self.model
-        alone = _One((scan,))
-        alone.skeleton = model.skeleton
+        alone = LabelledScans(model.skeleton, (scan,), Path(scan.name))
         windows = ScanWindows(alone, model.size, model.shown, um_per_px=model.um_per_px)
-        collected = BoundaryEvaluation(alone, model)
-        for batch in scan_loader(windows, self.batch_size, training=False):
-            on_device = batch.to(self.device)
-            collected.update(on_device, model.predict(on_device, self.flip_test))
+        loader, collected = scan_loader(windows, self.batch_size, training=False), BoundaryEvaluation(alone, model)
+        evaluate(model, collected, loader, flip_test=self.flip_test, device=self.device)
         found = collected.boundaries(0)
         refuse_diverged(found.rows, found.rows)
         half = model.error_distribution.bands_at(SHOWN_LEVEL)[:, None]
         return Boundaries(model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)
-
-
-class _One(tuple[Scan, ...]):
-    """A data set of one scan."""
-
-    skeleton: Skeleton
 
 
 def check_scan(image: object) -> None:

@@ -28,7 +28,7 @@ from logpose.tasks.boundaries.predict import Boundaries, Segmenter, boundary_arr
 from logpose.tasks.options import BoundaryInspectOptions, BoundaryPredictOptions
 from logpose.tasks.task import Predictions
 
-__all__ = ["draw_scan", "inspect_scans", "page_parts", "predict_in_scans"]
+__all__ = ["draw_scan", "inspect", "page_parts", "predict"]
 
 Found = tuple[Path, str, Boundaries]
 """A file, the name of a scan in it, and its boundaries."""
@@ -101,7 +101,7 @@ def draw_scan(evaluation: BoundaryEvaluation, index: int, rows: slice = slice(No
     return draw_boundaries(image, found.rows - first, half * found.std, scan.rows - first, names)
 
 
-def inspect_scans(options: BoundaryInspectOptions) -> dict[str, dict[str, Any]]:
+def inspect(options: BoundaryInspectOptions) -> dict[str, dict[str, Any]]:
     """Counts, labelled columns, problems and a contact sheet of B-scans.
 
     Raises:
@@ -149,7 +149,7 @@ def _grey(image: np.ndarray) -> Image:
     return np.repeat(image[..., None], 3, axis=2)
 
 
-def predict_in_scans(model: BoundaryModel, options: BoundaryPredictOptions) -> Predictions:
+def predict(model: BoundaryModel, options: BoundaryPredictOptions) -> Predictions:
     """Predictions of a boundary model.
 
     Raises:

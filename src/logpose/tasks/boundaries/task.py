@@ -9,18 +9,19 @@ from typing import Any
 
 from logpose.core.errors import InputError
 from logpose.tasks.options import BoundaryEvalOptions, BoundaryInspectOptions, BoundaryPredictOptions
-from logpose.tasks.task import Predictions, Task
+from logpose.tasks.task import ReportedTask
 
 __all__ = ["BoundaryTask"]
 
 log = logging.getLogger("logpose")
 
 
-class BoundaryTask(Task):
+class BoundaryTask(ReportedTask):
     """The row of every boundary in every column of a B-scan."""
 
     name = "boundaries"
     description = "boundaries in B-scans"
+    module = "logpose.tasks.boundaries.report"
     eval_options = BoundaryEvalOptions
     predict_options = BoundaryPredictOptions
     inspect_options = BoundaryInspectOptions
@@ -47,29 +48,11 @@ class BoundaryTask(Task):
                 file = options.save_images / f"{evaluator.scans[i].name}-boundaries.png"
                 save_image(draw_scan(evaluator, i), file)
 
-    def page(self, evaluator: Any, figures: Mapping[str, float]) -> Any:
-        """Errors and bands of each boundary, and some scans."""
-        from logpose.tasks.boundaries.report import page_parts
-
-        return page_parts(evaluator, figures)
-
-    def predict(self, model: Any, options: BoundaryPredictOptions) -> Predictions:
-        """Boundaries in files of B-scans."""
-        from logpose.tasks.boundaries.report import predict_in_scans
-
-        return predict_in_scans(model, options)
-
     def opens(self, data: str | Path) -> bool:
         """Whether the data are B-scans: in the Duke layout, or images with CSV files beside them."""
         from logpose.data.oct import holds_scans
 
         return holds_scans(data)
-
-    def inspect(self, options: BoundaryInspectOptions) -> dict[str, dict[str, Any]]:
-        """Counts, labelled columns, problems and a contact sheet."""
-        from logpose.tasks.boundaries.report import inspect_scans
-
-        return inspect_scans(options)
 
     def inspection_text(self, facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """Sizes of images, and labelled columns of each boundary."""
@@ -84,16 +67,14 @@ def _open(model: Any, options: BoundaryEvalOptions) -> Any:
     """The scans that a model is evaluated on, checked against it: new to it, those it was trained on, or all."""
     from logpose.data.oct import check_height, open_scans
     from logpose.data.problems import log_problems
+    from logpose.tasks.evaluation import check_skeletons
 
     if options.columns is not None and options.columns < 1:
         raise InputError(f"--columns must be at least 1, got {options.columns}")
     check_height(options.um_per_px, "--um-per-px")
     scans = open_scans(options.data, options.grader or 1, options.um_per_px)
     log_problems(scans)
-    ours, theirs = model.skeleton.joints, scans.skeleton.joints
-    if ours != theirs:
-        made = f"made for the boundaries {', '.join(ours)}"
-        raise InputError(f"{options.checkpoint}: {made}; {options.data} has {', '.join(theirs)}")
+    check_skeletons(options.checkpoint, model, scans)
     part, count = options.part or "val", len(scans)
     if part != "all":
         wanted = part == "train"

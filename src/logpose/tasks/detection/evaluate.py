@@ -16,7 +16,7 @@ from logpose.core.structures import Evaluator, Sample, Scoring
 from logpose.data.image_sets import ImageSet
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, scene_loader
 from logpose.losses import LikelihoodLoss
-from logpose.metrics.oks import coco_ap
+from logpose.metrics.oks import coco_annotation, coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
 from logpose.tasks import evaluation
 from logpose.tasks.evaluation import Found, coco_result, person_scores, pose_figures, refuse_scoring
@@ -49,10 +49,6 @@ class FoundPeople:
     def scores(self, scoring: Scoring, sigmas: Sequence[float]) -> Float[np.ndarray, "N"]:
         """The score of each; sigmas are those of the skeleton's joints."""
         return person_scores(scoring, self.box_scores, self.confidence, self.std, self.boxes, sigmas)
-
-    def joints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Position, standard deviation and confidence of the joints."""
-        return self.keypoints, self.std, self.confidence
 
     def is_finite(self) -> bool:
         """Whether all is finite but perhaps the standard deviations; not so of a model that has diverged."""
@@ -110,25 +106,18 @@ def matches(found: Float[np.ndarray, "N 4"], labelled: Float[np.ndarray, "M 4"])
     return pairs
 
 
-def ground_truth(images: ImageSet, category: int = 1) -> dict[str, Any]:
+def ground_truth(images: ImageSet) -> dict[str, Any]:
     """The labels of whole images in the form of a COCO annotation file; crowds and unlabelled people included."""
     every = [images[i] for i in range(len(images))]
-    each = [(image, crowd, who) for image in every for crowd in (0, 1) for who in (image.people, image.ignored)[crowd]]
     rows = [
-        {
-            "id": number,
-            "image_id": image.image_id,
-            "category_id": category,
-            "iscrowd": crowd,
-            "keypoints": np.column_stack([np.nan_to_num(who.keypoints[:, :2]), who.visible]).ravel().tolist(),
-            "num_keypoints": int((who.visible > 0).sum()),
-            "bbox": who.box.tolist(),
-            "area": float(who.area),
-        }
-        for number, (image, crowd, who) in enumerate(each, start=1)
+        coco_annotation(image.image_id, who.keypoints[:, :2], who.visible, who.box, who.area, crowd)
+        for image in every
+        for crowd in (False, True)
+        for who in (image.ignored if crowd else image.people)
     ]
+    rows = [{"id": number, **row} for number, row in enumerate(rows, start=1)]
     numbers = [{"id": image.image_id} for image in every]
-    return {"images": numbers, "annotations": rows, "categories": [{"id": category, "name": "object"}]}
+    return {"images": numbers, "annotations": rows, "categories": [{"id": 1, "name": "object"}]}
 
 
 @dataclass(frozen=True)
@@ -195,8 +184,7 @@ class DetectionEvaluation(Evaluator[Detected]):
         box = (own.boxes[:, 2:] - own.boxes[:, :2]).clamp_min(1e-3).log().sum(dim=1)
         nll = nll + (torch.linalg.det(own.to_input[:, :, :2]).abs().log() - box)[:, None]
         both = torch.stack([nll, standardised_nll], dim=-1)
-        kept: np.ndarray = torch.where(visible[..., None], both, torch.nan).double().cpu().numpy()
-        return kept
+        return np.asarray(torch.where(visible[..., None], both, torch.nan).double().cpu().numpy())
 
     def is_finite(self) -> bool:
         """Whether all that was predicted is finite; sigma may be unknown."""
@@ -219,7 +207,8 @@ class DetectionEvaluation(Evaluator[Detected]):
         matched = [(index, *pair) for index in sorted(self.rows) for pair in self.rows[index].matched]
         if not matched:
             return None
-        found = [[part[row] for part in self.rows[index].people.joints()] for index, row, _, _ in matched]
+        each = [(self.rows[index].people, row) for index, row, _, _ in matched]
+        found = [(people.keypoints[row], people.std[row], people.confidence[row]) for people, row in each]
         samples = [_labelled(self.images[index].people)[label] for index, _, label, _ in matched]
         nll = np.stack([nll for *_, nll in matched])
         columns = map(np.stack, zip(*found, strict=True))

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.structures import Image, Scoring
@@ -19,9 +18,8 @@ from logpose.data.images import image_size, read_image
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.models import Detector
 from logpose.tasks.detection.evaluate import FoundPeople, in_image
-from logpose.tasks.evaluation import refuse_scoring
+from logpose.tasks.evaluation import loaded, refuse_scoring
 from logpose.tasks.pose.predict import SHOWN_LEVEL, Poses
-from logpose.training.checkpoint import load_model
 
 __all__ = ["Finder"]
 
@@ -49,16 +47,11 @@ class Finder:
         scoring: Scoring = "box",
         least_score: float | None = None,
     ) -> None:
-        self.device = choose_device(device)
-        loaded = model if isinstance(model, Detector) else load_model(model)
-        if not isinstance(loaded, Detector):
-            raise InputError(f"{model}: is a top-down model ({loaded.input_spec}): it needs boxes or a detector")
-        if not loaded.is_finite():
-            raise InputError(
-                "the model's weights are not finite; it has diverged"
-            )  # it would detect nobody, without a reason
-        refuse_scoring(scoring, loaded.error_distribution)
-        self.model = loaded.to(self.device).eval()
+        refusal = "is a top-down model ({0.input_spec}): it needs boxes or a detector"
+        self.model, self.device = loaded(model, Detector, device, refusal)  # type: ignore[type-abstract]
+        if not self.model.is_finite():  # it would detect nobody, without a reason
+            raise InputError("the model's weights are not finite; it has diverged")
+        refuse_scoring(scoring, self.model.error_distribution)
         self.batch_size, self.scoring = batch_size, scoring
         self.least_score = self.model.score_threshold if least_score is None else least_score
         self.transform = ShortSide((self.model.short,), self.model.longest)
@@ -84,8 +77,7 @@ class Finder:
         low = found.boxes[:, :2].clip(0)
         size = np.minimum(found.boxes[:, :2] + found.boxes[:, 2:], (width, height)) - low
         there = (size > 0).all(axis=1)
-        rows: np.ndarray = np.column_stack([low, size, found.box_scores])[there]
-        return rows
+        return np.asarray(np.column_stack([low, size, found.box_scores])[there])
 
     def many(
         self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None = None

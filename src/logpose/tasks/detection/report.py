@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from logpose.core.structures import Image
 from logpose.data.images import read_image
 from logpose.models import Detector
@@ -12,10 +14,10 @@ from logpose.tasks.detection.evaluate import DetectionEvaluation
 from logpose.tasks.detection.predict import Finder
 from logpose.tasks.options import DetectionPredictOptions
 from logpose.tasks.pose.images import ImageInputs, draw_people, report_nobody
-from logpose.tasks.pose.report import INSIDE, POSES, people_parts
+from logpose.tasks.pose.report import INSIDE, POSES, inspect, people_parts
 from logpose.tasks.task import Predictions
 
-__all__ = ["page_parts", "predict_in_images"]
+__all__ = ["inspect", "page_parts", "predict"]
 
 SHOWN, TILE = 6, (420, 560)  # images on the page, height and width of each
 
@@ -25,7 +27,7 @@ MEANINGS = (
 )
 
 
-def page_parts(evaluation: DetectionEvaluation) -> PageParts:
+def page_parts(evaluation: DetectionEvaluation, _: Mapping[str, float]) -> PageParts:
     """The page's parts about people in whole images."""
     return people_parts(
         evaluation.model, evaluation.arrays(), MEANINGS, _images(evaluation), f"Detected people. {POSES}"
@@ -47,7 +49,7 @@ def _images(evaluation: DetectionEvaluation) -> Image | None:
     return contact_sheet(tiles, min(2, len(tiles)), TILE) if tiles else None
 
 
-def predict_in_images(model: Detector, options: DetectionPredictOptions) -> Predictions:
+def predict(model: Detector, options: DetectionPredictOptions) -> Predictions:
     """Predictions of a detection model.
 
     Raises:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from logpose.tasks.options import DetectionEvalOptions, DetectionPredictOptions, PeopleInspectOptions
 from logpose.tasks.pose.task import PoseTask
-from logpose.tasks.task import Predictions
 
 __all__ = ["DetectionTask"]
 
@@ -18,6 +16,7 @@ class DetectionTask(PoseTask):
 
     name = "detection"
     description = "every person in an image, with joints"
+    module = "logpose.tasks.detection.report"
     eval_options = DetectionEvalOptions
     predict_options = DetectionPredictOptions
     inspect_options = PeopleInspectOptions
@@ -32,18 +31,6 @@ class DetectionTask(PoseTask):
         evaluation = evaluate_detector(model, whole_images(people), loss, scoring=options.score, **options.running())
         evaluation.category_id = getattr(people, "category", 1)
         return evaluation
-
-    def page(self, evaluator: Any, figures: Mapping[str, float]) -> Any:  # noqa: ARG002
-        """A table by joint, and some images."""
-        from logpose.tasks.detection.report import page_parts
-
-        return page_parts(evaluator)
-
-    def predict(self, model: Any, options: DetectionPredictOptions) -> Predictions:
-        """People in images."""
-        from logpose.tasks.detection.report import predict_in_images
-
-        return predict_in_images(model, options)
 
     def opens(self, data: str | Path) -> bool:  # noqa: ARG002
         """False: such data are opened by the pose task; `--task detection` is given where these are meant."""

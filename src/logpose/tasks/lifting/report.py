@@ -30,7 +30,7 @@ from logpose.tasks.lifting.predict import Lifted, Lifter, lifted_arrays, lifted_
 from logpose.tasks.options import LiftingPredictOptions
 from logpose.tasks.task import InspectOptions, Predictions
 
-__all__ = ["MEANINGS", "inspect_poses", "page_parts", "predict_in_space"]
+__all__ = ["MEANINGS", "inspect", "page_parts", "predict"]
 
 log = logging.getLogger("logpose")
 
@@ -47,13 +47,13 @@ MEANINGS = (
 """What figures of poses in space mean."""
 
 
-def page_parts(evaluation: LiftingEvaluation) -> PageParts:
+def page_parts(evaluation: LiftingEvaluation, _: Mapping[str, float]) -> PageParts:
     """The page's parts about poses in space."""
     deviations = evaluation.deviations() if evaluation.rows else None
     return PageParts("joint", evaluation.model.error_distribution, deviations, MEANINGS)
 
 
-def inspect_poses(options: InspectOptions) -> dict[str, dict[str, Any]]:
+def inspect(options: InspectOptions) -> dict[str, dict[str, Any]]:
     """Counts, problems and a contact sheet of a file of poses in space.
 
     Raises:
@@ -96,7 +96,7 @@ def _flat(size: tuple[int, int], skeleton: Skeleton, keypoints: np.ndarray) -> I
     return flat
 
 
-def predict_in_space(model: LiftingModel, options: LiftingPredictOptions) -> Predictions:
+def predict(model: LiftingModel, options: LiftingPredictOptions) -> Predictions:
     """Predictions of a lifting model.
 
     Raises:

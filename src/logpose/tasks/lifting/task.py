@@ -9,7 +9,7 @@ from typing import Any
 
 from logpose.core.errors import InputError
 from logpose.tasks.options import LiftingEvalOptions, LiftingPredictOptions
-from logpose.tasks.task import InspectOptions, Predictions, Task
+from logpose.tasks.task import ReportedTask
 
 __all__ = ["LiftingTask"]
 
@@ -19,11 +19,12 @@ CAMERAS = 4
 """How many synthetic cameras each sequence without keypoints has, as in training."""
 
 
-class LiftingTask(Task):
+class LiftingTask(ReportedTask):
     """Joints in space relative to the root, of keypoints of one frame or several."""
 
     name = "lifting"
     description = "joints in space, of keypoints"
+    module = "logpose.tasks.lifting.report"
     eval_options = LiftingEvalOptions
     predict_options = LiftingPredictOptions
 
@@ -64,18 +65,6 @@ class LiftingTask(Task):
         log.info("evaluating %d frames of %s, %s", len(poses), ", ".join(poses.subjects), by)
         return poses
 
-    def page(self, evaluator: Any, figures: Mapping[str, float]) -> Any:  # noqa: ARG002
-        """Calibration beside the figures."""
-        from logpose.tasks.lifting.report import page_parts
-
-        return page_parts(evaluator)
-
-    def predict(self, model: Any, options: LiftingPredictOptions) -> Predictions:
-        """Poses in space of files of keypoints."""
-        from logpose.tasks.lifting.report import predict_in_space
-
-        return predict_in_space(model, options)
-
     def opens(self, data: str | Path) -> bool:
         """Whether the data are an archive of NumPy, as those of poses in space are."""
         data = Path(data)
@@ -83,12 +72,6 @@ class LiftingTask(Task):
             return False
         with data.open("rb") as file:
             return file.read(2) == b"PK"
-
-    def inspect(self, options: InspectOptions) -> dict[str, dict[str, Any]]:
-        """Counts, problems and a contact sheet."""
-        from logpose.tasks.lifting.report import inspect_poses
-
-        return inspect_poses(options)
 
     def inspection_text(self, facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """Joints, keypoints, frames of each subject."""

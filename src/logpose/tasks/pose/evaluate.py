@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +42,11 @@ __all__ = ["Evaluation", "evaluate", "holds_people", "is_json", "labelled_people
 log = logging.getLogger("logpose")
 
 
-@dataclass(slots=True)
-class _Found:
-    """What is kept of one crop."""
-
-    index: int
-    keypoints: Float[np.ndarray, "K D"]
-    std: Float[np.ndarray, "K D"]
-    confidence: Float[np.ndarray, "K"]
-    nll: Float[np.ndarray, "K"]
-    standardised_nll: Float[np.ndarray, "K"]
+Columns = tuple[np.ndarray, ...]
+"""Of one crop keypoints (K, D), std (K, D), confidence (K,), NLL (K,) and standardised NLL (K,), as of `Found`."""
 
 
-class Evaluation(Evaluator[_Found]):
+class Evaluation(Evaluator[Columns]):
     """Collects the predictions on crops, batch by batch, and computes figures of them.
 
     Args:
@@ -93,12 +84,10 @@ class Evaluation(Evaluator[_Found]):
             target = torch.where(labelled[..., None], target, mu)
             nll = torch.where(labelled, -self.loss.log_prob(mu, prediction.sigma, target), float("nan"))
             standardised_nll = nll - self.loss.scale(prediction.sigma).log().sum(dim=-1)
-        keypoints = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
-        std = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
-        columns = (keypoints, std, prediction.confidence, nll, standardised_nll)
-        arrays = (column.double().cpu().numpy() for column in columns)
+        likelihoods = (column.double().cpu().numpy() for column in (nll, standardised_nll))
+        arrays = (*geometry.in_images(prediction, batch.to_image, self.model.size), *likelihoods)
         for index, *row in zip(batch.index.tolist(), *arrays, strict=True):
-            self.add(index, _Found(index, *row))
+            self.add(index, tuple(row))
 
     def is_finite(self) -> bool:
         """Whether all that was predicted is finite; sigma may be unknown."""
@@ -107,33 +96,32 @@ class Evaluation(Evaluator[_Found]):
     def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
         """The predicted people, as entries of a COCO results file, each of its own category unless one is given."""
         sigmas = self.model.skeleton.sigmas
-        by_image: dict[int, list[_Found]] = {}
-        for row in self.rows.values():
-            if not (np.isfinite(row.keypoints).all() and np.isfinite(row.confidence).all()):
-                continue  # of a model that has diverged: no result
-            by_image.setdefault(self.people[row.index].image_id, []).append(row)
+        by_image: dict[int, list[int]] = {}
+        for index, (keypoints, _, confidence, *_) in self.rows.items():
+            if np.isfinite(keypoints).all() and np.isfinite(confidence).all():  # else the model has diverged: no result
+                by_image.setdefault(self.people[index].image_id, []).append(index)
         results = []
-        for image_id, rows in by_image.items():
-            found = [self.people[row.index] for row in rows]
-            keypoints, std, confidence = (
-                np.stack([getattr(row, name) for row in rows]) for name in ("keypoints", "std", "confidence")
-            )
+        for image_id, indices in by_image.items():
+            found = [self.people[index] for index in indices]
+            keypoints, std, confidence, *_ = map(np.stack, zip(*(self.rows[index] for index in indices), strict=True))
             boxes = np.stack([who.box for who in found])
             scores = person_scores(self.scoring, np.array([who.score for who in found]), confidence, std, boxes, sigmas)
             # The area is that of the padded region, as in the released code.
             area = np.prod([shown_size(who.box, self.model) for who in found], axis=1)
-            for i in oks_nms(keypoints[..., :2], scores, area, sigmas) if self.nms else range(len(rows)):
+            for i in oks_nms(keypoints[..., :2], scores, area, sigmas) if self.nms else range(len(indices)):
                 category = found[i].category_id if category_id is None else category_id
                 results.append(coco_result(image_id, category, keypoints[i, :, :2], confidence[i], scores[i]))
         return results
 
     def arrays(self) -> Found:
         """Predictions and labels of all people, in the order of the data set."""
-        rows = [self.rows[index] for index in sorted(self.rows)]
-        samples = [self.people[row.index] for row in rows]
-        truth = np.stack([_in_dimensions(sample.keypoints, self.model.dim) for sample in samples])
+        indices = sorted(self.rows)
+        samples = [self.people[index] for index in indices]
+        labels = np.stack([sample.keypoints for sample in samples])[..., : self.model.dim]
+        missing = self.model.dim - labels.shape[-1]  # dimensions that are predicted and not labelled
+        truth = np.pad(labels, ((0, 0), (0, 0), (0, missing)), constant_values=np.nan)
         truth[:, list(self._given), 2:] = np.nan
-        columns = [np.stack([getattr(row, f.name) for row in rows]) for f in fields(_Found)[1:]]
+        columns = map(np.stack, zip(*(self.rows[index] for index in indices), strict=True))
         return Found.of(samples, *columns, truth)
 
     def compute(self, costly: bool = True) -> dict[str, float]:
@@ -159,7 +147,12 @@ class Evaluation(Evaluator[_Found]):
         if isinstance(self.people, InSpace) and self.model.dim == 3:
             figures |= self._in_space(self.people)
         if costly:
-            figures |= self._average_precision(at)
+            if hasattr(self.people, "ground_truth"):
+                content = self.people.ground_truth()
+            else:
+                content = coco_ground_truth(at.truth[..., :2], at.visible, at.boxes, at.area, at.image_ids)
+            category = getattr(self.people, "category", 1)
+            figures |= coco_ap(content, self.results(category), self.model.skeleton.sigmas)
         return figures
 
     def _in_space(self, people: InSpace) -> dict[str, float]:
@@ -169,7 +162,7 @@ class Evaluation(Evaluator[_Found]):
         predicted, truth, groups = [], [], []
         for index in sorted(self.rows):
             space = people.space(index)
-            found = lifted(self.rows[index].keypoints, space.camera, middle_depth(space.joints, root), root)
+            found = lifted(self.rows[index][0], space.camera, middle_depth(space.joints, root), root)
             predicted.append(relative(found, root)[chosen])
             truth.append(relative(space.joints, root)[chosen])
             groups.append(space.group)
@@ -178,20 +171,6 @@ class Evaluation(Evaluator[_Found]):
         if not np.isfinite(positions[known]).all():
             return {"mpjpe": float("nan")}  # of a model that has diverged
         return spatial_errors(positions, labels, known.astype(np.int64), groups, [joints[i] for i in chosen])
-
-    def _average_precision(self, at: Found) -> dict[str, float]:
-        if hasattr(self.people, "ground_truth"):
-            content = self.people.ground_truth()
-        else:
-            content = coco_ground_truth(at.truth[..., :2], at.visible, at.boxes, at.area, at.image_ids)
-        category = getattr(self.people, "category", 1)
-        return coco_ap(content, self.results(category), self.model.skeleton.sigmas)
-
-
-def _in_dimensions(keypoints: Float[np.ndarray, "K D"], dim: int) -> Float[np.ndarray, "K E"]:
-    """Labels of as many dimensions as are predicted; missing ones are NaN."""
-    missing = np.full((len(keypoints), max(0, dim - keypoints.shape[1])), np.nan)
-    return np.concatenate([keypoints[:, :dim], missing], axis=1)
 
 
 def shown_size(box: Float[np.ndarray, "4"], model: PoseModel) -> Float[np.ndarray, "2"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
 from logpose.data.images import check_image, read_image
 from logpose.data.inputs import Boxes, find_images, read_boxes
+from logpose.data.problems import log_problems
 from logpose.models import Model, PoseModel
 from logpose.report.draw import contact_sheet, draw_pose, enlarged
 from logpose.report.draw3d import beside
@@ -37,7 +37,7 @@ from logpose.tasks.pose.predict import (
 )
 from logpose.tasks.task import Predictions
 
-__all__ = ["ImageInputs", "draw_people", "overlay", "plot_poses", "predict_in_crops", "report_nobody"]
+__all__ = ["ImageInputs", "draw_people", "overlay", "plot_poses", "predict", "report_nobody"]
 
 log = logging.getLogger("logpose")
 Kept = TypeVar("Kept")
@@ -94,8 +94,11 @@ class ImageInputs:
         for poses in track(found, "predicting", len(self.readable), unit="images"):
             assert poses.path is not None
             if drawings:
-                image = read_image(poses.path) if poses.image is None else poses.image
-                save_image(_with_poses(image, poses), drawings[poses.path])
+                drawn = overlay(read_image(poses.path) if poses.image is None else poses.image, poses)
+                if poses.joints_mm is not None and poses.sigma_mm is not None:
+                    extent = poses.radius * poses.sigma_mm
+                    drawn = beside(drawn, poses.skeleton, poses.joints_mm, extent, f"in the camera's frame\n{REGION}")
+                save_image(drawn, drawings[poses.path])
             people.append((self.images[poses.path], replace(poses, image=None)))  # it is drawn by now
         _without(self.readable, late, people)
         rows = [row for number, poses in people for row in coco_results(poses, number, category)]
@@ -108,14 +111,17 @@ class ImageInputs:
         return predictions, [poses for _, poses in people]
 
 
-def predict_in_crops(model: PoseModel, options: PosePredictOptions) -> Predictions:
+def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     """Predictions of a pose model, in the boxes of a file, of a detector, or in whole images.
 
     Raises:
         InputError: if an option or an input is not what it should be.
     """
     _check_boxes(options)
-    view = _viewpoint(options)
+    focal = options.focal
+    if focal is not None and len(focal) not in (1, 2):
+        raise InputError(f"--focal takes a focal length, or one along x and one along y, not {len(focal)} numbers")
+    view = Viewpoint(None if focal is None else (focal[0], focal[-1]), options.centre, options.root_depth)
     predictor = Predictor(
         model, options.device, options.flip_test, scoring=options.score, nms=options.nms, view=view, **options.batches()
     )
@@ -145,15 +151,15 @@ def report_nobody(found: Sequence[Poses], least_score: float) -> None:
 
 def _check_boxes(options: PosePredictOptions) -> None:
     """Refuse options about boxes that contradict each other, or that no boxes are given for."""
-    if options.boxes and options.detector:
-        raise InputError("--boxes and --detector: boxes come from one of them, not from both")
-    if options.boxes is None and options.box_category is not None:
-        raise InputError("--box-category: needs a file of --boxes")
-    if not (options.boxes or options.detector):
-        if options.box_score is not None:
-            raise InputError("--box-score: needs a file of --boxes, or a --detector")
-        if options.nms:
-            raise InputError("--nms: chooses among several --boxes of an image, and there are none")
+    without = not (options.boxes or options.detector)
+    for wrong, message in (
+        (options.boxes and options.detector, "--boxes and --detector: boxes come from one of them, not from both"),
+        (not options.boxes and options.box_category is not None, "--box-category: needs a file of --boxes"),
+        (without and options.box_score is not None, "--box-score: needs a file of --boxes, or a --detector"),
+        (without and options.nms, "--nms: chooses among several --boxes of an image, and there are none"),
+    ):
+        if wrong:
+            raise InputError(message)
 
 
 def _without(images: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Kept]:
@@ -172,21 +178,11 @@ def _without(images: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Kept
 
 def _boxes(file: Path, options: PosePredictOptions, inputs: ImageInputs) -> tuple[Mapping[Path, Boxes], int]:
     """The boxes of a file and their category; boxes that are left out, and images without any, are reported."""
-    boxes, problems, category = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category)
-    for kind, count in Counter(problem.kind for problem in problems).items():
-        first = next(problem for problem in problems if problem.kind == kind)
-        log.warning("left out %d %s %s; the first: %s", count, "box" if count == 1 else "boxes", kind, first)
-    if empty := sum(not len(boxes[image]) for image in inputs.readable):
+    found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category)
+    log_problems(found, "boxes: ")
+    if empty := sum(not len(found.boxes[image]) for image in inputs.readable):
         log.warning("%s: no box for %d of %d images; nothing is predicted there", file, empty, len(inputs.readable))
-    return boxes, category
-
-
-def _viewpoint(options: PosePredictOptions) -> Viewpoint:
-    """What the options give of the camera."""
-    focal = options.focal
-    if focal is not None and len(focal) not in (1, 2):
-        raise InputError(f"--focal takes a focal length, or one along x and one along y, not {len(focal)} numbers")
-    return Viewpoint(None if focal is None else (focal[0], focal[-1]), options.centre, options.root_depth)
+    return found.boxes, found.category_id
 
 
 def _report_assumed(view: Viewpoint, found: Sequence[Poses]) -> None:
@@ -200,16 +196,6 @@ def _report_assumed(view: Viewpoint, found: Sequence[Poses]) -> None:
         log.warning("no --focal: the focal length is taken to be the image's diagonal (53 degrees across it)")
     if "root_depth" in view.assumed:
         log.warning("no --root-depth: people are placed where their limbs are those of an adult of %g mm", STATURE)
-
-
-def _with_poses(image: Image, poses: Poses) -> Image:
-    """An image with its people drawn in; where they are placed in space, that beside it."""
-    drawn = overlay(image, poses)
-    if poses.joints_mm is None or poses.sigma_mm is None:
-        return drawn
-    return beside(
-        drawn, poses.skeleton, poses.joints_mm, poses.radius * poses.sigma_mm, f"in the camera's frame\n{REGION}"
-    )
 
 
 def plot_poses(images: Sequence[tuple[Image, Poses]], path: str | Path, columns: int = 6, side: int = 300) -> None:

@@ -16,7 +16,6 @@ from jaxtyping import Float
 
 from logpose.core import geometry
 from logpose.core.cameras import Camera
-from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.placement import Assumable, Viewpoint, refuse_diverged
 from logpose.core.skeletons import Skeleton
@@ -29,9 +28,8 @@ from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
 from logpose.report.results import in_mm, rounded, rows_mm
-from logpose.tasks.evaluation import person_scores, refuse_scoring
+from logpose.tasks.evaluation import loaded, person_scores, refuse_scoring
 from logpose.tasks.pose.evaluate import shown_size
-from logpose.training.checkpoint import load_of_crops
 
 __all__ = ["Poses", "Predictor", "coco_results", "official_result", "people_text", "results_arrays"]
 
@@ -112,10 +110,9 @@ class Predictor:
         nms: bool = False,
         view: Viewpoint | None = None,
     ) -> None:
-        self.device = choose_device(device)
-        loaded = model if isinstance(model, PoseModel) else load_of_crops(model)[0]
-        refuse_scoring(scoring, loaded.error_distribution)
-        self.model = loaded.to(self.device).eval()
+        refusal = "is a model for {0.task}, and a model of crops of people is needed"
+        self.model, self.device = loaded(model, PoseModel, device, refusal)  # type: ignore[type-abstract]
+        refuse_scoring(scoring, self.model.error_distribution)
         self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, batch_size, scoring, nms
         self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
         self.view = view or Viewpoint()
@@ -157,7 +154,7 @@ class Predictor:
         """
         waiting: list[_Waiting] = []
         crops: list[Batch] = []
-        held = 0
+        held, count = 0, len(self.model.skeleton)
         for source, boxes in images:
             path = source if isinstance(source, Path) else None
             try:
@@ -173,17 +170,13 @@ class Predictor:
             if callable(boxes):  # what a detector does wrong is not the image's fault
                 rows = _checked_boxes(boxes(image), (height, width), path)
             waiting.append((path, image if with_images else None, (height, width), rows))
-            crops.extend(self._crop(image, row) for row in rows)
+            labels = np.zeros((count, self.model.dim)), np.zeros(count, dtype=np.int64)
+            crops.extend(self.transform(Sample(image, row[:4], *labels, 1.0, 0, 0)) for row in rows)
             held += image.nbytes if with_images else 0
             if len(crops) >= self.batch_size or held > HELD:
                 yield from self._poses(waiting, crops)
                 waiting, crops, held = [], [], 0
         yield from self._poses(waiting, crops)
-
-    def _crop(self, image: Image, row: Float[np.ndarray, "5"]) -> Batch:
-        unlabelled = np.zeros(len(self.model.skeleton), dtype=np.int64)
-        keypoints = np.zeros((len(unlabelled), self.model.dim))
-        return self.transform(Sample(image, row[:4], keypoints, unlabelled, area=1.0, image_id=0, id=0))
 
     def _poses(self, waiting: list[_Waiting], crops: list[Batch]) -> Iterator[Poses]:
         """The crops' predictions, dealt out to the images that they were cut from."""
@@ -228,10 +221,7 @@ class Predictor:
         """Position, deviation and confidence of every joint of some crops, in pixels of their images; depths in mm."""
         batch = batch.to(self.device)
         prediction = self.model.predict(batch, self.flip_test)
-        placed = geometry.from_crop(prediction.mean, batch.to_image, self.model.size)
-        spread = geometry.spread_in_image(prediction.std, batch.to_image, self.model.size)
-        columns = (placed, spread, prediction.confidence)
-        position, std, confidence = (column.double().cpu().numpy() for column in columns)
+        position, std, confidence = geometry.in_images(prediction, batch.to_image, self.model.size)
         refuse_diverged(position, confidence)
         return position, std, confidence
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,10 @@ from logpose.core import geometry
 from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.structures import Image, Sample
-from logpose.data.crops import People
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.transforms import CropTransform
-from logpose.losses import LikelihoodLoss
 from logpose.metrics.calibration import scaled_radius
-from logpose.models import Model, PoseModel
+from logpose.models import Model
 from logpose.report.draw import contact_sheet, draw_pose, enlarged, mark_points
 from logpose.report.evaluation import PageParts, evenly_ranked, mean_text
 from logpose.report.inspection import LISTED, evenly, summary
@@ -26,9 +24,10 @@ from logpose.tasks.evaluation import Found, check_skeletons, uniform_sigmas
 from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
 from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
+from logpose.tasks.pose.images import predict
 from logpose.training.checkpoint import load_of_crops
 
-__all__ = ["INSIDE", "POSES", "inspect_people", "page_parts", "people_parts"]
+__all__ = ["INSIDE", "POSES", "inspect", "page_parts", "people_parts", "predict"]
 
 SHOWN, TILE, COLUMNS = 12, 280, 4  # people on the page, pixels of each, and of them in a row
 ON_SHEET, SHEET_TILE = 30, 220  # people on a contact sheet, pixels of each
@@ -59,7 +58,7 @@ POSES = (
 """What the colours of drawn poses mean."""
 
 
-def page_parts(evaluation: Evaluation) -> PageParts:
+def page_parts(evaluation: Evaluation, _: Mapping[str, float]) -> PageParts:
     """The page's parts about people in crops."""
     at = evaluation.arrays() if evaluation.rows else None
     people = None if at is None else _people(evaluation, at)
@@ -100,9 +99,12 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     errors = np.where(labelled.any(axis=1), errors / np.maximum(labelled.sum(axis=1), 1), np.nan)
     indices, people, skeleton = sorted(evaluation.rows), evaluation.people, evaluation.model.skeleton
     radius = evaluation.model.error_distribution.radius_at(INSIDE)
+    cropped = CropTransform(skeleton, (TILE, TILE), padding=evaluation.model.padding)
     tiles = []
     for row in evenly_ranked(errors.tolist(), SHOWN):
-        tile, to_tile = _cut(people, indices[row], evaluation.model.padding)
+        crop = cropped(people[indices[row]])
+        tile = np.ascontiguousarray(crop.images[0].permute(1, 2, 0).numpy())
+        to_tile = geometry.invert_affine(crop.to_image[0].double().numpy())
         factor = float(np.hypot(*to_tile[:, 0]))
         placed, truth = (geometry.apply_affine(to_tile, x[row, :, :2]) for x in (at.predicted, at.truth))
         draw_pose(tile, skeleton, placed, at.std[row, :, :2] * radius * factor)
@@ -111,14 +113,7 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     return contact_sheet(tiles, min(COLUMNS, len(tiles)), (TILE + 4, TILE + 4)) if tiles else None
 
 
-def _cut(people: People, index: int, padding: float) -> tuple[Image, Any]:
-    """A person's part of the image, and the map there from image coordinates."""
-    crop = CropTransform(people.skeleton, (TILE, TILE), padding=padding)(people[index])
-    tile = np.ascontiguousarray(crop.images[0].permute(1, 2, 0).numpy())
-    return tile, geometry.invert_affine(crop.to_image[0].double().numpy())
-
-
-def inspect_people(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
+def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
     """Counts, skeleton, label problems and a contact sheet of each file; unlikely labels where a model is given.
 
     Raises:
@@ -126,33 +121,25 @@ def inspect_people(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
     """
     files = dict.fromkeys(annotation_files(options.data).values())
     parts = {file: open_people(file, options.images, category=options.category) for file in files}
-    judged = options if isinstance(options, PoseInspectOptions) and options.model else None
-    model, loss = _judge(judged, parts.values()) if judged else (None, None)
+    judge, device = (options.model, options.device) if isinstance(options, PoseInspectOptions) else (None, "auto")
+    if judge:  # what is wrong with it is reported before anything is written
+        model, loss = load_of_crops(judge)
+        if loss is None:
+            raise InputError(f"{judge}: holds no density of errors: heatmap losses and a user's own have none")
+        for people in parts.values():
+            check_skeletons(judge, model, people)
     found = {}
     for file, people in parts.items():
         sheet = options.out / f"{file.stem}.jpg"
         save_image(_sheet(people), sheet)
         found[str(file)] = {**_summary(people), "contact_sheet": str(sheet)}
-        if judged and model:
-            device = str(choose_device(judged.device))
-            unlikely, rows = _unlikely(
-                people, evaluate(model, people, loss, device=device, show_progress=True).arrays()
-            )
+        if judge:
+            judged = evaluate(model, people, loss, device=choose_device(device), show_progress=True)
+            unlikely, rows = _unlikely(people, judged.arrays())
             sheet = options.out / f"{file.stem}-unlikely.jpg"
             save_image(_sheet(people, rows), sheet)
             found[str(file)] |= {"unlikely labels": unlikely, "unlikely_sheet": str(sheet)}
     return found
-
-
-def _judge(options: PoseInspectOptions, parts: Iterable[LabelledPeople]) -> tuple[PoseModel, LikelihoodLoss]:
-    """A model and its density, to rank labels by; what is wrong with it is reported before anything is written."""
-    assert options.model is not None
-    model, loss = load_of_crops(options.model)
-    if loss is None:
-        raise InputError(f"{options.model}: holds no density of errors: heatmap losses and a user's own have none")
-    for people in parts:
-        check_skeletons(options.model, model, people)
-    return model, loss
 
 
 def _unlikely(people: LabelledPeople, found: Found) -> tuple[list[dict[str, Any]], list[int]]:

@@ -15,18 +15,19 @@ from logpose.tasks.options import (
     PoseInspectOptions,
     PosePredictOptions,
 )
-from logpose.tasks.task import Predictions, Task
+from logpose.tasks.task import ReportedTask
 
 __all__ = ["PoseTask"]
 
 log = logging.getLogger("logpose")
 
 
-class PoseTask(Task):
+class PoseTask(ReportedTask):
     """Joints of a person in a crop of an image, in two dimensions or three."""
 
     name = "pose"
     description = "a person's joints in a crop"
+    module = "logpose.tasks.pose.report"
     eval_options: ClassVar[type[PeopleEvalOptions]] = PoseEvalOptions
     predict_options: ClassVar[type[PeoplePredictOptions]] = PosePredictOptions
     inspect_options: ClassVar[type[PeopleInspectOptions]] = PoseInspectOptions
@@ -53,29 +54,11 @@ class PoseTask(Task):
         if options.save_json:
             write_json(options.save_json, evaluator.results())
 
-    def page(self, evaluator: Any, figures: Mapping[str, float]) -> Any:  # noqa: ARG002
-        """A table by joint, and some people."""
-        from logpose.tasks.pose.report import page_parts
-
-        return page_parts(evaluator)
-
-    def predict(self, model: Any, options: Any) -> Predictions:
-        """People in images, or in boxes there."""
-        from logpose.tasks.pose.images import predict_in_crops
-
-        return predict_in_crops(model, options)
-
     def opens(self, data: str | Path) -> bool:
         """Whether the data are annotations of people in images: JSON, or a MATLAB file of joints."""
         from logpose.tasks.pose.evaluate import holds_people
 
         return holds_people(data)
-
-    def inspect(self, options: Any) -> dict[str, dict[str, Any]]:
-        """Counts, skeleton, label problems and a contact sheet of every annotation file."""
-        from logpose.tasks.pose.report import inspect_people
-
-        return inspect_people(options)
 
     def inspection_text(self, facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """Joints and boxes; and the labels that a model finds unlikely, if one was given."""

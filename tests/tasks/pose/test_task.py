@@ -103,6 +103,19 @@ def test_an_empty_detections_file_finds_nobody(command, coco_folder, tiny_run, t
     assert (figures["people"], figures["ap"]) == (0, 0)
 
 
+def test_people_that_the_model_was_trained_on_are_reported(command, coco_folder, tiny_run, tmp_path):
+    """`tiny_run` was trained on the folder; a copy of its file elsewhere is not known to be the same."""
+    best, train = tiny_run / "best.ckpt", coco_folder / "annotations" / "person_keypoints_train.json"
+    for words in (("--data", coco_folder, "--part", "train"), ("--data", train)):
+        code, _, err = command("eval", best, *words, "--json")
+        assert code == 0
+        assert train.name in next(line for line in err.splitlines() if "trained on" in line)
+    assert "trained on" not in command("eval", best, "--data", coco_folder, "--json")[2]
+    code, out, err = command("eval", best, "--data", coco_folder, "--part", "all")
+    assert (code, out) == (2, "")
+    assert "--part all" in err
+
+
 def test_the_held_out_part_of_a_single_file_can_be_measured(command, coco_folder, tiny_run):
     file = coco_folder / "annotations" / "person_keypoints_train.json"
     people = {}

@@ -36,6 +36,7 @@ from logpose.tasks.evaluation import (
     uniform_sigmas,
 )
 from logpose.tasks.options import PeopleEvalOptions
+from logpose.training.checkpoint import read
 
 __all__ = ["Evaluation", "evaluate", "holds_people", "is_json", "labelled_people", "shown_size", "validation_loader"]
 
@@ -220,6 +221,8 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     # COCO's person_keypoints_val2017.json with no other file beside it is the validation part, not to be split again.
     whole = not options.data.is_dir() or (alone and any(word in files["val"].stem for word in ("val", "test")))
     wanted = options.part or ("all" if whole else "val")
+    if wanted == "all" and not alone:
+        raise InputError(f"--part all: {options.data} has a file for each part; name one of them")
     part = wanted if alone and wanted != "all" else None
     file = files["train" if wanted == "train" else "val"]
     people = open_people(file, options.images, part=part, category=options.category)
@@ -229,8 +232,18 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
         log.info("%s has no joints in space: there are no figures in millimetres", people.file)
     if note := uniform_sigmas(model.skeleton):
         log.info(note)
+    if part != "val" and trained_on(options.checkpoint, file):
+        log.warning("%s: the model was trained on people of this file; --part val takes those held out, if any", file)
     log.info("evaluating %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
     return people
+
+
+def trained_on(checkpoint: str | Path, file: str | Path) -> bool:
+    """Whether a checkpoint's recipe names this annotation file, or its folder, as the training data."""
+    data = read(checkpoint)["logpose"].get("recipe", {}).get("data")
+    if not isinstance(data, str) or not Path(data).exists():
+        return False
+    return annotation_files(data)["train"].resolve() == Path(file).resolve()
 
 
 def holds_people(data: str | Path) -> bool:

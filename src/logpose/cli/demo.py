@@ -74,6 +74,7 @@ def run(options: DemoOptions) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from logpose.cli.eval import known_or_null
     from logpose.data.synthetic import LabelNoise
     from logpose.recipes import synthetic
     from logpose.report.page import Section, write_page
@@ -115,7 +116,8 @@ def run(options: DemoOptions) -> int:
         clean = evaluate(model, truth).compute()
         figures[name] = {**evaluations[name].compute(), **{f"true_{key}": value for key, value in clean.items()}}
     shutil.copy2(runs["RLE"].best, folder / "best.ckpt")
-    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
+    known = {name: known_or_null(own) for name, own in figures.items()}
+    (folder / "metrics.json").write_text(json.dumps(known, indent=2, allow_nan=False) + "\n")
     rows = [["", *figures]]
     for title, key, form in FIGURES:
         rows.append([title, *(form.format(own[key]) if key in own else "–" for own in figures.values())])

@@ -50,10 +50,15 @@ def run(chosen: Chosen) -> int:
     return 0
 
 
+def known_or_null(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Figures as JSON has them: it has no NaN."""
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
+
+
 def print_figures(figures: Mapping[str, float], as_json: bool = False) -> None:
     """Print figures on stdout, a line for each, or as JSON, where those that are not known are null."""
     if as_json:
-        print(json.dumps({k: None if math.isnan(v) else v for k, v in figures.items()}, indent=2))
+        print(json.dumps(known_or_null(figures), indent=2))
         return
     width = max(map(len, figures), default=0)
     for name, value in figures.items():

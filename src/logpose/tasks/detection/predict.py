@@ -62,7 +62,7 @@ class Finder:
         Raises:
             InputError: if the image cannot be read, or the model has diverged.
         """
-        return next(self.many([Path(image) if isinstance(image, str) else image]))
+        return next(self.many([image]))
 
     def boxes(self, image: Image | Path | str) -> Float[np.ndarray, "N 5"]:
         """x, y, width, height and score of the people of one image: what a `Predictor` takes as its `boxes`.
@@ -80,7 +80,7 @@ class Finder:
         return np.asarray(np.column_stack([low, size, found.box_scores])[there])
 
     def many(
-        self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None = None
+        self, images: Iterable[Image | Path | str], left_out: Callable[[InputError], None] | None = None
     ) -> Iterator[Poses]:
         """The people of many images, one `Poses` for each image, in order.
 
@@ -117,10 +117,11 @@ class Finder:
         return scene(LabelledImage(image, 0, ()), self.model.skeleton, self.transform)
 
     def _read(
-        self, images: Iterable[Image | Path], left_out: Callable[[InputError], None] | None
+        self, images: Iterable[Image | Path | str], left_out: Callable[[InputError], None] | None
     ) -> Iterator[tuple[Path | None, SceneBatch]]:
         """Files, if they are any, and their inputs; those that cannot be read are reported and left out."""
-        for source in images:
+        for image in images:
+            source = Path(image) if isinstance(image, str) else image
             try:
                 read = self._scene(source if isinstance(source, Path) else read_image(source))
             except InputError as error:

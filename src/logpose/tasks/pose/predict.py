@@ -132,12 +132,11 @@ class Predictor:
         Raises:
             InputError: if the image cannot be read, a box is none or the model has diverged.
         """
-        source = Path(image) if isinstance(image, str) else image
-        return next(self.many([(source, boxes)]))
+        return next(self.many([(image, boxes)]))
 
     def many(
         self,
-        images: Iterable[tuple[Image | Path, Boxes | Sequence[Sequence[float]] | BoxesOf | None]],
+        images: Iterable[tuple[Image | Path | str, Boxes | Sequence[Sequence[float]] | BoxesOf | None]],
         left_out: Callable[[InputError], None] | None = None,
         with_images: bool = False,
     ) -> Iterator[Poses]:
@@ -156,7 +155,7 @@ class Predictor:
         crops: list[Batch] = []
         held, count = 0, len(self.model.skeleton)
         for source, boxes in images:
-            path = source if isinstance(source, Path) else None
+            path = Path(source) if isinstance(source, str | Path) else None
             try:
                 image = read_image(source)
                 height, width = image.shape[:2]

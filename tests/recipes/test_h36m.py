@@ -166,7 +166,7 @@ def test_rows_of_either_file_that_are_left_out_are_logged(data: Path, mpii: Path
 
 def test_images_of_people_in_the_plane_need_these(data: Path, refused) -> None:
     message = refused("train", "h36m_resnet50_rle", "--data", data, "--mpii-images", data)
-    assert "--mpii_images: " in message
+    assert "--mpii-images: " in message
 
 
 # The whole way

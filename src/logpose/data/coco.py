@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from jaxtyping import Float
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
+from logpose.data.image_sets import ImageList, ImageSet, LabelledImage
 from logpose.data.images import check_image, coco_folder, image_size
+from logpose.data.inputs import lies_outside
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.problems import FARTHEST, PeopleFile, Problem, in_part, of_part, refuse
 
@@ -83,6 +86,36 @@ class CocoKeypoints(PeopleFile):
         every = {**self.images, **self.unlabelled}  # a detection in an image without people is a false positive
         images = [{"id": image, "file_name": path.name} for image, path in every.items()]
         return {"images": images, "annotations": rows, "categories": [{"id": self.category, "name": "object"}]}
+
+    def whole_images(self) -> ImageSet:
+        """All images of this part, also those without people, each with all its people and crowds."""
+        problems = list(self.problems)
+        images: dict[int, tuple[Path, list[Sample], list[Sample]]] = {}
+        for number, path in (self.images | self.unlabelled).items():
+            # The reader checks only the files of labelled people.
+            if number in self.unlabelled and (fault := check_image(path)):
+                problems.append(Problem(f"{self.file}: image id {number}", fault, str(path)))
+            else:
+                images[number] = path, [], []
+        for sample in self.samples:  # boxes of crops end with their last pixel's centre
+            images[sample.image_id][1].append(replace(sample, box=with_last_pixel(sample.box)))
+        nothing = np.zeros((len(self.skeleton), 2)), np.zeros(len(self.skeleton), dtype=np.int64)
+        for row in (*self.passed_over, *self.unusable):
+            number, size = row["image_id"], self.sizes[row["image_id"]]
+            image, people, ignored = images[number]
+            box = np.array(row["bbox"], dtype=np.float64)
+            sample = Sample(image, box, *nothing, float(row["area"]), number, 0)
+            is_box = np.isfinite(box).all() and np.abs(box).max() <= FARTHEST and box[2:].min() > 0
+            known = all(isinstance(side, int | float) and side > 0 for side in size)
+            if row["iscrowd"]:
+                ignored.append(sample)
+            elif is_box and not (known and lies_outside(box.tolist(), size)):
+                people.append(sample)
+            else:
+                where = f"{self.file}: image id {number}"
+                problems.append(Problem(where, "bbox of a person without labels is not valid", f"{row['bbox']}"))
+        listed = [LabelledImage(path, number, tuple(own), tuple(rest)) for number, (path, own, rest) in images.items()]
+        return ImageList(self.skeleton, listed, problems)
 
     def _truth(
         self, image: int, triplets: np.ndarray, box: Float[np.ndarray, "4"], area: float, crowd: bool = False

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError, NoImagesError
+from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
-from logpose.data.coco import CocoKeypoints
 from logpose.data.crops import People
 from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size
 from logpose.data.json_files import numbers, read_json, whole
@@ -211,6 +211,23 @@ def image_id(path: str | Path) -> int | str:
     return int(stem) if stem.isdecimal() else stem
 
 
+@runtime_checkable
+class HasImageIds(Protocol):
+    """People in images that have the ids of a COCO file."""
+
+    file: Path
+    skeleton: Skeleton
+    image_folder: Path
+    category: int
+    category_ids: tuple[int, ...]
+    images: dict[int, Path]
+    unlabelled: dict[int, Path]
+
+    def ground_truth(self) -> Mapping[str, Any]:
+        """The labels as the COCO evaluation reads them."""
+        ...
+
+
 class _Elsewhere(Problem):
     """A box of another category or image: a file may hold more than the data set, so it is passed over."""
 
@@ -229,7 +246,7 @@ class DetectedBoxes(PeopleFile):
 
     def __init__(self, labels: People, file: str | Path) -> None:
         file = Path(file)
-        if not isinstance(labels, CocoKeypoints):
+        if not isinstance(labels, HasImageIds):
             raise InputError(f"{file}: boxes refer to images by COCO ids; the data set must be a COCO file")
         super().__init__(file, labels.skeleton, labels.image_folder)
         self.labels, self.category = labels, labels.category

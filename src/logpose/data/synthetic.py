@@ -32,6 +32,7 @@ from logpose.core.space import Space, relative
 from logpose.core.structures import Image, Sample
 from logpose.data.backgrounds import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
 from logpose.data.bodies import Actor, Figure, figure, paint_face
+from logpose.data.image_sets import ImageSet, LabelledImage
 from logpose.data.rendering import Camera, Canvas, Parts, paint
 
 __all__ = ["LabelNoise", "Person", "Scene", "SyntheticPeople", "write_coco"]
@@ -124,6 +125,27 @@ class Scene:
     """Principal point (x, y): `truth` is joints[:, :2] / joints[:, 2:] * focal + centre."""
 
 
+class _Scenes:
+    """Synthetic images, each computed at its first use and kept."""
+
+    def __init__(self, people: SyntheticPeople) -> None:
+        self.people, self.skeleton = people, people.skeleton
+        self._kept: dict[int, LabelledImage] = {}
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, index: int) -> LabelledImage:
+        if index not in self._kept:
+            scene, first = self.people.scene(index), index * self.people.people[1] + 1  # ids as in `write_coco`
+            people = (
+                Sample(scene.image, who.box, who.keypoints, who.visible, who.area, index + 1, first + place)
+                for place, who in enumerate(scene.people)
+            )
+            self._kept[index] = LabelledImage(scene.image, index + 1, tuple(people))
+        return self._kept[index]
+
+
 class SyntheticPeople:
     """A data set of synthetic people: item `index` is the main person of scene `index`."""
 
@@ -202,6 +224,10 @@ class SyntheticPeople:
             labels = person.truth + self.noise.sample(rng, std)
             people.append(replace(person, std=std, keypoints=np.where(person.visible[:, None] > 0, labels, 0.0)))
         return replace(scene, people=tuple(people))
+
+    def whole_images(self) -> ImageSet:
+        """The scenes with all their people, each computed at its first use and kept."""
+        return _Scenes(self)
 
     def _try_scene(self, rng: np.random.Generator, plain: bool) -> Scene | None:
         """One scene, or None if its main person is hardly visible."""

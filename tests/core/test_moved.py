@@ -12,7 +12,7 @@ from logpose.core import moved, structures
 from logpose.core.moved import renamed_arguments
 
 
-@pytest.mark.parametrize("old", sorted(set(moved.MODULES) - {"training"}))
+@pytest.mark.parametrize("old", sorted(set(moved.MODULES) - set(moved.PACKAGES)))
 def test_every_old_path_has_all_names_of_its_new_one(old: str) -> None:
     new = importlib.import_module(f"logpose.{moved.MODULES[old]}")
     sys.modules.pop(f"logpose.{old}", None)
@@ -28,6 +28,28 @@ def test_every_renamed_name_is_its_new_one(old: str, name: str) -> None:
     with pytest.warns(DeprecationWarning, match=rf"{name} .*{new}"):
         found = moved.moved_name(old, name)
     assert found is getattr(importlib.import_module(f"logpose.{path}"), new)
+
+
+DOCUMENTED = """
+from logpose.data.scans import ScanWindows, Variation, scan_loader
+from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
+from logpose.drawing import draw_boundaries
+from logpose.losses import FactorsRLELoss, Gaussian, HeatmapLoss, L1Loss, Laplace, LikelihoodLoss, RLELoss
+from logpose.models import PointSetOptions
+from logpose.models.boundary import ResidualUNet
+from logpose.placement import Viewpoint
+from logpose.recipe import Recipe, heatmaps, integral
+from logpose.recipes.oct import OctRecipe
+from logpose.recipes.point_set import PointSetRecipe, point_set, point_set_resnet18_rle
+from logpose.report import save_picture
+"""
+"""Imports in the pages of version 0.1."""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("line", DOCUMENTED.strip().splitlines())
+def test_documented_imports_of_version_0_1(line: str) -> None:
+    exec(line, {})
 
 
 def test_the_forms_of_import() -> None:

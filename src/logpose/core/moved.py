@@ -22,8 +22,11 @@ MODULES = {
     **{name: f"core.{name}" for name in ("structures", "skeletons", "geometry")},
     **{name: f"training.{name}" for name in ("checkpoint", "interop")},
     **{"recipe": "tasks.pose.recipe", "evaluation": "tasks.pose.evaluate", "predict": "tasks.pose.predict"},
-    "training": "training.fit",  # a package has the name now: its `__getattr__` calls `moved_name`
+    **{"placement": "core.placement", "drawing": "report.draw", "losses.likelihood": "losses.base"},
+    # Packages have these names now: their `__getattr__` calls `moved_name`.
+    **{"training": "training.fit", "report": "report.page"},
 }
+PACKAGES = ("training", "report")
 """Old path -> new path, both within `logpose`."""
 NAMES = {
     ("structures", "InputError"): ("core.errors", "InputError"),
@@ -32,6 +35,7 @@ NAMES = {
     ("structures", "Measuring"): ("core.structures", "Evaluator"),
     ("structures", "Material"): ("core.structures", "OutputType"),
     ("recipe", "TrainingRecipe"): ("training.recipe", "TrainingRecipe"),
+    ("report", "save_picture"): ("report.page", "save_image"),
 }
 """(old path, old name) -> (new path, new name), where they are not those of `MODULES`."""
 

@@ -16,7 +16,8 @@ from logpose.losses import L1Loss, RLELoss, WithHeatmaps
 from logpose.models import LiftingModel
 from logpose.tasks.lifting.recipe import LiftingRecipe
 from logpose.training.checkpoint import describe
-from logpose.training.resume import check_resumable, is_finished, is_unbegun
+from logpose.training.resume import check_resumable, is_finished
+from logpose.training.run_folder import is_unbegun
 
 RECIPE = LiftingRecipe(epochs=3)
 
@@ -26,7 +27,7 @@ def model(learned_from: tuple[str, ...] = ("a", "b")) -> LiftingModel:
 
 
 def written(folder: Path, described: dict[str, Any], **more: Any) -> Path:
-    content = {"state_dict": {}, "epoch": 0, "logpose": described, **more}
+    content = {"state_dict": {}, "optimizer_states": [], "epoch": 0, "logpose": described, **more}
     torch.save(content, folder / "last.ckpt")
     return folder / "last.ckpt"
 

@@ -15,7 +15,7 @@ from logpose.cli.parser import ArgumentParser
 from logpose.core.errors import InputError
 from logpose.recipes.renamed import renamed
 from logpose.training.recipe import FIRST, OBJECTS, LossName, TrainingRecipe, plain_fields, settings
-from logpose.training.resume import is_unbegun, last_checkpoint
+from logpose.training.run_folder import is_unbegun, last_checkpoint
 
 __all__ = ["parse_recipe"]
 

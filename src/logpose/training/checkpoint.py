@@ -19,13 +19,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from logpose.core.errors import InputError
+from logpose.core.errors import DamagedFileError, InputError
+from logpose.core.files import check_archive
 from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
 from logpose.models import MODELS, Model, PoseModel
 from logpose.models.backbone import Backbone
 from logpose.models.pose_model import PixelStatistics
 from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import held_object
+from logpose.training.run_folder import LAST, PREVIOUS
 
 __all__ = ["describe", "load", "load_model", "load_of_crops", "read", "save"]
 
@@ -73,7 +75,11 @@ def read(path: str | Path) -> dict[str, Any]:
             entry = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
             content = {"logpose": entry, "state_dict": load_file(folder / TENSORS)}
         else:
+            check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except DamagedFileError as error:
+        why = held_object(path)
+        raise DamagedFileError(f"{error}{f'; {why}' if why else ''}{_one_before(path)}") from error
     except Exception as error:
         why = "" if folder else held_object(path)
         raise InputError(f"{path}: not a checkpoint, or damaged{f' ({why})' if why else ''}") from error
@@ -86,6 +92,12 @@ def read(path: str | Path) -> dict[str, Any]:
     with _damaged(path):
         content["logpose"] = {**entry, "model": upgraded(version, entry["model"], content["state_dict"])}
     return content
+
+
+def _one_before(path: Path) -> str:
+    """The end of a message about a damaged checkpoint: the one before it, if that can be resumed from."""
+    previous = path.with_name(PREVIOUS)
+    return f"; the one before it is there: --resume {previous}" if path.name == LAST and previous.is_file() else ""
 
 
 @contextmanager

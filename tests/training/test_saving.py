@@ -1,0 +1,219 @@
+"""Checkpoints that survive: a run that is killed anywhere ends as one that is not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, GradientAccumulationScheduler
+from torch import Tensor, nn
+
+from logpose.data import InMemory
+from logpose.data.synthetic import SyntheticPeople
+from logpose.models import HeatmapModel, RegressionModel
+from logpose.tasks.pose.recipe import Recipe
+from logpose.training.checkpoint import read
+from logpose.training.fit import fit
+from logpose.training.run_folder import last_checkpoint
+
+EPOCHS, SAMPLES, BATCH = 3, 24, 4  # 6 steps an epoch
+
+
+class Tiny(nn.Module):
+    """A backbone with batch normalisation and dropout, whose random numbers are part of the state."""
+
+    channels = 16
+    stride = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(), nn.Dropout(0.2)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images)
+        return features
+
+
+def network(recipe: Any, skeleton: Any, predicts_sigma: bool) -> RegressionModel:
+    return RegressionModel(Tiny(), skeleton, recipe.size, 2, predicts_sigma=predicts_sigma)
+
+
+PEOPLE: dict[str, InMemory] = {}
+
+
+def people(_: Any, part: str) -> InMemory:
+    if part not in PEOPLE:
+        count, seed = (SAMPLES, 1) if part == "train" else (8, 2)
+        PEOPLE[part] = InMemory(SyntheticPeople(count, seed=seed, people=(1, 1), easy=True))
+    return PEOPLE[part]
+
+
+def tiny(**changes: Any) -> Recipe:
+    """RLE with AdamW, warm-up and augmentation, on the CPU in float32."""
+    recipe = Recipe(
+        people=people, model=network, weights="random", size=(32, 32), epochs=EPOCHS, batch_size=BATCH, workers=0,
+        optimizer="adamw", weight_decay=0.05, schedule="cosine", warmup_steps=3, watch="error_px", flip_test=True,
+        precision="32-true", accelerator="cpu", devices="1", save_every="1steps", loggers=("csv",),
+    )  # fmt: skip
+    return replace(recipe, **changes)
+
+
+class Rows(Callback):
+    """Appends the rows of each batch and its loss to a file; kills the process at a batch."""
+
+    def __init__(self, file: Path, kill_at: int | None = None) -> None:
+        self.file, self.kill_at, self.batches = file, kill_at, 0
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
+        self.batches += 1
+        if self.batches == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        key = f"{type(module.model).__name__} {trainer.current_epoch} {batch_idx}"
+        with self.file.open("a") as file:
+            file.write(json.dumps([key, batch.index.tolist(), float(outputs["loss"])]) + "\n")
+
+
+def kill_in_save(number: int, at: str) -> None:
+    """Kill this process at its save of this number: in the middle of the file, before or after it takes its place."""
+    written, save, move = 0, torch.save, Path.replace
+
+    def killing_save(content: Any, file: Any) -> None:
+        nonlocal written
+        written += 1
+        save(content, file)
+        if written == number and at == "half":
+            file.flush()
+            file.truncate(file.tell() // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def killing_move(path: Path, target: Any) -> Path:
+        if written == number and at == "before" and path.suffix == ".part":
+            os.kill(os.getpid(), signal.SIGKILL)
+        moved = move(path, target)
+        if written == number and at == "after" and path.suffix == ".part":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return moved
+
+    torch.save, Path.replace = killing_save, killing_move  # type: ignore[assignment,method-assign]
+
+
+Extra = Callable[[], tuple[Callback, ...]]
+
+
+def in_process(recipe: Recipe, folder: Path, extra: Extra = tuple, kill: Callable[[], Any] | int | None = None) -> int:
+    """Train in a process of its own, resuming what is there; returns its exit code. `kill` is called in it first, or
+    is the number of the batch at which it kills itself."""
+
+    def run() -> None:
+        if callable(kill):
+            kill()
+        rows = Rows(folder.with_suffix(".rows"), kill if isinstance(kill, int) else None)
+        fit(recipe, folder, last_checkpoint(folder), callbacks=(rows, *extra()))
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(240)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from flat(inner, f"{name}/{key}")
+    else:
+        yield name, value
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """Names of what differs in any bit between two checkpoints.
+
+    Python's generator does not count: beartype, which checks types while tests run, draws from it.
+    """
+    one, two = (dict(flat(read(path))) for path in (first, second))
+
+    def same(a: Any, b: Any) -> bool:
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            return a.dtype == b.dtype and torch.equal(a.nan_to_num(7e7), b.nan_to_num(7e7))
+        return a == b or (a != a and b != b)
+
+    names = [name for name in sorted(one.keys() | two.keys()) if "/random/python/" not in name]
+    return [name for name in names if not same(one.get(name, "none"), two.get(name, "none"))]
+
+
+def metrics(folder: Path) -> dict[tuple[str, str, str], set[str]]:
+    """Every value that the CSV logs of a run hold, by epoch, step and name."""
+    values: dict[tuple[str, str, str], set[str]] = {}
+    for path in folder.rglob("metrics.csv"):
+        for row in csv.DictReader(path.read_text().splitlines()):
+            for name, value in row.items():
+                if value and name not in ("epoch", "step"):
+                    where = str(path.parent.parent.relative_to(folder))
+                    values.setdefault((where, row["step"], name), set()).add(value)
+    return values
+
+
+def order(folder: Path) -> dict[str, set[str]]:
+    rows: dict[str, set[str]] = {}
+    for line in folder.with_suffix(".rows").read_text().splitlines():
+        key, *rest = json.loads(line)
+        rows.setdefault(key, set()).add(json.dumps(rest))
+    return rows
+
+
+def assert_same(killed: Path, whole: Path) -> None:
+    for path in sorted(whole.rglob("*.ckpt")):
+        if path.name != "last.previous.ckpt":
+            assert differences(killed / path.relative_to(whole), path) == []
+    assert order(killed) == order(whole)
+    assert all(len(each) == 1 for each in order(killed).values())
+    assert metrics(killed) == metrics(whole)
+
+
+KILLS: list[Any] = [
+    3,
+    ("half", 2),
+    5,
+    ("before", 3),
+    6,
+    ("after", 2),
+]
+
+
+def killed_until_done(recipe: Recipe, folder: Path, kills: list[Any], extra: Extra = tuple) -> None:
+    for kill in kills:
+        hook = kill if isinstance(kill, int) else (lambda kill=kill: kill_in_save(kill[1], kill[0]))
+        assert in_process(recipe, folder, extra, hook) == -signal.SIGKILL, kill
+        assert not [path for path in folder.rglob("*.ckpt") if path.stat().st_size == 0]
+    assert in_process(recipe, folder, extra) == 0
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was not killed."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert in_process(tiny(), folder) == 0
+    return folder
+
+
+def test_a_run_that_is_killed_ends_as_one_that_is_not(whole: Path, tmp_path: Path) -> None:
+    """Killed in an epoch, and while a checkpoint is written."""
+    killed_until_done(tiny(), tmp_path / "run", [4, ("half", 5)])
+    assert_same(tmp_path / "run", whole)

@@ -22,6 +22,7 @@ from logpose.core.structures import OutputType
 from logpose.data.loading import InputErrorLoader
 from logpose.data.problems import log_problems
 from logpose.training.checkpoint import describe, read
+from logpose.training.curves import curves_logger
 from logpose.training.module import PoseModule, higher_is_better
 from logpose.training.progress import Bar, TrainingLines
 from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
@@ -35,7 +36,7 @@ patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
 from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor  # noqa: E402
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402
+from lightning.pytorch.loggers import Logger, TensorBoardLogger  # noqa: E402
 from lightning.pytorch.plugins.environments import SLURMEnvironment  # noqa: E402
 
 __all__ = ["Run", "fit", "in_whole_epochs", "save_config", "validation_interval"]
@@ -259,8 +260,7 @@ def save_config(recipe: TrainingRecipe, folder: str | Path) -> None:
 
 
 LOGGERS: dict[str, Callable[[Path], Any]] = {
-    # A resumed run gets a further folder: csv-1, csv-2, …; `report.read_curves` joins them.
-    "csv": lambda folder: CSVLogger(folder, name="", version=f"csv-{len(list(folder.glob('csv-*'))) + 1}"),
+    "csv": curves_logger,
     "tensorboard": lambda folder: TensorBoardLogger(folder, name="", version="tensorboard"),
 }
 

@@ -222,6 +222,8 @@ class Saver(Checkpoint):
         """Write `last.ckpt`."""
         assert isinstance(pl_module, PoseModule)
         pl_module.check_finite()
+        for logger in trainer.loggers:
+            logger.save()  # what is logged from here on, a resumed run logs again
         trainer.save_checkpoint(self.path)
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
         self._wanted &= STOP

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 from argparse import SUPPRESS
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
 
+from logpose.cli.config_file import check_config
 from logpose.cli.flags import add_flags, flag_names, normalised, values_of
 from logpose.cli.parser import ArgumentParser
 from logpose.core.errors import InputError
 from logpose.recipes.renamed import renamed
-from logpose.training.recipe import FIRST, OBJECTS, LossName, TrainingRecipe, plain_fields, settings
-from logpose.training.run_folder import is_unbegun, last_checkpoint
+from logpose.training.recipe import OBJECTS, LossName, TrainingRecipe, plain_fields, settings
+from logpose.training.run_folder import BEST, CONFIG, FIRST, LAST, is_unbegun, last_checkpoint
+from logpose.training.signals import was_requeued
 
 __all__ = ["parse_recipe"]
 
@@ -38,7 +41,10 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
     Raises:
         InputError: if `--resume` names no run, or one of another recipe, or if a flag would have no effect.
     """
-    flags = normalised(flags, [type(recipe)])
+    flags = _resumed_if_requeued(normalised(flags, [type(recipe)]))
+    for flag, value in zip(flags, [*flags[1:], ""], strict=True):
+        if flag == "--config" or flag.startswith("--config="):
+            check_config(value if flag == "--config" else flag.partition("=")[2])
     given = _parser(name, recipe).parse_args(flags)
     resume = None
     if given.resume is None:
@@ -50,7 +56,8 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
             raise InputError("--out: a resumed run stays in its own folder")
         out, resume = _run_to_resume(given.resume)
         # The run's own settings first; flags have precedence.
-        flags = ["--config", str(out / "config.yaml"), *flags]
+        check_config(out / CONFIG)
+        flags = ["--config", str(out / CONFIG), *flags]
         given = _parser(name, recipe).parse_args(flags)
         if _slug(given.recipe) != _slug(name):
             raise InputError(f"{out}: is a run of the recipe {given.recipe}, not of {name}")
@@ -58,6 +65,7 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
             given = _parser(name, replace(recipe, **old.fields)).parse_args(flags)
     if given.loss is not None:
         recipe = replace(recipe, loss=given.loss)
+    _refuse_nulls(type(recipe), given)
     values = values_of(type(recipe), given)
     recipe = replace(recipe, name=name, **{key: values[key] for key in plain_fields(recipe)})
     typed = {field.removeprefix("no_") for field in flag_names(flags)}
@@ -75,7 +83,7 @@ def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
     parser = ArgumentParser(prog=f"logpose train {name}", usage=usage, description="Train it; its fields are flags.")
     parser.add_argument("--config", action="config", help="YAML file of fields, as --print_config writes it")
     parser.add_argument("--out", type=Path | None, default=None, help="folder of the run; default: a new one in runs/")
-    parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to resume")
+    parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to resume, or one of its checkpoints")
     parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
     # A recipe's own loss is no value of a flag.
     types: dict[str, Any] = {"loss": LossName | None if callable(recipe.loss) else LossName}
@@ -83,17 +91,43 @@ def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
     return parser
 
 
+def _resumed_if_requeued(flags: list[str]) -> list[str]:
+    """The flags with --resume in place of --out, if Slurm has started this job before, and its run has a checkpoint."""
+    places = [number for number, flag in enumerate(flags) if flag == "--out" or flag.startswith("--out=")]
+    if not (was_requeued() and places):
+        return flags
+    at = places[-1]
+    own = "=" in flags[at]
+    out = flags[at].partition("=")[2] if own else next(iter(flags[at + 1 :]), "")
+    if last_checkpoint(out) is None:
+        return flags
+    log.info("this job was put in the queue again: its run is resumed")
+    return [*flags[:at], "--resume", out, *flags[at + (1 if own else 2) :]]
+
+
 def _run_to_resume(resumed: Path) -> tuple[Path, Path]:
-    """The folder of a run to resume, and the checkpoint to resume it from."""
+    """The folder of a run to resume, and the checkpoint to resume it from: the file that is named, or the last."""
     folder = resumed if resumed.is_dir() else resumed.parent
-    if folder.name == FIRST and (folder.parent / "config.yaml").is_file():
+    if folder.name == FIRST and (folder.parent / CONFIG).is_file():
         folder = folder.parent  # the run of which this is the first stage
+    if resumed.name == BEST:
+        raise InputError(f"{resumed}: holds the best weights alone; resume from the state in {LAST}: --resume {folder}")
     if is_unbegun(folder):
-        raise InputError(f"{resumed}: no epoch of this run was finished; start a new run in another folder")
-    checkpoint = last_checkpoint(folder)
-    if checkpoint is None or not (folder / "config.yaml").is_file():
-        raise InputError(f"{resumed}: no run to resume (it needs last.ckpt and config.yaml)")
+        raise InputError(f"{resumed}: nothing of this run was saved yet; start a new run in another folder")
+    checkpoint = resumed if resumed.is_file() else last_checkpoint(folder)
+    if checkpoint is None or not (folder / CONFIG).is_file() or not (resumed.is_dir() or resumed.is_file()):
+        raise InputError(f"{resumed}: no run to resume (it needs {LAST} and {CONFIG})")
     return folder, checkpoint
+
+
+def _refuse_nulls(options: type[Any], given: Any, prefix: str = "") -> None:
+    """Refuse a null of a file, which jsonargparse takes for any field, where the field has to have a value."""
+    for field, hint in get_type_hints(options).items():
+        value = given.get(field, 0)
+        if is_dataclass(hint) and isinstance(hint, type) and value is not None:
+            _refuse_nulls(hint, value, f"{field}.")
+        elif value is None and field not in OBJECTS and field != "loss" and NoneType not in get_args(hint):
+            raise InputError(f"--{prefix}{field.replace('_', '-')} has to have a value, not null")
 
 
 def _slug(name: str) -> str:

@@ -11,8 +11,10 @@ from logpose.core.compat import patch_torchvision
 from logpose.core.files import whole_file
 
 patch_torchvision()
-from lightning.pytorch.loggers import CSVLogger  # noqa: E402  (imports torchvision where it is installed)
+from lightning.fabric.loggers.logger import rank_zero_experiment  # noqa: E402  (imports torchvision if it is there)
+from lightning.pytorch.loggers import CSVLogger  # noqa: E402
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter  # noqa: E402
+from lightning.pytorch.utilities import rank_zero_only  # noqa: E402
 
 __all__ = ["curves_logger"]
 
@@ -35,6 +37,7 @@ class _Curves(CSVLogger):
     """Lightning's, with this writer."""
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> Any:
         """The writer, as Lightning calls it."""
         if self._experiment is None:
@@ -50,7 +53,7 @@ def curves_logger(folder: Path) -> CSVLogger:
     """
     before = list(folder.glob("csv-*"))
     for path in (each / "metrics.csv" for each in before):
-        if path.is_file():
+        if path.is_file() and rank_zero_only.rank == 0:
             content = path.read_bytes()
             if not content.endswith(b"\n"):
                 with whole_file(path) as file:

@@ -21,6 +21,8 @@ def check_config(path: str | Path) -> None:
         InputError: naming the file, and the line where there is one.
     """
     path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
     try:
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path}: has more than {LARGEST} bytes, and is no file of fields")

@@ -42,9 +42,9 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
         InputError: if `--resume` names no run, or one of another recipe, or if a flag would have no effect.
     """
     flags = _resumed_if_requeued(normalised(flags, [type(recipe)]))
-    for flag, value in zip(flags, [*flags[1:], ""], strict=True):
-        if flag == "--config" or flag.startswith("--config="):
-            check_config(value if flag == "--config" else flag.partition("=")[2])
+    for number, flag in enumerate(flags):
+        if flag.startswith("--config=") or (flag == "--config" and number + 1 < len(flags)):
+            check_config(flag.partition("=")[2] or flags[number + 1])
     given = _parser(name, recipe).parse_args(flags)
     resume = None
     if given.resume is None:

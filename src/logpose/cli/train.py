@@ -38,7 +38,7 @@ def run(words: Sequence[str]) -> int:
     from logpose.recipes import find
     from logpose.recipes.renamed import command, renamed
     from logpose.training.run_folder import LOCK, is_unbegun, last_checkpoint
-    from logpose.training.signals import was_requeued
+    from logpose.training.signals import Stopped, was_requeued
 
     name, make = words[0], find(words[0])
     if old := renamed(name):
@@ -55,7 +55,11 @@ def run(words: Sequence[str]) -> int:
         raise InputError(f"{out}: is not empty; choose another folder{resumed}")
     from logpose.training.fit import fit  # Lightning, which the flags' help does not need
 
-    trained = fit(recipe, out, resume)
+    try:
+        trained = fit(recipe, out, resume)
+    except Stopped as stopped:  # before the first step
+        print("logpose: interrupted", file=sys.stderr)
+        return 128 + stopped.number
     if trained.interrupted:
         begun = last_checkpoint(trained.folder)
         again = f"resume with: logpose train {name} --resume {trained.folder}" if begun else "nothing was saved yet"

@@ -146,8 +146,10 @@ def check_data(path: str | Path, resume: dict[str, Any], data: dict[str, Any], s
     Raises:
         InputError: if labels have changed and `strict` is set.
     """
-    before = resume.get("data", {})
-    files, now = before.get("files", {}), data["files"]
+    before = resume.get("data")
+    if not before:  # of version 0.1
+        return
+    files, now = before["files"], data["files"]
     changed = sorted(name for name in files.keys() & now.keys() if files[name] != now[name])
     changed += [] if changed or len(files) == len(now) else sorted(files.keys() ^ now.keys())
     if not changed:

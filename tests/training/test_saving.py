@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,11 +21,13 @@ import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from torch import Tensor, nn
 
+from logpose.core.errors import DamagedFileError, InputError
 from logpose.data import InMemory
 from logpose.data.synthetic import SyntheticPeople
 from logpose.models import HeatmapModel, RegressionModel
 from logpose.tasks.pose.recipe import Recipe
-from logpose.training.checkpoint import read
+from logpose.training import saving
+from logpose.training.checkpoint import load, read
 from logpose.training.fit import fit
 from logpose.training.run_folder import last_checkpoint
 
@@ -71,11 +75,18 @@ def tiny(**changes: Any) -> Recipe:
     return replace(recipe, **changes)
 
 
+IN_VALIDATION = -1
+
+
 class Rows(Callback):
-    """Appends the rows of each batch and its loss to a file; kills the process at a batch."""
+    """Appends the rows of each batch and its loss to a file; kills the process at a batch, or in a validation."""
 
     def __init__(self, file: Path, kill_at: int | None = None) -> None:
         self.file, self.kill_at, self.batches = file, kill_at, 0
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        if self.kill_at == IN_VALIDATION:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
         self.batches += 1
@@ -115,7 +126,13 @@ def kill_in_save(number: int, at: str) -> None:
 Extra = Callable[[], tuple[Callback, ...]]
 
 
-def started(recipe: Recipe, folder: Path, extra: Extra = tuple, kill: Callable[[], Any] | int | None = None) -> Any:
+def started(
+    recipe: Recipe,
+    folder: Path,
+    extra: Extra = tuple,
+    kill: Callable[[], Any] | int | None = None,
+    resume: Path | None = None,
+) -> Any:
     """A process that trains, resuming what is there. `kill` is called in it first, or is the number of the batch at
     which it kills itself."""
 
@@ -123,16 +140,22 @@ def started(recipe: Recipe, folder: Path, extra: Extra = tuple, kill: Callable[[
         if callable(kill):
             kill()
         rows = Rows(folder.with_suffix(".rows"), kill if isinstance(kill, int) else None)
-        fit(recipe, folder, last_checkpoint(folder), callbacks=(rows, *extra()))
+        fit(recipe, folder, resume or last_checkpoint(folder), callbacks=(rows, *extra()))
 
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
     return process
 
 
-def in_process(recipe: Recipe, folder: Path, extra: Extra = tuple, kill: Callable[[], Any] | int | None = None) -> int:
+def in_process(
+    recipe: Recipe,
+    folder: Path,
+    extra: Extra = tuple,
+    kill: Callable[[], Any] | int | None = None,
+    resume: Path | None = None,
+) -> int:
     """The exit code of `started`."""
-    process = started(recipe, folder, extra, kill)
+    process = started(recipe, folder, extra, kill, resume)
     process.join(240)
     assert process.exitcode is not None
     return int(process.exitcode)
@@ -221,12 +244,26 @@ class Accumulation(Callback):
         trainer.accumulate_grad_batches = 2
 
 
-def accumulated() -> tuple[Callback, ...]:
-    return (Accumulation(),)
-
-
 def averaged() -> tuple[Callback, ...]:
     return (EMAWeightAveraging(decay=0.9),)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", [tuple, averaged], ids=["plain", "moving average"])
+def test_a_validation_is_repeated(extra: Extra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was trained for a minute is saved before it."""
+    monkeypatch.setattr(saving, "BEFORE_VALIDATION", 0.0)
+    recipe = tiny(save_every="1h")
+    assert in_process(recipe, tmp_path / "whole", extra) == 0
+    for _ in range(2):
+        assert in_process(recipe, tmp_path / "run", extra, IN_VALIDATION) == -signal.SIGKILL
+        assert read(tmp_path / "run" / "last.ckpt")["global_step"] == 6
+    assert in_process(recipe, tmp_path / "run", extra) == 0
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def accumulated() -> tuple[Callback, ...]:
+    return (Accumulation(),)
 
 
 def two_stages() -> Recipe:
@@ -302,3 +339,155 @@ def test_ten_kills_at_random_moments(tmp_path: Path) -> None:
         assert code == -signal.SIGKILL, (seed, kill)
     assert in_process(recipe, folder) == 0
     assert_same(folder, tmp_path / "whole")
+
+
+class Send(Callback):
+    """Sends this process a signal in a step, or in a validation."""
+
+    def __init__(self, number: int, step: int | None) -> None:
+        self.number, self.step = number, step
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+
+    def on_validation_batch_start(self, *_: Any) -> None:
+        if self.step is None:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Ctrl-C is not ignored, as it is in a shell's background jobs."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_step_at_hand_and_the_run_resumes_after_it(number: int, whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    recipe = tiny(save_every="epoch")
+    for step in (2, 8):
+        rows = Rows(folder.with_suffix(".rows"))
+        run = fit(recipe, folder, last_checkpoint(folder), callbacks=(rows, Send(number, step)))
+        assert (run.interrupted, run.signal) == (True, number)
+        assert read(folder / "last.ckpt")["global_step"] == step + 1
+    run = fit(recipe, folder, folder / "last.ckpt", callbacks=(Rows(folder.with_suffix(".rows")),))
+    assert not run.interrupted
+    assert order(folder) == order(whole)
+    names = [name for name in differences(folder / "last.ckpt", whole / "last.ckpt") if "save_every" not in name]
+    assert names == []
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_signal_in_a_validation_ends_it(tmp_path: Path) -> None:
+    run = fit(tiny(), tmp_path, callbacks=(Send(signal.SIGTERM, None),))
+    assert run.interrupted
+    assert read(tmp_path / "last.ckpt")["global_step"] == 6
+
+
+def test_flags_of_a_resumed_run_reach_optimiser_and_schedule(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    recipe = tiny(epochs=EPOCHS + 1, lr=0.5, weight_decay=0.9, schedule="constant", warmup_steps=0)
+    seen = []
+
+    class Look(Callback):
+        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+            groups = trainer.optimizers[0].param_groups
+            seen.append([(group["lr"], group["weight_decay"]) for group in groups])
+
+    fit(recipe, folder, folder / "last.ckpt", callbacks=(Look(),))
+    assert seen == [[(0.5, 0.9), (0.5, 0.0)]] * 6
+    content = read(folder / "last.ckpt")
+    assert content["lr_schedulers"][0]["base_lrs"] == [0.5, 0.5]
+
+
+def test_another_optimiser_is_refused_before_anything_is_written(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="--optimizer adamw"):
+        fit(tiny(epochs=9, optimizer="sgd"), folder, folder / "last.ckpt")
+    with pytest.raises(InputError, match=r"best\.ckpt.*weights alone"):
+        fit(tiny(epochs=9), folder, folder / "best.ckpt")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_moved_run_keeps_its_best_score(whole: Path, tmp_path: Path) -> None:
+    """As `best.ckpt` records it: of 0 px here, which no later epoch reaches."""
+    folder = shutil.copytree(whole, tmp_path / "moved")
+    best = torch.load(folder / "best.ckpt", weights_only=True)
+    best["logpose"]["figures"]["error_px"] = 0.0
+    torch.save(best, folder / "best.ckpt")
+    before = (folder / "best.ckpt").read_bytes()
+    run = fit(tiny(epochs=EPOCHS + 1), folder, folder / "last.ckpt")
+    assert (folder / "best.ckpt").read_bytes() == before
+    assert run.best == folder / "best.ckpt"
+    assert run.figures["error_px"] == 0
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    last, previous = folder / "last.ckpt", folder / "last.previous.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"last\.ckpt.*--resume .*last\.previous\.ckpt"):
+        fit(tiny(epochs=EPOCHS + 1), folder, last)
+    with pytest.raises(DamagedFileError, match=r"last\.ckpt"):
+        load(last)
+    kept = previous.read_bytes()
+    assert in_process(tiny(), folder, resume=previous, kill=lambda: kill_in_save(1, "after")) == -signal.SIGKILL
+    assert previous.read_bytes() == kept, "the damaged one did not take its place"
+    assert read(last)["global_step"] == EPOCHS * 6
+
+
+def test_a_full_disk_leaves_the_good_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved, save = 0, torch.save
+
+    def full(content: Any, file: Any) -> None:
+        nonlocal saved
+        saved += 1
+        if saved == 3:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(content, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        fit(tiny(), tmp_path)
+    assert error.value.filename == str(tmp_path / "last.ckpt")
+    names = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert names == {".lock", "config.yaml", "last.ckpt", "last.previous.ckpt"}
+    assert [read(tmp_path / name)["global_step"] for name in ("last.previous.ckpt", "last.ckpt")] == [1, 2]
+
+
+class Vanishing:
+    """People of whom one cannot be read any longer."""
+
+    def __init__(self, whole: InMemory) -> None:
+        self.whole, self.skeleton = whole, whole.skeleton
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 3:
+            raise InputError("images/3.jpg: no such file")
+        return self.whole[index]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_vanishes_is_counted_or_ends_a_strict_run(
+    workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def vanishing(recipe: Any, part: str) -> Any:
+        return Vanishing(people(recipe, part)) if part == "train" else people(recipe, part)
+
+    recipe = tiny(people=vanishing, workers=workers, epochs=2)
+    fit(recipe, tmp_path / "run")
+    assert caplog.text.count("images/3.jpg") == 1
+    assert "epoch 2: 1 samples cannot be read; others took their place 2 times" in caplog.text
+    with pytest.raises(InputError, match=r"images/3\.jpg"):
+        fit(replace(recipe, strict=True), tmp_path / "strict")

@@ -145,7 +145,7 @@ def test_a_field_that_has_to_have_a_value_is_not_null(tmp_path, text, token):
 
 def test_the_interval_of_saving_is_parsed():
     assert parsed("--save-every", "200steps")[0].save_every == "200steps"
-    with pytest.raises(InputError, match="--save-every.*'often'"):
+    with pytest.raises(InputError, match=r"--save-every.*'often'"):
         parsed("--save-every", "often")
 
 

@@ -58,7 +58,7 @@ def test_a_full_disk_is_reported_by_the_file_s_own_name(tmp_path: Path, monkeypa
 
     def fail() -> None:
         try:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")  # noqa: TRY301
         except OSError:
             raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904  (as torch does)
 

@@ -14,12 +14,12 @@ CPU = torch.device("cpu")
 
 
 def draws() -> tuple[float, float, float, float]:
-    return random.random(), random.gauss(), float(np.random.normal()), float(torch.randn(()))
+    return random.random(), random.gauss(), float(np.random.normal()), float(torch.randn(()))  # noqa: NPY002
 
 
 def test_the_same_numbers_follow() -> None:
     random.gauss()  # which keeps a second number for later
-    np.random.normal()
+    np.random.normal()  # noqa: NPY002
     file = io.BytesIO()
     torch.save(random_state(CPU), file)
     first = draws()

@@ -29,8 +29,7 @@ def default_handlers() -> Iterator[None]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_program_at_once_or_is_noted(number: int) -> None:
     with pytest.raises(Stopped) as stopped, Signals():
-        os.kill(os.getpid(), number)
-        time.sleep(5)
+        signal.raise_signal(number)
     assert stopped.value.number == number
     with Signals() as signals:
         signals.deferred = True
@@ -110,7 +109,7 @@ def test_the_job_is_put_in_the_queue_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture, variables: Any, job: str | None
 ) -> None:
     script = tmp_path / "scontrol"
-    script.write_text(f"#!/bin/sh\necho \"$@\" > {tmp_path / 'called'}\n")
+    script.write_text(f'#!/bin/sh\necho "$@" > {tmp_path / "called"}\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):

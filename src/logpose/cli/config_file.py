@@ -37,7 +37,9 @@ def check_config(path: str | Path) -> None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        raise InputError(f"{path}{where}: is not YAML ({getattr(error, 'problem', None) or 'wrong character'})") from error
+        raise InputError(
+            f"{path}{where}: is not YAML ({getattr(error, 'problem', None) or 'wrong character'})"
+        ) from error
 
 
 def _check_events(path: Path, text: str) -> None:

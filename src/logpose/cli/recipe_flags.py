@@ -83,7 +83,12 @@ def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
     parser = ArgumentParser(prog=f"logpose train {name}", usage=usage, description="Train it; its fields are flags.")
     parser.add_argument("--config", action="config", help="YAML file of fields, as --print_config writes it")
     parser.add_argument("--out", type=Path | None, default=None, help="folder of the run; default: a new one in runs/")
-    parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to resume, or one of its checkpoints")
+    parser.add_argument(
+        "--resume",
+        type=Path | None,
+        default=None,
+        help="folder of an interrupted run to resume, or one of its checkpoints",
+    )
     parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
     # A recipe's own loss is no value of a flag.
     types: dict[str, Any] = {"loss": LossName | None if callable(recipe.loss) else LossName}

@@ -107,7 +107,15 @@ def check_archive(path: str | Path) -> None:
                 with archive.open(record) as opened:
                     while opened.read(AT_ONCE):
                         pass
-    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, RuntimeError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        LookupError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         if isinstance(error, DamagedFileError):
             raise
         raise DamagedFileError(f"{path}: damaged, or no such archive ({error!s:.120})") from error

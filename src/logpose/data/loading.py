@@ -1,5 +1,6 @@
-"""Batches, also from worker processes, that survive faults: an `InputError` is handed over as it is, a dead worker is
-replaced, and a pass over the data can be continued at any batch.
+"""Batches, also from worker processes, with an `InputError` handed over as it is and dead workers replaced.
+
+A pass over the data can be continued at any batch.
 
 PyTorch raises a worker's exception again with the worker's traceback as its message. A wrong image or row is no fault
 of the program: its message alone is to be shown, and callers may need the subclass. So workers return such an error in

@@ -47,13 +47,13 @@ class _Curves(CSVLogger):
 
 
 def curves_logger(folder: Path) -> CSVLogger:
-    """The CSV log of a run, in a folder of its own; a resumed run gets another: csv-1, csv-2, …
+    """The CSV log of a run, in a folder of its own; a resumed run gets another.
 
-    `report.read_curves` joins them. A row that an earlier process was killed in is removed.
+    They are csv-1, csv-2, …; `report.read_curves` joins them. A row that an earlier process was killed in is removed.
     """
     before = list(folder.glob("csv-*"))
     for path in (each / "metrics.csv" for each in before):
-        if path.is_file() and rank_zero_only.rank == 0:
+        if path.is_file() and rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it
             content = path.read_bytes()
             if not content.endswith(b"\n"):
                 with whole_file(path) as file:

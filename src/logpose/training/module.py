@@ -111,7 +111,9 @@ class PoseModule(L.LightningModule):
         """Log the means of the epoch, once."""
         if not self._logged:
             for name, value in self.running.means().items():
-                self.log(f"train/{name}", value, on_step=False, on_epoch=True, prog_bar=name[:5] != "loss_", batch_size=1)
+                self.log(
+                    f"train/{name}", value, on_step=False, on_epoch=True, prog_bar=name[:5] != "loss_", batch_size=1
+                )
         self._logged = True
 
     def check_finite(self) -> None:

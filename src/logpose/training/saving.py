@@ -125,7 +125,8 @@ class Saver(Checkpoint):
     Args:
         folder: of the run.
         every: how often to save within an epoch.
-        loaders: of training and validation.
+        loaders: of training and validation. Within an epoch nothing is saved if that of training cannot be continued
+            at a batch (`state_dict` and `load_state_dict`).
         signals: what stops the run.
         data: what identifies the data, kept with the state.
     """
@@ -135,6 +136,8 @@ class Saver(Checkpoint):
     ) -> None:
         self.path, self.every, self.signals, self.data = folder / LAST, every, signals, data
         self.loaders = [loader for loader in loaders if isinstance(loader, InputErrorLoader)]
+        # A loader of a user's own may always begin with the first batch.
+        self._continues = all(hasattr(loaders[0], name) for name in ("state_dict", "load_state_dict"))
         self._state: dict[str, Any] | None = None
         self._seed_changed = self._between_steps = False
         self._saved_at, self._saved_step, self._step, self._wanted = 0.0, 0, 0, 0
@@ -146,7 +149,7 @@ class Saver(Checkpoint):
         state, self._state = self._state, None
         if state is not None and len(state["processes"]) == trainer.world_size:
             own = state["processes"][trainer.global_rank]
-            for loader, position in zip(self.loaders, own["loaders"], strict=True):
+            for loader, position in zip(self.loaders, own["loaders"], strict=False):
                 loader.load_state_dict(position)
             pl_module.running.load_state_dict(own["running"], pl_module.device)
             if not self._seed_changed:
@@ -169,10 +172,10 @@ class Saver(Checkpoint):
         self._want(trainer, self.every.is_due(trainer.global_step, time.monotonic() - self._saved_at))
         if trainer.is_last_batch:
             return
-        self._between_steps = True
-        if self._wanted:
+        self._between_steps = self._continues
+        if self._wanted and self._continues:
             self._save(trainer, pl_module)
-            self._stop(trainer)
+        self._stop(trainer)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save what was trained since the latest checkpoint, if that is worth a minute or the run is to stop."""
@@ -237,9 +240,7 @@ class Saver(Checkpoint):
             requeue()
         raise Stopped(self.signals.received or signal.SIGTERM)  # another process received it
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the state of this process and the others."""
         assert isinstance(pl_module, PoseModule)
         own = {
@@ -251,8 +252,8 @@ class Saver(Checkpoint):
         if trainer.world_size > 1:
             processes = [None] * trainer.world_size
             distributed.all_gather_object(processes, own)
-        within = trainer.fit_loop.epoch_progress.current
-        middle = within.ready != within.processed
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        middle = progress.ready != progress.processed
         checkpoint["resume"] = {"processes": processes, "within_epoch": middle, "data": self.data}
         if trainer.validating:
             # To Lightning this is a validation that was interrupted in its first batch: it repeats it.
@@ -260,9 +261,7 @@ class Saver(Checkpoint):
             for part in ("total", "current"):
                 progress[part] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
 
-    def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the state until training starts."""
         assert isinstance(pl_module, PoseModule)
         del trainer

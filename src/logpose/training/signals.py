@@ -1,4 +1,4 @@
-"""Signals that end a training run: it saves its state after the step at hand and stops; a second one ends it at once."""
+"""Signals that end a training run: it saves its state after the step at hand and stops; a second one ends it."""
 
 from __future__ import annotations
 

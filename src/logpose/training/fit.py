@@ -34,7 +34,7 @@ from logpose.training.signals import Signals
 
 patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
-from lightning.fabric.plugins.environments import SLURMEnvironment  # noqa: E402
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: E402
 from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor  # noqa: E402
 from lightning.pytorch.loggers import Logger, TensorBoardLogger  # noqa: E402

@@ -16,7 +16,9 @@ LAST, PREVIOUS, BEST = "last.ckpt", "last.previous.ckpt", "best.ckpt"
 FIRST = "first"
 """Folder, within a run's, of the run that the recipe's `first` describes."""
 CONFIG = "config.yaml"
+"""The recipe's name and plain values."""
 LOCK = ".lock"
+"""The file of the lock; it stays, and has no content."""
 
 
 class RunLock:

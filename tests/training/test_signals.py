@@ -86,9 +86,10 @@ def test_a_second_signal_ends_the_process_and_its_workers() -> None:
         os.read(reading, 1)
         with Signals() as signals:
             signals.deferred = True
-            for _ in range(2):
+            for pause in (0.05, 1.1, 0.05):  # the second is together with the first
                 os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(0.05)
+                time.sleep(pause)
+            time.sleep(20)
 
     assert in_child(run) == 128 + signal.SIGTERM
     os.close(writing)

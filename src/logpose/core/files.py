@@ -118,4 +118,4 @@ def check_archive(path: str | Path) -> None:
     ) as error:
         if isinstance(error, DamagedFileError):
             raise
-        raise DamagedFileError(f"{path}: damaged, or no such archive ({error!s:.120})") from error
+        raise DamagedFileError(f"{path}: {error!s:.120}") from error

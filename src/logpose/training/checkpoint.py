@@ -78,8 +78,8 @@ def read(path: str | Path) -> dict[str, Any]:
             check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except DamagedFileError as error:
-        why = held_object(path)
-        raise DamagedFileError(f"{error}{f'; {why}' if why else ''}{_one_before(path)}") from error
+        why = held_object(path) or str(error).removeprefix(f"{path}: ")
+        raise DamagedFileError(f"{path}: not a checkpoint, or damaged ({why}){_one_before(path)}") from error
     except Exception as error:
         why = "" if folder else held_object(path)
         raise InputError(f"{path}: not a checkpoint, or damaged{f' ({why})' if why else ''}") from error

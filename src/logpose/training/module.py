@@ -43,7 +43,7 @@ class RunningMeans:
 
     def state_dict(self) -> dict[str, Any]:
         """The sums and the numbers of samples so far."""
-        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+        return {"sums": {name: total.cpu() for name, total in self._sums.items()}, "counts": dict(self._counts)}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device | None = None) -> None:
         """Continue from there."""

@@ -148,12 +148,15 @@ class Saver(Checkpoint):
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
         state, self._state = self._state, None
         if state is not None and len(state["processes"]) == trainer.world_size:
-            own = state["processes"][trainer.global_rank]
-            for loader, position in zip(self.loaders, own["loaders"], strict=False):
-                loader.load_state_dict(position)
-            pl_module.running.load_state_dict(own["running"], pl_module.device)
-            if not self._seed_changed:
-                set_random_state(own["random"], pl_module.device)
+            try:
+                own = state["processes"][trainer.global_rank]
+                for loader, position in zip(self.loaders, own["loaders"], strict=False):
+                    loader.load_state_dict(position)
+                pl_module.running.load_state_dict(own["running"], pl_module.device)
+                if not self._seed_changed:
+                    set_random_state(own["random"], pl_module.device)
+            except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+                raise InputError(f"{trainer.ckpt_path}: damaged checkpoint (no state of training: {error})") from error
         self.signals.install()
         self.signals.deferred = True
 

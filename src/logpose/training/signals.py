@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["Signals", "Stopped", "requeue", "was_requeued"]
 log = logging.getLogger("logpose")
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
+TOGETHER = 1.0  # seconds within which several are one: `timeout` sends one to its child, and one to all
 PREEMPTION = getattr(signal, "SIGUSR1", None)  # `#SBATCH --signal=USR1@90`, as Lightning's documentation has it
 
 
@@ -32,7 +34,7 @@ class Signals:
     """While it is entered, SIGINT and SIGTERM, and SIGUSR1 in a job of Slurm, stop the run.
 
     Where `deferred` is set they are only noted, in `received`, and the training loop stops after the step at hand;
-    elsewhere `Stopped` is raised. A second SIGINT or SIGTERM ends the process and its workers.
+    elsewhere `Stopped` is raised. A second SIGINT or SIGTERM, a second or more later, ends the process and its workers.
 
     Args:
         slurm: whether the process is a job of Slurm, which gets SIGUSR1 before it is preempted.
@@ -40,6 +42,7 @@ class Signals:
 
     def __init__(self, slurm: bool = False) -> None:
         self.received, self.deferred = 0, False
+        self._received_at = 0.0
         self._numbers = [*ENDING, *([PREEMPTION] if slurm and PREEMPTION is not None else [])]
         self._before: dict[int, Any] = {}
 
@@ -68,12 +71,16 @@ class Signals:
         return self.received != 0 and self.received == PREEMPTION
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        if self.received in ENDING and number in ENDING:
+        now, before = time.monotonic(), self._received_at
+        again = self.received in ENDING and number in ENDING
+        if again and now - before < TOGETHER:
+            return
+        if again:
             for child in multiprocessing.active_children():
                 child.kill()
             os._exit(128 + number)
         if self.received not in ENDING:
-            self.received = number
+            self.received, self._received_at = number, now
         if not self.deferred:
             raise Stopped(number)
 

@@ -7,6 +7,7 @@ there is a folder with the same: `model.safetensors` holds the tensors and `conf
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,8 @@ log = logging.getLogger("logpose")
 
 TENSORS, CONFIG = "model.safetensors", "config.json"
 """Files of the folder form, by the Hub's usual names."""
+CHECKSUM = "sha256"
+"""Entry of the folder form: of the file of tensors. The other form has a checksum for each record of its archive."""
 
 
 def describe(model: Model, loss: PoseLoss) -> dict[str, Any]:
@@ -73,6 +76,7 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         if folder:
             entry = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            _check_digest(folder, entry)
             content = {"logpose": entry, "state_dict": load_file(folder / TENSORS)}
         else:
             check_archive(path)
@@ -92,6 +96,19 @@ def read(path: str | Path) -> dict[str, Any]:
     with _damaged(path):
         content["logpose"] = {**entry, "model": upgraded(version, entry["model"], content["state_dict"])}
     return content
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file, as the Hub shows it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_digest(folder: Path, entry: Any) -> None:
+    """Refuse tensors that do not have the checksum of their folder's entry, if that has one."""
+    wanted = entry.get(CHECKSUM) if isinstance(entry, dict) else None
+    if wanted is not None and wanted != _digest(folder / TENSORS):
+        raise DamagedFileError(f"{folder}: {TENSORS} does not have the checksum in {CONFIG}")
 
 
 def _one_before(path: Path) -> str:
@@ -121,7 +138,8 @@ def notes(path: str | Path) -> dict[str, Any]:
         entry = read(path)["logpose"]
     except InputError:
         return {}
-    found = {name: value for name, value in entry.items() if name not in ("format", "model", "loss", "pixels")}
+    left_out = ("format", "model", "loss", "pixels", CHECKSUM)
+    found = {name: value for name, value in entry.items() if name not in left_out}
     if isinstance(recipe := found.get("recipe"), dict):
         found["recipe"] = {name: _without_folder(value) for name, value in recipe.items()}
     return found
@@ -210,6 +228,7 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) 
     parts = {name: folder / f"{name}.part" for name in (TENSORS, CONFIG)}
     try:
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, parts[TENSORS])
+        entry[CHECKSUM] = _digest(parts[TENSORS])
         parts[CONFIG].write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
         for name, part in parts.items():
             part.replace(folder / name)

@@ -224,3 +224,35 @@ def test_signals_to_all_processes_of_a_job(coco_folder, tmp_path: Path) -> None:
     assert "Traceback" not in err
     assert read(run / "last.ckpt")["global_step"] > saved
     assert (tmp_path / "called").read_text().count("requeue") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_resume_with_the_random_numbers_of_each(coco_folder, tmp_path: Path) -> None:
+    small = "--size 64x48 --epochs 3 --batch-size 4 --workers 1 --precision 32-true --accelerator cpu --devices 2"
+    more = ("--weights", "random", "--save-every", "1steps", "--loggers", "csv")
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src"), "OMP_NUM_THREADS": "1"}
+
+    def started(*words: object) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "logpose", "train", "coco_resnet18_rle", *map(str, words)]
+        return subprocess.Popen(command, env=variables, start_new_session=True)
+
+    words = ("--data", coco_folder, *small.split(), *more, "--out")
+    assert started(*words, tmp_path / "whole").wait(400) == 0
+    run = tmp_path / "run"
+    killed = started(*words, run)
+    while not (run / "last.previous.ckpt").exists():
+        assert killed.poll() is None
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert started("--resume", run).wait(400) == 0
+    whole, resumed = (read(folder / "last.ckpt") for folder in (tmp_path / "whole", run))
+    assert len(whole["resume"]["processes"]) == 2
+    for one, two in zip(whole["resume"]["processes"], resumed["resume"]["processes"], strict=True):
+        assert torch.equal(one["random"]["torch"], two["random"]["torch"])
+        assert one["loaders"] == two["loaders"]
+    for name, tensor in whole["state_dict"].items():
+        torch.testing.assert_close(resumed["state_dict"][name], tensor, rtol=0, atol=0, equal_nan=True)
+    moments = [content["optimizer_states"][0]["state"] for content in (whole, resumed)]
+    torch.testing.assert_close(moments[1], moments[0], rtol=0, atol=0)
+    assert (resumed["loops"], resumed["lr_schedulers"]) == (whole["loops"], whole["lr_schedulers"])

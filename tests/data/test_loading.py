@@ -43,6 +43,26 @@ def test_batches_before_it_are_given() -> None:
         next(batches)
 
 
+class WholeBatches(Rows):
+    """Makes its batches itself."""
+
+    def __getitems__(self, rows: list[int]) -> tuple[int, ...]:
+        if 4 in rows:
+            raise NoImagesError("images.json: lists no images")
+        return tuple(rows)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_set_may_make_whole_batches(workers: int) -> None:
+    loader = InputErrorLoader(
+        ErrorsAsRows(WholeBatches()), batch_size=2, num_workers=workers, collate_fn=JoinedOrError(list)
+    )
+    batches = iter(loader)
+    assert [next(batches), next(batches)] == [[0, 1], [2, 3]]
+    with pytest.raises(NoImagesError):
+        next(batches)
+
+
 class Numbers(Dataset[Any]):
     """The numbers of the rows; row 7 cannot be read, and the workers that read the rows of `deadly` are killed."""
 

@@ -72,19 +72,30 @@ class ErrorsAsRows(Dataset[Any]):
         except InputError as error:
             return error
 
+    def __getitems__(self, keys: list[Any]) -> Any:
+        """The rows of a batch; of a data set that makes whole batches, the batch or the error."""
+        if not hasattr(self.rows, "__getitems__"):
+            return [self[key] for key in keys]
+        try:
+            return self.rows.__getitems__(keys)
+        except InputError as error:
+            return error
+
 
 class JoinedOrError:
     """Makes a batch of rows, or returns the first error among them.
 
     Args:
-        join: makes a batch.
+        join: makes a batch; of a data set that makes whole batches it gets that.
     """
 
-    def __init__(self, join: Callable[[list[Any]], Any]) -> None:
+    def __init__(self, join: Callable[[Any], Any]) -> None:
         self.join = join
 
-    def __call__(self, rows: list[Any]) -> Any:
+    def __call__(self, rows: Any) -> Any:
         """The batch, or the error."""
+        if not isinstance(rows, list):
+            return rows if isinstance(rows, InputError) else self.join(rows)
         error = next((row for row in rows if isinstance(row, InputError)), None)
         if error is not None:
             return error

@@ -540,3 +540,17 @@ def test_memory_and_files_stay_level(workers: int, tmp_path: Path) -> None:
     process.join(500)
     print((tmp_path / "growth").read_text(), "MB more")
     assert process.exitcode == 0
+
+
+def test_what_an_epoch_logs_is_written_before_its_checkpoint(tmp_path: Path) -> None:
+    """Killed right after the checkpoint of the first and of the last epoch: no figure is missing."""
+    recipe = tiny(save_every="epoch", epochs=2)
+    assert in_process(recipe, tmp_path / "whole") == 0
+    for number in (2, 1):  # best.ckpt is written too in the first epoch
+        code = in_process(recipe, tmp_path / "run", kill=lambda number=number: kill_in_save(number, "after"))
+        assert code == -signal.SIGKILL
+    logged = metrics(tmp_path / "run")
+    assert read(tmp_path / "run" / "last.ckpt")["global_step"] in (6, 12)
+    expected = {key: value for key, value in metrics(tmp_path / "whole").items() if int(key[1]) < 6}
+    assert {key: value for key, value in logged.items() if int(key[1]) < 6} == expected
+    assert (".", "5", "train/loss") in logged

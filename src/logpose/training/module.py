@@ -74,7 +74,7 @@ class PoseModule(L.LightningModule):
         self.model, self.loss, self.recipe, self.data = model, loss, recipe, data
         self.figures: dict[str, float] = {}
         self.latest: dict[str, Tensor] = {}
-        self.running, self._logged = RunningMeans(), False
+        self.running, self._shown = RunningMeans(), False
 
     def on_train_start(self) -> None:
         """Apply the recipe's optimiser settings and schedule also to a resumed run, whose checkpoint had its own."""
@@ -103,18 +103,17 @@ class PoseModule(L.LightningModule):
         return computed.total
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Log the means of the epoch after its last batch."""
+        """Show the means of the epoch after its last batch."""
         if self.trainer.is_last_batch:
-            self._log_means()
+            self._show_means()
 
-    def _log_means(self) -> None:
-        """Log the means of the epoch, once."""
-        if not self._logged:
+    def _show_means(self) -> None:
+        """Pass the means of the epoch to the progress bar and to callbacks, once."""
+        if not self._shown:
             for name, value in self.running.means().items():
-                self.log(
-                    f"train/{name}", value, on_step=False, on_epoch=True, prog_bar=name[:5] != "loss_", batch_size=1
-                )
-        self._logged = True
+                shown = {"prog_bar": not name.startswith("loss_"), "logger": False}
+                self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=1, **shown)
+        self._shown = True
 
     def check_finite(self) -> None:
         """Refuse weights that are not finite.
@@ -128,8 +127,12 @@ class PoseModule(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Copy the error distribution that the loss has learned to the model, which is about to be saved; log means."""
         self._learn_error_distribution()
-        self._log_means()  # of an epoch that ended early, or whose validation a resumed run repeated
-        self.running, self._logged = RunningMeans(), False
+        self._show_means()  # of an epoch that ended early, or whose validation a resumed run repeated
+        # Lightning would write them after the checkpoint; a run that is killed between has them in no log.
+        means = {f"train/{name}": float(value) for name, value in self.running.means().items()}
+        for logger in self.trainer.loggers:
+            logger.log_metrics({**means, "epoch": self.current_epoch}, step=self.trainer.global_step - 1)
+        self.running, self._shown = RunningMeans(), False
 
     def _learn_error_distribution(self) -> None:
         """Copy the error distribution that the loss has learned to the model."""

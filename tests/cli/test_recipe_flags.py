@@ -19,7 +19,7 @@ from logpose.losses import L1Loss, RLELoss
 from logpose.recipes import find
 from logpose.recipes.coco import coco_resnet18_rle, coco_resnet50_rle, coco_resnet50_rle_paper_with_s
 from logpose.training.fit import save_config
-from logpose.training.resume import is_unbegun
+from logpose.training.run_folder import is_unbegun
 
 
 def parsed(*flags):
@@ -115,11 +115,46 @@ def test_resume_of_nothing_is_refused(tmp_path):
 def test_a_run_without_a_finished_epoch_is_not_resumed(tmp_path):
     (tmp_path / "config.yaml").write_text(NAMED)
     assert is_unbegun(tmp_path)
-    with pytest.raises(InputError, match="no epoch"):
+    with pytest.raises(InputError, match="nothing"):
         parsed("--resume", str(tmp_path))
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "last.ckpt").touch()
     assert not is_unbegun(tmp_path)
+
+
+def test_a_checkpoint_can_be_named_but_not_the_best(tiny_run):
+    last = tiny_run / "last.ckpt"
+    assert parsed("--resume", str(last))[1:] == (tiny_run, last)
+    with pytest.raises(InputError, match=r"best\.ckpt.*last\.ckpt"):
+        parsed("--resume", str(tiny_run / "best.ckpt"))
+    with pytest.raises(InputError, match=r"other\.ckpt"):
+        parsed("--resume", str(tiny_run / "other.ckpt"))
+
+
+def test_a_job_that_slurm_puts_in_the_queue_again_resumes_its_run(tiny_run, tmp_path, monkeypatch):
+    assert parsed("--out", str(tiny_run))[2] is None
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    for words in (("--out", str(tiny_run)), (f"--out={tiny_run}",)):
+        recipe, out, resume = parsed(*words, "--epochs", "9")
+        assert (out, resume, recipe.epochs) == (tiny_run, tiny_run / "last.ckpt", 9)
+    assert parsed("--out", str(tmp_path))[1:] == (tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "token"), [("gradient_clip: null", "--gradient-clip"), ("augmentation:\n  scale: null", "--augmentation")]
+)
+def test_a_field_that_has_to_have_a_value_is_not_null(tmp_path, text, token):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError, match=token):
+        parsed("--config", str(tmp_path / "mine.yaml"))
+    (tmp_path / "mine.yaml").write_text("val_data: null")
+    assert parsed("--config", str(tmp_path / "mine.yaml"))[0].val_data is None
+
+
+def test_the_interval_of_saving_is_parsed():
+    assert parsed("--save-every", "200steps")[0].save_every == "200steps"
+    with pytest.raises(InputError, match=r"--save-every.*'often'"):
+        parsed("--save-every", "often")
 
 
 def test_the_backbone_s_weights_have_a_second_name(tmp_path):

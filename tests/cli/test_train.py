@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import torch
 
 from logpose.data.coco import CocoKeypoints
 from logpose.recipes import synthetic
-from logpose.training.checkpoint import load, notes
+from logpose.training.checkpoint import load, notes, read
 
 
 def spoil(folder, tmp_path, change):
@@ -160,3 +162,97 @@ def test_a_folder_that_is_not_empty_is_refused(command, tmp_path: Path) -> None:
     code, out, err = command("train", "synthetic_resnet18_rle", "--out", tmp_path)
     assert (code, out) == (2, "")
     assert str(tmp_path) in err
+
+
+def test_a_damaged_checkpoint_is_refused_wherever_it_is_read(refused, tiny_run, coco_folder, tmp_path: Path) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    for name in ("best.ckpt", "last.ckpt"):
+        content = bytearray((run / name).read_bytes())
+        content[len(content) // 2] ^= 0x40
+        (run / name).write_bytes(content)
+    image = next((coco_folder / "val").iterdir())
+    assert "best.ckpt" in refused("predict", run / "best.ckpt", image)
+    assert "best.ckpt" in refused("eval", run / "best.ckpt", "--data", coco_folder)
+    shutil.copy(tiny_run / "last.ckpt", run / "last.previous.ckpt")
+    sentence = refused("train", "coco_resnet18_rle", "--resume", run, "--epochs", 3)
+    assert f"--resume {run / 'last.previous.ckpt'}" in sentence
+
+
+def test_signals_to_all_processes_of_a_job(coco_folder, tmp_path: Path) -> None:
+    """Slurm announces that it will end the job: it is saved and put in the queue; started again, it is resumed.
+
+    SIGTERM, which the workers get too, then ends it in a sentence.
+    """
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path / "called"}\n')
+    scontrol.chmod(0o755)
+    variables = {"SLURM_JOB_ID": "123", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_NTASKS_PER_NODE": "1"}
+    variables |= dict.fromkeys(("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"), "0")
+    paths = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    small = "--size 64x48 --epochs 200 --batch-size 8 --workers 2 --precision 32-true --accelerator cpu --devices 1"
+    words = ("train", "coco_resnet18_rle", "--data", coco_folder, *small.split(), "--weights", "random")
+    run = tmp_path / "run"
+
+    def stopped(number: int, restarts: int) -> tuple[int, str]:
+        """Exit code and stderr of the run, to which a signal is sent once it has saved a checkpoint."""
+        before = (run / "last.ckpt").stat().st_mtime_ns if restarts else 0
+        with (tmp_path / "err").open("w") as err:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "logpose", *map(str, words), "--out", str(run)],
+                stderr=err,
+                start_new_session=True,
+                env={**os.environ, **variables, **paths, "SLURM_RESTART_COUNT": str(restarts), "OMP_NUM_THREADS": "1"},
+            )
+            deadline = time.monotonic() + 200
+            while not (run / "last.ckpt").exists() or (run / "last.ckpt").stat().st_mtime_ns <= before:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            os.killpg(process.pid, number)
+            code = process.wait(120)
+        return code, (tmp_path / "err").read_text()
+
+    code, err = stopped(signal.SIGUSR1, 0)
+    assert code == 128 + signal.SIGUSR1, err
+    assert (tmp_path / "called").read_text().split() == ["requeue", "123"]
+    saved = read(run / "last.ckpt")["global_step"]
+    code, err = stopped(signal.SIGTERM, 1)
+    assert code == 128 + signal.SIGTERM, err
+    lines = [line for line in err.splitlines() if line.startswith("logpose: interrupted")]
+    assert len(lines) == 1
+    assert f"--resume {run}" in lines[0]
+    assert "Traceback" not in err
+    assert read(run / "last.ckpt")["global_step"] > saved
+    assert (tmp_path / "called").read_text().count("requeue") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_resume_with_the_random_numbers_of_each(coco_folder, tmp_path: Path) -> None:
+    small = "--size 64x48 --epochs 3 --batch-size 4 --workers 1 --precision 32-true --accelerator cpu --devices 2"
+    more = ("--weights", "random", "--save-every", "1steps", "--loggers", "csv")
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src"), "OMP_NUM_THREADS": "1"}
+
+    def started(*words: object) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "logpose", "train", "coco_resnet18_rle", *map(str, words)]
+        return subprocess.Popen(command, env=variables, start_new_session=True)
+
+    words = ("--data", coco_folder, *small.split(), *more, "--out")
+    assert started(*words, tmp_path / "whole").wait(400) == 0
+    run = tmp_path / "run"
+    killed = started(*words, run)
+    while not (run / "last.previous.ckpt").exists():
+        assert killed.poll() is None
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert started("--resume", run).wait(400) == 0
+    whole, resumed = (read(folder / "last.ckpt") for folder in (tmp_path / "whole", run))
+    assert len(whole["resume"]["processes"]) == 2
+    for one, two in zip(whole["resume"]["processes"], resumed["resume"]["processes"], strict=True):
+        assert torch.equal(one["random"]["torch"], two["random"]["torch"])
+        assert one["loaders"] == two["loaders"]
+    for name, tensor in whole["state_dict"].items():
+        torch.testing.assert_close(resumed["state_dict"][name], tensor, rtol=0, atol=0, equal_nan=True)
+    moments = [content["optimizer_states"][0]["state"] for content in (whole, resumed)]
+    torch.testing.assert_close(moments[1], moments[0], rtol=0, atol=0)
+    assert (resumed["loops"], resumed["lr_schedulers"]) == (whole["loops"], whole["lr_schedulers"])

@@ -1,11 +1,18 @@
-"""Errors of worker processes come out as they were raised."""
+"""Errors of worker processes come out as they were raised; a pass is continued, also after a worker has died."""
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
 import pytest
+import torch
 from torch.utils.data import Dataset
 
 from logpose.core.errors import InputError, NoImagesError
+from logpose.data.batches import epoch_loader
 from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError
 
 
@@ -34,3 +41,112 @@ def test_batches_before_it_are_given() -> None:
     assert [next(batches), next(batches)] == [1, 5]
     with pytest.raises(NoImagesError):
         next(batches)
+
+
+class WholeBatches(Rows):
+    """Makes its batches itself."""
+
+    def __getitems__(self, rows: list[int]) -> tuple[int, ...]:
+        if 4 in rows:
+            raise NoImagesError("images.json: lists no images")
+        return tuple(rows)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_set_may_make_whole_batches(workers: int) -> None:
+    loader = InputErrorLoader(
+        ErrorsAsRows(WholeBatches()), batch_size=2, num_workers=workers, collate_fn=JoinedOrError(list)
+    )
+    batches = iter(loader)
+    assert [next(batches), next(batches)] == [[0, 1], [2, 3]]
+    with pytest.raises(NoImagesError):
+        next(batches)
+
+
+class Numbers(Dataset[Any]):
+    """The numbers of the rows; row 7 cannot be read, and the workers that read the rows of `deadly` are killed."""
+
+    def __init__(self, folder: Path | None = None, deadly: tuple[int, ...] = (), times: int = 1) -> None:
+        self.folder, self.deadly, self.times = folder, deadly, times
+
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, key: tuple[int, int]) -> int:
+        row = key[1]
+        if self.folder is not None and row in self.deadly:
+            marks = len(list(self.folder.glob(f"{row}-*")))
+            if marks < self.times:
+                (self.folder / f"{row}-{marks}").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        if self.folder is None and row == 7:
+            raise InputError("images/7.jpg: no such file")
+        return row
+
+
+def loader(rows: Numbers, workers: int, **options: Any) -> InputErrorLoader[Any]:
+    return epoch_loader(rows, 4, list, training=True, workers=workers, seed=3, **options)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("at", [1, 3, 5])
+def test_a_pass_is_continued_at_any_batch_and_draws_no_seed_again(workers: int, at: int) -> None:
+    """As an interrupted run, a resumed one makes its iterators; torch's generator is where it was all the same."""
+    whole = loader(Numbers(), workers)
+    torch.manual_seed(0)
+    batches = []
+    for epoch in range(2):
+        whole.sampler.set_epoch(epoch)
+        batches.append(list(whole))
+    left = torch.randn(3)
+
+    first = loader(Numbers(), workers)
+    torch.manual_seed(0)
+    first.sampler.set_epoch(0)
+    passing = iter(first)
+    begun = [next(passing) for _ in range(at)]
+    state, generator = first.state_dict(), torch.get_rng_state()
+    torch.manual_seed(9)
+    second = loader(Numbers(), workers)
+    second.load_state_dict(state)
+    torch.set_rng_state(generator)
+    second.sampler.set_epoch(0)
+    if at < 5:  # else the pass is complete
+        begun += list(second)
+    second.sampler.set_epoch(1)
+    assert [begun, list(second)] == batches
+    assert torch.equal(torch.randn(3), left)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_rows_that_cannot_be_read_are_counted_and_named_once(workers: int, caplog: pytest.LogCaptureFixture) -> None:
+    each = loader(Numbers(), workers)
+    for _ in range(3):
+        assert sum(map(len, each)) == 20
+    assert each.left_out == {"images/7.jpg: no such file": 3}
+    assert [record.message for record in caplog.records] == ["left out of training: images/7.jpg: no such file"]
+    each.strict = True
+    with pytest.raises(InputError, match=r"7\.jpg"):
+        list(each)
+
+
+def test_a_worker_that_dies_is_replaced_and_no_row_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    expected = list(loader(Numbers(tmp_path), 2))
+    torch.manual_seed(0)
+    mark = torch.get_rng_state()
+    each = loader(Numbers(tmp_path, deadly=(5,)), 2)
+    each.load_state_dict({"passes": 1, "batches": 5})  # so that no seed is drawn
+    assert list(each) == expected
+    assert torch.equal(torch.get_rng_state(), mark)
+    assert "SIGKILL" in caplog.text
+
+
+@pytest.mark.parametrize(("strict", "times"), [(True, 1), (False, 9)])
+def test_workers_that_die_end_a_strict_run_at_once_and_others_in_the_end(
+    tmp_path: Path, strict: bool, times: int
+) -> None:
+    each = loader(Numbers(tmp_path, deadly=(5,), times=times), 1)
+    each.strict = strict
+    with pytest.raises(InputError, match="--workers 1"):
+        list(each)
+    assert len(list(tmp_path.iterdir())) == (1 if strict else 4)

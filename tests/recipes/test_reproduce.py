@@ -10,7 +10,7 @@ import pytest
 from logpose.core.errors import InputError
 from logpose.recipes import synthetic
 from logpose.recipes.reproduce import TABLES, measure, table_named
-from logpose.training.resume import last_checkpoint
+from logpose.training.run_folder import last_checkpoint
 
 
 def test_rows_have_a_figure_for_each_metric_and_a_command_or_a_reason() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from logpose.core.errors import InputError
-from logpose.core.skeletons import COCO, Skeleton
+from logpose.core.errors import DamagedFileError, InputError
+from logpose.core.skeletons import COCO, HUMANEVA, Skeleton
 from logpose.core.structures import LEVELS, ErrorDistribution
 from logpose.flows import RealNVP
 from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
-from logpose.models import PointSetAnchors, PointSetOptions, PoseModel, RegressionModel, ResNet, create_backbone
+from logpose.models import (
+    LiftingModel,
+    PointSetAnchors,
+    PointSetOptions,
+    PoseModel,
+    RegressionModel,
+    ResNet,
+    create_backbone,
+)
 from logpose.training.checkpoint import describe, load, load_model, save
 
 SIZE = (32, 32)
@@ -300,3 +309,20 @@ def test_point_set_anchors_come_back_with_their_template(tmp_path: Path, sigma: 
     (one,), (other,) = model(image), again(image)
     assert torch.equal(one.keypoints(), other.keypoints())
     assert torch.equal(one.box_scores, other.box_scores)
+
+
+def test_a_flipped_bit_of_either_form_is_noticed(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = LiftingModel("fc", HUMANEVA, settings={"width": 8})
+    save(model, None, tmp_path)
+    load(tmp_path)
+    file = tmp_path / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-40] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"model\.safetensors"):
+        load(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["sha256"]  # of version 0.1
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    load(tmp_path)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from logpose.training.module import higher_is_better, learning_rate
+from logpose.training.module import RunningMeans, higher_is_better, learning_rate
 
 
 def test_step_schedule_falls_tenfold_at_each_milestone(make_recipe):
@@ -48,3 +49,17 @@ def test_exponential_falls_after_every_epoch(make_recipe):
 )
 def test_which_figures_are_better_when_larger(figure, higher):
     assert higher_is_better(figure) is higher
+
+
+def test_running_means_continue_from_their_state() -> None:
+    values = [(torch.tensor(0.1), 4), (torch.tensor(0.7, dtype=torch.bfloat16), 4), (torch.tensor(1 / 3), 3)]
+    whole, first, second = RunningMeans(), RunningMeans(), RunningMeans()
+    for value, count in values:
+        whole.add("loss", value, count)
+    first.add("loss", *values[0])
+    second.load_state_dict(first.state_dict())
+    for value, count in values[1:]:
+        second.add("loss", value, count)
+    assert torch.equal(whole.means()["loss"], second.means()["loss"])
+    assert whole.means()["loss"] == pytest.approx((0.4 + 4 * float(values[1][0]) + 1) / 11)
+    assert RunningMeans().means() == {}

@@ -16,7 +16,8 @@ from logpose.losses import L1Loss, RLELoss, WithHeatmaps
 from logpose.models import LiftingModel
 from logpose.tasks.lifting.recipe import LiftingRecipe
 from logpose.training.checkpoint import describe
-from logpose.training.resume import check_resumable, is_finished, is_unbegun
+from logpose.training.recipe import plain_recipe
+from logpose.training.resume import check_data, check_resumable, data_files, is_finished
 
 RECIPE = LiftingRecipe(epochs=3)
 
@@ -26,7 +27,7 @@ def model(learned_from: tuple[str, ...] = ("a", "b")) -> LiftingModel:
 
 
 def written(folder: Path, described: dict[str, Any], **more: Any) -> Path:
-    content = {"state_dict": {}, "epoch": 0, "logpose": described, **more}
+    content = {"state_dict": {}, "optimizer_states": [], "epoch": 0, "logpose": described, **more}
     torch.save(content, folder / "last.ckpt")
     return folder / "last.ckpt"
 
@@ -83,10 +84,68 @@ def test_a_loss_that_cannot_be_made_is_another(tmp_path: Path) -> None:
         check_resumable(written(tmp_path, other), wanted, RECIPE)
 
 
-def test_a_folder_without_a_checkpoint_was_begun_only(tmp_path: Path) -> None:
-    assert not is_unbegun(tmp_path)
-    (tmp_path / "config.yaml").touch()
-    assert is_unbegun(tmp_path)
-    (tmp_path / "first").mkdir()
-    (tmp_path / "first" / "last.ckpt").touch()
-    assert not is_unbegun(tmp_path)
+@pytest.mark.parametrize(
+    ("before", "now", "within", "token"),
+    [
+        ({"optimizer": "adamw"}, {}, False, "--optimizer adamw"),
+        ({"batch_size": 5}, {}, True, "--batch-size 5"),
+        ({"batch_size": 5}, {}, False, None),
+        ({"seed": 7}, {}, True, "--seed 7"),
+        ({"lr": 7.0, "weight_decay": 1.0, "workers": 9}, {}, True, None),
+    ],
+)
+def test_settings_that_a_resumed_run_cannot_apply_are_refused(
+    tmp_path: Path, before: dict[str, Any], now: dict[str, Any], within: bool, token: str | None
+) -> None:
+    wanted = describe(model(), RLELoss(dim=3))
+    resume: dict[str, Any] = {"within_epoch": within, "processes": [{}], "data": {}}
+    path = written(tmp_path, {**wanted, "recipe": plain_recipe(RECIPE) | before}, resume=resume)
+    if token is None:
+        assert check_resumable(path, wanted, RECIPE) == resume
+        return
+    with pytest.raises(InputError, match=rf"last\.ckpt: .*{token}"):
+        check_resumable(path, wanted, RECIPE)
+
+
+def test_within_an_epoch_the_number_of_processes_stays(tmp_path: Path) -> None:
+    wanted = describe(model(), RLELoss(dim=3))
+    for within in (True, False):
+        path = written(tmp_path, wanted, resume={"within_epoch": within, "processes": [{}, {}], "data": {}})
+        check_resumable(path, wanted, RECIPE, processes=2)
+        if within:
+            with pytest.raises(InputError, match="2 processes, not of 1"):
+                check_resumable(path, wanted, RECIPE)
+        else:
+            check_resumable(path, wanted, RECIPE)
+
+
+def test_weights_alone_are_not_resumed_from(tmp_path: Path) -> None:
+    wanted = describe(model(), RLELoss(dim=3))
+    torch.save({"state_dict": {}, "epoch": 0, "logpose": wanted}, tmp_path / "best.ckpt")
+    with pytest.raises(InputError, match=r"best\.ckpt.*last\.ckpt"):
+        check_resumable(tmp_path / "best.ckpt", wanted, RECIPE)
+
+
+def test_an_epoch_that_is_not_over_is_not_finished() -> None:
+    assert is_finished({"epoch": 2, "resume": {"within_epoch": False}}, RECIPE)
+    assert not is_finished({"epoch": 2, "resume": {"within_epoch": True}}, RECIPE)
+
+
+def test_labels_that_have_changed_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "labels" / "part" / "train.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("[1]")
+    (file.parent / "image.jpg").touch()
+    recipe = replace(RECIPE, data=tmp_path / "labels")
+    before = {"data": {"files": data_files(recipe), "training": 9, "validation": 4}}
+    check_data("last.ckpt", before, {"files": data_files(recipe), "training": 9, "validation": 4}, strict=True)
+    file.rename(moved := tmp_path / "labels" / "part" / "x.json")
+    moved.rename(file)
+    file.write_text("[2]")
+    now = {"files": data_files(recipe), "training": 8, "validation": 4}
+    check_data("last.ckpt", before, now, strict=False)
+    assert "--data: part/train.json" in caplog.text
+    assert "9 training samples became 8" in caplog.text
+    with pytest.raises(InputError, match=r"part/train\.json"):
+        check_data("last.ckpt", before, now, strict=True)
+    check_data("last.ckpt", {}, now, strict=True)  # of version 0.1

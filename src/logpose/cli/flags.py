@@ -20,7 +20,16 @@ from jsonargparse import ActionYesNo, Namespace
 from logpose.cli.parser import SUPPRESS, ArgumentParser
 from logpose.core.config import Options
 
-__all__ = ["add_flags", "first_word", "flag_names", "help_text", "normalised", "parse_options", "values_of"]
+__all__ = [
+    "add_flags",
+    "field_type",
+    "first_word",
+    "flag_names",
+    "help_text",
+    "normalised",
+    "parse_options",
+    "values_of",
+]
 
 T = TypeVar("T", bound=Options)
 
@@ -136,7 +145,7 @@ def add_flags(
     for f in fields(options):
         if f.name in skip:
             continue
-        hint = types[f.name] if types and f.name in types else _hint(options, f.name)
+        hint = types[f.name] if types and f.name in types else field_type(options, f.name)
         required = f.default is MISSING and f.name not in defaults
         settings: dict[str, Any] = {"help": helps.get(f.name, "")}
         if f.name in positional:
@@ -160,7 +169,7 @@ def values_of(options: type[Any], parsed: Namespace) -> dict[str, Any]:
         if isinstance(value, list):
             values[name] = tuple(value)
         elif isinstance(value, Namespace):
-            values[name] = _hint(options, name)(**vars(value))
+            values[name] = field_type(options, name)(**vars(value))
     return values
 
 
@@ -170,7 +179,7 @@ def _helps(options: type[Any]) -> dict[str, str]:
     return {entry.arg_name: " ".join((entry.description or "").split()) for entry in entries}
 
 
-def _hint(options: type[Any], name: str) -> Any:
+def field_type(options: type[Any], name: str) -> Any:
     """The type of a field, by itself: types of other fields, which are no flags, may take torch to look up."""
     base = next(base for base in options.__mro__ if name in vars(base).get("__annotations__", {}))
     alone = {"__annotations__": {name: base.__annotations__[name]}, "__module__": base.__module__}
@@ -182,7 +191,7 @@ def _flag_type(flag: str, options: Iterable[type[Any]]) -> Any:
     for each in options:
         others = (*getattr(each, "POSITIONAL", ()), *getattr(each, "OBJECTS", ()))
         if flag in {f.name for f in fields(each)}.difference(others):
-            return _hint(each, flag)
+            return field_type(each, flag)
     return None
 
 

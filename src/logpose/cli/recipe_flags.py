@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 from argparse import SUPPRESS
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
-from logpose.cli.flags import add_flags, flag_names, normalised, values_of
+from logpose.cli.config_file import check_config
+from logpose.cli.flags import add_flags, field_type, flag_names, normalised, values_of
 from logpose.cli.parser import ArgumentParser, dashed
 from logpose.core.errors import InputError
 from logpose.recipes.renamed import renamed
-from logpose.training.recipe import FIRST, LossName, TrainingRecipe, plain_fields, settings
+from logpose.training.recipe import LossName, TrainingRecipe, plain_fields, settings
+from logpose.training.run_folder import BEST, CONFIG, FIRST, LAST, is_unbegun, last_checkpoint
+from logpose.training.signals import was_requeued
 
 __all__ = ["parse_recipe"]
 
@@ -37,7 +41,10 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
     Raises:
         InputError: if `--resume` names no run, or one of another recipe, or if a flag would have no effect.
     """
-    flags = normalised(flags, [type(recipe)])
+    flags = _resumed_if_requeued(normalised(flags, [type(recipe)]))
+    for number, flag in enumerate(flags):
+        if flag.startswith("--config=") or (flag == "--config" and number + 1 < len(flags)):
+            check_config(flag.partition("=")[2] or flags[number + 1])
     given = _parser(name, recipe).parse_args(flags)
     resume = None
     if given.resume is None:
@@ -49,7 +56,8 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
             raise InputError("--out: a resumed run stays in its own folder")
         out, resume = _run_to_resume(given.resume)
         # The run's own settings first; flags have precedence.
-        flags = ["--config", str(out / "config.yaml"), *flags]
+        check_config(out / CONFIG)
+        flags = ["--config", str(out / CONFIG), *flags]
         given = _parser(name, recipe).parse_args(flags)
         if _slug(given.recipe) != _slug(name):
             raise InputError(f"{out}: is a run of the recipe {given.recipe}, not of {name}")
@@ -57,6 +65,7 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
             given = _parser(name, replace(recipe, **old.fields)).parse_args(flags)
     if given.loss is not None:
         recipe = replace(recipe, loss=given.loss)
+    _refuse_nulls(type(recipe), given)
     in_steps, values = bool(recipe.steps), values_of(type(recipe), given)
     recipe = replace(recipe, name=name, **{key: values[key] for key in plain_fields(recipe)})
     typed = {field.removeprefix("no_") for field in flag_names(flags)}
@@ -78,7 +87,12 @@ def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
     parser = ArgumentParser(prog=f"logpose train {name}", usage=usage, description="Train it; its fields are flags.")
     parser.add_argument("--config", action="config", help="YAML file of fields, as --print_config writes it")
     parser.add_argument("--out", type=Path | None, default=None, help="folder of the run; default: a new one in runs/")
-    parser.add_argument("--resume", type=Path | None, default=None, help="folder of an interrupted run to resume")
+    parser.add_argument(
+        "--resume",
+        type=Path | None,
+        default=None,
+        help="folder of an interrupted run to resume, or one of its checkpoints",
+    )
     parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
     # A recipe's own loss is no value of a flag.
     types: dict[str, Any] = {"loss": LossName | None if callable(recipe.loss) else LossName}
@@ -86,19 +100,45 @@ def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
     return parser
 
 
-def _run_to_resume(resumed: Path) -> tuple[Path, Path]:
-    """The folder of a run to resume, and the checkpoint to resume it from."""
-    from logpose.training.resume import is_unbegun, last_checkpoint
+def _resumed_if_requeued(flags: list[str]) -> list[str]:
+    """The flags with --resume in place of --out, if Slurm has started this job before, and its run has a checkpoint."""
+    places = [number for number, flag in enumerate(flags) if flag == "--out" or flag.startswith("--out=")]
+    if not (was_requeued() and places):
+        return flags
+    at = places[-1]
+    own = "=" in flags[at]
+    out = flags[at].partition("=")[2] if own else next(iter(flags[at + 1 :]), "")
+    if last_checkpoint(out) is None:
+        return flags
+    log.info("this job was put in the queue again: its run is resumed")
+    return [*flags[:at], "--resume", out, *flags[at + (1 if own else 2) :]]
 
+
+def _run_to_resume(resumed: Path) -> tuple[Path, Path]:
+    """The folder of a run to resume, and the checkpoint to resume it from: the file that is named, or the last."""
     folder = resumed if resumed.is_dir() else resumed.parent
-    if folder.name == FIRST and (folder.parent / "config.yaml").is_file():
+    if folder.name == FIRST and (folder.parent / CONFIG).is_file():
         folder = folder.parent  # the run of which this is the first stage
+    if resumed.name == BEST:
+        raise InputError(f"{resumed}: holds the best weights alone; resume from the state in {LAST}: --resume {folder}")
     if is_unbegun(folder):
-        raise InputError(f"{resumed}: no epoch of this run was finished; start a new run in another folder")
-    checkpoint = last_checkpoint(folder)
-    if checkpoint is None or not (folder / "config.yaml").is_file():
-        raise InputError(f"{resumed}: no run to resume (it needs last.ckpt and config.yaml)")
+        raise InputError(f"{resumed}: nothing of this run was saved yet; start a new run in another folder")
+    checkpoint = resumed if resumed.is_file() else last_checkpoint(folder)
+    if checkpoint is None or not (folder / CONFIG).is_file() or not (resumed.is_dir() or resumed.is_file()):
+        raise InputError(f"{resumed}: no run to resume (it needs {LAST} and {CONFIG})")
     return folder, checkpoint
+
+
+def _refuse_nulls(options: type[Any], given: Any, prefix: str = "") -> None:
+    """Refuse a null of a file, which jsonargparse takes for any field, where the field has to have a value."""
+    for f in fields(options):
+        if f.name in (*getattr(options, "OBJECTS", ()), "loss"):
+            continue
+        hint, value = field_type(options, f.name), given.get(f.name, 0)
+        if is_dataclass(hint) and isinstance(hint, type) and value is not None:
+            _refuse_nulls(hint, value, f"{f.name}.")
+        elif value is None and NoneType not in get_args(hint):
+            raise InputError(f"{dashed(f'--{prefix}{f.name}')} has to have a value, not null")
 
 
 def _slug(name: str) -> str:

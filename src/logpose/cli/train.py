@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -23,7 +24,7 @@ parse = list
 
 
 def run(words: Sequence[str]) -> int:
-    """Train a recipe; returns the exit code: 0 done, 2 bad input, 130 interrupted.
+    """Train a recipe; returns the exit code: 0 done, 2 bad input, 130 and 143 interrupted by SIGINT or SIGTERM.
 
     Raises:
         InputError: if the recipe, a flag, the data or the run's folder cannot be used.
@@ -36,29 +37,35 @@ def run(words: Sequence[str]) -> int:
     from logpose.cli.recipe_flags import parse_recipe
     from logpose.recipes import find
     from logpose.recipes.renamed import command, renamed
+    from logpose.training.run_folder import LOCK, is_unbegun, last_checkpoint
+    from logpose.training.signals import Stopped, was_requeued
 
     name, make = words[0], find(words[0])
     if old := renamed(name):
         log.warning("the recipe %s will be removed: use `logpose train %s`", name, command(*old))
         name = old.preset
     recipe, out, resume = parse_recipe(name, make(), words[1:])
-    from logpose.training.resume import is_unbegun, last_checkpoint  # torch, which the flags' help does not need
-
     # Lightning starts the further processes of a run with the same words; the first one has made the folder by then.
     first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
     if out.is_file():
         raise InputError(f"{out}: is a file, not a folder for a run")
-    if first and resume is None and out.exists() and any(out.iterdir()):
+    holds = resume is None and out.exists() and any(path.name != LOCK for path in out.iterdir())
+    if first and holds and not (was_requeued() and is_unbegun(out)):
         resumed = "" if is_unbegun(out) else f", or resume its run with --resume {out}"
         raise InputError(f"{out}: is not empty; choose another folder{resumed}")
     from logpose.training.fit import fit  # Lightning, which the flags' help does not need
 
-    trained = fit(recipe, out, resume)
+    try:
+        trained = fit(recipe, out, resume)
+    except Stopped as stopped:  # before the first step
+        print("logpose: interrupted", file=sys.stderr)
+        return 128 + stopped.number
     if trained.interrupted:
         begun = last_checkpoint(trained.folder)
-        again = f"resume with: logpose train {name} --resume {trained.folder}" if begun else "no epoch was finished"
-        print(f"logpose: interrupted; {again}", file=sys.stderr)
-        return 130
+        again = f"resume with: logpose train {name} --resume {trained.folder}" if begun else "nothing was saved yet"
+        if first:
+            print(f"logpose: interrupted; {again}", file=sys.stderr)
+        return 128 + (trained.signal or signal.SIGINT)
     if first:
         print_figures(trained.figures)
         print(f"best checkpoint: {trained.best}", file=sys.stderr)

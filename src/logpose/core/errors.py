@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["InputError", "NoImagesError", "UnknownKindError", "UnknownSubjectError"]
+__all__ = [
+    "DamagedFileError",
+    "InputError",
+    "NoImagesError",
+    "OtherRunError",
+    "UnknownKindError",
+    "UnknownSubjectError",
+]
 
 
 class InputError(ValueError):
@@ -19,3 +26,11 @@ class UnknownKindError(InputError):
 
 class UnknownSubjectError(InputError):
     """A subject was asked for that the file does not have."""
+
+
+class DamagedFileError(InputError):
+    """A file does not have the content that was written: its checksum, its size or its structure is wrong."""
+
+
+class OtherRunError(InputError):
+    """Another run is being trained in the folder."""

@@ -6,27 +6,24 @@ seeded by (seed, epoch, row). So a row does not depend on the worker, and a run 
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from itertools import chain
-from typing import Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
 from torch import distributed
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Tensors
-from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError
+from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError, Replaced
 
 __all__ = ["EpochSampler", "LabelledSet", "LoaderOptions", "Tensors", "collate", "epoch_loader"]
-
-log = logging.getLogger("logpose")
 
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
@@ -64,11 +61,14 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     With several processes and `even`, the last few rows are left out so that all have as many, as their gradients are
     exchanged in step; for evaluation every row comes exactly once.
+
+    Attributes:
+        start: how many rows of its share the next pass leaves out, as an interrupted run has had them.
     """
 
     def __init__(self, count: int, shuffle: bool, seed: int = 0, even: bool = True) -> None:
         self.count, self.shuffle, self.seed, self.even = count, shuffle, seed, even
-        self.epoch = 0
+        self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Which epoch the next pass is (Lightning calls this)."""
@@ -84,26 +84,27 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         rank, world = self._mine()
+        start, self.start = self.start, 0
         order = np.arange(self.count)
         if self.shuffle:
             np.random.default_rng((self.seed, self.epoch)).shuffle(order)
-        for row in order[rank::world][: len(self)]:
+        for row in order[rank::world][start : len(self)]:
             yield self.epoch, int(row)
 
 
-class _Readable(Dataset[T]):
-    """Rows of a data set; a row whose image turns out to be damaged is replaced by the next, with a warning.
+class _Readable(Dataset[Any]):
+    """Rows of a data set; a row whose image turns out to be damaged is replaced by the next (`Replaced`).
 
     Where `IN_A_ROW` in a row cannot be decoded, something else is wrong, and the first is refused.
     """
 
-    def __init__(self, rows: Dataset[T]) -> None:
-        self.rows, self.reported = rows, set[str]()
+    def __init__(self, rows: Dataset[Any]) -> None:
+        self.rows = rows
 
     def __len__(self) -> int:
         return len(self.rows)  # type: ignore[arg-type]  # PyTorch's class does not declare it
 
-    def __getitem__(self, key: tuple[int, int]) -> T:
+    def __getitem__(self, key: tuple[int, int]) -> Any:
         epoch, row = key
         count = len(self)
         wrong: list[InputError] = []
@@ -113,11 +114,7 @@ class _Readable(Dataset[T]):
             except InputError as error:
                 wrong.append(error)
             else:
-                for message in map(str, wrong):
-                    if message not in self.reported:
-                        self.reported.add(message)
-                        log.warning("left out of training: %s", message)
-                return found
+                return Replaced(found, tuple(map(str, wrong))) if wrong else found
         raise wrong[0]
 
 
@@ -142,7 +139,7 @@ def epoch_loader(
     training: bool,
     skip_damaged: bool = True,
     **options: Unpack[LoaderOptions],
-) -> DataLoader[T]:
+) -> InputErrorLoader[T]:
     """Batches of rows: shuffled and of equal size for training, every row once and in order otherwise.
 
     Args:
@@ -162,7 +159,7 @@ def epoch_loader(
         batch_size=batch_size,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=JoinedOrError(join) if workers else join,
+        collate_fn=JoinedOrError(join),
         pin_memory=options.get("pin", False),
         drop_last=training and min(len(sampler), count // options.get("processes", 1)) >= batch_size,
         persistent_workers=workers > 0,
@@ -171,7 +168,9 @@ def epoch_loader(
 
 
 def _start_worker(_: int) -> None:
-    """One thread each, for there are as many workers as cores to spare; the main process answers Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """One thread each, for there are as many workers as cores to spare; the main process answers signals to all."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -212,7 +212,8 @@ def measure(recipe: Any, folder: str | Path) -> Mapping[str, float] | None:
     from logpose.training.checkpoint import read
     from logpose.training.fit import fit
     from logpose.training.recipe import plain_recipe
-    from logpose.training.resume import is_finished, last_checkpoint
+    from logpose.training.resume import is_finished
+    from logpose.training.run_folder import last_checkpoint
 
     folder = Path(folder)
     last, best = folder / "last.ckpt", folder / "best.ckpt"

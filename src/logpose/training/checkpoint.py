@@ -7,6 +7,7 @@ there is a folder with the same: `model.safetensors` holds the tensors and `conf
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -19,13 +20,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from logpose.core.errors import InputError
+from logpose.core.errors import DamagedFileError, InputError
+from logpose.core.files import check_archive
 from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
 from logpose.models import MODELS, Model, PoseModel
 from logpose.models.backbone import Backbone
 from logpose.models.pose_model import PixelStatistics
 from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import held_object
+from logpose.training.run_folder import LAST, PREVIOUS
 
 __all__ = ["describe", "load", "load_model", "load_of_crops", "read", "save"]
 
@@ -37,6 +40,8 @@ log = logging.getLogger("logpose")
 
 TENSORS, CONFIG = "model.safetensors", "config.json"
 """Files of the folder form, by the Hub's usual names."""
+CHECKSUM = "sha256"
+"""Entry of the folder form: of the file of tensors. The other form has a checksum for each record of its archive."""
 
 
 def describe(model: Model, loss: PoseLoss) -> dict[str, Any]:
@@ -71,9 +76,14 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         if folder:
             entry = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            _check_digest(folder, entry)
             content = {"logpose": entry, "state_dict": load_file(folder / TENSORS)}
         else:
+            check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except DamagedFileError as error:
+        why = held_object(path) or str(error).removeprefix(f"{path}: ")
+        raise DamagedFileError(f"{path}: not a checkpoint, or damaged ({why}){_one_before(path)}") from error
     except Exception as error:
         why = "" if folder else held_object(path)
         raise InputError(f"{path}: not a checkpoint, or damaged{f' ({why})' if why else ''}") from error
@@ -86,6 +96,25 @@ def read(path: str | Path) -> dict[str, Any]:
     with _damaged(path):
         content["logpose"] = {**entry, "model": upgraded(version, entry["model"], content["state_dict"])}
     return content
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file, as the Hub shows it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_digest(folder: Path, entry: Any) -> None:
+    """Refuse tensors that do not have the checksum of their folder's entry, if that has one."""
+    wanted = entry.get(CHECKSUM) if isinstance(entry, dict) else None
+    if wanted is not None and wanted != _digest(folder / TENSORS):
+        raise DamagedFileError(f"{folder}: {TENSORS} does not have the checksum in {CONFIG}")
+
+
+def _one_before(path: Path) -> str:
+    """The end of a message about a damaged checkpoint: the one before it, if that can be resumed from."""
+    previous = path.with_name(PREVIOUS)
+    return f"; the one before it is there: --resume {previous}" if path.name == LAST and previous.is_file() else ""
 
 
 @contextmanager
@@ -109,7 +138,8 @@ def notes(path: str | Path) -> dict[str, Any]:
         entry = read(path)["logpose"]
     except InputError:
         return {}
-    found = {name: value for name, value in entry.items() if name not in ("format", "model", "loss", "pixels")}
+    left_out = ("format", "model", "loss", "pixels", CHECKSUM)
+    found = {name: value for name, value in entry.items() if name not in left_out}
     if isinstance(recipe := found.get("recipe"), dict):
         found["recipe"] = {name: _without_folder(value) for name, value in recipe.items()}
     return found
@@ -198,6 +228,7 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) 
     parts = {name: folder / f"{name}.part" for name in (TENSORS, CONFIG)}
     try:
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, parts[TENSORS])
+        entry[CHECKSUM] = _digest(parts[TENSORS])
         parts[CONFIG].write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
         for name, part in parts.items():
             part.replace(folder / name)

@@ -16,20 +16,29 @@ from torch import Tensor, nn
 
 from logpose.core.compat import keep_freed_memory, patch_torchvision
 from logpose.core.errors import InputError
+from logpose.core.files import whole_file
 from logpose.core.progress import on_terminal
 from logpose.core.structures import OutputType
+from logpose.data.loading import InputErrorLoader
 from logpose.data.problems import log_problems
 from logpose.training.checkpoint import describe, read
+from logpose.training.curves import curves_logger
+from logpose.training.hardware import fastest_precision
 from logpose.training.module import PoseModule, higher_is_better
 from logpose.training.progress import Bar, TrainingLines
 from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
-from logpose.training.resume import check_resumable, is_finished
+from logpose.training.resume import check_data, check_resumable, data_files, is_finished
+from logpose.training.run_folder import BEST, CONFIG, LAST, RunLock
+from logpose.training.save_every import SaveEvery
+from logpose.training.saving import Best, CheckpointFiles, Saver
+from logpose.training.signals import Signals
 
 patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: E402
 from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint  # noqa: E402
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger  # noqa: E402
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor  # noqa: E402
+from lightning.pytorch.loggers import Logger, TensorBoardLogger  # noqa: E402
 
 __all__ = ["Run", "fit", "in_whole_epochs", "save_config", "validation_interval"]
 
@@ -54,6 +63,8 @@ class Run:
     best: Path
     figures: dict[str, float]
     interrupted: bool = False
+    signal: int = 0
+    """The signal that interrupted it."""
 
 
 class Stage(NamedTuple):
@@ -62,6 +73,13 @@ class Stage(NamedTuple):
     recipe: TrainingRecipe
     folder: Path
     before: Path | None = None
+
+
+class Guards(NamedTuple):
+    """What guards a run from others and from its end: the lock on its folder, and its handlers of signals."""
+
+    lock: RunLock
+    signals: Signals
 
 
 def fit(
@@ -76,22 +94,25 @@ def fit(
     Args:
         recipe: the recipe.
         folder: folder for checkpoints (`best.ckpt`, `last.ckpt`), logs and the recipe's plain values.
-        resume: a `last.ckpt` to resume from, of this run or of one of its first stages.
+        resume: a `last.ckpt` to resume from, of this run or of one of its first stages. Training continues at the
+            step after it, with the same numbers as if it had not stopped.
         callbacks: further callbacks of Lightning's.
         loggers: further loggers of Lightning's (Weights & Biases, MLflow, …).
 
     Raises:
-        InputError: if the data, the weights or the checkpoint to resume from cannot be used.
+        InputError: if the data, the weights or the checkpoint to resume from cannot be used, or another run is being
+            trained in the folder.
     """
     quiet_lightning()
     keep_freed_memory()
     stages = _stages(recipe, Path(folder))
     start, checkpoint = _start(stages, None if resume is None else Path(resume))
-    for number in range(start, len(stages)):
-        run = _train(stages[number:], checkpoint, callbacks, loggers)
-        if run.interrupted:
-            break
-        checkpoint = None
+    with RunLock(folder) as lock, Signals(slurm=SLURMEnvironment.detect()) as signals:
+        for number in range(start, len(stages)):
+            run = _train(stages[number:], checkpoint, callbacks, loggers, Guards(lock, signals))
+            if run.interrupted:
+                break
+            checkpoint = None
     return replace(run, folder=Path(folder))
 
 
@@ -99,7 +120,7 @@ def _stages(recipe: TrainingRecipe, folder: Path) -> list[Stage]:
     """The stages of a run, in the order in which they are trained: each after the one that its recipe wants first."""
     if recipe.first is None:
         return [Stage(recipe, folder)]
-    return [*_stages(recipe.first(recipe), folder / FIRST), Stage(recipe, folder, folder / FIRST / "best.ckpt")]
+    return [*_stages(recipe.first(recipe), folder / FIRST), Stage(recipe, folder, folder / FIRST / BEST)]
 
 
 def _start(stages: list[Stage], resume: Path | None) -> tuple[int, Path | None]:
@@ -112,11 +133,19 @@ def _start(stages: list[Stage], resume: Path | None) -> tuple[int, Path | None]:
     return len(stages) - 1, resume
 
 
-def _train(
-    stages: list[Stage], resume: Path | None, callbacks: tuple[Callback, ...], loggers: tuple[Logger, ...]
-) -> Run:
-    """Train the first of these stages."""
-    stage = stages[0]
+class Prepared(NamedTuple):
+    """What a stage trains, and on what."""
+
+    recipe: TrainingRecipe
+    module: PoseModule
+    loaders: tuple[Any, Any]
+    """Of training and validation."""
+    data: dict[str, Any]
+    """What identifies the data."""
+
+
+def _prepared(stage: Stage, resume: Path | None) -> Prepared:
+    """Data, loss and model of a stage, checked against each other and against the checkpoint to resume from."""
     recipe = stage.recipe if stage.before is None else stage.recipe.initialised_from(stage.before)
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     train, val = recipe.people(recipe, "train"), recipe.people(recipe, "val")
@@ -133,49 +162,63 @@ def _train(
     if model.output_type != loss.output_type:
         kinds = f"the loss {type(loss).__name__} needs {loss.output_type}, the model {type(model).__name__}"
         raise InputError(f"{kinds} outputs {model.output_type}: use {LOSSES[model.output_type]}")
-    if resume is not None:
-        check_resumable(resume, describe(model, loss), recipe)
     hardware = _trainer(recipe, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    identity = {"files": data_files(recipe), "training": len(train), "validation": len(val)}
+    strict = bool(getattr(recipe, "strict", False))  # not every task has the option
+    if resume is not None:
+        state = check_resumable(resume, describe(model, loss), recipe, hardware.world_size)
+        check_data(resume, state, identity, strict)
     pin = type(hardware.accelerator).__name__ == "CUDAAccelerator"  # batches go to page-locked memory
     train_loader = recipe.loader(train, model, training=True, processes=hardware.world_size, pin=pin)
     val_loader = recipe.loader(val, model, training=False, pin=pin)
-    recipe = in_whole_epochs(recipe, len(train_loader))
+    if isinstance(train_loader, InputErrorLoader):
+        train_loader.strict = strict
+    recipe = replace(in_whole_epochs(recipe, len(train_loader)), precision=fastest_precision(recipe, model))
     module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
-    best = ModelCheckpoint(
-        stage.folder,
-        filename="best",
-        monitor=f"val/{recipe.watch}",
-        mode="max" if higher_is_better(recipe.watch) else "min",
-        enable_version_counter=False,
-        save_weights_only=True,
-    )
-    # `save_last` of `best` would follow the best epoch only; a run is resumed from its last one.
-    last = ModelCheckpoint(stage.folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    return Prepared(recipe, module, (train_loader, val_loader), identity)
+
+
+def _train(
+    stages: list[Stage],
+    resume: Path | None,
+    callbacks: tuple[Callback, ...],
+    loggers: tuple[Logger, ...],
+    guards: Guards,
+) -> Run:
+    """Train the first of these stages."""
+    folder = stages[0].folder
+    recipe, module, loaders, data = _prepared(stages[0], resume)
+    best = Best(folder, recipe.watch, "max" if higher_is_better(recipe.watch) else "min", resume is not None)
+    last = Saver(folder, SaveEvery.parse(recipe.save_every), loaders, guards.signals, data)
     rates = [LearningRateMonitor("step")] if recipe.loggers or loggers else []
     terminal = on_terminal()
     trainer = _trainer(
         recipe,
-        precision=_precision(recipe),
+        precision=recipe.precision,
         max_epochs=recipe.epochs,
         gradient_clip_val=recipe.gradient_clip or None,
         check_val_every_n_epoch=validation_interval(recipe),
         callbacks=[best, last, *rates, Bar() if terminal else TrainingLines(), *callbacks],
-        logger=[*(LOGGERS[name](stage.folder) for name in recipe.loggers), *loggers],
+        logger=[*(LOGGERS[name](folder) for name in recipe.loggers), *loggers],
         log_every_n_steps=10,
         num_sanity_val_steps=0,
         enable_progress_bar=terminal,
         use_distributed_sampler=False,
-        default_root_dir=stage.folder,
+        default_root_dir=folder,
+        plugins=[CheckpointFiles(resume)],
     )
     if trainer.is_global_zero:
         # Nothing is left to refuse: from here on the run can be resumed, also in later stages.
-        for each in stages:
+        guards.lock.take()
+        save_config(replace(stages[0].recipe, precision=recipe.precision), folder)  # a resumed run has the same
+        for each in stages[1:]:
             save_config(each.recipe, each.folder)
-    interrupted = _fit(trainer, module, (train_loader, val_loader), resume)
+    interrupted = _fit(trainer, module, loaders, resume)
     figures = module.figures
     if Path(best.best_model_path).is_file():
         figures = read(Path(best.best_model_path))["logpose"]["figures"]
-    return Run(stage.folder, Path(best.best_model_path or stage.folder / "last.ckpt"), dict(figures), interrupted)
+    checkpoint = Path(best.best_model_path or folder / LAST)
+    return Run(folder, checkpoint, dict(figures), interrupted, guards.signals.received if interrupted else 0)
 
 
 def _trainer(recipe: TrainingRecipe, **settings: Any) -> L.Trainer:
@@ -230,31 +273,20 @@ def validation_interval(recipe: TrainingRecipe) -> int:
 
 def save_config(recipe: TrainingRecipe, folder: str | Path) -> None:
     """Write the recipe's name and plain values as `config.yaml`, which `logpose train --config` reads."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(plain_recipe(recipe), sort_keys=False))
+    with whole_file(Path(folder) / CONFIG, durable=True) as file:
+        file.write(yaml.safe_dump(plain_recipe(recipe), sort_keys=False).encode())
 
 
 LOGGERS: dict[str, Callable[[Path], Any]] = {
-    # A resumed run gets a further folder: csv-1, csv-2, …; `report.read_curves` joins them.
-    "csv": lambda folder: CSVLogger(folder, name="", version=f"csv-{len(list(folder.glob('csv-*'))) + 1}"),
+    "csv": curves_logger,
     "tensorboard": lambda folder: TensorBoardLogger(folder, name="", version="tensorboard"),
 }
-
-
-def _precision(recipe: TrainingRecipe) -> str:
-    """The recipe's precision; "auto" is bf16 where the hardware computes in it (on a CPU, AVX-512 BF16)."""
-    if recipe.precision != "auto":
-        return recipe.precision
-    if recipe.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    fast = recipe.accelerator in ("auto", "cpu") and torch.cpu._is_avx512_bf16_supported()
-    return "bf16-mixed" if fast else "32-true"
 
 
 def quiet_lightning() -> None:
     """Silence Lightning's hints that do not apply here, so that what matters is read."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for hint in ("have many workers", "isinstance.treespec", "Checkpoint directory .* exists", "the logging interval"):
+    hints = ("have many workers", "isinstance.treespec", "Checkpoint directory .* exists", "the logging interval")
+    for hint in (*hints, "callbacks used to create the checkpoint"):  # version 0.1 had another one
         warnings.filterwarnings("ignore", f".*{hint}.*")

@@ -20,7 +20,35 @@ from logpose.training.recipe import TrainingRecipe, plain_recipe
 patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
 
-__all__ = ["PoseModule", "higher_is_better", "learning_rate"]
+__all__ = ["PoseModule", "RunningMeans", "higher_is_better", "learning_rate"]
+
+
+class RunningMeans:
+    """Means of figures over the samples of an epoch, which a checkpoint within the epoch holds."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, name: str, value: Tensor, count: int) -> None:
+        """Add the mean of a figure over so many samples; it is summed in float32 at least."""
+        value = value.detach()
+        value = (value if value.dtype in (torch.float32, torch.float64) else value.float()) * count
+        self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._counts[name] = self._counts.get(name, 0) + count
+
+    def means(self) -> dict[str, Tensor]:
+        """The means, by name."""
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums and the numbers of samples so far."""
+        return {"sums": {name: total.cpu() for name, total in self._sums.items()}, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device | None = None) -> None:
+        """Continue from there."""
+        self._sums = {name: total.to(device) for name, total in state["sums"].items()}
+        self._counts = dict(state["counts"])
 
 
 class PoseModule(L.LightningModule):
@@ -35,15 +63,30 @@ class PoseModule(L.LightningModule):
     Attributes:
         figures: of the last validation.
         latest: losses, and figures beside them, of the last training step.
+        running: their means over the epoch.
     """
 
     evaluation: Evaluator[Any]
+    _settings: list[dict[str, Any]]
 
     def __init__(self, model: Model, loss: PoseLoss, recipe: TrainingRecipe, data: Any) -> None:
         super().__init__()
         self.model, self.loss, self.recipe, self.data = model, loss, recipe, data
         self.figures: dict[str, float] = {}
         self.latest: dict[str, Tensor] = {}
+        self.running, self._shown = RunningMeans(), False
+
+    def on_train_start(self) -> None:
+        """Apply the recipe's optimiser settings and schedule also to a resumed run, whose checkpoint had its own."""
+        self.on_train_epoch_start()  # of an epoch that is resumed Lightning does not call it
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        scheduler = self.lr_schedulers()
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        assert isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR)
+        scheduler.base_lrs = [settings["initial_lr"] for settings in self._settings]
+        for group, settings, share in zip(optimizer.param_groups, self._settings, scheduler.lr_lambdas, strict=True):
+            group.update(settings)
+            group["lr"] = settings["initial_lr"] * share(scheduler.last_epoch)
 
     def on_train_epoch_start(self) -> None:
         """Give the model the share of training that is done."""
@@ -56,19 +99,49 @@ class PoseModule(L.LightningModule):
         logged = {"loss": computed.total, **parts, **computed.figures}
         self.latest = {name: value.detach() for name, value in logged.items()}
         for name, value in logged.items():
-            shown = name not in parts
-            self.log(f"train/{name}", value, on_epoch=True, on_step=False, prog_bar=shown, batch_size=len(batch.index))
+            self.running.add(name, value, len(batch.index))
         return computed.total
 
-    def on_train_epoch_end(self) -> None:
-        """Copy the error distribution that the loss has learned to the model, which is about to be saved."""
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Show the means of the epoch after its last batch."""
+        if self.trainer.is_last_batch:
+            self._show_means()
+
+    def _show_means(self) -> None:
+        """Pass the means of the epoch to the progress bar and to callbacks, once."""
+        if not self._shown:
+            for name, value in self.running.means().items():
+                bar = not name.startswith("loss_")
+                self.log(f"train/{name}", value, prog_bar=bar, logger=False, on_step=False, on_epoch=True, batch_size=1)
+        self._shown = True
+
+    def check_finite(self) -> None:
+        """Refuse weights that are not finite.
+
+        Raises:
+            InputError: naming the epoch.
+        """
         if not all(bool(p.isfinite().all()) for p in self.parameters()):
             raise InputError(f"weights are no longer finite in epoch {self.current_epoch + 1}: start with a lower --lr")
+
+    def on_train_epoch_end(self) -> None:
+        """Copy the error distribution that the loss has learned to the model, which is about to be saved; log means."""
+        self._learn_error_distribution()
+        self._show_means()  # of an epoch that ended early, or whose validation a resumed run repeated
+        # Lightning would write them after the checkpoint; a run that is killed between has them in no log.
+        means = {f"train/{name}": float(value) for name, value in self.running.means().items()}
+        for logger in self.trainer.loggers:
+            logger.log_metrics({**means, "epoch": self.current_epoch}, step=self.trainer.global_step - 1)
+        self.running, self._shown = RunningMeans(), False
+
+    def _learn_error_distribution(self) -> None:
+        """Copy the error distribution that the loss has learned to the model."""
+        self.check_finite()
         self.model.set_error_distribution(self.loss.error_distribution())
 
     def on_validation_epoch_start(self) -> None:
         """Copy the error distribution that the loss has learned to the model, and start to evaluate it."""
-        self.on_train_epoch_end()
+        self._learn_error_distribution()
         self.evaluation = self.recipe.evaluation(self.data, self.model, self.loss.density)
 
     def validation_step(self, batch: Any, _: int) -> None:
@@ -101,7 +174,13 @@ class PoseModule(L.LightningModule):
             optimizer = kind(groups, lr=recipe.lr, amsgrad=recipe.optimizer == "amsgrad")
         rate = learning_rate(recipe, int(self.trainer.estimated_stepping_batches))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        left_out = ("params", "lr")
+        self._settings = [{k: v for k, v in group.items() if k not in left_out} for group in optimizer.param_groups]
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the figures of the last validation from the checkpoint that a run is resumed from."""
+        self.figures = dict(checkpoint["logpose"].get("figures", {}))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the configuration of model, loss and recipe, and the figures."""

@@ -20,6 +20,8 @@ from logpose import losses, models
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.data import Augmentation
+from logpose.training.run_folder import FIRST
+from logpose.training.save_every import SaveEvery
 
 if TYPE_CHECKING:
     from logpose.core.structures import Evaluator
@@ -110,6 +112,8 @@ class TrainingRecipe:
     """Lightning's devices: a number, a list, or auto."""
     num_nodes: int = 1
     """Number of machines that train together."""
+    save_every: str = "10min"
+    """How often to save a checkpoint within an epoch: 30s, 10min, 2h, 200steps; epoch: only at the end of each."""
     loggers: tuple[Literal["csv", "tensorboard"], ...] = ("csv", "tensorboard")
     """Formats of the training log in the run's folder."""
 
@@ -124,6 +128,7 @@ class TrainingRecipe:
             raise InputError(f"momentum and warmup_start must be below 1, got {self.momentum:g}, {self.warmup_start:g}")
         if not (callable(self.loss) or self.loss in get_args(LossName)):
             raise InputError(f"loss must be a function or one of {', '.join(get_args(LossName))}; got {self.loss!r}")
+        SaveEvery.parse(self.save_every)
         if not self.flow_hidden or min(self.flow_hidden) < 1:
             raise InputError(f"flow_hidden must be numbers of at least 1, got {self.flow_hidden}")
 
@@ -208,10 +213,6 @@ class TrainingRecipe:
         """
         if self.watch == "nll" and loss.density is None:
             raise InputError(f"--watch nll: {type(loss).__name__} has no predictive distribution")
-
-
-FIRST = "first"
-"""Folder, within a run's, of the run that the recipe's `first` describes."""
 
 
 def plain_fields(recipe: TrainingRecipe) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""Whether a run can be resumed from a checkpoint."""
+"""Whether a run can be resumed from a checkpoint, and with which settings."""
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,21 @@ import torch
 from logpose.core.errors import InputError
 from logpose.losses import loss_from_config
 from logpose.training.checkpoint import build_model, read
-from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
+from logpose.training.recipe import TrainingRecipe, plain_fields, plain_recipe
 
-__all__ = ["check_resumable", "is_finished", "is_unbegun", "last_checkpoint"]
+__all__ = ["check_data", "check_resumable", "data_files", "is_finished"]
+
+log = logging.getLogger("logpose")
 
 OF_DATA = ("data", "train_subjects")
 """Fields of recipes that name the training data."""
+OF_LABELS = ("data", "val_data", "mpii", "keypoints", "cameras")
+"""Fields of recipes that name files of labels, or folders of them."""
+LABELS = (".json", ".mat", ".csv", ".npz", ".h5", ".txt")
+AT_THE_START = ("weights",)
+"""Fields of recipes that decide only how a run starts."""
+IN_AN_EPOCH = ("batch_size", "seed")
+"""Fields of recipes that decide which samples an epoch has still to come."""
 
 
 def _as_now(config: dict[str, Any]) -> dict[str, Any]:
@@ -36,18 +47,28 @@ def _loss_as_now(config: dict[str, Any]) -> dict[str, Any]:
     return config if loss is None else {"kind": config["kind"], **loss.config()}
 
 
-def check_resumable(path: str | Path, wanted: dict[str, Any], recipe: TrainingRecipe) -> None:
-    """Refuse a checkpoint of another model or loss, of other data or of a finished run, before anything is written.
+def check_resumable(
+    path: str | Path, wanted: dict[str, Any], recipe: TrainingRecipe, processes: int = 1
+) -> dict[str, Any]:
+    """Refuse a checkpoint of another model, loss or optimiser, of other data or of a finished run.
+
+    This is done before anything is written. Settings that have no effect on a resumed run are refused too.
 
     Args:
         path: the checkpoint.
         wanted: `checkpoint.describe` of the recipe's model and loss.
         recipe: the recipe that is to be trained.
+        processes: how many processes train it.
+
+    Returns:
+        the checkpoint's entry `resume`: what it holds beside Lightning's own state; empty in those of version 0.1.
 
     Raises:
         InputError: naming the checkpoint, and the settings that differ.
     """
     content = read(Path(path))
+    if "optimizer_states" not in content:
+        raise InputError(f"{path}: holds weights alone; a run is resumed from its last.ckpt")
     stored = {name: content["logpose"][name] for name in ("model", "loss")}
     stored["model"] = _as_now(stored["model"])
     if stored["loss"] != wanted["loss"]:
@@ -65,22 +86,80 @@ def check_resumable(path: str | Path, wanted: dict[str, Any], recipe: TrainingRe
     if is_finished(content, recipe):
         unit = "steps" if recipe.steps else "epochs"
         raise InputError(f"{path}: all {getattr(recipe, unit)} {unit} are done; a larger --{unit} continues")
+    resume: dict[str, Any] = content.get("resume", {})
+    _check_settings(path, content["logpose"].get("recipe", {}), plain_recipe(recipe), resume, processes)
+    return resume
+
+
+def _check_settings(
+    path: str | Path, before: dict[str, Any], now: dict[str, Any], resume: dict[str, Any], processes: int
+) -> None:
+    """Refuse settings that a resumed run cannot apply."""
+    for name in ("optimizer", *AT_THE_START, *(IN_AN_EPOCH if resume.get("within_epoch") else ())):
+        if name in before and name in now and not _same(before[name], now[name]):
+            why = {"optimizer": "its state is of", "weights": "it started from"}
+            within = "it was written within an epoch of"
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"{path}: {why.get(name, within)} {flag} {before[name]}, not of {now[name]}")
+    trained_by = len(resume.get("processes", ())) or processes
+    if resume.get("within_epoch") and trained_by != processes:
+        raise InputError(f"{path}: was written within an epoch of {trained_by} processes, not of {processes}")
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Whether two settings are the same; files are, if they have one name, for folders may have been moved."""
+    files = all(isinstance(value, str) and Path(value).is_absolute() for value in (before, now))
+    return before == now or (files and Path(before).name == Path(now).name)
 
 
 def is_finished(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
-    """Whether a checkpoint is of the last epoch of a run, or of its last step."""
+    """Whether a checkpoint is of the end of a run's last epoch, or after its last step."""
+    if content.get("resume", {}).get("within_epoch"):
+        return False
     if recipe.steps:
         return bool(content.get("global_step", 0) >= recipe.steps)
     return bool(content.get("epoch", -1) + 1 >= recipe.epochs)
 
 
-def is_unbegun(folder: str | Path) -> bool:
-    """Whether a run in a folder stopped before its first epoch was finished: there is no checkpoint to resume from."""
-    folder = Path(folder)
-    return (folder / "config.yaml").is_file() and not any(folder.rglob("*.ckpt"))
+def data_files(recipe: TrainingRecipe) -> dict[str, str]:
+    """A digest of each file of labels that a recipe names, by the file's name within the folder that is named."""
+    digests = {}
+    for field, value in sorted(plain_fields(recipe).items()):
+        if field in OF_LABELS and isinstance(value, Path):
+            for file in [value] if value.is_file() else sorted(value.rglob("*")):
+                if file.suffix.lower() in LABELS and file.is_file():
+                    name = file.name if file == value else file.relative_to(value).as_posix()
+                    with file.open("rb") as opened:
+                        digests[f"{field}: {name}"] = hashlib.file_digest(opened, "blake2b").hexdigest()[:32]
+    return digests
 
 
-def last_checkpoint(folder: str | Path) -> Path | None:
-    """The checkpoint from which a run in a folder resumes, also of its first stage; None if it has none."""
-    lasts = (Path(folder) / "last.ckpt", Path(folder) / FIRST / "last.ckpt")
-    return next((last for last in lasts if last.is_file()), None)
+def check_data(path: str | Path, resume: dict[str, Any], data: dict[str, Any], strict: bool) -> None:
+    """Report labels that have changed since a checkpoint was written.
+
+    Args:
+        path: the checkpoint.
+        resume: its entry `resume`.
+        data: what the same entry would hold under `data` now.
+        strict: whether changed labels are refused.
+
+    Raises:
+        InputError: if labels have changed and `strict` is set.
+    """
+    before = resume.get("data")
+    if not before:  # of version 0.1
+        return
+    files, now = before["files"], data["files"]
+    changed = sorted(name for name in files.keys() & now.keys() if files[name] != now[name])
+    changed += [] if changed or len(files) == len(now) else sorted(files.keys() ^ now.keys())
+    if not changed:
+        return
+    rows = "".join(
+        f", {before[part]} {part} samples became {data[part]}"
+        for part in ("training", "validation")
+        if before.get(part) != data[part]
+    )
+    message = f"labels have changed since {path} was written: --{changed[0]} ({len(changed)} files{rows})"
+    if strict:
+        raise InputError(message)
+    log.warning("%s", message)

@@ -111,8 +111,8 @@ class PoseModule(L.LightningModule):
         """Pass the means of the epoch to the progress bar and to callbacks, once."""
         if not self._shown:
             for name, value in self.running.means().items():
-                shown = {"prog_bar": not name.startswith("loss_"), "logger": False}
-                self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=1, **shown)
+                total = not name.startswith("loss_")
+                self.log(f"train/{name}", value, total, logger=False, on_step=False, on_epoch=True, batch_size=1)
         self._shown = True
 
     def check_finite(self) -> None:

@@ -49,7 +49,9 @@ extras: $(EXTRAS)/.installed ## Install the optional extras in an environment of
 		tests/models/test_timm_backbone.py tests/models/test_version_0_1.py \
 		tests/recipes/test_mask_rcnn.py tests/tasks/detection/test_predict.py tests/report/test_systems.py
 
-docs: $(VENV)/.installed-docs ## Build the site with its API reference into build/site; a broken link is an error
+docs: $(VENV)/.installed-docs $(VENV)/.installed-test ## Run the pages' code, build the site with its API reference into build/site; a broken link is an error
+	@echo "==> pytest tests/test_docs.py: the code of the method page and the tutorial"
+	@$(VENV)/bin/python -m pytest -q -n 2 -m slow tests/test_docs.py
 	@echo "==> docs/build.py"
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python docs/build.py
 

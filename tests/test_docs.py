@@ -21,6 +21,7 @@ def blocks(page: Path) -> list[tuple[int, str]]:
     return [(text[: block.start(1)].count("\n") + 1, block[1]) for block in found]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 def test_the_method_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # where the page saves its images
@@ -35,6 +36,7 @@ def test_the_method_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert f"(images/{image.name})" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -40,6 +40,8 @@ def test_skeletons_are_those_that_are_read():
 def test_the_height_of_a_pixel_is_given_alike():
     made = (BoundaryEvalOptions, BoundaryPredictOptions, BoundaryInspectOptions)
     assert {get_type_hints(options)["um_per_px"] for options in made} == {float | None}
-    helps = {help_text(options, "eval", "").rpartition("--um-per-px UM_PER_PX\n")[2].split("(")[0] for options in made}
+    helps = {
+        help_text(options, "eval", "").rpartition("--um-per-px UM_PER_PX\n")[2].partition("--")[0] for options in made
+    }
     assert len(helps) == 1
     assert "micrometres" in helps.pop()

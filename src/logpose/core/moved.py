@@ -26,8 +26,9 @@ MODULES = {
     # Packages have these names now: their `__getattr__` calls `moved_name`.
     **{"training": "training.fit", "report": "report.page"},
 }
-PACKAGES = ("training", "report")
 """Old path -> new path, both within `logpose`."""
+PACKAGES = ("training", "report")
+"""Old paths that are packages now."""
 NAMES = {
     ("structures", "InputError"): ("core.errors", "InputError"),
     ("structures", "ErrorLaw"): ("core.structures", "ErrorDistribution"),

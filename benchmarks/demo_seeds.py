@@ -19,7 +19,7 @@ from logpose.recipes import synthetic
 from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.fit import fit
+from logpose.training.run import fit
 from tables import Runs, whole
 
 SHOWN = ("true_error_px", "true_pck@0.1", "true_ap", "nll", "coverage@0.9", "sigma_rank", "minutes")

@@ -51,7 +51,7 @@ from logpose.tasks.detection.predict import Finder
 from logpose.tasks.detection.recipe import BY_MAPS, DetectionRecipe, MaskRCNNRecipe
 from logpose.tasks.pose.images import plot_poses
 from logpose.training.checkpoint import load
-from logpose.training.fit import fit
+from logpose.training.run import fit
 from tables import Runs, folder_of, is_whole, whole
 
 

@@ -26,7 +26,7 @@ from logpose.recipes.coco import coco_resnet18_rle
 from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import Recipe, labelled_people
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.fit import fit
+from logpose.training.run import fit
 from tables import Runs, whole
 
 FIGURES = Path(__file__).parent / "figures" / "face_landmarks.json"

@@ -32,7 +32,7 @@ from torch import Tensor
 from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.losses import L1Loss, L2Loss, Laplace, PoseLoss, RLELoss
 from logpose.tasks.lifting.recipe import LiftingRecipe
-from logpose.training.fit import fit
+from logpose.training.run import fit
 from tables import Runs, whole
 
 FIGURES = Path(__file__).parent / "figures" / "lifting_losses.json"

@@ -33,8 +33,8 @@ from logpose.recipes.lsp import lsp_resnet18_rle
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
 from logpose.tasks.pose.recipe import Recipe, labelled_people
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.fit import fit
 from logpose.training.resume import last_checkpoint
+from logpose.training.run import fit
 from tables import Runs, is_whole, whole
 
 

@@ -32,7 +32,7 @@ from logpose.data.scans import Scan
 from logpose.losses import RLELoss
 from logpose.metrics.boundaries import boundary_errors, mean_over_scans
 from logpose.tasks.boundaries.recipe import BoundaryRecipe, scans_of_file
-from logpose.training.fit import fit
+from logpose.training.run import fit
 from tables import Runs, cell, whole
 
 FIGURES = Path(__file__).parent / "figures" / "oct_boundaries.json"

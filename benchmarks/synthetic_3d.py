@@ -25,7 +25,7 @@ from logpose.recipes import synthetic
 from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.fit import fit
+from logpose.training.run import fit
 from tables import Runs, whole
 
 SYSTEMS = {"RLE": synthetic.synthetic_3d_rle, "L1": lambda: replace(synthetic.synthetic_3d_rle(), loss="l1")}

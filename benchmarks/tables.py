@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from logpose.training.checkpoint import read
-from logpose.training.fit import Run
 from logpose.training.recipe import TrainingRecipe
 from logpose.training.resume import is_finished
+from logpose.training.run import Run
 
 
 class Runs:

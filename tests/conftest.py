@@ -78,7 +78,7 @@ def photos(coco_folder: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def tiny_run(coco_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run: a ResNet-18 on 64×48 crops of `coco_folder`, two epochs."""
-    from logpose.training.fit import fit
+    from logpose.training.run import fit
 
     fit(tiny_recipe(coco_folder), folder := tmp_path_factory.mktemp("run"))
     return folder

@@ -18,7 +18,7 @@ from logpose.core.skeletons import COCO
 from logpose.losses import L1Loss, RLELoss
 from logpose.recipes import find
 from logpose.recipes.coco import coco_resnet18_rle, coco_resnet50_rle, coco_resnet50_rle_paper_with_s
-from logpose.training.fit import save_config
+from logpose.training.run import save_config
 from logpose.training.run_folder import is_unbegun
 
 

@@ -42,8 +42,17 @@ from logpose.recipe import Recipe, heatmaps, integral
 from logpose.recipes.oct import OctRecipe
 from logpose.recipes.point_set import PointSetRecipe, point_set, point_set_resnet18_rle
 from logpose.report import save_picture
+from logpose.training import fit
 """
 """Imports in the pages of version 0.1."""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_training_s_function_is_no_module() -> None:
+    from logpose.training import fit
+    from logpose.training.run import fit as now
+
+    assert fit is now
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -23,7 +23,7 @@ from logpose.recipes import h36m
 from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import H36mRecipe, people_in_space
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.fit import fit
+from logpose.training.run import fit
 
 SIDE = 96  # of the images, pixels
 ROWS = {

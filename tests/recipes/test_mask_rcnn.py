@@ -18,8 +18,8 @@ from logpose.losses import CellLoss, HeatmapLoss, L1Loss, RLELoss, WithHeatmaps
 from logpose.models import MaskRCNN, MaskRCNNOptions
 from logpose.recipes import available, find, mask_rcnn
 from logpose.training.checkpoint import load, read
-from logpose.training.fit import fit
 from logpose.training.module import learning_rate
+from logpose.training.run import fit
 
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
 TINY = MaskRCNNOptions(

@@ -11,7 +11,7 @@ import pytest
 from logpose.core.errors import InputError
 from logpose.recipes import oct
 from logpose.tasks.boundaries.recipe import TRAIN, VAL
-from logpose.training.fit import fit
+from logpose.training.run import fit
 
 
 def test_synthetic_scans_take_no_data() -> None:

@@ -16,8 +16,8 @@ from logpose.models import PointSetAnchors, PointSetOptions
 from logpose.models.anchors import default_template
 from logpose.recipes import point_set as recipes
 from logpose.training.checkpoint import load
-from logpose.training.fit import fit
 from logpose.training.module import learning_rate
+from logpose.training.run import fit
 
 TINY = {
     **{"model": partial(recipes.point_set, options=PointSetOptions(channels=16, depth=1, scale=4.0))},

@@ -15,7 +15,7 @@ from logpose.losses import L1Loss, MixedRLELoss
 from logpose.recipes import synthetic
 from logpose.tasks.pose.evaluate import evaluate
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.fit import fit
+from logpose.training.run import fit
 
 
 def test_parts_are_different_people_with_noisy_labels(monkeypatch):

@@ -6,8 +6,8 @@ import io
 import re
 
 from logpose.core.progress import ProgressLines
-from logpose.training.fit import fit
 from logpose.training.progress import TrainingLines
+from logpose.training.run import fit
 
 
 class Clock:

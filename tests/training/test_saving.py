@@ -30,7 +30,7 @@ from logpose.models import RegressionModel
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training import saving
 from logpose.training.checkpoint import load, read
-from logpose.training.fit import fit
+from logpose.training.run import fit
 from logpose.training.run_folder import last_checkpoint
 
 EPOCHS, SAMPLES, BATCH = 3, 24, 4  # 6 steps an epoch

@@ -80,7 +80,7 @@ def run(options: DemoOptions) -> int:
     from logpose.report.page import Section, write_page
     from logpose.tasks.pose.evaluate import evaluate
     from logpose.training.checkpoint import load_of_crops
-    from logpose.training.fit import fit
+    from logpose.training.run import fit
 
     folder, err = options.out, Console(stderr=True)
     base = synthetic.synthetic_resnet18_rle()

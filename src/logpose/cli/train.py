@@ -53,7 +53,7 @@ def run(words: Sequence[str]) -> int:
     if first and holds and not (was_requeued() and is_unbegun(out)):
         resumed = "" if is_unbegun(out) else f", or resume its run with --resume {out}"
         raise InputError(f"{out}: is not empty; choose another folder{resumed}")
-    from logpose.training.fit import fit  # Lightning, which the flags' help does not need
+    from logpose.training.run import fit  # Lightning, which the flags' help does not need
 
     try:
         trained = fit(recipe, out, resume)

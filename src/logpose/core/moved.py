@@ -24,7 +24,7 @@ MODULES = {
     **{"recipe": "tasks.pose.recipe", "evaluation": "tasks.pose.evaluate", "predict": "tasks.pose.predict"},
     **{"placement": "core.placement", "drawing": "report.draw", "losses.likelihood": "losses.base"},
     # Packages have these names now: their `__getattr__` calls `moved_name`.
-    **{"training": "training.fit", "report": "report.page"},
+    **{"training": "training.run", "report": "report.page"},
 }
 """Old path -> new path, both within `logpose`."""
 PACKAGES = ("training", "report")

@@ -210,9 +210,9 @@ def measure(recipe: Any, folder: str | Path) -> Mapping[str, float] | None:
     """
     # The tables are printed without torch.
     from logpose.training.checkpoint import read
-    from logpose.training.fit import fit
     from logpose.training.recipe import plain_recipe
     from logpose.training.resume import is_finished
+    from logpose.training.run import fit
     from logpose.training.run_folder import last_checkpoint
 
     folder = Path(folder)

@@ -23,8 +23,8 @@ from logpose.tasks.boundaries import recipe as recipes
 from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
 from logpose.tasks.boundaries.recipe import BoundaryRecipe, synthetic_scans
 from logpose.training.checkpoint import load
-from logpose.training.fit import fit
 from logpose.training.recipe import plain_fields
+from logpose.training.run import fit
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from logpose.recipes import lifting
 from logpose.tasks.lifting.evaluate import LiftingEvaluation
 from logpose.tasks.lifting.recipe import LiftingRecipe, poses_of_file
 from logpose.training.checkpoint import load, load_of_crops
-from logpose.training.fit import fit
+from logpose.training.run import fit
 
 # Human3.6M's 17 joints of somebody who stands, metres, z up.
 STANDING = np.array(

@@ -29,7 +29,7 @@ from logpose.tasks.pose.recipe import (
     regression,
 )
 from logpose.training.checkpoint import load, read
-from logpose.training.fit import fit, in_whole_epochs, save_config, validation_interval
+from logpose.training.run import fit, in_whole_epochs, save_config, validation_interval
 
 
 def test_steps_are_whole_epochs(make_recipe, tmp_path, caplog):

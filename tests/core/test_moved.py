@@ -65,7 +65,7 @@ def test_the_forms_of_import() -> None:
     with pytest.warns(DeprecationWarning, match="ErrorDistribution"):
         from logpose.structures import ErrorLaw  # type: ignore[import-not-found]
     assert ErrorLaw is structures.ErrorDistribution
-    with pytest.warns(DeprecationWarning, match=r"training\.fit"):
+    with pytest.warns(DeprecationWarning, match=r"training\.run"):
         from logpose.training import Run
     assert Run.__name__ == "Run"
 

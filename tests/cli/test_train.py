@@ -178,6 +178,7 @@ def test_a_damaged_checkpoint_is_refused_wherever_it_is_read(refused, tiny_run, 
     assert f"--resume {run / 'last.previous.ckpt'}" in sentence
 
 
+@pytest.mark.slow
 def test_signals_to_all_processes_of_a_job(coco_folder, tmp_path: Path) -> None:
     """Slurm announces that it will end the job: it is saved and put in the queue; started again, it is resumed.
 

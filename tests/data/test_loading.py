@@ -141,7 +141,7 @@ def test_a_worker_that_dies_is_replaced_and_no_row_is_lost(tmp_path: Path, caplo
     assert "SIGKILL" in caplog.text
 
 
-@pytest.mark.parametrize(("strict", "times"), [(True, 1), (False, 9)])
+@pytest.mark.parametrize(("strict", "times"), [(True, 1), pytest.param(False, 9, marks=pytest.mark.slow)])
 def test_workers_that_die_end_a_strict_run_at_once_and_others_in_the_end(
     tmp_path: Path, strict: bool, times: int
 ) -> None:

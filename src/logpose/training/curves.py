@@ -46,12 +46,12 @@ class _Curves(CSVLogger):
         return self._experiment
 
 
-def curves_logger(folder: Path) -> CSVLogger:
+def curves_logger(folder: str | Path) -> CSVLogger:
     """The CSV log of a run, in a folder of its own; a resumed run gets another.
 
     They are csv-1, csv-2, …; `report.read_curves` joins them. A row that an earlier process was killed in is removed.
     """
-    before = list(folder.glob("csv-*"))
+    before = list(Path(folder).glob("csv-*"))
     for path in (each / "metrics.csv" for each in before):
         if path.is_file() and rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it
             content = path.read_bytes()

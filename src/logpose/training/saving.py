@@ -46,9 +46,9 @@ class CheckpointFiles(TorchCheckpointIO):
             not kept in the other's place.
     """
 
-    def __init__(self, resumed: Path | None = None) -> None:
+    def __init__(self, resumed: str | Path | None = None) -> None:
         super().__init__()
-        self._keep = resumed is None or resumed.name != PREVIOUS
+        self._keep = resumed is None or Path(resumed).name != PREVIOUS
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint beside its place, wait until it is on the disk, and put it there."""
@@ -76,7 +76,7 @@ class Best(ModelCheckpoint):
         resumed: whether the run is resumed.
     """
 
-    def __init__(self, folder: Path, watch: str, mode: str, resumed: bool) -> None:
+    def __init__(self, folder: str | Path, watch: str, mode: str, resumed: bool) -> None:
         super().__init__(
             folder, filename=Path(BEST).stem, monitor=f"val/{watch}", mode=mode, enable_version_counter=False,
             save_weights_only=True,
@@ -132,9 +132,9 @@ class Saver(Checkpoint):
     """
 
     def __init__(
-        self, folder: Path, every: SaveEvery, loaders: Sequence[Any], signals: Signals, data: dict[str, Any]
+        self, folder: str | Path, every: SaveEvery, loaders: Sequence[Any], signals: Signals, data: dict[str, Any]
     ) -> None:
-        self.path, self.every, self.signals, self.data = folder / LAST, every, signals, data
+        self.path, self.every, self.signals, self.data = Path(folder) / LAST, every, signals, data
         self.loaders = [loader for loader in loaders if isinstance(loader, InputErrorLoader)]
         # A loader of a user's own may always begin with the first batch.
         self._continues = all(hasattr(loaders[0], name) for name in ("state_dict", "load_state_dict"))

@@ -18,3 +18,13 @@ def test_checkpoints_that_are_none_are_refused(refused, coco_folder, tiny_run, t
 def test_an_unknown_device_is_refused(refused, coco_folder, tiny_run):
     photo = next((coco_folder / "val").iterdir())
     assert "warp" in refused("predict", tiny_run / "best.ckpt", photo, "--device", "warp")
+
+
+def test_an_input_is_not_overwritten(command, tiny_run, coco_folder, tmp_path):
+    image = tmp_path / "photo.jpg"
+    image.write_bytes(sorted((coco_folder / "val").iterdir())[0].read_bytes())
+    before = image.read_bytes()
+    code, out, err = command("predict", tiny_run / "best.ckpt", image, "--save-json", image)
+    assert (code, out) == (2, "")
+    assert "photo.jpg" in err
+    assert image.read_bytes() == before

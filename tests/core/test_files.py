@@ -102,3 +102,17 @@ def test_an_archive_that_declares_more_than_it_has_is_not_unpacked(tmp_path: Pat
     assert (tmp_path / "x.ckpt").stat().st_size < 1 << 16
     with pytest.raises(DamagedFileError, match="declares"):
         check_archive(tmp_path / "x.ckpt")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_written_to_and_keeps_its_place(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with whole_file(pipe) as file:
+            file.write(b"results")
+        assert os.read(reader, 100) == b"results"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()

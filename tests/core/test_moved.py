@@ -99,3 +99,12 @@ def test_the_old_name_warns_and_the_new_one_does_not() -> None:
     with pytest.warns(DeprecationWarning, match="colour"):
         assert paint(**{"colour": "green"}) == "green"
     assert list(inspect.signature(paint).parameters) == ["color"]
+
+
+def test_an_argument_by_both_names_is_refused() -> None:
+    @renamed_arguments(old="new")
+    def function(new: int = 0) -> int:
+        return new
+
+    with pytest.raises(TypeError, match=r"'new'.*'old'"):
+        function(new=1, old=2)

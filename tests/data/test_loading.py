@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +152,23 @@ def test_workers_that_die_end_a_strict_run_at_once_and_others_in_the_end(
     with pytest.raises(InputError, match="--workers 1"):
         list(each)
     assert len(list(tmp_path.iterdir())) == (1 if strict else 4)
+
+
+ENDING = """
+from logpose.data.loading import InputErrorLoader
+from torch.utils.data import TensorDataset
+import signal, torch
+
+def deaf(_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+batches = iter(InputErrorLoader(TensorDataset(torch.zeros(64, 1)), batch_size=1, num_workers=2, worker_init_fn=deaf))
+next(batches)
+raise KeyboardInterrupt
+"""
+
+
+def test_workers_do_not_outlive_their_process() -> None:
+    """They ignore SIGTERM, so Python's own way of ending them at its exit would wait for ever."""
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=False)
+    assert "KeyboardInterrupt" in done.stderr

@@ -61,7 +61,15 @@ def check_outputs(options: Any) -> list[Path]:
             raise InputError(f"{path}: is a folder, not a file for results")
         if name in FOLDERS and path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, not a folder for images")
+    read = [path for name, value in vars(options).items() if name not in outputs for path in _paths(value)]
+    if same := next((path for path in outputs.values() if path.exists() and path.resolve() in read), None):
+        raise InputError(f"{same}: is an input of this command, and would be overwritten")
     return list(outputs.values())
+
+
+def _paths(value: Any) -> list[Path]:
+    """The paths that an option gives, resolved."""
+    return [each.resolve() for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Path)]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ AT_ONCE = 1 << 20  # bytes of an archive that are read at a time
 def whole_file(path: str | Path, durable: bool = False, keep: str | Path | None = None) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` once that is done, and leaves nothing if it fails.
 
-    Folders that are missing are made. What is written lies beside `path` until then, as `NAME.part`.
+    Folders that are missing are made. What is written lies beside `path` until then, as `NAME.part`. A device or a pipe
+    keeps its place, and is written to.
 
     Args:
         path: the file.
@@ -32,6 +33,10 @@ def whole_file(path: str | Path, durable: bool = False, keep: str | Path | None 
         OSError: if it cannot be written; `filename` is `path`.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        with path.open("wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:

@@ -81,6 +81,8 @@ def renamed_arguments(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]
         def renamed(*args: P.args, **options: P.kwargs) -> T:
             for old, new in names.items():
                 if old in options:
+                    if new in options:
+                        raise TypeError(f"{new!r} is given twice, once by its old name {old!r}")
                     warnings.warn(f"the argument {old!r} is now {new!r}", DeprecationWarning, stacklevel=2)
                     options[new] = options.pop(old)
             return function(*args, **options)

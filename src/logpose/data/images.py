@@ -70,11 +70,22 @@ def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]
         InputError: as `read_image`.
     """
     if not isinstance(source, str | Path):
-        return source, 1
+        return _checked(source), 1
     data = _whole(Path(source))
     reduced = next((k for k in REDUCED if k <= factor and _is_upright_jpeg(data)), 1)
     image = _decoded(source, data, REDUCED.get(reduced, cv2.IMREAD_COLOR_RGB))
     return (image if reduced == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), reduced
+
+
+def _checked(image: Any) -> Image:
+    """An array that is an image."""
+    if isinstance(image, np.ndarray):
+        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+            return image
+        given = f"{image.dtype} {image.shape}"
+    else:
+        given = type(image).__name__
+    raise InputError(f"an image is an array (H, W, 3) of RGB values from 0 to 255 (uint8), not {given}")
 
 
 def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:

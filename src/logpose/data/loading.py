@@ -9,6 +9,7 @@ the place of a batch, and it is raised where batches are asked for.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import signal
 import threading
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -104,6 +106,17 @@ class JoinedOrError:
         return _Noted(batch, messages) if messages else batch
 
 
+WORKERS: WeakSet[Any] = WeakSet()
+"""Processes of all loaders. They ignore SIGTERM, by which Python would end them, and wait for it, when it exits."""
+
+
+@atexit.register
+def _end_workers() -> None:
+    for worker in list(WORKERS):
+        if worker.is_alive():
+            worker.kill()
+
+
 class InputErrorLoader(DataLoader[T]):
     """A loader that raises the errors among its batches, replaces workers that die, and can continue a pass.
 
@@ -157,7 +170,9 @@ class InputErrorLoader(DataLoader[T]):
         if first:
             self.sampler.start = first * (self.batch_size or 1)  # type: ignore[attr-defined]
         with torch.random.fork_rng(devices=[], enabled=drawn), _child_signals_as_they_are():
-            return iter(super().__iter__())
+            batches = iter(super().__iter__())
+        WORKERS.update(getattr(batches, "_workers", ()))
+        return batches
 
     def _replaced_workers(self, error: RuntimeError) -> Iterator[Any]:
         """The batches that are left, from other workers; if no worker died, or too many did, the error is raised."""

@@ -62,7 +62,8 @@ def check_outputs(options: Any) -> list[Path]:
         if name in FOLDERS and path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, not a folder for images")
     read = [path for name, value in vars(options).items() if name not in outputs for path in _paths(value)]
-    if same := next((path for path in outputs.values() if path.exists() and path.resolve() in read), None):
+    files = [path for name, path in outputs.items() if name in FILES]
+    if same := next((path for path in files if path.exists() and path.resolve() in read), None):
         raise InputError(f"{same}: is an input of this command, and would be overwritten")
     return list(outputs.values())
 

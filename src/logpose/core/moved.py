@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["MODULES", "NAMES", "install", "moved_name", "renamed_arguments"]
+__all__ = ["MODULES", "NAMES", "install", "moved_name", "names_of_module", "renamed_arguments"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,6 +53,17 @@ def moved_name(old: str, name: str) -> Any:
         message = f"logpose.{old}.{name} is now logpose.{path}.{new}; the old name is removed in the next version"
         warnings.warn(message, DeprecationWarning, stacklevel=3)
     return found
+
+
+def names_of_module(old: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a package that has the name of a module of version 0.1 (its path within `logpose`)."""
+
+    def getattribute(name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return moved_name(old, name)
+
+    return getattribute
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):

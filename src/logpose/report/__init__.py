@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
+from logpose.core.moved import names_of_module
 
-from logpose.core.moved import moved_name
-
-
-def __getattr__(name: str) -> Any:
-    """Names of version 0.1's module `logpose.report`."""
-    if name.startswith("_"):
-        raise AttributeError(name)
-    return moved_name("report", name)
+__getattr__ = names_of_module("report")

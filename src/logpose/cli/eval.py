@@ -11,6 +11,7 @@ from functools import partial
 
 from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
 from logpose.core.errors import InputError
+from logpose.core.processor import default_workers, threads_beside
 
 __all__ = ["parse", "print_figures", "run"]
 
@@ -35,10 +36,13 @@ def run(chosen: Chosen) -> int:
     from logpose.report.evaluation import write_report
 
     task, (model, loss), options = chosen
-    if options.workers < 0:
-        raise InputError(f"--workers must be at least 0, got {options.workers}")
+    device = choose_device(options.device)
+    workers = default_workers(on_cpu=device.type == "cpu") if options.workers == "auto" else options.workers
+    if workers < 0:
+        raise InputError(f"--workers must be at least 0, got {workers}")
     check_outputs(options)
-    evaluator = task.evaluate(model, loss, replace(options, device=str(choose_device(options.device))))
+    with threads_beside(workers):
+        evaluator = task.evaluate(model, loss, replace(options, device=str(device), workers=workers))
     if not (evaluator.is_finite() and model.is_finite()):
         raise InputError(f"{options.checkpoint}: the model's predictions are not finite; it has diverged")
     task.save(evaluator, options)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from logpose.core.errors import InputError
+from logpose.core.processor import spin_briefly
 
 __all__ = ["COMMANDS", "main"]
 
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         exit code: 0 done, 2 bad input, 130 interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    spin_briefly()
     _log_to_stderr()
     try:
         return _run(words)

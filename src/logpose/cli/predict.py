@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
+from logpose.core.processor import threads_beside
 
 __all__ = ["parse", "run"]
 
@@ -20,6 +21,7 @@ parse = TaskCommand(
 """The task and the options that the words give."""
 
 
+@threads_beside(workers=0)
 def run(chosen: Chosen) -> int:
     """Print or write the predictions; returns the exit code.
 

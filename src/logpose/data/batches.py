@@ -164,6 +164,7 @@ def epoch_loader(
         drop_last=training and min(len(sampler), count // options.get("processes", 1)) >= batch_size,
         persistent_workers=workers > 0,
         worker_init_fn=_start_worker,
+        generator=torch.Generator().manual_seed(options.get("seed", 0)),
     )
 
 

@@ -130,7 +130,9 @@ class InputErrorLoader(DataLoader[T]):
     strict = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        # An iterator draws a seed for workers. Drawn by PyTorch's own generator, numbers of a run would depend on how
+        # many workers it has.
+        super().__init__(*arguments, **{"generator": torch.Generator(), **options})
         self.left_out: Counter[str] = Counter()
         self._passes = self._batches = self._continue_at = self._restarts = 0
 
@@ -147,8 +149,7 @@ class InputErrorLoader(DataLoader[T]):
         first, self._continue_at = self._continue_at, 0
         self._batches = first
         self._passes += not first
-        # An iterator draws a seed when it is made. One that the interrupted run had already made draws no other.
-        batches = self._made(first, drawn=bool(first) or (self.num_workers > 0 and self._passes > 1))
+        batches = self._made(first)
         while True:
             try:
                 batch = next(batches)
@@ -165,11 +166,11 @@ class InputErrorLoader(DataLoader[T]):
             self._batches += 1
             yield batch
 
-    def _made(self, first: int, drawn: bool) -> Iterator[Any]:
+    def _made(self, first: int) -> Iterator[Any]:
         """PyTorch's iterator over the batches from the number `first`."""
         if first:
             self.sampler.start = first * (self.batch_size or 1)  # type: ignore[attr-defined]
-        with torch.random.fork_rng(devices=[], enabled=drawn), _child_signals_as_they_are():
+        with _child_signals_as_they_are():
             batches = iter(super().__iter__())
         WORKERS.update(getattr(batches, "_workers", ()))
         return batches
@@ -193,7 +194,7 @@ class InputErrorLoader(DataLoader[T]):
             ) from error
         log.warning("a worker process that loads data %s; others take its place (%d of %d times)",
                     how, self._restarts, RESTARTS)  # fmt: skip
-        return self._made(self._batches, drawn=True)
+        return self._made(self._batches)
 
     def _note(self, messages: tuple[str, ...]) -> None:
         """Log rows that others stand in for, each once."""

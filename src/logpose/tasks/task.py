@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from logpose.core.config import Options
 
@@ -48,8 +48,8 @@ class EvalOptions(ModelOptions):
 
     data: Path
     """Labelled data, as for `train`."""
-    workers: int = 0
-    """Processes that prepare batches."""
+    workers: int | Literal["auto"] = "auto"
+    """Processes that prepare batches; 0: none beside this one; auto: as many as the cores at hand allow."""
     report: Path | None = None
     """Write a page (HTML): the figures and what they mean, examples, calibration of sigma, the error's density."""
     json: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -146,7 +147,9 @@ class PoseModule(L.LightningModule):
 
     def validation_step(self, batch: Any, _: int) -> None:
         """Predict one batch."""
-        self.evaluation.update(batch, self.model.predict(batch, self.recipe.flip_test))
+        # A compiled network is compiled for training only: in evaluation mode, and for a last batch, it would be anew.
+        with torch.compiler.set_stance("force_eager") if self.recipe.compile else nullcontext():
+            self.evaluation.update(batch, self.model.predict(batch, self.recipe.flip_test))
 
     def on_validation_epoch_end(self) -> None:
         """Compute the figures of the predictions, and log them."""

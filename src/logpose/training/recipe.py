@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from logpose import losses, models
 from logpose.core.errors import InputError
+from logpose.core.processor import default_workers
 from logpose.core.skeletons import Skeleton
 from logpose.data import Augmentation
 from logpose.training.run_folder import FIRST
@@ -25,6 +26,7 @@ from logpose.training.save_every import SaveEvery
 
 if TYPE_CHECKING:
     from logpose.core.structures import Evaluator
+    from logpose.data.batches import LoaderOptions
 
 __all__ = ["FIRST", "LossName", "TrainingRecipe", "plain_fields", "plain_recipe", "settings"]
 
@@ -102,10 +104,17 @@ class TrainingRecipe:
     """Epochs between validations; lowered if needed so that the last epoch is validated."""
     seed: int = 0
     """Seed of the initial weights, the order of samples and the augmentation."""
-    workers: int = 2
-    """Worker processes that load data; 0: load in the main process."""
+    workers: int | Literal["auto"] = "auto"
+    """Worker processes that load data; 0: load in the main process; auto: as many as the cores at hand allow."""
     precision: str = "auto"
-    """Lightning's precision (32-true, bf16-mixed, 16-mixed, …); auto: bf16-mixed where the hardware supports it."""
+    """Lightning's precision (32-true, bf16-mixed, 16-mixed, …); auto: bf16-mixed where that is faster."""
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """Memory format of the network's weights; auto: channels_last if it has convolutions."""
+    compile: bool = False
+    """Compile the network with torch.compile, which takes a minute or more at the start."""
+    tune: bool = False
+    """Time a few steps first, and take what is fastest of what is auto, in long runs also compilation. The choice is
+    saved with the run."""
     accelerator: str = "auto"
     """Lightning's accelerator: cpu, gpu, mps, …"""
     devices: str = "auto"
@@ -120,7 +129,7 @@ class TrainingRecipe:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "validate_every", "num_nodes", *NOT_NEGATIVE):
             least = 0 if name in NOT_NEGATIVE else 1
-            if getattr(self, name) < least:
+            if getattr(self, name) != "auto" and getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not (self.lr > 0 and 0 < self.decay <= 1):
             raise InputError(f"lr must be above 0 and decay in (0, 1], got {self.lr:g} and {self.decay:g}")
@@ -164,6 +173,13 @@ class TrainingRecipe:
             InputError: if such models do not start from weights.
         """
         raise InputError(f"{type(self).__name__}: its models start from random weights, not from {checkpoint}")
+
+    def loading(self, processes: int = 1, pin: bool = False) -> LoaderOptions:
+        """Options of a training loader of so many processes in all; with `pin` for a GPU."""
+        workers = self.workers
+        if workers == "auto":
+            workers = default_workers(on_cpu=not pin, processes=max(1, processes // self.num_nodes))
+        return {"workers": workers, "seed": self.seed, "pin": pin, "processes": processes}
 
     def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
         """Batches of the data that `people` made, in the form that the model takes.

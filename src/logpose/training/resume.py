@@ -95,6 +95,8 @@ def _check_settings(
     path: str | Path, before: dict[str, Any], now: dict[str, Any], resume: dict[str, Any], processes: int
 ) -> None:
     """Refuse settings that a resumed run cannot apply."""
+    if now.get("tune"):
+        raise InputError(f"{path}: --tune: a resumed run trains in the way that it has begun")
     for name in ("optimizer", *AT_THE_START, *(IN_AN_EPOCH if resume.get("within_epoch") else ())):
         if name in before and name in now and not _same(before[name], now[name]):
             why = {"optimizer": "its state is of", "weights": "it started from"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import warnings
@@ -10,20 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from logpose.core.compat import keep_freed_memory, patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.files import whole_file
+from logpose.core.processor import threads_beside
 from logpose.core.progress import on_terminal
 from logpose.core.structures import OutputType
 from logpose.data.loading import InputErrorLoader
 from logpose.data.problems import log_problems
 from logpose.training.checkpoint import describe, read
 from logpose.training.curves import curves_logger
-from logpose.training.hardware import fastest_precision
+from logpose.training.hardware import compiled, fastest, in_format, tuned
 from logpose.training.module import PoseModule, higher_is_better
 from logpose.training.progress import Bar, TrainingLines
 from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
@@ -39,6 +40,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa
 from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor  # noqa: E402
 from lightning.pytorch.loggers import Logger, TensorBoardLogger  # noqa: E402
+from lightning.pytorch.utilities.seed import isolate_rng  # noqa: E402
 
 __all__ = ["Run", "fit", "in_whole_epochs", "save_config", "validation_interval"]
 
@@ -53,6 +55,10 @@ LOSSES: dict[OutputType, str] = {
     "row logits": "RowsLoss",
 }
 """A loss for each output of a model."""
+
+CHOSEN = ("precision", "memory_format", "compile", "tune")
+"""Fields that a run decides on when it starts."""
+TUNED_ON = 3  # batches
 
 
 @dataclass(frozen=True)
@@ -170,12 +176,27 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
         check_data(resume, state, identity, strict)
     pin = type(hardware.accelerator).__name__ == "CUDAAccelerator"  # batches go to page-locked memory
     train_loader = recipe.loader(train, model, training=True, processes=hardware.world_size, pin=pin)
-    val_loader = recipe.loader(val, model, training=False, pin=pin)
+    val_loader = recipe.loader(val, model, training=False, processes=hardware.world_size, pin=pin)
     if isinstance(train_loader, InputErrorLoader):
         train_loader.strict = strict
-    recipe = replace(in_whole_epochs(recipe, len(train_loader)), precision=fastest_precision(recipe, model))
-    module = PoseModule(model, loss, recipe, val).to(memory_format=torch.channels_last)
-    return Prepared(recipe, module, (train_loader, val_loader), identity)
+    recipe = in_whole_epochs(recipe, len(train_loader))
+    recipe = _tuned(recipe, train, model, loss, hardware) if recipe.tune else fastest(recipe, model)
+    in_format(model, recipe.memory_format)
+    if recipe.compile:
+        compiled(model, hardware.strategy.root_device)
+    return Prepared(recipe, PoseModule(model, loss, recipe, val), (train_loader, val_loader), identity)
+
+
+def _tuned(recipe: TrainingRecipe, data: Any, model: Any, loss: Any, hardware: L.Trainer) -> TrainingRecipe:
+    """The recipe with what is fastest for the first batches of an epoch; random numbers afterwards as without."""
+    if hardware.world_size > 1:
+        raise InputError(f"--tune: times one process, and {hardware.world_size} are to train; give --precision")
+    alone = replace(recipe, workers=0)
+    with isolate_rng():
+        loader = alone.loader(data, model, training=True)
+        batches = list(itertools.islice(loader, TUNED_ON))
+        with threads_beside(recipe.loading()["workers"]):
+            return tuned(recipe, model, loss, batches, recipe.epochs * len(loader), hardware.strategy.root_device)
 
 
 def _train(
@@ -210,10 +231,12 @@ def _train(
     if trainer.is_global_zero:
         # Nothing is left to refuse: from here on the run can be resumed, also in later stages.
         guards.lock.take()
-        save_config(replace(stages[0].recipe, precision=recipe.precision), folder)  # a resumed run has the same
+        chosen = {name: getattr(recipe, name) for name in CHOSEN}  # which a resumed run has too
+        save_config(replace(stages[0].recipe, **chosen), folder)
         for each in stages[1:]:
             save_config(each.recipe, each.folder)
-    interrupted = _fit(trainer, module, loaders, resume)
+    with threads_beside(getattr(loaders[0], "num_workers", 0), trainer.num_devices):
+        interrupted = _fit(trainer, module, loaders, resume)
     figures = module.figures
     if Path(best.best_model_path).is_file():
         figures = read(Path(best.best_model_path))["logpose"]["figures"]

@@ -132,7 +132,7 @@ class BoundaryRecipe(TrainingRecipe):
     weight_decay: float = 1e-4
     schedule: Literal["step", "cosine", "one_cycle", "exponential", "constant"] = "constant"
     validate_every: int = 10
-    workers: int = 0
+    workers: int | Literal["auto"] = 0
     watch: Literal["error_px", "rmse_px", "p95_px", "nll"] = "error_px"
 
     def __post_init__(self) -> None:
@@ -154,13 +154,12 @@ class BoundaryRecipe(TrainingRecipe):
         from logpose.data.scans import ScanWindows, Variation, scan_loader
         from logpose.tasks.boundaries.evaluate import validation_loader
 
+        loading = self.loading(processes, pin)
         if not training:
-            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+            return validation_loader(data, model, self.batch_size, workers=loading["workers"], pin=pin)
         variation = Variation(self.flip, self.shift, self.stretch)
         windows = ScanWindows(data, model.size, model.shown, variation, self.seed, model.um_per_px)
-        return scan_loader(
-            windows, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
-        )  # fmt: skip
+        return scan_loader(windows, self.batch_size, training=True, **loading)
 
     def inapplicable(self) -> dict[str, str]:
         """As for any recipe; fields of another way to split the data, of another head or of other data."""

@@ -119,12 +119,11 @@ class DetectionRecipe(ImageRecipe):
         from logpose.data.scenes import Scenes, scene_loader
         from logpose.tasks.detection.evaluate import validation_loader
 
+        loading = self.loading(processes, pin)
         if not training:
-            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+            return validation_loader(data, model, self.batch_size, workers=loading["workers"], pin=pin)
         scenes = Scenes(data, self.transform(), self.seed, training=True, empty=self.empty)
-        return scene_loader(
-            scenes, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
-        )  # fmt: skip
+        return scene_loader(scenes, self.batch_size, training=True, **loading)
 
     def evaluation(
         self, data: ImageSet, model: models.Detector, loss: losses.LikelihoodLoss | None

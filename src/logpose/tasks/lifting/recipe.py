@@ -105,7 +105,7 @@ class LiftingRecipe(TrainingRecipe):
     optimizer: Literal["adam", "adamw", "amsgrad"] = "amsgrad"
     """Adam; adamw: with decoupled weight decay; amsgrad: its AMSGrad variant."""
     schedule: Literal["step", "cosine", "one_cycle", "exponential", "constant"] = "exponential"
-    workers: int = 0
+    workers: int | Literal["auto"] = 0
     precision: str = "32-true"
     """Lightning's precision (32-true, bf16-mixed, 16-mixed, …)."""
     watch: Literal["mpjpe", "mpjpe_mean", "pa_mpjpe", "nll"] = "mpjpe"
@@ -141,12 +141,11 @@ class LiftingRecipe(TrainingRecipe):
         from logpose.data.windows import Windows, window_loader
         from logpose.tasks.lifting.evaluate import validation_loader
 
+        loading = self.loading(processes, pin)
         if not training:
-            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+            return validation_loader(data, model, self.batch_size, workers=loading["workers"], pin=pin)
         windows = Windows(data, model.frames, self.flip, self.seed, self.every)
-        return window_loader(
-            windows, self.batch_size, training=True, workers=self.workers, seed=self.seed, pin=pin, processes=processes,
-        )  # fmt: skip
+        return window_loader(windows, self.batch_size, training=True, **loading)
 
     def check_data(self, train: Poses, val: Poses, loss: losses.PoseLoss) -> None:
         """As for any recipe; a mean over actions needs several actions."""

@@ -293,13 +293,11 @@ class Recipe(PretrainedRecipe):
         from logpose.data import Crops, CropTransform, crop_loader
         from logpose.tasks.pose.evaluate import validation_loader
 
+        loading = self.loading(processes, pin)
         if not training:
-            return validation_loader(data, model, self.batch_size, workers=self.workers, pin=pin)
+            return validation_loader(data, model, self.batch_size, workers=loading["workers"], pin=pin)
         transform = CropTransform(data.skeleton, self.size, self.augmentation, self.outside, model.padding)
-        return crop_loader(
-            Crops(data, transform, self.seed), self.batch_size, training=True, workers=self.workers, seed=self.seed,
-            pin=pin, processes=processes,
-        )  # fmt: skip
+        return crop_loader(Crops(data, transform, self.seed), self.batch_size, training=True, **loading)
 
     def evaluation(self, data: People, model: models.PoseModel, loss: losses.LikelihoodLoss | None) -> Evaluation:
         """The evaluator of 2-D and 3-D pose."""

@@ -1,0 +1,104 @@
+"""The processor's cores: how many there are for this process, and how threads and worker processes share them.
+
+Without torch: what OpenMP reads from the environment has to be there before torch loads it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["SPINS", "cores", "default_workers", "quota", "spin_briefly", "threads_beside"]
+
+SPINS = 3000
+"""How often a thread of libgomp looks whether the others are done before it sleeps; libgomp's own default is 300,000,
+some milliseconds. `benchmarks/beside_other_work.py` measures it."""
+
+MOST_WORKERS = 8  # per process that trains; more seldom help, and each takes memory
+
+
+def spin_briefly() -> None:
+    """Let the threads of OpenMP wait for each other without taking the processor from other processes.
+
+    Sets `GOMP_SPINCOUNT` for libgomp, which PyTorch's wheels for Linux have, unless the user has set how to wait. Has
+    no effect in a process that has imported torch.
+    """
+    if "torch" not in sys.modules and not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
+
+
+def cores() -> int:
+    """Cores that this process may use: those it is bound to, and no more than its control group's share of time.
+
+    A container with two of a machine's 64 cores sees 64 of them; threads for all are many times slower than two.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(bound, quota())))
+
+
+def quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+    """Seconds of processor time a second that the control groups allow, of version 2 or 1; infinite without a limit.
+
+    Args:
+        root: where they are mounted.
+        own: the file of the groups that this process is in.
+    """
+    shares = [math.inf]
+    try:
+        for folder in _control_groups(root, own):
+            if (limit := folder / "cpu.max").is_file():
+                allowed, period = limit.read_text().split()
+            elif (limit := folder / "cpu.cfs_quota_us").is_file():
+                allowed, period = limit.read_text().strip(), (folder / "cpu.cfs_period_us").read_text()
+            else:
+                continue
+            if allowed.isdigit():  # "max" and -1 are no limit
+                shares.append(int(allowed) / int(period))
+    except (OSError, ValueError, ZeroDivisionError):  # no such system
+        return math.inf
+    return min(shares)
+
+
+def _control_groups(root: Path, own: Path) -> Iterator[Path]:
+    """Folders of the groups that limit the processor's time, from this process's up to the root."""
+    if not own.is_file():
+        return
+    for line in own.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            top = root / controllers
+            group = top / path.lstrip("/")
+            yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(top))
+
+
+def default_workers(on_cpu: bool, processes: int = 1) -> int:
+    """Worker processes that load data, for the cores at hand.
+
+    Args:
+        on_cpu: whether the network is computed on the processor too. It then takes most of the time, and a worker
+            takes a core from it: there are none on one or two cores, and one for every four otherwise.
+        processes: how many train on this machine.
+    """
+    share = cores() // processes
+    wanted = (max(1, share // 4) if share > 2 else 0) if on_cpu else share - 1
+    return min(MOST_WORKERS, max(0, wanted))
+
+
+@contextmanager
+def threads_beside(workers: int, processes: int = 1) -> Iterator[None]:
+    """Compute with as many of torch's threads as cores are left beside worker processes; before and after, as it was.
+
+    A number of threads that is lower already is kept: the user's `OMP_NUM_THREADS` and `torch.set_num_threads` too.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, max(1, cores() // processes - workers)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

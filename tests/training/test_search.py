@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import math
 import multiprocessing
 import os
@@ -18,7 +19,7 @@ from lightning.pytorch.callbacks import Callback
 from tiny_training import tiny_recipe
 
 from logpose.core.errors import InputError, OtherRunError
-from logpose.training.checkpoint import load_model, read
+from logpose.training.checkpoint import read
 from logpose.training.run import fit
 from logpose.training.run_folder import RunLock
 from logpose.training.search import search
@@ -66,7 +67,7 @@ class Send(Callback):
         if self._is_it(trainer) and trainer.global_step == self.step and not self.at_end:
             os.kill(os.getpid(), self.number)
 
-    def teardown(self, trainer: Any, *_: Any) -> None:
+    def teardown(self, trainer: Any, *_: Any, **__: Any) -> None:
         if self._is_it(trainer) and self.at_end:
             os.kill(os.getpid(), self.number)
 
@@ -111,7 +112,7 @@ def test_the_best_trial_s_model_and_settings_are_in_the_folder(whole: SearchResu
     best = whole.trials[0]
     assert whole.best == whole.folder / "best.ckpt"
     assert same_weights(whole.best, best.folder / "best.ckpt")
-    assert load_model(whole.best).size == best.values["size"]
+    assert tuple(read(whole.best)["logpose"]["model"]["size"]) == best.values["size"]
     assert whole.figures["error_px"] == best.figure
     assert (whole.folder / "config.yaml").read_bytes() == (best.folder / "config.yaml").read_bytes()
     with (whole.folder / "search.csv").open(newline="") as file:
@@ -131,8 +132,8 @@ def test_a_search_that_is_stopped_by_a_signal_continues_to_the_same_end(
 ) -> None:
     stopped = search(tiny_recipe(), tmp_path, TRIALS, SPACE, callbacks=(Send(number, 1, 4, at_end),))
     assert (stopped.interrupted, stopped.signal) == (True, number)
-    assert len(stopped.trials) == 1 + at_end
-    assert (tmp_path / "trial_0001" / "last.ckpt").exists() is not at_end
+    assert [trial.number for trial in stopped.trials] == [0]
+    assert (tmp_path / "trial_0001" / "last.ckpt").exists()
     assert stopped.best == tmp_path / "best.ckpt"
     counted = Trained()
     found = search(tiny_recipe(), tmp_path, callbacks=(counted,))
@@ -141,6 +142,27 @@ def test_a_search_that_is_stopped_by_a_signal_continues_to_the_same_end(
     assert same_weights(tmp_path / "best.ckpt", whole.folder / "best.ckpt")
     assert counted.trials == TRIALS - 1 - at_end
     assert counted.steps == (TRIALS - 1 - at_end) * 9 - (0 if at_end else 5)  # five steps of the second were saved
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_signal_between_trials_ends_the_search(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class SendOnce(logging.Handler):
+        sent = False
+
+        def emit(self, _: logging.LogRecord) -> None:
+            if not self.sent and (tmp_path / "trial_0000" / "best.ckpt").exists():
+                self.sent = True
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    handler = SendOnce()
+    logging.getLogger("logpose").addHandler(handler)
+    try:
+        with caplog.at_level("INFO", logger="logpose"):
+            found = search(tiny_recipe(), tmp_path, 3, SPACE)
+    finally:
+        logging.getLogger("logpose").removeHandler(handler)
+    assert (found.interrupted, found.signal, len(found.trials)) == (True, signal.SIGTERM, 1)
+    assert not (tmp_path / "trial_0001").exists()
 
 
 def killed(folder: Path, trial: int, step: int, at_end: bool) -> None:
@@ -177,13 +199,23 @@ def test_trials_that_are_done_are_not_repeated_and_more_can_be_added(tmp_path: P
 
 
 def test_worse_trials_are_pruned(tmp_path: Path) -> None:
-    found = search(tiny_recipe(epochs=4), tmp_path, 9, {"lr": (3e-3, 1e-9)})
+    counted = Trained()
+    found = search(tiny_recipe(), tmp_path, 8, {"lr": Range(1e-9, 1e-2)}, callbacks=(counted,))
+    complete = [trial for trial in found.trials if trial.state == "complete"]
     pruned = [trial for trial in found.trials if trial.state == "pruned"]
+    assert found.trials == (*complete, *pruned)
     assert pruned
-    assert {trial.values["lr"] for trial in pruned} == {1e-9}
-    assert all(trial.number >= 5 and trial.figure is not None for trial in pruned)
-    assert found.trials[-len(pruned) :] == tuple(pruned)
-    assert found.trials[0].values["lr"] == 3e-3
+    assert all(trial.number >= 5 for trial in pruned)
+    assert min(trial.figure for trial in pruned) > complete[0].figure
+    assert (counted.trials, counted.steps) == (8, len(complete) * 9 + len(pruned) * 6)  # two epochs of three
+
+
+def test_settings_that_are_proposed_again_are_not_trained_again(tmp_path: Path) -> None:
+    counted = Trained()
+    found = search(tiny_recipe(), tmp_path, 5, {"weight_decay": (0.0, 0.1)}, callbacks=(counted,))
+    assert (len(found.trials), counted.trials) == (5, 2)
+    assert len({(trial.values["weight_decay"], trial.figure, trial.folder) for trial in found.trials}) == 2
+    assert len(list(tmp_path.glob("trial_*"))) == 2
 
 
 def test_a_trial_that_diverges_has_failed_and_the_search_continues(tmp_path: Path) -> None:

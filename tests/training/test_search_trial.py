@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from tiny_training import tiny_recipe
 
 from logpose.training.run import fit
-from logpose.training.search_trial import Report, checkpoint_to_resume
+from logpose.training.search_trial import Report, as_begun, checkpoint_to_resume
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,14 @@ def test_a_run_that_was_stopped_after_it_was_pruned_stays_so(run: Path) -> None:
 
 def test_the_end_of_a_first_stage_is_not_that_of_the_trial(run: Path) -> None:
     assert not Report(trial(), run.parent).has_ended(run / "last.ckpt", tiny_recipe(epochs=2))
+
+
+def test_a_trial_keeps_what_it_has_chosen(tmp_path: Path) -> None:
+    auto = tiny_recipe(precision="auto", accelerator="auto")
+    assert as_begun(auto, tmp_path) == auto
+    (tmp_path / "config.yaml").write_text("precision: bf16-mixed\nlr: 5.0\n")
+    assert as_begun(auto, tmp_path) == replace(auto, precision="bf16-mixed")
+    assert as_begun(tiny_recipe(), tmp_path).precision == "32-true"
 
 
 def test_a_trial_without_a_whole_checkpoint_starts_again(run: Path, tmp_path: Path) -> None:

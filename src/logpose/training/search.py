@@ -24,7 +24,7 @@ from logpose.training.module import higher_is_better
 from logpose.training.recipe import TrainingRecipe
 from logpose.training.run import fit
 from logpose.training.run_folder import BEST, CONFIG, LOCK, RunLock
-from logpose.training.search_results import TABLE, SearchResult, SearchTrial, write_table
+from logpose.training.search_results import TABLE, SearchResult, SearchTrial, State, write_table
 from logpose.training.search_space import (
     BASE,
     SPACE,
@@ -40,7 +40,7 @@ from logpose.training.search_space import (
     with_values,
     write_settings,
 )
-from logpose.training.search_trial import Report, checkpoint_to_resume
+from logpose.training.search_trial import Report, as_begun, checkpoint_to_resume
 from logpose.training.signals import Signals, Stopped, requeue
 
 patch_torchvision()
@@ -62,6 +62,8 @@ TRIALS = 20
 """How many there are, unless another number is asked for."""
 DIGITS = 3
 """Significant digits of a proposed number."""
+STATES: dict[State, str] = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
+"""Optuna's names of them; from best to worst."""
 FAR = 1_000_003
 """Distance between the samplers' seeds of two searches whose seeds are neighbours: more than there are trials."""
 
@@ -233,12 +235,18 @@ class _Search:
             trial = self._next(done)
             values = self._applied(self._proposed(trial))
             log.info("trial %d of %d: %s", trial.number, trials, shown(values))
-            try:
-                self.stopped_by = self._train(trial, with_values(self.recipe, values))
-            except Stopped as stopped:  # before the first step
-                self.stopped_by = stopped.number
-            if self.stopped_by:
-                return
+            if same := next((done for done in self.results() if done.values == values), None):
+                # Trained with the same seed, it would have the same figure.
+                log.info("trial %d: as trial %d, and not trained again", trial.number, same.number)
+                trial.set_user_attr("folder", same.folder.name)
+                self._store(trial, same.state, same.figure, same.why)
+            else:
+                try:
+                    self.stopped_by = self._train(trial, with_values(self.recipe, values))
+                except Stopped as stopped:  # before the first step
+                    self.stopped_by = stopped.number
+                if self.stopped_by:
+                    return
             self._place()
 
     def _next(self, number: int) -> optuna.trial.Trial:
@@ -289,6 +297,7 @@ class _Search:
         report = Report(trial, folder)
         try:
             resume = checkpoint_to_resume(folder)
+            recipe = as_begun(recipe, folder)
             if resume is None or not report.has_ended(resume, recipe):
                 run = fit(recipe, folder, resume, callbacks=(report, *self.callbacks))
                 if run.interrupted:
@@ -303,18 +312,19 @@ class _Search:
             why = str(error).splitlines()[0]
         self.trained |= report.trains
         if why:
-            trial.set_user_attr("why", why)
-            self.study.tell(trial, state=self.states.FAIL)
+            self._store(trial, "failed", None, why)
             log.warning("trial %d failed: %s", trial.number, why)
             torch.cuda.empty_cache()
-            return 0
-        trial.set_user_attr("figure", figure)
-        if report.pruned:
-            self.study.tell(trial, state=self.states.PRUNED)
         else:
-            self.study.tell(trial, figure)
-        log.info("trial %d: %s %.5g%s", trial.number, recipe.watch, figure, ", pruned" if report.pruned else "")
+            self._store(trial, "pruned" if report.pruned else "complete", figure)
+            log.info("trial %d: %s %.5g%s", trial.number, recipe.watch, figure, ", pruned" if report.pruned else "")
         return 0
+
+    def _store(self, trial: optuna.trial.Trial, state: State, figure: float | None, why: str = "") -> None:
+        """Store the result of a trial."""
+        trial.set_user_attr("figure", figure)
+        trial.set_user_attr("why", why)
+        self.study.tell(trial, figure if state == "complete" else None, self.states[STATES[state]])
 
     def _place(self) -> None:
         """Write the table, remove what is not needed, and put the best trial's model and settings into the folder."""
@@ -332,16 +342,15 @@ class _Search:
     def results(self) -> tuple[SearchTrial, ...]:
         """The trials that are done, best first: complete ones, pruned ones, failed ones."""
         sign = -1.0 if higher_is_better(self.recipe.watch) else 1.0
-        order = {self.states.COMPLETE: "complete", self.states.PRUNED: "pruned", self.states.FAIL: "failed"}
-        done = [trial for trial in self.study.trials if trial.state in order]
-        done.sort(key=lambda t: (list(order).index(t.state), sign * t.user_attrs.get("figure", 0.0), t.number))
-        return tuple(
-            SearchTrial(
-                trial.number, self._folder(trial.number), self._applied(trial.params), trial.user_attrs.get("figure"),
-                order[trial.state], trial.user_attrs.get("why", ""),
-            )
-            for trial in done
-        )  # fmt: skip
+        names = {name: state for state, name in STATES.items()}
+        done = []
+        for trial in self.study.trials:
+            if trial.state.is_finished():
+                about, number = trial.user_attrs, trial.number
+                folder = self.folder / about["folder"] if "folder" in about else self._folder(number)
+                values, state = self._applied(trial.params), names[trial.state.name]
+                done.append(SearchTrial(number, folder, values, about.get("figure"), state, about.get("why", "")))
+        return tuple(sorted(done, key=lambda t: (list(STATES).index(t.state), sign * (t.figure or 0.0), t.number)))
 
     def result(self) -> SearchResult:
         """The search as it stands."""

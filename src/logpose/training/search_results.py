@@ -12,12 +12,13 @@ from typing import Any, Literal
 from logpose.core.files import whole_file
 from logpose.training.search_space import label
 
-__all__ = ["TABLE", "SearchResult", "SearchTrial", "table", "write_table"]
+__all__ = ["TABLE", "SearchResult", "SearchTrial", "State", "table", "write_table"]
 
 TABLE = "search.csv"
 """File of the trials, best first."""
 
 State = Literal["complete", "pruned", "failed"]
+"""How a trial ended."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class SearchTrial:
     """A training run of a search that is done."""
 
     number: int
-    """From 0, in the order in which they were trained."""
+    """From 0, in the order in which they were proposed."""
     folder: Path
+    """Of its run; that of the earlier trial if its settings were proposed again."""
     values: dict[str, Any]
     """Of the fields that were varied."""
     figure: float | None

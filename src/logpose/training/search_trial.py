@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml  # type: ignore[import-untyped]
 
 from logpose.core.compat import patch_torchvision
 from logpose.core.errors import DamagedFileError
 from logpose.training.checkpoint import read
 from logpose.training.module import PoseModule
-from logpose.training.recipe import TrainingRecipe
+from logpose.training.recipe import TrainingRecipe, plain_fields
 from logpose.training.resume import is_finished
-from logpose.training.run_folder import last_checkpoint
+from logpose.training.run_folder import CONFIG, last_checkpoint
 
 patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
@@ -23,9 +26,11 @@ from lightning.pytorch.callbacks import Callback  # noqa: E402
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-__all__ = ["Report", "checkpoint_to_resume"]
+__all__ = ["Report", "as_begun", "checkpoint_to_resume"]
 
 log = logging.getLogger("logpose")
+
+R = TypeVar("R", bound=TrainingRecipe)
 
 UNTIL_PRUNED = 1 / 3
 """Share of the epochs in which no trial is pruned."""
@@ -71,6 +76,16 @@ class Report(Callback):
         if UNTIL_PRUNED * epochs < epoch < epochs and self.trial.should_prune():
             self.trial.set_user_attr(PRUNED_AT, epoch)
             self.pruned = trainer.should_stop = True
+
+
+def as_begun(recipe: R, folder: str | Path) -> R:
+    """A recipe with what its run in a folder chose for fields that are "auto"; the recipe itself if there is no run."""
+    path = Path(folder) / CONFIG
+    chosen = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not isinstance(chosen, dict):
+        return recipe
+    auto = [name for name, value in plain_fields(recipe).items() if value == "auto" and name in chosen]
+    return replace(recipe, **{name: chosen[name] for name in auto})
 
 
 def checkpoint_to_resume(folder: Path) -> Path | None:

@@ -47,7 +47,9 @@ def test_usual_values_are_around_the_recipe_s() -> None:
 
 
 def test_a_recipe_without_weight_decay_may_stay_so() -> None:
-    adam, adamw = (default_values(recipe(optimizer=name), "weight_decay") for name in ("adam", "adamw"))
+    adam, adamw = (
+        default_values(recipe(weight_decay=0.0, optimizer=name), "weight_decay") for name in ("adam", "adamw")
+    )
     assert adam[0] == adamw[0] == 0.0
     assert max(adam) < max(adamw)
 

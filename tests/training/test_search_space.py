@@ -85,7 +85,7 @@ def test_recipes_without_a_size_do_not_vary_it() -> None:
         ("size", ((16, 16), (64, 64)), "size"),
         ("people", (1, 2), "no such field"),
         ("augmentation", (1, 2), "no such field"),
-        ("augmentation.colour", (1, 2), "no such field"),
+        ("augmentation.replace", (1, 2), "no such field"),
         ("lr.x", (1, 2), "no such field"),
         ("momentum", (0.8, 0.9), "--optimizer sgd"),
         ("watch", ("error_px", "nll"), "--watch"),
@@ -134,7 +134,7 @@ def test_values_reach_fields_and_fields_within_fields() -> None:
     varied = with_values(recipe(), {"lr": 0.5, "augmentation.rotation": 3.0, "augmentation.scale": 0.1})
     assert (varied.lr, varied.augmentation.rotation, varied.augmentation.scale) == (0.5, 3.0, 0.1)
     assert value_of(varied, "augmentation.rotation") == 3.0
-    assert varied.augmentation.flip == recipe().augmentation.flip
+    assert varied.augmentation.shift == recipe().augmentation.shift
     check_space(recipe(), {"augmentation.rotation": Range(0.0, 45.0)})
     assert shown({"lr": 0.5, "size": (64, 48), "loss": "l1"}) == "lr 0.5, size 64x48, loss l1"
 

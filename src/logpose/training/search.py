@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -133,7 +132,7 @@ def search(
     return result
 
 
-def _import_optuna() -> ModuleType:
+def _import_optuna() -> Any:
     """Optuna, which reports warnings only."""
     try:
         import optuna
@@ -189,7 +188,7 @@ class _Search:
         signals: Signals,
         callbacks: tuple[Callback, ...],
     ) -> None:
-        self.optuna: Any = _import_optuna()
+        self.optuna = _import_optuna()
         self.callbacks = callbacks
         self.recipe, self.folder, self.space, self.signals = recipe, folder, space, signals
         self.states = self.optuna.trial.TrialState
@@ -272,7 +271,7 @@ class _Search:
                 trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
             else:
                 trial.suggest_float(name, values.low, values.high, log=values.log)
-        return trial.params
+        return dict(trial.params)
 
     def _applied(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """The values that are trained with: numbers of a few digits, sizes as such."""
@@ -336,8 +335,8 @@ class _Search:
                     file.unlink()
         if results and results[0].state == "complete":
             for name in (CONFIG, BEST):
-                with (results[0].folder / name).open("rb") as source, whole_file(self.folder / name) as file:
-                    shutil.copyfileobj(source, file)
+                with (results[0].folder / name).open("rb") as source, whole_file(self.folder / name) as copy:
+                    shutil.copyfileobj(source, copy)
 
     def results(self) -> tuple[SearchTrial, ...]:
         """The trials that are done, best first: complete ones, pruned ones, failed ones."""

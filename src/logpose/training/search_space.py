@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -170,8 +170,9 @@ def is_plain(recipe: TrainingRecipe, name: str) -> bool:
     """Whether a recipe has a field of this name that can be varied."""
     field, _, inner = name.partition(".")
     value = plain_fields(recipe).get(field, NotImplemented)
-    nested = is_dataclass(value)
-    return value is not NotImplemented and nested is bool(inner) and (not inner or hasattr(value, inner))
+    if is_dataclass(value):
+        return inner in {f.name for f in fields(value)}
+    return value is not NotImplemented and not inner
 
 
 def _check_range(name: str, values: Range, own: Any) -> None:

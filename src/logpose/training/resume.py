@@ -14,7 +14,7 @@ from logpose.losses import loss_from_config
 from logpose.training.checkpoint import build_model, read
 from logpose.training.recipe import TrainingRecipe, plain_fields, plain_recipe
 
-__all__ = ["check_data", "check_resumable", "data_files", "is_finished", "same_setting"]
+__all__ = ["check_data", "check_resumable", "data_files", "is_finished"]
 
 log = logging.getLogger("logpose")
 
@@ -96,7 +96,7 @@ def _check_settings(
 ) -> None:
     """Refuse settings that a resumed run cannot apply."""
     for name in ("optimizer", *AT_THE_START, *(IN_AN_EPOCH if resume.get("within_epoch") else ())):
-        if name in before and name in now and not same_setting(before[name], now[name]):
+        if name in before and name in now and not _same(before[name], now[name]):
             why = {"optimizer": "its state is of", "weights": "it started from"}
             within = "it was written within an epoch of"
             flag = f"--{name.replace('_', '-')}"
@@ -106,7 +106,7 @@ def _check_settings(
         raise InputError(f"{path}: was written within an epoch of {trained_by} processes, not of {processes}")
 
 
-def same_setting(before: Any, now: Any) -> bool:
+def _same(before: Any, now: Any) -> bool:
     """Whether two settings are the same; files are, if they have one name, for folders may have been moved."""
     files = all(isinstance(value, str) and Path(value).is_absolute() for value in (before, now))
     return before == now or (files and Path(before).name == Path(now).name)

@@ -246,13 +246,20 @@ def write_settings(recipe: TrainingRecipe, folder: Path, space: Space, trials: i
             file.write(yaml.safe_dump(values, sort_keys=False).encode())
 
 
+def _same(before: Any, now: Any) -> bool:
+    """Whether two plain values are the same, or files of one name, whose folders may have been moved."""
+    paths = [Path(value) for value in (before, now) if isinstance(value, str)]
+    moved = len(paths) == 2 and all(path.is_absolute() for path in paths) and paths[0].name == paths[1].name
+    return before == now or moved
+
+
 def stored_settings(recipe: TrainingRecipe, folder: Path, space: Space | None) -> tuple[Space, int]:
     """Space and number of trials of the search in a folder.
 
     Raises:
         InputError: if it is of another recipe, other labels or another space, or has no settings that can be read.
     """
-    from logpose.training.resume import data_files, same_setting
+    from logpose.training.resume import data_files
 
     path = folder / SPACE
     try:
@@ -262,7 +269,7 @@ def stored_settings(recipe: TrainingRecipe, folder: Path, space: Space | None) -
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path}: no settings of a search ({str(error).splitlines()[0]:.120})") from error
     for name, value in plain_recipe(recipe).items():
-        if name in before and name not in MAY_DIFFER and not same_setting(before[name], value):
+        if name in before and name not in MAY_DIFFER and not _same(before[name], value):
             flag = f"--{name.replace('_', '-')}"
             raise InputError(f"{folder}: is a search with {flag} {before[name]}, not {value}")
     if data_files(recipe) != files:

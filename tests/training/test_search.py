@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -280,3 +281,20 @@ def test_a_damaged_storage_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "search.log").write_text("\n".join([lines[0], "garbage", *lines[1:]]) + "\n")
     with pytest.raises(InputError, match=r"search\.log"):
         search(tiny_recipe(), tmp_path, 2)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_search_of_a_recipe_of_two_stages_is_resumed_in_the_first(tmp_path: Path) -> None:
+    class SendInFirst(Send):
+        def _is_it(self, trainer: Any) -> bool:
+            return Path(trainer.default_root_dir).name == "first"
+
+    recipe = tiny_recipe(first=lambda recipe: replace(recipe, first=None, epochs=1))
+    whole = search(recipe, tmp_path / "whole", 1, SPACE)
+    folder = tmp_path / "search"
+    assert search(recipe, folder, 1, SPACE, callbacks=(SendInFirst(signal.SIGTERM, 0, 1),)).interrupted
+    assert outcome(search(recipe, folder)) == outcome(whole)
+    assert [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*.ckpt"))] == [
+        "best.ckpt",
+        "trial_0000/best.ckpt",
+    ]

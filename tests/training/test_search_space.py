@@ -54,6 +54,14 @@ def test_a_recipe_without_weight_decay_may_stay_so() -> None:
     assert max(adam) < max(adamw)
 
 
+def test_what_has_no_effect_is_not_varied(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe()
+    monkeypatch.setattr(type(made), "inapplicable", lambda _: {"lr": "it is found"})
+    assert list(default_space(made)) == ["weight_decay", "size"]
+    with pytest.raises(InputError, match="it is found"):
+        check_space(made, {"lr": (1e-3, 1e-2)})
+
+
 @given(st.integers(32, 1024), st.integers(32, 1024))
 def test_sizes_have_the_aspect_ratio_of_the_recipe_s(height: int, width: int) -> None:
     space = default_space(recipe(size=(height, width)))

@@ -86,10 +86,12 @@ LEAST = 32
 def default_space(recipe: TrainingRecipe) -> dict[str, Values]:
     """What is varied unless something else is asked for: the learning rate, the weight decay and the size of crops.
 
-    See `default_values`; sizes are left out if the recipe has none, or one of which there is no like.
+    See `default_values`; what has no effect in the recipe is left out, and so are sizes if it has none, or one of which
+    there is no like.
     """
-    sizes = {"size": found} if hasattr(recipe, "size") and len(found := _sizes(recipe.size)) > 1 else {}
-    return {name: default_values(recipe, name) for name in ("lr", "weight_decay")} | sizes
+    names = ["lr", "weight_decay", *(["size"] if hasattr(recipe, "size") and len(_sizes(recipe.size)) > 1 else [])]
+    inapplicable = recipe.inapplicable()
+    return {name: default_values(recipe, name) for name in names if name not in inapplicable}
 
 
 def default_values(recipe: TrainingRecipe, name: str) -> Values:

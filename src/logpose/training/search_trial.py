@@ -69,8 +69,8 @@ class Report(Callback):
         assert isinstance(pl_module, PoseModule)
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
         figure = pl_module.figures.get(pl_module.recipe.watch, math.nan)
-        if Path(trainer.default_root_dir) != self.folder or not math.isfinite(figure):
-            return
+        if Path(trainer.default_root_dir).resolve() != self.folder.resolve() or not math.isfinite(figure):
+            return  # a first stage, or a model that has diverged
         if epoch not in self._reported:  # a resumed run repeats a validation
             self.trial.report(figure, epoch)
         if UNTIL_PRUNED * epochs < epoch < epochs and self.trial.should_prune():

@@ -331,7 +331,7 @@ def test_importing_is_quick(importing: dict[str, object]) -> None:
 def test_importing_leaves_heavy_libraries_alone(importing: dict[str, object]) -> None:
     training = {"lightning", "pytorch_lightning", "torchmetrics", "tensorboardX", "jsonargparse"}
     pictures = {"matplotlib", "rich", "tkinter", "PyQt5", "PyQt6", "PySide6"}
-    extras = {"timm", "torchvision", "huggingface_hub", "onnx", "onnxruntime", "openvino", "zuko"}
+    extras = {"timm", "torchvision", "huggingface_hub", "onnx", "onnxruntime", "openvino", "optuna", "zuko"}
     assert not (training | pictures | extras | {"faster_coco_eval", "pycocotools"}) & set(importing["brought"])
 
 

@@ -56,6 +56,7 @@ EXCEPTIONS = {
             *(f"src/logpose/tasks/lifting/{name}.py" for name in ("recipe", "report", "task")),
         )
     },
+    ("src/logpose/training/search.py", "tell"): "a method of Optuna's",
     ("benchmarks/lsp_losses.py", "heatmaps first"): "a key of the committed figures",
 }
 """(file, word or *): the reason. Words are in lower case."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from logpose.cli.recipe_flags import parse_recipe
+from logpose.cli.recipe_flags import parse_recipe, parse_train
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.losses import L1Loss, RLELoss
@@ -20,6 +20,7 @@ from logpose.recipes import find
 from logpose.recipes.coco import coco_resnet18_rle, coco_resnet50_rle, coco_resnet50_rle_paper_with_s
 from logpose.training.run import save_config
 from logpose.training.run_folder import is_unbegun
+from logpose.training.search_space import Range, default_values, write_settings
 
 
 def parsed(*flags):
@@ -304,3 +305,70 @@ def test_help_of_every_preset_imports_no_torch():
     """It takes 1.5 s of processor time at most (`benchmarks/help_speed.py`), and torch alone takes longer."""
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def searched(*flags):
+    return parse_train("coco_resnet50_rle", coco_resnet50_rle(), flags).search
+
+
+def test_a_search_is_asked_for_by_its_number_of_trials():
+    assert searched() is None
+    assert searched("--search", "20") == (20, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "space"),
+    [
+        (("lr",), {"lr": default_values(coco_resnet50_rle(), "lr")}),
+        (("lr=1e-4..1e-2",), {"lr": Range(1e-4, 1e-2)}),
+        (("weight-decay=0,1e-4",), {"weight_decay": (0.0, 1e-4)}),
+        (("size=128x96,192x144", "batch_size=8..32"), {"size": ((128, 96), (192, 144)), "batch_size": Range(8, 32)}),
+        (("size=[128,96],[192,144]",), {"size": ((128, 96), (192, 144))}),
+        (("loss=rle,l1",), {"loss": ("rle", "l1")}),
+        (("flip_test=true,false",), {"flip_test": (True, False)}),
+        (("augmentation.rotation=0..45",), {"augmentation.rotation": Range(0.0, 45.0)}),
+        (("backbone=resnet18,timm/x.y",), {"backbone": ("resnet18", "timm/x.y")}),
+        (("weights=../a.pth,random",), {"weights": ("../a.pth", "random")}),
+    ],
+)
+def test_what_is_searched_is_read_with_the_types_of_the_fields(words, space):
+    found = searched("--search", "3", "--search-space", *words).space
+    assert found == space
+    assert [type(each) for each in found.values()] == [type(each) for each in space.values()]
+
+
+@pytest.mark.parametrize(
+    ("flags", "token"),
+    [
+        (("--search-space", "lr"), "--search-space"),
+        (("--search", "3", "--search-space", "lr", "lr=1,2"), "lr=1,2"),
+        (("--search", "3", "--search-space", "nothing=1,2"), "nothing"),
+        (("--search", "3", "--search-space", "epochs"), "epochs"),
+        (("--search", "3", "--search-space", "out=a,b"), "out"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(flags, token):
+    with pytest.raises(InputError, match=token):
+        searched(*flags)
+
+
+def test_a_wrong_value_of_what_is_searched_ends_with_code_2_and_names_the_field(capsys):
+    with pytest.raises(SystemExit) as ended:
+        searched("--search", "3", "--search-space", "lr=1e-4,many")
+    assert ended.value.code == 2
+    assert "--lr" in capsys.readouterr().err
+
+
+def test_a_search_is_resumed_with_its_own_recipe(tmp_path, tiny_run, monkeypatch):
+    made = replace(coco_resnet50_rle(), name="coco_resnet50_rle", epochs=7)
+    write_settings(made, tmp_path, {"lr": (1e-3, 1e-2)}, 5)
+    parsed_search = parse_train("coco_resnet50_rle", coco_resnet50_rle(), ["--resume", str(tmp_path)])
+    assert parsed_search == (made, tmp_path, tmp_path, (None, None))
+    assert searched("--resume", str(tmp_path), "--search", "9") == (9, None)
+    with pytest.raises(InputError, match="coco_resnet50_rle"):
+        parse_train("coco_resnet18_rle", coco_resnet18_rle(), ["--resume", str(tmp_path)])
+    with pytest.raises(InputError, match=f"--search: {tiny_run}"):
+        searched("--resume", str(tiny_run), "--epochs", "9", "--search", "9")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    requeued = parse_train("coco_resnet50_rle", coco_resnet50_rle(), ["--search", "5", "--out", str(tmp_path)])
+    assert (requeued.resume, requeued.search) == (tmp_path, (5, None))

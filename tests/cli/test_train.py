@@ -257,3 +257,35 @@ def test_two_processes_that_are_killed_resume_with_the_random_numbers_of_each(co
     moments = [content["optimizer_states"][0]["state"] for content in (whole, resumed)]
     torch.testing.assert_close(moments[1], moments[0], rtol=0, atol=0)
     assert (resumed["loops"], resumed["lr_schedulers"]) == (whole["loops"], whole["lr_schedulers"])
+
+
+def test_a_search_without_optuna_names_the_extra(refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    sentence = refused("train", "synthetic_resnet18_rle", "--search", "2", "--out", tmp_path / "search")
+    assert "logpose-keypoints[search]" in sentence
+    assert not (tmp_path / "search").exists()
+
+
+@pytest.mark.usefixtures("few")
+def test_a_search_prints_its_trials_is_resumed_and_leaves_a_model(command, refused, tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="the extra `search` is not installed")
+    folder, name = tmp_path / "search", "synthetic_resnet18_rle"
+    space = ("--search-space", "lr=1e-4..1e-2", "weight-decay=0,1e-4")
+    words = ("train", name, "--search", "2", *space, "--epochs", "1", "--out", folder, *SMALL)
+    code, out, err = command(*words)
+    assert code == 0, err
+    header, *rows = [line.split() for line in out.splitlines()[:3]]
+    assert header == ["trial", "error_px", "state", "lr", "weight_decay"]
+    assert sorted(row[0] for row in rows) == ["0", "1"]
+    assert float(rows[0][1]) <= float(rows[1][1])
+    assert str(folder / "best.ckpt") in err
+    assert f"--resume {folder}" in refused(*words)
+    code, out, err = command("train", name, "--resume", folder, "--search", "3")
+    assert (code, len([line for line in out.splitlines() if " complete " in line])) == (0, 3), err
+    assert "--search-space" in refused("train", name, "--resume", folder, "--search-space", "lr=1e-4..1")
+    best = next(line.split() for line in out.splitlines() if " complete " in line)
+    again = tmp_path / "again"
+    assert command("train", name, "--config", folder / "config.yaml", "--out", again)[0] == 0
+    assert notes(again / "best.ckpt")["recipe"]["lr"] == float(best[3])
+    for figure in ("error_px", "nll"):
+        assert notes(again / "best.ckpt")["figures"][figure] == notes(folder / "best.ckpt")["figures"][figure]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from argparse import SUPPRESS
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from logpose.cli.config_file import check_config
 from logpose.cli.flags import add_flags, field_type, flag_names, normalised, values_of
@@ -18,25 +19,54 @@ from logpose.core.errors import InputError
 from logpose.recipes.renamed import renamed
 from logpose.training.recipe import LossName, TrainingRecipe, plain_fields, settings
 from logpose.training.run_folder import BEST, CONFIG, FIRST, LAST, is_unbegun, last_checkpoint
+from logpose.training.search_space import BASE, Range, Space, default_values, is_plain, is_search
 from logpose.training.signals import was_requeued
 
-__all__ = ["parse_recipe"]
+__all__ = ["Parsed", "Search", "parse_recipe", "parse_train"]
 
 log = logging.getLogger("logpose")
 
 R = TypeVar("R", bound=TrainingRecipe)
 
+RANGE = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?)\.\.(-?[\d.]+(?:e[+-]?\d+)?)", re.IGNORECASE)
+"""LOW..HIGH, two numbers."""
+COMMA = re.compile(r",(?![^\[]*\])")
+"""Between the values of a list; not within one in brackets."""
+
+
+class Search(NamedTuple):
+    """A search that the flags ask for: how many trials, and what is varied; None: as before, or as usual."""
+
+    trials: int | None
+    space: Space | None
+
+
+class Parsed(NamedTuple):
+    """What the flags of `logpose train` ask for."""
+
+    recipe: Any
+    """The recipe with the flags' values in its plain fields."""
+    out: Path
+    """The run's folder, or that of the search."""
+    resume: Path | None
+    """The checkpoint to resume from, or the folder of a search, if any."""
+    search: Search | None
+    """The search, if it is one."""
+
 
 def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, Path | None]:
+    """Recipe, the run's folder and the checkpoint to resume from, of flags that ask for one run; see `parse_train`."""
+    recipe, out, resume, _ = parse_train(name, recipe, flags)
+    return recipe, out, resume
+
+
+def parse_train(name: str, recipe: TrainingRecipe, flags: Sequence[str]) -> Parsed:
     """Parse the flags of `logpose train RECIPE`. Wrong ones end the process with one sentence and exit code 2.
 
     Args:
         name: name of the recipe, as it was given.
         recipe: the recipe.
         flags: the arguments after its name.
-
-    Returns:
-        the recipe with the flags' values in its plain fields; the run's folder; the checkpoint to resume from, if any.
 
     Raises:
         InputError: if `--resume` names no run, or one of another recipe, or if a flag would have no effect.
@@ -54,10 +84,10 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
     else:
         if given.out is not None:
             raise InputError("--out: a resumed run stays in its own folder")
-        out, resume = _run_to_resume(given.resume)
+        out, resume, config = _run_to_resume(given.resume)
         # The run's own settings first; flags have precedence.
-        check_config(out / CONFIG)
-        flags = ["--config", str(out / CONFIG), *flags]
+        check_config(config)
+        flags = ["--config", str(config), *flags]
         given = _parser(name, recipe).parse_args(flags)
         if _slug(given.recipe) != _slug(name):
             raise InputError(f"{out}: is a run of the recipe {given.recipe}, not of {name}")
@@ -78,7 +108,43 @@ def parse_recipe(name: str, recipe: R, flags: Sequence[str]) -> tuple[R, Path, P
         raise InputError(f"--steps {recipe.steps}: the milestones {had} are {others}; give --milestones in {unit} too")
     if not callable(recipe.loss):
         recipe.likelihood(getattr(recipe, "dim", 2))  # refuses words that do not go together, before data are opened
-    return recipe, out, resume
+    return Parsed(recipe, out, resume, _search(given, recipe, out, resume))
+
+
+def _search(given: Any, recipe: TrainingRecipe, out: Path, resume: Path | None) -> Search | None:
+    """The search that the flags ask for, or that a folder to resume has."""
+    if given.search is None and not (resume and is_search(resume)):
+        if given.search_space is not None:
+            raise InputError("--search-space: applies to a search: --search 20")
+        return None
+    if resume and not is_search(resume):
+        raise InputError(f"--search: {out} is a run, not a search; start one in another --out")
+    space = None if given.search_space is None else _space(recipe, given.search_space)
+    return Search(given.search, space)
+
+
+def _space(recipe: TrainingRecipe, words: Sequence[str]) -> dict[str, Any]:
+    """The space of words like lr=1e-4..1e-2, weight-decay=0,1e-4, size=128x96,192x144 and lr alone."""
+    parser = _parser(recipe.name, recipe)
+
+    def value(field: str, text: str) -> Any:
+        found = parser.parse_args(normalised([f"--{field}={text}"], [type(recipe)]))[field]
+        return tuple(found) if isinstance(found, list) else found
+
+    space: dict[str, Any] = {}
+    for word in words:
+        field, equals, text = word.partition("=")
+        field = field.replace("-", "_")
+        if field in space or not is_plain(recipe, field):
+            what = "is given twice" if field in space else "the recipe has no such field"
+            raise InputError(f"--search-space {word}: {what}")
+        if not equals:
+            space[field] = default_values(recipe, field)
+        elif bounds := RANGE.fullmatch(text):
+            space[field] = Range(*(value(field, bound) for bound in bounds.groups()))
+        else:
+            space[field] = tuple(value(field, item) for item in COMMA.split(text))
+    return space
 
 
 def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
@@ -91,7 +157,22 @@ def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
         "--resume",
         type=Path | None,
         default=None,
-        help="folder of an interrupted run to resume, or one of its checkpoints",
+        help="folder of an interrupted run or search to resume, or one of a run's checkpoints",
+    )
+    parser.add_argument(
+        "--search",
+        type=int | None,
+        default=None,
+        help="number of runs with other settings, of which the best is kept (needs Optuna: the extra `search`)",
+    )
+    parser.add_argument(
+        "--search_space",
+        type=str,
+        nargs="+",
+        default=None,
+        metavar="FIELD=VALUES",
+        help="with --search: what is varied: FIELD=LOW..HIGH, FIELD=A,B,C, or lr, weight_decay and size alone, with "
+        "their usual values (default: these three)",
     )
     parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
     # A recipe's own loss is no value of a flag.
@@ -108,14 +189,21 @@ def _resumed_if_requeued(flags: list[str]) -> list[str]:
     at = places[-1]
     own = "=" in flags[at]
     out = flags[at].partition("=")[2] if own else next(iter(flags[at + 1 :]), "")
-    if last_checkpoint(out) is None:
+    if last_checkpoint(out) is None and not is_search(out):
         return flags
     log.info("this job was put in the queue again: its run is resumed")
     return [*flags[:at], "--resume", out, *flags[at + (1 if own else 2) :]]
 
 
-def _run_to_resume(resumed: Path) -> tuple[Path, Path]:
-    """The folder of a run to resume, and the checkpoint to resume it from: the file that is named, or the last."""
+def _run_to_resume(resumed: Path) -> tuple[Path, Path, Path]:
+    """What to resume.
+
+    Returns:
+        its folder; the checkpoint to resume from: the file that is named, or the last, and the folder again if it is
+        that of a search; the file of its settings.
+    """
+    if is_search(resumed):
+        return resumed, resumed, resumed / BASE
     folder = resumed if resumed.is_dir() else resumed.parent
     if folder.name == FIRST and (folder.parent / CONFIG).is_file():
         folder = folder.parent  # the run of which this is the first stage
@@ -126,7 +214,7 @@ def _run_to_resume(resumed: Path) -> tuple[Path, Path]:
     checkpoint = resumed if resumed.is_file() else last_checkpoint(folder)
     if checkpoint is None or not (folder / CONFIG).is_file() or not (resumed.is_dir() or resumed.is_file()):
         raise InputError(f"{resumed}: no run to resume (it needs {LAST} and {CONFIG})")
-    return folder, checkpoint
+    return folder, checkpoint, folder / CONFIG
 
 
 def _refuse_nulls(options: type[Any], given: Any, prefix: str = "") -> None:

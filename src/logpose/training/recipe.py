@@ -50,6 +50,8 @@ class TrainingRecipe:
     """Name of the task: "pose", "detection", "lifting", "boundaries", or one of a user's own."""
     OBJECTS: ClassVar[tuple[str, ...]] = ("people", "model", "first", "name", "dim")
     """Fields that are no flags: what builds something, the recipe's name, and what the data decide."""
+    MEASURED_ON: ClassVar[tuple[str, ...]] = ("watch",)
+    """Fields that decide what is measured in validation, and on which data."""
 
     people: Callable[[Any, str], Any]
     """Called with the recipe and "train" or "val": the data set of that part; it has a `skeleton`."""
@@ -165,6 +167,13 @@ class TrainingRecipe:
         elif self.loss != "rle":
             inapplicable["base"] = f"applies to --loss rle, not to {self.loss}"
         return inapplicable
+
+    def not_comparable(self, other: TrainingRecipe) -> str:
+        """Why the watched figure of another recipe cannot be compared with that of this one; empty if it can."""
+        for name in self.MEASURED_ON:
+            if getattr(self, name) != getattr(other, name):
+                return f"figures of different --{name.replace('_', '-')} cannot be compared"
+        return ""
 
     def initialised_from(self, checkpoint: str | Path) -> TrainingRecipe:
         """This recipe as a single stage that starts from a checkpoint's weights.

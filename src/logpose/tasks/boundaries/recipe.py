@@ -78,6 +78,10 @@ class BoundaryRecipe(TrainingRecipe):
     """The settings of a training run of a model of boundaries in B-scans."""
 
     task: ClassVar[str] = "boundaries"
+    MEASURED_ON: ClassVar[tuple[str, ...]] = (
+        *("watch", "data", "val_data", "train_subjects", "val_subjects", "folds", "fold", "fold_seed"),
+        *("grader", "um_per_px", "columns"),
+    )
 
     people: Callable[[BoundaryRecipe, str], Scans] = scans_of_file
     """Called with the recipe and "train" or "val": the data set of that part."""

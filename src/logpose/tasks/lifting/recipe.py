@@ -66,6 +66,9 @@ class LiftingRecipe(TrainingRecipe):
     """The settings of a training run of a model that lifts 2-D keypoints to 3-D."""
 
     task: ClassVar[str] = "lifting"
+    MEASURED_ON: ClassVar[tuple[str, ...]] = (
+        *("watch", "data", "keypoints", "detected", "val_subjects", "picture", "cameras", "camera_seed"),
+    )
 
     people: Callable[[LiftingRecipe, str], Poses] = poses_of_file
     """Called with the recipe and "train" or "val": the data set of that part."""

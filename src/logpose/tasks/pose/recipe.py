@@ -148,6 +148,9 @@ def _backbone(recipe: Recipe, neck: bool) -> tuple[Backbone, dict[str, Any]]:
 class ImageRecipe(TrainingRecipe):
     """The settings of a run on labelled images."""
 
+    MEASURED_ON: ClassVar[tuple[str, ...]] = (
+        *("watch", "data", "val_data", "images", "val_images", "strict", "category"),
+    )
     data: Path | None = None
     """Annotation file, or a folder with annotations and images."""
     val_data: Path | None = None
@@ -272,6 +275,19 @@ class Recipe(PretrainedRecipe):
         if self.dim == 3:
             inapplicable["pretrain"] = "applies to 2-D pose: heatmaps have no depth"
         return inapplicable
+
+    def not_comparable(self, other: TrainingRecipe) -> str:
+        """As for any recipe; the likelihood is in units of the crop's region, which its shape and padding decide.
+
+        All other figures are in pixels of the original images, or relative to people.
+        """
+        why = super().not_comparable(other)
+        if why or self.watch != "nll" or not isinstance(other, Recipe):
+            return why
+        (height, width), (others, across) = self.size, other.size
+        if self.padding != other.padding or height * across != width * others:
+            return "nll depends on the crop's padding and aspect ratio: watch another figure"
+        return ""
 
     def make_loss(self, skeleton: Skeleton) -> losses.PoseLoss:
         """The loss that the fields `loss`, `head` and `auxiliary` name."""

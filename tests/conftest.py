@@ -29,6 +29,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from logpose.core.compat import patch_torchvision
+
+patch_torchvision()  # tests may import Lightning, and with it torchvision, before they import logpose
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
 

@@ -268,6 +268,12 @@ def test_a_folder_is_searched_by_one_process_at_a_time(whole: SearchResult) -> N
             search(tiny_recipe(), whole.folder, TRIALS + 1)
 
 
+def test_trials_train_in_one_way(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--tune"):
+        search(tiny_recipe(tune=True), tmp_path / "out", 1)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("changes", [{"devices": "2"}, {"devices": "0,1"}, {"devices": "-1"}, {"num_nodes": 2}])
 def test_several_devices_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="--devices"):

@@ -104,6 +104,8 @@ def search(
     folder = Path(folder)
     if trials is not None and trials < 1:
         raise InputError(f"--search must be at least 1, got {trials}")
+    if recipe.tune:
+        raise InputError("--tune: trials of a search are compared, and would be trained in different ways")
     recipe = _on_one_device(recipe)
     with RunLock(folder) as lock, Signals(slurm=SLURMEnvironment.detect()) as signals:
         signals.deferred = True  # between trials they are noted; a trial has handlers of its own

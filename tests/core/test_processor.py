@@ -6,13 +6,22 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from logpose.core import processor
-from logpose.core.processor import MOST_WORKERS, SPINS, cores, default_workers, spin_briefly, threads_beside
+from logpose.core.processor import (
+    MOST_WORKERS,
+    SPINS,
+    OtherWork,
+    cores,
+    default_workers,
+    spin_briefly,
+    threads_beside,
+)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")
@@ -92,6 +101,38 @@ def test_threads_are_the_cores_left(
             assert torch.get_num_threads() == 1  # the user's
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_number_of_threads_that_is_asked_for() -> None:
+    before = torch.get_num_threads()
+    with threads_beside(1, threads=3):
+        assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(not Path("/proc/stat").is_file(), reason="this system counts no work of other processes")
+def test_the_work_of_others_counts_and_ones_own_does_not() -> None:
+    others = OtherWork()
+    assert others.cores() == 0  # too early
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(1.5)
+        found = others.cores()
+    finally:
+        busy.kill()
+        busy.wait()
+    assert found > 0.4
+    alone, began, own = OtherWork(), time.monotonic(), time.process_time()
+    while time.monotonic() - began < 1.2:
+        pass
+    own = (time.process_time() - own) / 1.2
+    assert alone.cores() <= (os.cpu_count() or 1) - own + 0.2
+
+
+def test_without_statistics_no_work_is_known_of(tmp_path: Path) -> None:
+    others = OtherWork(tmp_path / "stat")
+    time.sleep(1.05)
+    assert others.cores() == 0
 
 
 @pytest.mark.parametrize(

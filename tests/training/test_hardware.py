@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from logpose import RLELoss
 from logpose.core.errors import InputError
+from logpose.core.processor import threads_beside
 from logpose.core.skeletons import COCO
 from logpose.data import InMemory
 from logpose.data.synthetic import SyntheticPeople
@@ -26,7 +27,7 @@ from logpose.recipes.coco import coco_resnet18_rle
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training import hardware
 from logpose.training.checkpoint import read
-from logpose.training.hardware import compiled, fastest, has_depthwise_convolutions, in_format, tuned
+from logpose.training.hardware import compiled, fastest, has_depthwise_convolutions, in_format, note_other_work, tuned
 from logpose.training.run import fit
 
 RECIPE = replace(coco_resnet18_rle(), accelerator="cpu")
@@ -165,6 +166,22 @@ def test_a_resumed_run_is_not_tuned(tmp_path: Path) -> None:
     run = fit(small(), tmp_path)
     with pytest.raises(InputError, match="--tune"):
         fit(small(epochs=2, tune=True), tmp_path, resume=run.folder / "last.ckpt")
+
+
+@pytest.mark.parametrize(("others", "expected"), [(0.0, ""), (0.4, ""), (1.0, "--threads 3"), (9.0, "--threads 1")])
+def test_other_work_is_reported(
+    others: float, expected: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hardware, "cores", lambda: 4)
+    caplog.set_level("INFO", "logpose")
+    with threads_beside(0, threads=4):
+        note_other_work(others)
+    assert expected in caplog.text
+    assert bool(caplog.text) is bool(expected)
+    with threads_beside(0, threads=1):  # has nothing to gain
+        caplog.clear()
+        note_other_work(others)
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

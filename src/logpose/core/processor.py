@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["SPINS", "cores", "default_workers", "quota", "spin_briefly", "threads_beside"]
+__all__ = ["SPINS", "OtherWork", "cores", "default_workers", "quota", "spin_briefly", "threads_beside"]
 
 SPINS = 3000
 """How often a thread of libgomp looks whether the others are done before it sleeps; libgomp's own default is 300,000,
@@ -88,16 +90,42 @@ def default_workers(on_cpu: bool, processes: int = 1) -> int:
     return min(MOST_WORKERS, max(0, wanted))
 
 
+class OtherWork:
+    """The work of other processes since this object was made.
+
+    Args:
+        statistics: the file in which Linux counts what the cores did; without it, no work is known of.
+    """
+
+    def __init__(self, statistics: Path = Path("/proc/stat")) -> None:
+        self._file = statistics
+        self._began, self._before = time.monotonic(), self._seconds()
+
+    def _seconds(self) -> float:
+        """Seconds that the cores have computed for other processes."""
+        if not self._file.is_file():
+            return 0.0
+        user, nice, system = map(int, self._file.read_text().split()[1:4])
+        return (user + nice + system) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
+
+    def cores(self) -> float:
+        """How many cores it took on average; 0 within the first second, of which little can be said."""
+        passed = time.monotonic() - self._began
+        return max(0.0, self._seconds() - self._before) / passed if passed >= 1 else 0.0
+
+
 @contextmanager
-def threads_beside(workers: int, processes: int = 1) -> Iterator[None]:
+def threads_beside(workers: int, processes: int = 1, threads: int | Literal["auto"] = "auto") -> Iterator[None]:
     """Compute with as many of torch's threads as cores are left beside worker processes; before and after, as it was.
 
-    A number of threads that is lower already is kept: the user's `OMP_NUM_THREADS` and `torch.set_num_threads` too.
+    With "auto" a number of threads that is lower already is kept, so that `OMP_NUM_THREADS` and
+    `torch.set_num_threads` hold.
     """
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(min(before, max(1, cores() // processes - workers)))
+    left = min(before, max(1, cores() // processes - workers))
+    torch.set_num_threads(left if threads == "auto" else threads)
     try:
         yield
     finally:

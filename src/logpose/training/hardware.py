@@ -21,11 +21,12 @@ import torch
 from torch import nn
 
 from logpose.core.errors import InputError
+from logpose.core.processor import cores
 from logpose.losses import PoseLoss
 from logpose.models import KeypointModel, Model
 from logpose.training.recipe import TrainingRecipe
 
-__all__ = ["compiled", "fastest", "has_depthwise_convolutions", "in_format", "tuned"]
+__all__ = ["compiled", "fastest", "has_depthwise_convolutions", "in_format", "note_other_work", "tuned"]
 
 log = logging.getLogger("logpose")
 
@@ -33,6 +34,7 @@ R = TypeVar("R", bound=TrainingRecipe)
 FORMATS: dict[Any, torch.memory_format] = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 DEPTHWISE = 8  # convolutions; fewer do not decide how long a step takes
 ROUNDS = 3  # in which all candidates of `tuned` take turns
+BUSY = 0.5  # cores of other processes that are reported
 WORTH_COMPILING = 600.0  # seconds of all steps; compiling takes one to two minutes on two cores
 
 
@@ -60,6 +62,20 @@ def fastest(recipe: R, model: nn.Module) -> R:
     if why:
         log.info("--precision %s --memory-format %s: the fastest for %s", *chosen.values(), why)
     return replace(recipe, **chosen)
+
+
+def note_other_work(others: float) -> None:
+    """Report that other processes use so many cores, where fewer threads may be faster than all.
+
+    It is not decided by itself: results depend on the number of threads in the last digits.
+    """
+    threads = torch.get_num_threads()
+    if threads > 1 and others >= BUSY:
+        count = cores()
+        fewer = max(1, round(count - others))
+        log.info(
+            "other processes use %.1f of %d cores: if that lasts, --threads %d may be faster", others, count, fewer
+        )
 
 
 def has_depthwise_convolutions(model: nn.Module) -> bool:

@@ -108,6 +108,8 @@ class TrainingRecipe:
     """Seed of the initial weights, the order of samples and the augmentation."""
     workers: int | Literal["auto"] = "auto"
     """Worker processes that load data; 0: load in the main process; auto: as many as the cores at hand allow."""
+    threads: int | Literal["auto"] = "auto"
+    """Threads that compute on a CPU; auto: the cores at hand less the workers. Beside other work fewer are faster."""
     precision: str = "auto"
     """Lightning's precision (32-true, bf16-mixed, 16-mixed, …); auto: bf16-mixed where that is faster."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
@@ -133,6 +135,8 @@ class TrainingRecipe:
             least = 0 if name in NOT_NEGATIVE else 1
             if getattr(self, name) != "auto" and getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.threads != "auto" and self.threads < 1:
+            raise InputError(f"threads must be at least 1, got {self.threads}")
         if not (self.lr > 0 and 0 < self.decay <= 1):
             raise InputError(f"lr must be above 0 and decay in (0, 1], got {self.lr:g} and {self.decay:g}")
         if max(self.momentum, self.warmup_start) >= 1:

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from logpose.core.compat import keep_freed_memory, patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.files import whole_file
-from logpose.core.processor import threads_beside
+from logpose.core.processor import OtherWork, threads_beside
 from logpose.core.progress import on_terminal
 from logpose.core.structures import OutputType
 from logpose.data.loading import InputErrorLoader
 from logpose.data.problems import log_problems
 from logpose.training.checkpoint import describe, read
 from logpose.training.curves import curves_logger
-from logpose.training.hardware import compiled, fastest, in_format, tuned
+from logpose.training.hardware import compiled, fastest, in_format, note_other_work, tuned
 from logpose.training.module import PoseModule, higher_is_better
 from logpose.training.progress import Bar, TrainingLines
 from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
@@ -86,6 +86,7 @@ class Guards(NamedTuple):
 
     lock: RunLock
     signals: Signals
+    others: OtherWork
 
 
 def fit(
@@ -112,10 +113,11 @@ def fit(
     quiet_lightning()
     keep_freed_memory()
     stages = _stages(recipe, Path(folder))
+    others = OtherWork()
     start, checkpoint = _start(stages, None if resume is None else Path(resume))
     with RunLock(folder) as lock, Signals(slurm=SLURMEnvironment.detect()) as signals:
         for number in range(start, len(stages)):
-            run = _train(stages[number:], checkpoint, callbacks, loggers, Guards(lock, signals))
+            run = _train(stages[number:], checkpoint, callbacks, loggers, Guards(lock, signals, others))
             if run.interrupted:
                 break
             checkpoint = None
@@ -235,7 +237,9 @@ def _train(
         save_config(replace(stages[0].recipe, **chosen), folder)
         for each in stages[1:]:
             save_config(each.recipe, each.folder)
-    with threads_beside(getattr(loaders[0], "num_workers", 0), trainer.num_devices):
+    with threads_beside(getattr(loaders[0], "num_workers", 0), trainer.num_devices, recipe.threads):
+        if trainer.world_size == 1 and recipe.threads == "auto" and trainer.strategy.root_device.type == "cpu":
+            note_other_work(guards.others.cores())
         interrupted = _fit(trainer, module, loaders, resume)
     figures = module.figures
     if Path(best.best_model_path).is_file():

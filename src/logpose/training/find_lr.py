@@ -27,7 +27,8 @@ __all__ = ["STEPS", "found_rate", "suggestion"]
 
 STEPS = 100
 LOWEST, HIGHEST = 1e-7, 1.0  # learning rates of the first and of the last step
-SKIPPED = 10  # losses at the start, whose running mean is of a few batches (as Lightning skips)
+SKIPPED = 25  # steps at the start: the running mean is of a few batches, and rates are below 6e-6
+HALF = 5  # steps on both sides over which a slope is taken, so that the noise of batches does not decide: .7 decades
 
 
 def found_rate(trainer: L.Trainer, module: PoseModule, loader: Any) -> float:
@@ -67,8 +68,8 @@ def found_rate(trainer: L.Trainer, module: PoseModule, loader: Any) -> float:
 def suggestion(rates: Sequence[float], losses: Sequence[float]) -> float | None:
     """The rate at which the loss falls fastest, before it is lowest, to three digits; None if it does not fall.
 
-    The slope is along the logarithm of the rate, as in Smith (2017) and fast.ai's finder. (Lightning's own suggestion
-    is by the slope along the rate itself, which noise at the lowest rates decides.)
+    The slope is along the logarithm of the rate, as in fast.ai's finder. (Lightning's own suggestion is by the slope
+    along the rate itself, and therefore nearly always one of the lowest rates.)
 
     Args:
         rates: of each step, rising by a constant factor.
@@ -76,10 +77,11 @@ def suggestion(rates: Sequence[float], losses: Sequence[float]) -> float | None:
     """
     finite = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
     fallen = np.array(losses[SKIPPED:finite])
-    if len(fallen) < 3 or (lowest := int(fallen.argmin())) < 2:
+    if len(fallen) <= 2 * HALF:
         return None
-    steepest = int(np.gradient(fallen[: lowest + 1]).argmin())
-    return float(f"{rates[SKIPPED + steepest]:.3g}")
+    change = (fallen[2 * HALF :] - fallen[: -2 * HALF])[: int(fallen.argmin()) + 1]
+    steepest = int(change.argmin())
+    return float(f"{rates[SKIPPED + HALF + steepest]:.3g}") if change[steepest] < 0 else None
 
 
 class _Search(PoseModule):

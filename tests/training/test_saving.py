@@ -243,7 +243,7 @@ VARIANTS: dict[str, tuple[Callable[[], Recipe], Extra, list[Any]]] = {
     "accumulation with a rest": (lambda: tiny(accumulate=4, schedule="one_cycle"), tuple, [5, ("half", 3), 6]),
     "moving average": (lambda: tiny(ema=0.9), tuple, [4, ("half", 3), 5]),
     "moving average of Lightning's": (tiny, averaged, [4, ("half", 3), 5]),
-    "patience": (lambda: tiny(patience=2, lr=1e-7, epochs=20, watch="error_px"), tuple, [9, ("half", 8), 8]),
+    "patience": (lambda: tiny(patience=2, lr=1e-7, epochs=20, watch="error_px"), tuple, [9, ("half", 4)]),
     "fine-tuning": (
         lambda: tiny(weights="imagenet", layer_decay=0.5, freeze=1, freeze_norm=True, ema=0.9, accumulate=2),
         tuple,
@@ -534,9 +534,7 @@ def test_the_best_checkpoint_is_what_was_measured(name: str, tmp_path: Path) -> 
     model, loss = load(run.best)
     model = model.to(memory_format=torch.channels_last)
     found = evaluate(model, people(recipe, "val"), loss, batch_size=BATCH, flip_test=True)
-    again = found.compute(costly="AP" in stored or "ap" in stored)
-    assert again == {**again, **stored}
-    assert len(again) == len(stored)
+    assert found.compute(costly="ap" in stored) == stored
     assert torch.equal(model.error_distribution.std, loss.error_distribution().std)
     if name in ("ema", "Lightning's EMA"):
         content = read(tmp_path / "last.ckpt")

@@ -70,14 +70,14 @@ def test_the_run_is_that_of_the_rate_that_was_found(
     assert names[0] == names[1]
     assert (tmp_path / "found" / "config.yaml").read_text() == (tmp_path / "given" / "config.yaml").read_text()
     given = read(tmp_path / "given" / "last.ckpt")
-    assert given["logpose"] == content["logpose"]
+    assert repr(given["logpose"]) == repr(content["logpose"])  # figures may be NaN
     assert all(torch.equal(tensor, content["state_dict"][name]) for name, tensor in given["state_dict"].items())
 
 
 def test_a_search_that_finds_nothing_leaves_nothing(tmp_path: Path) -> None:
     """With more batches in a step than there are in an epoch, too few steps have a loss."""
     with pytest.raises(InputError, match=r"--find-lr.*--lr"):
-        fit(tiny(find_lr=True, loss="l1", accumulate=7), tmp_path / "run")
+        fit(tiny(find_lr=True, loss="l1", batch_size=24, accumulate=2), tmp_path / "run")
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 

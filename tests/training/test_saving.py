@@ -524,17 +524,22 @@ AVERAGED: dict[str, tuple[dict[str, Any], Extra]] = {
 }
 
 
+def digits(figures: dict[str, float]) -> dict[str, str]:
+    return {name: repr(float(figure)) for name, figure in figures.items()}
+
+
+@pytest.mark.filterwarnings("ignore:SWA is currently only supported every epoch")
 @pytest.mark.parametrize("name", AVERAGED)
 def test_the_best_checkpoint_is_what_was_measured(name: str, tmp_path: Path) -> None:
     changes, extra = AVERAGED[name]
-    recipe = tiny(schedule="constant", lr=1e-2, **changes)
+    recipe = tiny(schedule="constant", lr=1e-2, epochs=2, **changes)
     run = fit(recipe, tmp_path, callbacks=extra())
     stored = read(run.best)["logpose"]["figures"]
-    assert stored == run.figures
+    assert digits(stored) == digits(run.figures)
     model, loss = load(run.best)
     model = model.to(memory_format=torch.channels_last)
     found = evaluate(model, people(recipe, "val"), loss, batch_size=BATCH, flip_test=True)
-    assert found.compute(costly="ap" in stored) == stored
+    assert digits(found.compute(costly="ap" in stored)) == digits(stored)
     assert torch.equal(model.error_distribution.std, loss.error_distribution().std)
     if name in ("ema", "Lightning's EMA"):
         content = read(tmp_path / "last.ckpt")

@@ -524,19 +524,24 @@ AVERAGED: dict[str, tuple[dict[str, Any], Extra]] = {
 }
 
 
+FAST = ("none", "ema", "Lightning's SWA")
+
+
 def digits(figures: dict[str, float]) -> dict[str, str]:
     return {name: repr(float(figure)) for name, figure in figures.items()}
 
 
 @pytest.mark.filterwarnings("ignore:SWA is currently only supported every epoch")
-@pytest.mark.parametrize("name", AVERAGED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in AVERAGED]
+)
 def test_the_best_checkpoint_is_what_was_measured(name: str, tmp_path: Path) -> None:
     changes, extra = AVERAGED[name]
     recipe = tiny(schedule="constant", lr=1e-2, epochs=2, **changes)
     run = fit(recipe, tmp_path, callbacks=extra())
     stored = read(run.best)["logpose"]["figures"]
     assert digits(stored) == digits(run.figures)
-    model, loss = load(run.best)
+    model, loss = load(run.best, Tiny())
     model = model.to(memory_format=torch.channels_last)
     found = evaluate(model, people(recipe, "val"), loss, batch_size=BATCH, flip_test=True)
     assert digits(found.compute(costly="ap" in stored)) == digits(stored)
@@ -545,6 +550,6 @@ def test_the_best_checkpoint_is_what_was_measured(name: str, tmp_path: Path) -> 
         content = read(tmp_path / "last.ckpt")
         now, average = content["current_model_state"], content["state_dict"]
         assert not torch.equal(now["model.backbone.layers.0.weight"], average["model.backbone.layers.0.weight"])
-        model, loss = load(tmp_path / "last.ckpt")
+        model, loss = load(tmp_path / "last.ckpt", Tiny())
         assert torch.equal(model.error_distribution.std, loss.error_distribution().std)
         assert torch.equal(model.backbone.layers[0].weight, average["model.backbone.layers.0.weight"])

@@ -21,7 +21,7 @@ from logpose.training.signals import Stopped
 
 patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
-from lightning.pytorch.tuner import Tuner  # noqa: E402
+from lightning.pytorch.tuner.tuning import Tuner  # noqa: E402
 
 __all__ = ["STEPS", "found_rate", "suggestion"]
 

@@ -41,7 +41,7 @@ def freeze(model: Model, recipe: TrainingRecipe) -> list[nn.Module]:
         if stages.of(name) < recipe.freeze:
             parameter.requires_grad_(False)
     end = stages.count if recipe.freeze_norm else recipe.freeze
-    kept = [
+    kept: list[nn.Module] = [
         layer
         for name, layer in model.named_modules()
         if isinstance(layer, BatchNorm) and layer.track_running_stats and stages.of(f"{name}.weight") < end

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from tiny_runs import tiny
 from logpose.core.errors import InputError
 from logpose.training.checkpoint import read
 from logpose.training.find_lr import STEPS, suggestion
+from logpose.training.module import PoseModule
 from logpose.training.run import fit
+from logpose.training.signals import Stopped
 
 RATES = np.geomspace(1e-7, 1, STEPS)
 
@@ -69,6 +73,8 @@ def test_the_run_is_that_of_the_rate_that_was_found(
     names = [sorted(path.name for path in (tmp_path / run).rglob("*")) for run in ("found", "given")]
     assert names[0] == names[1]
     assert (tmp_path / "found" / "config.yaml").read_text() == (tmp_path / "given" / "config.yaml").read_text()
+    with pytest.raises(InputError, match="find_lr"):
+        fit(replace(recipe, epochs=2), tmp_path / "found", tmp_path / "found" / "last.ckpt")
     given = read(tmp_path / "given" / "last.ckpt")
     assert repr(given["logpose"]) == repr(content["logpose"])  # figures may be NaN
     assert all(torch.equal(tensor, content["state_dict"][name]) for name, tensor in given["state_dict"].items())
@@ -78,6 +84,20 @@ def test_a_search_that_finds_nothing_leaves_nothing(tmp_path: Path) -> None:
     """With more batches in a step than there are in an epoch, too few steps have a loss."""
     with pytest.raises(InputError, match=r"--find-lr.*--lr"):
         fit(tiny(find_lr=True, loss="l1", batch_size=24, accumulate=2), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_signal_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+
+    def stopped(module: PoseModule, batch: Any, number: int) -> None:
+        steps.append(number)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(PoseModule, "training_step", stopped)
+    with pytest.raises(Stopped) as error:
+        fit(tiny(find_lr=True), tmp_path / "run")
+    assert (error.value.number, steps) == (signal.SIGTERM, [0])
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 

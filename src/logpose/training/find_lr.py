@@ -17,7 +17,7 @@ from logpose.core.compat import patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.progress import on_terminal
 from logpose.training.module import PoseModule
-from logpose.training.signals import Stopped
+from logpose.training.signals import Signals, Stopped
 
 patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
@@ -31,19 +31,20 @@ SKIPPED = 25  # steps at the start: the running mean is of a few batches, and ra
 HALF = 5  # steps on both sides over which a slope is taken, so that the noise of batches does not decide: .7 decades
 
 
-def found_rate(trainer: L.Trainer, module: PoseModule, loader: Any) -> float:
+def found_rate(trainer: L.Trainer, module: PoseModule, loader: Any, signals: Signals) -> float:
     """The learning rate that is suggested for a module, which is trained by it for `STEPS` steps at rising rates.
 
     Args:
         trainer: on the run's devices, with a folder of its own, and `STEPS` epochs.
         module: what is trained; not to be used after it.
         loader: of its training data.
+        signals: what stops the search.
 
     Raises:
         InputError: if there is no suggestion.
         Stopped: if a signal stopped it.
     """
-    searched = _Search(module.model, module.loss, module.recipe, module.data)
+    searched = _Search(module, signals)
     # Lightning shows a bar of its own, also where there is no terminal.
     quiet = contextlib.nullcontext() if on_terminal() else contextlib.redirect_stderr(io.StringIO())
     try:
@@ -54,7 +55,7 @@ def found_rate(trainer: L.Trainer, module: PoseModule, loader: Any) -> float:
                 update_attr=False,
             )  # fmt: skip
     except (KeyboardInterrupt, SystemExit) as stopped:  # Lightning ends the process on Ctrl-C
-        raise (stopped if isinstance(stopped, Stopped) else Stopped(signal.SIGINT)) from None
+        raise Stopped(signals.received or signal.SIGINT) from stopped
     assert finder is not None
     rate = suggestion(finder.results["lr"], finder.results["loss"])
     if rate is None:
@@ -87,6 +88,10 @@ def suggestion(rates: Sequence[float], losses: Sequence[float]) -> float | None:
 class _Search(PoseModule):
     """A module in the search: it has no schedule of its own, and its weights may become infinite at high rates."""
 
+    def __init__(self, module: PoseModule, signals: Signals) -> None:
+        super().__init__(module.model, module.loss, module.recipe, module.data)
+        self.signals = signals
+
     def training_step(self, batch: Any, number: int) -> Tensor:
         """The loss of one batch; the search ends where it is not finite."""
         loss = super().training_step(batch, number)
@@ -99,6 +104,7 @@ class _Search(PoseModule):
 
     def on_train_start(self) -> None:
         """Begin, at the lowest rate."""
+        self.signals.install()
         self.on_train_epoch_start()
         self._in_proportion()
 

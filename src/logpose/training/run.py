@@ -111,10 +111,12 @@ def fit(
     quiet_lightning()
     keep_freed_memory()
     stages = _stages(recipe, Path(folder))
+    if resume is not None and recipe.find_lr and recipe.first is None:
+        raise InputError("find_lr: searches before a run starts; a resumed one has its learning rate (lr changes it)")
     start, checkpoint = _start(stages, None if resume is None else Path(resume))
     with RunLock(folder) as lock, Signals(slurm=SLURMEnvironment.detect()) as signals:
         for number in range(start, len(stages)):
-            stages[number] = _with_rate(stages[number], checkpoint)
+            stages[number] = _with_rate(stages[number], checkpoint, signals)
             run = _train(stages[number:], checkpoint, callbacks, loggers, Guards(lock, signals))
             if run.interrupted:
                 break
@@ -139,7 +141,7 @@ def _start(stages: list[Stage], resume: Path | None) -> tuple[int, Path | None]:
     return len(stages) - 1, resume
 
 
-def _with_rate(stage: Stage, resume: Path | None) -> Stage:
+def _with_rate(stage: Stage, resume: Path | None, signals: Signals) -> Stage:
     """A stage with the learning rate that is found for it, if its recipe asks for that.
 
     Raises:
@@ -169,7 +171,7 @@ def _with_rate(stage: Stage, resume: Path | None) -> Stage:
         if trainer.world_size > 1:
             raise InputError(f"--find-lr: searches with one process, not {trainer.world_size}; try --devices 1 first")
         with _one_value_refused(module):
-            rate = found_rate(trainer, module, loaders[0])
+            rate = found_rate(trainer, module, loaders[0], signals)
     log.info("learning rate found: --lr %g", rate)
     return stage._replace(recipe=replace(stage.recipe, lr=rate, find_lr=False))
 

@@ -26,6 +26,7 @@ from lightning.pytorch.tuner.tuning import Tuner  # noqa: E402
 __all__ = ["STEPS", "found_rate", "suggestion"]
 
 STEPS = 100
+"""Steps of a search."""
 LOWEST, HIGHEST = 1e-7, 1.0  # learning rates of the first and of the last step
 SKIPPED = 25  # steps at the start: the running mean is of a few batches, and rates are below 6e-6
 HALF = 5  # steps on both sides over which a slope is taken, so that the noise of batches does not decide: .7 decades

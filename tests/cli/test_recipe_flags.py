@@ -108,6 +108,22 @@ def test_resume_takes_the_run_s_own_settings(tiny_run):
     assert (recipe.size, recipe.batch_size, recipe.epochs) == ((64, 48), 8, 9)
 
 
+def test_the_search_for_a_rate_is_refused_where_it_has_no_effect(tiny_run):
+    assert parsed("--find-lr")[0].find_lr
+    with pytest.raises(InputError, match="--find-lr"):
+        parsed("--resume", str(tiny_run), "--find-lr")
+    assert not parsed("--resume", str(tiny_run), "--no-find-lr")[0].find_lr
+    with pytest.raises(InputError, match=r"--lr: .*--find-lr"):
+        parsed("--find-lr", "--lr", "0.1")
+
+
+@pytest.mark.parametrize("flag", ["--freeze=1", "--freeze-norm"])
+def test_random_weights_are_not_frozen(flag):
+    assert parsed(flag)
+    with pytest.raises(InputError, match=f"{flag.partition('=')[0]}: .*random"):
+        parsed(flag, "--weights", "random")
+
+
 def test_resume_of_nothing_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"last.ckpt"):
         parsed("--resume", str(tmp_path))

@@ -9,6 +9,7 @@ from torch import nn
 from logpose.core.errors import InputError
 from logpose.models import HRNet, ResNet
 from logpose.models.backbone import Backbone, FeatureExtractor, Needs, features
+from logpose.models.efficientnet import EfficientNetLite
 
 
 class Own(nn.Module):
@@ -43,6 +44,29 @@ def test_features_have_the_channels_of_their_description(make) -> None:
     names = backbone.state_dict()
     assert all(any(name.startswith(start) for name in names) for start in backbone.neck_parameters)
     assert backbone.named("vgg", Needs((64, 96), True, False)) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "count"),
+    [
+        (lambda: ResNet(18), 5), (lambda: ResNet(50), 5), (lambda: EfficientNetLite(1), 8),
+        (HRNet, 6), (lambda: HRNet(neck=False), 5), (lambda: HRNet(32, False, True), 5),
+    ],
+    ids=["resnet18", "resnet50", "efficientnet", "neck", "no neck", "all branches"],
+)  # fmt: skip
+def test_stages_hold_every_parameter_once_in_the_order_of_computation(make, count: int) -> None:
+    reached: list[int] = []
+    with torch.device("meta"):
+        backbone: FeatureExtractor = make().eval()
+        assert len(backbone.stage_parameters) == count
+        for name, module in backbone.named_modules():
+            if module._parameters:
+                own = [i for i, each in enumerate(backbone.stage_parameters) if f"{name}.".startswith(each)]
+                assert len(own) == 1, name
+                module.register_forward_hook(lambda *_, stage=own[0]: reached.append(stage))
+        backbone.features(torch.zeros(1, 3, 64, 64))
+    assert reached == sorted(reached)
+    assert set(reached) == set(range(count))
 
 
 class Plain(FeatureExtractor):

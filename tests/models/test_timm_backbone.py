@@ -47,6 +47,20 @@ def test_without_timm_the_package_to_install_is_named() -> None:
 
 
 @timm_only
+@pytest.mark.parametrize(("name", "count"), [("resnet18", 5), ("convnext_atto", 6), ("vit_tiny_patch16_224", 13)])
+def test_stages_hold_every_parameter_once(name: str, count: int) -> None:
+    backbone = create_backbone(f"timm/{name}", (64, 64))
+    stages = backbone.stage_parameters
+    names = [name for stage in stages for name in stage]
+    assert sorted(names) == sorted(name for name, _ in backbone.named_parameters())
+    assert len(stages) == count
+    order = list(dict(backbone.named_parameters()))
+    firsts = [min(order.index(name) for name in stage) for stage in stages]
+    assert firsts == sorted(firsts)
+    assert create_backbone("timm/resnet18", (64, 64), all_branches=True).stage_parameters == ()
+
+
+@timm_only
 @pytest.mark.parametrize("name", FAMILIES)
 def test_timm_models_are_backbones(name: str, tmp_path: Path) -> None:
     size = (64, 96)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
+from tiny_runs import tiny
 
+from logpose.losses import L1Loss
+from logpose.training.checkpoint import read
 from logpose.training.module import RunningMeans, higher_is_better, learning_rate
+from logpose.training.run import fit
 
 
 def test_step_schedule_falls_tenfold_at_each_milestone(make_recipe):
@@ -63,3 +71,34 @@ def test_running_means_continue_from_their_state() -> None:
     assert torch.equal(whole.means()["loss"], second.means()["loss"])
     assert whole.means()["loss"] == pytest.approx((0.4 + 4 * float(values[1][0]) + 1) / 11)
     assert RunningMeans().means() == {}
+
+
+class MeanOfMu(L1Loss):
+    """A loss whose gradient is the same for every batch."""
+
+    def of_prediction(self, prediction: Any, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return 0 * super().of_prediction(prediction, target, weight) + prediction.mu.mean()
+
+
+class Gradients(Callback):
+    """Keeps a gradient at each step, and the learning rate."""
+
+    def __init__(self) -> None:
+        self.found: list[torch.Tensor] = []
+        self.rates: list[float] = []
+
+    def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
+        self.found.append(module.model.fc_mu.bias.grad.clone())
+        self.rates.append(optimizer.param_groups[0]["lr"])
+
+
+def test_a_step_takes_the_mean_gradient_also_of_the_batches_that_are_left(tmp_path: Path) -> None:
+    """Six batches an epoch, of which four and two make a step."""
+    seen = Gradients()
+    recipe = tiny(loss=MeanOfMu, accumulate=4, gradient_clip=0.0, warmup_steps=0, epochs=2)
+    fit(recipe, tmp_path, callbacks=(seen,))
+    assert len(seen.found) == read(tmp_path / "last.ckpt")["global_step"] == 4
+    assert seen.found[0].abs().max() > 0
+    for found in seen.found:
+        assert torch.allclose(found, torch.full_like(found, 1 / found.numel()))
+    assert seen.rates == pytest.approx([recipe.lr * learning_rate(recipe, 4)(step) for step in range(4)])

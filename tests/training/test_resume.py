@@ -91,6 +91,12 @@ def test_a_loss_that_cannot_be_made_is_another(tmp_path: Path) -> None:
         ({"batch_size": 5}, {}, True, "--batch-size 5"),
         ({"batch_size": 5}, {}, False, None),
         ({"seed": 7}, {}, True, "--seed 7"),
+        ({"accumulate": 4}, {}, True, "--accumulate 4"),
+        ({"accumulate": 4}, {}, False, None),
+        ({"freeze": 2}, {}, False, "--freeze 2"),
+        ({"layer_decay": 0.5}, {}, False, "--layer-decay 0.5"),
+        ({"ema": 0.9}, {}, False, "--ema 0.9"),
+        ({"patience": 9, "freeze_norm": True, "find_lr": False}, {}, False, None),
         ({"lr": 7.0, "weight_decay": 1.0, "workers": 9}, {}, True, None),
     ],
 )
@@ -105,6 +111,15 @@ def test_settings_that_a_resumed_run_cannot_apply_are_refused(
         return
     with pytest.raises(InputError, match=rf"last\.ckpt: .*{token}"):
         check_resumable(path, wanted, RECIPE)
+
+
+def test_what_an_older_version_had_no_setting_for_was_off(tmp_path: Path) -> None:
+    wanted = describe(model(), RLELoss(dim=3))
+    path = written(tmp_path, {**wanted, "recipe": {"epochs": 3}})
+    check_resumable(path, wanted, replace(RECIPE, ema=0.9))
+    for name, value in {"freeze": 1, "layer_decay": 0.5}.items():
+        with pytest.raises(InputError, match=rf"last\.ckpt: .*--{name.replace('_', '-')}"):
+            check_resumable(path, wanted, replace(RECIPE, **{name: value}))
 
 
 def test_within_an_epoch_the_number_of_processes_stays(tmp_path: Path) -> None:

@@ -339,6 +339,12 @@ def test_steps_become_epochs(make_recipe, steps, batches, epochs):
     assert (recipe.epochs, recipe.steps) == (epochs, steps)
 
 
+@pytest.mark.parametrize(("steps", "epochs"), [(2, 1), (3, 2), (4, 2), (5, 3)])
+def test_batches_that_are_accumulated_are_one_step(make_recipe, steps, epochs):
+    """Seven batches are two steps of four and of three."""
+    assert in_whole_epochs(make_recipe(steps=steps, accumulate=4), 7).epochs == epochs
+
+
 def test_a_batch_that_cannot_be_normalised_is_refused(make_recipe, tmp_path):
     """Of one crop of 32×32 pixels a ResNet's last layers have one value of each channel."""
     people = InMemory(SyntheticPeople(2, seed=3, people=(1, 1)))

@@ -19,64 +19,19 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
-from torch import Tensor, nn
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, StochasticWeightAveraging, WeightAveraging
+from tiny_runs import BATCH, EPOCHS, Tiny, network, people, tiny
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from logpose.core.errors import DamagedFileError, InputError
-from logpose.data import InMemory
-from logpose.data.synthetic import SyntheticPeople
 from logpose.models import RegressionModel
+from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training import saving
 from logpose.training.checkpoint import load, read
 from logpose.training.run import fit
 from logpose.training.run_folder import last_checkpoint
-
-EPOCHS, SAMPLES, BATCH = 3, 24, 4  # 6 steps an epoch
-
-
-class Tiny(nn.Module):
-    """A backbone with batch normalisation and dropout, whose random numbers are part of the state."""
-
-    channels = 16
-    stride = 4
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(),
-            nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(), nn.Dropout(0.2),
-        )  # fmt: skip
-
-    def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.layers(images)
-        return features
-
-
-def network(recipe: Any, skeleton: Any, predicts_sigma: bool) -> RegressionModel:
-    return RegressionModel(Tiny(), skeleton, recipe.size, 2, predicts_sigma=predicts_sigma)
-
-
-PEOPLE: dict[str, InMemory] = {}
-
-
-def people(_: Any, part: str) -> InMemory:
-    if part not in PEOPLE:
-        count, seed = (SAMPLES, 1) if part == "train" else (8, 2)
-        PEOPLE[part] = InMemory(SyntheticPeople(count, seed=seed, people=(1, 1), easy=True))
-    return PEOPLE[part]
-
-
-def tiny(**changes: Any) -> Recipe:
-    """RLE with AdamW, warm-up and augmentation, on the CPU in float32."""
-    recipe = Recipe(
-        people=people, model=network, weights="random", size=(32, 32), epochs=EPOCHS, batch_size=BATCH, workers=0,
-        optimizer="adamw", weight_decay=0.05, schedule="cosine", warmup_steps=3, watch="error_px", flip_test=True,
-        precision="32-true", accelerator="cpu", devices="1", save_every="1steps", loggers=("csv",),
-    )  # fmt: skip
-    return replace(recipe, **changes)
-
 
 IN_VALIDATION = -1
 
@@ -241,13 +196,6 @@ def test_a_run_that_is_killed_ends_as_one_that_is_not(whole: Path, tmp_path: Pat
     assert_same(tmp_path / "run", whole)
 
 
-class Accumulation(Callback):
-    """Two batches a step, as with `Trainer(accumulate_grad_batches=2)`."""
-
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        trainer.accumulate_grad_batches = 2
-
-
 def averaged() -> tuple[Callback, ...]:
     return (EMAWeightAveraging(decay=0.9),)
 
@@ -264,10 +212,6 @@ def test_a_validation_is_repeated(extra: Extra, tmp_path: Path, monkeypatch: pyt
         assert read(tmp_path / "run" / "last.ckpt")["global_step"] == 6
     assert in_process(recipe, tmp_path / "run", extra) == 0
     assert_same(tmp_path / "run", tmp_path / "whole")
-
-
-def accumulated() -> tuple[Callback, ...]:
-    return (Accumulation(),)
 
 
 def two_stages() -> Recipe:
@@ -295,8 +239,16 @@ class SecondModel(RegressionModel):
 
 
 VARIANTS: dict[str, tuple[Callable[[], Recipe], Extra, list[Any]]] = {
-    "accumulation": (tiny, accumulated, [4, ("half", 3), 5]),
-    "moving average": (tiny, averaged, [4, ("half", 3), 5]),
+    "accumulation": (lambda: tiny(accumulate=2), tuple, [4, ("half", 3), 5]),
+    "accumulation with a rest": (lambda: tiny(accumulate=4, schedule="one_cycle"), tuple, [5, ("half", 3), 6]),
+    "moving average": (lambda: tiny(ema=0.9), tuple, [4, ("half", 3), 5]),
+    "moving average of Lightning's": (tiny, averaged, [4, ("half", 3), 5]),
+    "patience": (lambda: tiny(patience=2, lr=1e-7, epochs=20, watch="error_px"), tuple, [9, ("half", 4)]),
+    "fine-tuning": (
+        lambda: tiny(weights="imagenet", layer_decay=0.5, freeze=1, freeze_norm=True, ema=0.9, accumulate=2),
+        tuple,
+        [4, ("half", 3), 5],
+    ),
     "bf16": (lambda: tiny(precision="bf16-mixed"), tuple, [4, ("half", 3)]),
     "workers": (lambda: tiny(workers=2), tuple, [4, ("half", 3), ("after", 4)]),
     "two stages": (two_stages, tuple, [4, 5, ("before", 3)]),
@@ -554,3 +506,50 @@ def test_what_an_epoch_logs_is_written_before_its_checkpoint(tmp_path: Path) -> 
     expected = {key: value for key, value in metrics(tmp_path / "whole").items() if int(key[1]) < 6}
     assert {key: value for key, value in logged.items() if int(key[1]) < 6} == expected
     assert (".", "5", "train/loss") in logged
+
+
+class Own(WeightAveraging):
+    """An equal average of the weights after each epoch."""
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return epoch_idx is not None
+
+
+AVERAGED: dict[str, tuple[dict[str, Any], Extra]] = {
+    "none": ({}, tuple),
+    "ema": ({"ema": 0.9}, tuple),
+    "Lightning's EMA": ({}, averaged),
+    "Lightning's SWA": ({}, lambda: (StochasticWeightAveraging(swa_lrs=1e-3, swa_epoch_start=1, annealing_epochs=1),)),
+    "an average of epochs": ({}, lambda: (Own(),)),
+}
+
+
+FAST = ("none", "ema", "Lightning's SWA")
+
+
+def digits(figures: dict[str, float]) -> dict[str, str]:
+    return {name: repr(float(figure)) for name, figure in figures.items()}
+
+
+@pytest.mark.filterwarnings("ignore:SWA is currently only supported every epoch")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in AVERAGED]
+)
+def test_the_best_checkpoint_is_what_was_measured(name: str, tmp_path: Path) -> None:
+    changes, extra = AVERAGED[name]
+    recipe = tiny(schedule="constant", lr=1e-2, epochs=2, **changes)
+    run = fit(recipe, tmp_path, callbacks=extra())
+    stored = read(run.best)["logpose"]["figures"]
+    assert digits(stored) == digits(run.figures)
+    model, loss = load(run.best, Tiny())
+    model = model.to(memory_format=torch.channels_last)
+    found = evaluate(model, people(recipe, "val"), loss, batch_size=BATCH, flip_test=True)
+    assert digits(found.compute(costly="ap" in stored)) == digits(stored)
+    assert torch.equal(model.error_distribution.std, loss.error_distribution().std)
+    if name in ("ema", "Lightning's EMA"):
+        content = read(tmp_path / "last.ckpt")
+        now, average = content["current_model_state"], content["state_dict"]
+        assert not torch.equal(now["model.backbone.layers.0.weight"], average["model.backbone.layers.0.weight"])
+        model, loss = load(tmp_path / "last.ckpt", Tiny())
+        assert torch.equal(model.error_distribution.std, loss.error_distribution().std)
+        assert torch.equal(model.backbone.layers[0].weight, average["model.backbone.layers.0.weight"])

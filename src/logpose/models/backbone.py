@@ -54,6 +54,8 @@ class FeatureExtractor(nn.Module, Configurable):
         map_channels: of the features that heatmaps are predicted from without upsampling, if there are any.
         divisor: the sides of images must be multiples of it.
         neck_parameters: prefixes of parameters that weights of other tasks may lack.
+        stage_parameters: prefixes of the names of its parameters, stage by stage from the input to the output; each
+            parameter is in one stage. Empty where the stages are not known: such a backbone is not frozen by stages.
     """
 
     names: ClassVar[tuple[str, ...]]
@@ -64,6 +66,7 @@ class FeatureExtractor(nn.Module, Configurable):
     map_channels: int | None = None
     divisor: int = 1
     neck_parameters: tuple[str, ...] = ()
+    stage_parameters: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:

@@ -76,12 +76,10 @@ class Detector(PixelStatistics, Model):
 
     Attributes:
         score_threshold: least score of a box that counts as a detection, unless another one is given.
-        backbone_path: of the submodule that `logpose complexity` counts as the backbone.
     """
 
     task = "detection"
     score_threshold: ClassVar[float] = 0.5
-    backbone_path: ClassVar[str] = "backbone"
 
     def __init__(
         self,

@@ -91,6 +91,9 @@ class EfficientNetLite(FeatureExtractor):
     kind = "efficientnet_lite"
     names: ClassVar[tuple[str, ...]] = tuple(f"efficientnet_lite{size}" for size in SCALES)
     channels = HEAD
+    stage_parameters = (
+        ("conv_stem.", "bn1."), *((f"blocks.{i}.",) for i in range(6)), ("blocks.6.", "conv_head.", "bn2."),
+    )  # fmt: skip
     pixel_mean = pixel_std = (0.5, 0.5, 0.5)  # of the published weights
 
     def __init__(self, size: int = 0) -> None:

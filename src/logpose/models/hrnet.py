@@ -102,6 +102,9 @@ class HRNet(FeatureExtractor):
             raise InputError(f"there is no HRNet-W{width}; widths are {', '.join(map(str, self.WIDTHS))}")
         self.name, self.width, self.neck, self.all_branches = f"hrnet_w{width}", width, neck, all_branches
         self.map_channels = width
+        merging = (("incre_modules.", "downsamp_modules.", "final_layer."),) if neck else ()
+        later = ((f"transition{stage - 1}.", f"stage{stage}.") for stage in range(2, 2 + len(MODULES)))
+        self.stage_parameters = (("conv1.", "bn1.", "conv2.", "bn2."), ("layer1.",), *later, *merging)
         self.conv1 = nn.Conv2d(3, STEM, 3, 2, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM)
         self.conv2 = nn.Conv2d(STEM, STEM, 3, 2, 1, bias=False)

@@ -22,6 +22,7 @@ from logpose.models.backbones import load_backbone_weights
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes, scaled
 from logpose.models.options import MaskRCNNOptions
 from logpose.models.regions import HeatmapHead, RegressionHead, peaks_in_boxes, roi_align
+from logpose.models.resnet import ResNet
 from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import fetched, read_state_dict, read_weights
 
@@ -93,7 +94,7 @@ class MaskRCNN(Detector):
         elif options.with_logits:
             self.output_type = "coordinates and heatmap logits"
         self.backbone = rcnn.pyramid(backbone, options.channels, options.frozen is not False)
-        self.backbone.body.name = backbone
+        self.backbone.body.name, self.backbone.body.stage_parameters = backbone, ResNet.stage_parameters
         self.rpn = rcnn.proposals(
             options.channels, options.anchor_sizes, options.samples_per_image[0], options.rpn_pre_nms_top_n,
             options.rpn_post_nms_top_n, options.aspect_ratios, options.rpn_iou_thresholds,

@@ -91,12 +91,14 @@ class Model(nn.Module, Configurable, ABC):
         task: "pose", "detection", "lifting", "boundaries", or one of your own.
         output_type: what it gives a loss.
         keeps_bands: whether each dimension's own bands are kept of the error distribution.
+        backbone_path: of the submodule that is the backbone, if the model has one.
     """
 
     task: ClassVar[str]
     nested = {"skeleton": Skeleton.from_config, "backbone": backbone_from_config}  # noqa: RUF012
     output_type: OutputType = "coordinates"
     keeps_bands: ClassVar[bool] = False
+    backbone_path: ClassVar[str] = "backbone"
     error_mean: Tensor
     error_std: Tensor
     error_radius: Tensor

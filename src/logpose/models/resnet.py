@@ -78,6 +78,7 @@ class ResNet(FeatureExtractor):
 
     kind = "resnet"
     names: ClassVar[tuple[str, ...]] = tuple(f"resnet{depth}" for depth in IMAGENET_URLS)
+    stage_parameters = (("conv1.", "bn1."), ("layer1.",), ("layer2.",), ("layer3.",), ("layer4.",))
     # Blocks in each of the four stages (He et al. 2016, Table 1).
     STAGES: ClassVar[dict[int, tuple[type[Block], tuple[int, ...]]]] = {
         18: (BasicBlock, (2, 2, 2, 2)),

@@ -55,6 +55,16 @@ class TimmBackbone(FeatureExtractor):
         self.pixel_mean = tuple(config.get("mean", IMAGENET_MEAN))
         self.pixel_std = tuple(config.get("std", IMAGENET_STD))
 
+    @property
+    def stage_parameters(self) -> tuple[tuple[str, ...], ...]:  # type: ignore[override]
+        """Names by timm's own groups: stem and stages, of a transformer its blocks; none of a pyramid."""
+        from timm.models import group_parameters
+
+        if not hasattr(self.model, "group_matcher"):
+            return ()
+        groups = group_parameters(self.model, self.model.group_matcher(coarse=True))
+        return tuple(tuple(f"model.{name}" for name in groups[number]) for number in sorted(groups))
+
     @classmethod
     def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:
         """The `config` of a name that begins with "timm/"."""

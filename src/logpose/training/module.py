@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from logpose.core.structures import Evaluator
 from logpose.losses import PoseLoss
 from logpose.models import Model
 from logpose.training.checkpoint import describe
+from logpose.training.fine_tuning import freeze, parameter_groups
 from logpose.training.recipe import TrainingRecipe, plain_recipe
 
 patch_torchvision()
@@ -76,6 +78,23 @@ class PoseModule(L.LightningModule):
         self.figures: dict[str, float] = {}
         self.latest: dict[str, Tensor] = {}
         self.running, self._shown = RunningMeans(), False
+        self._measured: dict[str, Tensor] = {}
+        self._keeping_statistics = freeze(model, recipe)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PoseModule:
+        """A copy for an average of the weights: data, recipe and evaluator are shared with this one."""
+        shared = (self.data, self.recipe, getattr(self, "evaluation", None))
+        memo |= {id(each): each for each in shared}
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        return made
+
+    def train(self, mode: bool = True) -> PoseModule:
+        """As of every module; batch normalisation whose statistics are frozen stays in evaluation mode."""
+        super().train(mode)
+        for layer in self._keeping_statistics:
+            layer.eval()
+        return self
 
     def on_train_start(self) -> None:
         """Apply the recipe's optimiser settings and schedule also to a resumed run, whose checkpoint had its own."""
@@ -83,7 +102,8 @@ class PoseModule(L.LightningModule):
         optimizer = self.optimizers(use_pl_optimizer=False)
         scheduler = self.lr_schedulers()
         assert isinstance(optimizer, torch.optim.Optimizer)
-        assert isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR)
+        if not isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+            return  # of a callback of Lightning's that has a schedule of its own
         scheduler.base_lrs = [settings["initial_lr"] for settings in self._settings]
         for group, settings, share in zip(optimizer.param_groups, self._settings, scheduler.lr_lambdas, strict=True):
             group.update(settings)
@@ -93,7 +113,7 @@ class PoseModule(L.LightningModule):
         """Give the model the share of training that is done."""
         self.model.begin_epoch(self.current_epoch / self.recipe.epochs)
 
-    def training_step(self, batch: Any, _: int) -> Tensor:
+    def training_step(self, batch: Any, number: int) -> Tensor:
         """The loss of one batch."""
         computed = self.model.training_losses(batch, self.loss)
         parts = {f"loss_{name}": loss for name, loss in computed.losses.items()} if len(computed.losses) > 1 else {}
@@ -101,7 +121,12 @@ class PoseModule(L.LightningModule):
         self.latest = {name: value.detach() for name, value in logged.items()}
         for name, value in logged.items():
             self.running.add(name, value, len(batch.index))
-        return computed.total
+        return computed.total * self._share(number) if self.recipe.accumulate > 1 else computed.total
+
+    def _share(self, number: int) -> float:
+        """Factor of a batch's loss: Lightning divides it by `accumulate` also where the epoch has fewer left."""
+        accumulated, batches = self.recipe.accumulate, int(self.trainer.num_training_batches)
+        return accumulated / min(accumulated, batches - number // accumulated * accumulated)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Show the means of the epoch after its last batch."""
@@ -143,6 +168,7 @@ class PoseModule(L.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Copy the error distribution that the loss has learned to the model, and start to evaluate it."""
         self._learn_error_distribution()
+        self._measured = {name: tensor.clone() for name, tensor in self.state_dict().items()}
         self.evaluation = self.recipe.evaluation(self.data, self.model, self.loss.density)
 
     def validation_step(self, batch: Any, _: int) -> None:
@@ -155,7 +181,8 @@ class PoseModule(L.LightningModule):
         """Compute the figures of the predictions, and log them."""
         self.evaluation.gather()
         watch, last = self.recipe.watch, self.current_epoch + 1 == self.recipe.epochs
-        self.figures = self.evaluation.compute(costly=watch == "ap" or last)
+        with self.as_measured():
+            self.figures = self.evaluation.compute(costly=watch == "ap" or last)
         # A figure that cannot be computed must not stop the run: it counts as worse than any other.
         figures = {watch: -math.inf if higher_is_better(watch) else math.inf}
         figures |= {name: value for name, value in self.figures.items() if not math.isnan(value)}
@@ -163,12 +190,34 @@ class PoseModule(L.LightningModule):
         for name in {watch, "error_px", "mpjpe"} & figures.keys():
             self.log(name, figures[name], prog_bar=True, logger=False, rank_zero_only=True)
 
+    @contextmanager
+    def as_measured(self) -> Iterator[None]:
+        """While it is entered the weights are those that the last validation predicted with.
+
+        Callbacks that average weights put the average in their place before a validation, and take it out after it.
+        """
+        now = self.state_dict()
+        if all(torch.equal(now[name], tensor) for name, tensor in self._measured.items()):
+            yield
+            return
+        now = {name: tensor.clone() for name, tensor in now.items()}
+        self.load_state_dict(self._measured)
+        try:
+            yield
+        finally:
+            self.load_state_dict(now)
+
+    def with_error_distribution(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A state of this module, of averaged weights, whose model has the error distribution of its own loss."""
+        averaged = copy.deepcopy(self)
+        averaged.load_state_dict(state)
+        averaged._learn_error_distribution()
+        return averaged.state_dict()
+
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser and schedule."""
         recipe = self.recipe
-        weights = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1] + list(self.loss.parameters())
-        groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = parameter_groups(self.model, self.loss, recipe)
         optimizer: torch.optim.Optimizer
         if recipe.optimizer == "sgd":
             optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)

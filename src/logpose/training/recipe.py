@@ -37,8 +37,10 @@ WITH_FLOW = ("rle", "dle", "basic")
 """Words of losses with a flow."""
 
 FLOW_HIDDEN = (64, 64)
+RANDOM = "applies to pretrained weights, and these are random (--weights random)"
 NOT_NEGATIVE = (
-    "workers", "seed", "warmup_steps", "steps", "gradient_clip", "weight_decay", "momentum", "warmup_start",
+    "workers", "seed", "warmup_steps", "steps", "gradient_clip", "weight_decay", "momentum", "warmup_start", "ema",
+    "patience", "freeze",
 )  # fmt: skip
 
 
@@ -75,6 +77,8 @@ class TrainingRecipe:
     """Number of epochs."""
     batch_size: int = 32
     """Samples in a batch, per device."""
+    accumulate: int = 1
+    """Batches in a step: their mean gradient is that of one batch of as many times the size."""
     steps: int = 0
     """Number of steps, rounded up to whole epochs, in place of `epochs`; 0: train for `epochs`."""
     optimizer: Literal["adam", "adamw", "amsgrad", "sgd"] = "adam"
@@ -83,6 +87,14 @@ class TrainingRecipe:
     """Momentum of sgd."""
     lr: float = 1e-3
     """Highest learning rate."""
+    find_lr: bool = False
+    """Search for the learning rate before training, in 100 steps of a network that is not kept, in place of `lr`."""
+    layer_decay: float = 1.0
+    """Learning rate of a stage of the backbone relative to the next; the last stage's relative to the head."""
+    freeze: int = 0
+    """Number of stages of the backbone, from the input on, that are not trained; a ResNet has 5 with its stem."""
+    freeze_norm: bool = False
+    """Batch normalisation of the whole backbone keeps the statistics of the pretrained weights."""
     weight_decay: float = 0.0
     """Weight decay of the network's weights (not of biases, normalisation layers and the flow)."""
     schedule: Literal["step", "cosine", "one_cycle", "exponential", "constant"] = "step"
@@ -98,12 +110,17 @@ class TrainingRecipe:
     """Learning rate at the first step, as a fraction of the highest."""
     gradient_clip: float = 1.0
     """Maximum norm of the gradient; 0: no clipping."""
+    ema: float = 0.0
+    """Decay of a moving average of the weights, which is validated and saved in their place (0.999); 0: none. It
+    averages over about the last 1 / (1 - decay) steps, and while there are few over the last ninth of them."""
     flip_test: bool = True
     """In validation, average the predictions for the input and its mirror image."""
     watch: str
     """Validation metric that selects the best checkpoint."""
     validate_every: int = 1
     """Epochs between validations; lowered if needed so that the last epoch is validated."""
+    patience: int = 0
+    """Validations without a better watched figure after which training stops; 0: it does not stop early."""
     seed: int = 0
     """Seed of the initial weights, the order of samples and the augmentation."""
     workers: int | Literal["auto"] = "auto"
@@ -131,9 +148,9 @@ class TrainingRecipe:
     """Formats of the training log in the run's folder."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "validate_every", "num_nodes", *NOT_NEGATIVE):
+        for name in ("epochs", "batch_size", "accumulate", "validate_every", "num_nodes", *NOT_NEGATIVE):
             least = 0 if name in NOT_NEGATIVE else 1
-            if getattr(self, name) != "auto" and getattr(self, name) < least:
+            if getattr(self, name) != "auto" and not getattr(self, name) >= least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.threads != "auto" and self.threads < 1:
             raise InputError(f"threads must be at least 1, got {self.threads}")
@@ -141,6 +158,10 @@ class TrainingRecipe:
             raise InputError(f"lr must be above 0 and decay in (0, 1], got {self.lr:g} and {self.decay:g}")
         if max(self.momentum, self.warmup_start) >= 1:
             raise InputError(f"momentum and warmup_start must be below 1, got {self.momentum:g}, {self.warmup_start:g}")
+        if not (self.ema < 1 and 0 < self.layer_decay <= 1):
+            raise InputError(
+                f"ema must be below 1 and layer_decay in (0, 1], got {self.ema:g} and {self.layer_decay:g}"
+            )
         if not (callable(self.loss) or self.loss in get_args(LossName)):
             raise InputError(f"loss must be a function or one of {', '.join(get_args(LossName))}; got {self.loss!r}")
         SaveEvery.parse(self.save_every)
@@ -163,6 +184,10 @@ class TrainingRecipe:
             inapplicable["epochs"] = "has no effect with --steps; --steps 0 trains for --epochs"
         if not self.warmup_steps and self.schedule != "one_cycle":
             inapplicable["warmup_start"] = "applies to a warm-up, and there is none without --warmup_steps"
+        if self.find_lr:
+            inapplicable["lr"] = "has no effect with --find-lr"
+        if getattr(self, "weights", "") == "random":
+            inapplicable |= dict.fromkeys(("freeze", "freeze_norm"), RANDOM)
         of_flow = ("base", "convention", "flow_hidden")
         if callable(self.loss):
             inapplicable |= dict.fromkeys(of_flow, "applies to --loss rle and the like; this recipe has its own loss")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from logpose.core.errors import InputError
 from logpose.losses import loss_from_config
 from logpose.training.checkpoint import build_model, read
+from logpose.training.early_stopping import has_stopped_early
 from logpose.training.recipe import TrainingRecipe, plain_fields, plain_recipe
 
 __all__ = ["check_data", "check_resumable", "data_files", "is_finished"]
@@ -23,9 +25,13 @@ OF_DATA = ("data", "train_subjects")
 OF_LABELS = ("data", "val_data", "mpii", "keypoints", "cameras")
 """Fields of recipes that name files of labels, or folders of them."""
 LABELS = (".json", ".mat", ".csv", ".npz", ".h5", ".txt")
+OF_OPTIMIZER = ("optimizer", "freeze", "layer_decay")
+"""Fields of recipes that decide what the optimiser's state is of."""
+ADDED = ("ema", "accumulate", "freeze", "layer_decay")
+"""Fields of recipes that version 0.1 did not have; its runs had their defaults."""
 AT_THE_START = ("weights",)
 """Fields of recipes that decide only how a run starts."""
-IN_AN_EPOCH = ("batch_size", "seed")
+IN_AN_EPOCH = ("batch_size", "accumulate", "seed")
 """Fields of recipes that decide which samples an epoch has still to come."""
 
 
@@ -83,6 +89,9 @@ def check_resumable(
             if keys == ["learned_from"]:
                 raise InputError(f"{path}: trained on other data; start a new run in another --out")
             raise InputError(f"{path}: is of another {part} than this recipe's ({', '.join(keys)} differ)")
+    if has_stopped_early(content, recipe):
+        found = f"stopped early, {recipe.watch} was not better in {recipe.patience} validations"
+        raise InputError(f"{path}: {found}; a larger --patience continues, or --patience 0")
     if is_finished(content, recipe):
         unit = "steps" if recipe.steps else "epochs"
         raise InputError(f"{path}: all {getattr(recipe, unit)} {unit} are done; a larger --{unit} continues")
@@ -97,12 +106,15 @@ def _check_settings(
     """Refuse settings that a resumed run cannot apply."""
     if now.get("tune"):
         raise InputError(f"{path}: --tune: a resumed run trains in the way that it has begun")
-    for name in ("optimizer", *AT_THE_START, *(IN_AN_EPOCH if resume.get("within_epoch") else ())):
+    before = {f.name: f.default for f in fields(TrainingRecipe) if f.name in ADDED} | before
+    why = {"weights": "it started from", **dict.fromkeys(OF_OPTIMIZER, "its optimiser's state is of")}
+    for name in (*OF_OPTIMIZER, *AT_THE_START, *(IN_AN_EPOCH if resume.get("within_epoch") else ())):
         if name in before and name in now and not _same(before[name], now[name]):
-            why = {"optimizer": "its state is of", "weights": "it started from"}
             within = "it was written within an epoch of"
             flag = f"--{name.replace('_', '-')}"
             raise InputError(f"{path}: {why.get(name, within)} {flag} {before[name]}, not of {now[name]}")
+    if before["ema"] and not now["ema"]:
+        raise InputError(f"{path}: has averaged weights, of --ema {before['ema']}, which --ema 0 cannot continue")
     trained_by = len(resume.get("processes", ())) or processes
     if resume.get("within_epoch") and trained_by != processes:
         raise InputError(f"{path}: was written within an epoch of {trained_by} processes, not of {processes}")
@@ -115,9 +127,11 @@ def _same(before: Any, now: Any) -> bool:
 
 
 def is_finished(content: dict[str, Any], recipe: TrainingRecipe) -> bool:
-    """Whether a checkpoint is of the end of a run's last epoch, or after its last step."""
+    """Whether a checkpoint is of the end of a run's last epoch, or after its last step, or where it stopped early."""
     if content.get("resume", {}).get("within_epoch"):
         return False
+    if has_stopped_early(content, recipe):
+        return True
     if recipe.steps:
         return bool(content.get("global_step", 0) >= recipe.steps)
     return bool(content.get("epoch", -1) + 1 >= recipe.epochs)

@@ -6,9 +6,11 @@ import itertools
 import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import yaml  # type: ignore[import-untyped]
@@ -22,8 +24,11 @@ from logpose.core.progress import on_terminal
 from logpose.core.structures import OutputType
 from logpose.data.loading import InputErrorLoader
 from logpose.data.problems import log_problems
+from logpose.training.averaging import MovingAverage
 from logpose.training.checkpoint import describe, read
 from logpose.training.curves import curves_logger
+from logpose.training.early_stopping import Patience
+from logpose.training.find_lr import STEPS, found_rate
 from logpose.training.hardware import compiled, fastest, in_format, note_other_work, tuned
 from logpose.training.module import PoseModule, higher_is_better
 from logpose.training.progress import Bar, TrainingLines
@@ -113,10 +118,13 @@ def fit(
     quiet_lightning()
     keep_freed_memory()
     stages = _stages(recipe, Path(folder))
+    if resume is not None and recipe.find_lr and recipe.first is None:
+        raise InputError("find_lr: searches before a run starts; a resumed one has its learning rate (lr changes it)")
     others = OtherWork()
     start, checkpoint = _start(stages, None if resume is None else Path(resume))
     with RunLock(folder) as lock, Signals(slurm=SLURMEnvironment.detect()) as signals:
         for number in range(start, len(stages)):
+            stages[number] = _with_rate(stages[number], checkpoint, signals)
             run = _train(stages[number:], checkpoint, callbacks, loggers, Guards(lock, signals, others))
             if run.interrupted:
                 break
@@ -139,6 +147,41 @@ def _start(stages: list[Stage], resume: Path | None) -> tuple[int, Path | None]:
         if resume.parent.resolve() == stage.folder.resolve():
             return (number + 1, None) if is_finished(read(resume), stage.recipe) else (number, resume)
     return len(stages) - 1, resume
+
+
+def _with_rate(stage: Stage, resume: Path | None, signals: Signals) -> Stage:
+    """A stage with the learning rate that is found for it, if its recipe asks for that.
+
+    Raises:
+        InputError: if none is found, or several processes would search.
+    """
+    if not stage.recipe.find_lr:
+        return stage
+    if resume is not None:  # the first stage of several: it has been found, for what the checkpoint holds
+        rate = float(read(resume)["logpose"]["recipe"]["lr"])
+        return stage._replace(recipe=replace(stage.recipe, lr=rate, find_lr=False))
+    log.disabled = True  # all of it is reported when the run itself is prepared
+    try:
+        recipe, module, loaders, _ = _prepared(stage, None)
+    finally:
+        log.disabled = False
+    with TemporaryDirectory() as folder:
+        trainer = _trainer(
+            recipe,
+            **_of_steps(recipe),
+            max_epochs=STEPS,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+        if trainer.world_size > 1:
+            raise InputError(f"--find-lr: searches with one process, not {trainer.world_size}; try --devices 1 first")
+        with _one_value_refused(module):
+            rate = found_rate(trainer, module, loaders[0], signals)
+    log.info("learning rate found: --lr %g", rate)
+    return stage._replace(recipe=replace(stage.recipe, lr=rate, find_lr=False, **_chosen(recipe)))
 
 
 class Prepared(NamedTuple):
@@ -189,6 +232,11 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
     return Prepared(recipe, PoseModule(model, loss, recipe, val), (train_loader, val_loader), identity)
 
 
+def _chosen(recipe: TrainingRecipe) -> dict[str, Any]:
+    """What a prepared recipe decided on."""
+    return {name: getattr(recipe, name) for name in CHOSEN}
+
+
 def _tuned(recipe: TrainingRecipe, data: Any, model: Any, loss: Any, hardware: L.Trainer) -> TrainingRecipe:
     """The recipe with what is fastest for the first batches of an epoch; random numbers afterwards as without."""
     if hardware.world_size > 1:
@@ -214,14 +262,14 @@ def _train(
     best = Best(folder, recipe.watch, "max" if higher_is_better(recipe.watch) else "min", resume is not None)
     last = Saver(folder, SaveEvery.parse(recipe.save_every), loaders, guards.signals, data)
     rates = [LearningRateMonitor("step")] if recipe.loggers or loggers else []
+    ours = [*([MovingAverage(recipe.ema)] if recipe.ema else []), *([Patience(recipe)] if recipe.patience else [])]
     terminal = on_terminal()
     trainer = _trainer(
         recipe,
-        precision=recipe.precision,
+        **_of_steps(recipe),
         max_epochs=recipe.epochs,
-        gradient_clip_val=recipe.gradient_clip or None,
         check_val_every_n_epoch=validation_interval(recipe),
-        callbacks=[best, last, *rates, Bar() if terminal else TrainingLines(), *callbacks],
+        callbacks=[best, last, *ours, *rates, Bar() if terminal else TrainingLines(), *callbacks],
         logger=[*(LOGGERS[name](folder) for name in recipe.loggers), *loggers],
         log_every_n_steps=10,
         num_sanity_val_steps=0,
@@ -233,8 +281,7 @@ def _train(
     if trainer.is_global_zero:
         # Nothing is left to refuse: from here on the run can be resumed, also in later stages.
         guards.lock.take()
-        chosen = {name: getattr(recipe, name) for name in CHOSEN}  # which a resumed run has too
-        save_config(replace(stages[0].recipe, **chosen), folder)
+        save_config(replace(stages[0].recipe, **_chosen(recipe)), folder)  # which a resumed run has too
         for each in stages[1:]:
             save_config(each.recipe, each.folder)
     with threads_beside(getattr(loaders[0], "num_workers", 0), trainer.num_devices, recipe.threads):
@@ -246,6 +293,12 @@ def _train(
         figures = read(Path(best.best_model_path))["logpose"]["figures"]
     checkpoint = Path(best.best_model_path or folder / LAST)
     return Run(folder, checkpoint, dict(figures), interrupted, guards.signals.received if interrupted else 0)
+
+
+def _of_steps(recipe: TrainingRecipe) -> dict[str, Any]:
+    """Lightning's settings of a step."""
+    clip, batches = recipe.gradient_clip or None, recipe.accumulate
+    return {"precision": recipe.precision, "gradient_clip_val": clip, "accumulate_grad_batches": batches}
 
 
 def _trainer(recipe: TrainingRecipe, **settings: Any) -> L.Trainer:
@@ -261,27 +314,36 @@ def in_whole_epochs(recipe: TrainingRecipe, batches: int) -> TrainingRecipe:
     """The recipe with as many epochs of so many batches as its steps take: the last validation is of the last step."""
     if not recipe.steps:
         return recipe
-    recipe = replace(recipe, epochs=math.ceil(recipe.steps / max(1, batches)))
-    if (steps := recipe.epochs * batches) != recipe.steps:
-        log.info("%d steps become %d, whole epochs of %d", recipe.steps, steps, batches)
+    each = math.ceil(max(1, batches) / recipe.accumulate)
+    recipe = replace(recipe, epochs=math.ceil(recipe.steps / each))
+    if (steps := recipe.epochs * each) != recipe.steps:
+        log.info("%d steps become %d, whole epochs of %d", recipe.steps, steps, each)
     return recipe
 
 
 def _fit(trainer: L.Trainer, module: PoseModule, loaders: tuple[Any, Any], resume: Path | None) -> bool:
     """Train; whether the user interrupted it."""
-    layers = [layer for layer in module.model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    hooks = [layer.register_forward_pre_hook(_refuse_one_value) for layer in layers]
     try:
-        # Our checkpoints hold plain values and tensors only: reading them executes nothing.
-        trainer.fit(module, *loaders, ckpt_path=resume, weights_only=True)
+        with _one_value_refused(module):
+            # Our checkpoints hold plain values and tensors only: reading them executes nothing.
+            trainer.fit(module, *loaders, ckpt_path=resume, weights_only=True)
     except (KeyboardInterrupt, SystemExit):  # Lightning ends the process on Ctrl-C; the caller continues
         if not trainer.interrupted:
             raise
         return True
+    return False
+
+
+@contextmanager
+def _one_value_refused(module: PoseModule) -> Iterator[None]:
+    """While it is entered, batch normalisation refuses batches with one value of each channel."""
+    layers = [layer for layer in module.model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    hooks = [layer.register_forward_pre_hook(_refuse_one_value) for layer in layers]
+    try:
+        yield
     finally:
         for hook in hooks:
             hook.remove()
-    return False
 
 
 def _refuse_one_value(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -315,5 +377,13 @@ def quiet_lightning() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     hints = ("have many workers", "isinstance.treespec", "Checkpoint directory .* exists", "the logging interval")
-    for hint in (*hints, "callbacks used to create the checkpoint"):  # version 0.1 had another one
+    of_callbacks = (
+        "callbacks used to create the checkpoint",
+        "was not created with WeightAveraging",
+    )  # a setting changed
+    of_modules = (
+        "in eval mode at the start of training",
+        "have no `val_dataloader`",
+    )  # frozen; in the search for a rate
+    for hint in (*hints, *of_callbacks, *of_modules):
         warnings.filterwarnings("ignore", f".*{hint}.*")

@@ -79,7 +79,7 @@ class Best(ModelCheckpoint):
     def __init__(self, folder: str | Path, watch: str, mode: str, resumed: bool) -> None:
         super().__init__(
             folder, filename=Path(BEST).stem, monitor=f"val/{watch}", mode=mode, enable_version_counter=False,
-            save_weights_only=True,
+            save_weights_only=True, save_on_train_epoch_end=False,
         )  # fmt: skip
         self._watch, self._resumed = watch, resumed
 
@@ -106,6 +106,13 @@ class Best(ModelCheckpoint):
         worst = math.inf if self.mode == "min" else -math.inf
         figure = float(figures.get(self._watch, math.nan))
         return worst if math.isnan(figure) else figure
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save the weights that were measured, if they are the best, whatever a callback has put in their place."""
+        assert isinstance(pl_module, PoseModule)
+        self._last_global_step_saved = 0  # without a step too, weights may be others: averages, new statistics
+        with pl_module.as_measured():
+            super().on_validation_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: `best.ckpt` itself is the record."""
@@ -205,7 +212,7 @@ class Saver(Checkpoint):
             log.warning("epoch %d: %d samples cannot be read; others took their place %d times so far",
                         trainer.current_epoch + 1, files, left_out)  # fmt: skip
         self._want(trainer, False)
-        if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+        if trainer.current_epoch + 1 < (trainer.max_epochs or 0) and not trainer.should_stop:
             self._stop(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
@@ -258,6 +265,8 @@ class Saver(Checkpoint):
         progress: Any = trainer.fit_loop.epoch_progress.current
         middle = progress.ready != progress.processed
         checkpoint["resume"] = {"processes": processes, "within_epoch": middle, "data": self.data}
+        if "current_model_state" in checkpoint:  # of a callback that averages weights
+            checkpoint["state_dict"] = pl_module.with_error_distribution(checkpoint["state_dict"])
         if trainer.validating:
             # To Lightning this is a validation that was interrupted in its first batch: it repeats it.
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]

@@ -56,3 +56,12 @@ def tiny(**changes: Any) -> Recipe:
         precision="32-true", accelerator="cpu", devices="1", save_every="1steps", loggers=("csv",),
     )  # fmt: skip
     return replace(recipe, **changes)
+
+
+def quick(**changes: Any) -> Recipe:
+    """A Laplace likelihood, three steps an epoch, no log: for what needs many runs."""
+    settings: dict[str, Any] = {
+        "loss": "laplace", "batch_size": 2 * BATCH, "schedule": "constant", "warmup_steps": 0, "weight_decay": 0.0,
+        "flip_test": False, "devices": "auto", "save_every": "2steps", "loggers": (),
+    }  # fmt: skip
+    return tiny(**settings | changes)

@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
-from tiny_training import tiny_recipe
+from tiny_runs import quick
 
 from logpose.core.errors import InputError, OtherRunError
 from logpose.training.checkpoint import read
@@ -76,7 +76,7 @@ class Send(Callback):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
     """A search that was not stopped."""
-    return search(tiny_recipe(), tmp_path_factory.mktemp("searches") / "whole", TRIALS, SPACE)
+    return search(quick(), tmp_path_factory.mktemp("searches") / "whole", TRIALS, SPACE)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def terminal() -> Iterator[None]:
 def test_the_first_trial_is_the_recipe_itself(whole: SearchResult, tmp_path: Path) -> None:
     first = next(trial for trial in whole.trials if trial.number == 0)
     assert first.values == {"lr": 1e-3, "weight_decay": 0.0, "size": (32, 32)}
-    run = fit(tiny_recipe(), tmp_path)
+    run = fit(quick(), tmp_path)
     assert first.figure == run.figures["error_px"]
     assert same_weights(first.folder / "best.ckpt", run.best)
 
@@ -131,13 +131,13 @@ def test_the_best_trial_s_model_and_settings_are_in_the_folder(whole: SearchResu
 def test_a_search_that_is_stopped_by_a_signal_continues_to_the_same_end(
     whole: SearchResult, tmp_path: Path, number: int, at_end: bool
 ) -> None:
-    stopped = search(tiny_recipe(), tmp_path, TRIALS, SPACE, callbacks=(Send(number, 1, 4, at_end),))
+    stopped = search(quick(), tmp_path, TRIALS, SPACE, callbacks=(Send(number, 1, 4, at_end),))
     assert (stopped.interrupted, stopped.signal) == (True, number)
     assert [trial.number for trial in stopped.trials] == [0]
     assert (tmp_path / "trial_0001" / "last.ckpt").exists()
     assert stopped.best == tmp_path / "best.ckpt"
     counted = Trained()
-    found = search(tiny_recipe(), tmp_path, callbacks=(counted,))
+    found = search(quick(), tmp_path, callbacks=(counted,))
     assert not found.interrupted
     assert outcome(found) == outcome(whole)
     assert same_weights(tmp_path / "best.ckpt", whole.folder / "best.ckpt")
@@ -159,7 +159,7 @@ def test_a_signal_between_trials_ends_the_search(tmp_path: Path, caplog: pytest.
     logging.getLogger("logpose").addHandler(handler)
     try:
         with caplog.at_level("INFO", logger="logpose"):
-            found = search(tiny_recipe(), tmp_path, 3, SPACE)
+            found = search(quick(), tmp_path, 3, SPACE)
     finally:
         logging.getLogger("logpose").removeHandler(handler)
     assert (found.interrupted, found.signal, len(found.trials)) == (True, signal.SIGTERM, 1)
@@ -167,7 +167,7 @@ def test_a_signal_between_trials_ends_the_search(tmp_path: Path, caplog: pytest.
 
 
 def killed(folder: Path, trial: int, step: int, at_end: bool) -> None:
-    search(tiny_recipe(), folder, TRIALS, SPACE, callbacks=(Send(signal.SIGKILL, trial, step, at_end),))
+    search(quick(), folder, TRIALS, SPACE, callbacks=(Send(signal.SIGKILL, trial, step, at_end),))
 
 
 @pytest.mark.parametrize(("trial", "step", "at_end"), [(0, 0, False), (1, 7, False), (2, 0, True)])
@@ -181,7 +181,7 @@ def test_a_search_that_is_killed_continues_to_the_same_end(
     with (tmp_path / "search.log").open("ab") as file:
         file.write(b'{"op_code":')  # as if it had been killed while it wrote a line
     counted = Trained()
-    found = search(tiny_recipe(), tmp_path, callbacks=(counted,))
+    found = search(quick(), tmp_path, callbacks=(counted,))
     assert outcome(found) == outcome(whole)
     assert same_weights(tmp_path / "best.ckpt", whole.folder / "best.ckpt")
     assert counted.trials == TRIALS - trial - at_end
@@ -189,19 +189,19 @@ def test_a_search_that_is_killed_continues_to_the_same_end(
 
 def test_trials_that_are_done_are_not_repeated_and_more_can_be_added(tmp_path: Path) -> None:
     counted = Trained()
-    one = search(tiny_recipe(), tmp_path, 1, {"lr": Range(1e-4, 1e-2)}, callbacks=(counted,))
-    assert outcome(search(tiny_recipe(), tmp_path, callbacks=(counted,))) == outcome(one)
+    one = search(quick(), tmp_path, 1, {"lr": Range(1e-4, 1e-2)}, callbacks=(counted,))
+    assert outcome(search(quick(), tmp_path, callbacks=(counted,))) == outcome(one)
     assert counted.trials == 1
-    two = search(tiny_recipe(workers=1, save_every="epoch"), tmp_path, 2, callbacks=(counted,))
+    two = search(quick(workers=1, save_every="epoch"), tmp_path, 2, callbacks=(counted,))
     assert counted.trials == 2
     assert outcome(one)[0] in outcome(two)
     with pytest.raises(InputError, match=r"--search 1: .* 2 trials"):
-        search(tiny_recipe(), tmp_path, 1)
+        search(quick(), tmp_path, 1)
 
 
 def test_worse_trials_are_pruned(tmp_path: Path) -> None:
     counted = Trained()
-    found = search(tiny_recipe(), tmp_path, 8, {"lr": Range(1e-9, 1e-2)}, callbacks=(counted,))
+    found = search(quick(), tmp_path, 8, {"lr": Range(1e-9, 1e-2)}, callbacks=(counted,))
     complete = [trial for trial in found.trials if trial.state == "complete"]
     pruned = [trial for trial in found.trials if trial.state == "pruned"]
     assert found.trials == (*complete, *pruned)
@@ -213,14 +213,14 @@ def test_worse_trials_are_pruned(tmp_path: Path) -> None:
 
 def test_settings_that_are_proposed_again_are_not_trained_again(tmp_path: Path) -> None:
     counted = Trained()
-    found = search(tiny_recipe(), tmp_path, 5, {"weight_decay": (0.0, 0.1)}, callbacks=(counted,))
+    found = search(quick(), tmp_path, 5, {"weight_decay": (0.0, 0.1)}, callbacks=(counted,))
     assert (len(found.trials), counted.trials) == (5, 2)
     assert len({(trial.values["weight_decay"], trial.figure, trial.folder) for trial in found.trials}) == 2
     assert len(list(tmp_path.glob("trial_*"))) == 2
 
 
 def test_a_trial_that_diverges_has_failed_and_the_search_continues(tmp_path: Path) -> None:
-    found = search(tiny_recipe(), tmp_path, 4, {"lr": (1e30, 1e-3)})
+    found = search(quick(), tmp_path, 4, {"lr": (1e30, 1e-3)})
     states = {trial.values["lr"]: (trial.state, trial.figure is None) for trial in found.trials}
     assert states == {1e-3: ("complete", False), 1e30: ("failed", True)}
     assert found.trials[0].values["lr"] == 1e-3
@@ -229,7 +229,7 @@ def test_a_trial_that_diverges_has_failed_and_the_search_continues(tmp_path: Pat
 
 def test_a_search_without_any_figure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no trial .* finite"):
-        search(tiny_recipe(lr=1e30), tmp_path, 2, {"weight_decay": (0.0, 1e-3)})
+        search(quick(lr=1e30), tmp_path, 2, {"weight_decay": (0.0, 1e-3)})
     assert not (tmp_path / "best.ckpt").exists()
 
 
@@ -238,7 +238,7 @@ def test_what_cannot_be_trained_is_refused_and_leaves_nothing(tmp_path: Path) ->
         raise InputError(f"there is no {part} data")
 
     with pytest.raises(InputError, match="there is no train data"):
-        search(tiny_recipe(people=nobody), tmp_path / "search", 2)
+        search(quick(people=nobody), tmp_path / "search", 2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -256,7 +256,7 @@ def test_another_search_in_the_folder_is_refused(
 ) -> None:
     before = (whole.folder / "search.yaml").read_bytes()
     with pytest.raises(InputError, match=token):
-        search(tiny_recipe(**changes), whole.folder, TRIALS + 1, space)
+        search(quick(**changes), whole.folder, TRIALS + 1, space)
     assert (whole.folder / "search.yaml").read_bytes() == before
     assert len(list(whole.folder.glob("trial_*"))) == TRIALS
 
@@ -265,28 +265,28 @@ def test_a_folder_is_searched_by_one_process_at_a_time(whole: SearchResult) -> N
     with RunLock(whole.folder) as lock:
         lock.take()
         with pytest.raises(OtherRunError):
-            search(tiny_recipe(), whole.folder, TRIALS + 1)
+            search(quick(), whole.folder, TRIALS + 1)
 
 
 def test_trials_train_in_one_way(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--tune"):
-        search(tiny_recipe(tune=True), tmp_path / "out", 1)
+        search(quick(tune=True), tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("changes", [{"devices": "2"}, {"devices": "0,1"}, {"devices": "-1"}, {"num_nodes": 2}])
 def test_several_devices_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="--devices"):
-        search(tiny_recipe(**changes), tmp_path / "search", 2)
+        search(quick(**changes), tmp_path / "search", 2)
     assert not (tmp_path / "search").exists()
 
 
 def test_a_damaged_storage_is_refused_by_name(tmp_path: Path) -> None:
-    search(tiny_recipe(), tmp_path, 1, {"lr": (1e-3, 1e-2)})
+    search(quick(), tmp_path, 1, {"lr": (1e-3, 1e-2)})
     lines = (tmp_path / "search.log").read_text().splitlines()
     (tmp_path / "search.log").write_text("\n".join([lines[0], "garbage", *lines[1:]]) + "\n")
     with pytest.raises(InputError, match=r"search\.log"):
-        search(tiny_recipe(), tmp_path, 2)
+        search(quick(), tmp_path, 2)
 
 
 @pytest.mark.usefixtures("terminal")
@@ -295,7 +295,7 @@ def test_a_search_of_a_recipe_of_two_stages_is_resumed_in_the_first(tmp_path: Pa
         def _is_it(self, trainer: Any) -> bool:
             return Path(trainer.default_root_dir).name == "first"
 
-    recipe = tiny_recipe(first=lambda recipe: replace(recipe, first=None, epochs=1))
+    recipe = quick(first=lambda recipe: replace(recipe, first=None, epochs=1))
     whole = search(recipe, tmp_path / "whole", 1, SPACE)
     folder = tmp_path / "search"
     assert search(recipe, folder, 1, SPACE, callbacks=(SendInFirst(signal.SIGTERM, 0, 1),)).interrupted

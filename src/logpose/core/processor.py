@@ -36,7 +36,7 @@ def spin_briefly() -> None:
 def cores() -> int:
     """Cores that this process may use: those it is bound to, and no more than its control group's share of time.
 
-    A container with two of a machine's 64 cores sees 64 of them; threads for all are many times slower than two.
+    In a container that may use two of a machine's 64 cores, 64 threads are many times slower than two.
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(bound, quota())))
@@ -109,7 +109,7 @@ class OtherWork:
         return (user + nice + system) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
 
     def cores(self) -> float:
-        """How many cores it took on average; 0 within the first second, of which little can be said."""
+        """How many cores it took on average; 0 within the first second, which is too short to measure."""
         passed = time.monotonic() - self._began
         return max(0.0, self._seconds() - self._before) / passed if passed >= 1 else 0.0
 

@@ -173,7 +173,7 @@ class PoseModule(L.LightningModule):
 
     def validation_step(self, batch: Any, _: int) -> None:
         """Predict one batch."""
-        # A compiled network is compiled for training only: in evaluation mode, and for a last batch, it would be anew.
+        # Compiled for training only: evaluation mode and a smaller last batch would each be compiled too.
         with torch.compiler.set_stance("force_eager") if self.recipe.compile else nullcontext():
             self.evaluation.update(batch, self.model.predict(batch, self.recipe.flip_test))
 

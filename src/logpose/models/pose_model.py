@@ -52,7 +52,7 @@ class SigmaHead(nn.Linear):
 
     def forward(self, pooled: Float[Tensor, "B C"]) -> Float[Tensor, "B K D"]:
         """The scale of each joint along each dimension."""
-        return sigma_of(super().forward(pooled).view(len(pooled), self.out_features // self.dim, self.dim))
+        return sigma_of(super().forward(pooled).unflatten(1, (self.out_features // self.dim, self.dim)))  # type: ignore[no-untyped-call]
 
 
 def sigma_of(logits: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
@@ -113,6 +113,11 @@ class Model(nn.Module, Configurable, ABC):
             self.register_buffer(f"error_{name}", getattr(ErrorDistribution.unknown(dim), name))
         bands = torch.full((len(LEVELS), dim), float("nan")) if self.keeps_bands else None
         self.register_buffer("error_bands", bands)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return next(self.parameters()).dtype
 
     @property
     def error_distribution(self) -> ErrorDistribution:
@@ -249,9 +254,11 @@ class PixelStatistics(Configurable):
         return [float(str(np.float32(value))) for value in values]
 
     def normalised(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-        """Pixels as the backbone wants them, from 8-bit values or floats in [0, 1]."""
-        pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-        return (pixels - self.pixel_mean) / self.pixel_std
+        """Pixels as the backbone wants them, from 8-bit values or floats in [0, 1]; in its weights' precision."""
+        dtype = self.pixel_mean.dtype
+        exact = torch.promote_types(dtype, torch.float32)
+        pixels = images.to(exact) / 255 if images.dtype == torch.uint8 else images.to(exact)
+        return ((pixels - self.pixel_mean.to(exact)) / self.pixel_std.to(exact)).to(dtype)
 
 
 class PoseModel(PixelStatistics, KeypointModel):

@@ -94,7 +94,7 @@ class TrainingRecipe:
     """Learning rate at the first step, as a fraction of the highest."""
     gradient_clip: float = 1.0
     """Maximum norm of the gradient; 0: no clipping."""
-    flip_test: bool = True
+    flip_test: bool | None = True
     """In validation, average the predictions for the input and its mirror image."""
     watch: str
     """Validation metric that selects the best checkpoint."""

@@ -71,8 +71,8 @@ def test_missing_labels_and_few_people() -> None:
     labels, visible = seen(FACE), np.full((40, 5), 2)
     visible[::7, 0] = 0
     labels[::7, 0] = 0
-    visible[:, 3] = 0  # nobody has it
-    assert proposed_pairs(Labels(NUMBERS, labels, visible)) == [("1", "2")]
+    visible[:, 2] = 0  # nobody has it
+    assert proposed_pairs(Labels(NUMBERS, labels, visible)) == [("1", "2"), ("4", "5")]
     assert proposed_pairs(Labels(NUMBERS, labels[:3])) == []
 
 

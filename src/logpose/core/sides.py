@@ -52,7 +52,7 @@ PARTS = (
     "pupil|rib|ring|scapula|shin|shoulder|side|stifle|tail|temple|thigh|thumb|toe|tusk|waist|whisker|wing|wrist|"
     # Abbreviations, among them those of markers on the body (Plug-in Gait).
     "ank|asi|asis|bhd|elb|fhd|frm|hee|kne|mtp|psi|psis|shld|sho|shou|thi|tib|mt|toe|upa|wra|wrb|wri|wrst|"
-    # What tells several apart.
+    # What distinguishes several.
     "anterior|back|base|big|bottom|centre|center|corner|distal|end|fore|front|hind|inner|inside|lower|medial|mid|middle|"
     "outer|outside|posterior|proximal|rear|small|tip|top|upper"
 )

@@ -115,7 +115,9 @@ def test_every_word_in_any_place_and_case(row, part, form, case) -> None:
     assert infer_pairs([left, "nose"]) == infer_pairs([left, f"other_{right}"]) == ()
 
 
-@pytest.mark.parametrize("joint", ["leftear", "L_eye", "eyeR", "Lforepaw", "RSHO", "front_left", "main_gauche", "左目", "sx"])
+@pytest.mark.parametrize(
+    "joint", ["leftear", "L_eye", "eyeR", "Lforepaw", "RSHO", "front_left", "main_gauche", "左目", "sx"]
+)
 def test_names_of_one_side(joint: str) -> None:
     assert has_side(joint)
 

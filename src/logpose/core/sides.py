@@ -66,7 +66,23 @@ MIDLINE = re.compile(
 )  # fmt: skip
 """Words of joints on the midline; one letter and a number is a vertebra: C7, L5."""
 
-COUNTED = {"", "joint", "j", "k", "key", "keypoint", "kp", "kpt", "landmark", "lm", "marker", "node", "p", "point", "pt"}
+COUNTED = {
+    "",
+    "joint",
+    "j",
+    "k",
+    "key",
+    "keypoint",
+    "kp",
+    "kpt",
+    "landmark",
+    "lm",
+    "marker",
+    "node",
+    "p",
+    "point",
+    "pt",
+}
 """Words of joints that are numbered rather than named."""
 
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^A-Za-z\d]+")
@@ -158,9 +174,7 @@ def _around(joint: str) -> Iterator[tuple[str, str, str]]:
         yield "".join(pieces[:at]), piece, "".join(pieces[at + 1 :])
 
 
-def _readings(
-    joint: str, exact: bool, letters: Mapping[tuple[str, str], set[str]]
-) -> Iterator[tuple[int, Rest]]:
+def _readings(joint: str, exact: bool, letters: Mapping[tuple[str, str], set[str]]) -> Iterator[tuple[int, Rest]]:
     """The sides, 0 for left and 1 for right, that a name may mean; if `exact`, with the rest as it is spelled."""
     for before, piece, after in _around(joint):
         others = letters.get((before, after), set())

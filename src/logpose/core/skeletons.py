@@ -237,7 +237,9 @@ def _category_pairs(category: Mapping[str, Any], joints: tuple[str, ...]) -> tup
     else:
         return None
     if len(order) != len(joints) or any(not 0 <= b < len(order) or order[b] != a for a, b in enumerate(order)):
-        raise InputError(f"{key} must give each of the {len(joints)} joints its counterpart or itself, got {category[key]}")
+        raise InputError(
+            f"{key} must give each of the {len(joints)} joints its counterpart or itself, got {category[key]}"
+        )
     return tuple((a, b) for a, b in enumerate(order) if a < b)
 
 

@@ -22,6 +22,7 @@ from PIL import Image as Pillow
 
 from logpose.core.errors import InputError
 from logpose.core.structures import Image
+from logpose.data.pixels import ImageLike, as_rgb
 
 __all__ = [
     "LOOKED_FOR",
@@ -50,16 +51,16 @@ TAIL = 4096  # bytes at a file's end that are looked at first
 Choice = TypeVar("Choice")
 
 
-def read_image(source: str | Path | Image) -> Image:
-    """The image as RGB, rotated upright by its EXIF data; an array is passed through.
+def read_image(source: str | Path | ImageLike) -> Image:
+    """A file as RGB, rotated upright by its EXIF data; or an image in memory, see `pixels.as_rgb`.
 
     Raises:
-        InputError: if the file is missing, is not an image, or is truncated.
+        InputError: if the file is missing, is not an image, or is truncated; if what is in memory is no image.
     """
     return read_reduced(source, 1.0)[0]
 
 
-def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]:
+def read_reduced(source: str | Path | ImageLike, factor: float) -> tuple[Image, int]:
     """The image as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
 
     Returns:
@@ -70,22 +71,11 @@ def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]
         InputError: as `read_image`.
     """
     if not isinstance(source, str | Path):
-        return _checked(source), 1
+        return as_rgb(source), 1
     data = _whole(Path(source))
     reduced = next((k for k in REDUCED if k <= factor and _is_upright_jpeg(data)), 1)
     image = _decoded(source, data, REDUCED.get(reduced, cv2.IMREAD_COLOR_RGB))
     return (image if reduced == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), reduced
-
-
-def _checked(image: Any) -> Image:
-    """An array that is an image."""
-    if isinstance(image, np.ndarray):
-        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
-            return image
-        given = f"{image.dtype} {image.shape}"
-    else:
-        given = type(image).__name__
-    raise InputError(f"an image is an array (H, W, 3) of RGB values from 0 to 255 (uint8), not {given}")
 
 
 def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:

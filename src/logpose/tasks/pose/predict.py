@@ -23,6 +23,7 @@ from logpose.core.structures import Batch, Image, Sample, Scoring
 from logpose.data.batches import collate
 from logpose.data.images import read_image
 from logpose.data.inputs import Boxes, lies_outside
+from logpose.data.pixels import ImageLike
 from logpose.data.problems import FARTHEST
 from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
@@ -120,12 +121,13 @@ class Predictor:
             raise InputError("a camera and a root depth place joints in space, and this model is of two dimensions")
 
     def __call__(
-        self, image: Image | Path | str, boxes: Boxes | Sequence[Sequence[float]] | BoxesOf | None = None
+        self, image: ImageLike | Path | str, boxes: Boxes | Sequence[Sequence[float]] | BoxesOf | None = None
     ) -> Poses:
         """The people of one image.
 
         Args:
-            image: RGB array, or a file.
+            image: a file; or an RGB array (H, W, 3) of values from 0 to 255, or what `data.pixels` makes one of: grey,
+                other types, channels first, tensors, images of Pillow.
             boxes: x, y, width, height and, if known, a score of each person, or a function that returns them for an RGB
                 array, as `Finder.boxes` does; without them the whole image is one.
 
@@ -136,7 +138,7 @@ class Predictor:
 
     def many(
         self,
-        images: Iterable[tuple[Image | Path | str, Boxes | Sequence[Sequence[float]] | BoxesOf | None]],
+        images: Iterable[tuple[ImageLike | Path | str, Boxes | Sequence[Sequence[float]] | BoxesOf | None]],
         left_out: Callable[[InputError], None] | None = None,
         with_images: bool = False,
     ) -> Iterator[Poses]:

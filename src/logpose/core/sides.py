@@ -158,7 +158,7 @@ def _pieces(joint: str) -> list[str]:
 
 
 def _letters(joints: Sequence[str]) -> dict[tuple[str, str], set[str]]:
-    """The single letters that stand between a beginning and an end of names: a, b and c of point_a, point_b, point_c."""
+    """The single letters between each beginning and end of names: a, b and c of point_a, point_b, point_c."""
     letters: dict[tuple[str, str], set[str]] = defaultdict(set)
     for joint in joints:
         for before, piece, after in _around(joint):

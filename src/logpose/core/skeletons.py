@@ -188,10 +188,10 @@ class Skeleton(Configurable):
     def from_category(cls, category: Mapping[str, Any]) -> Skeleton:
         """The skeleton of an entry of a COCO file's `categories`.
 
-        Pairs of joints, of `skeleton` and `flip_pairs`, are numbers that count from 1, or names. Mirror pairs may also be
-        `flip_idx`, the permutation of YOLO's `data.yaml`, which counts from 0, or `swap`, the name of each joint's
-        counterpart (mmpose); else they come from the names. OKS sigmas come from `sigmas`, from COCO when the joints are
-        COCO's, and are `DEFAULT_OKS_SIGMA` otherwise.
+        Pairs of joints, of `skeleton` and `flip_pairs`, are numbers that count from 1, or names. Mirror pairs may also
+        be `flip_idx`, the permutation of YOLO's `data.yaml`, which counts from 0, or `swap`, the name of each joint's
+        counterpart (mmpose); else they come from the names. OKS sigmas come from `sigmas`, from COCO when the joints
+        are COCO's, and are `DEFAULT_OKS_SIGMA` otherwise.
 
         Raises:
             InputError: if the entry names no keypoints, or names joints that are not there.

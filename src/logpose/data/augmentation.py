@@ -24,7 +24,7 @@ USUAL_FLIPS = 0.5
 
 
 def flip_share(given: float | None, skeleton: Skeleton) -> float:
-    """How often training images are mirrored: as given, else half of them, or none if joints have no known counterpart."""
+    """How often training images are mirrored: as given, else half of them, or none if pairs of joints are not known."""
     if given is not None:
         return given
     return USUAL_FLIPS if skeleton.mirrors else 0.0
@@ -39,8 +39,8 @@ class Augmentation:
         rotation: turned by a draw from ± rotation degrees …
         rotation_probability: … this often.
         half_body_probability: how often a person with enough labelled joints is cropped to one half of the body.
-        flip_probability: how often the image is mirrored; unless given, half of the time where left and right joints are
-            known, else never.
+        flip_probability: how often the image is mirrored; unless given, half of the time where left and right joints
+            are known, else never.
         shift: the region's centre is moved by a draw from ± shift times its padded extent, along x and along y …
         shift_probability: … this often.
         half_body_least: how many labelled joints are enough for half a body.

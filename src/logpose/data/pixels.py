@@ -11,8 +11,8 @@
 | floats | 0 to 1; 0 to 255, if a value is above 16 |
 | bool | black and white |
 
-Tensors of torch, images of Pillow (their pixels as they lie, not turned by EXIF data), nested lists of numbers, and what
-NumPy makes an array of, are taken alike. What may mean several things is refused.
+Tensors of torch, images of Pillow (their pixels as they lie, not turned by EXIF data), nested lists of numbers, and
+what NumPy makes an array of, are taken alike. What may mean several things is refused.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ ImageLike = Any
 """An image in memory: an array, tensor, image of Pillow or list, in one of the forms above."""
 
 TAKEN = (
-    "an image is an array (H, W, 3) of RGB values from 0 to 255 (uint8); also taken: grey (H, W), RGBA, channels first, "
-    "uint16 from 0 to 65535, floats from 0 to 1 or 0 to 255, bool, tensors, images of Pillow, lists"
+    "an image is an array (H, W, 3) of RGB values from 0 to 255 (uint8); also taken: grey (H, W), RGBA, channels "
+    "first, uint16 from 0 to 65535, floats from 0 to 1 or 0 to 255, bool, tensors, images of Pillow, lists"
 )
 CHANNELS = (1, 3, 4)
 OF_12_BITS = 4095

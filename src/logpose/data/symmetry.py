@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Complex, Float
-from scipy.optimize import linear_sum_assignment
 
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
@@ -90,6 +89,8 @@ def _aligned(shapes: Complex[np.ndarray, "N K"]) -> Complex[np.ndarray, "N K"]:
 
 def _symmetry(shape: Complex[np.ndarray, "K"]) -> tuple[complex, list[int]]:
     """How the conjugate of a shape is turned to be most like it, and the joint that then lies on each."""
+    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]  # takes long to import
+
     best, found = np.inf, (-1 + 0j, list(range(len(shape))))
     for angle in np.arange(AXES) * np.pi / AXES:
         turn = complex(np.exp(2j * angle))

@@ -65,7 +65,7 @@ def default_template(skeleton: Skeleton) -> Float[Tensor, "K 2"]:
 def mean_pose(
     keypoints: Float[Tensor, "M K 2"], weight: Float[Tensor, "M K"], skeleton: Skeleton
 ) -> Float[Tensor, "K 2"]:
-    """The mean of labelled poses and, where left and right joints are known, of their mirror images: the anchors' template.
+    """The mean of labelled poses and, where left and right joints are known, of their mirror images: anchors' template.
 
     Each is taken relative to its centre (the middle of the hips; of all joints where a skeleton has no hips) and to the
     diagonal of its joints' bounding box. People with all joints count, or else all who have a centre; a joint that none

@@ -56,7 +56,7 @@ class DetectionRecipe(ImageRecipe):
     scale_of: Literal["picture", "test"] = "picture"
     """With --view square: what is scaled: the image as it is (published), or as evaluation resizes it."""
     flip: float | None = None
-    """Probability that a training image is mirrored; unless given, 0.5 where left and right joints are known, else 0."""
+    """Probability that a training image is mirrored; unless given, 0.5 where left and right joints are known."""
     empty: bool = False
     """Train on images without labelled people as well."""
     outside: Literal["supervise", "mask"] = "supervise"

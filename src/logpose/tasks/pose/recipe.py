@@ -163,7 +163,7 @@ class ImageRecipe(TrainingRecipe):
     category: str | None = None
     """Name of the category to train on, in a COCO file in which several have keypoints."""
     pairs: tuple[str, ...] | None = None
-    """Left-right pairs of joints, as left_ear-right_ear, beside those that names give; other joints are in the middle."""
+    """Left-right pairs of joints, as left_ear-right_ear, beside those known by names; the others are on the midline."""
     backbone: str = "resnet50"
     """resnet18, 34, 50, 101 or 152, efficientnet_lite0, 1 or 2, hrnet_w32 or 48, or timm/NAME."""
     weights: str = "imagenet"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,8 +30,10 @@ __all__ = [
     "SUFFIXES",
     "check_image",
     "coco_folder",
+    "coco_folders",
     "image_folder",
     "image_size",
+    "located",
     "most_found",
     "read_deep",
     "read_image",
@@ -227,9 +230,31 @@ def image_folder(file: str | Path, names: Iterable[str]) -> Path:
 
 def coco_folder(file: str | Path, rows: Sequence[Any]) -> Path:
     """The folder beside a COCO file that has most of the first images of its `images`."""
-    file = Path(file)
     names = [row["file_name"] for row in rows if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
+    return most_found(coco_folders(file), lambda folder: (located(folder, name) for name in names))
+
+
+def located(folder: str | Path, name: str, named: bool = False) -> Path:
+    """The file that a name in a list of images means in a folder.
+
+    Names with backslashes are read as paths too. In a folder that a person has `named` the last parts of a name are
+    looked for as well, since a list may have the paths of another machine.
+    """
+    folder = Path(folder)
+    path = folder / name
+    is_file = os.path.isfile  # not Path.is_file, which raises where a name is longer than any file's may be
+    elsewhere = Path(name).is_absolute()
+    if not (named or "\\" in name) or (is_file(path) and not (named and elsewhere)):
+        return path
+    parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..")]
+    tries = [folder.joinpath(*parts[start:]) for start in (range(len(parts)) if named else range(1))]
+    return next(filter(is_file, tries), path)
+
+
+def coco_folders(file: str | Path) -> list[Path]:
+    """The folders beside a COCO file in which its images may be."""
+    file = Path(file)
     split = file.stem.rsplit("_", maxsplit=1)[-1]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     folders = [root / split, root / split.replace("test-dev", "test"), root / "images" / split, root / "images", root]
-    return most_found([*folders, file.parent], lambda folder: (folder / name for name in names))
+    return list(dict.fromkeys([*folders, file.parent]))

@@ -251,12 +251,17 @@ OFFICIAL = ("image_id", "category_id", "keypoints", "score")
 without one is that of the joints' extent, and medium and large people would be others."""
 
 
-def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
+def coco_results(
+    poses: Poses, image_id: int | str, category_id: int = 1, file_name: str | None = None
+) -> list[dict[str, Any]]:
     """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
+
+    `file_name` is that of the image's file, without its folder, unless another is given.
 
     Of models of three dimensions they have `joints_mm` and `sigma_mm`, K rows of x, y, z, and `camera` with
     `assumed`, what of it was not given.
     """
+    file_name = file_name or (poses.path.name if poses.path else None)
     return [
         {
             "image_id": image_id,
@@ -265,7 +270,7 @@ def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> lis
             "sigma": rounded(poses.sigma[i]) if np.isfinite(poses.sigma[i]).all() else None,
             "bbox": rounded(poses.boxes[i]),
             "score": round(float(poses.scores[i]), 6),
-            **({"file_name": poses.path.name} if poses.path else {}),
+            **({"file_name": file_name} if file_name else {}),
             **_in_space(poses, i),
         }
         for i in range(len(poses))
@@ -293,8 +298,12 @@ def _in_space(poses: Poses, person: int) -> dict[str, Any]:
     }
 
 
-def results_arrays(found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton) -> dict[str, np.ndarray]:
+def results_arrays(
+    found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton, file_names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
     """The people of many images, with the ids of these, as arrays to be saved: a row for each of N people.
+
+    `file_names` are those of the images' files, without their folders, unless others are given.
 
     Returns:
         `joints`, the K names; `image_id` and `file_name` as text; `boxes`, `keypoints`, `sigma`, `confidence`,
@@ -304,10 +313,13 @@ def results_arrays(found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton)
     count = len(skeleton)
     empty = {"boxes": (4,), "keypoints": (count, 2), "sigma": (count, 2), "confidence": (count,), "scores": ()}
     people = [poses for _, poses in found]
+    file_names = file_names or [poses.path.name if poses.path else "" for poses in people]
     arrays = {
         "joints": np.array(skeleton.joints),
         "image_id": np.array([str(number) for number, poses in found for _ in range(len(poses))], dtype=np.str_),
-        "file_name": np.array([p.path.name if p.path else "" for p in people for _ in range(len(p))], dtype=np.str_),
+        "file_name": np.array(
+            [name for name, p in zip(file_names, people, strict=True) for _ in p.scores], dtype=np.str_
+        ),
     }
     arrays |= {n: np.concatenate([np.empty((0, *s)), *(getattr(p, n) for p in people)]) for n, s in empty.items()}
     placed = [poses for poses in people if poses.joints_mm is not None]

@@ -103,7 +103,7 @@ def test_names_of_another_machine_are_looked_for(tmp_path):
     (tmp_path / "list.json").write_text(json.dumps({"images": names[:1]}))
     assert find_images([tmp_path / "list.json"], tmp_path) == {tmp_path / "a.jpg": 1}
     (tmp_path / "list.json").write_text(json.dumps({"images": names}))
-    with pytest.raises(InputError, match="image 1: .*a.jpg"):
+    with pytest.raises(InputError, match=r"image 1: .*a\.jpg"):
         find_images([tmp_path / "list.json"], tmp_path)
 
 

@@ -33,6 +33,10 @@ LAST_PIXEL = 1
 the released code (`_box`; `with_last_pixel` gives the file's extent)."""
 
 
+LABELLED = "every tenth image with labels"
+"""What is held out of a file that serves as both parts."""
+
+
 class CocoKeypoints(PeopleFile):
     """The people of a COCO keypoint file who have labels.
 
@@ -73,7 +77,9 @@ class CocoKeypoints(PeopleFile):
         self.at_corner, self.ambiguous = 0, _ambiguous(content["images"])
         self.images = self._checked_images(content, part, images is not None)
         self._read_people(content["annotations"])
-        refuse(self.samples, self.problems, strict, f"{file}: no labelled {self.skeleton.name}{of_part(part)}")
+        refuse(
+            self.samples, self.problems, strict, f"{file}: no labelled {self.skeleton.name}{of_part(part, LABELLED)}"
+        )
         self._read_more(content)
 
     def _read_more(self, content: dict[str, Any]) -> None:

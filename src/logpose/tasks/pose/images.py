@@ -73,6 +73,10 @@ class ImageInputs:
         self.images: dict[Path, int | str] = {image: name.number for image, name in self.names.items()}
         faults = {image: f"{image}: {fault}" for image in self.images if (fault := check_image(image))}
         rest = [image for image in self.images if image not in faults]
+        if any(lists) and not rest and all(fault.endswith(": no such file") for fault in faults.values()):
+            raise InputError(
+                f"{next(iter(faults.values()))}: none of the listed images; --image-folder names their folder"
+            )
         self.readable = _without(self.images, list(faults.values()), rest)
 
     def predict(

@@ -195,7 +195,7 @@ def _hints(people: LabelledPeople, visible: np.ndarray) -> list[str]:
     hints = []
     if note := unmirrored(people):
         hints.append(note)
-    hints += people.notes
+    hints += getattr(people, "notes", ())
     never = np.flatnonzero((visible > 0).sum(axis=0) == 0)
     hints += [f"nobody has a label of {people.skeleton.joints[joint]!r}" for joint in never]
     outside = sum(_labels_outside(sample) for sample in people.samples)

@@ -92,10 +92,10 @@ def named_images(paths: Sequence[str | Path], folder: str | Path | None = None) 
         else:
             inside = {path: path.name}
         images |= {image: ImageName(image_id(image), name) for image, name in inside.items() if image not in images}
-    return images | _told_apart({image: name for image, name in images.items() if image not in listed})
+    return images | _with_folders({image: name for image, name in images.items() if image not in listed})
 
 
-def _told_apart(images: Mapping[Path, ImageName]) -> dict[Path, ImageName]:
+def _with_folders(images: Mapping[Path, ImageName]) -> dict[Path, ImageName]:
     """Names with their folder, of images whose id is not theirs alone; as given, where the rest is alike too."""
     ids = Counter(name.number for name in images.values())
     same = {image: name.file_name for image, name in images.items() if ids[name.number] > 1}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose.core.sides import ABBREVIATIONS, WORDS, has_side, infer_pairs, is_midline, is_numbered
+from logpose.core.sides import ABBREVIATIONS, WORDS, has_side, in_series, infer_pairs, is_midline, is_numbered
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,11 @@ def test_names_of_one_side(joint: str) -> None:
 )
 def test_names_of_no_side(joint: str) -> None:
     assert not has_side(joint)
+
+
+def test_many_names_that_differ_in_a_number() -> None:
+    face, tail, few = ([f"{name}{i}" for i in range(count)] for name, count in (("face-", 6), ("Tail", 6), ("fin", 4)))
+    assert in_series([*face, *tail, *few, "nose", "mid_1"]) == {*face}
 
 
 def test_names_on_the_midline_and_numbers() -> None:

@@ -320,6 +320,8 @@ def test_mirror_pairs_of_a_category_in_every_form(given: dict[str, Any]) -> None
         (("left_eye", "right_eye", "leftear"), ("leftear",)),
         (("left_eye", "right_eye", "kp_7"), ("kp_7",)),
         (("left_eye", "r_eye"), ("left_eye", "r_eye")),
+        (("left_eye", "right_eye", *(f"mid_{i}" for i in range(9))), ()),
+        (("left_eye", "right_eye", *(f"lip_{i}" for i in range(5))), tuple(f"lip_{i}" for i in range(5))),
         (("handle",), ()),  # one joint cannot be taken for another
         (("left_hand",), ("left_hand",)),
     ],

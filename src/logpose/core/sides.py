@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["has_side", "infer_pairs", "is_midline", "is_numbered"]
+__all__ = ["has_side", "in_series", "infer_pairs", "is_midline", "is_numbered"]
 
 WORDS = (
     ("left", "right"), ("port", "starboard"),  # English
@@ -66,6 +66,9 @@ MIDLINE = re.compile(
 )  # fmt: skip
 """Words of joints on the midline; one letter and a number is a vertebra: C7, L5."""
 
+_OUTLINE = re.compile("face|head|mouth|lip|skull")
+"""Of words of the midline those of which many joints lie around something, not along it."""
+
 COUNTED = {
     "",
     "joint",
@@ -87,7 +90,8 @@ COUNTED = {
 
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^A-Za-z\d]+")
 SERIES = 5
-"""Letters beside l and r, more than top, bottom, middle and centre have, with which these only count: p_a … p_z."""
+"""Letters beside l and r, more than top, bottom, middle and centre have, with which these only count: p_a … p_z; and
+names that differ in a number."""
 _CODE = 4  # characters of a marker's code (LSHO), whose last three may be anything
 
 Rest = tuple[int, str]
@@ -149,6 +153,17 @@ def is_numbered(joint: str) -> bool:
     """Whether a joint has a number in place of a name: 7, kp_7, point07."""
     pieces = [piece.casefold() for piece in _pieces(joint) if piece.isalnum()]
     return any(piece.isdigit() for piece in pieces) and all(piece in COUNTED or piece.isdigit() for piece in pieces)
+
+
+def in_series(joints: Sequence[str]) -> set[str]:
+    """Names that differ in a number alone, if they are many and of nothing along the midline: face-0 … face-67."""
+    series: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for joint in joints:
+        pieces = [piece.casefold() for piece in _pieces(joint)]
+        if any(piece.isdigit() for piece in pieces):
+            series[tuple("#" if piece.isdigit() else piece for piece in pieces)].append(joint)
+    many = (names for names in series.values() if len(names) >= SERIES)
+    return {name for names in many for name in names if not (is_midline(name) and not _OUTLINE.search(name.casefold()))}
 
 
 def _pieces(joint: str) -> list[str]:

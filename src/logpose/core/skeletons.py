@@ -10,7 +10,7 @@ from typing import Any
 
 from logpose.core.config import Configurable
 from logpose.core.errors import InputError
-from logpose.core.sides import has_side, infer_pairs, is_midline, is_numbered
+from logpose.core.sides import has_side, in_series, infer_pairs, is_midline, is_numbered
 
 __all__ = [
     "COCO",
@@ -87,7 +87,8 @@ class Skeleton(Configurable):
         if self.flip_pairs is not None:
             return ()
         if paired or len(self) == 1:
-            return tuple(name for name in rest if has_side(name) or (is_numbered(name) and paired))
+            series = in_series(rest)
+            return tuple(name for name in rest if has_side(name) or (paired and (is_numbered(name) or name in series)))
         return tuple(name for name in rest if has_side(name) or not is_midline(name))
 
     @property

@@ -44,11 +44,12 @@ class HasImages(Protocol):
 
 @dataclass
 class ImageList:
-    """Images in a list, and the problems of their file."""
+    """Images in a list, and the problems of their file, with its notes."""
 
     skeleton: Skeleton
     images: Sequence[LabelledImage]
     problems: Sequence[Problem] = ()
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.images)

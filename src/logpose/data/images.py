@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,14 +23,17 @@ from PIL import Image as Pillow
 
 from logpose.core.errors import InputError
 from logpose.core.structures import Image
+from logpose.data.pixels import ImageLike, as_rgb
 
 __all__ = [
     "LOOKED_FOR",
     "SUFFIXES",
     "check_image",
     "coco_folder",
+    "coco_folders",
     "image_folder",
     "image_size",
+    "located",
     "most_found",
     "read_deep",
     "read_image",
@@ -50,16 +54,16 @@ TAIL = 4096  # bytes at a file's end that are looked at first
 Choice = TypeVar("Choice")
 
 
-def read_image(source: str | Path | Image) -> Image:
-    """The image as RGB, rotated upright by its EXIF data; an array is passed through.
+def read_image(source: str | Path | ImageLike) -> Image:
+    """A file as RGB, rotated upright by its EXIF data; or an image in memory, see `pixels.as_rgb`.
 
     Raises:
-        InputError: if the file is missing, is not an image, or is truncated.
+        InputError: if the file is missing, is not an image, or is truncated; if what is in memory is no image.
     """
     return read_reduced(source, 1.0)[0]
 
 
-def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]:
+def read_reduced(source: str | Path | ImageLike, factor: float) -> tuple[Image, int]:
     """The image as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
 
     Returns:
@@ -70,22 +74,11 @@ def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]
         InputError: as `read_image`.
     """
     if not isinstance(source, str | Path):
-        return _checked(source), 1
+        return as_rgb(source), 1
     data = _whole(Path(source))
     reduced = next((k for k in REDUCED if k <= factor and _is_upright_jpeg(data)), 1)
     image = _decoded(source, data, REDUCED.get(reduced, cv2.IMREAD_COLOR_RGB))
     return (image if reduced == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), reduced
-
-
-def _checked(image: Any) -> Image:
-    """An array that is an image."""
-    if isinstance(image, np.ndarray):
-        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
-            return image
-        given = f"{image.dtype} {image.shape}"
-    else:
-        given = type(image).__name__
-    raise InputError(f"an image is an array (H, W, 3) of RGB values from 0 to 255 (uint8), not {given}")
 
 
 def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:
@@ -237,9 +230,31 @@ def image_folder(file: str | Path, names: Iterable[str]) -> Path:
 
 def coco_folder(file: str | Path, rows: Sequence[Any]) -> Path:
     """The folder beside a COCO file that has most of the first images of its `images`."""
-    file = Path(file)
     names = [row["file_name"] for row in rows if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
+    return most_found(coco_folders(file), lambda folder: (located(folder, name) for name in names))
+
+
+def located(folder: str | Path, name: str, named: bool = False) -> Path:
+    """The file that a name in a list of images means in a folder.
+
+    Names with backslashes are read as paths too. In a folder that a person has `named` the last parts of a name are
+    looked for as well, since a list may have the paths of another machine.
+    """
+    folder = Path(folder)
+    path = folder / name
+    is_file = os.path.isfile  # not Path.is_file, which raises where a name is longer than any file's may be
+    elsewhere = Path(name).is_absolute()
+    if not (named or "\\" in name) or (is_file(path) and not (named and elsewhere)):
+        return path
+    parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..")]
+    tries = [folder.joinpath(*parts[start:]) for start in (range(len(parts)) if named else range(1))]
+    return next(filter(is_file, tries), path)
+
+
+def coco_folders(file: str | Path) -> list[Path]:
+    """The folders beside a COCO file in which its images may be."""
+    file = Path(file)
     split = file.stem.rsplit("_", maxsplit=1)[-1]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     folders = [root / split, root / split.replace("test-dev", "test"), root / "images" / split, root / "images", root]
-    return most_found([*folders, file.parent], lambda folder: (folder / name for name in names))
+    return list(dict.fromkeys([*folders, file.parent]))

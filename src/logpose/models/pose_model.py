@@ -142,8 +142,10 @@ class Model(nn.Module, Configurable, ABC):
         """The losses of a batch, and figures to watch; of keypoints by the loss that is given."""
 
     @abstractmethod
-    def predict(self, batch: Any, flip_test: bool = False) -> Any:
+    def predict(self, batch: Any, flip_test: bool | None = False) -> Any:
         """The prediction on a batch, for evaluation; if `flip_test`, averaged with that on its mirror image.
+
+        None leaves the choice to the model.
 
         Raises:
             InputError: if a flip test is asked of a model that has none.
@@ -226,8 +228,12 @@ class KeypointModel(Model):
         error = apart.nansum() / batch.weight.sum().clamp_min(1)
         return LossDict({"keypoints": value}, {f"error_{self.unit}": error})
 
-    def predict(self, batch: Any, flip_test: bool = False) -> Prediction:
-        """Prediction on a batch; if `flip_test`, averaged with that on its mirror image."""
+    def predict(self, batch: Any, flip_test: bool | None = False) -> Prediction:
+        """Prediction on a batch; if `flip_test`, averaged with that on its mirror image.
+
+        None averages where the skeleton's left and right joints are known.
+        """
+        flip_test = self.skeleton.mirrors if flip_test is None else flip_test
         prediction: Prediction = self(batch.inputs)
         return self.flip_average(prediction, self(self.mirrored(batch.inputs))) if flip_test else prediction
 

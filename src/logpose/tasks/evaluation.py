@@ -56,7 +56,7 @@ def evaluate(
     evaluator: AnyEvaluator,
     loader: DataLoader[Any],
     *,
-    flip_test: bool = True,
+    flip_test: bool | None = None,
     device: torch.device | str = "cpu",
     show_progress: bool = False,
 ) -> AnyEvaluator:
@@ -66,7 +66,8 @@ def evaluate(
         model: put on `device` and into evaluation mode, as the evaluator's loss is.
         evaluator: collects the predictions; its `compute` gives the figures.
         loader: batches of the evaluator's data set.
-        flip_test: whether to average with the prediction on mirrored inputs.
+        flip_test: whether to average with the prediction on mirrored inputs; None: where the model's left and right
+            joints are known.
         device: where to predict.
         show_progress: whether to report progress on stderr.
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 
 from logpose.core.errors import InputError
 from logpose.core.geometry import box_to_region
 from logpose.core.placement import Viewpoint
 from logpose.core.skeletons import COCO
 from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
+from logpose.data.images import read_image
 from logpose.data.inputs import find_images, read_boxes
 from logpose.metrics.oks import coco_ap, coco_ground_truth
 from logpose.models import PoseModel
@@ -318,3 +320,17 @@ def test_arrays_have_a_row_for_each_person() -> None:
     assert "joints_mm" not in results_arrays([(1, poses(2))], COCO)
     assert results_arrays([(1, poses(0))], COCO)["keypoints"].shape == (0, 17, 2)
     assert not any(array.dtype.hasobject for array in arrays.values())
+
+
+@pytest.mark.parametrize("tensor", [False, True])
+def test_images_in_memory_in_other_forms(predictor, photos, tensor):
+    image = read_image(photos[0])
+    expected = predictor(image).keypoints
+    given = torch.from_numpy(image).permute(2, 0, 1) if tensor else image / 255
+    np.testing.assert_array_equal(predictor(given).keypoints, expected)
+    np.testing.assert_array_equal(predictor(Pillow.fromarray(image)).keypoints, expected)
+    assert [len(poses) for poses in predictor.many([(given, [[0, 0, 5, 5]]), (image, [])])] == [1, 0]
+    with pytest.raises(InputError, match="None"):
+        predictor(None)
+    left_out = []
+    assert len(list(predictor.many([(None, None), (image, None)], left_out.append))) == len(left_out) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
 from logpose.data.images import read_image
 from logpose.data.inputs import find_images, read_boxes
 from logpose.metrics.oks import coco_ap, coco_ground_truth
-from logpose.models import PoseModel
+from logpose.models import PoseModel, RegressionModel, create_backbone
 from logpose.tasks.pose.predict import Poses, Predictor, coco_results, results_arrays
 
 MU = torch.linspace(-0.6, 0.4, 34).view(17, 2)
@@ -58,6 +59,29 @@ def placed(box, size=(64, 48)):
     """Where crop coordinates `MU` lie in the image: the region's centre, plus its extent times them."""
     centre, extent = box_to_region(np.asarray(box, float), size)
     return centre + MU.double().numpy() * extent, extent
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_model_in_another_precision_predicts_the_same_within_it(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = RegressionModel(create_backbone("resnet18", (64, 64)), COCO, (64, 64)).eval()
+    model.set_error_distribution(ErrorDistribution(torch.zeros(2), torch.ones(2), torch.tensor(LEVELS) * 4))
+    image = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    exact = Predictor(model, device="cpu")(image)
+    found = Predictor(copy.deepcopy(model).to(dtype), device="cpu")(image)
+    np.testing.assert_allclose(found.keypoints, exact.keypoints, rtol=0, atol=90 * torch.finfo(dtype).eps + 1e-4)
+    np.testing.assert_allclose(found.sigma, exact.sigma, rtol=2 * torch.finfo(dtype).eps + 1e-6)
+
+
+def test_in_a_program_that_computes_in_double_precision(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.zeros((80, 90, 3), np.uint8)
+    exact = predictor(image)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = predictor(image)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_allclose(found.keypoints, exact.keypoints, atol=1e-4)
 
 
 def test_a_model_that_has_diverged_is_told() -> None:

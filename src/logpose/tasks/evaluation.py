@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -242,11 +242,13 @@ def coco_result(
 
 
 def refuse_scoring(scoring: Scoring, error_distribution: ErrorDistribution) -> None:
-    """Refuse scores by OKS of a model without an error distribution.
+    """Refuse an unknown score, and one by OKS of a model without an error distribution.
 
     Raises:
-        InputError: if `scoring` is "oks" and the standard deviations are unknown.
+        InputError: if `scoring` is none of `Scoring`, or is "oks" and the standard deviations are unknown.
     """
+    if scoring not in get_args(Scoring):
+        raise InputError(f"scoring must be one of {', '.join(get_args(Scoring))}; got {scoring!r}")
     if scoring == "oks" and not error_distribution.std.isfinite().all():
         raise InputError("--score oks needs a model trained by a likelihood: this one has no standard deviations")
 

@@ -6,6 +6,7 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,20 @@ def test_a_model_in_another_precision_predicts_the_same_within_it(dtype: torch.d
     found = Predictor(copy.deepcopy(model).to(dtype), device="cpu")(image)
     np.testing.assert_allclose(found.keypoints, exact.keypoints, rtol=0, atol=90 * torch.finfo(dtype).eps + 1e-4)
     np.testing.assert_allclose(found.sigma, exact.sigma, rtol=2 * torch.finfo(dtype).eps + 1e-6)
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"batch_size": -1}, {"scoring": "sun"}])
+def test_settings_that_cannot_be(unchecked: None, settings: dict[str, Any]) -> None:
+    name, value = next(iter(settings.items()))
+    with pytest.raises(InputError, match=f"{name}.*{value}"):
+        Predictor(Steady(), device="cpu", **settings)
+
+
+def test_a_detector_that_returns_nothing_is_not_one_that_finds_nobody(predictor: Predictor) -> None:
+    image = np.zeros((80, 90, 3), np.uint8)
+    assert len(predictor(image, lambda _: [])) == 0
+    with pytest.raises(InputError, match="None"):
+        predictor(image, lambda _: None)
 
 
 def test_in_a_program_that_computes_in_double_precision(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

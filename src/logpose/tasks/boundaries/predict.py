@@ -14,6 +14,7 @@ from jaxtyping import Float
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.skeletons import Skeleton
+from logpose.data.batches import check_batch_size
 from logpose.data.oct import LEAST, LabelledScans
 from logpose.data.pixels import ImageLike, as_grey
 from logpose.data.scans import Scan, ScanWindows, scan_loader
@@ -62,7 +63,7 @@ class Segmenter:
         batch_size: int = 8,
     ) -> None:
         self.model, self.device = loaded(model, BoundaryModel, device, "does not find boundaries in B-scans")
-        self.flip_test, self.batch_size = flip_test, batch_size
+        self.flip_test, self.batch_size = flip_test, check_batch_size(batch_size)
 
     def __call__(self, image: Scan | ImageLike) -> Boundaries:
         """The boundaries of a B-scan, or of a `Scan`, whose pixels may have a known height.

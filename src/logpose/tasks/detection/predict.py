@@ -13,6 +13,7 @@ from jaxtyping import Float
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.structures import Image, Scoring
+from logpose.data.batches import check_batch_size
 from logpose.data.image_sets import LabelledImage
 from logpose.data.images import image_size, read_image
 from logpose.data.pixels import ImageLike
@@ -53,7 +54,7 @@ class Finder:
         if not self.model.is_finite():  # it would detect nobody, without a reason
             raise InputError("the model's weights are not finite; it has diverged")
         refuse_scoring(scoring, self.model.error_distribution)
-        self.batch_size, self.scoring = batch_size, scoring
+        self.batch_size, self.scoring = check_batch_size(batch_size), scoring
         self.least_score = self.model.score_threshold if least_score is None else least_score
         self.transform = ShortSide((self.model.short,), self.model.longest)
 

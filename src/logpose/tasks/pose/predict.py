@@ -20,7 +20,7 @@ from logpose.core.errors import InputError
 from logpose.core.placement import Assumable, Viewpoint, refuse_diverged
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Batch, Image, Sample, Scoring
-from logpose.data.batches import collate
+from logpose.data.batches import check_batch_size, collate
 from logpose.data.images import read_image
 from logpose.data.inputs import Boxes, lies_outside
 from logpose.data.pixels import ImageLike
@@ -114,7 +114,7 @@ class Predictor:
         refusal = "is a model for {0.task}, and a model of crops of people is needed"
         self.model, self.device = loaded(model, PoseModel, device, refusal)  # type: ignore[type-abstract]
         refuse_scoring(scoring, self.model.error_distribution)
-        self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, batch_size, scoring, nms
+        self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, check_batch_size(batch_size), scoring, nms
         self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
         self.view = view or Viewpoint()
         if len(self.view.assumed) < 3 and self.model.dim != 3:
@@ -169,7 +169,9 @@ class Predictor:
                 left_out(error)
                 continue
             if callable(boxes):  # what a detector does wrong is not the image's fault
-                rows = _checked_boxes(boxes(image), (height, width), path)
+                if (detected := boxes(image)) is None:
+                    raise InputError("the detector returned None, expected boxes; of nobody an empty list")
+                rows = _checked_boxes(detected, (height, width), path)
             waiting.append((path, image if with_images else None, (height, width), rows))
             labels = np.zeros((count, self.model.dim)), np.zeros(count, dtype=np.int64)
             crops.extend(self.transform(Sample(image, row[:4], *labels, 1.0, 0, 0)) for row in rows)

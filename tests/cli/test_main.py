@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,11 @@ def test_flags_that_contradict_or_cannot_be(refused, coco_folder, tiny_run, tmp_
     assert "--boxes" in refused("predict", best, photo, "--box-score", 0.5)
     assert "--nms" in refused("predict", best, photo, "--nms")
     assert "--image-folder" in refused("predict", best, photo, "--image-folder", tmp_path)
+
+
+def test_what_a_terminal_cannot_show_ends_no_command(tiny_run: Path, coco_folder: Path) -> None:
+    image = next((coco_folder / "val").iterdir())
+    command = [sys.executable, "-m", "logpose.cli.main", "predict", str(tiny_run / "best.ckpt"), str(image)]
+    done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert rb"\xb1" in done.stdout

@@ -326,3 +326,13 @@ def test_a_flipped_bit_of_either_form_is_noticed(tmp_path: Path) -> None:
     del config["sha256"]  # of version 0.1
     (tmp_path / "config.json").write_text(json.dumps(config))
     load(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="of files without modes")
+def test_others_may_read_a_folder_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        save(RegressionModel(ResNet(18), COCO, (64, 48)), RLELoss(), tmp_path / "made")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "made").iterdir()} == {0o644}

@@ -27,6 +27,7 @@ from logpose.core.errors import InputError
 __all__ = ["of_cameras", "printable", "read_archive"]
 
 MOST_BYTES = 4 * 2**30  # of an archive, uncompressed; Human3.6M's 3.6 million 2-D poses have half a gigabyte
+LARGE, MOST_TIMES = 2**28, 100  # bytes, and how many times an archive's that may be: arrays of numbers shrink tenfold
 MOST_STEPS = 5_000_000  # instructions of one pickle; Human3.6M's takes some forty for each of its 840 arrays
 DEEPEST = 16  # containers within containers; the data sets need three
 MOST_ITEMS = 2_000_000  # of the whole tree, where a shared one counts each time; Human3.6M's has some thousand
@@ -82,7 +83,7 @@ def read_archive(file: str | Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-            _check_size(sum(entry.file_size for entry in entries))
+            _check_size(sum(entry.file_size for entry in entries), Path(file).stat().st_size)
             names = [entry.filename.removesuffix(".npy") for entry in entries]
             _check_keys(names)
             return {name: _entry(archive, entry) for name, entry in zip(names, entries, strict=True)}
@@ -93,9 +94,11 @@ def read_archive(file: str | Path) -> dict[str, Any]:
         raise InputError(f"{file}: damaged NumPy archive (.npz; {type(error).__name__}: {detail})") from error
 
 
-def _check_size(declared: int) -> None:
+def _check_size(declared: int, stored: int) -> None:
     if declared > MOST_BYTES:
         raise _Refused(f"{declared:,} bytes once unpacked, more than {MOST_BYTES:,}")
+    if declared > max(LARGE, MOST_TIMES * stored):
+        raise _Refused(f"{declared:,} bytes once unpacked, more than {MOST_TIMES} times its size")
 
 
 def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:

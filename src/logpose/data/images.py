@@ -228,15 +228,17 @@ def image_size(path: str | Path) -> tuple[int, int]:
     path = Path(path)
     try:
         with _header(path) as opened:
+            _check_pixels(path, opened.size)  # before the next line, which decodes a PNG
             tags = opened.getexif()
             size = opened.size
             if opened.format == "TIFF":  # versions of Pillow differ in whether they have turned it
                 size = tags.get(STORED_WIDTH, size[0]), tags.get(STORED_HEIGHT, size[1])
             size = size[::-1] if tags.get(ORIENTATION, 1) in SIDEWAYS else size
+    except InputError:
+        raise
     except UNREADABLE:
         height, width = read_image(path).shape[:2]
         return width, height
-    _check_pixels(path, size)
     return size
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 from logpose.core.errors import DamagedFileError, InputError
@@ -227,13 +227,14 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) 
     folder.mkdir(parents=True, exist_ok=True)
     parts = {name: folder / f"{name}.part" for name in (TENSORS, CONFIG)}
     try:
-        save_file({key: tensor.contiguous() for key, tensor in state.items()}, parts[TENSORS])
+        # Not `save_file`, whose files nobody else may read, whatever the umask.
+        parts[TENSORS].write_bytes(to_bytes({key: tensor.contiguous() for key, tensor in state.items()}))
         entry[CHECKSUM] = _digest(parts[TENSORS])
         parts[CONFIG].write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
         for name, part in parts.items():
             part.replace(folder / name)
-    except SafetensorError as error:  # a full disk, for one
-        raise InputError(f"{folder}: cannot be written ({error!s:.120})") from error
+    except OSError as error:  # a full disk, for one
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)

@@ -95,6 +95,34 @@ def test_other_depths_become_rgb(tmp_path: Path, kind: str) -> None:
         np.testing.assert_array_equal(read, np.dstack([grey] * 3))
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(("bits", "times"), [(8, 1), (12, 16), (16, 257)])
+def test_values_of_fewer_bits_in_16(tmp_path: Path, suffix: str, bits: int, times: int) -> None:
+    grey = photograph()[..., 0]
+    assert cv2.imwrite(str(tmp_path / f"x{suffix}"), grey.astype(np.uint16) * times)
+    np.testing.assert_array_equal(read_image(tmp_path / f"x{suffix}"), np.dstack([grey] * 3))
+
+
+@pytest.mark.parametrize("highest", [1, 255])
+def test_a_tiff_of_floats(tmp_path: Path, highest: int) -> None:
+    grey = photograph()[..., 0]
+    PIL.Image.fromarray(grey.astype(np.float32) / 255 * highest).save(tmp_path / "x.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), np.dstack([grey] * 3))
+    PIL.Image.fromarray(grey.astype(np.float32) * 1000).save(tmp_path / "y.tif")
+    with pytest.raises(InputError, match=r"y\.tif"):
+        read_image(tmp_path / "y.tif")
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("CMYK", "jpeg"), ("CMYK", "tiff"), ("P", "png"), ("LA", "png"), ("RGBA", "webp")]
+)
+def test_other_kinds_of_colours(tmp_path: Path, mode: str, kind: str) -> None:
+    image = PIL.Image.fromarray(cv2.blur(photograph(), (9, 9))).convert(mode)
+    image.save(tmp_path / f"x.{kind}", kind, quality=95)
+    expected = np.asarray(image.convert("RGB")).astype(int)
+    assert np.abs(read_image(tmp_path / f"x.{kind}") - expected).mean() < 4
+
+
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff", "avif"])
 @pytest.mark.parametrize(("orientation", "turn"), [(1, 0), (3, 2), (6, -1), (8, 1)])
 def test_photographs_are_turned_upright(tmp_path: Path, kind: str, orientation: int, turn: int) -> None:

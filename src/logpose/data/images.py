@@ -7,6 +7,7 @@ of the right size, wrong from there on, and report nothing: such images are used
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import stat
@@ -45,7 +46,8 @@ __all__ = [
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Suffixes of image files."""
 
-JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # what such files begin with
+JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG", (b"II*\0", b"MM\0*")  # what such files begin with
+PNG_BITS = 24  # the byte of a PNG that has the number of bits of a value
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for an image that lies on its side
 UNREADABLE = (OSError, ValueError, SyntaxError)  # what Pillow raises of files that it cannot read
 SURELY_SMALL = 2**20  # bytes of a JPEG, which needs some bits for every 256 pixels; other formats may need none
@@ -61,6 +63,10 @@ LOOKED_FOR = 50
 TAIL = 4096  # bytes at a file's end that are looked at first
 
 Choice = TypeVar("Choice")
+NOTED: set[int] = set()
+"""Numbers of bits that were reported, once in a process."""
+
+log = logging.getLogger("logpose")
 
 
 def read_image(source: str | Path | ImageLike) -> Image:
@@ -85,6 +91,8 @@ def read_reduced(source: str | Path | ImageLike, factor: float) -> tuple[Image, 
     if not isinstance(source, str | Path):
         return as_rgb(source), 1
     data = _whole(Path(source))
+    if data.startswith(TIFF) or (data.startswith(PNG) and data[PNG_BITS : PNG_BITS + 1] == b"\x10"):
+        return _of_8_bits(source, _decoded(source, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)), 1
     reduced = next((k for k in REDUCED if k <= factor and _is_upright_jpeg(data)), 1)
     image = _decoded(source, data, REDUCED.get(reduced, cv2.IMREAD_COLOR_RGB))
     return (image if reduced == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), reduced
@@ -99,6 +107,17 @@ def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:
     data = _whole(Path(path))
     pixels = _decoded(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
     return pixels if pixels.dtype in (np.uint8, np.uint16) else _decoded(path, data, cv2.IMREAD_COLOR_RGB)
+
+
+def _of_8_bits(source: str | Path, pixels: np.ndarray) -> Image:
+    """Pixels of 16 bits as values from 0 to 255: taken as 8, 12 or 16 bits, the least that holds the largest value."""
+    if pixels.dtype != np.uint16:
+        return pixels
+    bits = next(bits for bits in (8, 12, 16) if pixels.max(initial=0) < 2**bits)
+    if bits == 12 and not NOTED:
+        NOTED.add(bits)
+        log.info("%s: values of 12 bits in 16; such files are taken as from 0 to 4095", source)
+    return np.asarray(pixels >> (bits - 8), dtype=np.uint8)
 
 
 def _whole(path: Path) -> bytes:
@@ -155,9 +174,22 @@ def _decoded(source: str | Path, data: bytes, flags: int) -> np.ndarray:
         raise InputError(f"{source}: not a readable image ({error.err})") from error
     finally:
         cv2.utils.logging.setLogLevel(level)
+    if image is None and data.startswith(TIFF):
+        image = _of_floats(source, data)
     if image is None:
         raise InputError(f"{source}: not a readable image")
     return image
+
+
+def _of_floats(source: str | Path, data: bytes) -> Image | None:
+    """A TIFF whose values are floats, from 0 to 1 or to 255 as of `pixels.as_rgb`; None if it is another."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype.kind != "f":
+        return None
+    try:
+        return as_rgb(image[..., ::-1] if image.shape[2:] == (3,) else image)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 @contextmanager

@@ -6,7 +6,6 @@ Which rows are trained on is decided as in the paper's released code (see `_box`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
+from logpose.data.areas import COVERED, segment_area
 from logpose.data.image_sets import ImageList, ImageSet, LabelledImage
 from logpose.data.images import check_image, coco_folder, image_size
 from logpose.data.inputs import lies_outside
@@ -68,6 +68,7 @@ class CocoKeypoints(PeopleFile):
         self.category = self.category_ids[0]
         self.unusable: list[dict[str, Any]] = []
         self.passed_over: list[dict[str, Any]] = []
+        self.without_area: list[str] = []
         self.images = self._checked_images(content, part)
         self._read_people(content["annotations"])
         refuse(self.samples, self.problems, strict, f"{file}: no labelled {self.skeleton.name}{of_part(part)}")
@@ -115,7 +116,7 @@ class CocoKeypoints(PeopleFile):
                 where = f"{self.file}: image id {number}"
                 problems.append(Problem(where, "bbox of a person without labels is not valid", f"{row['bbox']}"))
         listed = [LabelledImage(path, number, tuple(own), tuple(rest)) for number, (path, own, rest) in images.items()]
-        return ImageList(self.skeleton, listed, problems)
+        return ImageList(self.skeleton, listed, problems, self.notes)
 
     def _truth(
         self, image: int, triplets: np.ndarray, box: Float[np.ndarray, "4"], area: float, crowd: bool = False
@@ -206,6 +207,9 @@ class CocoKeypoints(PeopleFile):
             else:
                 self.samples.append(person)
         self.counts["people"] = len(self.samples)
+        if self.without_area:
+            what = f"{len(self.without_area)} people without the area of a segment that their box could have"
+            self.notes.append(f"{what}; it is taken as {COVERED:g} of the box; the first: {self.without_area[0]}")
 
     def _person(self, i: int, row: dict[str, Any], where: str, size: tuple[Any, Any]) -> Sample | Problem:
         triplets, wanted = row.get("keypoints"), 3 * len(self.skeleton)
@@ -234,15 +238,15 @@ class CocoKeypoints(PeopleFile):
             kind = "bbox of a pixel or less" if min(box[2:]) <= 1 else "bbox outside the image"
             hint = " (relative coordinates? expected pixels)" if np.abs(box).max() <= 1 else ""
             return Problem(where, kind + hint, f"{[round(float(v), 2) for v in box]}")
-        area = numbers([row.get("area", float(box[2] * box[3]))], 1)
-        if area is None or not 0 <= area[0] < math.inf:
-            return Problem(where, "area must be a number >= 0", f"got {row.get('area')!r:.40}")
+        area, is_given = segment_area(row.get("area"), with_last_pixel(cleaned))
+        if not is_given:
+            self.without_area.append(f"{where}: area {row.get('area', 'is missing')!s:.40}")
         return Sample(
             image=self.images[row["image_id"]],
             box=cleaned,
             keypoints=np.where(visible[:, None] > 0, joints[:, :2], 0),
             visible=visible.astype(np.int64),
-            area=float(area[0]),
+            area=area,
             image_id=row["image_id"],
             id=i if (number := whole(row.get("id"))) is None else number,
             category_id=row["category_id"],

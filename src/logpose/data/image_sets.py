@@ -44,11 +44,12 @@ class HasImages(Protocol):
 
 @dataclass
 class ImageList:
-    """Images in a list, and the problems of their file."""
+    """Images in a list, and the problems of their file, with its notes."""
 
     skeleton: Skeleton
     images: Sequence[LabelledImage]
     problems: Sequence[Problem] = ()
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -72,4 +73,4 @@ def whole_images(people: People) -> ImageSet:
         sample = people[i]
         images.setdefault(sample.image_id, (sample.image, []))[1].append(sample)
     listed = [LabelledImage(image, number, tuple(own)) for number, (image, own) in images.items()]
-    return ImageList(people.skeleton, listed, list(getattr(people, "problems", ())))
+    return ImageList(people.skeleton, listed, list(getattr(people, "problems", ())), list(getattr(people, "notes", ())))

@@ -43,6 +43,7 @@ class PeopleFile:
     Attributes:
         samples: the labelled people.
         problems: rows that were left out.
+        notes: what else was changed in reading, a sentence each.
         counts: how many rows the file holds, and how many of them were passed over, by reason.
     """
 
@@ -50,6 +51,7 @@ class PeopleFile:
         self.file, self.skeleton, self.image_folder = Path(file), skeleton, Path(image_folder)
         self.samples: list[Sample] = []
         self.problems: list[Problem] = []
+        self.notes: list[str] = []
         self.counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -100,6 +102,8 @@ def by_kind(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
 
 
 def log_problems(data: Any, prefix: str = "") -> None:
-    """Log a warning for each kind of problem of a data set, if it has any: how many rows, and the first of them."""
+    """Log a warning for each kind of problem of a data set: how many rows, and the first of them; and for each note."""
     for kind, problems in by_kind(getattr(data, "problems", ())).items():
         log.warning("%s%d left out, %s; the first: %s", prefix, len(problems), kind, problems[0])
+    for note in getattr(data, "notes", ()):
+        log.warning("%s%s", prefix, note)

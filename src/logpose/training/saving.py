@@ -90,6 +90,9 @@ class Best(ModelCheckpoint):
         """Look up the best figures so far."""
         assert isinstance(pl_module, PoseModule)
         super().setup(trainer, pl_module, stage)
+        if trainer.is_global_zero:
+            better = "highest" if self.mode == "max" else "lowest"
+            log.info("best.ckpt: the weights with the %s %s in validation (--watch)", better, self._watch)
         found = self._recorded(pl_module.identity) if self._resumed and trainer.is_global_zero else None
         self._rank = trainer.strategy.broadcast(found)
         if self._rank is not None:

@@ -234,7 +234,7 @@ class Recipe(PretrainedRecipe):
     """Side of the crop's region as a multiple of the person's box."""
     outside: Literal["supervise", "mask"] = "supervise"
     """Joints outside the crop: supervise: train on them; mask: leave them out."""
-    watch: Watch = "ap"
+    watch: Watch = "error_px"
 
     def __post_init__(self) -> None:
         super().__post_init__()

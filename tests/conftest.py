@@ -72,6 +72,20 @@ def coco_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_coco(parts, tmp_path_factory.mktemp("coco") / "data")
 
 
+@pytest.fixture(scope="session")
+def numbered_folder(coco_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`coco_folder` with joints that are called 1 to 17."""
+    import json
+    import shutil
+
+    folder = shutil.copytree(coco_folder, tmp_path_factory.mktemp("numbered") / "data")
+    for file in (folder / "annotations").iterdir():
+        content = json.loads(file.read_text())
+        content["categories"][0]["keypoints"] = [str(joint) for joint in range(1, 18)]
+        file.write_text(json.dumps(content))
+    return folder
+
+
 @pytest.fixture
 def photos(coco_folder: Path) -> list[Path]:
     """Two images of the validation part of `coco_folder`."""

@@ -179,9 +179,7 @@ def test_joints_without_a_partner_stay(joint: str) -> None:
     assert skeleton(joint, "chin").flip_index == (0, 1)
 
 
-def test_spelling_is_kept_when_sides_turn() -> None:
-    # Two conventions in one file do not pair with one another.
-    assert skeleton("left_eye", "Right_Eye").pairs == ()
+def test_pairs_are_equal_but_for_the_side() -> None:
     assert skeleton("left_00", "right_0").pairs == ()
     assert skeleton("left_00", "left_01", "mid_08", "right_01", "right_00").pairs == ((0, 4), (1, 3))
 
@@ -258,7 +256,7 @@ def test_from_config_names_the_missing_entry(key: str) -> None:
         ("bones", [[0, 1, 2]]),
         ("bones", [["nose", "left_eye"]]),
         ("bones", [[0, 17]]),
-        ("flip_pairs", None),
+        ("flip_pairs", 3),
         ("oks_sigmas", ["wide"] * 17),
         ("oks_sigmas", [0.1] * 16),
     ],
@@ -296,6 +294,60 @@ def test_from_category_takes_the_file_s_values() -> None:
     assert Skeleton.from_category(category(flip_pairs=[])).pairs == ()
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"flip_pairs": [[1, 3]]},
+        {"flip_pairs": [["head", "right_wing"]]},
+        {"flip_idx": [2, 1, 0]},
+        {"swap": ["right_wing", "", "head"]},
+        {"swap": ["right_wing", None, "head"]},
+    ],
+)
+def test_mirror_pairs_of_a_category_in_every_form(given: dict[str, Any]) -> None:
+    read = Skeleton.from_category(category(skeleton=[["head", "left_wing"]], **given))
+    assert (read.flip_index, read.bones) == ((2, 1, 0), ((0, 1),))
+    assert read.mirrors
+
+
+@pytest.mark.parametrize(
+    ("joints", "unpaired"),
+    [
+        (("left_eye", "right_eye", "nose", "beard"), ()),
+        (("nose", "neck", "tail_base", "C7"), ()),  # all on the midline
+        (("1", "2", "3"), ("1", "2", "3")),
+        (("head", "fin"), ("fin",)),
+        (("left_eye", "right_eye", "leftear"), ("leftear",)),
+        (("left_eye", "right_eye", "kp_7"), ("kp_7",)),
+        (("left_eye", "r_eye"), ("left_eye", "r_eye")),
+        (("left_eye", "right_eye", *(f"mid_{i}" for i in range(9))), ()),
+        (("left_eye", "right_eye", *(f"lip_{i}" for i in range(5))), tuple(f"lip_{i}" for i in range(5))),
+        (("handle",), ()),  # one joint cannot be taken for another
+        (("left_hand",), ("left_hand",)),
+    ],
+)
+def test_joints_without_a_known_counterpart(joints: tuple[str, ...], unpaired: tuple[str, ...]) -> None:
+    found = Skeleton("thing", joints)
+    assert (found.unpaired, found.mirrors) == (unpaired, not unpaired)
+    assert Skeleton("thing", joints, flip_pairs=()).mirrors, "who gives the pairs knows them"
+    again = Skeleton.from_config(json.loads(json.dumps(found.config())))
+    assert (again.unpaired, again.pairs) == (unpaired, found.pairs)
+
+
+def test_pairs_by_name_are_added_to_the_known_ones() -> None:
+    known = skeleton("left_eye", "right_eye", "1", "2", "a-b", "c")
+    given = known.with_pairs(["1-2", "a-b-c"])
+    assert set(given.pairs) == {(0, 1), (2, 3), (4, 5)}
+    assert given.mirrors
+    assert not known.with_pairs([]).unpaired
+    assert set(known.with_pairs(["left_eye-1"]).pairs) == {(0, 2)}, "in place of the pair that its name gives"
+    for wrong in ("1", "1-9", "-", "1-2-3"):
+        with pytest.raises(InputError, match=re.escape(repr(wrong))):
+            known.with_pairs([wrong])
+    with pytest.raises(InputError, match="more than one"):
+        known.with_pairs(["1-2", "2-c"])
+
+
 @pytest.mark.parametrize("bones", [None, []])
 def test_from_category_needs_no_bones(bones: Any) -> None:
     assert Skeleton.from_category(category(skeleton=bones)).bones == ()
@@ -318,13 +370,20 @@ def test_from_category_knows_cocos_sigmas_by_its_joints() -> None:
         ({"keypoints": "head"}, "'fly'"),
         ({"keypoints": 3}, "'fly'"),
         ({"keypoints": ["head", "head"]}, "'fly' needs joints with distinct names"),
-        ({"skeleton": [[0, 1]]}, "'fly'.*outside"),
-        ({"skeleton": [[1, 4]]}, "'fly'.*outside"),
-        ({"skeleton": [1, 2]}, "category 'fly': .* malformed"),
-        ({"skeleton": [["head", "left_wing"]]}, "category 'fly': .* malformed"),
-        ({"skeleton": [[1, 2, 3]]}, "category 'fly': .* malformed"),
-        ({"flip_pairs": [[2]]}, "category 'fly': .* malformed"),
-        ({"flip_pairs": [[2, 9]]}, "'fly'.*outside"),
+        ({"skeleton": [[0, 1]]}, r"'fly': skeleton .*\[0, 1\].* 1 to 3"),
+        ({"skeleton": [[1, 4]]}, r"'fly': skeleton .*\[1, 4\].* 1 to 3"),
+        ({"skeleton": [1, 2]}, r"'fly': skeleton .* 1\b"),
+        ({"skeleton": [["head", "tail"]]}, r"'fly': skeleton .*'tail'"),
+        ({"skeleton": [[1, 2, 3]]}, r"'fly': skeleton .*\[1, 2, 3\]"),
+        ({"flip_pairs": [[2]]}, r"'fly': flip_pairs .*\[2\]"),
+        ({"flip_pairs": [[2, 9]]}, r"'fly': flip_pairs .*\[2, 9\]"),
+        ({"flip_pairs": [[0, 1]]}, r"'fly': flip_pairs .*\[0, 1\].* 1 to 3"),
+        ({"flip_idx": [0, 2]}, r"'fly': flip_idx .*\[0, 2\]"),
+        ({"flip_idx": [0, 2, 3]}, r"'fly': flip_idx .*\[0, 2, 3\]"),
+        ({"flip_idx": [1, 2, 0]}, r"'fly': flip_idx .*\[1, 2, 0\]"),
+        ({"flip_idx": 7}, "'fly': .* malformed"),
+        ({"swap": ["", "right_wing", "head"]}, "'fly': swap .*right_wing"),
+        ({"swap": ["", "right_wing", "tail"]}, "'fly': .* malformed"),
         ({"flip_pairs": [[1, 2], [2, 3]]}, "'fly'.*more than one mirror pair"),
         ({"sigmas": 0.1}, "category 'fly': .* malformed"),
         ({"sigmas": [None, 1, 1]}, "category 'fly': .* malformed"),

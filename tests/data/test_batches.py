@@ -9,8 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, distributed
+from torch.utils.data import TensorDataset
 
-from logpose.data.batches import EpochSampler, Tensors
+from logpose.core.errors import InputError
+from logpose.data.batches import EpochSampler, Tensors, epoch_loader
 
 
 @dataclass(slots=True)
@@ -82,3 +84,9 @@ def test_shares_of_processes(monkeypatch: pytest.MonkeyPatch, world: int, count:
         assert {len(share) for share in shares} == {count // world}
     else:
         assert set(rows) == set(range(count))
+
+
+@pytest.mark.parametrize("batch_size", [0, -3])
+def test_a_batch_has_a_row(batch_size: int) -> None:
+    with pytest.raises(InputError, match=f"batch_size.*{batch_size}"):
+        epoch_loader(TensorDataset(torch.zeros(4)), batch_size, training=False)

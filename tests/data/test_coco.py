@@ -19,7 +19,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.data.coco import CocoKeypoints, _box, chosen_categories
 from logpose.data.files import annotation_files
-from logpose.data.problems import Problem
+from logpose.data.problems import Problem, log_problems
 from logpose.metrics.oks import coco_ap
 
 JOINTS = ["left_ear", "right_ear", "tail"]
@@ -54,7 +54,7 @@ def content(*rows: Any, images: int = 1, **more: Any) -> dict[str, Any]:
 def draw(folder: Path, count: int = 1) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(count):
-        assert cv2.imwrite(str(folder / f"{i + 1}.png"), np.full((48, 64, 3), 7 * i, np.uint8))
+        assert cv2.imwrite(str(folder / f"{i + 1}.png"), np.full((48, 64, 3), 7 * i % 256, np.uint8))
 
 
 @pytest.fixture
@@ -417,9 +417,57 @@ def test_bad_image_rows(folder: Path, row: Any) -> None:
 def test_two_images_of_one_number(folder: Path) -> None:
     rows = content(images=2)
     rows["images"][1]["id"] = 1
+    rows["images"].append({**rows["images"][0], "id": 3, "file_name": "3.png"})
+    rows["annotations"].append({**ROW, "id": 12, "image_id": 3})
+    file = write(folder, rows)
+    people = CocoKeypoints(file)
+    assert [person.image.name for person in people] == ["3.png"], "whose labels the others are is not known"
+    assert [(problem.where, problem.kind) for problem in people.problems] == [
+        (f"{file}: image 0", "id of several images"),
+        (f"{file}: image 1", "id of several images"),
+        (f"{file}: annotation 0 (id 10)", "image_id of several images"),
+    ]
+    rows["images"][1] = dict(rows["images"][0])  # the same image twice
     people = CocoKeypoints(write(folder, rows))
-    assert people[0].image.name == "1.png"
+    assert [person.image.name for person in people] == ["1.png", "3.png"]
     assert [problem.kind for problem in people.problems] == ["duplicate id"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/home/somebody/data/{}", "images\\{}", "..\\..\\media\\upload\\4\\{}", "C:\\data\\{}", "data/{}", "file/a/{}"],
+)
+def test_names_of_another_machine_are_looked_for_in_the_folder_that_is_named(tmp_path: Path, name: str) -> None:
+    draw(tmp_path / "somewhere", 3)
+    rows = content(*({**ROW, "id": i, "image_id": i} for i in (1, 2, 3)), images=3)
+    for row in rows["images"]:
+        row["file_name"] = name.format(row["file_name"])
+    file = write(tmp_path / "labels", rows)
+    people = CocoKeypoints(file, tmp_path / "somewhere")
+    assert [person.image for person in people] == [tmp_path / "somewhere" / f"{i}.png" for i in (1, 2, 3)]
+    with pytest.raises(InputError, match="--images") as caught:
+        CocoKeypoints(file)
+    assert str(tmp_path / "labels" / "images") in str(caught.value), "which folders were tried"
+    with pytest.raises(InputError, match=f"{tmp_path / 'nowhere'}; --images"):
+        CocoKeypoints(file, tmp_path / "nowhere")
+
+
+def test_backslashes_are_paths_in_the_usual_places_too(folder: Path) -> None:
+    rows = content()
+    rows["images"][0]["file_name"] = ".\\1.png"
+    assert CocoKeypoints(write(folder, rows))[0].image == folder / "images" / "1.png"
+
+
+def test_one_file_is_not_two_images(folder: Path) -> None:
+    rows = content(*({**ROW, "id": i, "image_id": i} for i in (1, 2, 3)), images=3)
+    rows["images"][0]["file_name"], rows["images"][1]["file_name"] = "cam1/1.png", "cam2/1.png"
+    people = CocoKeypoints(write(folder, rows), folder / "images")
+    assert [person.image_id for person in people] == [3]
+    assert {problem.kind for problem in people.problems} == {"file_name fits the file of another image"}
+    (folder / "images" / "cam1").mkdir()
+    draw(folder / "images" / "cam1")
+    people = CocoKeypoints(write(folder, rows), folder / "images")
+    assert [person.image.parent.name for person in people] == ["cam1", "images", "images"]
 
 
 # What is wrong with a file
@@ -472,7 +520,7 @@ def test_a_detection_file_has_no_keypoints(folder: Path) -> None:
         ([{"name": "cat", "keypoints": JOINTS}], "got None"),
         ([{"id": "three", "name": "cat", "keypoints": JOINTS}], "three"),
         ([{"id": 3, "name": "cat", "keypoints": ["a", "a", "b"]}], "distinct names"),
-        ([{"id": 3, "name": "cat", "keypoints": JOINTS, "skeleton": [[1, 9]]}], "names a joint outside"),
+        ([{"id": 3, "name": "cat", "keypoints": JOINTS, "skeleton": [[1, 9]]}], r"\[1, 9\].* 1 to 3"),
     ],
 )
 def test_one_category_names_the_joints(folder: Path, categories: list[Any], message: str) -> None:
@@ -601,6 +649,48 @@ def test_hold_out_is_disjoint_and_complete(tmp_path: Path, count: int) -> None:
     assert not {p.image_id for p in train} & {p.image_id for p in val}, "nobody is seen in training and validation"
     assert {row["image_id"] for row in val.ground_truth()["annotations"]} == {person.image_id for person in val}
     assert train.problems == val.problems == []
+
+
+@pytest.mark.parametrize(("first", "every"), [(0, 10), (9, 10), (0, 2)])
+def test_every_tenth_image_with_labels_is_held_out(tmp_path: Path, first: int, every: int) -> None:
+    draw(tmp_path / "images", 200)
+    labelled = range(1, 201)[first::every]
+    nothing = {**ROW, "keypoints": [0] * 9}
+    rows = [{**(ROW if i in labelled else nothing), "id": i, "image_id": i} for i in range(1, 201)]
+    file = write(tmp_path, content(*rows, images=200))
+    train, val = (CocoKeypoints(file, part=part) for part in ("train", "val"))
+    assert [person.image_id for person in val] == list(labelled)[9::10]
+    assert {person.image_id for person in train} == {*labelled} - {*labelled[9::10]}
+    assert len(val.images) + len(train.images) == 200
+    assert not val.images.keys() & train.images.keys()
+
+
+def test_relative_keypoints_are_found_out(folder: Path) -> None:
+    relative = {**ROW, "keypoints": [0.2, 0.5, 2, 0.6, 0.7, 1, 0, 0, 0]}
+    rows = content(relative, {**ROW, "id": 11, "keypoints": [0.4, 0.6, 2, *[0] * 6]}, {**ROW, "id": 12})
+    people = CocoKeypoints(write(folder, rows))
+    assert [person.id for person in people] == [12]
+    assert [problem.where[-7:] for problem in people.problems] == ["(id 10)", "(id 11)"]
+    assert all("relative" in problem.kind for problem in people.problems)
+    near = {**ROW, "bbox": [0, 0, 30, 16], "keypoints": [0.4, 0.6, 2, *[0] * 6]}
+    assert len(CocoKeypoints(write(folder, content(near)))) == 1, "a joint in the first pixel of its box"
+
+
+def test_joints_at_the_corner_outside_their_box_are_not_labelled(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    corner = {**ROW, "keypoints": [0, 0, 2, 30.5, 25, 1, 0, 0, 0]}
+    inside = {**corner, "id": 11, "bbox": [0, 0, 40, 40]}
+    alone = {**ROW, "id": 12, "keypoints": [0, 0, 2, *[0] * 6]}
+    people = CocoKeypoints(write(folder, content(corner, inside, alone)))
+    assert [person.visible.tolist() for person in people] == [[0, 1, 0], [2, 1, 0]]
+    (note,) = people.notes
+    assert " 1 joints at exactly 0, 0" in note
+    assert [problem.where[-7:] for problem in people.problems] == ["(id 12)"]
+    for data in (people, people.whole_images()):
+        caplog.clear()
+        log_problems(data, "training data: ")
+        assert f"training data: {note}" in caplog.messages
 
 
 def test_a_bad_image_is_a_problem_of_its_own_part_only(tmp_path: Path) -> None:

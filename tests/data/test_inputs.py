@@ -12,7 +12,14 @@ import pytest
 from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
-from logpose.data.inputs import DetectedBoxes, find_images, image_id, read_boxes
+from logpose.data.inputs import (
+    DetectedBoxes,
+    find_images,
+    image_id,
+    listed_category,
+    named_images,
+    read_boxes,
+)
 
 
 def test_find_images_searches_folders_and_names_what_is_missing(coco_folder, tmp_path):
@@ -50,6 +57,54 @@ def test_a_list_of_images_states_which_and_under_what_ids(coco_folder, tmp_path)
         file.write_text(json.dumps(wrong))
         with pytest.raises(InputError, match=rf"image_info_test-dev2017\.json: .*{message}"):
             find_images([file])
+
+
+def test_images_of_one_name_are_told_apart(tmp_path):
+    for name in ("cam1/frame_0.jpg", "cam2/frame_0.jpg", "cam2/frame_1.jpg", "cam1/7.jpg", "cam2/007.jpg"):
+        (tmp_path / "vid" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "vid" / name).write_bytes(b"")
+    names = {name.file_name: name.number for name in named_images([tmp_path / "vid"]).values()}
+    assert names == {
+        "cam1/frame_0.jpg": "cam1/frame_0", "cam2/frame_0.jpg": "cam2/frame_0", "cam2/frame_1.jpg": "frame_1",
+        "cam1/7.jpg": "cam1/7", "cam2/007.jpg": "cam2/007",
+    }  # fmt: skip
+    files = [tmp_path / "vid" / "cam1" / "frame_0.jpg", tmp_path / "vid" / "cam2" / "frame_0.jpg"]
+    assert [name.file_name for name in named_images(files).values()] == [file.as_posix() for file in files]
+    assert [name.file_name for name in named_images(files[:1]).values()] == ["frame_0.jpg"]
+    folders = [tmp_path / "vid" / "cam1", tmp_path / "vid" / "cam2"]
+    assert len({name.number for name in named_images(folders).values()}) == 5
+    found = find_images([tmp_path / "vid"])
+    rows = [{"image_id": "cam2/frame_0", "bbox": [1, 2, 3, 4], "score": 0.5}]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    boxes = read_boxes(tmp_path / "boxes.json", found).boxes
+    assert [len(boxes[file]) for file in files] == [0, 1]
+    (tmp_path / "boxes.json").write_text(json.dumps([{**rows[0], "image_id": "frame_0"}]))
+    with pytest.raises(InputError, match="frame_0"):
+        read_boxes(tmp_path / "boxes.json", found)
+
+
+def test_the_category_that_lists_give(tmp_path):
+    def file(name, *categories):
+        (tmp_path / name).write_text(json.dumps({"images": [], "categories": list(categories)}))
+        return tmp_path / name
+
+    cat, dog = {"id": 7, "keypoints": ["a", "b"]}, {"id": 0, "keypoints": ["c"]}
+    two = file("two.json", cat, dog)
+    assert [listed_category([two], joints) for joints in (["a", "b"], ["c"], ["d"])] == [7, 0, None]
+    assert listed_category([file("one.json", {"id": 3, "name": "cat"})], ["d"]) == 3
+    assert listed_category([file("none.json"), tmp_path / "x.jpg"], ["d"]) is None
+    with pytest.raises(InputError, match=r"two\.json.*9 in .*other\.json"):
+        listed_category([two, file("other.json", {**cat, "id": 9})], ["a", "b"])
+
+
+def test_names_of_another_machine_are_looked_for(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    names = [{"id": 1, "file_name": "C:\\x\\a.jpg"}, {"id": 2, "file_name": "/home/x/a.jpg"}]
+    (tmp_path / "list.json").write_text(json.dumps({"images": names[:1]}))
+    assert find_images([tmp_path / "list.json"], tmp_path) == {tmp_path / "a.jpg": 1}
+    (tmp_path / "list.json").write_text(json.dumps({"images": names}))
+    with pytest.raises(InputError, match=r"image 1: .*a\.jpg"):
+        find_images([tmp_path / "list.json"], tmp_path)
 
 
 def test_ids_of_a_list_are_not_mixed_up_with_names(tmp_path):

@@ -108,3 +108,16 @@ def test_a_fingerprint_changes_with_any_value_and_with_their_places() -> None:
     assert before != fingerprint(values)
     assert fingerprint([torch.tensor([1.0, 2.0])]) != fingerprint([torch.tensor([2.0, 1.0])])
     assert fingerprint([]) == ()
+
+
+def test_losses_in_a_program_that_computes_in_double_precision() -> None:
+    loss = RLELoss().eval()
+    mu, sigma, target = torch.randn(2, 3, 2), torch.rand(2, 3, 2), torch.randn(2, 3, 2)
+    expected = loss.distribution(mu, sigma).log_prob(target)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = loss.distribution(mu, sigma).log_prob(target)
+        assert RLELoss().error_distribution().std.isfinite().all()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found.float(), expected, rtol=1e-5, atol=1e-5)

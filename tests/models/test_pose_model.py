@@ -41,6 +41,17 @@ def test_pixels_are_standardised_by_channel() -> None:
     assert IMAGENET_STD == (0.229, 0.224, 0.225)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_pixels_have_the_precision_of_the_weights(dtype: torch.dtype) -> None:
+    images = torch.randint(0, 256, (2, 3, 4, 3), dtype=torch.uint8)
+    exact = Nothing(COCO, (4, 3)).normalised(images)
+    model = Nothing(COCO, (4, 3)).to(dtype)
+    for given in (images, images.float() / 255, images.to(dtype) / 255):
+        found = model.normalised(given)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found.float(), exact, rtol=0, atol=8 * max(torch.finfo(dtype).eps, 2**-23))
+
+
 def test_the_normalisation_travels_with_the_weights() -> None:
     model = Nothing(COCO, (4, 3), pixel_mean=(0.1, 0.2, 0.3), pixel_std=(1.0, 2.0, 3.0))
     assert {"pixel_mean", "pixel_std", "error_mean", "error_std", "error_radius"} == set(model.state_dict())

@@ -118,6 +118,25 @@ def test_without_sigma_it_is_one_and_confidence_is_constant() -> None:
     assert torch.equal(prediction.confidence, torch.ones(2, 17))
 
 
+def test_an_export_takes_any_number_of_crops() -> None:
+    """With `torch.export`, of which ONNX files are made too."""
+
+    class Plain(nn.Module):
+        def __init__(self, model: RegressionModel) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            found = self.model(images)
+            return found.mean, found.std, found.confidence
+
+    model = Plain(RegressionModel(Tiny(), COCO, SIZE).eval())
+    shapes = ({0: torch.export.Dim("batch", min=2, max=64)},)
+    exported = torch.export.export(model, (images(3),), dynamic_shapes=shapes).module()
+    for found, expected in zip(exported(images(7)), model(images(7)), strict=True):
+        torch.testing.assert_close(found, expected, equal_nan=True)
+
+
 def test_half_precision_keeps_its_head() -> None:
     model = RegressionModel(ResNet(18), COCO, SIZE).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):

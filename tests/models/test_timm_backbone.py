@@ -168,3 +168,35 @@ def test_weights_of_the_whole_network_fill_its_stages(tmp_path: Path) -> None:
 def test_a_transformer_of_one_stride_has_no_stages() -> None:
     with pytest.raises(InputError, match="timm/vit_tiny_patch16_224"):
         create_backbone("timm/vit_tiny_patch16_224", SIZE, neck=False, all_branches=True)
+
+
+@timm_only
+@pytest.mark.parametrize(
+    ("name", "unused"),
+    [
+        ("mobilenetv3_small_050", "model.conv_head.weight"),
+        ("convnext_atto", "model.head.norm.weight"),
+        ("resnet18", None),
+    ],
+)
+def test_what_serves_the_classifier_alone_waits_for_no_gradient(name: str, unused: str | None) -> None:
+    backbone = create_backbone(f"timm/{name}", SIZE).train()
+    backbone(torch.rand(2, 3, *SIZE)).sum().backward()
+    learning = {key: value for key, value in backbone.named_parameters() if value.requires_grad}
+    assert all(value.grad is not None for value in learning.values())
+    assert unused is None or unused not in learning
+    assert (len(learning) < len(dict(backbone.named_parameters()))) is (unused is not None)
+
+
+@timm_only
+@pytest.mark.parametrize(
+    "name", ["efficientvit_b0", "deit_tiny_distilled_patch16_224", "efficientformer_l1", "crossvit_tiny_240"]
+)
+def test_models_that_are_no_backbones_are_refused_by_name(name: str) -> None:
+    with pytest.raises(InputError, match=rf"timm/{name} .*64×48"):
+        create_backbone(f"timm/{name}", SIZE)
+
+
+@timm_only
+def test_a_class_token_is_no_feature_also_where_timm_does_not_count_it() -> None:
+    assert create_backbone("timm/volo_d1_224", (64, 64))(torch.rand(1, 3, 64, 64)).shape == (1, 384, 1, 4 * 4)

@@ -27,7 +27,7 @@ def test_the_papers_rows_share_the_released_schedule() -> None:
         # The released configuration: half bodies of more than three joints, scale ±25 %, ±45° every other time.
         assert recipe.augmentation == Augmentation(
             scale=0.25, rotation=45, rotation_probability=0.5, half_body_probability=0.3, half_body_least=4,
-            half_body_upper=0.69, flip_probability=0.5, shift=0, shift_probability=0, draws="uniform",
+            half_body_upper=0.69, flip_probability=None, shift=0, shift_probability=0, draws="uniform",
             occlusion=0, colour=0,
         )  # fmt: skip
 

@@ -90,10 +90,10 @@ def test_the_schedule_is_the_released_codes() -> None:
     budget, released = h36m.h36m_resnet50_rle(), h36m.h36m_resnet50_rle_released()
     assert (budget.size, budget.padding, budget.outside, budget.watch) == ((256, 256), 1, "mask", "mpjpe")
     assert (budget.epochs, budget.milestones, budget.lr, budget.batch_size) == (140, (90, 120), 1e-3, 128)
-    assert (budget.backbone, budget.weights, budget.flip_test) == ("resnet50", "imagenet", True)
+    assert (budget.backbone, budget.weights, budget.flip_test) == ("resnet50", "imagenet", None)
     aug = budget.augmentation
     assert (aug.scale, aug.rotation, aug.rotation_probability, aug.draws) == (0.3, 60, 0.6, "clipped")
-    assert (aug.colour, aug.occlusion, aug.half_body_probability, aug.flip_probability) == (0.2, 0, 0, 0.5)
+    assert (aug.colour, aug.occlusion, aug.half_body_probability, aug.flip_probability) == (0.2, 0, 0, None)
     # The released code also occludes people, trains longer, and clips the gradient of a loss 18 times as large.
     assert released.augmentation == replace(aug, occlusion=0.7)
     assert (released.epochs, released.milestones, released.gradient_clip) == (200, (90, 120), 35)

@@ -33,7 +33,7 @@ def test_the_schedule_is_the_published_one() -> None:
     assert rate(0) == pytest.approx(1 / 3)
     assert [rate(epoch * 1000) for epoch in (1, 94, 95, 109, 110, 114)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.gradient_clip) == (115, 4, 1e-4, 35.0)
-    assert (recipe.view, recipe.square, recipe.scale, recipe.flip) == ("square", 640, (0.5, 1.5), 0.5)
+    assert (recipe.view, recipe.square, recipe.scale, recipe.flip) == ("square", 640, (0.5, 1.5), None)
     assert [800 * factor for factor in recipes.TEST_SCALES] == [400, 600, 800, 1000, 1200, 1400]
 
 

@@ -17,7 +17,8 @@ import torch
 
 from logpose import models
 from logpose.cli.recipe_flags import parse_recipe
-from logpose.core.skeletons import COCO, H36M, H36M_LIFTING
+from logpose.core.skeletons import COCO, H36M, H36M_LIFTING, Skeleton
+from logpose.data.augmentation import flip_share
 from logpose.data.scans import RETINA
 from logpose.losses import PoseLoss
 from logpose.models import MaskRCNN, MaskRCNNOptions
@@ -45,10 +46,11 @@ def check(name: str, recipe: Any, record: dict[str, Any], of_class: str) -> None
     """Compare a recipe's fields, loss and network with the record; fields that have no effect do not count."""
     fields = RECORD["fields"][of_class] | record.get("fields", {})
     today = json.loads(json.dumps(settings(recipe), default=str))
+    skeleton = next(skeleton for start, skeleton in SKELETONS.items() if name.startswith(start))
+    decided(today, skeleton)
     without_effect = recipe.inapplicable()
     for field, value in fields.items():
         assert field in without_effect or today[field] == value, field
-    skeleton = next(skeleton for start, skeleton in SKELETONS.items() if name.startswith(start))
     loss, recorded = recipe.make_loss(skeleton), PoseLoss.from_config(RECORD["losses"][record["loss"]])
     assert type(loss) is type(recorded)
     assert loss.config() == recorded.config()
@@ -66,6 +68,15 @@ def check(name: str, recipe: Any, record: dict[str, Any], of_class: str) -> None
         assert model.pixel_std.flatten().tolist() == pytest.approx(described.pop("pixel_std"), abs=1e-4)
     assert (getattr(model, "auxiliary_head", None) is not None) == described.pop("auxiliary", False)
     assert {key: config[key] for key in described} == described
+
+
+def decided(fields: dict[str, Any], skeleton: Skeleton) -> None:
+    """Fill in what a skeleton decides: how often images are mirrored, and the flip test."""
+    if fields.get("flip_test", True) is None:
+        fields["flip_test"] = skeleton.mirrors
+    for holder, name in ((fields, "flip"), (fields.get("augmentation", {}), "flip_probability")):
+        if name in holder:
+            holder[name] = flip_share(holder[name], skeleton)
 
 
 class Arguments(MaskRCNN):

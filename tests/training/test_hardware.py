@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -182,6 +183,13 @@ def test_other_work_is_reported(
         caplog.clear()
         note_other_work(others)
     assert not caplog.text
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_weights_in_another_precision_train(precision: str, tmp_path: Path) -> None:
+    run = fit(small(precision=precision), tmp_path)
+    assert np.isfinite(run.figures["error_px"])
+    assert torch.get_default_dtype() == torch.float32
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

@@ -122,6 +122,12 @@ def to_crop(pixels: Points, size: tuple[int, int]) -> Points:
     return np.asarray(pixels, dtype=np.float64) / (size[1], size[0]) - 0.5
 
 
+def _in_one_precision(values: Tensor, to_image: Tensor) -> tuple[Tensor, Tensor]:
+    """Predictions of a network in half or double precision, and a matrix, in the higher precision of both."""
+    dtype = torch.promote_types(values.dtype, to_image.dtype)
+    return values.to(dtype), to_image.to(dtype)
+
+
 def from_crop(
     points: Float[Tensor, "B K D"], to_image: Float[Tensor, "B 2 3"], size: tuple[int, int]
 ) -> Float[Tensor, "B K D"]:
@@ -129,6 +135,7 @@ def from_crop(
 
     `to_image` maps pixels of each crop of size (H, W) to the image.
     """
+    points, to_image = _in_one_precision(points, to_image)
     extent = points.new_tensor([size[1], size[0]])
     pixels = (points[..., :2] + 0.5) * extent
     placed = torch.einsum("bij,bkj->bki", to_image[:, :, :2], pixels) + to_image[:, None, :, 2]
@@ -142,6 +149,7 @@ def spread_in_image(
 
     Dimensions are taken as uncorrelated, as the models predict them.
     """
+    std, to_image = _in_one_precision(std, to_image)
     extent = std.new_tensor([size[1], size[0]])
     variance = torch.einsum("bij,bkj->bki", to_image[:, :, :2] ** 2, (std[..., :2] * extent) ** 2)
     return torch.cat([variance.sqrt(), std[..., 2:] * DEPTH_RANGE], dim=-1)

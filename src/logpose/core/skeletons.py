@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from logpose.core.config import Configurable
 from logpose.core.errors import InputError
+from logpose.core.sides import has_side, in_series, infer_pairs, is_midline, is_numbered
 
 __all__ = [
     "COCO",
@@ -29,7 +30,6 @@ DEFAULT_OKS_SIGMA = 0.05
 
 COCO's own lie between 0.025 (eyes) and 0.107 (hips); see its keypoint evaluation page."""
 
-_SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^A-Za-z\d]+")
 _LOWER_BODY = {"hip", "knee", "ankle", "foot", "toe", "heel", "pelvis"}
 
@@ -42,8 +42,8 @@ class Skeleton(Configurable):
         name: what the skeleton describes ("person").
         joints: a name for each of the K joints.
         bones: pairs of joint indices that are drawn as lines.
-        flip_pairs: pairs of joint indices that are swapped in a mirrored image; when None, inferred
-            from names such as left_eye/right_eye, l_hip/r_hip, LWrist/RWrist.
+        flip_pairs: pairs of joint indices that are swapped in a mirrored image; when None, inferred from names such as
+            left_eye/right_eye, LWrist/RWrist, oeil_gauche/oeil_droit (see `sides`).
         oks_sigmas: per joint the standard deviation of careful labels relative to the square root of the object's
             area (COCO's "sigmas"); when None, `DEFAULT_OKS_SIGMA` for every joint.
     """
@@ -73,11 +73,28 @@ class Skeleton(Configurable):
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """The pairs that mirror each other: as given, or inferred from the names."""
+        return infer_pairs(self.joints) if self.flip_pairs is None else self.flip_pairs
+
+    @cached_property
+    def unpaired(self) -> tuple[str, ...]:
+        """Joints whose counterpart in a mirrored image is not known; none where `flip_pairs` are given.
+
+        Without a single pair these are all joints that are not on the midline by their names; beside pairs, those with
+        a side or with a number in place of a name.
+        """
+        paired = {joint for pair in self.pairs for joint in pair}
+        rest = [name for joint, name in enumerate(self.joints) if joint not in paired]
         if self.flip_pairs is not None:
-            return self.flip_pairs
-        place = {joint: i for i, joint in enumerate(self.joints)}
-        partners = ((i, place.get(_mirrored(joint), i)) for i, joint in enumerate(self.joints))
-        return tuple((i, partner) for i, partner in partners if i < partner)
+            return ()
+        if paired or len(self) == 1:
+            series = in_series(rest)
+            return tuple(name for name in rest if has_side(name) or (paired and (is_numbered(name) or name in series)))
+        return tuple(name for name in rest if has_side(name) or not is_midline(name))
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether it is known which joints a mirrored image swaps."""
+        return not self.unpaired
 
     @cached_property
     def flip_index(self) -> tuple[int, ...]:
@@ -99,7 +116,8 @@ class Skeleton(Configurable):
     @cached_property
     def torso(self) -> tuple[tuple[int, int], ...]:
         """The torso's diagonals, a shoulder and the opposite hip, by the joints' names; empty where one is missing."""
-        ends = [(self.joints_of(a, ["shoulder"]), self.joints_of(b, ["hip"])) for a, b in list(_SIDES.items())[:2]]
+        crossed = ("left", "right"), ("right", "left")
+        ends = [(self.joints_of(a, ["shoulder"]), self.joints_of(b, ["hip"])) for a, b in crossed]
         return tuple((shoulders[0], hips[0]) for shoulders, hips in ends if shoulders and hips)
 
     @cached_property
@@ -119,8 +137,38 @@ class Skeleton(Configurable):
         return tuple(i for i, name in enumerate(names) if name & words)
 
     def argument(self, name: str) -> Any:
-        """The value of a constructor argument; of mirror pairs and OKS sigmas the inferred or default ones."""
+        """The value of a constructor argument; of mirror pairs and OKS sigmas the inferred or default ones.
+
+        Pairs that are not all known stay None: a model that is read again has none either.
+        """
+        if name == "flip_pairs" and not self.mirrors:
+            return None
         return getattr(self, {"flip_pairs": "pairs", "oks_sigmas": "sigmas"}.get(name, name))
+
+    def with_pairs(self, pairs: Sequence[str]) -> Skeleton:
+        """The same skeleton with mirror pairs by the joints' names, each as "left_ear-right_ear", beside those known.
+
+        Known pairs of these joints are replaced. All other joints count as joints on the midline.
+
+        Raises:
+            InputError: if one does not name two joints, or a joint is in several.
+        """
+        given = [self._pair(text) for text in pairs]
+        named = {joint for pair in given for joint in pair}
+        return replace(self, flip_pairs=(*(pair for pair in self.pairs if not named & {*pair}), *given))
+
+    def _pair(self, text: str) -> tuple[int, int]:
+        """The two joints of "left_ear-right_ear"; names may have hyphens of their own."""
+        place = {name: joint for joint, name in enumerate(self.joints)}
+        words = text.split("-")
+        ways = [("-".join(words[:at]), "-".join(words[at:])) for at in range(1, len(words))]
+        found = [(place[a], place[b]) for a, b in ways if a in place and b in place]
+        if len(found) != 1:
+            raise InputError(
+                f"pair {text!r}: expected the names of two joints, as {self.joints[0]}-{self.joints[-1]}; the joints "
+                f"are {', '.join(self.joints)}"
+            )
+        return found[0]
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Skeleton:
@@ -131,17 +179,20 @@ class Skeleton(Configurable):
         """
         try:
             for name in ("joints", "bones", "flip_pairs", "oks_sigmas"):
-                tuple(config[name])  # all are there, and sequences
+                # All are there, and sequences but for pairs that are not known.
+                tuple((config[name] or ()) if name == "flip_pairs" else config[name])
             return super().from_config(config)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a skeleton: {error!r}") from error
 
     @classmethod
     def from_category(cls, category: Mapping[str, Any]) -> Skeleton:
-        """The skeleton of an entry of a COCO file's `categories` (joint indices there start at 1).
+        """The skeleton of an entry of a COCO file's `categories`.
 
-        OKS sigmas come from the entry's `sigmas` if it has any, from COCO when the joints are COCO's, and are
-        `DEFAULT_OKS_SIGMA` otherwise; mirror pairs from `flip_pairs` (1-based, as `skeleton`) or from the names.
+        Pairs of joints, of `skeleton` and `flip_pairs`, are numbers that count from 1, or names. Mirror pairs may also
+        be `flip_idx`, the permutation of YOLO's `data.yaml`, which counts from 0, or `swap`, the name of each joint's
+        counterpart (mmpose); else they come from the names. OKS sigmas come from `sigmas`, from COCO when the joints
+        are COCO's, and are `DEFAULT_OKS_SIGMA` otherwise.
 
         Raises:
             InputError: if the entry names no keypoints, or names joints that are not there.
@@ -153,25 +204,44 @@ class Skeleton(Configurable):
         joints = tuple(map(str, joints))
         sigmas = category.get("sigmas")
         try:
-            bones = tuple((int(a) - 1, int(b) - 1) for a, b in category.get("skeleton") or ())
-            pairs = category.get("flip_pairs")
-            flip_pairs = None if pairs is None else tuple((int(a) - 1, int(b) - 1) for a, b in pairs)
+            bones = tuple(_joint_pair(pair, joints, "skeleton") for pair in category.get("skeleton") or ())
+            flip_pairs = _category_pairs(category, joints)
             oks_sigmas = None if sigmas is None else tuple(map(float, sigmas))
+        except InputError as error:
+            raise InputError(f"category {name!r}: {error}") from error
         except (TypeError, ValueError) as error:
-            raise InputError(f"category {name!r}: skeleton, flip_pairs or sigmas are malformed ({error})") from error
+            raise InputError(f"category {name!r}: skeleton, mirror pairs or sigmas are malformed ({error})") from error
         if oks_sigmas is None and joints == COCO.joints:
             oks_sigmas = COCO.oks_sigmas
         return cls(name, joints, bones, flip_pairs, oks_sigmas)
 
 
-def _mirrored(joint: str) -> str:
-    """The joint's name with its first side word turned round, in the same spelling; the same name if it has none."""
-    pieces = _WORD.findall(joint)
-    for i, piece in enumerate(pieces):
-        if (other := _SIDES.get(piece.lower())) is not None:
-            pieces[i] = other.upper() if piece.isupper() else other.title() if piece[0].isupper() else other
-            return "".join(pieces)
-    return joint
+def _joint_pair(pair: Any, joints: Sequence[str], key: str) -> tuple[int, int]:
+    """Two joints of an entry of a COCO file, which are names or count from 1."""
+    try:
+        a, b = (joints.index(end) if end in joints else int(end) - 1 for end in pair)
+    except (TypeError, ValueError):
+        a = b = -1
+    if not (0 <= a < len(joints) and 0 <= b < len(joints)):
+        raise InputError(f"{key} has {pair!r:.60}, expected two joints, by name or by number from 1 to {len(joints)}")
+    return a, b
+
+
+def _category_pairs(category: Mapping[str, Any], joints: tuple[str, ...]) -> tuple[tuple[int, int], ...] | None:
+    """The mirror pairs that an entry of a COCO file gives in one of three forms; None if it gives none."""
+    if (pairs := category.get("flip_pairs")) is not None:
+        return tuple(_joint_pair(pair, joints, "flip_pairs") for pair in pairs)
+    if (order := category.get("flip_idx")) is not None:
+        order, key = [int(joint) for joint in order], "flip_idx"
+    elif (swap := category.get("swap")) is not None:
+        order, key = [joints.index(other) if other else joint for joint, other in enumerate(swap)], "swap"
+    else:
+        return None
+    if len(order) != len(joints) or any(not 0 <= b < len(order) or order[b] != a for a, b in enumerate(order)):
+        raise InputError(
+            f"{key} must give each of the {len(joints)} joints its counterpart or itself, got {category[key]}"
+        )
+    return tuple((a, b) for a, b in enumerate(order) if a < b)
 
 
 PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "eye", "ear", "foot", "toe", "heel", "hand")

@@ -10,14 +10,24 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from logpose.core.structures import Sample
 
-__all__ = ["Augmentation", "SceneTransform", "ShortSide", "SquareCrop"]
+__all__ = ["Augmentation", "SceneTransform", "ShortSide", "SquareCrop", "flip_share"]
 
 SHARES = ("rotation_probability", "half_body_probability", "half_body_upper", "flip_probability", "shift_probability")
 """Fields of `Augmentation` that are probabilities."""
+
+USUAL_FLIPS = 0.5
+
+
+def flip_share(given: float | None, skeleton: Skeleton) -> float:
+    """How often training images are mirrored: as given, else half of them, or none if pairs of joints are not known."""
+    if given is not None:
+        return given
+    return USUAL_FLIPS if skeleton.mirrors else 0.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,8 @@ class Augmentation:
         rotation: turned by a draw from ± rotation degrees …
         rotation_probability: … this often.
         half_body_probability: how often a person with enough labelled joints is cropped to one half of the body.
-        flip_probability: how often the image is mirrored.
+        flip_probability: how often the image is mirrored; unless given, half of the time where left and right joints
+            are known, else never.
         shift: the region's centre is moved by a draw from ± shift times its padded extent, along x and along y …
         shift_probability: … this often.
         half_body_least: how many labelled joints are enough for half a body.
@@ -44,7 +55,7 @@ class Augmentation:
     rotation: float = 45.0
     rotation_probability: float = 0.5
     half_body_probability: float = 0.3
-    flip_probability: float = 0.5
+    flip_probability: float | None = None
     shift: float = 0.0
     shift_probability: float = 0.0
     half_body_least: int = 4
@@ -56,6 +67,8 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("scale", "rotation", "shift", "occlusion", "colour", *SHARES):
             value, most, below = getattr(self, name), 180 if name == "rotation" else 1, name in ("scale", "colour")
+            if name == "flip_probability" and value is None:
+                continue
             if not 0 <= value <= most or (below and value == most):
                 raise InputError(f"{name} must lie in [0, {most}{')' if below else ']'}, got {value:g}")
 
@@ -80,15 +93,15 @@ class ShortSide:
     Attributes:
         short: lengths in pixels, one of which is drawn; evaluation takes the first.
         longest: of the long side, pixels.
-        flip: how often it is mirrored.
+        flip: how often it is mirrored, see `flip_share`.
     """
 
     short: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
     longest: int = 1333
-    flip: float = 0.5
+    flip: float | None = None
 
     def __post_init__(self) -> None:
-        if not (self.short and min(self.short) >= 1 and max(self.short) <= self.longest and 0 <= self.flip <= 1):
+        if not (self.short and min(self.short) >= 1 and max(self.short) <= self.longest and 0 <= (self.flip or 0) <= 1):
             raise InputError(f"expected 1 <= short <= longest and 0 <= flip <= 1, got {self}")
 
     def place(
@@ -119,18 +132,18 @@ class SquareCrop:
     Attributes:
         side: of the square, pixels of the input.
         scale: least and greatest factor by which the image is enlarged.
-        flip: how often it is mirrored.
+        flip: how often it is mirrored, see `flip_share`.
         after: how images are resized before, as in evaluation, so that people are as large there as in training; None,
             published, takes them as they are.
     """
 
     side: int = 640
     scale: tuple[float, float] = (0.5, 1.5)
-    flip: float = 0.5
+    flip: float | None = None
     after: ShortSide | None = None
 
     def __post_init__(self) -> None:
-        if not (self.side >= 1 and 0 < self.scale[0] <= self.scale[1] and 0 <= self.flip <= 1):
+        if not (self.side >= 1 and 0 < self.scale[0] <= self.scale[1] and 0 <= (self.flip or 0) <= 1):
             raise InputError(f"expected side >= 1, 0 < scale[0] <= scale[1] and 0 <= flip <= 1, got {self}")
 
     def place(

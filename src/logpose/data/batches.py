@@ -23,7 +23,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Tensors
 from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError, Replaced
 
-__all__ = ["EpochSampler", "LabelledSet", "LoaderOptions", "Tensors", "collate", "epoch_loader"]
+__all__ = ["EpochSampler", "LabelledSet", "LoaderOptions", "Tensors", "check_batch_size", "collate", "epoch_loader"]
 
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
@@ -131,6 +131,17 @@ class LoaderOptions(TypedDict, total=False):
     """How many share the rows of a training epoch; 1 by default."""
 
 
+def check_batch_size(batch_size: int) -> int:
+    """The number of rows in a batch.
+
+    Raises:
+        InputError: if it is below 1.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    return batch_size
+
+
 def epoch_loader(
     rows: Dataset[T],
     batch_size: int,
@@ -149,6 +160,9 @@ def epoch_loader(
         training: see above.
         skip_damaged: whether training leaves out rows that raise `InputError`, with a warning.
         options: see `LoaderOptions`.
+
+    Raises:
+        InputError: if `batch_size` is below 1.
     """
     count = len(rows)  # type: ignore[arg-type]  # PyTorch's class does not declare it
     workers = options.get("workers", 0)
@@ -156,7 +170,7 @@ def epoch_loader(
     readable = _Readable(rows) if training and skip_damaged else rows
     return InputErrorLoader(
         ErrorsAsRows(readable) if workers else readable,
-        batch_size=batch_size,
+        batch_size=check_batch_size(batch_size),
         sampler=sampler,
         num_workers=workers,
         collate_fn=JoinedOrError(join),

@@ -6,6 +6,7 @@ Which rows are trained on is decided as in the paper's released code (see `_box`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +20,10 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.areas import COVERED, segment_area
 from logpose.data.image_sets import ImageList, ImageSet, LabelledImage
-from logpose.data.images import check_image, coco_folder, image_size
+from logpose.data.images import check_image, coco_folder, coco_folders, image_size, located
 from logpose.data.inputs import lies_outside
 from logpose.data.json_files import numbers, read_json, whole
+from logpose.data.label_faults import are_relative, at_corner
 from logpose.data.problems import FARTHEST, PeopleFile, Problem, in_part, of_part, refuse
 
 __all__ = ["CocoKeypoints", "chosen_categories", "with_last_pixel"]
@@ -31,11 +33,15 @@ LAST_PIXEL = 1
 the released code (`_box`; `with_last_pixel` gives the file's extent)."""
 
 
+LABELLED = "every tenth image with labels"
+"""What is held out of a file that serves as both parts."""
+
+
 class CocoKeypoints(PeopleFile):
     """The people of a COCO keypoint file who have labels.
 
     Crowds and people without a labelled joint are passed over; rows that are wrong are left out, and in `problems`.
-    Arguments and errors as of `open_people`; the part "val" of a single file has every tenth image.
+    Arguments and errors as of `open_people`; the part "val" of a single file has every tenth image with labels.
 
     Attributes:
         category: id of the category, the first of several; `category_ids` has all.
@@ -69,9 +75,12 @@ class CocoKeypoints(PeopleFile):
         self.unusable: list[dict[str, Any]] = []
         self.passed_over: list[dict[str, Any]] = []
         self.without_area: list[str] = []
-        self.images = self._checked_images(content, part)
+        self.at_corner, self.ambiguous = 0, _ambiguous(content["images"])
+        self.images = self._checked_images(content, part, images is not None)
         self._read_people(content["annotations"])
-        refuse(self.samples, self.problems, strict, f"{file}: no labelled {self.skeleton.name}{of_part(part)}")
+        refuse(
+            self.samples, self.problems, strict, f"{file}: no labelled {self.skeleton.name}{of_part(part, LABELLED)}"
+        )
         self._read_more(content)
 
     def _read_more(self, content: dict[str, Any]) -> None:
@@ -144,9 +153,12 @@ class CocoKeypoints(PeopleFile):
         size = float(box[2] * box[3] if area is None else area[0])
         self.passed_over.append(self._truth(row["image_id"], keypoints, box, size, bool(row.get("iscrowd"))))
 
-    def _checked_images(self, content: dict[str, Any], part: str | None) -> dict[int, Path]:
+    def _checked_images(self, content: dict[str, Any], part: str | None, named: bool) -> dict[int, Path]:
         """Files of the images that can be used, by id; others become problems if they have annotations."""
         wanted = {whole(row.get("image_id")) for row in content["annotations"] if isinstance(row, dict)}
+        places = {name: located(self.image_folder, name, named) for name in map(_file_name, content["images"]) if name}
+        sharing = Counter(path for name, path in places.items() if path != self.image_folder / name)
+        held_out = self._held_out(content, part)
         used: dict[int, Path] = {}
         self.unlabelled: dict[int, Path] = {}  # images of this part without an annotation; their files are not checked
         self.sizes: dict[int, tuple[Any, Any]] = {}  # (width, height) of every image in the file, as given there
@@ -157,13 +169,19 @@ class CocoKeypoints(PeopleFile):
             if number is None or not isinstance(row.get("file_name"), str):
                 self.problems.append(Problem(where, "needs an integer id and a file_name"))
                 continue
+            if number in self.ambiguous:
+                self.problems.append(Problem(where, "id of several images", f"id {number}"))
+                continue
             if number in self.sizes:
                 self.problems.append(Problem(where, "duplicate id", f"id {number}"))
                 continue
             self.sizes[number] = row.get("width"), row.get("height")
-            if not in_part(i, part):
+            if part is not None and (i in held_out) != (part == "val"):
                 continue
-            path = self.image_folder / row["file_name"]
+            path = places[row["file_name"]]
+            if sharing[path] > 1:
+                self.problems.append(Problem(where, "file_name fits the file of another image", row["file_name"]))
+                continue
             if number not in wanted:
                 self.unlabelled[number] = path
                 continue
@@ -174,7 +192,27 @@ class CocoKeypoints(PeopleFile):
             else:
                 used[number] = path
         self.counts["images used"] = len(used)
+        gone = [problem for problem in self.problems if problem.kind == "no such file"]
+        if gone and not used:
+            folders = [self.image_folder] if named else coco_folders(self.file)
+            tried = ", ".join(str(folder) for folder in folders)
+            raise InputError(f"{gone[0]}: none of the images is in {tried}; --images names another folder")
         return used
+
+    def _held_out(self, content: dict[str, Any], part: str | None) -> set[int]:
+        """The rows of the images that are held out, where one file serves as both parts: every tenth with labels."""
+        if part is None:
+            return set()
+        rows = (row for row in content["annotations"] if isinstance(row, dict))
+        labelled = {
+            whole(row.get("image_id"))
+            for row in rows
+            if row.get("category_id") in self.category_ids and any(_flags(row.get("keypoints")))
+        }
+        numbers_of = [whole(row.get("id")) if isinstance(row, dict) else None for row in content["images"]]
+        first = [i for i, number in enumerate(numbers_of) if number in labelled]
+        others = [i for i, number in enumerate(numbers_of) if number not in labelled]
+        return {i for rows in (first, others) for at, i in enumerate(rows) if in_part(at, "val")}
 
     def _read_people(self, rows: list[Any]) -> None:
         """Sort the annotations into people, problems, and crowds and people without labels."""
@@ -191,6 +229,8 @@ class CocoKeypoints(PeopleFile):
                 self.problems.append(Problem(where, "iscrowd must be 0 or 1", f"got {row['iscrowd']!r:.40}"))
             elif row.get("iscrowd"):
                 self._pass_over(row, "crowds")
+            elif image in self.ambiguous:
+                self.problems.append(Problem(where, "image_id of several images", f"image_id {image}"))
             elif image not in self.sizes:
                 got = f"image_id {row.get('image_id')}"
                 self.problems.append(Problem(where, "no image with this image_id", got))
@@ -207,6 +247,9 @@ class CocoKeypoints(PeopleFile):
             else:
                 self.samples.append(person)
         self.counts["people"] = len(self.samples)
+        if self.at_corner:
+            joints = f"{self.at_corner} joints at exactly 0, 0, outside their box, with v > 0"
+            self.notes.append(f"{self.file}: {joints}: taken as not labelled")
         if self.without_area:
             what = f"{len(self.without_area)} people without the area of a segment that their box could have"
             self.notes.append(f"{what}; it is taken as {COVERED:g} of the box; the first: {self.without_area[0]}")
@@ -238,6 +281,14 @@ class CocoKeypoints(PeopleFile):
             kind = "bbox of a pixel or less" if min(box[2:]) <= 1 else "bbox outside the image"
             hint = " (relative coordinates? expected pixels)" if np.abs(box).max() <= 1 else ""
             return Problem(where, kind + hint, f"{[round(float(v), 2) for v in box]}")
+        if are_relative(joints[visible > 0, :2], box):
+            kind = "keypoints within a pixel of the corner (relative coordinates? expected pixels)"
+            return Problem(where, kind, f"the first labelled {joints[visible > 0, :2][0].tolist()}")
+        if (corner := at_corner(joints, box)).any():
+            visible = np.where(corner, 0, visible)
+            if not visible.any():
+                return Problem(where, "the only labelled joint is at 0, 0, outside its box")
+            self.at_corner += int(corner.sum())
         area, is_given = segment_area(row.get("area"), with_last_pixel(cleaned))
         if not is_given:
             self.without_area.append(f"{where}: area {row.get('area', 'is missing')!s:.40}")
@@ -251,6 +302,27 @@ class CocoKeypoints(PeopleFile):
             id=i if (number := whole(row.get("id"))) is None else number,
             category_id=row["category_id"],
         )
+
+
+def _file_name(row: Any) -> str | None:
+    """The file of an image's row, if it has one."""
+    name = row.get("file_name") if isinstance(row, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _flags(keypoints: Any) -> list[Any]:
+    """The visibility flags of triplets."""
+    return keypoints[2::3] if isinstance(keypoints, list) else []
+
+
+def _ambiguous(rows: Sequence[Any]) -> set[int]:
+    """Ids that several images have."""
+    names: dict[int, set[str]] = {}
+    for row in rows:
+        name, number = _file_name(row), whole(row.get("id")) if isinstance(row, dict) else None
+        if name is not None and number is not None:
+            names.setdefault(number, set()).add(name)
+    return {number for number, own in names.items() if len(own) > 1}
 
 
 def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray, "4"] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from logpose.core.errors import InputError
@@ -24,6 +25,7 @@ def open_people(
     strict: bool = False,
     part: str | None = None,
     category: str | None = None,
+    pairs: Sequence[str] | None = None,
 ) -> LabelledPeople:
     """The labelled people of an annotation file, whose format is detected from its content.
 
@@ -35,12 +37,23 @@ def open_people(
         strict: refuse the file if any row is wrong.
         part: "train" or "val", when one file has to serve as both; None takes all.
         category: of a COCO file in which several categories have joints of their own, the name of one.
+        pairs: left-right pairs of joints beside those that are known, see `Skeleton.with_pairs`.
 
     Raises:
         InputError: if the file is missing, is none of these, has no labelled people, (`strict`) has a wrong row, or
-            has no categories to choose from; if a file of heads is wrong, or has other people's.
+            has no categories to choose from; if a file of heads is wrong, or has other people's; if a pair names no
+            joints.
     """
-    file = Path(file)
+    people = _opened(Path(file), images, strict, part, category)
+    if pairs is not None:
+        people.skeleton = people.skeleton.with_pairs(pairs)
+    return people
+
+
+def _opened(
+    file: Path, images: str | Path | None, strict: bool, part: str | None, category: str | None
+) -> LabelledPeople:
+    """The labelled people of a file, by the reader of its format."""
     opened: LabelledPeople
     begin = b""
     if file.suffix != ".mat" and file.is_file():  # a missing file is reported by its reader

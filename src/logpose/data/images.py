@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -19,17 +21,21 @@ import cv2
 import numpy as np
 from jaxtyping import UInt16
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from logpose.core.errors import InputError
 from logpose.core.structures import Image
+from logpose.data.pixels import ImageLike, as_rgb
 
 __all__ = [
     "LOOKED_FOR",
     "SUFFIXES",
     "check_image",
     "coco_folder",
+    "coco_folders",
     "image_folder",
     "image_size",
+    "located",
     "most_found",
     "read_deep",
     "read_image",
@@ -41,8 +47,15 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # what such files begin with
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for an image that lies on its side
+UNREADABLE = (OSError, ValueError, SyntaxError)  # what Pillow raises of files that it cannot read
+SURELY_SMALL = 2**20  # bytes of a JPEG, which needs some bits for every 256 pixels; other formats may need none
 EXIF_WITHIN = 2**16  # bytes of a JPEG within which its EXIF segment begins
 REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+STORED_WIDTH, STORED_HEIGHT = 256, 257  # tags of a TIFF
+AVIF = (b"ftypavif", b"ftypavis")  # what follows the first four bytes of such files
+MOST_PIXELS = 2**28
+"""Of an image, unless the environment variable `LOGPOSE_MAX_PIXELS` has another number: 268 million, as of 16,384 by
+16,384. A file of a few megabytes may declare more than a machine has memory for."""
 LOOKED_FOR = 50
 """Files that `most_found` looks for: one missing file decides nothing, and looking for all would take long."""
 TAIL = 4096  # bytes at a file's end that are looked at first
@@ -50,16 +63,16 @@ TAIL = 4096  # bytes at a file's end that are looked at first
 Choice = TypeVar("Choice")
 
 
-def read_image(source: str | Path | Image) -> Image:
-    """The image as RGB, rotated upright by its EXIF data; an array is passed through.
+def read_image(source: str | Path | ImageLike) -> Image:
+    """A file as RGB, rotated upright by its EXIF data; or an image in memory, see `pixels.as_rgb`.
 
     Raises:
-        InputError: if the file is missing, is not an image, or is truncated.
+        InputError: if the file is missing, is not an image, or is truncated; if what is in memory is no image.
     """
     return read_reduced(source, 1.0)[0]
 
 
-def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]:
+def read_reduced(source: str | Path | ImageLike, factor: float) -> tuple[Image, int]:
     """The image as `read_image` gives it, or smaller where that saves work: a JPEG can be decoded to a fraction.
 
     Returns:
@@ -70,22 +83,11 @@ def read_reduced(source: str | Path | Image, factor: float) -> tuple[Image, int]
         InputError: as `read_image`.
     """
     if not isinstance(source, str | Path):
-        return _checked(source), 1
+        return as_rgb(source), 1
     data = _whole(Path(source))
     reduced = next((k for k in REDUCED if k <= factor and _is_upright_jpeg(data)), 1)
     image = _decoded(source, data, REDUCED.get(reduced, cv2.IMREAD_COLOR_RGB))
     return (image if reduced == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), reduced
-
-
-def _checked(image: Any) -> Image:
-    """An array that is an image."""
-    if isinstance(image, np.ndarray):
-        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
-            return image
-        given = f"{image.dtype} {image.shape}"
-    else:
-        given = type(image).__name__
-    raise InputError(f"an image is an array (H, W, 3) of RGB values from 0 to 255 (uint8), not {given}")
 
 
 def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:
@@ -101,8 +103,8 @@ def read_deep(path: str | Path) -> Image | UInt16[np.ndarray, "H W 3"]:
 
 def _whole(path: Path) -> bytes:
     """The bytes of an image file that is not cut: decoders fill missing pixels with grey and report nothing."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    if (wrong := _not_regular(path)) is not None:
+        raise InputError(f"{path}: {wrong}")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -112,11 +114,40 @@ def _whole(path: Path) -> bytes:
     cut_jpeg = data.startswith(JPEG) and not _ends_well(data[:8], data[-TAIL:], len(data)) and not _jpeg_ends(data)
     if cut_jpeg or (data.startswith(PNG) and data.rfind(b"IEND") <= data.rfind(b"IDAT")):
         raise InputError(f"{path}: truncated image")
+    if len(data) > SURELY_SMALL or not data.startswith(JPEG):
+        size = (0, 0)
+        with suppress(*UNREADABLE), _header(io.BytesIO(data)) as opened:
+            size = opened.size
+        _check_pixels(path, size)
     return data
 
 
+def _not_regular(path: Path) -> str | None:
+    """Why a path is no file that can be read to its end: a device has none, and a pipe may wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "no such file"
+    except (OSError, ValueError):  # no permission; a name that no file can have
+        return "cannot be read"
+    return None if stat.S_ISREG(mode) else "is a folder" if stat.S_ISDIR(mode) else "not a regular file"
+
+
+def _check_pixels(path: str | Path, size: tuple[int, int]) -> None:
+    """Refuse images of more pixels than the limit."""
+    limit = int(os.environ.get("LOGPOSE_MAX_PIXELS", MOST_PIXELS))
+    if size[0] * size[1] > limit:
+        raise InputError(f"{path}: has {size[0]}×{size[1]} pixels, more than the limit (LOGPOSE_MAX_PIXELS={limit})")
+
+
 def _decoded(source: str | Path, data: bytes, flags: int) -> np.ndarray:
-    """The pixels of a file's bytes, by OpenCV."""
+    """The pixels of a file's bytes, by OpenCV, which leaves AVIF as it is stored: that is decoded by Pillow."""
+    if data[4:12] in AVIF:
+        try:
+            with _header(io.BytesIO(data)) as opened:
+                return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+        except UNREADABLE as error:
+            raise InputError(f"{source}: not a readable image (AVIF needs Pillow 11.3 or newer)") from error
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error is raised below
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -131,9 +162,14 @@ def _decoded(source: str | Path, data: bytes, flags: int) -> np.ndarray:
 
 @contextmanager
 def _header(source: Path | io.BytesIO) -> Iterator[Pillow.Image]:
-    """An image of which only the header has been read; Pillow's warnings are ignored."""
-    with warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
-        yield opened
+    """An image of which only the header has been read; Pillow's warnings, and its limit of pixels, are ignored."""
+    limit = Pillow.MAX_IMAGE_PIXELS
+    Pillow.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
+            yield opened
+    finally:
+        Pillow.MAX_IMAGE_PIXELS = limit
 
 
 def _is_upright_jpeg(data: bytes) -> bool:
@@ -149,6 +185,8 @@ def _is_upright_jpeg(data: bytes) -> bool:
 def check_image(path: str | Path) -> str | None:
     """What is wrong with an image's file, None if nothing is; decodes it only where its end is unclear."""
     path = Path(path)
+    if (wrong := _not_regular(path)) is not None:
+        return wrong
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -156,9 +194,7 @@ def check_image(path: str | Path) -> str | None:
             file.seek(max(0, size - TAIL))
             tail = file.read()
             begins = not head.startswith(JPEG) or _reaches_scan(file)
-    except FileNotFoundError:
-        return "no such file"
-    except (OSError, ValueError):  # a folder, no permission; a name that no file can have
+    except OSError:  # no permission
         return "cannot be read"
     try:
         if begins and _ends_well(head, tail, size):
@@ -187,16 +223,21 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """(width, height) of an image as `read_image` returns it, read from the file's header.
 
     Raises:
-        InputError: if the file is not an image.
+        InputError: if the file is not an image, or has too many pixels.
     """
     path = Path(path)
     try:
         with _header(path) as opened:
-            turned = opened.getexif().get(ORIENTATION, 1) in SIDEWAYS
-            return opened.size[::-1] if turned else opened.size
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):
+            tags = opened.getexif()
+            size = opened.size
+            if opened.format == "TIFF":  # versions of Pillow differ in whether they have turned it
+                size = tags.get(STORED_WIDTH, size[0]), tags.get(STORED_HEIGHT, size[1])
+            size = size[::-1] if tags.get(ORIENTATION, 1) in SIDEWAYS else size
+    except UNREADABLE:
         height, width = read_image(path).shape[:2]
         return width, height
+    _check_pixels(path, size)
+    return size
 
 
 def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
@@ -237,9 +278,31 @@ def image_folder(file: str | Path, names: Iterable[str]) -> Path:
 
 def coco_folder(file: str | Path, rows: Sequence[Any]) -> Path:
     """The folder beside a COCO file that has most of the first images of its `images`."""
-    file = Path(file)
     names = [row["file_name"] for row in rows if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
+    return most_found(coco_folders(file), lambda folder: (located(folder, name) for name in names))
+
+
+def located(folder: str | Path, name: str, named: bool = False) -> Path:
+    """The file that a name in a list of images means in a folder.
+
+    Names with backslashes are read as paths too. In a folder that a person has `named` the last parts of a name are
+    looked for as well, since a list may have the paths of another machine.
+    """
+    folder = Path(folder)
+    path = folder / name
+    is_file = os.path.isfile  # not Path.is_file, which raises where a name is longer than any file's may be
+    elsewhere = Path(name).is_absolute()
+    if not (named or "\\" in name) or (is_file(path) and not (named and elsewhere)):
+        return path
+    parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..")]
+    tries = [folder.joinpath(*parts[start:]) for start in (range(len(parts)) if named else range(1))]
+    return next(filter(is_file, tries), path)
+
+
+def coco_folders(file: str | Path) -> list[Path]:
+    """The folders beside a COCO file in which its images may be."""
+    file = Path(file)
     split = file.stem.rsplit("_", maxsplit=1)[-1]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     folders = [root / split, root / split.replace("test-dev", "test"), root / "images" / split, root / "images", root]
-    return most_found([*folders, file.parent], lambda folder: (folder / name for name in names))
+    return list(dict.fromkeys([*folders, file.parent]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,11 +15,22 @@ from logpose.core.errors import InputError, NoImagesError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.crops import People
-from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size
+from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size, located
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.problems import FARTHEST, PeopleFile, Problem, by_kind
 
-__all__ = ["Boxes", "DetectedBoxes", "ImageBoxes", "find_images", "image_id", "lies_outside", "read_boxes"]
+__all__ = [
+    "Boxes",
+    "DetectedBoxes",
+    "ImageBoxes",
+    "ImageName",
+    "find_images",
+    "image_id",
+    "lies_outside",
+    "listed_category",
+    "named_images",
+    "read_boxes",
+]
 
 Boxes = Float[np.ndarray, "_ 5"]
 """x, y, width, height, score of each person in one image."""
@@ -31,39 +43,69 @@ class ImageBoxes(NamedTuple):
     """Of each image."""
     problems: list[Problem]
     """Boxes that were left out because they are on none of the images, or lie outside theirs."""
-    category_id: int
-    """Of the boxes; 1 where the file has none."""
+    category_id: int | None
+    """Of the boxes, where the file has one."""
+
+
+class ImageName(NamedTuple):
+    """What results call an image."""
+
+    number: int | str
+    """Its id: that of the list that it is in; else its name without suffix, as a number if it is one."""
+    file_name: str
+    """As its list has it; else the path below the folder that was given, or the name of the file that was given."""
 
 
 def find_images(paths: Sequence[str | Path], folder: str | Path | None = None) -> dict[Path, int | str]:
-    """The images among files, folders (searched to the bottom) and lists in COCO's form, in order, with their ids.
+    """The images that `named_images` finds, with their ids.
 
-    An image's id is that of the list it is in, else its name without suffix, as a number if it is one. Lists are JSON
-    files with `images`, which lie in `folder` or, when None, in the usual places beside the list.
+    Raises:
+        InputError: as `named_images`.
+    """
+    return {image: name.number for image, name in named_images(paths, folder).items()}
+
+
+def named_images(paths: Sequence[str | Path], folder: str | Path | None = None) -> dict[Path, ImageName]:
+    """The images among files, folders (searched to the bottom) and lists in COCO's form, in order.
+
+    Lists are JSON files with `images`, which lie in `folder` or, when None, in the usual places beside the list. Of
+    images of one name in several folders, names and ids have the folder: cam1/frame_000000 and cam2/frame_000000.
 
     Raises:
         NoImagesError: if a JSON file lists no images.
         InputError: if a path does not exist, a folder holds no image, or a row of a list is wrong.
     """
-    images: dict[Path, int | str] = {}
+    images: dict[Path, ImageName] = {}
+    listed: set[Path] = set()
     for path in map(Path, paths):
-        inside = []
+        inside: dict[Path, str] = {}
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            inside = {file: file.relative_to(path).as_posix() for file in files}
             if not inside:
                 raise InputError(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
         elif not path.is_file():
             raise InputError(f"{path}: no such file or folder")
         elif path.suffix == ".json":
-            images |= _listed(path, folder)
+            images |= (own := _listed(path, folder))
+            listed |= own.keys()
         else:
-            inside = [path]
-        images |= {image: image_id(image) for image in inside if image not in images}
-    return images
+            inside = {path: path.name}
+        images |= {image: ImageName(image_id(image), name) for image, name in inside.items() if image not in images}
+    return images | _with_folders({image: name for image, name in images.items() if image not in listed})
 
 
-def _listed(file: Path, folder: str | Path | None) -> dict[Path, int | str]:
-    """The images that a COCO file lists, labelled or not, with their ids."""
+def _with_folders(images: Mapping[Path, ImageName]) -> dict[Path, ImageName]:
+    """Names with their folder, of images whose id is not theirs alone; as given, where the rest is alike too."""
+    ids = Counter(name.number for name in images.values())
+    same = {image: name.file_name for image, name in images.items() if ids[name.number] > 1}
+    names = Counter(same.values())
+    paths = {image: name if names[name] == 1 else image.as_posix() for image, name in same.items()}
+    return {image: ImageName(path.removesuffix(image.suffix), path) for image, path in paths.items()}
+
+
+def _listed(file: Path, folder: str | Path | None) -> dict[Path, ImageName]:
+    """The images that a COCO file lists, labelled or not."""
     content = read_json(file)
     rows = content.get("images") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
@@ -77,7 +119,37 @@ def _listed(file: Path, folder: str | Path | None) -> dict[Path, int | str]:
             raise InputError(f"{file}: image {i}: duplicate id {number}")
         seen.add(number)
     root = Path(folder or coco_folder(file, rows))
-    return {root / row["file_name"]: row["id"] for row in rows}
+    found: dict[Path, ImageName] = {}
+    for i, row in enumerate(rows):
+        image = located(root, row["file_name"], named=folder is not None)
+        if image in found:
+            raise InputError(f"{file}: image {i}: {image} is the file of another image too")
+        found[image] = ImageName(row["id"], row["file_name"])
+    return found
+
+
+def listed_category(paths: Sequence[str | Path], joints: Sequence[str]) -> int | None:
+    """The id of the category that COCO files give what a model with these joints predicts; None where there is none.
+
+    That is a file's category with these joints, else its only one.
+
+    Raises:
+        InputError: if files give it several.
+    """
+    found: dict[int, str | Path] = {}
+    for path in paths:
+        if Path(path).suffix != ".json":
+            continue
+        content = read_json(Path(path))
+        rows = content.get("categories") if isinstance(content, dict) else None
+        rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        fitting = [row for row in rows if row.get("keypoints") == list(joints)] or (rows if len(rows) == 1 else [])
+        if fitting and (number := whole(fitting[0].get("id"))) is not None:
+            found.setdefault(number, path)
+    if len(found) > 1:
+        each = " and ".join(f"{number} in {path}" for number, path in found.items())
+        raise InputError(f"the category of these joints has several ids, {each}: predict these files one at a time")
+    return next(iter(found), None)
 
 
 def read_boxes(
@@ -101,7 +173,7 @@ def read_boxes(
     """
     file = Path(file)
     content = read_json(file)
-    kind = 1
+    kind = None
     if isinstance(content, Mapping):
         rows: list[_Row] = []
         for name, own in content.items():
@@ -116,7 +188,8 @@ def read_boxes(
         stem = image.stem
         by_stem = {stem, str(int(stem))} if stem.isdecimal() else {stem}
         # An id that a list gave is not to be mixed up with another image's name.
-        for name in {str(image), image.name} | (by_stem if number == image_id(image) else {str(number)}):
+        own = by_stem if isinstance(number, str) or number == image_id(image) else set()
+        for name in {str(image), image.name, str(number)} | own:
             names.setdefault(name, set()).add(image)
     boxes: dict[Path, list[list[float]]] = {image: [] for image in images}
     size_of = cache(_size)
@@ -154,7 +227,7 @@ _Row = tuple[str, list[float], str]
 """Name or id of an image, a box in it with its score, and the row for messages: "boxes.json: row 12"."""
 
 
-def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list[_Row], int]:
+def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list[_Row], int | None]:
     """The boxes of a COCO detections file, of one category, and which."""
     if not isinstance(content, list):
         raise InputError(f"{file}: expected a list of detections or a mapping of file names to boxes")
@@ -172,7 +245,7 @@ def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list
     if content and not rows:
         raise InputError(f"{file}: no box of category {category} among {len(content)}; choose from {listed}")
     kind = category if category is not None or not content else whole(content[0].get("category_id"))
-    return rows, 1 if kind is None else kind
+    return rows, kind
 
 
 def _detected_box(row: Mapping[str, Any], where: str) -> list[float]:

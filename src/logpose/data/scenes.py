@@ -21,7 +21,7 @@ from logpose.core import geometry
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Inputs, Sample, Tensors
-from logpose.data.augmentation import Matrix, SceneTransform, ShortSide, SquareCrop
+from logpose.data.augmentation import Matrix, SceneTransform, ShortSide, SquareCrop, flip_share
 from logpose.data.batches import LoaderOptions, collate, epoch_loader
 from logpose.data.image_sets import ImageSet, LabelledImage
 from logpose.data.images import image_size, read_reduced
@@ -115,7 +115,7 @@ def scene(
     source = labelled.image
     width, height = image_size(source) if isinstance(source, Path) else (source.shape[1], source.shape[0])
     to_input, size = transform.place((width, height), labelled.people, rng)
-    mirror = rng is not None and rng.random() < transform.flip
+    mirror = rng is not None and rng.random() < flip_share(transform.flip, skeleton)
     if mirror:
         to_input = geometry.compose(geometry.mirror_matrix(size[1]), to_input)
     factor = float(np.sqrt(abs(np.linalg.det(to_input[:, :2]))))

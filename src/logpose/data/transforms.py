@@ -16,7 +16,7 @@ from jaxtyping import Float
 from logpose.core import geometry
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Batch, Image, Sample
-from logpose.data.augmentation import Augmentation
+from logpose.data.augmentation import Augmentation, flip_share
 from logpose.data.images import read_reduced
 
 __all__ = ["Augmentation", "CropTransform", "cut", "occlude", "tint"]
@@ -54,6 +54,7 @@ class CropTransform:
     ) -> None:
         self.skeleton, self.size, self.augmentation = skeleton, size, augmentation
         self.outside, self.padding = outside, padding
+        self.flips = 0.0 if augmentation is None else flip_share(augmentation.flip_probability, skeleton)
 
     def __call__(self, sample: Sample, index: int = 0, rng: np.random.Generator | None = None) -> Batch:
         """The crop of one person, as a batch of one.
@@ -74,7 +75,7 @@ class CropTransform:
             extent = extent * (1 + aug.scale * aug.draw(rng))
             if rng.random() < aug.rotation_probability:
                 rotation = aug.rotation * aug.draw(rng, ROTATION_SPREAD)
-            mirror = rng.random() < aug.flip_probability
+            mirror = rng.random() < self.flips
         keypoints, visible = sample.keypoints, sample.visible
         to_crop = geometry.crop_matrix(centre, extent, self.size, -rotation if mirror else rotation)
         if mirror:

@@ -71,5 +71,5 @@ def fingerprint(tensors: Sequence[Tensor]) -> tuple[float, ...]:
     if not tensors:
         return ()
     values = torch.cat([tensor.detach().flatten().float() for tensor in tensors])
-    order = torch.linspace(1, 2, len(values), device=values.device)  # distinguishes values that are permuted
+    order = torch.linspace(1, 2, len(values), device=values.device, dtype=values.dtype)  # for permuted values
     return float(values.norm()), float(values @ order)

@@ -65,7 +65,7 @@ def default_template(skeleton: Skeleton) -> Float[Tensor, "K 2"]:
 def mean_pose(
     keypoints: Float[Tensor, "M K 2"], weight: Float[Tensor, "M K"], skeleton: Skeleton
 ) -> Float[Tensor, "K 2"]:
-    """The mean of labelled poses and of their mirror images: the template of anchors.
+    """The mean of labelled poses and, where left and right joints are known, of their mirror images: anchors' template.
 
     Each is taken relative to its centre (the middle of the hips; of all joints where a skeleton has no hips) and to the
     diagonal of its joints' bounding box. People with all joints count, or else all who have a centre; a joint that none
@@ -84,9 +84,10 @@ def mean_pose(
     sized = diagonal > 0
     centre = keypoints[:, centred].mean(dim=1, keepdim=True)
     poses, labelled = ((keypoints - centre) / diagonal[:, None, None])[sized], labelled[sized]
-    flip = list(skeleton.flip_index)
-    poses = torch.cat([poses, poses[:, flip] * poses.new_tensor([-1, 1])])
-    labelled = torch.cat([labelled, labelled[:, flip]])
+    if skeleton.mirrors:
+        flip = list(skeleton.flip_index)
+        poses = torch.cat([poses, poses[:, flip] * poses.new_tensor([-1, 1])])
+        labelled = torch.cat([labelled, labelled[:, flip]])
     total = torch.where(labelled[..., None], poses, 0).sum(dim=0)
     count = labelled.sum(dim=0)[:, None]
     return torch.where(count > 0, total / count.clamp_min(1), default_template(skeleton).to(total)).float()

@@ -139,9 +139,9 @@ class BoundaryModel(KeypointModel):
     def forward(self, images: UInt8[Tensor, "B 1 H W"] | Float[Tensor, "B 1 H W"]) -> Prediction:
         """Predict every boundary in every column, from 8-bit values or floats in [0, 1]."""
         pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-        features, maps, found = self.trunk(pixels), None, None
+        features, maps, found = self.trunk(pixels.to(self.dtype)), None, None
         if self.output is not None and self.head == "full":
-            found = exactly(self.output, features.float().mean(dim=(2, 3))).view(len(images), self.size[1], -1)
+            found = exactly(self.output, features.float().mean(dim=(2, 3))).unflatten(1, (self.size[1], -1))
         elif self.output is not None:
             parts = features.float().unflatten(2, (self.cells, -1)).mean(dim=3)
             found = exactly(self.output, parts.flatten(1, 2).transpose(1, 2))

@@ -107,7 +107,7 @@ class Detector(PixelStatistics, Model):
         """Call each layer as often as for an image with one person, to count operations."""
         self(images)
 
-    def predict(self, batch: SceneBatch, flip_test: bool = False) -> list[Detections]:
+    def predict(self, batch: SceneBatch, flip_test: bool | None = False) -> list[Detections]:
         """The people in each image of a batch, which do not depend on the other images: padding is cut off.
 
         Raises:

@@ -142,7 +142,7 @@ class Martinez(LiftingNetwork):
         """All outputs of each window: positions of all joints, then their logits of sigma."""
         standardised = (keypoints[:, 0] - self.inputs_mean) / self.inputs_std
         features = self.blocks(exactly(self.expand, standardised[:, self.seen].flatten(1)))
-        found = exactly(self.last, features).view(len(features), self.outputs, -1, 3)
+        found = exactly(self.last, features).unflatten(1, (self.outputs, -1, 3))
         root = torch.zeros_like(found[:, :, :1])
         found = torch.cat([found[:, :, : self.root], root, found[:, :, self.root :]], dim=2)
         placed = found[:, :1] * self.targets_std + self.targets_mean
@@ -260,7 +260,7 @@ class SRNet(LiftingNetwork):
         found = torch.split(exactly(self.last, features)[:, :, 0], self.sizes, dim=1)
         placed = keypoints.new_zeros(len(keypoints), self.outputs, self.joints, 3)
         for i, (part, numbers) in enumerate(zip(self.parts, found, strict=True)):
-            own = numbers[:, : 3 * len(part) * self.outputs].view(len(numbers), self.outputs, len(part), 3)
+            own = numbers[:, : 3 * len(part) * self.outputs].unflatten(1, (self.outputs, len(part), 3))  # type: ignore[no-untyped-call]
             first_joint = 0 if i == 0 else 1  # the root is taken of the first group only
             placed[:, :, part[first_joint:]] = own[:, :, first_joint:]
         return placed.flatten(1)
@@ -310,7 +310,7 @@ class LiftingModel(KeypointModel):
 
     def forward(self, keypoints: Float[Tensor, "B T K 2"]) -> Prediction:
         """Predict each joint of the middle frame; the root is at 0, with the least sigma."""
-        found = self.network(keypoints.float()).view(len(keypoints), -1, len(self.skeleton), 3)
+        found = self.network(keypoints.to(self.dtype)).unflatten(1, (-1, len(self.skeleton), 3))
         mu = found[:, 0].masked_fill(self.at_root, 0)
         if self.predicts_sigma:
             sigma = SIGMA_FLOOR + (1 - SIGMA_FLOOR) * found[:, 1].sigmoid().masked_fill(self.at_root, 0)

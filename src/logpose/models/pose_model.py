@@ -52,7 +52,7 @@ class SigmaHead(nn.Linear):
 
     def forward(self, pooled: Float[Tensor, "B C"]) -> Float[Tensor, "B K D"]:
         """The scale of each joint along each dimension."""
-        return sigma_of(super().forward(pooled).view(len(pooled), self.out_features // self.dim, self.dim))
+        return sigma_of(super().forward(pooled).unflatten(1, (self.out_features // self.dim, self.dim)))  # type: ignore[no-untyped-call]
 
 
 def sigma_of(logits: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
@@ -115,6 +115,11 @@ class Model(nn.Module, Configurable, ABC):
         self.register_buffer("error_bands", bands)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return next(self.parameters()).dtype
+
+    @property
     def error_distribution(self) -> ErrorDistribution:
         """The density of standardised errors that the model was trained with, summarised."""
         return ErrorDistribution(self.error_mean, self.error_std, self.error_radius, self.error_bands)
@@ -137,8 +142,10 @@ class Model(nn.Module, Configurable, ABC):
         """The losses of a batch, and figures to watch; of keypoints by the loss that is given."""
 
     @abstractmethod
-    def predict(self, batch: Any, flip_test: bool = False) -> Any:
+    def predict(self, batch: Any, flip_test: bool | None = False) -> Any:
         """The prediction on a batch, for evaluation; if `flip_test`, averaged with that on its mirror image.
+
+        None leaves the choice to the model.
 
         Raises:
             InputError: if a flip test is asked of a model that has none.
@@ -221,8 +228,12 @@ class KeypointModel(Model):
         error = apart.nansum() / batch.weight.sum().clamp_min(1)
         return LossDict({"keypoints": value}, {f"error_{self.unit}": error})
 
-    def predict(self, batch: Any, flip_test: bool = False) -> Prediction:
-        """Prediction on a batch; if `flip_test`, averaged with that on its mirror image."""
+    def predict(self, batch: Any, flip_test: bool | None = False) -> Prediction:
+        """Prediction on a batch; if `flip_test`, averaged with that on its mirror image.
+
+        None averages where the skeleton's left and right joints are known.
+        """
+        flip_test = self.skeleton.mirrors if flip_test is None else flip_test
         prediction: Prediction = self(batch.inputs)
         return self.flip_average(prediction, self(self.mirrored(batch.inputs))) if flip_test else prediction
 
@@ -249,9 +260,11 @@ class PixelStatistics(Configurable):
         return [float(str(np.float32(value))) for value in values]
 
     def normalised(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-        """Pixels as the backbone wants them, from 8-bit values or floats in [0, 1]."""
-        pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-        return (pixels - self.pixel_mean) / self.pixel_std
+        """Pixels as the backbone wants them, from 8-bit values or floats in [0, 1]; in its weights' precision."""
+        dtype = self.pixel_mean.dtype
+        exact = torch.promote_types(dtype, torch.float32)
+        pixels = images.to(exact) / 255 if images.dtype == torch.uint8 else images.to(exact)
+        return ((pixels - self.pixel_mean.to(exact)) / self.pixel_std.to(exact)).to(dtype)
 
 
 class PoseModel(PixelStatistics, KeypointModel):

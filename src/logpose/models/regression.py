@@ -58,7 +58,7 @@ class RegressionModel(PoseModel):
         maps = self.auxiliary_head(fine) if self.auxiliary_head is not None and self.training else None
         pooled = coarse.to(self.fc_mu.weight.dtype).mean(dim=(2, 3))
         mu = exactly(self.fc_mu, F.normalize(pooled) if self.unit_features else pooled)
-        mu = mu.view(len(pooled), len(self.skeleton), self.dim)
+        mu = mu.unflatten(1, (len(self.skeleton), self.dim))
         sigma = None if self.fc_sigma is None else exactly(self.fc_sigma, pooled)
         return prediction_of(mu, sigma, self.error_distribution, maps)
 

@@ -17,6 +17,8 @@ __all__ = ["TIMM", "TimmBackbone"]
 TIMM = "timm/"
 """What the names of timm's models begin with."""
 STRIDES = (8, 16, 32)  # of the feature maps that detectors take
+REFUSALS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What timm's models raise where they cannot be built, or computed, without a classifier or at a size."""
 
 
 class TimmBackbone(FeatureExtractor):
@@ -45,7 +47,10 @@ class TimmBackbone(FeatureExtractor):
             near = timm.list_models(f"*{model.split('_', maxsplit=1)[0]}*")[:5]
             raise InputError(f"timm has no model {model!r}" + (f"; it has {', '.join(near)} …" if near else ""))
         self.name, self.size, self.pyramid = TIMM + model, (int(size[0]), int(size[1])), pyramid
-        self.model = self.create()
+        try:
+            self.model = self.create()
+        except REFUSALS as error:
+            raise self._refused(error) from error
         if pyramid:
             self.stage_channels = tuple(map(int, self.model.feature_info.channels()))
         self.channels = self.stage_channels[-1] if pyramid else int(self.model.num_features)
@@ -54,6 +59,34 @@ class TimmBackbone(FeatureExtractor):
         config = config if config is not None else timm.get_pretrained_cfg(model).to_dict()
         self.pixel_mean = tuple(config.get("mean", IMAGENET_MEAN))
         self.pixel_std = tuple(config.get("std", IMAGENET_STD))
+        self._freeze_what_is_not_used()
+
+    def _refused(self, error: Exception) -> InputError:
+        """For a model of timm that cannot be built, or computed, as a backbone."""
+        if isinstance(error, InputError):
+            return error
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        return InputError(f"backbone {self.name} cannot be used for images of {self.size[0]}×{self.size[1]}: {reason}")
+
+    def _freeze_what_is_not_used(self) -> None:
+        """Turn off gradients of what timm's model has for its classifier: several processes would wait for them."""
+        parameters = list(self.model.parameters())
+        pixels = torch.zeros(1, 3, *self.size, device=parameters[0].device, dtype=parameters[0].dtype)
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.enable_grad():
+                features = self(pixels)
+                used = torch.autograd.grad(features.sum(), parameters, allow_unused=True)
+        except REFUSALS as error:
+            raise self._refused(error) from error
+        self.model.train(training)
+        if features.ndim != 4 or features.shape[1] != self.channels:
+            raise self._refused(
+                ValueError(f"its features are {tuple(features.shape)}, not of {self.channels} channels")
+            )
+        for parameter, gradient in zip(parameters, used, strict=True):
+            parameter.requires_grad_(gradient is not None)
 
     @property
     def stage_parameters(self) -> tuple[tuple[str, ...], ...]:  # type: ignore[override]
@@ -108,7 +141,9 @@ class TimmBackbone(FeatureExtractor):
             return self.stages(x)[-1]
         features = self.model.forward_features(x)
         if features.ndim == 3:  # B tokens C
-            return features[:, getattr(self.model, "num_prefix_tokens", 0) :].transpose(1, 2)[:, :, None]  # type: ignore[no-any-return]
+            has_class_token = getattr(self.model, "cls_token", None) is not None
+            prefix = getattr(self.model, "num_prefix_tokens", int(has_class_token))
+            return features[:, prefix:].transpose(1, 2)[:, :, None]  # type: ignore[no-any-return]
         return _channels_first(features, self.channels)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ def evaluate(
     evaluator: AnyEvaluator,
     loader: DataLoader[Any],
     *,
-    flip_test: bool = True,
+    flip_test: bool | None = None,
     device: torch.device | str = "cpu",
     show_progress: bool = False,
 ) -> AnyEvaluator:
@@ -64,7 +64,8 @@ def evaluate(
         model: put on `device` and into evaluation mode, as the evaluator's loss is.
         evaluator: collects the predictions; its `compute` gives the figures.
         loader: batches of the evaluator's data set.
-        flip_test: whether to average with the prediction on mirrored inputs.
+        flip_test: whether to average with the prediction on mirrored inputs; None: where the model's left and right
+            joints are known.
         device: where to predict.
         show_progress: whether to report progress on stderr.
 
@@ -239,11 +240,13 @@ def coco_result(
 
 
 def refuse_scoring(scoring: Scoring, error_distribution: ErrorDistribution) -> None:
-    """Refuse scores by OKS of a model without an error distribution.
+    """Refuse an unknown score, and one by OKS of a model without an error distribution.
 
     Raises:
-        InputError: if `scoring` is "oks" and the standard deviations are unknown.
+        InputError: if `scoring` is none of `Scoring`, or is "oks" and the standard deviations are unknown.
     """
+    if scoring not in get_args(Scoring):
+        raise InputError(f"scoring must be one of {', '.join(get_args(Scoring))}; got {scoring!r}")
     if scoring == "oks" and not error_distribution.std.isfinite().all():
         raise InputError("--score oks needs a model trained by a likelihood: this one has no standard deviations")
 

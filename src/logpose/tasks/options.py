@@ -69,8 +69,8 @@ class PoseEvalOptions(PeopleEvalOptions):
 
     boxes: Path | None = None
     """Detected boxes to predict in (a COCO detections file); the labelled ones unless given."""
-    flip_test: bool = True
-    """Average with the prediction on the mirrored crop."""
+    flip_test: bool | None = None
+    """Average with the prediction on the mirrored crop; unless given, where left and right joints are known."""
     score: Score = "sum"
     """Score of a person: sum, the box's + mean + maximum confidence of the joints (the paper's released code);
     product, the box's × mean confidence of the joints above 0.2; oks, the box's × the OKS expected from sigma; box, the

@@ -113,7 +113,7 @@ class TrainingRecipe:
     ema: float = 0.0
     """Decay of a moving average of the weights, which is validated and saved in their place (0.999); 0: none. It
     averages over about the last 1 / (1 - decay) steps, and while there are few over the last ninth of them."""
-    flip_test: bool = True
+    flip_test: bool | None = True
     """In validation, average the predictions for the input and its mirror image."""
     watch: str
     """Validation metric that selects the best checkpoint; nll, then the error decide between equal ones."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from logpose.data.scans import RETINA, Scan
 from logpose.data.synthetic_oct import SyntheticScans
 from logpose.losses import L1Loss, Laplace
 from logpose.models import BoundaryModel, LiftingModel
-from logpose.tasks.boundaries.predict import Boundaries, Segmenter, boundary_rows, check_scan
+from logpose.tasks.boundaries.predict import Boundaries, Segmenter, boundary_rows
 from logpose.training.checkpoint import save
 
 SIZE = (64, 32)
@@ -57,6 +58,14 @@ def test_the_mirror_changes_nothing_where_all_columns_are_alike() -> None:
     scan = SyntheticScans(1, seed=3)[0]
     plain, both = (Segmenter(steady(), "cpu", flip_test=flip)(scan.image) for flip in (False, True))
     assert np.allclose(plain.rows, both.rows)
+
+
+@pytest.mark.parametrize("form", [lambda x: x / 255, lambda x: x.astype(np.uint16) * 257, lambda x: np.dstack([x] * 3)])
+def test_scans_in_other_forms(form: Callable[[np.ndarray], np.ndarray]) -> None:
+    scan = SyntheticScans(1, seed=3)[0]
+    segmenter = Segmenter(steady(), "cpu")
+    expected = segmenter(scan.image).rows
+    np.testing.assert_array_equal(segmenter(form(scan.image)).rows, expected)
 
 
 def test_a_model_without_a_likelihood_has_no_bands() -> None:
@@ -132,9 +141,11 @@ def test_a_checkpoint_is_read_and_another_kind_is_refused(tmp_path: Path) -> Non
 def test_what_cannot_be_segmented() -> None:
     with pytest.raises(InputError, match="8×30 pixels is too small"):
         Segmenter(steady(), "cpu")(np.zeros((8, 30), dtype=np.uint8))
-    for wrong in (np.zeros((40, 30)), np.zeros((40, 30, 3), np.uint8), np.zeros((40, 30), np.uint16), [[0]]):
-        with pytest.raises(InputError, match="grey values from 0 to 255"):
-            check_scan(wrong)
+    coloured = np.zeros((40, 30, 3), np.uint8)
+    coloured[3, 4, 1] = 1
+    for wrong in (coloured, np.full((40, 30), 300), np.zeros((40, 30, 2), np.uint8), None):
+        with pytest.raises(InputError, match="grey"):
+            Segmenter(steady(), "cpu")(wrong)
     model = BoundaryModel(RETINA, SIZE, predicts_sigma=False, channels=2, depth=1, cells=2)
     model.set_error_distribution(L1Loss(8).error_distribution())
     with torch.no_grad():

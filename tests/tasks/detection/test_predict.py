@@ -100,6 +100,18 @@ def test_people_are_found_in_pixels_of_the_image(tmp_path):
     assert everybody.scores.tolist() == pytest.approx([0.45, 0.1])
 
 
+def test_images_in_memory_in_other_forms():
+    finder = Finder(Bright(), "cpu", least_score=0.0)
+    image = bright_picture()
+    expected, boxes = finder(image).keypoints, finder.boxes(image)
+    for given in (image / 255, torch.from_numpy(image).permute(2, 0, 1), np.dstack([image, image[..., 0]])):
+        np.testing.assert_array_equal(finder(given).keypoints, expected)
+        np.testing.assert_array_equal(finder.boxes(given), boxes)
+    for take in (finder, finder.boxes):
+        with pytest.raises(InputError, match="uint8"):
+            take(None)
+
+
 def test_pictures_that_cannot_be_read_are_told_and_left_out(tmp_path):
     (tmp_path / "bad.jpg").write_text("no")
     finder = Finder(Bright(), "cpu", batch_size=2)

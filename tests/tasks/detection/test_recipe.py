@@ -51,12 +51,29 @@ def test_pictures_are_those_of_the_file(crowd_file):
 
 
 def test_whole_pictures_or_squares():
-    assert make().transform() == ShortSide((640, 672, 704, 736, 768, 800), 1333, 0.5)
+    assert make().transform() == ShortSide((640, 672, 704, 736, 768, 800), 1333)
     squares = make(view="square", square=96, scale=(0.8, 1.2), flip=0.0)
     assert squares.transform() == SquareCrop(96, (0.8, 1.2), 0.0)
     pictures = whole_images(SyntheticPeople(2, seed=1, size=(64, 64)))
     batch = next(iter(squares.loader(pictures, Nobody(COCO, 64, 96), training=True)))
     assert batch.sizes.tolist() == [[96, 96]] * 2
+
+
+def test_images_are_mirrored_where_pairs_are_known(coco_folder, numbered_folder, caplog):
+    def batch(**fields):
+        recipe = make(short=(40,), longest=96, test_short=64, batch_size=8, **fields)
+        images = recipe.people(recipe, "train")
+        recipe.check_data(images, images, RLELoss())
+        return next(iter(recipe.loader(images, recipe.model(recipe, COCO, True), training=True))).images
+
+    named = batch(data=coco_folder)
+    assert (batch(data=coco_folder, flip=0.5) == named).all()
+    assert (batch(data=numbered_folder, flip=0.5) == named).all()
+    assert not caplog.messages
+    still = batch(data=numbered_folder)
+    assert len([message for message in caplog.messages if "--flip 0.5" in message]) == 1
+    assert (still == batch(data=coco_folder, flip=0.0)).all()
+    assert (still != named).any()
 
 
 def test_flags_about_the_other_view_change_nothing():

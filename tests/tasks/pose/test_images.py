@@ -168,6 +168,37 @@ def test_results_of_a_list_of_images_have_the_official_keys_only(command, tiny_r
     assert {"sigma", "bbox", "file_name"} <= set(json.loads((tmp_path / "a.json").read_text())[0])
 
 
+def test_results_have_the_category_of_the_list(command, tiny_run, coco_folder, tmp_path):
+    content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
+    content["categories"] = [{"id": 0, "name": "car"}, {**content["categories"][0], "id": 7}]
+    for row in content["annotations"]:
+        row["category_id"] = 7
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    boxes = {image["file_name"]: [[1, 2, 20, 30]] for image in content["images"]}
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    for words in ((), ("--boxes", tmp_path / "boxes.json")):
+        given = ("--image-folder", coco_folder / "val", "--save-json", tmp_path / "out.json", *words)
+        code, _, err = command("predict", tiny_run / "best.ckpt", tmp_path / "list.json", *given)
+        assert code == 0, err
+        assert {row["category_id"] for row in json.loads((tmp_path / "out.json").read_text())} == {7}
+
+
+def test_images_of_one_name_are_told_apart(command, tiny_run, photos, tmp_path):
+    for folder, photo in zip(("cam1", "cam2"), photos, strict=True):
+        (tmp_path / "vid" / folder).mkdir(parents=True)
+        (tmp_path / "vid" / folder / "frame.jpg").write_bytes(photo.read_bytes())
+    saved = ("--save-json", tmp_path / "o.json", "--save-npz", tmp_path / "o.npz")
+    code, out, _ = command("predict", tiny_run / "best.ckpt", tmp_path / "vid")
+    assert code == 0
+    names = ["cam1/frame.jpg", "cam2/frame.jpg"]
+    assert [line.split()[0] for line in out.splitlines() if "score" in line] == names
+    assert command("predict", tiny_run / "best.ckpt", tmp_path / "vid", *saved)[0] == 0
+    rows = json.loads((tmp_path / "o.json").read_text())
+    assert [(row["image_id"], row["file_name"]) for row in rows] == [(name[:-4], name) for name in names]
+    with np.load(tmp_path / "o.npz", allow_pickle=False) as arrays:
+        assert (arrays["file_name"].tolist(), arrays["image_id"].tolist()) == (names, [name[:-4] for name in names])
+
+
 def test_pictures_and_boxes_that_are_none_are_refused(refused, coco_folder, tiny_run, tmp_path):
     checkpoint = tiny_run / "best.ckpt"
     (tmp_path / "text.jpg").write_text("not a picture")

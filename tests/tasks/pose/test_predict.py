@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 
 from logpose.core.errors import InputError
 from logpose.core.geometry import box_to_region
 from logpose.core.placement import Viewpoint
 from logpose.core.skeletons import COCO
 from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
+from logpose.data.images import read_image
 from logpose.data.inputs import find_images, read_boxes
 from logpose.metrics.oks import coco_ap, coco_ground_truth
-from logpose.models import PoseModel
+from logpose.models import PoseModel, RegressionModel, create_backbone
 from logpose.tasks.pose.predict import Poses, Predictor, coco_results, results_arrays
 
 MU = torch.linspace(-0.6, 0.4, 34).view(17, 2)
@@ -56,6 +60,43 @@ def placed(box, size=(64, 48)):
     """Where crop coordinates `MU` lie in the image: the region's centre, plus its extent times them."""
     centre, extent = box_to_region(np.asarray(box, float), size)
     return centre + MU.double().numpy() * extent, extent
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_model_in_another_precision_predicts_the_same_within_it(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = RegressionModel(create_backbone("resnet18", (64, 64)), COCO, (64, 64)).eval()
+    model.set_error_distribution(ErrorDistribution(torch.zeros(2), torch.ones(2), torch.tensor(LEVELS) * 4))
+    image = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    exact = Predictor(model, device="cpu")(image)
+    found = Predictor(copy.deepcopy(model).to(dtype), device="cpu")(image)
+    np.testing.assert_allclose(found.keypoints, exact.keypoints, rtol=0, atol=90 * torch.finfo(dtype).eps + 1e-4)
+    np.testing.assert_allclose(found.sigma, exact.sigma, rtol=2 * torch.finfo(dtype).eps + 1e-6)
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"batch_size": -1}, {"scoring": "sun"}])
+def test_settings_that_cannot_be(unchecked: None, settings: dict[str, Any]) -> None:
+    name, value = next(iter(settings.items()))
+    with pytest.raises(InputError, match=f"{name}.*{value}"):
+        Predictor(Steady(), device="cpu", **settings)
+
+
+def test_a_detector_that_returns_nothing_is_not_one_that_finds_nobody(predictor: Predictor) -> None:
+    image = np.zeros((80, 90, 3), np.uint8)
+    assert len(predictor(image, lambda _: [])) == 0
+    with pytest.raises(InputError, match="None"):
+        predictor(image, lambda _: None)
+
+
+def test_in_a_program_that_computes_in_double_precision(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.zeros((80, 90, 3), np.uint8)
+    exact = predictor(image)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = predictor(image)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_allclose(found.keypoints, exact.keypoints, atol=1e-4)
 
 
 def test_a_model_that_has_diverged_is_told() -> None:
@@ -318,3 +359,17 @@ def test_arrays_have_a_row_for_each_person() -> None:
     assert "joints_mm" not in results_arrays([(1, poses(2))], COCO)
     assert results_arrays([(1, poses(0))], COCO)["keypoints"].shape == (0, 17, 2)
     assert not any(array.dtype.hasobject for array in arrays.values())
+
+
+@pytest.mark.parametrize("tensor", [False, True])
+def test_images_in_memory_in_other_forms(predictor, photos, tensor):
+    image = read_image(photos[0])
+    expected = predictor(image).keypoints
+    given = torch.from_numpy(image).permute(2, 0, 1) if tensor else image / 255
+    np.testing.assert_array_equal(predictor(given).keypoints, expected)
+    np.testing.assert_array_equal(predictor(Pillow.fromarray(image)).keypoints, expected)
+    assert [len(poses) for poses in predictor.many([(given, [[0, 0, 5, 5]]), (image, [])])] == [1, 0]
+    with pytest.raises(InputError, match="None"):
+        predictor(None)
+    left_out = []
+    assert len(list(predictor.many([(None, None), (image, None)], left_out.append))) == len(left_out) == 1

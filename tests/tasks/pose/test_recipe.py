@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -10,10 +11,13 @@ import pytest
 from logpose.core.errors import InputError
 from logpose.core.geometry import PADDING
 from logpose.core.skeletons import COCO
+from logpose.data import Augmentation
 from logpose.losses import HeatmapLoss, L1Loss, MixedRLELoss, RLELoss, WithHeatmaps
 from logpose.models import HeatmapModel, IntegralModel, RegressionModel
 from logpose.tasks.pose import recipe as recipes
 from logpose.tasks.pose.recipe import H36mRecipe, ImageRecipe, Recipe, labelled_people, released_regression
+from logpose.training.checkpoint import load_model, read
+from logpose.training.run import fit
 
 
 @pytest.mark.parametrize(
@@ -132,3 +136,59 @@ def test_each_part_has_its_own_folder_of_images(make_recipe, coco_folder, tmp_pa
     for data in ({"data": moved["train"], "val_data": moved["val"]}, {"data": tmp_path}):
         train, val = (labelled_people(make_recipe(**data, **folders), part) for part in ("train", "val"))
         assert (len(train.images), len(val.images)) == (24, 8)
+
+
+# Mirrored images
+
+
+def first_batch(recipe, pairs=None):
+    """The images of the first training batch, and the pairs of its skeleton."""
+    train = labelled_people(replace(recipe, pairs=pairs), "train")
+    model = recipe.model(recipe, train.skeleton, False)
+    return next(iter(recipe.loader(train, model, training=True))).images, train.skeleton.pairs
+
+
+def test_images_are_mirrored_where_pairs_are_known(make_recipe, numbered_folder):
+    never, flips = (Augmentation(half_body_probability=0, flip_probability=share) for share in (0.0, 0.5))
+    whole = Augmentation(half_body_probability=0)  # which joints are of the upper body is known by their names
+    named, numbered = make_recipe(augmentation=whole), make_recipe(augmentation=whole, data=numbered_folder)
+    mirrored, pairs = first_batch(named)
+    assert (mirrored == first_batch(replace(named, augmentation=flips))[0]).all(), "half of them unless it is said"
+    still, none = first_batch(numbered)
+    assert not none
+    assert (still == first_batch(replace(named, augmentation=never))[0]).all()
+    assert (still != mirrored).any()
+    assert (first_batch(replace(numbered, augmentation=flips))[0] == mirrored).all(), "asked for"
+    given = tuple(f"{a + 1}-{b + 1}" for a, b in pairs)
+    assert first_batch(numbered, given)[1] == pairs
+    assert (first_batch(numbered, given)[0] == mirrored).all()
+    with pytest.raises(InputError, match="'1-18'"):
+        first_batch(numbered, ("1-18",))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_is_not_mirrored_is_reported_once(make_recipe, numbered_folder, caplog, asked):
+    fields = {"flip_test": True, "augmentation": Augmentation(flip_probability=0.5)} if asked else {}
+    for data, lines in ((numbered_folder, 0 if asked else 1), (None, 0)):
+        recipe = make_recipe(**fields) if data is None else make_recipe(data=data, **fields)
+        caplog.clear()
+        recipe.check_data(*(labelled_people(recipe, part) for part in ("train", "val")), recipe.make_loss(COCO))
+        assert len(caplog.messages) == lines
+        for flag in ("--pairs", "--flip-test", "--augmentation.flip-probability"):
+            assert all(flag in message for message in caplog.messages)
+
+
+@pytest.mark.usefixtures("thin_resnets")
+def test_a_run_without_pairs_is_validated_without_a_flip_test(make_recipe, numbered_folder, command, tmp_path):
+    fit(make_recipe(data=numbered_folder, epochs=1, loggers=("csv",)), tmp_path / "run")
+    best = tmp_path / "run" / "best.ckpt"
+    assert not load_model(best).skeleton.mirrors
+    figures, said = {}, {}
+    for words in ((), ("--no-flip-test",), ("--flip-test",)):
+        code, out, said[words] = command("eval", best, "--data", numbered_folder, "--json", "--device", "cpu", *words)
+        assert code == 0
+        figures[words] = json.loads(out)["error_px"]
+    trained = read(best)["logpose"]["figures"]["error_px"]
+    assert figures[()] == figures["--no-flip-test",] == pytest.approx(trained, rel=1e-6)
+    assert figures["--flip-test",] != figures[()]
+    assert [words for words, text in said.items() if "--flip-test" in text] == [()]

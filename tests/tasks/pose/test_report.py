@@ -73,6 +73,16 @@ def test_counts_problems_and_hints(spoiled, tmp_path):
     json.dumps(found)
 
 
+def test_joints_without_a_known_counterpart_are_listed(numbered_folder, command, tmp_path):
+    code, out, _ = command("inspect", numbered_folder, "--out", tmp_path, "--json")
+    assert code == 0
+    for facts in json.loads(out).values():
+        assert facts["skeleton"]["mirror pairs"] == []
+        assert facts["skeleton"]["without counterpart"] == [str(joint) for joint in range(1, 18)]
+        assert isinstance(facts["skeleton"]["proposed pairs"], list)
+        assert len([hint for hint in facts["hints"] if "--pairs" in hint]) == 1
+
+
 def test_the_text_names_files_and_wrong_rows(spoiled, tmp_path):
     data, file, _ = spoiled
     found = inspect(PoseInspectOptions(data=data, out=tmp_path / "out"))

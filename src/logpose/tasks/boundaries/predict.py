@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.skeletons import Skeleton
+from logpose.data.batches import check_batch_size
 from logpose.data.oct import LEAST, LabelledScans
+from logpose.data.pixels import ImageLike, as_grey
 from logpose.data.scans import Scan, ScanWindows, scan_loader
 from logpose.models import BoundaryModel
 from logpose.tasks.boundaries.evaluate import BoundaryEvaluation
 from logpose.tasks.evaluation import evaluate, loaded
 
-__all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows", "check_scan"]
+__all__ = ["Boundaries", "Segmenter", "boundary_arrays", "boundary_rows"]
 
 SHOWN_LEVEL = 0.9  # share of the probability that the bands of `Boundaries.band` hold
 
@@ -61,18 +63,22 @@ class Segmenter:
         batch_size: int = 8,
     ) -> None:
         self.model, self.device = loaded(model, BoundaryModel, device, "does not find boundaries in B-scans")
-        self.flip_test, self.batch_size = flip_test, batch_size
+        self.flip_test, self.batch_size = flip_test, check_batch_size(batch_size)
 
-    def __call__(self, image: UInt8[np.ndarray, "H W"] | Scan) -> Boundaries:
-        """The boundaries of a B-scan in shades of grey, or of a `Scan`, whose pixels may have a known height.
+    def __call__(self, image: Scan | ImageLike) -> Boundaries:
+        """The boundaries of a B-scan, or of a `Scan`, whose pixels may have a known height.
+
+        Args:
+            image: an array (H, W) of grey values from 0 to 255, or what `data.pixels` makes one of.
 
         Raises:
-            InputError: if it is no array of grey values from 0 to 255 (uint8), is too small, or the model has diverged.
+            InputError: if it is no image, has colours, is too small, or the model has diverged.
         """
-        pixels = image.image if isinstance(image, Scan) else image
-        check_scan(pixels)
+        pixels = as_grey(image.image if isinstance(image, Scan) else image)
+        if min(pixels.shape) < LEAST:
+            raise InputError(f"a B-scan of {pixels.shape[0]}×{pixels.shape[1]} pixels is too small")
         nothing = np.full((self.model.dim, pixels.shape[1]), np.nan)
-        scan = replace(image, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
+        scan = replace(image, image=pixels, rows=nothing) if isinstance(image, Scan) else Scan(pixels, nothing, "", "")
         model = self.model
         alone = LabelledScans(model.skeleton, (scan,), Path(scan.name))
         windows = ScanWindows(alone, model.size, model.shown, um_per_px=model.um_per_px)
@@ -82,19 +88,6 @@ class Segmenter:
         refuse_diverged(found.rows, found.rows)
         half = model.error_distribution.bands_at(SHOWN_LEVEL)[:, None]
         return Boundaries(model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)
-
-
-def check_scan(image: object) -> None:
-    """Refuse what is no B-scan.
-
-    Raises:
-        InputError: if it is no array of grey values from 0 to 255 (uint8), or too small.
-    """
-    if not isinstance(image, np.ndarray) or image.ndim != 2 or image.dtype != np.uint8:
-        given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"a B-scan is an array (H, W) of grey values from 0 to 255 (uint8), not {given}")
-    if min(image.shape) < LEAST:
-        raise InputError(f"a B-scan of {image.shape[0]}×{image.shape[1]} pixels is too small")
 
 
 def boundary_rows(file: str, name: str, found: Boundaries) -> dict[str, Any]:

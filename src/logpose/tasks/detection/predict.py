@@ -13,8 +13,10 @@ from jaxtyping import Float
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
 from logpose.core.structures import Image, Scoring
+from logpose.data.batches import check_batch_size
 from logpose.data.image_sets import LabelledImage
 from logpose.data.images import image_size, read_image
+from logpose.data.pixels import ImageLike
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.models import Detector
 from logpose.tasks.detection.evaluate import FoundPeople, in_image
@@ -52,25 +54,25 @@ class Finder:
         if not self.model.is_finite():  # it would detect nobody, without a reason
             raise InputError("the model's weights are not finite; it has diverged")
         refuse_scoring(scoring, self.model.error_distribution)
-        self.batch_size, self.scoring = batch_size, scoring
+        self.batch_size, self.scoring = check_batch_size(batch_size), scoring
         self.least_score = self.model.score_threshold if least_score is None else least_score
         self.transform = ShortSide((self.model.short,), self.model.longest)
 
-    def __call__(self, image: Image | Path | str) -> Poses:
-        """The people of one image, RGB or a file, best first.
+    def __call__(self, image: ImageLike | Path | str) -> Poses:
+        """The people of one image, a file or an RGB array (`data.pixels` names further forms), best first.
 
         Raises:
             InputError: if the image cannot be read, or the model has diverged.
         """
         return next(self.many([image]))
 
-    def boxes(self, image: Image | Path | str) -> Float[np.ndarray, "N 5"]:
+    def boxes(self, image: ImageLike | Path | str) -> Float[np.ndarray, "N 5"]:
         """x, y, width, height and score of the people of one image: what a `Predictor` takes as its `boxes`.
 
         Raises:
             InputError: as `__call__`.
         """
-        source = Path(image) if isinstance(image, str) else image
+        source = Path(image) if isinstance(image, str | Path) else read_image(image)
         found = self._found([self._scene(source)])[0]
         # At the very edge a box may have no area, or lie outside an image smaller than the model's input.
         width, height = image_size(source) if isinstance(source, Path) else source.shape[1::-1]
@@ -80,12 +82,12 @@ class Finder:
         return np.asarray(np.column_stack([low, size, found.box_scores])[there])
 
     def many(
-        self, images: Iterable[Image | Path | str], left_out: Callable[[InputError], None] | None = None
+        self, images: Iterable[ImageLike | Path | str], left_out: Callable[[InputError], None] | None = None
     ) -> Iterator[Poses]:
         """The people of many images, one `Poses` for each image, in order.
 
         Args:
-            images: RGB arrays, or files.
+            images: files, or RGB arrays; see `__call__`.
             left_out: is called with the error of an image that cannot be read; the others go on without it. When None,
                 such an image is refused.
 
@@ -117,11 +119,11 @@ class Finder:
         return scene(LabelledImage(image, 0, ()), self.model.skeleton, self.transform)
 
     def _read(
-        self, images: Iterable[Image | Path | str], left_out: Callable[[InputError], None] | None
+        self, images: Iterable[ImageLike | Path | str], left_out: Callable[[InputError], None] | None
     ) -> Iterator[tuple[Path | None, SceneBatch]]:
         """Files, if they are any, and their inputs; those that cannot be read are reported and left out."""
         for image in images:
-            source = Path(image) if isinstance(image, str) else image
+            source = Path(image) if isinstance(image, str | Path) else image
             try:
                 read = self._scene(source if isinstance(source, Path) else read_image(source))
             except InputError as error:

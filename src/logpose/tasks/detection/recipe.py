@@ -55,8 +55,8 @@ class DetectionRecipe(ImageRecipe):
     """With --view square: range of the random scale."""
     scale_of: Literal["picture", "test"] = "picture"
     """With --view square: what is scaled: the image as it is (published), or as evaluation resizes it."""
-    flip: float = 0.5
-    """Probability that a training image is mirrored."""
+    flip: float | None = None
+    """Probability that a training image is mirrored; unless given, 0.5 where left and right joints are known."""
     empty: bool = False
     """Train on images without labelled people as well."""
     outside: Literal["supervise", "mask"] = "supervise"
@@ -70,7 +70,7 @@ class DetectionRecipe(ImageRecipe):
     gradient_clip: float = 0.0
     """Maximum norm of the gradient; 0: no clipping (the joints' gradient dominates at first: clipped, it would leave
     classes and boxes none)."""
-    flip_test: bool = False
+    flip_test: bool | None = False
     """Detectors have no flip test."""
     precision: str = "32-true"
     """Lightning's precision (32-true, bf16-mixed, 16-mixed, …)."""
@@ -96,6 +96,10 @@ class DetectionRecipe(ImageRecipe):
             after = ShortSide((self.test_short,), self.longest) if self.scale_of == "test" else None
             return SquareCrop(self.square, self.scale, self.flip, after)
         return ShortSide(self.short, self.longest, self.flip)
+
+    def mirroring(self) -> dict[str, float | bool | None]:
+        """That of augmentation; there is no flip test."""
+        return {"--flip 0.5": self.flip}
 
     def check_data(self, train: ImageSet, val: ImageSet, loss: losses.PoseLoss) -> None:
         """As for any recipe; a score by OKS needs a predicted standard deviation.

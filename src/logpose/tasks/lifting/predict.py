@@ -20,6 +20,7 @@ from logpose.core.errors import InputError
 from logpose.core.geometry import MM
 from logpose.core.placement import refuse_diverged
 from logpose.core.skeletons import Skeleton
+from logpose.data.batches import check_batch_size
 from logpose.data.keypoint_files import KeypointSequence
 from logpose.data.lifting import screen
 from logpose.data.problems import FARTHEST
@@ -74,7 +75,7 @@ class Lifter:
         self.model, self.device = loaded(model, LiftingModel, device, "not a lifting model")
         if batch_size < 1:
             raise InputError(f"one window or more are lifted at a time, not {batch_size}")
-        self.flip_test, self.batch_size = flip_test, batch_size
+        self.flip_test, self.batch_size = flip_test, check_batch_size(batch_size)
 
     def __call__(self, keypoints: ArrayLike, size: tuple[int, int]) -> LiftedPoses:
         """The poses of one person, one for each frame; of the first and the last the window's ends are repeated.

@@ -18,7 +18,7 @@ from logpose.core.progress import track
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
 from logpose.data.images import check_image, read_image
-from logpose.data.inputs import Boxes, find_images, read_boxes
+from logpose.data.inputs import Boxes, listed_category, named_images, read_boxes
 from logpose.data.problems import log_problems
 from logpose.models import Model, PoseModel
 from logpose.report.draw import contact_sheet, draw_pose, enlarged
@@ -50,7 +50,7 @@ class ImageInputs:
     """The images that `logpose predict` is given. Those that cannot be read are reported and left out.
 
     Attributes:
-        images: every image that is meant, with its id.
+        images: every image that is meant, with its id; `names` has what results call it besides.
         readable: those whose file looks whole.
         listed: whether all inputs are COCO files that list images.
 
@@ -67,26 +67,33 @@ class ImageInputs:
         if options.box_score is not None and not 0 <= options.box_score <= 1:
             raise InputError(f"--box-score lies in [0, 1], got {options.box_score:g}")
         try:
-            self.images: dict[Path, int | str] = find_images(options.inputs, options.image_folder)
+            self.names = named_images(options.inputs, options.image_folder)
         except NoImagesError as error:
             raise InputError(f"{error}; {options.checkpoint} predicts on images, not on files of keypoints") from error
+        self.images: dict[Path, int | str] = {image: name.number for image, name in self.names.items()}
         faults = {image: f"{image}: {fault}" for image in self.images if (fault := check_image(image))}
         rest = [image for image in self.images if image not in faults]
+        if any(lists) and not rest and all(fault.endswith(": no such file") for fault in faults.values()):
+            raise InputError(
+                f"{next(iter(faults.values()))}: none of the listed images; --image-folder names their folder"
+            )
         self.readable = _without(self.images, list(faults.values()), rest)
 
     def predict(
         self,
         poses_of: Callable[[Callable[[InputError], None]], Iterator[Poses]],
         model: Model,
-        category: int = 1,
+        category: int | None = None,
     ) -> tuple[Predictions, list[Poses]]:
         """Predict, and draw the images that are asked for.
 
         Args:
             poses_of: given what is called for an image that cannot be decoded: the poses of the readable images.
             model: that they are of.
-            category: `category_id` of the people.
+            category: `category_id` of the people; when None, that of the lists of images, or 1.
         """
+        if category is None:
+            category = listed_category([path for path in self.options.inputs if is_json(path)], model.skeleton.joints)
         drawings = _overlay_files(list(self.images), self.options.save_images) if self.options.save_images else {}
         people: list[tuple[int | str, Poses]] = []
         late: list[str] = []  # images in which only decoding shows that something is wrong
@@ -101,10 +108,15 @@ class ImageInputs:
                 save_image(drawn, drawings[poses.path])
             people.append((self.images[poses.path], replace(poses, image=None)))  # it is drawn by now
         _without(self.readable, late, people)
-        rows = [row for number, poses in people for row in coco_results(poses, number, category)]
+        names = [self.names[poses.path].file_name for _, poses in people if poses.path is not None]
+        rows = [
+            row
+            for (number, poses), name in zip(people, names, strict=True)
+            for row in coco_results(poses, number, 1 if category is None else category, name)
+        ]
         predictions = Predictions(
             lambda: rows,
-            partial(results_arrays, people, model.skeleton),
+            partial(results_arrays, people, model.skeleton, names),
             partial(people_text, rows, model.skeleton.joints),
             (lambda: map(official_result, rows)) if self.listed else None,  # COCO's, whose results go to its server
         )
@@ -127,7 +139,7 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     )
     detector = Finder(options.detector, options.device, least_score=options.box_score) if options.detector else None
     inputs = ImageInputs(options)
-    boxes, category = _boxes(options.boxes, options, inputs) if options.boxes else ({}, 1)
+    boxes, category = _boxes(options.boxes, options, inputs) if options.boxes else ({}, None)
     pairs = ((image, detector.boxes if detector else boxes.get(image)) for image in inputs.readable)
 
     def poses_of(left_out: Callable[[InputError], None]) -> Iterator[Poses]:
@@ -176,8 +188,8 @@ def _without(images: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Kept
     return rest
 
 
-def _boxes(file: Path, options: PosePredictOptions, inputs: ImageInputs) -> tuple[Mapping[Path, Boxes], int]:
-    """The boxes of a file and their category; boxes that are left out, and images without any, are reported."""
+def _boxes(file: Path, options: PosePredictOptions, inputs: ImageInputs) -> tuple[Mapping[Path, Boxes], int | None]:
+    """The boxes of a file and their category, if it has one; what is left out, and images without any, are reported."""
     found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category)
     log_problems(found, "boxes: ")
     if empty := sum(not len(found.boxes[image]) for image in inputs.readable):

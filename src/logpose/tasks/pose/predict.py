@@ -20,9 +20,10 @@ from logpose.core.errors import InputError
 from logpose.core.placement import Assumable, Viewpoint, refuse_diverged
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Batch, Image, Sample, Scoring
-from logpose.data.batches import collate
+from logpose.data.batches import check_batch_size, collate
 from logpose.data.images import read_image
 from logpose.data.inputs import Boxes, lies_outside
+from logpose.data.pixels import ImageLike
 from logpose.data.problems import FARTHEST
 from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
@@ -113,19 +114,20 @@ class Predictor:
         refusal = "is a model for {0.task}, and a model of crops of people is needed"
         self.model, self.device = loaded(model, PoseModel, device, refusal)  # type: ignore[type-abstract]
         refuse_scoring(scoring, self.model.error_distribution)
-        self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, batch_size, scoring, nms
+        self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, check_batch_size(batch_size), scoring, nms
         self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
         self.view = view or Viewpoint()
         if len(self.view.assumed) < 3 and self.model.dim != 3:
             raise InputError("a camera and a root depth place joints in space, and this model is of two dimensions")
 
     def __call__(
-        self, image: Image | Path | str, boxes: Boxes | Sequence[Sequence[float]] | BoxesOf | None = None
+        self, image: ImageLike | Path | str, boxes: Boxes | Sequence[Sequence[float]] | BoxesOf | None = None
     ) -> Poses:
         """The people of one image.
 
         Args:
-            image: RGB array, or a file.
+            image: a file; or an RGB array (H, W, 3) of values from 0 to 255, or what `data.pixels` makes one of: grey,
+                other types, channels first, tensors, images of Pillow.
             boxes: x, y, width, height and, if known, a score of each person, or a function that returns them for an RGB
                 array, as `Finder.boxes` does; without them the whole image is one.
 
@@ -136,7 +138,7 @@ class Predictor:
 
     def many(
         self,
-        images: Iterable[tuple[Image | Path | str, Boxes | Sequence[Sequence[float]] | BoxesOf | None]],
+        images: Iterable[tuple[ImageLike | Path | str, Boxes | Sequence[Sequence[float]] | BoxesOf | None]],
         left_out: Callable[[InputError], None] | None = None,
         with_images: bool = False,
     ) -> Iterator[Poses]:
@@ -167,7 +169,9 @@ class Predictor:
                 left_out(error)
                 continue
             if callable(boxes):  # what a detector does wrong is not the image's fault
-                rows = _checked_boxes(boxes(image), (height, width), path)
+                if (detected := boxes(image)) is None:
+                    raise InputError("the detector returned None, expected boxes; of nobody an empty list")
+                rows = _checked_boxes(detected, (height, width), path)
             waiting.append((path, image if with_images else None, (height, width), rows))
             labels = np.zeros((count, self.model.dim)), np.zeros(count, dtype=np.int64)
             crops.extend(self.transform(Sample(image, row[:4], *labels, 1.0, 0, 0)) for row in rows)
@@ -249,12 +253,17 @@ OFFICIAL = ("image_id", "category_id", "keypoints", "score")
 without one is that of the joints' extent, and medium and large people would be others."""
 
 
-def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
+def coco_results(
+    poses: Poses, image_id: int | str, category_id: int = 1, file_name: str | None = None
+) -> list[dict[str, Any]]:
     """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
+
+    `file_name` is that of the image's file, without its folder, unless another is given.
 
     Of models of three dimensions they have `joints_mm` and `sigma_mm`, K rows of x, y, z, and `camera` with
     `assumed`, what of it was not given.
     """
+    file_name = file_name or (poses.path.name if poses.path else None)
     return [
         {
             "image_id": image_id,
@@ -263,7 +272,7 @@ def coco_results(poses: Poses, image_id: int | str, category_id: int = 1) -> lis
             "sigma": rounded(poses.sigma[i]) if np.isfinite(poses.sigma[i]).all() else None,
             "bbox": rounded(poses.boxes[i]),
             "score": round(float(poses.scores[i]), 6),
-            **({"file_name": poses.path.name} if poses.path else {}),
+            **({"file_name": file_name} if file_name else {}),
             **_in_space(poses, i),
         }
         for i in range(len(poses))
@@ -291,8 +300,12 @@ def _in_space(poses: Poses, person: int) -> dict[str, Any]:
     }
 
 
-def results_arrays(found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton) -> dict[str, np.ndarray]:
+def results_arrays(
+    found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton, file_names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
     """The people of many images, with the ids of these, as arrays to be saved: a row for each of N people.
+
+    `file_names` are those of the images' files, without their folders, unless others are given.
 
     Returns:
         `joints`, the K names; `image_id` and `file_name` as text; `boxes`, `keypoints`, `sigma`, `confidence`,
@@ -302,10 +315,13 @@ def results_arrays(found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton)
     count = len(skeleton)
     empty = {"boxes": (4,), "keypoints": (count, 2), "sigma": (count, 2), "confidence": (count,), "scores": ()}
     people = [poses for _, poses in found]
+    file_names = file_names or [poses.path.name if poses.path else "" for poses in people]
     arrays = {
         "joints": np.array(skeleton.joints),
         "image_id": np.array([str(number) for number, poses in found for _ in range(len(poses))], dtype=np.str_),
-        "file_name": np.array([p.path.name if p.path else "" for p in people for _ in range(len(p))], dtype=np.str_),
+        "file_name": np.array(
+            [name for name, p in zip(file_names, people, strict=True) for _ in p.scores], dtype=np.str_
+        ),
     }
     arrays |= {n: np.concatenate([np.empty((0, *s)), *(getattr(p, n) for p in people)]) for n, s in empty.items()}
     placed = [poses for poses in people if poses.joints_mm is not None]

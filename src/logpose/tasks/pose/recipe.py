@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,8 @@ __all__ = [
     "released_regression",
 ]
 
+log = logging.getLogger("logpose")
+
 Watch = Literal["ap", "error_px", "nme", "nll", "pck@0.1", "pck_torso@0.2", "pckh@0.5", "mpjpe"]
 
 
@@ -52,14 +55,13 @@ def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
     if recipe.data is None:
         raise InputError("this recipe needs labelled images: --data FILE_OR_FOLDER")
     if part == "val" and recipe.val_data is not None:
-        return open_people(
-            annotation_files(recipe.val_data)["val"], recipe.val_images, recipe.strict, None, recipe.category
-        )
-    files = annotation_files(recipe.data)
-    # One file serves for both parts only if no other is given.
-    split = part if files["train"] == files["val"] and recipe.val_data is None else None
-    images = recipe.images if part == "train" or split else recipe.val_images
-    return open_people(files[part], images, recipe.strict, split, recipe.category)
+        file, images, split = annotation_files(recipe.val_data)["val"], recipe.val_images, None
+    else:
+        files = annotation_files(recipe.data)
+        # One file serves for both parts only if no other is given.
+        split = part if files["train"] == files["val"] and recipe.val_data is None else None
+        file, images = files[part], recipe.images if part == "train" or split else recipe.val_images
+    return open_people(file, images, recipe.strict, split, recipe.category, recipe.pairs)
 
 
 def people_in_space(recipe: H36mRecipe, part: str) -> People:
@@ -163,6 +165,8 @@ class ImageRecipe(TrainingRecipe):
     """Refuse data with wrong rows instead of leaving these out."""
     category: str | None = None
     """Name of the category to train on, in a COCO file in which several have keypoints."""
+    pairs: tuple[str, ...] | None = None
+    """Left-right pairs of joints, as left_ear-right_ear, beside those known by names; the others are on the midline."""
     backbone: str = "resnet50"
     """resnet18, 34, 50, 101 or 152, efficientnet_lite0, 1 or 2, hrnet_w32 or 48, or timm/NAME."""
     weights: str = "imagenet"
@@ -172,6 +176,23 @@ class ImageRecipe(TrainingRecipe):
     def initialised_from(self, checkpoint: str | Path) -> ImageRecipe:
         """This recipe as a single stage that starts from a checkpoint's weights."""
         return replace(self, first=None, weights=str(checkpoint))
+
+    def mirroring(self) -> dict[str, float | bool | None]:
+        """The flags that ask for mirrored images, and their values; None where the skeleton decides."""
+        return {}
+
+    def check_data(self, train: Any, val: Any, loss: losses.PoseLoss) -> None:
+        """As for any recipe; reports that images are not mirrored, where that is so because pairs are not known.
+
+        Raises:
+            InputError: naming the data or the metric.
+        """
+        from logpose.data.symmetry import unmirrored
+
+        super().check_data(train, val, loss)
+        undecided = [flag for flag, value in self.mirroring().items() if value is None]
+        if undecided and (note := unmirrored(train)):
+            log.warning("%s. Of objects that look the same mirrored: %s", note, " ".join(undecided))
 
 
 @dataclass(kw_only=True)
@@ -235,6 +256,9 @@ class Recipe(PretrainedRecipe):
     outside: Literal["supervise", "mask"] = "supervise"
     """Joints outside the crop: supervise: train on them; mask: leave them out."""
     watch: Watch = "error_px"
+    flip_test: bool | None = None
+    """In validation, average the predictions for the input and its mirror image; unless given, where left and right
+    joints are known."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -245,6 +269,11 @@ class Recipe(PretrainedRecipe):
             )
         if self.head == "heatmap" and self.dim == 3:
             raise InputError("--head heatmap: heatmaps have no depth; --head integral predicts 3-D joints")
+
+    def mirroring(self) -> dict[str, float | bool | None]:
+        """Those of augmentation and validation."""
+        probability = self.augmentation.flip_probability
+        return {"--augmentation.flip-probability 0.5": probability, "--flip-test": self.flip_test}
 
     def heatmap_stage(self) -> Recipe:
         """SimplePose on the same data and backbone, for 140 of 270 epochs (or steps).

@@ -13,6 +13,7 @@ from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.structures import Image, Sample
 from logpose.data.files import LabelledPeople, annotation_files, open_people
+from logpose.data.symmetry import proposed_pairs, unmirrored
 from logpose.data.transforms import CropTransform
 from logpose.metrics.calibration import scaled_radius
 from logpose.models import Model
@@ -175,6 +176,8 @@ def _summary(people: LabelledPeople) -> dict[str, Any]:
             "joints": list(skeleton.joints),
             "bones": len(skeleton.bones),
             "mirror pairs": [[skeleton.joints[a], skeleton.joints[b]] for a, b in skeleton.pairs],
+            "without counterpart": list(skeleton.unpaired),
+            "proposed pairs": [] if skeleton.mirrors else proposed_pairs(people),
             "oks sigmas": "as given, or COCO's own" if skeleton.oks_sigmas else default,
         },
         "labelled": {joint: int((visible[:, i] > 0).sum()) for i, joint in enumerate(skeleton.joints)},
@@ -190,8 +193,9 @@ def _summary(people: LabelledPeople) -> dict[str, Any]:
 def _hints(people: LabelledPeople, visible: np.ndarray) -> list[str]:
     """What is no error but deserves a look."""
     hints = []
-    if not people.skeleton.pairs and len(people.skeleton) > 1:
-        hints.append("no left-right pairs in the joints' names: mirroring would not swap any")
+    if note := unmirrored(people):
+        hints.append(note)
+    hints += getattr(people, "notes", ())
     never = np.flatnonzero((visible > 0).sum(axis=0) == 0)
     hints += [f"nobody has a label of {people.skeleton.joints[joint]!r}" for joint in never]
     outside = sum(_labels_outside(sample) for sample in people.samples)

@@ -44,6 +44,9 @@ class PoseTask(ReportedTask):
             log_problems(people)
             if over := people.passed_over:
                 log.warning("%s: %d boxes on other images or of other categories left out", options.boxes, over)
+        if options.flip_test is None and not model.skeleton.mirrors:
+            joints = ", ".join(model.skeleton.unpaired[:5])
+            log.warning("no flip test: no left-right counterpart is known of %s; --flip-test asks for it", joints)
         settings = {"flip_test": options.flip_test, "nms": options.boxes is not None, "scoring": options.score}
         return evaluate(model, people, loss, **settings, **options.running())
 

@@ -186,7 +186,7 @@ def _summary(people: LabelledPeople) -> dict[str, Any]:
             name: round(float(np.quantile(sizes, q)), 1) for name, q in (("5 %", 0.05), ("50 %", 0.5), ("95 %", 0.95))
         },
         "problems": summary(people.problems),
-        "hints": [*getattr(people, "notes", ()), *_hints(people, visible)],
+        "hints": _hints(people, visible),
     }
 
 

@@ -36,7 +36,7 @@ def main() -> None:
         [
             *("train", "coco_resnet18_rle", "--data", str(file), "--val_data", str(file), "--out", str(given.out)),
             *(f"--epochs={given.epochs}", f"--validate_every={max(1, given.epochs // 8)}", "--batch_size=16"),
-            *("--workers=0", "--flip_test=false", *still),
+            *("--workers=0", "--flip_test=false", "--watch=ap", *still),
         ]
     )
     if code:

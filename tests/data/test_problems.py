@@ -44,6 +44,7 @@ def test_a_file_without_a_usable_row_is_refused() -> None:
 def test_each_kind_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     class Data:
         problems = PROBLEMS
+        notes = ("a.json: 2 areas",)
 
     with caplog.at_level(logging.WARNING, logger="logpose"):
         log_problems(Data(), "training data: ")
@@ -51,4 +52,5 @@ def test_each_kind_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records] == [
         "training data: 2 left out, no keypoints; the first: a.json: annotation 3: no keypoints",
         "training data: 1 left out, box of no area; the first: a.json: annotation 5: box of no area (bbox [0, 0])",
+        "training data: a.json: 2 areas",
     ]

@@ -9,6 +9,7 @@ import torch
 from logpose.core.skeletons import COCO
 from logpose.data import Augmentation
 from logpose.recipes import coco, find
+from logpose.recipes.reproduce import TABLES
 from logpose.tasks.pose.recipe import labelled_people
 
 
@@ -78,3 +79,13 @@ def test_the_released_network() -> None:
     assert model.unit_features
     torch.testing.assert_close(model.pixel_mean.flatten(), torch.tensor([0.406, 0.457, 0.480]))
     assert model.pixel_std.flatten().tolist() == [1, 1, 1]
+
+
+def test_the_best_epoch_is_that_of_the_highest_ap_in_the_papers_rows_and_of_the_lowest_error_elsewhere() -> None:
+    watched = {name: getattr(coco, name)().watch for name in coco.__all__}
+    assert watched.pop("coco_resnet18_rle") == "error_px"
+    assert set(watched.values()) == {"ap"}
+    for table in TABLES:
+        for row in table.rows:
+            if "ap" in (name for _, name, _ in table.metrics):
+                assert find(row.preset)().watch == "ap", row

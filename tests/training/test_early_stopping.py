@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_runs import tiny
+from tiny_runs import people, tiny
 
 from logpose.core.errors import InputError
 from logpose.tasks.pose.evaluate import Evaluation
@@ -81,3 +81,17 @@ def test_a_first_stage_that_stopped_is_followed_by_the_next(tmp_path: Path, monk
     run = fit(recipe, tmp_path)
     assert (epochs_of(tmp_path / "first" / "last.ckpt"), epochs_of(tmp_path / "last.ckpt")) == (2, 3)
     assert run.figures == {"error_px": 3.0}
+
+
+def test_on_other_validation_data_the_count_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One validation without a better figure, then two of higher figures, the second of them better."""
+    watched(monkeypatch, [5.0, 6.0, 9.0, 8.0, 9.0, 9.0, 1.0])
+    recipe = tiny(loss="l1", patience=2, epochs=2)
+    fit(recipe, tmp_path)
+
+    def others(_: Any, part: str) -> Any:
+        return people(_, "val" if part == "train" else "train")
+
+    run = fit(replace(recipe, people=others, epochs=9), tmp_path, tmp_path / "last.ckpt")
+    assert epochs_of(tmp_path / "last.ckpt") == 6
+    assert run.figures == {"error_px": 8.0}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from lightning.pytorch.callbacks import Callback
 from tiny_runs import tiny
 
 from logpose.losses import L1Loss
 from logpose.training.checkpoint import read
-from logpose.training.module import RunningMeans, higher_is_better, learning_rate
+from logpose.training.module import RunningMeans, higher_is_better, learning_rate, rank
 from logpose.training.run import fit
 
 
@@ -102,3 +105,21 @@ def test_a_step_takes_the_mean_gradient_also_of_the_batches_that_are_left(tmp_pa
     for found in seen.found:
         assert torch.allclose(found, torch.full_like(found, 1 / found.numel()))
     assert seen.rates == pytest.approx([recipe.lr * learning_rate(recipe, 4)(step) for step in range(4)])
+
+
+AP = st.sampled_from([0.0, 0.5, 1.0])
+
+
+@given(st.tuples(AP, AP), st.tuples(st.floats(-9, 9), st.floats(-9, 9)))
+def test_ties_of_the_watched_figure_are_decided_by_the_likelihood(ap: Any, nll: Any) -> None:
+    first, second = ({"ap": a, "nll": n, "error_px": -n} for a, n in zip(ap, nll, strict=True))
+    expected = ap[0] > ap[1] if ap[0] != ap[1] else nll[0] < nll[1]
+    assert (rank(first, "ap") > rank(second, "ap")) == expected
+
+
+def test_without_a_likelihood_by_the_error_and_unknown_figures_are_worst() -> None:
+    assert rank({"ap": 0.0, "error_px": 3.0}, "ap") > rank({"ap": 0.0, "error_px": 4.0}, "ap")
+    assert rank({"mpjpe": 30.0}, "pa_mpjpe") > rank({"mpjpe": 40.0}, "pa_mpjpe")
+    assert rank({"ap": 0.0}, "ap") > rank({"ap": math.nan, "error_px": 1.0}, "ap")
+    assert rank({"error_px": 1e9}, "error_px") > rank({}, "error_px")
+    assert not rank({"nll": math.nan}, "nll") > rank({}, "nll")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,9 +18,10 @@ from logpose.core.skeletons import HUMANEVA
 from logpose.losses import L1Loss, RLELoss, WithHeatmaps
 from logpose.models import LiftingModel
 from logpose.tasks.lifting.recipe import LiftingRecipe
+from logpose.tasks.pose.recipe import Recipe
 from logpose.training.checkpoint import describe
 from logpose.training.recipe import plain_recipe
-from logpose.training.resume import check_data, check_resumable, data_files, is_finished
+from logpose.training.resume import check_data, check_resumable, data_files, is_finished, validation_identity
 
 RECIPE = LiftingRecipe(epochs=3)
 
@@ -164,3 +168,55 @@ def test_labels_that_have_changed_are_named(tmp_path: Path, caplog: pytest.LogCa
     with pytest.raises(InputError, match=r"part/train\.json"):
         check_data("last.ckpt", before, now, strict=True)
     check_data("last.ckpt", {}, now, strict=True)  # of version 0.1
+
+
+def test_other_files_of_other_names_are_changes_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.json").write_text("[1]")
+    recipe = replace(RECIPE, data=tmp_path / "a.json")
+    before = {"data": {"files": data_files(recipe), "training": 9, "validation": 4}}
+    renamed = replace(RECIPE, data=(tmp_path / "a.json").rename(tmp_path / "b.json"))
+    check_data("last.ckpt", before, {"files": data_files(renamed), "training": 9, "validation": 4}, strict=True)
+    (tmp_path / "b.json").write_text("[2]")
+    check_data("last.ckpt", before, {"files": data_files(renamed), "training": 9, "validation": 4}, strict=False)
+    assert "labels have changed" in caplog.text
+
+
+class Labels:
+    """Validation data, of a file if one is given."""
+
+    def __init__(self, file: Path | None = None, count: int = 4, shift: float = 0.0) -> None:
+        self.file, self.count, self.shift = file, count, shift
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Any:
+        return SimpleNamespace(keypoints=np.full((3, 2), index + self.shift))
+
+
+def test_validation_data_are_the_same_wherever_they_are(tmp_path: Path) -> None:
+    """Their file decides, and what of it is chosen; not those of training, nor its place or name."""
+
+    def identity(recipe: Any, **settings: Any) -> dict[str, Any]:
+        return validation_identity(recipe, Labels(**settings), data_files(recipe))
+
+    folder = tmp_path / "here"
+    folder.mkdir()
+    for part in ("train", "val"):
+        (folder / f"{part}.json").write_text(f"[{part!r}]")
+    recipe = Recipe(data=folder)
+    before = identity(recipe, file=folder / "val.json")
+    there = shutil.copytree(folder, tmp_path / "there")
+    val = (there / "val.json").rename(there / "valid.json")
+    (there / "train.json").write_text("[3]")
+    moved = replace(recipe, data=there)
+    assert identity(moved, file=val) == before
+    assert identity(replace(recipe, data=there / "train.json", val_data=val), file=val) == before
+    assert identity(moved, file=val, count=5) != before
+    assert identity(replace(moved, category="cat"), file=val) != before
+    val.write_text("[4]")
+    assert identity(moved, file=val) != before
+    nowhere = replace(recipe, data=None)
+    assert identity(nowhere) == identity(nowhere)
+    assert identity(nowhere) != identity(nowhere, shift=0.5)
+    assert identity(nowhere, count=100) != identity(nowhere, count=0)

@@ -303,12 +303,14 @@ def test_wrong_rows_are_logged_once_with_their_count(make_recipe, coco_folder, t
     content = json.loads(file.read_text())
     for row in content["annotations"][:3]:
         row["bbox"] = [0, 0, 0, 0]
+    content["annotations"][4]["area"] = 1
     file.write_text(json.dumps(content))
     fit(make_recipe(data=data, epochs=1), tmp_path / "run")
     messages = [record.message for record in caplog.records if "left out" in record.message]
     assert len(messages) == 1
     assert "3 left out, bbox has no area" in messages[0]
     assert "annotation 0" in messages[0]
+    assert len([record for record in caplog.records if "annotation 4" in record.message]) == 1
     with pytest.raises(InputError, match="annotation 0"):
         fit(make_recipe(data=data, epochs=1, strict=True), tmp_path / "strict")
     assert not (tmp_path / "strict").exists()

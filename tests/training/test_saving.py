@@ -25,6 +25,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from logpose.core.errors import DamagedFileError, InputError
+from logpose.data import InMemory
+from logpose.data.synthetic import SyntheticPeople
 from logpose.models import RegressionModel
 from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import Recipe
@@ -553,3 +555,64 @@ def test_the_best_checkpoint_is_what_was_measured(name: str, tmp_path: Path) -> 
         model, loss = load(tmp_path / "last.ckpt", Tiny())
         assert torch.equal(model.error_distribution.std, loss.error_distribution().std)
         assert torch.equal(model.backbone.layers[0].weight, average["model.backbone.layers.0.weight"])
+
+
+class Figures(Callback):
+    """Keeps the figures of every validation."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, float]] = []
+
+    def on_validation_end(self, trainer: Any, module: Any) -> None:
+        self.seen.append(dict(module.figures))
+
+
+@pytest.mark.usefixtures("thin_resnets")
+def test_of_equal_figures_the_likelier_wins_and_eval_measures_what_the_best_checkpoint_has(
+    make_recipe: Any, coco_folder: Path, command: Any, tmp_path: Path
+) -> None:
+    """AP is 0 in every epoch. The run is moved and resumed; `logpose eval` gives every figure of the best again."""
+    recipe = make_recipe(watch="ap", memory_format="contiguous", loggers=(), epochs=2)
+    figures = Figures()
+    fit(recipe, tmp_path / "run", callbacks=(figures,))
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    for epochs in (3, 4):
+        run = fit(replace(recipe, epochs=epochs), moved, moved / "last.ckpt", callbacks=(figures,))
+        assert {each["ap"] for each in figures.seen} == {0.0}
+        expected = min(figures.seen, key=lambda each: each["nll"])
+        assert expected != figures.seen[0]
+        assert digits(run.figures) == digits(expected) == digits(read(moved / "best.ckpt")["logpose"]["figures"])
+    words = ("--data", coco_folder, "--batch-size", recipe.batch_size, "--device", "cpu", "--json")
+    code, out, _ = command("eval", run.best, *words)
+    assert code == 0
+    assert digits({name: float("nan") if x is None else x for name, x in json.loads(out).items()}) == digits(expected)
+
+
+def other_people(_: Any, part: str) -> InMemory:
+    """Other people of as many as `people` has; for training the same."""
+    if part == "train":
+        return people(None, part)
+    return InMemory(SyntheticPeople(8, seed=3, people=(1, 1), easy=True))
+
+
+def test_figures_of_other_validation_data_are_not_compared(
+    whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The best so far, 0 px, cannot be reached; it is kept beside, also when the run is resumed once more."""
+    folder = shutil.copytree(whole, tmp_path / "run")
+    best = torch.load(folder / "best.ckpt", weights_only=True)
+    best["logpose"]["figures"]["error_px"] = 0.0
+    torch.save(best, folder / "best.ckpt")
+    before, seen = (folder / "best.ckpt").read_bytes(), Figures()
+    for epochs in (EPOCHS + 1, EPOCHS + 2):
+        run = fit(tiny(people=other_people, epochs=epochs), folder, folder / "last.ckpt", callbacks=(seen,))
+        assert digits(run.figures) == digits(min(seen.seen, key=lambda each: each["error_px"]))
+    assert (folder / "best.other-data-1.ckpt").read_bytes() == before
+    assert {file.name for file in folder.glob("best*")} == {"best.ckpt", "best.other-data-1.ckpt"}
+    [message] = [record.message for record in caplog.records if "other-data" in record.message]
+    assert str(folder / "best.ckpt") in message
+    model, loss = load(run.best, Tiny())
+    found = evaluate(model.to(memory_format=torch.channels_last), other_people(None, "val"), loss, batch_size=BATCH)
+    assert digits(found.compute()) | digits(run.figures) == digits(found.compute())
+    fit(tiny(epochs=EPOCHS + 3), folder, folder / "last.ckpt")
+    assert (folder / "best.other-data-2.ckpt").is_file()

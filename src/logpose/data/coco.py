@@ -6,7 +6,6 @@ Which rows are trained on is decided as in the paper's released code (see `_box`
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from jaxtyping import Float
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
+from logpose.data.areas import COVERED, segment_area
 from logpose.data.image_sets import ImageList, ImageSet, LabelledImage
 from logpose.data.images import check_image, coco_folder, coco_folders, image_size, located
 from logpose.data.inputs import lies_outside
@@ -74,6 +74,7 @@ class CocoKeypoints(PeopleFile):
         self.category = self.category_ids[0]
         self.unusable: list[dict[str, Any]] = []
         self.passed_over: list[dict[str, Any]] = []
+        self.without_area: list[str] = []
         self.at_corner, self.ambiguous = 0, _ambiguous(content["images"])
         self.images = self._checked_images(content, part, images is not None)
         self._read_people(content["annotations"])
@@ -249,6 +250,9 @@ class CocoKeypoints(PeopleFile):
         if self.at_corner:
             joints = f"{self.at_corner} joints at exactly 0, 0, outside their box, with v > 0"
             self.notes.append(f"{self.file}: {joints}: taken as not labelled")
+        if self.without_area:
+            what = f"{len(self.without_area)} people without the area of a segment that their box could have"
+            self.notes.append(f"{what}; it is taken as {COVERED:g} of the box; the first: {self.without_area[0]}")
 
     def _person(self, i: int, row: dict[str, Any], where: str, size: tuple[Any, Any]) -> Sample | Problem:
         triplets, wanted = row.get("keypoints"), 3 * len(self.skeleton)
@@ -285,15 +289,15 @@ class CocoKeypoints(PeopleFile):
             if not visible.any():
                 return Problem(where, "the only labelled joint is at 0, 0, outside its box")
             self.at_corner += int(corner.sum())
-        area = numbers([row.get("area", float(box[2] * box[3]))], 1)
-        if area is None or not 0 <= area[0] < math.inf:
-            return Problem(where, "area must be a number >= 0", f"got {row.get('area')!r:.40}")
+        area, is_given = segment_area(row.get("area"), with_last_pixel(cleaned))
+        if not is_given:
+            self.without_area.append(f"{where}: area {row.get('area', 'is missing')!s:.40}")
         return Sample(
             image=self.images[row["image_id"]],
             box=cleaned,
             keypoints=np.where(visible[:, None] > 0, joints[:, :2], 0),
             visible=visible.astype(np.int64),
-            area=float(area[0]),
+            area=area,
             image_id=row["image_id"],
             id=i if (number := whole(row.get("id"))) is None else number,
             category_id=row["category_id"],

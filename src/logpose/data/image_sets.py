@@ -73,4 +73,4 @@ def whole_images(people: People) -> ImageSet:
         sample = people[i]
         images.setdefault(sample.image_id, (sample.image, []))[1].append(sample)
     listed = [LabelledImage(image, number, tuple(own)) for number, (image, own) in images.items()]
-    return ImageList(people.skeleton, listed, list(getattr(people, "problems", ())))
+    return ImageList(people.skeleton, listed, list(getattr(people, "problems", ())), list(getattr(people, "notes", ())))

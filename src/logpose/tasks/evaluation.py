@@ -17,6 +17,7 @@ from logpose.core.errors import InputError
 from logpose.core.progress import track
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import ErrorDistribution, Evaluator, Sample, Scoring
+from logpose.data.areas import COVERED
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.oks import expected_oks, oks, over_labelled
@@ -46,9 +47,6 @@ TORSO_THRESHOLDS = (0.1, 0.2)
 COVERAGE_LEVELS = (0.5, 0.9, 0.95)
 LEAST_CONFIDENCE = 0.2
 """Joints with a lower confidence do not count in a score by "product"."""
-COVERED = 0.53
-"""Mean share of a box that its person covers in COCO's labels (.52 and .54 in two samples of 2017's): OKS scales
-distances by a person's area, and of a detected person only the box is known."""
 
 
 def evaluate(

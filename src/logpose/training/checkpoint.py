@@ -138,7 +138,7 @@ def notes(path: str | Path) -> dict[str, Any]:
         entry = read(path)["logpose"]
     except InputError:
         return {}
-    left_out = ("format", "model", "loss", "pixels", CHECKSUM)
+    left_out = ("format", "model", "loss", "pixels", "measured_on", CHECKSUM)
     found = {name: value for name, value in entry.items() if name not in left_out}
     if isinstance(recipe := found.get("recipe"), dict):
         found["recipe"] = {name: _without_folder(value) for name, value in recipe.items()}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
+import torch
+
 from logpose.core.compat import patch_torchvision
-from logpose.training.module import higher_is_better
+from logpose.training.module import PoseModule, higher_is_better
 from logpose.training.recipe import TrainingRecipe
 
 patch_torchvision()
@@ -21,7 +24,7 @@ log = logging.getLogger("logpose")
 class Patience(EarlyStopping):
     """Lightning's `EarlyStopping` on a recipe's watched figure; a resumed run has the recipe's patience.
 
-    A figure that could not be computed counts as one that is not better.
+    A figure that could not be computed is not better. On other validation data the count starts again.
 
     Args:
         recipe: its `watch` and `patience`.
@@ -37,6 +40,13 @@ class Patience(EarlyStopping):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count, up to the patience of now."""
         super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forget figures of other validation data."""
+        del trainer
+        assert isinstance(pl_module, PoseModule)
+        if pl_module.measured_on and pl_module.measured_on != pl_module.identity:
+            self.wait_count, self.best_score = 0, torch.tensor(math.inf if self.mode == "min" else -math.inf)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Report that training stopped early."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -23,7 +23,12 @@ from logpose.training.recipe import TrainingRecipe, plain_recipe
 patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
 
-__all__ = ["PoseModule", "RunningMeans", "higher_is_better", "learning_rate"]
+__all__ = ["PoseModule", "RunningMeans", "higher_is_better", "learning_rate", "rank"]
+
+FEW = 1000
+"""Samples of which every validation computes all figures: AP takes 0.2 s (two cores)."""
+DECIDING_TIES = ("nll", "error_px", "mpjpe")
+"""Figures that decide between validations with the same watched figure, in this order; lower is better."""
 
 
 class RunningMeans:
@@ -62,9 +67,11 @@ class PoseModule(L.LightningModule):
         loss: learned together with it.
         recipe: optimiser, schedule and validation.
         data: the validation data, for its labels.
+        identity: what identifies the validation data, see `resume.validation_identity`.
 
     Attributes:
         figures: of the last validation.
+        measured_on: identity of the data that they were measured on.
         latest: losses, and figures beside them, of the last training step.
         running: their means over the epoch.
     """
@@ -72,10 +79,14 @@ class PoseModule(L.LightningModule):
     evaluation: Evaluator[Any]
     _settings: list[dict[str, Any]]
 
-    def __init__(self, model: Model, loss: PoseLoss, recipe: TrainingRecipe, data: Any) -> None:
+    def __init__(
+        self, model: Model, loss: PoseLoss, recipe: TrainingRecipe, data: Any, identity: dict[str, Any] | None = None
+    ) -> None:
         super().__init__()
         self.model, self.loss, self.recipe, self.data = model, loss, recipe, data
+        self.identity: dict[str, Any] = identity or {}
         self.figures: dict[str, float] = {}
+        self.measured_on: dict[str, Any] = {}
         self.latest: dict[str, Tensor] = {}
         self.running, self._shown = RunningMeans(), False
         self._measured: dict[str, Tensor] = {}
@@ -182,7 +193,8 @@ class PoseModule(L.LightningModule):
         self.evaluation.gather()
         watch, last = self.recipe.watch, self.current_epoch + 1 == self.recipe.epochs
         with self.as_measured():
-            self.figures = self.evaluation.compute(costly=watch == "ap" or last)
+            self.figures = self.evaluation.compute(costly=watch == "ap" or last or len(self.data) <= FEW)
+        self.measured_on = self.identity
         # A figure that cannot be computed must not stop the run: it counts as worse than any other.
         figures = {watch: -math.inf if higher_is_better(watch) else math.inf}
         figures |= {name: value for name, value in self.figures.items() if not math.isnan(value)}
@@ -233,10 +245,11 @@ class PoseModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the figures of the last validation from the checkpoint that a run is resumed from."""
         self.figures = dict(checkpoint["logpose"].get("figures", {}))
+        self.measured_on = dict(checkpoint["logpose"].get("measured_on", {}))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the configuration of model, loss and recipe, and the figures."""
-        kept = {"figures": self.figures, "recipe": plain_recipe(self.recipe)}
+        kept = {"figures": self.figures, "measured_on": self.measured_on, "recipe": plain_recipe(self.recipe)}
         checkpoint["logpose"] = {**describe(self.model, self.loss), **kept}
 
 
@@ -264,3 +277,13 @@ def learning_rate(recipe: TrainingRecipe, steps: int) -> Callable[[int], float]:
 def higher_is_better(figure: str) -> bool:
     """Whether a larger value of a validation figure is better: so of AP and PCK, not of errors and the NLL."""
     return figure.startswith(("ap", "pck"))
+
+
+def rank(figures: Mapping[str, float], watch: str) -> tuple[float, ...]:
+    """What validations are compared by, greater is better: the watched figure, and for ties the NLL or the error.
+
+    A figure that is missing or NaN is worse than any other.
+    """
+    signed = ((name, 1.0 if higher_is_better(name) else -1.0) for name in (watch, *DECIDING_TIES))
+    values = (sign * float(figures.get(name, math.nan)) for name, sign in signed)
+    return tuple(-math.inf if math.isnan(value) else value for value in values)

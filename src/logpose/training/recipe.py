@@ -116,7 +116,7 @@ class TrainingRecipe:
     flip_test: bool | None = True
     """In validation, average the predictions for the input and its mirror image."""
     watch: str
-    """Validation metric that selects the best checkpoint."""
+    """Validation metric that selects the best checkpoint; nll, then the error decide between equal ones."""
     validate_every: int = 1
     """Epochs between validations; lowered if needed so that the last epoch is validated."""
     patience: int = 0

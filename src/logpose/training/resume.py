@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from logpose.core.errors import InputError
@@ -16,7 +18,7 @@ from logpose.training.checkpoint import build_model, read
 from logpose.training.early_stopping import has_stopped_early
 from logpose.training.recipe import TrainingRecipe, plain_fields, plain_recipe
 
-__all__ = ["check_data", "check_resumable", "data_files", "is_finished"]
+__all__ = ["check_data", "check_resumable", "data_files", "is_finished", "validation_identity"]
 
 log = logging.getLogger("logpose")
 
@@ -25,6 +27,10 @@ OF_DATA = ("data", "train_subjects")
 OF_LABELS = ("data", "val_data", "mpii", "keypoints", "cameras")
 """Fields of recipes that name files of labels, or folders of them."""
 LABELS = (".json", ".mat", ".csv", ".npz", ".h5", ".txt")
+NOT_LABELS = ("watch", "images", "val_images", "strict")
+"""Of a recipe's `MEASURED_ON`: what does not decide which labels figures are measured on."""
+SAMPLED = 16
+"""Samples whose labels identify data without files."""
 OF_OPTIMIZER = ("optimizer", "freeze", "layer_decay")
 """Fields of recipes that decide what the optimiser's state is of."""
 ADDED = ("ema", "accumulate", "freeze", "layer_decay")
@@ -145,9 +151,44 @@ def data_files(recipe: TrainingRecipe) -> dict[str, str]:
             for file in [value] if value.is_file() else sorted(value.rglob("*")):
                 if file.suffix.lower() in LABELS and file.is_file():
                     name = file.name if file == value else file.relative_to(value).as_posix()
-                    with file.open("rb") as opened:
-                        digests[f"{field}: {name}"] = hashlib.file_digest(opened, "blake2b").hexdigest()[:32]
+                    digests[f"{field}: {name}"] = _digest(file)
     return digests
+
+
+def _digest(file: Path) -> str:
+    """A digest of a file's content."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "blake2b").hexdigest()[:32]
+
+
+def validation_identity(recipe: TrainingRecipe, data: Any, files: dict[str, str]) -> dict[str, Any]:
+    """What identifies the labels that a run's figures are measured on, wherever their files are.
+
+    Args:
+        recipe: the recipe.
+        data: the validation data.
+        files: `data_files` of the recipe.
+
+    Returns:
+        plain values: the number of samples, digests, and settings that choose among the samples of files.
+    """
+    part = "val_data" if getattr(recipe, "val_data", None) else "data"
+    own = getattr(data, "file", None)
+    alone = isinstance(own, Path) and own.is_file()
+    digests = [_digest(own)] if isinstance(own, Path) and alone else []
+    named = ("keypoints", "cameras") if alone else (part, "keypoints", "cameras")
+    digests += sorted(digest for name, digest in files.items() if name.partition(":")[0] in named)
+    if not digests:
+        chosen = sorted({round(i * (len(data) - 1) / (SAMPLED - 1)) for i in range(SAMPLED)}) if len(data) else []
+        labels = (getattr(data[i], "keypoints", None) for i in chosen)
+        digests = [hashlib.blake2b(each.tobytes()).hexdigest()[:32] for each in labels if isinstance(each, np.ndarray)]
+    settings: dict[str, Any] = {}
+    for name in recipe.MEASURED_ON:
+        value = getattr(recipe, name)
+        if name not in NOT_LABELS and not (name in OF_LABELS and (value is None or isinstance(value, Path))):
+            settings[name] = value.name if isinstance(value, Path) else value
+    plain: dict[str, Any] = json.loads(json.dumps({"samples": len(data), "labels": digests, **settings}))
+    return plain
 
 
 def check_data(path: str | Path, resume: dict[str, Any], data: dict[str, Any], strict: bool) -> None:
@@ -167,7 +208,8 @@ def check_data(path: str | Path, resume: dict[str, Any], data: dict[str, Any], s
         return
     files, now = before["files"], data["files"]
     changed = sorted(name for name in files.keys() & now.keys() if files[name] != now[name])
-    changed += [] if changed or len(files) == len(now) else sorted(files.keys() ^ now.keys())
+    if not changed and sorted(files.values()) != sorted(now.values()):  # not merely of other names
+        changed = sorted(files.keys() ^ now.keys())
     if not changed:
         return
     rows = "".join(

@@ -30,10 +30,10 @@ from logpose.training.curves import curves_logger
 from logpose.training.early_stopping import Patience
 from logpose.training.find_lr import STEPS, found_rate
 from logpose.training.hardware import compiled, fastest, in_format, note_other_work, tuned
-from logpose.training.module import PoseModule, higher_is_better
+from logpose.training.module import PoseModule
 from logpose.training.progress import Bar, TrainingLines
 from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
-from logpose.training.resume import check_data, check_resumable, data_files, is_finished
+from logpose.training.resume import check_data, check_resumable, data_files, is_finished, validation_identity
 from logpose.training.run_folder import BEST, CONFIG, LAST, RunLock
 from logpose.training.save_every import SaveEvery
 from logpose.training.saving import Best, CheckpointFiles, Saver
@@ -206,6 +206,9 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
         log_problems(data, f"{part} data: ")
     loss = recipe.make_loss(train.skeleton)
     recipe.check_data(train, val, loss)
+    files = data_files(recipe)
+    identity = {"files": files, "training": len(train), "validation": len(val)}
+    measured_on = validation_identity(recipe, val, files)
     # Seeded again: networks of one seed start alike with every loss, also with one that has parameters.
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
@@ -214,7 +217,6 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
         kinds = f"the loss {type(loss).__name__} needs {loss.output_type}, the model {type(model).__name__}"
         raise InputError(f"{kinds} outputs {model.output_type}: use {LOSSES[model.output_type]}")
     hardware = _trainer(recipe, logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    identity = {"files": data_files(recipe), "training": len(train), "validation": len(val)}
     strict = bool(getattr(recipe, "strict", False))  # not every task has the option
     if resume is not None:
         state = check_resumable(resume, describe(model, loss), recipe, hardware.world_size)
@@ -229,7 +231,8 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
     in_format(model, recipe.memory_format)
     if recipe.compile:
         compiled(model, hardware.strategy.root_device)
-    return Prepared(recipe, PoseModule(model, loss, recipe, val), (train_loader, val_loader), identity)
+    module = PoseModule(model, loss, recipe, val, measured_on)
+    return Prepared(recipe, module, (train_loader, val_loader), identity)
 
 
 def _chosen(recipe: TrainingRecipe) -> dict[str, Any]:
@@ -259,7 +262,7 @@ def _train(
     """Train the first of these stages."""
     folder = stages[0].folder
     recipe, module, loaders, data = _prepared(stages[0], resume)
-    best = Best(folder, recipe.watch, "max" if higher_is_better(recipe.watch) else "min", resume is not None)
+    best = Best(folder, recipe.watch, resume is not None)
     last = Saver(folder, SaveEvery.parse(recipe.save_every), loaders, guards.signals, data)
     rates = [LearningRateMonitor("step")] if recipe.loggers or loggers else []
     ours = [*([MovingAverage(recipe.ema)] if recipe.ema else []), *([Patience(recipe)] if recipe.patience else [])]

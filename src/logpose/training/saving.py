@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-import math
 import signal
 import time
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 from logpose.core.compat import patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.files import whole_file
 from logpose.data.loading import InputErrorLoader
 from logpose.training.checkpoint import read
-from logpose.training.module import PoseModule
+from logpose.training.module import PoseModule, higher_is_better, rank
 from logpose.training.random_state import random_state, set_random_state
 from logpose.training.run_folder import BEST, LAST, PREVIOUS
 from logpose.training.save_every import SaveEvery
@@ -65,47 +65,76 @@ class CheckpointFiles(TorchCheckpointIO):
 
 
 class Best(ModelCheckpoint):
-    """Keeps the weights with the best watched figure as `best.ckpt`.
+    """Keeps the weights with the best watched figure as `best.ckpt`; ties are decided by others, see `module.rank`.
 
-    What the best figure is, the file itself records: it holds also for a run whose folder was moved.
+    What the best figures are, the file itself records: they hold also for a run whose folder was moved. Figures of
+    other validation data are not compared: the first validation on these replaces the file, which is kept beside.
 
     Args:
         folder: of the run.
         watch: the figure.
-        mode: "min" or "max".
         resumed: whether the run is resumed.
     """
 
-    def __init__(self, folder: str | Path, watch: str, mode: str, resumed: bool) -> None:
+    def __init__(self, folder: str | Path, watch: str, resumed: bool) -> None:
         super().__init__(
-            folder, filename=Path(BEST).stem, monitor=f"val/{watch}", mode=mode, enable_version_counter=False,
-            save_weights_only=True, save_on_train_epoch_end=False,
+            folder, filename=Path(BEST).stem, monitor=f"val/{watch}", mode="max" if higher_is_better(watch) else "min",
+            enable_version_counter=False, save_weights_only=True, save_on_train_epoch_end=False,
         )  # fmt: skip
         self._watch, self._resumed = watch, resumed
+        self._path = Path(str(self.dirpath)) / BEST
+        self._rank: tuple[float, ...] | None = None
+        self._aside: Path | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Look up the best figure so far."""
+        """Look up the best figures so far."""
+        assert isinstance(pl_module, PoseModule)
         super().setup(trainer, pl_module, stage)
-        found = trainer.strategy.broadcast(self._recorded() if self._resumed else None)
-        if found is not None:
-            path, score = str(Path(str(self.dirpath)) / BEST), torch.tensor(found, device=pl_module.device)
+        if trainer.is_global_zero:
+            better = "highest" if self.mode == "max" else "lowest"
+            log.info("best.ckpt: the weights with the %s %s in validation (--watch)", better, self._watch)
+        found = self._recorded(pl_module.identity) if self._resumed and trainer.is_global_zero else None
+        self._rank = trainer.strategy.broadcast(found)
+        if self._rank is not None:
+            best = self._rank[0] if self.mode == "max" else -self._rank[0]
+            path, score = str(self._path), torch.tensor(best, device=pl_module.device)
             self.best_model_path = self.kth_best_model_path = path
             self.best_model_score = self.kth_value = score
             self.best_k_models = {path: score}
 
-    def _recorded(self) -> float | None:
-        """The figure of `best.ckpt`, if it has one."""
-        path = Path(str(self.dirpath)) / BEST
-        if not path.is_file():
+    def _recorded(self, identity: dict[str, Any]) -> tuple[float, ...] | None:
+        """The rank of `best.ckpt`, if it has figures of these validation data."""
+        if not self._path.is_file():
             return None
         try:
-            figures = read(path)["logpose"]["figures"]
+            entry = read(self._path)["logpose"]
+            figures, measured_on = entry["figures"], entry.get("measured_on")
         except (InputError, LookupError) as error:
             log.warning("%s; the next validation replaces it", error)
             return None
-        worst = math.inf if self.mode == "min" else -math.inf
-        figure = float(figures.get(self._watch, math.nan))
-        return worst if math.isnan(figure) else figure
+        if measured_on and measured_on != identity:
+            names = (f"best.other-data-{number}.ckpt" for number in itertools.count(1))
+            self._aside = next(file for name in names if not (file := self._path.with_name(name)).exists())
+            log.warning(
+                "%s: its figures are of other validation data and are not compared; it becomes %s",
+                self._path, self._aside.name,
+            )  # fmt: skip
+            return None
+        return rank(figures, self._watch)
+
+    def check_monitor_top_k(self, trainer: L.Trainer, current: Tensor | None = None) -> bool:
+        """Whether the last validation is the best; if so, it is saved now."""
+        if current is None:
+            return False
+        assert isinstance(trainer.lightning_module, PoseModule)
+        found = rank(trainer.lightning_module.figures, self._watch)
+        is_best = bool(trainer.strategy.reduce_boolean_decision(self._rank is None or found > self._rank))
+        if is_best:
+            self._rank = found
+            if self._aside is not None:
+                self._path.replace(self._aside)
+                self._aside = None
+        return is_best
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the weights that were measured, if they are the best, whatever a callback has put in their place."""

@@ -40,7 +40,7 @@ def test_of_crops(page, tiny_run, coco_folder):
 
 @pytest.fixture
 def spoiled(coco_folder, tmp_path):
-    """The folder with two wrong rows, a joint that nobody has, and a person twice."""
+    """The folder with two wrong rows, an area of 0, a joint that nobody has, and a person twice."""
     data = shutil.copytree(coco_folder, tmp_path / "data")
     file = data / "annotations" / "person_keypoints_train.json"
     content = json.loads(file.read_text())
@@ -49,6 +49,7 @@ def spoiled(coco_folder, tmp_path):
         row["keypoints"][0:3] = [0, 0, 0]
     rows[1]["bbox"] = [0, 0, 5, 0]
     rows[2]["keypoints"] = rows[2]["keypoints"][:-1]
+    rows[3]["area"] = 0
     rows.append({**rows[0], "id": 10_000})
     file.write_text(json.dumps(content))
     return data, file, len(rows)
@@ -66,6 +67,7 @@ def test_counts_problems_and_hints(spoiled, tmp_path):
     assert facts["labelled"]["nose"] == 0
     assert "nobody has a label of 'nose'" in facts["hints"]
     assert any("exactly the same keypoints" in hint for hint in facts["hints"])
+    assert any("area" in hint and "annotation 3" in hint for hint in facts["hints"])
     assert ["left_eye", "right_eye"] in facts["skeleton"]["mirror pairs"]
     assert cv2.imread(facts["contact_sheet"]) is not None
     json.dumps(found)

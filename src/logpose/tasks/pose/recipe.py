@@ -255,7 +255,7 @@ class Recipe(PretrainedRecipe):
     """Side of the crop's region as a multiple of the person's box."""
     outside: Literal["supervise", "mask"] = "supervise"
     """Joints outside the crop: supervise: train on them; mask: leave them out."""
-    watch: Watch = "ap"
+    watch: Watch = "error_px"
     flip_test: bool | None = None
     """In validation, average the predictions for the input and its mirror image; unless given, where left and right
     joints are known."""

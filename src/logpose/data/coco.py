@@ -251,8 +251,8 @@ class CocoKeypoints(PeopleFile):
             joints = f"{self.at_corner} joints at exactly 0, 0, outside their box, with v > 0"
             self.notes.append(f"{self.file}: {joints}: taken as not labelled")
         if self.without_area:
-            what = f"{len(self.without_area)} people without the area of a segment that their box could have"
-            self.notes.append(f"{what}; it is taken as {COVERED:g} of the box; the first: {self.without_area[0]}")
+            what = f"{len(self.without_area)} people whose area is missing, or not possible for a segment in their box"
+            self.notes.append(f"{what}; OKS takes {COVERED:g} of the box; the first: {self.without_area[0]}")
 
     def _person(self, i: int, row: dict[str, Any], where: str, size: tuple[Any, Any]) -> Sample | Problem:
         triplets, wanted = row.get("keypoints"), 3 * len(self.skeleton)

@@ -337,6 +337,8 @@ def test_a_search_is_asked_for_by_its_number_of_trials():
     [
         (("lr",), {"lr": default_values(coco_resnet50_rle(), "lr")}),
         (("lr=1e-4..1e-2",), {"lr": Range(1e-4, 1e-2)}),
+        (("lr=.001...01",), {"lr": Range(1e-3, 1e-2)}),
+        (("weight-decay=0...1",), {"weight_decay": Range(0, 0.1)}),
         (("weight-decay=0,1e-4",), {"weight_decay": (0.0, 1e-4)}),
         (("size=128x96,192x144", "batch_size=8..32"), {"size": ((128, 96), (192, 144)), "batch_size": Range(8, 32)}),
         (("size=[128,96],[192,144]",), {"size": ((128, 96), (192, 144))}),

@@ -129,6 +129,34 @@ def test_the_work_of_others_counts_and_ones_own_does_not() -> None:
     assert alone.cores() <= (os.cpu_count() or 1) - own + 0.2
 
 
+def test_other_work_in_a_share_of_a_machine_is_not_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = OtherWork()
+    time.sleep(1.05)
+    monkeypatch.setattr(processor, "quota", lambda: 0.5)
+    assert others.cores() == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no process to cores")
+def test_other_work_counts_on_the_cores_of_this_process(tmp_path: Path) -> None:
+    bound = min(os.sched_getaffinity(0))
+
+    def write(own: int, other: int) -> None:
+        rows = [
+            f"cpu {own + other} 0 0 9",
+            f"cpu{bound} {own} 0 0 9",
+            f"cpu{max(os.sched_getaffinity(0)) + 1} {other} 0 0 9",
+        ]
+        (tmp_path / "stat").write_text("\n".join([*rows, "intr 5"]))
+
+    write(0, 0)
+    others = OtherWork(tmp_path / "stat")
+    time.sleep(1.05)
+    write(0, 10**6)
+    assert others.cores() == 0
+    write(10**6, 0)
+    assert others.cores() > 100
+
+
 def test_without_statistics_no_work_is_known_of(tmp_path: Path) -> None:
     others = OtherWork(tmp_path / "stat")
     time.sleep(1.05)

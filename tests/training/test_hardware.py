@@ -25,6 +25,7 @@ from logpose.data import InMemory
 from logpose.data.synthetic import SyntheticPeople
 from logpose.models import KeypointModel, PointSetAnchors, RegressionModel, create_backbone
 from logpose.recipes.coco import coco_resnet18_rle
+from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training import hardware
 from logpose.training.checkpoint import read
@@ -140,6 +141,19 @@ def test_tuning_compiles_where_a_run_is_long(monkeypatch: pytest.MonkeyPatch) ->
     assert chosen == {10: False, 10**9: True}
 
 
+def test_what_cannot_be_computed_is_left_out() -> None:
+    """Here bfloat16, by an error without a message."""
+
+    class NotInHalf(Slow):
+        def forward(self, images: Tensor) -> Tensor:
+            if torch.is_autocast_enabled("cpu"):
+                raise RuntimeError
+            return super().forward(images)
+
+    model = RegressionModel(NotInHalf(), COCO, (32, 32))
+    assert tuned(replace(RECIPE, tune=True), model, RLELoss(), [batch()], 10, CPU).precision == "32-true"
+
+
 PEOPLE = InMemory(SyntheticPeople(16, seed=1, people=(1, 1), easy=True))
 
 
@@ -217,6 +231,27 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.raises(InputError, match=r"--compile: .* \(no g\+\+\)$"):
         compiled(RegressionModel(Slow(), COCO, (32, 32)), CPU)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_best_checkpoint_is_measured_again_to_the_digit(precision: str, tmp_path: Path) -> None:
+    """Mixed precision is for training: figures are those of the weights."""
+    run = fit(small(precision=precision), tmp_path)
+    weights = read(run.best)["state_dict"]
+    model = RegressionModel(Slow(), PEOPLE.skeleton, (32, 32))
+    model.load_state_dict({k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")})
+    in_format(model, "channels_last")
+    again = evaluate(model.eval(), PEOPLE, batch_size=8, device="cpu", flip_test=True).compute()
+    assert again["error_px"] == pytest.approx(run.figures["error_px"], rel=1e-6)
+
+
+def test_another_number_of_threads_is_reported_at_resume(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "logpose")
+    run = fit(small(threads=2), tmp_path)
+    fit(small(threads=2, epochs=2), tmp_path, resume=run.folder / "last.ckpt")
+    assert "--threads 2" not in caplog.text
+    fit(small(threads=1, epochs=3), tmp_path, resume=run.folder / "last.ckpt")
+    assert "--threads 2" in caplog.text
 
 
 # In processes of their own, as the checks of shapes that tests run with cannot be compiled.

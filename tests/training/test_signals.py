@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from logpose.training.signals import Signals, Stopped, requeue, was_requeued
+from logpose.training import signals
+from logpose.training.signals import Signals, Stopped, requeue, stopped_by, was_requeued
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +135,21 @@ def test_a_first_start_is_no_second(monkeypatch: pytest.MonkeyPatch) -> None:
         if count is not None:
             monkeypatch.setenv("SLURM_RESTART_COUNT", count)
         assert was_requeued() is again
+
+
+def test_what_fails_after_a_signal_is_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal to the group ends compilers and the like too; Slurm's puts the job in the queue again."""
+    requeued: list[int] = []
+    monkeypatch.setattr(signals, "requeue", lambda: requeued.append(1))
+    handlers = Signals()
+    with pytest.raises(ZeroDivisionError), stopped_by(handlers):
+        1 / 0  # noqa: B018
+    handlers.received = signal.SIGTERM
+    with pytest.raises(Stopped) as stopped, stopped_by(handlers):
+        1 / 0  # noqa: B018
+    assert stopped.value.number == signal.SIGTERM
+    assert not requeued
+    handlers.received = signal.SIGUSR1
+    with pytest.raises(Stopped), stopped_by(handlers):
+        raise Stopped(signal.SIGUSR1)
+    assert requeued == [1]

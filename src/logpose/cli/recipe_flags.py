@@ -28,7 +28,8 @@ log = logging.getLogger("logpose")
 
 R = TypeVar("R", bound=TrainingRecipe)
 
-RANGE = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?)\.\.(-?[\d.]+(?:e[+-]?\d+)?)", re.IGNORECASE)
+NUMBER = r"([+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?)"
+RANGE = re.compile(rf"{NUMBER}\.\.{NUMBER}", re.IGNORECASE)
 """LOW..HIGH, two numbers."""
 COMMA = re.compile(r",(?![^\[]*\])")
 """Between the values of a list; not within one in brackets."""

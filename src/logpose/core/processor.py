@@ -38,8 +38,12 @@ def cores() -> int:
 
     In a container that may use two of a machine's 64 cores, 64 threads are many times slower than two.
     """
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(bound, quota())))
+    return max(1, math.ceil(min(_bound(), quota())))
+
+
+def _bound() -> int:
+    """Cores that this process is bound to."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
@@ -91,7 +95,7 @@ def default_workers(on_cpu: bool, processes: int = 1) -> int:
 
 
 class OtherWork:
-    """The work of other processes since this object was made.
+    """The work of other processes, on the cores that this one may use, since this object was made.
 
     Args:
         statistics: the file in which Linux counts what the cores did; without it, no work is known of.
@@ -103,13 +107,20 @@ class OtherWork:
 
     def _seconds(self) -> float:
         """Seconds that the cores have computed for other processes."""
-        if not self._file.is_file():
+        if not (self._file.is_file() and hasattr(os, "sched_getaffinity")):
             return 0.0
-        user, nice, system = map(int, self._file.read_text().split()[1:4])
-        return (user + nice + system) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
+        bound = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+        rows = [row.split() for row in self._file.read_text().splitlines() if row.startswith("cpu")]
+        ticks = sum(sum(map(int, row[1:4])) for row in rows if row[0] in bound)  # user, nice, system
+        return ticks / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
 
     def cores(self) -> float:
-        """How many cores it took on average; 0 within the first second, which is too short to measure."""
+        """How many cores it took on average; 0 within the first second, which is too short to measure.
+
+        Also 0 in a container with a share of more cores, of which other containers take theirs.
+        """
+        if quota() < _bound():
+            return 0.0
         passed = time.monotonic() - self._began
         return max(0.0, self._seconds() - self._before) / passed if passed >= 1 else 0.0
 

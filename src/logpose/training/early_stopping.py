@@ -51,7 +51,8 @@ class Patience(EarlyStopping):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Report that training stopped early."""
         del pl_module
-        if self.wait_count >= self.patience and trainer.is_global_zero:
+        whole = trainer.current_epoch >= (trainer.max_epochs or 0)
+        if self.wait_count >= self.patience and trainer.is_global_zero and not whole:
             watched = self.monitor.removeprefix("val/")
             log.info(
                 "stopped early, after epoch %d: %s was not better in the last %d validations",

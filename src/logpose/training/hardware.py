@@ -112,8 +112,12 @@ def _compiler_error(device: torch.device) -> str | None:
     try:
         torch.compile(torch.sin)(torch.ones(2, device=device))
     except Exception as error:
-        return next(iter(str(error).splitlines()), type(error).__name__)
+        return _first_line(error)
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def tuned(recipe: R, model: Model, loss: PoseLoss, batches: Sequence[Any], steps: int, device: torch.device) -> R:
@@ -171,13 +175,15 @@ def _timed(
     extra = []
     for way in ways:
         began = time.perf_counter()
+        one = None
         try:
-            passes.append(_step(way, model, loss, device))
+            step = _step(way, model, loss, device)
             for batch in batches:
-                passes[-1](batch)  # type: ignore[misc]
-        except (RuntimeError, TypeError) as error:  # a precision or a compiler that cannot do it
-            log.info("%s: left out (%s)", _flags(way), str(error).splitlines()[0])
-            passes[-1:] = [None]
+                step(batch)
+            one = step
+        except (RuntimeError, TypeError) as error:  # a precision, a compiler or a memory that cannot do it
+            log.info("%s: left out (%s)", _flags(way), _first_line(error))
+        passes.append(one)
         extra.append((time.perf_counter() - began) / steps)
     measured: list[list[float]] = [[] for _ in ways]
     for _, (one, times) in itertools.product(range(ROUNDS), zip(passes, measured, strict=True)):

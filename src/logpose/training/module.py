@@ -185,7 +185,9 @@ class PoseModule(L.LightningModule):
     def validation_step(self, batch: Any, _: int) -> None:
         """Predict one batch."""
         # Compiled for training only: evaluation mode and a smaller last batch would each be compiled too.
-        with torch.compiler.set_stance("force_eager") if self.recipe.compile else nullcontext():
+        eager = torch.compiler.set_stance("force_eager") if self.recipe.compile else nullcontext()
+        # Not in mixed precision: `best.ckpt` has the figures that `logpose eval` measures, in its weights' precision.
+        with eager, torch.autocast(self.device.type, enabled=False):
             self.evaluation.update(batch, self.model.predict(batch, self.recipe.flip_test))
 
     def on_validation_epoch_end(self) -> None:

@@ -37,7 +37,7 @@ from logpose.training.resume import check_data, check_resumable, data_files, is_
 from logpose.training.run_folder import BEST, CONFIG, LAST, RunLock
 from logpose.training.save_every import SaveEvery
 from logpose.training.saving import Best, CheckpointFiles, Saver
-from logpose.training.signals import Signals
+from logpose.training.signals import Signals, stopped_by
 
 patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
@@ -84,6 +84,8 @@ class Stage(NamedTuple):
     recipe: TrainingRecipe
     folder: Path
     before: Path | None = None
+    reported: bool = False
+    """Whether its data and its precision have been reported, before the search for its learning rate."""
 
 
 class Guards(NamedTuple):
@@ -124,8 +126,10 @@ def fit(
     start, checkpoint = _start(stages, None if resume is None else Path(resume))
     with RunLock(folder) as lock, Signals(slurm=SLURMEnvironment.detect()) as signals:
         for number in range(start, len(stages)):
-            stages[number] = _with_rate(stages[number], checkpoint, signals)
-            run = _train(stages[number:], checkpoint, callbacks, loggers, Guards(lock, signals, others))
+            with stopped_by(signals):
+                stages[number] = _with_rate(stages[number], checkpoint, signals)
+            with stopped_by(signals):
+                run = _train(stages[number:], checkpoint, callbacks, loggers, Guards(lock, signals, others))
             if run.interrupted:
                 break
             checkpoint = None
@@ -160,15 +164,12 @@ def _with_rate(stage: Stage, resume: Path | None, signals: Signals) -> Stage:
     if resume is not None:  # the first stage of several: it has been found, for what the checkpoint holds
         rate = float(read(resume)["logpose"]["recipe"]["lr"])
         return stage._replace(recipe=replace(stage.recipe, lr=rate, find_lr=False))
-    log.disabled = True  # all of it is reported when the run itself is prepared
-    try:
-        recipe, module, loaders, _ = _prepared(stage, None)
-    finally:
-        log.disabled = False
-    with TemporaryDirectory() as folder:
+    recipe, module, loaders, _ = _prepared(stage, None)
+    log.info("searching for a learning rate: %d steps", STEPS)
+    with TemporaryDirectory(dir=next(p for p in stage.folder.absolute().parents if p.is_dir())) as folder:
         trainer = _trainer(
             recipe,
-            **_of_steps(recipe),
+            **_of_steps(replace(recipe, accumulate=1)),  # Lightning records no step of several batches reliably
             max_epochs=STEPS,
             logger=False,
             enable_checkpointing=False,
@@ -178,10 +179,12 @@ def _with_rate(stage: Stage, resume: Path | None, signals: Signals) -> Stage:
         )
         if trainer.world_size > 1:
             raise InputError(f"--find-lr: searches with one process, not {trainer.world_size}; try --devices 1 first")
-        with _one_value_refused(module):
+        workers = getattr(loaders[0], "num_workers", 0)
+        with _one_value_refused(module), threads_beside(workers, threads=recipe.threads):
             rate = found_rate(trainer, module, loaders[0], signals)
     log.info("learning rate found: --lr %g", rate)
-    return stage._replace(recipe=replace(stage.recipe, lr=rate, find_lr=False, **_chosen(recipe)))
+    found = replace(stage.recipe, lr=rate, find_lr=False, **_chosen(recipe))
+    return stage._replace(recipe=found, reported=True)
 
 
 class Prepared(NamedTuple):
@@ -202,7 +205,7 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
     train, val = recipe.people(recipe, "train"), recipe.people(recipe, "val")
     if train.skeleton.joints != val.skeleton.joints:
         raise InputError("training and validation data have different skeletons")
-    for part, data in (("training", train), ("validation", val)):
+    for part, data in (("training", train), ("validation", val)) if not stage.reported else ():
         log_problems(data, f"{part} data: ")
     loss = recipe.make_loss(train.skeleton)
     recipe.check_data(train, val, loss)
@@ -248,7 +251,7 @@ def _tuned(recipe: TrainingRecipe, data: Any, model: Any, loss: Any, hardware: L
     with isolate_rng():
         loader = alone.loader(data, model, training=True)
         batches = list(itertools.islice(loader, TUNED_ON))
-        with threads_beside(recipe.loading()["workers"]):
+        with threads_beside(recipe.loading()["workers"], threads=recipe.threads):
             return tuned(recipe, model, loss, batches, recipe.epochs * len(loader), hardware.strategy.root_device)
 
 

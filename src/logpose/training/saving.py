@@ -189,12 +189,20 @@ class Saver(Checkpoint):
                 for loader, position in zip(self.loaders, own["loaders"], strict=False):
                     loader.load_state_dict(position)
                 pl_module.running.load_state_dict(own["running"], pl_module.device)
+                self._note_threads(trainer, own.get("threads"))
                 if not self._seed_changed:
                     set_random_state(own["random"], pl_module.device)
             except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
                 raise InputError(f"{trainer.ckpt_path}: damaged checkpoint (no state of training: {error})") from error
         self.signals.install()
         self.signals.deferred = True
+
+    def _note_threads(self, trainer: L.Trainer, before: int | None) -> None:
+        """Report another number of threads: on a CPU results depend on it in the last digits."""
+        now = torch.get_num_threads()
+        if trainer.strategy.root_device.type == "cpu" and before not in (None, now):
+            log.info("the run had %d threads so far and has %d now: --threads %d continues with the same last digits",
+                     before, now, before)  # fmt: skip
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         """Signals act at once again."""
@@ -286,6 +294,7 @@ class Saver(Checkpoint):
             "random": random_state(pl_module.device),
             "running": pl_module.running.state_dict(),
             "loaders": [loader.state_dict() for loader in self.loaders],
+            "threads": torch.get_num_threads(),
         }
         processes: list[Any] = [own]
         if trainer.world_size > 1:

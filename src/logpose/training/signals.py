@@ -10,10 +10,12 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Signals", "Stopped", "requeue", "was_requeued"]
+__all__ = ["Signals", "Stopped", "requeue", "stopped_by", "was_requeued"]
 
 log = logging.getLogger("logpose")
 
@@ -101,3 +103,19 @@ def requeue() -> None:
         subprocess.run(["scontrol", "requeue", job], check=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("the job %s cannot be put in the queue again: %s", job, error)
+
+
+@contextmanager
+def stopped_by(signals: Signals) -> Iterator[None]:
+    """Where a signal stops the run before its first step, a job of Slurm that is preempted is put in the queue again.
+
+    A signal to all processes of the group ends compilers too, and what fails for that is no error of its own.
+    """
+    try:
+        yield
+    except (Exception, Stopped) as error:
+        if not signals.received:
+            raise
+        if signals.preempted and os.environ.get("SLURM_PROCID", "0") == "0":
+            requeue()
+        raise Stopped(signals.received) from error

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from tiny_runs import tiny
 
 from logpose.core.errors import InputError
+from logpose.training import find_lr
 from logpose.training.checkpoint import read
 from logpose.training.find_lr import STEPS, suggestion
 from logpose.training.module import PoseModule
@@ -80,11 +81,21 @@ def test_the_run_is_that_of_the_rate_that_was_found(
     assert all(torch.equal(tensor, content["state_dict"][name]) for name, tensor in given["state_dict"].items())
 
 
-def test_a_search_that_finds_nothing_leaves_nothing(tmp_path: Path) -> None:
-    """With more batches in a step than there are in an epoch, too few steps have a loss."""
+def test_a_search_that_finds_nothing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every rate leads to a greater loss."""
+    monkeypatch.setattr(find_lr, "suggestion", lambda *_: None)
     with pytest.raises(InputError, match=r"--find-lr.*--lr"):
-        fit(tiny(find_lr=True, loss="l1", batch_size=24, accumulate=2), tmp_path / "run")
+        fit(tiny(find_lr=True, loss="l1"), tmp_path / "run")
     assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("accumulate", [3, 100])
+def test_batches_are_searched_with_one_at_a_time(accumulate: int, tmp_path: Path) -> None:
+    rates = []
+    for name, changes in (("one", {}), ("many", {"accumulate": accumulate})):
+        fit(tiny(epochs=1, find_lr=True, loss="l1", **changes), tmp_path / name)
+        rates.append(read(tmp_path / name / "last.ckpt")["logpose"]["recipe"]["lr"])
+    assert rates[0] == rates[1]
 
 
 def test_a_signal_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ class Slow(nn.Module):
 
     channels, stride = 8, 2
 
-    def __init__(self, fast: tuple[bool, bool] = (True, True)) -> None:
+    def __init__(self, fast: tuple[bool, bool] | None = (True, True)) -> None:
         super().__init__()
         self.fast, self.layer = fast, nn.Conv2d(3, 8, 3, 2, 1)
 
@@ -128,12 +128,11 @@ def test_tuning_compiles_where_a_run_is_long(monkeypatch: pytest.MonkeyPatch) ->
     def quick(model: nn.Module, device: torch.device) -> None:
         assert device == CPU
         time.sleep(0.2)
-        model.backbone.fast = "all"
         model.backbone.forward = lambda images: torch.zeros(len(images), 8, 16, 16, requires_grad=True)
 
     monkeypatch.setattr(torch, "compile", lambda function: function)  # which is tried first
     monkeypatch.setattr(hardware, "compiled", quick)
-    model = RegressionModel(Slow(), COCO, (32, 32))
+    model = RegressionModel(Slow(None), COCO, (32, 32))
     chosen = {
         steps: tuned(replace(RECIPE, tune=True), model, RLELoss(), [batch()], steps, CPU).compile
         for steps in (10, 10**9)

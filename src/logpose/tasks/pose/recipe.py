@@ -166,12 +166,20 @@ class ImageRecipe(TrainingRecipe):
     backbone: str = "resnet50"
     """resnet18, 34, 50, 101 or 152, efficientnet_lite0, 1 or 2, hrnet_w32 or 48, or timm/NAME."""
     weights: str = "imagenet"
-    """Initial weights of the backbone (also --backbone-from): imagenet, random, or those of a weights file or a
-    checkpoint: a path, an address, or hf://OWNER/NAME/FILE."""
+    """Initial weights: imagenet or random of the backbone, or a weights file or a checkpoint: a path, an address, or
+    hf://OWNER/NAME/FILE."""
+    weights_of: Literal["all", "backbone"] = "all"
+    """Parts that are taken from a checkpoint of logpose: all: backbone, head and flow, of joints by their names; or the
+    backbone alone (--backbone-from FILE is --weights FILE --weights-of backbone)."""
 
     def initialised_from(self, checkpoint: str | Path) -> ImageRecipe:
-        """This recipe as a single stage that starts from a checkpoint's weights."""
-        return replace(self, first=None, weights=str(checkpoint))
+        """This recipe as a single stage that starts from the weights of a checkpoint's backbone."""
+        return replace(self, first=None, weights=str(checkpoint), weights_of="backbone")
+
+    def inapplicable(self) -> dict[str, str]:
+        """As for any recipe; parts of weights that have only one."""
+        own = {"weights_of": f"applies to a checkpoint, not to --weights {self.weights}"}
+        return super().inapplicable() | (own if self.weights in ("random", "imagenet") else {})
 
 
 @dataclass(kw_only=True)
@@ -193,8 +201,8 @@ class PretrainedRecipe(ImageRecipe):
         raise NotImplementedError
 
     def initialised_from(self, checkpoint: str | Path) -> ImageRecipe:
-        """This recipe as a single stage that starts from a checkpoint's weights."""
-        return replace(self, first=None, pretrain="none", weights=str(checkpoint))
+        """This recipe as a single stage that starts from the weights of a checkpoint's backbone."""
+        return replace(self, first=None, pretrain="none", weights=str(checkpoint), weights_of="backbone")
 
     def inapplicable(self) -> dict[str, str]:
         """As for any recipe; pre-training if the recipe has a first stage of its own."""

@@ -82,6 +82,7 @@ def test_pretraining_is_a_first_stage_until_it_is_done(make_recipe, tmp_path):
     assert (stage.head, stage.first, stage.data) == ("heatmap", None, recipe.data)
     second = recipe.initialised_from(tmp_path / "best.ckpt")
     assert (second.first, second.head, second.weights) == (None, "regression", str(tmp_path / "best.ckpt"))
+    assert second.weights_of == "backbone"
     assert replace(recipe, pretrain="none").first is None
     own = make_recipe(first=lambda r: replace(r, first=None))
     assert "pretrain" in own.inapplicable()

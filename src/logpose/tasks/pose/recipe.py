@@ -176,11 +176,6 @@ class ImageRecipe(TrainingRecipe):
         """This recipe as a single stage that starts from the weights of a checkpoint's backbone."""
         return replace(self, first=None, weights=str(checkpoint), weights_of="backbone")
 
-    def inapplicable(self) -> dict[str, str]:
-        """As for any recipe; parts of weights that have only one."""
-        own = {"weights_of": f"applies to a checkpoint, not to --weights {self.weights}"}
-        return super().inapplicable() | (own if self.weights in ("random", "imagenet") else {})
-
 
 @dataclass(kw_only=True)
 class PretrainedRecipe(ImageRecipe):

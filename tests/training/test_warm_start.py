@@ -32,6 +32,7 @@ from logpose.models import (
     RegressionModel,
     ResNet,
 )
+from logpose.tasks.detection.recipe import MaskRCNNRecipe, mask_rcnn
 from logpose.training.checkpoint import load, save
 from logpose.training.run import Run, fit
 from logpose.training.warm_start import same_joints, warm_start
@@ -407,6 +408,7 @@ def test_a_detector_takes_the_backbone_of_a_pose_model_only(tmp_path, caplog):
     assert "of a model for pose" in caplog.text
 
 
+PREDICTOR = "roi_heads.keypoint_predictor."
 MASK_RCNN = MaskRCNNOptions(
     channels=16, box_head_width=32, keypoint_head_channels=(16, 16), anchor_sizes=(8, 16, 32, 64, 96), frozen=False
 )
@@ -418,7 +420,7 @@ def test_mask_rcnn_takes_joints_by_name(tmp_path, head):
     before = MaskRCNN(FACE, "resnet18", head, True, 64, 96, MASK_RCNN)
     model = MaskRCNN(Skeleton("face", ("d", "new", "a")), "resnet18", head, True, 64, 96, MASK_RCNN)
     fresh, _ = started(tmp_path, before, RLELoss(), model, RLELoss())
-    name = "roi_heads.keypoint_predictor."
+    name = PREDICTOR
     if head == "heatmap":
         old, new = (each.state_dict()[f"{name}kps_score_lowres.weight"].transpose(0, 1) for each in (before, model))
         start = fresh[f"model.{name}kps_score_lowres.weight"].transpose(0, 1)
@@ -430,3 +432,21 @@ def test_mask_rcnn_takes_joints_by_name(tmp_path, head):
     assert torch.equal(new[[0, 2]], old[[3, 0]])
     assert torch.equal(new[1], start[1])
     assert torch.equal(model.rpn.head.bbox_pred.weight, before.rpn.head.bbox_pred.weight)
+
+
+@with_torchvision
+@pytest.mark.parametrize("of", ["all", "backbone"])
+def test_a_recipe_of_mask_rcnn_reports_once(tmp_path, caplog, of):
+    caplog.set_level(logging.INFO, "logpose")
+    before = scrambled(MaskRCNN(FACE, "resnet18", "regression", True, 64, 96, MASK_RCNN))
+    save(before, None, tmp_path / "before")
+    recipe = MaskRCNNRecipe(
+        people=tiny().people, model=mask_rcnn, backbone="resnet18", weights=str(tmp_path / "before"), weights_of=of,
+        test_short=64, longest=96, short=(64,),
+    )  # fmt: skip
+    model = mask_rcnn(recipe, Skeleton("face", ("d", "new")), True, options=MASK_RCNN)
+    warm_start(model, RLELoss(), recipe)
+    assert len(caplog.records) == (of == "all")
+    assert torch.equal(model.backbone.body.conv1.weight, before.backbone.body.conv1.weight)
+    mu, old = (of_joints(each.state_dict()[f"{PREDICTOR}fc_mu.bias"], len(each.skeleton)) for each in (model, before))
+    assert torch.equal(mu[0], old[3]) is (of == "all")

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from logpose.core.errors import InputError
+from logpose.models.version_0_1 import rename_buffers
 
 __all__ = ["fetched", "held_object", "own_checkpoint", "read_state_dict", "read_weights"]
 
@@ -84,7 +85,8 @@ def own_checkpoint(source: str) -> Path | None:
     path = fetched(source)
     tensors, entry = read_weights(path)
     if not isinstance(entry.get("model"), dict):
-        if {"model.error_mean", "model.law_mean"} & tensors.keys():
+        rename_buffers(tensors, "model.")
+        if "model.error_mean" in tensors:
             log.warning("%s: has no description of its model, so only tensors of a backbone can be taken", source)
         return None
     return path.parent if path.name == TENSORS else path

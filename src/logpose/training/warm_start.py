@@ -40,6 +40,7 @@ UNREPORTED = re.compile(r"^(error_\w+|pixel_\w+|template|read)$|num_batches_trac
 TAKEN, MISSING, OTHER = "", "not in the checkpoint", "of another kind or shape"
 UNUSED, UNKNOWN = "this run has none", "its outputs of joints are not described"
 """What becomes of a tensor."""
+MOST_NAMED = 12  # of joints, in the report
 
 
 def warm_start(model: Model, loss: PoseLoss | None, recipe: TrainingRecipe) -> None:
@@ -138,7 +139,8 @@ def _take_model(
     if not whole:
         new = [joint for number, joint in enumerate(model.skeleton.joints) if number not in dict(pairs)]
         taken.append(f"outputs of {len(pairs)} of {len(model.skeleton)} joints")
-        left += [f"joints that the checkpoint does not have: {' '.join(new)}"] if new else []
+        more = f" and {len(new) - MOST_NAMED} more" if len(new) > MOST_NAMED else ""
+        left += [f"joints that the checkpoint does not have: {' '.join(new[:MOST_NAMED])}{more}"] if new else []
     return taken, left
 
 

@@ -198,9 +198,11 @@ def test_the_report_names_joints_that_are_new(tmp_path, caplog):
     assert "joints that the checkpoint does not have: x y" in caplog.text
 
 
-def test_without_a_joint_in_common_the_head_starts_as_it_was(tmp_path):
+def test_without_a_joint_in_common_the_head_starts_as_it_was(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "logpose")
     fresh, now = started(tmp_path, regression(), RLELoss(), regression(Skeleton("hand", ("x", "y"))), RLELoss())
     assert not {name for name in changed(fresh, now) if "fc_" in name}
+    assert "head (no joint in common)" in caplog.text.partition("not taken: ")[2]
     assert {"model.backbone.conv1.weight", "loss.flow.weights.0"} <= changed(fresh, now)
 
 

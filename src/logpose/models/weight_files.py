@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from logpose.core.errors import InputError
-from logpose.models.version_0_1 import rename_buffers
 
 __all__ = ["fetched", "held_object", "own_checkpoint", "read_state_dict", "read_weights"]
 
@@ -28,6 +27,7 @@ HUB = "hf://"
 TENSORS, CONFIG = "model.safetensors", "config.json"
 """Files of a folder of `logpose convert`, by the Hub's usual names."""
 MOST_NAMES = 50  # of classes and functions in a file
+OF_MODEL = re.compile(r"model\.[a-z]+_radius")  # the error distribution's, also in files of version 0.1
 OF_TENSORS = re.compile(r"torch\.(_utils\.)?\w+|collections\.OrderedDict|_codecs\.encode")
 """Names that a file of tensors alone has."""
 
@@ -85,8 +85,7 @@ def own_checkpoint(source: str) -> Path | None:
     path = fetched(source)
     tensors, entry = read_weights(path)
     if not isinstance(entry.get("model"), dict):
-        rename_buffers(tensors, "model.")
-        if "model.error_mean" in tensors:
+        if any(OF_MODEL.fullmatch(name) for name in tensors):
             log.warning("%s: has no description of its model, so only tensors of a backbone can be taken", source)
         return None
     return path.parent if path.name == TENSORS else path

@@ -39,6 +39,7 @@ UNREPORTED = re.compile(r"^(error_\w+|pixel_\w+|template|read)$|num_batches_trac
 """Buffers that go along with others."""
 TAKEN, MISSING, OTHER = "", "not in the checkpoint", "of another kind or shape"
 UNUSED, UNKNOWN = "this run has none", "its outputs of joints are not described"
+NO_JOINT = "no joint in common"
 """What becomes of a tensor."""
 MOST_NAMED = 12  # of joints, in the report
 
@@ -81,7 +82,7 @@ def same_joints(skeleton: Skeleton, before: Skeleton) -> list[tuple[int, int]]:
     "left_hip", "L_hip" and "l_hip" are the same.
     """
     names, names_before = (short_names(each, {}) for each in (skeleton, before))
-    if len({*names}) < len(names) or len({*names_before}) < len(names_before):  # only their case tells some apart
+    if len({*names}) < len(names) or len({*names_before}) < len(names_before):  # by case only
         names, names_before = skeleton.joints, before.joints
     there = {name: joint for joint, name in enumerate(names_before)}
     return [(joint, there[name]) for joint, name in enumerate(names) if name in there]
@@ -118,7 +119,7 @@ def _take_model(
             outcome = UNKNOWN
         else:
             mine, their = _outputs_of(name, outputs or {}), _outputs_of(name_before, outputs_before or {})
-            outcome = TAKEN if _copied(tensor, given, mine, their, pairs) else OTHER
+            outcome = TAKEN if _copied(tensor, given, mine, their, pairs) else OTHER if pairs else NO_JOINT
         if in_backbone and outcome != TAKEN:
             others.append(name)
         if not UNREPORTED.search(name):
@@ -135,8 +136,8 @@ def _take_model(
         if count:
             taken.append(f"{part}{some}")
         else:
-            left.append(f"{part} ({next((why for why in (OTHER, UNKNOWN) if why in outcomes), outcomes[0])})")
-    if not whole:
+            left.append(f"{part} ({next((why for why in (OTHER, NO_JOINT, UNKNOWN) if why in outcomes), outcomes[0])})")
+    if pairs and not whole:
         new = [joint for number, joint in enumerate(model.skeleton.joints) if number not in dict(pairs)]
         taken.append(f"outputs of {len(pairs)} of {len(model.skeleton)} joints")
         more = f" and {len(new) - MOST_NAMED} more" if len(new) > MOST_NAMED else ""

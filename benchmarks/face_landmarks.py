@@ -23,8 +23,9 @@ from pathlib import Path
 
 from logpose.losses import L1Loss, RLELoss
 from logpose.recipes.coco import coco_resnet18_rle
+from logpose.tasks.image_recipe import labelled_people
 from logpose.tasks.pose.evaluate import evaluate
-from logpose.tasks.pose.recipe import Recipe, labelled_people
+from logpose.tasks.pose.recipe import Recipe
 from logpose.training.checkpoint import load_of_crops
 from logpose.training.run import fit
 from tables import Runs, whole

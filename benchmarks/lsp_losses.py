@@ -30,8 +30,9 @@ import numpy as np
 from logpose.core.structures import LEVELS
 from logpose.metrics.calibration import coverage
 from logpose.recipes.lsp import lsp_resnet18_rle
+from logpose.tasks.image_recipe import labelled_people
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
-from logpose.tasks.pose.recipe import Recipe, labelled_people
+from logpose.tasks.pose.recipe import Recipe
 from logpose.training.checkpoint import load_of_crops
 from logpose.training.resume import last_checkpoint
 from logpose.training.run import fit

@@ -130,7 +130,7 @@ def test_the_first_word_is_no_flag_and_no_value_of_one(words, first) -> None:
         (["--flip-test", "--size", "[3, 4]"], ["--flip_test", "--size=[3,4]"]),
         (["--flip-test", "false"], ["--no_flip_test"]),
         (["--flip-test=true", "a"], ["--flip_test", "a"]),
-        (["--backbone-from", "x"], ["--weights", "x"]),
+        (["--backbone-from", "x"], ["--weights_of=backbone", "--weights", "x"]),
         (
             ["convert", "--size", "256", "192", "model.pth", "--out", "x"],
             ["convert", "--size=[256,192]", "model.pth", "--out", "x"],

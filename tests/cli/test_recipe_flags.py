@@ -174,9 +174,12 @@ def test_the_interval_of_saving_is_parsed():
         parsed("--save-every", "often")
 
 
-def test_the_backbone_s_weights_have_a_second_name(tmp_path):
-    for spelling in (["--backbone-from", "a.pth"], ["--backbone_from=a.pth"], ["--weights", "a.pth"]):
-        assert parsed(*spelling)[0].weights == "a.pth"
+def test_weights_of_the_backbone_alone_have_a_flag_of_their_own(tmp_path):
+    for spelling in (["--backbone-from", "a.pth"], ["--backbone_from=a.pth"]):
+        recipe = parsed(*spelling)[0]
+        assert (recipe.weights, recipe.weights_of) == ("a.pth", "backbone")
+    assert parsed("--backbone-from", "imagenet")[0].weights == "imagenet"
+    assert parsed("--weights", "a.pth")[0].weights_of == "all"
 
 
 NAMED = "recipe: coco_resnet50_rle\n"

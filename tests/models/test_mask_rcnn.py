@@ -494,3 +494,23 @@ def test_it_finds_what_torchvisions_network_finds(monkeypatch):
     # Theirs has a pixel more or less on a side where a box's extent is a whole number but for rounding.
     apart = (found.keypoints() - expected["keypoints"][..., :2]).abs().amax(dim=-1)
     assert (apart < 0.6).float().mean() > 0.95
+
+
+@with_torchvision
+@pytest.mark.parametrize("form", ["ours", "torchvision"])
+def test_of_a_whole_network_the_backbone_alone_may_be_taken(form, tmp_path, caplog):
+    torch.manual_seed(0)
+    trained = network(COCO, head="heatmap", **{**TINY, "frozen": True})
+    trained.set_eps(0.0)
+    if form == "ours":
+        save(trained, CellLoss(), tmp_path / "weights")
+    else:
+        torch.save(trained.state_dict(), tmp_path / "weights")
+    model = network(COCO, **{**TINY, "frozen": True, "channels": 8})
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    load_mask_rcnn_weights(model, str(tmp_path / "weights"), of="backbone")
+    for name, tensor in model.state_dict().items():
+        of = trained.state_dict() if name.startswith("backbone.body.") else before
+        assert torch.equal(tensor.nan_to_num(), of[name].nan_to_num())
+    assert model.options.norm_eps == 0.0
+    assert not caplog.text

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections import OrderedDict
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,7 +15,10 @@ import torch
 from torch import nn
 
 from logpose.core.errors import InputError
-from logpose.models.weight_files import Inert, read_state_dict
+from logpose.core.skeletons import Skeleton
+from logpose.models import RegressionModel, ResNet
+from logpose.models.weight_files import Inert, own_checkpoint, read_state_dict
+from logpose.training.checkpoint import save
 
 
 class Bomb:
@@ -79,3 +85,43 @@ def test_what_stands_for_objects_does_nothing() -> None:
     one.__setstate__({"b": 3})
     assert isinstance(one(4), Inert)
     assert vars(one) == {}
+
+
+# Checkpoints of logpose
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("folder")
+    save(RegressionModel(ResNet(18), Skeleton("x", ("a",)), (32, 32)), None, folder)
+    return folder
+
+
+def test_a_checkpoint_of_logpose_is_recognised(folder: Path, tmp_path: Path) -> None:
+    assert own_checkpoint(str(folder)) == folder
+    assert own_checkpoint(str(folder / "model.safetensors")) == folder
+    torch.save(weights(), tmp_path / "theirs.pth")
+    assert own_checkpoint(str(tmp_path / "theirs.pth")) is None
+    assert [own_checkpoint(word) for word in ("random", "imagenet", "coco")] == [None] * 3
+    with pytest.raises(InputError, match="gone"):
+        own_checkpoint(str(tmp_path / "gone"))
+
+
+@pytest.mark.parametrize("inner", ["", "/model.safetensors", "/deep/model.safetensors"])
+def test_of_a_repository_on_the_hub_the_description_is_fetched_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inner: str
+) -> None:
+    def download(repository: str, file: str) -> str:
+        assert repository == "someone/pose"
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        if not (folder / Path(file).name).is_file():
+            raise OSError("no such file")
+        return str(shutil.copy(folder / Path(file).name, tmp_path / file))
+
+    hub = ModuleType("huggingface_hub")
+    hub.hf_hub_download = download  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    found = own_checkpoint(f"hf://someone/pose{inner}")
+    assert found == (tmp_path / "deep" if "deep" in inner else tmp_path)
+    assert found is not None
+    assert (found / "config.json").is_file()

@@ -10,7 +10,7 @@ from logpose.core.skeletons import COCO
 from logpose.data import Augmentation
 from logpose.recipes import coco, find
 from logpose.recipes.reproduce import TABLES
-from logpose.tasks.pose.recipe import labelled_people
+from logpose.tasks.image_recipe import labelled_people
 
 
 def test_every_recipe_describes_itself() -> None:

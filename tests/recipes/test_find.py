@@ -9,7 +9,7 @@ from logpose.recipes import available, by_task, find
 from logpose.training.recipe import TrainingRecipe
 
 MINE = """
-from logpose.tasks.pose.recipe import labelled_people
+from logpose.tasks.image_recipe import labelled_people
 from logpose.tasks.pose.recipe import Recipe
 
 def my_run() -> Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from logpose.recipes import lsp
-from logpose.tasks.pose.recipe import labelled_people
+from logpose.tasks.image_recipe import labelled_people
 
 
 def test_the_best_epoch_is_chosen_by_the_field_s_metric() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from logpose.core.skeletons import MPII
 from logpose.recipes import mpii
-from logpose.tasks.pose.recipe import labelled_people
+from logpose.tasks.image_recipe import labelled_people
 
 
 def test_table_12() -> None:

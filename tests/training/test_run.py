@@ -21,13 +21,9 @@ from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import HeatmapLoss, L1Loss, Laplace, RLELoss, WithHeatmaps
 from logpose.models import HeatmapModel, IntegralModel, RegressionModel
 from logpose.report.page import read_curves
+from logpose.tasks.image_recipe import labelled_people
 from logpose.tasks.pose.evaluate import evaluate
-from logpose.tasks.pose.recipe import (
-    heatmaps,
-    integral,
-    labelled_people,
-    regression,
-)
+from logpose.tasks.pose.recipe import heatmaps, integral, regression
 from logpose.training.checkpoint import load, read
 from logpose.training.run import fit, in_whole_epochs, save_config, validation_interval
 

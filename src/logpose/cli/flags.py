@@ -34,8 +34,8 @@ __all__ = [
 T = TypeVar("T", bound=Options)
 
 ITEM = re.compile(r"[\[\]\d,x.+\- ]*")  # numbers and sizes: what a list that is not of words takes
-OTHER_NAMES = {"backbone_from": "weights"}
-"""Of flags, beside their fields' own."""
+OTHER_NAMES = {"backbone_from": ("weights", "--weights_of=backbone")}
+"""Flags that set a field by another name, and a flag that goes with it."""
 
 
 def parse_options(options: type[T], words: Sequence[str], command: str, description: str = "") -> T:
@@ -87,7 +87,9 @@ def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
             spelled.append(flag + equals + value)
             continue
         name = flag[2:].replace("-", "_")
-        name = OTHER_NAMES.get(name, name)
+        if name in OTHER_NAMES:
+            name, beside = OTHER_NAMES[name]
+            spelled.append(beside)
         hint = _flag_type(name, options)
         if _is_switch(hint):
             if not equals and rest and rest[0] in ("true", "false"):

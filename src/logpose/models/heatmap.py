@@ -12,7 +12,7 @@ from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, features
-from logpose.models.pose_model import PoseModel, SigmaHead, exactly, prediction_of
+from logpose.models.pose_model import JointOutputs, PoseModel, SigmaHead, exactly, prediction_of
 
 __all__ = ["HeatmapModel", "IntegralModel", "MapHead", "decode", "expected"]
 
@@ -112,6 +112,10 @@ class HeatmapModel(PoseModel):
         mu, peak = decode(maps.detach())
         return Prediction(mu, torch.ones_like(mu), peak.clamp(0, 1), self.error_distribution, maps)
 
+    def joint_outputs(self) -> dict[str, JointOutputs]:
+        """The map of each joint."""
+        return {"head.final_layer": JointOutputs(settings="maximum")}
+
     def flip_average(self, prediction: Prediction, mirrored: Prediction) -> Prediction:
         """Flip test: the mean of the maps and of those of the mirrored crops, then where it is greatest.
 
@@ -178,3 +182,11 @@ class IntegralModel(PoseModel):
             return Prediction(mu, torch.ones_like(mu), peak, self.error_distribution)
         sigma = exactly(self.fc_sigma, coarse.to(self.fc_sigma.weight.dtype).mean(dim=(2, 3)))
         return prediction_of(mu, sigma, self.error_distribution)
+
+    def joint_outputs(self) -> dict[str, JointOutputs]:
+        """The layers of each joint's map, and D logits of sigma."""
+        layers = (self.depth,) if self.dim == 3 else ()
+        return {
+            "head.final_layer": JointOutputs(layers, settings=(self.normalisation, layers)),
+            "fc_sigma": JointOutputs((self.dim,)),
+        }

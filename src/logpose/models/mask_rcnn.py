@@ -21,6 +21,7 @@ from logpose.data.scenes import SceneBatch
 from logpose.models.backbones import load_backbone_weights
 from logpose.models.detector import Detections, Detector, box_maps, in_boxes, scaled
 from logpose.models.options import MaskRCNNOptions
+from logpose.models.pose_model import JointOutputs
 from logpose.models.regions import HeatmapHead, RegressionHead, peaks_in_boxes, roi_align
 from logpose.models.resnet import ResNet
 from logpose.models.version_0_1 import upgraded
@@ -114,6 +115,15 @@ class MaskRCNN(Detector):
     def argument(self, name: str) -> Any:
         """The value of a constructor argument: of `backbone` its name."""
         return self.backbone.body.name if name == "backbone" else super().argument(name)
+
+    def joint_outputs(self) -> dict[str, JointOutputs]:
+        """Of each joint mu, or the map that it is read from, and the logits of sigma."""
+        of_mu = self.options.coordinates
+        return {
+            f"{PREDICTOR}fc_mu": JointOutputs((2,) if of_mu == "average" else (), settings=of_mu),
+            f"{PREDICTOR}fc_sigma": JointOutputs((2,)),
+            f"{PREDICTOR}kps_score_lowres": JointOutputs(axis=1),
+        }
 
     def set_eps(self, eps: float) -> None:
         """Set the frozen normalisation's eps: torchvision's COCO weights were made with 0."""
@@ -213,7 +223,9 @@ class MaskRCNN(Detector):
         self.roi_heads.keypoint_predictor(region, self.error_distribution)
 
 
-def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
+def load_mask_rcnn_weights(
+    model: MaskRCNN, source: str, of: Literal["all", "backbone"] = "all", warn: bool = True
+) -> None:
     """Fill a network with pretrained weights, in place.
 
     Args:
@@ -222,6 +234,8 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
             ResNet-50); or a file, an address or "hf://OWNER/NAME/FILE": weights of torchvision's keypoint R-CNN, or a
             checkpoint of this network (a last layer of other joints or shape, or without sigma, keeps its random
             weights), or weights of a backbone, see `load_backbone_weights`.
+        of: whether of the weights of a whole network all or those of the backbone are taken.
+        warn: whether to log which layers keep their random weights.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.
@@ -239,7 +253,9 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
         return
     config = upgraded(entry.get("format"), entry.get("model", {}), state) if ours else OF_TORCHVISION
     state = {reduce(lambda now, rule: re.sub(rule[0], rule[1], now), NAME_RULES, name): t for name, t in state.items()}
-    wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("error_")}
+    prefix = "backbone.body." if of == "backbone" else ""
+    wanted = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefix)}
+    wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith("error_")}
     taken = {
         name: state[name] for name, tensor in wanted.items() if name in state and state[name].shape == tensor.shape
     }
@@ -256,9 +272,11 @@ def load_mask_rcnn_weights(model: MaskRCNN, source: str) -> None:
     if foreign or any(not name.startswith(f"{PREDICTOR}fc_sigma.") for name in new):
         taken = {name: tensor for name, tensor in taken.items() if not name.startswith(PREDICTOR)}
         what = "is of other joints" if foreign else "has another last layer of joints than this model's"
-        log.warning("%s: %s; that layer keeps its random weights", source, what)
-    elif new:
-        log.warning("%s: has no sigma, which keeps its random weights", source)
+        what += "; that layer keeps its random weights"
+    else:
+        what = "has no sigma, which keeps its random weights" if new else ""
+    if what and warn and of == "all":
+        log.warning("%s: %s", source, what)
     model.load_state_dict(taken, strict=False)
     model.set_eps(config.get("options", {}).get("norm_eps", model.options.norm_eps))
 

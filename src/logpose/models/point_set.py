@@ -26,7 +26,7 @@ from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.detector import Detections, Detector, nobody
 from logpose.models.options import PointSetOptions
 from logpose.models.peaks import PEAKS, PeakBranch, peak_losses, snapped
-from logpose.models.pose_model import COARSEST, prediction_of, sigma_of
+from logpose.models.pose_model import COARSEST, JointOutputs, prediction_of, sigma_of
 from logpose.models.towers import Stage, StageOutput, focal_loss, pyramid_on
 
 __all__ = ["PointSetAnchors", "PointSetOptions"]
@@ -106,6 +106,27 @@ class PointSetAnchors(Detector):
         """Replace the anchors' pose by another one, as of `anchors.mean_pose`."""
         self.template.copy_(template)
         self.read.copy_(torch.tensor(anchors.read_joints(self.skeleton, template.cpu())))
+
+    def joint_outputs(self) -> dict[str, JointOutputs]:
+        """Distances of each joint and the logits of sigma, its maps, and its position in the template.
+
+        The layers before read features at joints, and stand for something else if they read them at others.
+        """
+        each, last = (4 if self.predicts_sigma else 2,), 6  # of a `PeakBranch`'s layers
+        read = tuple(self.skeleton.joints[joint] for joint in self.read.tolist())
+        found = {
+            "template": JointOutputs(),
+            f"peaks.maps.{last}": JointOutputs(),
+            f"peaks.offsets.{last}": JointOutputs((2,)),
+        }
+        for stage in range(len(self.stages)):
+            found[f"stages.{stage}.indexed"] = JointOutputs(None, settings=read)
+            found[f"stages.{stage}.last.pose"] = JointOutputs(each, settings=self.options.scale)
+        return found
+
+    def weights_replaced(self) -> None:
+        """Choose the joints at which features are read by the template at hand."""
+        self.set_template(self.template.clone())
 
     def grid(self, levels: Sequence[Tensor]) -> Grid:
         """The first stage's anchors for levels of features."""

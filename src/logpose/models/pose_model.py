@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +22,16 @@ from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.backbones import backbone_from_config
 from logpose.models.version_0_1 import rename_buffers
 
-__all__ = ["KeypointModel", "Model", "PixelStatistics", "PoseModel", "SigmaHead", "exactly", "in_dimensions"]
+__all__ = [
+    "JointOutputs",
+    "KeypointModel",
+    "Model",
+    "PixelStatistics",
+    "PoseModel",
+    "SigmaHead",
+    "exactly",
+    "in_dimensions",
+]
 
 SIGMA_FLOOR = 1e-6
 """Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""
@@ -74,6 +83,18 @@ def small_start(layer: nn.Linear) -> None:
     """Start with a small gain: the first predictions are the crop's centre and sigma = 1/2, whatever the features."""
     nn.init.xavier_uniform_(layer.weight, gain=0.01)
     nn.init.zeros_(layer.bias)
+
+
+class JointOutputs(NamedTuple):
+    """What the outputs of a layer stand for, so that those of a joint can be taken from a network of other joints."""
+
+    each: tuple[int, ...] | None = ()
+    """They are ordered joint by joint; sizes of the further axes within a joint's outputs. None: they belong to no
+    joint."""
+    settings: Any = None
+    """What their meaning depends on; outputs of other settings stand for something else."""
+    axis: int = 0
+    """Axis of the weight along which they lie."""
 
 
 class Model(nn.Module, Configurable, ABC):
@@ -187,6 +208,13 @@ class Model(nn.Module, Configurable, ABC):
 
     def prepare(self, data: Any) -> None:
         """Take from the training data, before training, what the model keeps of them."""
+
+    def joint_outputs(self) -> dict[str, JointOutputs] | None:
+        """Its layers, and buffers, with outputs of joints, by their names; None if they are not known."""
+        return None
+
+    def weights_replaced(self) -> None:
+        """Compute again what follows from weights, after some were taken from a checkpoint."""
 
     def begin_epoch(self, share: float) -> None:
         """Prepare for an epoch of training, of which a share in [0, 1] is done."""

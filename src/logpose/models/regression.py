@@ -11,7 +11,15 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, features
 from logpose.models.heatmap import MapHead
-from logpose.models.pose_model import COARSEST, PoseModel, SigmaHead, exactly, prediction_of, small_start
+from logpose.models.pose_model import (
+    COARSEST,
+    JointOutputs,
+    PoseModel,
+    SigmaHead,
+    exactly,
+    prediction_of,
+    small_start,
+)
 
 __all__ = ["RegressionModel"]
 
@@ -61,6 +69,14 @@ class RegressionModel(PoseModel):
         mu = mu.unflatten(1, (len(self.skeleton), self.dim))
         sigma = None if self.fc_sigma is None else exactly(self.fc_sigma, pooled)
         return prediction_of(mu, sigma, self.error_distribution, maps)
+
+    def joint_outputs(self) -> dict[str, JointOutputs]:
+        """Mu and the logits of sigma, D numbers of each joint, and its map."""
+        return {
+            "fc_mu": JointOutputs((self.dim,), settings=self.unit_features),
+            "fc_sigma": JointOutputs((self.dim,)),
+            "auxiliary_head.final_layer": JointOutputs(),
+        }
 
     def drop_training_parts(self) -> None:
         """Remove the head of heatmaps."""

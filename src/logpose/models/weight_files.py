@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import pickletools
 import re
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +19,15 @@ from torch import Tensor
 
 from logpose.core.errors import InputError
 
-__all__ = ["fetched", "held_object", "read_state_dict", "read_weights"]
+__all__ = ["fetched", "held_object", "own_checkpoint", "read_state_dict", "read_weights"]
+
+log = logging.getLogger("logpose")
 
 HUB = "hf://"
+TENSORS, CONFIG = "model.safetensors", "config.json"
+"""Files of a folder of `logpose convert`, by the Hub's usual names."""
 MOST_NAMES = 50  # of classes and functions in a file
+OF_MODEL = re.compile(r"model\.[a-z]+_radius")  # the error distribution's, also in files of version 0.1
 OF_TENSORS = re.compile(r"torch\.(_utils\.)?\w+|collections\.OrderedDict|_codecs\.encode")
 """Names that a file of tensors alone has."""
 
@@ -41,8 +47,8 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         InputError: if the file is missing or is not a dictionary of tensors.
     """
     path = Path(path)
-    if path.is_dir() and (path / "model.safetensors").is_file():
-        path = path / "model.safetensors"
+    if path.is_dir() and (path / TENSORS).is_file():
+        path = path / TENSORS
     if not path.is_file():
         raise InputError(f"{path}: no such weights file (give a file, an address, 'imagenet' or 'random')")
     try:
@@ -65,10 +71,30 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, entry if isinstance(entry, dict) else {}
 
 
+def own_checkpoint(source: str) -> Path | None:
+    """The checkpoint of logpose, a file or a folder of `logpose convert`, that a source of weights names; None if none.
+
+    Args:
+        source: see `load_backbone_weights` and `load_mask_rcnn_weights`.
+
+    Raises:
+        InputError: if it cannot be had or read.
+    """
+    if source in ("random", "imagenet", "coco"):
+        return None
+    path = fetched(source)
+    tensors, entry = read_weights(path)
+    if not isinstance(entry.get("model"), dict):
+        if any(OF_MODEL.fullmatch(name) for name in tensors):
+            log.warning("%s: has no description of its model, so only tensors of a backbone can be taken", source)
+        return None
+    return path.parent if path.name == TENSORS else path
+
+
 def _entry_beside(tensors: Path) -> dict[str, Any]:
     """The entry beside the tensors of a folder that `logpose convert` wrote; empty beside others."""
     try:
-        entry = json.loads((tensors.parent / "config.json").read_text(encoding="utf-8"))
+        entry = json.loads((tensors.parent / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return entry if isinstance(entry, dict) else {}
@@ -139,10 +165,15 @@ def fetched(source: str) -> Path:
     """The file that a source of weights names: itself, or its copy in torch's or the Hub's cache."""
     try:
         if source.startswith(HUB):
-            owner, name, inner = source.removeprefix(HUB).split("/", maxsplit=2)
+            owner, name, *inner = source.removeprefix(HUB).split("/", maxsplit=2)
             from huggingface_hub import hf_hub_download
 
-            return Path(hf_hub_download(f"{owner}/{name}", inner))
+            wanted = inner[0] if inner else TENSORS
+            file = Path(hf_hub_download(f"{owner}/{name}", wanted))
+            if wanted.endswith(TENSORS):  # the description of a model of logpose stands beside it
+                with suppress(OSError, ValueError):  # other models may have none
+                    hf_hub_download(f"{owner}/{name}", wanted.removesuffix(TENSORS) + CONFIG)
+            return file
         if source.startswith(("https://", "http://")):
             # The same file name may stand at several addresses.
             folder = Path(torch.hub.get_dir()) / "checkpoints" / hashlib.sha256(source.encode()).hexdigest()[:12]

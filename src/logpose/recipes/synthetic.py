@@ -9,7 +9,8 @@ from logpose.core.errors import InputError
 from logpose.data import Augmentation
 from logpose.recipes.coco import coco_resnet18_rle
 from logpose.recipes.renamed import old_presets
-from logpose.tasks.pose.recipe import ImageRecipe, Recipe
+from logpose.tasks.image_recipe import ImageRecipe
+from logpose.tasks.pose.recipe import Recipe
 
 if TYPE_CHECKING:
     from logpose.data import InMemory, People

@@ -27,10 +27,10 @@ from logpose.models import MODELS, Model, PoseModel
 from logpose.models.backbone import Backbone
 from logpose.models.pose_model import PixelStatistics
 from logpose.models.version_0_1 import upgraded
-from logpose.models.weight_files import held_object
+from logpose.models.weight_files import CONFIG, TENSORS, held_object
 from logpose.training.run_folder import LAST, PREVIOUS
 
-__all__ = ["describe", "load", "load_model", "load_of_crops", "read", "save"]
+__all__ = ["describe", "load", "load_as_trained", "load_model", "load_of_crops", "read", "save"]
 
 FORMAT = 2
 """Version of the `logpose` entry; raised when an older reader could not make sense of a newer file. 1 is version 0.1's,
@@ -38,8 +38,6 @@ and is read too (`models.version_0_1`)."""
 
 log = logging.getLogger("logpose")
 
-TENSORS, CONFIG = "model.safetensors", "config.json"
-"""Files of the folder form, by the Hub's usual names."""
 CHECKSUM = "sha256"
 """Entry of the folder form: of the file of tensors. The other form has a checksum for each record of its archive."""
 
@@ -165,7 +163,21 @@ def load(
             damaged.
     """
     content = read(path)
-    return _model(path, content, backbone, models), _density(path, content)
+    model, loss = _model(path, content, backbone, models), _loss(path, content)
+    model.drop_training_parts()
+    return model, None if loss is None else loss.density
+
+
+def load_as_trained(
+    path: str | Path, backbone: Backbone | None = None, models: Sequence[type[Model]] = ()
+) -> tuple[Model, PoseLoss | None]:
+    """The same with the parts of the model that serve training alone, and the whole loss.
+
+    A backbone is used only if the checkpoint does not describe its own.
+    """
+    content = read(path)
+    described = content["logpose"]["model"].get("backbone") is not None
+    return _model(path, content, None if described else backbone, models), _loss(path, content)
 
 
 def load_of_crops(path: str | Path, backbone: Backbone | None = None) -> tuple[PoseModel, LikelihoodLoss | None]:
@@ -182,7 +194,9 @@ def load_of_crops(path: str | Path, backbone: Backbone | None = None) -> tuple[P
 
 def load_model(path: str | Path, backbone: Backbone | None = None, models: Sequence[type[Model]] = ()) -> Model:
     """The model of a checkpoint alone, on the CPU, in evaluation mode; see `load` for arguments and errors."""
-    return _model(path, read(path), backbone, models)
+    model = _model(path, read(path), backbone, models)
+    model.drop_training_parts()
+    return model
 
 
 def _model(
@@ -192,18 +206,16 @@ def _model(
     with _damaged(path):
         model = build_model(content["logpose"]["model"], backbone, models)
         _fill(model, "model.", content["state_dict"])
-        model.drop_training_parts()
     return model.eval()
 
 
-def _density(path: str | Path, content: dict[str, Any]) -> LikelihoodLoss | None:
-    """The density of errors of a checkpoint's loss."""
+def _loss(path: str | Path, content: dict[str, Any]) -> PoseLoss | None:
+    """The loss of a checkpoint's content."""
     with _damaged(path):
         loss = loss_from_config(content["logpose"]["loss"])
-        if loss is None:
-            return None
-        _fill(loss, "loss.", content["state_dict"])
-        return loss.eval().density
+        if loss is not None:
+            _fill(loss, "loss.", content["state_dict"])
+        return None if loss is None else loss.eval()
 
 
 def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) -> None:

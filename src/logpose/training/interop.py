@@ -23,8 +23,8 @@ from logpose.losses import LikelihoodLoss, MixedRLELoss, RLELoss
 from logpose.models import HeatmapModel, HRNet, Model, PoseModel, RegressionModel, ResNet
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD, in_rgb
-from logpose.models.weight_files import read_state_dict
-from logpose.training.checkpoint import CONFIG, TENSORS, load, save
+from logpose.models.weight_files import CONFIG, TENSORS, read_state_dict
+from logpose.training.checkpoint import load, save
 
 __all__ = ["from_pretrained", "load_heatmaps", "load_mmpose", "load_released", "load_weights", "push_to_hub"]
 

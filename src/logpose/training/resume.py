@@ -35,7 +35,7 @@ OF_OPTIMIZER = ("optimizer", "freeze", "layer_decay")
 """Fields of recipes that decide what the optimiser's state is of."""
 ADDED = ("ema", "accumulate", "freeze", "layer_decay")
 """Fields of recipes that version 0.1 did not have; its runs had their defaults."""
-AT_THE_START = ("weights",)
+AT_THE_START = ("weights", "weights_of")
 """Fields of recipes that decide only how a run starts."""
 IN_AN_EPOCH = ("batch_size", "accumulate", "seed")
 """Fields of recipes that decide which samples an epoch has still to come."""
@@ -113,7 +113,10 @@ def _check_settings(
     if now.get("tune"):
         raise InputError(f"{path}: --tune: a resumed run trains in the way that it has begun")
     before = {f.name: f.default for f in fields(TrainingRecipe) if f.name in ADDED} | before
-    why = {"weights": "it started from", **dict.fromkeys(OF_OPTIMIZER, "its optimiser's state is of")}
+    why = {
+        **dict.fromkeys(AT_THE_START, "it started from"),
+        **dict.fromkeys(OF_OPTIMIZER, "its optimiser's state is of"),
+    }
     for name in (*OF_OPTIMIZER, *AT_THE_START, *(IN_AN_EPOCH if resume.get("within_epoch") else ())):
         if name in before and name in now and not _same(before[name], now[name]):
             within = "it was written within an epoch of"

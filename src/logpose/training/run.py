@@ -38,6 +38,7 @@ from logpose.training.run_folder import BEST, CONFIG, LAST, RunLock
 from logpose.training.save_every import SaveEvery
 from logpose.training.saving import Best, CheckpointFiles, Saver
 from logpose.training.signals import Signals, stopped_by
+from logpose.training.warm_start import warm_start
 
 patch_torchvision()
 import lightning as L  # noqa: E402  (imports torchvision where it is installed)
@@ -219,6 +220,8 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
     if model.output_type != loss.output_type:
         kinds = f"the loss {type(loss).__name__} needs {loss.output_type}, the model {type(model).__name__}"
         raise InputError(f"{kinds} outputs {model.output_type}: use {LOSSES[model.output_type]}")
+    if resume is None:
+        warm_start(model, loss if stage.before is None else None, recipe)
     hardware = _trainer(recipe, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     strict = bool(getattr(recipe, "strict", False))  # not every task has the option
     if resume is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -14,8 +13,9 @@ from logpose.core.skeletons import COCO
 from logpose.data import Augmentation
 from logpose.losses import HeatmapLoss, L1Loss, MixedRLELoss, RLELoss, WithHeatmaps
 from logpose.models import HeatmapModel, IntegralModel, RegressionModel
+from logpose.tasks.image_recipe import ImageRecipe, labelled_people
 from logpose.tasks.pose import recipe as recipes
-from logpose.tasks.pose.recipe import H36mRecipe, ImageRecipe, Recipe, labelled_people, released_regression
+from logpose.tasks.pose.recipe import H36mRecipe, Recipe, released_regression
 from logpose.training.checkpoint import load_model, read
 from logpose.training.run import fit
 
@@ -86,6 +86,7 @@ def test_pretraining_is_a_first_stage_until_it_is_done(make_recipe, tmp_path):
     assert (stage.head, stage.first, stage.data) == ("heatmap", None, recipe.data)
     second = recipe.initialised_from(tmp_path / "best.ckpt")
     assert (second.first, second.head, second.weights) == (None, "regression", str(tmp_path / "best.ckpt"))
+    assert second.weights_of == "backbone"
     assert replace(recipe, pretrain="none").first is None
     own = make_recipe(first=lambda r: replace(r, first=None))
     assert "pretrain" in own.inapplicable()
@@ -99,46 +100,6 @@ def test_names_of_version_0_1_have_a_warning(name):
 
 
 # The data
-
-
-def test_without_data_it_says_what_is_missing(make_recipe):
-    with pytest.raises(InputError, match="--data"):
-        labelled_people(make_recipe(data=None), "train")
-
-
-def test_a_folder_s_parts_are_taken(make_recipe):
-    train, val = (labelled_people(make_recipe(), part) for part in ("train", "val"))
-    assert train.counts["images"] == 24
-    assert val.counts["images"] == 8
-
-
-def test_a_single_file_is_divided_by_image(make_recipe, coco_folder):
-    file = coco_folder / "annotations" / "person_keypoints_train.json"
-    train, val = (labelled_people(make_recipe(data=file), part) for part in ("train", "val"))
-    assert len(train.images) + len(val.images) == 24
-    assert not train.images.keys() & val.images.keys()
-    assert len(val.images) == 2
-
-
-def test_the_same_file_named_for_both_is_taken_whole(make_recipe, coco_folder):
-    file = coco_folder / "annotations" / "person_keypoints_train.json"
-    recipe = make_recipe(data=file, val_data=file)
-    assert len(labelled_people(recipe, "train")) == len(labelled_people(recipe, "val"))
-
-
-def test_each_part_has_its_own_folder_of_images(make_recipe, coco_folder, tmp_path):
-    moved = {}
-    for part in ("train", "val"):
-        moved[part] = (tmp_path / "annotations" / part).with_suffix(".json")
-        moved[part].parent.mkdir(exist_ok=True)
-        shutil.copy(coco_folder / "annotations" / f"person_keypoints_{part}.json", moved[part])
-    folders = {"images": coco_folder / "train", "val_images": coco_folder / "val"}
-    for data in ({"data": moved["train"], "val_data": moved["val"]}, {"data": tmp_path}):
-        train, val = (labelled_people(make_recipe(**data, **folders), part) for part in ("train", "val"))
-        assert (len(train.images), len(val.images)) == (24, 8)
-
-
-# Mirrored images
 
 
 def first_batch(recipe, pairs=None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from logpose import losses, models
@@ -11,8 +12,8 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.data.augmentation import SceneTransform, ShortSide, SquareCrop
 from logpose.models import MaskRCNNOptions, PointSetOptions
+from logpose.tasks.image_recipe import ImageRecipe, PretrainedRecipe, labelled_people
 from logpose.tasks.options import Score
-from logpose.tasks.pose.recipe import ImageRecipe, PretrainedRecipe, labelled_people
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -153,6 +154,10 @@ class MaskRCNNRecipe(DetectionRecipe, PretrainedRecipe):
     """Initial weights: imagenet (backbone only), random, coco (torchvision's keypoint R-CNN, of a resnet50), or those
     of a file of the same network or a backbone: a path, an address, or hf://OWNER/NAME/FILE."""
 
+    def initialised_from(self, checkpoint: str | Path) -> ImageRecipe:
+        """This recipe as a single stage that starts from the weights of a checkpoint, but for those of another head."""
+        return replace(super().initialised_from(checkpoint), weights_of="all")
+
     def inapplicable(self) -> dict[str, str]:
         """As for any detector; fields of the other head."""
         inapplicable = super().inapplicable()
@@ -210,6 +215,7 @@ def mask_rcnn(
         options: further options of the network; those that `outside` and `mu_from` name are the recipe's.
     """
     from logpose.models.mask_rcnn import learns_normalisation, load_mask_rcnn_weights
+    from logpose.models.weight_files import own_checkpoint
 
     head = head or recipe.head
     options = replace(options or MaskRCNNOptions(), outside=recipe.outside)
@@ -219,7 +225,8 @@ def mask_rcnn(
     means = MEANS[recipe.mu_from] if head == "regression" else NO_MEANS
     options = replace(options, **means)
     model = models.MaskRCNN(skeleton, recipe.backbone, head, predicts_sigma, recipe.test_short, recipe.longest, options)
-    load_mask_rcnn_weights(model, recipe.weights)
+    reported = own_checkpoint(recipe.weights) is not None  # by `training.warm_start`
+    load_mask_rcnn_weights(model, recipe.weights, recipe.weights_of, warn=not reported)
     return model
 
 

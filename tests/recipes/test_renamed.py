@@ -97,7 +97,7 @@ class Arguments(MaskRCNN):
 @pytest.fixture
 def no_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "MaskRCNN", Arguments)
-    monkeypatch.setattr(models.mask_rcnn, "load_mask_rcnn_weights", lambda *_: None)
+    monkeypatch.setattr(models.mask_rcnn, "load_mask_rcnn_weights", lambda *_, **__: None)
 
 
 def test_there_are_as_many_presets_and_old_names_as_there_were_recipes() -> None:

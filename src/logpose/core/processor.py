@@ -46,7 +46,7 @@ def _bound() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+def quota(root: str | Path = "/sys/fs/cgroup", own: str | Path = "/proc/self/cgroup") -> float:
     """Seconds of processor time a second that the control groups allow, of version 2 or 1; infinite without a limit.
 
     Args:
@@ -55,7 +55,7 @@ def quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgro
     """
     shares = [math.inf]
     try:
-        for folder in _control_groups(root, own):
+        for folder in _control_groups(Path(root), Path(own)):
             if (limit := folder / "cpu.max").is_file():
                 allowed, period = limit.read_text().split()
             elif (limit := folder / "cpu.cfs_quota_us").is_file():
@@ -101,8 +101,8 @@ class OtherWork:
         statistics: the file in which Linux counts what the cores did; without it, no work is known of.
     """
 
-    def __init__(self, statistics: Path = Path("/proc/stat")) -> None:
-        self._file = statistics
+    def __init__(self, statistics: str | Path = "/proc/stat") -> None:
+        self._file = Path(statistics)
         self._began, self._before = time.monotonic(), self._seconds()
 
     def _seconds(self) -> float:

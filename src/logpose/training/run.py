@@ -165,12 +165,13 @@ def _with_rate(stage: Stage, resume: Path | None, signals: Signals) -> Stage:
     if resume is not None:  # the first stage of several: it has been found, for what the checkpoint holds
         rate = float(read(resume)["logpose"]["recipe"]["lr"])
         return stage._replace(recipe=replace(stage.recipe, lr=rate, find_lr=False))
-    recipe, module, loaders, _ = _prepared(stage, None)
+    # Of single batches: Lightning does not record every step of several.
+    recipe, module, loaders, _ = _prepared(stage._replace(recipe=replace(stage.recipe, accumulate=1)), None)
     log.info("searching for a learning rate: %d steps", STEPS)
     with TemporaryDirectory(dir=next(p for p in stage.folder.absolute().parents if p.is_dir())) as folder:
         trainer = _trainer(
             recipe,
-            **_of_steps(replace(recipe, accumulate=1)),  # Lightning records no step of several batches reliably
+            **_of_steps(recipe),
             max_epochs=STEPS,
             logger=False,
             enable_checkpointing=False,

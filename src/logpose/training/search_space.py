@@ -238,13 +238,13 @@ def is_search(folder: str | Path) -> bool:
     return (Path(folder) / SPACE).is_file()
 
 
-def write_settings(recipe: TrainingRecipe, folder: Path, space: Space, trials: int) -> None:
+def write_settings(recipe: TrainingRecipe, folder: str | Path, space: Space, trials: int) -> None:
     """Write the recipe, and what is searched. The latter comes last: with it the folder is that of a search."""
     from logpose.training.resume import data_files  # torch, which the flags' help does not need
 
     settings = {"trials": trials, "space": described(space), "files": data_files(recipe)}
     for name, values in ((BASE, plain_recipe(recipe)), (SPACE, settings)):
-        with whole_file(folder / name, durable=True) as file:
+        with whole_file(Path(folder) / name, durable=True) as file:
             file.write(yaml.safe_dump(values, sort_keys=False).encode())
 
 
@@ -255,7 +255,7 @@ def _same(before: Any, now: Any) -> bool:
     return before == now or moved
 
 
-def stored_settings(recipe: TrainingRecipe, folder: Path, space: Space | None) -> tuple[Space, int]:
+def stored_settings(recipe: TrainingRecipe, folder: str | Path, space: Space | None) -> tuple[Space, int]:
     """Space and number of trials of the search in a folder.
 
     Raises:
@@ -263,6 +263,7 @@ def stored_settings(recipe: TrainingRecipe, folder: Path, space: Space | None) -
     """
     from logpose.training.resume import data_files
 
+    folder = Path(folder)
     path = folder / SPACE
     try:
         before = dict(yaml.safe_load((folder / BASE).read_text(encoding="utf-8")))

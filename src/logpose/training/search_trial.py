@@ -46,14 +46,14 @@ class Report(Callback):
         folder: of its run; its first stages, in folders within, are not reported.
     """
 
-    def __init__(self, trial: Trial, folder: Path) -> None:
-        self.trial, self.folder = trial, folder
+    def __init__(self, trial: Trial, folder: str | Path) -> None:
+        self.trial, self.folder = trial, Path(folder)
         self.trains = self.pruned = False
         self._reported = set(trial.study.trials[trial.number].intermediate_values)
 
-    def has_ended(self, checkpoint: Path, recipe: TrainingRecipe) -> bool:
+    def has_ended(self, checkpoint: str | Path, recipe: TrainingRecipe) -> bool:
         """Whether a checkpoint is of the end of this trial, which was stopped before its figure was stored."""
-        if checkpoint.parent != self.folder:
+        if Path(checkpoint).parent != self.folder:
             return False  # of its first stage
         content = read(checkpoint)
         whole = not content.get("resume", {}).get("within_epoch")
@@ -88,7 +88,7 @@ def as_begun(recipe: R, folder: str | Path) -> R:
     return replace(recipe, **{name: chosen[name] for name in auto})
 
 
-def checkpoint_to_resume(folder: Path) -> Path | None:
+def checkpoint_to_resume(folder: str | Path) -> Path | None:
     """The checkpoint that a trial is resumed from. One without any, or whose last is damaged, starts again."""
     checkpoint = last_checkpoint(folder)
     if checkpoint is not None:
@@ -98,6 +98,6 @@ def checkpoint_to_resume(folder: Path) -> Path | None:
             log.warning("%s; the trial starts again", error)
         else:
             return checkpoint
-    if folder.exists():
+    if Path(folder).exists():
         shutil.rmtree(folder)
     return None

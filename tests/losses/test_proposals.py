@@ -122,6 +122,7 @@ def learned() -> RLELoss:
     return loss.eval()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_many_points_count_in_eight_dimensions(learned: RLELoss) -> None:
     """Of ½ (Q + G) a few hundred of 32,768 do; s and standard deviations against a large sample of that."""

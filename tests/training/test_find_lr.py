@@ -89,10 +89,10 @@ def test_a_search_that_finds_nothing_leaves_nothing(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
-@pytest.mark.parametrize("accumulate", [3, 100])
-def test_batches_are_searched_with_one_at_a_time(accumulate: int, tmp_path: Path) -> None:
+def test_batches_are_searched_with_one_at_a_time(tmp_path: Path) -> None:
+    """Also with more in a step than there are in an epoch."""
     rates = []
-    for name, changes in (("one", {}), ("many", {"accumulate": accumulate})):
+    for name, changes in (("one", {}), ("many", {"accumulate": 100})):
         fit(tiny(epochs=1, find_lr=True, loss="l1", **changes), tmp_path / name)
         rates.append(read(tmp_path / name / "last.ckpt")["logpose"]["recipe"]["lr"])
     assert rates[0] == rates[1]

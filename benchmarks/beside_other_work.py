@@ -13,7 +13,6 @@ the same round with quartiles: a training step of RLE as in `training_speed.py`,
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import statistics
@@ -24,6 +23,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from logpose.core.processor import SPINS
+from training_speed import Way, measure_each, options, training
+
 FIGURES = Path(__file__).parent / "figures" / "beside_other_work.json"
 DEFAULT = "libgomp's default"
 BUSY = "while True: pass"
@@ -31,8 +35,6 @@ BUSY = "while True: pass"
 
 def candidates(spins: list[int], threads: int) -> dict[str, tuple[dict[str, str], int]]:
     """The environment and the number of threads of each candidate."""
-    from logpose.core.processor import SPINS
-
     spun: dict[str, tuple[dict[str, str], int]] = {
         f"{count:,} spins": ({"GOMP_SPINCOUNT": str(count)}, threads) for count in spins
     }
@@ -47,32 +49,8 @@ def candidates(spins: list[int], threads: int) -> dict[str, tuple[dict[str, str]
 
 def serve(pipe: Connection, network: str, bf16: bool, size: int, batch: int, threads: int) -> None:
     """Prepare a candidate, then time as many steps, and predictions, as are asked for, until None."""
-    import torch
-
-    from logpose import RLELoss
-    from logpose.core.compat import keep_freed_memory
-    from logpose.core.skeletons import COCO
-    from logpose.models import RegressionModel, create_backbone
-
     torch.set_num_threads(threads)
-    keep_freed_memory()
-    torch.manual_seed(0)
-    model, loss = RegressionModel(create_backbone(network, (size, size)), COCO, (size, size)).train(), RLELoss()
-    model.to(memory_format=torch.channels_last)
-    parameters = [*model.parameters(), *loss.parameters()]
-    optimizer = torch.optim.Adam(parameters, 1e-3)
-    images = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8)
-    images = images.contiguous(memory_format=torch.channels_last)
-    target, weight = torch.rand(batch, 17, 2) - 0.5, torch.ones(batch, 17)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            predicted = model(images)
-            value = loss(predicted.mu, predicted.sigma, target, weight)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+    step, model, images = training(network, Way(bf16, channels_last=True, compiled=False), size, batch)
 
     @torch.inference_mode()
     def predict() -> None:
@@ -140,25 +118,12 @@ def table(network: str, figures: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure each network and save its figures when it is done."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--networks", nargs="+", default=["efficientnet_lite0", "resnet18"])
+    """Measure each network."""
+    parser = options(__doc__, ("efficientnet_lite0", "resnet18"), FIGURES)
     parser.add_argument("--bf16", nargs="*", default=["resnet18"], help="networks that train in bfloat16")
     parser.add_argument("--spins", nargs="*", type=int, default=[], help="further candidates for GOMP_SPINCOUNT")
-    parser.add_argument("--size", type=int, default=128, help="side of the images")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--busy", type=int, default=1, help="busy processes")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=3, help="steps of a candidate in a round")
-    parser.add_argument("--figures", type=Path, default=FIGURES)
-    given = parser.parse_args()
-    kept = json.loads(given.figures.read_text()) if given.figures.exists() else {}
-    for network in given.networks:
-        kept[f"{network} {given.size} {given.batch}"] = figures = measure(network, given)
-        given.figures.parent.mkdir(parents=True, exist_ok=True)
-        given.figures.write_text(json.dumps(kept, indent=1) + "\n")
-        print(table(network, figures), flush=True)
+    measure_each(parser.parse_args(), measure, table)
 
 
 if __name__ == "__main__":

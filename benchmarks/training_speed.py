@@ -17,11 +17,14 @@ import multiprocessing
 import os
 import statistics
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 FIGURES = Path(__file__).parent / "figures" / "training_speed.json"
 NETWORKS = ("resnet18", "resnet50", "efficientnet_lite0", "timm/vit_small_patch16_224")
@@ -46,14 +49,13 @@ PLAIN = Way(False, False, False, plain=True)
 WAYS = [Way(bf16, last, compiled) for compiled in (False, True) for last in (False, True) for bf16 in (False, True)]
 
 
-def serve(pipe: Connection, network: str, way: Way, size: int, batch: int, threads: int) -> None:
-    """Prepare a candidate, then time as many steps as are asked for, until None."""
+def training(network: str, way: Way, size: int, batch: int) -> tuple[Callable[[], None], Any, Tensor]:
+    """A step of training in one way; its model and its batch of images."""
     from logpose import RLELoss
     from logpose.core.compat import keep_freed_memory
     from logpose.core.skeletons import COCO
     from logpose.models import RegressionModel, create_backbone
 
-    torch.set_num_threads(threads)
     if not way.plain:
         keep_freed_memory()
     torch.manual_seed(0)
@@ -78,6 +80,13 @@ def serve(pipe: Connection, network: str, way: Way, size: int, batch: int, threa
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
 
+    return step, model, images
+
+
+def serve(pipe: Connection, network: str, way: Way, size: int, batch: int, threads: int) -> None:
+    """Prepare a candidate, then time as many steps as are asked for, until None."""
+    torch.set_num_threads(threads)
+    step, _, _ = training(network, way, size, batch)
     began = time.perf_counter()
     for _ in range(3):
         step()
@@ -125,24 +134,38 @@ def table(network: str, figures: dict[str, Any], batch: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure each network and save its figures when it is done."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
+def options(description: str | None, networks: Sequence[str], figures: Path) -> argparse.ArgumentParser:
+    """The options of a benchmark of steps, with its defaults."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument("--networks", nargs="+", default=list(networks))
     parser.add_argument("--size", type=int, default=128, help="side of the images")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=3, help="steps of a candidate in a round")
-    parser.add_argument("--figures", type=Path, default=FIGURES)
-    given = parser.parse_args()
+    parser.add_argument("--figures", type=Path, default=figures)
+    return parser
+
+
+def measure_each(
+    given: argparse.Namespace,
+    measure: Callable[[str, argparse.Namespace], dict[str, Any]],
+    table: Callable[[str, dict[str, Any]], str],
+) -> None:
+    """Measure each network, save its figures when it is done, and print their table."""
     kept = json.loads(given.figures.read_text()) if given.figures.exists() else {}
     for network in given.networks:
         print(network, flush=True)
         kept[f"{network} {given.size} {given.batch}"] = figures = measure(network, given)
         given.figures.parent.mkdir(parents=True, exist_ok=True)
         given.figures.write_text(json.dumps(kept, indent=1) + "\n")
-        print(table(network, figures, given.batch), flush=True)
+        print(table(network, figures), flush=True)
+
+
+def main() -> None:
+    """Measure each network."""
+    given = options(__doc__, NETWORKS, FIGURES).parse_args()
+    measure_each(given, measure, partial(table, batch=given.batch))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from logpose.core.errors import InputError
+from logpose.core.messages import first_line
 
 __all__ = ["choose_device"]
 
@@ -23,5 +24,5 @@ def choose_device(name: str | torch.device | None = "auto") -> torch.device:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"device {name}: {first_line(error)}") from error
     return torch.device(name)

@@ -25,6 +25,7 @@ from jaxtyping import UInt8
 from PIL import Image as Pillow
 
 from logpose.core.errors import InputError
+from logpose.core.messages import first_line
 from logpose.core.structures import Image
 
 __all__ = ["ImageLike", "as_grey", "as_rgb"]
@@ -96,7 +97,7 @@ def _array(image: Any) -> np.ndarray:
         if listed or hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
             return np.ma.filled(image, np.nan) if np.ma.is_masked(image) else np.asarray(image)
     except (TypeError, ValueError, RuntimeError, OSError) as error:  # ragged lists, sparse tensors, closed files
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise _refusal(f"a {type(image).__name__} that is no array of numbers ({reason:.80})") from error
     raise _refusal(f"a {type(image).__name__}")
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from logpose.core.compat import patch_torchvision
 from logpose.core.errors import InputError
+from logpose.core.messages import first_line
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, Needs
 
 __all__ = ["TIMM", "TimmBackbone"]
@@ -65,8 +66,8 @@ class TimmBackbone(FeatureExtractor):
         """For a model of timm that cannot be built, or computed, as a backbone."""
         if isinstance(error, InputError):
             return error
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        return InputError(f"backbone {self.name} cannot be used for images of {self.size[0]}×{self.size[1]}: {reason}")
+        size = f"{self.size[0]}×{self.size[1]}"
+        return InputError(f"backbone {self.name} cannot be used for images of {size}: {first_line(error)}")
 
     def _freeze_what_is_not_used(self) -> None:
         """Turn off gradients of what timm's model has for its classifier: several processes would wait for them."""

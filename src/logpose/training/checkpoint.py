@@ -22,6 +22,7 @@ from torch import nn
 
 from logpose.core.errors import DamagedFileError, InputError
 from logpose.core.files import check_archive
+from logpose.core.messages import first_line
 from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
 from logpose.models import MODELS, Model, PoseModel
 from logpose.models.backbone import Backbone
@@ -123,7 +124,7 @@ def _damaged(path: str | Path) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (LookupError, ArithmeticError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise InputError(f"{path}: damaged checkpoint ({_first_line(error)})") from error
+        raise InputError(f"{path}: damaged checkpoint ({first_line(error):.160})") from error
 
 
 def notes(path: str | Path) -> dict[str, Any]:
@@ -254,7 +255,3 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) 
 
 def _fill(module: nn.Module, prefix: str, state: dict[str, Any]) -> None:
     module.load_state_dict({key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)})
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from logpose.core.errors import InputError
+from logpose.core.messages import first_line
 from logpose.core.processor import cores
 from logpose.losses import PoseLoss
 from logpose.models import KeypointModel, Model
@@ -112,12 +113,8 @@ def _compiler_error(device: torch.device) -> str | None:
     try:
         torch.compile(torch.sin)(torch.ones(2, device=device))
     except Exception as error:
-        return _first_line(error)
+        return first_line(error)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def tuned(recipe: R, model: Model, loss: PoseLoss, batches: Sequence[Any], steps: int, device: torch.device) -> R:
@@ -182,7 +179,7 @@ def _timed(
                 step(batch)
             one = step
         except (RuntimeError, TypeError) as error:  # a precision, a compiler or a memory that cannot do it
-            log.info("%s: left out (%s)", _flags(way), _first_line(error))
+            log.info("%s: left out (%s)", _flags(way), first_line(error))
         passes.append(one)
         extra.append((time.perf_counter() - began) / steps)
     measured: list[list[float]] = [[] for _ in ways]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from logpose.core.structures import Evaluator
     from logpose.data.batches import LoaderOptions
 
-__all__ = ["FIRST", "LossName", "TrainingRecipe", "plain_fields", "plain_recipe", "settings"]
+__all__ = ["FIRST", "LossName", "TrainingRecipe", "plain_fields", "plain_recipe", "same_setting", "settings"]
 
 LossName = Literal["rle", "dle", "basic", "l1", "l2", "laplace", "gaussian"]
 """Words of `--loss`."""
@@ -286,3 +286,12 @@ def plain_recipe(recipe: TrainingRecipe) -> dict[str, Any]:
     # Absolute paths: a run may be resumed from another folder.
     plain: dict[str, Any] = json.loads(json.dumps(settings(recipe), default=lambda path: str(Path(path).absolute())))
     return ({"recipe": recipe.name} if recipe.name else {}) | plain
+
+
+def same_setting(before: Any, now: Any) -> bool:
+    """Whether two plain values of a field are the same.
+
+    Files are, if they have one name, for folders may have been moved.
+    """
+    files = all(isinstance(value, str) and Path(value).is_absolute() for value in (before, now))
+    return before == now or (files and Path(before).name == Path(now).name)

@@ -16,7 +16,7 @@ from logpose.core.errors import InputError
 from logpose.losses import loss_from_config
 from logpose.training.checkpoint import build_model, read
 from logpose.training.early_stopping import has_stopped_early
-from logpose.training.recipe import TrainingRecipe, plain_fields, plain_recipe
+from logpose.training.recipe import TrainingRecipe, plain_fields, plain_recipe, same_setting
 
 __all__ = ["check_data", "check_resumable", "data_files", "is_finished", "validation_identity"]
 
@@ -118,7 +118,7 @@ def _check_settings(
         **dict.fromkeys(OF_OPTIMIZER, "its optimiser's state is of"),
     }
     for name in (*OF_OPTIMIZER, *AT_THE_START, *(IN_AN_EPOCH if resume.get("within_epoch") else ())):
-        if name in before and name in now and not _same(before[name], now[name]):
+        if name in before and name in now and not same_setting(before[name], now[name]):
             within = "it was written within an epoch of"
             flag = f"--{name.replace('_', '-')}"
             raise InputError(f"{path}: {why.get(name, within)} {flag} {before[name]}, not of {now[name]}")
@@ -127,12 +127,6 @@ def _check_settings(
     trained_by = len(resume.get("processes", ())) or processes
     if resume.get("within_epoch") and trained_by != processes:
         raise InputError(f"{path}: was written within an epoch of {trained_by} processes, not of {processes}")
-
-
-def _same(before: Any, now: Any) -> bool:
-    """Whether two settings are the same; files are, if they have one name, for folders may have been moved."""
-    files = all(isinstance(value, str) and Path(value).is_absolute() for value in (before, now))
-    return before == now or (files and Path(before).name == Path(now).name)
 
 
 def is_finished(content: dict[str, Any], recipe: TrainingRecipe) -> bool:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from logpose.core.compat import keep_freed_memory, patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.files import whole_file
+from logpose.core.messages import first_line
 from logpose.core.processor import OtherWork, threads_beside
 from logpose.core.progress import on_terminal
 from logpose.core.structures import OutputType
@@ -317,7 +318,7 @@ def _trainer(recipe: TrainingRecipe, **settings: Any) -> L.Trainer:
     try:
         return L.Trainer(**hardware, **settings, enable_model_summary=False)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"these settings cannot be trained with: {str(error).splitlines()[0]}") from error
+        raise InputError(f"these settings cannot be trained with: {first_line(error)}") from error
 
 
 def in_whole_epochs(recipe: TrainingRecipe, batches: int) -> TrainingRecipe:

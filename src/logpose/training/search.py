@@ -18,6 +18,7 @@ import torch
 from logpose.core.compat import patch_torchvision
 from logpose.core.errors import InputError, OtherRunError
 from logpose.core.files import whole_file
+from logpose.core.messages import first_line
 from logpose.training.checkpoint import read
 from logpose.training.module import higher_is_better
 from logpose.training.recipe import TrainingRecipe
@@ -210,7 +211,7 @@ class _Search:
                 load_if_exists=True,
             )
         except (ValueError, LookupError, TypeError) as error:
-            raise InputError(f"{path}: damaged ({str(error).splitlines()[0]:.120})") from error
+            raise InputError(f"{path}: damaged ({first_line(error):.120})") from error
         own = {name: value_of(recipe, name) for name in space}
         if not self.study.trials and all(value in space[name] for name, value in own.items()):
             self.study.enqueue_trial({name: label(value) for name, value in own.items()})
@@ -310,7 +311,7 @@ class _Search:
         except (InputError, torch.OutOfMemoryError) as error:
             if not (self.trained or report.trains):
                 raise  # no trial can be trained
-            why = str(error).splitlines()[0]
+            why = first_line(error)
         self.trained |= report.trains
         if why:
             self._store(trial, "failed", None, why)

@@ -14,7 +14,8 @@ import yaml  # type: ignore[import-untyped]
 from logpose.core.config import as_tuples, plain
 from logpose.core.errors import InputError
 from logpose.core.files import whole_file
-from logpose.training.recipe import TrainingRecipe, plain_fields, plain_recipe
+from logpose.core.messages import first_line
+from logpose.training.recipe import TrainingRecipe, plain_fields, plain_recipe, same_setting
 
 __all__ = [
     "BASE",
@@ -248,13 +249,6 @@ def write_settings(recipe: TrainingRecipe, folder: str | Path, space: Space, tri
             file.write(yaml.safe_dump(values, sort_keys=False).encode())
 
 
-def _same(before: Any, now: Any) -> bool:
-    """Whether two plain values are the same, or files of one name, whose folders may have been moved."""
-    paths = [Path(value) for value in (before, now) if isinstance(value, str)]
-    moved = len(paths) == 2 and all(path.is_absolute() for path in paths) and paths[0].name == paths[1].name
-    return before == now or moved
-
-
 def stored_settings(recipe: TrainingRecipe, folder: str | Path, space: Space | None) -> tuple[Space, int]:
     """Space and number of trials of the search in a folder.
 
@@ -270,9 +264,9 @@ def stored_settings(recipe: TrainingRecipe, folder: str | Path, space: Space | N
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         stored, trials, files = space_of(settings["space"]), int(settings["trials"]), dict(settings["files"])
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: no settings of a search ({str(error).splitlines()[0]:.120})") from error
+        raise InputError(f"{path}: no settings of a search ({first_line(error):.120})") from error
     for name, value in plain_recipe(recipe).items():
-        if name in before and name not in MAY_DIFFER and not _same(before[name], value):
+        if name in before and name not in MAY_DIFFER and not same_setting(before[name], value):
             flag = f"--{name.replace('_', '-')}"
             raise InputError(f"{folder}: is a search with {flag} {before[name]}, not {value}")
     if data_files(recipe) != files:

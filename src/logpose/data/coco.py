@@ -23,6 +23,7 @@ from logpose.data.image_sets import ImageList, ImageSet, LabelledImage
 from logpose.data.images import check_image, coco_folder, coco_folders, image_size, located
 from logpose.data.inputs import lies_outside
 from logpose.data.json_files import numbers, read_json, whole
+from logpose.data.label_content import LabelContent
 from logpose.data.label_faults import are_relative, at_corner
 from logpose.data.problems import FARTHEST, PeopleFile, Problem, in_part, of_part, refuse
 
@@ -40,8 +41,9 @@ LABELLED = "every tenth image with labels"
 class CocoKeypoints(PeopleFile):
     """The people of a COCO keypoint file who have labels.
 
-    Crowds and people without a labelled joint are passed over; rows that are wrong are left out, and in `problems`.
-    Arguments and errors as of `open_people`; the part "val" of a single file has every tenth image with labels.
+    `labels` are those of another format, in place of the file's content. Crowds and people without a labelled joint are
+    passed over; rows that are wrong are left out, and in `problems`. Other arguments, and errors, as of `open_people`;
+    the part "val" of a single file has every tenth image with labels, unless its format has parts.
 
     Attributes:
         category: id of the category, the first of several; `category_ids` has all.
@@ -58,9 +60,11 @@ class CocoKeypoints(PeopleFile):
         strict: bool = False,
         part: str | None = None,
         category: str | None = None,
+        labels: LabelContent | None = None,
     ) -> None:
         file = Path(file)
-        content = _coco_content(file)  # not kept: that of COCO's training part fills more than a gigabyte
+        content = vars(labels) if labels else _coco_content(file)  # not kept: that of COCO fills more than a gigabyte
+        self._places, self._parts = (labels.places, labels.parts) if labels else ([], {})
         named = chosen_categories(file, content["categories"], category)
         for row in named:
             if whole(row.get("id")) is None:
@@ -69,7 +73,12 @@ class CocoKeypoints(PeopleFile):
             skeleton = Skeleton.from_category(named[0])
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        super().__init__(file, skeleton, images or coco_folder(file, content["images"]))
+        folder = images or (labels.folder if labels else coco_folder(file, content["images"]))
+        super().__init__(file, skeleton, folder)
+        if labels:
+            self.problems += labels.problems
+            self.notes += labels.notes
+            self.counts += labels.counts
         self.category_ids: tuple[int, ...] = tuple(row["id"] for row in named)
         self.category = self.category_ids[0]
         self.unusable: list[dict[str, Any]] = []
@@ -158,7 +167,7 @@ class CocoKeypoints(PeopleFile):
         wanted = {whole(row.get("image_id")) for row in content["annotations"] if isinstance(row, dict)}
         places = {name: located(self.image_folder, name, named) for name in map(_file_name, content["images"]) if name}
         sharing = Counter(path for name, path in places.items() if path != self.image_folder / name)
-        held_out = self._held_out(content, part)
+        elsewhere = self._of_other_parts(content, part)
         used: dict[int, Path] = {}
         self.unlabelled: dict[int, Path] = {}  # images of this part without an annotation; their files are not checked
         self.sizes: dict[int, tuple[Any, Any]] = {}  # (width, height) of every image in the file, as given there
@@ -176,7 +185,7 @@ class CocoKeypoints(PeopleFile):
                 self.problems.append(Problem(where, "duplicate id", f"id {number}"))
                 continue
             self.sizes[number] = row.get("width"), row.get("height")
-            if part is not None and (i in held_out) != (part == "val"):
+            if i in elsewhere:
                 continue
             path = places[row["file_name"]]
             if sharing[path] > 1:
@@ -199,20 +208,22 @@ class CocoKeypoints(PeopleFile):
             raise InputError(f"{gone[0]}: none of the images is in {tried}; --images names another folder")
         return used
 
-    def _held_out(self, content: dict[str, Any], part: str | None) -> set[int]:
-        """The rows of the images that are held out, where one file serves as both parts: every tenth with labels."""
+    def _of_other_parts(self, content: dict[str, Any], part: str | None) -> set[int]:
+        """The rows of images of another part; in a file without parts every tenth with labels is held out."""
         if part is None:
             return set()
+        numbers_of = [whole(row.get("id")) if isinstance(row, dict) else None for row in content["images"]]
+        if self._parts:
+            return {i for i, number in enumerate(numbers_of) if number is not None and self._parts.get(number) != part}
         rows = (row for row in content["annotations"] if isinstance(row, dict))
         labelled = {
             whole(row.get("image_id"))
             for row in rows
             if row.get("category_id") in self.category_ids and any(_flags(row.get("keypoints")))
         }
-        numbers_of = [whole(row.get("id")) if isinstance(row, dict) else None for row in content["images"]]
         first = [i for i, number in enumerate(numbers_of) if number in labelled]
         others = [i for i, number in enumerate(numbers_of) if number not in labelled]
-        return {i for rows in (first, others) for at, i in enumerate(rows) if in_part(at, "val")}
+        return {i for rows in (first, others) for at, i in enumerate(rows) if not in_part(at, part)}
 
     def _read_people(self, rows: list[Any]) -> None:
         """Sort the annotations into people, problems, and crowds and people without labels."""
@@ -222,6 +233,7 @@ class CocoKeypoints(PeopleFile):
                 self.problems.append(Problem(f"{self.file}: annotation {i}", "not a JSON object"))
                 continue
             where = f"{self.file}: annotation {i}" + (f" (id {row['id']})" if "id" in row else "")
+            where = self._places[i] if self._places else where
             image = whole(row.get("image_id"))
             if row.get("category_id") not in self.category_ids:
                 self.counts["of other categories"] += 1

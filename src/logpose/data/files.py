@@ -8,6 +8,7 @@ from pathlib import Path
 from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
 from logpose.data.h36m import H36mPeople
+from logpose.data.label_formats import format_of, read_labels
 from logpose.data.lsp import LspPeople
 from logpose.data.mpii import MpiiOfCoco, MpiiPeople, heads_file
 
@@ -55,6 +56,8 @@ def _opened(
 ) -> LabelledPeople:
     """The labelled people of a file, by the reader of its format."""
     opened: LabelledPeople
+    if (name := format_of(file)) is not None:
+        return CocoKeypoints(file, images, strict, part, category, read_labels(file, name))
     begin = b""
     if file.suffix != ".mat" and file.is_file():  # a missing file is reported by its reader
         with file.open("rb") as stream:
@@ -85,7 +88,7 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
     data = Path(data)
     if not data.exists():
         raise InputError(f"{data}: no such file or folder")
-    if data.is_file():
+    if data.is_file() or format_of(data):
         return {"train": data, "val": data}
     folder = next((data / name for name in ("annotations", "annot") if (data / name).is_dir()), data)
     if (folder / "joints.mat").is_file():

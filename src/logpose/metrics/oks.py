@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["coco_annotation", "coco_ap", "coco_ground_truth", "expected_oks", "oks", "oks_nms", "over_labelled"]
+__all__ = [
+    "COCO_LIMIT",
+    "coco_annotation",
+    "coco_ap",
+    "coco_ground_truth",
+    "expected_oks",
+    "oks",
+    "oks_nms",
+    "over_labelled",
+]
 
+COCO_LIMIT = 20
+"""The most people an image that COCO's evaluation counts, those with the best scores."""
 NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
 
 
@@ -107,6 +119,9 @@ def oks_nms(
 def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas: Sequence[float]) -> dict[str, float]:
     """Average precision and recall as the COCO keypoint evaluation computes them (by faster-coco-eval).
 
+    That evaluation counts the 20 best of an image. Where more people of a category are labelled in one, the limit is
+    their number, as with `params.maxDets` of pycocotools: else they would lower recall however well they are detected.
+
     Args:
         ground_truth: content of an annotation file.
         results: content of a results file: {image_id, category_id, keypoints, score} of each predicted person.
@@ -126,11 +141,18 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
         truth = COCO({part: [dict(row) for row in ground_truth[part]] for part in wanted})
         found = truth.loadRes([dict(row) for row in results])
         evaluation = COCOeval_faster(truth, found, iouType="keypoints", kpt_oks_sigmas=np.asarray(sigmas))
+        evaluation.params.maxDets = [max(COCO_LIMIT, _most_people(ground_truth))]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     figures = [float(figure) for figure in evaluation.stats[: len(NAMES)]]
     return {name: figure if figure >= 0 else float("nan") for name, figure in zip(NAMES, figures, strict=True)}
+
+
+def _most_people(ground_truth: dict[str, Any]) -> int:
+    """The largest number of people of a category, with labelled joints, in an image."""
+    people = (row for row in ground_truth["annotations"] if row["num_keypoints"] and not row.get("iscrowd"))
+    return max(Counter((row["image_id"], row["category_id"]) for row in people).values(), default=0)
 
 
 def coco_annotation(

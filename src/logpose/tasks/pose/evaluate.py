@@ -18,6 +18,7 @@ from logpose.core.structures import Batch, Evaluator, Prediction, Scoring
 from logpose.data.crops import Crops, People, crop_loader
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.matlab import matlab_sizes
+from logpose.data.parts import parts_of
 from logpose.data.problems import log_problems
 from logpose.data.transforms import CropTransform
 from logpose.losses import LikelihoodLoss
@@ -30,13 +31,13 @@ from logpose.tasks.evaluation import (
     Found,
     check_skeletons,
     coco_result,
+    metric_notes,
+    metric_sigmas,
     person_scores,
     pose_figures,
     refuse_scoring,
-    uniform_sigmas,
 )
 from logpose.tasks.options import PeopleEvalOptions
-from logpose.training.checkpoint import read
 
 __all__ = ["Evaluation", "evaluate", "holds_people", "is_json", "labelled_people", "shown_size", "validation_loader"]
 
@@ -70,6 +71,8 @@ class Evaluation(Evaluator[Columns]):
     ) -> None:
         super().__init__(loss)
         self.people, self.model, self.nms, self.scoring = people, model, nms, scoring
+        self.metric_sigmas = metric_sigmas(model.skeleton, people.skeleton)
+        self.images_learned: int | None = None
         # The depth of a single root is 0 by definition: predicting it exactly must not improve the figures.
         self._given = model.skeleton.root if model.dim == 3 and len(model.skeleton.root) == 1 else ()
 
@@ -140,11 +143,12 @@ class Evaluation(Evaluator[Columns]):
         """
         if not self.rows:  # a detector without detections
             ground_truth = getattr(self.people, "ground_truth", None)
-            nobody = coco_ap(ground_truth(), [], self.model.skeleton.sigmas) if ground_truth else {}
-            return {"people": 0, "joints": 0, **nobody}
+            nobody = coco_ap(ground_truth(), [], self.metric_sigmas) if ground_truth else {}
+            return {"people": 0, "joints": 0, **nobody, **self._learned()}
         at = self.arrays()
         heads = getattr(self.people, "head_sizes", None)
-        figures = pose_figures(at, self.model, self.loss, None if heads is None else heads[sorted(self.rows)])
+        heads = None if heads is None else heads[sorted(self.rows)]
+        figures = pose_figures(at, self.model, self.loss, heads, self.metric_sigmas)
         if isinstance(self.people, InSpace) and self.model.dim == 3:
             figures |= self._in_space(self.people)
         if costly:
@@ -153,8 +157,12 @@ class Evaluation(Evaluator[Columns]):
             else:
                 content = coco_ground_truth(at.truth[..., :2], at.visible, at.boxes, at.area, at.image_ids)
             category = getattr(self.people, "category", 1)
-            figures |= coco_ap(content, self.results(category), self.model.skeleton.sigmas)
-        return figures
+            figures |= coco_ap(content, self.results(category), self.metric_sigmas)
+        return figures | self._learned()
+
+    def _learned(self) -> dict[str, float]:
+        """The number of images that the model was trained on, where it is known."""
+        return {} if self.images_learned is None else {"images_learned": self.images_learned}
 
     def _in_space(self, people: InSpace) -> dict[str, float]:
         """Errors in millimetres relative to the root, by back-projection from the root's true depth."""
@@ -219,7 +227,7 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     files = annotation_files(options.data)
     alone = files["train"] == files["val"]
     # COCO's person_keypoints_val2017.json with no other file beside it is the validation part, not to be split again.
-    whole = not options.data.is_dir() or (alone and any(word in files["val"].stem for word in ("val", "test")))
+    whole = not options.data.is_dir() or (alone and bool(parts_of(files["val"].stem) & {"val", "test"}))
     wanted = options.part or ("all" if whole else "val")
     if wanted == "all" and not alone:
         raise InputError(f"--part all: {options.data} has a file for each part; name one of them")
@@ -230,20 +238,10 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     check_skeletons(options.checkpoint, model, people)
     if model.dim == 3 and not isinstance(people, InSpace):
         log.info("%s has no joints in space: there are no figures in millimetres", people.file)
-    if note := uniform_sigmas(model.skeleton):
+    for note in metric_notes(model.skeleton, people):
         log.info(note)
-    if part != "val" and trained_on(options.checkpoint, file):
-        log.warning("%s: the model was trained on people of this file; --part val takes those held out, if any", file)
     log.info("evaluating %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
     return people
-
-
-def trained_on(checkpoint: str | Path, file: str | Path) -> bool:
-    """Whether a checkpoint's recipe names this annotation file, or its folder, as the training data."""
-    data = read(checkpoint)["logpose"].get("recipe", {}).get("data")
-    if not isinstance(data, str) or not Path(data).exists():
-        return False
-    return annotation_files(data)["train"].resolve() == Path(file).resolve()
 
 
 def holds_people(data: str | Path) -> bool:

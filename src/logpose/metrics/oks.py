@@ -136,9 +136,11 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
         areas = [row["area"] for row in ground_truth["annotations"] if row["num_keypoints"] and not row.get("iscrowd")]
         there = {"medium": any(32**2 <= a <= 96**2 for a in areas), "large": any(a >= 96**2 for a in areas)}
         return {name: 0.0 if there.get(name.partition("_")[2], True) else float("nan") for name in NAMES}
-    with contextlib.redirect_stdout(io.StringIO()):
+    # Boxes and areas of people without labels may be anything: overflows among them are no news.
+    with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
         wanted = ("images", "annotations", "categories")  # of these, and of results, the library writes into the rows
-        truth = COCO({part: [dict(row) for row in ground_truth[part]] for part in wanted})
+        content = {part: [dict(row) for row in ground_truth[part]] for part in wanted}
+        truth = COCO(content | {"annotations": _with_known_oks(content["annotations"])})
         found = truth.loadRes([dict(row) for row in results])
         evaluation = COCOeval_faster(truth, found, iouType="keypoints", kpt_oks_sigmas=np.asarray(sigmas))
         evaluation.params.maxDets = [max(COCO_LIMIT, _most_people(ground_truth))]
@@ -147,6 +149,38 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
         evaluation.summarize()
     figures = [float(figure) for figure in evaluation.stats[: len(NAMES)]]
     return {name: figure if figure >= 0 else float("nan") for name, figure in zip(NAMES, figures, strict=True)}
+
+
+EVERYWHERE = {"bbox": [-1e12, -1e12, 2e12, 2e12], "area": 1.0}
+"""Of a person whose OKS with any detection is 1."""
+
+
+def _with_known_oks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Annotations of which the library matches those with a NaN for their OKS (by box or area) as pycocotools does.
+
+    NaN is smaller than no threshold, and nothing is smaller than it: there a detection that matches nobody with labels
+    matches such a person, or one without labels after them in the file; it is ignored. In the library it matches none.
+    """
+    unknown, known = set(), []
+    for row in rows:
+        where = row["image_id"], row["category_id"]
+        if not row["num_keypoints"]:
+            if _oks_is_nan(row):
+                unknown.add(where)
+            if where in unknown:
+                row = row | EVERYWHERE
+        known.append(row)
+    return known
+
+
+def _oks_is_nan(row: dict[str, Any]) -> bool:
+    """Whether the OKS of somebody without labels is NaN wherever a detection is, by COCO's formula."""
+    if np.isfinite(sum(row["bbox"], row["area"])):
+        return False
+    corner, extent = np.array(row["bbox"], dtype=np.float64).reshape(2, 2)
+    with np.errstate(all="ignore"):
+        away = np.maximum(0, corner - extent) + np.maximum(0, -(corner + 2 * extent))
+        return bool(np.isnan((away**2).sum() / (row["area"] + np.spacing(1.0))))
 
 
 def _most_people(ground_truth: dict[str, Any]) -> int:

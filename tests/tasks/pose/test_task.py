@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from logpose.training.checkpoint import load, save
 
@@ -93,6 +98,34 @@ def test_where_sigmas_are_nobody_s_own_it_is_told(command, tiny_run, coco_folder
     assert code == 0, err
     page = (tmp_path / "page.html").read_text()
     assert ("take 0.05 as the sigma of every joint" in err) is ("take 0.05 as the sigma" in page) is not own
+
+
+def test_sigmas_of_the_file_measured_are_those_of_its_metric(command, tiny_run, coco_folder, tmp_path):
+    """OKS and AP are pycocotools' with the file's sigmas; those of the people's scores stay the model's."""
+    content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
+    content["categories"][0]["sigmas"] = sigmas = [0.2 + 0.02 * joint for joint in range(17)]
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    words = ("eval", tiny_run / "best.ckpt", "--images", coco_folder / "val", "--device", "cpu", "--json")
+    plain = json.loads(command(*words, "--data", coco_folder, "--save-json", tmp_path / "plain-rows.json")[1])
+    code, out, err = command(
+        *words, "--data", tmp_path / "own.json", "--save-json", tmp_path / "rows.json", "--report", tmp_path / "p.html"
+    )
+    assert code == 0, err
+    assert "0.2, 0.22, 0.24" in err
+    assert "0.2, 0.22, 0.24" in (tmp_path / "p.html").read_text()
+    figures = json.loads(out)
+    assert (tmp_path / "rows.json").read_bytes() == (tmp_path / "plain-rows.json").read_bytes()
+    assert figures["oks"] > plain["oks"] + 0.1
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(tmp_path / "own.json"))
+        evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / "rows.json")), "keypoints")
+        evaluation.params.kpt_oks_sigmas = np.array(sigmas)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    names = ("ap", "ap50", "ap75", "ap_medium")  # nobody is large
+    expected = dict(zip(names, evaluation.stats, strict=False))
+    assert {name: figures[name] for name in names} == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_empty_detections_file_finds_nobody(command, coco_folder, tiny_run, tmp_path):

@@ -19,12 +19,14 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
 from logpose.data.images import check_image, read_image
 from logpose.data.inputs import Boxes, listed_category, named_images, read_boxes, unusual_scores
+from logpose.data.listed import list_notes
 from logpose.data.problems import log_problems
 from logpose.models import Model, PoseModel
 from logpose.report.draw import contact_sheet, draw_pose, enlarged
 from logpose.report.draw3d import beside
 from logpose.report.page import save_image
 from logpose.tasks.detection.predict import Finder
+from logpose.tasks.evaluation import without_confidence
 from logpose.tasks.options import PeoplePredictOptions, PosePredictOptions
 from logpose.tasks.pose.evaluate import is_json
 from logpose.tasks.pose.predict import (
@@ -92,8 +94,11 @@ class ImageInputs:
             model: that they are of.
             category: `category_id` of the people; when None, that of the lists of images, or 1.
         """
+        lists = [path for path in self.options.inputs if is_json(path)]
         if category is None:
-            category = listed_category([path for path in self.options.inputs if is_json(path)], model.skeleton.joints)
+            category = listed_category(lists, model.skeleton.joints)
+        for note in list_notes(lists, model.skeleton.joints, {*self.readable}, self.options.image_folder):
+            log.warning(note)
         drawings = _overlay_files(list(self.images), self.options.save_images) if self.options.save_images else {}
         people: list[tuple[int | str, Poses]] = []
         late: list[str] = []  # images in which only decoding shows that something is wrong
@@ -108,6 +113,8 @@ class ImageInputs:
                 save_image(drawn, drawings[poses.path])
             people.append((self.images[poses.path], replace(poses, image=None)))  # it is drawn by now
         _without(self.readable, late, people)
+        for note in without_confidence(poses.confidence for _, poses in people):
+            log.info(note)
         names = [self.names[poses.path].file_name for _, poses in people if poses.path is not None]
         rows = [
             row

@@ -12,6 +12,7 @@ import pytest
 from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
+from logpose.data.input_notes import score_notes
 from logpose.data.inputs import (
     DetectedBoxes,
     find_images,
@@ -19,7 +20,6 @@ from logpose.data.inputs import (
     listed_category,
     named_images,
     read_boxes,
-    unusual_scores,
 )
 
 
@@ -230,7 +230,7 @@ def test_scores_that_are_no_probabilities_are_noted(tmp_path, labels):
         image = next(iter(labels.images))
         rows = [{"image_id": image, "bbox": [1, 2, 30, 40], "score": score} for score in scores]
         file = written(tmp_path, rows)
-        for notes in (unusual_scores(file, scores), DetectedBoxes(labels, file).notes):
+        for notes in (score_notes(file, scores), DetectedBoxes(labels, file).notes):
             assert len(notes) == (count > 0)
             assert not count or f"{count} of {len(scores)} box scores outside" in notes[0]
 

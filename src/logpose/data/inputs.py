@@ -16,6 +16,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.crops import People
 from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size, located
+from logpose.data.input_notes import score_notes
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.problems import FARTHEST, PeopleFile, Problem, by_kind
 
@@ -30,7 +31,6 @@ __all__ = [
     "listed_category",
     "named_images",
     "read_boxes",
-    "unusual_scores",
 ]
 
 Boxes = Float[np.ndarray, "_ 5"]
@@ -281,18 +281,6 @@ def _checked_box(box: Any, where: str) -> list[float] | Problem:
     return values if len(values) == 5 else [*values, 1.0]
 
 
-def unusual_scores(file: str | Path, scores: Sequence[float]) -> list[str]:
-    """A note on box scores that are no probabilities; none where all are.
-
-    Scores of people combine them with the joints' confidences, which are at most 1.
-    """
-    outside = [score for score in scores if not 0 <= score <= 1]
-    if not outside:
-        return []
-    first = f"{len(outside)} of {len(scores)} box scores outside 0 … 1, the first {outside[0]:g}"
-    return [f"{file}: {first}: the joints' confidences, which they are added to or multiplied by, are within"]
-
-
 def _size(image: Path) -> tuple[int, int] | None:
     """(width, height) of an image; None if it cannot be read."""
     try:
@@ -358,7 +346,7 @@ class DetectedBoxes(PeopleFile):
             else:
                 self._add(found)
         self.passed_over = len(over)
-        self.notes += unusual_scores(file, [sample.score for sample in self.samples])
+        self.notes += score_notes(file, [sample.score for sample in self.samples])
         if content and not self.samples:
             kinds = [  # how many of each kind, and the first of it
                 f"{len(those)} {kind}, the first in {those[0].where.rpartition(': ')[2]} ({those[0].detail})"

@@ -18,8 +18,8 @@ from logpose.core.progress import track
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
 from logpose.data.images import check_image, read_image
-from logpose.data.inputs import Boxes, listed_category, named_images, read_boxes, unusual_scores
-from logpose.data.listed import list_notes
+from logpose.data.input_notes import list_notes, score_notes
+from logpose.data.inputs import Boxes, listed_category, named_images, read_boxes
 from logpose.data.problems import log_problems
 from logpose.models import Model, PoseModel
 from logpose.report.draw import contact_sheet, draw_pose, enlarged
@@ -199,7 +199,7 @@ def _boxes(file: Path, options: PosePredictOptions, inputs: ImageInputs) -> tupl
     """The boxes of a file and their category, if it has one; what is left out, and images without any, are reported."""
     found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category)
     log_problems(found, "boxes: ")
-    for note in unusual_scores(file, [score for own in found.boxes.values() for score in own[:, 4].tolist()]):
+    for note in score_notes(file, [score for own in found.boxes.values() for score in own[:, 4].tolist()]):
         log.warning(note)
     if empty := sum(not len(found.boxes[image]) for image in inputs.readable):
         log.warning("%s: no box for %d of %d images; nothing is predicted there", file, empty, len(inputs.readable))

@@ -1,4 +1,4 @@
-"""COCO files that list images to predict on: whether their joints and sizes are those of the model and the files."""
+"""What is remarkable about files to predict on: lists of other joints or sizes, scores that are no probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from logpose.data.images import coco_folder, image_size, located
 from logpose.data.json_files import read_json
 
-__all__ = ["list_notes"]
+__all__ = ["list_notes", "score_notes"]
 
 
 def list_notes(
@@ -67,3 +67,15 @@ def _other_sizes(
         return []
     what = f"{len(wrong)} of {count} images have another size than listed; results are in pixels of the files"
     return [f"{file}: {what}; the first: {wrong[0]}"]
+
+
+def score_notes(file: str | Path, scores: Sequence[float]) -> list[str]:
+    """A note on box scores that are no probabilities; none where all are.
+
+    Scores of people combine them with the joints' confidences, which are at most 1.
+    """
+    outside = [score for score in scores if not 0 <= score <= 1]
+    if not outside:
+        return []
+    first = f"{len(outside)} of {len(scores)} box scores outside 0 … 1, the first {outside[0]:g}"
+    return [f"{file}: {first}: the joints' confidences, which they are added to or multiplied by, are within"]

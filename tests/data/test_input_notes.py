@@ -1,4 +1,4 @@
-"""Lists of images whose joints, or sizes, are others than those that results are in."""
+"""Lists of images whose joints, or sizes, are others than those of results; the notes on scores: `test_inputs.py`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from logpose.data.input_notes import list_notes
 from logpose.data.inputs import find_images
-from logpose.data.listed import list_notes
 
 JOINTS = ("nose", "tail", "paw")
 

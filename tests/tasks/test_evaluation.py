@@ -27,6 +27,7 @@ from logpose.tasks.evaluation import (
     person_scores,
     pose_figures,
     refuse_scoring,
+    without_confidence,
 )
 
 
@@ -197,6 +198,12 @@ def test_more_people_in_an_image_than_coco_counts_are_noted() -> None:
             notes = metric_notes(COCO, data)
             assert len(notes) == (number is not None)
             assert number is None or number in notes[0]
+
+
+@pytest.mark.parametrize(("confidences", "noted"), [([1.0, 1.0], True), ([1.0, 0.99], False), ([], False)])
+def test_a_model_without_confidence_is_noted(confidences: list[float], noted: bool) -> None:
+    each = [np.full(17, own) for own in confidences]
+    assert bool(without_confidence([np.zeros((0, 17)), *each])) is noted
 
 
 def found(predicted: np.ndarray, confidence: np.ndarray) -> Found:

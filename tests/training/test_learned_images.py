@@ -127,9 +127,13 @@ def test_a_checkpoint_without_fingerprints_is_judged_by_its_recipe(tiny_run, coc
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_a_damaged_entry_is_refused(tiny_run, tmp_path):
+@pytest.mark.parametrize("entry", [encoded(np.arange(3))[:-3], 5, "?"])
+def test_a_damaged_entry_is_refused(make_recipe, tiny_run, coco_folder, tmp_path, entry):
     content = read(tiny_run / "best.ckpt")
-    content["logpose"]["learned_images"] = encoded(np.arange(3))[:-3]
-    torch.save(content, tmp_path / "bad.ckpt")
+    content["logpose"]["learned_images"] = entry
+    torch.save(content, bad := tmp_path / "bad.ckpt")
     with pytest.raises(InputError, match=r"bad\.ckpt"):
-        load_model(tmp_path / "bad.ckpt")
+        load_model(bad)
+    people = open_people(coco_folder / "annotations" / "person_keypoints_val.json")
+    with pytest.raises(InputError, match=r"bad\.ckpt"):
+        note_learned(load_model(tiny_run / "best.ckpt"), people, make_recipe(weights=str(bad)), None)

@@ -15,6 +15,9 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from logpose.core.skeletons import COCO as SKELETON
+from logpose.losses import L1Loss
+from logpose.models import RegressionModel, create_backbone
 from logpose.training.checkpoint import load, save
 
 
@@ -169,3 +172,13 @@ def test_a_checkpoint_for_another_skeleton_is_refused(refused, coco_folder, tiny
         content["categories"][0]["keypoints"][0] = "snout"
         file.write_text(json.dumps(content))
     assert "snout" in refused("eval", tiny_run / "best.ckpt", "--data", data)
+
+
+def test_people_of_a_model_without_sigma_are_ranked_by_their_boxes(command, tiny_run, coco_folder, photos, tmp_path):
+    model = RegressionModel(create_backbone("resnet18", (64, 48)), SKELETON, (64, 48), predicts_sigma=False)
+    save(model, L1Loss(), tmp_path / "l1")
+    for checkpoint, noted in ((tmp_path / "l1", True), (tiny_run / "best.ckpt", False)):
+        for words in (("eval", checkpoint, "--data", coco_folder), ("predict", checkpoint, photos[0])):
+            code, _, err = command(*words, "--device", "cpu", "--json")
+            assert code == 0, err
+            assert err.count("predicts no confidence") == noted

@@ -52,7 +52,7 @@ NAMES = {
 
 ATTRIBUTES = {
     "PoseLoss": {"law": "error_distribution"},
-    "Model": {"law": "error_distribution", "set_law": "set_error_distribution"},
+    "Model": {"law": "error_distribution", "set_law": "set_error_distribution", "blank": "example_input"},
 }
 """class -> old name of an attribute -> new name."""
 

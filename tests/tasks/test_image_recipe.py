@@ -11,7 +11,7 @@ from logpose.tasks.image_recipe import labelled_people
 
 
 def test_without_data_it_says_what_is_missing(make_recipe):
-    with pytest.raises(InputError, match="--data"):
+    with pytest.raises(InputError, match="train RECIPE"):
         labelled_people(make_recipe(data=None), "train")
 
 

@@ -238,7 +238,7 @@ class TestTwoStages:
             assert yaml.safe_load(settings.read_text())["weights"] == "random"
 
     def test_what_is_refused_in_the_first_leaves_nothing(self, recipe, tmp_path):
-        with pytest.raises(InputError, match="--data"):
+        with pytest.raises(InputError, match="train RECIPE"):
             fit(replace(recipe, data=None), tmp_path / "run")
         assert not (tmp_path / "run").exists()
 

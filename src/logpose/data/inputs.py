@@ -234,7 +234,7 @@ def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list
     categories = {str(row.get("category_id")) for row in content if isinstance(row, Mapping)}
     listed = ", ".join(sorted(categories))
     if category is None and len(categories) > 1:
-        raise InputError(f"{file}: boxes of several categories ({listed}); choose one with --box_category")
+        raise InputError(f"{file}: boxes of several categories ({listed}); choose one with --box-category")
     rows: list[_Row] = []
     for i, row in enumerate(content):
         where = f"{file}: row {i}"

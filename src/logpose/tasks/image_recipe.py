@@ -28,7 +28,7 @@ def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
     from logpose.data.files import annotation_files, open_people
 
     if recipe.data is None:
-        raise InputError("this recipe needs labelled images: --data FILE_OR_FOLDER")
+        raise InputError("this recipe needs labelled images: logpose train RECIPE FILE_OR_FOLDER")
     if part == "val" and recipe.val_data is not None:
         file, images, split = annotation_files(recipe.val_data)["val"], recipe.val_images, None
     else:

@@ -90,7 +90,7 @@ class DetectionEvalOptions(PeopleEvalOptions):
 class PeoplePredictOptions(PredictOptions):
     """Models of people in images: options of `logpose predict`."""
 
-    image_folder: Path | None = None
+    images: Path | None = None
     """Folder of the images that a COCO file lists, if not beside it."""
     box_score: float | None = None
     """Lowest score of a box (0; of those of a --detector 0.5, of point-set anchors 0.3)."""

@@ -214,7 +214,7 @@ def check_data(path: str | Path, resume: dict[str, Any], data: dict[str, Any], s
         for part in ("training", "validation")
         if before.get(part) != data[part]
     )
-    message = f"labels have changed since {path} was written: --{changed[0]} ({len(changed)} files{rows})"
+    message = f"labels have changed since {path} was written: {changed[0]} ({len(changed)} files{rows})"
     if strict:
         raise InputError(message)
     log.warning("%s", message)

@@ -362,7 +362,7 @@ def _refuse_one_value(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     if layer.training and inputs[0].numel() == inputs[0].shape[1]:
         raise InputError(
             "batch normalisation has one value of each channel to average over: it needs more data, a larger "
-            "--batch_size or, of crops, a larger --size"
+            "--batch-size or, of crops, a larger --size"
         )
 
 

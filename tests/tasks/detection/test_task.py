@@ -30,7 +30,7 @@ def detector(tmp_path_factory):
 
 
 def test_figures_results_and_page(detector, coco_folder, page, tmp_path):
-    shown = page(detector, "--data", coco_folder, "--save-json", tmp_path / "found.json", "--batch-size", 4)
+    shown = page(detector, coco_folder, "--save-json", tmp_path / "found.json", "--batch-size", 4)
     shown.check_figures()
     assert {"images", "found", "labelled", "matched", "ap"} <= shown.figures.keys()
     rows = json.loads((tmp_path / "found.json").read_text())
@@ -58,7 +58,7 @@ def test_predictions_are_those_of_the_finder(command, refused, detector, coco_fo
 def test_flags_about_crops_are_refused(refused, detector, coco_folder):
     photo = next((coco_folder / "val").iterdir())
     assert "--boxes and --nms" in refused("predict", detector, photo, "--boxes", "b.json", "--nms")
-    assert "--flip-test" in refused("eval", detector, "--data", coco_folder, "--flip-test")
+    assert "--flip-test" in refused("eval", detector, coco_folder, "--flip-test")
     assert "--box-score" in refused("predict", detector, photo, "--box-score", 2)
 
 

@@ -146,7 +146,7 @@ def test_a_run_without_pairs_is_validated_without_a_flip_test(make_recipe, numbe
     assert not load_model(best).skeleton.mirrors
     figures, said = {}, {}
     for words in ((), ("--no-flip-test",), ("--flip-test",)):
-        code, out, said[words] = command("eval", best, "--data", numbered_folder, "--json", "--device", "cpu", *words)
+        code, out, said[words] = command("eval", best, numbered_folder, "--json", "--device", "cpu", *words)
         assert code == 0
         figures[words] = json.loads(out)["error_px"]
     trained = read(best)["logpose"]["figures"]["error_px"]

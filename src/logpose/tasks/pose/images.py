@@ -62,21 +62,19 @@ class ImageInputs:
         self.options = options
         lists = [is_json(path) for path in options.inputs]
         self.listed = all(lists)
-        if options.image_folder is not None and not any(lists):
-            raise InputError("--image-folder: no COCO file that lists images is given")
+        if options.images is not None and not any(lists):
+            raise InputError("--images: no COCO file that lists images is given")
         if options.box_score is not None and not 0 <= options.box_score <= 1:
             raise InputError(f"--box-score lies in [0, 1], got {options.box_score:g}")
         try:
-            self.names = named_images(options.inputs, options.image_folder)
+            self.names = named_images(options.inputs, options.images)
         except NoImagesError as error:
             raise InputError(f"{error}; {options.checkpoint} predicts on images, not on files of keypoints") from error
         self.images: dict[Path, int | str] = {image: name.number for image, name in self.names.items()}
         faults = {image: f"{image}: {fault}" for image in self.images if (fault := check_image(image))}
         rest = [image for image in self.images if image not in faults]
         if any(lists) and not rest and all(fault.endswith(": no such file") for fault in faults.values()):
-            raise InputError(
-                f"{next(iter(faults.values()))}: none of the listed images; --image-folder names their folder"
-            )
+            raise InputError(f"{next(iter(faults.values()))}: none of the listed images; --images names their folder")
         self.readable = _without(self.images, list(faults.values()), rest)
 
     def predict(

@@ -88,7 +88,8 @@ class Predictor:
     """A trained model that takes whole images.
 
     Args:
-        model: a checkpoint's path, or a model.
+        model: a checkpoint: a file, the folder of a run or of `logpose convert`, or hf://OWNER/NAME; or a model, of
+            which a copy is taken, so that it stays where it is and in its mode.
         device: where to compute; a GPU if there is one when None.
         flip_test: average with the prediction on the mirrored crop: a little better, half as fast.
         batch_size: crops at a time.

@@ -126,10 +126,8 @@ def parse_train(name: str, recipe: TrainingRecipe, flags: Sequence[str]) -> Pars
     for field, why in recipe.inapplicable().items():
         if field in typed:
             raise InputError(f"{dashed('--' + field)}: {why}")
-    if resume is not None and "find_lr" in typed and recipe.find_lr:
-        raise InputError(
-            "--find-lr: searches before a run starts; a resumed one has its learning rate (--lr changes it)"
-        )
+    if resume is not None and "find_lr" in typed:
+        recipe.check_resume()
     if "steps" in typed and "milestones" not in typed and in_steps != bool(recipe.steps) and recipe.schedule == "step":
         unit, others = ("steps", "epochs") if recipe.steps else ("epochs", "steps")
         had = " ".join(map(str, recipe.milestones))

@@ -29,7 +29,17 @@ Score = Literal["sum", "product", "box", "oks"]
 
 
 @dataclass(kw_only=True)
-class AnnotationOptions(Options):
+class ImageOptions(Options):
+    """Files of images: what every command takes that reads them."""
+
+    page: int | None = None
+    """Page of files with several (TIFF, GIF, animations), counted from 0 (0)."""
+    max_pixels: int | None = None
+    """Images with more pixels are left out, from their header (268 million)."""
+
+
+@dataclass(kw_only=True)
+class AnnotationOptions(ImageOptions):
     """Labelled people in images: what `eval` and `inspect` take."""
 
     images: Path | None = None
@@ -87,7 +97,7 @@ class DetectionEvalOptions(PeopleEvalOptions):
 
 
 @dataclass(kw_only=True)
-class PeoplePredictOptions(PredictOptions):
+class PeoplePredictOptions(ImageOptions, PredictOptions):
     """Models of people in images: options of `logpose predict`."""
 
     images: Path | None = None
@@ -174,7 +184,7 @@ class LiftingPredictOptions(PredictOptions):
 
 
 @dataclass(kw_only=True)
-class ScanOptions(Options):
+class ScanOptions(ImageOptions):
     """B-scans: what every command takes."""
 
     um_per_px: float | None = None

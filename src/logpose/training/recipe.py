@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from logpose import losses, models
 from logpose.core.errors import InputError
 from logpose.core.messages import flag
-from logpose.core.processor import default_workers
+from logpose.core.processor import worker_processes
 from logpose.core.skeletons import Skeleton
 from logpose.data import Augmentation
 from logpose.training.run_folder import FIRST
@@ -207,6 +207,17 @@ class TrainingRecipe:
                 return f"figures of different {flag(name)} cannot be compared"
         return ""
 
+    def check_resume(self) -> None:
+        """Refuse what has no effect in a resumed run.
+
+        Raises:
+            InputError: if a learning rate is to be searched for, which is done before a run starts.
+        """
+        if self.find_lr:
+            raise InputError(
+                "--find-lr: searches before a run starts; a resumed one has its learning rate (--lr changes it)"
+            )
+
     def initialised_from(self, checkpoint: str | Path) -> TrainingRecipe:
         """This recipe as a single stage that starts from a checkpoint's weights.
 
@@ -217,9 +228,7 @@ class TrainingRecipe:
 
     def loading(self, processes: int = 1, pin: bool = False) -> LoaderOptions:
         """Options of a training loader of so many processes in all; with `pin` for a GPU."""
-        workers = self.workers
-        if workers == "auto":
-            workers = default_workers(on_cpu=not pin, processes=max(1, processes // self.num_nodes))
+        workers = worker_processes(self.workers, on_cpu=not pin, processes=max(1, processes // self.num_nodes))
         return {"workers": workers, "seed": self.seed, "pin": pin, "processes": processes}
 
     def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
@@ -261,6 +270,9 @@ class TrainingRecipe:
         except ValueError as error:
             words = f"--loss {mode} --base {self.base} --convention {self.convention}"
             raise InputError(f"{words}: no such loss ({error})") from error
+
+    def report_data(self, train: Any) -> None:
+        """Report once what the data decide about training."""
 
     def check_data(self, train: Any, val: Any, loss: losses.PoseLoss) -> None:  # noqa: ARG002  (tasks look at the data)
         """Refuse data that this loss cannot learn from, and a `watch` that these data and this loss cannot give.

@@ -27,7 +27,7 @@ OF_DATA = ("data", "train_subjects")
 OF_LABELS = ("data", "val_data", "mpii", "keypoints", "cameras")
 """Fields of recipes that name files of labels, or folders of them."""
 LABELS = (".json", ".mat", ".csv", ".npz", ".h5", ".txt")
-NOT_LABELS = ("watch", "images", "val_images", "strict")
+NOT_LABELS = ("watch", "images", "val_images", "page", "max_pixels", "strict")
 """Of a recipe's `MEASURED_ON`: what does not decide which labels figures are measured on."""
 SAMPLED = 16
 """Samples whose labels identify data without files."""

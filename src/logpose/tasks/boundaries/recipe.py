@@ -82,7 +82,7 @@ class BoundaryRecipe(TrainingRecipe):
     task: ClassVar[str] = "boundaries"
     MEASURED_ON: ClassVar[tuple[str, ...]] = (
         *("watch", "data", "val_data", "train_subjects", "val_subjects", "folds", "fold", "fold_seed"),
-        *("grader", "um_per_px", "columns"),
+        *("grader", "um_per_px", "columns", "page", "max_pixels"),
     )
 
     people: Callable[[BoundaryRecipe, str], Scans] = scans_of_file
@@ -94,6 +94,10 @@ class BoundaryRecipe(TrainingRecipe):
     """A .mat file in the Duke layout, or a folder of such files, or of images with a CSV file of boundaries each."""
     val_data: Path | None = None
     """The same for validation; default: a part of `data` is held out."""
+    page: int = 0
+    """Page of image files with several (TIFF), counted from 0."""
+    max_pixels: int | None = None
+    """Image files with more pixels are refused, from their header; default: 268 million."""
     train_subjects: tuple[str, ...] = ()
     """Subjects (files) for training; default: the second half of all, in the order of their names."""
     val_subjects: tuple[str, ...] = ()

@@ -25,13 +25,13 @@ STORED_BITS = 258  # a tag of a TIFF
 
 
 @contextmanager
-def header(source: Path | io.BytesIO) -> Iterator[Pillow.Image]:
+def header(source: str | Path | io.BytesIO) -> Iterator[Pillow.Image]:
     """An image of which only the header has been read; Pillow's warnings, and its limit of pixels, are ignored."""
     limit = Pillow.MAX_IMAGE_PIXELS
     Pillow.MAX_IMAGE_PIXELS = None
     try:
-        if isinstance(source, Path):
-            with source.open("rb") as file:
+        if not isinstance(source, io.BytesIO):
+            with Path(source).open("rb") as file:
                 prepare_heic(source, file.read(BRANDS))
         with warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
             yield opened

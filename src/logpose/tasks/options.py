@@ -68,7 +68,8 @@ class PeopleEvalOptions(AnnotationOptions, EvalOptions):
     """Models of people in images: options of `logpose eval`."""
 
     part: Literal["val", "train", "all"] | None = None
-    """Part of the data; unless given, a folder's validation part (held out, where it has one file), else all."""
+    """Part of the data; unless given, a folder's validation part (held out, where it has one file), what was held out of
+    a file that the model was trained on, and all of another."""
     save_json: Path | None = None
     """Write a COCO results file, with the official keys."""
 

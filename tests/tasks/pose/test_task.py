@@ -104,7 +104,7 @@ def test_an_empty_detections_file_finds_nobody(command, coco_folder, tiny_run, t
 def test_people_that_the_model_was_trained_on_are_reported(command, coco_folder, tiny_run, tmp_path):
     """`tiny_run` was trained on the folder; a copy of its file elsewhere is not known to be the same."""
     best, train = tiny_run / "best.ckpt", coco_folder / "annotations" / "person_keypoints_train.json"
-    for words in ((coco_folder, "--part", "train"), (train)):
+    for words in ((coco_folder, "--part", "train"), (train,)):
         code, _, err = command("eval", best, *words, "--json")
         assert code == 0
         assert train.name in next(line for line in err.splitlines() if "trained on" in line)
@@ -123,6 +123,26 @@ def test_the_held_out_part_of_a_single_file_can_be_measured(command, coco_folder
         people[part] = json.loads(out)["people"]
     assert people["all"] == people["train"] + people["val"]
     assert people["val"] > 0
+
+
+def test_of_a_file_that_was_trained_on_the_held_out_part_is_measured(command, coco_folder, tiny_run, tmp_path):
+    """By default, and said; a copy of the file under the name of a validation part is not mistaken for another."""
+    file = tmp_path / "person_keypoints_val.json"
+    file.write_bytes((coco_folder / "annotations" / "person_keypoints_train.json").read_bytes())
+    content = torch.load(tiny_run / "best.ckpt", weights_only=True)
+    people = {}
+    for name, fields in (("own", {}), ("other", {"data": str(coco_folder)}), ("apart", {"val_data": str(coco_folder)})):
+        recipe = {**content["logpose"]["recipe"], "data": str(file), **fields}
+        torch.save({**content, "logpose": {**content["logpose"], "recipe": recipe}}, tmp_path / f"{name}.ckpt")
+        for part in ((), ("--part", "val"), ("--part", "all")):
+            words = (tmp_path / f"{name}.ckpt", file, "--images", coco_folder / "train", "--device", "cpu", "--json")
+            code, out, err = command("eval", *words, *part)
+            assert code == 0, err
+            people[name, part] = json.loads(out)["people"]
+            assert ("--part all" in err) == (name == "own" and not part)
+    for name, part in (("own", "val"), ("other", "all"), ("apart", "all")):
+        assert people[name, ()] == people[name, ("--part", part)]
+    assert people["own", ("--part", "val")] < people["own", ("--part", "all")]
 
 
 def test_a_checkpoint_for_another_skeleton_is_refused(refused, coco_folder, tiny_run, tmp_path):

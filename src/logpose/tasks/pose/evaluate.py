@@ -220,7 +220,9 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     alone = files["train"] == files["val"]
     # COCO's person_keypoints_val2017.json with no other file beside it is the validation part, not to be split again.
     whole = not options.data.is_dir() or (alone and any(word in files["val"].stem for word in ("val", "test")))
-    wanted = options.part or ("all" if whole else "val")
+    # Of a file that the model learned from, without saying more, those whom it did not see.
+    learned = alone and held_out(options.checkpoint, files["val"])
+    wanted = options.part or ("all" if whole and not learned else "val")
     if wanted == "all" and not alone:
         raise InputError(f"--part all: {options.data} has a file for each part; name one of them")
     part = wanted if alone and wanted != "all" else None
@@ -234,7 +236,8 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
         log.info(note)
     if part != "val" and trained_on(options.checkpoint, file):
         log.warning("%s: the model was trained on people of this file; --part val takes those held out, if any", file)
-    log.info("evaluating %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
+    rest = "; the model was trained on the others (--part all takes all)" if learned and not options.part else ""
+    log.info("evaluating %d people of %s%s%s", len(people), people.file, f", its part {part!r}" if part else "", rest)
     return people
 
 
@@ -244,6 +247,15 @@ def trained_on(checkpoint: str | Path, file: str | Path) -> bool:
     if not isinstance(data, str) or not Path(data).exists():
         return False
     return annotation_files(data)["train"].resolve() == Path(file).resolve()
+
+
+def held_out(checkpoint: str | Path, file: str | Path) -> bool:
+    """Whether a checkpoint's run was trained on one part of this annotation file and validated on the other."""
+    recipe = read(checkpoint)["logpose"].get("recipe", {})
+    if recipe.get("val_data") is not None or not trained_on(checkpoint, file):
+        return False
+    files = annotation_files(recipe["data"])
+    return files["train"] == files["val"]
 
 
 def holds_people(data: str | Path) -> bool:

@@ -68,8 +68,8 @@ class PeopleEvalOptions(AnnotationOptions, EvalOptions):
     """Models of people in images: options of `logpose eval`."""
 
     part: Literal["val", "train", "all"] | None = None
-    """Part of the data; unless given, a folder's validation part (held out, where it has one file), what was held out of
-    a file that the model was trained on, and all of another."""
+    """Part of the data; unless given, a folder's validation part (held out, where it has one file), what was held out
+    of a file that the model was trained on, and all of another."""
     save_json: Path | None = None
     """Write a COCO results file, with the official keys."""
 
@@ -117,11 +117,11 @@ class PosePredictOptions(PeoplePredictOptions):
     """The same of one person's crop."""
 
     boxes: Path | None = None
-    """Boxes of people; without, an image is one person."""
+    """Boxes of people: detections, or a file of labels (COCO annotations, …); without, an image is one person."""
     detector: Path | None = None
     """Checkpoint of a detection model: its boxes instead."""
     box_category: int | None = None
-    """category_id of the --boxes to take."""
+    """category_id of the --boxes to take; of labels, unless given, that with the model's joints."""
     score: Score = "sum"
     """Score of a person, as for `logpose eval`."""
     nms: bool = False

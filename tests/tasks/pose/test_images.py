@@ -139,6 +139,13 @@ class TestWhatIsLeftOut:
         assert f"the first: {file}: row 2: " in err
         assert f"{file}: no box for 1 of 3 images" in err
 
+    def test_labels_are_boxes(self, command, tiny_run, coco_folder):
+        file = coco_folder / "annotations" / "person_keypoints_val.json"
+        labels = json.loads(file.read_text())["annotations"]
+        code, out, err = command("predict", tiny_run / "best.ckpt", coco_folder / "val", "--boxes", file, "--json")
+        assert code == 0, err
+        assert sorted(row["bbox"] for row in json.loads(out)) == sorted(row["bbox"] for row in labels)
+
     @pytest.mark.parametrize(("kinds", "words", "found"), [((5, 5), (), [5, 5]), ((1, 3), ("--box-category", 3), [3])])
     def test_results_have_the_category_of_the_boxes(self, command, tiny_run, folder, tmp_path, kinds, words, found):
         file = tmp_path / "boxes.json"

@@ -19,6 +19,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
 from logpose.data.images import check_image, read_image
 from logpose.data.inputs import Boxes, listed_category, named_images, read_boxes
+from logpose.data.label_boxes import label_boxes
 from logpose.data.problems import log_problems
 from logpose.models import Model, PoseModel
 from logpose.report.draw import contact_sheet, draw_pose, enlarged
@@ -137,7 +138,7 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     )
     detector = Finder(options.detector, options.device, least_score=options.box_score) if options.detector else None
     inputs = ImageInputs(options)
-    boxes, category = _boxes(options.boxes, options, inputs) if options.boxes else ({}, None)
+    boxes, category = _boxes(options.boxes, options, inputs, model.skeleton.joints) if options.boxes else ({}, None)
     pairs = ((image, detector.boxes if detector else boxes.get(image)) for image in inputs.readable)
 
     def poses_of(left_out: Callable[[InputError], None]) -> Iterator[Poses]:
@@ -186,9 +187,12 @@ def _without(images: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Kept
     return rest
 
 
-def _boxes(file: Path, options: PosePredictOptions, inputs: ImageInputs) -> tuple[Mapping[Path, Boxes], int | None]:
+def _boxes(
+    file: Path, options: PosePredictOptions, inputs: ImageInputs, joints: Sequence[str]
+) -> tuple[Mapping[Path, Boxes], int | None]:
     """The boxes of a file and their category, if it has one; what is left out, and images without any, are reported."""
-    found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category)
+    labels = label_boxes(file, joints, options.box_category)
+    found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category, labels)
     log_problems(found, "boxes: ")
     if empty := sum(not len(found.boxes[image]) for image in inputs.readable):
         log.warning("%s: no box for %d of %d images; nothing is predicted there", file, empty, len(inputs.readable))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["first_line", "flag"]
+from collections.abc import Sequence
+from itertools import zip_longest
+
+__all__ = ["difference", "first_line", "flag"]
 
 
 def first_line(error: BaseException) -> str:
@@ -13,3 +16,14 @@ def first_line(error: BaseException) -> str:
 def flag(field: str) -> str:
     """The flag of a field, as people write it: --batch-size."""
     return "--" + field.replace("_", "-")
+
+
+def difference(names: Sequence[str], others: Sequence[str]) -> str:
+    """The first of some names, counted from 1, that is not what others have in its place."""
+    pairs = enumerate(zip_longest(names, others), start=1)
+    number, own, other = next((i, a, b) for i, (a, b) in pairs if a != b)
+    if own is None:
+        return f"number {number}, {other!r}, is missing"
+    return (
+        f"number {number}, {own!r}, is one too many" if other is None else f"number {number} is {own!r}, not {other!r}"
+    )

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from logpose.core.device import choose_device, evaluating
 from logpose.core.errors import InputError
+from logpose.core.messages import difference
 from logpose.core.progress import track
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import ErrorDistribution, Evaluator, Sample, Scoring
@@ -269,7 +270,8 @@ def check_skeletons(checkpoint: str | Path, model: Model, data: Any) -> None:
     if ours != theirs:
         raise InputError(
             f"{checkpoint}: made for {len(ours)} joints or boundaries, {', '.join(ours[:3])} …; "
-            f"{getattr(data, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …"
+            f"{getattr(data, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …: "
+            f"{difference(theirs, ours)} (counted from 1)"
         )
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from logpose.core.compat import keep_freed_memory, patch_torchvision
 from logpose.core.errors import InputError
 from logpose.core.files import whole_file
-from logpose.core.messages import first_line
+from logpose.core.messages import difference, first_line
 from logpose.core.processor import OtherWork, threads_beside
 from logpose.core.progress import on_terminal
 from logpose.core.structures import OutputType
@@ -208,7 +208,9 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     train, val = recipe.people(recipe, "train"), recipe.people(recipe, "val")
     if train.skeleton.joints != val.skeleton.joints:
-        raise InputError("training and validation data have different skeletons")
+        why = difference(val.skeleton.joints, train.skeleton.joints)
+        where = f"{getattr(val, 'file', 'validation data')}: category {val.skeleton.name!r}"
+        raise InputError(f"{where}: other joints than in training: {why} (counted from 1)")
     for part, data in (("training", train), ("validation", val)) if not stage.reported else ():
         log_problems(data, f"{part} data: ")
     loss = recipe.make_loss(train.skeleton)

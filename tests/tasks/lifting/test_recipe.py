@@ -136,7 +136,7 @@ def test_its_fields_are_flags(file: Path) -> None:
     [
         ({"data": None}, "data_3d_NAME.npz"),
         ({"data": Path("nowhere/data_3d_x.npz")}, "nowhere"),
-        ({"train_subjects": ("S10",)}, "S10.*--train_subjects"),
+        ({"train_subjects": ("S10",)}, "S10.*--train-subjects"),
         ({"keypoints": Path("nowhere.npz")}, "nowhere.npz"),
     ],
 )

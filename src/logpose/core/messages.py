@@ -24,6 +24,6 @@ def difference(names: Sequence[str], others: Sequence[str]) -> str:
     number, own, other = next((i, a, b) for i, (a, b) in pairs if a != b)
     if own is None:
         return f"number {number}, {other!r}, is missing"
-    return (
-        f"number {number}, {own!r}, is one too many" if other is None else f"number {number} is {own!r}, not {other!r}"
-    )
+    if other is None:
+        return f"number {number}, {own!r}, is one too many"
+    return f"number {number} is {own!r}, not {other!r}"

@@ -20,7 +20,8 @@ __all__ = ["UNREADABLE", "by_pillow", "check_pixels", "has_alpha", "header", "pr
 AVIF = (b"ftypavif", b"ftypavis")  # what follows the first four bytes of such files
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands (ISO/IEC 23008-12, annex B)
 BRANDS = 64  # bytes of a file within which its brands are
-UNREADABLE = (OSError, ValueError, SyntaxError, RuntimeError, EOFError)  # what Pillow raises of files it cannot read
+UNREADABLE = (OSError, ValueError, SyntaxError, RuntimeError, EOFError)
+"""What Pillow raises of files that it cannot read."""
 STORED_BITS = 258  # a tag of a TIFF
 
 

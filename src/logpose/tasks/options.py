@@ -127,7 +127,7 @@ class PosePredictOptions(PeoplePredictOptions):
     nms: bool = False
     """Of people detected in several boxes keep the best, as `logpose eval` does."""
     flip_test: bool = False
-    """Average with the prediction on the mirrored crop: a little better, half as fast; `eval` does unless told."""
+    """Average with the prediction on the mirrored crop: a little better, half as fast; the default of `eval`."""
     focal: tuple[float, ...] | None = None
     """3-D: focal length in pixels, or two, along x and y; the image's diagonal unless given."""
     centre: tuple[float, float] | None = None
@@ -179,7 +179,7 @@ class LiftingPredictOptions(PredictOptions):
     skeleton: Literal["model", "coco", "mpii", "lsp", "h36m", "humaneva"] | None = None
     """Skeleton of a file that does not name its joints; needed where several have as many (COCO's, Human3.6M's)."""
     flip_test: bool = False
-    """Average with the prediction on the mirrored keypoints: a little better, half as fast; `eval` does unless told."""
+    """Average with the prediction on the mirrored keypoints: a little better, half as fast; the default of `eval`."""
     save_images: Path | None = None
     """Folder for images of keypoints with the pose in space beside them; at most 50, evenly spaced."""
 
@@ -228,6 +228,6 @@ class BoundaryPredictOptions(ScanOptions, PredictOptions):
     inputs: tuple[Path, ...]
     """B-scans: images, .mat files in the Duke layout, and folders of them."""
     flip_test: bool = False
-    """Average with the prediction on the mirrored scan: a little better, half as fast; `eval` does unless told."""
+    """Average with the prediction on the mirrored scan: a little better, half as fast; the default of `eval`."""
     save_images: Path | None = None
     """Folder for images of the scans with boundaries and their 90 % bands."""

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from logpose.core.errors import InputError
 from logpose.core.geometry import box_to_region
 from logpose.core.placement import Viewpoint
-from logpose.core.skeletons import COCO
+from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
 from logpose.data.images import read_image
 from logpose.data.inputs import find_images, read_boxes
@@ -420,3 +420,20 @@ def test_images_in_memory_in_other_forms(predictor, photos, tensor):
         predictor(None)
     left_out = []
     assert len(list(predictor.many([(None, None), (image, None)], left_out.append))) == len(left_out) == 1
+
+
+def test_a_flip_test_without_known_pairs_is_reported(caplog):
+    model = Steady()
+    model.skeleton = Skeleton("thing", tuple(map(str, range(17))))
+    Predictor(model, device="cpu", flip_test=False)
+    assert not caplog.messages
+    Predictor(model, device="cpu", flip_test=True)
+    assert len(caplog.messages) == 1
+    assert "--flip-test" in caplog.text
+
+
+def test_without_a_word_on_flip_tests_the_skeleton_decides():
+    image = np.zeros((80, 90, 3), np.uint8)
+    found = [Predictor(Steady(), device="cpu", flip_test=flip)(image).keypoints for flip in (None, True, False)]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.allclose(found[0], found[2])

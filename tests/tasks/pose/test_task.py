@@ -126,7 +126,7 @@ def test_the_held_out_part_of_a_single_file_can_be_measured(command, coco_folder
 
 
 def test_of_a_file_that_was_trained_on_the_held_out_part_is_measured(command, coco_folder, tiny_run, tmp_path):
-    """By default, and said; a copy of the file under the name of a validation part is not mistaken for another."""
+    """By default, which is reported, and whatever the file's name."""
     file = tmp_path / "person_keypoints_val.json"
     file.write_bytes((coco_folder / "annotations" / "person_keypoints_train.json").read_bytes())
     content = torch.load(tiny_run / "best.ckpt", weights_only=True)

@@ -63,8 +63,8 @@ class Lifter:
         model: a checkpoint: a file, the folder of a run or of `logpose convert`, or hf://OWNER/NAME; or a model, of
             which a copy is taken, so that it stays where it is and in its mode.
         device: where to compute; a GPU if there is one when None.
-        flip_test: average with the prediction on the mirrored keypoints: a little better, half as fast; None: where left and
-            right joints are known, as `logpose eval` does.
+        flip_test: average with the prediction on the mirrored keypoints: a little better, half as fast; None: where
+            left and right joints are known, as `logpose eval` does.
         batch_size: windows at a time.
 
     Raises:

@@ -37,7 +37,7 @@ def test_without_flags_the_recipe_stays_as_it_is():
 
 def test_flags_change_fields_with_dashes_or_underscores(tmp_path):
     recipe, out, _ = parsed(
-        *("--data", "there", "--lr=0.01", "--batch-size", "8", "--num_nodes", "2", "--size", "[128, 96]"),
+        *("there", "--lr=0.01", "--batch-size", "8", "--num_nodes", "2", "--size", "[128, 96]"),
         *("--augmentation.rotation", "10", "--milestones", "[1,2]", "--out", str(tmp_path)),
     )
     assert (recipe.data, recipe.lr, recipe.batch_size, recipe.num_nodes) == (Path("there"), 0.01, 8, 2)
@@ -46,6 +46,62 @@ def test_flags_change_fields_with_dashes_or_underscores(tmp_path):
     assert recipe.augmentation.rotation == 10
     assert recipe.augmentation.scale == coco_resnet50_rle().augmentation.scale
     assert out == tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("there", "--epochs", "3", "--strict"),
+        ("--epochs", "3", "--strict", "there"),
+        ("--strict", "--size", "64", "48", "--augmentation.scale", "0.1", "there", "--epochs=3"),
+        ("--epochs", "3", "--data", "there"),
+        ("--epochs", "3", "--milestones", "1", "2", "there"),
+        ("--device", "cpu", "--out", "x", "there", "--epochs", "3"),
+    ],
+)
+def test_data_are_a_word_and_were_a_flag(words):
+    recipe = parsed(*words)[0]
+    assert (recipe.data, recipe.epochs) == (Path("there"), 3)
+
+
+def test_data_are_one_file_or_folder(capsys):
+    with pytest.raises(InputError, match="here and there"):
+        parsed("here", "--data", "there")
+    for words, named in ((("here", "there"), "there"), (("--epochz", "3", "here"), "--epochz")):
+        with pytest.raises(SystemExit) as ended:
+            parsed(*words)
+        assert ended.value.code == 2
+        assert f"logpose: {named}: " in capsys.readouterr().err
+
+
+def test_help_shows_the_position_of_data(capsys):
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    out = capsys.readouterr().out
+    assert "[DATA]" in out
+    assert "--data" not in out
+    assert not re.search(r"--\w*_", out)
+
+
+@pytest.mark.parametrize(
+    ("device", "accelerator", "devices"),
+    [
+        ("auto", "auto", "auto"),
+        ("cpu", "cpu", "auto"),
+        ("cuda", "cuda", "1"),
+        ("cuda:1", "cuda", "1,"),
+        ("mps", "mps", "1"),
+    ],
+)
+def test_a_device_has_the_name_that_other_commands_take(device, accelerator, devices):
+    recipe = parsed("--device", device)[0]
+    assert (recipe.accelerator, recipe.devices) == (accelerator, devices)
+
+
+@pytest.mark.parametrize("words", [("--device", "gpu0"), ("--device", "cuda", "--devices", "2")])
+def test_devices_that_are_none_or_two_are_refused(words):
+    with pytest.raises(InputError, match=f"--device {words[1]}"):
+        parsed(*words)
 
 
 @pytest.mark.parametrize(

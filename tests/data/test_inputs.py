@@ -174,7 +174,7 @@ class TestBoxFiles:
 
     def test_several_categories_have_to_be_chosen_from(self, tmp_path, images):
         rows = [{"image_id": 12, "category_id": c, "bbox": [c, 2, 3, 4], "score": 1} for c in (1, 3)]
-        with pytest.raises(InputError, match=r"1, 3.*--box_category"):
+        with pytest.raises(InputError, match=r"1, 3.*--box-category"):
             self.read(tmp_path, rows, images)
         assert self.read(tmp_path, rows, images, category=3)[images[0]].tolist() == [[3, 2, 3, 4, 1]]
         with pytest.raises(InputError, match=r"category 2 .*1, 3"):

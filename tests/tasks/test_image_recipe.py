@@ -9,12 +9,11 @@ import shutil
 import pytest
 
 from logpose.core.errors import InputError
-from logpose.losses import RLELoss
 from logpose.tasks.image_recipe import labelled_people
 
 
 def test_without_data_it_says_what_is_missing(make_recipe):
-    with pytest.raises(InputError, match="--data"):
+    with pytest.raises(InputError, match="train RECIPE"):
         labelled_people(make_recipe(data=None), "train")
 
 
@@ -62,7 +61,7 @@ def test_other_sigmas_and_many_people_of_the_validation_data_are_reported(make_r
         content["annotations"] += [row | {"id": 1000 + i} for i in range(copies)]
         (tmp_path / "val.json").write_text(json.dumps(content))
         caplog.clear()
-        recipe.check_data(*(labelled_people(recipe, part) for part in ("train", "val")), RLELoss())
+        recipe.report_data(*(labelled_people(recipe, part) for part in ("train", "val")))
         found.append([record.message for record in caplog.records])
     assert found[0] == []
     assert "0.3 for every joint" in found[1][0]

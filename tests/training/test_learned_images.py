@@ -62,7 +62,7 @@ def test_copies_of_another_name_and_other_labels_are_known(
         names = [f"renamed-{i}.jpg" for i in range(len(names))]
     renamed = dict(zip(files(coco_folder / part), names, strict=False))
     file = data_of(tmp_path / "d", renamed, rows, part)
-    words = ("--data", file, "--device", "cpu", "--json", "--report", tmp_path / "page.html")
+    words = (file, "--device", "cpu", "--json", "--report", tmp_path / "page.html")
     code, out, err = command("eval", tiny_run / "best.ckpt", *words)
     assert code == 0, err
     assert json.loads(out)["images_learned"] == learned

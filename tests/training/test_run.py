@@ -238,7 +238,7 @@ class TestTwoStages:
             assert yaml.safe_load(settings.read_text())["weights"] == "random"
 
     def test_what_is_refused_in_the_first_leaves_nothing(self, recipe, tmp_path):
-        with pytest.raises(InputError, match="--data"):
+        with pytest.raises(InputError, match="train RECIPE"):
             fit(replace(recipe, data=None), tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
@@ -347,7 +347,7 @@ def test_a_batch_that_cannot_be_normalised_is_refused(make_recipe, tmp_path):
     """Of one crop of 32×32 pixels a ResNet's last layers have one value of each channel."""
     people = InMemory(SyntheticPeople(2, seed=3, people=(1, 1)))
     recipe = make_recipe(people=lambda *_: people, batch_size=1, size=(32, 32))
-    with pytest.raises(InputError, match=r"batch normalisation.*--batch_size"):
+    with pytest.raises(InputError, match=r"batch normalisation.*--batch-size"):
         fit(recipe, tmp_path / "run")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +25,8 @@ __all__ = [
     "DetectedBoxes",
     "ImageBoxes",
     "ImageName",
+    "LabelBoxes",
+    "LabelRow",
     "find_images",
     "image_id",
     "lies_outside",
@@ -46,6 +48,23 @@ class ImageBoxes(NamedTuple):
     """Boxes that were left out because they are on none of the images, lie outside theirs, or are no boxes."""
     category_id: int | None
     """Of the boxes, where the file has one."""
+
+
+class LabelRow(NamedTuple):
+    """A labelled box: x, y, width, height and 1 as the score; of an image, by its name and id in the labels' file."""
+
+    name: str
+    box: list[float]
+    where: str
+    image_id: int | None = None
+
+
+class LabelBoxes(NamedTuple):
+    """The boxes of a file of labels, their category where it has one, and the rows that were left out."""
+
+    rows: list[LabelRow]
+    category_id: int | None
+    problems: list[Problem]
 
 
 class ImageName(NamedTuple):
@@ -154,7 +173,11 @@ def listed_category(paths: Sequence[str | Path], joints: Sequence[str]) -> int |
 
 
 def read_boxes(
-    file: str | Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
+    file: str | Path,
+    images: Mapping[Path, int | str],
+    least_score: float = 0.0,
+    category: int | None = None,
+    labels: LabelBoxes | None = None,
 ) -> ImageBoxes:
     """The boxes of each image, from a file.
 
@@ -167,16 +190,20 @@ def read_boxes(
         images: those wanted, with their ids (`find_images`); one that the file does not name has no boxes.
         least_score: boxes below it are left out.
         category: `category_id` of the boxes to take, where the file has several.
+        labels: what the file holds, if it is one of labels (`data.label_boxes`); images are known by their names.
 
     Raises:
         InputError: if the file is no such file, a row of it is malformed, it has no box of the category, or it is about
             other images.
     """
     file = Path(file)
-    content = read_json(file)
-    kind = None
-    if isinstance(content, Mapping):
-        rows: list[_Row] = []
+    problems = [] if labels is None else list(labels.problems)
+    ids = {} if labels is None else {row.where: row.image_id for row in labels.rows}
+    kind = None if labels is None else labels.category_id
+    rows: list[_Row] = []
+    if labels is not None:
+        rows = [(row.name, row.box, row.where) for row in labels.rows]
+    elif isinstance(content := read_json(file), Mapping):
         for name, own in content.items():
             if not isinstance(own, list):
                 raise InputError(f"{file}: boxes of {name!r} must be a list")
@@ -194,10 +221,12 @@ def read_boxes(
             names.setdefault(name, set()).add(image)
     boxes: dict[Path, list[list[float]]] = {image: [] for image in images}
     size_of = cache(_size)
-    problems: list[Problem] = []
     matched = False
     for name, values, where in rows:
-        meant = names.get(name) or names.get(Path(name).name) or set()
+        below = PurePosixPath(name).with_suffix("").as_posix() if "/" in name else name  # as ids with folders are
+        meant = names.get(name) or names.get(below) or names.get(Path(name).name) or set()
+        if len(meant) > 1 and ids.get(where) is not None:  # of one name in several folders: the image of the same list
+            meant = {image for image in meant if images[image] == ids[where]} or meant
         if len(meant) > 1:
             raise InputError(f"{where}: several images are called {name!r}; give the whole path")
         if not meant:
@@ -239,7 +268,7 @@ def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list
     categories = {str(row.get("category_id")) for row in content if isinstance(row, Mapping)}
     listed = ", ".join(sorted(categories))
     if category is None and len(categories) > 1:
-        raise InputError(f"{file}: boxes of several categories ({listed}); choose one with --box_category")
+        raise InputError(f"{file}: boxes of several categories ({listed}); choose one with --box-category")
     rows: list[_Row] = []
     for i, row in enumerate(content):
         where = f"{file}: row {i}"

@@ -82,7 +82,7 @@ def in_part(number: int, part: str | None) -> bool:
 
 def of_part(part: str | None, which: str = "every tenth image") -> str:
     """The end of a message about an empty part of a file: which rows are held out; empty for a whole file."""
-    return f" in the part {part!r} ({which} is held out; --val_data names another file)" if part else ""
+    return f" in the part {part!r} ({which} is held out; --val-data names another file)" if part else ""
 
 
 def refuse(samples: Sequence[Any], problems: Sequence[Problem], strict: bool, nobody: str) -> None:

@@ -64,7 +64,7 @@ def task_that_opens(data: str | Path) -> Task:
     """
     if _is_model(Path(data)):
         raise InputError(
-            f"{data}: is a trained model or its run, no labelled data; `logpose eval {data} --data DATA` measures it"
+            f"{data}: is a trained model or its run, no labelled data; `logpose eval {data} DATA` measures it"
         )
     return next((task for task in reversed(TASKS) if task.opens(data)), TASKS[0])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -13,8 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch.utils.data import DataLoader
 
-from logpose.core.device import choose_device
+from logpose.core.device import choose_device, evaluating
 from logpose.core.errors import InputError
+from logpose.core.messages import difference
 from logpose.core.progress import track
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import ErrorDistribution, Evaluator, Sample, Scoring
@@ -67,8 +69,9 @@ def evaluate(
     """Predict every batch of a data set and collect the predictions; nothing is computed of them yet.
 
     Args:
-        model: put on `device` and into evaluation mode, as the evaluator's loss is.
-        evaluator: collects the predictions; its `compute` gives the figures.
+        model: on `device` and in evaluation mode while it predicts, and then as it was.
+        evaluator: collects the predictions; its `compute` gives the figures. Its loss stays on `device`, in evaluation
+            mode.
         loader: batches of the evaluator's data set.
         flip_test: whether to average with the prediction on mirrored inputs; None: where the model's left and right
             joints are known.
@@ -78,10 +81,9 @@ def evaluate(
     Raises:
         InputError: if a flip test is asked of a model that has none.
     """
-    model.to(device).eval()
     if evaluator.loss is not None:
         evaluator.loss.to(device).eval()
-    with torch.inference_mode():
+    with evaluating(model, device), torch.inference_mode():
         for batch in track(loader, "evaluating", unit="batches") if show_progress else loader:
             on_device = batch.to(device)
             evaluator.update(on_device, model.predict(on_device, flip_test))
@@ -327,19 +329,24 @@ def check_skeletons(checkpoint: str | Path, model: Model, data: Any) -> None:
     if ours != theirs:
         raise InputError(
             f"{checkpoint}: made for {len(ours)} joints or boundaries, {', '.join(ours[:3])} …; "
-            f"{getattr(data, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …"
+            f"{getattr(data, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …: "
+            f"{difference(theirs, ours)} (counted from 1)"
         )
 
 
 def loaded(model: Any, kind: type[M], device: torch.device | str | None, refusal: str) -> tuple[M, torch.device]:
     """A model of a class, or of a checkpoint, ready to predict on a device (None: a GPU if there is one).
 
+    Of a model that is given a copy is taken, which keeps its data type: the model stays where it is and in its mode,
+    and later changes of its weights do not reach the copy.
+
     Raises:
         InputError: if the checkpoint cannot be used; with `refusal`, of which {} is the model, if that is of another
             class.
     """
-    found = model if isinstance(model, kind) else load_model(model)
+    given = isinstance(model, Model)
+    found = model if given else load_model(model)
     if not isinstance(found, kind):
-        raise InputError(f"{model}: {refusal.format(found)}")
+        raise InputError(f"{type(model).__name__ if given else model}: {refusal.format(found)}")
     place = choose_device(device)
-    return found.to(place).eval(), place
+    return (deepcopy(found) if given else found).to(place).eval(), place

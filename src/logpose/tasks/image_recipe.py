@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from logpose import losses
 from logpose.core.errors import InputError
 from logpose.training.recipe import TrainingRecipe
 
@@ -28,7 +27,7 @@ def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
     from logpose.data.files import annotation_files, open_people
 
     if recipe.data is None:
-        raise InputError("this recipe needs labelled images: --data FILE_OR_FOLDER")
+        raise InputError("this recipe needs labelled images: logpose train RECIPE FILE_OR_FOLDER")
     if part == "val" and recipe.val_data is not None:
         file, images, split = annotation_files(recipe.val_data)["val"], recipe.val_images, None
     else:
@@ -44,7 +43,7 @@ class ImageRecipe(TrainingRecipe):
     """The settings of a run on labelled images."""
 
     MEASURED_ON: ClassVar[tuple[str, ...]] = (
-        *("watch", "data", "val_data", "images", "val_images", "strict", "category"),
+        *("watch", "data", "val_data", "images", "val_images", "page", "max_pixels", "strict", "category"),
     )
     data: Path | None = None
     """Annotation file, or a folder with annotations and images."""
@@ -54,6 +53,10 @@ class ImageRecipe(TrainingRecipe):
     """Folder of the images of `data`, if it is not in the usual place."""
     val_images: Path | None = None
     """Folder of the images of `val_data`, if it is not in the usual place."""
+    page: int = 0
+    """Page of files with several (TIFF, GIF, animations), counted from 0."""
+    max_pixels: int | None = None
+    """Images with more pixels are left out, from their header; default: 268 million."""
     strict: bool = False
     """Refuse data with wrong rows instead of leaving these out."""
     category: str | None = None
@@ -77,16 +80,11 @@ class ImageRecipe(TrainingRecipe):
         """The flags that ask for mirrored images, and their values; None where the skeleton decides."""
         return {}
 
-    def check_data(self, train: Any, val: Any, loss: losses.PoseLoss) -> None:
-        """As for any recipe; reports that images are not mirrored, where that is so because pairs are not known.
-
-        Raises:
-            InputError: naming the data or the metric.
-        """
+    def report_data(self, train: Any, val: Any) -> None:
+        """Report which sigmas and how many people validation counts, and whether unknown pairs forbid mirroring."""
         from logpose.data.symmetry import unmirrored
         from logpose.tasks.evaluation import crowded, differing_sigmas
 
-        super().check_data(train, val, loss)
         for note in (differing_sigmas(train.skeleton, val.skeleton), crowded(val)):
             if note:
                 log.info("validation: %s", note)

@@ -29,8 +29,8 @@ from logpose.models import MODELS, Model, PoseModel
 from logpose.models.backbone import Backbone
 from logpose.models.pose_model import PixelStatistics
 from logpose.models.version_0_1 import upgraded
-from logpose.models.weight_files import CONFIG, TENSORS, held_object
-from logpose.training.run_folder import LAST, PREVIOUS
+from logpose.models.weight_files import BEST, CONFIG, TENSORS, checkpoint_path, held_object
+from logpose.training.run_folder import LAST, PREVIOUS, last_checkpoint
 
 __all__ = ["describe", "learned_images", "load", "load_as_trained", "load_model", "load_of_crops", "read", "save"]
 
@@ -69,16 +69,17 @@ def read(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint, with its `logpose` entry checked and nothing built from it.
 
     Args:
-        path: a file that training wrote, or a folder that `save` did.
+        path: a file that training wrote, the folder of its run, a folder that `save` wrote, or hf://OWNER/NAME: see
+            `weight_files.checkpoint_path`.
 
     Raises:
         InputError: if the file is missing, or is not such a checkpoint.
     """
-    path = Path(path)
+    path = checkpoint_path(path)
     folder = path if path.is_dir() else None
     missing = [file for file in ([path / CONFIG, path / TENSORS] if folder else [path]) if not file.is_file()]
-    if missing and (best := path / "best.ckpt").is_file():
-        raise InputError(f"{path}: is the folder of a run; its checkpoint is {best}")
+    if missing and (last := last_checkpoint(path)) is not None:
+        raise InputError(f"{path}: is the folder of a run without a {BEST} yet; its last state is {last}")
     if missing:
         raise InputError(f"{missing[0]}: no such checkpoint")
     try:
@@ -164,7 +165,8 @@ def load(
     """Model of a checkpoint and the density of errors that its loss learned (None if none), on the CPU, in eval mode.
 
     Args:
-        path: a `.ckpt` file that `logpose train` wrote, or a folder that `save` or `logpose convert` did.
+        path: a `.ckpt` file that `logpose train` wrote, the folder of its run, a folder that `save` or
+            `logpose convert` wrote, or hf://OWNER/NAME.
         backbone: for a model whose backbone `create_backbone` does not know.
         models: classes of models of your own, looked up by their `kind` before those of `logpose.models`.
 

@@ -16,7 +16,7 @@ from logpose.models.weight_files import TENSORS, fetched
 from logpose.training.checkpoint import learned_images, read
 from logpose.training.recipe import TrainingRecipe
 
-__all__ = ["count_learned", "note_learned", "report_learned", "report_shared"]
+__all__ = ["count_learned", "held_out", "note_learned", "report_learned", "report_shared", "trained_on"]
 
 log = logging.getLogger("logpose")
 
@@ -84,18 +84,27 @@ def report_learned(checkpoint: str | Path, model: Model, data: Any) -> int | Non
             words = "%s was trained on %d of the %d images measured (the first: %s): these are not held-out data"
             log.warning(words, checkpoint, len(seen), count, seen[0])
         return len(seen) if count else None
-    if _named_by_recipe(checkpoint, data):
+    if (file := getattr(data, "file", None)) is not None and trained_on(checkpoint, file):
         log.warning("%s: %s was trained on images of this file; --part val takes those held out, if any",
-                    data.file, checkpoint)  # fmt: skip
+                    file, checkpoint)  # fmt: skip
     return None
 
 
-def _named_by_recipe(checkpoint: str | Path, data: Any) -> bool:
-    """Whether a checkpoint's recipe names the file of a data set, or its folder, as the training data."""
-    named, file = read(checkpoint)["logpose"].get("recipe", {}).get("data"), getattr(data, "file", None)
-    if not isinstance(named, str) or file is None or not Path(named).exists():
+def trained_on(checkpoint: str | Path, file: str | Path) -> bool:
+    """Whether a checkpoint's recipe names this annotation file, or its folder, as the training data."""
+    named = read(checkpoint)["logpose"].get("recipe", {}).get("data")
+    if not isinstance(named, str) or not Path(named).exists():
         return False
     try:
         return annotation_files(named)["train"].resolve() == Path(file).resolve()
     except InputError:  # other files are there by now
         return False
+
+
+def held_out(checkpoint: str | Path, file: str | Path) -> bool:
+    """Whether a checkpoint's run was trained on one part of this annotation file and validated on the other."""
+    recipe = read(checkpoint)["logpose"].get("recipe", {})
+    if recipe.get("val_data") is not None or not trained_on(checkpoint, file):
+        return False
+    files = annotation_files(recipe["data"])
+    return files["train"] == files["val"]

@@ -24,6 +24,7 @@ from logpose.core.processor import OtherWork, threads_beside
 from logpose.core.progress import on_terminal
 from logpose.core.structures import OutputType
 from logpose.data.loading import InputErrorLoader
+from logpose.data.pages import reading_images
 from logpose.data.problems import log_problems
 from logpose.training.averaging import MovingAverage
 from logpose.training.checkpoint import describe, read
@@ -88,7 +89,7 @@ class Stage(NamedTuple):
     folder: Path
     before: Path | None = None
     reported: bool = False
-    """Whether its data and its precision have been reported, before the search for its learning rate."""
+    """Whether its data have been reported, by the stage before it or by the search for its learning rate."""
 
 
 class Guards(NamedTuple):
@@ -123,14 +124,14 @@ def fit(
     quiet_lightning()
     keep_freed_memory()
     stages = _stages(recipe, Path(folder))
-    if resume is not None and recipe.find_lr and recipe.first is None:
-        raise InputError("find_lr: searches before a run starts; a resumed one has its learning rate (lr changes it)")
+    if resume is not None and recipe.first is None:
+        recipe.check_resume()
     others = OtherWork()
     start, checkpoint = _start(stages, None if resume is None else Path(resume))
-    with RunLock(folder) as lock, Signals(slurm=SLURMEnvironment.detect()) as signals:
+    with RunLock(folder) as lock, Signals(slurm=SLURMEnvironment.detect()) as signals, reading_images(recipe):
         for number in range(start, len(stages)):
             with stopped_by(signals):
-                stages[number] = _with_rate(stages[number], checkpoint, signals)
+                stages[number] = _with_rate(stages[number]._replace(reported=number > start), checkpoint, signals)
             with stopped_by(signals):
                 run = _train(stages[number:], checkpoint, callbacks, loggers, Guards(lock, signals, others))
             if run.interrupted:
@@ -213,6 +214,8 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
         report_shared(train, val)
     loss = recipe.make_loss(train.skeleton)
     recipe.check_data(train, val, loss)
+    if not stage.reported:
+        recipe.report_data(train, val)
     files = data_files(recipe)
     identity = {"files": files, "training": len(train), "validation": len(val)}
     measured_on = validation_identity(recipe, val, files)
@@ -364,7 +367,7 @@ def _refuse_one_value(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     if layer.training and inputs[0].numel() == inputs[0].shape[1]:
         raise InputError(
             "batch normalisation has one value of each channel to average over: it needs more data, a larger "
-            "--batch_size or, of crops, a larger --size"
+            "--batch-size or, of crops, a larger --size"
         )
 
 
@@ -390,7 +393,8 @@ def quiet_lightning() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     hints = ("have many workers", "isinstance.treespec", "Checkpoint directory .* exists", "the logging interval")
-    changed = ("callbacks used to create the checkpoint", "was not created with WeightAveraging")  # settings
-    of_modules = ("in eval mode at the start of training", "have no `val_dataloader`")  # frozen; searching for a rate
-    for hint in (*hints, *changed, *of_modules):
+    # A setting changed; modules are frozen, or their rate is searched for.
+    of_callbacks = ("callbacks used to create the checkpoint", "was not created with WeightAveraging")
+    of_modules = ("in eval mode at the start of training", "have no `val_dataloader`")
+    for hint in (*hints, *of_callbacks, *of_modules):
         warnings.filterwarnings("ignore", f".*{hint}.*")

@@ -24,7 +24,7 @@ from logpose.training.checkpoint import describe
 
 
 def test_of_crops(page, tiny_run, coco_folder):
-    shown = page(tiny_run / "best.ckpt", "--data", coco_folder)
+    shown = page(tiny_run / "best.ckpt", coco_folder)
     shown.check_figures()
     joints = shown.cells("By joint")
     assert len(joints) == 18

@@ -22,7 +22,7 @@ from logpose.training.checkpoint import load, save
 
 
 def test_people_without_a_place_in_space_have_no_millimetres(command, model_in_space, coco_folder):
-    code, out, err = command("eval", model_in_space, "--data", coco_folder, "--json", "--device", "cpu")
+    code, out, err = command("eval", model_in_space, coco_folder, "--json", "--device", "cpu")
     assert code == 0
     assert "no figures in millimetres" in err
     assert "mpjpe" not in json.loads(out)
@@ -39,9 +39,7 @@ def test_a_lone_file_of_a_validation_part_is_measured_whole(command, tiny_run, c
     (tmp_path / "images").symlink_to(coco_folder / "train")
     people = {}
     for words in ((), ("--part", "all"), ("--part", "val")):
-        code, out, err = command(
-            "eval", tiny_run / "best.ckpt", "--data", tmp_path, "--json", "--device", "cpu", *words
-        )
+        code, out, err = command("eval", tiny_run / "best.ckpt", tmp_path, "--json", "--device", "cpu", *words)
         assert code == 0, err
         people[words] = json.loads(out)["people"]
     assert people["--part", "val"] < people["--part", "all"]
@@ -52,7 +50,7 @@ def test_a_kind_is_chosen_by_name(command, refused, tiny_run, coco_folder, tmp_p
     content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
     content["categories"].append({"id": 7, "name": "robot", "keypoints": ["head"]})
     (tmp_path / "two.json").write_text(json.dumps(content))
-    words = ("eval", tiny_run / "best.ckpt", "--data", tmp_path / "two.json", "--images", coco_folder / "val")
+    words = ("eval", tiny_run / "best.ckpt", tmp_path / "two.json", "--images", coco_folder / "val")
     assert "--category" in refused(*words)
     assert "'dog'" in refused(*words, "--category", "dog")
     code, out, _ = command(*words, "--category", "person", "--json", "--device", "cpu")
@@ -65,7 +63,7 @@ def test_results_have_each_one_s_kind(command, tiny_run, coco_folder, tmp_path):
     for row in content["annotations"][::2]:
         row["category_id"] = 2
     (tmp_path / "two.json").write_text(json.dumps(content))
-    words = ("--data", tmp_path / "two.json", "--images", coco_folder / "val", "--device", "cpu")
+    words = (tmp_path / "two.json", "--images", coco_folder / "val", "--device", "cpu")
     code, _, err = command("eval", tiny_run / "best.ckpt", *words, "--save-json", tmp_path / "out.json")
     assert code == 0, err
     wanted = Counter(row["category_id"] for row in content["annotations"])
@@ -78,7 +76,7 @@ def test_a_model_that_has_diverged_is_not_measured(command, tiny_run, coco_folde
     with torch.no_grad():
         model.fc_mu.bias[0] = torch.nan
     save(model, loss, tmp_path / "nan")
-    words = ("eval", tmp_path / "nan", "--data", coco_folder, "--device", "cpu")
+    words = ("eval", tmp_path / "nan", coco_folder, "--device", "cpu")
     code, out, err = command(*words, "--report", tmp_path / "page.html", "--save-json", tmp_path / "out.json")
     assert (code, out) == (2, "")
     assert f"{tmp_path / 'nan'}: " in err.splitlines()[-1]
@@ -96,7 +94,7 @@ def test_where_sigmas_are_nobody_s_own_it_is_told(command, tiny_run, coco_folder
     sigmas = tuple(0.01 * (i + 1) for i in range(17)) if own else None
     model.skeleton = replace(model.skeleton, joints=tuple(names), oks_sigmas=sigmas)
     save(model, loss, tmp_path / "model")
-    words = ("--data", tmp_path / "named.json", "--images", coco_folder / "val", "--device", "cpu")
+    words = (tmp_path / "named.json", "--images", coco_folder / "val", "--device", "cpu")
     code, _, err = command("eval", tmp_path / "model", *words, "--report", tmp_path / "page.html")
     assert code == 0, err
     page = (tmp_path / "page.html").read_text()
@@ -109,9 +107,9 @@ def test_sigmas_of_the_file_measured_are_those_of_its_metric(command, tiny_run, 
     content["categories"][0]["sigmas"] = sigmas = [0.2 + 0.02 * joint for joint in range(17)]
     (tmp_path / "own.json").write_text(json.dumps(content))
     words = ("eval", tiny_run / "best.ckpt", "--images", coco_folder / "val", "--device", "cpu", "--json")
-    plain = json.loads(command(*words, "--data", coco_folder, "--save-json", tmp_path / "plain-rows.json")[1])
+    plain = json.loads(command(*words, coco_folder, "--save-json", tmp_path / "plain-rows.json")[1])
     code, out, err = command(
-        *words, "--data", tmp_path / "own.json", "--save-json", tmp_path / "rows.json", "--report", tmp_path / "p.html"
+        *words, tmp_path / "own.json", "--save-json", tmp_path / "rows.json", "--report", tmp_path / "p.html"
     )
     assert code == 0, err
     assert "0.2, 0.22, 0.24" in err
@@ -133,7 +131,7 @@ def test_sigmas_of_the_file_measured_are_those_of_its_metric(command, tiny_run, 
 
 def test_an_empty_detections_file_finds_nobody(command, coco_folder, tiny_run, tmp_path):
     (tmp_path / "none.json").write_text("[]")
-    words = ("eval", tiny_run / "best.ckpt", "--data", coco_folder, "--boxes", tmp_path / "none.json", "--json")
+    words = ("eval", tiny_run / "best.ckpt", coco_folder, "--boxes", tmp_path / "none.json", "--json")
     code, out, _ = command(*words)
     assert code == 0
     figures = json.loads(out)
@@ -144,12 +142,12 @@ def test_people_that_the_model_was_trained_on_are_reported(command, coco_folder,
     """`tiny_run` was trained on the folder."""
     best, train = tiny_run / "best.ckpt", coco_folder / "annotations" / "person_keypoints_train.json"
     for words, learned in (
-        (("--data", coco_folder, "--part", "train"), 24), (("--data", train), 24), (("--data", coco_folder), 0)
+        ((coco_folder, "--part", "train"), 24), ((train), 24), ((coco_folder), 0)
     ):  # fmt: skip
         code, out, err = command("eval", best, *words, "--json")
         assert (code, json.loads(out)["images_learned"]) == (0, learned)
         assert ("trained on" in err) == (learned > 0)
-    code, out, err = command("eval", best, "--data", coco_folder, "--part", "all")
+    code, out, err = command("eval", best, coco_folder, "--part", "all")
     assert (code, out) == (2, "")
     assert "--part all" in err
 
@@ -158,11 +156,31 @@ def test_the_held_out_part_of_a_single_file_can_be_measured(command, coco_folder
     file = coco_folder / "annotations" / "person_keypoints_train.json"
     people = {}
     for part in ("all", "train", "val"):
-        code, out, _ = command("eval", tiny_run / "best.ckpt", "--data", file, "--part", part, "--json")
+        code, out, _ = command("eval", tiny_run / "best.ckpt", file, "--part", part, "--json")
         assert code == 0
         people[part] = json.loads(out)["people"]
     assert people["all"] == people["train"] + people["val"]
     assert people["val"] > 0
+
+
+def test_of_a_file_that_was_trained_on_the_held_out_part_is_measured(command, coco_folder, tiny_run, tmp_path):
+    """By default, which is reported, and whatever the file's name."""
+    file = tmp_path / "person_keypoints_val.json"
+    file.write_bytes((coco_folder / "annotations" / "person_keypoints_train.json").read_bytes())
+    content = torch.load(tiny_run / "best.ckpt", weights_only=True)
+    people = {}
+    for name, fields in (("own", {}), ("other", {"data": str(coco_folder)}), ("apart", {"val_data": str(coco_folder)})):
+        recipe = {**content["logpose"]["recipe"], "data": str(file), **fields}
+        torch.save({**content, "logpose": {**content["logpose"], "recipe": recipe}}, tmp_path / f"{name}.ckpt")
+        for part in ((), ("--part", "val"), ("--part", "all")):
+            words = (tmp_path / f"{name}.ckpt", file, "--images", coco_folder / "train", "--device", "cpu", "--json")
+            code, out, err = command("eval", *words, *part)
+            assert code == 0, err
+            people[name, part] = json.loads(out)["people"]
+            assert ("--part all" in err) == (name == "own" and not part)
+    for name, part in (("own", "val"), ("other", "all"), ("apart", "all")):
+        assert people[name, ()] == people[name, ("--part", part)]
+    assert people["own", ("--part", "val")] < people["own", ("--part", "all")]
 
 
 def test_a_checkpoint_for_another_skeleton_is_refused(refused, coco_folder, tiny_run, tmp_path):
@@ -171,14 +189,14 @@ def test_a_checkpoint_for_another_skeleton_is_refused(refused, coco_folder, tiny
         content = json.loads(file.read_text())
         content["categories"][0]["keypoints"][0] = "snout"
         file.write_text(json.dumps(content))
-    assert "snout" in refused("eval", tiny_run / "best.ckpt", "--data", data)
+    assert "snout" in refused("eval", tiny_run / "best.ckpt", data)
 
 
 def test_people_of_a_model_without_sigma_are_ranked_by_their_boxes(command, tiny_run, coco_folder, photos, tmp_path):
     model = RegressionModel(create_backbone("resnet18", (64, 48)), SKELETON, (64, 48), predicts_sigma=False)
     save(model, L1Loss(), tmp_path / "l1")
     for checkpoint, noted in ((tmp_path / "l1", True), (tiny_run / "best.ckpt", False)):
-        for words in (("eval", checkpoint, "--data", coco_folder), ("predict", checkpoint, photos[0])):
+        for words in (("eval", checkpoint, coco_folder), ("predict", checkpoint, photos[0])):
             code, _, err = command(*words, "--device", "cpu", "--json")
             assert code == 0, err
             assert err.count("predicts no confidence") == noted

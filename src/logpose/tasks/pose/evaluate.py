@@ -38,6 +38,7 @@ from logpose.tasks.evaluation import (
     refuse_scoring,
 )
 from logpose.tasks.options import PeopleEvalOptions
+from logpose.training.learned_images import held_out
 
 __all__ = ["Evaluation", "evaluate", "holds_people", "is_json", "labelled_people", "shown_size", "validation_loader"]
 
@@ -228,7 +229,9 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     alone = files["train"] == files["val"]
     # COCO's person_keypoints_val2017.json with no other file beside it is the validation part, not to be split again.
     whole = not options.data.is_dir() or (alone and bool(parts_of(files["val"].stem) & {"val", "test"}))
-    wanted = options.part or ("all" if whole else "val")
+    # Of a file that the model learned from, without saying more, those whom it did not see.
+    learned = alone and held_out(options.checkpoint, files["val"])
+    wanted = options.part or ("all" if whole and not learned else "val")
     if wanted == "all" and not alone:
         raise InputError(f"--part all: {options.data} has a file for each part; name one of them")
     part = wanted if alone and wanted != "all" else None
@@ -240,7 +243,8 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
         log.info("%s has no joints in space: there are no figures in millimetres", people.file)
     for note in metric_notes(model.skeleton, people):
         log.info(note)
-    log.info("evaluating %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
+    rest = "; the model was trained on the others (--part all takes all)" if learned and not options.part else ""
+    log.info("evaluating %d people of %s%s%s", len(people), people.file, f", its part {part!r}" if part else "", rest)
     return people
 
 

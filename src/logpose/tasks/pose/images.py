@@ -20,6 +20,7 @@ from logpose.core.structures import Image
 from logpose.data.images import check_image, read_image
 from logpose.data.input_notes import list_notes, score_notes
 from logpose.data.inputs import Boxes, listed_category, named_images, read_boxes
+from logpose.data.label_boxes import label_boxes
 from logpose.data.problems import log_problems
 from logpose.models import Model, PoseModel
 from logpose.report.draw import contact_sheet, draw_pose, enlarged
@@ -64,21 +65,19 @@ class ImageInputs:
         self.options = options
         lists = [is_json(path) for path in options.inputs]
         self.listed = all(lists)
-        if options.image_folder is not None and not any(lists):
-            raise InputError("--image-folder: no COCO file that lists images is given")
+        if options.images is not None and not any(lists):
+            raise InputError("--images: no COCO file that lists images is given")
         if options.box_score is not None and not 0 <= options.box_score <= 1:
             raise InputError(f"--box-score lies in [0, 1], got {options.box_score:g}")
         try:
-            self.names = named_images(options.inputs, options.image_folder)
+            self.names = named_images(options.inputs, options.images)
         except NoImagesError as error:
             raise InputError(f"{error}; {options.checkpoint} predicts on images, not on files of keypoints") from error
         self.images: dict[Path, int | str] = {image: name.number for image, name in self.names.items()}
         faults = {image: f"{image}: {fault}" for image in self.images if (fault := check_image(image))}
         rest = [image for image in self.images if image not in faults]
         if any(lists) and not rest and all(fault.endswith(": no such file") for fault in faults.values()):
-            raise InputError(
-                f"{next(iter(faults.values()))}: none of the listed images; --image-folder names their folder"
-            )
+            raise InputError(f"{next(iter(faults.values()))}: none of the listed images; --images names their folder")
         self.readable = _without(self.images, list(faults.values()), rest)
 
     def predict(
@@ -146,7 +145,7 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     )
     detector = Finder(options.detector, options.device, least_score=options.box_score) if options.detector else None
     inputs = ImageInputs(options)
-    boxes, category = _boxes(options.boxes, options, inputs) if options.boxes else ({}, None)
+    boxes, category = _boxes(options.boxes, options, inputs, model.skeleton.joints) if options.boxes else ({}, None)
     pairs = ((image, detector.boxes if detector else boxes.get(image)) for image in inputs.readable)
 
     def poses_of(left_out: Callable[[InputError], None]) -> Iterator[Poses]:
@@ -195,9 +194,12 @@ def _without(images: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Kept
     return rest
 
 
-def _boxes(file: Path, options: PosePredictOptions, inputs: ImageInputs) -> tuple[Mapping[Path, Boxes], int | None]:
+def _boxes(
+    file: Path, options: PosePredictOptions, inputs: ImageInputs, joints: Sequence[str]
+) -> tuple[Mapping[Path, Boxes], int | None]:
     """The boxes of a file and their category, if it has one; what is left out, and images without any, are reported."""
-    found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category)
+    labels = label_boxes(file, joints, options.box_category)
+    found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category, labels)
     log_problems(found, "boxes: ")
     for note in score_notes(file, [score for own in found.boxes.values() for score in own[:, 4].tolist()]):
         log.warning(note)

@@ -5,6 +5,7 @@ Those of models of three dimensions come in millimetres in the camera's frame be
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from logpose.data.images import read_image
 from logpose.data.inputs import Boxes, lies_outside
 from logpose.data.pixels import ImageLike
 from logpose.data.problems import FARTHEST
+from logpose.data.symmetry import flip_test_note
 from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
@@ -33,6 +35,8 @@ from logpose.tasks.evaluation import loaded, person_scores, refuse_scoring
 from logpose.tasks.pose.evaluate import shown_size
 
 __all__ = ["Poses", "Predictor", "coco_results", "official_result", "people_text", "results_arrays"]
+
+log = logging.getLogger("logpose")
 
 SHOWN_LEVEL = 0.5  # share of the probability that the regions of `Poses.radius` hold
 
@@ -88,9 +92,11 @@ class Predictor:
     """A trained model that takes whole images.
 
     Args:
-        model: a checkpoint's path, or a model.
+        model: a checkpoint: a file, the folder of a run or of `logpose convert`, or hf://OWNER/NAME; or a model, of
+            which a copy is taken, so that it stays where it is and in its mode.
         device: where to compute; a GPU if there is one when None.
-        flip_test: average with the prediction on the mirrored crop: a little better, half as fast.
+        flip_test: average with the prediction on the mirrored crop: a little better, half as fast; None: where left and
+            right joints are known, as `logpose eval` does.
         batch_size: crops at a time.
         scoring: how the score of a person comes from that of the box and the confidence of the joints.
         nms: of people who are alike (OKS above 0.9), found in several boxes, keep the best; best first.
@@ -105,7 +111,7 @@ class Predictor:
         self,
         model: PoseModel | Path | str,
         device: torch.device | str | None = None,
-        flip_test: bool = False,
+        flip_test: bool | None = False,
         batch_size: int = 64,
         scoring: Scoring = "sum",
         nms: bool = False,
@@ -114,6 +120,8 @@ class Predictor:
         refusal = "is a model for {0.task}, and a model of crops of people is needed"
         self.model, self.device = loaded(model, PoseModel, device, refusal)  # type: ignore[type-abstract]
         refuse_scoring(scoring, self.model.error_distribution)
+        if note := flip_test_note(self.model.skeleton, flip_test):
+            log.warning(note)
         self.flip_test, self.batch_size, self.scoring, self.nms = flip_test, check_batch_size(batch_size), scoring, nms
         self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
         self.view = view or Viewpoint()

@@ -159,7 +159,7 @@ class Recipe(PretrainedRecipe):
         super().__post_init__()
         if not (self.padding > 0 and min(self.size) >= 32 and self.auxiliary >= 0):
             raise InputError(
-                "padding must be above 0, size 32 pixels or more and auxiliary 0 or more, got "
+                "--padding must be above 0, --size 32 pixels or more and --auxiliary 0 or more, got "
                 f"{self.padding:g}, {self.size} and {self.auxiliary:g}"
             )
         if self.head == "heatmap" and self.dim == 3:

@@ -36,6 +36,7 @@ class PoseTask(ReportedTask):
         """Predict every labelled person, or in every detected box, and collect the predictions."""
         from logpose.data.inputs import DetectedBoxes
         from logpose.data.problems import log_problems
+        from logpose.data.symmetry import flip_test_note
         from logpose.tasks.evaluation import without_confidence
         from logpose.tasks.pose.evaluate import evaluate, labelled_people
         from logpose.training.learned_images import report_learned
@@ -47,9 +48,8 @@ class PoseTask(ReportedTask):
             log_problems(people)
             if over := people.passed_over:
                 log.warning("%s: %d boxes on other images or of other categories left out", options.boxes, over)
-        if options.flip_test is None and not model.skeleton.mirrors:
-            joints = ", ".join(model.skeleton.unpaired[:5])
-            log.warning("no flip test: no left-right counterpart is known of %s; --flip-test asks for it", joints)
+        if note := flip_test_note(model.skeleton, options.flip_test):
+            log.warning(note)
         settings = {"flip_test": options.flip_test, "nms": options.boxes is not None, "scoring": options.score}
         evaluation = evaluate(model, people, loss, **settings, **options.running())
         evaluation.images_learned = learned

@@ -96,7 +96,7 @@ class ImageInputs:
         lists = [path for path in self.options.inputs if is_json(path)]
         if category is None:
             category = listed_category(lists, model.skeleton.joints)
-        for note in list_notes(lists, model.skeleton.joints, {*self.readable}, self.options.image_folder):
+        for note in list_notes(lists, model.skeleton.joints, {*self.readable}, self.options.images):
             log.warning(note)
         drawings = _overlay_files(list(self.images), self.options.save_images) if self.options.save_images else {}
         people: list[tuple[int | str, Poses]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -220,7 +220,7 @@ def _hints(people: LabelledPeople, visible: np.ndarray) -> list[str]:
     return hints
 
 
-def _share_outside(samples: Sequence[Sample]) -> float:
+def _share_outside(samples: Iterable[Sample]) -> float:
     """Share of the labelled joints that lie more than a pixel outside the box."""
     outside = []
     for sample in samples:

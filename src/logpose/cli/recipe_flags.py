@@ -163,7 +163,7 @@ def _with_data(flags: list[str], options: Sequence[type[Any]]) -> list[str]:
     return [flag if place != places[0] else f"--{DATA}={flag}" for place, flag in enumerate(flags)]
 
 
-def _on_device(device: str, typed: Collection[str]) -> dict[str, str]:
+def _on_device(device: str, typed: Collection[str]) -> dict[str, Any]:
     """Lightning's names of a device of PyTorch's."""
     if both := sorted({"accelerator", "devices"}.intersection(typed)):
         raise InputError(f"--device {device}: does not go with --{both[0]}")

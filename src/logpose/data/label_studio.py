@@ -162,7 +162,7 @@ class _Reader:
         names = [region.labels[0] for region in joints]
         if len({*names}) < len(names):
             twice = ", ".join(name for name, count in Counter(names).items() if count > 1)
-            return Problem(where, "several keypoints of one name (people are told apart by their rectangles)", twice)
+            return Problem(where, "several keypoints of one name (each person needs a rectangle)", twice)
         if box is not None and len(labels) > 1:
             return Problem(where, "a rectangle needs one label", ", ".join(labels))
         placed = {region.labels[0]: [*map(float, region.point()), 2.0 - region.is_hidden] for region in joints}

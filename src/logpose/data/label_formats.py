@@ -14,6 +14,7 @@ __all__ = ["FORMATS", "format_of", "read_labels"]
 FORMATS: dict[str, str] = {
     "Label Studio": "logpose.data.label_studio",
     "DeepLabCut": "logpose.data.deeplabcut",
+    "SLEAP": "logpose.data.sleap",
 }
 """The module that reads a format, by the format's name. It has `reads(path) -> bool`, which looks at no more than names
 and a file's beginning, and `read(path) -> LabelContent`. The first that reads a path does."""

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from label_runs import through_the_commands
 
 from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
@@ -229,3 +230,12 @@ def test_without_sleap_io_the_extra_is_named(tmp_path: Path, monkeypatch: pytest
 def test_other_files_are_not_taken(tmp_path: Path) -> None:
     (tmp_path / "a.slp").write_text("text")
     assert format_of(tmp_path / "a.slp") is None
+
+
+@with_sleap
+def test_the_commands_take_a_file(command, thin_resnets: None, tmp_path: Path) -> None:
+    import sleap_io
+
+    video = sleap_io.Video.from_filename(images(tmp_path / "frames", 12))
+    file = saved(tmp_path / "labels.slp", video, {i: [POINTS] for i in range(12)})
+    assert through_the_commands(command, file, tmp_path / "out") == (12, NODES, 1)

@@ -1,7 +1,7 @@
 """Tables of labels that DeepLabCut writes: a CSV file with a header of several rows, or pandas' HDF5 of the same.
 
 In the header are scorer, individual (in projects of several animals), body part and coordinate of each column; a row is
-an image. HDF5 files are read by h5py, which executes nothing: pandas unpickles what such a file says it has pickled.
+an image. HDF5 files are read by h5py, which executes nothing: pandas unpickles objects that such a file has.
 """
 
 from __future__ import annotations

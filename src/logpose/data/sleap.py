@@ -37,7 +37,7 @@ def reads(path: Path) -> bool:
 def read(path: Path) -> LabelContent:
     """The labels of a file whose frames are image files.
 
-    Images that are not where the file says are looked for beside it, by the last parts of their names.
+    Images that are not at their path in the file are looked for beside it, by the last parts of their names.
 
     Raises:
         InputError: if sleap-io is not installed; if the file is damaged, or has no labels; if its frames are in a video
@@ -178,7 +178,7 @@ def _has_files(video: Any) -> bool:
 
 
 def _listed(video: Any, number: int, path: Path) -> str:
-    """The image of a frame of a list: where the list says, or where its last parts are beside the file."""
+    """The image of a frame of a list: its path in the list, or its last parts beside the file."""
     if not 0 <= number < len(video.filename):
         raise IndexError(f"frame {number} of {len(video.filename)}")
     name = str(video.filename[number])

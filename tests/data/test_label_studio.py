@@ -218,6 +218,16 @@ def test_predictions_are_pre_annotations(tmp_path: Path) -> None:
     assert (tmp_path / "config.xml").is_file()
 
 
+def test_crowds_are_not_written_as_people(tmp_path: Path) -> None:
+    content = LabelContent(folder=tmp_path, images=[{"id": 1, "file_name": "1.png", "width": 100, "height": 50}])
+    content.categories = [{"id": 1, "name": "cat", "keypoints": NAMES}]
+    row = {"image_id": 1, "category_id": 1, "bbox": [10, 5, 50, 25], "keypoints": [20, 10, 2] * 3}
+    content.annotations = [{**row, "id": i, "iscrowd": i - 1} for i in (1, 2)]
+    write(content, tmp_path)
+    assert len(read(tmp_path / "tasks.json").annotations) == 1
+    assert len(content.notes) == 1
+
+
 def test_the_commands_take_an_export(command, thin_resnets: None, tmp_path: Path) -> None:
     images = [f"/data/upload/3/0123abcd-{i}.png" for i in range(12)]
     for i in range(12):

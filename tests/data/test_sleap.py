@@ -77,12 +77,13 @@ def row(points: list[list[float]], visible: int = 2) -> list[float]:
 def test_instances_that_a_person_placed_are_read(tmp_path: Path) -> None:
     hidden = instance(POINTS, skeleton())
     hidden.points["visible"][3] = False
+    hidden.points["xy"][2] = NAN  # visible, and nowhere
     other = [[1, 2], [NAN, NAN], [3, 9], [NAN, NAN]]
     kind = hidden.skeleton
     file = of_images(tmp_path, {0: [POINTS, other], 2: [hidden], 3: []}, kind=kind)
     assert format_of(file) == "SLEAP"
     content = read(file)
-    assert [a["keypoints"] for a in content.annotations] == [row(POINTS), row(other), [*row(POINTS[:3]), 0, 0, 0]]
+    assert [a["keypoints"] for a in content.annotations] == [row(POINTS), row(other), [*row(POINTS[:2]), *[0] * 6]]
     assert content.annotations[0]["bbox"] == [10, 8, 31, 23]
     assert [place.split(": ")[1] for place in content.places] == [
         "video 0, frame 0, instance 0", "video 0, frame 0, instance 1", "video 0, frame 2, instance 0",
@@ -177,6 +178,18 @@ def test_wrong_instances_are_named(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert people.counts["with too few labelled joints"] == 1
     assert len(people) == 1
+
+
+@with_sleap
+def test_a_frame_that_is_labelled_twice_is_named(tmp_path: Path) -> None:
+    import sleap_io
+
+    first = sleap_io.load_slp(str(of_images(tmp_path, {0: [POINTS], 1: [POINTS]})), open_videos=False)
+    first.labeled_frames[1].frame_idx = 0
+    first.save(str(tmp_path / "twice.slp"), verbose=False)
+    content = read(tmp_path / "twice.slp")
+    assert [problem.where.split(": ")[1] for problem in content.problems] == ["video 0, frame 0"]
+    assert len(content.annotations) == 1
 
 
 @with_sleap

@@ -177,6 +177,7 @@ def test_wrong_instances_are_named(tmp_path: Path) -> None:
         "video 0, frame 9", "video 0, frame 0, instance 0",
     ]  # fmt: skip
     assert people.counts["with too few labelled joints"] == 1
+    assert [row["id"] for row in read(file).images] == [1]
     assert len(people) == 1
 
 

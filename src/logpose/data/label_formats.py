@@ -11,7 +11,9 @@ from logpose.data.label_content import LabelContent
 
 __all__ = ["FORMATS", "format_of", "read_labels"]
 
-FORMATS: dict[str, str] = {}
+FORMATS: dict[str, str] = {
+    "yolo": "logpose.data.yolo",
+}
 """The module that reads a format, by the format's name. It has `reads(path) -> bool`, which looks at no more than names
 and a file's beginning, and `read(path) -> LabelContent`. The first that reads a path does."""
 

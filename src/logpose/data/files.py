@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
 from logpose.data.h36m import H36mPeople
+from logpose.data.label_content import PART_NAMES, part_named
 from logpose.data.label_formats import format_of, read_labels
 from logpose.data.lsp import LspPeople
 from logpose.data.mpii import MpiiOfCoco, MpiiPeople, heads_file
@@ -21,8 +21,6 @@ LabelledPeople = CocoKeypoints | LspPeople | MpiiPeople | H36mPeople
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 ROBOFLOW = "_annotations.coco.json"
 """The file in each of the folders train, valid and test of a COCO export of Roboflow."""
-WORDS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-"""What a part is called in names of files."""
 LOOK = 2**16  # bytes of a file that are read to detect its format; files of the last format can have a gigabyte
 
 
@@ -100,12 +98,12 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
     if data.is_file() or format_of(data):
         return {"train": data, "val": data}
     if (data / "train" / ROBOFLOW).is_file():
-        own = [data / name / ROBOFLOW for name in ("train", *WORDS["val"])]
+        own = [data / name / ROBOFLOW for name in ("train", *PART_NAMES["val"])]
         return {"train": own[0], "val": next((file for file in own[1:] if file.is_file()), own[0])}
     folder = next((data / name for name in ("annotations", "annot") if (data / name).is_dir()), data)
     if (folder / "joints.mat").is_file():
         return {"train": folder / "joints.mat", "val": folder / "joints.mat"}
-    files = sorted(folder.glob("*.json"))
+    files = sorted(folder.glob("*.json")) or sorted(folder.glob("*.xml"))
     files = [file for file in files if file.name.startswith("person_keypoints")] or files
     if len(files) == 1:
         return {"train": files[0], "val": files[0]}
@@ -123,6 +121,5 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
 
 def _of_part(files: Sequence[Path], part: str) -> list[Path]:
     """The files with a part's name as a word of theirs (person_keypoints_Train2017), or else within a word."""
-    words = {file: re.split("[^a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", "_", file.stem).lower()) for file in files}
-    named = [file for file in files if not {*WORDS[part]}.isdisjoint(words[file])]
+    named = [file for file in files if part_named(file.stem) == part]
     return named or [file for file in files if part in file.stem.lower()]

@@ -13,6 +13,8 @@ __all__ = ["FORMATS", "format_of", "read_labels"]
 
 FORMATS: dict[str, str] = {
     "yolo": "logpose.data.yolo",
+    "cvat": "logpose.data.cvat",
+    "labelme": "logpose.data.labelme",
 }
 """The module that reads a format, by the format's name. It has `reads(path) -> bool`, which looks at no more than names
 and a file's beginning, and `read(path) -> LabelContent`. The first that reads a path does."""

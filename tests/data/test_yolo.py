@@ -298,7 +298,7 @@ FAULTS = {
 def test_a_file_that_cannot_be_read(tmp_path: Path, changes: dict[str, Any]) -> None:
     file = write(tmp_path, {"train/a": ROW, "val/b": ROW}, **changes)
     with pytest.raises(InputError) as error:
-        people_of(file)
+        people_of(tmp_path)
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from xml.parsers import expat
 from logpose.core.errors import InputError
 from logpose.data.images import SUFFIXES, most_found
 from logpose.data.label_content import LabelContent, part_named
-from logpose.data.point_groups import PointGroup, add_group, by_number
+from logpose.data.point_groups import Point, PointGroup, add_group, by_number
 from logpose.data.problems import Problem
 
 __all__ = ["read", "reads"]
@@ -36,7 +37,8 @@ def read(path: Path) -> LabelContent:
     """The labels of a file of skeletons, or of points with one label for each joint.
 
     A skeleton's joints are in the order of its label in `meta`, else sorted by name. Points that are no skeleton's
-    are an object for each `group_id`, those without one an object in each image. `outside` is not labelled,
+    are an object for each `group_id`, those without one an object in each image; a shape of several points is an object
+    whose joints are called by numbers. `outside` is not labelled,
     `occluded` is hidden (v = 1). The box of an object is the `box` of its `group_id`, or that of its labelled joints.
     Parts are the images' subsets, where there are `train` and `val` among them.
 
@@ -59,28 +61,33 @@ def read(path: Path) -> LabelContent:
     labels = _skeletons(root)
     places = _Places(file.parent, root)
     images = root.findall("image")
+    element = "skeleton"  # what an object is
     in_use = {shape.get("label", "") for image in images for shape in image.findall("skeleton")}
     for name in sorted(in_use - labels.keys(), key=by_number):
         shapes = (shape for image in images for shape in image.findall("skeleton") if shape.get("label", "") == name)
         found = {point.get("label", "") for shape in shapes for point in shape.findall("points")}
         labels[name] = {"keypoints": sorted(found, key=by_number)}
-    loose = sorted({point.get("label", "") for image in images for point in image.findall("points")}, key=by_number)
+    alone = [point for image in images for point in image.findall("points")]
+    if not in_use:
+        element = "points"
+        in_use = _whole_lists(labels, [point for point in alone if ";" in point.get("points", "")])
+    loose = sorted({point.get("label", "") for point in alone}, key=by_number)
     listed = [name for name in labels if name in in_use] or ([] if loose else list(labels))
     content.categories = [{"id": i, "name": name, **labels[name]} for i, name in enumerate(listed, start=1)]
     if loose and not listed:
         ordered = [name for name in _label_names(root) if name in loose]
-        content.categories = [{"id": 1, "name": LOOSE, "keypoints": ordered or loose}]
+        content.categories, element = [{"id": 1, "name": LOOSE, "keypoints": ordered or loose}], "group"
     if not any(row["keypoints"] for row in content.categories):
         raise InputError(f"{file}: no skeletons and no points: nothing in it has joints")
     for image in images:
-        _add_image(content, file, image, places, is_loose=bool(loose and not listed))
+        _add_image(content, file, image, places, element)
     if not {"train", "val"} <= set(content.parts.values()):
         content.parts.clear()
     return content
 
 
-def _add_image(content: LabelContent, file: Path, image: ElementTree.Element, places: _Places, is_loose: bool) -> None:
-    """An image and its objects, which are skeletons or loose points."""
+def _add_image(content: LabelContent, file: Path, image: ElementTree.Element, places: _Places, element: str) -> None:
+    """An image and its objects, which are of an element each, or groups of points."""
     where, number = f"{file}: line {image.get(LINE)}", len(content.images)
     if not image.get("name"):
         content.problems.append(Problem(where, "an image without a name"))
@@ -98,14 +105,14 @@ def _add_image(content: LabelContent, file: Path, image: ElementTree.Element, pl
     boxes: dict[str, list[tuple[float, float, float, float]]] = {}
     for shape in image:
         where, group = f"{file}: line {shape.get(LINE)}", shape.get("group_id") or ""
-        if shape.tag == "skeleton" and shape.get("label") in by_name:
-            points = [_point(f"{file}: line {point.get(LINE)}", point) for point in shape.findall("points")]
-            if fault := next((point for point in points if isinstance(point, Problem)), None):
-                content.problems.append(fault)
+        if shape.tag == element and shape.get("label") in by_name:
+            label = shape.get("label", "")
+            points = _points_of(file, shape, len(by_name[label]["keypoints"]))
+            if isinstance(points, Problem):
+                content.problems.append(points)
             else:
-                own = PointGroup(where, [point for point in points if not isinstance(point, Problem)])
-                skeletons.append((group, own, shape.get("label", "")))
-        elif shape.tag == "points" and is_loose:
+                skeletons.append((group, PointGroup(where, points), label))
+        elif shape.tag == "points" and element == "group":
             point = _point(where, shape)
             if isinstance(point, Problem):
                 content.problems.append(point)
@@ -176,16 +183,35 @@ def _named(folder: Path, name: str) -> Path:
     return next(filter(os.path.isfile, (path.with_name(path.name + end) for end in ends)), path)
 
 
-def _point(where: str, element: ElementTree.Element) -> tuple[str, float, float, int, str] | Problem:
+def _points_of(file: Path, shape: ElementTree.Element, count: int) -> list[Point] | Problem:
+    """The joints of a skeleton, or of a shape of so many points without names."""
+    where = f"{file}: line {shape.get(LINE)}"
+    found: list[Point] = []
+    if shape.tag == "skeleton":
+        read = [_point(f"{file}: line {point.get(LINE)}", point) for point in shape.findall("points")]
+    else:
+        texts = _split(shape)
+        if len(texts) != count:
+            return Problem(where, f"a shape must have {count} points, as most of its label", f"got {len(texts)}")
+        flags = {flag: shape.get(flag, "0") for flag in ("outside", "occluded")}
+        each = [{"label": str(i), "points": text, **flags} for i, text in enumerate(texts, start=1)]
+        read = [_point(where, ElementTree.Element("points", attributes)) for attributes in each]
+    for point in read:
+        if isinstance(point, Problem):
+            return point
+        found.append(point)
+    return found
+
+
+def _point(where: str, element: ElementTree.Element) -> Point | Problem:
     """A joint as `PointGroup` has it."""
-    label, text = element.get("label", ""), element.get("points", "")
+    label, values = element.get("label", ""), element.get("points", "").split(",")
     outside, occluded = (element.get(flag) in ("1", "true", "True") for flag in ("outside", "occluded"))
-    values = [_number(value) for value in text.split(",")]
-    if len(values) != 2 or ";" in text:
-        return Problem(where, "a joint must be one point x,y", f"got {text!r:.40}")
-    x, y = values
+    if len(values) != 2:
+        return Problem(where, "a joint must be one point x,y", f"got {element.get('points', '')!r:.40}")
+    x, y = map(_number, values)
     if x is None or y is None:
-        return Problem(where, "not a number", f"{text!r:.40}")
+        return Problem(where, "not a number", f"{element.get('points')!r:.40}")
     return label, x, y, 0 if outside else 1 if occluded else 2, where
 
 
@@ -230,6 +256,24 @@ def _skeletons(root: ElementTree.Element) -> dict[str, dict[str, Any]]:
         if bones:
             row["skeleton"] = bones
     return {name: row for name, row in found.items() if row["keypoints"]}
+
+
+def _whole_lists(labels: dict[str, dict[str, Any]], shapes: Sequence[ElementTree.Element]) -> set[str]:
+    """Add to the skeletons the labels of shapes that have all joints of an object, in their order, and no names.
+
+    Other tools write these (datumaro, FiftyOne). Most shapes of a label have the right number of joints.
+    """
+    counts: dict[str, Counter[int]] = {}
+    for shape in shapes:
+        counts.setdefault(shape.get("label", ""), Counter())[len(_split(shape))] += 1
+    for name, own in counts.items():
+        labels[name] = {"keypoints": [str(joint + 1) for joint in range(own.most_common(1)[0][0])]}
+    return set(counts)
+
+
+def _split(shape: ElementTree.Element) -> list[str]:
+    """The points of a shape."""
+    return [point for point in shape.get("points", "").split(";") if point.strip()]
 
 
 def _bones(svg: str, joints: Sequence[str]) -> Iterator[list[str]]:

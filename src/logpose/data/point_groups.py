@@ -11,7 +11,11 @@ import numpy as np
 from logpose.data.label_content import LabelContent, box_around
 from logpose.data.problems import Problem
 
-__all__ = ["PointGroup", "add_group", "by_number"]
+__all__ = ["Point", "PointGroup", "add_group", "by_number"]
+
+
+Point = tuple[str, float, float, int, str]
+"""A joint's name, x, y in pixels, v as in COCO, and where it stands."""
 
 
 @dataclass
@@ -20,8 +24,7 @@ class PointGroup:
 
     where: str
     """Where the first of them stands."""
-    points: list[tuple[str, float, float, int, str]] = field(default_factory=list)
-    """Of each the joint's name, x, y in pixels, v as in COCO, and where it stands."""
+    points: list[Point] = field(default_factory=list)
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     """x, y, width, height in pixels."""
 

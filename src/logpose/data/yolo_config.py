@@ -151,9 +151,11 @@ def is_yaml(path: Path) -> bool:
 
 
 def config_files(folder: Path) -> list[Path]:
-    """The YAML files of a folder with keypoints; `data.yaml` alone where it is among them."""
-    found = [path for path in sorted(folder.iterdir()) if is_yaml(path)]
-    found = [path for path in found if path.stat().st_size <= LARGEST and b"kpt_shape" in path.read_bytes()]
+    """The YAML files of a folder with keypoints; `data.yaml` alone where it is among them, or where nothing else is."""
+    small = [path for path in sorted(folder.iterdir()) if is_yaml(path) and path.stat().st_size <= LARGEST]
+    found = [path for path in small if b"kpt_shape" in path.read_bytes()]
+    if not found and not any(folder.glob("*.json")) and not (folder / "annotations").is_dir():
+        found = [path for path in small if b"names" in path.read_bytes()]  # a data set of boxes, to be named as such
     return [path for path in found if path.stem == "data"] or found
 
 

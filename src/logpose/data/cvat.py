@@ -10,6 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from html import unescape
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ from xml.parsers import expat
 
 from logpose.core.errors import InputError
 from logpose.data.images import SUFFIXES, most_found
-from logpose.data.label_content import LabelContent, part_named
+from logpose.data.label_content import LabelContent, leave_out_if_wrong, part_named
 from logpose.data.point_groups import Point, PointGroup, add_group, by_number
 from logpose.data.problems import Problem
 
@@ -99,7 +100,7 @@ def _add_image(content: LabelContent, file: Path, image: ElementTree.Element, pl
     content.images.append(row)
     if (part := part_named(image.get("subset", ""))) is not None:
         content.parts[number] = part
-    by_name = {category["name"]: category for category in content.categories}
+    by_name, before = {category["name"]: category for category in content.categories}, len(content.problems)
     skeletons: list[tuple[str, PointGroup, str]] = []  # of each its group, what it is, and its label
     groups: dict[str, PointGroup] = {}
     boxes: dict[str, list[tuple[float, float, float, float]]] = {}
@@ -127,6 +128,8 @@ def _add_image(content: LabelContent, file: Path, image: ElementTree.Element, pl
         elif shape.tag != "attribute":
             content.counts[f"of type {shape.tag:.20}"] += 1
     _add_objects(content, number, skeletons, groups, boxes)
+    if len(content.problems) > before:
+        leave_out_if_wrong(content)
 
 
 def _add_objects(
@@ -279,7 +282,7 @@ def _split(shape: ElementTree.Element) -> list[str]:
 def _bones(svg: str, joints: Sequence[str]) -> Iterator[list[str]]:
     """The edges of a skeleton's drawing, as pairs of joints' names: lines from node to node, and nodes' labels."""
     tags = [dict(re.findall(r'([\w-]+)="([^"]*)"', tag)) for tag in re.findall(r"<(?:line|circle)\b[^>]*>", svg)]
-    nodes = {tag["data-node-id"]: tag.get("data-label-name", "") for tag in tags if "data-node-id" in tag}
+    nodes = {tag["data-node-id"]: unescape(tag.get("data-label-name", "")) for tag in tags if "data-node-id" in tag}
     for tag in tags:
         ends = [nodes.get(tag.get(f"data-node-{end}", ""), "") for end in ("from", "to")]
         if tag.get("data-type") == "edge" and all(end in joints for end in ends):

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.problems import Problem
+from logpose.data.problems import Problem, in_part
 
-__all__ = ["PART_NAMES", "LabelContent", "box_around", "part_named"]
+__all__ = ["PART_NAMES", "LabelContent", "box_around", "hold_out", "leave_out_if_wrong", "part_named"]
 
 PART_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 """What a part is called in names of files, folders and subsets."""
@@ -69,3 +69,19 @@ def part_named(name: str) -> str | None:
     """The part that a name has as one of its words ("person_keypoints_Train2017"); None if it has none."""
     words = set(re.split("[^a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()))
     return next((part for part, names in PART_NAMES.items() if not words.isdisjoint(names)), None)
+
+
+def hold_out(content: LabelContent) -> None:
+    """Move every tenth image of the part "train" to "val"; those with labels and those without are counted apart."""
+    labelled = {row["image_id"] for row in content.annotations if any(row.get("keypoints", [])[2::3])}
+    train = [row["id"] for row in content.images if content.parts.get(row["id"]) == "train"]
+    for among in ([i for i in train if i in labelled], [i for i in train if i not in labelled]):
+        content.parts |= {number: "val" for at, number in enumerate(among) if in_part(at, "val")}
+
+
+def leave_out_if_wrong(content: LabelContent) -> None:
+    """Take out the last image, whose rows were all wrong, as it is no image without people."""
+    number = content.images[-1]["id"]
+    if not content.annotations or content.annotations[-1]["image_id"] != number:
+        content.images.pop()
+        content.parts.pop(number, None)

@@ -16,7 +16,7 @@ from typing import Any
 from logpose.core.errors import InputError
 from logpose.data.images import SUFFIXES
 from logpose.data.json_files import read_json, whole
-from logpose.data.label_content import LabelContent, part_named
+from logpose.data.label_content import LabelContent, leave_out_if_wrong, part_named
 from logpose.data.point_groups import PointGroup, add_group, by_number
 from logpose.data.problems import Problem
 
@@ -71,6 +71,7 @@ def read(path: Path) -> LabelContent:
     name = boxed.pop() if len(boxed) == 1 else "object"
     content.categories = [{"id": 1, "name": name, "keypoints": joints}]
     images: dict[str, Path] = {}
+    wrong = {Path(problem.where.rpartition(": ")[0]) for problem in content.problems}
     for file, table, groups in found:
         image = _image(file, table["imagePath"])
         if (other := images.setdefault(os.path.realpath(image), file)) != file:
@@ -82,8 +83,11 @@ def read(path: Path) -> LabelContent:
         content.images.append({"id": number, "file_name": place, **size})
         if path.is_dir() and len(file.relative_to(path).parts) > 1:
             content.parts[number] = part_named(file.relative_to(path).parts[0]) or "train"
+        before = len(content.problems)
         for group in groups.values():
             add_group(content, number, group, joints, listed=LISTS if listed else "")
+        if file in wrong or len(content.problems) > before:
+            leave_out_if_wrong(content)
     if not {"train", "val"} <= set(content.parts.values()):
         content.parts.clear()
     return content

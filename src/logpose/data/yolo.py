@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml  # type: ignore[import-untyped]
 
 from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
 from logpose.data.images import image_size
-from logpose.data.label_content import LabelContent
-from logpose.data.problems import Problem, in_part
+from logpose.data.label_content import LabelContent, hold_out, leave_out_if_wrong
+from logpose.data.problems import Problem
 from logpose.data.yolo_config import YoloConfig, config_files, is_image, is_yaml, text_lines
 
-__all__ = ["read", "reads"]
+__all__ = ["read", "reads", "write"]
 
 LOOK = 1000  # bytes of a text file without an image that are read: whether it begins with a number
 OVERSHOOT = 0.01
@@ -52,6 +54,66 @@ def read(path: Path) -> LabelContent:
         raise InputError(f"{config.file}: no images in {', '.join(config.named) or 'train or val, which are missing'}")
     reader.finish()
     return content
+
+
+def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
+    """Write `data.yaml`, and a text file for each image with people, whose images lie in `out/images` already.
+
+    Categories are classes, with the joints of the first. Crowds are left out, and labels of joints outside the image,
+    which Ultralytics would refuse with all others of that image; `content.notes` counts these. `skeleton` and `sigmas`
+    of `data.yaml` are for `read`; Ultralytics passes over them.
+
+    Args:
+        content: the labels, with `width` and `height` of each image with people, and a part for each image.
+        out: the folder.
+        predictions: of a model, which are no labels, and refused.
+
+    Raises:
+        InputError: if they are predictions, or categories have joints of their own.
+    """
+    if predictions:
+        raise InputError("predictions are no labels: YOLO's format has no scores; choose label-studio or cvat")
+    skeleton = Skeleton.from_category(content.categories[0])
+    if any(list(map(str, row["keypoints"])) != list(skeleton.joints) for row in content.categories):
+        raise InputError("YOLO has one list of joints for all classes; choose one with --category")
+    classes = {row["id"]: number for number, row in enumerate(content.categories)}
+    images = {row["id"]: row for row in content.images}
+    lines: dict[int, list[str]] = {}
+    lost = 0
+    for row in content.annotations:
+        if row.get("iscrowd"):
+            continue
+        image = images[row["image_id"]]
+        size = np.array([image["width"], image["height"]], dtype=np.float64)
+        joints = np.array(row["keypoints"], dtype=np.float64).reshape(-1, 3)
+        points, outside = joints[:, :2] / size, (joints[:, :2] < 0).any(axis=1) | (joints[:, :2] > size).any(axis=1)
+        outside &= joints[:, 2] > 0
+        lost += int(outside.sum())
+        kept = (joints[:, 2] > 0) & ~outside
+        corners = np.clip(np.array(row["bbox"]).reshape(2, 2).cumsum(axis=0) / size, 0, 1)
+        numbers = [f"{value:.8f}" for value in (*corners.mean(axis=0), *(corners[1] - corners[0]))]
+        for (x, y), visible in zip(np.where(kept[:, None], points, 0), np.where(kept, joints[:, 2], 0), strict=True):
+            numbers += [f"{x:.8f}", f"{y:.8f}", f"{visible:.0f}"]
+        lines.setdefault(row["image_id"], []).append(" ".join([str(classes[row["category_id"]]), *numbers]))
+    if lost:
+        content.notes.append(f"{lost} joints outside their image are not labelled: YOLO's files cannot have them")
+    for number, own in lines.items():
+        file = (out / images[number]["file_name"]).with_suffix(".txt")
+        file = out / "labels" / file.relative_to(out / "images")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(own) + "\n", encoding="utf-8")
+    parts = [part for part in ("train", "val", "test") if part in content.parts.values()]
+    table: dict[str, Any] = {part: f"images/{part}" for part in parts}
+    table |= {"nc": len(classes), "names": {number: str(row["name"]) for number, row in enumerate(content.categories)}}
+    table |= {"kpt_shape": [len(skeleton), 3]}
+    if skeleton.mirrors:
+        table["flip_idx"] = list(skeleton.flip_index)
+    table["kpt_names"] = {number: list(skeleton.joints) for number in classes.values()}
+    if skeleton.bones:
+        table["skeleton"] = [[skeleton.joints[a], skeleton.joints[b]] for a, b in skeleton.bones]
+    if skeleton.oks_sigmas is not None:
+        table["sigmas"] = list(skeleton.oks_sigmas)
+    (out / "data.yaml").write_text(yaml.safe_dump(table, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 class _Reader:
@@ -90,6 +152,7 @@ class _Reader:
             return
         if rows:
             self._add_people(file, rows, row)
+            leave_out_if_wrong(content)
 
     def _label_file(self, image: Path) -> tuple[Path | None, list[str]]:
         """The text file of an image, and the images that would have it."""
@@ -170,10 +233,7 @@ class _Reader:
             content.notes.append(f"{file}: {self.shared} images are in two parts; they are taken as of the first")
         if "val" not in content.parts.values() and "train" in content.parts.values():
             content.notes.append(f"{file}: no val images of its own: every tenth image with labels is held out")
-            labelled = {row["image_id"] for row in content.annotations}
-            for among in (labelled, content.parts.keys() - labelled):
-                train = [number for number in sorted(among) if content.parts[number] == "train"]
-                content.parts |= {number: "val" for at, number in enumerate(train) if in_part(at, "val")}
+            hold_out(content)
 
 
 def _first_word(file: Path) -> str:

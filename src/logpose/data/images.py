@@ -31,6 +31,7 @@ from logpose.data.pixels import ImageLike, as_rgb
 __all__ = [
     "LOOKED_FOR",
     "SUFFIXES",
+    "UPLOADED",
     "check_image",
     "coco_folder",
     "coco_folders",
@@ -58,6 +59,8 @@ AVIF = (b"ftypavif", b"ftypavis")  # what follows the first four bytes of such f
 MOST_PIXELS = 2**28
 """Of an image, unless the environment variable `LOGPOSE_MAX_PIXELS` has another number: 268 million, as of 16,384 by
 16,384. A file of a few megabytes may declare more than a machine has memory for."""
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+"""What Label Studio puts before the names of uploaded files."""
 LOOKED_FOR = 50
 """Files that `most_found` looks for: one missing file decides nothing, and looking for all would take long."""
 TAIL = 4096  # bytes at a file's end that are looked at first
@@ -320,7 +323,7 @@ def located(folder: str | Path, name: str, named: bool = False) -> Path:
     """The file that a name in a list of images means in a folder.
 
     Names with backslashes are read as paths too. In a folder that a person has `named` the last parts of a name are
-    looked for as well, since a list may have the paths of another machine.
+    looked for as well, since a list may have the paths of another machine, and without Label Studio's prefix.
     """
     folder = Path(folder)
     path = folder / name
@@ -330,6 +333,7 @@ def located(folder: str | Path, name: str, named: bool = False) -> Path:
         return path
     parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..")]
     tries = [folder.joinpath(*parts[start:]) for start in (range(len(parts)) if named else range(1))]
+    tries += [folder / UPLOADED.sub("", parts[-1])] if named and parts else []
     return next(filter(is_file, tries), path)
 
 

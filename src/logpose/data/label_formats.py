@@ -12,9 +12,11 @@ from logpose.data.label_content import LabelContent
 __all__ = ["FORMATS", "format_of", "read_labels"]
 
 FORMATS: dict[str, str] = {
-    "yolo": "logpose.data.yolo",
-    "cvat": "logpose.data.cvat",
-    "labelme": "logpose.data.labelme",
+    "YOLO": "logpose.data.yolo",
+    "CVAT": "logpose.data.cvat",
+    "LabelMe": "logpose.data.labelme",
+    "Label Studio": "logpose.data.label_studio",
+    "DeepLabCut": "logpose.data.deeplabcut",
 }
 """The module that reads a format, by the format's name. It has `reads(path) -> bool`, which looks at no more than names
 and a file's beginning, and `read(path) -> LabelContent`. The first that reads a path does."""

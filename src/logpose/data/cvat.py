@@ -18,7 +18,8 @@ from xml.parsers import expat
 
 from logpose.core.errors import InputError
 from logpose.data.images import SUFFIXES, most_found
-from logpose.data.label_content import LabelContent, leave_out_if_wrong, part_named
+from logpose.data.label_content import LabelContent, leave_out_if_wrong
+from logpose.data.parts import parts_of
 from logpose.data.point_groups import Point, PointGroup, add_group, by_number
 from logpose.data.problems import Problem
 
@@ -98,8 +99,8 @@ def _add_image(content: LabelContent, file: Path, image: ElementTree.Element, pl
     if all(size is not None and size.is_integer() for size in sizes):
         row |= {side: int(size) for side, size in zip(("width", "height"), sizes, strict=True) if size is not None}
     content.images.append(row)
-    if (part := part_named(image.get("subset", ""))) is not None:
-        content.parts[number] = part
+    if parts := parts_of(image.get("subset", "")):
+        content.parts[number] = min(parts)
     by_name, before = {category["name"]: category for category in content.categories}, len(content.problems)
     skeletons: list[tuple[str, PointGroup, str]] = []  # of each its group, what it is, and its label
     groups: dict[str, PointGroup] = {}

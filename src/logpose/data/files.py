@@ -8,10 +8,10 @@ from pathlib import Path
 from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
 from logpose.data.h36m import H36mPeople
-from logpose.data.label_content import PART_NAMES, part_named
 from logpose.data.label_formats import format_of, read_labels
 from logpose.data.lsp import LspPeople
 from logpose.data.mpii import MpiiOfCoco, MpiiPeople, heads_file
+from logpose.data.parts import parts_of
 
 __all__ = ["LabelledPeople", "annotation_files", "open_people"]
 
@@ -98,7 +98,7 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
     if data.is_file() or format_of(data):
         return {"train": data, "val": data}
     if (data / "train" / ROBOFLOW).is_file():
-        own = [data / name / ROBOFLOW for name in ("train", *PART_NAMES["val"])]
+        own = [data / name / ROBOFLOW for name in ("train", "valid", "val")]
         return {"train": own[0], "val": next((file for file in own[1:] if file.is_file()), own[0])}
     folder = next((data / name for name in ("annotations", "annot") if (data / name).is_dir()), data)
     if (folder / "joints.mat").is_file():
@@ -111,15 +111,9 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
     in_space = [file for file in files if "Human36M" in file.stem]  # Sample_64_test_Human36M_protocol_2 and the like
     files = in_space or files
     names = {"train": "train", "val": "test" if in_space else "val"}
-    parts = {part: _of_part(files, name) for part, name in names.items()}
+    parts = {part: [file for file in files if name in parts_of(file.stem)] for part, name in names.items()}
     for part, found in parts.items():
         if len(found) != 1:
             listed = ", ".join(file.name for file in found or files) or "no .json file"
             raise InputError(f"{folder}: expected one annotation file with {names[part]!r} in its name, got {listed}")
     return {part: found[0] for part, found in parts.items()}
-
-
-def _of_part(files: Sequence[Path], part: str) -> list[Path]:
-    """The files with a part's name as a word of theirs (person_keypoints_Train2017), or else within a word."""
-    named = [file for file in files if part_named(file.stem) == part]
-    return named or [file for file in files if part in file.stem.lower()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,8 @@ from jaxtyping import Float
 
 from logpose.data.problems import Problem, in_part
 
-__all__ = ["PART_NAMES", "LabelContent", "box_around", "hold_out", "leave_out_if_wrong", "part_named"]
+__all__ = ["LabelContent", "box_around", "hold_out", "leave_out_if_wrong"]
 
-PART_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-"""What a part is called in names of files, folders and subsets."""
 SLENDER = 0.25  # least width or height of a box around joints, as a share of the other side
 
 
@@ -63,12 +60,6 @@ def box_around(joints: Float[np.ndarray, "K 3"]) -> list[float] | None:
     extent = np.maximum(extent, SLENDER * extent.max())
     low = (points.min(axis=0) + points.max(axis=0) - extent) / 2
     return [float(value) for value in (*low, *(extent + 1))]  # to the last pixel's far side
-
-
-def part_named(name: str) -> str | None:
-    """The part that a name has as one of its words ("person_keypoints_Train2017"); None if it has none."""
-    words = set(re.split("[^a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()))
-    return next((part for part, names in PART_NAMES.items() if not words.isdisjoint(names)), None)
 
 
 def hold_out(content: LabelContent) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 from logpose.core.errors import InputError
 from logpose.data.images import SUFFIXES
 from logpose.data.json_files import read_json, whole
-from logpose.data.label_content import LabelContent, leave_out_if_wrong, part_named
+from logpose.data.label_content import LabelContent, leave_out_if_wrong
+from logpose.data.parts import parts_of
 from logpose.data.point_groups import PointGroup, add_group, by_number
 from logpose.data.problems import Problem
 
@@ -82,7 +83,7 @@ def read(path: Path) -> LabelContent:
         size = {"width": table.get("imageWidth"), "height": table.get("imageHeight")}
         content.images.append({"id": number, "file_name": place, **size})
         if path.is_dir() and len(file.relative_to(path).parts) > 1:
-            content.parts[number] = part_named(file.relative_to(path).parts[0]) or "train"
+            content.parts[number] = min(parts_of(file.relative_to(path).parts[0]))
         before = len(content.problems)
         for group in groups.values():
             add_group(content, number, group, joints, listed=LISTS if listed else "")
@@ -106,7 +107,7 @@ def _files(folder: Path) -> list[Path]:
     own = [path for path in folder.iterdir() if path.suffix.lower() == ".json" and path.is_file()]
     if own:
         return sorted(own)
-    parts = [path for path in folder.iterdir() if path.is_dir() and part_named(path.name)]
+    parts = [path for path in folder.iterdir() if path.is_dir() and parts_of(path.name)]
     return sorted(
         path for part in parts for path in part.iterdir() if path.suffix.lower() == ".json" and path.is_file()
     )

@@ -14,7 +14,6 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files, open_people
-from logpose.data.label_formats import format_of
 
 WIDTH, HEIGHT = 80, 60
 ROW = "0 0.5 0.5 0.4 0.6 0.4 0.3 2 0.6 0.7 1"
@@ -227,48 +226,6 @@ def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
     assert [problem.detail for problem in people.problems] == [str(tmp_path / "images/train/b.png")]
 
 
-def test_folders_as_roboflow_names_them(tmp_path: Path) -> None:
-    for part in ("train", "valid"):
-        image(tmp_path / "set" / part / "images" / "a b.JPG")
-        (tmp_path / "set" / part / "labels").mkdir()
-        (tmp_path / "set" / part / "labels" / "a b.txt").write_text(ROW)
-    (tmp_path / "set" / "README.roboflow.txt").write_text("Exported\n")
-    file = write(
-        tmp_path / "set",
-        {},
-        train="../train/images",
-        val="../valid/images",
-        test="../test/images",
-        nc=1,
-        names=["mouse"],
-    )
-    people = people_of(file, "val")
-    assert [sample.image for sample in people] == [tmp_path / "set/valid/images/a b.JPG"]
-    assert not people.problems
-    assert any("test" in note for note in people.notes)
-
-
-def test_paths_of_another_machine(tmp_path: Path) -> None:
-    file = write(tmp_path, {"train/a": ROW, "val/b": ROW}, train="/content/set/images/train", val="C:\\s\\images\\val")
-    assert [sample.image.name for sample in people_of(file)] == ["a.png", "b.png"]
-    assert any("/content/set/images/train" in note for note in people_of(file).notes)
-    write(tmp_path, {}, train="/content/set/pictures/train")
-    with pytest.raises(InputError, match="pictures/train"):
-        people_of(file)
-
-
-def test_a_root_several_folders_and_lists(tmp_path: Path) -> None:
-    write(tmp_path / "set", {"train/a": ROW, "more/b": ROW, "val/c": ROW, "val/d": ROW})
-    (tmp_path / "set" / "val.txt").write_text("./images/val/c.png\r\n\r\nimages/val/gone.png\r\n")
-    table = TABLE | {"path": "set", "train": ["images/train", "images/more"], "val": "val.txt"}
-    file = tmp_path / "mice.yaml"
-    file.write_text(yaml.safe_dump(table))
-    assert [sample.image.name for sample in people_of(file, "train")] == ["a.png", "b.png"]
-    held = people_of(file, "val")
-    assert [sample.image.name for sample in held] == ["c.png"]
-    assert [problem.where for problem in held.problems] == [f"{tmp_path / 'set' / 'val.txt'}: line 3"]
-
-
 def test_labels_beside_images_below_and_behind_links(tmp_path: Path) -> None:
     image(tmp_path / "else" / "deep" / "a.png")
     (tmp_path / "else" / "deep" / "a.txt").write_text(ROW)
@@ -279,48 +236,3 @@ def test_labels_beside_images_below_and_behind_links(tmp_path: Path) -> None:
     people = people_of(write(tmp_path / "set", {}, train="linked", val=None))
     assert [sample.image.name for sample in people] == ["a.png"]
     assert not people.problems
-
-
-FAULTS = {
-    "boxes": {"kpt_shape": None},
-    "four numbers": {"kpt_shape": [2, 4]},
-    "a word": {"kpt_shape": "17, 3"},
-    "no names": {"names": None},
-    "more classes than names": {"nc": 4},
-    "names of joints": {"kpt_names": {0: ["nose"]}},
-    "no folder": {"train": "images/gone"},
-    "a table for a folder": {"train": {"a": 1}},
-    "no images": {"train": None, "val": None},
-}
-
-
-@pytest.mark.parametrize("changes", FAULTS.values(), ids=FAULTS.keys())
-def test_a_file_that_cannot_be_read(tmp_path: Path, changes: dict[str, Any]) -> None:
-    file = write(tmp_path, {"train/a": ROW, "val/b": ROW}, **changes)
-    with pytest.raises(InputError) as error:
-        people_of(tmp_path)
-    assert str(file) in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [b"kpt_shape: [1, 2", b"- kpt_shape", b"", b"kpt_shape: !!python/object/apply:os.getcwd []", b"kpt_shape: \xff",
-     b"kpt_shape: &a [1, 3]\nnames: *a", b"kpt_shape:\n" + b"[" * 5000],
-)  # fmt: skip
-def test_a_file_that_is_no_table(tmp_path: Path, text: bytes) -> None:
-    (tmp_path / "data.yaml").write_bytes(text)
-    with pytest.raises(InputError, match=r"data\.yaml"):
-        people_of(tmp_path / "data.yaml")
-
-
-def test_several_files_in_a_folder(tmp_path: Path) -> None:
-    file = write(tmp_path, {"train/a": ROW, "val/b": ROW})
-    (tmp_path / "other.yaml").write_bytes(file.read_bytes())
-    assert len(people_of(tmp_path)) == 2
-    file.rename(tmp_path / "mine.yaml")
-    with pytest.raises(InputError, match=r"mine\.yaml, other\.yaml"):
-        people_of(tmp_path)
-    (tmp_path / "mine.yaml").unlink()
-    (tmp_path / "other.yaml").write_text("seed: 1")
-    assert format_of(tmp_path) is None

@@ -38,6 +38,18 @@ def test_each_part_has_a_file_with_its_images_and_people(tmp_path: Path) -> None
     }
 
 
+def test_categories_that_begin_at_0_are_raised(tmp_path: Path) -> None:
+    """Ultralytics' converter subtracts 1."""
+    labels = content(tmp_path)
+    labels.categories = [row | {"id": number} for number in (0, 2) for row in labels.categories]
+    for row in labels.annotations:
+        row["category_id"] = 0
+    write(labels, tmp_path)
+    table = json.loads((tmp_path / "annotations" / "person_keypoints_train.json").read_text())
+    assert [row["id"] for row in table["categories"]] == [1, 3]
+    assert [row["category_id"] for row in table["annotations"]] == [1]
+
+
 def test_predictions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="predictions"):
         write(content(tmp_path), tmp_path, predictions=True)

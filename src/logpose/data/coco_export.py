@@ -14,7 +14,8 @@ __all__ = ["write"]
 def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
     """Write `annotations/person_keypoints_PART.json` for each part, whose images lie in `out/images/PART` already.
 
-    Without parts it is `annotations/person_keypoints.json`, with images in `out/images`.
+    Without parts it is `annotations/person_keypoints.json`, with images in `out/images`. Ids of categories that begin
+    at 0 are raised by 1: readers of this format take 0 for the background, or subtract 1.
 
     Args:
         content: the labels.
@@ -26,6 +27,8 @@ def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
     """
     if predictions:
         raise InputError("predictions are no labels: this file has COCO's results already; choose label-studio or cvat")
+    more = max(0, 1 - min(row["id"] for row in content.categories))
+    categories = [row | {"id": row["id"] + more} for row in content.categories]
     (out / "annotations").mkdir()
     for part in dict.fromkeys(content.parts.values()) or [""]:
         folder = out / "images" / part
@@ -33,10 +36,12 @@ def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
         images = [row | {"file_name": (out / row["file_name"]).relative_to(folder).as_posix()} for row in images]
         own = {row["id"] for row in images}
         rows = [
-            row | {"num_keypoints": sum(flag > 0 for flag in row["keypoints"][2::3])}
+            row
+            | {"category_id": row["category_id"] + more}
+            | {"num_keypoints": sum(flag > 0 for flag in row["keypoints"][2::3])}
             for row in content.annotations
             if row["image_id"] in own
         ]
-        table = {"images": images, "annotations": rows, "categories": content.categories}
+        table = {"images": images, "annotations": rows, "categories": categories}
         name = f"person_keypoints{part and '_'}{part}.json"
         (out / "annotations" / name).write_text(json.dumps(table), encoding="utf-8")

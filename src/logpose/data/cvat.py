@@ -10,6 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -165,10 +166,10 @@ class _Places:
         names: dict[str, list[str]] = {}
         for image in root.findall("image"):
             names.setdefault(image.get("subset", ""), []).append(image.get("name", "").replace("\\", "/"))
+        folders = [folder / "images", folder, folder.parent / "images", folder / "data"]  # the last is FiftyOne's
         for subset, own in names.items():
-            folders = [folder / "images" / subset, folder / "images", folder, folder.parent / "images"]
             self.chosen[subset] = most_found(
-                folders, lambda place, own=own: (_named(place, name) for name in own if name)
+                [folder / "images" / subset, *folders], partial(_files, names=list(filter(None, own)))
             )
 
     def of(self, image: ElementTree.Element) -> str:
@@ -176,6 +177,11 @@ class _Places:
         place = self.chosen[image.get("subset", "")]
         path = _named(place, image.get("name", "").replace("\\", "/"))
         return str(path.relative_to(self.folder) if path.is_relative_to(self.folder) else path.absolute())
+
+
+def _files(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """The files of images in a folder."""
+    return (_named(folder, name) for name in names)
 
 
 def _named(folder: Path, name: str) -> Path:

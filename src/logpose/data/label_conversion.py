@@ -24,7 +24,9 @@ from logpose.data.inputs import named_images
 from logpose.data.json_files import numbers, read_json
 from logpose.data.label_content import LabelContent, hold_out
 from logpose.data.label_formats import format_of, read_labels
-from logpose.data.problems import FARTHEST, Problem
+from logpose.data.lsp import LspPeople
+from logpose.data.mpii import MpiiPeople
+from logpose.data.problems import FARTHEST, PeopleFile, Problem
 
 __all__ = ["WRITERS", "Conversion", "category_of", "converted", "is_predictions", "labels_of", "predictions_of"]
 
@@ -114,7 +116,9 @@ def labels_of(data: str | Path, images: str | Path | None = None, category: str 
     return result
 
 
-def _add_people(result: Conversion, people: LabelledPeople, part: str, labels: LabelContent | None) -> None:
+def _add_people(
+    result: Conversion, people: CocoKeypoints | LspPeople | MpiiPeople, part: str, labels: LabelContent | None
+) -> None:
     """Add the people of a file; ids that another file has as well are replaced."""
     content = result.content
     result.problems += people.problems
@@ -141,8 +145,8 @@ def _add_people(result: Conversion, people: LabelledPeople, part: str, labels: L
     for sample in people.samples:
         triplets = np.column_stack([np.where(sample.visible[:, None] > 0, sample.keypoints[:, :2], 0), sample.visible])
         box = with_last_pixel(sample.box) if isinstance(people, CocoKeypoints) else sample.box
-        row = {"image_id": sample.image_id, "category_id": sample.category_id, "iscrowd": 0, "area": sample.area}
-        _add_row(content, row | {"keypoints": _plain(triplets), "bbox": _plain(box)}, offset)
+        entry = {"image_id": sample.image_id, "category_id": sample.category_id, "iscrowd": 0, "area": sample.area}
+        _add_row(content, entry | {"keypoints": _plain(triplets), "bbox": _plain(box)}, offset)
     for passed in people.passed_over if isinstance(people, CocoKeypoints) else []:
         box = np.array(passed["bbox"])
         if np.isfinite(box).all() and np.abs(box).max() <= FARTHEST and box[2:].min() > 0:
@@ -169,7 +173,7 @@ def _plain(values: np.ndarray) -> list[float]:
     return [round(float(value), 4) for value in values.ravel()]
 
 
-def _add_categories(content: LabelContent, people: LabelledPeople, labels: LabelContent | None) -> None:
+def _add_categories(content: LabelContent, people: PeopleFile, labels: LabelContent | None) -> None:
     """Add the categories of a file, all with the joints that its people have."""
     ids: Sequence[int] = (1,)
     named: Mapping[int, str] = {}
@@ -214,15 +218,16 @@ def predictions_of(file: str | Path, images: str | Path, skeleton: Skeleton) -> 
         )
     for i, row in enumerate(read_json(file)):
         result.read += 1
-        path = by_key.get(row.get("image_id"), by_key.get(row.get("file_name")))
+        keys = (key for key in (row.get("image_id"), row.get("file_name")) if isinstance(key, int | str))
+        source = next((by_key[key] for key in keys if key in by_key), None)
         person = _prediction(f"{file}: row {i}", row, skeleton)
         if isinstance(person, Problem):
             result.problems.append(person)
-        elif path not in numbers_of:
+        elif source not in numbers_of:
             got = f"image_id {row.get('image_id')}"
             result.problems.append(Problem(f"{file}: row {i}", f"none of the images of {images}, or unreadable", got))
         else:
-            _add_row(content, person | {"image_id": numbers_of[path]})
+            _add_row(content, person | {"image_id": numbers_of[source]})
     names_of = {row["category_id"] for row in content.annotations}
     content.categories = [category_of(skeleton, number) for number in sorted(names_of)]
     if not content.annotations:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from deeplabcut_cases import names, project, table
+from label_runs import through_the_commands
 
 from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
@@ -130,7 +131,7 @@ def test_bones_of_unknown_body_parts_are_left_out_and_said(tmp_path: Path) -> No
     assert ["bodypart1, bodypart2" in note for note in content.notes] == [True]
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1", "x: !!python/object/apply:os.system ['touch hacked']", "[" * 5000])
+@pytest.mark.parametrize("text", ["a: [", "- 1", "x: !!python/object/apply:os.system ['touch hacked']", "[" * 2000])
 def test_wrong_settings_are_refused(tmp_path: Path, text: str) -> None:
     project(tmp_path, table(THREE, names(3)))
     (tmp_path / "config.yaml").write_text(text)
@@ -158,3 +159,9 @@ def test_other_files_are_not_taken(tmp_path: Path) -> None:
     assert format_of(tmp_path) is None
     (tmp_path / "CollectedData_x.h5").write_text("scorer")
     assert format_of(tmp_path / "CollectedData_x.h5") is None
+
+
+def test_the_commands_take_a_project(command, thin_resnets: None, tmp_path: Path) -> None:
+    points = {("", part): [(10 + 20 * n + i, 8 + 9 * n) for i in range(12)] for n, part in enumerate(("nose", "tail"))}
+    project(tmp_path / "data", table(points, names(12)), images=12)
+    assert through_the_commands(command, tmp_path / "data", tmp_path / "run") == (12, ["nose", "tail"], 1)

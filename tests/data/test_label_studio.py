@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from label_studio_cases import PERSON, box, export, joint, region, rows, task
+from label_runs import through_the_commands
+from label_studio_cases import PERSON, SIZE, box, export, joint, region, rows, task
 
 from logpose.core.errors import InputError
 from logpose.data.label_content import LabelContent
@@ -215,3 +216,25 @@ def test_predictions_are_pre_annotations(tmp_path: Path) -> None:
     shapes = [(r["type"], r["score"], r["value"]["x"], r["value"]["y"]) for r in prediction["result"]]
     assert shapes == [("rectanglelabels", 0.8, 10, 10), ("keypointlabels", 0.9, 20, 20), ("keypointlabels", 1, 40, 40)]
     assert (tmp_path / "config.xml").is_file()
+
+
+def test_crowds_are_not_written_as_people(tmp_path: Path) -> None:
+    content = LabelContent(folder=tmp_path, images=[{"id": 1, "file_name": "1.png", "width": 100, "height": 50}])
+    content.categories = [{"id": 1, "name": "cat", "keypoints": NAMES}]
+    row = {"image_id": 1, "category_id": 1, "bbox": [10, 5, 50, 25], "keypoints": [20, 10, 2] * 3}
+    content.annotations = [{**row, "id": i, "iscrowd": i - 1} for i in (1, 2)]
+    write(content, tmp_path)
+    assert len(read(tmp_path / "tasks.json").annotations) == 1
+    assert len(content.notes) == 1
+
+
+def test_the_commands_take_an_export(command, thin_resnets: None, tmp_path: Path) -> None:
+    images = [f"/data/upload/3/0123abcd-{i}.png" for i in range(12)]
+    for i in range(12):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((SIZE[1], SIZE[0], 3), 20 * i, np.uint8))
+    tasks = [
+        task(i, box("a", 10, 10, 90, 60), joint("nose", 20 + i, 15), joint("tail", 90, 50), name=name)
+        for i, name in enumerate(images)
+    ]
+    file = export(tmp_path, *tasks)
+    assert through_the_commands(command, file, tmp_path / "out") == (12, ["nose", "tail"], 1)

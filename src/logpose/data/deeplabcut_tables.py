@@ -1,7 +1,7 @@
 """Tables of labels that DeepLabCut writes: a CSV file with a header of several rows, or pandas' HDF5 of the same.
 
 In the header are scorer, individual (in projects of several animals), body part and coordinate of each column; a row is
-an image. HDF5 files are read by h5py, which executes nothing: pandas unpickles what such a file says it has pickled.
+an image. HDF5 files are read by h5py, which executes nothing: pandas unpickles objects that such a file has.
 """
 
 from __future__ import annotations
@@ -91,10 +91,7 @@ def _of_hdf5(file: Path) -> LabelTable:
         raise InputError(f"{file}: reading HDF5 needs h5py: pip install 'logpose-keypoints[deeplabcut]'") from error
     try:
         with h5py.File(file, "r") as opened:
-            frames = [group for group in opened.values() if isinstance(group, h5py.Group) and "block0_values" in group]
-            if len(frames) != 1 or frames[0].attrs.get("nblocks") != 1:
-                raise ValueError("no single table of numbers")
-            frame = frames[0]
+            frame = _frame(opened)
             columns = _index(frame, "block0_items")
             names = _index(frame, "axis1")
             values = _array(frame, "block0_values")
@@ -109,6 +106,17 @@ def _of_hdf5(file: Path) -> LabelTable:
     for i, (name, row) in enumerate(zip(names[1], values.astype(np.float64), strict=True)):
         _add(table, f"{file}: row {i}", "/".join(name), row[order])
     return table
+
+
+def _frame(opened: Any) -> Any:
+    """The only table of a file, of numbers only, as pandas writes it in its fixed format."""
+    import h5py
+
+    names = [name for name in opened if isinstance(opened.get(name, getlink=True), h5py.HardLink)]
+    frames = [opened[name] for name in names if "block0_values" in opened[name]]
+    if len(frames) != 1 or frames[0].attrs.get("nblocks") != 1:
+        raise ValueError("no single table of numbers")
+    return frames[0]
 
 
 def _index(frame: Any, name: str) -> tuple[list[str], list[tuple[str, ...]]]:

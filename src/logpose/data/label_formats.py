@@ -17,6 +17,7 @@ FORMATS: dict[str, str] = {
     "LabelMe": "logpose.data.labelme",
     "Label Studio": "logpose.data.label_studio",
     "DeepLabCut": "logpose.data.deeplabcut",
+    "SLEAP": "logpose.data.sleap",
 }
 """The module that reads a format, by the format's name. It has `reads(path) -> bool`, which looks at no more than names
 and a file's beginning, and `read(path) -> LabelContent`. The first that reads a path does."""

@@ -215,8 +215,8 @@ def _time(row: dict[str, Any]) -> float:
 def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
     """Write labels as tasks that Label Studio imports, and `config.xml` beside them, the labelling config.
 
-    People are rectangles, and parents of their keypoints; crowds are left out. Images are named as files that Label
-    Studio serves from its machine (its LOCAL_FILES_DOCUMENT_ROOT is `content.folder`).
+    People are rectangles, and parents of their keypoints; crowds are left out, and noted in `content`. Images are named
+    as files that Label Studio serves from its machine (its LOCAL_FILES_DOCUMENT_ROOT is `content.folder`).
 
     Args:
         content: the labels.
@@ -229,10 +229,11 @@ def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
     """
     file = out if out.suffix.lower() == ".json" else out / "tasks.json"
     rows: dict[Any, list[dict[str, Any]]] = {}
-    for row in content.annotations:
-        if row.get("iscrowd"):
-            continue
+    people = [row for row in content.annotations if not row.get("iscrowd")]
+    for row in people:
         rows.setdefault(row["image_id"], []).append(row)
+    if crowds := len(content.annotations) - len(people):
+        content.notes.append(f"{crowds} crowds are left out: Label Studio has none")
     categories = {category["id"]: category for category in content.categories}
     tasks = []
     for image in content.images:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.data.json_files import numbers
-from logpose.data.problems import Problem
+from logpose.data.problems import FARTHEST, Problem
 
 __all__ = ["Region", "owners", "regions_of"]
 
@@ -148,10 +148,10 @@ def _fault(row: dict[str, Any], shape: str, value: dict[str, Any], size: tuple[A
     if shape == "other":
         return None
     sides = numbers([*size], 2)
-    if sides is None or not np.isfinite(sides).all() or sides.min() <= 0:
+    if sides is None or not (sides > 0).all() or sides.max() > FARTHEST:
         return "needs original_width and original_height"
     keys = ("x", "y", "width", "height", "rotation") if shape == "rectangle" else ("x", "y")
     found = numbers([value.get(key) or 0 if key == "rotation" else value.get(key) for key in keys], len(keys))
-    if found is None or not np.isfinite(found).all():
+    if found is None or not (np.abs(found) <= FARTHEST).all():
         return f"{', '.join(keys)} must be finite numbers, in per cent"
     return None

@@ -12,6 +12,9 @@ from logpose.data.label_content import LabelContent
 __all__ = ["FORMATS", "format_of", "read_labels"]
 
 FORMATS: dict[str, str] = {
+    "YOLO": "logpose.data.yolo",
+    "CVAT": "logpose.data.cvat",
+    "LabelMe": "logpose.data.labelme",
     "Label Studio": "logpose.data.label_studio",
     "DeepLabCut": "logpose.data.deeplabcut",
     "SLEAP": "logpose.data.sleap",

@@ -247,6 +247,23 @@ def test_other_files_are_not_taken(tmp_path: Path) -> None:
 
 
 @with_sleap
+@pytest.mark.parametrize("to", ["coco", "label-studio"])
+def test_a_package_is_converted(command, tmp_path: Path, to: str) -> None:
+    import sleap_io
+
+    video = sleap_io.Video.from_filename(images(tmp_path / "frames"))
+    file = saved(tmp_path / "labels.pkg.slp", video, {0: [POINTS, POINTS], 2: [POINTS]}, embed="user")
+    shutil.rmtree(tmp_path / "frames")
+    code, _, err = command("convert-labels", file, tmp_path / "out", "--to", to)
+    assert code == 0, err
+    (labels,) = tmp_path.joinpath("out").rglob("*.json")
+    people = open_people(labels)
+    assert [sample.keypoints.tolist() for sample in people] == [POINTS] * 3
+    assert people.skeleton.joints == tuple(NODES)
+    assert {cv2.imread(str(sample.image))[0, 0].tolist()[0] for sample in people} == {10, 90}
+
+
+@with_sleap
 def test_the_commands_take_a_file(command, thin_resnets: None, tmp_path: Path) -> None:
     import sleap_io
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar, Literal
 
 from logpose.core.config import Options
@@ -41,6 +42,12 @@ def run(options: ConvertLabelsOptions) -> int:
     Raises:
         InputError: if the labels cannot be read, or the folder is not empty.
     """
+    with TemporaryDirectory(prefix="logpose-frames-") as frames:  # of videos, until they are copied
+        return _converted(options, frames)
+
+
+def _converted(options: ConvertLabelsOptions, frames: str) -> int:
+    """Run the command, with a folder for images that are in a video."""
     from logpose.data.label_conversion import converted, is_predictions, labels_of, predictions_of
     from logpose.data.problems import log_problems
 
@@ -57,7 +64,7 @@ def run(options: ConvertLabelsOptions) -> int:
     elif options.model is not None:
         raise InputError(f"--model: {options.source} has labels, not predictions")
     else:
-        conversion = labels_of(options.source, options.images, options.category)
+        conversion = labels_of(options.source, options.images, options.category, frames)
     log_problems(conversion)
     converted(conversion, options.out, options.to)
     for note in conversion.content.notes:

@@ -91,13 +91,16 @@ def category_of(skeleton: Skeleton, number: int = 1, name: str | None = None) ->
     return row
 
 
-def labels_of(data: str | Path, images: str | Path | None = None, category: str | None = None) -> Conversion:
+def labels_of(
+    data: str | Path, images: str | Path | None = None, category: str | None = None, frames: str | Path | None = None
+) -> Conversion:
     """The labels of a data set of any format, of both parts where it has them.
 
     Args:
         data: a file or folder, as of `annotation_files`.
         images: the folder of the images, as of `open_people`.
         category: of several with joints of their own, the name of one.
+        frames: a folder for images that are in a video, as of `read_labels`.
 
     Raises:
         InputError: as `annotation_files` and `open_people`; if the joints are in space.
@@ -107,7 +110,7 @@ def labels_of(data: str | Path, images: str | Path | None = None, category: str 
     for part in files if files["train"] != files["val"] else [""]:
         file = files[part or "train"]
         name = format_of(file)
-        labels = read_labels(file, name) if name else None
+        labels = read_labels(file, name, frames) if name else None
         people = CocoKeypoints(file, images, False, None, category, labels) if labels else None
         opened: LabelledPeople = people or open_people(file, images, category=category)
         if isinstance(opened, H36mPeople):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from logpose.core.errors import DamagedFileError
-from logpose.core.files import check_archive, keep_as, whole_file
+from logpose.core.errors import DamagedFileError, InputError
+from logpose.core.files import check_archive, keep_as, whole_file, whole_folder
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -39,6 +39,24 @@ def test_the_file_that_was_there_is_kept_under_another_name(tmp_path: Path) -> N
             file.write(content)
     assert (path.read_bytes(), kept.read_bytes()) == (b"3", b"2")
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "data"
+    with whole_folder(path) as folder:
+        (folder / "a").write_bytes(b"1")
+        assert not path.exists()
+    assert [found.name for found in path.iterdir()] == ["a"]
+    assert [found.name for found in path.parent.iterdir()] == ["data"]
+    with pytest.raises(InputError, match="data"), whole_folder(path):
+        pass
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TypeError), whole_folder(tmp_path / "empty") as folder:
+        (folder / "a").write_bytes("1")  # type: ignore[arg-type]
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["empty", "new"]
+    with whole_folder(tmp_path / "empty") as folder:
+        (folder / "b").write_bytes(b"2")
+    assert [found.name for found in (tmp_path / "empty").iterdir()] == ["b"]
 
 
 def test_without_second_names_a_file_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

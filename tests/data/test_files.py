@@ -45,6 +45,26 @@ LAYOUTS = {
         },
         ["annotations/annot_mpii.json", "annotations/val.json"],
     ),
+    "Roboflow's": (
+        {"train": "train/_annotations.coco.json", "val": "valid/_annotations.coco.json"},
+        ["test/_annotations.coco.json", "notes.json"],
+    ),
+    "Roboflow's without a second part": (
+        {"train": "train/_annotations.coco.json", "val": "train/_annotations.coco.json"},
+        [],
+    ),
+    "CVAT's": (
+        {
+            "train": "annotations/person_keypoints_Train.json",
+            "val": "annotations/person_keypoints_Validation.json",
+        },
+        ["annotations/person_keypoints_Test.json"],
+    ),
+    "CVAT's of one part": (
+        dict.fromkeys(("train", "val"), "annotations/person_keypoints_default.json"),
+        ["annotations/instances_default.json"],
+    ),
+    "words": ({"train": "train.json", "val": "val.json"}, ["retrained.json", "intervals.json"]),
     "one": ({"train": "all.json", "val": "all.json"}, []),
 }
 
@@ -79,6 +99,28 @@ def test_annotation_files_that_nothing_gives_apart(tmp_path: Path, names: list[s
         write(tmp_path, "{}", name)
     with pytest.raises(InputError, match=message):
         annotation_files(tmp_path)
+
+
+def test_an_archive_has_to_be_unpacked(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"set\.ZIP: .*unpack"):
+        annotation_files(write(tmp_path, "PK", "set.ZIP"))
+
+
+def test_images_of_a_roboflow_export_lie_beside_it(tmp_path: Path) -> None:
+    """Its first category is the project, without joints."""
+    for part in ("train", "valid"):
+        file = write(tmp_path, "", f"{part}/_annotations.coco.json")
+        cv2.imwrite(str(file.with_name("a_jpg.rf.1.jpg")), np.zeros((40, 50, 3), np.uint8))
+        content = {
+            "images": [{"id": 0, "file_name": "a_jpg.rf.1.jpg", "width": 50, "height": 40}],
+            "categories": [{"id": 0, "name": "mice"}, {"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}],
+            "annotations": [
+                {"id": 0, "image_id": 0, "category_id": 1, "bbox": [5, 5, 30, 20], "keypoints": [9, 9, 2, 20, 20, 2]}
+            ],
+        }
+        file.write_text(json.dumps(content))
+    for part, file in annotation_files(tmp_path).items():
+        assert len(open_people(file)) == 1, part
 
 
 def test_no_folder(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logpose.data.coco import CocoKeypoints
-from logpose.data.label_content import LabelContent, box_around
+from logpose.data.label_content import LabelContent, box_around, hold_out, leave_out_if_wrong
 from logpose.data.problems import Problem
 
 
@@ -53,6 +53,29 @@ def test_wrong_rows_are_named_as_they_stand_in_the_source(tmp_path: Path) -> Non
     labels = content(tmp_path)
     labels.annotations[1]["keypoints"][2] = 7
     assert [problem.where for problem in CocoKeypoints("labels.xyz", labels=labels).problems] == ["labels.xyz: line 8"]
+
+
+def test_every_tenth_image_with_labels_is_held_out(tmp_path: Path) -> None:
+    """As `CocoKeypoints` holds them out of a file without parts."""
+    labels = content(tmp_path, 25)
+    for number in (3, 4, 5):  # images without labels are counted by themselves
+        labels.annotations[number]["keypoints"] = [0] * 6
+    labels.parts = {}
+    expected = {sample.image_id for sample in CocoKeypoints("labels.xyz", part="val", labels=labels)}
+    labels.parts = dict.fromkeys(range(25), "train") | {24: "test"}
+    hold_out(labels)
+    assert {number for number, part in labels.parts.items() if part == "val"} == expected
+    assert labels.parts[24] == "test"
+
+
+def test_an_image_whose_rows_are_all_wrong_is_not_one_without_people(tmp_path: Path) -> None:
+    labels = content(tmp_path, 2)
+    leave_out_if_wrong(labels)
+    assert len(labels.images) == 2
+    labels.annotations.pop()
+    leave_out_if_wrong(labels)
+    assert [row["id"] for row in labels.images] == [0]
+    assert labels.parts == {0: "train"}
 
 
 @given(st.lists(st.tuples(st.floats(0, 500), st.floats(0, 500), st.sampled_from([0, 1, 2])), min_size=2, max_size=9))

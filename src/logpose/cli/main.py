@@ -28,6 +28,7 @@ COMMANDS = {
     "recipes": "list the recipes that `train` knows",
     "inspect": "look at a data set before training on it",
     "synth": "write synthetic people as a COCO data set",
+    "convert-labels": "write labels, or predictions to correct, in another tool's format",
     "convert": "turn a checkpoint, also another code's, into a safe folder",
     "reproduce": "list, run and compare the rows of the paper's tables",
     "complexity": "count parameters and multiply-accumulates of a network",
@@ -83,13 +84,13 @@ def _run(words: Sequence[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"{name}: no such command{hint} (`logpose --help` lists them)")
-    command: Any = importlib.import_module(f"logpose.cli.{name}")
+    command: Any = importlib.import_module(f"logpose.cli.{name.replace('-', '_')}")
     if hasattr(command, "parse"):
         options = command.parse(words[1:])
     else:
         from logpose.cli.flags import parse_options
 
-        options = parse_options(getattr(command, f"{name.title()}Options"), words[1:], name)
+        options = parse_options(getattr(command, f"{name.title().replace('-', '')}Options"), words[1:], name)
     code: int = command.run(options)
     return code
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -10,9 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from logpose.core.errors import DamagedFileError
+from logpose.core.errors import DamagedFileError, InputError
 
-__all__ = ["check_archive", "keep_as", "sync_folder", "whole_file"]
+__all__ = ["check_archive", "keep_as", "sync_folder", "whole_file", "whole_folder"]
 
 AT_ONCE = 1 << 20  # bytes of an archive that are read at a time
 
@@ -58,6 +59,31 @@ def whole_file(path: str | Path, durable: bool = False, keep: str | Path | None 
         raise OSError(failed.errno, os.strerror(failed.errno), str(path)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """A folder to write into, which takes the place of `path` once that is done, and leaves nothing if it fails.
+
+    Args:
+        path: the folder; may exist if it is empty. Folders above it are made.
+
+    Raises:
+        InputError: if there is something at `path` already.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"{path}: exists and is not an empty folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.parent / f".{path.name}.unfinished-{os.getpid()}"
+    try:
+        unfinished.mkdir()
+        yield unfinished
+        if path.exists():
+            path.rmdir()
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _system_error(error: BaseException | None) -> OSError | None:

@@ -18,6 +18,9 @@ __all__ = ["LabelledPeople", "annotation_files", "open_people"]
 LabelledPeople = CocoKeypoints | LspPeople | MpiiPeople | H36mPeople
 """Labelled people of a file, with its problems."""
 
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+ROBOFLOW = "_annotations.coco.json"
+"""The file in each of the folders train, valid and test of a COCO export of Roboflow."""
 LOOK = 2**16  # bytes of a file that are read to detect its format; files of the last format can have a gigabyte
 
 
@@ -81,20 +84,26 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
     """The annotation file of each part ("train", "val") of a data set; the same file twice if it has but one.
 
     Args:
-        data: a file, or a folder with one or more of them in it or in its `annotations` (`annot`).
+        data: a file, or a folder with one or more of them in it or in its `annotations` (`annot`), or in its `train`
+            and `valid` as Roboflow exports them.
 
     Raises:
-        InputError: if there is none, or several of one part.
+        InputError: if there is none, or several of one part; if it is an archive.
     """
     data = Path(data)
     if not data.exists():
         raise InputError(f"{data}: no such file or folder")
+    if data.is_file() and data.suffix.lower() in ARCHIVES:
+        raise InputError(f"{data}: is an archive; unpack it, and name the folder")
     if data.is_file() or format_of(data):
         return {"train": data, "val": data}
+    if (data / "train" / ROBOFLOW).is_file():
+        own = [data / name / ROBOFLOW for name in ("train", "valid", "val")]
+        return {"train": own[0], "val": next((file for file in own[1:] if file.is_file()), own[0])}
     folder = next((data / name for name in ("annotations", "annot") if (data / name).is_dir()), data)
     if (folder / "joints.mat").is_file():
         return {"train": folder / "joints.mat", "val": folder / "joints.mat"}
-    files = sorted(folder.glob("*.json"))
+    files = sorted(folder.glob("*.json")) or sorted(folder.glob("*.xml"))
     files = [file for file in files if file.name.startswith("person_keypoints")] or files
     if len(files) == 1:
         return {"train": files[0], "val": files[0]}

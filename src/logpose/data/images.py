@@ -40,6 +40,7 @@ from logpose.data.pixels import ImageLike, as_rgb
 __all__ = [
     "LOOKED_FOR",
     "SUFFIXES",
+    "UPLOADED",
     "check_image",
     "coco_folder",
     "coco_folders",
@@ -62,6 +63,8 @@ SURELY_SMALL = 2**20  # bytes of a JPEG within `MOST_PIXELS`: it needs some bits
 EXIF_WITHIN = 2**16  # bytes of a JPEG within which its EXIF segment begins
 REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 STORED_WIDTH, STORED_HEIGHT = 256, 257  # tags of a TIFF
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+"""What Label Studio puts before the names of uploaded files."""
 LOOKED_FOR = 50
 """Files that `most_found` looks for: one missing file decides nothing, and looking for all would take long."""
 TAIL = 4096  # bytes at a file's end that are looked at first
@@ -326,7 +329,7 @@ def located(folder: str | Path, name: str, named: bool = False) -> Path:
     """The file that a name in a list of images means in a folder.
 
     Names with backslashes are read as paths too. In a folder that a person has `named` the last parts of a name are
-    looked for as well, since a list may have the paths of another machine.
+    looked for as well, since a list may have the paths of another machine, and without Label Studio's prefix.
     """
     folder = Path(folder)
     path = folder / name
@@ -336,6 +339,7 @@ def located(folder: str | Path, name: str, named: bool = False) -> Path:
         return path
     parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..")]
     tries = [folder.joinpath(*parts[start:]) for start in (range(len(parts)) if named else range(1))]
+    tries += [folder / UPLOADED.sub("", parts[-1])] if named and parts else []
     return next(filter(is_file, tries), path)
 
 

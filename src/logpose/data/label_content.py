@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.problems import Problem
+from logpose.data.problems import Problem, in_part
 
-__all__ = ["LabelContent", "box_around"]
+__all__ = ["LabelContent", "box_around", "hold_out", "leave_out_if_wrong"]
 
 SLENDER = 0.25  # least width or height of a box around joints, as a share of the other side
 
@@ -60,3 +60,19 @@ def box_around(joints: Float[np.ndarray, "K 3"]) -> list[float] | None:
     extent = np.maximum(extent, SLENDER * extent.max())
     low = (points.min(axis=0) + points.max(axis=0) - extent) / 2
     return [float(value) for value in (*low, *(extent + 1))]  # to the last pixel's far side
+
+
+def hold_out(content: LabelContent) -> None:
+    """Move every tenth image of the part "train" to "val"; those with labels and those without are counted apart."""
+    labelled = {row["image_id"] for row in content.annotations if any(row.get("keypoints", [])[2::3])}
+    train = [row["id"] for row in content.images if content.parts.get(row["id"]) == "train"]
+    for among in ([i for i in train if i in labelled], [i for i in train if i not in labelled]):
+        content.parts |= {number: "val" for at, number in enumerate(among) if in_part(at, "val")}
+
+
+def leave_out_if_wrong(content: LabelContent) -> None:
+    """Take out the last image, whose rows were all wrong, as it is no image without people."""
+    number = content.images[-1]["id"]
+    if not content.annotations or content.annotations[-1]["image_id"] != number:
+        content.images.pop()
+        content.parts.pop(number, None)

@@ -13,8 +13,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from logpose.core.cameras import Camera as Pinhole
 from logpose.core.errors import InputError
+from logpose.core.files import whole_folder
 from logpose.core.geometry import MM
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.space import Space, relative
@@ -290,24 +289,15 @@ def write_coco(splits: Mapping[str, SyntheticPeople], folder: Path | str) -> Pat
         InputError: if there is something at `folder` already, or a split's name is not that of a folder.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder}: exists and is not an empty folder")
     for name in splits:
         if name in ("", ".", "..", "annotations") or Path(name).name != name:
             raise InputError(f"split {name!r} is not a valid folder name")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.parent / f".{folder.name}.unfinished-{os.getpid()}"
-    try:
-        (unfinished / "annotations").mkdir(parents=True)
+    with whole_folder(folder) as unfinished:
+        (unfinished / "annotations").mkdir()
         for name, people in splits.items():
             (unfinished / name).mkdir()
             content = _write_split(people, unfinished / name)
             (unfinished / "annotations" / f"person_keypoints_{name}.json").write_text(json.dumps(content))
-        if folder.exists():
-            folder.rmdir()
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 

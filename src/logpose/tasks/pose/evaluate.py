@@ -17,6 +17,7 @@ from logpose.core.space import InSpace, lifted, middle_depth, relative
 from logpose.core.structures import Batch, Evaluator, Prediction, Scoring
 from logpose.data.crops import Crops, People, crop_loader
 from logpose.data.files import LabelledPeople, annotation_files, open_people
+from logpose.data.label_formats import format_of
 from logpose.data.matlab import matlab_sizes
 from logpose.data.parts import parts_of
 from logpose.data.problems import log_problems
@@ -249,7 +250,7 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
 
 
 def holds_people(data: str | Path) -> bool:
-    """Whether a file or folder holds annotations of people: JSON, or a MATLAB file with `joints`.
+    """Whether a file or folder holds annotations of people: JSON, a MATLAB file with `joints`, or another format.
 
     Raises:
         InputError: if a MATLAB file cannot be read.
@@ -261,7 +262,7 @@ def holds_people(data: str | Path) -> bool:
         return False
     if file.suffix == ".mat":
         return "joints" in matlab_sizes(file)
-    return is_json(file)
+    return is_json(file) or format_of(file) is not None
 
 
 def is_json(file: str | Path) -> bool:

@@ -1,0 +1,78 @@
+"""`logpose convert-labels`: labels, or predictions, in the format of another tool."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar, Literal
+
+from logpose.core.config import Options
+from logpose.core.errors import InputError
+
+__all__ = ["ConvertLabelsOptions", "run"]
+
+log = logging.getLogger("logpose")
+
+
+@dataclass(kw_only=True)
+class ConvertLabelsOptions(Options):
+    """Write labels in another format, with copies of their images; or predictions, as what a person corrects."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("source", "out")
+
+    source: Path
+    """Labels in any format that --data takes; or what `logpose predict --save-json` wrote."""
+    out: Path
+    """Folder to make."""
+    to: Literal["coco", "yolo", "label-studio", "cvat"]
+    """Format. Predictions are written for label-studio and cvat."""
+    images: Path | None = None
+    """Folder of the images; of predictions, what they were predicted on: a folder, or a COCO file that lists images."""
+    category: str | None = None
+    """Of several with joints of their own, the name of one."""
+    model: Path | None = None
+    """Of predictions: the model that made them, a checkpoint, whose joints they have."""
+
+
+def run(options: ConvertLabelsOptions) -> int:
+    """Write the folder, and print what was written and what was not; returns the exit code.
+
+    Raises:
+        InputError: if the labels cannot be read, or the folder is not empty.
+    """
+    with TemporaryDirectory(prefix="logpose-frames-") as frames:  # of videos, until they are copied
+        return _converted(options, frames)
+
+
+def _converted(options: ConvertLabelsOptions, frames: str) -> int:
+    """Run the command, with a folder for images that are in a video."""
+    from logpose.data.label_conversion import converted, is_predictions, labels_of, predictions_of
+    from logpose.data.problems import log_problems
+
+    if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
+        raise InputError(f"{options.out}: is a file, or a folder that is not empty; choose another")
+    if is_predictions(options.source):
+        if options.model is None or options.images is None:
+            raise InputError(f"{options.source}: has predictions; --images and --model name what they were made of")
+        if options.to not in ("label-studio", "cvat"):
+            raise InputError(f"{options.source}: has predictions, which are no labels; --to label-studio or --to cvat")
+        from logpose.training.checkpoint import load_model
+
+        conversion = predictions_of(options.source, options.images, load_model(options.model).skeleton)
+    elif options.model is not None:
+        raise InputError(f"--model: {options.source} has labels, not predictions")
+    else:
+        conversion = labels_of(options.source, options.images, options.category, frames)
+    log_problems(conversion)
+    converted(conversion, options.out, options.to)
+    for note in conversion.content.notes:
+        log.warning("%s", note)
+    written = conversion.read - conversion.left_out.total()
+    what = "predictions" if conversion.predictions else "people"
+    print(f"wrote {options.out}: {written} of {conversion.read} {what}, {len(conversion.content.images)} images")
+    for reason, count in conversion.left_out.items():
+        if count:
+            print(f"  left out {count}: {reason}")
+    return 0

@@ -104,7 +104,7 @@ def test_to_label_studio_and_back(tmp_path: Path) -> None:
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     joints=st.lists(
-        st.tuples(st.floats(0, WIDTH), st.floats(0, HEIGHT), st.sampled_from([0, 1, 2])), min_size=3, max_size=3
+        st.tuples(st.floats(0.01, WIDTH), st.floats(0.01, HEIGHT), st.sampled_from([0, 1, 2])), min_size=3, max_size=3
     ),
     box=st.tuples(st.floats(0, 30), st.floats(0, 20), st.floats(2, 30), st.floats(2, 25)),
 )  # fmt: skip

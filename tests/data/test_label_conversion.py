@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
@@ -101,10 +101,10 @@ def test_to_label_studio_and_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("to", ["coco", "yolo", "cvat"])
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     joints=st.lists(
-        st.tuples(st.floats(0, WIDTH), st.floats(0, HEIGHT), st.sampled_from([0, 1, 2])), min_size=3, max_size=3
+        st.tuples(st.floats(2, WIDTH), st.floats(2, HEIGHT), st.sampled_from([0, 1, 2])), min_size=3, max_size=3
     ),
     box=st.tuples(st.floats(0, 30), st.floats(0, 20), st.floats(2, 30), st.floats(2, 25)),
 )  # fmt: skip

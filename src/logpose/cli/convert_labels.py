@@ -6,10 +6,13 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from logpose.core.config import Options
 from logpose.core.errors import InputError
+
+if TYPE_CHECKING:
+    from logpose.data.label_conversion import Conversion
 
 __all__ = ["ConvertLabelsOptions", "run"]
 
@@ -42,31 +45,21 @@ def run(options: ConvertLabelsOptions) -> int:
     Raises:
         InputError: if the labels cannot be read, or the folder is not empty.
     """
-    with TemporaryDirectory(prefix="logpose-frames-") as frames:  # of videos, until they are copied
-        return _converted(options, frames)
-
-
-def _converted(options: ConvertLabelsOptions, frames: str) -> int:
-    """Run the command, with a folder for images that are in a video."""
-    from logpose.data.label_conversion import converted, is_predictions, labels_of, predictions_of
+    from logpose.data.label_conversion import converted, is_predictions, labels_of
     from logpose.data.problems import log_problems
 
     if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
         raise InputError(f"{options.out}: is a file, or a folder that is not empty; choose another")
-    if is_predictions(options.source):
-        if options.model is None or options.images is None:
-            raise InputError(f"{options.source}: has predictions; --images and --model name what they were made of")
-        if options.to not in ("label-studio", "cvat"):
-            raise InputError(f"{options.source}: has predictions, which are no labels; --to label-studio or --to cvat")
-        from logpose.training.checkpoint import load_model
-
-        conversion = predictions_of(options.source, options.images, load_model(options.model).skeleton)
-    elif options.model is not None:
-        raise InputError(f"--model: {options.source} has labels, not predictions")
-    else:
-        conversion = labels_of(options.source, options.images, options.category, frames)
-    log_problems(conversion)
-    converted(conversion, options.out, options.to)
+    options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{options.out.name}.frames-", dir=options.out.absolute().parent) as frames:
+        if is_predictions(options.source):
+            conversion = _predictions(options)
+        elif options.model is not None:
+            raise InputError(f"--model: {options.source} has labels, not predictions")
+        else:
+            conversion = labels_of(options.source, options.images, options.category, frames)
+        log_problems(conversion)
+        converted(conversion, options.out, options.to)
     for note in conversion.content.notes:
         log.warning("%s", note)
     written = conversion.read - conversion.left_out.total()
@@ -76,3 +69,15 @@ def _converted(options: ConvertLabelsOptions, frames: str) -> int:
         if count:
             print(f"  left out {count}: {reason}")
     return 0
+
+
+def _predictions(options: ConvertLabelsOptions) -> Conversion:
+    """What a file of predictions has, on the images and with the joints that the options name."""
+    from logpose.data.label_conversion import predictions_of
+    from logpose.training.checkpoint import load_model
+
+    if options.model is None or options.images is None:
+        raise InputError(f"{options.source}: has predictions; --images and --model name what they were made of")
+    if options.to not in ("label-studio", "cvat"):
+        raise InputError(f"{options.source}: has predictions, which are no labels; --to label-studio or --to cvat")
+    return predictions_of(options.source, options.images, load_model(options.model).skeleton)

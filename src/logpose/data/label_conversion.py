@@ -23,7 +23,7 @@ from logpose.data.images import check_image, image_size
 from logpose.data.inputs import named_images
 from logpose.data.json_files import numbers, read_json
 from logpose.data.label_content import LabelContent, hold_out
-from logpose.data.label_formats import format_of, read_labels
+from logpose.data.label_formats import FORMATS, format_of, read_labels
 from logpose.data.lsp import LspPeople
 from logpose.data.mpii import MpiiPeople
 from logpose.data.problems import FARTHEST, PeopleFile, Problem
@@ -92,7 +92,10 @@ def category_of(skeleton: Skeleton, number: int = 1, name: str | None = None) ->
 
 
 def labels_of(
-    data: str | Path, images: str | Path | None = None, category: str | None = None, frames: str | Path | None = None
+    data: str | Path,
+    images: str | Path | None = None,
+    category: str | None = None,
+    frames: str | Path | None = None,
 ) -> Conversion:
     """The labels of a data set of any format, of both parts where it has them.
 
@@ -100,7 +103,7 @@ def labels_of(
         data: a file or folder, as of `annotation_files`.
         images: the folder of the images, as of `open_people`.
         category: of several with joints of their own, the name of one.
-        frames: a folder for images that are in a video, as of `read_labels`.
+        frames: a folder to write frames of videos to, where labels are of such (SLEAP's).
 
     Raises:
         InputError: as `annotation_files` and `open_people`; if the joints are in space.
@@ -110,13 +113,22 @@ def labels_of(
     for part in files if files["train"] != files["val"] else [""]:
         file = files[part or "train"]
         name = format_of(file)
-        labels = read_labels(file, name, frames) if name else None
+        labels = _read(file, name, frames) if name else None
         people = CocoKeypoints(file, images, False, None, category, labels) if labels else None
         opened: LabelledPeople = people or open_people(file, images, category=category)
         if isinstance(opened, H36mPeople):
             raise InputError(f"{file}: joints in space cannot be written in these formats")
         _add_people(result, opened, part, labels)
     return result
+
+
+def _read(file: Path, name: str, frames: str | Path | None) -> LabelContent:
+    """The labels of a file of a format, whose frames of videos are written as images."""
+    extract = getattr(importlib.import_module(FORMATS[name]), "extract_frames", None)
+    if extract is None or frames is None:
+        return read_labels(file, name)
+    content: LabelContent = extract(file, frames)
+    return content
 
 
 def _add_people(

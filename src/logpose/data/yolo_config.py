@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ class YoloConfig:
         table = _table(file)
         shape = table.get("kpt_shape")
         if shape is None:
-            raise InputError(f"{file}: no kpt_shape: a data set of boxes, not of keypoints")
+            raise InputError(f"{file}: no kpt_shape: no data set of keypoints in YOLO's format (of boxes?)")
         if not (
             isinstance(shape, list)
             and len(shape) == 2
@@ -155,7 +156,8 @@ def config_files(folder: Path) -> list[Path]:
     small = [path for path in sorted(folder.iterdir()) if is_yaml(path) and path.stat().st_size <= LARGEST]
     found = [path for path in small if b"kpt_shape" in path.read_bytes()]
     if not found and not any(folder.glob("*.json")) and not (folder / "annotations").is_dir():
-        found = [path for path in small if b"names" in path.read_bytes()]  # a data set of boxes, to be named as such
+        # A data set of boxes, to be named as such.
+        found = [path for path in small if path.stem == "data" and re.search(rb"^names\s*:", path.read_bytes(), re.M)]
     return [path for path in found if path.stem == "data"] or found
 
 

@@ -12,12 +12,10 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.data.coco import CocoKeypoints, _box, chosen_categories
+from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
 from logpose.data.problems import Problem, log_problems
 from logpose.metrics.oks import coco_ap
@@ -130,42 +128,6 @@ def test_crowds_other_categories_and_people_without_joints_are_passed_over(folde
     assert len({row["id"] for row in truth["annotations"]}) == 3
     assert 0 not in {row["id"] for row in truth["annotations"]}
     assert [row["id"] for row in truth["categories"]] == [3]
-
-
-@pytest.mark.parametrize(
-    ("box", "size", "expected"),
-    [
-        ([10, 20, 30, 16], (64, 48), [10, 20, 29, 15]),
-        ([-5, -7, 30, 30], (64, 48), [0, 0, 24, 22]),
-        ([50, 40, 100, 100], (64, 48), [50, 40, 13, 7]),
-        ([50, 40, 100, 100], (None, None), [50, 40, 99, 99]),
-        ([50, 40, 100, 100], ("64", 0), [50, 40, 99, 99]),
-        ([-10, -10, 200, 200], (64, 48), [0, 0, 63, 47]),
-        ([70, 10, 20, 20], (64, 48), None),
-        ([-30, 10, 20, 20], (64, 48), None),
-        ([63, 10, 20, 20], (64, 48), None),
-        ([10, 10, 1, 5], (64, 48), None),
-        ([10, 10, 0.5, 5], (64, 48), None),
-    ],
-)
-def test_boxes_are_clipped_as_in_the_released_code(box: list, size: tuple, expected: list | None) -> None:
-    found = _box(np.array(box, dtype=np.float64), size)
-    assert (found is None) == (expected is None)
-    if expected is not None:
-        assert found.tolist() == expected
-
-
-@given(st.tuples(*(st.floats(-100, 100) for _ in range(2)), *(st.floats(0.1, 200) for _ in range(2))))
-def test_a_clipped_box_lies_in_the_box_and_in_the_image(box: tuple[float, ...]) -> None:
-    found = _box(np.array(box), (64, 48))
-    if found is None:
-        return
-    x, y, w, h = found
-    assert 0 <= x < x + w <= 63 + 1e-9
-    assert 0 <= y < y + h <= 47 + 1e-9
-    assert x >= box[0]
-    assert y >= box[1]
-    assert x + w <= box[0] + max(box[2] - 1, 0) + 1e-9
 
 
 # What is wrong with a row
@@ -751,32 +713,3 @@ def test_a_subset_of_coco(data_root: Path, part: str, images: int, people: int, 
     assert len(truth["annotations"]) == people
     for key in ("num_keypoints", "area", "iscrowd", "image_id"):
         assert sorted(row[key] for row in truth["annotations"]) == sorted(row[key] for row in report["annotations"])
-
-
-# Which categories are learned from
-
-FILE = Path("x.json")
-CAT, DOG, COW = (
-    {"id": i, "name": n, "keypoints": k} for i, n, k in ((1, "cat", ["a"]), (2, "dog", ["a"]), (3, "cow", ["b"]))
-)
-
-
-def test_those_with_joints():
-    assert chosen_categories(FILE, [CAT, {"id": 9, "name": "tree"}, None]) == [CAT]
-    assert chosen_categories(FILE, [CAT, DOG]) == [CAT, DOG]
-    assert chosen_categories(FILE, [CAT, DOG, COW], "cow") == [COW]
-    assert chosen_categories(FILE, [CAT, DOG, COW], "cat") == [CAT]
-
-
-@pytest.mark.parametrize(
-    ("categories", "wanted", "report"),
-    [
-        ([], None, "category"),
-        ([{"id": 1, "keypoints": []}], None, "category"),
-        ([CAT, COW], None, r"different keypoints \(cat, cow\)"),
-        ([CAT, COW], "horse", "'horse' .*cat, cow"),
-    ],
-)
-def test_what_cannot_be_chosen_is_reported(categories, wanted, report):
-    with pytest.raises(InputError, match=rf"x\.json: .*{report}"):
-        chosen_categories(FILE, categories, wanted)

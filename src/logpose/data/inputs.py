@@ -351,6 +351,8 @@ class DetectedBoxes(PeopleFile):
         where = f"{self.file}: row {i}"
         if not isinstance(row, dict) or not {"image_id", "bbox"} <= row.keys():
             raise InputError(f"{where}: needs image_id and bbox")
+        if "category_id" not in row and self.skeleton.categories:
+            raise InputError(f"{where}: needs category_id: {self.labels.file} has several categories")
         if (category := row.get("category_id", self.category)) not in self.labels.category_ids:
             wanted = " or ".join(map(str, self.labels.category_ids))
             return _Elsewhere(where, "of another category", f"category_id {category!r:.40}, not {wanted}")

@@ -99,6 +99,7 @@ class Found:
     boxes: Float[np.ndarray, "N 4"]
     area: Float[np.ndarray, "N"]
     image_ids: list[int]
+    category_ids: Sequence[int] = ()
 
     @classmethod
     def of(cls, samples: Sequence[Sample], *arrays: Any) -> Found:
@@ -110,7 +111,8 @@ class Found:
         """
         visible, boxes = np.stack([sample.visible for sample in samples]), np.stack([sample.box for sample in samples])
         area = np.array([sample.area for sample in samples])
-        labels: tuple[Any, ...] = (visible, boxes, area, [sample.image_id for sample in samples])
+        ids = [sample.image_id for sample in samples], [sample.category_id for sample in samples]
+        labels: tuple[Any, ...] = (visible, boxes, area, *ids)
         return cls(*arrays, *labels)
 
     def apart(self) -> Float[np.ndarray, "N K"]:
@@ -142,6 +144,7 @@ def pose_figures(
     model: Model,
     loss: LikelihoodLoss | None,
     heads: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"] | None = None,
+    skeleton: Skeleton | None = None,
 ) -> dict[str, float]:
     """Figures of predictions matched to labels, by name; see `Evaluation.compute`.
 
@@ -150,15 +153,17 @@ def pose_figures(
         model: has the skeleton and the error distribution.
         loss: that the model was trained by, where it is kept.
         heads: sizes of people's heads, or one for each joint (NaN where one does not count), in pixels, where known.
+        skeleton: of several categories, in place of the model's.
     """
-    skeleton = model.skeleton
+    skeleton = skeleton or model.skeleton
+    sigmas = skeleton.sigmas_of(at.category_ids) if skeleton.categories else skeleton.sigmas
     predicted, truth, labelled = at.predicted[..., :2], at.truth[..., :2], at.visible > 0
     figures: dict[str, float] = {"people": len(at.nll), "joints": int(labelled.sum())}
     if not labelled.any():
         return figures
     apart = at.apart()
     side = at.boxes[:, 2:].max(axis=1)
-    similarity = oks(predicted, truth, at.visible, at.area, skeleton.sigmas)
+    similarity = oks(predicted, truth, at.visible, at.area, sigmas)
     has_label = labelled.any(axis=1)
     figures["error_px"] = float(np.nanmean(apart))
     figures["nme"] = float(np.nanmean(apart / np.linalg.norm(at.boxes[:, 2:], axis=1)[:, None]))
@@ -173,12 +178,15 @@ def pose_figures(
         figures["nll"] = float(np.nanmean(at.nll))
     if np.isfinite(at.std).all() and at.whole().any():
         figures |= calibrated(at.deviations(), model, loss)
-        expected = expected_oks(at.std[..., :2], at.area, skeleton.sigmas)
+        expected = expected_oks(at.std[..., :2], at.area, sigmas)
         foreseen = over_labelled(expected, at.visible)[has_label]
         figures["oks_expected"] = float(foreseen.mean())
         if np.ptp(foreseen) > 0:
             figures["oks_expected_r"] = calibration.pearson(foreseen, similarity[has_label])
     confidence = at.confidence.mean(axis=1)[has_label]
+    if skeleton.categories:
+        owned = skeleton.owned(at.category_ids)
+        confidence = (np.where(owned, at.confidence, 0).sum(axis=1) / owned.sum(axis=1))[has_label]
     if np.ptp(confidence) > 0:  # without sigma the confidence of all is 1
         figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
     return figures

@@ -35,7 +35,9 @@ class AnnotationOptions(Options):
     images: Path | None = None
     """Folder of the images, if not beside the annotations."""
     category: str | None = None
-    """Name of the category, in a COCO file in which several have keypoints of their own."""
+    """Name of the category, in a file in which several have keypoints of their own; A,B: each of these; all: each."""
+    depth: bool = False
+    """Keypoints are x, y, z, v, with the depth z in millimetres, relative to the root joint or not."""
 
 
 @dataclass(kw_only=True)

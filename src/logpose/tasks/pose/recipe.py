@@ -135,6 +135,9 @@ class Recipe(PretrainedRecipe):
     dim: Literal[2, 3] = 2
     """D of the joints; 3 with depth."""
 
+    depth: bool = False
+    """Keypoints of the data are x, y, z, v, with the depth z in millimetres, relative to the root joint or not; joints
+    are predicted in three dimensions."""
     head: Literal["regression", "heatmap", "integral"] = "regression"
     """regression: mu and sigma by a linear layer; heatmap: SimplePose, with the heatmap loss; integral: mu by a
     heatmap's mean."""
@@ -157,6 +160,8 @@ class Recipe(PretrainedRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.depth:
+            self.dim = 3
         if not (self.padding > 0 and min(self.size) >= 32 and self.auxiliary >= 0):
             raise InputError(
                 "padding must be above 0, size 32 pixels or more and auxiliary 0 or more, got "

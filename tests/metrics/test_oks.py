@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycocotools import coco as reference
 from pycocotools.cocoeval import COCOeval
@@ -24,18 +24,28 @@ NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "a
 SIGMAS = COCO.sigmas
 
 
-def pycocotools(truth: dict[str, Any], results: list[dict[str, Any]], sigmas: tuple[float, ...]) -> COCOeval:
-    """An evaluation by the reference implementation."""
+def pycocotools(
+    truth: dict[str, Any], results: list[dict[str, Any]], sigmas: tuple[float, ...], limit: int = 20
+) -> COCOeval:
+    """An evaluation by the reference implementation, of at most so many people an image."""
     with contextlib.redirect_stdout(io.StringIO()):
         file = reference.COCO()
         file.dataset = copy.deepcopy(truth)
         file.createIndex()
         evaluation = COCOeval(file, file.loadRes(copy.deepcopy(results)), "keypoints")
         evaluation.params.kpt_oks_sigmas = np.array(sigmas)
+        evaluation.params.maxDets = [limit]
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
+        if limit == 20:  # it summarises no other limit
+            evaluation.summarize()
     return evaluation
+
+
+def summary(evaluation: COCOeval) -> list[float]:
+    """AP, AP50, AP75, AR, AR50, AR75 as means of the reference's own arrays, whatever the limit."""
+    precision, recall = evaluation.eval["precision"][..., 0, 0], evaluation.eval["recall"][..., 0, 0]
+    return [*(float(part.mean()) for array in (precision, recall) for part in (array, array[0], array[5]))]
 
 
 def people(seed: int, count: int = 40, joints: int = 17) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -163,6 +173,61 @@ def test_ap_is_pycocotools_on_coco(data_root: Path, seed: int) -> None:
     np.testing.assert_allclose(list(ours.values()), pycocotools(content, results, SIGMAS).stats, atol=1e-6)
     assert 0.1 < ours["ap"] < 0.9
     assert (content, results) == before, "what is given is left alone"
+
+
+OF_ALL = ("ap", "ap50", "ap75", "ar", "ar50", "ar75")
+
+
+def crowded(labelled: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """One image with 40 people, of whom so many have labels, and one with 4; and as many detections and more."""
+    truth, visible, boxes, area = people(5, 44)
+    visible[:labelled, 0] = 2
+    visible[labelled:40] = 0
+    ids = [1] * 40 + [2] * 4
+    return coco_ground_truth(truth, visible, boxes, area, ids), found(truth, area, ids, 6)
+
+
+def test_more_than_twenty_people_in_an_image_all_count() -> None:
+    content, results = crowded(36)
+    ours = coco_ap(content, results, SIGMAS)
+    np.testing.assert_allclose([ours[name] for name in OF_ALL], summary(pycocotools(content, results, SIGMAS, 36)))
+    assert ours["ar50"] > pycocotools(content, results, SIGMAS).stats[6] + 0.1
+
+
+def test_people_without_labels_do_not_raise_the_limit() -> None:
+    content, results = crowded(20)
+    ours = coco_ap(content, results, SIGMAS)
+    np.testing.assert_allclose(list(ours.values()), pycocotools(content, results, SIGMAS).stats, atol=1e-9)
+    beyond = summary(pycocotools(content, results, SIGMAS, 36))
+    assert not np.allclose([ours[name] for name in OF_ALL], beyond), "the detections beyond the limit must matter"
+
+
+NAN, INF = math.nan, math.inf
+NUMBERS = st.sampled_from([NAN, INF, -INF, 0.0, -50.0, 60.0, 1e300])
+UNLABELLED = st.tuples(st.lists(NUMBERS, min_size=4, max_size=4), NUMBERS, st.booleans())
+
+
+@given(st.lists(UNLABELLED, min_size=1, max_size=4), st.integers(0, 5))
+@example([([NAN, 0.0, 60.0, 60.0], 900.0, False)], 0)
+@example([([0.0, 0.0, 60.0, 60.0], NAN, True)], 0)
+@example([([INF, INF, 60.0, 60.0], INF, False), ([0.0, 0.0, 60.0, 60.0], 900.0, False)], 1)
+@settings(max_examples=40, deadline=None)
+def test_boxes_and_areas_of_people_without_labels_may_be_anything(
+    rows: list[tuple[list[float], float, bool]], seed: int
+) -> None:
+    """The reference matches a NaN with any detection that is left, and ignores that."""
+    truth, visible, boxes, area = people(seed, 9)
+    ids = [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    content = coco_ground_truth(truth, visible, boxes, area, ids)
+    nobody = {"category_id": 1, "keypoints": [0.0] * 51, "num_keypoints": 0}
+    for number, (box, size, crowd) in enumerate(rows):
+        own = {"id": 100 + number, "image_id": 1 + number % 2, "bbox": box, "area": size, "iscrowd": int(crowd)}
+        content["annotations"].append(nobody | own)
+    results = found(truth, area, ids, seed + 1) + found(truth + 40, area, ids, seed + 2)
+    with np.errstate(all="ignore"):
+        theirs = pycocotools(content, results, SIGMAS).stats
+    ours = coco_ap(content, results, SIGMAS)
+    np.testing.assert_allclose(list(ours.values()), np.where(theirs < 0, math.nan, theirs), atol=1e-9)
 
 
 def test_the_truth_is_perfect_and_sizes_that_nobody_has_are_not_numbers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,14 +164,17 @@ def _of_model(path: str | Path, categories: Sequence[Any], wanted: str | None, l
 
 
 def _read(row: Mapping[str, Any], like: Skeleton | None = None) -> Category:
-    """A category of its entry; `like` has one of its name, with the same joints.
+    """A category of its entry; `like` has one of its name, with the same joints, whose sigmas it takes without any.
 
     Raises:
         InputError: if the entry is malformed, or has other joints than the model's category of this name.
     """
-    category = Category(row["id"], Skeleton.from_category(row))
-    for own in like.categories if like else ():
-        if own.name == category.name and {*own.skeleton.joints} != {*category.skeleton.joints}:
-            theirs = ", ".join(sorted({*own.skeleton.joints} ^ {*category.skeleton.joints}))
+    skeleton = Skeleton.from_category(row)
+    for own in (category.skeleton for category in (like.categories if like else ()) if category.name == skeleton.name):
+        if {*own.joints} != {*skeleton.joints}:
+            theirs = ", ".join(sorted({*own.joints} ^ {*skeleton.joints}))
             raise InputError(f"category {own.name!r} has other joints than the model's: {theirs}")
-    return category
+        if skeleton.oks_sigmas is None:
+            sigmas = dict(zip(own.joints, own.sigmas, strict=True))
+            skeleton = replace(skeleton, oks_sigmas=tuple(sigmas[joint] for joint in skeleton.joints))
+    return Category(row["id"], skeleton)

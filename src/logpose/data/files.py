@@ -14,6 +14,7 @@ from logpose.data.h36m import H36mPeople
 from logpose.data.label_formats import format_of, read_labels
 from logpose.data.lsp import LspPeople
 from logpose.data.mpii import MpiiOfCoco, MpiiPeople, heads_file
+from logpose.data.parts import parts_of
 
 __all__ = ["LabelledPeople", "annotation_files", "open_people", "skeleton_in"]
 
@@ -132,7 +133,7 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
     in_space = [file for file in files if "Human36M" in file.stem]  # Sample_64_test_Human36M_protocol_2 and the like
     files = in_space or files
     names = {"train": "train", "val": "test" if in_space else "val"}
-    parts = {part: [file for file in files if name in file.stem] for part, name in names.items()}
+    parts = {part: [file for file in files if name in parts_of(file.stem)] for part, name in names.items()}
     for part, found in parts.items():
         if len(found) != 1:
             listed = ", ".join(file.name for file in found or files) or "no .json file"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -50,6 +50,11 @@ class ImageList:
     images: Sequence[LabelledImage]
     problems: Sequence[Problem] = ()
     notes: Sequence[str] = ()
+
+    @property
+    def image_files(self) -> Iterable[Path]:
+        """The images with people."""
+        return (each.image for each in self.images if each.people and isinstance(each.image, Path))
 
     def __len__(self) -> int:
         return len(self.images)

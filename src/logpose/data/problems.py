@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,11 @@ class PeopleFile:
         self.problems: list[Problem] = []
         self.notes: list[str] = []
         self.counts: Counter[str] = Counter()
+
+    @property
+    def image_files(self) -> Iterable[Path]:
+        """The image of each person."""
+        return (sample.image for sample in self.samples if isinstance(sample.image, Path))
 
     def __len__(self) -> int:
         return len(self.samples)

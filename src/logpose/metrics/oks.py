@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 __all__ = [
+    "COCO_LIMIT",
     "coco_annotation",
     "coco_ap",
     "coco_ap_of_categories",
@@ -21,6 +23,8 @@ __all__ = [
     "over_labelled",
 ]
 
+COCO_LIMIT = 20
+"""The most people an image that COCO's evaluation counts, those with the best scores."""
 NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
 
 
@@ -120,6 +124,9 @@ def oks_nms(
 def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas: Sequence[float]) -> dict[str, float]:
     """Average precision and recall as the COCO keypoint evaluation computes them (by faster-coco-eval).
 
+    That evaluation counts the 20 best of an image. Where more people of a category are labelled in one, the limit is
+    their number, as with `params.maxDets` of pycocotools: else they would lower recall however well they are detected.
+
     Args:
         ground_truth: content of an annotation file.
         results: content of a results file: {image_id, category_id, keypoints, score} of each predicted person.
@@ -134,16 +141,57 @@ def coco_ap(ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas:
         areas = [row["area"] for row in ground_truth["annotations"] if row["num_keypoints"] and not row.get("iscrowd")]
         there = {"medium": any(32**2 <= a <= 96**2 for a in areas), "large": any(a >= 96**2 for a in areas)}
         return {name: 0.0 if there.get(name.partition("_")[2], True) else float("nan") for name in NAMES}
-    with contextlib.redirect_stdout(io.StringIO()):
+    # Boxes and areas of people without labels may be anything: overflows among them are no news.
+    with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
         wanted = ("images", "annotations", "categories")  # of these, and of results, the library writes into the rows
-        truth = COCO({part: [dict(row) for row in ground_truth[part]] for part in wanted})
+        content = {part: [dict(row) for row in ground_truth[part]] for part in wanted}
+        truth = COCO(content | {"annotations": _with_known_oks(content["annotations"])})
         found = truth.loadRes([dict(row) for row in results])
         evaluation = COCOeval_faster(truth, found, iouType="keypoints", kpt_oks_sigmas=np.asarray(sigmas))
+        evaluation.params.maxDets = [max(COCO_LIMIT, _most_people(ground_truth))]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     figures = [float(figure) for figure in evaluation.stats[: len(NAMES)]]
     return {name: figure if figure >= 0 else float("nan") for name, figure in zip(NAMES, figures, strict=True)}
+
+
+EVERYWHERE = {"bbox": [-1e12, -1e12, 2e12, 2e12], "area": 1.0}
+"""Of a person whose OKS with any detection is 1."""
+
+
+def _with_known_oks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Annotations of which the library matches those with a NaN for their OKS (by box or area) as pycocotools does.
+
+    NaN is smaller than no threshold, and nothing is smaller than it: there a detection that matches nobody with labels
+    matches such a person, or one without labels after them in the file; it is ignored. In the library it matches none.
+    """
+    unknown, known = set(), []
+    for row in rows:
+        where = row["image_id"], row["category_id"]
+        if not row["num_keypoints"]:
+            if _oks_is_nan(row):
+                unknown.add(where)
+            if where in unknown:
+                row = row | EVERYWHERE
+        known.append(row)
+    return known
+
+
+def _oks_is_nan(row: dict[str, Any]) -> bool:
+    """Whether the OKS of somebody without labels is NaN wherever a detection is, by COCO's formula."""
+    if np.isfinite(sum(row["bbox"], row["area"])):
+        return False
+    corner, extent = np.array(row["bbox"], dtype=np.float64).reshape(2, 2)
+    with np.errstate(all="ignore"):
+        away = np.maximum(0, corner - extent) + np.maximum(0, -(corner + 2 * extent))
+        return bool(np.isnan((away**2).sum() / (row["area"] + np.spacing(1.0))))
+
+
+def _most_people(ground_truth: dict[str, Any]) -> int:
+    """The largest number of people of a category, with labelled joints, in an image."""
+    people = (row for row in ground_truth["annotations"] if row["num_keypoints"] and not row.get("iscrowd"))
+    return max(Counter((row["image_id"], row["category_id"]) for row in people).values(), default=0)
 
 
 def coco_ap_of_categories(

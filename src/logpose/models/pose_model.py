@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -113,6 +113,7 @@ class Model(nn.Module, Configurable, ABC):
         output_type: what it gives a loss.
         keeps_bands: whether each dimension's own bands are kept of the error distribution.
         backbone_path: of the submodule that is the backbone, if the model has one.
+        learned_images: fingerprints of the image files that its weights have learned from, as far as they are known.
     """
 
     task: ClassVar[str]
@@ -130,6 +131,7 @@ class Model(nn.Module, Configurable, ABC):
         if dim < 1:
             raise InputError(f"a model needs a dimension or more, got {dim}")
         self.skeleton, self.dim = skeleton, dim
+        self.learned_images: Int64[np.ndarray, "N"] = np.zeros(0, np.int64)
         for name in ("mean", "std", "radius"):
             self.register_buffer(f"error_{name}", getattr(ErrorDistribution.unknown(dim), name))
         bands = torch.full((len(LEVELS), dim), float("nan")) if self.keeps_bands else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from logpose.core.progress import track
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import ErrorDistribution, Evaluator, Sample, Scoring
 from logpose.data.areas import COVERED
+from logpose.data.image_sets import ImageList
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
-from logpose.metrics.oks import expected_oks, oks, over_labelled
+from logpose.metrics.oks import COCO_LIMIT, expected_oks, oks, over_labelled
 from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import Model
 from logpose.report.results import rounded
@@ -31,12 +33,15 @@ __all__ = [
     "calibrated",
     "check_skeletons",
     "coco_result",
+    "crowded",
+    "differing_sigmas",
     "evaluate",
     "loaded",
+    "metric_notes",
+    "metric_sigmas",
     "person_scores",
     "pose_figures",
     "refuse_scoring",
-    "uniform_sigmas",
 ]
 
 M = TypeVar("M", bound=Model)
@@ -144,6 +149,7 @@ def pose_figures(
     model: Model,
     loss: LikelihoodLoss | None,
     heads: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"] | None = None,
+    sigmas: Sequence[float] | Float[np.ndarray, "N K"] | None = None,
     skeleton: Skeleton | None = None,
 ) -> dict[str, float]:
     """Figures of predictions matched to labels, by name; see `Evaluation.compute`.
@@ -153,10 +159,10 @@ def pose_figures(
         model: has the skeleton and the error distribution.
         loss: that the model was trained by, where it is kept.
         heads: sizes of people's heads, or one for each joint (NaN where one does not count), in pixels, where known.
+        sigmas: of OKS, or of each person; the model's unless given.
         skeleton: of several categories, in place of the model's.
     """
-    skeleton = skeleton or model.skeleton
-    sigmas = skeleton.sigmas_of(at.category_ids) if skeleton.categories else skeleton.sigmas
+    skeleton, sigmas = skeleton or model.skeleton, model.skeleton.sigmas if sigmas is None else sigmas
     predicted, truth, labelled = at.predicted[..., :2], at.truth[..., :2], at.visible > 0
     figures: dict[str, float] = {"people": len(at.nll), "joints": int(labelled.sum())}
     if not labelled.any():
@@ -259,11 +265,54 @@ def refuse_scoring(scoring: Scoring, error_distribution: ErrorDistribution) -> N
         raise InputError("--score oks needs a model trained by a likelihood: this one has no standard deviations")
 
 
-def uniform_sigmas(skeleton: Skeleton) -> str:
-    """A note on OKS and AP of a skeleton whose joints all have one sigma; empty for others."""
-    if len(set(skeleton.sigmas)) > 1:
+def metric_sigmas(model: Skeleton, data: Skeleton) -> tuple[float, ...]:
+    """The sigmas of OKS, AP and AR: those of the data, which define the metric, or the model's where they have none."""
+    return data.oks_sigmas or model.sigmas
+
+
+def differing_sigmas(model: Skeleton, data: Skeleton) -> str:
+    """A note on which sigmas OKS, AP and AR take, where those of a model and of the data differ; else empty."""
+    if model.sigmas == data.sigmas:
         return ""
-    return f"OKS, AP and AR take {skeleton.sigmas[0]:g} as the sigma of every joint: this skeleton has none of its own"
+    ours, theirs = _shown(model.sigmas), _shown(data.sigmas)
+    if data.oks_sigmas:
+        return f"OKS, AP and AR take the sigmas of the data measured, {theirs}; the model's are {ours}"
+    given = "a list `sigmas` in the category of their file replaces them"
+    return f"OKS, AP and AR take the model's sigmas, {ours}: the data measured have none ({given})"
+
+
+def _shown(sigmas: Sequence[float]) -> str:
+    """The first of them, or the one that all are."""
+    if len(set(sigmas)) == 1:
+        return f"{sigmas[0]:g} for every joint"
+    return ", ".join(f"{sigma:g}" for sigma in sigmas[:3]) + (" …" if len(sigmas) > 3 else "")
+
+
+def crowded(data: Any) -> str:
+    """A note on AP and AR of data with more people in an image than COCO's evaluation counts; else empty."""
+    most = most_people(data)
+    if most <= COCO_LIMIT:
+        return ""
+    return f"AP and AR count up to {most} people an image, the most labelled in one; COCO's limit is {COCO_LIMIT}"
+
+
+def most_people(data: Any) -> int:
+    """The largest number of labelled people in an image of a data set that has them in lists; else 0."""
+    if isinstance(data, ImageList):
+        return max((sum(bool((who.visible > 0).any()) for who in each.people) for each in data.images), default=0)
+    samples = getattr(data, "samples", None)
+    people = (who for who in samples if (who.visible > 0).any()) if isinstance(samples, list) else ()
+    counts = Counter(who.image_id for who in people)
+    return max(counts.values(), default=0)
+
+
+def metric_notes(model: Skeleton, data: Any) -> list[str]:
+    """Sentences about how OKS, AP and AR of a data set are computed, where it is not as for COCO's people."""
+    sigmas = metric_sigmas(model, data.skeleton)
+    note = differing_sigmas(model, data.skeleton)
+    if not note and not data.skeleton.oks_sigmas and len(set(sigmas)) == 1:
+        note = f"OKS, AP and AR take {sigmas[0]:g} as the sigma of every joint: this skeleton has none of its own"
+    return [each for each in (note, crowded(data)) if each]
 
 
 def check_skeletons(checkpoint: str | Path, model: Model, data: Any) -> None:

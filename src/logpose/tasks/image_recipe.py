@@ -92,8 +92,12 @@ class ImageRecipe(TrainingRecipe):
             InputError: naming the data or the metric.
         """
         from logpose.data.symmetry import unmirrored
+        from logpose.tasks.evaluation import crowded, differing_sigmas
 
         super().check_data(train, val, loss)
+        for note in (differing_sigmas(train.skeleton, val.skeleton), crowded(val)):
+            if note:
+                log.info("validation: %s", note)
         undecided = [flag for flag, value in self.mirroring().items() if value is None]
         if undecided and (note := unmirrored(train)):
             log.warning("%s. Of objects that look the same mirrored: %s", note, " ".join(undecided))

@@ -23,6 +23,7 @@ from torch import nn
 from logpose.core.errors import DamagedFileError, InputError
 from logpose.core.files import check_archive
 from logpose.core.messages import first_line
+from logpose.data.fingerprints import decoded, encoded
 from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
 from logpose.models import MODELS, Model, PoseModel
 from logpose.models.backbone import Backbone
@@ -31,7 +32,7 @@ from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import CONFIG, TENSORS, held_object
 from logpose.training.run_folder import LAST, PREVIOUS
 
-__all__ = ["describe", "load", "load_as_trained", "load_model", "load_of_crops", "read", "save"]
+__all__ = ["LEARNED", "describe", "load", "load_as_trained", "load_model", "load_of_crops", "read", "save"]
 
 FORMAT = 2
 """Version of the `logpose` entry; raised when an older reader could not make sense of a newer file. 1 is version 0.1's,
@@ -42,10 +43,18 @@ log = logging.getLogger("logpose")
 CHECKSUM = "sha256"
 """Entry of the folder form: of the file of tensors. The other form has a checksum for each record of its archive."""
 
+LEARNED = "learned_images"
+"""Entry: fingerprints of the images that the weights have learned from; missing where these are not known."""
 
-def describe(model: Model, loss: PoseLoss) -> dict[str, Any]:
+
+def describe(model: Model, loss: PoseLoss | None) -> dict[str, Any]:
     """The `logpose` entry of a checkpoint."""
-    return {"format": FORMAT, "model": model.config(), "loss": {"kind": type(loss).__name__, **loss.config()}}
+    entry = {"format": FORMAT, "model": model.config(), "loss": {"kind": None}}
+    if loss is not None:
+        entry["loss"] = {"kind": type(loss).__name__, **loss.config()}
+    if len(model.learned_images):
+        entry[LEARNED] = encoded(model.learned_images)
+    return entry
 
 
 def build_model(config: dict[str, Any], backbone: Backbone | None = None, models: Sequence[type[Model]] = ()) -> Model:
@@ -137,7 +146,7 @@ def notes(path: str | Path) -> dict[str, Any]:
         entry = read(path)["logpose"]
     except InputError:
         return {}
-    left_out = ("format", "model", "loss", "pixels", "measured_on", CHECKSUM)
+    left_out = ("format", "model", "loss", "pixels", "measured_on", LEARNED, CHECKSUM)
     found = {name: value for name, value in entry.items() if name not in left_out}
     if isinstance(recipe := found.get("recipe"), dict):
         found["recipe"] = {name: _without_folder(value) for name, value in recipe.items()}
@@ -207,6 +216,7 @@ def _model(
     with _damaged(path):
         model = build_model(content["logpose"]["model"], backbone, models)
         _fill(model, "model.", content["state_dict"])
+        model.learned_images = decoded(content["logpose"].get(LEARNED, ""))
     return model.eval()
 
 
@@ -230,9 +240,8 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) 
     """
     folder = Path(folder)
     state = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
-    entry = {"format": FORMAT, "model": model.config(), "loss": {"kind": None}}
+    entry = describe(model, loss)
     if loss is not None:
-        entry = describe(model, loss)
         state |= {f"loss.{key}": tensor for key, tensor in loss.state_dict().items()}
     if isinstance(model, PixelStatistics):  # for other readers, as the file's tensors have them
         entry["pixels"] = {name: getattr(model, f"pixel_{name}").flatten().tolist() for name in ("mean", "std")}

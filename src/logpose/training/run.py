@@ -31,6 +31,7 @@ from logpose.training.curves import curves_logger
 from logpose.training.early_stopping import Patience
 from logpose.training.find_lr import STEPS, found_rate
 from logpose.training.hardware import compiled, fastest, in_format, note_other_work, tuned
+from logpose.training.learned_images import note_learned, report_shared
 from logpose.training.module import PoseModule
 from logpose.training.progress import Bar, TrainingLines
 from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
@@ -210,6 +211,8 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
         raise InputError("training and validation data have different skeletons")
     for part, data in (("training", train), ("validation", val)) if not stage.reported else ():
         log_problems(data, f"{part} data: ")
+    if not stage.reported:
+        report_shared(train, val)
     loss = recipe.make_loss(train.skeleton)
     recipe.check_data(train, val, loss)
     files = data_files(recipe)
@@ -219,6 +222,7 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
     model.prepare(train)
+    note_learned(model, train, recipe, resume)
     if model.output_type != loss.output_type:
         kinds = f"the loss {type(loss).__name__} needs {loss.output_type}, the model {type(model).__name__}"
         raise InputError(f"{kinds} outputs {model.output_type}: use {LOSSES[model.output_type]}")
@@ -388,13 +392,7 @@ def quiet_lightning() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     hints = ("have many workers", "isinstance.treespec", "Checkpoint directory .* exists", "the logging interval")
-    of_callbacks = (
-        "callbacks used to create the checkpoint",
-        "was not created with WeightAveraging",
-    )  # a setting changed
-    of_modules = (
-        "in eval mode at the start of training",
-        "have no `val_dataloader`",
-    )  # frozen; in the search for a rate
-    for hint in (*hints, *of_callbacks, *of_modules):
+    changed = ("callbacks used to create the checkpoint", "was not created with WeightAveraging")  # settings
+    of_modules = ("in eval mode at the start of training", "have no `val_dataloader`")  # frozen; searching for a rate
+    for hint in (*hints, *changed, *of_modules):
         warnings.filterwarnings("ignore", f".*{hint}.*")

@@ -19,6 +19,7 @@ from logpose.core.structures import Batch, Evaluator, Prediction, Scoring
 from logpose.data.crops import Crops, People, crop_loader
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.matlab import matlab_sizes
+from logpose.data.parts import parts_of
 from logpose.data.problems import log_problems
 from logpose.data.transforms import CropTransform
 from logpose.losses import LikelihoodLoss
@@ -31,13 +32,13 @@ from logpose.tasks.evaluation import (
     Found,
     check_skeletons,
     coco_result,
+    metric_notes,
+    metric_sigmas,
     person_scores,
     pose_figures,
     refuse_scoring,
-    uniform_sigmas,
 )
 from logpose.tasks.options import PeopleEvalOptions
-from logpose.training.checkpoint import read
 
 __all__ = ["Evaluation", "evaluate", "holds_people", "is_json", "labelled_people", "shown_size", "validation_loader"]
 
@@ -74,6 +75,8 @@ class Evaluation(Evaluator[Columns]):
         # Ids and sigmas of categories are those of the data, which a model of one class does not know.
         own = people.skeleton.categories
         self.skeleton = people.skeleton if own else replace(model.skeleton, categories=())
+        self.metric_sigmas = metric_sigmas(model.skeleton, people.skeleton)
+        self.images_learned: int | None = None
         # The depth of a single root is 0 by definition: predicting it exactly must not improve the figures.
         self._given = model.skeleton.root if model.dim == 3 and len(model.skeleton.root) == 1 else ()
 
@@ -114,7 +117,9 @@ class Evaluation(Evaluator[Columns]):
             found = [self.people[index] for index in indices]
             own, joints = self.skeleton.of(kind)
             columns = map(np.stack, zip(*(self.rows[index] for index in indices), strict=True))
-            keypoints, std, confidence, *_ = (column[:, joints] for column in columns)
+            if self.skeleton.categories:
+                columns = (column[:, joints] for column in columns)
+            keypoints, std, confidence, *_ = columns
             sigmas = own.sigmas
             boxes = np.stack([who.box for who in found])
             scores = person_scores(self.scoring, np.array([who.score for who in found]), confidence, std, boxes, sigmas)
@@ -155,11 +160,13 @@ class Evaluation(Evaluator[Columns]):
         """
         if not self.rows:  # a detector without detections
             ground_truth = getattr(self.people, "ground_truth", None)
-            return {"people": 0, "joints": 0, **(self._ap(ground_truth(), []) if ground_truth else {})}
+            nobody = self._ap(ground_truth(), []) if ground_truth else {}
+            return {"people": 0, "joints": 0, **nobody, **self._learned()}
         at = self.arrays()
         heads = getattr(self.people, "head_sizes", None)
         heads = None if heads is None else heads[sorted(self.rows)]
-        figures = pose_figures(at, self.model, self.loss, heads, self.skeleton)
+        sigmas = self.skeleton.sigmas_of(at.category_ids) if self.skeleton.categories else self.metric_sigmas
+        figures = pose_figures(at, self.model, self.loss, heads, sigmas, self.skeleton)
         if isinstance(self.people, InSpace) and self.model.dim == 3:
             figures |= self._in_space(self.people)
         elif at.whole().any() and self.model.dim == 3:
@@ -168,12 +175,16 @@ class Evaluation(Evaluator[Columns]):
             content = self.people.ground_truth() if hasattr(self.people, "ground_truth") else self._labels(at)
             category = None if self.skeleton.categories else getattr(self.people, "category", 1)
             figures |= self._ap(content, self.results(category))
-        return figures
+        return figures | self._learned()
+
+    def _learned(self) -> dict[str, float]:
+        """The number of images that the model was trained on, where it is known."""
+        return {} if self.images_learned is None else {"images_learned": self.images_learned}
 
     def _ap(self, content: Any, results: list[dict[str, Any]]) -> dict[str, float]:
         """AP and AR; where categories have skeletons of their own the mean over them, and the AP of each."""
         if not self.skeleton.categories:
-            return coco_ap(content, results, self.skeleton.sigmas)
+            return coco_ap(content, results, self.metric_sigmas)
         return coco_ap_of_categories(content, results, {c.id: c.skeleton.sigmas for c in self.skeleton.categories})
 
     def _labels(self, at: Found) -> dict[str, Any]:
@@ -259,7 +270,7 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     files = annotation_files(options.data)
     alone = files["train"] == files["val"]
     # COCO's person_keypoints_val2017.json with no other file beside it is the validation part, not to be split again.
-    whole = not options.data.is_dir() or (alone and any(word in files["val"].stem for word in ("val", "test")))
+    whole = not options.data.is_dir() or (alone and bool(parts_of(files["val"].stem) & {"val", "test"}))
     wanted = options.part or ("all" if whole else "val")
     if wanted == "all" and not alone:
         raise InputError(f"--part all: {options.data} has a file for each part; name one of them")
@@ -272,20 +283,10 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     check_skeletons(options.checkpoint, model, people)
     if model.dim == 3 and not isinstance(people, InSpace):
         log.info("%s has no joints in space: there are no figures in millimetres", people.file)
-    if note := uniform_sigmas(model.skeleton):
+    for note in metric_notes(model.skeleton, people):
         log.info(note)
-    if part != "val" and trained_on(options.checkpoint, file):
-        log.warning("%s: the model was trained on people of this file; --part val takes those held out, if any", file)
     log.info("evaluating %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
     return people
-
-
-def trained_on(checkpoint: str | Path, file: str | Path) -> bool:
-    """Whether a checkpoint's recipe names this annotation file, or its folder, as the training data."""
-    data = read(checkpoint)["logpose"].get("recipe", {}).get("data")
-    if not isinstance(data, str) or not Path(data).exists():
-        return False
-    return annotation_files(data)["train"].resolve() == Path(file).resolve()
 
 
 def holds_people(data: str | Path) -> bool:

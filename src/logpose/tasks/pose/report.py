@@ -21,7 +21,7 @@ from logpose.report.draw import contact_sheet, draw_pose, enlarged, mark_points
 from logpose.report.evaluation import PageParts, evenly_ranked, mean_text
 from logpose.report.inspection import LISTED, evenly, summary
 from logpose.report.page import save_image
-from logpose.tasks.evaluation import Found, check_skeletons, uniform_sigmas
+from logpose.tasks.evaluation import Found, check_skeletons, metric_notes
 from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
 from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
@@ -48,6 +48,7 @@ MEANINGS = (
     (r"oks_expected", "mean of the OKS predicted from the standard deviations, given the area; to compare with oks"),
     (r"oks_expected_r", "correlation of that with a person's actual OKS"),
     (r"confidence_oks", "correlation of a person's confidence with OKS"),
+    (r"images_learned", "how many of the images the model was trained on: figures of these are of training data"),
     *IN_SPACE,
 )
 """What figures of people mean, those of three dimensions among them."""
@@ -63,17 +64,23 @@ def page_parts(evaluation: Evaluation, _: Mapping[str, float]) -> PageParts:
     """The page's parts about people in crops."""
     at = evaluation.arrays() if evaluation.rows else None
     people = None if at is None else _people(evaluation, at)
-    return people_parts(evaluation.model, at, (), people, f"People from lowest error to highest. {POSES}")
+    notes = metric_notes(evaluation.model.skeleton, getattr(evaluation.people, "labels", evaluation.people))
+    caption = f"People from lowest error to highest. {POSES}"
+    return people_parts(evaluation.model, at, (), notes, people, caption)
 
 
 def people_parts(
-    model: Model, at: Found | None, meanings: Sequence[tuple[str, str]], examples: Image | None, caption: str
+    model: Model,
+    at: Found | None,
+    meanings: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+    examples: Image | None,
+    caption: str,
 ) -> PageParts:
-    """The parts of predictions matched to labels, if any, with the task's own meanings of figures and examples."""
-    note = uniform_sigmas(model.skeleton)
+    """The parts of predictions matched to labels, if any, with the task's own meanings of figures, notes, examples."""
     return PageParts(
         "joint", model.error_distribution, None if at is None else at.deviations(), (*MEANINGS, *meanings),
-        [note] if note else [], None if at is None else _by_joint(at, model), examples=examples, caption=caption,
+        notes, None if at is None else _by_joint(at, model), examples=examples, caption=caption,
     )  # fmt: skip
 
 

@@ -37,8 +37,10 @@ class PoseTask(ReportedTask):
         from logpose.data.inputs import DetectedBoxes
         from logpose.data.problems import log_problems
         from logpose.tasks.pose.evaluate import evaluate, labelled_people
+        from logpose.training.learned_images import report_learned
 
         people: Any = labelled_people(model, options)
+        learned = report_learned(options.checkpoint, model, people)
         if options.boxes:
             people = DetectedBoxes(people, options.boxes)
             log_problems(people)
@@ -48,7 +50,9 @@ class PoseTask(ReportedTask):
             joints = ", ".join(model.skeleton.unpaired[:5])
             log.warning("no flip test: no left-right counterpart is known of %s; --flip-test asks for it", joints)
         settings = {"flip_test": options.flip_test, "nms": options.boxes is not None, "scoring": options.score}
-        return evaluate(model, people, loss, **settings, **options.running())
+        evaluation = evaluate(model, people, loss, **settings, **options.running())
+        evaluation.images_learned = learned
+        return evaluation
 
     def save(self, evaluator: Any, options: PeopleEvalOptions) -> None:
         """Write the COCO results file."""

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from logpose.core.categories import united
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Category, Skeleton
-from logpose.data.json_files import whole
+from logpose.data.json_files import read_json, whole
 
-__all__ = ["Chosen", "chosen_categories", "chosen_names", "skeleton_of"]
+__all__ = ["Chosen", "chosen_categories", "chosen_names", "listed_skeleton", "skeleton_of"]
 
 ALL = "all"
 """The word that takes every category with keypoints, unless one has this name."""
@@ -178,3 +178,35 @@ def _read(row: Mapping[str, Any], like: Skeleton | None = None) -> Category:
             sigmas = dict(zip(own.joints, own.sigmas, strict=True))
             skeleton = replace(skeleton, oks_sigmas=tuple(sigmas[joint] for joint in skeleton.joints))
     return Category(row["id"], skeleton)
+
+
+def listed_skeleton(paths: Sequence[str | Path], skeleton: Skeleton) -> Skeleton:
+    """A model's skeleton of several categories, with the ids that COCO files give those of the same names.
+
+    Where a file lists a category's keypoints their order is the file's. Unchanged if no file has one of them.
+
+    Raises:
+        InputError: if a category has several ids, or other joints than the model's.
+    """
+    found: dict[str, tuple[Category, str | Path]] = {}
+    own = {category.name: category for category in skeleton.categories}
+    for path in paths:
+        content = read_json(Path(path))
+        rows = content.get("categories") if isinstance(content, dict) else None
+        for row in rows if isinstance(rows, list) else []:
+            if not isinstance(row, dict) or _name(row) not in own or whole(row.get("id")) is None:
+                continue
+            try:
+                category = _read(row, skeleton) if row.get("keypoints") else replace(own[_name(row)], id=row["id"])
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+            before, file = found.setdefault(category.name, (category, path))
+            if before.id != category.id:
+                ids = f"{before.id} in {file} and {category.id} in {path}"
+                raise InputError(
+                    f"category {category.name!r} has several ids, {ids}: predict these files one at a time"
+                )
+    listed = [category for category, _ in found.values()]
+    ids = {category.id for category in listed}
+    rest = [category for name, category in own.items() if name not in found and category.id not in ids]
+    return replace(skeleton, categories=(*listed, *rest)) if listed else skeleton

@@ -66,6 +66,9 @@ class CocoKeypoints(PeopleFile):
         skeleton, category_ids = skeleton_of(file, content["categories"], category, like)
         if depth and len(category_ids) > 1:
             raise InputError(f"{file}: --depth takes one category at a time; choose one with --category NAME")
+        rows = [row for row in content["categories"] if isinstance(row, dict)]
+        self.categories = {row["id"]: str(row.get("name", "object")) for row in rows if row.get("id") in category_ids}
+        rest = [str(row.get("name")) for row in rows if row.get("keypoints") and row.get("id") not in category_ids]
         folder = images or (labels.folder if labels else coco_folder(file, content["images"]))
         super().__init__(file, skeleton, folder)
         if labels:
@@ -73,8 +76,9 @@ class CocoKeypoints(PeopleFile):
             self.notes += labels.notes
             self.counts += labels.counts
         self.category_ids, self.category, self.depth = category_ids, category_ids[0], depth
-        rows = (row for row in content["categories"] if isinstance(row, dict) and row.get("id") in category_ids)
-        self.categories = {row["id"]: str(row.get("name", "object")) for row in rows}
+        if like is not None and category is None and rest:
+            names = ", ".join(self.categories.values())
+            self.notes.append(f"{file}: people of {names} are measured, as the model predicts; not {', '.join(rest)}")
         self.unusable: list[dict[str, Any]] = []
         self.passed_over: list[dict[str, Any]] = []
         self.without_area: list[str] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -153,7 +153,11 @@ def listed_category(paths: Sequence[str | Path], joints: Sequence[str]) -> int |
 
 
 def read_boxes(
-    file: str | Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
+    file: str | Path,
+    images: Mapping[Path, int | str],
+    least_score: float = 0.0,
+    category: int | None = None,
+    categories: Collection[int] = (),
 ) -> ImageBoxes:
     """The boxes of each image, from a file.
 
@@ -166,6 +170,8 @@ def read_boxes(
         images: those wanted, with their ids (`find_images`); one that the file does not name has no boxes.
         least_score: boxes below it are left out.
         category: `category_id` of the boxes to take, where the file has several.
+        categories: those that a model tells apart: boxes of a detections file with a `category_id` have it as a sixth
+            column, and those of others are left out.
 
     Raises:
         InputError: if the file is no such file, a row of it is malformed, it has no box of the category, or it is about
@@ -181,8 +187,12 @@ def read_boxes(
                 raise InputError(f"{file}: boxes of {name!r} must be a list")
             places = (f"{file}: box {i} of {name!r}" for i in range(len(own)))
             rows += [(name, _checked_box(box, where), where) for box, where in zip(own, places, strict=True)]
+        problems: list[Problem] = []
     else:
-        rows, kind = _detected_rows(file, content, category)
+        rows, kind = _detected_rows(file, content, category, bool(categories))
+        others = [where for _, values, where in rows if len(values) > 5 and values[5] not in categories]
+        problems = [Problem(where, "of a category that the model does not have") for where in others]
+        rows = [row for row in rows if row[2] not in {*others}]
     names: dict[str, set[Path]] = {}
     for image, number in images.items():
         stem = image.stem
@@ -193,7 +203,6 @@ def read_boxes(
             names.setdefault(name, set()).add(image)
     boxes: dict[Path, list[list[float]]] = {image: [] for image in images}
     size_of = cache(_size)
-    problems: list[Problem] = []
     matched = False
     for name, values, where in rows:
         meant = names.get(name) or names.get(Path(name).name) or set()
@@ -213,7 +222,8 @@ def read_boxes(
     if rows and not matched:
         first = f"its first is for {rows[0][0]!r}, the first image is {next(iter(images)).name}"
         raise InputError(f"{file}: no box for the given images: {first}")
-    arrays = {image: np.array(own, dtype=np.float64).reshape(-1, 5) for image, own in boxes.items()}
+    width = len(rows[0][1]) if rows else 5
+    arrays = {image: np.array(own, dtype=np.float64).reshape(-1, width) for image, own in boxes.items()}
     return ImageBoxes(arrays, problems, kind)
 
 
@@ -227,13 +237,16 @@ _Row = tuple[str, list[float], str]
 """Name or id of an image, a box in it with its score, and the row for messages: "boxes.json: row 12"."""
 
 
-def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list[_Row], int | None]:
-    """The boxes of a COCO detections file, of one category, and which."""
+def _detected_rows(
+    file: Path, content: Any, category: int | None, several: bool = False
+) -> tuple[list[_Row], int | None]:
+    """The boxes of a COCO detections file, of one category, and which; of `several` each with its category, if any."""
     if not isinstance(content, list):
         raise InputError(f"{file}: expected a list of detections or a mapping of file names to boxes")
     categories = {str(row.get("category_id")) for row in content if isinstance(row, Mapping)}
     listed = ", ".join(sorted(categories))
-    if category is None and len(categories) > 1:
+    each = several and category is None and categories - {"None"}
+    if category is None and len(categories) > 1 and not each:
         raise InputError(f"{file}: boxes of several categories ({listed}); choose one with --box_category")
     rows: list[_Row] = []
     for i, row in enumerate(content):
@@ -241,11 +254,16 @@ def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list
         if not isinstance(row, Mapping) or "bbox" not in row or not {"image_id", "file_name"} & row.keys():
             raise InputError(f"{where}: needs bbox and image_id")
         if category is None or row.get("category_id") == category:
-            rows.append((str(row.get("file_name", row.get("image_id"))), _detected_box(row, where), where))
+            box = _detected_box(row, where)
+            if each:
+                if (number := whole(row.get("category_id"))) is None:
+                    raise InputError(f"{where}: needs an integer category_id, as others have")
+                box = [*box, number]
+            rows.append((str(row.get("file_name", row.get("image_id"))), box, where))
     if content and not rows:
         raise InputError(f"{file}: no box of category {category} among {len(content)}; choose from {listed}")
     kind = category if category is not None or not content else whole(content[0].get("category_id"))
-    return rows, kind
+    return rows, None if each else kind
 
 
 def _detected_box(row: Mapping[str, Any], where: str) -> list[float]:

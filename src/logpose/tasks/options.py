@@ -113,6 +113,8 @@ class PosePredictOptions(PeoplePredictOptions):
     """Checkpoint of a detection model: its boxes instead."""
     box_category: int | None = None
     """category_id of the --boxes to take."""
+    category: str | None = None
+    """Of a model of several categories: the name of that of all people, where --boxes do not give each one's."""
     score: Score = "sum"
     """Score of a person, as for `logpose eval`."""
     nms: bool = False

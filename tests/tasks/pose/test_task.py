@@ -39,15 +39,22 @@ def test_a_lone_file_of_a_validation_part_is_measured_whole(command, tiny_run, c
     assert people[()] == people["--part", "all" if count == "all" else "val"]
 
 
-def test_a_kind_is_chosen_by_name(command, refused, tiny_run, coco_folder, tmp_path):
+def test_a_kind_is_chosen_by_name_or_by_the_model_s_joints(command, refused, tiny_run, coco_folder, tmp_path):
     content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
     content["categories"].append({"id": 7, "name": "robot", "keypoints": ["head"]})
     (tmp_path / "two.json").write_text(json.dumps(content))
     words = ("eval", tiny_run / "best.ckpt", "--data", tmp_path / "two.json", "--images", coco_folder / "val")
-    assert "--category" in refused(*words)
     assert "'dog'" in refused(*words, "--category", "dog")
-    code, out, _ = command(*words, "--category", "person", "--json", "--device", "cpu")
+    assert "1: head" in refused(*words, "--category", "robot")
+    code, out, err = command(*words, "--category", "person", "--json", "--device", "cpu")
     assert (code, json.loads(out)["people"] > 0) == (0, True)
+    assert "robot" not in err
+    code, same, err = command(*words, "--json", "--device", "cpu")
+    assert (code, same) == (0, out)
+    assert all(name in err for name in ("person", "robot")), "which is measured is said"
+    content["categories"][0]["keypoints"][0] = "snout"
+    (tmp_path / "two.json").write_text(json.dumps(content))
+    assert "--category" in refused(*words)
 
 
 def test_results_have_each_one_s_kind(command, tiny_run, coco_folder, tmp_path):

@@ -72,6 +72,10 @@ class PoseTask(ReportedTask):
         skeleton = facts["skeleton"]
         pairs = ", ".join(f"{a}/{b}" for a, b in skeleton["mirror pairs"]) or "none"
         lines = [
+            *(
+                f"  {own['name']} (id {own['id']}): {own['people']} people, joints {', '.join(own['joints'])}"
+                for own in facts.get("categories", ())
+            ),
             f"  {skeleton['name']}: {len(skeleton['joints'])} joints, {skeleton['bones']} bones",
             f"  mirror pairs: {pairs}",
             f"  OKS sigmas: {skeleton['oks sigmas']}",

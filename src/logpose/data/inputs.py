@@ -32,8 +32,9 @@ __all__ = [
     "read_boxes",
 ]
 
-Boxes = Float[np.ndarray, "_ 5"]
-"""x, y, width, height, score of each person in one image."""
+Boxes = Float[np.ndarray, "_ 5"] | Float[np.ndarray, "_ 6"]
+"""x, y, width, height, score of each person in one image, and where a model predicts several categories the id of
+each one's."""
 
 
 class ImageBoxes(NamedTuple):
@@ -192,7 +193,9 @@ def read_boxes(
         rows, kind = _detected_rows(file, content, category, bool(categories))
         others = [where for _, values, where in rows if len(values) > 5 and values[5] not in categories]
         problems = [Problem(where, "of a category that the model does not have") for where in others]
-        rows = [row for row in rows if row[2] not in {*others}]
+        if others and len(others) == len(rows):
+            raise InputError(f"{file}: no box of a category of the model ({', '.join(map(str, categories))})")
+        rows = [row for row in rows if len(row[1]) == 5 or row[1][5] in categories]
     names: dict[str, set[Path]] = {}
     for image, number in images.items():
         stem = image.stem

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
@@ -17,9 +17,7 @@ from logpose.data.problems import FARTHEST
 __all__ = ["box_categories", "category_id", "checked_boxes"]
 
 
-def checked_boxes(
-    boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[int, int], path: Path | None
-) -> Float[np.ndarray, "N C"]:
+def checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[int, int], path: Path | None) -> Boxes:
     """Boxes with scores, and with their category if they have one; of none, the whole image.
 
     Args:
@@ -49,7 +47,7 @@ def checked_boxes(
 
 
 def box_categories(
-    skeleton: Skeleton, boxes: Float[np.ndarray, "N C"], default: int | None = None, path: Path | None = None
+    skeleton: Skeleton, boxes: Boxes, default: int | None = None, path: Path | None = None
 ) -> Int[np.ndarray, "N"] | None:
     """Each box's category, for a model of several; None for another.
 

@@ -218,12 +218,10 @@ class Predictor:
                 scores[best], radius, path, image,
             )  # fmt: skip
             if kinds is not None:
-                own = self.skeleton.owned(kinds[best].tolist())
-                parts = {
-                    name: np.where(own[..., None], getattr(poses, name), np.nan) for name in ("keypoints", "sigma")
-                }
-                confidence = np.where(own, poses.confidence, np.nan)
-                poses = replace(poses, **parts, confidence=confidence, category_ids=kinds[best])
+                own = self.skeleton.owned(kinds[best].tolist())[..., None]
+                place, std = (np.where(own, values, np.nan) for values in (poses.keypoints, poses.sigma))
+                sure = np.where(own[..., 0], poses.confidence, np.nan)
+                poses = replace(poses, keypoints=place, sigma=std, confidence=sure, category_ids=kinds[best])
             yield self._placed(poses, keypoints[rows], sigma[rows], size) if dim == 3 else poses
 
     def _scored(

@@ -56,10 +56,10 @@ def _pairs(categories: Sequence[Category]) -> list[tuple[str, str]]:
     for category in categories:
         own = category.skeleton
         partner = {joint: own.joints[other] for joint, other in zip(own.joints, own.flip_index, strict=True)}
-        for (a, b), other in found.values():
-            wrong = next((joint for joint, ends in ((a, b), (b, a)) if partner.get(joint, ends) != ends), None)
-            if wrong is not None and (own.mirrors or partner[wrong] != wrong):
-                counterpart = {a: b, b: a}[wrong]
+        for (one, two), other in found.values():
+            ways = (one, two), (two, one)
+            wrong, counterpart = next((way for way in ways if partner.get(way[0], way[1]) != way[1]), ("", ""))
+            if wrong and (own.mirrors or partner[wrong] != wrong):
                 what = "none" if partner[wrong] == wrong else partner[wrong]
                 raise InputError(
                     f"joint {wrong!r} mirrors {counterpart!r} in category {other.name!r} and {what} in category "

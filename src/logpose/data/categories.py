@@ -207,6 +207,6 @@ def listed_skeleton(paths: Sequence[str | Path], skeleton: Skeleton) -> Skeleton
                     f"category {category.name!r} has several ids, {ids}: predict these files one at a time"
                 )
     listed = [category for category, _ in found.values()]
-    ids = {category.id for category in listed}
-    rest = [category for name, category in own.items() if name not in found and category.id not in ids]
+    taken = {category.id for category in listed}
+    rest = [category for name, category in own.items() if name not in found and category.id not in taken]
     return replace(skeleton, categories=(*listed, *rest)) if listed else skeleton

@@ -116,9 +116,9 @@ class Evaluation(Evaluator[Columns]):
         for (image_id, kind), indices in by_image.items():
             found = [self.people[index] for index in indices]
             own, joints = self.skeleton.of(kind)
-            columns = map(np.stack, zip(*(self.rows[index] for index in indices), strict=True))
+            columns = [np.stack(column) for column in zip(*(self.rows[index] for index in indices), strict=True)]
             if self.skeleton.categories:
-                columns = (column[:, joints] for column in columns)
+                columns = [column[:, joints] for column in columns]
             keypoints, std, confidence, *_ = columns
             sigmas = own.sigmas
             boxes = np.stack([who.box for who in found])

@@ -138,8 +138,9 @@ def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
             raise InputError(f"{judge}: holds no density of errors: heatmap losses and a user's own have none")
         settings["like"] = model.skeleton
     parts = {file: open_people(file, options.images, **settings) for file in files}
-    for people in parts.values() if judge else ():
-        check_skeletons(judge, model, people)
+    for people in parts.values():
+        if judge:
+            check_skeletons(judge, model, people)
     found = {}
     for file, people in parts.items():
         sheet = options.out / f"{file.stem}.jpg"

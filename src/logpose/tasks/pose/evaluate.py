@@ -281,7 +281,7 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     )
     log_problems(people)
     check_skeletons(options.checkpoint, model, people)
-    if model.dim == 3 and not isinstance(people, InSpace):
+    if model.dim == 3 and not isinstance(people, InSpace) and not options.depth:
         log.info("%s has no joints in space: there are no figures in millimetres", people.file)
     for note in metric_notes(model.skeleton, people):
         log.info(note)

@@ -664,7 +664,7 @@ def in_depth(row: dict[str, Any], depths: list[float | None]) -> dict[str, Any]:
 def test_x_y_z_v_are_read_if_asked_for(folder: Path) -> None:
     file = write(folder, content(in_depth(ROW, [-120.5, None, 7.0])))
     people = CocoKeypoints(file, depth=True)
-    assert people[0].visible.tolist() == [1, 2, 0]
+    assert people[0].visible.tolist() == [2, 1, 0]
     assert np.array_equal(people[0].keypoints[:2, 2], [-120.5, np.nan], equal_nan=True)
     flat = CocoKeypoints(write(folder, content(ROW), "flat.json"))
     assert people[0].keypoints[:, :2].tolist() == flat[0].keypoints.tolist()

@@ -175,7 +175,7 @@ def test_joints_with_depth_are_learned_and_measured(command, refused, deep_folde
     code, out, err = command(*words, "--depth", "--report", tmp_path / "page.html")
     assert code == 0, err
     figures = json.loads(out)
-    assert 0 < figures["depth_mm"] < 400
+    assert figures["depth_mm"] > 0
     assert all(np.isfinite(figures[name]) for name in ("nll", "coverage@0.9", "error_px", "ap"))
     assert "depth_mm" in (tmp_path / "page.html").read_text()
     assert "--depth" in refused(*words)

@@ -191,6 +191,8 @@ class Recipe(PretrainedRecipe):
     def inapplicable(self) -> dict[str, str]:
         """As for any recipe; what belongs to another head, or to a network that the recipe does not build."""
         inapplicable = super().inapplicable()
+        if self.people is not labelled_people:
+            inapplicable["depth"] = "applies to COCO files with keypoints x, y, z, v; this recipe has its own data"
         if self.model is not network:
             own = "applies to the heads of `logpose`; this recipe builds its own network"
             return inapplicable | dict.fromkeys(("head", "normalisation", "auxiliary"), own)

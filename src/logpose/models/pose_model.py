@@ -16,6 +16,7 @@ from logpose.core import geometry
 from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.geometry import PADDING
+from logpose.core.moved import old_attributes
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import LEVELS, ErrorDistribution, KeypointLoss, LossDict, OutputType, Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
@@ -97,6 +98,7 @@ class JointOutputs(NamedTuple):
     """Axis of the weight along which they lie."""
 
 
+@old_attributes
 class Model(nn.Module, Configurable, ABC):
     """Base of all models: what training, evaluation and checkpoints ask of them.
 

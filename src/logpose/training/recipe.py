@@ -259,12 +259,20 @@ class TrainingRecipe:
             words = f"--loss {mode} --base {self.base} --convention {self.convention}"
             raise InputError(f"{words}: no such loss ({error})") from error
 
-    def check_data(self, train: Any, val: Any, loss: losses.PoseLoss) -> None:  # noqa: ARG002  (tasks look at the data)
+    def check_data(self, train: Any, val: Any, loss: losses.PoseLoss) -> None:
         """Refuse data that this loss cannot learn from, and a `watch` that these data and this loss cannot give.
 
         Raises:
             InputError: naming the data or the metric.
         """
+        ours, theirs = train.skeleton.joints, val.skeleton.joints
+        if ours != theirs:
+            at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
+            what = f"has {len(theirs)} joints, the training data have {len(ours)}"
+            if at is not None:
+                order = ": the same joints in another order" if {*ours} == {*theirs} else ""
+                what = f"joint {at + 1} is {theirs[at]!r}, in the training data {ours[at]!r}{order}"
+            raise InputError(f"{getattr(val, 'file', 'the validation data')}: {what}")
         if self.watch == "nll" and loss.density is None:
             raise InputError(f"--watch nll: {type(loss).__name__} has no predictive distribution")
 

@@ -207,8 +207,6 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
     recipe = stage.recipe if stage.before is None else stage.recipe.initialised_from(stage.before)
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     train, val = recipe.people(recipe, "train"), recipe.people(recipe, "val")
-    if train.skeleton.joints != val.skeleton.joints:
-        raise InputError("training and validation data have different skeletons")
     for part, data in (("training", train), ("validation", val)) if not stage.reported else ():
         log_problems(data, f"{part} data: ")
     if not stage.reported:

@@ -73,6 +73,18 @@ def test_counts_problems_and_hints(spoiled, tmp_path):
     json.dumps(found)
 
 
+def test_joints_outside_their_boxes_are_reported(spoiled, tmp_path):
+    data, file, _ = spoiled
+    content = json.loads(file.read_text())
+    for row in content["annotations"]:
+        row["keypoints"] = [
+            value for x, y, v in zip(*[iter(row["keypoints"])] * 3, strict=False) for value in (y, x, v)
+        ]
+    file.write_text(json.dumps(content))
+    hints = inspect(PoseInspectOptions(data=data, out=tmp_path / "out"))[str(file)]["hints"]
+    assert any("of the labelled joints lie outside" in hint for hint in hints)
+
+
 def test_joints_without_a_known_counterpart_are_listed(numbered_folder, command, tmp_path):
     code, out, _ = command("inspect", numbered_folder, "--out", tmp_path, "--json")
     assert code == 0

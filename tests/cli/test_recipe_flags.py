@@ -393,3 +393,13 @@ def test_a_search_is_resumed_with_its_own_recipe(tmp_path, tiny_run, monkeypatch
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     requeued = parse_train("coco_resnet50_rle", coco_resnet50_rle(), ["--search", "5", "--out", str(tmp_path)])
     assert (requeued.resume, requeued.search) == (tmp_path, (5, None))
+
+
+@pytest.mark.parametrize("name", ["lifting_fc_rle", "mask_rcnn_resnet18_rle", "oct_synthetic_rle"])
+def test_a_run_of_another_task_is_refused_by_its_recipe_not_its_fields(refused, tiny_run, tmp_path, name):
+    folder = shutil.copytree(tiny_run, tmp_path / "run")
+    content = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({"recipe": "coco_resnet18_rle"} | content))
+    message = refused("train", name, "--resume", folder)
+    assert "coco_resnet18_rle" in message
+    assert name in message

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple, TypeVar, get_args
 
-from logpose.cli.config_file import check_config
+from logpose.cli.config_file import check_config, named_recipe
 from logpose.cli.flags import add_flags, field_type, flag_names, normalised, values_of
 from logpose.cli.parser import ArgumentParser, dashed
 from logpose.core.errors import InputError
@@ -88,6 +88,9 @@ def parse_train(name: str, recipe: TrainingRecipe, flags: Sequence[str]) -> Pars
         out, resume, config = _run_to_resume(given.resume)
         # The run's own settings first; flags have precedence.
         check_config(config)
+        whose = named_recipe(config) or name  # before its fields, which recipes of other tasks do not know
+        if _slug(whose) != _slug(name):
+            raise InputError(f"{out}: is a run of the recipe {whose}, not of {name}")
         flags = ["--config", str(config), *flags]
         given = _parser(name, recipe).parse_args(flags)
         if _slug(given.recipe) != _slug(name):

@@ -16,6 +16,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.crops import People
 from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size, located
+from logpose.data.input_notes import score_notes
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.problems import FARTHEST, PeopleFile, Problem, by_kind
 
@@ -43,7 +44,7 @@ class ImageBoxes(NamedTuple):
     boxes: dict[Path, Boxes]
     """Of each image."""
     problems: list[Problem]
-    """Boxes that were left out because they are on none of the images, or lie outside theirs."""
+    """Boxes that were left out because they are on none of the images, lie outside theirs, or are no boxes."""
     category_id: int | None
     """Of the boxes, where the file has one."""
 
@@ -215,6 +216,9 @@ def read_boxes(
             problems.append(Problem(where, "not on any of the images", repr(name)))
             continue
         matched, image = True, next(iter(meant))
+        if isinstance(values, Problem):
+            problems.append(values)
+            continue
         if values[4] < least_score:
             continue
         if (size := size_of(image)) and lies_outside(values[:4], size):
@@ -236,8 +240,9 @@ def lies_outside(box: Sequence[float], size: tuple[int, int]) -> bool:
     return x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0
 
 
-_Row = tuple[str, list[float], str]
-"""Name or id of an image, a box in it with its score, and the row for messages: "boxes.json: row 12"."""
+_Row = tuple[str, list[float] | Problem, str]
+"""Name or id of an image, a box in it with its score or what is wrong, and the row for messages: "boxes.json: row 12".
+"""
 
 
 def _detected_rows(
@@ -269,25 +274,31 @@ def _detected_rows(
     return rows, None if each else kind
 
 
-def _detected_box(row: Mapping[str, Any], where: str) -> list[float]:
-    """x, y, width, height and score, 1 where there is none, of a COCO detection, which has a `bbox`."""
+def _detected_box(row: Mapping[str, Any], where: str) -> list[float] | Problem:
+    """x, y, width, height and score, 1 where there is none, of a COCO detection, which has a `bbox`; or its fault."""
     if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
         raise InputError(f"{where}: bbox must be x, y, width, height, got {row['bbox']}")
     return _checked_box([*row["bbox"], row.get("score", 1.0)], where)
 
 
-def _checked_box(box: Any, where: str) -> list[float]:
-    """The same of a list of four or five numbers (what JSON writes as such: no text, no true)."""
+def _checked_box(box: Any, where: str) -> list[float] | Problem:
+    """The same of a list of four or five numbers (what JSON writes as such: no text, no true).
+
+    A detector rounds, or overflows: a box without an extent, or of other numbers than pixels, is a problem of its own.
+
+    Raises:
+        InputError: if it is no such list.
+    """
     found = numbers(box, len(box)) if isinstance(box, list) and len(box) in (4, 5) else None
     if found is None:
         raise InputError(f"{where}: must be four or five numbers, got {box}")
     values = found.tolist()
-    if not np.isfinite(values[:4]).all() or min(values[2:4]) <= 0:
-        raise InputError(f"{where}: must be finite x, y, width > 0, height > 0[, score], got {box}")
-    if not np.isfinite(values[4:]).all():
-        raise InputError(f"{where}: score must be finite, got {values[4]}")
+    if not np.isfinite(values).all():
+        return Problem(where, "box or score not finite", f"{values}")
+    if min(values[2:4]) <= 0:
+        return Problem(where, "no width or height", f"{values}")
     if max(map(abs, values[:4])) > FARTHEST:
-        raise InputError(f"{where}: beyond ±{FARTHEST:g} pixels: {box}")
+        return Problem(where, f"beyond ±{FARTHEST:g} pixels", f"{values}")
     return values if len(values) == 5 else [*values, 1.0]
 
 
@@ -331,7 +342,7 @@ class DetectedBoxes(PeopleFile):
 
     Boxes are neither clipped nor filtered by score (1 where there is none), as in the released code. Those of other
     categories, and of images that the data set does not have, are counted in `passed_over`. Those on images that cannot
-    be read, or with ids that are not integers, are listed in `problems` and left out.
+    be read, with ids that are not integers, or without width and height, are listed in `problems` and left out.
 
     Raises:
         InputError: if the data set is not a COCO file, the boxes' file is no such list, a row is malformed, or no
@@ -356,6 +367,7 @@ class DetectedBoxes(PeopleFile):
             else:
                 self._add(found)
         self.passed_over = len(over)
+        self.notes += score_notes(file, [sample.score for sample in self.samples])
         if content and not self.samples:
             kinds = [  # how many of each kind, and the first of it
                 f"{len(those)} {kind}, the first in {those[0].where.rpartition(': ')[2]} ({those[0].detail})"
@@ -383,7 +395,9 @@ class DetectedBoxes(PeopleFile):
         path = self.labels.images.get(image, self.labels.unlabelled.get(image))
         if path is None:
             return _Elsewhere(where, "on an image that the data set does not have", f"image_id {image}")
-        *box, score = _detected_box(row, where)
+        if isinstance(values := _detected_box(row, where), Problem):
+            return values
+        *box, score = values
         # The others were checked when the data set was opened.
         if image in self.labels.unlabelled and (fault := fault_of(path)):
             return Problem(where, fault, str(path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -42,6 +42,7 @@ __all__ = [
     "person_scores",
     "pose_figures",
     "refuse_scoring",
+    "without_confidence",
 ]
 
 M = TypeVar("M", bound=Model)
@@ -243,6 +244,14 @@ def person_scores(
         expected = expected_oks(std[..., :2], COVERED * boxes[:, 2:].prod(axis=1), sigmas)
         scores = box_scores * np.nan_to_num(expected).mean(axis=1)
     return scores
+
+
+def without_confidence(confidences: Iterable[Float[np.ndarray, "..."]]) -> list[str]:
+    """A note on predictions whose joints all have the confidence 1: so those of models without sigma have (L1, L2)."""
+    each = [own for own in confidences if own.size]
+    if not each or not all((own == 1).all() for own in each):
+        return []
+    return ["this model predicts no confidence, that of every joint is 1: people are ranked by their boxes alone"]
 
 
 def coco_result(

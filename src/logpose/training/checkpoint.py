@@ -23,7 +23,7 @@ from torch import nn
 from logpose.core.errors import DamagedFileError, InputError
 from logpose.core.files import check_archive
 from logpose.core.messages import first_line
-from logpose.data.fingerprints import decoded, encoded
+from logpose.data.fingerprints import Fingerprints, decoded, encoded
 from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
 from logpose.models import MODELS, Model, PoseModel
 from logpose.models.backbone import Backbone
@@ -32,7 +32,7 @@ from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import CONFIG, TENSORS, held_object
 from logpose.training.run_folder import LAST, PREVIOUS
 
-__all__ = ["LEARNED", "describe", "load", "load_as_trained", "load_model", "load_of_crops", "read", "save"]
+__all__ = ["describe", "learned_images", "load", "load_as_trained", "load_model", "load_of_crops", "read", "save"]
 
 FORMAT = 2
 """Version of the `logpose` entry; raised when an older reader could not make sense of a newer file. 1 is version 0.1's,
@@ -216,8 +216,18 @@ def _model(
     with _damaged(path):
         model = build_model(content["logpose"]["model"], backbone, models)
         _fill(model, "model.", content["state_dict"])
-        model.learned_images = decoded(content["logpose"].get(LEARNED, ""))
+    model.learned_images = learned_images(path, content)
     return model.eval()
+
+
+def learned_images(path: str | Path, content: dict[str, Any]) -> Fingerprints:
+    """The fingerprints in a checkpoint's content; none in those of earlier versions, and where there are no files.
+
+    Raises:
+        InputError: if they are damaged.
+    """
+    with _damaged(path):
+        return decoded(content["logpose"].get(LEARNED, ""))
 
 
 def _loss(path: str | Path, content: dict[str, Any]) -> PoseLoss | None:

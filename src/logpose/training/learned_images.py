@@ -10,10 +10,10 @@ import numpy as np
 
 from logpose.core.errors import InputError
 from logpose.data.files import annotation_files
-from logpose.data.fingerprints import Fingerprints, decoded, fingerprint, fingerprints, image_files
+from logpose.data.fingerprints import Fingerprints, fingerprint, fingerprints, image_files
 from logpose.models import Model
 from logpose.models.weight_files import TENSORS, fetched
-from logpose.training.checkpoint import LEARNED, read
+from logpose.training.checkpoint import learned_images, read
 from logpose.training.recipe import TrainingRecipe
 
 __all__ = ["count_learned", "note_learned", "report_learned", "report_shared"]
@@ -38,11 +38,12 @@ def note_learned(model: Model, data: Any, recipe: TrainingRecipe, resume: str | 
 
 def _learned(weights: Path) -> Fingerprints:
     """The fingerprints in a checkpoint; none in those of earlier versions, and in other files of weights."""
+    path = weights.parent if weights.name == TENSORS else weights
     try:
-        entry = read(weights.parent if weights.name == TENSORS else weights)["logpose"]
+        content = read(path)
     except InputError:  # of another code: what is wrong with it has been reported
-        entry = {}
-    return decoded(entry.get(LEARNED, ""))
+        content = {"logpose": {}}
+    return learned_images(path, content)
 
 
 def count_learned(learned: Fingerprints, data: Any) -> tuple[int, list[Path]]:

@@ -71,6 +71,7 @@ def test_scans_that_were_learned_from_are_left_out(command, refused, boundary_fi
         assert code == 0
         found[part] = json.loads(out)
         assert ("1 B-scans of scans; 1 of the training data are left out" in err) is (part in (None, "val"))
+        assert ("trained on 1 of the 2 B-scans" in err) is (part == "all")
     assert [found[part]["scans"] for part in (None, "val", "train", "all")] == [1, 1, 1, 2]
     assert found[None] == found["val"]
     command("eval", tmp_path / "model", "--data", file, "--device", "cpu", "--save-images", tmp_path / "seen")

@@ -241,3 +241,18 @@ def test_poses_of_several_images_are_one_sheet(tiny_run, tmp_path):
     image = np.zeros((64, 48, 3), np.uint8)
     plot_poses([(image, Predictor(tiny_run / "best.ckpt", device="cpu")(image))] * 3, tmp_path / "poses.png", columns=2)
     assert is_picture(tmp_path / "poses.png")
+
+
+def test_lists_of_other_joints_and_sizes_are_reported_once(command, tiny_run, coco_folder, tmp_path):
+    content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
+    content["images"] = content["images"][:2]
+    content["annotations"] = []
+    words = (tiny_run / "best.ckpt", tmp_path / "list.json", "--image-folder", coco_folder / "val", "--json")
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    assert "list.json" not in command("predict", *words)[2]
+    content["categories"][0]["keypoints"].reverse()
+    content["images"][1]["width"] += 1
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    code, out, err = command("predict", *words)
+    assert (code, len(json.loads(out))) == (0, 2)
+    assert err.count("another order") == err.count("1 of 2 images") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 from collections import Counter
@@ -10,9 +12,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from tests.conftest import tiny_recipe
 
+from logpose.core.skeletons import COCO as SKELETON
 from logpose.data.files import open_people
+from logpose.losses import L1Loss
 from logpose.models import RegressionModel, create_backbone
 from logpose.tasks.pose.evaluate import Evaluation
 from logpose.training.checkpoint import load, save
@@ -27,7 +33,8 @@ def test_people_without_a_place_in_space_have_no_millimetres(command, model_in_s
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("person_keypoints_val2017", "all"), ("image_info_test", "all"), ("x", "part")]
+    ("name", "count"),
+    [("person_keypoints_val2017", "all"), ("image_info_test", "all"), ("x", "part"), ("latest", "part")],
 )
 def test_a_lone_file_of_a_validation_part_is_measured_whole(command, tiny_run, coco_folder, tmp_path, name, count):
     (tmp_path / "annotations").mkdir()
@@ -106,6 +113,34 @@ def test_where_sigmas_are_nobody_s_own_it_is_told(command, tiny_run, coco_folder
     assert ("take 0.05 as the sigma of every joint" in err) is ("take 0.05 as the sigma" in page) is not own
 
 
+def test_sigmas_of_the_file_measured_are_those_of_its_metric(command, tiny_run, coco_folder, tmp_path):
+    """OKS and AP are pycocotools' with the file's sigmas; those of the people's scores stay the model's."""
+    content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
+    content["categories"][0]["sigmas"] = sigmas = [0.2 + 0.02 * joint for joint in range(17)]
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    words = ("eval", tiny_run / "best.ckpt", "--images", coco_folder / "val", "--device", "cpu", "--json")
+    plain = json.loads(command(*words, "--data", coco_folder, "--save-json", tmp_path / "plain-rows.json")[1])
+    code, out, err = command(
+        *words, "--data", tmp_path / "own.json", "--save-json", tmp_path / "rows.json", "--report", tmp_path / "p.html"
+    )
+    assert code == 0, err
+    assert "0.2, 0.22, 0.24" in err
+    assert "0.2, 0.22, 0.24" in (tmp_path / "p.html").read_text()
+    figures = json.loads(out)
+    assert (tmp_path / "rows.json").read_bytes() == (tmp_path / "plain-rows.json").read_bytes()
+    assert figures["oks"] > plain["oks"] + 0.1
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(tmp_path / "own.json"))
+        evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / "rows.json")), "keypoints")
+        evaluation.params.kpt_oks_sigmas = np.array(sigmas)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    names = ("ap", "ap50", "ap75", "ap_medium")  # nobody is large
+    expected = dict(zip(names, evaluation.stats, strict=False))
+    assert {name: figures[name] for name in names} == pytest.approx(expected, abs=1e-6)
+
+
 def test_an_empty_detections_file_finds_nobody(command, coco_folder, tiny_run, tmp_path):
     (tmp_path / "none.json").write_text("[]")
     words = ("eval", tiny_run / "best.ckpt", "--data", coco_folder, "--boxes", tmp_path / "none.json", "--json")
@@ -115,14 +150,15 @@ def test_an_empty_detections_file_finds_nobody(command, coco_folder, tiny_run, t
     assert (figures["people"], figures["ap"]) == (0, 0)
 
 
-def test_people_that_the_model_was_trained_on_are_reported(command, coco_folder, tiny_run, tmp_path):
-    """`tiny_run` was trained on the folder; a copy of its file elsewhere is not known to be the same."""
+def test_people_that_the_model_was_trained_on_are_reported(command, coco_folder, tiny_run):
+    """`tiny_run` was trained on the folder."""
     best, train = tiny_run / "best.ckpt", coco_folder / "annotations" / "person_keypoints_train.json"
-    for words in (("--data", coco_folder, "--part", "train"), ("--data", train)):
-        code, _, err = command("eval", best, *words, "--json")
-        assert code == 0
-        assert train.name in next(line for line in err.splitlines() if "trained on" in line)
-    assert "trained on" not in command("eval", best, "--data", coco_folder, "--json")[2]
+    for words, learned in (
+        (("--data", coco_folder, "--part", "train"), 24), (("--data", train), 24), (("--data", coco_folder), 0)
+    ):  # fmt: skip
+        code, out, err = command("eval", best, *words, "--json")
+        assert (code, json.loads(out)["images_learned"]) == (0, learned)
+        assert ("trained on" in err) == (learned > 0)
     code, out, err = command("eval", best, "--data", coco_folder, "--part", "all")
     assert (code, out) == (2, "")
     assert "--part all" in err
@@ -146,6 +182,16 @@ def test_a_checkpoint_for_another_skeleton_is_refused(refused, coco_folder, tiny
         content["categories"][0]["keypoints"][0] = "snout"
         file.write_text(json.dumps(content))
     assert "snout" in refused("eval", tiny_run / "best.ckpt", "--data", data)
+
+
+def test_people_of_a_model_without_sigma_are_ranked_by_their_boxes(command, tiny_run, coco_folder, photos, tmp_path):
+    model = RegressionModel(create_backbone("resnet18", (64, 48)), SKELETON, (64, 48), predicts_sigma=False)
+    save(model, L1Loss(), tmp_path / "l1")
+    for checkpoint, noted in ((tmp_path / "l1", True), (tiny_run / "best.ckpt", False)):
+        for words in (("eval", checkpoint, "--data", coco_folder), ("predict", checkpoint, photos[0])):
+            code, _, err = command(*words, "--device", "cpu", "--json")
+            assert code == 0, err
+            assert err.count("predicts no confidence") == noted
 
 
 def with_depth(content, away=0.0):

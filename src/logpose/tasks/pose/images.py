@@ -19,6 +19,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
 from logpose.data.categories import listed_skeleton
 from logpose.data.images import check_image, read_image
+from logpose.data.input_notes import list_notes, score_notes
 from logpose.data.inputs import Boxes, listed_category, named_images, read_boxes
 from logpose.data.problems import log_problems
 from logpose.models import Model, PoseModel
@@ -26,6 +27,7 @@ from logpose.report.draw import contact_sheet, draw_pose, enlarged
 from logpose.report.draw3d import beside
 from logpose.report.page import save_image
 from logpose.tasks.detection.predict import Finder
+from logpose.tasks.evaluation import without_confidence
 from logpose.tasks.options import PeoplePredictOptions, PosePredictOptions
 from logpose.tasks.pose.boxes import category_id
 from logpose.tasks.pose.evaluate import is_json
@@ -96,8 +98,11 @@ class ImageInputs:
             model: that they are of.
             category: `category_id` of the people; when None, that of the lists of images, or 1.
         """
-        if category is None and not model.skeleton.categories:
-            category = listed_category(self.lists, model.skeleton.joints)
+        joints = None if model.skeleton.categories else model.skeleton.joints
+        if category is None and joints is not None:
+            category = listed_category(self.lists, joints)
+        for note in list_notes(self.lists, joints, {*self.readable}, self.options.image_folder):
+            log.warning(note)
         drawings = _overlay_files(list(self.images), self.options.save_images) if self.options.save_images else {}
         people: list[tuple[int | str, Poses]] = []
         late: list[str] = []  # images in which only decoding shows that something is wrong
@@ -112,6 +117,8 @@ class ImageInputs:
                 save_image(drawn, drawings[poses.path])
             people.append((self.images[poses.path], replace(poses, image=None)))  # it is drawn by now
         _without(self.readable, late, people)
+        for note in without_confidence(poses.confidence for _, poses in people):
+            log.info(note)
         names = [self.names[poses.path].file_name for _, poses in people if poses.path is not None]
         rows = [
             row
@@ -227,6 +234,8 @@ def _boxes(
     """The boxes of a file and their category, if it has one; what is left out, and images without any, are reported."""
     found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category, categories)
     log_problems(found, "boxes: ")
+    for note in score_notes(file, [score for own in found.boxes.values() for score in own[:, 4].tolist()]):
+        log.warning(note)
     if empty := sum(not len(found.boxes[image]) for image in inputs.readable):
         log.warning("%s: no box for %d of %d images; nothing is predicted there", file, empty, len(inputs.readable))
     return found.boxes, found.category_id

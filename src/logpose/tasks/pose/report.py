@@ -21,7 +21,7 @@ from logpose.report.draw import contact_sheet, draw_pose, enlarged, mark_points
 from logpose.report.evaluation import PageParts, evenly_ranked, mean_text
 from logpose.report.inspection import LISTED, evenly, summary
 from logpose.report.page import save_image
-from logpose.tasks.evaluation import Found, check_skeletons, metric_notes
+from logpose.tasks.evaluation import Found, check_skeletons, metric_notes, without_confidence
 from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
 from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
@@ -70,6 +70,7 @@ def page_parts(evaluation: Evaluation, _: Mapping[str, float]) -> PageParts:
     at = evaluation.arrays() if evaluation.rows else None
     people = None if at is None else _people(evaluation, at)
     notes = metric_notes(evaluation.model.skeleton, getattr(evaluation.people, "labels", evaluation.people))
+    notes += without_confidence(row[2] for row in evaluation.rows.values())
     caption = f"People from lowest error to highest. {POSES}"
     return people_parts(evaluation.model, at, (), notes, people, caption)
 

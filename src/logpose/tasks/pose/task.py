@@ -36,6 +36,7 @@ class PoseTask(ReportedTask):
         """Predict every labelled person, or in every detected box, and collect the predictions."""
         from logpose.data.inputs import DetectedBoxes
         from logpose.data.problems import log_problems
+        from logpose.tasks.evaluation import without_confidence
         from logpose.tasks.pose.evaluate import evaluate, labelled_people
         from logpose.training.learned_images import report_learned
 
@@ -52,6 +53,8 @@ class PoseTask(ReportedTask):
         settings = {"flip_test": options.flip_test, "nms": options.boxes is not None, "scoring": options.score}
         evaluation = evaluate(model, people, loss, **settings, **options.running())
         evaluation.images_learned = learned
+        for note in without_confidence(row[2] for row in evaluation.rows.values()):
+            log.info(note)
         return evaluation
 
     def save(self, evaluator: Any, options: PeopleEvalOptions) -> None:

@@ -12,7 +12,10 @@ __all__ = ["list_notes", "score_notes"]
 
 
 def list_notes(
-    lists: Iterable[str | Path], joints: Sequence[str] | None, images: Collection[Path], folder: str | Path | None = None
+    lists: Iterable[str | Path],
+    joints: Sequence[str] | None,
+    images: Collection[Path],
+    folder: str | Path | None = None,
 ) -> list[str]:
     """What is remarkable about lists of images that a model with these joints predicts on, a sentence each.
 

@@ -149,6 +149,20 @@ def test_predictions_are_those_of_evaluation(command, run, folder, boxes, tmp_pa
     assert any((tmp_path / "drawn").iterdir())
 
 
+def test_detected_boxes_have_a_category(command, run, folder, boxes):
+    words = ("eval", run / "best.ckpt", "--data", folder, "--boxes", boxes, "--device", "cpu", "--json")
+    code, out, err = command(*words)
+    assert code == 0, err
+    assert json.loads(out)["people"] == len(json.loads(boxes.read_text()))
+    rows = [
+        {name: value for name, value in row.items() if name != "category_id"} for row in json.loads(boxes.read_text())
+    ]
+    boxes.write_text(json.dumps(rows))
+    code, out, err = command(*words)
+    assert (code, out) == (2, "")
+    assert "needs category_id" in err
+
+
 def _plain(row):
     return [row["image_id"], row["category_id"], *row["keypoints"], row["score"]]
 

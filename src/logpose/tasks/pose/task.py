@@ -34,7 +34,7 @@ class PoseTask(ReportedTask):
 
     def evaluate(self, model: Any, loss: Any, options: Any) -> Any:
         """Predict every labelled person, or in every detected box, and collect the predictions."""
-        from logpose.data.inputs import DetectedBoxes
+        from logpose.data.detected_boxes import DetectedBoxes
         from logpose.data.problems import log_problems
         from logpose.tasks.evaluation import without_confidence
         from logpose.tasks.pose.evaluate import evaluate, labelled_people

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,6 +116,8 @@ def test_it_mirrors_only_if_every_category_does():
     assert set(known.pairs) == {(1, 2), (4, 5)}
     assert known.of(9)[0].pairs == ((0, 1),)
     assert known.of(3)[0].pairs == ((1, 2),)
+    turned = replace(skeleton, categories=skeleton.categories[::-1])  # of a file in another order
+    assert with_pairs(turned, ["1-2"]).joints == skeleton.joints
 
 
 def test_pairs_by_hand_fit_all_categories():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
-from logpose.data.categories import chosen_categories, chosen_names, skeleton_of
+from logpose.data.categories import chosen_categories, chosen_names, may_be_several, skeleton_of
 
 FILE = Path("x.json")
 CAT, DOG, COW = (
@@ -46,6 +46,10 @@ def test_all_of_one_is_that_one_and_a_name_comes_before_the_word():
     everything = {"id": 5, "name": "all", "keypoints": ["b"]}
     assert chosen_categories(FILE, [CAT, everything], "all") == ([everything], False)
     assert chosen_categories(FILE, [CAT, everything], "cat,all") == ([CAT, everything], True)
+
+
+def test_what_may_ask_for_several():
+    assert [may_be_several(text) for text in ("cat,dog", " ALL", "cat", "", None)] == [True, True, False, False, False]
 
 
 def test_case_decides_where_names_differ_in_it():

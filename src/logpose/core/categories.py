@@ -72,7 +72,7 @@ def with_pairs(skeleton: Skeleton, pairs: Sequence[str]) -> Skeleton:
     """`Skeleton.with_pairs`, of a skeleton of several categories in each that has both joints of a pair.
 
     Raises:
-        InputError: as there, and as `united`.
+        InputError: as there; if a category has one joint of a pair alone.
     """
     changed = skeleton.with_pairs(pairs)
     if not skeleton.categories:
@@ -86,4 +86,4 @@ def with_pairs(skeleton: Skeleton, pairs: Sequence[str]) -> Skeleton:
             raise InputError(f"category {category.name!r} has {has!r} and not {lacks!r}, which is to mirror it")
         own = tuple((joints.index(a), joints.index(b)) for a, b in named if a in joints)
         categories.append(replace(category, skeleton=replace(category.skeleton, flip_pairs=own)))
-    return united(categories)
+    return replace(changed, categories=tuple(categories))

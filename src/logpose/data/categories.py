@@ -12,7 +12,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import Category, Skeleton
 from logpose.data.json_files import read_json, whole
 
-__all__ = ["Chosen", "chosen_categories", "chosen_names", "listed_skeleton", "skeleton_of"]
+__all__ = ["Chosen", "chosen_categories", "chosen_names", "listed_skeleton", "may_be_several", "skeleton_of"]
 
 ALL = "all"
 """The word that takes every category with keypoints, unless one has this name."""
@@ -85,6 +85,11 @@ def chosen_names(wanted: str, names: Sequence[str], unknown: str) -> list[str]:
         found.append(name)
         parts = parts[end:]
     return list(dict.fromkeys(found))
+
+
+def may_be_several(wanted: str | None) -> bool:
+    """Whether a text may ask for several categories; none is asked for by None."""
+    return wanted is not None and ("," in wanted or wanted.strip().casefold() == ALL)
 
 
 def _meant(text: str, names: Sequence[str]) -> str | None:

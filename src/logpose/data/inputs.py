@@ -254,11 +254,13 @@ def _detected_rows(
             raise InputError(f"{where}: needs bbox and image_id")
         if category is None or row.get("category_id") == category:
             box = detected_box(row, where)
-            if each and (number := whole(row.get("category_id"))) not in several:
-                detail = f"category_id {row.get('category_id')!r:.40}"
-                box = Problem(where, "of a category that the model does not have", detail)
-            elif each and not isinstance(box, Problem):
-                box = [*box, number]
+            if each:
+                number = whole(row.get("category_id"))
+                if number is None or number not in several:
+                    detail = f"category_id {row.get('category_id')!r:.40}"
+                    box = Problem(where, "of a category that the model does not have", detail)
+                elif not isinstance(box, Problem):
+                    box = [*box, number]
             rows.append((str(row.get("file_name", row.get("image_id"))), box, where))
     if content and not rows:
         raise InputError(f"{file}: no box of category {category} among {len(content)}; choose from {listed}")

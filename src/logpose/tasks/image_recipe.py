@@ -25,6 +25,7 @@ def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
     Raises:
         InputError: if there is no such file, or it cannot be used for training.
     """
+    from logpose.data.categories import may_be_several
     from logpose.data.files import annotation_files, open_people, skeleton_in
 
     if recipe.data is None:
@@ -37,7 +38,7 @@ def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
         split = part if files["train"] == files["val"] and recipe.val_data is None else None
         file, images = files[part], recipe.images if part == "train" or split else recipe.val_images
     like = None
-    if part == "val" and recipe.category is not None and file != (train := annotation_files(recipe.data)["train"]):
+    if part == "val" and may_be_several(recipe.category) and file != (train := annotation_files(recipe.data)["train"]):
         like = skeleton_in(train, recipe.category)  # the joints and categories that the model gets
     category = None if like and like.categories else recipe.category
     return open_people(

@@ -18,7 +18,7 @@ from pycocotools import coco as reference
 from pycocotools.cocoeval import COCOeval
 
 from logpose.core.skeletons import COCO
-from logpose.metrics.oks import coco_ap, coco_ground_truth, expected_oks, oks, oks_nms
+from logpose.metrics.oks import coco_ap, coco_ap_of_categories, coco_ground_truth, expected_oks, oks, oks_nms
 
 NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
 SIGMAS = COCO.sigmas
@@ -270,6 +270,68 @@ def test_ground_truth_is_a_coco_file() -> None:
     triplets = np.array(row["keypoints"]).reshape(17, 3)
     np.testing.assert_array_equal(triplets[:, 2], visible[2])
     np.testing.assert_array_equal(triplets[visible[2] > 0, :2], truth[2][visible[2] > 0])
+
+
+# Several categories
+
+
+def of_categories(seed: int, kinds: dict[int, int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """People of several categories, by id, with so many joints each, in the same images; one more has nobody."""
+    rows, results = [], []
+    ids = [100 + i // 4 for i in range(40)]
+    for category, joints in kinds.items():
+        truth, visible, boxes, area = people(seed + category, joints=joints)
+        truth[visible == 0] = math.nan
+        own = coco_ground_truth(truth, visible, boxes, area, ids)["annotations"]
+        rows += [{**row, "category_id": category} for row in own]
+        results += found(truth, area, ids, seed + 10, category)
+    results += [{**results[0], "category_id": 99}]  # of nobody: pycocotools leaves such a category out of means
+    categories = [{"id": category, "name": f"kind {category}"} for category in (*kinds, 99)]
+    rows = [{**row, "id": i} for i, row in enumerate(rows, start=1)]
+    return {"images": [{"id": i} for i in set(ids)], "annotations": rows, "categories": categories}, results
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_means_over_categories_are_pycocotools(seed: int) -> None:
+    content, results = of_categories(seed, {3: 5, 7: 5, 2: 5})
+    sigmas = (0.03, 0.05, 0.1, 0.02, 0.08)
+    ours = coco_ap_of_categories(content, results, dict.fromkeys((3, 7, 2, 99), sigmas))
+    theirs = pycocotools(content, results, sigmas)
+    np.testing.assert_allclose([ours[name] for name in NAMES], theirs.stats, atol=1e-6)
+    precision = theirs.eval["precision"][:, :, :, 0, 0]  # thresholds, recalls, categories; all sizes
+    each = {number: precision[:, :, place].mean() for place, number in enumerate(theirs.params.catIds)}
+    for number in (2, 3, 7):
+        assert ours[f"ap/kind {number}"] == pytest.approx(each[number], abs=1e-6)
+    assert math.isnan(ours["ap/kind 99"])
+    assert set(ours) == {*NAMES, *(f"ap/kind {number}" for number in (2, 3, 7, 99))}
+
+
+def test_each_category_has_its_own_joints_and_sigmas() -> None:
+    content, results = of_categories(4, {1: 17, 8: 5})
+    sigmas = {1: SIGMAS, 8: (0.03, 0.05, 0.1, 0.02, 0.08), 99: (0.1,)}
+    ours = coco_ap_of_categories(content, results, sigmas)
+    stats = []
+    for number in (1, 8):
+        own = {**content, "annotations": [row for row in content["annotations"] if row["category_id"] == number]}
+        mine = [row for row in results if row["category_id"] == number]
+        stats.append(pycocotools(own, mine, sigmas[number]).stats)
+        assert ours[f"ap/kind {number}"] == pytest.approx(stats[-1][0], abs=1e-6)
+    np.testing.assert_allclose([ours[name] for name in NAMES], np.mean(stats, axis=0), atol=1e-6)
+    missed = coco_ap_of_categories(content, [row for row in results if row["category_id"] != 8], sigmas)
+    assert (missed["ap/kind 8"], missed["ap"]) == (0, pytest.approx(stats[0][0] / 2, abs=1e-6))
+
+
+def test_oks_by_sigmas_of_each_one() -> None:
+    truth, visible, _, area = people(0, 4, joints=3)
+    sigmas = np.array([(0.1, 0.2, 0.3), (0.3, 0.2, 0.1), (0.05,) * 3, (0.1, 0.2, 0.3)])
+    visible[:] = 2
+    away = truth + 20
+    every = oks(away, truth, visible, area, sigmas)
+    alone = [oks(away[[i]], truth[[i]], visible[[i]], area[[i]], tuple(sigmas[i]))[0] for i in range(4)]
+    assert every.tolist() == alone
+    std = np.full((4, 3, 2), 9.0)
+    one = [expected_oks(std[[i]], area[[i]], tuple(sigmas[i]))[0].tolist() for i in range(4)]
+    assert expected_oks(std, area, sigmas).tolist() == one
 
 
 # People found more than once

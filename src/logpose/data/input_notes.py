@@ -12,7 +12,10 @@ __all__ = ["list_notes", "score_notes"]
 
 
 def list_notes(
-    lists: Iterable[str | Path], joints: Sequence[str], images: Collection[Path], folder: str | Path | None = None
+    lists: Iterable[str | Path],
+    joints: Sequence[str] | None,
+    images: Collection[Path],
+    folder: str | Path | None = None,
 ) -> list[str]:
     """What is remarkable about lists of images that a model with these joints predicts on, a sentence each.
 
@@ -21,14 +24,14 @@ def list_notes(
 
     Args:
         lists: COCO files that `named_images` can read.
-        joints: names of the model's joints.
+        joints: names of the model's joints; None where several categories have joints of their own.
         images: files that can be read; others are passed over.
         folder: of the images, as of `named_images`.
     """
     notes = []
     for file in map(Path, lists):
         content = read_json(file)
-        notes += _other_joints(file, content.get("categories"), list(joints))
+        notes += [] if joints is None else _other_joints(file, content.get("categories"), list(joints))
         notes += _other_sizes(file, content["images"], images, folder)
     return notes
 

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError, NoImagesError
-from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
-from logpose.data.crops import People
-from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size, located
-from logpose.data.input_notes import score_notes
+from logpose.data.images import SUFFIXES, coco_folder, image_size, located
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.problems import FARTHEST, PeopleFile, Problem, by_kind
+from logpose.data.problems import FARTHEST, Problem
 
 __all__ = [
     "Boxes",
-    "DetectedBoxes",
     "ImageBoxes",
     "ImageName",
     "LabelBoxes",
     "LabelRow",
+    "detected_box",
     "find_images",
     "image_id",
     "lies_outside",
@@ -35,8 +31,9 @@ __all__ = [
     "read_boxes",
 ]
 
-Boxes = Float[np.ndarray, "_ 5"]
-"""x, y, width, height, score of each person in one image."""
+Boxes = Float[np.ndarray, "_ 5"] | Float[np.ndarray, "_ 6"]
+"""x, y, width, height, score of each person in one image, and where a model predicts several categories the id of
+each one's."""
 
 
 class ImageBoxes(NamedTuple):
@@ -178,6 +175,7 @@ def read_boxes(
     least_score: float = 0.0,
     category: int | None = None,
     labels: LabelBoxes | None = None,
+    categories: Collection[int] = (),
 ) -> ImageBoxes:
     """The boxes of each image, from a file.
 
@@ -191,6 +189,8 @@ def read_boxes(
         least_score: boxes below it are left out.
         category: `category_id` of the boxes to take, where the file has several.
         labels: what the file holds, if it is one of labels (`data.label_boxes`); images are known by their names.
+        categories: those that a model tells apart: boxes of a detections file with a `category_id` have it as a sixth
+            column, and those of others are left out.
 
     Raises:
         InputError: if the file is no such file, a row of it is malformed, it has no box of the category, or it is about
@@ -210,7 +210,7 @@ def read_boxes(
             places = (f"{file}: box {i} of {name!r}" for i in range(len(own)))
             rows += [(name, _checked_box(box, where), where) for box, where in zip(own, places, strict=True)]
     else:
-        rows, kind = _detected_rows(file, content, category)
+        rows, kind = _detected_rows(file, content, category, categories)
     names: dict[str, set[Path]] = {}
     for image, number in images.items():
         stem = image.stem
@@ -246,7 +246,8 @@ def read_boxes(
     if rows and not matched:
         first = f"its first is for {rows[0][0]!r}, the first image is {next(iter(images)).name}"
         raise InputError(f"{file}: no box for the given images: {first}")
-    arrays = {image: np.array(own, dtype=np.float64).reshape(-1, 5) for image, own in boxes.items()}
+    width = next((len(values) for _, values, _ in rows if not isinstance(values, Problem)), 5)
+    arrays = {image: np.array(own, dtype=np.float64).reshape(-1, width) for image, own in boxes.items()}
     return ImageBoxes(arrays, problems, kind)
 
 
@@ -261,13 +262,16 @@ _Row = tuple[str, list[float] | Problem, str]
 """
 
 
-def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list[_Row], int | None]:
-    """The boxes of a COCO detections file, of one category, and which."""
+def _detected_rows(
+    file: Path, content: Any, category: int | None, several: Collection[int] = ()
+) -> tuple[list[_Row], int | None]:
+    """The boxes of a COCO detections file, of one category, and which; or, with their own, of `several`."""
     if not isinstance(content, list):
         raise InputError(f"{file}: expected a list of detections or a mapping of file names to boxes")
     categories = {str(row.get("category_id")) for row in content if isinstance(row, Mapping)}
     listed = ", ".join(sorted(categories))
-    if category is None and len(categories) > 1:
+    each = several and category is None and categories - {"None"}
+    if category is None and len(categories) > 1 and not each:
         raise InputError(f"{file}: boxes of several categories ({listed}); choose one with --box-category")
     rows: list[_Row] = []
     for i, row in enumerate(content):
@@ -275,14 +279,25 @@ def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list
         if not isinstance(row, Mapping) or "bbox" not in row or not {"image_id", "file_name"} & row.keys():
             raise InputError(f"{where}: needs bbox and image_id")
         if category is None or row.get("category_id") == category:
-            rows.append((str(row.get("file_name", row.get("image_id"))), _detected_box(row, where), where))
+            box = detected_box(row, where)
+            if each:
+                number = whole(row.get("category_id"))
+                if number is None or number not in several:
+                    detail = f"category_id {row.get('category_id')!r:.40}"
+                    box = Problem(where, "of a category that the model does not have", detail)
+                elif not isinstance(box, Problem):
+                    box = [*box, number]
+            rows.append((str(row.get("file_name", row.get("image_id"))), box, where))
     if content and not rows:
         raise InputError(f"{file}: no box of category {category} among {len(content)}; choose from {listed}")
+    if each and not any(row.get("category_id") in several for row in content):
+        ids = ", ".join(map(str, several))
+        raise InputError(f"{file}: no box of a category of the model ({ids}), but of {listed}")
     kind = category if category is not None or not content else whole(content[0].get("category_id"))
-    return rows, kind
+    return rows, None if each else kind
 
 
-def _detected_box(row: Mapping[str, Any], where: str) -> list[float] | Problem:
+def detected_box(row: Mapping[str, Any], where: str) -> list[float] | Problem:
     """x, y, width, height and score, 1 where there is none, of a COCO detection, which has a `bbox`; or its fault."""
     if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
         raise InputError(f"{where}: bbox must be x, y, width, height, got {row['bbox']}")
@@ -322,90 +337,3 @@ def image_id(path: str | Path) -> int | str:
     """The id that COCO files give an image: its name without suffix, as a number if it is one."""
     stem = Path(path).stem
     return int(stem) if stem.isdecimal() else stem
-
-
-@runtime_checkable
-class HasImageIds(Protocol):
-    """People in images that have the ids of a COCO file."""
-
-    file: Path
-    skeleton: Skeleton
-    image_folder: Path
-    category: int
-    category_ids: tuple[int, ...]
-    images: dict[int, Path]
-    unlabelled: dict[int, Path]
-
-    def ground_truth(self) -> Mapping[str, Any]:
-        """The labels as the COCO evaluation reads them."""
-        ...
-
-
-class _Elsewhere(Problem):
-    """A box of another category or image: a file may hold more than the data set, so it is passed over."""
-
-
-class DetectedBoxes(PeopleFile):
-    """The boxes of a COCO detections file, over the images of a labelled data set.
-
-    Boxes are neither clipped nor filtered by score (1 where there is none), as in the released code. Those of other
-    categories, and of images that the data set does not have, are counted in `passed_over`. Those on images that cannot
-    be read, with ids that are not integers, or without width and height, are listed in `problems` and left out.
-
-    Raises:
-        InputError: if the data set is not a COCO file, the boxes' file is no such list, a row is malformed, or no
-            box is left.
-    """
-
-    def __init__(self, labels: People, file: str | Path) -> None:
-        file = Path(file)
-        if not isinstance(labels, HasImageIds):
-            raise InputError(f"{file}: boxes refer to images by COCO ids; the data set must be a COCO file")
-        super().__init__(file, labels.skeleton, labels.image_folder)
-        self.labels, self.category = labels, labels.category
-        content = read_json(file)
-        if not isinstance(content, list):
-            raise InputError(f"{file}: expected a list of COCO detections")
-        over: list[Problem] = []
-        fault_of = cache(check_image)
-        for i, row in enumerate(content):
-            found = self._sample(i, row, fault_of)
-            if isinstance(found, _Elsewhere):
-                over.append(found)
-            else:
-                self._add(found)
-        self.passed_over = len(over)
-        self.notes += score_notes(file, [sample.score for sample in self.samples])
-        if content and not self.samples:
-            kinds = [  # how many of each kind, and the first of it
-                f"{len(those)} {kind}, the first in {those[0].where.rpartition(': ')[2]} ({those[0].detail})"
-                for kind, those in by_kind([*over, *self.problems]).items()
-            ]
-            raise InputError(f"{file}: no box for {labels.file} among {len(content)}: {'; '.join(kinds)}")
-
-    def ground_truth(self) -> Mapping[str, Any]:
-        """The labels as the COCO evaluation reads them."""
-        return self.labels.ground_truth()
-
-    def _sample(self, i: int, row: Any, fault_of: Callable[[Path], str | None]) -> Sample | Problem:
-        """The box of a row, or why it is left out."""
-        where = f"{self.file}: row {i}"
-        if not isinstance(row, dict) or not {"image_id", "bbox"} <= row.keys():
-            raise InputError(f"{where}: needs image_id and bbox")
-        if (category := row.get("category_id", self.category)) not in self.labels.category_ids:
-            wanted = " or ".join(map(str, self.labels.category_ids))
-            return _Elsewhere(where, "of another category", f"category_id {category!r:.40}, not {wanted}")
-        image = whole(row["image_id"])
-        if image is None:
-            return Problem(where, "with an image_id that is not an integer", f"image_id {row['image_id']!r:.40}")
-        path = self.labels.images.get(image, self.labels.unlabelled.get(image))
-        if path is None:
-            return _Elsewhere(where, "on an image that the data set does not have", f"image_id {image}")
-        if isinstance(values := _detected_box(row, where), Problem):
-            return values
-        *box, score = values
-        # The others were checked when the data set was opened.
-        if image in self.labels.unlabelled and (fault := fault_of(path)):
-            return Problem(where, fault, str(path))
-        nothing = np.zeros((len(self.skeleton), 2)), np.zeros(len(self.skeleton), dtype=np.int64)
-        return Sample(path, np.array(box), *nothing, box[2] * box[3], image, i, score, category)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +21,55 @@ __all__ = ["label_boxes"]
 BEGINNING = 64  # bytes of a file that show what it is
 
 
-def label_boxes(file: str | Path, joints: Sequence[str] = (), category: int | None = None) -> LabelBoxes | None:
+def label_boxes(
+    file: str | Path, joints: Sequence[str] = (), category: int | None = None, categories: Collection[int] = ()
+) -> LabelBoxes | None:
     """The boxes of a file of labels; None of another: a list of detections, or a mapping of names to boxes.
 
     Args:
         file: COCO annotations, LSP, or a format of `data.label_formats`.
         joints: names: without `category`, that of COCO's categories which have them is taken.
         category: `category_id` of the boxes to take.
+        categories: as of `data.inputs.read_boxes`.
 
     Raises:
         InputError: if it is one and cannot be read, several categories have boxes and none is chosen, or none are left.
     """
     path = Path(file)
     if format_of(path) is not None or path.suffix == ".mat":
-        people = open_people(path)
+        people = open_people(path, category="all" if categories else None)
         rows = [
-            LabelRow(str(sample.image), [*sample.box.tolist(), 1.0], f"{file}: person {i}")
+            LabelRow(
+                str(sample.image),
+                [*sample.box.tolist(), 1.0, *((sample.category_id,) if categories else ())],
+                f"{file}: person {i}",
+            )
             for i, sample in enumerate(people.samples)
+            if not categories or sample.category_id in categories
         ]
-        return LabelBoxes(rows, getattr(people, "category", None), list(people.problems))
+        return LabelBoxes(rows, None if categories else getattr(people, "category", None), list(people.problems))
     with path.open("rb") if path.is_file() else io.BytesIO() as opened:
         if opened.read(BEGINNING).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":  # it may be large
             return None
     content = read_json(path)
     labels = isinstance(content, Mapping) and {"images", "annotations"} <= content.keys()
-    return _coco_boxes(path, content, joints, category) if labels else None
+    return _coco_boxes(path, content, joints, category, categories) if labels else None
 
 
-def _coco_boxes(file: Path, content: Mapping[str, Any], joints: Sequence[str], category: int | None) -> LabelBoxes:
+def _coco_boxes(
+    file: Path,
+    content: Mapping[str, Any],
+    joints: Sequence[str],
+    category: int | None,
+    categories: Collection[int],
+) -> LabelBoxes:
     """The boxes of a COCO file's annotations, crowds left out, also of people without labelled joints."""
     names = _image_names(file, content["images"])
     annotations = content["annotations"]
     if not isinstance(annotations, list):
         raise InputError(f"{file}: annotations must be a list")
-    chosen = _categories(file, content.get("categories"), annotations, joints, category)
+    each = bool(categories) and category is None
+    chosen = {*categories} if each else _categories(file, content.get("categories"), annotations, joints, category)
     rows, problems = [], []
     for i, row in enumerate(annotations):
         if not isinstance(row, Mapping):
@@ -71,11 +86,12 @@ def _coco_boxes(file: Path, content: Mapping[str, Any], joints: Sequence[str], c
         elif box is None or not np.isfinite(box).all() or box[2:].min() <= 0 or np.abs(box).max() > FARTHEST:
             problems.append(Problem(where, "no box", f"bbox {row.get('bbox')!r:.60}"))
         else:
-            rows.append(LabelRow(names[image], [*box.tolist(), 1.0], where, image))
+            number = (row["category_id"],) if each else ()
+            rows.append(LabelRow(names[image], [*box.tolist(), 1.0, *number], where, image))
     if not rows:
         first = f"; the first of {len(problems)} rows left out: {problems[0]}" if problems else ""
         raise InputError(f"{file}: no boxes among {len(annotations)} annotations{first}")
-    return LabelBoxes(rows, next(iter(chosen)) if len(chosen) == 1 else None, problems)
+    return LabelBoxes(rows, next(iter(chosen)) if len(chosen) == 1 and not each else None, problems)
 
 
 def _image_names(file: str | Path, images: Any) -> dict[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ __all__ = [
     "COCO_LIMIT",
     "coco_annotation",
     "coco_ap",
+    "coco_ap_of_categories",
     "coco_ground_truth",
     "expected_oks",
     "oks",
@@ -32,7 +33,7 @@ def oks(
     truth: Float[np.ndarray, "N K 2"],
     visible: Int[np.ndarray, "N K"],
     area: Float[np.ndarray, "N"],
-    sigmas: Sequence[float],
+    sigmas: Sequence[float] | Float[np.ndarray, "N K"],
 ) -> Float[np.ndarray, "N"]:
     """Object keypoint similarity: mean over labelled joints of exp(-d² / (2 area (2 sigma)²)).
 
@@ -41,7 +42,7 @@ def oks(
         truth: labels in pixels; anything where `visible` is 0.
         visible: COCO's flags; joints with 0 do not count.
         area: of each object, in square pixels.
-        sigmas: of the skeleton's joints, relative to sqrt(area).
+        sigmas: of the skeleton's joints, or of each object's, relative to sqrt(area).
 
     Returns:
         one similarity per person, in [0, 1]; NaN for a person without labelled joints.
@@ -58,13 +59,17 @@ def over_labelled(each: Float[np.ndarray, "N K"], visible: Int[np.ndarray, "N K"
     return np.where(count > 0, np.where(labelled, each, 0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
-def _variance(area: Float[np.ndarray, "N"], sigmas: Sequence[float]) -> Float[np.ndarray, "N K"]:
+def _variance(
+    area: Float[np.ndarray, "N"], sigmas: Sequence[float] | Float[np.ndarray, "N K"]
+) -> Float[np.ndarray, "N K"]:
     """(2 sigma)² area of each person's joints, which squared distances are relative to."""
     return np.asarray((2 * np.asarray(sigmas)) ** 2 * (area[:, None] + np.spacing(1.0)))  # as COCO's
 
 
 def expected_oks(
-    std: Float[np.ndarray, "N K 2"], area: Float[np.ndarray, "N"], sigmas: Sequence[float]
+    std: Float[np.ndarray, "N K 2"],
+    area: Float[np.ndarray, "N"],
+    sigmas: Sequence[float] | Float[np.ndarray, "N K"],
 ) -> Float[np.ndarray, "N K"]:
     """Expected similarity of each joint whose error is Gaussian with these standard deviations.
 
@@ -74,7 +79,7 @@ def expected_oks(
     Args:
         std: standard deviations of positions along x and y, in pixels.
         area: of each object, in square pixels.
-        sigmas: of the skeleton's joints, relative to sqrt(area).
+        sigmas: of the skeleton's joints, or of each object's, relative to sqrt(area).
 
     Returns:
         in [0, 1]; NaN where the deviation is not known.
@@ -189,6 +194,38 @@ def _most_people(ground_truth: dict[str, Any]) -> int:
     return max(Counter((row["image_id"], row["category_id"]) for row in people).values(), default=0)
 
 
+def coco_ap_of_categories(
+    ground_truth: dict[str, Any], results: list[dict[str, Any]], sigmas: Mapping[int, Sequence[float]]
+) -> dict[str, float]:
+    """The mean over categories of `coco_ap`, each with sigmas of its own, and the AP of each.
+
+    pycocotools takes the mean of precision over thresholds, recalls and those categories that have people: as each has
+    as many thresholds and recalls, that is the mean of the categories' figures. Its one list of sigmas fits categories
+    with as many joints only.
+
+    Args:
+        ground_truth: as of `coco_ap`.
+        results: as of `coco_ap`.
+        sigmas: of the joints of each category, by its id.
+
+    Returns:
+        `NAMES`, and `ap/NAME` of each category; NaN where there are no people.
+    """
+    figures: dict[int, dict[str, float]] = {}
+    for number, own in sigmas.items():
+        rows = [row for row in ground_truth["annotations"] if row["category_id"] == number]
+        counted = any(row["num_keypoints"] and not row.get("iscrowd") for row in rows)
+        content = {**ground_truth, "annotations": rows}
+        found = [row for row in results if row["category_id"] == number]
+        figures[number] = coco_ap(content, found, own) if counted else dict.fromkeys(NAMES, float("nan"))
+    table = np.array([[own[name] for name in NAMES] for own in figures.values()])
+    known = ~np.isnan(table)
+    means = np.where(known, table, 0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+    names = {row["id"]: row["name"] for row in ground_truth["categories"]}
+    each = {f"ap/{names[number]}": own["ap"] for number, own in figures.items()}
+    return dict(zip(NAMES, means.tolist(), strict=True)) | each
+
+
 def coco_annotation(
     image_id: int,
     keypoints: Float[np.ndarray, "K 2"],
@@ -196,11 +233,12 @@ def coco_annotation(
     box: Float[np.ndarray, "4"],
     area: float,
     crowd: bool = False,
+    category: int = 1,
 ) -> dict[str, Any]:
-    """A label as a row of COCO's annotation files, of category 1; its `id` is left out."""
+    """A label as a row of COCO's annotation files; its `id` is left out."""
     return {
         "image_id": image_id,
-        "category_id": 1,
+        "category_id": category,
         "iscrowd": int(crowd),
         "keypoints": np.column_stack([np.nan_to_num(keypoints), visible]).ravel().tolist(),
         "num_keypoints": int((visible > 0).sum()),

@@ -107,6 +107,7 @@ class Found:
     boxes: Float[np.ndarray, "N 4"]
     area: Float[np.ndarray, "N"]
     image_ids: list[int]
+    category_ids: Sequence[int] = ()
 
     @classmethod
     def of(cls, samples: Sequence[Sample], *arrays: Any) -> Found:
@@ -118,7 +119,8 @@ class Found:
         """
         visible, boxes = np.stack([sample.visible for sample in samples]), np.stack([sample.box for sample in samples])
         area = np.array([sample.area for sample in samples])
-        labels: tuple[Any, ...] = (visible, boxes, area, [sample.image_id for sample in samples])
+        ids = [sample.image_id for sample in samples], [sample.category_id for sample in samples]
+        labels: tuple[Any, ...] = (visible, boxes, area, *ids)
         return cls(*arrays, *labels)
 
     def apart(self) -> Float[np.ndarray, "N K"]:
@@ -150,7 +152,8 @@ def pose_figures(
     model: Model,
     loss: LikelihoodLoss | None,
     heads: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"] | None = None,
-    sigmas: Sequence[float] | None = None,
+    sigmas: Sequence[float] | Float[np.ndarray, "N K"] | None = None,
+    skeleton: Skeleton | None = None,
 ) -> dict[str, float]:
     """Figures of predictions matched to labels, by name; see `Evaluation.compute`.
 
@@ -159,9 +162,10 @@ def pose_figures(
         model: has the skeleton and the error distribution.
         loss: that the model was trained by, where it is kept.
         heads: sizes of people's heads, or one for each joint (NaN where one does not count), in pixels, where known.
-        sigmas: of OKS; the model's unless given.
+        sigmas: of OKS, or of each person; the model's unless given.
+        skeleton: of several categories, in place of the model's.
     """
-    skeleton, sigmas = model.skeleton, sigmas or model.skeleton.sigmas
+    skeleton, sigmas = skeleton or model.skeleton, model.skeleton.sigmas if sigmas is None else sigmas
     predicted, truth, labelled = at.predicted[..., :2], at.truth[..., :2], at.visible > 0
     figures: dict[str, float] = {"people": len(at.nll), "joints": int(labelled.sum())}
     if not labelled.any():
@@ -189,6 +193,9 @@ def pose_figures(
         if np.ptp(foreseen) > 0:
             figures["oks_expected_r"] = calibration.pearson(foreseen, similarity[has_label])
     confidence = at.confidence.mean(axis=1)[has_label]
+    if skeleton.categories:
+        owned = skeleton.owned(at.category_ids)
+        confidence = (np.where(owned, at.confidence, 0).sum(axis=1) / owned.sum(axis=1))[has_label]
     if np.ptp(confidence) > 0:  # without sigma the confidence of all is 1
         figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
     return figures

@@ -24,7 +24,8 @@ def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
     Raises:
         InputError: if there is no such file, or it cannot be used for training.
     """
-    from logpose.data.files import annotation_files, open_people
+    from logpose.data.categories import may_be_several
+    from logpose.data.files import annotation_files, open_people, skeleton_in
 
     if recipe.data is None:
         raise InputError("this recipe needs labelled images: logpose train RECIPE FILE_OR_FOLDER")
@@ -35,7 +36,13 @@ def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
         # One file serves for both parts only if no other is given.
         split = part if files["train"] == files["val"] and recipe.val_data is None else None
         file, images = files[part], recipe.images if part == "train" or split else recipe.val_images
-    return open_people(file, images, recipe.strict, split, recipe.category, recipe.pairs)
+    like = None
+    if part == "val" and may_be_several(recipe.category) and file != (train := annotation_files(recipe.data)["train"]):
+        like = skeleton_in(train, recipe.category)  # the joints and categories that the model gets
+    category = None if like and like.categories else recipe.category
+    return open_people(
+        file, images, recipe.strict, split, category, recipe.pairs, like, getattr(recipe, "depth", False)
+    )
 
 
 @dataclass(kw_only=True)
@@ -60,7 +67,9 @@ class ImageRecipe(TrainingRecipe):
     strict: bool = False
     """Refuse data with wrong rows instead of leaving these out."""
     category: str | None = None
-    """Name of the category to train on, in a COCO file in which several have keypoints."""
+    """Name of the category to train on, in a file in which several have keypoints; A,B: these, or all: all, in one
+    model of the union of their joints, each evaluated with its own. Categories with the same joints are learned as one
+    unless given."""
     pairs: tuple[str, ...] | None = None
     """Left-right pairs of joints, as left_ear-right_ear, beside those known by names; the others are on the midline."""
     backbone: str = "resnet50"

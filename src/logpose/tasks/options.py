@@ -45,7 +45,9 @@ class AnnotationOptions(ImageOptions):
     images: Path | None = None
     """Folder of the images, if not beside the annotations."""
     category: str | None = None
-    """Name of the category, in a COCO file in which several have keypoints of their own."""
+    """Name of the category, in a file in which several have keypoints of their own; A,B: each of these; all: each."""
+    depth: bool = False
+    """Keypoints are x, y, z, v, with the depth z in millimetres, relative to the root joint or not."""
 
 
 @dataclass(kw_only=True)
@@ -122,6 +124,8 @@ class PosePredictOptions(PeoplePredictOptions):
     """Checkpoint of a detection model: its boxes instead."""
     box_category: int | None = None
     """category_id of the --boxes to take; of labels, unless given, that with the model's joints."""
+    category: str | None = None
+    """Of a model of several categories: the name of that of all people, where --boxes do not give each one's."""
     score: Score = "sum"
     """Score of a person, as for `logpose eval`."""
     nms: bool = False

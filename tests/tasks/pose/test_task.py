@@ -14,11 +14,15 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from tests.conftest import tiny_recipe
 
 from logpose.core.skeletons import COCO as SKELETON
+from logpose.data.files import open_people
 from logpose.losses import L1Loss
 from logpose.models import RegressionModel, create_backbone
+from logpose.tasks.pose.evaluate import Evaluation
 from logpose.training.checkpoint import load, save
+from logpose.training.run import fit
 
 
 def test_people_without_a_place_in_space_have_no_millimetres(command, model_in_space, coco_folder):
@@ -46,15 +50,21 @@ def test_a_lone_file_of_a_validation_part_is_measured_whole(command, tiny_run, c
     assert people[()] == people["--part", "all" if count == "all" else "val"]
 
 
-def test_a_kind_is_chosen_by_name(command, refused, tiny_run, coco_folder, tmp_path):
+def test_a_kind_is_chosen_by_name_or_by_the_model_s_joints(command, refused, tiny_run, coco_folder, tmp_path):
     content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
     content["categories"].append({"id": 7, "name": "robot", "keypoints": ["head"]})
     (tmp_path / "two.json").write_text(json.dumps(content))
     words = ("eval", tiny_run / "best.ckpt", tmp_path / "two.json", "--images", coco_folder / "val")
-    assert "--category" in refused(*words)
     assert "'dog'" in refused(*words, "--category", "dog")
-    code, out, _ = command(*words, "--category", "person", "--json", "--device", "cpu")
+    code, out, err = command(*words, "--category", "person", "--json", "--device", "cpu")
     assert (code, json.loads(out)["people"] > 0) == (0, True)
+    assert "robot" not in err
+    code, same, err = command(*words, "--json", "--device", "cpu")
+    assert (code, same) == (0, out)
+    assert all(name in err for name in ("person", "robot")), "which is measured is said"
+    content["categories"][0]["keypoints"][0] = "snout"
+    (tmp_path / "two.json").write_text(json.dumps(content))
+    assert "--category" in refused(*words)
 
 
 def test_results_have_each_one_s_kind(command, tiny_run, coco_folder, tmp_path):
@@ -200,3 +210,56 @@ def test_people_of_a_model_without_sigma_are_ranked_by_their_boxes(command, tiny
             code, _, err = command(*words, "--device", "cpu", "--json")
             assert code == 0, err
             assert err.count("predicts no confidence") == noted
+
+
+def with_depth(content, away=0.0):
+    """People whose joints have depths, in millimetres behind the middle of the hips and `away` behind that."""
+    for row in content["annotations"]:
+        triplets = np.array(row["keypoints"], dtype=float).reshape(17, 3)
+        depth = 20.0 * np.arange(17) - 230 + away
+        row["keypoints"] = np.column_stack([triplets[:, :2], depth, triplets[:, 2]]).ravel().tolist()
+    return content
+
+
+@pytest.fixture(scope="module")
+def deep_folder(coco_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("deep")
+    (folder / "annotations").mkdir()
+    for part, away in (("train", 0.0), ("val", 2500.0)):
+        name = f"annotations/person_keypoints_{part}.json"
+        content = with_depth(json.loads((coco_folder / name).read_text()), away)
+        (folder / name).write_text(json.dumps(content))
+        (folder / part).symlink_to(coco_folder / part)
+    return folder
+
+
+def test_joints_with_depth_are_learned_and_measured(command, refused, deep_folder, tmp_path):
+    fit(tiny_recipe(deep_folder, depth=True, epochs=1), tmp_path / "run")
+    words = ("eval", tmp_path / "run" / "best.ckpt", "--data", deep_folder, "--device", "cpu", "--json")
+    code, out, err = command(*words, "--depth", "--report", tmp_path / "page.html")
+    assert code == 0, err
+    figures = json.loads(out)
+    assert figures["depth_mm"] > 0
+    assert all(np.isfinite(figures[name]) for name in ("nll", "coverage@0.9", "error_px", "ap"))
+    assert "depth_mm" in (tmp_path / "page.html").read_text()
+    assert "--depth" in refused(*words)
+    code, out, err = command("inspect", deep_folder, "--depth", "--out", tmp_path, "--json")
+    assert code == 0, err
+    assert "--depth" in refused("inspect", deep_folder, "--out", tmp_path)
+
+
+def test_the_error_of_depth_is_relative_to_the_root(deep_folder, coco_folder):
+    """Of a model that predicts the truth, with all depths shifted, there is none."""
+    people = open_people(deep_folder / "annotations" / "person_keypoints_val.json", depth=True)
+    backbone = create_backbone("resnet18", (64, 48), neck=True)
+    model = RegressionModel(backbone, people.skeleton, (64, 48), 3)
+    evaluation = Evaluation(people, model)
+    for index, who in enumerate(people.samples):
+        keypoints = np.nan_to_num(who.keypoints) + np.array([0, 0, 77.0])
+        keypoints[:, 2] += np.where(np.arange(17) == 0, 10.0, 0)
+        nothing = np.full(17, np.nan)
+        evaluation.add(index, (keypoints, np.ones((17, 3)), np.ones(17), nothing, nothing))
+    figures = evaluation.compute(costly=False)
+    rooted = [who for who in people.samples if (who.visible[[11, 12]] > 0).all()]
+    noses, labelled = (sum((who.visible[joints] > 0).sum() for who in rooted) for joints in ([0], range(17)))
+    assert figures["depth_mm"] == pytest.approx(10 * noses / labelled)

@@ -47,6 +47,8 @@ MEANINGS = (
     (r"pck@[\d.]+", "share of joints within that part of the box's longer side"),
     (r"pck_torso@[\d.]+", "share of joints within that part of the torso, from a shoulder to the opposite hip"),
     (r"pckh@[\d.]+|pckh_auc", "share of joints within that part of the head's size; its mean up to a half"),
+    (r"ap/.+", "AP of that category alone, with its own joints; ap and the others are means over the categories"),
+    (r"depth_mm", "mean absolute error of depth relative to the root"),
     (r"oks", "mean object keypoint similarity: 1 is exact"),
     (r"oks_expected", "mean of the OKS predicted from the standard deviations, given the area; to compare with oks"),
     (r"oks_expected_r", "correlation of that with a person's actual OKS"),
@@ -114,12 +116,12 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     cropped = CropTransform(skeleton, (TILE, TILE), padding=evaluation.model.padding)
     tiles = []
     for row in evenly_ranked(errors.tolist(), SHOWN):
-        crop = cropped(people[indices[row]])
+        crop, (own, joints) = cropped(people[indices[row]]), evaluation.skeleton.of(people[indices[row]].category_id)
         tile = np.ascontiguousarray(crop.images[0].permute(1, 2, 0).numpy())
         to_tile = geometry.invert_affine(crop.to_image[0].double().numpy())
         factor = float(np.hypot(*to_tile[:, 0]))
         placed, truth = (geometry.apply_affine(to_tile, x[row, :, :2]) for x in (at.predicted, at.truth))
-        draw_pose(tile, skeleton, placed, at.std[row, :, :2] * radius * factor)
+        draw_pose(tile, own, placed[joints], at.std[row, joints, :2] * radius * factor)
         mark_points(tile, truth[at.visible[row] > 0])
         tiles.append(tile)
     return contact_sheet(tiles, min(COLUMNS, len(tiles)), (TILE + 4, TILE + 4)) if tiles else None
@@ -132,13 +134,16 @@ def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
         InputError: if the data cannot be read at all, or the model has other joints or no density.
     """
     files = dict.fromkeys(annotation_files(options.data).values())
-    parts = {file: open_people(file, options.images, category=options.category) for file in files}
+    settings: dict[str, Any] = {"category": options.category, "depth": options.depth}
     judge, device = (options.model, options.device) if isinstance(options, PoseInspectOptions) else (None, "auto")
     if judge:  # what is wrong with it is reported before anything is written
         model, loss = load_of_crops(judge)
         if loss is None:
             raise InputError(f"{judge}: holds no density of errors: heatmap losses and a user's own have none")
-        for people in parts.values():
+        settings["like"] = model.skeleton
+    parts = {file: open_people(file, options.images, **settings) for file in files}
+    for people in parts.values():
+        if judge:
             check_skeletons(judge, model, people)
     found = {}
     for file, people in parts.items():
@@ -191,6 +196,7 @@ def _summary(people: LabelledPeople) -> dict[str, Any]:
             "proposed pairs": [] if skeleton.mirrors else proposed_pairs(people),
             "oks sigmas": "as given, or COCO's own" if skeleton.oks_sigmas else default,
         },
+        **_categories(people),
         "labelled": {joint: int((visible[:, i] > 0).sum()) for i, joint in enumerate(skeleton.joints)},
         "hidden": {joint: int((visible[:, i] == 1).sum()) for i, joint in enumerate(skeleton.joints)},
         "longer side of boxes, px": {
@@ -198,6 +204,20 @@ def _summary(people: LabelledPeople) -> dict[str, Any]:
         },
         "problems": summary(people.problems),
         "hints": _hints(people, visible),
+    }
+
+
+def _categories(people: LabelledPeople) -> dict[str, Any]:
+    """The people of each category, and its joints, where there are several."""
+    names = getattr(people, "categories", {})
+    if len(names) < 2:
+        return {}
+    counts = Counter(sample.category_id for sample in people.samples)
+    return {
+        "categories": [
+            {"id": number, "name": name, "people": counts[number], "joints": list(people.skeleton.of(number)[0].joints)}
+            for number, name in names.items()
+        ]
     }
 
 
@@ -241,9 +261,10 @@ def _sheet(people: LabelledPeople, rows: list[int] | None = None) -> Image:
     tiles = []
     for row in evenly(len(people), ON_SHEET) if rows is None else rows:
         sample = people[row]
+        own, joints = people.skeleton.of(sample.category_id)
         crop = CropTransform(people.skeleton, (SHEET_TILE, SHEET_TILE))(sample)
         tile = enlarged(crop.images[0].permute(1, 2, 0).numpy(), SHEET_TILE)[0]
         points = (crop.target[0, :, :2].double().numpy() + 0.5) * SHEET_TILE
-        draw_pose(tile, people.skeleton, points, shown=sample.visible > 0)
+        draw_pose(tile, own, points[joints], shown=sample.visible[joints] > 0)
         tiles.append(tile)
     return contact_sheet(tiles, columns=min(6, len(tiles)), tile=(SHEET_TILE + 4, SHEET_TILE + 4))

@@ -34,7 +34,7 @@ class PoseTask(ReportedTask):
 
     def evaluate(self, model: Any, loss: Any, options: Any) -> Any:
         """Predict every labelled person, or in every detected box, and collect the predictions."""
-        from logpose.data.inputs import DetectedBoxes
+        from logpose.data.detected_boxes import DetectedBoxes
         from logpose.data.problems import log_problems
         from logpose.data.symmetry import flip_test_note
         from logpose.tasks.evaluation import without_confidence
@@ -75,6 +75,10 @@ class PoseTask(ReportedTask):
         skeleton = facts["skeleton"]
         pairs = ", ".join(f"{a}/{b}" for a, b in skeleton["mirror pairs"]) or "none"
         lines = [
+            *(
+                f"  {own['name']} (id {own['id']}): {own['people']} people, joints {', '.join(own['joints'])}"
+                for own in facts.get("categories", ())
+            ),
             f"  {skeleton['name']}: {len(skeleton['joints'])} joints, {skeleton['bones']} bones",
             f"  mirror pairs: {pairs}",
             f"  OKS sigmas: {skeleton['oks sigmas']}",

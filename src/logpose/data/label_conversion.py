@@ -16,7 +16,8 @@ import numpy as np
 from logpose.core.errors import InputError
 from logpose.core.files import whole_folder
 from logpose.core.skeletons import Skeleton
-from logpose.data.coco import CocoKeypoints, with_last_pixel
+from logpose.data.coco import CocoKeypoints
+from logpose.data.coco_people import with_last_pixel
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.h36m import H36mPeople
 from logpose.data.images import check_image, image_size

@@ -225,8 +225,11 @@ class TestTwoStages:
 
         return make_recipe(first=before, lr=1e-9, schedule="constant", epochs=1, size=(64, 64))
 
-    def test_the_backbone_is_handed_on(self, recipe, tmp_path):
+    def test_the_backbone_is_handed_on(self, recipe, tmp_path, monkeypatch):
+        reported = []
+        monkeypatch.setattr(type(recipe), "report_data", lambda self, _: reported.append(self.first))
         run = fit(recipe, tmp_path)
+        assert reported == [None], "the same data, once"
         first, second = (load(file)[0] for file in (tmp_path / "first" / "best.ckpt", run.best))
         assert (type(first), type(second)) == (HeatmapModel, RegressionModel)
         fresh = replace(recipe, first=None).model(recipe, first.skeleton, True).backbone

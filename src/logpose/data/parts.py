@@ -1,4 +1,4 @@
-"""Which part of a data set the name of a file says that it has: training, validation, test."""
+"""Parts of a data set, training, validation and test, by the words in the name of a file."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ extras: $(EXTRAS)/.installed ## Install the optional extras in an environment of
 	@echo "==> pytest, with the extras"
 	@$(EXTRAS)/bin/python -m pytest -q tests/cli/test_train.py -k search
 	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/models/test_efficientnet.py tests/flows/test_adapters.py \
-		tests/training/test_interop.py tests/models/test_rcnn.py tests/models/test_mask_rcnn.py \
+		tests/data/test_pillow_files.py tests/training/test_interop.py tests/models/test_rcnn.py tests/models/test_mask_rcnn.py \
 		tests/models/test_timm_backbone.py tests/models/test_version_0_1.py tests/training/test_search.py \
 		tests/data/test_deeplabcut_tables.py tests/data/test_sleap.py \
 		tests/recipes/test_mask_rcnn.py tests/tasks/detection/test_predict.py tests/report/test_systems.py
@@ -120,5 +120,5 @@ $(VENV)/.installed-dev: $(VENV)/.created $(NEEDS)
 
 $(EXTRAS)/.installed: $(EXTRAS)/.created $(NEEDS)
 	@echo "==> installing logpose with its extras (minutes the first time)"
-	@$(EXTRAS)/bin/python $(PIP) -e ".[deeplabcut,detect,flows,hub,lite,search,sleap,timm,test]" efficientnet-lite-pytorch
+	@$(EXTRAS)/bin/python $(PIP) -e ".[deeplabcut,detect,flows,heic,hub,lite,search,sleap,timm,test]" efficientnet-lite-pytorch
 	@touch $@

@@ -34,9 +34,9 @@ def main() -> None:
     started = time.monotonic()
     code = logpose(
         [
-            *("train", "coco_resnet18_rle", "--data", str(file), "--val_data", str(file), "--out", str(given.out)),
-            *(f"--epochs={given.epochs}", f"--validate_every={max(1, given.epochs // 8)}", "--batch_size=16"),
-            *("--workers=0", "--flip_test=false", "--watch=ap", *still),
+            *("train", "coco_resnet18_rle", str(file), "--val-data", str(file), "--out", str(given.out)),
+            *(f"--epochs={given.epochs}", f"--validate-every={max(1, given.epochs // 8)}", "--batch-size=16"),
+            *("--workers=0", "--no-flip-test", "--watch=ap", *still),
         ]
     )
     if code:

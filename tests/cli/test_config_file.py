@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from logpose.cli.config_file import check_config
+from logpose.cli.config_file import check_config, named_recipe
 from logpose.core.errors import InputError
 
 BILLION = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -48,3 +48,9 @@ def test_a_table_passes(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="no such file"):
         check_config(tmp_path / name)
+
+
+@pytest.mark.parametrize(("content", "name"), [("recipe: a\nlr: 1\n", "a"), ("lr: 1\n", None), ("recipe: 3\n", None)])
+def test_the_recipe_that_a_file_names(tmp_path: Path, content: str, name: str | None) -> None:
+    (tmp_path / "config.yaml").write_text(content)
+    assert named_recipe(tmp_path / "config.yaml") == name

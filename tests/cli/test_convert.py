@@ -17,7 +17,7 @@ def test_a_checkpoint_becomes_a_folder_that_every_command_takes(command, refused
     assert "17 joints" in err
     assert sorted(file.name for file in out.iterdir()) == ["config.json", "model.safetensors"]
     ckpt = tiny_run / "best.ckpt"
-    figures = [command("eval", each, "--data", coco_folder, "--json")[1] for each in (ckpt, out)]
+    figures = [command("eval", each, coco_folder, "--json")[1] for each in (ckpt, out)]
     assert figures[0] == figures[1]
     kept = json.loads((out / "config.json").read_text())
     assert kept["pixels"] == {"mean": pytest.approx([0.485, 0.456, 0.406]), "std": pytest.approx([0.229, 0.224, 0.225])}

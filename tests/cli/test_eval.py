@@ -8,18 +8,18 @@ from logpose.cli.eval import print_figures
 
 
 def test_options_and_outputs_are_checked(refused, tiny_run, coco_folder, tmp_path):
-    words = ("eval", tiny_run / "best.ckpt", "--data", coco_folder)
+    words = ("eval", tiny_run / "best.ckpt", coco_folder)
     assert "--batch-size" in refused(*words, "--batch-size", 0)
     assert f"{tmp_path}: " in refused(*words, "--save-json", tmp_path)
     assert f"{tmp_path}: " in refused(*words, "--report", tmp_path)
     assert "warp" in refused(*words, "--device", "warp")
-    assert "nowhere.ckpt" in refused("eval", "nowhere.ckpt", "--data", coco_folder)
+    assert "nowhere.ckpt" in refused("eval", "nowhere.ckpt", coco_folder)
     assert "--task lifting" in refused(*words, "--task", "lifting")
 
 
 def test_flags_of_another_task_are_refused_with_the_task_that_takes_them(refused, tiny_run, coco_folder):
     best = tiny_run / "best.ckpt"
-    message = refused("eval", best, "--data", coco_folder, "--grader", 1)
+    message = refused("eval", best, coco_folder, "--grader", 1)
     assert all(token in message for token in ("--grader", str(best), "pose", "boundaries"))
 
 

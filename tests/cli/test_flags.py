@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from logpose.cli.flags import first_word, help_text, normalised, parse_options
+from logpose.cli.flags import by_position, first_word, help_text, normalised, parse_options
 from logpose.core.config import Options
 
 
@@ -118,6 +118,51 @@ def test_the_first_word_is_no_flag_and_no_value_of_one(words, first) -> None:
     assert first_word(normalised(words, [Base, Derived]), [Base, Derived]) == first
 
 
+@dataclass(kw_only=True)
+class Measured(Options):
+    """Options with data by position."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("checkpoint", "data")
+
+    checkpoint: Path
+    """What is measured."""
+    data: Path
+    """On what."""
+    batch_size: int = 1
+    """How many at a time."""
+    images: Path | None = None
+    """Where they are."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("a", "b", "--batch-size", "3"),
+        ("a", "--batch-size", "3", "b"),
+        ("a", "--data", "b", "--batch_size=3"),
+        ("--data=b", "a", "--batch-size=3"),
+        ("--data", "b", "--batch_size", "3", "a"),
+    ],
+)
+def test_data_are_a_word_and_were_a_flag(words) -> None:
+    expected = Measured(checkpoint=Path("a"), data=Path("b"), batch_size=3)
+    assert parse_options(Measured, words, "measure") == expected
+
+
+@pytest.mark.parametrize("words", [("--data", "b"), ("a",), ("a", "b", "--data", "c"), ("a", "--data")])
+def test_data_that_are_missing_or_given_twice_are_refused(words, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_options(Measured, words, "measure")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_flags_that_were_renamed_are_taken() -> None:
+    given = parse_options(Measured, ("a", "b", "--image-folder", "c"), "measure")
+    assert given.images == Path("c")
+    assert by_position(["a", "--images=c"], Measured) == ["a", "--images=c"]
+
+
 @pytest.mark.parametrize(
     ("words", "spelled"),
     [
@@ -136,6 +181,7 @@ def test_the_first_word_is_no_flag_and_no_value_of_one(words, first) -> None:
             ["convert", "--size=[256,192]", "model.pth", "--out", "x"],
         ),
         (["--size", "256", "192", "2024-01"], ["--size=[256,192]", "2024-01"]),
+        (["--size", "256", "."], ["--size=[256]", "."]),
         (["--size", "256x192", "2024"], ["--size=[256,192]", "2024"]),
     ],
 )

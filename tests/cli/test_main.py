@@ -72,18 +72,18 @@ def test_from_people_to_predictions(capsys, tmp_path, monkeypatch):
     assert code == 0
     assert "17 joints" in out
     small = ("--size", "[64,48]", "--epochs", 1, "--batch-size", 8, "--workers", 0, "--out", "runs/one")
-    code, out, err = run(capsys, "train", "coco_resnet18_rle", "--data", "data", *small)
+    code, out, err = run(capsys, "train", "coco_resnet18_rle", "data", *small)
     assert code == 0
     assert "error_px" in out
     assert "best.ckpt" in err
-    code, out, _ = run(capsys, "eval", "runs/one/best.ckpt", "--data", "data", "--json", "--save-json", "found.json")
+    code, out, _ = run(capsys, "eval", "runs/one/best.ckpt", "data", "--json", "--save-json", "found.json")
     assert code == 0
     figures = json.loads(out)
     assert {"ap", "ar", "pck@0.1", "error_px", "nll", "coverage@0.9"} <= figures.keys()
     assert len(json.loads((tmp_path / "found.json").read_text())) == figures["people"]
     boxes = [{**row, "bbox": [0, 0, 50, 90]} for row in json.loads((tmp_path / "found.json").read_text())]
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    code, out, _ = run(capsys, "eval", "runs/one/best.ckpt", "--data", "data", "--boxes", "boxes.json", "--json")
+    code, out, _ = run(capsys, "eval", "runs/one/best.ckpt", "data", "--boxes", "boxes.json", "--json")
     assert code == 0
     assert "ap" in json.loads(out)
     words = ("--save-json", "out.json", "--save-images", "out")
@@ -96,7 +96,7 @@ def test_from_people_to_predictions(capsys, tmp_path, monkeypatch):
     code, out, _ = run(capsys, "predict", "runs/one/best.ckpt", next((tmp_path / "data/val").iterdir()))
     assert code == 0
     assert "left_wrist" in out
-    assert run(capsys, "train", "coco_resnet18_rle", "--data", "data", *small)[0] == 2  # nothing is written over
+    assert run(capsys, "train", "coco_resnet18_rle", "data", *small)[0] == 2  # nothing is written over
     code, _, _ = run(capsys, "train", "coco_resnet18_rle", "--resume", "runs/one", "--epochs", 2)
     assert code == 0
 
@@ -113,23 +113,23 @@ def test_the_installed_module_runs_and_bad_input_leaves_no_traceback():
 def test_outputs_that_cannot_be_written_are_named(refused, coco_folder, tiny_run, tmp_path):
     (tmp_path / "file").write_text("")
     photo = next((coco_folder / "val").iterdir())
-    assert "is a file" in refused("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "file")
+    assert "is a file" in refused("train", "coco_resnet18_rle", coco_folder, "--out", tmp_path / "file")
     assert "file" in refused("inspect", coco_folder, "--out", tmp_path / "file" / "below")
     assert "is a folder" in refused("predict", tiny_run / "best.ckpt", photo, "--save-json", tmp_path)
 
 
 def test_flags_that_contradict_or_cannot_be(refused, coco_folder, tiny_run, tmp_path):
-    train = ("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "run")
+    train = ("train", "coco_resnet18_rle", coco_folder, "--out", tmp_path / "run")
     assert "scale must lie in" in refused(*train, "--augmentation.scale", 5)
     assert "rotation must lie in" in refused(*train, "--augmentation.rotation", -3)
     assert "--out" in refused("train", "coco_resnet18_rle", "--resume", tiny_run, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
     best = tiny_run / "best.ckpt"
-    assert "is a folder" in refused("eval", best, "--data", coco_folder, "--save-json", tmp_path)
+    assert "is a folder" in refused("eval", best, coco_folder, "--save-json", tmp_path)
     photo = next((coco_folder / "val").iterdir())
     assert "--boxes" in refused("predict", best, photo, "--box-score", 0.5)
     assert "--nms" in refused("predict", best, photo, "--nms")
-    assert "--image-folder" in refused("predict", best, photo, "--image-folder", tmp_path)
+    assert "--images" in refused("predict", best, photo, "--image-folder", tmp_path)
 
 
 def test_what_a_terminal_cannot_show_ends_no_command(tiny_run: Path, coco_folder: Path) -> None:

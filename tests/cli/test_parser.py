@@ -24,6 +24,7 @@ def parser() -> ArgumentParser:
     made.add_argument("--part", type=Literal["val", "train", "all"] | None, default=None)
     made.add_argument("--only", type=Literal["this"], default="this")
     made.add_argument("--strict", type=bool, default=False)
+    made.add_argument("--threads", type=int | Literal["auto"], default="auto")
     made.add_argument("--names", type=str, nargs="+", default=None)
     made.add_argument("--flip_test", action=ActionYesNo(no_prefix="no_"), default=True)
     made.add_argument("--config", action="config")
@@ -70,6 +71,8 @@ def test_help_has_defaults_and_no_types_of_python() -> None:
         ((*GOOD, "--score", "mean"), ("--score", "sum or box", "mean")),
         ((*GOOD, "--part", "vla"), ("--part", "val, train or all", "vla")),
         ((*GOOD, "--only", "that"), ("--only", "this", "that")),
+        ((*GOOD, "--flip_test=3"), ("--flip-test", "--no-flip-test", "true or false", "3")),
+        ((*GOOD, "--threads", "two"), ("--threads takes auto or an integer", "two")),
         ((*GOOD, "--strict", "maybe"), ("--strict", "true or false", "maybe")),
         ((*GOOD, "--names"), ("--names", "value")),
         ((*GOOD, "--rate"), ("--rate", "value")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import torch
 
 
@@ -10,7 +12,9 @@ def test_checkpoints_that_are_none_are_refused(refused, coco_folder, tiny_run, t
     assert "no such checkpoint" in refused("predict", tmp_path / "no.ckpt", photo)
     (tmp_path / "text.ckpt").write_text("hello")
     assert "not a checkpoint" in refused("predict", tmp_path / "text.ckpt", photo)
-    assert f"is the folder of a run; its checkpoint is {tiny_run / 'best.ckpt'}" in refused("predict", tiny_run, photo)
+    shutil.copy2(tiny_run / "config.yaml", tmp_path)
+    shutil.copy2(tiny_run / "last.ckpt", tmp_path)
+    assert str(tmp_path / "last.ckpt") in refused("predict", tmp_path, photo)
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.ckpt")
     assert "not a checkpoint of logpose" in refused("predict", tmp_path / "other.ckpt", photo)
 

@@ -37,7 +37,7 @@ def test_without_flags_the_recipe_stays_as_it_is():
 
 def test_flags_change_fields_with_dashes_or_underscores(tmp_path):
     recipe, out, _ = parsed(
-        *("--data", "there", "--lr=0.01", "--batch-size", "8", "--num_nodes", "2", "--size", "[128, 96]"),
+        *("there", "--lr=0.01", "--batch-size", "8", "--num_nodes", "2", "--size", "[128, 96]"),
         *("--augmentation.rotation", "10", "--milestones", "[1,2]", "--out", str(tmp_path)),
     )
     assert (recipe.data, recipe.lr, recipe.batch_size, recipe.num_nodes) == (Path("there"), 0.01, 8, 2)
@@ -46,6 +46,62 @@ def test_flags_change_fields_with_dashes_or_underscores(tmp_path):
     assert recipe.augmentation.rotation == 10
     assert recipe.augmentation.scale == coco_resnet50_rle().augmentation.scale
     assert out == tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("there", "--epochs", "3", "--strict"),
+        ("--epochs", "3", "--strict", "there"),
+        ("--strict", "--size", "64", "48", "--augmentation.scale", "0.1", "there", "--epochs=3"),
+        ("--epochs", "3", "--data", "there"),
+        ("--epochs", "3", "--milestones", "1", "2", "there"),
+        ("--device", "cpu", "--out", "x", "there", "--epochs", "3"),
+    ],
+)
+def test_data_are_a_word_and_were_a_flag(words):
+    recipe = parsed(*words)[0]
+    assert (recipe.data, recipe.epochs) == (Path("there"), 3)
+
+
+def test_data_are_one_file_or_folder(capsys):
+    with pytest.raises(InputError, match="here and there"):
+        parsed("here", "--data", "there")
+    for words, named in ((("here", "there"), "there"), (("--epochz", "3", "here"), "--epochz")):
+        with pytest.raises(SystemExit) as ended:
+            parsed(*words)
+        assert ended.value.code == 2
+        assert f"logpose: {named}: " in capsys.readouterr().err
+
+
+def test_help_shows_the_position_of_data(capsys):
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    out = capsys.readouterr().out
+    assert "[DATA]" in out
+    assert "--data" not in out
+    assert not re.search(r"--\w*_", out)
+
+
+@pytest.mark.parametrize(
+    ("device", "accelerator", "devices"),
+    [
+        ("auto", "auto", "auto"),
+        ("cpu", "cpu", "auto"),
+        ("cuda", "cuda", "1"),
+        ("cuda:1", "cuda", "1,"),
+        ("mps", "mps", "1"),
+    ],
+)
+def test_a_device_has_the_name_that_other_commands_take(device, accelerator, devices):
+    recipe = parsed("--device", device)[0]
+    assert (recipe.accelerator, recipe.devices) == (accelerator, devices)
+
+
+@pytest.mark.parametrize("words", [("--device", "gpu0"), ("--device", "cuda", "--devices", "2")])
+def test_devices_that_are_none_or_two_are_refused(words):
+    with pytest.raises(InputError, match=f"--device {words[1]}"):
+        parsed(*words)
 
 
 @pytest.mark.parametrize(
@@ -393,3 +449,13 @@ def test_a_search_is_resumed_with_its_own_recipe(tmp_path, tiny_run, monkeypatch
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     requeued = parse_train("coco_resnet50_rle", coco_resnet50_rle(), ["--search", "5", "--out", str(tmp_path)])
     assert (requeued.resume, requeued.search) == (tmp_path, (5, None))
+
+
+@pytest.mark.parametrize("name", ["lifting_fc_rle", "mask_rcnn_resnet18_rle", "oct_synthetic_rle"])
+def test_a_run_of_another_task_is_refused_by_its_recipe_not_its_fields(refused, tiny_run, tmp_path, name):
+    folder = shutil.copytree(tiny_run, tmp_path / "run")
+    content = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({"recipe": "coco_resnet18_rle"} | content))
+    message = refused("train", name, "--resume", folder)
+    assert "coco_resnet18_rle" in message
+    assert name in message

@@ -26,7 +26,7 @@ def test_a_table_shows_figures_and_commands(command) -> None:
     code, out, _ = command("reproduce", "12")
     assert code == 0
     assert "85.5" in out
-    assert "logpose train mpii_resnet50_rle --loss l1 --data DATA" in out
+    assert "logpose train mpii_resnet50_rle DATA --loss l1" in out
     assert "--boxes" not in out
     assert "--boxes" in command("reproduce", "1")[1]
     table = json.loads(command("reproduce", "3", "--json")[1])
@@ -39,7 +39,7 @@ def test_a_table_shows_figures_and_commands(command) -> None:
 def test_every_command_is_one_that_train_takes() -> None:
     commands = {row.command for table in TABLES for row in table.rows if row.command}
     for words in map(shlex.split, sorted(commands)):
-        recipe, _, _ = parse_recipe(words[2], find(words[2])(), [*words[3:], "--data", "x"])
+        recipe, _, _ = parse_recipe(words[2], find(words[2])(), [*words[3:], "x"])
         assert recipe.name == words[2]
 
 
@@ -49,9 +49,11 @@ def test_every_command_is_one_that_train_takes() -> None:
         (("99",), "99"),
         (("--run",), "TABLE"),
         (("--run", "--epochs", "10", "1"), "TABLE"),
-        (("1", "--run"), "--data"),
+        (("1", "--run"), "DATA"),
         (("1", "--epochs", "3"), "--epochs"),
-        (("synthetic", "--run", "--data", "x"), "--data"),
+        (("1", "--run", "DATA"), "TABLE DATA"),
+        (("1", "x", "y", "--run"), "y: "),
+        (("synthetic", "x", "--run"), "x: "),
     ],
 )
 def test_wrong_words_are_refused(command, tmp_path: Path, words: tuple[str, ...], token: str) -> None:

@@ -42,7 +42,7 @@ def spoil(folder, tmp_path, change):
 )
 def test_a_bad_row_is_refused_in_strict_training_by_file_and_row(refused, coco_folder, tmp_path, change, message):
     data = spoil(coco_folder, tmp_path, lambda content: change(content["annotations"][4]))
-    sentence = refused("train", "coco_resnet18_rle", "--data", data, "--strict", "true", "--out", tmp_path / "run")
+    sentence = refused("train", "coco_resnet18_rle", data, "--strict", "true", "--out", tmp_path / "run")
     assert message in sentence
     assert "person_keypoints_train.json: annotation 4" in sentence
     assert not (tmp_path / "run").exists()
@@ -52,7 +52,7 @@ def test_missing_and_truncated_images_are_named(refused, coco_folder, tmp_path):
     data = shutil.copytree(coco_folder, tmp_path / "data")
     first, second = sorted((data / "train").iterdir())[:2]
     second.write_bytes(second.read_bytes()[:-200])
-    words = ("train", "coco_resnet18_rle", "--data", data, "--strict", "true", "--out", tmp_path / "run")
+    words = ("train", "coco_resnet18_rle", data, "--strict", "true", "--out", tmp_path / "run")
     assert second.name in (sentence := refused(*words))
     assert "truncated" in sentence
     second.unlink()
@@ -61,7 +61,7 @@ def test_missing_and_truncated_images_are_named(refused, coco_folder, tmp_path):
 
 
 def test_unknown_recipes_get_the_nearest_name(refused):
-    assert "did you mean coco_resnet50_rle" in refused("train", "coco_resnet50_rel", "--data", "x")
+    assert "did you mean coco_resnet50_rle" in refused("train", "coco_resnet50_rel", "x")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_unknown_recipes_get_the_nearest_name(refused):
 )
 @pytest.mark.skipif(torch.cuda.is_available(), reason="one of the settings is wrong only without a GPU")
 def test_settings_that_cannot_be_are_refused_before_anything_is_written(refused, coco_folder, tmp_path, flags):
-    words = ("--data", coco_folder, "--weights", "random", "--workers", 0, "--out", tmp_path / "run")
+    words = (coco_folder, "--weights", "random", "--workers", 0, "--out", tmp_path / "run")
     refused("train", "coco_resnet18_rle", *words, *flags)
     assert not (tmp_path / "run").exists()
 
@@ -95,7 +95,7 @@ def test_resuming_with_another_recipe_is_refused_and_changes_nothing(refused, ti
 def test_two_processes_train_one_run(coco_folder, tmp_path):
     """Lightning starts the second process with the same words; between them they measure everybody once."""
     small = "--size 64x48 --epochs 1 --batch-size 4 --workers 0 --precision 32-true --accelerator cpu --devices 2"
-    words = ("train", "coco_resnet18_rle", "--data", coco_folder, *small.split())
+    words = ("train", "coco_resnet18_rle", coco_folder, *small.split())
     done = subprocess.run(
         [sys.executable, "-m", "logpose.cli.main", *map(str, words)],
         capture_output=True,
@@ -113,7 +113,7 @@ def test_two_processes_train_one_run(coco_folder, tmp_path):
 
 def test_training_that_diverges_is_reported(command, coco_folder, tmp_path):
     small = "--size 64x48 --epochs 2 --batch-size 8 --workers 0 --precision 32-true --optimizer adam --lr 1e20"
-    words = ("train", "coco_resnet18_rle", "--data", coco_folder, "--out", tmp_path / "run", *small.split())
+    words = ("train", "coco_resnet18_rle", coco_folder, "--out", tmp_path / "run", *small.split())
     code, out, err = command(*words)
     assert (code, out) == (2, "")
     assert "no longer finite in epoch 1: start with a lower --lr" in err.splitlines()[-1]
@@ -175,7 +175,7 @@ def test_a_damaged_checkpoint_is_refused_wherever_it_is_read(refused, tiny_run, 
         (run / name).write_bytes(content)
     image = next((coco_folder / "val").iterdir())
     assert "best.ckpt" in refused("predict", run / "best.ckpt", image)
-    assert "best.ckpt" in refused("eval", run / "best.ckpt", "--data", coco_folder)
+    assert "best.ckpt" in refused("eval", run / "best.ckpt", coco_folder)
     shutil.copy(tiny_run / "last.ckpt", run / "last.previous.ckpt")
     sentence = refused("train", "coco_resnet18_rle", "--resume", run, "--epochs", 3)
     assert f"--resume {run / 'last.previous.ckpt'}" in sentence
@@ -194,7 +194,7 @@ def test_signals_to_all_processes_of_a_job(coco_folder, tmp_path: Path) -> None:
     variables |= dict.fromkeys(("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"), "0")
     paths = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     small = "--size 64x48 --epochs 200 --batch-size 8 --workers 2 --precision 32-true --accelerator cpu --devices 1"
-    words = ("train", "coco_resnet18_rle", "--data", coco_folder, *small.split(), "--weights", "random")
+    words = ("train", "coco_resnet18_rle", coco_folder, *small.split(), "--weights", "random")
     run = tmp_path / "run"
 
     def stopped(number: int, restarts: int) -> tuple[int, str]:
@@ -240,7 +240,7 @@ def test_two_processes_that_are_killed_resume_with_the_random_numbers_of_each(co
         command = [sys.executable, "-m", "logpose", "train", "coco_resnet18_rle", *map(str, words)]
         return subprocess.Popen(command, env=variables, start_new_session=True)
 
-    words = ("--data", coco_folder, *small.split(), *more, "--out")
+    words = (coco_folder, *small.split(), *more, "--out")
     assert started(*words, tmp_path / "whole").wait(400) == 0
     run = tmp_path / "run"
     killed = started(*words, run)

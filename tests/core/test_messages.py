@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from logpose.core.messages import first_line
+import pytest
+
+from logpose.core.messages import difference, first_line, flag
 
 
 def test_the_first_line_of_an_error_or_its_name() -> None:
     assert first_line(ValueError("\n no such size\nand a traceback")) == "no such size"
     assert first_line(AssertionError()) == "AssertionError"
+
+
+def test_flags_of_fields() -> None:
+    assert flag("batch_size") == "--batch-size"
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "tokens"),
+    [
+        ("abx", "aby", ("3", "'x'", "'y'")),
+        ("ab", "abc", ("3", "'c'", "missing")),
+        ("abc", "ab", ("3", "'c'", "too many")),
+    ],
+)
+def test_the_first_difference_is_named(names: str, others: str, tokens: tuple[str, ...]) -> None:
+    assert all(token in difference(list(names), list(others)) for token in tokens)

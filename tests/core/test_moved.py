@@ -8,8 +8,11 @@ import sys
 
 import pytest
 
+import logpose
 from logpose.core import moved, structures
 from logpose.core.moved import renamed_arguments
+from logpose.core.skeletons import COCO
+from logpose.models import RegressionModel, create_backbone
 
 
 @pytest.mark.parametrize("old", sorted(set(moved.MODULES) - set(moved.PACKAGES)))
@@ -108,3 +111,15 @@ def test_an_argument_by_both_names_is_refused() -> None:
 
     with pytest.raises(TypeError, match=r"'new'.*'old'"):
         function(new=1, old=2)
+
+
+def test_old_names_of_attributes() -> None:
+    loss = logpose.RLELoss().eval()
+    with pytest.warns(DeprecationWarning, match="error_distribution"):
+        found = loss.law()  # type: ignore[operator]
+    assert found.std.equal(loss.error_distribution().std)
+    model = RegressionModel(create_backbone("resnet18", (64, 64), neck=True), COCO, (64, 64))
+    with pytest.warns(DeprecationWarning, match="set_error_distribution"):
+        model.set_law(found)  # type: ignore[operator]
+    with pytest.warns(DeprecationWarning, match="error_distribution"):
+        assert model.law.std.equal(found.std)  # type: ignore[union-attr]

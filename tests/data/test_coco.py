@@ -12,12 +12,10 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.data.coco import CocoKeypoints, _box, chosen_categories
+from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
 from logpose.data.problems import Problem, log_problems
 from logpose.metrics.oks import coco_ap
@@ -130,42 +128,6 @@ def test_crowds_other_categories_and_people_without_joints_are_passed_over(folde
     assert len({row["id"] for row in truth["annotations"]}) == 3
     assert 0 not in {row["id"] for row in truth["annotations"]}
     assert [row["id"] for row in truth["categories"]] == [3]
-
-
-@pytest.mark.parametrize(
-    ("box", "size", "expected"),
-    [
-        ([10, 20, 30, 16], (64, 48), [10, 20, 29, 15]),
-        ([-5, -7, 30, 30], (64, 48), [0, 0, 24, 22]),
-        ([50, 40, 100, 100], (64, 48), [50, 40, 13, 7]),
-        ([50, 40, 100, 100], (None, None), [50, 40, 99, 99]),
-        ([50, 40, 100, 100], ("64", 0), [50, 40, 99, 99]),
-        ([-10, -10, 200, 200], (64, 48), [0, 0, 63, 47]),
-        ([70, 10, 20, 20], (64, 48), None),
-        ([-30, 10, 20, 20], (64, 48), None),
-        ([63, 10, 20, 20], (64, 48), None),
-        ([10, 10, 1, 5], (64, 48), None),
-        ([10, 10, 0.5, 5], (64, 48), None),
-    ],
-)
-def test_boxes_are_clipped_as_in_the_released_code(box: list, size: tuple, expected: list | None) -> None:
-    found = _box(np.array(box, dtype=np.float64), size)
-    assert (found is None) == (expected is None)
-    if expected is not None:
-        assert found.tolist() == expected
-
-
-@given(st.tuples(*(st.floats(-100, 100) for _ in range(2)), *(st.floats(0.1, 200) for _ in range(2))))
-def test_a_clipped_box_lies_in_the_box_and_in_the_image(box: tuple[float, ...]) -> None:
-    found = _box(np.array(box), (64, 48))
-    if found is None:
-        return
-    x, y, w, h = found
-    assert 0 <= x < x + w <= 63 + 1e-9
-    assert 0 <= y < y + h <= 47 + 1e-9
-    assert x >= box[0]
-    assert y >= box[1]
-    assert x + w <= box[0] + max(box[2] - 1, 0) + 1e-9
 
 
 # What is wrong with a row
@@ -633,6 +595,108 @@ def test_further_categories_without_joints_do_no_harm(folder: Path) -> None:
     assert CocoKeypoints(write(folder, rows)).skeleton.name == "cat"
 
 
+# Several kinds, each its own
+
+
+def test_each_of_several_kinds_has_its_joints_in_the_union(folder: Path) -> None:
+    people = CocoKeypoints(two_kinds(folder, ["tail", "fin"]), category="all")
+    assert people.skeleton.joints == (*JOINTS, "fin")
+    assert (people.category_ids, people.categories) == ((3, 5), {3: "cat", 5: "dog"})
+    cat, dog = people.samples
+    assert (cat.category_id, dog.category_id) == (3, 5)
+    assert cat.visible.tolist() == [2, 1, 0, 0]
+    assert dog.visible.tolist() == [0, 0, 2, 1], "its first joint is the cat's third"
+    assert dog.keypoints[2].tolist() == cat.keypoints[0].tolist()
+    truth = people.ground_truth()
+    assert [(row["category_id"], len(row["keypoints"])) for row in truth["annotations"]] == [(3, 9), (5, 6)]
+    assert truth["annotations"][1]["keypoints"] == ROW["keypoints"][:6]
+    assert truth["categories"] == [{"id": 3, "name": "cat"}, {"id": 5, "name": "dog"}]
+    assert people.notes == []
+
+
+def test_wrong_and_unlabelled_rows_are_of_their_kind(folder: Path) -> None:
+    file = two_kinds(folder, ["tail", "fin"])
+    rows = json.loads(file.read_text())
+    dog = rows["annotations"][1]
+    rows["annotations"] += [
+        {**dog, "id": 12, "keypoints": [0] * 6},
+        {**dog, "id": 13, "keypoints": ROW["keypoints"]},
+        {**dog, "id": 14, "iscrowd": 1, "keypoints": None},
+    ]
+    people = CocoKeypoints(write(folder, rows), category="dog, cat")
+    assert len(people.samples) == 2
+    assert people.counts["without labelled joints"] == 1
+    assert "6 numbers (2 joints × 3)" in str(people.problems[0])
+    added = people.ground_truth()["annotations"][2:]
+    assert {(row["category_id"], len(row["keypoints"])) for row in added} == {(5, 6)}
+
+
+def test_kinds_learned_as_one_are_said_to_be_that(folder: Path) -> None:
+    [note] = CocoKeypoints(two_kinds(folder, JOINTS)).notes
+    assert all(token in note for token in ("cat", "dog", "AP", "--category all"))
+    each = CocoKeypoints(two_kinds(folder, JOINTS), category="all")
+    assert (each.notes, each.skeleton.joints) == ([], tuple(JOINTS))
+    assert {row["category_id"] for row in each.ground_truth()["annotations"]} == {3, 5}
+    with pytest.raises(InputError, match="--category all"):
+        CocoKeypoints(two_kinds(folder, JOINTS[::-1]))
+    turned = CocoKeypoints(two_kinds(folder, JOINTS[::-1]), category="all")
+    assert turned[1].visible.tolist() == [0, 1, 2], "joints are matched by name"
+
+
+def test_a_kind_that_nobody_is_of(folder: Path) -> None:
+    rows = content()
+    rows["categories"].append({"id": 1, "name": "dog", "keypoints": ["fin"]})
+    people = CocoKeypoints(write(folder, rows), category="all")
+    assert (len(people), len(people.skeleton)) == (1, 4)
+    with pytest.raises(InputError, match="no labelled dog"):
+        CocoKeypoints(write(folder, rows), category="dog")
+
+
+# Depth
+
+
+def in_depth(row: dict[str, Any], depths: list[float | None]) -> dict[str, Any]:
+    """A row whose keypoints are x, y, z, v."""
+    triplets = [row["keypoints"][i : i + 3] for i in range(0, len(row["keypoints"]), 3)]
+    return {**row, "keypoints": [n for (x, y, v), z in zip(triplets, depths, strict=True) for n in (x, y, z, v)]}
+
+
+def test_x_y_z_v_are_read_if_asked_for(folder: Path) -> None:
+    file = write(folder, content(in_depth(ROW, [-120.5, None, 7.0])))
+    people = CocoKeypoints(file, depth=True)
+    assert people[0].visible.tolist() == [2, 1, 0]
+    assert np.array_equal(people[0].keypoints[:2, 2], [-120.5, np.nan], equal_nan=True)
+    flat = CocoKeypoints(write(folder, content(ROW), "flat.json"))
+    assert people[0].keypoints[:, :2].tolist() == flat[0].keypoints.tolist()
+    for part in ("annotations", "images", "categories"):
+        assert people.ground_truth()[part] == flat.ground_truth()[part]
+    with pytest.raises(InputError, match=r"annotation 0.*9 numbers.*--depth reads x, y, z, v.*got 12"):
+        CocoKeypoints(file)
+    with pytest.raises(InputError, match=r"12 numbers .3 joints × 4.; without --depth they are x, y, v.*got 9"):
+        CocoKeypoints(folder / "flat.json", depth=True)
+
+
+@pytest.mark.parametrize("depth", [math.inf, 1e9, -math.inf])
+def test_depths_that_are_none(folder: Path, depth: float) -> None:
+    with pytest.raises(InputError, match="depths beyond"):
+        CocoKeypoints(write(folder, content(in_depth(ROW, [0.0, depth, 0.0]))), depth=True)
+
+
+def test_depth_is_of_one_kind_at_a_time(folder: Path) -> None:
+    with pytest.raises(InputError, match="--category NAME"):
+        CocoKeypoints(two_kinds(folder, ["tail", "fin"]), category="all", depth=True)
+
+
+def test_people_whose_root_is_not_known_are_counted(folder: Path) -> None:
+    rows = content(in_depth(ROW, [3000.0, 2000.0, 0.0]), {**in_depth(ROW, [3100.0, 2000.0, 0.0]), "id": 11})
+    rows["categories"][0]["keypoints"] = ["pelvis", "head", "tail"]
+    rows["annotations"][1]["keypoints"][3] = 0
+    people = CocoKeypoints(write(folder, rows), depth=True)
+    assert people[0].keypoints[:2, 2].tolist() == [0, -1000]
+    assert np.isnan(people[1].keypoints[1, 2])
+    assert len(people.notes) == 1
+
+
 # Parts
 
 
@@ -751,32 +815,3 @@ def test_a_subset_of_coco(data_root: Path, part: str, images: int, people: int, 
     assert len(truth["annotations"]) == people
     for key in ("num_keypoints", "area", "iscrowd", "image_id"):
         assert sorted(row[key] for row in truth["annotations"]) == sorted(row[key] for row in report["annotations"])
-
-
-# Which categories are learned from
-
-FILE = Path("x.json")
-CAT, DOG, COW = (
-    {"id": i, "name": n, "keypoints": k} for i, n, k in ((1, "cat", ["a"]), (2, "dog", ["a"]), (3, "cow", ["b"]))
-)
-
-
-def test_those_with_joints():
-    assert chosen_categories(FILE, [CAT, {"id": 9, "name": "tree"}, None]) == [CAT]
-    assert chosen_categories(FILE, [CAT, DOG]) == [CAT, DOG]
-    assert chosen_categories(FILE, [CAT, DOG, COW], "cow") == [COW]
-    assert chosen_categories(FILE, [CAT, DOG, COW], "cat") == [CAT]
-
-
-@pytest.mark.parametrize(
-    ("categories", "wanted", "report"),
-    [
-        ([], None, "category"),
-        ([{"id": 1, "keypoints": []}], None, "category"),
-        ([CAT, COW], None, r"different keypoints \(cat, cow\)"),
-        ([CAT, COW], "horse", "'horse' .*cat, cow"),
-    ],
-)
-def test_what_cannot_be_chosen_is_reported(categories, wanted, report):
-    with pytest.raises(InputError, match=rf"x\.json: .*{report}"):
-        chosen_categories(FILE, categories, wanted)

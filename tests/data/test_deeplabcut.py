@@ -46,6 +46,7 @@ def test_what_is_not_labelled_is_not_learned(tmp_path: Path) -> None:
     content = read(project(tmp_path, table(ONE, names(3))))
     assert [row["keypoints"] for row in content.annotations] == [[30, 20.5, 2, 10, 12, 2]]
     assert content.counts["with too few labelled joints"] == 2
+    assert [row["file_name"] for row in content.images] == ["labeled-data/v/img0.png"]
     empty = {("", "tail"): [(1, 2), (None, None)], ("", "nose"): [(3, 9), (None, None)]}
     content = read(project(tmp_path, table(empty, names(2))))
     assert content.counts["images without labels"] == 1
@@ -80,6 +81,7 @@ def test_windows_files_are_read(tmp_path: Path) -> None:
     people = open_people(file)
     assert len(people) == 3
     assert people.problems == []
+    assert [row["file_name"] for row in read(file).images] == names(3)
 
 
 def test_images_lie_beside_a_table_that_was_copied(tmp_path: Path) -> None:

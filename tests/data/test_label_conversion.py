@@ -101,7 +101,11 @@ def test_to_label_studio_and_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("to", ["coco", "yolo", "cvat"])
-@settings(max_examples=8, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=8,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     joints=st.lists(
         st.tuples(st.floats(2, WIDTH), st.floats(2, HEIGHT), st.sampled_from([0, 1, 2])), min_size=3, max_size=3

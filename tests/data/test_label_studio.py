@@ -38,6 +38,24 @@ def test_joints_are_of_their_parent_wherever_they_lie(tmp_path: Path) -> None:
     assert [place.endswith(end) for place, end in zip(content.places, ("(a)", "(b)"), strict=True)] == [True, True]
 
 
+def test_joints_are_of_the_rectangle_that_they_have_a_relation_to(tmp_path: Path) -> None:
+    def relation(one: str, other: str) -> dict[str, str]:
+        return {"type": "relation", "from_id": one, "to_id": other, "direction": "right"}
+
+    whole = [box("a", 0, 0, 200, 100), box("b", 0, 0, 200, 100)]  # as sleap-io writes them
+    joints = [
+        joint("nose", 50, 30, "1"),
+        joint("nose", 20, 10, "2"),
+        joint("tail", 60, 40, "3"),
+        joint("tail", 1, 2, "4"),
+    ]
+    links = [relation("1", "b"), relation("a", "2"), relation("3", "b"), relation("1", "2")]
+    more = [relation("4", "a"), relation("4", "b"), relation("x", "a")]
+    content = read(export(tmp_path, task(1, *whole, *joints, *links, *more)))
+    assert [row[1] for row in rows(content)] == [[20, 10, 2, 0, 0, 0], [50, 30, 2, 60, 40, 2]]
+    assert [problem.where.split("(")[-1] for problem in content.problems] == ["4)"]
+
+
 def test_joints_without_a_parent_are_of_the_only_rectangle_they_lie_in(tmp_path: Path) -> None:
     both = [box("a", 10, 10, 50, 50), box("b", 40, 20, 60, 40)]
     joints = [

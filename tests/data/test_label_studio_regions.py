@@ -40,14 +40,14 @@ def test_hidden_joints_are_those_whose_choice_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        "text", None, {"value": {"keypointlabels": ["nose"]}, "id": "k"},
-        joint("nose", float("nan"), 10), joint("nose", float("inf"), 10), joint("nose", 10, 10, original_width=None),
-        joint("nose", 10, 10, original_height=0), joint("nose", 10, 10, image_rotation=90),
-        joint("nose", 10, 10, item_index=1), joint("nose", 10, 10, original_width=999),
-        region("keypointlabels", "k", {"x": "1", "y": 2, "keypointlabels": ["nose"]}),
+        "text", None, {"value": {"keypointlabels": ["ear"]}, "id": "k"},
+        joint("ear", float("nan"), 10), joint("ear", float("inf"), 10), joint("ear", 10, 10, original_width=None),
+        joint("ear", 10, 10, original_height=0), joint("ear", 10, 10, image_rotation=90),
+        joint("ear", 10, 10, item_index=1), joint("ear", 10, 10, original_width=999),
+        region("keypointlabels", "k", {"x": "1", "y": 2, "keypointlabels": ["ear"]}),
         region("keypointlabels", "k", {"x": 1, "y": 2, "keypointlabels": ["nose", "tail"]}),
         region("keypointlabels", "k", {"x": 1, "y": 2, "keypointlabels": []}),
-        region("keypointlabels", "k", {"x": 10**400, "y": 2, "keypointlabels": ["nose"]}),
+        region("keypointlabels", "k", {"x": 10**400, "y": 2, "keypointlabels": ["ear"]}),
         joint("ear", 30, 30, "tail-60-30"), joint("tail", 30, 30), box("r", 0, 0, float("nan"), 10),
     ],
 )  # fmt: skip

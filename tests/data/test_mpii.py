@@ -64,7 +64,7 @@ def test_an_unknown_centre_is_reported(tmp_path: Path) -> None:
 
 
 def test_an_empty_part_states_which_is_held_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'val' .*--val_data"):
+    with pytest.raises(InputError, match=r"'val' .*--val-data"):
         MpiiPeople(written(tmp_path, [row()]), part="val")
 
 

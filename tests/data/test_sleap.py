@@ -77,12 +77,13 @@ def row(points: list[list[float]], visible: int = 2) -> list[float]:
 def test_instances_that_a_person_placed_are_read(tmp_path: Path) -> None:
     hidden = instance(POINTS, skeleton())
     hidden.points["visible"][3] = False
+    hidden.points["xy"][2] = NAN  # visible, and nowhere
     other = [[1, 2], [NAN, NAN], [3, 9], [NAN, NAN]]
     kind = hidden.skeleton
     file = of_images(tmp_path, {0: [POINTS, other], 2: [hidden], 3: []}, kind=kind)
     assert format_of(file) == "SLEAP"
     content = read(file)
-    assert [a["keypoints"] for a in content.annotations] == [row(POINTS), row(other), [*row(POINTS[:3]), 0, 0, 0]]
+    assert [a["keypoints"] for a in content.annotations] == [row(POINTS), row(other), [*row(POINTS[:2]), *[0] * 6]]
     assert content.annotations[0]["bbox"] == [10, 8, 31, 23]
     assert [place.split(": ")[1] for place in content.places] == [
         "video 0, frame 0, instance 0", "video 0, frame 0, instance 1", "video 0, frame 2, instance 0",
@@ -176,7 +177,20 @@ def test_wrong_instances_are_named(tmp_path: Path) -> None:
         "video 0, frame 9", "video 0, frame 0, instance 0",
     ]  # fmt: skip
     assert people.counts["with too few labelled joints"] == 1
+    assert [row["id"] for row in read(file).images] == [1]
     assert len(people) == 1
+
+
+@with_sleap
+def test_a_frame_that_is_labelled_twice_is_named(tmp_path: Path) -> None:
+    import sleap_io
+
+    first = sleap_io.load_slp(str(of_images(tmp_path, {0: [POINTS], 1: [POINTS]})), open_videos=False)
+    first.labeled_frames[1].frame_idx = 0
+    first.save(str(tmp_path / "twice.slp"), verbose=False)
+    content = read(tmp_path / "twice.slp")
+    assert [problem.where.split(": ")[1] for problem in content.problems] == ["video 0, frame 0"]
+    assert len(content.annotations) == 1
 
 
 @with_sleap
@@ -230,6 +244,23 @@ def test_without_sleap_io_the_extra_is_named(tmp_path: Path, monkeypatch: pytest
 def test_other_files_are_not_taken(tmp_path: Path) -> None:
     (tmp_path / "a.slp").write_text("text")
     assert format_of(tmp_path / "a.slp") is None
+
+
+@with_sleap
+@pytest.mark.parametrize("to", ["coco", "label-studio"])
+def test_a_package_is_converted(command, tmp_path: Path, to: str) -> None:
+    import sleap_io
+
+    video = sleap_io.Video.from_filename(images(tmp_path / "frames"))
+    file = saved(tmp_path / "labels.pkg.slp", video, {0: [POINTS, POINTS], 2: [POINTS]}, embed="user")
+    shutil.rmtree(tmp_path / "frames")
+    code, _, err = command("convert-labels", file, tmp_path / "out", "--to", to)
+    assert code == 0, err
+    (labels,) = tmp_path.joinpath("out").rglob("*.json")
+    people = open_people(labels)
+    assert [sample.keypoints.tolist() for sample in people] == [POINTS] * 3
+    assert people.skeleton.joints == tuple(NODES)
+    assert {cv2.imread(str(sample.image))[0, 0].tolist()[0] for sample in people} == {10, 90}
 
 
 @with_sleap

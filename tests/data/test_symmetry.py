@@ -9,7 +9,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.crops import InMemory
 from logpose.data.image_sets import ImageList, LabelledImage
-from logpose.data.symmetry import proposed_pairs, unmirrored
+from logpose.data.symmetry import flip_test_note, proposed_pairs, unmirrored
 
 FACE = np.array([[-10.0, 0], [10, 0], [0, 8], [-6, 15], [6, 15]])
 """Eyes, nose, corners of the mouth."""
@@ -87,3 +87,20 @@ def test_known_pairs_are_not_proposed() -> None:
 
 def test_nothing_is_said_where_the_names_tell() -> None:
     assert unmirrored(Labels(("left_eye", "right_eye", "nose", "left_mouth", "right_mouth"), seen(FACE))) == ""
+
+
+@pytest.mark.parametrize(
+    ("joints", "flip_test", "token"),
+    [
+        (("left_eye", "right_eye"), True, ""),
+        (("left_eye", "right_eye"), None, ""),
+        (("1", "2"), False, ""),
+        (("1", "2"), None, "no flip test: "),
+        (("1", "2"), True, "--flip-test: "),
+    ],
+)
+def test_a_flip_test_without_pairs_is_reported(joints: tuple[str, ...], flip_test: bool | None, token: str) -> None:
+    note = flip_test_note(Skeleton("thing", joints), flip_test)
+    assert note.startswith(token)
+    assert bool(note) == bool(token)
+    assert not token or "1, 2" in note

@@ -12,30 +12,40 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycocotools import coco as reference
 from pycocotools.cocoeval import COCOeval
 
 from logpose.core.skeletons import COCO
-from logpose.metrics.oks import coco_ap, coco_ground_truth, expected_oks, oks, oks_nms
+from logpose.metrics.oks import coco_ap, coco_ap_of_categories, coco_ground_truth, expected_oks, oks, oks_nms
 
 NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
 SIGMAS = COCO.sigmas
 
 
-def pycocotools(truth: dict[str, Any], results: list[dict[str, Any]], sigmas: tuple[float, ...]) -> COCOeval:
-    """An evaluation by the reference implementation."""
+def pycocotools(
+    truth: dict[str, Any], results: list[dict[str, Any]], sigmas: tuple[float, ...], limit: int = 20
+) -> COCOeval:
+    """An evaluation by the reference implementation, of at most so many people an image."""
     with contextlib.redirect_stdout(io.StringIO()):
         file = reference.COCO()
         file.dataset = copy.deepcopy(truth)
         file.createIndex()
         evaluation = COCOeval(file, file.loadRes(copy.deepcopy(results)), "keypoints")
         evaluation.params.kpt_oks_sigmas = np.array(sigmas)
+        evaluation.params.maxDets = [limit]
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
+        if limit == 20:  # it summarises no other limit
+            evaluation.summarize()
     return evaluation
+
+
+def summary(evaluation: COCOeval) -> list[float]:
+    """AP, AP50, AP75, AR, AR50, AR75 as means of the reference's own arrays, whatever the limit."""
+    precision, recall = evaluation.eval["precision"][..., 0, 0], evaluation.eval["recall"][..., 0, 0]
+    return [*(float(part.mean()) for array in (precision, recall) for part in (array, array[0], array[5]))]
 
 
 def people(seed: int, count: int = 40, joints: int = 17) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -165,6 +175,61 @@ def test_ap_is_pycocotools_on_coco(data_root: Path, seed: int) -> None:
     assert (content, results) == before, "what is given is left alone"
 
 
+OF_ALL = ("ap", "ap50", "ap75", "ar", "ar50", "ar75")
+
+
+def crowded(labelled: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """One image with 40 people, of whom so many have labels, and one with 4; and as many detections and more."""
+    truth, visible, boxes, area = people(5, 44)
+    visible[:labelled, 0] = 2
+    visible[labelled:40] = 0
+    ids = [1] * 40 + [2] * 4
+    return coco_ground_truth(truth, visible, boxes, area, ids), found(truth, area, ids, 6)
+
+
+def test_more_than_twenty_people_in_an_image_all_count() -> None:
+    content, results = crowded(36)
+    ours = coco_ap(content, results, SIGMAS)
+    np.testing.assert_allclose([ours[name] for name in OF_ALL], summary(pycocotools(content, results, SIGMAS, 36)))
+    assert ours["ar50"] > pycocotools(content, results, SIGMAS).stats[6] + 0.1
+
+
+def test_people_without_labels_do_not_raise_the_limit() -> None:
+    content, results = crowded(20)
+    ours = coco_ap(content, results, SIGMAS)
+    np.testing.assert_allclose(list(ours.values()), pycocotools(content, results, SIGMAS).stats, atol=1e-9)
+    beyond = summary(pycocotools(content, results, SIGMAS, 36))
+    assert not np.allclose([ours[name] for name in OF_ALL], beyond), "the detections beyond the limit must matter"
+
+
+NAN, INF = math.nan, math.inf
+NUMBERS = st.sampled_from([NAN, INF, -INF, 0.0, -50.0, 60.0, 1e300])
+UNLABELLED = st.tuples(st.lists(NUMBERS, min_size=4, max_size=4), NUMBERS, st.booleans())
+
+
+@given(st.lists(UNLABELLED, min_size=1, max_size=4), st.integers(0, 5))
+@example([([NAN, 0.0, 60.0, 60.0], 900.0, False)], 0)
+@example([([0.0, 0.0, 60.0, 60.0], NAN, True)], 0)
+@example([([INF, INF, 60.0, 60.0], INF, False), ([0.0, 0.0, 60.0, 60.0], 900.0, False)], 1)
+@settings(max_examples=40, deadline=None)
+def test_boxes_and_areas_of_people_without_labels_may_be_anything(
+    rows: list[tuple[list[float], float, bool]], seed: int
+) -> None:
+    """The reference matches a NaN with any detection that is left, and ignores that."""
+    truth, visible, boxes, area = people(seed, 9)
+    ids = [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    content = coco_ground_truth(truth, visible, boxes, area, ids)
+    nobody = {"category_id": 1, "keypoints": [0.0] * 51, "num_keypoints": 0}
+    for number, (box, size, crowd) in enumerate(rows):
+        own = {"id": 100 + number, "image_id": 1 + number % 2, "bbox": box, "area": size, "iscrowd": int(crowd)}
+        content["annotations"].append(nobody | own)
+    results = found(truth, area, ids, seed + 1) + found(truth + 40, area, ids, seed + 2)
+    with np.errstate(all="ignore"):
+        theirs = pycocotools(content, results, SIGMAS).stats
+    ours = coco_ap(content, results, SIGMAS)
+    np.testing.assert_allclose(list(ours.values()), np.where(theirs < 0, math.nan, theirs), atol=1e-9)
+
+
 def test_the_truth_is_perfect_and_sizes_that_nobody_has_are_not_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     truth, visible, boxes, _ = people(1)
     visible[3] = 2
@@ -205,6 +270,68 @@ def test_ground_truth_is_a_coco_file() -> None:
     triplets = np.array(row["keypoints"]).reshape(17, 3)
     np.testing.assert_array_equal(triplets[:, 2], visible[2])
     np.testing.assert_array_equal(triplets[visible[2] > 0, :2], truth[2][visible[2] > 0])
+
+
+# Several categories
+
+
+def of_categories(seed: int, kinds: dict[int, int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """People of several categories, by id, with so many joints each, in the same images; one more has nobody."""
+    rows, results = [], []
+    ids = [100 + i // 4 for i in range(40)]
+    for category, joints in kinds.items():
+        truth, visible, boxes, area = people(seed + category, joints=joints)
+        truth[visible == 0] = math.nan
+        own = coco_ground_truth(truth, visible, boxes, area, ids)["annotations"]
+        rows += [{**row, "category_id": category} for row in own]
+        results += found(truth, area, ids, seed + 10, category)
+    results += [{**results[0], "category_id": 99}]  # of nobody: pycocotools leaves such a category out of means
+    categories = [{"id": category, "name": f"kind {category}"} for category in (*kinds, 99)]
+    rows = [{**row, "id": i} for i, row in enumerate(rows, start=1)]
+    return {"images": [{"id": i} for i in set(ids)], "annotations": rows, "categories": categories}, results
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_means_over_categories_are_pycocotools(seed: int) -> None:
+    content, results = of_categories(seed, {3: 5, 7: 5, 2: 5})
+    sigmas = (0.03, 0.05, 0.1, 0.02, 0.08)
+    ours = coco_ap_of_categories(content, results, dict.fromkeys((3, 7, 2, 99), sigmas))
+    theirs = pycocotools(content, results, sigmas)
+    np.testing.assert_allclose([ours[name] for name in NAMES], theirs.stats, atol=1e-6)
+    precision = theirs.eval["precision"][:, :, :, 0, 0]  # thresholds, recalls, categories; all sizes
+    each = {number: precision[:, :, place].mean() for place, number in enumerate(theirs.params.catIds)}
+    for number in (2, 3, 7):
+        assert ours[f"ap/kind {number}"] == pytest.approx(each[number], abs=1e-6)
+    assert math.isnan(ours["ap/kind 99"])
+    assert set(ours) == {*NAMES, *(f"ap/kind {number}" for number in (2, 3, 7, 99))}
+
+
+def test_each_category_has_its_own_joints_and_sigmas() -> None:
+    content, results = of_categories(4, {1: 17, 8: 5})
+    sigmas = {1: SIGMAS, 8: (0.03, 0.05, 0.1, 0.02, 0.08), 99: (0.1,)}
+    ours = coco_ap_of_categories(content, results, sigmas)
+    stats = []
+    for number in (1, 8):
+        own = {**content, "annotations": [row for row in content["annotations"] if row["category_id"] == number]}
+        mine = [row for row in results if row["category_id"] == number]
+        stats.append(pycocotools(own, mine, sigmas[number]).stats)
+        assert ours[f"ap/kind {number}"] == pytest.approx(stats[-1][0], abs=1e-6)
+    np.testing.assert_allclose([ours[name] for name in NAMES], np.mean(stats, axis=0), atol=1e-6)
+    missed = coco_ap_of_categories(content, [row for row in results if row["category_id"] != 8], sigmas)
+    assert (missed["ap/kind 8"], missed["ap"]) == (0, pytest.approx(stats[0][0] / 2, abs=1e-6))
+
+
+def test_oks_by_sigmas_of_each_one() -> None:
+    truth, visible, _, area = people(0, 4, joints=3)
+    sigmas = np.array([(0.1, 0.2, 0.3), (0.3, 0.2, 0.1), (0.05,) * 3, (0.1, 0.2, 0.3)])
+    visible[:] = 2
+    away = truth + 20
+    every = oks(away, truth, visible, area, sigmas)
+    alone = [oks(away[[i]], truth[[i]], visible[[i]], area[[i]], tuple(sigmas[i]))[0] for i in range(4)]
+    assert every.tolist() == alone
+    std = np.full((4, 3, 2), 9.0)
+    one = [expected_oks(std[[i]], area[[i]], tuple(sigmas[i]))[0].tolist() for i in range(4)]
+    assert expected_oks(std, area, sigmas).tolist() == one
 
 
 # People found more than once

@@ -17,7 +17,7 @@ from torch import nn
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.models import RegressionModel, ResNet
-from logpose.models.weight_files import Inert, own_checkpoint, read_state_dict
+from logpose.models.weight_files import Inert, checkpoint_path, own_checkpoint, read_state_dict
 from logpose.training.checkpoint import save
 
 
@@ -125,3 +125,27 @@ def test_of_a_repository_on_the_hub_the_description_is_fetched_too(
     assert found == (tmp_path / "deep" if "deep" in inner else tmp_path)
     assert found is not None
     assert (found / "config.json").is_file()
+
+
+def test_what_names_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    assert checkpoint_path("run") == Path("run")
+    (tmp_path / "run" / "best.ckpt").touch()
+    assert checkpoint_path(tmp_path / "run") == tmp_path / "run" / "best.ckpt"
+    (tmp_path / "run" / "model.safetensors").touch()
+    assert checkpoint_path("run") == Path("run")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    # What is misspelt here is looked for nowhere else.
+    for here in ("run/bset.ckpt", "gone/best.ckpt", "run/gone", "gone", "a/b/c", str(tmp_path / "gone")):
+        assert checkpoint_path(here) == Path(here)
+    for there, token in (("me/mine", "me/mine: no such file"), ("hf://me/mine", "hf://me/mine: the Hub")):
+        with pytest.raises(InputError, match=token):
+            checkpoint_path(there)
+    hub = ModuleType("huggingface_hub")
+    asked: list[str] = []
+    hub.snapshot_download = lambda name, **_: asked.append(name) or str(tmp_path)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    for there in ("me/mine", "hf://me/mine", Path("hf://me/mine-1.0"), "hf://run/gone"):
+        assert checkpoint_path(there) == tmp_path
+    assert asked == ["me/mine", "me/mine", "me/mine-1.0", "run/gone"]

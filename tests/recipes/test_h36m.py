@@ -131,12 +131,12 @@ def test_people_of_the_plane_alone_are_refused(mpii: Path, coco_folder: Path) ->
         with pytest.raises(InputError, match="3-D joints"):
             recipe.people(recipe, "train")
     recipe = h36m.h36m_resnet50_rle()
-    with pytest.raises(InputError, match="--data"):
+    with pytest.raises(InputError, match="train RECIPE"):
         recipe.people(recipe, "train")
 
 
 def test_its_own_fields_are_flags_too(data: Path, mpii: Path) -> None:
-    flags = ("--data", str(data), "--mpii", str(mpii), "--mpii-images", "there", "--epochs", "3")
+    flags = (str(data), "--mpii", str(mpii), "--mpii-images", "there", "--epochs", "3")
     recipe, _, _ = parse_recipe("h36m_resnet50_rle", h36m.h36m_resnet50_rle(), flags)
     assert (recipe.mpii, recipe.mpii_images, recipe.data, recipe.epochs) == (mpii, Path("there"), data, 3)
     assert recipe.people is people_in_space
@@ -165,7 +165,7 @@ def test_rows_of_either_file_that_are_left_out_are_logged(data: Path, mpii: Path
 
 
 def test_images_of_people_in_the_plane_need_these(data: Path, refused) -> None:
-    message = refused("train", "h36m_resnet50_rle", "--data", data, "--mpii-images", data)
+    message = refused("train", "h36m_resnet50_rle", data, "--mpii-images", data)
     assert "--mpii-images: " in message
 
 

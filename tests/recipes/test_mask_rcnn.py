@@ -94,7 +94,7 @@ def test_all_have_names():
 
 def test_synthetic_scenes_take_no_data():
     recipe = replace(mask_rcnn.mask_rcnn_synthetic_rle(), data=Path("x"))
-    with pytest.raises(InputError, match="--data"):
+    with pytest.raises(InputError, match=r"^x: .*mask_rcnn"):
         recipe.people(recipe, "train")
 
 

@@ -34,7 +34,7 @@ def test_parts_are_different_people_with_noisy_labels(monkeypatch):
 def test_data_of_ones_own_are_not_passed_over_in_silence(make_recipe):
     for name in ("data", "val_data"):
         recipe = replace(synthetic.synthetic_resnet18_rle(), **{name: Path("mine.json")})
-        with pytest.raises(InputError, match=r"--data.*coco"):
+        with pytest.raises(InputError, match=r"^mine\.json: .*coco"):
             synthetic.synthetic_people(recipe, "train")
 
 
@@ -70,7 +70,7 @@ def test_depth_is_known_of_half_of_those_to_learn_from():
     seen = val[2].visible > 0
     apart = np.abs(truth.camera.project(truth.joints) - val[2].keypoints[:, :2])[seen]
     assert 0 < apart.mean() < 10, "labels are noisy, the truth is not"
-    with pytest.raises(InputError, match=r"--data.*h36m"):
+    with pytest.raises(InputError, match=r"^mine\.json: .*h36m"):
         recipe.people(replace(recipe, data=Path("mine.json")), "train")
 
 

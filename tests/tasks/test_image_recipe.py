@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 
 import pytest
@@ -11,7 +13,7 @@ from logpose.tasks.image_recipe import labelled_people
 
 
 def test_without_data_it_says_what_is_missing(make_recipe):
-    with pytest.raises(InputError, match="--data"):
+    with pytest.raises(InputError, match="train RECIPE"):
         labelled_people(make_recipe(data=None), "train")
 
 
@@ -45,6 +47,25 @@ def test_each_part_has_its_own_folder_of_images(make_recipe, coco_folder, tmp_pa
     for data in ({"data": moved["train"], "val_data": moved["val"]}, {"data": tmp_path}):
         train, val = (labelled_people(make_recipe(**data, **folders), part) for part in ("train", "val"))
         assert (len(train.images), len(val.images)) == (24, 8)
+
+
+def test_other_sigmas_and_many_people_of_the_validation_data_are_reported(make_recipe, coco_folder, tmp_path, caplog):
+    caplog.set_level("INFO")
+    recipe = make_recipe(val_data=tmp_path / "val.json", val_images=coco_folder / "val")
+    content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
+    found = []
+    for sigmas, copies in ((None, 0), ([0.3] * 17, 25)):
+        if sigmas:
+            content["categories"][0]["sigmas"] = sigmas
+        row = content["annotations"][0]
+        content["annotations"] += [row | {"id": 1000 + i} for i in range(copies)]
+        (tmp_path / "val.json").write_text(json.dumps(content))
+        caplog.clear()
+        recipe.report_data(*(labelled_people(recipe, part) for part in ("train", "val")))
+        found.append([record.message for record in caplog.records])
+    assert found[0] == []
+    assert "0.3 for every joint" in found[1][0]
+    assert re.search(r"up to 2[67] people", found[1][1])
 
 
 # Mirrored images

@@ -13,6 +13,7 @@ from logpose.core.errors import InputError
 from logpose.models import BoundaryModel, Detector, LiftingModel, PoseModel
 from logpose.tasks import TASKS, find_task, task_of, task_that_opens
 from logpose.tasks.task import EvalOptions, InspectOptions, PredictOptions, Task
+from logpose.training.checkpoint import load, save
 
 FOLDER = Path(inspect.getfile(Task)).parent
 each_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -68,3 +69,13 @@ def test_data_choose_their_task(coco_folder, lifting_files, tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     assert task_that_opens(tmp_path).name == "boundaries"
     assert task_that_opens(tmp_path / "nowhere").name == "pose", "whose reader reports what is wrong"
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt", "", "converted"])
+def test_a_model_is_no_labelled_data(refused, tiny_run, tmp_path, name):
+    path = tiny_run / name
+    if name == "converted":
+        save(*load(tiny_run / "best.ckpt"), path := tmp_path / "converted")
+    message = refused("inspect", path, "--out", tmp_path / "out")
+    assert message.startswith(f"logpose: {path}: is a trained model")
+    assert not (tmp_path / "out").exists()

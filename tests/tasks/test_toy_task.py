@@ -24,18 +24,18 @@ def files(tmp_path_factory):
 def test_it_trains_evaluates_predicts_and_inspects(command, refused, files, tmp_path):
     train, val = files
     run = tmp_path / "run"
-    code, out, err = command("train", f"{TOY}:recipe", "--data", train, "--width", 16, "--out", run)
+    code, out, err = command("train", f"{TOY}:recipe", train, "--width", 16, "--out", run)
     assert code == 0, err
     assert "error_hz" in out
 
     checkpoint = run / "best.ckpt"
     page = tmp_path / "page.html"
-    code, out, err = command("eval", checkpoint, "--data", val, *TASK, "--json", "--report", page, "--device", "cpu")
+    code, out, err = command("eval", checkpoint, val, *TASK, "--json", "--report", page, "--device", "cpu")
     assert code == 0, err
     figures = json.loads(out)
     assert figures["signals"] == 40
     assert "mean absolute error" in page.read_text()
-    code, out, _ = command("eval", "--first", 10, *TASK, checkpoint, "--data", val, "--json", "--device", "cpu")
+    code, out, _ = command("eval", "--first", 10, *TASK, checkpoint, val, "--json", "--device", "cpu")
     assert code == 0
     assert json.loads(out)["signals"] == 10
 
@@ -56,8 +56,8 @@ def test_it_trains_evaluates_predicts_and_inspects(command, refused, files, tmp_
     assert (tmp_path / "sheets" / "signals.png").is_file()
 
     # Without its file the checkpoint is of an unknown kind, and with another task's name of another task.
-    assert str(checkpoint) in refused("eval", checkpoint, "--data", val)
-    assert "--boxes" in refused("eval", checkpoint, "--data", val, *TASK, "--boxes", "b.json")
+    assert str(checkpoint) in refused("eval", checkpoint, val)
+    assert "--boxes" in refused("eval", checkpoint, val, *TASK, "--boxes", "b.json")
 
 
 def test_its_options_are_in_the_help(command):

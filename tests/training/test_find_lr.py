@@ -74,7 +74,7 @@ def test_the_run_is_that_of_the_rate_that_was_found(
     names = [sorted(path.name for path in (tmp_path / run).rglob("*")) for run in ("found", "given")]
     assert names[0] == names[1]
     assert (tmp_path / "found" / "config.yaml").read_text() == (tmp_path / "given" / "config.yaml").read_text()
-    with pytest.raises(InputError, match="find_lr"):
+    with pytest.raises(InputError, match="--find-lr"):
         fit(replace(recipe, epochs=2), tmp_path / "found", tmp_path / "found" / "last.ckpt")
     given = read(tmp_path / "given" / "last.ckpt")
     assert repr(given["logpose"]) == repr(content["logpose"])  # figures may be NaN

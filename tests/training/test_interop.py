@@ -494,5 +494,7 @@ def test_to_the_hub_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_neither_a_folder_nor_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="gone: no such"):
         from_pretrained(tmp_path / "gone")
+    with pytest.raises(InputError, match="nobody/nothing: no such"):
+        from_pretrained("nobody/nothing")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+from types import SimpleNamespace
 
 from logpose.core.progress import ProgressLines
-from logpose.training.progress import TrainingLines
+from logpose.training.progress import Bar, TrainingLines
 from logpose.training.run import fit
 
 
@@ -52,3 +53,9 @@ def test_validation_has_lines_too(make_recipe, tmp_path):
 def test_a_short_run_prints_nothing(make_recipe, tmp_path, capsys):
     fit(make_recipe(epochs=1, loggers=()), tmp_path)
     assert "samples/s" not in capsys.readouterr().err
+
+
+def test_the_bar_counts_epochs_from_one_too():
+    bar = Bar()
+    bar._trainer = SimpleNamespace(max_epochs=12)
+    assert bar._get_train_description(2).strip() == "Epoch 3/12"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from logpose.core.errors import InputError
-from logpose.core.skeletons import COCO
+from logpose.core.skeletons import COCO, Skeleton
 from logpose.losses import Gaussian, L1Loss, L2Loss, Laplace, RLELoss
 from logpose.recipes import available
 from logpose.training.recipe import plain_fields, plain_recipe
@@ -68,3 +69,17 @@ def test_every_recipe_knows_its_task_and_describes_itself() -> None:
         assert recipe.task in ("pose", "detection", "lifting", "boundaries")
         assert replace(recipe, epochs=3).task == recipe.task
         assert make.__doc__
+
+
+@pytest.mark.parametrize(
+    ("joints", "said"),
+    [
+        ((COCO.joints[0], COCO.joints[2], COCO.joints[1], *COCO.joints[3:]), "joint 2 is 'right_eye'.*another order"),
+        ((*COCO.joints[:16], "tail"), "joint 17 is 'tail', in the training data 'right_ankle'$"),
+        (COCO.joints[:5], "has 5 joints, the training data have 17"),
+    ],
+)
+def test_validation_data_of_other_joints_are_refused(make_recipe, joints, said) -> None:
+    train, val = SimpleNamespace(skeleton=COCO), SimpleNamespace(skeleton=Skeleton("person", joints), file="val.json")
+    with pytest.raises(InputError, match=f"val.json: {said}"):
+        make_recipe().check_data(train, val, RLELoss())

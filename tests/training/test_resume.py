@@ -163,7 +163,7 @@ def test_labels_that_have_changed_are_named(tmp_path: Path, caplog: pytest.LogCa
     file.write_text("[2]")
     now = {"files": data_files(recipe), "training": 8, "validation": 4}
     check_data("last.ckpt", before, now, strict=False)
-    assert "--data: part/train.json" in caplog.text
+    assert " data: part/train.json" in caplog.text
     assert "9 training samples became 8" in caplog.text
     with pytest.raises(InputError, match=r"part/train\.json"):
         check_data("last.ckpt", before, now, strict=True)

@@ -225,8 +225,11 @@ class TestTwoStages:
 
         return make_recipe(first=before, lr=1e-9, schedule="constant", epochs=1, size=(64, 64))
 
-    def test_the_backbone_is_handed_on(self, recipe, tmp_path):
+    def test_the_backbone_is_handed_on(self, recipe, tmp_path, monkeypatch):
+        reported = []
+        monkeypatch.setattr(type(recipe), "report_data", lambda self, _: reported.append(self.first))
         run = fit(recipe, tmp_path)
+        assert reported == [None], "the same data, once"
         first, second = (load(file)[0] for file in (tmp_path / "first" / "best.ckpt", run.best))
         assert (type(first), type(second)) == (HeatmapModel, RegressionModel)
         fresh = replace(recipe, first=None).model(recipe, first.skeleton, True).backbone
@@ -238,7 +241,7 @@ class TestTwoStages:
             assert yaml.safe_load(settings.read_text())["weights"] == "random"
 
     def test_what_is_refused_in_the_first_leaves_nothing(self, recipe, tmp_path):
-        with pytest.raises(InputError, match="--data"):
+        with pytest.raises(InputError, match="train RECIPE"):
             fit(replace(recipe, data=None), tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
@@ -347,7 +350,7 @@ def test_a_batch_that_cannot_be_normalised_is_refused(make_recipe, tmp_path):
     """Of one crop of 32×32 pixels a ResNet's last layers have one value of each channel."""
     people = InMemory(SyntheticPeople(2, seed=3, people=(1, 1)))
     recipe = make_recipe(people=lambda *_: people, batch_size=1, size=(32, 32))
-    with pytest.raises(InputError, match=r"batch normalisation.*--batch_size"):
+    with pytest.raises(InputError, match=r"batch normalisation.*--batch-size"):
         fit(recipe, tmp_path / "run")
 
 

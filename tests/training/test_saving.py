@@ -582,7 +582,7 @@ def test_of_equal_figures_the_likelier_wins_and_eval_measures_what_the_best_chec
         expected = min(figures.seen, key=lambda each: each["nll"])
         assert expected != figures.seen[0]
         assert digits(run.figures) == digits(expected) == digits(read(moved / "best.ckpt")["logpose"]["figures"])
-    words = ("--data", coco_folder, "--batch-size", recipe.batch_size, "--device", "cpu", "--json")
+    words = (coco_folder, "--batch-size", recipe.batch_size, "--device", "cpu", "--json")
     code, out, _ = command("eval", run.best, *words)
     assert code == 0
     assert digits({name: float("nan") if x is None else x for name, x in json.loads(out).items()}) == digits(expected)

@@ -8,7 +8,7 @@ import yaml  # type: ignore[import-untyped]
 
 from logpose.core.errors import InputError
 
-__all__ = ["check_config"]
+__all__ = ["check_config", "named_recipe"]
 
 LARGEST = 1 << 20  # bytes; a recipe's fields take about a thousand
 DEEPEST = 20  # levels; a recipe's fields have three
@@ -40,6 +40,13 @@ def check_config(path: str | Path) -> None:
         raise InputError(
             f"{path}{where}: is not YAML ({getattr(error, 'problem', None) or 'wrong character'})"
         ) from error
+
+
+def named_recipe(path: str | Path) -> str | None:
+    """The name of the recipe in a file that `check_config` accepts; None where it has none."""
+    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    name = content.get("recipe") if isinstance(content, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _check_events(path: Path, text: str) -> None:

@@ -43,7 +43,7 @@ DENSITY = (
 NEXT = (
     "A photo of yours: <code>{predict}</code> (it was trained on synthetic people only, so expect little).",
     "Your own labels in COCO form: <code>logpose inspect DATA</code>, then "
-    "<code>logpose train coco_resnet18_rle --data DATA</code>.",
+    "<code>logpose train coco_resnet18_rle DATA</code>.",
 )
 
 

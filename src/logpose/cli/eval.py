@@ -11,7 +11,7 @@ from functools import partial
 
 from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
 from logpose.core.errors import InputError
-from logpose.core.processor import default_workers, threads_beside
+from logpose.core.processor import threads_beside, worker_processes
 
 __all__ = ["parse", "print_figures", "run"]
 
@@ -33,23 +33,23 @@ def run(chosen: Chosen) -> int:
         InputError: if the data or an option are not what they should be, or the model has diverged.
     """
     from logpose.core.device import choose_device
+    from logpose.data.pages import reading_images
     from logpose.report.evaluation import write_report
 
     task, (model, loss), options = chosen
     device = choose_device(options.device)
-    workers = default_workers(on_cpu=device.type == "cpu") if options.workers == "auto" else options.workers
-    if workers < 0:
-        raise InputError(f"--workers must be at least 0, got {workers}")
+    workers = worker_processes(options.workers, on_cpu=device.type == "cpu")
     check_outputs(options)
-    with threads_beside(workers):
+    with threads_beside(workers), reading_images(options):
         evaluator = task.evaluate(model, loss, replace(options, device=str(device), workers=workers))
     if not (evaluator.is_finite() and model.is_finite()):
         raise InputError(f"{options.checkpoint}: the model's predictions are not finite; it has diverged")
-    task.save(evaluator, options)
-    figures = evaluator.compute()
-    if options.report:
-        write_report(options.report, options.checkpoint, options.data, task.page(evaluator, figures), figures, loss)
-        log.info("wrote %s", options.report)
+    with reading_images(options):
+        task.save(evaluator, options)
+        figures = evaluator.compute()
+        if options.report:
+            write_report(options.report, options.checkpoint, options.data, task.page(evaluator, figures), figures, loss)
+            log.info("wrote %s", options.report)
     print_figures(figures, as_json=options.json)
     return 0
 

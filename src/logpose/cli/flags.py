@@ -1,7 +1,8 @@
 """Flags made from dataclasses: a field is a flag, its docstring the help, its type what the flag takes.
 
 A field without a default has to be given. The fields that `POSITIONAL` names are given without a flag, in that order;
-those of a nested dataclass are flags with a dot: --augmentation.scale.
+those of a nested dataclass are flags with a dot: --augmentation.scale. Parsers spell flags with underscores, as the
+fields; people read and write dashes.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from docstring_parser import parse_from_object
 from jsonargparse import ActionYesNo, Namespace
 
 from logpose.cli.parser import SUPPRESS, ArgumentParser
+from logpose.cli.spelling import DATA, RENAMED
 from logpose.core.config import Options
 
 __all__ = [
     "add_flags",
+    "by_position",
     "field_type",
     "first_word",
     "flag_names",
+    "free_words",
     "help_text",
     "normalised",
     "parse_options",
@@ -33,7 +37,7 @@ __all__ = [
 
 T = TypeVar("T", bound=Options)
 
-ITEM = re.compile(r"[\[\]\d,x.+\- ]*")  # numbers and sizes: what a list that is not of words takes
+ITEM = re.compile(r"(?=.*[\d\[\]])[\[\]\d,x.+\- ]*")  # numbers and sizes: what a list that is not of words takes
 OTHER_NAMES = {"backbone_from": ("weights", "--weights_of=backbone")}
 """Flags that set a field by another name, and a flag that goes with it."""
 
@@ -44,7 +48,7 @@ def parse_options(options: type[T], words: Sequence[str], command: str, descript
     A wrong flag or value ends the process with one sentence and exit code 2, --help with the help and 0.
     """
     parser = _parser(options, command, description or options.__doc__ or "")
-    return options(**values_of(options, parser.parse_args(normalised(words, [options]))))
+    return options(**values_of(options, parser.parse_args(by_position(normalised(words, [options]), options))))
 
 
 def help_text(
@@ -87,6 +91,7 @@ def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
             spelled.append(flag + equals + value)
             continue
         name = flag[2:].replace("-", "_")
+        name = RENAMED.get(name, name)
         if name in OTHER_NAMES:
             name, beside = OTHER_NAMES[name]
             spelled.append(beside)
@@ -107,23 +112,43 @@ def normalised(words: Sequence[str], options: Iterable[type[Any]]) -> list[str]:
             else:  # 256x192, and 1-4, are two numbers
                 each = [re.sub("[x-]", ",", item) if re.fullmatch(r"\d+[x-]\d+", item) else item for item in each]
             spelled.append(f"--{name}=[{','.join(each)}]" if items else f"--{name}")
+        elif name == DATA and not equals and rest and not rest[0].startswith("--"):
+            spelled.append(f"--{name}={rest.pop(0)}")
         else:
             spelled.append(f"--{name}{equals}{value}")
     return spelled
 
 
-def first_word(words: Iterable[str], options: Iterable[type[Any]]) -> str | None:
-    """The first word that is neither a flag nor the value of one, in the spelling of `normalised`."""
-    takes_next = False
-    for word in words:
-        if not word.startswith("--"):
-            if not takes_next:
-                return word
-            takes_next = False
-        else:
+def free_words(words: Sequence[str], options: Iterable[type[Any]]) -> list[int]:
+    """Where words stand that are neither flags nor values of one, in the spelling of `normalised`."""
+    places, takes_next = [], False
+    for place, word in enumerate(words):
+        if word.startswith("--"):
             hint = _flag_type(word[2:], options)
             takes_next = hint is not None and not _is_switch(hint)
-    return None
+        elif takes_next or word == "-h":
+            takes_next = False
+        else:
+            places.append(place)
+    return places
+
+
+def first_word(words: Sequence[str], options: Iterable[type[Any]]) -> str | None:
+    """The first of the words that are neither flags nor values of one."""
+    places = free_words(words, options)
+    return words[places[0]] if places else None
+
+
+def by_position(words: Sequence[str], options: type[Options]) -> list[str]:
+    """Words, in the spelling of `normalised`, with DATA by its position where it has the flag of the version before."""
+    given = [word for word in words if word.startswith(f"--{DATA}=")]
+    if not given or DATA not in options.POSITIONAL:
+        return list(words)
+    others = [word for word in words if word not in given]
+    before = options.POSITIONAL.index(DATA)
+    if len(free_words(others, [options])) < before:
+        return others  # the parser reports what is missing
+    return [*others, *(word.partition("=")[2] for word in given)]
 
 
 def flag_names(words: Iterable[str]) -> list[str]:
@@ -132,7 +157,12 @@ def flag_names(words: Iterable[str]) -> list[str]:
 
 
 def add_flags(
-    parser: Any, options: type[Any], skip: Iterable[str] = (), types: Mapping[str, Any] | None = None, **defaults: Any
+    parser: Any,
+    options: type[Any],
+    skip: Iterable[str] = (),
+    types: Mapping[str, Any] | None = None,
+    positional: Iterable[str] = (),
+    **defaults: Any,
 ) -> None:
     """Add an argument for each field of a dataclass.
 
@@ -141,9 +171,10 @@ def add_flags(
         options: the dataclass.
         skip: names of fields that get none.
         types: in place of the fields' own.
+        positional: names of fields that are words without a flag, beside the dataclass's own.
         defaults: in place of the fields' own.
     """
-    helps, positional = _helps(options), getattr(options, "POSITIONAL", ())
+    helps, positional = _helps(options), (*getattr(options, "POSITIONAL", ()), *positional)
     for f in fields(options):
         if f.name in skip:
             continue
@@ -151,8 +182,10 @@ def add_flags(
         required = f.default is MISSING and f.name not in defaults
         settings: dict[str, Any] = {"help": helps.get(f.name, "")}
         if f.name in positional:
-            several = {"nargs": "+" if required else "*"} if _is_words(hint) else {}
-            parser.add_argument(f.name, type=get_args(hint)[0] if several else hint, **several, **settings)
+            several = _is_words(hint)
+            if several or not required:
+                settings["nargs"] = "+" if required else "*" if several else "?"
+            parser.add_argument(f.name, type=get_args(hint)[0] if several else hint, **settings)
         elif isinstance(hint, type) and is_dataclass(hint):
             group, inner = parser.add_argument_group(helps.get(f.name, f.name)), get_type_hints(hint)
             for name, text in _helps(hint).items():
@@ -190,6 +223,10 @@ def field_type(options: type[Any], name: str) -> Any:
 
 def _flag_type(flag: str, options: Iterable[type[Any]]) -> Any:
     """The type of the field that a flag gives; None if there is no such flag."""
+    outer, dot, inner = flag.partition(".")
+    if dot:
+        nested = _flag_type(outer, options)
+        return _flag_type(inner, [nested]) if isinstance(nested, type) and is_dataclass(nested) else None
     for each in options:
         others = (*getattr(each, "POSITIONAL", ()), *getattr(each, "OBJECTS", ()))
         if flag in {f.name for f in fields(each)}.difference(others):

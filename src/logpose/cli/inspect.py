@@ -25,8 +25,10 @@ def run(chosen: Chosen) -> int:
     Raises:
         InputError: if the data cannot be read, or an option is not what it should be.
     """
+    from logpose.data.pages import reading_images
     from logpose.report.inspection import inspection_text
 
-    facts = chosen.task.inspect(chosen.options)
+    with reading_images(chosen.options):
+        facts = chosen.task.inspect(chosen.options)
     print(json.dumps(facts, indent=2) if chosen.options.json else inspection_text(facts, chosen.task.inspection_text))
     return 0

@@ -11,7 +11,9 @@ from typing import Any, NoReturn
 import jsonargparse
 from jsonargparse import SUPPRESS, DefaultHelpFormatter
 
-__all__ = ["SUPPRESS", "ArgumentParser", "dashed"]
+from logpose.cli.spelling import dashed, in_dashes
+
+__all__ = ["SUPPRESS", "ArgumentParser"]
 
 EXPECTED = {"int": "an integer", "float": "a number", "bool": "true or false", "tuple": "a list"}
 """What a flag of a Python type takes."""
@@ -37,7 +39,7 @@ class ArgumentParser(jsonargparse.ArgumentParser):
 
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
         """The help, with dashes in flags."""
-        return re.sub(r"(?<![\w-])--[a-z][\w.]*", lambda flag: dashed(flag[0]), super().format_help(formatter))
+        return in_dashes(super().format_help(formatter))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # noqa: ARG002  (its text is the message)
         """Print what is wrong on stderr, in place of jsonargparse's message in terms of Python, and end the process."""
@@ -64,6 +66,8 @@ def _sentence(parser: jsonargparse.ArgumentParser, message: str) -> str:
         return f"{parser.prog} needs {needed} ({asks})"
     if found := re.match(r"argument (\S+): expected (?:one|at least one) argument", message):
         return f"{dashed(found[1])} has no value ({asks})"
+    if found := re.match(r"argument (\S+): ignored explicit argument (.*)", message):
+        return f"{dashed(found[1])} takes no value, or true or false, not {found[2].strip(chr(39))}"
     if found := re.match(r"Problems parsing config: (.*)", message):
         return f"--config is not a YAML file of fields ({found[1]})"
     if found := re.match(r'Parser key "([^"]*)"[^:]*:\s*(.*)', message, re.DOTALL):
@@ -72,20 +76,15 @@ def _sentence(parser: jsonargparse.ArgumentParser, message: str) -> str:
         expected = _expected(why)
         if expected and value:
             return f"{dashed('--' + key)} takes {expected}, not {re.sub(r'''[][']''', '', value[1])}"
-    return " ".join(message.split())
-
-
-def dashed(flag: str) -> str:
-    """A flag as people read it: --save-json."""
-    return flag.replace("_", "-")
+    return in_dashes(" ".join(message.split()))
 
 
 def _expected(why: str) -> str:
     """What a flag takes, by what jsonargparse expected."""
-    if choices := re.search(r"typing\.Literal\[(.*?)\]", why):
-        *others, last = choices[1].replace("'", "").split(", ")
-        return f"{', '.join(others)} or {last}" if others else last
     if count := re.search(r"a tuple with (\d+) elements", why):
         return f"{count[1]} values"
-    kind = re.search(r"Expected a <class '(\w+)'>", why)
-    return EXPECTED.get(kind[1], "") if kind else ""
+    choices = re.search(r"typing\.Literal\[(.*?)\]", why)
+    words = choices[1].replace("'", "").split(", ") if choices else []
+    kinds = re.findall(r"Expected a <class '(\w+)'>", why)
+    *others, last = [*words, *dict.fromkeys(EXPECTED[kind] for kind in kinds if kind in EXPECTED)] or [""]
+    return f"{', '.join(others)} or {last}" if others else last

@@ -29,11 +29,13 @@ def run(chosen: Chosen) -> int:
         InputError: if an input or an option is not what it should be.
     """
     from logpose.core.device import choose_device
+    from logpose.data.pages import reading_images
     from logpose.report.results import json_rows, write_arrays, write_json
 
     task, model, options = chosen
     outputs = check_outputs(options)
-    predictions = task.predict(model, replace(options, device=str(choose_device(options.device))))
+    with reading_images(options):
+        predictions = task.predict(model, replace(options, device=str(choose_device(options.device))))
     if options.save_npz:
         write_arrays(options.save_npz, predictions.arrays())
     if options.save_json:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import re
 from argparse import SUPPRESS
-from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple, TypeVar, get_args
 
-from logpose.cli.config_file import check_config
-from logpose.cli.flags import add_flags, field_type, flag_names, normalised, values_of
-from logpose.cli.parser import ArgumentParser, dashed
+from logpose.cli.config_file import check_config, named_recipe
+from logpose.cli.flags import add_flags, field_type, flag_names, free_words, normalised, values_of
+from logpose.cli.parser import ArgumentParser
+from logpose.cli.spelling import DATA, dashed
+from logpose.core.config import Options
 from logpose.core.errors import InputError
 from logpose.recipes.renamed import renamed
 from logpose.training.recipe import LossName, TrainingRecipe, plain_fields, settings
@@ -28,11 +30,28 @@ log = logging.getLogger("logpose")
 
 R = TypeVar("R", bound=TrainingRecipe)
 
+SPACE = "--search_space"
 NUMBER = r"([+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?)"
 RANGE = re.compile(rf"{NUMBER}\.\.{NUMBER}", re.IGNORECASE)
 """LOW..HIGH, two numbers."""
 COMMA = re.compile(r",(?![^\[]*\])")
 """Between the values of a list; not within one in brackets."""
+
+
+@dataclass(kw_only=True)
+class RunOptions(Options):
+    """What `logpose train` takes beside the fields of a recipe."""
+
+    config: Path | None = None
+    """YAML file of fields, as --print-config writes it."""
+    out: Path | None = None
+    """Folder of the run; default: a new one in runs/."""
+    resume: Path | None = None
+    """Folder of an interrupted run or search to resume, or one of a run's checkpoints."""
+    device: str | None = None
+    """Device: cpu, cuda, cuda:1, mps, auto, in place of Lightning's --accelerator and --devices."""
+    search: int | None = None
+    """Number of runs with other settings, of which the best is kept (needs Optuna: the extra `search`)."""
 
 
 class Search(NamedTuple):
@@ -72,11 +91,13 @@ def parse_train(name: str, recipe: TrainingRecipe, flags: Sequence[str]) -> Pars
     Raises:
         InputError: if `--resume` names no run, or one of another recipe, or if a flag would have no effect.
     """
-    flags = _resumed_if_requeued(normalised(flags, [type(recipe)]))
+    every = [type(recipe), RunOptions]
+    flags = _resumed_if_requeued(_with_data(normalised(flags, every), every))
     for number, flag in enumerate(flags):
         if flag.startswith("--config=") or (flag == "--config" and number + 1 < len(flags)):
             check_config(flag.partition("=")[2] or flags[number + 1])
-    given = _parser(name, recipe).parse_args(flags)
+    shown = not {"-h", "--help"}.isdisjoint(flags)
+    given = _parser(name, recipe, [DATA] if shown else []).parse_args(flags)
     resume = None
     if given.resume is None:
         if _slug(given.recipe) != _slug(name):
@@ -88,6 +109,9 @@ def parse_train(name: str, recipe: TrainingRecipe, flags: Sequence[str]) -> Pars
         out, resume, config = _run_to_resume(given.resume)
         # The run's own settings first; flags have precedence.
         check_config(config)
+        whose = named_recipe(config) or name  # before its fields, which recipes of other tasks do not know
+        if _slug(whose) != _slug(name):
+            raise InputError(f"{out}: is a run of the recipe {whose}, not of {name}")
         flags = ["--config", str(config), *flags]
         given = _parser(name, recipe).parse_args(flags)
         if _slug(given.recipe) != _slug(name):
@@ -100,13 +124,13 @@ def parse_train(name: str, recipe: TrainingRecipe, flags: Sequence[str]) -> Pars
     in_steps, values = bool(recipe.steps), values_of(type(recipe), given)
     recipe = replace(recipe, name=name, **{key: values[key] for key in plain_fields(recipe)})
     typed = {field.removeprefix("no_") for field in flag_names(flags)}
+    if given.device is not None:
+        recipe = replace(recipe, **_on_device(given.device, typed))
     for field, why in recipe.inapplicable().items():
         if field in typed:
             raise InputError(f"{dashed('--' + field)}: {why}")
-    if resume is not None and "find_lr" in typed and recipe.find_lr:
-        raise InputError(
-            "--find-lr: searches before a run starts; a resumed one has its learning rate (--lr changes it)"
-        )
+    if resume is not None and "find_lr" in typed:
+        recipe.check_resume()
     if "steps" in typed and "milestones" not in typed and in_steps != bool(recipe.steps) and recipe.schedule == "step":
         unit, others = ("steps", "epochs") if recipe.steps else ("epochs", "steps")
         had = " ".join(map(str, recipe.milestones))
@@ -126,6 +150,33 @@ def _search(given: Any, recipe: TrainingRecipe, out: Path, resume: Path | None) 
         raise InputError(f"--search: {out} is a run, not a search; start one in another --out")
     space = None if given.search_space is None else _space(recipe, given.search_space)
     return Search(given.search, space)
+
+
+def _with_data(flags: list[str], options: Sequence[type[Any]]) -> list[str]:
+    """Flags in which DATA, a word without one, has its own, as the fields of a recipe have."""
+    places = [
+        place
+        for place in free_words(flags, options)
+        if next((flag for flag in flags[place::-1] if flag.startswith("--")), "") != SPACE
+    ]
+    if not places or not any(f.name == DATA for f in fields(options[0])):
+        return flags  # the parser refuses a word that it does not know
+    if twice := next((flag.partition("=")[2] for flag in flags if flag.startswith(f"--{DATA}=")), None):
+        raise InputError(f"DATA is one file or folder, got {flags[places[0]]} and {twice}")
+    return [flag if place != places[0] else f"--{DATA}={flag}" for place, flag in enumerate(flags)]
+
+
+def _on_device(device: str, typed: Collection[str]) -> dict[str, Any]:
+    """Lightning's names of a device of PyTorch's."""
+    if both := sorted({"accelerator", "devices"}.intersection(typed)):
+        raise InputError(f"--device {device}: does not go with --{both[0]}")
+    if device in ("auto", "cpu"):
+        return {"accelerator": device, "devices": "auto"}
+    if not (found := re.fullmatch(r"(cuda|mps)(?::(\d+))?", device)):
+        raise InputError(
+            f"--device {device}: takes auto, cpu, cuda, cuda:1 or mps (--accelerator takes Lightning's names)"
+        )
+    return {"accelerator": found[1], "devices": "1" if found[2] is None else f"{found[2]},"}
 
 
 def _space(recipe: TrainingRecipe, words: Sequence[str]) -> dict[str, Any]:
@@ -152,37 +203,25 @@ def _space(recipe: TrainingRecipe, words: Sequence[str]) -> dict[str, Any]:
     return space
 
 
-def _parser(name: str, recipe: TrainingRecipe) -> ArgumentParser:
-    """The parser of a recipe's flags, whose defaults are the recipe's values."""
-    usage = f"logpose train {name} [--data DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD VALUE …]"
+def _parser(name: str, recipe: TrainingRecipe, positional: Sequence[str] = ()) -> ArgumentParser:
+    """The parser of a recipe's flags, whose defaults are the recipe's values; for help, with words without a flag."""
+    usage = f"logpose train {name} [DATA] [--out DIR] [--resume DIR] [--config FILE] [--FIELD VALUE …]"
     parser = ArgumentParser(prog=f"logpose train {name}", usage=usage, description="Train it; its fields are flags.")
-    parser.add_argument("--config", action="config", help="YAML file of fields, as --print_config writes it")
-    parser.add_argument("--out", type=Path | None, default=None, help="folder of the run; default: a new one in runs/")
+    parser.add_argument("--config", action="config", help="YAML file of fields, as --print-config writes it")
+    add_flags(parser, RunOptions, ["config"])
     parser.add_argument(
-        "--resume",
-        type=Path | None,
-        default=None,
-        help="folder of an interrupted run or search to resume, or one of a run's checkpoints",
-    )
-    parser.add_argument(
-        "--search",
-        type=int | None,
-        default=None,
-        help="number of runs with other settings, of which the best is kept (needs Optuna: the extra `search`)",
-    )
-    parser.add_argument(
-        "--search_space",
+        SPACE,
         type=str,
         nargs="+",
         default=None,
         metavar="FIELD=VALUES",
-        help="with --search: what is varied: FIELD=LOW..HIGH, FIELD=A,B,C, or lr, weight_decay and size alone, with "
-        "their usual values (default: these three)",
+        help="With --search: what is varied: FIELD=LOW..HIGH, FIELD=A,B,C, or lr, weight-decay and size alone, with "
+        "their usual values (default: these three).",
     )
     parser.add_argument("--recipe", type=str, default=name, help=SUPPRESS)  # of a run's config.yaml
     # A recipe's own loss is no value of a flag.
     types: dict[str, Any] = {"loss": LossName | None if callable(recipe.loss) else LossName}
-    add_flags(parser, type(recipe), recipe.OBJECTS, types, **{"loss": None, **settings(recipe)})
+    add_flags(parser, type(recipe), recipe.OBJECTS, types, positional, **{"loss": None, **settings(recipe)})
     return parser
 
 

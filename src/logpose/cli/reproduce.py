@@ -8,6 +8,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,22 +28,26 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(
         prog="logpose reproduce",
-        usage="logpose reproduce [TABLE] [--run [--data DATA] [--out DIR] [--FIELD VALUE …]] [--json]",
-        description="List the paper's tables, or a table's rows: their published figures and commands.",
+        usage="logpose reproduce [TABLE [DATA]] [--run [--out DIR] [--FIELD VALUE …]] [--json]",
+        description="List the paper's tables, or a table's rows: their published figures and commands. TABLE is the "
+        "name of one, such as 1, 2a or retina; DATA, with --run, is its data set.",
         epilog="Further flags are those of `logpose train` and hold for each row, such as --epochs 10 or --mpii DIR.",
         allow_abbrev=False,
     )
-    parser.add_argument("table", nargs="?", metavar="TABLE", help="name of a table, such as 1, 2a or retina")
     parser.add_argument("--run", action="store_true", help="train the rows; finished ones are kept, others are resumed")
-    parser.add_argument("--data", type=Path, help="the table's data set")
+    parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)  # of the version before
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of the runs (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given, flags = parser.parse_known_args(list(words))
-    if given.table not in (None, *words[:1]):  # it may be the value of a flag of `logpose train`
-        raise InputError(f"{given.table}: the name of a table comes first: logpose reproduce TABLE --run …")
+    # Of the words after a flag only `logpose train` knows which are values.
+    first = list(takewhile(lambda word: not word.startswith("-"), words))
+    given, flags = parser.parse_known_args(words[len(first) :])
+    if len(first) > 2 or (flags and not flags[0].startswith("-")):
+        wrong = [*first[2:], *flags][0]
+        raise InputError(f"{wrong}: the name of a table and its data come first: logpose reproduce TABLE DATA --run …")
     if flags and not given.run:
         raise InputError(f"{flags[0]}: without --run nothing is trained")
-    given.flags = flags
+    given.table, given.flags = first[0] if first else None, flags
+    given.data = Path(first[1]) if len(first) > 1 else given.data
     return given
 
 
@@ -63,7 +68,7 @@ def run(given: argparse.Namespace) -> int:
         return 0
     table = table_named(given.table)
     if given.run and table.data and given.data is None:
-        raise InputError(f"--data: table {table.name} needs {table.data}")
+        raise InputError(f"table {table.name} needs data: logpose reproduce {table.name} DATA --run ({table.data})")
     rows, interrupted = [], False
     for row in table.rows:
         figures = None
@@ -93,7 +98,7 @@ def _run(row: Row, data: Path | None, out: Path, flags: Sequence[str]) -> Mappin
 
     words = [*row.flags.split(), *flags]
     folder = out / re.sub(r"[^\w.+]+", "-", " ".join([row.preset, *words]))
-    with_data = [*words, "--data", str(data)] if data else words
+    with_data = [str(data), *words] if data else words
     recipe, _, _ = parse_recipe(row.preset, find(row.preset)(), with_data)
     print(f"{row.method}: {folder}", file=sys.stderr)
     return measure(recipe, folder)
@@ -108,14 +113,14 @@ def _described(table: Table, row: Row, figures: Mapping[str, float] | None) -> d
         described["measured"] = {
             heading: scale * known[metric] if metric in known else None for heading, metric, scale in table.metrics
         }
-    command = f"{row.command} --data DATA" if row.command and table.data else row.command
+    command = row.with_data("DATA" if table.data else "")
     return described | {"command": command or None, "reason": row.reason or None}
 
 
 def _text(table: Table, rows: Sequence[Mapping[str, Any]], ran: bool) -> str:
     """A table as text: published figures, measured ones if it was run, then each row's command or reason."""
     columns = [(h, kind) for h, _, _ in table.metrics for kind in ("published", *(["measured"] if ran else []))]
-    lines = [f"Table {table.name}: {table.title}", *([f"--data: {table.data}"] if table.data else [])]
+    lines = [f"Table {table.name}: {table.title}", *([f"DATA: {table.data}"] if table.data else [])]
     lines += [*([table.note] if table.note else []), ""]
     if columns:
         cells = [[row["method"], *(_cell(row.get(kind, {}).get(h)) for h, kind in columns)] for row in rows]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from logpose.cli.flags import first_word, flag_names, help_text, normalised, parse_options
-from logpose.cli.parser import dashed
+from logpose.cli.spelling import dashed
 from logpose.core.config import Options
 from logpose.core.errors import InputError
 from logpose.tasks import TASKS, find_task

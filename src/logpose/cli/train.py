@@ -20,7 +20,7 @@ __all__ = ["parse", "run"]
 
 log = logging.getLogger("logpose")
 
-USAGE = """usage: logpose train RECIPE [--data DATA] [--out DIR] [--resume DIR] [--search N] [--config FILE] [--FIELD …]
+USAGE = """usage: logpose train RECIPE [DATA] [--out DIR] [--resume DIR] [--search N] [--config FILE] [--FIELD …]
 RECIPE is a name from `logpose recipes`, or my_recipes.py:my_run.
 `logpose train RECIPE --help` lists the recipe's fields and their defaults."""
 

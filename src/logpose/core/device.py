@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from torch import nn
 
 from logpose.core.errors import InputError
 from logpose.core.messages import first_line
 
-__all__ = ["choose_device"]
+__all__ = ["choose_device", "evaluating"]
 
 
 def choose_device(name: str | torch.device | None = "auto") -> torch.device:
@@ -26,3 +30,18 @@ def choose_device(name: str | torch.device | None = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name}: {first_line(error)}") from error
     return torch.device(name)
+
+
+@contextmanager
+def evaluating(module: nn.Module, device: torch.device | str) -> Iterator[None]:
+    """A module on a device and in evaluation mode; afterwards it is where it was, each of its parts in its own mode."""
+    modes = [(part, part.training) for part in module.modules()]
+    place = next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), None)
+    try:
+        module.to(device).eval()
+        yield
+    finally:
+        if place is not None:
+            module.to(place)
+        for part, training in modes:
+            part.training = training

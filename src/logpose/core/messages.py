@@ -1,10 +1,29 @@
-"""What of a library's error goes into a message of one sentence."""
+"""Words in messages of one sentence: what of a library's error, and the flag of a field."""
 
 from __future__ import annotations
 
-__all__ = ["first_line"]
+from collections.abc import Sequence
+from itertools import zip_longest
+
+__all__ = ["difference", "first_line", "flag"]
 
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message; of one without a message the name of its class."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def flag(field: str) -> str:
+    """The flag of a field, as people write it: --batch-size."""
+    return "--" + field.replace("_", "-")
+
+
+def difference(names: Sequence[str], others: Sequence[str]) -> str:
+    """The first of some names, counted from 1, that is not what others have in its place."""
+    pairs = enumerate(zip_longest(names, others), start=1)
+    number, own, other = next((i, a, b) for i, (a, b) in pairs if a != b)
+    if own is None:
+        return f"number {number}, {other!r}, is missing"
+    if other is None:
+        return f"number {number}, {own!r}, is one too many"
+    return f"number {number} is {own!r}, not {other!r}"

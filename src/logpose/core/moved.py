@@ -13,10 +13,20 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["MODULES", "NAMES", "install", "moved_name", "names_of_module", "renamed_arguments"]
+__all__ = [
+    "ATTRIBUTES",
+    "MODULES",
+    "NAMES",
+    "install",
+    "moved_name",
+    "names_of_module",
+    "old_attributes",
+    "renamed_arguments",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+AnyClass = TypeVar("AnyClass", bound=type)
 
 MODULES = {
     **{name: f"core.{name}" for name in ("structures", "skeletons", "geometry")},
@@ -39,6 +49,12 @@ NAMES = {
     ("report", "save_picture"): ("report.page", "save_image"),
 }
 """(old path, old name) -> (new path, new name), where they are not those of `MODULES`."""
+
+ATTRIBUTES = {
+    "PoseLoss": {"law": "error_distribution"},
+    "Model": {"law": "error_distribution", "set_law": "set_error_distribution", "blank": "example_input"},
+}
+"""class -> old name of an attribute -> new name."""
 
 
 def moved_name(old: str, name: str) -> Any:
@@ -101,3 +117,18 @@ def renamed_arguments(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]
         return renamed
 
     return decorate
+
+
+def old_attributes(cls: AnyClass) -> AnyClass:
+    """A class decorator: the attributes that `ATTRIBUTES` lists have their old names too, with a DeprecationWarning."""
+
+    def alias(old: str, new: str) -> property:
+        def get(self: Any) -> Any:
+            warnings.warn(f"{cls.__name__}.{old} is now {new}", DeprecationWarning, stacklevel=2)
+            return getattr(self, new)
+
+        return property(get)
+
+    for old, new in ATTRIBUTES[cls.__name__].items():
+        setattr(cls, old, alias(old, new))
+    return cls

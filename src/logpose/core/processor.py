@@ -14,7 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["SPINS", "OtherWork", "cores", "default_workers", "quota", "spin_briefly", "threads_beside"]
+from logpose.core.errors import InputError
+
+__all__ = [
+    "SPINS",
+    "OtherWork",
+    "cores",
+    "default_workers",
+    "quota",
+    "spin_briefly",
+    "threads_beside",
+    "worker_processes",
+]
 
 SPINS = 3000
 """How often a thread of libgomp looks whether the others are done before it sleeps; libgomp's own default is 300,000,
@@ -92,6 +103,19 @@ def default_workers(on_cpu: bool, processes: int = 1) -> int:
     share = cores() // processes
     wanted = (max(1, share // 4) if share > 2 else 0) if on_cpu else share - 1
     return min(MOST_WORKERS, max(0, wanted))
+
+
+def worker_processes(wanted: int | Literal["auto"], on_cpu: bool, processes: int = 1) -> int:
+    """How many processes load data, of a number or auto: see `default_workers`.
+
+    Raises:
+        InputError: if there are less than none.
+    """
+    if wanted == "auto":
+        return default_workers(on_cpu, processes)
+    if wanted < 0:
+        raise InputError(f"--workers must be at least 0, got {wanted}")
+    return wanted
 
 
 class OtherWork:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from jaxtyping import Bool, Float
+
+from logpose.core.category_rows import joint_pair, mirror_pairs
 from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.sides import has_side, in_series, infer_pairs, is_midline, is_numbered
@@ -20,8 +24,8 @@ __all__ = [
     "HUMANEVA",
     "LSP",
     "MPII",
+    "Category",
     "Skeleton",
-    "derived_joints",
     "short_names",
 ]
 
@@ -46,6 +50,8 @@ class Skeleton(Configurable):
             left_eye/right_eye, LWrist/RWrist, oeil_gauche/oeil_droit (see `sides`).
         oks_sigmas: per joint the standard deviation of careful labels relative to the square root of the object's
             area (COCO's "sigmas"); when None, `DEFAULT_OKS_SIGMA` for every joint.
+        categories: of a skeleton that is the union of several categories' joints (see `categories.united`), each of
+            them with a skeleton of its own; a joint belongs to the categories that have one of its name.
     """
 
     name: str
@@ -53,6 +59,7 @@ class Skeleton(Configurable):
     bones: tuple[tuple[int, int], ...] = ()
     flip_pairs: tuple[tuple[int, int], ...] | None = None
     oks_sigmas: tuple[float, ...] | None = None
+    categories: tuple[Category, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.joints)
@@ -66,13 +73,21 @@ class Skeleton(Configurable):
             raise InputError(f"skeleton {self.name!r}: a joint is in more than one mirror pair of {pairs}")
         if sigmas is not None and (len(sigmas) != count or not all(0 < s < float("inf") for s in sigmas)):
             raise InputError(f"skeleton {self.name!r} needs {count} positive OKS sigmas, got {sigmas}")
+        for kind in ("id", "name"):
+            if len({getattr(category, kind) for category in self.categories}) != len(self.categories):
+                raise InputError(f"skeleton {self.name!r}: several categories have the same {kind}")
+        if others := {joint for category in self.categories for joint in category.skeleton.joints} - {*self.joints}:
+            raise InputError(f"skeleton {self.name!r} lacks joints of its categories: {', '.join(sorted(others))}")
 
     def __len__(self) -> int:
         return len(self.joints)
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The pairs that mirror each other: as given, or inferred from the names."""
+        """The pairs that mirror each other: as given, or inferred from the names, or known of one of the categories."""
+        if self.flip_pairs is None and self.categories:
+            each = (([*map(self.joints.index, c.skeleton.joints)], c.skeleton.pairs) for c in self.categories)
+            return tuple(dict.fromkeys((own[a], own[b]) for own, pairs in each for a, b in pairs))
         return infer_pairs(self.joints) if self.flip_pairs is None else self.flip_pairs
 
     @cached_property
@@ -80,8 +95,10 @@ class Skeleton(Configurable):
         """Joints whose counterpart in a mirrored image is not known; none where `flip_pairs` are given.
 
         Without a single pair these are all joints that are not on the midline by their names; beside pairs, those with
-        a side or with a number in place of a name.
+        a side or with a number in place of a name. Of several categories these are the joints of each.
         """
+        if self.flip_pairs is None and self.categories:
+            return tuple(dict.fromkeys(name for category in self.categories for name in category.skeleton.unpaired))
         paired = {joint for pair in self.pairs for joint in pair}
         rest = [name for joint, name in enumerate(self.joints) if joint not in paired]
         if self.flip_pairs is not None:
@@ -136,6 +153,43 @@ class Skeleton(Configurable):
         names = [{word.lower() for word in _WORD.findall(joint)} for joint in self.joints]
         return tuple(i for i, name in enumerate(names) if name & words)
 
+    @cached_property
+    def _by_category(self) -> dict[int, tuple[Skeleton, list[int]]]:
+        return {c.id: (c.skeleton, [*map(self.joints.index, c.skeleton.joints)]) for c in self.categories}
+
+    def of(self, category_id: int) -> tuple[Skeleton, list[int]]:
+        """The skeleton of a category, and the numbers that its joints have here; without categories, this one.
+
+        Raises:
+            InputError: if the category is none of this skeleton's.
+        """
+        if not self.categories:
+            return self, list(range(len(self)))
+        if (found := self._by_category.get(category_id)) is None:
+            known = ", ".join(f"{c.name} ({c.id})" for c in self.categories)
+            raise InputError(f"category {category_id} is none of this skeleton's: {known}")
+        return found
+
+    def owned(self, category_ids: Sequence[int]) -> Bool[np.ndarray, "N K"]:
+        """Which joints objects of these categories have."""
+        mask = np.zeros((len(category_ids), len(self)), dtype=bool)
+        for row, category in enumerate(category_ids):
+            mask[row, self.of(category)[1]] = True
+        return mask
+
+    def sigmas_of(self, category_ids: Sequence[int]) -> Float[np.ndarray, "N K"]:
+        """The OKS standard deviations of objects of these categories; of joints that they lack, this skeleton's."""
+        sigmas = np.tile(np.asarray(self.sigmas, dtype=np.float64), (len(category_ids), 1))
+        for row, category in enumerate(category_ids):
+            own, joints = self.of(category)
+            sigmas[row, joints] = own.sigmas
+        return sigmas
+
+    def config(self) -> dict[str, Any]:
+        """As of every `Configurable`; without `categories` where there are none, as before they existed."""
+        values = super().config()
+        return values if self.categories else {name: value for name, value in values.items() if name != "categories"}
+
     def argument(self, name: str) -> Any:
         """The value of a constructor argument; of mirror pairs and OKS sigmas the inferred or default ones.
 
@@ -181,7 +235,8 @@ class Skeleton(Configurable):
             for name in ("joints", "bones", "flip_pairs", "oks_sigmas"):
                 # All are there, and sequences but for pairs that are not known.
                 tuple((config[name] or ()) if name == "flip_pairs" else config[name])
-            return super().from_config(config)
+            categories = tuple(Category.from_config(row) for row in config.get("categories", ()))
+            return super().from_config({**config, "categories": categories})
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a skeleton: {error!r}") from error
 
@@ -204,8 +259,8 @@ class Skeleton(Configurable):
         joints = tuple(map(str, joints))
         sigmas = category.get("sigmas")
         try:
-            bones = tuple(_joint_pair(pair, joints, "skeleton") for pair in category.get("skeleton") or ())
-            flip_pairs = _category_pairs(category, joints)
+            bones = tuple(joint_pair(pair, joints, "skeleton") for pair in category.get("skeleton") or ())
+            flip_pairs = mirror_pairs(category, joints)
             oks_sigmas = None if sigmas is None else tuple(map(float, sigmas))
         except InputError as error:
             raise InputError(f"category {name!r}: {error}") from error
@@ -216,88 +271,30 @@ class Skeleton(Configurable):
         return cls(name, joints, bones, flip_pairs, oks_sigmas)
 
 
-def _joint_pair(pair: Any, joints: Sequence[str], key: str) -> tuple[int, int]:
-    """Two joints of an entry of a COCO file, which are names or count from 1."""
-    try:
-        a, b = (joints.index(end) if end in joints else int(end) - 1 for end in pair)
-    except (TypeError, ValueError):
-        a = b = -1
-    if not (0 <= a < len(joints) and 0 <= b < len(joints)):
-        raise InputError(f"{key} has {pair!r:.60}, expected two joints, by name or by number from 1 to {len(joints)}")
-    return a, b
+@dataclass(frozen=True)
+class Category(Configurable):
+    """A category of objects with joints of their own, one of several that a model predicts.
 
-
-def _category_pairs(category: Mapping[str, Any], joints: tuple[str, ...]) -> tuple[tuple[int, int], ...] | None:
-    """The mirror pairs that an entry of a COCO file gives in one of three forms; None if it gives none."""
-    if (pairs := category.get("flip_pairs")) is not None:
-        return tuple(_joint_pair(pair, joints, "flip_pairs") for pair in pairs)
-    if (order := category.get("flip_idx")) is not None:
-        order, key = [int(joint) for joint in order], "flip_idx"
-    elif (swap := category.get("swap")) is not None:
-        order, key = [joints.index(other) if other else joint for joint, other in enumerate(swap)], "swap"
-    else:
-        return None
-    if len(order) != len(joints) or any(not 0 <= b < len(order) or order[b] != a for a, b in enumerate(order)):
-        raise InputError(
-            f"{key} must give each of the {len(joints)} joints its counterpart or itself, got {category[key]}"
-        )
-    return tuple((a, b) for a, b in enumerate(order) if a < b)
-
-
-PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "eye", "ear", "foot", "toe", "heel", "hand")
-SHOULDERS, HIPS = ("left shoulder", "right shoulder"), ("left hip", "right hip")
-SUBSTITUTES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "pelvis": (("root",), HIPS),
-    "thorax": (("neck",), SHOULDERS),
-    "neck": (("upper_neck",), ("thorax",), SHOULDERS),
-    "torso": (("spine",), (*SHOULDERS, *HIPS)),
-    "spine": (("torso",), (*SHOULDERS, *HIPS)),
-    "head": (("head_top",), ("left eye", "right eye"), ("left ear", "right ear")),
-}
-"""For a missing joint, the joints whose midpoint replaces it: the first tuple whose joints exist.
-
-COCO's to Human3.6M's as is usual: the pelvis between the hips, the neck between the shoulders, the torso half way, and
-between the eyes the head, the top of which COCO does not label."""
-
-
-def derived_joints(source: Skeleton, target: Skeleton) -> list[tuple[int, ...]]:
-    """For each joint of a skeleton, the joint of another by its name, or those whose midpoint replaces it.
-
-    Raises:
-        InputError: naming the joints that cannot be derived.
+    Attributes:
+        id: its number in the file that it was read from (COCO's `category_id`).
+        skeleton: its joints, in its file's order, with its own bones, mirror pairs and OKS sigmas.
     """
-    if source.joints == target.joints:
-        return [(joint,) for joint in range(len(target))]
-    there = {name: joint for joint, name in enumerate(_plain_names(source))}
-    found, missing = [], []
-    for joint, name in zip(target.joints, _plain_names(target), strict=True):
-        ways = ((name,), *SUBSTITUTES.get(name, ()))
-        way = next((way for way in ways if all(part in there for part in way)), None)
-        found.append(tuple(there[part] for part in way or ()))
-        if way is None:
-            missing.append(joint)
-    if missing:
-        raise InputError(
-            f"the model needs {', '.join(missing)}, which cannot be derived from the {len(source)} joints "
-            f"{', '.join(source.joints)}"
-        )
-    return found
+
+    nested = {"skeleton": Skeleton.from_config}  # noqa: RUF012  # as of every `Configurable`
+
+    id: int
+    skeleton: Skeleton
+
+    @property
+    def name(self) -> str:
+        """That of its skeleton."""
+        return self.skeleton.name
 
 
 def short_names(skeleton: Skeleton, aliases: Mapping[str, str]) -> tuple[str, ...]:
     """Joint names in the short form, "r_hip" of "right_hip" and "R_Hip", with `aliases` replaced."""
     names = (joint.lower().replace("right_", "r_").replace("left_", "l_") for joint in skeleton.joints)
     return tuple(aliases.get(name, name) for name in names)
-
-
-def _plain_names(skeleton: Skeleton) -> list[str]:
-    """Names of the joints that are alike in all skeletons: "left hip" of l_hip, left_hip and LHip."""
-    names = [joint.lower() for joint in skeleton.joints]
-    for side in ("left", "right"):
-        for part in PARTS:
-            for joint in skeleton.joints_of(side, [part])[:1]:
-                names[joint] = f"{side} {part}"
-    return names
 
 
 COCO = Skeleton(

@@ -13,26 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
-from logpose.data.areas import COVERED, segment_area
+from logpose.data.areas import COVERED
+from logpose.data.categories import skeleton_of
+from logpose.data.coco_people import Labels, flags, joints_of, relative_depths, with_last_pixel
 from logpose.data.image_sets import ImageList, ImageSet, LabelledImage
 from logpose.data.images import check_image, coco_folder, coco_folders, image_size, located
 from logpose.data.inputs import lies_outside
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.label_content import LabelContent
-from logpose.data.label_faults import are_relative, at_corner
 from logpose.data.problems import FARTHEST, PeopleFile, Problem, in_part, of_part, refuse
 
-__all__ = ["CocoKeypoints", "chosen_categories", "with_last_pixel"]
-
-LAST_PIXEL = 1
-"""Pixels by which a sample's box is narrower and lower than the file's: it ends at the centre of its last pixel, as in
-the released code (`_box`; `with_last_pixel` gives the file's extent)."""
-
+__all__ = ["CocoKeypoints", "coco_content"]
 
 LABELLED = "every tenth image with labels"
 """What is held out of a file that serves as both parts."""
@@ -46,7 +41,8 @@ class CocoKeypoints(PeopleFile):
     the part "val" of a single file has every tenth image with labels, unless its format has parts.
 
     Attributes:
-        category: id of the category, the first of several; `category_ids` has all.
+        category: id of the category, the first of several; `category_ids` has all, `categories` their names by id.
+            Unless the skeleton has categories, several are one class.
         images: files of the images with labelled people, by id; `unlabelled` has those of images without annotations.
         sizes: (width, height) of every image, as the file has them.
         passed_over: crowds and people without labelled joints, as COCO annotations.
@@ -61,26 +57,28 @@ class CocoKeypoints(PeopleFile):
         part: str | None = None,
         category: str | None = None,
         labels: LabelContent | None = None,
+        like: Skeleton | None = None,
+        depth: bool = False,
     ) -> None:
         file = Path(file)
-        content = vars(labels) if labels else _coco_content(file)  # not kept: that of COCO fills more than a gigabyte
+        content = vars(labels) if labels else coco_content(file)  # not kept: that of COCO fills more than a gigabyte
         self._places, self._parts = (labels.places, labels.parts) if labels else ([], {})
-        named = chosen_categories(file, content["categories"], category)
-        for row in named:
-            if whole(row.get("id")) is None:
-                raise InputError(f"{file}: category id must be an integer, got {row.get('id')!r:.40}")
-        try:
-            skeleton = Skeleton.from_category(named[0])
-        except InputError as error:
-            raise InputError(f"{file}: {error}") from error
+        skeleton, category_ids = skeleton_of(file, content["categories"], category, like)
+        if depth and len(category_ids) > 1:
+            raise InputError(f"{file}: --depth takes one category at a time; choose one with --category NAME")
+        rows = [row for row in content["categories"] if isinstance(row, dict)]
+        self.categories = {row["id"]: str(row.get("name", "object")) for row in rows if row.get("id") in category_ids}
+        rest = [str(row.get("name")) for row in rows if row.get("keypoints") and row.get("id") not in category_ids]
         folder = images or (labels.folder if labels else coco_folder(file, content["images"]))
         super().__init__(file, skeleton, folder)
         if labels:
             self.problems += labels.problems
             self.notes += labels.notes
             self.counts += labels.counts
-        self.category_ids: tuple[int, ...] = tuple(row["id"] for row in named)
-        self.category = self.category_ids[0]
+        self.category_ids, self.category, self.depth = category_ids, category_ids[0], depth
+        if like is not None and category is None and rest:
+            names = ", ".join(self.categories.values())
+            self.notes.append(f"{file}: people of {names} are measured, as the model predicts; not {', '.join(rest)}")
         self.unusable: list[dict[str, Any]] = []
         self.passed_over: list[dict[str, Any]] = []
         self.without_area: list[str] = []
@@ -98,13 +96,21 @@ class CocoKeypoints(PeopleFile):
     def ground_truth(self) -> dict[str, Any]:
         """This part's images and people as the COCO evaluation reads them.
 
-        Crowds, people without labels and wrong rows are among them; detecting these is neither right nor wrong.
+        Crowds, people without labels and wrong rows are among them; detecting these is neither right nor wrong. Of
+        several categories with skeletons of their own each has its joints alone, in its order; others are one.
         """
-        rows = [self._truth(s.image_id, np.column_stack([s.keypoints, s.visible]), s.box, s.area) for s in self.samples]
+        rows = []
+        for s in self.samples:
+            own = self.skeleton.of(s.category_id)[1]
+            triplets = np.column_stack([s.keypoints[own, :2], s.visible[own]])
+            rows.append(self._truth(s.image_id, triplets, s.box, s.area, s.category_id))
         rows = [{"id": i, **row} for i, row in enumerate([*rows, *self.passed_over, *self.unusable], start=1)]
         every = {**self.images, **self.unlabelled}  # a detection in an image without people is a false positive
         images = [{"id": image, "file_name": path.name} for image, path in every.items()]
-        return {"images": images, "annotations": rows, "categories": [{"id": self.category, "name": "object"}]}
+        categories = [{"id": self.category, "name": "object"}]
+        if self.skeleton.categories:
+            categories = [{"id": category.id, "name": category.name} for category in self.skeleton.categories]
+        return {"images": images, "annotations": rows, "categories": categories}
 
     def whole_images(self) -> ImageSet:
         """All images of this part, also those without people, each with all its people and crowds."""
@@ -123,7 +129,7 @@ class CocoKeypoints(PeopleFile):
             number, size = row["image_id"], self.sizes[row["image_id"]]
             image, people, ignored = images[number]
             box = np.array(row["bbox"], dtype=np.float64)
-            sample = Sample(image, box, *nothing, float(row["area"]), number, 0)
+            sample = Sample(image, box, *nothing, float(row["area"]), number, 0, category_id=row["category_id"])
             is_box = np.isfinite(box).all() and np.abs(box).max() <= FARTHEST and box[2:].min() > 0
             known = all(isinstance(side, int | float) and side > 0 for side in size)
             if row["iscrowd"]:
@@ -137,12 +143,12 @@ class CocoKeypoints(PeopleFile):
         return ImageList(self.skeleton, listed, problems, self.notes)
 
     def _truth(
-        self, image: int, triplets: np.ndarray, box: Float[np.ndarray, "4"], area: float, crowd: bool = False
+        self, image: int, triplets: np.ndarray, box: np.ndarray, area: float, category: int, crowd: bool = False
     ) -> dict[str, Any]:
         """What the evaluation reads of an annotation."""
         return {
             "image_id": image,
-            "category_id": self.category,
+            "category_id": category if self.skeleton.categories else self.category,
             "iscrowd": int(crowd),
             "keypoints": triplets.ravel().tolist(),
             "num_keypoints": int((triplets.reshape(-1, 3)[:, 2] > 0).sum()),
@@ -155,12 +161,14 @@ class CocoKeypoints(PeopleFile):
         self.counts[reason] += 1
         if whole(row.get("image_id")) not in self.images:
             return
-        box, keypoints = numbers(row.get("bbox"), 4), numbers(row.get("keypoints"), 3 * len(self.skeleton))
+        count = len(self.skeleton.of(row["category_id"])[0])
+        box, joints = numbers(row.get("bbox"), 4), joints_of(row.get("keypoints"), count, self.depth)
         box = np.zeros(4) if box is None else box
-        keypoints = np.zeros(3 * len(self.skeleton)) if keypoints is None else np.nan_to_num(keypoints)
+        triplets = np.zeros((count, 3)) if joints is None else np.nan_to_num(joints[:, [0, 1, -1]])
         area = numbers([row.get("area")], 1)
         size = float(box[2] * box[3] if area is None else area[0])
-        self.passed_over.append(self._truth(row["image_id"], keypoints, box, size, bool(row.get("iscrowd"))))
+        about = row["category_id"], bool(row.get("iscrowd"))
+        self.passed_over.append(self._truth(row["image_id"], triplets, box, size, *about))
 
     def _checked_images(self, content: dict[str, Any], part: str | None, named: bool) -> dict[int, Path]:
         """Files of the images that can be used, by id; others become problems if they have annotations."""
@@ -219,7 +227,7 @@ class CocoKeypoints(PeopleFile):
         labelled = {
             whole(row.get("image_id"))
             for row in rows
-            if row.get("category_id") in self.category_ids and any(_flags(row.get("keypoints")))
+            if row.get("category_id") in self.category_ids and any(flags(row.get("keypoints"), self.depth))
         }
         first = [i for i, number in enumerate(numbers_of) if number in labelled]
         others = [i for i, number in enumerate(numbers_of) if number not in labelled]
@@ -227,7 +235,7 @@ class CocoKeypoints(PeopleFile):
 
     def _read_people(self, rows: list[Any]) -> None:
         """Sort the annotations into people, problems, and crowds and people without labels."""
-        self.counts["annotations"], wanted = len(rows), 3 * len(self.skeleton)
+        self.counts["annotations"] = len(rows)
         for i, row in enumerate(rows):
             if not isinstance(row, dict):
                 self.problems.append(Problem(f"{self.file}: annotation {i}", "not a JSON object"))
@@ -248,17 +256,26 @@ class CocoKeypoints(PeopleFile):
                 self.problems.append(Problem(where, "no image with this image_id", got))
             elif image not in self.images:
                 continue  # the image is of the other part, or among the problems already
-            elif (values := numbers(row.get("keypoints"), wanted)) is not None and not values[2::3].any():
+            elif self._is_unlabelled(row):
                 self._pass_over(row, "without labelled joints")  # its box may be anything
             elif isinstance(person := self._person(i, row, where, self.sizes[image]), Problem):
                 self.problems.append(person)
                 box = numbers(row.get("bbox"), 4)
                 if box is not None and np.abs(box).max() <= FARTHEST and box[2:].min() > 0:
-                    nothing = np.zeros((len(self.skeleton), 3))
-                    self.unusable.append(self._truth(row["image_id"], nothing, box, float(box[2:].prod()), crowd=True))
+                    nothing, kind = np.zeros((len(self.skeleton.of(row["category_id"])[0]), 3)), row["category_id"]
+                    self.unusable.append(self._truth(image, nothing, box, float(box[2:].prod()), kind, crowd=True))
             else:
                 self.samples.append(person)
         self.counts["people"] = len(self.samples)
+        self._take_notes()
+
+    def _take_notes(self) -> None:
+        """Report in a sentence each what else was made of the rows."""
+        if len(self.categories) > 1 and not self.skeleton.categories:
+            names = ", ".join(self.categories.values())
+            self.notes.append(f"{names}: learned as one category, and AP is of all as one; --category all: of each")
+        if self.depth and (lost := relative_depths(self.samples, self.skeleton)):
+            self.notes.append(f"{self.file}: {lost} people whose root has no label: their depths are taken as unknown")
         if self.at_corner:
             joints = f"{self.at_corner} joints at exactly 0, 0, outside their box, with v > 0"
             self.notes.append(f"{self.file}: {joints}: taken as not labelled")
@@ -266,50 +283,29 @@ class CocoKeypoints(PeopleFile):
             what = f"{len(self.without_area)} people whose area is missing, or not possible for a segment in their box"
             self.notes.append(f"{what}; OKS takes {COVERED:g} of the box; the first: {self.without_area[0]}")
 
+    def _is_unlabelled(self, row: dict[str, Any]) -> bool:
+        """Whether a row's keypoints are numbers and none is labelled."""
+        joints = joints_of(row.get("keypoints"), len(self.skeleton.of(row["category_id"])[0]), self.depth)
+        return joints is not None and not joints[:, -1].any()
+
     def _person(self, i: int, row: dict[str, Any], where: str, size: tuple[Any, Any]) -> Sample | Problem:
-        triplets, wanted = row.get("keypoints"), 3 * len(self.skeleton)
-        if not isinstance(triplets, list):
-            return Problem(where, "no keypoints")
-        if len(triplets) != wanted:
-            kind = f"keypoints must have {wanted} numbers ({wanted // 3} joints × 3)"
-            return Problem(where, kind, f"got {len(triplets)}")
-        values, box = numbers(triplets, wanted), numbers(row.get("bbox"), 4)
-        if values is None:
-            return Problem(where, "keypoints must be numbers")
-        joints = values.reshape(-1, 3)
-        visible = joints[:, 2]
-        if not np.isfinite(joints[(visible != 0)]).all():
-            return Problem(where, "keypoints must be finite")
-        if np.abs(joints[visible != 0]).max(initial=0) > FARTHEST:
-            return Problem(where, f"keypoints beyond ±{FARTHEST:g} pixels")
-        if not np.isin(visible, (0, 1, 2)).all():
-            return Problem(where, "visibility flags must be 0, 1 or 2", f"got {sorted(set(visible) - {0, 1, 2})[0]:g}")
-        if box is None or not np.isfinite(box).all() or np.abs(box).max() > FARTHEST:
-            return Problem(where, "bbox must be four finite numbers x, y, width, height")
-        if box[2] <= 0 or box[3] <= 0:
-            return Problem(where, "bbox has no area", f"{[round(float(v), 2) for v in box]}")
-        cleaned = _box(box, size)
-        if cleaned is None:
-            kind = "bbox of a pixel or less" if min(box[2:]) <= 1 else "bbox outside the image"
-            hint = " (relative coordinates? expected pixels)" if np.abs(box).max() <= 1 else ""
-            return Problem(where, kind + hint, f"{[round(float(v), 2) for v in box]}")
-        if are_relative(joints[visible > 0, :2], box):
-            kind = "keypoints within a pixel of the corner (relative coordinates? expected pixels)"
-            return Problem(where, kind, f"the first labelled {joints[visible > 0, :2][0].tolist()}")
-        if (corner := at_corner(joints, box)).any():
-            visible = np.where(corner, 0, visible)
-            if not visible.any():
-                return Problem(where, "the only labelled joint is at 0, 0, outside its box")
-            self.at_corner += int(corner.sum())
-        area, is_given = segment_area(row.get("area"), with_last_pixel(cleaned))
-        if not is_given:
+        """The person of a row; their joints are those that their category has of the skeleton's."""
+        own, numbers_of = self.skeleton.of(row["category_id"])
+        labels = Labels.read(row, where, len(own), size, self.depth)
+        if isinstance(labels, Problem):
+            return labels
+        self.at_corner += labels.at_corner
+        if not labels.has_area:
             self.without_area.append(f"{where}: area {row.get('area', 'is missing')!s:.40}")
+        keypoints = np.zeros((len(self.skeleton), labels.keypoints.shape[1]))
+        visible = np.zeros(len(self.skeleton), dtype=np.int64)
+        keypoints[numbers_of], visible[numbers_of] = labels.keypoints, labels.visible
         return Sample(
             image=self.images[row["image_id"]],
-            box=cleaned,
-            keypoints=np.where(visible[:, None] > 0, joints[:, :2], 0),
-            visible=visible.astype(np.int64),
-            area=area,
+            box=labels.box,
+            keypoints=keypoints,
+            visible=visible,
+            area=labels.area,
             image_id=row["image_id"],
             id=i if (number := whole(row.get("id"))) is None else number,
             category_id=row["category_id"],
@@ -322,11 +318,6 @@ def _file_name(row: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _flags(keypoints: Any) -> list[Any]:
-    """The visibility flags of triplets."""
-    return keypoints[2::3] if isinstance(keypoints, list) else []
-
-
 def _ambiguous(rows: Sequence[Any]) -> set[int]:
     """Ids that several images have."""
     names: dict[int, set[str]] = {}
@@ -335,23 +326,6 @@ def _ambiguous(rows: Sequence[Any]) -> set[int]:
         if name is not None and number is not None:
             names.setdefault(number, set()).add(name)
     return {number for number, own in names.items() if len(own) > 1}
-
-
-def _box(box: Float[np.ndarray, "4"], size: tuple[Any, Any]) -> Float[np.ndarray, "4"] | None:
-    """The box clipped to an image of (width, height), where known; None if nothing is left.
-
-    Its far corner is x + w - 1, as in the released code.
-    """
-    x, y = max(0.0, box[0]), max(0.0, box[1])
-    right, bottom = box[0] + max(box[2] - LAST_PIXEL, 0), box[1] + max(box[3] - LAST_PIXEL, 0)
-    if all(isinstance(side, int | float) and side > 0 for side in size):
-        right, bottom = min(size[0] - 1, right), min(size[1] - 1, bottom)
-    return np.array([x, y, right - x, bottom - y]) if right > x and bottom > y else None
-
-
-def with_last_pixel(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
-    """The whole extent of a person, of the box of a `CocoKeypoints` sample, which ends at its last pixel's centre."""
-    return np.asarray(box + np.array([0, 0, LAST_PIXEL, LAST_PIXEL]))
 
 
 def _size_fault(path: Path, given: tuple[Any, Any]) -> str | None:
@@ -363,7 +337,12 @@ def _size_fault(path: Path, given: tuple[Any, Any]) -> str | None:
     return f"{given[0]:g}×{given[1]:g}, {path} has {size[0]}×{size[1]}{turned}"
 
 
-def _coco_content(path: Path) -> dict[str, Any]:
+def coco_content(path: Path) -> dict[str, Any]:
+    """The lists of a COCO keypoint file.
+
+    Raises:
+        InputError: if it is none.
+    """
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
@@ -372,25 +351,3 @@ def _coco_content(path: Path) -> dict[str, Any]:
     if rows and not any(isinstance(row, dict) and "keypoints" in row for row in rows):
         raise InputError(f"{path}: {len(rows)} annotations without keypoints")
     return content  # type: ignore[no-any-return]
-
-
-def chosen_categories(path: str | Path, categories: Sequence[Any], wanted: str | None = None) -> list[dict[str, Any]]:
-    """The categories of a file that name joints: one, or several with the same joints.
-
-    Animals often have a category for each species and one list of joints for all: they are trained as one class.
-    `wanted` is the name of the only one to take.
-
-    Raises:
-        InputError: if none has joints or the name wanted, or several have different ones.
-    """
-    named = [row for row in categories if isinstance(row, dict) and row.get("keypoints")]
-    names = ", ".join(str(row.get("name")) for row in named)
-    if not named:
-        raise InputError(f"{path}: no category lists keypoints")
-    if wanted is not None:
-        named = [row for row in named if row.get("name") == wanted]
-        if not named:
-            raise InputError(f"{path}: no category {wanted!r} with keypoints; choose from {names}")
-    if any(row["keypoints"] != named[0]["keypoints"] for row in named):
-        raise InputError(f"{path}: categories with different keypoints ({names}); choose one with --category NAME")
-    return named

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from logpose.core.categories import with_pairs
 from logpose.core.errors import InputError
-from logpose.data.coco import CocoKeypoints
+from logpose.core.skeletons import Skeleton
+from logpose.data.categories import skeleton_of
+from logpose.data.coco import CocoKeypoints, coco_content
 from logpose.data.h36m import H36mPeople
 from logpose.data.label_formats import format_of, read_labels
 from logpose.data.lsp import LspPeople
 from logpose.data.mpii import MpiiOfCoco, MpiiPeople, heads_file
 from logpose.data.parts import parts_of
 
-__all__ = ["LabelledPeople", "annotation_files", "open_people"]
+__all__ = ["LabelledPeople", "annotation_files", "open_people", "skeleton_in"]
 
 LabelledPeople = CocoKeypoints | LspPeople | MpiiPeople | H36mPeople
 """Labelled people of a file, with its problems."""
@@ -31,6 +34,8 @@ def open_people(
     part: str | None = None,
     category: str | None = None,
     pairs: Sequence[str] | None = None,
+    like: Skeleton | None = None,
+    depth: bool = False,
 ) -> LabelledPeople:
     """The labelled people of an annotation file, whose format is detected from its content.
 
@@ -41,27 +46,50 @@ def open_people(
         images: the folder with its images; when None, the usual places beside the file are tried.
         strict: refuse the file if any row is wrong.
         part: "train" or "val", when one file has to serve as both; None takes all.
-        category: of a COCO file in which several categories have joints of their own, the name of one.
+        category: of a COCO file in which several categories have joints of their own, the name of one, or those of
+            several separated by commas, or "all": see `categories.skeleton_of`.
         pairs: left-right pairs of joints beside those that are known, see `Skeleton.with_pairs`.
+        like: the skeleton of a model to measure, which decides among the categories of such a file, and of several
+            gives the order of their joints.
+        depth: whether keypoints of a COCO file are x, y, z, v: z is the depth in millimetres, relative to the root
+            joint or not (`coco_people.relative_depths`).
 
     Raises:
         InputError: if the file is missing, is none of these, has no labelled people, (`strict`) has a wrong row, or
-            has no categories to choose from; if a file of heads is wrong, or has other people's; if a pair names no
-            joints.
+            has no categories to choose from, or no depth; if a file of heads is wrong, or has other people's; if a
+            pair names no joints.
     """
-    people = _opened(Path(file), images, strict, part, category)
+    people = _opened(Path(file), images, strict, part, category, like, depth)
     if pairs is not None:
-        people.skeleton = people.skeleton.with_pairs(pairs)
+        people.skeleton = with_pairs(people.skeleton, pairs)
     return people
 
 
+def skeleton_in(file: str | Path, category: str | None = None) -> Skeleton:
+    """The skeleton that people of a file with categories get, of any format that has these; without looking at rows.
+
+    Raises:
+        InputError: if it cannot be read, or there is no such category.
+    """
+    file = Path(file)
+    name = format_of(file)
+    categories = coco_content(file)["categories"] if name is None else read_labels(file, name).categories
+    return skeleton_of(file, categories, category)[0]
+
+
 def _opened(
-    file: Path, images: str | Path | None, strict: bool, part: str | None, category: str | None
+    file: Path,
+    images: str | Path | None,
+    strict: bool,
+    part: str | None,
+    category: str | None,
+    like: Skeleton | None,
+    depth: bool,
 ) -> LabelledPeople:
     """The labelled people of a file, by the reader of its format."""
     opened: LabelledPeople
     if (name := format_of(file)) is not None:
-        return CocoKeypoints(file, images, strict, part, category, read_labels(file, name))
+        return CocoKeypoints(file, images, strict, part, category, read_labels(file, name), like, depth)
     begin = b""
     if file.suffix != ".mat" and file.is_file():  # a missing file is reported by its reader
         with file.open("rb") as stream:
@@ -74,9 +102,12 @@ def _opened(
     elif in_space and b'"categories"' not in begin:
         opened = H36mPeople(file, images, strict, part)
     else:
-        return (MpiiOfCoco if heads_file(file.parent) else CocoKeypoints)(file, images, strict, part, category)
+        reader = MpiiOfCoco if heads_file(file.parent) else CocoKeypoints
+        return reader(file, images, strict, part, category, like=like, depth=depth)
     if category is not None:
         raise InputError(f"{file}: no categories in this format; remove --category")
+    if depth:
+        raise InputError(f"{file}: keypoints of this format are not x, y, z, v; remove --depth")
     return opened
 
 

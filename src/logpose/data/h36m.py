@@ -23,6 +23,7 @@ from logpose.core.skeletons import H36M, Skeleton, short_names
 from logpose.core.space import Space
 from logpose.core.structures import Sample
 from logpose.data.crops import People
+from logpose.data.fingerprints import image_files
 from logpose.data.images import check_image, image_folder, image_size
 from logpose.data.json_files import read_json, whole
 from logpose.data.problems import FARTHEST, Problem, in_part, of_part, refuse
@@ -117,6 +118,11 @@ class H36mPeople:
         keypoints = np.concatenate([space.camera.project(space.joints), depth], axis=1)
         image, visible, area = self.image_folder / self._names[index], np.full(len(H36M), 2), float(box[2] * box[3])
         return Sample(image, box, keypoints, visible, area, *self._ids[index])
+
+    @property
+    def image_files(self) -> Iterable[Path]:
+        """The image of each person."""
+        return (self.image_folder / name for name in self._names)
 
     @property
     def samples(self) -> Iterable[Sample]:
@@ -273,6 +279,11 @@ class MixedPeople:
         rng = np.random.default_rng(seed)
         rounds = -(-len(space) // len(plane))
         self.order = np.concatenate([rng.permutation(len(plane)) for _ in range(rounds)])[: len(space)]
+
+    @property
+    def image_files(self) -> Iterable[Path]:
+        """The images of both."""
+        return (path for people in (self.space, self.plane) for path in image_files(people))
 
     def __len__(self) -> int:
         return 2 * len(self.space)

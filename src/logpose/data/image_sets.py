@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image, Sample
 from logpose.data.batches import LabelledSet
@@ -51,6 +52,11 @@ class ImageList:
     problems: Sequence[Problem] = ()
     notes: Sequence[str] = ()
 
+    @property
+    def image_files(self) -> Iterable[Path]:
+        """The images with people."""
+        return (each.image for each in self.images if each.people and isinstance(each.image, Path))
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -65,7 +71,13 @@ def whole_images(people: People) -> ImageSet:
         people: a data set of people. Of a COCO file there are also images without people, crowds,
             people of whom no joint is labelled, and boxes of rows that are wrong; of `SyntheticPeople`, all people of
             each scene.
+
+    Raises:
+        InputError: if several categories have skeletons of their own.
     """
+    if people.skeleton.categories:
+        where, names = getattr(people, "file", "the data"), people.skeleton.name
+        raise InputError(f"{where}: detectors have one class, not {names}; choose one with --category NAME")
     if isinstance(people, HasImages):
         return people.whole_images()
     images: dict[int, tuple[Path | Image, list[Sample]]] = {}

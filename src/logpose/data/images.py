@@ -11,9 +11,8 @@ import logging
 import os
 import re
 import stat
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -21,11 +20,21 @@ from typing import Any, BinaryIO, TypeVar
 import cv2
 import numpy as np
 from jaxtyping import UInt16
-from PIL import Image as Pillow
-from PIL import ImageOps
 
 from logpose.core.errors import InputError
 from logpose.core.structures import Image
+from logpose.data.pages import (
+    MOST_PIXELS,
+    TIFF,
+    is_animated,
+    missing,
+    most_pixels,
+    note_pages,
+    page,
+    tiff_at,
+    tiff_pages,
+)
+from logpose.data.pillow_files import UNREADABLE, by_pillow, check_pixels, has_alpha, header, prepare_heic
 from logpose.data.pixels import ImageLike, as_rgb
 
 __all__ = [
@@ -44,21 +53,16 @@ __all__ = [
     "read_reduced",
 ]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
 """Suffixes of image files."""
 
-JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG", (b"II*\0", b"MM\0*")  # what such files begin with
+JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # what such files begin with
 PNG_BITS = 24  # the byte of a PNG that has the number of bits of a value
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for an image that lies on its side
-UNREADABLE = (OSError, ValueError, SyntaxError)  # what Pillow raises of files that it cannot read
-SURELY_SMALL = 2**20  # bytes of a JPEG, which needs some bits for every 256 pixels; other formats may need none
+SURELY_SMALL = 2**20  # bytes of a JPEG within `MOST_PIXELS`: it needs some bits for every 256; other formats may not
 EXIF_WITHIN = 2**16  # bytes of a JPEG within which its EXIF segment begins
 REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 STORED_WIDTH, STORED_HEIGHT = 256, 257  # tags of a TIFF
-AVIF = (b"ftypavif", b"ftypavis")  # what follows the first four bytes of such files
-MOST_PIXELS = 2**28
-"""Of an image, unless the environment variable `LOGPOSE_MAX_PIXELS` has another number: 268 million, as of 16,384 by
-16,384. A file of a few megabytes may declare more than a machine has memory for."""
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the names of uploaded files."""
 LOOKED_FOR = 50
@@ -136,11 +140,30 @@ def _whole(path: Path) -> bytes:
     cut_jpeg = data.startswith(JPEG) and not _ends_well(data[:8], data[-TAIL:], len(data)) and not _jpeg_ends(data)
     if cut_jpeg or (data.startswith(PNG) and data.rfind(b"IEND") <= data.rfind(b"IDAT")):
         raise InputError(f"{path}: truncated image")
-    if len(data) > SURELY_SMALL or not data.startswith(JPEG):
+    prepare_heic(path, data)
+    data = _at_page(path, data)
+    if len(data) > SURELY_SMALL * most_pixels() / MOST_PIXELS or not data.startswith(JPEG):
         size = (0, 0)
-        with suppress(*UNREADABLE), _header(io.BytesIO(data)) as opened:
+        with suppress(*UNREADABLE), header(io.BytesIO(data)) as opened:
             size = opened.size
-        _check_pixels(path, size)
+        check_pixels(path, size)
+    return data
+
+
+def _at_page(path: Path, data: bytes) -> bytes:
+    """The bytes of a file, of which the first page is the one that is to be read, if it is a TIFF."""
+    number = page()
+    if data.startswith(TIFF):
+        note_pages(path, tiff_pages(data))
+        try:
+            return tiff_at(data, number) if number else data
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    if is_animated(data):
+        with suppress(*UNREADABLE), header(io.BytesIO(data)) as opened:
+            note_pages(path, getattr(opened, "n_frames", 1))
+    elif number:
+        raise InputError(f"{path}: {missing(number, 1)}")
     return data
 
 
@@ -155,21 +178,13 @@ def _not_regular(path: Path) -> str | None:
     return None if stat.S_ISREG(mode) else "is a folder" if stat.S_ISDIR(mode) else "not a regular file"
 
 
-def _check_pixels(path: str | Path, size: tuple[int, int]) -> None:
-    """Refuse images of more pixels than the limit."""
-    limit = int(os.environ.get("LOGPOSE_MAX_PIXELS", MOST_PIXELS))
-    if size[0] * size[1] > limit:
-        raise InputError(f"{path}: has {size[0]}×{size[1]} pixels, more than the limit (LOGPOSE_MAX_PIXELS={limit})")
-
-
 def _decoded(source: str | Path, data: bytes, flags: int) -> np.ndarray:
-    """The pixels of a file's bytes, by OpenCV, which leaves AVIF as it is stored: that is decoded by Pillow."""
-    if data[4:12] in AVIF:
-        try:
-            with _header(io.BytesIO(data)) as opened:
-                return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
-        except UNREADABLE as error:
-            raise InputError(f"{source}: not a readable image (AVIF needs Pillow 11.3 or newer)") from error
+    """The pixels of a file's bytes, by OpenCV, or by Pillow where OpenCV reads them otherwise than they are meant.
+
+    It does not turn AVIF, has no HEIC, multiplies the colours of a TIFF by its alpha, and reads first frames.
+    """
+    if data[4:8] == b"ftyp" or (page() and is_animated(data)) or has_alpha(data):
+        return by_pillow(source, data)
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error is raised below
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -195,25 +210,13 @@ def _of_floats(source: str | Path, data: bytes) -> Image | None:
         raise InputError(f"{source}: {error}") from error
 
 
-@contextmanager
-def _header(source: Path | io.BytesIO) -> Iterator[Pillow.Image]:
-    """An image of which only the header has been read; Pillow's warnings, and its limit of pixels, are ignored."""
-    limit = Pillow.MAX_IMAGE_PIXELS
-    Pillow.MAX_IMAGE_PIXELS = None
-    try:
-        with warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
-            yield opened
-    finally:
-        Pillow.MAX_IMAGE_PIXELS = limit
-
-
 def _is_upright_jpeg(data: bytes) -> bool:
     """Whether a file is a JPEG that its EXIF data do not turn: of another, blocks of pixels may not begin at 0."""
     if not data.startswith(JPEG):
         return False
     if b"Exif" not in data[:EXIF_WITHIN]:
         return True
-    with _header(io.BytesIO(data)) as opened:
+    with header(io.BytesIO(data)) as opened:
         return opened.getexif().get(ORIENTATION, 1) == 1  # type: ignore[no-any-return]
 
 
@@ -261,9 +264,12 @@ def image_size(path: str | Path) -> tuple[int, int]:
         InputError: if the file is not an image, or has too many pixels.
     """
     path = Path(path)
+    if page():  # not of the first
+        height, width = read_image(path).shape[:2]
+        return width, height
     try:
-        with _header(path) as opened:
-            _check_pixels(path, opened.size)  # before the next line, which decodes a PNG
+        with header(path) as opened:
+            check_pixels(path, opened.size)  # before the next line, which decodes a PNG
             tags = opened.getexif()
             size = opened.size
             if opened.format == "TIFF":  # versions of Pillow differ in whether they have turned it

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError, NoImagesError
-from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
-from logpose.data.crops import People
-from logpose.data.images import SUFFIXES, check_image, coco_folder, image_size, located
+from logpose.data.images import SUFFIXES, coco_folder, image_size, located
 from logpose.data.json_files import numbers, read_json, whole
-from logpose.data.problems import FARTHEST, PeopleFile, Problem, by_kind
+from logpose.data.problems import FARTHEST, Problem
 
 __all__ = [
     "Boxes",
-    "DetectedBoxes",
     "ImageBoxes",
     "ImageName",
+    "LabelBoxes",
+    "LabelRow",
+    "detected_box",
     "find_images",
     "image_id",
     "lies_outside",
@@ -32,8 +31,9 @@ __all__ = [
     "read_boxes",
 ]
 
-Boxes = Float[np.ndarray, "_ 5"]
-"""x, y, width, height, score of each person in one image."""
+Boxes = Float[np.ndarray, "_ 5"] | Float[np.ndarray, "_ 6"]
+"""x, y, width, height, score of each person in one image, and where a model predicts several categories the id of
+each one's."""
 
 
 class ImageBoxes(NamedTuple):
@@ -42,9 +42,26 @@ class ImageBoxes(NamedTuple):
     boxes: dict[Path, Boxes]
     """Of each image."""
     problems: list[Problem]
-    """Boxes that were left out because they are on none of the images, or lie outside theirs."""
+    """Boxes that were left out because they are on none of the images, lie outside theirs, or are no boxes."""
     category_id: int | None
     """Of the boxes, where the file has one."""
+
+
+class LabelRow(NamedTuple):
+    """A labelled box: x, y, width, height and 1 as the score; of an image, by its name and id in the labels' file."""
+
+    name: str
+    box: list[float]
+    where: str
+    image_id: int | None = None
+
+
+class LabelBoxes(NamedTuple):
+    """The boxes of a file of labels, their category where it has one, and the rows that were left out."""
+
+    rows: list[LabelRow]
+    category_id: int | None
+    problems: list[Problem]
 
 
 class ImageName(NamedTuple):
@@ -153,7 +170,12 @@ def listed_category(paths: Sequence[str | Path], joints: Sequence[str]) -> int |
 
 
 def read_boxes(
-    file: str | Path, images: Mapping[Path, int | str], least_score: float = 0.0, category: int | None = None
+    file: str | Path,
+    images: Mapping[Path, int | str],
+    least_score: float = 0.0,
+    category: int | None = None,
+    labels: LabelBoxes | None = None,
+    categories: Collection[int] = (),
 ) -> ImageBoxes:
     """The boxes of each image, from a file.
 
@@ -166,23 +188,29 @@ def read_boxes(
         images: those wanted, with their ids (`find_images`); one that the file does not name has no boxes.
         least_score: boxes below it are left out.
         category: `category_id` of the boxes to take, where the file has several.
+        labels: what the file holds, if it is one of labels (`data.label_boxes`); images are known by their names.
+        categories: those that a model tells apart: boxes of a detections file with a `category_id` have it as a sixth
+            column, and those of others are left out.
 
     Raises:
         InputError: if the file is no such file, a row of it is malformed, it has no box of the category, or it is about
             other images.
     """
     file = Path(file)
-    content = read_json(file)
-    kind = None
-    if isinstance(content, Mapping):
-        rows: list[_Row] = []
+    problems = [] if labels is None else list(labels.problems)
+    ids = {} if labels is None else {row.where: row.image_id for row in labels.rows}
+    kind = None if labels is None else labels.category_id
+    rows: list[_Row] = []
+    if labels is not None:
+        rows = [(row.name, row.box, row.where) for row in labels.rows]
+    elif isinstance(content := read_json(file), Mapping):
         for name, own in content.items():
             if not isinstance(own, list):
                 raise InputError(f"{file}: boxes of {name!r} must be a list")
             places = (f"{file}: box {i} of {name!r}" for i in range(len(own)))
             rows += [(name, _checked_box(box, where), where) for box, where in zip(own, places, strict=True)]
     else:
-        rows, kind = _detected_rows(file, content, category)
+        rows, kind = _detected_rows(file, content, category, categories)
     names: dict[str, set[Path]] = {}
     for image, number in images.items():
         stem = image.stem
@@ -193,16 +221,21 @@ def read_boxes(
             names.setdefault(name, set()).add(image)
     boxes: dict[Path, list[list[float]]] = {image: [] for image in images}
     size_of = cache(_size)
-    problems: list[Problem] = []
     matched = False
     for name, values, where in rows:
-        meant = names.get(name) or names.get(Path(name).name) or set()
+        below = PurePosixPath(name).with_suffix("").as_posix() if "/" in name else name  # as ids with folders are
+        meant = names.get(name) or names.get(below) or names.get(Path(name).name) or set()
+        if len(meant) > 1 and ids.get(where) is not None:  # of one name in several folders: the image of the same list
+            meant = {image for image in meant if images[image] == ids[where]} or meant
         if len(meant) > 1:
             raise InputError(f"{where}: several images are called {name!r}; give the whole path")
         if not meant:
             problems.append(Problem(where, "not on any of the images", repr(name)))
             continue
         matched, image = True, next(iter(meant))
+        if isinstance(values, Problem):
+            problems.append(values)
+            continue
         if values[4] < least_score:
             continue
         if (size := size_of(image)) and lies_outside(values[:4], size):
@@ -213,7 +246,8 @@ def read_boxes(
     if rows and not matched:
         first = f"its first is for {rows[0][0]!r}, the first image is {next(iter(images)).name}"
         raise InputError(f"{file}: no box for the given images: {first}")
-    arrays = {image: np.array(own, dtype=np.float64).reshape(-1, 5) for image, own in boxes.items()}
+    width = next((len(values) for _, values, _ in rows if not isinstance(values, Problem)), 5)
+    arrays = {image: np.array(own, dtype=np.float64).reshape(-1, width) for image, own in boxes.items()}
     return ImageBoxes(arrays, problems, kind)
 
 
@@ -223,50 +257,71 @@ def lies_outside(box: Sequence[float], size: tuple[int, int]) -> bool:
     return x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0
 
 
-_Row = tuple[str, list[float], str]
-"""Name or id of an image, a box in it with its score, and the row for messages: "boxes.json: row 12"."""
+_Row = tuple[str, list[float] | Problem, str]
+"""Name or id of an image, a box in it with its score or what is wrong, and the row for messages: "boxes.json: row 12".
+"""
 
 
-def _detected_rows(file: Path, content: Any, category: int | None) -> tuple[list[_Row], int | None]:
-    """The boxes of a COCO detections file, of one category, and which."""
+def _detected_rows(
+    file: Path, content: Any, category: int | None, several: Collection[int] = ()
+) -> tuple[list[_Row], int | None]:
+    """The boxes of a COCO detections file, of one category, and which; or, with their own, of `several`."""
     if not isinstance(content, list):
         raise InputError(f"{file}: expected a list of detections or a mapping of file names to boxes")
     categories = {str(row.get("category_id")) for row in content if isinstance(row, Mapping)}
     listed = ", ".join(sorted(categories))
-    if category is None and len(categories) > 1:
-        raise InputError(f"{file}: boxes of several categories ({listed}); choose one with --box_category")
+    each = several and category is None and categories - {"None"}
+    if category is None and len(categories) > 1 and not each:
+        raise InputError(f"{file}: boxes of several categories ({listed}); choose one with --box-category")
     rows: list[_Row] = []
     for i, row in enumerate(content):
         where = f"{file}: row {i}"
         if not isinstance(row, Mapping) or "bbox" not in row or not {"image_id", "file_name"} & row.keys():
             raise InputError(f"{where}: needs bbox and image_id")
         if category is None or row.get("category_id") == category:
-            rows.append((str(row.get("file_name", row.get("image_id"))), _detected_box(row, where), where))
+            box = detected_box(row, where)
+            if each:
+                number = whole(row.get("category_id"))
+                if number is None or number not in several:
+                    detail = f"category_id {row.get('category_id')!r:.40}"
+                    box = Problem(where, "of a category that the model does not have", detail)
+                elif not isinstance(box, Problem):
+                    box = [*box, number]
+            rows.append((str(row.get("file_name", row.get("image_id"))), box, where))
     if content and not rows:
         raise InputError(f"{file}: no box of category {category} among {len(content)}; choose from {listed}")
+    if each and not any(row.get("category_id") in several for row in content):
+        ids = ", ".join(map(str, several))
+        raise InputError(f"{file}: no box of a category of the model ({ids}), but of {listed}")
     kind = category if category is not None or not content else whole(content[0].get("category_id"))
-    return rows, kind
+    return rows, None if each else kind
 
 
-def _detected_box(row: Mapping[str, Any], where: str) -> list[float]:
-    """x, y, width, height and score, 1 where there is none, of a COCO detection, which has a `bbox`."""
+def detected_box(row: Mapping[str, Any], where: str) -> list[float] | Problem:
+    """x, y, width, height and score, 1 where there is none, of a COCO detection, which has a `bbox`; or its fault."""
     if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
         raise InputError(f"{where}: bbox must be x, y, width, height, got {row['bbox']}")
     return _checked_box([*row["bbox"], row.get("score", 1.0)], where)
 
 
-def _checked_box(box: Any, where: str) -> list[float]:
-    """The same of a list of four or five numbers (what JSON writes as such: no text, no true)."""
+def _checked_box(box: Any, where: str) -> list[float] | Problem:
+    """The same of a list of four or five numbers (what JSON writes as such: no text, no true).
+
+    A detector rounds, or overflows: a box without an extent, or of other numbers than pixels, is a problem of its own.
+
+    Raises:
+        InputError: if it is no such list.
+    """
     found = numbers(box, len(box)) if isinstance(box, list) and len(box) in (4, 5) else None
     if found is None:
         raise InputError(f"{where}: must be four or five numbers, got {box}")
     values = found.tolist()
-    if not np.isfinite(values[:4]).all() or min(values[2:4]) <= 0:
-        raise InputError(f"{where}: must be finite x, y, width > 0, height > 0[, score], got {box}")
-    if not np.isfinite(values[4:]).all():
-        raise InputError(f"{where}: score must be finite, got {values[4]}")
+    if not np.isfinite(values).all():
+        return Problem(where, "box or score not finite", f"{values}")
+    if min(values[2:4]) <= 0:
+        return Problem(where, "no width or height", f"{values}")
     if max(map(abs, values[:4])) > FARTHEST:
-        raise InputError(f"{where}: beyond ±{FARTHEST:g} pixels: {box}")
+        return Problem(where, f"beyond ±{FARTHEST:g} pixels", f"{values}")
     return values if len(values) == 5 else [*values, 1.0]
 
 
@@ -282,87 +337,3 @@ def image_id(path: str | Path) -> int | str:
     """The id that COCO files give an image: its name without suffix, as a number if it is one."""
     stem = Path(path).stem
     return int(stem) if stem.isdecimal() else stem
-
-
-@runtime_checkable
-class HasImageIds(Protocol):
-    """People in images that have the ids of a COCO file."""
-
-    file: Path
-    skeleton: Skeleton
-    image_folder: Path
-    category: int
-    category_ids: tuple[int, ...]
-    images: dict[int, Path]
-    unlabelled: dict[int, Path]
-
-    def ground_truth(self) -> Mapping[str, Any]:
-        """The labels as the COCO evaluation reads them."""
-        ...
-
-
-class _Elsewhere(Problem):
-    """A box of another category or image: a file may hold more than the data set, so it is passed over."""
-
-
-class DetectedBoxes(PeopleFile):
-    """The boxes of a COCO detections file, over the images of a labelled data set.
-
-    Boxes are neither clipped nor filtered by score (1 where there is none), as in the released code. Those of other
-    categories, and of images that the data set does not have, are counted in `passed_over`. Those on images that cannot
-    be read, or with ids that are not integers, are listed in `problems` and left out.
-
-    Raises:
-        InputError: if the data set is not a COCO file, the boxes' file is no such list, a row is malformed, or no
-            box is left.
-    """
-
-    def __init__(self, labels: People, file: str | Path) -> None:
-        file = Path(file)
-        if not isinstance(labels, HasImageIds):
-            raise InputError(f"{file}: boxes refer to images by COCO ids; the data set must be a COCO file")
-        super().__init__(file, labels.skeleton, labels.image_folder)
-        self.labels, self.category = labels, labels.category
-        content = read_json(file)
-        if not isinstance(content, list):
-            raise InputError(f"{file}: expected a list of COCO detections")
-        over: list[Problem] = []
-        fault_of = cache(check_image)
-        for i, row in enumerate(content):
-            found = self._sample(i, row, fault_of)
-            if isinstance(found, _Elsewhere):
-                over.append(found)
-            else:
-                self._add(found)
-        self.passed_over = len(over)
-        if content and not self.samples:
-            kinds = [  # how many of each kind, and the first of it
-                f"{len(those)} {kind}, the first in {those[0].where.rpartition(': ')[2]} ({those[0].detail})"
-                for kind, those in by_kind([*over, *self.problems]).items()
-            ]
-            raise InputError(f"{file}: no box for {labels.file} among {len(content)}: {'; '.join(kinds)}")
-
-    def ground_truth(self) -> Mapping[str, Any]:
-        """The labels as the COCO evaluation reads them."""
-        return self.labels.ground_truth()
-
-    def _sample(self, i: int, row: Any, fault_of: Callable[[Path], str | None]) -> Sample | Problem:
-        """The box of a row, or why it is left out."""
-        where = f"{self.file}: row {i}"
-        if not isinstance(row, dict) or not {"image_id", "bbox"} <= row.keys():
-            raise InputError(f"{where}: needs image_id and bbox")
-        if (category := row.get("category_id", self.category)) not in self.labels.category_ids:
-            wanted = " or ".join(map(str, self.labels.category_ids))
-            return _Elsewhere(where, "of another category", f"category_id {category!r:.40}, not {wanted}")
-        image = whole(row["image_id"])
-        if image is None:
-            return Problem(where, "with an image_id that is not an integer", f"image_id {row['image_id']!r:.40}")
-        path = self.labels.images.get(image, self.labels.unlabelled.get(image))
-        if path is None:
-            return _Elsewhere(where, "on an image that the data set does not have", f"image_id {image}")
-        *box, score = _detected_box(row, where)
-        # The others were checked when the data set was opened.
-        if image in self.labels.unlabelled and (fault := fault_of(path)):
-            return Problem(where, fault, str(path))
-        nothing = np.zeros((len(self.skeleton), 2)), np.zeros(len(self.skeleton), dtype=np.int64)
-        return Sample(path, np.array(box), *nothing, box[2] * box[3], image, i, score, category)

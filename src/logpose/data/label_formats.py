@@ -29,11 +29,22 @@ def format_of(path: str | Path) -> str | None:
     return next((name for name, module in FORMATS.items() if found(module).reads(Path(path))), None)
 
 
-def read_labels(path: str | Path, name: str) -> LabelContent:
+def read_labels(path: str | Path, name: str, frames: str | Path | None = None) -> LabelContent:
     """The labels of a file or folder of a format.
+
+    Args:
+        path: the file or folder.
+        name: the format's name.
+        frames: a folder for the images of a format that has them in a video or in the file itself (by its module's
+            `extract_frames`); without one, such files are refused.
 
     Raises:
         InputError: if it cannot be read at all; what is wrong with a row is in `problems`.
     """
-    content: LabelContent = importlib.import_module(FORMATS[name]).read(Path(path))
+    module = importlib.import_module(FORMATS[name])
+    content: LabelContent
+    if frames is not None and hasattr(module, "extract_frames"):
+        content = module.extract_frames(path, frames)
+    else:
+        content = module.read(Path(path))
     return content

@@ -1,9 +1,9 @@
 """Label Studio: its JSON and JSON-MIN exports as COCO's lists, and labels or predictions as its tasks.
 
 The format is that of https://labelstud.io/guide/export: keypoints and rectangles in per cent of `original_width` and
-`original_height`. A joint belongs to the region that is its parent; without one to the only rectangle that it lies in;
-in images without rectangles all joints are one person's. The order of the joints is that of the labelling config (an
-XML file beside the export; by `model_index` where it has them), else alphabetical.
+`original_height`. A joint belongs to the region that is its parent, or that it has a relation to; without one to the
+only rectangle that it lies in; in images without rectangles all joints are one person's. The order of the joints is
+that of the labelling config (an XML file beside the export; by `model_index` where it has them), else alphabetical.
 """
 
 from __future__ import annotations

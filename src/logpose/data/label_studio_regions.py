@@ -59,6 +59,8 @@ class Region:
 def regions_of(where: str, rows: Sequence[Any]) -> tuple[dict[str, Region], list[Problem], Counter[str]]:
     """The regions of an annotation by id. Results of one id, as a shape, its labels and its choices, are one.
 
+    A relation of a keypoint and a region of another shape makes this its parent, where it has none.
+
     Args:
         where: of the annotation, for messages.
         rows: its `result`.
@@ -69,12 +71,18 @@ def regions_of(where: str, rows: Sequence[Any]) -> tuple[dict[str, Region], list
     regions: dict[str, Region] = {}
     problems: list[Problem] = []
     counts: Counter[str] = Counter()
+    related: dict[str, set[str]] = {}
     for i, row in enumerate(rows):
         place = f"{where}, result {i}"
         value = row.get("value") if isinstance(row, dict) else None
         shape = _shape(value) if isinstance(value, dict) else None
         if not isinstance(row, dict):
             problems.append(Problem(place, "not a JSON object"))
+            continue
+        if row.get("type") == "relation":
+            ends = str(row.get("from_id")), str(row.get("to_id"))
+            for one, other in (ends, ends[::-1]):
+                related.setdefault(one, set()).add(other)
             continue
         key = str(row.get("id", f"result {i}"))
         if not isinstance(value, dict) or shape is None:
@@ -96,6 +104,13 @@ def regions_of(where: str, rows: Sequence[Any]) -> tuple[dict[str, Region], list
         region.value |= value
         words: list[Any] = next((value[name] for name in LABELS[shape] if isinstance(value.get(name), list)), [])
         region.labels += [str(word) for word in words if str(word) not in region.labels]
+    for key, others in related.items():
+        shapes = [other for other in sorted(others) if other in regions and regions[other].shape != "keypoint"]
+        if key in regions and regions[key].shape == "keypoint" and regions[key].parent not in regions and shapes:
+            if len(shapes) > 1:
+                problems.append(Problem(regions.pop(key).where, "a keypoint with relations to several regions"))
+            else:
+                regions[key].parent = shapes[0]
     return regions, problems, counts
 
 

@@ -213,7 +213,7 @@ def chosen(
     """
     if folds:
         if train_subjects or val_subjects:
-            raise InputError("--folds does not go with --train_subjects or --val_subjects")
+            raise InputError("--folds does not go with --train-subjects or --val-subjects")
         fingerprints = [scan.fingerprint for scan in scans.scans]
         alike = {each: number for number, each in enumerate(dict.fromkeys(fingerprints))}
         if len(alike) < folds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,11 @@ class PeopleFile:
         self.notes: list[str] = []
         self.counts: Counter[str] = Counter()
 
+    @property
+    def image_files(self) -> Iterable[Path]:
+        """The image of each person."""
+        return (sample.image for sample in self.samples if isinstance(sample.image, Path))
+
     def __len__(self) -> int:
         return len(self.samples)
 
@@ -77,7 +82,7 @@ def in_part(number: int, part: str | None) -> bool:
 
 def of_part(part: str | None, which: str = "every tenth image") -> str:
     """The end of a message about an empty part of a file: which rows are held out; empty for a whole file."""
-    return f" in the part {part!r} ({which} is held out; --val_data names another file)" if part else ""
+    return f" in the part {part!r} ({which} is held out; --val-data names another file)" if part else ""
 
 
 def refuse(samples: Sequence[Any], problems: Sequence[Problem], strict: bool, nobody: str) -> None:

@@ -179,8 +179,6 @@ def _has_files(video: Any) -> bool:
 
 def _listed(video: Any, number: int, path: Path) -> str:
     """The image of a frame of a list: its path in the list, or its last parts beside the file."""
-    if not 0 <= number < len(video.filename):
-        raise IndexError(f"frame {number} of {len(video.filename)}")
     name = str(video.filename[number])
     parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..")]
     tails = ["/".join(parts[start:]) for start in range(len(parts))]

@@ -10,7 +10,7 @@ from jaxtyping import Complex, Float
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 
-__all__ = ["proposed_pairs", "unmirrored"]
+__all__ = ["flip_test_note", "proposed_pairs", "unmirrored"]
 
 MOST = 500  # rows of a data set that are looked at
 LEAST = 5  # people with the same labelled joints, of whom something can be inferred
@@ -35,6 +35,16 @@ def unmirrored(data: Any) -> str:
     pairs = " ".join(f"{a}-{b}" for a, b in proposed_pairs(data))
     proposal = f"; in most labels these lie symmetric: --pairs {pairs}" if pairs else ""
     return f"no left-right counterpart is known of {listed}: images are not mirrored. --pairs A-B gives pairs{proposal}"
+
+
+def flip_test_note(skeleton: Skeleton, flip_test: bool | None) -> str:
+    """What to report of a flip test, asked for, refused or (None) left to the skeleton, where pairs are not known."""
+    if skeleton.mirrors or flip_test is False:
+        return ""
+    unknown = f"no left-right counterpart is known of {', '.join(skeleton.unpaired[:5])}"
+    if flip_test is None:
+        return f"no flip test: {unknown}; --flip-test asks for it"
+    return f"--flip-test: {unknown}; it is right of objects alone that look the same mirrored"
 
 
 def proposed_pairs(data: Any) -> list[tuple[str, str]]:

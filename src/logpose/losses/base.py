@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from logpose.core.config import Family
 from logpose.core.errors import UnknownKindError
+from logpose.core.moved import old_attributes
 from logpose.core.structures import ErrorDistribution, OutputType, Prediction
 from logpose.losses.cache import Cache, fixed_randomness
 from logpose.losses.distribution import ERROR_DRAWS, moments_and_radii, weighted_quantile
@@ -46,6 +47,7 @@ SAMPLE_CHUNK = 2**18
 T = TypeVar("T")
 
 
+@old_attributes
 class PoseLoss(Family, nn.Module, ABC):
     """What training needs of any loss. `PoseLoss.from_config` makes any loss of this package, by its kind.
 

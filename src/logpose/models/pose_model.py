@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +16,7 @@ from logpose.core import geometry
 from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.geometry import PADDING
+from logpose.core.moved import old_attributes
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import LEVELS, ErrorDistribution, KeypointLoss, LossDict, OutputType, Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
@@ -97,6 +98,7 @@ class JointOutputs(NamedTuple):
     """Axis of the weight along which they lie."""
 
 
+@old_attributes
 class Model(nn.Module, Configurable, ABC):
     """Base of all models: what training, evaluation and checkpoints ask of them.
 
@@ -113,6 +115,7 @@ class Model(nn.Module, Configurable, ABC):
         output_type: what it gives a loss.
         keeps_bands: whether each dimension's own bands are kept of the error distribution.
         backbone_path: of the submodule that is the backbone, if the model has one.
+        learned_images: fingerprints of the image files that its weights have learned from, as far as they are known.
     """
 
     task: ClassVar[str]
@@ -130,6 +133,7 @@ class Model(nn.Module, Configurable, ABC):
         if dim < 1:
             raise InputError(f"a model needs a dimension or more, got {dim}")
         self.skeleton, self.dim = skeleton, dim
+        self.learned_images: Int64[np.ndarray, "N"] = np.zeros(0, np.int64)
         for name in ("mean", "std", "radius"):
             self.register_buffer(f"error_{name}", getattr(ErrorDistribution.unknown(dim), name))
         bands = torch.full((len(LEVELS), dim), float("nan")) if self.keeps_bands else None

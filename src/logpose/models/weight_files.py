@@ -19,11 +19,15 @@ from torch import Tensor
 
 from logpose.core.errors import InputError
 
-__all__ = ["fetched", "held_object", "own_checkpoint", "read_state_dict", "read_weights"]
+__all__ = ["checkpoint_path", "fetched", "held_object", "own_checkpoint", "read_state_dict", "read_weights"]
 
 log = logging.getLogger("logpose")
 
 HUB = "hf://"
+NAME_ON_HUB = re.compile(r"(hf:/{1,2})?([\w.-]+/[\w.-]+)")  # a path has one slash of two
+FILES = (".ckpt", ".pth", ".pt", ".tar", ".bin", ".safetensors", ".json", ".onnx")  # suffixes that no repository has
+NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
+BEST = "best.ckpt"  # in the folder of a run
 TENSORS, CONFIG = "model.safetensors", "config.json"
 """Files of a folder of `logpose convert`, by the Hub's usual names."""
 MOST_NAMES = 50  # of classes and functions in a file
@@ -49,6 +53,8 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = Path(path)
     if path.is_dir() and (path / TENSORS).is_file():
         path = path / TENSORS
+    elif (path / BEST).is_file():
+        path = path / BEST
     if not path.is_file():
         raise InputError(f"{path}: no such weights file (give a file, an address, 'imagenet' or 'random')")
     try:
@@ -183,9 +189,36 @@ def fetched(source: str) -> Path:
                 torch.hub.download_url_to_file(source, str(file), progress=False)
             return file
     except ImportError as error:
-        raise InputError(f"{source}: the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'") from error
+        raise InputError(f"{source}: {NO_HUB}") from error
     except ValueError as error:
         raise InputError(f"{source}: not of the form {HUB}OWNER/NAME/FILE ({error!s:.120})") from error
     except OSError as error:  # no network, no such address, no such repository or file
         raise InputError(f"{source}: cannot be downloaded ({error!s:.120}); give a file instead") from error
     return Path(source)
+
+
+def checkpoint_path(source: str | Path) -> Path:
+    """The file or folder of the checkpoint that a source names.
+
+    Args:
+        source: a file; a folder of `logpose convert`; the folder of a run, for its best.ckpt; hf://OWNER/NAME, a
+            repository on the Hugging Face Hub, which is downloaded once and then kept; or OWNER/NAME alone, where
+            there is no such path and no folder OWNER.
+
+    Raises:
+        InputError: if it is on the Hub and cannot be had.
+    """
+    path, name = Path(source), NAME_ON_HUB.fullmatch(str(source))
+    if path.is_dir() and (path / BEST).is_file() and not (path / TENSORS).is_file():
+        return path / BEST
+    local = path.exists() or path.suffix in FILES or path.parent.is_dir()
+    if name is None or (local and not name[1]):
+        return path
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(name[2], allow_patterns=[TENSORS, CONFIG]))
+    except ImportError as error:
+        raise InputError(f"{source}: {'' if name[1] else 'no such file or folder; '}{NO_HUB}") from error
+    except Exception as error:  # no network, no such repository, no permission: whatever its client raises
+        raise InputError(f"{source}: no such folder, and not to be had from the Hub ({error!s:.120})") from error

@@ -1,4 +1,4 @@
-"""Recipes for COCO keypoints (`logpose train NAME --data COCO`), and one for small data sets of one's own.
+"""Recipes for COCO keypoints (`logpose train NAME COCO`), and one for small data sets of one's own.
 
 Those of the paper share the released configuration's optimiser, schedule and augmentation; the batch is 32 people on
 each of 8 GPUs; the best epoch is that of the highest AP. `logpose reproduce` prints the commands of the tables' rows.

@@ -1,6 +1,6 @@
 """Recipes for Human3.6M, one network from the image to 3-D joints (Table 8).
 
-`--data` is Human3.6M in the released code's format, `--mpii` the people with 2-D joints that the paper trains on as
+DATA is Human3.6M in the released code's format, `--mpii` the people with 2-D joints that the paper trains on as
 well. Crops, schedule and augmentation are the released code's; the paper does not give the number of epochs: 140 are
 that schedule's in related work, the released configuration trains for 200. The released code clips gradients of a loss
 that is a sum over 18 joints to a norm of 35; here the loss is a mean, and 35 / 18 is 2.

@@ -106,7 +106,10 @@ def command(preset: str, fields: dict[str, Any]) -> str:
     words = [preset]
     for name, value in fields.items():
         values = value if isinstance(value, tuple) else (value,)
-        words += [f"--{name}", *(f"{each:g}" if isinstance(each, float) else str(each) for each in values)]
+        words += [
+            f"--{name.replace('_', '-')}",
+            *(f"{each:g}" if isinstance(each, float) else str(each) for each in values),
+        ]
     return " ".join(words).replace("True", "true")
 
 

@@ -34,7 +34,13 @@ class Row:
     @property
     def command(self) -> str:
         """The command that trains it, without the path of the data; empty if there is none."""
-        return f"logpose train {self.preset} {self.flags}".strip() if self.preset else ""
+        return self.with_data()
+
+    def with_data(self, data: str = "") -> str:
+        """The command that trains it on a file or folder; empty if there is none."""
+        return " ".join(
+            ["logpose", "train", *(word for word in (self.preset, data, self.flags) if word)] * bool(self.preset)
+        )
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Table:
     metrics: tuple[tuple[str, str, float], ...]
     """Of each column: its heading, the name of the metric in a run's figures, the factor to the paper's unit."""
     data: str
-    """The data set that `--data` names; empty if none is needed."""
+    """The data set; empty if none is needed."""
     rows: tuple[Row, ...]
 
     @property
@@ -104,10 +110,10 @@ TABLES: tuple[Table, ...] = (
     )),
     Table("5", "Hidden layers of the flow's networks (COCO val, ResNet-50; also Table 11)", AP, COCO, (
         Row("3 layers of 64", (70.5,), C),
-        Row("3 layers of 128", (70.2,), C, "--flow_hidden 128 128"),
-        Row("3 layers of 256", (69.6,), C, "--flow_hidden 256 256"),
-        Row("5 layers of 32", (70.0,), C, "--flow_hidden 32 32 32 32"),
-        Row("5 layers of 64", (70.3,), C, "--flow_hidden 64 64 64 64"),
+        Row("3 layers of 128", (70.2,), C, "--flow-hidden 128 128"),
+        Row("3 layers of 256", (69.6,), C, "--flow-hidden 256 256"),
+        Row("5 layers of 32", (70.0,), C, "--flow-hidden 32 32 32 32"),
+        Row("5 layers of 64", (70.3,), C, "--flow-hidden 64 64 64 64"),
     )),
     Table("6", "Correlation of confidence and OKS (COCO val, ResNet-50)", PEARSON, COCO, (
         Row("SimplePose (heatmap)", (0.479,), "coco_resnet50_heatmap"),

@@ -52,9 +52,11 @@ def synthetic_people_in_space(recipe: Recipe, part: str) -> People:
 
 
 def refuse_data(recipe: ImageRecipe, other: str) -> None:
-    """Refuse `--data` of a recipe that trains on synthetic people, naming an `other` that trains on data."""
+    """Refuse data of a recipe that trains on synthetic people, naming an `other` that trains on data."""
     if recipe.data or recipe.val_data:
-        raise InputError(f"--data: this recipe trains on synthetic people; train on data with {other}")
+        raise InputError(
+            f"{recipe.data or recipe.val_data}: this recipe trains on synthetic people; train on data with {other}"
+        )
 
 
 def clean_people() -> InMemory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from logpose.tasks.detection.task import DetectionTask
 from logpose.tasks.lifting.task import LiftingTask
 from logpose.tasks.pose.task import PoseTask
 from logpose.tasks.task import Task
+from logpose.training.run_folder import BEST, LAST
 
 __all__ = ["TASKS", "Task", "find_task", "task_of", "task_that_opens"]
 
@@ -56,5 +58,22 @@ def task_that_opens(data: str | Path) -> Task:
     """The task that labelled data are for: the last that opens them, as a folder of B-scans may hold JSON files too.
 
     Where none opens them it is the first, whose reader reports what is wrong.
+
+    Raises:
+        InputError: if the data are a checkpoint, or the folder of a run.
     """
+    if _is_model(Path(data)):
+        raise InputError(
+            f"{data}: is a trained model or its run, no labelled data; `logpose eval {data} DATA` measures it"
+        )
     return next((task for task in reversed(TASKS) if task.opens(data)), TASKS[0])
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a path is a checkpoint, the folder of a converted one, or that of a run."""
+    if path.is_dir():
+        return any((path / name).is_file() for name in (BEST, LAST, "model.safetensors"))
+    if not (path.is_file() and zipfile.is_zipfile(path)):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/data.pkl") for name in archive.namelist())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -12,15 +14,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch.utils.data import DataLoader
 
-from logpose.core.device import choose_device
+from logpose.core.device import choose_device, evaluating
 from logpose.core.errors import InputError
+from logpose.core.messages import difference
 from logpose.core.progress import track
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import ErrorDistribution, Evaluator, Sample, Scoring
 from logpose.data.areas import COVERED
+from logpose.data.image_sets import ImageList
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
-from logpose.metrics.oks import expected_oks, oks, over_labelled
+from logpose.metrics.oks import COCO_LIMIT, expected_oks, oks, over_labelled
 from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import Model
 from logpose.report.results import rounded
@@ -31,12 +35,16 @@ __all__ = [
     "calibrated",
     "check_skeletons",
     "coco_result",
+    "crowded",
+    "differing_sigmas",
     "evaluate",
     "loaded",
+    "metric_notes",
+    "metric_sigmas",
     "person_scores",
     "pose_figures",
     "refuse_scoring",
-    "uniform_sigmas",
+    "without_confidence",
 ]
 
 M = TypeVar("M", bound=Model)
@@ -61,8 +69,9 @@ def evaluate(
     """Predict every batch of a data set and collect the predictions; nothing is computed of them yet.
 
     Args:
-        model: put on `device` and into evaluation mode, as the evaluator's loss is.
-        evaluator: collects the predictions; its `compute` gives the figures.
+        model: on `device` and in evaluation mode while it predicts, and then as it was.
+        evaluator: collects the predictions; its `compute` gives the figures. Its loss stays on `device`, in evaluation
+            mode.
         loader: batches of the evaluator's data set.
         flip_test: whether to average with the prediction on mirrored inputs; None: where the model's left and right
             joints are known.
@@ -72,10 +81,9 @@ def evaluate(
     Raises:
         InputError: if a flip test is asked of a model that has none.
     """
-    model.to(device).eval()
     if evaluator.loss is not None:
         evaluator.loss.to(device).eval()
-    with torch.inference_mode():
+    with evaluating(model, device), torch.inference_mode():
         for batch in track(loader, "evaluating", unit="batches") if show_progress else loader:
             on_device = batch.to(device)
             evaluator.update(on_device, model.predict(on_device, flip_test))
@@ -99,6 +107,7 @@ class Found:
     boxes: Float[np.ndarray, "N 4"]
     area: Float[np.ndarray, "N"]
     image_ids: list[int]
+    category_ids: Sequence[int] = ()
 
     @classmethod
     def of(cls, samples: Sequence[Sample], *arrays: Any) -> Found:
@@ -110,7 +119,8 @@ class Found:
         """
         visible, boxes = np.stack([sample.visible for sample in samples]), np.stack([sample.box for sample in samples])
         area = np.array([sample.area for sample in samples])
-        labels: tuple[Any, ...] = (visible, boxes, area, [sample.image_id for sample in samples])
+        ids = [sample.image_id for sample in samples], [sample.category_id for sample in samples]
+        labels: tuple[Any, ...] = (visible, boxes, area, *ids)
         return cls(*arrays, *labels)
 
     def apart(self) -> Float[np.ndarray, "N K"]:
@@ -142,6 +152,8 @@ def pose_figures(
     model: Model,
     loss: LikelihoodLoss | None,
     heads: Float[np.ndarray, "N"] | Float[np.ndarray, "N K"] | None = None,
+    sigmas: Sequence[float] | Float[np.ndarray, "N K"] | None = None,
+    skeleton: Skeleton | None = None,
 ) -> dict[str, float]:
     """Figures of predictions matched to labels, by name; see `Evaluation.compute`.
 
@@ -150,15 +162,17 @@ def pose_figures(
         model: has the skeleton and the error distribution.
         loss: that the model was trained by, where it is kept.
         heads: sizes of people's heads, or one for each joint (NaN where one does not count), in pixels, where known.
+        sigmas: of OKS, or of each person; the model's unless given.
+        skeleton: of several categories, in place of the model's.
     """
-    skeleton = model.skeleton
+    skeleton, sigmas = skeleton or model.skeleton, model.skeleton.sigmas if sigmas is None else sigmas
     predicted, truth, labelled = at.predicted[..., :2], at.truth[..., :2], at.visible > 0
     figures: dict[str, float] = {"people": len(at.nll), "joints": int(labelled.sum())}
     if not labelled.any():
         return figures
     apart = at.apart()
     side = at.boxes[:, 2:].max(axis=1)
-    similarity = oks(predicted, truth, at.visible, at.area, skeleton.sigmas)
+    similarity = oks(predicted, truth, at.visible, at.area, sigmas)
     has_label = labelled.any(axis=1)
     figures["error_px"] = float(np.nanmean(apart))
     figures["nme"] = float(np.nanmean(apart / np.linalg.norm(at.boxes[:, 2:], axis=1)[:, None]))
@@ -173,12 +187,15 @@ def pose_figures(
         figures["nll"] = float(np.nanmean(at.nll))
     if np.isfinite(at.std).all() and at.whole().any():
         figures |= calibrated(at.deviations(), model, loss)
-        expected = expected_oks(at.std[..., :2], at.area, skeleton.sigmas)
+        expected = expected_oks(at.std[..., :2], at.area, sigmas)
         foreseen = over_labelled(expected, at.visible)[has_label]
         figures["oks_expected"] = float(foreseen.mean())
         if np.ptp(foreseen) > 0:
             figures["oks_expected_r"] = calibration.pearson(foreseen, similarity[has_label])
     confidence = at.confidence.mean(axis=1)[has_label]
+    if skeleton.categories:
+        owned = skeleton.owned(at.category_ids)
+        confidence = (np.where(owned, at.confidence, 0).sum(axis=1) / owned.sum(axis=1))[has_label]
     if np.ptp(confidence) > 0:  # without sigma the confidence of all is 1
         figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
     return figures
@@ -231,6 +248,14 @@ def person_scores(
     return scores
 
 
+def without_confidence(confidences: Iterable[Float[np.ndarray, "..."]]) -> list[str]:
+    """A note on predictions whose joints all have the confidence 1: so those of models without sigma have (L1, L2)."""
+    each = [own for own in confidences if own.size]
+    if not each or not all((own == 1).all() for own in each):
+        return []
+    return ["this model predicts no confidence, that of every joint is 1: people are ranked by their boxes alone"]
+
+
 def coco_result(
     image_id: int | str, category_id: int, keypoints: np.ndarray, confidence: np.ndarray, score: float
 ) -> dict[str, Any]:
@@ -251,11 +276,54 @@ def refuse_scoring(scoring: Scoring, error_distribution: ErrorDistribution) -> N
         raise InputError("--score oks needs a model trained by a likelihood: this one has no standard deviations")
 
 
-def uniform_sigmas(skeleton: Skeleton) -> str:
-    """A note on OKS and AP of a skeleton whose joints all have one sigma; empty for others."""
-    if len(set(skeleton.sigmas)) > 1:
+def metric_sigmas(model: Skeleton, data: Skeleton) -> tuple[float, ...]:
+    """The sigmas of OKS, AP and AR: those of the data, which define the metric, or the model's where they have none."""
+    return data.oks_sigmas or model.sigmas
+
+
+def differing_sigmas(model: Skeleton, data: Skeleton) -> str:
+    """A note on which sigmas OKS, AP and AR take, where those of a model and of the data differ; else empty."""
+    if model.sigmas == data.sigmas:
         return ""
-    return f"OKS, AP and AR take {skeleton.sigmas[0]:g} as the sigma of every joint: this skeleton has none of its own"
+    ours, theirs = _shown(model.sigmas), _shown(data.sigmas)
+    if data.oks_sigmas:
+        return f"OKS, AP and AR take the sigmas of the data measured, {theirs}; the model's are {ours}"
+    given = "a list `sigmas` in the category of their file replaces them"
+    return f"OKS, AP and AR take the model's sigmas, {ours}: the data measured have none ({given})"
+
+
+def _shown(sigmas: Sequence[float]) -> str:
+    """The first of them, or the one that all are."""
+    if len(set(sigmas)) == 1:
+        return f"{sigmas[0]:g} for every joint"
+    return ", ".join(f"{sigma:g}" for sigma in sigmas[:3]) + (" …" if len(sigmas) > 3 else "")
+
+
+def crowded(data: Any) -> str:
+    """A note on AP and AR of data with more people in an image than COCO's evaluation counts; else empty."""
+    most = most_people(data)
+    if most <= COCO_LIMIT:
+        return ""
+    return f"AP and AR count up to {most} people an image, the most labelled in one; COCO's limit is {COCO_LIMIT}"
+
+
+def most_people(data: Any) -> int:
+    """The largest number of labelled people in an image of a data set that has them in lists; else 0."""
+    if isinstance(data, ImageList):
+        return max((sum(bool((who.visible > 0).any()) for who in each.people) for each in data.images), default=0)
+    samples = getattr(data, "samples", None)
+    people = (who for who in samples if (who.visible > 0).any()) if isinstance(samples, list) else ()
+    counts = Counter(who.image_id for who in people)
+    return max(counts.values(), default=0)
+
+
+def metric_notes(model: Skeleton, data: Any) -> list[str]:
+    """Sentences about how OKS, AP and AR of a data set are computed, where it is not as for COCO's people."""
+    sigmas = metric_sigmas(model, data.skeleton)
+    note = differing_sigmas(model, data.skeleton)
+    if not note and not data.skeleton.oks_sigmas and len(set(sigmas)) == 1:
+        note = f"OKS, AP and AR take {sigmas[0]:g} as the sigma of every joint: this skeleton has none of its own"
+    return [each for each in (note, crowded(data)) if each]
 
 
 def check_skeletons(checkpoint: str | Path, model: Model, data: Any) -> None:
@@ -268,19 +336,24 @@ def check_skeletons(checkpoint: str | Path, model: Model, data: Any) -> None:
     if ours != theirs:
         raise InputError(
             f"{checkpoint}: made for {len(ours)} joints or boundaries, {', '.join(ours[:3])} …; "
-            f"{getattr(data, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …"
+            f"{getattr(data, 'file', 'the data')} has {len(theirs)}: {', '.join(theirs[:3])} …: "
+            f"{difference(theirs, ours)} (counted from 1)"
         )
 
 
 def loaded(model: Any, kind: type[M], device: torch.device | str | None, refusal: str) -> tuple[M, torch.device]:
     """A model of a class, or of a checkpoint, ready to predict on a device (None: a GPU if there is one).
 
+    Of a model that is given a copy is taken, which keeps its data type: the model stays where it is and in its mode,
+    and later changes of its weights do not reach the copy.
+
     Raises:
         InputError: if the checkpoint cannot be used; with `refusal`, of which {} is the model, if that is of another
             class.
     """
-    found = model if isinstance(model, kind) else load_model(model)
+    given = isinstance(model, Model)
+    found = model if given else load_model(model)
     if not isinstance(found, kind):
-        raise InputError(f"{model}: {refusal.format(found)}")
+        raise InputError(f"{type(model).__name__ if given else model}: {refusal.format(found)}")
     place = choose_device(device)
-    return found.to(place).eval(), place
+    return (deepcopy(found) if given else found).to(place).eval(), place

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from logpose import losses
 from logpose.core.errors import InputError
 from logpose.training.recipe import TrainingRecipe
 
@@ -25,10 +24,11 @@ def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
     Raises:
         InputError: if there is no such file, or it cannot be used for training.
     """
-    from logpose.data.files import annotation_files, open_people
+    from logpose.data.categories import may_be_several
+    from logpose.data.files import annotation_files, open_people, skeleton_in
 
     if recipe.data is None:
-        raise InputError("this recipe needs labelled images: --data FILE_OR_FOLDER")
+        raise InputError("this recipe needs labelled images: logpose train RECIPE FILE_OR_FOLDER")
     if part == "val" and recipe.val_data is not None:
         file, images, split = annotation_files(recipe.val_data)["val"], recipe.val_images, None
     else:
@@ -36,7 +36,13 @@ def labelled_people(recipe: ImageRecipe, part: str) -> LabelledPeople:
         # One file serves for both parts only if no other is given.
         split = part if files["train"] == files["val"] and recipe.val_data is None else None
         file, images = files[part], recipe.images if part == "train" or split else recipe.val_images
-    return open_people(file, images, recipe.strict, split, recipe.category, recipe.pairs)
+    like = None
+    if part == "val" and may_be_several(recipe.category) and file != (train := annotation_files(recipe.data)["train"]):
+        like = skeleton_in(train, recipe.category)  # the joints and categories that the model gets
+    category = None if like and like.categories else recipe.category
+    return open_people(
+        file, images, recipe.strict, split, category, recipe.pairs, like, getattr(recipe, "depth", False)
+    )
 
 
 @dataclass(kw_only=True)
@@ -44,7 +50,7 @@ class ImageRecipe(TrainingRecipe):
     """The settings of a run on labelled images."""
 
     MEASURED_ON: ClassVar[tuple[str, ...]] = (
-        *("watch", "data", "val_data", "images", "val_images", "strict", "category"),
+        *("watch", "data", "val_data", "images", "val_images", "page", "max_pixels", "strict", "category"),
     )
     data: Path | None = None
     """Annotation file, or a folder with annotations and images."""
@@ -54,10 +60,16 @@ class ImageRecipe(TrainingRecipe):
     """Folder of the images of `data`, if it is not in the usual place."""
     val_images: Path | None = None
     """Folder of the images of `val_data`, if it is not in the usual place."""
+    page: int = 0
+    """Page of files with several (TIFF, GIF, animations), counted from 0."""
+    max_pixels: int | None = None
+    """Images with more pixels are left out, from their header; default: 268 million."""
     strict: bool = False
     """Refuse data with wrong rows instead of leaving these out."""
     category: str | None = None
-    """Name of the category to train on, in a COCO file in which several have keypoints."""
+    """Name of the category to train on, in a file in which several have keypoints; A,B: these, or all: all, in one
+    model of the union of their joints, each evaluated with its own. Categories with the same joints are learned as one
+    unless given."""
     pairs: tuple[str, ...] | None = None
     """Left-right pairs of joints, as left_ear-right_ear, beside those known by names; the others are on the midline."""
     backbone: str = "resnet50"
@@ -77,15 +89,14 @@ class ImageRecipe(TrainingRecipe):
         """The flags that ask for mirrored images, and their values; None where the skeleton decides."""
         return {}
 
-    def check_data(self, train: Any, val: Any, loss: losses.PoseLoss) -> None:
-        """As for any recipe; reports that images are not mirrored, where that is so because pairs are not known.
-
-        Raises:
-            InputError: naming the data or the metric.
-        """
+    def report_data(self, train: Any, val: Any) -> None:
+        """Report which sigmas and how many people validation counts, and whether unknown pairs forbid mirroring."""
         from logpose.data.symmetry import unmirrored
+        from logpose.tasks.evaluation import crowded, differing_sigmas
 
-        super().check_data(train, val, loss)
+        for note in (differing_sigmas(train.skeleton, val.skeleton), crowded(val)):
+            if note:
+                log.info("validation: %s", note)
         undecided = [flag for flag, value in self.mirroring().items() if value is None]
         if undecided and (note := unmirrored(train)):
             log.warning("%s. Of objects that look the same mirrored: %s", note, " ".join(undecided))

@@ -29,13 +29,25 @@ Score = Literal["sum", "product", "box", "oks"]
 
 
 @dataclass(kw_only=True)
-class AnnotationOptions(Options):
+class ImageOptions(Options):
+    """Files of images: what every command takes that reads them."""
+
+    page: int | None = None
+    """Page of files with several (TIFF, GIF, animations), counted from 0 (0)."""
+    max_pixels: int | None = None
+    """Images with more pixels are left out, from their header (268 million)."""
+
+
+@dataclass(kw_only=True)
+class AnnotationOptions(ImageOptions):
     """Labelled people in images: what `eval` and `inspect` take."""
 
     images: Path | None = None
     """Folder of the images, if not beside the annotations."""
     category: str | None = None
-    """Name of the category, in a COCO file in which several have keypoints of their own."""
+    """Name of the category, in a file in which several have keypoints of their own; A,B: each of these; all: each."""
+    depth: bool = False
+    """Keypoints are x, y, z, v, with the depth z in millimetres, relative to the root joint or not."""
 
 
 @dataclass(kw_only=True)
@@ -58,7 +70,8 @@ class PeopleEvalOptions(AnnotationOptions, EvalOptions):
     """Models of people in images: options of `logpose eval`."""
 
     part: Literal["val", "train", "all"] | None = None
-    """Part of the data; unless given, a folder's validation part (held out, where it has one file), else all."""
+    """Part of the data; unless given, a folder's validation part (held out, where it has one file), what was held out
+    of a file that the model was trained on, and all of another."""
     save_json: Path | None = None
     """Write a COCO results file, with the official keys."""
 
@@ -70,7 +83,7 @@ class PoseEvalOptions(PeopleEvalOptions):
     boxes: Path | None = None
     """Detected boxes to predict in (a COCO detections file); the labelled ones unless given."""
     flip_test: bool | None = None
-    """Average with the prediction on the mirrored crop; unless given, where left and right joints are known."""
+    """Average with the prediction on the mirrored crop: unless given, where left and right joints are known."""
     score: Score = "sum"
     """Score of a person: sum, the box's + mean + maximum confidence of the joints (the paper's released code);
     product, the box's × mean confidence of the joints above 0.2; oks, the box's × the OKS expected from sigma; box, the
@@ -87,10 +100,10 @@ class DetectionEvalOptions(PeopleEvalOptions):
 
 
 @dataclass(kw_only=True)
-class PeoplePredictOptions(PredictOptions):
+class PeoplePredictOptions(ImageOptions, PredictOptions):
     """Models of people in images: options of `logpose predict`."""
 
-    image_folder: Path | None = None
+    images: Path | None = None
     """Folder of the images that a COCO file lists, if not beside it."""
     box_score: float | None = None
     """Lowest score of a box (0; of those of a --detector 0.5, of point-set anchors 0.3)."""
@@ -106,17 +119,19 @@ class PosePredictOptions(PeoplePredictOptions):
     """The same of one person's crop."""
 
     boxes: Path | None = None
-    """Boxes of people; without, an image is one person."""
+    """Boxes of people: detections, or a file of labels (COCO annotations, …); without, an image is one person."""
     detector: Path | None = None
     """Checkpoint of a detection model: its boxes instead."""
     box_category: int | None = None
-    """category_id of the --boxes to take."""
+    """category_id of the --boxes to take; of labels, unless given, that with the model's joints."""
+    category: str | None = None
+    """Of a model of several categories: the name of that of all people, where --boxes do not give each one's."""
     score: Score = "sum"
     """Score of a person, as for `logpose eval`."""
     nms: bool = False
     """Of people detected in several boxes keep the best, as `logpose eval` does."""
     flip_test: bool = False
-    """Average with the prediction on the mirrored crop."""
+    """Average with the prediction on the mirrored crop: a little better, half as fast; the default of `eval`."""
     focal: tuple[float, ...] | None = None
     """3-D: focal length in pixels, or two, along x and y; the image's diagonal unless given."""
     centre: tuple[float, float] | None = None
@@ -168,13 +183,13 @@ class LiftingPredictOptions(PredictOptions):
     skeleton: Literal["model", "coco", "mpii", "lsp", "h36m", "humaneva"] | None = None
     """Skeleton of a file that does not name its joints; needed where several have as many (COCO's, Human3.6M's)."""
     flip_test: bool = False
-    """Average with the prediction on the mirrored keypoints."""
+    """Average with the prediction on the mirrored keypoints: a little better, half as fast; the default of `eval`."""
     save_images: Path | None = None
     """Folder for images of keypoints with the pose in space beside them; at most 50, evenly spaced."""
 
 
 @dataclass(kw_only=True)
-class ScanOptions(Options):
+class ScanOptions(ImageOptions):
     """B-scans: what every command takes."""
 
     um_per_px: float | None = None
@@ -217,6 +232,6 @@ class BoundaryPredictOptions(ScanOptions, PredictOptions):
     inputs: tuple[Path, ...]
     """B-scans: images, .mat files in the Duke layout, and folders of them."""
     flip_test: bool = False
-    """Average with the prediction on the mirrored scan."""
+    """Average with the prediction on the mirrored scan: a little better, half as fast; the default of `eval`."""
     save_images: Path | None = None
     """Folder for images of the scans with boundaries and their 90 % bands."""

@@ -27,7 +27,7 @@ class ModelOptions(Options):
     """Options of `logpose eval` and `logpose predict` that every task has."""
 
     checkpoint: Path
-    """Checkpoint: best.ckpt of a run, or a folder that `logpose convert` wrote."""
+    """Checkpoint: best.ckpt of a run, the run's folder, one that `logpose convert` wrote, or hf://OWNER/NAME."""
     task: str | None = None
     """Task of the model: its name, or path/to/file.py:NAME; the checkpoint's own unless given."""
     batch_size: int | None = None
@@ -44,7 +44,7 @@ class ModelOptions(Options):
 class EvalOptions(ModelOptions):
     """Options of `logpose eval` that every task has."""
 
-    POSITIONAL: ClassVar[tuple[str, ...]] = ("checkpoint",)
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("checkpoint", "data")
 
     data: Path
     """Labelled data, as for `train`."""

@@ -23,15 +23,16 @@ from torch import nn
 from logpose.core.errors import DamagedFileError, InputError
 from logpose.core.files import check_archive
 from logpose.core.messages import first_line
+from logpose.data.fingerprints import Fingerprints, decoded, encoded
 from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
 from logpose.models import MODELS, Model, PoseModel
 from logpose.models.backbone import Backbone
 from logpose.models.pose_model import PixelStatistics
 from logpose.models.version_0_1 import upgraded
-from logpose.models.weight_files import CONFIG, TENSORS, held_object
-from logpose.training.run_folder import LAST, PREVIOUS
+from logpose.models.weight_files import BEST, CONFIG, TENSORS, checkpoint_path, held_object
+from logpose.training.run_folder import LAST, PREVIOUS, last_checkpoint
 
-__all__ = ["describe", "load", "load_as_trained", "load_model", "load_of_crops", "read", "save"]
+__all__ = ["describe", "learned_images", "load", "load_as_trained", "load_model", "load_of_crops", "read", "save"]
 
 FORMAT = 2
 """Version of the `logpose` entry; raised when an older reader could not make sense of a newer file. 1 is version 0.1's,
@@ -42,10 +43,18 @@ log = logging.getLogger("logpose")
 CHECKSUM = "sha256"
 """Entry of the folder form: of the file of tensors. The other form has a checksum for each record of its archive."""
 
+LEARNED = "learned_images"
+"""Entry: fingerprints of the images that the weights have learned from; missing where these are not known."""
 
-def describe(model: Model, loss: PoseLoss) -> dict[str, Any]:
+
+def describe(model: Model, loss: PoseLoss | None) -> dict[str, Any]:
     """The `logpose` entry of a checkpoint."""
-    return {"format": FORMAT, "model": model.config(), "loss": {"kind": type(loss).__name__, **loss.config()}}
+    entry = {"format": FORMAT, "model": model.config(), "loss": {"kind": None}}
+    if loss is not None:
+        entry["loss"] = {"kind": type(loss).__name__, **loss.config()}
+    if len(model.learned_images):
+        entry[LEARNED] = encoded(model.learned_images)
+    return entry
 
 
 def build_model(config: dict[str, Any], backbone: Backbone | None = None, models: Sequence[type[Model]] = ()) -> Model:
@@ -60,16 +69,17 @@ def read(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint, with its `logpose` entry checked and nothing built from it.
 
     Args:
-        path: a file that training wrote, or a folder that `save` did.
+        path: a file that training wrote, the folder of its run, a folder that `save` wrote, or hf://OWNER/NAME: see
+            `weight_files.checkpoint_path`.
 
     Raises:
         InputError: if the file is missing, or is not such a checkpoint.
     """
-    path = Path(path)
+    path = checkpoint_path(path)
     folder = path if path.is_dir() else None
     missing = [file for file in ([path / CONFIG, path / TENSORS] if folder else [path]) if not file.is_file()]
-    if missing and (best := path / "best.ckpt").is_file():
-        raise InputError(f"{path}: is the folder of a run; its checkpoint is {best}")
+    if missing and (last := last_checkpoint(path)) is not None:
+        raise InputError(f"{path}: is the folder of a run without a {BEST} yet; its last state is {last}")
     if missing:
         raise InputError(f"{missing[0]}: no such checkpoint")
     try:
@@ -137,7 +147,7 @@ def notes(path: str | Path) -> dict[str, Any]:
         entry = read(path)["logpose"]
     except InputError:
         return {}
-    left_out = ("format", "model", "loss", "pixels", "measured_on", CHECKSUM)
+    left_out = ("format", "model", "loss", "pixels", "measured_on", LEARNED, CHECKSUM)
     found = {name: value for name, value in entry.items() if name not in left_out}
     if isinstance(recipe := found.get("recipe"), dict):
         found["recipe"] = {name: _without_folder(value) for name, value in recipe.items()}
@@ -155,7 +165,8 @@ def load(
     """Model of a checkpoint and the density of errors that its loss learned (None if none), on the CPU, in eval mode.
 
     Args:
-        path: a `.ckpt` file that `logpose train` wrote, or a folder that `save` or `logpose convert` did.
+        path: a `.ckpt` file that `logpose train` wrote, the folder of its run, a folder that `save` or
+            `logpose convert` wrote, or hf://OWNER/NAME.
         backbone: for a model whose backbone `create_backbone` does not know.
         models: classes of models of your own, looked up by their `kind` before those of `logpose.models`.
 
@@ -207,7 +218,18 @@ def _model(
     with _damaged(path):
         model = build_model(content["logpose"]["model"], backbone, models)
         _fill(model, "model.", content["state_dict"])
+    model.learned_images = learned_images(path, content)
     return model.eval()
+
+
+def learned_images(path: str | Path, content: dict[str, Any]) -> Fingerprints:
+    """The fingerprints in a checkpoint's content; none in those of earlier versions, and where there are no files.
+
+    Raises:
+        InputError: if they are damaged.
+    """
+    with _damaged(path):
+        return decoded(content["logpose"].get(LEARNED, ""))
 
 
 def _loss(path: str | Path, content: dict[str, Any]) -> PoseLoss | None:
@@ -230,9 +252,8 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) 
     """
     folder = Path(folder)
     state = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
-    entry = {"format": FORMAT, "model": model.config(), "loss": {"kind": None}}
+    entry = describe(model, loss)
     if loss is not None:
-        entry = describe(model, loss)
         state |= {f"loss.{key}": tensor for key, tensor in loss.state_dict().items()}
     if isinstance(model, PixelStatistics):  # for other readers, as the file's tensors have them
         entry["pixels"] = {name: getattr(model, f"pixel_{name}").flatten().tolist() for name in ("mean", "std")}

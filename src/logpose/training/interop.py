@@ -23,12 +23,10 @@ from logpose.losses import LikelihoodLoss, MixedRLELoss, RLELoss
 from logpose.models import HeatmapModel, HRNet, Model, PoseModel, RegressionModel, ResNet
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD, in_rgb
-from logpose.models.weight_files import CONFIG, TENSORS, read_state_dict
+from logpose.models.weight_files import NO_HUB, read_state_dict
 from logpose.training.checkpoint import load, save
 
 __all__ = ["from_pretrained", "load_heatmaps", "load_mmpose", "load_released", "load_weights", "push_to_hub"]
-
-NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
 
 SKELETONS = {(17, 2): (COCO, (256, 192)), (16, 2): (MPII, (256, 256)), (18, 3): (H36M, (256, 256))}
 """Skeleton and (H, W) by number of joints and dimensions, unless others are given."""
@@ -154,22 +152,12 @@ def from_pretrained(name: str | Path) -> tuple[Model, LikelihoodLoss | None]:
     """Model and loss of a folder, or of a repository on the Hugging Face Hub.
 
     Args:
-        name: a folder that `logpose convert` wrote, or OWNER/NAME on the Hub (downloaded once, then kept).
+        name: a folder that `logpose convert` wrote, or OWNER/NAME on the Hub: see `weight_files.checkpoint_path`.
 
     Raises:
         InputError: if there is neither, or it is not a model of ours.
     """
-    folder = Path(name)
-    if not folder.exists():
-        try:
-            from huggingface_hub import snapshot_download
-
-            folder = Path(snapshot_download(str(name), allow_patterns=[TENSORS, CONFIG]))
-        except ImportError as error:
-            raise InputError(f"{name}: no such folder; {NO_HUB}") from error
-        except Exception as error:  # no network, no such repository, no permission: whatever its client raises
-            raise InputError(f"{name}: no such folder, and not to be had from the Hub ({error!s:.120})") from error
-    return load(folder)
+    return load(name)
 
 
 def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: bool = False, **notes: Any) -> str:

@@ -23,6 +23,10 @@ class Bar(RichProgressBar):
     def __init__(self) -> None:
         super().__init__(leave=False, console_kwargs={"stderr": True})
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        """The epoch, counted from 1, as `TrainingLines` have it; Lightning counts from 0, and up to one less."""
+        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len(self.validation_description))
+
     def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
         """The figures that stand beside the bar."""
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from logpose import losses, models
 from logpose.core.errors import InputError
-from logpose.core.processor import default_workers
+from logpose.core.messages import flag
+from logpose.core.processor import worker_processes
 from logpose.core.skeletons import Skeleton
 from logpose.data import Augmentation
 from logpose.training.run_folder import FIRST
@@ -151,22 +152,24 @@ class TrainingRecipe:
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "num_nodes", *NOT_NEGATIVE):
             least = 0 if name in NOT_NEGATIVE else 1
             if getattr(self, name) != "auto" and not getattr(self, name) >= least:
-                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+                raise InputError(f"{flag(name)} must be at least {least}, got {getattr(self, name)}")
         if self.threads != "auto" and self.threads < 1:
-            raise InputError(f"threads must be at least 1, got {self.threads}")
+            raise InputError(f"--threads must be at least 1, got {self.threads}")
         if not (self.lr > 0 and 0 < self.decay <= 1):
-            raise InputError(f"lr must be above 0 and decay in (0, 1], got {self.lr:g} and {self.decay:g}")
+            raise InputError(f"--lr must be above 0 and --decay in (0, 1], got {self.lr:g} and {self.decay:g}")
         if max(self.momentum, self.warmup_start) >= 1:
-            raise InputError(f"momentum and warmup_start must be below 1, got {self.momentum:g}, {self.warmup_start:g}")
+            raise InputError(
+                f"--momentum and --warmup-start must be below 1, got {self.momentum:g}, {self.warmup_start:g}"
+            )
         if not (self.ema < 1 and 0 < self.layer_decay <= 1):
             raise InputError(
-                f"ema must be below 1 and layer_decay in (0, 1], got {self.ema:g} and {self.layer_decay:g}"
+                f"--ema must be below 1 and --layer-decay in (0, 1], got {self.ema:g} and {self.layer_decay:g}"
             )
         if not (callable(self.loss) or self.loss in get_args(LossName)):
-            raise InputError(f"loss must be a function or one of {', '.join(get_args(LossName))}; got {self.loss!r}")
+            raise InputError(f"--loss must be a function or one of {', '.join(get_args(LossName))}; got {self.loss!r}")
         SaveEvery.parse(self.save_every)
         if not self.flow_hidden or min(self.flow_hidden) < 1:
-            raise InputError(f"flow_hidden must be numbers of at least 1, got {self.flow_hidden}")
+            raise InputError(f"--flow-hidden must be numbers of at least 1, got {self.flow_hidden}")
 
     def inapplicable(self) -> dict[str, str]:
         """Plain fields that have no effect given the others, each with the reason; as flags they are refused."""
@@ -183,7 +186,7 @@ class TrainingRecipe:
         if self.steps:
             inapplicable["epochs"] = "has no effect with --steps; --steps 0 trains for --epochs"
         if not self.warmup_steps and self.schedule != "one_cycle":
-            inapplicable["warmup_start"] = "applies to a warm-up, and there is none without --warmup_steps"
+            inapplicable["warmup_start"] = "applies to a warm-up, and there is none without --warmup-steps"
         if self.find_lr:
             inapplicable["lr"] = "has no effect with --find-lr"
         if getattr(self, "weights", "") == "random":
@@ -201,8 +204,19 @@ class TrainingRecipe:
         """Why the watched figure of another recipe cannot be compared with that of this one; empty if it can."""
         for name in self.MEASURED_ON:
             if getattr(self, name) != getattr(other, name):
-                return f"figures of different --{name.replace('_', '-')} cannot be compared"
+                return f"figures of different {flag(name)} cannot be compared"
         return ""
+
+    def check_resume(self) -> None:
+        """Refuse what has no effect in a resumed run.
+
+        Raises:
+            InputError: if a learning rate is to be searched for, which is done before a run starts.
+        """
+        if self.find_lr:
+            raise InputError(
+                "--find-lr: searches before a run starts; a resumed one has its learning rate (--lr changes it)"
+            )
 
     def initialised_from(self, checkpoint: str | Path) -> TrainingRecipe:
         """This recipe as a single stage that starts from a checkpoint's weights.
@@ -214,9 +228,7 @@ class TrainingRecipe:
 
     def loading(self, processes: int = 1, pin: bool = False) -> LoaderOptions:
         """Options of a training loader of so many processes in all; with `pin` for a GPU."""
-        workers = self.workers
-        if workers == "auto":
-            workers = default_workers(on_cpu=not pin, processes=max(1, processes // self.num_nodes))
+        workers = worker_processes(self.workers, on_cpu=not pin, processes=max(1, processes // self.num_nodes))
         return {"workers": workers, "seed": self.seed, "pin": pin, "processes": processes}
 
     def loader(self, data: Any, model: Any, *, training: bool, processes: int = 1, pin: bool = False) -> Any:
@@ -259,12 +271,23 @@ class TrainingRecipe:
             words = f"--loss {mode} --base {self.base} --convention {self.convention}"
             raise InputError(f"{words}: no such loss ({error})") from error
 
-    def check_data(self, train: Any, val: Any, loss: losses.PoseLoss) -> None:  # noqa: ARG002  (tasks look at the data)
+    def report_data(self, train: Any, val: Any) -> None:
+        """Report once what the data decide about training and its figures."""
+
+    def check_data(self, train: Any, val: Any, loss: losses.PoseLoss) -> None:
         """Refuse data that this loss cannot learn from, and a `watch` that these data and this loss cannot give.
 
         Raises:
             InputError: naming the data or the metric.
         """
+        ours, theirs = train.skeleton.joints, val.skeleton.joints
+        if ours != theirs:
+            at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
+            what = f"has {len(theirs)} joints, the training data have {len(ours)}"
+            if at is not None:
+                order = ": the same joints in another order" if {*ours} == {*theirs} else ""
+                what = f"joint {at + 1} is {theirs[at]!r}, in the training data {ours[at]!r}{order}"
+            raise InputError(f"{getattr(val, 'file', 'the validation data')}: {what}")
         if self.watch == "nll" and loss.density is None:
             raise InputError(f"--watch nll: {type(loss).__name__} has no predictive distribution")
 

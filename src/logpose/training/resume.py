@@ -27,7 +27,7 @@ OF_DATA = ("data", "train_subjects")
 OF_LABELS = ("data", "val_data", "mpii", "keypoints", "cameras")
 """Fields of recipes that name files of labels, or folders of them."""
 LABELS = (".json", ".mat", ".csv", ".npz", ".h5", ".txt")
-NOT_LABELS = ("watch", "images", "val_images", "strict")
+NOT_LABELS = ("watch", "images", "val_images", "page", "max_pixels", "strict")
 """Of a recipe's `MEASURED_ON`: what does not decide which labels figures are measured on."""
 SAMPLED = 16
 """Samples whose labels identify data without files."""
@@ -214,7 +214,7 @@ def check_data(path: str | Path, resume: dict[str, Any], data: dict[str, Any], s
         for part in ("training", "validation")
         if before.get(part) != data[part]
     )
-    message = f"labels have changed since {path} was written: --{changed[0]} ({len(changed)} files{rows})"
+    message = f"labels have changed since {path} was written: {changed[0]} ({len(changed)} files{rows})"
     if strict:
         raise InputError(message)
     log.warning("%s", message)

@@ -24,6 +24,7 @@ from logpose.core.processor import OtherWork, threads_beside
 from logpose.core.progress import on_terminal
 from logpose.core.structures import OutputType
 from logpose.data.loading import InputErrorLoader
+from logpose.data.pages import reading_images
 from logpose.data.problems import log_problems
 from logpose.training.averaging import MovingAverage
 from logpose.training.checkpoint import describe, read
@@ -31,6 +32,7 @@ from logpose.training.curves import curves_logger
 from logpose.training.early_stopping import Patience
 from logpose.training.find_lr import STEPS, found_rate
 from logpose.training.hardware import compiled, fastest, in_format, note_other_work, tuned
+from logpose.training.learned_images import note_learned, report_shared
 from logpose.training.module import PoseModule
 from logpose.training.progress import Bar, TrainingLines
 from logpose.training.recipe import FIRST, TrainingRecipe, plain_recipe
@@ -87,7 +89,7 @@ class Stage(NamedTuple):
     folder: Path
     before: Path | None = None
     reported: bool = False
-    """Whether its data and its precision have been reported, before the search for its learning rate."""
+    """Whether its data have been reported, by the stage before it or by the search for its learning rate."""
 
 
 class Guards(NamedTuple):
@@ -122,14 +124,14 @@ def fit(
     quiet_lightning()
     keep_freed_memory()
     stages = _stages(recipe, Path(folder))
-    if resume is not None and recipe.find_lr and recipe.first is None:
-        raise InputError("find_lr: searches before a run starts; a resumed one has its learning rate (lr changes it)")
+    if resume is not None and recipe.first is None:
+        recipe.check_resume()
     others = OtherWork()
     start, checkpoint = _start(stages, None if resume is None else Path(resume))
-    with RunLock(folder) as lock, Signals(slurm=SLURMEnvironment.detect()) as signals:
+    with RunLock(folder) as lock, Signals(slurm=SLURMEnvironment.detect()) as signals, reading_images(recipe):
         for number in range(start, len(stages)):
             with stopped_by(signals):
-                stages[number] = _with_rate(stages[number], checkpoint, signals)
+                stages[number] = _with_rate(stages[number]._replace(reported=number > start), checkpoint, signals)
             with stopped_by(signals):
                 run = _train(stages[number:], checkpoint, callbacks, loggers, Guards(lock, signals, others))
             if run.interrupted:
@@ -206,12 +208,14 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
     recipe = stage.recipe if stage.before is None else stage.recipe.initialised_from(stage.before)
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     train, val = recipe.people(recipe, "train"), recipe.people(recipe, "val")
-    if train.skeleton.joints != val.skeleton.joints:
-        raise InputError("training and validation data have different skeletons")
     for part, data in (("training", train), ("validation", val)) if not stage.reported else ():
         log_problems(data, f"{part} data: ")
+    if not stage.reported:
+        report_shared(train, val)
     loss = recipe.make_loss(train.skeleton)
     recipe.check_data(train, val, loss)
+    if not stage.reported:
+        recipe.report_data(train, val)
     files = data_files(recipe)
     identity = {"files": files, "training": len(train), "validation": len(val)}
     measured_on = validation_identity(recipe, val, files)
@@ -219,6 +223,7 @@ def _prepared(stage: Stage, resume: Path | None) -> Prepared:
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     model = recipe.model(recipe, train.skeleton, loss.learns_sigma)
     model.prepare(train)
+    note_learned(model, train, recipe, resume)
     if model.output_type != loss.output_type:
         kinds = f"the loss {type(loss).__name__} needs {loss.output_type}, the model {type(model).__name__}"
         raise InputError(f"{kinds} outputs {model.output_type}: use {LOSSES[model.output_type]}")
@@ -362,7 +367,7 @@ def _refuse_one_value(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     if layer.training and inputs[0].numel() == inputs[0].shape[1]:
         raise InputError(
             "batch normalisation has one value of each channel to average over: it needs more data, a larger "
-            "--batch_size or, of crops, a larger --size"
+            "--batch-size or, of crops, a larger --size"
         )
 
 
@@ -388,13 +393,8 @@ def quiet_lightning() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     hints = ("have many workers", "isinstance.treespec", "Checkpoint directory .* exists", "the logging interval")
-    of_callbacks = (
-        "callbacks used to create the checkpoint",
-        "was not created with WeightAveraging",
-    )  # a setting changed
-    of_modules = (
-        "in eval mode at the start of training",
-        "have no `val_dataloader`",
-    )  # frozen; in the search for a rate
+    # A setting changed; modules are frozen, or their rate is searched for.
+    of_callbacks = ("callbacks used to create the checkpoint", "was not created with WeightAveraging")
+    of_modules = ("in eval mode at the start of training", "have no `val_dataloader`")
     for hint in (*hints, *of_callbacks, *of_modules):
         warnings.filterwarnings("ignore", f".*{hint}.*")

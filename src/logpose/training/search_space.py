@@ -270,7 +270,7 @@ def stored_settings(recipe: TrainingRecipe, folder: str | Path, space: Space | N
             flag = f"--{name.replace('_', '-')}"
             raise InputError(f"{folder}: is a search with {flag} {before[name]}, not {value}")
     if data_files(recipe) != files:
-        raise InputError(f"{folder}: is a search on other labels than those of --data {getattr(recipe, 'data', '')}")
+        raise InputError(f"{folder}: is a search on other labels than those of {getattr(recipe, 'data', '')}")
     if space is not None and described(space) != described(stored):
         raise InputError(f"{folder}: --search-space differs from that of the search ({path})")
     check_space(recipe, stored)

@@ -96,12 +96,12 @@ def test_its_fields_are_flags(folder: Path) -> None:
     recipe, _, _ = parse_recipe(
         "oct_column_rle",
         oct.oct_column_rle(),
-        ["--data", str(folder), "--size", "112x64", "--folds=5", "--fold", "2", "--shown", "200", "--head", "rows"],
+        [str(folder), "--size", "112x64", "--folds=5", "--fold", "2", "--shown", "200", "--head", "rows"],
     )
     assert (recipe.size, recipe.folds, recipe.fold, recipe.shown, recipe.head) == ((112, 64), 5, 2, 200, "rows")
     assert "people" not in plain_fields(recipe)
     for words in (["eye0", "eye1"], ["eye0,eye1"], ["[eye0,eye1]"]):
-        flags = ["--data", str(folder), "--val_subjects", *words, "--epochs", "3"]
+        flags = [str(folder), "--val_subjects", *words, "--epochs", "3"]
         assert parse_recipe("oct_column_rle", oct.oct_column_rle(), flags)[0].val_subjects == ("eye0", "eye1")
 
 
@@ -225,7 +225,7 @@ def test_heads_and_losses_that_do_not_go_together_are_refused(folder: Path, tmp_
 )
 def test_flags_that_have_no_effect_are_refused(fields, flags: list[str], flag: str) -> None:
     with pytest.raises(InputError, match=f"{flag}:"):
-        parse_recipe("mine", BoundaryRecipe(**fields), ["--data", "a.mat", *flags])
+        parse_recipe("mine", BoundaryRecipe(**fields), ["a.mat", *flags])
 
 
 def test_names_of_version_0_1_have_a_warning() -> None:

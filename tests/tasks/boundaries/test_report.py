@@ -134,7 +134,7 @@ def test_of_boundaries(page, scans_file, tmp_path, likely):
     if loss is not None:
         model.set_error_distribution(loss.error_distribution())
     save(model, loss, tmp_path / "model")
-    shown = page(tmp_path / "model", "--data", scans_file)
+    shown = page(tmp_path / "model", scans_file)
     names = model.skeleton.joints
     shown.check_figures(elsewhere=len(names))
     rows = shown.cells("By boundary")

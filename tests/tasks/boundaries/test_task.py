@@ -41,7 +41,7 @@ def boundary_files(tmp_path_factory):
 
 def test_figures_of_boundaries(command, boundary_files):
     model, file = boundary_files
-    code, out, err = command("eval", model, "--data", file, "--json", "--device", "cpu")
+    code, out, err = command("eval", model, file, "--json", "--device", "cpu")
     assert code == 0
     assert "2 B-scans of scans" in err
     figures = json.loads(out)
@@ -49,7 +49,7 @@ def test_figures_of_boundaries(command, boundary_files):
     assert {"error_px", "rmse_px", "p95_px", "nll", "band@0.9", "coverage@0.9", "error_px_BM"} <= figures.keys()
     assert "error_um" not in figures
     words = ("--columns", 20, "--um-per-px", 4, "--grader", 2, "--no-flip-test", "--json")
-    code, out, _ = command("eval", model, "--data", file, "--device", "cpu", *words)
+    code, out, _ = command("eval", model, file, "--device", "cpu", *words)
     assert code == 0
     other = json.loads(out)
     assert other["columns"] == 40
@@ -67,13 +67,14 @@ def test_scans_that_were_learned_from_are_left_out(command, refused, boundary_fi
     found = {}
     for part in (None, "val", "train", "all"):
         words = ("--part", part) if part else ()
-        code, out, err = command("eval", tmp_path / "model", "--data", file, "--json", "--device", "cpu", *words)
+        code, out, err = command("eval", tmp_path / "model", file, "--json", "--device", "cpu", *words)
         assert code == 0
         found[part] = json.loads(out)
         assert ("1 B-scans of scans; 1 of the training data are left out" in err) is (part in (None, "val"))
+        assert ("trained on 1 of the 2 B-scans" in err) is (part == "all")
     assert [found[part]["scans"] for part in (None, "val", "train", "all")] == [1, 1, 1, 2]
     assert found[None] == found["val"]
-    command("eval", tmp_path / "model", "--data", file, "--device", "cpu", "--save-images", tmp_path / "seen")
+    command("eval", tmp_path / "model", file, "--device", "cpu", "--save-images", tmp_path / "seen")
     assert [picture.name for picture in (tmp_path / "seen").iterdir()] == ["scans-0-boundaries.png"]
     height, width, _ = read_image(tmp_path / "seen" / "scans-0-boundaries.png").shape
     assert width == 2 * 80
@@ -82,7 +83,7 @@ def test_scans_that_were_learned_from_are_left_out(command, refused, boundary_fi
     assert found["all"]["error_px"] == pytest.approx((found["val"]["error_px"] + found["train"]["error_px"]) / 2)
     model.learned_from = tuple(scan.fingerprint for scan in open_scans(file).scans)
     save(model, loss, tmp_path / "model")
-    message = refused("eval", tmp_path / "model", "--data", file)
+    message = refused("eval", tmp_path / "model", file)
     assert str(file) in message
     assert "--part all" in message
 
@@ -94,7 +95,7 @@ def test_boundaries_of_a_model_that_has_diverged_are_not_drawn(command, boundary
         model.output.bias[0] = torch.nan
     save(model, loss, tmp_path / "nan")
     words = ("--device", "cpu", "--save-images", tmp_path / "seen", "--report", tmp_path / "page.html")
-    code, out, err = command("eval", tmp_path / "nan", "--data", file, *words)
+    code, out, err = command("eval", tmp_path / "nan", file, *words)
     assert (code, out) == (2, "")
     assert f"{tmp_path / 'nan'}: " in err.splitlines()[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["nan"]
@@ -107,7 +108,7 @@ def test_columns_without_a_label_are_not_measured(command, boundary_files, tmp_p
     content = {key: value for key, value in loadmat(file).items() if not key.startswith("__")}
     content["manualLayers1"][:, 20:] = np.nan
     savemat(tmp_path / "left.mat", content)
-    words = ("eval", checkpoint, "--data", tmp_path / "left.mat", "--device", "cpu", "--columns")
+    words = ("eval", checkpoint, tmp_path / "left.mat", "--device", "cpu", "--columns")
     code, out, err = command(*words, 20)
     assert (code, out) == (2, "")
     assert "left.mat: " in err.splitlines()[-1]
@@ -121,7 +122,7 @@ def test_where_no_column_has_every_label_the_page_says_so(command, boundary_file
     content = {key: value for key, value in loadmat(file).items() if not key.startswith("__")}
     content["manualLayers1"][3] = np.nan
     savemat(tmp_path / "part.mat", content)
-    words = ("eval", checkpoint, "--data", tmp_path / "part.mat", "--device", "cpu", "--json")
+    words = ("eval", checkpoint, tmp_path / "part.mat", "--device", "cpu", "--json")
     code, out, err = command(*words, "--report", tmp_path / "page.html")
     assert code == 0, err
     figures = json.loads(out)
@@ -135,17 +136,17 @@ def test_where_no_column_has_every_label_the_page_says_so(command, boundary_file
 def test_what_is_not_about_boundaries_is_refused(refused, boundary_files, lifters, lifting_files, tmp_path):
 
     model, file = boundary_files
-    message = refused("eval", model, "--data", file, "--boxes", "b.json")
+    message = refused("eval", model, file, "--boxes", "b.json")
     assert message.startswith("logpose: --boxes: ")
     assert "boundaries" in message
-    assert "--cameras: " in refused("eval", model, "--data", file, "--cameras", 2)
-    message = refused("eval", lifters["humaneva"], "--data", lifting_files[0], "--columns", 5)
+    assert "--cameras: " in refused("eval", model, file, "--cameras", 2)
+    message = refused("eval", lifters["humaneva"], lifting_files[0], "--columns", 5)
     assert message.startswith("logpose: --columns: ")
-    assert "--columns must be at least 1, got 0" in refused("eval", model, "--data", file, "--columns", 0)
-    assert "--um-per-px" in refused("eval", model, "--data", file, "--um-per-px", -1)
-    assert "nowhere.mat" in refused("eval", model, "--data", "nowhere.mat")
+    assert "--columns must be at least 1, got 0" in refused("eval", model, file, "--columns", 0)
+    assert "--um-per-px" in refused("eval", model, file, "--um-per-px", -1)
+    assert "nowhere.mat" in refused("eval", model, "nowhere.mat")
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 30), dtype=np.uint8))
     np.savetxt(tmp_path / "a.csv", np.full((3, 30), 5.0), delimiter=",")
-    message = refused("eval", model, "--data", tmp_path)
+    message = refused("eval", model, tmp_path)
     assert str(model) in message
     assert f"{tmp_path} has 3: boundary 1, boundary 2, boundary 3" in message

@@ -261,14 +261,14 @@ def test_whom_a_model_is_sure_of_goes_with_its_kind():
 
 @with_torchvision
 def test_eval_measures_a_detector(detector, command, refused, coco_folder, tmp_path):
-    code, out, err = command("eval", detector, "--data", coco_folder, "--json", "--save-json", tmp_path / "found.json")
+    code, out, err = command("eval", detector, coco_folder, "--json", "--save-json", tmp_path / "found.json")
     assert code == 0, err
     figures = json.loads(out)
     assert figures["images"] == 8
     assert 0 <= figures["ap"] <= 1
     assert len(json.loads((tmp_path / "found.json").read_text())) == figures["found"]
     for flags in (("--boxes", "b.json"), ("--flip-test",)):
-        message = refused("eval", detector, "--data", coco_folder, *flags)
+        message = refused("eval", detector, coco_folder, *flags)
         assert message.startswith(f"logpose: {flags[0]}: ")
         assert "detection" in message
 

@@ -87,7 +87,7 @@ def test_flags_about_the_other_view_change_nothing():
 @pytest.mark.parametrize(
     ("changes", "token"),
     [
-        ({"flip_test": True}, "--flip_test"),
+        ({"flip_test": True}, "--flip-test"),
         ({"short": ()}, "short"),
         ({"view": "square", "scale": (2.0, 1.0)}, "scale"),
         ({"test_short": 10}, "test_short"),

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from logpose.core.skeletons import COCO
+from logpose.data.fingerprints import fingerprints
 from logpose.losses import RLELoss
 from logpose.models import PointSetAnchors, PointSetOptions, create_backbone
 from logpose.tasks.detection.predict import Finder
-from logpose.training.checkpoint import save
+from logpose.training.checkpoint import load, save
 
 SMALL = PointSetOptions(channels=16, depth=1)
 
@@ -30,12 +31,22 @@ def detector(tmp_path_factory):
 
 
 def test_figures_results_and_page(detector, coco_folder, page, tmp_path):
-    shown = page(detector, "--data", coco_folder, "--save-json", tmp_path / "found.json", "--batch-size", 4)
+    shown = page(detector, coco_folder, "--save-json", tmp_path / "found.json", "--batch-size", 4)
     shown.check_figures()
     assert {"images", "found", "labelled", "matched", "ap"} <= shown.figures.keys()
     rows = json.loads((tmp_path / "found.json").read_text())
     assert len(rows) == shown.figures["found"]
     assert shown.images()["Examples"].std() > 5
+
+
+def test_images_that_were_learned_from_are_counted(command, detector, coco_folder, tmp_path):
+    model, loss = load(detector)
+    model.learned_images = fingerprints([*sorted((coco_folder / "val").iterdir())[:3], coco_folder / "train"])
+    save(model, loss, tmp_path / "model")
+    code, out, err = command("eval", tmp_path / "model", coco_folder, "--json", "--device", "cpu")
+    assert (code, json.loads(out)["images_learned"]) == (0, 3)
+    assert "trained on 3 of the 8 images" in err
+    assert "images_learned" not in json.loads(command("eval", detector, coco_folder, "--json")[1])
 
 
 def test_predictions_are_those_of_the_finder(command, refused, detector, coco_folder, tmp_path):
@@ -58,7 +69,7 @@ def test_predictions_are_those_of_the_finder(command, refused, detector, coco_fo
 def test_flags_about_crops_are_refused(refused, detector, coco_folder):
     photo = next((coco_folder / "val").iterdir())
     assert "--boxes and --nms" in refused("predict", detector, photo, "--boxes", "b.json", "--nms")
-    assert "--flip-test" in refused("eval", detector, "--data", coco_folder, "--flip-test")
+    assert "--flip-test" in refused("eval", detector, coco_folder, "--flip-test")
     assert "--box-score" in refused("predict", detector, photo, "--box-score", 2)
 
 

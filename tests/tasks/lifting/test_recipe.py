@@ -125,7 +125,7 @@ def test_martinez_does_not_look_at_the_nose(file: Path) -> None:
 
 
 def test_its_fields_are_flags(file: Path) -> None:
-    flags = ["--data", str(file), "--network", "srnet", "--filters", "3", "3", "--train-subjects", "S1", "S9"]
+    flags = [str(file), "--network", "srnet", "--filters", "3", "3", "--train-subjects", "S1", "S9"]
     recipe, _, _ = parse_recipe("lifting_fc_rle", lifting.lifting_fc_rle(), flags)
     assert (recipe.network, recipe.filters, recipe.train_subjects) == ("srnet", (3, 3), ("S1", "S9"))
     assert recipe.data == file
@@ -136,7 +136,7 @@ def test_its_fields_are_flags(file: Path) -> None:
     [
         ({"data": None}, "data_3d_NAME.npz"),
         ({"data": Path("nowhere/data_3d_x.npz")}, "nowhere"),
-        ({"train_subjects": ("S10",)}, "S10.*--train_subjects"),
+        ({"train_subjects": ("S10",)}, "S10.*--train-subjects"),
         ({"keypoints": Path("nowhere.npz")}, "nowhere.npz"),
     ],
 )
@@ -151,10 +151,10 @@ FLAGS_THAT_CHANGE_NOTHING = [
     ("lifting_fc_rle", ("--filters", "3", "3"), "--filters"),
     ("lifting_martinez_l2", ("--filters", "[3]"), "--filters"),
     ("lifting_fc_rle", ("--filters", "3", "--network", "martinez"), "--filters"),
-    ("lifting_fc_rle", ("--data", "ALONE", "--picture", "480x640"), "--picture"),
-    ("lifting_fc_rle", ("--data", "BOTH", "--cameras", "2"), "--cameras"),
-    ("lifting_fc_rle", ("--data", "BOTH", "--camera-seed=2"), "data_2d_x_gt.npz"),
-    ("lifting_fc_rle", ("--data", "ALONE", "--keypoints", "a.npz", "--cameras", "2"), "a.npz"),
+    ("lifting_fc_rle", ("ALONE", "--picture", "480x640"), "--picture"),
+    ("lifting_fc_rle", ("BOTH", "--cameras", "2"), "--cameras"),
+    ("lifting_fc_rle", ("BOTH", "--camera-seed=2"), "data_2d_x_gt.npz"),
+    ("lifting_fc_rle", ("ALONE", "--keypoints", "a.npz", "--cameras", "2"), "a.npz"),
 ]
 
 
@@ -167,9 +167,9 @@ def test_flags_that_change_nothing_are_refused(file, lifting_files, refused, nam
 def test_flags_that_change_something_are_taken(file, lifting_files) -> None:
     for words in (
         ("--network", "srnet", "--filters", "3", "3"),
-        ("--data", str(file), "--cameras", "2", "--camera-seed", "1"),
-        ("--data", str(lifting_files[0]), "--picture", "480x640"),
-        ("--data", str(file.parent), "--cameras", "2"),  # what is wrong with it is told later
+        (str(file), "--cameras", "2", "--camera-seed", "1"),
+        (str(lifting_files[0]), "--picture", "480x640"),
+        (str(file.parent), "--cameras", "2"),  # what is wrong with it is told later
     ):
         recipe, _, _ = parse_recipe("lifting_fc_rle", lifting.lifting_fc_rle(), words)
         assert recipe != lifting.lifting_fc_rle()
@@ -181,7 +181,7 @@ def test_a_detector_s_keypoints_are_learned_from(lifting_files, tmp_path) -> Non
     np.savez(detected := tmp_path / "data_2d_x_found.npz", positions_2d=found)
     recipe = small(lifting_files[0], train_subjects=("Train",), val_subjects=("Val",))
     exact = recipe.people(recipe, "train")
-    words = ("--data", str(lifting_files[0]), "--detected", str(detected), "--train-subjects", "Train")
+    words = (str(lifting_files[0]), "--detected", str(detected), "--train-subjects", "Train")
     parsed, _, _ = parse_recipe("lifting_fc_rle", recipe, words)
     for part, frames in (("train", 24), ("val", 24)):
         poses = parsed.people(parsed, part)

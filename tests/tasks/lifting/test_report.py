@@ -38,14 +38,14 @@ def test_poses_to_be_lifted_are_inspected(lifting_files, tmp_path, command, refu
 
 
 def test_of_poses_in_space(page, lifters, lifting_files):
-    shown = page(lifters["humaneva"], "--data", lifting_files[0], "--subjects", "Val")
+    shown = page(lifters["humaneva"], lifting_files[0], "--subjects", "Val")
     shown.check_figures()
     assert "mpjpe_walk" in {row[0] for row in shown.cells("In detail")}
     assert set(shown.images()) == {"Is sigma calibrated?", "The error's density"}
 
 
 def test_of_what_knows_nothing_of_its_errors(page, lifters, lifting_files):
-    shown = page(lifters["unsure"], "--data", lifting_files[0], "--subjects", "Val")
+    shown = page(lifters["unsure"], lifting_files[0], "--subjects", "Val")
     assert not shown.images()
     assert "trained without a likelihood" in shown.text
 

@@ -19,7 +19,7 @@ from logpose.training.checkpoint import load, save
 def test_figures_are_those_of_the_evaluation(command, lifters, lifting_files, flip_test):
     flags = () if flip_test else ("--no-flip-test",)
     code, out, err = command(
-        "eval", lifters["windows"], "--data", lifting_files[0], "--subjects", "Val", "--json", "--device", "cpu", *flags
+        "eval", lifters["windows"], lifting_files[0], "--subjects", "Val", "--json", "--device", "cpu", *flags
     )
     assert code == 0
     assert "24 frames of Val/P1, Val/P2" in err
@@ -34,7 +34,7 @@ def test_figures_are_those_of_the_evaluation(command, lifters, lifting_files, fl
 
 
 def test_figures_are_printed_for_people_and_subjects_chosen(command, lifters, lifting_files):
-    words = ("--data", lifting_files[0], "--subjects", "Val/P2", "Train/P1", "--batch-size", 5)
+    words = (lifting_files[0], "--subjects", "Val/P2", "Train/P1", "--batch-size", 5)
     code, out, _ = command("eval", lifters["unsure"], *words)
     assert code == 0
     figures = {name: float(value) for name, value in map(str.split, out.splitlines())}
@@ -52,7 +52,7 @@ def test_without_keypoints_cameras_are_placed_around(command, lifters, lifting_f
         ("--cameras", 1),
         ("--keypoints", lifting_files[1], "--picture", "480x640"),
     ):
-        code, out, err = command("eval", lifters["humaneva"], "--data", data, "--json", *flags)
+        code, out, err = command("eval", lifters["humaneva"], data, "--json", *flags)
         assert code == 0
         assert ("synthetic cameras around each sequence" in err) == ("--keypoints" not in flags)
         found[flags] = json.loads(out)
@@ -74,7 +74,7 @@ def detected(lifting_files, tmp_path):
 def test_a_detector_s_keypoints_are_lifted_through_the_exact_ones_cameras(command, lifters, lifting_files, detected):
     figures = {}
     for flags in ((), ("--detected", detected), ("--detected", detected, "--keypoints", lifting_files[1])):
-        code, out, err = command("eval", lifters["humaneva"], "--data", lifting_files[0], "--json", *flags)
+        code, out, err = command("eval", lifters["humaneva"], lifting_files[0], "--json", *flags)
         assert code == 0
         assert f"the keypoints of {detected if flags else lifting_files[1]}" in err
         figures[flags] = json.loads(out)
@@ -89,16 +89,16 @@ def test_detections_that_cannot_be_are_refused(
     refused, lifters, lifting_files, detected, tmp_path, coco_folder, tiny_run
 ):
     data, lifts = lifting_files[0], lifters["humaneva"]
-    assert "--detected" in refused("eval", lifts, "--data", data, "--keypoints", detected)
+    assert "--detected" in refused("eval", lifts, data, "--keypoints", detected)
     (alone := tmp_path / "data_3d_alone.npz").write_bytes(data.read_bytes())
-    message = refused("eval", lifts, "--data", alone, "--detected", detected)
+    message = refused("eval", lifts, alone, "--detected", detected)
     assert "data_2d_x_found.npz" in message
     assert "data_2d_alone_gt.npz" in message
-    assert "nowhere.npz: no such file" in refused("eval", lifts, "--data", data, "--detected", "nowhere.npz")
-    message = refused("eval", lifts, "--data", data, "--detected", data)
+    assert "nowhere.npz: no such file" in refused("eval", lifts, data, "--detected", "nowhere.npz")
+    message = refused("eval", lifts, data, "--detected", data)
     assert "data_3d_x.npz" in message
     assert "positions_2d" in message
-    message = refused("eval", tiny_run / "best.ckpt", "--data", coco_folder, "--detected", detected)
+    message = refused("eval", tiny_run / "best.ckpt", coco_folder, "--detected", detected)
     assert message.startswith("logpose: --detected: ")
     assert "lifting" in message
 
@@ -107,16 +107,16 @@ def test_what_is_another_model_s_is_refused(refused, lifters, lifting_files, coc
     data, lifts, looks = lifting_files[0], lifters["humaneva"], tiny_run / "best.ckpt"
     annotations = coco_folder / "annotations" / "person_keypoints_val.json"
     for other in (coco_folder, annotations):
-        message = refused("eval", lifts, "--data", other)
+        message = refused("eval", lifts, other)
         assert message.startswith(f"logpose: {other}: ")
         assert "data_3d_NAME.npz" in message
-    assert "nowhere: no such file" in refused("eval", lifts, "--data", "nowhere")
-    assert str(data) in refused("eval", looks, "--data", data)
-    message = refused("eval", lifts, "--data", data, "--boxes", "b.json", "--save-json", "o.json")
+    assert "nowhere: no such file" in refused("eval", lifts, "nowhere")
+    assert str(data) in refused("eval", looks, data)
+    message = refused("eval", lifts, data, "--boxes", "b.json", "--save-json", "o.json")
     assert message.startswith("logpose: --boxes and --save-json: ")
     assert "pose and detection models" in message
     assert str(lifts) in message
-    message = refused("eval", looks, "--data", coco_folder, "--subjects", "S9", "S11", "--picture", 3, 4)
+    message = refused("eval", looks, coco_folder, "--subjects", "S9", "S11", "--picture", 3, 4)
     assert message.startswith("logpose: --subjects and --picture: ")
     assert "lifting models" in message
 
@@ -131,7 +131,7 @@ def test_training_subjects_are_left_out(command, refused, lifters, lifting_files
     save(model, loss, tmp_path / "model")
     found = {}
     for flags in ((), ("--subjects", "Val"), ("--subjects", "Train")):
-        code, out, err = command("eval", tmp_path / "model", "--data", data, "--json", *flags)
+        code, out, err = command("eval", tmp_path / "model", data, "--json", *flags)
         assert code == 0
         found[flags] = json.loads(out)
         assert ("Train/P1: trained on and left out" in err) is (not flags)
@@ -139,30 +139,30 @@ def test_training_subjects_are_left_out(command, refused, lifters, lifting_files
     assert found[()] == found["--subjects", "Val"] != found["--subjects", "Train"]
     model.learned_from = tuple(every.values())
     save(model, loss, tmp_path / "model")
-    message = refused("eval", tmp_path / "model", "--data", data)
+    message = refused("eval", tmp_path / "model", data)
     assert str(data) in message
     assert "--subjects" in message
 
 
 def test_bad_files_and_flags_are_named(refused, lifters, lifting_files, tmp_path):
     data, lifts = lifting_files[0], lifters["humaneva"]
-    message = refused("eval", lifts, "--data", data, "--subjects", "Vol")
+    message = refused("eval", lifts, data, "--subjects", "Vol")
     assert "data_3d_x.npz" in message
     assert "'Vol'" in message
-    message = refused("eval", lifters["h36m"], "--data", data)
+    message = refused("eval", lifters["h36m"], data)
     assert str(lifters["h36m"]) in message
     assert "data_3d_x.npz" in message
-    assert "--cameras" in refused("eval", lifts, "--data", data, "--cameras", 0)
-    assert "--batch-size" in refused("eval", lifts, "--data", data, "--batch-size", 0)
-    message = refused("eval", lifts, "--data", data, "--cameras", 2, "--camera-seed", 1)
+    assert "--cameras" in refused("eval", lifts, data, "--cameras", 0)
+    assert "--batch-size" in refused("eval", lifts, data, "--batch-size", 0)
+    message = refused("eval", lifts, data, "--cameras", 2, "--camera-seed", 1)
     assert "--cameras and --camera-seed: " in message
     assert "data_2d_x_gt.npz" in message
     (alone := tmp_path / "data_3d_alone.npz").write_bytes(data.read_bytes())
-    message = refused("eval", lifts, "--data", alone, "--picture", 480, 640)
+    message = refused("eval", lifts, alone, "--picture", 480, 640)
     assert message.startswith("logpose: --picture: ")
     assert "--keypoints" in message
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    assert "other.npz" in refused("eval", lifts, "--data", tmp_path / "other.npz")
+    assert "other.npz" in refused("eval", lifts, tmp_path / "other.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK no")
-    assert "bad.npz" in refused("eval", lifts, "--data", tmp_path / "bad.npz")
-    assert "data_2d.npz" in refused("eval", lifts, "--data", data, "--keypoints", tmp_path / "data_2d.npz")
+    assert "bad.npz" in refused("eval", lifts, tmp_path / "bad.npz")
+    assert "data_2d.npz" in refused("eval", lifts, data, "--keypoints", tmp_path / "data_2d.npz")

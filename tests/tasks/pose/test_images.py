@@ -139,6 +139,13 @@ class TestWhatIsLeftOut:
         assert f"the first: {file}: row 2: " in err
         assert f"{file}: no box for 1 of 3 images" in err
 
+    def test_labels_are_boxes(self, command, tiny_run, coco_folder):
+        file = coco_folder / "annotations" / "person_keypoints_val.json"
+        labels = json.loads(file.read_text())["annotations"]
+        code, out, err = command("predict", tiny_run / "best.ckpt", coco_folder / "val", "--boxes", file, "--json")
+        assert code == 0, err
+        assert sorted(row["bbox"] for row in json.loads(out)) == sorted(row["bbox"] for row in labels)
+
     @pytest.mark.parametrize(("kinds", "words", "found"), [((5, 5), (), [5, 5]), ((1, 3), ("--box-category", 3), [3])])
     def test_results_have_the_category_of_the_boxes(self, command, tiny_run, folder, tmp_path, kinds, words, found):
         file = tmp_path / "boxes.json"
@@ -155,13 +162,13 @@ def test_results_of_a_list_of_images_have_the_official_keys_only(command, tiny_r
     file = tmp_path / "image_info_test.json"
     file.write_text(json.dumps({"images": [{"id": 70 + i, "file_name": name} for i, name in enumerate(names)]}))
     words = ("predict", tiny_run / "best.ckpt", "--save-json", tmp_path / "a.json", "--save-npz", tmp_path / "a.npz")
-    assert command(*words, file, "--image-folder", coco_folder / "val")[0] == 0
+    assert command(*words, file, "--images", coco_folder / "val")[0] == 0
     rows = json.loads((tmp_path / "a.json").read_text())
     assert [row["image_id"] for row in rows] == [70, 71]
     assert all(set(row) == {"image_id", "category_id", "keypoints", "score"} for row in rows)
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
         assert arrays["sigma"].shape == (2, 17, 2)
-    data = ("--data", coco_folder, "--save-json", tmp_path / "b.json")
+    data = (coco_folder, "--save-json", tmp_path / "b.json")
     assert command("eval", tiny_run / "best.ckpt", *data)[0] == 0
     assert set(json.loads((tmp_path / "b.json").read_text())[0]) == set(rows[0])
     assert command(*words, coco_folder / "val" / names[0])[0] == 0
@@ -177,7 +184,7 @@ def test_results_have_the_category_of_the_list(command, tiny_run, coco_folder, t
     boxes = {image["file_name"]: [[1, 2, 20, 30]] for image in content["images"]}
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     for words in ((), ("--boxes", tmp_path / "boxes.json")):
-        given = ("--image-folder", coco_folder / "val", "--save-json", tmp_path / "out.json", *words)
+        given = ("--images", coco_folder / "val", "--save-json", tmp_path / "out.json", *words)
         code, _, err = command("predict", tiny_run / "best.ckpt", tmp_path / "list.json", *given)
         assert code == 0, err
         assert {row["category_id"] for row in json.loads((tmp_path / "out.json").read_text())} == {7}
@@ -241,3 +248,18 @@ def test_poses_of_several_images_are_one_sheet(tiny_run, tmp_path):
     image = np.zeros((64, 48, 3), np.uint8)
     plot_poses([(image, Predictor(tiny_run / "best.ckpt", device="cpu")(image))] * 3, tmp_path / "poses.png", columns=2)
     assert is_picture(tmp_path / "poses.png")
+
+
+def test_lists_of_other_joints_and_sizes_are_reported_once(command, tiny_run, coco_folder, tmp_path):
+    content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
+    content["images"] = content["images"][:2]
+    content["annotations"] = []
+    words = (tiny_run / "best.ckpt", tmp_path / "list.json", "--images", coco_folder / "val", "--json")
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    assert "list.json" not in command("predict", *words)[2]
+    content["categories"][0]["keypoints"].reverse()
+    content["images"][1]["width"] += 1
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    code, out, err = command("predict", *words)
+    assert (code, len(json.loads(out))) == (0, 2)
+    assert err.count("another order") == err.count("1 of 2 images") == 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,15 @@ from PIL import Image as Pillow
 from logpose.core.errors import InputError
 from logpose.core.geometry import box_to_region
 from logpose.core.placement import Viewpoint
-from logpose.core.skeletons import COCO
+from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
 from logpose.data.images import read_image
 from logpose.data.inputs import find_images, read_boxes
 from logpose.metrics.oks import coco_ap, coco_ground_truth
 from logpose.models import PoseModel, RegressionModel, create_backbone
+from logpose.tasks.detection.predict import Finder
 from logpose.tasks.pose.predict import Poses, Predictor, coco_results, results_arrays
+from logpose.training.checkpoint import load, save
 
 MU = torch.linspace(-0.6, 0.4, 34).view(17, 2)
 
@@ -72,6 +76,49 @@ def test_a_model_in_another_precision_predicts_the_same_within_it(dtype: torch.d
     found = Predictor(copy.deepcopy(model).to(dtype), device="cpu")(image)
     np.testing.assert_allclose(found.keypoints, exact.keypoints, rtol=0, atol=90 * torch.finfo(dtype).eps + 1e-4)
     np.testing.assert_allclose(found.sigma, exact.sigma, rtol=2 * torch.finfo(dtype).eps + 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_model_of_the_caller_s_stays_as_it_is(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = RegressionModel(create_backbone("resnet18", (64, 64)), COCO, (64, 64)).to(dtype).train()
+    model.backbone.eval()  # frozen, in part
+    modes = [part.training for part in model.modules()]
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    image = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    predictor = Predictor(model, device="cpu")
+    found = predictor(image)
+    assert [part.training for part in model.modules()] == modes
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0, equal_nan=True)
+    assert not any(part.training for part in predictor.model.modules())
+    model.fc_mu.bias.sum().backward()
+    assert torch.is_grad_enabled()
+    with torch.no_grad():
+        model.fc_mu.bias += 1.0  # what is trained further does not reach the copy
+    np.testing.assert_array_equal(predictor(image).keypoints, found.keypoints)
+
+
+def test_a_predictor_takes_every_form_of_a_checkpoint(tiny_run, coco_folder, tmp_path, monkeypatch):
+    """A run's folder, a folder of `convert`, and a repository on the Hub, with or without its prefix."""
+    folder = tmp_path / "hub" / "me" / "mine"
+    save(*load(tiny_run / "best.ckpt"), folder)
+    hub = ModuleType("huggingface_hub")
+    hub.snapshot_download = lambda name, **_: str(tmp_path / "hub" / name)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    monkeypatch.chdir(tmp_path)
+    image = next((coco_folder / "val").iterdir())
+    first, *others = (
+        Predictor(source, device="cpu")(image).keypoints
+        for source in (tiny_run / "best.ckpt", tiny_run, folder, "hf://me/mine", Path("hf://me/mine"), "me/mine")
+    )
+    assert len(others) == 5
+    for found in others:
+        np.testing.assert_array_equal(found, first)
+
+
+def test_another_kind_of_model_is_refused_by_its_name(unchecked: None, predictor: Predictor) -> None:
+    with pytest.raises(InputError, match="Steady: is a top-down model"):
+        Finder(predictor.model)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 0}, {"batch_size": -1}, {"scoring": "sun"}])
@@ -373,3 +420,20 @@ def test_images_in_memory_in_other_forms(predictor, photos, tensor):
         predictor(None)
     left_out = []
     assert len(list(predictor.many([(None, None), (image, None)], left_out.append))) == len(left_out) == 1
+
+
+def test_a_flip_test_without_known_pairs_is_reported(caplog):
+    model = Steady()
+    model.skeleton = Skeleton("thing", tuple(map(str, range(17))))
+    Predictor(model, device="cpu", flip_test=False)
+    assert not caplog.messages
+    Predictor(model, device="cpu", flip_test=True)
+    assert len(caplog.messages) == 1
+    assert "--flip-test" in caplog.text
+
+
+def test_without_a_word_on_flip_tests_the_skeleton_decides():
+    image = np.zeros((80, 90, 3), np.uint8)
+    found = [Predictor(Steady(), device="cpu", flip_test=flip)(image).keypoints for flip in (None, True, False)]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.allclose(found[0], found[2])

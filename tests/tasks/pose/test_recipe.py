@@ -133,7 +133,9 @@ def test_what_is_not_mirrored_is_reported_once(make_recipe, numbered_folder, cap
     for data, lines in ((numbered_folder, 0 if asked else 1), (None, 0)):
         recipe = make_recipe(**fields) if data is None else make_recipe(data=data, **fields)
         caplog.clear()
-        recipe.check_data(*(labelled_people(recipe, part) for part in ("train", "val")), recipe.make_loss(COCO))
+        train = labelled_people(recipe, "train")
+        recipe.check_data(train, labelled_people(recipe, "val"), recipe.make_loss(COCO))
+        recipe.report_data(train, train)
         assert len(caplog.messages) == lines
         for flag in ("--pairs", "--flip-test", "--augmentation.flip-probability"):
             assert all(flag in message for message in caplog.messages)
@@ -146,7 +148,7 @@ def test_a_run_without_pairs_is_validated_without_a_flip_test(make_recipe, numbe
     assert not load_model(best).skeleton.mirrors
     figures, said = {}, {}
     for words in ((), ("--no-flip-test",), ("--flip-test",)):
-        code, out, said[words] = command("eval", best, "--data", numbered_folder, "--json", "--device", "cpu", *words)
+        code, out, said[words] = command("eval", best, numbered_folder, "--json", "--device", "cpu", *words)
         assert code == 0
         figures[words] = json.loads(out)["error_px"]
     trained = read(best)["logpose"]["figures"]["error_px"]

@@ -24,7 +24,7 @@ from logpose.training.checkpoint import describe
 
 
 def test_of_crops(page, tiny_run, coco_folder):
-    shown = page(tiny_run / "best.ckpt", "--data", coco_folder)
+    shown = page(tiny_run / "best.ckpt", coco_folder)
     shown.check_figures()
     joints = shown.cells("By joint")
     assert len(joints) == 18
@@ -71,6 +71,18 @@ def test_counts_problems_and_hints(spoiled, tmp_path):
     assert ["left_eye", "right_eye"] in facts["skeleton"]["mirror pairs"]
     assert cv2.imread(facts["contact_sheet"]) is not None
     json.dumps(found)
+
+
+def test_joints_outside_their_boxes_are_reported(spoiled, tmp_path):
+    data, file, _ = spoiled
+    content = json.loads(file.read_text())
+    for row in content["annotations"]:
+        row["keypoints"] = [
+            value for x, y, v in zip(*[iter(row["keypoints"])] * 3, strict=False) for value in (y, x, v)
+        ]
+    file.write_text(json.dumps(content))
+    hints = inspect(PoseInspectOptions(data=data, out=tmp_path / "out"))[str(file)]["hints"]
+    assert any("of the labelled joints lie outside" in hint for hint in hints)
 
 
 def test_joints_without_a_known_counterpart_are_listed(numbered_folder, command, tmp_path):

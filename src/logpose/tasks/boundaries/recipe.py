@@ -46,7 +46,7 @@ def scans_of_file(recipe: BoundaryRecipe, part: str) -> LabelledScans:
     from logpose.data.oct import chosen, open_scans
 
     if recipe.data is None:
-        raise InputError("this recipe needs labelled B-scans: --data FILE_OR_FOLDER")
+        raise InputError("this recipe needs labelled B-scans: logpose train RECIPE FILE_OR_FOLDER")
     if recipe.val_data is not None:
         return open_scans(recipe.data if part == "train" else recipe.val_data, recipe.grader, recipe.um_per_px)
     scans = open_scans(recipe.data, recipe.grader, recipe.um_per_px)
@@ -62,7 +62,9 @@ def synthetic_scans(recipe: BoundaryRecipe, part: str) -> SyntheticScans:
     from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
 
     if recipe.data or recipe.val_data:
-        raise InputError("--data: this recipe trains on synthetic B-scans; oct_column_rle trains on data")
+        raise InputError(
+            f"{recipe.data or recipe.val_data}: this recipe trains on synthetic B-scans; oct_column_rle trains on data"
+        )
     return SyntheticScans(TRAIN, 1, noise=ScanNoise()) if part == "train" else SyntheticScans(VAL, 2, noise=ScanNoise())
 
 
@@ -80,7 +82,7 @@ class BoundaryRecipe(TrainingRecipe):
     task: ClassVar[str] = "boundaries"
     MEASURED_ON: ClassVar[tuple[str, ...]] = (
         *("watch", "data", "val_data", "train_subjects", "val_subjects", "folds", "fold", "fold_seed"),
-        *("grader", "um_per_px", "columns"),
+        *("grader", "um_per_px", "columns", "page", "max_pixels"),
     )
 
     people: Callable[[BoundaryRecipe, str], Scans] = scans_of_file
@@ -92,6 +94,10 @@ class BoundaryRecipe(TrainingRecipe):
     """A .mat file in the Duke layout, or a folder of such files, or of images with a CSV file of boundaries each."""
     val_data: Path | None = None
     """The same for validation; default: a part of `data` is held out."""
+    page: int = 0
+    """Page of image files with several (TIFF), counted from 0."""
+    max_pixels: int | None = None
+    """Image files with more pixels are refused, from their header; default: 268 million."""
     train_subjects: tuple[str, ...] = ()
     """Subjects (files) for training; default: the second half of all, in the order of their names."""
     val_subjects: tuple[str, ...] = ()
@@ -144,12 +150,12 @@ class BoundaryRecipe(TrainingRecipe):
         if self.folds and not 0 <= self.fold < self.folds:
             raise InputError(f"fold must be one of the {self.folds} folds, 0 to {self.folds - 1}; got {self.fold}")
         if self.folds < 0 or self.folds == 1 or self.fold_seed < 0:
-            raise InputError("folds must be 0 (split by subject) or 2 and more, fold_seed at least 0")
+            raise InputError("--folds must be 0 (split by subject) or 2 and more, --fold-seed at least 0")
         if not (0 <= self.flip <= 1 and self.shift >= 0 and 0 <= self.stretch < 1):
             raise InputError("flip must lie in [0, 1], stretch in [0, 1), and shift must be 0 or more")
         check_height(self.um_per_px)
         if self.columns is not None and self.columns < 1:
-            raise InputError(f"columns must be at least 1, got {self.columns}")
+            raise InputError(f"--columns must be at least 1, got {self.columns}")
 
     def loader(
         self, data: Scans, model: models.BoundaryModel, *, training: bool, processes: int = 1, pin: bool = False
@@ -180,7 +186,7 @@ class BoundaryRecipe(TrainingRecipe):
             own = ("train_subjects", "val_subjects", "folds", "fold", "fold_seed", "grader", "um_per_px")
             return inapplicable | dict.fromkeys(own, "applies to scans of a file; this recipe uses synthetic ones")
         if self.val_data is not None:
-            apart = f"applies to a split of --data; the validation data are {self.val_data}"
+            apart = f"applies to a split of DATA; the validation data are {self.val_data}"
             return inapplicable | dict.fromkeys(("train_subjects", "val_subjects", "folds", "fold", "fold_seed"), apart)
         if not self.folds:
             inapplicable |= dict.fromkeys(("fold", "fold_seed"), "applies to --folds; the split is by subject")

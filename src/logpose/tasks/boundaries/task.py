@@ -83,6 +83,9 @@ def _open(model: Any, options: BoundaryEvalOptions) -> Any:
             others = "none" if wanted else "all"
             hint = "--part all evaluates them all"
             raise InputError(f"{options.data}: of its {count} B-scans the model was trained on {others}; {hint}")
+    if part == "all" and (seen := sum(scan.fingerprint in model.learned_from for scan in scans.scans)):
+        words = "%s was trained on %d of the %d B-scans measured: these are not held-out data"
+        log.warning(words, options.checkpoint, seen, count)
     left = f"; {count - len(scans)} of the training data are left out" if len(scans) < count and part == "val" else ""
     log.info("evaluating %d B-scans of %s%s", len(scans), ", ".join(scans.subjects), left)
     if model.um_per_px and (unknown := sum(scan.um_per_px is None for scan in scans.scans)):

@@ -19,7 +19,7 @@ from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_annotation, coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
 from logpose.tasks import evaluation
-from logpose.tasks.evaluation import Found, coco_result, person_scores, pose_figures, refuse_scoring
+from logpose.tasks.evaluation import Found, coco_result, metric_sigmas, person_scores, pose_figures, refuse_scoring
 
 __all__ = [
     "DetectionEvaluation",
@@ -148,6 +148,8 @@ class DetectionEvaluation(Evaluator[Detected]):
         super().__init__(loss)
         self.images, self.model, self.scoring = images, model, scoring
         self.category_id = 1
+        self.metric_sigmas = metric_sigmas(model.skeleton, images.skeleton)
+        self.images_learned: int | None = None
         self.diverged = False
 
     @torch.no_grad()
@@ -242,9 +244,11 @@ class DetectionEvaluation(Evaluator[Detected]):
         }
         at = self.arrays()
         if at is not None:
-            figures |= pose_figures(at, self.model, self.loss)
+            figures |= pose_figures(at, self.model, self.loss, sigmas=self.metric_sigmas)
         if costly:
-            figures |= coco_ap(ground_truth(self.images), self.results(category_id=1), self.model.skeleton.sigmas)
+            figures |= coco_ap(ground_truth(self.images), self.results(category_id=1), self.metric_sigmas)
+        if self.images_learned is not None:
+            figures["images_learned"] = self.images_learned
         return figures
 
 

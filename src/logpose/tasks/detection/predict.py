@@ -30,7 +30,8 @@ class Finder:
     """A trained detector that takes whole images, in a `Predictor`'s place: it needs no boxes.
 
     Args:
-        model: a checkpoint's path, or a model.
+        model: a checkpoint: a file, the folder of a run or of `logpose convert`, or hf://OWNER/NAME; or a model, of
+            which a copy is taken, so that it stays where it is and in its mode.
         device: where to compute; a GPU if there is one when None.
         batch_size: images at a time.
         scoring: how the score of a person comes from that of the box and the confidence of the joints.

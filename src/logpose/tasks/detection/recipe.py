@@ -80,7 +80,7 @@ class DetectionRecipe(ImageRecipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.flip_test:
-            raise InputError("--flip_test: detectors have no flip test")
+            raise InputError("--flip-test: detectors have no flip test")
         self.transform()  # raises if there is no such transform
         if not 32 <= self.test_short <= self.longest:
             raise InputError(f"test_short must be 32 pixels or more and at most longest, got {self.test_short}")

@@ -12,6 +12,7 @@ from logpose.report.evaluation import PageParts
 from logpose.report.inspection import evenly
 from logpose.tasks.detection.evaluate import DetectionEvaluation
 from logpose.tasks.detection.predict import Finder
+from logpose.tasks.evaluation import metric_notes
 from logpose.tasks.options import DetectionPredictOptions
 from logpose.tasks.pose.images import ImageInputs, draw_people, report_nobody
 from logpose.tasks.pose.report import INSIDE, POSES, inspect, people_parts
@@ -29,9 +30,9 @@ MEANINGS = (
 
 def page_parts(evaluation: DetectionEvaluation, _: Mapping[str, float]) -> PageParts:
     """The page's parts about people in whole images."""
-    return people_parts(
-        evaluation.model, evaluation.arrays(), MEANINGS, _images(evaluation), f"Detected people. {POSES}"
-    )
+    model, notes = evaluation.model, metric_notes(evaluation.model.skeleton, evaluation.images)
+    caption = f"Detected people. {POSES}"
+    return people_parts(model, evaluation.arrays(), MEANINGS, notes, _images(evaluation), caption)
 
 
 def _images(evaluation: DetectionEvaluation) -> Image | None:

@@ -26,10 +26,12 @@ class DetectionTask(PoseTask):
         from logpose.data.image_sets import whole_images
         from logpose.tasks.detection.evaluate import evaluate_detector
         from logpose.tasks.pose.evaluate import labelled_people
+        from logpose.training.learned_images import report_learned
 
         people = labelled_people(model, options)
         evaluation = evaluate_detector(model, whole_images(people), loss, scoring=options.score, **options.running())
         evaluation.category_id = getattr(people, "category", 1)
+        evaluation.images_learned = report_learned(options.checkpoint, model, people)
         return evaluation
 
     def opens(self, data: str | Path) -> bool:  # noqa: ARG002

@@ -6,6 +6,7 @@ camera's frame (x to the right, y down, z away from the camera), but their origi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,15 @@ from logpose.data.batches import check_batch_size
 from logpose.data.keypoint_files import KeypointSequence
 from logpose.data.lifting import screen
 from logpose.data.problems import FARTHEST
+from logpose.data.symmetry import flip_test_note
 from logpose.data.windows import WindowBatch, windows_around
 from logpose.models import LiftingModel
 from logpose.report.results import in_mm, rounded, rows_mm
 from logpose.tasks.evaluation import loaded
 
 __all__ = ["Lifted", "LiftedPoses", "Lifter", "lifted_arrays", "lifted_rows", "lifted_text"]
+
+log = logging.getLogger("logpose")
 
 SHOWN_LEVEL = 0.5  # share of the probability that the regions of `LiftedPoses.radius` hold
 
@@ -56,9 +60,11 @@ class Lifter:
     """A trained model that takes keypoints in pixels.
 
     Args:
-        model: a checkpoint's path, or a model.
+        model: a checkpoint: a file, the folder of a run or of `logpose convert`, or hf://OWNER/NAME; or a model, of
+            which a copy is taken, so that it stays where it is and in its mode.
         device: where to compute; a GPU if there is one when None.
-        flip_test: average with the prediction on the mirrored keypoints: a little better, half as fast.
+        flip_test: average with the prediction on the mirrored keypoints: a little better, half as fast; None: where
+            left and right joints are known, as `logpose eval` does.
         batch_size: windows at a time.
 
     Raises:
@@ -69,12 +75,14 @@ class Lifter:
         self,
         model: LiftingModel | Path | str,
         device: torch.device | str | None = None,
-        flip_test: bool = False,
+        flip_test: bool | None = False,
         batch_size: int = 1024,
     ) -> None:
         self.model, self.device = loaded(model, LiftingModel, device, "not a lifting model")
         if batch_size < 1:
             raise InputError(f"one window or more are lifted at a time, not {batch_size}")
+        if note := flip_test_note(self.model.skeleton, flip_test):
+            log.warning(note)
         self.flip_test, self.batch_size = flip_test, check_batch_size(batch_size)
 
     def __call__(self, keypoints: ArrayLike, size: tuple[int, int]) -> LiftedPoses:

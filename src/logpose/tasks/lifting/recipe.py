@@ -31,7 +31,7 @@ def poses_of_file(recipe: LiftingRecipe, part: str) -> LiftingPoses:
     from logpose.data.lifting import open_poses
 
     if recipe.data is None:
-        raise InputError("this recipe needs 3-D poses: --data data_3d_NAME.npz")
+        raise InputError("this recipe needs 3-D poses: logpose train RECIPE data_3d_NAME.npz")
     if recipe.data.is_dir():
         raise InputError(f"{recipe.data}: is a folder; give the data_3d_NAME.npz in it")
     subjects = recipe.train_subjects if part == "train" else recipe.val_subjects
@@ -40,10 +40,10 @@ def poses_of_file(recipe: LiftingRecipe, part: str) -> LiftingPoses:
             recipe.data, recipe.keypoints, subjects, recipe.picture, recipe.cameras, recipe.camera_seed, recipe.detected
         )
     except UnknownSubjectError as error:
-        raise UnknownSubjectError(f"{error} (--train_subjects and --val_subjects choose them)") from error
+        raise UnknownSubjectError(f"{error} (--train-subjects and --val-subjects choose them)") from error
     twice = {name for name in poses.subjects if {name, name.partition("/")[0]} & {*recipe.train_subjects}}
     if part == "val" and twice:
-        raise InputError(f"{', '.join(sorted(twice))}: among both --train_subjects and --val_subjects")
+        raise InputError(f"{', '.join(sorted(twice))}: among both --train-subjects and --val-subjects")
     return poses
 
 
@@ -116,7 +116,7 @@ class LiftingRecipe(TrainingRecipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(*(self.picture or (1, 1)), self.cameras, self.width, self.every) < 1 or self.camera_seed < 0:
-            raise InputError("picture, cameras, width and every must be at least 1, camera_seed at least 0")
+            raise InputError("--picture, --cameras, --width and --every must be at least 1, --camera-seed at least 0")
         if not self.filters or any(taps < 1 or taps % 2 == 0 for taps in self.filters):
             raise InputError(f"filters must be odd numbers of frames, got {self.filters}")
         dropout = self.dropout or 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from logpose.data.crops import Crops, People, crop_loader
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.label_formats import format_of
 from logpose.data.matlab import matlab_sizes
+from logpose.data.parts import parts_of
 from logpose.data.problems import log_problems
 from logpose.data.transforms import CropTransform
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.mpjpe import spatial_errors
-from logpose.metrics.oks import coco_ap, coco_ground_truth, oks_nms
+from logpose.metrics.oks import coco_annotation, coco_ap, coco_ap_of_categories, coco_ground_truth, oks_nms
 from logpose.models import Model, PoseModel
 from logpose.models.pose_model import in_dimensions
 from logpose.tasks import evaluation
@@ -31,13 +33,14 @@ from logpose.tasks.evaluation import (
     Found,
     check_skeletons,
     coco_result,
+    metric_notes,
+    metric_sigmas,
     person_scores,
     pose_figures,
     refuse_scoring,
-    uniform_sigmas,
 )
 from logpose.tasks.options import PeopleEvalOptions
-from logpose.training.checkpoint import read
+from logpose.training.learned_images import held_out
 
 __all__ = ["Evaluation", "evaluate", "holds_people", "is_json", "labelled_people", "shown_size", "validation_loader"]
 
@@ -71,6 +74,11 @@ class Evaluation(Evaluator[Columns]):
     ) -> None:
         super().__init__(loss)
         self.people, self.model, self.nms, self.scoring = people, model, nms, scoring
+        # Ids and sigmas of categories are those of the data, which a model of one class does not know.
+        own = people.skeleton.categories
+        self.skeleton = people.skeleton if own else replace(model.skeleton, categories=())
+        self.metric_sigmas = metric_sigmas(model.skeleton, people.skeleton)
+        self.images_learned: int | None = None
         # The depth of a single root is 0 by definition: predicting it exactly must not improve the figures.
         self._given = model.skeleton.root if model.dim == 3 and len(model.skeleton.root) == 1 else ()
 
@@ -96,16 +104,25 @@ class Evaluation(Evaluator[Columns]):
         return not self.rows or self.arrays().is_finite()
 
     def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
-        """The predicted people, as entries of a COCO results file, each of its own category unless one is given."""
-        sigmas = self.model.skeleton.sigmas
-        by_image: dict[int, list[int]] = {}
+        """The predicted people, as entries of a COCO results file, each of its own category unless one is given.
+
+        Where categories have skeletons of their own, each has its joints alone, in its order.
+        """
+        by_image: dict[tuple[int, int], list[int]] = {}
         for index, (keypoints, _, confidence, *_) in self.rows.items():
             if np.isfinite(keypoints).all() and np.isfinite(confidence).all():  # else the model has diverged: no result
-                by_image.setdefault(self.people[index].image_id, []).append(index)
+                sample = self.people[index]
+                kind = sample.category_id if self.skeleton.categories else 0
+                by_image.setdefault((sample.image_id, kind), []).append(index)
         results = []
-        for image_id, indices in by_image.items():
+        for (image_id, kind), indices in by_image.items():
             found = [self.people[index] for index in indices]
-            keypoints, std, confidence, *_ = map(np.stack, zip(*(self.rows[index] for index in indices), strict=True))
+            own, joints = self.skeleton.of(kind)
+            columns = [np.stack(column) for column in zip(*(self.rows[index] for index in indices), strict=True)]
+            if self.skeleton.categories:
+                columns = [column[:, joints] for column in columns]
+            keypoints, std, confidence, *_ = columns
+            sigmas = own.sigmas
             boxes = np.stack([who.box for who in found])
             scores = person_scores(self.scoring, np.array([who.score for who in found]), confidence, std, boxes, sigmas)
             # The area is that of the padded region, as in the released code.
@@ -137,25 +154,60 @@ class Evaluation(Evaluator[Columns]):
         correlation of predicted and true distance; `confidence_oks` is Pearson's of a person's confidence and OKS.
 
         Of a model in space, `nll` and `coverage@l` are of joints with a depth, the other figures of the image plane;
-        where the truth in space is known, errors in millimetres beside them are those of `metrics.mpjpe`.
+        where the truth in space is known, errors in millimetres beside them are those of `metrics.mpjpe`, else
+        `depth_mm` is the mean absolute error of depth relative to the root, without a single root's own.
+
+        Where categories have skeletons of their own AP and AR are means over those that have people, as pycocotools
+        has it, and `ap/NAME` is the AP of each.
         """
         if not self.rows:  # a detector without detections
             ground_truth = getattr(self.people, "ground_truth", None)
-            nobody = coco_ap(ground_truth(), [], self.model.skeleton.sigmas) if ground_truth else {}
-            return {"people": 0, "joints": 0, **nobody}
+            nobody = self._ap(ground_truth(), []) if ground_truth else {}
+            return {"people": 0, "joints": 0, **nobody, **self._learned()}
         at = self.arrays()
         heads = getattr(self.people, "head_sizes", None)
-        figures = pose_figures(at, self.model, self.loss, None if heads is None else heads[sorted(self.rows)])
+        heads = None if heads is None else heads[sorted(self.rows)]
+        sigmas = self.skeleton.sigmas_of(at.category_ids) if self.skeleton.categories else self.metric_sigmas
+        figures = pose_figures(at, self.model, self.loss, heads, sigmas, self.skeleton)
         if isinstance(self.people, InSpace) and self.model.dim == 3:
             figures |= self._in_space(self.people)
+        elif at.whole().any() and self.model.dim == 3:
+            figures["depth_mm"] = self._depth_error(at)
         if costly:
-            if hasattr(self.people, "ground_truth"):
-                content = self.people.ground_truth()
-            else:
-                content = coco_ground_truth(at.truth[..., :2], at.visible, at.boxes, at.area, at.image_ids)
-            category = getattr(self.people, "category", 1)
-            figures |= coco_ap(content, self.results(category), self.model.skeleton.sigmas)
-        return figures
+            content = self.people.ground_truth() if hasattr(self.people, "ground_truth") else self._labels(at)
+            category = None if self.skeleton.categories else getattr(self.people, "category", 1)
+            figures |= self._ap(content, self.results(category))
+        return figures | self._learned()
+
+    def _learned(self) -> dict[str, float]:
+        """The number of images that the model was trained on, where it is known."""
+        return {} if self.images_learned is None else {"images_learned": self.images_learned}
+
+    def _ap(self, content: Any, results: list[dict[str, Any]]) -> dict[str, float]:
+        """AP and AR; where categories have skeletons of their own the mean over them, and the AP of each."""
+        if not self.skeleton.categories:
+            return coco_ap(content, results, self.metric_sigmas)
+        return coco_ap_of_categories(content, results, {c.id: c.skeleton.sigmas for c in self.skeleton.categories})
+
+    def _labels(self, at: Found) -> dict[str, Any]:
+        """The labels of people that did not come from a COCO file, in its form."""
+        if not self.skeleton.categories:
+            return coco_ground_truth(at.truth[..., :2], at.visible, at.boxes, at.area, at.image_ids)
+        rows = []
+        for i, category in enumerate(at.category_ids):
+            own = self.skeleton.of(category)[1]
+            labels = at.truth[i, own, :2], at.visible[i, own], at.boxes[i], float(at.area[i])
+            rows.append({"id": i + 1, **coco_annotation(at.image_ids[i], *labels, category=category)})
+        categories = [{"id": category.id, "name": category.name} for category in self.skeleton.categories]
+        images = [{"id": image} for image in dict.fromkeys(at.image_ids)]
+        return {"images": images, "annotations": rows, "categories": categories}
+
+    def _depth_error(self, at: Found) -> float:
+        """Mean absolute error of depths relative to the root, in millimetres."""
+        depth, root = at.predicted[..., 2], list(self.model.skeleton.root)
+        if root:
+            depth = depth - depth[:, root].mean(axis=1, keepdims=True)
+        return float(np.abs(depth - at.truth[..., 2])[at.whole()].mean())
 
     def _in_space(self, people: InSpace) -> dict[str, float]:
         """Errors in millimetres relative to the root, by back-projection from the root's true depth."""
@@ -220,31 +272,26 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     files = annotation_files(options.data)
     alone = files["train"] == files["val"]
     # COCO's person_keypoints_val2017.json with no other file beside it is the validation part, not to be split again.
-    whole = not options.data.is_dir() or (alone and any(word in files["val"].stem for word in ("val", "test")))
-    wanted = options.part or ("all" if whole else "val")
+    whole = not options.data.is_dir() or (alone and bool(parts_of(files["val"].stem) & {"val", "test"}))
+    # Of a file that the model learned from, without saying more, those whom it did not see.
+    learned = alone and held_out(options.checkpoint, files["val"])
+    wanted = options.part or ("all" if whole and not learned else "val")
     if wanted == "all" and not alone:
         raise InputError(f"--part all: {options.data} has a file for each part; name one of them")
     part = wanted if alone and wanted != "all" else None
     file = files["train" if wanted == "train" else "val"]
-    people = open_people(file, options.images, part=part, category=options.category)
+    people = open_people(
+        file, options.images, part=part, category=options.category, like=model.skeleton, depth=options.depth
+    )
     log_problems(people)
     check_skeletons(options.checkpoint, model, people)
-    if model.dim == 3 and not isinstance(people, InSpace):
+    if model.dim == 3 and not isinstance(people, InSpace) and not options.depth:
         log.info("%s has no joints in space: there are no figures in millimetres", people.file)
-    if note := uniform_sigmas(model.skeleton):
+    for note in metric_notes(model.skeleton, people):
         log.info(note)
-    if part != "val" and trained_on(options.checkpoint, file):
-        log.warning("%s: the model was trained on people of this file; --part val takes those held out, if any", file)
-    log.info("evaluating %d people of %s%s", len(people), people.file, f", its part {part!r}" if part else "")
+    rest = "; the model was trained on the others (--part all takes all)" if learned and not options.part else ""
+    log.info("evaluating %d people of %s%s%s", len(people), people.file, f", its part {part!r}" if part else "", rest)
     return people
-
-
-def trained_on(checkpoint: str | Path, file: str | Path) -> bool:
-    """Whether a checkpoint's recipe names this annotation file, or its folder, as the training data."""
-    data = read(checkpoint)["logpose"].get("recipe", {}).get("data")
-    if not isinstance(data, str) or not Path(data).exists():
-        return False
-    return annotation_files(data)["train"].resolve() == Path(file).resolve()
 
 
 def holds_people(data: str | Path) -> bool:

@@ -17,15 +17,20 @@ from logpose.core.placement import STATURE, Viewpoint
 from logpose.core.progress import track
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
+from logpose.data.categories import listed_skeleton
 from logpose.data.images import check_image, read_image
+from logpose.data.input_notes import list_notes, score_notes
 from logpose.data.inputs import Boxes, listed_category, named_images, read_boxes
+from logpose.data.label_boxes import label_boxes
 from logpose.data.problems import log_problems
 from logpose.models import Model, PoseModel
 from logpose.report.draw import contact_sheet, draw_pose, enlarged
 from logpose.report.draw3d import beside
 from logpose.report.page import save_image
 from logpose.tasks.detection.predict import Finder
+from logpose.tasks.evaluation import without_confidence
 from logpose.tasks.options import PeoplePredictOptions, PosePredictOptions
+from logpose.tasks.pose.boxes import category_id
 from logpose.tasks.pose.evaluate import is_json
 from logpose.tasks.pose.predict import (
     Poses,
@@ -52,7 +57,8 @@ class ImageInputs:
     Attributes:
         images: every image that is meant, with its id; `names` has what results call it besides.
         readable: those whose file looks whole.
-        listed: whether all inputs are COCO files that list images.
+        lists: the inputs that are COCO files which list images.
+        listed: whether all are.
 
     Raises:
         InputError: if an option or an input is not what it should be, or no image can be read.
@@ -60,23 +66,22 @@ class ImageInputs:
 
     def __init__(self, options: PeoplePredictOptions) -> None:
         self.options = options
-        lists = [is_json(path) for path in options.inputs]
+        self.lists = [path for path in options.inputs if is_json(path)]
+        lists = [path in self.lists for path in options.inputs]
         self.listed = all(lists)
-        if options.image_folder is not None and not any(lists):
-            raise InputError("--image-folder: no COCO file that lists images is given")
+        if options.images is not None and not any(lists):
+            raise InputError("--images: no COCO file that lists images is given")
         if options.box_score is not None and not 0 <= options.box_score <= 1:
             raise InputError(f"--box-score lies in [0, 1], got {options.box_score:g}")
         try:
-            self.names = named_images(options.inputs, options.image_folder)
+            self.names = named_images(options.inputs, options.images)
         except NoImagesError as error:
             raise InputError(f"{error}; {options.checkpoint} predicts on images, not on files of keypoints") from error
         self.images: dict[Path, int | str] = {image: name.number for image, name in self.names.items()}
         faults = {image: f"{image}: {fault}" for image in self.images if (fault := check_image(image))}
         rest = [image for image in self.images if image not in faults]
         if any(lists) and not rest and all(fault.endswith(": no such file") for fault in faults.values()):
-            raise InputError(
-                f"{next(iter(faults.values()))}: none of the listed images; --image-folder names their folder"
-            )
+            raise InputError(f"{next(iter(faults.values()))}: none of the listed images; --images names their folder")
         self.readable = _without(self.images, list(faults.values()), rest)
 
     def predict(
@@ -92,8 +97,11 @@ class ImageInputs:
             model: that they are of.
             category: `category_id` of the people; when None, that of the lists of images, or 1.
         """
-        if category is None:
-            category = listed_category([path for path in self.options.inputs if is_json(path)], model.skeleton.joints)
+        joints = None if model.skeleton.categories else model.skeleton.joints
+        if category is None and joints is not None:
+            category = listed_category(self.lists, joints)
+        for note in list_notes(self.lists, joints, {*self.readable}, self.options.images):
+            log.warning(note)
         drawings = _overlay_files(list(self.images), self.options.save_images) if self.options.save_images else {}
         people: list[tuple[int | str, Poses]] = []
         late: list[str] = []  # images in which only decoding shows that something is wrong
@@ -108,6 +116,8 @@ class ImageInputs:
                 save_image(drawn, drawings[poses.path])
             people.append((self.images[poses.path], replace(poses, image=None)))  # it is drawn by now
         _without(self.readable, late, people)
+        for note in without_confidence(poses.confidence for _, poses in people):
+            log.info(note)
         names = [self.names[poses.path].file_name for _, poses in people if poses.path is not None]
         rows = [
             row
@@ -116,8 +126,8 @@ class ImageInputs:
         ]
         predictions = Predictions(
             lambda: rows,
-            partial(results_arrays, people, model.skeleton, names),
-            partial(people_text, rows, model.skeleton.joints),
+            partial(results_arrays, people, people[0][1].skeleton if people else model.skeleton, names),
+            partial(people_text, rows, people[0][1].skeleton if people else model.skeleton),
             (lambda: map(official_result, rows)) if self.listed else None,  # COCO's, whose results go to its server
         )
         return predictions, [poses for _, poses in people]
@@ -135,11 +145,15 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
         raise InputError(f"--focal takes a focal length, or one along x and one along y, not {len(focal)} numbers")
     view = Viewpoint(None if focal is None else (focal[0], focal[-1]), options.centre, options.root_depth)
     predictor = Predictor(
-        model, options.device, options.flip_test, scoring=options.score, nms=options.nms, view=view, **options.batches()
-    )
+        model, options.device, options.flip_test, scoring=options.score, nms=options.nms, view=view,
+        category=options.category, **options.batches(),
+    )  # fmt: skip
     detector = Finder(options.detector, options.device, least_score=options.box_score) if options.detector else None
     inputs = ImageInputs(options)
-    boxes, category = _boxes(options.boxes, options, inputs) if options.boxes else ({}, None)
+    _listed_categories(predictor, inputs)
+    known = [each.id for each in predictor.skeleton.categories]
+    boxes, category = _boxes(options.boxes, options, inputs, model.skeleton, known) if options.boxes else ({}, None)
+    _choose_category(predictor, options, boxes, category)
     pairs = ((image, detector.boxes if detector else boxes.get(image)) for image in inputs.readable)
 
     def poses_of(left_out: Callable[[InputError], None]) -> Iterator[Poses]:
@@ -151,6 +165,31 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     if model.dim == 3:
         _report_assumed(view, found)
     return predictions
+
+
+def _listed_categories(predictor: Predictor, inputs: ImageInputs) -> None:
+    """Give the categories of a model of several the ids of the lists of images, which results are for."""
+    if predictor.skeleton.categories:
+        category = predictor.category
+        name = None if category is None else predictor.skeleton.of(category)[0].name
+        predictor.skeleton = listed_skeleton(inputs.lists, predictor.skeleton)
+        predictor.category = None if name is None else category_id(predictor.skeleton, name)
+
+
+def _choose_category(
+    predictor: Predictor, options: PosePredictOptions, boxes: Mapping[Path, Boxes], of_boxes: int | None
+) -> None:
+    """Take the category of boxes that have one in common; refuse to guess it."""
+    several = predictor.skeleton.categories
+    have_own = any(rows.shape[1] > 5 for rows in boxes.values())
+    if options.category is not None and (have_own or of_boxes is not None):
+        raise InputError(f"--category: {options.boxes} has the categories of its boxes; --box-category takes one")
+    if not several or have_own or predictor.category is not None:
+        return
+    predictor.category = of_boxes
+    if of_boxes is None and (not options.boxes or any(map(len, boxes.values()))):
+        names = ", ".join(category.name for category in several)
+        raise InputError(f"--category: this model predicts {names}; give the one that these images show")
 
 
 def report_nobody(found: Sequence[Poses], least_score: float) -> None:
@@ -188,10 +227,15 @@ def _without(images: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Kept
     return rest
 
 
-def _boxes(file: Path, options: PosePredictOptions, inputs: ImageInputs) -> tuple[Mapping[Path, Boxes], int | None]:
+def _boxes(
+    file: Path, options: PosePredictOptions, inputs: ImageInputs, skeleton: Skeleton, categories: Sequence[int] = ()
+) -> tuple[Mapping[Path, Boxes], int | None]:
     """The boxes of a file and their category, if it has one; what is left out, and images without any, are reported."""
-    found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category)
+    labels = label_boxes(file, skeleton.joints, options.box_category, categories)
+    found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category, labels, categories)
     log_problems(found, "boxes: ")
+    for note in score_notes(file, [score for own in found.boxes.values() for score in own[:, 4].tolist()]):
+        log.warning(note)
     if empty := sum(not len(found.boxes[image]) for image in inputs.readable):
         log.warning("%s: no box for %d of %d images; nothing is predicted there", file, empty, len(inputs.readable))
     return found.boxes, found.category_id
@@ -220,7 +264,10 @@ def plot_poses(images: Sequence[tuple[Image, Poses]], path: str | Path, columns:
 def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
     """A copy of an image, scaled up where it is small, with its people drawn in."""
     image, factor = enlarged(image, least_side)
-    draw_people(image, poses.skeleton, poses.keypoints, poses.sigma * poses.radius, factor)
+    for person in range(len(poses)):
+        own, numbers = poses.own(person)
+        keypoints, sigma = (values[person][None, numbers] for values in (poses.keypoints, poses.sigma))
+        draw_people(image, own, keypoints, sigma * poses.radius, factor)
     return image
 
 

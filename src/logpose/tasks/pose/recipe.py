@@ -135,6 +135,9 @@ class Recipe(PretrainedRecipe):
     dim: Literal[2, 3] = 2
     """D of the joints; 3 with depth."""
 
+    depth: bool = False
+    """Keypoints of the data are x, y, z, v, with the depth z in millimetres, relative to the root joint or not; joints
+    are predicted in three dimensions."""
     head: Literal["regression", "heatmap", "integral"] = "regression"
     """regression: mu and sigma by a linear layer; heatmap: SimplePose, with the heatmap loss; integral: mu by a
     heatmap's mean."""
@@ -157,9 +160,11 @@ class Recipe(PretrainedRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.depth:
+            self.dim = 3
         if not (self.padding > 0 and min(self.size) >= 32 and self.auxiliary >= 0):
             raise InputError(
-                "padding must be above 0, size 32 pixels or more and auxiliary 0 or more, got "
+                "--padding must be above 0, --size 32 pixels or more and --auxiliary 0 or more, got "
                 f"{self.padding:g}, {self.size} and {self.auxiliary:g}"
             )
         if self.head == "heatmap" and self.dim == 3:
@@ -186,6 +191,8 @@ class Recipe(PretrainedRecipe):
     def inapplicable(self) -> dict[str, str]:
         """As for any recipe; what belongs to another head, or to a network that the recipe does not build."""
         inapplicable = super().inapplicable()
+        if self.people is not labelled_people:
+            inapplicable["depth"] = "applies to COCO files with keypoints x, y, z, v; this recipe has its own data"
         if self.model is not network:
             own = "applies to the heads of `logpose`; this recipe builds its own network"
             return inapplicable | dict.fromkeys(("head", "normalisation", "auxiliary"), own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from logpose.report.draw import contact_sheet, draw_pose, enlarged, mark_points
 from logpose.report.evaluation import PageParts, evenly_ranked, mean_text
 from logpose.report.inspection import LISTED, evenly, summary
 from logpose.report.page import save_image
-from logpose.tasks.evaluation import Found, check_skeletons, uniform_sigmas
+from logpose.tasks.evaluation import Found, check_skeletons, metric_notes, without_confidence
 from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
 from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
@@ -35,6 +35,9 @@ ON_SHEET, SHEET_TILE = 30, 220  # people on a contact sheet, pixels of each
 INSIDE = 0.5
 """Probability that a drawn ellipse contains its joint."""
 LEVEL = 0.9  # nominal level of the regions of the table
+OFTEN_OUTSIDE = 0.1
+"""Share of labelled joints outside their boxes above which something may be wrong: two samples of COCO's have .04, .06.
+Boxes end at their last pixel, and joints in its right half are inside."""
 
 MEANINGS = (
     (r"a[pr]", "COCO's average precision, and recall, of keypoints, over ten thresholds of OKS"),
@@ -44,10 +47,13 @@ MEANINGS = (
     (r"pck@[\d.]+", "share of joints within that part of the box's longer side"),
     (r"pck_torso@[\d.]+", "share of joints within that part of the torso, from a shoulder to the opposite hip"),
     (r"pckh@[\d.]+|pckh_auc", "share of joints within that part of the head's size; its mean up to a half"),
+    (r"ap/.+", "AP of that category alone, with its own joints; ap and the others are means over the categories"),
+    (r"depth_mm", "mean absolute error of depth relative to the root"),
     (r"oks", "mean object keypoint similarity: 1 is exact"),
     (r"oks_expected", "mean of the OKS predicted from the standard deviations, given the area; to compare with oks"),
     (r"oks_expected_r", "correlation of that with a person's actual OKS"),
     (r"confidence_oks", "correlation of a person's confidence with OKS"),
+    (r"images_learned", "how many of the images the model was trained on: figures of these are of training data"),
     *IN_SPACE,
 )
 """What figures of people mean, those of three dimensions among them."""
@@ -63,17 +69,24 @@ def page_parts(evaluation: Evaluation, _: Mapping[str, float]) -> PageParts:
     """The page's parts about people in crops."""
     at = evaluation.arrays() if evaluation.rows else None
     people = None if at is None else _people(evaluation, at)
-    return people_parts(evaluation.model, at, (), people, f"People from lowest error to highest. {POSES}")
+    notes = metric_notes(evaluation.model.skeleton, getattr(evaluation.people, "labels", evaluation.people))
+    notes += without_confidence(row[2] for row in evaluation.rows.values())
+    caption = f"People from lowest error to highest. {POSES}"
+    return people_parts(evaluation.model, at, (), notes, people, caption)
 
 
 def people_parts(
-    model: Model, at: Found | None, meanings: Sequence[tuple[str, str]], examples: Image | None, caption: str
+    model: Model,
+    at: Found | None,
+    meanings: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+    examples: Image | None,
+    caption: str,
 ) -> PageParts:
-    """The parts of predictions matched to labels, if any, with the task's own meanings of figures and examples."""
-    note = uniform_sigmas(model.skeleton)
+    """The parts of predictions matched to labels, if any, with the task's own meanings of figures, notes, examples."""
     return PageParts(
         "joint", model.error_distribution, None if at is None else at.deviations(), (*MEANINGS, *meanings),
-        [note] if note else [], None if at is None else _by_joint(at, model), examples=examples, caption=caption,
+        notes, None if at is None else _by_joint(at, model), examples=examples, caption=caption,
     )  # fmt: skip
 
 
@@ -103,12 +116,12 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     cropped = CropTransform(skeleton, (TILE, TILE), padding=evaluation.model.padding)
     tiles = []
     for row in evenly_ranked(errors.tolist(), SHOWN):
-        crop = cropped(people[indices[row]])
+        crop, (own, joints) = cropped(people[indices[row]]), evaluation.skeleton.of(people[indices[row]].category_id)
         tile = np.ascontiguousarray(crop.images[0].permute(1, 2, 0).numpy())
         to_tile = geometry.invert_affine(crop.to_image[0].double().numpy())
         factor = float(np.hypot(*to_tile[:, 0]))
         placed, truth = (geometry.apply_affine(to_tile, x[row, :, :2]) for x in (at.predicted, at.truth))
-        draw_pose(tile, skeleton, placed, at.std[row, :, :2] * radius * factor)
+        draw_pose(tile, own, placed[joints], at.std[row, joints, :2] * radius * factor)
         mark_points(tile, truth[at.visible[row] > 0])
         tiles.append(tile)
     return contact_sheet(tiles, min(COLUMNS, len(tiles)), (TILE + 4, TILE + 4)) if tiles else None
@@ -121,13 +134,16 @@ def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
         InputError: if the data cannot be read at all, or the model has other joints or no density.
     """
     files = dict.fromkeys(annotation_files(options.data).values())
-    parts = {file: open_people(file, options.images, category=options.category) for file in files}
+    settings: dict[str, Any] = {"category": options.category, "depth": options.depth}
     judge, device = (options.model, options.device) if isinstance(options, PoseInspectOptions) else (None, "auto")
     if judge:  # what is wrong with it is reported before anything is written
         model, loss = load_of_crops(judge)
         if loss is None:
             raise InputError(f"{judge}: holds no density of errors: heatmap losses and a user's own have none")
-        for people in parts.values():
+        settings["like"] = model.skeleton
+    parts = {file: open_people(file, options.images, **settings) for file in files}
+    for people in parts.values():
+        if judge:
             check_skeletons(judge, model, people)
     found = {}
     for file, people in parts.items():
@@ -180,6 +196,7 @@ def _summary(people: LabelledPeople) -> dict[str, Any]:
             "proposed pairs": [] if skeleton.mirrors else proposed_pairs(people),
             "oks sigmas": "as given, or COCO's own" if skeleton.oks_sigmas else default,
         },
+        **_categories(people),
         "labelled": {joint: int((visible[:, i] > 0).sum()) for i, joint in enumerate(skeleton.joints)},
         "hidden": {joint: int((visible[:, i] == 1).sum()) for i, joint in enumerate(skeleton.joints)},
         "longer side of boxes, px": {
@@ -187,6 +204,20 @@ def _summary(people: LabelledPeople) -> dict[str, Any]:
         },
         "problems": summary(people.problems),
         "hints": _hints(people, visible),
+    }
+
+
+def _categories(people: LabelledPeople) -> dict[str, Any]:
+    """The people of each category, and its joints, where there are several."""
+    names = getattr(people, "categories", {})
+    if len(names) < 2:
+        return {}
+    counts = Counter(sample.category_id for sample in people.samples)
+    return {
+        "categories": [
+            {"id": number, "name": name, "people": counts[number], "joints": list(people.skeleton.of(number)[0].joints)}
+            for number, name in names.items()
+        ]
     }
 
 
@@ -201,10 +232,21 @@ def _hints(people: LabelledPeople, visible: np.ndarray) -> list[str]:
     outside = sum(_labels_outside(sample) for sample in people.samples)
     if outside:
         hints.append(f"{outside} of {len(people)} people have labelled joints far outside their box")
-    for count, times in Counter(sample.keypoints.tobytes() for sample in people.samples).most_common(1):
-        if times > 1 and count:
-            hints.append(f"{times} people have exactly the same keypoints")
+    if (share := _share_outside(people.samples)) > OFTEN_OUTSIDE:
+        hints.append(f"{share:.0%} of the labelled joints lie outside their person's box")
+    times = Counter(sample.keypoints.tobytes() for sample in people.samples)
+    if alike := sum(number for number in times.values() if number > 1):
+        hints.append(f"{alike} people have exactly the same keypoints as another")
     return hints
+
+
+def _share_outside(samples: Iterable[Sample]) -> float:
+    """Share of the labelled joints that lie more than a pixel outside the box."""
+    outside = []
+    for sample in samples:
+        points, low = sample.keypoints[sample.visible > 0, :2], sample.box[:2] - 1
+        outside.append(((points < low) | (points > low + sample.box[2:] + 2)).any(axis=1))
+    return float(np.concatenate(outside).mean())
 
 
 def _labels_outside(sample: Sample) -> bool:
@@ -219,9 +261,10 @@ def _sheet(people: LabelledPeople, rows: list[int] | None = None) -> Image:
     tiles = []
     for row in evenly(len(people), ON_SHEET) if rows is None else rows:
         sample = people[row]
+        own, joints = people.skeleton.of(sample.category_id)
         crop = CropTransform(people.skeleton, (SHEET_TILE, SHEET_TILE))(sample)
         tile = enlarged(crop.images[0].permute(1, 2, 0).numpy(), SHEET_TILE)[0]
         points = (crop.target[0, :, :2].double().numpy() + 0.5) * SHEET_TILE
-        draw_pose(tile, people.skeleton, points, shown=sample.visible > 0)
+        draw_pose(tile, own, points[joints], shown=sample.visible[joints] > 0)
         tiles.append(tile)
     return contact_sheet(tiles, columns=min(6, len(tiles)), tile=(SHEET_TILE + 4, SHEET_TILE + 4))

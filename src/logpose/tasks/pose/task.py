@@ -34,21 +34,28 @@ class PoseTask(ReportedTask):
 
     def evaluate(self, model: Any, loss: Any, options: Any) -> Any:
         """Predict every labelled person, or in every detected box, and collect the predictions."""
-        from logpose.data.inputs import DetectedBoxes
+        from logpose.data.detected_boxes import DetectedBoxes
         from logpose.data.problems import log_problems
+        from logpose.data.symmetry import flip_test_note
+        from logpose.tasks.evaluation import without_confidence
         from logpose.tasks.pose.evaluate import evaluate, labelled_people
+        from logpose.training.learned_images import report_learned
 
         people: Any = labelled_people(model, options)
+        learned = report_learned(options.checkpoint, model, people)
         if options.boxes:
             people = DetectedBoxes(people, options.boxes)
             log_problems(people)
             if over := people.passed_over:
                 log.warning("%s: %d boxes on other images or of other categories left out", options.boxes, over)
-        if options.flip_test is None and not model.skeleton.mirrors:
-            joints = ", ".join(model.skeleton.unpaired[:5])
-            log.warning("no flip test: no left-right counterpart is known of %s; --flip-test asks for it", joints)
+        if note := flip_test_note(model.skeleton, options.flip_test):
+            log.warning(note)
         settings = {"flip_test": options.flip_test, "nms": options.boxes is not None, "scoring": options.score}
-        return evaluate(model, people, loss, **settings, **options.running())
+        evaluation = evaluate(model, people, loss, **settings, **options.running())
+        evaluation.images_learned = learned
+        for note in without_confidence(row[2] for row in evaluation.rows.values()):
+            log.info(note)
+        return evaluation
 
     def save(self, evaluator: Any, options: PeopleEvalOptions) -> None:
         """Write the COCO results file."""
@@ -68,6 +75,10 @@ class PoseTask(ReportedTask):
         skeleton = facts["skeleton"]
         pairs = ", ".join(f"{a}/{b}" for a, b in skeleton["mirror pairs"]) or "none"
         lines = [
+            *(
+                f"  {own['name']} (id {own['id']}): {own['people']} people, joints {', '.join(own['joints'])}"
+                for own in facts.get("categories", ())
+            ),
             f"  {skeleton['name']}: {len(skeleton['joints'])} joints, {skeleton['bones']} bones",
             f"  mirror pairs: {pairs}",
             f"  OKS sigmas: {skeleton['oks sigmas']}",

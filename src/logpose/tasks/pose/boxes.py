@@ -1,0 +1,93 @@
+"""Boxes of people to predict in, and the category of each, for models of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.data.categories import chosen_names
+from logpose.data.inputs import Boxes, lies_outside
+from logpose.data.problems import FARTHEST
+
+__all__ = ["box_categories", "category_id", "checked_boxes"]
+
+
+def checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[int, int], path: Path | None) -> Boxes:
+    """Boxes with scores, and with their category if they have one; of none, the whole image.
+
+    Args:
+        boxes: x, y, width, height, and perhaps a score, or score and category id, of each.
+        size: (H, W) of the image.
+        path: of the image, for messages.
+
+    Raises:
+        InputError: naming the box that is none, or lies outside the image.
+    """
+    if boxes is None:
+        return np.array([[0, 0, size[1], size[0], 1]], dtype=np.float64)
+    where = f"{path}: " if path else ""
+    forms: tuple[tuple[int], ...] = ((6,),) if len(boxes) and np.size(boxes[0]) == 6 else ((4,), (5,))
+    rows = np.empty((len(boxes), forms[-1][0]))
+    for i, box in enumerate(boxes):
+        values = np.asarray(box, dtype=np.float64)
+        given = values.tolist()
+        if values.shape not in forms or not np.isfinite(values).all() or (values[2:4] <= 0).any():
+            raise InputError(f"{where}box {i} is not x, y, width > 0, height > 0 and perhaps a score: {given}")
+        if np.abs(values[:4]).max() > FARTHEST:
+            raise InputError(f"{where}box {i} lies {FARTHEST:g} pixels off or more: {given}")
+        if lies_outside(values[:4].tolist(), size[::-1]):
+            raise InputError(f"{where}box {i} lies outside the image of {size[1]}×{size[0]} pixels: {given}")
+        rows[i] = (*values, 1) if len(values) == 4 else values
+    return rows
+
+
+def box_categories(
+    skeleton: Skeleton, boxes: Boxes, default: int | None = None, path: Path | None = None
+) -> Int[np.ndarray, "N"] | None:
+    """Each box's category, for a model of several; None for another.
+
+    Args:
+        skeleton: the model's.
+        boxes: as `checked_boxes` returns them, with or without a category.
+        default: of boxes without.
+        path: of their image, for messages.
+
+    Raises:
+        InputError: if a box has none, or one that the model does not predict.
+    """
+    where, has_own = f"{path}: " if path else "", boxes.shape[1] > 5
+    if not skeleton.categories:
+        if has_own:
+            raise InputError(f"{where}boxes have a category, and this model predicts one kind of object")
+        return None
+    kinds = boxes[:, 5] if has_own else np.full(len(boxes), np.nan if default is None else default)
+    wrong = np.flatnonzero(~np.isin(kinds, [category.id for category in skeleton.categories]))
+    if len(wrong):
+        names = ", ".join(f"{category.name} ({category.id})" for category in skeleton.categories)
+        given = kinds[wrong[0]]
+        what = f"box {wrong[0]} has " + ("no category" if np.isnan(given) else f"category {given:g}")
+        raise InputError(f"{where}{what}: this model predicts {names}; give each box one of these, or one for all")
+    return np.asarray(kinds.astype(np.int64))
+
+
+def category_id(skeleton: Skeleton, category: str | int) -> int:
+    """The id of a category of a model's skeleton, of its name or id.
+
+    Raises:
+        InputError: if the skeleton has no such category, or is of one kind of object.
+    """
+    if not skeleton.categories:
+        raise InputError(f"category {category!r}: this model predicts one kind of object, {skeleton.name}")
+    if isinstance(category, int):
+        skeleton.of(category)  # raises if there is none
+        return category
+    ids = {each.name: each.id for each in skeleton.categories}
+    names = chosen_names(category, list(ids), "the model has no category {!r}")
+    if len(names) != 1:
+        raise InputError(f"category {category!r}: one is needed for all boxes; choose from {', '.join(ids)}")
+    return ids[names[0]]

@@ -308,7 +308,7 @@ def _give_parts(content: LabelContent) -> None:
 
 
 def _copy_images(content: LabelContent, out: Path) -> None:
-    """Copy images to `images`, or `images/PART`, with the folders that tell them apart, and name them there."""
+    """Copy images to `images`, or `images/PART`, with the folders that keep them apart, and name them there."""
     paths = {row["id"]: Path(row["file_name"]) for row in content.images}
     taken: set[str] = set()
     for part in dict.fromkeys([content.parts.get(number, "") for number in paths]):

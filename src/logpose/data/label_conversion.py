@@ -16,7 +16,8 @@ import numpy as np
 from logpose.core.errors import InputError
 from logpose.core.files import whole_folder
 from logpose.core.skeletons import Skeleton
-from logpose.data.coco import CocoKeypoints, with_last_pixel
+from logpose.data.coco import CocoKeypoints
+from logpose.data.coco_people import with_last_pixel
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.h36m import H36mPeople
 from logpose.data.images import check_image, image_size
@@ -102,7 +103,7 @@ def labels_of(
     Args:
         data: a file or folder, as of `annotation_files`.
         images: the folder of the images, as of `open_people`.
-        category: of several with joints of their own, the name of one.
+        category: of several with joints of their own, the name of one, or of several: see `open_people`.
         frames: a folder to write frames of videos to, where labels are of such (SLEAP's).
 
     Raises:
@@ -161,7 +162,8 @@ def _add_people(
         triplets = np.column_stack([np.where(sample.visible[:, None] > 0, sample.keypoints[:, :2], 0), sample.visible])
         box = with_last_pixel(sample.box) if isinstance(people, CocoKeypoints) else sample.box
         entry = {"image_id": sample.image_id, "category_id": sample.category_id, "iscrowd": 0, "area": sample.area}
-        _add_row(content, entry | {"keypoints": _plain(triplets), "bbox": _plain(box)}, offset)
+        joints = people.skeleton.of(sample.category_id)[1]
+        _add_row(content, entry | {"keypoints": _plain(triplets[joints]), "bbox": _plain(box)}, offset)
     for passed in people.passed_over if isinstance(people, CocoKeypoints) else []:
         box = np.array(passed["bbox"])
         if np.isfinite(box).all() and np.abs(box).max() <= FARTHEST and box[2:].min() > 0:
@@ -189,7 +191,7 @@ def _plain(values: np.ndarray) -> list[float]:
 
 
 def _add_categories(content: LabelContent, people: PeopleFile, labels: LabelContent | None) -> None:
-    """Add the categories of a file, all with the joints that its people have."""
+    """Add the categories of a file, all with the joints that its people have, or each with its own."""
     ids: Sequence[int] = (1,)
     named: Mapping[int, str] = {}
     if isinstance(people, CocoKeypoints):
@@ -198,7 +200,7 @@ def _add_categories(content: LabelContent, people: PeopleFile, labels: LabelCont
         named = {row["id"]: str(row.get("name", "object")) for row in rows if isinstance(row, dict) and "id" in row}
     known = {row["id"]: row for row in content.categories}
     for number in ids:
-        row = category_of(people.skeleton, number, named.get(number))
+        row = category_of(people.skeleton.of(number)[0], number, named.get(number))
         if known.setdefault(number, row)["keypoints"] != row["keypoints"]:
             raise InputError(f"{people.file}: its joints are not those of the other part")
         if known[number] is row:

@@ -149,7 +149,7 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
     "nested": ({**ROW, "keypoints": [[12, 22, 2]] * 9}, "keypoints must be numbers"),
     "nulls": ({**ROW, "keypoints": [None] * 9}, "keypoints must be numbers"),
     "endless integer": ({**ROW, "keypoints": [10**400, 22, 2, *[0] * 6]}, "keypoints must be numbers"),
-    "no box": ({key: value for key, value in ROW.items() if key != "bbox"}, "bbox must be four finite numbers"),
+    "no box": ({**ROW, "bbox": None}, "bbox must be four finite numbers"),
     "box of three": ({**ROW, "bbox": [1, 2, 3]}, "bbox must be four finite numbers"),
     "box of words": ({**ROW, "bbox": ["1", "2", "30", "16"]}, "bbox must be four finite numbers"),
     "box with nan": ({**ROW, "bbox": [1, math.nan, 30, 16]}, "bbox must be four finite numbers"),
@@ -319,6 +319,35 @@ def test_a_category_needs_a_number(folder: Path, number: Any) -> None:
 def test_numbers_that_cannot_be_pixels(folder: Path, change: dict[str, Any], message: str) -> None:
     people = CocoKeypoints(write(folder, content(ROW, {**ROW, "id": 11, **change})))
     assert [problem.kind for problem in people.problems] == [message]
+
+
+def test_width_and_height_that_are_swapped_in_the_file(folder: Path) -> None:
+    rows = two_images(folder)
+    rows["images"][1] |= {"width": 48, "height": 64}
+    (problem,) = CocoKeypoints(write(folder, rows)).problems
+    assert "swapped" in problem.detail
+    assert "EXIF" not in problem.detail
+
+
+def test_people_without_a_box_have_one_around_their_joints(folder: Path) -> None:
+    without = {key: value for key, value in ROW.items() if key != "bbox"}
+    single = {**without, "id": 12, "keypoints": [12, 22, 2, 0, 0, 0, 0, 0, 0]}
+    people = CocoKeypoints(write(folder, content({**without, "id": 11}, single)))
+    assert [person.box.tolist() for person in people] == [pytest.approx([12, 21.1875, 18.5, 4.625])]
+    assert [problem.where.rpartition("id ")[2] for problem in people.problems] == ["12)"]
+    assert "1 people without a bbox" in people.notes[0]
+
+
+def test_boxes_given_by_their_corners_are_reported(folder: Path) -> None:
+    corners = {**ROW, "bbox": [10, 20, 41, 46]}
+    assert any("corners" in note for note in CocoKeypoints(write(folder, content(corners))).notes)
+    assert not CocoKeypoints(write(folder, content())).notes
+
+
+def test_annotations_of_no_category_are_counted_where_nobody_is_left(folder: Path) -> None:
+    without = {key: value for key, value in ROW.items() if key != "category_id"}
+    with pytest.raises(InputError, match="2 annotations have other category_ids"):
+        CocoKeypoints(write(folder, content(without, {**without, "id": 11})))
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -698,6 +727,24 @@ def test_people_whose_root_is_not_known_are_counted(folder: Path) -> None:
 
 
 # Parts
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_of_fewer_than_ten_images_the_last_is_held_out(tmp_path: Path, count: int) -> None:
+    draw(tmp_path / "images", count + 3)
+    rows = [{**ROW, "id": i, "image_id": i} for i in range(1, count + 1)]
+    file = write(tmp_path, content(*rows, images=count + 3))
+    train, val = (CocoKeypoints(file, part=part) for part in ("train", "val"))
+    assert [person.image_id for person in val] == [count]
+    assert [person.image_id for person in train] == [*range(1, count)]
+    assert len(train.unlabelled) == 3, "without labels every tenth is held out"
+
+
+def test_a_single_image_cannot_be_in_two_parts(folder: Path) -> None:
+    file = write(folder, content())
+    assert len(CocoKeypoints(file, part="train")) == 1
+    with pytest.raises(InputError, match="--val-data"):
+        CocoKeypoints(file, part="val")
 
 
 @pytest.mark.parametrize("count", [10, 23])

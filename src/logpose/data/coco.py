@@ -21,15 +21,16 @@ from logpose.data.areas import COVERED
 from logpose.data.categories import skeleton_of
 from logpose.data.coco_people import Labels, flags, joints_of, relative_depths, with_last_pixel
 from logpose.data.image_sets import ImageList, ImageSet, LabelledImage
-from logpose.data.images import check_image, coco_folder, coco_folders, image_size, located
+from logpose.data.images import check_image, coco_folder, coco_folders, image_size, is_sideways, located
 from logpose.data.inputs import lies_outside
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.label_content import LabelContent
-from logpose.data.problems import FARTHEST, PeopleFile, Problem, in_part, of_part, refuse
+from logpose.data.label_faults import Boxes
+from logpose.data.problems import FARTHEST, PeopleFile, Problem, held_out, of_part, refuse
 
 __all__ = ["CocoKeypoints", "coco_content"]
 
-LABELLED = "every tenth image with labels"
+LABELLED = "every tenth image with labels, or the last of fewer"
 """What is held out of a file that serves as both parts."""
 
 
@@ -82,12 +83,14 @@ class CocoKeypoints(PeopleFile):
         self.unusable: list[dict[str, Any]] = []
         self.passed_over: list[dict[str, Any]] = []
         self.without_area: list[str] = []
-        self.at_corner, self.ambiguous = 0, _ambiguous(content["images"])
+        self.at_corner, self.without_box, self.ambiguous = 0, 0, _ambiguous(content["images"])
+        self.boxes = Boxes()
         self.images = self._checked_images(content, part, images is not None)
         self._read_people(content["annotations"])
-        refuse(
-            self.samples, self.problems, strict, f"{file}: no labelled {self.skeleton.name}{of_part(part, LABELLED)}"
-        )
+        others = self.counts["of other categories"]
+        of_others = f" ({others} annotations have other category_ids)" if others else ""
+        nobody = f"{file}: no labelled {self.skeleton.name}{of_part(part, LABELLED)}{of_others}"
+        refuse(self.samples, self.problems, strict, nobody)
         self._read_more(content)
 
     def _read_more(self, content: dict[str, Any]) -> None:
@@ -217,7 +220,7 @@ class CocoKeypoints(PeopleFile):
         return used
 
     def _of_other_parts(self, content: dict[str, Any], part: str | None) -> set[int]:
-        """The rows of images of another part; in a file without parts every tenth with labels is held out."""
+        """The rows of images of another part; without parts in the file, `held_out` ones."""
         if part is None:
             return set()
         numbers_of = [whole(row.get("id")) if isinstance(row, dict) else None for row in content["images"]]
@@ -231,7 +234,8 @@ class CocoKeypoints(PeopleFile):
         }
         first = [i for i, number in enumerate(numbers_of) if number in labelled]
         others = [i for i, number in enumerate(numbers_of) if number not in labelled]
-        return {i for rows in (first, others) for at, i in enumerate(rows) if not in_part(at, part)}
+        val = held_out(first, others)
+        return val if part == "train" else {*first, *others} - val
 
     def _read_people(self, rows: list[Any]) -> None:
         """Sort the annotations into people, problems, and crowds and people without labels."""
@@ -279,6 +283,10 @@ class CocoKeypoints(PeopleFile):
         if self.at_corner:
             joints = f"{self.at_corner} joints at exactly 0, 0, outside their box, with v > 0"
             self.notes.append(f"{self.file}: {joints}: taken as not labelled")
+        if self.without_box:
+            self.notes.append(f"{self.file}: {self.without_box} people without a bbox: it is tight around their joints")
+        if note := self.boxes.note():
+            self.notes.append(f"{self.file}: {note}")
         if self.without_area:
             what = f"{len(self.without_area)} people whose area is missing, or not possible for a segment in their box"
             self.notes.append(f"{what}; OKS takes {COVERED:g} of the box; the first: {self.without_area[0]}")
@@ -295,6 +303,10 @@ class CocoKeypoints(PeopleFile):
         if isinstance(labels, Problem):
             return labels
         self.at_corner += labels.at_corner
+        if "bbox" in row:
+            self.boxes.add(np.array(row["bbox"], dtype=np.float64), labels.keypoints[labels.visible > 0, :2], size)
+        else:
+            self.without_box += 1
         if not labels.has_area:
             self.without_area.append(f"{where}: area {row.get('area', 'is missing')!s:.40}")
         keypoints = np.zeros((len(self.skeleton), labels.keypoints.shape[1]))
@@ -333,8 +345,11 @@ def _size_fault(path: Path, given: tuple[Any, Any]) -> str | None:
     size = image_size(path)
     if given == size or not all(isinstance(side, int | float) and side > 0 for side in given):
         return None
-    turned = "; its EXIF data rotate it, so labels made before the rotation do not fit" if given == size[::-1] else ""
-    return f"{given[0]:g}×{given[1]:g}, {path} has {size[0]}×{size[1]}{turned}"
+    why = ""
+    if given == size[::-1]:
+        turned = "its EXIF data rotate it, so labels made before the rotation do not fit"
+        why = f"; {turned}" if is_sideways(path) else "; width and height are swapped"
+    return f"{given[0]:g}×{given[1]:g}, {path} has {size[0]}×{size[1]}{why}"
 
 
 def coco_content(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.areas import segment_area
 from logpose.data.json_files import numbers
+from logpose.data.label_content import box_around
 from logpose.data.label_faults import are_relative, at_corner
 from logpose.data.problems import FARTHEST, Problem
 
@@ -64,6 +65,10 @@ class Labels:
         if (joints := joints_of(values, count, depth)) is None:
             return Problem(where, "keypoints must be numbers")
         visible, box = joints[:, -1], numbers(row.get("bbox"), 4)
+        if "bbox" not in row:
+            if (around := box_around(joints[:, [0, 1, -1]])) is None:
+                return Problem(where, "no bbox, and none around fewer than two labelled joints")
+            box = np.array(around)
         if not np.isfinite(joints[visible != 0][:, [0, 1, -1]]).all():
             return Problem(where, "keypoints must be finite")
         if np.abs(joints[visible != 0, :2]).max(initial=0) > FARTHEST:

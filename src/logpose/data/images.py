@@ -46,6 +46,7 @@ __all__ = [
     "coco_folders",
     "image_folder",
     "image_size",
+    "is_sideways",
     "located",
     "most_found",
     "read_deep",
@@ -281,6 +282,13 @@ def image_size(path: str | Path) -> tuple[int, int]:
         height, width = read_image(path).shape[:2]
         return width, height
     return size
+
+
+def is_sideways(path: str | Path) -> bool:
+    """Whether an image's EXIF data turn it by a right angle; False of a file that Pillow cannot read."""
+    with suppress(*UNREADABLE), header(Path(path)) as opened:
+        return opened.getexif().get(ORIENTATION, 1) in SIDEWAYS
+    return False
 
 
 def _ends_well(head: bytes, tail: bytes, size: int) -> bool:

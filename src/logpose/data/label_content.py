@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.problems import Problem, in_part
+from logpose.data.problems import Problem, held_out
 
 __all__ = ["LabelContent", "box_around", "hold_out", "leave_out_if_wrong"]
 
@@ -63,11 +63,11 @@ def box_around(joints: Float[np.ndarray, "K 3"]) -> list[float] | None:
 
 
 def hold_out(content: LabelContent) -> None:
-    """Move every tenth image of the part "train" to "val"; those with labels and those without are counted apart."""
+    """Move some images of the part "train" to "val", as `held_out` chooses them."""
     labelled = {row["image_id"] for row in content.annotations if any(row.get("keypoints", [])[2::3])}
     train = [row["id"] for row in content.images if content.parts.get(row["id"]) == "train"]
-    for among in ([i for i in train if i in labelled], [i for i in train if i not in labelled]):
-        content.parts |= {number: "val" for at, number in enumerate(among) if in_part(at, "val")}
+    chosen = held_out([i for i in train if i in labelled], [i for i in train if i not in labelled])
+    content.parts |= dict.fromkeys(chosen, "val")
 
 
 def leave_out_if_wrong(content: LabelContent) -> None:

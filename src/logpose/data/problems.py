@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 
-__all__ = ["FARTHEST", "PeopleFile", "Problem", "by_kind", "in_part", "log_problems", "of_part", "refuse"]
+__all__ = ["FARTHEST", "PeopleFile", "Problem", "by_kind", "held_out", "in_part", "log_problems", "of_part", "refuse"]
 
 log = logging.getLogger("logpose")
+Row = TypeVar("Row")
 
 FARTHEST = 1e6
 """Pixels: the largest coordinate, and the largest side of an image; float32 still resolves tenths of a pixel there."""
@@ -78,6 +79,17 @@ class PeopleFile:
 def in_part(number: int, part: str | None) -> bool:
     """Whether an image is in a part ("train", "val") of a file without parts, by its number; None takes all."""
     return part is None or (number % HOLD_OUT == HOLD_OUT - 1) == (part == "val")
+
+
+def held_out(labelled: Sequence[Row], others: Sequence[Row] = ()) -> set[Row]:
+    """Images of a file without parts that are held out: every tenth, counted apart; of two to nine labelled the last.
+
+    Args:
+        labelled: images with labels.
+        others: images without.
+    """
+    tenth = slice(HOLD_OUT - 1, None, HOLD_OUT)
+    return {*(labelled[tenth] or labelled[1:][-1:]), *others[tenth]}
 
 
 def of_part(part: str | None, which: str = "every tenth image") -> str:

@@ -54,6 +54,12 @@ def test_boxes_that_are_none(boxes):
         checked_boxes(boxes, (40, 40), None)
 
 
+@pytest.mark.parametrize("boxes", [{"boxes": [[1, 2, 3, 4]]}, "boxes.json", 7, [["x", 2, 3, 4]], [[1, 2, [3], 4]]])
+def test_what_is_no_list_of_boxes(boxes):
+    with pytest.raises(InputError, match=r"a\.jpg: box"):
+        checked_boxes(boxes, (40, 40), Path("a.jpg"))
+
+
 def test_a_category_by_name_or_id():
     assert [category_id(BOTH, each) for each in ("dog", " Dog", 7, "cat", 0)] == [7, 7, 7, 0, 0]
     for wrong in ("cow", 3, "all", "cat,dog"):

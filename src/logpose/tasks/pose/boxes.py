@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
+from torch import Tensor
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
@@ -17,7 +19,7 @@ from logpose.data.problems import FARTHEST
 __all__ = ["box_categories", "category_id", "checked_boxes"]
 
 
-def checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[int, int], path: Path | None) -> Boxes:
+def checked_boxes(boxes: Any, size: tuple[int, int], path: Path | None) -> Boxes:
     """Boxes with scores, and with their category if they have one; of none, the whole image.
 
     Args:
@@ -31,10 +33,17 @@ def checked_boxes(boxes: Boxes | Sequence[Sequence[float]] | None, size: tuple[i
     if boxes is None:
         return np.array([[0, 0, size[1], size[0], 1]], dtype=np.float64)
     where = f"{path}: " if path else ""
-    forms: tuple[tuple[int], ...] = ((6,),) if len(boxes) and np.size(boxes[0]) == 6 else ((4,), (5,))
-    rows = np.empty((len(boxes), forms[-1][0]))
+    if not isinstance(boxes, np.ndarray | Sequence | Tensor) or isinstance(boxes, str | bytes):
+        raise InputError(f"{where}boxes are rows of x, y, width, height[, score], got {type(boxes).__name__}")
+    found: list[np.ndarray] = []
     for i, box in enumerate(boxes):
-        values = np.asarray(box, dtype=np.float64)
+        try:
+            found.append(np.asarray(box, dtype=np.float64))
+        except (TypeError, ValueError) as error:  # words; rows of other lengths
+            raise InputError(f"{where}box {i} is not numbers: {box!r:.60}") from error
+    forms: tuple[tuple[int], ...] = ((6,),) if found and found[0].shape == (6,) else ((4,), (5,))
+    rows = np.empty((len(boxes), forms[-1][0]))
+    for i, values in enumerate(found):
         given = values.tolist()
         if values.shape not in forms or not np.isfinite(values).all() or (values[2:4] <= 0).any():
             raise InputError(f"{where}box {i} is not x, y, width > 0, height > 0 and perhaps a score: {given}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 
 def test_bad_data_files_are_refused_by_name(refused, coco_folder, tmp_path):
     assert "nowhere: no such file or folder" in refused("inspect", tmp_path / "nowhere")
@@ -14,3 +16,9 @@ def test_bad_data_files_are_refused_by_name(refused, coco_folder, tmp_path):
         sentence = refused("inspect", tmp_path / name)
         assert name in sentence
         assert message in sentence
+
+
+def test_an_archive_has_to_be_unpacked(refused, tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("data.yaml", "kpt_shape: [2, 3]")
+    assert "unpack" in refused("inspect", tmp_path / "set.zip")

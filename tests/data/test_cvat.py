@@ -226,7 +226,7 @@ def test_files_that_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "annotations.xml").write_text(text)
     with pytest.raises(InputError) as error:
         people_of(tmp_path / "annotations.xml")
-    assert str(error.value).startswith(str(tmp_path / "annotations.xml"))
+    assert str(error.value).count(str(tmp_path / "annotations.xml")) == 1
     assert "\n" not in str(error.value)
     assert "root:" not in str(error.value)
 

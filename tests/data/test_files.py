@@ -106,6 +106,12 @@ def test_an_archive_has_to_be_unpacked(tmp_path: Path) -> None:
         annotation_files(write(tmp_path, "PK", "set.ZIP"))
 
 
+def test_text_files_need_a_data_yaml(tmp_path: Path) -> None:
+    write(tmp_path, "0 .5 .5 .2 .2", "labels/a.txt")
+    with pytest.raises(InputError, match=r"data\.yaml"):
+        annotation_files(tmp_path)
+
+
 def test_images_of_a_roboflow_export_lie_beside_it(tmp_path: Path) -> None:
     """Its first category is the project, without joints."""
     for part in ("train", "valid"):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from scipy.io import savemat
 from tests.support.two_kinds import write_two_kinds
 
 from logpose.core.errors import InputError
@@ -175,6 +176,20 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     table = json.loads((tmp_path / "coco/annotations/person_keypoints.json").read_text())
     assert sorted(row["iscrowd"] for row in table["annotations"]) == [0, 0, 0, 0, 1]
     assert sorted(row["num_keypoints"] for row in table["annotations"]) == [0, 0, 1, 2, 2]
+
+
+def test_parts_of_lsp_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("logpose.data.lsp.HELD_OUT", 3)
+    joints = np.random.default_rng(0).uniform(5, 40, (3, 14, 8)) * np.array([1, 1, 0])[:, None, None]
+    (tmp_path / "a" / "images").mkdir(parents=True)
+    for i in range(1, 9):
+        cv2.imwrite(str(tmp_path / "a" / "images" / f"im{i:04}.jpg"), np.full((HEIGHT, WIDTH, 3), 10 * i, np.uint8))
+    savemat(tmp_path / "a" / "joints.mat", {"joints": joints})
+    result = labels_of(tmp_path / "a")
+    converted(result, tmp_path / "b", "yolo")
+    assert (result.read, result.left_out.total()) == (8, 0)
+    names = {part: {path.stem for path in (tmp_path / "b/labels" / part).iterdir()} for part in ("train", "val")}
+    assert names == {"train": {f"im000{i}" for i in range(1, 6)}, "val": {"im0006", "im0007", "im0008"}}
 
 
 def test_images_of_one_name_stay_apart(tmp_path: Path) -> None:

@@ -236,3 +236,9 @@ def test_labels_beside_images_below_and_behind_links(tmp_path: Path) -> None:
     people = people_of(write(tmp_path / "set", {}, train="linked", val=None))
     assert [sample.image.name for sample in people] == ["a.png"]
     assert not people.problems
+
+
+def test_images_without_any_text_file_are_refused(tmp_path: Path) -> None:
+    file = write(tmp_path, {"train/a": None, "val/b": None})
+    with pytest.raises(InputError, match=str(tmp_path / "labels" / "train")):
+        people_of(file)

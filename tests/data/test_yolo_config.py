@@ -112,8 +112,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, changes: dict[str, Any]) -> 
 )  # fmt: skip
 def test_a_file_that_is_no_table(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "data.yaml").write_bytes(text)
-    with pytest.raises(InputError, match=r"data\.yaml"):
+    with pytest.raises(InputError) as error:
         found(tmp_path / "data.yaml")
+    assert str(error.value).count(str(tmp_path)) == 1
 
 
 def test_several_files_in_a_folder(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ class _Places:
         folders = [folder / "images", folder, folder.parent / "images", folder / "data"]  # the last is FiftyOne's
         for subset, own in names.items():
             self.chosen[subset] = most_found(
-                [folder / "images" / subset, *folders], partial(_files, names=list(filter(None, own)))
+                [*folders, folder / "images" / subset], partial(_files, names=list(filter(None, own)))
             )
 
     def of(self, image: ElementTree.Element) -> str:
@@ -329,6 +329,8 @@ def _tree(file: Path) -> ElementTree.Element:
         with file.open("rb") as opened:
             parser.ParseFile(opened)
         return builder.close()
+    except InputError:
+        raise
     except expat.ExpatError as error:
         raise InputError(f"{file}: line {error.lineno}: not XML ({expat.ErrorString(error.code)})") from error
     except OSError as error:

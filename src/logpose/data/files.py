@@ -136,6 +136,8 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
         return {"train": folder / "joints.mat", "val": folder / "joints.mat"}
     files = sorted(folder.glob("*.json")) or sorted(folder.glob("*.xml"))
     files = [file for file in files if file.name.startswith("person_keypoints")] or files
+    if not files and (data / "labels").is_dir():
+        raise InputError(f"{data}: no annotation file; labels of YOLO need a data.yaml (train, val, names, kpt_shape)")
     if len(files) == 1:
         return {"train": files[0], "val": files[0]}
     files = [file for file in files if "trainval" not in file.stem]  # MPII's both parts in one

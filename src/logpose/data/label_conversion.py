@@ -6,9 +6,10 @@ import importlib
 import os
 import shutil
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -118,7 +119,12 @@ def labels_of(
         opened: LabelledPeople = people or open_people(file, images, category=category)
         if isinstance(opened, H36mPeople):
             raise InputError(f"{file}: joints in space cannot be written in these formats")
-        _add_people(result, opened, part, labels)
+        each: dict[str, CocoKeypoints | LspPeople | MpiiPeople] = {part: opened}
+        if isinstance(opened, LspPeople):  # its parts are of one file
+            with suppress(InputError):  # it has too few people for two
+                each = {own: cast(LspPeople, open_people(file, images, part=own)) for own in ("train", "val")}
+        for own, those in each.items():
+            _add_people(result, those, own, labels)
     return result
 
 

@@ -42,7 +42,8 @@ def read(path: Path) -> LabelContent:
         path: the YAML file, or its folder.
 
     Raises:
-        InputError: if the file is not a YAML table with `kpt_shape`, or names images that are not there.
+        InputError: if the file is not a YAML table with `kpt_shape`, or names images that are not there; if no image
+            has a text file.
     """
     config = YoloConfig.of(path)
     content = LabelContent(folder=config.file.parent, categories=config.categories(), notes=config.notes)
@@ -52,6 +53,9 @@ def read(path: Path) -> LabelContent:
             reader.add(image, part)
     if not content.images:
         raise InputError(f"{config.file}: no images in {', '.join(config.named) or 'train or val, which are missing'}")
+    if not reader.used:
+        looked = ", ".join(str(folder) for folder in reader.labels)
+        raise InputError(f"{config.file}: none of its {len(content.images)} images has a text file; looked in {looked}")
     reader.finish()
     return content
 

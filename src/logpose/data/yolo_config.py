@@ -177,9 +177,8 @@ def _table(file: Path) -> dict[str, Any]:
         raise InputError(f"{file}: has more than {LARGEST} bytes, and is no data.yaml")
     try:
         text = file.read_bytes().decode("utf-8-sig")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise InputError(f"{file}: has aliases (*name); write the values out")
-        table = yaml.safe_load(text)
+        has_aliases = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader))
+        table = None if has_aliases else yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 text") from error
     except yaml.YAMLError as error:
@@ -188,6 +187,8 @@ def _table(file: Path) -> dict[str, Any]:
         raise InputError(f"{file}{line}: not YAML ({getattr(error, 'problem', None) or 'wrong character'})") from error
     except (ValueError, RecursionError) as error:  # a date that cannot be, thousands of brackets
         raise InputError(f"{file}: unreadable YAML ({error})") from error
+    if has_aliases:
+        raise InputError(f"{file}: has aliases (*name); write the values out")
     if not isinstance(table, dict):
         raise InputError(f"{file}: not a table of fields (train, val, names, kpt_shape)")
     return table

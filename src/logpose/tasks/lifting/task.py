@@ -66,9 +66,9 @@ class LiftingTask(ReportedTask):
         return poses
 
     def opens(self, data: str | Path) -> bool:
-        """Whether the data are an archive of NumPy, as those of poses in space are."""
+        """Whether the data are an archive of NumPy, as those of poses in space are; a .zip is another one."""
         data = Path(data)
-        if not data.is_file():
+        if not data.is_file() or data.suffix.lower() == ".zip":
             return False
         with data.open("rb") as file:
             return file.read(2) == b"PK"

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "logpose"
 BUILD = ROOT / "build"
-FIRST = ["pose", "detection", "3d", "boundaries", "method", "tutorial", "results"]
+FIRST = ["pose", "labels", "detection", "3d", "boundaries", "method", "tutorial", "results"]
 """The order of the pages; others follow by name."""
 PACKAGES = ["core", "flows", "losses", "metrics", "models", "data", "training", "tasks", "recipes", "report", "cli"]
 LINK = re.compile(r"(?<=\]\()(?!https?:|#|mailto:)([^)#\s]+)(#[^)]*)?(?=\))")

@@ -53,7 +53,7 @@ def test_from_another_format_to_figures(command, people, tmp_path, to):
     (facts,) = json.loads(out).values()
     assert not facts["problems"]["first"]
     assert facts["skeleton"]["joints"][0] == "nose"
-    words = ("train", "coco_resnet18_rle", "--data", data, "--precision", "32-true", "--out", tmp_path / "run")
+    words = ("train", "coco_resnet18_rle", data, "--precision", "32-true", "--out", tmp_path / "run")
     code, out, err = command(*words, *SMALL)
     assert code == 0, err
     assert "error_px" in out
@@ -65,7 +65,7 @@ def test_from_another_format_to_figures(command, people, tmp_path, to):
 @pytest.mark.usefixtures("thin_resnets")
 def test_labelme_to_figures(command, people, tmp_path):
     data = labelme(tmp_path / "data", people / "annotations" / "person_keypoints_val.json")
-    words = ("train", "coco_resnet18_rle", "--data", data, "--val-data", data, "--precision", "32-true")
+    words = ("train", "coco_resnet18_rle", data, "--val-data", data, "--precision", "32-true")
     code, out, err = command(*words, *SMALL, "--out", tmp_path / "run")
     assert code == 0, err
     code, out, err = command("eval", tmp_path / "run" / "best.ckpt", "--data", data, "--part", "all", "--json")

@@ -67,10 +67,11 @@ def plain(sample: Sample) -> tuple[Any, ...]:
     return where, sample.keypoints.round(2).tolist(), sample.visible.tolist(), sample.box.round(2).tolist()
 
 
-def people_of(path: Path, part: str | None = None) -> list[tuple[Any, ...]]:
+def people_of(path: Path, part: str | None = None, category: str | None = None) -> list[tuple[Any, ...]]:
     files = annotation_files(path)
     alone = files["train"] == files["val"]
-    return sorted(plain(sample) for sample in open_people(files[part or "train"], part=part if alone else None))
+    people = open_people(files[part or "train"], part=part if alone else None, category=category)
+    return sorted(map(plain, people))
 
 
 @pytest.mark.parametrize("to", ["coco", "yolo", "cvat"])
@@ -93,7 +94,7 @@ def test_both_parts_are_kept(tmp_path: Path, to: str) -> None:
 def test_to_label_studio_and_back(tmp_path: Path) -> None:
     source = coco(tmp_path / "a", PEOPLE)
     converted(labels_of(source), tmp_path / "b", "label-studio")
-    back = sorted(plain(sample) for sample in open_people(annotation_files(tmp_path / "b")["train"]))
+    back = sorted(map(plain, open_people(annotation_files(tmp_path / "b")["train"])))
     assert len(back) == 4
     for found, expected in zip(back, sorted(people_of(source, "train") + people_of(source, "val")), strict=True):
         assert found[0] == expected[0]
@@ -125,6 +126,28 @@ def test_any_person_comes_back(
     for person, other in zip(found, expected, strict=True):
         assert np.allclose(person[1], other[1], atol=0.011)
         assert np.allclose(person[3], other[3], atol=0.021)
+
+
+@pytest.mark.parametrize("to", ["coco", "cvat"])
+def test_categories_keep_their_own_joints(tmp_path: Path, to: str) -> None:
+    fly = {"id": 5, "name": "fly", "keypoints": ['tail "tip"', "wing"], "skeleton": [[1, 2]]}
+    people = [row(1, 10, 11, 2, 20, 21, 1, 30, 31, 2), row(1, 9, 9, 2, 25, 25, 1) | {"category_id": 5}]
+    people[1]["keypoints"] = people[1]["keypoints"][:6]
+    source = coco(tmp_path / "a", {"train": people, "val": people})
+    for file in (source / "annotations").iterdir():
+        table = json.loads(file.read_text())
+        table["categories"].append(fly)
+        file.write_text(json.dumps(table))
+    result = labels_of(source, category="all")
+    converted(result, tmp_path / "b", to)
+    assert [len(person["keypoints"]) for person in result.content.annotations] == [9, 6] * 2
+    assert people_of(tmp_path / "b", "train", "all") == people_of(source, "train", "all")
+    (one, other) = open_people(annotation_files(tmp_path / "b")["train"], category="all").skeleton.categories
+    assert (one.skeleton.joints, other.skeleton.joints) == (tuple(MOUSE["keypoints"]), ('tail "tip"', "wing"))
+    with pytest.raises(InputError, match="--category"):
+        converted(labels_of(source, category="all"), tmp_path / "c", "yolo")
+    converted(labels_of(source, category="fly"), tmp_path / "d", "yolo")
+    assert [person[1] for person in people_of(tmp_path / "d", "train")] == [[[9, 9], [25, 25]]]
 
 
 def test_one_file_stays_one_and_yolo_gets_parts(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class ConvertLabelsOptions(Options):
     images: Path | None = None
     """Folder of the images; of predictions, what they were predicted on: a folder, or a COCO file that lists images."""
     category: str | None = None
-    """Of several with joints of their own, the name of one."""
+    """Of several with joints of their own, the name of one, several names (A,B), or all."""
     model: Path | None = None
     """Of predictions: the model that made them, a checkpoint, whose joints they have."""
 

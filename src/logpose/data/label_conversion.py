@@ -6,7 +6,6 @@ import importlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +102,7 @@ def labels_of(
     Args:
         data: a file or folder, as of `annotation_files`.
         images: the folder of the images, as of `open_people`.
-        category: of several with joints of their own, the name of one, or of several: see `open_people`.
+        category: of several with joints of their own, the name of one.
         frames: a folder to write frames of videos to, where labels are of such (SLEAP's).
 
     Raises:
@@ -157,13 +156,14 @@ def _add_people(
         own = part or (labels.parts.get(number) if labels else None)
         if own:
             content.parts[number + offset] = own
-    _add_categories(content, people, labels)
+    _add_categories(content, people)
     for sample in people.samples:
-        triplets = np.column_stack([np.where(sample.visible[:, None] > 0, sample.keypoints[:, :2], 0), sample.visible])
+        joints = people.skeleton.of(sample.category_id)[1]
+        points, flags = sample.keypoints[joints, :2], sample.visible[joints]
+        triplets = np.column_stack([np.where(flags[:, None] > 0, points, 0), flags])
         box = with_last_pixel(sample.box) if isinstance(people, CocoKeypoints) else sample.box
         entry = {"image_id": sample.image_id, "category_id": sample.category_id, "iscrowd": 0, "area": sample.area}
-        joints = people.skeleton.of(sample.category_id)[1]
-        _add_row(content, entry | {"keypoints": _plain(triplets[joints]), "bbox": _plain(box)}, offset)
+        _add_row(content, entry | {"keypoints": _plain(triplets), "bbox": _plain(box)}, offset)
     for passed in people.passed_over if isinstance(people, CocoKeypoints) else []:
         box = np.array(passed["bbox"])
         if np.isfinite(box).all() and np.abs(box).max() <= FARTHEST and box[2:].min() > 0:
@@ -190,17 +190,12 @@ def _plain(values: np.ndarray) -> list[float]:
     return [round(float(value), 4) for value in values.ravel()]
 
 
-def _add_categories(content: LabelContent, people: PeopleFile, labels: LabelContent | None) -> None:
-    """Add the categories of a file, all with the joints that its people have, or each with its own."""
-    ids: Sequence[int] = (1,)
-    named: Mapping[int, str] = {}
-    if isinstance(people, CocoKeypoints):
-        rows = labels.categories if labels else read_json(people.file)["categories"]
-        ids = people.category_ids
-        named = {row["id"]: str(row.get("name", "object")) for row in rows if isinstance(row, dict) and "id" in row}
+def _add_categories(content: LabelContent, people: PeopleFile) -> None:
+    """Add the categories of a file, each with its joints."""
+    named = people.categories if isinstance(people, CocoKeypoints) else {1: people.skeleton.name}
     known = {row["id"]: row for row in content.categories}
-    for number in ids:
-        row = category_of(people.skeleton.of(number)[0], number, named.get(number))
+    for number, name in named.items():
+        row = category_of(people.skeleton.of(number)[0], number, name)
         if known.setdefault(number, row)["keypoints"] != row["keypoints"]:
             raise InputError(f"{people.file}: its joints are not those of the other part")
         if known[number] is row:
@@ -245,8 +240,8 @@ def predictions_of(file: str | Path, images: str | Path, skeleton: Skeleton) -> 
             result.problems.append(Problem(f"{file}: row {i}", f"none of the images of {images}, or unreadable", got))
         else:
             _add_row(content, person | {"image_id": numbers_of[source]})
-    names_of = {row["category_id"] for row in content.annotations}
-    content.categories = [category_of(skeleton, number) for number in sorted(names_of)]
+    used = {row["category_id"] for row in content.annotations}
+    content.categories = [category_of(skeleton.of(number)[0], number) for number in sorted(used)]
     if not content.annotations:
         first = f"; the first: {result.problems[0]}" if result.problems else ""
         raise InputError(f"{file}: no predictions for the images of {images}{first}")
@@ -255,17 +250,21 @@ def predictions_of(file: str | Path, images: str | Path, skeleton: Skeleton) -> 
 
 def _prediction(where: str, row: dict[str, Any], skeleton: Skeleton) -> dict[str, Any] | Problem:
     """A row of predictions as an annotation; the third value of a joint is its confidence."""
-    wanted = 3 * len(skeleton)
+    number = row.get("category_id", 1)
+    if not isinstance(number, int):
+        return Problem(where, "category_id must be an integer", f"{number!r:.40}")
+    try:
+        joints_of = skeleton.of(number)[0]
+    except InputError as error:
+        return Problem(where, str(error))
+    wanted = 3 * len(joints_of)
     values, score = numbers(row.get("keypoints"), wanted), numbers([row.get("score")], 1)
     if values is None or not np.isfinite(values).all() or score is None:
-        return Problem(where, f"needs a score, and {wanted} keypoints (those of the model's {len(skeleton)} joints)")
+        return Problem(where, f"needs a score, and {wanted} keypoints (the model's {len(joints_of)} joints)")
     joints = values.reshape(-1, 3)
     box = numbers(row.get("bbox"), 4)
     if box is None or not np.isfinite(box).all():
         box = np.concatenate([joints[:, :2].min(axis=0), np.ptp(joints[:, :2], axis=0)])
-    number = row.get("category_id", 1)
-    if not isinstance(number, int):
-        return Problem(where, "category_id must be an integer", f"{number!r:.40}")
     return {"category_id": number, "keypoints": _plain(joints), "bbox": _plain(box), "score": float(score[0])}
 
 
@@ -309,7 +308,7 @@ def _give_parts(content: LabelContent) -> None:
 
 
 def _copy_images(content: LabelContent, out: Path) -> None:
-    """Copy images to `images`, or `images/PART`, with the folders that tell them apart, and name them there."""
+    """Copy images to `images`, or `images/PART`, with the folders that keep them apart, and name them there."""
     paths = {row["id"]: Path(row["file_name"]) for row in content.images}
     taken: set[str] = set()
     for part in dict.fromkeys([content.parts.get(number, "") for number in paths]):

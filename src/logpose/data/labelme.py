@@ -193,7 +193,7 @@ def _listed(file: Path) -> Sequence[str]:
 
 
 def _image(file: Path, name: str) -> Path:
-    """The image of a file: where it says, or beside it by its name or the file's own."""
+    """The image of a file: where its entry names it, or beside it by its name or the file's own."""
     given = file.parent / PureWindowsPath(name).as_posix()
     beside = [file.parent / given.name, *(file.with_suffix(end) for s in SUFFIXES for end in (s, s.upper()))]
     # Not Path.is_file, which raises where a name is longer than any file's may be.

@@ -23,6 +23,7 @@ from logpose.data.matlab import matlab_sizes
 from logpose.data.parts import parts_of
 from logpose.data.problems import log_problems
 from logpose.data.transforms import CropTransform
+from logpose.data.yolo_config import is_yaml
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.metrics.oks import coco_annotation, coco_ap, coco_ap_of_categories, coco_ground_truth, oks_nms
@@ -272,7 +273,9 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     files = annotation_files(options.data)
     alone = files["train"] == files["val"]
     # COCO's person_keypoints_val2017.json with no other file beside it is the validation part, not to be split again.
-    whole = not options.data.is_dir() or (alone and bool(parts_of(files["val"].stem) & {"val", "test"}))
+    whole = not (options.data.is_dir() or is_yaml(options.data)) or (
+        alone and bool(parts_of(files["val"].stem) & {"val", "test"})
+    )
     # Of a file that the model learned from, without saying more, those whom it did not see.
     learned = alone and held_out(options.checkpoint, files["val"])
     wanted = options.part or ("all" if whole and not learned else "val")

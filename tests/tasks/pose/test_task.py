@@ -50,6 +50,15 @@ def test_a_lone_file_of_a_validation_part_is_measured_whole(command, tiny_run, c
     assert people[()] == people["--part", "all" if count == "all" else "val"]
 
 
+def test_a_folder_that_the_model_has_seen_nothing_of_is_measured_whole(command, tiny_run, coco_folder, tmp_path):
+    file = coco_folder / "annotations" / "person_keypoints_val.json"
+    (tmp_path / "mine.json").write_bytes(file.read_bytes())
+    (tmp_path / "images").symlink_to(coco_folder / "val")
+    code, out, err = command("eval", tiny_run / "best.ckpt", tmp_path, "--json", "--device", "cpu")
+    assert code == 0, err
+    assert json.loads(out)["people"] == len(open_people(file))
+
+
 def test_a_kind_is_chosen_by_name_or_by_the_model_s_joints(command, refused, tiny_run, coco_folder, tmp_path):
     content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
     content["categories"].append({"id": 7, "name": "robot", "keypoints": ["head"]})

@@ -41,7 +41,7 @@ from logpose.tasks.evaluation import (
     refuse_scoring,
 )
 from logpose.tasks.options import PeopleEvalOptions
-from logpose.training.learned_images import held_out
+from logpose.training.learned_images import count_learned, held_out
 
 __all__ = ["Evaluation", "evaluate", "holds_people", "is_json", "labelled_people", "shown_size", "validation_loader"]
 
@@ -278,6 +278,8 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     )
     # Of a file that the model learned from, without saying more, those whom it did not see.
     learned = alone and held_out(options.checkpoint, files["val"])
+    if alone and not (whole or learned or options.part) and is_json(files["val"]):
+        whole = _is_new(model, files["val"], options)
     wanted = options.part or ("all" if whole and not learned else "val")
     if wanted == "all" and not alone:
         raise InputError(f"--part all: {options.data} has a file for each part; name one of them")
@@ -295,6 +297,14 @@ def labelled_people(model: Model, options: PeopleEvalOptions) -> LabelledPeople:
     rest = "; the model was trained on the others (--part all takes all)" if learned and not options.part else ""
     log.info("evaluating %d people of %s%s%s", len(people), people.file, f", its part {part!r}" if part else "", rest)
     return people
+
+
+def _is_new(model: Model, file: Path, options: PeopleEvalOptions) -> bool:
+    """Whether it is known that a model has learned from no image of a file."""
+    if not len(model.learned_images):
+        return False
+    people = open_people(file, options.images, category=options.category, like=model.skeleton, depth=options.depth)
+    return not count_learned(model.learned_images, people)[1]
 
 
 def holds_people(data: str | Path) -> bool:

@@ -73,9 +73,11 @@ def test_several_animals(tmp_path: Path) -> None:
     assert [place.split(": ")[-1] for place in read(file).places][:3] == ["line 5, m1", "line 5, m2", "line 5, single"]
 
 
-def test_windows_files_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("quotes", ["", '"'])
+def test_windows_files_are_read(tmp_path: Path, quotes: str) -> None:
     text = table(THREE, [name.replace("/", "\\") for name in names(3)], split=False).replace("\n", "\r\n")
     file = project(tmp_path, "")
+    text = text.replace("scorer", f"{quotes}scorer{quotes}")
     file.write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert format_of(file) == "DeepLabCut"
     people = open_people(file)

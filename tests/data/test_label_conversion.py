@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
+from tests.support.two_kinds import write_two_kinds
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
@@ -303,3 +304,20 @@ def test_labels_are_no_predictions(tmp_path: Path, text: str) -> None:
 
 def test_every_format_has_a_writer() -> None:
     assert set(WRITERS) == {"coco", "yolo", "cvat", "label-studio"}
+
+
+def test_categories_keep_joints_of_their_own(coco_folder, tmp_path):
+    """COCO's file of several skeletons is what it was."""
+    folder = write_two_kinds(coco_folder, tmp_path / "two")
+    file = folder / "annotations" / "person_keypoints_val.json"
+    content = labels_of(file, category="all").content
+    given = json.loads(file.read_text())
+    assert [(row["id"], row["name"], row["keypoints"]) for row in content.categories] == [
+        (row["id"], row["name"], row["keypoints"]) for row in given["categories"]
+    ]
+
+    def plain(rows):
+        each = ((row["image_id"], row["category_id"], np.array(row["keypoints"]).reshape(-1, 3)) for row in rows)
+        return sorted((*ids, np.where(joints[:, 2:] > 0, joints, 0).round(3).tolist()) for *ids, joints in each)
+
+    assert plain(content.annotations) == plain(given["annotations"])

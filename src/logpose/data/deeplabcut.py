@@ -36,7 +36,7 @@ def reads(path: Path) -> bool:
     if not path.is_file() or not (path.suffix.lower() == ".csv" or (path.suffix == ".h5" and path.match(FILES))):
         return False
     with path.open("rb") as stream:
-        begin = stream.read(len(HDF5) + 3).removeprefix(b"\xef\xbb\xbf")
+        begin = stream.read(len(HDF5) + 3).removeprefix(b"\xef\xbb\xbf").removeprefix(b'"')  # Excel's quotes
     return begin.startswith(HDF5 if path.suffix == ".h5" else b"scorer")
 
 

@@ -64,6 +64,7 @@ def test_images_are_mirrored_where_pairs_are_known(coco_folder, numbered_folder,
         recipe = make(short=(40,), longest=96, test_short=64, batch_size=8, **fields)
         images = recipe.people(recipe, "train")
         recipe.check_data(images, images, RLELoss())
+        recipe.report_data(images, images)
         return next(iter(recipe.loader(images, recipe.model(recipe, COCO, True), training=True))).images
 
     named = batch(data=coco_folder)

@@ -167,6 +167,18 @@ def _plain(row):
     return [row["image_id"], row["category_id"], *row["keypoints"], row["score"]]
 
 
+def test_boxes_of_labels_have_their_category(command, run, folder):
+    words = ("predict", run / "best.ckpt", folder / "val", "--boxes", val_file(folder), "--device", "cpu", "--json")
+    code, out, err = command(*words)
+    assert code == 0, err
+    found = Counter((row["category_id"], row["category"]) for row in json.loads(out))
+    labels = json.loads(val_file(folder).read_text())["annotations"]
+    ids = Counter(row["category_id"] for row in labels)
+    assert found == {(7, "person"): ids[7], (2, "bust"): ids[2]}
+    code, out, err = command(*words, "--box-category", 2)
+    assert (code, {row["category"] for row in json.loads(out)}) == (0, {"bust"})
+
+
 def test_rows_name_their_category(command, run, folder, boxes, tmp_path):
     words = ("predict", run / "best.ckpt", folder / "val", "--device", "cpu")
     content = [

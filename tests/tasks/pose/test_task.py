@@ -152,7 +152,7 @@ def test_people_that_the_model_was_trained_on_are_reported(command, coco_folder,
     """`tiny_run` was trained on the folder."""
     best, train = tiny_run / "best.ckpt", coco_folder / "annotations" / "person_keypoints_train.json"
     for words, learned in (
-        ((coco_folder, "--part", "train"), 24), ((train), 24), ((coco_folder), 0)
+        ((coco_folder, "--part", "train"), 24), ((train,), 24), ((coco_folder,), 0)
     ):  # fmt: skip
         code, out, err = command("eval", best, *words, "--json")
         assert (code, json.loads(out)["images_learned"]) == (0, learned)

@@ -150,9 +150,9 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     )  # fmt: skip
     detector = Finder(options.detector, options.device, least_score=options.box_score) if options.detector else None
     inputs = ImageInputs(options)
-    _listed_categories(predictor, inputs)
-    known = [each.id for each in predictor.skeleton.categories]
-    boxes, category = _boxes(options.boxes, options, inputs, model.skeleton, known) if options.boxes else ({}, None)
+    of_boxes = [options.boxes] if options.boxes and is_json(options.boxes) else []
+    _listed_categories(predictor, [*inputs.lists, *of_boxes])
+    boxes, category = _boxes(options.boxes, options, inputs, predictor.skeleton) if options.boxes else ({}, None)
     _choose_category(predictor, options, boxes, category)
     pairs = ((image, detector.boxes if detector else boxes.get(image)) for image in inputs.readable)
 
@@ -167,12 +167,12 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     return predictions
 
 
-def _listed_categories(predictor: Predictor, inputs: ImageInputs) -> None:
-    """Give the categories of a model of several the ids of the lists of images, which results are for."""
+def _listed_categories(predictor: Predictor, lists: Sequence[Path]) -> None:
+    """Give the categories of a model of several the ids that they have in lists of images and in labels with boxes."""
     if predictor.skeleton.categories:
         category = predictor.category
         name = None if category is None else predictor.skeleton.of(category)[0].name
-        predictor.skeleton = listed_skeleton(inputs.lists, predictor.skeleton)
+        predictor.skeleton = listed_skeleton(lists, predictor.skeleton)
         predictor.category = None if name is None else category_id(predictor.skeleton, name)
 
 
@@ -228,11 +228,12 @@ def _without(images: Sized, wrong: Sequence[str], rest: list[Kept]) -> list[Kept
 
 
 def _boxes(
-    file: Path, options: PosePredictOptions, inputs: ImageInputs, skeleton: Skeleton, categories: Sequence[int] = ()
+    file: Path, options: PosePredictOptions, inputs: ImageInputs, skeleton: Skeleton
 ) -> tuple[Mapping[Path, Boxes], int | None]:
     """The boxes of a file and their category, if it has one; what is left out, and images without any, are reported."""
-    labels = label_boxes(file, skeleton.joints, options.box_category, categories)
-    found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category, labels, categories)
+    known = [each.id for each in skeleton.categories]
+    labels = label_boxes(file, skeleton.joints, options.box_category, known)
+    found = read_boxes(file, inputs.images, options.box_score or 0.0, options.box_category, labels, known)
     log_problems(found, "boxes: ")
     for note in score_notes(file, [score for own in found.boxes.values() for score in own[:, 4].tolist()]):
         log.warning(note)

@@ -183,3 +183,9 @@ def test_other_json_files_are_of_other_formats(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"images": [], "annotations": [], "categories": []}')
     assert format_of(tmp_path) is None
     assert format_of(tmp_path / "a.json") is None
+
+
+def test_an_image_whose_shapes_are_all_wrong_is_not_one_without_people(tmp_path: Path) -> None:
+    people = people_of(write(tmp_path, MOUSE, [shape("nose", ("1", 2))], [*MOUSE, *MOUSE], []))
+    assert [path.name for path in people.unlabelled.values()] == ["d.png"]
+    assert len(people.problems) == 2

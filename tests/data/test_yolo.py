@@ -242,3 +242,8 @@ def test_images_without_any_text_file_are_refused(tmp_path: Path) -> None:
     file = write(tmp_path, {"train/a": None, "val/b": None})
     with pytest.raises(InputError, match=str(tmp_path / "labels" / "train")):
         people_of(file)
+
+
+def test_an_image_whose_rows_are_all_wrong_is_not_one_without_people(tmp_path: Path) -> None:
+    people = people_of(write(tmp_path, {"train/a": ROW, "train/b": ROW + " 0.9", "train/c": "", "val/d": ROW}), "train")
+    assert [path.name for path in people.unlabelled.values()] == ["c.png"]

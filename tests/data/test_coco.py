@@ -825,6 +825,7 @@ def test_a_bad_image_is_a_problem_of_its_own_part_only(tmp_path: Path) -> None:
         ("train.json", "images"),
         ("train.json", "."),
         ("annotations/train.json", "annotations"),
+        ("labels.json", "data"),
     ],
 )
 def test_images_are_found_in_the_usual_places(tmp_path: Path, file: str, images: str) -> None:

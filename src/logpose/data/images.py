@@ -357,4 +357,4 @@ def coco_folders(file: str | Path) -> list[Path]:
     split = file.stem.rsplit("_", maxsplit=1)[-1]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     folders = [root / split, root / split.replace("test-dev", "test"), root / "images" / split, root / "images", root]
-    return list(dict.fromkeys([*folders, file.parent]))
+    return list(dict.fromkeys([*folders, file.parent, root / "data"]))  # the last as FiftyOne has it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from logpose.core.messages import difference, first_line, flag
+from logpose.core.messages import difference, first_line, flag, missing
 
 
 def test_the_first_line_of_an_error_or_its_name() -> None:
@@ -26,3 +26,13 @@ def test_flags_of_fields() -> None:
 )
 def test_the_first_difference_is_named(names: str, others: str, tokens: tuple[str, ...]) -> None:
     assert all(token in difference(list(names), list(others)) for token in tokens)
+
+
+@pytest.mark.parametrize(
+    ("path", "token"),
+    [("https:/example.org/a.jpg", "addresses"), ("photos/*.jpg", "pattern"), ("a.jpg", "file or folder")],
+)
+def test_why_nothing_is_at_a_path(path: str, token: str) -> None:
+    assert missing(path).startswith(f"{path}: no such file")
+    assert token in missing(path)
+    assert ("; " in missing(path)) == (path != "a.jpg")

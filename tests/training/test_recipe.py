@@ -74,9 +74,12 @@ def test_every_recipe_knows_its_task_and_describes_itself() -> None:
 @pytest.mark.parametrize(
     ("joints", "said"),
     [
-        ((COCO.joints[0], COCO.joints[2], COCO.joints[1], *COCO.joints[3:]), "joint 2 is 'right_eye'.*another order"),
-        ((*COCO.joints[:16], "tail"), "joint 17 is 'tail', in the training data 'right_ankle'$"),
-        (COCO.joints[:5], "has 5 joints, the training data have 17"),
+        (
+            (COCO.joints[0], COCO.joints[2], COCO.joints[1], *COCO.joints[3:]),
+            ".*other order.*number 2",
+        ),
+        ((*COCO.joints[:16], "tail"), ".*17 is 'tail', not 'right_ankle'"),
+        (COCO.joints[:5], ".*number 6, 'right_shoulder'|.*'left_shoulder', is missing"),
     ],
 )
 def test_validation_data_of_other_joints_are_refused(make_recipe, joints, said) -> None:

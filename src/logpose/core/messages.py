@@ -1,11 +1,13 @@
-"""Words in messages of one sentence: what of a library's error, and the flag of a field."""
+"""Words in messages of one sentence: of a library's error, a field's flag, a path where there is nothing."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import zip_longest
+from pathlib import Path
 
-__all__ = ["difference", "first_line", "flag"]
+__all__ = ["difference", "first_line", "flag", "missing"]
 
 
 def first_line(error: BaseException) -> str:
@@ -27,3 +29,13 @@ def difference(names: Sequence[str], others: Sequence[str]) -> str:
     if other is None:
         return f"number {number}, {own!r}, is one too many"
     return f"number {number} is {own!r}, not {other!r}"
+
+
+def missing(path: str | Path) -> str:
+    """That there is no file or folder at a path; and why, where it is an address, or a pattern of names."""
+    name, why = str(path), ""
+    if re.match("[a-z][a-z0-9+]+:/", name):
+        why = "; addresses are not opened: download it first"
+    elif set(name) & set("*?"):
+        why = "; a pattern in quotation marks is not replaced by the files it matches"
+    return f"{name}: no such file or folder{why}"

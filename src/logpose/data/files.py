@@ -7,6 +7,7 @@ from pathlib import Path
 
 from logpose.core.categories import with_pairs
 from logpose.core.errors import InputError
+from logpose.core.messages import missing
 from logpose.core.skeletons import Skeleton
 from logpose.data.categories import skeleton_of
 from logpose.data.coco import CocoKeypoints, coco_content
@@ -123,7 +124,7 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
     """
     data = Path(data)
     if not data.exists():
-        raise InputError(f"{data}: no such file or folder")
+        raise InputError(missing(data))
     if data.is_file() and data.suffix.lower() in ARCHIVES:
         raise InputError(f"{data}: is an archive; unpack it, and name the folder")
     if data.is_file() or format_of(data):

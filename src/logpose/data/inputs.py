@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError, NoImagesError
+from logpose.core.messages import missing
 from logpose.data.images import SUFFIXES, coco_folder, image_size, located
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.problems import FARTHEST, Problem
@@ -98,11 +99,12 @@ def named_images(paths: Sequence[str | Path], folder: str | Path | None = None) 
         inside: dict[Path, str] = {}
         if path.is_dir():
             files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            files = [file for file in files if not file.name.startswith("._")]  # macOS's beside a file, which are none
             inside = {file: file.relative_to(path).as_posix() for file in files}
             if not inside:
                 raise InputError(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
         elif not path.is_file():
-            raise InputError(f"{path}: no such file or folder")
+            raise InputError(missing(path))
         elif path.suffix == ".json":
             images |= (own := _listed(path, folder))
             listed |= own.keys()

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from logpose.core.errors import InputError
+from logpose.core.messages import missing
 from logpose.core.skeletons import Skeleton
 from logpose.data.flattening import ROW_UM, check_height
 from logpose.data.images import SUFFIXES, read_deep
@@ -92,7 +93,7 @@ def open_scans(path: str | Path, grader: int = 1, um_per_px: float | None = None
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
+        raise InputError(missing(path))
     files = [file for file in sorted(path.iterdir()) if is_matlab(file)] if path.is_dir() else [path]
     if files and is_matlab(files[0]):
         beside = sorted(path.glob("*.csv")) if path.is_dir() else []

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from logpose import losses, models
 from logpose.core.errors import InputError
-from logpose.core.messages import flag
+from logpose.core.messages import difference, flag
 from logpose.core.processor import worker_processes
 from logpose.core.skeletons import Skeleton
 from logpose.data import Augmentation
@@ -282,12 +282,10 @@ class TrainingRecipe:
         """
         ours, theirs = train.skeleton.joints, val.skeleton.joints
         if ours != theirs:
-            at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
-            what = f"has {len(theirs)} joints, the training data have {len(ours)}"
-            if at is not None:
-                order = ": the same joints in another order" if {*ours} == {*theirs} else ""
-                what = f"joint {at + 1} is {theirs[at]!r}, in the training data {ours[at]!r}{order}"
-            raise InputError(f"{getattr(val, 'file', 'the validation data')}: {what}")
+            order = " (the same in another order)" if {*ours} == {*theirs} else ""
+            where = getattr(val, "file", "the validation data")
+            what = f"other joints than the training data{order}: {difference(theirs, ours)} (counted from 1)"
+            raise InputError(f"{where}: {what}")
         if self.watch == "nll" and loss.density is None:
             raise InputError(f"--watch nll: {type(loss).__name__} has no predictive distribution")
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from logpose.core.errors import InputError
+from logpose.core.messages import missing
 from logpose.core.progress import track
 from logpose.core.structures import Image
 from logpose.data.flattening import cleaned, flatten
@@ -176,7 +177,7 @@ def predict(model: BoundaryModel, options: BoundaryPredictOptions) -> Prediction
 def _scan_files(path: Path) -> list[Path]:
     """A file, or the files of B-scans in a folder."""
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
+        raise InputError(missing(path))
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.iterdir() if is_matlab(file) or file.suffix.lower() in SUFFIXES)

@@ -242,3 +242,10 @@ def test_images_without_any_text_file_are_refused(tmp_path: Path) -> None:
     file = write(tmp_path, {"train/a": None, "val/b": None})
     with pytest.raises(InputError, match=str(tmp_path / "labels" / "train")):
         people_of(file)
+
+
+def test_rows_that_are_all_wrong_are_named(tmp_path: Path) -> None:
+    """As they are where `kpt_shape` has another number of joints: the images are there."""
+    file = write(tmp_path, {"train/a": ROW, "val/b": ROW}, kpt_shape=[3, 3])
+    with pytest.raises(InputError, match=r"2 wrong rows: .*a\.txt: line 1: .* 14 numbers .*got 11"):
+        people_of(file)

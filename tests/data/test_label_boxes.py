@@ -128,3 +128,20 @@ def test_detections_and_mappings_are_no_labels(tmp_path: Path) -> None:
     assert label_boxes(written(tmp_path / "b.json", {"images": [[1, 2, 3, 4]]})) is None
     with pytest.raises(InputError, match=r"gone\.json: no such file"):
         label_boxes(tmp_path / "gone.json")
+
+
+def test_boxes_of_another_folder_are_left_out(folder: Path, tmp_path: Path) -> None:
+    """Frames of two cameras have the same names; one camera's folder is predicted."""
+    (folder / "b" / "y.jpg").rename(folder / "b" / "x.jpg")
+    labels = content()
+    labels["images"][1]["file_name"] = "b/x.jpg"
+    file = written(tmp_path / "labels.json", labels)
+    for one, left in (("a", [[1]]), ("b", [[2]])):
+        images = find_images([folder / one])
+        found = read_boxes(file, images, joints=JOINTS)
+        assert starts(found, images) == left
+        (other,) = {"a": "b", "b": "a"}[one]
+        assert [problem.detail for problem in found.problems if "folder" in problem.kind] == [repr(f"{other}/x.jpg")]
+    (folder / "a" / "x.jpg").rename(tmp_path / "x.jpg")
+    with pytest.raises(InputError, match=r"annotation 0 .*'a/x.jpg' and 'b/x.jpg'"):
+        read_boxes(file, find_images([tmp_path / "x.jpg"]), joints=JOINTS)

@@ -247,3 +247,10 @@ def test_images_without_any_text_file_are_refused(tmp_path: Path) -> None:
 def test_an_image_whose_rows_are_all_wrong_is_not_one_without_people(tmp_path: Path) -> None:
     people = people_of(write(tmp_path, {"train/a": ROW, "train/b": ROW + " 0.9", "train/c": "", "val/d": ROW}), "train")
     assert [path.name for path in people.unlabelled.values()] == ["c.png"]
+
+
+def test_rows_that_are_all_wrong_are_named(tmp_path: Path) -> None:
+    """As they are where `kpt_shape` has another number of joints: the images are there."""
+    file = write(tmp_path, {"train/a": ROW, "val/b": ROW}, kpt_shape=[3, 3])
+    with pytest.raises(InputError, match=r"2 wrong rows: .*a\.txt: line 1: .* 14 numbers .*got 11"):
+        people_of(file)

@@ -223,18 +223,25 @@ def read_boxes(
             names.setdefault(name, set()).add(image)
     boxes: dict[Path, list[list[float]]] = {image: [] for image in images}
     size_of = cache(_size)
-    matched = False
-    for name, values, where in rows:
+    meant_by: dict[str, Path] = {}  # each row's image
+    for name, _, where in rows:
         below = PurePosixPath(name).with_suffix("").as_posix() if "/" in name else name  # as ids with folders are
         meant = names.get(name) or names.get(below) or names.get(Path(name).name) or set()
         if len(meant) > 1 and ids.get(where) is not None:  # of one name in several folders: the image of the same list
             meant = {image for image in meant if images[image] == ids[where]} or meant
         if len(meant) > 1:
             raise InputError(f"{where}: several images are called {name!r}; give the whole path")
-        if not meant:
+        if meant:
+            meant_by[where] = next(iter(meant))
+    others = _of_other_folders(rows, meant_by)
+    for name, values, where in rows:
+        if where not in meant_by:
             problems.append(Problem(where, "not on any of the images", repr(name)))
             continue
-        matched, image = True, next(iter(meant))
+        image = meant_by[where]
+        if (name, image) in others:
+            problems.append(Problem(where, "on an image of the same name in another folder", repr(name)))
+            continue
         if isinstance(values, Problem):
             problems.append(values)
             continue
@@ -245,7 +252,7 @@ def read_boxes(
             problems.append(Problem(where, "outside the image", detail))
         else:
             boxes[image].append(values)
-    if rows and not matched:
+    if rows and not meant_by:
         first = f"its first is for {rows[0][0]!r}, the first image is {next(iter(images)).name}"
         raise InputError(f"{file}: no box for the given images: {first}")
     width = next((len(values) for _, values, _ in rows if not isinstance(values, Problem)), 5)
@@ -257,6 +264,40 @@ def lies_outside(box: Sequence[float], size: tuple[int, int]) -> bool:
     """Whether a box, x, y, width and height in pixels, has no point in an image of so many pixels, (width, height)."""
     x, y, width, height = box
     return x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0
+
+
+def _of_other_folders(rows: Sequence[_Row], meant_by: Mapping[str, Path]) -> set[tuple[str, Path]]:
+    """Names of rows that have an image's name, where the folders of another row's name are closer to the image's.
+
+    Args:
+        rows: of a file of boxes.
+        meant_by: the image that each row's name would be taken for, by the row's place.
+
+    Raises:
+        InputError: if rows of two names, in different folders, are equally close to an image.
+    """
+    named: dict[Path, dict[str, str]] = {}
+    for name, _, where in rows:
+        if where in meant_by:
+            named.setdefault(meant_by[where], {}).setdefault(name, where)
+    others: set[tuple[str, Path]] = set()
+    for image, own in named.items():
+        if len(own) == 1:
+            continue
+        parts, close = image.absolute().parts, {}
+        for name in own:
+            *folders, last = PurePosixPath(name.replace("\\", "/")).parts or ("",)
+            if last in (image.name, image.stem):  # else an id
+                pairs = zip(reversed(folders), reversed(parts[:-1]), strict=False)
+                tail = [a == b for a, b in pairs]
+                equal = next((i for i, same in enumerate(tail) if not same), len(tail))
+                close[name] = (equal, equal == len(folders)), tuple(folders)
+        best = max((rank for rank, _ in close.values()), default=None)
+        if len({folders for rank, folders in close.values() if rank == best}) > 1:
+            first, second, *_ = (repr(name) for name, (rank, _) in close.items() if rank == best)
+            raise InputError(f"{own[next(iter(close))]}: {first} and {second} may both be {image}; give one of them")
+        others |= {(name, image) for name, (rank, _) in close.items() if rank != best}
+    return others
 
 
 _Row = tuple[str, list[float] | Problem, str]

@@ -51,6 +51,8 @@ def read(path: Path) -> LabelContent:
     for part, images in config.images(content.problems):
         for image in images:
             reader.add(image, part)
+    if not content.images and (wrong := content.problems):
+        raise InputError(f"{config.file}: no labelled images; the first of {len(wrong)} wrong rows: {wrong[0]}")
     if not content.images:
         raise InputError(f"{config.file}: no images in {', '.join(config.named) or 'train or val, which are missing'}")
     if not reader.used:

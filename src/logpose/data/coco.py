@@ -108,6 +108,8 @@ class CocoKeypoints(PeopleFile):
             triplets = np.column_stack([s.keypoints[own, :2], s.visible[own]])
             rows.append(self._truth(s.image_id, triplets, s.box, s.area, s.category_id))
         rows = [{"id": i, **row} for i, row in enumerate([*rows, *self.passed_over, *self.unusable], start=1)]
+        if not self.skeleton.categories:
+            rows = [row | {"category_id": self.category} for row in rows]
         every = {**self.images, **self.unlabelled}  # a detection in an image without people is a false positive
         images = [{"id": image, "file_name": path.name} for image, path in every.items()]
         categories = [{"id": self.category, "name": "object"}]
@@ -151,7 +153,7 @@ class CocoKeypoints(PeopleFile):
         """What the evaluation reads of an annotation."""
         return {
             "image_id": image,
-            "category_id": category if self.skeleton.categories else self.category,
+            "category_id": category,
             "iscrowd": int(crowd),
             "keypoints": triplets.ravel().tolist(),
             "num_keypoints": int((triplets.reshape(-1, 3)[:, 2] > 0).sum()),

@@ -128,3 +128,12 @@ def test_detections_and_mappings_are_no_labels(tmp_path: Path) -> None:
     assert label_boxes(written(tmp_path / "b.json", {"images": [[1, 2, 3, 4]]})) is None
     with pytest.raises(InputError, match=r"gone\.json: no such file"):
         label_boxes(tmp_path / "gone.json")
+
+
+def test_boxes_of_other_formats_are_whole(tmp_path: Path) -> None:
+    """Boxes of samples end at their last pixel's centre; those to predict in are the file's."""
+    Pillow.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / "x.jpg")
+    (tmp_path / "x.txt").write_text("0 0.5 0.5 0.4 0.25 0.5 0.5 2 0.4 0.5 2\n")
+    (tmp_path / "data.yaml").write_text("train: .\nnames: [dog]\nkpt_shape: [2, 3]\n")
+    boxes = read_boxes(tmp_path / "data.yaml", find_images([tmp_path / "x.jpg"]))
+    assert np.allclose(boxes.boxes[tmp_path / "x.jpg"], [[15, 15, 20, 10, 1]])

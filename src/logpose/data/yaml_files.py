@@ -15,6 +15,7 @@ YAML = (".yaml", ".yml")
 """Suffixes of YAML files."""
 LARGEST = 1 << 20
 """Bytes of a file; a data.yaml of 1,000 classes has 30,000."""
+DEEPEST = 20  # levels; settings have three or four
 MERGE = "<<"  # the key that takes over a table's entries: of aliases of aliases, twice as many at each step
 
 
@@ -48,15 +49,19 @@ def yaml_table(file: Path, expected: str, aliases: bool = False) -> dict[str, An
     if size > LARGEST:
         raise InputError(f"{file}: has more than {LARGEST} bytes, and is no {expected}")
     if not is_plain:
-        raise InputError(f"{file}: has aliases (*name); write the values out")
+        raise InputError(f"{file}: has aliases (*name), or is nested more than {DEEPEST} levels deep; write the values out")
     if not isinstance(table, dict):
         raise InputError(f"{file}: not a table of fields: expected {expected}")
     return table
 
 
 def _is_plain(text: str, aliases: bool) -> bool:
-    """Whether nothing is repeated that must not be."""
-    events = list(yaml.parse(text, yaml.SafeLoader))
-    named = any(isinstance(event, yaml.AliasEvent) for event in events)
-    merged = any(isinstance(event, yaml.ScalarEvent) and event.value == MERGE for event in events)
-    return not named or (aliases and not merged)
+    """Whether nothing is repeated that must not be, or nested without end, which the parser takes hours for."""
+    depth, named, merged = 0, False, False
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        named |= isinstance(event, yaml.AliasEvent)
+        merged |= isinstance(event, yaml.ScalarEvent) and event.value == MERGE
+        if depth > DEEPEST or (named and (merged or not aliases)):
+            return False
+    return True

@@ -49,7 +49,9 @@ def yaml_table(file: Path, expected: str, aliases: bool = False) -> dict[str, An
     if size > LARGEST:
         raise InputError(f"{file}: has more than {LARGEST} bytes, and is no {expected}")
     if not is_plain:
-        raise InputError(f"{file}: has aliases (*name), or is nested more than {DEEPEST} levels deep; write the values out")
+        raise InputError(
+            f"{file}: has aliases (*name), or is nested more than {DEEPEST} levels deep; write the values out"
+        )
     if not isinstance(table, dict):
         raise InputError(f"{file}: not a table of fields: expected {expected}")
     return table

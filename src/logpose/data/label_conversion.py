@@ -21,7 +21,7 @@ from logpose.data.coco import CocoKeypoints
 from logpose.data.coco_people import with_last_pixel
 from logpose.data.files import LabelledPeople, annotation_files, open_people, test_file
 from logpose.data.h36m import H36mPeople
-from logpose.data.images import check_image, image_size
+from logpose.data.images import size_or_fault
 from logpose.data.inputs import named_images
 from logpose.data.json_files import numbers, read_json
 from logpose.data.label_content import LabelContent, hold_out
@@ -151,10 +151,10 @@ def _add_people(
     taken = {row["id"] for row in content.images}
     offset = max(taken) + 1 - min(paths) if taken & paths.keys() else 0
     for number, path in sorted(paths.items()):
-        if fault := check_image(path):
-            result.problems.append(Problem(str(path), fault))
+        if isinstance(size := size_or_fault(path), str):
+            result.problems.append(Problem(str(path), size))
             continue
-        width, height = image_size(path)
+        width, height = size
         row = {"id": number + offset, "file_name": str(path.absolute()), "width": width, "height": height}
         content.images.append(row)
         if number in images:
@@ -228,10 +228,10 @@ def predictions_of(file: str | Path, images: str | Path, skeleton: Skeleton) -> 
     result = Conversion(content, predictions=True)
     numbers_of: dict[Path, int] = {}
     for path in names:
-        if fault := check_image(path):
-            result.problems.append(Problem(str(path), fault))
+        if isinstance(size := size_or_fault(path), str):
+            result.problems.append(Problem(str(path), size))
             continue
-        width, height = image_size(path)
+        width, height = size
         numbers_of[path] = len(content.images) + 1
         content.images.append(
             {"id": numbers_of[path], "file_name": str(path.absolute()), "width": width, "height": height}

@@ -762,6 +762,17 @@ def test_hold_out_is_disjoint_and_complete(tmp_path: Path, count: int) -> None:
     assert train.problems == val.problems == []
 
 
+def test_rows_of_one_file_are_of_one_part(tmp_path: Path) -> None:
+    """Lists with a row for each person have an image several times."""
+    draw(tmp_path / "images", 20)
+    images = [{"id": i, "file_name": f"{(i - 1) // 2 + 1}.png"} for i in range(1, 41)]
+    rows = [{**ROW, "id": i, "image_id": i} for i in range(1, 41)]
+    file = write(tmp_path, content(*rows) | {"images": images})
+    train, val = (CocoKeypoints(file, part=part) for part in ("train", "val"))
+    assert sorted(sample.image_id for sample in val) == [19, 20, 39, 40]
+    assert len(train) == 36
+
+
 @pytest.mark.parametrize(("first", "every"), [(0, 10), (9, 10), (0, 2)])
 def test_every_tenth_image_with_labels_is_held_out(tmp_path: Path, first: int, every: int) -> None:
     draw(tmp_path / "images", 200)

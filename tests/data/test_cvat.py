@@ -97,6 +97,23 @@ def test_subsets_are_parts(tmp_path: Path) -> None:
     assert len(people_of(file)) == 3
 
 
+def test_images_of_no_part_are_counted(tmp_path: Path) -> None:
+    people = people_of(write(tmp_path, MOUSE, MOUSE, MOUSE, MOUSE, subsets=("Train", "Validation", "Default", "Test")))
+    assert len(people) == 4
+    assert sum("1 images" in note for note in people.notes) == 1
+
+
+def test_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Tasks of one project have files of one name, of which an export holds but one."""
+    file = write(tmp_path, MOUSE, MOUSE, MOUSE)
+    file.write_text(file.read_text().replace("a b1", "a b0"))
+    people = people_of(file)
+    assert [sample.image for sample in people.samples] == [tmp_path / "images" / "a b2.png"]
+    assert [(problem.where.startswith(f"{file}: line "), problem.detail) for problem in people.problems] == [
+        (True, "a b0.png")
+    ] * 2
+
+
 def test_images_of_a_project_lie_in_folders_of_their_subsets(tmp_path: Path) -> None:
     file = write(tmp_path, MOUSE, MOUSE, subsets=("Train", "Validation"))
     for i, subset in enumerate(("Train", "Validation")):

@@ -135,6 +135,12 @@ def test_bones_of_unknown_body_parts_are_left_out_and_said(tmp_path: Path) -> No
     assert ["bodypart1, bodypart2" in note for note in content.notes] == [True]
 
 
+def test_a_skeleton_that_is_no_list_is_passed_over(tmp_path: Path) -> None:
+    project(tmp_path, table(THREE, names(3)))
+    (tmp_path / "config.yaml").write_text("skeleton: 5\n")
+    assert read(tmp_path).categories[0]["skeleton"] == []
+
+
 @pytest.mark.parametrize("text", ["a: [", "- 1", "x: !!python/object/apply:os.system ['touch hacked']", "[" * 2000])
 def test_wrong_settings_are_refused(tmp_path: Path, text: str) -> None:
     project(tmp_path, table(THREE, names(3)))

@@ -29,12 +29,14 @@ def test_files_are_told_apart_by_content_and_size(tmp_path: Path, size: int) -> 
         assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "other")
 
 
-def test_frames_of_equal_borders_and_size_are_told_apart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begin", [b"BM", b"II*\0", b"MM\0*"])
+@pytest.mark.parametrize("rows", [slice(100, 300), slice(240, 244)])
+def test_frames_of_equal_borders_and_size_are_told_apart(tmp_path: Path, begin: bytes, rows: slice) -> None:
     """Frames of a film, not compressed, differ where something moves, in the middle of the file."""
     for number in range(2):
         frame = np.zeros((400, 400, 3), np.uint8)
-        frame[100:300, 100:300] = 50 + number
-        (tmp_path / f"{number}.bmp").write_bytes(b"BM" + bytes(52) + frame.tobytes())
+        frame[rows, 100:300] = 50 + number
+        (tmp_path / f"{number}").write_bytes(begin + bytes(52) + frame.tobytes())
     assert len(fingerprints(tmp_path.iterdir())) == 2
 
 

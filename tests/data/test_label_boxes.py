@@ -145,3 +145,12 @@ def test_boxes_of_another_folder_are_left_out(folder: Path, tmp_path: Path) -> N
     (folder / "a" / "x.jpg").rename(tmp_path / "x.jpg")
     with pytest.raises(InputError, match=r"annotation 0 .*'a/x.jpg' and 'b/x.jpg'"):
         read_boxes(file, find_images([tmp_path / "x.jpg"]), joints=JOINTS)
+
+
+def test_boxes_of_other_formats_are_whole(tmp_path: Path) -> None:
+    """Boxes of samples end at their last pixel's centre; those to predict in are the file's."""
+    Pillow.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / "x.jpg")
+    (tmp_path / "x.txt").write_text("0 0.5 0.5 0.4 0.25 0.5 0.5 2 0.4 0.5 2\n")
+    (tmp_path / "data.yaml").write_text("train: .\nnames: [dog]\nkpt_shape: [2, 3]\n")
+    boxes = read_boxes(tmp_path / "data.yaml", find_images([tmp_path / "x.jpg"]))
+    assert np.allclose(boxes.boxes[tmp_path / "x.jpg"], [[15, 15, 20, 10, 1]])

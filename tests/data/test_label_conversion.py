@@ -178,6 +178,64 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     assert sorted(row["num_keypoints"] for row in table["annotations"]) == [0, 0, 1, 2, 2]
 
 
+def test_images_that_cannot_be_used_are_no_people(tmp_path: Path) -> None:
+    source = coco(tmp_path / "a", {"train": PEOPLE["train"]})
+    (source / "train" / "4.png").unlink()
+    result = labels_of(source)
+    converted(result, tmp_path / "b", "coco")
+    assert (result.read, result.left_out.total(), len(result.content.annotations)) == (3, 0, 3)
+    assert [problem.where for problem in result.problems] == [str(source / "train" / "4.png")]
+
+
+def test_rows_without_labels_keep_their_category(tmp_path: Path) -> None:
+    rows = [row(1, 9, 9, 2), row(2, category_id=5), row(3, iscrowd=1, category_id=5)]
+    file = coco(tmp_path / "a", {"train": rows}) / "annotations" / "person_keypoints_train.json"
+    table = json.loads(file.read_text())
+    table["categories"].append(MOUSE | {"id": 5, "name": "rat"})
+    file.write_text(json.dumps(table))
+    assert [person["category_id"] for person in labels_of(file).content.annotations] == [3, 5, 5]
+    people = open_people(file)
+    assert isinstance(people, CocoKeypoints)
+    assert {person["category_id"] for person in people.ground_truth()["annotations"]} == {3}  # one class
+
+
+def test_images_stay_in_the_folder(tmp_path: Path) -> None:
+    """Of names that lead out of the folder of the labels, and in again."""
+    for name in ("a/images/1.png", "b/2.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "in" / name), np.full((HEIGHT, WIDTH, 3), 9, np.uint8))
+    images = [{"id": 1, "file_name": "images/1.png"}, {"id": 2, "file_name": "images/../../b/2.png"}]
+    rows = [{"id": i, "category_id": 3, **row(i, 9, 9, 2, 30, 30, 2)} for i in (1, 2)]
+    table = {"images": images, "annotations": rows, "categories": [MOUSE]}
+    (tmp_path / "in" / "a" / "l.json").write_text(json.dumps(table))
+    converted(labels_of(tmp_path / "in" / "a" / "l.json"), tmp_path / "out" / "new", "yolo")
+    written = {path.name: path for path in (tmp_path / "out").rglob("*.png")}
+    assert sorted(written) == ["1.png", "2.png"]
+    assert all(path.is_relative_to(tmp_path / "out" / "new" / "images") for path in written.values())
+    assert len(people_of(tmp_path / "out" / "new", "train") + people_of(tmp_path / "out" / "new", "val")) == 2
+
+
+def test_a_third_part_is_kept(tmp_path: Path) -> None:
+    source = coco(tmp_path / "a", PEOPLE | {"test": PEOPLE["val"]})
+    result = labels_of(source)
+    converted(result, tmp_path / "b", "coco")
+    assert (result.read, result.left_out.total()) == (5, 0)
+    assert len(open_people(tmp_path / "b" / "annotations" / "person_keypoints_test.json")) == 1
+    file = source / "annotations" / "person_keypoints_test.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"annotations": []}))
+    result = labels_of(source)
+    assert result.read == 4
+    assert sum(str(file) in note for note in result.notes) == 1
+
+
+def test_images_of_no_part_are_kept(tmp_path: Path) -> None:
+    content = labels_of(coco(tmp_path / "a", PEOPLE))
+    del content.content.parts[1]
+    converted(content, tmp_path / "b", "coco")
+    files = (tmp_path / "b" / "annotations").iterdir()
+    assert sum(len(json.loads(file.read_text())["annotations"]) for file in files) == 4
+
+
 def test_parts_of_lsp_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("logpose.data.lsp.HELD_OUT", 3)
     joints = np.random.default_rng(0).uniform(5, 40, (3, 14, 8)) * np.array([1, 1, 0])[:, None, None]
@@ -294,6 +352,39 @@ def test_predictions_of_other_images_are_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "others" / "x.png"), np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(InputError, match=r"found\.json.*others"):
         predictions_of(file, tmp_path / "others", SKELETON)
+
+
+def test_predictions_are_known_by_the_names_of_their_images(tmp_path: Path) -> None:
+    """Ids are those of a list, and are names of other images in the folder."""
+    file = predictions(tmp_path)
+    rows = json.loads(file.read_text())[:2]
+    file.write_text(json.dumps([row | {"image_id": 3 - row["image_id"]} for row in rows]))
+    content = predictions_of(file, tmp_path / "photos", SKELETON).content
+    names = {row["id"]: Path(row["file_name"]).name for row in content.images}
+    assert [names[row["image_id"]] for row in content.annotations] == ["1.png", "2.png"]
+
+
+def test_predictions_of_several_categories_have_the_ids_of_their_list(coco_folder: Path, tmp_path: Path) -> None:
+    """The model learned from ids 4 and 9, and predicted on a list with 7 and 2."""
+    folder = write_two_kinds(coco_folder, tmp_path / "two")
+    parts = {part: folder / "annotations" / f"person_keypoints_{part}.json" for part in ("train", "val")}
+    skeleton = open_people(parts["train"], category="all").skeleton
+    content = json.loads(parts["val"].read_text())
+    names = {row["id"]: row["name"] for row in content["categories"]}
+    counts = {row["id"]: len(row["keypoints"]) for row in content["categories"]}
+    rows = [
+        {
+            "image_id": content["images"][0]["id"], "category_id": number, "category": names[number],
+            "keypoints": [5.0, 6.0, 0.5] * counts[number], "score": 0.5,
+        }
+        for number in (7, 2)
+    ]  # fmt: skip
+    (tmp_path / "found.json").write_text(json.dumps(rows))
+    result = predictions_of(tmp_path / "found.json", parts["val"], skeleton).content
+    named = {row["id"]: row["name"] for row in result.categories}
+    assert [named[row["category_id"]] for row in result.annotations] == [names[7], names[2]]
+    (tmp_path / "wrong.json").write_text(json.dumps([rows[0], rows[0] | {"category": names[2]}]))
+    assert len(predictions_of(tmp_path / "wrong.json", parts["val"], skeleton).problems) == 1
 
 
 @pytest.mark.parametrize("text", ['{"images": []}', "[]", '[{"image": "a.png", "joints": []}]', "[1]"])

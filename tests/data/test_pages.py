@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
+from time import process_time
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import features
 from logpose.core.errors import InputError
 from logpose.data import pages
 from logpose.data.images import check_image, image_size, read_deep, read_image
-from logpose.data.pages import most_pixels, page, reading_images
+from logpose.data.pages import most_pixels, page, reading_images, tiff_pages
 
 GREYS = (40, 120, 200)
 
@@ -92,6 +94,15 @@ def big_or_little(order: str) -> bytes:
 @pytest.mark.parametrize("data", [b"II*\0", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0", b"II*\0\x08\0\0\0\xff\xff\0"])
 def test_directories_that_lead_nowhere_end(data: bytes) -> None:
     assert pages.tiff_pages(data) <= 1
+
+
+def test_many_directories_do_not_take_long() -> None:
+    """Of six bytes each, so that a file of a megabyte has 170,000; in time that grows as their number squared, hours."""
+    count = 50_000
+    chain = b"".join(struct.pack("<HI", 0, 8 + 6 * i if i < count else 0) for i in range(1, count + 1))
+    began = process_time()
+    assert tiff_pages(b"II*\0" + struct.pack("<I", 8) + chain) == count
+    assert process_time() - began < 5
 
 
 def test_settings_are_in_the_environment_and_then_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from logpose.data.areas import COVERED
 from logpose.data.categories import skeleton_of
 from logpose.data.coco_people import Labels, flags, joints_of, relative_depths, with_last_pixel
 from logpose.data.image_sets import ImageList, ImageSet, LabelledImage
-from logpose.data.images import check_image, coco_folder, coco_folders, image_size, is_sideways, located
+from logpose.data.images import check_image, coco_folder, coco_folders, is_sideways, located, size_or_fault
 from logpose.data.inputs import lies_outside
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.label_content import LabelContent
@@ -108,6 +108,8 @@ class CocoKeypoints(PeopleFile):
             triplets = np.column_stack([s.keypoints[own, :2], s.visible[own]])
             rows.append(self._truth(s.image_id, triplets, s.box, s.area, s.category_id))
         rows = [{"id": i, **row} for i, row in enumerate([*rows, *self.passed_over, *self.unusable], start=1)]
+        if not self.skeleton.categories:
+            rows = [row | {"category_id": self.category} for row in rows]
         every = {**self.images, **self.unlabelled}  # a detection in an image without people is a false positive
         images = [{"id": image, "file_name": path.name} for image, path in every.items()]
         categories = [{"id": self.category, "name": "object"}]
@@ -151,7 +153,7 @@ class CocoKeypoints(PeopleFile):
         """What the evaluation reads of an annotation."""
         return {
             "image_id": image,
-            "category_id": category if self.skeleton.categories else self.category,
+            "category_id": category,
             "iscrowd": int(crowd),
             "keypoints": triplets.ravel().tolist(),
             "num_keypoints": int((triplets.reshape(-1, 3)[:, 2] > 0).sum()),
@@ -205,9 +207,9 @@ class CocoKeypoints(PeopleFile):
             if number not in wanted:
                 self.unlabelled[number] = path
                 continue
-            if fault := check_image(path):
-                self.problems.append(Problem(f"{where} (id {number})", fault, str(path)))
-            elif fault := _size_fault(path, self.sizes[number]):
+            if isinstance(size := size_or_fault(path), str):
+                self.problems.append(Problem(f"{where} (id {number})", size, str(path)))
+            elif fault := _size_fault(path, size, self.sizes[number]):
                 self.problems.append(Problem(f"{where} (id {number})", "width and height are not the image's", fault))
             else:
                 used[number] = path
@@ -232,10 +234,11 @@ class CocoKeypoints(PeopleFile):
             for row in rows
             if row.get("category_id") in self.category_ids and any(flags(row.get("keypoints"), self.depth))
         }
-        first = [i for i, number in enumerate(numbers_of) if number in labelled]
-        others = [i for i, number in enumerate(numbers_of) if number not in labelled]
-        val = held_out(first, others)
-        return val if part == "train" else {*first, *others} - val
+        # By file: a list may have a row for each person of an image, and parts must not share images.
+        files = [_file_name(row) or i for i, row in enumerate(content["images"])]
+        first = dict.fromkeys(file for file, number in zip(files, numbers_of, strict=True) if number in labelled)
+        val = held_out([*first], [file for file in dict.fromkeys(files) if file not in first])
+        return {i for i, file in enumerate(files) if (file in val) == (part == "train")}
 
     def _read_people(self, rows: list[Any]) -> None:
         """Sort the annotations into people, problems, and crowds and people without labels."""
@@ -340,9 +343,8 @@ def _ambiguous(rows: Sequence[Any]) -> set[int]:
     return {number for number, own in names.items() if len(own) > 1}
 
 
-def _size_fault(path: Path, given: tuple[Any, Any]) -> str | None:
+def _size_fault(path: Path, size: tuple[int, int], given: tuple[Any, Any]) -> str | None:
     """How the size of an upright image differs from the (width, height) of its row; None if it does not."""
-    size = image_size(path)
     if given == size or not all(isinstance(side, int | float) and side > 0 for side in given):
         return None
     why = ""

@@ -14,8 +14,8 @@ __all__ = ["write"]
 def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
     """Write `annotations/person_keypoints_PART.json` for each part, whose images lie in `out/images/PART` already.
 
-    Without parts it is `annotations/person_keypoints.json`, with images in `out/images`. Ids of categories that begin
-    at 0 are raised by 1: readers of this format take 0 for the background, or subtract 1.
+    Images without a part are in `annotations/person_keypoints.json`, and lie in `out/images`. Ids of categories that
+    begin at 0 are raised by 1: readers of this format take 0 for the background, or subtract 1.
 
     Args:
         content: the labels.
@@ -30,7 +30,7 @@ def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
     more = max(0, 1 - min(row["id"] for row in content.categories))
     categories = [row | {"id": row["id"] + more} for row in content.categories]
     (out / "annotations").mkdir()
-    for part in dict.fromkeys(content.parts.values()) or [""]:
+    for part in dict.fromkeys(content.parts.get(row["id"], "") for row in content.images):
         folder = out / "images" / part
         images = [row for row in content.images if content.parts.get(row["id"], "") == part]
         images = [row | {"file_name": (out / row["file_name"]).relative_to(folder).as_posix()} for row in images]

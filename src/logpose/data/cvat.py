@@ -82,11 +82,23 @@ def read(path: Path) -> LabelContent:
         content.categories, element = [{"id": 1, "name": LOOSE, "keypoints": ordered or loose}], "group"
     if not any(row["keypoints"] for row in content.categories):
         raise InputError(f"{file}: no skeletons and no points: nothing in it has joints")
+    times = Counter(map(_identity, images))
     for image in images:
-        _add_image(content, file, image, places, element)
+        if image.get("name") and times[_identity(image)] > 1:  # tasks of one project may have files of one name
+            where = f"{file}: line {image.get(LINE)}"
+            content.problems.append(Problem(where, "several images have this name", image.get("name", "")))
+        else:
+            _add_image(content, file, image, places, element)
     if not {"train", "val"} <= set(content.parts.values()):
         content.parts.clear()
+    elif rest := len(content.images) - len(content.parts):
+        content.notes.append(f"{file}: {rest} images of other subsets than train, val and test are of no part")
     return content
+
+
+def _identity(image: ElementTree.Element) -> tuple[str, str]:
+    """What the file of an image is known by: subset and name."""
+    return image.get("subset", ""), image.get("name", "")
 
 
 def _add_image(content: LabelContent, file: Path, image: ElementTree.Element, places: _Places, element: str) -> None:

@@ -13,20 +13,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import yaml  # type: ignore[import-untyped]
-from jaxtyping import Float
 
 from logpose.core.errors import InputError
 from logpose.data.deeplabcut_tables import LabelTable, read_table
 from logpose.data.images import most_found
-from logpose.data.label_content import LabelContent, box_around
+from logpose.data.label_content import LabelContent, add_joints
+from logpose.data.yaml_files import yaml_table
 
 __all__ = ["read", "reads"]
 
 LABELS, FILES = "labeled-data", "CollectedData_*"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 SINGLE = "single"  # the individual that has the body parts that there is but one of
-LARGEST = 2**24  # bytes of a config.yaml
 
 
 def reads(path: Path) -> bool:
@@ -52,7 +50,8 @@ def read(path: Path) -> LabelContent:
     """
     files = _files(path) if path.is_dir() else [path]
     root = _root(files[0])
-    config = _config(root / "config.yaml")
+    settings = root / "config.yaml"
+    config = yaml_table(settings, "DeepLabCut's settings", aliases=True) if settings.is_file() else {}
     content = LabelContent(folder=root)
     tables = _of_one_scorer(path, [(file, read_table(file)) for file in files], config, content)
     categories = _categories(root, config, [table for _, table in tables], content)
@@ -89,25 +88,6 @@ def _root(file: Path) -> Path:
     return next((folder for folder in absolute.parents[:5] if (folder / LABELS).is_dir()), absolute.parent)
 
 
-def _config(file: Path) -> dict[str, Any]:
-    """The settings of a project; none where it has no file of them.
-
-    Raises:
-        InputError: if it is no mapping in plain YAML.
-    """
-    if not file.is_file():
-        return {}
-    try:
-        if file.stat().st_size > LARGEST:
-            raise InputError(f"{file}: too large for DeepLabCut's settings")
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not YAML ({str(error).splitlines()[0]:.120})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{file}: expected DeepLabCut's settings")
-    return content
-
-
 def _of_one_scorer(
     path: Path, tables: list[tuple[Path, LabelTable]], config: dict[str, Any], content: LabelContent
 ) -> list[tuple[Path, LabelTable]]:
@@ -140,7 +120,8 @@ def _categories(
     for table in tables:
         for individual, part in table.points:
             parts.setdefault(individual == SINGLE, []).append(part)
-    bones = [_names(bone) for bone in config.get("skeleton") or [] if isinstance(bone, list)]
+    listed = config.get("skeleton")
+    bones = [_names(bone) for bone in listed if isinstance(bone, list)] if isinstance(listed, list) else []
     categories: dict[bool, _Category] = {}
     for single in sorted(parts):
         known = dict.fromkeys(parts[single])
@@ -175,20 +156,9 @@ def _read_images(file: Path, table: LabelTable, categories: dict[bool, _Category
                     joints[category.places[table.points[i][1]]] = [*positions[i], 2]
             if joints.any():
                 place = f"{where}, {individual}" if individual else where
-                _add(content, number, category.row["id"], place, joints)
+                add_joints(content, number, category.row["id"], place, joints)
         if len(content.annotations) > before:  # an image whose animals have no box is not one without animals
             content.images.append({"id": number, "file_name": name})
-
-
-def _add(content: LabelContent, image: int, category: int, where: str, joints: Float[np.ndarray, "K 3"]) -> None:
-    """Add an animal, if its labelled body parts span a box."""
-    box = box_around(joints)
-    if box is None and np.isfinite(joints).all():
-        content.counts["with too few labelled joints"] += 1
-        return
-    row = {"id": len(content.annotations) + 1, "image_id": image, "category_id": category, "bbox": box}
-    content.annotations.append(row | {"keypoints": joints.ravel().tolist()})
-    content.places.append(where)
 
 
 def _image_names(file: Path, names: Sequence[str], root: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from logpose.core.categories import with_pairs
@@ -17,7 +17,7 @@ from logpose.data.lsp import LspPeople
 from logpose.data.mpii import MpiiOfCoco, MpiiPeople, heads_file
 from logpose.data.parts import parts_of
 
-__all__ = ["LabelledPeople", "annotation_files", "open_people", "skeleton_in"]
+__all__ = ["LabelledPeople", "annotation_files", "open_people", "skeleton_in", "test_file"]
 
 LabelledPeople = CocoKeypoints | LspPeople | MpiiPeople | H36mPeople
 """Labelled people of a file, with its problems."""
@@ -151,3 +151,19 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
             listed = ", ".join(file.name for file in found or files) or "no .json file"
             raise InputError(f"{folder}: expected one annotation file with {names[part]!r} in its name, got {listed}")
     return {part: found[0] for part, found in parts.items()}
+
+
+def test_file(files: Mapping[str, Path]) -> Path | None:
+    """The annotation file of a third part, which is neither trained on nor measured unless it is named.
+
+    Args:
+        files: those of the other two, as of `annotation_files`.
+    """
+    own = files["train"]
+    if own.name == ROBOFLOW:
+        beside = own.parent.parent / "test" / ROBOFLOW
+        return beside if beside.is_file() else None
+    found = [file for file in sorted(own.parent.glob(f"*{own.suffix}")) if parts_of(file.stem) == {"test"}]
+    if own.name.startswith("person_keypoints"):  # COCO's own lists of test images have other names
+        found = [file for file in found if file.name.startswith("person_keypoints")]
+    return found[0] if len(found) == 1 and found[0] not in files.values() else None

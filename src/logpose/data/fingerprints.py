@@ -11,6 +11,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64
 
+from logpose.data.pages import TIFF
+
 __all__ = ["Fingerprints", "HasImageFiles", "decoded", "encoded", "fingerprint", "fingerprints", "image_files"]
 
 Fingerprints = Int64[np.ndarray, "N"]
@@ -18,6 +20,8 @@ Fingerprints = Int64[np.ndarray, "N"]
 
 BLOCK, BLOCKS = 4096, 8
 """Bytes, and how many times so many are read: a file of up to 32 KiB is read whole."""
+UNCOMPRESSED = (b"BM", *TIFF)
+"""What files begin with that need not be compressed."""
 
 
 @runtime_checkable
@@ -38,6 +42,9 @@ def image_files(data: object) -> list[Path]:
 def fingerprint(path: str | Path) -> int:
     """64 bits of an image file's content: BLAKE2b of its size, and of eight blocks from its first byte to its last.
 
+    Files of formats that need not be compressed (BMP, TIFF) are read whole: of two frames with one background, these
+    blocks may be alike.
+
     A copy has the same fingerprint; the same image resized or saved again has another.
 
     Raises:
@@ -46,7 +53,8 @@ def fingerprint(path: str | Path) -> int:
     with Path(path).open("rb") as file:
         size = file.seek(0, 2)
         digest = hashlib.blake2b(size.to_bytes(8, "little"), digest_size=8)
-        whole = size <= BLOCK * BLOCKS
+        file.seek(0)
+        whole = size <= BLOCK * BLOCKS or file.read(4).startswith(UNCOMPRESSED)
         for start in (0,) if whole else (i * (size - BLOCK) // (BLOCKS - 1) for i in range(BLOCKS)):
             file.seek(start)
             digest.update(file.read(size if whole else BLOCK))

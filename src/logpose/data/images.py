@@ -52,6 +52,7 @@ __all__ = [
     "read_deep",
     "read_image",
     "read_reduced",
+    "size_or_fault",
 ]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
@@ -223,6 +224,12 @@ def _is_upright_jpeg(data: bytes) -> bool:
 
 def check_image(path: str | Path) -> str | None:
     """What is wrong with an image's file, None if nothing is; decodes it only where its end is unclear."""
+    found = size_or_fault(path)
+    return found if isinstance(found, str) else None
+
+
+def size_or_fault(path: str | Path) -> tuple[int, int] | str:
+    """(width, height) as of `image_size`, or what `check_image` reports, of one look at the file's header."""
     path = Path(path)
     if (wrong := _not_regular(path)) is not None:
         return wrong
@@ -237,12 +244,11 @@ def check_image(path: str | Path) -> str | None:
         return "cannot be read"
     try:
         if begins and _ends_well(head, tail, size):
-            image_size(path)
-        else:
-            read_image(path)
+            return image_size(path)
+        height, width = read_image(path).shape[:2]
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
-    return None
+    return width, height
 
 
 def _reaches_scan(file: BinaryIO) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from logpose.core.errors import InputError
+from logpose.data.coco import CocoKeypoints
+from logpose.data.coco_people import with_last_pixel
 from logpose.data.files import open_people
 from logpose.data.inputs import LabelBoxes, LabelRow
 from logpose.data.json_files import numbers, read_json, whole
@@ -38,10 +40,11 @@ def label_boxes(
     path = Path(file)
     if format_of(path) is not None or path.suffix == ".mat":
         people = open_people(path, category="all" if categories else None)
+        whole_box = with_last_pixel if isinstance(people, CocoKeypoints) else np.asarray
         rows = [
             LabelRow(
                 str(sample.image),
-                [*sample.box.tolist(), 1.0, *((sample.category_id,) if categories else ())],
+                [*whole_box(sample.box).tolist(), 1.0, *((sample.category_id,) if categories else ())],
                 f"{file}: person {i}",
             )
             for i, sample in enumerate(people.samples)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from logpose.data.problems import Problem, held_out
 
-__all__ = ["LabelContent", "box_around", "hold_out", "leave_out_if_wrong"]
+__all__ = ["LabelContent", "add_joints", "box_around", "hold_out", "leave_out_if_wrong"]
 
 SLENDER = 0.25  # least width or height of a box around joints, as a share of the other side
 
@@ -60,6 +60,17 @@ def box_around(joints: Float[np.ndarray, "K 3"]) -> list[float] | None:
     extent = np.maximum(extent, SLENDER * extent.max())
     low = (points.min(axis=0) + points.max(axis=0) - extent) / 2
     return [float(value) for value in (*low, *(extent + 1))]  # to the last pixel's far side
+
+
+def add_joints(content: LabelContent, image: int, category: int, where: str, joints: Float[np.ndarray, "K 3"]) -> None:
+    """Add an object whose format has no boxes, with the one of `box_around`; it is counted if it has none."""
+    box = box_around(joints)
+    if box is None and np.isfinite(joints).all():
+        content.counts["with too few labelled joints"] += 1
+        return
+    row = {"id": len(content.annotations) + 1, "image_id": image, "category_id": category, "bbox": box}
+    content.annotations.append(row | {"keypoints": joints.ravel().tolist()})
+    content.places.append(where)
 
 
 def hold_out(content: LabelContent) -> None:

@@ -133,11 +133,11 @@ def _order(data: bytes) -> str:
 
 def _directories(data: bytes) -> list[int]:
     """Where the directories of a TIFF's pages begin (TIFF 6.0, section 2); those that its end cuts off are left out."""
-    order, found = _order(data), []
+    order, found = _order(data), dict[int, None]()  # a file may have a million, or go round in a circle
     (at,) = struct.unpack_from(order + "I", data, 4) if len(data) >= 8 else (0,)
     while 0 < at <= len(data) - 2 and at not in found:
-        found.append(at)
+        found[at] = None
         (entries,) = struct.unpack_from(order + "H", data, at)
         following = at + 2 + ENTRY * entries
         (at,) = struct.unpack_from(order + "I", data, following) if following <= len(data) - 4 else (0,)
-    return found
+    return [*found]

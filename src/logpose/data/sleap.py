@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from logpose.core.errors import InputError
-from logpose.data.label_content import LabelContent, box_around
+from logpose.data.label_content import LabelContent, add_joints
 from logpose.data.problems import Problem
 
 __all__ = ["extract_frames", "read", "reads"]
@@ -126,13 +126,7 @@ def _add(content: LabelContent, image: int, category: int, where: str, person: A
     if len(joints) != len(content.categories[category - 1]["keypoints"]):
         content.problems.append(Problem(where, "a skeleton of the name of another"))
         return
-    box = box_around(joints)
-    if box is None and np.isfinite(joints).all():
-        content.counts["with too few labelled joints"] += 1
-        return
-    row = {"id": len(content.annotations) + 1, "image_id": image, "category_id": category, "bbox": box}
-    content.annotations.append(row | {"keypoints": joints.ravel().tolist()})
-    content.places.append(where)
+    add_joints(content, image, category, where, joints)
 
 
 def _category(skeleton: Any, number: int) -> dict[str, Any]:

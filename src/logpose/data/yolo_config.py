@@ -9,17 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
-
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.data.images import SUFFIXES
 from logpose.data.problems import Problem
+from logpose.data.yaml_files import LARGEST, YAML, yaml_table
 
 __all__ = ["YoloConfig", "config_files", "is_image", "is_yaml", "text_lines"]
 
-YAML = (".yaml", ".yml")
-LARGEST = 1 << 20  # bytes of a data.yaml; that of a data set of 1,000 classes has 30,000
 PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 """Keys of `data.yaml` that name images, and their parts."""
 
@@ -48,7 +45,7 @@ class YoloConfig:
             InputError: if it is not YAML, is no data set of keypoints, or is one of several in the folder.
         """
         file = _config_file(path)
-        table = _table(file)
+        table = yaml_table(file, "data.yaml (train, val, names, kpt_shape)")
         shape = table.get("kpt_shape")
         if shape is None:
             raise InputError(f"{file}: no kpt_shape: no data set of keypoints in YOLO's format (of boxes?)")
@@ -169,29 +166,6 @@ def _config_file(path: Path) -> Path:
     if len(files) > 1:
         raise InputError(f"{path}: several YAML files with kpt_shape; name one: {', '.join(f.name for f in files)}")
     return files[0]
-
-
-def _table(file: Path) -> dict[str, Any]:
-    """The content of a `data.yaml`."""
-    if file.stat().st_size > LARGEST:
-        raise InputError(f"{file}: has more than {LARGEST} bytes, and is no data.yaml")
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-        has_aliases = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader))
-        table = None if has_aliases else yaml.safe_load(text)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 text") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f": line {mark.line + 1}" if mark is not None else ""
-        raise InputError(f"{file}{line}: not YAML ({getattr(error, 'problem', None) or 'wrong character'})") from error
-    except (ValueError, RecursionError) as error:  # a date that cannot be, thousands of brackets
-        raise InputError(f"{file}: unreadable YAML ({error})") from error
-    if has_aliases:
-        raise InputError(f"{file}: has aliases (*name); write the values out")
-    if not isinstance(table, dict):
-        raise InputError(f"{file}: not a table of fields (train, val, names, kpt_shape)")
-    return table
 
 
 def _class_names(file: Path, table: Mapping[str, Any]) -> dict[int, str]:

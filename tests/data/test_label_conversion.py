@@ -151,8 +151,12 @@ def test_categories_keep_their_own_joints(tmp_path: Path, to: str) -> None:
     assert [person[1] for person in people_of(tmp_path / "d", "train")] == [[[9, 9], [25, 25]]]
 
 
-def test_one_file_stays_one_and_yolo_gets_parts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [1, -1])
+def test_one_file_stays_one_and_yolo_gets_parts(tmp_path: Path, step: int) -> None:
     source = coco(tmp_path / "a", {"train": [row(i, 9, 9, 2, 20, 20, 2) for i in range(1, 13)]}, 14)
+    file = source / "annotations" / "person_keypoints_train.json"
+    table = json.loads(file.read_text())
+    file.write_text(json.dumps(table | {"images": table["images"][::step]}))
     converted(labels_of(source), tmp_path / "b", "coco")
     assert set(annotation_files(tmp_path / "b").values()) == {tmp_path / "b/annotations/person_keypoints.json"}
     converted(labels_of(source), tmp_path / "c", "yolo")

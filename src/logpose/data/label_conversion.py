@@ -146,11 +146,14 @@ def _add_people(
     result.notes += people.notes
     paths = {sample.image_id: Path(sample.image) for sample in people.samples if isinstance(sample.image, str | Path)}
     if isinstance(people, CocoKeypoints):
-        paths = people.images | people.unlabelled
+        every = people.images | people.unlabelled
+        paths = {
+            number: every[number] for number in people.sizes if number in every
+        }  # in the file's order, as it holds out
     images = people.images if isinstance(people, CocoKeypoints) else paths
     taken = {row["id"] for row in content.images}
     offset = max(taken) + 1 - min(paths) if taken & paths.keys() else 0
-    for number, path in sorted(paths.items()):
+    for number, path in paths.items():
         if isinstance(size := size_or_fault(path), str):
             result.problems.append(Problem(str(path), size))
             continue

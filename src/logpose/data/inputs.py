@@ -102,7 +102,7 @@ def named_images(paths: Sequence[str | Path], folder: str | Path | None = None) 
             if not inside:
                 raise InputError(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
         elif not path.is_file():
-            raise InputError(f"{path}: no such file or folder")
+            raise InputError(f"{path}: {'is no regular file' if path.exists() else 'no such file or folder'}")
         elif path.suffix == ".json":
             images |= (own := _listed(path, folder))
             listed |= own.keys()

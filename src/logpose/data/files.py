@@ -124,6 +124,8 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
     data = Path(data)
     if not data.exists():
         raise InputError(f"{data}: no such file or folder")
+    if not (data.is_file() or data.is_dir()):
+        raise InputError(f"{data}: is no regular file")
     if data.is_file() and data.suffix.lower() in ARCHIVES:
         raise InputError(f"{data}: is an archive; unpack it, and name the folder")
     if data.is_file() or format_of(data):

@@ -111,3 +111,13 @@ def test_what_is_not_known_is_on_one_line(capsys) -> None:
     with pytest.raises(SystemExit):
         parser().error("something\n  has gone\n wrong")
     assert capsys.readouterr().err == "logpose: something has gone wrong\n"
+
+
+def test_a_misspelt_field_of_a_config_file(tmp_path: Path, capsys) -> None:
+    (tmp_path / "run.yaml").write_text("thraeds: 3\n")
+    with pytest.raises(SystemExit):
+        parser().parse_args([*GOOD, "--config", str(tmp_path / "run.yaml")])
+    message = capsys.readouterr().err
+    assert "--config" in message
+    assert "thraeds" in message
+    assert "threads" in message

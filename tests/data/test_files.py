@@ -196,3 +196,8 @@ def test_only_coco_s_form_has_kinds_to_choose_from(tmp_path: Path) -> None:
     assert len(open_people(tmp_path / "joints.mat", tmp_path)) == 1
     with pytest.raises(InputError, match=r"joints\.mat.*--category"):
         open_people(tmp_path / "joints.mat", tmp_path, category="person")
+
+
+def test_a_device_is_no_folder_without_labels() -> None:
+    with pytest.raises(InputError, match="/dev/null: is no regular file"):
+        annotation_files("/dev/null")

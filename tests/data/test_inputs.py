@@ -233,3 +233,8 @@ def test_a_name_that_two_images_share_has_to_be_told_apart(tmp_path):
         read_boxes(file, images)
     file.write_text(json.dumps({str(tmp_path / "b" / "p.jpg"): [[1, 2, 3, 4]]}))
     assert [len(rows) for rows in read_boxes(file, images)[0].values()] == [0, 1]
+
+
+def test_a_device_is_no_missing_file() -> None:
+    with pytest.raises(InputError, match="/dev/null: is no regular file"):
+        find_images(["/dev/null"])

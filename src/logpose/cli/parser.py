@@ -68,6 +68,10 @@ def _sentence(parser: jsonargparse.ArgumentParser, message: str) -> str:
         return f"{dashed(found[1])} has no value ({asks})"
     if found := re.match(r"argument (\S+): ignored explicit argument (.*)", message):
         return f"{dashed(found[1])} takes no value, or true or false, not {found[2].strip(chr(39))}"
+    if found := re.match(r"Option '([^']*)' is not accepted", message):
+        near = difflib.get_close_matches(f"--{found[1]}", flags, n=1)
+        hint = f"; did you mean {near[0].removeprefix('--')}?" if near else ""
+        return f"--config: '{found[1]}' is no field of it{hint} ({asks} lists them)"
     if found := re.match(r"Problems parsing config: (.*)", message):
         return f"--config is not a YAML file of fields ({found[1]})"
     if found := re.match(r'Parser key "([^"]*)"[^:]*:\s*(.*)', message, re.DOTALL):

@@ -32,7 +32,9 @@ def difference(names: Sequence[str], others: Sequence[str]) -> str:
 
 
 def missing(path: str | Path) -> str:
-    """That there is no file or folder at a path; and why, where it is an address, or a pattern of names."""
+    """That there is no file or folder at a path; and why, where it is a device, an address, or a pattern of names."""
+    if Path(path).exists():
+        return f"{path}: is no regular file"
     name, why = str(path), ""
     if re.match("[a-z][a-z0-9+]+:/", name):
         why = "; addresses are not opened: download it first"

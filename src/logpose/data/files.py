@@ -123,7 +123,7 @@ def annotation_files(data: str | Path) -> dict[str, Path]:
         InputError: if there is none, or several of one part; if it is an archive.
     """
     data = Path(data)
-    if not data.exists():
+    if not (data.is_file() or data.is_dir()):
         raise InputError(missing(data))
     if data.is_file() and data.suffix.lower() in ARCHIVES:
         raise InputError(f"{data}: is an archive; unpack it, and name the folder")

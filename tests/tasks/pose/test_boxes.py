@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.conftest import tiny_recipe
 from tests.support.two_kinds import BUST, BUST_ID, PERSON_ID, write_two_kinds
 
@@ -58,6 +59,14 @@ def test_boxes_that_are_none(boxes):
 def test_what_is_no_list_of_boxes(boxes):
     with pytest.raises(InputError, match=r"a\.jpg: box"):
         checked_boxes(boxes, (40, 40), Path("a.jpg"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_boxes_of_a_detector_as_they_are(dtype):
+    """Tensors with a gradient, or of a data type that NumPy lacks; rows may be tensors of their own."""
+    boxes = torch.tensor([[1, 2, 3, 4, 0.5]], dtype=dtype, requires_grad=True)
+    assert checked_boxes(boxes, (40, 40), None).tolist() == [[1, 2, 3, 4, 0.5]]
+    assert checked_boxes(list(boxes), (40, 40), None).tolist() == [[1, 2, 3, 4, 0.5]]
 
 
 def test_a_category_by_name_or_id():

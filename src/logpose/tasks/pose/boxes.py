@@ -38,7 +38,10 @@ def checked_boxes(boxes: Any, size: tuple[int, int], path: Path | None) -> Boxes
     found: list[np.ndarray] = []
     for i, box in enumerate(boxes):
         try:
-            found.append(np.asarray(box, dtype=np.float64))
+            values = (
+                box.detach().cpu().double().numpy() if isinstance(box, Tensor) else box
+            )  # bfloat16, gradients, CUDA
+            found.append(np.asarray(values, dtype=np.float64))
         except (TypeError, ValueError) as error:  # words; rows of other lengths
             raise InputError(f"{where}box {i} is not numbers: {box!r:.60}") from error
     forms: tuple[tuple[int], ...] = ((6,),) if found and found[0].shape == (6,) else ((4,), (5,))

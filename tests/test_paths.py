@@ -23,6 +23,8 @@ NEEDS_EXTRAS = {"logpose.models.rcnn"}
 
 
 PASSED_ON = {
+    "logpose.data.files.test_file",
+    "logpose.data.input_notes.list_notes",
     "logpose.data.images.most_found",
     "logpose.data.inputs.read_boxes",
     "logpose.tasks.boundaries.predict.boundary_arrays",

@@ -358,7 +358,8 @@ def test_where_somebody_is_in_space(data: SyntheticPeople, scenes: list[Scene]) 
     assert data.evaluated == tuple(range(17))
 
 
-@pytest.mark.parametrize("noise", [NOISE, pytest.param(LabelNoise(dof=float("inf")), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [NOISE, LabelNoise(dof=float("inf"))])
 def test_depths_have_errors_of_the_same_distribution_and_size(noise: LabelNoise) -> None:
     flat, deep, true = (
         SyntheticPeople(COUNT, seed=7, size=SIZE, noise=error_distribution, depth=depth)

@@ -13,7 +13,7 @@ from torch import nn
 
 from logpose.core.config import Configurable, plain
 from logpose.core.errors import InputError
-from logpose.core.skeletons import COCO, H36M_LIFTING, Skeleton
+from logpose.core.skeletons import COCO, H36M_LIFTING, Category, Skeleton
 from logpose.models import (
     MODELS,
     BoundaryModel,
@@ -58,7 +58,7 @@ def cases() -> list[tuple[type[Configurable], dict[str, Any]]]:
         (
             Skeleton,
             {"name": "face", "joints": ("a", "b"), "bones": ((0, 1),), "flip_pairs": ((0, 1),)}
-            | {"oks_sigmas": (0.2, 0.3)},
+            | {"oks_sigmas": (0.2, 0.3), "categories": (Category(7, Skeleton("eyes", ("b", "a"))),)},
         ),
         (ResNet, {"depth": 18}),
         (EfficientNetLite, {"size": 2}),

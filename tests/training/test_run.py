@@ -227,7 +227,7 @@ class TestTwoStages:
 
     def test_the_backbone_is_handed_on(self, recipe, tmp_path, monkeypatch):
         reported = []
-        monkeypatch.setattr(type(recipe), "report_data", lambda self, _: reported.append(self.first))
+        monkeypatch.setattr(type(recipe), "report_data", lambda self, *_: reported.append(self.first))
         run = fit(recipe, tmp_path)
         assert reported == [None], "the same data, once"
         first, second = (load(file)[0] for file in (tmp_path / "first" / "best.ckpt", run.best))

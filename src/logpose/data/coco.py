@@ -354,12 +354,13 @@ def _size_fault(path: Path, size: tuple[int, int], given: tuple[Any, Any]) -> st
     return f"{given[0]:g}×{given[1]:g}, {path} has {size[0]}×{size[1]}{why}"
 
 
-def coco_content(path: Path) -> dict[str, Any]:
+def coco_content(path: str | Path) -> dict[str, Any]:
     """The lists of a COCO keypoint file.
 
     Raises:
         InputError: if it is none.
     """
+    path = Path(path)
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):

@@ -11,7 +11,7 @@ from logpose.data.label_content import LabelContent
 __all__ = ["write"]
 
 
-def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
+def write(content: LabelContent, out: str | Path, predictions: bool = False) -> None:
     """Write `annotations/person_keypoints_PART.json` for each part, whose images lie in `out/images/PART` already.
 
     Images without a part are in `annotations/person_keypoints.json`, and lie in `out/images`. Ids of categories that
@@ -25,6 +25,7 @@ def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
     Raises:
         InputError: if they are predictions.
     """
+    out = Path(out)
     if predictions:
         raise InputError("predictions are no labels: this file has COCO's results already; choose label-studio or cvat")
     more = max(0, 1 - min(row["id"] for row in content.categories))

@@ -31,12 +31,13 @@ LOOSE = "object"  # the category of points that are no skeleton's
 LINE = ":line"  # an attribute that no XML file of CVAT has: the line where an element begins
 
 
-def reads(path: Path) -> bool:
+def reads(path: str | Path) -> bool:
     """Whether a path is an XML file, or a folder with one file of CVAT's."""
+    path = Path(path)
     return (path.is_file() and path.suffix.lower() == ".xml") or (path.is_dir() and _xml_file(path) is not None)
 
 
-def read(path: Path) -> LabelContent:
+def read(path: str | Path) -> LabelContent:
     """The labels of a file of skeletons, or of points with one label for each joint.
 
     A skeleton's joints are in the order of its label in `meta`, else sorted by name. Points that are no skeleton's
@@ -51,6 +52,7 @@ def read(path: Path) -> LabelContent:
     Raises:
         InputError: if it is not XML of that format, has a document type, has tracks, or nothing with joints.
     """
+    path = Path(path)
     file = _xml_file(path) if path.is_dir() else path
     assert file is not None  # `reads` has seen it
     root = _tree(file)

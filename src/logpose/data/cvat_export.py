@@ -18,7 +18,7 @@ __all__ = ["write"]
 VIEW = 100  # width and height of a skeleton's drawing
 
 
-def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
+def write(content: LabelContent, out: str | Path, predictions: bool = False) -> None:
     """Write `annotations.xml`, whose images lie in `out/images` already, and `labels.json`.
 
     `labels.json` is for CVAT's raw editor of a new task's labels. A person is a skeleton and, in the same group, a
@@ -30,6 +30,7 @@ def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
         out: the folder.
         predictions: of a model (`source="auto"`): the third value of a joint is its confidence, 0 where it is left out.
     """
+    out = Path(out)
     root = ElementTree.Element("annotations")
     _add(root, "version", "1.1")
     labels = [_labels(category, content) for category in content.categories]

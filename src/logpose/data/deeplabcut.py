@@ -27,8 +27,9 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 SINGLE = "single"  # the individual that has the body parts that there is but one of
 
 
-def reads(path: Path) -> bool:
+def reads(path: str | Path) -> bool:
     """Whether a path is DeepLabCut's: a project, `labeled-data`, a folder in it, or a table."""
+    path = Path(path)
     if path.is_dir():
         return bool(_files(path))
     if not path.is_file() or not (path.suffix.lower() == ".csv" or (path.suffix == ".h5" and path.match(FILES))):
@@ -38,7 +39,7 @@ def reads(path: Path) -> bool:
     return begin.startswith(HDF5 if path.suffix == ".h5" else b"scorer")
 
 
-def read(path: Path) -> LabelContent:
+def read(path: str | Path) -> LabelContent:
     """The labels of a project, of a folder, or of a table.
 
     Images are named from the project's folder, and looked for beside the table too. Where several people labelled a
@@ -48,6 +49,7 @@ def read(path: Path) -> LabelContent:
         InputError: if a table cannot be read (see `read_table`), or has no labels; if `config.yaml` is malformed; if
             there are several scorers to choose from.
     """
+    path = Path(path)
     files = _files(path) if path.is_dir() else [path]
     root = _root(files[0])
     settings = root / "config.yaml"

@@ -39,8 +39,9 @@ LOOK = 2**16  # bytes of a file that are read to detect its format
 WIDTH = 0.5  # of a keypoint as it is drawn, in per cent of the image's width
 
 
-def reads(path: Path) -> bool:
+def reads(path: str | Path) -> bool:
     """Whether a file is a Label Studio export: a JSON list of tasks, with annotations or predictions."""
+    path = Path(path)
     if path.suffix.lower() != ".json" or not path.is_file():
         return False
     with path.open("rb") as stream:
@@ -49,7 +50,7 @@ def reads(path: Path) -> bool:
     return begin.startswith(b"[") and b'"joints_vis"' not in begin and any(key in begin for key in keys)
 
 
-def read(path: Path) -> LabelContent:
+def read(path: str | Path) -> LabelContent:
     """The labels of an export.
 
     Of several annotations of a task the one marked as ground truth is taken, else the latest. Cancelled annotations,
@@ -59,6 +60,7 @@ def read(path: Path) -> LabelContent:
         InputError: if it is no JSON list, has no keypoints, or the XML files beside it are no labelling config of one
             order of joints.
     """
+    path = Path(path)
     return _Reader(path).content
 
 
@@ -212,7 +214,7 @@ def _time(row: dict[str, Any]) -> float:
     return 0.0
 
 
-def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
+def write(content: LabelContent, out: str | Path, predictions: bool = False) -> None:
     """Write labels as tasks that Label Studio imports, and `config.xml` beside them, the labelling config.
 
     People are rectangles, and parents of their keypoints; crowds are left out, and noted in `content`. Images are named
@@ -227,6 +229,7 @@ def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
     Raises:
         InputError: if the size of an image is not known and its file cannot be read.
     """
+    out = Path(out)
     file = out if out.suffix.lower() == ".json" else out / "tasks.json"
     rows: dict[Any, list[dict[str, Any]]] = {}
     people = [row for row in content.annotations if not row.get("iscrowd")]

@@ -32,8 +32,9 @@ HIDDEN = ("occluded", "hidden", "invisible")
 """Flags of a point that make it a hidden one; LabelMe's users name flags as they like."""
 
 
-def reads(path: Path) -> bool:
+def reads(path: str | Path) -> bool:
     """Whether a path is a JSON file of LabelMe, or a folder of them, or has such folders for its parts."""
+    path = Path(path)
     if path.is_file():
         return path.suffix.lower() == ".json" and _is_labelme(path)
     if not path.is_dir() or (path / "annotations").is_dir() or (path / "annot").is_dir():
@@ -42,7 +43,7 @@ def reads(path: Path) -> bool:
     return bool(files) and sum(map(_is_labelme, files)) * 2 > len(files)
 
 
-def read(path: Path) -> LabelContent:
+def read(path: str | Path) -> LabelContent:
     """The labels of a folder, or of one file.
 
     Points of a `group_id` are an object, its rectangle the box; points without one are an object of their own in each
@@ -56,6 +57,7 @@ def read(path: Path) -> LabelContent:
     Raises:
         InputError: if no file has a point.
     """
+    path = Path(path)
     folder = path if path.is_dir() else path.parent
     content = LabelContent(folder=folder)
     found = [

@@ -26,15 +26,16 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 LARGEST = 2**30  # bytes of a dataset that are no frames; a small file may declare more than a machine has memory for
 
 
-def reads(path: Path) -> bool:
+def reads(path: str | Path) -> bool:
     """Whether a file is SLEAP's, by its suffix and its first bytes."""
+    path = Path(path)
     if path.suffix.lower() != ".slp" or not path.is_file():
         return False
     with path.open("rb") as stream:
         return stream.read(len(HDF5)) == HDF5
 
 
-def read(path: Path) -> LabelContent:
+def read(path: str | Path) -> LabelContent:
     """The labels of a file whose frames are image files.
 
     Images that are not at their path in the file are looked for beside it, by the last parts of their names.
@@ -43,6 +44,7 @@ def read(path: Path) -> LabelContent:
         InputError: if sleap-io is not installed; if the file is damaged, or has no labels; if its frames are in a video
             or in the file itself.
     """
+    path = Path(path)
 
     def image_of(video: Any, number: int, _folder: str) -> str:
         if not _has_files(video):

@@ -19,7 +19,7 @@ DEEPEST = 20  # levels; settings have three or four
 MERGE = "<<"  # the key that takes over a table's entries: of aliases of aliases, twice as many at each step
 
 
-def yaml_table(file: Path, expected: str, aliases: bool = False) -> dict[str, Any]:
+def yaml_table(file: str | Path, expected: str, aliases: bool = False) -> dict[str, Any]:
     """The table that a file holds.
 
     Args:
@@ -31,6 +31,7 @@ def yaml_table(file: Path, expected: str, aliases: bool = False) -> dict[str, An
     Raises:
         InputError: if it is no plain YAML, no table, too large, or has aliases.
     """
+    file = Path(file)
     try:
         size = file.stat().st_size
         text = file.read_bytes().decode("utf-8-sig") if size <= LARGEST else ""

@@ -27,12 +27,13 @@ OVERSHOOT = 0.01
 """How far coordinates may lie outside 0 to 1, as in Ultralytics' own check; joints are moved to the image's edge."""
 
 
-def reads(path: Path) -> bool:
+def reads(path: str | Path) -> bool:
     """Whether a path is a YAML file, or a folder with a `data.yaml` of keypoints."""
+    path = Path(path)
     return is_yaml(path) or (path.is_dir() and bool(config_files(path)))
 
 
-def read(path: Path) -> LabelContent:
+def read(path: str | Path) -> LabelContent:
     """The labels of a data set, of its parts `train`, `val` and `test`.
 
     Classes are categories; a joint at 0, 0, or below, is not labelled where joints have no v. Without `val`, or where
@@ -45,6 +46,7 @@ def read(path: Path) -> LabelContent:
         InputError: if the file is not a YAML table with `kpt_shape`, or names images that are not there; if no image
             has a text file.
     """
+    path = Path(path)
     config = YoloConfig.of(path)
     content = LabelContent(folder=config.file.parent, categories=config.categories(), notes=config.notes)
     reader = _Reader(config, content)
@@ -62,7 +64,7 @@ def read(path: Path) -> LabelContent:
     return content
 
 
-def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
+def write(content: LabelContent, out: str | Path, predictions: bool = False) -> None:
     """Write `data.yaml`, and a text file for each image with people, whose images lie in `out/images` already.
 
     Categories are classes, with the joints of the first. Crowds are left out, and labels of joints outside the image,
@@ -77,6 +79,7 @@ def write(content: LabelContent, out: Path, predictions: bool = False) -> None:
     Raises:
         InputError: if they are predictions, or categories have joints of their own.
     """
+    out = Path(out)
     if predictions:
         raise InputError("predictions are no labels: YOLO's format has no scores; choose label-studio or cvat")
     skeleton = Skeleton.from_category(content.categories[0])

@@ -38,13 +38,13 @@ class YoloConfig:
     """Folders and lists of images, as they are named."""
 
     @classmethod
-    def of(cls, path: Path) -> YoloConfig:
+    def of(cls, path: str | Path) -> YoloConfig:
         """What a file holds, or the one of a folder.
 
         Raises:
             InputError: if it is not YAML, is no data set of keypoints, or is one of several in the folder.
         """
-        file = _config_file(path)
+        file = _config_file(Path(path))
         table = yaml_table(file, "data.yaml (train, val, names, kpt_shape)")
         shape = table.get("kpt_shape")
         if shape is None:
@@ -143,13 +143,15 @@ class YoloConfig:
         return found
 
 
-def is_yaml(path: Path) -> bool:
+def is_yaml(path: str | Path) -> bool:
     """Whether a path is a YAML file."""
+    path = Path(path)
     return path.suffix.lower() in YAML and path.is_file()
 
 
-def config_files(folder: Path) -> list[Path]:
+def config_files(folder: str | Path) -> list[Path]:
     """The YAML files of a folder with keypoints; `data.yaml` alone where it is among them, or where nothing else is."""
+    folder = Path(folder)
     small = [path for path in sorted(folder.iterdir()) if is_yaml(path) and path.stat().st_size <= LARGEST]
     found = [path for path in small if b"kpt_shape" in path.read_bytes()]
     if not found and not any(folder.glob("*.json")) and not (folder / "annotations").is_dir():
@@ -203,12 +205,13 @@ def is_image(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
 
 
-def text_lines(file: Path) -> Sequence[str]:
+def text_lines(file: str | Path) -> Sequence[str]:
     """The lines of a text file, whatever ends them.
 
     Raises:
         InputError: if it is not UTF-8 or cannot be read.
     """
+    file = Path(file)
     try:
         return file.read_bytes().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:

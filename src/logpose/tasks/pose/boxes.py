@@ -19,7 +19,7 @@ from logpose.data.problems import FARTHEST
 __all__ = ["box_categories", "category_id", "checked_boxes"]
 
 
-def checked_boxes(boxes: Any, size: tuple[int, int], path: Path | None) -> Boxes:
+def checked_boxes(boxes: Any, size: tuple[int, int], path: str | Path | None) -> Boxes:
     """Boxes with scores, and with their category if they have one; of none, the whole image.
 
     Args:
@@ -59,7 +59,7 @@ def checked_boxes(boxes: Any, size: tuple[int, int], path: Path | None) -> Boxes
 
 
 def box_categories(
-    skeleton: Skeleton, boxes: Boxes, default: int | None = None, path: Path | None = None
+    skeleton: Skeleton, boxes: Boxes, default: int | None = None, path: str | Path | None = None
 ) -> Int[np.ndarray, "N"] | None:
     """Each box's category, for a model of several; None for another.
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from logpose.core.config import Options
-from logpose.core.errors import InputError
 
 __all__ = ["ConvertOptions", "run"]
 
@@ -40,11 +39,11 @@ def run(options: ConvertOptions) -> int:
         InputError: if the checkpoint cannot be read, or the folder is not empty.
     """
     from logpose.core import skeletons
+    from logpose.core.files import refuse_taken
     from logpose.training.checkpoint import notes, save
     from logpose.training.interop import load_weights, push_to_hub
 
-    if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
-        raise InputError(f"{options.out}: is a file, or a folder that is not empty; choose another --out")
+    refuse_taken(options.out)
     skeleton = None if options.skeleton is None else getattr(skeletons, options.skeleton.upper())
     model, loss = load_weights(options.source, options.origin, skeleton, options.size)
     kept = notes(options.source) | {"converted_from": options.source.name}

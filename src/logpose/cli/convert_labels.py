@@ -45,11 +45,11 @@ def run(options: ConvertLabelsOptions) -> int:
     Raises:
         InputError: if the labels cannot be read, or the folder is not empty.
     """
+    from logpose.core.files import refuse_taken
     from logpose.data.label_conversion import converted, is_predictions, labels_of
     from logpose.data.problems import log_problems
 
-    if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
-        raise InputError(f"{options.out}: is a file, or a folder that is not empty; choose another")
+    refuse_taken(options.out)
     options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{options.out.name}.frames-", dir=options.out.absolute().parent) as frames:
         if is_predictions(options.source):

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from logpose.core.errors import DamagedFileError, InputError
 
-__all__ = ["check_archive", "keep_as", "sync_folder", "whole_file", "whole_folder"]
+__all__ = ["check_archive", "keep_as", "refuse_taken", "sync_folder", "whole_file", "whole_folder"]
 
 AT_ONCE = 1 << 20  # bytes of an archive that are read at a time
 
@@ -61,6 +61,17 @@ def whole_file(path: str | Path, durable: bool = False, keep: str | Path | None 
         part.unlink(missing_ok=True)
 
 
+def refuse_taken(path: str | Path) -> None:
+    """Refuse to make a folder where there is something.
+
+    Raises:
+        InputError: if there is anything but an empty folder at `path`.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"{path}: is a file, or a folder that is not empty; choose another")
+
+
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
     """A folder to write into, which takes the place of `path` once that is done, and leaves nothing if it fails.
@@ -72,8 +83,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         InputError: if there is something at `path` already.
     """
     path = Path(path)
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(f"{path}: exists and is not an empty folder")
+    refuse_taken(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.parent / f".{path.name}.unfinished-{os.getpid()}"
     try:

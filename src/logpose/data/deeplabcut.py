@@ -17,13 +17,12 @@ import numpy as np
 from logpose.core.errors import InputError
 from logpose.data.deeplabcut_tables import LabelTable, read_table
 from logpose.data.images import most_found
-from logpose.data.label_content import LabelContent, add_joints
+from logpose.data.label_content import HDF5, LabelContent, add_joints
 from logpose.data.yaml_files import yaml_table
 
 __all__ = ["read", "reads"]
 
 LABELS, FILES = "labeled-data", "CollectedData_*"
-HDF5 = b"\x89HDF\r\n\x1a\n"
 SINGLE = "single"  # the individual that has the body parts that there is but one of
 
 

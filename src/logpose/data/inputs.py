@@ -26,6 +26,7 @@ __all__ = [
     "detected_box",
     "find_images",
     "image_id",
+    "image_names",
     "lies_outside",
     "listed_category",
     "named_images",
@@ -129,22 +130,32 @@ def _listed(file: Path, folder: str | Path | None) -> dict[Path, ImageName]:
     rows = content.get("images") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
         raise NoImagesError(f"{file}: no list of images")
-    seen: set[int] = set()
-    for i, row in enumerate(rows):
-        number = whole(row.get("id")) if isinstance(row, dict) else None
-        if number is None or not isinstance(row.get("file_name"), str):
-            raise InputError(f"{file}: image {i}: needs an integer id and a file_name")
-        if number in seen:
-            raise InputError(f"{file}: image {i}: duplicate id {number}")
-        seen.add(number)
+    names = image_names(file, rows)
     root = Path(folder or coco_folder(file, rows))
     found: dict[Path, ImageName] = {}
-    for i, row in enumerate(rows):
-        image = located(root, row["file_name"], named=folder is not None)
+    for i, (number, name) in enumerate(names.items()):
+        image = located(root, name, named=folder is not None)
         if image in found:
             raise InputError(f"{file}: image {i}: {image} is the file of another image too")
-        found[image] = ImageName(row["id"], row["file_name"])
+        found[image] = ImageName(number, name)
     return found
+
+
+def image_names(file: str | Path, rows: Sequence[Any]) -> dict[int, str]:
+    """The names of a COCO file's list of images, by their ids, in order.
+
+    Raises:
+        InputError: if a row has no id or name, or the id of another.
+    """
+    names: dict[int, str] = {}
+    for i, row in enumerate(rows):
+        number = whole(row.get("id")) if isinstance(row, Mapping) else None
+        if number is None or not isinstance(row.get("file_name"), str):
+            raise InputError(f"{file}: image {i}: needs an integer id and a file_name")
+        if number in names:
+            raise InputError(f"{file}: image {i}: duplicate id {number}")
+        names[number] = row["file_name"]
+    return names
 
 
 def listed_category(paths: Sequence[str | Path], joints: Sequence[str]) -> int | None:

@@ -13,7 +13,7 @@ from logpose.core.errors import InputError
 from logpose.data.coco import CocoKeypoints
 from logpose.data.coco_people import with_last_pixel
 from logpose.data.files import open_people
-from logpose.data.inputs import LabelBoxes, LabelRow
+from logpose.data.inputs import LabelBoxes, LabelRow, image_names
 from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.label_formats import format_of
 from logpose.data.problems import FARTHEST, Problem
@@ -67,7 +67,11 @@ def _coco_boxes(
     categories: Collection[int],
 ) -> LabelBoxes:
     """The boxes of a COCO file's annotations, crowds left out, also of people without labelled joints."""
-    names = _image_names(file, content["images"])
+    rows = content["images"]
+    names = {
+        number: name.replace("\\", "/")
+        for number, name in image_names(file, rows if isinstance(rows, list) else []).items()
+    }
     annotations = content["annotations"]
     if not isinstance(annotations, list):
         raise InputError(f"{file}: annotations must be a list")
@@ -95,19 +99,6 @@ def _coco_boxes(
         first = f"; the first of {len(problems)} rows left out: {problems[0]}" if problems else ""
         raise InputError(f"{file}: no boxes among {len(annotations)} annotations{first}")
     return LabelBoxes(rows, next(iter(chosen)) if len(chosen) == 1 and not each else None, problems)
-
-
-def _image_names(file: str | Path, images: Any) -> dict[int, str]:
-    """Names of a list of images, by their ids."""
-    names: dict[int, str] = {}
-    for i, row in enumerate(images if isinstance(images, list) else []):
-        number = whole(row.get("id")) if isinstance(row, Mapping) else None
-        if number is None or not isinstance(row.get("file_name"), str):
-            raise InputError(f"{file}: image {i}: needs an integer id and a file_name")
-        if number in names:
-            raise InputError(f"{file}: image {i}: duplicate id {number}")
-        names[number] = row["file_name"].replace("\\", "/")
-    return names
 
 
 def _categories(

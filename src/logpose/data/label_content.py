@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from logpose.core.errors import InputError
 from logpose.data.problems import Problem, held_out
 
-__all__ = ["LabelContent", "add_joints", "box_around", "hold_out", "leave_out_if_wrong"]
+__all__ = ["HDF5", "LabelContent", "add_joints", "box_around", "hold_out", "leave_out_if_wrong", "text_lines"]
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""The first bytes of such a file."""
 SLENDER = 0.25  # least width or height of a box around joints, as a share of the other side
 
 
@@ -87,3 +91,18 @@ def leave_out_if_wrong(content: LabelContent) -> None:
     if not content.annotations or content.annotations[-1]["image_id"] != number:
         content.images.pop()
         content.parts.pop(number, None)
+
+
+def text_lines(file: str | Path) -> Sequence[str]:
+    """The lines of a text file, whatever ends them.
+
+    Raises:
+        InputError: if it is not UTF-8 or cannot be read.
+    """
+    file = Path(file)
+    try:
+        return file.read_bytes().decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 text") from error
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error

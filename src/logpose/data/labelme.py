@@ -16,7 +16,7 @@ from typing import Any
 from logpose.core.errors import InputError
 from logpose.data.images import SUFFIXES
 from logpose.data.json_files import read_json, whole
-from logpose.data.label_content import LabelContent, leave_out_if_wrong
+from logpose.data.label_content import LabelContent, leave_out_if_wrong, text_lines
 from logpose.data.parts import parts_of
 from logpose.data.point_groups import PointGroup, add_group, by_number
 from logpose.data.problems import Problem
@@ -187,11 +187,7 @@ def _is_number(value: Any) -> bool:
 
 def _listed(file: Path) -> Sequence[str]:
     """The names in a `labels.txt`, each once."""
-    try:
-        lines = file.read_bytes().decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 text") from error
-    return [name for name in dict.fromkeys(line.strip() for line in lines) if name and name not in NO_JOINTS]
+    return [name for name in dict.fromkeys(line.strip() for line in text_lines(file)) if name and name not in NO_JOINTS]
 
 
 def _image(file: Path, name: str) -> Path:

@@ -17,12 +17,11 @@ import cv2
 import numpy as np
 
 from logpose.core.errors import InputError
-from logpose.data.label_content import LabelContent, add_joints
+from logpose.data.label_content import HDF5, LabelContent, add_joints
 from logpose.data.problems import Problem
 
 __all__ = ["extract_frames", "read", "reads"]
 
-HDF5 = b"\x89HDF\r\n\x1a\n"
 LARGEST = 2**30  # bytes of a dataset that are no frames; a small file may declare more than a machine has memory for
 
 

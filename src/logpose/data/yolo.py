@@ -16,9 +16,9 @@ import yaml  # type: ignore[import-untyped]
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.data.images import image_size
-from logpose.data.label_content import LabelContent, hold_out, leave_out_if_wrong
+from logpose.data.label_content import LabelContent, hold_out, leave_out_if_wrong, text_lines
 from logpose.data.problems import Problem
-from logpose.data.yolo_config import YoloConfig, config_files, is_image, is_yaml, text_lines
+from logpose.data.yolo_config import YoloConfig, config_files, is_image, is_yaml
 
 __all__ = ["read", "reads", "write"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from typing import Any
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.data.images import SUFFIXES
+from logpose.data.label_content import text_lines
 from logpose.data.problems import Problem
 from logpose.data.yaml_files import LARGEST, YAML, yaml_table
 
-__all__ = ["YoloConfig", "config_files", "is_image", "is_yaml", "text_lines"]
+__all__ = ["YoloConfig", "config_files", "is_image", "is_yaml"]
 
 PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 """Keys of `data.yaml` that name images, and their parts."""
@@ -203,18 +204,3 @@ def _image_files(folder: Path) -> list[Path]:
 def is_image(name: str) -> bool:
     """Whether a file's name is that of an image; a Mac's `._a.jpg` is not."""
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
-
-
-def text_lines(file: str | Path) -> Sequence[str]:
-    """The lines of a text file, whatever ends them.
-
-    Raises:
-        InputError: if it is not UTF-8 or cannot be read.
-    """
-    file = Path(file)
-    try:
-        return file.read_bytes().decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 text") from error
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error

@@ -497,10 +497,10 @@ def test_coco_folder_round_trips(tmp_path, capsys) -> None:
 
 def test_a_full_folder_is_refused(tmp_path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(InputError, match="empty folder"):
+    with pytest.raises(InputError, match="not empty"):
         write_coco({"train": SyntheticPeople(1, size=SIZE)}, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
-    with pytest.raises(InputError, match="empty folder"):
+    with pytest.raises(InputError, match="not empty"):
         write_coco({"train": SyntheticPeople(1, size=SIZE)}, tmp_path / "mine.txt")
 
 

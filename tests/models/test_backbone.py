@@ -10,6 +10,7 @@ from logpose.core.errors import InputError
 from logpose.models import HRNet, ResNet
 from logpose.models.backbone import Backbone, FeatureExtractor, Needs, features
 from logpose.models.efficientnet import EfficientNetLite
+from logpose.models.movenet import MoveNetTrunk
 
 
 class Own(nn.Module):
@@ -50,9 +51,10 @@ def test_features_have_the_channels_of_their_description(make) -> None:
     ("make", "count"),
     [
         (lambda: ResNet(18), 5), (lambda: ResNet(50), 5), (lambda: EfficientNetLite(1), 8),
+        (lambda: MoveNetTrunk("lightning"), 8),
         (HRNet, 6), (lambda: HRNet(neck=False), 5), (lambda: HRNet(32, False, True), 5),
     ],
-    ids=["resnet18", "resnet50", "efficientnet", "neck", "no neck", "all branches"],
+    ids=["resnet18", "resnet50", "efficientnet", "movenet", "neck", "no neck", "all branches"],
 )  # fmt: skip
 def test_stages_hold_every_parameter_once_in_the_order_of_computation(make, count: int) -> None:
     reached: list[int] = []

@@ -31,6 +31,8 @@ from logpose.models import (
 from logpose.models.backbones import BACKBONES
 from logpose.models.efficientnet import EfficientNetLite
 from logpose.models.lifting import NETWORKS, FCBaseline, Martinez, SRNet
+from logpose.models.movenet import MoveNetTrunk
+from logpose.models.movenet_pose import MoveNet
 from logpose.models.timm_backbone import TimmBackbone
 from logpose.training.checkpoint import build_model
 
@@ -62,6 +64,7 @@ def cases() -> list[tuple[type[Configurable], dict[str, Any]]]:
         ),
         (ResNet, {"depth": 18}),
         (EfficientNetLite, {"size": 2}),
+        (MoveNetTrunk, {"size": "lightning"}),
         (HRNet, {"width": 48, "neck": False, "all_branches": True}),
         (TimmBackbone, {"model": "resnet18", "size": (64, 96), "pyramid": True}),
         (
@@ -74,6 +77,7 @@ def cases() -> list[tuple[type[Configurable], dict[str, Any]]]:
             IntegralModel,
             {**CROPS, "backbone": ResNet(18), "dim": 3, "predicts_sigma": True, "normalisation": "sigmoid", "depth": 8},
         ),
+        (MoveNet, {**CROPS, "backbone": MoveNetTrunk("lightning")}),
         (PointSetOptions, POINT_SET),
         (
             PointSetAnchors,

@@ -20,10 +20,12 @@ from logpose.training.interop import (
     from_pretrained,
     load_heatmaps,
     load_mmpose,
+    load_movenet,
     load_released,
     load_weights,
     push_to_hub,
 )
+from support.tensorflow_js import NETWORK, PREFIX, movenet, published, write_tfjs
 
 
 def disturbed(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -329,6 +331,39 @@ def test_whose_it_is_is_known_by_the_names(tmp_path: Path, tiny_run: Path) -> No
     loss = load_weights(written(MMPose(18), tmp_path))[1]
     assert loss.convention == "mmpose"
     assert load_weights(tiny_run / "best.ckpt")[1].convention == "normalized"
+
+
+@pytest.mark.parametrize(("size", "side"), [("thunder", 256), ("lightning", 192)])
+def test_movenet_predicts_what_it_did(size: str, side: int, tmp_path: Path) -> None:
+    """Through `load_weights`, which knows it by its suffix, and a folder."""
+    tensors = movenet(size)
+    model, loss = load_weights(write_tfjs(tmp_path / "movenet.json", tensors))
+    assert (loss, model.skeleton, model.size) == (None, COCO, (side, side))
+    save(model, None, tmp_path / "folder")
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    with torch.no_grad():
+        prediction = load_model(tmp_path / "folder").eval()(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    expected = published(tensors, pixels)
+    np.testing.assert_allclose(prediction.mu.numpy() + 0.5, expected[..., [1, 0]], atol=1e-5)
+    np.testing.assert_allclose(prediction.confidence.numpy(), expected[..., 2], atol=1e-5)
+    with pytest.raises(InputError, match="kpt_heatmap"):
+        load_movenet(tmp_path / "movenet.json", LSP)
+
+
+@pytest.mark.parametrize(
+    ("lost", "replaced", "message"),
+    [
+        (f"{NETWORK}model/Conv1/Conv2D_weights", {}, "not a checkpoint of MoveNet for one person, it has no Conv1"),
+        ("", {f"{NETWORK}model/Conv1/Conv2D_weights": np.zeros((3, 3, 3, 40), np.float32)}, "Conv1 has 40 outputs"),
+        ("", {f"{NETWORK}model/block_3_expand/Conv2D_bn_offset": np.zeros(7, np.float32)}, "block_3_expand"),
+        (f"{PREFIX}center_0/conv2d_4/BiasAdd/ReadVariableOp", {}, r"center\.\* is not"),
+    ],
+)
+def test_what_is_not_movenet_is_refused(lost: str, replaced: dict, message: str, tmp_path: Path) -> None:
+    tensors = movenet("lightning") | replaced
+    tensors.pop(lost, None)
+    with pytest.raises(InputError, match=rf"movenet\.json: .*{message}"):
+        load_weights(write_tfjs(tmp_path / "movenet.json", tensors))
 
 
 def test_names_of_training_on_several_devices(tmp_path: Path, images: Tensor) -> None:

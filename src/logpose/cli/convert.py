@@ -14,15 +14,15 @@ __all__ = ["ConvertOptions", "run"]
 
 @dataclass(kw_only=True)
 class ConvertOptions(Options):
-    """Write a checkpoint of logpose, of the paper's code or of mmpose as a safe folder."""
+    """Write a checkpoint of logpose or of another code as a safe folder."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("source",)
 
     source: Path
-    """Checkpoint: logpose's, the released code's, mmpose's RLE head, SimplePose or HRNet."""
+    """Checkpoint: logpose's, the released code's, mmpose's RLE head, SimplePose, HRNet, or MoveNet's JSON."""
     out: Path
     """Folder for model.safetensors and config.json."""
-    origin: Literal["auto", "logpose", "released", "mmpose", "heatmaps"] = "auto"
+    origin: Literal["auto", "logpose", "released", "mmpose", "heatmaps", "movenet"] = "auto"
     """Code that wrote the checkpoint; detected unless given."""
     skeleton: Literal["coco", "mpii", "lsp", "h36m"] | None = None
     """Skeleton of another code's checkpoint; by the number of its joints unless given."""

@@ -67,7 +67,7 @@ OutputType = Literal[
 """What a model outputs in training and a loss is computed from: mu and sigma; a heatmap of each joint; both; logits
 over the pixels of a heatmap; these and mu and sigma; or, for each boundary in a column, logits over its rows."""
 
-Origin = Literal["auto", "logpose", "released", "mmpose", "heatmaps"]
+Origin = Literal["auto", "logpose", "released", "mmpose", "heatmaps", "movenet"]
 """The code that wrote a checkpoint; "heatmaps" is SimplePose's and HRNet's own, or mmpose's of their models."""
 
 

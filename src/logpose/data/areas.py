@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.json_files import numbers
+from logpose.core.json_files import numbers
 
 __all__ = ["COVERED", "segment_area"]
 

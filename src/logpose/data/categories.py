@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from logpose.core.categories import united
 from logpose.core.errors import InputError
+from logpose.core.json_files import read_json, whole
 from logpose.core.skeletons import Category, Skeleton
-from logpose.data.json_files import read_json, whole
 
 __all__ = ["Chosen", "chosen_categories", "chosen_names", "listed_skeleton", "may_be_several", "skeleton_of"]
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from logpose.core.errors import InputError
+from logpose.core.json_files import numbers, read_json, whole
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.areas import COVERED
@@ -23,7 +24,6 @@ from logpose.data.coco_people import Labels, flags, joints_of, relative_depths, 
 from logpose.data.image_sets import ImageList, ImageSet, LabelledImage
 from logpose.data.images import check_image, coco_folder, coco_folders, is_sideways, located, size_or_fault
 from logpose.data.inputs import lies_outside
-from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.label_content import LabelContent
 from logpose.data.label_faults import Boxes
 from logpose.data.problems import FARTHEST, PeopleFile, Problem, held_out, of_part, refuse

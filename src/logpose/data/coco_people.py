@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from logpose.core.json_files import numbers
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Sample
 from logpose.data.areas import segment_area
-from logpose.data.json_files import numbers
 from logpose.data.label_content import box_around
 from logpose.data.label_faults import are_relative, at_corner
 from logpose.data.problems import FARTHEST, Problem

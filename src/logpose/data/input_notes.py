@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from logpose.core.json_files import read_json
 from logpose.data.images import coco_folder, image_size, located
-from logpose.data.json_files import read_json
 
 __all__ = ["list_notes", "score_notes"]
 

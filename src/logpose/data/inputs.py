@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError, NoImagesError
+from logpose.core.json_files import numbers, read_json, whole
 from logpose.core.messages import missing
 from logpose.data.images import SUFFIXES, coco_folder, image_size, located
-from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.problems import FARTHEST, Problem
 
 __all__ = [

@@ -17,9 +17,9 @@ from jaxtyping import Float
 
 from logpose.core.derived_joints import derived_joints
 from logpose.core.errors import InputError
+from logpose.core.json_files import numbers, read_json, whole
 from logpose.core.skeletons import COCO, H36M, H36M_LIFTING, HUMANEVA, LSP, MPII, Skeleton
 from logpose.data.archive import of_cameras, printable, read_archive
-from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.pose_tables import IMAGE_SIZES, KEPT, check_pixels, mirror_pairs, sequences_of, table_of
 from logpose.data.problems import FARTHEST, Problem
 

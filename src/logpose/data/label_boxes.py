@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from logpose.core.errors import InputError
+from logpose.core.json_files import numbers, read_json, whole
 from logpose.data.coco import CocoKeypoints
 from logpose.data.coco_people import with_last_pixel
 from logpose.data.files import open_people
 from logpose.data.inputs import LabelBoxes, LabelRow, image_names
-from logpose.data.json_files import numbers, read_json, whole
 from logpose.data.label_formats import format_of
 from logpose.data.problems import FARTHEST, Problem
 

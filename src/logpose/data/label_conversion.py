@@ -15,6 +15,7 @@ import numpy as np
 
 from logpose.core.errors import InputError
 from logpose.core.files import whole_folder
+from logpose.core.json_files import numbers, read_json
 from logpose.core.skeletons import Skeleton
 from logpose.data.categories import listed_skeleton
 from logpose.data.coco import CocoKeypoints
@@ -23,7 +24,6 @@ from logpose.data.files import LabelledPeople, annotation_files, open_people, te
 from logpose.data.h36m import H36mPeople
 from logpose.data.images import size_or_fault
 from logpose.data.inputs import named_images
-from logpose.data.json_files import numbers, read_json
 from logpose.data.label_content import LabelContent, hold_out
 from logpose.data.label_formats import format_of, read_labels
 from logpose.data.lsp import LspPeople

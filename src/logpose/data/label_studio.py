@@ -20,8 +20,8 @@ import numpy as np
 
 from logpose.core.errors import InputError
 from logpose.core.files import whole_file
+from logpose.core.json_files import whole
 from logpose.data.images import image_size
-from logpose.data.json_files import whole
 from logpose.data.label_content import LabelContent, box_around
 from logpose.data.label_studio_files import (
     image_of,

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 from logpose.core.errors import InputError
+from logpose.core.json_files import read_json
 from logpose.data.images import SUFFIXES, UPLOADED
-from logpose.data.json_files import read_json
 
 __all__ = ["image_of", "labelling_config", "read_labelling_config", "read_tasks", "reference"]
 

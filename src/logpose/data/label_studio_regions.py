@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logpose.data.json_files import numbers
+from logpose.core.json_files import numbers
 from logpose.data.problems import FARTHEST, Problem
 
 __all__ = ["Region", "owners", "regions_of"]

@@ -14,8 +14,8 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from logpose.core.errors import InputError
+from logpose.core.json_files import read_json, whole
 from logpose.data.images import SUFFIXES
-from logpose.data.json_files import read_json, whole
 from logpose.data.label_content import LabelContent, leave_out_if_wrong, text_lines
 from logpose.data.parts import parts_of
 from logpose.data.point_groups import PointGroup, add_group, by_number

@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from logpose.core.errors import InputError, UnknownSubjectError
+from logpose.core.json_files import whole
 from logpose.core.skeletons import H36M_LIFTING, HUMANEVA, Skeleton
 from logpose.core.space import relative
 from logpose.data.archive import printable
-from logpose.data.json_files import whole
 from logpose.data.problems import FARTHEST, Problem
 
 __all__ = [

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from logpose.models.kinds import MODELS
     from logpose.models.lifting import LiftingModel
     from logpose.models.mask_rcnn import MaskRCNN
+    from logpose.models.movenet_pose import MoveNet
     from logpose.models.options import MaskRCNNOptions, PointSetOptions
     from logpose.models.point_set import PointSetAnchors
     from logpose.models.pose_model import KeypointModel, Model, PoseModel
@@ -30,6 +31,7 @@ else:
             "kinds": ("MODELS",),
             "lifting": ("LiftingModel",),
             "mask_rcnn": ("MaskRCNN",),
+            "movenet_pose": ("MoveNet",),
             "options": ("MaskRCNNOptions", "PointSetOptions"),
             "point_set": ("PointSetAnchors",),
             "pose_model": ("KeypointModel", "Model", "PoseModel"),
@@ -51,6 +53,7 @@ __all__ = [
     "MaskRCNN",
     "MaskRCNNOptions",
     "Model",
+    "MoveNet",
     "PointSetAnchors",
     "PointSetOptions",
     "PoseModel",

@@ -13,13 +13,14 @@ from logpose.core.errors import InputError
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, FeatureExtractor, Needs
 from logpose.models.efficientnet import EfficientNetLite
 from logpose.models.hrnet import HRNet
+from logpose.models.movenet import MoveNetTrunk
 from logpose.models.resnet import ResNet
 from logpose.models.timm_backbone import TimmBackbone
 from logpose.models.weight_files import fetched, read_state_dict
 
 __all__ = ["BACKBONES", "Backbone", "backbone_from_config", "create_backbone", "load_backbone_weights"]
 
-BACKBONES: tuple[type[FeatureExtractor], ...] = (ResNet, EfficientNetLite, HRNet, TimmBackbone)
+BACKBONES: tuple[type[FeatureExtractor], ...] = (ResNet, EfficientNetLite, MoveNetTrunk, HRNet, TimmBackbone)
 """All that can be made by name; another one is a file of its own and an entry here."""
 
 # The mean that the paper's released code subtracts, and its standard deviation by D.
@@ -42,7 +43,8 @@ def create_backbone(
     """A backbone with random weights.
 
     Args:
-        name: "resnet18", 34, 50, 101 or 152, "efficientnet_lite0", 1 or 2, "hrnet_w32" or "hrnet_w48", or "timm/NAME".
+        name: "resnet18", 34, 50, 101 or 152, "efficientnet_lite0", 1 or 2, "movenet_thunder" or
+            "movenet_lightning", "hrnet_w32" or "hrnet_w48", or "timm/NAME".
         size: (H, W) of its images.
         neck: whether an HRNet merges its branches into features for averaging.
         all_branches: whether feature maps of several strides are needed, as by detectors.
@@ -82,8 +84,9 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
         backbone: as `create_backbone` makes it.
         source: "random" (leave it as it is), "imagenet" (of a package, torch's cache or a download), or a state dict of
             torchvision or timm, or a checkpoint (ours, mmpose's, the paper's code's) of which the backbone is taken, in
-            torch's format or safetensors: a file, an http(s) address, or "hf://OWNER/NAME/FILE" on the Hugging Face
-            Hub. A whole checkpoint's channel statistics are kept as the backbone's `pixel_mean` and `pixel_std`.
+            torch's format or safetensors, or MoveNet's JSON: a file, an http(s) address, or "hf://OWNER/NAME/FILE" on
+            the Hugging Face Hub. A whole checkpoint's channel statistics are kept as the backbone's `pixel_mean` and
+            `pixel_std`.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.

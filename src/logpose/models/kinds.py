@@ -6,6 +6,7 @@ from logpose.models.boundary import BoundaryModel
 from logpose.models.heatmap import HeatmapModel, IntegralModel
 from logpose.models.lifting import LiftingModel
 from logpose.models.mask_rcnn import MaskRCNN
+from logpose.models.movenet_pose import MoveNet
 from logpose.models.point_set import PointSetAnchors
 from logpose.models.pose_model import Model
 from logpose.models.regression import RegressionModel
@@ -13,6 +14,6 @@ from logpose.models.regression import RegressionModel
 __all__ = ["MODELS"]
 
 MODELS: tuple[type[Model], ...] = (
-    *(RegressionModel, HeatmapModel, IntegralModel, MaskRCNN, PointSetAnchors, LiftingModel, BoundaryModel),
+    *(RegressionModel, HeatmapModel, IntegralModel, MoveNet, MaskRCNN, PointSetAnchors, LiftingModel, BoundaryModel),
 )
 """All models that a checkpoint may be of, by their `kind`."""

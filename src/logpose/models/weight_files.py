@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from logpose.core.errors import InputError
+from logpose.models.tfjs_files import read_tfjs
 
 __all__ = ["checkpoint_path", "fetched", "held_object", "own_checkpoint", "read_state_dict", "read_weights"]
 
@@ -44,8 +45,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a weights file, by name, and of a checkpoint of logpose its `logpose` entry.
 
-    The file is of torch or of safetensors, or a folder of `logpose convert`. Other objects in it, such as the settings
-    and the history that mmpose's runner writes, are not made.
+    The file is of torch, of safetensors or of TensorFlow.js (its JSON), or a folder of `logpose convert`. Other objects
+    in it, such as the settings and the history that mmpose's runner writes, are not made.
 
     Raises:
         InputError: if the file is missing or is not a dictionary of tensors.
@@ -57,6 +58,8 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         path = path / BEST
     if not path.is_file():
         raise InputError(f"{path}: no such weights file (give a file, an address, 'imagenet' or 'random')")
+    if path.suffix == ".json":
+        return read_tfjs(path), {}
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

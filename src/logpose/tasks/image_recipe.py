@@ -73,7 +73,8 @@ class ImageRecipe(TrainingRecipe):
     pairs: tuple[str, ...] | None = None
     """Left-right pairs of joints, as left_ear-right_ear, beside those known by names; the others are on the midline."""
     backbone: str = "resnet50"
-    """resnet18, 34, 50, 101 or 152, efficientnet_lite0, 1 or 2, hrnet_w32 or 48, or timm/NAME."""
+    """resnet18, 34, 50, 101 or 152, efficientnet_lite0, 1 or 2, movenet_thunder or lightning, hrnet_w32 or 48, or
+    timm/NAME."""
     weights: str = "imagenet"
     """Initial weights: imagenet or random of the backbone, or a weights file or a checkpoint: a path, an address, or
     hf://OWNER/NAME/FILE."""

@@ -23,10 +23,20 @@ from logpose.losses import LikelihoodLoss, MixedRLELoss, RLELoss
 from logpose.models import HeatmapModel, HRNet, Model, PoseModel, RegressionModel, ResNet
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD, in_rgb
+from logpose.models.movenet import SIDES, MoveNetTrunk, in_torch
+from logpose.models.movenet_pose import MoveNet
 from logpose.models.weight_files import NO_HUB, read_state_dict
 from logpose.training.checkpoint import load, save
 
-__all__ = ["from_pretrained", "load_heatmaps", "load_mmpose", "load_released", "load_weights", "push_to_hub"]
+__all__ = [
+    "from_pretrained",
+    "load_heatmaps",
+    "load_mmpose",
+    "load_movenet",
+    "load_released",
+    "load_weights",
+    "push_to_hub",
+]
 
 SKELETONS = {(17, 2): (COCO, (256, 192)), (16, 2): (MPII, (256, 256)), (18, 3): (H36M, (256, 256))}
 """Skeleton and (H, W) by number of joints and dimensions, unless others are given."""
@@ -121,6 +131,35 @@ def load_heatmaps(
     return model.eval(), None
 
 
+def load_movenet(
+    path: str | Path, skeleton: Skeleton | None = None, size: tuple[int, int] | None = None
+) -> tuple[PoseModel, None]:
+    """MoveNet Thunder or Lightning for one person, in TensorFlow.js's form: a JSON file, and the binary file beside it.
+
+    Args:
+        path: the JSON file.
+        skeleton: its 17 joints, COCO's when None.
+        size: (H, W) of its crops; that of Thunder, 256×256, or of Lightning, 192×192, when None.
+
+    Returns:
+        the model, which reads its heatmaps as the published one does; it has no density.
+
+    Raises:
+        InputError: if the files are damaged, or are of another model.
+    """
+    state = in_torch(read_state_dict(path))
+    _need(path, state, "Conv1.weight", "kpt_heatmap.conv2d.weight", kind="MoveNet for one person")
+    kind = next((kind for kind in SIDES if len(state["Conv1.weight"]) == len(MoveNetTrunk(kind).Conv1.weight)), None)
+    if kind is None:
+        raise InputError(
+            f"{path}: neither MoveNet Thunder nor Lightning (Conv1 has {len(state['Conv1.weight'])} outputs)"
+        )
+    model = MoveNet(MoveNetTrunk(kind), skeleton or COCO, size or (SIDES[kind], SIDES[kind]))
+    for name, prefix in (("backbone", ""), *((head, f"{head}.") for head in MoveNet.HEADS)):
+        _fill(path, model.get_submodule(name), prefix, state)
+    return model.eval(), None
+
+
 NAMES: dict[str, Origin] = {
     "head.fc.weight": "mmpose",
     "fc_coord.linear.weight": "released",
@@ -128,7 +167,7 @@ NAMES: dict[str, Origin] = {
     "head.final_layer.weight": "heatmaps",
 }
 """Tensors by which a checkpoint of another code is recognised."""
-LOADERS = {"heatmaps": load_heatmaps, "released": load_released, "mmpose": load_mmpose}
+LOADERS = {"heatmaps": load_heatmaps, "released": load_released, "mmpose": load_mmpose, "movenet": load_movenet}
 
 
 def load_weights(
@@ -138,7 +177,9 @@ def load_weights(
 
     For skeleton and size, of other codes' checkpoints, and errors see `load_released`. A folder is one of ours.
     """
-    if origin == "auto":
+    if origin == "auto" and Path(path).suffix == ".json":
+        origin = "movenet"
+    elif origin == "auto":
         names = set() if Path(path).is_dir() else _names(path)
         origin = next((whose for name, whose in NAMES.items() if name in names), "logpose")
     if origin in LOADERS:

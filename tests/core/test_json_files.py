@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from logpose.core.errors import InputError
-from logpose.data.json_files import numbers, read_json, whole
+from logpose.core.json_files import numbers, read_json, whole
 
 
 def test_any_json_is_read(tmp_path: Path) -> None:

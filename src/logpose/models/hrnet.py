@@ -139,6 +139,11 @@ class HRNet(FeatureExtractor):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    @property
+    def level_channels(self) -> tuple[int, ...]:
+        """Channels of the branches."""
+        return self.stage_channels
+
     @classmethod
     def named(cls, name: str, needs: Needs) -> dict[str, Any] | None:
         """The `config` of "hrnet_w32" or "hrnet_w48"."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from logpose.models.attention import AttentionModel
 from logpose.models.boundary import BoundaryModel
 from logpose.models.heatmap import HeatmapModel, IntegralModel
 from logpose.models.lifting import LiftingModel
@@ -14,6 +15,16 @@ from logpose.models.regression import RegressionModel
 __all__ = ["MODELS"]
 
 MODELS: tuple[type[Model], ...] = (
-    *(RegressionModel, HeatmapModel, IntegralModel, MoveNet, MaskRCNN, PointSetAnchors, LiftingModel, BoundaryModel),
+    *(
+        RegressionModel,
+        AttentionModel,
+        HeatmapModel,
+        IntegralModel,
+        MoveNet,
+        MaskRCNN,
+        PointSetAnchors,
+        LiftingModel,
+        BoundaryModel,
+    ),
 )
 """All models that a checkpoint may be of, by their `kind`."""

@@ -136,14 +136,13 @@ class MoveNetTrunk(FeatureExtractor):
             found.append(x)
         return [found[i] for i in ENDS]
 
-    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1280 h w"]:
-        """Features (h = H / 32, w = W / 32) of normalised images."""
-        return F.relu6(self.Conv_1(self.stages(x)[-1]))
+    def last(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
+        """The last 1×1 convolution."""
+        return F.relu6(self.Conv_1(x))
 
     def pyramid(self, x: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B 24 h w"], Float[Tensor, "B 1280 h2 w2"]]:
         """Features at 1/4 of the resolution, which all heads read, and those at 1/32."""
-        *sources, last = self.stages(x)
-        coarse = F.relu6(self.Conv_1(last))
+        *sources, coarse = self.levels(x)
         y = self.conv2d(coarse)
         for i, source in enumerate(reversed(sources)):
             lateral = getattr(self, f"conv2d_{i + 1}")(source)

@@ -129,7 +129,3 @@ class ResNet(FeatureExtractor):
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             found.append(layer(found[-1]))  # type: ignore[operator]
         return found[1:]
-
-    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """Features (h = H / 32, w = W / 32, rounded up) of normalised images."""
-        return self.stages(x)[-1]

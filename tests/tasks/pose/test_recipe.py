@@ -12,7 +12,7 @@ from logpose.core.geometry import PADDING
 from logpose.core.skeletons import COCO
 from logpose.data import Augmentation
 from logpose.losses import HeatmapLoss, L1Loss, MixedRLELoss, RLELoss, WithHeatmaps
-from logpose.models import HeatmapModel, IntegralModel, RegressionModel
+from logpose.models import AttentionModel, HeatmapModel, IntegralModel, RegressionModel
 from logpose.tasks.image_recipe import ImageRecipe, labelled_people
 from logpose.tasks.pose import recipe as recipes
 from logpose.tasks.pose.recipe import H36mRecipe, Recipe, released_regression
@@ -43,6 +43,8 @@ def test_the_model_is_made_as_the_recipe_says(make_recipe):
         ({"head": "heatmap"}, HeatmapModel, HeatmapLoss),
         ({"head": "integral", "loss": "l1"}, IntegralModel, L1Loss),
         ({"head": "integral"}, IntegralModel, RLELoss),
+        ({"head": "attention"}, AttentionModel, RLELoss),
+        ({"head": "attention", "loss": "l1", "dim": 3}, AttentionModel, L1Loss),
         ({"auxiliary": 0.5}, RegressionModel, WithHeatmaps),
         ({"dim": 3}, RegressionModel, MixedRLELoss),
         ({"dim": 3, "head": "integral", "loss": "l1"}, IntegralModel, L1Loss),

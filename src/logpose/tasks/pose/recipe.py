@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from logpose.core.structures import Batch
     from logpose.data import People
-    from logpose.models.backbones import Backbone
+    from logpose.models.backbone import FeatureExtractor
     from logpose.tasks.pose.evaluate import Evaluation
 
 __all__ = [
     "H36mRecipe",
     "Recipe",
+    "attention",
     "heatmaps",
     "integral",
     "network",
@@ -65,6 +66,8 @@ def network(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> models.
         return heatmaps(recipe, skeleton, predicts_sigma)
     if recipe.head == "integral":
         return integral(recipe, skeleton, predicts_sigma, recipe.normalisation)
+    if recipe.head == "attention":
+        return attention(recipe, skeleton, predicts_sigma)
     return regression(recipe, skeleton, predicts_sigma, auxiliary=recipe.auxiliary > 0)
 
 
@@ -94,6 +97,12 @@ def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool
     )
 
 
+def attention(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> models.PoseModel:
+    """Regression from the features that each joint attends to."""
+    backbone, settings = _backbone(recipe, neck=False, all_branches=True)
+    return models.AttentionModel(backbone, skeleton, recipe.size, recipe.dim, predicts_sigma, **settings)
+
+
 def heatmaps(recipe: Recipe, skeleton: Skeleton, _: bool) -> models.PoseModel:
     """SimplePose on a ResNet, or the HRNet of a name; for `HeatmapLoss`."""
     backbone, settings = _backbone(recipe, neck=False)
@@ -114,9 +123,9 @@ def integral(
     )  # fmt: skip
 
 
-def _backbone(recipe: Recipe, neck: bool) -> tuple[Backbone, dict[str, Any]]:
+def _backbone(recipe: Recipe, neck: bool, all_branches: bool = False) -> tuple[FeatureExtractor, dict[str, Any]]:
     """The recipe's backbone with its weights, and the further arguments that all models take."""
-    backbone = models.create_backbone(recipe.backbone, recipe.size, neck)
+    backbone = models.create_backbone(recipe.backbone, recipe.size, neck, all_branches)
     models.load_backbone_weights(backbone, recipe.weights)
     # A backbone whose weights were trained with other channel statistics than ImageNet's has them as attributes.
     pixels = {name: getattr(backbone, name) for name in ("pixel_mean", "pixel_std") if hasattr(backbone, name)}
@@ -138,9 +147,9 @@ class Recipe(PretrainedRecipe):
     depth: bool = False
     """Keypoints of the data are x, y, z, v, with the depth z in millimetres, relative to the root joint or not; joints
     are predicted in three dimensions."""
-    head: Literal["regression", "heatmap", "integral"] = "regression"
-    """regression: mu and sigma by a linear layer; heatmap: SimplePose, with the heatmap loss; integral: mu by a
-    heatmap's mean."""
+    head: Literal["regression", "attention", "heatmap", "integral"] = "regression"
+    """regression: mu and sigma by a linear layer, as in the paper; attention: from the features that each joint attends
+    to; heatmap: SimplePose, with the heatmap loss; integral: mu by a heatmap's mean."""
     normalisation: Literal["softmax", "sigmoid"] = "softmax"
     """With --head integral: how maps are normalised; sigmoid has a confidence."""
     auxiliary: float = 0.0

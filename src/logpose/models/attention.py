@@ -1,0 +1,129 @@
+"""Keypoint regression by attention: mu and sigma of each joint from the features at the places that are attended to.
+
+An average over the whole crop (`regression`) has lost where things are: the layers before it must encode places in
+features. Here each joint has a map of attention over a small pyramid of features. Mu is the mean place under it (as in
+Integral Pose, Sun et al. 2018), moved by an offset; the offset and sigma are read from the mean feature under it, and
+sigma from the spread of the map too. There is no maximum to search for and no deconvolution.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from logpose.core.errors import InputError
+from logpose.core.geometry import PADDING
+from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Prediction
+from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor
+from logpose.models.pose_model import JointOutputs, PoseModel, prediction_of, sigma_of
+
+__all__ = ["AttentionModel"]
+
+LEAST_SPREAD = 1e-3
+"""Of attention, in crop coordinates (an eighth of a pixel of 128): keeps its logarithm finite."""
+
+
+def convolution(channels: int, out: int, kernel: int = 1, groups: int = 1) -> list[nn.Module]:
+    """A convolution of the same resolution, and batch normalisation."""
+    return [nn.Conv2d(channels, out, kernel, padding=kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(out)]
+
+
+class JointLinear(nn.Module):
+    """A linear layer of its own for each joint; it starts at 0."""
+
+    def __init__(self, joints: int, channels: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(joints, outputs, channels))
+        self.bias = nn.Parameter(torch.zeros(joints, outputs))
+
+    def forward(self, features: Float[Tensor, "B K C"]) -> Float[Tensor, "B K D"]:
+        """The outputs of each joint, from its features."""
+        return (features[:, :, None] * self.weight).sum(dim=-1) + self.bias
+
+
+class AttentionModel(PoseModel):
+    """Keypoint regression from the features that each joint attends to.
+
+    Args:
+        backbone: features of images at several strides, see `FeatureExtractor.levels`.
+        dim: D.
+        predicts_sigma: whether sigma is predicted; where not (L1 and L2 regression), it is 1 everywhere.
+        levels: feature maps that are fused, from the coarsest on: 1 is stride 32 alone, 2 ends at stride 16, 3 at 8.
+        width: channels of the fused features.
+        skeleton, size, padding, pixel_mean, pixel_std: see `PoseModel`.
+
+    Raises:
+        InputError: if the backbone has fewer feature maps.
+    """
+
+    kind = "attention"
+
+    def __init__(
+        self,
+        backbone: FeatureExtractor,
+        skeleton: Skeleton,
+        size: tuple[int, int],
+        dim: int = 2,
+        predicts_sigma: bool = True,
+        levels: int = 2,
+        width: int = 128,
+        padding: float = PADDING,
+        pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
+        pixel_std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
+        channels: tuple[int, ...] = getattr(backbone, "level_channels", ())
+        if not 1 <= levels <= len(channels):
+            name = getattr(backbone, "name", type(backbone).__name__)
+            raise InputError(f"attention over {levels} levels of features: the backbone {name} has {len(channels)}")
+        self._check_divisible(backbone.divisor)
+        self.backbone, self.predicts_sigma, self.levels, self.width = backbone, predicts_sigma, levels, width
+        joints = len(skeleton)
+        self.top = nn.Sequential(*convolution(channels[-1], width))
+        self.lateral, self.smooth = nn.ModuleList(), nn.ModuleList()
+        for finer in channels[-2 : -levels - 1 : -1]:
+            self.lateral.append(nn.Sequential(*convolution(finer, width)))
+            depthwise, pointwise = convolution(width, width, 3, width), convolution(width, width)
+            self.smooth.append(nn.Sequential(*depthwise, nn.ReLU(), *pointwise, nn.ReLU()))
+        self.maps = nn.Conv2d(width, joints, 1)
+        nn.init.normal_(self.maps.weight, std=0.001)  # attention starts even
+        assert self.maps.bias is not None
+        nn.init.zeros_(self.maps.bias)
+        self.fc_mu = JointLinear(joints, width, dim)
+        self.fc_sigma = JointLinear(joints, width + 2, dim) if predicts_sigma else None
+
+    def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
+        """Predict every joint of every crop, in crop coordinates."""
+        *finer, coarsest = self.backbone.levels(self.normalised(images))
+        y = self.top(coarsest)
+        for lateral, smooth, source in zip(self.lateral, self.smooth, reversed(finer), strict=False):
+            y = smooth(lateral(source) + F.interpolate(y, source.shape[2:]))
+        with torch.autocast(y.device.type, enabled=False):
+            y = y.to(self.maps.weight.dtype)
+            share = self.maps(y).flatten(2).softmax(dim=2)  # B K hw
+            cells = self._cells(y)
+            place = share @ cells
+            spread = (share @ cells.square() - place.square()).clamp_min(LEAST_SPREAD**2).sqrt()
+            attended = share @ y.flatten(2).transpose(1, 2)  # B K C
+            offset = self.fc_mu(attended)
+            mu = torch.cat([place + offset[..., :2], offset[..., 2:]], dim=-1)
+            if self.fc_sigma is None:
+                return prediction_of(mu, None, self.error_distribution)
+            sigma = sigma_of(self.fc_sigma(torch.cat([attended, spread.log()], dim=-1)))
+        return prediction_of(mu, sigma, self.error_distribution)
+
+    def _cells(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "hw 2"]:
+        """Middle (x, y) of each cell's pixels, in crop coordinates."""
+        centres = []
+        for cells, pixels in zip(y.shape[2:], self.size, strict=True):
+            middle = torch.arange(cells, device=y.device, dtype=y.dtype) + 0.5
+            centres.append(middle / cells - 0.5 / pixels - 0.5)
+        down, across = torch.meshgrid(*centres, indexing="ij")
+        return torch.stack([across, down], dim=-1).flatten(0, 1)
+
+    def joint_outputs(self) -> dict[str, JointOutputs]:
+        """The map of each joint, and its layers for mu and the logits of sigma."""
+        return {"maps": JointOutputs(), "fc_mu": JointOutputs(), "fc_sigma": JointOutputs()}

@@ -53,6 +53,7 @@ class AttentionModel(PoseModel):
         predicts_sigma: whether sigma is predicted; where not (L1 and L2 regression), it is 1 everywhere.
         levels: feature maps that are fused, from the coarsest on: 1 is stride 32 alone, 2 ends at stride 16, 3 at 8.
         width: channels of the fused features.
+        auxiliary: whether the logits of attention are given while training, for a loss on them beside.
         skeleton, size, padding, pixel_mean, pixel_std: see `PoseModel`.
 
     Raises:
@@ -70,6 +71,7 @@ class AttentionModel(PoseModel):
         predicts_sigma: bool = True,
         levels: int = 2,
         width: int = 128,
+        auxiliary: bool = False,
         padding: float = PADDING,
         pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
@@ -81,7 +83,8 @@ class AttentionModel(PoseModel):
             raise InputError(f"attention over {levels} levels of features: the backbone {name} has {len(channels)}")
         self._check_divisible(backbone.divisor)
         self.backbone, self.predicts_sigma, self.levels, self.width = backbone, predicts_sigma, levels, width
-        joints = len(skeleton)
+        self.auxiliary, joints = auxiliary, len(skeleton)
+        self.output_type = "coordinates and heatmap logits" if auxiliary else "coordinates"
         self.top = nn.Sequential(*convolution(channels[-1], width))
         self.lateral, self.smooth = nn.ModuleList(), nn.ModuleList()
         for finer in channels[-2 : -levels - 1 : -1]:
@@ -103,17 +106,18 @@ class AttentionModel(PoseModel):
             y = smooth(lateral(source) + F.interpolate(y, source.shape[2:]))
         with torch.autocast(y.device.type, enabled=False):
             y = y.to(self.maps.weight.dtype)
-            share = self.maps(y).flatten(2).softmax(dim=2)  # B K hw
+            logits = self.maps(y)
+            share = logits.flatten(2).softmax(dim=2)  # B K hw
             cells = self._cells(y)
             place = share @ cells
             spread = (share @ cells.square() - place.square()).clamp_min(LEAST_SPREAD**2).sqrt()
             attended = share @ y.flatten(2).transpose(1, 2)  # B K C
             offset = self.fc_mu(attended)
             mu = torch.cat([place + offset[..., :2], offset[..., 2:]], dim=-1)
-            if self.fc_sigma is None:
-                return prediction_of(mu, None, self.error_distribution)
-            sigma = sigma_of(self.fc_sigma(torch.cat([attended, spread.log()], dim=-1)))
-        return prediction_of(mu, sigma, self.error_distribution)
+            known = torch.cat([attended, spread.log()], dim=-1)
+            sigma = None if self.fc_sigma is None else sigma_of(self.fc_sigma(known))
+        maps = logits if self.auxiliary and self.training else None
+        return prediction_of(mu, sigma, self.error_distribution, maps)
 
     def _cells(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "hw 2"]:
         """Middle (x, y) of each cell's pixels, in crop coordinates."""
@@ -127,3 +131,7 @@ class AttentionModel(PoseModel):
     def joint_outputs(self) -> dict[str, JointOutputs]:
         """The map of each joint, and its layers for mu and the logits of sigma."""
         return {"maps": JointOutputs(), "fc_mu": JointOutputs(), "fc_sigma": JointOutputs()}
+
+    def drop_training_parts(self) -> None:
+        """Attention itself stays."""
+        self.auxiliary, self.output_type = False, "coordinates"

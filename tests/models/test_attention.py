@@ -42,7 +42,7 @@ def model_on(fused: torch.Tensor, size: tuple[int, int], **settings) -> Attentio
 def test_mu_and_sigma_are_those_of_sums_over_cells(dim: int) -> None:
     torch.manual_seed(0)
     height, width, channels = 3, 5, 4
-    model = model_on(torch.randn(2, channels, height, width), (48, 60), dim=dim).double()
+    model = model_on(torch.randn(2, channels, height, width), (48, 60), dim=dim, sharpness=3.0).double()
     model.backbone.found = [each.double() for each in model.backbone.found]
     with torch.no_grad():
         for parameter in model.parameters():
@@ -56,12 +56,14 @@ def test_mu_and_sigma_are_those_of_sums_over_cells(dim: int) -> None:
             # A cell's middle is that of its 12 × 16 pixels; pixel i of n lies at i / n - 1/2.
             xs = [np.mean([p / 60 - 0.5 for p in range(12 * i, 12 * i + 12)]) for i in range(width)]
             ys = [np.mean([p / 48 - 0.5 for p in range(16 * j, 16 * j + 16)]) for j in range(height)]
-            place = np.array([(share * np.array(xs)).sum(), (share.T * np.array(ys)).sum()])
+            sharp = share**3 / (share**3).sum()
+            middle = [(share.sum(0) * xs).sum(), (share.sum(1) * ys).sum()]
+            place = np.array([(sharp.sum(0) * xs).sum(), (sharp.sum(1) * ys).sum()])
             spread = [
-                np.sqrt((share.sum(0) * (xs - place[0]) ** 2).sum()),
-                np.sqrt((share.sum(1) * (ys - place[1]) ** 2).sum()),
+                np.sqrt((share.sum(0) * (xs - middle[0]) ** 2).sum()),
+                np.sqrt((share.sum(1) * (ys - middle[1]) ** 2).sum()),
             ]
-            feature = (fused[b] * share).sum(axis=(1, 2))
+            feature = (fused[b] * sharp).sum(axis=(1, 2))
             mu = layers["fc_mu.weight"][k] @ feature + layers["fc_mu.bias"][k]
             mu[:2] += place
             logits = (
@@ -107,17 +109,43 @@ def test_certain_attention_stays_finite_with_its_gradients() -> None:
 
 
 @pytest.mark.parametrize(
-    "make",
-    [lambda: ResNet(18), EfficientNetLite, lambda: MoveNetTrunk("lightning"), lambda: HRNet(32, False, True)],
-    ids=["resnet", "efficientnet", "movenet", "hrnet"],
+    ("make", "levels", "shape"),
+    [
+        (lambda: ResNet(18), 1, (128, 2, 3)),
+        (lambda: ResNet(18), 2, (128, 4, 6)),
+        (lambda: EfficientNetLite(), 3, (128, 8, 12)),
+        (lambda: EfficientNetLite(), 4, (128, 16, 24)),
+        (lambda: MoveNetTrunk("lightning"), 2, (96, 16, 24)),
+        (lambda: HRNet(32, False), 2, (32, 16, 24)),
+    ],
+    ids=["coarsest", "resnet", "efficientnet", "all levels", "movenet", "hrnet"],
 )
-@pytest.mark.parametrize("levels", [1, 2, 3])
-def test_every_backbone_has_its_levels(make, levels: int) -> None:
-    model = AttentionModel(make(), TWO, (64, 96), levels=levels).eval()
+def test_features_that_are_attended_to(make, levels: int, shape: tuple[int, int, int]) -> None:
+    """Fused up to a level, or a backbone's own fine ones."""
+    model, reached = AttentionModel(make(), TWO, (64, 96), levels=levels).eval(), []
+    model.maps.register_forward_hook(lambda _, inputs, __: reached.append(inputs[0].shape[1:]))
     with torch.no_grad():
         found = model(torch.zeros(2, 3, 64, 96))
     assert found.mu.shape == found.sigma.shape == (2, 2, 2)
-    assert len(model.lateral) == len(model.smooth) == levels - 1
+    assert reached == [shape]
+    model.train()(torch.zeros(2, 3, 64, 96)).sigma.sum().backward()
+    own = [(name, p) for name, p in model.named_parameters() if not name.startswith(("backbone.", "fc_mu."))]
+    assert not [name for name, p in own if p.grad is None]
+
+
+def test_of_two_places_mu_is_at_the_likelier() -> None:
+    """Attention of 60 and 40 % on two cells; its spread is that of both."""
+    fused = torch.full((1, 4, 1, 8), -30.0)
+    fused[0, 0, 0, 1], fused[0, 0, 0, 6] = np.log(0.6), np.log(0.4)
+    model = model_on(fused, (8, 64), sharpness=16.0)
+    with torch.no_grad():
+        model.maps.weight.zero_()
+        model.maps.weight[:, 0] = 1.0
+        model.fc_sigma.weight[..., -2:] = torch.eye(2)
+        found = model(torch.zeros(1, 3, 8, 64))
+    torch.testing.assert_close(found.mu[0, 0, 0], torch.tensor(11.5 / 64 - 0.5), atol=2e-3, rtol=0)
+    spread = found.sigma[0, 0, 0].logit().exp()
+    torch.testing.assert_close(spread, torch.tensor(5 / 8 * (0.6 * 0.4) ** 0.5), atol=1e-4, rtol=0)
 
 
 def test_a_backbone_without_so_many_levels() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.tensorflow_js import movenet, write_tfjs
 
 from logpose.core.errors import InputError
 from logpose.models.backbones import create_backbone, load_backbone_weights
 from logpose.models.movenet import SIDES, MoveNetTrunk, in_torch
-from support.tensorflow_js import movenet, write_tfjs
 
 each_size = pytest.mark.parametrize("size", SIDES)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.support.tensorflow_js import movenet, published
 
 from logpose.core.skeletons import COCO
 from logpose.models.movenet import MoveNetTrunk, in_torch
 from logpose.models.movenet_pose import MoveNet
-from support.tensorflow_js import movenet, published
 
 
 @pytest.mark.parametrize("size", ["thunder", "lightning"])

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.tensorflow_js import write_tfjs
 
 from logpose.core.errors import InputError
 from logpose.models.tfjs_files import read_tfjs
-from support.tensorflow_js import write_tfjs
 
 RNG = np.random.default_rng(0)
 TENSORS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.support.tensorflow_js import NETWORK, PREFIX, movenet, published, write_tfjs
 from torch import Tensor, nn
 
 from logpose.core.errors import InputError
@@ -25,7 +26,6 @@ from logpose.training.interop import (
     load_weights,
     push_to_hub,
 )
-from support.tensorflow_js import NETWORK, PREFIX, movenet, published, write_tfjs
 
 
 def disturbed(module: nn.Module, seed: int = 0) -> nn.Module:

@@ -52,7 +52,10 @@ class AttentionModel(PoseModel):
         dim: D.
         predicts_sigma: whether sigma is predicted; where not (L1 and L2 regression), it is 1 everywhere.
         levels: feature maps that are fused, from the coarsest on: 1 is stride 32 alone, 2 ends at stride 16, 3 at 8.
-        width: channels of the fused features.
+            A backbone with fine features of its own (`map_channels`) has these in their place.
+        width: channels of the fused features, unless they are the backbone's own.
+        sharpness: power of attention that mu and its features are the mean under. A joint that may be at two places is
+            put between them by attention itself, and at the likelier one by a high power of it.
         auxiliary: whether the logits of attention are given while training, for a loss on them beside.
         skeleton, size, padding, pixel_mean, pixel_std: see `PoseModel`.
 
@@ -71,21 +74,24 @@ class AttentionModel(PoseModel):
         predicts_sigma: bool = True,
         levels: int = 2,
         width: int = 128,
+        sharpness: float = 4.0,
         auxiliary: bool = False,
         padding: float = PADDING,
         pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
-        channels: tuple[int, ...] = getattr(backbone, "level_channels", ())
-        if not 1 <= levels <= len(channels):
-            name = getattr(backbone, "name", type(backbone).__name__)
-            raise InputError(f"attention over {levels} levels of features: the backbone {name} has {len(channels)}")
         self._check_divisible(backbone.divisor)
         self.backbone, self.predicts_sigma, self.levels, self.width = backbone, predicts_sigma, levels, width
-        self.auxiliary, joints = auxiliary, len(skeleton)
+        self.sharpness, self.auxiliary, joints = sharpness, auxiliary, len(skeleton)
         self.output_type = "coordinates and heatmap logits" if auxiliary else "coordinates"
-        self.top = nn.Sequential(*convolution(channels[-1], width))
+        channels: tuple[int, ...] = getattr(backbone, "level_channels", ())
+        if backbone.map_channels is not None:
+            channels, width = (), backbone.map_channels
+        elif not 1 <= levels <= len(channels):
+            name = getattr(backbone, "name", type(backbone).__name__)
+            raise InputError(f"attention over {levels} levels of features: the backbone {name} has {len(channels)}")
+        self.top = nn.Sequential(*convolution(channels[-1], width)) if channels else None
         self.lateral, self.smooth = nn.ModuleList(), nn.ModuleList()
         for finer in channels[-2 : -levels - 1 : -1]:
             self.lateral.append(nn.Sequential(*convolution(finer, width)))
@@ -100,24 +106,31 @@ class AttentionModel(PoseModel):
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop, in crop coordinates."""
-        *finer, coarsest = self.backbone.levels(self.normalised(images))
-        y = self.top(coarsest)
-        for lateral, smooth, source in zip(self.lateral, self.smooth, reversed(finer), strict=False):
-            y = smooth(lateral(source) + F.interpolate(y, source.shape[2:]))
+        y = self._fused(self.normalised(images))
         with torch.autocast(y.device.type, enabled=False):
             y = y.to(self.maps.weight.dtype)
             logits = self.maps(y)
             share = logits.flatten(2).softmax(dim=2)  # B K hw
             cells = self._cells(y)
-            place = share @ cells
-            spread = (share @ cells.square() - place.square()).clamp_min(LEAST_SPREAD**2).sqrt()
-            attended = share @ y.flatten(2).transpose(1, 2)  # B K C
+            spread = (share @ cells.square() - (share @ cells).square()).clamp_min(LEAST_SPREAD**2).sqrt()
+            sharp = (self.sharpness * logits).flatten(2).softmax(dim=2)
+            place, attended = sharp @ cells, sharp @ y.flatten(2).transpose(1, 2)  # B K 2, B K C
             offset = self.fc_mu(attended)
             mu = torch.cat([place + offset[..., :2], offset[..., 2:]], dim=-1)
             known = torch.cat([attended, spread.log()], dim=-1)
             sigma = None if self.fc_sigma is None else sigma_of(self.fc_sigma(known))
         maps = logits if self.auxiliary and self.training else None
         return prediction_of(mu, sigma, self.error_distribution, maps)
+
+    def _fused(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """The features that are attended to."""
+        if self.top is None:
+            return self.backbone.features(pixels)[0]
+        *finer, coarsest = self.backbone.levels(pixels)
+        y: Tensor = self.top(coarsest)
+        for lateral, smooth, source in zip(self.lateral, self.smooth, reversed(finer), strict=False):
+            y = smooth(lateral(source) + F.interpolate(y, source.shape[2:]))
+        return y
 
     def _cells(self, y: Float[Tensor, "B C h w"]) -> Float[Tensor, "hw 2"]:
         """Middle (x, y) of each cell's pixels, in crop coordinates."""

@@ -39,6 +39,8 @@ class Needs(NamedTuple):
     """Features for averaging."""
     all_branches: bool
     """Feature maps of several strides."""
+    fine: bool = False
+    """Features for heatmaps or for attention, whichever has them: those of `map_channels`, or of several strides."""
 
 
 class FeatureExtractor(nn.Module, Configurable):

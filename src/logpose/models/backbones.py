@@ -38,7 +38,7 @@ Triple = tuple[float, float, float]
 
 
 def create_backbone(
-    name: str, size: tuple[int, int], neck: bool = True, all_branches: bool = False
+    name: str, size: tuple[int, int], neck: bool = True, all_branches: bool = False, fine: bool = False
 ) -> FeatureExtractor:
     """A backbone with random weights.
 
@@ -48,11 +48,12 @@ def create_backbone(
         size: (H, W) of its images.
         neck: whether an HRNet merges its branches into features for averaging.
         all_branches: whether feature maps of several strides are needed, as by detectors.
+        fine: whether features of a finer resolution than those for averaging are needed.
 
     Raises:
         InputError: if there is no backbone of that name, or it has no such features.
     """
-    return backbone_from_config(backbone_config(name, Needs(size, neck, all_branches)))
+    return backbone_from_config(backbone_config(name, Needs(size, neck, all_branches, fine)))
 
 
 def backbone_config(name: str, needs: Needs) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class TimmBackbone(FeatureExtractor):
         if not name.startswith(TIMM):
             return None
         model, size = name.removeprefix(TIMM), list(needs.size)
-        return {"kind": cls.kind, "model": model, "size": size, "pyramid": needs.all_branches}
+        return {"kind": cls.kind, "model": model, "size": size, "pyramid": needs.all_branches or needs.fine}
 
     def argument(self, name: str) -> Any:
         """The value of a constructor argument."""

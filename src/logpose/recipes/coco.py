@@ -14,6 +14,7 @@ from logpose.recipes.renamed import old_presets
 from logpose.tasks.pose.recipe import Recipe, released_regression
 
 __all__ = [
+    "coco_lite0_rle",
     "coco_resnet18_rle",
     "coco_resnet50_heatmap",
     "coco_resnet50_rle",
@@ -71,6 +72,13 @@ def coco_resnet18_rle() -> Recipe:
         lr=2e-3,
         weight_decay=0.05,
         schedule="one_cycle",
+    )
+
+
+def coco_lite0_rle() -> Recipe:
+    """RLE by attention, EfficientNet-Lite0, 128×128, ImageNet weights (extra `lite`): for your own labels, on a CPU."""
+    return replace(
+        coco_resnet18_rle(), backbone="efficientnet_lite0", weights="imagenet", head="attention", lr=1e-3, epochs=30
     )
 
 

@@ -43,8 +43,9 @@ def test_the_model_is_made_as_the_recipe_says(make_recipe):
         ({"head": "heatmap"}, HeatmapModel, HeatmapLoss),
         ({"head": "integral", "loss": "l1"}, IntegralModel, L1Loss),
         ({"head": "integral"}, IntegralModel, RLELoss),
-        ({"head": "attention"}, AttentionModel, RLELoss),
-        ({"head": "attention", "loss": "l1", "dim": 3}, AttentionModel, L1Loss),
+        ({"head": "attention"}, AttentionModel, WithHeatmaps),
+        ({"head": "attention", "auxiliary": 0.0}, AttentionModel, RLELoss),
+        ({"head": "attention", "loss": "l1", "dim": 3, "auxiliary": 0.0}, AttentionModel, L1Loss),
         ({"auxiliary": 0.5}, RegressionModel, WithHeatmaps),
         ({"dim": 3}, RegressionModel, MixedRLELoss),
         ({"dim": 3, "head": "integral", "loss": "l1"}, IntegralModel, L1Loss),
@@ -58,7 +59,7 @@ def test_heads_and_losses_that_go_together(make_recipe, fields, model, loss):
     assert type(network) is model
     assert network.output_type == made.output_type
     if loss is WithHeatmaps:
-        assert made.weight == 0.5
+        assert made.weight == (0.5 if network.kind == "regression" else 1.0)
     if "dim" in fields:
         assert made.density.dim == network.dim == 3
 

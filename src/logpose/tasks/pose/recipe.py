@@ -68,7 +68,7 @@ def network(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> models.
         return integral(recipe, skeleton, predicts_sigma, recipe.normalisation)
     if recipe.head == "attention":
         return attention(recipe, skeleton, predicts_sigma)
-    return regression(recipe, skeleton, predicts_sigma, auxiliary=recipe.auxiliary > 0)
+    return regression(recipe, skeleton, predicts_sigma, auxiliary=recipe.auxiliary_weight > 0)
 
 
 def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, auxiliary: bool = False) -> models.PoseModel:
@@ -99,7 +99,8 @@ def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool
 
 def attention(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> models.PoseModel:
     """Regression from the features that each joint attends to."""
-    backbone, settings = _backbone(recipe, neck=False, all_branches=True)
+    backbone, settings = _backbone(recipe, neck=False, fine=True)
+    settings["auxiliary"] = recipe.auxiliary_weight > 0
     return models.AttentionModel(backbone, skeleton, recipe.size, recipe.dim, predicts_sigma, **settings)
 
 
@@ -123,9 +124,9 @@ def integral(
     )  # fmt: skip
 
 
-def _backbone(recipe: Recipe, neck: bool, all_branches: bool = False) -> tuple[FeatureExtractor, dict[str, Any]]:
+def _backbone(recipe: Recipe, neck: bool, fine: bool = False) -> tuple[FeatureExtractor, dict[str, Any]]:
     """The recipe's backbone with its weights, and the further arguments that all models take."""
-    backbone = models.create_backbone(recipe.backbone, recipe.size, neck, all_branches)
+    backbone = models.create_backbone(recipe.backbone, recipe.size, neck, fine=fine)
     models.load_backbone_weights(backbone, recipe.weights)
     # A backbone whose weights were trained with other channel statistics than ImageNet's has them as attributes.
     pixels = {name: getattr(backbone, name) for name in ("pixel_mean", "pixel_std") if hasattr(backbone, name)}
@@ -152,8 +153,9 @@ class Recipe(PretrainedRecipe):
     to; heatmap: SimplePose, with the heatmap loss; integral: mu by a heatmap's mean."""
     normalisation: Literal["softmax", "sigmoid"] = "softmax"
     """With --head integral: how maps are normalised; sigmoid has a confidence."""
-    auxiliary: float = 0.0
-    """With --head regression: weight of an auxiliary heatmap loss in training (Table 14); 0: none."""
+    auxiliary: float | None = None
+    """Weight of an auxiliary loss in training; 0: none. With --head regression, on heatmaps (Table 14), none unless
+    given; with --head attention, on where attention is, 1 unless given."""
     size: tuple[int, int] = (256, 192)
     """Height and width of the crops, in pixels."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -171,13 +173,18 @@ class Recipe(PretrainedRecipe):
         super().__post_init__()
         if self.depth:
             self.dim = 3
-        if not (self.padding > 0 and min(self.size) >= 32 and self.auxiliary >= 0):
+        if not (self.padding > 0 and min(self.size) >= 32 and self.auxiliary_weight >= 0):
             raise InputError(
                 "--padding must be above 0, --size 32 pixels or more and --auxiliary 0 or more, got "
-                f"{self.padding:g}, {self.size} and {self.auxiliary:g}"
+                f"{self.padding:g}, {self.size} and {self.auxiliary_weight:g}"
             )
         if self.head == "heatmap" and self.dim == 3:
             raise InputError("--head heatmap: heatmaps have no depth; --head integral predicts 3-D joints")
+
+    @property
+    def auxiliary_weight(self) -> float:
+        """`auxiliary`, or what it is unless given."""
+        return self.auxiliary if self.auxiliary is not None else float(self.head == "attention")
 
     def mirroring(self) -> dict[str, float | bool | None]:
         """Those of augmentation and validation."""
@@ -205,9 +212,9 @@ class Recipe(PretrainedRecipe):
         if self.model is not network:
             own = "applies to the heads of `logpose`; this recipe builds its own network"
             return inapplicable | dict.fromkeys(("head", "normalisation", "auxiliary"), own)
-        for name, head in (("normalisation", "integral"), ("auxiliary", "regression")):
-            if self.head != head:
-                inapplicable[name] = f"applies to --head {head}, not to {self.head}"
+        for name, heads in (("normalisation", ("integral",)), ("auxiliary", ("regression", "attention"))):
+            if self.head not in heads:
+                inapplicable[name] = f"applies to --head {' and '.join(heads)}, not to {self.head}"
         if self.head == "heatmap":
             own = "applies to heads that predict coordinates; --head heatmap has the heatmap loss"
             inapplicable |= dict.fromkeys(("loss", "base", "convention", "flow_hidden"), own)
@@ -240,7 +247,9 @@ class Recipe(PretrainedRecipe):
             plane = self.likelihood(2)
             assert isinstance(plane, losses.RLELoss)
             loss = losses.MixedRLELoss(loss, plane)
-        return losses.WithHeatmaps(loss, self.auxiliary) if self.auxiliary and self.head == "regression" else loss
+        if not self.auxiliary_weight or self.head not in ("regression", "attention"):
+            return loss
+        return losses.WithHeatmaps(loss, self.auxiliary_weight, cells=self.head == "attention")
 
     def loader(
         self, data: People, model: models.PoseModel, *, training: bool, processes: int = 1, pin: bool = False

@@ -93,12 +93,20 @@ def photos(coco_folder: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(coco_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run: a ResNet-18 on 64×48 crops of `coco_folder`, two epochs."""
+def thin_run(coco_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `tiny_run`, for fixtures: what is in it can only be loaded where `thin_resnets` is in force."""
     from logpose.training.run import fit
 
-    fit(tiny_recipe(coco_folder), folder := tmp_path_factory.mktemp("run"))
+    with pytest.MonkeyPatch.context() as patch:
+        make_thin(patch)
+        fit(tiny_recipe(coco_folder), folder := tmp_path_factory.mktemp("run"))
     return folder
+
+
+@pytest.fixture
+def tiny_run(thin_resnets: None, thin_run: Path) -> Path:
+    """The folder of a finished run: a thin ResNet-18 on 64×48 crops of `coco_folder`, two epochs."""
+    return thin_run
 
 
 def tiny_recipe(data: Path, **changes: object):
@@ -142,18 +150,23 @@ def crowd_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_recipe(coco_folder: Path):
-    """`tiny_recipe` on `coco_folder`, with fields changed as its caller says."""
+def make_recipe(thin_resnets: None, coco_folder: Path):
+    """`tiny_recipe` on `coco_folder`, with fields changed as its caller says; its ResNets are thin."""
     return lambda **changes: tiny_recipe(changes.pop("data", coco_folder), **changes)
 
 
 @pytest.fixture
 def thin_resnets(monkeypatch: pytest.MonkeyPatch) -> None:
     """ResNets an eighth as wide, where the way from files to figures is tested and not the network."""
+    make_thin(monkeypatch)
+
+
+def make_thin(patch: pytest.MonkeyPatch) -> None:
+    """`thin_resnets`, until the patch is undone."""
     from logpose.models.resnet import ResNet
 
     whole = ResNet._stage
-    monkeypatch.setattr(ResNet, "_stage", lambda self, block, width, *others: whole(self, block, width // 8, *others))
+    patch.setattr(ResNet, "_stage", lambda self, block, width, *others: whole(self, block, width // 8, *others))
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def photos(coco_folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def thin_run(coco_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of `tiny_run`, for fixtures: what is in it can only be loaded where `thin_resnets` is in force."""
+    """The folder of `tiny_run`: its checkpoints can only be loaded where `thin_resnets` is in force."""
     from logpose.training.run import fit
 
     with pytest.MonkeyPatch.context() as patch:
@@ -161,12 +161,25 @@ def thin_resnets(monkeypatch: pytest.MonkeyPatch) -> None:
     make_thin(monkeypatch)
 
 
+@pytest.fixture(scope="module")
+def thin_module() -> Iterator[None]:
+    """`thin_resnets` until the module's tests are done, for models that several of them read."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_thin(patch)
+        yield
+
+
 def make_thin(patch: pytest.MonkeyPatch) -> None:
-    """`thin_resnets`, until the patch is undone."""
+    """`thin_resnets` until the patch is undone; nothing where they are thin already."""
     from logpose.models.resnet import ResNet
 
     whole = ResNet._stage
-    patch.setattr(ResNet, "_stage", lambda self, block, width, *others: whole(self, block, width // 8, *others))
+
+    def thin_stage(self, block, width, *others):
+        return whole(self, block, width // 8, *others)
+
+    if whole.__name__ != thin_stage.__name__:
+        patch.setattr(ResNet, "_stage", thin_stage)
 
 
 @pytest.fixture
@@ -233,18 +246,26 @@ def lifters(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 @pytest.fixture(scope="session")
-def model_in_space(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoint of an untrained ResNet-18 that finds COCO's joints in space in crops of 64×48."""
+def thin_model_in_space(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of `model_in_space`: it can only be loaded where `thin_resnets` is in force."""
     from logpose.core.skeletons import COCO
     from logpose.losses import RLELoss
     from logpose.models import RegressionModel, create_backbone
     from logpose.training.checkpoint import save
 
     torch.manual_seed(0)
-    model = RegressionModel(create_backbone("resnet18", (64, 48)), COCO, (64, 48), dim=3)
+    with pytest.MonkeyPatch.context() as patch:
+        make_thin(patch)
+        model = RegressionModel(create_backbone("resnet18", (64, 48)), COCO, (64, 48), dim=3)
     model.set_error_distribution(law_in_space)
     save(model, RLELoss(dim=3), folder := tmp_path_factory.mktemp("in_space") / "model")
     return folder
+
+
+@pytest.fixture
+def model_in_space(thin_resnets: None, thin_model_in_space: Path) -> Path:
+    """Checkpoint of an untrained thin ResNet-18 that finds COCO's joints in space in crops of 64×48."""
+    return thin_model_in_space
 
 
 @pytest.fixture(scope="session")

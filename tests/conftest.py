@@ -116,7 +116,7 @@ def tiny_recipe(data: Path, **changes: object):
     from logpose.recipes.coco import coco_resnet18_rle
 
     small = {"data": data, "size": (64, 48), "epochs": 2, "batch_size": 8, "workers": 0, "precision": "32-true"}
-    return replace(coco_resnet18_rle(), **{**small, **changes})
+    return replace(coco_resnet18_rle(), **{**small, "flow_hidden": (8, 8), **changes})
 
 
 @pytest.fixture

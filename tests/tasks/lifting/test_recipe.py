@@ -52,7 +52,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small(file: Path, make=lifting.lifting_fc_rle, **changes) -> LiftingRecipe:
     settings = {"data": file, "train_subjects": ("S1",), "val_subjects": ("S9",), "width": 32, "epochs": 2}
-    settings |= {"batch_size": 32, "loggers": (), "accelerator": "cpu"}
+    settings |= {"batch_size": 32, "loggers": (), "accelerator": "cpu", "flow_hidden": (8, 8)}
     return replace(make(), **{**settings, **changes})
 
 

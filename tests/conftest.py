@@ -176,6 +176,7 @@ def make_thin(patch: pytest.MonkeyPatch) -> None:
     whole = ResNet._stage
 
     def thin_stage(self, block, width, *others):
+        self.stage_channels = tuple(8 * 2**stage * block.expansion for stage in range(4))
         return whole(self, block, width // 8, *others)
 
     if whole.__name__ != thin_stage.__name__:

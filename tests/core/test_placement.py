@@ -145,7 +145,7 @@ def test_spread_is_that_of_many_draws(skeleton: Skeleton) -> None:
     view = Viewpoint(FOCAL, CENTRE, 4000.0)
     placed = view.place(seen_at[None], sigma[None], SIZE, skeleton)
     assert placed is not None
-    draws = seen_at + rng.normal(size=(20_000, 17, 3)) * sigma
+    draws = seen_at + rng.normal(size=(8_000, 17, 3)) * sigma
     points = np.array([lifted(draw, camera(), 4000.0, skeleton.root) for draw in draws])
     np.testing.assert_allclose(placed.sigma[0], points.std(axis=0), rtol=0.03, atol=1e-9)
     if len(skeleton.root) == 1:  # it is at the given depth

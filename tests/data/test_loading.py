@@ -12,10 +12,18 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.data import Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from logpose.core.errors import InputError, NoImagesError
 from logpose.data.batches import epoch_loader
 from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch looks whether the other processes live every 5 seconds, here every half: it is the same loop."""
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.5,))
+    monkeypatch.setattr(torch.utils.data._utils.worker, "MP_STATUS_CHECK_INTERVAL", 0.5)
 
 
 class Rows(Dataset[int]):

@@ -44,7 +44,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 @pytest.fixture
 def unchecked() -> Iterator[None]:
-    """No annotations are checked: for long training, whose every call other tests check."""
+    """No annotations are checked: for long training and many draws, whose every call other tests check."""
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)

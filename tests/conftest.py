@@ -44,7 +44,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 @pytest.fixture
 def unchecked() -> Iterator[None]:
-    """No annotations are checked: for long training, whose every call other tests check."""
+    """No annotations are checked: for long training and many draws, whose every call other tests check."""
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
@@ -93,12 +93,20 @@ def photos(coco_folder: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(coco_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run: a ResNet-18 on 64×48 crops of `coco_folder`, two epochs."""
+def thin_run(coco_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `tiny_run`: its checkpoints can only be loaded where `thin_resnets` is in force."""
     from logpose.training.run import fit
 
-    fit(tiny_recipe(coco_folder), folder := tmp_path_factory.mktemp("run"))
+    with pytest.MonkeyPatch.context() as patch:
+        make_thin(patch)
+        fit(tiny_recipe(coco_folder), folder := tmp_path_factory.mktemp("run"))
     return folder
+
+
+@pytest.fixture
+def tiny_run(thin_resnets: None, thin_run: Path) -> Path:
+    """The folder of a finished run: a thin ResNet-18 on 64×48 crops of `coco_folder`, two epochs."""
+    return thin_run
 
 
 def tiny_recipe(data: Path, **changes: object):
@@ -108,7 +116,7 @@ def tiny_recipe(data: Path, **changes: object):
     from logpose.recipes.coco import coco_resnet18_rle
 
     small = {"data": data, "size": (64, 48), "epochs": 2, "batch_size": 8, "workers": 0, "precision": "32-true"}
-    return replace(coco_resnet18_rle(), **{**small, **changes})
+    return replace(coco_resnet18_rle(), **{**small, "flow_hidden": (8, 8), **changes})
 
 
 @pytest.fixture
@@ -142,18 +150,37 @@ def crowd_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_recipe(coco_folder: Path):
-    """`tiny_recipe` on `coco_folder`, with fields changed as its caller says."""
+def make_recipe(thin_resnets: None, coco_folder: Path):
+    """`tiny_recipe` on `coco_folder`, with fields changed as its caller says; its ResNets are thin."""
     return lambda **changes: tiny_recipe(changes.pop("data", coco_folder), **changes)
 
 
 @pytest.fixture
 def thin_resnets(monkeypatch: pytest.MonkeyPatch) -> None:
     """ResNets an eighth as wide, where the way from files to figures is tested and not the network."""
+    make_thin(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def thin_module() -> Iterator[None]:
+    """`thin_resnets` until the module's tests are done, for models that several of them read."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_thin(patch)
+        yield
+
+
+def make_thin(patch: pytest.MonkeyPatch) -> None:
+    """`thin_resnets` until the patch is undone; nothing where they are thin already."""
     from logpose.models.resnet import ResNet
 
     whole = ResNet._stage
-    monkeypatch.setattr(ResNet, "_stage", lambda self, block, width, *others: whole(self, block, width // 8, *others))
+
+    def thin_stage(self, block, width, *others):
+        self.stage_channels = tuple(8 * 2**stage * block.expansion for stage in range(4))
+        return whole(self, block, width // 8, *others)
+
+    if whole.__name__ != thin_stage.__name__:
+        patch.setattr(ResNet, "_stage", thin_stage)
 
 
 @pytest.fixture
@@ -220,18 +247,26 @@ def lifters(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 @pytest.fixture(scope="session")
-def model_in_space(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoint of an untrained ResNet-18 that finds COCO's joints in space in crops of 64×48."""
+def thin_model_in_space(law_in_space, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of `model_in_space`: it can only be loaded where `thin_resnets` is in force."""
     from logpose.core.skeletons import COCO
     from logpose.losses import RLELoss
     from logpose.models import RegressionModel, create_backbone
     from logpose.training.checkpoint import save
 
     torch.manual_seed(0)
-    model = RegressionModel(create_backbone("resnet18", (64, 48)), COCO, (64, 48), dim=3)
+    with pytest.MonkeyPatch.context() as patch:
+        make_thin(patch)
+        model = RegressionModel(create_backbone("resnet18", (64, 48)), COCO, (64, 48), dim=3)
     model.set_error_distribution(law_in_space)
     save(model, RLELoss(dim=3), folder := tmp_path_factory.mktemp("in_space") / "model")
     return folder
+
+
+@pytest.fixture
+def model_in_space(thin_resnets: None, thin_model_in_space: Path) -> Path:
+    """Checkpoint of an untrained thin ResNet-18 that finds COCO's joints in space in crops of 64×48."""
+    return thin_model_in_space
 
 
 @pytest.fixture(scope="session")

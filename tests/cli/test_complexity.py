@@ -12,10 +12,13 @@ from logpose.cli import complexity
 from logpose.core import progress
 
 
-def test_json_and_a_checkpoint(command, tiny_run):
+def test_json(command):
     code, out, err = command("complexity", "resnet50_rle", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["models"]["resnet50_rle"]["parameters"] == 23_647_364
+
+
+def test_a_checkpoint(command, tiny_run):
     code, out, _ = command("complexity", tiny_run / "best.ckpt")
     assert code == 0
     assert "64×48" in out

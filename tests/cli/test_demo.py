@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from logpose.cli import demo
 from logpose.cli.demo import DemoOptions, run
 from logpose.core.errors import InputError
 from logpose.recipes import synthetic
@@ -24,6 +25,7 @@ def test_a_demo_that_cannot_be_leaves_nothing(refused, tmp_path, words, token):
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.usefixtures("thin_resnets")
 def test_it_writes_everything_and_names_the_next_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(synthetic, "VAL", 12)
     folder = tmp_path / "demo"
@@ -40,6 +42,7 @@ def test_it_writes_everything_and_names_the_next_command(tmp_path, monkeypatch, 
     page = (folder / "report.html").read_text()
     assert "A negative NLL is normal" in page
     assert page.count("data:image/png;base64,") == 4
+    monkeypatch.setattr(demo, "_plots", lambda *_: [])  # which take longer than the training
     run(DemoOptions(out=folder, epochs=1, people=40))  # its own folder it may write over
     again = json.loads((folder / "metrics.json").read_text())
     assert again["L1"]["true_error_px"] == pytest.approx(figures["L1"]["true_error_px"])

@@ -12,6 +12,10 @@ import pytest
 
 from logpose import cli
 from logpose.cli.main import COMMANDS, main
+from logpose.core.skeletons import COCO
+from logpose.losses import RLELoss
+from logpose.models import RegressionModel, create_backbone
+from logpose.training.checkpoint import save
 
 
 def run(capsys, *words):
@@ -132,9 +136,12 @@ def test_flags_that_contradict_or_cannot_be(refused, coco_folder, tiny_run, tmp_
     assert "--images" in refused("predict", best, photo, "--image-folder", tmp_path)
 
 
-def test_what_a_terminal_cannot_show_ends_no_command(tiny_run: Path, coco_folder: Path) -> None:
+def test_what_a_terminal_cannot_show_ends_no_command(coco_folder: Path, tmp_path: Path) -> None:
+    model = RegressionModel(create_backbone("resnet18", (64, 48)), COCO, (64, 48))
+    model.set_error_distribution(RLELoss().error_distribution())
+    save(model, None, tmp_path / "model")
     image = next((coco_folder / "val").iterdir())
-    command = [sys.executable, "-m", "logpose.cli.main", "predict", str(tiny_run / "best.ckpt"), str(image)]
+    command = [sys.executable, "-m", "logpose.cli.main", "predict", str(tmp_path / "model"), str(image)]
     done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert rb"\xb1" in done.stdout

@@ -92,16 +92,29 @@ def test_resuming_with_another_recipe_is_refused_and_changes_nothing(refused, ti
     assert (run_folder / "config.yaml").read_bytes() == before
 
 
+SMALLER = """
+from dataclasses import replace
+from logpose.recipes.coco import coco_resnet18_rle
+from tiny_runs import network
+
+def mine():
+    return replace(coco_resnet18_rle(), model=network)
+"""
+
+
 def test_two_processes_train_one_run(coco_folder, tmp_path):
     """Lightning starts the second process with the same words; between them they measure everybody once."""
     small = "--size 64x48 --epochs 1 --batch-size 4 --workers 0 --precision 32-true --accelerator cpu --devices 2"
-    words = ("train", "coco_resnet18_rle", coco_folder, *small.split())
+    small += " --loggers csv"
+    paths = os.pathsep.join(str(Path(__file__).parents[2] / each) for each in ("src", "tests/support"))
+    (tmp_path / "mine.py").write_text(SMALLER)
+    words = ("train", "mine.py:mine", coco_folder, *small.split())
     done = subprocess.run(
         [sys.executable, "-m", "logpose.cli.main", *map(str, words)],
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src"), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]

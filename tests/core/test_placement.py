@@ -137,6 +137,7 @@ def test_what_is_assumed_is_listed_and_is_the_image_s_own() -> None:
     np.testing.assert_allclose(Viewpoint(focal=(1145, 1143)).camera((480, 640)).focal, [1145, 1143])
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("skeleton", [COCO, H36M_LIFTING, Skeleton("thing", tuple(f"p{i}" for i in range(17)))])
 def test_spread_is_that_of_many_draws(skeleton: Skeleton) -> None:
     rng = np.random.default_rng(4)

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.utils.data import Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from logpose.core.errors import InputError, NoImagesError
 from logpose.data.batches import epoch_loader
-from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError
+from logpose.data.loading import WORKERS, ErrorsAsRows, InputErrorLoader, JoinedOrError
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """PyTorch looks whether workers live every 5 seconds, here every half; no later test waits for those of this."""
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.5,))
+    yield
+    if alive := [worker for worker in WORKERS if worker.is_alive()]:
+        for worker in alive:
+            worker.kill()
+        gc.collect()  # an iterator that an error holds
 
 
 class Rows(Dataset[int]):

@@ -314,6 +314,7 @@ def test_how_crops_are_varied() -> None:
     np.testing.assert_allclose([apply_affine(m, centre) for m in found], [[6, 8]] * len(found), atol=1e-3)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_how_mmpose_varies_them() -> None:
     augmentation = Augmentation(
         scale=0.5, rotation=80, rotation_probability=1, shift=0.16, shift_probability=0.3, half_body_probability=0,
@@ -338,6 +339,7 @@ def test_how_mmpose_varies_them() -> None:
     assert ((np.abs(shown) / padded).max(axis=0) <= 0.16 + 1e-6).all()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_how_the_released_3d_code_varies_them() -> None:
     # simple_transform_3d.py: scale × clip(N(0, .3) + 1, .7, 1.3); turned in 60 % by clip(N(0, 30°), ±60°).
     augmentation = Augmentation(0.3, 60, 0.6, half_body_probability=0, flip_probability=0, draws="clipped")

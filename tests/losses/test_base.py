@@ -214,7 +214,7 @@ EVERY_LOSS = {
 }
 
 
-@settings(max_examples=1000)
+@settings(max_examples=600)
 @given(st.sampled_from(sorted(EVERY_LOSS)), DTYPES, st.integers(0, 3), st.integers(1, 3), st.data())
 def test_never_nan(name: str, dtype: torch.dtype, images: int, joints: int, data: st.DataObject) -> None:
     """Whatever the labels, weights, scales and precision: a finite loss with finite gradients, beside another loss."""
@@ -247,7 +247,10 @@ def test_never_nan(name: str, dtype: torch.dtype, images: int, joints: int, data
     ["normalized", *(pytest.param(name, marks=pytest.mark.slow) for name in ("paper", "released", "mmpose"))],
 )
 def test_it_recovers_from_garbage_and_too_large_steps(convention: str) -> None:
-    """A fifth of the labels wrong, steps ten times too large 1,000 times over; then training as it should be."""
+    """A fifth of the labels wrong, steps ten times too large 500 times over; then training as it should be.
+
+    Where Q had no share in G (`rle.SHARE`), the error would be three times too large.
+    """
     torch.manual_seed(0)
     loss = RLELoss(RealNVP(2, 4, (16, 16)), convention=convention)
     net = torch.nn.Linear(3, 4)
@@ -271,9 +274,9 @@ def test_it_recovers_from_garbage_and_too_large_steps(convention: str) -> None:
         optimizer.step()
 
     wild = torch.optim.Adam(parameters, 1e-2)
-    for _ in range(1000):
+    for _ in range(500):
         step(wild, 0.2)
-    steps = 1000
+    steps = 600
     tame = torch.optim.Adam(parameters, 3e-3)
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(tame, steps)
     for _ in range(steps):

@@ -74,6 +74,7 @@ def test_paper_is_equation_8_without_s(base: str, dim: int) -> None:
         assert float(loss.train(training)(mu, sigma, target).detach()) == pytest.approx(each.mean(), rel=1e-9)
 
 
+@pytest.mark.usefixtures("unchecked")
 @bases
 def test_normalized_is_equation_8_with_s_and_a_symmetric_flow(base: str) -> None:
     mu, sigma, target = case()
@@ -198,6 +199,7 @@ def test_in_basic_mode_errors_have_no_density() -> None:
 # s
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("convention", "base", "product", "square"),
     [
@@ -358,6 +360,7 @@ def test_the_gradient_shortcut() -> None:
 # Learning
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_short_training_recovers_a_known_laplace_scale() -> None:
     # Errors of two kinds of joints, one a Laplace density of scales .02 and .06, the other four times as wide.
     torch.manual_seed(0)

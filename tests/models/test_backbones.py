@@ -23,6 +23,8 @@ from logpose.models.resnet import IMAGENET_URLS
 
 SIZE = (64, 48)
 
+pytestmark = pytest.mark.usefixtures("thin_module")
+
 
 def torchvision_state(depth: int = 18) -> dict[str, Tensor]:
     """A state dict as torchvision publishes: with a classifier, every value its own."""

@@ -25,6 +25,8 @@ from logpose.models.towers import StageOutput
 SMALL = PointSetOptions(channels=16, depth=1)
 K = len(COCO)
 
+pytestmark = pytest.mark.usefixtures("thin_module")
+
 
 def model_of(sigma: bool = True, backbone: str = "resnet18", **changes: object) -> PointSetAnchors:
     torch.manual_seed(0)

@@ -47,6 +47,7 @@ def test_the_published_network_is_made() -> None:
     assert model.trunk.backbone.name == "hrnet_w32"
 
 
+@pytest.mark.usefixtures("thin_resnets")
 @pytest.mark.parametrize("loss", ["l1", "rle"])
 def test_a_run_goes_from_images_to_figures(loss: str, coco_folder: Path, tmp_path: Path) -> None:
     recipe = replace(recipes.point_set_resnet18_rle(), loss=loss, data=coco_folder, **TINY)

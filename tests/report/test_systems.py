@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 
 from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO
+from logpose.models import RegressionModel, create_backbone
 from logpose.report.systems import SYSTEMS, count_models
+from logpose.training.checkpoint import save
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +78,10 @@ def test_what_is_saved_over_simplepose(counted: dict) -> None:
     assert round(simple["macs_head"] / rle["macs_backbone"], 2) == 0.36
 
 
-def test_a_checkpoint_is_counted_at_its_size(tiny_run) -> None:
-    best = str(tiny_run / "best.ckpt")
-    row = dict(count_models([best]))[best]
+def test_a_checkpoint_is_counted_at_its_size(tmp_path: Path) -> None:
+    model = RegressionModel(create_backbone("resnet18", (64, 48)), COCO, (64, 48))
+    save(model, None, tmp_path / "model")
+    row = dict(count_models([str(tmp_path / "model")]))[str(tmp_path / "model")]
     assert row["input"] == "crops of 64×48"
     assert row["parameters"] == 11_176_512 + 2 * (512 * 34 + 34)
 

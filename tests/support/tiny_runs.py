@@ -53,7 +53,7 @@ def tiny(**changes: Any) -> Recipe:
     recipe = Recipe(
         people=people, model=network, weights="random", size=(32, 32), epochs=EPOCHS, batch_size=BATCH, workers=0,
         optimizer="adamw", weight_decay=0.05, schedule="cosine", warmup_steps=3, watch="error_px", flip_test=True,
-        precision="32-true", accelerator="cpu", devices="1", save_every="1steps", loggers=("csv",),
+        precision="32-true", accelerator="cpu", devices="1", save_every="1steps", loggers=("csv",), flow_hidden=(8, 8),
     )  # fmt: skip
     return replace(recipe, **changes)
 

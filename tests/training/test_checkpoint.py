@@ -32,6 +32,8 @@ from logpose.training.checkpoint import describe, load, load_model, save
 SIZE = (32, 32)
 FACE = Skeleton("face", ("left_eye", "right_eye", "nose"), bones=((0, 2),), oks_sigmas=(0.02, 0.02, 0.03))
 
+pytestmark = pytest.mark.usefixtures("thin_module")
+
 
 class Tiny(nn.Module):
     """A backbone of one's own."""

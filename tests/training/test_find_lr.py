@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from tiny_runs import tiny
 
 from logpose.core.errors import InputError
-from logpose.training import find_lr
+from logpose.training import find_lr, run
 from logpose.training.checkpoint import read
 from logpose.training.find_lr import STEPS, suggestion
 from logpose.training.module import PoseModule
@@ -56,6 +56,14 @@ def test_what_comes_after_infinite_losses_does_not_count() -> None:
     assert suggestion(RATES.tolist(), diverging.tolist()) == suggestion(RATES.tolist(), losses(1e-3).tolist())
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches of 60 steps: what a run makes of the rate does not depend on how exactly it is found."""
+    for module in (find_lr, run):
+        monkeypatch.setattr(module, "STEPS", 60)
+
+
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("changes", [{"loss": "l1"}, pytest.param({"layer_decay": 0.5}, marks=pytest.mark.slow)])
 def test_the_run_is_that_of_the_rate_that_was_found(
     changes: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -81,6 +89,7 @@ def test_the_run_is_that_of_the_rate_that_was_found(
     assert all(torch.equal(tensor, content["state_dict"][name]) for name, tensor in given["state_dict"].items())
 
 
+@pytest.mark.usefixtures("short")
 def test_a_search_that_finds_nothing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every rate leads to a greater loss."""
     monkeypatch.setattr(find_lr, "suggestion", lambda *_: None)
@@ -89,6 +98,7 @@ def test_a_search_that_finds_nothing_leaves_nothing(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+@pytest.mark.usefixtures("short")
 def test_batches_are_searched_with_one_at_a_time(tmp_path: Path) -> None:
     """Also with more in a step than there are in an epoch."""
     rates = []
@@ -112,6 +122,7 @@ def test_a_signal_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+@pytest.mark.usefixtures("short")
 def test_each_stage_has_its_own_and_a_resumed_one_keeps_it(tmp_path: Path) -> None:
     rates = []
 

@@ -38,6 +38,7 @@ from logpose.training.run import Run, fit
 from logpose.training.warm_start import same_joints, warm_start
 
 FACE = Skeleton("face", ("a", "b", "c", "d"))
+pytestmark = pytest.mark.usefixtures("thin_module")
 with_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is an extra")
 
 

@@ -43,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(folder: Path, make=oct.oct_column_rle, **changes) -> BoundaryRecipe:
     settings = {"data": folder, "size": (64, 32), "channels": 4, "depth": 2, "cells": 4, "epochs": 1, "shown": 96}
     settings |= {"batch_size": 4, "loggers": (), "accelerator": "cpu", "validate_every": 1, "precision": "32-true"}
+    settings |= {"flow_hidden": (8, 8)}
     return replace(make(), **{**settings, **changes})
 
 

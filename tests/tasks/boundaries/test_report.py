@@ -14,6 +14,7 @@ from scipy.io import savemat
 from logpose.data.oct import holds_scans, unlabelled_scans
 from logpose.data.scans import RETINA
 from logpose.data.synthetic_oct import ScanNoise, SyntheticScans
+from logpose.flows import RealNVP
 from logpose.losses import Laplace, RLELoss
 from logpose.models import BoundaryModel
 from logpose.tasks.boundaries.predict import Segmenter
@@ -130,7 +131,7 @@ def scans_file(tmp_path):
 def test_of_boundaries(page, scans_file, tmp_path, likely):
     torch.manual_seed(0)
     model = BoundaryModel(SyntheticScans(1).skeleton, (112, 64), channels=2, depth=1, cells=2, shown=160)
-    loss = RLELoss(dim=8).eval() if likely else None
+    loss = RLELoss(RealNVP(8, hidden=(8, 8)), dim=8).eval() if likely else None
     if loss is not None:
         model.set_error_distribution(loss.error_distribution())
     save(model, loss, tmp_path / "model")

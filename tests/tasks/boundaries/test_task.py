@@ -14,6 +14,7 @@ from logpose.data.images import read_image
 from logpose.data.oct import open_scans
 from logpose.data.scans import RETINA
 from logpose.data.synthetic_oct import SyntheticScans
+from logpose.flows import RealNVP
 from logpose.losses import RLELoss
 from logpose.models import BoundaryModel
 from logpose.training.checkpoint import load, save
@@ -28,7 +29,7 @@ def boundary_files(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("boundaries")
     torch.manual_seed(0)
-    loss = RLELoss(dim=8)
+    loss = RLELoss(RealNVP(8, hidden=(8, 8)), dim=8)
     model = BoundaryModel(RETINA, (64, 32), channels=2, depth=1, cells=2)
     model.set_error_distribution(loss.eval().error_distribution())
     save(model, loss, folder / "model")

@@ -11,6 +11,7 @@ import torch
 
 from logpose.core.skeletons import COCO
 from logpose.data.fingerprints import fingerprints
+from logpose.flows import RealNVP
 from logpose.losses import RLELoss
 from logpose.models import PointSetAnchors, PointSetOptions, create_backbone
 from logpose.tasks.detection.predict import Finder
@@ -20,11 +21,11 @@ SMALL = PointSetOptions(channels=16, depth=1)
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory):
-    """The checkpoint of an untrained model of point-set anchors on 64-pixel images."""
+def detector(thin_module, tmp_path_factory):
+    """The checkpoint of an untrained thin model of point-set anchors on 64-pixel images."""
     torch.manual_seed(0)
     model = PointSetAnchors(create_backbone("resnet18", (64, 64)), COCO, True, SMALL, short=64, longest=96)
-    loss = RLELoss()
+    loss = RLELoss(RealNVP(2, hidden=(8, 8)))
     model.set_error_distribution(loss.eval().error_distribution())
     save(model, loss, folder := tmp_path_factory.mktemp("detector") / "model")
     return folder

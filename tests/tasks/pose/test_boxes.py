@@ -87,8 +87,8 @@ def folder(coco_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(folder, tmp_path_factory):
-    """The folder of a finished run on both kinds."""
+def run(thin_module, folder, tmp_path_factory):
+    """The folder of a finished run of a thin network on both kinds."""
     fit(tiny_recipe(folder, category="all", epochs=1), out := tmp_path_factory.mktemp("run"))
     return out
 

@@ -14,7 +14,6 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from tests.conftest import tiny_recipe
 
 from logpose.core.skeletons import COCO as SKELETON
 from logpose.data.files import open_people
@@ -242,8 +241,8 @@ def deep_folder(coco_folder, tmp_path_factory):
     return folder
 
 
-def test_joints_with_depth_are_learned_and_measured(command, refused, deep_folder, tmp_path):
-    fit(tiny_recipe(deep_folder, depth=True, epochs=1), tmp_path / "run")
+def test_joints_with_depth_are_learned_and_measured(command, refused, make_recipe, deep_folder, tmp_path):
+    fit(make_recipe(data=deep_folder, depth=True, epochs=1), tmp_path / "run")
     words = ("eval", tmp_path / "run" / "best.ckpt", "--data", deep_folder, "--device", "cpu", "--json")
     code, out, err = command(*words, "--depth", "--report", tmp_path / "page.html")
     assert code == 0, err

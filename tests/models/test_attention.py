@@ -66,9 +66,8 @@ def test_mu_and_sigma_are_those_of_sums_over_cells(dim: int) -> None:
             feature = (fused[b] * sharp).sum(axis=(1, 2))
             mu = layers["fc_mu.weight"][k] @ feature + layers["fc_mu.bias"][k]
             mu[:2] += place
-            logits = (
-                layers["fc_sigma.weight"][k] @ np.concatenate([feature, np.log(spread)]) + layers["fc_sigma.bias"][k]
-            )
+            known = [*feature, *fused[b].mean(axis=(1, 2)), *np.log(spread), np.log(share.max())]
+            logits = layers["fc_sigma.weight"][k] @ known + layers["fc_sigma.bias"][k]
             np.testing.assert_allclose(found.mu[b, k].numpy(), mu, atol=1e-12)
             np.testing.assert_allclose(found.sigma[b, k].numpy(), 1e-6 + (1 - 1e-6) / (1 + np.exp(-logits)), atol=1e-12)
 
@@ -141,7 +140,7 @@ def test_of_two_places_mu_is_at_the_likelier() -> None:
     with torch.no_grad():
         model.maps.weight.zero_()
         model.maps.weight[:, 0] = 1.0
-        model.fc_sigma.weight[..., -2:] = torch.eye(2)
+        model.fc_sigma.weight[..., -3:-1] = torch.eye(2)
         found = model(torch.zeros(1, 3, 8, 64))
     torch.testing.assert_close(found.mu[0, 0, 0], torch.tensor(11.5 / 64 - 0.5), atol=2e-3, rtol=0)
     spread = found.sigma[0, 0, 0].logit().exp()

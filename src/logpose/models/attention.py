@@ -2,8 +2,8 @@
 
 An average over the whole crop (`regression`) has lost where things are: the layers before it must encode places in
 features. Here each joint has a map of attention over a small pyramid of features. Mu is the mean place under it (as in
-Integral Pose, Sun et al. 2018), moved by an offset; the offset and sigma are read from the mean feature under it, and
-sigma from the spread of the map too. There is no maximum to search for and no deconvolution.
+Integral Pose, Sun et al. 2018), moved by an offset from the mean feature under it. Sigma is read from that, from the
+average over the crop, and from the spread and the peak of the map. There is no maximum to search for, no deconvolution.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class AttentionModel(PoseModel):
         assert self.maps.bias is not None
         nn.init.zeros_(self.maps.bias)
         self.fc_mu = JointLinear(joints, width, dim)
-        self.fc_sigma = JointLinear(joints, width + 2, dim) if predicts_sigma else None
+        self.fc_sigma = JointLinear(joints, 2 * width + 3, dim) if predicts_sigma else None
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop, in crop coordinates."""
@@ -117,8 +117,11 @@ class AttentionModel(PoseModel):
             place, attended = sharp @ cells, sharp @ y.flatten(2).transpose(1, 2)  # B K 2, B K C
             offset = self.fc_mu(attended)
             mu = torch.cat([place + offset[..., :2], offset[..., 2:]], dim=-1)
-            known = torch.cat([attended, spread.log()], dim=-1)
-            sigma = None if self.fc_sigma is None else sigma_of(self.fc_sigma(known))
+            sigma = None
+            if self.fc_sigma is not None:
+                around = y.mean(dim=(2, 3))[:, None].expand_as(attended)
+                peak = share.amax(dim=2, keepdim=True)
+                sigma = sigma_of(self.fc_sigma(torch.cat([attended, around, spread.log(), peak.log()], dim=-1)))
         maps = logits if self.auxiliary and self.training else None
         return prediction_of(mu, sigma, self.error_distribution, maps)
 

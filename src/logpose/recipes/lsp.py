@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from logpose.data import Augmentation
-from logpose.recipes.coco import coco_resnet18_rle
+from logpose.recipes.coco import coco_lite0_rle, coco_resnet18_rle
 from logpose.recipes.renamed import old_presets
 from logpose.tasks.pose.recipe import Recipe
 
-__all__ = ["lsp_resnet18_rle"]
+__all__ = ["lsp_lite0_rle", "lsp_resnet18_rle"]
 
 
 def lsp_resnet18_rle() -> Recipe:
@@ -24,6 +24,11 @@ def lsp_resnet18_rle() -> Recipe:
         watch="pck_torso@0.2",
         validate_every=5,
     )
+
+
+def lsp_lite0_rle() -> Recipe:
+    """RLE by attention, EfficientNet-Lite0, 128×128, ImageNet weights (compared in `benchmarks/lsp_pretrained.py`)."""
+    return replace(coco_lite0_rle(), watch="pck_torso@0.2", workers=0, validate_every=2, flip_test=False)
 
 
 __getattr__ = old_presets(globals())

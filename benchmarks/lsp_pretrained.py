@@ -35,9 +35,7 @@ from logpose.tasks.image_recipe import labelled_people
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training.checkpoint import load_of_crops
-from logpose.training.resume import last_checkpoint
-from logpose.training.run import fit
-from tables import Runs, folder_of, is_whole, whole
+from tables import Runs, folder_of, trained
 
 HEATMAPS = "heatmap"
 STARRED = "RLE after heatmaps"
@@ -63,10 +61,9 @@ SHARED, LEAST = 12, 8
 FIGURES = Path(__file__).parent / "figures" / "lsp_pretrained.json"
 
 
-def half(people: LspPeople, first: bool) -> LspPeople:
-    """Half of the people: every figure is chosen on one half and reported of the other."""
-    middle = len(people.samples) // 2
-    people.samples = people.samples[:middle] if first else people.samples[middle:]
+def second_half(people: LspPeople) -> LspPeople:
+    """The people that nothing was chosen on."""
+    people.samples = people.samples[len(people.samples) // 2 :]
     return people
 
 
@@ -96,11 +93,9 @@ def main() -> None:
 
     def measure(recipe: Recipe, name: str) -> dict[str, Any]:
         folder = given.out / name
-        # An interrupted run is resumed; the minutes are then those of its last part.
-        if not is_whole(folder, recipe):
-            whole(fit(recipe, folder, last_checkpoint(folder)))
-        model, loss = load_of_crops(folder / "last.ckpt")
-        evaluation = evaluate(model, half(labelled_people(recipe, "val"), first=False), loss, flip_test=False)
+        # Of a run that was resumed, the minutes are those of its last part.
+        model, loss = load_of_crops(trained(recipe, folder))
+        evaluation = evaluate(model, second_half(labelled_people(recipe, "val")), loss, flip_test=False)
         counts = complexity(model, model.example_input())
         figures = {name: value for name, value in evaluation.compute().items() if value == value}
         return {

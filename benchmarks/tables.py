@@ -12,7 +12,8 @@ from typing import Any
 from logpose.training.checkpoint import read
 from logpose.training.recipe import TrainingRecipe
 from logpose.training.resume import is_finished
-from logpose.training.run import Run
+from logpose.training.run import Run, fit
+from logpose.training.run_folder import last_checkpoint
 
 
 class Runs:
@@ -80,6 +81,16 @@ def whole(run: Run) -> Run:
     if run.interrupted:
         raise SystemExit(130)
     return run
+
+
+def trained(recipe: TrainingRecipe, folder: Path) -> Path:
+    """The checkpoint at the end of a recipe's run in a folder; the run is made, or resumed, unless it is finished.
+
+    The best epoch is chosen on the people of the evaluation, so tables have the last one's weights.
+    """
+    if not is_whole(folder, recipe):
+        whole(fit(recipe, folder, last_checkpoint(folder)))
+    return folder / "last.ckpt"
 
 
 def is_whole(folder: Path, recipe: TrainingRecipe) -> bool:

@@ -359,6 +359,7 @@ def test_movenet_predicts_what_it_did(size: str, side: int, tmp_path: Path) -> N
     [
         (f"{NETWORK}model/Conv1/Conv2D_weights", {}, "not a checkpoint of MoveNet for one person, it has no Conv1"),
         ("", {f"{NETWORK}model/Conv1/Conv2D_weights": np.zeros((3, 3, 3, 40), np.float32)}, "Conv1 has 40 outputs"),
+        ("", {f"{NETWORK}model/Conv1/Conv2D_weights": np.zeros((), np.float32)}, "Conv1 has 0 outputs"),
         ("", {f"{NETWORK}model/block_3_expand/Conv2D_bn_offset": np.zeros(7, np.float32)}, "block_3_expand"),
         (f"{PREFIX}center_0/conv2d_4/BiasAdd/ReadVariableOp", {}, r"center\.\* is not"),
     ],

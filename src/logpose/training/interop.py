@@ -149,12 +149,12 @@ def load_movenet(
     """
     state = in_torch(read_state_dict(path))
     _need(path, state, "Conv1.weight", "kpt_heatmap.conv2d.weight", kind="MoveNet for one person")
-    kind = next((kind for kind in SIDES if len(state["Conv1.weight"]) == len(MoveNetTrunk(kind).Conv1.weight)), None)
-    if kind is None:
-        raise InputError(
-            f"{path}: neither MoveNet Thunder nor Lightning (Conv1 has {len(state['Conv1.weight'])} outputs)"
-        )
-    model = MoveNet(MoveNetTrunk(kind), skeleton or COCO, size or (SIDES[kind], SIDES[kind]))
+    outputs = next(iter(state["Conv1.weight"].shape), 0)
+    trunk = next((trunk for trunk in map(MoveNetTrunk, SIDES) if trunk.Conv1.out_channels == outputs), None)
+    if trunk is None:
+        raise InputError(f"{path}: neither MoveNet Thunder nor Lightning (Conv1 has {outputs} outputs)")
+    side = SIDES[trunk.size]
+    model = MoveNet(trunk, skeleton or COCO, size or (side, side))
     for name, prefix in (("backbone", ""), *((head, f"{head}.") for head in MoveNet.HEADS)):
         _fill(path, model.get_submodule(name), prefix, state)
     return model.eval(), None

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.models import AttentionModel, HRNet, ResNet
 from logpose.models.backbone import FeatureExtractor
@@ -147,9 +146,12 @@ def test_of_two_places_mu_is_at_the_likelier() -> None:
     torch.testing.assert_close(spread, torch.tensor(5 / 8 * (0.6 * 0.4) ** 0.5), atol=1e-4, rtol=0)
 
 
-def test_a_backbone_without_so_many_levels() -> None:
-    with pytest.raises(InputError, match="attention over 2 levels of features: the backbone still has 1"):
-        AttentionModel(Still(torch.zeros(1, 4, 2, 2)), TWO, (64, 64))
+def test_a_backbone_with_fewer_feature_maps() -> None:
+    fused = []
+    model = AttentionModel(Still(torch.zeros(1, 4, 2, 2)), TWO, (64, 64), levels=3).eval()
+    model.maps.register_forward_hook(lambda _, inputs, __: fused.append(inputs[0].shape[2:]))
+    model(torch.zeros(1, 3, 64, 64))
+    assert fused == [(2, 2)]
 
 
 def test_without_sigma_it_is_1() -> None:

@@ -53,9 +53,17 @@ def test_by_default_groups_are_weights_and_the_rest_in_their_order() -> None:
     assert all("lr" not in group for group in groups)
 
 
-def test_rates_fall_from_the_head_to_the_input() -> None:
+@pytest.mark.parametrize(
+    ("changes", "by_stage"),
+    [
+        ({"layer_decay": 0.5}, (0.025, 0.05, 0.1, 0.2, 0.4)),
+        ({"backbone_lr": 0.25}, (0.2,) * 5),
+        ({"backbone_lr": 2.0, "layer_decay": 0.5}, (0.05, 0.1, 0.2, 0.4, 0.8)),
+    ],
+)
+def test_rates_fall_from_the_head_to_the_input(changes: dict[str, float], by_stage: tuple[float, ...]) -> None:
     network, loss = model(ResNet(18)), RLELoss()
-    groups = parameter_groups(network, loss, pretrained(layer_decay=0.5, lr=0.8, weight_decay=0.1))
+    groups = parameter_groups(network, loss, pretrained(lr=0.8, weight_decay=0.1, **changes))
     rates = {}
     for group, names in zip(groups, names_of(groups, network, loss), strict=True):
         for name in names:
@@ -63,10 +71,10 @@ def test_rates_fall_from_the_head_to_the_input() -> None:
             rates[name] = group["lr"]
         assert group["weight_decay"] in (0.0, 0.1)
     assert len(rates) == len([*network.parameters(), *loss.parameters()])
-    by_stage = {"conv1": 0.025, "bn1": 0.025, "layer1": 0.05, "layer2": 0.1, "layer3": 0.2, "layer4": 0.4}
+    expected = dict(zip(("conv1", "layer1", "layer2", "layer3", "layer4"), by_stage, strict=True))
     for name, rate in rates.items():
-        stage = name.removeprefix("backbone.").split(".")[0] if name.startswith("backbone.") else ""
-        assert rate == pytest.approx(by_stage.get(stage, 0.8)), name
+        stage = name.removeprefix("backbone.").split(".")[0].replace("bn1", "conv1") if "backbone" in name else ""
+        assert rate == pytest.approx(expected.get(stage, 0.8)), name
 
 
 class Look(Callback):
@@ -146,6 +154,7 @@ class Partly(Unknown):
         (model, {"freeze": 3}, "--freeze 3.* 2 stages"),
         (lambda: model(Unknown()), {"freeze": 1}, "--freeze.*Unknown"),
         (lambda: model(Unknown()), {"layer_decay": 0.5}, "--layer-decay.*Unknown"),
+        (lambda: model(Unknown()), {"backbone_lr": 0.5}, "--backbone-lr.*Unknown"),
         (lambda: model(Unknown()), {"freeze_norm": True}, "--freeze-norm.*Unknown"),
         (lambda: model(Partly()), {"freeze": 1}, r"layer\.weight.*Partly"),
         (model, {"freeze": 1, "weights": "random"}, "--freeze.*random"),

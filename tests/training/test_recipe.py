@@ -55,7 +55,7 @@ def test_a_loss_has_the_base_convention_and_flow_that_are_named(make_recipe) -> 
     ("field", "value"),
     [("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("lr", float("nan")), ("workers", -1), ("seed", -1),
      ("ema", 1.0), ("ema", -0.1), ("ema", float("nan")), ("accumulate", 0), ("patience", -1), ("freeze", -1),
-     ("layer_decay", 0.0), ("layer_decay", 1.5), ("gradient_clip", -1.0),
+     ("layer_decay", 0.0), ("layer_decay", 1.5), ("backbone_lr", 0.0), ("gradient_clip", -1.0),
      ("momentum", 1.0), ("flow_hidden", ()), ("flow_hidden", (0,))],
 )  # fmt: skip
 def test_values_that_cannot_be(make_recipe, field, value) -> None:

@@ -99,6 +99,7 @@ def test_a_loss_that_cannot_be_made_is_another(tmp_path: Path) -> None:
         ({"accumulate": 4}, {}, False, None),
         ({"freeze": 2}, {}, False, "--freeze 2"),
         ({"layer_decay": 0.5}, {}, False, "--layer-decay 0.5"),
+        ({"backbone_lr": 0.1}, {}, False, "--backbone-lr 0.1"),
         ({"ema": 0.9}, {}, False, "--ema 0.9"),
         ({"patience": 9, "freeze_norm": True, "find_lr": False}, {}, False, None),
         ({"lr": 7.0, "weight_decay": 1.0, "workers": 9}, {}, True, None),
@@ -121,7 +122,7 @@ def test_what_an_older_version_had_no_setting_for_was_off(tmp_path: Path) -> Non
     wanted = describe(model(), RLELoss(dim=3))
     path = written(tmp_path, {**wanted, "recipe": {"epochs": 3}})
     check_resumable(path, wanted, replace(RECIPE, ema=0.9))
-    for name, value in {"freeze": 1, "layer_decay": 0.5}.items():
+    for name, value in {"freeze": 1, "backbone_lr": 0.1, "layer_decay": 0.5}.items():
         with pytest.raises(InputError, match=rf"last\.ckpt: .*--{name.replace('_', '-')}"):
             check_resumable(path, wanted, replace(RECIPE, **{name: value}))
 

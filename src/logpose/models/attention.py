@@ -13,7 +13,6 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from logpose.core.errors import InputError
 from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
@@ -51,16 +50,13 @@ class AttentionModel(PoseModel):
         backbone: features of images at several strides, see `FeatureExtractor.levels`.
         dim: D.
         predicts_sigma: whether sigma is predicted; where not (L1 and L2 regression), it is 1 everywhere.
-        levels: feature maps that are fused, from the coarsest on: 1 is stride 32 alone, 2 ends at stride 16, 3 at 8.
-            A backbone with fine features of its own (`map_channels`) has these in their place.
+        levels: feature maps that are fused, from the coarsest on: 1 is stride 32 alone, 2 ends at stride 16, 3 at 8;
+            fewer where the backbone has fewer. One with fine features of its own (`map_channels`) has these instead.
         width: channels of the fused features, unless they are the backbone's own.
         sharpness: power of attention that mu and its features are the mean under. A joint that may be at two places is
             put between them by attention itself, and at the likelier one by a high power of it.
         auxiliary: whether the logits of attention are given while training, for a loss on them beside.
         skeleton, size, padding, pixel_mean, pixel_std: see `PoseModel`.
-
-    Raises:
-        InputError: if the backbone has fewer feature maps.
     """
 
     kind = "attention"
@@ -72,7 +68,7 @@ class AttentionModel(PoseModel):
         size: tuple[int, int],
         dim: int = 2,
         predicts_sigma: bool = True,
-        levels: int = 2,
+        levels: int = 3,
         width: int = 128,
         sharpness: float = 4.0,
         auxiliary: bool = False,
@@ -85,12 +81,9 @@ class AttentionModel(PoseModel):
         self.backbone, self.predicts_sigma, self.levels, self.width = backbone, predicts_sigma, levels, width
         self.sharpness, self.auxiliary, joints = sharpness, auxiliary, len(skeleton)
         self.output_type = "coordinates and heatmap logits" if auxiliary else "coordinates"
-        channels: tuple[int, ...] = getattr(backbone, "level_channels", ())
+        channels = backbone.level_channels
         if backbone.map_channels is not None:
             channels, width = (), backbone.map_channels
-        elif not 1 <= levels <= len(channels):
-            name = getattr(backbone, "name", type(backbone).__name__)
-            raise InputError(f"attention over {levels} levels of features: the backbone {name} has {len(channels)}")
         self.top = nn.Sequential(*convolution(channels[-1], width)) if channels else None
         self.lateral, self.smooth = nn.ModuleList(), nn.ModuleList()
         for finer in channels[-2 : -levels - 1 : -1]:

@@ -25,13 +25,14 @@ def freeze(model: Model, recipe: TrainingRecipe) -> list[nn.Module]:
     Raises:
         InputError: if the model has no backbone with that many stages, or its weights are random.
     """
-    if not (recipe.freeze or recipe.freeze_norm or recipe.layer_decay != 1):
+    slower = _slower(recipe)
+    if not (recipe.freeze or recipe.freeze_norm or slower):
         return []
-    flag = "--freeze" if recipe.freeze else "--freeze-norm" if recipe.freeze_norm else "--layer-decay"
+    flag = "--freeze" if recipe.freeze else "--freeze-norm" if recipe.freeze_norm else slower
     stages = _Stages(model, flag)
     if recipe.freeze > stages.count:
         raise InputError(f"--freeze {recipe.freeze}: the backbone has {stages.count} stages")
-    if flag != "--layer-decay" and getattr(recipe, "weights", "") == "random":
+    if flag != slower and getattr(recipe, "weights", "") == "random":
         raise InputError(f"{flag}: {RANDOM}")
     learning = {stages.of(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
     already = next((stage for stage in range(stages.count) if stage in learning), stages.count)
@@ -57,29 +58,37 @@ def parameter_groups(model: Model, loss: nn.Module, recipe: TrainingRecipe) -> l
     """The optimiser's groups of parameters: weights, which decay, and the others, each at its learning rate.
 
     With `layer_decay` d the last of S stages of the backbone learns at d times the rate, the one before it at d²
-    times, and the first at d^S; all else has the full rate (as in BEiT: Bao et al. 2022, A.2).
+    times, and the first at d^S, all of them times `backbone_lr`; all else has the full rate (as in BEiT: Bao et al.
+    2022, A.2).
     """
     parameters = list(model.named_parameters())
-    if not recipe.freeze and recipe.layer_decay == 1:
+    slower = _slower(recipe)
+    if not (recipe.freeze or slower):
         weights = [p for _, p in parameters if p.ndim > 1]
         others = [p for _, p in parameters if p.ndim <= 1] + list(loss.parameters())
         return [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    stages = _Stages(model, "--layer-decay")
+    stages = _Stages(model, slower or "--freeze")
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters:
         if parameter.requires_grad:
-            stage = stages.of(name) if recipe.layer_decay != 1 else stages.count
+            stage = stages.of(name) if slower else stages.count
             groups.setdefault((stage, parameter.ndim <= 1), []).append(parameter)
     groups.setdefault((stages.count, True), []).extend(loss.parameters())
     return [
         {
             "params": groups[stage, plain],
             "weight_decay": 0.0 if plain else recipe.weight_decay,
-            "lr": recipe.lr * recipe.layer_decay ** (stages.count - stage),
+            "lr": recipe.lr * recipe.layer_decay**above * (recipe.backbone_lr if above else 1),
         }
         for stage, plain in sorted(groups)
         if groups[stage, plain]
+        for above in (stages.count - stage,)
     ]
+
+
+def _slower(recipe: TrainingRecipe) -> str:
+    """The flag that gives the backbone a rate of its own; empty if there is none."""
+    return "--layer-decay" if recipe.layer_decay != 1 else "--backbone-lr" if recipe.backbone_lr != 1 else ""
 
 
 class _Stages:

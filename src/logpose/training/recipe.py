@@ -90,6 +90,8 @@ class TrainingRecipe:
     """Highest learning rate."""
     find_lr: bool = False
     """Search for the learning rate before training, in 100 steps of a network that is not kept, in place of `lr`."""
+    backbone_lr: float = 1.0
+    """Learning rate of the backbone relative to that of the head."""
     layer_decay: float = 1.0
     """Learning rate of a stage of the backbone relative to the next; the last stage's relative to the head."""
     freeze: int = 0
@@ -161,9 +163,10 @@ class TrainingRecipe:
             raise InputError(
                 f"--momentum and --warmup-start must be below 1, got {self.momentum:g}, {self.warmup_start:g}"
             )
-        if not (self.ema < 1 and 0 < self.layer_decay <= 1):
+        if not (self.ema < 1 and 0 < self.layer_decay <= 1 and self.backbone_lr > 0):
             raise InputError(
-                f"--ema must be below 1 and --layer-decay in (0, 1], got {self.ema:g} and {self.layer_decay:g}"
+                "--ema must be below 1, --layer-decay in (0, 1] and --backbone-lr above 0 (--freeze stops learning), "
+                f"got {self.ema:g}, {self.layer_decay:g} and {self.backbone_lr:g}"
             )
         if not (callable(self.loss) or self.loss in get_args(LossName)):
             raise InputError(f"--loss must be a function or one of {', '.join(get_args(LossName))}; got {self.loss!r}")

@@ -31,9 +31,9 @@ NOT_LABELS = ("watch", "images", "val_images", "page", "max_pixels", "strict")
 """Of a recipe's `MEASURED_ON`: what does not decide which labels figures are measured on."""
 SAMPLED = 16
 """Samples whose labels identify data without files."""
-OF_OPTIMIZER = ("optimizer", "freeze", "layer_decay")
+OF_OPTIMIZER = ("optimizer", "freeze", "backbone_lr", "layer_decay")
 """Fields of recipes that decide what the optimiser's state is of."""
-ADDED = ("ema", "accumulate", "freeze", "layer_decay")
+ADDED = ("ema", "accumulate", "freeze", "backbone_lr", "layer_decay")
 """Fields of recipes that version 0.1 did not have; its runs had their defaults."""
 AT_THE_START = ("weights", "weights_of")
 """Fields of recipes that decide only how a run starts."""

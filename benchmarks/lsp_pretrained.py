@@ -31,8 +31,9 @@ from logpose.data.lsp import LspPeople
 from logpose.metrics.complexity import complexity
 from logpose.recipes.lsp import lsp_lite0_rle
 from logpose.report.page import read_curves
+from logpose.tasks.evaluation import Found
 from logpose.tasks.image_recipe import labelled_people
-from logpose.tasks.pose.evaluate import Evaluation, evaluate
+from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training.checkpoint import load_of_crops
 from tables import Runs, folder_of, trained
@@ -67,9 +68,8 @@ def second_half(people: LspPeople) -> LspPeople:
     return people
 
 
-def shared_pck(evaluation: Evaluation, shares: tuple[float, ...] = (0.2, 0.1)) -> dict[str, float]:
+def shared_pck(at: Found, shares: tuple[float, ...] = (0.2, 0.1)) -> dict[str, float]:
     """PCK of the torso, the longer of the labelled diagonals, over the shared joints."""
-    at = evaluation.arrays()
     seen, apart = at.visible > 0, np.linalg.norm(at.predicted - at.truth, axis=-1)
     torsos = [np.linalg.norm(at.truth[:, a] - at.truth[:, b], axis=-1) * (seen[:, a] & seen[:, b]) for a, b in TORSOS]
     torso = np.max(torsos, axis=0)
@@ -99,7 +99,7 @@ def main() -> None:
         counts = complexity(model, model.example_input())
         figures = {name: value for name, value in evaluation.compute().items() if value == value}
         return {
-            **figures, **shared_pck(evaluation), "epochs": recipe.epochs, "parameters": counts.parameters,
+            **figures, **shared_pck(evaluation.arrays()), "epochs": recipe.epochs, "parameters": counts.parameters,
             "macs": counts.macs, "_curve": read_curves(folder).get("val/pck_torso@0.2", []),
         }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -38,3 +39,18 @@ def test_a_checkpoint_becomes_a_folder_that_every_command_takes(command, refused
     torch.save({"state_dict": {}, "when": Path("x")}, tmp_path / "objects.pth")
     assert "it holds an object of pathlib" in refused("convert", tmp_path / "objects.pth", "--out", other)
     assert not other.exists()
+
+
+def test_half_precision_halves_the_file_and_moves_joints_by_less_than_a_hundredth_of_a_pixel(
+    command, coco_folder, tiny_run, tmp_path
+):
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    for out, flags in ((whole, ()), (half, ("--half",))):
+        assert command("convert", tiny_run / "best.ckpt", "--out", out, *flags)[0] == 0
+    sizes = [(out / "model.safetensors").stat().st_size for out in (whole, half)]
+    assert sizes[1] < 0.55 * sizes[0]
+    image = next((coco_folder / "val").iterdir())
+    found = [json.loads(command("predict", out, image, "--json")[1])[0] for out in (whole, half)]
+    keypoints = [np.reshape(row["keypoints"], (-1, 3)) for row in found]
+    np.testing.assert_allclose(keypoints[1], keypoints[0], atol=0.01)
+    np.testing.assert_allclose(found[1]["sigma"], found[0]["sigma"], rtol=1e-3)

@@ -28,6 +28,8 @@ class ConvertOptions(Options):
     """Skeleton of another code's checkpoint; by the number of its joints unless given."""
     size: tuple[int, int] | None = None
     """Height and width of its crops, in pixels."""
+    half: bool = False
+    """Weights in half precision: half as large; they are computed with in single precision."""
     push_to: str | None = None
     """OWNER/NAME on the Hugging Face Hub to upload it to as well."""
 
@@ -47,7 +49,7 @@ def run(options: ConvertOptions) -> int:
     skeleton = None if options.skeleton is None else getattr(skeletons, options.skeleton.upper())
     model, loss = load_weights(options.source, options.origin, skeleton, options.size)
     kept = notes(options.source) | {"converted_from": options.source.name}
-    save(model, loss, options.out, **kept)
+    save(model, loss, options.out, options.half, **kept)
     print(f"wrote {options.out}: {len(model.skeleton)} joints, from {model.input_spec}", file=sys.stderr)
     if options.push_to:
         print(push_to_hub(model, loss, options.push_to, **kept))

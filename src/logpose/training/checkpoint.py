@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
-from torch import nn
+from torch import Tensor, nn
 
 from logpose.core.errors import DamagedFileError, InputError
 from logpose.core.files import check_archive
@@ -241,17 +241,20 @@ def _loss(path: str | Path, content: dict[str, Any]) -> PoseLoss | None:
         return None if loss is None else loss.eval()
 
 
-def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) -> None:
+def save(model: Model, loss: PoseLoss | None, folder: str | Path, half: bool = False, **notes: Any) -> None:
     """Write model and loss as a folder of `model.safetensors` and `config.json`, which `load` reads.
 
     Args:
         model: the model.
         loss: what it was trained with; without it the model predicts all the same, but has no likelihood to measure.
         folder: made if it is not there; the two files are replaced.
+        half: the network's weights in half precision, half as large a file; biases, statistics and the loss are kept.
         notes: plain values to keep beside (figures, where it came from, the recipe).
     """
     folder = Path(folder)
     state = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
+    if half:
+        state |= {key: _halved(tensor) for key, tensor in state.items() if tensor.ndim > 1}
     entry = describe(model, loss)
     if loss is not None:
         state |= {f"loss.{key}": tensor for key, tensor in loss.state_dict().items()}
@@ -272,6 +275,12 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, **notes: Any) 
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
+
+
+def _halved(weights: Tensor) -> Tensor:
+    """Weights in half precision, unless that has no numbers as large as theirs."""
+    small = weights.is_floating_point() and bool((weights.abs() <= torch.finfo(torch.float16).max).all())
+    return weights.half() if small else weights
 
 
 def _fill(module: nn.Module, prefix: str, state: dict[str, Any]) -> None:

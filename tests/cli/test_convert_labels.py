@@ -77,8 +77,8 @@ def test_labelme_to_figures(command, people, tmp_path):
 
 def test_predictions_become_tasks(command, tiny_run, photos, tmp_path):
     folder = photos[0].parent
-    words = ("predict", tiny_run / "best.ckpt", folder, "--device", "cpu", "--save-json", tmp_path / "found.json")
-    assert command(*words)[0] == 0
+    words = ("--device", "cpu", "--looks", 1, "--save-json", tmp_path / "found.json")
+    assert command("predict", tiny_run / "best.ckpt", folder, *words)[0] == 0
     words = ("convert-labels", tmp_path / "found.json", tmp_path / "b", "--to", "cvat")
     code, out, err = command(*words, "--images", folder, "--model", tiny_run / "best.ckpt")
     assert code == 0, err

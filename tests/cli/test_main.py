@@ -90,7 +90,7 @@ def test_from_people_to_predictions(capsys, tmp_path, monkeypatch):
     code, out, _ = run(capsys, "eval", "runs/one/best.ckpt", "data", "--boxes", "boxes.json", "--json")
     assert code == 0
     assert "ap" in json.loads(out)
-    words = ("--save-json", "out.json", "--save-images", "out")
+    words = ("--save-json", "out.json", "--save-images", "out", "--looks", 1)
     code, out, err = run(capsys, "predict", "runs/one/best.ckpt", "data/val", *words)
     assert (code, out) == (0, "")
     rows = json.loads((tmp_path / "out.json").read_text())
@@ -141,7 +141,7 @@ def test_what_a_terminal_cannot_show_ends_no_command(coco_folder: Path, tmp_path
     model.set_error_distribution(RLELoss().error_distribution())
     save(model, None, tmp_path / "model")
     image = next((coco_folder / "val").iterdir())
-    command = [sys.executable, "-m", "logpose.cli.main", "predict", str(tmp_path / "model"), str(image)]
+    command = [sys.executable, "-m", "logpose.cli.main", "predict", str(tmp_path / "model"), str(image), "--looks=1"]
     done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert rb"\xb1" in done.stdout

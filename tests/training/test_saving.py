@@ -247,7 +247,9 @@ VARIANTS: dict[str, tuple[Callable[[], Recipe], Extra, list[Any]]] = {
     "moving average of Lightning's": (tiny, averaged, [4, ("half", 3), 5]),
     "patience": (lambda: tiny(patience=2, lr=1e-7, epochs=20, watch="error_px"), tuple, [9, ("half", 4)]),
     "fine-tuning": (
-        lambda: tiny(weights="imagenet", layer_decay=0.5, backbone_lr=0.5, freeze=1, freeze_norm=True, ema=0.9, accumulate=2),
+        lambda: tiny(
+            weights="imagenet", layer_decay=0.5, backbone_lr=0.5, freeze=1, freeze_norm=True, ema=0.9, accumulate=2
+        ),
         tuple,
         [4, ("half", 3), 5],
     ),

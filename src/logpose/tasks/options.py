@@ -119,9 +119,12 @@ class PosePredictOptions(PeoplePredictOptions):
     """The same of one person's crop."""
 
     boxes: Path | None = None
-    """Boxes of people: detections, or a file of labels (COCO annotations, …); without, an image is one person."""
+    """Boxes of people: detections, or a file of labels (COCO annotations, …); without, one person is looked for."""
     detector: Path | None = None
     """Checkpoint of a detection model: its boxes instead."""
+    looks: int = 4
+    """How often an image without boxes is looked at: as a whole, then in the box of the joints found before; 1: each
+    image is a person's crop."""
     box_category: int | None = None
     """category_id of the --boxes to take; of labels, unless given, that with the model's joints."""
     category: str | None = None

@@ -16,8 +16,9 @@ from logpose.core.categories import united
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Category, Skeleton
 from logpose.data.files import open_people
-from logpose.tasks.pose.boxes import box_categories, category_id, checked_boxes
-from logpose.tasks.pose.predict import Predictor, results_arrays
+from logpose.tasks.pose.boxes import box_categories, box_of_joints, category_id, checked_boxes, is_nobody, overlap
+from logpose.tasks.pose.poses import results_arrays
+from logpose.tasks.pose.predict import Predictor
 from logpose.training.checkpoint import load_model
 from logpose.training.run import fit
 
@@ -232,7 +233,7 @@ def test_the_category_of_boxes_without_one_is_given(command, refused, run, folde
     )
     boxes.write_text(ours)
     assert "--category" in refused(*words, "--category", "bust", "--boxes", boxes)
-    code, out, _ = command(*words, "--category", "bust")
+    code, out, _ = command(*words, "--category", "bust", "--looks", 1)
     assert (code, {row["category"] for row in json.loads(out)}) == (0, {"bust"})
     plain = {path.name: [[4, 4, 20, 30]] for path in (folder / "val").iterdir()}
     boxes.write_text(json.dumps(plain))
@@ -255,7 +256,7 @@ def test_from_python(run):
     own, joints = found.own(int(np.argmax(found.category_ids == BUST_ID)))
     assert own.joints == tuple(BUST)
     assert results_arrays([(1, found)], found.skeleton)["category"].tolist()
-    alone = Predictor(run / "best.ckpt", "cpu", category="bust")(image)
+    alone = Predictor(run / "best.ckpt", "cpu", category="bust", looks=1)(image)
     assert alone.category_ids.tolist() == [BUST_ID]
     assert np.isnan(alone.keypoints[0]).any(axis=1).sum() == 14
     with pytest.raises(InputError, match="bust"):
@@ -281,3 +282,24 @@ def test_detectors_have_one_class(refused, folder, tmp_path):
     words = ("train", "mask_rcnn_resnet50_rle", "--data", folder, "--category", "all", "--weights", "random")
     assert "--category" in refused(*words, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_box_of_joints_stays_in_the_image():
+    joints = np.array([[-5.0, 3.0], [12.0, 40.0], [7.0, 90.0]])
+    assert box_of_joints(joints, (60, 50)).tolist() == [0, 3, 12, 57]
+    assert box_of_joints(joints + 400, (60, 50)).tolist() == [48, 58, 2, 2]
+    assert box_of_joints(joints[:1], (1, 60)).tolist() == [0, 0, 2, 1]
+
+
+def test_overlap_is_intersection_over_union():
+    assert overlap(np.array([0.0, 0, 4, 4]), np.array([2.0, 0, 4, 4, 1])) == pytest.approx(8 / 24)
+    assert overlap(np.array([0.0, 0, 4, 4]), np.array([9.0, 0, 4, 4])) == 0
+
+
+def test_nobody_is_as_uncertain_as_joints_anywhere_in_the_box():
+    box = np.array([5.0, 5, 40, 80])
+    anywhere = np.full((5, 2), 80 / 12**0.5)
+    assert is_nobody(anywhere, box)
+    assert not is_nobody(anywhere / 2, box)
+    assert not is_nobody(np.where(np.arange(5)[:, None] < 2, anywhere, anywhere / 2), box)
+    assert not is_nobody(np.full((5, 2), np.nan), box)

@@ -19,14 +19,14 @@ from logpose.tasks.pose.predict import Predictor
 class TestPictures:
     def test_files_hold_what_the_predictor_says(self, command, model_in_space, photos, tmp_path):
         out = tmp_path / "found"
-        flags = ("--focal", 300, 310, "--centre", "59.5", "80", "--root-depth", 4000)
+        flags = ("--focal", 300, 310, "--centre", "59.5", "80", "--root-depth", 4000, "--looks", 1)
         saved = ("--save-json", out / "a.json", "--save-npz", out / "a.npz", "--save-images", out)
         code, said, err = command("predict", model_in_space, *photos, *flags, *saved)
         assert (code, said) == (0, "")
         assert "taken to be" not in err
         assert "adult" not in err
         view = Viewpoint((300.0, 310.0), (59.5, 80.0), 4000.0)
-        first, second = Predictor(model_in_space, view=view).many((photo, None) for photo in photos)
+        first, second = Predictor(model_in_space, view=view, looks=1).many((photo, None) for photo in photos)
         rows = json.loads((out / "a.json").read_text())
         assert [row["file_name"] for row in rows] == [photo.name for photo in photos]
         np.testing.assert_allclose(rows[1]["joints_mm"], second.joints_mm[0], atol=0.1)
@@ -41,7 +41,7 @@ class TestPictures:
         assert all(picture[:, -picture.shape[0] :].std() > 5 for picture in drawn)
 
     def test_what_is_assumed_is_said_once(self, command, model_in_space, photos):
-        code, out, err = command("predict", model_in_space, *photos, "--json")
+        code, out, err = command("predict", model_in_space, *photos, "--json", "--looks", 1)
         assert code == 0
         assert [row["camera"]["assumed"] for row in json.loads(out)] == [["focal", "centre", "root_depth_mm"]] * 2
         assert err.count("the focal length is taken to be the image's diagonal") == 1
@@ -50,7 +50,7 @@ class TestPictures:
         assert "diagonal" not in err
 
     def test_people_are_printed_with_millimetres(self, command, model_in_space, tiny_run, photos):
-        code, out, _ = command("predict", model_in_space, photos[0], "--root-depth", 4000)
+        code, out, _ = command("predict", model_in_space, photos[0], "--root-depth", 4000, "--looks", 1)
         assert code == 0
         assert len(out.splitlines()) == 18
         assert all(" mm  ± " in line for line in out.splitlines()[1:])
@@ -58,7 +58,8 @@ class TestPictures:
         assert " mm" not in out
 
     def test_a_model_of_two_dimensions_writes_arrays_too(self, command, tiny_run, photos, tmp_path):
-        assert command("predict", tiny_run / "best.ckpt", *photos, "--save-npz", tmp_path / "a.npz")[0] == 0
+        words = ("--save-npz", tmp_path / "a.npz", "--looks", 1)
+        assert command("predict", tiny_run / "best.ckpt", *photos, *words)[0] == 0
         with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
             assert arrays["keypoints"].shape == (2, 17, 2)
             assert "joints_mm" not in arrays
@@ -101,7 +102,7 @@ class TestWhatIsLeftOut:
 
     def test_a_picture_that_breaks_off_is_named_and_the_others_are_predicted(self, command, tiny_run, folder, tmp_path):
         cut = self.shortened(sorted(folder.iterdir())[1])
-        words = ("--save-json", tmp_path / "a.json", "--save-images", tmp_path / "out")
+        words = ("--save-json", tmp_path / "a.json", "--save-images", tmp_path / "out", "--looks", 1)
         code, out, err = command("predict", tiny_run / "best.ckpt", folder, *words)
         assert (code, out) == (0, "")
         assert f"left out 1 of 3 images; the first: {cut}: " in err
@@ -112,7 +113,7 @@ class TestWhatIsLeftOut:
     def test_so_is_one_of_which_only_decoding_shows_it(self, command, refused, tiny_run, folder, monkeypatch):
         monkeypatch.setattr("logpose.tasks.pose.images.check_image", lambda _: None)
         cut = self.shortened(sorted(folder.iterdir())[1])
-        code, out, err = command("predict", tiny_run / "best.ckpt", folder, "--json")
+        code, out, err = command("predict", tiny_run / "best.ckpt", folder, "--json", "--looks", 1)
         assert code == 0
         assert [row["image_id"] for row in json.loads(out)] == [0, 2]
         assert f"left out 1 of 3 images; the first: {cut}: " in err
@@ -161,7 +162,8 @@ def test_results_of_a_list_of_images_have_the_official_keys_only(command, tiny_r
     names = sorted(photo.name for photo in (coco_folder / "val").iterdir())[:2]
     file = tmp_path / "image_info_test.json"
     file.write_text(json.dumps({"images": [{"id": 70 + i, "file_name": name} for i, name in enumerate(names)]}))
-    words = ("predict", tiny_run / "best.ckpt", "--save-json", tmp_path / "a.json", "--save-npz", tmp_path / "a.npz")
+    saved = ("--save-json", tmp_path / "a.json", "--save-npz", tmp_path / "a.npz")
+    words = ("predict", tiny_run / "best.ckpt", "--looks", 1, *saved)
     assert command(*words, file, "--images", coco_folder / "val")[0] == 0
     rows = json.loads((tmp_path / "a.json").read_text())
     assert [row["image_id"] for row in rows] == [70, 71]
@@ -183,7 +185,7 @@ def test_results_have_the_category_of_the_list(command, tiny_run, coco_folder, t
     (tmp_path / "list.json").write_text(json.dumps(content))
     boxes = {image["file_name"]: [[1, 2, 20, 30]] for image in content["images"]}
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    for words in ((), ("--boxes", tmp_path / "boxes.json")):
+    for words in (("--looks", 1), ("--boxes", tmp_path / "boxes.json")):
         given = ("--images", coco_folder / "val", "--save-json", tmp_path / "out.json", *words)
         code, _, err = command("predict", tiny_run / "best.ckpt", tmp_path / "list.json", *given)
         assert code == 0, err
@@ -195,11 +197,12 @@ def test_images_of_one_name_are_told_apart(command, tiny_run, photos, tmp_path):
         (tmp_path / "vid" / folder).mkdir(parents=True)
         (tmp_path / "vid" / folder / "frame.jpg").write_bytes(photo.read_bytes())
     saved = ("--save-json", tmp_path / "o.json", "--save-npz", tmp_path / "o.npz")
-    code, out, _ = command("predict", tiny_run / "best.ckpt", tmp_path / "vid")
+    words = ("predict", tiny_run / "best.ckpt", tmp_path / "vid", "--looks", 1)
+    code, out, _ = command(*words)
     assert code == 0
     names = ["cam1/frame.jpg", "cam2/frame.jpg"]
     assert [line.split()[0] for line in out.splitlines() if "score" in line] == names
-    assert command("predict", tiny_run / "best.ckpt", tmp_path / "vid", *saved)[0] == 0
+    assert command(*words, *saved)[0] == 0
     rows = json.loads((tmp_path / "o.json").read_text())
     assert [(row["image_id"], row["file_name"]) for row in rows] == [(name[:-4], name) for name in names]
     with np.load(tmp_path / "o.npz", allow_pickle=False) as arrays:
@@ -236,7 +239,7 @@ def is_picture(path):
 
 def test_an_overlay_has_the_joints_in_their_places(tiny_run):
     image = np.full((96, 72, 3), 30, np.uint8)
-    poses = Predictor(tiny_run / "best.ckpt", device="cpu")(image)
+    poses = Predictor(tiny_run / "best.ckpt", device="cpu", looks=1)(image)
     poses.keypoints[0] = (36, 48)
     poses.sigma[0] = 0.01
     drawn = overlay(image, poses, 384)
@@ -246,7 +249,8 @@ def test_an_overlay_has_the_joints_in_their_places(tiny_run):
 
 def test_poses_of_several_images_are_one_sheet(tiny_run, tmp_path):
     image = np.zeros((64, 48, 3), np.uint8)
-    plot_poses([(image, Predictor(tiny_run / "best.ckpt", device="cpu")(image))] * 3, tmp_path / "poses.png", columns=2)
+    poses = Predictor(tiny_run / "best.ckpt", device="cpu", looks=1)(image)
+    plot_poses([(image, poses)] * 3, tmp_path / "poses.png", columns=2)
     assert is_picture(tmp_path / "poses.png")
 
 
@@ -254,7 +258,7 @@ def test_lists_of_other_joints_and_sizes_are_reported_once(command, tiny_run, co
     content = json.loads((coco_folder / "annotations" / "person_keypoints_val.json").read_text())
     content["images"] = content["images"][:2]
     content["annotations"] = []
-    words = (tiny_run / "best.ckpt", tmp_path / "list.json", "--images", coco_folder / "val", "--json")
+    words = (tiny_run / "best.ckpt", tmp_path / "list.json", "--images", coco_folder / "val", "--json", "--looks", 1)
     (tmp_path / "list.json").write_text(json.dumps(content))
     assert "list.json" not in command("predict", *words)[2]
     content["categories"][0]["keypoints"].reverse()
@@ -263,3 +267,15 @@ def test_lists_of_other_joints_and_sizes_are_reported_once(command, tiny_run, co
     code, out, err = command("predict", *words)
     assert (code, len(json.loads(out))) == (0, 2)
     assert err.count("another order") == err.count("1 of 2 images") == 1
+
+
+def test_images_in_which_nobody_is_found_are_named(command, refused, tiny_run, photos, tmp_path):
+    """By a model that was hardly trained: all joints are as uncertain as those of nobody."""
+    code, out, err = command("predict", tiny_run / "best.ckpt", *photos, "--json")
+    assert (code, json.loads(out)) == (0, [])
+    assert "nobody was found in 2 of 2 images" in err
+    assert f"the first: {photos[0]}. --looks 1 " in err
+    assert "--looks" in refused("predict", tiny_run / "best.ckpt", photos[0], "--looks", 0)
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({photos[0].name: [[1, 2, 20, 30]]}))
+    assert "--looks" in refused("predict", tiny_run / "best.ckpt", photos[0], "--looks", 2, "--boxes", boxes)

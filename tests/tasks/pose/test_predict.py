@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,14 +17,13 @@ from PIL import Image as Pillow
 from logpose.core.errors import InputError
 from logpose.core.geometry import box_to_region
 from logpose.core.placement import Viewpoint
-from logpose.core.skeletons import COCO, Skeleton
+from logpose.core.skeletons import COCO, Category, Skeleton
 from logpose.core.structures import LEVELS, ErrorDistribution, Prediction
 from logpose.data.images import read_image
 from logpose.data.inputs import find_images, read_boxes
-from logpose.metrics.oks import coco_ap, coco_ground_truth
 from logpose.models import PoseModel, RegressionModel, create_backbone
 from logpose.tasks.detection.predict import Finder
-from logpose.tasks.pose.predict import Poses, Predictor, coco_results, results_arrays
+from logpose.tasks.pose.predict import Predictor
 from logpose.training.checkpoint import load, save
 
 MU = torch.linspace(-0.6, 0.4, 34).view(17, 2)
@@ -121,7 +119,7 @@ def test_another_kind_of_model_is_refused_by_its_name(unchecked: None, predictor
         Finder(predictor.model)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"batch_size": -1}, {"scoring": "sun"}])
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"batch_size": -1}, {"looks": 0}, {"scoring": "sun"}])
 def test_settings_that_cannot_be(unchecked: None, settings: dict[str, Any]) -> None:
     name, value = next(iter(settings.items()))
     with pytest.raises(InputError, match=f"{name}.*{value}"):
@@ -170,7 +168,88 @@ def test_positions_and_sigma_are_in_pixels_of_the_image(predictor):
     assert poses.radius == pytest.approx(0.5 * 4, rel=1e-3)
 
 
-def test_without_boxes_the_whole_image_is_one_person(predictor):
+class Brightest(PoseModel):
+    """Joints spread over what is bright in the crop, sigma a hundredth of it; where nothing is, anywhere."""
+
+    def __init__(self, skeleton=COCO):
+        super().__init__(skeleton, (64, 64), 2)
+        self.set_error_distribution(ErrorDistribution(torch.zeros(2), torch.ones(2), torch.tensor(LEVELS)))
+        self.crops = []
+
+    def forward(self, images):
+        self.crops.append(len(images))
+        mu, sigma = (
+            torch.zeros(len(images), len(self.skeleton), 2),
+            torch.full((len(images), len(self.skeleton), 2), 0.3),
+        )
+        for i, image in enumerate(images):
+            rows, columns = torch.nonzero(image.float().mean(0) > 128, as_tuple=True)
+            if len(rows):
+                for d, cells in enumerate((columns, rows)):
+                    ends = cells.min(), cells.max() + 1
+                    mu[i, :, d] = torch.linspace(*(float(end) / 64 - 0.5 for end in ends), len(self.skeleton))
+                sigma[i] = 0.01
+        return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), self.error_distribution)
+
+    def config(self):
+        return {}
+
+
+def with_bright(size, *places):
+    """An image with bright rectangles x, y, width, height."""
+    image = np.zeros((*size, 3), np.uint8)
+    for x, y, width, height in places:
+        image[y : y + height, x : x + width] = 255
+    return image
+
+
+class TestLooking:
+    """An image without boxes is looked at until the box of the joints stands."""
+
+    def test_the_box_is_that_of_the_joints(self):
+        place = (700, 150, 30, 60)
+        image = with_bright((400, 900), place)
+        first = Predictor(Brightest(), device="cpu", looks=1)(image)
+        assert first.boxes.tolist() == [[0, 0, 900, 400]]
+        predictor = Predictor(Brightest(), device="cpu")
+        found = predictor(image)
+        np.testing.assert_allclose(found.boxes[0], place, atol=3)
+        np.testing.assert_allclose(found.keypoints[0, [0, -1]], [[700, 150], [730, 210]], atol=2)
+        assert abs(first.keypoints[0, 0] - (700, 150)).max() > 5, "the whole image is too coarse to test this"
+        assert 2 <= len(predictor.model.crops) <= 4
+
+    def test_it_is_the_same_beside_images_with_boxes_and_without_people(self):
+        images = [with_bright((90, 120), place) for place in ((10, 20, 30, 60), (80, 5, 20, 50), (50, 50, 40, 20))]
+        predictor = Predictor(Brightest(), device="cpu", batch_size=64)
+        alone = [predictor(image) for image in images]
+        box = [10, 20, 30, 60]
+        several = [(images[0], None), (images[0], [box, box]), (with_bright((50, 70)), None), (images[1], []),
+                   (images[1], None), (images[2], None), (images[2], [[0, 0, 120, 90]])]  # fmt: skip
+        calls = len(predictor.model.crops)
+        found = list(predictor.many(several, with_images=True))
+        assert [len(poses) for poses in found] == [1, 2, 0, 0, 1, 1, 1]
+        for poses, expected in zip((found[0], found[4], found[5]), alone, strict=True):
+            np.testing.assert_allclose(poses.keypoints, expected.keypoints, atol=1e-4)
+            np.testing.assert_array_equal(poses.boxes, expected.boxes)
+        assert found[1].boxes.tolist() == [box, box]
+        assert found[6].boxes.tolist() == [[0, 0, 120, 90]]
+        assert all(np.array_equal(poses.image, image) for poses, (image, _) in zip(found, several, strict=True))
+        assert len(predictor.model.crops) - calls <= 4, "looks of all images are computed together"
+        assert all(poses.image is None for poses in predictor.many(several))
+
+    def test_of_several_categories_the_joints_of_its_own_make_the_box(self):
+        kinds = [
+            Category(i, Skeleton(name, joints))
+            for i, name, joints in ((1, "first", ("a", "b")), (2, "second", ("c", "d")))
+        ]
+        both = Skeleton("both", ("a", "b", "c", "d"), categories=tuple(kinds))
+        found = Predictor(Brightest(both), device="cpu", category="second")(with_bright((100, 100), (20, 20, 60, 60)))
+        # c and d lie at two thirds and at the end of what is bright.
+        assert (found.boxes[0][:2] > 40).all()
+
+
+def test_without_boxes_a_single_look_takes_the_whole_image_as_one_person(predictor):
+    predictor.looks = 1
     poses = predictor(np.zeros((50, 80, 3), np.uint8))
     assert poses.boxes.tolist() == [[0, 0, 80, 50]]
     np.testing.assert_allclose(poses.keypoints[0], placed([0, 0, 80, 50])[0], atol=1e-3)
@@ -207,7 +286,7 @@ def test_boxes_that_are_none_are_named(predictor, box):
 
 def test_a_trained_checkpoint_predicts_the_files_it_was_given(tiny_run, coco_folder):
     files = list(find_images([coco_folder / "val"]))
-    poses = list(Predictor(tiny_run / "best.ckpt", device="cpu").many((file, None) for file in files))
+    poses = list(Predictor(tiny_run / "best.ckpt", device="cpu", looks=1).many((file, None) for file in files))
     assert [found.path for found in poses] == files
     assert all(np.isfinite(found.keypoints).all() and (found.sigma > 0).all() for found in poses)
 
@@ -330,82 +409,6 @@ class TestInSpace:
     def test_a_model_of_two_dimensions_needs_no_camera(self):
         with pytest.raises(InputError, match="this model is of two dimensions"):
             Predictor(Steady(), device="cpu", view=Viewpoint(root_depth=4000.0))
-
-
-RNG = np.random.default_rng(0)
-
-
-SIZE = (200, 300)
-
-
-def poses(people: int = 2, path: Path | None = None) -> Poses:
-    keypoints = RNG.uniform(20, 180, (people, 17, 2))
-    sigma, confidence = RNG.uniform(1, 5, (people, 17, 2)), RNG.uniform(0, 1, (people, 17))
-    boxes = np.tile([10.0, 20, 60, 80], (people, 1))
-    return Poses(COCO, boxes, keypoints, sigma, confidence, confidence.mean(axis=1), 1.5, path)
-
-
-def in_space(flat: Poses, view: Viewpoint | None = None) -> Poses:
-    view = view or Viewpoint()
-    depth = RNG.normal(0, 100, (len(flat), 17, 1))
-    placed = view.place(
-        np.concatenate([flat.keypoints, depth], axis=2), np.full((len(flat), 17, 3), 20.0), SIZE, COCO
-    )  # fmt: skip
-    return replace(
-        flat, joints_mm=placed.joints, sigma_mm=placed.sigma, root_depth_mm=placed.root_depth, camera=placed.camera,
-        assumed=view.assumed,
-    )  # fmt: skip
-
-
-def test_results_are_a_coco_results_file() -> None:
-    found = poses(1)
-    rows = json.loads(json.dumps(coco_results(found, 7)))
-    assert rows[0]["image_id"] == 7
-    assert len(rows[0]["sigma"]) == 34
-    assert {"joints_mm", "sigma_mm", "camera", "file_name"}.isdisjoint(rows[0])
-    content = coco_ground_truth(found.keypoints, np.full((1, 17), 2), found.boxes, np.array([4800.0]), [7])
-    assert coco_ap(content, rows, COCO.sigmas)["ap"] == pytest.approx(1)
-
-
-def test_what_is_in_space_is_told_with_what_was_assumed() -> None:
-    found = in_space(poses(2, Path("a/b.jpg")))
-    first, second = json.loads(json.dumps(coco_results(found, "b"), allow_nan=False))
-    assert first["file_name"] == "b.jpg"
-    np.testing.assert_allclose(first["joints_mm"], found.joints_mm[0], atol=0.006)
-    np.testing.assert_allclose(second["sigma_mm"], found.sigma_mm[1], atol=0.006)
-    camera = second["camera"]
-    assert camera["focal"] == pytest.approx([np.hypot(*SIZE)] * 2, abs=1e-3)
-    assert camera["centre"] == [149.5, 99.5]
-    assert camera["root_depth_mm"] == pytest.approx(found.root_depth_mm[1], abs=0.06)
-    assert camera["assumed"] == ["focal", "centre", "root_depth_mm"]
-    known = in_space(poses(1), Viewpoint((500.0, 500.0), (1.0, 2.0), 3000.0))
-    assert coco_results(known, 1)[0]["camera"]["assumed"] == []
-
-
-def test_what_is_not_known_is_null() -> None:
-    found = in_space(poses(1))
-    found.sigma[0, 3] = found.sigma_mm[0, 3] = np.nan
-    (row,) = coco_results(found, 1)
-    assert row["sigma"] is row["sigma_mm"] is None
-    assert row["joints_mm"] is not None
-
-
-def test_arrays_have_a_row_for_each_person() -> None:
-    found = [(4, in_space(poses(2, Path("a.jpg")))), ("x", in_space(poses(0))), (5, in_space(poses(3)))]
-    arrays = results_arrays(found, COCO)
-    assert arrays["joints"].tolist() == list(COCO.joints)
-    assert arrays["image_id"].tolist() == ["4", "4", "5", "5", "5"]
-    assert arrays["file_name"].tolist() == ["a.jpg", "a.jpg", "", "", ""]
-    shapes = {name: array.shape for name, array in arrays.items()}
-    assert shapes["keypoints"] == shapes["sigma"] == (5, 17, 2)
-    assert shapes["joints_mm"] == shapes["sigma_mm"] == (5, 17, 3)
-    assert shapes["focal"] == shapes["centre"] == (5, 2)
-    assert shapes["scores"] == shapes["root_depth_mm"] == (5,)
-    np.testing.assert_array_equal(arrays["joints_mm"][2:], found[2][1].joints_mm)
-    assert arrays["assumed"].tolist() == ["focal", "centre", "root_depth"]
-    assert "joints_mm" not in results_arrays([(1, poses(2))], COCO)
-    assert results_arrays([(1, poses(0))], COCO)["keypoints"].shape == (0, 17, 2)
-    assert not any(array.dtype.hasobject for array in arrays.values())
 
 
 @pytest.mark.parametrize("tensor", [False, True])

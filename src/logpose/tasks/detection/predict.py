@@ -21,7 +21,7 @@ from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.models import Detector
 from logpose.tasks.detection.evaluate import FoundPeople, in_image
 from logpose.tasks.evaluation import loaded, refuse_scoring
-from logpose.tasks.pose.predict import SHOWN_LEVEL, Poses
+from logpose.tasks.pose.poses import SHOWN_LEVEL, Poses
 
 __all__ = ["Finder"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from logpose.core.errors import InputError
@@ -16,7 +16,13 @@ from logpose.data.categories import chosen_names
 from logpose.data.inputs import Boxes, lies_outside
 from logpose.data.problems import FARTHEST
 
-__all__ = ["box_categories", "category_id", "checked_boxes"]
+__all__ = ["box_categories", "box_of_joints", "category_id", "checked_boxes", "is_nobody", "overlap"]
+
+LEAST_SIDE = 2.0
+"""Of the box of joints, pixels."""
+NOBODY = 0.25
+"""Median standard deviation of the joints, of the longer side of their box, above which they are nobody's. Of joints
+spread evenly over a square it is .29."""
 
 
 def checked_boxes(boxes: Any, size: tuple[int, int], path: str | Path | None) -> Boxes:
@@ -56,6 +62,31 @@ def checked_boxes(boxes: Any, size: tuple[int, int], path: str | Path | None) ->
             raise InputError(f"{where}box {i} lies outside the image of {size[1]}×{size[0]} pixels: {given}")
         rows[i] = (*values, 1) if len(values) == 4 else values
     return rows
+
+
+def box_of_joints(joints: Float[np.ndarray, "K 2"], size: tuple[int, int]) -> Float[np.ndarray, "4"]:
+    """x, y, width, height of the smallest box around joints, within an image of size (H, W)."""
+    inside = np.array(size[::-1], dtype=np.float64)
+    low = np.clip(joints.min(axis=0), 0, np.maximum(inside - LEAST_SIDE, 0))
+    high = np.clip(joints.max(axis=0), np.minimum(low + LEAST_SIDE, inside), inside)
+    return np.concatenate([low, high - low])
+
+
+def overlap(box: Float[np.ndarray, "*N"], other: Float[np.ndarray, "*M"]) -> float:
+    """Intersection over union of two boxes that begin with x, y, width, height."""
+    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[:2] + box[2:4], other[:2] + other[2:4])
+    common = float(np.prod(np.maximum(high - low, 0)))
+    return common / float(np.prod(box[2:4]) + np.prod(other[2:4]) - common)
+
+
+def is_nobody(std: Float[np.ndarray, "K 2"], box: Float[np.ndarray, "*N"]) -> bool:
+    """Whether most joints are as uncertain, in the box that they were found in, as those of nobody; never if unknown.
+
+    Args:
+        std: standard deviations along x and y, pixels; NaN where they are not known.
+        box: begins with x, y, width, height.
+    """
+    return bool(np.median(std.mean(axis=1)) > NOBODY * box[2:4].max())
 
 
 def box_categories(

@@ -32,14 +32,8 @@ from logpose.tasks.evaluation import without_confidence
 from logpose.tasks.options import PeoplePredictOptions, PosePredictOptions
 from logpose.tasks.pose.boxes import category_id
 from logpose.tasks.pose.evaluate import is_json
-from logpose.tasks.pose.predict import (
-    Poses,
-    Predictor,
-    coco_results,
-    official_result,
-    people_text,
-    results_arrays,
-)
+from logpose.tasks.pose.poses import Poses, coco_results, official_result, people_text, results_arrays
+from logpose.tasks.pose.predict import LOOKS, Predictor
 from logpose.tasks.task import Predictions
 
 __all__ = ["ImageInputs", "draw_people", "overlay", "plot_poses", "predict", "report_nobody"]
@@ -146,7 +140,7 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     view = Viewpoint(None if focal is None else (focal[0], focal[-1]), options.centre, options.root_depth)
     predictor = Predictor(
         model, options.device, options.flip_test, scoring=options.score, nms=options.nms, view=view,
-        category=options.category, **options.batches(),
+        category=options.category, looks=options.looks, **options.batches(),
     )  # fmt: skip
     detector = Finder(options.detector, options.device, least_score=options.box_score) if options.detector else None
     inputs = ImageInputs(options)
@@ -162,6 +156,12 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     predictions, found = inputs.predict(poses_of, model, category)
     if detector is not None:
         report_nobody(found, detector.least_score)
+    elif not options.boxes and (empty := [poses.path for poses in found if not len(poses)]):
+        log.warning(
+            "nobody was found in %d of %d images, where joints are as uncertain as if there were none; the first: %s. "
+            "--looks 1 predicts all the same, and takes each image as a person's crop",
+            len(empty), len(found), empty[0],
+        )  # fmt: skip
     if model.dim == 3:
         _report_assumed(view, found)
     return predictions
@@ -207,6 +207,8 @@ def _check_boxes(options: PosePredictOptions) -> None:
         (options.boxes and options.detector, "--boxes and --detector: boxes come from one of them, not from both"),
         (not options.boxes and options.box_category is not None, "--box-category: needs a file of --boxes"),
         (without and options.box_score is not None, "--box-score: needs a file of --boxes, or a --detector"),
+        (options.looks < 1, f"--looks must be at least 1, got {options.looks}"),
+        (not without and options.looks != LOOKS, "--looks: is of images without --boxes and --detector"),
         (without and options.nms, "--nms: chooses among several --boxes of an image, and there are none"),
     ):
         if wrong:

@@ -5,21 +5,20 @@ Those of models of three dimensions come in millimetres in the camera's frame be
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
 from logpose.core import geometry
-from logpose.core.cameras import Camera
 from logpose.core.errors import InputError
-from logpose.core.placement import Assumable, Viewpoint, refuse_diverged
-from logpose.core.skeletons import Skeleton
+from logpose.core.placement import Viewpoint, refuse_diverged
 from logpose.core.structures import Batch, Image, Sample, Scoring
 from logpose.data.batches import check_batch_size, collate
 from logpose.data.images import read_image
@@ -29,69 +28,49 @@ from logpose.data.symmetry import flip_test_note
 from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
-from logpose.report.results import in_mm, rounded, rows_mm
 from logpose.tasks.evaluation import loaded, person_scores, refuse_scoring
-from logpose.tasks.pose.boxes import box_categories, category_id, checked_boxes
+from logpose.tasks.pose.boxes import (
+    box_categories,
+    box_of_joints,
+    category_id,
+    checked_boxes,
+    is_nobody,
+    overlap,
+)
 from logpose.tasks.pose.evaluate import shown_size
+from logpose.tasks.pose.poses import SHOWN_LEVEL, Poses
 
-__all__ = ["Poses", "Predictor", "coco_results", "official_result", "people_text", "results_arrays"]
+__all__ = ["Predictor"]
 
 log = logging.getLogger("logpose")
-
-SHOWN_LEVEL = 0.5  # share of the probability that the regions of `Poses.radius` hold
 
 BoxesOf = Callable[[Image], Boxes | Sequence[Sequence[float]]]
 """A detector: of an image, the boxes of the people in it, x, y, width, height and perhaps a score each."""
 
-_Waiting = tuple[Path | None, Image | None, tuple[int, int], Boxes, np.ndarray | None]
-"""An image's file, the image if it is to be kept, its (H, W), its boxes and their categories, while crops wait."""
+
+class _Waiting(NamedTuple):
+    """An image whose crops wait for those of others."""
+
+    path: Path | None
+    image: Image | None
+    """If it is still needed."""
+    size: tuple[int, int]
+    """H, W."""
+    boxes: Boxes
+    kinds: np.ndarray | None
+    """The boxes' categories."""
+    looked_at: bool
+    """Whether no boxes were given: the one box is where the person is thought to be."""
+
+
+Crops = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Position, deviation and confidence of every joint of some crops."""
+
+LOOKS = 4
+STANDS = 0.9
+"""Overlap (IoU) of the box of the joints with the box that they were found in, from which on it is kept."""
 
 HELD = 2**28  # most bytes of decoded images that are kept while their crops wait for others
-
-
-@dataclass(frozen=True)
-class Poses:
-    """The people in one image. Lengths are in pixels of that image; N people, K joints."""
-
-    skeleton: Skeleton
-    boxes: Float[np.ndarray, "N 4"]
-    """x, y, width, height of the box that each person was predicted in."""
-    keypoints: Float[np.ndarray, "N K 2"]
-    """Expected position of every joint, also of uncertain ones and of those outside the image."""
-    sigma: Float[np.ndarray, "N K 2"]
-    """Standard deviation of every joint along x and y; NaN from a model that was trained without a likelihood."""
-    confidence: Float[np.ndarray, "N K"]
-    """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
-    scores: Float[np.ndarray, "N"]
-    """Of every person; unless another scoring was asked for, the box's score + the mean + the maximum confidence of the
-    joints, and of detection models the box's score."""
-    radius: float
-    """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %; of a model of
-    three dimensions that is an ellipsoid, in the camera's frame."""
-    path: Path | None = None
-    """The image's file, if it came from one."""
-    image: Image | None = None
-    """The decoded image, where it was asked for."""
-    joints_mm: Float[np.ndarray, "N K 3"] | None = None
-    """Of a model of three dimensions, the same joints in the camera's frame (x to the right, y down, z away from it),
-    millimetres; None where their distance is not known."""
-    sigma_mm: Float[np.ndarray, "N K 3"] | None = None
-    """Their standard deviations, the camera and the root's depth taken as exact; NaN as `sigma`."""
-    root_depth_mm: Float[np.ndarray, "N"] | None = None
-    """How far each person's root is from the camera along its axis."""
-    camera: Camera | None = None
-    """The camera that the joints are in the frame of."""
-    assumed: tuple[Assumable, ...] = ()
-    """What was not given of camera and root depth, and so was assumed (see `placement`)."""
-    category_ids: Int[np.ndarray, "N"] | None = None
-    """Each one's category, of a model of several: the others' joints are NaN in `keypoints`, `sigma`, `confidence`."""
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def own(self, person: int) -> tuple[Skeleton, list[int]]:
-        """The skeleton of a person's category, and the numbers that its joints have among the K."""
-        return self.skeleton.of(0 if self.category_ids is None else int(self.category_ids[person]))
 
 
 class Predictor:
@@ -108,6 +87,8 @@ class Predictor:
         nms: of people who are alike (OKS above 0.9), found in several boxes, keep the best; best first.
         view: of a model of three dimensions: what is known of the camera and of the distance to the people.
         category: of a model of several categories, the name or id of that of all boxes that have none of their own.
+        looks: how often an image without boxes is looked at: first as a whole, then in the box of the joints found
+            before, until it stands.
 
     Attributes:
         skeleton: the model's, with the ids that categories have in boxes and results.
@@ -128,6 +109,7 @@ class Predictor:
         nms: bool = False,
         view: Viewpoint | None = None,
         category: str | int | None = None,
+        looks: int = LOOKS,
     ) -> None:
         refusal = "is a model for {0.task}, and a model of crops of people is needed"
         self.model, self.device = loaded(model, PoseModel, device, refusal)  # type: ignore[type-abstract]
@@ -138,6 +120,9 @@ class Predictor:
         self.skeleton = self.model.skeleton
         self.category = None if category is None else category_id(self.skeleton, category)
         self.transform = CropTransform(self.model.skeleton, self.model.size, padding=self.model.padding)
+        if looks < 1:
+            raise InputError(f"looks must be at least 1, got {looks}")
+        self.looks = looks
         self.view = view or Viewpoint()
         if len(self.view.assumed) < 3 and self.model.dim != 3:
             raise InputError("a camera and a root depth place joints in space, and this model is of two dimensions")
@@ -151,8 +136,9 @@ class Predictor:
             image: a file; or an RGB array (H, W, 3) of values from 0 to 255, or what `data.pixels` makes one of: grey,
                 other types, channels first, tensors, images of Pillow.
             boxes: x, y, width, height and, if known, a score of each person, or a function that returns them for an RGB
-                array, as `Finder.boxes` does; without them the whole image is one. For a model of several categories
-                also the category's id.
+                array, as `Finder.boxes` does. For a model of several categories also the category's id. Without them
+                one person is looked for in the whole image, and nobody is returned if where the joints are stays as
+                uncertain as if there were none.
 
         Raises:
             InputError: if the image cannot be read, a box is none or of no category, or the model has diverged.
@@ -178,7 +164,7 @@ class Predictor:
         """
         waiting: list[_Waiting] = []
         crops: list[Batch] = []
-        held, count = 0, len(self.model.skeleton)
+        held = 0
         for source, boxes in images:
             path = Path(source) if isinstance(source, str | Path) else None
             try:
@@ -197,28 +183,35 @@ class Predictor:
                 rows = checked_boxes(detected, (height, width), path)
             kinds = box_categories(self.skeleton, rows, self.category, path)
             rows = rows[:, :5]
-            waiting.append((path, image if with_images else None, (height, width), rows, kinds))
-            labels = np.zeros((count, self.model.dim)), np.zeros(count, dtype=np.int64)
-            crops.extend(self.transform(Sample(image, row[:4], *labels, 1.0, 0, 0)) for row in rows)
-            held += image.nbytes if with_images else 0
+            looked_at = boxes is None and self.looks > 1
+            kept = image if with_images or looked_at else None
+            waiting.append(_Waiting(path, kept, (height, width), rows, kinds, looked_at))
+            crops.extend(self._crop(image, row) for row in rows)
+            held += 0 if kept is None else kept.nbytes
             if len(crops) >= self.batch_size or held > HELD:
-                yield from self._poses(waiting, crops)
+                yield from self._poses(waiting, crops, with_images)
                 waiting, crops, held = [], [], 0
-        yield from self._poses(waiting, crops)
+        yield from self._poses(waiting, crops, with_images)
 
-    def _poses(self, waiting: list[_Waiting], crops: list[Batch]) -> Iterator[Poses]:
+    def _crop(self, image: Image, box: Float[np.ndarray, "5"]) -> Batch:
+        """The region around a box of an image."""
+        count = len(self.model.skeleton)
+        labels = np.zeros((count, self.model.dim)), np.zeros(count, dtype=np.int64)
+        return self.transform(Sample(image, box[:4], *labels, 1.0, 0, 0))
+
+    def _poses(self, waiting: list[_Waiting], crops: list[Batch], with_images: bool) -> Iterator[Poses]:
         """The crops' predictions, dealt out to the images that they were cut from."""
-        found = [
-            self._predicted(collate(crops[i : i + self.batch_size])) for i in range(0, len(crops), self.batch_size)
-        ]
-        count, dim = len(self.model.skeleton), self.model.dim
-        nobody = (np.empty((0, count, dim)), np.empty((0, count, dim)), np.empty((0, count)))
-        keypoints, sigma, confidence = (np.concatenate(parts) for parts in zip(nobody, *found, strict=True))
-        radius = self.model.error_distribution.radius_at(SHOWN_LEVEL)
+        found = self._all(crops)
+        keypoints, sigma, confidence = found
+        there = self._looked_again(waiting, found)
+        dim, radius = self.model.dim, self.model.error_distribution.radius_at(SHOWN_LEVEL)
         start = 0
-        for path, image, size, boxes, kinds in waiting:
+        for i, (path, image, size, boxes, kinds, _) in enumerate(waiting):
             rows = np.arange(start, start + len(boxes))
             start += len(boxes)
+            if not there[i]:
+                rows, boxes, kinds = rows[:0], boxes[:0], None if kinds is None else kinds[:0]
+            image = image if with_images else None
             scores, best = self._scored(boxes, kinds, keypoints[rows], sigma[rows], confidence[rows])
             rows, boxes = rows[best], boxes[best]
             poses = Poses(
@@ -231,6 +224,37 @@ class Predictor:
                 sure = np.where(own[..., 0], poses.confidence, np.nan)
                 poses = replace(poses, keypoints=place, sigma=std, confidence=sure, category_ids=kinds[best])
             yield self._placed(poses, keypoints[rows], sigma[rows], size) if dim == 3 else poses
+
+    def _looked_again(self, waiting: Sequence[_Waiting], found: Crops) -> list[bool]:
+        """Look at images without boxes again, in the box of the joints that were found, until it stands.
+
+        Boxes and what was found in them are replaced.
+
+        Returns:
+            whether somebody is there, of every image.
+        """
+        starts = np.cumsum([0, *(len(each.boxes) for each in waiting)])
+        looked_at = [(int(row), each) for row, each in zip(starts, waiting, strict=False) if each.looked_at]
+        moving = looked_at
+        for _ in range(self.looks - 1):
+            proposed = [box_of_joints(self._own(found[0][row], each), each.size) for row, each in moving]
+            still = [overlap(box, each.boxes[0]) < STANDS for box, (_, each) in zip(proposed, moving, strict=True)]
+            for box, (_, each) in itertools.compress(zip(proposed, moving, strict=True), still):
+                each.boxes[0, :4] = box
+            moving = list(itertools.compress(moving, still))
+            if not moving:
+                break
+            crops = [self._crop(each.image, each.boxes[0]) for _, each in moving if each.image is not None]
+            rows = [row for row, _ in moving]
+            for values, again in zip(found, self._all(crops), strict=True):
+                values[rows] = again
+        nobody = {id(each) for row, each in looked_at if is_nobody(self._own(found[1][row], each), each.boxes[0])}
+        return [id(each) not in nobody for each in waiting]
+
+    def _own(self, joints: Float[np.ndarray, "K D"], image: _Waiting) -> Float[np.ndarray, "J 2"]:
+        """The joints, in the image plane, of the category of the one person that an image is thought to show."""
+        own = slice(None) if image.kinds is None else self.skeleton.of(int(image.kinds[0]))[1]
+        return joints[own, :2]
 
     def _scored(
         self,
@@ -267,121 +291,21 @@ class Predictor:
             camera=placed.camera, assumed=self.view.assumed,
         )  # fmt: skip
 
+    def _all(self, crops: Sequence[Batch]) -> Crops:
+        """Position, deviation and confidence of every joint of all crops."""
+        found = [
+            self._predicted(collate(crops[i : i + self.batch_size])) for i in range(0, len(crops), self.batch_size)
+        ]
+        count, dim = len(self.model.skeleton), self.model.dim
+        none = (np.empty((0, count, dim)), np.empty((0, count, dim)), np.empty((0, count)))
+        keypoints, sigma, confidence = (np.concatenate(parts) for parts in zip(none, *found, strict=True))
+        return keypoints, sigma, confidence
+
     @torch.inference_mode()
-    def _predicted(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _predicted(self, batch: Batch) -> Crops:
         """Position, deviation and confidence of every joint of some crops, in pixels of their images; depths in mm."""
         batch = batch.to(self.device)
         prediction = self.model.predict(batch, self.flip_test)
         position, std, confidence = geometry.in_images(prediction, batch.to_image, self.model.size)
         refuse_diverged(position, confidence)
         return position, std, confidence
-
-
-OFFICIAL = ("image_id", "category_id", "keypoints", "score")
-"""All that an entry of a COCO results file has: with a `bbox` pycocotools would take its area for the person's, which
-without one is that of the joints' extent, and medium and large people would be others."""
-
-
-def coco_results(
-    poses: Poses, image_id: int | str, category_id: int = 1, file_name: str | None = None
-) -> list[dict[str, Any]]:
-    """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
-
-    `file_name` is that of the image's file, without its folder, unless another is given. Of models of several
-    categories each row has its own `category_id`, the name as `category`, and the joints of that category alone, in its
-    order.
-
-    Of models of three dimensions they have `joints_mm` and `sigma_mm`, K rows of x, y, z, and `camera` with
-    `assumed`, what of it was not given.
-    """
-    file_name = file_name or (poses.path.name if poses.path else None)
-    categories = [category_id] * len(poses) if poses.category_ids is None else poses.category_ids.tolist()
-    each = [poses.own(i) for i in range(len(poses))]
-    return [
-        {
-            "image_id": image_id,
-            "category_id": categories[i],
-            **({} if poses.category_ids is None else {"category": own.name}),
-            "keypoints": rounded(np.column_stack([poses.keypoints[i, joints], poses.confidence[i, joints]])),
-            "sigma": rounded(poses.sigma[i, joints]) if np.isfinite(poses.sigma[i, joints]).all() else None,
-            "bbox": rounded(poses.boxes[i]),
-            "score": round(float(poses.scores[i]), 6),
-            **({"file_name": file_name} if file_name else {}),
-            **_in_space(poses, i),
-        }
-        for i, (own, joints) in enumerate(each)
-    ]
-
-
-def official_result(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry of `coco_results` with the keys that COCO's server knows and no others, as `eval` writes it."""
-    return {key: row[key] for key in OFFICIAL}
-
-
-def _in_space(poses: Poses, person: int) -> dict[str, Any]:
-    """A person's joints in space, as plain values; nothing for models of two dimensions."""
-    if poses.joints_mm is None or poses.sigma_mm is None or poses.root_depth_mm is None or poses.camera is None:
-        return {}
-    return {
-        "joints_mm": rows_mm(poses.joints_mm[person]),
-        "sigma_mm": rows_mm(poses.sigma_mm[person]),
-        "camera": {
-            "focal": rounded(poses.camera.focal),
-            "centre": rounded(poses.camera.centre),
-            "root_depth_mm": round(float(poses.root_depth_mm[person]), 1),
-            "assumed": ["root_depth_mm" if name == "root_depth" else name for name in poses.assumed],
-        },
-    }
-
-
-def results_arrays(
-    found: Sequence[tuple[int | str, Poses]], skeleton: Skeleton, file_names: Sequence[str] | None = None
-) -> dict[str, np.ndarray]:
-    """The people of many images, with the ids of these, as arrays to be saved: a row for each of N people.
-
-    `file_names` are those of the images' files, without their folders, unless others are given.
-
-    Returns:
-        `joints`, the K names; `image_id` and `file_name` as text; `boxes`, `keypoints`, `sigma`, `confidence`,
-        `scores`; where people are placed in space also `joints_mm`, `sigma_mm`, `root_depth_mm`, `focal`, `centre`, and
-        in `assumed` the names of what was not given. Of models of several categories `category_id` and `category`, and
-        NaN in the joints that a category lacks.
-    """
-    count = len(skeleton)
-    empty = {"boxes": (4,), "keypoints": (count, 2), "sigma": (count, 2), "confidence": (count,), "scores": ()}
-    people = [poses for _, poses in found]
-    file_names = file_names or [poses.path.name if poses.path else "" for poses in people]
-    arrays = {
-        "joints": np.array(skeleton.joints),
-        "image_id": np.array([str(number) for number, poses in found for _ in range(len(poses))], dtype=np.str_),
-        "file_name": np.array(
-            [name for name, p in zip(file_names, people, strict=True) for _ in p.scores], dtype=np.str_
-        ),
-    }
-    if skeleton.categories:
-        kinds = [kind for poses in people for kind in (poses.category_ids if poses.category_ids is not None else ())]
-        arrays["category_id"] = np.array(kinds, dtype=np.int64)
-        arrays["category"] = np.array([skeleton.of(int(kind))[0].name for kind in kinds], dtype=np.str_)
-    arrays |= {n: np.concatenate([np.empty((0, *s)), *(getattr(p, n) for p in people)]) for n, s in empty.items()}
-    placed = [poses for poses in people if poses.joints_mm is not None]
-    if placed and len(placed) == len(people):
-        arrays |= {
-            name: np.concatenate([getattr(poses, name) for poses in placed])
-            for name in ("joints_mm", "sigma_mm", "root_depth_mm")
-        }
-        for name in ("focal", "centre"):
-            arrays[name] = np.concatenate([np.tile(getattr(p.camera, name), (len(p), 1)) for p in placed])
-        arrays["assumed"] = np.array(placed[0].assumed, dtype=np.str_)
-    return arrays
-
-
-def people_text(rows: Iterable[Mapping[str, Any]], skeleton: Skeleton) -> Iterator[str]:
-    """Entries of `coco_results` as lines: one for each person, and one for each joint of theirs."""
-    for row in rows:
-        kind = f"  {row['category']}" if "category" in row else ""
-        yield f"{row['file_name']}{kind}  score {row['score']:.3f}"
-        for i, joint in enumerate(skeleton.of(row["category_id"])[0].joints):
-            x, y, confidence = row["keypoints"][3 * i : 3 * i + 3]
-            sigma = "" if row["sigma"] is None else "  ± {:6.1f} {:6.1f}".format(*row["sigma"][2 * i : 2 * i + 2])
-            placed = in_mm(row, i) if row.get("joints_mm") else ""
-            yield f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}{placed}  confidence {confidence:.3f}"

@@ -1,4 +1,4 @@
-"""Wrong labels in training: found by the learned density, what they cost, and what mending them gains.
+"""Wrong labels in training: found by the learned density, what they cost, and what correcting them gains.
 
     python benchmarks/label_noise.py lspet --data PATH/TO/lspet             # needs the extra `lite`
     python benchmarks/label_noise.py faces --data PATH/TO/faces68
@@ -72,8 +72,8 @@ def half(recipe: Recipe, part: str, number: int) -> LabelledPeople:
     return people
 
 
-def mended(recipe: Recipe, part: str, faults: dict[str, Any]) -> LabelledPeople:
-    """The people with those labels mended that were found to be wrong."""
+def corrected(recipe: Recipe, part: str, faults: dict[str, Any]) -> LabelledPeople:
+    """The people with those labels corrected that were found to be wrong."""
     people = labelled_people(recipe, part)
     if part == "train":
         for i, sample in enumerate(people.samples):
@@ -181,8 +181,8 @@ def main() -> None:
             if given.what == "lspet":
                 recipe = replace(lsp_lite0_rle(), seed=seed, **common, **LOSSES[name])
                 runs.add(name, seed, partial(of_lsp, recipe, out))
-                recipe = replace(recipe, people=partial(mended, faults=faults))
-                runs.add(f"{name}, mended", seed, partial(of_lsp, recipe, out))
+                recipe = replace(recipe, people=partial(corrected, faults=faults))
+                runs.add(f"{name}, corrected", seed, partial(of_lsp, recipe, out))
                 continue
             base = coco_lite0_rle()
             for share in SHARES:

@@ -97,7 +97,7 @@ def test_from_people_to_predictions(capsys, tmp_path, monkeypatch):
     assert len(rows) == 4
     assert len(rows[0]["sigma"]) == 34
     assert len(list((tmp_path / "out").glob("*.jpg"))) == 4
-    code, out, _ = run(capsys, "predict", "runs/one/best.ckpt", next((tmp_path / "data/val").iterdir()))
+    code, out, _ = run(capsys, "predict", "runs/one/best.ckpt", next((tmp_path / "data/val").iterdir()), "--looks", 1)
     assert code == 0
     assert "left_wrist" in out
     assert run(capsys, "train", "coco_resnet18_rle", "data", *small)[0] == 2  # nothing is written over

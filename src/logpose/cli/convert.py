@@ -30,6 +30,10 @@ class ConvertOptions(Options):
     """Height and width of its crops, in pixels."""
     half: bool = False
     """Weights in half precision: half as large; they are computed with in single precision."""
+    description: str | None = None
+    """What the model is, in a line; kept in config.json."""
+    licence: str | None = None
+    """Licence of the weights and of the data that they were trained on; kept likewise."""
     push_to: str | None = None
     """OWNER/NAME on the Hugging Face Hub to upload it to as well."""
 
@@ -48,7 +52,9 @@ def run(options: ConvertOptions) -> int:
     refuse_taken(options.out)
     skeleton = None if options.skeleton is None else getattr(skeletons, options.skeleton.upper())
     model, loss = load_weights(options.source, options.origin, skeleton, options.size)
+    given = {"description": options.description, "licence": options.licence}
     kept = notes(options.source) | {"converted_from": options.source.name}
+    kept |= {name: text for name, text in given.items() if text is not None}
     save(model, loss, options.out, options.half, **kept)
     print(f"wrote {options.out}: {len(model.skeleton)} joints, from {model.input_spec}", file=sys.stderr)
     if options.push_to:

@@ -28,6 +28,7 @@ COMMANDS = {
     "recipes": "list the recipes that `train` knows",
     "inspect": "look at a data set before training on it",
     "synth": "write synthetic people as a COCO data set",
+    "models": "list the trained models that come with logpose, and those on the Hub",
     "convert-labels": "write labels, or predictions to correct, in another tool's format",
     "convert": "turn a checkpoint, also another code's, into a safe folder",
     "reproduce": "list, run and compare the rows of the paper's tables",

@@ -5,11 +5,33 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
 from logpose.core.processor import threads_beside
 
 __all__ = ["parse", "run"]
+
+
+def built_in_before(word: str) -> str | None:
+    """The built-in model, if no checkpoint was given: the first word is an image, or a folder or list of images."""
+    from logpose.data.images import SUFFIXES
+    from logpose.models.weight_files import CONFIG, PERSON, TENSORS, built_in
+    from logpose.tasks.pose.evaluate import is_json
+    from logpose.training.built_in import note_built_in
+    from logpose.training.run_folder import BEST, LAST
+
+    path = Path(word)
+    if path.is_dir():
+        checkpoint = any((path / name).is_file() for name in (BEST, LAST, CONFIG, TENSORS))
+        images = not checkpoint and any(file.suffix.lower() in SUFFIXES for file in path.rglob("*"))
+    else:
+        images = path.suffix.lower() in SUFFIXES or (path.is_file() and is_json(path))
+    if not images or (word in built_in() and not path.exists()):
+        return None
+    note_built_in()
+    return PERSON
+
 
 parse = TaskCommand(
     name="predict",
@@ -17,6 +39,7 @@ parse = TaskCommand(
     "With a checkpoint before --help: the options of its task alone.",
     find=partial(open_checkpoint, with_loss=False),
     noun="models",
+    before=built_in_before,
 ).parse
 """The task and the options that the words give."""
 

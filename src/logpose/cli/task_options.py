@@ -83,6 +83,8 @@ class TaskCommand:
     """Of the command's first word, and the task that --task names: the task, and what the command goes on with."""
     noun: str
     """What a task's flags are options of: "models", "data"."""
+    before: Callable[[str], str | None] = lambda _: None
+    """Of a first word that `find` could not know: the word that is meant to stand before it."""
 
     def parse(self, words: Sequence[str]) -> Chosen:
         """The task that the words name or imply, and its options.
@@ -97,6 +99,8 @@ class TaskCommand:
         every = [common, *map(of, tasks)]
         words = normalised(words, every)
         first = first_word(words, every)
+        if first is not None and (meant := self.before(first)) is not None:
+            words, first = [meant, *words], meant
         if not {"-h", "--help"}.isdisjoint(words):
             if first is not None and named is None:
                 tasks = (self.find(Path(first), None)[0],)

@@ -20,7 +20,16 @@ from torch import Tensor
 from logpose.core.errors import InputError
 from logpose.models.tfjs_files import read_tfjs
 
-__all__ = ["checkpoint_path", "fetched", "held_object", "own_checkpoint", "read_state_dict", "read_weights"]
+__all__ = [
+    "PERSON",
+    "built_in",
+    "checkpoint_path",
+    "fetched",
+    "held_object",
+    "own_checkpoint",
+    "read_state_dict",
+    "read_weights",
+]
 
 log = logging.getLogger("logpose")
 
@@ -31,6 +40,12 @@ NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
 BEST = "best.ckpt"  # in the folder of a run
 TENSORS, CONFIG = "model.safetensors", "config.json"
 """Files of a folder of `logpose convert`, by the Hub's usual names."""
+CARD = "README.md"
+"""Of a model, beside them: what it was trained on, what was measured, where it fails."""
+BUILT_IN = Path(__file__).with_name("built_in")
+"""A folder for each model that comes with logpose: what `logpose convert` writes, and its card."""
+PERSON = "person"
+"""The built-in model that predicts where no checkpoint is given."""
 MOST_NAMES = 50  # of classes and functions in a file
 OF_MODEL = re.compile(r"model\.[a-z]+_radius")  # the error distribution's, also in files of version 0.1
 OF_TENSORS = re.compile(r"torch\.(_utils\.)?\w+|collections\.OrderedDict|_codecs\.encode")
@@ -170,8 +185,15 @@ def held_object(path: str | Path) -> str:
     return f"it holds an object of {held[0]}, and only tensors are read; save its state_dict alone" if held else ""
 
 
+def built_in() -> dict[str, Path]:
+    """The folders of the models that come with logpose, by name."""
+    return {file.parent.name: file.parent for file in sorted(BUILT_IN.glob(f"*/{CONFIG}"))}
+
+
 def fetched(source: str) -> Path:
-    """The file that a source of weights names: itself, or its copy in torch's or the Hub's cache."""
+    """The file that a source of weights names: itself, a built-in model's, or a copy in torch's or the Hub's cache."""
+    if source in built_in() and not Path(source).exists():
+        return built_in()[source] / TENSORS
     try:
         if source.startswith(HUB):
             owner, name, *inner = source.removeprefix(HUB).split("/", maxsplit=2)
@@ -204,14 +226,16 @@ def checkpoint_path(source: str | Path) -> Path:
     """The file or folder of the checkpoint that a source names.
 
     Args:
-        source: a file; a folder of `logpose convert`; the folder of a run, for its best.ckpt; hf://OWNER/NAME, a
-            repository on the Hugging Face Hub, which is downloaded once and then kept; or OWNER/NAME alone, where
-            there is no such path and no folder OWNER.
+        source: a file; a folder of `logpose convert`; the folder of a run, for its best.ckpt; the name of a built-in
+            model, where there is no such path; hf://OWNER/NAME, a repository on the Hugging Face Hub, which is
+            downloaded once and then kept; or OWNER/NAME alone, where there is no such path and no folder OWNER.
 
     Raises:
         InputError: if it is on the Hub and cannot be had.
     """
     path, name = Path(source), NAME_ON_HUB.fullmatch(str(source))
+    if str(source) in built_in() and not path.exists():
+        return built_in()[str(source)]
     if path.is_dir() and (path / BEST).is_file() and not (path / TENSORS).is_file():
         return path / BEST
     local = path.exists() or path.suffix in FILES or path.parent.is_dir()

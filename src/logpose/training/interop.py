@@ -25,7 +25,7 @@ from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.backbones import RELEASED_MEAN, RELEASED_STD, in_rgb
 from logpose.models.movenet import SIDES, MoveNetTrunk, in_torch
 from logpose.models.movenet_pose import MoveNet
-from logpose.models.weight_files import NO_HUB, read_state_dict
+from logpose.models.weight_files import CARD, NO_HUB, read_state_dict
 from logpose.training.checkpoint import load, save
 
 __all__ = [
@@ -35,8 +35,23 @@ __all__ = [
     "load_movenet",
     "load_released",
     "load_weights",
+    "models_on_hub",
     "push_to_hub",
 ]
+
+LIBRARY = "logpose"
+"""Tag of models on the Hub."""
+ON_HUB = """---
+library_name: logpose
+tags: [logpose, keypoint-detection]
+---
+
+A {task} model of [logpose](https://pypi.org/project/logpose-keypoints): keypoints with standard deviations.
+
+    pip install 'logpose-keypoints[hub]'
+    logpose predict hf://{name} photo.jpg
+"""
+"""The card of a repository without one."""
 
 SKELETONS = {(17, 2): (COCO, (256, 192)), (16, 2): (MPII, (256, 256)), (18, 3): (H36M, (256, 256))}
 """Skeleton and (H, W) by number of joints and dimensions, unless others are given."""
@@ -221,11 +236,29 @@ def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: b
         api.create_repo(name, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             save(model, loss, Path(folder), **notes)
+            if not api.file_exists(name, CARD):  # one by hand is kept
+                (Path(folder) / CARD).write_text(ON_HUB.format(task=model.task, name=name), encoding="utf-8")
             return str(api.upload_folder(repo_id=name, folder_path=folder))
     except ImportError as error:
         raise InputError(NO_HUB) from error
     except Exception as error:  # no network, no permission, no such name: whatever its client raises
         raise InputError(f"{name}: cannot be uploaded to the Hub ({error!s:.160})") from error
+
+
+def models_on_hub() -> list[str]:
+    """OWNER/NAME of the models on the Hugging Face Hub that `push_to_hub` put there.
+
+    Raises:
+        InputError: if huggingface_hub is not installed, or the Hub cannot be reached.
+    """
+    try:
+        from huggingface_hub import HfApi
+
+        return sorted(model.id for model in HfApi().list_models(filter=LIBRARY))
+    except ImportError as error:
+        raise InputError(NO_HUB) from error
+    except Exception as error:  # no network: whatever its client raises
+        raise InputError(f"the Hub cannot be reached ({error!s:.160})") from error
 
 
 def _names(path: str | Path) -> set[str]:

@@ -28,6 +28,7 @@ from logpose.data.symmetry import flip_test_note
 from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
+from logpose.models.weight_files import PERSON
 from logpose.tasks.evaluation import loaded, person_scores, refuse_scoring
 from logpose.tasks.pose.boxes import (
     box_categories,
@@ -39,6 +40,7 @@ from logpose.tasks.pose.boxes import (
 )
 from logpose.tasks.pose.evaluate import shown_size
 from logpose.tasks.pose.poses import SHOWN_LEVEL, Poses
+from logpose.training.built_in import note_built_in
 
 __all__ = ["Predictor"]
 
@@ -77,8 +79,9 @@ class Predictor:
     """A trained model that takes whole images.
 
     Args:
-        model: a checkpoint: a file, the folder of a run or of `logpose convert`, or hf://OWNER/NAME; or a model, of
-            which a copy is taken, so that it stays where it is and in its mode.
+        model: a checkpoint: a file, the folder of a run or of `logpose convert`, the name of a built-in model, or
+            hf://OWNER/NAME; or a model, of which a copy is taken, so that it stays where it is and in its mode. When
+            None, the built-in model of people.
         device: where to compute; a GPU if there is one when None.
         flip_test: average with the prediction on the mirrored crop: a little better, half as fast; None: where left and
             right joints are known, as `logpose eval` does.
@@ -101,7 +104,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: PoseModel | Path | str,
+        model: PoseModel | Path | str | None = None,
         device: torch.device | str | None = None,
         flip_test: bool | None = False,
         batch_size: int = 64,
@@ -111,6 +114,9 @@ class Predictor:
         category: str | int | None = None,
         looks: int = LOOKS,
     ) -> None:
+        if model is None:
+            model = PERSON
+            note_built_in()
         refusal = "is a model for {0.task}, and a model of crops of people is needed"
         self.model, self.device = loaded(model, PoseModel, device, refusal)  # type: ignore[type-abstract]
         refuse_scoring(scoring, self.model.error_distribution)

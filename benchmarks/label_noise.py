@@ -1,9 +1,10 @@
 """Wrong labels in training: found by the learned density, what they cost, and what correcting them gains.
 
-    python benchmarks/label_noise.py lspet --data PATH/TO/lspet             # needs the extra `lite`
+    python benchmarks/label_noise.py lspet --data PATH/TO/lspet --movenet movenet-lightning.json    # needs `lite`
     python benchmarks/label_noise.py faces --data PATH/TO/faces68
 
-`lspet`: two models, each trained on one half of the people, judge the labels of the other half. Somebody is mirrored
+`lspet`: two models, each trained on one half of the people, judge the labels of the other half; they begin with
+MoveNet's weights if these are given, which makes them judge better, else with ImageNet's. Somebody is mirrored
 if the labels with left and right exchanged are likelier by a factor of exp(`LIKELIER`); a joint is far off if it is
 outside the region of probability `INSIDE` and more than `FAR` of the torso away. Then models are trained on the labels
 as they are, and with the mirrored people's sides exchanged and the joints that are far off left out. All are measured
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for checkpoints")
     parser.add_argument("--figures", type=Path)
     parser.add_argument("--systems", nargs="+", default=list(LOSSES), choices=list(LOSSES))
+    parser.add_argument("--movenet", type=Path, help="weights that the judges of labels begin with (docs/pose.md)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=8, help="of faces")
     parser.add_argument("--threads", type=int, default=2)
@@ -173,7 +175,13 @@ def main() -> None:
     runs = Runs(given.figures or FIGURES / f"label_noise_{given.what}.json", SHOWN[given.what])
     common: dict[str, Any] = {"data": given.data, "threads": given.threads}
     if given.what == "lspet":
-        faults = faults_of(replace(lsp_lite0_rle(), **common), out / "halves")
+        judge = replace(lsp_lite0_rle(), **common)
+        if given.movenet:
+            judge = replace(
+                judge, backbone="movenet_lightning", weights=str(given.movenet), size=(192, 192), epochs=6, freeze=3,
+                backbone_lr=0.06,
+            )  # fmt: skip
+        faults = faults_of(judge, out / "halves")
         joints = sum(map(len, faults["far"].values()))
         print(f"of {len(faults['ratio'])} people {len(faults['mirrored'])} are mirrored; {joints} joints are far off")
     for seed in range(given.seeds):

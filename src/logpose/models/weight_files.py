@@ -172,6 +172,8 @@ def held_object(path: str | Path) -> str:
 
 def fetched(source: str) -> Path:
     """The file that a source of weights names: itself, or its copy in torch's or the Hub's cache."""
+    if source.endswith(".json") and source.startswith((HUB, "https://", "http://")):
+        raise InputError(f"{source}: its binary files must lie beside it; download all of them, and give the JSON file")
     try:
         if source.startswith(HUB):
             owner, name, *inner = source.removeprefix(HUB).split("/", maxsplit=2)

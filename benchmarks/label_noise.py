@@ -1,16 +1,18 @@
 """Wrong labels in training: found by the learned density, what they cost, and what correcting them gains.
 
-    python benchmarks/label_noise.py lspet --data PATH/TO/lspet             # needs the extra `lite`
+    python benchmarks/label_noise.py lspet --data PATH/TO/lspet --movenet movenet-lightning.json    # needs `lite`
     python benchmarks/label_noise.py faces --data PATH/TO/faces68
 
-`lspet`: two models, each trained on one half of the people, judge the labels of the other half. Somebody is mirrored
+`lspet`: two models, each trained on one half of the people, judge the labels of the other half; they begin with
+MoveNet's weights if these are given, which makes them judge better, else with ImageNet's. Somebody is mirrored
 if the labels with left and right exchanged are likelier by a factor of exp(`LIKELIER`); a joint is far off if it is
 outside the region of probability `INSIDE` and more than `FAR` of the torso away. Then models are trained on the labels
 as they are, and with the mirrored people's sides exchanged and the joints that are far off left out. All are measured
 on the same untouched labels, and on those with the sides of the person as whole forgiven.
 
 `faces`: wrong labels are planted into a share of the training faces: half of these have left and right exchanged, in
-the others every second landmark is moved to a random place in the face's box. The labels of the evaluation are right.
+the others each landmark is moved with probability 1/2 to a random place in the face's box. The labels of the
+evaluation are right.
 
 Runs, figures and resuming are as in `lsp_pretrained.py`.
 """
@@ -38,7 +40,7 @@ from logpose.tasks.image_recipe import labelled_people
 from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training.checkpoint import load_of_crops
-from lsp_pretrained import second_half, shared_pck
+from lsp_pretrained import halves, shared_pck
 from tables import Runs, trained
 
 FIGURES = Path(__file__).parent / "figures"
@@ -48,7 +50,7 @@ LOSSES: dict[str, dict[str, Any]] = {
     "heatmap": {"head": "heatmap"},
 }
 SHARES = (0.0, 0.05, 0.1, 0.2)
-LIKELIER, INSIDE, FAR = 10.0, 0.999, 0.5
+LIKELIER, INSIDE, FAR = 10.0, 0.99, 0.5
 SHOWN = {
     "lspet": (
         *("pck12@0.2", "pck12@0.1", "error_px", "nll"),
@@ -100,10 +102,10 @@ def planted(recipe: Recipe, part: str, share: float) -> LabelledPeople:
 
 def faults_of(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Ids of mirrored people, joints that are far off of people by id, and the log-likelihood ratio of everybody."""
-    kept = folder / "faults.json"
-    if kept.is_file():
-        return json.loads(kept.read_text())
-    found: dict[str, Any] = {"mirrored": [], "far": {}, "ratio": {}}
+    kept, rule = folder / "faults.json", [LIKELIER, INSIDE, FAR]
+    if kept.is_file() and (before := json.loads(kept.read_text()))["rule"] == rule:
+        return before
+    found: dict[str, Any] = {"rule": rule, "mirrored": [], "far": {}, "ratio": {}}
     for number in (0, 1):
         model, loss = load_of_crops(trained(replace(recipe, people=partial(half, number=number)), folder / str(number)))
         people = half(recipe, "train", 1 - number)
@@ -143,7 +145,7 @@ def sides_forgiven(found: Found, skeleton: Skeleton) -> Found:
 def of_lsp(recipe: Recipe, out: Path, name: str) -> dict[str, Any]:
     """Figures of a run on LSP-Extended."""
     model, loss = load_of_crops(trained(recipe, out / name))
-    evaluation = evaluate(model, second_half(labelled_people(recipe, "val")), loss, flip_test=False)
+    evaluation = evaluate(model, halves(labelled_people(recipe, "val"))[1], loss, flip_test=False)
     found = evaluation.arrays()
     forgiven = sides_forgiven(found, model.skeleton)
     also = {**shared_pck(forgiven), "error_px": float(np.nanmean(forgiven.apart()))}
@@ -164,6 +166,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for checkpoints")
     parser.add_argument("--figures", type=Path)
     parser.add_argument("--systems", nargs="+", default=list(LOSSES), choices=list(LOSSES))
+    parser.add_argument("--movenet", type=Path, help="weights that the judges of labels begin with (docs/pose.md)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=8, help="of faces")
     parser.add_argument("--threads", type=int, default=2)
@@ -173,7 +176,13 @@ def main() -> None:
     runs = Runs(given.figures or FIGURES / f"label_noise_{given.what}.json", SHOWN[given.what])
     common: dict[str, Any] = {"data": given.data, "threads": given.threads}
     if given.what == "lspet":
-        faults = faults_of(replace(lsp_lite0_rle(), **common), out / "halves")
+        judge = replace(lsp_lite0_rle(), **common)
+        if given.movenet:
+            judge = replace(
+                judge, backbone="movenet_lightning", weights=str(given.movenet), size=(192, 192), epochs=6, freeze=3,
+                backbone_lr=0.06,
+            )  # fmt: skip
+        faults = faults_of(judge, out / "halves")
         joints = sum(map(len, faults["far"].values()))
         print(f"of {len(faults['ratio'])} people {len(faults['mirrored'])} are mirrored; {joints} joints are far off")
     for seed in range(given.seeds):

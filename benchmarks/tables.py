@@ -9,11 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from logpose.core.errors import InputError
 from logpose.training.checkpoint import read
-from logpose.training.recipe import TrainingRecipe
+from logpose.training.recipe import TrainingRecipe, plain_recipe, same_setting
 from logpose.training.resume import is_finished
 from logpose.training.run import Run, fit
 from logpose.training.run_folder import last_checkpoint
+
+INERT = {"threads", "workers", "save_every", "epochs", "steps"}
+"""Fields of recipes that do not change what a run learns, and those that `is_finished` compares."""
 
 
 class Runs:
@@ -53,12 +59,12 @@ class Runs:
         began = time.monotonic()
         row = {figure: value for figure, value in make(folder_of(name, seed)).items() if value == value}
         took = (time.monotonic() - began) / 60 if make is run else self.figures[key]["minutes"]
-        # Another process may have added runs meanwhile.
-        self.figures = self._kept() | {key: {**row, "minutes": took}}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        part = self.file.with_suffix(".part")
-        part.write_text(json.dumps(self.figures, indent=1) + "\n")
-        part.replace(self.file)
+        with FileLock(self.file.with_suffix(".lock")):  # another process may have added runs meanwhile
+            self.figures = self._kept() | {key: {**row, "minutes": took}}
+            part = self.file.with_suffix(".part")
+            part.write_text(json.dumps(self.figures, indent=1) + "\n")
+            part.replace(self.file)
         figures = {shown: round(self.figures[key][shown], 4) for shown in self.shown if shown in self.figures[key]}
         print(key, figures, flush=True)
 
@@ -94,9 +100,20 @@ def trained(recipe: TrainingRecipe, folder: Path) -> Path:
 
 
 def is_whole(folder: Path, recipe: TrainingRecipe) -> bool:
-    """Whether a folder holds a finished run of a recipe."""
+    """Whether a folder holds a finished run of a recipe.
+
+    Raises:
+        InputError: if it holds a run of another recipe.
+    """
     last = folder / "last.ckpt"
-    return last.is_file() and is_finished(read(last), recipe)
+    if not last.is_file():
+        return False
+    content = read(last)
+    had = content["logpose"]["recipe"]
+    wanted = {name: value for name, value in plain_recipe(recipe).items() if value != "auto" and name not in INERT}
+    if other := [name for name, value in wanted.items() if name in had and not same_setting(had[name], value)]:
+        raise InputError(f"{folder}: holds a run with another {', '.join(sorted(other))}; move it away")
+    return is_finished(content, recipe)
 
 
 def folder_of(name: str, seed: int) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 
 def test_a_checkpoint_becomes_a_folder_that_every_command_takes(command, refused, coco_folder, tiny_run, tmp_path):
@@ -49,6 +50,9 @@ def test_half_precision_halves_the_file_and_moves_joints_by_less_than_a_hundredt
         assert command("convert", tiny_run / "best.ckpt", "--out", out, *flags)[0] == 0
     sizes = [(out / "model.safetensors").stat().st_size for out in (whole, half)]
     assert sizes[1] < 0.55 * sizes[0]
+    kept = load_file(half / "model.safetensors")
+    exact = [tensor for name, tensor in kept.items() if tensor.ndim < 2 or "pixel_" in name or name.startswith("loss.")]
+    assert {tensor.dtype for tensor in exact} <= {torch.float32, torch.int64}
     image = next((coco_folder / "val").iterdir())
     found = [json.loads(command("predict", out, image, "--json", "--looks", 1)[1])[0] for out in (whole, half)]
     keypoints = [np.reshape(row["keypoints"], (-1, 3)) for row in found]

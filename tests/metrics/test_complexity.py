@@ -9,6 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from logpose.metrics.complexity import WithoutValues, complexity
 from logpose.models import ResNet
+from logpose.models.efficientnet import EfficientNetLite
+from logpose.models.movenet import MoveNetTrunk
 
 
 class Small(nn.Module):
@@ -56,6 +58,8 @@ def test_groups_meet_fewer_weights() -> None:
     ("network", "shape"),
     [
         (ResNet(18), (1, 3, 64, 96)),
+        (EfficientNetLite(), (1, 3, 64, 96)),
+        (MoveNetTrunk("lightning"), (1, 3, 64, 96)),
         (nn.Sequential(nn.Conv1d(4, 6, 3, stride=2, padding="valid", dilation=2), nn.LeakyReLU()), (1, 4, 40)),
         (nn.Sequential(nn.Conv2d(4, 6, (3, 5), padding="same", groups=2), nn.Dropout(), nn.Sigmoid()), (1, 4, 9, 11)),
         (nn.ConvTranspose2d(4, 6, 3, stride=(2, 3), padding=1, output_padding=1, groups=2, dilation=2), (1, 4, 9, 7)),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.models import AttentionModel, HRNet, ResNet
 from logpose.models.backbone import FeatureExtractor
@@ -40,21 +41,21 @@ def model_on(fused: torch.Tensor, size: tuple[int, int], **settings) -> Attentio
 @pytest.mark.parametrize("dim", [2, 3])
 def test_mu_and_sigma_are_those_of_sums_over_cells(dim: int) -> None:
     torch.manual_seed(0)
-    height, width, channels = 3, 5, 4
-    model = model_on(torch.randn(2, channels, height, width), (48, 60), dim=dim, sharpness=3.0).double()
+    height, width, channels = 4, 3, 4
+    model = model_on(torch.randn(2, channels, height, width), (64, 96), dim=dim, sharpness=3.0).double()
     model.backbone.found = [each.double() for each in model.backbone.found]
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.5)
-        found = model(torch.zeros(2, 3, 48, 60))
+        found = model(torch.zeros(2, 3, 64, 96))
     fused, layers = model.backbone.found[0].numpy(), {name: p.detach().numpy() for name, p in model.named_parameters()}
     for b in range(2):
         for k in range(2):
             scores = np.einsum("c,chw->hw", layers["maps.weight"][k, :, 0, 0], fused[b]) + layers["maps.bias"][k]
             share = np.exp(scores) / np.exp(scores).sum()
-            # A cell's middle is that of its 12 × 16 pixels; pixel i of n lies at i / n - 1/2.
-            xs = [np.mean([p / 60 - 0.5 for p in range(12 * i, 12 * i + 12)]) for i in range(width)]
-            ys = [np.mean([p / 48 - 0.5 for p in range(16 * j, 16 * j + 16)]) for j in range(height)]
+            # A cell's middle is that of its 32 × 16 pixels; pixel i of n lies at i / n - 1/2.
+            xs = [np.mean([p / 96 - 0.5 for p in range(32 * i, 32 * i + 32)]) for i in range(width)]
+            ys = [np.mean([p / 64 - 0.5 for p in range(16 * j, 16 * j + 16)]) for j in range(height)]
             sharp = share**3 / (share**3).sum()
             middle = [(share.sum(0) * xs).sum(), (share.sum(1) * ys).sum()]
             place = np.array([(sharp.sum(0) * xs).sum(), (sharp.sum(1) * ys).sum()])
@@ -135,12 +136,12 @@ def test_of_two_places_mu_is_at_the_likelier() -> None:
     """Attention of 60 and 40 % on two cells; its spread is that of both."""
     fused = torch.full((1, 4, 1, 8), -30.0)
     fused[0, 0, 0, 1], fused[0, 0, 0, 6] = np.log(0.6), np.log(0.4)
-    model = model_on(fused, (8, 64), sharpness=16.0)
+    model = model_on(fused, (32, 64), sharpness=16.0)
     with torch.no_grad():
         model.maps.weight.zero_()
         model.maps.weight[:, 0] = 1.0
         model.fc_sigma.weight[..., -3:-1] = torch.eye(2)
-        found = model(torch.zeros(1, 3, 8, 64))
+        found = model(torch.zeros(1, 3, 32, 64))
     torch.testing.assert_close(found.mu[0, 0, 0], torch.tensor(11.5 / 64 - 0.5), atol=2e-3, rtol=0)
     spread = found.sigma[0, 0, 0].logit().exp()
     torch.testing.assert_close(spread, torch.tensor(5 / 8 * (0.6 * 0.4) ** 0.5), atol=1e-4, rtol=0)
@@ -152,6 +153,16 @@ def test_a_backbone_with_fewer_feature_maps() -> None:
     model.maps.register_forward_hook(lambda _, inputs, __: fused.append(inputs[0].shape[2:]))
     model(torch.zeros(1, 3, 64, 64))
     assert fused == [(2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("change", "token"),
+    [({"size": (100, 96)}, "multiples of 32"), ({"backbone": torch.nn.Identity()}, "Identity"), ({"levels": 0}, "0")],
+)
+def test_what_cannot_be(unchecked: None, change, token) -> None:
+    settings = {"backbone": ResNet(18), "skeleton": TWO, "size": (64, 64)} | change
+    with pytest.raises(InputError, match=token):
+        AttentionModel(**settings)
 
 
 def test_without_sigma_it_is_1() -> None:

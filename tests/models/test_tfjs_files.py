@@ -53,12 +53,13 @@ ENTRY = {"name": "a", "shape": [2], "dtype": "float32"}
     [
         ({"shape": [3]}, r"describes 12 bytes of weights, and there are 8 in model\.bin"),
         ({"shape": [1]}, r"describes 4 bytes of weights, and there are 8"),
-        ({"shape": [2**30, 2**30, 2**30]}, "bytes of weights"),
+        ({"shape": [2**30, 2**30, 2**30]}, "is not a shape"),
         ({"shape": [-2]}, r"weight a: \[-2\] is not a shape"),
         ({"shape": [2.0]}, "is not a shape"),
         ({"shape": [[2]]}, "is not a shape"),
         ({"shape": "2"}, "is not a shape"),
         ({"shape": [1] * 40}, "is not a shape"),
+        ({"shape": [2**31 - 1] * 3 + [0]}, "is not a shape"),
         ({"dtype": "string"}, "type 'string' is none of"),
         ({"dtype": ["float32"]}, "is none of"),
         ({"quantization": {"dtype": "object"}}, "type 'object' is none of"),
@@ -66,6 +67,7 @@ ENTRY = {"name": "a", "shape": [2], "dtype": "float32"}
         ({"shape": [8], "quantization": {"dtype": "uint8"}}, "no scale and min"),
         ({"shape": [8], "quantization": {"dtype": "uint8", "scale": float("inf"), "min": 0}}, "no scale and min"),
         ({"shape": [8], "quantization": {"dtype": "uint8", "scale": 10**400, "min": 0}}, "no scale and min"),
+        ({"shape": [8], "quantization": {"dtype": "uint8", "scale": 1e300, "min": 0}}, "no scale and min"),
         ({"name": 3}, "a weight has no name"),
     ],
 )
@@ -91,6 +93,7 @@ def test_a_weight_that_cannot_be(tmp_path: Path, entry: dict, message: str) -> N
         ('{"weightsManifest": [{"paths": [".."], "weights": []}]}', "not the name of a file beside it"),
         ('{"weightsManifest": [{"paths": [7], "weights": []}]}', "not the name of a file beside it"),
         ('{"weightsManifest": [{"paths": ["gone.bin"], "weights": []}]}', "gone.bin: no such file"),
+        (f'{{"weightsManifest": [{{"paths": ["{"x" * 300}"], "weights": []}}]}}', "no such file"),
         ("{", "not JSON"),
     ],
 )

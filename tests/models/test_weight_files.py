@@ -17,7 +17,7 @@ from torch import nn
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.models import RegressionModel, ResNet
-from logpose.models.weight_files import Inert, checkpoint_path, own_checkpoint, read_state_dict
+from logpose.models.weight_files import Inert, checkpoint_path, fetched, own_checkpoint, read_state_dict
 from logpose.training.checkpoint import save
 
 
@@ -149,3 +149,9 @@ def test_what_names_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for there in ("me/mine", "hf://me/mine", Path("hf://me/mine-1.0"), "hf://run/gone"):
         assert checkpoint_path(there) == tmp_path
     assert asked == ["me/mine", "me/mine", "me/mine-1.0", "run/gone"]
+
+
+@pytest.mark.parametrize("start", ["hf://me/", "https://", "http://"])
+def test_of_files_that_belong_together_one_is_not_fetched(start: str) -> None:
+    with pytest.raises(InputError, match="binary files must lie beside it"):
+        fetched(f"{start}mine/movenet.json")

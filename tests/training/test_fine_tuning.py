@@ -17,6 +17,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, HUMANEVA
 from logpose.losses import L1Loss, RLELoss
 from logpose.models import (
+    AttentionModel,
     LiftingModel,
     MaskRCNN,
     MaskRCNNOptions,
@@ -144,6 +145,27 @@ class Unknown(nn.Module):
         self.layer = nn.Conv2d(3, 3, 1)
 
 
+def test_a_backbone_s_own_rate_needs_no_stages() -> None:
+    network, loss = model(Unknown()), RLELoss()
+    assert freeze(network, pretrained(backbone_lr=0.25)) == []
+    groups = parameter_groups(network, loss, pretrained(lr=0.8, backbone_lr=0.25))
+    rates = {name: group["lr"] for group, names in zip(groups, names_of(groups, network, loss), strict=True)
+             for name in names}  # fmt: skip
+    assert len(rates) == len([*network.parameters(), *loss.parameters()])
+    for name, rate in rates.items():
+        assert rate == pytest.approx(0.2 if name.startswith("backbone.") else 0.8), name
+
+
+def test_biases_of_each_joint_do_not_decay() -> None:
+    network, loss = AttentionModel(ResNet(18), COCO, (32, 32)), RLELoss()
+    for settings in ({}, {"backbone_lr": 0.5}):
+        groups = parameter_groups(network, loss, pretrained(weight_decay=0.1, **settings))
+        names = zip(groups, names_of(groups, network, loss), strict=True)
+        decaying = set().union(*(own for group, own in names if group["weight_decay"]))
+        assert {"fc_mu.weight", "fc_sigma.weight", "maps.weight"} <= decaying
+        assert not [name for name in decaying if name.endswith("bias")]
+
+
 class Partly(Unknown):
     stage_parameters = (("other.",),)
 
@@ -154,7 +176,6 @@ class Partly(Unknown):
         (model, {"freeze": 3}, "--freeze 3.* 2 stages"),
         (lambda: model(Unknown()), {"freeze": 1}, "--freeze.*Unknown"),
         (lambda: model(Unknown()), {"layer_decay": 0.5}, "--layer-decay.*Unknown"),
-        (lambda: model(Unknown()), {"backbone_lr": 0.5}, "--backbone-lr.*Unknown"),
         (lambda: model(Unknown()), {"freeze_norm": True}, "--freeze-norm.*Unknown"),
         (lambda: model(Partly()), {"freeze": 1}, r"layer\.weight.*Partly"),
         (model, {"freeze": 1, "weights": "random"}, "--freeze.*random"),

@@ -58,5 +58,5 @@ def run(options: ConvertOptions) -> int:
     save(model, loss, options.out, options.half, **kept)
     print(f"wrote {options.out}: {len(model.skeleton)} joints, from {model.input_spec}", file=sys.stderr)
     if options.push_to:
-        print(push_to_hub(model, loss, options.push_to, **kept))
+        print(push_to_hub(model, loss, options.push_to, half=options.half, **kept))
     return 0

@@ -114,7 +114,8 @@ class CellLoss(MapLoss):
 
     Args:
         shared: whether the target of a joint is shared between the four pixels around it, by bilinear weights: then the
-            mean of the softmax is the joint's position, within the outermost centres, not the centre of its pixel.
+            mean of the softmax is the joint's position, within the outermost centres, not the centre of its pixel. In
+            crop coordinates, which are of pixels' centres, it is half a pixel of the crop off.
     """
 
     output_type: ClassVar[OutputType] = "heatmap logits"

@@ -78,7 +78,8 @@ PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bm
 RESIZES = {F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate}
 NORMALISATIONS = {F.batch_norm, F.group_norm, F.layer_norm}
 ELEMENTWISE = {
-    *("add", "add_", "div", "dropout", "leaky_relu", "mul", "relu", "relu_", "sigmoid", "silu", "square", "sub"),
+    *("add", "add_", "div", "dropout", "hardtanh", "hardtanh_", "leaky_relu", "mul", "relu", "relu6", "relu_"),
+    *("sigmoid", "silu", "square", "sub"),
 }
 """Names of functions whose result has the shape of their arguments, broadcast: they are not computed either."""
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.core.errors import InputError
 from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
@@ -57,6 +58,9 @@ class AttentionModel(PoseModel):
             put between them by attention itself, and at the likelier one by a high power of it.
         auxiliary: whether the logits of attention are given while training, for a loss on them beside.
         skeleton, size, padding, pixel_mean, pixel_std: see `PoseModel`.
+
+    Raises:
+        InputError: if the size is none of whole cells of stride 32, or the backbone is another module.
     """
 
     kind = "attention"
@@ -77,7 +81,12 @@ class AttentionModel(PoseModel):
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
-        self._check_divisible(backbone.divisor)
+        self._check_divisible()
+        if not isinstance(backbone, FeatureExtractor) or levels < 1 or width < 1:
+            raise InputError(
+                f"attention needs a FeatureExtractor and 1 or more levels and channels, got {type(backbone).__name__}, "
+                f"{levels} and {width}"
+            )
         self.backbone, self.predicts_sigma, self.levels, self.width = backbone, predicts_sigma, levels, width
         self.sharpness, self.auxiliary, joints = sharpness, auxiliary, len(skeleton)
         self.output_type = "coordinates and heatmap logits" if auxiliary else "coordinates"

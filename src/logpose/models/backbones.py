@@ -85,9 +85,9 @@ def load_backbone_weights(backbone: nn.Module, source: str) -> None:
         backbone: as `create_backbone` makes it.
         source: "random" (leave it as it is), "imagenet" (of a package, torch's cache or a download), or a state dict of
             torchvision or timm, or a checkpoint (ours, mmpose's, the paper's code's) of which the backbone is taken, in
-            torch's format or safetensors, or MoveNet's JSON: a file, an http(s) address, or "hf://OWNER/NAME/FILE" on
-            the Hugging Face Hub. A whole checkpoint's channel statistics are kept as the backbone's `pixel_mean` and
-            `pixel_std`.
+            torch's format or safetensors: a file, an http(s) address, or "hf://OWNER/NAME/FILE" on the Hugging Face
+            Hub; or MoveNet's JSON, a file with its binary file beside it. A whole checkpoint's channel statistics are
+            kept as the backbone's `pixel_mean` and `pixel_std`.
 
     Raises:
         InputError: if the weights cannot be had, or do not fit.

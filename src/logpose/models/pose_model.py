@@ -32,6 +32,7 @@ __all__ = [
     "SigmaHead",
     "exactly",
     "in_dimensions",
+    "is_weight",
 ]
 
 SIGMA_FLOOR = 1e-6
@@ -96,6 +97,11 @@ class JointOutputs(NamedTuple):
     """What their meaning depends on; outputs of other settings stand for something else."""
     axis: int = 0
     """Axis of the weight along which they lie."""
+
+
+def is_weight(name: str, parameter: nn.Parameter) -> bool:
+    """Whether a parameter is a layer's weights: not a bias, which may be one of each joint, nor a normalisation's."""
+    return parameter.ndim > 1 and not name.endswith("bias")
 
 
 @old_attributes

@@ -21,6 +21,9 @@ from logpose.core.json_files import numbers, read_json, whole
 __all__ = ["read_tfjs"]
 
 TYPES = ("float32", "float16", "int32", "uint8", "uint16", "bool")
+LARGEST = 1e30
+"""Of the scale and the least value of integers: with them float32 has all that they stand for."""
+LONGEST = 255  # characters of a file's name
 MOST_BYTES = 2**31  # of all files of a model; those for browsers have a hundredth of it
 
 
@@ -53,7 +56,7 @@ def read_tfjs(path: str | Path) -> dict[str, Tensor]:
                 raise InputError(f"{path}: weight {name} is there twice")
             values = np.frombuffer(content_of, stored, math.prod(shape), start).reshape(shape)
             if quantization is not None:
-                scale, least = quantization.astype(np.float32)
+                scale, least = quantization
                 values = values.astype(np.float32) * scale + least
             elif stored == np.float16:
                 values = values.astype(np.float32)
@@ -77,15 +80,17 @@ def _described(
         raise InputError(f"{path}: weight {name}: type {given!r} is none of {', '.join(TYPES)}")
     sides = entry.get("shape")
     shape = tuple(map(whole, sides)) if isinstance(sides, list) else (None,)
-    if len(shape) > 8 or not all(side is not None and 0 <= side < 2**31 for side in shape):
+    sides_known = all(side is not None and side >= 0 for side in shape)
+    if len(shape) > 8 or not sides_known or math.prod(side for side in shape if side) > MOST_BYTES:
         raise InputError(f"{path}: weight {name}: {sides!r:.60} is not a shape")
     known = tuple(side for side in shape if side is not None)
     dtype = np.dtype(given)
     scaled = None
     if quantization is not None and dtype.kind != "f":
         scaled = numbers([quantization.get("scale"), quantization.get("min")], 2)
-        if scaled is None or not np.isfinite(scaled).all():
-            raise InputError(f"{path}: weight {name}: its quantization has no scale and min")
+        if scaled is None or not np.abs(scaled).max() < LARGEST:
+            raise InputError(f"{path}: weight {name}: its quantization has no scale and min below {LARGEST:g}")
+        scaled = scaled.astype(np.float32)
     return name, dtype, scaled, known, math.prod(known) * dtype.itemsize
 
 
@@ -96,7 +101,7 @@ def _bytes(path: Path, names: list[Any], wanted: int) -> bytes:
         if not isinstance(name, str) or PurePosixPath(name).name != name or name in ("", "..") or "\\" in name:
             raise InputError(f"{path}: {name!r:.80} is not the name of a file beside it")
         files.append(path.parent / name)
-        if not files[-1].is_file():
+        if len(name) > LONGEST or not files[-1].is_file():
             raise InputError(f"{files[-1]}: no such file, and {path.name} names it")
     there = sum(file.stat().st_size for file in files)
     if there != wanted or there > MOST_BYTES:

@@ -27,7 +27,7 @@ from logpose.data.fingerprints import Fingerprints, decoded, encoded
 from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
 from logpose.models import MODELS, Model, PoseModel
 from logpose.models.backbone import Backbone
-from logpose.models.pose_model import PixelStatistics
+from logpose.models.pose_model import PixelStatistics, is_weight
 from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import BEST, CONFIG, TENSORS, checkpoint_path, held_object
 from logpose.training.run_folder import LAST, PREVIOUS, last_checkpoint
@@ -254,7 +254,8 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, half: bool = F
     folder = Path(folder)
     state = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
     if half:
-        state |= {key: _halved(tensor) for key, tensor in state.items() if tensor.ndim > 1}
+        weights = {name for name, parameter in model.named_parameters() if is_weight(name, parameter)}
+        state |= {f"model.{name}": _halved(state[f"model.{name}"]) for name in weights}
     entry = describe(model, loss)
     if loss is not None:
         state |= {f"loss.{key}": tensor for key, tensor in loss.state_dict().items()}

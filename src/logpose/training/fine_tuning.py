@@ -8,10 +8,12 @@ from torch import nn
 
 from logpose.core.errors import InputError
 from logpose.models import Model
+from logpose.models.pose_model import is_weight
 from logpose.training.recipe import RANDOM, TrainingRecipe
 
 __all__ = ["freeze", "parameter_groups"]
 
+BACKBONE_LR = "--backbone-lr"
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
@@ -64,15 +66,15 @@ def parameter_groups(model: Model, loss: nn.Module, recipe: TrainingRecipe) -> l
     parameters = list(model.named_parameters())
     slower = _slower(recipe)
     if not (recipe.freeze or slower):
-        weights = [p for _, p in parameters if p.ndim > 1]
-        others = [p for _, p in parameters if p.ndim <= 1] + list(loss.parameters())
+        weights = [p for name, p in parameters if is_weight(name, p)]
+        others = [p for name, p in parameters if not is_weight(name, p)] + list(loss.parameters())
         return [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     stages = _Stages(model, slower or "--freeze")
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters:
         if parameter.requires_grad:
             stage = stages.of(name) if slower else stages.count
-            groups.setdefault((stage, parameter.ndim <= 1), []).append(parameter)
+            groups.setdefault((stage, not is_weight(name, parameter)), []).append(parameter)
     groups.setdefault((stages.count, True), []).extend(loss.parameters())
     return [
         {
@@ -88,7 +90,7 @@ def parameter_groups(model: Model, loss: nn.Module, recipe: TrainingRecipe) -> l
 
 def _slower(recipe: TrainingRecipe) -> str:
     """The flag that gives the backbone a rate of its own; empty if there is none."""
-    return "--layer-decay" if recipe.layer_decay != 1 else "--backbone-lr" if recipe.backbone_lr != 1 else ""
+    return "--layer-decay" if recipe.layer_decay != 1 else BACKBONE_LR if recipe.backbone_lr != 1 else ""
 
 
 class _Stages:
@@ -105,6 +107,8 @@ class _Stages:
         if backbone is None:
             raise InputError(f"{flag}: models for {model.task} have no backbone")
         known: tuple[tuple[str, ...], ...] = getattr(backbone, "stage_parameters", ())
+        if flag == BACKBONE_LR:
+            known = (("",),)  # all of it is one
         if not known:
             name = getattr(backbone, "name", type(backbone).__name__)
             raise InputError(f"{flag}: the stages of the backbone {name} are not known")

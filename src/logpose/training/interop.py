@@ -168,7 +168,9 @@ def load_movenet(
     trunk = next((trunk for trunk in map(MoveNetTrunk, SIDES) if trunk.Conv1.out_channels == outputs), None)
     if trunk is None:
         raise InputError(f"{path}: neither MoveNet Thunder nor Lightning (Conv1 has {outputs} outputs)")
-    side = SIDES[trunk.size]
+    side, maps = SIDES[trunk.size], len(state["kpt_heatmap.conv2d.weight"])
+    if skeleton is not None and len(skeleton) != maps:
+        raise InputError(f"{path}: its {maps} maps do not fit {len(skeleton)} joints ({skeleton.name})")
     model = MoveNet(trunk, skeleton or COCO, size or (side, side))
     for name, prefix in (("backbone", ""), *((head, f"{head}.") for head in MoveNet.HEADS)):
         _fill(path, model.get_submodule(name), prefix, state)
@@ -216,7 +218,9 @@ def from_pretrained(name: str | Path) -> tuple[Model, LikelihoodLoss | None]:
     return load(name)
 
 
-def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: bool = False, **notes: Any) -> str:
+def push_to_hub(
+    model: Model, loss: LikelihoodLoss | None, name: str, private: bool = False, half: bool = False, **notes: Any
+) -> str:
     """Upload model and loss to the Hugging Face Hub, with the token of `huggingface_hub`; the repository's address.
 
     Args:
@@ -224,7 +228,8 @@ def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: b
         loss: what it was trained with.
         name: OWNER/NAME; the repository is made if it is not there.
         private: whether the repository is private.
-        notes: as of `checkpoint.save`.
+        half: whether weights are in half precision, see `checkpoint.save`.
+        **notes: as of `checkpoint.save`.
 
     Raises:
         InputError: if huggingface_hub is not installed, or the Hub refuses.
@@ -235,7 +240,7 @@ def push_to_hub(model: Model, loss: LikelihoodLoss | None, name: str, private: b
         api = HfApi()
         api.create_repo(name, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
-            save(model, loss, Path(folder), **notes)
+            save(model, loss, Path(folder), half, **notes)
             if not api.file_exists(name, CARD):  # one by hand is kept
                 (Path(folder) / CARD).write_text(ON_HUB.format(task=model.task, name=name), encoding="utf-8")
             return str(api.upload_folder(repo_id=name, folder_path=folder))
@@ -367,7 +372,8 @@ def _fill(path: str | Path, module: torch.nn.Module, prefix: str, state: dict[st
         module.load_state_dict({key: state[prefix + key] for key in wanted}, strict=False)
     except (KeyError, RuntimeError) as error:
         name = getattr(module, "name", "head of heatmaps")
-        raise InputError(f"{path}: {prefix}* is not a {name} of ours ({reason(error)})") from error
+        part = f"{prefix}* is" if prefix else "is"
+        raise InputError(f"{path}: {part} not a {name} of ours ({reason(error)})") from error
 
 
 def _depth(path: str | Path, state: dict[str, Tensor]) -> int:

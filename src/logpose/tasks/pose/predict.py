@@ -144,7 +144,7 @@ class Predictor:
             boxes: x, y, width, height and, if known, a score of each person, or a function that returns them for an RGB
                 array, as `Finder.boxes` does. For a model of several categories also the category's id. Without them
                 one person is looked for in the whole image, and nobody is returned if where the joints are stays as
-                uncertain as if there were none.
+                uncertain as if there were none, by a model that predicts sigma.
 
         Raises:
             InputError: if the image cannot be read, a box is none or of no category, or the model has diverged.
@@ -250,10 +250,12 @@ class Predictor:
             moving = list(itertools.compress(moving, still))
             if not moving:
                 break
-            crops = [self._crop(each.image, each.boxes[0]) for _, each in moving if each.image is not None]
-            rows = [row for row, _ in moving]
+            crops = []
+            for _, each in moving:
+                assert each.image is not None
+                crops.append(self._crop(each.image, each.boxes[0]))
             for values, again in zip(found, self._all(crops), strict=True):
-                values[rows] = again
+                values[[row for row, _ in moving]] = again
         nobody = {id(each) for row, each in looked_at if is_nobody(self._own(found[1][row], each), each.boxes[0])}
         return [id(each) not in nobody for each in waiting]
 

@@ -194,7 +194,6 @@ def fetched(source: str) -> Path:
     """The file that a source of weights names: itself, a built-in model's, or a copy in torch's or the Hub's cache."""
     if source in built_in() and not Path(source).exists():
         return built_in()[source] / TENSORS
-    """The file that a source of weights names: itself, or its copy in torch's or the Hub's cache."""
     if source.endswith(".json") and source.startswith((HUB, "https://", "http://")):
         raise InputError(f"{source}: its binary files must lie beside it; download all of them, and give the JSON file")
     try:

@@ -75,7 +75,7 @@ def cases() -> list[tuple[type[Configurable], dict[str, Any]]]:
         ),
         (
             AttentionModel,
-            {**CROPS, "backbone": ResNet(18), "dim": 3, "predicts_sigma": False, "levels": 3, "width": 16}
+            {**CROPS, "backbone": ResNet(18), "dim": 3, "predicts_sigma": False, "levels": 2, "width": 16}
             | {"sharpness": 2.0, "auxiliary": True},
         ),
         (HeatmapModel, {**CROPS, "backbone": ResNet(18)}),

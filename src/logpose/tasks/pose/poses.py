@@ -18,7 +18,8 @@ from logpose.report.results import in_mm, rounded, rows_mm
 
 __all__ = ["SHOWN_LEVEL", "Poses", "coco_results", "official_result", "people_text", "results_arrays"]
 
-SHOWN_LEVEL = 0.5  # share of the probability that the regions of `Poses.radius` hold
+SHOWN_LEVEL = 0.5
+"""Share of the probability that the regions of `Poses.radius` hold."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class PosePredictOptions(PeoplePredictOptions):
     boxes: Path | None = None
     """Boxes of people: detections, or a file of labels (COCO annotations, …); without, one person is looked for."""
     detector: Path | None = None
-    """Checkpoint of a detection model: its boxes instead."""
+    """Boxes of a detector instead: a checkpoint of a detection model, or torchvision/NAME, one trained on COCO."""
     looks: int = 4
     """How often an image without boxes is looked at: as a whole, then in the box of the joints found before; 1: each
     image is a person's crop."""

@@ -28,6 +28,7 @@ from logpose.report.draw import contact_sheet, draw_pose, enlarged
 from logpose.report.draw3d import beside
 from logpose.report.page import save_image
 from logpose.tasks.detection.predict import Finder
+from logpose.tasks.detection.torchvision_boxes import PREFIX, TorchvisionBoxes
 from logpose.tasks.evaluation import without_confidence
 from logpose.tasks.options import PeoplePredictOptions, PosePredictOptions
 from logpose.tasks.pose.boxes import category_id
@@ -142,7 +143,7 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
         model, options.device, options.flip_test, scoring=options.score, nms=options.nms, view=view,
         category=options.category, looks=options.looks, **options.batches(),
     )  # fmt: skip
-    detector = Finder(options.detector, options.device, least_score=options.box_score) if options.detector else None
+    detector = _detector(options)
     inputs = ImageInputs(options)
     of_boxes = [options.boxes] if options.boxes and is_json(options.boxes) else []
     _listed_categories(predictor, [*inputs.lists, *of_boxes])
@@ -165,6 +166,16 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     if model.dim == 3:
         _report_assumed(view, found)
     return predictions
+
+
+def _detector(options: PosePredictOptions) -> Finder | TorchvisionBoxes | None:
+    """The detector that the options name."""
+    if options.detector is None:
+        return None
+    name = options.detector.as_posix()
+    if name.startswith(PREFIX) and not options.detector.exists():
+        return TorchvisionBoxes(name.removeprefix(PREFIX), options.device, options.box_score)
+    return Finder(options.detector, options.device, least_score=options.box_score)
 
 
 def _listed_categories(predictor: Predictor, lists: Sequence[Path]) -> None:

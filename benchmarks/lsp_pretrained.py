@@ -151,13 +151,14 @@ def main() -> None:
             base = replace(lsp_lite0_rle(), head="regression", data=given.data, seed=seed, threads=given.threads)
             recipe, folder = replace(base, **SYSTEMS[name]), given.out / folder_of(name, seed)
             if name in (SOFT, STARRED):  # these need the heatmap run of the same seed
-                before = given.out / folder_of(HEATMAPS, seed)
-                if not is_whole(before, replace(base, **SYSTEMS[HEATMAPS])):
+                heatmaps, before = replace(base, **SYSTEMS[HEATMAPS]), given.out / folder_of(HEATMAPS, seed)
+                if not is_whole(before, heatmaps):
                     print(f"{name}-{seed}: after the run {before}, which is not finished")
                     continue
-                recipe = replace(recipe, weights=str(before / "last.ckpt"), weights_of="backbone")
                 if name == SOFT:
-                    recipe, folder = replace(base, **SYSTEMS[HEATMAPS]), before
+                    recipe, folder = heatmaps, before
+                else:
+                    recipe = replace(recipe, weights=str(trained(heatmaps, before)), weights_of="backbone")
             runs.add(name, seed, lambda _, name=name, recipe=recipe, folder=folder: figures_of(name, recipe, folder))
     print(runs.table("system"))
 

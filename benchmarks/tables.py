@@ -93,27 +93,32 @@ def trained(recipe: TrainingRecipe, folder: Path) -> Path:
     """The checkpoint at the end of a recipe's run in a folder; the run is made, or resumed, unless it is finished.
 
     The best epoch is chosen on the people of the evaluation, so tables have the last one's weights.
-    """
-    if not is_whole(folder, recipe):
-        whole(fit(recipe, folder, last_checkpoint(folder)))
-    return folder / "last.ckpt"
-
-
-def is_whole(folder: Path, recipe: TrainingRecipe) -> bool:
-    """Whether a folder holds a finished run of a recipe.
 
     Raises:
-        InputError: if it holds a run of another recipe.
+        InputError: if the folder holds a run of another recipe.
     """
     last = folder / "last.ckpt"
-    if not last.is_file():
-        return False
-    content = read(last)
-    had = content["logpose"]["recipe"]
+    if last.is_file():
+        content = read(last)
+        if recipe.first is None:  # a second stage is saved as a recipe of its own
+            _refuse_other(folder, content["logpose"]["recipe"], recipe)
+        if is_finished(content, recipe):
+            return last
+    whole(fit(recipe, folder, last_checkpoint(folder)))
+    return last
+
+
+def _refuse_other(folder: Path, had: dict[str, Any], recipe: TrainingRecipe) -> None:
+    """Refuse a folder that holds a run of another recipe."""
     wanted = {name: value for name, value in plain_recipe(recipe).items() if value != "auto" and name not in INERT}
     if other := [name for name, value in wanted.items() if name in had and not same_setting(had[name], value)]:
         raise InputError(f"{folder}: holds a run with another {', '.join(sorted(other))}; move it away")
-    return is_finished(content, recipe)
+
+
+def is_whole(folder: Path, recipe: TrainingRecipe) -> bool:
+    """Whether a folder holds a finished run of a recipe."""
+    last = folder / "last.ckpt"
+    return last.is_file() and is_finished(read(last), recipe)
 
 
 def folder_of(name: str, seed: int) -> str:

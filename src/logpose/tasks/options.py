@@ -10,6 +10,7 @@ from logpose.core.config import Options
 from logpose.tasks.task import EvalOptions, InspectOptions, PredictOptions
 
 __all__ = [
+    "LOOKS",
     "BoundaryEvalOptions",
     "BoundaryInspectOptions",
     "BoundaryPredictOptions",
@@ -25,6 +26,8 @@ __all__ = [
     "PosePredictOptions",
 ]
 
+LOOKS = 4
+"""How often an image without boxes is looked at, unless another number is given."""
 Score = Literal["sum", "product", "box", "oks"]
 
 
@@ -122,7 +125,7 @@ class PosePredictOptions(PeoplePredictOptions):
     """Boxes of people: detections, or a file of labels (COCO annotations, …); without, one person is looked for."""
     detector: Path | None = None
     """Boxes of a detector instead: a checkpoint of a detection model, or torchvision/NAME, one trained on COCO."""
-    looks: int = 4
+    looks: int = LOOKS
     """How often an image without boxes is looked at: as a whole, then in the box of the joints found before; 1: each
     image is a person's crop."""
     box_category: int | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.data.categories import chosen_names
 from logpose.data.inputs import Boxes, lies_outside
 from logpose.data.problems import FARTHEST
+from logpose.models.detector import box_iou
 
 __all__ = ["box_categories", "box_of_joints", "category_id", "checked_boxes", "is_nobody", "overlap"]
 
@@ -74,9 +76,8 @@ def box_of_joints(joints: Float[np.ndarray, "K 2"], size: tuple[int, int]) -> Fl
 
 def overlap(box: Float[np.ndarray, "*N"], other: Float[np.ndarray, "*M"]) -> float:
     """Intersection over union of two boxes that begin with x, y, width, height."""
-    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[:2] + box[2:4], other[:2] + other[2:4])
-    common = float(np.prod(np.maximum(high - low, 0)))
-    return common / float(np.prod(box[2:4]) + np.prod(other[2:4]) - common)
+    corners = (torch.from_numpy(np.concatenate([each[:2], each[:2] + each[2:4]]))[None] for each in (box, other))
+    return float(box_iou(*corners))
 
 
 def is_nobody(std: Float[np.ndarray, "K 2"], box: Float[np.ndarray, "*N"]) -> bool:

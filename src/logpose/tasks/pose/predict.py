@@ -5,7 +5,6 @@ Those of models of three dimensions come in millimetres in the camera's frame be
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -30,6 +29,7 @@ from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
 from logpose.models.weight_files import PERSON
 from logpose.tasks.evaluation import loaded, person_scores, refuse_scoring
+from logpose.tasks.options import LOOKS
 from logpose.tasks.pose.boxes import (
     box_categories,
     box_of_joints,
@@ -68,7 +68,6 @@ class _Waiting(NamedTuple):
 Crops = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Position, deviation and confidence of every joint of some crops."""
 
-LOOKS = 4
 STANDS = 0.9
 """Overlap (IoU) of the box of the joints with the box that they were found in, from which on it is kept."""
 
@@ -241,23 +240,24 @@ class Predictor:
         """
         starts = np.cumsum([0, *(len(each.boxes) for each in waiting)])
         looked_at = [(int(row), each) for row, each in zip(starts, waiting, strict=False) if each.looked_at]
-        moving = looked_at
         for _ in range(self.looks - 1):
-            proposed = [box_of_joints(self._own(found[0][row], each), each.size) for row, each in moving]
-            still = [overlap(box, each.boxes[0]) < STANDS for box, (_, each) in zip(proposed, moving, strict=True)]
-            for box, (_, each) in itertools.compress(zip(proposed, moving, strict=True), still):
-                each.boxes[0, :4] = box
-            moving = list(itertools.compress(moving, still))
-            if not moving:
+            moved, crops = [], []
+            for row, each in looked_at:
+                box = box_of_joints(self._own(found[0][row], each), each.size)
+                if overlap(box, each.boxes[0]) < STANDS:
+                    assert each.image is not None
+                    each.boxes[0, :4] = box
+                    moved.append((row, each))
+                    crops.append(self._crop(each.image, each.boxes[0]))
+            if not moved:
                 break
-            crops = []
-            for _, each in moving:
-                assert each.image is not None
-                crops.append(self._crop(each.image, each.boxes[0]))
+            looked_at = moved
             for values, again in zip(found, self._all(crops), strict=True):
-                values[[row for row, _ in moving]] = again
-        nobody = {id(each) for row, each in looked_at if is_nobody(self._own(found[1][row], each), each.boxes[0])}
-        return [id(each) not in nobody for each in waiting]
+                values[[row for row, _ in moved]] = again
+        return [
+            not (each.looked_at and is_nobody(self._own(found[1][row], each), each.boxes[0]))
+            for row, each in zip(starts, waiting, strict=False)
+        ]
 
     def _own(self, joints: Float[np.ndarray, "K D"], image: _Waiting) -> Float[np.ndarray, "J 2"]:
         """The joints, in the image plane, of the category of the one person that an image is thought to show."""

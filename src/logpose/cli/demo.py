@@ -7,14 +7,19 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from logpose.core.config import Options
 from logpose.core.errors import InputError
 
+if TYPE_CHECKING:
+    from logpose.core.structures import Image
+    from logpose.report.page import Section
+
 __all__ = ["DemoOptions", "run"]
 
 SHOWN = 12  # people in the figure of predictions
+PHOTO_HEIGHT = 700  # pixels
 MARK = ".logpose-demo"  # a file that marks the folder of a demo
 
 FIGURES = (
@@ -40,8 +45,13 @@ DENSITY = (
     "L2 implies Gaussian errors, L1 Laplace errors. RLE starts from a Laplace and lets a normalizing flow learn the "
     "rest. The three densities are shown at equal standard deviation (the paper's Fig. 4)."
 )
+PHOTO = (
+    "These networks know drawn people alone. The model that comes with logpose was trained in the same way, on "
+    "photographs of people at sports: {found}. Around each joint lies the ellipse that holds it with a probability of "
+    "50 %. <code>logpose models</code> names its card: what it was trained on, and where it fails."
+)
 NEXT = (
-    "A photo of yours: <code>{predict}</code> (it was trained on synthetic people only, so expect little).",
+    "A photo of yours, by the model that comes with logpose: <code>{predict}</code>.",
     "Your own labels in COCO form: <code>logpose inspect DATA</code>, then "
     "<code>logpose train coco_resnet18_rle DATA</code>.",
 )
@@ -59,6 +69,8 @@ class DemoOptions(Options):
     """Number of epochs; the recipe's unless given."""
     people: int | None = None
     """Number of people in the training data; the recipe's unless given."""
+    photo: Path | None = None
+    """Photograph of one person, on which the report shows the built-in model."""
 
 
 def run(options: DemoOptions) -> int:
@@ -68,13 +80,15 @@ def run(options: DemoOptions) -> int:
     replaced. Returns the exit code.
 
     Raises:
-        InputError: if the folder holds something else, or a number cannot be trained with.
+        InputError: if the folder holds something else, a number cannot be trained with, or the photograph cannot be
+            read.
         KeyboardInterrupt: if a run is interrupted; it has to be started again.
     """
     from rich.console import Console
     from rich.table import Table
 
     from logpose.cli.eval import known_or_null
+    from logpose.data.images import read_image
     from logpose.data.synthetic import LabelNoise
     from logpose.recipes import synthetic
     from logpose.report.page import Section, write_page
@@ -90,6 +104,7 @@ def run(options: DemoOptions) -> int:
     base = replace(base, seed=options.seed, epochs=base.epochs if options.epochs is None else options.epochs)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists()):
         raise InputError(f"{folder}: is no empty folder and not a demo's; choose another with --out")
+    photo = None if options.photo is None else read_image(options.photo)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
     for name in ("rle", "l1"):
@@ -121,10 +136,11 @@ def run(options: DemoOptions) -> int:
     rows = [["", *figures]]
     for title, key, form in FIGURES:
         rows.append([title, *(form.format(own[key]) if key in own else "–" for own in figures.values())])
-    predict = f"logpose predict {folder / 'best.ckpt'} photo.jpg --save-images out/"
+    predict = "logpose predict photo.jpg --save-images out/"
     sections = [
         Section("What was done", [DONE.format(count=count)], table=rows),
         *_plots(folder, runs, evaluations["RLE"], truth),
+        *([] if photo is None else [_on_photo(photo, folder / "photo.jpg")]),
         Section("Next", [text.format(predict=predict) for text in NEXT]),
     ]
     write_page("logpose demo: keypoints with a confidence", sections, folder / "report.html")
@@ -133,12 +149,12 @@ def run(options: DemoOptions) -> int:
         table.add_row(*row)
     Console().print(table)
     err.print(f"Done in {(time.monotonic() - started) / 60:.1f} minutes. Open {folder / 'report.html'} to see it all.")
-    err.print("Try it on a photo of yours (one person, fully visible; it was trained on synthetic people only):")
+    err.print("The built-in model on a photo of yours, of one person:")
     Console(soft_wrap=True).print(f"  {predict}", highlight=False)
     return 0
 
 
-def _plots(folder: Path, runs: dict[str, Any], evaluation: Any, truth: Any) -> list[Any]:
+def _plots(folder: Path, runs: dict[str, Any], evaluation: Any, truth: Any) -> list[Section]:
     """Sections of the report with plots of the RLE run, and of both runs' training."""
     from logpose.report.evaluation import CALIBRATED, CURVES
     from logpose.report.page import Section, plot_calibration, plot_curves, plot_density, read_curves
@@ -162,3 +178,17 @@ def _plots(folder: Path, runs: dict[str, Any], evaluation: Any, truth: Any) -> l
         Section("The error's density, learned", [DENSITY], density),
         Section("Training", [CURVES], curves),
     ]
+
+
+def _on_photo(image: Image, path: Path) -> Section:
+    """The section of the report with the built-in model's prediction, of which the picture is written to `path`."""
+    from logpose.report.draw import contact_sheet
+    from logpose.report.page import Section, save_image
+    from logpose.tasks.pose.images import overlay
+    from logpose.tasks.pose.predict import Predictor
+
+    poses = Predictor(device="cpu", flip_test=True)(image)
+    width = max(1, round(PHOTO_HEIGHT * image.shape[1] / image.shape[0]))
+    save_image(contact_sheet([overlay(image, poses)], 1, (PHOTO_HEIGHT, width)), path)
+    found = "here is what it found in your photograph" if len(poses) else "in your photograph it found nobody"
+    return Section("A photograph", [PHOTO.format(found=found)], path)

@@ -157,12 +157,14 @@ def predict(model: PoseModel, options: PosePredictOptions) -> Predictions:
     predictions, found = inputs.predict(poses_of, model, category)
     if detector is not None:
         report_nobody(found, detector.least_score)
-    elif not options.boxes and (empty := [poses.path for poses in found if not len(poses)]):
-        log.warning(
-            "nobody was found in %d of %d images, where joints are as uncertain as if there were none; the first: %s. "
-            "--looks 1 predicts all the same, and takes each image as a person's crop",
-            len(empty), len(found), empty[0],
-        )  # fmt: skip
+    elif not options.boxes:
+        log.info("one person was looked for in each image; several are found in boxes, by --boxes or --detector")
+        if empty := [poses.path for poses in found if not len(poses)]:
+            log.warning(
+                "nobody was found in %d of %d images, where joints are as uncertain as if there were none; the first: "
+                "%s. --looks 1 predicts all the same, and takes each image as a person's crop",
+                len(empty), len(found), empty[0],
+            )  # fmt: skip
     if model.dim == 3:
         _report_assumed(view, found)
     return predictions

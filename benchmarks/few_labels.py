@@ -5,8 +5,8 @@
 
 Each system is a preset for one's own labels but for the named loss, head and start. The labelled images are the first
 of a shuffled training part, other ones for each seed. Every run takes `STEPS` steps of 32 crops, more with more labels,
-and the last weights are measured on the same held-out people. The built-in model learned from the people of LSP-Extended
-itself, so there the third start is MoveNet's weights, which it began with.
+and the last weights are measured on the same held-out people. The built-in model learned from the people of
+LSP-Extended itself, so there the third start is MoveNet's weights, which it began with.
 
 Runs, figures and resuming are as in `lsp_pretrained.py`; the picture of all figures is drawn at the end.
 """
@@ -39,7 +39,13 @@ STEPS = {50: 200, 100: 200, 200: 300, 500: 400, 1000: 600, 2862: 900}
 STARTS: dict[str, dict[str, Any]] = {
     "random weights": {"weights": "random"},
     "ImageNet": {"freeze": 3},
-    PERSON: {"backbone": "movenet_thunder", "weights": PERSON, "weights_of": "backbone", "freeze": 3, "backbone_lr": 0.06},
+    PERSON: {
+        "backbone": "movenet_thunder",
+        "weights": PERSON,
+        "weights_of": "backbone",
+        "freeze": 3,
+        "backbone_lr": 0.06,
+    },
 }
 LOSSES: dict[str, dict[str, Any]] = {"RLE": {}, "L1": {"loss": "l1"}, "heatmap": {"head": "heatmap"}}
 SHOWN = {"faces": ("nme", "error_px", "nll", "coverage@0.9"), "lspet": ("pck12@0.2", "error_px", "nll", "coverage@0.9")}
@@ -73,9 +79,14 @@ def picture(runs: Runs, figure_name: str, label: str, path: Path) -> None:
         counts = sorted(own)
         axes.plot(counts, [np.mean(own[count]) for count in counts], color=f"C{number}", label=system)
         axes.scatter(
-            [count for count in counts for _ in own[count]], [v for count in counts for v in own[count]], 8, f"C{number}"
+            [count for count in counts for _ in own[count]],
+            [v for count in counts for v in own[count]],
+            8,
+            f"C{number}",
         )
-    axes.set(xscale="log", xlabel="labelled images", ylabel=label, xticks=list(STEPS), xticklabels=list(map(str, STEPS)))
+    axes.set(
+        xscale="log", xlabel="labelled images", ylabel=label, xticks=list(STEPS), xticklabels=list(map(str, STEPS))
+    )
     axes.minorticks_off()
     axes.legend(frameon=False)
     figure.savefig(path, dpi=110)

@@ -26,11 +26,11 @@ def test_every_figure_has_one_meaning(name):
 
 
 def test_the_page_shows_what_a_task_adds(tmp_path):
-    distribution = L1Loss().error_distribution()
+    limit = L1Loss().error_distribution().radius_at
     rng = np.random.default_rng(0)
-    deviations = Deviations(rng.exponential(1, 50), rng.uniform(1, 2, 50), rng.exponential(1, 50), "s")
+    deviations = Deviations(rng.exponential(1, 50), rng.uniform(1, 2, 50), rng.exponential(1, 50), "s", limit)
     parts = PageParts(
-        "period", distribution, deviations, [(r"rmse", "root mean square error <s>")], ["Periods are in seconds"],
+        "period", deviations, [(r"rmse", "root mean square error <s>")], ["Periods are in seconds"],
         [["", "n"], ["one", "3"]], ["rmse_one"],
     )  # fmt: skip
     file = tmp_path / "new" / "page.html"

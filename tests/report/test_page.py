@@ -16,6 +16,7 @@ from logpose.report.page import (
     plot_calibration,
     plot_curves,
     plot_density,
+    plot_parts,
     read_curves,
     save_image,
     write_page,
@@ -34,11 +35,11 @@ def test_every_plot_is_made(tiny_run, coco_folder, tmp_path):
     people = CocoKeypoints(annotation_files(coco_folder)["val"])
     plot_density(loss, tmp_path / "density.png")
     plot_density(Laplace(3), tmp_path / "three.png")
-    plot_calibration(
-        evaluate(model, people, loss).arrays().deviations(), model.error_distribution, tmp_path / "calibration.png"
-    )
+    plot_calibration(evaluate(model, people, loss).arrays().deviations(model), tmp_path / "calibration.png")
+    halves = {"before": np.array([[0.4], [0.6]]), "after": np.array([[0.5], [0.5]])}
+    plot_parts([0.5], halves, ["ankle", "knee"], tmp_path / "parts.png")
     plot_curves({"RLE": read_curves(tiny_run), "L1": {}}, tmp_path / "curves.png")
-    for name in ("density", "three", "calibration", "curves"):
+    for name in ("density", "three", "calibration", "curves", "parts"):
         assert is_image(tmp_path / f"{name}.png"), name
 
 

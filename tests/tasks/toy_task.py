@@ -153,7 +153,7 @@ class SignalEvaluator:
         mean, std = np.array([self.found[row] for row in rows]).T
         truth = self.data.frequency[rows].astype(float)
         radius = scaled_radius(mean[:, None], std[:, None], truth[:, None])
-        return Deviations(radius, std, abs(mean - truth), "hz")
+        return Deviations(radius, std, abs(mean - truth), "hz", self.model.error_distribution.radius_at)
 
     def compute(self, costly: bool = True) -> dict[str, float]:
         """Mean absolute error, and the mean predicted standard deviation."""
@@ -227,7 +227,7 @@ class SignalTask(Task):
     def page(self, evaluator: SignalEvaluator, figures: Mapping[str, float]) -> PageParts:
         """Calibration alone."""
         meanings = [(r"error_hz", "mean absolute error")]
-        return PageParts("signal", evaluator.model.error_distribution, evaluator.deviations(), meanings)
+        return PageParts("signal", evaluator.deviations(), meanings)
 
     def predict(self, model: Any, options: PredictOptions) -> Predictions:
         """A row for each signal."""

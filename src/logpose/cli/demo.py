@@ -170,7 +170,7 @@ def _plots(folder: Path, runs: dict[str, Any], evaluation: Any, truth: Any) -> l
     predictions, calibration, density, curves = (folder / f"{name}.png" for name in names)
     plot_poses(shown, predictions)
     plot_density(loss, density)
-    plot_calibration(evaluation.arrays().deviations(), model.error_distribution, calibration)
+    plot_calibration(evaluation.arrays().deviations(model), calibration)
     plot_curves({name: read_curves(run.folder) for name, run in runs.items()}, curves)
     return [
         Section("Predictions", [PREDICTIONS], predictions),

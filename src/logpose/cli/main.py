@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": "train on synthetic people and show what was learned, in minutes",
     "train": "train a recipe on your data; `logpose train RECIPE --help`",
     "eval": "measure a checkpoint on a data set",
+    "calibrate": "calibrate standard deviations and regions of a checkpoint on held-out labels",
     "predict": "predict keypoints, poses in space or boundaries by a checkpoint",
     "recipes": "list the recipes that `train` knows",
     "inspect": "look at a data set before training on it",

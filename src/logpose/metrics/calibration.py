@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,12 @@ class Deviations:
     """Actual error: the distance of that label from its prediction."""
     unit: str
     """Unit of both: "px", "mm"."""
+    limit: Callable[[float], Float[np.ndarray, "M"] | float]
+    """Of a nominal level, the radius of the region around each whole label's prediction."""
+
+    def coverage(self, levels: Sequence[float]) -> list[float]:
+        """Share of whole labels in the region of each nominal level; NaN of no labels."""
+        return coverage(self.radius, [self.limit(level) for level in levels])
 
 
 def scaled_radius(
@@ -32,7 +38,7 @@ def scaled_radius(
     return np.asarray(np.sqrt((((truth - predicted) / std) ** 2).sum(axis=-1)))
 
 
-def coverage(radius: Float[np.ndarray, "N"], limits: Sequence[float]) -> list[float]:
+def coverage(radius: Float[np.ndarray, "N"], limits: Sequence[Float[np.ndarray, "N"] | float]) -> list[float]:
     """Share of labels that lie within each limit of `scaled_radius`; NaN of no labels."""
     if not len(radius):
         return [float("nan")] * len(limits)

@@ -121,7 +121,8 @@ class Detector(PixelStatistics, Model):
             rows = [row for row, extent in enumerate(extents) if extent == (height, width)]
             alike = self.detect(batch.images[rows, :, :height, :width], batch.sizes[rows])
             found |= zip(rows, alike, strict=True)
-        return [found[row] for row in range(len(extents))]
+        each = [found[row] for row in range(len(extents))]
+        return [replace(own, prediction=self.calibrated(own.prediction)) for own in each]
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"]) -> list[Detections]:
         """The people in images that fill their inputs."""

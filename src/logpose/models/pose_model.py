@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from logpose.core import geometry
+from logpose.core.calibration import Calibration
 from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 from logpose.core.geometry import PADDING
@@ -122,6 +123,8 @@ class Model(nn.Module, Configurable, ABC):
         keeps_bands: whether each dimension's own bands are kept of the error distribution.
         backbone_path: of the submodule that is the backbone, if the model has one.
         learned_images: fingerprints of the image files that its weights have learned from, as far as they are known.
+        calibration: of the standard deviations and regions that `predict` and its users give, on held-out data; None
+            where there was none. What the model itself returns, and training with it, do not depend on it.
     """
 
     task: ClassVar[str]
@@ -140,6 +143,7 @@ class Model(nn.Module, Configurable, ABC):
             raise InputError(f"a model needs a dimension or more, got {dim}")
         self.skeleton, self.dim = skeleton, dim
         self.learned_images: Int64[np.ndarray, "N"] = np.zeros(0, np.int64)
+        self.calibration: Calibration | None = None
         for name in ("mean", "std", "radius"):
             self.register_buffer(f"error_{name}", getattr(ErrorDistribution.unknown(dim), name))
         bands = torch.full((len(LEVELS), dim), float("nan")) if self.keeps_bands else None
@@ -163,6 +167,31 @@ class Model(nn.Module, Configurable, ABC):
         if self.error_bands is not None:
             bands = error_distribution.bands
             self.error_bands.copy_(torch.tensor(float("nan")) if bands is None else bands)
+
+    def calibrated(self, prediction: Prediction) -> Prediction:
+        """A prediction with the calibrated sigma, about the same expected position."""
+        if self.calibration is None:
+            return prediction
+        factor = prediction.sigma.new_tensor(self.calibration.factor)
+        if not self.keeps_bands:  # else these are of the dimensions
+            factor = factor[:, None]
+        return prediction.about(prediction.mean, prediction.sigma * factor, prediction.confidence)
+
+    def region_radius(self, level: float, sizes: Float[np.ndarray, "N"] | None = None) -> Float[np.ndarray, "_ _"]:
+        """The radius of each joint's region of a level, in standard deviations: calibrated, or that of the density.
+
+        Args:
+            level: 0.05 … 0.99, and any that is calibrated.
+            sizes: the longer side of each person's box in pixels, for calibrations that depend on it.
+
+        Returns:
+            (N, J) radii; J is 1 where all joints have the same one, N is 1 where all people have.
+        """
+        if self.calibration is not None and self.calibration.has(level):
+            return self.calibration.radius_at(level, sizes)
+        if self.keeps_bands:
+            return self.error_distribution.bands_at(level)[None]
+        return np.full((1, 1), self.error_distribution.radius_at(level))
 
     def is_finite(self) -> bool:
         """Whether all weights are: those of a model that has diverged are not."""
@@ -273,7 +302,9 @@ class KeypointModel(Model):
         """
         flip_test = self.skeleton.mirrors if flip_test is None else flip_test
         prediction: Prediction = self(batch.inputs)
-        return self.flip_average(prediction, self(self.mirrored(batch.inputs))) if flip_test else prediction
+        if flip_test:
+            prediction = self.flip_average(prediction, self(self.mirrored(batch.inputs)))
+        return self.calibrated(prediction)
 
 
 class PixelStatistics(Configurable):

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from logpose.core.structures import ErrorDistribution, Image
+from logpose.core.structures import Image
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.calibration import Deviations
 from logpose.report.inspection import evenly
@@ -44,8 +44,6 @@ class PageParts:
 
     what: str
     """What a prediction is of one of: joint, boundary."""
-    error_distribution: ErrorDistribution | None = None
-    """The model's."""
     deviations: Deviations | None = None
     """Labels beside predictions, to measure calibration by; None where nothing was predicted."""
     meanings: Sequence[tuple[str, str]] = ()
@@ -138,9 +136,9 @@ def _calibration(parts: PageParts, plot: Path) -> Section:
     title, deviations = "Is sigma calibrated?", parts.deviations
     if deviations is not None and not len(deviations.radius):
         return Section(title, [NOT_WHOLE])
-    if deviations is None or parts.error_distribution is None or not np.isfinite(deviations.radius).all():
+    if deviations is None or not np.isfinite(deviations.radius).all():
         return Section(title, [UNKNOWN])
-    plot_calibration(deviations, parts.error_distribution, plot, parts.what)
+    plot_calibration(deviations, plot, parts.what)
     return Section(title, [CALIBRATED], plot)
 
 

@@ -13,16 +13,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Float
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from logpose.core.files import whole_file
-from logpose.core.structures import LEVELS, ErrorDistribution, Image
+from logpose.core.structures import LEVELS, Image
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.calibration import Deviations
 
-__all__ = ["Section", "plot_calibration", "plot_curves", "plot_density", "read_curves", "save_image", "write_page"]
+__all__ = [
+    "Section",
+    "plot_calibration",
+    "plot_curves",
+    "plot_density",
+    "plot_parts",
+    "read_curves",
+    "save_image",
+    "write_page",
+]
 
 # Okabe and Ito's colours, which people with any colour vision can distinguish; of the three densities.
 LEARNED, LAPLACE, GAUSSIAN = "#0072B2", "#D55E00", "#009E73"
@@ -78,23 +88,18 @@ def plot_density(loss: LikelihoodLoss, path: str | Path) -> None:
     _save(figure, Path(path))
 
 
-def plot_calibration(
-    found: Deviations, error_distribution: ErrorDistribution, path: str | Path, what: str = "joint"
-) -> None:
+def plot_calibration(found: Deviations, path: str | Path, what: str = "joint") -> None:
     """Calibration of sigma: coverage of predictive regions, and error against predicted standard deviation.
 
     Args:
         found: labels beside predictions.
-        error_distribution: the model's.
         path: PNG to write.
         what: what a prediction is of.
     """
-    radii = error_distribution.radius.double().cpu().numpy()
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="nominal")
-    shares = [(found.radius <= limit).mean() for limit in radii]
-    left.plot(LEVELS, shares, "o-", color=LEARNED, markersize=3, label="held out")
+    left.plot(LEVELS, found.coverage(LEVELS), "o-", color=LEARNED, markersize=3, label="held out")
     left.set(xlabel="nominal level of the region", ylabel="share of labels inside", title="Coverage", aspect="equal")
     left.legend(frameon=False)
     bins = [tenth for tenth in np.array_split(np.argsort(found.spread), 10) if len(tenth)]
@@ -105,6 +110,30 @@ def plot_calibration(
     right.set(xlim=limits, ylim=limits, title="Error in each tenth of predicted standard deviation")
     right.set_xlabel(f"predicted standard deviation of a {what} ({found.unit})")
     right.set_ylabel(f"root mean square error ({found.unit})")
+    _save(figure, Path(path))
+
+
+def plot_parts(
+    levels: Sequence[float], shares: Mapping[str, Float[np.ndarray, "J L"]], names: Sequence[str], path: str | Path
+) -> None:
+    """Coverage of parts of the labels, such as joints, at some nominal levels.
+
+    Args:
+        levels: nominal levels.
+        shares: by when it was measured ("before", "after"), of J parts the share of labels inside at each level.
+        names: of the parts.
+        path: PNG to write.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for i, level in enumerate(levels):
+        colour = f"C{i}"
+        axes.axhline(level, color=colour, linewidth=0.8, linestyle="--")
+        for (when, of_parts), mark in zip(shares.items(), ("x", "o"), strict=True):
+            axes.plot(of_parts[:, i], mark, color=colour, label=f"{level:g} {when}")
+    axes.set(xticks=range(len(names)), ylabel="share of labels inside", title="Coverage, held out")
+    axes.set_xticklabels(names, rotation=90, fontsize=7)
+    axes.legend(frameon=False, bbox_to_anchor=(1.01, 1), loc="upper left")
     _save(figure, Path(path))
 
 

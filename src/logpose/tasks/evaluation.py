@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch.utils.data import DataLoader
 
+from logpose.core.calibration import Group
 from logpose.core.device import choose_device, evaluating
 from logpose.core.errors import InputError
 from logpose.core.messages import difference
@@ -28,6 +29,7 @@ from logpose.metrics.oks import COCO_LIMIT, expected_oks, oks, over_labelled
 from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import Model
 from logpose.report.results import rounded
+from logpose.tasks.calibrate import Errors
 from logpose.training.checkpoint import load_model
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "coco_result",
     "crowded",
     "differing_sigmas",
+    "errors_of",
     "evaluate",
     "loaded",
     "metric_notes",
@@ -108,6 +111,8 @@ class Found:
     area: Float[np.ndarray, "N"]
     image_ids: list[int]
     category_ids: Sequence[int] = ()
+    clips: Sequence[str] = ()
+    """The folder of each one's image."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample], *arrays: Any) -> Found:
@@ -120,7 +125,8 @@ class Found:
         visible, boxes = np.stack([sample.visible for sample in samples]), np.stack([sample.box for sample in samples])
         area = np.array([sample.area for sample in samples])
         ids = [sample.image_id for sample in samples], [sample.category_id for sample in samples]
-        labels: tuple[Any, ...] = (visible, boxes, area, *ids)
+        clips = [str(sample.image.parent) if isinstance(sample.image, Path) else "" for sample in samples]
+        labels: tuple[Any, ...] = (visible, boxes, area, *ids, clips)
         return cls(*arrays, *labels)
 
     def apart(self) -> Float[np.ndarray, "N K"]:
@@ -140,11 +146,29 @@ class Found:
         whole = self.whole()
         return calibration.scaled_radius(self.predicted[whole], self.std[whole], self.truth[whole])
 
-    def deviations(self) -> calibration.Deviations:
-        """Of every whole label, in the image plane."""
+    def sizes(self) -> Float[np.ndarray, "N"]:
+        """The longer side of each person's box."""
+        return np.asarray(self.boxes[:, 2:].max(axis=1))
+
+    def deviations(self, model: Model) -> calibration.Deviations:
+        """Of every whole label, in the image plane; regions are those of the model."""
         whole = self.whole()
         spread = np.sqrt((self.std[whole][:, :2] ** 2).sum(axis=-1))
-        return calibration.Deviations(self.radius(), spread, self.apart()[whole], "px")
+
+        def limit(level: float) -> Float[np.ndarray, "M"]:
+            return np.asarray(np.broadcast_to(model.region_radius(level, self.sizes()), whole.shape)[whole])
+
+        return calibration.Deviations(self.radius(), spread, self.apart()[whole], "px", limit)
+
+
+def errors_of(at: Found, group: Group) -> Errors:
+    """The errors of matched people, to calibrate on."""
+    names: dict[Group, Sequence[Any]] = {"image": at.image_ids, "person": range(len(at.area)), "clip": at.clips}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.where(at.whole()[..., None], (at.truth - at.predicted) / at.std, np.nan)
+        std = np.exp(np.log(at.std).mean(axis=-1))
+    groups = np.unique(np.array(names[group]), return_inverse=True)[1]
+    return Errors(error, std, "px", groups, at.sizes(), at.visible)
 
 
 def pose_figures(
@@ -171,7 +195,7 @@ def pose_figures(
     if not labelled.any():
         return figures
     apart = at.apart()
-    side = at.boxes[:, 2:].max(axis=1)
+    side = at.sizes()
     similarity = oks(predicted, truth, at.visible, at.area, sigmas)
     has_label = labelled.any(axis=1)
     figures["error_px"] = float(np.nanmean(apart))
@@ -186,7 +210,7 @@ def pose_figures(
     if not np.isnan(at.nll).all():
         figures["nll"] = float(np.nanmean(at.nll))
     if np.isfinite(at.std).all() and at.whole().any():
-        figures |= calibrated(at.deviations(), model, loss)
+        figures |= calibrated(at.deviations(model), loss)
         expected = expected_oks(at.std[..., :2], at.area, sigmas)
         foreseen = over_labelled(expected, at.visible)[has_label]
         figures["oks_expected"] = float(foreseen.mean())
@@ -201,13 +225,11 @@ def pose_figures(
     return figures
 
 
-def calibrated(found: calibration.Deviations, model: Model, loss: LikelihoodLoss | None) -> dict[str, float]:
+def calibrated(found: calibration.Deviations, loss: LikelihoodLoss | None) -> dict[str, float]:
     """Coverage of regions and mean standard deviation; with a learned sigma, its rank correlation with the error."""
     figures = {}
     if len(found.radius):  # perhaps no column has labels of all boundaries
-        shares = calibration.coverage(
-            found.radius, [model.error_distribution.radius_at(level) for level in COVERAGE_LEVELS]
-        )
+        shares = found.coverage(COVERAGE_LEVELS)
         figures = {f"coverage@{level:g}": share for level, share in zip(COVERAGE_LEVELS, shares, strict=True)}
     figures[f"std_{found.unit}"] = float(found.spread.mean())
     if loss is None or loss.learns_sigma:

@@ -7,20 +7,24 @@ from pathlib import Path
 from typing import Literal
 
 from logpose.core.config import Options
-from logpose.tasks.task import EvalOptions, InspectOptions, PredictOptions
+from logpose.tasks.task import CalibrateOptions, EvalOptions, InspectOptions, PredictOptions
 
 __all__ = [
     "LOOKS",
+    "BoundaryCalibrateOptions",
     "BoundaryEvalOptions",
     "BoundaryInspectOptions",
     "BoundaryPredictOptions",
+    "DetectionCalibrateOptions",
     "DetectionEvalOptions",
     "DetectionPredictOptions",
+    "LiftingCalibrateOptions",
     "LiftingEvalOptions",
     "LiftingPredictOptions",
     "PeopleEvalOptions",
     "PeopleInspectOptions",
     "PeoplePredictOptions",
+    "PoseCalibrateOptions",
     "PoseEvalOptions",
     "PoseInspectOptions",
     "PosePredictOptions",
@@ -103,6 +107,16 @@ class DetectionEvalOptions(PeopleEvalOptions):
 
 
 @dataclass(kw_only=True)
+class PoseCalibrateOptions(CalibrateOptions, PoseEvalOptions):
+    """Models of one person's crop: options of `logpose calibrate`."""
+
+
+@dataclass(kw_only=True)
+class DetectionCalibrateOptions(CalibrateOptions, DetectionEvalOptions):
+    """The same of whole images."""
+
+
+@dataclass(kw_only=True)
 class PeoplePredictOptions(ImageOptions, PredictOptions):
     """Models of people in images: options of `logpose predict`."""
 
@@ -178,6 +192,11 @@ class LiftingEvalOptions(EvalOptions):
 
 
 @dataclass(kw_only=True)
+class LiftingCalibrateOptions(CalibrateOptions, LiftingEvalOptions):
+    """Lifting models: options of `logpose calibrate`."""
+
+
+@dataclass(kw_only=True)
 class LiftingPredictOptions(PredictOptions):
     """Lifting models: options of `logpose predict`."""
 
@@ -229,6 +248,11 @@ class BoundaryEvalOptions(LabelledScanOptions, EvalOptions):
     """Average with the prediction on the mirrored scan."""
     save_images: Path | None = None
     """Folder for images of the scans with predicted boundaries, their bands and the labels."""
+
+
+@dataclass(kw_only=True)
+class BoundaryCalibrateOptions(CalibrateOptions, BoundaryEvalOptions):
+    """Boundary models: options of `logpose calibrate`."""
 
 
 @dataclass(kw_only=True)

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from logpose.core.calibration import Group
 from logpose.core.config import Options
+from logpose.core.errors import InputError
 
-__all__ = ["EvalOptions", "InspectOptions", "PredictOptions", "Predictions", "ReportedTask", "Task"]
+__all__ = ["CalibrateOptions", "EvalOptions", "InspectOptions", "PredictOptions", "Predictions", "ReportedTask", "Task"]
 
 
 @dataclass(kw_only=True)
@@ -58,6 +60,25 @@ class EvalOptions(ModelOptions):
     def running(self) -> dict[str, Any]:
         """The arguments that the tasks' functions of evaluation share."""
         return {**self.batches(), "workers": self.workers, "device": self.device, "show_progress": True}
+
+
+@dataclass(kw_only=True)
+class CalibrateOptions(EvalOptions):
+    """Options of `logpose calibrate` that every task has, beside those of its `logpose eval`."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("checkpoint",)
+
+    data: Path
+    """Labelled data that the model was not trained on."""
+    level: tuple[float, ...] = (0.5, 0.9, 0.95)
+    """Nominal levels of the regions."""
+    group: Group | None = None
+    """What is exchangeable: each image (B-scan, frame), person (subject), or clip (folder of images, sequence); unless
+    given image, of lifting models clip."""
+    by: Literal["joint", "joint,size"] = "joint"
+    """What radii depend on: the joint, or also the size of the person's box, in three ranges."""
+    out: Path | None = None
+    """Checkpoint to write, a folder as of `logpose convert`; the checkpoint itself unless given."""
 
 
 @dataclass(kw_only=True)
@@ -121,6 +142,9 @@ class Task(ABC):
     eval_options: ClassVar[type[EvalOptions]] = EvalOptions
     predict_options: ClassVar[type[PredictOptions]] = PredictOptions
     inspect_options: ClassVar[type[InspectOptions]] = InspectOptions
+    calibrate_options: ClassVar[type[CalibrateOptions]] = CalibrateOptions
+    default_group: ClassVar[Group] = "image"
+    """What is taken as exchangeable in a calibration, unless another is given."""
     models: ClassVar[tuple[type[Any], ...]] = ()
     """Classes of models that checkpoints may hold beside logpose's own."""
 
@@ -139,6 +163,14 @@ class Task(ABC):
 
     def save(self, evaluator: Any, options: Any) -> None:  # noqa: B027  (most have nothing)
         """Write what `options` ask for besides figures and page."""
+
+    def errors(self, evaluator: Any, group: Group) -> Any:  # noqa: ARG002
+        """The errors of what was evaluated, as a `calibrate.Errors`.
+
+        Raises:
+            InputError: if models of this task are not calibrated.
+        """
+        raise InputError(f"{self.name} models are not calibrated")
 
     @abstractmethod
     def page(self, evaluator: Any, figures: Mapping[str, float]) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +21,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from logpose.core.calibration import Calibration
 from logpose.core.errors import DamagedFileError, InputError
-from logpose.core.files import check_archive
+from logpose.core.files import check_archive, whole_file, whole_folder
 from logpose.core.messages import first_line
 from logpose.data.fingerprints import Fingerprints, decoded, encoded
 from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
@@ -32,7 +34,17 @@ from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import BEST, CONFIG, TENSORS, checkpoint_path, held_object
 from logpose.training.run_folder import LAST, PREVIOUS, last_checkpoint
 
-__all__ = ["describe", "learned_images", "load", "load_as_trained", "load_model", "load_of_crops", "read", "save"]
+__all__ = [
+    "describe",
+    "keep_calibration",
+    "learned_images",
+    "load",
+    "load_as_trained",
+    "load_model",
+    "load_of_crops",
+    "read",
+    "save",
+]
 
 FORMAT = 2
 """Version of the `logpose` entry; raised when an older reader could not make sense of a newer file. 1 is version 0.1's,
@@ -45,6 +57,8 @@ CHECKSUM = "sha256"
 
 LEARNED = "learned_images"
 """Entry: fingerprints of the images that the weights have learned from; missing where these are not known."""
+CALIBRATION = "calibration"
+"""Entry: the model's calibration on held-out data, where there was one."""
 
 
 def describe(model: Model, loss: PoseLoss | None) -> dict[str, Any]:
@@ -54,6 +68,8 @@ def describe(model: Model, loss: PoseLoss | None) -> dict[str, Any]:
         entry["loss"] = {"kind": type(loss).__name__, **loss.config()}
     if len(model.learned_images):
         entry[LEARNED] = encoded(model.learned_images)
+    if model.calibration is not None:
+        entry[CALIBRATION] = model.calibration.config()
     return entry
 
 
@@ -147,7 +163,7 @@ def notes(path: str | Path) -> dict[str, Any]:
         entry = read(path)["logpose"]
     except InputError:
         return {}
-    left_out = ("format", "model", "loss", "pixels", "measured_on", LEARNED, CHECKSUM)
+    left_out = ("format", "model", "loss", "pixels", "measured_on", LEARNED, CALIBRATION, CHECKSUM)
     found = {name: value for name, value in entry.items() if name not in left_out}
     if isinstance(recipe := found.get("recipe"), dict):
         found["recipe"] = {name: _without_folder(value) for name, value in recipe.items()}
@@ -218,6 +234,10 @@ def _model(
     with _damaged(path):
         model = build_model(content["logpose"]["model"], backbone, models)
         _fill(model, "model.", content["state_dict"])
+        if (calibration := content["logpose"].get(CALIBRATION)) is not None:
+            model.calibration = Calibration.from_config(calibration)
+            if len(model.calibration.factor) != len(model.skeleton):
+                raise InputError(f"a calibration of {len(model.calibration.factor)} joints")
     model.learned_images = learned_images(path, content)
     return model.eval()
 
@@ -276,6 +296,43 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, half: bool = F
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
+
+
+def keep_calibration(path: str | Path, calibration: Calibration, out: str | Path | None = None) -> Path:
+    """Write a calibration into a checkpoint, whole or not at all.
+
+    Args:
+        path: the checkpoint, as of `load`.
+        calibration: of its model.
+        out: a checkpoint to write in its place: a file, or of a folder of `save` a new folder.
+
+    Returns:
+        the file or folder that was written.
+
+    Raises:
+        InputError: if it is a built-in model or one of the Hub's and there is no `out`, or cannot be written.
+    """
+    source = checkpoint_path(path)
+    if out is None and not Path(path).exists():
+        raise InputError(f"{path}: is not a checkpoint of yours; name one to write with --out")
+    target = source if out is None else Path(out)
+    content = read(source)
+    entry = {**content["logpose"], CALIBRATION: calibration.config()}
+    try:
+        if not source.is_dir():
+            with whole_file(target) as file:
+                torch.save({**content, "logpose": entry}, file)
+            return target
+        if target != source:
+            with whole_folder(target) as folder:
+                shutil.copytree(source, folder, dirs_exist_ok=True)
+                (folder / CONFIG).write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
+        else:
+            with whole_file(target / CONFIG) as file:
+                file.write((json.dumps(entry, indent=2) + "\n").encode())
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror})") from error
+    return target
 
 
 def _halved(weights: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -151,3 +152,17 @@ def test_what_is_not_about_boundaries_is_refused(refused, boundary_files, lifter
     message = refused("eval", model, tmp_path)
     assert str(model) in message
     assert f"{tmp_path} has 3: boundary 1, boundary 2, boundary 3" in message
+
+
+def test_calibration_is_by_scans_and_of_each_boundary(command, boundary_files, tmp_path):
+    shutil.copytree(boundary_files[0], model := tmp_path / "model")
+    words = ("calibrate", model, "--data", boundary_files[1], "--json", "--device", "cpu", "--level", 0.5)
+    code, out, err = command(*words)
+    assert code == 0, err
+    assert json.loads(out)["groups"] == 2
+    calibration = load(model)[0].calibration
+    assert len(set(calibration.factor)) == 1, "the density is that of all boundaries together"
+    assert calibration.radii.shape == (1, 8, 1)
+    figures = json.loads(command("eval", model, boundary_files[1], "--json", "--device", "cpu")[1])
+    # On what it was calibrated on; of two scans the quantile is that of (2 + 1) / 2 of them.
+    assert figures["band@0.5"] == pytest.approx(0.75, abs=0.01)

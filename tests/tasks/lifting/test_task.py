@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 
+from logpose import load_model
+from logpose.core.skeletons import HUMANEVA
 from logpose.data.archive import read_archive
 from logpose.data.lifting import LiftingPoses
 from logpose.data.windows import Windows, window_loader
@@ -166,3 +169,18 @@ def test_bad_files_and_flags_are_named(refused, lifters, lifting_files, tmp_path
     (tmp_path / "bad.npz").write_bytes(b"PK no")
     assert "bad.npz" in refused("eval", lifts, tmp_path / "bad.npz")
     assert "data_2d.npz" in refused("eval", lifts, data, "--keypoints", tmp_path / "data_2d.npz")
+
+
+def test_calibration_is_by_sequences_of_all_cameras(command, lifters, lifting_files, tmp_path):
+    shutil.copytree(lifters["humaneva"], model := tmp_path / "model")
+    words = ("calibrate", model, "--data", lifting_files[0], "--subjects", "Val", "--json", "--level", 0.5)
+    code, out, err = command(*words)
+    assert (code, json.loads(out)["groups"]) == (0, 2), err
+    code, out, err = command(*words, "--group", "image")
+    assert code == 0, err
+    figures = json.loads(out)
+    assert figures["groups"] == 12, "frames, each seen by two cameras"
+    assert figures["coverage@0.5 after"] == pytest.approx(0.5, abs=0.15)
+    calibration = load_model(model).calibration
+    root = HUMANEVA.root[0]
+    assert calibration.factor[root] == pytest.approx(np.median(calibration.factor), rel=0.5)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch.utils.data import DataLoader
 
+from logpose.core.calibration import Group
 from logpose.core.structures import Evaluator, Prediction
 from logpose.data.scans import ScanBatch, Scans, ScanWindows, scan_loader
 from logpose.losses import LikelihoodLoss
@@ -18,6 +19,7 @@ from logpose.metrics import calibration
 from logpose.metrics.boundaries import boundary_errors, central, mean_over_scans
 from logpose.models import BoundaryModel
 from logpose.tasks import evaluation
+from logpose.tasks.calibrate import Errors
 
 __all__ = ["BoundaryEvaluation", "FoundBoundaries", "evaluate_scans", "stitched", "validation_loader"]
 
@@ -136,7 +138,7 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
             figures["truth_px"] = float(np.nanmean(mean_over_scans(away)))
         if all(np.isfinite(found.std).all() for found, _ in parts):
             figures |= {f"band@{level:g}": float(np.nanmean(self.in_bands(level))) for level in BAND_LEVELS}
-            figures |= evaluation.calibrated(self.deviations(), self.model, self.loss)
+            figures |= evaluation.calibrated(self.deviations(), self.loss)
         return figures | {name: value for name, value in errors.items() if name in of_one}
 
     def columns_labelled(self) -> int:
@@ -165,8 +167,18 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
     def in_bands(self, level: float) -> Float[np.ndarray, "D N"]:
         """Of each label 1 if it is in its boundary's own band, of nominal level `level`; NaN without a label."""
         rows, std, truth = self.columns_of_all()
-        inside = abs(rows - truth) <= self.model.error_distribution.bands_at(level)[:, None] * std
+        inside = abs(rows - truth) <= self.model.region_radius(level).T * std
         return np.where(np.isfinite(truth), inside, np.nan)
+
+    def errors(self, group: Group) -> Errors:
+        """Errors to calibrate on: of each boundary in every evaluated column; B-scans of a subject are a clip."""
+        rows, std, truth = (values.T for values in self.columns_of_all())
+        scans = [self.scans[i] for i in sorted(self.rows)]
+        names = [scan.name if group == "image" else scan.subject for scan in scans]
+        widths = [self._central(scan.rows).shape[1] for scan in scans]
+        groups = np.unique(np.repeat(np.array(names), widths), return_inverse=True)[1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return Errors(((truth - rows) / std)[..., None], std, "px", groups)
 
     def deviations(self) -> calibration.Deviations:
         """Of each label; `radius` of each column in which every boundary has one."""
@@ -174,7 +186,8 @@ class BoundaryEvaluation(Evaluator[dict[int, Window]]):
         known = np.isfinite(truth)
         whole = known.all(axis=0)
         radius = calibration.scaled_radius(rows[:, whole].T, std[:, whole].T, truth[:, whole].T)
-        return calibration.Deviations(radius, std[known], abs(rows - truth)[known], "px")
+        limit = self.model.error_distribution.radius_at
+        return calibration.Deviations(radius, std[known], abs(rows - truth)[known], "px", limit)
 
 
 def validation_loader(

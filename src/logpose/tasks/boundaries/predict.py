@@ -87,7 +87,7 @@ class Segmenter:
         evaluate(model, collected, loader, flip_test=self.flip_test, device=self.device)
         found = collected.boundaries(0)
         refuse_diverged(found.rows, found.rows)
-        half = model.error_distribution.bands_at(SHOWN_LEVEL)[:, None]
+        half = model.region_radius(SHOWN_LEVEL).T
         return Boundaries(model.skeleton, found.rows, found.std, half * found.std, windows.flattened(0)[2].faint)
 
 

@@ -57,7 +57,7 @@ def page_parts(evaluation: BoundaryEvaluation, figures: Mapping[str, float]) -> 
     """The page's parts about boundaries: errors and bands of each, and some scans."""
     model = evaluation.model
     if not evaluation.rows:
-        return PageParts("boundary", model.error_distribution, meanings=MEANINGS)
+        return PageParts("boundary", meanings=MEANINGS)
     _, std, truth = evaluation.columns_of_all()
     labelled, names = np.isfinite(truth), model.skeleton.joints
     known = bool(np.isfinite(std).all())
@@ -69,7 +69,6 @@ def page_parts(evaluation: BoundaryEvaluation, figures: Mapping[str, float]) -> 
         table.append([name, str(int(labelled[i].sum())), *cells])
     return PageParts(
         "boundary",
-        model.error_distribution,
         evaluation.deviations() if known else None,
         MEANINGS,
         table=table,
@@ -96,7 +95,7 @@ def draw_scan(evaluation: BoundaryEvaluation, index: int, rows: slice = slice(No
     """A B-scan, or some rows of it, twice as large, with predicted boundaries, their bands and labels."""
     scan = evaluation.scans[index]
     found = evaluation.boundaries(index)
-    half = evaluation.model.error_distribution.bands_at(BAND)[:, None]
+    half = evaluation.model.region_radius(BAND).T
     image, first = _grey(scan.image[rows]), rows.start or 0
     names = evaluation.model.skeleton.joints
     return draw_boundaries(image, found.rows - first, half * found.std, scan.rows - first, names)

@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from logpose.core.calibration import Group
 from logpose.core.errors import InputError
-from logpose.tasks.options import BoundaryEvalOptions, BoundaryInspectOptions, BoundaryPredictOptions
+from logpose.tasks.options import (
+    BoundaryCalibrateOptions,
+    BoundaryEvalOptions,
+    BoundaryInspectOptions,
+    BoundaryPredictOptions,
+)
 from logpose.tasks.task import ReportedTask
 
 __all__ = ["BoundaryTask"]
@@ -23,6 +29,7 @@ class BoundaryTask(ReportedTask):
     description = "boundaries in B-scans"
     module = "logpose.tasks.boundaries.report"
     eval_options = BoundaryEvalOptions
+    calibrate_options = BoundaryCalibrateOptions
     predict_options = BoundaryPredictOptions
     inspect_options = BoundaryInspectOptions
 
@@ -47,6 +54,10 @@ class BoundaryTask(ReportedTask):
             for i in range(len(evaluator.scans)):
                 file = options.save_images / f"{evaluator.scans[i].name}-boundaries.png"
                 save_image(draw_scan(evaluator, i), file)
+
+    def errors(self, evaluator: Any, group: Group) -> Any:
+        """The errors of every evaluated column's boundaries."""
+        return evaluator.errors(group)
 
     def opens(self, data: str | Path) -> bool:
         """Whether the data are B-scans: in the Duke layout, or images with CSV files beside them."""

@@ -50,6 +50,10 @@ class FoundPeople:
         """The score of each; sigmas are those of the skeleton's joints."""
         return person_scores(scoring, self.box_scores, self.confidence, self.std, self.boxes, sigmas)
 
+    def sizes(self) -> Float[np.ndarray, "N"]:
+        """The longer side of each box."""
+        return np.asarray(self.boxes[:, 2:].max(axis=1))
+
     def is_finite(self) -> bool:
         """Whether all is finite but perhaps the standard deviations; not so of a model that has diverged."""
         parts = (self.boxes, self.box_scores, self.keypoints, self.confidence)

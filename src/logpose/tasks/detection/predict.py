@@ -21,7 +21,7 @@ from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.models import Detector
 from logpose.tasks.detection.evaluate import FoundPeople, in_image
 from logpose.tasks.evaluation import loaded, refuse_scoring
-from logpose.tasks.pose.poses import SHOWN_LEVEL, Poses
+from logpose.tasks.pose.poses import Poses, radius_of, regions_of
 
 __all__ = ["Finder"]
 
@@ -96,12 +96,12 @@ class Finder:
             InputError: as `__call__`.
         """
         waiting = self._read(images, left_out)
-        radius = self.model.error_distribution.radius_at(SHOWN_LEVEL)
         while together := list(islice(waiting, self.batch_size)):
             for (path, _), found in zip(together, self._found([read for _, read in together]), strict=True):
                 yield Poses(
                     self.model.skeleton, found.boxes, found.keypoints, found.std, found.confidence,
-                    found.scores(self.scoring, self.model.skeleton.sigmas), radius, path,
+                    found.scores(self.scoring, self.model.skeleton.sigmas), radius_of(self.model, found.boxes), path,
+                    regions=regions_of(self.model, found.boxes, found.std),
                 )  # fmt: skip
 
     @torch.inference_mode()

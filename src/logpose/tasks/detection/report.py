@@ -38,11 +38,12 @@ def page_parts(evaluation: DetectionEvaluation, _: Mapping[str, float]) -> PageP
 def _images(evaluation: DetectionEvaluation) -> Image | None:
     """Some images, with detections and labels."""
     indices = sorted(evaluation.rows)
-    radius, skeleton = evaluation.model.error_distribution.radius_at(INSIDE), evaluation.model.skeleton
+    model, skeleton = evaluation.model, evaluation.model.skeleton
     tiles = []
     for place in evenly(len(indices), SHOWN):
         shown, found = evaluation.images[indices[place]], evaluation.rows[indices[place]].people
         tile, factor = enlarged(read_image(shown.image), max(TILE))
+        radius = model.region_radius(INSIDE, found.sizes())[..., None]
         draw_people(tile, skeleton, found.keypoints, found.std * radius, factor)
         for who in shown.people:
             mark_points(tile, (who.keypoints[who.visible > 0, :2] + 0.5) * factor - 0.5)

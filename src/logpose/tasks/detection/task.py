@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from logpose.tasks.options import DetectionEvalOptions, DetectionPredictOptions, PeopleInspectOptions
+from logpose.tasks.options import (
+    DetectionCalibrateOptions,
+    DetectionEvalOptions,
+    DetectionPredictOptions,
+    PeopleInspectOptions,
+)
 from logpose.tasks.pose.task import PoseTask
 
 __all__ = ["DetectionTask"]
@@ -18,6 +23,7 @@ class DetectionTask(PoseTask):
     description = "every person in an image, with joints"
     module = "logpose.tasks.detection.report"
     eval_options = DetectionEvalOptions
+    calibrate_options = DetectionCalibrateOptions
     predict_options = DetectionPredictOptions
     inspect_options = PeopleInspectOptions
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -17,6 +19,7 @@ from logpose.metrics import calibration
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.models import LiftingModel
 from logpose.tasks import evaluation
+from logpose.tasks.calibrate import Errors
 
 __all__ = ["LiftingEvaluation", "evaluate_lifting", "validation_loader"]
 
@@ -81,8 +84,21 @@ class LiftingEvaluation(Evaluator[Columns]):
         if self.loss is not None:
             figures["nll"] = float(np.nanmean(nll))
         if np.isfinite(std).all():
-            figures |= evaluation.calibrated(self.deviations(), self.model, self.loss)
+            figures |= evaluation.calibrated(self.deviations(), self.loss)
         return figures
+
+    def errors(self, groups: Sequence[str]) -> Errors:
+        """Errors of every joint but the root, to calibrate on.
+
+        Args:
+            groups: the group of each frame of the data set.
+        """
+        index, mean, std, _ = self._columns()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = (self.poses.targets[index] - mean) / std
+        error[:, list(self.model.skeleton.root)] = np.nan
+        numbers = np.unique(np.array(groups)[index], return_inverse=True)[1]
+        return Errors(error, MM * np.exp(np.log(std).mean(axis=-1)), "mm", numbers)
 
     def deviations(self) -> calibration.Deviations:
         """Of every joint but the root."""
@@ -91,7 +107,12 @@ class LiftingEvaluation(Evaluator[Columns]):
         predicted, spread, labels = (x[:, away].reshape(-1, 3) for x in (mean, std, self.poses.targets[index]))
         radius = calibration.scaled_radius(predicted, spread, labels)
         apart = np.linalg.norm(predicted - labels, axis=-1)
-        return calibration.Deviations(radius, MM * np.sqrt((spread**2).sum(axis=-1)), MM * apart, "mm")
+
+        def limit(level: float) -> Float[np.ndarray, "M"]:
+            each = np.broadcast_to(self.model.region_radius(level), (1, len(self.model.skeleton)))
+            return np.tile(each[0, away], len(index))
+
+        return calibration.Deviations(radius, MM * np.sqrt((spread**2).sum(axis=-1)), MM * apart, "mm", limit)
 
     def _columns(self) -> tuple[np.ndarray, ...]:
         """Index, mean, standard deviation and NLL of every frame, in the order of the data set."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from numpy.typing import ArrayLike
 
 from logpose.core.errors import InputError
@@ -49,8 +49,9 @@ class LiftedPoses:
     """Their standard deviations; NaN from a model that was trained without a likelihood."""
     confidence: Float32[np.ndarray, "T K"]
     """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
-    radius: float
-    """The ellipsoid of `radius` standard deviations around a joint holds it with a probability of 50 %."""
+    radius: Float[np.ndarray, "1 J 1"]
+    """The ellipsoid of `radius` standard deviations around a joint holds it with a probability of 50 %; one for each
+    joint of a model that is calibrated at this level, else one for all."""
 
     def __len__(self) -> int:
         return len(self.joints_mm)
@@ -142,7 +143,7 @@ class Lifter:
             found.append(self._predicted(windows_around(frames, rows, first[rows], last[rows], self.model.frames)))
         mean, std, confidence = (np.concatenate(column) for column in zip(*found, strict=True))
         refuse_diverged(MM * mean, confidence)
-        radius = self.model.error_distribution.radius_at(SHOWN_LEVEL)
+        radius = self.model.region_radius(SHOWN_LEVEL)[..., None]
         for end, length in zip(ends.tolist(), lengths, strict=True):
             part = slice(end - length, end)
             yield LiftedPoses(self.model.skeleton, MM * mean[part], MM * std[part], confidence[part], radius)

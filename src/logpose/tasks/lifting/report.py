@@ -50,7 +50,7 @@ MEANINGS = (
 def page_parts(evaluation: LiftingEvaluation, _: Mapping[str, float]) -> PageParts:
     """The page's parts about poses in space."""
     deviations = evaluation.deviations() if evaluation.rows else None
-    return PageParts("joint", evaluation.model.error_distribution, deviations, MEANINGS)
+    return PageParts("joint", deviations, MEANINGS)
 
 
 def inspect(options: InspectOptions) -> dict[str, dict[str, Any]]:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from logpose.core.calibration import Group
 from logpose.core.errors import InputError
-from logpose.tasks.options import LiftingEvalOptions, LiftingPredictOptions
+from logpose.tasks.options import LiftingCalibrateOptions, LiftingEvalOptions, LiftingPredictOptions
 from logpose.tasks.task import ReportedTask
 
 __all__ = ["LiftingTask"]
@@ -26,6 +27,8 @@ class LiftingTask(ReportedTask):
     description = "joints in space, of keypoints"
     module = "logpose.tasks.lifting.report"
     eval_options = LiftingEvalOptions
+    calibrate_options = LiftingCalibrateOptions
+    default_group = "clip"
     predict_options = LiftingPredictOptions
 
     def evaluate(self, model: Any, loss: Any, options: LiftingEvalOptions) -> Any:
@@ -34,6 +37,14 @@ class LiftingTask(ReportedTask):
 
         poses = self._open(model, options)
         return evaluate_lifting(model, poses, loss, flip_test=options.flip_test, **options.running())
+
+    def errors(self, evaluator: Any, group: Group) -> Any:
+        """The errors of every frame's joints but the root; a sequence that several cameras saw is one clip."""
+        names = []
+        for each in evaluator.poses.sequences:
+            clip = each.subject if group == "person" else f"{each.subject}/{each.action}"
+            names += [f"{clip}/{frame}" if group == "image" else clip for frame in range(len(each))]
+        return evaluator.errors(names)
 
     def _open(self, model: Any, options: LiftingEvalOptions) -> Any:
         """The poses that a model is evaluated on, checked against it."""

@@ -283,7 +283,8 @@ def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
     for person in range(len(poses)):
         own, numbers = poses.own(person)
         keypoints, sigma = (values[person][None, numbers] for values in (poses.keypoints, poses.sigma))
-        draw_people(image, own, keypoints, sigma * poses.radius, factor)
+        radius = poses.radius if isinstance(poses.radius, float) else poses.radius[person][None, numbers]
+        draw_people(image, own, keypoints, sigma * radius, factor)
     return image
 
 

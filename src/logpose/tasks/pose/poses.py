@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,19 @@ from logpose.core.cameras import Camera
 from logpose.core.placement import Assumable
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Image
+from logpose.models import Model
 from logpose.report.results import in_mm, rounded, rows_mm
 
-__all__ = ["SHOWN_LEVEL", "Poses", "coco_results", "official_result", "people_text", "results_arrays"]
+__all__ = [
+    "SHOWN_LEVEL",
+    "Poses",
+    "coco_results",
+    "official_result",
+    "people_text",
+    "radius_of",
+    "regions_of",
+    "results_arrays",
+]
 
 SHOWN_LEVEL = 0.5
 """Share of the probability that the regions of `Poses.radius` hold."""
@@ -38,9 +48,9 @@ class Poses:
     scores: Float[np.ndarray, "N"]
     """Of every person; unless another scoring was asked for, the box's score + the mean + the maximum confidence of the
     joints, and of detection models the box's score."""
-    radius: float
+    radius: float | Float[np.ndarray, "N K 1"]
     """The ellipse of `radius` standard deviations around a joint holds it with a probability of 50 %; of a model of
-    three dimensions that is an ellipsoid, in the camera's frame."""
+    three dimensions that is an ellipsoid, in the camera's frame. Of each joint, if the model is calibrated at 50 %."""
     path: Path | None = None
     """The image's file, if it came from one."""
     image: Image | None = None
@@ -58,6 +68,9 @@ class Poses:
     """What was not given of camera and root depth, and so was assumed (see `placement`)."""
     category_ids: Int[np.ndarray, "N"] | None = None
     """Each one's category, of a model of several: the others' joints are NaN in `keypoints`, `sigma`, `confidence`."""
+    regions: Mapping[float, Float[np.ndarray, "N K 2"]] = field(default_factory=dict)
+    """Of a calibrated model, by nominal level: half axes along x and y of the ellipse that holds the joint with that
+    probability (`logpose calibrate`)."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -65,6 +78,24 @@ class Poses:
     def own(self, person: int) -> tuple[Skeleton, list[int]]:
         """The skeleton of a person's category, and the numbers that its joints have among the K."""
         return self.skeleton.of(0 if self.category_ids is None else int(self.category_ids[person]))
+
+
+def radius_of(model: Model, boxes: Float[np.ndarray, "N 4"]) -> float | Float[np.ndarray, "N K 1"]:
+    """The radius of the regions of `SHOWN_LEVEL` in people's boxes, in standard deviations."""
+    radius = model.region_radius(SHOWN_LEVEL, boxes[:, 2:].max(axis=1))
+    return (
+        float(radius[0, 0])
+        if radius.size == 1
+        else np.broadcast_to(radius, (len(boxes), len(model.skeleton)))[..., None]
+    )
+
+
+def regions_of(
+    model: Model, boxes: Float[np.ndarray, "N 4"], sigma: Float[np.ndarray, "N K 2"]
+) -> dict[float, Float[np.ndarray, "N K 2"]]:
+    """Half axes of joints' calibrated regions, by nominal level; none where the model is not calibrated."""
+    levels = () if model.calibration is None else model.calibration.levels
+    return {level: model.region_radius(level, boxes[:, 2:].max(axis=1))[..., None] * sigma for level in levels}
 
 
 OFFICIAL = ("image_id", "category_id", "keypoints", "score")
@@ -76,6 +107,8 @@ def coco_results(
     poses: Poses, image_id: int | str, category_id: int = 1, file_name: str | None = None
 ) -> list[dict[str, Any]]:
     """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
+
+    Of calibrated models they have `radius`, by nominal level the 2 K half axes of the joints' regions in pixels.
 
     `file_name` is that of the image's file, without its folder, unless another is given. Of models of several
     categories each row has its own `category_id`, the name as `category`, and the joints of that category alone, in its
@@ -94,6 +127,7 @@ def coco_results(
             **({} if poses.category_ids is None else {"category": own.name}),
             "keypoints": rounded(np.column_stack([poses.keypoints[i, joints], poses.confidence[i, joints]])),
             "sigma": rounded(poses.sigma[i, joints]) if np.isfinite(poses.sigma[i, joints]).all() else None,
+            **_regions(poses, i, joints),
             "bbox": rounded(poses.boxes[i]),
             "score": round(float(poses.scores[i]), 6),
             **({"file_name": file_name} if file_name else {}),
@@ -106,6 +140,13 @@ def coco_results(
 def official_result(row: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of `coco_results` with the keys that COCO's server knows and no others, as `eval` writes it."""
     return {key: row[key] for key in OFFICIAL}
+
+
+def _regions(poses: Poses, person: int, joints: Sequence[int]) -> dict[str, Any]:
+    """A person's calibrated regions, as plain values; nothing where there are none."""
+    if not poses.regions:
+        return {}
+    return {"radius": {f"{level:g}": rounded(axes[person, joints]) for level, axes in poses.regions.items()}}
 
 
 def _in_space(poses: Poses, person: int) -> dict[str, Any]:
@@ -133,9 +174,9 @@ def results_arrays(
 
     Returns:
         `joints`, the K names; `image_id` and `file_name` as text; `boxes`, `keypoints`, `sigma`, `confidence`,
-        `scores`; where people are placed in space also `joints_mm`, `sigma_mm`, `root_depth_mm`, `focal`, `centre`, and
-        in `assumed` the names of what was not given. Of models of several categories `category_id` and `category`, and
-        NaN in the joints that a category lacks.
+        `scores`; of calibrated models `radius_LEVEL` for each level; where people are placed in space also `joints_mm`,
+        `sigma_mm`, `root_depth_mm`, `focal`, `centre`, and in `assumed` the names of what was not given. Of models of
+        several categories `category_id` and `category`, and NaN in the joints that a category lacks.
     """
     count = len(skeleton)
     empty = {"boxes": (4,), "keypoints": (count, 2), "sigma": (count, 2), "confidence": (count,), "scores": ()}
@@ -153,6 +194,9 @@ def results_arrays(
         arrays["category_id"] = np.array(kinds, dtype=np.int64)
         arrays["category"] = np.array([skeleton.of(int(kind))[0].name for kind in kinds], dtype=np.str_)
     arrays |= {n: np.concatenate([np.empty((0, *s)), *(getattr(p, n) for p in people)]) for n, s in empty.items()}
+    for level in next((poses.regions for poses in people if len(poses)), {}):
+        each = [poses.regions[level] for poses in people if len(poses)]
+        arrays[f"radius_{level:g}"] = np.concatenate([np.empty((0, count, 2)), *each])
     placed = [poses for poses in people if poses.joints_mm is not None]
     if placed and len(placed) == len(people):
         arrays |= {

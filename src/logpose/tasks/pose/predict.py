@@ -39,7 +39,7 @@ from logpose.tasks.pose.boxes import (
     overlap,
 )
 from logpose.tasks.pose.evaluate import shown_size
-from logpose.tasks.pose.poses import SHOWN_LEVEL, Poses
+from logpose.tasks.pose.poses import Poses, radius_of, regions_of
 from logpose.training.built_in import note_built_in
 
 __all__ = ["Predictor"]
@@ -209,7 +209,6 @@ class Predictor:
         found = self._all(crops)
         keypoints, sigma, confidence = found
         there = self._looked_again(waiting, found)
-        dim, radius = self.model.dim, self.model.error_distribution.radius_at(SHOWN_LEVEL)
         start = 0
         for i, (path, image, size, boxes, kinds, _) in enumerate(waiting):
             rows = np.arange(start, start + len(boxes))
@@ -221,14 +220,15 @@ class Predictor:
             rows, boxes = rows[best], boxes[best]
             poses = Poses(
                 self.skeleton, boxes[:, :4], keypoints[rows, :, :2], sigma[rows, :, :2], confidence[rows],
-                scores[best], radius, path, image,
+                scores[best], radius_of(self.model, boxes[:, :4]), path, image,
+                regions=regions_of(self.model, boxes[:, :4], sigma[rows, :, :2]),
             )  # fmt: skip
             if kinds is not None:
                 own = self.skeleton.owned(kinds[best].tolist())[..., None]
                 place, std = (np.where(own, values, np.nan) for values in (poses.keypoints, poses.sigma))
                 sure = np.where(own[..., 0], poses.confidence, np.nan)
                 poses = replace(poses, keypoints=place, sigma=std, confidence=sure, category_ids=kinds[best])
-            yield self._placed(poses, keypoints[rows], sigma[rows], size) if dim == 3 else poses
+            yield self._placed(poses, keypoints[rows], sigma[rows], size) if self.model.dim == 3 else poses
 
     def _looked_again(self, waiting: Sequence[_Waiting], found: Crops) -> list[bool]:
         """Look at images without boxes again, in the box of the joints that were found, until it stands.

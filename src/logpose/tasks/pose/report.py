@@ -85,20 +85,21 @@ def people_parts(
 ) -> PageParts:
     """The parts of predictions matched to labels, if any, with the task's own meanings of figures, notes, examples."""
     return PageParts(
-        "joint", model.error_distribution, None if at is None else at.deviations(), (*MEANINGS, *meanings),
-        notes, None if at is None else _by_joint(at, model), examples=examples, caption=caption,
+        "joint", None if at is None else at.deviations(model), (*MEANINGS, *meanings), notes,
+        None if at is None else _by_joint(at, model), examples=examples, caption=caption,
     )  # fmt: skip
 
 
 def _by_joint(at: Found, model: Model) -> list[list[str]]:
     """A table by joint: number of labels, error, NLL, and coverage of 90 % regions."""
-    apart, limit, whole = at.apart(), model.error_distribution.radius_at(LEVEL), at.whole()
+    apart, whole = at.apart(), at.whole()
+    limit = np.broadcast_to(model.region_radius(LEVEL, at.sizes()), whole.shape)
     with np.errstate(invalid="ignore"):
         radius = scaled_radius(at.predicted, at.std, at.truth)
     rows = [["", "labels", "error, px", "NLL, nats", f"in {100 * LEVEL:.0f} % regions"]]
     for k, joint in enumerate(model.skeleton.joints):
         labelled, known = at.visible[:, k] > 0, whole[:, k] & np.isfinite(radius[:, k])
-        covered = (radius[known, k] <= limit).astype(np.float64)
+        covered = (radius[known, k] <= limit[known, k]).astype(np.float64)
         cells = mean_text(apart[labelled, k], "{:.2f}"), mean_text(at.nll[:, k], "{:.2f}"), mean_text(covered, "{:.3f}")
         rows.append([joint, str(int(labelled.sum())), *cells])
     return rows
@@ -112,7 +113,7 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     errors = np.where(labelled, apart, 0).sum(axis=1) / diagonal
     errors = np.where(labelled.any(axis=1), errors / np.maximum(labelled.sum(axis=1), 1), np.nan)
     indices, people, skeleton = sorted(evaluation.rows), evaluation.people, evaluation.model.skeleton
-    radius = evaluation.model.error_distribution.radius_at(INSIDE)
+    radius = np.broadcast_to(evaluation.model.region_radius(INSIDE, at.sizes()), at.whole().shape)[..., None]
     cropped = CropTransform(skeleton, (TILE, TILE), padding=evaluation.model.padding)
     tiles = []
     for row in evenly_ranked(errors.tolist(), SHOWN):
@@ -121,7 +122,7 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
         to_tile = geometry.invert_affine(crop.to_image[0].double().numpy())
         factor = float(np.hypot(*to_tile[:, 0]))
         placed, truth = (geometry.apply_affine(to_tile, x[row, :, :2]) for x in (at.predicted, at.truth))
-        draw_pose(tile, own, placed[joints], at.std[row, joints, :2] * radius * factor)
+        draw_pose(tile, own, placed[joints], at.std[row, joints, :2] * radius[row, joints] * factor)
         mark_points(tile, truth[at.visible[row] > 0])
         tiles.append(tile)
     return contact_sheet(tiles, min(COLUMNS, len(tiles)), (TILE + 4, TILE + 4)) if tiles else None

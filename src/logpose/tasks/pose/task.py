@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from logpose.core.calibration import Group
+from logpose.core.errors import InputError
 from logpose.tasks.options import (
     PeopleEvalOptions,
     PeopleInspectOptions,
     PeoplePredictOptions,
+    PoseCalibrateOptions,
     PoseEvalOptions,
     PoseInspectOptions,
     PosePredictOptions,
 )
-from logpose.tasks.task import ReportedTask
+from logpose.tasks.task import CalibrateOptions, ReportedTask
 
 __all__ = ["PoseTask"]
 
@@ -29,6 +32,7 @@ class PoseTask(ReportedTask):
     description = "a person's joints in a crop"
     module = "logpose.tasks.pose.report"
     eval_options: ClassVar[type[PeopleEvalOptions]] = PoseEvalOptions
+    calibrate_options: ClassVar[type[CalibrateOptions]] = PoseCalibrateOptions
     predict_options: ClassVar[type[PeoplePredictOptions]] = PosePredictOptions
     inspect_options: ClassVar[type[PeopleInspectOptions]] = PoseInspectOptions
 
@@ -63,6 +67,18 @@ class PoseTask(ReportedTask):
 
         if options.save_json:
             write_json(options.save_json, evaluator.results())
+
+    def errors(self, evaluator: Any, group: Group) -> Any:
+        """The errors of everybody who is labelled and was predicted.
+
+        Raises:
+            InputError: if there is nobody.
+        """
+        from logpose.tasks.evaluation import errors_of
+
+        if not evaluator.rows or (at := evaluator.arrays()) is None:
+            raise InputError("nobody to calibrate on")
+        return errors_of(at, group)
 
     def opens(self, data: str | Path) -> bool:
         """Whether the data are annotations of people in images: JSON, or a MATLAB file of joints."""

@@ -1,0 +1,71 @@
+"""`logpose calibrate`: standard deviations and regions that hold on held-out labels, written into a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from functools import partial
+
+from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
+from logpose.core.calibration import PLURAL
+from logpose.core.errors import InputError
+from logpose.core.processor import threads_beside, worker_processes
+
+__all__ = ["parse", "run"]
+
+log = logging.getLogger("logpose")
+
+parse = TaskCommand(
+    name="calibrate",
+    description="Calibrate the standard deviations of a checkpoint, and the radii of regions, on held-out labels. "
+    "With a checkpoint before --help: the options of its task alone.",
+    find=partial(open_checkpoint, with_loss=True),
+    noun="models",
+).parse
+"""The task and the options that the words give."""
+
+
+def run(chosen: Chosen) -> int:
+    """Write the calibration into the checkpoint, and print what it changes; returns the exit code.
+
+    Raises:
+        InputError: if the data or an option are not what they should be, if there is too little to calibrate on, or the
+            model was trained on it.
+    """
+    from logpose.core.device import choose_device
+    from logpose.data.pages import reading_images
+    from logpose.tasks.calibrate import calibrate, measure
+    from logpose.tasks.calibration_page import calibration_text, write_calibration_page
+    from logpose.training.checkpoint import keep_calibration
+
+    task, (model, loss), options = chosen
+    if not options.level or not all(0.05 <= level <= 0.99 for level in options.level):
+        raise InputError("--level: from 0.05 to 0.99")
+    device = choose_device(options.device)
+    workers = worker_processes(options.workers, on_cpu=device.type == "cpu")
+    check_outputs(options)
+    if before := model.calibration:
+        log.info("its calibration on %d %s is replaced", before.groups, PLURAL[before.group])
+    model.calibration = None
+    with threads_beside(workers), reading_images(options):
+        evaluator = task.evaluate(model, loss, replace(options, device=str(device), workers=workers))
+    if not (evaluator.is_finite() and model.is_finite()):
+        raise InputError(f"{options.checkpoint}: the model's predictions are not finite; it has diverged")
+    if getattr(evaluator, "images_learned", None):
+        raise InputError(f"{options.data}: the model was trained on images of it; calibrate on others")
+    group, by_size = options.group or task.default_group, options.by == "joint,size"
+    errors = task.errors(evaluator, group)
+    found = calibrate(errors, model, loss, options.level, group, by_size)
+    measured = measure(errors, model, loss, found.levels, by_size)
+    target = keep_calibration(options.checkpoint, found, options.out)
+    if options.report:
+        write_calibration_page(options.report, options.checkpoint, options.data, measured, found, model.skeleton.joints)
+        log.info("wrote %s", options.report)
+    log.info("wrote the calibration on %d %s into %s", found.groups, PLURAL[group], target)
+    if options.json:
+        print(json.dumps({"groups": found.groups, "group": group, **measured.figures()}, indent=2))
+    else:
+        for line in calibration_text(measured):
+            print(line)
+    return 0

@@ -1,0 +1,77 @@
+"""`Calibration`: what `logpose calibrate` measures on held-out labels and a checkpoint keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from logpose.core.config import Configurable
+from logpose.core.errors import InputError
+
+__all__ = ["PLURAL", "Calibration", "Group"]
+
+Group = Literal["image", "person", "clip"]
+"""What is exchangeable: the images of the calibration data, their people, or whole clips (folders, sequences)."""
+PLURAL: dict[Group, str] = {"image": "images", "person": "people", "clip": "clips"}
+"""Each as several are called."""
+
+
+class Calibration(Configurable):
+    """A factor on each joint's standard deviation, and the radii of its regions.
+
+    J is the number of joints, of models of boundaries that of boundaries; S of ranges of sizes; L of levels.
+
+    Args:
+        factor: of each joint, by which its predicted sigma is multiplied.
+        levels: nominal levels, ascending.
+        radii: for each range of sizes, joint and level, the r of the region of that level: the ellipse
+            sum_d ((x_d - mean_d) / std_d)^2 <= r^2, with the standard deviation already multiplied by the factor; of
+            boundaries the band |x - mean| <= r std.
+        sizes: the S - 1 lengths that the ranges of sizes lie between: the longer side of a person's box, in pixels.
+        group: what was taken as exchangeable.
+        groups: how many of those there were.
+
+    Raises:
+        InputError: if the numbers of joints, sizes or levels do not agree, or a value cannot be.
+    """
+
+    def __init__(
+        self,
+        factor: Sequence[float],
+        levels: Sequence[float],
+        radii: Sequence[Sequence[Sequence[float]]],
+        sizes: Sequence[float] = (),
+        group: Group = "image",
+        groups: int = 0,
+    ) -> None:
+        self.factor, self.levels, self.sizes = tuple(factor), tuple(levels), tuple(sizes)
+        self.group, self.groups = group, groups
+        table = np.array(radii, dtype=np.float64)
+        if table.shape != (len(sizes) + 1, len(factor), len(levels)):
+            raise InputError(f"radii of {len(factor)} joints at {len(levels)} levels, got an array of {table.shape}")
+        if not (np.isfinite([*factor, *table.ravel()]).all() and min(factor, default=0) > 0 and (table >= 0).all()):
+            raise InputError("a calibration has factors above 0 and radii of 0 or more")
+        self.radii: Float[np.ndarray, "S J L"] = table
+
+    def argument(self, name: str) -> object:
+        """The value of a constructor argument."""
+        return self.radii.tolist() if name == "radii" else getattr(self, name)
+
+    def has(self, level: float) -> bool:
+        """Whether there are radii of a level."""
+        return level in self.levels
+
+    def radius_at(self, level: float, sizes: Float[np.ndarray, "N"] | None = None) -> Float[np.ndarray, "N J"]:
+        """The radius of each joint's region of a level, in standard deviations.
+
+        Args:
+            level: one of `levels`.
+            sizes: of N people, the longer side of the box in pixels; needed where radii depend on it. One row without.
+        """
+        column = self.radii[:, :, self.levels.index(level)]
+        if sizes is None:
+            return column[:1] if len(column) == 1 else column.max(axis=0, keepdims=True)
+        return np.asarray(column[np.searchsorted(self.sizes, sizes)])

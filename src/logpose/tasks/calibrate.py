@@ -1,0 +1,256 @@
+"""Calibration of predicted standard deviations, and of regions, on held-out labels; the same in every task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+
+from logpose.core.calibration import PLURAL, Calibration, Group
+from logpose.core.errors import InputError
+from logpose.core.structures import ErrorDistribution
+from logpose.losses import LikelihoodLoss
+from logpose.metrics.conformal import conformal_quantiles, least_groups
+
+__all__ = ["Errors", "Measured", "calibrate", "measure"]
+
+SIZES = 3
+"""Ranges of sizes, with as many people each."""
+FURTHEST = 20.0
+"""Factors of standard deviations are looked for from a 20th to this."""
+MOST_ERRORS = 20_000
+"""Of each joint, in the search for its factor."""
+FEWEST = 19
+"""Groups in which a joint is labelled, for a factor of its own."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of predictions on held-out labels: N instances, J joints (or boundaries) of D dimensions."""
+
+    standardised: Float[np.ndarray, "N J D"]
+    """(Label - expected position) / standard deviation; NaN of joints without a whole label."""
+    std: Float[np.ndarray, "N J"]
+    """Predicted standard deviation: the geometric mean over the dimensions."""
+    unit: str
+    """Its unit: "px", "mm"."""
+    groups: Int[np.ndarray, "N"]
+    """Number of the group that each is of."""
+    sizes: Float[np.ndarray, "N"] | None = None
+    """Longer side of each person's box, in pixels; None where there are no boxes."""
+    visible: Int[np.ndarray, "N J"] | None = None
+    """1: hidden, 2: visible, where labels have it."""
+
+    @property
+    def known(self) -> Bool[np.ndarray, "N J"]:
+        """Which joints have a whole label."""
+        return np.asarray(np.isfinite(self.standardised).all(axis=-1))
+
+    @property
+    def radius(self) -> Float[np.ndarray, "N J"]:
+        """Distance of labels from predictions, in standard deviations."""
+        return np.asarray(np.sqrt((self.standardised**2).sum(axis=-1)))
+
+    def of(self, rows: Bool[np.ndarray, "N"]) -> Errors:
+        """Those of some instances."""
+        sizes, visible = (None if values is None else values[rows] for values in (self.sizes, self.visible))
+        return Errors(self.standardised[rows], self.std[rows], self.unit, self.groups[rows], sizes, visible)
+
+
+def calibrate(
+    errors: Errors,
+    model: Any,
+    loss: LikelihoodLoss | None,
+    levels: Sequence[float],
+    group: Group = "image",
+    by_size: bool = False,
+) -> Calibration:
+    """The factor of each joint's standard deviation, and the radii of its regions.
+
+    The factor is that of the highest likelihood of the labels by the density that was learned (or, where none is kept,
+    that makes half of the labels lie in the region of 50 %); radii are `conformal_quantiles`. Joints that are labelled
+    in fewer groups than a level needs have those of all joints together.
+
+    Args:
+        errors: of labels that the model was not trained on.
+        model: has the error distribution.
+        loss: the density; None where none is kept.
+        levels: nominal levels, in (0, 1).
+        group: what the errors' groups are, to be stored.
+        by_size: whether radii are of `SIZES` ranges of sizes.
+
+    Raises:
+        InputError: if there are too few groups, or the model has no standard deviations.
+    """
+    levels = sorted(levels)
+    if not errors.known.any() or not np.isfinite(errors.std).all():
+        raise InputError("nothing to calibrate: no joint has both a label and a standard deviation")
+    _, groups = np.unique(errors.groups, return_inverse=True)
+    ranges, between = _ranges(errors, by_size)
+    for number in range(len(between) + 1):
+        _refuse_few(groups[(ranges == number) & errors.known.any(axis=1)], levels, group, by_size)
+    factor = _factors(errors, model, loss)
+    radius, known = errors.radius / factor, errors.known
+    radii = np.empty((len(between) + 1, len(factor), len(levels)))
+    for number in range(len(radii)):
+        own = known & (ranges == number)[:, None]
+        row, _ = np.nonzero(own)
+        common = conformal_quantiles(radius[own], groups[row], levels)
+        for joint in range(len(factor)):
+            mine = own[:, joint]
+            quantiles = conformal_quantiles(radius[mine, joint], groups[mine], levels)
+            radii[number, joint] = np.where(np.isfinite(quantiles), quantiles, common)
+    return Calibration(factor.tolist(), levels, radii.tolist(), between, group, int(groups.max()) + 1)
+
+
+def _ranges(errors: Errors, by_size: bool) -> tuple[Int[np.ndarray, "N"], list[float]]:
+    """The range of sizes that each instance is in, and the lengths between these."""
+    if not by_size:
+        return np.zeros(len(errors.groups), dtype=np.int64), []
+    if errors.sizes is None:
+        raise InputError("--by size: there are no boxes here")
+    between = [float(length) for length in np.quantile(errors.sizes, np.arange(1, SIZES) / SIZES)]
+    return np.searchsorted(between, errors.sizes), between
+
+
+def _refuse_few(groups: Int[np.ndarray, "N"], levels: Sequence[float], group: Group, by_size: bool) -> None:
+    """Refuse to calibrate levels on fewer groups than they need."""
+    count = len(np.unique(groups))
+    if count < (needed := least_groups(levels[-1])):
+        where = " in each range of sizes" if by_size else ""
+        raise InputError(f"level {levels[-1]:g} needs {needed} {PLURAL[group]} or more{where}, got {count}")
+
+
+def _factors(errors: Errors, model: Any, loss: LikelihoodLoss | None) -> Float[np.ndarray, "J"]:
+    """The factor of each joint's standard deviation; one for all boundaries, whose density is that of all together."""
+    known, found = errors.known, model.error_distribution
+    if model.keeps_bands:
+        whole = errors.standardised[known.all(axis=1), :, 0]
+        return np.full(known.shape[1], _factor(whole, found, loss) if len(whole) else 1.0)
+    factors = np.full(known.shape[1], _factor(errors.standardised[known], found, loss))
+    for joint in range(known.shape[1]):
+        mine = known[:, joint]
+        if len(np.unique(errors.groups[mine])) >= FEWEST:
+            factors[joint] = _factor(errors.standardised[mine, joint], found, loss)
+    return factors
+
+
+def _factor(error: Float[np.ndarray, "M D"], found: ErrorDistribution, loss: LikelihoodLoss | None) -> float:
+    """The factor of the standard deviation that some errors were divided by."""
+    if loss is None:
+        return float(np.median(np.sqrt((error**2).sum(axis=1))) / found.radius_at(0.5))
+    rows = np.random.default_rng(0).permutation(len(error))[:MOST_ERRORS]
+    e = _raw(error[rows], found)
+    zero = torch.zeros_like(e)
+
+    @torch.no_grad()
+    def nll(log_factor: float) -> float:
+        return float(-loss.log_prob(zero, zero + math.exp(log_factor), e).double().mean())
+
+    bound = math.log(FURTHEST)
+    return math.exp(minimize_scalar(nll, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-3}).x)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Coverage and size of regions before a calibration and after it, both on labels that it did not use."""
+
+    errors: Errors
+    levels: tuple[float, ...]
+    radii: dict[str, Float[np.ndarray, "N J L"]]
+    """Of "before" and "after", each region's radius in standard deviations before the calibration."""
+    nll_change: float
+    """Change of the mean negative log-likelihood by the calibrated standard deviations, nats a label; NaN without a
+    density."""
+
+    def coverage(self, when: str, rows: Bool[np.ndarray, "N J"] | None = None) -> Float[np.ndarray, "L"]:
+        """Share of labels in the regions of each level, "before" or "after"; NaN where there are none."""
+        chosen = self.errors.known if rows is None else self.errors.known & rows
+        if not chosen.any():
+            return np.full(len(self.levels), np.nan)
+        return np.asarray((self.errors.radius[chosen][:, None] <= self.radii[when][chosen]).mean(axis=0))
+
+    def size(self, when: str) -> Float[np.ndarray, "L"]:
+        """Median radius of the regions of each level, in the unit of the errors."""
+        known = self.errors.known
+        return np.asarray(np.median(self.errors.std[known][:, None] * self.radii[when][known], axis=0))
+
+    def parts(self, joints: Sequence[str]) -> dict[str, Bool[np.ndarray, "N J"]]:
+        """Parts of the labels: of each joint, of each third of people by size, and hidden and visible ones."""
+        errors, shape = self.errors, self.errors.std.shape
+        found = {name: np.arange(shape[1]) == joint for joint, name in enumerate(joints)}
+        if errors.sizes is not None:
+            ranges, between = _ranges(errors, by_size=True)
+            names = (f"below {between[0]:.0f} px", f"to {between[-1]:.0f} px", f"above {between[-1]:.0f} px")
+            found |= {f"boxes {name}": (ranges == number)[:, None] for number, name in enumerate(names)}
+        if errors.visible is not None and len(np.unique(errors.visible[errors.known])) > 1:
+            found |= {"hidden": errors.visible == 1, "visible": errors.visible == 2}
+        return {name: np.broadcast_to(rows, shape) for name, rows in found.items()}
+
+    def figures(self) -> dict[str, float]:
+        """Coverage and median radius of each level before and after, and the change of the NLL, by name."""
+        found = {}
+        for when in self.radii:
+            of_level = zip(self.levels, self.coverage(when), self.size(when), strict=True)
+            for level, share, size in of_level:
+                found[f"coverage@{level:g} {when}"] = float(share)
+                found[f"radius_{self.errors.unit}@{level:g} {when}"] = float(size)
+        if np.isfinite(self.nll_change):
+            found["nll change"] = self.nll_change
+        return found
+
+
+def measure(
+    errors: Errors, model: Any, loss: LikelihoodLoss | None, levels: Sequence[float], by_size: bool = False
+) -> Measured:
+    """What a calibration changes: each half of the groups is measured by the calibration on the other.
+
+    Arguments are those of `calibrate`.
+
+    Raises:
+        InputError: if half of the groups are too few.
+    """
+    before = np.stack([np.broadcast_to(model.region_radius(level), errors.std.shape) for level in levels], axis=-1)
+    _, groups = np.unique(errors.groups, return_inverse=True)
+    half = np.random.default_rng(0).permutation(int(groups.max()) + 1)[groups] % 2
+    factor, after = np.empty(errors.std.shape), np.empty(before.shape)
+    for number in (0, 1):
+        mine = half == number
+        other = calibrate(errors.of(~mine), model, loss, levels, by_size=by_size)
+        sizes = None if errors.sizes is None else errors.sizes[mine]
+        factor[mine] = other.factor
+        after[mine] = np.stack(
+            [np.broadcast_to(other.radius_at(level, sizes), factor[mine].shape) for level in levels], -1
+        )
+    change = _nll_change(errors, factor, model, loss)
+    return Measured(errors, tuple(levels), {"before": before, "after": after * factor[..., None]}, change)
+
+
+def _nll_change(errors: Errors, factor: Float[np.ndarray, "N J"], model: Any, loss: LikelihoodLoss | None) -> float:
+    """Change of the mean NLL if standard deviations are multiplied by these factors."""
+    if loss is None:
+        return float("nan")
+    if model.keeps_bands:
+        whole = errors.known.all(axis=1)
+        error, scale = errors.standardised[whole, :, 0], factor[whole, :1]
+    else:
+        error, scale = errors.standardised[errors.known], factor[errors.known][:, None]
+    if not len(error):
+        return float("nan")
+    e = _raw(error, model.error_distribution)
+    new = torch.from_numpy(np.broadcast_to(scale, error.shape).copy())[:, None].float()
+    with torch.no_grad():
+        zero = torch.zeros_like(e)
+        return float((loss.log_prob(zero, zero + 1, e) - loss.log_prob(zero, new, e)).double().mean())
+
+
+def _raw(error: Float[np.ndarray, "M D"], found: ErrorDistribution) -> Float[torch.Tensor, "M 1 D"]:
+    """(Label - mu) / sigma of errors in standard deviations."""
+    std, mean = (values.detach().double().cpu() for values in (found.std, found.mean))
+    return (torch.from_numpy(error) * std + mean)[:, None].float()

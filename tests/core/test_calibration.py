@@ -1,0 +1,34 @@
+"""`Calibration`: plain values and back, radii by size, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from logpose.core.calibration import Calibration
+from logpose.core.errors import InputError
+
+
+def test_it_is_made_again_from_plain_values():
+    calibration = Calibration([1.5, 2.0], [0.5, 0.9], np.arange(12).reshape(3, 2, 2).tolist(), [50.0, 90.0], "clip", 40)
+    again = Calibration.from_config(json.loads(json.dumps(calibration.config())))
+    assert again.config() == calibration.config()
+    assert again.group == "clip"
+
+
+def test_radii_are_those_of_a_persons_size():
+    calibration = Calibration([1.0], [0.5, 0.9], [[[1, 2]], [[3, 4]], [[5, 9]]], [50.0, 90.0])
+    assert calibration.radius_at(0.9, np.array([10.0, 50.0, 70.0, 91.0])).tolist() == [[2], [2], [4], [9]]
+    assert calibration.radius_at(0.5).tolist() == [[5]], "without a size the largest"
+    assert (calibration.has(0.9), calibration.has(0.95)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("factor", "radii"),
+    [([1.0], [[[1.0], [1.0]]]), ([0.0], [[[1.0]]]), ([float("nan")], [[[1.0]]]), ([1.0], [[[-1.0]]])],
+)
+def test_what_is_none_is_refused(factor, radii):
+    with pytest.raises(InputError):
+        Calibration(factor, [0.5], radii)

@@ -1,0 +1,121 @@
+"""Calibration on held-out errors: factors, radii, and coverage of labels that were not calibrated on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from logpose.core.errors import InputError
+from logpose.core.skeletons import Skeleton
+from logpose.losses import Laplace
+from logpose.models import RegressionModel, ResNet
+from logpose.tasks.calibrate import Errors, calibrate, measure
+
+FACTORS = np.array([0.5, 1.0, 3.0])
+LEVELS = (0.5, 0.9, 0.95)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model of three joints whose errors are said to be Laplace."""
+    torch.manual_seed(0)
+    model = RegressionModel(ResNet(18), Skeleton("thing", ("a", "b", "c")), (64, 64))
+    model.set_error_distribution(Laplace(2).error_distribution())
+    return model
+
+
+def drawn(people: int, seed: int = 0, of_image: int = 4) -> Errors:
+    """Errors of Laplace distributions whose standard deviations are the predicted ones times `FACTORS`."""
+    rng = np.random.default_rng(seed)
+    error = rng.laplace(scale=np.sqrt(0.5), size=(people, 3, 2)) * FACTORS[:, None]
+    std, sizes = rng.uniform(1, 5, (people, 3)), rng.uniform(20, 200, people)
+    return Errors(error, std, "px", np.arange(people) // of_image, sizes)
+
+
+@pytest.mark.parametrize("loss", [Laplace(2), None])
+def test_the_factors_of_standard_deviations_are_found(model, loss):
+    found = calibrate(drawn(4000), model, loss, LEVELS)
+    assert found.factor == pytest.approx(FACTORS, rel=0.05)
+    assert found.groups == 1000
+    # Of equal shape, so that after the factor all have the radii of the density.
+    wanted = [model.error_distribution.radius_at(level) for level in LEVELS]
+    assert found.radii[0] == pytest.approx(np.tile(wanted, (3, 1)), rel=0.06)
+
+
+@pytest.mark.parametrize("by_size", [False, True])
+def test_new_labels_are_covered_as_nominal(model, by_size):
+    rng = np.random.default_rng(2)
+    errors, new = drawn(3000), drawn(3000, seed=1)
+    heavy = rng.standard_t(3, size=(2, 3000, 3, 1))  # of another shape than the density
+    for each, factor in zip((errors, new), heavy, strict=True):
+        each.standardised[:] *= factor
+    found = calibrate(errors, model, Laplace(2), LEVELS, by_size=by_size)
+    for level in LEVELS:
+        inside = new.radius <= found.radius_at(level, new.sizes) * found.factor
+        assert inside.mean(axis=0) == pytest.approx(level, abs=0.025)
+
+
+def test_labels_that_are_missing_do_not_count(model):
+    errors = drawn(2000)
+    errors.standardised[:, 0] = np.nan
+    errors.standardised[60:, 2] = np.nan
+    found = calibrate(errors, model, Laplace(2), LEVELS)
+    every = calibrate(drawn(2000), model, Laplace(2), LEVELS)
+    assert found.factor[1] == pytest.approx(every.factor[1])
+    assert found.factor[0] != pytest.approx(0.5, rel=0.2), "of a joint without labels that of all"
+    assert np.isfinite(found.radii).all()
+
+
+def test_measured_is_what_was_not_calibrated_on(model):
+    measured = measure(drawn(4000), model, Laplace(2), LEVELS)
+    assert measured.coverage("before")[1] < 0.88
+    assert measured.coverage("after") == pytest.approx(LEVELS, abs=0.015)
+    assert measured.nll_change < -0.3
+    parts = measured.parts(["a", "b", "c"])
+    assert measured.coverage("before", parts["c"])[1] < 0.5 < 0.98 < measured.coverage("before", parts["a"])[1]
+    assert measured.coverage("after", parts["c"]) == pytest.approx(LEVELS, abs=0.025)
+    size = measured.size("after") / measured.size("before")
+    assert size[1] == pytest.approx(1, abs=0.3)
+    assert [name for name in parts if name.startswith("boxes")] == list(parts)[3:]
+
+
+def test_a_calibrated_model_predicts_calibrated_deviations(model):
+    errors = drawn(400)
+    images = torch.rand(2, 3, 64, 64)
+
+    class Batch:
+        inputs = images
+
+    model.eval()
+    with torch.inference_mode():
+        before = model.predict(Batch())
+        model.calibration = calibrate(errors, model, Laplace(2), LEVELS)
+        after = model.predict(Batch())
+    factor = torch.tensor(model.calibration.factor)[:, None]
+    assert torch.allclose(after.std, before.std * factor)
+    assert torch.equal(after.mean, before.mean)
+    assert torch.equal(after.confidence, before.confidence)
+    assert model.region_radius(0.9).shape == (1, 3)
+    assert model.region_radius(0.8).shape == (1, 1)
+    model.calibration = None
+
+
+@pytest.mark.parametrize(
+    ("people", "group", "by_size", "token"),
+    [
+        (72, "image", False, "needs 19 images or more, got 18"),
+        (200, "image", True, "in each range of sizes"),
+        (0, "clip", 0, "no"),
+    ],
+)
+def test_too_few_groups_are_refused(model, people, group, by_size, token):
+    with pytest.raises(InputError, match=token):
+        calibrate(drawn(people, of_image=4 if not by_size else 11), model, Laplace(2), LEVELS, group, bool(by_size))
+
+
+def test_a_model_without_deviations_is_refused(model):
+    errors = drawn(400)
+    errors.std[:] = np.nan
+    with pytest.raises(InputError, match="standard deviation"):
+        calibrate(errors, model, None, LEVELS)

@@ -22,7 +22,7 @@ def test_a_checkpoint_of_training_is_calibrated_in_place(command, tiny_run, coco
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     before = load_model(run)
-    figures, err = calibrated(
+    figures, _ = calibrated(
         command, run, coco_folder, "--level", 0.5, 0.6, "--group", "person", "--report", tmp_path / "page.html"
     )
     assert figures["groups"] > 8

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from logpose.core.samples import Image, Sample
 from logpose.core.skeletons import COCO as BODY
-from logpose.core.structures import Image, Sample
 from logpose.data import Augmentation, Crops, CropTransform, People
 from logpose.data.files import annotation_files, open_people
 from logpose.metrics.oks import coco_ap, coco_ground_truth

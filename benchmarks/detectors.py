@@ -36,8 +36,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from logpose.core.samples import Scoring
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Scoring
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files
 from logpose.data.image_sets import ImageSet, LabelledImage, whole_images

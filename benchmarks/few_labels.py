@@ -8,7 +8,7 @@ of a shuffled training part, other ones for each seed. Every run takes `STEPS` s
 and the last weights are measured on the same held-out people. The built-in model learned from the people of
 LSP-Extended itself, so there the third start is MoveNet's weights, which it began with.
 
-Runs, figures and resuming are as in `lsp_pretrained.py`; the picture of all figures is drawn at the end.
+Runs, figures and resuming are as in `lsp_pretrained.py`; a plot of all figures is drawn at the end.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def figures_of(recipe: Recipe, out: Path, name: str) -> dict[str, Any]:
     return {**evaluation.compute(costly=False), **(shared_pck(evaluation.arrays()) if "lspet" in out.name else {})}
 
 
-def picture(runs: Runs, figure_name: str, label: str, path: Path) -> None:
+def plot(runs: Runs, figure_name: str, label: str, path: Path) -> None:
     """Draw each system's figure over the number of labels: every seed, and a line through the means."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -127,7 +127,7 @@ def main() -> None:
                     runs.add(f"{loss} from {start}, {count}", seed, partial(figures_of, recipe, out))
     print(runs.table("loss and start, labelled images"))
     name, label = ("nme", "NME") if given.what == "faces" else ("pck12@0.2", "PCK@0.2 of the torso")
-    picture(runs, name, label, out / "few_labels.png")
+    plot(runs, name, label, out / "few_labels.png")
 
 
 if __name__ == "__main__":

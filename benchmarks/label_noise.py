@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
 from logpose.data.files import LabelledPeople
 from logpose.metrics.calibration import scaled_radius
 from logpose.metrics.pck import torso_size

@@ -12,7 +12,9 @@ from logpose.core.errors import InputError
 
 
 def test_it_is_made_again_from_plain_values():
-    calibration = Calibration([1.5, 2.0], [0.5, 0.9], np.arange(12).reshape(3, 2, 2).tolist(), [50.0, 90.0], "clip", 40)
+    calibration = Calibration(
+        [1.5, 2.0], [0.5, 0.9], np.arange(12).reshape(3, 2, 2).tolist(), [50.0, 90.0], "clip", 40, 0.2
+    )
     again = Calibration.from_config(json.loads(json.dumps(calibration.config())))
     assert again.config() == calibration.config()
     assert again.group == "clip"

@@ -9,7 +9,8 @@ from jaxtyping import TypeCheckError
 from torch import Tensor, distributed
 
 from logpose.core.errors import InputError
-from logpose.core.structures import LEVELS, Batch, ErrorDistribution, Evaluator, Prediction, Sample
+from logpose.core.samples import Sample
+from logpose.core.structures import LEVELS, Batch, ErrorDistribution, Evaluator, Prediction
 
 
 def make_batch(**changed: Tensor) -> Batch:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
 from logpose.data.coco_people import _box, flags, joints_of, relative_depths
 
 

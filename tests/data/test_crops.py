@@ -13,11 +13,12 @@ from torch import distributed
 from logpose.core.cameras import Camera
 from logpose.core.errors import InputError
 from logpose.core.geometry import from_crop
+from logpose.core.samples import People, Sample
 from logpose.core.skeletons import COCO
 from logpose.core.space import InSpace, Space
-from logpose.core.structures import Batch, Sample
+from logpose.core.structures import Batch
 from logpose.data.batches import collate
-from logpose.data.crops import Crops, InMemory, People, crop_loader
+from logpose.data.crops import Crops, InMemory, crop_loader
 from logpose.data.transforms import Augmentation, CropTransform
 
 SIZE = (24, 16)

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
+from logpose.core.samples import Sample
 from logpose.core.skeletons import COCO, H36M, LSP, MPII, Skeleton
-from logpose.core.structures import Sample
 from logpose.data import Crops, CropTransform, People, crop_loader
 from logpose.data.h36m import ACTIONS, H36mPeople, MixedPeople, same_joints
 

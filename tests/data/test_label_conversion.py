@@ -15,8 +15,8 @@ from scipy.io import savemat
 from tests.support.two_kinds import write_two_kinds
 
 from logpose.core.errors import InputError
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
 from logpose.data.coco import CocoKeypoints
 from logpose.data.files import annotation_files, open_people
 from logpose.data.label_conversion import (

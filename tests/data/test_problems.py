@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from logpose.core.errors import InputError
-from logpose.core.structures import Sample
+from logpose.core.samples import Sample
 from logpose.data.problems import Problem, log_problems, refuse
 
 PROBLEMS = [

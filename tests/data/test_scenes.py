@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
+from logpose.core.samples import Sample
 from logpose.core.skeletons import COCO
-from logpose.core.structures import Sample
 from logpose.data.coco import CocoKeypoints
 from logpose.data.image_sets import LabelledImage, whole_images
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, SquareCrop, scene, scene_loader

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
 from logpose.data.crops import InMemory
 from logpose.data.image_sets import ImageList, LabelledImage
 from logpose.data.symmetry import flip_test_note, proposed_pairs, unmirrored

@@ -15,8 +15,8 @@ from pycocotools import coco
 from scipy import stats
 
 from logpose.core.errors import InputError
+from logpose.core.samples import Sample
 from logpose.core.skeletons import COCO
-from logpose.core.structures import Sample
 from logpose.data import synthetic
 from logpose.data.synthetic import LabelNoise, Person, Scene, SyntheticPeople, write_coco
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from logpose.core.errors import InputError
 from logpose.core.geometry import apply_affine, from_crop
+from logpose.core.samples import Sample
 from logpose.core.skeletons import COCO, MPII, Skeleton
-from logpose.core.structures import Batch, Sample
+from logpose.core.structures import Batch
 from logpose.data.images import read_image
 from logpose.data.transforms import Augmentation, CropTransform, cut, tint
 

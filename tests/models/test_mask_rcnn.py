@@ -12,8 +12,8 @@ import torch
 
 from logpose.core.compat import patch_torchvision
 from logpose.core.errors import InputError
+from logpose.core.samples import Sample
 from logpose.core.skeletons import COCO, Skeleton
-from logpose.core.structures import Sample
 from logpose.data.image_sets import LabelledImage
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.losses import CellLoss, L1Loss, RLELoss, WithHeatmaps

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from logpose.core.samples import Sample
 from logpose.core.skeletons import COCO, Skeleton
-from logpose.core.structures import Prediction, Sample
+from logpose.core.structures import Prediction
 from logpose.data.scenes import LabelledImage, SceneBatch, ScenePeople, join
 from logpose.losses import L1Loss, Laplace, RLELoss
 from logpose.models import create_backbone

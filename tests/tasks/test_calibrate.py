@@ -56,6 +56,13 @@ def test_new_labels_are_covered_as_nominal(model, by_size):
         assert inside.mean(axis=0) == pytest.approx(level, abs=0.025)
 
 
+def test_hardly_anybody_of_the_calibration_data_is_more_uncertain(model):
+    errors = drawn(3000)
+    found = calibrate(errors, model, Laplace(2), LEVELS)
+    relative = np.median(errors.std * found.factor, axis=1) / errors.sizes
+    assert (relative > found.uncertain).mean() == pytest.approx(0.01, abs=0.002)
+
+
 def test_labels_that_are_missing_do_not_count(model):
     errors = drawn(2000)
     errors.standardised[:, 0] = np.nan

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from logpose.core.errors import InputError
+from logpose.core.samples import Sample, Scoring
 from logpose.core.skeletons import COCO, Skeleton
-from logpose.core.structures import ErrorDistribution, Evaluator, Sample, Scoring
+from logpose.core.structures import ErrorDistribution, Evaluator
 from logpose.data.image_sets import ImageList, LabelledImage
 from logpose.losses import Gaussian
 from logpose.metrics.oks import oks

@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from logpose.cli.flags import help_text
-from logpose.core.structures import Scoring
+from logpose.core.samples import Scoring
 from logpose.data.keypoint_files import LAYOUTS, Layout
 from logpose.tasks.options import (
     BoundaryEvalOptions,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from logpose import Predictor, load_model
+from logpose.core.errors import InputError
 from logpose.core.skeletons import LSP
+from logpose.data.images import read_image
+from logpose.data.lsp import LspPeople
 from logpose.losses import RLELoss
 from logpose.models import RegressionModel, ResNet
 from logpose.models.backbones import load_backbone_weights
@@ -55,3 +60,80 @@ def test_facts_are_plain(person):
     facts = built_in_facts()["person"]
     assert (facts["description"], facts["licence"], facts["figures"]) == ("people", "of the data", {"nll": 1.0})
     assert facts["megabytes"] > 40
+
+
+class TestPerson:
+    """The model that comes with the package, as it is."""
+
+    def test_it_is_small_and_its_card_has_the_licence(self):
+        folder = built_in()["person"]
+        assert (folder / "model.safetensors").stat().st_size < 13e6
+        model = load_model("person")
+        assert sum(parameter.numel() for parameter in model.parameters()) < 7e6
+        assert model.skeleton.joints == LSP.joints
+        assert model.calibration.levels == (0.5, 0.9, 0.95)
+        assert "research use" in built_in_facts()["person"]["licence"]
+        assert "**Research use.**" in (folder / "README.md").read_text()
+
+    @pytest.mark.parametrize(
+        "image",
+        [
+            np.zeros((480, 640, 3), np.uint8),
+            np.full((30, 40, 3), 255, np.uint8),
+            np.random.default_rng(0).integers(0, 256, (100, 150, 3), dtype=np.uint8),
+            np.zeros((1, 1, 3), np.uint8),
+            np.zeros((2, 3000, 3), np.uint8),
+        ],
+        ids=["black", "white", "noise", "a pixel", "a line"],
+    )
+    def test_where_nobody_is_it_finds_nobody(self, image):
+        assert len(Predictor(device="cpu")(image)) == 0
+
+    def test_people_in_whole_photographs_are_found(self, data_root):
+        """Of people whom it was not trained on, whichever way up, small or large."""
+        people = LspPeople(data_root / "lspet" / "joints.mat", part="val").samples[:24]
+        predictor = Predictor(device="cpu")
+        whole = list(predictor.many([(read_image(who.image), None) for who in people]))
+        assert sum(len(found) for found in whole) >= 22
+        errors = [
+            np.linalg.norm(found.keypoints[0] - who.keypoints, axis=1)[who.visible > 0] / who.box[2:].max()
+            for found, who in zip(whole, people, strict=True)
+            if len(found)
+        ]
+        assert np.median(np.concatenate(errors)) < 0.06
+        image = read_image(people[0].image)
+        small = predictor(cv2.resize(image, (image.shape[1] // 4, image.shape[0] // 4), interpolation=cv2.INTER_AREA))
+        large = predictor(cv2.resize(image, (image.shape[1] * 8, image.shape[0] * 8)))
+        side = people[0].box[2:].max()
+        for found, factor in ((small, 4), (large, 1 / 8)):
+            assert np.median(np.linalg.norm(found.keypoints[0] * factor - whole[0].keypoints[0], axis=1)) < 0.08 * side
+
+    def test_regions_hold_what_they_say(self, data_root):
+        people = LspPeople(data_root / "lspet" / "joints.mat", part="val").samples[::10]
+        found = Predictor(device="cpu").many([(read_image(who.image), [who.box.tolist()]) for who in people])
+        inside = [
+            (((each.keypoints[0] - who.keypoints) / each.regions[0.9][0]) ** 2).sum(axis=1)[who.visible > 0] <= 1
+            for each, who in zip(found, people, strict=True)
+        ]
+        assert np.concatenate(inside).mean() == pytest.approx(0.9, abs=0.04)
+
+    def test_altered_weights_are_refused(self, tmp_path):
+        folder = shutil.copytree(built_in()["person"], tmp_path / "person")
+        content = bytearray((folder / "model.safetensors").read_bytes())
+        content[-7] ^= 1
+        (folder / "model.safetensors").write_bytes(bytes(content))
+        with pytest.raises(InputError, match="checksum"):
+            load_model(folder)
+        (folder / "model.safetensors").write_bytes(bytes(content[:1000]))
+        with pytest.raises(InputError, match="checksum"):
+            load_model(folder)
+
+    def test_the_command_needs_no_other_word(self, command, photos, tmp_path):
+        note_built_in.cache_clear()
+        code, _, err = command(
+            "predict", photos[0], "--save-images", tmp_path / "out", "--save-json", tmp_path / "a.json"
+        )
+        assert code == 0, err
+        assert "the built-in model person predicts" in err
+        assert "one person was looked for" in err
+        assert len(list((tmp_path / "out").iterdir())) == 1

@@ -13,7 +13,7 @@ from logpose.core.config import Options
 from logpose.core.errors import InputError
 
 if TYPE_CHECKING:
-    from logpose.core.structures import Image
+    from logpose.core.samples import Image
     from logpose.report.page import Section
 
 __all__ = ["DemoOptions", "run"]
@@ -46,9 +46,9 @@ DENSITY = (
     "rest. The three densities are shown at equal standard deviation (the paper's Fig. 4)."
 )
 PHOTO = (
-    "These networks know drawn people alone. The model that comes with logpose was trained in the same way, on "
-    "photographs of people at sports: {found}. Around each joint lies the ellipse that holds it with a probability of "
-    "50 %. <code>logpose models</code> names its card: what it was trained on, and where it fails."
+    "These networks were trained on synthetic people alone. The model that comes with logpose was trained in the same "
+    "way, on photographs of people at sports: {found}. Around each joint lies the ellipse that holds it with a "
+    "probability of 50 %. <code>logpose models</code> names its card: what it was trained on, and where it fails."
 )
 NEXT = (
     "A photo of yours, by the model that comes with logpose: <code>{predict}</code>.",
@@ -181,7 +181,7 @@ def _plots(folder: Path, runs: dict[str, Any], evaluation: Any, truth: Any) -> l
 
 
 def _on_photo(image: Image, path: Path) -> Section:
-    """The section of the report with the built-in model's prediction, of which the picture is written to `path`."""
+    """The section of the report with the built-in model's prediction, as an image at `path`."""
     from logpose.report.draw import contact_sheet
     from logpose.report.page import Section, save_image
     from logpose.tasks.pose.images import overlay

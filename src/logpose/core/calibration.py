@@ -11,8 +11,10 @@ from jaxtyping import Float
 from logpose.core.config import Configurable
 from logpose.core.errors import InputError
 
-__all__ = ["PLURAL", "Calibration", "Group"]
+__all__ = ["LEVELS", "PLURAL", "Calibration", "Group"]
 
+LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
+"""The nominal levels at which an error distribution has the radius of its region."""
 Group = Literal["image", "person", "clip"]
 """What is exchangeable: the images of the calibration data, their people, or whole clips (folders, sequences)."""
 PLURAL: dict[Group, str] = {"image": "images", "person": "people", "clip": "clips"}
@@ -33,6 +35,8 @@ class Calibration(Configurable):
         sizes: the S - 1 lengths that the ranges of sizes lie between: the longer side of a person's box, in pixels.
         group: what was taken as exchangeable.
         groups: how many of those there were.
+        uncertain: of models of people, the median standard deviation of a person's joints, relative to the longer side
+            of their box, that hardly anybody of the calibration data exceeded; above it nobody is thought to be there.
 
     Raises:
         InputError: if the numbers of joints, sizes or levels do not agree, or a value cannot be.
@@ -46,9 +50,10 @@ class Calibration(Configurable):
         sizes: Sequence[float] = (),
         group: Group = "image",
         groups: int = 0,
+        uncertain: float | None = None,
     ) -> None:
         self.factor, self.levels, self.sizes = tuple(factor), tuple(levels), tuple(sizes)
-        self.group, self.groups = group, groups
+        self.group, self.groups, self.uncertain = group, groups, uncertain
         table = np.array(radii, dtype=np.float64)
         if table.shape != (len(sizes) + 1, len(factor), len(levels)):
             raise InputError(f"radii of {len(factor)} joints at {len(levels)} levels, got an array of {table.shape}")

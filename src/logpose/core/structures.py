@@ -1,4 +1,4 @@
-"""What packages pass to each other: a labelled sample, a batch of crops, a prediction, the evaluation of predictions.
+"""What packages pass to each other: a batch of crops, a prediction, the evaluation of predictions (and `samples`).
 
 Axis legend, used in every shape of the project:
 
@@ -19,42 +19,30 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, distributed, nn
+
+from logpose.core.calibration import LEVELS
 
 __all__ = [
     "LEVELS",
     "Batch",
     "ErrorDistribution",
     "Evaluator",
-    "Image",
     "Inputs",
     "KeypointLoss",
     "LossDict",
     "Origin",
     "OutputType",
     "Prediction",
-    "Sample",
-    "Scoring",
     "Tensors",
 ]
 
-Image = UInt8[np.ndarray, "_ _ 3"]
-"""A decoded image, (H, W, 3): RGB, 8 bits a channel. Images of one call may differ in size."""
-
 Row = TypeVar("Row")
-
-LEVELS = (*(0.05 * i for i in range(1, 20)), 0.99)
-"""The nominal levels at which an `ErrorDistribution` has the radius of its region."""
-
-Scoring = Literal["sum", "product", "box", "oks"]
-"""A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, box, or
-box × the OKS predicted from the joints' standard deviations."""
 
 OutputType = Literal[
     "coordinates",
@@ -69,30 +57,6 @@ over the pixels of a heatmap; these and mu and sigma; or, for each boundary in a
 
 Origin = Literal["auto", "logpose", "released", "mmpose", "heatmaps", "movenet"]
 """The code that wrote a checkpoint; "heatmaps" is SimplePose's and HRNet's own, or mmpose's of their models."""
-
-
-@dataclass(slots=True)
-class Sample:
-    """One labelled person (or other object) in one image, as read: not cropped, not scaled."""
-
-    image: Path | Image
-    """The image, or its file."""
-    box: Float[np.ndarray, "4"]
-    """x, y, width, height in image coordinates."""
-    keypoints: Float[np.ndarray, "K D"]
-    """Image coordinates; undefined (perhaps NaN) where `visible` is 0."""
-    visible: Int[np.ndarray, "K"]
-    """0: not labelled; 1: labelled but hidden; 2: labelled and visible (COCO's flag)."""
-    area: float
-    """Area of the object in square pixels, the scale of OKS."""
-    image_id: int
-    """Which image of the data set this is in."""
-    id: int
-    """The annotation's own number."""
-    score: float = 1.0
-    """A detector's score of the box; 1 for an annotated box."""
-    category_id: int = 1
-    """Category of the object, in data that number categories (COCO's)."""
 
 
 Moved = TypeVar("Moved", bound="Tensors")

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from logpose.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from logpose.core.samples import People
     from logpose.data.augmentation import Augmentation
-    from logpose.data.crops import Crops, InMemory, People, crop_loader
+    from logpose.data.crops import Crops, InMemory, crop_loader
     from logpose.data.transforms import CropTransform
 else:
     __getattr__, __dir__ = lazy(

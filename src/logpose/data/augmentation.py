@@ -13,7 +13,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 
 if TYPE_CHECKING:
-    from logpose.core.structures import Sample
+    from logpose.core.samples import Sample
 
 __all__ = ["Augmentation", "SceneTransform", "ShortSide", "SquareCrop", "flip_share"]
 

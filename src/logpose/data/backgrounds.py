@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from logpose.core.structures import Image
+from logpose.core.samples import Image
 from logpose.data.bodies import Actor
 from logpose.data.rendering import Camera, Canvas, Material, Parts, Size, textures
 

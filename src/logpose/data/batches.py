@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from itertools import chain
-from typing import Any, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import cv2
 import numpy as np
@@ -19,34 +19,14 @@ from torch import distributed
 from torch.utils.data import Dataset, Sampler
 
 from logpose.core.errors import InputError
-from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Tensors
 from logpose.data.loading import ErrorsAsRows, InputErrorLoader, JoinedOrError, Replaced
 
-__all__ = ["EpochSampler", "LabelledSet", "LoaderOptions", "Tensors", "check_batch_size", "collate", "epoch_loader"]
+__all__ = ["EpochSampler", "LoaderOptions", "Tensors", "check_batch_size", "collate", "epoch_loader"]
 
 T = TypeVar("T")
-Item = TypeVar("Item", covariant=True)
 
 IN_A_ROW = 10  # so many images that cannot be decoded one after another are not single damaged ones
-
-
-@runtime_checkable
-class LabelledSet(Protocol[Item]):
-    """A labelled data set: what a new one has to offer."""
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """The joints that are labelled."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of items."""
-        ...
-
-    def __getitem__(self, index: int, /) -> Item:
-        """One item."""
-        ...
 
 
 def collate(batches: Sequence[T]) -> T:

@@ -16,8 +16,8 @@ import numpy as np
 
 from logpose.core.errors import InputError
 from logpose.core.json_files import numbers, read_json, whole
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
 from logpose.data.areas import COVERED
 from logpose.data.categories import skeleton_of
 from logpose.data.coco_people import Labels, flags, joints_of, relative_depths, with_last_pixel

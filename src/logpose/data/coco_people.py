@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from logpose.core.json_files import numbers
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
 from logpose.data.areas import segment_area
 from logpose.data.label_content import box_around
 from logpose.data.label_faults import are_relative, at_corner

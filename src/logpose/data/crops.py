@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, Unpack, runtime_checkable
+from typing import Unpack
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from logpose.core.samples import People, Sample
 from logpose.core.space import InSpace, Space
-from logpose.core.structures import Batch, Sample
-from logpose.data.batches import LabelledSet, LoaderOptions, epoch_loader
+from logpose.core.structures import Batch
+from logpose.data.batches import LoaderOptions, epoch_loader
 from logpose.data.transforms import CropTransform
 
-__all__ = ["Crops", "InMemory", "People", "crop_loader"]
-
-
-@runtime_checkable
-class People(LabelledSet[Sample], Protocol):
-    """A data set of labelled people (or hands, faces, animals)."""
+__all__ = ["Crops", "InMemory", "crop_loader"]
 
 
 class InMemory:

@@ -11,9 +11,8 @@ import numpy as np
 
 from logpose.core.errors import InputError
 from logpose.core.json_files import read_json, whole
+from logpose.core.samples import People, Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
-from logpose.data.crops import People
 from logpose.data.images import check_image
 from logpose.data.input_notes import score_notes
 from logpose.data.inputs import detected_box

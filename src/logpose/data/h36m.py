@@ -20,10 +20,9 @@ from jaxtyping import Float
 from logpose.core.cameras import Camera
 from logpose.core.errors import InputError
 from logpose.core.json_files import read_json, whole
+from logpose.core.samples import People, Sample
 from logpose.core.skeletons import H36M, Skeleton, short_names
 from logpose.core.space import Space
-from logpose.core.structures import Sample
-from logpose.data.crops import People
 from logpose.data.fingerprints import image_files
 from logpose.data.images import check_image, image_folder, image_size
 from logpose.data.problems import FARTHEST, Problem, in_part, of_part, refuse

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from logpose.core.errors import InputError
+from logpose.core.samples import Image, LabelledSet, People, Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Image, Sample
-from logpose.data.batches import LabelledSet
-from logpose.data.crops import People
 from logpose.data.problems import Problem
 
 __all__ = ["HasImages", "ImageList", "ImageSet", "LabelledImage", "whole_images"]

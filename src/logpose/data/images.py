@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import UInt16
 
 from logpose.core.errors import InputError
-from logpose.core.structures import Image
+from logpose.core.samples import Image
 from logpose.data.pages import (
     MOST_PIXELS,
     TIFF,

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from logpose.core.errors import InputError
+from logpose.core.samples import Sample
 from logpose.core.skeletons import LSP
-from logpose.core.structures import Sample
 from logpose.data.images import check_image, most_found
 from logpose.data.matlab import read_matlab
 from logpose.data.problems import FARTHEST, PeopleFile, Problem, of_part, refuse

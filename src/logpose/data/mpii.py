@@ -20,8 +20,8 @@ from jaxtyping import Float
 
 from logpose.core.errors import InputError
 from logpose.core.json_files import read_json, whole
+from logpose.core.samples import Sample
 from logpose.core.skeletons import MPII, short_names
-from logpose.core.structures import Sample
 from logpose.data.coco import CocoKeypoints
 from logpose.data.images import check_image, image_folder
 from logpose.data.matlab import matlab_sizes, read_matlab

@@ -17,16 +17,16 @@ what NumPy makes an array of, are taken alike. What may mean several things is r
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from PIL import Image as Pillow
 
 from logpose.core.errors import InputError
 from logpose.core.messages import first_line
-from logpose.core.structures import Image
+from logpose.core.samples import Image
 
 __all__ = ["ImageLike", "as_grey", "as_rgb"]
 
@@ -60,7 +60,7 @@ def as_rgb(image: Any) -> Image:
         raise _refusal(given)
     if not pixels.size:
         raise _refusal(f"{given}, which is empty")
-    coloured = _channels_last(pixels, given, by_torch=isinstance(image, torch.Tensor))
+    coloured = _channels_last(pixels, given, by_torch=_is_tensor(image))
     values = _in_8_bits(coloured[..., :3], given)
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
 
@@ -89,9 +89,9 @@ def _array(image: Any) -> np.ndarray:
     if listed and not _is_nested_numbers(image):
         raise _refusal(f"a {type(image).__name__} of {type(image[0]).__name__}; images are given one at a time")
     try:
-        if isinstance(image, torch.Tensor):
+        if _is_tensor(image):
             tensor = image.detach().cpu()
-            return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
+            return np.asarray(tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
         if isinstance(image, Pillow.Image):
             return np.asarray(image.convert("RGB") if image.mode in OF_8_BITS else image)
         if listed or hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
@@ -100,6 +100,12 @@ def _array(image: Any) -> np.ndarray:
         reason = first_line(error)
         raise _refusal(f"a {type(image).__name__} that is no array of numbers ({reason:.80})") from error
     raise _refusal(f"a {type(image).__name__}")
+
+
+def _is_tensor(image: Any) -> bool:
+    """Whether an image is a tensor of torch; which is not imported where nobody uses it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
 
 
 def _is_nested_numbers(rows: Any) -> bool:

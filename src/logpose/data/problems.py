@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from logpose.core.errors import InputError
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
 
 __all__ = ["FARTHEST", "PeopleFile", "Problem", "by_kind", "held_out", "in_part", "log_problems", "of_part", "refuse"]
 

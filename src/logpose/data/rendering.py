@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from logpose.core.structures import Image
+from logpose.core.samples import Image
 
 __all__ = ["Camera", "Canvas", "Material", "Parts", "paint", "textures", "turns"]
 

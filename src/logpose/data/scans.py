@@ -17,9 +17,10 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from logpose.core.samples import LabelledSet
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Inputs
-from logpose.data.batches import LabelledSet, LoaderOptions, epoch_loader
+from logpose.data.batches import LoaderOptions, epoch_loader
 from logpose.data.flattening import Flattening, cleaned, flatten
 
 __all__ = ["RETINA", "Scan", "ScanBatch", "ScanWindows", "Scans", "SyntheticScan", "Variation", "scan_loader", "starts"]

@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from logpose.core import geometry
 from logpose.core.errors import InputError
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Inputs, Sample, Tensors
+from logpose.core.structures import Inputs, Tensors
 from logpose.data.augmentation import Matrix, SceneTransform, ShortSide, SquareCrop, flip_share
 from logpose.data.batches import LoaderOptions, collate, epoch_loader
 from logpose.data.image_sets import ImageSet, LabelledImage

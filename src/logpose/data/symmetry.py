@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Complex, Float
 
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Sample
 
 __all__ = ["flip_test_note", "proposed_pairs", "unmirrored"]
 

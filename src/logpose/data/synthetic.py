@@ -26,9 +26,9 @@ from logpose.core.cameras import Camera as Pinhole
 from logpose.core.errors import InputError
 from logpose.core.files import whole_folder
 from logpose.core.geometry import MM
+from logpose.core.samples import Image, Sample
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.core.space import Space, relative
-from logpose.core.structures import Image, Sample
 from logpose.data.backgrounds import backdrop, bounds, clutter, inside, main_place, occlude, other_place, photograph
 from logpose.data.bodies import Actor, Figure, figure, paint_face
 from logpose.data.image_sets import ImageSet, LabelledImage

@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float
 
 from logpose.core import geometry
+from logpose.core.samples import Image, Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Batch, Image, Sample
+from logpose.core.structures import Batch
 from logpose.data.augmentation import Augmentation, flip_share
 from logpose.data.images import read_reduced
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from logpose.core.samples import Image
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Image
 
 __all__ = [
     "CENTRE",

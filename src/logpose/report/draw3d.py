@@ -18,8 +18,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
+from logpose.core.samples import Image
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Image
 from logpose.report.draw import CENTRE, LEFT, OUTLINE, RIGHT, contact_sheet, joint_colours, mixed
 
 __all__ = ["beside", "flat_pose"]

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from logpose.core.structures import Image
+from logpose.core.samples import Image
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.calibration import Deviations
 from logpose.report.inspection import evenly

@@ -9,19 +9,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from logpose.core.calibration import LEVELS
 from logpose.core.files import whole_file
-from logpose.core.structures import LEVELS, Image
-from logpose.losses import LikelihoodLoss
+from logpose.core.samples import Image
 from logpose.metrics.calibration import Deviations
+
+if TYPE_CHECKING:
+    from logpose.losses import LikelihoodLoss
 
 __all__ = [
     "Section",
@@ -58,6 +61,8 @@ def plot_density(loss: LikelihoodLoss, path: str | Path) -> None:
         loss: the trained loss, of two or more dimensions; the first two are shown, at 0 in the others.
         path: PNG to write.
     """
+    import torch  # the rest of this module does without
+
     axis = np.linspace(-REACH, REACH, GRID)
     x, y = np.meshgrid(axis, axis)
     error_distribution = loss.error_distribution()

@@ -26,6 +26,8 @@ FURTHEST = 20.0
 """Factors of standard deviations are looked for from a 20th to this."""
 MOST_ERRORS = 20_000
 """Of each joint, in the search for its factor."""
+MOST_CERTAIN = 0.99
+"""Share of people whose joints are certain enough for somebody to be there."""
 FEWEST = 19
 """Groups in which a joint is labelled, for a factor of its own."""
 
@@ -106,7 +108,11 @@ def calibrate(
             mine = own[:, joint]
             quantiles = conformal_quantiles(radius[mine, joint], groups[mine], levels)
             radii[number, joint] = np.where(np.isfinite(quantiles), quantiles, common)
-    return Calibration(factor.tolist(), levels, radii.tolist(), between, group, int(groups.max()) + 1)
+    uncertain = None
+    if errors.sizes is not None:
+        relative = np.nanmedian(errors.std * factor, axis=1) / errors.sizes
+        uncertain = float(np.quantile(relative, MOST_CERTAIN))
+    return Calibration(factor.tolist(), levels, radii.tolist(), between, group, int(groups.max()) + 1, uncertain)
 
 
 def _ranges(errors: Errors, by_size: bool) -> tuple[Int[np.ndarray, "N"], list[float]]:

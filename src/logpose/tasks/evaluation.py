@@ -19,8 +19,9 @@ from logpose.core.device import choose_device, evaluating
 from logpose.core.errors import InputError
 from logpose.core.messages import difference
 from logpose.core.progress import track
+from logpose.core.samples import Sample, Scoring
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import ErrorDistribution, Evaluator, Sample, Scoring
+from logpose.core.structures import ErrorDistribution, Evaluator
 from logpose.data.areas import COVERED
 from logpose.data.image_sets import ImageList
 from logpose.losses import LikelihoodLoss

@@ -301,5 +301,6 @@ def test_nobody_is_as_uncertain_as_joints_anywhere_in_the_box():
     anywhere = np.full((5, 2), 80 / 12**0.5)
     assert is_nobody(anywhere, box)
     assert not is_nobody(anywhere / 2, box)
+    assert is_nobody(anywhere / 2, box, most=0.1)
     assert not is_nobody(np.where(np.arange(5)[:, None] < 2, anywhere, anywhere / 2), box)
     assert not is_nobody(np.full((5, 2), np.nan), box)

@@ -18,9 +18,10 @@ from torch.nn import functional
 from logpose.core.cameras import Camera
 from logpose.core.errors import InputError
 from logpose.core.geometry import box_to_region, crop_matrix, invert_affine
+from logpose.core.samples import Sample, Scoring
 from logpose.core.skeletons import COCO, H36M_LIFTING
 from logpose.core.space import Space
-from logpose.core.structures import Batch, ErrorDistribution, Prediction, Sample, Scoring
+from logpose.core.structures import Batch, ErrorDistribution, Prediction
 from logpose.data.batches import collate
 from logpose.data.crops import Crops, InMemory, crop_loader
 from logpose.data.transforms import CropTransform

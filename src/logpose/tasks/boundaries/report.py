@@ -15,7 +15,7 @@ import numpy as np
 from logpose.core.errors import InputError
 from logpose.core.messages import missing
 from logpose.core.progress import track
-from logpose.core.structures import Image
+from logpose.core.samples import Image
 from logpose.data.flattening import cleaned, flatten
 from logpose.data.images import SUFFIXES
 from logpose.data.oct import LabelledScans, check_height, is_matlab, open_scans, unlabelled_scans

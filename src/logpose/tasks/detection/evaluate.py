@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from logpose.core.structures import Evaluator, Sample, Scoring
+from logpose.core.samples import Sample, Scoring
+from logpose.core.structures import Evaluator
 from logpose.data.image_sets import ImageSet
 from logpose.data.scenes import SceneBatch, Scenes, ShortSide, scene_loader
 from logpose.losses import LikelihoodLoss

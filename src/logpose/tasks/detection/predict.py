@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from logpose.core.errors import InputError
 from logpose.core.placement import refuse_diverged
-from logpose.core.structures import Image, Scoring
+from logpose.core.samples import Image, Scoring
 from logpose.data.batches import check_batch_size
 from logpose.data.image_sets import LabelledImage
 from logpose.data.images import image_size, read_image

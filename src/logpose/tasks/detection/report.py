@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from logpose.core.structures import Image
+from logpose.core.samples import Image
 from logpose.data.images import read_image
 from logpose.models import Detector
 from logpose.report.draw import contact_sheet, enlarged, mark_points

@@ -11,11 +11,12 @@ from jaxtyping import Float
 from logpose.core.compat import patch_torchvision
 from logpose.core.device import choose_device
 from logpose.core.errors import InputError
-from logpose.core.structures import Image
+from logpose.core.samples import Image
 
 __all__ = ["PREFIX", "TorchvisionBoxes"]
 
 PREFIX = "torchvision/"
+"""Of names of detectors, where a checkpoint of a detector may stand."""
 PERSON = 1
 """Of COCO's categories."""
 LEAST_SCORE = 0.5

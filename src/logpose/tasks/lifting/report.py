@@ -15,8 +15,8 @@ from logpose.core.errors import InputError
 from logpose.core.geometry import MM
 from logpose.core.json_files import read_json
 from logpose.core.progress import track
+from logpose.core.samples import Image
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Image
 from logpose.data.keypoint_files import LAYOUTS, KeypointFile, read_keypoints
 from logpose.data.lifting import LiftingPoses, open_poses
 from logpose.models import LiftingModel

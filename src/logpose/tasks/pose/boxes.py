@@ -80,14 +80,16 @@ def overlap(box: Float[np.ndarray, "*N"], other: Float[np.ndarray, "*M"]) -> flo
     return float(box_iou(*corners))
 
 
-def is_nobody(std: Float[np.ndarray, "K 2"], box: Float[np.ndarray, "*N"]) -> bool:
+def is_nobody(std: Float[np.ndarray, "K 2"], box: Float[np.ndarray, "*N"], most: float | None = None) -> bool:
     """Whether most joints are as uncertain, in the box that they were found in, as those of nobody; never if unknown.
 
     Args:
         std: standard deviations along x and y, pixels; NaN where they are not known.
         box: begins with x, y, width, height.
+        most: the median deviation, of the box's longer side, of the least certain people (`Calibration.uncertain`);
+            `NOBODY` unless given.
     """
-    return bool(np.median(std.mean(axis=1)) > NOBODY * box[2:4].max())
+    return bool(np.median(std.mean(axis=1)) > (NOBODY if most is None else most) * box[2:4].max())
 
 
 def box_categories(

@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader
 
 from logpose.core import geometry
 from logpose.core.errors import InputError
+from logpose.core.samples import People, Scoring
 from logpose.core.space import InSpace, lifted, middle_depth, relative
-from logpose.core.structures import Batch, Evaluator, Prediction, Scoring
-from logpose.data.crops import Crops, People, crop_loader
+from logpose.core.structures import Batch, Evaluator, Prediction
+from logpose.data.crops import Crops, crop_loader
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.label_formats import format_of
 from logpose.data.matlab import matlab_sizes

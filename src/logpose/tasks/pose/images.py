@@ -15,8 +15,8 @@ import numpy as np
 from logpose.core.errors import InputError, NoImagesError
 from logpose.core.placement import STATURE, Viewpoint
 from logpose.core.progress import track
+from logpose.core.samples import Image
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Image
 from logpose.data.categories import listed_skeleton
 from logpose.data.images import check_image, read_image
 from logpose.data.input_notes import list_notes, score_notes

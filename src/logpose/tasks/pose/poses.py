@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 
 from logpose.core.cameras import Camera
 from logpose.core.placement import Assumable
+from logpose.core.samples import Image
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import Image
 from logpose.models import Model
 from logpose.report.results import in_mm, rounded, rows_mm
 

@@ -18,7 +18,8 @@ from jaxtyping import Float, Int
 from logpose.core import geometry
 from logpose.core.errors import InputError
 from logpose.core.placement import Viewpoint, refuse_diverged
-from logpose.core.structures import Batch, Image, Sample, Scoring
+from logpose.core.samples import Image, Sample, Scoring
+from logpose.core.structures import Batch
 from logpose.data.batches import check_batch_size, collate
 from logpose.data.images import read_image
 from logpose.data.inputs import Boxes
@@ -254,8 +255,9 @@ class Predictor:
             looked_at = moved
             for values, again in zip(found, self._all(crops), strict=True):
                 values[[row for row, _ in moved]] = again
+        most = None if self.model.calibration is None else self.model.calibration.uncertain
         return [
-            not (each.looked_at and is_nobody(self._own(found[1][row], each), each.boxes[0]))
+            not (each.looked_at and is_nobody(self._own(found[1][row], each), each.boxes[0], most))
             for row, each in zip(starts, waiting, strict=False)
         ]
 

@@ -11,7 +11,7 @@ import numpy as np
 from logpose.core import geometry
 from logpose.core.device import choose_device
 from logpose.core.errors import InputError
-from logpose.core.structures import Image, Sample
+from logpose.core.samples import Image, Sample
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.symmetry import proposed_pairs, unmirrored
 from logpose.data.transforms import CropTransform

@@ -53,7 +53,7 @@ PHOTO = (
 NEXT = (
     "A photo of yours, by the model that comes with logpose: <code>{predict}</code>.",
     "Your own labels in COCO form: <code>logpose inspect DATA</code>, then "
-    "<code>logpose train coco_resnet18_rle DATA</code>.",
+    "<code>logpose train coco_lite0_rle DATA</code>.",
 )
 
 

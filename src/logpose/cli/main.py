@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "train a recipe on your data; `logpose train RECIPE --help`",
     "eval": "measure a checkpoint on a data set",
     "calibrate": "calibrate standard deviations and regions of a checkpoint on held-out labels",
+    "audit": "measure any program's keypoints and scores on labelled images",
     "predict": "predict keypoints, poses in space or boundaries by a checkpoint",
     "recipes": "list the recipes that `train` knows",
     "inspect": "look at a data set before training on it",

@@ -38,8 +38,9 @@ class CocoKeypoints(PeopleFile):
     """The people of a COCO keypoint file who have labels.
 
     `labels` are those of another format, in place of the file's content. Crowds and people without a labelled joint are
-    passed over; rows that are wrong are left out, and in `problems`. Other arguments, and errors, as of `open_people`;
-    the part "val" of a single file has every tenth image with labels, unless its format has parts.
+    passed over; rows that are wrong are left out, and in `problems`. If not `need_images`, images are not looked at and
+    may be missing. Other arguments, and errors, as of `open_people`; the part "val" of a single file has every tenth
+    image with labels, unless its format has parts.
 
     Attributes:
         category: id of the category, the first of several; `category_ids` has all, `categories` their names by id.
@@ -60,8 +61,10 @@ class CocoKeypoints(PeopleFile):
         labels: LabelContent | None = None,
         like: Skeleton | None = None,
         depth: bool = False,
+        need_images: bool = True,
     ) -> None:
         file = Path(file)
+        self._need_images = need_images
         content = vars(labels) if labels else coco_content(file)  # not kept: that of COCO fills more than a gigabyte
         self._places, self._parts = (labels.places, labels.parts) if labels else ([], {})
         skeleton, category_ids = skeleton_of(file, content["categories"], category, like)
@@ -207,7 +210,9 @@ class CocoKeypoints(PeopleFile):
             if number not in wanted:
                 self.unlabelled[number] = path
                 continue
-            if isinstance(size := size_or_fault(path), str):
+            if not self._need_images:
+                used[number] = path
+            elif isinstance(size := size_or_fault(path), str):
                 self.problems.append(Problem(f"{where} (id {number})", size, str(path)))
             elif fault := _size_fault(path, size, self.sizes[number]):
                 self.problems.append(Problem(f"{where} (id {number})", "width and height are not the image's", fault))

@@ -33,24 +33,26 @@ class LabelTable:
     scorer: str
     points: list[tuple[str, str]]
     """Individual ("" where the project has but one) and body part, of each point of an image."""
-    rows: dict[str, tuple[str, Float[np.ndarray, "P 2"]]] = field(default_factory=dict)
-    """By the name of the image, with slashes: where the row stands, and pixels, NaN where a point is not labelled."""
+    rows: dict[str, tuple[str, Float[np.ndarray, "P C"]]] = field(default_factory=dict)
+    """By the name of the image, with slashes: where the row stands, and pixels, NaN where a point is not labelled; of
+    predictions these and the likelihood."""
     problems: list[Problem] = field(default_factory=list)
     """Rows that are left out."""
 
 
-def read_table(file: str | Path) -> LabelTable:
-    """The labels of a file, by its suffix: `.csv` or `.h5`.
+def read_table(file: str | Path, predictions: bool = False) -> LabelTable:
+    """The labels of a file, or predictions of DeepLabCut, by its suffix: `.csv` or `.h5`.
 
     Raises:
-        InputError: if it is no such table, or one of predictions, of several scorers, or with a body part twice; if it
-            is HDF5, and h5py is not installed.
+        InputError: if it is no such table, or one of predictions (of labels, if these are meant), of several scorers,
+            or with a body part twice; if it is HDF5, and h5py is not installed.
     """
     file = Path(file)
-    return _of_csv(file) if file.suffix.lower() == ".csv" else _of_hdf5(file)
+    coords = ("x", "y", "likelihood") if predictions else ("x", "y")
+    return _of_csv(file, coords) if file.suffix.lower() == ".csv" else _of_hdf5(file, coords)
 
 
-def _of_csv(file: Path) -> LabelTable:
+def _of_csv(file: Path, wanted: Sequence[str]) -> LabelTable:
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
@@ -65,7 +67,7 @@ def _of_csv(file: Path) -> LabelTable:
     if any(len(row) != len(coords) for row in heads.values()) or first == len(coords):
         raise InputError(f"{file}: the rows of the header are not of one length, or name no coordinates")
     columns = [tuple(heads[level][i] if level in heads else "" for level in LEVELS) for i in range(first, len(coords))]
-    scorer, points, order = _points(file, columns)
+    scorer, points, order = _points(file, columns, wanted)
     table = LabelTable(scorer, points)
     for line, row in rows[len(heads) :]:
         where = f"{file}: line {line}"
@@ -84,7 +86,7 @@ def _of_csv(file: Path) -> LabelTable:
     return table
 
 
-def _of_hdf5(file: Path) -> LabelTable:
+def _of_hdf5(file: Path, wanted: Sequence[str]) -> LabelTable:
     try:
         import h5py
     except ImportError as error:
@@ -101,7 +103,7 @@ def _of_hdf5(file: Path) -> LabelTable:
     if not {"scorer", "bodyparts", "coords"} <= heads.keys() or values.shape != (len(names[1]), len(columns[1])):
         raise InputError(f"{file}: not DeepLabCut's labels (levels {', '.join(columns[0])}); use the CSV file")
     keys = [tuple(heads[level][i] if level in heads else "" for level in LEVELS) for i in range(len(columns[1]))]
-    scorer, points, order = _points(file, keys)
+    scorer, points, order = _points(file, keys, wanted)
     table = LabelTable(scorer, points)
     for i, (name, row) in enumerate(zip(names[1], values.astype(np.float64), strict=True)):
         _add(table, f"{file}: row {i}", "/".join(name), row[order])
@@ -150,10 +152,12 @@ def _array(frame: Any, name: str) -> np.ndarray:
     return np.asarray(found[...])
 
 
-def _points(file: Path, columns: Sequence[tuple[str, ...]]) -> tuple[str, list[tuple[str, str]], list[list[int]]]:
-    """The scorer, the points that columns give, and of each point the columns of x and y."""
+def _points(
+    file: Path, columns: Sequence[tuple[str, ...]], wanted: Sequence[str]
+) -> tuple[str, list[tuple[str, str]], list[list[int]]]:
+    """The scorer, the points that columns give, and of each point the columns of its wanted coordinates."""
     coords = {coordinate for *_, coordinate in columns}
-    if "likelihood" in coords:
+    if "likelihood" in coords and "likelihood" not in wanted:
         raise InputError(f"{file}: predictions of DeepLabCut (with likelihoods), not labels (CollectedData_NAME.csv)")
     scorers = list(dict.fromkeys(scorer for scorer, *_ in columns))
     if len(scorers) > 1:
@@ -164,15 +168,16 @@ def _points(file: Path, columns: Sequence[tuple[str, ...]]) -> tuple[str, list[t
         raise InputError(f"{file}: {' '.join(twice[0]).strip()} has several columns")
     place = {key: i for i, key in enumerate(keys)}
     points = list(dict.fromkeys(key[:2] for key in keys))
-    if coords != {"x", "y"} or len(keys) != 2 * len(points):
-        raise InputError(f"{file}: each body part needs columns x and y, got {', '.join(sorted(coords))}")
-    return scorers[0], points, [[place[*point, "x"], place[*point, "y"]] for point in points]
+    if coords != {*wanted} or len(keys) != len(wanted) * len(points):
+        names = " and ".join(wanted) if len(wanted) == 2 else ", ".join(wanted)
+        raise InputError(f"{file}: each body part needs columns {names}, got {', '.join(sorted(coords))}")
+    return scorers[0], points, [[place[*point, coordinate] for coordinate in wanted] for point in points]
 
 
-def _add(table: LabelTable, where: str, image: str, positions: Float[np.ndarray, "P 2"]) -> None:
+def _add(table: LabelTable, where: str, image: str, positions: Float[np.ndarray, "P C"]) -> None:
     """Add a row, or what is wrong with it."""
     name = image.replace("\\", "/")
-    half = np.isnan(positions).sum(axis=1) == 1
+    half = np.isnan(positions[:, :2]).sum(axis=1) == 1
     if half.any():
         part = " ".join(table.points[int(np.flatnonzero(half)[0])]).strip()
         table.problems.append(Problem(where, "a body part with only one of x and y", part))

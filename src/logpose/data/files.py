@@ -37,6 +37,7 @@ def open_people(
     pairs: Sequence[str] | None = None,
     like: Skeleton | None = None,
     depth: bool = False,
+    need_images: bool = True,
 ) -> LabelledPeople:
     """The labelled people of an annotation file, whose format is detected from its content.
 
@@ -54,13 +55,15 @@ def open_people(
             gives the order of their joints.
         depth: whether keypoints of a COCO file are x, y, z, v: z is the depth in millimetres, relative to the root
             joint or not (`coco_people.relative_depths`).
+        need_images: whether images have to be there, with the size that their rows give. If False they are not looked
+            at, where labels are COCO's or a tool's; other readers look at them all the same.
 
     Raises:
         InputError: if the file is missing, is none of these, has no labelled people, (`strict`) has a wrong row, or
             has no categories to choose from, or no depth; if a file of heads is wrong, or has other people's; if a
             pair names no joints.
     """
-    people = _opened(Path(file), images, strict, part, category, like, depth)
+    people = _opened(Path(file), images, strict, part, category, like, depth, need_images)
     if pairs is not None:
         people.skeleton = with_pairs(people.skeleton, pairs)
     return people
@@ -86,11 +89,12 @@ def _opened(
     category: str | None,
     like: Skeleton | None,
     depth: bool,
+    need_images: bool,
 ) -> LabelledPeople:
     """The labelled people of a file, by the reader of its format."""
     opened: LabelledPeople
     if (name := format_of(file)) is not None:
-        return CocoKeypoints(file, images, strict, part, category, read_labels(file, name), like, depth)
+        return CocoKeypoints(file, images, strict, part, category, read_labels(file, name), like, depth, need_images)
     begin = b""
     if file.suffix != ".mat" and file.is_file():  # a missing file is reported by its reader
         with file.open("rb") as stream:
@@ -104,7 +108,7 @@ def _opened(
         opened = H36mPeople(file, images, strict, part)
     else:
         reader = MpiiOfCoco if heads_file(file.parent) else CocoKeypoints
-        return reader(file, images, strict, part, category, like=like, depth=depth)
+        return reader(file, images, strict, part, category, like=like, depth=depth, need_images=need_images)
     if category is not None:
         raise InputError(f"{file}: no categories in this format; remove --category")
     if depth:

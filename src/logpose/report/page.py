@@ -32,6 +32,7 @@ __all__ = [
     "plot_curves",
     "plot_density",
     "plot_parts",
+    "plot_sparsification",
     "read_curves",
     "save_image",
     "write_page",
@@ -134,11 +135,28 @@ def plot_parts(
     for i, level in enumerate(levels):
         colour = f"C{i}"
         axes.axhline(level, color=colour, linewidth=0.8, linestyle="--")
-        for (when, of_parts), mark in zip(shares.items(), ("x", "o"), strict=True):
+        for (when, of_parts), mark in zip(shares.items(), ("o", "x")[len(shares) % 2 :], strict=False):
             axes.plot(of_parts[:, i], mark, color=colour, label=f"{level:g} {when}")
     axes.set(xticks=range(len(names)), ylabel="share of labels inside", title="Coverage, held out")
     axes.set_xticklabels(names, rotation=90, fontsize=7)
     axes.legend(frameon=False, bbox_to_anchor=(1.01, 1), loc="upper left")
+    _save(figure, Path(path))
+
+
+def plot_sparsification(curves: Mapping[str, Float[np.ndarray, "S"]], unit: str, path: str | Path) -> None:
+    """Mean error of the joints that are left when a share of the least certain is left out.
+
+    Args:
+        curves: by name, of an order of the joints; as `reliability.sparsification` returns them.
+        unit: of the error.
+        path: PNG to write.
+    """
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for (name, curve), colour in zip(curves.items(), (LEARNED, LAPLACE, GAUSSIAN), strict=False):
+        axes.plot(np.arange(len(curve)) / len(curve), curve, color=colour, label=name)
+    axes.set(xlabel="share of joints left out", ylabel=f"mean error of the others ({unit})", ylim=(0, None))
+    axes.legend(frameon=False)
     _save(figure, Path(path))
 
 

@@ -1,0 +1,352 @@
+"""What any program's keypoints are worth: their errors, and how well its scores foretell them. Without a network."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from logpose.core.errors import InputError
+from logpose.core.samples import Sample
+from logpose.core.skeletons import Skeleton
+from logpose.data.predictions import LabelledImages, PredictedPeople
+from logpose.metrics.calibration import pearson, rank_correlation
+from logpose.metrics.conformal import least_groups
+from logpose.metrics.oks import oks
+from logpose.metrics.reliability import RegionsOfScores, auroc, excess_of_sparsification
+
+__all__ = ["LEVELS", "Audit", "Matched", "label_noise", "labelled_images", "matched_people"]
+
+LEVELS = (0.5, 0.9, 0.95)
+"""Nominal levels of regions of scores."""
+LEAST_OKS = 0.1
+"""Of a pair, where an image has several people."""
+CORRECT = 0.5
+"""Least similarity of a correct joint: the term that it adds to OKS."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Predicted people beside the labelled ones that they are matched with: M people, K joints, pixels."""
+
+    skeleton: Skeleton
+    predicted: Float[np.ndarray, "M K 2"]
+    scores: Float[np.ndarray, "M K"]
+    """Of each joint."""
+    person_scores: Float[np.ndarray, "M"]
+    covariance: Float[np.ndarray, "M K 2 2"] | None
+    sizes: Float[np.ndarray, "M"]
+    """The longer side of each predicted person's box."""
+    truth: Float[np.ndarray, "M K 2"]
+    visible: Int[np.ndarray, "M K"]
+    area: Float[np.ndarray, "M"]
+    """Of the labelled person, square pixels."""
+    images: Int[np.ndarray, "M"]
+    """Id of each one's image."""
+    labelled: int
+    """How many people are labelled in all."""
+    extra: int
+    """How many predictions in labelled images are matched with nobody."""
+    images_without: int = 0
+    """How many images with labelled people have no prediction."""
+    regions: Mapping[str, Float[np.ndarray, "M K 2"]] = field(default_factory=dict)
+    """Half axes of the program's own regions, by nominal level; NaN where a row has none."""
+
+    @cached_property
+    def known(self) -> Bool[np.ndarray, "M K"]:
+        """Which joints are labelled."""
+        return np.asarray(self.visible > 0)
+
+    @cached_property
+    def error(self) -> Float[np.ndarray, "M K 2"]:
+        """Prediction minus label; NaN where there is no label."""
+        return np.where(self.known[..., None], self.predicted - self.truth, np.nan)
+
+    @cached_property
+    def distance(self) -> Float[np.ndarray, "M K"]:
+        """Its length."""
+        return np.asarray(np.hypot(self.error[..., 0], self.error[..., 1]))
+
+    @cached_property
+    def similarity(self) -> Float[np.ndarray, "M K"]:
+        """What each joint adds to OKS; NaN where there is no label."""
+        variance = (2 * np.asarray(self.skeleton.sigmas)) ** 2 * np.maximum(self.area, 1e-9)[:, None]
+        return np.asarray(np.exp(-(self.distance**2) / (2 * variance)))
+
+
+def labelled_images(people: Any) -> LabelledImages:
+    """The images of labelled people, as `read_predictions` takes them.
+
+    Args:
+        people: a `LabelledPeople`; those of a format without ids of images are known by the names of files.
+
+    Raises:
+        InputError: if they have several categories with joints of their own.
+    """
+    if people.skeleton.categories:
+        raise InputError(f"{people.file}: several categories have joints of their own; choose one with --category")
+    paths = {sample.image_id: sample.image for sample in people.samples}
+    paths |= getattr(people, "unlabelled", {})
+    names = {number: str(path) for number, path in paths.items()}
+    return LabelledImages(people.file, people.skeleton, names, getattr(people, "sizes", {}))
+
+
+def matched_people(predictions: PredictedPeople, people: Sequence[Sample]) -> Matched:
+    """Match predicted people with labelled ones, image by image.
+
+    The one prediction in an image of one person is matched with them, however far off. Where there are several, pairs
+    are those with the highest sum of OKS, without pairs of an OKS below 0.1.
+
+    Raises:
+        InputError: if nobody is matched.
+    """
+    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]  # takes long to import
+
+    skeleton = predictions.skeleton
+    found, labels = predictions.keypoints, defaultdict[int, list[int]](list)
+    for row, sample in enumerate(people):
+        labels[sample.image_id].append(row)
+    of_image = defaultdict[int, list[int]](list)
+    for row, image in enumerate(predictions.images):
+        of_image[image].append(row)
+    truth = np.stack([sample.keypoints[:, :2] for sample in people])
+    visible = np.stack([sample.visible for sample in people])
+    area = np.array([sample.area for sample in people])
+    pairs: list[tuple[int, int]] = []
+    for image, own in of_image.items():
+        theirs = labels.get(image, [])
+        if len(own) == len(theirs) == 1:
+            pairs.append((own[0], theirs[0]))
+        elif theirs:
+            rows, columns = np.repeat(own, len(theirs)), np.tile(theirs, len(own))
+            alike = oks(found[rows], truth[columns], visible[columns], area[columns], skeleton.sigmas)
+            table = alike.reshape(len(own), len(theirs))
+            chosen = zip(*linear_sum_assignment(table, maximize=True), strict=True)
+            pairs += [(own[i], theirs[j]) for i, j in chosen if table[i, j] >= LEAST_OKS]
+    if not pairs:
+        raise InputError("no prediction is of a labelled person")
+    mine, labelled = (np.array(column) for column in zip(*pairs, strict=True))
+    covariance = predictions.covariance
+    return Matched(
+        skeleton, found[mine], predictions.confidence[mine], np.array(predictions.scores)[mine],
+        None if covariance is None else covariance[mine], predictions.sizes[mine], truth[labelled], visible[labelled],
+        area[labelled], predictions.image_numbers()[mine], len(people), len(predictions) - len(pairs),
+        len(labels.keys() - of_image.keys()), {level: axes[mine] for level, axes in predictions.regions().items()},
+    )  # fmt: skip
+
+
+def label_noise(first: Sequence[Sample], second: Sequence[Sample], skeleton: Skeleton) -> Float[np.ndarray, "K"]:
+    """Standard deviation along an axis of one person's labels, of images that two people labelled.
+
+    If both err independently and alike, the variance of their difference is twice that of each.
+
+    Args:
+        first: the labels.
+        second: of the same people, by another person.
+        skeleton: of both.
+
+    Returns:
+        pixels, of each joint; NaN where both labelled none.
+
+    Raises:
+        InputError: if no person is in both.
+    """
+    again = PredictedPeople(skeleton)
+    for sample in second:
+        row = np.column_stack([sample.keypoints[:, :2], (sample.visible > 0).astype(np.float64)])
+        row[sample.visible == 0, :2] = 0
+        again.add("", sample.image_id, row, 1.0, None, sample.box)
+    both = matched_people(again, first)
+    apart = np.where(both.scores > 0, both.distance, np.nan)
+    count = (~np.isnan(apart)).sum(axis=0)
+    total = np.nansum(apart**2, axis=0)
+    return np.where(count > 0, np.sqrt(total / np.maximum(count, 1) / 4), np.nan)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Figures of a program's predictions on labelled people.
+
+    Args:
+        at: predictions beside labels.
+        split: share of the images on which the regions of scores are learned; the others measure them.
+        noise: standard deviation of labels along an axis, of each joint, where they were made twice.
+        seed: of the division of images.
+    """
+
+    at: Matched
+    split: float = 0.5
+    noise: Float[np.ndarray, "K"] | None = None
+    seed: int = 0
+
+    @cached_property
+    def correct(self) -> Bool[np.ndarray, "J"]:
+        """Of each labelled joint, whether it is correct."""
+        return np.asarray(self.at.similarity[self.at.known] >= CORRECT)
+
+    @cached_property
+    def relative(self) -> Float[np.ndarray, "M K"]:
+        """Errors relative to the size of the predicted person."""
+        return np.asarray(self.at.distance / self.at.sizes[:, None])
+
+    @cached_property
+    def has_scores(self) -> bool:
+        """Whether scores of joints differ."""
+        return bool(np.ptp(self.at.scores[self.at.known]) > 0)
+
+    @cached_property
+    def learns(self) -> Bool[np.ndarray, "M"]:
+        """The people of the images on which the regions of scores are learned."""
+        numbers, place = np.unique(self.at.images, return_inverse=True)
+        chosen = np.random.default_rng(self.seed).permutation(len(numbers)) < round(self.split * len(numbers))
+        return np.asarray(chosen[place])
+
+    @cached_property
+    def regions(self) -> RegionsOfScores | None:
+        """What scores are worth; None where there are too few images, or nothing to learn from."""
+        mine = self.learns
+        images = len(np.unique(self.at.images[mine]))
+        if images < 2 * least_groups(LEVELS[-1]) or not self.at.known[mine].any() or mine.all():
+            return None
+        return RegionsOfScores.learned(self.relative[mine], self.at.scores[mine], self.at.images[mine], LEVELS)
+
+    @cached_property
+    def covered(self) -> Float[np.ndarray, "M K L"] | None:
+        """Of each label that the regions were not learned on, whether it is in that of each level; NaN elsewhere."""
+        if self.regions is None:
+            return None
+        inside = self.relative[..., None] <= self.regions.radius(self.at.scores)
+        usable = self.at.known & ~self.learns[:, None]
+        return np.where(usable[..., None], inside, np.nan)
+
+    @cached_property
+    def gaussian(self) -> Float[np.ndarray, "M K"] | None:
+        """Errors in units of the program's own covariances (Mahalanobis), where it has them."""
+        if self.at.covariance is None:
+            return None
+        error = np.where(self.at.known[..., None], self.at.error, 0.0)
+        solved = np.linalg.solve(self.at.covariance, error[..., None])[..., 0]
+        return np.where(self.at.known, np.sqrt((error * solved).sum(axis=-1)), np.nan)
+
+    def figures(self) -> dict[str, float]:
+        """Every figure that can be had of these predictions, by name."""
+        at, known = self.at, self.at.known
+        similarity = oks(at.predicted, at.truth, at.visible, at.area, at.skeleton.sigmas)
+        scored = known.any(axis=1)
+        found: dict[str, float] = {
+            "people": len(at.images),
+            "labelled": at.labelled,
+            "recall": len(at.images) / at.labelled,
+            "extra": at.extra,
+            "joints": int(known.sum()),
+            "error_px": float(np.nanmean(at.distance)),
+            "error_of_size": float(np.nanmean(self.relative)),
+            "bias_px": float(np.hypot(*np.nanmean(at.error, axis=(0, 1)))),
+            "oks": float(similarity[scored].mean()),
+            "correct": float(self.correct.mean()),
+        }
+        if self.noise is not None and np.isfinite(self.noise).any():
+            found["label_std_px"] = float(np.sqrt(np.nanmean(self.noise**2)))
+        of_person = np.where(known, at.scores, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        for name, values in (("joint_scores", of_person), ("person_score", at.person_scores)):
+            for kind, correlation in (("pearson", pearson), ("spearman", rank_correlation)):
+                found[f"{name}_oks_{kind}"] = correlation(values[scored], similarity[scored])
+        if self.has_scores:
+            scores, error = at.scores[known], self.relative[known]
+            found["auroc"] = auroc(scores, self.correct)
+            found["score_rank"] = rank_correlation(-scores, error)
+            found["sparsification_excess"] = excess_of_sparsification(error, scores)
+        if self.gaussian is not None and at.covariance is not None:
+            spread = np.sqrt(np.trace(at.covariance, axis1=2, axis2=3))[known]
+            found["std_rank"] = rank_correlation(spread, at.distance[known])
+            for level in LEVELS:
+                inside = self.gaussian[known] <= math.sqrt(-2 * math.log(1 - level))
+                found[f"own_coverage@{level:g}"] = float(inside.mean())
+        for nominal, axes in at.regions.items():
+            shares = (at.error / axes) ** 2
+            inside = np.where(np.isnan(shares).any(axis=-1), np.nan, shares.sum(axis=-1) <= 1)
+            if (~np.isnan(inside)).any():
+                found[f"own_region@{nominal}"] = float(np.nanmean(inside))
+        if self.covered is not None and self.regions is not None:
+            radius = (self.regions.radius(at.scores) * at.sizes[:, None, None])[known & ~self.learns[:, None]]
+            for i, level in enumerate(LEVELS):
+                found[f"coverage@{level:g}"] = float(np.nanmean(self.covered[..., i]))
+                found[f"radius_px@{level:g}"] = float(np.median(radius[:, i]))
+        return {name: value for name, value in found.items() if value == value}
+
+    def by_joint(self) -> list[dict[str, Any]]:
+        """Figures of each joint: bias and standard deviation along x and y, quantiles of the error, and the rest."""
+        at, rows = self.at, []
+        for k, name in enumerate(at.skeleton.joints):
+            known = at.known[:, k]
+            row: dict[str, Any] = {"joint": name, "labels": int(known.sum())}
+            if known.any():
+                error, distance = at.error[known, k], at.distance[known, k]
+                row["bias_px"] = error.mean(axis=0).round(2).tolist()
+                row["std_px"] = error.std(axis=0).round(2).tolist()
+                row |= {f"error_px@{q:g}": round(float(np.quantile(distance, q)), 2) for q in (0.5, 0.95)}
+                row["auroc"] = _known(auroc(at.scores[known, k], at.similarity[known, k] >= CORRECT))
+            if self.noise is not None:
+                row["label_std_px"] = _known(float(self.noise[k]))
+            if self.covered is not None:
+                own = self.covered[:, k, LEVELS.index(0.9)]
+                row["coverage@0.9"] = _known(float(np.nanmean(own))) if (~np.isnan(own)).any() else None
+            rows.append(row)
+        return rows
+
+    def map(self) -> dict[str, Any] | None:
+        """The regions of scores as plain values: of each joint, scores and the radius of each level at them."""
+        if self.regions is None:
+            return None
+        joints = {}
+        for k, name in enumerate(self.at.skeleton.joints):
+            knots, typical = self.regions.knots[k], self.regions.scales[k]
+            factors = zip(LEVELS, self.regions.factors[k], strict=True)
+            radii = {f"{level:g}": np.round(typical * factor, 5).tolist() for level, factor in factors}
+            joints[name] = {"score": np.round(knots, 6).tolist(), "radius": radii}
+        return {"relative_to": "longer side of the person's box, or of the joints' extent", "joints": joints}
+
+    def notes(self) -> list[str]:
+        """Sentences about what the figures leave out, or may be mistaken for."""
+        at, found = self.at, []
+        scores = at.scores[at.known]
+        if scores.max() > 1 or scores.min() < 0:
+            found.append(
+                f"scores of joints range from {scores.min():.3g} to {scores.max():.3g}: they rank joints, and are no "
+                "probabilities"
+            )
+        if not self.has_scores:
+            found.append(f"all joints have the score {scores[0]:g}: how well scores foretell errors cannot be measured")
+        elif self.correct.all() or not self.correct.any():
+            found.append(f"{'all' if self.correct.all() else 'no'} joints are correct: there is no AUROC")
+        if at.images_without:
+            found.append(f"{at.images_without} images with labelled people have no prediction: recall counts these")
+        if self.regions is None:
+            images = len(np.unique(at.images[self.learns]))
+            needed = 2 * least_groups(LEVELS[-1])
+            found.append(
+                f"no regions of scores: they are learned on {images} images, and {needed} or more are needed, with "
+                "others to measure them (--split)"
+            )
+        return found
+
+
+def _known(value: float) -> float | None:
+    """A figure of JSON, which has no NaN."""
+    return round(value, 4) if math.isfinite(value) else None
+
+
+def worst(at: Matched, count: int) -> list[tuple[int, float]]:
+    """Rows of the people with the largest mean error relative to their size, and that error; one for each image."""
+    relative = at.distance / at.sizes[:, None]
+    labelled = at.known.any(axis=1)
+    mean = np.where(labelled, np.nansum(relative, axis=1) / np.maximum(at.known.sum(axis=1), 1), -1)
+    found: Mapping[int, int] = {int(at.images[row]): int(row) for row in np.argsort(mean)}  # the worst of an image last
+    rows = sorted(found.values(), key=lambda row: -mean[row])[:count]
+    return [(row, float(mean[row])) for row in rows if mean[row] >= 0]

@@ -51,6 +51,10 @@ def test_what_cannot_be_measured_is_refused(refused, files, tmp_path):
     predictions, labels = files
     words = ("audit", predictions, "--labels", labels)
     assert "--split" in refused(*words, "--split", 1)
+    kept = predictions.read_bytes()
+    assert "would be overwritten" in refused(*words, "--report", predictions)
+    assert "is a folder" in refused(*words, "--report", tmp_path)
+    assert predictions.read_bytes() == kept
     assert "--seed" in refused(*words, "--seed", -1)
     assert "nowhere.json" in refused("audit", "nowhere.json", "--labels", labels)
     assert "nowhere.json" in refused("audit", predictions, "--labels", "nowhere.json")

@@ -38,7 +38,7 @@ def test_a_checkpoint_of_training_is_calibrated_in_place(command, tiny_run, coco
     radius = model.calibration.radii[0, :, 1].repeat(2)
     assert row["radius"]["0.6"] == pytest.approx(row["sigma"] * radius, abs=2e-3 * radius.max())
     assert np.load(tmp_path / "out.npz")["radius_0.6"].shape[1:] == (17, 2)
-    assert "is replaced" in calibrated(command, run, coco_folder, "--level", 0.5)[1]
+    assert "it replaces the one on" in calibrated(command, run, coco_folder, "--level", 0.5)[1]
 
 
 @pytest.mark.usefixtures("thin_resnets")
@@ -60,8 +60,19 @@ def test_what_cannot_be_calibrated_is_refused_and_nothing_is_written(command, re
     before = run.read_bytes()
     words = ("calibrate", run, "--data", coco_folder)
     assert "--level" in refused(*words, "--level", 1.5)
-    for flags, token in (((), "level 0.95 needs 19 images or more, got 8"), (("--part", "train"), "was trained on")):
+    few = "level 0.95 needs 24 labelled images or more, of which a fifth measures them, got 8"
+    for flags, token in (((), few), (("--part", "train"), "was trained on")):
         code, out, err = command(*words, *flags)
         assert (code, out) == (2, "")
         assert token in err.splitlines()[-1]
+    enough = (*words, "--level", 0.5)
+    labels = coco_folder / "annotations" / "person_keypoints_val.json"
+    kept = labels.read_bytes()
+    assert "would be overwritten" in refused("calibrate", run, "--data", labels, "--level", 0.5, "--out", labels)
+    assert "would be overwritten" in refused("calibrate", run, "--data", labels, "--level", 0.5, "--report", labels)
+    page = tmp_path / "page.html"
+    assert "written twice" in refused(*enough, "--out", page, "--report", page)
+    assert "is a folder" in refused(*enough, "--out", tmp_path)
+    assert command(*enough, "--report", "/proc/none/page.html")[0] == 2
     assert run.read_bytes() == before
+    assert labels.read_bytes() == kept

@@ -34,3 +34,26 @@ def test_radii_are_those_of_a_persons_size():
 def test_what_is_none_is_refused(factor, radii):
     with pytest.raises(InputError):
         Calibration(factor, [0.5], radii)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"levels": ["a"]},
+        {"levels": [1.5]},
+        {"levels": [0.9, 0.5], "radii": [[[1.0, 1.0]]]},
+        {"radii": [[["wide"]]]},
+        {"sizes": [50.0, 20.0], "radii": [[[1.0]]] * 3},
+        {"group": "herd"},
+        {"groups": 1.5},
+        {"uncertain": "a"},
+        {"uncertain": float("nan")},
+        {"uncertain": 0.0},
+    ],
+)
+def test_so_are_values_of_a_file_that_cannot_be(change):
+    values = {"factor": [1.0], "levels": [0.5], "radii": [[[1.0]]]}
+    Calibration.from_config(values)
+    with pytest.raises(InputError):
+        Calibration.from_config(values | change)

@@ -14,7 +14,7 @@ from logpose.data.predictions import LabelledImages, read_predictions
 
 SKELETON = Skeleton("hand", ("wrist", "thumb"))
 LABELS = LabelledImages(
-    Path("labels.json"), SKELETON, {1: "a/one.jpg", 2: "b/two.jpg", 7: "c/one.jpg"}, {1: (200, 100), 2: (80, 40)}
+    Path("labels.json"), SKELETON, {1: "a/one.jpg", 2: "b/two.jpg", 7: "c/one.jpg"}, {1: (200, 100), 2: (80, 40)}, (1,)
 )
 ROW = {"image_id": 2, "category_id": 1, "keypoints": [10, 20, 0.9, 30, 40, 0.5], "score": 0.7}
 
@@ -87,9 +87,25 @@ def test_a_folder_of_yolo(tmp_path):
     written(tmp_path, "0 0.5 0.5\n", "two.txt")
     with pytest.raises(InputError, match=r"two.txt: line 1: has 3 numbers, expected 11 or, with a score, 12"):
         read_predictions(tmp_path, LABELS)
-    unsized = LabelledImages(LABELS.file, SKELETON, LABELS.names, {2: (None, None)})
-    with pytest.raises(InputError, match="no width and height"):
-        read_predictions(tmp_path, unsized)
+    for sizes in ({2: (None, None)}, {}):
+        with pytest.raises(InputError, match="no width and height"):
+            read_predictions(tmp_path, LabelledImages(LABELS.file, SKELETON, LABELS.names, sizes))
+
+
+def test_images_are_known_by_the_ends_of_their_paths(tmp_path):
+    there = tmp_path / "train" / "three.jpg"
+    there.parent.mkdir()
+    there.write_bytes(b"")
+    names = {1: "/data/a/one.jpg", 2: "/data/b/one.jpg", 3: str(there), 4: "/data/a/four.jpg"}
+    find = LabelledImages(Path("labels.json"), SKELETON, names, {}).find
+    assert find("a/one.jpg") == 1
+    assert find("b\\one.jpg") == 2
+    assert find("/home/me/data/b/one.jpg") == 2
+    assert find("one.jpg") is None, "there are two"
+    assert find("three.jpg") == find(f"{there.parent.name}/three.jpg") == 3
+    assert find("test/three.jpg") is None, "the labelled one is in another folder"
+    assert find("elsewhere/four.jpg") == 4, "nobody knows the folder of a file that is not there"
+    assert find("five.jpg") is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +114,8 @@ def test_a_folder_of_yolo(tmp_path):
         ({"keypoints": [float("nan"), 0, 1, 0, 0, 1]}, "positions that are not finite"),
         ({"keypoints": [1e9, 0, 1, 0, 0, 1]}, "positions beyond"),
         ({"keypoints": [0, 0, float("nan"), 0, 0, 1]}, "scores that are not finite"),
-        ({"covariance": [[[1, 0], [0, 1]], [[1, 2], [2, 1]]]}, "not positive definite"),
+        ({"covariance": [[[1, 0], [0, 1]], [[1, 2], [2, 1]]]}, "not symmetric and positive definite"),
+        ({"covariance": [[[1, 5], [-5, 1]], [[1, 0], [0, 1]]]}, "not symmetric and positive definite"),
     ],
 )
 def test_rows_that_cannot_be_are_left_out(tmp_path, change, kind):
@@ -116,11 +133,20 @@ def test_rows_that_cannot_be_are_left_out(tmp_path, change, kind):
         ("", "empty file"),
         ({"images": []}, "expected a JSON list"),
         ([{**ROW, "image_id": 5}], "none of its 1 predictions is of an image of labels.json"),
-        ([{**ROW, "file_name": "one.jpg"}], "none of its 1 predictions"),  # there are two of that name
+        ([{"file_name": "one.jpg", "keypoints": [0] * 6}], "none of its 1 predictions"),  # there are two of that name
+        ([{**ROW, "file_name": "one.jpg"}], "row 0: file_name is one.jpg, and image_id 2 is b/two.jpg"),
+        ([{**ROW, "category_id": 3}], "all 1 predictions are of other categories"),
+        ([{**ROW, "sigma": [1, 2, 1e200, 1]}], "sigma must be above 0"),
+        ([{**ROW, "covariance": [10**400]}], "covariance must be 2 matrices"),
+        ([{**ROW, "radius": [1]}], "radius must be an object"),
+        ([{**ROW, "radius": {"0.9": [1, 1, 1, -1]}}], "radius must be 4 numbers above 0"),
+        ([{**ROW, "radius": {"high": [1, 1, 1, 1]}}], "for a level between 0 and 1"),
+        ([{"image_id": 1, "xy": [[1, 2, 3, 4]], "data": [1]}], "data must be an object"),
+        ([{"image_id": 1, "xy": [[10**400, 2, 3, 4]]}], "are not of people with 2 joints"),
         ([{**ROW, "keypoints": [1, 2, 3]}], r"row 0: keypoints must be 6 numbers \(2 joints × 3\).* got 3 values"),
         ([{"image_id": 1}], "row 0: needs keypoints"),
-        ([{"keypoints": []}], "row 0: needs image_id or file_name"),
-        ([{**ROW, "image_id": 1.5}], "image_id must be"),
+        ([{"keypoints": []}], "row 0: needs file_name, or image_id"),
+        ([{**ROW, "image_id": 1.5}], "needs file_name, or image_id as a number or name; got 1.5"),
         ([{**ROW, "score": "high"}], "score must be a number"),
         ([{**ROW, "sigma": [1, 2]}], "sigma must be 4 numbers"),
         ([{**ROW, "covariance": [1]}], "covariance must be 2 matrices"),

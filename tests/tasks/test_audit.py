@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +30,11 @@ def predicted(*people) -> PredictedPeople:
         row = np.column_stack([np.array(joints, dtype=np.float64), scores])
         found.add("", image, row, float(np.mean(scores)), *covariance, box=np.array([0.0, 0, 100, 100]))
     return found
+
+
+def labels_of(samples, file: str = "labels.json") -> SimpleNamespace:
+    """A file of labels."""
+    return SimpleNamespace(file=Path(file), skeleton=SKELETON, samples=list(samples))
 
 
 def drawn(count: int, seed: int = 0) -> tuple[PredictedPeople, list[Sample]]:
@@ -123,12 +129,20 @@ def test_noise_of_labels_that_were_made_twice():
     std = np.array([1.0, 4.0])[:, None]
     seen = [(2, 2) if i % 3 else (2, 0) for i in range(3000)]
     twice = [
-        [labelled(i, joints + std * rng.normal(size=(2, 2)), seen[i]) for i, joints in enumerate(truth)]
+        labels_of(labelled(i, joints + std * rng.normal(size=(2, 2)), seen[i]) for i, joints in enumerate(truth))
         for _ in range(2)
     ]
-    assert label_noise(*twice, SKELETON) == pytest.approx([1, 4], rel=0.05)
-    nobody = [labelled(i, [[0, 0], [1, 1]], (2, 0)) for i in range(3)]
-    assert np.isnan(label_noise(nobody, nobody, SKELETON)[1])
+    for number, sample in enumerate(twice[1].samples):  # the same images, numbered otherwise
+        sample.image_id = 5000 - number
+    assert label_noise(*twice) == pytest.approx([1, 4], rel=0.05)
+    nobody = labels_of(labelled(i, [[0, 0], [1, 1]], (2, 0)) for i in range(3))
+    assert np.isnan(label_noise(nobody, nobody)[1])
+    with pytest.raises(InputError, match=r"second\.json: none of its labels is of an image of labels\.json"):
+        label_noise(nobody, labels_of([labelled(7, [[0, 0], [1, 1]])], "second.json"))
+    other = labels_of([labelled(0, [[0, 0], [1, 1]])], "second.json")
+    other.skeleton = Skeleton("other", ("a", "c"))
+    with pytest.raises(InputError, match="has other joints"):
+        label_noise(nobody, other)
     audit = Audit(matched_people(*drawn(50)), noise=np.array([1.0, np.nan]))
     assert audit.figures()["label_std_px"] == 1
     assert audit.by_joint()[1]["label_std_px"] is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.losses import Laplace
+from logpose.losses.base import LikelihoodLoss
 from logpose.models import RegressionModel, ResNet
 from logpose.tasks.calibrate import Errors, calibrate, measure
 
@@ -61,6 +64,40 @@ def test_hardly_anybody_of_the_calibration_data_is_more_uncertain(model):
     found = calibrate(errors, model, Laplace(2), LEVELS)
     relative = np.median(errors.std * found.factor, axis=1) / errors.sizes
     assert (relative > found.uncertain).mean() == pytest.approx(0.01, abs=0.002)
+
+
+class Gumbel(LikelihoodLoss):
+    """Skewed errors: those of a Gumbel distribution, with a mean."""
+
+    def error_log_prob(self, error):
+        return -(error + torch.exp(-error)).sum(dim=-1)
+
+    def error_draws(self, count):
+        draws = -torch.log(-torch.log(torch.rand(count, self.dim).clamp(1e-6, 1 - 1e-6)))
+        return draws, torch.full((count,), 1 / count)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_of_a_skewed_density_the_expected_position_stays(model, factor):
+    torch.manual_seed(0)
+    loss = Gumbel(2)
+    model.set_error_distribution(loss.error_distribution())
+    e = loss.error_draws(12_000)[0].view(-1, 3, 2).numpy()
+    mean, std = (values.numpy() for values in (model.error_mean, model.error_std))
+    errors = Errors(factor * (e - mean) / std, np.ones((4000, 3)), "px", np.arange(4000))
+    found = calibrate(errors, model, loss, LEVELS)
+    assert found.factor == pytest.approx([factor] * 3, rel=0.03)
+    assert measure(errors, model, loss, LEVELS).nll_change < -0.1
+    model.set_error_distribution(Laplace(2).error_distribution())
+
+
+def test_each_group_counts_once(model):
+    """Crowds with larger errors are many labels and few images."""
+    errors = drawn(1000, of_image=1)
+    errors.standardised[900:] *= 20
+    errors = replace(errors, groups=np.where(np.arange(1000) < 900, np.arange(1000), 900 + np.arange(1000) % 10))
+    measured = measure(errors, model, None, (0.9,))
+    assert measured.coverage("after")[0] == pytest.approx(0.9, abs=0.02)
 
 
 def test_labels_that_are_missing_do_not_count(model):

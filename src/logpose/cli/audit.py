@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from logpose.cli.task_options import check_places
 from logpose.core.config import Options
 from logpose.core.errors import InputError
 
@@ -58,6 +59,8 @@ def run(options: AuditOptions) -> int:
         raise InputError(f"--split lies between 0 and 1, got {options.split:g}")
     if options.seed < 0:
         raise InputError(f"--seed must be at least 0, got {options.seed}")
+    inputs = [path for path in (options.predictions, options.labels, options.second) if path is not None]
+    check_places([options.report] if options.report else [], [], inputs)
     people = open_people(options.labels, options.images, category=options.category, need_images=False)
     log_problems(people)
     labels = labelled_images(people)
@@ -66,12 +69,16 @@ def run(options: AuditOptions) -> int:
         log.warning("%d predictions left out, %s; the first: %s", len(problems), kind, problems[0])
     if predictions.of_other_images:
         log.info("%d predictions are of images without labels", predictions.of_other_images)
+    if predictions.of_other_categories:
+        log.info("%d predictions are of other categories", predictions.of_other_categories)
+    if 0 < (partly := sum(each is not None for each in predictions.covariances)) < len(predictions):
+        log.warning("%d of %d predictions have no covariance, so that none is measured", len(predictions) - partly,
+                    len(predictions))  # fmt: skip
     noise = None
     if options.second is not None:
         second = open_people(options.second, options.images, category=options.category, need_images=False)
-        if second.skeleton.joints != people.skeleton.joints:
-            raise InputError(f"{options.second}: has other joints than {options.labels}")
-        noise = label_noise(list(people.samples), list(second.samples), people.skeleton)
+        log_problems(second)
+        noise = label_noise(people, second)
     audit = Audit(matched_people(predictions, list(people.samples)), options.split, noise, options.seed)
     for note in audit.notes():
         log.warning("%s", note)

@@ -6,8 +6,9 @@ import json
 import logging
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
+from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, check_places, open_checkpoint
 from logpose.core.calibration import PLURAL
 from logpose.core.errors import InputError
 from logpose.core.processor import threads_beside, worker_processes
@@ -15,6 +16,9 @@ from logpose.core.processor import threads_beside, worker_processes
 __all__ = ["parse", "run"]
 
 log = logging.getLogger("logpose")
+
+WRITTEN = ("checkpoint", "out", "report", "save_json", "save_images")
+"""Options that name what is written."""
 
 parse = TaskCommand(
     name="calibrate",
@@ -37,7 +41,7 @@ def run(chosen: Chosen) -> int:
     from logpose.data.pages import reading_images
     from logpose.tasks.calibrate import calibrate, measure
     from logpose.tasks.calibration_page import calibration_text, write_calibration_page
-    from logpose.training.checkpoint import keep_calibration
+    from logpose.training.checkpoint import calibration_place, keep_calibration
 
     task, (model, loss), options = chosen
     if not options.level or not all(0.05 <= level <= 0.99 for level in options.level):
@@ -45,24 +49,33 @@ def run(chosen: Chosen) -> int:
     device = choose_device(options.device)
     workers = worker_processes(options.workers, on_cpu=device.type == "cpu")
     check_outputs(options)
-    if before := model.calibration:
-        log.info("its calibration on %d %s is replaced", before.groups, PLURAL[before.group])
-    model.calibration = None
+    place = calibration_place(options.checkpoint, options.out)
+    others = [value for name, value in vars(options).items() if isinstance(value, Path) and name not in WRITTEN]
+    written = [value for value in (options.report, place if place.is_file() or options.out else None) if value]
+    check_places(written, [], others)
+    before, model.calibration = model.calibration, None
     with threads_beside(workers), reading_images(options):
         evaluator = task.evaluate(model, loss, replace(options, device=str(device), workers=workers))
     if not (evaluator.is_finite() and model.is_finite()):
         raise InputError(f"{options.checkpoint}: the model's predictions are not finite; it has diverged")
-    if getattr(evaluator, "images_learned", None):
-        raise InputError(f"{options.data}: the model was trained on images of it; calibrate on others")
+    if task.has_learned(evaluator, options):
+        raise InputError(f"{options.data}: the model was trained on some of it; calibrate on other data")
     group, by_size = options.group or task.default_group, options.by == "joint,size"
     errors = task.errors(evaluator, group)
+    measured = measure(errors, model, loss, options.level, group, by_size)
     found = calibrate(errors, model, loss, options.level, group, by_size)
-    measured = measure(errors, model, loss, found.levels, by_size)
-    target = keep_calibration(options.checkpoint, found, options.out)
+    with reading_images(options):
+        task.save(evaluator, options)
     if options.report:
         write_calibration_page(options.report, options.checkpoint, options.data, measured, found, model.skeleton.joints)
         log.info("wrote %s", options.report)
+    coverage = dict(zip(measured.levels, measured.coverage("after").tolist(), strict=True))
+    target = keep_calibration(
+        options.checkpoint, found, options.out, {f"coverage@{level:g}": share for level, share in coverage.items()}
+    )
     log.info("wrote the calibration on %d %s into %s", found.groups, PLURAL[group], target)
+    if before and options.out is None:
+        log.info("it replaces the one on %d %s", before.groups, PLURAL[before.group])
     if options.json:
         print(json.dumps({"groups": found.groups, "group": group, **measured.figures()}, indent=2))
     else:

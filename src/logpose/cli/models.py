@@ -9,6 +9,9 @@ from logpose.core.config import Options
 
 __all__ = ["ModelsOptions", "run"]
 
+SHOWN = ("pck_torso@0.2", "error_px", "nll", "coverage@0.5", "coverage@0.9", "coverage@0.95")
+"""Figures of a model that are printed; `--json` has all."""
+
 
 @dataclass(kw_only=True)
 class ModelsOptions(Options):
@@ -39,7 +42,8 @@ def run(options: ModelsOptions) -> int:
         print(f"{name}  {facts['description']}")
         print(f"  {len(facts['joints'])} joints, crops of {height}×{width}, {facts['megabytes']:g} MB")
         print(f"  {facts['licence']}")
-        print("  " + ", ".join(f"{figure} {value:.3f}" for figure, value in facts["figures"].items()))
+        figures = {name: facts["figures"][name] for name in SHOWN if name in facts["figures"]}
+        print("  held out: " + ", ".join(f"{figure} {value:.3f}" for figure, value in figures.items()))
         print(f"  card: {facts['card']}")
     for name in on_hub:
         print(f"hf://{name}")

@@ -35,7 +35,8 @@ def built_in_before(word: str) -> str | None:
 
 parse = TaskCommand(
     name="predict",
-    description="Predict keypoints in images, poses in space of keypoints, or boundaries in B-scans. "
+    description="Predict keypoints in images, poses in space of keypoints, or boundaries in B-scans. Where the first "
+    "word is an image, or a folder or list of images, the built-in model predicts (`logpose models`). "
     "With a checkpoint before --help: the options of its task alone.",
     find=partial(open_checkpoint, with_loss=False),
     noun="models",

@@ -16,7 +16,7 @@ from logpose.core.errors import InputError
 from logpose.tasks import TASKS, find_task
 from logpose.tasks.task import Task
 
-__all__ = ["Chosen", "TaskCommand", "check_outputs", "open_checkpoint"]
+__all__ = ["Chosen", "TaskCommand", "check_outputs", "check_places", "open_checkpoint"]
 
 FILES, FOLDERS = ("save_json", "save_npz", "report"), ("save_images",)
 """Names of options that are files, and folders, to write."""
@@ -56,16 +56,33 @@ def check_outputs(options: Any) -> list[Path]:
     if options.batch_size is not None and options.batch_size < 1:
         raise InputError(f"--batch-size must be at least 1, got {options.batch_size}")
     outputs = {name: path for name in (*FILES, *FOLDERS) if (path := getattr(options, name, None)) is not None}
-    for name, path in outputs.items():
-        if name in FILES and path.is_dir():
+    inputs = [path for name, value in vars(options).items() if name not in (*outputs, "out") for path in _paths(value)]
+    check_places(
+        [path for name, path in outputs.items() if name in FILES],
+        [path for name, path in outputs.items() if name in FOLDERS],
+        inputs,
+    )
+    return list(outputs.values())
+
+
+def check_places(files: Sequence[Path], folders: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Refuse files to write that are folders, or inputs, or one another, and folders that are files.
+
+    Raises:
+        InputError: naming it.
+    """
+    for path in files:
+        if path.is_dir():
             raise InputError(f"{path}: is a folder, not a file for results")
-        if name in FOLDERS and path.exists() and not path.is_dir():
+    for path in folders:
+        if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, not a folder for images")
-    read = [path for name, value in vars(options).items() if name not in outputs for path in _paths(value)]
-    files = [path for name, path in outputs.items() if name in FILES]
+    read = [path.resolve() for path in inputs]
     if same := next((path for path in files if path.exists() and path.resolve() in read), None):
         raise InputError(f"{same}: is an input of this command, and would be overwritten")
-    return list(outputs.values())
+    places = [path.resolve() for path in files]
+    if twice := next((path for path, place in zip(files, places, strict=True) if places.count(place) > 1), None):
+        raise InputError(f"{twice}: is to be written twice")
 
 
 def _paths(value: Any) -> list[Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,11 @@ Group = Literal["image", "person", "clip"]
 """What is exchangeable: the images of the calibration data, their people, or whole clips (folders, sequences)."""
 PLURAL: dict[Group, str] = {"image": "images", "person": "people", "clip": "clips"}
 """Each as several are called."""
+
+
+def _are_numbers(values: Iterable[object]) -> bool:
+    """Whether all are finite numbers."""
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
 
 
 class Calibration(Configurable):
@@ -54,11 +60,25 @@ class Calibration(Configurable):
     ) -> None:
         self.factor, self.levels, self.sizes = tuple(factor), tuple(levels), tuple(sizes)
         self.group, self.groups, self.uncertain = group, groups, uncertain
-        table = np.array(radii, dtype=np.float64)
+        try:
+            table = np.array(radii, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError("radii are numbers, of sizes × joints × levels") from error
         if table.shape != (len(sizes) + 1, len(factor), len(levels)):
             raise InputError(f"radii of {len(factor)} joints at {len(levels)} levels, got an array of {table.shape}")
-        if not (np.isfinite([*factor, *table.ravel()]).all() and min(factor, default=0) > 0 and (table >= 0).all()):
+        if not (_are_numbers([*factor, *table.ravel()]) and min(factor, default=0) > 0 and (table >= 0).all()):
             raise InputError("a calibration has factors above 0 and radii of 0 or more")
+        for name, values, largest in (("levels", self.levels, 1.0), ("sizes", self.sizes, math.inf)):
+            if (
+                not _are_numbers(values)
+                or list(values) != sorted({*values})
+                or not all(0 < v < largest for v in values)
+            ):
+                raise InputError(f"{name} of a calibration ascend, between 0 and {largest:g}; got {values}")
+        if group not in PLURAL or not isinstance(groups, int):
+            raise InputError(f"a calibration is on a number of images, people or clips, got {groups!r} of {group!r}")
+        if uncertain is not None and not (_are_numbers([uncertain]) and uncertain > 0):
+            raise InputError(f"uncertain is a share above 0, got {uncertain!r}")
         self.radii: Float[np.ndarray, "S J L"] = table
 
     def argument(self, name: str) -> object:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,18 +38,55 @@ class LabelledImages:
     """Of the labels, for messages."""
     skeleton: Skeleton
     names: Mapping[int, str]
-    """Name of each image's file, by id."""
+    """Path of each image's file, by id; the file may be missing."""
     sizes: Mapping[int, tuple[Any, Any]]
-    """(width, height) of each image by id, as given in the file."""
+    """(width, height) of each image by id, as given in the file; missing where it gives none."""
+    categories: tuple[int, ...] = ()
+    """Ids of the labelled categories, where the format has ids."""
 
-    def numbers_of(self) -> dict[str, int]:
-        """Ids by the names of files, with their folders and without, where that is unique."""
+    @cached_property
+    def _ends(self) -> dict[str, int | None]:
+        """Ids by the last parts of the paths: "b/0.jpg", "a/b/0.jpg"; None where several images end so."""
         found: dict[str, int | None] = {}
         for number, name in self.names.items():
-            path = PurePosixPath(name.replace("\\", "/"))
-            for key in {name, str(path), path.name, path.stem}:
-                found[key] = number if key not in found else None
-        return {key: number for key, number in found.items() if number is not None}
+            parts = _parts(name)
+            for start in range(len(parts)):
+                end = "/".join(parts[start:])
+                found[end] = number if end not in found else None
+        return found
+
+    @cached_property
+    def _stems(self) -> dict[str, int | None]:
+        """Ids by the names of files without folder and suffix; None where several images have it."""
+        found: dict[str, int | None] = {}
+        for number, name in self.names.items():
+            stem = PurePosixPath(_parts(name)[-1]).stem
+            found[stem] = number if stem not in found else None
+        return found
+
+    def find(self, name: str) -> int | None:
+        """The id of the image that a name means: its path, or the last parts of it.
+
+        Of paths that agree in the file's name alone, and not in its folder, the images are others, unless the labelled
+        image is not there, so that nobody knows its folder.
+        """
+        parts = _parts(name)
+        for start in range(len(parts)):
+            end = "/".join(parts[start:])
+            if end in self._ends:
+                number = self._ends[end]
+                alike = start == 0 or len(parts) - start > 1
+                return number if number is not None and (alike or not Path(self.names[number]).is_file()) else None
+        return None
+
+    def find_stem(self, stem: str) -> int | None:
+        """The id of the image whose file has this name, without its suffix; None if there are several."""
+        return self._stems.get(stem)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The parts of a path of any system."""
+    return tuple(part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in (".", "/"))
 
 
 @dataclass
@@ -72,6 +110,8 @@ class PredictedPeople:
     """Rows that were left out."""
     of_other_images: int = 0
     """How many were passed over, of images that are not labelled."""
+    of_other_categories: int = 0
+    """How many were passed over, of categories that are not labelled."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -150,8 +190,8 @@ def _fault(row: np.ndarray, score: float, covariance: np.ndarray | None) -> str:
     if covariance is not None:
         if not np.isfinite(covariance).all():
             return "covariances that are not finite"
-        if not np.linalg.eigvalsh((covariance + covariance.swapaxes(1, 2)) / 2).min() > 0:
-            return "covariances that are not positive definite"
+        if not np.allclose(covariance, covariance.swapaxes(1, 2)) or not np.linalg.eigvalsh(covariance).min() > 0:
+            return "covariances that are not symmetric and positive definite"
     return ""
 
 
@@ -177,6 +217,8 @@ def read_predictions(path: str | Path, labels: LabelledImages) -> PredictedPeopl
     if not len(found):
         if found.problems:
             raise InputError(f"{path}: no usable predictions; the first of {len(found.problems)}: {found.problems[0]}")
+        if found.of_other_categories:
+            raise InputError(f"{path}: all {found.of_other_categories} predictions are of other categories than labels")
         if found.of_other_images:
             raise InputError(f"{path}: none of its {found.of_other_images} predictions is of an image of {labels.file}")
         raise InputError(f"{path}: no predictions")
@@ -190,12 +232,15 @@ def _of_json(path: Path, labels: LabelledImages, found: PredictedPeople) -> None
         content = content.get("annotations", content.get("predictions"))
     if not isinstance(content, list):
         raise InputError(f"{path}: expected a JSON list of predictions (COCO results)")
-    by_name = labels.numbers_of()
     for i, row in enumerate(content):
         where = f"{path}: row {i}"
         if not isinstance(row, dict) or not ({"keypoints", "xy"} & row.keys()):
             raise InputError(f"{where}: needs keypoints, and image_id or file_name")
-        image = _image_of(row, where, labels, by_name)
+        category = row.get("category_id")
+        if category is not None and labels.categories and category not in labels.categories:
+            found.of_other_categories += 1
+            continue
+        image = _image_of(row, where, labels)
         if image is None:
             found.of_other_images += 1
         elif "xy" in row:
@@ -205,18 +250,25 @@ def _of_json(path: Path, labels: LabelledImages, found: PredictedPeople) -> None
             _add_result(row, where, image, labels, found)
 
 
-def _image_of(row: Mapping[str, Any], where: str, labels: LabelledImages, by_name: Mapping[str, int]) -> int | None:
-    """The id of a row's image: by the name of its file if there is one, else by id; None if it is not labelled."""
+def _image_of(row: Mapping[str, Any], where: str, labels: LabelledImages) -> int | None:
+    """The id of a row's image: its own id if that is known, else by the name of its file; None if it is not labelled.
+
+    Raises:
+        InputError: if there is neither, or they mean two images.
+    """
     name, number = row.get("file_name"), row.get("image_id")
-    if name is None and number is None:
-        raise InputError(f"{where}: needs image_id or file_name")
-    if isinstance(name, str):
-        return by_name.get(name, by_name.get(PurePosixPath(name.replace("\\", "/")).name))
-    if (known := whole(number)) is not None:
-        return known if known in labels.names else None
+    known = whole(number)
     if isinstance(number, str):  # Ultralytics has the name of the file without its suffix
-        return by_name.get(number)
-    raise InputError(f"{where}: image_id must be a number or a name, got {number!r:.40}")
+        known = labels.find(number) if labels.find(number) is not None else labels.find_stem(number)
+    elif known is None and (number is not None or not isinstance(name, str)):
+        got = "none" if number is None else f"{number!r:.40}"
+        raise InputError(f"{where}: needs file_name, or image_id as a number or name; got {got}")
+    if known is not None and known in labels.names:
+        listed = labels.names[known]
+        if isinstance(name, str) and name and _parts(name)[-1:] != _parts(listed)[-1:]:
+            raise InputError(f"{where}: file_name is {name}, and image_id {known} is {listed} in {labels.file}")
+        return known
+    return labels.find(name) if isinstance(name, str) else None
 
 
 def _add_result(row: Mapping[str, Any], where: str, image: int, labels: LabelledImages, found: PredictedPeople) -> None:
@@ -233,13 +285,28 @@ def _add_result(row: Mapping[str, Any], where: str, image: int, labels: Labelled
         raise InputError(f"{where}: score must be a number, got {row.get('score')!r:.40}")
     box = None if row.get("bbox") is None else numbers(row["bbox"], 4)
     covariance = _covariance(row.get("covariance"), row.get("sigma"), count, where)
-    axes = (
-        {}
-        if not isinstance(row.get("radius"), dict)
-        else {str(level): numbers(values, 2 * count) for level, values in row["radius"].items()}
-    )
-    radii = {level: values.reshape(-1, 2) for level, values in axes.items() if values is not None}
+    radii = _radii(row.get("radius"), count, where)
     found.add(where, image, triplets.reshape(-1, 3), float(score[0]), covariance, box, radii)
+
+
+def _radii(given: Any, count: int, where: str) -> dict[str, Float[np.ndarray, "K 2"]]:
+    """Half axes of a person's regions, by nominal level; none where nothing is given."""
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise InputError(f"{where}: radius must be an object of levels, got {given!r:.40}")
+    found = {}
+    for level, values in given.items():
+        axes = numbers(values, 2 * count)
+        try:
+            is_level = 0 < float(level) < 1
+        except ValueError:
+            is_level = False
+        if not is_level or axes is None or not (np.isfinite(axes).all() and (axes > 0).all()):
+            wanted = f"{2 * count} numbers above 0 (x and y of {count} joints) for a level between 0 and 1"
+            raise InputError(f"{where}: radius must be {wanted}; it has {level!r:.20}")
+        found[f"{float(level):g}"] = axes.reshape(-1, 2)
+    return found
 
 
 def _covariance(matrices: Any, sigma: Any, count: int, where: str) -> Float[np.ndarray, "K 2 2"] | None:
@@ -247,7 +314,7 @@ def _covariance(matrices: Any, sigma: Any, count: int, where: str) -> Float[np.n
     if matrices is not None:
         try:
             found = np.array(matrices, dtype=np.float64).reshape(count, 2, 2)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise InputError(f"{where}: covariance must be {count} matrices of 2 × 2 numbers") from error
         return found
     if sigma is None:
@@ -255,6 +322,8 @@ def _covariance(matrices: Any, sigma: Any, count: int, where: str) -> Float[np.n
     std = numbers(sigma, 2 * count)
     if std is None:
         raise InputError(f"{where}: sigma must be {2 * count} numbers (x and y of {count} joints)")
+    if not (np.isfinite(std).all() and (std > 0).all() and std.max() <= FARTHEST):
+        raise InputError(f"{where}: sigma must be above 0 and at most {FARTHEST:g} pixels")
     return np.asarray(std.reshape(-1, 2)[..., None] ** 2 * np.eye(2))
 
 
@@ -264,6 +333,8 @@ def _of_supervision(
     """The people of an image in the fields of supervision's KeyPoints: where, x y score, score, covariance."""
     count, data = len(labels.skeleton), row.get("data") or {}
     confidence = row.get("keypoint_confidence", row.get("confidence"))
+    if not isinstance(data, dict):
+        raise InputError(f"{where}: data must be an object, got {type(data).__name__}")
     matrices, scores = data.get("covariance"), row.get("detection_confidence")
     try:
         points = np.array(row["xy"], dtype=np.float64).reshape(-1, count, 2)
@@ -271,7 +342,7 @@ def _of_supervision(
         sure = sure.reshape(points.shape[:2])
         spread = None if matrices is None else np.array(matrices, dtype=np.float64).reshape(-1, count, 2, 2)
         of_people = sure.mean(axis=1) if scores is None else np.array(scores, dtype=np.float64).reshape(len(points))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{where}: xy, confidence and covariance are not of people with {count} joints") from error
     for i, (joints, scores_of) in enumerate(zip(points, sure, strict=True)):
         yield (
@@ -284,14 +355,14 @@ def _of_deeplabcut(path: Path, labels: LabelledImages, found: PredictedPeople) -
     """DeepLabCut's predictions: a row for each image, with a likelihood of each body part of each individual."""
     table = read_table(path, predictions=True)
     found.problems += table.problems
-    by_name, joints = labels.numbers_of(), labels.skeleton.joints
+    joints = labels.skeleton.joints
     individuals = list(dict.fromkeys(individual for individual, _ in table.points))
     place = {point: i for i, point in enumerate(table.points)}
     for individual in individuals:
         if missing := [joint for joint in joints if (individual, joint) not in place]:
             raise InputError(f"{path}: has no body part {missing[0]!r}, which {labels.file} has")
     for name, (where, values) in table.rows.items():
-        image = by_name.get(name, by_name.get(PurePosixPath(name).name))
+        image = labels.find(name)
         if image is None:
             found.of_other_images += 1
             continue
@@ -304,16 +375,16 @@ def _of_deeplabcut(path: Path, labels: LabelledImages, found: PredictedPeople) -
 
 def _of_yolo(path: Path, labels: LabelledImages, found: PredictedPeople) -> None:
     """YOLO's predictions: the text file of each image, by its name without the suffix."""
-    by_name, count = labels.numbers_of(), len(labels.skeleton)
+    count = len(labels.skeleton)
     files = sorted(path.rglob("*.txt"))
     for file in files:
-        image = by_name.get(file.stem)
+        image = labels.find_stem(file.stem)
         if image is None:
             found.of_other_images += 1
             continue
-        width, height = labels.sizes[image]
+        width, height = labels.sizes.get(image, (None, None))
         if not all(isinstance(side, int | float) and side > 0 for side in (width, height)):
-            raise InputError(f"{labels.file}: image id {image} has no width and height, which {file} needs")
+            raise InputError(f"{labels.file}: image {labels.names[image]} has no width and height, which {file} needs")
         for line, text in enumerate(text_lines(file), start=1):
             if text.strip():
                 _add_line(text.split(), f"{file}: line {line}", image, (width, height), count, found)

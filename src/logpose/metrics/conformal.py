@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["conformal_quantiles", "least_groups"]
+__all__ = ["conformal_quantiles", "grouped_mean", "least_groups"]
 
 ROUNDING = 1e-9
 
@@ -47,3 +47,9 @@ def conformal_quantiles(
     rows = np.searchsorted(below, wanted - ROUNDING * (count + 1))
     ordered = np.append(np.asarray(scores, dtype=np.float64)[order], np.inf)
     return np.asarray(ordered[np.where(wanted > count * (1 + ROUNDING), len(scores), np.minimum(rows, len(scores)))])
+
+
+def grouped_mean(values: Float[np.ndarray, "N *L"], groups: Int[np.ndarray, "N"]) -> Float[np.ndarray, "*L"]:
+    """The mean in which every group counts once, shared by its values: what the guarantee of the quantiles is about."""
+    _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
+    return np.asarray(np.average(values, axis=0, weights=(1 / size)[group]))

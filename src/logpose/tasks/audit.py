@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
 from logpose.data.predictions import LabelledImages, PredictedPeople
 from logpose.metrics.calibration import pearson, rank_correlation
-from logpose.metrics.conformal import least_groups
+from logpose.metrics.conformal import grouped_mean, least_groups
 from logpose.metrics.oks import oks
 from logpose.metrics.reliability import RegionsOfScores, auroc, excess_of_sparsification
 
@@ -94,7 +95,8 @@ def labelled_images(people: Any) -> LabelledImages:
     paths = {sample.image_id: sample.image for sample in people.samples}
     paths |= getattr(people, "unlabelled", {})
     names = {number: str(path) for number, path in paths.items()}
-    return LabelledImages(people.file, people.skeleton, names, getattr(people, "sizes", {}))
+    known = getattr(people, "sizes", {}), tuple(getattr(people, "category_ids", ()))
+    return LabelledImages(people.file, people.skeleton, names, *known)
 
 
 def matched_people(predictions: PredictedPeople, people: Sequence[Sample]) -> Matched:
@@ -141,28 +143,35 @@ def matched_people(predictions: PredictedPeople, people: Sequence[Sample]) -> Ma
     )  # fmt: skip
 
 
-def label_noise(first: Sequence[Sample], second: Sequence[Sample], skeleton: Skeleton) -> Float[np.ndarray, "K"]:
+def label_noise(first: Any, second: Any) -> Float[np.ndarray, "K"]:
     """Standard deviation along an axis of one person's labels, of images that two people labelled.
 
-    If both err independently and alike, the variance of their difference is twice that of each.
+    If both err independently and alike, the variance of their difference is twice that of each. Images are the same
+    by the names of their files, whatever their ids.
 
     Args:
-        first: the labels.
-        second: of the same people, by another person.
-        skeleton: of both.
+        first: a `LabelledPeople`.
+        second: of the same images, by another person.
 
     Returns:
         pixels, of each joint; NaN where both labelled none.
 
     Raises:
-        InputError: if no person is in both.
+        InputError: if they have other joints, or no image is in both.
     """
-    again = PredictedPeople(skeleton)
-    for sample in second:
+    if second.skeleton.joints != first.skeleton.joints:
+        raise InputError(f"{second.file}: has other joints than {first.file}")
+    images, again = labelled_images(first), PredictedPeople(first.skeleton)
+    for sample in second.samples:
+        if (image := images.find(str(sample.image))) is None:
+            image = images.find(Path(str(sample.image)).name)  # in another folder
         row = np.column_stack([sample.keypoints[:, :2], (sample.visible > 0).astype(np.float64)])
         row[sample.visible == 0, :2] = 0
-        again.add("", sample.image_id, row, 1.0, None, sample.box)
-    both = matched_people(again, first)
+        if image is not None:
+            again.add("", image, row, 1.0, None, sample.box)
+    if not len(again):
+        raise InputError(f"{second.file}: none of its labels is of an image of {first.file}, by the names of files")
+    both = matched_people(again, first.samples)
     apart = np.where(both.scores > 0, both.distance, np.nan)
     count = (~np.isnan(apart)).sum(axis=0)
     total = np.nansum(apart**2, axis=0)
@@ -276,7 +285,9 @@ class Audit:
         if self.covered is not None and self.regions is not None:
             radius = (self.regions.radius(at.scores) * at.sizes[:, None, None])[known & ~self.learns[:, None]]
             for i, level in enumerate(LEVELS):
-                found[f"coverage@{level:g}"] = float(np.nanmean(self.covered[..., i]))
+                measured = ~np.isnan(self.covered[..., i])
+                groups = np.broadcast_to(at.images[:, None], measured.shape)[measured]
+                found[f"coverage@{level:g}"] = float(grouped_mean(self.covered[..., i][measured], groups))
                 found[f"radius_px@{level:g}"] = float(np.median(radius[:, i]))
         return {name: value for name, value in found.items() if value == value}
 
@@ -308,7 +319,10 @@ class Audit:
         for k, name in enumerate(self.at.skeleton.joints):
             knots, typical = self.regions.knots[k], self.regions.scales[k]
             factors = zip(LEVELS, self.regions.factors[k], strict=True)
-            radii = {f"{level:g}": np.round(typical * factor, 5).tolist() for level, factor in factors}
+            radii = {
+                f"{level:g}": np.round(typical * factor, 5).tolist() if np.isfinite(factor) else None
+                for level, factor in factors
+            }
             joints[name] = {"score": np.round(knots, 6).tolist(), "radius": radii}
         return {"relative_to": "longer side of the person's box, or of the joints' extent", "joints": joints}
 

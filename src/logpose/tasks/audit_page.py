@@ -46,7 +46,7 @@ MEANINGS = {
 COVERAGE = {
     "own_coverage": "share of labels in the ellipse that the program's covariance gives, errors taken as Gaussian",
     "own_region": "share of labels in the regions that the program gives at that nominal level",
-    "coverage": "share of labels in the regions of scores, of images that these were not learned on",
+    "coverage": "share of labels in the regions of scores, of images that these were not learned on; each counts once",
     "radius_px": "median radius of these regions",
 }
 REGIONS = (

@@ -16,7 +16,7 @@ from logpose.core.calibration import PLURAL, Calibration, Group
 from logpose.core.errors import InputError
 from logpose.core.structures import ErrorDistribution
 from logpose.losses import LikelihoodLoss
-from logpose.metrics.conformal import conformal_quantiles, least_groups
+from logpose.metrics.conformal import conformal_quantiles, grouped_mean, least_groups
 
 __all__ = ["Errors", "Measured", "calibrate", "measure"]
 
@@ -28,8 +28,10 @@ MOST_ERRORS = 20_000
 """Of each joint, in the search for its factor."""
 MOST_CERTAIN = 0.99
 """Share of people whose joints are certain enough for somebody to be there."""
-FEWEST = 19
+FEWEST = least_groups(0.95)
 """Groups in which a joint is labelled, for a factor of its own."""
+FOLDS = 5
+"""Parts of the groups of which each is measured by the calibration on the others."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Errors:
     standardised: Float[np.ndarray, "N J D"]
     """(Label - expected position) / standard deviation; NaN of joints without a whole label."""
     std: Float[np.ndarray, "N J"]
-    """Predicted standard deviation: the geometric mean over the dimensions."""
+    """Predicted standard deviation: the mean over the axes, of people in images over x and y; NaN of joints that an
+    instance does not have."""
     unit: str
     """Its unit: "px", "mm"."""
     groups: Int[np.ndarray, "N"]
@@ -90,8 +93,8 @@ def calibrate(
     Raises:
         InputError: if there are too few groups, or the model has no standard deviations.
     """
-    levels = sorted(levels)
-    if not errors.known.any() or not np.isfinite(errors.std).all():
+    levels = sorted({*levels})
+    if not errors.known.any() or not np.isfinite(errors.std[errors.known]).all():
         raise InputError("nothing to calibrate: no joint has both a label and a standard deviation")
     _, groups = np.unique(errors.groups, return_inverse=True)
     ranges, between = _ranges(errors, by_size)
@@ -110,9 +113,11 @@ def calibrate(
             radii[number, joint] = np.where(np.isfinite(quantiles), quantiles, common)
     uncertain = None
     if errors.sizes is not None:
-        relative = np.nanmedian(errors.std * factor, axis=1) / errors.sizes
+        labelled = errors.known.any(axis=1)
+        relative = np.nanmedian(errors.std[labelled] * factor, axis=1) / errors.sizes[labelled]
         uncertain = float(np.quantile(relative, MOST_CERTAIN))
-    return Calibration(factor.tolist(), levels, radii.tolist(), between, group, int(groups.max()) + 1, uncertain)
+    count = len(np.unique(groups[errors.known.any(axis=1)]))
+    return Calibration(factor.tolist(), levels, radii.tolist(), between, group, count, uncertain)
 
 
 def _ranges(errors: Errors, by_size: bool) -> tuple[Int[np.ndarray, "N"], list[float]]:
@@ -152,12 +157,13 @@ def _factor(error: Float[np.ndarray, "M D"], found: ErrorDistribution, loss: Lik
     if loss is None:
         return float(np.median(np.sqrt((error**2).sum(axis=1))) / found.radius_at(0.5))
     rows = np.random.default_rng(0).permutation(len(error))[:MOST_ERRORS]
-    e = _raw(error[rows], found)
-    zero = torch.zeros_like(e)
+    e, mean = _raw(error[rows], found), found.mean.detach().cpu()
+    one = torch.ones_like(e)
 
     @torch.no_grad()
     def nll(log_factor: float) -> float:
-        return float(-loss.log_prob(zero, zero + math.exp(log_factor), e).double().mean())
+        factor = math.exp(log_factor)
+        return float(-loss.log_prob(one * (1 - factor) * mean, one * factor, e).double().mean())  # of the same mean
 
     bound = math.log(FURTHEST)
     return math.exp(minimize_scalar(nll, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-3}).x)
@@ -165,7 +171,10 @@ def _factor(error: Float[np.ndarray, "M D"], found: ErrorDistribution, loss: Lik
 
 @dataclass(frozen=True)
 class Measured:
-    """Coverage and size of regions before a calibration and after it, both on labels that it did not use."""
+    """Coverage and size of regions before a calibration and after it, both on labels that it did not use.
+
+    Coverage is a mean in which every group counts once, as in the guarantee.
+    """
 
     errors: Errors
     levels: tuple[float, ...]
@@ -180,7 +189,8 @@ class Measured:
         chosen = self.errors.known if rows is None else self.errors.known & rows
         if not chosen.any():
             return np.full(len(self.levels), np.nan)
-        return np.asarray((self.errors.radius[chosen][:, None] <= self.radii[when][chosen]).mean(axis=0))
+        inside = (self.errors.radius[chosen][:, None] <= self.radii[when][chosen]).astype(np.float64)
+        return grouped_mean(inside, self.errors.groups[np.nonzero(chosen)[0]])
 
     def size(self, when: str) -> Float[np.ndarray, "L"]:
         """Median radius of the regions of each level, in the unit of the errors."""
@@ -213,22 +223,36 @@ class Measured:
 
 
 def measure(
-    errors: Errors, model: Any, loss: LikelihoodLoss | None, levels: Sequence[float], by_size: bool = False
+    errors: Errors,
+    model: Any,
+    loss: LikelihoodLoss | None,
+    levels: Sequence[float],
+    group: Group = "image",
+    by_size: bool = False,
 ) -> Measured:
-    """What a calibration changes: each half of the groups is measured by the calibration on the other.
+    """What a calibration changes: each fifth of the groups is measured by the calibration on the others.
 
     Arguments are those of `calibrate`.
 
     Raises:
-        InputError: if half of the groups are too few.
+        InputError: if four fifths of the groups are too few.
     """
+    levels = sorted({*levels})
     before = np.stack([np.broadcast_to(model.region_radius(level), errors.std.shape) for level in levels], axis=-1)
-    _, groups = np.unique(errors.groups, return_inverse=True)
-    half = np.random.default_rng(0).permutation(int(groups.max()) + 1)[groups] % 2
-    factor, after = np.empty(errors.std.shape), np.empty(before.shape)
-    for number in (0, 1):
-        mine = half == number
-        other = calibrate(errors.of(~mine), model, loss, levels, by_size=by_size)
+    labelled = errors.known.any(axis=1)
+    numbers, groups = np.unique(errors.groups, return_inverse=True)
+    count, needed = len(np.unique(groups[labelled])), least_groups(levels[-1])
+    if count - math.ceil(count / FOLDS) < needed:
+        needed = math.ceil(needed * FOLDS / (FOLDS - 1))
+        parts = f", of which a fifth measures them, got {count}"
+        raise InputError(f"level {levels[-1]:g} needs {needed} labelled {PLURAL[group]} or more{parts}")
+    fold = np.empty(len(numbers), dtype=np.int64)
+    fold[np.unique(groups[labelled])] = np.random.default_rng(0).permutation(count) % FOLDS
+    part = np.where(labelled, fold[groups], -1)
+    factor, after = np.ones(errors.std.shape), before.copy()
+    for number in range(min(FOLDS, count)):
+        mine = part == number
+        other = calibrate(errors.of(labelled & ~mine), model, loss, levels, group, by_size)
         sizes = None if errors.sizes is None else errors.sizes[mine]
         factor[mine] = other.factor
         after[mine] = np.stack(
@@ -252,8 +276,12 @@ def _nll_change(errors: Errors, factor: Float[np.ndarray, "N J"], model: Any, lo
     e = _raw(error, model.error_distribution)
     new = torch.from_numpy(np.broadcast_to(scale, error.shape).copy())[:, None].float()
     with torch.no_grad():
-        zero = torch.zeros_like(e)
-        return float((loss.log_prob(zero, zero + 1, e) - loss.log_prob(zero, new, e)).double().mean())
+        mean = model.error_distribution.mean.detach().cpu()
+        before, after = (
+            loss.log_prob(torch.zeros_like(e), torch.ones_like(e), e),
+            loss.log_prob((1 - new) * mean, new, e),
+        )
+        return float((before - after).double().mean())
 
 
 def _raw(error: Float[np.ndarray, "M D"], found: ErrorDistribution) -> Float[torch.Tensor, "M 1 D"]:

@@ -18,8 +18,9 @@ __all__ = ["calibration_text", "write_calibration_page"]
 
 WHEN = ("before", "after")
 HELD_OUT = (
-    "Both columns are of labels that no calibration used: each half of the {several} is measured by the calibration on "
-    "the other. The checkpoint has the one on all {groups} {several}."
+    "Both columns are of labels that no calibration used: each fifth of the {several} is measured by the calibration "
+    "on the others. The checkpoint has the one on all {groups} {several}. Coverage is a mean in which each {group} "
+    "counts once."
 )
 GUARANTEE = (
     "A region of level 90 % holds a label drawn at random from a new {group} with a probability of at least 90 %, on "

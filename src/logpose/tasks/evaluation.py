@@ -114,6 +114,8 @@ class Found:
     category_ids: Sequence[int] = ()
     clips: Sequence[str] = ()
     """The folder of each one's image."""
+    detected_sizes: Float[np.ndarray, "N"] | None = None
+    """Of people that a detector found, the longer side of the box that it gave them."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample], *arrays: Any) -> Found:
@@ -148,8 +150,8 @@ class Found:
         return calibration.scaled_radius(self.predicted[whole], self.std[whole], self.truth[whole])
 
     def sizes(self) -> Float[np.ndarray, "N"]:
-        """The longer side of each person's box."""
-        return np.asarray(self.boxes[:, 2:].max(axis=1))
+        """The longer side of the box that each person was predicted in."""
+        return np.asarray(self.boxes[:, 2:].max(axis=1)) if self.detected_sizes is None else self.detected_sizes
 
     def deviations(self, model: Model) -> calibration.Deviations:
         """Of every whole label, in the image plane; regions are those of the model."""
@@ -162,12 +164,14 @@ class Found:
         return calibration.Deviations(self.radius(), spread, self.apart()[whole], "px", limit)
 
 
-def errors_of(at: Found, group: Group) -> Errors:
-    """The errors of matched people, to calibrate on."""
+def errors_of(at: Found, group: Group, skeleton: Skeleton) -> Errors:
+    """The errors of matched people, to calibrate on; of several categories each has the joints of their own."""
     names: dict[Group, Sequence[Any]] = {"image": at.image_ids, "person": range(len(at.area)), "clip": at.clips}
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.where(at.whole()[..., None], (at.truth - at.predicted) / at.std, np.nan)
-        std = np.exp(np.log(at.std).mean(axis=-1))
+        std = at.std[..., :2].mean(axis=-1)
+    if skeleton.categories:
+        std = np.where(skeleton.owned(at.category_ids), std, np.nan)
     groups = np.unique(np.array(names[group]), return_inverse=True)[1]
     return Errors(error, std, "px", groups, at.sizes(), at.visible)
 
@@ -196,7 +200,7 @@ def pose_figures(
     if not labelled.any():
         return figures
     apart = at.apart()
-    side = at.sizes()
+    side = at.boxes[:, 2:].max(axis=1)
     similarity = oks(predicted, truth, at.visible, at.area, sigmas)
     has_label = labelled.any(axis=1)
     figures["error_px"] = float(np.nanmean(apart))

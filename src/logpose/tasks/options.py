@@ -110,6 +110,9 @@ class DetectionEvalOptions(PeopleEvalOptions):
 class PoseCalibrateOptions(CalibrateOptions, PoseEvalOptions):
     """Models of one person's crop: options of `logpose calibrate`."""
 
+    flip_test: bool | None = False
+    """Average with the prediction on the mirrored crop; the default is that of `predict`."""
+
 
 @dataclass(kw_only=True)
 class DetectionCalibrateOptions(CalibrateOptions, DetectionEvalOptions):
@@ -195,6 +198,9 @@ class LiftingEvalOptions(EvalOptions):
 class LiftingCalibrateOptions(CalibrateOptions, LiftingEvalOptions):
     """Lifting models: options of `logpose calibrate`."""
 
+    flip_test: bool = False
+    """Average with the prediction on the mirrored keypoints; the default is that of `predict`."""
+
 
 @dataclass(kw_only=True)
 class LiftingPredictOptions(PredictOptions):
@@ -253,6 +259,9 @@ class BoundaryEvalOptions(LabelledScanOptions, EvalOptions):
 @dataclass(kw_only=True)
 class BoundaryCalibrateOptions(CalibrateOptions, BoundaryEvalOptions):
     """Boundary models: options of `logpose calibrate`."""
+
+    flip_test: bool = False
+    """Average with the prediction on the mirrored scan; the default is that of `predict`."""
 
 
 @dataclass(kw_only=True)

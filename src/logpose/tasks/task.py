@@ -172,6 +172,10 @@ class Task(ABC):
         """
         raise InputError(f"{self.name} models are not calibrated")
 
+    def has_learned(self, evaluator: Any, options: Any) -> bool:  # noqa: ARG002
+        """Whether the model was trained on what was evaluated, as far as is known."""
+        return bool(getattr(evaluator, "images_learned", None))
+
     @abstractmethod
     def page(self, evaluator: Any, figures: Mapping[str, float]) -> Any:
         """This task's part of the report page: a `report.evaluation.PageParts`.

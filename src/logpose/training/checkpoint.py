@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from logpose.core.calibration import Calibration
 from logpose.core.errors import DamagedFileError, InputError
-from logpose.core.files import check_archive, whole_file, whole_folder
+from logpose.core.files import check_archive, refuse_taken, whole_file, whole_folder
 from logpose.core.messages import first_line
 from logpose.data.fingerprints import Fingerprints, decoded, encoded
 from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
@@ -35,6 +35,7 @@ from logpose.models.weight_files import BEST, CONFIG, TENSORS, checkpoint_path, 
 from logpose.training.run_folder import LAST, PREVIOUS, last_checkpoint
 
 __all__ = [
+    "calibration_place",
     "describe",
     "keep_calibration",
     "learned_images",
@@ -298,26 +299,49 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, half: bool = F
             part.unlink(missing_ok=True)
 
 
-def keep_calibration(path: str | Path, calibration: Calibration, out: str | Path | None = None) -> Path:
+def calibration_place(path: str | Path, out: str | Path | None = None) -> Path:
+    """The file or folder that `keep_calibration` will write.
+
+    Raises:
+        InputError: if it is a built-in model or one of the Hub's and there is no `out`; if that is taken.
+    """
+    source = checkpoint_path(path)
+    if out is None:
+        if not Path(path).exists():
+            raise InputError(f"{path}: is not a checkpoint of yours; name one to write with --out")
+        return source
+    if source.is_dir() and Path(out).resolve() != source.resolve():
+        refuse_taken(out)
+    elif Path(out).is_dir():
+        raise InputError(f"{out}: is a folder, and {source} a file")
+    return Path(out)
+
+
+def keep_calibration(
+    path: str | Path,
+    calibration: Calibration,
+    out: str | Path | None = None,
+    figures: Mapping[str, float] | None = None,
+) -> Path:
     """Write a calibration into a checkpoint, whole or not at all.
 
     Args:
         path: the checkpoint, as of `load`.
         calibration: of its model.
         out: a checkpoint to write in its place: a file, or of a folder of `save` a new folder.
+        figures: that take the place of those in the checkpoint which the calibration changes.
 
     Returns:
         the file or folder that was written.
 
     Raises:
-        InputError: if it is a built-in model or one of the Hub's and there is no `out`, or cannot be written.
+        InputError: as `calibration_place`, or if it cannot be written.
     """
-    source = checkpoint_path(path)
-    if out is None and not Path(path).exists():
-        raise InputError(f"{path}: is not a checkpoint of yours; name one to write with --out")
-    target = source if out is None else Path(out)
+    source, target = checkpoint_path(path), calibration_place(path, out)
     content = read(source)
     entry = {**content["logpose"], CALIBRATION: calibration.config()}
+    if "figures" in entry:
+        entry["figures"] = {**entry["figures"], **(figures or {})}
     try:
         if not source.is_dir():
             with whole_file(target) as file:

@@ -59,6 +59,11 @@ class BoundaryTask(ReportedTask):
         """The errors of every evaluated column's boundaries."""
         return evaluator.errors(group)
 
+    def has_learned(self, evaluator: Any, options: Any) -> bool:  # noqa: ARG002
+        """Whether B-scans are among those that the model was trained on."""
+        scans = (evaluator.scans[i] for i in range(len(evaluator.scans)))
+        return any(scan.fingerprint in evaluator.model.learned_from for scan in scans)
+
     def opens(self, data: str | Path) -> bool:
         """Whether the data are B-scans: in the Duke layout, or images with CSV files beside them."""
         from logpose.data.oct import holds_scans

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -219,9 +219,8 @@ class DetectionEvaluation(Evaluator[Detected]):
         samples = [_labelled(self.images[index].people)[label] for index, _, label, _ in matched]
         nll = np.stack([nll for *_, nll in matched])
         columns = map(np.stack, zip(*found, strict=True))
-        return Found.of(
-            samples, *columns, nll[..., 0], nll[..., 1], np.stack([who.keypoints[:, :2] for who in samples])
-        )
+        at = Found.of(samples, *columns, nll[..., 0], nll[..., 1], np.stack([who.keypoints[:, :2] for who in samples]))
+        return replace(at, detected_sizes=np.array([people.boxes[row, 2:].max() for people, row in each]))
 
     def compute(self, costly: bool = True) -> dict[str, float]:
         """Every figure, by name.

@@ -98,7 +98,7 @@ class LiftingEvaluation(Evaluator[Columns]):
             error = (self.poses.targets[index] - mean) / std
         error[:, list(self.model.skeleton.root)] = np.nan
         numbers = np.unique(np.array(groups)[index], return_inverse=True)[1]
-        return Errors(error, MM * np.exp(np.log(std).mean(axis=-1)), "mm", numbers)
+        return Errors(error, MM * std.mean(axis=-1), "mm", numbers)
 
     def deviations(self) -> calibration.Deviations:
         """Of every joint but the root."""

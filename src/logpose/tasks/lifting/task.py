@@ -46,6 +46,11 @@ class LiftingTask(ReportedTask):
             names += [f"{clip}/{frame}" if group == "image" else clip for frame in range(len(each))]
         return evaluator.errors(names)
 
+    def has_learned(self, evaluator: Any, options: Any) -> bool:  # noqa: ARG002
+        """Whether subjects are among those that the model was trained on."""
+        poses = evaluator.poses
+        return any(poses.fingerprints[name] in evaluator.model.learned_from for name in poses.subjects)
+
     def _open(self, model: Any, options: LiftingEvalOptions) -> Any:
         """The poses that a model is evaluated on, checked against it."""
         from logpose.data.lifting import open_poses

@@ -175,7 +175,7 @@ def _detector(options: PosePredictOptions) -> Finder | TorchvisionBoxes | None:
     if options.detector is None:
         return None
     name = options.detector.as_posix()
-    if name.startswith(PREFIX) and not options.detector.exists():
+    if f"{name}/".startswith(PREFIX) and not options.detector.exists():
         return TorchvisionBoxes(name.removeprefix(PREFIX), options.device, options.box_score)
     return Finder(options.detector, options.device, least_score=options.box_score)
 

@@ -222,13 +222,13 @@ class Predictor:
             poses = Poses(
                 self.skeleton, boxes[:, :4], keypoints[rows, :, :2], sigma[rows, :, :2], confidence[rows],
                 scores[best], radius_of(self.model, boxes[:, :4]), path, image,
-                regions=regions_of(self.model, boxes[:, :4], sigma[rows, :, :2]),
             )  # fmt: skip
             if kinds is not None:
                 own = self.skeleton.owned(kinds[best].tolist())[..., None]
                 place, std = (np.where(own, values, np.nan) for values in (poses.keypoints, poses.sigma))
                 sure = np.where(own[..., 0], poses.confidence, np.nan)
                 poses = replace(poses, keypoints=place, sigma=std, confidence=sure, category_ids=kinds[best])
+            poses = replace(poses, regions=regions_of(self.model, poses.boxes, poses.sigma))
             yield self._placed(poses, keypoints[rows], sigma[rows], size) if self.model.dim == 3 else poses
 
     def _looked_again(self, waiting: Sequence[_Waiting], found: Crops) -> list[bool]:

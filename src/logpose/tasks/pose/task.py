@@ -78,7 +78,17 @@ class PoseTask(ReportedTask):
 
         if not evaluator.rows or (at := evaluator.arrays()) is None:
             raise InputError("nobody to calibrate on")
-        return errors_of(at, group)
+        return errors_of(at, group, getattr(evaluator, "skeleton", evaluator.model.skeleton))
+
+    def has_learned(self, evaluator: Any, options: Any) -> bool:
+        """Whether images are among those that the model was trained on, or the file is, where images are not known."""
+        from logpose.training.learned_images import trained_on
+
+        if evaluator.images_learned is not None:
+            return bool(evaluator.images_learned)
+        people = getattr(evaluator, "people", None)
+        file = getattr(people, "file", None)
+        return options.part in ("train", "all") and file is not None and trained_on(options.checkpoint, file)
 
     def opens(self, data: str | Path) -> bool:
         """Whether the data are annotations of people in images: JSON, or a MATLAB file of joints."""

@@ -10,7 +10,8 @@ import pytest
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
-from logpose.data.predictions import LabelledImages, read_predictions
+from logpose.data.labelled_images import LabelledImages
+from logpose.data.predictions import read_predictions
 
 SKELETON = Skeleton("hand", ("wrist", "thumb"))
 LABELS = LabelledImages(
@@ -90,22 +91,6 @@ def test_a_folder_of_yolo(tmp_path):
     for sizes in ({2: (None, None)}, {}):
         with pytest.raises(InputError, match="no width and height"):
             read_predictions(tmp_path, LabelledImages(LABELS.file, SKELETON, LABELS.names, sizes))
-
-
-def test_images_are_known_by_the_ends_of_their_paths(tmp_path):
-    there = tmp_path / "train" / "three.jpg"
-    there.parent.mkdir()
-    there.write_bytes(b"")
-    names = {1: "/data/a/one.jpg", 2: "/data/b/one.jpg", 3: str(there), 4: "/data/a/four.jpg"}
-    find = LabelledImages(Path("labels.json"), SKELETON, names, {}).find
-    assert find("a/one.jpg") == 1
-    assert find("b\\one.jpg") == 2
-    assert find("/home/me/data/b/one.jpg") == 2
-    assert find("one.jpg") is None, "there are two"
-    assert find("three.jpg") == find(f"{there.parent.name}/three.jpg") == 3
-    assert find("test/three.jpg") is None, "the labelled one is in another folder"
-    assert find("elsewhere/four.jpg") == 4, "nobody knows the folder of a file that is not there"
-    assert find("five.jpg") is None
 
 
 @pytest.mark.parametrize(

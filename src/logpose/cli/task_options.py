@@ -65,23 +65,24 @@ def check_outputs(options: Any) -> list[Path]:
     return list(outputs.values())
 
 
-def check_places(files: Sequence[Path], folders: Sequence[Path], inputs: Sequence[Path]) -> None:
+def check_places(files: Sequence[str | Path], folders: Sequence[str | Path], inputs: Sequence[str | Path]) -> None:
     """Refuse files to write that are folders, or inputs, or one another, and folders that are files.
 
     Raises:
         InputError: naming it.
     """
-    for path in files:
+    places = [Path(path) for path in files]
+    for path in places:
         if path.is_dir():
             raise InputError(f"{path}: is a folder, not a file for results")
-    for path in folders:
+    for path in map(Path, folders):
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file, not a folder for images")
-    read = [path.resolve() for path in inputs]
-    if same := next((path for path in files if path.exists() and path.resolve() in read), None):
+    read = [Path(path).resolve() for path in inputs]
+    if same := next((path for path in places if path.exists() and path.resolve() in read), None):
         raise InputError(f"{same}: is an input of this command, and would be overwritten")
-    places = [path.resolve() for path in files]
-    if twice := next((path for path, place in zip(files, places, strict=True) if places.count(place) > 1), None):
+    resolved = [path.resolve() for path in places]
+    if twice := next((path for path, place in zip(places, resolved, strict=True) if resolved.count(place) > 1), None):
         raise InputError(f"{twice}: is to be written twice")
 
 

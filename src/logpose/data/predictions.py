@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,70 +22,12 @@ from logpose.core.json_files import numbers, read_json, whole
 from logpose.core.skeletons import Skeleton
 from logpose.data.deeplabcut_tables import read_table
 from logpose.data.label_content import text_lines
+from logpose.data.labelled_images import LabelledImages, parts_of_path
 from logpose.data.problems import FARTHEST, Problem
 
-__all__ = ["LabelledImages", "PredictedPeople", "read_predictions"]
+__all__ = ["PredictedPeople", "read_predictions"]
 
 TABLES = (".csv", ".h5")
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """The images that predictions may be of."""
-
-    file: Path
-    """Of the labels, for messages."""
-    skeleton: Skeleton
-    names: Mapping[int, str]
-    """Path of each image's file, by id; the file may be missing."""
-    sizes: Mapping[int, tuple[Any, Any]]
-    """(width, height) of each image by id, as given in the file; missing where it gives none."""
-    categories: tuple[int, ...] = ()
-    """Ids of the labelled categories, where the format has ids."""
-
-    @cached_property
-    def _ends(self) -> dict[str, int | None]:
-        """Ids by the last parts of the paths: "b/0.jpg", "a/b/0.jpg"; None where several images end so."""
-        found: dict[str, int | None] = {}
-        for number, name in self.names.items():
-            parts = _parts(name)
-            for start in range(len(parts)):
-                end = "/".join(parts[start:])
-                found[end] = number if end not in found else None
-        return found
-
-    @cached_property
-    def _stems(self) -> dict[str, int | None]:
-        """Ids by the names of files without folder and suffix; None where several images have it."""
-        found: dict[str, int | None] = {}
-        for number, name in self.names.items():
-            stem = PurePosixPath(_parts(name)[-1]).stem
-            found[stem] = number if stem not in found else None
-        return found
-
-    def find(self, name: str) -> int | None:
-        """The id of the image that a name means: its path, or the last parts of it.
-
-        Of paths that agree in the file's name alone, and not in its folder, the images are others, unless the labelled
-        image is not there, so that nobody knows its folder.
-        """
-        parts = _parts(name)
-        for start in range(len(parts)):
-            end = "/".join(parts[start:])
-            if end in self._ends:
-                number = self._ends[end]
-                alike = start == 0 or len(parts) - start > 1
-                return number if number is not None and (alike or not Path(self.names[number]).is_file()) else None
-        return None
-
-    def find_stem(self, stem: str) -> int | None:
-        """The id of the image whose file has this name, without its suffix; None if there are several."""
-        return self._stems.get(stem)
-
-
-def _parts(name: str) -> tuple[str, ...]:
-    """The parts of a path of any system."""
-    return tuple(part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in (".", "/"))
 
 
 @dataclass
@@ -265,7 +206,7 @@ def _image_of(row: Mapping[str, Any], where: str, labels: LabelledImages) -> int
         raise InputError(f"{where}: needs file_name, or image_id as a number or name; got {got}")
     if known is not None and known in labels.names:
         listed = labels.names[known]
-        if isinstance(name, str) and name and _parts(name)[-1:] != _parts(listed)[-1:]:
+        if isinstance(name, str) and name and parts_of_path(name)[-1:] != parts_of_path(listed)[-1:]:
             raise InputError(f"{where}: file_name is {name}, and image_id {known} is {listed} in {labels.file}")
         return known
     return labels.find(name) if isinstance(name, str) else None

@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float, Int
 from logpose.core.errors import InputError
 from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.data.predictions import LabelledImages, PredictedPeople
+from logpose.data.labelled_images import LabelledImages
+from logpose.data.predictions import PredictedPeople
 from logpose.metrics.calibration import pearson, rank_correlation
 from logpose.metrics.conformal import grouped_mean, least_groups
 from logpose.metrics.oks import oks

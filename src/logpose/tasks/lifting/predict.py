@@ -49,7 +49,7 @@ class LiftedPoses:
     """Their standard deviations; NaN from a model that was trained without a likelihood."""
     confidence: Float32[np.ndarray, "T K"]
     """Of every joint, in [0, 1]: 1 - the model's relative sigma (the paper's Eq. 9, per joint)."""
-    radius: Float[np.ndarray, "1 J 1"]
+    radius: float | Float[np.ndarray, "1 J 1"]
     """The ellipsoid of `radius` standard deviations around a joint holds it with a probability of 50 %; one for each
     joint of a model that is calibrated at this level, else one for all."""
 

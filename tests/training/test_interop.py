@@ -519,6 +519,9 @@ def test_to_the_hub_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         def create_repo(self, name: str, private: bool, exist_ok: bool) -> None:
             (shelf / name).mkdir(parents=True, exist_ok=exist_ok)
 
+        def file_exists(self, name: str, file: str) -> bool:
+            return (shelf / name / file).is_file()
+
         def upload_folder(self, repo_id: str, folder_path: str) -> str:
             for file in Path(folder_path).iterdir():
                 (shelf / repo_id / file.name).write_bytes(file.read_bytes())
@@ -530,6 +533,11 @@ def test_to_the_hub_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert push_to_hub(model, loss, "me/mine") == "hub/me/mine"
     again, _ = from_pretrained("me/mine")
     assert torch.equal(again.fc_mu.weight, model.fc_mu.weight)
+    card = shelf / "me" / "mine" / "README.md"
+    assert "logpose predict hf://me/mine photo.jpg" in card.read_text()
+    card.write_text("by hand")
+    push_to_hub(model, loss, "me/mine")
+    assert card.read_text() == "by hand", "a card that is there is kept"
 
 
 def test_neither_a_folder_nor_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

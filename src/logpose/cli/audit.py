@@ -51,7 +51,7 @@ def run(options: AuditOptions) -> int:
     """
     from logpose.data.files import open_people
     from logpose.data.predictions import read_predictions
-    from logpose.data.problems import by_kind, log_problems
+    from logpose.data.problems import log_problems
     from logpose.tasks.audit import Audit, label_noise, labelled_images, matched_people
     from logpose.tasks.audit_page import audit_text, write_audit_page
 
@@ -65,8 +65,7 @@ def run(options: AuditOptions) -> int:
     log_problems(people)
     labels = labelled_images(people)
     predictions = read_predictions(options.predictions, labels)
-    for kind, problems in by_kind(predictions.problems).items():
-        log.warning("%d predictions left out, %s; the first: %s", len(problems), kind, problems[0])
+    log_problems(predictions, "predictions: ")
     if predictions.of_other_images:
         log.info("%d predictions are of images without labels", predictions.of_other_images)
     if predictions.of_other_categories:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, check_places, open_checkpoint
+from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, check_places, evaluated, open_checkpoint
 from logpose.core.calibration import PLURAL
 from logpose.core.errors import InputError
-from logpose.core.processor import threads_beside, worker_processes
 
 __all__ = ["parse", "run"]
 
@@ -37,7 +35,6 @@ def run(chosen: Chosen) -> int:
         InputError: if the data or an option are not what they should be, if there is too little to calibrate on, or the
             model was trained on it.
     """
-    from logpose.core.device import choose_device
     from logpose.data.pages import reading_images
     from logpose.tasks.calibrate import calibrate, measure
     from logpose.tasks.calibration_page import calibration_text, write_calibration_page
@@ -46,18 +43,13 @@ def run(chosen: Chosen) -> int:
     task, (model, loss), options = chosen
     if not options.level or not all(0.05 <= level <= 0.99 for level in options.level):
         raise InputError("--level: from 0.05 to 0.99")
-    device = choose_device(options.device)
-    workers = worker_processes(options.workers, on_cpu=device.type == "cpu")
     check_outputs(options)
     place = calibration_place(options.checkpoint, options.out)
     others = [value for name, value in vars(options).items() if isinstance(value, Path) and name not in WRITTEN]
     written = [value for value in (options.report, place if place.is_file() or options.out else None) if value]
     check_places(written, [], others)
     before, model.calibration = model.calibration, None
-    with threads_beside(workers), reading_images(options):
-        evaluator = task.evaluate(model, loss, replace(options, device=str(device), workers=workers))
-    if not (evaluator.is_finite() and model.is_finite()):
-        raise InputError(f"{options.checkpoint}: the model's predictions are not finite; it has diverged")
+    evaluator = evaluated(task, model, loss, options)
     if task.has_learned(evaluator, options):
         raise InputError(f"{options.data}: the model was trained on some of it; calibrate on other data")
     group, by_size = options.group or task.default_group, options.by == "joint,size"

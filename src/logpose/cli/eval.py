@@ -6,12 +6,9 @@ import json
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
-from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
-from logpose.core.errors import InputError
-from logpose.core.processor import threads_beside, worker_processes
+from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, evaluated, open_checkpoint
 
 __all__ = ["parse", "print_figures", "run"]
 
@@ -32,18 +29,12 @@ def run(chosen: Chosen) -> int:
     Raises:
         InputError: if the data or an option are not what they should be, or the model has diverged.
     """
-    from logpose.core.device import choose_device
     from logpose.data.pages import reading_images
     from logpose.report.evaluation import write_report
 
     task, (model, loss), options = chosen
-    device = choose_device(options.device)
-    workers = worker_processes(options.workers, on_cpu=device.type == "cpu")
     check_outputs(options)
-    with threads_beside(workers), reading_images(options):
-        evaluator = task.evaluate(model, loss, replace(options, device=str(device), workers=workers))
-    if not (evaluator.is_finite() and model.is_finite()):
-        raise InputError(f"{options.checkpoint}: the model's predictions are not finite; it has diverged")
+    evaluator = evaluated(task, model, loss, options)
     with reading_images(options):
         task.save(evaluator, options)
         figures = evaluator.compute()

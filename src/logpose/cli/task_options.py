@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +13,11 @@ from logpose.cli.flags import first_word, flag_names, help_text, normalised, par
 from logpose.cli.spelling import dashed
 from logpose.core.config import Options
 from logpose.core.errors import InputError
+from logpose.core.processor import threads_beside, worker_processes
 from logpose.tasks import TASKS, find_task
 from logpose.tasks.task import Task
 
-__all__ = ["Chosen", "TaskCommand", "check_outputs", "check_places", "open_checkpoint"]
+__all__ = ["Chosen", "TaskCommand", "check_outputs", "check_places", "evaluated", "open_checkpoint"]
 
 FILES, FOLDERS = ("save_json", "save_npz", "report"), ("save_images",)
 """Names of options that are files, and folders, to write."""
@@ -45,6 +46,24 @@ def open_checkpoint(checkpoint: str | Path, task: Task | None, *, with_loss: boo
     if task and task.name != model.task:
         raise InputError(f"--task {task.name}: {checkpoint} holds a {model.task} model")
     return task or task_of(model), loaded
+
+
+def evaluated(task: Task, model: Any, loss: Any, options: Any) -> Any:
+    """What a model predicts of labelled data: the task's evaluator.
+
+    Raises:
+        InputError: if the data or an option are not what they should be, or the model has diverged.
+    """
+    from logpose.core.device import choose_device
+    from logpose.data.pages import reading_images
+
+    device = choose_device(options.device)
+    workers = worker_processes(options.workers, on_cpu=device.type == "cpu")
+    with threads_beside(workers), reading_images(options):
+        evaluator = task.evaluate(model, loss, replace(options, device=str(device), workers=workers))
+    if not (evaluator.is_finite() and model.is_finite()):
+        raise InputError(f"{options.checkpoint}: the model's predictions are not finite; it has diverged")
+    return evaluator
 
 
 def check_outputs(options: Any) -> list[Path]:

@@ -21,6 +21,7 @@ __all__ = [
     "oks",
     "oks_nms",
     "over_labelled",
+    "similarities",
 ]
 
 COCO_LIMIT = 20
@@ -47,9 +48,19 @@ def oks(
     Returns:
         one similarity per person, in [0, 1]; NaN for a person without labelled joints.
     """
-    labelled = visible > 0
-    squared = np.where(labelled, ((predicted - truth) ** 2).sum(axis=-1), 0)
-    return over_labelled(np.exp(-squared / (2 * _variance(area, sigmas))), visible)
+    return over_labelled(similarities(predicted, truth, visible, area, sigmas), visible)
+
+
+def similarities(
+    predicted: Float[np.ndarray, "N K 2"],
+    truth: Float[np.ndarray, "N K 2"],
+    visible: Int[np.ndarray, "N K"],
+    area: Float[np.ndarray, "N"],
+    sigmas: Sequence[float] | Float[np.ndarray, "N K"],
+) -> Float[np.ndarray, "N K"]:
+    """What each joint adds to OKS, of which that is the mean; arguments are those of `oks`; 1 without a label."""
+    squared = np.where(visible > 0, ((predicted - truth) ** 2).sum(axis=-1), 0)
+    return np.asarray(np.exp(-squared / (2 * _variance(area, sigmas))))
 
 
 def over_labelled(each: Float[np.ndarray, "N K"], visible: Int[np.ndarray, "N K"]) -> Float[np.ndarray, "N"]:

@@ -20,7 +20,7 @@ from logpose.data.labelled_images import LabelledImages
 from logpose.data.predictions import PredictedPeople
 from logpose.metrics.calibration import pearson, rank_correlation
 from logpose.metrics.conformal import grouped_mean, least_groups
-from logpose.metrics.oks import oks
+from logpose.metrics.oks import oks, over_labelled, similarities
 from logpose.metrics.reliability import RegionsOfScores, auroc, excess_of_sparsification
 
 __all__ = ["LEVELS", "Audit", "Matched", "label_noise", "labelled_images", "matched_people"]
@@ -77,9 +77,8 @@ class Matched:
 
     @cached_property
     def similarity(self) -> Float[np.ndarray, "M K"]:
-        """What each joint adds to OKS; NaN where there is no label."""
-        variance = (2 * np.asarray(self.skeleton.sigmas)) ** 2 * np.maximum(self.area, 1e-9)[:, None]
-        return np.asarray(np.exp(-(self.distance**2) / (2 * variance)))
+        """What each joint adds to OKS; 1 where there is no label."""
+        return similarities(self.predicted, self.truth, self.visible, self.area, self.skeleton.sigmas)
 
 
 def labelled_images(people: Any) -> LabelledImages:
@@ -247,7 +246,7 @@ class Audit:
     def figures(self) -> dict[str, float]:
         """Every figure that can be had of these predictions, by name."""
         at, known = self.at, self.at.known
-        similarity = oks(at.predicted, at.truth, at.visible, at.area, at.skeleton.sigmas)
+        similarity = over_labelled(at.similarity, at.visible)
         scored = known.any(axis=1)
         found: dict[str, float] = {
             "people": len(at.images),
@@ -292,6 +291,13 @@ class Audit:
                 found[f"radius_px@{level:g}"] = float(np.median(radius[:, i]))
         return {name: value for name, value in found.items() if value == value}
 
+    def coverage_by_joint(self) -> Float[np.ndarray, "K L"]:
+        """Share of each joint's labels in the regions of scores of each level; NaN where none is measured."""
+        if self.covered is None:
+            return np.full((len(self.at.skeleton), len(LEVELS)), np.nan)
+        count = (~np.isnan(self.covered)).sum(axis=0)
+        return np.where(count > 0, np.nansum(self.covered, axis=0) / np.maximum(count, 1), np.nan)
+
     def by_joint(self) -> list[dict[str, Any]]:
         """Figures of each joint: bias and standard deviation along x and y, quantiles of the error, and the rest."""
         at, rows = self.at, []
@@ -307,8 +313,7 @@ class Audit:
             if self.noise is not None:
                 row["label_std_px"] = _known(float(self.noise[k]))
             if self.covered is not None:
-                own = self.covered[:, k, LEVELS.index(0.9)]
-                row["coverage@0.9"] = _known(float(np.nanmean(own))) if (~np.isnan(own)).any() else None
+                row["coverage@0.9"] = _known(float(self.coverage_by_joint()[k, LEVELS.index(0.9)]))
             rows.append(row)
         return rows
 

@@ -114,10 +114,7 @@ def write_audit_page(
         if audit.covered is not None:
             learned = len(np.unique(at.images[audit.learns]))
             facts = {"learned": learned, "images": len(np.unique(at.images))}
-            with np.errstate(invalid="ignore"):
-                counts = (~np.isnan(audit.covered)).sum(axis=0)
-                shares = np.where(counts > 0, np.nansum(audit.covered, axis=0) / np.maximum(counts, 1), np.nan)
-            plot_parts(LEVELS, {"held out": shares}, at.skeleton.joints, folder / "coverage.png")
+            plot_parts(LEVELS, {"held out": audit.coverage_by_joint()}, at.skeleton.joints, folder / "coverage.png")
             sections.append(Section("Regions of scores", [REGIONS.format(**facts)], folder / "coverage.png"))
         shown, listed = _worst(audit, images)
         file = folder / "worst.jpg" if shown is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,12 +53,17 @@ class Errors:
     visible: Int[np.ndarray, "N J"] | None = None
     """1: hidden, 2: visible, where labels have it."""
 
-    @property
+    @cached_property
     def known(self) -> Bool[np.ndarray, "N J"]:
         """Which joints have a whole label."""
         return np.asarray(np.isfinite(self.standardised).all(axis=-1))
 
-    @property
+    @cached_property
+    def labelled(self) -> Bool[np.ndarray, "N"]:
+        """Which instances have one."""
+        return np.asarray(self.known.any(axis=1))
+
+    @cached_property
     def radius(self) -> Float[np.ndarray, "N J"]:
         """Distance of labels from predictions, in standard deviations."""
         return np.asarray(np.sqrt((self.standardised**2).sum(axis=-1)))
@@ -99,7 +105,7 @@ def calibrate(
     _, groups = np.unique(errors.groups, return_inverse=True)
     ranges, between = _ranges(errors, by_size)
     for number in range(len(between) + 1):
-        _refuse_few(groups[(ranges == number) & errors.known.any(axis=1)], levels, group, by_size)
+        _refuse_few(groups[(ranges == number) & errors.labelled], levels, group, by_size)
     factor = _factors(errors, model, loss)
     radius, known = errors.radius / factor, errors.known
     radii = np.empty((len(between) + 1, len(factor), len(levels)))
@@ -113,10 +119,9 @@ def calibrate(
             radii[number, joint] = np.where(np.isfinite(quantiles), quantiles, common)
     uncertain = None
     if errors.sizes is not None:
-        labelled = errors.known.any(axis=1)
-        relative = np.nanmedian(errors.std[labelled] * factor, axis=1) / errors.sizes[labelled]
+        relative = np.nanmedian(errors.std[errors.labelled] * factor, axis=1) / errors.sizes[errors.labelled]
         uncertain = float(np.quantile(relative, MOST_CERTAIN))
-    count = len(np.unique(groups[errors.known.any(axis=1)]))
+    count = len(np.unique(groups[errors.labelled]))
     return Calibration(factor.tolist(), levels, radii.tolist(), between, group, count, uncertain)
 
 
@@ -239,7 +244,7 @@ def measure(
     """
     levels = sorted({*levels})
     before = np.stack([np.broadcast_to(model.region_radius(level), errors.std.shape) for level in levels], axis=-1)
-    labelled = errors.known.any(axis=1)
+    labelled = errors.labelled
     numbers, groups = np.unique(errors.groups, return_inverse=True)
     count, needed = len(np.unique(groups[labelled])), least_groups(levels[-1])
     if count - math.ceil(count / FOLDS) < needed:

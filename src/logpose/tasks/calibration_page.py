@@ -35,13 +35,18 @@ def _cells(measured: Measured, part: Bool[np.ndarray, "N J"]) -> list[str]:
     return [f"{each[i][level]:.3f}" for level in range(len(measured.levels)) for i in (0, 1)]
 
 
+def _by_level(measured: Measured) -> Iterator[tuple[float, ...]]:
+    """Each level, coverage before and after, and median radius before and after."""
+    columns = (of(when) for of in (measured.coverage, measured.size) for when in WHEN)
+    return zip(measured.levels, *columns, strict=True)
+
+
 def calibration_text(measured: Measured) -> Iterator[str]:
     """A line for each level, and one about the likelihood."""
     unit = measured.errors.unit
     yield f"{'level':8}{'coverage before':>17}{'after':>9}{f'median radius before, {unit}':>28}{'after':>9}"
-    shares, sizes = ([of(when) for when in WHEN] for of in (measured.coverage, measured.size))
-    for i, level in enumerate(measured.levels):
-        yield f"{level:<8g}{shares[0][i]:17.3f}{shares[1][i]:9.3f}{sizes[0][i]:28.2f}{sizes[1][i]:9.2f}"
+    for level, *values in _by_level(measured):
+        yield "{:<8g}{:17.3f}{:9.3f}{:28.2f}{:9.2f}".format(level, *values)
     if measured.nll_change == measured.nll_change:
         yield f"NLL {measured.nll_change:+.4f} nats a label"
 
@@ -67,23 +72,19 @@ def write_calibration_page(
     facts = {"group": calibration.group, "groups": calibration.groups, "several": PLURAL[calibration.group]}
     of = f"<code>{html.escape(str(checkpoint))}</code>, calibrated on <code>{html.escape(str(data))}</code>."
     head = ["", *(f"{level:g} {when}" for level in measured.levels for when in WHEN)]
-    parts = [[name, *_cells(measured, rows)] for name, rows in measured.parts(joints).items()]
+    parts = measured.parts(joints)
     rows = [["level", "coverage before", "after", f"median radius before, {measured.errors.unit}", "after"]]
-    rows += [
-        [f"{level:g}", *(f"{measured.coverage(when)[i]:.3f}" for when in WHEN),
-         *(f"{measured.size(when)[i]:.2f}" for when in WHEN)]
-        for i, level in enumerate(measured.levels)
-    ]  # fmt: skip
+    rows += ["{:g} {:.3f} {:.3f} {:.2f} {:.2f}".format(*values).split() for values in _by_level(measured)]
+    cells = [[name, *_cells(measured, labels)] for name, labels in parts.items()]
     factors = [["", "factor of the standard deviation"]]
     factors += [[name, f"{factor:.3f}"] for name, factor in zip(joints, calibration.factor, strict=True)]
     with TemporaryDirectory() as temporary:
         plot = Path(temporary) / "coverage.png"
-        of_joints = [rows for name, rows in measured.parts(joints).items() if name in joints]
-        shares = {when: np.stack([measured.coverage(when, rows) for rows in of_joints]) for when in WHEN}
+        shares = {when: np.stack([measured.coverage(when, parts[joint]) for joint in joints]) for when in WHEN}
         plot_parts(measured.levels, shares, joints, plot)
         sections = [
             Section("Before and after", [of, HELD_OUT.format(**facts), GUARANTEE.format(**facts)], table=rows),
-            Section("Coverage by part", [], plot, [head, *parts]),
+            Section("Coverage by part", [], plot, [head, *cells]),
             Section("Standard deviations", [], table=factors),
         ]
         write_page("logpose calibrate", sections, path)

@@ -153,15 +153,17 @@ class Found:
         """The longer side of the box that each person was predicted in."""
         return np.asarray(self.boxes[:, 2:].max(axis=1)) if self.detected_sizes is None else self.detected_sizes
 
+    def radii(self, model: Model, level: float) -> Float[np.ndarray, "N K"]:
+        """Radius of the model's region of a level around each joint, in standard deviations."""
+        return np.broadcast_to(model.region_radius(level, self.sizes()), self.visible.shape)
+
     def deviations(self, model: Model) -> calibration.Deviations:
         """Of every whole label, in the image plane; regions are those of the model."""
         whole = self.whole()
         spread = np.sqrt((self.std[whole][:, :2] ** 2).sum(axis=-1))
-
-        def limit(level: float) -> Float[np.ndarray, "M"]:
-            return np.asarray(np.broadcast_to(model.region_radius(level, self.sizes()), whole.shape)[whole])
-
-        return calibration.Deviations(self.radius(), spread, self.apart()[whole], "px", limit)
+        return calibration.Deviations(
+            self.radius(), spread, self.apart()[whole], "px", lambda level: self.radii(model, level)[whole]
+        )
 
 
 def errors_of(at: Found, group: Group, skeleton: Skeleton) -> Errors:

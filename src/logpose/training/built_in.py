@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from logpose.models.weight_files import CARD, PERSON, TENSORS, built_in
-from logpose.training.checkpoint import read
+from logpose.core.json_files import read_json
+from logpose.models.weight_files import CARD, CONFIG, PERSON, TENSORS, built_in
 
 __all__ = ["built_in_facts", "note_built_in"]
 
@@ -21,7 +21,7 @@ def built_in_facts() -> dict[str, dict[str, Any]]:
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    entry = read(folder)["logpose"]
+    entry = read_json(folder / CONFIG)  # not the tensors
     model = entry["model"]
     return {
         "description": entry.get("description", ""),

@@ -342,18 +342,18 @@ def keep_calibration(
     entry = {**content["logpose"], CALIBRATION: calibration.config()}
     if "figures" in entry:
         entry["figures"] = {**entry["figures"], **(figures or {})}
+    text = json.dumps(entry, indent=2) + "\n"
     try:
         if not source.is_dir():
             with whole_file(target) as file:
                 torch.save({**content, "logpose": entry}, file)
-            return target
-        if target != source:
+        elif target != source:
             with whole_folder(target) as folder:
                 shutil.copytree(source, folder, dirs_exist_ok=True)
-                (folder / CONFIG).write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
+                (folder / CONFIG).write_text(text, encoding="utf-8")
         else:
             with whole_file(target / CONFIG) as file:
-                file.write((json.dumps(entry, indent=2) + "\n").encode())
+                file.write(text.encode())
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})") from error
     return target

@@ -280,11 +280,10 @@ def plot_poses(images: Sequence[tuple[Image, Poses]], path: str | Path, columns:
 def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
     """A copy of an image, scaled up where it is small, with its people drawn in."""
     image, factor = enlarged(image, least_side)
+    axes = poses.radius * poses.sigma
     for person in range(len(poses)):
         own, numbers = poses.own(person)
-        keypoints, sigma = (values[person][None, numbers] for values in (poses.keypoints, poses.sigma))
-        radius = poses.radius if isinstance(poses.radius, float) else poses.radius[person][None, numbers]
-        draw_people(image, own, keypoints, sigma * radius, factor)
+        draw_people(image, own, poses.keypoints[person][None, numbers], axes[person][None, numbers], factor)
     return image
 
 

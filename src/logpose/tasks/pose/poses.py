@@ -83,11 +83,9 @@ class Poses:
 def radius_of(model: Model, boxes: Float[np.ndarray, "N 4"]) -> float | Float[np.ndarray, "N K 1"]:
     """The radius of the regions of `SHOWN_LEVEL` in people's boxes, in standard deviations."""
     radius = model.region_radius(SHOWN_LEVEL, boxes[:, 2:].max(axis=1))
-    return (
-        float(radius[0, 0])
-        if radius.size == 1
-        else np.broadcast_to(radius, (len(boxes), len(model.skeleton)))[..., None]
-    )
+    if radius.size == 1:
+        return float(radius[0, 0])
+    return np.broadcast_to(radius, (len(boxes), len(model.skeleton)))[..., None]
 
 
 def regions_of(

@@ -93,7 +93,7 @@ def people_parts(
 def _by_joint(at: Found, model: Model) -> list[list[str]]:
     """A table by joint: number of labels, error, NLL, and coverage of 90 % regions."""
     apart, whole = at.apart(), at.whole()
-    limit = np.broadcast_to(model.region_radius(LEVEL, at.sizes()), whole.shape)
+    limit = at.radii(model, LEVEL)
     with np.errstate(invalid="ignore"):
         radius = scaled_radius(at.predicted, at.std, at.truth)
     rows = [["", "labels", "error, px", "NLL, nats", f"in {100 * LEVEL:.0f} % regions"]]
@@ -113,7 +113,7 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     errors = np.where(labelled, apart, 0).sum(axis=1) / diagonal
     errors = np.where(labelled.any(axis=1), errors / np.maximum(labelled.sum(axis=1), 1), np.nan)
     indices, people, skeleton = sorted(evaluation.rows), evaluation.people, evaluation.model.skeleton
-    radius = np.broadcast_to(evaluation.model.region_radius(INSIDE, at.sizes()), at.whole().shape)[..., None]
+    radius = at.radii(evaluation.model, INSIDE)[..., None]
     cropped = CropTransform(skeleton, (TILE, TILE), padding=evaluation.model.padding)
     tiles = []
     for row in evenly_ranked(errors.tolist(), SHOWN):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pycocotools import coco as reference
 from pycocotools.cocoeval import COCOeval
 
+from logpose.core.calibration import LEVELS
 from logpose.core.skeletons import COCO
 from logpose.metrics.oks import coco_ap, coco_ap_of_categories, coco_ground_truth, expected_oks, oks, oks_nms
 
@@ -98,6 +99,18 @@ def test_expected_oks_is_the_integral_of_oks_over_a_gaussian(along: tuple[float,
     found = expected_oks(np.array([[along]]), np.array([900.0]), (0.1,))
     assert found.shape == (1, 1)
     assert found[0, 0] == pytest.approx(each[0] * each[1], rel=1e-6)
+
+
+def test_expected_oks_of_regions_is_the_mean_over_draws_of_a_heavy_tailed_error() -> None:
+    """Of a Laplace distribution along each axis, whose Gaussian of the same deviation is much less alike."""
+    rng = np.random.default_rng(0)
+    error = rng.laplace(scale=np.sqrt(0.5), size=(400_000, 2))
+    radii = np.quantile(np.hypot(*error.T), LEVELS)
+    for along in ((4.0, 4.0), (1.0, 8.0), (30.0, 20.0)):
+        drawn = np.exp(-((error * along) ** 2).sum(axis=1) / (2 * 900 * 0.2**2)).mean()
+        found = expected_oks(np.array([[along]]), np.array([900.0]), (0.1,), radii)
+        assert found[0, 0] == pytest.approx(drawn, abs=0.02)
+        assert abs(found[0, 0] - drawn) < abs(expected_oks(np.array([[along]]), np.array([900.0]), (0.1,)) - drawn)
 
 
 def test_expected_oks_of_no_area_and_of_an_unknown_spread() -> None:

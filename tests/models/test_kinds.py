@@ -15,4 +15,4 @@ def test_all_public_models_are_known() -> None:
 
 def test_kinds_are_those_of_one_class_each() -> None:
     assert len({kind.kind for kind in models.MODELS}) == len(models.MODELS)
-    assert {kind.task for kind in models.MODELS} == {"pose", "detection", "lifting", "boundaries"}
+    assert {kind.task for kind in models.MODELS} == {"pose", "detection", "lifting", "boundaries", "wrapping"}

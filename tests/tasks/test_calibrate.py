@@ -46,6 +46,20 @@ def test_the_factors_of_standard_deviations_are_found(model, loss):
     assert found.radii[0] == pytest.approx(np.tile(wanted, (3, 1)), rel=0.06)
 
 
+def test_the_oks_that_is_expected_is_the_mean_that_people_had(model):
+    rng = np.random.default_rng(3)
+    expected = rng.uniform(size=3000)
+    had = np.clip(expected**2 + rng.normal(0, 0.05, 3000), 0, 1)
+    errors = replace(drawn(3000), oks=had, expected_oks=lambda factor: expected * factor.max() / FACTORS.max())
+    found = calibrate(errors, model, Laplace(2), LEVELS)
+    mean, above = found.of_expected_oks(np.array([0.3, 0.6, 0.9]) * found.factor[2] / FACTORS.max())
+    assert mean == pytest.approx([0.09, 0.36, 0.81], abs=0.03)
+    assert (above < [0.05, 0.05, 2]).all()
+    assert above[2] > 0.95
+    assert errors.of(expected < 0.5).expected_oks(FACTORS) == pytest.approx(expected[expected < 0.5])
+    assert calibrate(drawn(300), model, Laplace(2), LEVELS).of_expected_oks(mean) is None
+
+
 @pytest.mark.parametrize("by_size", [False, True])
 def test_new_labels_are_covered_as_nominal(model, by_size):
     rng = np.random.default_rng(2)

@@ -5,31 +5,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from logpose.core.errors import InputError
-from logpose.core.samples import Sample, Scoring
+from logpose.core.samples import Sample
 from logpose.core.skeletons import COCO, Skeleton
-from logpose.core.structures import ErrorDistribution, Evaluator
+from logpose.core.structures import Evaluator
 from logpose.data.image_sets import ImageList, LabelledImage
 from logpose.losses import Gaussian
 from logpose.metrics.oks import oks
 from logpose.models import RegressionModel, create_backbone
-from logpose.tasks.evaluation import (
-    Found,
-    evaluate,
-    metric_notes,
-    metric_sigmas,
-    person_scores,
-    pose_figures,
-    refuse_scoring,
-    without_confidence,
-)
+from logpose.tasks.evaluation import Found, evaluate, metric_notes, metric_sigmas, pose_figures
 
 
 class Recorder(Evaluator[float]):
@@ -97,48 +87,6 @@ def test_every_batch_reaches_the_evaluator(
     assert capsys.readouterr().err == ""  # short work prints nothing where there is no terminal
 
 
-def scores(scoring: Scoring, confidence: list[float], std: float = 2.0) -> np.ndarray:
-    """Of two people with the same joints, in boxes of 10 by 20 pixels and of four times as many."""
-    joints = np.tile(confidence, (2, 1))
-    boxes = np.array([[3.0, 4.0, 10.0, 20.0], [0.0, 0.0, 20.0, 40.0]])
-    sigmas = (0.05, 0.1, 0.05, 0.1)[: len(confidence)]
-    spread = np.full((2, len(confidence), 2), std)
-    return person_scores(scoring, np.array([0.5, 0.25]), joints, spread, boxes, sigmas)
-
-
-@pytest.mark.parametrize(("scoring", "score"), [("sum", 0.5 + 0.55 + 0.9), ("product", 0.5 * 0.9), ("box", 0.5)])
-def test_a_person_s_score(scoring: Scoring, score: float) -> None:
-    assert scores(scoring, [0.2, 0.9])[0] == pytest.approx(score)
-
-
-def test_a_score_by_product_leaves_out_joints_that_nobody_sees() -> None:
-    assert scores("product", [0.1, 0.2, 0.3, 0.9])[0] == pytest.approx(0.5 * 0.6)
-    assert scores("product", [0.1, 0.2]).tolist() == [0, 0]
-
-
-def test_a_score_by_oks_is_what_draws_of_the_joints_have_on_average() -> None:
-    """Of a person who covers .53 of the box, and whose first joint is labelled twice as exactly as the second."""
-    rng = np.random.default_rng(0)
-    squared = (rng.normal(0, 2.0, (400_000, 2, 2)) ** 2).sum(axis=-1)
-    for person, (box, area) in enumerate([(0.5, 0.53 * 200), (0.25, 0.53 * 800)]):
-        drawn = np.exp(-squared / (2 * area * np.array([0.1, 0.2]) ** 2)).mean()
-        assert scores("oks", [0.9, 0.9])[person] == pytest.approx(box * drawn, rel=5e-3)
-    assert scores("oks", [0.9, 0.9], std=np.nan).tolist() == [0, 0]
-
-
-@pytest.mark.parametrize("scoring", get_args(Scoring))
-def test_nobody_has_no_score(scoring: Scoring) -> None:
-    nobody = person_scores(scoring, np.zeros(0), np.zeros((0, 3)), np.zeros((0, 3, 2)), np.zeros((0, 4)), (0.1,) * 3)
-    assert nobody.shape == (0,)
-
-
-def test_scores_by_a_spread_that_nobody_learned_are_refused() -> None:
-    with pytest.raises(InputError, match="--score oks"):
-        refuse_scoring("oks", ErrorDistribution.unknown(2))
-    refuse_scoring("product", ErrorDistribution.unknown(2))
-    refuse_scoring("oks", Gaussian().error_distribution())
-
-
 def test_the_oks_that_is_expected_comes_out_where_spreads_are_right() -> None:
     rng = np.random.default_rng(1)
     count, spread = 4000, rng.uniform(0.5, 6.0, (4000, 2, 2))
@@ -156,9 +104,9 @@ def test_the_oks_that_is_expected_comes_out_where_spreads_are_right() -> None:
     assert figures["oks_expected"] == pytest.approx(figures["oks"], abs=0.01)
     each = (1 + spread**2 / (600 * (2 * np.array([0.05, 0.1])) ** 2)[:, None]).prod(axis=-1) ** -0.5
     person = (each * visible).sum(axis=1) / visible.sum(axis=1)
-    assert figures["oks_expected"] == pytest.approx(person.mean())
+    assert figures["oks_expected"] == pytest.approx(person.mean(), abs=2e-3)
     similar = oks(at.predicted, at.truth, visible, at.area, skeleton.sigmas)
-    assert figures["oks_expected_r"] == pytest.approx(np.corrcoef(person, similar)[0, 1])
+    assert figures["oks_expected_r"] == pytest.approx(np.corrcoef(person, similar)[0, 1], abs=1e-3)
 
 
 BAR, GIVEN = Skeleton("bar", ("a", "b")), Skeleton("bar", ("a", "b"), oks_sigmas=(0.1, 0.2))
@@ -199,12 +147,6 @@ def test_more_people_in_an_image_than_coco_counts_are_noted() -> None:
             notes = metric_notes(COCO, data)
             assert len(notes) == (number is not None)
             assert number is None or number in notes[0]
-
-
-@pytest.mark.parametrize(("confidences", "noted"), [([1.0, 1.0], True), ([1.0, 0.99], False), ([], False)])
-def test_a_model_without_confidence_is_noted(confidences: list[float], noted: bool) -> None:
-    each = [np.full(17, own) for own in confidences]
-    assert bool(without_confidence([np.zeros((0, 17)), *each])) is noted
 
 
 def found(predicted: np.ndarray, confidence: np.ndarray) -> Found:

@@ -10,7 +10,7 @@ import pytest
 from docstring_parser import parse_from_object
 
 from logpose.core.errors import InputError
-from logpose.models import BoundaryModel, Detector, LiftingModel, PoseModel
+from logpose.models import BoundaryModel, Detector, KeypointWrapper, LiftingModel, PoseModel
 from logpose.tasks import TASKS, find_task, task_of, task_that_opens
 from logpose.tasks.task import EvalOptions, InspectOptions, PredictOptions, Task
 from logpose.training.checkpoint import load, save
@@ -45,7 +45,7 @@ def test_a_method_that_is_missing_is_noticed():
 
 
 def test_models_name_their_task():
-    models = (PoseModel, Detector, LiftingModel, BoundaryModel)
+    models = (PoseModel, Detector, LiftingModel, BoundaryModel, KeypointWrapper)
     assert [task_of(model) for model in models] == list(TASKS)
     assert [find_task(model.task) for model in models] == list(TASKS)
     with pytest.raises(InputError, match="dancing"):

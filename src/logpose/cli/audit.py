@@ -65,14 +65,7 @@ def run(options: AuditOptions) -> int:
     log_problems(people)
     labels = labelled_images(people)
     predictions = read_predictions(options.predictions, labels)
-    log_problems(predictions, "predictions: ")
-    if predictions.of_other_images:
-        log.info("%d predictions are of images without labels", predictions.of_other_images)
-    if predictions.of_other_categories:
-        log.info("%d predictions are of other categories", predictions.of_other_categories)
-    if 0 < (partly := sum(each is not None for each in predictions.covariances)) < len(predictions):
-        log.warning("%d of %d predictions have no covariance, so that none is measured", len(predictions) - partly,
-                    len(predictions))  # fmt: skip
+    predictions.log_passed_over()
     noise = None
     if options.second is not None:
         second = open_people(options.second, options.images, category=options.category, need_images=False)

@@ -41,6 +41,8 @@ class Calibration(Configurable):
         sizes: the S - 1 lengths that the ranges of sizes lie between: the longer side of a person's box, in pixels.
         group: what was taken as exchangeable.
         groups: how many of those there were.
+        oks: of models of people, three rows: the OKS expected from the regions, ascending; the mean OKS of people of
+            whom as much was expected; the share of them whose OKS is above .5. Empty where it is not known.
         uncertain: of models of people, the median standard deviation of a person's joints, relative to the longer side
             of their box, that hardly anybody of the calibration data exceeded; above it nobody is thought to be there.
 
@@ -57,6 +59,7 @@ class Calibration(Configurable):
         group: Group = "image",
         groups: int = 0,
         uncertain: float | None = None,
+        oks: Sequence[Sequence[float]] = (),
     ) -> None:
         self.factor, self.levels, self.sizes = tuple(factor), tuple(levels), tuple(sizes)
         self.group, self.groups, self.uncertain = group, groups, uncertain
@@ -79,6 +82,13 @@ class Calibration(Configurable):
             raise InputError(f"a calibration is on a number of images, people or clips, got {groups!r} of {group!r}")
         if uncertain is not None and not (_are_numbers([uncertain]) and uncertain > 0):
             raise InputError(f"uncertain is a share above 0, got {uncertain!r}")
+        self.oks = tuple(tuple(row) for row in oks)
+        shares = [value for row in self.oks for value in row]
+        whole = len(self.oks) in (0, 3) and len({len(row) for row in self.oks}) <= 1 and all(self.oks)
+        if not whole or not _are_numbers(shares) or not all(0 <= value <= 1 for value in shares):
+            raise InputError("oks of a calibration has three rows of equally many shares, or none")
+        if any(list(row) != sorted(row) for row in self.oks):
+            raise InputError("each row of oks of a calibration ascends")
         self.radii: Float[np.ndarray, "S J L"] = table
 
     def argument(self, name: str) -> object:
@@ -88,6 +98,15 @@ class Calibration(Configurable):
     def has(self, level: float) -> bool:
         """Whether there are radii of a level."""
         return level in self.levels
+
+    def of_expected_oks(
+        self, expected: Float[np.ndarray, "N"]
+    ) -> tuple[Float[np.ndarray, "N"], Float[np.ndarray, "N"]] | None:
+        """The mean OKS, and the probability of one above .5, of people of whom an OKS is expected; None: not known."""
+        if not self.oks:
+            return None
+        at, mean, above = self.oks
+        return np.interp(expected, at, mean), np.interp(expected, at, above)
 
     def radius_at(self, level: float, sizes: Float[np.ndarray, "N"] | None = None) -> Float[np.ndarray, "N J"]:
         """The radius of each joint's region of a level, in standard deviations.

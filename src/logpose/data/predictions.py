@@ -9,6 +9,7 @@ with lines of class, box, x, y and score of each joint in shares of the image, a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +19,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from logpose.core.errors import InputError
-from logpose.core.json_files import numbers, read_json, whole
+from logpose.core.json_files import numbers, read_json
 from logpose.core.skeletons import Skeleton
 from logpose.data.deeplabcut_tables import read_table
 from logpose.data.label_content import text_lines
-from logpose.data.labelled_images import LabelledImages, parts_of_path
-from logpose.data.problems import FARTHEST, Problem
+from logpose.data.labelled_images import LabelledImages
+from logpose.data.problems import FARTHEST, Problem, log_problems
 
 __all__ = ["PredictedPeople", "read_predictions"]
+
+log = logging.getLogger("logpose")
 
 TABLES = (".csv", ".h5")
 
@@ -47,6 +50,8 @@ class PredictedPeople:
     """x, y, width, height of the box that each was predicted in."""
     radii: list[Mapping[str, Float[np.ndarray, "K 2"]]] = field(default_factory=list)
     """Half axes of the region of each nominal level, where the program gives regions."""
+    numbers: list[int | None] = field(default_factory=list)
+    """Of each one of COCO's results, the number of its row in the file."""
     problems: list[Problem] = field(default_factory=list)
     """Rows that were left out."""
     of_other_images: int = 0
@@ -78,19 +83,35 @@ class PredictedPeople:
         return np.stack([each for each in self.covariances if each is not None])
 
     @property
-    def sizes(self) -> Float[np.ndarray, "N"]:
-        """The longer side of each one's box; of joints' extent where there is none. At least 1."""
-        extents = [
-            np.ptp(row[:, :2], axis=0) if box is None else box[2:]
+    def extents(self) -> Float[np.ndarray, "N 4"]:
+        """x, y, width, height of each one's box; that of the joints where there is none."""
+        found = [
+            np.concatenate([row[:, :2].min(axis=0), np.ptp(row[:, :2], axis=0)]) if box is None else box
             for row, box in zip(self.rows, self.boxes, strict=True)
         ]
-        return np.maximum(np.array([each.max() for each in extents]), 1) if extents else np.empty(0)
+        return np.stack(found) if found else np.empty((0, 4))
+
+    @property
+    def sizes(self) -> Float[np.ndarray, "N"]:
+        """The longer side of each one's box; of joints' extent where there is none. At least 1."""
+        return np.asarray(np.maximum(self.extents[:, 2:].max(axis=1, initial=0), 1))
 
     def regions(self) -> dict[str, Float[np.ndarray, "N K 2"]]:
         """Half axes of the regions of each nominal level; NaN where a row has none."""
         nothing = np.full((len(self.skeleton), 2), np.nan)
         levels = dict.fromkeys(level for row in self.radii for level in row)
         return {level: np.stack([row.get(level, nothing) for row in self.radii]) for level in levels}
+
+    def log_passed_over(self) -> None:
+        """Log how many predictions were passed over, and the problems of rows."""
+        log_problems(self, "predictions: ")
+        if self.of_other_images:
+            log.info("%d predictions are of images without labels", self.of_other_images)
+        if self.of_other_categories:
+            log.info("%d predictions are of other categories", self.of_other_categories)
+        if 0 < (partly := sum(each is not None for each in self.covariances)) < len(self):
+            log.warning("%d of %d predictions have no covariance: those of the others are not used",
+                        len(self) - partly, len(self))  # fmt: skip
 
     def image_numbers(self) -> Int[np.ndarray, "N"]:
         """Ids of images, as an array."""
@@ -105,6 +126,7 @@ class PredictedPeople:
         covariance: Float[np.ndarray, "K 2 2"] | None = None,
         box: Float[np.ndarray, "4"] | None = None,
         radii: Mapping[str, Float[np.ndarray, "K 2"]] | None = None,
+        number: int | None = None,
     ) -> None:
         """Add a person, or what is wrong with them."""
         fault = _fault(row, score, covariance)
@@ -118,6 +140,7 @@ class PredictedPeople:
         usable = box is not None and bool(np.isfinite(box).all()) and bool((box[2:] > 0).all())
         self.boxes.append(box if usable else None)
         self.radii.append(radii or {})
+        self.numbers.append(number)
 
 
 def _fault(row: np.ndarray, score: float, covariance: np.ndarray | None) -> str:
@@ -181,38 +204,19 @@ def _of_json(path: Path, labels: LabelledImages, found: PredictedPeople) -> None
         if category is not None and labels.categories and category not in labels.categories:
             found.of_other_categories += 1
             continue
-        image = _image_of(row, where, labels)
+        image = labels.image_of(row, where)
         if image is None:
             found.of_other_images += 1
         elif "xy" in row:
             for person in _of_supervision(row, where, labels):
                 found.add(person[0], image, *person[1:])
         else:
-            _add_result(row, where, image, labels, found)
+            _add_result(row, where, image, labels, found, i)
 
 
-def _image_of(row: Mapping[str, Any], where: str, labels: LabelledImages) -> int | None:
-    """The id of a row's image: its own id if that is known, else by the name of its file; None if it is not labelled.
-
-    Raises:
-        InputError: if there is neither, or they mean two images.
-    """
-    name, number = row.get("file_name"), row.get("image_id")
-    known = whole(number)
-    if isinstance(number, str):  # Ultralytics has the name of the file without its suffix
-        known = labels.find(number) if labels.find(number) is not None else labels.find_stem(number)
-    elif known is None and (number is not None or not isinstance(name, str)):
-        got = "none" if number is None else f"{number!r:.40}"
-        raise InputError(f"{where}: needs file_name, or image_id as a number or name; got {got}")
-    if known is not None and known in labels.names:
-        listed = labels.names[known]
-        if isinstance(name, str) and name and parts_of_path(name)[-1:] != parts_of_path(listed)[-1:]:
-            raise InputError(f"{where}: file_name is {name}, and image_id {known} is {listed} in {labels.file}")
-        return known
-    return labels.find(name) if isinstance(name, str) else None
-
-
-def _add_result(row: Mapping[str, Any], where: str, image: int, labels: LabelledImages, found: PredictedPeople) -> None:
+def _add_result(
+    row: Mapping[str, Any], where: str, image: int, labels: LabelledImages, found: PredictedPeople, number: int
+) -> None:
     """Add the person of a row of COCO's results."""
     count = len(labels.skeleton)
     values = row["keypoints"]
@@ -227,7 +231,7 @@ def _add_result(row: Mapping[str, Any], where: str, image: int, labels: Labelled
     box = None if row.get("bbox") is None else numbers(row["bbox"], 4)
     covariance = _covariance(row.get("covariance"), row.get("sigma"), count, where)
     radii = _radii(row.get("radius"), count, where)
-    found.add(where, image, triplets.reshape(-1, 3), float(score[0]), covariance, box, radii)
+    found.add(where, image, triplets.reshape(-1, 3), float(score[0]), covariance, box, radii, number)
 
 
 def _radii(given: Any, count: int, where: str) -> dict[str, Float[np.ndarray, "K 2"]]:
@@ -323,12 +327,10 @@ def _of_yolo(path: Path, labels: LabelledImages, found: PredictedPeople) -> None
         if image is None:
             found.of_other_images += 1
             continue
-        width, height = labels.sizes.get(image, (None, None))
-        if not all(isinstance(side, int | float) and side > 0 for side in (width, height)):
-            raise InputError(f"{labels.file}: image {labels.names[image]} has no width and height, which {file} needs")
+        size = labels.size_of(image, str(file))
         for line, text in enumerate(text_lines(file), start=1):
             if text.strip():
-                _add_line(text.split(), f"{file}: line {line}", image, (width, height), count, found)
+                _add_line(text.split(), f"{file}: line {line}", image, size, count, found)
 
 
 def _add_line(

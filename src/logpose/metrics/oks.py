@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from logpose.core.calibration import LEVELS
+
 __all__ = [
     "COCO_LIMIT",
     "coco_annotation",
@@ -26,6 +28,7 @@ __all__ = [
 
 COCO_LIMIT = 20
 """The most people an image that COCO's evaluation counts, those with the best scores."""
+PART, BEYOND = 4096, 1.5  # people at a time in an integral; quantile of level 1, relative to the last
 NAMES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
 
 
@@ -81,21 +84,47 @@ def expected_oks(
     std: Float[np.ndarray, "N K 2"],
     area: Float[np.ndarray, "N"],
     sigmas: Sequence[float] | Float[np.ndarray, "N K"],
+    radii: Float[np.ndarray, "L"] | None = None,
 ) -> Float[np.ndarray, "N K"]:
-    """Expected similarity of each joint whose error is Gaussian with these standard deviations.
+    """Expected similarity of each joint with these standard deviations: its regions' mean, or that of Gaussian errors.
 
-    Of an error along one axis of deviation s, E exp(-e² / 2v) = (1 + s² / v)^-1/2 with v = area (2 sigma)²; the two
-    axes' multiply. Of the same deviations, heavier tails have somewhat more similarity.
+    The radii are quantiles of the error's size: the similarity exp(-e² / 2v), v = area (2 sigma)², is integrated over
+    them, with the error anywhere on its ellipse. On one with the half axes a >= b the mean is exp(-b² / 2v) e^-z I0(z)
+    with z = (a² - b²) / 4v and the modified Bessel function I0. Between a learned density's quantiles, and beyond the
+    last (with half as much again), it is linear.
+
+    Of a Gaussian error along one axis of deviation s, E exp(-e² / 2v) = (1 + s² / v)^-1/2; the two axes' multiply. Of
+    the same deviations, heavier tails have more similarity.
 
     Args:
         std: standard deviations of positions along x and y, in pixels.
         area: of each object, in square pixels.
         sigmas: of the skeleton's joints, or of each object's, relative to sqrt(area).
+        radii: of the regions of `LEVELS`, in standard deviations: `Model.radii`; errors are Gaussian when None.
 
     Returns:
         in [0, 1]; NaN where the deviation is not known.
     """
+    if radii is not None:
+        parts = [slice(start, start + PART) for start in range(0, max(len(std), 1), PART)]
+        variance = _variance(area, sigmas)
+        return np.concatenate([_over_quantiles(std[part], variance[part], radii) for part in parts])
     return np.asarray((1 + std**2 / _variance(area, sigmas)[..., None]).prod(axis=-1) ** -0.5)
+
+
+def _over_quantiles(
+    std: Float[np.ndarray, "N K 2"], variance: Float[np.ndarray, "N K"], radii: Float[np.ndarray, "L"]
+) -> Float[np.ndarray, "N K"]:
+    """The integral of `expected_oks` over the quantiles of the error's size."""
+    from scipy.integrate import trapezoid  # type: ignore[import-untyped]  # takes long to import
+    from scipy.special import i0e  # type: ignore[import-untyped]
+
+    shares = np.array([0, *LEVELS, 1])
+    quantiles = np.concatenate([[0], radii, BEYOND * radii[-1:]])
+    squares = (std[..., None] * quantiles) ** 2 / variance[..., None, None]
+    low, high = squares.min(axis=2), squares.max(axis=2)
+    similarity = np.exp(-low / 2) * i0e((high - low) / 4)
+    return np.asarray(trapezoid(similarity, shares, axis=-1))
 
 
 def oks_nms(

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from logpose.metrics.conformal import conformal_quantiles, least_groups
 
-__all__ = ["RegionsOfScores", "auroc", "excess_of_sparsification", "sparsification"]
+__all__ = ["RegionsOfScores", "auroc", "excess_of_sparsification", "increasing", "sparsification"]
 
 STEPS = 50
 """Points of a curve of sparsification."""
@@ -136,12 +136,22 @@ def _isotonic(
     scores: Float[np.ndarray, "N"], values: Float[np.ndarray, "N"]
 ) -> tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]:
     """Scores, ascending, and the values that fall with them and fit best."""
+    knots, fitted = increasing(scores, -values)
+    return knots, -fitted
+
+
+def increasing(
+    scores: Float[np.ndarray, "N"], values: Float[np.ndarray, "N"]
+) -> tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]:
+    """Isotonic regression: scores, ascending, and the values that grow with them and fit best.
+
+    Of each level of the fitted steps there are the first and the last score; between them values are linear.
+    """
     from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]  # takes long to import
 
     knots, place = np.unique(scores, return_inverse=True)
     weight = np.bincount(place)
     means = np.bincount(place, values) / weight
-    fitted = isotonic_regression(means, weights=weight, increasing=False).x
-    # Of each level of the fitted steps, the first and the last score.
+    fitted = isotonic_regression(means, weights=weight).x
     ends = np.r_[True, fitted[1:] != fitted[:-1]] | np.r_[fitted[1:] != fitted[:-1], True]
     return knots[ends], fitted[ends]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from logpose.models.pose_model import KeypointModel, Model, PoseModel
     from logpose.models.regression import RegressionModel
     from logpose.models.resnet import ResNet
+    from logpose.models.wrapper import KeypointWrapper
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -39,6 +40,7 @@ else:
             "pose_model": ("KeypointModel", "Model", "PoseModel"),
             "regression": ("RegressionModel",),
             "resnet": ("ResNet",),
+            "wrapper": ("KeypointWrapper",),
         },
     )
 
@@ -52,6 +54,7 @@ __all__ = [
     "HeatmapModel",
     "IntegralModel",
     "KeypointModel",
+    "KeypointWrapper",
     "LiftingModel",
     "MaskRCNN",
     "MaskRCNNOptions",

@@ -11,6 +11,7 @@ from logpose.models.movenet_pose import MoveNet
 from logpose.models.point_set import PointSetAnchors
 from logpose.models.pose_model import Model
 from logpose.models.regression import RegressionModel
+from logpose.models.wrapper import KeypointWrapper
 
 __all__ = ["MODELS"]
 
@@ -25,6 +26,7 @@ MODELS: tuple[type[Model], ...] = (
         PointSetAnchors,
         LiftingModel,
         BoundaryModel,
+        KeypointWrapper,
     ),
 )
 """All models that a checkpoint may be of, by their `kind`."""

@@ -193,6 +193,10 @@ class Model(nn.Module, Configurable, ABC):
             return self.error_distribution.bands_at(level)[None]
         return np.full((1, 1), self.error_distribution.radius_at(level))
 
+    def radii(self) -> Float[np.ndarray, "L"]:
+        """The radii of the density's regions of all `LEVELS`: quantiles of the error's size, in standard deviations."""
+        return np.asarray(self.error_radius.detach().double().cpu().numpy())
+
     def is_finite(self) -> bool:
         """Whether all weights are: those of a model that has diverged are not."""
         return all(bool(weight.isfinite().all()) for weight in self.parameters())

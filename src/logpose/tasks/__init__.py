@@ -1,4 +1,4 @@
-"""The four tasks, and how the task of a model or of a name is found."""
+"""The tasks, and how the task of a model or of a name is found."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from logpose.tasks.detection.task import DetectionTask
 from logpose.tasks.lifting.task import LiftingTask
 from logpose.tasks.pose.task import PoseTask
 from logpose.tasks.task import Task
+from logpose.tasks.wrapping.task import WrappingTask
 from logpose.training.run_folder import BEST, LAST
 
 __all__ = ["TASKS", "Task", "find_task", "task_of", "task_that_opens"]
 
-TASKS: tuple[Task, ...] = (PoseTask(), DetectionTask(), LiftingTask(), BoundaryTask())
+TASKS: tuple[Task, ...] = (PoseTask(), DetectionTask(), LiftingTask(), BoundaryTask(), WrappingTask())
 """Every task of this package."""
 
 

@@ -23,7 +23,7 @@ from logpose.metrics.conformal import grouped_mean, least_groups
 from logpose.metrics.oks import oks, over_labelled, similarities
 from logpose.metrics.reliability import RegionsOfScores, auroc, excess_of_sparsification
 
-__all__ = ["LEVELS", "Audit", "Matched", "label_noise", "labelled_images", "matched_people"]
+__all__ = ["LEVELS", "Audit", "Matched", "label_noise", "labelled_images", "matched_people", "pairs_of"]
 
 LEVELS = (0.5, 0.9, 0.95)
 """Nominal levels of regions of scores."""
@@ -99,8 +99,8 @@ def labelled_images(people: Any) -> LabelledImages:
     return LabelledImages(people.file, people.skeleton, names, *known)
 
 
-def matched_people(predictions: PredictedPeople, people: Sequence[Sample]) -> Matched:
-    """Match predicted people with labelled ones, image by image.
+def pairs_of(predictions: PredictedPeople, people: Sequence[Sample]) -> list[tuple[int, int]]:
+    """Rows of predicted people and of the labelled ones that they are matched with, image by image.
 
     The one prediction in an image of one person is matched with them, however far off. Where there are several, pairs
     are those with the highest sum of OKS, without pairs of an OKS below 0.1.
@@ -110,16 +110,13 @@ def matched_people(predictions: PredictedPeople, people: Sequence[Sample]) -> Ma
     """
     from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]  # takes long to import
 
-    skeleton = predictions.skeleton
     found, labels = predictions.keypoints, defaultdict[int, list[int]](list)
     for row, sample in enumerate(people):
         labels[sample.image_id].append(row)
     of_image = defaultdict[int, list[int]](list)
     for row, image in enumerate(predictions.images):
         of_image[image].append(row)
-    truth = np.stack([sample.keypoints[:, :2] for sample in people])
-    visible = np.stack([sample.visible for sample in people])
-    area = np.array([sample.area for sample in people])
+    truth, visible, area = _labels(people)
     pairs: list[tuple[int, int]] = []
     for image, own in of_image.items():
         theirs = labels.get(image, [])
@@ -127,19 +124,39 @@ def matched_people(predictions: PredictedPeople, people: Sequence[Sample]) -> Ma
             pairs.append((own[0], theirs[0]))
         elif theirs:
             rows, columns = np.repeat(own, len(theirs)), np.tile(theirs, len(own))
-            alike = oks(found[rows], truth[columns], visible[columns], area[columns], skeleton.sigmas)
+            alike = oks(found[rows], truth[columns], visible[columns], area[columns], predictions.skeleton.sigmas)
             table = alike.reshape(len(own), len(theirs))
             chosen = zip(*linear_sum_assignment(table, maximize=True), strict=True)
             pairs += [(own[i], theirs[j]) for i, j in chosen if table[i, j] >= LEAST_OKS]
     if not pairs:
         raise InputError("no prediction is of a labelled person")
+    return pairs
+
+
+def _labels(people: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, COCO's flags and areas of labelled people."""
+    truth = np.stack([sample.keypoints[:, :2] for sample in people])
+    visible = np.stack([sample.visible for sample in people])
+    return truth, visible, np.array([sample.area for sample in people])
+
+
+def matched_people(predictions: PredictedPeople, people: Sequence[Sample]) -> Matched:
+    """Predicted people beside the labelled ones of `pairs_of`.
+
+    Raises:
+        InputError: if nobody is matched.
+    """
+    pairs = pairs_of(predictions, people)
+    truth, visible, area = _labels(people)
     mine, labelled = (np.array(column) for column in zip(*pairs, strict=True))
     covariance = predictions.covariance
+    without = {sample.image_id for sample in people} - {*predictions.images}
+    regions = {level: axes[mine] for level, axes in predictions.regions().items()}
     return Matched(
-        skeleton, found[mine], predictions.confidence[mine], np.array(predictions.scores)[mine],
-        None if covariance is None else covariance[mine], predictions.sizes[mine], truth[labelled], visible[labelled],
-        area[labelled], predictions.image_numbers()[mine], len(people), len(predictions) - len(pairs),
-        len(labels.keys() - of_image.keys()), {level: axes[mine] for level, axes in predictions.regions().items()},
+        predictions.skeleton, predictions.keypoints[mine], predictions.confidence[mine],
+        np.array(predictions.scores)[mine], None if covariance is None else covariance[mine], predictions.sizes[mine],
+        truth[labelled], visible[labelled], area[labelled], predictions.image_numbers()[mine], len(people),
+        len(predictions) - len(pairs), len(without), regions,
     )  # fmt: skip
 
 

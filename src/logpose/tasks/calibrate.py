@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from logpose.core.errors import InputError
 from logpose.core.structures import ErrorDistribution
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.conformal import conformal_quantiles, grouped_mean, least_groups
+from logpose.metrics.reliability import increasing
 
 __all__ = ["Errors", "Measured", "calibrate", "measure"]
 
@@ -29,6 +30,12 @@ MOST_ERRORS = 20_000
 """Of each joint, in the search for its factor."""
 MOST_CERTAIN = 0.99
 """Share of people whose joints are certain enough for somebody to be there."""
+PARTS = ("standardised", "std", "groups", "sizes", "visible", "oks")
+"""Fields of `Errors` with a row for each instance."""
+GOOD = 0.5
+"""OKS above which a person counts as found, in AP50."""
+MOST_KNOTS = 50
+"""Expected OKS at which the OKS had is kept."""
 FEWEST = least_groups(0.95)
 """Groups in which a joint is labelled, for a factor of its own."""
 FOLDS = 5
@@ -52,6 +59,10 @@ class Errors:
     """Longer side of each person's box, in pixels; None where there are no boxes."""
     visible: Int[np.ndarray, "N J"] | None = None
     """1: hidden, 2: visible, where labels have it."""
+    oks: Float[np.ndarray, "N"] | None = None
+    """Of people; NaN without labels …"""
+    expected_oks: Callable[[Float[np.ndarray, "J"]], Float[np.ndarray, "N"]] | None = None
+    """… and what is expected of it where standard deviations are multiplied by these factors."""
 
     @cached_property
     def known(self) -> Bool[np.ndarray, "N J"]:
@@ -70,8 +81,10 @@ class Errors:
 
     def of(self, rows: Bool[np.ndarray, "N"]) -> Errors:
         """Those of some instances."""
-        sizes, visible = (None if values is None else values[rows] for values in (self.sizes, self.visible))
-        return Errors(self.standardised[rows], self.std[rows], self.unit, self.groups[rows], sizes, visible)
+        own = {name: values[rows] for name, values in vars(self).items() if name in PARTS and values is not None}
+        if (expected := self.expected_oks) is not None:
+            own["expected_oks"] = lambda factor: expected(factor)[rows]
+        return replace(self, **own)
 
 
 def calibrate(
@@ -122,7 +135,24 @@ def calibrate(
         relative = np.nanmedian(errors.std[errors.labelled] * factor, axis=1) / errors.sizes[errors.labelled]
         uncertain = float(np.quantile(relative, MOST_CERTAIN))
     count = len(np.unique(groups[errors.labelled]))
-    return Calibration(factor.tolist(), levels, radii.tolist(), between, group, count, uncertain)
+    oks = _oks_of_expected(errors, factor)
+    return Calibration(factor.tolist(), levels, radii.tolist(), between, group, count, uncertain, oks)
+
+
+def _oks_of_expected(errors: Errors, factor: Float[np.ndarray, "J"]) -> list[list[float]]:
+    """Of people of whom an OKS is expected, the mean OKS and the share above .5: isotonic regressions."""
+    if errors.oks is None or errors.expected_oks is None:
+        return []
+    had, expected = errors.oks, errors.expected_oks(factor)
+    known = np.isfinite(had) & np.isfinite(expected)
+    if not known.any():
+        return []
+    fits = [increasing(expected[known], values[known]) for values in (had, (had > GOOD).astype(np.float64))]
+    at = np.unique(np.concatenate([knots for knots, _ in fits]))
+    if len(at) > MOST_KNOTS:
+        at = np.quantile(expected[known], np.linspace(0, 1, MOST_KNOTS))
+    rows = [at, *(np.interp(at, knots, values) for knots, values in fits)]
+    return [np.clip(row, 0, 1).round(5).tolist() for row in rows]
 
 
 def _ranges(errors: Errors, by_size: bool) -> tuple[Int[np.ndarray, "N"], list[float]]:

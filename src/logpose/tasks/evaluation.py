@@ -1,4 +1,4 @@
-"""Evaluation in any task: a pass over a data set; figures of poses matched to labels; calibration; people's scores."""
+"""Evaluation in any task: a pass over a data set; figures of poses matched to labels; calibration."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch.utils.data import DataLoader
 
 from logpose.core.calibration import Group
 from logpose.core.device import choose_device, evaluating
 from logpose.core.errors import InputError
 from logpose.core.messages import difference
 from logpose.core.progress import track
-from logpose.core.samples import Sample, Scoring
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
-from logpose.core.structures import ErrorDistribution, Evaluator
-from logpose.data.areas import COVERED
+from logpose.core.structures import Evaluator
 from logpose.data.image_sets import ImageList
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
@@ -31,6 +29,7 @@ from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import Model
 from logpose.report.results import rounded
 from logpose.tasks.calibrate import Errors
+from logpose.tasks.scoring import person_oks
 from logpose.training.checkpoint import load_model
 
 __all__ = [
@@ -45,10 +44,7 @@ __all__ = [
     "loaded",
     "metric_notes",
     "metric_sigmas",
-    "person_scores",
     "pose_figures",
-    "refuse_scoring",
-    "without_confidence",
 ]
 
 M = TypeVar("M", bound=Model)
@@ -57,14 +53,12 @@ AnyEvaluator = TypeVar("AnyEvaluator", bound=Evaluator[Any])
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 TORSO_THRESHOLDS = (0.1, 0.2)
 COVERAGE_LEVELS = (0.5, 0.9, 0.95)
-LEAST_CONFIDENCE = 0.2
-"""Joints with a lower confidence do not count in a score by "product"."""
 
 
 def evaluate(
     model: Model,
     evaluator: AnyEvaluator,
-    loader: DataLoader[Any],
+    batches: Iterable[Any],
     *,
     flip_test: bool | None = None,
     device: torch.device | str = "cpu",
@@ -76,7 +70,7 @@ def evaluate(
         model: on `device` and in evaluation mode while it predicts, and then as it was.
         evaluator: collects the predictions; its `compute` gives the figures. Its loss stays on `device`, in evaluation
             mode.
-        loader: batches of the evaluator's data set.
+        batches: of the evaluator's data set.
         flip_test: whether to average with the prediction on mirrored inputs; None: where the model's left and right
             joints are known.
         device: where to predict.
@@ -88,7 +82,7 @@ def evaluate(
     if evaluator.loss is not None:
         evaluator.loss.to(device).eval()
     with evaluating(model, device), torch.inference_mode():
-        for batch in track(loader, "evaluating", unit="batches") if show_progress else loader:
+        for batch in track(batches, "evaluating", unit="batches") if show_progress else batches:
             on_device = batch.to(device)
             evaluator.update(on_device, model.predict(on_device, flip_test))
     return evaluator
@@ -166,7 +160,7 @@ class Found:
         )
 
 
-def errors_of(at: Found, group: Group, skeleton: Skeleton) -> Errors:
+def errors_of(at: Found, group: Group, skeleton: Skeleton, model: Model) -> Errors:
     """The errors of matched people, to calibrate on; of several categories each has the joints of their own."""
     names: dict[Group, Sequence[Any]] = {"image": at.image_ids, "person": range(len(at.area)), "clip": at.clips}
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -175,7 +169,13 @@ def errors_of(at: Found, group: Group, skeleton: Skeleton) -> Errors:
     if skeleton.categories:
         std = np.where(skeleton.owned(at.category_ids), std, np.nan)
     groups = np.unique(np.array(names[group]), return_inverse=True)[1]
-    return Errors(error, std, "px", groups, at.sizes(), at.visible)
+    sigmas = skeleton.sigmas_of(at.category_ids) if skeleton.categories else skeleton.sigmas
+    had = oks(at.predicted[..., :2], at.truth[..., :2], at.visible, at.area, sigmas)
+
+    def expected(factor: Float[np.ndarray, "J"]) -> Float[np.ndarray, "N"]:
+        return person_oks(at.std[..., :2] * factor[:, None], at.boxes, sigmas, model.radii())
+
+    return Errors(error, std, "px", groups, at.sizes(), at.visible, had, expected)
 
 
 def pose_figures(
@@ -218,8 +218,11 @@ def pose_figures(
         figures["nll"] = float(np.nanmean(at.nll))
     if np.isfinite(at.std).all() and at.whole().any():
         figures |= calibrated(at.deviations(model), loss)
-        expected = expected_oks(at.std[..., :2], at.area, sigmas)
-        foreseen = over_labelled(expected, at.visible)[has_label]
+        foreseen = over_labelled(expected_oks(at.std[..., :2], at.area, sigmas, model.radii()), at.visible)
+        if model.calibration is not None:
+            of_boxes = person_oks(at.std[..., :2], at.boxes, sigmas, model.radii())
+            foreseen = (model.calibration.of_expected_oks(of_boxes) or (foreseen,))[0]
+        foreseen = foreseen[has_label]
         figures["oks_expected"] = float(foreseen.mean())
         if np.ptp(foreseen) > 0:
             figures["oks_expected_r"] = calibration.pearson(foreseen, similarity[has_label])
@@ -244,65 +247,12 @@ def calibrated(found: calibration.Deviations, loss: LikelihoodLoss | None) -> di
     return figures
 
 
-def person_scores(
-    scoring: Scoring,
-    box_scores: Float[np.ndarray, "N"],
-    confidence: Float[np.ndarray, "N K"],
-    std: Float[np.ndarray, "N K D"],
-    boxes: Float[np.ndarray, "N 4"],
-    sigmas: Sequence[float],
-) -> Float[np.ndarray, "N"]:
-    """The scores of people, from those of their boxes and the confidence of their joints.
-
-    Args:
-        scoring: "sum" adds the joints' mean and their greatest confidence (the paper's released code); "product"
-            multiplies by the mean of those above 0.2, by 0 if there are none (HRNet's and mmpose's code); "oks" by the
-            OKS predicted from the joints' standard deviations (`expected_oks`, of a person who covers .53 of the
-            box), by 0 where these are unknown; "box" leaves the joints out.
-        box_scores: the detector's scores; 1 for annotated boxes.
-        confidence: of each joint.
-        std: standard deviations of the joints, in pixels.
-        boxes: x, y, width, height in pixels.
-        sigmas: of the skeleton's joints.
-    """
-    scores: Float[np.ndarray, "N"] = box_scores
-    if scoring == "sum":
-        scores = box_scores + confidence.mean(axis=1) + confidence.max(axis=1)
-    elif scoring == "product":
-        counted = confidence > LEAST_CONFIDENCE
-        scores = box_scores * np.where(counted, confidence, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
-    elif scoring == "oks":
-        expected = expected_oks(std[..., :2], COVERED * boxes[:, 2:].prod(axis=1), sigmas)
-        scores = box_scores * np.nan_to_num(expected).mean(axis=1)
-    return scores
-
-
-def without_confidence(confidences: Iterable[Float[np.ndarray, "..."]]) -> list[str]:
-    """A note on predictions whose joints all have the confidence 1: so those of models without sigma have (L1, L2)."""
-    each = [own for own in confidences if own.size]
-    if not each or not all((own == 1).all() for own in each):
-        return []
-    return ["this model predicts no confidence, that of every joint is 1: people are ranked by their boxes alone"]
-
-
 def coco_result(
     image_id: int | str, category_id: int, keypoints: np.ndarray, confidence: np.ndarray, score: float
 ) -> dict[str, Any]:
     """A person as an entry of a COCO results file, without a box, which would be taken for the area."""
     triplets = np.column_stack([keypoints, confidence])
     return {"image_id": image_id, "category_id": category_id, "keypoints": rounded(triplets), "score": float(score)}
-
-
-def refuse_scoring(scoring: Scoring, error_distribution: ErrorDistribution) -> None:
-    """Refuse an unknown score, and one by OKS of a model without an error distribution.
-
-    Raises:
-        InputError: if `scoring` is none of `Scoring`, or is "oks" and the standard deviations are unknown.
-    """
-    if scoring not in get_args(Scoring):
-        raise InputError(f"scoring must be one of {', '.join(get_args(Scoring))}; got {scoring!r}")
-    if scoring == "oks" and not error_distribution.std.isfinite().all():
-        raise InputError("--score oks needs a model trained by a likelihood: this one has no standard deviations")
 
 
 def metric_sigmas(model: Skeleton, data: Skeleton) -> tuple[float, ...]:

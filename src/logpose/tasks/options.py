@@ -28,6 +28,9 @@ __all__ = [
     "PoseEvalOptions",
     "PoseInspectOptions",
     "PosePredictOptions",
+    "WrappingCalibrateOptions",
+    "WrappingEvalOptions",
+    "WrappingPredictOptions",
 ]
 
 LOOKS = 4
@@ -274,3 +277,42 @@ class BoundaryPredictOptions(ScanOptions, PredictOptions):
     """Average with the prediction on the mirrored scan: a little better, half as fast; the default of `eval`."""
     save_images: Path | None = None
     """Folder for images of the scans with boundaries and their 90 % bands."""
+
+
+@dataclass(kw_only=True)
+class WrappingOptions(Options):
+    """A program's predictions: what every command takes that reads them for a wrapper."""
+
+    mirrored: Path | None = None
+    """What the same program predicts in the mirrored images, mirrored back (x of an image's width W as W - 1 - x, left
+    and right joints exchanged); for wrappers that were fitted with it."""
+    images: Path | None = None
+    """Folder of the images, if not beside the labels; needed for YOLO's predictions alone."""
+
+
+@dataclass(kw_only=True)
+class WrappingEvalOptions(WrappingOptions, EvalOptions):
+    """Wrappers: options of `logpose eval`."""
+
+    predictions: Path
+    """What the program predicts in the labelled images, in a form that `audit` takes."""
+    category: str | None = None
+    """Name of the category, in labels in which several have keypoints of their own."""
+    score: Score = "oks"
+    """Score of a person: oks, the program's × the OKS expected from sigma; box, the program's."""
+    save_json: Path | None = None
+    """Write a COCO results file, with the official keys."""
+
+
+@dataclass(kw_only=True)
+class WrappingCalibrateOptions(CalibrateOptions, WrappingEvalOptions):
+    """Wrappers: options of `logpose calibrate`."""
+
+
+@dataclass(kw_only=True)
+class WrappingPredictOptions(WrappingOptions, PredictOptions):
+    """Wrappers: options of `logpose predict`."""
+
+    inputs: tuple[Path, ...]
+    """A program's predictions, in a form that `audit` takes: COCO results, DeepLabCut's table, YOLO's folder, ….
+    COCO results are written again with sigma, radius and expected_oks in each row."""

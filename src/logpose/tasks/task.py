@@ -4,7 +4,7 @@ A task defines which options the commands `eval`, `predict` and `inspect` take f
 models are evaluated and predict, and what its report page and its inspection show. The commands look the task of a
 model up (`tasks.task_of`) and do not depend on which it is. Training needs no more than a recipe.
 
-This module and the four `task.py` import nothing slow, so that help texts come at once: a task's methods import what
+This module and the files `task.py` import nothing slow, so that help texts come at once: a task's methods import what
 they need.
 """
 

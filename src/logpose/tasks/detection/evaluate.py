@@ -20,7 +20,8 @@ from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_annotation, coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
 from logpose.tasks import evaluation
-from logpose.tasks.evaluation import Found, coco_result, metric_sigmas, person_scores, pose_figures, refuse_scoring
+from logpose.tasks.evaluation import Found, coco_result, metric_sigmas, pose_figures
+from logpose.tasks.scoring import person_scores, refuse_scoring
 
 __all__ = [
     "DetectionEvaluation",
@@ -47,9 +48,11 @@ class FoundPeople:
     std: Float[np.ndarray, "N K 2"]
     confidence: Float[np.ndarray, "N K"]
 
-    def scores(self, scoring: Scoring, sigmas: Sequence[float]) -> Float[np.ndarray, "N"]:
-        """The score of each; sigmas are those of the skeleton's joints."""
-        return person_scores(scoring, self.box_scores, self.confidence, self.std, self.boxes, sigmas)
+    def scores(self, scoring: Scoring, sigmas: Sequence[float], model: Detector) -> Float[np.ndarray, "N"]:
+        """The score of each; sigmas are those of the skeleton's joints, the model has their regions."""
+        return person_scores(
+            scoring, self.box_scores, self.confidence, self.std, self.boxes, sigmas, model.radii()
+        )  # fmt: skip
 
     def sizes(self) -> Float[np.ndarray, "N"]:
         """The longer side of each box."""
@@ -205,7 +208,7 @@ class DetectionEvaluation(Evaluator[Detected]):
             for index in sorted(self.rows)
             for people in (self.rows[index].people,)
             for joints, confidence, score in zip(
-                people.keypoints, people.confidence, people.scores(self.scoring, sigmas), strict=True
+                people.keypoints, people.confidence, people.scores(self.scoring, sigmas, self.model), strict=True
             )
         ]
 

@@ -20,8 +20,9 @@ from logpose.data.pixels import ImageLike
 from logpose.data.scenes import SceneBatch, ShortSide, join, scene
 from logpose.models import Detector
 from logpose.tasks.detection.evaluate import FoundPeople, in_image
-from logpose.tasks.evaluation import loaded, refuse_scoring
-from logpose.tasks.pose.poses import Poses, radius_of, regions_of
+from logpose.tasks.evaluation import loaded
+from logpose.tasks.pose.poses import Poses, calibrated_poses, radius_of
+from logpose.tasks.scoring import refuse_scoring
 
 __all__ = ["Finder"]
 
@@ -98,11 +99,12 @@ class Finder:
         waiting = self._read(images, left_out)
         while together := list(islice(waiting, self.batch_size)):
             for (path, _), found in zip(together, self._found([read for _, read in together]), strict=True):
-                yield Poses(
+                poses = Poses(
                     self.model.skeleton, found.boxes, found.keypoints, found.std, found.confidence,
-                    found.scores(self.scoring, self.model.skeleton.sigmas), radius_of(self.model, found.boxes), path,
-                    regions=regions_of(self.model, found.boxes, found.std),
+                    found.scores(self.scoring, self.model.skeleton.sigmas, self.model),
+                    radius_of(self.model, found.boxes), path,
                 )  # fmt: skip
+                yield calibrated_poses(self.model, poses)
 
     @torch.inference_mode()
     def _found(self, scenes: list[SceneBatch]) -> list[FoundPeople]:

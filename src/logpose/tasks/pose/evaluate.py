@@ -28,20 +28,12 @@ from logpose.data.yolo_config import is_yaml
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.metrics.oks import coco_annotation, coco_ap, coco_ap_of_categories, coco_ground_truth, oks_nms
-from logpose.models import Model, PoseModel
+from logpose.models import KeypointWrapper, Model, PoseModel
 from logpose.models.pose_model import in_dimensions
 from logpose.tasks import evaluation
-from logpose.tasks.evaluation import (
-    Found,
-    check_skeletons,
-    coco_result,
-    metric_notes,
-    metric_sigmas,
-    person_scores,
-    pose_figures,
-    refuse_scoring,
-)
+from logpose.tasks.evaluation import Found, check_skeletons, coco_result, metric_notes, metric_sigmas, pose_figures
 from logpose.tasks.options import PeopleEvalOptions
+from logpose.tasks.scoring import person_scores, refuse_scoring
 from logpose.training.learned_images import count_learned, held_out
 
 __all__ = ["Evaluation", "evaluate", "holds_people", "is_json", "labelled_people", "shown_size", "validation_loader"]
@@ -69,7 +61,7 @@ class Evaluation(Evaluator[Columns]):
     def __init__(
         self,
         people: People,
-        model: PoseModel,
+        model: PoseModel | KeypointWrapper,
         loss: LikelihoodLoss | None = None,
         nms: bool = False,
         scoring: Scoring = "sum",
@@ -85,8 +77,8 @@ class Evaluation(Evaluator[Columns]):
         self._given = model.skeleton.root if model.dim == 3 and len(model.skeleton.root) == 1 else ()
 
     @torch.no_grad()
-    def update(self, batch: Batch, prediction: Prediction) -> None:
-        """Collect the prediction on one batch."""
+    def update(self, batch: Any, prediction: Prediction) -> None:
+        """Collect the prediction on one batch, with `target`, `weight`, `to_image` and `index`."""
         nll = standardised_nll = torch.full_like(prediction.confidence, float("nan"))
         if self.loss is not None:
             mu = prediction.mu
@@ -126,7 +118,8 @@ class Evaluation(Evaluator[Columns]):
             keypoints, std, confidence, *_ = columns
             sigmas = own.sigmas
             boxes = np.stack([who.box for who in found])
-            scores = person_scores(self.scoring, np.array([who.score for who in found]), confidence, std, boxes, sigmas)
+            own_scores, radii = np.array([who.score for who in found]), self.model.radii()
+            scores = person_scores(self.scoring, own_scores, confidence, std, boxes, sigmas, radii)
             # The area is that of the padded region, as in the released code.
             area = np.prod([shown_size(who.box, self.model) for who in found], axis=1)
             for i in oks_nms(keypoints[..., :2], scores, area, sigmas) if self.nms else range(len(indices)):
@@ -229,7 +222,7 @@ class Evaluation(Evaluator[Columns]):
         return spatial_errors(positions, labels, known.astype(np.int64), groups, [joints[i] for i in chosen])
 
 
-def shown_size(box: Float[np.ndarray, "4"], model: PoseModel) -> Float[np.ndarray, "2"]:
+def shown_size(box: Float[np.ndarray, "4"], model: PoseModel | KeypointWrapper) -> Float[np.ndarray, "2"]:
     """Width and height of the region that the crop of a box shows, in pixels of the image."""
     return geometry.box_to_region(box, model.size, model.padding)[1]
 

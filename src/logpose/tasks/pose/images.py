@@ -29,12 +29,12 @@ from logpose.report.draw3d import beside
 from logpose.report.page import save_image
 from logpose.tasks.detection.predict import Finder
 from logpose.tasks.detection.torchvision_boxes import PREFIX, TorchvisionBoxes
-from logpose.tasks.evaluation import without_confidence
 from logpose.tasks.options import LOOKS, PeoplePredictOptions, PosePredictOptions
 from logpose.tasks.pose.boxes import category_id
 from logpose.tasks.pose.evaluate import is_json
 from logpose.tasks.pose.poses import Poses, coco_results, official_result, people_text, results_arrays
 from logpose.tasks.pose.predict import Predictor
+from logpose.tasks.scoring import without_confidence
 from logpose.tasks.task import Predictions
 
 __all__ = ["ImageInputs", "draw_people", "overlay", "plot_poses", "predict", "report_nobody"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,16 @@ from logpose.core.samples import Image
 from logpose.core.skeletons import Skeleton
 from logpose.models import Model
 from logpose.report.results import in_mm, rounded, rows_mm
+from logpose.tasks.scoring import person_oks
 
 __all__ = [
     "SHOWN_LEVEL",
     "Poses",
+    "calibrated_poses",
     "coco_results",
     "official_result",
     "people_text",
     "radius_of",
-    "regions_of",
     "results_arrays",
 ]
 
@@ -71,6 +72,10 @@ class Poses:
     regions: Mapping[float, Float[np.ndarray, "N K 2"]] = field(default_factory=dict)
     """Of a calibrated model, by nominal level: half axes along x and y of the ellipse that holds the joint with that
     probability (`logpose calibrate`)."""
+    expected_oks: Float[np.ndarray, "N"] | None = None
+    """Of a calibrated model, the OKS that each person is expected to have …"""
+    oks50: Float[np.ndarray, "N"] | None = None
+    """… and the probability of one above .5."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -96,6 +101,15 @@ def regions_of(
     return {level: model.region_radius(level, boxes[:, 2:].max(axis=1))[..., None] * sigma for level in levels}
 
 
+def calibrated_poses(model: Model, poses: Poses) -> Poses:
+    """The same people with what a calibrated model gives besides: regions, and the OKS expected."""
+    if model.calibration is None:
+        return poses
+    expected = person_oks(poses.sigma, poses.boxes, model.skeleton.sigmas, model.radii())
+    mean, above = model.calibration.of_expected_oks(expected) or (None, None)
+    return replace(poses, regions=regions_of(model, poses.boxes, poses.sigma), expected_oks=mean, oks50=above)
+
+
 OFFICIAL = ("image_id", "category_id", "keypoints", "score")
 """All that an entry of a COCO results file has: with a `bbox` pycocotools would take its area for the person's, which
 without one is that of the joints' extent, and medium and large people would be others."""
@@ -106,7 +120,8 @@ def coco_results(
 ) -> list[dict[str, Any]]:
     """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
 
-    Of calibrated models they have `radius`, by nominal level the 2 K half axes of the joints' regions in pixels.
+    Of calibrated models they have `radius`, by nominal level the 2 K half axes of the joints' regions in pixels, the
+    OKS that is expected, and in `oks50` the probability of one above .5.
 
     `file_name` is that of the image's file, without its folder, unless another is given. Of models of several
     categories each row has its own `category_id`, the name as `category`, and the joints of that category alone, in its
@@ -126,6 +141,7 @@ def coco_results(
             "keypoints": rounded(np.column_stack([poses.keypoints[i, joints], poses.confidence[i, joints]])),
             "sigma": rounded(poses.sigma[i, joints]) if np.isfinite(poses.sigma[i, joints]).all() else None,
             **_regions(poses, i, joints),
+            **_oks(poses, i),
             "bbox": rounded(poses.boxes[i]),
             "score": round(float(poses.scores[i]), 6),
             **({"file_name": file_name} if file_name else {}),
@@ -145,6 +161,13 @@ def _regions(poses: Poses, person: int, joints: Sequence[int]) -> dict[str, Any]
     if not poses.regions:
         return {}
     return {"radius": {f"{level:g}": rounded(axes[person, joints]) for level, axes in poses.regions.items()}}
+
+
+def _oks(poses: Poses, person: int) -> dict[str, float]:
+    """The OKS that a person is expected to have; nothing of a model that is not calibrated."""
+    if poses.expected_oks is None or poses.oks50 is None:
+        return {}
+    return {"expected_oks": round(float(poses.expected_oks[person]), 4), "oks50": round(float(poses.oks50[person]), 4)}
 
 
 def _in_space(poses: Poses, person: int) -> dict[str, Any]:
@@ -172,9 +195,10 @@ def results_arrays(
 
     Returns:
         `joints`, the K names; `image_id` and `file_name` as text; `boxes`, `keypoints`, `sigma`, `confidence`,
-        `scores`; of calibrated models `radius_LEVEL` for each level; where people are placed in space also `joints_mm`,
-        `sigma_mm`, `root_depth_mm`, `focal`, `centre`, and in `assumed` the names of what was not given. Of models of
-        several categories `category_id` and `category`, and NaN in the joints that a category lacks.
+        `scores`; of calibrated models `radius_LEVEL` for each level, `expected_oks` and `oks50`; where people are
+        placed in space also `joints_mm`, `sigma_mm`, `root_depth_mm`, `focal`, `centre`, and in `assumed` the names of
+        what was not given. Of models of several categories `category_id` and `category`, and NaN in the joints that a
+        category lacks.
     """
     count = len(skeleton)
     empty = {"boxes": (4,), "keypoints": (count, 2), "sigma": (count, 2), "confidence": (count,), "scores": ()}
@@ -195,6 +219,10 @@ def results_arrays(
     for level in next((poses.regions for poses in people if len(poses)), {}):
         each = [poses.regions[level] for poses in people if len(poses)]
         arrays[f"radius_{level:g}"] = np.concatenate([np.empty((0, count, 2)), *each])
+    for name in ("expected_oks", "oks50"):
+        scored = [getattr(poses, name) for poses in people if len(poses)]
+        if scored and all(values is not None for values in scored):
+            arrays[name] = np.concatenate(scored)
     placed = [poses for poses in people if poses.joints_mm is not None]
     if placed and len(placed) == len(people):
         arrays |= {

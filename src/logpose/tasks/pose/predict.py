@@ -29,7 +29,7 @@ from logpose.data.transforms import CropTransform
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
 from logpose.models.weight_files import PERSON
-from logpose.tasks.evaluation import loaded, person_scores, refuse_scoring
+from logpose.tasks.evaluation import loaded
 from logpose.tasks.options import LOOKS
 from logpose.tasks.pose.boxes import (
     box_categories,
@@ -40,7 +40,8 @@ from logpose.tasks.pose.boxes import (
     overlap,
 )
 from logpose.tasks.pose.evaluate import shown_size
-from logpose.tasks.pose.poses import Poses, radius_of, regions_of
+from logpose.tasks.pose.poses import Poses, calibrated_poses, radius_of
+from logpose.tasks.scoring import person_scores, refuse_scoring
 from logpose.training.built_in import note_built_in
 
 __all__ = ["Predictor"]
@@ -228,7 +229,7 @@ class Predictor:
                 place, std = (np.where(own, values, np.nan) for values in (poses.keypoints, poses.sigma))
                 sure = np.where(own[..., 0], poses.confidence, np.nan)
                 poses = replace(poses, keypoints=place, sigma=std, confidence=sure, category_ids=kinds[best])
-            poses = replace(poses, regions=regions_of(self.model, poses.boxes, poses.sigma))
+            poses = calibrated_poses(self.model, poses)
             yield self._placed(poses, keypoints[rows], sigma[rows], size) if self.model.dim == 3 else poses
 
     def _looked_again(self, waiting: Sequence[_Waiting], found: Crops) -> list[bool]:
@@ -281,7 +282,8 @@ class Predictor:
             own, joints = self.skeleton.of(kind)
             each: Any = slice(None) if kinds is None else joints
             place, std, sure = keypoints[mine][:, each], sigma[mine][:, each], confidence[mine][:, each]
-            scores[mine] = person_scores(self.scoring, boxes[mine, 4], sure, std, boxes[mine, :4], own.sigmas)
+            of_boxes, radii = boxes[mine], self.model.radii()
+            scores[mine] = person_scores(self.scoring, of_boxes[:, 4], sure, std, of_boxes[:, :4], own.sigmas, radii)
             if self.nms and len(mine):
                 # As in `eval`, of the region that the crop shows.
                 area = np.array([np.prod(shown_size(box[:4], self.model)) for box in boxes[mine]])

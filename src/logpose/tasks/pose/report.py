@@ -21,11 +21,12 @@ from logpose.report.draw import contact_sheet, draw_pose, enlarged, mark_points
 from logpose.report.evaluation import PageParts, evenly_ranked, mean_text
 from logpose.report.inspection import LISTED, evenly, summary
 from logpose.report.page import save_image
-from logpose.tasks.evaluation import Found, check_skeletons, metric_notes, without_confidence
+from logpose.tasks.evaluation import Found, check_skeletons, metric_notes
 from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
 from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
 from logpose.tasks.pose.images import predict
+from logpose.tasks.scoring import without_confidence
 from logpose.training.checkpoint import load_of_crops
 
 __all__ = ["INSIDE", "POSES", "inspect", "page_parts", "people_parts", "predict"]

@@ -41,8 +41,8 @@ class PoseTask(ReportedTask):
         from logpose.data.detected_boxes import DetectedBoxes
         from logpose.data.problems import log_problems
         from logpose.data.symmetry import flip_test_note
-        from logpose.tasks.evaluation import without_confidence
         from logpose.tasks.pose.evaluate import evaluate, labelled_people
+        from logpose.tasks.scoring import without_confidence
         from logpose.training.learned_images import report_learned
 
         people: Any = labelled_people(model, options)
@@ -61,7 +61,7 @@ class PoseTask(ReportedTask):
             log.info(note)
         return evaluation
 
-    def save(self, evaluator: Any, options: PeopleEvalOptions) -> None:
+    def save(self, evaluator: Any, options: Any) -> None:
         """Write the COCO results file."""
         from logpose.report.results import write_json
 
@@ -78,7 +78,8 @@ class PoseTask(ReportedTask):
 
         if not evaluator.rows or (at := evaluator.arrays()) is None:
             raise InputError("nobody to calibrate on")
-        return errors_of(at, group, getattr(evaluator, "skeleton", evaluator.model.skeleton))
+        skeleton = getattr(evaluator, "skeleton", evaluator.model.skeleton)
+        return errors_of(at, group, skeleton, evaluator.model)
 
     def has_learned(self, evaluator: Any, options: Any) -> bool:
         """Whether images are among those that the model was trained on, or the file is, where images are not known."""

@@ -1,0 +1,1 @@
+"""An uncertainty for keypoints that another program predicted."""

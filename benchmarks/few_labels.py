@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from logpose.data.files import LabelledPeople
 from logpose.models.weight_files import PERSON
@@ -31,7 +30,7 @@ from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.recipe import Recipe
 from logpose.training.checkpoint import load_of_crops
 from lsp_pretrained import shared_pck
-from tables import Runs, trained
+from tables import Runs, plot, trained
 
 FIGURES = Path(__file__).parent / "figures"
 STEPS = {50: 200, 100: 200, 200: 300, 500: 400, 1000: 600, 2862: 900}
@@ -65,31 +64,6 @@ def figures_of(recipe: Recipe, out: Path, name: str) -> dict[str, Any]:
     model, loss = load_of_crops(trained(recipe, out / name))
     evaluation = evaluate(model, labelled_people(recipe, "val"), loss, flip_test=False)
     return {**evaluation.compute(costly=False), **(shared_pck(evaluation.arrays()) if "lspet" in out.name else {})}
-
-
-def plot(runs: Runs, figure_name: str, label: str, path: Path) -> None:
-    """Draw each system's figure over the number of labels: every seed, and a line through the means."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    points: dict[str, dict[int, list[float]]] = {}
-    for key, row in runs.figures.items():
-        system, count = key.rpartition("-")[0].rsplit(", ", 1)
-        points.setdefault(system, {}).setdefault(int(count), []).append(row[figure_name])
-    for number, (system, own) in enumerate(points.items()):
-        counts = sorted(own)
-        axes.plot(counts, [np.mean(own[count]) for count in counts], color=f"C{number}", label=system)
-        axes.scatter(
-            [count for count in counts for _ in own[count]],
-            [v for count in counts for v in own[count]],
-            8,
-            f"C{number}",
-        )
-    axes.set(
-        xscale="log", xlabel="labelled images", ylabel=label, xticks=list(STEPS), xticklabels=list(map(str, STEPS))
-    )
-    axes.minorticks_off()
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -127,7 +101,7 @@ def main() -> None:
                     runs.add(f"{loss} from {start}, {count}", seed, partial(figures_of, recipe, out))
     print(runs.table("loss and start, labelled images"))
     name, label = ("nme", "NME") if given.what == "faces" else ("pck12@0.2", "PCK@0.2 of the torso")
-    plot(runs, name, label, out / "few_labels.png")
+    plot(runs, name, label, out / "few_labels.png", "labelled images")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from matplotlib.figure import Figure
 
 from logpose.core.errors import InputError
 from logpose.training.checkpoint import read
@@ -76,6 +77,35 @@ class Runs:
             cells = [cell([row[shown] for row in rows if shown in row], digits) for shown in self.shown]
             lines.append(f"| {name} | {len(rows)} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
+
+
+def plot(runs: Runs, figure_name: str, label: str, path: Path, over: str) -> None:
+    """Draw each system's figure over the number that its name ends with: every seed, and a line through the means.
+
+    Args:
+        runs: of systems named "SYSTEM, NUMBER".
+        figure_name: of the figure.
+        label: of the figure's axis.
+        path: of the image.
+        over: what the numbers are of.
+    """
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    points: dict[str, dict[int, list[float]]] = {}
+    for key, row in runs.figures.items():
+        system, count = key.rpartition("-")[0].rsplit(", ", 1)
+        points.setdefault(system, {}).setdefault(int(count), []).append(row[figure_name])
+    for number, (system, own) in enumerate(points.items()):
+        counts = sorted(own)
+        means = [statistics.mean(own[count]) for count in counts]
+        axes.plot(counts, means, color=f"C{number}", label=system)
+        each = [(count, value) for count in counts for value in own[count]]
+        axes.scatter(*zip(*each, strict=True), s=8, color=f"C{number}")
+    ticks = sorted({count for own in points.values() for count in own})
+    axes.set(xscale="log", xlabel=over, ylabel=label, xticks=ticks, xticklabels=list(map(str, ticks)))
+    axes.minorticks_off()
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
 
 
 def whole(run: Run) -> Run:

@@ -120,7 +120,7 @@ def test_labels_that_are_missing_do_not_count(model):
     errors.standardised[60:, 2] = np.nan
     found = calibrate(errors, model, Laplace(2), LEVELS)
     every = calibrate(drawn(2000), model, Laplace(2), LEVELS)
-    assert found.factor[1] == pytest.approx(every.factor[1])
+    assert found.factor[1] == pytest.approx(every.factor[1], rel=0.05), "drawn towards another common one"
     assert found.factor[0] != pytest.approx(0.5, rel=0.2), "of a joint without labels that of all"
     assert np.isfinite(found.radii).all()
 

@@ -99,7 +99,9 @@ def calibrate(
 
     The factor is that of the highest likelihood of the labels by the density that was learned (or, where none is kept,
     that makes half of the labels lie in the region of 50 %); radii are `conformal_quantiles`. Joints that are labelled
-    in fewer groups than a level needs have those of all joints together.
+    in fewer groups than a level needs have those of all joints together. Of many joints with few labels the factors
+    would differ by chance: they are drawn towards the common one as far as their variance explains it (empirical Bayes;
+    that of a factor's logarithm is taken as 1 / groups).
 
     Args:
         errors: of labels that the model was not trained on.
@@ -179,12 +181,16 @@ def _factors(errors: Errors, model: Any, loss: LikelihoodLoss | None) -> Float[n
     if model.keeps_bands:
         whole = errors.standardised[known.all(axis=1), :, 0]
         return np.full(known.shape[1], _factor(whole, found, loss) if len(whole) else 1.0)
-    factors = np.full(known.shape[1], _factor(errors.standardised[known], found, loss))
+    common = _factor(errors.standardised[known], found, loss)
+    own, variance = np.zeros(known.shape[1]), np.full(known.shape[1], np.inf)  # of logarithms, relative to the common
     for joint in range(known.shape[1]):
         mine = known[:, joint]
-        if len(np.unique(errors.groups[mine])) >= FEWEST:
-            factors[joint] = _factor(errors.standardised[mine, joint], found, loss)
-    return factors
+        if (count := len(np.unique(errors.groups[mine]))) >= FEWEST:
+            own[joint] = math.log(_factor(errors.standardised[mine, joint], found, loss) / common)
+            variance[joint] = 1 / count
+    several = np.isfinite(variance)
+    between = max(0.0, float((own[several] ** 2 - variance[several]).mean())) if several.any() else 0.0
+    return np.asarray(common * np.exp(own * between / (between + variance)))
 
 
 def _factor(error: Float[np.ndarray, "M D"], found: ErrorDistribution, loss: LikelihoodLoss | None) -> float:

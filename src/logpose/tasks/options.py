@@ -70,7 +70,10 @@ class PoseInspectOptions(PeopleInspectOptions):
     """The same, and the labels that a model finds unlikely."""
 
     model: Path | None = None
-    """Checkpoint of a pose model: list the labels that are least likely by its density."""
+    """Checkpoint of a pose model: list the labels that are least likely by its density, and what is probably wrong."""
+    save_json: Path | None = None
+    """With --model: write the people with something wrong, their labels corrected, as COCO results; `convert-labels`
+    makes tasks of them."""
     device: str = "auto"
     """Device of --model: cpu, cuda, cuda:1, mps, auto."""
 

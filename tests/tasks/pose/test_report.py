@@ -137,6 +137,8 @@ def test_a_model_names_the_labels_it_finds_unlikely(coco_folder, steady, tmp_pat
     assert cv2.imread(facts["unlikely_sheet"]) is not None
     text = inspection_text(found, PoseTask().inspection_text)
     assert f"annotation of id {row['id']}, left_wrist: {worst['px off']:g} px off" in text
+    assert [each["kind"] for each in facts["doubtful labels"] if each["id"] == row["id"]] == ["far off"]
+    assert "1 × far off" in text
     json.dumps(found)
 
 

@@ -21,9 +21,11 @@ from logpose.report.draw import contact_sheet, draw_pose, enlarged, mark_points
 from logpose.report.evaluation import PageParts, evenly_ranked, mean_text
 from logpose.report.inspection import LISTED, evenly, summary
 from logpose.report.page import save_image
+from logpose.report.results import write_json
 from logpose.tasks.evaluation import Found, check_skeletons, metric_notes
 from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
 from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
+from logpose.tasks.pose.doubtful import corrected_result, doubtful_people
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
 from logpose.tasks.pose.images import predict
 from logpose.tasks.scoring import without_confidence
@@ -137,6 +139,8 @@ def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
     """
     files = dict.fromkeys(annotation_files(options.data).values())
     settings: dict[str, Any] = {"category": options.category, "depth": options.depth}
+    if isinstance(options, PoseInspectOptions) and options.save_json and not options.model:
+        raise InputError("--save-json: what is probably wrong is found by a model; name it with --model")
     judge, device = (options.model, options.device) if isinstance(options, PoseInspectOptions) else (None, "auto")
     if judge:  # what is wrong with it is reported before anything is written
         model, loss = load_of_crops(judge)
@@ -147,17 +151,27 @@ def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
     for people in parts.values():
         if judge:
             check_skeletons(judge, model, people)
-    found = {}
+    found, results = {}, list[dict[str, Any]]()
     for file, people in parts.items():
         sheet = options.out / f"{file.stem}.jpg"
         save_image(_sheet(people), sheet)
         found[str(file)] = {**_summary(people), "contact_sheet": str(sheet)}
         if judge:
             judged = evaluate(model, people, loss, device=choose_device(device), show_progress=True)
-            unlikely, rows = _unlikely(people, judged.arrays())
+            at = judged.arrays()
+            unlikely, rows = _unlikely(people, at)
             sheet = options.out / f"{file.stem}-unlikely.jpg"
             save_image(_sheet(people, rows), sheet)
-            found[str(file)] |= {"unlikely labels": unlikely, "unlikely_sheet": str(sheet)}
+            assert loss is not None
+            doubtful = doubtful_people(at, model, loss) if model.dim == 2 and not people.skeleton.categories else []
+            results += [corrected_result(people, each) for each in doubtful]
+            found[str(file)] |= {
+                "unlikely labels": unlikely,
+                "unlikely_sheet": str(sheet),
+                "doubtful labels": [each.facts(people, model.skeleton) for each in doubtful],
+            }
+    if isinstance(options, PoseInspectOptions) and options.save_json:
+        write_json(options.save_json, results)
     return found
 
 

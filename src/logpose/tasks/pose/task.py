@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,9 @@ from logpose.tasks.task import CalibrateOptions, ReportedTask
 __all__ = ["PoseTask"]
 
 log = logging.getLogger("logpose")
+
+LISTED = 20
+"""Most people whose labels are probably wrong that are listed one by one."""
 
 
 class PoseTask(ReportedTask):
@@ -122,4 +126,12 @@ class PoseTask(ReportedTask):
             f"{row['px expected']} px expected"
             for row in facts["unlikely labels"]
         ]
-        return lines, [*end, f"  their images: {facts['unlikely_sheet']}"]
+        end.append(f"  their images: {facts['unlikely_sheet']}")
+        doubtful = facts["doubtful labels"]
+        kinds = Counter(row["kind"] for row in doubtful)
+        end.append(f"  probably wrong: {', '.join(f'{n} × {kind}' for kind, n in kinds.items()) or 'nothing'}")
+        end += [
+            f"    {row['image']}: annotation of id {row['id']}, {row['kind']}: {row['of']} ({row['nats']:g} nats)"
+            for row in doubtful[:LISTED]
+        ]
+        return lines, end

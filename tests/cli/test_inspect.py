@@ -22,3 +22,12 @@ def test_an_archive_has_to_be_unpacked(refused, tmp_path):
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         archive.writestr("data.yaml", "kpt_shape: [2, 3]")
     assert "unpack" in refused("inspect", tmp_path / "set.zip")
+
+
+def test_labels_are_not_overwritten_by_what_is_found_in_them(refused, coco_folder):
+    labels = coco_folder / "annotations" / "person_keypoints_val.json"
+    before = labels.read_bytes()
+    for data in (coco_folder, labels):
+        message = refused("inspect", data, "--model", "person", "--save-json", labels)
+        assert "is an input of this command" in message
+    assert labels.read_bytes() == before

@@ -64,6 +64,12 @@ def test_exchanged_joints_and_a_label_on_another_joint():
     assert (found.kind, found.joints, found.source[6]) == ("other joint", (6, 2), -1)
 
 
+def test_labels_in_no_other_joints_region_are_not_exchanged_with_the_first():
+    labels = right()
+    labels[0], labels[6] = (300, 300), (-300, 300)
+    assert [found.kind for found in doubts(likelihoods(labels), ())] == ["far off", "far off"]
+
+
 def test_joints_without_a_label_are_not_doubted():
     labels = right()
     labels[6] = 900, 900

@@ -55,7 +55,7 @@ def test_the_oks_that_is_expected_is_the_mean_that_people_had(model):
     mean, above = found.of_expected_oks(np.array([0.3, 0.6, 0.9]) * found.factor[2] / FACTORS.max())
     assert mean == pytest.approx([0.09, 0.36, 0.81], abs=0.03)
     assert (above < [0.05, 0.05, 2]).all()
-    assert above[2] > 0.95
+    assert 0.95 < above[2] < 1, "by chance everybody, which is not certain"
     assert errors.of(expected < 0.5).expected_oks(FACTORS) == pytest.approx(expected[expected < 0.5])
     assert calibrate(drawn(300), model, Laplace(2), LEVELS).of_expected_oks(mean) is None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from logpose.cli.task_options import Chosen, TaskCommand
+from logpose.cli.task_options import Chosen, TaskCommand, check_places
 from logpose.tasks import task_that_opens
 
 __all__ = ["parse", "run"]
@@ -28,6 +28,11 @@ def run(chosen: Chosen) -> int:
     from logpose.data.pages import reading_images
     from logpose.report.inspection import inspection_text
 
+    written = getattr(chosen.options, "save_json", None)
+    if written is not None:
+        data = chosen.options.data
+        labels = [path for path in data.rglob("*") if path.is_file()] if data.is_dir() else [data]
+        check_places([written], [], [*labels, chosen.options.model or data])
     with reading_images(chosen.options):
         facts = chosen.task.inspect(chosen.options)
     print(json.dumps(facts, indent=2) if chosen.options.json else inspection_text(facts, chosen.task.inspection_text))

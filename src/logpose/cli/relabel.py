@@ -72,7 +72,7 @@ def run(options: RelabelOptions) -> int:
     check_skeletons(options.model, model, people)
     report_learned(options.model, model, people)
     device = choose_device(options.device)
-    found = evaluate(model, people, loss, flip_test=False, device=device, show_progress=True).arrays()
+    found = evaluate(model, people, loss, device=device, show_progress=True).arrays()
     content, changes = relabelled(options.data, people, doubtful_people(found, model, loss), options.nats)
     for path, written in ((options.out, content), (listed, changes)):
         with whole_file(path) as file:

@@ -142,6 +142,8 @@ class AnyImages(LabelledImages):
         known = whole(number)
         if known is not None:
             self.names.setdefault(known, name if isinstance(name, str) else "")
+            if isinstance(name, str):
+                self.numbers.setdefault(name, known)
             return known
         text = number if isinstance(number, str) else name if number is None else None
         if not isinstance(text, str):

@@ -31,6 +31,7 @@ __all__ = ["PredictedPeople", "read_predictions"]
 log = logging.getLogger("logpose")
 
 TABLES = (".csv", ".h5")
+LARGEST_SCORE = 1e6
 
 
 @dataclass
@@ -151,6 +152,8 @@ def _fault(row: np.ndarray, score: float, covariance: np.ndarray | None) -> str:
         return f"positions beyond ±{FARTHEST:g} pixels"
     if not (np.isfinite(row[:, 2]).all() and np.isfinite(score)):
         return "scores that are not finite"
+    if max(np.abs(row[:, 2]).max(), abs(score)) > LARGEST_SCORE:
+        return f"scores beyond ±{LARGEST_SCORE:g}"
     if covariance is not None:
         if not np.isfinite(covariance).all():
             return "covariances that are not finite"

@@ -103,7 +103,7 @@ def _single(at: Likelihoods, source: Int[np.ndarray, "K"]) -> list[Doubt]:
             continue
         gains = np.where(at.radius[joint] <= at.limit, own[joint] - at.nll[joint], -np.inf)
         other, changed = int(gains.argmax()), source.copy()
-        both = at.exchange(joint, other)
+        both = at.exchange(joint, other) if np.isfinite(gains[other]) else -np.inf
         if at.labelled[other] and both > max(LIKELIER, gains[other]):
             changed[[joint, other]] = source[[other, joint]]
             found.append(Doubt("exchanged", (joint, other), both, tuple(changed.tolist())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -47,6 +47,7 @@ class KeypointWrapper(Model):
         deviations: whether the program's own standard deviations are given.
         refine: whether positions are corrected.
         probabilities: whether scores lie in [0, 1]; others are taken as they are.
+        categories: ids of the categories of predictions that it is for; of all if none are given.
         members: how many are averaged.
         hidden: width of the network.
 
@@ -63,6 +64,8 @@ class KeypointWrapper(Model):
     own_std: Tensor
     all_mean: Tensor
     all_std: Tensor
+    usual: Tensor
+    """Means of features over all that the program predicted in the images of the fit, matched or not; standardised."""
     base: Tensor
 
     def __init__(
@@ -72,6 +75,7 @@ class KeypointWrapper(Model):
         deviations: bool = False,
         refine: bool = False,
         probabilities: bool = True,
+        categories: Sequence[int] = (),
         members: int = 5,
         hidden: int = 32,
     ) -> None:
@@ -79,12 +83,13 @@ class KeypointWrapper(Model):
         if members < 1 or hidden < 1:
             raise InputError(f"a wrapper has members and a hidden layer, got {members} and {hidden}")
         self.mirrored, self.deviations, self.refine, self.probabilities = mirrored, deviations, refine, probabilities
-        self.members, self.hidden = members, hidden
+        self.categories, self.members, self.hidden = tuple(categories), members, hidden
         joints, own = len(skeleton), len(self.own_names())
         everything = 2 * own + 1
         for name, count in (("own", own), ("all", everything)):
             self.register_buffer(f"{name}_mean", torch.zeros(count))
             self.register_buffer(f"{name}_std", torch.ones(count))
+        self.register_buffer("usual", torch.zeros(everything))
         self.register_buffer("base", torch.zeros(()))
         self.linear, self.bias = _zeros(members, own + everything, 1), _zeros(members, joints, 1)
         self.shift, self.toward = _zeros(members, joints, 2), _zeros(members, 1, 1)
@@ -157,6 +162,11 @@ class KeypointWrapper(Model):
             getattr(self, f"{name}_mean").copy_(known.mean(dim=0))
             getattr(self, f"{name}_std").copy_(known.std(dim=0, correction=0) + NEAR)
         self.base.fill_(math.log(typical_error))
+
+    @torch.no_grad()
+    def fit_usual(self, people: Float[Tensor, "B K C"]) -> None:
+        """Take the means of features that other people are compared with from all that a program predicted."""
+        self.usual.copy_(torch.nanmean(self.standardised(people)[1], dim=0).nan_to_num())
 
     def each(self, people: Float[Tensor, "B K C"]) -> tuple[Float[Tensor, "M B K 2"], Float[Tensor, "M B K 2"]]:
         """Mu and log sigma of each member."""

@@ -149,7 +149,12 @@ def _oks_of_expected(errors: Errors, factor: Float[np.ndarray, "J"]) -> list[lis
     known = np.isfinite(had) & np.isfinite(expected)
     if not known.any():
         return []
-    fits = [increasing(expected[known], values[known]) for values in (had, (had > GOOD).astype(np.float64))]
+    good = (had[known] > GOOD).astype(np.float64)
+    ends = [expected[known].min(), expected[known].max()]  # one more of each, so that no share is 0 or 1 by chance
+    fits = [
+        increasing(expected[known], had[known]),
+        increasing(np.append(expected[known], ends), np.append(good, [1.0, 0.0])),
+    ]
     at = np.unique(np.concatenate([knots for knots, _ in fits]))
     if len(at) > MOST_KNOTS:
         at = np.quantile(expected[known], np.linspace(0, 1, MOST_KNOTS))

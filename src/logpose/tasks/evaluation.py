@@ -108,8 +108,8 @@ class Found:
     category_ids: Sequence[int] = ()
     clips: Sequence[str] = ()
     """The folder of each one's image."""
-    detected_sizes: Float[np.ndarray, "N"] | None = None
-    """Of people that a detector found, the longer side of the box that it gave them."""
+    predicted_boxes: Float[np.ndarray, "N 4"] | None = None
+    """Of people that a detector or another program found, the boxes that it gave them."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample], *arrays: Any) -> Found:
@@ -145,7 +145,11 @@ class Found:
 
     def sizes(self) -> Float[np.ndarray, "N"]:
         """The longer side of the box that each person was predicted in."""
-        return np.asarray(self.boxes[:, 2:].max(axis=1)) if self.detected_sizes is None else self.detected_sizes
+        return np.asarray(self.own_boxes()[:, 2:].max(axis=1))
+
+    def own_boxes(self) -> Float[np.ndarray, "N 4"]:
+        """The box that each person was predicted in: the labelled one, or that of a detector or program."""
+        return self.boxes if self.predicted_boxes is None else self.predicted_boxes
 
     def radii(self, model: Model, level: float) -> Float[np.ndarray, "N K"]:
         """Radius of the model's region of a level around each joint, in standard deviations."""
@@ -173,7 +177,7 @@ def errors_of(at: Found, group: Group, skeleton: Skeleton, model: Model) -> Erro
     had = oks(at.predicted[..., :2], at.truth[..., :2], at.visible, at.area, sigmas)
 
     def expected(factor: Float[np.ndarray, "J"]) -> Float[np.ndarray, "N"]:
-        return person_oks(at.std[..., :2] * factor[:, None], at.boxes, sigmas, model.radii())
+        return person_oks(at.std[..., :2] * factor[:, None], at.own_boxes(), sigmas, model.radii())
 
     return Errors(error, std, "px", groups, at.sizes(), at.visible, had, expected)
 
@@ -220,7 +224,7 @@ def pose_figures(
         figures |= calibrated(at.deviations(model), loss)
         foreseen = over_labelled(expected_oks(at.std[..., :2], at.area, sigmas, model.radii()), at.visible)
         if model.calibration is not None:
-            of_boxes = person_oks(at.std[..., :2], at.boxes, sigmas, model.radii())
+            of_boxes = person_oks(at.std[..., :2], at.own_boxes(), sigmas, model.radii())
             foreseen = (model.calibration.of_expected_oks(of_boxes) or (foreseen,))[0]
         foreseen = foreseen[has_label]
         figures["oks_expected"] = float(foreseen.mean())

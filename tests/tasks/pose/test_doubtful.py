@@ -12,7 +12,7 @@ from logpose.core.skeletons import Skeleton
 from logpose.losses import Laplace
 from logpose.models import RegressionModel, ResNet
 from logpose.tasks.evaluation import Found
-from logpose.tasks.pose.doubtful import corrected_result, doubtful_people
+from logpose.tasks.pose.doubtful import corrected_results, doubtful_people
 
 SKELETON = Skeleton("bird", ("left_wing", "right_wing", "beak", "tail"))
 PLACES = np.array([[-40.0, 0], [40, 0], [0, -50], [0, 60]])
@@ -53,7 +53,9 @@ def test_what_is_wrong_and_what_it_should_be(model):
     facts = sides.facts(people, SKELETON)
     assert (facts["id"], facts["kind"], facts["joints"]) == (10, "sides", ["left_wing", "right_wing"])
     assert facts["suggestion"]["left_wing"] == pytest.approx(people[0].keypoints[1].tolist())
-    row = corrected_result(people, sides)
+    rows = {row["id"]: row for row in corrected_results(people, doubtful)}
+    assert sorted(rows) == [10, 12]
+    row = rows[10]
     assert row["keypoints"][-3:] == [0, 0, 0]
     assert row["keypoints"][:3] == pytest.approx([*people[0].keypoints[1], 1])
 
@@ -66,3 +68,15 @@ def test_two_people_with_each_others_labels(model):
     assert doubtful[0].keypoints == pytest.approx(people[1].keypoints)
     assert doubtful[0].labelled == (True,) * 4
     assert doubtful[1].labelled == (True, True, True, False)
+
+
+def test_a_person_with_several_errors_has_one_row(model):
+    labels = PLACES[[1, 0, 2, 3]].copy()
+    labels[2] = 150, 150
+    people, found = birds([PLACES, labels], [1, 2])
+    doubtful = doubtful_people(found, model, Laplace(2))
+    assert sorted(each.doubt.kind for each in doubtful if each.row == 1) == ["far off", "sides"]
+    (row,) = corrected_results(people, doubtful)
+    wanted = found.predicted[1].copy()
+    wanted[[0, 1, 3]] = people[1].keypoints[[1, 0, 3]]
+    assert np.reshape(row["keypoints"], (4, 3))[:, :2] == pytest.approx(wanted, abs=1e-3)

@@ -41,6 +41,37 @@ def test_exchanged_labels_are_put_right_once(tmp_path):
     assert json.loads(labels.read_text()) == before
 
 
+def test_people_with_each_others_labels_are_changed_both_or_not_at_all(tmp_path):
+    _, labels, _ = write(tmp_path, world(3))
+    before = json.loads(labels.read_text())
+    before["annotations"][1]["keypoints"][8] = 0
+    labels.write_text(json.dumps(before))
+    people = open_people(labels, need_images=False)
+    own = [Doubt("other person", (0, 1, 2), nats, (0, 1, 2)) for nats in (50.0, 40.0)]
+    doubtful = [
+        Doubtful(row, doubt, NONE, (True,) * 3, other)
+        for doubt, pair in zip(own, ((0, 1), (0, 2)), strict=True)
+        for row, other in (pair, pair[::-1])
+    ]
+    content, log = relabelled(labels, people, doubtful, nats=20.0)
+    rows = {tuple(row["keypoints"]): row["num_keypoints"] for row in content["annotations"]}
+    assert rows.keys() == {tuple(row["keypoints"]) for row in before["annotations"]}, "nobody's labels are lost"
+    assert rows[tuple(before["annotations"][1]["keypoints"])] == 2
+    assert len(log) % 2 == 0
+
+
+@pytest.mark.parametrize("ids", [(1, 1, 2), (1, 2, None)])
+def test_annotations_without_ids_of_their_own(tmp_path, ids):
+    _, labels, _ = write(tmp_path, world(3))
+    content = json.loads(labels.read_text())
+    for row, number in zip(content["annotations"], ids, strict=True):
+        row["id"] = number
+    people = open_people(labels, need_images=False)
+    labels.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="no two the same"):
+        relabelled(labels, people, [], 20.0)
+
+
 def test_labels_in_another_form(tmp_path):
     (file := tmp_path / "labels.json").write_text("[]")
     with pytest.raises(InputError, match="COCO"):

@@ -33,6 +33,8 @@ def test_people_of_both_views_are_matched(tmp_path, caplog):
     assert inputs[there, :, 3:5] == pytest.approx(drawn.mirrored[there], abs=1e-3)
     assert np.isnan(inputs[4, :, 3:]).all()
     assert "1 of 6 people have none" in caplog.text
+    with pytest.raises(InputError, match="leave out --mirrored"):
+        given.inputs(mirrored=False, deviations=False)
     found = wrapped(KeypointWrapper(SKELETON, mirrored=True), given, batch_size=4)
     assert found.keypoints == pytest.approx(drawn.predicted, abs=1e-3)
     assert found.oks50 is None
@@ -52,5 +54,18 @@ def test_deviations_of_the_program(tmp_path):
         given.inputs(mirrored=True, deviations=False)
     del rows[1]["covariance"]
     predictions.write_text(json.dumps(rows))
-    with pytest.raises(InputError, match="some people have none"):
+    with pytest.raises(InputError, match="some rows have none"):
         read_given(predictions, None, AnyImages(predictions, SKELETON)).inputs(mirrored=False, deviations=True)
+
+
+def test_views_that_are_one_or_not_mirrored_back(tmp_path, caplog):
+    drawn = world(30)
+    predictions, _, mirrored = write(tmp_path, drawn)
+    read_given(predictions, mirrored, AnyImages(predictions, SKELETON))
+    assert caplog.text == ""
+    read_given(predictions, predictions, AnyImages(predictions, SKELETON))
+    assert "both views are 0 of the person apart" in caplog.text
+    drawn.mirrored[:] = 999 - drawn.mirrored
+    write(tmp_path, drawn)
+    read_given(predictions, mirrored, AnyImages(predictions, SKELETON))
+    assert "mirrored back" in caplog.messages[-1]

@@ -25,7 +25,7 @@ def test_it_is_better_than_the_program_s_own_scores(tmp_path):
 
 def test_too_few_people(tmp_path):
     predictions, labels, _ = write(tmp_path, world(19))
-    with pytest.raises(InputError, match="20 or more"):
+    with pytest.raises(InputError, match="24 labelled images or more are needed, got 19"):
         wrap(predictions, labels)
 
 

@@ -223,7 +223,7 @@ class DetectionEvaluation(Evaluator[Detected]):
         nll = np.stack([nll for *_, nll in matched])
         columns = map(np.stack, zip(*found, strict=True))
         at = Found.of(samples, *columns, nll[..., 0], nll[..., 1], np.stack([who.keypoints[:, :2] for who in samples]))
-        return replace(at, detected_sizes=np.array([people.boxes[row, 2:].max() for people, row in each]))
+        return replace(at, predicted_boxes=np.stack([people.boxes[row] for people, row in each]))
 
     def compute(self, costly: bool = True) -> dict[str, float]:
         """Every figure, by name.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.doubtful_labels import Doubt, Likelihoods, doubts, exchanged_people
@@ -18,7 +19,7 @@ from logpose.models import PoseModel
 from logpose.report.results import rounded
 from logpose.tasks.evaluation import Found
 
-__all__ = ["Doubtful", "corrected_result", "doubtful_people"]
+__all__ = ["Doubtful", "corrected_results", "doubtful_people"]
 
 LEVEL = 0.95
 """Of the regions that a doubtful label of a single joint is outside of."""
@@ -59,11 +60,33 @@ class Doubtful:
         }
 
 
-def corrected_result(people: Any, found: Doubtful) -> dict[str, Any]:
-    """A person with corrected labels, as an entry of a COCO results file; joints without a label have the score 0."""
-    sample = people[found.row]
-    triplets = np.column_stack([found.keypoints, np.array(found.labelled, dtype=np.float64)])
-    triplets[~np.array(found.labelled)] = 0
+def corrected_results(people: Any, found: Sequence[Doubtful]) -> list[dict[str, Any]]:
+    """Each person with all their corrections, as an entry of a COCO results file; joints without a label score 0.
+
+    Args:
+        people: the data set.
+        found: what is wrong, most certain first; of someone with another's labels nothing else is corrected.
+    """
+    rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    done = set[int]()
+    for each in found:
+        keypoints, labelled = each.keypoints.copy(), np.array(each.labelled)
+        if each.row in done:
+            continue
+        if each.row in rows and each.other is None:
+            joints = list(each.doubt.joints)
+            for whole, own in zip(rows[each.row], (keypoints, labelled), strict=True):
+                whole[joints] = own[joints]
+        else:
+            rows[each.row] = keypoints, labelled
+        if each.other is not None:
+            done.add(each.row)
+    return [_result(people[row], *corrected) for row, corrected in rows.items()]
+
+
+def _result(sample: Sample, keypoints: Float[np.ndarray, "K 2"], labelled: Bool[np.ndarray, "K"]) -> dict[str, Any]:
+    """A labelled person with other labels, as an entry of a COCO results file."""
+    triplets = np.where(labelled[:, None], np.column_stack([keypoints, np.ones(len(labelled))]), 0.0)
     keys = {"image_id": sample.image_id, "category_id": sample.category_id, "id": sample.id}
     return {**keys, "keypoints": rounded(triplets), "bbox": rounded(sample.box), "score": 1.0}
 

@@ -25,11 +25,12 @@ from logpose.report.results import write_json
 from logpose.tasks.evaluation import Found, check_skeletons, metric_notes
 from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
 from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
-from logpose.tasks.pose.doubtful import corrected_result, doubtful_people
+from logpose.tasks.pose.doubtful import corrected_results, doubtful_people
 from logpose.tasks.pose.evaluate import Evaluation, evaluate
 from logpose.tasks.pose.images import predict
 from logpose.tasks.scoring import without_confidence
 from logpose.training.checkpoint import load_of_crops
+from logpose.training.learned_images import report_learned
 
 __all__ = ["INSIDE", "POSES", "inspect", "page_parts", "people_parts", "predict"]
 
@@ -157,6 +158,7 @@ def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
         save_image(_sheet(people), sheet)
         found[str(file)] = {**_summary(people), "contact_sheet": str(sheet)}
         if judge:
+            report_learned(judge, model, people)
             judged = evaluate(model, people, loss, device=choose_device(device), show_progress=True)
             at = judged.arrays()
             unlikely, rows = _unlikely(people, at)
@@ -164,7 +166,7 @@ def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
             save_image(_sheet(people, rows), sheet)
             assert loss is not None
             doubtful = doubtful_people(at, model, loss) if model.dim == 2 and not people.skeleton.categories else []
-            results += [corrected_result(people, each) for each in doubtful]
+            results += corrected_results(people, doubtful)
             found[str(file)] |= {
                 "unlikely labels": unlikely,
                 "unlikely_sheet": str(sheet),

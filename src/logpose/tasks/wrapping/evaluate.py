@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from logpose.losses import LikelihoodLoss
 from logpose.models.wrapper import KeypointWrapper
 from logpose.tasks import evaluation
 from logpose.tasks.audit import labelled_images, pairs_of
-from logpose.tasks.evaluation import check_skeletons, coco_result, metric_notes
+from logpose.tasks.evaluation import Found, check_skeletons, coco_result, metric_notes
 from logpose.tasks.options import WrappingEvalOptions
 from logpose.tasks.pose.evaluate import Evaluation
 from logpose.tasks.scoring import person_scores
@@ -49,6 +50,13 @@ class WrappingEvaluation(Evaluation):
     ) -> None:
         super().__init__(people, model, loss, scoring=scoring)
         self.given = given
+        self.of_label = {label: row for row, label in pairs_of(given.predictions, list(people.samples))}
+        """Of each labelled person who is matched, the row of the prediction."""
+
+    def arrays(self) -> Found:
+        """Predictions and labels of the matched people, in the order of the labels."""
+        rows = [self.of_label[label] for label in sorted(self.rows)]
+        return replace(super().arrays(), predicted_boxes=self.given.predictions.extents[rows])
 
     def results(self, category_id: int | None = None) -> list[dict[str, Any]]:
         """All predicted people, as entries of a COCO results file; scores by `scoring`."""
@@ -81,16 +89,17 @@ def evaluate(model: KeypointWrapper, loss: LikelihoodLoss | None, options: Wrapp
              people.file)  # fmt: skip
     found = WrappingEvaluation(people, model, given, loss, options.score)
     found.images_learned = report_learned(options.checkpoint, model, people)
-    batches = list(_batches(model, given, people, options.batch_size or BATCH))
+    batches = list(_batches(model, given, people, list(found.of_label.items()), options.batch_size or BATCH))
     return evaluation.evaluate(model, found, batches, flip_test=False, device=options.device)
 
 
-def _batches(model: KeypointWrapper, given: Given, people: LabelledPeople, size: int) -> Iterator[WrappedBatch]:
+def _batches(
+    model: KeypointWrapper, given: Given, people: LabelledPeople, pairs: Sequence[tuple[int, int]], size: int
+) -> Iterator[WrappedBatch]:
     """The matched people, with their labels."""
-    pairs = pairs_of(given.predictions, list(people.samples))
     inputs = torch.from_numpy(given.inputs(model.mirrored, model.deviations))
     for start in range(0, len(pairs), size):
-        rows, index = zip(*pairs[start : start + size], strict=True)
+        index, rows = zip(*pairs[start : start + size], strict=True)
         truth = torch.from_numpy(np.stack([people[i].keypoints[:, :2] for i in index])).float()
         weight = torch.from_numpy(np.stack([people[i].visible > 0 for i in index])).float()
         batch = inputs[list(rows)]

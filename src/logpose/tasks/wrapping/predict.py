@@ -28,6 +28,8 @@ log = logging.getLogger("logpose")
 
 BATCH = 4096
 """People at a time."""
+UNLIKE = 0.3
+"""Of the person: how far apart most joints of two views are that are not of one person."""
 PARTLY = "%s: %d of %d people have none of %s; theirs is taken as the mean of the others'"
 
 
@@ -49,6 +51,8 @@ class WrappedBatch(Inputs):
 class Given:
     """What a program predicted in some images, perhaps twice."""
 
+    path: Path
+    """Of the predictions, for messages."""
     predictions: PredictedPeople
     mirrored: Float[np.ndarray, "N K 3"] | None = None
     """x, y, score of the same people in the mirrored images, mirrored back; NaN of people that are not there."""
@@ -64,14 +68,16 @@ class Given:
             InputError: if what it takes is not there.
         """
         columns = [np.stack(self.predictions.rows)]
+        if self.mirrored is not None and not mirrored:
+            raise InputError(f"{self.path}: the wrapper was fitted without a second view; leave out --mirrored")
         if mirrored:
             if self.mirrored is None:
-                raise InputError("this wrapper was fitted with a second view: name it with --mirrored")
+                raise InputError(f"{self.path}: the wrapper was fitted with a second view; name it with --mirrored")
             columns.append(self.mirrored)
         if deviations:
             covariance = self.predictions.covariance
             if covariance is None:
-                raise InputError("this wrapper was fitted with the program's own deviations, and some people have none")
+                raise InputError(f"{self.path}: the wrapper was fitted with the program's std, and some rows have none")
             columns.append(np.sqrt(np.diagonal(covariance, axis1=2, axis2=3)))
         return np.concatenate(columns, axis=-1).astype(np.float32)
 
@@ -90,7 +96,7 @@ def read_given(path: str | Path, mirrored: str | Path | None, images: LabelledIm
     found = read_predictions(path, images)
     found.log_passed_over()
     if mirrored is None:
-        return Given(found)
+        return Given(Path(path), found)
     again = read_predictions(mirrored, images)
     again.log_passed_over()
     try:
@@ -102,7 +108,11 @@ def read_given(path: str | Path, mirrored: str | Path | None, images: LabelledIm
         second[ours] = again.rows[theirs]
     if missing := int(np.isnan(second).all(axis=(1, 2)).sum()):
         log.warning(PARTLY, path, missing, len(found), mirrored)
-    return Given(found, second)
+    apart = np.linalg.norm(second[..., :2] - found.keypoints, axis=-1) / found.sizes[:, None]
+    if not 0 < np.nanmedian(apart) < UNLIKE:
+        words = "%s: of most joints both views are %.2g of the person apart; are they mirrored back, and of two images?"
+        log.warning(words, mirrored, np.nanmedian(apart))
+    return Given(Path(path), found, second)
 
 
 def _as_samples(people: PredictedPeople) -> list[Sample]:
@@ -152,7 +162,8 @@ def wrapped(
     keypoints, std, confidence = (np.concatenate(column) for column in zip(*parts, strict=True))
     expected = person_oks(std, given.predictions.extents, model.skeleton.sigmas, model.radii())
     levels = () if model.calibration is None else model.calibration.levels
-    radii = {level: model.region_radius(level)[..., None] * std for level in levels}
+    sizes = given.predictions.extents[:, 2:].max(axis=1)
+    radii = {level: model.region_radius(level, sizes)[..., None] * std for level in levels}
     known = None if model.calibration is None else model.calibration.of_expected_oks(expected)
     mean, above = known or (expected, None)
     return WrappedPeople(keypoints, std, confidence, mean, above, radii)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
-from logpose.core.calibration import Group
+from logpose.core.calibration import PLURAL, Group
 from logpose.core.errors import InputError
 from logpose.core.samples import Sample
 from logpose.data.files import open_people
 from logpose.data.fingerprints import fingerprints
 from logpose.data.problems import log_problems
 from logpose.metrics.calibration import pearson, rank_correlation
+from logpose.metrics.conformal import least_groups
 from logpose.metrics.oks import oks
 from logpose.models.wrapper import KeypointWrapper
 from logpose.tasks.audit import labelled_images, pairs_of
-from logpose.tasks.calibrate import calibrate
+from logpose.tasks.calibrate import FOLDS, calibrate
 from logpose.tasks.scoring import person_oks
-from logpose.tasks.wrapping.fit import Fitted, fit
+from logpose.tasks.wrapping.fit import FEWEST, Fitted, fit
 from logpose.tasks.wrapping.predict import read_given
 
 __all__ = ["wrap"]
@@ -77,9 +80,18 @@ def wrap(
     probabilities = bool(scores.min() >= 0 and scores.max() <= 1)
     if np.ptp(scores) == 0:
         log.warning("all joints have the score %g: nothing but positions differs", scores.flat[0])
-    model = KeypointWrapper(people.skeleton, mirrored is not None, found.covariance is not None, refine, probabilities)
-    inputs = given.inputs(model.mirrored, model.deviations)[rows]
-    fitted = fit(model, inputs, truth, visible, _groups(samples, group), seed)
+    categories = getattr(people, "category_ids", ())
+    model = KeypointWrapper(
+        people.skeleton, mirrored is not None, found.covariance is not None, refine, probabilities, categories
+    )
+    inputs = given.inputs(model.mirrored, model.deviations)
+    groups = _groups(samples, group)
+    count = len(np.unique(groups[(visible > 0).any(axis=1)]))
+    needed = max(FEWEST, math.ceil(least_groups(max(levels)) * FOLDS / (FOLDS - 1)))
+    if count < needed:
+        raise InputError(f"{predictions}: {needed} labelled {PLURAL[group]} or more are needed, got {count}")
+    fitted = fit(model, inputs[rows], truth, visible, groups, seed)
+    model.fit_usual(torch.from_numpy(inputs))
     fitted.model.learned_images = fingerprints(sample.image for sample in samples if isinstance(sample.image, Path))
     area, boxes = np.array([sample.area for sample in samples]), found.extents[rows]
     sigmas, radii = people.skeleton.sigmas, model.radii()

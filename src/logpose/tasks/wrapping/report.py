@@ -63,7 +63,7 @@ def predict(model: KeypointWrapper, options: WrappingPredictOptions) -> Predicti
     model = model.to(options.device).eval()
     files = []
     for path in dict.fromkeys(options.inputs):
-        images = AnyImages(path, model.skeleton, folder=options.images)
+        images = AnyImages(options.checkpoint, model.skeleton, folder=options.images, categories=model.categories)
         given = read_given(path, options.mirrored, images)
         for sentence in differences(model, given):
             log.warning("%s: %s", path, sentence)
@@ -86,7 +86,7 @@ def differences(model: KeypointWrapper, given: Given) -> list[str]:
         return []
     with torch.inference_mode():
         people = model.standardised(inputs.to(model.base.device))[1].cpu().double().numpy()
-    means = np.nanmean(people, axis=0)
+    means = np.nanmean(people, axis=0) - model.usual.cpu().double().numpy()
     names = model.own_names()
     found = [*zip(names, means[: len(names)], strict=True), ("size of people", means[-1])]
     return [
@@ -110,6 +110,7 @@ def _rows(file: _File, model: KeypointWrapper) -> Iterator[dict[str, Any]]:
         row: dict[str, Any] = own if number is None else dict(content[number])
         if number is None or model.refine:
             row["keypoints"] = rounded(np.column_stack([found.keypoints[i], predictions.rows[i][:, 2]]))
+        row.pop("covariance", None)  # the program's own, which sigma replaces
         row["sigma"] = rounded(found.std[i])
         if found.radii:
             row["radius"] = {f"{level:g}": rounded(axes[i]) for level, axes in found.radii.items()}

@@ -18,7 +18,8 @@ def wrapper(tmp_path_factory):
     files = write(folder, world(60), "some-")
     words = [str(files[0]), "--labels", str(files[1]), "--mirrored", str(files[2]), "--out", str(folder / "wrapper")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("logpose.tasks.wrapping.fit.EPOCHS", 2)
+        patch.setattr("logpose.tasks.wrapping.fit.STEPS", 100)
+        patch.setattr("logpose.tasks.wrapping.fit.EPOCHS", 1)
         assert main(["wrap", *words]) == 0
     return folder, files
 

@@ -21,6 +21,7 @@ from logpose.models import (
     HeatmapModel,
     HRNet,
     IntegralModel,
+    KeypointWrapper,
     LiftingModel,
     MaskRCNN,
     MaskRCNNOptions,
@@ -113,6 +114,11 @@ def cases() -> list[tuple[type[Configurable], dict[str, Any]]]:
             BoundaryModel,
             {"skeleton": FACE, "size": (32, 48), "head": "rows", "predicts_sigma": False, "channels": 4, "depth": 2}
             | {"cells": 8, "shown": 100, "learned_from": ("x",), "um_per_px": 3.5},
+        ),
+        (
+            KeypointWrapper,
+            {"skeleton": FACE, "mirrored": True, "deviations": True, "refine": True, "probabilities": False}
+            | {"categories": (3, 7), "members": 2, "hidden": 5},
         ),
     ]  # fmt: skip
 

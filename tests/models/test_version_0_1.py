@@ -36,7 +36,7 @@ def close(found: object, expected: list[object]) -> None:
     np.testing.assert_allclose(np.asarray(found, dtype=float).reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-5)
 
 
-SINCE = {"attention", "movenet"}
+SINCE = {"attention", "movenet", "wrapper"}
 """Models that version 0.1 did not have."""
 
 

@@ -117,7 +117,7 @@ def test_what_is_another_model_s_is_refused(refused, lifters, lifting_files, coc
     assert str(data) in refused("eval", looks, data)
     message = refused("eval", lifts, data, "--boxes", "b.json", "--save-json", "o.json")
     assert message.startswith("logpose: --boxes and --save-json: ")
-    assert "pose and detection models" in message
+    assert "pose, detection and wrapping models" in message
     assert str(lifts) in message
     message = refused("eval", looks, coco_folder, "--subjects", "S9", "S11", "--picture", 3, 4)
     assert message.startswith("logpose: --subjects and --picture: ")

@@ -22,11 +22,11 @@ def inputs(drawn: World) -> np.ndarray:
 
 @pytest.mark.usefixtures("unchecked")
 def test_spreads_are_found_and_hold_on_other_people():
-    drawn, other, visible = world(300), world(1000, seed=1), np.full((300, 3), 2)
+    drawn, other, visible = world(200), world(1000, seed=1), np.full((200, 3), 2)
     visible[:40, 0] = 0
     truth = np.where(visible[..., None] > 0, drawn.truth, np.nan)
     model, state = KeypointWrapper(SKELETON, mirrored=True), torch.get_rng_state()
-    fitted = fit(model, inputs(drawn), truth, visible, np.arange(300))
+    fitted = fit(model, inputs(drawn), truth, visible, np.arange(200))
     assert torch.equal(torch.get_rng_state(), state)
     assert not fitted.errors.known[:40, 0].any()
     assert fitted.errors.known[40:].all()

@@ -12,7 +12,9 @@ from logpose.tasks.wrapping.recipe import wrap
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_it_is_better_than_the_program_s_own_scores(tmp_path):
+def test_it_is_better_than_the_program_s_own_scores(tmp_path, monkeypatch):
+    monkeypatch.setattr("logpose.tasks.wrapping.fit.STEPS", 100)
+    monkeypatch.setattr("logpose.tasks.wrapping.fit.EPOCHS", 2)
     predictions, labels, mirrored = write(tmp_path, world(200))
     fitted, figures = wrap(predictions, labels, mirrored, levels=(0.5, 0.9))
     assert figures["sigma_rank"] > figures["score_rank"] > 0.3

@@ -58,7 +58,7 @@ def test_scans_are_inspected_too(scan_folder, tmp_path, command, refused):
     assert "boundary 3                      80" in out
     message = refused("inspect", scan_folder, "--images", tmp_path)
     assert message.startswith("logpose: --images: ")
-    assert "pose and detection" in message
+    assert "pose, detection and wrapping" in message
     assert any("height of a pixel is not known of 4" in hint for hint in facts["hints"])
     code, out, _ = command("inspect", scan_folder, "--out", tmp_path / "out", "--um-per-px", "4", "--json")
     assert not any("height of a pixel" in hint for hint in json.loads(out)[str(scan_folder)]["hints"])

@@ -21,7 +21,9 @@ def inputs(drawn: World) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_spreads_are_found_and_hold_on_other_people():
+def test_spreads_are_found_and_hold_on_other_people(monkeypatch):
+    monkeypatch.setattr("logpose.tasks.wrapping.fit.STEPS", 150)
+    monkeypatch.setattr("logpose.tasks.wrapping.fit.EPOCHS", 4)
     drawn, other, visible = world(200), world(1000, seed=1), np.full((200, 3), 2)
     visible[:40, 0] = 0
     truth = np.where(visible[..., None] > 0, drawn.truth, np.nan)

@@ -152,8 +152,8 @@ class TaskCommand:
         wrong = [name for name in dict.fromkeys(flag_names(words)) if not _has(of(task), name)]
         if others := [other.name for other in TASKS if any(_has(of(other), name) for name in wrong)]:
             flags = " and ".join(dashed(f"--{name}") for name in wrong)
-            named = " and ".join([*filter(None, [", ".join(others[:-1])]), others[-1]])
-            raise InputError(f"{flags}: for {named} {self.noun}, not for {task.name} {self.noun} ({first})")
+            whose = " and ".join([*filter(None, [", ".join(others[:-1])]), others[-1]])
+            raise InputError(f"{flags}: for {whose} {self.noun}, not for {task.name} {self.noun} ({first})")
         return Chosen(task, subject, parse_options(of(task), words, self.name, self.description))
 
 

@@ -7,7 +7,15 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, check_places, evaluated, open_checkpoint
+from logpose.cli.task_options import (
+    Chosen,
+    TaskCommand,
+    check_levels,
+    check_outputs,
+    check_places,
+    evaluated,
+    open_checkpoint,
+)
 from logpose.core.calibration import PLURAL
 from logpose.core.errors import InputError
 
@@ -41,8 +49,7 @@ def run(chosen: Chosen) -> int:
     from logpose.training.checkpoint import calibration_place, keep_calibration
 
     task, (model, loss), options = chosen
-    if not options.level or not all(0.05 <= level <= 0.99 for level in options.level):
-        raise InputError("--level: from 0.05 to 0.99")
+    check_levels(options.level)
     check_outputs(options)
     place = calibration_place(options.checkpoint, options.out)
     others = [value for name, value in vars(options).items() if isinstance(value, Path) and name not in WRITTEN]

@@ -30,9 +30,8 @@ def run(chosen: Chosen) -> int:
 
     written = getattr(chosen.options, "save_json", None)
     if written is not None:
-        data = chosen.options.data
-        labels = [path for path in data.rglob("*") if path.is_file()] if data.is_dir() else [data]
-        check_places([written], [], [*labels, chosen.options.model or data])
+        data, inside = chosen.options.data, written.resolve().is_relative_to(chosen.options.data.resolve())
+        check_places([written], [], [written if inside else data, chosen.options.model or data])
     with reading_images(chosen.options):
         facts = chosen.task.inspect(chosen.options)
     print(json.dumps(facts, indent=2) if chosen.options.json else inspection_text(facts, chosen.task.inspection_text))

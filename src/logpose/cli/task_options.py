@@ -17,7 +17,7 @@ from logpose.core.processor import threads_beside, worker_processes
 from logpose.tasks import TASKS, find_task
 from logpose.tasks.task import Task
 
-__all__ = ["Chosen", "TaskCommand", "check_outputs", "check_places", "evaluated", "open_checkpoint"]
+__all__ = ["Chosen", "TaskCommand", "check_levels", "check_outputs", "check_places", "evaluated", "open_checkpoint"]
 
 FILES, FOLDERS = ("save_json", "save_npz", "report"), ("save_images",)
 """Names of options that are files, and folders, to write."""
@@ -82,6 +82,16 @@ def check_outputs(options: Any) -> list[Path]:
         inputs,
     )
     return list(outputs.values())
+
+
+def check_levels(levels: Sequence[float]) -> None:
+    """Refuse nominal levels that no density has regions of.
+
+    Raises:
+        InputError: if one is outside [0.05, 0.99], or there is none.
+    """
+    if not levels or not all(0.05 <= level <= 0.99 for level in levels):
+        raise InputError("--level: from 0.05 to 0.99")
 
 
 def check_places(files: Sequence[str | Path], folders: Sequence[str | Path], inputs: Sequence[str | Path]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from logpose.cli.task_options import check_levels
 from logpose.core.calibration import PLURAL, Group
 from logpose.core.config import Options
 from logpose.core.errors import InputError
@@ -64,8 +65,7 @@ def run(options: WrapOptions) -> int:
     refuse_taken(options.out)
     if options.seed < 0:
         raise InputError(f"--seed must be at least 0, got {options.seed}")
-    if not options.level or not all(0.05 <= level <= 0.99 for level in options.level):
-        raise InputError("--level: from 0.05 to 0.99")
+    check_levels(options.level)
     found, comparison = wrap(
         options.predictions, options.labels, options.mirrored, refine=options.refine, levels=options.level,
         group=options.group, images=options.images, category=options.category, seed=options.seed,

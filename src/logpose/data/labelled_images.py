@@ -112,7 +112,7 @@ def parts_of_path(name: str) -> tuple[str, ...]:
 class AnyImages(LabelledImages):
     """Images of predictions without labels: every one counts, by its id or the name of its file.
 
-    `file` is that of the predictions, and `names` and `sizes` are filled as images are met.
+    `file` is what has the joints, for messages; `names` and `sizes` are filled as images are met.
     """
 
     names: dict[int, str] = field(default_factory=dict)

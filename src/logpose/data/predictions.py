@@ -26,7 +26,7 @@ from logpose.data.label_content import text_lines
 from logpose.data.labelled_images import LabelledImages
 from logpose.data.problems import FARTHEST, Problem, log_problems
 
-__all__ = ["PredictedPeople", "read_predictions"]
+__all__ = ["PredictedPeople", "read_predictions", "result_rows"]
 
 log = logging.getLogger("logpose")
 
@@ -192,14 +192,23 @@ def read_predictions(path: str | Path, labels: LabelledImages) -> PredictedPeopl
     return found
 
 
-def _of_json(path: Path, labels: LabelledImages, found: PredictedPeople) -> None:
-    """COCO's results, ours, and rows of supervision's fields."""
+def result_rows(path: str | Path) -> list[Any]:
+    """The rows of a JSON file of predictions: a list, or that under "annotations" or "predictions" of an object.
+
+    Raises:
+        InputError: if there is no list.
+    """
     content = read_json(path)
     if isinstance(content, dict):
         content = content.get("annotations", content.get("predictions"))
     if not isinstance(content, list):
         raise InputError(f"{path}: expected a JSON list of predictions (COCO results)")
-    for i, row in enumerate(content):
+    return content
+
+
+def _of_json(path: Path, labels: LabelledImages, found: PredictedPeople) -> None:
+    """COCO's results, ours, and rows of supervision's fields."""
+    for i, row in enumerate(result_rows(path)):
         where = f"{path}: row {i}"
         if not isinstance(row, dict) or not ({"keypoints", "xy"} & row.keys()):
             raise InputError(f"{where}: needs keypoints, and image_id or file_name")

@@ -23,7 +23,7 @@ from logpose.metrics.conformal import grouped_mean, least_groups
 from logpose.metrics.oks import oks, over_labelled, similarities
 from logpose.metrics.reliability import RegionsOfScores, auroc, excess_of_sparsification
 
-__all__ = ["LEVELS", "Audit", "Matched", "label_noise", "labelled_images", "matched_people", "pairs_of"]
+__all__ = ["LEVELS", "Audit", "Matched", "label_noise", "labelled_images", "labels_of", "matched_people", "pairs_of"]
 
 LEVELS = (0.5, 0.9, 0.95)
 """Nominal levels of regions of scores."""
@@ -116,7 +116,7 @@ def pairs_of(predictions: PredictedPeople, people: Sequence[Sample]) -> list[tup
     of_image = defaultdict[int, list[int]](list)
     for row, image in enumerate(predictions.images):
         of_image[image].append(row)
-    truth, visible, area = _labels(people)
+    truth, visible, area = labels_of(people)
     pairs: list[tuple[int, int]] = []
     for image, own in of_image.items():
         theirs = labels.get(image, [])
@@ -133,7 +133,7 @@ def pairs_of(predictions: PredictedPeople, people: Sequence[Sample]) -> list[tup
     return pairs
 
 
-def _labels(people: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def labels_of(people: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions, COCO's flags and areas of labelled people."""
     truth = np.stack([sample.keypoints[:, :2] for sample in people])
     visible = np.stack([sample.visible for sample in people])
@@ -147,7 +147,7 @@ def matched_people(predictions: PredictedPeople, people: Sequence[Sample]) -> Ma
         InputError: if nobody is matched.
     """
     pairs = pairs_of(predictions, people)
-    truth, visible, area = _labels(people)
+    truth, visible, area = labels_of(people)
     mine, labelled = (np.array(column) for column in zip(*pairs, strict=True))
     covariance = predictions.covariance
     without = {sample.image_id for sample in people} - {*predictions.images}

@@ -20,7 +20,7 @@ from logpose.losses import LikelihoodLoss
 from logpose.metrics.conformal import conformal_quantiles, grouped_mean, least_groups
 from logpose.metrics.reliability import increasing
 
-__all__ = ["Errors", "Measured", "calibrate", "measure"]
+__all__ = ["Errors", "Measured", "calibrate", "group_numbers", "measure", "needed_to_measure"]
 
 SIZES = 3
 """Ranges of sizes, with as many people each."""
@@ -85,6 +85,17 @@ class Errors:
         if (expected := self.expected_oks) is not None:
             own["expected_oks"] = lambda factor: expected(factor)[rows]
         return replace(self, **own)
+
+
+def group_numbers(group: Group, images: Sequence[int], clips: Sequence[str]) -> Int[np.ndarray, "N"]:
+    """The number of the group that each person is of, by the ids of images or the names of clips."""
+    names: dict[Group, Sequence[Any]] = {"image": images, "person": range(len(images)), "clip": clips}
+    return np.asarray(np.unique(np.array(names[group]), return_inverse=True)[1])
+
+
+def needed_to_measure(level: float) -> int:
+    """The fewest groups of which those without a fifth are enough to calibrate a level."""
+    return math.ceil(least_groups(level) * FOLDS / (FOLDS - 1))
 
 
 def calibrate(
@@ -289,7 +300,7 @@ def measure(
     numbers, groups = np.unique(errors.groups, return_inverse=True)
     count, needed = len(np.unique(groups[labelled])), least_groups(levels[-1])
     if count - math.ceil(count / FOLDS) < needed:
-        needed = math.ceil(needed * FOLDS / (FOLDS - 1))
+        needed = needed_to_measure(levels[-1])
         parts = f", of which a fifth measures them, got {count}"
         raise InputError(f"level {levels[-1]:g} needs {needed} labelled {PLURAL[group]} or more{parts}")
     fold = np.empty(len(numbers), dtype=np.int64)

@@ -28,14 +28,15 @@ from logpose.metrics.oks import COCO_LIMIT, expected_oks, oks, over_labelled
 from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.models import Model
 from logpose.report.results import rounded
-from logpose.tasks.calibrate import Errors
-from logpose.tasks.scoring import person_oks
+from logpose.tasks.calibrate import Errors, group_numbers
+from logpose.tasks.scoring import calibrated_oks, person_oks
 from logpose.training.checkpoint import load_model
 
 __all__ = [
     "Found",
     "calibrated",
     "check_skeletons",
+    "clip_of",
     "coco_result",
     "crowded",
     "differing_sigmas",
@@ -122,7 +123,7 @@ class Found:
         visible, boxes = np.stack([sample.visible for sample in samples]), np.stack([sample.box for sample in samples])
         area = np.array([sample.area for sample in samples])
         ids = [sample.image_id for sample in samples], [sample.category_id for sample in samples]
-        clips = [str(sample.image.parent) if isinstance(sample.image, Path) else "" for sample in samples]
+        clips = [clip_of(sample) for sample in samples]
         labels: tuple[Any, ...] = (visible, boxes, area, *ids, clips)
         return cls(*arrays, *labels)
 
@@ -164,15 +165,19 @@ class Found:
         )
 
 
+def clip_of(sample: Sample) -> str:
+    """The name of the clip that a person's image is of: its folder."""
+    return str(sample.image.parent) if isinstance(sample.image, Path) else ""
+
+
 def errors_of(at: Found, group: Group, skeleton: Skeleton, model: Model) -> Errors:
     """The errors of matched people, to calibrate on; of several categories each has the joints of their own."""
-    names: dict[Group, Sequence[Any]] = {"image": at.image_ids, "person": range(len(at.area)), "clip": at.clips}
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.where(at.whole()[..., None], (at.truth - at.predicted) / at.std, np.nan)
         std = at.std[..., :2].mean(axis=-1)
     if skeleton.categories:
         std = np.where(skeleton.owned(at.category_ids), std, np.nan)
-    groups = np.unique(np.array(names[group]), return_inverse=True)[1]
+    groups = group_numbers(group, at.image_ids, at.clips)
     sigmas = skeleton.sigmas_of(at.category_ids) if skeleton.categories else skeleton.sigmas
     had = oks(at.predicted[..., :2], at.truth[..., :2], at.visible, at.area, sigmas)
 
@@ -222,11 +227,11 @@ def pose_figures(
         figures["nll"] = float(np.nanmean(at.nll))
     if np.isfinite(at.std).all() and at.whole().any():
         figures |= calibrated(at.deviations(model), loss)
-        foreseen = over_labelled(expected_oks(at.std[..., :2], at.area, sigmas, model.radii()), at.visible)
-        if model.calibration is not None:
-            of_boxes = person_oks(at.std[..., :2], at.own_boxes(), sigmas, model.radii())
-            foreseen = (model.calibration.of_expected_oks(of_boxes) or (foreseen,))[0]
-        foreseen = foreseen[has_label]
+        if known := calibrated_oks(model, at.std[..., :2], at.own_boxes(), sigmas):
+            foreseen = known[0][has_label]
+        else:
+            expected = expected_oks(at.std[..., :2], at.area, sigmas, model.radii())
+            foreseen = over_labelled(expected, at.visible)[has_label]
         figures["oks_expected"] = float(foreseen.mean())
         if np.ptp(foreseen) > 0:
             figures["oks_expected_r"] = calibration.pearson(foreseen, similarity[has_label])

@@ -13,8 +13,9 @@ from logpose.core.samples import Scoring
 from logpose.core.structures import ErrorDistribution
 from logpose.data.areas import COVERED
 from logpose.metrics.oks import expected_oks
+from logpose.models import Model
 
-__all__ = ["person_oks", "person_scores", "refuse_scoring", "without_confidence"]
+__all__ = ["calibrated_oks", "person_oks", "person_scores", "refuse_scoring", "without_confidence"]
 
 LEAST_CONFIDENCE = 0.2
 """Joints with a lower confidence do not count in a score by "product"."""
@@ -40,6 +41,21 @@ def person_oks(
     each = expected_oks(std, COVERED * np.maximum(boxes[:, 2:], 1).prod(axis=1), sigmas, radii)
     known = np.isfinite(each)
     return np.asarray(np.where(known, each, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+
+
+def calibrated_oks(
+    model: Model,
+    std: Float[np.ndarray, "N K 2"],
+    boxes: Float[np.ndarray, "N 4"],
+    sigmas: Sequence[float] | Float[np.ndarray, "N K"],
+) -> tuple[Float[np.ndarray, "N"], Float[np.ndarray, "N"]] | None:
+    """The OKS that people are expected to have, and the probability of one above .5; None: not calibrated.
+
+    Arguments are those of `person_oks`; the model has the radii and the calibration.
+    """
+    if model.calibration is None or not model.calibration.oks:
+        return None
+    return model.calibration.of_expected_oks(person_oks(std, boxes, sigmas, model.radii()))
 
 
 def person_scores(

@@ -16,7 +16,7 @@ from logpose.core.samples import Image
 from logpose.core.skeletons import Skeleton
 from logpose.models import Model
 from logpose.report.results import in_mm, rounded, rows_mm
-from logpose.tasks.scoring import person_oks
+from logpose.tasks.scoring import calibrated_oks
 
 __all__ = [
     "SHOWN_LEVEL",
@@ -26,6 +26,7 @@ __all__ = [
     "official_result",
     "people_text",
     "radius_of",
+    "regions_of",
     "results_arrays",
 ]
 
@@ -105,8 +106,7 @@ def calibrated_poses(model: Model, poses: Poses) -> Poses:
     """The same people with what a calibrated model gives besides: regions, and the OKS expected."""
     if model.calibration is None:
         return poses
-    expected = person_oks(poses.sigma, poses.boxes, model.skeleton.sigmas, model.radii())
-    mean, above = model.calibration.of_expected_oks(expected) or (None, None)
+    mean, above = calibrated_oks(model, poses.sigma, poses.boxes, model.skeleton.sigmas) or (None, None)
     return replace(poses, regions=regions_of(model, poses.boxes, poses.sigma), expected_oks=mean, oks50=above)
 
 

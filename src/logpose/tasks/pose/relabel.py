@@ -37,9 +37,7 @@ def relabelled(
             have joints of their own.
     """
     content = coco_content(Path(file))
-    rows = content.get("annotations") if isinstance(content, dict) else None
-    if not isinstance(rows, list):
-        raise InputError(f"{file}: labels in COCO's form are changed; write them so by `logpose convert-labels`")
+    rows = content["annotations"]
     numbers = [row.get("id") for row in rows if isinstance(row, dict)]
     if None in numbers or len(set(map(str, numbers))) < len(numbers):
         raise InputError(f"{file}: its annotations need an id each, and no two the same")
@@ -55,8 +53,7 @@ def relabelled(
         if each.doubt.kind not in CERTAIN or each.doubt.gain < nats or number in done or number not in before:
             continue
         if each.other is None:
-            place = [joint if joint >= 0 else own for own, joint in enumerate(each.doubt.source)]
-            _change(by_id[number], [value for k in place for value in before[number][3 * k : 3 * k + 3]])
+            _change(by_id[number], [value for k in each.doubt.source for value in before[number][3 * k : 3 * k + 3]])
             changed = [each]
         else:  # both people, or neither: else labels would be there twice, and others nowhere
             other, back = people[each.other].id, partners.get(each.other)

@@ -25,9 +25,6 @@ __all__ = ["PoseTask"]
 
 log = logging.getLogger("logpose")
 
-LISTED = 20
-"""Most people whose labels are probably wrong that are listed one by one."""
-
 
 class PoseTask(ReportedTask):
     """Joints of a person in a crop of an image, in two dimensions or three."""
@@ -93,7 +90,11 @@ class PoseTask(ReportedTask):
             return bool(evaluator.images_learned)
         people = getattr(evaluator, "people", None)
         file = getattr(people, "file", None)
-        return options.part in ("train", "all") and file is not None and trained_on(options.checkpoint, file)
+        return (
+            getattr(options, "part", "all") in ("train", "all")
+            and file is not None
+            and trained_on(options.checkpoint, file)
+        )
 
     def opens(self, data: str | Path) -> bool:
         """Whether the data are annotations of people in images: JSON, or a MATLAB file of joints."""
@@ -118,6 +119,8 @@ class PoseTask(ReportedTask):
             "  joint             labelled  of these hidden",
             *(f"  {j:16} {n:9} {facts['hidden'][j]:9}" for j, n in facts["labelled"].items()),
         ]
+        from logpose.report.inspection import LISTED
+
         if "unlikely labels" not in facts:
             return lines, []
         end = ["  labels that are least likely by the model, each person's worst:"]

@@ -16,7 +16,7 @@ from logpose.data.problems import log_problems
 from logpose.losses import LikelihoodLoss
 from logpose.models.wrapper import KeypointWrapper
 from logpose.tasks import evaluation
-from logpose.tasks.audit import labelled_images, pairs_of
+from logpose.tasks.audit import labelled_images, labels_of, pairs_of
 from logpose.tasks.evaluation import Found, check_skeletons, coco_result, metric_notes
 from logpose.tasks.options import WrappingEvalOptions
 from logpose.tasks.pose.evaluate import Evaluation
@@ -100,8 +100,7 @@ def _batches(
     inputs = torch.from_numpy(given.inputs(model.mirrored, model.deviations))
     for start in range(0, len(pairs), size):
         index, rows = zip(*pairs[start : start + size], strict=True)
-        truth = torch.from_numpy(np.stack([people[i].keypoints[:, :2] for i in index])).float()
-        weight = torch.from_numpy(np.stack([people[i].visible > 0 for i in index])).float()
-        batch = inputs[list(rows)]
-        target = model.relative(truth, batch)
+        truth, visible, _ = labels_of([people[i] for i in index])
+        batch, weight = inputs[list(rows)], torch.from_numpy(visible > 0).float()
+        target = model.relative(torch.from_numpy(truth).float(), batch)
         yield WrappedBatch(batch, target, weight, model.to_image(batch), torch.tensor(index))

@@ -12,10 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from logpose.core.errors import InputError
+from logpose.core.geometry import in_images
 from logpose.core.progress import track
 from logpose.flows import RealNVP
 from logpose.losses import RLELoss
 from logpose.metrics.calibration import rank_correlation
+from logpose.models.pose_model import prediction_of
 from logpose.models.wrapper import KeypointWrapper
 from logpose.tasks.calibrate import Errors
 
@@ -92,16 +94,13 @@ def fit(
         fitting.run()
         mu, sigma = fitting.left_out()
     model.set_error_distribution(fitting.loss.error_distribution())
-    _, size = model.placement(people)
-    std = sigma * model.error_distribution.std
-    error = ((target - mu) / std - model.error_distribution.mean / model.error_distribution.std).numpy()
-    in_pixels = (std * size[:, None, None]).double().numpy()
+    prediction = prediction_of(mu, sigma, model.error_distribution)
+    keypoints, in_pixels, _ = in_images(prediction, model.to_image(people), model.size)
+    error = ((target - prediction.mean) / prediction.std).numpy()
     standardised = np.where(labelled[..., None], error, np.nan).astype(np.float64)
     errors = Errors(standardised, in_pixels.mean(axis=-1), "px", place, visible=visible)
-    apart = (target - mu).norm(dim=-1)[weight > 0].numpy()
-    rank = rank_correlation(std.norm(dim=-1)[weight > 0].numpy(), apart)
-    middle, _ = model.placement(people)
-    keypoints = (mu * size[:, None, None] + middle[:, None]).double().numpy()
+    apart = (target - prediction.mean).norm(dim=-1)[weight > 0].numpy()
+    rank = rank_correlation(prediction.std.norm(dim=-1)[weight > 0].numpy(), apart)
     return Fitted(model.eval(), fitting.loss.eval(), errors, rank, in_pixels, keypoints)
 
 

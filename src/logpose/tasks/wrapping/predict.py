@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from logpose.data.labelled_images import LabelledImages
 from logpose.data.predictions import PredictedPeople, read_predictions
 from logpose.models.wrapper import KeypointWrapper
 from logpose.tasks.audit import pairs_of
-from logpose.tasks.scoring import person_oks
+from logpose.tasks.pose.poses import regions_of
+from logpose.tasks.scoring import calibrated_oks, person_oks
 
 __all__ = ["Given", "WrappedBatch", "WrappedPeople", "read_given", "wrapped"]
 
@@ -135,7 +137,7 @@ class WrappedPeople:
     """See `evaluation.person_oks`; calibrated."""
     oks50: Float[np.ndarray, "N"] | None
     """Probability of an OKS above .5; None of a wrapper that is not calibrated."""
-    radii: dict[float, Float[np.ndarray, "N K 2"]]
+    radii: Mapping[float, Float[np.ndarray, "N K 2"]]
     """Half axes of the calibrated regions, by nominal level."""
 
 
@@ -160,10 +162,7 @@ def wrapped(
         batch = people.to(device)
         parts.append(in_images(model.calibrated(model(batch)), model.to_image(batch), model.size))
     keypoints, std, confidence = (np.concatenate(column) for column in zip(*parts, strict=True))
-    expected = person_oks(std, given.predictions.extents, model.skeleton.sigmas, model.radii())
-    levels = () if model.calibration is None else model.calibration.levels
-    sizes = given.predictions.extents[:, 2:].max(axis=1)
-    radii = {level: model.region_radius(level, sizes)[..., None] * std for level in levels}
-    known = None if model.calibration is None else model.calibration.of_expected_oks(expected)
-    mean, above = known or (expected, None)
-    return WrappedPeople(keypoints, std, confidence, mean, above, radii)
+    boxes, sigmas = given.predictions.extents, model.skeleton.sigmas
+    known = calibrated_oks(model, std, boxes, sigmas)
+    mean, above = known or (person_oks(std, boxes, sigmas, model.radii()), None)
+    return WrappedPeople(keypoints, std, confidence, mean, above, regions_of(model, boxes, std))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +13,15 @@ from jaxtyping import Float, Int
 
 from logpose.core.calibration import PLURAL, Group
 from logpose.core.errors import InputError
-from logpose.core.samples import Sample
 from logpose.data.files import open_people
 from logpose.data.fingerprints import fingerprints
 from logpose.data.problems import log_problems
 from logpose.metrics.calibration import pearson, rank_correlation
-from logpose.metrics.conformal import least_groups
 from logpose.metrics.oks import oks
 from logpose.models.wrapper import KeypointWrapper
-from logpose.tasks.audit import labelled_images, pairs_of
-from logpose.tasks.calibrate import FOLDS, calibrate
+from logpose.tasks.audit import labelled_images, labels_of, pairs_of
+from logpose.tasks.calibrate import calibrate, group_numbers, needed_to_measure
+from logpose.tasks.evaluation import clip_of
 from logpose.tasks.scoring import person_oks
 from logpose.tasks.wrapping.fit import FEWEST, Fitted, fit
 from logpose.tasks.wrapping.predict import read_given
@@ -72,8 +70,7 @@ def wrap(
     found = given.predictions
     pairs = pairs_of(found, list(people.samples))
     rows, samples = [row for row, _ in pairs], [people[i] for _, i in pairs]
-    truth = np.stack([sample.keypoints[:, :2] for sample in samples])
-    visible = np.stack([sample.visible for sample in samples])
+    truth, visible, area = labels_of(samples)
     if not (visible > 0).any():
         raise InputError(f"{labels}: nobody who is predicted has a labelled joint")
     scores = found.confidence
@@ -85,16 +82,15 @@ def wrap(
         people.skeleton, mirrored is not None, found.covariance is not None, refine, probabilities, categories
     )
     inputs = given.inputs(model.mirrored, model.deviations)
-    groups = _groups(samples, group)
+    groups = group_numbers(group, [sample.image_id for sample in samples], [clip_of(sample) for sample in samples])
     count = len(np.unique(groups[(visible > 0).any(axis=1)]))
-    needed = max(FEWEST, math.ceil(least_groups(max(levels)) * FOLDS / (FOLDS - 1)))
+    needed = max(FEWEST, needed_to_measure(max(levels)))
     if count < needed:
         raise InputError(f"{predictions}: {needed} labelled {PLURAL[group]} or more are needed, got {count}")
     fitted = fit(model, inputs[rows], truth, visible, groups, seed)
     model.fit_usual(torch.from_numpy(inputs))
     fitted.model.learned_images = fingerprints(sample.image for sample in samples if isinstance(sample.image, Path))
-    area, boxes = np.array([sample.area for sample in samples]), found.extents[rows]
-    sigmas, radii = people.skeleton.sigmas, model.radii()
+    boxes, sigmas, radii = found.extents[rows], people.skeleton.sigmas, model.radii()
     had = oks(fitted.keypoints, truth, visible, area, sigmas)
 
     def expected(factor: Float[np.ndarray, "J"]) -> Float[np.ndarray, "N"]:
@@ -106,16 +102,6 @@ def wrap(
         np.array(found.scores)[rows], oks(found.keypoints[rows], truth, visible, area, sigmas), had,
         expected(np.array(model.calibration.factor)),
     )  # fmt: skip
-
-
-def _groups(samples: Sequence[Sample], group: Group) -> np.ndarray:
-    """Number of the group that each person is of."""
-    names: list[object] = [sample.image_id for sample in samples]
-    if group == "person":
-        names = list(range(len(samples)))
-    elif group == "clip":
-        names = [str(sample.image.parent) if isinstance(sample.image, Path) else "" for sample in samples]
-    return np.unique(np.array(names), return_inverse=True)[1]
 
 
 def _comparison(

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from logpose.core.errors import InputError
-from logpose.core.json_files import read_json
 from logpose.core.skeletons import Skeleton
 from logpose.data.labelled_images import AnyImages
+from logpose.data.predictions import result_rows
 from logpose.models.wrapper import KeypointWrapper
 from logpose.report.evaluation import PageParts
 from logpose.report.results import rounded
@@ -100,9 +100,7 @@ def differences(model: KeypointWrapper, given: Given) -> list[str]:
 def _rows(file: _File, model: KeypointWrapper) -> Iterator[dict[str, Any]]:
     """Each person as a row of COCO results; the program's own row, where it is one, with what is added."""
     predictions, found = file.given.predictions, file.found
-    content: Any = read_json(file.path) if any(number is not None for number in predictions.numbers) else None
-    if isinstance(content, dict):
-        content = content.get("annotations", content.get("predictions"))
+    content = result_rows(file.path) if any(number is not None for number in predictions.numbers) else []
     for i, number in enumerate(predictions.numbers):
         name = file.names.get(predictions.images[i], "")
         own: dict[str, Any] = {"category_id": 1, "score": round(predictions.scores[i], 6)}

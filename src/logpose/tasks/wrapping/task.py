@@ -32,14 +32,6 @@ class WrappingTask(PoseTask):
 
         return evaluate(model, loss, options)
 
-    def has_learned(self, evaluator: Any, options: Any) -> bool:
-        """Whether images are among those that it was fitted on, or the labels are, where images are not known."""
-        from logpose.training.learned_images import trained_on
-
-        if evaluator.images_learned is not None:
-            return bool(evaluator.images_learned)
-        return trained_on(options.checkpoint, evaluator.people.file)
-
     def opens(self, data: Any) -> bool:  # noqa: ARG002
         """Labels alone are the data of pose models."""
         return False

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpose.core.sides import ABBREVIATIONS, WORDS, has_side, in_series, infer_pairs, is_midline, is_numbered
+from logpose.core.sides import (
+    ABBREVIATIONS,
+    WORDS,
+    has_side,
+    in_series,
+    infer_pairs,
+    is_midline,
+    is_numbered,
+    without_side,
+)
 
 
 @pytest.mark.parametrize(
@@ -139,3 +148,18 @@ def test_names_on_the_midline_and_numbers() -> None:
     assert not any(map(is_midline, ["7", "fin", "nose_ring", "", "eye"]))
     assert all(map(is_numbered, ["7", "kp_7", "Point 07", "landmark12"]))
     assert not any(map(is_numbered, ["point", "nose", "nose_7", "C7", ""]))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "name"),
+    [
+        ("left_ankle", "right_ankle", "ankle"),
+        ("l_ankle", "r_ankle", "ankle"),
+        ("eye.L", "eye.R", "eye"),
+        ("leftear", "rightear", "ear"),
+        ("LWrist", "RWrist", "Wrist"),
+        ("point_1", "point_17", "point_1"),
+    ],
+)
+def test_the_name_of_a_pair_has_no_side(left, right, name):
+    assert without_side(left, right) == name

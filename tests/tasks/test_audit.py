@@ -12,7 +12,7 @@ from logpose.core.errors import InputError
 from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
 from logpose.data.predictions import PredictedPeople
-from logpose.tasks.audit import Audit, label_noise, matched_people, worst
+from logpose.tasks.audit import Audit, matched_people, worst
 
 SKELETON = Skeleton("thing", ("a", "b"), oks_sigmas=(0.05, 0.05))
 
@@ -123,26 +123,7 @@ def test_own_regions_are_measured():
     assert Audit(matched_people(found, people)).figures()["own_region@0.9"] == pytest.approx(0.5)
 
 
-def test_noise_of_labels_that_were_made_twice():
-    rng = np.random.default_rng(0)
-    truth = rng.uniform(0, 100, (3000, 2, 2))
-    std = np.array([1.0, 4.0])[:, None]
-    seen = [(2, 2) if i % 3 else (2, 0) for i in range(3000)]
-    twice = [
-        labels_of(labelled(i, joints + std * rng.normal(size=(2, 2)), seen[i]) for i, joints in enumerate(truth))
-        for _ in range(2)
-    ]
-    for number, sample in enumerate(twice[1].samples):  # the same images, numbered otherwise
-        sample.image_id = 5000 - number
-    assert label_noise(*twice) == pytest.approx([1, 4], rel=0.05)
-    nobody = labels_of(labelled(i, [[0, 0], [1, 1]], (2, 0)) for i in range(3))
-    assert np.isnan(label_noise(nobody, nobody)[1])
-    with pytest.raises(InputError, match=r"second\.json: none of its labels is of an image of labels\.json"):
-        label_noise(nobody, labels_of([labelled(7, [[0, 0], [1, 1]])], "second.json"))
-    other = labels_of([labelled(0, [[0, 0], [1, 1]])], "second.json")
-    other.skeleton = Skeleton("other", ("a", "c"))
-    with pytest.raises(InputError, match="has other joints"):
-        label_noise(nobody, other)
+def test_noise_of_labels_is_among_the_figures():
     audit = Audit(matched_people(*drawn(50)), noise=np.array([1.0, np.nan]))
     assert audit.figures()["label_std_px"] == 1
     assert audit.by_joint()[1]["label_std_px"] is None

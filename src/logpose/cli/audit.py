@@ -52,8 +52,9 @@ def run(options: AuditOptions) -> int:
     from logpose.data.files import open_people
     from logpose.data.predictions import read_predictions
     from logpose.data.problems import log_problems
-    from logpose.tasks.audit import Audit, label_noise, labelled_images, matched_people
+    from logpose.tasks.audit import Audit, labelled_images, matched_people
     from logpose.tasks.audit_page import audit_text, write_audit_page
+    from logpose.tasks.label_noise import label_noise, labelled_twice
 
     if not 0 < options.split < 1:
         raise InputError(f"--split lies between 0 and 1, got {options.split:g}")
@@ -70,7 +71,7 @@ def run(options: AuditOptions) -> int:
     if options.second is not None:
         second = open_people(options.second, options.images, category=options.category, need_images=False)
         log_problems(second)
-        noise = label_noise(people, second)
+        noise = label_noise(labelled_twice(people, second))
     audit = Audit(matched_people(predictions, list(people.samples)), options.split, noise, options.seed)
     for note in audit.notes():
         log.warning("%s", note)

@@ -27,6 +27,7 @@ COMMANDS = {
     "calibrate": "calibrate standard deviations and regions of a checkpoint on held-out labels",
     "audit": "measure any program's keypoints and scores on labelled images",
     "wrap": "learn how far off any program's keypoints are, from its predictions and labels",
+    "study": "measure models where joints are covered, or people cut off",
     "predict": "predict keypoints, poses in space or boundaries by a checkpoint",
     "recipes": "list the recipes that `train` knows",
     "inspect": "look at a data set before training on it",

@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["has_side", "in_series", "infer_pairs", "is_midline", "is_numbered"]
+__all__ = ["has_side", "in_series", "infer_pairs", "is_midline", "is_numbered", "without_side"]
 
 WORDS = (
     ("left", "right"), ("port", "starboard"),  # English
@@ -126,6 +126,15 @@ def infer_pairs(joints: Sequence[str]) -> tuple[tuple[int, int], ...]:
             if len(others) == 1 and counterparts[other] == {joint}:
                 partner[joint] = other
     return tuple((a, b) for a, b in sorted(partner.items()) if a < b)
+
+
+def without_side(first: str, second: str) -> str:
+    """What a pair is of: ankle, of left_ankle and right_ankle; the first one's name if that is not known."""
+    for exact in (True, False):
+        ours, theirs = ({rest: side for side, rest in _readings(name, exact, {})} for name in (first, second))
+        if both := [rest for rest, side in ours.items() if theirs.get(rest, side) != side]:
+            return re.sub(r"\*(?:(?:upper|title|lower)\*)?", "", both[0][1]).strip(" _-.") or first
+    return first
 
 
 def has_side(joint: str) -> bool:

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from logpose.metrics.conformal import grouped_mean, least_groups
 from logpose.metrics.oks import oks, over_labelled, similarities
 from logpose.metrics.reliability import RegionsOfScores, auroc, excess_of_sparsification
 
-__all__ = ["LEVELS", "Audit", "Matched", "label_noise", "labelled_images", "labels_of", "matched_people", "pairs_of"]
+__all__ = ["LEVELS", "Audit", "Matched", "labelled_images", "labels_of", "matched_people", "pairs_of"]
 
 LEVELS = (0.5, 0.9, 0.95)
 """Nominal levels of regions of scores."""
@@ -158,41 +157,6 @@ def matched_people(predictions: PredictedPeople, people: Sequence[Sample]) -> Ma
         truth[labelled], visible[labelled], area[labelled], predictions.image_numbers()[mine], len(people),
         len(predictions) - len(pairs), len(without), regions,
     )  # fmt: skip
-
-
-def label_noise(first: Any, second: Any) -> Float[np.ndarray, "K"]:
-    """Standard deviation along an axis of one person's labels, of images that two people labelled.
-
-    If both err independently and alike, the variance of their difference is twice that of each. Images are the same
-    by the names of their files, whatever their ids.
-
-    Args:
-        first: a `LabelledPeople`.
-        second: of the same images, by another person.
-
-    Returns:
-        pixels, of each joint; NaN where both labelled none.
-
-    Raises:
-        InputError: if they have other joints, or no image is in both.
-    """
-    if second.skeleton.joints != first.skeleton.joints:
-        raise InputError(f"{second.file}: has other joints than {first.file}")
-    images, again = labelled_images(first), PredictedPeople(first.skeleton)
-    for sample in second.samples:
-        if (image := images.find(str(sample.image))) is None:
-            image = images.find(Path(str(sample.image)).name)  # in another folder
-        row = np.column_stack([sample.keypoints[:, :2], (sample.visible > 0).astype(np.float64)])
-        row[sample.visible == 0, :2] = 0
-        if image is not None:
-            again.add("", image, row, 1.0, None, sample.box)
-    if not len(again):
-        raise InputError(f"{second.file}: none of its labels is of an image of {first.file}, by the names of files")
-    both = matched_people(again, first.samples)
-    apart = np.where(both.scores > 0, both.distance, np.nan)
-    count = (~np.isnan(apart)).sum(axis=0)
-    total = np.nansum(apart**2, axis=0)
-    return np.where(count > 0, np.sqrt(total / np.maximum(count, 1) / 4), np.nan)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,8 @@ class PoseInspectOptions(PeopleInspectOptions):
     save_json: Path | None = None
     """With --model: write the people with something wrong, their labels corrected, as COCO results; `convert-labels`
     makes tasks of them."""
+    second: Path | None = None
+    """Labels of the same images by somebody else: estimate the sigmas of OKS of each joint from both."""
     device: str = "auto"
     """Device of --model: cpu, cuda, cuda:1, mps, auto."""
 

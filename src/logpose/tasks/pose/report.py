@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from logpose.core import geometry
 from logpose.core.device import choose_device
 from logpose.core.errors import InputError
 from logpose.core.samples import Image, Sample
+from logpose.core.skeletons import Skeleton
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.symmetry import proposed_pairs, unmirrored
 from logpose.data.transforms import CropTransform
@@ -23,6 +26,7 @@ from logpose.report.inspection import LISTED, evenly, summary
 from logpose.report.page import save_image
 from logpose.report.results import write_json
 from logpose.tasks.evaluation import Found, check_skeletons, metric_notes
+from logpose.tasks.label_noise import labelled_twice, measured_sigmas
 from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
 from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
 from logpose.tasks.pose.doubtful import corrected_results, doubtful_people
@@ -32,7 +36,7 @@ from logpose.tasks.scoring import without_confidence
 from logpose.training.checkpoint import load_of_crops
 from logpose.training.learned_images import report_learned
 
-__all__ = ["INSIDE", "POSES", "inspect", "page_parts", "people_parts", "predict"]
+__all__ = ["INSIDE", "POSES", "drawn_person", "inspect", "page_parts", "people_parts", "predict"]
 
 SHOWN, TILE, COLUMNS = 12, 280, 4  # people on the page, pixels of each, and of them in a row
 ON_SHEET, SHEET_TILE = 30, 220  # people on a contact sheet, pixels of each
@@ -121,15 +125,38 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     cropped = CropTransform(skeleton, (TILE, TILE), padding=evaluation.model.padding)
     tiles = []
     for row in evenly_ranked(errors.tolist(), SHOWN):
-        crop, (own, joints) = cropped(people[indices[row]]), evaluation.skeleton.of(people[indices[row]].category_id)
-        tile = np.ascontiguousarray(crop.images[0].permute(1, 2, 0).numpy())
-        to_tile = geometry.invert_affine(crop.to_image[0].double().numpy())
-        factor = float(np.hypot(*to_tile[:, 0]))
-        placed, truth = (geometry.apply_affine(to_tile, x[row, :, :2]) for x in (at.predicted, at.truth))
-        draw_pose(tile, own, placed[joints], at.std[row, joints, :2] * radius[row, joints] * factor)
-        mark_points(tile, truth[at.visible[row] > 0])
-        tiles.append(tile)
+        sample = people[indices[row]]
+        own, joints = evaluation.skeleton.of(sample.category_id)
+        tiles.append(drawn_person(sample, cropped, own, joints, at.predicted[row], at.std[row] * radius[row]))
     return contact_sheet(tiles, min(COLUMNS, len(tiles)), (TILE + 4, TILE + 4)) if tiles else None
+
+
+def drawn_person(
+    sample: Sample,
+    cropped: CropTransform,
+    own: Skeleton,
+    joints: list[int] | slice,
+    predicted: Float[np.ndarray, "K D"],
+    half_axes: Float[np.ndarray, "K D"],
+) -> Image:
+    """The crop of a person with a predicted pose, its ellipses, and the labels.
+
+    Args:
+        sample: the labelled person.
+        cropped: cuts the crop.
+        own: joints and bones to draw.
+        joints: their numbers among the K.
+        predicted: in pixels of the image.
+        half_axes: of the ellipses, along x and y, pixels of the image; NaN draws none.
+    """
+    crop = cropped(sample)
+    tile = np.ascontiguousarray(crop.images[0].permute(1, 2, 0).numpy())
+    to_tile = geometry.invert_affine(crop.to_image[0].double().numpy())
+    factor = float(np.hypot(*to_tile[:, 0]))
+    placed, truth = (geometry.apply_affine(to_tile, x[:, :2]) for x in (predicted, sample.keypoints))
+    draw_pose(tile, own, placed[joints], half_axes[joints, :2] * factor)
+    mark_points(tile, truth[sample.visible > 0])
+    return tile
 
 
 def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
@@ -152,11 +179,15 @@ def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
     for people in parts.values():
         if judge:
             check_skeletons(judge, model, people)
+    second = options.second if isinstance(options, PoseInspectOptions) else None
+    if second and len(parts) > 1:
+        raise InputError(f"--second: {options.data} has several files of labels; name the one that was labelled again")
+    twice = _labelled_twice(next(iter(parts.values())), second, options) if second else {}
     found, results = {}, list[dict[str, Any]]()
     for file, people in parts.items():
         sheet = options.out / f"{file.stem}.jpg"
         save_image(_sheet(people), sheet)
-        found[str(file)] = {**_summary(people), "contact_sheet": str(sheet)}
+        found[str(file)] = {**_summary(people), **twice, "contact_sheet": str(sheet)}
         if judge:
             report_learned(judge, model, people)
             judged = evaluate(model, people, loss, device=choose_device(device), show_progress=True)
@@ -175,6 +206,20 @@ def inspect(options: PeopleInspectOptions) -> dict[str, dict[str, Any]]:
     if isinstance(options, PoseInspectOptions) and options.save_json:
         write_json(options.save_json, results)
     return found
+
+
+def _labelled_twice(people: LabelledPeople, second: Path, options: PeopleInspectOptions) -> dict[str, Any]:
+    """The sigmas of OKS of people who were labelled again, as plain values.
+
+    Raises:
+        InputError: if the other labels cannot be read, or are of other images or joints.
+    """
+    again = open_people(second, options.images, category=options.category, like=people.skeleton, need_images=False)
+    both = labelled_twice(people, again)
+    sigmas, counts = measured_sigmas(both)
+    each = zip(people.skeleton.joints, sigmas.tolist(), counts.tolist(), strict=True)
+    joints = {name: {"sigma": round(sigma, 4), "labels": count} for name, sigma, count in each if count}
+    return {"labelled twice": {"people": len(both.area), "oks sigmas": joints}}
 
 
 def _unlikely(people: LabelledPeople, found: Found) -> tuple[list[dict[str, Any]], list[int]]:

@@ -119,6 +119,15 @@ class PoseTask(ReportedTask):
             "  joint             labelled  of these hidden",
             *(f"  {j:16} {n:9} {facts['hidden'][j]:9}" for j, n in facts["labelled"].items()),
         ]
+        if twice := facts.get("labelled twice"):
+            lines.append(
+                f"  sigmas of OKS, of {twice['people']} people labelled twice (a list `sigmas` in the category of the "
+                "file makes OKS, AP and AR take them):"
+            )
+            lines += [
+                f"    {joint:16} {own['sigma']:.4f}  {own['labels']} labels"
+                for joint, own in twice["oks sigmas"].items()
+            ]
         from logpose.report.inspection import LISTED
 
         if "unlikely labels" not in facts:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from logpose.core.geometry import (
     flip_average,
     flip_back,
     from_crop,
+    in_images,
     invert_affine,
     mirror_matrix,
     spread_in_image,
@@ -412,3 +414,45 @@ def test_enlargement_is_the_middle_of_a_block(factor: int) -> None:
     np.testing.assert_allclose(
         apply_affine(enlargement(factor), np.stack([columns, rows], axis=-1) * 1.0), np.stack(means, axis=-1)
     )
+
+
+@given(st.floats(0.05, 0.2), st.floats(0.05, 0.2), st.floats(-0.95, 0.95), st.floats(0, 360))
+def test_a_covariance_is_turned_with_the_crop(x: float, y: float, r: float, angle: float) -> None:
+    size, std = (64, 48), torch.tensor([1.5, 0.5])
+    to_image = invert_affine(crop_matrix(np.array([90.0, 70.0]), np.array([96.0, 128.0]), size, angle))
+    error = ErrorDistribution(torch.zeros(2), std, torch.ones(len(LEVELS)))
+    sigma = torch.tensor([[[x, y]]], dtype=torch.float64)
+    found = in_images(
+        Prediction(
+            torch.zeros(1, 1, 2).double(), sigma, sigma[..., 0], error, correlation=torch.tensor([[r]]).double(),
+            visibility=torch.tensor([[np.log(3.0)]]),
+        ),
+        torch.from_numpy(to_image)[None], size,
+    )  # fmt: skip
+    factor = np.diag([x, y]) @ np.array([[1, 0], [r, np.sqrt(1 - r * r)]]) @ np.diag(std.double().numpy())
+    linear = to_image[:, :2] @ np.diag(size[::-1]) @ factor
+    covariance = linear @ linear.T
+    assert found.std[0, 0] ** 2 == pytest.approx(covariance.diagonal(), rel=1e-5)
+    own = covariance[0, 1] / np.sqrt(covariance.diagonal().prod())
+    assert found.correlation[0, 0] == pytest.approx(own, abs=1e-5)
+    assert found.visible[0, 0] == pytest.approx(0.75)
+
+
+def test_without_a_correlation_there_is_none_in_the_image() -> None:
+    found = in_images(predictions(torch.zeros(1, 3, 2)), torch.eye(2, 3)[None], (8, 8))
+    assert found.correlation.tolist() == [[0, 0, 0]]
+    assert np.isnan(found.visible).all()
+
+
+def test_a_mirrored_correlation_has_the_other_sign() -> None:
+    logits, r = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.1, 0.5, -0.3]])
+    one = replace(predictions(torch.zeros(1, 3, 2)), correlation=r, visibility=logits)
+    back = flip_back(one, HANDS, 8)
+    torch.testing.assert_close(back.correlation, -r[:, [0, 2, 1]])
+    torch.testing.assert_close(back.visibility, logits[:, [0, 2, 1]])
+    both = flip_average(one, back, HANDS, 8)
+    torch.testing.assert_close(both.correlation, r)
+    torch.testing.assert_close(both.visibility, logits)
+    mean = flip_average(one, one, HANDS, 8)
+    torch.testing.assert_close(mean.visibility, torch.tensor([[1.0, 2.5, 2.5]]))
+    torch.testing.assert_close(mean.correlation, (r - r[:, [0, 2, 1]]) / 2)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jaxtyping
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 from loss_cases import LOSSES, rle
 from torch import Tensor
 
+from logpose.core.structures import Prediction
 from logpose.flows import RealNVP
-from logpose.losses import Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
+from logpose.losses import Gaussian, L1Loss, Laplace, LikelihoodLoss, MixedRLELoss, RLELoss
 
 B, K = 4, 6
 
@@ -355,3 +357,64 @@ def test_shapes_that_would_be_broadcast_unseen_are_refused(make: Callable) -> No
                 loss.distribution(given_mu, given_sigma)
     with _unchecked(), pytest.raises(ValueError, match="weight must be of shape"):
         loss(mu, sigma, target, torch.ones(B, 1))
+
+
+@pytest.mark.parametrize("name", ["normalized", "Laplace"])
+def test_a_correlation_turns_the_density_and_keeps_its_mass(name, unchecked):
+    """On a grid the density integrates to 1, has the covariance that is reported, and regions hold their level."""
+    loss = LOSSES[name]().eval()
+    mu, sigma, r = torch.tensor([[[0.1, -0.2]]]), torch.tensor([[[0.05, 0.1]]]), torch.tensor([[0.8]])
+    side, count = 2.4, 201
+    axis = torch.linspace(-side / 2, side / 2, count)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).reshape(-1, 1, 1, 2)
+    with torch.no_grad():
+        log_p = loss.log_prob(
+            mu.expand(len(grid), 1, 2), sigma.expand(len(grid), 1, 2), grid[:, 0], r.expand(len(grid), 1)
+        )
+    share = log_p.double().exp()[:, 0] * (side / (count - 1)) ** 2
+    assert share.sum().item() == pytest.approx(1, abs=0.02)
+    away = (grid[:, 0, 0] - mu[0, 0]).double()
+    away = away - (share[:, None] * away).sum(dim=0) / share.sum()
+    covariance = (share[:, None, None] * away[:, :, None] * away[:, None]).sum(dim=0) / share.sum()
+    distribution = loss.distribution(mu, sigma, r)
+    assert distribution.std[0, 0].square().tolist() == pytest.approx(covariance.diagonal().tolist(), rel=0.08)
+    found = Prediction(mu, sigma, r, loss.error_distribution(), correlation=r).error_correlation
+    assert found.item() == pytest.approx((covariance[0, 1] / covariance.diagonal().prod().sqrt()).item(), abs=0.03)
+    drawn = distribution.sample(4000)
+    assert np.corrcoef(drawn[:, 0, 0].numpy().T)[0, 1] == pytest.approx(found.item(), abs=0.08)
+    inside = distribution.region(0.8).contains(drawn).float().mean()
+    assert inside.item() == pytest.approx(0.8, abs=0.03)
+
+
+def test_without_a_correlation_it_is_that_of_zero():
+    loss = LOSSES["normalized"]().eval()
+    rng = torch.Generator().manual_seed(0)
+    mu, x = torch.randn(5, 3, 2, generator=rng), torch.randn(5, 3, 2, generator=rng)
+    sigma = torch.rand(5, 3, 2, generator=rng) + 0.1
+    zero = loss.log_prob(mu, sigma, x, torch.zeros(5, 3))
+    assert torch.allclose(zero, loss.log_prob(mu, sigma, x), atol=1e-5)
+
+
+def test_the_gradient_of_a_correlation_is_that_of_its_formula():
+    """By finite differences in double precision, gradients of mu reweighted or not."""
+    rng = torch.Generator().manual_seed(0)
+    mu = torch.randn(4, 2, 2, generator=rng, dtype=torch.float64, requires_grad=True)
+    sigma = (torch.rand(4, 2, 2, generator=rng, dtype=torch.float64) + 0.5).requires_grad_()
+    r = (torch.rand(4, 2, generator=rng, dtype=torch.float64) - 0.5).requires_grad_()
+    target = torch.randn(4, 2, 2, generator=rng, dtype=torch.float64)
+    loss = Gaussian().double()
+    assert torch.autograd.gradcheck(lambda *inputs: loss(*inputs[:2], target, None, inputs[2]), (mu, sigma, r))
+    # A Gaussian's value, by PyTorch's own density.
+    own = torch.distributions.MultivariateNormal(
+        mu, torch.stack([torch.stack([sigma[..., 0] ** 2, r * sigma.prod(-1)], -1),
+                         torch.stack([r * sigma.prod(-1), sigma[..., 1] ** 2], -1)], -2)
+    )  # fmt: skip
+    assert loss(mu, sigma, target, None, r).item() == pytest.approx(-own.log_prob(target).mean().item())
+
+
+def test_losses_without_a_correlation_refuse_one():
+    both = torch.zeros(2, 3, 2)
+    with pytest.raises(ValueError, match="correlation"):
+        L1Loss()(both, both + 1, both, None, torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="two dimensions"):
+        RLELoss(dim=3)(torch.zeros(2, 3, 3), torch.ones(2, 3, 3), torch.zeros(2, 3, 3), None, torch.zeros(2, 3))

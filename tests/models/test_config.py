@@ -72,12 +72,22 @@ def cases() -> list[tuple[type[Configurable], dict[str, Any]]]:
         (
             RegressionModel,
             {**CROPS, "backbone": ResNet(18), "dim": 3, "predicts_sigma": False, "unit_features": True}
-            | {"auxiliary": True},
+            | {"auxiliary": True, "visibility": True, "correlated": False},
+        ),
+        (
+            RegressionModel,
+            {**CROPS, "backbone": ResNet(18), "dim": 2, "predicts_sigma": True, "unit_features": True}
+            | {"auxiliary": True, "visibility": True, "correlated": True},
         ),
         (
             AttentionModel,
             {**CROPS, "backbone": ResNet(18), "dim": 3, "predicts_sigma": False, "levels": 2, "width": 16}
-            | {"sharpness": 2.0, "auxiliary": True},
+            | {"sharpness": 2.0, "auxiliary": True, "visibility": True, "correlated": False},
+        ),
+        (
+            AttentionModel,
+            {**CROPS, "backbone": ResNet(18), "dim": 2, "predicts_sigma": True, "levels": 2, "width": 16}
+            | {"sharpness": 2.0, "auxiliary": True, "visibility": True, "correlated": True},
         ),
         (HeatmapModel, {**CROPS, "backbone": ResNet(18)}),
         (
@@ -123,7 +133,10 @@ def cases() -> list[tuple[type[Configurable], dict[str, Any]]]:
     ]  # fmt: skip
 
 
-MAY_BE_DEFAULT = {(MaskRCNN, "head"), (MaskRCNNOptions, "frozen"), (LiftingModel, "network")}
+MAY_BE_DEFAULT = {
+    *((MaskRCNN, "head"), (MaskRCNNOptions, "frozen"), (LiftingModel, "network")),
+    *((kind, name) for kind in (RegressionModel, AttentionModel) for name in ("correlated", "dim", "predicts_sigma")),
+}
 """Arguments of which a test needs the default too: the others are given beside them."""
 
 

@@ -12,7 +12,7 @@ from logpose.core.skeletons import COCO, LSP, Skeleton
 from logpose.flows import RealNVP
 from logpose.losses import RLELoss
 from logpose.models import RegressionModel, ResNet
-from logpose.models.pose_model import SIGMA_FLOOR
+from logpose.models.heads import SIGMA_FLOOR
 
 SIZE = (64, 48)
 

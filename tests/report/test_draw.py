@@ -170,3 +170,21 @@ def test_the_rows_around_labels() -> None:
     assert around_labels(labels) == slice(20, 100)
     labels[0, 2] = 4.0
     assert around_labels(labels) == slice(0, 100)
+
+
+def test_an_ellipse_is_turned_by_the_correlation():
+    """Errors that grow together along x and y reach to the lower right and the upper left, as y points down."""
+
+    def drawn(correlation):
+        image = canvas(101, 101)
+        one = Skeleton("one", ("nose",))
+        draw_pose(image, one, np.array([[50.0, 50]]), np.full((1, 2), 30.0), correlation=correlation)
+        return image.any(axis=-1)
+
+    together = drawn(np.array([0.95]))
+    assert together[70, 70]
+    assert together[30, 30]
+    assert not together[70, 30]
+    assert not together[50, 75]
+    assert (together[:, ::-1] == drawn(np.array([-0.95]))).mean() > 0.99
+    assert (drawn(None) == drawn(np.array([0.0]))).all()

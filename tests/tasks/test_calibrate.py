@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
+from logpose.core.structures import Prediction
 from logpose.losses import Laplace
 from logpose.losses.base import LikelihoodLoss
 from logpose.models import RegressionModel, ResNet
@@ -177,3 +179,24 @@ def test_a_model_without_deviations_is_refused(model):
     errors.std[:] = np.nan
     with pytest.raises(InputError, match="standard deviation"):
         calibrate(errors, model, None, LEVELS)
+
+
+def test_probabilities_of_being_visible_are_calibrated_too(model):
+    rng = np.random.default_rng(0)
+    errors = drawn(800)
+    logit = rng.normal(0, 2, errors.std.shape)
+    visible = np.where(rng.random(logit.shape) < 1 / (1 + np.exp(-logit)), 2, 1)
+    overconfident = 1 / (1 + np.exp(-2 * logit))
+    found = calibrate(replace(errors, visible=visible, visibility=overconfident), model, Laplace(2), LEVELS)
+    assert found.visibility == pytest.approx((0.5, 0), abs=0.06)
+    assert Calibration.from_config(found.config()).visibility == found.visibility
+    assert calibrate(errors, model, Laplace(2), LEVELS).visibility == ()
+    logits = torch.tensor([[0.0, 1.0, 2.0]])
+    model.calibration = found
+    try:
+        prediction = Prediction(torch.zeros(1, 3, 2), torch.ones(1, 3, 2), logits, model.error_distribution)
+        after = model.calibrated(replace(prediction, visibility=logits)).visibility
+    finally:
+        model.calibration = None
+    slope, shift = found.visibility
+    assert torch.allclose(after, slope * logits + shift)

@@ -43,6 +43,8 @@ class Calibration(Configurable):
         groups: how many of those there were.
         oks: of models of people, three rows: the OKS expected from the regions, ascending; the mean OKS of people of
             whom as much was expected; the share of them whose OKS is above .5. Empty where it is not known.
+        visibility: slope and shift of the logit of the probability that a joint is visible; empty where that is not
+            predicted, or not known.
         uncertain: of models of people, the median standard deviation of a person's joints, relative to the longer side
             of their box, that hardly anybody of the calibration data exceeded; above it nobody is thought to be there.
 
@@ -60,6 +62,7 @@ class Calibration(Configurable):
         groups: int = 0,
         uncertain: float | None = None,
         oks: Sequence[Sequence[float]] = (),
+        visibility: Sequence[float] = (),
     ) -> None:
         self.factor, self.levels, self.sizes = tuple(factor), tuple(levels), tuple(sizes)
         self.group, self.groups, self.uncertain = group, groups, uncertain
@@ -82,6 +85,9 @@ class Calibration(Configurable):
             raise InputError(f"a calibration is on a number of images, people or clips, got {groups!r} of {group!r}")
         if uncertain is not None and not (_are_numbers([uncertain]) and uncertain > 0):
             raise InputError(f"uncertain is a share above 0, got {uncertain!r}")
+        self.visibility = tuple(visibility)
+        if len(self.visibility) not in (0, 2) or not _are_numbers(self.visibility):
+            raise InputError(f"visibility of a calibration is a slope and a shift, got {visibility}")
         self.oks = tuple(tuple(row) for row in oks)
         shares = [value for row in self.oks for value in row]
         whole = len(self.oks) in (0, 3) and len({len(row) for row in self.oks}) <= 1 and all(self.oks)

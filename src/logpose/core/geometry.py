@@ -7,6 +7,7 @@ crop, or back. Sizes are (H, W) as tensors have them; points and boxes are (x, y
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ __all__ = [
     "DEPTH_RANGE",
     "MM",
     "PADDING",
+    "InImages",
     "apply_affine",
     "box_to_region",
     "compose",
@@ -142,6 +144,20 @@ def from_crop(
     return torch.cat([placed, points[..., 2:] * DEPTH_RANGE], dim=-1)
 
 
+class InImages(NamedTuple):
+    """A prediction in pixels of the images that crops were cut from; depths in millimetres."""
+
+    keypoints: Float[np.ndarray, "B K D"]
+    """Expected positions."""
+    std: Float[np.ndarray, "B K D"]
+    """Standard deviations along the axes."""
+    confidence: Float[np.ndarray, "B K"]
+    correlation: Float[np.ndarray, "B K"]
+    """Of errors along x and y; 0 of models that do not predict it."""
+    visible: Float[np.ndarray, "B K"]
+    """Probability that a joint is labelled as visible; NaN of models that do not predict it."""
+
+
 def spread_in_image(
     std: Float[Tensor, "B K D"], to_image: Float[Tensor, "B 2 3"], size: tuple[int, int]
 ) -> Float[Tensor, "B K D"]:
@@ -155,16 +171,36 @@ def spread_in_image(
     return torch.cat([variance.sqrt(), std[..., 2:] * DEPTH_RANGE], dim=-1)
 
 
-def in_images(
-    prediction: Prediction, to_image: Float[Tensor, "B 2 3"], size: tuple[int, int]
-) -> tuple[Float[np.ndarray, "B K D"], Float[np.ndarray, "B K D"], Float[np.ndarray, "B K"]]:
-    """Expected positions and standard deviations in pixels of the images, of depths in millimetres, and confidence.
+def in_images(prediction: Prediction, to_image: Float[Tensor, "B 2 3"], size: tuple[int, int]) -> InImages:
+    """A prediction in pixels of the images.
 
     `to_image` maps pixels of each crop of size (H, W) to the image.
     """
     position, std = from_crop(prediction.mean, to_image, size), spread_in_image(prediction.std, to_image, size)
-    columns = (column.double().cpu().numpy() for column in (position, std, prediction.confidence))
-    return next(columns), next(columns), next(columns)
+    correlation = prediction.error_correlation
+    if prediction.correlation is not None:
+        std, correlation = _turned(prediction.std, correlation, to_image, size)
+    logit = prediction.visibility
+    visible = torch.full_like(prediction.confidence, float("nan")) if logit is None else logit.sigmoid()
+    columns = (position, std, prediction.confidence, correlation, visible)
+    return InImages(*(column.double().cpu().numpy() for column in columns))
+
+
+def _turned(
+    std: Float[Tensor, "B K 2"],
+    correlation: Float[Tensor, "B K"],
+    to_image: Float[Tensor, "B 2 3"],
+    size: tuple[int, int],
+) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+    """Standard deviations along the image's axes and their correlation, of those along the crop's."""
+    std, to_image = _in_one_precision(std, to_image)
+    x, y = (std * std.new_tensor([size[1], size[0]])).unbind(dim=-1)
+    both = correlation.to(x.dtype) * x * y
+    covariance = torch.stack([x.square(), both, both, y.square()], dim=-1).view(*both.shape, 2, 2)
+    linear = to_image[:, None, :, :2]
+    turned = linear @ covariance @ linear.transpose(-1, -2)
+    own = turned.diagonal(dim1=-2, dim2=-1).sqrt()
+    return own, turned[..., 0, 1] / own.prod(dim=-1)
 
 
 def flip_back(prediction: Prediction, skeleton: Skeleton, width: int) -> Prediction:
@@ -180,18 +216,24 @@ def flip_back(prediction: Prediction, skeleton: Skeleton, width: int) -> Predict
         mu=torch.cat([-mu[..., :1] - 1 / width, mu[..., 1:]], dim=-1),
         sigma=prediction.sigma[:, order],
         confidence=prediction.confidence[:, order],
+        correlation=None if prediction.correlation is None else -prediction.correlation[:, order],
+        visibility=None if prediction.visibility is None else prediction.visibility[:, order],
         error_distribution=replace(error, mean=torch.cat([-error.mean[:1], error.mean[1:]])),
     )
 
 
 def flip_average(prediction: Prediction, mirrored: Prediction, skeleton: Skeleton, width: int) -> Prediction:
-    """Flip test: the mean of a prediction and of the one on the mirrored crops, in position, sigma and confidence.
+    """Flip test: the mean of a prediction and of the one on the mirrored crops, in position, sigma and the rest.
 
     The expected positions are averaged, not the mus: where the error distribution is skewed along x, the mirrored one
     is skewed the other way. The result has the learned error distribution about that average.
     """
     back = flip_back(mirrored, skeleton, width)
-    return prediction.about(
+    others: dict[str, Any] = {
+        name: None if (own := getattr(prediction, name)) is None else (own + getattr(back, name)) / 2
+        for name in ("correlation", "visibility")
+    }
+    return replace(prediction, **others).about(
         (prediction.mean + back.mean) / 2,
         (prediction.sigma + back.sigma) / 2,
         (prediction.confidence + back.confidence) / 2,

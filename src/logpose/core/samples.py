@@ -14,12 +14,15 @@ from jaxtyping import Float, Int, UInt8
 
 from logpose.core.skeletons import Skeleton
 
-__all__ = ["Image", "LabelledSet", "People", "Sample", "Scoring"]
+__all__ = ["VISIBLE", "Image", "LabelledSet", "People", "Sample", "Scoring"]
 
 Item = TypeVar("Item", covariant=True)
 
 Image = UInt8[np.ndarray, "_ _ 3"]
 """A decoded image, (H, W, 3): RGB, 8 bits a channel. Images of one call may differ in size."""
+
+VISIBLE = 2
+"""COCO's flag of a joint that is labelled and visible."""
 
 Scoring = Literal["sum", "product", "box", "oks"]
 """A person's score: box + mean + greatest confidence of the joints (the paper's released code), box × mean, box, or

@@ -107,6 +107,8 @@ class Batch(Inputs):
     """Affine map from pixels of the crop to image coordinates."""
     index: Int64[Tensor, "B"]
     """Row of the data set each crop was cut from."""
+    visible: Float[Tensor, "B K"] | None = None
+    """1 where a joint is labelled as visible, 0 where it is hidden or has no label."""
 
 
 @dataclass(slots=True)
@@ -171,22 +173,45 @@ class Prediction:
     """Summary of the learned distribution of (label - mu) / sigma."""
     maps: Float[Tensor, "B K h w"] | None = None
     """A heatmap of each joint, of models that output them, as the loss takes it."""
+    correlation: Float[Tensor, "B K"] | None = None
+    """r in (-1, 1) of models of a full covariance in the plane: (label - mu) / sigma is L e with e of the error
+    distribution and L = [[1, 0], [r, sqrt(1 - r²)]], the Cholesky factor of a correlation; None: e itself."""
+    visibility: Float[Tensor, "B K"] | None = None
+    """Logit of the probability that a joint is labelled as visible, of models that predict it."""
 
     @property
     def mean(self) -> Float[Tensor, "B K D"]:
         """Expected position: mu + sigma * E[e]; mu itself where the error distribution is symmetric."""
-        return self.mu + self.sigma * self.error_distribution.mean
+        return self.mu + self.sigma * self._correlated(self.error_distribution.mean)
 
     @property
     def std(self) -> Float[Tensor, "B K D"]:
         """Standard deviation of the position: sigma times that of the standardised error."""
-        return self.sigma * self.error_distribution.std
+        own = self.error_distribution.std
+        if self.correlation is None:
+            return self.sigma * own
+        along_y = (self.correlation * own[0]).square() + (1 - self.correlation.square()) * own[1].square()
+        return self.sigma * torch.stack([own[0].expand_as(along_y), along_y.sqrt()], dim=-1)
+
+    @property
+    def error_correlation(self) -> Float[Tensor, "B K"]:
+        """Correlation of the position's errors along x and y."""
+        if self.correlation is None:
+            return torch.zeros_like(self.mu[..., 0])
+        return self.correlation * self.error_distribution.std[0] * self.sigma[..., 1] / self.std[..., 1]
+
+    def _correlated(self, error: Float[Tensor, "D"]) -> Float[Tensor, "*B D"]:
+        """L e."""
+        if self.correlation is None:
+            return error
+        rest = (1 - self.correlation.square()).sqrt()
+        return torch.stack([error[0].expand_as(rest), self.correlation * error[0] + rest * error[1]], dim=-1)
 
     def about(
         self, mean: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], confidence: Float[Tensor, "B K"]
     ) -> Prediction:
         """The same error distribution about another expected position, `mean`: mu = mean - sigma * E[e]."""
-        mu = mean - sigma * self.error_distribution.mean
+        mu = mean - sigma * self._correlated(self.error_distribution.mean)
         return replace(self, mu=mu, sigma=sigma, confidence=confidence)
 
 

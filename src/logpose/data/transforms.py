@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 
 from logpose.core import geometry
-from logpose.core.samples import Image, Sample
+from logpose.core.samples import VISIBLE, Image, Sample
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Batch
 from logpose.data.augmentation import Augmentation, flip_share
@@ -108,6 +108,7 @@ class CropTransform:
             weight=torch.from_numpy(weight)[None],
             to_image=torch.from_numpy(geometry.invert_affine(to_crop).astype(np.float32))[None],
             index=torch.tensor([index]),
+            visible=torch.from_numpy((visible == VISIBLE).astype(np.float32))[None],
         )
 
     def _half_body(

@@ -35,6 +35,7 @@ from logpose.losses.numerics import (
     masked,
     upcast,
     weighted_mean,
+    whitened,
 )
 
 __all__ = ["Distribution", "LikelihoodLoss", "OuterLoss", "PoseLoss", "Region", "loss_from_config"]
@@ -169,6 +170,7 @@ class LikelihoodLoss(PoseLoss):
         sigma: Float[Tensor, "B K D"],
         target: Float[Tensor, "B K D"],
         weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None = None,
+        correlation: Float[Tensor, "B K"] | None = None,
     ) -> Float[Tensor, ""]:
         """Mean negative log-likelihood over labelled joints, by weight; 0 when nothing is labelled.
 
@@ -178,41 +180,60 @@ class LikelihoodLoss(PoseLoss):
             target: labels; those that are not finite, or of weight 0, have no effect.
             weight: how much each joint counts. Of a weight per dimension the least is taken: the density of a joint is
                 one of all its dimensions.
+            correlation: in two dimensions, r of `Prediction.correlation`; 0 when None.
 
         Raises:
-            ValueError: if mu, sigma and target are not of one shape, or not of the loss's dimensions.
+            ValueError: if mu, sigma and target are not of one shape, or not of the loss's dimensions; if a correlation
+                is given in other than two.
         """
         with autocast_disabled(mu.device):
             mu, sigma, target = self.upcast(mu, sigma.clamp_min(LEAST_SIGMA), target)
             weight = joint_weight(target, weight).to(mu.dtype)
             target = masked(target, weight, mu)
             mu = reweight_gradient(mu, sigma, weight, self.gradient_reweighting)
-            return self.reduce(self.joint_losses(mu, sigma, target, weight), weight)
+            target, log_rest = whitened(mu, self.scale(sigma), target, self._wide(correlation, mu))
+            return self.reduce(self.joint_losses(mu, sigma, target, weight) + log_rest, weight)
 
     def of_prediction(
         self, prediction: Prediction, target: Float[Tensor, "B K D"], weight: Float[Tensor, "B K"]
     ) -> Float[Tensor, ""]:
         """`forward` of a model's output."""
-        loss: Tensor = self(prediction.mu, prediction.sigma, target, weight)
+        more = () if prediction.correlation is None else (prediction.correlation,)
+        loss: Tensor = self(prediction.mu, prediction.sigma, target, weight, *more)
         return loss
 
     def log_prob(
-        self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"]
+        self,
+        mu: Float[Tensor, "B K D"],
+        sigma: Float[Tensor, "B K D"],
+        x: Float[Tensor, "B K D"],
+        correlation: Float[Tensor, "B K"] | None = None,
     ) -> Float[Tensor, "B K"]:
-        """Log-density, in nats, of each joint at `x`; differentiable in all that it depends on."""
+        """Log-density, in nats, of each joint at `x`; differentiable in all that it depends on. See `forward`."""
         with autocast_disabled(mu.device):
             near = x.clamp(-LARGEST_COORDINATE, LARGEST_COORDINATE)
             mu, sigma, near = self.upcast(mu, sigma.clamp_min(LEAST_SIGMA), near)
-            return self.joint_log_prob(mu, sigma, near)
+            near, log_rest = whitened(mu, self.scale(sigma), near, self._wide(correlation, mu))
+            return self.joint_log_prob(mu, sigma, near) - log_rest
 
-    def distribution(self, mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"]) -> Distribution:
-        """The predictive distribution of every joint.
+    @staticmethod
+    def _wide(correlation: Float[Tensor, "B K"] | None, mu: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"] | None:
+        """A correlation in the precision of mu."""
+        return None if correlation is None else upcast(correlation, mu.dtype)
+
+    def distribution(
+        self,
+        mu: Float[Tensor, "B K D"],
+        sigma: Float[Tensor, "B K D"],
+        correlation: Float[Tensor, "B K"] | None = None,
+    ) -> Distribution:
+        """The predictive distribution of every joint; for `correlation` see `forward`.
 
         Raises:
             ValueError: if mu and sigma are not of one shape, or not of the loss's dimensions.
         """
         self.check_shapes(mu, sigma)
-        return Distribution(mu, self.scale(sigma), self)
+        return Distribution(mu, self.scale(sigma), self, correlation)
 
     def error_distribution(self) -> ErrorDistribution:
         """Moments and radii of P, estimated from a fixed weighted sample: all that inference needs of the loss."""
@@ -291,17 +312,19 @@ class OuterLoss(PoseLoss):
 
 @dataclass(frozen=True)
 class Distribution:
-    """Independent joints at mu + scale × e, with e of the loss's density of standardised errors."""
+    """Independent joints at mu + scale × L e, with e of the loss's density of standardised errors."""
 
     mu: Float[Tensor, "B K D"]
     scale: Float[Tensor, "B K D"]
     loss: LikelihoodLoss
+    correlation: Float[Tensor, "B K"] | None = None
+    """r of L, the Cholesky factor of `Prediction.correlation`; None: L is the identity."""
 
     def log_prob(self, x: Float[Tensor, "*S B K D"]) -> Float[Tensor, "*S B K"]:
         """Log-density, in nats, of each joint at `x`, or at each of several positions."""
         if x.ndim > self.mu.ndim:
             return torch.stack([self.log_prob(position) for position in x])
-        return self.loss.log_prob(self.mu, self.scale, x)
+        return self.loss.log_prob(self.mu, self.scale, x, self.correlation)
 
     @torch.no_grad()
     def sample(self, count: int) -> Float[Tensor, "S B K D"]:
@@ -315,18 +338,26 @@ class Distribution:
             # Resampling by weight turns a weighted sample into a plain one. With replacement: without it, points of
             # large weight would be used up and the sample would be too wide.
             parts.append(error[torch.multinomial(weight, size, replacement=True)])
-        errors = torch.cat(parts) if parts else self.mu.new_empty(0)
-        return self.mu + self.scale * errors.view(count, *self.mu.shape)
+        errors = (torch.cat(parts) if parts else self.mu.new_empty(0)).view(count, *self.mu.shape)
+        if (r := self.correlation) is not None:
+            along_x, along_y = errors.unbind(dim=-1)
+            errors = torch.stack([along_x, r * along_x + (1 - r.square()).sqrt() * along_y], dim=-1)
+        return self.mu + self.scale * errors
 
     @property
     def mean(self) -> Float[Tensor, "B K D"]:
         """Expected position of every joint."""
-        return self.mu + self.scale * self.loss.error_distribution().mean
+        return self._summary().mean
 
     @property
     def std(self) -> Float[Tensor, "B K D"]:
         """Standard deviation of every joint's position."""
-        return self.scale * self.loss.error_distribution().std
+        return self._summary().std
+
+    def _summary(self) -> Prediction:
+        return Prediction(
+            self.mu, self.scale, self.mu[..., 0], self.loss.error_distribution(), correlation=self.correlation
+        )
 
     @torch.no_grad()
     def region(self, level: float) -> Region:
@@ -341,7 +372,10 @@ class Distribution:
             error, weight = self.loss.error_draws(ERROR_DRAWS)
             threshold = weighted_quantile(self.loss.error_log_prob(error), weight, (1 - level,))
             (scale,) = self.loss.upcast(self.scale.clamp_min(LEAST_SIGMA))
-        return Region(self, threshold - scale.log().sum(dim=-1))
+            log_scale = scale.log().sum(dim=-1)
+            if self.correlation is not None:
+                log_scale = log_scale + (1 - self.correlation.square()).sqrt().log()
+        return Region(self, threshold - log_scale)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch import Tensor
 from logpose.flows import GaussianMixture
 from logpose.flows.simple import Base
 from logpose.losses.base import LikelihoodLoss
+from logpose.losses.numerics import without_correlation
 from logpose.losses.rle import RLELoss
 
 __all__ = ["FactorsRLELoss"]
@@ -56,8 +57,10 @@ class FactorsRLELoss(LikelihoodLoss):
         sigma: Float[Tensor, "B K D"],
         target: Float[Tensor, "B K D"],
         weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None = None,
+        correlation: Float[Tensor, "B K"] | None = None,
     ) -> Float[Tensor, ""]:
         """D times the mean over labelled dimensions of all joints, by weight, of each joint or of each dimension."""
+        without_correlation(self, correlation)
         self.check_shapes(mu, sigma, target)
         if weight is not None:
             weight = (weight if weight.ndim == 3 else weight[..., None].expand(target.shape)).reshape(len(mu), -1)

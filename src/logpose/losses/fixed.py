@@ -14,7 +14,7 @@ from torch import Tensor
 
 from logpose.flows.simple import Base, SimpleDensity
 from logpose.losses.base import LikelihoodLoss
-from logpose.losses.numerics import LARGEST_COORDINATE, autocast_disabled, joint_weight
+from logpose.losses.numerics import LARGEST_COORDINATE, autocast_disabled, joint_weight, without_correlation
 
 __all__ = ["Gaussian", "L1Loss", "L2Loss", "Laplace"]
 
@@ -79,8 +79,10 @@ class _ConstantScale(_Simple):
         sigma: Float[Tensor, "B K D"],
         target: Float[Tensor, "B K D"],
         weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None = None,
+        correlation: Float[Tensor, "B K"] | None = None,
     ) -> Float[Tensor, ""]:
         """As of every likelihood loss; in space, x and y count of a joint without depth (as in `MixedRLELoss`)."""
+        without_correlation(self, correlation)
         with autocast_disabled(mu.device):
             mu, _, target = self.upcast(mu, sigma, target)
             each = joint_weight(target, weight)[..., None]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from logpose.losses.base import LikelihoodLoss
 from logpose.losses.heuristics import reweight_gradient
-from logpose.losses.numerics import LEAST_SIGMA, autocast_disabled, joint_weight, masked
+from logpose.losses.numerics import LEAST_SIGMA, autocast_disabled, joint_weight, masked, without_correlation
 from logpose.losses.rle import RLELoss
 
 __all__ = ["MixedRLELoss"]
@@ -58,8 +58,10 @@ class MixedRLELoss(LikelihoodLoss):
         sigma: Float[Tensor, "B K 3"],
         target: Float[Tensor, "B K 3"],
         weight: Float[Tensor, "B K"] | Float[Tensor, "B K 3"] | None = None,
+        correlation: Float[Tensor, "B K"] | None = None,
     ) -> Float[Tensor, ""]:
         """Mean over joints with a label in the plane or in space, by weight; see `LikelihoodLoss.forward`."""
+        without_correlation(self, correlation)
         with autocast_disabled(mu.device):
             mu, sigma, target = self.upcast(mu, sigma.clamp_min(LEAST_SIGMA), target)
             whole = joint_weight(target, weight).to(mu.dtype)

@@ -14,6 +14,8 @@ __all__ = [
     "masked",
     "upcast",
     "weighted_mean",
+    "whitened",
+    "without_correlation",
 ]
 
 LEAST_SIGMA = 1e-6
@@ -53,6 +55,37 @@ def masked(
 ) -> Float[Tensor, "B K D"]:
     """Labels, replaced by the prediction where the weight is 0 (0 times NaN would still be NaN), and clamped."""
     return torch.where((weight > 0)[..., None], target.clamp(-LARGEST_COORDINATE, LARGEST_COORDINATE), mu.detach())
+
+
+def whitened(
+    mu: Float[Tensor, "B K D"], sigma: Float[Tensor, "B K D"], x: Float[Tensor, "B K D"], r: Float[Tensor, "B K"] | None
+) -> tuple[Float[Tensor, "B K D"], Float[Tensor, "B K"] | float]:
+    """Positions whose standardised errors about mu are L^-1 of those of `x`, and the logarithm of L's determinant.
+
+    L = [[1, 0], [r, sqrt(1 - r²)]] is the Cholesky factor of the correlation r. Differentiable in all: a loss of the
+    returned positions has the gradients of one of L^-1 ((x - mu) / sigma). With r None that is `x`, and 0.
+
+    Raises:
+        ValueError: if r is given in other than two dimensions.
+    """
+    if r is None:
+        return x, 0.0
+    if mu.shape[-1] != 2:
+        raise ValueError(f"a correlation is of two dimensions, not of {mu.shape[-1]}")
+    rest = (1 - r.square()).sqrt()
+    along_x, along_y = ((x - mu) / sigma).unbind(dim=-1)
+    error = torch.stack([along_x, (along_y - r * along_x) / rest], dim=-1)
+    return mu + sigma * error, rest.log()
+
+
+def without_correlation(loss: object, correlation: Tensor | None) -> None:
+    """Refuse a correlation.
+
+    Raises:
+        ValueError: if one is given.
+    """
+    if correlation is not None:
+        raise ValueError(f"{type(loss).__name__} has no correlation of errors along x and y")
 
 
 def weighted_mean(values: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from logpose.metrics.covariance import whitened_errors
+
 __all__ = ["Deviations", "coverage", "pearson", "rank_correlation", "scaled_radius"]
 
 
@@ -32,10 +34,13 @@ class Deviations:
 
 
 def scaled_radius(
-    predicted: Float[np.ndarray, "*N D"], std: Float[np.ndarray, "*N D"], truth: Float[np.ndarray, "*N D"]
+    predicted: Float[np.ndarray, "*N D"],
+    std: Float[np.ndarray, "*N D"],
+    truth: Float[np.ndarray, "*N D"],
+    correlation: Float[np.ndarray, "*N"] | None = None,
 ) -> Float[np.ndarray, "*N"]:
-    """Distance of each label from its prediction in units of the predicted standard deviations."""
-    return np.asarray(np.sqrt((((truth - predicted) / std) ** 2).sum(axis=-1)))
+    """Distance of each label from its prediction in units of the predicted standard deviations (Mahalanobis)."""
+    return np.asarray(np.sqrt((whitened_errors(truth - predicted, std, correlation) ** 2).sum(axis=-1)))
 
 
 def coverage(radius: Float[np.ndarray, "N"], limits: Sequence[Float[np.ndarray, "N"] | float]) -> list[float]:

@@ -18,7 +18,8 @@ from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor
-from logpose.models.pose_model import JointOutputs, PoseModel, prediction_of, sigma_of
+from logpose.models.heads import checked_correlation, correlation_of, prediction_of, sigma_of
+from logpose.models.pose_model import JointOutputs, PoseModel
 
 __all__ = ["AttentionModel"]
 
@@ -57,10 +58,13 @@ class AttentionModel(PoseModel):
         sharpness: power of attention that mu and its features are the mean under. A joint that may be at two places is
             put between them by attention itself, and at the likelier one by a high power of it.
         auxiliary: whether the logits of attention are given while training, for a loss on them beside.
+        visibility: whether the probability that a joint is labelled as visible is predicted too.
+        correlated: whether the correlation of errors along x and y is: ellipses in any direction; needs sigma and D 2.
         skeleton, size, padding, pixel_mean, pixel_std: see `PoseModel`.
 
     Raises:
-        InputError: if the size is none of whole cells of stride 32, or the backbone is another module.
+        InputError: if the size is none of whole cells of stride 32, the backbone is another module, or a correlation is
+            asked for without sigma or in other than two dimensions.
     """
 
     kind = "attention"
@@ -79,6 +83,8 @@ class AttentionModel(PoseModel):
         padding: float = PADDING,
         pixel_mean: tuple[float, float, float] = IMAGENET_MEAN,
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
+        visibility: bool = False,
+        correlated: bool = False,
     ) -> None:
         super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
         self._check_divisible()
@@ -104,7 +110,11 @@ class AttentionModel(PoseModel):
         assert self.maps.bias is not None
         nn.init.zeros_(self.maps.bias)
         self.fc_mu = JointLinear(joints, width, dim)
-        self.fc_sigma = JointLinear(joints, 2 * width + 3, dim) if predicts_sigma else None
+        seen = 2 * width + 3
+        self.fc_sigma = JointLinear(joints, seen, dim) if predicts_sigma else None
+        self.visibility, self.correlated = visibility, checked_correlation(correlated, predicts_sigma, dim)
+        self.fc_visibility = JointLinear(joints, seen, 1) if visibility else None
+        self.fc_correlation = JointLinear(joints, seen, 1) if correlated else None
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Prediction:
         """Predict every joint of every crop, in crop coordinates."""
@@ -119,13 +129,13 @@ class AttentionModel(PoseModel):
             place, attended = sharp @ cells, sharp @ y.flatten(2).transpose(1, 2)  # B K 2, B K C
             offset = self.fc_mu(attended)
             mu = torch.cat([place + offset[..., :2], offset[..., 2:]], dim=-1)
-            sigma = None
-            if self.fc_sigma is not None:
-                around = y.mean(dim=(2, 3))[:, None].expand_as(attended)
-                peak = share.amax(dim=2, keepdim=True)
-                sigma = sigma_of(self.fc_sigma(torch.cat([attended, around, spread.log(), peak.log()], dim=-1)))
+            around, peak = y.mean(dim=(2, 3))[:, None].expand_as(attended), share.amax(dim=2, keepdim=True)
+            seen = torch.cat([attended, around, spread.log(), peak.log()], dim=-1)
+            sigma = None if self.fc_sigma is None else sigma_of(self.fc_sigma(seen))
+            visibility = None if self.fc_visibility is None else self.fc_visibility(seen)[..., 0]
+            correlation = None if self.fc_correlation is None else correlation_of(self.fc_correlation(seen)[..., 0])
         maps = logits if self.auxiliary and self.training else None
-        return prediction_of(mu, sigma, self.error_distribution, maps)
+        return prediction_of(mu, sigma, self.error_distribution, maps, correlation=correlation, visibility=visibility)
 
     def _fused(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """The features that are attended to."""
@@ -147,8 +157,8 @@ class AttentionModel(PoseModel):
         return torch.stack([across, down], dim=-1).flatten(0, 1)
 
     def joint_outputs(self) -> dict[str, JointOutputs]:
-        """The map of each joint, and its layers for mu and the logits of sigma."""
-        return {"maps": JointOutputs(), "fc_mu": JointOutputs(), "fc_sigma": JointOutputs()}
+        """The map of each joint, and its layers for mu and the logits of the rest."""
+        return dict.fromkeys(("maps", "fc_mu", "fc_sigma", "fc_visibility", "fc_correlation"), JointOutputs())
 
     def drop_training_parts(self) -> None:
         """Attention itself stays."""

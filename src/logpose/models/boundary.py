@@ -22,7 +22,8 @@ from logpose.core.structures import Prediction
 from logpose.data.flattening import cleaned, flatten
 from logpose.data.oct import check_height
 from logpose.data.scans import Scans
-from logpose.models.pose_model import KeypointModel, exactly, prediction_of, sigma_of, small_start
+from logpose.models.heads import exactly, prediction_of, sigma_of, small_start
+from logpose.models.pose_model import KeypointModel
 
 __all__ = ["BoundaryHead", "BoundaryModel", "ResidualUNet", "ordered"]
 

@@ -12,7 +12,8 @@ from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, features
-from logpose.models.pose_model import JointOutputs, PoseModel, SigmaHead, exactly, prediction_of
+from logpose.models.heads import SigmaHead, exactly, prediction_of
+from logpose.models.pose_model import JointOutputs, PoseModel
 
 __all__ = ["HeatmapModel", "IntegralModel", "MapHead", "decode", "expected"]
 

@@ -21,7 +21,8 @@ from logpose.core.errors import InputError
 from logpose.core.geometry import MM
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
-from logpose.models.pose_model import SIGMA_FLOOR, KeypointModel, exactly, prediction_of
+from logpose.models.heads import SIGMA_FLOOR, exactly, prediction_of
+from logpose.models.pose_model import KeypointModel
 
 __all__ = ["FCBaseline", "LiftingModel", "Martinez", "SRNet", "body_parts"]
 

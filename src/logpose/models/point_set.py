@@ -24,9 +24,10 @@ from logpose.metrics.oks import oks_nms
 from logpose.models import anchors
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from logpose.models.detector import Detections, Detector, nobody
+from logpose.models.heads import prediction_of, sigma_of
 from logpose.models.options import PointSetOptions
 from logpose.models.peaks import PEAKS, PeakBranch, peak_losses, snapped
-from logpose.models.pose_model import COARSEST, JointOutputs, prediction_of, sigma_of
+from logpose.models.pose_model import COARSEST, JointOutputs
 from logpose.models.towers import Stage, StageOutput, focal_loss, pyramid_on
 
 __all__ = ["PointSetAnchors", "PointSetOptions"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -30,14 +31,10 @@ __all__ = [
     "Model",
     "PixelStatistics",
     "PoseModel",
-    "SigmaHead",
-    "exactly",
     "in_dimensions",
     "is_weight",
 ]
 
-SIGMA_FLOOR = 1e-6
-"""Least sigma, in crop coordinates (0.0002 pixels of 192): keeps its logarithm finite where the sigmoid underflows."""
 COARSEST = 32  # pixels to a cell of the features of ResNets, and of an HRNet's coarsest branch
 
 AnyModel = TypeVar("AnyModel", bound="Model")
@@ -46,46 +43,6 @@ AnyModel = TypeVar("AnyModel", bound="Model")
 def in_dimensions(target: Float[Tensor, "B K D"], dim: int) -> Float[Tensor, "B K E"]:
     """Labels in as many dimensions as are predicted: further ones left out, missing ones unknown (NaN)."""
     return functional.pad(target, (0, dim - target.shape[-1]), value=float("nan"))
-
-
-def exactly(layer: nn.Module, inputs: Tensor) -> Any:
-    """A layer in its weights' precision also under autocast: in half, positions would come in coarse steps."""
-    with torch.autocast(inputs.device.type, enabled=False):
-        return layer(inputs.to(next(layer.parameters()).dtype))
-
-
-class SigmaHead(nn.Linear):
-    """Sigma of every joint from averaged features: a linear layer and a sigmoid, so it lies in (0, 1) of the crop."""
-
-    def __init__(self, channels: int, joints: int, dim: int) -> None:
-        super().__init__(channels, joints * dim)
-        self.dim = dim
-        small_start(self)
-
-    def forward(self, pooled: Float[Tensor, "B C"]) -> Float[Tensor, "B K D"]:
-        """The scale of each joint along each dimension."""
-        return sigma_of(super().forward(pooled).unflatten(1, (self.out_features // self.dim, self.dim)))  # type: ignore[no-untyped-call]
-
-
-def sigma_of(logits: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
-    """Sigma from its logits, in (0, 1)."""
-    return SIGMA_FLOOR + (1 - SIGMA_FLOOR) * logits.sigmoid()
-
-
-def prediction_of(
-    mu: Float[Tensor, "B K D"], sigma: Tensor | None, error_distribution: ErrorDistribution, maps: Tensor | None = None
-) -> Prediction:
-    """Mu and sigma, with confidences of 1 - sigma; where sigma is not predicted, both are 1 everywhere."""
-    if sigma is None:
-        sigma = torch.ones_like(mu)
-        return Prediction(mu, sigma, sigma.mean(dim=-1), error_distribution, maps)
-    return Prediction(mu, sigma, 1 - sigma.mean(dim=-1), error_distribution, maps)
-
-
-def small_start(layer: nn.Linear) -> None:
-    """Start with a small gain: the first predictions are the crop's centre and sigma = 1/2, whatever the features."""
-    nn.init.xavier_uniform_(layer.weight, gain=0.01)
-    nn.init.zeros_(layer.bias)
 
 
 class JointOutputs(NamedTuple):
@@ -175,6 +132,9 @@ class Model(nn.Module, Configurable, ABC):
         factor = prediction.sigma.new_tensor(self.calibration.factor)
         if not self.keeps_bands:  # else these are of the dimensions
             factor = factor[:, None]
+        if (logit := prediction.visibility) is not None and self.calibration.visibility:
+            slope, shift = self.calibration.visibility
+            prediction = replace(prediction, visibility=slope * logit + shift)
         return prediction.about(prediction.mean, prediction.sigma * factor, prediction.confidence)
 
     def region_radius(self, level: float, sizes: Float[np.ndarray, "N"] | None = None) -> Float[np.ndarray, "_ _"]:
@@ -294,10 +254,12 @@ class KeypointModel(Model):
     def training_losses(self, batch: Any, loss: KeypointLoss) -> LossDict:
         """The loss of a batch with `inputs`, `target` and `weight`, and the mean distance from its labels."""
         prediction, target = self(batch.inputs), in_dimensions(batch.target, self.dim)
-        value = loss.of_prediction(prediction, target, batch.weight)
+        losses = {"keypoints": loss.of_prediction(prediction, target, batch.weight)}
+        if (logit := prediction.visibility) is not None:
+            losses["visibility"] = functional.binary_cross_entropy_with_logits(logit.float(), batch.visible)
         apart = self.distance(prediction.mu.detach(), target) * batch.weight
         error = apart.nansum() / batch.weight.sum().clamp_min(1)
-        return LossDict({"keypoints": value}, {f"error_{self.unit}": error})
+        return LossDict(losses, {f"error_{self.unit}": error})
 
     def predict(self, batch: Any, flip_test: bool | None = False) -> Prediction:
         """Prediction on a batch; if `flip_test`, averaged with that on its mirror image.

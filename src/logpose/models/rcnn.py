@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from logpose.core.compat import patch_torchvision
 from logpose.data.scenes import ScenePeople
 from logpose.models.detector import box_intersections
-from logpose.models.pose_model import exactly
+from logpose.models.heads import exactly
 from logpose.models.regions import roi_align
 
 patch_torchvision()

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from logpose.core.structures import ErrorDistribution, Prediction
+from logpose.models.heads import SigmaHead, exactly, prediction_of, small_start
 from logpose.models.heatmap import expected
 from logpose.models.options import Coordinates
-from logpose.models.pose_model import SigmaHead, exactly, prediction_of, small_start
 
 __all__ = ["HeatmapHead", "RegressionHead", "levels_of", "peaks_in_boxes", "roi_align"]
 

@@ -10,16 +10,9 @@ from logpose.core.geometry import PADDING
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Prediction
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, features
+from logpose.models.heads import SigmaHead, checked_correlation, correlation_of, exactly, prediction_of, small_start
 from logpose.models.heatmap import MapHead
-from logpose.models.pose_model import (
-    COARSEST,
-    JointOutputs,
-    PoseModel,
-    SigmaHead,
-    exactly,
-    prediction_of,
-    small_start,
-)
+from logpose.models.pose_model import COARSEST, JointOutputs, PoseModel
 
 __all__ = ["RegressionModel"]
 
@@ -32,7 +25,12 @@ class RegressionModel(PoseModel):
         predicts_sigma: whether sigma is predicted; where not (L1 and L2 regression), it is 1 everywhere.
         unit_features: whether mu is read from features scaled to length 1, as in the paper's released code.
         auxiliary: whether heatmaps are predicted too while training, for a heatmap loss beside (Table 14).
+        visibility: whether the probability that a joint is labelled as visible is predicted too.
+        correlated: whether the correlation of errors along x and y is: ellipses in any direction; needs sigma and D 2.
         skeleton, size, dim, padding, pixel_mean, pixel_std: see `PoseModel`.
+
+    Raises:
+        InputError: if a correlation is asked for without sigma, or in other than two dimensions.
     """
 
     kind = "regression"
@@ -49,6 +47,8 @@ class RegressionModel(PoseModel):
         pixel_std: tuple[float, float, float] = IMAGENET_STD,
         unit_features: bool = False,
         auxiliary: bool = False,
+        visibility: bool = False,
+        correlated: bool = False,
     ) -> None:
         super().__init__(skeleton, size, dim, padding, pixel_mean, pixel_std)
         self.backbone, self.unit_features = backbone, unit_features
@@ -56,6 +56,12 @@ class RegressionModel(PoseModel):
         self.fc_mu = nn.Linear(backbone.channels, len(skeleton) * dim)
         small_start(self.fc_mu)
         self.fc_sigma = SigmaHead(backbone.channels, len(skeleton), dim) if predicts_sigma else None
+        self.visibility, self.correlated = visibility, checked_correlation(correlated, predicts_sigma, dim)
+        self.fc_visibility = nn.Linear(backbone.channels, len(skeleton)) if visibility else None
+        self.fc_correlation = nn.Linear(backbone.channels, len(skeleton)) if correlated else None
+        for layer in (self.fc_visibility, self.fc_correlation):
+            if layer is not None:
+                small_start(layer)
         self.auxiliary_head = MapHead(backbone, len(skeleton)) if auxiliary else None
         self.output_type = "coordinates and heatmaps" if auxiliary else "coordinates"
         self._check_divisible(COARSEST if auxiliary else getattr(backbone, "divisor", 1))
@@ -68,13 +74,18 @@ class RegressionModel(PoseModel):
         mu = exactly(self.fc_mu, F.normalize(pooled) if self.unit_features else pooled)
         mu = mu.unflatten(1, (len(self.skeleton), self.dim))
         sigma = None if self.fc_sigma is None else exactly(self.fc_sigma, pooled)
-        return prediction_of(mu, sigma, self.error_distribution, maps)
+        visibility = None if self.fc_visibility is None else exactly(self.fc_visibility, pooled)
+        logits = None if self.fc_correlation is None else exactly(self.fc_correlation, pooled)
+        correlation = None if logits is None else correlation_of(logits)
+        return prediction_of(mu, sigma, self.error_distribution, maps, correlation=correlation, visibility=visibility)
 
     def joint_outputs(self) -> dict[str, JointOutputs]:
         """Mu and the logits of sigma, D numbers of each joint, and its map."""
         return {
             "fc_mu": JointOutputs((self.dim,), settings=self.unit_features),
             "fc_sigma": JointOutputs((self.dim,)),
+            "fc_visibility": JointOutputs(),
+            "fc_correlation": JointOutputs(),
             "auxiliary_head.final_layer": JointOutputs(),
         }
 

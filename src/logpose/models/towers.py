@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from logpose.core.errors import InputError
 from logpose.models.anchors import POINTS
 from logpose.models.backbone import Backbone, FeatureExtractor
+from logpose.models.heads import exactly
 from logpose.models.peaks import START
-from logpose.models.pose_model import exactly
 
 __all__ = ["FeaturePyramid", "HighResolutionPyramid", "ShapeIndexed", "Stage", "focal_loss", "pyramid_on", "read_at"]
 

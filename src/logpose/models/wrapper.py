@@ -14,7 +14,8 @@ from torch.nn import functional
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import KeypointLoss, LossDict, Prediction
-from logpose.models.pose_model import Model, prediction_of
+from logpose.models.heads import prediction_of
+from logpose.models.pose_model import Model
 
 __all__ = ["KeypointWrapper"]
 

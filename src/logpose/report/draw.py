@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from logpose.core.samples import Image
 from logpose.core.skeletons import Skeleton
+from logpose.metrics.covariance import principal
 
 __all__ = [
     "CENTRE",
@@ -50,6 +51,7 @@ def draw_pose(
     keypoints: Float[np.ndarray, "K 2"],
     spread: Float[np.ndarray, "K 2"] | None = None,
     shown: np.ndarray | None = None,
+    correlation: Float[np.ndarray, "K"] | None = None,
 ) -> None:
     """Draw one person into an image, in place.
 
@@ -57,19 +59,22 @@ def draw_pose(
         image: RGB, changed.
         skeleton: joints and bones.
         keypoints: pixels of the image.
-        spread: half axes, in pixels along x and y, of the ellipse around each joint; None draws none.
+        spread: how far, in pixels along x and y, the ellipse around each joint reaches; None draws none.
         shown: which joints to draw; None draws all.
+        correlation: of errors along x and y, which turns the ellipses; None: their axes are x and y.
     """
     thickness = max(1, round(max(image.shape[:2]) / 250))
     everywhere = np.isfinite(keypoints).all(axis=1)
     shown = everywhere if shown is None else everywhere & shown
     colours = joint_colours(skeleton)
     if spread is not None:
+        spread, angles = principal(spread, correlation)
         for target, width in ((veil := image.copy(), -1), (image, 1)):
             for joint in np.flatnonzero(shown & np.isfinite(spread).all(axis=1)):
                 axes = _point(np.minimum(spread[joint], 4 * max(image.shape[:2])))
                 centre, colour = _point(keypoints[joint]), colours[joint]
-                cv2.ellipse(target, centre, axes, 0, 0, 360, colour, width, cv2.LINE_AA, FRACTION)
+                angle = float(np.degrees(angles[joint]))
+                cv2.ellipse(target, centre, axes, angle, 0, 360, colour, width, cv2.LINE_AA, FRACTION)
             if target is veil:
                 cv2.addWeighted(veil, 0.15, image, 0.85, 0, dst=image)
     for width, plain in ((thickness + 2, True), (thickness, False)):

@@ -15,10 +15,12 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
 from logpose.core.calibration import PLURAL, Calibration, Group
 from logpose.core.errors import InputError
+from logpose.core.samples import VISIBLE
 from logpose.core.structures import ErrorDistribution
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.conformal import conformal_quantiles, grouped_mean, least_groups
 from logpose.metrics.reliability import increasing
+from logpose.metrics.visibility import platt
 
 __all__ = ["Errors", "Measured", "calibrate", "group_numbers", "measure", "needed_to_measure"]
 
@@ -30,7 +32,7 @@ MOST_ERRORS = 20_000
 """Of each joint, in the search for its factor."""
 MOST_CERTAIN = 0.99
 """Share of people whose joints are certain enough for somebody to be there."""
-PARTS = ("standardised", "std", "groups", "sizes", "visible", "oks")
+PARTS = ("standardised", "std", "groups", "sizes", "visible", "oks", "visibility")
 """Fields of `Errors` with a row for each instance."""
 GOOD = 0.5
 """OKS above which a person counts as found, in AP50."""
@@ -63,6 +65,8 @@ class Errors:
     """Of people; NaN without labels …"""
     expected_oks: Callable[[Float[np.ndarray, "J"]], Float[np.ndarray, "N"]] | None = None
     """… and what is expected of it where standard deviations are multiplied by these factors."""
+    visibility: Float[np.ndarray, "N J"] | None = None
+    """Predicted probability that a joint is labelled as visible; None where that is not predicted."""
 
     @cached_property
     def known(self) -> Bool[np.ndarray, "N J"]:
@@ -148,8 +152,17 @@ def calibrate(
         relative = np.nanmedian(errors.std[errors.labelled] * factor, axis=1) / errors.sizes[errors.labelled]
         uncertain = float(np.quantile(relative, MOST_CERTAIN))
     count = len(np.unique(groups[errors.labelled]))
-    oks = _oks_of_expected(errors, factor)
-    return Calibration(factor.tolist(), levels, radii.tolist(), between, group, count, uncertain, oks)
+    oks, visibility = _oks_of_expected(errors, factor), _visibility(errors)
+    return Calibration(factor.tolist(), levels, radii.tolist(), between, group, count, uncertain, oks, visibility)
+
+
+def _visibility(errors: Errors) -> tuple[float, ...]:
+    """Slope and shift of the logits of probabilities that joints are visible; none where these are not predicted."""
+    if errors.visibility is None or errors.visible is None:
+        return ()
+    probability = np.clip(errors.visibility, 1e-7, 1 - 1e-7)[np.isfinite(errors.std)]
+    logit = np.log(probability / (1 - probability))
+    return platt(logit, errors.visible[np.isfinite(errors.std)] == VISIBLE)
 
 
 def _oks_of_expected(errors: Errors, factor: Float[np.ndarray, "J"]) -> list[list[float]]:

@@ -18,14 +18,16 @@ from logpose.core.device import choose_device, evaluating
 from logpose.core.errors import InputError
 from logpose.core.messages import difference
 from logpose.core.progress import track
-from logpose.core.samples import Sample
+from logpose.core.samples import VISIBLE, Sample
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Evaluator
 from logpose.data.image_sets import ImageList
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
+from logpose.metrics.covariance import principal, whitened_errors
 from logpose.metrics.oks import COCO_LIMIT, expected_oks, oks, over_labelled
 from logpose.metrics.pck import distances, pck, pckh, torso_size
+from logpose.metrics.visibility import visibility_figures
 from logpose.models import Model
 from logpose.report.results import rounded
 from logpose.tasks.calibrate import Errors, group_numbers
@@ -111,6 +113,10 @@ class Found:
     """The folder of each one's image."""
     predicted_boxes: Float[np.ndarray, "N 4"] | None = None
     """Of people that a detector or another program found, the boxes that it gave them."""
+    correlation: Float[np.ndarray, "N K"] | None = None
+    """Of errors along x and y; None of models that do not predict it."""
+    visibility: Float[np.ndarray, "N K"] | None = None
+    """Probability that a joint is labelled as visible; None of models that do not predict it."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample], *arrays: Any) -> Found:
@@ -141,8 +147,21 @@ class Found:
 
     def radius(self) -> Float[np.ndarray, "M"]:
         """Distance of each whole label from its prediction, in predicted standard deviations."""
+        return np.asarray(self.scaled()[self.whole()])
+
+    def scaled(self) -> Float[np.ndarray, "N K"]:
+        """The same of every joint; NaN without a whole label."""
         whole = self.whole()
-        return calibration.scaled_radius(self.predicted[whole], self.std[whole], self.truth[whole])
+        radius = np.full(whole.shape, np.nan)
+        correlation = None if self.correlation is None else self.correlation[whole]
+        radius[whole] = calibration.scaled_radius(
+            self.predicted[whole], self.std[whole], self.truth[whole], correlation
+        )
+        return radius
+
+    def axes(self) -> Float[np.ndarray, "N K 2"]:
+        """Standard deviations along the axes of each joint's ellipse in the image plane."""
+        return principal(self.std[..., :2], self.correlation)[0]
 
     def sizes(self) -> Float[np.ndarray, "N"]:
         """The longer side of the box that each person was predicted in."""
@@ -173,7 +192,8 @@ def clip_of(sample: Sample) -> str:
 def errors_of(at: Found, group: Group, skeleton: Skeleton, model: Model) -> Errors:
     """The errors of matched people, to calibrate on; of several categories each has the joints of their own."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.where(at.whole()[..., None], (at.truth - at.predicted) / at.std, np.nan)
+        error = whitened_errors(at.truth - at.predicted, at.std, at.correlation)
+        error = np.where(at.whole()[..., None], error, np.nan)
         std = at.std[..., :2].mean(axis=-1)
     if skeleton.categories:
         std = np.where(skeleton.owned(at.category_ids), std, np.nan)
@@ -182,9 +202,9 @@ def errors_of(at: Found, group: Group, skeleton: Skeleton, model: Model) -> Erro
     had = oks(at.predicted[..., :2], at.truth[..., :2], at.visible, at.area, sigmas)
 
     def expected(factor: Float[np.ndarray, "J"]) -> Float[np.ndarray, "N"]:
-        return person_oks(at.std[..., :2] * factor[:, None], at.own_boxes(), sigmas, model.radii())
+        return person_oks(at.axes() * factor[:, None], at.own_boxes(), sigmas, model.radii())
 
-    return Errors(error, std, "px", groups, at.sizes(), at.visible, had, expected)
+    return Errors(error, std, "px", groups, at.sizes(), at.visible, had, expected, at.visibility)
 
 
 def pose_figures(
@@ -227,20 +247,39 @@ def pose_figures(
         figures["nll"] = float(np.nanmean(at.nll))
     if np.isfinite(at.std).all() and at.whole().any():
         figures |= calibrated(at.deviations(model), loss)
-        if known := calibrated_oks(model, at.std[..., :2], at.own_boxes(), sigmas):
+        if known := calibrated_oks(model, at.axes(), at.own_boxes(), sigmas):
             foreseen = known[0][has_label]
         else:
-            expected = expected_oks(at.std[..., :2], at.area, sigmas, model.radii())
+            expected = expected_oks(at.axes(), at.area, sigmas, model.radii())
             foreseen = over_labelled(expected, at.visible)[has_label]
         figures["oks_expected"] = float(foreseen.mean())
         if np.ptp(foreseen) > 0:
             figures["oks_expected_r"] = calibration.pearson(foreseen, similarity[has_label])
+    figures |= _by_visibility(at, model, skeleton)
     confidence = at.confidence.mean(axis=1)[has_label]
     if skeleton.categories:
         owned = skeleton.owned(at.category_ids)
         confidence = (np.where(owned, at.confidence, 0).sum(axis=1) / owned.sum(axis=1))[has_label]
     if np.ptp(confidence) > 0:  # without sigma the confidence of all is 1
         figures["confidence_oks"] = calibration.pearson(confidence, similarity[has_label])
+    return figures
+
+
+def _by_visibility(at: Found, model: Model, skeleton: Skeleton) -> dict[str, float]:
+    """Figures of hidden and of visible joints where both are labelled, and of predicted probabilities of these."""
+    figures: dict[str, float] = {}
+    labelled = at.visible > 0
+    if len(np.unique(at.visible[labelled])) > 1:
+        apart, spread, inside = at.apart(), np.sqrt((at.std[..., :2] ** 2).sum(axis=-1)), at.scaled()
+        for name, rows in (("hidden", at.visible == 1), ("visible", at.visible == VISIBLE)):
+            own = {"error_px": apart[rows], "std_px": spread[rows]}
+            known = rows & np.isfinite(inside)
+            own["coverage@0.9"] = (inside <= at.radii(model, 0.9))[known].astype(np.float64)
+            each = {figure: float(values.mean()) for figure, values in own.items() if values.size}
+            figures |= {f"{figure}/{name}": value for figure, value in each.items() if np.isfinite(value)}
+    if at.visibility is not None:
+        owned = skeleton.owned(at.category_ids) if skeleton.categories else np.ones_like(labelled)
+        figures |= visibility_figures(at.visibility[owned], at.visible[owned] == VISIBLE)
     return figures
 
 

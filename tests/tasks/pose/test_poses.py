@@ -12,7 +12,7 @@ import pytest
 from logpose.core.placement import Viewpoint
 from logpose.core.skeletons import COCO
 from logpose.metrics.oks import coco_ap, coco_ground_truth
-from logpose.tasks.pose.poses import Poses, coco_results, results_arrays
+from logpose.tasks.pose.poses import Poses, coco_results, people_text, results_arrays
 
 RNG = np.random.default_rng(0)
 
@@ -88,3 +88,21 @@ def test_arrays_have_a_row_for_each_person() -> None:
     assert "joints_mm" not in results_arrays([(1, poses(2))], COCO)
     assert results_arrays([(1, poses(0))], COCO)["keypoints"].shape == (0, 17, 2)
     assert not any(array.dtype.hasobject for array in arrays.values())
+
+
+def test_covariances_and_probabilities_are_among_the_results() -> None:
+    found = poses(2)
+    assert found.covariance is None
+    correlation = RNG.uniform(-0.9, 0.9, (2, 17))
+    found = replace(found, correlation=correlation, visible=RNG.uniform(0, 1, (2, 17)))
+    row = json.loads(json.dumps(coco_results(found, 7)))[1]
+    matrix = np.array(row["covariance"])
+    assert matrix.shape == (17, 2, 2)
+    np.testing.assert_allclose(np.sqrt(matrix[:, [0, 1], [0, 1]]), found.sigma[1], atol=2e-3)
+    np.testing.assert_allclose(matrix[:, 0, 1], correlation[1] * found.sigma[1].prod(axis=1), atol=1e-3)
+    np.testing.assert_allclose(row["visible"], found.visible[1], atol=6e-4)
+    arrays = results_arrays([(7, found)], COCO)
+    assert arrays["covariance"].shape == (2, 17, 2, 2)
+    assert (arrays["visible"] == found.visible).all()
+    assert any(f"visible {row['visible'][0]:.3f}" in line for line in people_text([row | {"file_name": "a"}], COCO))
+    assert {"covariance", "visible"}.isdisjoint(results_arrays([(7, poses(1))], COCO))

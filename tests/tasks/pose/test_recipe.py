@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from logpose.core.errors import InputError
@@ -158,3 +160,37 @@ def test_a_run_without_pairs_is_validated_without_a_flip_test(make_recipe, numbe
     assert figures[()] == figures["--no-flip-test",] == pytest.approx(trained, rel=1e-6)
     assert figures["--flip-test",] != figures[()]
     assert [words for words, text in said.items() if "--flip-test" in text] == [(), ("--flip-test",)]
+
+
+def test_a_covariance_and_visibility_from_training_to_results(coco_folder, command, tmp_path):
+    small = ("--size", "32x32", "--epochs", 1, "--batch-size", 16, "--workers", 0, "--precision", "32-true")
+    words = ("coco_resnet18_rle", "--data", coco_folder, "--weights", "random", *small)
+    code, _, err = command("train", *words, "--out", tmp_path / "run", "--covariance", "full", "--visibility")
+    assert code == 0, err
+    model = tmp_path / "run" / "best.ckpt"
+    code, text, err = command("eval", model, "--data", coco_folder, "--part", "val", "--json", "--device", "cpu")
+    assert code == 0, err
+    figures = json.loads(text)
+    assert {"visible_auroc", "visible_ece", "visible_brier", "error_px/hidden", "std_px/visible"} <= set(figures)
+    image = next(path for path in sorted(coco_folder.rglob("*")) if path.suffix in (".jpg", ".png"))
+    code, text, err = command("predict", model, image, "--looks", 1, "--json", "--device", "cpu")
+    assert code == 0, err
+    (row,) = json.loads(text)
+    assert np.array(row["covariance"]).shape == (17, 2, 2)
+    assert len(row["visible"]) == 17
+    for loss, flag in (("l1", "--covariance"), ("rle", "--visibility")):
+        data = coco_folder
+        if flag == "--visibility":
+            data = tmp_path / "all visible"
+            shutil.copytree(coco_folder, data)
+            for file in data.rglob("*.json"):
+                content = json.loads(file.read_text())
+                for row in content["annotations"]:
+                    row["keypoints"][2::3] = [2] * 17
+                    row["num_keypoints"] = 17
+                file.write_text(json.dumps(content))
+        given = ("--covariance", "full") if flag == "--covariance" else ("--visibility",)
+        words = ("coco_resnet18_rle", "--data", data, "--weights", "random", *small, "--loss", loss)
+        code, _, err = command("train", *words, "--out", tmp_path / loss, *given)
+        assert code == 2
+        assert flag in err

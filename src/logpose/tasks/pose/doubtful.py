@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from logpose.core.samples import Sample
 from logpose.core.skeletons import Skeleton
 from logpose.losses import LikelihoodLoss
+from logpose.metrics.covariance import whitened_errors
 from logpose.metrics.doubtful_labels import Doubt, Likelihoods, doubts, exchanged_people
 from logpose.models import PoseModel
 from logpose.report.results import rounded
@@ -112,10 +113,11 @@ def _within_people(at: Found, model: PoseModel, loss: LikelihoodLoss) -> Iterato
         rows = np.arange(start, min(start + PART, len(labelled)))
         truth = np.where(labelled[rows][..., None], at.truth[rows, :, :2], at.predicted[rows, :, :2])
         error = truth[:, :, None] - at.predicted[rows, None, :, :2]
-        std = at.std[rows, None, :, :2]
-        nll = _nll(error / std, std, model, loss)
-        least = _nll(np.zeros((len(rows), count, 2)), std[:, 0], model, loss)
-        radius = np.sqrt(((error / std) ** 2).sum(axis=-1))
+        std, turned = at.std[rows, None, :, :2], None if at.correlation is None else at.correlation[rows, None]
+        nll = _nll(error, std, turned, model, loss)
+        own = None if turned is None else turned[:, 0]
+        least = _nll(np.zeros((len(rows), count, 2)), std[:, 0], own, model, loss)
+        radius = np.sqrt((whitened_errors(error, std, turned) ** 2).sum(axis=-1))
         distance = np.linalg.norm(error, axis=-1) / at.sizes()[rows, None, None]
         for i, row in enumerate(rows.tolist()):
             person = Likelihoods(nll[i], radius[i], distance[i], labelled[row], limit[row], least[i])
@@ -125,15 +127,23 @@ def _within_people(at: Found, model: PoseModel, loss: LikelihoodLoss) -> Iterato
 
 
 def _nll(
-    standardised: Float[np.ndarray, "*N 2"], std: Float[np.ndarray, "*M 2"], model: PoseModel, loss: LikelihoodLoss
+    error_px: Float[np.ndarray, "*N 2"],
+    std: Float[np.ndarray, "*M 2"],
+    correlation: Float[np.ndarray, "*L"] | None,
+    model: PoseModel,
+    loss: LikelihoodLoss,
 ) -> Float[np.ndarray, "*N"]:
-    """Minus log-density, in pixels, of errors in standard deviations."""
+    """Minus log-density, in pixels, of errors; standard deviations and correlations are broadcast to these."""
+    standardised = whitened_errors(error_px, std, correlation)
     found = model.error_distribution
     spread, mean = (values.detach().double().cpu() for values in (found.std, found.mean))
     error = (torch.from_numpy(standardised.reshape(-1, 1, 2)) * spread + mean).float()
     with torch.no_grad():
         log_prob = loss.log_prob(torch.zeros_like(error), torch.ones_like(error), error).double().numpy()
-    return np.asarray(np.log(std / spread.numpy()).sum(axis=-1) - log_prob.reshape(standardised.shape[:-1]))
+    log_scale = np.log(std / spread.numpy()).sum(axis=-1)
+    if correlation is not None:
+        log_scale = log_scale + np.log(1 - correlation**2) / 2
+    return np.asarray(log_scale - log_prob.reshape(standardised.shape[:-1]))
 
 
 def _corrected(at: Found, row: int, doubt: Doubt) -> tuple[np.ndarray, tuple[bool, ...]]:
@@ -157,7 +167,8 @@ def _between_people(at: Found, model: PoseModel, loss: LikelihoodLoss) -> Iterat
         truth = np.where(own[..., None], at.truth[rows, :, :2], 0.0)
         std = np.broadcast_to(at.std[rows][None, ..., :2], (len(rows), *truth.shape))
         error = truth[:, None] - at.predicted[rows][None, ..., :2]
-        nll = _nll(error / std, std, model, loss)
+        turned = None if at.correlation is None else at.correlation[rows][None]
+        nll = _nll(error, std, turned, model, loss)
         for a, b, gain in exchanged_people(nll, own):
             doubt = Doubt("other person", nothing, gain, nothing)
             for mine, other in ((a, b), (b, a)):

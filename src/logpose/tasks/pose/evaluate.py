@@ -26,6 +26,7 @@ from logpose.data.problems import log_problems
 from logpose.data.transforms import CropTransform
 from logpose.data.yolo_config import is_yaml
 from logpose.losses import LikelihoodLoss
+from logpose.metrics.covariance import principal
 from logpose.metrics.mpjpe import spatial_errors
 from logpose.metrics.oks import coco_annotation, coco_ap, coco_ap_of_categories, coco_ground_truth, oks_nms
 from logpose.models import KeypointWrapper, Model, PoseModel
@@ -42,7 +43,8 @@ log = logging.getLogger("logpose")
 
 
 Columns = tuple[np.ndarray, ...]
-"""Of one crop keypoints (K, D), std (K, D), confidence (K,), NLL (K,) and standardised NLL (K,), as of `Found`."""
+"""Of one crop keypoints (K, D), std (K, D), confidence (K,), NLL (K,) and standardised NLL (K,), as of `Found`; then
+correlation (K,) and probability of being visible (K,)."""
 
 
 class Evaluation(Evaluator[Columns]):
@@ -86,10 +88,14 @@ class Evaluation(Evaluator[Columns]):
             labelled = (batch.weight > 0) & target.isfinite().all(dim=-1)
             labelled[:, list(self._given)] = False
             target = torch.where(labelled[..., None], target, mu)
-            nll = torch.where(labelled, -self.loss.log_prob(mu, prediction.sigma, target), float("nan"))
+            more = () if prediction.correlation is None else (prediction.correlation,)
+            nll = torch.where(labelled, -self.loss.log_prob(mu, prediction.sigma, target, *more), float("nan"))
             standardised_nll = nll - self.loss.scale(prediction.sigma).log().sum(dim=-1)
+            if prediction.correlation is not None:
+                standardised_nll = standardised_nll - (1 - prediction.correlation.square()).log() / 2
         likelihoods = (column.double().cpu().numpy() for column in (nll, standardised_nll))
-        arrays = (*geometry.in_images(prediction, batch.to_image, self.model.size), *likelihoods)
+        placed = geometry.in_images(prediction, batch.to_image, self.model.size)
+        arrays = (*placed[:3], *likelihoods, *placed[3:])
         for index, *row in zip(batch.index.tolist(), *arrays, strict=True):
             self.add(index, tuple(row))
 
@@ -115,7 +121,9 @@ class Evaluation(Evaluator[Columns]):
             columns = [np.stack(column) for column in zip(*(self.rows[index] for index in indices), strict=True)]
             if self.skeleton.categories:
                 columns = [column[:, joints] for column in columns]
-            keypoints, std, confidence, *_ = columns
+            keypoints, std, confidence, *_, correlation, _ = columns
+            if self._more()["correlation"]:
+                std = principal(std, correlation)[0]
             sigmas = own.sigmas
             boxes = np.stack([who.box for who in found])
             own_scores, radii = np.array([who.score for who in found]), self.model.radii()
@@ -135,8 +143,16 @@ class Evaluation(Evaluator[Columns]):
         missing = self.model.dim - labels.shape[-1]  # dimensions that are predicted and not labelled
         truth = np.pad(labels, ((0, 0), (0, 0), (0, missing)), constant_values=np.nan)
         truth[:, list(self._given), 2:] = np.nan
-        columns = map(np.stack, zip(*(self.rows[index] for index in indices), strict=True))
-        return Found.of(samples, *columns, truth)
+        columns = [np.stack(column) for column in zip(*(self.rows[index] for index in indices), strict=True)]
+        more: dict[str, Any] = {
+            name: column for (name, has), column in zip(self._more().items(), columns[-2:], strict=True) if has
+        }
+        return replace(Found.of(samples, *columns[:-2], truth), **more)
+
+    def _more(self) -> dict[str, bool]:
+        """Which of the last columns the model predicts."""
+        names = {"correlation": "correlated", "visibility": "visibility"}
+        return {name: bool(getattr(self.model, argument, False)) for name, argument in names.items()}
 
     def compute(self, costly: bool = True) -> dict[str, float]:
         """Every figure, by name.

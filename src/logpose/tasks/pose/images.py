@@ -283,15 +283,24 @@ def overlay(image: Image, poses: Poses, least_side: int = 384) -> Image:
     axes = poses.radius * poses.sigma
     for person in range(len(poses)):
         own, numbers = poses.own(person)
-        draw_people(image, own, poses.keypoints[person][None, numbers], axes[person][None, numbers], factor)
+        turned = None if poses.correlation is None else poses.correlation[person][None, numbers]
+        draw_people(image, own, poses.keypoints[person][None, numbers], axes[person][None, numbers], factor, turned)
     return image
 
 
-def draw_people(image: Image, skeleton: Skeleton, keypoints: np.ndarray, extent: np.ndarray, factor: float) -> None:
-    """Draw people into an image that was scaled by `factor`; `extent`: half axes of ellipses before that."""
-    for joints, axes in zip(keypoints, extent, strict=True):
+def draw_people(
+    image: Image,
+    skeleton: Skeleton,
+    keypoints: np.ndarray,
+    extent: np.ndarray,
+    factor: float,
+    correlation: np.ndarray | None = None,
+) -> None:
+    """Draw people into an image that was scaled by `factor`; `extent`: reach of ellipses along x and y before that."""
+    for person, (joints, axes) in enumerate(zip(keypoints, extent, strict=True)):
         # Pixel centres are whole numbers: scaling an image moves them by half a pixel of either size.
-        draw_pose(image, skeleton, (joints + 0.5) * factor - 0.5, axes * factor)
+        turned = None if correlation is None else correlation[person]
+        draw_pose(image, skeleton, (joints + 0.5) * factor - 0.5, axes * factor, correlation=turned)
 
 
 def _overlay_files(images: Sequence[Path], folder: Path) -> dict[Path, Path]:

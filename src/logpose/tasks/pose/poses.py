@@ -14,6 +14,7 @@ from logpose.core.cameras import Camera
 from logpose.core.placement import Assumable
 from logpose.core.samples import Image
 from logpose.core.skeletons import Skeleton
+from logpose.metrics.covariance import covariance_of, principal
 from logpose.models import Model
 from logpose.report.results import in_mm, rounded, rows_mm
 from logpose.tasks.scoring import calibrated_oks
@@ -77,6 +78,15 @@ class Poses:
     """Of a calibrated model, the OKS that each person is expected to have …"""
     oks50: Float[np.ndarray, "N"] | None = None
     """… and the probability of one above .5."""
+    correlation: Float[np.ndarray, "N K"] | None = None
+    """Of a model of a full covariance, that of each joint's errors along x and y."""
+    visible: Float[np.ndarray, "N K"] | None = None
+    """Of a model that predicts it, the probability that a joint would be labelled as visible."""
+
+    @property
+    def covariance(self) -> Float[np.ndarray, "N K 2 2"] | None:
+        """That of each joint's errors along x and y, square pixels; None of models without a correlation."""
+        return None if self.correlation is None else covariance_of(self.sigma, self.correlation)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -106,7 +116,8 @@ def calibrated_poses(model: Model, poses: Poses) -> Poses:
     """The same people with what a calibrated model gives besides: regions, and the OKS expected."""
     if model.calibration is None:
         return poses
-    mean, above = calibrated_oks(model, poses.sigma, poses.boxes, model.skeleton.sigmas) or (None, None)
+    axes = principal(poses.sigma, poses.correlation)[0]
+    mean, above = calibrated_oks(model, axes, poses.boxes, model.skeleton.sigmas) or (None, None)
     return replace(poses, regions=regions_of(model, poses.boxes, poses.sigma), expected_oks=mean, oks50=above)
 
 
@@ -119,6 +130,9 @@ def coco_results(
     poses: Poses, image_id: int | str, category_id: int = 1, file_name: str | None = None
 ) -> list[dict[str, Any]]:
     """The people of one image as entries of a COCO results file, with `sigma` (2 K pixels) and `bbox` besides.
+
+    Models of a full covariance add `covariance`, K matrices [[xx, xy], [xy, yy]] of square pixels; those that predict
+    it `visible`, the probability that a joint would be labelled as visible.
 
     Of calibrated models they have `radius`, by nominal level the 2 K half axes of the joints' regions in pixels, the
     OKS that is expected, and in `oks50` the probability of one above .5.
@@ -140,6 +154,7 @@ def coco_results(
             **({} if poses.category_ids is None else {"category": own.name}),
             "keypoints": rounded(np.column_stack([poses.keypoints[i, joints], poses.confidence[i, joints]])),
             "sigma": rounded(poses.sigma[i, joints]) if np.isfinite(poses.sigma[i, joints]).all() else None,
+            **_more(poses, i, joints),
             **_regions(poses, i, joints),
             **_oks(poses, i),
             "bbox": rounded(poses.boxes[i]),
@@ -154,6 +169,16 @@ def coco_results(
 def official_result(row: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of `coco_results` with the keys that COCO's server knows and no others, as `eval` writes it."""
     return {key: row[key] for key in OFFICIAL}
+
+
+def _more(poses: Poses, person: int, joints: Sequence[int]) -> dict[str, Any]:
+    """A person's covariances and probabilities of being visible, as plain values; nothing where there are none."""
+    found: dict[str, Any] = {}
+    if poses.covariance is not None:
+        found["covariance"] = poses.covariance[person, joints].round(3).tolist()
+    if poses.visible is not None:
+        found["visible"] = rounded(poses.visible[person, joints])
+    return found
 
 
 def _regions(poses: Poses, person: int, joints: Sequence[int]) -> dict[str, Any]:
@@ -195,10 +220,10 @@ def results_arrays(
 
     Returns:
         `joints`, the K names; `image_id` and `file_name` as text; `boxes`, `keypoints`, `sigma`, `confidence`,
-        `scores`; of calibrated models `radius_LEVEL` for each level, `expected_oks` and `oks50`; where people are
-        placed in space also `joints_mm`, `sigma_mm`, `root_depth_mm`, `focal`, `centre`, and in `assumed` the names of
-        what was not given. Of models of several categories `category_id` and `category`, and NaN in the joints that a
-        category lacks.
+        `scores`; where they are predicted `covariance` (N, K, 2, 2) and `visible`; of calibrated models `radius_LEVEL`
+        for each level, `expected_oks` and `oks50`; where people are placed in space also `joints_mm`, `sigma_mm`,
+        `root_depth_mm`, `focal`, `centre`, and in `assumed` the names of what was not given. Of models of several
+        categories `category_id` and `category`, and NaN in the joints that a category lacks.
     """
     count = len(skeleton)
     empty = {"boxes": (4,), "keypoints": (count, 2), "sigma": (count, 2), "confidence": (count,), "scores": ()}
@@ -216,6 +241,10 @@ def results_arrays(
         arrays["category_id"] = np.array(kinds, dtype=np.int64)
         arrays["category"] = np.array([skeleton.of(int(kind))[0].name for kind in kinds], dtype=np.str_)
     arrays |= {n: np.concatenate([np.empty((0, *s)), *(getattr(p, n) for p in people)]) for n, s in empty.items()}
+    for name in ("covariance", "visible"):
+        known = [getattr(poses, name) for poses in people]
+        if known and all(values is not None for values in known):
+            arrays[name] = np.concatenate(known)
     for level in next((poses.regions for poses in people if len(poses)), {}):
         each = [poses.regions[level] for poses in people if len(poses)]
         arrays[f"radius_{level:g}"] = np.concatenate([np.empty((0, count, 2)), *each])
@@ -244,4 +273,5 @@ def people_text(rows: Iterable[Mapping[str, Any]], skeleton: Skeleton) -> Iterat
             x, y, confidence = row["keypoints"][3 * i : 3 * i + 3]
             sigma = "" if row["sigma"] is None else "  ± {:6.1f} {:6.1f}".format(*row["sigma"][2 * i : 2 * i + 2])
             placed = in_mm(row, i) if row.get("joints_mm") else ""
-            yield f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}{placed}  confidence {confidence:.3f}"
+            seen = f"  visible {row['visible'][i]:.3f}" if "visible" in row else ""
+            yield f"  {joint:16} {x:8.1f} {y:8.1f}{sigma}{placed}  confidence {confidence:.3f}{seen}"

@@ -26,6 +26,7 @@ from logpose.data.inputs import Boxes
 from logpose.data.pixels import ImageLike
 from logpose.data.symmetry import flip_test_note
 from logpose.data.transforms import CropTransform
+from logpose.metrics.covariance import principal
 from logpose.metrics.oks import oks_nms
 from logpose.models import PoseModel
 from logpose.models.weight_files import PERSON
@@ -66,9 +67,6 @@ class _Waiting(NamedTuple):
     looked_at: bool
     """Whether no boxes were given: the one box is where the person is thought to be."""
 
-
-Crops = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Position, deviation and confidence of every joint of some crops."""
 
 STANDS = 0.9
 """Overlap (IoU) of the box of the joints with the box that they were found in, from which on it is kept."""
@@ -209,7 +207,7 @@ class Predictor:
     def _poses(self, waiting: list[_Waiting], crops: list[Batch], with_images: bool) -> Iterator[Poses]:
         """The crops' predictions, dealt out to the images that they were cut from."""
         found = self._all(crops)
-        keypoints, sigma, confidence = found
+        keypoints, sigma, confidence, correlation, visible = found
         there = self._looked_again(waiting, found)
         start = 0
         for i, (path, image, size, boxes, kinds, _) in enumerate(waiting):
@@ -218,12 +216,17 @@ class Predictor:
             if not there[i]:
                 rows, boxes, kinds = rows[:0], boxes[:0], None if kinds is None else kinds[:0]
             image = image if with_images else None
-            scores, best = self._scored(boxes, kinds, keypoints[rows], sigma[rows], confidence[rows])
+            axes = principal(sigma[rows], correlation[rows])[0] if self._predicts("correlated") else sigma[rows]
+            scores, best = self._scored(boxes, kinds, keypoints[rows], axes, confidence[rows])
             rows, boxes = rows[best], boxes[best]
             poses = Poses(
                 self.skeleton, boxes[:, :4], keypoints[rows, :, :2], sigma[rows, :, :2], confidence[rows],
                 scores[best], radius_of(self.model, boxes[:, :4]), path, image,
             )  # fmt: skip
+            if self._predicts("correlated"):
+                poses = replace(poses, correlation=correlation[rows])
+            if self._predicts("visibility"):
+                poses = replace(poses, visible=visible[rows])
             if kinds is not None:
                 own = self.skeleton.owned(kinds[best].tolist())[..., None]
                 place, std = (np.where(own, values, np.nan) for values in (poses.keypoints, poses.sigma))
@@ -232,7 +235,11 @@ class Predictor:
             poses = calibrated_poses(self.model, poses)
             yield self._placed(poses, keypoints[rows], sigma[rows], size) if self.model.dim == 3 else poses
 
-    def _looked_again(self, waiting: Sequence[_Waiting], found: Crops) -> list[bool]:
+    def _predicts(self, what: str) -> bool:
+        """Whether the model was made with an argument that asks for more than mu and sigma."""
+        return bool(getattr(self.model, what, False))
+
+    def _looked_again(self, waiting: Sequence[_Waiting], found: geometry.InImages) -> list[bool]:
         """Look at images without boxes again, in the box of the joints that were found, until it stands.
 
         Boxes and what was found in them are replaced.
@@ -303,21 +310,20 @@ class Predictor:
             camera=placed.camera, assumed=self.view.assumed,
         )  # fmt: skip
 
-    def _all(self, crops: Sequence[Batch]) -> Crops:
-        """Position, deviation and confidence of every joint of all crops."""
+    def _all(self, crops: Sequence[Batch]) -> geometry.InImages:
+        """What is predicted of every joint of all crops."""
         found = [
             self._predicted(collate(crops[i : i + self.batch_size])) for i in range(0, len(crops), self.batch_size)
         ]
         count, dim = len(self.model.skeleton), self.model.dim
-        none = (np.empty((0, count, dim)), np.empty((0, count, dim)), np.empty((0, count)))
-        keypoints, sigma, confidence = (np.concatenate(parts) for parts in zip(none, *found, strict=True))
-        return keypoints, sigma, confidence
+        none = (*(np.empty((0, count, dim)) for _ in range(2)), *(np.empty((0, count)) for _ in range(3)))
+        return geometry.InImages(*(np.concatenate(parts) for parts in zip(none, *found, strict=True)))
 
     @torch.inference_mode()
-    def _predicted(self, batch: Batch) -> Crops:
-        """Position, deviation and confidence of every joint of some crops, in pixels of their images; depths in mm."""
+    def _predicted(self, batch: Batch) -> geometry.InImages:
+        """What is predicted of every joint of some crops, in pixels of their images; depths in millimetres."""
         batch = batch.to(self.device)
         prediction = self.model.predict(batch, self.flip_test)
-        position, std, confidence = geometry.in_images(prediction, batch.to_image, self.model.size)
-        refuse_diverged(position, confidence)
-        return position, std, confidence
+        found = geometry.in_images(prediction, batch.to_image, self.model.size)
+        refuse_diverged(found.keypoints, found.confidence)
+        return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from logpose import losses, models
 from logpose.core.errors import InputError
+from logpose.core.samples import VISIBLE
 from logpose.core.skeletons import Skeleton
 from logpose.core.space import InSpace
 from logpose.data import Augmentation
@@ -81,9 +82,8 @@ def regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool, auxilia
         auxiliary: whether heatmaps are predicted while it trains, for the loss `WithHeatmaps` (Table 14).
     """
     backbone, settings = _backbone(recipe, neck=True)
-    return models.RegressionModel(
-        backbone, skeleton, recipe.size, recipe.dim, predicts_sigma=predicts_sigma, auxiliary=auxiliary, **settings
-    )
+    settings |= {"predicts_sigma": predicts_sigma, "auxiliary": auxiliary, **recipe.beside_sigma(predicts_sigma)}
+    return models.RegressionModel(backbone, skeleton, recipe.size, recipe.dim, **settings)
 
 
 def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> models.PoseModel:
@@ -100,7 +100,7 @@ def released_regression(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool
 def attention(recipe: Recipe, skeleton: Skeleton, predicts_sigma: bool) -> models.PoseModel:
     """Regression from the features that each joint attends to."""
     backbone, settings = _backbone(recipe, neck=False, fine=True)
-    settings["auxiliary"] = recipe.auxiliary_weight > 0
+    settings |= {"auxiliary": recipe.auxiliary_weight > 0, **recipe.beside_sigma(predicts_sigma)}
     return models.AttentionModel(backbone, skeleton, recipe.size, recipe.dim, predicts_sigma, **settings)
 
 
@@ -153,6 +153,12 @@ class Recipe(PretrainedRecipe):
     to; heatmap: SimplePose, with the heatmap loss; integral: mu by a heatmap's mean."""
     normalisation: Literal["softmax", "sigmoid"] = "softmax"
     """With --head integral: how maps are normalised; sigmoid has a confidence."""
+    visibility: bool = False
+    """With --head regression or attention: predict the probability that a joint is labelled as visible (COCO's v = 2),
+    not hidden or without a label."""
+    covariance: Literal["diagonal", "full"] = "diagonal"
+    """With --head regression or attention, in two dimensions: full: also predict the correlation of errors along x and
+    y, so that regions are ellipses in any direction."""
     auxiliary: float | None = None
     """Weight of an auxiliary loss in training; 0: none. With --head regression, on heatmaps (Table 14), none unless
     given; with --head attention, on where attention is, 1 unless given."""
@@ -186,6 +192,19 @@ class Recipe(PretrainedRecipe):
         """`auxiliary`, or what it is unless given."""
         return self.auxiliary if self.auxiliary is not None else float(self.head == "attention")
 
+    def beside_sigma(self, predicts_sigma: bool) -> dict[str, bool]:
+        """Arguments of networks that predict more than mu and sigma.
+
+        Raises:
+            InputError: if a covariance is asked of a loss that learns no sigma, or in three dimensions.
+        """
+        full = self.covariance == "full"
+        if full and not (predicts_sigma and self.dim == 2):
+            raise InputError(
+                "--covariance full: needs a loss that learns sigma (rle, laplace, gaussian), and 2-D joints"
+            )
+        return {"visibility": self.visibility, "correlated": full}
+
     def mirroring(self) -> dict[str, float | bool | None]:
         """Those of augmentation and validation."""
         probability = self.augmentation.flip_probability
@@ -211,8 +230,9 @@ class Recipe(PretrainedRecipe):
             inapplicable["depth"] = "applies to COCO files with keypoints x, y, z, v; this recipe has its own data"
         if self.model is not network:
             own = "applies to the heads of `logpose`; this recipe builds its own network"
-            return inapplicable | dict.fromkeys(("head", "normalisation", "auxiliary"), own)
-        for name, heads in (("normalisation", ("integral",)), ("auxiliary", ("regression", "attention"))):
+            return inapplicable | dict.fromkeys(("head", "normalisation", "auxiliary", "visibility", "covariance"), own)
+        read = dict.fromkeys(("auxiliary", "visibility", "covariance"), ("regression", "attention"))
+        for name, heads in ({"normalisation": ("integral",)} | read).items():
             if self.head not in heads:
                 inapplicable[name] = f"applies to --head {' and '.join(heads)}, not to {self.head}"
         if self.head == "heatmap":
@@ -277,6 +297,13 @@ class Recipe(PretrainedRecipe):
             InputError: naming the file and the metric.
         """
         super().check_data(train, val, loss)
+        if self.visibility:
+            seen = {int(flag) for row in range(len(train)) for flag in train[row].visible}
+            if not (VISIBLE in seen and len(seen) > 1):
+                where = getattr(train, "file", "the training data")
+                raise InputError(
+                    f"{where}: --visibility needs joints that are labelled as visible, and others (v = 0, 1)"
+                )
         missing = ""
         if self.watch.startswith("pckh") and getattr(val, "head_sizes", None) is None:
             missing = "head boxes (MPII's joints, and mpii_gt_val.mat or gt_valid.mat of as many people beside them)"

@@ -18,7 +18,6 @@ from logpose.core.skeletons import Skeleton
 from logpose.data.files import LabelledPeople, annotation_files, open_people
 from logpose.data.symmetry import proposed_pairs, unmirrored
 from logpose.data.transforms import CropTransform
-from logpose.metrics.calibration import scaled_radius
 from logpose.models import Model
 from logpose.report.draw import contact_sheet, draw_pose, enlarged, mark_points
 from logpose.report.evaluation import PageParts, evenly_ranked, mean_text
@@ -61,6 +60,13 @@ MEANINGS = (
     (r"oks_expected", "mean of the OKS predicted from the standard deviations, given the area; to compare with oks"),
     (r"oks_expected_r", "correlation of that with a person's actual OKS"),
     (r"confidence_oks", "correlation of a person's confidence with OKS"),
+    (r"\S+/(hidden|visible)", "that figure of joints that are labelled as hidden, or as visible, alone"),
+    (
+        r"visible_auroc",
+        "share of pairs of a visible and another joint in which it is predicted to be visible rather",
+    ),
+    (r"visible_ece", "expected calibration error of these probabilities: 0 is best"),
+    (r"visible_brier", "their mean squared error: 0 is best"),
     (r"images_learned", "how many of the images the model was trained on: figures of these are of training data"),
     *IN_SPACE,
 )
@@ -101,9 +107,7 @@ def people_parts(
 def _by_joint(at: Found, model: Model) -> list[list[str]]:
     """A table by joint: number of labels, error, NLL, and coverage of 90 % regions."""
     apart, whole = at.apart(), at.whole()
-    limit = at.radii(model, LEVEL)
-    with np.errstate(invalid="ignore"):
-        radius = scaled_radius(at.predicted, at.std, at.truth)
+    limit, radius = at.radii(model, LEVEL), at.scaled()
     rows = [["", "labels", "error, px", "NLL, nats", f"in {100 * LEVEL:.0f} % regions"]]
     for k, joint in enumerate(model.skeleton.joints):
         labelled, known = at.visible[:, k] > 0, whole[:, k] & np.isfinite(radius[:, k])
@@ -127,7 +131,9 @@ def _people(evaluation: Evaluation, at: Found) -> Image | None:
     for row in evenly_ranked(errors.tolist(), SHOWN):
         sample = people[indices[row]]
         own, joints = evaluation.skeleton.of(sample.category_id)
-        tiles.append(drawn_person(sample, cropped, own, joints, at.predicted[row], at.std[row] * radius[row]))
+        correlation = None if at.correlation is None else at.correlation[row]
+        half_axes = at.std[row] * radius[row]
+        tiles.append(drawn_person(sample, cropped, own, joints, at.predicted[row], half_axes, correlation))
     return contact_sheet(tiles, min(COLUMNS, len(tiles)), (TILE + 4, TILE + 4)) if tiles else None
 
 
@@ -138,6 +144,7 @@ def drawn_person(
     joints: list[int] | slice,
     predicted: Float[np.ndarray, "K D"],
     half_axes: Float[np.ndarray, "K D"],
+    correlation: Float[np.ndarray, "K"] | None = None,
 ) -> Image:
     """The crop of a person with a predicted pose, its ellipses, and the labels.
 
@@ -147,14 +154,16 @@ def drawn_person(
         own: joints and bones to draw.
         joints: their numbers among the K.
         predicted: in pixels of the image.
-        half_axes: of the ellipses, along x and y, pixels of the image; NaN draws none.
+        half_axes: how far the ellipses reach along x and y, pixels of the image; NaN draws none.
+        correlation: of errors along x and y.
     """
     crop = cropped(sample)
     tile = np.ascontiguousarray(crop.images[0].permute(1, 2, 0).numpy())
     to_tile = geometry.invert_affine(crop.to_image[0].double().numpy())
     factor = float(np.hypot(*to_tile[:, 0]))
     placed, truth = (geometry.apply_affine(to_tile, x[:, :2]) for x in (predicted, sample.keypoints))
-    draw_pose(tile, own, placed[joints], half_axes[joints, :2] * factor)
+    turned = None if correlation is None else correlation[joints]
+    draw_pose(tile, own, placed[joints], half_axes[joints, :2] * factor, correlation=turned)
     mark_points(tile, truth[sample.visible > 0])
     return tile
 

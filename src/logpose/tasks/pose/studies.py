@@ -17,7 +17,6 @@ from logpose.core.samples import People, Sample
 from logpose.core.sides import without_side
 from logpose.core.skeletons import Skeleton
 from logpose.data.images import read_image
-from logpose.metrics.calibration import scaled_radius
 from logpose.models import PoseModel
 from logpose.tasks.evaluation import Found
 from logpose.tasks.pose.evaluate import evaluate
@@ -153,9 +152,9 @@ class Outcome:
     @property
     def covered(self) -> Float[np.ndarray, "N K"]:
         """1 where the label lies in the region of `LEVEL`, 0 where not; NaN where there is no label or no region."""
-        radius = scaled_radius(*(part[..., :2] for part in (self.at.predicted, self.at.std, self.at.truth)))
+        radius = self.at.scaled()
         inside = (radius <= self.at.radii(self.model, LEVEL)).astype(np.float64)
-        return np.where((self.at.visible > 0) & np.isfinite(radius), inside, np.nan)
+        return np.where(np.isfinite(radius), inside, np.nan)
 
 
 @dataclass(frozen=True)

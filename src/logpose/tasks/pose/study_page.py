@@ -139,4 +139,5 @@ def _tile(people: Covered | Cut, outcome: Outcome, row: int) -> Image:
     shown = type(sample)(sample.image, box, sample.keypoints, sample.visible, sample.area, sample.image_id, sample.id)
     cropped = CropTransform(model.skeleton, (TILE, TILE), padding=model.padding)
     at, radius = outcome.at, outcome.at.radii(model, INSIDE)[row]
-    return drawn_person(shown, cropped, model.skeleton, slice(None), at.predicted[row], at.std[row] * radius[:, None])
+    half_axes, correlation = at.std[row] * radius[:, None], None if at.correlation is None else at.correlation[row]
+    return drawn_person(shown, cropped, model.skeleton, slice(None), at.predicted[row], half_axes, correlation)

@@ -17,7 +17,7 @@ from logpose.core.progress import track
 from logpose.flows import RealNVP
 from logpose.losses import RLELoss
 from logpose.metrics.calibration import rank_correlation
-from logpose.models.pose_model import prediction_of
+from logpose.models.heads import prediction_of
 from logpose.models.wrapper import KeypointWrapper
 from logpose.tasks.calibrate import Errors
 
@@ -95,7 +95,7 @@ def fit(
         mu, sigma = fitting.left_out()
     model.set_error_distribution(fitting.loss.error_distribution())
     prediction = prediction_of(mu, sigma, model.error_distribution)
-    keypoints, in_pixels, _ = in_images(prediction, model.to_image(people), model.size)
+    keypoints, in_pixels, *_ = in_images(prediction, model.to_image(people), model.size)
     error = ((target - prediction.mean) / prediction.std).numpy()
     standardised = np.where(labelled[..., None], error, np.nan).astype(np.float64)
     errors = Errors(standardised, in_pixels.mean(axis=-1), "px", place, visible=visible)

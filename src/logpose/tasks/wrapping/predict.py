@@ -161,7 +161,7 @@ def wrapped(
     for people in torch.split(inputs, batch_size):
         batch = people.to(device)
         parts.append(in_images(model.calibrated(model(batch)), model.to_image(batch), model.size))
-    keypoints, std, confidence = (np.concatenate(column) for column in zip(*parts, strict=True))
+    keypoints, std, confidence, *_ = (np.concatenate(column) for column in zip(*parts, strict=True))
     boxes, sigmas = given.predictions.extents, model.skeleton.sigmas
     known = calibrated_oks(model, std, boxes, sigmas)
     mean, above = known or (person_oks(std, boxes, sigmas, model.radii()), None)

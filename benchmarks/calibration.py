@@ -56,7 +56,7 @@ def faces(data: Path) -> TrainingRecipe:
 def scans(data: Path) -> TrainingRecipe:
     """Of `oct_boundaries`, from one file to the other."""
     files = sorted((data / "oct").glob("*.mat"))
-    return replace(budget(files[0]), folds=1, val_data=files[1])
+    return replace(budget(files[0]), folds=0, val_data=files[1])
 
 
 DATA: dict[str, Callable[[Path], TrainingRecipe]] = {

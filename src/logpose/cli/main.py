@@ -31,6 +31,7 @@ COMMANDS = {
     "predict": "predict keypoints, poses in space or boundaries by a checkpoint",
     "recipes": "list the recipes that `train` knows",
     "inspect": "look at a data set before training on it",
+    "suggest": "choose which images to label next",
     "relabel": "put exchanged labels right, in a new file",
     "synth": "write synthetic people as a COCO data set",
     "models": "list the trained models that come with logpose, and those on the Hub",

@@ -191,15 +191,15 @@ class Predictor:
             looked_at = boxes is None and self.looks > 1
             kept = image if with_images or looked_at else None
             waiting.append(_Waiting(path, kept, (height, width), rows, kinds, looked_at))
-            crops.extend(self._crop(image, row) for row in rows)
+            crops.extend(self.crop(image, row) for row in rows)
             held += 0 if kept is None else kept.nbytes
             if len(crops) >= self.batch_size or held > HELD:
                 yield from self._poses(waiting, crops, with_images)
                 waiting, crops, held = [], [], 0
         yield from self._poses(waiting, crops, with_images)
 
-    def _crop(self, image: Image, box: Float[np.ndarray, "5"]) -> Batch:
-        """The region around a box of an image."""
+    def crop(self, image: Image, box: Float[np.ndarray, "_"]) -> Batch:
+        """The model's input of the region around a box, x, y, width, height, of an image."""
         count = len(self.model.skeleton)
         labels = np.zeros((count, self.model.dim)), np.zeros(count, dtype=np.int64)
         return self.transform(Sample(image, box[:4], *labels, 1.0, 0, 0))
@@ -257,7 +257,7 @@ class Predictor:
                     assert each.image is not None
                     each.boxes[0, :4] = box
                     moved.append((row, each))
-                    crops.append(self._crop(each.image, each.boxes[0]))
+                    crops.append(self.crop(each.image, each.boxes[0]))
             if not moved:
                 break
             looked_at = moved

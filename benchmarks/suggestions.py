@@ -101,7 +101,7 @@ def course(base: Recipe, choice: str, out: Path, runs: Runs) -> None:
             rows += [rest[i] for i in generator.permutation(len(rest))[:MORE]]
             continue
         predictor = Predictor(out / folder_of(name, base.seed) / "last.ckpt", "cpu")
-        found = candidates(predictor, ((pool[row].image, pool[row].box[None]) for row in rest))
+        found = candidates(predictor, ((pool[row].image, np.append(pool[row].box, 1.0)[None]) for row in rest))
         known = labelled_features(predictor, [pool[row] for row in rows])
         rows += [rest[i] for i in CHOICES[choice](found, known)]
 

@@ -132,7 +132,7 @@ def test_candidates_are_what_the_model_predicts(predictor, tmp_path):
     assert labelled_features(predictor, people) == pytest.approx(got.features, abs=1e-5)
     assert labelled_features(predictor, []).shape == (0, 0)
     # Of several people the least certain one counts.
-    boxes = np.array([[0.0, 0, 60, 60], [50, 50, 120, 100]])
+    boxes = np.array([[0.0, 0, 60, 60, 1], [50, 50, 120, 100, 1]])
     two = candidates(predictor, [(paths[0], boxes)])
     each = predictor(paths[0], boxes)
     assert two.uncertainty == pytest.approx(max(each.sigma.mean(axis=(1, 2)) / [60, 120]), rel=1e-4)

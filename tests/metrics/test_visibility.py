@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logpose.metrics.visibility import calibration_error, platt, visibility_figures
+from logpose.metrics.visibility import calibration_error, logits, platt, rescaled, visibility_figures
 
 
 def test_the_calibration_error_by_hand():
@@ -22,9 +22,10 @@ def test_slope_and_shift_undo_a_distortion():
     seen = rng.random(50_000) < 1 / (1 + np.exp(-logit))
     slope, shift = platt(3 * logit - 1, seen)
     assert (slope, shift) == pytest.approx((1 / 3, 1 / 3), abs=0.02)
-    mended = 1 / (1 + np.exp(-(slope * (3 * logit - 1) + shift)))
     distorted = 1 / (1 + np.exp(-(3 * logit - 1)))
-    assert calibration_error(mended, seen) < 0.01 < 0.1 < calibration_error(distorted, seen)
+    assert rescaled(distorted, 1, 0) == pytest.approx(distorted, abs=1e-6)
+    assert np.isfinite(logits(np.array([0.0, 1.0]))).all()
+    assert calibration_error(rescaled(distorted, slope, shift), seen) < 0.01 < 0.1 < calibration_error(distorted, seen)
 
 
 @pytest.mark.parametrize("seen", [np.ones(5, bool), np.zeros(5, bool), np.zeros(0, bool)])

@@ -198,5 +198,8 @@ def test_probabilities_of_being_visible_are_calibrated_too(model):
         after = model.calibrated(replace(prediction, visibility=logits)).visibility
     finally:
         model.calibration = None
+    figures = measure(replace(errors, visible=visible, visibility=overconfident), model, Laplace(2), LEVELS).figures()
+    assert figures["visible_ece after"] < 0.03 < 0.06 < figures["visible_ece before"]
+    assert "visible_ece after" not in measure(errors, model, Laplace(2), LEVELS).figures()
     slope, shift = found.visibility
     assert torch.allclose(after, slope * logits + shift)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,14 @@ def test_the_text_has_coverage_and_size_of_each_level(measured):
     assert "mm" in head
     assert line.split() == ["0.9", "0.500", "1.000", "4.00", "6.00"]
     assert "-0.2500" in nll
+
+
+def test_the_text_has_the_calibration_error_of_being_visible(measured):
+    visible = np.full((8, 2), 2)
+    errors = replace(measured.errors, visible=visible)
+    seen = {"before": np.full((8, 2), 0.5), "after": np.full((8, 2), 0.875)}
+    *_, last = calibration_text(replace(measured, errors=errors, visibility=seen))
+    assert "0.500 before, 0.125 after" in last
 
 
 def test_the_page_explains_what_is_guaranteed(measured, tmp_path):

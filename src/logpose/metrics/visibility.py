@@ -7,11 +7,11 @@ from jaxtyping import Bool, Float
 
 from logpose.metrics.reliability import auroc
 
-__all__ = ["calibration_error", "platt", "visibility_figures"]
+__all__ = ["calibration_error", "logits", "platt", "rescaled", "visibility_figures"]
 
 BINS = 15
 """Of probabilities, of equal width (Guo et al., ICML 2017)."""
-MOST_LOGIT = 15.0
+MOST_LOGIT = 50.0
 """Logits are limited to ± this."""
 PRIOR = 1e-3
 """Weight, relative to a label, of a pull of the slope towards 1 and of the shift towards 0."""
@@ -54,6 +54,17 @@ def platt(logit: Float[np.ndarray, "N"], seen: Bool[np.ndarray, "N"]) -> tuple[f
 
     found = minimize(nll, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B")
     return float(found.x[0]), float(found.x[1])
+
+
+def logits(probability: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
+    """Logits of probabilities; those of 0 and 1 are finite."""
+    within = np.clip(probability, 1e-7, 1 - 1e-7)
+    return np.asarray(np.log(within / (1 - within)))
+
+
+def rescaled(probability: Float[np.ndarray, "*N"], slope: float, shift: float) -> Float[np.ndarray, "*N"]:
+    """Probabilities with a slope and a shift of their logits, as of `platt`."""
+    return np.asarray(1 / (1 + np.exp(-(slope * logits(probability) + shift))))
 
 
 def visibility_figures(probability: Float[np.ndarray, "N"], seen: Bool[np.ndarray, "N"]) -> dict[str, float]:

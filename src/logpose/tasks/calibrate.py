@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from logpose.core.structures import ErrorDistribution
 from logpose.losses import LikelihoodLoss
 from logpose.metrics.conformal import conformal_quantiles, grouped_mean, least_groups
 from logpose.metrics.reliability import increasing
-from logpose.metrics.visibility import platt
+from logpose.metrics.visibility import calibration_error, logits, platt, rescaled
 
 __all__ = ["Errors", "Measured", "calibrate", "group_numbers", "measure", "needed_to_measure"]
 
@@ -160,9 +160,8 @@ def _visibility(errors: Errors) -> tuple[float, ...]:
     """Slope and shift of the logits of probabilities that joints are visible; none where these are not predicted."""
     if errors.visibility is None or errors.visible is None:
         return ()
-    probability = np.clip(errors.visibility, 1e-7, 1 - 1e-7)[np.isfinite(errors.std)]
-    logit = np.log(probability / (1 - probability))
-    return platt(logit, errors.visible[np.isfinite(errors.std)] == VISIBLE)
+    has = np.isfinite(errors.std)
+    return platt(logits(errors.visibility[has]), errors.visible[has] == VISIBLE)
 
 
 def _oks_of_expected(errors: Errors, factor: Float[np.ndarray, "J"]) -> list[list[float]]:
@@ -253,6 +252,8 @@ class Measured:
     nll_change: float
     """Change of the mean negative log-likelihood by the calibrated standard deviations, nats a label; NaN without a
     density."""
+    visibility: Mapping[str, Float[np.ndarray, "N J"]] = field(default_factory=dict)
+    """Probabilities that joints are visible, "before" and "after"; empty where they are not predicted."""
 
     def coverage(self, when: str, rows: Bool[np.ndarray, "N J"] | None = None) -> Float[np.ndarray, "L"]:
         """Share of labels in the regions of each level, "before" or "after"; NaN where there are none."""
@@ -289,6 +290,10 @@ class Measured:
                 found[f"radius_{self.errors.unit}@{level:g} {when}"] = float(size)
         if np.isfinite(self.nll_change):
             found["nll change"] = self.nll_change
+        if self.errors.visible is not None:
+            has = np.isfinite(self.errors.std)
+            for when, probability in self.visibility.items():
+                found[f"visible_ece {when}"] = calibration_error(probability[has], self.errors.visible[has] == VISIBLE)
         return found
 
 
@@ -320,16 +325,19 @@ def measure(
     fold[np.unique(groups[labelled])] = np.random.default_rng(0).permutation(count) % FOLDS
     part = np.where(labelled, fold[groups], -1)
     factor, after = np.ones(errors.std.shape), before.copy()
+    seen = {} if errors.visibility is None else {when: errors.visibility.copy() for when in ("before", "after")}
     for number in range(min(FOLDS, count)):
         mine = part == number
         other = calibrate(errors.of(labelled & ~mine), model, loss, levels, group, by_size)
         sizes = None if errors.sizes is None else errors.sizes[mine]
         factor[mine] = other.factor
+        if seen and other.visibility:
+            seen["after"][mine] = rescaled(seen["before"][mine], *other.visibility)
         after[mine] = np.stack(
             [np.broadcast_to(other.radius_at(level, sizes), factor[mine].shape) for level in levels], -1
         )
     change = _nll_change(errors, factor, model, loss)
-    return Measured(errors, tuple(levels), {"before": before, "after": after * factor[..., None]}, change)
+    return Measured(errors, tuple(levels), {"before": before, "after": after * factor[..., None]}, change, seen)
 
 
 def _nll_change(errors: Errors, factor: Float[np.ndarray, "N J"], model: Any, loss: LikelihoodLoss | None) -> float:

@@ -49,6 +49,10 @@ def calibration_text(measured: Measured) -> Iterator[str]:
         yield "{:<8g}{:17.3f}{:9.3f}{:28.2f}{:9.2f}".format(level, *values)
     if measured.nll_change == measured.nll_change:
         yield f"NLL {measured.nll_change:+.4f} nats a label"
+    figures = measured.figures()
+    if "visible_ece after" in figures:
+        before, after = (figures[f"visible_ece {when}"] for when in WHEN)
+        yield f"expected calibration error of being visible: {before:.3f} before, {after:.3f} after"
 
 
 def write_calibration_page(

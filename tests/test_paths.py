@@ -28,6 +28,7 @@ PASSED_ON = {
     "logpose.data.images.most_found",
     "logpose.data.inputs.read_boxes",
     "logpose.tasks.boundaries.predict.boundary_arrays",
+    "logpose.tasks.pose.suggest.candidates",
 }
 """Functions that take the paths that other functions of the package return."""
 

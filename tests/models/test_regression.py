@@ -167,5 +167,7 @@ def test_config_is_plain() -> None:
         "pixel_mean": [0.485, 0.456, 0.406],
         "pixel_std": [0.229, 0.224, 0.225],
         "auxiliary": False,
+        "visibility": False,
+        "correlated": False,
     }
     assert RegressionModel(Tiny(), COCO, SIZE).config()["backbone"] is None

@@ -30,10 +30,11 @@ def unpacked(name: str, folder: Path) -> Path:
     return file
 
 
-def close(found: object, expected: list[object]) -> None:
+def close(found: object, expected: list[object], tolerance: float = 5e-5) -> None:
     wanted = np.array(expected, dtype=float)
-    # Coordinates are sums of float32 of about 1, in an order that depends on the number of threads.
-    np.testing.assert_allclose(np.asarray(found, dtype=float).reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-5)
+    # Coordinates are sums of float32 of about 1, in an order that depends on threads and on the processor: those that
+    # were recorded are 2e-5 off the same sums in float64.
+    np.testing.assert_allclose(np.asarray(found, dtype=float).reshape(wanted.shape), wanted, rtol=5e-5, atol=tolerance)
 
 
 SINCE = {"attention", "movenet", "wrapper"}
@@ -72,7 +73,7 @@ def test_people_are_detected_where_they_were(name: str, tmp_path: Path) -> None:
     found = Finder(unpacked(name, tmp_path), least_score=0.0)(image)
     close(found.scores[:3], EXPECTED[name]["scores"])
     for part in ("keypoints", "sigma"):
-        close(getattr(found, part)[:3, :3], EXPECTED[name][part])
+        close(getattr(found, part)[:3, :3], EXPECTED[name][part], tolerance=0.05)  # pixels of an input as large
 
 
 def test_options_of_mask_rcnn_keep_their_values(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_it_depends_on_people_alone_and_not_on_their_place_in_the_image(settings
 @pytest.mark.parametrize("refine", [False, True])
 def test_positions_in_the_image_are_the_given_ones_unless_they_are_refined(refine):
     model, given = fitted(refine=refine)
-    keypoints, std, confidence = in_images(model(given), model.to_image(given), model.size)
+    keypoints, std, confidence, *_ = in_images(model(given), model.to_image(given), model.size)
     assert (abs(keypoints - given[..., :2].numpy()).max() < 1e-3) is not refine
     assert (std > 0).all()
     assert ((confidence >= 0) & (confidence <= 1)).all()

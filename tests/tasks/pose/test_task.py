@@ -266,7 +266,7 @@ def test_the_error_of_depth_is_relative_to_the_root(deep_folder, coco_folder):
         keypoints = np.nan_to_num(who.keypoints) + np.array([0, 0, 77.0])
         keypoints[:, 2] += np.where(np.arange(17) == 0, 10.0, 0)
         nothing = np.full(17, np.nan)
-        evaluation.add(index, (keypoints, np.ones((17, 3)), np.ones(17), nothing, nothing))
+        evaluation.add(index, (keypoints, np.ones((17, 3)), np.ones(17), nothing, nothing, 0 * nothing, nothing))
     figures = evaluation.compute(costly=False)
     rooted = [who for who in people.samples if (who.visible[[11, 12]] > 0).all()]
     noses, labelled = (sum((who.visible[joints] > 0).sum() for who in rooted) for joints in ([0], range(17)))

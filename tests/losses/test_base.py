@@ -416,5 +416,7 @@ def test_losses_without_a_correlation_refuse_one():
     both = torch.zeros(2, 3, 2)
     with pytest.raises(ValueError, match="correlation"):
         L1Loss()(both, both + 1, both, None, torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="correlation"):
+        RLELoss(convention="released")(both, both + 1, both, None, torch.zeros(2, 3))
     with pytest.raises(ValueError, match="two dimensions"):
         RLELoss(dim=3)(torch.zeros(2, 3, 3), torch.ones(2, 3, 3), torch.zeros(2, 3, 3), None, torch.zeros(2, 3))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Batch
+from logpose.data.batches import collate
 from logpose.losses import Laplace
 from logpose.models import AttentionModel, RegressionModel, ResNet
 from logpose.models.heads import MOST_CORRELATED, checked_correlation, correlation_of
@@ -91,3 +92,12 @@ def test_the_loss_of_labels_is_that_of_coin_flips_at_the_start():
     model = made(AttentionModel, visibility=True)
     value = model.training_losses(batch(), Laplace(2)).losses["visibility"]
     assert value.item() == pytest.approx(np.log(2), abs=1e-5)
+
+
+def test_a_batch_without_visibility_is_refused_by_a_model_that_learns_it():
+    data = batch()
+    data.visible = None
+    with pytest.raises(ValueError, match="visibility"):
+        made(AttentionModel, visibility=True).training_losses(data, Laplace(2))
+    assert collate([data, data]).visible is None
+    assert collate([batch(), batch()]).visible.shape == (8, 3)

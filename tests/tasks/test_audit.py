@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -127,3 +128,13 @@ def test_noise_of_labels_is_among_the_figures():
     audit = Audit(matched_people(*drawn(50)), noise=np.array([1.0, np.nan]))
     assert audit.figures()["label_std_px"] == 1
     assert audit.by_joint()[1]["label_std_px"] is None
+
+
+def test_a_region_is_turned_by_the_covariance():
+    """A region that reaches 10 pixels along x and y, of errors that grow together: (8, 8) is in it, (8, -8) is not."""
+    people = [labelled(1, [[0, 0], [50, 50]]), labelled(2, [[0, 0], [50, 50]])]
+    covariance = np.array([[25.0, 20], [20, 25]])[None].repeat(2, axis=0)
+    found = predicted((1, [[8, 8], [50, 50]], (0.5, 0.5), covariance), (2, [[8, -8], [50, 50]], (0.5, 0.5), covariance))
+    at = matched_people(found, people)
+    at = replace(at, regions={"0.9": np.full(at.predicted.shape, 10.0)})
+    assert Audit(at).figures()["own_region@0.9"] == pytest.approx(3 / 4)

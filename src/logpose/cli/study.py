@@ -75,11 +75,13 @@ def run(options: StudyOptions) -> int:
     check_places([options.report] if options.report else [], [], [options.data, *options.checkpoints])
     device = choose_device(options.device)
     studies: dict[str, Occlusion | Truncation] = {}
-    altered: list[Covered | Cut] = []
+    altered: dict[str, list[Covered | Cut]] = {}
     for checkpoint in options.checkpoints:
         model, _ = load_of_crops(checkpoint)
-        if not isinstance(model, PoseModel) or model.dim != 2:
-            raise InputError(f"{checkpoint}: studies are of models of one person's crop in two dimensions")
+        if not isinstance(model, PoseModel) or model.dim != 2 or model.skeleton.categories:
+            raise InputError(
+                f"{checkpoint}: studies are of models of one person's crop in two dimensions, of one category"
+            )
         given = {name: getattr(options, name) for name in ("data", "part", "images")}
         people = labelled_people(model, PoseEvalOptions(checkpoint=checkpoint, **given))
         report_learned(checkpoint, model, people)
@@ -92,11 +94,11 @@ def run(options: StudyOptions) -> int:
             covers = occlusion(model, people, rows, square, **running)
             shown = [None, *(joints[0] for joints in covers.kinds().values())]
             studies[str(checkpoint)] = covers
-            altered = [Covered(people, rows, joint, square) for joint in shown]
+            altered[str(checkpoint)] = [Covered(people, rows, joint, square) for joint in shown]
         else:
             cuts = truncation(model, people, rows, cut, side, **running)
             studies[str(checkpoint)] = cuts
-            altered = [Cut(people, rows, share, side) for share in cuts.shares]
+            altered[str(checkpoint)] = [Cut(people, rows, share, side) for share in cuts.shares]
     if options.report:
         write_study_page(options.report, options.what, options.data, studies, altered)
         log.info("wrote %s", options.report)

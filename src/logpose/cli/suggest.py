@@ -80,7 +80,16 @@ def run(options: SuggestOptions) -> int:
         [options.checkpoint, *options.unlabelled, *filter(None, [options.boxes, options.labelled])],
     )
     predictor = Predictor(options.checkpoint, choose_device(options.device), looks=options.looks)
+    if predictor.skeleton.categories:
+        raise InputError(f"{options.checkpoint}: suggestions are by models of one category")
     names = named_images(options.unlabelled)
+
+    def is_known(path: Path) -> bool:
+        try:
+            return fingerprint(path) in known
+        except OSError:  # that it cannot be read is reported with the others
+            return False
+
     known, people = {*predictor.model.learned_images.tolist()}, []
     if options.labelled is not None:
         labels = open_people(options.labelled, options.images, like=predictor.model.skeleton)
@@ -88,7 +97,7 @@ def run(options: SuggestOptions) -> int:
         check_skeletons(options.checkpoint, predictor.model, labels)
         known |= {*fingerprints(image_files(labels)).tolist()}
         people = [who for who in labels.samples if (who.visible > 0).any()]
-    new = [path for path in names if fingerprint(path) not in known]
+    new = [path for path in names if not is_known(path)]
     if not new:
         raise InputError("all of the images are labelled already")
     if len(new) < len(names):

@@ -108,7 +108,7 @@ class Batch(Inputs):
     index: Int64[Tensor, "B"]
     """Row of the data set each crop was cut from."""
     visible: Float[Tensor, "B K"] | None = None
-    """1 where a joint is labelled as visible, 0 where it is hidden or has no label."""
+    """1 where a joint is labelled as visible and in the crop, 0 where it is hidden or has no label."""
 
 
 @dataclass(slots=True)
@@ -175,7 +175,8 @@ class Prediction:
     """A heatmap of each joint, of models that output them, as the loss takes it."""
     correlation: Float[Tensor, "B K"] | None = None
     """r in (-1, 1) of models of a full covariance in the plane: (label - mu) / sigma is L e with e of the error
-    distribution and L = [[1, 0], [r, sqrt(1 - r²)]], the Cholesky factor of a correlation; None: e itself."""
+    distribution and L = [[1, 0], [r, sqrt(1 - r²)]], the Cholesky factor of a correlation; None: e itself. That of e,
+    the same for all joints, is not kept of the error distribution, and so not in `std` and `error_correlation`."""
     visibility: Float[Tensor, "B K"] | None = None
     """Logit of the probability that a joint is labelled as visible, of models that predict it."""
 

@@ -33,7 +33,14 @@ def collate(batches: Sequence[T]) -> T:
     """Small batches, dataclasses of tensors and of lists, joined into one along their first axis."""
     names = [field.name for field in fields(batches[0])]  # type: ignore[arg-type]  # a dataclass
     columns = [[getattr(batch, name) for batch in batches] for name in names]
-    return type(batches[0])(*([*chain(*each)] if isinstance(each[0], list) else torch.cat(each) for each in columns))
+    return type(batches[0])(*map(_joined, columns))
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """A field of several batches; None where they have none."""
+    if parts[0] is None:
+        return None
+    return [*chain(*parts)] if isinstance(parts[0], list) else torch.cat(tuple(parts))
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

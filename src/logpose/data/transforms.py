@@ -86,6 +86,7 @@ class CropTransform:
             order = list(self.skeleton.flip_index)
             keypoints, visible = keypoints[order], visible[order]
         placed = geometry.to_crop(geometry.apply_affine(to_crop, keypoints[:, :2]), self.size)
+        in_crop = (np.abs(placed) <= 0.5).all(axis=1)  # NaN is not
         weight = (visible > 0).astype(np.float32)
         target = np.concatenate([placed, keypoints[:, 2:] / geometry.DEPTH_RANGE], axis=1)
         if self.outside == "mask":
@@ -108,7 +109,7 @@ class CropTransform:
             weight=torch.from_numpy(weight)[None],
             to_image=torch.from_numpy(geometry.invert_affine(to_crop).astype(np.float32))[None],
             index=torch.tensor([index]),
-            visible=torch.from_numpy((visible == VISIBLE).astype(np.float32))[None],
+            visible=torch.from_numpy(((visible == VISIBLE) & in_crop).astype(np.float32))[None],
         )
 
     def _half_body(

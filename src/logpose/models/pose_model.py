@@ -256,6 +256,8 @@ class KeypointModel(Model):
         prediction, target = self(batch.inputs), in_dimensions(batch.target, self.dim)
         losses = {"keypoints": loss.of_prediction(prediction, target, batch.weight)}
         if (logit := prediction.visibility) is not None:
+            if batch.visible is None:
+                raise ValueError("the model predicts visibility, and the batch does not have it")
             losses["visibility"] = functional.binary_cross_entropy_with_logits(logit.float(), batch.visible)
         apart = self.distance(prediction.mu.detach(), target) * batch.weight
         error = apart.nansum() / batch.weight.sum().clamp_min(1)

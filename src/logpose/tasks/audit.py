@@ -19,6 +19,7 @@ from logpose.data.labelled_images import LabelledImages
 from logpose.data.predictions import PredictedPeople
 from logpose.metrics.calibration import pearson, rank_correlation
 from logpose.metrics.conformal import grouped_mean, least_groups
+from logpose.metrics.covariance import whitened_errors
 from logpose.metrics.oks import oks, over_labelled, similarities
 from logpose.metrics.reliability import RegionsOfScores, auroc, excess_of_sparsification
 
@@ -58,6 +59,13 @@ class Matched:
     """How many images with labelled people have no prediction."""
     regions: Mapping[str, Float[np.ndarray, "M K 2"]] = field(default_factory=dict)
     """Half axes of the program's own regions, by nominal level; NaN where a row has none."""
+
+    @property
+    def correlation(self) -> Float[np.ndarray, "M K"] | None:
+        """Of the errors along x and y, as the program gives it; None without covariances."""
+        if self.covariance is None:
+            return None
+        return np.asarray(self.covariance[..., 0, 1] / np.sqrt(self.covariance[..., 0, 0] * self.covariance[..., 1, 1]))
 
     @cached_property
     def known(self) -> Bool[np.ndarray, "M K"]:
@@ -259,7 +267,7 @@ class Audit:
                 inside = self.gaussian[known] <= math.sqrt(-2 * math.log(1 - level))
                 found[f"own_coverage@{level:g}"] = float(inside.mean())
         for nominal, axes in at.regions.items():
-            shares = (at.error / axes) ** 2
+            shares = whitened_errors(at.error, axes, at.correlation) ** 2
             inside = np.where(np.isnan(shares).any(axis=-1), np.nan, shares.sum(axis=-1) <= 1)
             if (~np.isnan(inside)).any():
                 found[f"own_region@{nominal}"] = float(np.nanmean(inside))

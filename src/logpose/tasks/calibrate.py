@@ -291,7 +291,7 @@ class Measured:
         if np.isfinite(self.nll_change):
             found["nll change"] = self.nll_change
         if self.errors.visible is not None:
-            has = np.isfinite(self.errors.std)
+            has = np.isfinite(self.errors.std) & self.errors.labelled[:, None]
             for when, probability in self.visibility.items():
                 found[f"visible_ece {when}"] = calibration_error(probability[has], self.errors.visible[has] == VISIBLE)
         return found

@@ -30,7 +30,13 @@ def test_the_text_has_a_row_for_each_kind_that_is_covered(model, tmp_path):
     assert plain["matrices"]["error"][1][0] == pytest.approx(error[1, 0] / 100)
     assert plain["joints"] == ["wing", "beak"]
     altered = [Covered(Birds(), [0, 1], joint, 0.2) for joint in (None, 0, 2)]
-    write_study_page(tmp_path / "page.html", "occlusion", "a<b", {"x.ckpt": study, "y.ckpt": study}, altered)
+    write_study_page(
+        tmp_path / "page.html",
+        "occlusion",
+        "a<b",
+        {"x.ckpt": study, "y.ckpt": study},
+        {"x.ckpt": altered, "y.ckpt": altered},
+    )
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/jpeg") == 2
     assert page.count("<table>") == 6, "errors, deviations and coverage of two models"
@@ -46,5 +52,7 @@ def test_of_a_cut_the_text_has_a_row_for_each_share(model, tmp_path):
     heatmap = truncation(HeatmapModel(ResNet(18), SKELETON, (64, 64)).eval(), Birds(), [0, 1], (0.5, 0.9), "top")
     assert "std" not in "".join(study_text(heatmap))
     altered = [Cut(Birds(), [0, 1], share, "top") for share in study.shares]
-    write_study_page(tmp_path / "page.html", "truncation", "data", {"a": study, "b": heatmap}, altered)
+    write_study_page(
+        tmp_path / "page.html", "truncation", "data", {"a": study, "b": heatmap}, {"a": altered, "b": altered}
+    )
     assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 2

@@ -174,8 +174,8 @@ def official_result(row: Mapping[str, Any]) -> dict[str, Any]:
 def _more(poses: Poses, person: int, joints: Sequence[int]) -> dict[str, Any]:
     """A person's covariances and probabilities of being visible, as plain values; nothing where there are none."""
     found: dict[str, Any] = {}
-    if poses.covariance is not None:
-        found["covariance"] = poses.covariance[person, joints].round(3).tolist()
+    if poses.covariance is not None and np.isfinite(own := poses.covariance[person, joints]).all():
+        found["covariance"] = [[[float(f"{value:.6g}") for value in row] for row in matrix] for matrix in own]
     if poses.visible is not None:
         found["visible"] = rounded(poses.visible[person, joints])
     return found

@@ -232,6 +232,8 @@ class Predictor:
                 place, std = (np.where(own, values, np.nan) for values in (poses.keypoints, poses.sigma))
                 sure = np.where(own[..., 0], poses.confidence, np.nan)
                 poses = replace(poses, keypoints=place, sigma=std, confidence=sure, category_ids=kinds[best])
+                if poses.visible is not None:
+                    poses = replace(poses, visible=np.where(own[..., 0], poses.visible, np.nan))
             poses = calibrated_poses(self.model, poses)
             yield self._placed(poses, keypoints[rows], sigma[rows], size) if self.model.dim == 3 else poses
 

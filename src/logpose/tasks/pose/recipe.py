@@ -203,6 +203,8 @@ class Recipe(PretrainedRecipe):
             raise InputError(
                 "--covariance full: needs a loss that learns sigma (rle, laplace, gaussian), and 2-D joints"
             )
+        if full and not callable(self.loss) and self.convention in ("released", "mmpose"):
+            raise InputError(f"--covariance full: --convention {self.convention} has no correlation; take normalized")
         return {"visibility": self.visibility, "correlated": full}
 
     def mirroring(self) -> dict[str, float | bool | None]:

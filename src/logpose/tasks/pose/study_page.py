@@ -61,7 +61,7 @@ def write_study_page(
     what: str,
     data: str | Path,
     studies: Mapping[str, Occlusion | Truncation],
-    altered: Sequence[Covered | Cut],
+    altered: Mapping[str, Sequence[Covered | Cut]],
 ) -> None:
     """Write the page of a study of one or several models, whole or not at all.
 
@@ -70,13 +70,13 @@ def write_study_page(
         what: name of the study.
         data: whom it is of.
         studies: an `Occlusion` of each model, or a `Truncation`, by name.
-        altered: the changed people of each column of images: those of `Covered` or `Cut`.
+        altered: of each, the changed people of each column of images: those of `Covered` or `Cut`.
     """
     sections = []
     with TemporaryDirectory() as temporary:
         for number, (name, study) in enumerate(studies.items()):
             image = Path(temporary) / f"{number}.jpg"
-            save_image(_sheet(study, altered), image)
+            save_image(_sheet(study, altered[name]), image)
             text = [
                 OCCLUSION if isinstance(study, Occlusion) else TRUNCATION,
                 f"People of <code>{html.escape(str(data))}</code>.",

@@ -18,23 +18,21 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from few_labels import SHOWN, STARTS
+from few_labels import SHOWN, STARTS, figures_of
 from logpose.data.files import LabelledPeople
 from logpose.recipes.coco import coco_lite0_rle
 from logpose.recipes.lsp import MILD
 from logpose.tasks.image_recipe import labelled_people
-from logpose.tasks.pose.evaluate import evaluate
 from logpose.tasks.pose.predict import Predictor
 from logpose.tasks.pose.recipe import Recipe
 from logpose.tasks.pose.suggest import Candidates, candidates, choose, labelled_features
-from logpose.training.checkpoint import load_of_crops
-from lsp_pretrained import shared_pck
-from tables import Runs, folder_of, plot, trained
+from tables import Runs, folder_of, plot
 
 FIGURES = Path(__file__).parent / "figures"
 FIRST, MORE, ROUNDS = 50, 50, 5
@@ -88,15 +86,10 @@ def course(base: Recipe, choice: str, out: Path, runs: Runs) -> None:
 
         recipe = replace(base, steps=STEPS + count, people=people)
 
-        def figures(_: str, recipe: Recipe = recipe, name: str = name) -> dict[str, Any]:
-            model, loss = load_of_crops(trained(recipe, out / folder_of(name, base.seed)))
-            evaluation = evaluate(model, labelled_people(base, "val"), loss, flip_test=False)
-            return {**evaluation.compute(costly=False), **shared_pck(evaluation.arrays())}
-
-        runs.add(name, base.seed, figures)
+        runs.add(name, base.seed, partial(figures_of, recipe, out))
         if step == ROUNDS:
             return
-        rest = [row for row in range(len(pool)) if row not in {*rows}]
+        rest = sorted({*range(len(pool))} - {*rows})
         if choice == "random":
             rows += [rest[i] for i in generator.permutation(len(rest))[:MORE]]
             continue

@@ -36,6 +36,7 @@ from logpose.losses.numerics import (
     upcast,
     weighted_mean,
     whitened,
+    without_correlation,
 )
 
 __all__ = ["Distribution", "LikelihoodLoss", "OuterLoss", "PoseLoss", "Region", "loss_from_config"]
@@ -109,6 +110,7 @@ class LikelihoodLoss(PoseLoss):
     Attributes:
         symmetric: whether errors e and -e are known to be equally likely, so that their mean is exactly 0.
         gradient_reweighting: power of sigma that the gradient of mu is multiplied by, see `reweight_gradient`.
+        takes_correlation: whether a correlation of errors along x and y can be given.
         scale_regulariser: median of |error| / sigma below which sigma is lowered, see `regularise_scale`; None: never.
 
     Raises:
@@ -118,6 +120,7 @@ class LikelihoodLoss(PoseLoss):
     symmetric: bool = False
     gradient_reweighting: float = 0.0
     scale_regulariser: float | None = None
+    takes_correlation: ClassVar[bool] = True
     anchor: Tensor
 
     def __init__(self, dim: int = 2) -> None:
@@ -186,6 +189,8 @@ class LikelihoodLoss(PoseLoss):
             ValueError: if mu, sigma and target are not of one shape, or not of the loss's dimensions; if a correlation
                 is given in other than two.
         """
+        if not self.takes_correlation:
+            without_correlation(self, correlation)
         with autocast_disabled(mu.device):
             mu, sigma, target = self.upcast(mu, sigma.clamp_min(LEAST_SIGMA), target)
             weight = joint_weight(target, weight).to(mu.dtype)

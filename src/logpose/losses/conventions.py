@@ -21,7 +21,6 @@ from logpose.flows import Density, PlainRealNVP
 from logpose.flows.composed import Mirrored
 from logpose.flows.simple import gaussian_log_prob, laplace_log_prob
 from logpose.losses.forms import FormOfRLE
-from logpose.losses.numerics import without_correlation
 from logpose.losses.rle import RLELoss
 
 __all__ = ["BasicRLELoss", "MmposeRLELoss", "ReleasedRLELoss", "form"]
@@ -35,6 +34,8 @@ class CodeRLELoss(RLELoss):
 
     supported: ClassVar[dict[str, tuple[int, ...]]]
     """The bases that the code has, and the D that it was written for with each."""
+
+    takes_correlation = False  # terms count more than once, and the codes have none
 
     @property
     def error_flow(self) -> Density:
@@ -61,19 +62,6 @@ class CodeRLELoss(RLELoss):
         if self.mode == "rle":
             nll = nll + log_sigma + self.minus_log_q(error)
         return -nll.sum(dim=-1)
-
-    def forward(
-        self,
-        mu: Float[Tensor, "B K D"],
-        sigma: Float[Tensor, "B K D"],
-        target: Float[Tensor, "B K D"],
-        weight: Float[Tensor, "B K"] | Float[Tensor, "B K D"] | None = None,
-        correlation: Float[Tensor, "B K"] | None = None,
-    ) -> Float[Tensor, ""]:
-        """As of every likelihood loss, without a correlation: the codes count terms more than once, and have none."""
-        without_correlation(self, correlation)
-        loss: Tensor = super().forward(mu, sigma, target, weight)
-        return loss
 
     def reduce(self, nll: Float[Tensor, "B K"], weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
         """The sum over joints, divided by the number of images."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -136,7 +137,7 @@ def _tile(people: Covered | Cut, outcome: Outcome, row: int) -> Image:
     moved = sample.keypoints[:, :2] - whole.keypoints[:, :2]  # of a cut at the top or the left
     shift = moved[whole.visible > 0][0] if (whole.visible > 0).any() else np.zeros(2)
     box: Float[np.ndarray, 4] = np.concatenate([whole.box[:2] + shift, whole.box[2:]])
-    shown = type(sample)(sample.image, box, sample.keypoints, sample.visible, sample.area, sample.image_id, sample.id)
+    shown = replace(sample, box=box)
     cropped = CropTransform(model.skeleton, (TILE, TILE), padding=model.padding)
     at, radius = outcome.at, outcome.at.radii(model, INSIDE)[row]
     half_axes, correlation = at.std[row] * radius[:, None], None if at.correlation is None else at.correlation[row]

@@ -37,7 +37,22 @@ else:
             "tasks.pose.predict": ("Predictor",),
             "training.checkpoint": ("load_model",),
         },
-        packages=("core", "data", "flows", "losses", "metrics", "models", "recipes", "report", "tasks", "training"),
+        packages=(
+            *(
+                "core",
+                "data",
+                "export",
+                "flows",
+                "losses",
+                "metrics",
+                "models",
+                "recipes",
+                "report",
+                "runtime",
+                "tasks",
+            ),
+            "training",
+        ),
     )
 
 __all__ = ["Finder", "Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Segmenter", "Skeleton", "load_model"]

@@ -38,6 +38,7 @@ COMMANDS = {
     "convert-labels": "write labels, or predictions to correct, in another tool's format",
     "convert": "turn a checkpoint, also another code's, into a safe folder",
     "reproduce": "list, run and compare the rows of the paper's tables",
+    "export": "write a checkpoint for other runtimes, and prove that it predicts the same",
     "complexity": "count parameters and multiply-accumulates of a network",
 }
 """Every command and its line in `logpose --help`. A command is the module of its name in this package, with

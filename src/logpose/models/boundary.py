@@ -38,7 +38,10 @@ LEAST_SPREAD = 1e-3  # of the window's height
 
 def ordered(rows: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
     """Boundaries of which none is above the one before: s_i <- s_(i-1) + ReLU(s_i - s_(i-1)) (He et al. 2019)."""
-    return rows.cummax(dim=-1).values
+    found: list[Tensor] = []
+    for row in rows.unbind(dim=-1):  # not cummax, which ONNX does not have
+        found.append(torch.maximum(found[-1], row) if found else row)
+    return torch.stack(found, dim=-1)
 
 
 class _Block(nn.Module):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,10 @@ from logpose.core.progress import track
 from logpose.core.samples import VISIBLE, Sample
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import Evaluator
-from logpose.data.image_sets import ImageList
 from logpose.losses import LikelihoodLoss
 from logpose.metrics import calibration
 from logpose.metrics.covariance import principal, whitened_errors
-from logpose.metrics.oks import COCO_LIMIT, expected_oks, oks, over_labelled
+from logpose.metrics.oks import expected_oks, oks, over_labelled
 from logpose.metrics.pck import distances, pck, pckh, torso_size
 from logpose.metrics.visibility import visibility_figures
 from logpose.models import Model
@@ -40,19 +41,18 @@ __all__ = [
     "check_skeletons",
     "clip_of",
     "coco_result",
-    "crowded",
-    "differing_sigmas",
     "errors_of",
     "evaluate",
+    "first_rows",
     "loaded",
-    "metric_notes",
-    "metric_sigmas",
     "pose_figures",
 ]
 
 M = TypeVar("M", bound=Model)
 AnyEvaluator = TypeVar("AnyEvaluator", bound=Evaluator[Any])
 
+MOST_ROWS: ContextVar[int | None] = ContextVar("MOST_ROWS", default=None)
+"""See `first_rows`."""
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 TORSO_THRESHOLDS = (0.1, 0.2)
 COVERAGE_LEVELS = (0.5, 0.9, 0.95)
@@ -85,10 +85,22 @@ def evaluate(
     if evaluator.loss is not None:
         evaluator.loss.to(device).eval()
     with evaluating(model, device), torch.inference_mode():
-        for batch in track(batches, "evaluating", unit="batches") if show_progress else batches:
+        for batch in track(batches, "evaluating", unit="batches") if show_progress and not MOST_ROWS.get() else batches:
             on_device = batch.to(device)
             evaluator.update(on_device, model.predict(on_device, flip_test))
+            if len(evaluator.rows) >= (MOST_ROWS.get() or math.inf):
+                break
     return evaluator
+
+
+@contextmanager
+def first_rows(count: int) -> Iterator[None]:
+    """A context in which `evaluate` ends with the batch that has the row of this number."""
+    token = MOST_ROWS.set(count)
+    try:
+        yield
+    finally:
+        MOST_ROWS.reset(token)
 
 
 @dataclass(frozen=True)
@@ -301,56 +313,6 @@ def coco_result(
     """A person as an entry of a COCO results file, without a box, which would be taken for the area."""
     triplets = np.column_stack([keypoints, confidence])
     return {"image_id": image_id, "category_id": category_id, "keypoints": rounded(triplets), "score": float(score)}
-
-
-def metric_sigmas(model: Skeleton, data: Skeleton) -> tuple[float, ...]:
-    """The sigmas of OKS, AP and AR: those of the data, which define the metric, or the model's where they have none."""
-    return data.oks_sigmas or model.sigmas
-
-
-def differing_sigmas(model: Skeleton, data: Skeleton) -> str:
-    """A note on which sigmas OKS, AP and AR take, where those of a model and of the data differ; else empty."""
-    if model.sigmas == data.sigmas:
-        return ""
-    ours, theirs = _shown(model.sigmas), _shown(data.sigmas)
-    if data.oks_sigmas:
-        return f"OKS, AP and AR take the sigmas of the data measured, {theirs}; the model's are {ours}"
-    given = "a list `sigmas` in the category of their file replaces them"
-    return f"OKS, AP and AR take the model's sigmas, {ours}: the data measured have none ({given})"
-
-
-def _shown(sigmas: Sequence[float]) -> str:
-    """The first of them, or the one that all are."""
-    if len(set(sigmas)) == 1:
-        return f"{sigmas[0]:g} for every joint"
-    return ", ".join(f"{sigma:g}" for sigma in sigmas[:3]) + (" …" if len(sigmas) > 3 else "")
-
-
-def crowded(data: Any) -> str:
-    """A note on AP and AR of data with more people in an image than COCO's evaluation counts; else empty."""
-    most = most_people(data)
-    if most <= COCO_LIMIT:
-        return ""
-    return f"AP and AR count up to {most} people an image, the most labelled in one; COCO's limit is {COCO_LIMIT}"
-
-
-def most_people(data: Any) -> int:
-    """The largest number of labelled people in an image of a data set that has them in lists; else 0."""
-    if isinstance(data, ImageList):
-        return max((sum(bool((who.visible > 0).any()) for who in each.people) for each in data.images), default=0)
-    samples = getattr(data, "samples", None)
-    people = (who for who in samples if (who.visible > 0).any()) if isinstance(samples, list) else ()
-    counts = Counter(who.image_id for who in people)
-    return max(counts.values(), default=0)
-
-
-def metric_notes(model: Skeleton, data: Any) -> list[str]:
-    """Sentences about how OKS, AP and AR of a data set are computed, where it is not as for COCO's people."""
-    sigmas = metric_sigmas(model, data.skeleton)
-    note = differing_sigmas(model, data.skeleton)
-    if not note and not data.skeleton.oks_sigmas and len(set(sigmas)) == 1:
-        note = f"OKS, AP and AR take {sigmas[0]:g} as the sigma of every joint: this skeleton has none of its own"
-    return [each for each in (note, crowded(data)) if each]
 
 
 def check_skeletons(checkpoint: str | Path, model: Model, data: Any) -> None:

@@ -93,7 +93,7 @@ class ImageRecipe(TrainingRecipe):
     def report_data(self, train: Any, val: Any) -> None:
         """Report which sigmas and how many people validation counts, and whether unknown pairs forbid mirroring."""
         from logpose.data.symmetry import unmirrored
-        from logpose.tasks.evaluation import crowded, differing_sigmas
+        from logpose.tasks.metric_notes import crowded, differing_sigmas
 
         for note in (differing_sigmas(train.skeleton, val.skeleton), crowded(val)):
             if note:

@@ -29,6 +29,7 @@ from logpose.data.fingerprints import Fingerprints, decoded, encoded
 from logpose.losses import LikelihoodLoss, PoseLoss, loss_from_config
 from logpose.models import MODELS, Model, PoseModel
 from logpose.models.backbone import Backbone
+from logpose.models.exported import Exported, NoBackbone, exported_model, is_exported, opened
 from logpose.models.pose_model import PixelStatistics, is_weight
 from logpose.models.version_0_1 import upgraded
 from logpose.models.weight_files import BEST, CONFIG, TENSORS, checkpoint_path, held_object
@@ -58,6 +59,8 @@ CHECKSUM = "sha256"
 
 LEARNED = "learned_images"
 """Entry: fingerprints of the images that the weights have learned from; missing where these are not known."""
+NETWORK = "network"
+"""What stands in the place of tensors in the content of a file of `logpose export`."""
 CALIBRATION = "calibration"
 """Entry: the model's calibration on held-out data, where there was one."""
 
@@ -93,6 +96,9 @@ def read(path: str | Path) -> dict[str, Any]:
         InputError: if the file is missing, or is not such a checkpoint.
     """
     path = checkpoint_path(path)
+    if is_exported(path):
+        network = opened(path)
+        return {"logpose": network.facts, "state_dict": {}, NETWORK: network}
     folder = path if path.is_dir() else None
     missing = [file for file in ([path / CONFIG, path / TENSORS] if folder else [path]) if not file.is_file()]
     if missing and (last := last_checkpoint(path)) is not None:
@@ -164,7 +170,7 @@ def notes(path: str | Path) -> dict[str, Any]:
         entry = read(path)["logpose"]
     except InputError:
         return {}
-    left_out = ("format", "model", "loss", "pixels", "measured_on", LEARNED, CALIBRATION, CHECKSUM)
+    left_out = ("format", "model", "loss", "pixels", "measured_on", "export", LEARNED, CALIBRATION, CHECKSUM)
     found = {name: value for name, value in entry.items() if name not in left_out}
     if isinstance(recipe := found.get("recipe"), dict):
         found["recipe"] = {name: _without_folder(value) for name, value in recipe.items()}
@@ -183,7 +189,7 @@ def load(
 
     Args:
         path: a `.ckpt` file that `logpose train` wrote, the folder of its run, a folder that `save` or
-            `logpose convert` wrote, or hf://OWNER/NAME.
+            `logpose convert` wrote, hf://OWNER/NAME, or a file of `logpose export`, which has no density.
         backbone: for a model whose backbone `create_backbone` does not know.
         models: classes of models of your own, looked up by their `kind` before those of `logpose.models`.
 
@@ -233,8 +239,14 @@ def _model(
 ) -> Model:
     """The model of a checkpoint's content."""
     with _damaged(path):
-        model = build_model(content["logpose"]["model"], backbone, models)
-        _fill(model, "model.", content["state_dict"])
+        config, network = content["logpose"]["model"], content.get(NETWORK)
+        if network is not None and config.get("backbone", "") is None:
+            backbone = NoBackbone()
+        model = build_model(config, backbone, models)
+        if network is not None:
+            model = exported_model(model, network)
+        else:
+            _fill(model, "model.", content["state_dict"])
         if (calibration := content["logpose"].get(CALIBRATION)) is not None:
             model.calibration = Calibration.from_config(calibration)
             if len(model.calibration.factor) != len(model.skeleton):
@@ -273,6 +285,8 @@ def save(model: Model, loss: PoseLoss | None, folder: str | Path, half: bool = F
         notes: plain values to keep beside (figures, where it came from, the recipe).
     """
     folder = Path(folder)
+    if isinstance(model, Exported):
+        raise InputError("a model of `logpose export` has no weights to save: the checkpoint is needed")
     state = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
     if half:
         weights = {name for name, parameter in model.named_parameters() if is_weight(name, parameter)}
@@ -306,6 +320,8 @@ def calibration_place(path: str | Path, out: str | Path | None = None) -> Path:
         InputError: if it is a built-in model or one of the Hub's and there is no `out`; if that is taken.
     """
     source = checkpoint_path(path)
+    if is_exported(source):
+        raise InputError(f"{path}: is a file of `logpose export`; calibrate the checkpoint, and export it again")
     if out is None:
         if not Path(path).exists():
             raise InputError(f"{path}: is not a checkpoint of yours; name one to write with --out")

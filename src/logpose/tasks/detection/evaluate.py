@@ -20,7 +20,8 @@ from logpose.losses import LikelihoodLoss
 from logpose.metrics.oks import coco_annotation, coco_ap
 from logpose.models.detector import Detections, Detector, box_iou
 from logpose.tasks import evaluation
-from logpose.tasks.evaluation import Found, coco_result, metric_sigmas, pose_figures
+from logpose.tasks.evaluation import Found, coco_result, pose_figures
+from logpose.tasks.metric_notes import metric_sigmas
 from logpose.tasks.scoring import person_scores, refuse_scoring
 
 __all__ = [

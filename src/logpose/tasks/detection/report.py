@@ -12,7 +12,7 @@ from logpose.report.evaluation import PageParts
 from logpose.report.inspection import evenly
 from logpose.tasks.detection.evaluate import DetectionEvaluation
 from logpose.tasks.detection.predict import Finder
-from logpose.tasks.evaluation import metric_notes
+from logpose.tasks.metric_notes import metric_notes
 from logpose.tasks.options import DetectionPredictOptions
 from logpose.tasks.pose.images import ImageInputs, draw_people, report_nobody
 from logpose.tasks.pose.report import INSIDE, POSES, inspect, people_parts

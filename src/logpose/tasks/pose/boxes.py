@@ -67,10 +67,14 @@ def checked_boxes(boxes: Any, size: tuple[int, int], path: str | Path | None) ->
 
 
 def box_of_joints(joints: Float[np.ndarray, "K 2"], size: tuple[int, int]) -> Float[np.ndarray, "4"]:
-    """x, y, width, height of the smallest box around joints, within an image of size (H, W)."""
+    """x, y, width, height of the smallest box of whole pixels around joints, within an image of size (H, W).
+
+    Whole pixels: the next look at an image must not depend on the last digits of this one, which differ from processor
+    to processor.
+    """
     inside = np.array(size[::-1], dtype=np.float64)
-    low = np.clip(joints.min(axis=0), 0, np.maximum(inside - LEAST_SIDE, 0))
-    high = np.clip(joints.max(axis=0), np.minimum(low + LEAST_SIDE, inside), inside)
+    low = np.clip(np.floor(joints.min(axis=0)), 0, np.maximum(inside - LEAST_SIDE, 0))
+    high = np.clip(np.ceil(joints.max(axis=0)), np.minimum(low + LEAST_SIDE, inside), inside)
     return np.concatenate([low, high - low])
 
 

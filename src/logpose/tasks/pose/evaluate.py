@@ -32,7 +32,8 @@ from logpose.metrics.oks import coco_annotation, coco_ap, coco_ap_of_categories,
 from logpose.models import KeypointWrapper, Model, PoseModel
 from logpose.models.pose_model import in_dimensions
 from logpose.tasks import evaluation
-from logpose.tasks.evaluation import Found, check_skeletons, coco_result, metric_notes, metric_sigmas, pose_figures
+from logpose.tasks.evaluation import Found, check_skeletons, coco_result, pose_figures
+from logpose.tasks.metric_notes import metric_notes, metric_sigmas
 from logpose.tasks.options import PeopleEvalOptions
 from logpose.tasks.scoring import person_scores, refuse_scoring
 from logpose.training.learned_images import count_learned, held_out

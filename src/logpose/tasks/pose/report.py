@@ -24,9 +24,10 @@ from logpose.report.evaluation import PageParts, evenly_ranked, mean_text
 from logpose.report.inspection import LISTED, evenly, summary
 from logpose.report.page import save_image
 from logpose.report.results import write_json
-from logpose.tasks.evaluation import Found, check_skeletons, metric_notes
+from logpose.tasks.evaluation import Found, check_skeletons
 from logpose.tasks.label_noise import labelled_twice, measured_sigmas
 from logpose.tasks.lifting.report import MEANINGS as IN_SPACE
+from logpose.tasks.metric_notes import metric_notes
 from logpose.tasks.options import PeopleInspectOptions, PoseInspectOptions
 from logpose.tasks.pose.doubtful import corrected_results, doubtful_people
 from logpose.tasks.pose.evaluate import Evaluation, evaluate

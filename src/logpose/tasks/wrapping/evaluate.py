@@ -17,7 +17,8 @@ from logpose.losses import LikelihoodLoss
 from logpose.models.wrapper import KeypointWrapper
 from logpose.tasks import evaluation
 from logpose.tasks.audit import labelled_images, labels_of, pairs_of
-from logpose.tasks.evaluation import Found, check_skeletons, coco_result, metric_notes
+from logpose.tasks.evaluation import Found, check_skeletons, coco_result
+from logpose.tasks.metric_notes import metric_notes
 from logpose.tasks.options import WrappingEvalOptions
 from logpose.tasks.pose.evaluate import Evaluation
 from logpose.tasks.scoring import person_scores

@@ -18,7 +18,7 @@ from logpose.data.predictions import result_rows
 from logpose.models.wrapper import KeypointWrapper
 from logpose.report.evaluation import PageParts
 from logpose.report.results import rounded
-from logpose.tasks.evaluation import metric_notes
+from logpose.tasks.metric_notes import metric_notes
 from logpose.tasks.options import WrappingPredictOptions
 from logpose.tasks.pose.report import inspect, people_parts
 from logpose.tasks.task import Predictions

@@ -1,0 +1,158 @@
+"""A checkpoint to files for other runtimes: written, opened again, compared with the checkpoint, and only then kept."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from logpose.core.errors import InputError
+from logpose.export.graph import UNCALIBRATED, ExportGraph, facts_of
+from logpose.export.targets import TARGETS, Precision, Target
+from logpose.export.verification import LIMITS, Observed, Verified, data_of, observe, verify
+from logpose.models.exported import is_exported
+from logpose.models.weight_files import checkpoint_path
+from logpose.tasks import task_of
+from logpose.tasks.calibrate import calibrate
+from logpose.tasks.task import EvalOptions, Task
+from logpose.training.checkpoint import load, load_model, notes, read
+
+__all__ = ["CALIBRATED_ON", "VERIFIED_ON", "Written", "default_folder", "export"]
+
+log = logging.getLogger("logpose")
+
+VERIFIED_ON = 200
+"""People, or other rows, that are predicted by both."""
+CALIBRATED_ON = 300
+"""Rows from which int8 takes the ranges of activations and, being labelled, the new calibration of sigma."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was written, or, where something is in excess of its limit, was not kept."""
+
+    path: Path
+    verified: Verified | None
+    excess: tuple[str, ...] = ()
+
+
+def default_folder(checkpoint: str | Path) -> Path:
+    """Where files are written unless said otherwise: a folder `export` beside a checkpoint's file, or in its folder."""
+    path = Path(checkpoint)
+    if not path.exists():
+        return Path("export")
+    return (path if path.is_dir() else path.parent) / "export"
+
+
+def export(
+    checkpoint: str | Path,
+    to: Sequence[str] = ("onnx",),
+    precision: Precision = "single",
+    out: str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    verify_on: str | Path | None = None,
+    unverified: bool = False,
+    licence: str | None = None,
+) -> list[Written]:
+    """Write a checkpoint's model as files of other kinds, each kept if it predicts what the checkpoint predicts.
+
+    Args:
+        checkpoint: as of `load_model`.
+        to: names of `TARGETS`.
+        precision: of the weights.
+        out: folder for the files; see `default_folder`.
+        data: for int8: labelled data that the model was not trained on.
+        verify_on: labelled data to predict; those that the run was validated on unless given.
+        unverified: whether to keep the files without a proof.
+        licence: of the weights and of the data that they were trained on; the checkpoint's own unless given.
+
+    Raises:
+        InputError: if the checkpoint cannot be exported, a library or the data are missing, or the model was trained
+            on what it is to be calibrated on.
+    """
+    if is_exported(checkpoint_path(checkpoint)):
+        raise InputError(f"{checkpoint}: is a file of `logpose export`; export the checkpoint that it was made of")
+    if unknown := [name for name in to if name not in TARGETS]:
+        raise InputError(f"--to {unknown[0]}: choose from {', '.join(TARGETS)}")
+    model, loss = load(checkpoint)
+    task, kept = task_of(model), notes(checkpoint)
+    if licence is not None:
+        kept["licence"] = licence
+    recipe = read(checkpoint)["logpose"].get("recipe", {})
+    ExportGraph(model)  # refuses other models
+    before = None
+    if not unverified:
+        options = data_of(task, Path(checkpoint), recipe, None if verify_on is None else Path(verify_on))
+        before = observe(task, model, loss, options, VERIFIED_ON)
+    seen: Observed | None = None
+    if precision == "int8":
+        if data is None:
+            raise InputError("int8 needs labelled data that the model was not trained on: --data DATA")
+        given = data_of(task, Path(checkpoint), recipe, Path(data))
+        seen = observe(task, model, loss, given, CALIBRATED_ON)
+        if task.has_learned(seen.evaluator, given):
+            raise InputError(f"{data}: the model was trained on some of it; give --data that it was not trained on")
+    folder = default_folder(checkpoint) if out is None else Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in to:
+        target = TARGETS[name]
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as part:
+            file = Path(part) / f"model{'' if precision == 'single' else '-' + precision}{target.suffix}"
+            if seen is None:
+                _write(target, model, precision, kept, file, ())
+            else:
+                _write_int8(task, target, model, loss, kept, file, seen, given)
+            verified, excess = None, []
+            if before is not None:
+                verified = verify(before, observe(task, load_model(file), loss, options, VERIFIED_ON), model)
+                excess = verified.excess(LIMITS[precision])
+            for part_file in () if excess else sorted(Path(part).iterdir()):
+                shutil.move(part_file, folder / part_file.name)
+        written.append(Written(folder / file.name, verified, tuple(excess)))
+    return written
+
+
+def _write(
+    target: Target, model: Any, precision: Precision, kept: dict[str, Any], file: Path, inputs: Sequence[np.ndarray]
+) -> None:
+    """Write a model's file."""
+    graph = ExportGraph(model)
+    target.write(graph, facts_of(graph, precision, kept), file, inputs)
+
+
+def _write_int8(
+    task: Task,
+    target: Target,
+    model: Any,
+    loss: Any,
+    kept: dict[str, Any],
+    file: Path,
+    seen: Observed,
+    options: EvalOptions,
+) -> None:
+    """Write a model's file with 8-bit weights, and its standard deviations calibrated for these."""
+    changed = deepcopy(model)
+    changed.calibration = None
+    _write(target, changed, "int8", kept, file, seen.inputs)
+    if not changed.error_distribution.std.isfinite().all():
+        return
+    own, group = model.calibration, model.calibration.group if model.calibration else task.default_group
+    quantised = load_model(file)
+    found = observe(task, quantised, loss, options, CALIBRATED_ON)
+    levels = own.levels if own else UNCALIBRATED
+    try:
+        errors = task.errors(found.evaluator, group)
+        changed.calibration = calibrate(errors, quantised, loss, levels, group, by_size=bool(own and own.sizes))
+    except InputError as error:
+        raise InputError(f"{options.data}: sigma of the int8 model cannot be calibrated: {error}") from error
+    log.info("sigma calibrated for int8 on %d rows of %s", sum(map(len, found.inputs)), options.data)
+    _write(target, changed, "int8", kept, file, seen.inputs)

@@ -1,0 +1,197 @@
+"""Files that a model is exported to, one class for each kind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+
+from logpose.core.errors import InputError
+from logpose.export.graph import ExportGraph
+
+__all__ = ["TARGETS", "OnnxTarget", "OpenVinoTarget", "Precision", "Target"]
+
+Precision = Literal["single", "half", "int8"]
+"""Of the weights. "half" is that of the file: runtimes compute in single precision, unless told otherwise."""
+EXTRA = "pip install 'logpose-keypoints[export]'"
+LARGE = 256  # numbers of a constant from which on it is stored in half precision
+OPSET = 18
+
+
+class Target(ABC):
+    """A kind of file."""
+
+    name: ClassVar[str]
+    suffix: ClassVar[str]
+
+    @abstractmethod
+    def write(self, graph: ExportGraph, facts: dict[str, Any], path: Path, inputs: Sequence[np.ndarray]) -> None:
+        """Write a file.
+
+        Args:
+            graph: what is exported.
+            facts: what is kept beside it, of which `export.precision` is that of the weights.
+            path: the file; others of its name with another suffix may be written too.
+            inputs: batches from which the ranges of activations are estimated, for int8.
+
+        Raises:
+            InputError: if a library is missing, or the graph cannot be written.
+        """
+
+
+@contextmanager
+def _needs_extra(target: str) -> Iterator[None]:
+    """A missing library as a sentence."""
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(f"--to {target} needs {error.name}: {EXTRA}") from error
+
+
+class OnnxTarget(Target):
+    """ONNX, of opset 18, by torch.export."""
+
+    name, suffix = "onnx", ".onnx"
+
+    def write(self, graph: ExportGraph, facts: dict[str, Any], path: Path, inputs: Sequence[np.ndarray]) -> None:
+        """Write an .onnx file."""
+        with _needs_extra(self.name):
+            import onnx
+
+            model = onnx_model(graph)
+            precision = facts["export"]["precision"]
+            if precision == "half":
+                _halve(model)
+            elif precision == "int8":
+                model = _quantised(model, path, inputs, _outside(model, graph))
+            del model.metadata_props[:]
+            onnx.helper.set_model_props(model, {"logpose": json.dumps(facts)})
+            onnx.save(model, str(path))
+
+
+class OpenVinoTarget(Target):
+    """OpenVINO's intermediate representation: an .xml file and the weights beside it."""
+
+    name, suffix = "openvino", ".xml"
+
+    def write(self, graph: ExportGraph, facts: dict[str, Any], path: Path, inputs: Sequence[np.ndarray]) -> None:
+        """Write an .xml and a .bin file."""
+        with _needs_extra(self.name):
+            import onnx
+            import openvino
+
+            precision, source = facts["export"]["precision"], path.with_suffix(".part.onnx")
+            try:
+                exported = onnx_model(graph)
+                onnx.save(exported, str(source))
+                model = openvino.convert_model(source)
+            finally:
+                source.unlink(missing_ok=True)
+            if precision == "int8":
+                import nncf
+
+                names = {node.get_friendly_name() for node in model.get_ops()}
+                kept = [name for name in _outside(exported, graph) if name in names]
+                rows = [row[None] for batch in inputs for row in batch]
+                model = nncf.quantize(
+                    model, nncf.Dataset(rows), subset_size=len(rows), ignored_scope=nncf.IgnoredScope(names=kept)
+                )
+            model.set_rt_info(json.dumps(facts), "logpose")
+            openvino.save_model(model, path, compress_to_fp16=precision == "half")
+
+
+TARGETS: dict[str, Target] = {target.name: target for target in (OnnxTarget(), OpenVinoTarget())}
+
+
+def onnx_model(graph: ExportGraph) -> Any:
+    """The graph as an ONNX model whose batch may be of any size."""
+    import onnxscript  # noqa: F401  (named where it is missing)
+
+    example = graph.model.example_input()
+    inputs = torch.cat([example, example])  # a batch of one would be taken for a constant
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch's own code
+            program = torch.onnx.export(
+                graph.eval(), (inputs,), input_names=["inputs"], output_names=list(graph.outputs), opset_version=OPSET,
+                dynamic_shapes=({0: torch.export.Dim("batch")},), dynamo=True, external_data=False, verbose=False,
+            )  # fmt: skip
+    finally:
+        quiet.setLevel(level)
+    assert program is not None
+    return program.model_proto
+
+
+def _halve(model: Any) -> None:
+    """Store large constants in half precision, each with a conversion to single behind it."""
+    import onnx
+
+    largest, casts = float(np.finfo(np.float16).max), []
+    for constant in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(constant)
+        if values.dtype != np.float32 or values.size < LARGE or not (np.abs(values) <= largest).all():
+            continue
+        name = constant.name
+        constant.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}/half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}/half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _outside(model: Any, graph: ExportGraph) -> list[str]:
+    """Names of the nodes of an ONNX model that are not of its backbone: heads and positions need all their digits.
+
+    Of a network without a backbone they are those outside its largest part.
+    """
+    parts = dict(graph.model.named_children())
+    backbone = graph.model.backbone_path
+    if backbone not in parts:
+        backbone = max(parts, key=lambda name: sum(each.numel() for each in parts[name].parameters()))
+    inside = re.compile(rf"/model\.{re.escape(backbone)}[.:]")
+    spaces = {
+        node.name: {p.key: p.value for p in node.metadata_props}.get("namespace", "") for node in model.graph.node
+    }
+    return [name for name, space in spaces.items() if not inside.search(space)]
+
+
+def _quantised(model: Any, path: Path, inputs: Sequence[np.ndarray], kept: list[str]) -> Any:
+    """The model with 8-bit weights and activations in its convolutions, whose ranges are those of the inputs.
+
+    `kept` are the names of nodes that are left as they are.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.batches = iter(inputs)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(({"inputs": batch} for batch in self.batches), None)
+
+    target, root = path.with_suffix(".part.onnx"), logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # its advice is about graphs that are not optimised yet
+    try:
+        quantize_static(
+            model, str(target), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"], nodes_to_exclude=kept,
+        )  # fmt: skip
+        return onnx.load(str(target))
+    finally:
+        root.setLevel(level)
+        target.unlink(missing_ok=True)

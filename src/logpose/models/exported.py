@@ -1,0 +1,126 @@
+"""Models of files that `logpose export` wrote: a runtime computes, all else is as of the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from logpose.core.errors import InputError
+from logpose.core.structures import ErrorDistribution, Prediction
+from logpose.models.heatmap import HeatmapModel
+from logpose.models.pose_model import KeypointModel, Model
+from logpose.runtime import Network, open_network
+
+__all__ = ["SUFFIXES", "Exported", "NoBackbone", "exported_model", "is_exported", "opened"]
+
+SUFFIXES = (".onnx", ".xml")
+"""Of files that are opened as models: ONNX, OpenVINO."""
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether a path names a file of an exported model."""
+    return Path(path).suffix in SUFFIXES
+
+
+def opened(path: str | Path) -> Network:
+    """The network of a file that `logpose export` wrote.
+
+    Raises:
+        InputError: if it cannot be opened, is not one, or its runtime is not installed.
+    """
+    try:
+        return open_network(path)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+class NoBackbone(nn.Module):
+    """Stands where a backbone of a user's own was: a model is made with it, and then loses all layers."""
+
+    channels, stage_channels = 1, (1, 1, 1, 1)
+
+
+class Exported:
+    """Part of a model's class, before its own: predicts by a network in a file, and has no weights."""
+
+    network: Network
+
+    def forward(self: Any, inputs: Tensor) -> Prediction:
+        """Predict every joint; standard deviations are brought back to before the calibration."""
+        found = {name: inputs.new_tensor(values, dtype=torch.float32) for name, values in self._outputs(inputs).items()}
+        mean, confidence, error = found["keypoints"], found["confidence"], self.error_distribution
+        more: dict[str, Tensor] = {}
+        std = found.get("std")
+        if std is None:
+            sigma = torch.ones_like(mean)
+        elif (across := found.get("correlation")) is None:
+            sigma = std / error.std
+        else:  # of Prediction.std, with its correlation
+            own, rest = across.square() / error.std[0].square(), (1 - across.square()) / error.std[1].square()
+            sigma = torch.stack([std[..., 0] / error.std[0], std[..., 1] * (own + rest).sqrt()], dim=-1)
+            more["correlation"] = across * std[..., 1] / (error.std[0] * sigma[..., 1])
+        if (visible := found.get("visible")) is not None:
+            more["visibility"] = visible.logit()
+        calibration = self.calibration
+        if std is not None and calibration is not None:
+            factor = sigma.new_tensor(calibration.factor)
+            sigma = sigma / (factor if self.keeps_bands else factor[:, None])
+        if calibration is not None and calibration.visibility and "visibility" in more:
+            slope, shift = calibration.visibility
+            more["visibility"] = (more["visibility"] - shift) / slope
+        return Prediction(mean, sigma, confidence, error, **more).about(mean, sigma, confidence)
+
+    def _outputs(self, inputs: Tensor) -> dict[str, np.ndarray]:
+        """What the network gives of a batch: of pixels in [0, 1] too, where it takes 8-bit values."""
+        wanted = np.dtype(self.network.facts["export"]["input"])
+        if wanted == np.uint8 and inputs.is_floating_point():
+            inputs = (inputs * 255).round()
+        return self.network(inputs.cpu().numpy().astype(wanted))
+
+    def flip_average(self: Any, prediction: Prediction, mirrored: Prediction) -> Prediction:
+        """Flip test: of positions, also where the checkpoint averages heatmaps."""
+        of_positions: Any = super(HeatmapModel, self) if isinstance(self, HeatmapModel) else super()
+        average: Prediction = of_positions.flip_average(prediction, mirrored)
+        return average
+
+    def is_finite(self) -> bool:
+        """Whether all weights are: they were when the file was written."""
+        return True
+
+    def __getattr__(self: Any, name: str) -> Any:
+        """As of every module; of a layer, that there are none."""
+        if name in self.__dict__.get("left_out", ()):
+            raise InputError(f"a model of `logpose export` has no weights, and no {name}: the checkpoint is needed")
+        return nn.Module.__getattr__(self, name)
+
+    def __deepcopy__(self: Any, memo: Any) -> Any:
+        """The model itself: nothing in it changes."""
+        return self
+
+
+def exported_model(model: AnyModel, network: Network) -> AnyModel:
+    """The same model, with the network in place of its layers.
+
+    Args:
+        model: as `config` describes it; its layers are dropped.
+        network: of a file that was exported of such a model.
+
+    Raises:
+        InputError: if such models are not exported.
+    """
+    if not isinstance(model, KeypointModel):
+        raise InputError(f"{type(model).__name__} is not run from a file")
+    kept = {"left_out": tuple(model._modules)}
+    model._modules.clear()
+    model.__class__ = type(f"Exported{type(model).__name__}", (Exported, type(model)), {"__module__": __name__})
+    model.__dict__ |= kept | {"network": network}
+    if (facts := network.facts["export"]["error_distribution"]) is not None:
+        values: dict[str, Any] = {name: value and torch.tensor(value) for name, value in facts.items()}
+        model.set_error_distribution(ErrorDistribution(**values))
+    return model

@@ -1,0 +1,152 @@
+"""Keypoints of people in photographs by a model of `logpose export`: needs NumPy, OpenCV and ONNX Runtime alone.
+
+python predict.py photo.jpg [--model model.onnx] [--box X Y WIDTH HEIGHT]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+LOOKS, STANDS = 4, 0.9  # at an image without boxes, and the overlap of two boxes at which the second is kept
+NOBODY, LEAST_SIDE = 0.25, 2.0  # median deviation, of the longer side of the box, of nobody's joints; of a box, pixels
+MM = 2000.0  # millimetres of depth in a unit of crop coordinates
+
+
+class Network:
+    """A model of `logpose export`: a batch of inputs to arrays, by the names of its outputs.
+
+    `facts` is what the file has besides: skeleton, size and padding of crops, calibration, licence.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
+        if not Path(path).is_file():
+            raise ValueError(f"{path}: no such file")
+        try:
+            facts, self._run = self._opened(str(path), threads)
+        except ImportError as error:
+            raise ValueError(f"{path}: needs {error.name}: pip install {error.name}") from error
+        except Exception as error:  # whatever the runtime raises of a damaged file
+            raise ValueError(f"{path}: cannot be opened ({str(error).strip().splitlines()[0]:.160})") from error
+        if not facts:
+            raise ValueError(f"{path}: not a file of `logpose export`")
+        self.facts: dict[str, Any] = json.loads(facts)
+
+    def _opened(self, path: str, threads: int) -> tuple[str, Any]:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = threads, 3
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return session.get_modelmeta().custom_metadata_map.get("logpose", ""), lambda x: session.run(
+            None, {"inputs": x}
+        )
+
+    def __call__(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs of a batch: `keypoints` (B, K, D), `confidence` (B, K), and those that the model has besides."""
+        return dict(zip(self.facts["export"]["outputs"], self._run(inputs), strict=True))
+
+
+class People(NamedTuple):
+    """The people of an image; N of them, K joints, lengths in pixels (of depth in millimetres)."""
+
+    boxes: np.ndarray  # (N, 4): x, y, width, height
+    keypoints: np.ndarray  # (N, K, D): expected positions
+    sigma: np.ndarray | None  # (N, K, D): standard deviations
+    confidence: np.ndarray  # (N, K)
+    scores: np.ndarray  # (N,): the box's + the mean + the largest confidence
+    radius: dict[str, np.ndarray]  # by level (N, K, 2): half axes of the regions that hold a joint
+    correlation: np.ndarray | None = None  # (N, K): of errors along x and y
+    visible: np.ndarray | None = None  # (N, K): probability that a joint is visible
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Plain values, one row for each person."""
+        known = {name: value for name, value in self._asdict().items() if value is not None}
+        return [{name: _plain(value, i) for name, value in known.items()} for i in range(len(self.boxes))]
+
+
+def _plain(value: Any, i: int) -> Any:
+    return {k: _plain(v, i) for k, v in value.items()} if isinstance(value, dict) else value[i].round(3).tolist()
+
+
+class Predictor:
+    """Finds the joints of the people in an image, by the file of a pose model, or its `Network`."""
+
+    def __init__(self, model: str | Path | Network, batch_size: int = 64) -> None:
+        self.network = model if isinstance(model, Network) else Network(model)
+        self.facts, self.calibration = self.network.facts["export"], self.network.facts.get("calibration") or {}
+        if self.facts["task"] != "pose" or self.network.facts["model"]["skeleton"].get("categories"):
+            raise ValueError("a model of the joints of one kind of object is needed; logpose.Predictor takes others")
+        self.crop, self.batch_size = np.array(self.facts["size"][::-1]), batch_size
+
+    def __call__(self, image: np.ndarray | str | Path, boxes: Any = None) -> People:
+        """The people in boxes (x, y, width, height, and perhaps a score) of an RGB image (H, W, 3) or a file of one.
+
+        Without boxes one person is looked for in the whole image; nobody is returned if that stays too uncertain.
+        """
+        if not isinstance(image, np.ndarray):
+            read = cv2.imdecode(np.fromfile(image, np.uint8), cv2.IMREAD_COLOR) if Path(image).is_file() else None
+            if read is None:
+                raise ValueError(f"{image}: no image that can be read")
+            image = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
+        size = np.array(image.shape[1::-1], dtype=np.float64)
+        rows = np.array([[0, 0, *size]] if boxes is None else boxes if len(boxes) else np.empty((0, 4)), np.float64)
+        if rows.shape[1:] not in ((4,), (5,)) or not np.isfinite(rows).all() or (rows[:, 2:4] <= 0).any():
+            raise ValueError("boxes are x, y, width > 0, height > 0 and perhaps a score")
+        found = self.predicted(image, rows)
+        for _ in range(0 if boxes is not None else LOOKS - 1):
+            (start, sides), points = rows.reshape(2, 2), found.keypoints[0, :, :2]
+            low = np.floor(points.min(axis=0)).clip(0, np.maximum(size - LEAST_SIDE, 0))
+            high = np.ceil(points.max(axis=0)).clip(np.minimum(low + LEAST_SIDE, size), size)
+            both = (np.minimum(high, start + sides) - np.maximum(low, start)).clip(0).prod()
+            if both >= STANDS * ((high - low).prod() + sides.prod() - both):
+                break
+            rows = np.array([[*low, *(high - low)]])
+            found = self.predicted(image, rows)
+        nobody = (self.calibration.get("uncertain") or NOBODY) * max(rows[:, 2:4].ravel(), default=0)
+        gone = boxes is None and found.sigma is not None and np.median(found.sigma[0, :, :2].mean(axis=1)) > nobody
+        return self.predicted(image, rows[:0]) if gone else found
+
+    def predicted(self, image: np.ndarray, boxes: np.ndarray) -> People:
+        """The joints in the regions around boxes."""
+        width = np.maximum(boxes[:, 2], boxes[:, 3] * self.crop[0] / self.crop[1]) * self.facts["padding"]
+        extent = np.stack([width, width * self.crop[1] / self.crop[0]], axis=1)
+        corner = boxes[:, :2] + boxes[:, 2:4] / 2 - extent / 2
+        crops = np.zeros((len(boxes) or 1, *self.crop[::-1], 3), np.uint8)  # of nobody a black one, left out below
+        for crop, s, (x, y) in zip(crops, self.crop[0] / width, corner, strict=False):
+            to_crop = np.array([[s, 0, -s * x], [0, s, -s * y]])
+            cv2.warpAffine(image, to_crop, self.crop.tolist(), dst=crop, flags=cv2.INTER_LINEAR)
+        inputs, step = np.ascontiguousarray(crops.transpose(0, 3, 1, 2)), self.batch_size
+        parts = [self.network(inputs[i : i + step]) for i in range(0, len(inputs), step)]
+        out = {k: np.concatenate([each[k] for each in parts])[: len(boxes)].astype(np.float64) for k in parts[0]}
+        unit = np.pad(extent, ((0, 0), (0, out["keypoints"].shape[-1] - 2)), constant_values=MM)[:, None]
+        points, std, sure = out["keypoints"] * unit, out["std"] * unit if "std" in out else None, out["confidence"]
+        points[..., :2] += (corner + extent / 2)[:, None]
+        scores = sure.mean(axis=1) + sure.max(axis=1) + (boxes[:, 4] if boxes.shape[1] > 4 else 1)
+        regions = {}
+        if std is not None and (own := self.calibration):
+            radii = np.array(own["radii"])[np.searchsorted(own["sizes"], boxes[:, 2:4].max(axis=1))]
+            regions = {f"{level:g}": radii[..., i, None] * std[..., :2] for i, level in enumerate(own["levels"])}
+        return People(boxes[:, :4], points, std, sure, scores, regions, out.get("correlation"), out.get("visible"))
+
+
+def main() -> None:
+    """Print the people of a photograph as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("model.onnx"))
+    parser.add_argument("--box", type=float, nargs=4, action="append", metavar=("X", "Y", "WIDTH", "HEIGHT"))
+    given = parser.parse_args()
+    try:
+        print(json.dumps(Predictor(given.model)(given.image, given.box).rows()))
+    except ValueError as error:
+        raise SystemExit(f"predict.py: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""`logpose export`: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+
+from logpose.export import export as module
+from logpose.export.verification import Limits
+
+pytestmark = pytest.mark.usefixtures("thin_resnets")
+
+
+def test_a_file_is_written_and_serves_as_a_checkpoint(command, tiny_run, coco_folder, photos, tmp_path):
+    code, out, err = command("export", tiny_run, "--out", tmp_path)
+    assert code == 0
+    assert "model.onnx, compared with the checkpoint on" in out
+    assert "coverage@0.9" in out
+    assert f"wrote {tmp_path / 'model.onnx'}" in err
+    figures = {}
+    for checkpoint in (tiny_run, tmp_path / "model.onnx"):
+        code, out, err = command("eval", checkpoint, coco_folder, "--no-flip-test", "--json")
+        assert code == 0, err
+        figures[checkpoint] = json.loads(out)
+    one, other = figures.values()
+    assert "nll" in one  # the density is not in the file
+    assert set(one) - set(other) <= {"nll"}
+    assert other == pytest.approx({name: one[name] for name in other}, abs=2e-3, nan_ok=True)
+    rows = [
+        json.loads(command("predict", checkpoint, photos[0], "--looks", 1, "--json")[1])
+        for checkpoint in (tiny_run, tmp_path / "model.onnx")
+    ]
+    assert rows[1][0]["keypoints"] == pytest.approx(rows[0][0]["keypoints"], abs=1e-2)
+
+
+def test_what_is_not_the_same_ends_with_3(command, tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(module.LIMITS, "single", Limits(moved=-1.0))
+    code, out, err = command("export", tiny_run, "--out", tmp_path, "--json")
+    assert code == 3
+    (row,) = json.loads(out)
+    assert row["kept"] is False
+    assert row["checkpoint_and_export"]["pck@0.2"][0] == pytest.approx(row["checkpoint_and_export"]["pck@0.2"][1])
+    assert "model.onnx is not kept: keypoints move" in err
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("words", "token"),
+    [
+        (("--half", "--int8"), "choose one"),
+        (("--data", "x"), "--data is for --int8"),
+        (("--unverified", "--verify", "x"), "choose one"),
+        (("--to", "coreml"), "onnx or openvino"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(command, tiny_run, tmp_path, words, token):
+    code, out, err = command("export", tiny_run, "--out", tmp_path, *words)
+    assert (code, out) == (2, "")
+    assert token in err

@@ -1,0 +1,181 @@
+"""Files of each kind hold the model: opened again, they predict what it predicts, whatever the batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import Tiny
+from torch import nn
+
+from logpose.core.calibration import Calibration
+from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO, H36M, Skeleton
+from logpose.losses import Gaussian, Laplace
+from logpose.models import BoundaryModel, HeatmapModel, IntegralModel, LiftingModel, RegressionModel, ResNet
+from logpose.models.attention import AttentionModel
+from logpose.training.checkpoint import load_model
+
+pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+
+from logpose.export.graph import ExportGraph, facts_of
+from logpose.export.targets import TARGETS
+
+pytestmark = pytest.mark.usefixtures("thin_module")
+
+SIZE = (64, 64)
+LAYERS = Skeleton("layers", ("top", "middle", "bottom"))
+
+
+class Coarse(Tiny):
+    """A backbone whose maps have 1/32 of the resolution."""
+
+    def forward(self, images):
+        return nn.functional.avg_pool2d(super().forward(images), 8)
+
+
+def calibration(count: int, dim: int = 1, **more) -> Calibration:
+    """A factor for each joint that is another for left and right, and radii of two levels."""
+    factor = np.linspace(0.8, 1.3, count).tolist()
+    return Calibration(factor, (0.5, 0.9), [[[1 + i / 10, 2 + i / 10] for i in range(count)]], **more)
+
+
+def made(kind: str):
+    torch.manual_seed(3)
+    if kind == "regression":
+        model = RegressionModel(Tiny(), COCO, SIZE, visibility=True, correlated=True)
+        model.calibration = calibration(17, visibility=(0.7, 0.2), uncertain=0.2)
+    elif kind == "plain":
+        model = RegressionModel(Tiny(), COCO, SIZE)
+    elif kind == "space":
+        model = RegressionModel(Tiny(), H36M, SIZE, dim=3)
+    elif kind == "heatmap":
+        model = HeatmapModel(Coarse(), COCO, SIZE)
+    elif kind == "integral":
+        model = IntegralModel(Coarse(), COCO, SIZE, predicts_sigma=True, normalisation="sigmoid")
+    elif kind == "attention":
+        model = AttentionModel(ResNet(18), COCO, SIZE)
+    elif kind == "lifting":
+        model = LiftingModel("fc", H36M, settings={"width": 32})
+        model.calibration = calibration(len(H36M))
+    else:
+        model = BoundaryModel(LAYERS, (32, 64), channels=8, depth=2, cells=4)
+        model.calibration = calibration(3)
+    for name, parameter in model.named_parameters():  # heads begin with a small gain: positions would hardly differ
+        if name.startswith(("fc_", "output.")) and parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.5)
+    if kind != "heatmap":
+        loss = (Gaussian if kind == "integral" else Laplace)(model.dim)
+        model.set_error_distribution(loss.error_distribution())
+    if kind == "plain":
+        model.error_mean += 0.3  # of a density that is skewed
+    return model.eval()
+
+
+KINDS = ("regression", "plain", "space", "heatmap", "integral", "attention", "lifting", "boundaries")
+
+
+def batch_of(model, count: int) -> torch.Tensor:
+    example, draw = model.example_input(), torch.Generator().manual_seed(count)
+    shape = (count, *example.shape[1:])
+    if example.dtype == torch.uint8:
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
+    return torch.randn(shape, generator=draw) / 4
+
+
+def write(model, folder: Path, target: str = "onnx", precision: str = "single", **notes) -> Path:
+    graph, file = ExportGraph(model), folder / f"model{TARGETS[target].suffix}"
+    TARGETS[target].write(graph, facts_of(graph, precision, notes), file, ())
+    return file
+
+
+class Inputs:
+    def __init__(self, inputs: torch.Tensor) -> None:
+        self.inputs = inputs
+
+
+def assert_same(model, other, inputs: torch.Tensor, flip_test: bool = False) -> None:
+    with torch.inference_mode():
+        one, again = (each.predict(Inputs(inputs), flip_test) for each in (model, other))
+    assert again.mean.numpy() == pytest.approx(one.mean.numpy(), abs=2e-5)
+    assert again.confidence.numpy() == pytest.approx(one.confidence.numpy(), abs=1e-4)
+    assert again.mu.numpy() == pytest.approx(one.mu.numpy(), abs=1e-4)
+    assert again.std.numpy() == pytest.approx(one.std.numpy(), rel=1e-4, nan_ok=True)
+    for name in ("correlation", "visibility"):
+        values = getattr(one, name)
+        assert (values is None) == (getattr(again, name) is None)
+        if values is not None:
+            assert getattr(again, name).numpy() == pytest.approx(values.numpy(), abs=2e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_onnx_file_predicts_what_the_model_predicts(kind, tmp_path):
+    model = made(kind)
+    other = load_model(write(model, tmp_path, licence="for tests", figures={"pck": 0.5}))
+    assert isinstance(other, type(model))
+    assert other.skeleton.config() == Skeleton.from_config(model.skeleton.config()).config()
+    assert other.input_spec == model.input_spec
+    assert other.error_distribution.std.numpy() == pytest.approx(model.error_distribution.std.numpy(), nan_ok=True)
+    for count in (1, 3):
+        assert_same(model, other, batch_of(model, count))
+    if kind != "heatmap":  # whose flip test is one of maps
+        assert_same(model, other, batch_of(model, 2), flip_test=True)
+    if model.calibration:
+        assert other.calibration.config() == model.calibration.config()
+    facts = other.network.facts
+    assert facts["licence"] == "for tests"
+    out = other.network(batch_of(model, 2).numpy())
+    if kind != "heatmap":
+        level = facts["export"]["levels"].index(0.9)
+        expected = np.broadcast_to(model.region_radius(0.9)[0], out["radius"].shape[1])
+        assert out["radius"][1, :, level] == pytest.approx(expected, rel=1e-6)
+    else:
+        assert set(out) == {"keypoints", "confidence"}
+
+
+@pytest.mark.parametrize("precision", ["single", "half"])
+@pytest.mark.parametrize("target", ["onnx", "openvino"])
+def test_weights_in_half_precision_change_little_and_halve_the_file(target, precision, tmp_path):
+    model = made("integral")
+    file = write(model, tmp_path, target, precision)
+    size = sum(each.stat().st_size for each in tmp_path.iterdir())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    assert size == pytest.approx(parameters * (4 if precision == "single" else 2), rel=0.1)
+    assert sorted(each.suffix for each in tmp_path.iterdir()) == ([".onnx"] if target == "onnx" else [".bin", ".xml"])
+    other, inputs = load_model(file), batch_of(model, 3)
+    with torch.inference_mode():
+        apart = (other(inputs).mu - model(inputs).mu).abs().max() * SIZE[0]
+    assert apart < (0.002 if precision == "single" else 0.3)
+    assert other.network.facts["export"]["precision"] == precision
+
+
+def test_floats_are_taken_as_the_pixels_that_they_are(tmp_path):
+    model = made("plain")
+    other, pixels = load_model(write(model, tmp_path)), batch_of(model, 2)
+    with torch.inference_mode():
+        assert torch.equal(other(pixels).mu, other(pixels.float() / 255).mu)
+
+
+def test_what_a_file_keeps_can_be_read_without_opening_the_network(tmp_path):
+    import onnx
+
+    model = made("regression")
+    kept = {entry.key: entry.value for entry in onnx.load(write(model, tmp_path)).metadata_props}
+    facts = json.loads(kept.pop("logpose"))
+    assert not kept  # nothing of the machine or of torch
+    export = facts["export"]
+    assert export["outputs"] == ["keypoints", "confidence", "std", "radius", "correlation", "visible"]
+    assert (export["task"], export["size"], export["padding"]) == ("pose", [64, 64], 1.25)
+    assert (export["input"], export["shape"]) == ("uint8", [3, 64, 64])
+    assert export["joints"] == list(COCO.joints)
+    assert facts["calibration"]["levels"] == [0.5, 0.9]
+
+
+@pytest.mark.parametrize("target", ["onnx", "openvino"])
+def test_a_missing_library_is_one_sentence(target, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(InputError, match=r"needs onnx: pip install 'logpose-keypoints\[export\]'"):
+        write(made("plain"), tmp_path, target)

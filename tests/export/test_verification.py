@@ -1,0 +1,95 @@
+"""What counts as the same prediction, and where labelled data to prove it come from."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from logpose.core.errors import InputError
+from logpose.export.verification import LIMITS, Limits, Verified, data_of, observe, verify
+from logpose.tasks import TASKS, task_of
+from logpose.training.checkpoint import load
+
+POSE = next(task for task in TASKS if task.name == "pose")
+
+
+def verified(moved=0.001, sigma=1e-4, before=None, after=None, **more) -> Verified:
+    figures = {"pck@0.2": 0.8, "coverage@0.9": 0.9, "coverage@0.9/hidden": 0.5}
+    return Verified(
+        "crop_px",
+        3,
+        np.array([0.0, moved]),
+        np.array([0.0, sigma]),
+        figures | (before or {}),
+        figures | (after or {}),
+        **more,
+    )
+
+
+def test_each_limit_holds_for_its_precision():
+    assert verified().excess(LIMITS["single"]) == []
+    assert "move by up to 0.02 crop_px" in verified(moved=0.02).excess(LIMITS["single"])[0]
+    assert verified(moved=0.02).excess(LIMITS["half"]) == []
+    assert "0.31" in verified(moved=0.31).excess(LIMITS["half"])[0]
+    assert "sigma changes by up to 0.20%" in verified(sigma=0.002).excess(LIMITS["single"])[0]
+    assert verified(moved=9.0, sigma=3.0).excess(LIMITS["int8"]) == []
+    assert "pck@0.2 falls by 0.011" in verified(after={"pck@0.2": 0.789}).excess(LIMITS["int8"])[0]
+    assert verified(after={"pck@0.2": 0.9}).excess(LIMITS["int8"]) == []
+    for share in (0.879, 0.921):
+        assert "coverage@0.9 changes by" in verified(after={"coverage@0.9": share}).excess(LIMITS["int8"])[0]
+    assert verified(after={"coverage@0.9/hidden": 0.1}).excess(LIMITS["int8"]) == []
+
+
+@pytest.mark.parametrize("changes", [{"moved": math.nan}, {"sigma": math.nan}, {"after": {"pck@0.2": math.nan}},
+                                     {"after": {"coverage@0.9": math.nan}}])  # fmt: skip
+def test_what_is_not_a_number_is_never_the_same(changes):
+    assert verified(**changes).excess(Limits(1, 1, 1, 1))
+
+
+def test_of_positions_in_steps_one_in_a_thousand_may_jump():
+    moved = np.zeros(2001)
+    moved[0] = 1.0
+    many = Verified("crop_px", 3, moved, np.empty(0), {}, {})
+    assert many.excess(LIMITS["single"])
+    assert not Verified("crop_px", 3, moved, np.empty(0), {}, {}, in_steps=True).excess(LIMITS["single"])
+    moved[:3] = 1.0
+    assert Verified("crop_px", 3, moved, np.empty(0), {}, {}, in_steps=True).excess(LIMITS["single"])
+
+
+@pytest.mark.usefixtures("thin_resnets")
+def test_changes_are_measured_on_the_first_rows(tiny_run, coco_folder):
+    model, loss = load(tiny_run)
+    task, options = task_of(model), data_of(POSE, tiny_run, {"data": str(coco_folder)}, None)
+    seen = observe(task, model, loss, options, 5)
+    assert "predict" not in vars(model)  # as it was
+    assert len(seen.inputs) == 1
+    assert len(seen.evaluator.rows) == len(seen.inputs[0]) > 8  # those of one batch
+    same = verify(seen, observe(task, model, loss, options, 5), model)
+    assert (same.moved.max(), same.sigma.max()) == (0, 0)
+    assert same.before == same.after
+    assert "nll" in same.before
+    with torch.no_grad():
+        model.fc_mu.bias[0] += 0.25  # of 48 columns
+        model.fc_sigma.bias += 0.1
+    changed = verify(seen, observe(task, model, loss, options, 5), model)
+    assert changed.moved.reshape(-1, 17)[:, 0] == pytest.approx(12, abs=1e-3)
+    assert changed.moved.reshape(-1, 17)[:, 1:].max() < 1e-4
+    assert (changed.sigma > 0).all()
+    assert changed.figures()["moved_crop_px_largest"] == pytest.approx(12, abs=1e-3)
+    assert any("12 (largest)" in line for line in changed.text())
+
+
+def test_data_are_those_given_or_those_of_the_run(coco_folder, tmp_path):
+    recipe = {"data": str(coco_folder), "images": str(tmp_path), "category": "person", "other": 1}
+    found = data_of(POSE, Path("run"), recipe, None)
+    assert (found.data, found.images, found.category) == (coco_folder, tmp_path, "person")
+    assert data_of(POSE, Path("run"), recipe | {"val_data": str(tmp_path)}, None).data == tmp_path
+    assert data_of(POSE, Path("run"), {}, coco_folder).data == coco_folder
+    with pytest.raises(InputError, match="does not name its data: give labelled data with --verify"):
+        data_of(POSE, Path("run"), {}, None)
+    with pytest.raises(InputError, match="gone is not there"):
+        data_of(POSE, Path("run"), {"data": str(tmp_path / "gone")}, None)

@@ -49,7 +49,8 @@ extras: $(EXTRAS)/.installed ## Install the optional extras in an environment of
 		tests/data/test_pillow_files.py tests/training/test_interop.py tests/models/test_rcnn.py tests/models/test_mask_rcnn.py \
 		tests/models/test_timm_backbone.py tests/models/test_version_0_1.py tests/training/test_search.py \
 		tests/data/test_deeplabcut_tables.py tests/data/test_sleap.py \
-		tests/recipes/test_mask_rcnn.py tests/tasks/detection/test_predict.py tests/report/test_systems.py
+		tests/recipes/test_mask_rcnn.py tests/tasks/detection/test_predict.py tests/report/test_systems.py \
+		tests/export tests/runtime tests/models/test_exported.py tests/cli/test_export.py
 
 docs: $(VENV)/.installed-docs $(VENV)/.installed-test ## Run the pages' code, build the site with its API reference into build/site; a broken link is an error
 	@echo "==> pytest tests/test_docs.py: the code of the method page and the tutorial"
@@ -120,5 +121,5 @@ $(VENV)/.installed-dev: $(VENV)/.created $(NEEDS)
 
 $(EXTRAS)/.installed: $(EXTRAS)/.created $(NEEDS)
 	@echo "==> installing logpose with its extras (minutes the first time)"
-	@$(EXTRAS)/bin/python $(PIP) -e ".[deeplabcut,detect,flows,heic,hub,lite,search,sleap,timm,test]" efficientnet-lite-pytorch
+	@$(EXTRAS)/bin/python $(PIP) -e ".[deeplabcut,detect,export,flows,heic,hub,lite,search,sleap,timm,test]" efficientnet-lite-pytorch
 	@touch $@

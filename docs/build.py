@@ -19,7 +19,8 @@ PACKAGE = ROOT / "src" / "logpose"
 BUILD = ROOT / "build"
 FIRST = ["pose", "labels", "detection", "3d", "boundaries", "method", "tutorial", "results"]
 """The order of the pages; others follow by name."""
-PACKAGES = ["core", "flows", "losses", "metrics", "models", "data", "training", "tasks", "recipes", "report", "cli"]
+PACKAGES = ["core", "flows", "losses", "metrics", "models", "data", "training", "tasks", "recipes"]
+PACKAGES += ["report", "export", "runtime", "cli"]
 LINK = re.compile(r"(?<=\]\()(?!https?:|#|mailto:)([^)#\s]+)(#[^)]*)?(?=\))")
 
 Entry = str | tuple[str, "str | list[Entry]"]

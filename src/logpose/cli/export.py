@@ -19,7 +19,7 @@ NOT_THE_SAME = 3
 
 @dataclass(kw_only=True)
 class ExportOptions(Options):
-    """Write a checkpoint for other runtimes. Files that predict something else are not kept; the exit code is then 3."""
+    """Write a checkpoint for other runtimes. Files that predict something else are not kept: exit code 3."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("checkpoint",)
 

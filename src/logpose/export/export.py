@@ -44,7 +44,7 @@ class Written:
 
 
 def default_folder(checkpoint: str | Path) -> Path:
-    """Where files are written unless said otherwise: a folder `export` beside a checkpoint's file, or in its folder."""
+    """Where files are written by default: a folder `export` beside the file of a checkpoint, or in its folder."""
     path = Path(checkpoint)
     if not path.exists():
         return Path("export")
@@ -90,13 +90,13 @@ def export(
     ExportGraph(model)  # refuses other models
     before = None
     if not unverified:
-        options = data_of(task, Path(checkpoint), recipe, None if verify_on is None else Path(verify_on))
+        options = data_of(task, checkpoint, recipe, verify_on)
         before = observe(task, model, loss, options, VERIFIED_ON)
     seen: Observed | None = None
     if precision == "int8":
         if data is None:
             raise InputError("int8 needs labelled data that the model was not trained on: --data DATA")
-        given = data_of(task, Path(checkpoint), recipe, Path(data))
+        given = data_of(task, checkpoint, recipe, data)
         seen = observe(task, model, loss, given, CALIBRATED_ON)
         if task.has_learned(seen.evaluator, given):
             raise InputError(f"{data}: the model was trained on some of it; give --data that it was not trained on")

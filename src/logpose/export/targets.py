@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,7 +22,7 @@ from logpose.export.graph import ExportGraph
 __all__ = ["TARGETS", "OnnxTarget", "OpenVinoTarget", "Precision", "Target"]
 
 Precision = Literal["single", "half", "int8"]
-"""Of the weights. "half" is that of the file: runtimes compute in single precision, unless told otherwise."""
+"""Of the weights. "half" is that of the file: runtimes compute in single precision by themselves."""
 EXTRA = "pip install 'logpose-keypoints[export]'"
 LARGE = 256  # numbers of a constant from which on it is stored in half precision
 OPSET = 18
@@ -34,7 +35,7 @@ class Target(ABC):
     suffix: ClassVar[str]
 
     @abstractmethod
-    def write(self, graph: ExportGraph, facts: dict[str, Any], path: Path, inputs: Sequence[np.ndarray]) -> None:
+    def write(self, graph: ExportGraph, facts: dict[str, Any], path: str | Path, inputs: Sequence[np.ndarray]) -> None:
         """Write a file.
 
         Args:
@@ -62,8 +63,9 @@ class OnnxTarget(Target):
 
     name, suffix = "onnx", ".onnx"
 
-    def write(self, graph: ExportGraph, facts: dict[str, Any], path: Path, inputs: Sequence[np.ndarray]) -> None:
+    def write(self, graph: ExportGraph, facts: dict[str, Any], path: str | Path, inputs: Sequence[np.ndarray]) -> None:
         """Write an .onnx file."""
+        path = Path(path)
         with _needs_extra(self.name):
             import onnx
 
@@ -83,8 +85,9 @@ class OpenVinoTarget(Target):
 
     name, suffix = "openvino", ".xml"
 
-    def write(self, graph: ExportGraph, facts: dict[str, Any], path: Path, inputs: Sequence[np.ndarray]) -> None:
+    def write(self, graph: ExportGraph, facts: dict[str, Any], path: str | Path, inputs: Sequence[np.ndarray]) -> None:
         """Write an .xml and a .bin file."""
+        path = Path(path)
         with _needs_extra(self.name):
             import onnx
             import openvino
@@ -102,14 +105,16 @@ class OpenVinoTarget(Target):
                 names = {node.get_friendly_name() for node in model.get_ops()}
                 kept = [name for name in _outside(exported, graph) if name in names]
                 rows = [row[None] for batch in inputs for row in batch]
-                model = nncf.quantize(
-                    model, nncf.Dataset(rows), subset_size=len(rows), ignored_scope=nncf.IgnoredScope(names=kept)
-                )
+                nncf.set_log_level(logging.WARNING)
+                scope = nncf.IgnoredScope(names=kept)
+                with redirect_stdout(sys.stderr):  # its progress
+                    model = nncf.quantize(model, nncf.Dataset(rows), subset_size=len(rows), ignored_scope=scope)
             model.set_rt_info(json.dumps(facts), "logpose")
             openvino.save_model(model, path, compress_to_fp16=precision == "half")
 
 
 TARGETS: dict[str, Target] = {target.name: target for target in (OnnxTarget(), OpenVinoTarget())}
+"""By name."""
 
 
 def onnx_model(graph: ExportGraph) -> Any:
@@ -183,7 +188,7 @@ def _quantised(model: Any, path: Path, inputs: Sequence[np.ndarray], kept: list[
             return next(({"inputs": batch} for batch in self.batches), None)
 
     target, root = path.with_suffix(".part.onnx"), logging.getLogger()
-    level = root.level
+    level, handlers = root.level, root.handlers[:]
     root.setLevel(logging.ERROR)  # its advice is about graphs that are not optimised yet
     try:
         quantize_static(
@@ -194,4 +199,5 @@ def _quantised(model: Any, path: Path, inputs: Sequence[np.ndarray], kept: list[
         return onnx.load(str(target))
     finally:
         root.setLevel(level)
+        root.handlers[:] = handlers  # it adds one, and all later messages would be printed twice
         target.unlink(missing_ok=True)

@@ -47,6 +47,7 @@ LIMITS: dict[Precision, Limits] = {
     "half": Limits(moved=0.3),
     "int8": Limits(pck=0.01, coverage=0.02),
 }
+"""By the precision of weights."""
 BATCH = 50
 IN_STEPS = 0.999
 """Share of the joints that has to be within the limit where positions are those of maxima: at a tie of two cells the
@@ -203,7 +204,7 @@ def verify(before: Observed, after: Observed, model: Any) -> Verified:
     )
 
 
-def data_of(task: Task, checkpoint: Path, recipe: dict[str, Any], data: Path | None) -> EvalOptions:
+def data_of(task: Task, checkpoint: str | Path, recipe: dict[str, Any], data: str | Path | None) -> EvalOptions:
     """The options of the evaluation of given data, or of those that a run was validated on.
 
     Args:
@@ -225,4 +226,4 @@ def data_of(task: Task, checkpoint: Path, recipe: dict[str, Any], data: Path | N
     more = {name: recipe[name] for name in ("images", "category", "depth") if name in names and recipe.get(name)}
     if "images" in more:
         more["images"] = Path(more["images"])
-    return task.eval_options(checkpoint=checkpoint, data=Path(place), **more)
+    return task.eval_options(checkpoint=Path(checkpoint), data=Path(place), **more)

@@ -43,9 +43,8 @@ class Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        return session.get_modelmeta().custom_metadata_map.get("logpose", ""), lambda x: session.run(
-            None, {"inputs": x}
-        )
+        facts = session.get_modelmeta().custom_metadata_map.get("logpose", "")
+        return facts, lambda inputs: session.run(None, {"inputs": inputs})
 
     def __call__(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs of a batch: `keypoints` (B, K, D), `confidence` (B, K), and those that the model has besides."""
@@ -66,12 +65,11 @@ class People(NamedTuple):
 
     def rows(self) -> list[dict[str, Any]]:
         """Plain values, one row for each person."""
-        known = {name: value for name, value in self._asdict().items() if value is not None}
-        return [{name: _plain(value, i) for name, value in known.items()} for i in range(len(self.boxes))]
-
-
-def _plain(value: Any, i: int) -> Any:
-    return {k: _plain(v, i) for k, v in value.items()} if isinstance(value, dict) else value[i].round(3).tolist()
+        known = {name: value for name, value in self._asdict().items() if isinstance(value, np.ndarray)}
+        rows = [{name: value[i].round(3).tolist() for name, value in known.items()} for i in range(len(self.boxes))]
+        for i, row in enumerate(rows):
+            row["radius"] = {level: axes[i].round(3).tolist() for level, axes in self.radius.items()}
+        return rows
 
 
 class Predictor:

@@ -41,7 +41,7 @@ def test_a_run_is_exported_and_proven_on_what_it_was_validated_on(tiny_run, phot
     assert written.verified.moved.max() < 0.01
     assert written.verified.rows > 8
     assert [each.name for each in tmp_path.iterdir()] == ["model.onnx"]
-    assert load_model(written.path).network.facts["licence"] == "mine"
+    assert load_model(written.path).exported_network.facts["licence"] == "mine"
     boxes = [[4.0, 6.0, 60.0, 90.0]]
     one, other = (Predictor(model, flip_test=True)(photos[0], boxes) for model in (tiny_run, written.path))
     assert other.keypoints == pytest.approx(one.keypoints, abs=1e-3)
@@ -92,9 +92,25 @@ def test_int8_needs_labels_that_the_model_has_not_learned(tiny_run, coco_folder,
     train = coco_folder / "annotations" / "person_keypoints_train.json"
     with pytest.raises(InputError, match="was trained on"):
         export(tiny_run, precision="int8", out=tmp_path, data=train)
-    with pytest.raises(InputError, match=r"sigma of the int8 model cannot be calibrated: level 0\.95 needs"):
+    with pytest.raises(InputError, match=r"cannot be calibrated: level 0\.95 needs"):
         export(tiny_run, precision="int8", out=tmp_path, data=coco_folder)
     assert not [*tmp_path.iterdir()]
+    with pytest.raises(InputError, match="was trained on"):
+        export(tiny_run, precision="int8", out=tmp_path / "new", data=train)
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_written_where_a_second_kind_fails(tiny_run, tmp_path, monkeypatch):
+    def fails(*_):
+        raise InputError("no")
+
+    monkeypatch.setattr(TARGETS["openvino"], "write", fails)
+    with pytest.raises(InputError, match="no"):
+        export(tiny_run, ["onnx", "openvino"], out=tmp_path / "new", unverified=True)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "model.onnx").mkdir()
+    with pytest.raises(InputError, match=r"model\.onnx: a file cannot be written there"):
+        export(tiny_run, out=tmp_path)
 
 
 def test_unknown_targets_and_data_that_are_gone_are_refused(tiny_run, tmp_path, monkeypatch):

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from tiny_runs import Tiny
 
 from logpose.core.errors import InputError
-from logpose.export.verification import LIMITS, Limits, Verified, data_of, observe, verify
+from logpose.core.skeletons import COCO
+from logpose.export.verification import LIMITS, Limits, Observed, Verified, data_of, observe, verify
+from logpose.losses import Laplace
+from logpose.models import RegressionModel
 from logpose.tasks import TASKS, task_of
 from logpose.training.checkpoint import load
 
-POSE = next(task for task in TASKS if task.name == "pose")
+POSE, LIFTING = (next(task for task in TASKS if task.name == name) for name in ("pose", "lifting"))
 
 
-def verified(moved=0.001, sigma=1e-4, before=None, after=None, **more) -> Verified:
+def verified(moved=0.001, sigma=1e-4, others=0.0, before=None, after=None, **more) -> Verified:
     figures = {"pck@0.2": 0.8, "coverage@0.9": 0.9, "coverage@0.9/hidden": 0.5}
     return Verified(
         "crop_px",
         3,
         np.array([0.0, moved]),
         np.array([0.0, sigma]),
+        others,
         figures | (before or {}),
         figures | (after or {}),
         **more,
@@ -44,20 +51,23 @@ def test_each_limit_holds_for_its_precision():
     assert verified(after={"coverage@0.9/hidden": 0.1}).excess(LIMITS["int8"]) == []
 
 
-@pytest.mark.parametrize("changes", [{"moved": math.nan}, {"sigma": math.nan}, {"after": {"pck@0.2": math.nan}},
-                                     {"after": {"coverage@0.9": math.nan}}])  # fmt: skip
+NAN = math.nan
+LOST = ({"moved": NAN}, {"sigma": NAN}, {"others": NAN}, {"after": {"pck@0.2": NAN}}, {"after": {"coverage@0.9": NAN}})
+
+
+@pytest.mark.parametrize("changes", LOST)
 def test_what_is_not_a_number_is_never_the_same(changes):
-    assert verified(**changes).excess(Limits(1, 1, 1, 1))
+    assert verified(**changes).excess(Limits(1, 1, 1, 1, 1, 1))
 
 
 def test_of_positions_in_steps_one_in_a_thousand_may_jump():
     moved = np.zeros(2001)
     moved[0] = 1.0
-    many = Verified("crop_px", 3, moved, np.empty(0), {}, {})
+    many = Verified("crop_px", 3, moved, np.empty(0), 0.0, {}, {})
     assert many.excess(LIMITS["single"])
-    assert not Verified("crop_px", 3, moved, np.empty(0), {}, {}, in_steps=True).excess(LIMITS["single"])
+    assert not Verified("crop_px", 3, moved, np.empty(0), 0.0, {}, {}, in_steps=True).excess(LIMITS["single"])
     moved[:3] = 1.0
-    assert Verified("crop_px", 3, moved, np.empty(0), {}, {}, in_steps=True).excess(LIMITS["single"])
+    assert Verified("crop_px", 3, moved, np.empty(0), 0.0, {}, {}, in_steps=True).excess(LIMITS["single"])
 
 
 @pytest.mark.usefixtures("thin_resnets")
@@ -83,13 +93,48 @@ def test_changes_are_measured_on_the_first_rows(tiny_run, coco_folder):
     assert any("12 (largest)" in line for line in changed.text())
 
 
+def test_figures_that_are_not_known_of_these_people_are_left_out():
+    """Nobody has a labelled shoulder and hip, for example."""
+    unknown = {"pck_torso@0.1": math.nan}
+    for precision in LIMITS:
+        assert verified(before=unknown, after=unknown).excess(LIMITS[precision]) == []
+    assert verified(before=unknown, after=unknown).figures()["checkpoint_and_export"]["pck_torso@0.1"] == [None, None]
+
+
+def test_confidences_count_too_and_errors_where_there_is_no_pck():
+    assert "changes by 0.002" in verified(others=0.002).excess(LIMITS["single"])[0]
+    moved = np.zeros(2)
+    for before, after, wrong in (({"mpjpe": 50.0}, {"mpjpe": 52.0}, 0), ({"mae_um": 5.0}, {"mae_um": 5.3}, 1),
+                                 ({"mpjpe": 50.0}, {}, 1)):  # fmt: skip
+        assert len(Verified("mm", 3, moved, np.empty(0), 0.0, before, after).excess(LIMITS["int8"])) == wrong
+
+
+def test_deviations_that_are_lost_are_a_change():
+    model = RegressionModel(Tiny(), COCO, (32, 32)).eval()
+    model.set_error_distribution(Laplace(2).error_distribution())
+    with torch.no_grad():
+        one = model(model.example_input())
+    other = replace(one, sigma=torch.full_like(one.sigma, math.nan))
+    seen = [Observed(SimpleNamespace(compute=lambda **_: {}), [np.zeros((1, 1))], [each]) for each in (one, other)]
+    assert any("sigma changes" in each for each in verify(*seen, model).excess(LIMITS["single"]))
+    assert verify(seen[0], seen[0], model).excess(LIMITS["single"]) == []
+
+
 def test_data_are_those_given_or_those_of_the_run(coco_folder, tmp_path):
-    recipe = {"data": str(coco_folder), "images": str(tmp_path), "category": "person", "other": 1}
+    recipe = {"data": str(coco_folder), "images": str(tmp_path), "category": "person", "other": 1, "flip_test": True}
     found = data_of(POSE, Path("run"), recipe, None)
-    assert (found.data, found.images, found.category) == (coco_folder, tmp_path, "person")
-    assert data_of(POSE, Path("run"), recipe | {"val_data": str(tmp_path)}, None).data == tmp_path
-    assert data_of(POSE, Path("run"), {}, coco_folder).data == coco_folder
-    with pytest.raises(InputError, match="does not name its data: give labelled data with --verify"):
+    assert (found.data, found.images, found.category, found.flip_test) == (coco_folder, tmp_path, "person", None)
+    other = recipe | {"val_data": str(tmp_path), "val_images": str(coco_folder)}
+    found = data_of(POSE, Path("run"), other, None)
+    assert (found.data, found.images) == (tmp_path, coco_folder)
+    # The images of training are not those of other data.
+    found = data_of(POSE, Path("run"), recipe, coco_folder)
+    assert (found.data, found.images, found.category) == (coco_folder, None, "person")
+    assert data_of(POSE, Path("run"), recipe, coco_folder, tmp_path).images == tmp_path
+    lifting = {"data": str(tmp_path), "keypoints": "x.npz", "picture": [1000, 1002], "cameras": 2}
+    found = data_of(LIFTING, Path("run"), lifting, None)
+    assert (found.keypoints, found.picture, found.cameras) == (Path("x.npz"), (1000, 1002), 2)
+    with pytest.raises(InputError, match="does not name its data: give --verify DATA, or --unverified"):
         data_of(POSE, Path("run"), {}, None)
-    with pytest.raises(InputError, match="gone is not there"):
-        data_of(POSE, Path("run"), {"data": str(tmp_path / "gone")}, None)
+    with pytest.raises(InputError, match="gone is not there: give --data DATA"):
+        data_of(POSE, Path("run"), {}, tmp_path / "gone", flag="--data DATA")

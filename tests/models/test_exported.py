@@ -37,6 +37,11 @@ class InMemory(Network):
         return {name: values.numpy() for name, values in zip(self.graph.outputs, found, strict=True)}
 
 
+class Batch:
+    def __init__(self, inputs) -> None:
+        self.inputs = inputs
+
+
 def checkpoint(**options) -> RegressionModel:
     torch.manual_seed(0)
     model = RegressionModel(Tiny(), COCO, (32, 32), **options).eval()
@@ -82,12 +87,33 @@ def test_it_has_no_weights_and_says_so():
     assert isinstance(other, RegressionModel)
     assert other.is_finite()
     assert deepcopy(other) is other
+    assert other.config() == json.loads(json.dumps(model.config()))
+    assert other.dtype == torch.float32
+    assert getattr(other, "backbone", None) is None
     with pytest.raises(InputError, match=r"has no weights, and no backbone: the checkpoint is needed"):
         _ = other.backbone
     with pytest.raises(AttributeError):
         _ = other.something_else
     with pytest.raises(InputError, match="no weights to save"):
         save(other, None, "never")
+
+
+def test_a_certain_joint_stays_visible_through_a_flip_test():
+    """A probability of 1 has no logit."""
+    model = checkpoint(visibility=True)
+    with torch.no_grad():
+        model.fc_visibility.weight *= 0
+        model.fc_visibility.bias[:] = torch.linspace(-200, 200, COUNT)
+    images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    with torch.inference_mode():
+        found = [each.predict(Batch(images), flip_test=True).visibility.sigmoid() for each in (model, of_file(model))]
+    assert found[1].numpy() == pytest.approx(found[0].numpy(), abs=1e-3)
+
+
+def test_a_graph_that_does_not_fit_is_one_sentence():
+    other = of_file(checkpoint())
+    with pytest.raises(InputError, match=r"fails on inputs of \(1, 4, 32, 32\)"):
+        other(torch.zeros(1, 4, 32, 32, dtype=torch.uint8))
 
 
 def test_detectors_are_not_run_from_a_file(thin_resnets):
@@ -97,8 +123,10 @@ def test_detectors_are_not_run_from_a_file(thin_resnets):
         exported_model(detector, InMemory(checkpoint()))
 
 
-@pytest.mark.parametrize(("name", "token"), [("none.onnx", "no such file"), ("text.onnx", "cannot be opened"),
-                                             ("text.xml", "cannot be opened")])  # fmt: skip
+OTHER = "not a file of `logpose export`"
+
+
+@pytest.mark.parametrize(("name", "token"), [("none.onnx", "no such file"), ("text.onnx", OTHER), ("text.xml", OTHER)])
 def test_files_that_are_none_are_refused(name, token, tmp_path):
     pytest.importorskip("openvino" if name.endswith("xml") else "onnxruntime")
     (tmp_path / "text.onnx").write_text("no model")

@@ -112,9 +112,24 @@ def test_bad_input_is_one_sentence(files, photos, tmp_path):
     (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(ValueError, match=r"text\.jpg: no image"):
         predictor(tmp_path / "text.jpg")
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(ValueError, match=r"empty\.jpg: no image"):
+        predictor(tmp_path / "empty.jpg")
+    grey = np.zeros((40, 50), np.uint8)
+    for array in (grey, np.dstack([grey] * 4), np.dstack([grey] * 3) / 255, np.zeros((40, 50, 3), np.uint16)):
+        with pytest.raises(ValueError, match="an image is RGB of 8 bits"):
+            predictor(array, [[0, 0, 20, 20]])
     with pytest.raises(ValueError, match=r"none\.onnx: no such file"):
         runtime.Predictor(tmp_path / "none.onnx")
     network = runtime.open_network(folder / "model.onnx")
     network.facts["export"]["task"] = "lifting"
     with pytest.raises(ValueError, match=r"logpose\.Predictor takes others"):
         runtime.Predictor(network)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"export": {"task": "pose"}}', "[" * 100_000])
+def test_what_a_file_keeps_is_checked(text, tmp_path, monkeypatch):
+    (tmp_path / "model.onnx").touch()
+    monkeypatch.setattr(predict.Network, "_opened", lambda *_: (text, None))
+    with pytest.raises(ValueError, match=r"model\.onnx: not a file of `logpose export`"):
+        runtime.open_network(tmp_path / "model.onnx")

@@ -36,6 +36,8 @@ class ExportOptions(Options):
     sigma."""
     verify: Path | None = None
     """Labelled data to compare predictions on; those that the run was validated on unless given."""
+    images: Path | None = None
+    """Folder of the images of --verify and --data, if not beside them."""
     unverified: bool = False
     """Keep the files without comparing predictions."""
     out: Path | None = None
@@ -65,8 +67,8 @@ def run(options: ExportOptions) -> int:
     with threads_beside(0):
         written = export(
             options.checkpoint, options.to, "half" if options.half else "int8" if options.int8 else "single",
-            options.out, data=options.data, verify_on=options.verify, unverified=options.unverified,
-            licence=options.licence,
+            options.out, data=options.data, verify_on=options.verify, images=options.images,
+            unverified=options.unverified, licence=options.licence,
         )  # fmt: skip
     if options.json:
         rows = [

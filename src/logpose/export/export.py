@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
 from logpose.export.graph import UNCALIBRATED, ExportGraph, facts_of
 from logpose.export.targets import TARGETS, Precision, Target
@@ -59,6 +59,7 @@ def export(
     *,
     data: str | Path | None = None,
     verify_on: str | Path | None = None,
+    images: str | Path | None = None,
     unverified: bool = False,
     licence: str | None = None,
 ) -> list[Written]:
@@ -71,12 +72,13 @@ def export(
         out: folder for the files; see `default_folder`.
         data: for int8: labelled data that the model was not trained on.
         verify_on: labelled data to predict; those that the run was validated on unless given.
+        images: folder of the images of these, if not beside them.
         unverified: whether to keep the files without a proof.
         licence: of the weights and of the data that they were trained on; the checkpoint's own unless given.
 
     Raises:
-        InputError: if the checkpoint cannot be exported, a library or the data are missing, or the model was trained
-            on what it is to be calibrated on.
+        InputError: if the checkpoint cannot be exported, a library or the data are missing, the model was trained on
+            what it is to be calibrated on, or a folder is where a file is to be written. No file is written then.
     """
     if is_exported(checkpoint_path(checkpoint)):
         raise InputError(f"{checkpoint}: is a file of `logpose export`; export the checkpoint that it was made of")
@@ -88,36 +90,50 @@ def export(
         kept["licence"] = licence
     recipe = read(checkpoint)["logpose"].get("recipe", {})
     ExportGraph(model)  # refuses other models
+    for name in to:
+        TARGETS[name].check(precision)
+    folder = default_folder(checkpoint) if out is None else Path(out)
+    stem = "model" if precision == "single" else f"model-{precision}"
+    for place in (folder / f"{stem}{TARGETS[name].suffix}" for name in to):
+        if place.is_dir() or (folder.exists() and not folder.is_dir()):
+            raise InputError(f"{place}: a file cannot be written there")
     before = None
     if not unverified:
-        options = data_of(task, checkpoint, recipe, verify_on)
+        options = data_of(task, checkpoint, recipe, verify_on, images)
         before = observe(task, model, loss, options, VERIFIED_ON)
     seen: Observed | None = None
     if precision == "int8":
         if data is None:
             raise InputError("int8 needs labelled data that the model was not trained on: --data DATA")
-        given = data_of(task, checkpoint, recipe, data)
+        given = data_of(task, checkpoint, recipe, data, images, "--data DATA")
         seen = observe(task, model, loss, given, CALIBRATED_ON)
         if task.has_learned(seen.evaluator, given):
             raise InputError(f"{data}: the model was trained on some of it; give --data that it was not trained on")
-    folder = default_folder(checkpoint) if out is None else Path(out)
+        _calibrated(task, model, loss, model.calibration, seen, given)  # refuses too few labels before the work is done
+    written, is_new = [], not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name in to:
-        target = TARGETS[name]
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as part:
-            file = Path(part) / f"model{'' if precision == 'single' else '-' + precision}{target.suffix}"
-            if seen is None:
-                _write(target, model, precision, kept, file, ())
-            else:
-                _write_int8(task, target, model, loss, kept, file, seen, given)
-            verified, excess = None, []
-            if before is not None:
-                verified = verify(before, observe(task, load_model(file), loss, options, VERIFIED_ON), model)
-                excess = verified.excess(LIMITS[precision])
-            for part_file in () if excess else sorted(Path(part).iterdir()):
-                shutil.move(part_file, folder / part_file.name)
-        written.append(Written(folder / file.name, verified, tuple(excess)))
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
+            kept_files: list[Path] = []
+            for name in to:
+                target, part = TARGETS[name], Path(unfinished) / name
+                part.mkdir()
+                file = part / f"{stem}{target.suffix}"
+                if seen is None:
+                    _write(target, model, precision, kept, file, ())
+                else:
+                    _write_int8(task, target, model, loss, kept, file, seen, given)
+                verified, excess = None, []
+                if before is not None:
+                    verified = verify(before, observe(task, load_model(file), loss, options, VERIFIED_ON), model)
+                    excess = verified.excess(LIMITS[precision])
+                kept_files += () if excess else sorted(part.iterdir())
+                written.append(Written(folder / file.name, verified, tuple(excess)))
+            for each in kept_files:
+                each.replace(folder / each.name)
+    finally:
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
     return written
 
 
@@ -145,14 +161,22 @@ def _write_int8(
     _write(target, changed, "int8", kept, file, seen.inputs)
     if not changed.error_distribution.std.isfinite().all():
         return
-    own, group = model.calibration, model.calibration.group if model.calibration else task.default_group
     quantised = load_model(file)
     found = observe(task, quantised, loss, options, CALIBRATED_ON)
-    levels = own.levels if own else UNCALIBRATED
-    try:
-        errors = task.errors(found.evaluator, group)
-        changed.calibration = calibrate(errors, quantised, loss, levels, group, by_size=bool(own and own.sizes))
-    except InputError as error:
-        raise InputError(f"{options.data}: sigma of the int8 model cannot be calibrated: {error}") from error
+    changed.calibration = _calibrated(task, quantised, loss, model.calibration, found, options)
     log.info("sigma calibrated for int8 on %d rows of %s", sum(map(len, found.inputs)), options.data)
     _write(target, changed, "int8", kept, file, seen.inputs)
+
+
+def _calibrated(
+    task: Task, model: Any, loss: Any, before: Calibration | None, seen: Observed, options: EvalOptions
+) -> Calibration | None:
+    """The calibration on what was observed, of the levels and groups of the one before; None without sigma."""
+    if not model.error_distribution.std.isfinite().all():
+        return None
+    group = before.group if before else task.default_group
+    levels, by_size = (before.levels, bool(before.sizes)) if before else (UNCALIBRATED, False)
+    try:
+        return calibrate(task.errors(seen.evaluator, group), model, loss, levels, group, by_size)
+    except InputError as error:
+        raise InputError(f"{options.data}: sigma of the int8 model cannot be calibrated: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from logpose.core.structures import Prediction
 from logpose.models import KeypointModel, Model
 from logpose.training.checkpoint import describe
 
-__all__ = ["ExportGraph", "facts_of"]
+__all__ = ["ExportGraph", "facts_of", "finite"]
 
 UNCALIBRATED = (0.5, 0.9, 0.95)
 """Levels of the regions of a model that is not calibrated."""
@@ -71,6 +72,15 @@ class ExportGraph(nn.Module):
         return tuple(made[name]() for name in self.outputs)
 
 
+def finite(value: Any) -> Any:
+    """Plain values with None for the numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def facts_of(graph: ExportGraph, precision: str, notes: dict[str, Any]) -> dict[str, Any]:
     """What a file keeps beside its graph, as plain values: the checkpoint's entry, and how to use the graph.
 
@@ -101,4 +111,5 @@ def facts_of(graph: ExportGraph, precision: str, notes: dict[str, Any]) -> dict[
             {name: None if part is None else part.tolist() for name, part in parts.items()} if known else None
         ),
     }
-    return {**describe(model, None), **notes, "export": export}
+    facts: dict[str, Any] = finite({**describe(model, None), **notes, "export": export})
+    return facts

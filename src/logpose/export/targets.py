@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import re
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from logpose.core.errors import InputError
+from logpose.core.messages import first_line
 from logpose.export.graph import ExportGraph
 
 __all__ = ["TARGETS", "OnnxTarget", "OpenVinoTarget", "Precision", "Target"]
@@ -33,6 +35,18 @@ class Target(ABC):
 
     name: ClassVar[str]
     suffix: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+    """Packages that it is written with."""
+
+    def check(self, precision: Precision) -> None:
+        """Refuse to write where a package is missing.
+
+        Raises:
+            InputError: naming it.
+        """
+        packages = (*self.needs, *(("nncf",) if precision == "int8" and self.name == "openvino" else ()))
+        if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+            raise InputError(f"--to {self.name} needs {missing[0]}: {EXTRA}")
 
     @abstractmethod
     def write(self, graph: ExportGraph, facts: dict[str, Any], path: str | Path, inputs: Sequence[np.ndarray]) -> None:
@@ -50,23 +64,27 @@ class Target(ABC):
 
 
 @contextmanager
-def _needs_extra(target: str) -> Iterator[None]:
-    """A missing library as a sentence."""
+def _explained(target: str) -> Iterator[None]:
+    """Errors of libraries, missing ones too, as a sentence."""
     try:
         yield
+    except InputError:
+        raise
     except ImportError as error:
         raise InputError(f"--to {target} needs {error.name}: {EXTRA}") from error
+    except Exception as error:  # whatever exporter, converter and quantiser raise of a network that they do not know
+        raise InputError(f"--to {target}: this network cannot be written ({first_line(error):.200})") from error
 
 
 class OnnxTarget(Target):
     """ONNX, of opset 18, by torch.export."""
 
-    name, suffix = "onnx", ".onnx"
+    name, suffix, needs = "onnx", ".onnx", ("onnx", "onnxscript", "onnxruntime")
 
     def write(self, graph: ExportGraph, facts: dict[str, Any], path: str | Path, inputs: Sequence[np.ndarray]) -> None:
         """Write an .onnx file."""
         path = Path(path)
-        with _needs_extra(self.name):
+        with _explained(self.name):
             import onnx
 
             model = onnx_model(graph)
@@ -75,7 +93,7 @@ class OnnxTarget(Target):
                 _halve(model)
             elif precision == "int8":
                 model = _quantised(model, path, inputs, _outside(model, graph))
-            del model.metadata_props[:]
+            _forget(model)
             onnx.helper.set_model_props(model, {"logpose": json.dumps(facts)})
             onnx.save(model, str(path))
 
@@ -83,12 +101,12 @@ class OnnxTarget(Target):
 class OpenVinoTarget(Target):
     """OpenVINO's intermediate representation: an .xml file and the weights beside it."""
 
-    name, suffix = "openvino", ".xml"
+    name, suffix, needs = "openvino", ".xml", ("onnx", "onnxscript", "openvino")
 
     def write(self, graph: ExportGraph, facts: dict[str, Any], path: str | Path, inputs: Sequence[np.ndarray]) -> None:
         """Write an .xml and a .bin file."""
         path = Path(path)
-        with _needs_extra(self.name):
+        with _explained(self.name):
             import onnx
             import openvino
 
@@ -96,7 +114,7 @@ class OpenVinoTarget(Target):
             try:
                 exported = onnx_model(graph)
                 onnx.save(exported, str(source))
-                model = openvino.convert_model(source)
+                model = openvino.Core().read_model(source)  # convert_model would report its use to the vendor
             finally:
                 source.unlink(missing_ok=True)
             if precision == "int8":
@@ -136,7 +154,19 @@ def onnx_model(graph: ExportGraph) -> Any:
     finally:
         quiet.setLevel(level)
     assert program is not None
-    return program.model_proto
+    model = program.model_proto
+    for value in (*model.graph.input, *model.graph.output):
+        if not value.type.tensor_type.shape.dim[0].dim_param:
+            raise InputError(f"the network takes batches of one size only (its {value.name}), and is not exported")
+    return model
+
+
+def _forget(model: Any) -> None:
+    """Remove what the exporter notes of its own: stack traces have the paths of a machine."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def _halve(model: Any) -> None:

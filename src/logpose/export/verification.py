@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from jaxtyping import Float
 
 from logpose.core.errors import InputError
 from logpose.core.structures import Prediction
+from logpose.export.graph import finite
 from logpose.export.targets import Precision
 from logpose.tasks.evaluation import first_rows
 from logpose.tasks.task import EvalOptions, Task
@@ -34,24 +36,36 @@ class Limits:
         sigma: of standard deviations, relative.
         pck: loss of PCK, a share.
         coverage: change of the coverage of regions, a share.
+        error: rise of the mean error, relative, where there is no PCK.
+        others: change of confidences, probabilities and correlations.
     """
 
     moved: float = math.inf
     sigma: float = math.inf
     pck: float = math.inf
     coverage: float = math.inf
+    error: float = math.inf
+    others: float = math.inf
 
 
 LIMITS: dict[Precision, Limits] = {
-    "single": Limits(moved=0.01, sigma=0.001),
+    "single": Limits(moved=0.01, sigma=0.001, others=0.001),
     "half": Limits(moved=0.3),
-    "int8": Limits(pck=0.01, coverage=0.02),
+    "int8": Limits(pck=0.01, coverage=0.02, error=0.05),
 }
 """By the precision of weights."""
 BATCH = 50
 IN_STEPS = 0.999
 """Share of the joints that has to be within the limit where positions are those of maxima: at a tie of two cells the
 last digit decides."""
+OPENED_BY = ("category", "depth")
+"""Fields of a recipe without which other data of the same kind cannot be opened."""
+PATHS = ("keypoints", "detected")
+"""Of these, files."""
+NOT_OF_DATA = {"data", "images", "flip_test", "batch_size", "workers", "device", "report"}
+"""Fields that recipes and evaluations share and that do not belong to the data."""
+ERRORS = {"mpjpe", "mae_um", "mae_px"}
+"""Mean errors of models without PCK."""
 SHOWN = ("pck@0.05", "pck@0.1", "pck@0.2", "pck_torso@0.1", "pck_torso@0.2", "mpjpe", "mae_um", "mae_px", "error_px")
 
 
@@ -65,7 +79,7 @@ class Observed:
     predictions: list[Prediction]
     """On these."""
 
-    @property
+    @cached_property
     def figures(self) -> dict[str, float]:
         """Those that take no long time."""
         figures: dict[str, float] = self.evaluator.compute(costly=False)
@@ -129,6 +143,8 @@ class Verified:
     """Distances of keypoints, in `unit`."""
     sigma: Float[np.ndarray, "M"]
     """Changes of standard deviations, relative; empty of models without."""
+    others: float
+    """The largest change of a confidence, a probability or a correlation."""
     before: dict[str, float]
     after: dict[str, float]
     in_steps: bool = False
@@ -142,7 +158,17 @@ class Verified:
             wrong.append(f"keypoints move by up to {moved:.3g} {self.unit}, limit {limits.moved:g}")
         if len(self.sigma) and not self.sigma.max() <= limits.sigma:
             wrong.append(f"sigma changes by up to {self.sigma.max():.2%}, limit {limits.sigma:.2%}")
-        for name, value in self.before.items():
+        if not self.others <= limits.others:
+            wrong.append(
+                f"a confidence, probability or correlation changes by {self.others:.2g}, limit {limits.others:g}"
+            )
+        measured = {name: value for name, value in self.before.items() if math.isfinite(value)}
+        if not any(name.startswith("pck") for name in measured):
+            for name in ERRORS & measured.keys():
+                rise = self.after.get(name, math.nan) / measured[name] - 1
+                if not rise <= limits.error:
+                    wrong.append(f"{name} rises by {rise:.1%}, limit {limits.error:.0%}")
+        for name, value in measured.items():
             change = self.after.get(name, math.nan) - value
             if name.startswith("pck") and not change >= -limits.pck:
                 wrong.append(f"{name} falls by {-change:.3f}, limit {limits.pck:g}")
@@ -154,14 +180,17 @@ class Verified:
         """Plain values."""
         sigma = (self.sigma.max(), np.median(self.sigma)) if len(self.sigma) else (None, None)
         both = {name: [value, self.after[name]] for name, value in self.before.items() if name in self.after}
-        return {
-            "rows": self.rows,
-            f"moved_{self.unit}_largest": float(self.moved.max()),
-            f"moved_{self.unit}_median": float(np.median(self.moved)),
-            "sigma_change_largest": None if sigma[0] is None else float(sigma[0]),
-            "sigma_change_median": None if sigma[1] is None else float(sigma[1]),
-            "checkpoint_and_export": both,
-        }
+        found: dict[str, Any] = finite(
+            {
+                "rows": self.rows,
+                f"moved_{self.unit}_largest": float(self.moved.max()),
+                f"moved_{self.unit}_median": float(np.median(self.moved)),
+                "sigma_change_largest": None if sigma[0] is None else float(sigma[0]),
+                "sigma_change_median": None if sigma[1] is None else float(sigma[1]),
+                "checkpoint_and_export": both,
+            }
+        )
+        return found
 
     def text(self) -> list[str]:
         """Lines for a person to read."""
@@ -187,43 +216,63 @@ def verify(before: Observed, after: Observed, model: Any) -> Verified:
         after: of the exported model.
         model: the checkpoint's.
     """
-    moved, sigma = [], []
+    moved, sigma, others = [], [], [0.0]
     for one, other in zip(before.predictions, after.predictions, strict=True):
         first, second = one.mean.float(), other.mean.float()
         moved.append(model.distance(second, first).flatten())
-        change = (other.std / one.std - 1).abs()
-        sigma.append(change[change.isfinite()])
+        sigma.append((other.std / one.std - 1).abs()[one.std.isfinite() & (one.std > 0)])
+        pairs = [(one.confidence, other.confidence)]
+        if one.visibility is not None and other.visibility is not None:
+            pairs.append((one.visibility.sigmoid(), other.visibility.sigmoid()))
+        if one.correlation is not None:
+            pairs.append((one.error_correlation, other.error_correlation))
+        others += [float((second - first).abs().max()) for first, second in pairs]
     return Verified(
         model.unit,
         sum(map(len, before.inputs)),
         torch.cat(moved).double().numpy(),
         torch.cat(sigma).double().numpy(),
+        float(np.max(others)),
         before.figures,
         after.figures,
         model.output_type == "heatmaps",
     )
 
 
-def data_of(task: Task, checkpoint: str | Path, recipe: dict[str, Any], data: str | Path | None) -> EvalOptions:
+def data_of(
+    task: Task,
+    checkpoint: str | Path,
+    recipe: dict[str, Any],
+    data: str | Path | None,
+    images: str | Path | None = None,
+    flag: str = "--verify DATA, or --unverified",
+) -> EvalOptions:
     """The options of the evaluation of given data, or of those that a run was validated on.
 
     Args:
         task: of the model.
         checkpoint: the model's.
         recipe: plain values of the recipe of its training; empty if it is not known.
-        data: labelled data; None: those of the recipe.
+        data: labelled data; None: those of the recipe, opened as in training.
+        images: folder of the images of given data, if not beside them.
+        flag: what would give data, for the message.
 
     Raises:
         InputError: if there are none.
     """
-    place = data or recipe.get("val_data") or recipe.get("data")
+    names = task.eval_options.__dataclass_fields__.keys()
+    place, opened = data, {*OPENED_BY}
+    if place is None:
+        place, opened = recipe.get("val_data") or recipe.get("data"), names & recipe.keys() - NOT_OF_DATA
+        images = recipe.get("val_images") if recipe.get("val_data") else recipe.get("images")
     if place is None or not Path(place).exists():
         why = f"{place} is not there" if place else "the checkpoint does not name its data"
-        raise InputError(
-            f"{checkpoint}: nothing to verify with, {why}: give labelled data with --verify DATA, or --unverified"
-        )
-    names = task.eval_options.__dataclass_fields__
-    more = {name: recipe[name] for name in ("images", "category", "depth") if name in names and recipe.get(name)}
-    if "images" in more:
-        more["images"] = Path(more["images"])
+        raise InputError(f"{checkpoint}: no labelled data, {why}: give {flag}")
+    more = {name: _option(name, recipe[name]) for name in opened if name in names and recipe.get(name)}
+    more |= {"images": Path(images)} if images and "images" in names else {}
     return task.eval_options(checkpoint=Path(checkpoint), data=Path(place), **more)
+
+
+def _option(name: str, value: Any) -> Any:
+    """A recipe's plain value as the option of that name takes it."""
+    return Path(value) if name in PATHS else tuple(value) if isinstance(value, list) else value

@@ -10,22 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from logpose.core.errors import InputError
+from logpose.core.messages import first_line
 from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.models.heatmap import HeatmapModel
 from logpose.models.pose_model import KeypointModel, Model
 from logpose.runtime import Network, open_network
 
-__all__ = ["SUFFIXES", "Exported", "NoBackbone", "exported_model", "is_exported", "opened"]
+__all__ = ["SUFFIXES", "Exported", "NoBackbone", "NoWeightsError", "exported_model", "is_exported", "opened"]
 
 SUFFIXES = (".onnx", ".xml")
 """Of files that are opened as models: ONNX, OpenVINO."""
+
+NEVER = 1e-6
+"""Probabilities nearer to 0 or 1 count as this: their logits are finite."""
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 def is_exported(path: str | Path) -> bool:
     """Whether a path names a file of an exported model."""
-    return Path(path).suffix in SUFFIXES
+    return Path(path).suffix.lower() in SUFFIXES
 
 
 def opened(path: str | Path) -> Network:
@@ -40,6 +44,10 @@ def opened(path: str | Path) -> Network:
         raise InputError(str(error)) from error
 
 
+class NoWeightsError(InputError, AttributeError):
+    """A layer was asked for of a model that has none."""
+
+
 class NoBackbone(nn.Module):
     """Stands where a backbone of a user's own was: a model is made with it, and then loses all layers."""
 
@@ -49,7 +57,7 @@ class NoBackbone(nn.Module):
 class Exported:
     """Part of a model's class, before its own: predicts by a network in a file, and has no weights."""
 
-    network: Network
+    exported_network: Network
 
     def forward(self: Any, inputs: Tensor) -> Prediction:
         """Predict every joint; standard deviations are brought back to before the calibration."""
@@ -66,28 +74,43 @@ class Exported:
             sigma = torch.stack([std[..., 0] / error.std[0], std[..., 1] * (own + rest).sqrt()], dim=-1)
             more["correlation"] = across * std[..., 1] / (error.std[0] * sigma[..., 1])
         if (visible := found.get("visible")) is not None:
-            more["visibility"] = visible.logit()
+            more["visibility"] = visible.logit(eps=NEVER)
         calibration = self.calibration
         if std is not None and calibration is not None:
             factor = sigma.new_tensor(calibration.factor)
             sigma = sigma / (factor if self.keeps_bands else factor[:, None])
         if calibration is not None and calibration.visibility and "visibility" in more:
             slope, shift = calibration.visibility
-            more["visibility"] = (more["visibility"] - shift) / slope
+            more["visibility"] = (more["visibility"] - shift) / (slope or 1.0)
         return Prediction(mean, sigma, confidence, error, **more).about(mean, sigma, confidence)
 
     def _outputs(self, inputs: Tensor) -> dict[str, np.ndarray]:
         """What the network gives of a batch: of pixels in [0, 1] too, where it takes 8-bit values."""
-        wanted = np.dtype(self.network.facts["export"]["input"])
+        wanted = np.dtype(self.exported_network.facts["export"]["input"])
         if wanted == np.uint8 and inputs.is_floating_point():
             inputs = (inputs * 255).round()
-        return self.network(inputs.cpu().numpy().astype(wanted))
+        try:
+            return self.exported_network(inputs.cpu().numpy().astype(wanted))
+        except Exception as error:  # whatever the runtime raises of a graph that does not fit its metadata
+            raise InputError(
+                f"the exported network fails on inputs of {tuple(inputs.shape)}: {first_line(error):.160}"
+            ) from error
 
     def flip_average(self: Any, prediction: Prediction, mirrored: Prediction) -> Prediction:
         """Flip test: of positions, also where the checkpoint averages heatmaps."""
         of_positions: Any = super(HeatmapModel, self) if isinstance(self, HeatmapModel) else super()
         average: Prediction = of_positions.flip_average(prediction, mirrored)
         return average
+
+    def config(self) -> dict[str, Any]:
+        """That of the checkpoint."""
+        config: dict[str, Any] = self.exported_network.facts["model"]
+        return config
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what is predicted."""
+        return torch.float32
 
     def is_finite(self) -> bool:
         """Whether all weights are: they were when the file was written."""
@@ -96,7 +119,7 @@ class Exported:
     def __getattr__(self: Any, name: str) -> Any:
         """As of every module; of a layer, that there are none."""
         if name in self.__dict__.get("left_out", ()):
-            raise InputError(f"a model of `logpose export` has no weights, and no {name}: the checkpoint is needed")
+            raise NoWeightsError(f"a model of `logpose export` has no weights, and no {name}: the checkpoint is needed")
         return nn.Module.__getattr__(self, name)
 
     def __deepcopy__(self: Any, memo: Any) -> Any:
@@ -119,7 +142,7 @@ def exported_model(model: AnyModel, network: Network) -> AnyModel:
     kept = {"left_out": tuple(model._modules)}
     model._modules.clear()
     model.__class__ = type(f"Exported{type(model).__name__}", (Exported, type(model)), {"__module__": __name__})
-    model.__dict__ |= kept | {"network": network}
+    model.__dict__ |= kept | {"exported_network": network}
     if (facts := network.facts["export"]["error_distribution"]) is not None:
         values: dict[str, Any] = {name: value and torch.tensor(value) for name, value in facts.items()}
         model.set_error_distribution(ErrorDistribution(**values))

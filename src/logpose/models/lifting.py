@@ -259,7 +259,7 @@ class SRNet(LiftingNetwork):
         split = torch.cat([keypoints[:, :, part].flatten(2) for part in self.parts], dim=-1)
         features = self.blocks(exactly(self.expand, split.transpose(1, 2)))
         found = torch.split(exactly(self.last, features)[:, :, 0], self.sizes, dim=1)
-        placed = keypoints.new_zeros(len(keypoints), self.outputs, self.joints, 3)
+        placed = keypoints.new_zeros(keypoints.shape[0], self.outputs, self.joints, 3)
         for i, (part, numbers) in enumerate(zip(self.parts, found, strict=True)):
             own = numbers[:, : 3 * len(part) * self.outputs].unflatten(1, (self.outputs, len(part), 3))  # type: ignore[no-untyped-call]
             first_joint = 0 if i == 0 else 1  # the root is taken of the first group only

@@ -35,7 +35,17 @@ log = logging.getLogger("logpose")
 
 HUB = "hf://"
 NAME_ON_HUB = re.compile(r"(hf:/{1,2})?([\w.-]+/[\w.-]+)")  # a path has one slash of two
-FILES = (".ckpt", ".pth", ".pt", ".tar", ".bin", ".safetensors", ".json", ".onnx")  # suffixes that no repository has
+FILES = (
+    ".ckpt",
+    ".pth",
+    ".pt",
+    ".tar",
+    ".bin",
+    ".safetensors",
+    ".json",
+    ".onnx",
+    ".xml",
+)  # suffixes that no repository has
 NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
 BEST = "best.ckpt"  # in the folder of a run
 TENSORS, CONFIG = "model.safetensors", "config.json"

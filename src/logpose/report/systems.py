@@ -13,6 +13,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, H36M, H36M_LIFTING
 from logpose.metrics.complexity import WithoutValues, complexity
 from logpose.models import Model
+from logpose.models.exported import Exported
 
 __all__ = ["SYSTEMS", "System", "count_models"]
 
@@ -99,7 +100,10 @@ def _counted(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
             from logpose.training.checkpoint import load_model
 
             best = Path(name) / "best.ckpt"  # of a run's folder
-            yield name, _counts(load_model(best if best.is_file() else name))
+            model = load_model(best if best.is_file() else name)
+            if isinstance(model, Exported):
+                raise InputError(f"{name}: a file of `logpose export` has no layers to count: the checkpoint is needed")
+            yield name, _counts(model)
             continue
         make, *paper = SYSTEMS[name]
         try:

@@ -14,28 +14,25 @@ import cv2
 import numpy as np
 
 LOOKS, STANDS = 4, 0.9  # at an image without boxes, and the overlap of two boxes at which the second is kept
-NOBODY, LEAST_SIDE = 0.25, 2.0  # median deviation, of the longer side of the box, of nobody's joints; of a box, pixels
-MM = 2000.0  # millimetres of depth in a unit of crop coordinates
+NOBODY, LEAST_SIDE, MM = 0.25, 2.0, 2000.0  # deviation of nobody, of the box's side; least side, px; mm a unit of depth
+NEEDED = ("task", "input", "outputs", "size", "padding", "error_distribution")  # of what a file has beside its graph
 
 
 class Network:
-    """A model of `logpose export`: a batch of inputs to arrays, by the names of its outputs.
-
-    `facts` is what the file has besides: skeleton, size and padding of crops, calibration, licence.
-    """
+    """A file of `logpose export`: inputs to outputs by name, and `facts`: skeleton, crops, calibration, licence."""
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
         if not Path(path).is_file():
             raise ValueError(f"{path}: no such file")
         try:
             facts, self._run = self._opened(str(path), threads)
+            self.facts: dict[str, Any] = json.loads(facts)
+            _ = [self.facts["export"][name] for name in NEEDED], self.facts["model"]["skeleton"]["joints"]
         except ImportError as error:
             raise ValueError(f"{path}: needs {error.name}: pip install {error.name}") from error
-        except Exception as error:  # whatever the runtime raises of a damaged file
-            raise ValueError(f"{path}: cannot be opened ({str(error).strip().splitlines()[0]:.160})") from error
-        if not facts:
-            raise ValueError(f"{path}: not a file of `logpose export`")
-        self.facts: dict[str, Any] = json.loads(facts)
+        except Exception as error:  # whatever a runtime raises of a damaged file, and what is not there
+            why = [*str(error).strip().splitlines(), type(error).__name__][0]
+            raise ValueError(f"{path}: not a file of `logpose export` ({why:.160})") from error
 
     def _opened(self, path: str, threads: int) -> tuple[str, Any]:
         import onnxruntime
@@ -87,16 +84,19 @@ class Predictor:
 
         Without boxes one person is looked for in the whole image; nobody is returned if that stays too uncertain.
         """
+        pixels: Any = image
         if not isinstance(image, np.ndarray):
-            read = cv2.imdecode(np.fromfile(image, np.uint8), cv2.IMREAD_COLOR) if Path(image).is_file() else None
-            if read is None:
+            data = np.fromfile(image, np.uint8) if Path(image).is_file() else np.empty(0, np.uint8)
+            pixels = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+            if pixels is None:
                 raise ValueError(f"{image}: no image that can be read")
-            image = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
-        size = np.array(image.shape[1::-1], dtype=np.float64)
+        if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
+            raise ValueError(f"an image is RGB of 8 bits, (H, W, 3), not {pixels.dtype} of {pixels.shape}")
+        size = np.array(pixels.shape[1::-1], dtype=np.float64)
         rows = np.array([[0, 0, *size]] if boxes is None else boxes if len(boxes) else np.empty((0, 4)), np.float64)
         if rows.shape[1:] not in ((4,), (5,)) or not np.isfinite(rows).all() or (rows[:, 2:4] <= 0).any():
             raise ValueError("boxes are x, y, width > 0, height > 0 and perhaps a score")
-        found = self.predicted(image, rows)
+        found = self.predicted(pixels, rows)
         for _ in range(0 if boxes is not None else LOOKS - 1):
             (start, sides), points = rows.reshape(2, 2), found.keypoints[0, :, :2]
             low = np.floor(points.min(axis=0)).clip(0, np.maximum(size - LEAST_SIDE, 0))
@@ -105,10 +105,10 @@ class Predictor:
             if both >= STANDS * ((high - low).prod() + sides.prod() - both):
                 break
             rows = np.array([[*low, *(high - low)]])
-            found = self.predicted(image, rows)
+            found = self.predicted(pixels, rows)
         nobody = (self.calibration.get("uncertain") or NOBODY) * max(rows[:, 2:4].ravel(), default=0)
         gone = boxes is None and found.sigma is not None and np.median(found.sigma[0, :, :2].mean(axis=1)) > nobody
-        return self.predicted(image, rows[:0]) if gone else found
+        return self.predicted(pixels, rows[:0]) if gone else found
 
     def predicted(self, image: np.ndarray, boxes: np.ndarray) -> People:
         """The joints in the regions around boxes."""

@@ -98,6 +98,7 @@ def read(path: str | Path) -> dict[str, Any]:
     path = checkpoint_path(path)
     if is_exported(path):
         network = opened(path)
+        _check_format(path, network.facts)
         return {"logpose": network.facts, "state_dict": {}, NETWORK: network}
     folder = path if path.is_dir() else None
     missing = [file for file in ([path / CONFIG, path / TENSORS] if folder else [path]) if not file.is_file()]
@@ -122,12 +123,18 @@ def read(path: str | Path) -> dict[str, Any]:
     entry = content.get("logpose") if isinstance(content, dict) else None
     if not isinstance(entry, dict) or "state_dict" not in content:
         raise InputError(f"{path}: not a checkpoint of logpose (`logpose convert` reads other codes')")
-    version = entry.get("format")
-    if version not in (1, FORMAT):
-        raise InputError(f"{path}: checkpoint format {version}, this logpose reads formats 1 and {FORMAT}")
+    version = _check_format(path, entry)
     with _damaged(path):
         content["logpose"] = {**entry, "model": upgraded(version, entry["model"], content["state_dict"])}
     return content
+
+
+def _check_format(path: Path, entry: Mapping[str, Any]) -> int:
+    """The format of an entry, if it is one that is read here."""
+    version = entry.get("format")
+    if version not in (1, FORMAT):
+        raise InputError(f"{path}: checkpoint format {version}, this logpose reads formats 1 and {FORMAT}")
+    return int(version)
 
 
 def _digest(path: Path) -> str:
@@ -179,7 +186,10 @@ def notes(path: str | Path) -> dict[str, Any]:
 
 def _without_folder(value: Any) -> Any:
     """A recipe's value; of a path its name alone, as paths of a machine are private."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    if not isinstance(value, str) or "://" in value:
+        return value
+    is_path = Path(value).is_absolute() or value.startswith(("~", "..")) or "\\" in value
+    return Path(value.replace("\\", "/")).name if is_path else value
 
 
 def load(

@@ -22,7 +22,7 @@ SUFFIXES = (".onnx", ".xml")
 """Of files that are opened as models: ONNX, OpenVINO."""
 
 NEVER = 1e-6
-"""Probabilities nearer to 0 or 1 count as this: their logits are finite."""
+"""Probabilities closer to 0 or 1 count as this: their logits are finite."""
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 

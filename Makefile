@@ -44,8 +44,8 @@ check: $(VENV)/.installed-dev ## Lint, format, types, links and docstrings: ruff
 
 extras: $(EXTRAS)/.installed ## Install the optional extras in an environment of their own (.venv-extras), test them
 	@echo "==> pytest, with the extras"
-	@$(EXTRAS)/bin/python -m pytest -q tests/cli/test_train.py -k search
-	@$(EXTRAS)/bin/python -m pytest -q tests/models/test_backbones.py tests/models/test_efficientnet.py tests/flows/test_adapters.py \
+	@$(EXTRAS)/bin/python -m pytest -q -n 2 --dist worksteal tests/cli/test_train.py -k search
+	@$(EXTRAS)/bin/python -m pytest -q -n 2 --dist worksteal tests/models/test_backbones.py tests/models/test_efficientnet.py tests/flows/test_adapters.py \
 		tests/data/test_pillow_files.py tests/training/test_interop.py tests/models/test_rcnn.py tests/models/test_mask_rcnn.py \
 		tests/models/test_timm_backbone.py tests/models/test_version_0_1.py tests/training/test_search.py \
 		tests/data/test_deeplabcut_tables.py tests/data/test_sleap.py \

@@ -98,7 +98,7 @@ def _content(path: Path, folder: Path, image_of: Callable[[Any, int, str], str])
         except InputError:
             raise
         except Exception as error:  # whatever a decoder raises
-            content.problems.append(Problem(where, "its image cannot be read", f"{error!s:.120}"))
+            content.problems.append(Problem(where, "its image cannot be read", f"{error!s:.300}"))
             continue
         if name in seen:
             content.problems.append(Problem(where, "its image has labels already", name))

@@ -186,7 +186,7 @@ def _png(video: Any, number: int, path: Path) -> bytes:
     if not isinstance(video.filename, str) or not Path(video.filename).is_file():  # nothing is fetched
         beside = path.parent / Path(str(video.filename)).name
         if isinstance(video.filename, list) or not beside.is_file():
-            raise FileNotFoundError(f"{video.filename!s:.80}: no such file")
+            raise FileNotFoundError(f"{video.filename!s:.200}: no such file")
         video.replace_filename(str(beside), open=False)
     if not video.is_open:
         video.open()

@@ -37,22 +37,20 @@ else:
             "tasks.pose.predict": ("Predictor",),
             "training.checkpoint": ("load_model",),
         },
-        packages=(
-            *(
-                "core",
-                "data",
-                "export",
-                "flows",
-                "losses",
-                "metrics",
-                "models",
-                "recipes",
-                "report",
-                "runtime",
-                "tasks",
-            ),
+        packages=[
+            "core",
+            "data",
+            "export",
+            "flows",
+            "losses",
+            "metrics",
+            "models",
+            "recipes",
+            "report",
+            "runtime",
+            "tasks",
             "training",
-        ),
+        ],
     )
 
 __all__ = ["Finder", "Lifter", "Prediction", "Predictor", "RLELoss", "RealNVP", "Segmenter", "Skeleton", "load_model"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
-from logpose.core.messages import difference, first_line, flag, missing
+from logpose.core.messages import difference, first_line, flag, missing, only_errors
 
 
 def test_the_first_line_of_an_error_or_its_name() -> None:
@@ -36,3 +38,16 @@ def test_why_nothing_is_at_a_path(path: str, token: str) -> None:
     assert missing(path).startswith(f"{path}: no such file")
     assert token in missing(path)
     assert ("; " in missing(path)) == (path != "a.jpg")
+
+
+@pytest.mark.parametrize("name", ["some.library", None])
+def test_a_logger_reports_errors_only_and_then_what_it_did(name):
+    logger = logging.getLogger(name)
+    before = logger.level
+    with only_errors(name):
+        assert not logger.isEnabledFor(logging.WARNING)
+        assert logger.isEnabledFor(logging.ERROR)
+    assert logger.level == before
+    with pytest.raises(ZeroDivisionError), only_errors(name):
+        _ = 1 / 0
+    assert logger.level == before

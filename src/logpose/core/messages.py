@@ -1,13 +1,15 @@
-"""Words in messages of one sentence: of a library's error, a field's flag, a path where there is nothing."""
+"""Messages of one sentence: of a library's error, a field's flag, a path where there is nothing; and loggers made quiet."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 
-__all__ = ["difference", "first_line", "flag", "missing"]
+__all__ = ["difference", "first_line", "flag", "missing", "only_errors"]
 
 
 def first_line(error: BaseException) -> str:
@@ -41,3 +43,15 @@ def missing(path: str | Path) -> str:
     elif set(name) & set("*?"):
         why = "; a pattern in quotation marks is not replaced by the files it matches"
     return f"{name}: no such file or folder{why}"
+
+
+@contextmanager
+def only_errors(logger: str | None) -> Iterator[None]:
+    """A context in which a logger reports errors only; the root for None."""
+    quiet = logging.getLogger(logger)
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        quiet.setLevel(level)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from logpose.core.errors import InputError
-from logpose.core.messages import first_line
+from logpose.core.messages import first_line, only_errors
 from logpose.export.graph import ExportGraph
 
 __all__ = ["TARGETS", "OnnxTarget", "OpenVinoTarget", "Precision", "Target"]
@@ -141,18 +141,12 @@ def onnx_model(graph: ExportGraph) -> Any:
 
     example = graph.model.example_input()
     inputs = torch.cat([example, example])  # a batch of one would be taken for a constant
-    quiet = logging.getLogger("torch.onnx")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch's own code
-            program = torch.onnx.export(
-                graph.eval(), (inputs,), input_names=["inputs"], output_names=list(graph.outputs), opset_version=OPSET,
-                dynamic_shapes=({0: torch.export.Dim("batch")},), dynamo=True, external_data=False, verbose=False,
-            )  # fmt: skip
-    finally:
-        quiet.setLevel(level)
+    with only_errors("torch.onnx"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own code
+        program = torch.onnx.export(
+            graph.eval(), (inputs,), input_names=["inputs"], output_names=list(graph.outputs), opset_version=OPSET,
+            dynamic_shapes=({0: torch.export.Dim("batch")},), dynamo=True, external_data=False, verbose=False,
+        )  # fmt: skip
     assert program is not None
     model = program.model_proto
     for value in (*model.graph.input, *model.graph.output):
@@ -218,16 +212,15 @@ def _quantised(model: Any, path: Path, inputs: Sequence[np.ndarray], kept: list[
             return next(({"inputs": batch} for batch in self.batches), None)
 
     target, root = path.with_suffix(".part.onnx"), logging.getLogger()
-    level, handlers = root.level, root.handlers[:]
-    root.setLevel(logging.ERROR)  # its advice is about graphs that are not optimised yet
+    handlers = root.handlers[:]
     try:
-        quantize_static(
-            model, str(target), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-            op_types_to_quantize=["Conv", "Gemm", "MatMul"], nodes_to_exclude=kept,
-        )  # fmt: skip
+        with only_errors(None):  # its advice is about graphs that are not optimised yet
+            quantize_static(
+                model, str(target), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                op_types_to_quantize=["Conv", "Gemm", "MatMul"], nodes_to_exclude=kept,
+            )  # fmt: skip
         return onnx.load(str(target))
     finally:
-        root.setLevel(level)
         root.handlers[:] = handlers  # it adds one, and all later messages would be printed twice
         target.unlink(missing_ok=True)

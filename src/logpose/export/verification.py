@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +13,7 @@ import torch
 from jaxtyping import Float
 
 from logpose.core.errors import InputError
+from logpose.core.messages import only_errors
 from logpose.core.structures import Prediction
 from logpose.export.graph import finite
 from logpose.export.targets import Precision
@@ -23,8 +21,6 @@ from logpose.tasks.evaluation import first_rows
 from logpose.tasks.task import EvalOptions, Task
 
 __all__ = ["LIMITS", "Limits", "Observed", "Verified", "data_of", "observe", "verify"]
-
-log = logging.getLogger("logpose")
 
 
 @dataclass(frozen=True)
@@ -86,17 +82,6 @@ class Observed:
         return figures
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without messages about the data, which are those of `logpose eval`."""
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
 def observe(task: Task, model: Any, loss: Any, options: EvalOptions, count: int) -> Observed:
     """Let a model predict the first rows of labelled data.
 
@@ -124,7 +109,7 @@ def observe(task: Task, model: Any, loss: Any, options: EvalOptions, count: int)
     plain = replace(options, device="cpu", workers=0, batch_size=BATCH, **without)
     model.predict = predict
     try:
-        with _quiet(), first_rows(count):
+        with only_errors("logpose"), first_rows(count):  # messages about the data are those of `eval`
             evaluator = task.evaluate(model, loss, plain)
     finally:
         del model.predict

@@ -1,4 +1,4 @@
-"""Messages of one sentence: of a library's error, a field's flag, a path where there is nothing; and loggers made quiet."""
+"""Messages of one sentence, of a library's error, a field's flag, a path where there is nothing; loggers made quiet."""
 
 from __future__ import annotations
 

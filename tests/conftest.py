@@ -17,12 +17,18 @@ os.environ["MPLBACKEND"] = "Agg"
 
 from jaxtyping import config, install_import_hook
 
-# Shapes and types of `logpose` are checked while the tests run. The hook changes modules as they are
-# imported, so one that is already there would go unchecked without a word.
+# Shapes are checked while the tests run, in every module that annotates them; types alone are mypy's work. The
+# hook changes modules as they are imported, so one that is already there would go unchecked without a word.
 if early := [name for name in sys.modules if name.partition(".")[0] == "logpose"]:
     raise RuntimeError(f"imported before the type-checking hook was in place: {early}")
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+shaped = [
+    ".".join(file.relative_to(SOURCE).with_suffix("").parts)
+    for file in sorted((SOURCE / "logpose").rglob("*.py"))
+    if "from jaxtyping import" in file.read_text(encoding="utf-8")
+]
 # An int will do for a float, as mypy sees it (PEP 484); beartype has to be told.
-install_import_hook("logpose", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+install_import_hook(shaped, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import cv2
 import pytest

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 
+from logpose import Predictor
+from logpose.data.synthetic import SyntheticPeople, write_coco
 from logpose.export import export as module
 from logpose.export.verification import Limits
 
 pytestmark = pytest.mark.usefixtures("thin_resnets")
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def test_a_file_is_written_and_serves_as_a_checkpoint(command, tiny_run, coco_folder, photos, tmp_path):
@@ -60,3 +67,40 @@ def test_flags_that_do_not_go_together_are_refused(command, tiny_run, tmp_path, 
     code, out, err = command("export", tiny_run, "--out", tmp_path, *words)
     assert (code, out) == (2, "")
     assert token in err
+
+
+def test_the_flow_of_the_readme(command, coco_folder, photos, tmp_path, monkeypatch):
+    """From labels to a bundle, by the README's own lines; on small data, from random weights of a thin backbone."""
+    monkeypatch.chdir(tmp_path)
+    held_out = write_coco({"val": SyntheticPeople(26, seed=17, people=(1, 1))}, tmp_path / "held-out")
+    lines = [line.split("#")[0].split() for line in README.read_text().splitlines() if line.startswith("    logpose ")]
+    lines = lines[next(i for i, line in enumerate(lines) if line[1] == "train") :]
+    assert [line[1] for line in lines] == ["train", "eval", "calibrate", "predict", "export"]
+    stands_for = {"DATA": coco_folder, "HELD_OUT": held_out, "photo.jpg": photos[0]}
+    small = (
+        "--backbone",
+        "resnet18",
+        "--weights",
+        "random",
+        "--size",
+        64,
+        64,
+        "--epochs",
+        1,
+        "--batch-size",
+        8,
+        "--workers",
+        0,
+    )
+    for line in lines:
+        code, _, err = command(
+            *(stands_for.get(word, word) for word in line[1:]), *(small if line[1] == "train" else ())
+        )
+        assert code == 0, err
+    predict = [sys.executable, "-I", "predict.py", str(photos[0]), "--box", "4", "6", "40", "50"]
+    done = subprocess.run(predict, cwd="runs/mine/export/bundle", capture_output=True, text=True, check=True)
+    (row,) = json.loads(done.stdout)
+    assert {*row["radius"]} == {"0.5", "0.9", "0.95"}
+    found = Predictor("runs/mine/best.ckpt", flip_test=False)(photos[0], [[4, 6, 40, 50]])
+    assert row["keypoints"] == pytest.approx(found.keypoints[0], abs=0.01)
+    assert row["sigma"] == pytest.approx(found.sigma[0], abs=0.01)

@@ -36,6 +36,8 @@ class ExportOptions(Options):
     sigma."""
     verify: Path | None = None
     """Labelled data to compare predictions on; those that the run was validated on unless given."""
+    bundle: bool = False
+    """Write a folder `bundle` too, which predicts by itself: the model, predict.py, and a page for browsers."""
     images: Path | None = None
     """Folder of the images of --verify and --data, if not beside them."""
     unverified: bool = False
@@ -68,7 +70,7 @@ def run(options: ExportOptions) -> int:
         written = export(
             options.checkpoint, options.to, "half" if options.half else "int8" if options.int8 else "single",
             options.out, data=options.data, verify_on=options.verify, images=options.images,
-            unverified=options.unverified, licence=options.licence,
+            unverified=options.unverified, licence=options.licence, bundle=options.bundle,
         )  # fmt: skip
     if options.json:
         rows = [

@@ -14,6 +14,7 @@ import numpy as np
 
 from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
+from logpose.export.bundle import check_bundle, write_bundle
 from logpose.export.graph import UNCALIBRATED, ExportGraph, facts_of
 from logpose.export.targets import TARGETS, Precision, Target
 from logpose.export.verification import LIMITS, Observed, Verified, data_of, observe, verify
@@ -28,6 +29,7 @@ __all__ = ["CALIBRATED_ON", "VERIFIED_ON", "Written", "default_folder", "export"
 
 log = logging.getLogger("logpose")
 
+BUNDLE = "bundle"  # the folder's name
 VERIFIED_ON = 200
 """People, or other rows, that are predicted by both."""
 CALIBRATED_ON = 300
@@ -36,7 +38,7 @@ CALIBRATED_ON = 300
 
 @dataclass(frozen=True)
 class Written:
-    """A file that was written, or, where something is in excess of its limit, was not kept."""
+    """A file, or a bundle's folder, that was written, or, where something is in excess of its limit, was not kept."""
 
     path: Path
     verified: Verified | None
@@ -62,6 +64,7 @@ def export(
     images: str | Path | None = None,
     unverified: bool = False,
     licence: str | None = None,
+    bundle: bool = False,
 ) -> list[Written]:
     """Write a checkpoint's model as files of other kinds, each kept if it predicts what the checkpoint predicts.
 
@@ -75,6 +78,7 @@ def export(
         images: folder of the images of these, if not beside them.
         unverified: whether to keep the files without a proof.
         licence: of the weights and of the data that they were trained on; the checkpoint's own unless given.
+        bundle: whether to write a folder `bundle` too, which predicts by itself; see `write_bundle`.
 
     Raises:
         InputError: if the checkpoint cannot be exported, a library or the data are missing, the model was trained on
@@ -92,11 +96,15 @@ def export(
     ExportGraph(model)  # refuses other models
     for name in to:
         TARGETS[name].check(precision)
+    if bundle:
+        check_bundle(model, to)
     folder = default_folder(checkpoint) if out is None else Path(out)
     stem = "model" if precision == "single" else f"model-{precision}"
     for place in (folder / f"{stem}{TARGETS[name].suffix}" for name in to):
         if place.is_dir() or (folder.exists() and not folder.is_dir()):
             raise InputError(f"{place}: a file cannot be written there")
+    if bundle and (folder / BUNDLE).exists() and not (folder / BUNDLE).is_dir():
+        raise InputError(f"{folder / BUNDLE}: a folder cannot be made there")
     before = None
     if not unverified:
         options = data_of(task, checkpoint, recipe, verify_on, images)
@@ -129,8 +137,15 @@ def export(
                     excess = verified.excess(LIMITS[precision])
                 kept_files += () if excess else sorted(part.iterdir())
                 written.append(Written(folder / file.name, verified, tuple(excess)))
+                if bundle and name == "onnx" and not excess:
+                    write_bundle(file, Path(unfinished) / BUNDLE)
             for each in kept_files:
                 each.replace(folder / each.name)
+            if (Path(unfinished) / BUNDLE).exists():
+                (folder / BUNDLE).mkdir(exist_ok=True)
+                for each in sorted((Path(unfinished) / BUNDLE).iterdir()):
+                    each.replace(folder / BUNDLE / each.name)
+                written.append(Written(folder / BUNDLE, None))
     finally:
         if is_new and not any(folder.iterdir()):
             folder.rmdir()

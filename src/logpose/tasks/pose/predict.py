@@ -21,7 +21,7 @@ from logpose.core.placement import Viewpoint, refuse_diverged
 from logpose.core.samples import Image, Sample, Scoring
 from logpose.core.structures import Batch
 from logpose.data.batches import check_batch_size, collate
-from logpose.data.images import read_image
+from logpose.data.images import read_ahead
 from logpose.data.inputs import Boxes
 from logpose.data.pixels import ImageLike
 from logpose.data.symmetry import flip_test_note
@@ -159,7 +159,8 @@ class Predictor:
         """The people of many images, one `Poses` for each image, in order; crops of several are computed together.
 
         Args:
-            images: pairs of an image and its boxes, as `__call__` takes them.
+            images: pairs of an image and its boxes, as `__call__` takes them; some are taken ahead, and decoded while
+                others are computed.
             left_out: is called with the error of an image that cannot be read, or whose boxes are wrong; others go on
                 without it. When None, such an image is refused.
             with_images: whether each `Poses` carries its decoded image, to be drawn on.
@@ -170,10 +171,10 @@ class Predictor:
         waiting: list[_Waiting] = []
         crops: list[Batch] = []
         held = 0
-        for source, boxes in images:
+        for source, boxes, being_read in read_ahead(images):
             path = Path(source) if isinstance(source, str | Path) else None
             try:
-                image = read_image(source)
+                image = being_read.result()
                 height, width = image.shape[:2]
                 if not callable(boxes):
                     rows = checked_boxes(boxes, (height, width), path)

@@ -32,7 +32,8 @@ from logpose.core.skeletons import COCO
 from logpose.data.images import read_image
 from logpose.data.synthetic import SyntheticPeople
 from logpose.export.graph import ExportGraph, facts_of
-from logpose.export.targets import TARGETS, Precision
+from logpose.export.target import Precision
+from logpose.export.targets import TARGETS
 from logpose.losses import RLELoss
 from logpose.models import MoveNet, RegressionModel, create_backbone
 from logpose.models.movenet import MoveNetTrunk

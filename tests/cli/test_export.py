@@ -60,7 +60,7 @@ def test_what_is_not_the_same_ends_with_3(command, tiny_run, tmp_path, monkeypat
         (("--half", "--int8"), "choose one"),
         (("--data", "x"), "--data is for --int8"),
         (("--unverified", "--verify", "x"), "choose one"),
-        (("--to", "coreml"), "onnx or openvino"),
+        (("--to", "coreml"), "openvino, torchscript, executorch or litert, not coreml"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(command, tiny_run, tmp_path, words, token):

@@ -25,8 +25,8 @@ class ExportOptions(Options):
 
     checkpoint: Path
     """Checkpoint: best.ckpt of a run, the run's folder, one that `logpose convert` wrote, or hf://OWNER/NAME."""
-    to: tuple[Literal["onnx", "openvino"], ...] = ("onnx",)
-    """Kinds of files: onnx, openvino."""
+    to: tuple[Literal["onnx", "openvino", "torchscript", "executorch", "litert"], ...] = ("onnx",)
+    """Kinds of files: onnx, openvino, torchscript, executorch, litert."""
     half: bool = False
     """Weights in half precision: files half as large; they are computed with in single precision."""
     int8: bool = False

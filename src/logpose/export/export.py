@@ -16,7 +16,8 @@ from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
 from logpose.export.bundle import check_bundle, write_bundle
 from logpose.export.graph import UNCALIBRATED, ExportGraph, facts_of
-from logpose.export.targets import TARGETS, Precision, Target
+from logpose.export.target import Precision, Target
+from logpose.export.targets import TARGETS
 from logpose.export.verification import LIMITS, Observed, Verified, data_of, observe, verify
 from logpose.models.exported import is_exported
 from logpose.models.weight_files import checkpoint_path

@@ -1,90 +1,43 @@
-"""Files that a model is exported to, one class for each kind."""
+"""ONNX and OpenVINO files, and all kinds of files by name."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import re
 import sys
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from logpose.core.errors import InputError
-from logpose.core.messages import first_line, only_errors
+from logpose.core.messages import only_errors
 from logpose.export.graph import ExportGraph
+from logpose.export.target import Precision, Target, explained
+from logpose.export.torch_targets import ExecuTorchTarget, LiteRtTarget, TorchScriptTarget
 
-__all__ = ["TARGETS", "OnnxTarget", "OpenVinoTarget", "Precision", "Target"]
+__all__ = ["TARGETS", "OnnxTarget", "OpenVinoTarget"]
 
-Precision = Literal["single", "half", "int8"]
-"""Of the weights. "half" is that of the file: runtimes compute in single precision by themselves."""
-EXTRA = "pip install 'logpose-keypoints[export]'"
+PRECISIONS: tuple[Precision, ...] = ("single", "half", "int8")
 LARGE = 256  # numbers of a constant from which on it is stored in half precision
 OPSET = 18
-
-
-class Target(ABC):
-    """A kind of file."""
-
-    name: ClassVar[str]
-    suffix: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]]
-    """Packages that it is written with."""
-
-    def check(self, precision: Precision) -> None:
-        """Refuse to write where a package is missing.
-
-        Raises:
-            InputError: naming it.
-        """
-        packages = (*self.needs, *(("nncf",) if precision == "int8" and self.name == "openvino" else ()))
-        if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
-            raise InputError(f"--to {self.name} needs {missing[0]}: {EXTRA}")
-
-    @abstractmethod
-    def write(self, graph: ExportGraph, facts: dict[str, Any], path: str | Path, inputs: Sequence[np.ndarray]) -> None:
-        """Write a file.
-
-        Args:
-            graph: what is exported.
-            facts: what is kept beside it, of which `export.precision` is that of the weights.
-            path: the file; others of its name with another suffix may be written too.
-            inputs: batches from which the ranges of activations are estimated, for int8.
-
-        Raises:
-            InputError: if a library is missing, or the graph cannot be written.
-        """
-
-
-@contextmanager
-def _explained(target: str) -> Iterator[None]:
-    """Errors of libraries, missing ones too, as a sentence."""
-    try:
-        yield
-    except InputError:
-        raise
-    except ImportError as error:
-        raise InputError(f"--to {target} needs {error.name}: {EXTRA}") from error
-    except Exception as error:  # whatever exporter, converter and quantiser raise of a network that they do not know
-        raise InputError(f"--to {target}: this network cannot be written ({first_line(error):.200})") from error
 
 
 class OnnxTarget(Target):
     """ONNX, of opset 18, by torch.export."""
 
     name, suffix, needs = "onnx", ".onnx", ("onnx", "onnxscript", "onnxruntime")
+    precisions = PRECISIONS
 
     def write(self, graph: ExportGraph, facts: dict[str, Any], path: str | Path, inputs: Sequence[np.ndarray]) -> None:
         """Write an .onnx file."""
         path = Path(path)
-        with _explained(self.name):
+        with explained(self):
             import onnx
 
             model = onnx_model(graph)
@@ -102,11 +55,16 @@ class OpenVinoTarget(Target):
     """OpenVINO's intermediate representation: an .xml file and the weights beside it."""
 
     name, suffix, needs = "openvino", ".xml", ("onnx", "onnxscript", "openvino")
+    precisions = PRECISIONS
+
+    def packages(self, precision: Precision) -> tuple[str, ...]:
+        """What is needed for weights of a precision."""
+        return (*self.needs, "nncf") if precision == "int8" else self.needs
 
     def write(self, graph: ExportGraph, facts: dict[str, Any], path: str | Path, inputs: Sequence[np.ndarray]) -> None:
         """Write an .xml and a .bin file."""
         path = Path(path)
-        with _explained(self.name):
+        with explained(self):
             import onnx
             import openvino
 
@@ -131,7 +89,10 @@ class OpenVinoTarget(Target):
             openvino.save_model(model, path, compress_to_fp16=precision == "half")
 
 
-TARGETS: dict[str, Target] = {target.name: target for target in (OnnxTarget(), OpenVinoTarget())}
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (OnnxTarget(), OpenVinoTarget(), TorchScriptTarget(), ExecuTorchTarget(), LiteRtTarget())
+}
 """By name."""
 
 

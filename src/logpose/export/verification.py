@@ -16,7 +16,7 @@ from logpose.core.errors import InputError
 from logpose.core.messages import only_errors
 from logpose.core.structures import Prediction
 from logpose.export.graph import finite
-from logpose.export.targets import Precision
+from logpose.export.target import Precision
 from logpose.tasks.evaluation import first_rows
 from logpose.tasks.task import EvalOptions, Task
 

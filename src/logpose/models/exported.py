@@ -14,12 +14,12 @@ from logpose.core.messages import first_line
 from logpose.core.structures import ErrorDistribution, Prediction
 from logpose.models.heatmap import HeatmapModel
 from logpose.models.pose_model import KeypointModel, Model
-from logpose.runtime import Network, open_network
+from logpose.runtime import NETWORKS, Network, open_network
 
 __all__ = ["SUFFIXES", "Exported", "NoBackbone", "NoWeightsError", "exported_model", "is_exported", "opened"]
 
-SUFFIXES = (".onnx", ".xml")
-"""Of files that are opened as models: ONNX, OpenVINO."""
+SUFFIXES = tuple(NETWORKS)
+"""Of files that are opened as models."""
 
 NEVER = 1e-6
 """Probabilities closer to 0 or 1 count as this: their logits are finite."""

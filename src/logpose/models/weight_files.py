@@ -45,6 +45,9 @@ FILES = (
     ".json",
     ".onnx",
     ".xml",
+    ".torchscript",
+    ".pte",
+    ".tflite",
 )  # suffixes that no repository has
 NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
 BEST = "best.ckpt"  # in the folder of a run

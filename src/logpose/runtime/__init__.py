@@ -1,4 +1,4 @@
-"""Models of `logpose export` without torch: NumPy, OpenCV, and ONNX Runtime or OpenVINO."""
+"""Models of `logpose export`, each by its runtime: of ONNX and OpenVINO without torch."""
 
 from __future__ import annotations
 
@@ -7,28 +7,48 @@ from pathlib import Path
 from logpose.runtime import predict
 from logpose.runtime.openvino_network import OpenVinoNetwork
 from logpose.runtime.predict import Network, People
+from logpose.runtime.torch_networks import ExecuTorchNetwork, LiteRtNetwork, TorchScriptNetwork
 
-__all__ = ["Network", "OpenVinoNetwork", "People", "Predictor", "open_network"]
+__all__ = [
+    "NETWORKS",
+    "ExecuTorchNetwork",
+    "LiteRtNetwork",
+    "Network",
+    "OpenVinoNetwork",
+    "People",
+    "Predictor",
+    "TorchScriptNetwork",
+    "open_network",
+]
+
+NETWORKS: dict[str, type[Network]] = {
+    ".onnx": Network,
+    ".xml": OpenVinoNetwork,
+    ".torchscript": TorchScriptNetwork,
+    ".pte": ExecuTorchNetwork,
+    ".tflite": LiteRtNetwork,
+}
+"""By the suffix of their files."""
 
 
 def open_network(path: str | Path, threads: int = 0) -> Network:
-    """The network of a file: of OpenVINO if it ends in .xml, else of ONNX.
+    """The network of a file, by its suffix; of ONNX by default.
 
     Args:
         path: the file.
-        threads: that compute; as many as there are cores when 0.
+        threads: that compute, as many as there are cores when 0; of ONNX Runtime, OpenVINO and LiteRT.
 
     Raises:
         ValueError: if it is not a file of `logpose export`, or its runtime is not installed.
     """
-    return (OpenVinoNetwork if Path(path).suffix == ".xml" else Network)(path, threads)
+    return NETWORKS.get(Path(path).suffix.lower(), Network)(path, threads)
 
 
 class Predictor(predict.Predictor):
     """Finds the joints of the people in an image.
 
     Args:
-        model: the file of a pose model, .onnx or .xml, or its `Network`.
+        model: the file of a pose model, or its `Network`.
         batch_size: crops at a time.
 
     Raises:

@@ -164,11 +164,11 @@ def folder(title: str, model: Any, folder: Path, photos: Path | None, rounds: in
         photos.mkdir()
         for i in range(PHOTOS):
             cv2.imwrite(str(photos / f"{i:04}.jpg"), cv2.resize(drawn[i % 20].image, (640, 480)))
-    files = sorted(each for each in photos.iterdir() if each.suffix in (".jpg", ".png"))[:PHOTOS]
+    files = sorted(each for each in photos.iterdir() if each.suffix.lower() in (".jpg", ".jpeg", ".png"))[:PHOTOS]
     predictor = Predictor(written(model, folder, {"ONNX Runtime": FILES["ONNX Runtime"]})["ONNX Runtime"])
     images = [read_image(file) for file in files[:64]]
     boxes = [[[0.0, 0.0, *image.shape[1::-1]]] for image in images]
-    inputs = torch.from_numpy(crops_of(model, 64))
+    inputs = torch.from_numpy(crops_of(model, len(images)))
     parts = rounds_of(
         {
             "decoding": lambda: [read_image(file) for file in files[:64]],
@@ -177,7 +177,7 @@ def folder(title: str, model: Any, folder: Path, photos: Path | None, rounds: in
         },
         rounds,
     )
-    each = {name: statistics.median(own) / 64 for name, own in parts.items()}
+    each = {name: statistics.median(own) / len(images) for name, own in parts.items()}
     list(predictor.many((file, box) for file, box in zip(files[:64], boxes, strict=True)))
     before, used, started = memory(), [], time.perf_counter()
     pairs = ((file, [[0.0, 0.0, 300.0, 300.0]]) for file in files)

@@ -19,6 +19,12 @@ def test_checkpoints_that_are_none_are_refused(refused, coco_folder, tiny_run, t
     assert "not a checkpoint of logpose" in refused("predict", tmp_path / "other.ckpt", photo)
 
 
+def test_a_folder_of_neither_checkpoint_nor_images_is_refused(refused, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
+    for words in ((tmp_path,), (tmp_path, tmp_path / "photo.jpg")):
+        assert f"{tmp_path}: a folder without a checkpoint and without images" in refused("predict", *words)
+
+
 def test_an_unknown_device_is_refused(refused, coco_folder, tiny_run):
     photo = next((coco_folder / "val").iterdir())
     assert "warp" in refused("predict", tiny_run / "best.ckpt", photo, "--device", "warp")

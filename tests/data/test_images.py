@@ -15,15 +15,12 @@ import pytest
 from PIL import features
 
 from logpose.core.errors import InputError
-from logpose.data import images
 from logpose.data.images import (
     LOOKED_FOR,
-    READERS,
     SUFFIXES,
     check_image,
     image_size,
     most_found,
-    read_ahead,
     read_image,
     read_reduced,
 )
@@ -414,35 +411,3 @@ def test_images_in_memory_are_read_alike() -> None:
         np.testing.assert_array_equal(read(grey / 255), np.dstack([grey] * 3))
         with pytest.raises(InputError, match="uint8"):
             read(None)
-
-
-def test_images_are_read_ahead_in_order_with_what_belongs_to_them(tmp_path):
-    shades = list(range(0, 120, 10))
-    files = [tmp_path / f"{shade:03}.png" for shade in shades]
-    for shade, file in zip(shades, files, strict=True):
-        cv2.imwrite(str(file), np.full((4, 5, 3), shade, np.uint8))
-    files[3].write_bytes(b"no image")
-    taken = []
-
-    def pairs():
-        for i, file in enumerate(files):
-            taken.append(i)
-            yield file, i
-
-    for k, (source, i, image) in enumerate(read_ahead(pairs())):
-        assert (source, i) == (files[k], k)
-        assert len(taken) >= min(k + READERS, len(files))  # the next is being read
-        if k == 3:
-            with pytest.raises(InputError, match=r"030\.png"):
-                image.result()
-        else:
-            assert (image.result() == shades[k]).all()
-
-
-def test_few_large_images_wait(monkeypatch):
-    taken = []
-    large = np.zeros((100, 100, 3), np.uint8)
-    monkeypatch.setattr(images, "AHEAD", 5 * large.nbytes)
-    for k, _ in enumerate(read_ahead((large, taken.append(i)) for i in range(100))):
-        assert len(taken) <= k + 7
-    assert len(taken) == 100

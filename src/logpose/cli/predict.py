@@ -8,13 +8,18 @@ from functools import partial
 from pathlib import Path
 
 from logpose.cli.task_options import Chosen, TaskCommand, check_outputs, open_checkpoint
+from logpose.core.errors import InputError
 from logpose.core.processor import threads_beside
 
 __all__ = ["parse", "run"]
 
 
 def built_in_before(word: str) -> str | None:
-    """The built-in model, if no checkpoint was given: the first word is an image, or a folder or list of images."""
+    """The built-in model, if no checkpoint was given: the first word is an image, or a folder or list of images.
+
+    Raises:
+        InputError: if it is a folder of neither.
+    """
     from logpose.data.images import SUFFIXES
     from logpose.models.weight_files import CONFIG, PERSON, TENSORS, built_in
     from logpose.tasks.pose.evaluate import is_json
@@ -25,6 +30,8 @@ def built_in_before(word: str) -> str | None:
     if path.is_dir():
         checkpoint = any((path / name).is_file() for name in (BEST, LAST, CONFIG, TENSORS))
         images = not checkpoint and any(file.suffix.lower() in SUFFIXES for file in path.rglob("*"))
+        if not (checkpoint or images):
+            raise InputError(f"{word}: a folder without a checkpoint and without images")
     else:
         images = path.suffix.lower() in SUFFIXES or (path.is_file() and is_json(path))
     if not images or (word in built_in() and not path.exists()):

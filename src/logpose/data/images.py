@@ -11,9 +11,7 @@ import logging
 import os
 import re
 import stat
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -38,6 +36,7 @@ from logpose.data.pages import (
 )
 from logpose.data.pillow_files import UNREADABLE, by_pillow, check_pixels, has_alpha, header, prepare_heic
 from logpose.data.pixels import ImageLike, as_rgb
+from logpose.data.shared import SILENT
 
 __all__ = [
     "LOOKED_FOR",
@@ -51,7 +50,6 @@ __all__ = [
     "is_sideways",
     "located",
     "most_found",
-    "read_ahead",
     "read_deep",
     "read_image",
     "read_reduced",
@@ -74,12 +72,7 @@ LOOKED_FOR = 50
 """Files that `most_found` looks for: one missing file decides nothing, and looking for all would take long."""
 TAIL = 4096  # bytes at a file's end that are looked at first
 
-READERS = 2  # threads that decode
-AHEAD = 2**26  # bytes of decoded images that wait
-MOST_AHEAD = 64  # images that wait
-
 Choice = TypeVar("Choice")
-With = TypeVar("With")
 NOTED: set[int] = set()
 """Numbers of bits that were reported, once in a process."""
 
@@ -93,30 +86,6 @@ def read_image(source: str | Path | ImageLike) -> Image:
         InputError: if the file is missing, is not an image, or is truncated; if what is in memory is no image.
     """
     return read_reduced(source, 1.0)[0]
-
-
-def read_ahead(
-    images: Iterable[tuple[str | Path | ImageLike, With]],
-) -> Iterator[tuple[str | Path | ImageLike, With, Future[Image]]]:
-    """Images that are read by other threads while those before them are worked on, in order.
-
-    Args:
-        images: pairs of what `read_image` takes and anything that belongs to it; the iterator is ahead of the results.
-
-    Returns:
-        each pair, with a future whose result is the image; it raises what `read_image` raises.
-    """
-    with ThreadPoolExecutor(READERS, "read_ahead") as pool:
-        waiting: deque[tuple[str | Path | ImageLike, With, Future[Image]]] = deque()
-        most = READERS
-        for source, more in images:
-            waiting.append((source, more, pool.submit(read_image, source)))
-            if len(waiting) > most:
-                if waiting[0][2].exception() is None:
-                    most = min(max(AHEAD // waiting[0][2].result().nbytes, READERS), MOST_AHEAD)
-                yield waiting.popleft()
-        while waiting:
-            yield waiting.popleft()
 
 
 def read_reduced(source: str | Path | ImageLike, factor: float) -> tuple[Image, int]:
@@ -219,13 +188,11 @@ def _decoded(source: str | Path, data: bytes, flags: int) -> np.ndarray:
     """
     if data[4:8] == b"ftyp" or (page() and is_animated(data)) or has_alpha(data):
         return by_pillow(source, data)
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error is raised below
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        with SILENT:  # the error is raised below
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # a header with more pixels than OpenCV accepts
         raise InputError(f"{source}: not a readable image ({error.err})") from error
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if image is None and data.startswith(TIFF):
         image = _of_floats(source, data)
     if image is None:

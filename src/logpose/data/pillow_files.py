@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from PIL import ImageOps
 
 from logpose.core.errors import InputError
 from logpose.data.pages import TIFF, missing, most_pixels, page
+from logpose.data.shared import UNLIMITED
 
 __all__ = ["UNREADABLE", "by_pillow", "check_pixels", "has_alpha", "header", "prepare_heic"]
 
@@ -22,22 +24,19 @@ HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1") 
 BRANDS = 64  # bytes of a file within which its brands are
 UNREADABLE = (OSError, ValueError, SyntaxError, RuntimeError, EOFError)
 """What Pillow raises of files that it cannot read."""
+QUIET = threading.RLock()
 STORED_BITS = 258  # a tag of a TIFF
 
 
 @contextmanager
 def header(source: str | Path | io.BytesIO) -> Iterator[Pillow.Image]:
     """An image of which only the header has been read; Pillow's warnings, and its limit of pixels, are ignored."""
-    limit = Pillow.MAX_IMAGE_PIXELS
-    Pillow.MAX_IMAGE_PIXELS = None
-    try:
-        if not isinstance(source, io.BytesIO):
-            with Path(source).open("rb") as file:
-                prepare_heic(source, file.read(BRANDS))
-        with warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
-            yield opened
-    finally:
-        Pillow.MAX_IMAGE_PIXELS = limit
+    if not isinstance(source, io.BytesIO):
+        with Path(source).open("rb") as file:
+            prepare_heic(source, file.read(BRANDS))
+    # The filters of warnings are the process's: one thread at a time.
+    with UNLIMITED, QUIET, warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
+        yield opened
 
 
 def prepare_heic(path: str | Path, head: bytes) -> None:

@@ -89,6 +89,7 @@ def export(
         raise InputError(f"{checkpoint}: is a file of `logpose export`; export the checkpoint that it was made of")
     if unknown := [name for name in to if name not in TARGETS]:
         raise InputError(f"--to {unknown[0]}: choose from {', '.join(TARGETS)}")
+    to = tuple(dict.fromkeys(to))
     model, loss = load(checkpoint)
     task, kept = task_of(model), notes(checkpoint)
     if licence is not None:
@@ -97,15 +98,13 @@ def export(
     ExportGraph(model)  # refuses other models
     for name in to:
         TARGETS[name].check(precision)
-    if bundle:
-        check_bundle(model, to)
     folder = default_folder(checkpoint) if out is None else Path(out)
+    if bundle:
+        check_bundle(model, to, folder / BUNDLE)
     stem = "model" if precision == "single" else f"model-{precision}"
     for place in (folder / f"{stem}{TARGETS[name].suffix}" for name in to):
         if place.is_dir() or (folder.exists() and not folder.is_dir()):
             raise InputError(f"{place}: a file cannot be written there")
-    if bundle and (folder / BUNDLE).exists() and not (folder / BUNDLE).is_dir():
-        raise InputError(f"{folder / BUNDLE}: a folder cannot be made there")
     before = None
     if not unverified:
         options = data_of(task, checkpoint, recipe, verify_on, images)

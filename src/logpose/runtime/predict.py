@@ -29,7 +29,7 @@ class Network:
             self.facts: dict[str, Any] = json.loads(facts)
             _ = [self.facts["export"][name] for name in NEEDED], self.facts["model"]["skeleton"]["joints"]
         except ImportError as error:
-            raise ValueError(f"{path}: needs {error.name}: pip install {error.name}") from error
+            raise ValueError(f"{path}: needs {error.name}: pip install {str(error.name).partition('.')[0]}") from error
         except Exception as error:  # whatever a runtime raises of a damaged file, and what is not there
             why = [*str(error).strip().splitlines(), type(error).__name__][0]
             raise ValueError(f"{path}: not a file of `logpose export` ({why:.160})") from error
@@ -117,8 +117,7 @@ class Predictor:
         corner = boxes[:, :2] + boxes[:, 2:4] / 2 - extent / 2
         crops = np.zeros((len(boxes) or 1, *self.crop[::-1], 3), np.uint8)  # of nobody a black one, left out below
         for crop, s, (x, y) in zip(crops, self.crop[0] / width, corner, strict=False):
-            to_crop = np.array([[s, 0, -s * x], [0, s, -s * y]])
-            cv2.warpAffine(image, to_crop, self.crop.tolist(), dst=crop, flags=cv2.INTER_LINEAR)
+            cv2.warpAffine(image, np.array([[s, 0, -s * x], [0, s, -s * y]]), self.crop.tolist(), dst=crop)
         inputs, step = np.ascontiguousarray(crops.transpose(0, 3, 1, 2)), self.batch_size
         parts = [self.network(inputs[i : i + step]) for i in range(0, len(inputs), step)]
         out = {k: np.concatenate([each[k] for each in parts])[: len(boxes)].astype(np.float64) for k in parts[0]}
@@ -127,7 +126,8 @@ class Predictor:
         points[..., :2] += (corner + extent / 2)[:, None]
         scores = sure.mean(axis=1) + sure.max(axis=1) + (boxes[:, 4] if boxes.shape[1] > 4 else 1)
         regions = {}
-        if std is not None and (own := self.calibration):
+        if std is not None:
+            own = self.calibration or {"sizes": [], "radii": out["radius"][:1], "levels": self.facts["levels"]}
             radii = np.array(own["radii"])[np.searchsorted(own["sizes"], boxes[:, 2:4].max(axis=1))]
             regions = {f"{level:g}": radii[..., i, None] * std[..., :2] for i, level in enumerate(own["levels"])}
         return People(boxes[:, :4], points, std, sure, scores, regions, out.get("correlation"), out.get("visible"))

@@ -21,9 +21,9 @@ from logpose.core.placement import Viewpoint, refuse_diverged
 from logpose.core.samples import Image, Sample, Scoring
 from logpose.core.structures import Batch
 from logpose.data.batches import check_batch_size, collate
-from logpose.data.images import read_ahead
 from logpose.data.inputs import Boxes
 from logpose.data.pixels import ImageLike
+from logpose.data.read_ahead import read_ahead
 from logpose.data.symmetry import flip_test_note
 from logpose.data.transforms import CropTransform
 from logpose.metrics.covariance import principal
@@ -159,8 +159,8 @@ class Predictor:
         """The people of many images, one `Poses` for each image, in order; crops of several are computed together.
 
         Args:
-            images: pairs of an image and its boxes, as `__call__` takes them; some are taken ahead, and decoded while
-                others are computed.
+            images: pairs of an image and its boxes, as `__call__` takes them; of files, the next are taken and
+                decoded while others are computed.
             left_out: is called with the error of an image that cannot be read, or whose boxes are wrong; others go on
                 without it. When None, such an image is refused.
             with_images: whether each `Poses` carries its decoded image, to be drawn on.

@@ -7,6 +7,7 @@ FRESH := build/venv-package
 NEEDS := pyproject.toml constraints.txt
 # No questions, no version banner, no list of packages: pip prints errors only.
 PIP := -m pip --disable-pip-version-check install -q --no-input -c constraints.txt
+TESTS := -m pytest -q -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 # Two installs at once would write to one environment.
@@ -30,7 +31,7 @@ demo: $(VENV)/.installed ## Install, train on synthetic people, write runs/demo/
 
 test: $(VENV)/.installed-test ## Install with the test extras, run the tests (ARGS="-m slow" for the slow ones)
 	@echo "==> pytest"
-	@$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+	@$(VENV)/bin/python $(TESTS) $(ARGS)
 
 check: $(VENV)/.installed-dev ## Lint, format, types, links and docstrings: ruff, mypy, tests/test_docs.py
 	@echo "==> ruff check"
@@ -44,8 +45,8 @@ check: $(VENV)/.installed-dev ## Lint, format, types, links and docstrings: ruff
 
 extras: $(EXTRAS)/.installed ## Install the optional extras in an environment of their own (.venv-extras), test them
 	@echo "==> pytest, with the extras"
-	@$(EXTRAS)/bin/python -m pytest -q -n 2 --dist worksteal tests/cli/test_train.py -k search
-	@$(EXTRAS)/bin/python -m pytest -q -n 2 --dist worksteal tests/models/test_backbones.py tests/models/test_efficientnet.py tests/flows/test_adapters.py \
+	@$(EXTRAS)/bin/python $(TESTS) tests/cli/test_train.py -k search
+	@$(EXTRAS)/bin/python $(TESTS) tests/models/test_backbones.py tests/models/test_efficientnet.py tests/flows/test_adapters.py \
 		tests/data/test_pillow_files.py tests/training/test_interop.py tests/models/test_rcnn.py tests/models/test_mask_rcnn.py \
 		tests/models/test_timm_backbone.py tests/models/test_version_0_1.py tests/training/test_search.py \
 		tests/data/test_deeplabcut_tables.py tests/data/test_sleap.py \

@@ -6,14 +6,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 
 from logpose import Predictor
+from logpose.cli.export import ExportOptions
 from logpose.data.synthetic import SyntheticPeople, write_coco
 from logpose.export import export as module
+from logpose.export.targets import TARGETS
 from logpose.export.verification import Limits
 
 pytestmark = pytest.mark.usefixtures("thin_resnets")
@@ -54,6 +57,10 @@ def test_what_is_not_the_same_ends_with_3(command, tiny_run, tmp_path, monkeypat
     assert not [*tmp_path.iterdir()]
 
 
+def test_every_kind_of_file_can_be_asked_for():
+    assert get_args(get_args(get_type_hints(ExportOptions)["to"])[0]) == tuple(TARGETS)
+
+
 @pytest.mark.parametrize(
     ("words", "token"),
     [
@@ -78,19 +85,8 @@ def test_the_flow_of_the_readme(command, coco_folder, photos, tmp_path, monkeypa
     assert [line[1] for line in lines] == ["train", "eval", "calibrate", "predict", "export"]
     stands_for = {"DATA": coco_folder, "HELD_OUT": held_out, "photo.jpg": photos[0]}
     small = (
-        "--backbone",
-        "resnet18",
-        "--weights",
-        "random",
-        "--size",
-        64,
-        64,
-        "--epochs",
-        1,
-        "--batch-size",
-        8,
-        "--workers",
-        0,
+        *("--backbone", "resnet18", "--weights", "random", "--size", 64, 64),
+        *("--epochs", 1, "--batch-size", 8, "--workers", 0),
     )
     for line in lines:
         code, _, err = command(

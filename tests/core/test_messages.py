@@ -40,7 +40,7 @@ def test_why_nothing_is_at_a_path(path: str, token: str) -> None:
     assert ("; " in missing(path)) == (path != "a.jpg")
 
 
-@pytest.mark.parametrize("name", ["some.library", None])
+@pytest.mark.parametrize("name", ["some.package", None])
 def test_a_logger_reports_errors_only_and_then_what_it_did(name):
     logger = logging.getLogger(name)
     before = logger.level

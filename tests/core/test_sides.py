@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from logpose.core.sides import (
@@ -111,7 +111,6 @@ def test_single_letters_of_other_languages_need_company() -> None:
     assert infer_pairs(["olho_e", "olho_d", "orelha_e", "orelha_d"]) == ((0, 1), (2, 3))
 
 
-@settings(max_examples=50)
 @given(
     st.sampled_from([*WORDS, *ABBREVIATIONS]),
     st.sampled_from(["eye", "knee", "paw", "auge", "oko", "7"]),

@@ -15,15 +15,7 @@ import pytest
 from PIL import features
 
 from logpose.core.errors import InputError
-from logpose.data.images import (
-    LOOKED_FOR,
-    SUFFIXES,
-    check_image,
-    image_size,
-    most_found,
-    read_image,
-    read_reduced,
-)
+from logpose.data.images import LOOKED_FOR, SUFFIXES, check_image, image_size, most_found, read_image, read_reduced
 
 pytestmark = pytest.mark.usefixtures("_quiet")
 

@@ -15,6 +15,7 @@ from logpose.core.errors import InputError
 from logpose.data.images import check_image, image_size, read_image
 from logpose.data.inputs import find_images
 from logpose.data.pages import reading_images
+from logpose.data.pillow_files import header
 
 HEAD = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
 
@@ -71,3 +72,11 @@ def test_pages_of_heic(heif, tmp_path: Path) -> None:
     assert np.abs(read_image(path).astype(int) - photograph()).mean() < 8
     with reading_images(SimpleNamespace(page=1)):
         assert np.abs(read_image(path).astype(int) - (255 - photograph())).mean() < 8
+
+
+def test_pillow_has_its_limit_again(tmp_path):
+    Pillow.new("RGB", (4, 5)).save(tmp_path / "a.png")
+    limit = Pillow.MAX_IMAGE_PIXELS
+    with header(tmp_path / "a.png"), header(tmp_path / "a.png"):
+        assert Pillow.MAX_IMAGE_PIXELS is None
+    assert limit == Pillow.MAX_IMAGE_PIXELS

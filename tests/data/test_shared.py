@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from PIL import Image as Pillow
-
-from logpose.data.shared import UNLIMITED, Shared
+from logpose.data.shared import Shared
 
 
 def test_the_last_one_out_puts_it_back():
@@ -22,10 +20,3 @@ def test_the_last_one_out_puts_it_back():
     assert setting == ["inside"]
     shared.__exit__()
     assert setting == ["before"]
-
-
-def test_pillow_has_its_limit_again():
-    limit = Pillow.MAX_IMAGE_PIXELS
-    with UNLIMITED, UNLIMITED:
-        assert Pillow.MAX_IMAGE_PIXELS is None
-    assert limit == Pillow.MAX_IMAGE_PIXELS

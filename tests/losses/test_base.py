@@ -216,7 +216,7 @@ EVERY_LOSS = {
 }
 
 
-@settings(max_examples=200)
+@settings(max_examples=600)
 @given(st.sampled_from(sorted(EVERY_LOSS)), DTYPES, st.integers(0, 3), st.integers(1, 3), st.data())
 def test_never_nan(name: str, dtype: torch.dtype, images: int, joints: int, data: st.DataObject) -> None:
     """Whatever the labels, weights, scales and precision: a finite loss with finite gradients, beside another loss."""

@@ -12,22 +12,15 @@ from logpose.runtime import OpenVinoNetwork, open_network
 openvino = pytest.importorskip("openvino", reason="the extra `export` is not installed")
 
 
-NAMES = ("task", "input", "size", "padding", "error_distribution")
-FACTS = {
-    "export": dict.fromkeys(NAMES) | {"outputs": ["keypoints", "confidence"]},
-    "model": {"skeleton": {"joints": []}},
-}
-
-
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path, bare_facts):
     """Twice its inputs, and their sum."""
     from openvino import opset13 as operations
 
     inputs = operations.parameter([-1, 3], np.float32, name="inputs")
     twice = operations.multiply(inputs, np.float32(2))
     model = openvino.Model([twice, operations.reduce_sum(inputs, np.int64(1))], [inputs])
-    model.set_rt_info(json.dumps(FACTS), "logpose")
+    model.set_rt_info(json.dumps(bare_facts), "logpose")
     openvino.save_model(model, path := tmp_path / "model.xml", compress_to_fp16=False)
     return path
 

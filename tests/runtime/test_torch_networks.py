@@ -11,12 +11,6 @@ import torch
 
 from logpose.runtime import LiteRtNetwork, TorchScriptNetwork, open_network, torch_networks
 
-NAMES = ("task", "input", "size", "padding", "error_distribution")
-FACTS = {
-    "export": dict.fromkeys(NAMES) | {"outputs": ["keypoints", "confidence"]},
-    "model": {"skeleton": {"joints": []}},
-}
-
 
 class Twice(torch.nn.Module):
     def forward(self, inputs):
@@ -30,8 +24,8 @@ def written(path, facts):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_torchscript(tmp_path):
-    network = open_network(written(tmp_path / "model.torchscript", FACTS))
+def test_torchscript(tmp_path, bare_facts):
+    network = open_network(written(tmp_path / "model.torchscript", bare_facts))
     assert isinstance(network, TorchScriptNetwork)
     found = network(np.array([[1, 2, 3.5]], np.float32))
     assert found["keypoints"].tolist() == [[2, 4, 7]]

@@ -15,7 +15,6 @@ from PIL import ImageOps
 
 from logpose.core.errors import InputError
 from logpose.data.pages import TIFF, missing, most_pixels, page
-from logpose.data.shared import UNLIMITED
 
 __all__ = ["UNREADABLE", "by_pillow", "check_pixels", "has_alpha", "header", "prepare_heic"]
 
@@ -34,9 +33,13 @@ def header(source: str | Path | io.BytesIO) -> Iterator[Pillow.Image]:
     if not isinstance(source, io.BytesIO):
         with Path(source).open("rb") as file:
             prepare_heic(source, file.read(BRANDS))
-    # The filters of warnings are the process's: one thread at a time.
-    with UNLIMITED, QUIET, warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
-        yield opened
+    with QUIET:  # both are the process's: one thread at a time
+        limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None
+        try:
+            with warnings.catch_warnings(action="ignore"), Pillow.open(source) as opened:
+                yield opened
+        finally:
+            Pillow.MAX_IMAGE_PIXELS = limit
 
 
 def prepare_heic(path: str | Path, head: bytes) -> None:

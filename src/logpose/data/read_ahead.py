@@ -35,50 +35,36 @@ def read_ahead(images: Iterable[tuple[Source, With]]) -> Iterator[tuple[Source, 
         each pair, with a future whose result is the image; it raises what `read_image` raises. What the iterable
         raises comes after the images before it.
     """
-    pool, waiting, failed = ThreadPoolExecutor(READERS, "read_ahead"), deque[tuple[Source, With, Future[Image]]](), None
-    sizes: deque[int] = deque()
-    taken = iter(images)
+    pool, waiting = ThreadPoolExecutor(READERS, "read_ahead"), deque[tuple[int, tuple[Source, With, Future[Image]]]]()
     try:
-        while True:
-            try:
-                source, more = next(taken)
-            except StopIteration:
-                break
-            except Exception as error:
-                failed = error
-                break
-            is_file = isinstance(source, str | Path)
-            size = _bytes(Path(source)) if isinstance(source, str | Path) else 0
-            while waiting and (
-                not is_file or len(waiting) == MOST_AHEAD or (len(waiting) >= READERS and sum(sizes) + size > AHEAD)
-            ):
-                sizes.popleft()
-                yield waiting.popleft()
-            if is_file:
-                waiting.append((source, more, pool.submit(read_image, source)))
-                sizes.append(size)
-            else:
-                yield source, more, _read(source)
-        yield from waiting
-        if failed is not None:
-            raise failed
+        try:
+            for source, more in images:
+                is_file = isinstance(source, str | Path)
+                size = _bytes(source)
+                while waiting and (not is_file or not _may_wait([size, *(held for held, _ in waiting)])):
+                    yield waiting.popleft()[1]
+                item = source, more, pool.submit(read_image, source)
+                if is_file:
+                    waiting.append((size, item))
+                else:
+                    item[2].exception()  # waits
+                    yield item
+        except Exception:
+            yield from (item for _, item in waiting)
+            raise
+        yield from (item for _, item in waiting)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _bytes(path: Path) -> int:
+def _may_wait(sizes: list[int]) -> bool:
+    """Whether files of these sizes may wait together."""
+    return len(sizes) <= READERS or (len(sizes) <= MOST_AHEAD and sum(sizes) <= AHEAD)
+
+
+def _bytes(source: Source) -> int:
     """The size of a file; 0 if there is none."""
     try:
-        return path.stat().st_size
+        return Path(source).stat().st_size if isinstance(source, str | Path) else 0
     except (OSError, ValueError):
         return 0
-
-
-def _read(source: Source) -> Future[Image]:
-    """What is in memory, read at once."""
-    future: Future[Image] = Future()
-    try:
-        future.set_result(read_image(source))
-    except Exception as error:
-        future.set_exception(error)
-    return future

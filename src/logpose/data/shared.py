@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import cv2
-from PIL import Image as Pillow
 
-__all__ = ["SILENT", "UNLIMITED", "Shared"]
+__all__ = ["SILENT", "Shared"]
 
 
 class Shared:
@@ -37,15 +36,7 @@ class Shared:
                 self._restore(self._before)
 
 
-def _unlimited() -> int | None:
-    """Lift Pillow's limit of pixels; returns it."""
-    limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None
-    return limit
-
-
 SILENT = Shared(
     lambda: cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT), cv2.utils.logging.setLogLevel
 )
 """OpenCV prints nothing."""
-UNLIMITED = Shared(_unlimited, lambda limit: setattr(Pillow, "MAX_IMAGE_PIXELS", limit))
-"""Pillow opens images of any number of pixels."""

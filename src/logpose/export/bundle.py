@@ -15,7 +15,8 @@ from logpose.runtime import predict
 
 __all__ = ["FILES", "ONNX_RUNTIME_WEB", "check_bundle", "write_bundle"]
 
-FILES = ("model.onnx", "model.json", "predict.py", "index.html", "package.json", "README.md")
+FACTS = "model.json"
+FILES = ("model.onnx", FACTS, "predict.py", "index.html", "package.json", "README.md")
 """Of a bundle."""
 ONNX_RUNTIME_WEB = "1.30.0"
 """Version of npm's onnxruntime-web that the page was tested with."""
@@ -63,7 +64,7 @@ def check_bundle(model: Model, to: Sequence[str], folder: str | Path) -> None:
     if "onnx" not in to:
         raise InputError("--bundle needs an ONNX file: add onnx to --to")
     folder = Path(folder)
-    taken = folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / FILES[1]).is_file()))
+    taken = folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / FACTS).is_file()))
     if taken or any((folder / name).is_dir() for name in FILES):
         raise InputError(f"{folder}: is no bundle of an earlier export, and nothing is written over it")
 
@@ -92,12 +93,12 @@ def write_bundle(model: str | Path, folder: str | Path) -> None:
         "bones": [[a, b, _css(mixed(colours[a], colours[b]))] for a, b in skeleton.bones],
     }
     figures = facts.get("figures") or {}
-    known = [f"{name} {figures[name]:.3g}" for name in ("error_px", "pck@0.2", "coverage@0.9") if figures.get(name)]
+    measured = ("error_px", "pck@0.2", "coverage@0.9") if "people" in figures else ()
+    known = [f"{name} {figures[name]:.3g}" for name in measured if figures.get(name)]
+    about = f"The checkpoint, on {figures['people']} held-out people: {', '.join(known)}.\n\n" if known else ""
     readme = README.format(
         title=shown["title"],
-        about=f"The checkpoint, on {figures['people']} held-out people: {', '.join(known)}.\n\n"
-        if known and "people" in figures
-        else "",
+        about=about,
         sigma=SIGMA if "std" in export["outputs"] else "",
         licence=f"The model: {licence}." if licence else "The model's licence was not given.",
     )
@@ -107,7 +108,7 @@ def write_bundle(model: str | Path, folder: str | Path) -> None:
     shutil.copyfile(predict.__file__, folder / "predict.py")
     shutil.copyfile(PAGE, folder / "index.html")
     for name, text in (
-        ("model.json", json.dumps(shown)),
+        (FACTS, json.dumps(shown)),
         ("package.json", json.dumps(package, indent=2) + "\n"),
         ("README.md", readme),
     ):

@@ -123,6 +123,7 @@ def export(
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
             kept_files: list[Path] = []
+            bundled = Path(unfinished) / BUNDLE
             for name in to:
                 target, part = TARGETS[name], Path(unfinished) / name
                 part.mkdir()
@@ -138,12 +139,12 @@ def export(
                 kept_files += () if excess else sorted(part.iterdir())
                 written.append(Written(folder / file.name, verified, tuple(excess)))
                 if bundle and name == "onnx" and not excess:
-                    write_bundle(file, Path(unfinished) / BUNDLE)
+                    write_bundle(file, bundled)
             for each in kept_files:
                 each.replace(folder / each.name)
-            if (Path(unfinished) / BUNDLE).exists():
+            if bundled.exists():
                 (folder / BUNDLE).mkdir(exist_ok=True)
-                for each in sorted((Path(unfinished) / BUNDLE).iterdir()):
+                for each in sorted(bundled.iterdir()):
                     each.replace(folder / BUNDLE / each.name)
                 written.append(Written(folder / BUNDLE, None))
     finally:

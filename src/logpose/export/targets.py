@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from logpose.export.torch_targets import ExecuTorchTarget, LiteRtTarget, TorchSc
 
 __all__ = ["TARGETS", "OnnxTarget", "OpenVinoTarget"]
 
-PRECISIONS: tuple[Precision, ...] = ("single", "half", "int8")
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 LARGE = 256  # numbers of a constant from which on it is stored in half precision
 OPSET = 18
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 import zipfile
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from logpose.core.errors import InputError
 from logpose.core.messages import only_errors
@@ -20,7 +22,7 @@ from logpose.export.graph import ExportGraph
 from logpose.export.target import Target, explained
 from logpose.runtime.torch_networks import FACTS
 
-__all__ = ["ExecuTorchTarget", "LiteRtTarget", "TorchScriptTarget"]
+__all__ = ["ExecuTorchTarget", "LiteRtTarget", "OneRowTarget", "TorchScriptTarget"]
 
 
 class TorchScriptTarget(Target):
@@ -47,52 +49,57 @@ class TorchScriptTarget(Target):
             torch.jit.save(traced, str(path), _extra_files={FACTS: json.dumps(facts)})
 
 
-class ExecuTorchTarget(Target):
-    """ExecuTorch with XNNPACK, for phones: one row at a time."""
+class OneRowTarget(Target):
+    """A file that takes one row at a time, with an archive of what is kept beside the graph at its end."""
+
+    def write(
+        self,
+        graph: ExportGraph,
+        facts: dict[str, Any],
+        path: str | Path,
+        inputs: Sequence[np.ndarray],  # noqa: ARG002
+    ) -> None:
+        """Write a file."""
+        with explained(self), only_errors(None), warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")
+            self.convert(graph.eval(), graph.model.example_input(), path)
+        # As TensorFlow Lite does with metadata: what reads the model stops before the archive.
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(FACTS, json.dumps(facts))
+
+    @abstractmethod
+    def convert(self, graph: ExportGraph, example: Tensor, path: str | Path) -> None:
+        """Write the graph alone.
+
+        Args:
+            graph: in evaluation mode.
+            example: an input of one row.
+            path: the file.
+        """
+
+
+class ExecuTorchTarget(OneRowTarget):
+    """ExecuTorch with XNNPACK, for phones."""
 
     name, suffix, needs, extra = "executorch", ".pte", ("executorch",), "executorch"
 
-    def write(
-        self,
-        graph: ExportGraph,
-        facts: dict[str, Any],
-        path: str | Path,
-        inputs: Sequence[np.ndarray],  # noqa: ARG002
-    ) -> None:
+    def convert(self, graph: ExportGraph, example: Tensor, path: str | Path) -> None:
         """Write a .pte file."""
-        with explained(self), only_errors(None), warnings.catch_warnings(), redirect_stdout(StringIO()):
-            warnings.simplefilter("ignore")
-            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-            from executorch.exir import to_edge_transform_and_lower
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
 
-            program = torch.export.export(graph.eval(), (graph.model.example_input(),))
-            lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-            Path(path).write_bytes(lowered.to_executorch().buffer)
-        _keep(facts, path)
+        program = torch.export.export(graph, (example,))
+        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        Path(path).write_bytes(lowered.to_executorch().buffer)
 
 
-class LiteRtTarget(Target):
-    """LiteRT, formerly TensorFlow Lite, for phones and small devices: one row at a time."""
+class LiteRtTarget(OneRowTarget):
+    """LiteRT, formerly TensorFlow Lite, for phones and small devices."""
 
     name, suffix, needs, extra = "litert", ".tflite", ("litert_torch", "ai_edge_litert"), "litert"
 
-    def write(
-        self,
-        graph: ExportGraph,
-        facts: dict[str, Any],
-        path: str | Path,
-        inputs: Sequence[np.ndarray],  # noqa: ARG002
-    ) -> None:
+    def convert(self, graph: ExportGraph, example: Tensor, path: str | Path) -> None:
         """Write a .tflite file."""
-        with explained(self), only_errors(None), warnings.catch_warnings(), redirect_stdout(StringIO()):
-            warnings.simplefilter("ignore")
-            import litert_torch
+        import litert_torch
 
-            litert_torch.convert(graph.eval(), (graph.model.example_input(),)).export(str(path))
-        _keep(facts, path)
-
-
-def _keep(facts: dict[str, Any], path: str | Path) -> None:
-    """Append a ZIP archive of one file, as TensorFlow Lite does with metadata: what reads the model stops before it."""
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(FACTS, json.dumps(facts))
+        litert_torch.convert(graph, (example,)).export(str(path))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from logpose.core.errors import InputError
 from logpose.models.tfjs_files import read_tfjs
+from logpose.runtime import NETWORKS
 
 __all__ = [
     "PERSON",
@@ -43,11 +44,7 @@ FILES = (
     ".bin",
     ".safetensors",
     ".json",
-    ".onnx",
-    ".xml",
-    ".torchscript",
-    ".pte",
-    ".tflite",
+    *NETWORKS,
 )  # suffixes that no repository has
 NO_HUB = "the Hub needs huggingface_hub: pip install 'logpose-keypoints[hub]'"
 BEST = "best.ckpt"  # in the folder of a run
